@@ -1,0 +1,166 @@
+"""Artifact kinds: what travels between components. Each docstring draws the kind's file tree.
+
+The names, folders and file names are those of TFX, so that its users and its tools feel at home.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import ClassVar
+
+Property = int | float | str
+
+
+@dataclasses.dataclass
+class Artifact:
+    """A folder with a type, and what is said of it in the metadata store.
+
+    Attributes:
+      path: the folder. A component reads inputs below it and fills an output's, which exists and is
+        empty when the component is called.
+      properties: scalars recorded beside the artifact (counts, scores). A component adds to an
+        output's; the runner stores them.
+    """
+
+    TYPE_NAME: ClassVar[str] = "Artifact"
+
+    path: Path
+    properties: dict[str, Property] = dataclasses.field(default_factory=dict)
+
+    def split(self, name: str) -> Path:
+        """The folder of one split, `Split-<name>`."""
+        return self.path / f"Split-{name}"
+
+    def splits(self) -> list[str]:
+        """Names of the splits present, in alphabetical order."""
+        return sorted(p.name.removeprefix("Split-") for p in self.path.glob("Split-*"))
+
+
+class Examples(Artifact):
+    """TFRecords of tf.Example.
+
+    From ExampleGen, features `id`, `source`, `target` (one byte string each)::
+
+        Split-train/data_tfrecord-00000-of-00001.gz
+        Split-eval/data_tfrecord-00000-of-00001.gz
+        Split-test/data_tfrecord-00000-of-00001.gz
+
+    From Transform, one file or more for every pair of padded lengths, features `id`, `source_ids`
+    int64[S], `source_length`, `target_ids` int64[T] (with `<s>` and `</s>`), `target_length`::
+
+        Split-train/transformed_examples-s012-t014-00000-of-00001.gz
+        Split-train/buckets.json        [{"source", "target", "examples", "files"}, ...]
+    """
+
+    TYPE_NAME = "Examples"
+
+
+class Rejects(Artifact):
+    """Rows that did not become examples, in file order, with the reason of each::
+
+    rejects.jsonl.gz     {"file", "line", "reason", "detail", "text"} a line
+    summary.json         {"rows", "accepted", "duplicates", "reasons": {reason: count}, ...}
+    """
+
+    TYPE_NAME = "Rejects"
+
+
+class ExampleStatistics(Artifact):
+    """TFDV statistics of each split::
+
+    Split-train/FeatureStats.pb
+    """
+
+    TYPE_NAME = "ExampleStatistics"
+
+
+class Schema(Artifact):
+    """The data contract::
+
+    schema.pbtxt
+    """
+
+    TYPE_NAME = "Schema"
+
+
+class ExampleAnomalies(Artifact):
+    """What TFDV found against the schema, an `Anomalies` message a split::
+
+    Split-train/SchemaDiff.pb
+    """
+
+    TYPE_NAME = "ExampleAnomalies"
+
+
+class TransformGraph(Artifact):
+    """TensorFlow Transform's output::
+
+        transform_fn/saved_model.pb, transform_fn/assets/<vocabulary files>
+        transformed_metadata/schema.pbtxt
+        metadata/schema.pbtxt
+        text.json               the text settings (components/text), vocabulary files and sizes
+    """
+
+    TYPE_NAME = "TransformGraph"
+
+
+class Model(Artifact):
+    """A trained model::
+
+        Format-Serving/saved_model.pb ...   what Evaluator scores and Pusher pushes
+        checkpoint/weights.npz              the same weights by name, for warm starts and tests
+        model.json                          its architecture and training settings
+        samples.json                        [{"source", "translation", "score"}, ...]: the trainer's own output
+    """
+
+    TYPE_NAME = "Model"
+
+
+class ModelRun(Artifact):
+    """What TensorBoard shows of the training::
+
+    logs/train/events.out.tfevents..., logs/eval/events.out.tfevents...
+    history.jsonl               {"step", "minutes", "loss", "bleu", ...} a validation
+    """
+
+    TYPE_NAME = "ModelRun"
+
+
+class ModelEvaluation(Artifact):
+    """Scores on the held-out split::
+
+    metrics.json                BLEU, chrF with signatures and intervals, perplexity, ...
+    translations.jsonl          {"id", "source", "hypothesis", "references", "score"} a source
+    """
+
+    TYPE_NAME = "ModelEvaluation"
+
+
+class ModelBlessing(Artifact):
+    """The evaluator's verdict: one of two files, holding the reasons as JSON::
+
+    BLESSED | NOT_BLESSED
+    """
+
+    TYPE_NAME = "ModelBlessing"
+
+
+class InfraBlessing(Artifact):
+    """Whether stock TensorFlow serves the export as the trainer ran it::
+
+    INFRA_BLESSED | INFRA_NOT_BLESSED   with the reasons as JSON
+    """
+
+    TYPE_NAME = "InfraBlessing"
+
+
+class PushedModel(Artifact):
+    """What was pushed, where::
+
+        pushed.json    {"pushed": bool, "model", "version": int, "path", "digest", "reason"}
+
+    The model itself lies at `<serving folder>/<version>/`.
+    """
+
+    TYPE_NAME = "PushedModel"
