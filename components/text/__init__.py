@@ -1,0 +1,61 @@
+"""Text to token ids and back: the one text path of the project, in core TensorFlow ops.
+
+`processor.TextProcessor` is the graph, `learn` learns a vocabulary, `files` reads and writes its files. Here
+are only the settings and `load`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    from components.text.processor import TextPair
+
+PAD_ID, BOS_ID, EOS_ID, UNK_ID = 0, 1, 2, 3
+SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
+
+Unit = Literal["subword", "word", "character"]
+
+
+class TextSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one side's text becomes tokens.
+
+    Attributes:
+      unit: `subword` (byte-pair encoding), `word` or `character`. Words can be unknown; a character that is
+        not in the vocabulary is spelt in its UTF-8 bytes, so that nothing is lost.
+      lowercase: whether normalising lower-cases.
+    """
+
+    unit: Unit = "subword"
+    lowercase: bool = False
+
+
+class SideFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One side's vocabulary files, relative to the transform graph, and its number of ids."""
+
+    vocabulary: str
+    merges: str
+    size: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class TextFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of `text.json`. `source` and `target` are equal when the vocabulary is `shared`."""
+
+    settings: TextSettings
+    shared: bool
+    source: SideFiles
+    target: SideFiles
+
+
+def load(transform_graph: Path) -> TextPair:
+    """The text path described by `text.json` in a transform graph's folder.
+
+    Raises:
+      DataError: `text.json` or a vocabulary file is missing or malformed.
+    """
+    from components.text import processor
+
+    return processor.load(transform_graph)

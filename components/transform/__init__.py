@@ -1,0 +1,62 @@
+"""Transform: strings to padded token ids, by one TensorFlow Transform graph that serving uses too."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from components import artifacts
+from components.component import Component
+from components.component import Parameters as BaseParameters
+from components.text import Unit
+
+# Specials and the 256 bytes; what is above them can be learnt.
+SMALLEST_VOCABULARY = 4 + 256 + 1
+
+
+class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How text becomes training examples.
+
+    Attributes:
+      unit: what a token is: `subword` (byte-pair encoding), `word` or `character`.
+      vocabulary_size: most ids a vocabulary may have, with the four specials and, except for words, the 256
+        bytes. A small corpus may yield fewer.
+      shared_vocabulary: one vocabulary learnt from both sides, rather than one for each.
+      lowercase: lower-case all text.
+      source_max_length: most tokens of a source, `</s>` included.
+      target_max_length: most tokens of a target, `<s>` and `</s>` included.
+      over_long: `reject` leaves a pair with a side over its limit out, and counts it; `truncate` cuts the side
+        to its limit, `</s>` kept.
+      bucket_growth: each padded length is this times the one before, at least. Smaller wastes less on padding
+        and makes more shapes.
+      batch_size: sentences in a batch given to the transform graph.
+    """
+
+    unit: Unit = "subword"
+    vocabulary_size: Annotated[int, msgspec.Meta(ge=5, le=1_000_000)] = 8000
+    shared_vocabulary: bool = True
+    lowercase: bool = False
+    source_max_length: Annotated[int, msgspec.Meta(ge=2, le=10_000)] = 60
+    target_max_length: Annotated[int, msgspec.Meta(ge=3, le=10_000)] = 60
+    over_long: Literal["reject", "truncate"] = "reject"
+    bucket_growth: Annotated[float, msgspec.Meta(ge=1.0, le=10.0)] = 1.12
+    batch_size: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2000
+
+    def __post_init__(self) -> None:
+        """Refuses a vocabulary too small for its unit."""
+        if self.unit != "word" and self.vocabulary_size < SMALLEST_VOCABULARY:
+            raise ValueError(
+                f"vocabulary_size must be at least {SMALLEST_VOCABULARY} for unit {self.unit}, of which 256 are "
+                f"the bytes that unknown characters are spelt in; received {self.vocabulary_size}"
+            )
+
+
+COMPONENT = Component(
+    name="Transform",
+    inputs={"examples": artifacts.Examples, "schema": artifacts.Schema},
+    outputs={"transform_graph": artifacts.TransformGraph, "transformed_examples": artifacts.Examples},
+    parameters=Parameters,
+    function="components.transform.executor:run",
+    libraries=("tensorflow", "tensorflow-transform", "tfx-bsl", "apache-beam", "pyarrow", "numpy", "sentencepiece"),
+)
