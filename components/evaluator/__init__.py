@@ -1,0 +1,65 @@
+"""Evaluator: scores a model on the held-out split, and blesses it or says why not."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from components import artifacts, component
+
+SPLIT = "test"
+"""The split that is scored. Training and early stopping never see it."""
+
+
+class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a model is scored, and what it must reach.
+
+    Attributes:
+      min_bleu: the model is blessed only with at least this corpus BLEU.
+      compare_with_baseline: compare with the last blessed model, on the same sentences, by paired bootstrap.
+      significance: the model is refused as worse than the baseline when its BLEU is lower and the p-value of
+        the difference is below this. A lower BLEU that chance explains does not refuse a model: two
+        trainings with equal settings differ by as much.
+      bootstrap_samples: resamples behind the confidence intervals and the comparison with the baseline.
+      max_sentences: score at most this many distinct sources, chosen by hash of the text; null scores all.
+      batch_size: sentences translated at once.
+      beam_size: search width; null scores what users get by default (`serving_default`).
+      length_penalty: exponent of the length in the score; needs `beam_size`.
+      max_length: longest translation in tokens; needs `beam_size`.
+      tokenize: sacreBLEU's tokenizer. `13a` is what papers report.
+      lowercase: compare without regard to case.
+      length_bins: source lengths, in words, at which a new row of the scores by length begins.
+    """
+
+    min_bleu: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.0
+    compare_with_baseline: bool = True
+    significance: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.05
+    bootstrap_samples: Annotated[int, msgspec.Meta(ge=100, le=100_000)] = 1000
+    max_sentences: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    batch_size: Annotated[int, msgspec.Meta(ge=1)] = 128
+    beam_size: Annotated[int, msgspec.Meta(ge=1, le=256)] | None = None
+    length_penalty: Annotated[float, msgspec.Meta(ge=0, le=10)] | None = None
+    max_length: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    tokenize: Literal["13a", "intl", "char", "none"] = "13a"
+    lowercase: bool = False
+    length_bins: tuple[Annotated[int, msgspec.Meta(ge=1)], ...] = (1, 5, 9, 13, 17, 25)
+
+    def __post_init__(self) -> None:
+        if self.beam_size is None and (self.length_penalty is not None or self.max_length is not None):
+            raise ValueError("length_penalty and max_length need beam_size: set it too")
+        bins = self.length_bins
+        if not bins or bins[0] != 1 or any(a >= b for a, b in zip(bins, bins[1:], strict=False)):
+            raise ValueError(f"length_bins must begin with 1 and increase, received {list(bins)}")
+
+
+COMPONENT = component.Component(
+    name="Evaluator",
+    inputs={"examples": artifacts.Examples, "model": artifacts.Model, "baseline": artifacts.Model},
+    outputs={"evaluation": artifacts.ModelEvaluation, "blessing": artifacts.ModelBlessing},
+    parameters=Parameters,
+    function="components.evaluator.executor:run",
+    libraries=("tensorflow", "sacrebleu", "numpy"),
+    optional=frozenset({"baseline"}),
+    uncached_parameters=frozenset(),
+)

@@ -1,0 +1,33 @@
+"""InfraValidator: whether stock TensorFlow, alone, serves the export as the trainer ran it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from components import artifacts, component
+
+
+class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How strictly the export is compared with the trainer's own output.
+
+    Attributes:
+      timeout_seconds: the fresh process must load the export and answer within this time.
+      max_samples: at most this many of the trainer's sample sentences are compared.
+      score_tolerance: largest absolute difference of a translation's score. The texts must be equal.
+    """
+
+    timeout_seconds: Annotated[int, msgspec.Meta(ge=1)] = 300
+    max_samples: Annotated[int, msgspec.Meta(ge=1)] = 64
+    score_tolerance: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
+
+
+COMPONENT = component.Component(
+    name="InfraValidator",
+    inputs={"model": artifacts.Model},
+    outputs={"infra_blessing": artifacts.InfraBlessing},
+    parameters=Parameters,
+    function="components.infra_validator.executor:run",
+    libraries=("tensorflow",),
+)
