@@ -1,0 +1,141 @@
+"""ExampleGen: raw bitext in, tf.Examples by split and rejected rows out. The declaration alone; see `executor`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from components import artifacts
+from components.component import Component
+from components.component import Parameters as BaseParameters
+
+Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Index = Annotated[int, msgspec.Meta(ge=0)]
+SPLITS = ("train", "eval", "test")
+
+
+class Files(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the text of one split (or of the whole corpus) lies.
+
+    Attributes:
+      files: paths or globs of TSV or CSV files (formats `tsv` and `csv`).
+      source_files: paths or globs of text files, one source sentence a line (format `parallel`).
+      target_files: their translations, line by line; matched with `source_files` in order.
+    """
+
+    files: tuple[str, ...] = ()
+    source_files: tuple[str, ...] = ()
+    target_files: tuple[str, ...] = ()
+
+    def patterns(self) -> tuple[str, ...]:
+        """Every path or glob named, in order."""
+        return self.files + self.source_files + self.target_files
+
+    def check(self, file_format: str, where: str) -> None:
+        """Raises ValueError unless exactly the fields that `file_format` reads are given."""
+        parallel = bool(self.source_files) and bool(self.target_files)
+        if file_format == "parallel":
+            if not parallel or self.files:
+                raise ValueError(f"{where}: format parallel takes source_files and target_files, and no files")
+        elif not self.files or self.source_files or self.target_files:
+            raise ValueError(f"{where}: format {file_format} takes files, and no source_files or target_files")
+
+
+class GivenSplits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The files of each split, where the corpus comes already split."""
+
+    train: Files
+    eval: Files
+    test: Files
+
+
+class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to read, how to split it, and which rows to refuse.
+
+    Paths are local or of any file system Beam opens (gs://, s3://, hdfs://); names ending in .gz, .bz2 or .zst
+    are decompressed.
+
+    Attributes:
+      format: `tsv` (tabs, no quoting), `csv` (RFC 4180: quoting, line breaks inside quotes), or `parallel`
+        (two aligned text files).
+      files: paths or globs of TSV or CSV files.
+      source_files: for `parallel`: paths or globs of the source side.
+      target_files: for `parallel`: paths or globs of the target side, in the same order.
+      header: whether the first line of each TSV or CSV file names its columns.
+      source_column: the source's column: an index from 0, or a name if `header`.
+      target_column: the target's column, likewise.
+      delimiter: the CSV's delimiter, one character.
+      splits: the files of each split, instead of splitting by hash.
+      eval_share: share of source sentences that go to the eval split, by a hash of the normalised source.
+      test_share: share of source sentences that go to the test split.
+      max_characters: a longer source or target is rejected as `too_long`.
+      max_length_ratio: a row whose longer side has over this many times the other's characters is rejected
+        as `length_ratio`.
+      ratio_from_characters: the ratio is judged only where the longer side has at least this many characters.
+      max_reject_share: with more than this share of the rows rejected, the run stops.
+    """
+
+    format: Literal["tsv", "csv", "parallel"] = "tsv"
+    files: tuple[str, ...] = ()
+    source_files: tuple[str, ...] = ()
+    target_files: tuple[str, ...] = ()
+    header: bool = False
+    source_column: Index | str = 0
+    target_column: Index | str = 1
+    delimiter: Annotated[str, msgspec.Meta(min_length=1, max_length=1)] = ","
+    splits: GivenSplits | None = None
+    eval_share: Share = 0.02
+    test_share: Share = 0.02
+    max_characters: Annotated[int, msgspec.Meta(ge=1)] = 1000
+    max_length_ratio: Annotated[float, msgspec.Meta(ge=1.0)] = 4.0
+    ratio_from_characters: Annotated[int, msgspec.Meta(ge=0)] = 30
+    max_reject_share: Share = 0.05
+
+    def __post_init__(self) -> None:
+        if self.splits is None:
+            self.everything().check(self.format, "example_gen")
+            if self.eval_share <= 0 or self.test_share <= 0:
+                raise ValueError("eval_share and test_share must be over 0, or splits given")
+            if self.eval_share + self.test_share >= 1:
+                raise ValueError(
+                    f"eval_share + test_share must leave something to train on: {self.eval_share} + {self.test_share}"
+                )
+        else:
+            if self.everything().patterns():
+                raise ValueError("give either splits or files (source_files, target_files), not both")
+            for name in SPLITS:
+                getattr(self.splits, name).check(self.format, f"splits.{name}")
+        for name in ("source_column", "target_column"):
+            if isinstance(getattr(self, name), str) and not self.header:
+                raise ValueError(f"{name} is a name, so header must be true")
+        if self.format != "parallel" and self.source_column == self.target_column:
+            raise ValueError(f"source_column and target_column are the same: {self.source_column!r}")
+        if self.format == "parallel" and self.header:
+            raise ValueError("format parallel has no header")
+
+    def everything(self) -> Files:
+        """The files of a corpus that is to be split by hash."""
+        return Files(files=self.files, source_files=self.source_files, target_files=self.target_files)
+
+    def groups(self) -> dict[str | None, Files]:
+        """Files by given split, or all under None where the hash decides."""
+        if self.splits is None:
+            return {None: self.everything()}
+        return {name: getattr(self.splits, name) for name in SPLITS}
+
+
+def external_inputs(parameters: Parameters) -> list[str]:
+    """The paths and globs ExampleGen reads."""
+    return [pattern for files in parameters.groups().values() for pattern in files.patterns()]
+
+
+COMPONENT = Component(
+    name="ExampleGen",
+    inputs={},
+    outputs={"examples": artifacts.Examples, "rejects": artifacts.Rejects},
+    parameters=Parameters,
+    function="components.example_gen.executor:run",
+    libraries=("apache-beam", "tfx-bsl", "pyarrow"),
+    external_inputs="components.example_gen:external_inputs",
+)

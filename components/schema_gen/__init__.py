@@ -1,0 +1,45 @@
+"""SchemaGen: the curated contract, or one inferred from the statistics to start from. See `executor`."""
+
+from __future__ import annotations
+
+from components import artifacts
+from components.component import Component
+from components.component import Parameters as BaseParameters
+from schemas import BITEXT
+
+
+class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the schema comes from.
+
+    Attributes:
+      curated: path of the curated schema (text format of tensorflow.metadata.v0.Schema); null for the packaged
+        `schemas/bitext.pbtxt`.
+      infer: infer the schema from the training split's statistics instead, for a new corpus.
+    """
+
+    curated: str | None = None
+    infer: bool = False
+
+    def __post_init__(self) -> None:
+        if self.infer and self.curated is not None:
+            raise ValueError("infer is true and curated names a file: give one or the other")
+
+    def curated_path(self) -> str:
+        """The curated schema's path, the packaged one by default."""
+        return str(BITEXT) if self.curated is None else self.curated
+
+
+def external_inputs(parameters: Parameters) -> list[str]:
+    """The curated schema, when one is copied."""
+    return [] if parameters.infer else [parameters.curated_path()]
+
+
+COMPONENT = Component(
+    name="SchemaGen",
+    inputs={"statistics": artifacts.ExampleStatistics},
+    outputs={"schema": artifacts.Schema},
+    parameters=Parameters,
+    function="components.schema_gen.executor:run",
+    libraries=("tensorflow-data-validation",),
+    external_inputs="components.schema_gen:external_inputs",
+)
