@@ -1,0 +1,160 @@
+"""A SavedModel with the signatures of a real export and no learning: it upper-cases, copies or reverses words.
+
+Its probability of any target token is one half, so that its perplexity is exactly 2.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+
+Behaviour = Literal["upper", "copy", "reverse"]
+BATCH_OF_TEXT = tf.TensorSpec([None], tf.string)
+SCALAR_INT = tf.TensorSpec([], tf.int32)
+OFFSET = 4
+"""Byte b is token b + OFFSET; below are pad, bos, eos and unk."""
+
+
+class ToyTranslator(tf.Module):
+    """Translates word by word, as `behaviour` says."""
+
+    def __init__(self, behaviour: Behaviour):
+        super().__init__()
+        self.behaviour = behaviour
+
+    def _words(self, text: tf.Tensor) -> tf.RaggedTensor:
+        return tf.strings.split(text)
+
+    def _translate(self, text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        words = self._words(text)
+        if self.behaviour == "reverse":
+            words = tf.reverse(words.to_tensor(default_value=""), axis=[1])
+            translation = tf.strings.strip(tf.strings.reduce_join(words, axis=1, separator=" "))
+        else:
+            translation = tf.strings.reduce_join(words, axis=1, separator=" ")
+        if self.behaviour == "upper":
+            translation = tf.strings.upper(translation, encoding="utf-8")
+        length = tf.cast(self._words(translation).row_lengths(), tf.int32) + 1
+        return translation, -tf.math.log(1.0 + tf.cast(length, tf.float32)), length
+
+    @tf.function(input_signature=[BATCH_OF_TEXT])
+    def translate(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        translation, score, length = self._translate(text)
+        alignment = tf.zeros(tf.stack([tf.size(text), tf.reduce_max(length), tf.reduce_max(length)]))
+        return {"text": translation, "score": score, "length": length, "alignment": alignment}
+
+    @tf.function(
+        input_signature=[BATCH_OF_TEXT, SCALAR_INT, tf.TensorSpec([], tf.float32), SCALAR_INT]
+    )
+    def translate_nbest(
+        self, text: tf.Tensor, beam_size: tf.Tensor, length_penalty: tf.Tensor, max_length: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Hypothesis n repeats the translation's first character n times more in front of it."""
+        translation, score, length = self._translate(text)
+        score = score * length_penalty
+        rank = tf.range(beam_size)
+        first = tf.strings.substr(translation, 0, 1, unit="UTF8_CHAR")
+
+        def hypothesis(n: tf.Tensor) -> tf.Tensor:
+            stutter = tf.strings.reduce_join(tf.repeat(first[:, None], n, axis=1), axis=1)
+            return tf.strings.join([stutter, translation])
+
+        texts = tf.map_fn(hypothesis, rank, fn_output_signature=tf.string)
+        lengths = tf.minimum(tf.repeat(length[:, None], beam_size, axis=1), max_length)
+        return {
+            "text": tf.transpose(texts),
+            "score": score[:, None] - tf.cast(rank, tf.float32)[None, :],
+            "length": lengths,
+        }
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, "source"), tf.TensorSpec([None], tf.string, "target")]
+    )
+    def score(self, source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
+        length = tf.cast(self._words(target).row_lengths(), tf.int32) + 1
+        length += 0 * tf.cast(self._words(source).row_lengths(), tf.int32)
+        return {"log_prob": -math.log(2.0) * tf.cast(length, tf.float32), "length": length}
+
+    @tf.function(input_signature=[BATCH_OF_TEXT])
+    def tokenize(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        ragged = tf.io.decode_raw(tf.strings.bytes_split(text), tf.uint8)
+        tokens = tf.cast(tf.squeeze(ragged, axis=2) if ragged.shape.rank == 3 else ragged, tf.int32) + OFFSET
+        lengths = tf.cast(tf.strings.length(text), tf.int32)
+        return {"tokens": tokens.to_tensor(), "length": lengths}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    def detokenize(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
+        alphabet = tf.constant([b""] * OFFSET + [bytes([b]) for b in range(256)])
+        return {"text": tf.strings.reduce_join(tf.gather(alphabet, tokens), axis=1)}
+
+    @tf.function(input_signature=[BATCH_OF_TEXT])
+    def encode(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        length = tf.cast(tf.strings.length(text), tf.int32)
+        memory = tf.sequence_mask(length, dtype=tf.float32)[:, :, None]
+        return {"memory": memory, "memory_length": length, "state": tf.zeros([tf.size(text), 1])}
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.int32),
+            tf.TensorSpec([None, None, 1], tf.float32),
+            tf.TensorSpec([None], tf.int32),
+            tf.TensorSpec([None, 1], tf.float32),
+        ]
+    )
+    def decode_step(
+        self, token: tf.Tensor, memory: tf.Tensor, memory_length: tf.Tensor, state: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        logits = tf.one_hot(token, OFFSET + 256) + state
+        alignment = memory[:, :, 0] / tf.cast(tf.maximum(memory_length, 1), tf.float32)[:, None]
+        return {"log_probs": tf.nn.log_softmax(logits), "alignment": alignment, "state": state + 1.0}
+
+    @tf.function(input_signature=[])
+    def info(self) -> dict[str, tf.Tensor]:
+        values = {"pad": 0, "bos": 1, "eos": 2, "unk": 3, "vocab_size": OFFSET + 256}
+        return {name: tf.constant(value, tf.int32) for name, value in values.items()}
+
+
+def signatures(module: ToyTranslator) -> dict[str, Any]:
+    """The module's functions by the names a real export gives them."""
+    return {
+        "serving_default": module.translate,
+        "translate_nbest": module.translate_nbest,
+        "score": module.score,
+        "tokenize": module.tokenize,
+        "detokenize": module.detokenize,
+        "encode": module.encode,
+        "decode_step": module.decode_step,
+        "info": module.info,
+    }
+
+
+def save(folder: Path, behaviour: Behaviour = "upper", samples: tuple[str, ...] = ("the cat", "a")) -> Path:
+    """Writes a Model artifact: `Format-Serving/` and `samples.json`. Returns `folder`."""
+    module = ToyTranslator(behaviour)
+    tf.saved_model.save(module, str(folder / "Format-Serving"), signatures=signatures(module))
+    outputs = module.translate(tf.constant(list(samples)))
+    rows = [
+        {"source": source, "translation": text.decode(), "score": float(score)}
+        for source, text, score in zip(samples, outputs["text"].numpy(), outputs["score"].numpy(), strict=True)
+    ]
+    (folder / "samples.json").write_text(json.dumps(rows), encoding="utf-8")
+    return folder
+
+
+def write_examples(folder: Path, split: str, rows: list[tuple[str, str, str]], shards: int = 1) -> None:
+    """Writes (id, source, target) rows as ExampleGen does, dealt over `shards` files."""
+    (folder / f"Split-{split}").mkdir(parents=True, exist_ok=True)
+    for shard, picked in enumerate(np.array_split(np.arange(len(rows)), shards)):
+        path = folder / f"Split-{split}" / f"data_tfrecord-{shard:05d}-of-{shards:05d}.gz"
+        with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
+            for index in picked:
+                feature = {
+                    name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
+                    for name, value in zip(("id", "source", "target"), rows[index], strict=True)
+                }
+                writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
