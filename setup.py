@@ -1,0 +1,89 @@
+"""Packaging of bitext. The ranges are what the tests have seen; requirements/ holds the exact locks.
+
+Two families of versions exist, because tfx-bsl, TFDV and ml-metadata ship compiled code for one or the other:
+CPython 3.11 (glibc >= 2.17), and CPython 3.12 and 3.13 (glibc >= 2.39).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+FAMILY_311 = [
+    "tensorflow>=2.16.2,<2.17",
+    "tensorflow-transform>=1.16,<1.17",
+    "tensorflow-data-validation>=1.16.1,<1.17",
+    "tensorflow-metadata>=1.16.1,<1.17",
+    "tfx-bsl>=1.16.1,<1.17",
+    "ml-metadata>=1.17.1,<1.18",
+    "apache-beam>=2.72,<2.73",
+    "dill>=0.3.1.1",  # tensorflow-transform 1.16 imports it, and newer Beam no longer brings it
+    "numpy>=1.26,<2",
+    "protobuf>=4.25.3,<5",
+    "pyarrow>=10,<11",
+]
+FAMILY_313 = [
+    "tensorflow>=2.21,<2.22",
+    "tensorflow-transform>=1.21,<1.22",
+    "tensorflow-data-validation>=1.21,<1.22",
+    "tensorflow-metadata>=1.21,<1.22",
+    "tfx-bsl>=1.21,<1.22",
+    "ml-metadata>=1.21,<1.22",
+    "apache-beam>=2.77,<2.78",
+    "dill>=0.3.1.1",
+    "numpy>=2,<3",
+    "protobuf>=6.31,<7",
+    "pyarrow>=14",
+]
+REQUIREMENTS = [
+    *(f'{requirement}; python_version < "3.12"' for requirement in FAMILY_311),
+    *(f'{requirement}; python_version >= "3.12"' for requirement in FAMILY_313),
+    "msgspec>=0.19,<1",
+    "PyYAML>=6",
+    "sacrebleu>=2.4,<3",
+    "sentencepiece>=0.2,<0.3",
+    "tqdm>=4.66",
+    "zstandard>=0.22,<1",
+]
+DEV = [
+    "hypothesis>=6.100",
+    "mypy>=1.10",
+    "packaging>=24",
+    "pytest>=8",
+    "pytest-timeout>=2.3",
+    "ruff>=0.6",
+    "types-PyYAML>=6",
+    "uv>=0.5",
+    # What an editable install of this project is built with (see requirements/install.sh).
+    "setuptools>=77",
+    "wheel",
+]
+
+if __name__ == "__main__":
+    setup(
+        name="bitext",
+        version="0.1.0",
+        description="Raw bitext in, blessed translation SavedModel out: a TFX-style batch pipeline",
+        long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+        long_description_content_type="text/markdown",
+        license="Apache-2.0",
+        license_files=["LICENSE"],
+        python_requires=">=3.11,<3.14",
+        # Naming the root makes an editable install one path entry instead of an import hook.
+        package_dir={"": "."},
+        packages=find_packages(
+            include=["pipeline", "pipeline.*", "components", "components.*", "schemas", "schemas.*"]
+        ),
+        package_data={"pipeline": ["configs/*.yaml"], "schemas": ["*.pbtxt", "*.yaml"]},
+        install_requires=REQUIREMENTS,
+        extras_require={"dev": DEV},
+        entry_points={"console_scripts": ["bitext = pipeline.cli:main"]},
+        classifiers=[
+            "Operating System :: POSIX :: Linux",
+            "Programming Language :: Python :: 3.11",
+            "Programming Language :: Python :: 3.12",
+            "Programming Language :: Python :: 3.13",
+            "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        ],
+    )
