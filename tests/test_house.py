@@ -1,0 +1,297 @@
+"""The rules of the house, read off the source: which way imports point, what the front door may load."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import os
+import runpy
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeGuard
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("pipeline", "components", "schemas")
+HEAVY = {
+    "apache_beam",
+    "keras",
+    "ml_metadata",
+    "pandas",
+    "pyarrow",
+    "tensorflow",
+    "tensorflow_data_validation",
+    "tensorflow_metadata",
+    "tensorflow_transform",
+    "tf_keras",
+    "tfx_bsl",
+}
+INTERPRETERS = ("3.11", "3.12", "3.13")
+
+
+@dataclasses.dataclass(frozen=True)
+class Import:
+    """One imported name.
+
+    Attributes:
+      module: the file, dotted: `components.transform.executor`.
+      name: what it imports, dotted to the last name: `apache_beam.runners.direct`.
+      line: where.
+      on_import: whether importing the module runs it: not in a function, not under TYPE_CHECKING.
+    """
+
+    module: str
+    name: str
+    line: int
+    on_import: bool
+
+    def is_within(self, *names: str) -> bool:
+        return any(self.name == name or self.name.startswith(f"{name}.") for name in names)
+
+    def __str__(self) -> str:
+        return f"{self.module} (line {self.line}) imports {self.name}"
+
+
+def sources() -> list[Path]:
+    return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def dotted(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _is_subpackage_of(beam_names: set[str], node: ast.AST) -> TypeGuard[ast.Attribute]:
+    return (
+        isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id in beam_names
+        and node.attr in ("runners", "options")
+    )
+
+
+def imports_of(tree: ast.Module, module: str, is_package: bool) -> Iterator[Import]:
+    """Every import in a module, relative ones resolved, attribute use of Beam's subpackages included."""
+    beam_names: set[str] = set()
+
+    def visit(node: ast.AST, on_import: bool) -> Iterator[Import]:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name == "apache_beam":
+                    beam_names.add(alias.asname or alias.name)
+                yield Import(module, alias.name, node.lineno, on_import)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = module.split(".")
+                parents = parents[: len(parents) - node.level + is_package]
+                base = ".".join([*parents, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield Import(module, f"{base}.{alias.name}", node.lineno, on_import)
+        elif _is_subpackage_of(beam_names, node):
+            yield Import(module, f"apache_beam.{node.attr}", node.lineno, on_import)
+        deferred = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            for child in node.body:
+                yield from visit(child, False)
+            for child in node.orelse:
+                yield from visit(child, on_import)
+            return
+        for inner in ast.iter_child_nodes(node):
+            yield from visit(inner, on_import and not deferred)
+
+    yield from visit(tree, True)
+
+
+def all_imports() -> list[Import]:
+    return [
+        found
+        for path in sources()
+        for found in imports_of(
+            ast.parse(path.read_text(encoding="utf-8")), dotted(path), path.name == "__init__.py"
+        )
+    ]
+
+
+def steps() -> list[str]:
+    """Names of the component packages that declare a step (`COMPONENT = ...`)."""
+    found = []
+    for path in sorted((ROOT / "components").glob("*/__init__.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            if any(isinstance(target, ast.Name) and target.id == "COMPONENT" for target in targets):
+                found.append(path.parent.name)
+    return found
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+def broken(imports: Iterable[Import]) -> str:
+    return "\n".join(str(found) for found in imports)
+
+
+class TestReadingImports:
+    """The reader itself, on sources where the answer is known."""
+
+    @pytest.mark.parametrize(
+        ("source", "expected"),
+        [
+            ("import a.b", [("a.b", True)]),
+            ("from a import b, c", [("a.b", True), ("a.c", True)]),
+            ("from . import errors", [("p.q.errors", True)]),
+            ("from ..x import y", [("p.x.y", True)]),
+            ("def f():\n  import a", [("a", False)]),
+            ("class C:\n  import a", [("a", True)]),
+            ("if TYPE_CHECKING:\n  import a\nelse:\n  import b", [("a", False), ("b", True)]),
+            (
+                "import apache_beam as beam\nbeam.options",
+                [("apache_beam", True), ("apache_beam.options", True)],
+            ),
+        ],
+    )
+    def test_names_and_when(self, source: str, expected: list[tuple[str, bool]]) -> None:
+        found = imports_of(ast.parse(source), "p.q.m", is_package=False)
+        assert [(one.name, one.on_import) for one in found] == expected
+
+    def test_relative_import_in_a_package(self) -> None:
+        (found,) = imports_of(ast.parse("from . import m"), "p.q", is_package=True)
+        assert found.name == "p.q.m"
+
+
+class TestDirection:
+    def test_there_is_something_to_read(self) -> None:
+        assert len(sources()) > 20
+        assert {"example_gen", "transform", "trainer", "pusher"} <= set(steps())
+
+    def test_components_know_nothing_of_the_pipeline(self) -> None:
+        components = (one for one in all_imports() if one.module.startswith("components"))
+        assert not broken(one for one in components if one.is_within("pipeline"))
+
+    def test_schemas_know_of_nothing_above_them(self) -> None:
+        wrong = (
+            one
+            for one in all_imports()
+            if one.module.startswith("schemas") and one.is_within("pipeline", "components")
+        )
+        assert not broken(wrong)
+
+    def test_no_component_knows_another(self) -> None:
+        """Steps may share `components.text`, `components.seq2seq` and plain modules; those know no step."""
+        wrong = (
+            one
+            for one in all_imports()
+            if one.module.startswith("components")
+            and one.is_within(*(f"components.{step}" for step in steps()))
+            and one.name.split(".")[1] != one.module.partition(".")[2].split(".")[0]
+        )
+        assert not broken(wrong)
+
+    def test_the_application_imports_no_tests(self) -> None:
+        assert not broken(one for one in all_imports() if one.is_within("tests", "pytest", "hypothesis"))
+
+
+class TestOneKeeper:
+    def test_of_metadata(self) -> None:
+        keepers = {one.module for one in all_imports() if one.is_within("ml_metadata")}
+        assert keepers == {"pipeline.metadata"}
+
+    def test_of_beam_runners_and_options(self) -> None:
+        inner = ("apache_beam.runners", "apache_beam.options")
+        assert {one.module for one in all_imports() if one.is_within(*inner)} == {"pipeline.beam"}
+
+
+class TestLightFrontDoor:
+    def test_declarations_name_nothing_heavy(self) -> None:
+        light = {"pipeline", "pipeline.cli", "components", *(f"components.{step}" for step in steps())}
+        loaded = (one for one in all_imports() if one.module in light and one.on_import)
+        assert not broken(one for one in loaded if one.is_within(*HEAVY))
+
+    @pytest.mark.parametrize("module", ["pipeline.cli", *(f"components.{step}" for step in steps())])
+    def test_importing_it_loads_nothing_heavy(self, module: str) -> None:
+        process = run_python(f"import {module}, sys; print(*sorted({HEAVY} & set(sys.modules)))")
+        assert process.returncode == 0, process.stderr
+        assert process.stdout.split() == []
+
+    def test_help_answers_at_once(self) -> None:
+        """The house's bound is half a second; three times that, and the best of three, for a busy machine."""
+        seconds = []
+        for _ in range(3):
+            started = time.perf_counter()
+            process = subprocess.run(
+                [sys.executable, "-m", "pipeline", "--help"],
+                cwd=ROOT, capture_output=True, text=True, timeout=60, env={**os.environ, "COLUMNS": "100"},
+            )  # fmt: skip
+            seconds.append(time.perf_counter() - started)
+            assert process.returncode == 0, process.stderr
+            assert "run" in process.stdout
+            assert "translate" in process.stdout
+        assert min(seconds) < 1.5
+
+
+class TestLocks:
+    """requirements/py3*.txt against setup.py."""
+
+    @staticmethod
+    def pins(python: str) -> dict[str, Version]:
+        text = (ROOT / "requirements" / f"py{python.replace('.', '')}.txt").read_text(encoding="utf-8")
+        lines = [line.split() for line in text.splitlines() if line and line[0] not in " #"]
+        assert all("==" in line[0] and line[-1] == "\\" for line in lines), "no exact version, or no hash"
+        return {line[0].split("==")[0]: Version(line[0].split("==")[1]) for line in lines}
+
+    @pytest.mark.parametrize("python", INTERPRETERS)
+    def test_honours_the_ranges_of_setup_py(self, python: str) -> None:
+        declared = runpy.run_path(str(ROOT / "setup.py"))
+        pins = self.pins(python)
+        applied = 0
+        for requirement in map(Requirement, declared["REQUIREMENTS"] + declared["DEV"]):
+            if requirement.marker and not requirement.marker.evaluate({"python_version": python}):
+                continue
+            applied += 1
+            assert pins[requirement.name.lower()] in requirement.specifier, str(requirement)
+        assert applied > 20
+
+    @pytest.mark.parametrize("python", INTERPRETERS)
+    def test_names_no_host(self, python: str) -> None:
+        text = (ROOT / "requirements" / f"py{python.replace('.', '')}.txt").read_text(encoding="utf-8")
+        assert "://" not in text
+
+
+class TestNoNetwork:
+    """The guard in conftest.py, tried in a pytest of its own."""
+
+    SOURCE = """
+        import socket
+
+        def test_swallowed_attempt():
+            with socket.socket() as client:
+                try:
+                    client.connect(("host.invalid", 80))
+                except OSError:
+                    pass
+
+        def test_loopback():
+            with socket.create_server(("127.0.0.1", 0)) as server:
+                socket.create_connection(server.getsockname()).close()
+    """
+
+    def test_an_attempt_fails_the_test_and_loopback_does_not(self, tmp_path: Path) -> None:
+        (tmp_path / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text(encoding="utf-8"))
+        (tmp_path / "test_it.py").write_text(textwrap.dedent(self.SOURCE))
+        process = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert "2 passed, 1 error" in process.stdout, process.stdout
+        assert "this one tried to connect to ('host.invalid', 80)" in process.stdout
