@@ -50,6 +50,7 @@ DEV = [
     "hypothesis>=6.100",
     "mypy>=1.10",
     "packaging>=24",
+    "pip>=24",
     "pytest>=8",
     "pytest-timeout>=2.3",
     "ruff>=0.6",

@@ -96,7 +96,7 @@ def imports_of(tree: ast.Module, module: str, is_package: bool) -> Iterator[Impo
             for alias in node.names:
                 yield Import(module, f"{base}.{alias.name}", node.lineno, on_import)
         elif _is_subpackage_of(beam_names, node):
-            yield Import(module, f"apache_beam.{node.attr}", node.lineno, on_import)
+            yield Import(module, f"apache_beam.{node.attr}", node.lineno, on_import)  # type: ignore[attr-defined]
         deferred = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             for child in node.body:
