@@ -1,0 +1,272 @@
+"""The `bitext` command. Everything heavy is imported by the subcommand that needs it."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from components.errors import BitextError, ConfigError
+
+if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
+
+DEFAULT_CONFIG = Path(__file__).parent / "configs" / "tatoeba.yaml"
+
+EXIT_CODES = """\
+exit codes:
+  0    done
+  1    an unexpected failure; its traceback is in the log file named
+  2    the configuration or the command line cannot be used
+  3    the data is missing, malformed, or violates the schema
+  4    the run is complete, and its model was refused; nothing was pushed
+  5    another run of the same pipeline is under way
+  6    the machine is in the way: a full disk, a read-only folder, no network
+  7    training cannot go on: a loss that is not finite
+  130  interrupted (Ctrl-C); 143 terminated (SIGTERM). The same command goes on where it stopped
+"""
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which schedulers send, ends a run as tidily as Ctrl-C."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command, and returns the exit code; a failure is one clear message on standard error."""
+    options = _parser().parse_args(arguments)
+    log_file: list[Path] = []
+    previous = _terminate_tidily()
+    try:
+        code: int = options.command(options, log_file)
+        return code
+    except BitextError as error:
+        _complain(str(error), error.remedy, log_file)
+        return error.exit_code
+    except KeyboardInterrupt as error:
+        _complain("interrupted", "The same command goes on where this one stopped.", log_file)
+        return 143 if isinstance(error, _Terminated) else 130
+    except Exception as error:  # the edge of the program: told in one message, kept whole in the log
+        if not any(path.is_file() for path in log_file):
+            log_file[:] = [_write_traceback()]
+        _complain(f"{type(error).__name__}: {error}", "The traceback is in the log.", log_file)
+        return 1
+    finally:
+        if previous is not None:
+            signal.signal(signal.SIGTERM, previous)
+
+
+def _terminate_tidily() -> signal._HANDLER:
+    def handler(number: int, frame: object) -> NoReturn:
+        raise _Terminated
+
+    try:
+        return signal.signal(signal.SIGTERM, handler)
+    except ValueError:  # not the main thread: the program around decides
+        return None
+
+
+def _complain(message: str, remedy: str, log_file: list[Path]) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    if remedy:
+        print(f"what to do: {remedy}", file=sys.stderr)
+    for path in log_file:
+        if path.is_file():
+            print(f"log: {path}", file=sys.stderr)
+
+
+def _write_traceback() -> Path:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="bitext-", suffix=".log", delete=False, encoding="utf-8"
+    ) as file:
+        traceback.print_exc(file=file)
+    return Path(file.name)
+
+
+# Subcommands: each takes the parsed options and a list to name its log file in, and returns the exit code.
+
+
+def _load(options: argparse.Namespace) -> PipelineConfig:
+    import json
+
+    from pipeline import config
+
+    overrides = [*options.set, *([f"root={json.dumps(options.root)}"] if options.root else [])]
+    return config.load(options.config or DEFAULT_CONFIG, overrides)
+
+
+def _run(options: argparse.Namespace, log_file: list[Path]) -> int:
+    from pipeline.terminal import Terminal, quiet_libraries
+
+    quiet_libraries()
+    config = _load(options)
+    from pipeline.beam import pipeline_factory
+    from pipeline.graph import create_pipeline
+    from pipeline.metadata import Store
+    from pipeline.runner import Runner, Selection, check_blessed
+    from pipeline.summary import summarise
+
+    runner = Runner(
+        create_pipeline(config),
+        Path(config.root),
+        lambda: Store(config.metadata, Path(config.root), config.name),
+        pipeline_factory(config.beam.runner, config.beam.options),
+        Terminal(),
+    )
+    log_file.append(runner.log_file)
+    selection = Selection(options.first, options.last, frozenset(options.force), options.explain_cache)
+    result = runner.run(selection)
+    print(f"\n{summarise(result, config.serving)}")
+    check_blessed(result)
+    return 0
+
+
+def _config(options: argparse.Namespace, log_file: list[Path]) -> int:
+    from pipeline.config import dump
+
+    print(dump(_load(options)), end="")
+    return 0
+
+
+def _status(options: argparse.Namespace, log_file: list[Path]) -> int:
+    from pipeline.terminal import quiet_libraries
+
+    quiet_libraries()
+    config = _load(options)
+    import json
+
+    from pipeline import status
+
+    found = status.collect(config)
+    print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else status.render(found))
+    return 0
+
+
+def _fetch(options: argparse.Namespace, log_file: list[Path]) -> int:
+    from pipeline.fetch import fetch
+
+    fetch(options.name, options.directory)
+    return 0
+
+
+def _translate(options: argparse.Namespace, log_file: list[Path]) -> int:
+    from pipeline.terminal import quiet_libraries
+
+    quiet_libraries()
+    from components.translate import main_translate
+
+    return main_translate(
+        options.model or Path(_load(options).serving),
+        options.input,
+        options.output,
+        beam_size=options.beam_size,
+        length_penalty=options.length_penalty,
+        max_length=options.max_length,
+        nbest=options.nbest,
+        batch_size=options.batch_size,
+    )
+
+
+# The command line.
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse whose errors are ours: one message, what to do, exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {message}\nwhat to do: {self.prog} --help", file=sys.stderr)
+        sys.exit(ConfigError.exit_code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="bitext",
+        description="Raw bitext in, a blessed SavedModel that translates out.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    run = _command(commands, "run", _run, "run the pipeline; what did not change is taken from the cache")
+    _config_arguments(run)
+    run.add_argument(
+        "--from", dest="first", metavar="NODE", help="start here; take earlier nodes' newest outputs"
+    )
+    run.add_argument("--to", dest="last", metavar="NODE", help="stop after this node")
+    run.add_argument(
+        "--force", action="append", default=[], metavar="NODE", help="run it though cached (repeatable)"
+    )
+    run.add_argument(
+        "--explain-cache", action="store_true", help="say for every node why it runs or does not"
+    )
+
+    config = _command(commands, "config", _config, "print the configuration with every default filled in")
+    _config_arguments(config)
+
+    status = _command(commands, "status", _status, "show the last runs, their scores, and what is pushed")
+    _config_arguments(status)
+    status.add_argument("--json", action="store_true", help="as one JSON object")
+
+    fetch = _command(commands, "fetch", _fetch, "obtain an example corpus: tatoeba-es, tatoeba-uk")
+    fetch.add_argument("name", metavar="NAME", help="which corpus")
+    fetch.add_argument("--directory", type=Path, default=Path("data"), help="where to (default: %(default)s)")
+
+    translate = _command(commands, "translate", _translate, "translate lines from standard input or a file")
+    _translate_arguments(translate)
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, function: object, summary: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _config_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "config",
+        nargs="?",
+        type=Path,
+        metavar="CONFIG",
+        help="configuration file (default: Tatoeba English-Spanish)",
+    )
+    parser.add_argument("--root", metavar="FOLDER", help="the pipeline root, instead of the configuration's")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="A.B=C",
+        help="set a value of the configuration (repeatable)",
+    )
+
+
+def _translate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "input", nargs="?", type=Path, help="a file with a sentence on each line (default: standard input)"
+    )
+    parser.add_argument("--output", type=Path, help="the file to write (default: standard output)")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        help="a SavedModel, or a serving folder (default: what the default configuration pushes)",
+    )
+    parser.add_argument("--beam-size", type=int, help="hypotheses kept at each step (default: the model's)")
+    parser.add_argument("--length-penalty", type=float, help="exponent of the length that divides a score")
+    parser.add_argument("--max-length", type=int, help="longest translation, in tokens")
+    parser.add_argument("--nbest", type=int, default=1, help="translations a line, each with its score")
+    parser.add_argument(
+        "--batch-size", type=int, default=64, help="sentences translated at once (default: %(default)s)"
+    )
+    parser.set_defaults(config=None, root=None, set=[])

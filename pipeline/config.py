@@ -1,0 +1,332 @@
+"""The configuration: frozen structs read from YAML, every value checked once, unknown keys refused by name.
+
+Each component section is that component's own `Parameters`; what a field means is documented there.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import yaml
+
+from components.component import Parameters
+from components.errors import ConfigError
+from components.evaluator import Parameters as EvaluatorParameters
+from components.example_gen import Parameters as ExampleGenParameters
+from components.example_validator import Parameters as ExampleValidatorParameters
+from components.infra_validator import Parameters as InfraValidatorParameters
+from components.pusher import Parameters as PusherParameters
+from components.schema_gen import Parameters as SchemaGenParameters
+from components.statistics_gen import Parameters as StatisticsGenParameters
+from components.trainer import Parameters as TrainerParameters
+from components.transform import Parameters as TransformParameters
+
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+
+
+class SqlServer(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A MySQL or PostgreSQL server that holds the metadata.
+
+    Attributes:
+      host: its host name.
+      port: its TCP port.
+      database: the database; made if the user may.
+      user: who logs in.
+      password_env: the environment variable that holds the password. Empty: no password.
+    """
+
+    host: str
+    port: Port
+    database: str
+    user: str
+    password_env: str = ""
+
+
+class Metadata(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where what ran is remembered: one of three.
+
+    Attributes:
+      sqlite: a file. Empty, and no server given: `<root>/metadata.sqlite`.
+      mysql: a MySQL server.
+      postgresql: a PostgreSQL server.
+    """
+
+    sqlite: str = ""
+    mysql: SqlServer | None = None
+    postgresql: SqlServer | None = None
+
+    def __post_init__(self) -> None:
+        if sum([bool(self.sqlite), self.mysql is not None, self.postgresql is not None]) > 1:
+            raise ValueError("give one of sqlite, mysql and postgresql")
+
+
+class Beam(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the Beam pipelines run.
+
+    Attributes:
+      runner: a Beam runner's name. `DirectRunner` is this process, and needs nothing else.
+      options: further Beam flags, `--name=value` each.
+    """
+
+    runner: str = "DirectRunner"
+    options: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for option in self.options:
+            if not option.startswith("--"):
+                raise ValueError(f"a Beam option starts with --, and {option!r} does not")
+            if option.split("=")[0] == "--runner":
+                raise ValueError("name the runner in beam.runner, not in beam.options")
+
+
+class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One pipeline.
+
+    Attributes:
+      name: the pipeline's name: letters, digits, `_`, `.`, `-`.
+      root: where artifacts, logs and (by default) metadata go. Empty: `runs/<name>`. Relative paths are
+        relative to the folder the command is called in, here and everywhere.
+      serving: the folder pushed models go to, as `<serving>/<version>/`. Empty: `serving/<name>`.
+      metadata, beam: where runs are remembered; where Beam runs.
+      example_gen ... pusher: the parameters of each component.
+    """
+
+    name: Name
+    example_gen: ExampleGenParameters
+    root: str = ""
+    serving: str = ""
+    metadata: Metadata = Metadata()
+    beam: Beam = Beam()
+    statistics_gen: StatisticsGenParameters = msgspec.field(default_factory=StatisticsGenParameters)
+    schema_gen: SchemaGenParameters = msgspec.field(default_factory=SchemaGenParameters)
+    example_validator: ExampleValidatorParameters = msgspec.field(default_factory=ExampleValidatorParameters)
+    transform: TransformParameters = msgspec.field(default_factory=TransformParameters)
+    trainer: TrainerParameters = msgspec.field(default_factory=TrainerParameters)
+    evaluator: EvaluatorParameters = msgspec.field(default_factory=EvaluatorParameters)
+    infra_validator: InfraValidatorParameters = msgspec.field(default_factory=InfraValidatorParameters)
+    pusher: PusherParameters = msgspec.field(default_factory=PusherParameters)
+
+    def __post_init__(self) -> None:
+        fill = msgspec.structs.force_setattr
+        if not self.root:
+            fill(self, "root", f"runs/{self.name}")
+        if not self.serving:
+            fill(self, "serving", f"serving/{self.name}")
+        if not self.pusher.destination:
+            fill(self, "pusher", msgspec.structs.replace(self.pusher, destination=self.serving))
+
+
+def load(path: Path | str, overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Reads a configuration file and applies `a.b=c` overrides, whose values are read as YAML.
+
+    Raises:
+      ConfigError: naming the file, the line and the field, what was received and what to do.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: there is no such file", f"Name an existing configuration.{_nearby(path)}"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}", "Give a readable UTF-8 file.") from None
+    values, lines = _parse(text, path)
+    for override in overrides:
+        _override(values, override, path)
+    return _check(values, lines, path)
+
+
+def dump(config: PipelineConfig) -> str:
+    """The configuration as YAML, every default filled in; `load` reads it back to an equal value."""
+    return yaml.safe_dump(msgspec.to_builtins(config), sort_keys=False, allow_unicode=True, width=100)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, which also reads `1e-3` as the number it is, and refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key_node.value!r} is given twice", problem_mark=key_node.start_mark
+                )
+            seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
+)
+
+
+def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """The values of a YAML text, and the 1-based line of every dotted key."""
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        values = yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise ConfigError(f"{where}: {error.problem or error.context}", "Correct the YAML there.") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {error}", "Correct the YAML.") from None
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"{path}: a configuration is a mapping of keys to values; received {_kind(values)}",
+            "Start from a file in pipeline/configs.",
+        )
+    return values, dict(_lines(node, ""))
+
+
+def _lines(node: yaml.Node | None, prefix: str) -> Iterable[tuple[str, int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield prefix + str(key.value), key.start_mark.line + 1
+            yield from _lines(value, f"{prefix}{key.value}.")
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield f"{prefix}{index}", value.start_mark.line + 1
+            yield from _lines(value, f"{prefix}{index}.")
+
+
+def _override(values: dict[str, Any], override: str, path: Path) -> None:
+    """Sets `a.b=c` in `values`."""
+    dotted, equals, text = override.partition("=")
+    keys = dotted.strip().split(".")
+    if not equals or not all(keys):
+        raise ConfigError(
+            f"--set {override}: not of the form a.b=value", "For example: --set trainer.batch_size=64"
+        )
+    try:
+        value = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not YAML: {error}", "Quote the value.") from None
+    at = values
+    for index, key in enumerate(keys[:-1]):
+        inner = at.get(key)
+        if inner is None:
+            inner = at[key] = {}
+        if not isinstance(inner, dict):
+            raise ConfigError(
+                f"--set {override}: {'.'.join(keys[: index + 1])} is {_kind(inner)} in {path}, not a section",
+                "See `bitext config` for the sections and keys.",
+            )
+        at = inner
+    at[keys[-1]] = value
+
+
+def _check(values: dict[str, Any], lines: dict[str, int], path: Path) -> PipelineConfig:
+    """Builds the typed configuration, or says in words what stands in the way."""
+    for section in [key for key, value in values.items() if value is None]:
+        del values[section]  # an empty section: `trainer:` with only comments below it
+    _refuse_unknown(values, PipelineConfig, "", lines, path)
+    try:
+        return msgspec.convert(values, PipelineConfig)
+    except msgspec.ValidationError as error:
+        message, _, pointer = str(error).partition(" - at `")
+        field = re.sub(r"\[(\d+)\]", r".\1", pointer.rstrip("`")).removeprefix("$").removeprefix(".")
+        if missing := re.match(r"Object missing required field `(\w+)`", message):
+            field = f"{field}.{missing[1]}".lstrip(".")
+            raise ConfigError(
+                f"{path}: {field} is missing", f"Add {field} to the file, or --set {field}=..."
+            ) from None
+        raise ConfigError(
+            f"{_where(field, lines, path)}: {field + ': ' if field else ''}{_in_words(message, _received(values, field))}",
+            "Correct it there or with --set; `bitext config CONFIG` prints every key and default.",
+        ) from None
+
+
+def _refuse_unknown(value: Any, kind: Any, prefix: str, lines: dict[str, int], path: Path) -> None:
+    """Raises ConfigError at the first key that the struct `kind`, or one inside it, does not have."""
+    struct = _struct_of(kind)
+    if struct is None or not isinstance(value, dict):
+        return
+    fields = {field.name: field.type for field in msgspec.structs.fields(struct)}
+    for key, inner in value.items():
+        if key in fields:
+            _refuse_unknown(inner, fields[key], f"{prefix}{key}.", lines, path)
+            continue
+        close = difflib.get_close_matches(str(key), fields, n=1)
+        known = f"Did you mean {prefix}{close[0]}?" if close else f"Known keys: {', '.join(fields)}."
+        raise ConfigError(f"{_where(f'{prefix}{key}', lines, path)}: unknown key {prefix}{key}", known)
+
+
+def _struct_of(kind: Any) -> type[msgspec.Struct] | None:
+    """The struct among the alternatives of a field's type, if there is one."""
+    for alternative in (kind, *getattr(kind, "__args__", ())):
+        if isinstance(alternative, type) and issubclass(alternative, msgspec.Struct):
+            return alternative
+    return None
+
+
+def _received(values: Any, field: str) -> Any:
+    """The value at a dotted field."""
+    for key in field.split(".") if field else []:
+        if isinstance(values, dict):
+            values = values.get(key)
+        elif isinstance(values, list) and key.isdigit() and int(key) < len(values):
+            values = values[int(key)]
+    return values
+
+
+_TYPE_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a section of keys and values",
+    "null": "nothing",
+}
+
+
+def _in_words(message: str, received: Any) -> str:
+    """msgspec's message without the names of programming-language types."""
+    if match := re.fullmatch(r"Expected `([^`]+)`, got `([^`]+)`", message):
+        expected = " or ".join(_TYPE_WORDS.get(t.strip(), t.strip()) for t in match[1].split("|"))
+        return f"must be {expected}; received {_kind(received)}"
+    if match := re.fullmatch(r"Expected `([^`]+)` (.+)", message):
+        return f"must be {_TYPE_WORDS.get(match[1], match[1])} {match[2]}; received {_kind(received)}"
+    if message.startswith("Invalid enum value"):
+        return f"{received!r} is not one of its choices"
+    return message
+
+
+def _kind(value: Any) -> str:
+    """A value and what it is, in words."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return "a section of keys and values"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"the text {value!r}" if isinstance(value, str) else f"the number {value}"
+
+
+def _where(field: str, lines: dict[str, int], path: Path) -> str:
+    """`file:line` of a field, or of the nearest section around it that the file has."""
+    while field and field not in lines:
+        field = field.rpartition(".")[0]
+    return f"{path}:{lines[field]}" if field else str(path)
+
+
+def _nearby(path: Path) -> str:
+    """A hint naming configurations that do exist."""
+    folders = {path.parent, Path(__file__).parent / "configs"}
+    names = {p.name: p for folder in folders for p in folder.glob("*.yaml")}
+    close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
+    return f" Did you mean {names[close[0]]}?" if close else ""

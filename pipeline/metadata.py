@@ -1,0 +1,339 @@
+"""The pipeline's memory: runs, executions and artifacts in ML Metadata. The only file that imports ml_metadata.
+
+No `filter_query` and no lineage query is used: ml-metadata's newer builds do not have them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from ml_metadata import errors as mlmd_errors
+from ml_metadata.metadata_store import metadata_store
+from ml_metadata.proto import metadata_store_pb2 as pb
+
+from components.errors import ConfigError, EnvironmentFault
+from pipeline.config import Metadata
+
+Scalar = int | float | str
+
+RUNNING, COMPLETE, FAILED, CACHED, CANCELED = "RUNNING", "COMPLETE", "FAILED", "CACHED", "CANCELED"
+_DIGEST = "content_digest"
+_EXECUTION_FIELDS: dict[str, int] = {
+    "node": pb.STRING,
+    "run_id": pb.STRING,
+    "cache_key": pb.STRING,
+    "cache_key_parts": pb.STRING,
+    "started": pb.DOUBLE,
+    "finished": pb.DOUBLE,
+    "error": pb.STRING,
+    "traceback": pb.STRING,
+}
+_RUN_FIELDS: dict[str, int] = {
+    "pipeline": pb.STRING,
+    "root": pb.STRING,
+    "state": pb.STRING,
+    "started": pb.DOUBLE,
+    "finished": pb.DOUBLE,
+    "error": pb.STRING,
+}
+
+
+@dataclasses.dataclass
+class StoredArtifact:
+    """An artifact on record.
+
+    Attributes:
+      type: its kind's TYPE_NAME.
+      uri: its folder.
+      digest: sha256 of its content.
+      properties: what its component said of it.
+      id: given by the store.
+    """
+
+    type: str
+    uri: str
+    digest: str
+    properties: dict[str, Scalar] = dataclasses.field(default_factory=dict)
+    id: int | None = None
+
+
+@dataclasses.dataclass
+class Execution:
+    """One node of one run. `inputs` and `outputs` are by keyword; times are seconds since the epoch."""
+
+    node: str
+    run_id: str
+    state: str
+    started: float
+    finished: float = 0.0
+    cache_key: str = ""
+    cache_key_parts: str = ""
+    error: str = ""
+    traceback: str = ""
+    inputs: dict[str, StoredArtifact] = dataclasses.field(default_factory=dict)
+    outputs: dict[str, StoredArtifact] = dataclasses.field(default_factory=dict)
+    id: int | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it took; 0 while it runs."""
+        return max(0.0, self.finished - self.started) if self.finished else 0.0
+
+
+@dataclasses.dataclass
+class Run:
+    """One run of a pipeline."""
+
+    run_id: str
+    pipeline: str
+    root: str
+    state: str
+    started: float
+    finished: float = 0.0
+    error: str = ""
+    id: int | None = None
+
+
+class Store:
+    """Runs, executions and artifacts of one pipeline in an ML Metadata database.
+
+    Raises (every method):
+      EnvironmentFault: if the database cannot be reached, read or written.
+    """
+
+    def __init__(self, settings: Metadata, root: Path, pipeline: str):
+        self._where = describe(settings, root)
+        self._pipeline = pipeline
+        with self._faults():
+            self._store = metadata_store.MetadataStore(_connection(settings, root))
+            self._run_type = self._store.put_context_type(
+                _type(pb.ContextType(name="pipeline_run"), _RUN_FIELDS)
+            )
+            kind = self._store.put_context_type(pb.ContextType(name="pipeline"))
+            found = self._store.get_context_by_type_and_name("pipeline", pipeline)
+            new = pb.Context(type_id=kind, name=pipeline)
+            self._pipeline_id: int = found.id if found else self._store.put_contexts([new])[0]
+        self._type_ids: dict[tuple[str, str], int] = {}
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except mlmd_errors.StatusError as error:
+            raise EnvironmentFault(
+                f"the metadata store {self._where} failed: {error}",
+                "Check that it is reachable and writable and its disk is not full; see `metadata` in the configuration.",
+            ) from error
+
+    # Runs.
+
+    def put_run(self, run: Run) -> None:
+        """Records a run, or what became of it; a new one is given its id."""
+        context = pb.Context(type_id=self._run_type, name=run.run_id)
+        if run.id is not None:
+            context.id = run.id
+        for field in _RUN_FIELDS:
+            _set(context.properties[field], getattr(run, field))
+        with self._faults():
+            (run.id,) = self._store.put_contexts([context])
+
+    def runs(self) -> list[Run]:
+        """Every run of this pipeline, newest first."""
+        with self._faults():
+            contexts = self._store.get_contexts_by_type("pipeline_run")
+        found = []
+        for context in contexts:
+            if _get(context.properties, "pipeline", "") != self._pipeline:
+                continue
+            fields = {
+                name: _value(value) for name, value in context.properties.items() if name in _RUN_FIELDS
+            }
+            found.append(Run(run_id=context.name, id=context.id, **fields))  # type: ignore[arg-type]
+        return sorted(found, key=lambda run: (run.started, run.id or 0), reverse=True)
+
+    # Executions.
+
+    def put_execution(self, execution: Execution, run: Run) -> None:
+        """Records an execution with its artifacts and events, in one transaction; new rows are given their ids.
+
+        The inputs' events are written with the first record, the outputs' with the record that has them.
+        """
+        record = pb.Execution(
+            type_id=self._type_id("execution", execution.node),
+            last_known_state=pb.Execution.State.Value(execution.state),
+        )
+        for field in _EXECUTION_FIELDS:
+            _set(record.properties[field], getattr(execution, field))
+        pairs = []
+        if execution.id is None:
+            pairs += [self._pair(key, a, pb.Event.INPUT) for key, a in execution.inputs.items()]
+        else:
+            record.id = execution.id
+        pairs += [self._pair(key, a, pb.Event.OUTPUT) for key, a in execution.outputs.items()]
+        contexts = [pb.Context(id=self._pipeline_id), pb.Context(id=run.id)]
+        with self._faults():
+            execution.id, ids, _ = self._store.put_execution(
+                record, pairs, contexts, force_reuse_context=True
+            )
+        for artifact, artifact_id in zip(
+            execution.outputs.values(), ids[len(ids) - len(execution.outputs) :], strict=True
+        ):
+            artifact.id = artifact_id
+
+    def _pair(self, key: str, artifact: StoredArtifact, kind: pb.Event.Type) -> tuple[pb.Artifact, pb.Event]:
+        record = pb.Artifact(
+            type_id=self._type_id("artifact", artifact.type), uri=artifact.uri, state=pb.Artifact.LIVE
+        )
+        if artifact.id is not None:
+            record.id = artifact.id
+        for name, value in {**artifact.properties, _DIGEST: artifact.digest}.items():
+            _set(record.custom_properties[name], value)
+        event = pb.Event(type=kind)
+        event.path.steps.add(key=key)
+        if artifact.id is not None:
+            event.artifact_id = artifact.id
+        return record, event
+
+    def _type_id(self, of: str, name: str) -> int:
+        """The id of an artifact or execution type, declared when first used."""
+        if (of, name) not in self._type_ids:
+            with self._faults():
+                self._type_ids[of, name] = (
+                    self._store.put_artifact_type(pb.ArtifactType(name=name))
+                    if of == "artifact"
+                    else self._store.put_execution_type(_type(pb.ExecutionType(name=name), _EXECUTION_FIELDS))
+                )
+        return self._type_ids[of, name]
+
+    def executions(self) -> list[Execution]:
+        """Every execution of this pipeline with its inputs and outputs, newest first."""
+        with self._faults():
+            records = self._store.get_executions_by_context(self._pipeline_id)
+            events = self._store.get_events_by_execution_ids([r.id for r in records]) if records else []
+            ids = sorted({event.artifact_id for event in events})
+            artifacts = {a.id: a for a in self._store.get_artifacts_by_id(ids)} if ids else {}
+        found = {}
+        for record in records:
+            fields = {
+                name: _value(value) for name, value in record.properties.items() if name in _EXECUTION_FIELDS
+            }
+            state = pb.Execution.State.Name(record.last_known_state)
+            found[record.id] = Execution(id=record.id, state=state, **fields)  # type: ignore[arg-type]
+        for event in events:
+            execution, artifact = found[event.execution_id], artifacts[event.artifact_id]
+            into = execution.inputs if event.type == pb.Event.INPUT else execution.outputs
+            into[event.path.steps[0].key] = _stored(artifact)
+        return sorted(found.values(), key=lambda execution: execution.id or 0, reverse=True)
+
+    def execution_states(self, ids: Iterable[int]) -> dict[int, str]:
+        """The states of those of `ids` that are on record, whichever pipeline's."""
+        with self._faults():
+            records = self._store.get_executions_by_id(sorted(ids))
+        return {record.id: pb.Execution.State.Name(record.last_known_state) for record in records}
+
+
+def newest_with_key(executions: Iterable[Execution], node: str, cache_key: str) -> Execution | None:
+    """The newest completed execution of `node` with this cache key; `executions` are newest first."""
+    return next(
+        (e for e in executions if (e.node, e.state, e.cache_key) == (node, COMPLETE, cache_key)), None
+    )
+
+
+def newest_of(executions: Iterable[Execution], node: str) -> Execution | None:
+    """The newest execution of `node` that stands for outputs, run or cached; `executions` are newest first."""
+    return next(
+        (e for e in executions if e.node == node and e.state in (COMPLETE, CACHED) and e.outputs), None
+    )
+
+
+def latest_blessed_model(executions: Iterable[Execution], other_than: str) -> StoredArtifact | None:
+    """The model of the newest blessing whose digest is not `other_than` and whose folder is still there."""
+    for execution in executions:
+        model = execution.inputs.get("model")
+        if execution.state != COMPLETE or model is None or model.digest == other_than:
+            continue
+        blessed = any(
+            a.type == "ModelBlessing" and a.properties.get("blessed") == 1 for a in execution.outputs.values()
+        )
+        if blessed and Path(model.uri).is_dir():
+            return model
+    return None
+
+
+def describe(settings: Metadata, root: Path) -> str:
+    """Where the metadata is, for messages; never a password."""
+    for kind in ("mysql", "postgresql"):
+        if server := getattr(settings, kind):
+            return f"{kind}://{server.user}@{server.host}:{server.port}/{server.database}"
+    return str(sqlite_file(settings, root))
+
+
+def sqlite_file(settings: Metadata, root: Path) -> Path:
+    """The SQLite file, where no server is configured."""
+    return Path(settings.sqlite) if settings.sqlite else root / "metadata.sqlite"
+
+
+def _connection(settings: Metadata, root: Path) -> pb.ConnectionConfig:
+    config = pb.ConnectionConfig()
+    if server := settings.mysql or settings.postgresql:
+        password = ""
+        if server.password_env:
+            if server.password_env not in os.environ:
+                raise ConfigError(
+                    f"the environment variable {server.password_env} is not set",
+                    f"Set it to the password of {describe(settings, root)} (metadata.*.password_env names it).",
+                )
+            password = os.environ[server.password_env]
+        if settings.mysql:
+            mysql = config.mysql
+            mysql.host, mysql.port, mysql.user, mysql.password = (
+                server.host,
+                server.port,
+                server.user,
+                password,
+            )
+            mysql.database = server.database
+        else:
+            postgresql = config.postgresql
+            postgresql.host, postgresql.port = server.host, str(server.port)
+            postgresql.user, postgresql.password, postgresql.dbname = server.user, password, server.database
+        return config
+    config.sqlite.filename_uri = str(sqlite_file(settings, root))
+    config.sqlite.connection_mode = pb.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
+    return config
+
+
+def _type(
+    message: pb.ContextType | pb.ExecutionType, fields: Mapping[str, int]
+) -> pb.ContextType | pb.ExecutionType:
+    for name, kind in fields.items():
+        message.properties[name] = kind
+    return message
+
+
+def _stored(artifact: pb.Artifact) -> StoredArtifact:
+    properties = {name: _value(value) for name, value in artifact.custom_properties.items()}
+    digest = str(properties.pop(_DIGEST, ""))
+    return StoredArtifact(artifact.type, artifact.uri, digest, properties, artifact.id)
+
+
+def _set(value: pb.Value, scalar: Scalar) -> None:
+    if isinstance(scalar, int):  # bool among them
+        value.int_value = int(scalar)
+    elif isinstance(scalar, float):
+        value.double_value = scalar
+    else:
+        value.string_value = str(scalar)
+
+
+def _value(value: pb.Value) -> Scalar:
+    scalar: Scalar = getattr(value, value.WhichOneof("value"))
+    return scalar
+
+
+def _get(properties: Mapping[str, pb.Value], name: str, default: Scalar) -> Scalar:
+    return _value(properties[name]) if name in properties else default

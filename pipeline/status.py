@@ -1,0 +1,102 @@
+"""`bitext status`: the last runs, what each node did, how long it took, the score, and what is pushed."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline import metadata, reports
+from pipeline.config import PipelineConfig
+from pipeline.metadata import CACHED, COMPLETE, Execution, Run, Store
+from pipeline.terminal import duration
+
+SHOWN_RUNS = 10
+
+
+def collect(config: PipelineConfig) -> dict[str, Any]:
+    """What is on record, as an object that JSON can hold.
+
+    Returns:
+      `runs`, newest first, each with `id`, `state`, `started` (ISO 8601, UTC), `seconds` (null while unknown),
+      `nodes` {name: {`state`, `seconds`, `cached`}}, `bleu`, `bleu_signature`, `blessed` (null where there was no
+      evaluation) and `error`; and `pushed`, null or an object with `model`, `version`, `path`, `digest`.
+    """
+    root = Path(config.root)
+    server = config.metadata.mysql or config.metadata.postgresql
+    if server is None and not metadata.sqlite_file(config.metadata, root).is_file():
+        return {"runs": [], "pushed": None}
+    store = Store(config.metadata, root, config.name)
+    executions = store.executions()
+    runs = [_run(run, [e for e in executions if e.run_id == run.run_id]) for run in store.runs()]
+    return {"runs": runs, "pushed": _pushed(executions)}
+
+
+def _run(run: Run, executions: list[Execution]) -> dict[str, Any]:
+    in_order = sorted(executions, key=lambda e: e.id or 0)
+    outputs = {artifact.type: artifact for e in in_order for artifact in e.outputs.values()}
+    evaluation, blessing = outputs.get("ModelEvaluation"), outputs.get("ModelBlessing")
+    scores = reports.metrics(Path(evaluation.uri)) if evaluation else None
+    bleu = (scores or {}).get("bleu", {})
+    blessed = blessing.properties.get("blessed") if blessing else None
+    return {
+        "id": run.run_id,
+        "state": run.state,
+        "started": datetime.datetime.fromtimestamp(run.started, datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": round(run.finished - run.started, 3) if run.finished else None,
+        "nodes": {e.node: _node(e) for e in in_order},
+        "bleu": bleu.get("score"),
+        "bleu_signature": bleu.get("signature"),
+        "blessed": None if blessed is None else bool(blessed),
+        "error": run.error or None,
+    }
+
+
+def _node(execution: Execution) -> dict[str, Any]:
+    cached = execution.state == CACHED
+    return {
+        "state": COMPLETE if cached else execution.state,
+        "seconds": round(execution.seconds, 3) if execution.finished else None,
+        "cached": cached,
+    }
+
+
+def _pushed(executions: list[Execution]) -> dict[str, Any] | None:
+    """The newest push; `executions` are newest first."""
+    for execution in executions:
+        for artifact in execution.outputs.values():
+            report = reports.pushed(Path(artifact.uri)) if artifact.type == "PushedModel" else None
+            if report and report.get("path"):
+                return {key: report.get(key) for key in ("model", "version", "path", "digest")}
+    return None
+
+
+def render(status: dict[str, Any]) -> str:
+    """The status for a person."""
+    if not status["runs"]:
+        return "No runs yet. Start one with: bitext run"
+    lines = []
+    for run in status["runs"][:SHOWN_RUNS]:
+        took = "" if run["seconds"] is None else f"  {duration(run['seconds'])}"
+        lines.append(f"{run['id']}  {run['state']}  {run['started']}{took}{_verdict(run)}")
+        for name, node in run["nodes"].items():
+            seconds = "" if node["seconds"] is None else duration(node["seconds"])
+            what = "cached" if node["cached"] else f"{node['state'].lower():<10}{seconds:>12}"
+            lines.append(f"    {name:<18}{what}")
+        if run["error"]:
+            lines.append(f"    {run['error']}")
+        lines.append("")
+    if len(status["runs"]) > SHOWN_RUNS:
+        lines += [f"and {len(status['runs']) - SHOWN_RUNS} earlier runs (--json lists them all)", ""]
+    pushed = status["pushed"]
+    lines.append(
+        f"pushed: {pushed['model']} version {pushed['version']} at {pushed['path']}"
+        if pushed
+        else "nothing pushed"
+    )
+    return "\n".join(lines)
+
+
+def _verdict(run: dict[str, Any]) -> str:
+    score = "" if run["bleu"] is None else f"  BLEU {run['bleu']:.2f}"
+    return score + {True: "  blessed", False: "  not blessed", None: ""}[run["blessed"]]

@@ -1,0 +1,113 @@
+"""What a person sees of a run, the log file behind it, and where native libraries' chatter goes."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+log = logging.getLogger("bitext")
+
+INDENT = "    "
+_NAME_WIDTH = 18
+
+
+def quiet_libraries() -> None:
+    """Keeps TensorFlow's and Beam's notices off the terminal. Call before they are imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    warnings.simplefilter("ignore", FutureWarning)
+    warnings.simplefilter("ignore", DeprecationWarning)
+
+
+@contextlib.contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Within, all logging, Python's warnings and native libraries' stderr go to the file `path`.
+
+    Raises:
+      OSError: if the file cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    level, others = root.level, root.handlers[:]
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    try:
+        with _native_stderr_to(handler.stream.fileno()):
+            yield
+    finally:
+        logging.captureWarnings(False)
+        root.handlers[:] = others
+        root.setLevel(level)
+        handler.close()
+
+
+@contextlib.contextmanager
+def _native_stderr_to(descriptor: int) -> Iterator[None]:
+    """Points file descriptor 2 at `descriptor`, while Python's sys.stderr stays where it was."""
+    python_stderr = sys.stderr
+    try:
+        ours = python_stderr.fileno() == 2
+    except (OSError, ValueError, AttributeError):
+        ours = False  # replaced by a test or a notebook: it does not write to descriptor 2
+    python_stderr.flush()
+    saved = os.dup(2)
+    os.dup2(descriptor, 2)
+    if ours:
+        sys.stderr = os.fdopen(
+            os.dup(saved), "w", buffering=1, encoding=python_stderr.encoding, errors="replace"
+        )
+    try:
+        yield
+    finally:
+        if ours:
+            sys.stderr.close()
+            sys.stderr = python_stderr
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+class Terminal:
+    """Prints a run, node by node, to standard output, and logs what it prints."""
+
+    def header(self, text: str) -> None:
+        """A line about the whole run."""
+        log.info("%s", text)
+        print(text, flush=True)
+
+    def started(self, node: str) -> None:
+        """A node begins to work; what it says comes below."""
+        log.info("%s runs", node)
+        print(node, flush=True)
+
+    def say(self, text: str) -> None:
+        """A line from a node."""
+        for line in text.splitlines() or [""]:
+            log.info("%s", line)
+            print(INDENT + line, flush=True)
+
+    def finished(self, seconds: float) -> None:
+        """The node that began has published."""
+        self.say(f"done in {duration(seconds)}")
+
+    def skipped(self, node: str, why: str) -> None:
+        """A node whose outputs are there already."""
+        log.info("%s %s", node, why)
+        print(f"{node:<{_NAME_WIDTH}}{why}", flush=True)
+
+
+def duration(seconds: float) -> str:
+    """`4.2 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
