@@ -74,6 +74,8 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
         as `length_ratio`.
       ratio_from_characters: the ratio is judged only where the longer side has at least this many characters.
       max_reject_share: with more than this share of the rows rejected, the run stops.
+      shards: files a split is written to, by the same hash. More than one lets Beam's workers share a corpus too
+        large for one of them; all translations of a source are in one file.
     """
 
     format: Literal["tsv", "csv", "parallel"] = "tsv"
@@ -88,9 +90,10 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     eval_share: Share = 0.02
     test_share: Share = 0.02
     max_characters: Annotated[int, msgspec.Meta(ge=1)] = 1000
-    max_length_ratio: Annotated[float, msgspec.Meta(ge=1.0)] = 4.0
+    max_length_ratio: Annotated[float, msgspec.Meta(ge=1.0)] = 5.0
     ratio_from_characters: Annotated[int, msgspec.Meta(ge=0)] = 30
     max_reject_share: Share = 0.05
+    shards: Annotated[int, msgspec.Meta(ge=1, le=99999)] = 1
 
     def __post_init__(self) -> None:
         if self.splits is None:
@@ -136,6 +139,6 @@ COMPONENT = Component(
     outputs={"examples": artifacts.Examples, "rejects": artifacts.Rejects},
     parameters=Parameters,
     function="components.example_gen.executor:run",
-    libraries=("apache-beam", "tfx-bsl", "pyarrow"),
+    libraries=("apache-beam", "pyarrow"),
     external_inputs="components.example_gen:external_inputs",
 )

@@ -1,0 +1,286 @@
+"""ExampleGen's work: one Beam pipeline from source files to TFRecords by split and the rejects beside them.
+
+Its elements are blocks of thousands of rows as Arrow columns. Rows are grouped by (split, shard), which depend on
+the normalised source alone, so that duplicates meet in one group and no source is in two splits.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from components import artifacts, tfrecord
+from components.component import Context
+from components.errors import DataError
+from components.example_gen import SPLITS, Parameters
+from components.example_gen.rows import (
+    REASONS,
+    Judged,
+    Rows,
+    assign_splits,
+    first_of_duplicates,
+    judge,
+    source_hashes,
+)
+from components.example_gen.sources import SourceFile, find, read
+
+SHOWN_REJECTS = 10
+SHOWN_CHARACTERS = 120
+REMEDIES = {
+    "train": "give more rows, or lower eval_share and test_share",
+    "eval": "give more rows, raise example_gen.eval_share, or name the files of each split under splits",
+    "test": "give more rows, raise example_gen.test_share, or name the files of each split under splits",
+}
+Key = tuple[str, int]
+Place = tuple[int, int]  # file index, first line: sorts blocks into corpus order
+Counts = Counter[str]
+
+
+def run(
+    parameters: Parameters, context: Context, *, examples: artifacts.Examples, rejects: artifacts.Rejects
+) -> None:
+    """Reads the corpus, refuses bad rows, drops exact duplicates, and writes the splits.
+
+    Raises:
+      DataError: a file is missing or damaged, too many rows are refused, or a split is empty.
+    """
+    files = find(parameters)
+    for split in SPLITS:
+        examples.split(split).mkdir()
+    counts_file = context.temp_dir / "counts.json"
+    with context.beam_pipeline() as pipeline:
+        _build(pipeline, files, parameters, examples.path, rejects.path, counts_file)
+    counts = Counter(json.loads(counts_file.read_text(encoding="utf-8")))
+    _check_read(counts)
+    summary = _summary(counts, parameters, files)
+    (rejects.path / "summary.json").write_text(
+        json.dumps(summary, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
+    )
+    _report(summary, context)
+    _check_rejects(summary, rejects.path, parameters)
+    _check_splits(summary)
+    examples.properties.update({split: summary["splits"][split] for split in SPLITS})
+    examples.properties.update(rejected=summary["rejected"], duplicates=summary["duplicates"])
+    rejects.properties.update(rows=summary["rows"], rejected=summary["rejected"])
+    rejects.properties.update(summary["reasons"])
+
+
+def _build(
+    pipeline: beam.Pipeline,
+    files: list[SourceFile],
+    parameters: Parameters,
+    examples: Path,
+    rejects: Path,
+    counts_file: Path,
+) -> None:
+    """Files -> blocks -> judged rows by (split, shard) -> TFRecords; rejects and counts on the side."""
+    keys = [(split, shard) for split in SPLITS for shard in range(parameters.shards)]
+    blocks = (
+        pipeline
+        | "Files" >> beam.Create(files)
+        | "Read" >> beam.ParDo(_Read(parameters)).with_outputs("faults", main="blocks")
+    )
+    judged = (
+        blocks.blocks
+        | "SpreadBlocks" >> beam.Reshuffle()
+        | "Judge" >> beam.ParDo(_Judge(parameters)).with_outputs("rejects", "counts", main="rows")
+    )
+    # Every file of every split is written, even for a key no row has.
+    every_key = pipeline | "Keys" >> beam.Create([(key, None) for key in keys])
+    written = (
+        (judged.rows, every_key)
+        | "WithEmpty" >> beam.Flatten()
+        | "BySplit" >> beam.GroupByKey()
+        | "WriteExamples" >> beam.Map(_write_split, folder=str(examples), shards=parameters.shards)
+    )
+    start = pipeline | "RejectsKey" >> beam.Create([(None, None)])
+    rejected = (
+        (judged.rejects, start)
+        | "WithNoRejects" >> beam.Flatten()
+        | "GatherRejects" >> beam.GroupByKey()
+        | "WriteRejects" >> beam.Map(_write_rejects, folder=str(rejects))
+    )
+    _ = (
+        (blocks.faults, judged.counts, written, rejected)
+        | "AllCounts" >> beam.Flatten()
+        | "Sum" >> beam.CombineGlobally(_sum)
+        | "WriteCounts" >> beam.Map(lambda counts, path: Path(path).write_text(json.dumps(counts)), str(counts_file))
+    )
+
+
+def _sum(counts: Iterable[Counts]) -> Counts:
+    total: Counts = Counter()
+    for one in counts:
+        total.update(one)
+    return total
+
+
+class _Read(beam.DoFn):
+    """SourceFile -> (file, Rows); a file that cannot be read goes to `faults` as a count of its message."""
+
+    def __init__(self, parameters: Parameters):
+        self._parameters = parameters
+
+    def process(self, file: SourceFile) -> Iterator[Any]:
+        try:
+            for rows in read(file, self._parameters):
+                yield file, rows
+        except DataError as error:
+            yield beam.pvalue.TaggedOutput("faults", Counter({f"fault/{error}\n{error.remedy}": 1}))
+
+
+class _Judge(beam.DoFn):
+    """(file, Rows) -> ((split, shard), (place, columns)); refused rows to `rejects`, their number to `counts`."""
+
+    def __init__(self, parameters: Parameters):
+        self._parameters = parameters
+
+    def process(self, element: tuple[SourceFile, Rows]) -> Iterator[Any]:
+        file, rows = element
+        judged = judge(rows, self._parameters)
+        place = (file.index, int(rows.line[0]))
+        yield beam.pvalue.TaggedOutput("counts", Counter(rows=len(rows.line)))
+        if judged.details:
+            yield beam.pvalue.TaggedOutput("rejects", (None, (place, _rejects(file, rows, judged))))
+        good = np.flatnonzero(judged.reason == 0)
+        if len(good):
+            yield from self._by_key(file, place, rows, judged, good)
+
+    def _by_key(
+        self, file: SourceFile, place: Place, rows: Rows, judged: Judged, good: np.ndarray
+    ) -> Iterator[tuple[Key, tuple[Place, pa.RecordBatch]]]:
+        p = self._parameters
+        table = pa.RecordBatch.from_arrays(
+            [
+                pa.array([f"{file.label}:{line}" for line in rows.line[good].tolist()], pa.string()),
+                judged.source.take(pa.array(good)),
+                judged.target.take(pa.array(good)),
+            ],
+            ["id", "source", "target"],
+        )
+        hashes = source_hashes(table.column(1))
+        shards = (hashes % np.uint64(p.shards)).astype(np.int64)
+        if file.split is None:
+            splits = assign_splits(hashes, p.eval_share, p.test_share)
+        else:
+            splits = np.full(len(good), SPLITS.index(file.split), np.int8)
+        for split, shard in sorted(set(zip(splits.tolist(), shards.tolist(), strict=True))):
+            chosen = np.flatnonzero((splits == split) & (shards == shard))
+            yield (SPLITS[split], shard), (place, table.take(pa.array(chosen)))
+
+
+def _rejects(file: SourceFile, rows: Rows, judged: Judged) -> list[dict[str, Any]]:
+    """What is written of every refused row of a block."""
+    return [
+        {
+            "file": file.path,
+            "line": int(rows.line[row]),
+            "reason": REASONS[judged.reason[row] - 1],
+            "detail": judged.details[row],
+            "text": rows.shown(row),
+        }
+        for row in sorted(judged.details)
+    ]
+
+
+def _write_split(
+    group: tuple[Key, Iterable[tuple[Place, pa.RecordBatch] | None]], folder: str, shards: int
+) -> Counts:
+    """Writes one file of one split in corpus order, each exact duplicate once."""
+    (split, shard), blocks = group
+    path = Path(folder) / f"Split-{split}" / f"data_tfrecord-{shard:05d}-of-{shards:05d}.gz"
+    placed = sorted((block for block in blocks if block is not None), key=lambda block: block[0])
+    if not placed:
+        tfrecord.write_examples(path, {"id": pa.array([], pa.string())})
+        return Counter()
+    table = pa.Table.from_batches([batch for _, batch in placed]).combine_chunks()
+    columns = {name: pa.concat_arrays(table.column(name).chunks) for name in table.column_names}
+    kept = first_of_duplicates(columns["source"], columns["target"])
+    tfrecord.write_examples(path, {name: array.take(pa.array(kept)) for name, array in columns.items()})
+    return Counter({f"split/{split}": len(kept), "duplicates": table.num_rows - len(kept)})
+
+
+def _write_rejects(
+    group: tuple[None, Iterable[tuple[Place, list[dict[str, Any]]] | None]], folder: str
+) -> Counts:
+    """Writes `rejects.jsonl.gz` in corpus order and counts the reasons."""
+    _, blocks = group
+    placed = sorted((block for block in blocks if block is not None), key=lambda block: block[0])
+    counts: Counts = Counter()
+    with (Path(folder) / "rejects.jsonl.gz").open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as out:
+        for _place, rejected in placed:
+            for reject in rejected:
+                counts[f"reason/{reject['reason']}"] += 1
+                out.write(json.dumps(reject, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
+    return counts
+
+
+def _check_read(counts: Counts) -> None:
+    """Raises the first (by message) of what kept a file from being read."""
+    faults = sorted(name.removeprefix("fault/") for name in counts if name.startswith("fault/"))
+    if faults:
+        message, _, remedy = faults[0].partition("\n")
+        raise DataError(message, remedy)
+
+
+def _summary(counts: Counts, parameters: Parameters, files: list[SourceFile]) -> dict[str, Any]:
+    """What `summary.json` holds. rows = accepted + duplicates + rejected."""
+    reasons = {name: counts[f"reason/{name}"] for name in REASONS if counts[f"reason/{name}"]}
+    splits = {split: counts[f"split/{split}"] for split in SPLITS}
+    return {
+        "rows": counts["rows"],
+        "accepted": sum(splits.values()),
+        "duplicates": counts["duplicates"],
+        "rejected": sum(reasons.values()),
+        "reasons": reasons,
+        "splits": splits,
+        "max_reject_share": parameters.max_reject_share,
+        "files": [path for file in files for path in (file.path, file.target_path) if path is not None],
+    }
+
+
+def _report(summary: dict[str, Any], context: Context) -> None:
+    splits = ", ".join(f"{split} {count:,}" for split, count in summary["splits"].items())
+    context.say(f"{summary['rows']:,} rows: {splits}; {summary['duplicates']:,} exact duplicates dropped")
+    if summary["reasons"]:
+        reasons = ", ".join(f"{name} {count:,}" for name, count in summary["reasons"].items())
+        context.say(f"{summary['rejected']:,} rows rejected: {reasons}")
+
+
+def _check_rejects(summary: dict[str, Any], folder: Path, parameters: Parameters) -> None:
+    if summary["rejected"] <= parameters.max_reject_share * summary["rows"]:
+        return
+    shown = []
+    with gzip.open(folder / "rejects.jsonl.gz", "rt", encoding="utf-8") as lines:
+        for _, line in zip(range(SHOWN_REJECTS), lines, strict=False):
+            reject = json.loads(line)
+            text = reject["text"][:SHOWN_CHARACTERS]
+            shown.append(f"  {reject['file']}:{reject['line']}: {reject['reason']} ({reject['detail']}): {text!r}")
+    share = summary["rejected"] / summary["rows"]
+    raise DataError(
+        f"{summary['rejected']:,} of {summary['rows']:,} rows ({share:.1%}) cannot be used, over max_reject_share "
+        f"{parameters.max_reject_share:.1%}. The first:\n" + "\n".join(shown),
+        "correct the file, its format or its columns in the configuration, or raise example_gen.max_reject_share",
+    )
+
+
+def _check_splits(summary: dict[str, Any]) -> None:
+    if summary["rows"] == 0:
+        raise DataError(f"no rows in {', '.join(summary['files'])}", "name files that hold bitext")
+    for split, count in summary["splits"].items():
+        if count == 0:
+            accepted = summary["accepted"]
+            raise DataError(
+                f"the {split} split is empty: the corpus has {accepted} usable example{'s' * (accepted != 1)}, "
+                f"of which train {summary['splits']['train']}, eval {summary['splits']['eval']}, "
+                f"test {summary['splits']['test']}",
+                REMEDIES[split],
+            )
