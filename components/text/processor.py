@@ -32,6 +32,31 @@ _KEY_FACTOR = 2**32
 _NO_MERGE = 2**31 - 1
 
 
+def normalise(text: tf.Tensor, settings: TextSettings) -> tf.Tensor:
+    """Valid UTF-8 with single spaces, none at the ends, and no control characters.
+
+    Args:
+      text: string[B], any bytes. What is not UTF-8 becomes U+FFFD.
+      settings: whether to lower-case.
+
+    Returns:
+      string[B]. Normalising it again changes nothing.
+    """
+    text = _tidy(text)
+    return tf.strings.lower(text, encoding="utf-8") if settings.lowercase else text
+
+
+def pretokenise(text: tf.Tensor) -> tf.RaggedTensor:
+    """Normalised text string[B] to pretokens string[B, None]; spaces have become U+2581.
+
+    The first has one before it too, so joining the pretokens and taking that one off restores the text.
+    """
+    marked = tf.strings.regex_replace(text, " ", WORD_BOUNDARY)
+    marked = tf.where(tf.equal(marked, ""), marked, WORD_BOUNDARY + marked)
+    marked = tf.strings.regex_replace(marked, _PRETOKEN, "\\0 ")
+    return tf.strings.split(tf.strings.regex_replace(marked, _CUT, "\\0 "))
+
+
 class TextProcessor(tf.Module):
     """One language's text path.
 
@@ -60,27 +85,12 @@ class TextProcessor(tf.Module):
         return int(self._ids.size())
 
     def normalise(self, text: tf.Tensor) -> tf.Tensor:
-        """Valid UTF-8 with single spaces, none at the ends, and no control characters.
-
-        Args:
-          text: string[B], any bytes. What is not UTF-8 becomes U+FFFD.
-
-        Returns:
-          string[B]. Normalising it again changes nothing.
-        """
-        text = _tidy(text)
-        return tf.strings.lower(text, encoding="utf-8") if self._settings.lowercase else text
-
-    def pretokenise(self, text: tf.Tensor) -> tf.RaggedTensor:
-        """Normalised text string[B] to pretokens string[B, None]; spaces have become U+2581."""
-        marked = tf.strings.regex_replace(text, " ", WORD_BOUNDARY)
-        marked = tf.where(tf.equal(marked, ""), marked, WORD_BOUNDARY + marked)
-        marked = tf.strings.regex_replace(marked, _PRETOKEN, "\\0 ")
-        return tf.strings.split(tf.strings.regex_replace(marked, _CUT, "\\0 "))
+        """See the function `normalise`."""
+        return normalise(text, self._settings)
 
     def tokenise(self, text: tf.Tensor) -> tf.RaggedTensor:
         """Text string[B] to ids int32[B, None], without `<s>` or `</s>`."""
-        pretokens = self.pretokenise(self.normalise(text))
+        pretokens = pretokenise(self.normalise(text))
         if self._settings.unit == "word":
             return pretokens.with_values(tf.cast(self._ids.lookup(pretokens.values), tf.int32))
         distinct, where = tf.unique(pretokens.values)
@@ -131,12 +141,11 @@ class TextProcessor(tf.Module):
         Ids are in the order of learning, so it is the pair with the smallest merged id.
         """
         words = spelt.to_tensor(default_value=-1)
-        count, width = tf.shape(words)[0], tf.shape(words)[1]
         # A column on the right that never holds a symbol: every position has a right neighbour.
         words = tf.pad(words, [[0, 0], [0, 1]], constant_values=-1)
         joins = self._joins(words[:, :-1], words[:, 1:])
         joins = tf.pad(joins, [[0, 0], [0, 1]], constant_values=_NO_MERGE)
-        rows = tf.range(count)
+        rows = tf.range(tf.shape(words)[0])
 
         def more(rows: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
             return tf.size(rows) > 0
@@ -158,7 +167,6 @@ class TextProcessor(tf.Module):
 
         shapes = [tf.TensorShape([None]), *[tf.TensorShape([None, None])] * 3]
         *_, done = tf.while_loop(more, step, [rows, words, joins, words], shape_invariants=shapes)
-        del width
         lengths = tf.reduce_sum(tf.cast(done >= 0, tf.int64), axis=1)
         return tf.RaggedTensor.from_row_lengths(tf.boolean_mask(done, done >= 0), lengths, validate=False)
 

@@ -1,0 +1,208 @@
+"""Runs TensorFlow Transform over the splits and writes the token ids in length buckets."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import apache_beam as beam
+import msgspec
+import pyarrow as pa
+import tensorflow as tf
+import tensorflow_transform.beam as tft_beam
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx_bsl.coders import example_coder
+from tfx_bsl.tfxio import tensor_adapter, tf_example_record
+
+from components import artifacts
+from components.component import Context
+from components.errors import DataError
+from components.text import BOS_ID, EOS_ID, SideFiles, TextFile, TextSettings, processor
+from components.transform import Parameters, padded, vocabulary
+
+FEATURES = ("id", "source", "target")
+TRAIN = "train"
+# Where a row stands in its split, carried past the graph: it puts the batches back in order.
+POSITION = "position"
+_ROWS_OF_A_FILE = 2**40
+
+
+def run(
+    parameters: Parameters,
+    context: Context,
+    *,
+    examples: artifacts.Examples,
+    schema: artifacts.Schema,
+    transform_graph: artifacts.TransformGraph,
+    transformed_examples: artifacts.Examples,
+) -> None:
+    """See `components.transform`.
+
+    Raises:
+      DataError: the schema lacks a feature, or a split has no examples, or none short enough.
+    """
+    splits = {name: _files(examples, name) for name in examples.splits()}
+    if TRAIN not in splits:
+        raise DataError(f"{examples.path}: there is no train split", "The vocabulary is learnt from it: add one.")
+    feature_schema = _feature_schema(schema.path / "schema.pbtxt")
+    batches = {name: context.temp_dir / "batches" / name for name in splits}
+    for folder in batches.values():
+        folder.mkdir(parents=True)
+    _run_beam(parameters, context, splits, feature_schema, batches, transform_graph.path)
+    metadata = transform_graph.path / "metadata" / "schema.pbtxt"
+    metadata.parent.mkdir()
+    metadata.write_text(text_format.MessageToString(feature_schema))
+    text = _write_text_file(parameters, transform_graph.path)
+    transform_graph.properties.update(
+        unit=parameters.unit, source_vocabulary=text.source.size, target_vocabulary=text.target.size
+    )
+    padded.write(parameters, context, batches, transformed_examples)
+
+
+def _files(examples: artifacts.Examples, split: str) -> list[str]:
+    """The split's TFRecord files in order; at least one record is in them."""
+    files = sorted(str(path) for path in examples.split(split).glob("*.gz"))
+    records = tf.data.TFRecordDataset(files, compression_type="GZIP") if files else ()
+    try:
+        if next(iter(records), None) is None:
+            raise DataError(
+                f"{examples.split(split)}: the split has no examples",
+                "Give more data, or a larger share to this split.",
+            )
+    except tf.errors.DataLossError as error:
+        raise DataError(f"{examples.split(split)}: {error.message}", "Run ExampleGen again.") from error
+    return files
+
+
+def _feature_schema(path: Path) -> schema_pb2.Schema:
+    """The three features of the schema file, each as one value an example."""
+    try:
+        schema = text_format.Parse(path.read_text(), schema_pb2.Schema())
+    except (OSError, text_format.ParseError) as error:
+        raise DataError(f"{path}: the schema cannot be read: {error}", "Run SchemaGen again.") from error
+    known = {feature.name: feature for feature in schema.feature}
+    result = schema_pb2.Schema()
+    for name in FEATURES:
+        if name not in known or known[name].type != schema_pb2.BYTES:
+            raise DataError(f"{path}: no feature {name} of type BYTES", f"Add the feature {name} to the schema.")
+        feature = result.feature.add(name=name, type=schema_pb2.BYTES)
+        feature.shape.SetInParent()
+        feature.presence.min_fraction = 1.0
+    return result
+
+
+def _run_beam(
+    parameters: Parameters,
+    context: Context,
+    splits: dict[str, list[str]],
+    schema: schema_pb2.Schema,
+    batches: dict[str, Path],
+    transform_graph: Path,
+) -> None:
+    """Analyses train, transforms every split to Arrow files of ragged ids, and writes the transform graph."""
+    config = _tensor_adapter_config(schema)
+    read = functools.partial(_read, schema=schema, batch_size=parameters.batch_size)
+    temp_dir = context.temp_dir / "tft"
+    with (
+        context.beam_pipeline() as pipeline,
+        tft_beam.Context(temp_dir=str(temp_dir), passthrough_keys={POSITION}),
+    ):
+        train = pipeline | "ListTrain" >> beam.Create(list(enumerate(splits[TRAIN]))) | "Read" >> beam.FlatMap(read)
+        preprocess = functools.partial(preprocessing_fn, parameters=parameters)
+        transform_fn = (train, config) | "Analyse" >> tft_beam.AnalyzeDataset(preprocess)
+        _ = transform_fn | "WriteTransformFn" >> tft_beam.WriteTransformFn(str(transform_graph))
+        for split, files in splits.items():
+            # Read again: reading twice is cheaper than keeping the batches from the first time.
+            rows = pipeline | f"List/{split}" >> beam.Create(list(enumerate(files)))
+            rows = rows | f"Reshuffle/{split}" >> beam.Reshuffle() | f"Read/{split}" >> beam.FlatMap(read)
+            transformed, _ = ((rows, config), transform_fn) | f"Transform/{split}" >> tft_beam.TransformDataset(
+                output_record_batches=True
+            )
+            _ = transformed | f"Write/{split}" >> beam.Map(_write_batch, str(batches[split]))
+
+
+def preprocessing_fn(inputs: dict[str, tf.Tensor], *, parameters: Parameters) -> dict[str, tf.Tensor]:
+    """The graph: `id`, `source`, `target` string[B] to `id`, `source_ids` and `target_ids` int64[B, None].
+
+    A source ends with `</s>`; a target begins with `<s>` and ends with `</s>`.
+    """
+    settings = text_settings(parameters)
+    pretokens = {
+        side: processor.pretokenise(processor.normalise(inputs[side], settings)).values
+        for side in ("source", "target")
+    }
+    learn = functools.partial(vocabulary.vocabulary_assets, settings=settings, size=parameters.vocabulary_size)
+    if parameters.shared_vocabulary:
+        both = learn(tf.concat([pretokens["source"], pretokens["target"]], axis=0), prefix="")
+        assets = {"source": both, "target": both}
+    else:
+        assets = {side: learn(pretokens[side], prefix=f"{side}.") for side in pretokens}
+    ids = {}
+    for side in pretokens:
+        name = "text" if parameters.shared_vocabulary else f"{side}_text"
+        ids[side] = vocabulary.tokenise(inputs[side], settings, parameters.vocabulary_size, assets[side], name)
+    rows = tf.size(inputs["id"])
+    end = tf.fill([rows, 1], tf.constant(EOS_ID, tf.int64))
+    start = tf.fill([rows, 1], tf.constant(BOS_ID, tf.int64))
+    return {
+        "id": inputs["id"],
+        "source_ids": tf.concat([ids["source"], end], axis=1),
+        "target_ids": tf.concat([start, ids["target"], end], axis=1),
+    }
+
+
+def text_settings(parameters: Parameters) -> TextSettings:
+    """The text settings among the parameters."""
+    return TextSettings(unit=parameters.unit, lowercase=parameters.lowercase)
+
+
+def _tensor_adapter_config(schema: schema_pb2.Schema) -> tensor_adapter.TensorAdapterConfig:
+    """How record batches of `_read` become tensors: the schema's features; the position beside them."""
+    config = tf_example_record.TFExampleBeamRecord(
+        physical_format="inmem", telemetry_descriptors=["bitext"], schema=schema
+    ).TensorAdapterConfig()
+    position = pa.field(POSITION, pa.large_list(pa.int64()))
+    return tensor_adapter.TensorAdapterConfig(
+        config.arrow_schema.append(position), config.tensor_representations
+    )
+
+
+def _read(
+    numbered_file: tuple[int, str], *, schema: schema_pb2.Schema, batch_size: int
+) -> Iterator[pa.RecordBatch]:
+    """The record batches of one TFRecord file, with a column of positions."""
+    number, file = numbered_file
+    decoder = example_coder.ExamplesToRecordBatchDecoder(schema.SerializeToString())
+    first = number * _ROWS_OF_A_FILE
+    for records in tf.data.TFRecordDataset(file, compression_type="GZIP").batch(batch_size).as_numpy_iterator():
+        batch = decoder.DecodeBatch(records.tolist())
+        size = batch.num_rows
+        position = pa.LargeListArray.from_arrays(
+            pa.array(range(size + 1), pa.int64()), pa.array(range(first, first + size), pa.int64())
+        )
+        names = [*batch.schema.names, POSITION]
+        yield pa.RecordBatch.from_arrays([*batch.columns, position], names)
+        first += size
+
+
+def _write_batch(batch_and_unary: tuple[pa.RecordBatch, dict[str, pa.Array]], folder: str) -> None:
+    """Writes a transformed batch to an Arrow file whose name sorts by the batch's place in the split."""
+    batch, _ = batch_and_unary
+    first = batch.column(batch.schema.get_field_index(POSITION)).flatten()[0].as_py()
+    with pa.OSFile(f"{folder}/{first:020d}.arrow", "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def _write_text_file(parameters: Parameters, transform_graph: Path) -> TextFile:
+    """Writes and returns `text.json`."""
+    sides = {}
+    for side in ("source", "target"):
+        prefix = "transform_fn/assets/" + ("" if parameters.shared_vocabulary else f"{side}.")
+        path = f"{prefix}vocabulary.txt"
+        size = (transform_graph / path).read_bytes().count(b"\n")
+        sides[side] = SideFiles(vocabulary=path, merges=f"{prefix}merges.txt", size=size)
+    text = TextFile(settings=text_settings(parameters), shared=parameters.shared_vocabulary, **sides)
+    (transform_graph / "text.json").write_bytes(msgspec.json.format(msgspec.json.encode(text)) + b"\n")
+    return text
