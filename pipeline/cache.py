@@ -145,7 +145,7 @@ def source_digests(function: str) -> dict[str, str]:
 def _read_module(name: str, file: Path) -> tuple[str, list[str]]:
     """A module's digest, and the modules of ours that it may import."""
     tree = ast.parse(file.read_bytes(), filename=str(file))
-    imports = [m for m in _imports(tree, name, is_package=file.name == "__init__.py")]
+    imports = _imports(tree, name, is_package=file.name == "__init__.py")
     ours = [m for m in imports if m.partition(".")[0] in OUR_PACKAGES]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), ours
 

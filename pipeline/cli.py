@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         _complain("interrupted", "The same command goes on where this one stopped.", log_file)
         return 143 if isinstance(error, _Terminated) else 130
-    except Exception as error:  # the edge of the program: told in one message, kept whole in the log
+    except Exception as error:  # noqa: BLE001  (the edge of the program: told in short, kept whole in the log)
         if not any(path.is_file() for path in log_file):
             log_file[:] = [_write_traceback()]
         _complain(f"{type(error).__name__}: {error}", "The traceback is in the log.", log_file)
@@ -221,8 +221,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, function: object, summary: str
-) -> argparse.ArgumentParser:
+    commands: argparse._SubParsersAction[_Parser], name: str, function: object, summary: str
+) -> _Parser:
     parser = commands.add_parser(
         name,
         help=summary,

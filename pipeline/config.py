@@ -242,8 +242,9 @@ def _check(values: dict[str, Any], lines: dict[str, int], path: Path) -> Pipelin
             raise ConfigError(
                 f"{path}: {field} is missing", f"Add {field} to the file, or --set {field}=..."
             ) from None
+        words = _in_words(message, _received(values, field))
         raise ConfigError(
-            f"{_where(field, lines, path)}: {field + ': ' if field else ''}{_in_words(message, _received(values, field))}",
+            f"{_where(field, lines, path)}: {field}{': ' if field else ''}{words}",
             "Correct it there or with --set; `bitext config CONFIG` prints every key and default.",
         ) from None
 
@@ -293,7 +294,7 @@ _TYPE_WORDS = {
 
 
 def _in_words(message: str, received: Any) -> str:
-    """msgspec's message without the names of programming-language types."""
+    """The message of msgspec without the names of programming-language types."""
     if match := re.fullmatch(r"Expected `([^`]+)`, got `([^`]+)`", message):
         expected = " or ".join(_TYPE_WORDS.get(t.strip(), t.strip()) for t in match[1].split("|"))
         return f"must be {expected}; received {_kind(received)}"

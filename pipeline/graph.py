@@ -22,7 +22,7 @@ from pipeline.config import PipelineConfig
 
 @dataclasses.dataclass(frozen=True)
 class LatestBlessedModel:
-    """Stands for the newest blessed model that is not the node's own `model` input; absent if there is none."""
+    """Stands for the newest blessed model that is not the node's own `model` input, if there is one."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ from components.errors import LockedError
 
 @contextlib.contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """Holds `<root>/.lock`. The system releases it when its process ends, however it ends: none is ever stale.
+    """Holds `<root>/.lock`. The system releases it when the process ends, however it ends: none stays.
 
     Raises:
       LockedError: if another process holds it, naming that process.

@@ -1,4 +1,4 @@
-"""The pipeline's memory: runs, executions and artifacts in ML Metadata. The only file that imports ml_metadata.
+"""The pipeline's memory: runs, executions and artifacts. The only file that imports ml_metadata.
 
 No `filter_query` and no lineage query is used: ml-metadata's newer builds do not have them.
 """
@@ -123,10 +123,10 @@ class Store:
     def _faults(self) -> Iterator[None]:
         try:
             yield
-        except mlmd_errors.StatusError as error:
+        except (mlmd_errors.StatusError, RuntimeError) as error:  # connecting fails with a bare RuntimeError
             raise EnvironmentFault(
                 f"the metadata store {self._where} failed: {error}",
-                "Check that it is reachable and writable and its disk is not full; see `metadata` in the configuration.",
+                "Check that it is reachable and writable, and its disk not full (see `metadata`).",
             ) from error
 
     # Runs.
@@ -158,7 +158,7 @@ class Store:
     # Executions.
 
     def put_execution(self, execution: Execution, run: Run) -> None:
-        """Records an execution with its artifacts and events, in one transaction; new rows are given their ids.
+        """Records an execution, its artifacts and events in one transaction; new ones are given their ids.
 
         The inputs' events are written with the first record, the outputs' with the record that has them.
         """
@@ -244,7 +244,7 @@ def newest_with_key(executions: Iterable[Execution], node: str, cache_key: str) 
 
 
 def newest_of(executions: Iterable[Execution], node: str) -> Execution | None:
-    """The newest execution of `node` that stands for outputs, run or cached; `executions` are newest first."""
+    """The newest execution of `node` with outputs, run or cached; `executions` are newest first."""
     return next(
         (e for e in executions if e.node == node and e.state in (COMPLETE, CACHED) and e.outputs), None
     )
@@ -285,18 +285,13 @@ def _connection(settings: Metadata, root: Path) -> pb.ConnectionConfig:
             if server.password_env not in os.environ:
                 raise ConfigError(
                     f"the environment variable {server.password_env} is not set",
-                    f"Set it to the password of {describe(settings, root)} (metadata.*.password_env names it).",
+                    f"Set it to the password of {describe(settings, root)}; password_env names it.",
                 )
             password = os.environ[server.password_env]
         if settings.mysql:
             mysql = config.mysql
-            mysql.host, mysql.port, mysql.user, mysql.password = (
-                server.host,
-                server.port,
-                server.user,
-                password,
-            )
-            mysql.database = server.database
+            mysql.host, mysql.port, mysql.database = server.host, server.port, server.database
+            mysql.user, mysql.password = server.user, password
         else:
             postgresql = config.postgresql
             postgresql.host, postgresql.port = server.host, str(server.port)

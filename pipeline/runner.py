@@ -8,9 +8,9 @@ Folders below the pipeline root::
     .unrecorded/<run id>/...                   outputs found that the metadata knows nothing of
     logs/<run id>.log
 
-Nothing half-done is visible. An execution is on record as RUNNING before it starts; its outputs are published
-by one rename each, followed by one metadata transaction that declares it COMPLETE. What a crash leaves between
-belongs to an execution that is not COMPLETE, and the next run clears it.
+Nothing half-done is visible. An execution is on record as RUNNING before it starts; its outputs are
+published by one rename each, followed by one metadata transaction that declares it COMPLETE. What a crash
+leaves between belongs to an execution that is not COMPLETE, and the next run clears it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 _ENVIRONMENT_FAULTS = {
     errno.ENOSPC: "Free space there, or move `root` to another disk, and run again: finished nodes are kept.",
-    errno.EDQUOT: "Free some of your quota, or move `root` to another disk, and run again: finished nodes are kept.",
+    errno.EDQUOT: "Free some of your quota, or move `root`, and run again: finished nodes are kept.",
     errno.EROFS: "Make it writable, or choose another folder (`root`, `serving`).",
     errno.EACCES: "Give this user the right to it, or choose another folder (`root`, `serving`).",
     errno.EPERM: "Give this user the right to it, or choose another folder (`root`, `serving`).",
@@ -128,6 +128,8 @@ class Runner:
           BitextError, or any exception: what a component raised. It is on record, traceback and all.
         """
         chosen = self._chosen(selection)
+        if self._root.exists() and not self._root.is_dir():
+            raise ConfigError(f"root {self._root} is not a folder", "Choose another with `root` or --root.")
         with _environment_faults(self._root), locked(self._root), logging_to(self.log_file):
             self._store = self._open_store()
             started = time.time()
@@ -285,7 +287,7 @@ class Runner:
         for folder in (*(artifact.path for artifact in outputs.values()), staging / ".tmp", working):
             folder.mkdir(parents=True, exist_ok=True)
         present = {key: artifact for key, artifact in work.inputs.items() if artifact}
-        inputs: dict[str, Artifact | None] = {key: None for key in work.inputs}
+        inputs: dict[str, Artifact | None] = dict.fromkeys(work.inputs)
         inputs |= self._artifacts(work.node, present)
         context = Context(
             working_dir=working,
@@ -335,14 +337,14 @@ class Runner:
         _remove(self._root / ".staging" / self._run_id)
 
     def _try_to_record(self, record: Callable[[], None]) -> None:
-        """Records a failure; where the store fails too (one full disk), the first failure is the one to tell."""
+        """Records a failure. Where the store fails too (one full disk), the first failure is told."""
         try:
             record()
         except EnvironmentFault as fault:
             log.error("the failure could not be recorded: %s", fault)
 
     def _clear_leftovers(self) -> None:
-        """Ends the records, and clears the folders, that a killed run left. The root is locked: nothing is live."""
+        """Ends the records and clears the folders that killed runs left. The root is locked: none is live."""
         here = str(self._root.resolve())
         killed = [r for r in self._store.runs() if r.state == metadata.RUNNING and r.root == here]
         ours = {run.run_id: run for run in killed}

@@ -18,9 +18,9 @@ def collect(config: PipelineConfig) -> dict[str, Any]:
     """What is on record, as an object that JSON can hold.
 
     Returns:
-      `runs`, newest first, each with `id`, `state`, `started` (ISO 8601, UTC), `seconds` (null while unknown),
-      `nodes` {name: {`state`, `seconds`, `cached`}}, `bleu`, `bleu_signature`, `blessed` (null where there was no
-      evaluation) and `error`; and `pushed`, null or an object with `model`, `version`, `path`, `digest`.
+      `runs`, newest first, each with `id`, `state`, `started` (ISO 8601, UTC), `seconds` (null while it runs),
+      `nodes` {name: {`state`, `seconds`, `cached`}}, `bleu`, `bleu_signature`, `blessed` (null where nothing
+      was evaluated) and `error`; and `pushed`, null or with `model`, `version`, `path`, `digest`.
     """
     root = Path(config.root)
     server = config.metadata.mysql or config.metadata.postgresql

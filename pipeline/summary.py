@@ -76,7 +76,7 @@ def _ending(result: Result) -> str:
 
 
 def _bitext() -> str:
-    """How this command was called: `bitext` where the PATH finds it, else by a path from the current folder."""
+    """How to call this command: `bitext` where the PATH finds it, else by a path from the current folder."""
     called = Path(sys.argv[0])
     on_path = shutil.which("bitext")
     if called.name != "bitext":

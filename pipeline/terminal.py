@@ -53,6 +53,9 @@ def logging_to(path: Path) -> Iterator[None]:
 def _native_stderr_to(descriptor: int) -> Iterator[None]:
     """Points file descriptor 2 at `descriptor`, while Python's sys.stderr stays where it was."""
     python_stderr = sys.stderr
+    if python_stderr is None:  # a daemon without one
+        yield
+        return
     try:
         ours = python_stderr.fileno() == 2
     except (OSError, ValueError, AttributeError):

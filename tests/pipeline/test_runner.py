@@ -1,0 +1,381 @@
+"""What runs and what is cached, and that nothing half-done is ever visible."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.component import Context
+from components.errors import BitextError, ConfigError, EnvironmentFault, LockedError, NotBlessedError
+from pipeline import metadata
+from pipeline.config import Metadata
+from pipeline.lock import locked
+from pipeline.metadata import Execution, Store
+from pipeline.runner import Result, Runner, Selection, check_blessed
+from pipeline.terminal import Terminal
+from tests.pipeline import fakes
+from tests.pipeline.fakes import Calls
+
+ALL = list(fakes.NODES)
+
+
+@pytest.fixture(autouse=True)
+def clean_calls() -> Iterator[None]:
+    Calls.nodes.clear()
+    Calls.inside.clear()
+    Calls.baselines.clear()
+    yield
+    Calls.inside.clear()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "rows.txt").write_text("a\tb\n", encoding="utf-8")
+    return tmp_path
+
+
+def no_beam() -> Any:
+    raise AssertionError("the fakes use no Beam")
+
+
+def store_of(folder: Path) -> Store:
+    return Store(Metadata(), folder / "root", "toy")
+
+
+def runner_of(folder: Path, **options: Any) -> Runner:
+    return Runner(
+        fakes.pipeline(folder, **options), folder / "root", lambda: store_of(folder), no_beam, Terminal()
+    )
+
+
+def run(folder: Path, selection: Selection | None = None, **options: Any) -> Result:
+    """Runs the pipeline; `Calls.nodes` then holds what ran in this run."""
+    Calls.nodes.clear()
+    return runner_of(folder, **options).run(selection or Selection())
+
+
+def newest(folder: Path, node: str) -> Execution:
+    return next(e for e in store_of(folder).executions() if e.node == node)
+
+
+def published(folder: Path) -> set[str]:
+    root = folder / "root"
+    return {p.relative_to(root).as_posix() for node in ALL for p in (root / node).glob("*/*")}
+
+
+def test_a_first_run_runs_everything_and_a_second_nothing(folder: Path) -> None:
+    first = run(folder)
+    assert Calls.nodes == ALL
+    assert all(e.state == metadata.COMPLETE for e in first.executions.values())
+    second = run(folder)
+    assert Calls.nodes == []
+    assert all(e.state == metadata.CACHED for e in second.executions.values())
+    uris = [{a.uri for e in r.executions.values() for a in e.outputs.values()} for r in (first, second)]
+    assert uris[0] == uris[1]
+
+
+def test_folders_are_laid_out_as_tfx_does(folder: Path) -> None:
+    result = run(folder)
+    number = result.executions["Source"].id
+    assert (folder / "root" / "Source" / "examples" / str(number) / "Split-train" / "data").is_file()
+    assert (folder / "root" / "logs" / f"{result.run.run_id}.log").is_file()
+    assert not (folder / "root" / ".staging" / result.run.run_id).exists()
+    assert list((folder / "root" / ".working").glob("*/*")) == []
+
+
+def test_properties_and_digests_are_recorded(folder: Path) -> None:
+    model = run(folder).artifact("Model")
+    stored = newest(folder, "Train").outputs["model"]
+    assert model is not None
+    assert stored.properties == {"attempts": 1}
+    assert len(stored.digest) == 64
+    assert stored.digest == model.digest == newest(folder, "Evaluate").inputs["model"].digest
+
+
+def test_a_changed_parameter_reruns_its_node_and_what_depends_on_it(folder: Path) -> None:
+    run(folder)
+    run(folder, steps=2)
+    assert Calls.nodes == ["Train", "Evaluate", "Push"]
+    run(folder, steps=1)
+    assert Calls.nodes == ["Evaluate"]  # there is another blessed model to compare with now
+
+
+def test_an_uncached_parameter_reruns_nothing(folder: Path) -> None:
+    run(folder)
+    run(folder, chatter=7)
+    assert Calls.nodes == []
+
+
+def test_caching_keys_on_content_and_not_on_clocks(folder: Path) -> None:
+    run(folder)
+    rows = folder / "rows.txt"
+    os.utime(rows, (1, 1))
+    run(folder)
+    assert Calls.nodes == []
+    stamp = rows.stat().st_mtime
+    rows.write_text("a\tc\n", encoding="utf-8")
+    os.utime(rows, (stamp, stamp))
+    run(folder)
+    assert Calls.nodes == ALL
+
+
+def test_equal_outputs_of_a_forced_node_leave_the_rest_cached(folder: Path) -> None:
+    run(folder)
+    run(folder, Selection(force=frozenset({"Source"})))
+    assert Calls.nodes == ["Source"]
+
+
+def test_deleted_outputs_are_made_again(folder: Path) -> None:
+    model = run(folder).artifact("Model")
+    assert model is not None
+    subprocess.run(["rm", "-r", model.uri], check=True)
+    run(folder)
+    assert Calls.nodes == ["Train"]
+
+
+def test_a_push_that_is_gone_is_done_again(folder: Path) -> None:
+    run(folder)
+    (folder / "serving" / "1").rmdir()
+    run(folder)
+    assert Calls.nodes == ["Push"]
+    assert (folder / "serving" / "1").is_dir()
+
+
+def test_the_baseline_is_the_newest_blessed_other_model(folder: Path) -> None:
+    run(folder, steps=1)
+    run(folder, steps=2, bless=False)
+    run(folder, steps=3)
+    run(folder, steps=4)
+    assert Calls.baselines == [None, "1 a\tb\n", "1 a\tb\n", "3 a\tb\n"]
+
+
+def test_from_takes_earlier_outputs_as_they_are(folder: Path) -> None:
+    first = run(folder)
+    (folder / "rows.txt").unlink()
+    result = run(folder, Selection(first="Train", force=frozenset({"Train"})), steps=5)
+    assert Calls.nodes == ["Train", "Evaluate", "Push"]
+    assert result.executions["Source"].outputs == first.executions["Source"].outputs
+
+
+def test_from_without_an_earlier_run_says_where_to_start(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="no earlier run's outputs") as caught:
+        run(folder, Selection(first="Train"))
+    assert "--from Source" in caught.value.remedy
+
+
+def test_to_stops_after_its_node(folder: Path) -> None:
+    result = run(folder, Selection(last="Train"))
+    assert Calls.nodes == ["Source", "Train"] == list(result.executions)
+
+
+@pytest.mark.parametrize(
+    ("selection", "message"),
+    [
+        (Selection(first="Trian"), "no node Trian"),
+        (Selection(force=frozenset({"X"})), "no node X"),
+        (Selection(first="Push", last="Source"), "comes after"),
+        (Selection(last="Train", force=frozenset({"Push"})), "outside"),
+    ],
+)
+def test_an_impossible_selection_is_refused(folder: Path, selection: Selection, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        run(folder, selection)
+    assert not (folder / "root").exists()
+
+
+def explanation(capsys: pytest.CaptureFixture[str], node: str) -> list[str]:
+    lines = capsys.readouterr().out.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.split()[:1] == [node]) + 1
+    indented = []
+    for line in lines[start:]:
+        if not line.startswith(" "):
+            break
+        indented.append(line.strip())
+    return indented
+
+
+def test_explain_cache_says_why_each_node_runs_or_does_not(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    explain = Selection(explain=True)
+    first = run(folder, explain)
+    assert explanation(capsys, "Train")[0] == "because it has never completed before"
+    run(folder, explain, steps=2)
+    output = capsys.readouterr().out
+    assert f"because nothing changed since run {first.run.run_id}" in output
+    assert "because parameter steps: 1 -> 2" in output
+    assert "because input model: content changed" in output
+    assert "because input baseline: new" in output
+    (folder / "rows.txt").write_text("other\n", encoding="utf-8")
+    run(folder, Selection(explain=True, force=frozenset({"Push"})))
+    output = capsys.readouterr().out
+    assert f"because file {folder / 'rows.txt'}: content changed" in output
+    assert "because --force names it" in output
+
+
+def fail(error: BaseException) -> Callable[[Context], None]:
+    def inside(context: Context) -> None:
+        raise error
+
+    return inside
+
+
+def test_a_failure_is_recorded_with_its_traceback_and_earlier_outputs_stay(folder: Path) -> None:
+    Calls.inside["Train"] = fail(ValueError("no such luck"))
+    runner = runner_of(folder)
+    with pytest.raises(ValueError, match="no such luck"):
+        runner.run()
+    execution = newest(folder, "Train")
+    assert (execution.state, execution.error) == (metadata.FAILED, "ValueError: no such luck")
+    assert "fakes.py" in execution.traceback
+    assert "no such luck" in execution.traceback
+    assert "fakes.py" in runner.log_file.read_text(encoding="utf-8")
+    assert [r.state for r in store_of(folder).runs()] == [metadata.FAILED]
+    assert {p.split("/")[1] for p in published(folder)} == {"examples", "rejects"}
+    Calls.inside.clear()
+    result = run(folder)
+    assert Calls.nodes == ["Train", "Evaluate", "Push"]
+    model = result.artifact("Model")
+    assert model is not None
+    assert model.properties["attempts"] == 2  # the working folder outlived the failed attempt
+
+
+def test_an_interruption_is_recorded_as_canceled(folder: Path) -> None:
+    Calls.inside["Train"] = fail(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        run(folder)
+    assert newest(folder, "Train").state == metadata.CANCELED
+    assert store_of(folder).runs()[0].state == metadata.CANCELED
+
+
+def wrapped_in_text() -> BaseException:
+    return RuntimeError("OSError: [Errno 28] No space left on device: '/big/file' [while running 'Write']")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/big/file"), "/big/file: No space left on device"),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS), "/ro/file"), "/ro/file: Read-only file system"),
+        (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/no/file"), "/no/file: Permission denied"),
+        (wrapped_in_text(), "/big/file: No space left on device"),
+    ],
+)
+def test_a_fault_of_the_machine_is_told_as_such(folder: Path, error: BaseException, message: str) -> None:
+    Calls.inside["Train"] = fail(error)
+    with pytest.raises(EnvironmentFault) as caught:
+        run(folder)
+    assert str(caught.value) == message
+    assert caught.value.remedy
+    assert newest(folder, "Train").state == metadata.FAILED
+    assert newest(folder, "Source").state == metadata.COMPLETE
+
+
+def test_the_root_cannot_be_a_file(folder: Path) -> None:
+    (folder / "root").write_text("", encoding="utf-8")
+    with pytest.raises(ConfigError, match="is not a folder"):
+        run(folder)
+
+
+def test_a_damaged_metadata_store_is_told_as_such(folder: Path) -> None:
+    (folder / "root").mkdir()
+    (folder / "root" / "metadata.sqlite").write_text("not a database, surely " * 100, encoding="utf-8")
+    with pytest.raises(EnvironmentFault, match=r"metadata\.sqlite"):
+        run(folder)
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from tests.pipeline import fakes
+from tests.pipeline.test_runner import runner_of, store_of
+from pipeline.metadata import Store
+where = sys.argv[2]
+if where == "inside":
+    fakes.Calls.inside["Train"] = lambda context: os._exit(9)
+else:
+    put = Store.put_execution
+    def put_or_die(self, execution, run):
+        if execution.node == "Train" and execution.outputs:
+            os._exit(9)
+        put(self, execution, run)
+    Store.put_execution = put_or_die
+runner_of(Path(sys.argv[1])).run()
+"""
+
+
+@pytest.mark.parametrize("where", ["inside", "between rename and transaction"])
+def test_what_a_killed_run_leaves_is_cleared_by_the_next(folder: Path, where: str) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(folder), where], check=False)
+    assert killed.returncode == 9
+    dead = newest(folder, "Train")
+    assert dead.state == metadata.RUNNING
+    orphan = f"Train/model/{dead.id}"
+    assert (orphan in published(folder)) == (where != "inside")
+    result = run(folder)
+    assert Calls.nodes == ["Train", "Evaluate", "Push"]
+    assert orphan not in published(folder)
+    assert {e.state for e in store_of(folder).executions() if e.id == dead.id} == {metadata.CANCELED}
+    assert [r.state for r in store_of(folder).runs()] == [metadata.COMPLETE, metadata.CANCELED]
+    assert list((folder / "root").glob(".staging/*")) == []
+    model = result.artifact("Model")
+    assert model is not None
+    assert model.properties["attempts"] == 2
+
+
+def test_outputs_without_any_record_are_set_aside_and_not_deleted(folder: Path) -> None:
+    run(folder)
+    (folder / "root" / "metadata.sqlite").unlink()
+    result = run(folder)
+    assert Calls.nodes == ALL
+    aside = folder / "root" / ".unrecorded" / result.run.run_id
+    assert [p.read_text(encoding="utf-8") for p in aside.glob("Train/model/*/weights")] == ["1 a\tb\n"]
+
+
+def test_two_runs_in_one_root_are_refused(folder: Path) -> None:
+    with locked(folder / "root"), pytest.raises(LockedError, match=f"process {os.getpid()} on "):
+        run(folder)
+    run(folder)  # released
+    assert Calls.nodes == ALL
+
+
+def test_the_lock_of_a_dead_process_is_taken_over(folder: Path) -> None:
+    code = "import os,sys; from pathlib import Path; from pipeline.lock import locked\n"
+    code += "with locked(Path(sys.argv[1])): os._exit(0)"
+    subprocess.run([sys.executable, "-c", code, str(folder / "root")], check=True)
+    assert json.loads((folder / "root" / ".lock").read_text(encoding="utf-8"))["pid"] != os.getpid()
+    run(folder)
+    assert Calls.nodes == ALL
+
+
+def test_a_refused_model_ends_the_complete_run_with_its_reasons(folder: Path) -> None:
+    for _ in range(2):  # a cached refusal is a refusal
+        result = run(folder, bless=False)
+        assert list(result.executions) == ALL
+        assert result.run.state == metadata.COMPLETE
+        with pytest.raises(NotBlessedError, match="BLEU 31.25 is under 40"):
+            check_blessed(result)
+    check_blessed(run(folder, steps=2))
+
+
+def test_a_missing_source_file_is_named(folder: Path) -> None:
+    (folder / "rows.txt").unlink()
+    with pytest.raises(BitextError, match=r"rows\.txt: there is no such file") as caught:
+        run(folder)
+    assert caught.value.exit_code == 3
+
+
+def test_what_a_node_says_is_indented_below_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(folder)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[lines.index("Source") + 1] == "    1 rows"
+    run(folder)
+    assert "Source            cached" in capsys.readouterr().out
