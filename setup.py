@@ -17,11 +17,38 @@ FAMILY_311 = [
     "tensorflow-metadata>=1.16.1,<1.17",
     "tfx-bsl>=1.16.1,<1.17",
     "ml-metadata>=1.17.1,<1.18",
-    "apache-beam>=2.72,<2.73",
+    "apache-beam[gcp]>=2.72,<2.73",
     "dill>=0.3.1.1",  # tensorflow-transform 1.16 imports it, and newer Beam no longer brings it
     "numpy>=1.26,<2",
     "protobuf>=4.25.3,<5",
     "pyarrow>=10,<11",
+]
+# What the above bring, none of it imported here: the last releases that take protobuf 4 or TensorFlow 2.16.
+# Without these bounds pip finds them only after trying hundreds of others.
+BROUGHT_311 = [
+    "cloud-sql-python-connector<1.23",
+    "google-api-core[grpc]<2.31",
+    "google-cloud-bigquery-storage<2.40",
+    "google-cloud-bigtable<2.40",
+    "google-cloud-build<3.38",
+    "google-cloud-datastore<2.26",
+    "google-cloud-dlp<3.39",
+    "google-cloud-kms<3.15",
+    "google-cloud-language<2.22",
+    "google-cloud-monitoring<2.32",
+    "google-cloud-pubsub<2.40",
+    "google-cloud-resource-manager<1.19",
+    "google-cloud-secret-manager<2.30",
+    "google-cloud-spanner<3.69",
+    "google-cloud-videointelligence<2.21",
+    "google-cloud-vision<3.16",
+    "googleapis-common-protos[grpc]<1.75.1",
+    "grpc-google-iam-v1<0.14.5",
+    "grpcio-status>=1.62.3,<1.63",
+    "pandas>=1.5.3,<2",
+    "proto-plus<1.28.3",
+    "tensorflow-serving-api>=2.16.1,<2.17",
+    "tf-keras>=2.16,<2.17",
 ]
 FAMILY_313 = [
     "tensorflow>=2.21,<2.22",
@@ -30,14 +57,14 @@ FAMILY_313 = [
     "tensorflow-metadata>=1.21,<1.22",
     "tfx-bsl>=1.21,<1.22",
     "ml-metadata>=1.21,<1.22",
-    "apache-beam>=2.77,<2.78",
+    "apache-beam[gcp]>=2.77,<2.78",
     "dill>=0.3.1.1",
     "numpy>=2,<3",
     "protobuf>=6.31,<7",
     "pyarrow>=14",
 ]
 REQUIREMENTS = [
-    *(f'{requirement}; python_version < "3.12"' for requirement in FAMILY_311),
+    *(f'{requirement}; python_version < "3.12"' for requirement in FAMILY_311 + BROUGHT_311),
     *(f'{requirement}; python_version >= "3.12"' for requirement in FAMILY_313),
     "msgspec>=0.19,<1",
     "PyYAML>=6",

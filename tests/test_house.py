@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import os
 import runpy
 import subprocess
@@ -110,6 +111,7 @@ def imports_of(tree: ast.Module, module: str, is_package: bool) -> Iterator[Impo
     yield from visit(tree, True)
 
 
+@functools.cache
 def all_imports() -> list[Import]:
     return [
         found
