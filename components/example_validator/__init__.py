@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import msgspec
+
 from components import artifacts
 from components.component import Component
 from components.component import Parameters as BaseParameters
@@ -12,10 +16,12 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
 
     Attributes:
       check_skew: compare the training split with the eval split by the schema's skew comparators.
+      min_skew_examples: leave that out where either split has fewer examples, too few to tell skew from chance.
       stop_on_warning: stop the run on a warning-level anomaly too.
     """
 
     check_skew: bool = True
+    min_skew_examples: Annotated[int, msgspec.Meta(ge=1)] = 200
     stop_on_warning: bool = False
 
 

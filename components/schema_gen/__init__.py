@@ -15,10 +15,15 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
       curated: path of the curated schema (text format of tensorflow.metadata.v0.Schema); null for the packaged
         `schemas/bitext.pbtxt`.
       infer: infer the schema from the training split's statistics instead, for a new corpus.
+      source_scripts: scripts the source may be written in (`Latin`, `Cyrillic`, `Han`, ...: schemas/features.py),
+        narrowing the schema; empty for what the schema says.
+      target_scripts: scripts the target may be written in, likewise.
     """
 
     curated: str | None = None
     infer: bool = False
+    source_scripts: tuple[str, ...] = ()
+    target_scripts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.infer and self.curated is not None:
@@ -40,6 +45,6 @@ COMPONENT = Component(
     outputs={"schema": artifacts.Schema},
     parameters=Parameters,
     function="components.schema_gen.executor:run",
-    libraries=("tensorflow-data-validation",),
+    libraries=("tensorflow-data-validation", "tensorflow-metadata"),
     external_inputs="components.schema_gen:external_inputs",
 )

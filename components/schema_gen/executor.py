@@ -1,0 +1,86 @@
+"""SchemaGen's work: copies the curated schema, narrowed by the parameters, or infers one to start from."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from components import artifacts
+from components.component import Context
+from components.errors import ConfigError, DataError
+from components.schema_gen import Parameters
+from schemas import loader
+from schemas.features import SCRIPTS
+
+FILE_NAME = "schema.pbtxt"
+INFERRED = """Inferred from the statistics of the training split: what the data looked like, not what it must look like.
+Loosen what is accidental (bounds, values), tighten what you rely on (presence, min_domain_mass,
+skew_comparator), then name your copy as schema_gen.curated. schemas/bitext.pbtxt shows how."""
+
+
+def run(
+    parameters: Parameters,
+    context: Context,
+    *,
+    statistics: artifacts.ExampleStatistics,
+    schema: artifacts.Schema,
+) -> None:
+    """Writes `schema.pbtxt`.
+
+    Raises:
+      ConfigError: a script is unknown, or the schema has no feature for it.
+      DataError: the curated schema is missing or malformed.
+    """
+    path = schema.path / FILE_NAME
+    curated = Path(parameters.curated_path())
+    contract = _inferred(statistics) if parameters.infer else _curated(curated)
+    narrowed = _narrow(contract, parameters)
+    if parameters.infer:
+        loader.save(contract, path, INFERRED)
+        context.say(f"schema inferred from the training split: {len(contract.feature)} features")
+    else:
+        if narrowed:
+            loader.save(contract, path, f"{curated.name}, narrowed: {narrowed}")
+        else:
+            shutil.copyfile(curated, path)  # comments and all
+        suffix = f", narrowed: {narrowed}" if narrowed else ""
+        context.say(f"schema {curated.name}: {len(contract.feature)} features{suffix}")
+    schema.properties["features"] = len(contract.feature)
+
+
+def _curated(path: Path) -> schema_pb2.Schema:
+    try:
+        return loader.load(path)
+    except OSError as error:
+        raise DataError(
+            f"cannot read the curated schema {path}: {error.strerror or error}", "correct schema_gen.curated"
+        ) from error
+    except ValueError as error:
+        raise DataError(str(error), "correct that line; schemas/bitext.pbtxt is an example") from error
+
+
+def _inferred(statistics: artifacts.ExampleStatistics) -> schema_pb2.Schema:
+    import tensorflow_data_validation as tfdv
+
+    found = tfdv.load_stats_binary(str(statistics.split("train") / "FeatureStats.pb"))
+    return tfdv.infer_schema(found)
+
+
+def _narrow(contract: schema_pb2.Schema, parameters: Parameters) -> str:
+    """Applies source_scripts and target_scripts; says what it did, "" for nothing."""
+    done = []
+    for side, scripts in (("source", parameters.source_scripts), ("target", parameters.target_scripts)):
+        for script in scripts:
+            if script not in SCRIPTS:
+                raise ConfigError(
+                    f"schema_gen.{side}_scripts: no script {script!r}", f"choose among {', '.join(SCRIPTS)}"
+                )
+        if scripts:
+            try:
+                loader.restrict_domain(contract, f"{side}_script", scripts)
+            except ValueError as error:
+                raise ConfigError(f"schema_gen.{side}_scripts: {error}", "add it to the curated schema") from error
+            done.append(f"{side} in {', '.join(scripts)}")
+    return "; ".join(done)

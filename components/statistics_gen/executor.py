@@ -1,0 +1,75 @@
+"""StatisticsGen's work: TFDV over record batches of text and derived features, all splits in one Beam pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import tensorflow_data_validation as tfdv
+
+from components import artifacts, tfrecord
+from components.component import Context
+from components.errors import DataError
+from components.statistics_gen import Parameters
+from schemas import features
+
+FILE_NAME = "FeatureStats.pb"
+
+
+def run(
+    parameters: Parameters, context: Context, *, examples: artifacts.Examples, statistics: artifacts.ExampleStatistics
+) -> None:
+    """Writes `Split-<name>/FeatureStats.pb`, a DatasetFeatureStatisticsList, for every split of the examples."""
+    splits = examples.splits()
+    with context.beam_pipeline() as pipeline:
+        for split in splits:
+            statistics.split(split).mkdir()
+            files = sorted(str(path) for path in examples.split(split).glob("data_tfrecord-*.gz"))
+            _ = (
+                pipeline
+                | f"Files[{split}]" >> beam.Create(files, reshuffle=False)
+                | f"Read[{split}]" >> beam.FlatMap(read_batches)
+                | f"Statistics[{split}]" >> tfdv.GenerateStatistics(_options(parameters))
+                | f"Write[{split}]" >> tfdv.WriteStatisticsToBinaryFile(str(statistics.split(split) / FILE_NAME))
+            )
+    for split in splits:
+        found = tfdv.load_stats_binary(str(statistics.split(split) / FILE_NAME))
+        count = int(found.datasets[0].num_examples)
+        statistics.properties[split] = count
+        context.say(f"statistics of {split}: {count:,} examples, {len(found.datasets[0].features)} features")
+
+
+def _options(parameters: Parameters) -> tfdv.StatsOptions:
+    rate = parameters.sample_rate
+    return tfdv.StatsOptions(
+        num_histogram_buckets=parameters.histogram_buckets,
+        num_top_values=parameters.top_values,
+        sample_rate=None if rate == 1.0 else rate,
+    )
+
+
+def read_batches(path: str) -> Iterator[pa.RecordBatch]:
+    """The examples of one file with their derived features: every column large_list<item>, one value a row."""
+    for batch in tfrecord.read_record_batches(Path(path)):
+        columns = {name: batch.column(index) for index, name in enumerate(batch.schema.names)}
+        text = {side: _single(columns, side, path) for side in ("source", "target")}
+        columns.update({n: _as_lists(a) for n, a in features.derive(text["source"], text["target"]).items()})
+        yield pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+
+
+def _single(columns: dict[str, pa.Array], name: str, path: str) -> pa.Array:
+    """A feature's one value of every row, string[N]."""
+    if name not in columns or len(columns[name].flatten()) != len(columns[name]):
+        raise DataError(f"{path}: some examples have no single value of feature {name!r}", "run ExampleGen again")
+    return columns[name].flatten().cast(pa.large_string()).cast(pa.string())
+
+
+def _as_lists(array: pa.Array) -> pa.Array:
+    """large_list<item>[N] of one value each; strings become binary, as TFDV has them."""
+    if pa.types.is_string(array.type):
+        array = array.cast(pa.binary()).cast(pa.large_binary())
+    offsets = pa.array(np.arange(len(array) + 1, dtype=np.int64))
+    return pa.LargeListArray.from_arrays(offsets, array)

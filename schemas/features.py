@@ -1,0 +1,118 @@
+"""The features of bitext that a schema speaks of beside the text itself: lengths, ratios, scripts, copies.
+
+All are derived a block of rows at a time on Arrow and numpy columns.
+"""
+
+from __future__ import annotations
+
+import functools
+import unicodedata
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Ints = npt.NDArray[np.int64]
+
+# Ranges of code points whose letters and marks belong to a script (Unicode's Blocks.txt; blocks, not single
+# exceptions: the dominant script of a sentence is all they decide). Kana is Hiragana and Katakana.
+RANGES: dict[str, tuple[tuple[int, int], ...]] = {
+    "Latin": (
+        (0x41, 0x24F), (0x250, 0x2AF), (0x1D00, 0x1DBF), (0x1E00, 0x1EFF), (0x2C60, 0x2C7F), (0xA720, 0xA7FF),
+        (0xAB30, 0xAB6F), (0xFB00, 0xFB06), (0xFF21, 0xFF5A),
+    ),
+    "Greek": ((0x370, 0x3FF), (0x1F00, 0x1FFF)),
+    "Cyrillic": ((0x400, 0x52F), (0x1C80, 0x1C8F), (0x2DE0, 0x2DFF), (0xA640, 0xA69F)),
+    "Armenian": ((0x530, 0x58F), (0xFB13, 0xFB17)),
+    "Hebrew": ((0x590, 0x5FF), (0xFB1D, 0xFB4F)),
+    "Arabic": ((0x600, 0x6FF), (0x750, 0x77F), (0x870, 0x8FF), (0xFB50, 0xFDFF), (0xFE70, 0xFEFE)),
+    "Syriac": ((0x700, 0x74F),),
+    "Thaana": ((0x780, 0x7BF),),
+    "Devanagari": ((0x900, 0x97F), (0xA8E0, 0xA8FF)),
+    "Bengali": ((0x980, 0x9FF),),
+    "Gurmukhi": ((0xA00, 0xA7F),),
+    "Gujarati": ((0xA80, 0xAFF),),
+    "Oriya": ((0xB00, 0xB7F),),
+    "Tamil": ((0xB80, 0xBFF),),
+    "Telugu": ((0xC00, 0xC7F),),
+    "Kannada": ((0xC80, 0xCFF),),
+    "Malayalam": ((0xD00, 0xD7F),),
+    "Sinhala": ((0xD80, 0xDFF),),
+    "Thai": ((0xE00, 0xE7F),),
+    "Lao": ((0xE80, 0xEFF),),
+    "Tibetan": ((0xF00, 0xFFF),),
+    "Myanmar": ((0x1000, 0x109F), (0xA9E0, 0xA9FF), (0xAA60, 0xAA7F)),
+    "Georgian": ((0x10A0, 0x10FF), (0x1C90, 0x1CBF), (0x2D00, 0x2D2F)),
+    "Ethiopic": ((0x1200, 0x139F), (0x2D80, 0x2DDF), (0xAB00, 0xAB2F)),
+    "Khmer": ((0x1780, 0x17FF),),
+    "Mongolian": ((0x1800, 0x18AF),),
+    "Kana": ((0x3040, 0x30FF), (0x31F0, 0x31FF), (0xFF66, 0xFF9F), (0x1B000, 0x1B16F)),
+    "Hangul": ((0x1100, 0x11FF), (0x3130, 0x318F), (0xA960, 0xA97F), (0xAC00, 0xD7FF)),
+    "Han": ((0x2E80, 0x2FDF), (0x3005, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF)),
+}  # fmt: skip
+OTHER, NONE = "Other", "None"  # letters of no script above; no letters at all
+SCRIPTS = (*RANGES, OTHER, NONE)
+
+
+@functools.cache
+def _script_of_code_point() -> npt.NDArray[np.uint8]:
+    """Index in SCRIPTS of every code point: a letter's or mark's script, NONE for anything else. uint8[0x110000]."""
+    alphabetic = np.fromiter((unicodedata.category(chr(c))[0] in "LM" for c in range(0x110000)), bool, 0x110000)
+    table = np.full(0x110000, SCRIPTS.index(OTHER), np.uint8)
+    for index, ranges in enumerate(RANGES.values()):
+        for first, last in ranges:
+            table[first : last + 1] = index
+    # Combining diacritics (U+0300 to U+036F) take the script of what they stand on: count them with none.
+    table[0x300:0x370] = SCRIPTS.index(NONE)
+    table[~alphabetic] = SCRIPTS.index(NONE)
+    return table
+
+
+def derive(source: pa.Array, target: pa.Array) -> dict[str, pa.Array]:
+    """The derived features of a block of rows.
+
+    Args:
+      source: string[N].
+      target: string[N].
+
+    Returns:
+      By name, arrays of length N: `source_characters`, `target_characters`, `source_words`, `target_words` int64
+      (words are what white space parts); `length_ratio` float32, target by source characters;
+      `source_non_alphabetic`, `target_non_alphabetic` float32, share of characters that are neither letters nor
+      marks nor white space; `copied` "yes" where both sides are the same but for case, else "no";
+      `source_script`, `target_script`: one of SCRIPTS, the one most of the letters are of.
+    """
+    features: dict[str, pa.Array] = {}
+    for side, text in (("source", source), ("target", target)):
+        characters = _ints(pc.utf8_length(text))
+        features[f"{side}_characters"] = pa.array(characters)
+        features[f"{side}_words"] = pa.array(_ints(pc.count_substring_regex(text, pattern=r"\S+")))
+        scripts, spaces = _count_scripts(text, characters)
+        letters = scripts.sum(axis=1)
+        share = (characters - spaces - letters) / np.maximum(characters, 1)
+        features[f"{side}_non_alphabetic"] = pa.array(share.astype(np.float32))
+        dominant = np.where(letters > 0, scripts.argmax(axis=1), SCRIPTS.index(NONE))
+        features[f"{side}_script"] = pa.array(SCRIPTS).take(pa.array(dominant))
+    lengths = [_ints(features[f"{side}_characters"]) for side in ("target", "source")]
+    features["length_ratio"] = pa.array((lengths[0] / np.maximum(lengths[1], 1)).astype(np.float32))
+    same = pc.equal(pc.utf8_lower(source), pc.utf8_lower(target))
+    features["copied"] = pc.if_else(same, pa.scalar("yes"), pa.scalar("no"))
+    return features
+
+
+def _count_scripts(text: pa.Array, characters: Ints) -> tuple[Ints, Ints]:
+    """Letters of every script but NONE, int64[N, len(SCRIPTS) - 1], and white space, int64[N], of string[N]."""
+    joined = "".join(text.to_pylist())
+    points = np.frombuffer(joined.encode("utf-32-le"), np.uint32)
+    row = np.repeat(np.arange(len(characters)), characters)
+    width = len(SCRIPTS)
+    script = _script_of_code_point()[points]
+    counts = np.bincount(row * width + script, minlength=len(characters) * width).reshape(-1, width)
+    spaces = np.bincount(row[(points == 0x20) | (points == 0xA0) | (points == 0x3000)], minlength=len(characters))
+    return counts[:, : width - 1].astype(np.int64), spaces.astype(np.int64)
+
+
+def _ints(array: pa.Array) -> Ints:
+    return cast(Ints, array.to_numpy(zero_copy_only=False).astype(np.int64))
