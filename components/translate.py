@@ -13,12 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from components import errors
+from components import errors, seq2seq
 
-DEFAULT_BEAM_SIZE = 5
-DEFAULT_LENGTH_PENALTY = 1.0
-DEFAULT_MAX_LENGTH = 256
-"""What `translate_nbest` is given when only some of its options are set. Lengths are in tokens."""
+DEFAULTS = seq2seq.SearchSettings()
+"""What `translate_nbest` is given where only some of its options are set."""
 
 MAX_BATCH_BYTES = 64 * 1024
 """A batch is padded to its longest line: rows times longest stays below this, so that memory does."""
@@ -33,7 +31,7 @@ class Search:
 
     Attributes:
       beam_size: hypotheses kept at each step.
-      length_penalty: exponent of the length by which a hypothesis's log probability is divided.
+      length_penalty: how strongly scores are normalised by length; 0 compares plain log probabilities.
       max_length: longest translation, in tokens.
       nbest: translations returned for each line.
     """
@@ -156,12 +154,12 @@ class Translator:
     def _nbest_inputs(self) -> dict[str, Any]:
         """The scalar inputs of `translate_nbest`."""
         search = self.search
-        penalty = DEFAULT_LENGTH_PENALTY if search.length_penalty is None else search.length_penalty
+        penalty = DEFAULTS.length_penalty if search.length_penalty is None else search.length_penalty
         int32, float32 = self._tf.int32, self._tf.float32
         return {
-            "beam_size": self._tf.constant(search.beam_size or max(DEFAULT_BEAM_SIZE, search.nbest), int32),
+            "beam_size": self._tf.constant(search.beam_size or max(DEFAULTS.beam_size, search.nbest), int32),
             "length_penalty": self._tf.constant(penalty, float32),
-            "max_length": self._tf.constant(search.max_length or DEFAULT_MAX_LENGTH, int32),
+            "max_length": self._tf.constant(search.max_length or DEFAULTS.max_length, int32),
         }
 
 

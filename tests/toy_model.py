@@ -82,10 +82,10 @@ class ToyTranslator(tf.Module):
 
     @tf.function(input_signature=[BATCH_OF_TEXT])
     def tokenize(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        ragged = tf.io.decode_raw(tf.strings.bytes_split(text), tf.uint8)
-        tokens = tf.cast(tf.squeeze(ragged, axis=2) if ragged.shape.rank == 3 else ragged, tf.int32) + OFFSET
+        characters = tf.strings.bytes_split(text)
+        values = tf.cast(tf.reshape(tf.io.decode_raw(characters.flat_values, tf.uint8), [-1]), tf.int32)
         lengths = tf.cast(tf.strings.length(text), tf.int32)
-        return {"tokens": tokens.to_tensor(), "length": lengths}
+        return {"tokens": characters.with_flat_values(values + OFFSET).to_tensor(), "length": lengths}
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
     def detokenize(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:

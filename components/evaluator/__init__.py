@@ -25,7 +25,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
       max_sentences: score at most this many distinct sources, chosen by hash of the text; null scores all.
       batch_size: sentences translated at once.
       beam_size: search width; null scores what users get by default (`serving_default`).
-      length_penalty: exponent of the length in the score; needs `beam_size`.
+      length_penalty: how strongly scores are normalised by length; needs `beam_size`.
       max_length: longest translation in tokens; needs `beam_size`.
       tokenize: sacreBLEU's tokenizer. `13a` is what papers report.
       lowercase: compare without regard to case.
@@ -61,5 +61,4 @@ COMPONENT = component.Component(
     function="components.evaluator.executor:run",
     libraries=("tensorflow", "sacrebleu", "numpy"),
     optional=frozenset({"baseline"}),
-    uncached_parameters=frozenset(),
 )

@@ -1,0 +1,70 @@
+"""The held-out sentences: read from the examples, with all translations of a source as its references."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+
+import tensorflow as tf
+
+from components import artifacts, errors
+from components.evaluator import SPLIT
+
+READ_BATCH = 4096
+
+
+@dataclasses.dataclass
+class Sentence:
+    """One source and its references, in the order of the examples. `id` is the first example's."""
+
+    id: str
+    source: str
+    references: list[str]
+
+
+def read_sentences(examples: artifacts.Examples, most: int | None = None) -> list[Sentence]:
+    """The distinct sources of the held-out split, in order of first appearance.
+
+    Args:
+      examples: ExampleGen's output.
+      most: keep at most so many, those with the smallest hash: the same ones in every run.
+
+    Raises:
+      errors.DataError: there is no such split, it is empty, or a file of it is damaged.
+    """
+    folder = examples.split(SPLIT)
+    files = sorted(str(p) for p in folder.glob("*.gz"))
+    sentences: dict[str, Sentence] = {}
+    for id_, source, target in _rows(files):
+        sentence = sentences.setdefault(source, Sentence(id_, source, []))
+        if target not in sentence.references:
+            sentence.references.append(target)
+    if not sentences:
+        raise errors.DataError(
+            f"the split {SPLIT!r} holds no example: {folder}",
+            f"give it a share of the data, or files of its own: `splits` of example_gen in the configuration",
+        )
+    found = list(sentences.values())
+    if most is None or len(found) <= most:
+        return found
+    kept = {s.source for s in sorted(found, key=lambda s: hashlib.blake2b(s.source.encode()).digest())[:most]}
+    return [s for s in found if s.source in kept]
+
+
+def _rows(files: list[str]) -> list[tuple[str, str, str]]:
+    """(id, source, target) of every record."""
+    if not files:
+        return []
+    spec = {name: tf.io.FixedLenFeature([], tf.string) for name in ("id", "source", "target")}
+    dataset = tf.data.TFRecordDataset(files, compression_type="GZIP").batch(READ_BATCH)
+    rows: list[tuple[str, str, str]] = []
+    try:
+        for batch in dataset.map(lambda records: tf.io.parse_example(records, spec)).as_numpy_iterator():
+            columns = [[value.decode("utf-8", "replace") for value in batch[name]] for name in spec]
+            rows.extend(zip(*columns, strict=True))
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        raise errors.DataError(
+            f"the examples in {files[0].rpartition('/')[0]} are damaged: {error.message}",
+            "make them again with `bitext run --force ExampleGen`",
+        ) from error
+    return rows
