@@ -59,7 +59,7 @@ if [ "$found" != 311 ] && ! command -v c++ >/dev/null && ! command -v g++ >/dev/
   echo "On Debian and Ubuntu: apt-get install g++ python3-dev" >&2
   exit 1
 fi
-"$uv" pip install --quiet --python .venv/bin/python --require-hashes -r "$lock"
+"$uv" pip sync --quiet --python .venv/bin/python --require-hashes "$lock"
 "$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e .
 echo "$wanted" > "$stamp"
 echo "make setup: done. The command is .venv/bin/bitext"
