@@ -138,9 +138,13 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> PipelineConfig:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}", "Give a readable UTF-8 file.") from None
     values, lines = _parse(text, path)
+    places = {field: f"{path}:{line}" for field, line in lines.items()}
     for override in overrides:
-        _override(values, override, path)
-    return _check(values, lines, path)
+        field = _override(values, override, path)
+        for inside in [f for f in places if f.startswith(f"{field}.")]:
+            del places[inside]
+        places[field] = f"--set {override}"
+    return _check(values, places, path)
 
 
 def dump(config: PipelineConfig) -> str:
@@ -201,8 +205,8 @@ def _lines(node: yaml.Node | None, prefix: str) -> Iterable[tuple[str, int]]:
             yield from _lines(value, f"{prefix}{index}.")
 
 
-def _override(values: dict[str, Any], override: str, path: Path) -> None:
-    """Sets `a.b=c` in `values`."""
+def _override(values: dict[str, Any], override: str, path: Path) -> str:
+    """Sets `a.b=c` in `values`, and returns `a.b`."""
     dotted, equals, text = override.partition("=")
     keys = dotted.strip().split(".")
     if not equals or not all(keys):
@@ -225,13 +229,14 @@ def _override(values: dict[str, Any], override: str, path: Path) -> None:
             )
         at = inner
     at[keys[-1]] = value
+    return ".".join(keys)
 
 
-def _check(values: dict[str, Any], lines: dict[str, int], path: Path) -> PipelineConfig:
+def _check(values: dict[str, Any], places: dict[str, str], path: Path) -> PipelineConfig:
     """Builds the typed configuration, or says in words what stands in the way."""
     for section in [key for key, value in values.items() if value is None]:
         del values[section]  # an empty section: `trainer:` with only comments below it
-    _refuse_unknown(values, PipelineConfig, "", lines, path)
+    _refuse_unknown(values, PipelineConfig, "", places, path)
     try:
         return msgspec.convert(values, PipelineConfig)
     except msgspec.ValidationError as error:
@@ -242,14 +247,14 @@ def _check(values: dict[str, Any], lines: dict[str, int], path: Path) -> Pipelin
             raise ConfigError(
                 f"{path}: {field} is missing", f"Add {field} to the file, or --set {field}=..."
             ) from None
-        words = _in_words(message, _received(values, field))
+        words = _in_words(message, _received(values, field), field)
         raise ConfigError(
-            f"{_where(field, lines, path)}: {field}{': ' if field else ''}{words}",
+            f"{_where(field, places, path)}: {field}{': ' if field else ''}{words}",
             "Correct it there or with --set; `bitext config CONFIG` prints every key and default.",
         ) from None
 
 
-def _refuse_unknown(value: Any, kind: Any, prefix: str, lines: dict[str, int], path: Path) -> None:
+def _refuse_unknown(value: Any, kind: Any, prefix: str, places: dict[str, str], path: Path) -> None:
     """Raises ConfigError at the first key that the struct `kind`, or one inside it, does not have."""
     struct = _struct_of(kind)
     if struct is None or not isinstance(value, dict):
@@ -257,11 +262,11 @@ def _refuse_unknown(value: Any, kind: Any, prefix: str, lines: dict[str, int], p
     fields = {field.name: field.type for field in msgspec.structs.fields(struct)}
     for key, inner in value.items():
         if key in fields:
-            _refuse_unknown(inner, fields[key], f"{prefix}{key}.", lines, path)
+            _refuse_unknown(inner, fields[key], f"{prefix}{key}.", places, path)
             continue
         close = difflib.get_close_matches(str(key), fields, n=1)
         known = f"Did you mean {prefix}{close[0]}?" if close else f"Known keys: {', '.join(fields)}."
-        raise ConfigError(f"{_where(f'{prefix}{key}', lines, path)}: unknown key {prefix}{key}", known)
+        raise ConfigError(f"{_where(f'{prefix}{key}', places, path)}: unknown key {prefix}{key}", known)
 
 
 def _struct_of(kind: Any) -> type[msgspec.Struct] | None:
@@ -293,7 +298,17 @@ _TYPE_WORDS = {
 }
 
 
-def _in_words(message: str, received: Any) -> str:
+def _choices(field: str) -> list[str]:
+    """What a field of literal choices may be."""
+    kind: Any = PipelineConfig
+    for key in field.split("."):
+        struct = _struct_of(kind)
+        types = {f.name: f.type for f in msgspec.structs.fields(struct)} if struct else {}
+        kind = types.get(key)
+    return [str(value) for value in getattr(kind, "__args__", ())]
+
+
+def _in_words(message: str, received: Any, field: str) -> str:
     """The message of msgspec without the names of programming-language types."""
     if match := re.fullmatch(r"Expected `([^`]+)`, got `([^`]+)`", message):
         expected = " or ".join(_TYPE_WORDS.get(t.strip(), t.strip()) for t in match[1].split("|"))
@@ -301,7 +316,10 @@ def _in_words(message: str, received: Any) -> str:
     if match := re.fullmatch(r"Expected `([^`]+)` (.+)", message):
         return f"must be {_TYPE_WORDS.get(match[1], match[1])} {match[2]}; received {_kind(received)}"
     if message.startswith("Invalid enum value"):
-        return f"{received!r} is not one of its choices"
+        choices = " or ".join(_choices(field))
+        return f"must be {choices}; received {_kind(received)}"
+    if match := re.fullmatch(r"Object contains unknown field `([^`]+)`", message):
+        return f"has no key {match[1]}"
     return message
 
 
@@ -318,11 +336,11 @@ def _kind(value: Any) -> str:
     return f"the text {value!r}" if isinstance(value, str) else f"the number {value}"
 
 
-def _where(field: str, lines: dict[str, int], path: Path) -> str:
-    """`file:line` of a field, or of the nearest section around it that the file has."""
-    while field and field not in lines:
+def _where(field: str, places: dict[str, str], path: Path) -> str:
+    """Where a field, or the nearest section around it, was given: `file:line` or `--set ...`."""
+    while field and field not in places:
         field = field.rpartition(".")[0]
-    return f"{path}:{lines[field]}" if field else str(path)
+    return places.get(field, str(path))
 
 
 def _nearby(path: Path) -> str:

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.errors import LockedError
+from components.errors import EnvironmentFault, LockedError
 
 
 @contextlib.contextmanager
@@ -20,11 +20,18 @@ def locked(root: Path) -> Iterator[None]:
 
     Raises:
       LockedError: if another process holds it, naming that process.
-      OSError: if the folder or the file cannot be made.
+      EnvironmentFault: if the folder or the file cannot be made.
     """
-    root.mkdir(parents=True, exist_ok=True)
     path = root / ".lock"
-    with path.open("a+", encoding="utf-8") as file:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        opened = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise EnvironmentFault(
+            f"{path} cannot be made: {error.strerror}",
+            "Make the folder writable, or choose another with `root` or --root.",
+        ) from error
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

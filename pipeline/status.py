@@ -18,7 +18,7 @@ def collect(config: PipelineConfig) -> dict[str, Any]:
     """What is on record, as an object that JSON can hold.
 
     Returns:
-      `runs`, newest first, each with `id`, `state`, `started` (ISO 8601, UTC), `seconds` (null while it runs),
+      `runs`, newest first, each with `id`, `state`, `started` (ISO 8601), `seconds` (null until it ends),
       `nodes` {name: {`state`, `seconds`, `cached`}}, `bleu`, `bleu_signature`, `blessed` (null where nothing
       was evaluated) and `error`; and `pushed`, null or with `model`, `version`, `path`, `digest`.
     """

@@ -54,7 +54,11 @@ class Calls:
 
 
 def source(
-    parameters: SourceParameters, context: Context, *, examples: artifacts.Examples, rejects: artifacts.Rejects
+    parameters: SourceParameters,
+    context: Context,
+    *,
+    examples: artifacts.Examples,
+    rejects: artifacts.Rejects,
 ) -> None:
     """Joins the files."""
     Calls.enter("Source", context)
@@ -96,7 +100,9 @@ def evaluate(
 ) -> None:
     """Writes what the summary and the status read."""
     Calls.enter("Evaluate", context)
-    Calls.baselines.append(None if baseline is None else (baseline.path / "weights").read_text(encoding="utf-8"))
+    Calls.baselines.append(
+        None if baseline is None else (baseline.path / "weights").read_text(encoding="utf-8")
+    )
     bleu = {"score": 31.25, "signature": "nrefs:var|tok:13a", "interval": [30.0, 32.5]}
     (evaluation.path / "metrics.json").write_text(json.dumps({"bleu": bleu}), encoding="utf-8")
     rows = [
@@ -106,7 +112,9 @@ def evaluate(
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (evaluation.path / "translations.jsonl").write_text(lines, encoding="utf-8")
     verdict = "BLESSED" if parameters.bless else "NOT_BLESSED"
-    (blessing.path / verdict).write_text(json.dumps({"reasons": ["BLEU 31.25 is under 40"]}), encoding="utf-8")
+    (blessing.path / verdict).write_text(
+        json.dumps({"reasons": ["BLEU 31.25 is under 40"]}), encoding="utf-8"
+    )
     blessing.properties["blessed"] = int(parameters.bless)
 
 
@@ -177,7 +185,9 @@ def pipeline(folder: Path, *, steps: int = 1, bless: bool = True, chatter: int =
     read = Node(SOURCE, SourceParameters(files=(str(folder / "rows.txt"),), chatter=chatter))
     trained = Node(TRAIN, TrainParameters(steps=steps), {"examples": read["examples"]})
     scored = Node(
-        EVALUATE, EvaluateParameters(bless=bless), {"model": trained["model"], "baseline": LatestBlessedModel()}
+        EVALUATE,
+        EvaluateParameters(bless=bless),
+        {"model": trained["model"], "baseline": LatestBlessedModel()},
     )
     pushed = Node(
         PUSH,

@@ -1,0 +1,110 @@
+"""What a cache key covers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.errors import DataError
+from pipeline import cache
+from tests.pipeline import fakes
+
+
+@pytest.fixture
+def our_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package `ours` in the place of components and schemas."""
+    package = tmp_path / "ours"
+    (package / "step").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "step" / "__init__.py").write_text("from ours import shared\n")
+    (package / "step" / "executor.py").write_text(
+        "def run():\n    from ours.late import helper\n    helper()\n"
+    )
+    (package / "step" / "script.py").write_text("print(1)\n")
+    (package / "shared.py").write_text("from . import deep\nX = 1\n")
+    (package / "deep.py").write_text("import os, json\n")
+    (package / "late.py").write_text("def helper(): ...\n")
+    (package / "stranger.py").write_text("Y = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(cache, "OUR_PACKAGES", ("ours",))
+    return package
+
+
+def digests() -> dict[str, str]:
+    cache._read_module.cache_clear()
+    cache._module_file.cache_clear()
+    return cache.source_digests("ours.step.executor:run")
+
+
+def test_the_source_is_the_package_and_what_it_imports_of_ours(our_package: Path) -> None:
+    expected = {"ours", "ours.step", "ours.step.executor", "ours.step.script"}
+    assert set(digests()) == expected | {"ours.shared", "ours.deep", "ours.late"}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "changed"),
+    [
+        ("deep.py", "import os\n", {"ours.deep"}),
+        ("step/script.py", "print(2)\n", {"ours.step.script"}),
+        ("stranger.py", "Y = 2\n", set()),
+        ("deep.py", "# a comment\nimport os, json\n", set()),
+    ],
+)
+def test_only_code_that_is_reached_counts(our_package: Path, file: str, text: str, changed: set[str]) -> None:
+    before = digests()
+    (our_package / file).write_text(text)
+    after = digests()
+    assert {name for name in before if before[name] != after[name]} == changed
+
+
+def test_the_real_components_reach_their_shared_modules() -> None:
+    found = cache.source_digests("components.evaluator:COMPONENT")
+    assert {"components.evaluator", "components.artifacts", "components.component"} <= set(found)
+    assert not any(name.startswith("pipeline") for name in found)
+
+
+def test_content_is_names_and_bytes(tmp_path: Path) -> None:
+    def digest(**files: str) -> str:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        for name, text in files.items():
+            (folder / name).write_text(text)
+        return cache.content_digest(folder)
+
+    assert digest(a="1", b="2") == digest(b="2", a="1")
+    assert len({digest(), digest(a="12"), digest(a="1", b="2"), digest(a="2", b="1"), digest(b="12")}) == 5
+
+
+VALUES = st.dictionaries(st.text(min_size=1, max_size=3), st.none() | st.integers() | st.text(max_size=3))
+
+
+@given(VALUES, VALUES)
+def test_keys_differ_exactly_where_differences_are_told(
+    old: dict[str, int | str | None], new: dict[str, int | str | None]
+) -> None:
+    before, after = {"parameter": old}, {"parameter": new}
+    assert (cache.key_of(before) != cache.key_of(after)) == bool(cache.differences(before, after))
+
+
+def test_patterns_are_read_file_by_file(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("1")
+    (tmp_path / "b.tsv").write_text("2")
+    parameters = fakes.SourceParameters(files=(str(tmp_path / "*.tsv"),))
+    before = cache.external_digests(fakes.SOURCE, parameters)
+    assert list(before) == [str(tmp_path / "a.tsv"), str(tmp_path / "b.tsv")]
+    (tmp_path / "b.tsv").write_text("3")
+    after = cache.external_digests(fakes.SOURCE, parameters)
+    assert {name for name in before if before[name] != after[name]} == {str(tmp_path / "b.tsv")}
+
+
+def test_a_pattern_that_matches_nothing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"Source: .*\*\.tsv: there is no such file"):
+        cache.external_digests(fakes.SOURCE, fakes.SourceParameters(files=(str(tmp_path / "*.tsv"),)))
+
+
+def test_a_missing_library_is_part_of_the_key_too() -> None:
+    assert cache._version("no-such-distribution-here") == "not installed"
+    assert cache._version("msgspec")[0].isdigit()

@@ -1,0 +1,248 @@
+"""The command as a person or a scheduler meets it: messages, exit codes, status, and a light front door."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pipeline.graph
+from components import errors
+from components.component import Context
+from pipeline import cli
+from tests.pipeline import fakes
+from tests.pipeline.fakes import Calls
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def clean_calls() -> Iterator[None]:
+    Calls.nodes.clear()
+    Calls.inside.clear()
+    yield
+    Calls.inside.clear()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which `bitext run toy.yaml` runs the fake pipeline."""
+    (tmp_path / "rows.txt").write_text("a\tb\n", encoding="utf-8")
+    (tmp_path / "toy.yaml").write_text("name: toy\nexample_gen: {files: [rows.txt]}\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pipeline.graph, "create_pipeline", lambda config: fakes.pipeline(tmp_path, **OPTIONS))
+    OPTIONS.clear()
+    return tmp_path
+
+
+OPTIONS: dict[str, Any] = {}
+
+
+def raising(error: BaseException) -> Any:
+    def inside(context: Context) -> None:
+        raise error
+
+    return inside
+
+
+def status(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    capsys.readouterr()
+    assert cli.main(["status", "--json", "toy.yaml"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_a_run_ends_with_the_score_translations_and_the_command(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for cached in (0, 4):
+        assert cli.main(["run", "toy.yaml"]) == 0
+        output = capsys.readouterr().out
+        assert "BLEU 31.25  (95 % interval 30.00 to 32.50)  nrefs:var|tok:13a" in output
+        assert [f"h{i}" for i in range(25) if f"model       h{i}\n" in output] == [
+            f"h{i}" for i in (0, 2, 5, 7, 10, 12, 15, 17, 20, 22)
+        ]
+        assert "reference   r22" in output
+        assert f"SavedModel  {folder / 'serving' / '1'}" in output
+        assert 'echo "Where is the station?" | ' in output
+        assert "translate --model serving/toy" in output
+        assert f"4 nodes, {cached} of them cached" in output
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.ConfigError("the thing", "the remedy"), 2),
+        (errors.DataError("the thing", "the remedy"), 3),
+        (errors.LockedError("the thing", "the remedy"), 5),
+        (errors.EnvironmentFault("the thing", "the remedy"), 6),
+        (errors.TrainingError("the thing", "the remedy"), 7),
+    ],
+)
+def test_a_failure_is_one_message_with_its_remedy_and_its_exit_code(
+    folder: Path, capsys: pytest.CaptureFixture[str], error: errors.BitextError, code: int
+) -> None:
+    Calls.inside["Train"] = raising(error)
+    assert cli.main(["run", "toy.yaml"]) == code
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: the thing\nwhat to do: the remedy\nlog: runs/toy/logs/")
+    assert "Traceback" not in captured.out + captured.err
+    log = Path(captured.err.split("log: ")[1].strip())
+    assert "Traceback" in log.read_text(encoding="utf-8")
+    assert f"  {code}    " in cli.EXIT_CODES
+
+
+def test_an_unexpected_failure_is_told_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Calls.inside["Train"] = raising(ZeroDivisionError("oh"))
+    assert cli.main(["run", "toy.yaml"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ZeroDivisionError: oh\n")
+    assert "Traceback" not in captured.out + captured.err
+
+
+def test_an_interrupted_run_ends_with_130_and_goes_on(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Calls.inside["Train"] = raising(KeyboardInterrupt())
+    assert cli.main(["run", "toy.yaml"]) == 130
+    Calls.inside.clear()
+    Calls.nodes.clear()
+    assert cli.main(["run", "toy.yaml"]) == 0
+    assert Calls.nodes == ["Train", "Evaluate", "Push"]
+    assert [r["state"] for r in status(capsys)["runs"]] == ["COMPLETE", "CANCELED"]
+
+
+def test_a_terminated_run_ends_with_143_and_is_recorded(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Calls.inside["Train"] = lambda context: signal.raise_signal(signal.SIGTERM)
+    assert cli.main(["run", "toy.yaml"]) == 143
+    assert status(capsys)["runs"][0]["nodes"]["Train"]["state"] == "CANCELED"
+
+
+def test_a_refused_model_ends_with_4_after_the_summary(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    OPTIONS["bless"] = False
+    assert cli.main(["run", "toy.yaml"]) == 4
+    captured = capsys.readouterr()
+    assert "BLEU 31.25" in captured.out
+    assert "Not pushed: not blessed" in captured.out
+    assert "error: the model was not blessed: BLEU 31.25 is under 40" in captured.err
+    found = status(capsys)
+    assert (found["runs"][0]["blessed"], found["runs"][0]["state"]) == (False, "COMPLETE")
+    assert found["pushed"] is None
+
+
+def test_status_tells_what_each_run_and_node_did(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status(capsys) == {"runs": [], "pushed": None}
+    assert not (folder / "runs").exists()
+    cli.main(["run", "toy.yaml"])
+    OPTIONS["steps"] = 2
+    Calls.inside["Evaluate"] = raising(errors.DataError("bad day"))
+    cli.main(["run", "toy.yaml"])
+    found = status(capsys)
+    failed, complete = found["runs"]
+    assert (failed["state"], complete["state"]) == ("FAILED", "COMPLETE")
+    assert (failed["error"], failed["bleu"], failed["blessed"]) == ("bad day", None, None)
+    assert {n: (v["state"], v["cached"]) for n, v in failed["nodes"].items()} == {
+        "Source": ("COMPLETE", True),
+        "Train": ("COMPLETE", False),
+        "Evaluate": ("FAILED", False),
+    }
+    assert list(complete["nodes"]) == list(fakes.NODES)
+    assert (complete["bleu"], complete["bleu_signature"], complete["blessed"]) == (
+        31.25,
+        "nrefs:var|tok:13a",
+        True,
+    )
+    assert complete["seconds"] >= sum(node["seconds"] for node in complete["nodes"].values()) - 0.01
+    assert found["pushed"] == {
+        "model": "toy",
+        "version": 1,
+        "path": str(folder / "serving" / "1"),
+        "digest": "abc",
+    }
+    assert cli.main(["status", "toy.yaml"]) == 0
+    text = capsys.readouterr().out
+    assert "bad day" in text
+    assert "Source            cached" in text
+    assert "pushed: toy version 1" in text
+
+
+def test_a_bad_configuration_ends_with_2_and_touches_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in (["run", "none.yaml"], ["run", "toy.yaml", "--set", "x=1"], ["config", "none.yaml"]):
+        assert cli.main(arguments) == 2
+        assert capsys.readouterr().err.startswith("error: ")
+    assert not (folder / "runs").exists()
+
+
+def test_a_bad_command_line_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["run", "--nonsense"])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_config_prints_every_default(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["config", "toy.yaml", "--root", "123"]) == 0
+    printed = capsys.readouterr().out
+    assert "root: '123'" in printed
+    assert "batch_tokens:" in printed
+
+
+def test_a_model_that_is_not_there_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["translate", "--model", "serving/none", "rows.txt"]) == 3
+    assert "serving/none" in capsys.readouterr().err
+
+
+def test_a_run_refuses_a_root_that_cannot_be_made(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "toy.yaml", "--root", "/proc/bitext"]) == 6
+    error = capsys.readouterr().err
+    assert "/proc/bitext" in error
+    assert "Traceback" not in error
+
+
+HEAVY = [
+    "tensorflow",
+    "apache_beam",
+    "ml_metadata",
+    "tensorflow_data_validation",
+    "tensorflow_transform",
+    "numpy",
+    "pyarrow",
+]
+
+
+@pytest.mark.parametrize("module", ["pipeline.cli", "pipeline.config", "pipeline.graph", "pipeline.beam"])
+def test_the_front_door_is_light(module: str) -> None:
+    code = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_answers_at_once_and_documents_exit_codes() -> None:
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline", "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=REPOSITORY,
+        )
+        seconds.append(time.perf_counter() - started)
+    assert "exit codes:" in done.stdout
+    assert min(seconds) < 0.5

@@ -1,0 +1,158 @@
+"""Configuration: what is wrong is named with its place and a remedy; what is right comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.errors import ConfigError
+from pipeline import config
+
+GOOD = """\
+name: toy
+example_gen:
+  files: [data/toy.tsv]
+trainer:
+  steps: 1000
+  learning_rate: 1e-3
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "toy.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refused(tmp_path: Path, text: str, *overrides: str) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        config.load(written(tmp_path, text), overrides)
+    assert caught.value.remedy
+    return caught.value
+
+
+def test_defaults_follow_from_the_name(tmp_path: Path) -> None:
+    loaded = config.load(written(tmp_path, GOOD))
+    assert (loaded.root, loaded.serving, loaded.pusher.destination) == (
+        "runs/toy",
+        "serving/toy",
+        "serving/toy",
+    )
+    assert loaded.trainer.learning_rate == 0.001
+    assert loaded.beam.runner == "DirectRunner"
+
+
+def test_what_is_dumped_loads_as_it_was(tmp_path: Path) -> None:
+    loaded = config.load(written(tmp_path, GOOD), ["metadata.sqlite=elsewhere.db", "trainer.steps=2000"])
+    assert config.load(written(tmp_path, config.dump(loaded))) == loaded
+
+
+def test_set_values_are_yaml(tmp_path: Path) -> None:
+    overrides = ["trainer.steps=7000", "example_gen.files=[a.tsv, b.tsv]", "metadata.mysql.host=h"]
+    overrides += ["metadata.mysql.port=1", "metadata.mysql.database=d", "metadata.mysql.user=u"]
+    loaded = config.load(written(tmp_path, GOOD), overrides)
+    assert loaded.trainer.steps == 7000
+    assert loaded.example_gen.files == ("a.tsv", "b.tsv")
+    assert loaded.metadata.mysql == config.SqlServer(host="h", port=1, database="d", user="u")
+
+
+def test_an_empty_section_is_all_defaults(tmp_path: Path) -> None:
+    assert config.load(written(tmp_path, GOOD + "evaluator:\n")) == config.load(written(tmp_path, GOOD))
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "remedy"),
+    [
+        ("trianer: {}", "toy.yaml:7: unknown key trianer", "Did you mean trainer?"),
+        ("evaluator:\n  min_blue: 3", "toy.yaml:8: unknown key evaluator.min_blue", "evaluator.min_bleu?"),
+        ("beam: {colour: red}", "toy.yaml:7: unknown key beam.colour", "Known keys: runner, options."),
+    ],
+)
+def test_an_unknown_key_is_named_with_its_line_and_the_likely_one(
+    tmp_path: Path, line: str, message: str, remedy: str
+) -> None:
+    error = refused(tmp_path, GOOD + line)
+    assert str(error).endswith(message)
+    assert remedy in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "trainer.steps=many",
+            "--set trainer.steps=many: trainer.steps: must be a whole number; received the text 'many'",
+        ),
+        ("trainer.steps=1.5", "trainer.steps: must be a whole number; received the number 1.5"),
+        ("trainer.steps=-3", "trainer.steps: must be a whole number >= 1; received the number -3"),
+        (
+            "evaluator.lowercase=maybe",
+            "evaluator.lowercase: must be true or false; received the text 'maybe'",
+        ),
+        ("evaluator.tokenize=moses", "must be 13a or intl or char or none; received the text 'moses'"),
+        ("example_gen.files=x.tsv", "example_gen.files: must be a list; received the text 'x.tsv'"),
+        ("trainer=5", "trainer: must be a section of keys and values; received the number 5"),
+        ("example_gen.files=[3]", "example_gen.files.0: must be text; received the number 3"),
+        ("beam.options=[verbose]", "beam: a Beam option starts with --, and 'verbose' does not"),
+    ],
+)
+def test_a_wrong_value_is_told_in_words(tmp_path: Path, override: str, message: str) -> None:
+    assert message in str(refused(tmp_path, GOOD, override))
+
+
+def test_a_wrong_value_in_the_file_is_told_with_its_line(tmp_path: Path) -> None:
+    error = refused(tmp_path, GOOD.replace("1000", "soon"), "trainer.seed=3")
+    assert "toy.yaml:5: trainer.steps: must be a whole number; received the text 'soon'" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("example_gen.files=[]", "example_gen"),
+        ("trainer.warmup_steps=1000", "warmup_steps must be below steps"),
+        ("example_gen.source_column=english", "source_column is a name, so header must be true"),
+    ],
+)
+def test_an_impossible_combination_is_refused(tmp_path: Path, override: str, message: str) -> None:
+    assert message in str(refused(tmp_path, GOOD, override))
+
+
+def test_two_metadata_stores_are_refused(tmp_path: Path) -> None:
+    text = GOOD + "metadata:\n  sqlite: a\n  mysql: {host: h, port: 1, database: d, user: u}\n"
+    assert "toy.yaml:7: metadata: give one of" in str(refused(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: [", "toy.yaml:1: "),
+        ("- a\n- b\n", "a configuration is a mapping"),
+        (GOOD + "name: again\n", "toy.yaml:7: the key 'name' is given twice"),
+        ("name: toy\n", "example_gen is missing"),
+        (GOOD.replace("name: toy", "name: ../up"), "toy.yaml:1: name"),
+        ("", "missing"),
+    ],
+)
+def test_a_malformed_file_is_refused_where_it_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+    assert message in str(refused(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    "override", ["trainer.steps", "=3", "trainer..steps=3", "name.x=3", "trainer.steps=["]
+)
+def test_a_malformed_override_is_refused(tmp_path: Path, override: str) -> None:
+    assert f"--set {override}" in str(refused(tmp_path, GOOD, override))
+
+
+def test_a_missing_file_is_named_with_the_likely_one(tmp_path: Path) -> None:
+    written(tmp_path, GOOD)
+    with pytest.raises(ConfigError, match=r"tyo\.yaml: there is no such file") as caught:
+        config.load(tmp_path / "tyo.yaml")
+    assert "toy.yaml?" in caught.value.remedy
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "toy.yaml").write_bytes(b"name: \xff\xfe")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load(tmp_path / "toy.yaml")
