@@ -1,0 +1,126 @@
+"""The infra validator's work: a copy of the export, a fresh process, the verdict."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from components import artifacts
+from components.component import Context
+from components.infra_validator import Parameters
+
+SCRIPT = Path(__file__).with_name("standalone.py")
+STDERR_LINES = 15
+"""Lines of a crashed process's standard error that go into the reasons."""
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """What the trainer's model, still in memory, made of a source."""
+
+    source: str
+    translation: str
+    score: float
+
+
+def run(
+    parameters: Parameters, context: Context, *, model: artifacts.Model, infra_blessing: artifacts.InfraBlessing
+) -> None:
+    """Writes `INFRA_BLESSED` or `INFRA_NOT_BLESSED`, with the reasons. A refused model is no error."""
+    try:
+        samples = read_samples(model.path / "samples.json")[: parameters.max_samples]
+        reasons = validate(model.path / "Format-Serving", samples, parameters, context.temp_dir)
+        passed = f"{len(samples)} samples are translated as the trainer did, by stock TensorFlow alone"
+    except UnusableModel as error:
+        reasons = [str(error)]
+    blessed = not reasons
+    path = infra_blessing.path / ("INFRA_BLESSED" if blessed else "INFRA_NOT_BLESSED")
+    verdict = {"blessed": blessed, "reasons": [passed] if blessed else reasons}
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(verdict)) + b"\n")
+    infra_blessing.properties["blessed"] = int(blessed)
+    context.say(f"InfraValidator: {'blessed' if blessed else 'NOT blessed'}: {'; '.join(verdict['reasons'])}")
+
+
+class UnusableModel(Exception):
+    """The Model artifact lacks what validation needs; the message says what."""
+
+
+def read_samples(path: Path) -> list[Sample]:
+    """The trainer's samples.
+
+    Raises:
+      UnusableModel: the file is missing, malformed or empty.
+    """
+    try:
+        samples = msgspec.json.decode(path.read_bytes(), type=list[Sample])
+    except FileNotFoundError:
+        raise UnusableModel(f"{path} is missing: there is nothing to compare the export with") from None
+    except msgspec.MsgspecError as error:
+        raise UnusableModel(f"{path} is malformed: {error}") from error
+    if not samples:
+        raise UnusableModel(f"{path} holds no samples: there is nothing to compare the export with")
+    return samples
+
+
+def validate(serving: Path, samples: list[Sample], parameters: Parameters, temp_dir: Path) -> list[str]:
+    """What is wrong with the export, in words.
+
+    Raises:
+      UnusableModel: there is no export.
+    """
+    if not (serving / "saved_model.pb").is_file():
+        raise UnusableModel(f"{serving} holds no SavedModel")
+    # Elsewhere, so that files named by absolute path below the original are not found by their place beside it.
+    copy = temp_dir / "copied_model"
+    shutil.copytree(serving, copy)
+    request = {
+        "model": str(copy),
+        "samples": msgspec.to_builtins(samples),
+        "score_tolerance": parameters.score_tolerance,
+    }
+    try:
+        return ask(request, parameters.timeout_seconds, temp_dir)
+    finally:
+        shutil.rmtree(copy)
+
+
+def ask(request: dict[str, Any], timeout_seconds: int, temp_dir: Path) -> list[str]:
+    """Runs the script in a fresh, isolated process; its reasons, or how it ended without giving any."""
+    question, answer = temp_dir / "request.json", temp_dir / "answer.json"
+    question.write_text(json.dumps(request), encoding="utf-8")
+    # -I: neither the script's folder, nor the current one, nor PYTHONPATH can be imported from.
+    command = [sys.executable, "-I", str(SCRIPT), str(question), str(answer)]
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
+    try:
+        done = subprocess.run(
+            command,
+            cwd=temp_dir,
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return [f"the validating process gave no answer within timeout_seconds {timeout_seconds}"]
+    if done.returncode != 0:
+        tail = "\n".join(done.stderr.strip().splitlines()[-STDERR_LINES:])
+        return [f"the validating process ended {_how(done.returncode)}:\n{tail}"]
+    reasons: list[str] = json.loads(answer.read_text(encoding="utf-8"))["reasons"]
+    return reasons
+
+
+def _how(code: int) -> str:
+    """An exit code in words."""
+    if code >= 0:
+        return f"with exit code {code}"
+    name = signal.Signals(-code).name
+    return f"by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")

@@ -1,0 +1,201 @@
+"""The pusher's work: copy, rename, remember. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from components import artifacts, errors
+from components.component import Context
+from components.pusher import Parameters
+
+NOTE = Path("assets.extra/bitext.json")
+"""What is known of a pushed version. TensorFlow Serving leaves `assets.extra/` to whoever made the model."""
+
+STAGING_PREFIX = ".staging-"
+
+
+class Note(msgspec.Struct, frozen=True):
+    """The content of `NOTE`."""
+
+    digest: str
+    bleu: float | None = None
+    bleu_signature: str | None = None
+
+
+class Pushed(msgspec.Struct, frozen=True):
+    """The content of pushed.json. Without a push, `reason` says why, and the rest is null."""
+
+    pushed: bool
+    reason: str
+    model: str | None = None
+    version: int | None = None
+    path: str | None = None
+    digest: str | None = None
+
+
+def run(
+    parameters: Parameters,
+    context: Context,
+    *,
+    model: artifacts.Model,
+    blessing: artifacts.ModelBlessing,
+    infra_blessing: artifacts.InfraBlessing,
+    evaluation: artifacts.ModelEvaluation,
+    pushed_model: artifacts.PushedModel,
+) -> None:
+    """Pushes the model if it is blessed twice; writes pushed.json either way.
+
+    Raises:
+      errors.ConfigError: no destination, or it is not a folder.
+      errors.DataError: the model holds no SavedModel.
+      errors.EnvironmentFault: the destination cannot be written; nothing is visible there.
+    """
+    refusal = _refusal(blessing, infra_blessing)
+    record = Pushed(False, refusal) if refusal else _push(parameters, model, evaluation)
+    (pushed_model.path / "pushed.json").write_bytes(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
+    pushed_model.properties["pushed"] = int(record.pushed)
+    if record.version is not None and record.path is not None and record.digest is not None:
+        pushed_model.properties.update(version=record.version, path=record.path, digest=record.digest)
+    context.say(f"Pusher: {record.reason}")
+
+
+def still_valid(*, pushed_model: artifacts.PushedModel) -> bool:
+    """Whether what was pushed is still there. A model that was refused stays refused."""
+    try:
+        record = msgspec.json.decode((pushed_model.path / "pushed.json").read_bytes(), type=Pushed)
+    except (OSError, msgspec.MsgspecError):
+        return False
+    if not record.pushed or record.path is None:
+        return not record.pushed
+    note = read_note(Path(record.path))
+    return note is not None and note.digest == record.digest
+
+
+def _refusal(blessing: artifacts.ModelBlessing, infra_blessing: artifacts.InfraBlessing) -> str:
+    """Why the model may not be pushed; empty if it may."""
+    checks = [
+        (blessing.path / "BLESSED", "the Evaluator did not bless the model"),
+        (infra_blessing.path / "INFRA_BLESSED", "the InfraValidator did not bless the model"),
+    ]
+    missing = [reason for path, reason in checks if not path.is_file()]
+    return f"not pushed: {' and '.join(missing)}" if missing else ""
+
+
+def _push(parameters: Parameters, model: artifacts.Model, evaluation: artifacts.ModelEvaluation) -> Pushed:
+    if not parameters.destination:
+        raise errors.ConfigError("pusher.destination is empty", "name a serving folder, as `serving: serving/es-en`")
+    serving = model.path / "Format-Serving"
+    if not (serving / "saved_model.pb").is_file():
+        raise errors.DataError(f"{serving} holds no SavedModel", "run `bitext run --force Trainer`")
+    destination = Path(parameters.destination).absolute()
+    bleu, signature = (evaluation.properties.get(name) for name in ("bleu", "bleu_signature"))
+    note = Note(
+        digest=tree_digest(serving),
+        bleu=float(bleu) if isinstance(bleu, int | float) else None,
+        bleu_signature=str(signature) if signature is not None else None,
+    )
+    with _faults_named(destination), _sole_writer(destination):
+        for leftover in destination.glob(f"{STAGING_PREFIX}*"):
+            shutil.rmtree(leftover)
+        newest = max(versions(destination), default=0)
+        pushed = read_note(destination / str(newest))
+        if pushed is not None and pushed.digest == note.digest:
+            version, what = newest, "was pushed before, and is the newest version"
+        else:
+            version, what = newest + 1, "pushed"
+            publish(serving, destination, version, note)
+    path = destination / str(version)
+    return Pushed(True, f"{what}: {path}", destination.name, version, str(path), note.digest)
+
+
+def versions(destination: Path) -> list[int]:
+    """The integer versions in a serving folder."""
+    return [int(p.name) for p in destination.iterdir() if p.name.isdecimal()]
+
+
+def read_note(version: Path) -> Note | None:
+    """What was noted of a pushed version; None if nothing, or if there is no such model."""
+    if not (version / "saved_model.pb").is_file():
+        return None
+    try:
+        return msgspec.json.decode((version / NOTE).read_bytes(), type=Note)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def tree_digest(folder: Path) -> str:
+    """SHA-256 of the names and contents of all files below a folder."""
+    total = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        total.update(f"{content}  {path.relative_to(folder).as_posix()}\n".encode())
+    return f"sha256:{total.hexdigest()}"
+
+
+def publish(serving: Path, destination: Path, version: int, note: Note) -> None:
+    """Copies a SavedModel beside the versions, then gives it its version by one rename.
+
+    A server that watches the folder sees the whole version or none. What a crash leaves is cleared by the next
+    push. Everything is on the disk before the rename is.
+    """
+    staging = destination / f"{STAGING_PREFIX}{version}"
+    try:
+        shutil.copytree(serving, staging, copy_function=shutil.copyfile)
+        (staging / NOTE).parent.mkdir(exist_ok=True)
+        (staging / NOTE).write_bytes(msgspec.json.format(msgspec.json.encode(note)) + b"\n")
+        for path in [*staging.rglob("*"), staging]:
+            _flush(path)
+        staging.rename(destination / str(version))
+    except OSError:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    _flush(destination)
+
+
+def _flush(path: Path) -> None:
+    """Has the disk hold a file's content, or a folder's entries."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _sole_writer(destination: Path) -> Iterator[None]:
+    """Holds the serving folder, made if need be, against pushes of other pipelines; waits for theirs to end."""
+    destination.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(destination, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _faults_named(destination: Path) -> Iterator[None]:
+    """Says of an operating system error what it means for the push."""
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError) as error:
+        raise errors.ConfigError(
+            f"the serving folder {destination} is not a folder: {error.strerror}", "name another with `serving`"
+        ) from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        raise errors.EnvironmentFault(
+            f"cannot push to {destination}: {error.strerror}",
+            "free space or make the folder writable, then run again: the trained model is kept",
+        ) from error
