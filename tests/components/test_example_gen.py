@@ -1,0 +1,382 @@
+"""ExampleGen: nothing lost, nothing leaked, everything named."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import unicodedata
+from pathlib import Path
+
+import apache_beam as beam
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+import zstandard
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tfx_bsl.coders import example_coder
+
+from components import artifacts, tfrecord
+from components.component import Context
+from components.errors import DataError
+from components.example_gen import SPLITS, Parameters, executor, external_inputs
+from components.example_gen.rows import (
+    assign_splits,
+    first_of_duplicates,
+    judge,
+    normalise_source,
+    source_hashes,
+    split_tsv,
+)
+from components.example_gen.sources import find, read
+
+
+class Result:
+    """What a run of ExampleGen left behind."""
+
+    def __init__(self, root: Path, **parameters):
+        folders = {name: root / name for name in ("working", "temp", "examples", "rejects")}
+        for folder in folders.values():
+            folder.mkdir(parents=True)
+        self.said: list[str] = []
+        self.examples = artifacts.Examples(folders["examples"])
+        self.rejects_artifact = artifacts.Rejects(folders["rejects"])
+        context = Context(
+            folders["working"],
+            folders["temp"],
+            beam_pipeline=lambda: beam.Pipeline(runner=FnApiRunner()),
+            say=self.said.append,
+        )
+        executor.run(
+            msgspec.convert(parameters, Parameters), context, examples=self.examples, rejects=self.rejects_artifact
+        )
+
+    def rows(self, split: str) -> list[tuple[str, str, str]]:
+        """(id, source, target) of a split, file after file."""
+        decoder = example_coder.ExamplesToRecordBatchDecoder(None)
+        out: list[tuple[str, str, str]] = []
+        for path in sorted(self.examples.split(split).glob("data_tfrecord-*.gz")):
+            for records in tfrecord.read_records(path):
+                columns = decoder.DecodeBatch(records).to_pydict()
+                sides = ([v[0].decode() for v in columns[name]] for name in ("id", "source", "target"))
+                out += list(zip(*sides, strict=True))
+        return out
+
+    def all_rows(self) -> list[tuple[str, str, str]]:
+        return [row for split in SPLITS for row in self.rows(split)]
+
+    def rejects(self) -> list[dict]:
+        with gzip.open(self.rejects_artifact.path / "rejects.jsonl.gz", "rt", encoding="utf-8") as lines:
+            return [json.loads(line) for line in lines]
+
+    def summary(self) -> dict:
+        return json.loads((self.rejects_artifact.path / "summary.json").read_text())
+
+
+def _corpus(rows: int = 60) -> list[str]:
+    return [f"Sentence number {i}.\tOración número {i}.\tby {i}" for i in range(rows)]
+
+
+def _write(path: Path, lines: list[str], opener=open) -> str:
+    with opener(path, "wb") as file:
+        file.write(("\n".join(lines) + "\n").encode())
+    return str(path)
+
+
+WIDE = {"eval_share": 0.3, "test_share": 0.3}
+
+
+def test_every_row_has_one_split_and_its_id(tmp_path):
+    lines = _corpus()
+    result = Result(tmp_path / "run", files=[_write(tmp_path / "spa.tsv", lines)], **WIDE)
+    rows = result.all_rows()
+    assert sorted(rows) == sorted((f"spa.tsv:{i + 1}", *lines[i].split("\t")[:2]) for i in range(60))
+    for split in SPLITS:
+        numbers = [int(row[0].rpartition(":")[2]) for row in result.rows(split)]
+        assert numbers == sorted(numbers)
+        assert result.examples.properties[split] == len(numbers) > 0
+    assert result.said == [result.said[0]] and "60 rows" in result.said[0]
+
+
+def test_translations_of_one_source_stay_together_and_duplicates_go(tmp_path):
+    lines = _corpus(40)
+    lines += [line.upper().replace(" ", "  ") for line in lines]  # the same sources once normalised
+    lines += lines[:7]
+    result = Result(tmp_path / "run", files=[_write(tmp_path / "a.tsv", lines)], **WIDE)
+    seen: dict[str, set[str]] = {}
+    for split in SPLITS:
+        for _, source, _ in result.rows(split):
+            seen.setdefault(normalise_source(source), set()).add(split)
+    assert len(seen) == 40 and all(len(splits) == 1 for splits in seen.values())
+    assert result.summary()["duplicates"] == result.examples.properties["duplicates"] == 7
+    ids = {int(row[0].rpartition(":")[2]) for row in result.all_rows()}
+    assert ids == set(range(1, 81))  # the first of each is kept
+
+
+def test_bytes_do_not_depend_on_the_run(tmp_path):
+    path = _write(tmp_path / "a.tsv", _corpus())
+    results = [Result(tmp_path / name, files=[path], **WIDE) for name in ("one", "two")]
+    for split in SPLITS:
+        files = [r.examples.split(split) / "data_tfrecord-00000-of-00001.gz" for r in results]
+        assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_shards_hold_the_same_rows(tmp_path):
+    path = _write(tmp_path / "a.tsv", _corpus())
+    one = Result(tmp_path / "one", files=[path], **WIDE)
+    three = Result(tmp_path / "three", files=[path], shards=3, **WIDE)
+    for split in SPLITS:
+        assert sorted(one.rows(split)) == sorted(three.rows(split))
+        assert len(list(three.examples.split(split).iterdir())) == 3
+
+
+GOLDEN = ["24c4e79f019ea69f", "79ea4833cf67eda1", "22fefe5846453bfc", "9fed818fac878702"]
+
+
+def test_a_split_is_for_ever():
+    # Literal values: if this fails, sentences held out by earlier versions now leak into training.
+    sources = pa.array(["Go.", "  gO.\u00a0", "Ｇｏ.", "¿Dónde está?", "你好。", ""])
+    hashes = source_hashes(sources)
+    assert hashes[0] == hashes[1] == hashes[2]
+    assert [f"{h:016x}" for h in hashes[[0, 3, 4, 5]].tolist()] == GOLDEN
+    shares = assign_splits(np.array([0, 2**62, 2**63, 2**64 - 1], np.uint64), 0.1, 0.25)
+    assert shares.tolist() == [2, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason", "detail"),
+    [
+        (b"only one column", "missing_column", "no target column 1"),
+        (b"", "missing_column", "the row has 1"),
+        (b"bad \xff byte\tmal", "invalid_utf8", "source: byte 0xff at 4"),
+        (b"ok\tmal \xc3", "invalid_utf8", "target: byte 0xc3 at 4"),
+        (b"null\x00\tnulo", "control_characters", "source: U+0000"),
+        ("c1\tno \u0090".encode(), "control_characters", "target: U+0090"),
+        (b"  \tvac\xc3\xado", "empty_side", "source is empty"),
+        (b"empty\t\xc2\xa0", "empty_side", "target is empty"),
+        (b"a" * 51 + b"\tlargo", "too_long", "source: 51 characters"),
+        (b"abcde\t" + b"b" * 40, "length_ratio", "5 against 40"),
+    ],
+)
+def test_reasons(row, reason, detail):
+    parameters = Parameters(files=("x",), max_characters=50)
+    rows = split_tsv(b"good\tbueno\n" + row + b"\ngood too\tbueno\n", 10, (0, 1))
+    judged = judge(rows, parameters)
+    assert [bool(r) for r in judged.reason] == [False, True, False]
+    assert executor.REASONS[judged.reason[1] - 1] == reason
+    assert detail in judged.details[1]
+    assert rows.line.tolist() == [10, 11, 12]
+
+
+def test_short_rows_may_have_any_ratio():
+    judged = judge(split_tsv(b"I\tYo mismo, en persona\n", 1, (0, 1)), Parameters(files=("x",)))
+    assert judged.reason.tolist() == [0]
+
+
+def test_rejects_are_written_and_counted(tmp_path):
+    lines = _corpus()
+    lines[4], lines[9] = "no tab", "x\t"
+    result = Result(tmp_path / "run", files=[_write(tmp_path / "a.tsv", lines)], **WIDE)
+    found = [(r["line"], r["reason"], r["text"]) for r in result.rejects()]
+    assert found == [(5, "missing_column", "no tab"), (10, "empty_side", "x\t")]
+    assert result.summary()["reasons"] == {"missing_column": 1, "empty_side": 1}
+    assert "2 rows rejected: missing_column 1, empty_side 1" in result.said[1]
+
+
+def test_too_many_rejects_stop_the_run_with_ten_examples(tmp_path):
+    lines = [line if i % 2 else f"broken {i}" for i, line in enumerate(_corpus())]
+    path = _write(tmp_path / "a.tsv", lines)
+    with pytest.raises(DataError) as error:
+        Result(tmp_path / "run", files=[path], **WIDE)
+    message = str(error.value)
+    assert "30 of 60 rows (50.0%)" in message
+    assert message.count("missing_column") == 10 and f"{path}:1: " in message and "max_reject_share" in message
+
+
+alphabet = st.sampled_from([b"a", b"b", b"\t", b"\n", b"\n", b" ", b"\xff", b"\x00", "é".encode(), b"\r", b"\xef\xbb\xbf"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(alphabet, max_size=60).map(b"".join), st.tuples(st.integers(0, 2), st.integers(0, 2)))
+def test_every_line_is_an_example_a_duplicate_or_a_reject(tmp_path_factory, text, columns):
+    """And agrees with the plainest reading of the file, line by line."""
+    if columns[0] == columns[1]:
+        columns = (0, 1)
+    path = tmp_path_factory.mktemp("property") / "a.tsv"
+    path.write_bytes(text)
+    parameters = Parameters(files=(str(path),), source_column=columns[0], target_column=columns[1], max_characters=9)
+    (file,) = find(parameters)
+    lines, kept, refused = [], [], 0
+    for rows in read(file, parameters):
+        judged = judge(rows, parameters)
+        lines += rows.line.tolist()
+        assert set(judged.details) == set(np.flatnonzero(judged.reason).tolist())
+        refused += len(judged.details)
+        for row in np.flatnonzero(judged.reason == 0).tolist():
+            kept.append((int(rows.line[row]), judged.source[row].as_py(), judged.target[row].as_py()))
+    expected = _plain(text, columns, 9)
+    assert lines == list(range(1, len(expected) + 1))
+    assert kept == [(i + 1, *pair) for i, pair in enumerate(expected) if pair]
+    assert len(kept) + refused == len(lines)
+    firsts = first_of_duplicates(pa.array([k[1] for k in kept], pa.string()), pa.array([k[2] for k in kept], pa.string()))
+    assert firsts.tolist() == sorted({k[1:]: i for i, k in reversed(list(enumerate(kept)))}.values())
+
+
+def _plain(text: bytes, columns: tuple[int, int], longest: int) -> list[tuple[str, str] | None]:
+    """The pair on every line, None for a bad row; one row at a time."""
+    text = text.removeprefix(b"\xef\xbb\xbf")
+    out: list[tuple[str, str] | None] = []
+    for line in text.removesuffix(b"\n").split(b"\n") if text else []:
+        fields = line.split(b"\t")
+        try:
+            pair = [fields[c].decode().strip() for c in columns]
+        except (IndexError, UnicodeDecodeError):
+            out.append(None)
+            continue
+        control = any(unicodedata.category(c) == "Cc" and c not in "\t\n\r\x85" for side in pair for c in side)
+        good = not control and all(0 < len(side) <= longest for side in pair)
+        out.append((pair[0], pair[1]) if good else None)
+    return out
+
+
+@pytest.mark.parametrize("ending", ["", ".gz", ".bz2", ".zst"])
+def test_compressed_and_plain_read_alike(tmp_path, ending, monkeypatch):
+    monkeypatch.setattr("components.example_gen.sources.BLOCK_BYTES", 37)  # many blocks, cut within lines
+    data = ("\ufeff" + "\r\n".join(_corpus(20)) + "\r\n").encode()
+    half = len(data) // 2
+    pack = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".zst": zstandard.ZstdCompressor().compress}[ending]
+    path = tmp_path / f"a.tsv{ending}"
+    path.write_bytes(pack(data[:half]) + pack(data[half:]))  # two streams, one after the other
+    parameters = Parameters(files=(str(path),))
+    sources, lines = [], []
+    for rows in read(find(parameters)[0], parameters):
+        sources += judge(rows, parameters).source.to_pylist()
+        lines += rows.line.tolist()
+    assert sources == [line.split("\t")[0] for line in _corpus(20)]
+    assert lines == list(range(1, 21))
+
+
+@pytest.mark.parametrize("ending", [".gz", ".bz2", ".zst"])
+def test_a_compressed_file_cut_short_is_an_error(tmp_path, ending):
+    pack = {".gz": gzip.compress, ".bz2": bz2.compress, ".zst": zstandard.ZstdCompressor().compress}[ending]
+    path = tmp_path / f"a.tsv{ending}"
+    path.write_bytes(pack("\n".join(_corpus(500)).encode())[:-9])
+    with pytest.raises(DataError, match="cannot read .*a.tsv"):
+        Result(tmp_path / "run", files=[str(path)], **WIDE)
+
+
+def test_csv_quoting_newlines_and_header(tmp_path):
+    lines = ['id,"es, texto",en']
+    lines += [f'{i},"Dijo ""{i}"", y\nse fue","He said {i}, and left"' for i in range(40)]
+    path = _write(tmp_path / "a.csv", lines)
+    result = Result(
+        tmp_path / "run", format="csv", files=[path], header=True, source_column="en", target_column="es, texto", **WIDE
+    )
+    rows = sorted(result.all_rows(), key=lambda row: int(row[0].rpartition(":")[2]))
+    assert rows[0] == ("a.csv:2", "He said 0, and left", 'Dijo "0", y\nse fue')
+    assert rows[1][0] == "a.csv:4" and len(rows) == 40
+
+
+def test_broken_csv_quoting_rejects_every_line_it_took(tmp_path):
+    lines = [f"en {i},es {i}" for i in range(20)] + ['en,"es'] + [f"en {i},es {i}" for i in range(100, 103)]
+    path = _write(tmp_path / "a.csv", lines)
+    result = Result(tmp_path / "run", format="csv", files=[path], max_reject_share=1.0, **WIDE)
+    assert [(r["line"], r["reason"]) for r in result.rejects()] == [(n, "bad_quoting") for n in range(21, 25)]
+    assert "begins on line 21" in result.rejects()[0]["detail"]
+    assert len(result.all_rows()) == 20
+
+
+def test_csv_names_invalid_utf8(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"good,bueno\nb\xffd,malo\n")
+    parameters = Parameters(format="csv", files=(str(path),))
+    (rows,) = read(find(parameters)[0], parameters)
+    assert judge(rows, parameters).details == {1: "source: byte 0xff at 1, invalid start byte"}
+    assert rows.shown(1) == "b\\xffd,malo"
+
+
+def test_aligned_files(tmp_path):
+    lines = _corpus(50)
+    for name, side in (("a.en", 0), ("a.es", 1)):
+        _write(tmp_path / name, [line.split("\t")[side] for line in lines])
+    sides = {"source_files": [str(tmp_path / "a.en")], "target_files": [str(tmp_path / "a.es")]}
+    result = Result(tmp_path / "run", format="parallel", **sides, **WIDE)
+    assert sorted(result.all_rows())[0] == ("a.en:1", "Sentence number 0.", "Oración número 0.")
+    with (tmp_path / "a.es").open("a") as file:
+        file.write("one more")
+    with pytest.raises(DataError, match=r"a\.en has 50 lines, .*a\.es has 51"):
+        Result(tmp_path / "again", format="parallel", **sides, **WIDE)
+
+
+def test_given_splits_and_globs(tmp_path):
+    for name, low, high in (("train1", 0, 10), ("train2", 10, 20), ("dev", 20, 25), ("test", 25, 30)):
+        _write(tmp_path / f"{name}.tsv", _corpus(30)[low:high])
+    splits = {
+        "train": {"files": [str(tmp_path / "train*.tsv")]},
+        "eval": {"files": [str(tmp_path / "dev.tsv")]},
+        "test": {"files": [str(tmp_path / "test.tsv")]},
+    }
+    result = Result(tmp_path / "run", splits=splits)
+    assert [len(result.rows(split)) for split in SPLITS] == [20, 5, 5]
+    assert [row[0] for row in result.rows("train")][9:11] == ["train1.tsv:10", "train2.tsv:1"]
+    splits["test"] = splits["eval"]
+    with pytest.raises(DataError, match=r"dev.tsv is given twice: for eval and test"):
+        Result(tmp_path / "again", splits=splits)
+
+
+def test_files_of_one_name_have_distinct_ids(tmp_path):
+    paths = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        paths.append(_write(tmp_path / name / "a.tsv", [f"{name} {line}" for line in _corpus(30)]))
+    result = Result(tmp_path / "run", files=paths, **WIDE)
+    ids = [row[0] for row in result.all_rows()]
+    assert len(set(ids)) == 60 and f"{paths[1]}:30" in ids
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(DataError, match=r"no file matches .*nowhere\.tsv"):
+        Result(tmp_path / "run", files=[str(tmp_path / "nowhere.tsv")])
+
+
+def test_missing_header_column(tmp_path):
+    path = _write(tmp_path / "a.tsv", ["en\tes", *_corpus(5)])
+    with pytest.raises(DataError, match=r"no column 'de'; its header names 'en', 'es'"):
+        Result(tmp_path / "run", files=[path], header=True, source_column="en", target_column="de")
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"), [(["One line.\tUna línea."], "the corpus has 1 usable example,"), ([], "no rows in")]
+)
+def test_a_corpus_too_small_names_the_empty_split(tmp_path, lines, message):
+    path = tmp_path / "a.tsv"
+    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    with pytest.raises(DataError, match=message) as error:
+        Result(tmp_path / "run", files=[str(path)])
+    assert error.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({}, "takes files"),
+        ({"files": ["a"], "format": "parallel"}, "source_files and target_files"),
+        ({"files": ["a"], "source_column": "en"}, "header must be true"),
+        ({"files": ["a"], "source_column": 1}, "the same"),
+        ({"files": ["a"], "eval_share": 0.5, "test_share": 0.5}, "something to train on"),
+        ({"files": ["a"], "test_share": 0}, "over 0"),
+        ({"files": ["a"], "max_charcters": 3}, "max_charcters"),
+        ({"files": ["a"], "splits": {s: {"files": ["b"]} for s in SPLITS}}, "not both"),
+    ],
+)
+def test_impossible_parameters_are_refused(parameters, message):
+    with pytest.raises(msgspec.ValidationError, match=message):
+        msgspec.convert(parameters, Parameters)
+
+
+def test_external_inputs_are_all_patterns():
+    parameters = msgspec.convert({"format": "parallel", "source_files": ["a*"], "target_files": ["b"]}, Parameters)
+    assert external_inputs(parameters) == ["a*", "b"]
