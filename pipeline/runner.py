@@ -38,7 +38,7 @@ from pipeline import cache, metadata
 from pipeline.graph import LatestBlessedModel, Node, Pipeline
 from pipeline.lock import locked
 from pipeline.metadata import Execution, Run, Store, StoredArtifact
-from pipeline.terminal import Terminal, log, logging_to
+from pipeline.terminal import Terminal, imports_quietly, log, logging_to
 
 if TYPE_CHECKING:
     import apache_beam
@@ -273,6 +273,7 @@ class Runner:
             outputs = self._execute(work)
             self._publish(work, execution, outputs, run)
         except BaseException as error:
+            _remove(self._root / ".staging" / self._run_id)  # first, lest a full disk refuse the record as well
             self._record_failure(execution, run, error)
             raise
         self._terminal.finished(execution.seconds)
@@ -296,7 +297,9 @@ class Runner:
             say=self._terminal.say,
             interactive=sys.stdout.isatty() and sys.stderr.isatty(),
         )
-        component.load()(work.node.parameters, context, **inputs, **outputs)
+        with imports_quietly():
+            function = component.load()
+        function(work.node.parameters, context, **inputs, **outputs)
         return outputs
 
     # Publish.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 log = logging.getLogger("bitext")
 
@@ -32,27 +34,34 @@ def logging_to(path: Path) -> Iterator[None]:
       OSError: if the file cannot be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     level, others = root.level, root.handlers[:]
-    root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
-    logging.captureWarnings(True)
-    try:
-        with _native_stderr_to(handler.stream.fileno()):
-            yield
-    finally:
-        logging.captureWarnings(False)
-        root.handlers[:] = others
-        root.setLevel(level)
-        handler.close()
+    with path.open("a", encoding="utf-8") as stream:
+        handler = _LogHandler(stream)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        root.handlers[:] = [handler]
+        root.setLevel(logging.INFO)
+        logging.captureWarnings(True)
+        try:
+            with _native_stderr_to(stream.fileno()):
+                yield
+        finally:
+            logging.captureWarnings(False)
+            root.handlers[:] = others
+            root.setLevel(level)
+
+
+class _LogHandler(logging.StreamHandler[TextIO]):
+    """Writes to the log file, and lets a full disk be told by the work that needs it, not by the log."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Called when the record could not be written."""
 
 
 @contextlib.contextmanager
 def _native_stderr_to(descriptor: int) -> Iterator[None]:
     """Points file descriptor 2 at `descriptor`, while Python's sys.stderr stays where it was."""
-    python_stderr = sys.stderr
+    python_stderr: TextIO | None = sys.stderr
     if python_stderr is None:  # a daemon without one
         yield
         return
@@ -75,6 +84,18 @@ def _native_stderr_to(descriptor: int) -> Iterator[None]:
             sys.stderr = python_stderr
         os.dup2(saved, 2)
         os.close(saved)
+
+
+@contextlib.contextmanager
+def imports_quietly() -> Iterator[None]:
+    """Logs what libraries write to sys.stderr while they are imported (TFDV misses IPython, and says so)."""
+    written = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(written):
+            yield
+    finally:
+        if written.getvalue().strip():
+            log.info("while importing: %s", written.getvalue().strip())
 
 
 class Terminal:
