@@ -8,6 +8,7 @@ from pathlib import Path
 
 import apache_beam as beam
 import msgspec
+import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform.beam as tft_beam
@@ -180,7 +181,7 @@ def _read(
         batch = decoder.DecodeBatch(records.tolist())
         size = batch.num_rows
         position = pa.LargeListArray.from_arrays(
-            pa.array(range(size + 1), pa.int64()), pa.array(range(first, first + size), pa.int64())
+            pa.array(np.arange(size + 1)), pa.array(np.arange(first, first + size))
         )
         names = [*batch.schema.names, POSITION]
         yield pa.RecordBatch.from_arrays([*batch.columns, position], names)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pyarrow as pa
-import tensorflow as tf
-from tfx_bsl.coders import example_coder
 
-from components import artifacts
+from components import artifacts, tfrecord
 from components.component import Context
 from components.errors import DataError
 from components.text import EOS_ID
-from components.transform import Parameters, buckets
+from components.transform import Parameters, buckets, serialise
 from components.transform.buckets import Ints
 
 # Examples held in memory at a time; a bucket gets a file for each such chunk it occurs in.
@@ -135,7 +134,7 @@ def _write_split(parameters: Parameters, lengths: Lengths, shapes: Ints, folder:
             rows = np.flatnonzero(kept & (shapes[part] == shape).all(axis=1))
             key = (shape[0], shape[1])
             path = folder / f"s{key[0]:03d}-t{key[1]:03d}-{number:05d}"
-            _write_records(path, columns.encode(rows, key))
+            columns.write(path, rows, key)
             written.setdefault(key, []).append(path)
             counts[key] = counts.get(key, 0) + len(rows)
     result: list[dict[str, object]] = []
@@ -157,39 +156,30 @@ def _name_files(folder: Path, shape: tuple[int, int], paths: list[Path]) -> list
 
 
 class _Columns:
-    """A chunk of transformed examples, to be padded and serialised by rows."""
+    """A chunk of transformed examples, to be padded and written by rows."""
 
     def __init__(self, table: pa.Table, source_length: Ints, target_length: Ints):
-        self._ids = pa.concat_arrays(table.column("id").chunks)
+        self._ids = pa.concat_arrays(table.column("id").chunks).flatten()
         self._source = (*_column(table, "source_ids")[:2], source_length)
         self._target = (*_column(table, "target_ids")[:2], target_length)
-        self._encoder = example_coder.RecordBatchToExamplesEncoder()
 
-    def encode(self, rows: Ints, shape: tuple[int, int]) -> list[bytes]:
-        """Serialised tf.Examples of the rows, padded to the shape."""
-        columns = {"id": self._ids.take(pa.array(rows))}
+    def write(self, path: Path, rows: Ints, shape: tuple[int, int]) -> None:
+        """Writes the rows, padded to the shape, as a gzipped TFRecord file; the same rows make the same bytes."""
+        with path.open("wb") as raw, gzip.GzipFile("", "wb", tfrecord.COMPRESSION_LEVEL, raw, mtime=0) as file:
+            for start in range(0, len(rows), tfrecord.ROWS_AT_ONCE):
+                block = self._padded(rows[start : start + tfrecord.ROWS_AT_ONCE], shape)
+                file.write(tfrecord.frame(serialise.examples(block)))
+
+    def _padded(self, rows: Ints, shape: tuple[int, int]) -> dict[str, pa.Array | Ints]:
+        """The rows' features: binary[N], or int64[N, width]."""
+        columns: dict[str, pa.Array | Ints] = {"id": self._ids.take(pa.array(rows))}
         for name, (values, starts, lengths), width in (
             ("source", self._source, shape[0]),
             ("target", self._target, shape[1]),
         ):
-            padded = buckets.pad(values, starts[rows], lengths[rows], width, EOS_ID)
-            columns[f"{name}_ids"] = _lists(padded)
-            columns[f"{name}_length"] = _lists(lengths[rows][:, None])
-        encoded: list[bytes] = self._encoder.encode(pa.RecordBatch.from_arrays(list(columns.values()), list(columns)))
-        return encoded
-
-
-def _lists(rectangle: Ints) -> pa.Array:
-    """int64[N, W] as an Arrow column of N lists."""
-    rows, width = rectangle.shape
-    offsets = pa.array(np.arange(rows + 1, dtype=np.int64) * width)
-    return pa.LargeListArray.from_arrays(offsets, pa.array(rectangle.ravel()))
-
-
-def _write_records(path: Path, records: list[bytes]) -> None:
-    """Writes a gzipped TFRecord file; the same records make the same bytes."""
-    dataset = tf.data.Dataset.from_tensor_slices(records)
-    tf.data.experimental.TFRecordWriter(str(path), compression_type="GZIP").write(dataset)
+            columns[f"{name}_ids"] = buckets.pad(values, starts[rows], lengths[rows], width, EOS_ID)
+            columns[f"{name}_length"] = lengths[rows][:, None]
+        return columns
 
 
 def _report(
