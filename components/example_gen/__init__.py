@@ -37,9 +37,13 @@ class Files(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         parallel = bool(self.source_files) and bool(self.target_files)
         if file_format == "parallel":
             if not parallel or self.files:
-                raise ValueError(f"{where}: format parallel takes source_files and target_files, and no files")
+                raise ValueError(
+                    f"{where}: format parallel takes source_files and target_files, and no files"
+                )
         elif not self.files or self.source_files or self.target_files:
-            raise ValueError(f"{where}: format {file_format} takes files, and no source_files or target_files")
+            raise ValueError(
+                f"{where}: format {file_format} takes files, and no source_files or target_files"
+            )
 
 
 class GivenSplits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -112,7 +112,8 @@ def _build(
         (blocks.faults, judged.counts, written, rejected)
         | "AllCounts" >> beam.Flatten()
         | "Sum" >> beam.CombineGlobally(_sum)
-        | "WriteCounts" >> beam.Map(lambda counts, path: Path(path).write_text(json.dumps(counts)), str(counts_file))
+        | "WriteCounts"
+        >> beam.Map(lambda counts, path: Path(path).write_text(json.dumps(counts)), str(counts_file))
     )
 
 
@@ -215,7 +216,10 @@ def _write_rejects(
     _, blocks = group
     placed = sorted((block for block in blocks if block is not None), key=lambda block: block[0])
     counts: Counts = Counter()
-    with (Path(folder) / "rejects.jsonl.gz").open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as out:
+    with (
+        (Path(folder) / "rejects.jsonl.gz").open("wb") as raw,
+        gzip.GzipFile("", "wb", 6, raw, mtime=0) as out,
+    ):
         for _place, rejected in placed:
             for reject in rejected:
                 counts[f"reason/{reject['reason']}"] += 1
@@ -263,7 +267,9 @@ def _check_rejects(summary: dict[str, Any], folder: Path, parameters: Parameters
         for _, line in zip(range(SHOWN_REJECTS), lines, strict=False):
             reject = json.loads(line)
             text = reject["text"][:SHOWN_CHARACTERS]
-            shown.append(f"  {reject['file']}:{reject['line']}: {reject['reason']} ({reject['detail']}): {text!r}")
+            shown.append(
+                f"  {reject['file']}:{reject['line']}: {reject['reason']} ({reject['detail']}): {text!r}"
+            )
     share = summary["rejected"] / summary["rows"]
     raise DataError(
         f"{summary['rejected']:,} of {summary['rows']:,} rows ({share:.1%}) cannot be used, over max_reject_share "

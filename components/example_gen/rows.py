@@ -57,7 +57,9 @@ class Rows:
 
     def shown(self, row: int) -> str:
         """The row's text for a reject, shortened."""
-        text = "\t".join((array[row].as_py() or b"").decode("utf-8", "backslashreplace") for array in self.raw)
+        text = "\t".join(
+            (array[row].as_py() or b"").decode("utf-8", "backslashreplace") for array in self.raw
+        )
         text = text.rstrip("\r\n")
         if len(text) <= REJECT_TEXT_CHARACTERS:
             return text
@@ -159,7 +161,9 @@ def _refuse_missing(rows: Rows, parameters: Parameters, refuse: Refuse) -> None:
     wanted = (parameters.source_column, parameters.target_column)
     for side, column, binary in zip(SIDES, wanted, rows.sides, strict=True):
         mask = _mask(pc.is_null(binary))
-        detail = {r: f"no {side} column {column!r}: the row has {rows.column_counts[r]}" for r in _where(mask)}
+        detail = {
+            r: f"no {side} column {column!r}: the row has {rows.column_counts[r]}" for r in _where(mask)
+        }
         refuse(mask, "missing_column", detail)
 
 
@@ -224,7 +228,9 @@ def source_hashes(sources: pa.Array) -> npt.NDArray[np.uint64]:
     return np.frombuffer(digests, ">u8").astype(np.uint64)[_ints(encoded.indices)]
 
 
-def assign_splits(hashes: npt.NDArray[np.uint64], eval_share: float, test_share: float) -> npt.NDArray[np.int8]:
+def assign_splits(
+    hashes: npt.NDArray[np.uint64], eval_share: float, test_share: float
+) -> npt.NDArray[np.int8]:
     """Index of each row's split in (train, eval, test), int8[N].
 
     Test takes the hashes' lower end and eval their upper, so that changing one share moves no sentence between

@@ -58,7 +58,9 @@ def find(parameters: Parameters) -> list[SourceFile]:
     splits: dict[str, str | None] = {}
     for path, _, split in found:
         if path in splits:
-            raise DataError(f"{path} is given twice: for {splits[path]} and {split}", "name it in one split only")
+            raise DataError(
+                f"{path} is given twice: for {splits[path]} and {split}", "name it in one split only"
+            )
         splits[path] = split
     names = [path.rpartition("/")[2] for path, _, _ in found]
     files_found = []
@@ -93,7 +95,9 @@ def _match(patterns: tuple[str, ...]) -> list[str]:
         try:
             found = sorted(m.path for result in FileSystems.match([pattern]) for m in result.metadata_list)
         except (BeamIOError, OSError, ValueError) as error:
-            raise DataError(f"cannot look up {pattern}: {error}", "check the path and your access to it") from error
+            raise DataError(
+                f"cannot look up {pattern}: {error}", "check the path and your access to it"
+            ) from error
         if not found:
             raise DataError(
                 f"no file matches {pattern}",
@@ -116,7 +120,9 @@ def _columns(path: str, parameters: Parameters) -> tuple[int, int]:
         if isinstance(column, str):
             if column not in header:
                 names = ", ".join(repr(name) for name in header)
-                raise DataError(f"{path} has no column {column!r}; its header names {names}", f"correct {field}")
+                raise DataError(
+                    f"{path} has no column {column!r}; its header names {names}", f"correct {field}"
+                )
             column = header.index(column)
         indices.append(column)
     return (indices[0], indices[1])
@@ -158,7 +164,9 @@ def _chunks(path: str) -> Iterator[bytes]:
             pieces = iter(lambda: file.read(BLOCK_BYTES), b"")
             yield from pieces if _decompressor(path) is None else _decompressed(pieces, path)
     except (BeamIOError, OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
-        raise DataError(f"cannot read {path}: {error}", "check that the file is whole and readable") from error
+        raise DataError(
+            f"cannot read {path}: {error}", "check that the file is whole and readable"
+        ) from error
 
 
 def _decompressor(path: str) -> Any:

@@ -52,7 +52,9 @@ def run(
             + "\n".join(f"  {words}" for words in stopping),
             "correct the data, or the schema if it asks too much (schema_gen.curated, schemas/bitext.pbtxt)",
         )
-    context.say(f"{', '.join(splits)}: no anomalies" if not warnings else f"{len(warnings)} warnings, no errors")
+    context.say(
+        f"{', '.join(splits)}: no anomalies" if not warnings else f"{len(warnings)} warnings, no errors"
+    )
 
 
 def _skew_reference(

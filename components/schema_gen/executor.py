@@ -81,6 +81,8 @@ def _narrow(contract: schema_pb2.Schema, parameters: Parameters) -> str:
             try:
                 loader.restrict_domain(contract, f"{side}_script", scripts)
             except ValueError as error:
-                raise ConfigError(f"schema_gen.{side}_scripts: {error}", "add it to the curated schema") from error
+                raise ConfigError(
+                    f"schema_gen.{side}_scripts: {error}", "add it to the curated schema"
+                ) from error
             done.append(f"{side} in {', '.join(scripts)}")
     return "; ".join(done)

@@ -20,7 +20,11 @@ FILE_NAME = "FeatureStats.pb"
 
 
 def run(
-    parameters: Parameters, context: Context, *, examples: artifacts.Examples, statistics: artifacts.ExampleStatistics
+    parameters: Parameters,
+    context: Context,
+    *,
+    examples: artifacts.Examples,
+    statistics: artifacts.ExampleStatistics,
 ) -> None:
     """Writes `Split-<name>/FeatureStats.pb`, a DatasetFeatureStatisticsList, for every split of the examples."""
     splits = examples.splits()
@@ -33,7 +37,8 @@ def run(
                 | f"Files[{split}]" >> beam.Create(files, reshuffle=False)
                 | f"Read[{split}]" >> beam.FlatMap(read_batches)
                 | f"Statistics[{split}]" >> tfdv.GenerateStatistics(_options(parameters))
-                | f"Write[{split}]" >> tfdv.WriteStatisticsToBinaryFile(str(statistics.split(split) / FILE_NAME))
+                | f"Write[{split}]"
+                >> tfdv.WriteStatisticsToBinaryFile(str(statistics.split(split) / FILE_NAME))
             )
     for split in splits:
         found = tfdv.load_stats_binary(str(statistics.split(split) / FILE_NAME))
@@ -47,6 +52,7 @@ def _options(parameters: Parameters) -> tfdv.StatsOptions:
     return tfdv.StatsOptions(
         num_histogram_buckets=parameters.histogram_buckets,
         num_top_values=parameters.top_values,
+        experimental_use_sketch_based_topk_uniques=not parameters.exact_top_values,
         sample_rate=None if rate == 1.0 else rate,
     )
 
@@ -63,7 +69,9 @@ def read_batches(path: str) -> Iterator[pa.RecordBatch]:
 def _single(columns: dict[str, pa.Array], name: str, path: str) -> pa.Array:
     """A feature's one value of every row, string[N]."""
     if name not in columns or len(columns[name].flatten()) != len(columns[name]):
-        raise DataError(f"{path}: some examples have no single value of feature {name!r}", "run ExampleGen again")
+        raise DataError(
+            f"{path}: some examples have no single value of feature {name!r}", "run ExampleGen again"
+        )
     return columns[name].flatten().cast(pa.large_string()).cast(pa.string())
 
 

@@ -51,7 +51,10 @@ class Result:
             say=self.said.append,
         )
         executor.run(
-            msgspec.convert(parameters, Parameters), context, examples=self.examples, rejects=self.rejects_artifact
+            msgspec.convert(parameters, Parameters),
+            context,
+            examples=self.examples,
+            rejects=self.rejects_artifact,
         )
 
     def rows(self, split: str) -> list[tuple[str, str, str]]:
@@ -193,10 +196,14 @@ def test_too_many_rejects_stop_the_run_with_ten_examples(tmp_path):
         Result(tmp_path / "run", files=[path], **WIDE)
     message = str(error.value)
     assert "30 of 60 rows (50.0%)" in message
-    assert message.count("missing_column") == 10 and f"{path}:1: " in message and "max_reject_share" in message
+    assert (
+        message.count("missing_column") == 10 and f"{path}:1: " in message and "max_reject_share" in message
+    )
 
 
-alphabet = st.sampled_from([b"a", b"b", b"\t", b"\n", b"\n", b" ", b"\xff", b"\x00", "é".encode(), b"\r", b"\xef\xbb\xbf"])
+alphabet = st.sampled_from(
+    [b"a", b"b", b"\t", b"\n", b"\n", b" ", b"\xff", b"\x00", "é".encode(), b"\r", b"\xef\xbb\xbf"]
+)
 
 
 @settings(max_examples=300, deadline=None)
@@ -207,7 +214,9 @@ def test_every_line_is_an_example_a_duplicate_or_a_reject(tmp_path_factory, text
         columns = (0, 1)
     path = tmp_path_factory.mktemp("property") / "a.tsv"
     path.write_bytes(text)
-    parameters = Parameters(files=(str(path),), source_column=columns[0], target_column=columns[1], max_characters=9)
+    parameters = Parameters(
+        files=(str(path),), source_column=columns[0], target_column=columns[1], max_characters=9
+    )
     (file,) = find(parameters)
     lines, kept, refused = [], [], 0
     for rows in read(file, parameters):
@@ -221,7 +230,9 @@ def test_every_line_is_an_example_a_duplicate_or_a_reject(tmp_path_factory, text
     assert lines == list(range(1, len(expected) + 1))
     assert kept == [(i + 1, *pair) for i, pair in enumerate(expected) if pair]
     assert len(kept) + refused == len(lines)
-    firsts = first_of_duplicates(pa.array([k[1] for k in kept], pa.string()), pa.array([k[2] for k in kept], pa.string()))
+    firsts = first_of_duplicates(
+        pa.array([k[1] for k in kept], pa.string()), pa.array([k[2] for k in kept], pa.string())
+    )
     assert firsts.tolist() == sorted({k[1:]: i for i, k in reversed(list(enumerate(kept)))}.values())
 
 
@@ -236,7 +247,9 @@ def _plain(text: bytes, columns: tuple[int, int], longest: int) -> list[tuple[st
         except (IndexError, UnicodeDecodeError):
             out.append(None)
             continue
-        control = any(unicodedata.category(c) == "Cc" and c not in "\t\n\r\x85" for side in pair for c in side)
+        control = any(
+            unicodedata.category(c) == "Cc" and c not in "\t\n\r\x85" for side in pair for c in side
+        )
         good = not control and all(0 < len(side) <= longest for side in pair)
         out.append((pair[0], pair[1]) if good else None)
     return out
@@ -247,7 +260,12 @@ def test_compressed_and_plain_read_alike(tmp_path, ending, monkeypatch):
     monkeypatch.setattr("components.example_gen.sources.BLOCK_BYTES", 37)  # many blocks, cut within lines
     data = ("\ufeff" + "\r\n".join(_corpus(20)) + "\r\n").encode()
     half = len(data) // 2
-    pack = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".zst": zstandard.ZstdCompressor().compress}[ending]
+    pack = {
+        "": bytes,
+        ".gz": gzip.compress,
+        ".bz2": bz2.compress,
+        ".zst": zstandard.ZstdCompressor().compress,
+    }[ending]
     path = tmp_path / f"a.tsv{ending}"
     path.write_bytes(pack(data[:half]) + pack(data[half:]))  # two streams, one after the other
     parameters = Parameters(files=(str(path),))
@@ -273,7 +291,13 @@ def test_csv_quoting_newlines_and_header(tmp_path):
     lines += [f'{i},"Dijo ""{i}"", y\nse fue","He said {i}, and left"' for i in range(40)]
     path = _write(tmp_path / "a.csv", lines)
     result = Result(
-        tmp_path / "run", format="csv", files=[path], header=True, source_column="en", target_column="es, texto", **WIDE
+        tmp_path / "run",
+        format="csv",
+        files=[path],
+        header=True,
+        source_column="en",
+        target_column="es, texto",
+        **WIDE,
     )
     rows = sorted(result.all_rows(), key=lambda row: int(row[0].rpartition(":")[2]))
     assert rows[0] == ("a.csv:2", "He said 0, and left", 'Dijo "0", y\nse fue')
@@ -349,7 +373,8 @@ def test_missing_header_column(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("lines", "message"), [(["One line.\tUna línea."], "the corpus has 1 usable example,"), ([], "no rows in")]
+    ("lines", "message"),
+    [(["One line.\tUna línea."], "the corpus has 1 usable example,"), ([], "no rows in")],
 )
 def test_a_corpus_too_small_names_the_empty_split(tmp_path, lines, message):
     path = tmp_path / "a.tsv"
@@ -378,5 +403,7 @@ def test_impossible_parameters_are_refused(parameters, message):
 
 
 def test_external_inputs_are_all_patterns():
-    parameters = msgspec.convert({"format": "parallel", "source_files": ["a*"], "target_files": ["b"]}, Parameters)
+    parameters = msgspec.convert(
+        {"format": "parallel", "source_files": ["a*"], "target_files": ["b"]}, Parameters
+    )
     assert external_inputs(parameters) == ["a*", "b"]

@@ -40,7 +40,9 @@ def test_read_back_and_deterministic(tmp_path):
     assert first.read_bytes() == second.read_bytes()
     batches = list(tfrecord.read_record_batches(first, rows_at_once=20))
     assert [b.num_rows for b in batches] == [20, 20, 10]
-    targets = [row[0].decode() for b in batches for row in b.column(b.schema.get_field_index("target")).to_pylist()]
+    targets = [
+        row[0].decode() for b in batches for row in b.column(b.schema.get_field_index("target")).to_pylist()
+    ]
     assert targets == columns["target"].to_pylist()
 
 

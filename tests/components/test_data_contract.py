@@ -1,0 +1,198 @@
+"""StatisticsGen, SchemaGen and ExampleValidator in a row: good bitext passes, bad bitext is named in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apache_beam as beam
+import pyarrow as pa
+import pytest
+import tensorflow_data_validation as tfdv
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+from components import artifacts, example_validator, schema_gen, statistics_gen, tfrecord
+from components.component import Context
+from components.errors import ConfigError, DataError
+from components.example_validator import executor as validator
+from components.schema_gen import executor as schema_maker
+from components.statistics_gen import executor as statistician
+from schemas import loader
+
+PAIRS = [(f"The {i}th sentence is here.", f"La oración {i} está aquí.") for i in range(300)]
+SPLITS = ("train", "eval", "test")
+
+
+class Line:
+    """Three components in a row over given pairs."""
+
+    def __init__(self, root: Path, **pairs: list[tuple[str, str]]):
+        self.root = root
+        self.said: list[str] = []
+        self.context = Context(
+            root, root, beam_pipeline=lambda: beam.Pipeline(runner=FnApiRunner()), say=self.said.append
+        )
+        self.examples = artifacts.Examples(root / "examples")
+        for split in SPLITS:
+            rows = pairs.get(split, PAIRS)
+            self.examples.split(split).mkdir(parents=True)
+            columns = {
+                "id": pa.array([f"a.tsv:{i + 1}" for i in range(len(rows))]),
+                "source": pa.array([source for source, _ in rows]),
+                "target": pa.array([target for _, target in rows]),
+            }
+            tfrecord.write_examples(self.examples.split(split) / "data_tfrecord-00000-of-00001.gz", columns)
+        self.statistics = artifacts.ExampleStatistics(self._folder("statistics"))
+        statistician.run(
+            statistics_gen.Parameters(), self.context, examples=self.examples, statistics=self.statistics
+        )
+
+    def _folder(self, name: str) -> Path:
+        path = self.root / name
+        path.mkdir()
+        return path
+
+    def schema(self, name: str = "schema", **parameters) -> artifacts.Schema:
+        """Runs SchemaGen."""
+        schema = artifacts.Schema(self._folder(name))
+        schema_maker.run(
+            schema_gen.Parameters(**parameters), self.context, statistics=self.statistics, schema=schema
+        )
+        return schema
+
+    def validate(self, schema: artifacts.Schema, **parameters) -> artifacts.ExampleAnomalies:
+        """Runs ExampleValidator."""
+        self.anomalies = artifacts.ExampleAnomalies(self._folder("anomalies"))
+        validator.run(
+            example_validator.Parameters(**parameters),
+            self.context,
+            statistics=self.statistics,
+            schema=schema,
+            anomalies=self.anomalies,
+        )
+        return self.anomalies
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory) -> Line:
+    return Line(tmp_path_factory.mktemp("good"))
+
+
+def test_statistics_hold_text_and_derived_features(good):
+    found = tfdv.load_stats_binary(str(good.statistics.split("train") / "FeatureStats.pb"))
+    features = {f.path.step[0]: f for f in found.datasets[0].features}
+    assert found.datasets[0].num_examples == good.statistics.properties["train"] == 300
+    assert set(features) == {f.name for f in loader.load().feature}
+    assert features["source_words"].num_stats.mean == 5
+    assert features["source_characters"].num_stats.max == len("The 299th sentence is here.")
+    assert features["target_script"].string_stats.top_values[0].value == "Latin"
+    assert features["source"].string_stats.unique == 300
+
+
+def test_good_bitext_passes_the_curated_schema(good):
+    schema = good.schema()
+    assert (schema.path / "schema.pbtxt").read_text().startswith("# The contract of bitext")
+    anomalies = good.validate(schema)
+    assert anomalies.properties == {"errors": 0, "warnings": 0}
+    for split in SPLITS:
+        diff = anomalies_pb2.Anomalies.FromString((anomalies.split(split) / "SchemaDiff.pb").read_bytes())
+        assert not diff.anomaly_info and len(diff.baseline.feature) == 15
+
+
+def test_an_inferred_schema_fits_what_it_was_inferred_from(good):
+    path = good.schema("inferred", infer=True).path / "schema.pbtxt"
+    schema = loader.load(path)
+    assert {f.name for f in schema.feature} == {f.name for f in loader.load().feature}
+    assert path.read_text().startswith("# Inferred from")
+    statistics = tfdv.load_stats_binary(str(good.statistics.split("train") / "FeatureStats.pb"))
+    assert not tfdv.validate_statistics(statistics, schema).anomaly_info
+
+
+@pytest.mark.parametrize(
+    ("pairs", "scripts", "words"),
+    [
+        ([(source, source) for source, _ in PAIRS], {}, ["feature copied", "yes"]),
+        (PAIRS, {"target_scripts": ("Cyrillic",)}, ["feature target_script", "Latin"]),
+        ([(source, "12345") for source, _ in PAIRS], {}, ["feature target_script", "None"]),
+        ([("x", "y" * 90)] * 300, {}, ["feature length_ratio", "Out-of-range values"]),
+    ],
+    ids=["copied source", "wrong script", "no letters", "length ratio"],
+)
+def test_bad_bitext_stops_the_run_in_words(tmp_path, pairs, scripts, words):
+    line = Line(tmp_path, train=pairs)
+    with pytest.raises(DataError) as error:
+        line.validate(line.schema(**scripts))
+    for word in ["split train", *words]:
+        assert word in str(error.value)
+    assert "schema_gen.curated" in error.value.remedy
+    diff = anomalies_pb2.Anomalies.FromString((line.anomalies.split("train") / "SchemaDiff.pb").read_bytes())
+    assert diff.anomaly_info
+
+
+def test_a_few_copies_are_tolerated(tmp_path):
+    line = Line(tmp_path, train=[(s, s) if i < 9 else (s, t) for i, (s, t) in enumerate(PAIRS)])
+    line.validate(line.schema())
+
+
+LONG = [(f"{s} {s} {s} {s}", f"{t} {t} {t} {t}") for s, t in PAIRS]
+
+
+def test_skew_between_train_and_eval_stops_the_run(tmp_path):
+    line = Line(tmp_path, eval=LONG)
+    schema = line.schema()
+    with pytest.raises(
+        DataError,
+        match=r"split train: feature source_length: High Linfty distance between training and serving",
+    ):
+        line.validate(schema)
+    (tmp_path / "anomalies").rename(tmp_path / "first")
+    line.validate(schema, check_skew=False)
+
+
+def test_skew_is_not_judged_on_a_handful(tmp_path):
+    line = Line(tmp_path, eval=LONG[:5])
+    line.validate(line.schema())
+    assert "train-eval skew not judged: 5 examples are under min_skew_examples" in line.said
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot read the curated schema"),
+        ("feature { nam: 'x' }", "no schema: 1:11"),
+        ("feature {", "no schema"),
+    ],
+)
+def test_a_curated_schema_that_cannot_be_used(tmp_path, good, text, message):
+    path = tmp_path / "my.pbtxt"
+    if text is not None:
+        path.write_text(text)
+    schema = artifacts.Schema(tmp_path)
+    with pytest.raises(DataError, match=message):
+        schema_maker.run(
+            schema_gen.Parameters(curated=str(path)), good.context, statistics=good.statistics, schema=schema
+        )
+
+
+def test_an_unknown_script_is_named(tmp_path, good):
+    with pytest.raises(ConfigError, match="no script 'cyrilic'"):
+        schema_maker.run(
+            schema_gen.Parameters(target_scripts=("cyrilic",)),
+            good.context,
+            statistics=good.statistics,
+            schema=artifacts.Schema(tmp_path),
+        )
+
+
+def test_infer_and_curated_exclude_each_other():
+    with pytest.raises(ValueError, match="one or the other"):
+        schema_gen.Parameters(curated="a.pbtxt", infer=True)
+    assert schema_gen.external_inputs(schema_gen.Parameters(infer=True)) == []
+    assert schema_gen.external_inputs(schema_gen.Parameters()) == [str(schema_gen.BITEXT)]
+
+
+def test_examples_without_a_side_are_refused(tmp_path):
+    path = tmp_path / "a.gz"
+    tfrecord.write_examples(path, {"id": pa.array(["a:1"]), "source": pa.array(["x"])})
+    with pytest.raises(DataError, match="no single value of feature 'target'"):
+        list(statistician.read_batches(str(path)))

