@@ -22,7 +22,7 @@ from components.translate import Search, Translation, Translator, length_sorted_
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """Whether a model is blessed, and every reason for or against, in words."""
+    """Whether a model is blessed, and the reasons for that, in words."""
 
     blessed: bool
     reasons: list[str]
@@ -137,10 +137,8 @@ def judge(metrics: Metrics, parameters: Parameters) -> Verdict:
         )
         worse = against.difference < 0 and against.p_value < parameters.significance
         checks.append((not worse, f"{figures} is not significantly worse", f"{figures} is significantly worse"))
-    return Verdict(
-        blessed=all(passed for passed, _, _ in checks),
-        reasons=[good if passed else bad for passed, good, bad in checks],
-    )
+    against_it = [bad for passed, _, bad in checks if not passed]
+    return Verdict(blessed=not against_it, reasons=against_it or [good for _, good, _ in checks])
 
 
 def _translator(model: artifacts.Model, parameters: Parameters) -> Translator:

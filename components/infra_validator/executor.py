@@ -37,15 +37,15 @@ def run(
     try:
         samples = read_samples(model.path / "samples.json")[: parameters.max_samples]
         reasons = validate(model.path / "Format-Serving", samples, parameters, context.temp_dir)
-        passed = f"{len(samples)} samples are translated as the trainer did, by stock TensorFlow alone"
     except UnusableModel as error:
-        reasons = [str(error)]
+        samples, reasons = [], [str(error)]
     blessed = not reasons
     path = infra_blessing.path / ("INFRA_BLESSED" if blessed else "INFRA_NOT_BLESSED")
-    verdict = {"blessed": blessed, "reasons": [passed] if blessed else reasons}
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(verdict)) + b"\n")
+    passed = f"stock TensorFlow alone translates {len(samples)} samples as the trainer did"
+    reasons = reasons or [passed]
+    path.write_bytes(msgspec.json.format(msgspec.json.encode({"blessed": blessed, "reasons": reasons})) + b"\n")
     infra_blessing.properties["blessed"] = int(blessed)
-    context.say(f"InfraValidator: {'blessed' if blessed else 'NOT blessed'}: {'; '.join(verdict['reasons'])}")
+    context.say(f"InfraValidator: {'blessed' if blessed else 'NOT blessed'}: {'; '.join(reasons)}")
 
 
 class UnusableModel(Exception):

@@ -150,7 +150,14 @@ def publish(serving: Path, destination: Path, version: int, note: Note) -> None:
     """
     staging = destination / f"{STAGING_PREFIX}{version}"
     try:
-        shutil.copytree(serving, staging, copy_function=shutil.copyfile)
+        staging.mkdir()
+        # Not shutil.copytree: its error has lost the errno, by which a full disk is told from a defect.
+        for path in sorted(serving.rglob("*")):
+            target = staging / path.relative_to(serving)
+            if path.is_dir():
+                target.mkdir()
+            else:
+                shutil.copyfile(path, target)
         (staging / NOTE).parent.mkdir(exist_ok=True)
         (staging / NOTE).write_bytes(msgspec.json.format(msgspec.json.encode(note)) + b"\n")
         for path in [*staging.rglob("*"), staging]:

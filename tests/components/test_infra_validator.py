@@ -1,0 +1,140 @@
+"""The infra validator: a sound export passes, and each way of being unsound is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from components import artifacts
+from components.component import Context
+from components.infra_validator import Parameters, executor, standalone
+from tests import toy_model
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy_model.save(tmp_path_factory.mktemp("model"))
+
+
+Judge = Callable[..., tuple[bool, str]]
+
+
+@pytest.fixture
+def judge(tmp_path: Path) -> Judge:
+    def call(model: Path, **parameters: int) -> tuple[bool, str]:
+        for name in ("temp", "blessing"):
+            (tmp_path / name).mkdir()
+        blessing = artifacts.InfraBlessing(tmp_path / "blessing")
+        context = Context(tmp_path, tmp_path / "temp", beam_pipeline=lambda: None, say=lambda line: None)  # type: ignore
+        executor.run(Parameters(**parameters), context, model=artifacts.Model(model), infra_blessing=blessing)
+        [file] = blessing.path.iterdir()
+        verdict = json.loads(file.read_text(encoding="utf-8"))
+        assert file.name == ("INFRA_BLESSED" if verdict["blessed"] else "INFRA_NOT_BLESSED")
+        assert blessing.properties == {"blessed": int(verdict["blessed"])}
+        return verdict["blessed"], "\n".join(verdict["reasons"])
+
+    return call
+
+
+def with_samples(toy: Path, folder: Path, **changes: object) -> Path:
+    """The toy model with its first sample changed."""
+    (folder / "Format-Serving").symlink_to(toy / "Format-Serving")
+    rows = json.loads((toy / "samples.json").read_text(encoding="utf-8"))
+    rows[0] |= changes
+    (folder / "samples.json").write_text(json.dumps(rows), encoding="utf-8")
+    return folder
+
+
+class TestFreshProcess:
+    def test_a_sound_export_is_blessed(self, toy: Path, judge: Judge) -> None:
+        blessed, reasons = judge(toy)
+        assert blessed, reasons
+        assert "2 samples" in reasons
+
+    def test_other_samples_are_refused(self, toy: Path, judge: Judge, tmp_path: Path) -> None:
+        blessed, reasons = judge(with_samples(toy, tmp_path, translation="LE CHAT"))
+        assert not blessed
+        assert reasons == "'the cat' became 'THE CAT', and for the trainer 'LE CHAT'"
+
+    def test_a_process_that_crashes_is_refused_with_its_last_words(self, judge: Judge, tmp_path: Path) -> None:
+        (tmp_path / "Format-Serving").mkdir()
+        (tmp_path / "Format-Serving" / "saved_model.pb").write_bytes(b"not a model")
+        (tmp_path / "samples.json").write_text('[{"source": "a", "translation": "A", "score": -1}]')
+        blessed, reasons = judge(tmp_path)
+        assert not blessed
+        assert "exit code 1" in reasons
+        assert "DecodeError" in reasons
+
+    def test_one_that_takes_too_long_is_refused(self, toy: Path, judge: Judge) -> None:
+        blessed, reasons = judge(toy, timeout_seconds=1)
+        assert not blessed
+        assert "timeout_seconds 1" in reasons
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(None, "is missing"), ("[]", "holds no samples"), ('[{"source": 1}]', "is malformed")]
+)
+def test_without_samples_there_is_no_blessing(
+    toy: Path, judge: Judge, tmp_path: Path, content: str | None, reason: str
+) -> None:
+    (tmp_path / "Format-Serving").symlink_to(toy / "Format-Serving")
+    if content is not None:
+        (tmp_path / "samples.json").write_text(content)
+    blessed, reasons = judge(tmp_path)
+    assert not blessed
+    assert reason in reasons
+
+
+def test_the_project_can_be_imported_here_and_that_is_noticed() -> None:
+    assert "the package components can be imported in the validating process" in standalone.check_isolation()
+
+
+def test_scores_are_compared_within_the_tolerance(toy: Path) -> None:
+    function = tf.saved_model.load(str(toy / "Format-Serving"))
+    rows = json.loads((toy / "samples.json").read_text(encoding="utf-8"))
+    rows[0]["score"] += 0.01
+    translate = function.signatures["serving_default"]
+    assert standalone.check_samples(translate, rows, 0.02) == []
+    assert "scored" in standalone.check_samples(translate, rows, 0.001)[0]
+    rows[0]["score"] = float("nan")
+    assert "scored" in standalone.check_samples(translate, rows, 0.02)[0]
+
+
+def test_a_missing_signature_and_a_wrong_dtype_are_named(toy: Path) -> None:
+    functions = dict(tf.saved_model.load(str(toy / "Format-Serving")).signatures)
+    assert standalone.check_signatures(functions) == []
+    functions["detokenize"] = functions["tokenize"]
+    del functions["info"]
+    reasons = "\n".join(standalone.check_signatures(functions))
+    assert "detokenize: the input tokens must be int32, received nothing" in reasons
+    assert "there is no signature info" in reasons
+
+
+class Unservable(tf.Module):
+    """A graph that works only here: it calls Python, and reads a file by its absolute path."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.path = str(path)
+
+    @tf.function(input_signature=[toy_model.BATCH_OF_TEXT])
+    def translate(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        upper = tf.numpy_function(lambda value: value, [text], tf.string)
+        return {"text": tf.strings.join([upper, tf.io.read_file(self.path)])}
+
+
+def test_a_graph_that_works_only_here_is_refused(tmp_path: Path) -> None:
+    vocabulary = tmp_path / "vocabulary.txt"
+    vocabulary.write_text("a")
+    tf.saved_model.save(Unservable(vocabulary), str(tmp_path / "model"))
+    reasons = "\n".join(standalone.check_graph(str(tmp_path / "model")))
+    assert "calls the Python of the exporting process" in reasons
+    assert f"names a file outside the model: {vocabulary}" in reasons
+
+
+def test_the_toy_graph_is_portable(toy: Path) -> None:
+    assert standalone.check_graph(str(toy / "Format-Serving")) == []
