@@ -6,6 +6,7 @@ No `filter_query` and no lineage query is used: ml-metadata's newer builds do no
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -317,10 +318,10 @@ def _stored(artifact: pb.Artifact) -> StoredArtifact:
 
 
 def _set(value: pb.Value, scalar: Scalar) -> None:
-    if isinstance(scalar, int):  # bool among them
+    if isinstance(scalar, numbers.Integral):  # bool and numpy's integers among them
         value.int_value = int(scalar)
-    elif isinstance(scalar, float):
-        value.double_value = scalar
+    elif isinstance(scalar, numbers.Real):
+        value.double_value = float(scalar)
     else:
         value.string_value = str(scalar)
 

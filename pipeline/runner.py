@@ -50,7 +50,10 @@ _ENVIRONMENT_FAULTS = {
     errno.EACCES: "Give this user the right to it, or choose another folder (`root`, `serving`).",
     errno.EPERM: "Give this user the right to it, or choose another folder (`root`, `serving`).",
 }
-_BLESSINGS = ("ModelBlessing", "InfraBlessing")
+_REFUSALS = {
+    "ModelBlessing": ("blessed", "Train longer or on more data, or change the thresholds in `evaluator`."),
+    "InfraBlessing": ("infra-blessed", "Its export does not serve as it was trained: see the log."),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -390,12 +393,11 @@ class Runner:
 
 def check_blessed(result: Result) -> None:
     """Raises NotBlessedError, with the reasons, if the run's model was refused."""
-    for kind in _BLESSINGS:
+    for kind, (blessed, remedy) in _REFUSALS.items():
         artifact = result.artifact(kind)
         if artifact is not None and artifact.properties.get("blessed") == 0:
             raise NotBlessedError(
-                f"the model was not blessed: {_reasons(Path(artifact.uri))}",
-                "Nothing was pushed. Train longer or on more data, or change the thresholds in `evaluator`.",
+                f"the model was not {blessed}: {_reasons(Path(artifact.uri))}", f"Nothing was pushed. {remedy}"
             )
 
 
