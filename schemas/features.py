@@ -6,6 +6,7 @@ All are derived a block of rows at a time on Arrow and numpy columns.
 from __future__ import annotations
 
 import functools
+import itertools
 import unicodedata
 from typing import cast
 
@@ -50,20 +51,22 @@ RANGES: dict[str, tuple[tuple[int, int], ...]] = {
     "Mongolian": ((0x1800, 0x18AF),),
     "Kana": ((0x3040, 0x30FF), (0x31F0, 0x31FF), (0xFF66, 0xFF9F), (0x1B000, 0x1B16F)),
     "Hangul": ((0x1100, 0x11FF), (0x3130, 0x318F), (0xA960, 0xA97F), (0xAC00, 0xD7FF)),
-    "Han": ((0x2E80, 0x2FDF), (0x3005, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF)),
+    "Han": ((0x2E80, 0x2FDF), (0x3005, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF),
+        (0x20000, 0x323AF)),
 }  # fmt: skip
 OTHER, NONE = "Other", "None"  # letters of no script above; no letters at all
 SCRIPTS = (*RANGES, OTHER, NONE)
 # Classes of length in characters, by their lower bounds; each twice as wide as the one before.
 LENGTH_BOUNDS = (1, 10, 20, 40, 80, 160, 320)
-LENGTHS = tuple(f"{low}-{high - 1}" for low, high in zip(LENGTH_BOUNDS, LENGTH_BOUNDS[1:], strict=False)) + (
+LENGTHS = (
+    *tuple(f"{low}-{high - 1}" for low, high in itertools.pairwise(LENGTH_BOUNDS)),
     f"{LENGTH_BOUNDS[-1]}+",
 )
 
 
 @functools.cache
 def _script_of_code_point() -> npt.NDArray[np.uint8]:
-    """Index in SCRIPTS of every code point: a letter's or mark's script, NONE for anything else. uint8[0x110000]."""
+    """Index in SCRIPTS of every code point: a letter's script, NONE for the rest. uint8[0x110000]."""
     alphabetic = np.fromiter(
         (unicodedata.category(chr(c))[0] in "LM" for c in range(0x110000)), bool, 0x110000
     )
@@ -85,12 +88,12 @@ def derive(source: pa.Array, target: pa.Array) -> dict[str, pa.Array]:
       target: string[N].
 
     Returns:
-      By name, arrays of length N: `source_characters`, `target_characters`, `source_words`, `target_words` int64
-      (words are what white space parts); `source_length`, `target_length` one of LENGTHS, whose shares tell two
-      splits apart more soundly than histograms of unlike ranges do; `length_ratio` float32, target by source characters;
-      `source_non_alphabetic`, `target_non_alphabetic` float32, share of characters that are neither letters nor
-      marks nor white space; `copied` "yes" where both sides are the same but for case, else "no";
-      `source_script`, `target_script`: one of SCRIPTS, the one most of the letters are of.
+      Arrays of length N by name, for both sides: `source_characters`, `source_words` int64 (words are what
+      white space parts); `source_length`, one of LENGTHS, whose shares tell two splits apart more soundly than
+      histograms of unlike ranges do; `source_non_alphabetic` float32, share of characters that are neither
+      letters nor marks nor white space; `source_script`, one of SCRIPTS, that of most letters. And for the
+      pair: `length_ratio` float32, target by source characters; `copied`, "yes" where both sides are the same
+      but for case, else "no".
     """
     features: dict[str, pa.Array] = {}
     for side, text in (("source", source), ("target", target)):
@@ -113,7 +116,7 @@ def derive(source: pa.Array, target: pa.Array) -> dict[str, pa.Array]:
 
 
 def _count_scripts(text: pa.Array, characters: Ints) -> tuple[Ints, Ints]:
-    """Letters of every script but NONE, int64[N, len(SCRIPTS) - 1], and white space, int64[N], of string[N]."""
+    """Letters of every script but NONE, int64[N, len(SCRIPTS) - 1], and white space, int64[N]."""
     joined = "".join(text.to_pylist())
     points = np.frombuffer(joined.encode("utf-32-le"), np.uint32)
     row = np.repeat(np.arange(len(characters)), characters)

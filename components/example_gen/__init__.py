@@ -1,4 +1,4 @@
-"""ExampleGen: raw bitext in, tf.Examples by split and rejected rows out. The declaration alone; see `executor`."""
+"""ExampleGen: raw bitext in, tf.Examples by split and rejected rows out. See `executor`."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class GivenSplits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to read, how to split it, and which rows to refuse.
 
-    Paths are local or of any file system Beam opens (gs://, s3://, hdfs://); names ending in .gz, .bz2 or .zst
-    are decompressed.
+    Paths are local or of any file system Beam opens (gs://, s3://, hdfs://); names ending in .gz, .bz2 or
+    .zst are decompressed.
 
     Attributes:
       format: `tsv` (tabs, no quoting), `csv` (RFC 4180: quoting, line breaks inside quotes), or `parallel`
@@ -78,8 +78,8 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
         as `length_ratio`.
       ratio_from_characters: the ratio is judged only where the longer side has at least this many characters.
       max_reject_share: with more than this share of the rows rejected, the run stops.
-      shards: files a split is written to, by the same hash. More than one lets Beam's workers share a corpus too
-        large for one of them; all translations of a source are in one file.
+      shards: files a split is written to, by the same hash. More than one lets Beam's workers share a
+        corpus too large for one of them; all translations of a source are in one file.
     """
 
     format: Literal["tsv", "csv", "parallel"] = "tsv"
@@ -106,7 +106,8 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
                 raise ValueError("eval_share and test_share must be over 0, or splits given")
             if self.eval_share + self.test_share >= 1:
                 raise ValueError(
-                    f"eval_share + test_share must leave something to train on: {self.eval_share} + {self.test_share}"
+                    f"eval_share + test_share must leave something to train on: "
+                    f"{self.eval_share} + {self.test_share}"
                 )
         else:
             if self.everything().patterns():

@@ -1,7 +1,7 @@
 """ExampleGen's work: one Beam pipeline from source files to TFRecords by split and the rejects beside them.
 
-Its elements are blocks of thousands of rows as Arrow columns. Rows are grouped by (split, shard), which depend on
-the normalised source alone, so that duplicates meet in one group and no source is in two splits.
+Its elements are blocks of thousands of rows as Arrow columns. Rows are grouped by (split, shard), which
+depend on the normalised source alone, so that duplicates meet in one group and no source is in two splits.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class _Read(beam.DoFn):
 
 
 class _Judge(beam.DoFn):
-    """(file, Rows) -> ((split, shard), (place, columns)); refused rows to `rejects`, their number to `counts`."""
+    """(file, Rows) -> ((split, shard), (place, columns)); the refused to `rejects`, numbers to `counts`."""
 
     def __init__(self, parameters: Parameters):
         self._parameters = parameters
@@ -272,9 +272,10 @@ def _check_rejects(summary: dict[str, Any], folder: Path, parameters: Parameters
             )
     share = summary["rejected"] / summary["rows"]
     raise DataError(
-        f"{summary['rejected']:,} of {summary['rows']:,} rows ({share:.1%}) cannot be used, over max_reject_share "
-        f"{parameters.max_reject_share:.1%}. The first:\n" + "\n".join(shown),
-        "correct the file, its format or its columns in the configuration, or raise example_gen.max_reject_share",
+        f"{summary['rejected']:,} of {summary['rows']:,} rows ({share:.1%}) cannot be used, over "
+        f"max_reject_share {parameters.max_reject_share:.1%}. The first:\n" + "\n".join(shown),
+        "correct the file, its format or its columns in the configuration, or raise "
+        " example_gen.max_reject_share",
     )
 
 
@@ -285,7 +286,8 @@ def _check_splits(summary: dict[str, Any]) -> None:
         if count == 0:
             accepted = summary["accepted"]
             raise DataError(
-                f"the {split} split is empty: the corpus has {accepted} usable example{'s' * (accepted != 1)}, "
+                f"the {split} split is empty: the corpus has {accepted} "
+                f"usable example{'s' * (accepted != 1)}, "
                 f"of which train {summary['splits']['train']}, eval {summary['splits']['eval']}, "
                 f"test {summary['splits']['test']}",
                 REMEDIES[split],

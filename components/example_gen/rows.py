@@ -1,6 +1,7 @@
 """What a row of bitext must be to become an example, and which split its source belongs to.
 
-Everything works on Arrow columns, a block of rows at a time; Python looks at single rows only where one is refused.
+Everything works on Arrow columns, a block of rows at a time; Python looks at single rows only where one is
+refused.
 """
 
 from __future__ import annotations
@@ -210,7 +211,7 @@ def _ints(array: pa.Array) -> Ints:
 
 
 def normalise_source(text: str) -> str:
-    """What two sources must share to be the same sentence for splitting: NFKC, case folded, white space collapsed."""
+    """What two sources share if they are one sentence: NFKC, case folded, white space collapsed."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
@@ -218,7 +219,8 @@ def source_hashes(sources: pa.Array) -> npt.NDArray[np.uint64]:
     """uint64[N] of string[N], depending on the normalised source alone.
 
     The function and its salt never change: a sentence once held out stays held out, whatever else the corpus
-    comes to hold. (Unicode guarantees that NFKC and case folding of assigned characters do not change either.)
+    comes to hold. (Unicode guarantees that NFKC and case folding of assigned characters do not change
+    either.)
     """
     encoded = sources.dictionary_encode()
     digests = b"".join(
@@ -233,8 +235,8 @@ def assign_splits(
 ) -> npt.NDArray[np.int8]:
     """Index of each row's split in (train, eval, test), int8[N].
 
-    Test takes the hashes' lower end and eval their upper, so that changing one share moves no sentence between
-    the other two for its own sake.
+    Test takes the hashes' lower end and eval their upper, so that changing one share moves no sentence
+    between the other two for its own sake.
     """
     unit = hashes.astype(np.float64) / 2.0**64
     return np.where(unit < test_share, 2, np.where(unit >= 1.0 - eval_share, 1, 0)).astype(np.int8)

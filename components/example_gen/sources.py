@@ -1,4 +1,4 @@
-"""Finding, opening and reading the source files: local or remote, plain or compressed, TSV, CSV or aligned text."""
+"""Finding, opening and reading the source files: local or remote, compressed or not, of any format."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def find(parameters: Parameters) -> list[SourceFile]:
     """Resolves paths and globs and checks what can be checked before reading: columns, equal lengths.
 
     Raises:
-      DataError: nothing matches, a file is in two splits, a header lacks a column, aligned files differ in length.
+      DataError: nothing matches, a file is in two splits, a header lacks a column, aligned files differ in
+      length.
     """
     found: list[tuple[str, str | None, str | None]] = []
     for split, files in parameters.groups().items():

@@ -16,7 +16,8 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
 
     Attributes:
       check_skew: compare the training split with the eval split by the schema's skew comparators.
-      min_skew_examples: leave that out where either split has fewer examples, too few to tell skew from chance.
+      min_skew_examples: leave that out where either split has fewer examples, too few to tell skew from
+        chance.
       stop_on_warning: stop the run on a warning-level anomaly too.
     """
 

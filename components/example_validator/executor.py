@@ -1,4 +1,4 @@
-"""ExampleValidator's work: TFDV's comparison of every split's statistics with the schema, in files and in words."""
+"""ExampleValidator's work: every split's statistics against the schema, by TFDV, in files and in words."""
 
 from __future__ import annotations
 

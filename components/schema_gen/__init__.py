@@ -12,11 +12,11 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     """Where the schema comes from.
 
     Attributes:
-      curated: path of the curated schema (text format of tensorflow.metadata.v0.Schema); null for the packaged
-        `schemas/bitext.pbtxt`.
+      curated: path of the curated schema (text format of tensorflow.metadata.v0.Schema); null for the
+        packaged `schemas/bitext.pbtxt`.
       infer: infer the schema from the training split's statistics instead, for a new corpus.
-      source_scripts: scripts the source may be written in (`Latin`, `Cyrillic`, `Han`, ...: schemas/features.py),
-        narrowing the schema; empty for what the schema says.
+      source_scripts: scripts the source may be written in (`Latin`, `Cyrillic`, `Han`, ...:
+        schemas/features.py), narrowing the schema; empty for what the schema says.
       target_scripts: scripts the target may be written in, likewise.
     """
 

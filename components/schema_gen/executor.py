@@ -15,7 +15,7 @@ from schemas import loader
 from schemas.features import SCRIPTS
 
 FILE_NAME = "schema.pbtxt"
-INFERRED = """Inferred from the statistics of the training split: what the data looked like, not what it must look like.
+INFERRED = """Inferred from the statistics of the training split: what the data looked like, not what it must.
 Loosen what is accidental (bounds, values), tighten what you rely on (presence, min_domain_mass,
 skew_comparator), then name your copy as schema_gen.curated. schemas/bitext.pbtxt shows how."""
 

@@ -17,8 +17,8 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     Attributes:
       histogram_buckets: buckets of every standard histogram.
       top_values: how many of the most frequent values of a string feature are kept.
-      exact_top_values: count every distinct sentence exactly. Otherwise by sketches: several times faster on a large
-        corpus, and the most frequent sentences and their counts are then estimates.
+      exact_top_values: count every distinct sentence exactly. Otherwise by sketches: several times faster
+        on a large corpus, and the most frequent sentences and their counts are then estimates.
       sample_rate: share of the examples looked at.
     """
 

@@ -1,4 +1,4 @@
-"""StatisticsGen's work: TFDV over record batches of text and derived features, all splits in one Beam pipeline."""
+"""StatisticsGen's work: TFDV over record batches of text and derived features, in one Beam pipeline."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(
     examples: artifacts.Examples,
     statistics: artifacts.ExampleStatistics,
 ) -> None:
-    """Writes `Split-<name>/FeatureStats.pb`, a DatasetFeatureStatisticsList, for every split of the examples."""
+    """Writes `Split-<name>/FeatureStats.pb`, a DatasetFeatureStatisticsList, for every split."""
     splits = examples.splits()
     with context.beam_pipeline() as pipeline:
         for split in splits:
@@ -58,7 +58,7 @@ def _options(parameters: Parameters) -> tfdv.StatsOptions:
 
 
 def read_batches(path: str) -> Iterator[pa.RecordBatch]:
-    """The examples of one file with their derived features: every column large_list<item>, one value a row."""
+    """The examples of one file with their derived features: columns large_list<item>, one value a row."""
     for batch in tfrecord.read_record_batches(Path(path)):
         columns = {name: batch.column(index) for index, name in enumerate(batch.schema.names)}
         text = {side: _single(columns, side, path) for side in ("source", "target")}

@@ -1,4 +1,4 @@
-"""StatisticsGen, SchemaGen and ExampleValidator in a row: good bitext passes, bad bitext is named in words."""
+"""StatisticsGen, SchemaGen and ExampleValidator in a row: good bitext passes, bad is named in words."""
 
 from __future__ import annotations
 
@@ -96,7 +96,8 @@ def test_good_bitext_passes_the_curated_schema(good):
     assert anomalies.properties == {"errors": 0, "warnings": 0}
     for split in SPLITS:
         diff = anomalies_pb2.Anomalies.FromString((anomalies.split(split) / "SchemaDiff.pb").read_bytes())
-        assert not diff.anomaly_info and len(diff.baseline.feature) == 15
+        assert not diff.anomaly_info
+        assert len(diff.baseline.feature) == 15
 
 
 def test_an_inferred_schema_fits_what_it_was_inferred_from(good):

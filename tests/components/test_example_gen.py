@@ -101,7 +101,8 @@ def test_every_row_has_one_split_and_its_id(tmp_path):
         numbers = [int(row[0].rpartition(":")[2]) for row in result.rows(split)]
         assert numbers == sorted(numbers)
         assert result.examples.properties[split] == len(numbers) > 0
-    assert result.said == [result.said[0]] and "60 rows" in result.said[0]
+    assert result.said == [result.said[0]]
+    assert "60 rows" in result.said[0]
 
 
 def test_translations_of_one_source_stay_together_and_duplicates_go(tmp_path):
@@ -113,7 +114,8 @@ def test_translations_of_one_source_stay_together_and_duplicates_go(tmp_path):
     for split in SPLITS:
         for _, source, _ in result.rows(split):
             seen.setdefault(normalise_source(source), set()).add(split)
-    assert len(seen) == 40 and all(len(splits) == 1 for splits in seen.values())
+    assert len(seen) == 40
+    assert all(len(splits) == 1 for splits in seen.values())
     assert result.summary()["duplicates"] == result.examples.properties["duplicates"] == 7
     ids = {int(row[0].rpartition(":")[2]) for row in result.all_rows()}
     assert ids == set(range(1, 81))  # the first of each is kept
@@ -196,9 +198,9 @@ def test_too_many_rejects_stop_the_run_with_ten_examples(tmp_path):
         Result(tmp_path / "run", files=[path], **WIDE)
     message = str(error.value)
     assert "30 of 60 rows (50.0%)" in message
-    assert (
-        message.count("missing_column") == 10 and f"{path}:1: " in message and "max_reject_share" in message
-    )
+    assert message.count("missing_column") == 10
+    assert f"{path}:1: " in message
+    assert "max_reject_share" in message
 
 
 alphabet = st.sampled_from(
@@ -301,7 +303,8 @@ def test_csv_quoting_newlines_and_header(tmp_path):
     )
     rows = sorted(result.all_rows(), key=lambda row: int(row[0].rpartition(":")[2]))
     assert rows[0] == ("a.csv:2", "He said 0, and left", 'Dijo "0", y\nse fue')
-    assert rows[1][0] == "a.csv:4" and len(rows) == 40
+    assert rows[1][0] == "a.csv:4"
+    assert len(rows) == 40
 
 
 def test_broken_csv_quoting_rejects_every_line_it_took(tmp_path):
@@ -358,7 +361,8 @@ def test_files_of_one_name_have_distinct_ids(tmp_path):
         paths.append(_write(tmp_path / name / "a.tsv", [f"{name} {line}" for line in _corpus(30)]))
     result = Result(tmp_path / "run", files=paths, **WIDE)
     ids = [row[0] for row in result.all_rows()]
-    assert len(set(ids)) == 60 and f"{paths[1]}:30" in ids
+    assert len(set(ids)) == 60
+    assert f"{paths[1]}:30" in ids
 
 
 def test_missing_file(tmp_path):

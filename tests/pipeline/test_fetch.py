@@ -65,9 +65,11 @@ JSON = False
 def test_fetches_once_with_licence(tmp_path, index):
     _, asked = index
     path = fetch("tatoeba-es", tmp_path / "data")
-    assert path == tmp_path / "data" / "spa.tsv" and path.read_bytes() == TEXT
+    assert path == tmp_path / "data" / "spa.tsv"
+    assert path.read_bytes() == TEXT
     note = (tmp_path / "data" / "spa.tsv.LICENSE").read_text()
-    assert "CC BY 2.0 FR" in note and "third column" in note
+    assert "CC BY 2.0 FR" in note
+    assert "third column" in note
     assert sorted(p.name for p in path.parent.iterdir()) == ["spa.tsv", "spa.tsv.LICENSE"]
     before = len(asked)
     assert fetch("tatoeba-es", tmp_path / "data") == path
@@ -105,7 +107,8 @@ def test_no_network(tmp_path, monkeypatch):
         EnvironmentFault, match=r"cannot download .* from http://127\.0\.0\.1:9/simple: .*refused"
     ) as e:
         fetch("tatoeba-es", tmp_path / "data")
-    assert "secret" not in str(e.value) and "network" in e.value.remedy
+    assert "secret" not in str(e.value)
+    assert "network" in e.value.remedy
 
 
 def test_a_missing_page(tmp_path, index):
