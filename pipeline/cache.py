@@ -40,7 +40,7 @@ def key_parts(component: Component, parameters: Parameters, inputs: Mapping[str,
     Raises:
       DataError: if a file the component reads does not exist.
     """
-    values = msgspec.to_builtins(parameters)
+    values = msgspec.json.decode(msgspec.json.encode(parameters))  # as they come back from the record
     for name in component.uncached_parameters:
         values.pop(name)
     return {

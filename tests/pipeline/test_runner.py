@@ -215,10 +215,11 @@ def test_explain_cache_says_why_each_node_runs_or_does_not(
     assert "because input model: content changed" in output
     assert "because input baseline: new" in output
     (folder / "rows.txt").write_text("other\n", encoding="utf-8")
+    run(folder, explain)
+    changed = f"because file {folder / 'rows.txt'}: content changed"
+    assert [line for line in explanation(capsys, "Source") if line.startswith("because")] == [changed]
     run(folder, Selection(explain=True, force=frozenset({"Push"})))
-    output = capsys.readouterr().out
-    assert f"because file {folder / 'rows.txt'}: content changed" in output
-    assert "because --force names it" in output
+    assert explanation(capsys, "Push")[0] == "because --force names it"
 
 
 def fail(error: BaseException) -> Callable[[Context], None]:
