@@ -66,7 +66,7 @@ def learn(counts: Mapping[str, int], settings: TextSettings, size: int) -> Vocab
 
 def byte_pair_encoding(counts: Mapping[str, int], characters: tuple[str, ...], size: int) -> Vocabulary:
     """Byte-pair encoding (Sennrich et al. 2016, section 3.2) of pretokens made of `characters` only."""
-    merged = ()
+    merged: tuple[str, ...] = ()
     if any(len(word) > 1 for word in counts):
         merged = tuple(
             piece for piece in _sentencepiece_pieces(train_sentencepiece(counts, size)) if len(piece) > 1
@@ -123,7 +123,9 @@ def _sentencepiece_pieces(model: bytes) -> list[str]:
 
 def _tsv(counts: Mapping[str, int]) -> Iterator[str]:
     """`word<TAB>count` lines, in an order that depends on nothing but the counts."""
-    return (f"{word}\t{count}" for word, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    return (
+        f"{word}\t{count}" for word, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    )
 
 
 def _character_counts(counts: Mapping[str, int]) -> dict[str, int]:

@@ -170,9 +170,7 @@ class TextProcessor(tf.Module):
         lengths = tf.reduce_sum(tf.cast(done >= 0, tf.int64), axis=1)
         return tf.RaggedTensor.from_row_lengths(tf.boolean_mask(done, done >= 0), lengths, validate=False)
 
-    def _join_one(
-        self, words: tf.Tensor, joins: tf.Tensor, best: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def _join_one(self, words: tf.Tensor, joins: tf.Tensor, best: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Joins in each word the leftmost pair whose merged id is `best`.
 
         Args:
@@ -228,12 +226,15 @@ def load(transform_graph: Path) -> TextPair:
     try:
         file = msgspec.json.decode(path.read_bytes(), type=text_settings.TextFile)
     except (OSError, msgspec.DecodeError) as error:
-        raise DataError(f"{path}: the text settings cannot be read: {error}", "Run Transform again.") from error
-    sides = {}
-    for name, side in (("source", file.source), ("target", file.target)):
-        paths = [transform_graph / side.vocabulary, transform_graph / side.merges]
+        raise DataError(
+            f"{path}: the text settings cannot be read: {error}", "Run Transform again."
+        ) from error
+
+    def side(files: text_settings.SideFiles) -> TextProcessor:
+        paths = [transform_graph / files.vocabulary, transform_graph / files.merges]
         for missing in (p for p in paths if not p.is_file()):
-            raise DataError(f"{missing}: the {name} vocabulary is missing", "Run Transform again.")
-        sides[name] = (file.settings, *map(str, paths))
-    source = TextProcessor(*sides["source"])
-    return TextPair(source, source if file.shared else TextProcessor(*sides["target"]), file.shared)
+            raise DataError(f"{missing}: the vocabulary file is missing", "Run Transform again.")
+        return TextProcessor(file.settings, str(paths[0]), str(paths[1]))
+
+    source = side(file.source)
+    return TextPair(source, source if file.shared else side(file.target), file.shared)

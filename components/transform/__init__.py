@@ -58,5 +58,13 @@ COMPONENT = Component(
     outputs={"transform_graph": artifacts.TransformGraph, "transformed_examples": artifacts.Examples},
     parameters=Parameters,
     function="components.transform.executor:run",
-    libraries=("tensorflow", "tensorflow-transform", "tfx-bsl", "apache-beam", "pyarrow", "numpy", "sentencepiece"),
+    libraries=(
+        "tensorflow",
+        "tensorflow-transform",
+        "tfx-bsl",
+        "apache-beam",
+        "pyarrow",
+        "numpy",
+        "sentencepiece",
+    ),
 )

@@ -46,7 +46,9 @@ def run(
     """
     splits = {name: _files(examples, name) for name in examples.splits()}
     if TRAIN not in splits:
-        raise DataError(f"{examples.path}: there is no train split", "The vocabulary is learnt from it: add one.")
+        raise DataError(
+            f"{examples.path}: there is no train split", "The vocabulary is learnt from it: add one."
+        )
     feature_schema = _feature_schema(schema.path / "schema.pbtxt")
     batches = {name: context.temp_dir / "batches" / name for name in splits}
     for folder in batches.values():
@@ -87,7 +89,9 @@ def _feature_schema(path: Path) -> schema_pb2.Schema:
     result = schema_pb2.Schema()
     for name in FEATURES:
         if name not in known or known[name].type != schema_pb2.BYTES:
-            raise DataError(f"{path}: no feature {name} of type BYTES", f"Add the feature {name} to the schema.")
+            raise DataError(
+                f"{path}: no feature {name} of type BYTES", f"Add the feature {name} to the schema."
+            )
         feature = result.feature.add(name=name, type=schema_pb2.BYTES)
         feature.shape.SetInParent()
         feature.presence.min_fraction = 1.0
@@ -110,7 +114,11 @@ def _run_beam(
         context.beam_pipeline() as pipeline,
         tft_beam.Context(temp_dir=str(temp_dir), passthrough_keys={POSITION}),
     ):
-        train = pipeline | "ListTrain" >> beam.Create(list(enumerate(splits[TRAIN]))) | "Read" >> beam.FlatMap(read)
+        train = (
+            pipeline
+            | "ListTrain" >> beam.Create(list(enumerate(splits[TRAIN])))
+            | "Read" >> beam.FlatMap(read)
+        )
         preprocess = functools.partial(preprocessing_fn, parameters=parameters)
         transform_fn = (train, config) | "Analyse" >> tft_beam.AnalyzeDataset(preprocess)
         _ = transform_fn | "WriteTransformFn" >> tft_beam.WriteTransformFn(str(transform_graph))
@@ -118,9 +126,10 @@ def _run_beam(
             # Read again: reading twice is cheaper than keeping the batches from the first time.
             rows = pipeline | f"List/{split}" >> beam.Create(list(enumerate(files)))
             rows = rows | f"Reshuffle/{split}" >> beam.Reshuffle() | f"Read/{split}" >> beam.FlatMap(read)
-            transformed, _ = ((rows, config), transform_fn) | f"Transform/{split}" >> tft_beam.TransformDataset(
-                output_record_batches=True
-            )
+            transformed, _ = (
+                (rows, config),
+                transform_fn,
+            ) | f"Transform/{split}" >> tft_beam.TransformDataset(output_record_batches=True)
             _ = transformed | f"Write/{split}" >> beam.Map(_write_batch, str(batches[split]))
 
 
@@ -134,7 +143,9 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], *, parameters: Parameters) ->
         side: processor.pretokenise(processor.normalise(inputs[side], settings)).values
         for side in ("source", "target")
     }
-    learn = functools.partial(vocabulary.vocabulary_assets, settings=settings, size=parameters.vocabulary_size)
+    learn = functools.partial(
+        vocabulary.vocabulary_assets, settings=settings, size=parameters.vocabulary_size
+    )
     if parameters.shared_vocabulary:
         both = learn(tf.concat([pretokens["source"], pretokens["target"]], axis=0), prefix="")
         assets = {"source": both, "target": both}
@@ -143,7 +154,9 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], *, parameters: Parameters) ->
     ids = {}
     for side in pretokens:
         name = "text" if parameters.shared_vocabulary else f"{side}_text"
-        ids[side] = vocabulary.tokenise(inputs[side], settings, parameters.vocabulary_size, assets[side], name)
+        ids[side] = vocabulary.tokenise(
+            inputs[side], settings, parameters.vocabulary_size, assets[side], name
+        )
     rows = tf.size(inputs["id"])
     end = tf.fill([rows, 1], tf.constant(EOS_ID, tf.int64))
     start = tf.fill([rows, 1], tf.constant(BOS_ID, tf.int64))
@@ -177,7 +190,9 @@ def _read(
     number, file = numbered_file
     decoder = example_coder.ExamplesToRecordBatchDecoder(schema.SerializeToString())
     first = number * _ROWS_OF_A_FILE
-    for records in tf.data.TFRecordDataset(file, compression_type="GZIP").batch(batch_size).as_numpy_iterator():
+    for records in (
+        tf.data.TFRecordDataset(file, compression_type="GZIP").batch(batch_size).as_numpy_iterator()
+    ):
         batch = decoder.DecodeBatch(records.tolist())
         size = batch.num_rows
         position = pa.LargeListArray.from_arrays(
@@ -192,18 +207,26 @@ def _write_batch(batch_and_unary: tuple[pa.RecordBatch, dict[str, pa.Array]], fo
     """Writes a transformed batch to an Arrow file whose name sorts by the batch's place in the split."""
     batch, _ = batch_and_unary
     first = batch.column(batch.schema.get_field_index(POSITION)).flatten()[0].as_py()
-    with pa.OSFile(f"{folder}/{first:020d}.arrow", "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
+    with (
+        pa.OSFile(f"{folder}/{first:020d}.arrow", "wb") as file,
+        pa.ipc.new_file(file, batch.schema) as writer,
+    ):
         writer.write_batch(batch)
 
 
 def _write_text_file(parameters: Parameters, transform_graph: Path) -> TextFile:
     """Writes and returns `text.json`."""
+    assets = transform_graph / "transform_fn" / "assets"
     sides = {}
     for side in ("source", "target"):
-        prefix = "transform_fn/assets/" + ("" if parameters.shared_vocabulary else f"{side}.")
-        path = f"{prefix}vocabulary.txt"
-        size = (transform_graph / path).read_bytes().count(b"\n")
-        sides[side] = SideFiles(vocabulary=path, merges=f"{prefix}merges.txt", size=size)
+        prefix = "" if parameters.shared_vocabulary else f"{side}."
+        paths = {
+            kind: next(assets.glob(vocabulary.asset_name(prefix, kind, "*")))
+            for kind in ("vocabulary", "merges")
+        }
+        size = paths["vocabulary"].read_bytes().count(b"\n")
+        names = {kind: str(path.relative_to(transform_graph)) for kind, path in paths.items()}
+        sides[side] = SideFiles(**names, size=size)
     text = TextFile(settings=text_settings(parameters), shared=parameters.shared_vocabulary, **sides)
     (transform_graph / "text.json").write_bytes(msgspec.json.format(msgspec.json.encode(text)) + b"\n")
     return text

@@ -118,7 +118,9 @@ def _chunks(rows: Ints) -> Iterator[tuple[int, int]]:
     yield first, len(rows)
 
 
-def _write_split(parameters: Parameters, lengths: Lengths, shapes: Ints, folder: Path) -> list[dict[str, object]]:
+def _write_split(
+    parameters: Parameters, lengths: Lengths, shapes: Ints, folder: Path
+) -> list[dict[str, object]]:
     """Writes the split's TFRecords and `buckets.json`, and returns what is in the latter."""
     folder.mkdir(parents=True)
     starts = np.concatenate([[0], np.cumsum(lengths.rows)])
@@ -165,7 +167,10 @@ class _Columns:
 
     def write(self, path: Path, rows: Ints, shape: tuple[int, int]) -> None:
         """Writes the rows, padded to the shape, as a gzipped TFRecord file; the same rows make the same bytes."""
-        with path.open("wb") as raw, gzip.GzipFile("", "wb", tfrecord.COMPRESSION_LEVEL, raw, mtime=0) as file:
+        with (
+            path.open("wb") as raw,
+            gzip.GzipFile("", "wb", tfrecord.COMPRESSION_LEVEL, raw, mtime=0) as file,
+        ):
             for start in range(0, len(rows), tfrecord.ROWS_AT_ONCE):
                 block = self._padded(rows[start : start + tfrecord.ROWS_AT_ONCE], shape)
                 file.write(tfrecord.frame(serialise.examples(block)))
@@ -197,11 +202,13 @@ def _report(
     padding = 1 - (source[kept].sum() + target[kept].sum()) / shapes[kept].sum()
     over = (lengths.source > parameters.source_max_length) | (lengths.target > parameters.target_max_length)
     over_long = int(over.sum())
-    output.properties.update({
-        f"{split}_examples": int(kept.sum()),
-        f"{split}_over_long": over_long,
-        f"{split}_padding": round(float(padding), 4),
-    })
+    output.properties.update(
+        {
+            f"{split}_examples": int(kept.sum()),
+            f"{split}_over_long": over_long,
+            f"{split}_padding": round(float(padding), 4),
+        }
+    )
     fate = "left out" if parameters.over_long == "reject" else "truncated"
     context.say(
         f"{split}: {int(kept.sum()):,} pairs in {len(written)} shapes, {padding:.1%} padding; "

@@ -63,6 +63,6 @@ def varints(values: Ints) -> pa.Array:
 
 def _field(tag: bytes, *values: pa.Array) -> pa.Array:
     """Tag, length, and the values' bytes one after the other: binary[N]."""
-    size = np.sum([tfrecord.lengths(array) for array in values], axis=0)[:, None]
+    size = np.stack([tfrecord.lengths(array) for array in values]).sum(axis=0, keepdims=True).T
     separator = pa.scalar(b"", pa.binary())
     return pc.binary_join_element_wise(pa.scalar(tag, pa.binary()), varints(size), *values, separator)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import hashlib
 from collections.abc import Iterable
 
 import apache_beam as beam
@@ -14,6 +15,11 @@ import tensorflow_transform.beam as tft_beam
 from components.text import TextSettings, learn, processor
 
 Counts = collections.Counter[bytes]
+
+
+def asset_name(prefix: str, kind: str, digest: str) -> str:
+    """The name of a vocabulary file: `kind` is `vocabulary` or `merges`."""
+    return f"{prefix}{kind}-{digest}.txt"
 
 
 def vocabulary_assets(
@@ -88,7 +94,8 @@ class LearnVocabulary(tft_beam.experimental.PTransformAnalyzer):
         paths = (
             batches
             | "Count" >> beam.CombineGlobally(SumCounts())
-            | "Learn" >> beam.Map(_learn_and_write, self._settings, self._size, self.base_temp_dir, self._prefix)
+            | "Learn"
+            >> beam.Map(_learn_and_write, self._settings, self._size, self.base_temp_dir, self._prefix)
         )
         return tuple(paths | f"Path{i}" >> beam.Map(lambda pair, i=i: pair[i]) for i in range(2))
 
@@ -125,9 +132,12 @@ def _learn_and_write(
     """Learns the vocabulary and writes its files; their paths."""
     words = {word.decode(): count for word, count in counts.items()}
     vocabulary = learn.learn(words, settings, size)
-    paths = (f"{folder}/{prefix}vocabulary.txt", f"{folder}/{prefix}merges.txt")
+    contents = {"vocabulary": vocabulary.vocabulary_file(), "merges": vocabulary.merges_file()}
+    # TensorFlow shares lookup tables in a process by the paths of their files, so a path must mean one content.
+    digest = hashlib.sha256(b"".join(contents.values())).hexdigest()[:12]
     tf.io.gfile.makedirs(folder)
-    for path, content in zip(paths, (vocabulary.vocabulary_file(), vocabulary.merges_file()), strict=True):
-        with tf.io.gfile.GFile(path, "wb") as file:
+    paths = {kind: f"{folder}/{asset_name(prefix, kind, digest)}" for kind in contents}
+    for kind, content in contents.items():
+        with tf.io.gfile.GFile(paths[kind], "wb") as file:
             file.write(content)
-    return paths
+    return paths["vocabulary"], paths["merges"]

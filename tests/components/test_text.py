@@ -117,7 +117,11 @@ def test_subword_pieces_are_sentencepieces(parity, text):
 @pytest.fixture(scope="module")
 def parity(tmp_path_factory):
     """A processor, sentencepiece with the same pieces, and the pieces by id."""
-    lines = ["the theatre there, these then them", "the other brother bathes; the others' broths", "ó cabaré 55.5"] * 3
+    lines = [
+        "the theatre there, these then them",
+        "the other brother bathes; the others' broths",
+        "ó cabaré 55.5",
+    ] * 3
     path = make(tmp_path_factory.mktemp("parity"), lines, size=340)
     counts = pretoken_counts(lines, TextSettings())
     reference = sentencepiece.SentencePieceProcessor(model_proto=learn.train_sentencepiece(counts, 340))
@@ -127,7 +131,9 @@ def parity(tmp_path_factory):
 def test_learnt_pieces_shorten_text(processors):
     line = tf.constant(["the theatre there"])
     subwords = processors["subword"].tokenise(line).to_list()[0]
-    assert len(subwords) < len(processors["character"].tokenise(line).to_list()[0]) == len("_the_theatre_there")
+    assert (
+        len(subwords) < len(processors["character"].tokenise(line).to_list()[0]) == len("_the_theatre_there")
+    )
 
 
 def test_unknown_words_and_characters(processors):
