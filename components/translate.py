@@ -31,7 +31,7 @@ class Search:
 
     Attributes:
       beam_size: hypotheses kept at each step.
-      length_penalty: how strongly scores are normalised by length; 0 compares plain log probabilities.
+      length_penalty: how strongly scores are normalised by length; 0: plain log probabilities.
       max_length: longest translation, in tokens.
       nbest: translations returned for each line.
     """
@@ -147,7 +147,10 @@ class Translator:
             outputs = self.signature("translate_nbest")(text=text, **self._nbest_inputs())
             texts, scores = outputs["text"].numpy(), outputs["score"].numpy()
         return [
-            [Translation(one_line(t), float(s)) for t, s in zip(row[: self.search.nbest], row_scores, strict=False)]
+            [
+                Translation(one_line(t), float(s))
+                for t, s in zip(row[: self.search.nbest], row_scores, strict=False)
+            ]
             for row, row_scores in zip(texts, scores, strict=True)
         ]
 
@@ -199,8 +202,10 @@ def read_windows(stream: BinaryIO) -> Iterator[list[bytes]]:
         yield [b"".join(pieces).removesuffix(b"\r")]
 
 
-def translate_lines(translator: Translator, windows: Iterable[list[bytes]]) -> Iterator[list[list[Translation]]]:
-    """Translates window after window, in order. A blank line is not shown to the model: its translation is ""."""
+def translate_lines(
+    translator: Translator, windows: Iterable[list[bytes]]
+) -> Iterator[list[list[Translation]]]:
+    """Translates window after window, in order. A blank line is not shown to the model, and stays empty."""
     for window in windows:
         asked = [i for i, line in enumerate(window) if line.strip()]
         results = [[Translation("", 0.0)] for _ in window]
@@ -253,7 +258,9 @@ def main_translate(
     find_saved_model(model)
     with _open_input(input) as lines, _open_output(output) as write:
         translator = Translator(model, search, batch_size)
-        windows = _prompted(read_windows(lines)) if input is None and sys.stdin.isatty() else read_windows(lines)
+        windows = (
+            _prompted(read_windows(lines)) if input is None and sys.stdin.isatty() else read_windows(lines)
+        )
         line = 1
         try:
             for results in translate_lines(translator, windows):

@@ -1,6 +1,7 @@
-"""A SavedModel with the signatures of a real export and no learning: it upper-cases, copies or reverses words.
+"""A SavedModel with the signatures of a real export, that upper-cases, copies or reverses words.
 
-Its probability of any target token is one half, so that its perplexity is exactly 2.
+A translation's score is minus its length; the probability of any target token is one half, and so the
+perplexity is 2.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class ToyTranslator(tf.Module):
         if self.behaviour == "upper":
             translation = tf.strings.upper(translation, encoding="utf-8")
         length = tf.cast(self._words(translation).row_lengths(), tf.int32) + 1
-        return translation, -tf.math.log(1.0 + tf.cast(length, tf.float32)), length
+        return translation, -tf.cast(length, tf.float32), length
 
     @tf.function(input_signature=[BATCH_OF_TEXT])
     def translate(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -48,9 +49,7 @@ class ToyTranslator(tf.Module):
         alignment = tf.zeros(tf.stack([tf.size(text), tf.reduce_max(length), tf.reduce_max(length)]))
         return {"text": translation, "score": score, "length": length, "alignment": alignment}
 
-    @tf.function(
-        input_signature=[BATCH_OF_TEXT, SCALAR_INT, tf.TensorSpec([], tf.float32), SCALAR_INT]
-    )
+    @tf.function(input_signature=[BATCH_OF_TEXT, SCALAR_INT, tf.TensorSpec([], tf.float32), SCALAR_INT])
     def translate_nbest(
         self, text: tf.Tensor, beam_size: tf.Tensor, length_penalty: tf.Tensor, max_length: tf.Tensor
     ) -> dict[str, tf.Tensor]:
@@ -73,7 +72,10 @@ class ToyTranslator(tf.Module):
         }
 
     @tf.function(
-        input_signature=[tf.TensorSpec([None], tf.string, "source"), tf.TensorSpec([None], tf.string, "target")]
+        input_signature=[
+            tf.TensorSpec([None], tf.string, "source"),
+            tf.TensorSpec([None], tf.string, "target"),
+        ]
     )
     def score(self, source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
         length = tf.cast(self._words(target).row_lengths(), tf.int32) + 1
@@ -140,7 +142,9 @@ def save(folder: Path, behaviour: Behaviour = "upper", samples: tuple[str, ...] 
     outputs = module.translate(tf.constant(list(samples)))
     rows = [
         {"source": source, "translation": text.decode(), "score": float(score)}
-        for source, text, score in zip(samples, outputs["text"].numpy(), outputs["score"].numpy(), strict=True)
+        for source, text, score in zip(
+            samples, outputs["text"].numpy(), outputs["score"].numpy(), strict=True
+        )
     ]
     (folder / "samples.json").write_text(json.dumps(rows), encoding="utf-8")
     return folder
@@ -157,4 +161,6 @@ def write_examples(folder: Path, split: str, rows: list[tuple[str, str, str]], s
                     name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
                     for name, value in zip(("id", "source", "target"), rows[index], strict=True)
                 }
-                writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+                writer.write(
+                    tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+                )

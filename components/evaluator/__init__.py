@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Literal
 
 import msgspec
@@ -49,7 +50,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
         if self.beam_size is None and (self.length_penalty is not None or self.max_length is not None):
             raise ValueError("length_penalty and max_length need beam_size: set it too")
         bins = self.length_bins
-        if not bins or bins[0] != 1 or any(a >= b for a, b in zip(bins, bins[1:], strict=False)):
+        if not bins or bins[0] != 1 or any(a >= b for a, b in itertools.pairwise(bins)):
             raise ValueError(f"length_bins must begin with 1 and increase, received {list(bins)}")
 
 

@@ -1,12 +1,10 @@
 """Bootstrap resampling of corpus scores: intervals, and the comparison of two systems.
 
-The figures are those of sacreBLEU's `--confidence` and `--paired-bs` (same resamples, same formulas), computed
-in chunks: sacreBLEU holds all resampled statistics at once, gigabytes for a large held-out split.
+The figures are those of sacreBLEU's `--confidence` and `--paired-bs` (same resamples, same formulas),
+computed in chunks: sacreBLEU holds all resampled statistics at once, gigabytes for a large held-out split.
 """
 
 from __future__ import annotations
-
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +20,11 @@ Statistics = npt.NDArray[np.float64]
 """float64[sentences, figures]: what a metric sums over a corpus before it computes a score."""
 
 
-class Score(Protocol):
-    """What a metric returns."""
-
-    score: float
+Scores = npt.NDArray[np.float64]
+"""float64[samples]: the score of each resampled corpus."""
 
 
-def resampled_scores(metric: Metric, systems: list[Statistics], samples: int) -> list[npt.NDArray[np.float64]]:
+def resampled_scores(metric: Metric, systems: list[Statistics], samples: int) -> list[Scores]:
     """Scores of `samples` resampled corpora, the same resamples for every system.
 
     Published in: Koehn 2004, "Statistical significance tests for machine translation evaluation".
@@ -50,19 +46,18 @@ def resampled_scores(metric: Metric, systems: list[Statistics], samples: int) ->
         for offset, drawn in enumerate(chunk):
             times = np.bincount(drawn, minlength=sentences).astype(np.float64)
             for system, statistics in enumerate(systems):
-                score: Score = metric._compute_score_from_stats(times @ statistics)
-                scores[system][start + offset] = score.score
+                scores[system][start + offset] = metric._compute_score_from_stats(times @ statistics).score
     return scores
 
 
-def interval(scores: npt.NDArray[np.float64]) -> tuple[float, float]:
+def interval(scores: Scores) -> tuple[float, float]:
     """The 95 % interval of resampled scores: a fortieth of them lies outside at either end."""
     ordered = np.sort(scores)
     outside = len(ordered) // 40
     return float(ordered[outside]), float(ordered[len(ordered) - outside - 1])
 
 
-def p_value(candidate: npt.NDArray[np.float64], baseline: npt.NDArray[np.float64], difference: float) -> float:
+def p_value(candidate: Scores, baseline: Scores, difference: float) -> float:
     """How probable so large a difference is, were the systems equal (two-sided, paired).
 
     Args:

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import tensorflow as tf
 
-from components import artifacts, errors
+from components import artifacts
 from components.component import Context
 from components.evaluator import Parameters
 from components.evaluator.heldout import Sentence, read_sentences
@@ -117,7 +117,7 @@ def judge(metrics: Metrics, parameters: Parameters) -> Verdict:
     significantly worse than the baseline: lower, with a p-value below `significance`.
     """
     bleu = metrics.bleu.score
-    checks = [
+    checks = [  # Each: whether it passed, what to say if so, and if not.
         (
             bleu >= parameters.min_bleu,
             f"BLEU {bleu:.2f} reaches the threshold min_bleu {parameters.min_bleu:g}",
@@ -136,7 +136,7 @@ def judge(metrics: Metrics, parameters: Parameters) -> Verdict:
             f"({against.difference:+.2f}, p = {against.p_value:.3f})"
         )
         worse = against.difference < 0 and against.p_value < parameters.significance
-        checks.append((not worse, f"{figures} is not significantly worse", f"{figures} is significantly worse"))
+        checks.append((not worse, f"{figures}: not significantly worse", f"{figures}: significantly worse"))
     against_it = [bad for passed, _, bad in checks if not passed]
     return Verdict(blessed=not against_it, reasons=against_it or [good for _, good, _ in checks])
 

@@ -42,7 +42,7 @@ def read_sentences(examples: artifacts.Examples, most: int | None = None) -> lis
     if not sentences:
         raise errors.DataError(
             f"the split {SPLIT!r} holds no example: {folder}",
-            f"give it a share of the data, or files of its own: `splits` of example_gen in the configuration",
+            "give it a share of the data, or files of its own: `splits` of example_gen in the configuration",
         )
     found = list(sentences.values())
     if most is None or len(found) <= most:

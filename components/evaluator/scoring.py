@@ -56,6 +56,11 @@ def reference_streams(references: Sequence[Sequence[str]]) -> list[list[str | No
     return [[several[k] if k < len(several) else None for several in references] for k in range(most)]
 
 
+def corpus_score(metric: Metric, statistics: bootstrap.Statistics) -> float:
+    """The metric over all sentences, from the statistics of each."""
+    return float(metric._compute_score_from_stats(statistics.sum(axis=0)).score)
+
+
 class Scorer:
     """Scores systems against one set of references.
 
@@ -80,8 +85,8 @@ class Scorer:
         samples = self.parameters.bootstrap_samples
         [resampled] = bootstrap.resampled_scores(metric, [statistics], samples)
         metric.n_bootstrap, metric.seed = samples, str(bootstrap.SEED)
-        score = metric._compute_score_from_stats(statistics.sum(axis=0)).score
-        return CorpusScore(score, str(metric.get_signature()), bootstrap.interval(resampled))
+        signature = str(metric.get_signature())
+        return CorpusScore(corpus_score(metric, statistics), signature, bootstrap.interval(resampled))
 
     def length_ratio(self, statistics: bootstrap.Statistics) -> float:
         """Words of the hypotheses over words of the closest references (BLEU's)."""
@@ -97,8 +102,7 @@ class Scorer:
             picked = statistics[bins == index]
             if len(picked):
                 last = starts[index + 1] - 1 if index + 1 < len(starts) else None
-                score = self.bleu._compute_score_from_stats(picked.sum(axis=0)).score
-                rows.append(LengthRow(first, last, len(picked), score))
+                rows.append(LengthRow(first, last, len(picked), corpus_score(self.bleu, picked)))
         return rows
 
     def compare(self, candidate: bootstrap.Statistics, baseline: bootstrap.Statistics) -> Comparison:
@@ -106,7 +110,7 @@ class Scorer:
         resampled = bootstrap.resampled_scores(
             self.bleu, [candidate, baseline], self.parameters.bootstrap_samples
         )
-        scores = [self.bleu._compute_score_from_stats(s.sum(axis=0)).score for s in (candidate, baseline)]
-        difference = scores[0] - scores[1]
+        score = corpus_score(self.bleu, baseline)
+        difference = corpus_score(self.bleu, candidate) - score
         p = bootstrap.p_value(resampled[0], resampled[1], difference)
-        return Comparison(scores[1], bootstrap.interval(resampled[1]), difference, p)
+        return Comparison(score, bootstrap.interval(resampled[1]), difference, p)

@@ -31,7 +31,11 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 def run(
-    parameters: Parameters, context: Context, *, model: artifacts.Model, infra_blessing: artifacts.InfraBlessing
+    parameters: Parameters,
+    context: Context,
+    *,
+    model: artifacts.Model,
+    infra_blessing: artifacts.InfraBlessing,
 ) -> None:
     """Writes `INFRA_BLESSED` or `INFRA_NOT_BLESSED`, with the reasons. A refused model is no error."""
     try:
@@ -43,7 +47,8 @@ def run(
     path = infra_blessing.path / ("INFRA_BLESSED" if blessed else "INFRA_NOT_BLESSED")
     passed = f"stock TensorFlow alone translates {len(samples)} samples as the trainer did"
     reasons = reasons or [passed]
-    path.write_bytes(msgspec.json.format(msgspec.json.encode({"blessed": blessed, "reasons": reasons})) + b"\n")
+    verdict = msgspec.json.encode({"blessed": blessed, "reasons": reasons})
+    path.write_bytes(msgspec.json.format(verdict) + b"\n")
     infra_blessing.properties["blessed"] = int(blessed)
     context.say(f"InfraValidator: {'blessed' if blessed else 'NOT blessed'}: {'; '.join(reasons)}")
 
@@ -77,7 +82,7 @@ def validate(serving: Path, samples: list[Sample], parameters: Parameters, temp_
     """
     if not (serving / "saved_model.pb").is_file():
         raise UnusableModel(f"{serving} holds no SavedModel")
-    # Elsewhere, so that files named by absolute path below the original are not found by their place beside it.
+    # Elsewhere: what the model finds only beside its original place, it will not find where it is served.
     copy = temp_dir / "copied_model"
     shutil.copytree(serving, copy)
     request = {

@@ -28,8 +28,8 @@ FORBIDDEN = (
     "tfx_bsl",
 )
 
-# Signature: (inputs, outputs), name to dtype. More outputs, and more inputs of `decode_step`, are allowed: they
-# are the decoder's states, whose names are the model's own.
+# Signature: (inputs, outputs), name to dtype. More outputs, and more inputs of `decode_step`, are allowed:
+# they are the decoder's states, whose names are the model's own.
 SIGNATURES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "serving_default": (
         {"text": "string"},
@@ -109,9 +109,12 @@ def check_graph(folder: str) -> list[str]:
 
 def check_constant(name: str, tensor: Any) -> list[str]:
     """A lone string constant that names a file of this machine: the file would be missing elsewhere."""
-    values = tensor.string_val
-    if len(values) == 1 and not tensor.tensor_shape.dim and values[0].startswith(b"/") and os.path.isfile(values[0]):
-        return [f"the constant {name} names a file outside the model: {os.fsdecode(values[0])}"]
+    if tensor.tensor_shape.dim or len(tensor.string_val) != 1:
+        return []
+    [value] = tensor.string_val
+    # What holds a null byte is no path, and isfile says so.
+    if value.startswith(b"/") and os.path.isfile(value):
+        return [f"the constant {name} names a file outside the model: {os.fsdecode(value)}"]
     return []
 
 
@@ -132,8 +135,9 @@ def check_signatures(functions: Any) -> list[str]:
                 received = found[key].dtype.name if key in found else "nothing"
                 if received != dtype:
                     reasons.append(f"{name}: the {kind} {key} must be {dtype}, received {received}")
-        if name != "decode_step" and set(found_inputs) - set(inputs):
-            reasons.append(f"{name}: inputs nobody knows of: {', '.join(sorted(set(found_inputs) - set(inputs)))}")
+        unknown = sorted(set(found_inputs) - set(inputs))
+        if unknown and name != "decode_step":
+            reasons.append(f"{name}: inputs nobody knows of: {', '.join(unknown)}")
     return reasons
 
 
@@ -146,7 +150,8 @@ def check_samples(function: Any, samples: list[dict[str, Any]], tolerance: float
     for sample, text, score in zip(samples, outputs["text"].numpy(), outputs["score"].numpy(), strict=True):
         source, translation = sample["source"], text.decode("utf-8", "replace")
         if translation != sample["translation"]:
-            reasons.append(f"{source!r} became {translation!r}, and for the trainer {sample['translation']!r}")
+            wanted = sample["translation"]
+            reasons.append(f"{source!r} became {translation!r}, and for the trainer {wanted!r}")
         # Written so that a score that is not a number fails.
         elif not abs(float(score) - sample["score"]) <= tolerance:
             reasons.append(f"{source!r} scored {float(score):.6f}, and for the trainer {sample['score']:.6f}")

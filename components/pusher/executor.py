@@ -92,7 +92,7 @@ def _refusal(blessing: artifacts.ModelBlessing, infra_blessing: artifacts.InfraB
 
 def _push(parameters: Parameters, model: artifacts.Model, evaluation: artifacts.ModelEvaluation) -> Pushed:
     if not parameters.destination:
-        raise errors.ConfigError("pusher.destination is empty", "name a serving folder, as `serving: serving/es-en`")
+        raise errors.ConfigError("pusher.destination is empty", "name a folder: `serving: serving/es-en`")
     serving = model.path / "Format-Serving"
     if not (serving / "saved_model.pb").is_file():
         raise errors.DataError(f"{serving} holds no SavedModel", "run `bitext run --force Trainer`")
@@ -145,8 +145,8 @@ def tree_digest(folder: Path) -> str:
 def publish(serving: Path, destination: Path, version: int, note: Note) -> None:
     """Copies a SavedModel beside the versions, then gives it its version by one rename.
 
-    A server that watches the folder sees the whole version or none. What a crash leaves is cleared by the next
-    push. Everything is on the disk before the rename is.
+    A server that watches the folder sees the whole version or none. What a crash leaves is cleared by the
+    next push. Everything is on the disk before the rename is.
     """
     staging = destination / f"{STAGING_PREFIX}{version}"
     try:
@@ -180,7 +180,7 @@ def _flush(path: Path) -> None:
 
 @contextlib.contextmanager
 def _sole_writer(destination: Path) -> Iterator[None]:
-    """Holds the serving folder, made if need be, against pushes of other pipelines; waits for theirs to end."""
+    """Holds the serving folder, made if need be, against other pipelines' pushes; waits for theirs."""
     destination.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(destination, os.O_RDONLY)
     try:
@@ -197,7 +197,8 @@ def _faults_named(destination: Path) -> Iterator[None]:
         yield
     except (FileExistsError, NotADirectoryError) as error:
         raise errors.ConfigError(
-            f"the serving folder {destination} is not a folder: {error.strerror}", "name another with `serving`"
+            f"the serving folder {destination} is not a folder: {error.strerror}",
+            "name another with `serving`",
         ) from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):

@@ -60,7 +60,9 @@ class TestFreshProcess:
         assert not blessed
         assert reasons == "'the cat' became 'THE CAT', and for the trainer 'LE CHAT'"
 
-    def test_a_process_that_crashes_is_refused_with_its_last_words(self, judge: Judge, tmp_path: Path) -> None:
+    def test_a_process_that_crashes_is_refused_with_its_last_words(
+        self, judge: Judge, tmp_path: Path
+    ) -> None:
         (tmp_path / "Format-Serving").mkdir()
         (tmp_path / "Format-Serving" / "saved_model.pb").write_bytes(b"not a model")
         (tmp_path / "samples.json").write_text('[{"source": "a", "translation": "A", "score": -1}]')
@@ -76,7 +78,8 @@ class TestFreshProcess:
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(None, "is missing"), ("[]", "holds no samples"), ('[{"source": 1}]', "is malformed")]
+    ("content", "reason"),
+    [(None, "is missing"), ("[]", "holds no samples"), ('[{"source": 1}]', "is malformed")],
 )
 def test_without_samples_there_is_no_blessing(
     toy: Path, judge: Judge, tmp_path: Path, content: str | None, reason: str

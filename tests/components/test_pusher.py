@@ -33,14 +33,22 @@ class Push:
         self.said: list[str] = []
         self.count = 0
 
-    def __call__(self, content: str, blessed: bool = True, infra: bool = True, **other: Any) -> artifacts.PushedModel:
+    def __call__(
+        self, content: str, blessed: bool = True, infra: bool = True, **other: Any
+    ) -> artifacts.PushedModel:
         self.count += 1
         here = self.root / str(self.count)
-        files = {"Format-Serving__saved_model_pb": content, "Format-Serving__variables__data": "1", "samples": ""}
+        files = {
+            "Format-Serving__saved_model_pb": content,
+            "Format-Serving__variables__data": "1",
+            "samples": "",
+        }
         model = artifacts.Model(folder(here / "model", **files))
         verdicts = [
             artifacts.ModelBlessing(folder(here / "b", **{"BLESSED" if blessed else "NOT_BLESSED": "{}"})),
-            artifacts.InfraBlessing(folder(here / "i", **{"INFRA_BLESSED" if infra else "INFRA_NOT_BLESSED": "{}"})),
+            artifacts.InfraBlessing(
+                folder(here / "i", **{"INFRA_BLESSED" if infra else "INFRA_NOT_BLESSED": "{}"})
+            ),
         ]
         (here / "pushed").mkdir()
         (here / "working").mkdir()
@@ -79,8 +87,13 @@ def test_a_model_becomes_version_one_with_a_note(push: Push) -> None:
     note = json.loads((version / "assets.extra" / "bitext.json").read_text())
     assert (note["bleu"], note["bleu_signature"]) == (31.5, "nrefs:1")
     assert record(pushed) | {"reason": ""} == {
-        "pushed": True, "reason": "", "model": "es-en", "version": 1, "path": str(version), "digest": note["digest"],
-    }  # fmt: skip
+        "pushed": True,
+        "reason": "",
+        "model": "es-en",
+        "version": 1,
+        "path": str(version),
+        "digest": note["digest"],
+    }
     assert pushed.properties == {"pushed": 1, "version": 1, "path": str(version), "digest": note["digest"]}
 
 

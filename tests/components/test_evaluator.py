@@ -1,0 +1,293 @@
+"""The evaluator: sacreBLEU's own figures, in order, with several references; and a verdict for each case."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.significance import PairedTest
+
+from components import artifacts, errors
+from components.component import Context
+from components.evaluator import Parameters, executor, heldout, scoring
+from tests import toy_model
+
+FAST = Parameters(bootstrap_samples=100)
+WORDS = [
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "a",
+    "mat",
+    "and",
+    "saw",
+    "two",
+    "dogs",
+    "run",
+    "past",
+    "its",
+    "old",
+    "red",
+    "house",
+]
+
+
+def corpus(seed: int, sentences: int) -> list[tuple[str, str, str]]:
+    """Sources, and the sources in capitals but for a word here and there; every third has two targets."""
+    generator = random.Random(seed)
+    rows = []
+    for number in range(sentences):
+        words = [generator.choice(WORDS) for _ in range(generator.randint(1, 14))]
+        for reference in range(1 + (number % 3 == 0)):
+            target = [w.upper() if generator.random() < 0.9 - 0.1 * reference else w for w in words]
+            rows.append((f"toy.tsv:{len(rows) + 1}", " ".join(words), " ".join(target)))
+    return rows
+
+
+ROWS = corpus(1, 60)
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> artifacts.Examples:
+    folder = tmp_path_factory.mktemp("examples")
+    toy_model.write_examples(folder, "test", ROWS, shards=2)
+    return artifacts.Examples(folder)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, artifacts.Model]:
+    return {
+        behaviour: artifacts.Model(toy_model.save(tmp_path_factory.mktemp(behaviour), behaviour))
+        for behaviour in ("upper", "copy")
+    }
+
+
+@dataclasses.dataclass
+class Outcome:
+    metrics: dict[str, Any]
+    translations: list[dict[str, Any]]
+    verdict: dict[str, Any]
+    evaluation: artifacts.ModelEvaluation
+    said: list[str]
+
+
+Evaluate = Callable[..., Outcome]
+
+
+@pytest.fixture
+def evaluate(examples: artifacts.Examples, tmp_path: Path) -> Evaluate:
+    def call(model: artifacts.Model, baseline: artifacts.Model | None = None, **changes: Any) -> Outcome:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        evaluation = artifacts.ModelEvaluation(folder / "evaluation")
+        blessing = artifacts.ModelBlessing(folder / "blessing")
+        for artifact in (evaluation, blessing):
+            artifact.path.mkdir(parents=True)
+        said: list[str] = []
+        executor.run(
+            msgspec.structs.replace(FAST, **changes),
+            Context(folder, folder, beam_pipeline=lambda: None, say=said.append),  # type: ignore
+            examples=examples, model=model, baseline=baseline, evaluation=evaluation, blessing=blessing,
+        )  # fmt: skip
+        [file] = blessing.path.iterdir()
+        verdict = json.loads(file.read_text(encoding="utf-8"))
+        assert file.name == ("BLESSED" if verdict["blessed"] else "NOT_BLESSED")
+        assert blessing.properties == {"blessed": int(verdict["blessed"])}
+        lines = (evaluation.path / "translations.jsonl").read_text(encoding="utf-8").splitlines()
+        metrics = json.loads((evaluation.path / "metrics.json").read_text(encoding="utf-8"))
+        return Outcome(metrics, [json.loads(line) for line in lines], verdict, evaluation, said)
+
+    return call
+
+
+class TestScores:
+    def test_each_source_once_in_order_with_all_its_references(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model]
+    ) -> None:
+        expected: dict[str, list[str]] = {}
+        for _, source, target in ROWS:
+            references = expected.setdefault(source, [])
+            if target not in references:
+                references.append(target)
+        outcome = evaluate(models["upper"], batch_size=7)
+        rows = outcome.translations
+        assert [(row["source"], row["references"]) for row in rows] == list(expected.items())
+        assert all(row["hypothesis"] == row["source"].upper() for row in rows)
+        first = {source: id_ for id_, source, _ in reversed(ROWS)}
+        assert [row["id"] for row in rows] == [first[row["source"]] for row in rows]
+
+    def test_they_are_those_of_sacrebleu(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model]
+    ) -> None:
+        outcome = evaluate(models["upper"])
+        hypotheses = [row["hypothesis"] for row in outcome.translations]
+        streams = scoring.reference_streams([row["references"] for row in outcome.translations])
+        for name, metric in (("bleu", BLEU()), ("chrf", CHRF())):
+            expected = metric.corpus_score(hypotheses, streams, n_bootstrap=100)
+            found = outcome.metrics[name]
+            assert found["score"] == pytest.approx(expected.score, abs=1e-6)
+            assert found["signature"] == str(metric.get_signature())
+            low, high = found["interval"]
+            assert (high - low) / 2 == pytest.approx(expected._ci, abs=1e-4)
+        assert "nrefs:var" in outcome.metrics["bleu"]["signature"]
+        assert outcome.evaluation.properties["bleu"] == outcome.metrics["bleu"]["score"]
+        assert outcome.evaluation.properties["bleu_signature"] == outcome.metrics["bleu"]["signature"]
+
+    def test_perplexity_length_ratio_and_lengths(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model]
+    ) -> None:
+        metrics = evaluate(models["upper"], length_bins=(1, 4, 40)).metrics
+        assert metrics["perplexity"] == pytest.approx(2.0)
+        assert metrics["length_ratio"] == pytest.approx(1.0)
+        rows = metrics["by_source_length"]
+        assert [(row["from"], row["to"]) for row in rows] == [(1, 3), (4, 39)], "an empty bin has no row"
+        assert sum(row["sentences"] for row in rows) == metrics["sentences"]
+        assert metrics["baseline"] is None
+
+    def test_they_do_not_depend_on_the_batches(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model]
+    ) -> None:
+        one, many = (evaluate(models["upper"], batch_size=size) for size in (1, 64))
+        assert one.translations == many.translations
+        timed = {"sentences_per_second": 0}
+        assert one.metrics | timed == many.metrics | timed
+
+    def test_a_beam_is_searched_when_asked_for(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model]
+    ) -> None:
+        default, wide = evaluate(models["upper"]), evaluate(models["upper"], beam_size=2, length_penalty=3.0)
+        for before, after in zip(default.translations, wide.translations, strict=True):
+            assert after["hypothesis"] == before["hypothesis"]
+            assert after["score"] == pytest.approx(3.0 * before["score"])
+
+    def test_letter_case_counts_unless_told_otherwise(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model]
+    ) -> None:
+        assert evaluate(models["upper"], lowercase=True).metrics["bleu"]["score"] == pytest.approx(100.0)
+        assert evaluate(models["upper"]).metrics["bleu"]["score"] < 99.0
+
+    def test_a_sample_is_the_same_in_every_run(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model]
+    ) -> None:
+        small, large, again = (evaluate(models["upper"], max_sentences=n).translations for n in (5, 9, 5))
+        assert (len(small), len(large)) == (5, 9)
+        assert small == again
+        assert all(row in large for row in small)
+
+
+class TestVerdict:
+    def test_blessed_with_reasons(self, evaluate: Evaluate, models: dict[str, artifacts.Model]) -> None:
+        outcome = evaluate(models["upper"], min_bleu=20)
+        assert outcome.verdict["blessed"]
+        assert "reaches the threshold min_bleu 20" in outcome.verdict["reasons"][0]
+        assert any("BLEU" in line for line in outcome.said)
+
+    def test_refused_below_the_threshold(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model]
+    ) -> None:
+        outcome = evaluate(models["copy"], min_bleu=99)
+        assert not outcome.verdict["blessed"]
+        assert ["is below the threshold min_bleu 99" in reason for reason in outcome.verdict["reasons"]] == [
+            True
+        ]
+
+    def test_refused_when_significantly_worse(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model]
+    ) -> None:
+        outcome = evaluate(models["copy"], models["upper"])
+        assert not outcome.verdict["blessed"]
+        assert "significantly worse" in outcome.verdict["reasons"][0]
+        assert outcome.metrics["baseline"]["difference"] < 0
+        assert evaluate(models["copy"], models["upper"], compare_with_baseline=False).verdict["blessed"]
+
+    @pytest.mark.parametrize("baseline", ["copy", "upper"])
+    def test_blessed_when_better_or_equal(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model], baseline: str
+    ) -> None:
+        outcome = evaluate(models["upper"], models[baseline])
+        assert outcome.verdict["blessed"]
+        assert outcome.metrics["baseline"]["difference"] >= 0
+
+    def test_a_baseline_that_is_gone_stops_nothing(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model], tmp_path: Path
+    ) -> None:
+        outcome = evaluate(models["upper"], artifacts.Model(tmp_path / "deleted"))
+        assert outcome.verdict["blessed"]
+        assert outcome.metrics["baseline"] is None
+        assert any("is gone" in line for line in outcome.said)
+
+    def test_a_lower_bleu_that_chance_explains_is_no_reason(self) -> None:
+        metrics = executor.Metrics(
+            bleu=scoring.CorpusScore(30.0, "", (29.0, 31.0)), chrf=scoring.CorpusScore(50.0, "", (49.0, 51.0)),
+            perplexity=4.0, length_ratio=1.0, by_source_length=[], sentences=1, sentences_per_second=1.0,
+            baseline=scoring.Comparison(30.2, (29.0, 31.0), -0.2, 0.3),
+        )  # fmt: skip
+        assert executor.judge(metrics, FAST).blessed
+        worse = dataclasses.replace(metrics, baseline=scoring.Comparison(30.2, (29.0, 31.0), -0.2, 0.01))
+        assert not executor.judge(worse, FAST).blessed
+        assert executor.judge(worse, msgspec.structs.replace(FAST, significance=0.005)).blessed
+
+    @pytest.mark.parametrize("perplexity", [math.nan, math.inf])
+    def test_probabilities_that_are_not_finite_are(self, perplexity: float) -> None:
+        score = scoring.CorpusScore(30.0, "", (29.0, 31.0))
+        verdict = executor.judge(executor.Metrics(score, score, perplexity, 1.0, [], 1, 1.0, None), FAST)
+        assert (verdict.blessed, len(verdict.reasons)) == (False, 1)
+        assert "not finite" in verdict.reasons[0]
+
+
+def test_the_comparison_is_sacrebleus_paired_bootstrap() -> None:
+    generator = random.Random(7)
+    references = [[" ".join(generator.choices(WORDS, k=9))] for _ in range(80)]
+    systems = [
+        [" ".join(w if generator.random() < keep else "x" for w in r[0].split()) for r in references]
+        for keep in (0.80, 0.83)
+    ]
+    scorer = scoring.Scorer(references, Parameters(bootstrap_samples=300))
+    found = scorer.compare(*(scorer.statistics(scorer.bleu, system) for system in systems))
+    named = [("baseline", systems[1]), ("candidate", systems[0])]
+    streams = scoring.reference_streams(references)
+    test = PairedTest(named, {"BLEU": BLEU()}, streams, "bs", n_samples=300)  # type: ignore
+    baseline, candidate = test()[1]["BLEU"]
+    assert found.p_value == pytest.approx(candidate.p_value)
+    assert 0.01 < found.p_value < 0.99
+    assert (found.bleu, found.bleu + found.difference) == pytest.approx((baseline.score, candidate.score))
+
+
+class TestHeldOut:
+    def test_an_empty_split_is_an_error_that_names_it(self, tmp_path: Path) -> None:
+        for rows in (None, []):
+            if rows is not None:
+                toy_model.write_examples(tmp_path, "test", rows)
+            with pytest.raises(errors.DataError, match="'test' holds no example") as caught:
+                heldout.read_sentences(artifacts.Examples(tmp_path))
+            assert caught.value.remedy
+
+    def test_a_damaged_file_is_an_error_that_names_it(self, tmp_path: Path) -> None:
+        toy_model.write_examples(tmp_path, "test", ROWS)
+        [file] = tmp_path.glob("Split-test/*")
+        file.write_bytes(file.read_bytes()[:-40])
+        with pytest.raises(errors.DataError, match="Split-test are damaged"):
+            heldout.read_sentences(artifacts.Examples(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"length_penalty": 1.0},
+        {"max_length": 5},
+        {"length_bins": ()},
+        {"length_bins": (2, 3)},
+        {"length_bins": (1, 1)},
+    ],
+)
+def test_impossible_parameters_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="length"):
+        Parameters(**wrong)

@@ -1,0 +1,198 @@
+"""`bitext translate`: every line answered, in order, whatever the batches; pleasant errors."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components import errors, translate
+from components.translate import Search, Translation, Translator
+from tests import toy_model
+
+ROOT = Path(__file__).resolve().parents[2]
+LINE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=30)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy_model.save(tmp_path_factory.mktemp("model"), "copy")
+
+
+@pytest.fixture(scope="module")
+def translators(model: Path) -> list[Translator]:
+    return [Translator(model, batch_size=size) for size in (1, 3, 64)]
+
+
+def run(model: Path, folder: Path, data: bytes, **options: int) -> str:
+    (folder / "in.txt").write_bytes(data)
+    assert translate.main_translate(model, folder / "in.txt", folder / "out.txt", **options) == 0  # type: ignore
+    return (folder / "out.txt").read_text(encoding="utf-8")
+
+
+class TestOrder:
+    @given(lines=st.lists(LINE, max_size=12))
+    def test_each_line_gets_its_own_answer_whatever_the_batches(
+        self, translators: list[Translator], lines: list[str]
+    ) -> None:
+        data = [line.encode() for line in lines]
+        answers = [[r for w in translate.translate_lines(t, [data]) for r in w] for t in translators]
+        assert answers[0] == answers[1] == answers[2]
+        # The toy splits at ASCII white space, as bytes.split does.
+        expected = [b" ".join(line.split()).decode() for line in data]
+        assert [translations[0].text for translations in answers[0]] == expected
+
+    @given(st.lists(st.integers(0, 200_000), max_size=40), st.integers(1, 9))
+    def test_batches_are_a_permutation_and_bounded(self, lengths: list[int], size: int) -> None:
+        batches = list(translate.length_sorted_batches(lengths, size))
+        assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+        for batch in batches:
+            longest = max(lengths[i] for i in batch)
+            assert len(batch) == 1 or (
+                len(batch) <= size and len(batch) * longest <= translate.MAX_BATCH_BYTES
+            )
+        longests = [lengths[batch[0]] for batch in batches]
+        assert longests == sorted(longests, reverse=True)
+
+
+class Chunks(io.RawIOBase):
+    """A stream whose reads return the given pieces, as a pipe's do."""
+
+    def __init__(self, pieces: list[bytes]):
+        self.pieces = iter(pieces)
+
+    def read1(self, size: int) -> bytes:
+        return next(self.pieces, b"")
+
+
+class TestReading:
+    @given(st.lists(st.binary(min_size=1, max_size=8), max_size=10))
+    def test_lines_do_not_depend_on_how_they_arrive(self, pieces: list[bytes]) -> None:
+        whole = b"".join(pieces)
+        expected = (
+            [line.removesuffix(b"\r") for line in whole.removesuffix(b"\n").split(b"\n")] if whole else []
+        )
+        windows = translate.read_windows(Chunks(pieces))  # type: ignore[arg-type]
+        assert [line for window in windows for line in window] == expected
+
+    def test_a_line_is_handed_on_as_soon_as_it_is_there(self) -> None:
+        windows = list(translate.read_windows(Chunks([b"a\n", b"b\nc", b"\n"])))  # type: ignore[arg-type]
+        assert windows == [[b"a"], [b"b"], [b"c"]]
+
+
+class TestFiles:
+    def test_blank_lines_stay_and_line_ends_do_not_matter(self, model: Path, tmp_path: Path) -> None:
+        assert run(model, tmp_path, b"uno\r\n\n  \ndos tres") == "uno\n\n\ndos tres\n"
+        assert run(model, tmp_path, b"") == ""
+
+    def test_invalid_utf8_is_answered_in_its_place(self, model: Path, tmp_path: Path) -> None:
+        assert run(model, tmp_path, b"a\n\xff\xfe\nb\n").split("\n")[::2] == ["a", "b"]
+
+    def test_several_translations_are_rows_with_line_and_score(self, model: Path, tmp_path: Path) -> None:
+        rows = [row.split("\t") for row in run(model, tmp_path, b"ab\n\ncd\n", nbest=2).splitlines()]
+        found = [f"{row[0]} {row[2]}" for row in rows]
+        assert found == ["1 ab", "1 aab", "2 ", "3 cd", "3 ccd"]
+        assert float(rows[0][1]) > float(rows[1][1])
+
+    def test_a_failed_run_leaves_the_earlier_output(
+        self, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "out.txt").write_text("before")
+
+        def fail(translator: Translator, windows: object) -> Iterator[list[list[Translation]]]:
+            yield [[Translation("a", 0.0)]]
+            raise errors.DataError("no more")
+
+        monkeypatch.setattr(translate, "translate_lines", fail)
+        with pytest.raises(errors.DataError, match="no more"):
+            run(model, tmp_path, b"a\nb\n")
+        assert (tmp_path / "out.txt").read_text() == "before"
+        assert sorted(os.listdir(tmp_path)) == ["in.txt", "out.txt"]
+
+
+def test_a_line_break_in_a_translation_shifts_nothing() -> None:
+    assert translate.one_line("a\nb\u2028c".encode()) == "a b c"
+
+
+class TestSearch:
+    def test_scalars_reach_the_model(self, model: Path) -> None:
+        [[plain]] = Translator(model).translate([b"a"])
+        [[heavy]] = Translator(model, Search(length_penalty=2.0)).translate([b"a"])
+        assert heavy == Translation(plain.text, pytest.approx(2 * plain.score))
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"beam_size": 0},
+            {"nbest": 0},
+            {"max_length": 0},
+            {"length_penalty": -1},
+            {"beam_size": 2, "nbest": 3},
+        ],
+    )
+    def test_impossible_searches_are_refused(self, wrong: dict[str, int]) -> None:
+        with pytest.raises(errors.ConfigError, match="|".join(wrong)):
+            Search(**wrong)
+
+
+class TestFindingTheModel:
+    def test_the_newest_version_by_number(self, model: Path, tmp_path: Path) -> None:
+        for version in ("9", "10", "half", ".staging-11"):
+            (tmp_path / version).mkdir()
+            (tmp_path / version / "saved_model.pb").touch()
+        (tmp_path / "11").mkdir()
+        assert translate.find_saved_model(tmp_path) == tmp_path / "10"
+        assert translate.find_saved_model(tmp_path / "9") == tmp_path / "9"
+        assert translate.find_saved_model(model) == model / "Format-Serving"
+
+    def test_none_is_an_error_with_a_remedy(self, tmp_path: Path) -> None:
+        for folder, why in ((tmp_path, "holds no SavedModel"), (tmp_path / "none", "does not exist")):
+            with pytest.raises(errors.DataError, match=why) as caught:
+                translate.main_translate(folder, None, None)
+            assert "bitext run" in caught.value.remedy
+
+    def test_a_damaged_one_is_an_error(self, tmp_path: Path) -> None:
+        (tmp_path / "saved_model.pb").write_bytes(b"nothing")
+        with pytest.raises(errors.DataError, match="cannot be loaded"):
+            Translator(tmp_path)
+
+
+class TestErrors:
+    def test_a_missing_input_is_named(self, model: Path, tmp_path: Path) -> None:
+        with pytest.raises(errors.DataError, match="absent.txt: No such file"):
+            translate.main_translate(model, tmp_path / "absent.txt", None)
+
+    def test_an_output_that_cannot_be_written_is_named(self, model: Path, tmp_path: Path) -> None:
+        (tmp_path / "in.txt").touch()
+        with pytest.raises(errors.EnvironmentFault, match="cannot write .*out.txt"):
+            translate.main_translate(model, tmp_path / "in.txt", tmp_path / "absent" / "out.txt")
+
+
+def test_as_a_process_a_line_in_is_a_line_out_and_a_closed_reader_is_no_error(model: Path) -> None:
+    code = f"import sys; from pathlib import Path; from components.translate import main_translate\n" \
+           f"sys.exit(main_translate(Path({str(model)!r}), None, None))"  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        for line in (b"uno\n", b"dos\n"):
+            process.stdin.write(line)
+            process.stdin.flush()
+            assert process.stdout.readline() == line
+        process.stdout.close()
+        process.stdin.write(b"tres\n")
+        process.stdin.close()
+        error = process.stderr.read().decode()
+        assert process.wait(timeout=60) == 0
+        assert "Traceback" not in error
+        assert "BrokenPipe" not in error
