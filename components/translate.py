@@ -48,7 +48,7 @@ class Search:
                 raise errors.ConfigError(f"{name} must be at least {least}, received {value}")
         if self.beam_size is not None and self.nbest > self.beam_size:
             raise errors.ConfigError(
-                f"nbest {self.nbest} is more than beam_size {self.beam_size}: a beam holds no more hypotheses",
+                f"nbest {self.nbest} is more than beam_size {self.beam_size}: no beam holds more hypotheses",
                 f"set beam_size to {self.nbest} or more",
             )
 

@@ -65,5 +65,8 @@ def p_value(candidate: Scores, baseline: Scores, difference: float) -> float:
       difference: of the scores on the whole corpus; its sign does not matter.
     """
     differences = np.abs(candidate - baseline)
+    if not differences.any():
+        # Equal outputs: the count below would find no larger difference, and call none at all significant.
+        return 1.0
     above = np.sum(differences - differences.mean() > abs(difference))
     return float((above + 1) / (len(differences) + 1))

@@ -214,7 +214,9 @@ class TestVerdict:
     ) -> None:
         outcome = evaluate(models["upper"], models[baseline])
         assert outcome.verdict["blessed"]
-        assert outcome.metrics["baseline"]["difference"] >= 0
+        compared = outcome.metrics["baseline"]
+        assert compared["difference"] >= 0
+        assert compared["p_value"] == 1.0 if baseline == "upper" else compared["p_value"] < 0.05
 
     def test_a_baseline_that_is_gone_stops_nothing(
         self, evaluate: Evaluate, models: dict[str, artifacts.Model], tmp_path: Path
@@ -226,7 +228,8 @@ class TestVerdict:
 
     def test_a_lower_bleu_that_chance_explains_is_no_reason(self) -> None:
         metrics = executor.Metrics(
-            bleu=scoring.CorpusScore(30.0, "", (29.0, 31.0)), chrf=scoring.CorpusScore(50.0, "", (49.0, 51.0)),
+            bleu=scoring.CorpusScore(30.0, "", (29.0, 31.0)),
+            chrf=scoring.CorpusScore(50.0, "", (49.0, 51.0)),
             perplexity=4.0, length_ratio=1.0, by_source_length=[], sentences=1, sentences_per_second=1.0,
             baseline=scoring.Comparison(30.2, (29.0, 31.0), -0.2, 0.3),
         )  # fmt: skip
