@@ -91,7 +91,7 @@ def _build(
     judged = (
         blocks.blocks
         | "SpreadBlocks" >> beam.Reshuffle()
-        | "Judge" >> beam.ParDo(_Judge(parameters)).with_outputs("rejects", "counts", main="rows")
+        | "Judge" >> beam.ParDo(_Judge(parameters)).with_outputs("rejects", "counts", "given", main="rows")
     )
     # Every file of every split is written, even for a key no row has.
     every_key = pipeline | "Keys" >> beam.Create([(key, None) for key in keys])
@@ -101,6 +101,7 @@ def _build(
         | "BySplit" >> beam.GroupByKey()
         | "WriteExamples" >> beam.Map(_write_split, folder=str(examples), shards=parameters.shards)
     )
+    shared = judged.given | "GatherGiven" >> beam.GroupByKey() | "Shared" >> beam.Map(_count_shared)
     start = pipeline | "RejectsKey" >> beam.Create([(None, None)])
     rejected = (
         (judged.rejects, start)
@@ -109,7 +110,7 @@ def _build(
         | "WriteRejects" >> beam.Map(_write_rejects, folder=str(rejects))
     )
     _ = (
-        (blocks.faults, judged.counts, written, rejected)
+        (blocks.faults, judged.counts, written, rejected, shared)
         | "AllCounts" >> beam.Flatten()
         | "Sum" >> beam.CombineGlobally(_sum)
         | "WriteCounts"
@@ -157,7 +158,7 @@ class _Judge(beam.DoFn):
 
     def _by_key(
         self, file: SourceFile, place: Place, rows: Rows, judged: Judged, good: np.ndarray
-    ) -> Iterator[tuple[Key, tuple[Place, pa.RecordBatch]]]:
+    ) -> Iterator[Any]:
         p = self._parameters
         table = pa.RecordBatch.from_arrays(
             [
@@ -173,6 +174,7 @@ class _Judge(beam.DoFn):
             splits = assign_splits(hashes, p.eval_share, p.test_share)
         else:
             splits = np.full(len(good), SPLITS.index(file.split), np.int8)
+            yield beam.pvalue.TaggedOutput("given", (None, (file.split, np.unique(hashes))))
         for split, shard in sorted(set(zip(splits.tolist(), shards.tolist(), strict=True))):
             chosen = np.flatnonzero((splits == split) & (shards == shard))
             yield (SPLITS[split], shard), (place, table.take(pa.array(chosen)))
@@ -190,6 +192,21 @@ def _rejects(file: SourceFile, rows: Rows, judged: Judged) -> list[dict[str, Any
         }
         for row in sorted(judged.details)
     ]
+
+
+def _count_shared(group: tuple[None, Iterable[tuple[str, np.ndarray]]]) -> Counts:
+    """How many sources of the given eval and test splits are in the given training split too."""
+    by_split: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
+    for split, hashes in group[1]:
+        by_split[split].append(hashes)
+    train = np.unique(np.concatenate([*by_split["train"], np.zeros(0, np.uint64)]))
+    return Counter(
+        {
+            f"shared/{split}": int(np.isin(np.unique(np.concatenate(by_split[split])), train).sum())
+            for split in SPLITS[1:]
+            if by_split[split]
+        }
+    )
 
 
 def _write_split(
@@ -246,6 +263,7 @@ def _summary(counts: Counts, parameters: Parameters, files: list[SourceFile]) ->
         "rejected": sum(reasons.values()),
         "reasons": reasons,
         "splits": splits,
+        "sources_also_in_train": {split: counts[f"shared/{split}"] for split in SPLITS[1:]},
         "max_reject_share": parameters.max_reject_share,
         "files": [path for file in files for path in (file.path, file.target_path) if path is not None],
     }
@@ -254,6 +272,11 @@ def _summary(counts: Counts, parameters: Parameters, files: list[SourceFile]) ->
 def _report(summary: dict[str, Any], context: Context) -> None:
     splits = ", ".join(f"{split} {count:,}" for split, count in summary["splits"].items())
     context.say(f"{summary['rows']:,} rows: {splits}; {summary['duplicates']:,} exact duplicates dropped")
+    for split, count in summary["sources_also_in_train"].items():
+        if count:
+            context.say(
+                f"warning: {count:,} sources of {split} are in train too; {split} scores will flatter"
+            )
     if summary["reasons"]:
         reasons = ", ".join(f"{name} {count:,}" for name, count in summary["reasons"].items())
         context.say(f"{summary['rejected']:,} rows rejected: {reasons}")

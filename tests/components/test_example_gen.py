@@ -349,9 +349,19 @@ def test_given_splits_and_globs(tmp_path):
     result = Result(tmp_path / "run", splits=splits)
     assert [len(result.rows(split)) for split in SPLITS] == [20, 5, 5]
     assert [row[0] for row in result.rows("train")][9:11] == ["train1.tsv:10", "train2.tsv:1"]
+    assert result.summary()["sources_also_in_train"] == {"eval": 0, "test": 0}
     splits["test"] = splits["eval"]
     with pytest.raises(DataError, match=r"dev.tsv is given twice: for eval and test"):
         Result(tmp_path / "again", splits=splits)
+
+
+def test_given_splits_that_share_sources_are_said(tmp_path):
+    for name, low, high in (("train", 0, 10), ("dev", 10, 15), ("test", 8, 15)):
+        _write(tmp_path / f"{name}.tsv", _corpus(30)[low:high])
+    names = zip(SPLITS, ("train", "dev", "test"), strict=True)
+    result = Result(tmp_path / "run", splits={s: {"files": [str(tmp_path / f"{n}.tsv")]} for s, n in names})
+    assert result.summary()["sources_also_in_train"] == {"eval": 0, "test": 2}
+    assert "warning: 2 sources of test are in train too; test scores will flatter" in result.said
 
 
 def test_files_of_one_name_have_distinct_ids(tmp_path):
