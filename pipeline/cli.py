@@ -48,7 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(str(error), error.remedy, log_file)
         return error.exit_code
     except KeyboardInterrupt as error:
-        _complain("interrupted", "The same command goes on where this one stopped.", log_file)
+        _complain(
+            "interrupted", "The same command goes on where this one stopped." if log_file else "", log_file
+        )
         return 143 if isinstance(error, _Terminated) else 130
     except Exception as error:  # noqa: BLE001  (the edge of the program: told in short, kept whole in the log)
         if not any(path.is_file() for path in log_file):

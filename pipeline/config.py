@@ -113,6 +113,9 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
     pusher: PusherParameters = msgspec.field(default_factory=PusherParameters)
 
     def __post_init__(self) -> None:
+        for name in ("root", "serving"):
+            if "://" in getattr(self, name):
+                raise ValueError(f"{name} must be a folder of this machine; received {getattr(self, name)!r}")
         fill = msgspec.structs.force_setattr
         if not self.root:
             fill(self, "root", f"runs/{self.name}")

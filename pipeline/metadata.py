@@ -109,6 +109,8 @@ class Store:
     def __init__(self, settings: Metadata, root: Path, pipeline: str):
         self._where = describe(settings, root)
         self._pipeline = pipeline
+        if not (settings.mysql or settings.postgresql):
+            sqlite_file(settings, root).parent.mkdir(parents=True, exist_ok=True)
         with self._faults():
             self._store = metadata_store.MetadataStore(_connection(settings, root))
             self._run_type = self._store.put_context_type(

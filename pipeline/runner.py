@@ -276,7 +276,7 @@ class Runner:
             outputs = self._execute(work)
             self._publish(work, execution, outputs, run)
         except BaseException as error:
-            _remove(self._root / ".staging" / self._run_id)  # first, lest a full disk refuse the record as well
+            _remove(self._root / ".staging" / self._run_id)  # first: a full disk needs room for the record
             self._record_failure(execution, run, error)
             raise
         self._terminal.finished(execution.seconds)
@@ -397,7 +397,8 @@ def check_blessed(result: Result) -> None:
         artifact = result.artifact(kind)
         if artifact is not None and artifact.properties.get("blessed") == 0:
             raise NotBlessedError(
-                f"the model was not {blessed}: {_reasons(Path(artifact.uri))}", f"Nothing was pushed. {remedy}"
+                f"the model was not {blessed}: {_reasons(Path(artifact.uri))}",
+                f"Nothing was pushed. {remedy}",
             )
 
 

@@ -111,6 +111,7 @@ def test_a_wrong_value_in_the_file_is_told_with_its_line(tmp_path: Path) -> None
     [
         ("example_gen.files=[]", "example_gen"),
         ("trainer.warmup_steps=1000", "warmup_steps must be below steps"),
+        ("root=gs://bucket/runs", "root must be a folder of this machine; received 'gs://bucket/runs'"),
         ("example_gen.source_column=english", "source_column is a name, so header must be true"),
     ],
 )

@@ -1,0 +1,67 @@
+"""The metadata store: what is put comes back, and connections never show a password."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.errors import ConfigError
+from pipeline import metadata
+from pipeline.config import Metadata, SqlServer
+from pipeline.metadata import Execution, Run, Store, StoredArtifact
+
+SERVER = SqlServer(host="db", port=3306, database="mlmd", user="me", password_env="BITEXT_TEST_PASSWORD")
+
+
+def test_what_is_put_comes_back(tmp_path: Path) -> None:
+    settings = Metadata(sqlite=str(tmp_path / "deep" / "er" / "m.sqlite"))
+    store = Store(settings, tmp_path, "toy")
+    run = Run("r1", "toy", str(tmp_path), metadata.RUNNING, 1.5)
+    store.put_run(run)
+    source = StoredArtifact("Examples", "/a", "d1", {"rows": 3, "share": 0.5, "name": "x"})
+    first = Execution("Source", "r1", metadata.COMPLETE, 2.0, 3.0, "k", "{}", outputs={"examples": source})
+    store.put_execution(first, run)
+    second = Execution("Train", "r1", metadata.RUNNING, 3.0, inputs={"examples": source})
+    store.put_execution(second, run)
+    second.state, second.error, second.traceback, second.finished = metadata.FAILED, "oh", "Trace", 5.0
+    store.put_execution(second, run)
+    again = Store(settings, tmp_path, "toy")
+    assert again.executions() == [second, first]
+    assert again.runs() == [run]
+    assert again.execution_states([first.id or 0, 99]) == {first.id: metadata.COMPLETE}
+
+
+def test_numbers_of_numpy_stay_numbers(tmp_path: Path) -> None:
+    store = Store(Metadata(), tmp_path, "toy")
+    run = Run("r1", "toy", str(tmp_path), metadata.RUNNING, 1.5)
+    store.put_run(run)
+    properties: dict[str, int | float | str] = {"n": np.int64(3), "x": np.float32(0.5), "b": True}  # type: ignore[dict-item]
+    artifact = StoredArtifact("Model", "/m", "d", properties)
+    store.put_execution(Execution("T", "r1", metadata.COMPLETE, 1.0, outputs={"model": artifact}), run)
+    assert store.executions()[0].outputs["model"].properties == {"n": 3, "x": 0.5, "b": 1}
+
+
+def test_pipelines_in_one_store_do_not_see_each_other(tmp_path: Path) -> None:
+    one, other = Store(Metadata(), tmp_path, "one"), Store(Metadata(), tmp_path, "other")
+    run = Run("r1", "one", str(tmp_path), metadata.COMPLETE, 1.0)
+    one.put_run(run)
+    one.put_execution(Execution("Source", "r1", metadata.COMPLETE, 1.0), run)
+    assert (other.runs(), other.executions()) == ([], [])
+    assert (len(one.runs()), len(one.executions())) == (1, 1)
+
+
+@pytest.mark.parametrize("kind", ["mysql", "postgresql"])
+def test_a_server_is_configured_with_the_password_of_its_variable(
+    kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = Metadata(mysql=SERVER) if kind == "mysql" else Metadata(postgresql=SERVER)
+    monkeypatch.delenv("BITEXT_TEST_PASSWORD", raising=False)
+    with pytest.raises(ConfigError, match="BITEXT_TEST_PASSWORD is not set"):
+        metadata._connection(settings, tmp_path)
+    monkeypatch.setenv("BITEXT_TEST_PASSWORD", "secret")
+    connection = getattr(metadata._connection(settings, tmp_path), kind)
+    assert (connection.host, str(connection.port)) == ("db", "3306")
+    assert (connection.user, connection.password) == ("me", "secret")
+    assert metadata.describe(settings, tmp_path) == f"{kind}://me@db:3306/mlmd"
