@@ -92,8 +92,8 @@ def derive(source: pa.Array, target: pa.Array) -> dict[str, pa.Array]:
       white space parts); `source_length`, one of LENGTHS, whose shares tell two splits apart more soundly
       than histograms of unlike ranges do; `source_non_alphabetic` float32, share of characters that are
       neither letters nor marks nor white space; `source_script`, one of SCRIPTS, that of most letters. And
-      for the pair: `length_ratio` float32, target by source characters; `copied`, "yes" where both sides are the same
-      but for case, else "no".
+      for the pair: `length_ratio` float32, target by source characters; `copied`, "yes" where both sides
+      are the same but for case, else "no".
     """
     features: dict[str, pa.Array] = {}
     for side, text in (("source", source), ("target", target)):
