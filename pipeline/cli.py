@@ -158,7 +158,7 @@ def _fetch(options: argparse.Namespace, log_file: list[Path]) -> int:
 def _translate(options: argparse.Namespace, log_file: list[Path]) -> int:
     from pipeline.terminal import quiet_libraries
 
-    quiet_libraries()
+    quiet_libraries(native_errors=False)
     from components.translate import main_translate
 
     return main_translate(

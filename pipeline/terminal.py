@@ -18,9 +18,14 @@ INDENT = "    "
 _NAME_WIDTH = 18
 
 
-def quiet_libraries() -> None:
-    """Keeps TensorFlow's and Beam's notices off the terminal. Call before they are imported."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+def quiet_libraries(native_errors: bool = True) -> None:
+    """Keeps TensorFlow's and Beam's notices off the terminal. Call before they are imported.
+
+    Args:
+      native_errors: whether TensorFlow's C++ side reports errors. It calls a missing GPU one, so where nothing
+        takes its messages off the terminal, only what is fatal is told; Python's exceptions are not touched.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if native_errors else "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     warnings.simplefilter("ignore", FutureWarning)
     warnings.simplefilter("ignore", DeprecationWarning)
