@@ -2,7 +2,7 @@
 
 A vocabulary is two text files. `vocabulary`: a piece a line, the id being the line's number from 0: the four
 specials, then (except for words) the 256 bytes `<0xNN>`, the merged pieces in the order they were learnt, the
-characters. `merges`: `key<TAB>id` lines, `key = left id * 2**32 + right id`, saying which pairs of pieces join.
+characters. `merges`: `key<TAB>id` lines, `key = left id * 2**32 + right id`: which pairs of pieces join.
 No piece holds a control character or a space, so lines need no escaping; and the pretokens never join `<` to
 a letter or digit, so no learnt piece looks like a special.
 """
@@ -51,7 +51,7 @@ def empty(settings: TextSettings) -> Vocabulary:
 
 
 def learn(counts: Mapping[str, int], settings: TextSettings, size: int) -> Vocabulary:
-    """A vocabulary of at most `size` ids from how often each pretoken occurs; the same for the same counts."""
+    """A vocabulary of at most `size` ids from how often each pretoken occurs; it depends on nothing else."""
     base = empty(settings).pieces
     room = size - len(base)
     if settings.unit == "word":

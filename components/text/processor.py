@@ -1,7 +1,7 @@
 """The text path as a graph: normalise, tokenise, detokenise, in core TensorFlow ops, whatever the batch.
 
-Pretokens are found by regular expression; byte-pair encoding (Sennrich et al. 2016) then runs on integers, for all
-distinct pretokens of a batch at once.
+Pretokens are found by regular expression; byte-pair encoding (Sennrich et al. 2016) then runs on integers, for
+all distinct pretokens of a batch at once.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class TextProcessor(tf.Module):
         return _tidy(tf.strings.regex_replace(_valid(joined), WORD_BOUNDARY, " "))
 
     def _spell(self, words: tf.Tensor) -> tf.RaggedTensor:
-        """Words string[N] to the ids int32[N, None] of their characters; unknown ones as their UTF-8 bytes."""
+        """Words string[N] to ids int32[N, None] of their characters; unknown ones as their UTF-8 bytes."""
         characters = tf.strings.unicode_split(words, "UTF-8")
         flat = characters.values
         ids = tf.cast(self._ids.lookup(flat), tf.int32)
@@ -195,7 +195,7 @@ class TextProcessor(tf.Module):
         return words, tf.where(tf.equal(column, at - 1), left[:, None], joins)
 
     def _joins(self, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
-        """The merged id of each pair of neighbours, int32 of their shape; 2**31 - 1 where they do not join."""
+        """The merged id of each pair of neighbours, int32 of their shape; 2**31 - 1 where they do not."""
         keys = tf.cast(left, tf.int64) * _KEY_FACTOR + tf.cast(right, tf.int64)
         return tf.cast(self._merges.lookup(keys), tf.int32)
 

@@ -26,8 +26,8 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
       lowercase: lower-case all text.
       source_max_length: most tokens of a source, `</s>` included.
       target_max_length: most tokens of a target, `<s>` and `</s>` included.
-      over_long: `reject` leaves a pair with a side over its limit out, and counts it; `truncate` cuts the side
-        to its limit, `</s>` kept.
+      over_long: `reject` leaves a pair with a side over its limit out, and counts it; `truncate` cuts the
+        side to its limit, `</s>` kept.
       bucket_growth: each padded length is this times the one before, at least. Smaller wastes less on padding
         and makes more shapes.
       batch_size: sentences in a batch given to the transform graph.
@@ -47,8 +47,8 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
         """Refuses a vocabulary too small for its unit."""
         if self.unit != "word" and self.vocabulary_size < SMALLEST_VOCABULARY:
             raise ValueError(
-                f"vocabulary_size must be at least {SMALLEST_VOCABULARY} for unit {self.unit}, of which 256 are "
-                f"the bytes that unknown characters are spelt in; received {self.vocabulary_size}"
+                f"vocabulary_size must be at least {SMALLEST_VOCABULARY} for unit {self.unit}, of which 256 "
+                f"are the bytes that unknown characters are spelt in; received {self.vocabulary_size}"
             )
 
 

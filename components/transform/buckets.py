@@ -15,7 +15,7 @@ FEWEST_EXAMPLES = 64
 
 
 def bounds(longest: int, growth: float) -> Ints:
-    """Rising padded lengths int64[K], the last being `longest`; each is about `growth` times the one before."""
+    """Rising padded lengths int64[K], each about `growth` times the one before, the last `longest`."""
     result = [min(SMALLEST_BOUND, longest)]
     while result[-1] < longest:
         result.append(min(longest, max(result[-1] + 1, math.ceil(result[-1] * growth))))

@@ -166,7 +166,7 @@ class _Columns:
         self._target = (*_column(table, "target_ids")[:2], target_length)
 
     def write(self, path: Path, rows: Ints, shape: tuple[int, int]) -> None:
-        """Writes the rows, padded to the shape, as a gzipped TFRecord file; the same rows make the same bytes."""
+        """Writes the rows, padded to the shape, as a gzipped TFRecord file without a time of writing."""
         with (
             path.open("wb") as raw,
             gzip.GzipFile("", "wb", tfrecord.COMPRESSION_LEVEL, raw, mtime=0) as file,

@@ -1,7 +1,7 @@
 """Arrays to serialised tf.Examples, all rows at once, the same bytes each time.
 
-A protocol buffer's own serialiser writes a map (the features by name) in an order that differs between processes,
-and caching by content would then see new data in every run.
+A protocol buffer's own serialiser writes a map (the features by name) in an order that differs between
+processes, and caching by content would then see new data in every run.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def examples(columns: Mapping[str, pa.Array | Ints]) -> pa.Array:
     """Serialised tf.Examples, features in the order of their names.
 
     Args:
-      columns: feature name to binary[N] (one byte string a row) or int64[N, W] (W integers a row, each at least 0
-        and below 2**35).
+      columns: feature name to binary[N] (one byte string a row) or int64[N, W] (W integers a row, each at
+        least 0 and below 2**35).
 
     Returns:
       binary[N].
@@ -50,7 +50,9 @@ def varints(values: Ints) -> pa.Array:
     """The base-128 forms of each row of int64[N, W], one after the other: binary[N]."""
     rows, width = values.shape
     flat = values.ravel()
-    sizes = 1 + sum((flat >= 1 << 7 * k).astype(np.int64) for k in range(1, _LONGEST_VARINT))
+    sizes = np.ones(len(flat), np.int64)
+    for k in range(1, _LONGEST_VARINT):
+        sizes += flat >= 1 << 7 * k
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     data = np.empty(offsets[-1], np.uint8)
     for k in range(_LONGEST_VARINT):

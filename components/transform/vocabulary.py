@@ -64,7 +64,7 @@ def tokenise(
     vocabulary, merges = assets
     most = tf.constant(size, tf.int64)
 
-    # Only `apply_vocabulary` hands out the files analyzers will have written. It is nested, for there are two.
+    # Only `apply_vocabulary` hands out the files analyzers will have written. Nested, for there are two.
     def with_vocabulary(text: tf.Tensor, vocabulary_path: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
         def with_merges(text: tf.Tensor, merges_path: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
             path = tft.make_and_track_object(
@@ -133,7 +133,7 @@ def _learn_and_write(
     words = {word.decode(): count for word, count in counts.items()}
     vocabulary = learn.learn(words, settings, size)
     contents = {"vocabulary": vocabulary.vocabulary_file(), "merges": vocabulary.merges_file()}
-    # TensorFlow shares lookup tables in a process by the paths of their files, so a path must mean one content.
+    # TensorFlow shares a process's lookup tables by the paths of their files: a path must mean one content.
     digest = hashlib.sha256(b"".join(contents.values())).hexdigest()[:12]
     tf.io.gfile.makedirs(folder)
     paths = {kind: f"{folder}/{asset_name(prefix, kind, digest)}" for kind in contents}

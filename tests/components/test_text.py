@@ -27,7 +27,7 @@ counter = itertools.count()
 
 
 def make(folder: Path, lines: list[str], size: int = 400, **changes) -> processor.TextProcessor:
-    """A processor whose vocabulary was learnt from the lines. Files never share a path: tables are keyed by it."""
+    """A processor whose vocabulary was learnt from the lines. No two share a path: tables are keyed by it."""
     text_settings = TextSettings(**changes)
     vocabulary = learn.learn(pretoken_counts(lines, text_settings), text_settings, size)
     paths = [folder / f"{name}{next(counter)}" for name in ("vocabulary", "merges")]

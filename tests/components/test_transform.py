@@ -1,4 +1,4 @@
-"""Transform on small made corpora: ids as serving makes them, buckets, over-long pairs, the same bytes each time."""
+"""Transform on small made corpora: ids as serving makes them, buckets, over-long pairs, stable bytes."""
 
 from __future__ import annotations
 
