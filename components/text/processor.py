@@ -1,7 +1,7 @@
 """The text path as a graph: normalise, tokenise, detokenise, in core TensorFlow ops, whatever the batch.
 
-Pretokens are found by regular expression; byte-pair encoding (Sennrich et al. 2016) then runs on integers, for
-all distinct pretokens of a batch at once.
+Pretokens are found by regular expression; byte-pair encoding (Sennrich et al. 2016) then runs on integers,
+for all distinct pretokens of a batch at once.
 """
 
 from __future__ import annotations
