@@ -22,8 +22,8 @@ def quiet_libraries(native_errors: bool = True) -> None:
     """Keeps TensorFlow's and Beam's notices off the terminal. Call before they are imported.
 
     Args:
-      native_errors: whether TensorFlow's C++ side reports errors. It calls a missing GPU one, so where nothing
-        takes its messages off the terminal, only what is fatal is told; Python's exceptions are not touched.
+      native_errors: whether TensorFlow's C++ side reports errors. It calls a missing GPU one: where nothing
+        takes its messages off the terminal, only the fatal are let through. Python's exceptions stay.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if native_errors else "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")

@@ -1,0 +1,44 @@
+"""The real pipeline is wired as its components declare."""
+
+from __future__ import annotations
+
+import pytest
+
+from components import example_gen
+from pipeline.config import ExampleGenParameters, PipelineConfig, PusherParameters
+from pipeline.graph import LatestBlessedModel, Node, create_pipeline
+
+
+@pytest.fixture
+def nodes() -> tuple[Node, ...]:
+    return create_pipeline(
+        PipelineConfig(name="toy", example_gen=ExampleGenParameters(files=("toy.tsv",)), serving="put/here")
+    ).nodes
+
+
+def test_every_input_is_an_earlier_output_of_the_declared_kind(nodes: tuple[Node, ...]) -> None:
+    made: dict[tuple[str, str], type] = {}
+    for node in nodes:
+        assert set(node.inputs) == set(node.component.inputs), node.name
+        for key, source in node.inputs.items():
+            if isinstance(source, LatestBlessedModel):
+                assert key in node.component.optional
+            else:
+                assert made[source.node, source.key] is node.component.inputs[key], (node.name, key)
+        made |= {(node.name, key): kind for key, kind in node.component.outputs.items()}
+
+
+def test_parameters_are_of_the_component_and_names_are_unique(nodes: tuple[Node, ...]) -> None:
+    assert all(type(node.parameters) is node.component.parameters for node in nodes)
+    assert len({node.name for node in nodes}) == len(nodes)
+
+
+def test_the_pusher_is_told_where_to(nodes: tuple[Node, ...]) -> None:
+    assert isinstance(nodes[-1].parameters, PusherParameters)
+    assert nodes[-1].parameters.destination == "put/here"
+
+
+def test_an_output_that_is_not_declared_is_refused() -> None:
+    node = Node(example_gen.COMPONENT, ExampleGenParameters(files=("toy.tsv",)))
+    with pytest.raises(KeyError, match="examples, rejects"):
+        node["exmaples"]
