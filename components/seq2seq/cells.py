@@ -1,0 +1,118 @@
+"""One step of a recurrent cell, cut where the work can be hoisted out of the recurrence.
+
+A cell's step is `update(inputs @ W + b, hidden @ U, state)`. The first product does not depend on the state, so
+a whole sequence's is one large product (`project`); only `hidden @ U` and the element-wise `update` are
+sequential. `recurrence.scan` runs a sequence, `Cell.step` a single token; both call the same `update`.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+State = tuple[tf.Tensor, ...]
+
+
+class Cell(keras.layers.Layer):
+    """Base of the cells.
+
+    Attributes:
+      units: width U of the hidden state.
+      gates: how many blocks of `units` columns the products have.
+      state_names: a name for every tensor of the state; the first is the hidden state, the cell's output.
+    """
+
+    gates: int
+    state_names: tuple[str, ...] = ("hidden",)
+
+    def __init__(self, input_units: int, units: int, name: str):
+        super().__init__(name=name)
+        self.units = units
+        self.kernel = self.add_weight(
+            name="kernel", shape=(input_units, self.gates * units), initializer="glorot_uniform"
+        )
+        self.recurrent_kernel = self.add_weight(
+            name="recurrent_kernel",
+            shape=(units, self.gates * units),
+            initializer=_orthogonal_blocks(self.gates),
+        )
+        self.bias = self.add_weight(name="bias", shape=(self.gates * units,), initializer=self.initial_bias)
+
+    def initial_bias(self, shape: tuple[int, ...], dtype: str | None = None) -> tf.Tensor:
+        """Zeros, where the cell knows no better."""
+        return tf.zeros(shape, dtype or "float32")
+
+    def project(self, inputs: tf.Tensor) -> tf.Tensor:
+        """The part of the gates that does not depend on the state: float32[..., I] -> float32[..., gates * U]."""
+        flat = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), self.kernel) + self.bias
+        return tf.reshape(flat, tf.concat([tf.shape(inputs)[:-1], [self.gates * self.units]], 0))
+
+    def update(self, projected: tf.Tensor, recurrent: tf.Tensor, state: State) -> State:
+        """The next state.
+
+        Args:
+          projected: float32[B, gates * U], `project(inputs)` at this step.
+          recurrent: float32[B, gates * U], `hidden @ recurrent_kernel`.
+          state: one float32[B, U] for each of `state_names`.
+        """
+        raise NotImplementedError
+
+    def step(self, inputs: tf.Tensor, state: State) -> State:
+        """One step on inputs float32[B, I]."""
+        return self.update(self.project(inputs), tf.matmul(state[0], self.recurrent_kernel), state)
+
+    def zero_state(self, batch: tf.Tensor) -> State:
+        """A state of zeros for `batch` rows."""
+        return tuple(tf.zeros([batch, self.units]) for _ in self.state_names)
+
+
+class SimpleRNNCell(Cell):
+    """h' = tanh(W x + U h + b) (Elman 1990)."""
+
+    gates = 1
+
+    def update(self, projected: tf.Tensor, recurrent: tf.Tensor, state: State) -> State:
+        return (tf.tanh(projected + recurrent),)
+
+
+class LSTMCell(Cell):
+    """Long short-term memory with forget gates (Gers et al. 2000); gate order i, f, c, o as in Keras."""
+
+    gates = 4
+    state_names = ("hidden", "cell")
+
+    def initial_bias(self, shape: tuple[int, ...], dtype: str | None = None) -> tf.Tensor:
+        """Ones for the forget gate (Jozefowicz et al. 2015), zeros elsewhere."""
+        block = tf.zeros([shape[0] // 4], dtype or "float32")
+        return tf.concat([block, block + 1.0, block, block], 0)
+
+    def update(self, projected: tf.Tensor, recurrent: tf.Tensor, state: State) -> State:
+        i, f, g, o = tf.split(projected + recurrent, 4, axis=-1)
+        cell = tf.sigmoid(f) * state[1] + tf.sigmoid(i) * tf.tanh(g)
+        return tf.sigmoid(o) * tf.tanh(cell), cell
+
+
+class GRUCell(Cell):
+    """Gated recurrent unit (Cho et al. 2014) with the reset after the product, as cuDNN and Keras have it."""
+
+    gates = 3
+
+    def update(self, projected: tf.Tensor, recurrent: tf.Tensor, state: State) -> State:
+        xz, xr, xh = tf.split(projected, 3, axis=-1)
+        hz, hr, hh = tf.split(recurrent, 3, axis=-1)
+        update = tf.sigmoid(xz + hz)
+        candidate = tf.tanh(xh + tf.sigmoid(xr + hr) * hh)
+        return (candidate + update * (state[0] - candidate),)
+
+
+CELLS: dict[str, type[Cell]] = {"lstm": LSTMCell, "gru": GRUCell, "rnn": SimpleRNNCell}
+
+
+def _orthogonal_blocks(gates: int):
+    """An initialiser: every gate's square block orthogonal by itself (Saxe et al. 2014)."""
+
+    def initialise(shape: tuple[int, ...], dtype: str | None = None) -> tf.Tensor:
+        block = keras.initializers.Orthogonal(seed=keras.random.SeedGenerator())
+        return tf.concat([block((shape[0], shape[0]), dtype=dtype) for _ in range(gates)], 1)
+
+    return initialise

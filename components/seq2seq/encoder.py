@@ -1,0 +1,67 @@
+"""The encoder: embedded source tokens to a memory with one vector a token, and the states it ends in."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from components.seq2seq import ModelSettings
+from components.seq2seq.cells import CELLS, State
+from components.seq2seq.dropout import Dropout
+from components.seq2seq.recurrence import scan
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """What the encoder knows of a batch of sentences.
+
+    Attributes:
+      outputs: float32[B, S, E], zero on padding.
+      mask: bool[B, S], true on real tokens.
+      final: the last layer's state after the whole sentence, float32[B, E] each, the directions side by side.
+    """
+
+    outputs: tf.Tensor
+    mask: tf.Tensor
+    final: State
+
+
+class Encoder(keras.layers.Layer):
+    """Layers of cells, each read in one or both directions (Schuster and Paliwal 1997)."""
+
+    def __init__(self, settings: ModelSettings):
+        super().__init__(name="encoder")
+        self.settings = settings
+        self.directions = ("forward", "backward") if settings.bidirectional else ("forward",)
+        units = settings.encoder_units // len(self.directions)
+        cell = CELLS[settings.cell]
+        self.cells = []
+        width = settings.embedding_units
+        for layer in range(settings.encoder_layers):
+            self.cells.append([cell(width, units, f"layer{layer}_{d}") for d in self.directions])
+            width = settings.encoder_units
+
+    def encode(self, embedded: tf.Tensor, mask: tf.Tensor, dropout: Dropout) -> Encoded:
+        """Encodes.
+
+        Args:
+          embedded: float32[B, S, D].
+          mask: bool[B, S], real tokens first.
+          dropout: applied to every layer's output.
+        """
+        batch = tf.shape(mask)[0]
+        sequence, time_mask = tf.transpose(embedded, [1, 0, 2]), tf.transpose(mask)
+        final: State = ()
+        for layer, cells in enumerate(self.cells):
+            runs = [
+                scan(c, sequence, c.zero_state(batch), time_mask, reverse=d == "backward")
+                for c, d in zip(cells, self.directions, strict=True)
+            ]
+            outputs = tf.concat([outputs for outputs, _ in runs], -1)
+            outputs = dropout(outputs, self.settings.layer_dropout)
+            sequence = outputs + sequence if layer else outputs
+            final = tuple(tf.concat(states, -1) for states in zip(*(s for _, s in runs), strict=True))
+        real = tf.cast(time_mask, tf.float32)[:, :, tf.newaxis]
+        return Encoded(tf.transpose(sequence * real, [1, 0, 2]), mask, final)

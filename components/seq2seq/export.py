@@ -1,0 +1,158 @@
+"""The SavedModel: every signature a consumer needs, from text to text and step by step, in core TensorFlow ops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from components.seq2seq import SearchSettings
+from components.seq2seq.model import BOS, EOS, PAD, UNK, Seq2Seq
+from components.seq2seq.attention import Memory
+from components.seq2seq.search import Hypotheses, beam_search
+from components.text.processor import TextPair
+
+TEXT = tf.TensorSpec([None], tf.string)
+
+
+class Translator(tf.Module):
+    """A model with its text path: what is exported, and what the trainer validates with.
+
+    Args:
+      model: the trained model.
+      text: both sides' text processors, made from the transform graph's assets.
+      search: the search done unless the caller says otherwise.
+      source_max_length: longer sources are cut to so many tokens, as in training.
+    """
+
+    def __init__(self, model: Seq2Seq, text: TextPair, search: SearchSettings, source_max_length: int):
+        super().__init__(name="translator")
+        self.model, self.search, self.source_max_length = model, search, source_max_length
+        self.source, self.target = text.source, text.target
+
+    def source_tokens(self, text: tf.Tensor) -> tf.Tensor:
+        """Source tokens int32[B, S] with `</s>`, padded with 0, of text string[B]."""
+        tokens = self.source.tokenise(text)[:, : self.source_max_length - 1]
+        ends = tf.fill([tf.size(text), 1], EOS)
+        return tf.concat([tokens, ends], 1).to_tensor(PAD)
+
+    def target_tokens(self, text: tf.Tensor) -> tf.Tensor:
+        """Target tokens int32[B, T] from `<s>` to `</s>`, padded with 0, of text string[B]."""
+        begins = tf.fill([tf.size(text), 1], BOS)
+        ends = tf.fill([tf.size(text), 1], EOS)
+        return tf.concat([begins, self.target.tokenise(text), ends], 1).to_tensor(PAD)
+
+    def decode(
+        self, source: tf.Tensor, beam_size: tf.Tensor, length_penalty: tf.Tensor, max_length: tf.Tensor
+    ) -> Hypotheses:
+        """The best translations of source tokens int32[B, S]."""
+        return beam_search(self.model, self.model.start(source), beam_size, length_penalty, max_length)
+
+    @tf.function(input_signature=[TEXT])
+    def translate(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The best translation of each text; the alignment has a row for every target token."""
+        source = self.source_tokens(text)
+        found = self.decode(
+            source, self.search.beam_size, self.search.length_penalty, self.search.max_length
+        )
+        best = found.tokens[:, 0]
+        begins = tf.fill([tf.size(text), 1], BOS)
+        _, alignment = self.model.score(source, tf.concat([begins, best], 1))
+        real = tf.cast(tf.not_equal(best, PAD), tf.float32)
+        return {
+            "text": self.target.detokenise(best),
+            "score": found.score[:, 0],
+            "length": found.length[:, 0],
+            "alignment": alignment * real[:, :, tf.newaxis],
+        }
+
+    @tf.function(
+        input_signature=[
+            TEXT,
+            tf.TensorSpec([], tf.int32, "beam_size"),
+            tf.TensorSpec([], tf.float32, "length_penalty"),
+            tf.TensorSpec([], tf.int32, "max_length"),
+        ]
+    )
+    def translate_nbest(self, text, beam_size, length_penalty, max_length) -> dict[str, tf.Tensor]:
+        """The `beam_size` best translations of each text, best first."""
+        found = self.decode(self.source_tokens(text), beam_size, length_penalty, max_length)
+        shape = tf.shape(found.score)
+        texts = self.target.detokenise(tf.reshape(found.tokens, [-1, tf.shape(found.tokens)[2]]))
+        return {"text": tf.reshape(texts, shape), "score": found.score, "length": found.length}
+
+    @tf.function(input_signature=[TEXT, TEXT])
+    def score(self, source, target) -> dict[str, tf.Tensor]:
+        """Log probability of given translations."""
+        tokens = self.target_tokens(target)
+        log_prob, _ = self.model.score(self.source_tokens(source), tokens)
+        length = tf.reduce_sum(tf.cast(tf.not_equal(tokens[:, 1:], PAD), tf.int32), -1)
+        return {"log_prob": log_prob, "length": length}
+
+    @tf.function(input_signature=[TEXT])
+    def tokenize(self, text) -> dict[str, tf.Tensor]:
+        """Source tokens of text, as `encode` reads them."""
+        tokens = self.source_tokens(text)
+        length = tf.reduce_sum(tf.cast(tf.not_equal(tokens, PAD), tf.int32), -1)
+        return {"tokens": tokens, "length": length}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    def detokenize(self, tokens) -> dict[str, tf.Tensor]:
+        """Text of target tokens, up to the first `</s>`."""
+        return {"text": self.target.detokenise(tokens)}
+
+    @tf.function(input_signature=[])
+    def info(self) -> dict[str, tf.Tensor]:
+        """The special tokens' ids and the target vocabulary's size."""
+        numbers = {"pad": PAD, "bos": BOS, "eos": EOS, "unk": UNK, "vocab_size": self.model.target_size}
+        return {name: tf.constant(value, tf.int32) for name, value in numbers.items()}
+
+    @tf.function(input_signature=[TEXT])
+    def encode(self, text) -> dict[str, tf.Tensor]:
+        """What `decode_step` needs of each text: the memory, and the first state by name."""
+        start = self.model.start(self.source_tokens(text))
+        length = tf.reduce_sum(tf.cast(start.memory.mask, tf.int32), -1)
+        memory = {"memory": start.memory.values, "memory_length": length}
+        if self.model.decoder.attention is not None:
+            memory["memory_keys"] = start.memory.keys
+        return memory | dict(zip(self.model.decoder.state_names, start.state, strict=True))
+
+    def _decode_step(self, token, memory, memory_length, **rest) -> dict[str, tf.Tensor]:
+        """One token of one hypothesis a row; states and memory as `encode` or the last step returned them."""
+        names = self.model.decoder.state_names
+        mask = tf.sequence_mask(memory_length, tf.shape(memory)[1])
+        kept = Memory(memory, rest.get("memory_keys", memory[:, :, :0]), mask)
+        state = tuple(rest[name] for name in names)
+        state, log_probs, alignment = self.model.step(token[:, tf.newaxis], state, kept)
+        outputs = {"log_probs": log_probs[:, 0], "alignment": alignment[:, 0]}
+        return outputs | dict(zip(names, state, strict=True))
+
+    def _step_signature(self) -> dict[str, tf.TensorSpec]:
+        settings = self.model.settings
+        keys = {}
+        if self.model.decoder.attention is not None:
+            width = settings.decoder_units if settings.attention == "general" else settings.encoder_units
+            keys["memory_keys"] = tf.TensorSpec([None, None, width], tf.float32, "memory_keys")
+        names = self.model.decoder.state_names
+        return {
+            "token": tf.TensorSpec([None], tf.int32, "token"),
+            "memory": tf.TensorSpec([None, None, settings.encoder_units], tf.float32, "memory"),
+            "memory_length": tf.TensorSpec([None], tf.int32, "memory_length"),
+            **keys,
+            **{n: tf.TensorSpec([None, settings.decoder_units], tf.float32, n) for n in names},
+        }
+
+    def save(self, folder: Path) -> None:
+        """Writes the SavedModel with all signatures; it loads in stock TensorFlow on a CPU."""
+        step = tf.function(self._decode_step).get_concrete_function(**self._step_signature())
+        signatures = {
+            "serving_default": self.translate,
+            "translate_nbest": self.translate_nbest,
+            "score": self.score,
+            "tokenize": self.tokenize,
+            "detokenize": self.detokenize,
+            "info": self.info,
+            "encode": self.encode,
+            "decode_step": step,
+        }
+        tf.saved_model.save(self, str(folder), signatures=signatures)

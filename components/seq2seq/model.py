@@ -1,0 +1,122 @@
+"""The attention Seq2Seq: embeddings, encoder, decoder, output layer, and the one step all decoding takes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from components.seq2seq import ModelSettings
+from components.seq2seq.attention import Memory
+from components.seq2seq.cells import State
+from components.seq2seq.decoder import Decoder
+from components.seq2seq.dropout import Dropout
+from components.seq2seq.encoder import Encoder
+
+PAD, BOS, EOS, UNK = 0, 1, 2, 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """A batch of sources, ready to be decoded: the memory, and the decoder's state before `<s>`."""
+
+    memory: Memory
+    state: State
+
+
+class Seq2Seq(keras.layers.Layer):
+    """The model.
+
+    Args:
+      settings: its architecture.
+      source_size: source vocabulary, special tokens included.
+      target_size: target vocabulary; with `shared`, the same.
+      shared: one embedding for both sides.
+      seed: of the initial weights.
+    """
+
+    def __init__(
+        self, settings: ModelSettings, source_size: int, target_size: int, shared: bool = True, seed: int = 1
+    ):
+        super().__init__(name="seq2seq")
+        keras.utils.set_random_seed(seed)
+        self.settings = settings
+        self.target_size = target_size
+        self.target_embedding = self._table("target_embedding", target_size)
+        self.source_embedding = (
+            self.target_embedding if shared else self._table("source_embedding", source_size)
+        )
+        self.encoder = Encoder(settings)
+        self.decoder = Decoder(settings)
+        self.output_embedding = (
+            self.target_embedding if settings.tie_embeddings else self._table("output_embedding", target_size)
+        )
+        self.output_bias = self.add_weight(name="output_bias", shape=(target_size,), initializer="zeros")
+
+    def _table(self, name: str, size: int) -> keras.Variable:
+        units = self.settings.embedding_units
+        initial = keras.initializers.RandomNormal(stddev=units**-0.5)
+        return self.add_weight(name=name, shape=(size, units), initializer=initial)
+
+    def _embed(self, table: keras.Variable, tokens: tf.Tensor) -> tf.Tensor:
+        # Tied tables hold rows of norm one, right for the output layer; the recurrences want unit variance.
+        return tf.gather(table.value, tokens) * (self.settings.embedding_units**0.5)
+
+    def start(self, source: tf.Tensor, dropout: Dropout | None = None) -> Start:
+        """Encodes source tokens int32[B, S], padded with 0 on the right."""
+        dropout = dropout or Dropout()
+        embedded = dropout(self._embed(self.source_embedding, source), self.settings.embedding_dropout)
+        encoded = self.encoder.encode(embedded, tf.not_equal(source, PAD), dropout)
+        return Start(self.decoder.remember(encoded), self.decoder.initial_state(encoded))
+
+    def logits(self, vectors: tf.Tensor) -> tf.Tensor:
+        """Scores float32[N, V] of attentional vectors float32[N, D]."""
+        return tf.matmul(vectors, self.output_embedding, transpose_b=True) + self.output_bias
+
+    def step(self, tokens: tf.Tensor, state: State, memory: Memory) -> tuple[State, tf.Tensor, tf.Tensor]:
+        """One token for each of K hypotheses of B sentences.
+
+        Args:
+          tokens: int32[B, K].
+          state: float32[B * K, U] each.
+          memory: of the B sentences; it is not repeated for the hypotheses.
+
+        Returns:
+          The next state, log probabilities float32[B, K, V], alignment float32[B, K, S].
+        """
+        shape = tf.shape(tokens)
+        embedded = self._embed(self.target_embedding, tf.reshape(tokens, [-1]))
+        hidden, following = self.decoder.advance(embedded, state)
+        hidden = tf.reshape(hidden, [shape[0], shape[1], self.settings.decoder_units])
+        vectors, alignment = self.decoder.attend(hidden, memory)
+        scores = tf.nn.log_softmax(self.logits(tf.reshape(vectors, [-1, self.settings.embedding_units])))
+        return following, tf.reshape(scores, [shape[0], shape[1], self.target_size]), alignment
+
+    def teacher_force(
+        self, source: tf.Tensor, target: tf.Tensor, dropout: Dropout | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Predicts every target token from the true ones before it (Williams and Zipser 1989).
+
+        Args:
+          source: int32[B, S].
+          target: int32[B, T], the tokens fed: `<s>` and what follows it.
+
+        Returns:
+          Attentional vectors float32[B, T, D] and alignments float32[B, T, S].
+        """
+        dropout = dropout or Dropout()
+        start = self.start(source, dropout)
+        embedded = dropout(self._embed(self.target_embedding, target), self.settings.embedding_dropout)
+        hidden = self.decoder.unroll(embedded, start.state, dropout)
+        return self.decoder.attend(hidden, start.memory, dropout)
+
+    def score(self, source: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Log probability float32[B] of the targets int32[B, T] (`<s>` ... `</s>`, padded), and the alignments
+        float32[B, T - 1, S] of their tokens after `<s>`."""
+        vectors, alignment = self.teacher_force(source, target[:, :-1])
+        labels = target[:, 1:]
+        logits = self.logits(tf.reshape(vectors, [-1, self.settings.embedding_units]))
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.reshape(labels, [-1]), logits)
+        real = tf.cast(tf.not_equal(labels, PAD), tf.float32)
+        return -tf.reduce_sum(tf.reshape(losses, tf.shape(labels)) * real, -1), alignment

@@ -1,0 +1,148 @@
+"""Beam search in the graph: batched, static in the beam, the memory never repeated for the hypotheses.
+
+Unfinished hypotheses and finished ones are kept apart (as in Tensor2Tensor, Vaswani et al. 2018), since they are
+ranked differently: the unfinished by log probability, the finished by log probability over the length penalty.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+
+from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq, Start
+
+NEVER = -1.0e9
+
+
+@dataclasses.dataclass(frozen=True)
+class Hypotheses:
+    """The N best translations of each sentence, best first.
+
+    Attributes:
+      tokens: int32[B, N, T], without `<s>`, with `</s>` (unless cut at the maximum length), padded with 0.
+      length: int32[B, N], tokens, `</s>` included.
+      log_prob: float32[B, N], sum over the tokens.
+      score: float32[B, N], log_prob / length_penalty(length).
+    """
+
+    tokens: tf.Tensor
+    length: tf.Tensor
+    log_prob: tf.Tensor
+    score: tf.Tensor
+
+
+def length_penalty(length: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
+    """((5 + length) / 6) ** alpha (Wu et al. 2016, equation 14); float32 like `length`'s shape."""
+    return ((5.0 + tf.cast(length, tf.float32)) / 6.0) ** alpha
+
+
+def beam_search(
+    model: Seq2Seq, start: Start, beam_size: tf.Tensor, alpha: tf.Tensor, max_length: tf.Tensor
+) -> Hypotheses:
+    """Finds the translations of best score.
+
+    A sentence is done when no unfinished hypothesis can beat its worst finished one, whatever its final length:
+    log probabilities only fall, and the penalty is largest at `max_length`. A hypothesis that reaches
+    `max_length` without `</s>` counts as finished there.
+
+    Args:
+      beam_size: int32[], hypotheses kept; 1 is greedy search.
+      alpha: float32[], the length penalty's exponent, 0 or more.
+      max_length: int32[], tokens at most, `</s>` included.
+    """
+    search = _Search(model, start, beam_size, alpha, max_length)
+    final = tf.while_loop(
+        search.unfinished,
+        search.advance,
+        search.first(),
+        shape_invariants=search.shapes(),
+        parallel_iterations=1,
+    )
+    return search.results(*final)
+
+
+class _Search:
+    """One search's constants, and the loop's four parts. Loop variables:
+
+    t int32[], state tuple of float32[B * K, U], tokens int32[B, K] last taken, alive int32[B, K, T] sequences,
+    alive_log_prob float32[B, K], done int32[B, K, T], done_score, done_log_prob float32[B, K],
+    done_length int32[B, K].
+    """
+
+    def __init__(
+        self, model: Seq2Seq, start: Start, beam: tf.Tensor, alpha: tf.Tensor, max_length: tf.Tensor
+    ):
+        self.model, self.start, self.beam, self.alpha = model, start, beam, alpha
+        self.max_length = max_length
+        self.batch = tf.shape(start.memory.mask)[0]
+
+    def first(self) -> tuple:
+        state = tuple(tf.repeat(s, self.beam, axis=0) for s in self.start.state)
+        width = [self.batch, self.beam]
+        # All hypotheses are the same at first: only one of each sentence may go on.
+        alive = tf.where(tf.range(self.beam) > 0, NEVER, 0.0) + tf.zeros(width)
+        empty = tf.fill([*width, self.max_length], PAD)
+        never = tf.fill(width, NEVER)
+        tokens = tf.fill(width, BOS)
+        return 0, state, tokens, empty, alive, empty, never, never, tf.zeros(width, tf.int32)
+
+    def shapes(self) -> tuple:
+        units = self.model.settings.decoder_units
+        state = tuple(tf.TensorShape([None, units]) for _ in self.start.state)
+        width, sequence = tf.TensorShape([None, None]), tf.TensorShape([None, None, None])
+        return tf.TensorShape([]), state, width, sequence, width, sequence, width, width, width
+
+    def unfinished(self, t, state, tokens, alive, alive_log_prob, done, done_score, *_) -> tf.Tensor:
+        """Whether any sentence may still improve."""
+        reachable = tf.reduce_max(alive_log_prob, 1) / length_penalty(self.max_length, self.alpha)
+        may_improve = reachable > tf.reduce_min(done_score, 1)
+        return tf.logical_and(t < self.max_length, tf.reduce_any(may_improve))
+
+    def advance(
+        self, t, state, tokens, alive, alive_log_prob, done, done_score, done_log_prob, done_length
+    ) -> tuple:
+        """Every unfinished hypothesis by one token."""
+        state, log_probs, _ = self.model.step(tokens, state, self.start.memory)
+        vocabulary = self.model.target_size
+        # Padding and <s> are never words of a translation.
+        allowed = tf.concat([[NEVER, NEVER], tf.zeros([vocabulary - 2])], 0)
+        totals = alive_log_prob[:, :, tf.newaxis] + log_probs + allowed
+
+        # 2 K candidates leave K unfinished ones even if K of them end here.
+        wanted = 2 * self.beam
+        each = tf.minimum(wanted, vocabulary)
+        best, words = tf.math.top_k(totals, each)
+        best, picked = tf.math.top_k(tf.reshape(best, [self.batch, -1]), tf.minimum(wanted, self.beam * each))
+        parents = picked // each
+        words = tf.gather(tf.reshape(words, [self.batch, -1]), picked, batch_dims=1)
+        sequences = tf.gather(alive, parents, batch_dims=1)
+        here = tf.one_hot(t, self.max_length, dtype=tf.int32)
+        sequences += words[:, :, tf.newaxis] * here
+
+        ends = tf.equal(words, EOS)
+        # Rows whose sentence ran out of real candidates stay out of the finished.
+        last = tf.equal(t + 1, self.max_length)
+        finishing = tf.logical_and(tf.logical_or(ends, last), best > NEVER / 2)
+        score = tf.where(finishing, best / length_penalty(t + 1, self.alpha), NEVER)
+        done_score, chosen = tf.math.top_k(tf.concat([done_score, score], 1), self.beam)
+
+        def merge(old: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
+            return tf.gather(tf.concat([old, new], 1), chosen, batch_dims=1)
+
+        done = merge(done, sequences)
+        done_log_prob = merge(done_log_prob, best)
+        done_length = merge(done_length, tf.fill(tf.shape(words), t + 1))
+
+        # Greedy search, a beam of one, ends at its first </s>.
+        over = tf.logical_or(ends, tf.logical_and(tf.equal(self.beam, 1), ends[:, :1]))
+        alive_log_prob, kept = tf.math.top_k(tf.where(over, NEVER, best), self.beam)
+        alive = tf.gather(sequences, kept, batch_dims=1)
+        tokens = tf.gather(words, kept, batch_dims=1)
+        rows = tf.gather(parents, kept, batch_dims=1) + (tf.range(self.batch) * self.beam)[:, tf.newaxis]
+        state = tuple(tf.gather(s, tf.reshape(rows, [-1])) for s in state)
+        return t + 1, state, tokens, alive, alive_log_prob, done, done_score, done_log_prob, done_length
+
+    def results(self, t, state, tokens, alive, alive_log_prob, done, done_score, done_log_prob, done_length):
+        longest = tf.maximum(tf.reduce_max(done_length), 1)
+        return Hypotheses(done[:, :, :longest], done_length, done_log_prob, done_score)

@@ -1,0 +1,80 @@
+"""Trainer: transformed examples in, a trained and exported attention Seq2Seq out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from components import artifacts, component
+from components.component import Component
+from components.seq2seq import ModelSettings, Positive, Rate, SearchSettings
+
+Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+
+
+class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How to train.
+
+    Attributes:
+      model: the architecture.
+      search: the search the exported model does by default.
+      steps: updates at most.
+      batch_tokens: target positions a batch; the sentences a batch follow from its padded length.
+      learning_rate: the highest, reached at the end of the warm-up.
+      warmup_steps: updates over which the learning rate rises linearly from 0.
+      schedule: what the learning rate does after the warm-up: `linear` or `cosine` down to 0 at `steps`,
+        `inverse_sqrt` (Vaswani et al. 2017), or `constant`.
+      beta2: Adam's decay of the squared gradient (Kingma and Ba 2015).
+      weight_decay: decoupled weight decay of matrices (Loshchilov and Hutter 2019).
+      clip_norm: the gradient's global norm is cut to this.
+      label_smoothing: share of the target distribution spread over the vocabulary.
+      average_decay: decay of the exponential moving average of the weights, which is what is validated and
+        exported; 0 turns it off.
+      validate_every: updates between validations (BLEU of greedy search on the eval split) and checkpoints.
+      validation_sentences: sentences of the eval split in a validation, the first so many.
+      patience: validations without a better BLEU before training stops; 0: never stop early.
+      seed: of weights, dropout and batch order.
+      samples: sentences of the eval split translated at the end, against which the export is checked.
+      progress: show a progress bar where a person watches.
+    """
+
+    model: ModelSettings = ModelSettings()
+    search: SearchSettings = SearchSettings()
+    steps: Positive = 4000
+    batch_tokens: Positive = 1600
+    learning_rate: Annotated[float, msgspec.Meta(gt=0.0)] = 2e-3
+    warmup_steps: Annotated[int, msgspec.Meta(ge=0)] = 200
+    schedule: Literal["linear", "cosine", "inverse_sqrt", "constant"] = "linear"
+    beta2: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.98
+    weight_decay: Annotated[float, msgspec.Meta(ge=0.0)] = 0.0
+    clip_norm: Annotated[float, msgspec.Meta(gt=0.0)] = 1.0
+    label_smoothing: Rate = 0.1
+    average_decay: Rate = 0.999
+    validate_every: Positive = 500
+    validation_sentences: Positive = 500
+    patience: Annotated[int, msgspec.Meta(ge=0)] = 5
+    seed: int = 1
+    samples: Positive = 20
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        if self.warmup_steps >= self.steps:
+            raise ValueError(
+                f"warmup_steps must be below steps. Received: {self.warmup_steps} and {self.steps}"
+            )
+
+
+COMPONENT = Component(
+    name="Trainer",
+    inputs={
+        "transformed_examples": artifacts.Examples,
+        "transform_graph": artifacts.TransformGraph,
+        "examples": artifacts.Examples,
+    },
+    outputs={"model": artifacts.Model, "model_run": artifacts.ModelRun},
+    parameters=Parameters,
+    function="components.trainer.executor:run",
+    libraries=("tensorflow", "keras", "numpy", "sacrebleu"),
+    uncached_parameters=frozenset({"progress"}),
+)

@@ -1,0 +1,112 @@
+"""Batches straight from the transformed TFRecords, in an order that is a function of (seed, epoch) alone.
+
+Every file holds examples of one padded shape, so a batch is parsed at once and holds no padding of its own. The
+order of the batches is drawn in advance, so that a resumed training continues with the batch after the last.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from components.errors import DataError
+
+SHUFFLE_BUFFER = 20_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Bucket:
+    """The examples of one padded shape: `source` and `target` positions, in `files`."""
+
+    source: int
+    target: int
+    examples: int
+    files: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Batches:
+    """The training split cut into batches.
+
+    Args:
+      buckets: what there is.
+      batch_tokens: target positions a batch.
+      seed: of the order.
+    """
+
+    buckets: tuple[Bucket, ...]
+    batch_tokens: int
+    seed: int
+
+    @classmethod
+    def open(cls, split: Path, batch_tokens: int, seed: int) -> Batches:
+        """Reads the split's `buckets.json`.
+
+        Raises:
+          DataError: it has no examples.
+        """
+        listed = json.loads((split / "buckets.json").read_text())
+        buckets = tuple(
+            Bucket(b["source"], b["target"], b["examples"], tuple(str(split / f) for f in b["files"]))
+            for b in listed
+        )
+        if not sum(b.examples for b in buckets):
+            raise DataError(f"{split} holds no examples", "look at Transform's counts of rejected examples")
+        return cls(buckets, batch_tokens, seed)
+
+    def sentences(self, bucket: Bucket) -> int:
+        """Sentences a batch of this shape."""
+        return max(1, self.batch_tokens // bucket.target)
+
+    @property
+    def mean_tokens(self) -> float:
+        """Target positions in a mean batch."""
+        return sum(b.examples * (b.target - 1) for b in self.buckets) / self.per_epoch
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches in an epoch."""
+        return sum(-(-b.examples // self.sentences(b)) for b in self.buckets)
+
+    def plan(self, epoch: int) -> np.ndarray:
+        """The bucket of every batch of an epoch, int64[per_epoch]."""
+        choices = np.repeat(
+            np.arange(len(self.buckets)), [-(-b.examples // self.sentences(b)) for b in self.buckets]
+        )
+        return np.random.default_rng((self.seed, epoch)).permutation(choices)
+
+    def epoch(self, epoch: int, skip: int = 0) -> tf.data.Dataset:
+        """The batches of an epoch after the first `skip`: (source int32[B, S], target int32[B, T])."""
+
+        def dataset(bucket: Bucket) -> tf.data.Dataset:
+            def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                parsed = tf.io.parse_example(
+                    records,
+                    {
+                        "source_ids": tf.io.FixedLenFeature([bucket.source], tf.int64),
+                        "target_ids": tf.io.FixedLenFeature([bucket.target], tf.int64),
+                    },
+                )
+                return tf.cast(parsed["source_ids"], tf.int32), tf.cast(parsed["target_ids"], tf.int32)
+
+            records = tf.data.TFRecordDataset(list(bucket.files), "GZIP")
+            shuffled = records.shuffle(min(bucket.examples, SHUFFLE_BUFFER), seed=self.seed * 100_003 + epoch)
+            return shuffled.batch(self.sentences(bucket)).map(parse)
+
+        choices = tf.data.Dataset.from_tensor_slices(self.plan(epoch))
+        chosen = tf.data.Dataset.choose_from_datasets(
+            [dataset(b) for b in self.buckets], choices, stop_on_empty_dataset=False
+        )
+        return chosen.skip(skip).prefetch(4)
+
+    def after(self, step: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+        """All batches for ever, from the one after `step` updates on."""
+        epoch, skip = divmod(step, self.per_epoch)
+        while True:
+            yield from self.epoch(epoch, skip)
+            epoch, skip = epoch + 1, 0

@@ -1,0 +1,107 @@
+"""What Trainer does: opens the data, builds the model, trains it, exports it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import sacrebleu
+import tensorflow as tf
+
+from components import artifacts, references, text
+from components.component import Context
+from components.seq2seq.export import Translator
+from components.seq2seq.model import Seq2Seq
+from components.trainer import Parameters
+from components.trainer.data import Batches
+from components.trainer.training import Training
+
+VALIDATION_BATCH = 100
+
+
+def run(
+    parameters: Parameters,
+    context: Context,
+    *,
+    transformed_examples: artifacts.Examples,
+    transform_graph: artifacts.TransformGraph,
+    examples: artifacts.Examples,
+    model: artifacts.Model,
+    model_run: artifacts.ModelRun,
+) -> None:
+    """Trains and exports.
+
+    Raises:
+      DataError: a split is empty.
+      TrainingError: the loss is not finite.
+    """
+    # A run repeated on the same machine gives the same weights.
+    tf.config.experimental.enable_op_determinism()
+    batches = Batches.open(transformed_examples.split("train"), parameters.batch_tokens, parameters.seed)
+    pair = text.load(transform_graph.path)
+    network = Seq2Seq(
+        parameters.model, pair.source.size(), pair.target.size(), pair.shared, parameters.seed
+    )
+    longest = max(b.source for b in batches.buckets)
+    translator = Translator(network, pair, parameters.search, longest)
+    held_out = references.read(examples.split("eval"), parameters.validation_sentences)
+    weights = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
+    context.say(
+        f"{weights / 1e6:.1f} M weights, vocabulary {pair.target.size():,}, "
+        f"{batches.per_epoch:,} batches an epoch"
+    )
+    Training(
+        network, parameters, batches, _validation(translator, held_out), model_run.path, context
+    ).run()
+    shutil.copy(context.working_dir / "history.jsonl", model_run.path / "history.jsonl")
+    _publish(parameters, network, translator, held_out, model.path)
+    best = max(json.loads(line)["bleu"] for line in (model_run.path / "history.jsonl").read_text().splitlines())
+    model.properties.update(validation_bleu=best, weights=weights)
+
+
+def _validation(translator: Translator, held_out: references.References):
+    """A function that gives the BLEU of greedy search on the held-out sentences."""
+    tokens = translator.source_tokens(tf.constant(held_out.sources))
+    lengths = tf.reduce_sum(tf.cast(tokens != 0, tf.int32), 1).numpy()
+    order = np.argsort(lengths, kind="stable")
+    pieces = [order[i : i + VALIDATION_BATCH] for i in range(0, len(order), VALIDATION_BATCH)]
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    def greedy(source: tf.Tensor) -> tf.Tensor:
+        limit = tf.minimum(translator.search.max_length, 2 * tf.shape(source)[1] + 10)
+        return translator.target.detokenise(translator.decode(source, 1, 0.0, limit).tokens[:, 0])
+
+    def bleu() -> float:
+        hypotheses = np.empty(len(order), object)
+        for piece in pieces:
+            found = greedy(tf.gather(tokens, piece)[:, : lengths[piece].max()])
+            hypotheses[piece] = [t.decode() for t in found.numpy()]
+        return float(sacrebleu.corpus_bleu(list(hypotheses), held_out.streams()).score)
+
+    return bleu
+
+
+def _publish(
+    parameters: Parameters,
+    network: Seq2Seq,
+    translator: Translator,
+    held_out: references.References,
+    folder: Path,
+) -> None:
+    """Writes the model artifact: the SavedModel, the weights by name, and the trainer's own translations."""
+    sources = held_out.sources[: parameters.samples]
+    found = translator.translate(tf.constant(sources))
+    samples = [
+        {"source": source, "translation": translation.decode(), "score": float(score)}
+        for source, translation, score in zip(
+            sources, found["text"].numpy(), found["score"].numpy(), strict=True
+        )
+    ]
+    (folder / "samples.json").write_text(json.dumps(samples, ensure_ascii=False, indent=1))
+    (folder / "model.json").write_bytes(msgspec.json.format(msgspec.json.encode(parameters), indent=1))
+    (folder / "checkpoint").mkdir()
+    np.savez(folder / "checkpoint" / "weights.npz", **{v.path: v.numpy() for v in network.weights})
+    translator.save(folder / "Format-Serving")

@@ -1,0 +1,185 @@
+"""The training loop: step, log, validate, keep, stop."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from components.component import Context
+from components.errors import TrainingError
+from components.seq2seq.dropout import Dropout
+from components.seq2seq.loss import masked_loss
+from components.seq2seq.model import Seq2Seq
+from components.trainer import Parameters
+from components.trainer.data import Batches
+from components.trainer.optimizer import Optimizer, learning_rate
+
+LOG_EVERY = 50
+RELAXED = tf.TensorSpec([None, None], tf.int32)
+
+
+class Progress(tf.Module):
+    """What a killed training needs beside weights and optimizer to go on as if nothing had happened.
+
+    Attributes:
+      best: float64[], the best validation BLEU, -1 before the first.
+      bad: int64[], validations since.
+      stopped: bool[], whether training is over (early stopping).
+      loss, tokens: float32[], sums since the last log line.
+      seconds: float64[], time spent training, over all attempts.
+      kept: the weights of the best validation.
+    """
+
+    def __init__(self, variables: list[tf.Variable]):
+        super().__init__(name="progress")
+        self.best = tf.Variable(-1.0, dtype=tf.float64, trainable=False)
+        self.bad = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.stopped = tf.Variable(False, trainable=False)
+        self.loss = tf.Variable(0.0, trainable=False)
+        self.tokens = tf.Variable(0.0, trainable=False)
+        self.seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+        self.kept = [tf.Variable(v, trainable=False) for v in variables]
+
+
+@dataclasses.dataclass
+class Training:
+    """One training, resumed from `working_dir` if it was begun there.
+
+    Args:
+      model: the model, trained in place.
+      parameters: how.
+      batches: on what.
+      validate: BLEU of the model as it is.
+      folder: of the TensorBoard logs and history.
+      context: the run around it.
+    """
+
+    model: Seq2Seq
+    parameters: Parameters
+    batches: Batches
+    validate: Callable[[], float]
+    folder: Path
+    context: Context
+
+    def __post_init__(self) -> None:
+        self.variables = [v.value for v in self.model.trainable_variables]
+        self.optimizer = Optimizer(self.parameters, self.variables)
+        self.progress = Progress(self.variables)
+        # Every token of an epoch weighs the same, whatever batch it is in: sums over a mean batch's tokens.
+        self.scale = 1.0 / self.batches.mean_tokens
+        checkpoint = tf.train.Checkpoint(
+            variables=self.variables, optimizer=self.optimizer, progress=self.progress
+        )
+        self.manager = tf.train.CheckpointManager(
+            checkpoint, str(self.context.working_dir / "checkpoints"), max_to_keep=2
+        )
+        self.history = self.context.working_dir / "history.jsonl"
+        self._update = tf.function(self._step, input_signature=[RELAXED, RELAXED])
+
+    def run(self) -> None:
+        """Trains to the end and leaves the best validated weights in the model.
+
+        Raises:
+          TrainingError: the loss is not finite.
+        """
+        if self.manager.latest_checkpoint:
+            self.manager.restore_or_initialize()
+            self.context.say(f"resumed at step {self.step:,} of {self.parameters.steps:,}")
+        writer = tf.summary.create_file_writer(str(self.folder / "logs" / "train"))
+        with writer.as_default(), self._bar() as bar:
+            self._loop(bar)
+        for variable, kept in zip(self.variables, self.progress.kept, strict=True):
+            variable.assign(kept)
+
+    @property
+    def step(self) -> int:
+        """Updates made."""
+        return int(self.optimizer.step)
+
+    def _bar(self) -> tqdm:
+        p = self.parameters
+        shown = self.context.interactive and p.progress
+        return tqdm(total=p.steps, initial=self.step, unit="step", disable=not shown, dynamic_ncols=True)
+
+    def _loop(self, bar: tqdm) -> None:
+        p, progress = self.parameters, self.progress
+        batches: Iterator = self.batches.after(self.step)
+        begun, before = time.monotonic(), float(progress.seconds)
+        since, tokens_before = begun, 0.0
+        step = self.step
+        while step < p.steps and not progress.stopped:
+            self._update(*next(batches))
+            step += 1
+            bar.update()
+            if step % LOG_EVERY == 0 or step == p.steps:
+                tokens, loss = float(progress.tokens), float(progress.loss)
+                now = time.monotonic()
+                self._log(bar, step, loss / max(tokens, 1.0), (tokens - tokens_before) / (now - since))
+                progress.tokens.assign(0.0)
+                progress.loss.assign(0.0)
+                since = now
+            if step % p.validate_every == 0 or step == p.steps:
+                progress.seconds.assign(before + time.monotonic() - begun)
+                self._validate(step)
+                progress.seconds.assign(before + time.monotonic() - begun)
+                since = time.monotonic()
+                self.manager.save(step)
+
+    def _step(self, source: tf.Tensor, target: tf.Tensor) -> None:
+        seed = tf.stack([tf.constant(self.parameters.seed, tf.int64), self.optimizer.step])
+        with tf.GradientTape() as tape:
+            loss = masked_loss(
+                self.model, source, target, self.parameters.label_smoothing, Dropout(tf.cast(seed, tf.int32))
+            )
+            minimised = loss.smoothed * self.scale
+        self.optimizer.apply(tape.gradient(minimised, self.variables))
+        self.progress.loss.assign_add(loss.cross_entropy)
+        self.progress.tokens.assign_add(loss.tokens)
+
+    def _log(self, bar: tqdm, step: int, loss: float, rate: float) -> None:
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {loss} at step {step}: training has diverged",
+                "lower trainer.learning_rate or raise trainer.warmup_steps; the last good checkpoint is kept in "
+                f"{self.manager.directory}",
+            )
+        bar.set_postfix_str(f"loss {loss:.3f}, {rate:,.0f} tokens/s")
+        tf.summary.scalar("loss", loss, step)
+        tf.summary.scalar("tokens_per_second", rate, step)
+        tf.summary.scalar(
+            "learning_rate", learning_rate(self.parameters, tf.constant(step - 1, tf.int64)), step
+        )
+
+    def _validate(self, step: int) -> None:
+        p, progress = self.parameters, self.progress
+        self.optimizer.swap()
+        bleu = self.validate()
+        minutes = float(progress.seconds) / 60
+        better = bleu > float(progress.best)
+        if better:
+            progress.best.assign(bleu)
+            progress.bad.assign(0)
+            for kept, variable in zip(progress.kept, self.variables, strict=True):
+                kept.assign(variable)
+        else:
+            progress.bad.assign_add(1)
+            progress.stopped.assign(bool(p.patience) and int(progress.bad) >= p.patience)
+        self.optimizer.swap()
+        tf.summary.scalar("validation_bleu", bleu, step)
+        with self.history.open("a") as file:
+            file.write(json.dumps({"step": step, "minutes": round(minutes, 3), "bleu": round(bleu, 3)}) + "\n")
+        epoch = step / self.batches.per_epoch
+        mark = "" if better else " (not better)"
+        self.context.say(
+            f"step {step:>6,}  epoch {epoch:5.1f}  {minutes:5.1f} min  validation BLEU {bleu:5.2f}{mark}"
+        )
+        if progress.stopped:
+            self.context.say(f"stopped early: no better BLEU in {p.patience} validations")
