@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class BitextError(Exception):
-    """Base. `str(error)` is the message; `remedy` the next thing to do; `exit_code` what the process ends with."""
+    """Base. `str(error)` is the message, `remedy` what to do next, `exit_code` how the process ends."""
 
     exit_code = 1
 

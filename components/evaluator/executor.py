@@ -14,9 +14,9 @@ import tensorflow as tf
 
 from components import artifacts
 from components.component import Context
-from components.evaluator import Parameters
-from components.evaluator.heldout import Sentence, read_sentences
+from components.evaluator import SPLIT, Parameters
 from components.evaluator.scoring import Comparison, CorpusScore, LengthRow, Scorer
+from components.heldout import Sentence, read_sentences
 from components.translate import Search, Translation, Translator, length_sorted_batches
 
 
@@ -63,9 +63,9 @@ def run(
     Raises:
       errors.DataError: there is no held-out sentence, or the model cannot be loaded.
     """
-    sentences = read_sentences(examples, parameters.max_sentences)
+    sentences = read_sentences(examples.split(SPLIT), parameters.max_sentences)
     translator = _translator(model, parameters)
-    context.say(f"Evaluator: translating {len(sentences):,} held-out sentences")
+    context.say(f"translating {len(sentences):,} held-out sentences")
     started = time.monotonic()
     translations = translate(translator, sentences)
     seconds = time.monotonic() - started
@@ -163,9 +163,9 @@ def _compare(
         return None
     if not (baseline.path / "Format-Serving" / "saved_model.pb").is_file():
         # An old run may have been tidied away by hand; that must not stop every later model.
-        context.say(f"Evaluator: the last blessed model is gone from {baseline.path}; no comparison with it")
+        context.say(f"the last blessed model is gone from {baseline.path}; no comparison with it")
         return None
-    context.say("Evaluator: translating them with the last blessed model, to compare")
+    context.say("translating them with the last blessed model, to compare")
     translations = translate(_translator(baseline, parameters), sentences)
     return scorer.compare(statistics, scorer.statistics(scorer.bleu, [t.text for t in translations]))
 
@@ -213,12 +213,12 @@ def _report(context: Context, metrics: Metrics, verdict: Verdict) -> None:
     """What a person reads of it."""
     low, high = metrics.bleu.interval
     context.say(
-        f"Evaluator: BLEU {metrics.bleu.score:.2f} [{low:.2f}, {high:.2f}], chrF {metrics.chrf.score:.2f}, "
+        f"BLEU {metrics.bleu.score:.2f} [{low:.2f}, {high:.2f}], chrF {metrics.chrf.score:.2f}, "
         f"perplexity {metrics.perplexity:.2f}, length ratio {metrics.length_ratio:.3f}, "
         f"{metrics.sentences:,} sentences at {metrics.sentences_per_second:.0f} a second"
     )
-    context.say(f"Evaluator: {metrics.bleu.signature}")
+    context.say(f"{metrics.bleu.signature}")
     for row in metrics.by_source_length:
         words = f"{row.first}-{row.last}" if row.last else f"{row.first}+"
-        context.say(f"Evaluator:   {words:>6} words: BLEU {row.bleu:5.2f} on {row.sentences:,}")
-    context.say(f"Evaluator: {'blessed' if verdict.blessed else 'NOT blessed'}: {'; '.join(verdict.reasons)}")
+        context.say(f"  {words:>6} words: BLEU {row.bleu:5.2f} on {row.sentences:,}")
+    context.say(f"{'blessed' if verdict.blessed else 'NOT blessed'}: {'; '.join(verdict.reasons)}")

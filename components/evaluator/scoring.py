@@ -10,6 +10,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.metrics.base import Metric
 
 from components.evaluator import Parameters, bootstrap
+from components.heldout import reference_streams
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +49,6 @@ class Comparison:
     interval: tuple[float, float]
     difference: float
     p_value: float
-
-
-def reference_streams(references: Sequence[Sequence[str]]) -> list[list[str | None]]:
-    """sacreBLEU's form of several references: stream k holds the k-th of each sentence, or None."""
-    most = max(len(several) for several in references)
-    return [[several[k] if k < len(several) else None for several in references] for k in range(most)]
 
 
 def corpus_score(metric: Metric, statistics: bootstrap.Statistics) -> float:

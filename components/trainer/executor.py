@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -11,8 +12,9 @@ import numpy as np
 import sacrebleu
 import tensorflow as tf
 
-from components import artifacts, references, text
+from components import artifacts, text
 from components.component import Context
+from components.heldout import Sentence, read_sentences, reference_streams
 from components.seq2seq.export import Translator
 from components.seq2seq.model import Seq2Seq
 from components.trainer import Parameters
@@ -42,30 +44,28 @@ def run(
     tf.config.experimental.enable_op_determinism()
     batches = Batches.open(transformed_examples.split("train"), parameters.batch_tokens, parameters.seed)
     pair = text.load(transform_graph.path)
-    network = Seq2Seq(
-        parameters.model, pair.source.size(), pair.target.size(), pair.shared, parameters.seed
-    )
+    network = Seq2Seq(parameters.model, pair.source.size(), pair.target.size(), pair.shared, parameters.seed)
     longest = max(b.source for b in batches.buckets)
     translator = Translator(network, pair, parameters.search, longest)
-    held_out = references.read(examples.split("eval"), parameters.validation_sentences)
+    held_out = read_sentences(examples.split("eval"), parameters.validation_sentences)
     weights = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
     context.say(
         f"{weights / 1e6:.1f} M weights, vocabulary {pair.target.size():,}, "
         f"{batches.per_epoch:,} batches an epoch"
     )
-    Training(
-        network, parameters, batches, _validation(translator, held_out), model_run.path, context
-    ).run()
+    Training(network, parameters, batches, _validation(translator, held_out), model_run.path, context).run()
     shutil.copy(context.working_dir / "history.jsonl", model_run.path / "history.jsonl")
     _publish(parameters, network, translator, held_out, model.path)
-    best = max(json.loads(line)["bleu"] for line in (model_run.path / "history.jsonl").read_text().splitlines())
+    history = (model_run.path / "history.jsonl").read_text(encoding="utf-8").splitlines()
+    best = max(json.loads(line)["bleu"] for line in history)
     model.properties.update(validation_bleu=best, weights=weights)
 
 
-def _validation(translator: Translator, held_out: references.References):
+def _validation(translator: Translator, held_out: list[Sentence]) -> Callable[[], float]:
     """A function that gives the BLEU of greedy search on the held-out sentences."""
-    tokens = translator.source_tokens(tf.constant(held_out.sources))
+    tokens = translator.source_tokens(tf.constant([s.source for s in held_out]))
     lengths = tf.reduce_sum(tf.cast(tokens != 0, tf.int32), 1).numpy()
+    streams = reference_streams([s.references for s in held_out])
     order = np.argsort(lengths, kind="stable")
     pieces = [order[i : i + VALIDATION_BATCH] for i in range(0, len(order), VALIDATION_BATCH)]
 
@@ -79,7 +79,7 @@ def _validation(translator: Translator, held_out: references.References):
         for piece in pieces:
             found = greedy(tf.gather(tokens, piece)[:, : lengths[piece].max()])
             hypotheses[piece] = [t.decode() for t in found.numpy()]
-        return float(sacrebleu.corpus_bleu(list(hypotheses), held_out.streams()).score)
+        return float(sacrebleu.corpus_bleu(list(hypotheses), streams).score)
 
     return bleu
 
@@ -88,11 +88,11 @@ def _publish(
     parameters: Parameters,
     network: Seq2Seq,
     translator: Translator,
-    held_out: references.References,
+    held_out: list[Sentence],
     folder: Path,
 ) -> None:
     """Writes the model artifact: the SavedModel, the weights by name, and the trainer's own translations."""
-    sources = held_out.sources[: parameters.samples]
+    sources = [s.source for s in held_out[: parameters.samples]]
     found = translator.translate(tf.constant(sources))
     samples = [
         {"source": source, "translation": translation.decode(), "score": float(score)}
@@ -100,7 +100,8 @@ def _publish(
             sources, found["text"].numpy(), found["score"].numpy(), strict=True
         )
     ]
-    (folder / "samples.json").write_text(json.dumps(samples, ensure_ascii=False, indent=1))
+    listed = json.dumps(samples, ensure_ascii=False, indent=1)
+    (folder / "samples.json").write_text(listed, encoding="utf-8")
     (folder / "model.json").write_bytes(msgspec.json.format(msgspec.json.encode(parameters), indent=1))
     (folder / "checkpoint").mkdir()
     np.savez(folder / "checkpoint" / "weights.npz", **{v.path: v.numpy() for v in network.weights})

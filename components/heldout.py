@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
+from pathlib import Path
 
 import tensorflow as tf
 
-from components import artifacts, errors
-from components.evaluator import SPLIT
+from components import errors
 
 READ_BATCH = 4096
 
@@ -22,17 +23,16 @@ class Sentence:
     references: list[str]
 
 
-def read_sentences(examples: artifacts.Examples, most: int | None = None) -> list[Sentence]:
-    """The distinct sources of the held-out split, in order of first appearance.
+def read_sentences(folder: Path, most: int | None = None) -> list[Sentence]:
+    """The distinct sources of a held-out split, in order of first appearance.
 
     Args:
-      examples: ExampleGen's output.
+      folder: the split's, `Split-eval` or `Split-test` of ExampleGen's output.
       most: keep at most so many, those with the smallest hash: the same ones in every run.
 
     Raises:
       errors.DataError: there is no such split, it is empty, or a file of it is damaged.
     """
-    folder = examples.split(SPLIT)
     files = sorted(str(p) for p in folder.glob("*.gz"))
     sentences: dict[str, Sentence] = {}
     for id_, source, target in _rows(files):
@@ -41,7 +41,7 @@ def read_sentences(examples: artifacts.Examples, most: int | None = None) -> lis
             sentence.references.append(target)
     if not sentences:
         raise errors.DataError(
-            f"the split {SPLIT!r} holds no example: {folder}",
+            f"the split {folder.name.removeprefix('Split-')!r} holds no example: {folder}",
             "give it a share of the data, or files of its own: `splits` of example_gen in the configuration",
         )
     found = list(sentences.values())
@@ -49,6 +49,12 @@ def read_sentences(examples: artifacts.Examples, most: int | None = None) -> lis
         return found
     kept = {s.source for s in sorted(found, key=lambda s: hashlib.blake2b(s.source.encode()).digest())[:most]}
     return [s for s in found if s.source in kept]
+
+
+def reference_streams(references: Sequence[Sequence[str]]) -> list[list[str | None]]:
+    """sacreBLEU's form of several references: stream k holds the k-th of each sentence, or None."""
+    most = max(len(several) for several in references)
+    return [[several[k] if k < len(several) else None for several in references] for k in range(most)]
 
 
 def _rows(files: list[str]) -> list[tuple[str, str, str]]:
