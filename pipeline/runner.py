@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 _ENVIRONMENT_FAULTS = {
     errno.ENOSPC: "Free space there, or move `root` to another disk, and run again: finished nodes are kept.",
     errno.EDQUOT: "Free some of your quota, or move `root`, and run again: finished nodes are kept.",
+    errno.EFBIG: "Raise the limit of a file's size (`ulimit -f`), or move `root`, and run again.",
     errno.EROFS: "Make it writable, or choose another folder (`root`, `serving`).",
     errno.EACCES: "Give this user the right to it, or choose another folder (`root`, `serving`).",
     errno.EPERM: "Give this user the right to it, or choose another folder (`root`, `serving`).",
@@ -133,7 +134,7 @@ class Runner:
         chosen = self._chosen(selection)
         if self._root.exists() and not self._root.is_dir():
             raise ConfigError(f"root {self._root} is not a folder", "Choose another with `root` or --root.")
-        with _environment_faults(self._root), locked(self._root), logging_to(self.log_file):
+        with _in_our_terms(self._root), locked(self._root), logging_to(self.log_file):
             self._store = self._open_store()
             started = time.time()
             self._clear_leftovers()
@@ -302,7 +303,8 @@ class Runner:
         )
         with imports_quietly():
             function = component.load()
-        function(work.node.parameters, context, **inputs, **outputs)
+        with _in_our_terms(self._root):
+            function(work.node.parameters, context, **inputs, **outputs)
         return outputs
 
     # Publish.
@@ -445,16 +447,33 @@ def _remove(folder: Path) -> None:
 
 
 @contextmanager
-def _environment_faults(root: Path) -> Iterator[None]:
-    """Turns a full disk, a read-only or forbidden folder into an EnvironmentFault, wherever it was met."""
+def _in_our_terms(root: Path) -> Iterator[None]:
+    """Turns a full disk, a read-only or forbidden folder into an EnvironmentFault, wherever it was met.
+
+    An error that a Beam function raised is told as it was raised, without Beam's wrapping.
+    """
     try:
         yield
-    except BitextError:
-        raise
     except Exception as error:
+        if own := raised_in_beam(error):
+            raise own from error
+        if isinstance(error, BitextError):
+            raise
         if fault := environment_fault(error, root):
             raise fault from error
         raise
+
+
+def raised_in_beam(error: BaseException) -> BitextError | None:
+    """The BitextError behind what Beam makes of it, if there is one.
+
+    Beam raises a copy of it, or a RuntimeError, with the message and ` [while running '<step>']`; a copy has
+    lost the remedy, and keeps the original as its cause.
+    """
+    seen: BaseException | None = error
+    while seen is not None and "[while running '" in str(seen):
+        seen = seen.__cause__ or seen.__context__
+    return seen if seen is not error and isinstance(seen, BitextError) else None
 
 
 def environment_fault(error: BaseException, root: Path) -> EnvironmentFault | None:
@@ -467,7 +486,7 @@ def environment_fault(error: BaseException, root: Path) -> EnvironmentFault | No
         if isinstance(seen, OSError) and seen.errno in _ENVIRONMENT_FAULTS:
             return _fault(seen.errno, str(seen.filename or root))
         seen = seen.__cause__ or seen.__context__
-    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
         if os.strerror(number) in str(error):
             named = re.search(rf"{os.strerror(number)}: '([^']+)'", str(error))
             return _fault(number, named[1] if named else str(root))

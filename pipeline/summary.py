@@ -65,7 +65,7 @@ def _model(result: Result, serving: str) -> str:
     if pushed is None:
         return ""
     if not pushed.get("path"):
-        return f"Not pushed: {pushed.get('reason', '')}"
+        return f"Not pushed: {pushed.get('reason', '').removeprefix('not pushed: ')}"
     command = f"echo {shlex.quote(SENTENCE)} | {_bitext()} translate --model {shlex.quote(serving)}"
     return f"SavedModel  {pushed['path']}\nTranslate   {command}".replace(f"'{SENTENCE}'", f'"{SENTENCE}"')
 

@@ -297,7 +297,7 @@ def _check_rejects(summary: dict[str, Any], folder: Path, parameters: Parameters
     raise DataError(
         f"{summary['rejected']:,} of {summary['rows']:,} rows ({share:.1%}) cannot be used, over "
         f"max_reject_share {parameters.max_reject_share:.1%}. The first:\n" + "\n".join(shown),
-        "correct the file, its format or its columns in the configuration, or raise "
+        "correct the file, its format or its columns in the configuration, or raise"
         " example_gen.max_reject_share",
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -18,8 +19,7 @@ from components.component import Context
 from components.infra_validator import Parameters
 
 SCRIPT = Path(__file__).with_name("standalone.py")
-STDERR_LINES = 15
-"""Lines of a crashed process's standard error that go into the reasons."""
+log = logging.getLogger("bitext")
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -50,7 +50,7 @@ def run(
     verdict = msgspec.json.encode({"blessed": blessed, "reasons": reasons})
     path.write_bytes(msgspec.json.format(verdict) + b"\n")
     infra_blessing.properties["blessed"] = int(blessed)
-    context.say(f"InfraValidator: {'blessed' if blessed else 'NOT blessed'}: {'; '.join(reasons)}")
+    context.say(f"{'blessed' if blessed else 'NOT blessed'}: {'; '.join(reasons)}")
 
 
 class UnusableModel(Exception):
@@ -86,7 +86,7 @@ def validate(serving: Path, samples: list[Sample], parameters: Parameters, temp_
     copy = temp_dir / "copied_model"
     shutil.copytree(serving, copy)
     request = {
-        "model": str(copy),
+        "model": str(copy.absolute()),
         "samples": msgspec.to_builtins(samples),
         "score_tolerance": parameters.score_tolerance,
     }
@@ -98,6 +98,8 @@ def validate(serving: Path, samples: list[Sample], parameters: Parameters, temp_
 
 def ask(request: dict[str, Any], timeout_seconds: int, temp_dir: Path) -> list[str]:
     """Runs the script in a fresh, isolated process; its reasons, or how it ended without giving any."""
+    # Absolute: the process starts in another folder than this one.
+    temp_dir = temp_dir.absolute()
     question, answer = temp_dir / "request.json", temp_dir / "answer.json"
     question.write_text(json.dumps(request), encoding="utf-8")
     # -I: neither the script's folder, nor the current one, nor PYTHONPATH can be imported from.
@@ -117,8 +119,11 @@ def ask(request: dict[str, Any], timeout_seconds: int, temp_dir: Path) -> list[s
     except subprocess.TimeoutExpired:
         return [f"the validating process gave no answer within timeout_seconds {timeout_seconds}"]
     if done.returncode != 0:
-        tail = "\n".join(done.stderr.strip().splitlines()[-STDERR_LINES:])
-        return [f"the validating process ended {_how(done.returncode)}:\n{tail}"]
+        log.error("the validating process ended with %d:\n%s", done.returncode, done.stderr)
+        said = done.stderr.strip().splitlines()
+        return [
+            f"the validating process ended {_how(done.returncode)}: {said[-1] if said else 'it said nothing'}"
+        ]
     reasons: list[str] = json.loads(answer.read_text(encoding="utf-8"))["reasons"]
     return reasons
 

@@ -23,6 +23,9 @@ NOTE = Path("assets.extra/bitext.json")
 STAGING_PREFIX = ".staging-"
 
 
+_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
 class Note(msgspec.Struct, frozen=True):
     """The content of `NOTE`."""
 
@@ -65,7 +68,7 @@ def run(
     pushed_model.properties["pushed"] = int(record.pushed)
     if record.version is not None and record.path is not None and record.digest is not None:
         pushed_model.properties.update(version=record.version, path=record.path, digest=record.digest)
-    context.say(f"Pusher: {record.reason}")
+    context.say(record.reason)
 
 
 def still_valid(*, pushed_model: artifacts.PushedModel) -> bool:
@@ -201,7 +204,7 @@ def _faults_named(destination: Path) -> Iterator[None]:
             "name another with `serving`",
         ) from error
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
+        if error.errno not in _FAULTS:
             raise
         raise errors.EnvironmentFault(
             f"cannot push to {destination}: {error.strerror}",

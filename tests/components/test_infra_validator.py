@@ -55,6 +55,19 @@ class TestFreshProcess:
         assert blessed, reasons
         assert "2 samples" in reasons
 
+    def test_a_relative_temporary_folder_serves_too(
+        self, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "temp").mkdir()
+        reasons = executor.validate(
+            toy / "Format-Serving",
+            executor.read_samples(toy / "samples.json"),
+            Parameters(),
+            Path("temp"),
+        )
+        assert reasons == []
+
     def test_other_samples_are_refused(self, toy: Path, judge: Judge, tmp_path: Path) -> None:
         blessed, reasons = judge(with_samples(toy, tmp_path, translation="LE CHAT"))
         assert not blessed
@@ -70,6 +83,7 @@ class TestFreshProcess:
         assert not blessed
         assert "exit code 1" in reasons
         assert "DecodeError" in reasons
+        assert "Traceback" not in reasons  # that is in the log
 
     def test_one_that_takes_too_long_is_refused(self, toy: Path, judge: Judge) -> None:
         blessed, reasons = judge(toy, timeout_seconds=1)

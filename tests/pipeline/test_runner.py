@@ -14,8 +14,16 @@ from typing import Any
 import pytest
 
 from components.component import Context
-from components.errors import BitextError, ConfigError, EnvironmentFault, LockedError, NotBlessedError
+from components.errors import (
+    BitextError,
+    ConfigError,
+    DataError,
+    EnvironmentFault,
+    LockedError,
+    NotBlessedError,
+)
 from pipeline import metadata
+from pipeline.beam import pipeline_factory
 from pipeline.config import Metadata
 from pipeline.lock import locked
 from pipeline.metadata import Execution, Store
@@ -266,6 +274,7 @@ def wrapped_in_text() -> BaseException:
     [
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/big/file"), "/big/file: No space left on device"),
         (OSError(errno.EROFS, os.strerror(errno.EROFS), "/ro/file"), "/ro/file: Read-only file system"),
+        (OSError(errno.EFBIG, os.strerror(errno.EFBIG), "/big/file"), "/big/file: File too large"),
         (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/no/file"), "/no/file: Permission denied"),
         (wrapped_in_text(), "/big/file: No space left on device"),
     ],
@@ -278,6 +287,32 @@ def test_a_fault_of_the_machine_is_told_as_such(folder: Path, error: BaseExcepti
     assert caught.value.remedy
     assert newest(folder, "Train").state == metadata.FAILED
     assert newest(folder, "Source").state == metadata.COMPLETE
+
+
+@pytest.mark.parametrize("lifecycle", ["setup", "process"])
+def test_an_error_raised_inside_beam_is_told_as_it_was_raised(folder: Path, lifecycle: str) -> None:
+    import apache_beam as beam
+
+    def refuse(*_: object) -> None:
+        raise DataError("the file\nand its line", "the remedy")
+
+    class Refuser(beam.DoFn):
+        def process(self, element: int) -> None:
+            """Does nothing, or what the test wants."""
+
+    setattr(Refuser, lifecycle, refuse)
+
+    def inside(context: Context) -> None:
+        with pipeline_factory()() as pipeline:
+            _ = pipeline | beam.Create([1]) | beam.ParDo(Refuser())
+
+    Calls.inside["Train"] = inside
+    with pytest.raises(DataError) as caught:
+        run(folder)
+    assert (str(caught.value), caught.value.remedy) == ("the file\nand its line", "the remedy")
+    execution = newest(folder, "Train")
+    assert execution.error == "the file and its line"
+    assert "while running" in execution.traceback
 
 
 def test_the_root_cannot_be_a_file(folder: Path) -> None:
