@@ -16,11 +16,12 @@ Positive = Annotated[int, msgspec.Meta(ge=1)]
 Rate = Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)]
 
 
-class ModelSettings(Parameters):
+class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The architecture.
 
     Attributes:
-      cell: `lstm` (Hochreiter and Schmidhuber 1997), `gru` (Cho et al. 2014, cuDNN's form) or `rnn` (Elman 1990).
+      cell: `lstm` (Hochreiter and Schmidhuber 1997), `gru` (Cho et al. 2014, cuDNN's form) or `rnn` (Elman
+        1990).
       embedding_units: width of the embeddings and, so that the output layer can be tied to them, of the
         attentional layer before the softmax.
       encoder_units: width of the encoder, of both directions together.
@@ -30,9 +31,10 @@ class ModelSettings(Parameters):
       decoder_layers: how many decoder layers; residual connections from the second on.
       attention: `general`, `dot` or `scaled` (Luong et al. 2015, section 3.1; `scaled` divides by the root of
         the width), or `none`: the fixed context vector of Sutskever et al. 2014.
-      bridge: how the encoder's last state becomes the decoder's first: `dense` (a learnt projection) or `zero`.
-      tie_embeddings: the output layer is the target embedding, transposed (Press and Wolf 2017). With a shared
-        vocabulary source and target embeddings are one as well.
+      bridge: how the encoder's last state becomes the decoder's first: `dense` (a learnt projection) or
+        `zero`.
+      tie_embeddings: the output layer is the target embedding, transposed (Press and Wolf 2017). With a
+        shared vocabulary source and target embeddings are one as well.
       embedding_dropout: dropout of embedded tokens.
       layer_dropout: dropout of every recurrent layer's output.
       output_dropout: dropout of the attentional layer, before the softmax.
@@ -62,7 +64,7 @@ class ModelSettings(Parameters):
             )
 
 
-class SearchSettings(Parameters):
+class SearchSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the exported model searches unless a caller says otherwise.
 
     Attributes:

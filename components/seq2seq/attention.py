@@ -1,4 +1,4 @@
-"""Luong attention, for any number of queries at once: all target positions in training, all beams in search."""
+"""Luong attention, for many queries at once: all target positions in training, all beams in search."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class LuongAttention(keras.layers.Layer):
         return Memory(encoded.outputs, keys, encoded.mask)
 
     def align(self, queries: tf.Tensor, memory: Memory) -> tf.Tensor:
-        """Alignments float32[B, N, S] of queries float32[B, N, Q]: each row sums to one over real tokens and is
-        zero on padding; a row of a sentence with no real token is all zeros."""
+        """Alignments float32[B, N, S] of queries float32[B, N, Q]: each row sums to one over real tokens and
+        is zero on padding; a row of a sentence with no real token is all zeros."""
         scores = tf.matmul(queries, memory.keys, transpose_b=True) * self.scale
         real = tf.cast(memory.mask, tf.float32)[:, tf.newaxis, :]
         weights = tf.nn.softmax(scores + (real - 1.0) * 1e9) * real

@@ -1,11 +1,13 @@
 """One step of a recurrent cell, cut where the work can be hoisted out of the recurrence.
 
-A cell's step is `update(inputs @ W + b, hidden @ U, state)`. The first product does not depend on the state, so
-a whole sequence's is one large product (`project`); only `hidden @ U` and the element-wise `update` are
+A cell's step is `update(inputs @ W + b, hidden @ U, state)`. The first product does not depend on the state,
+so a whole sequence's is one large product (`project`); only `hidden @ U` and the element-wise `update` are
 sequential. `recurrence.scan` runs a sequence, `Cell.step` a single token; both call the same `update`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -43,7 +45,7 @@ class Cell(keras.layers.Layer):
         return tf.zeros(shape, dtype or "float32")
 
     def project(self, inputs: tf.Tensor) -> tf.Tensor:
-        """The part of the gates that does not depend on the state: float32[..., I] -> float32[..., gates * U]."""
+        """The part of the gates free of the state: float32[..., I] to float32[..., gates * U]."""
         flat = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), self.kernel) + self.bias
         return tf.reshape(flat, tf.concat([tf.shape(inputs)[:-1], [self.gates * self.units]], 0))
 
@@ -108,7 +110,7 @@ class GRUCell(Cell):
 CELLS: dict[str, type[Cell]] = {"lstm": LSTMCell, "gru": GRUCell, "rnn": SimpleRNNCell}
 
 
-def _orthogonal_blocks(gates: int):
+def _orthogonal_blocks(gates: int) -> Callable[..., tf.Tensor]:
     """An initialiser: every gate's square block orthogonal by itself (Saxe et al. 2014)."""
 
     def initialise(shape: tuple[int, ...], dtype: str | None = None) -> tf.Tensor:

@@ -1,8 +1,8 @@
 """The decoder: from the tokens so far to the scores of the next, with attention over the memory.
 
 The recurrence does not see the attention (Luong et al. 2015 without input feeding), so that in training all
-positions' attention and output products are one batched product each. One token or a whole sequence, the work is
-done by the same two functions: `Decoder.advance`/`unroll` (the recurrence) and `Decoder.attend` (all after it).
+positions' attention and output products are one batched product each. One token or a whole sequence, the work
+is done by the same two: `Decoder.advance`/`unroll` (the recurrence) and `Decoder.attend` (all after it).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Decoder(keras.layers.Layer):
 
     @property
     def state_names(self) -> list[str]:
-        """A name for every tensor of the decoder's state, in its order: `layer0_hidden`, `layer0_cell`, ..."""
+        """A name for every tensor of the decoder's state, in order: `layer0_hidden`, `layer0_cell`, ..."""
         return [f"{cell.name}_{name}" for cell in self.cells for name in cell.state_names]
 
     def initial_state(self, encoded: Encoded) -> State:
@@ -74,7 +74,7 @@ class Decoder(keras.layers.Layer):
 
     def advance(self, embedded: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
         """One token: embedded float32[B, D], state -> hidden float32[B, U], the next state."""
-        inputs, following = embedded, []
+        inputs, following = embedded, list[tf.Tensor]()
         many = len(self.cells[0].state_names)
         for layer, cell in enumerate(self.cells):
             new = cell.step(inputs, state[layer * many : (layer + 1) * many])
@@ -111,5 +111,6 @@ class Decoder(keras.layers.Layer):
             alignment = self.attention.align(hidden, memory)
             joined = tf.concat([self.attention.read(alignment, memory), hidden], -1)
         flat = tf.matmul(tf.reshape(joined, [-1, joined.shape[-1]]), self.read_kernel)
-        vectors = tf.reshape(tf.tanh(flat), tf.concat([tf.shape(hidden)[:2], [self.settings.embedding_units]], 0))
+        shape = tf.concat([tf.shape(hidden)[:2], [self.settings.embedding_units]], 0)
+        vectors = tf.reshape(tf.tanh(flat), shape)
         return dropout(vectors, self.settings.output_dropout), alignment

@@ -1,4 +1,4 @@
-"""The SavedModel: every signature a consumer needs, from text to text and step by step, in core TensorFlow ops."""
+"""The SavedModel: every signature a consumer needs, text to text and step by step, in core TensorFlow ops."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from components.seq2seq import SearchSettings
-from components.seq2seq.model import BOS, EOS, PAD, UNK, Seq2Seq
 from components.seq2seq.attention import Memory
+from components.seq2seq.model import BOS, EOS, PAD, UNK, Seq2Seq
 from components.seq2seq.search import Hypotheses, beam_search
 from components.text.processor import TextPair
 
@@ -52,9 +52,7 @@ class Translator(tf.Module):
     def translate(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """The best translation of each text; the alignment has a row for every target token."""
         source = self.source_tokens(text)
-        found = self.decode(
-            source, self.search.beam_size, self.search.length_penalty, self.search.max_length
-        )
+        found = self.decode(source, self.search.beam_size, self.search.length_penalty, self.search.max_length)
         best = found.tokens[:, 0]
         begins = tf.fill([tf.size(text), 1], BOS)
         _, alignment = self.model.score(source, tf.concat([begins, best], 1))
@@ -74,7 +72,9 @@ class Translator(tf.Module):
             tf.TensorSpec([], tf.int32, "max_length"),
         ]
     )
-    def translate_nbest(self, text, beam_size, length_penalty, max_length) -> dict[str, tf.Tensor]:
+    def translate_nbest(
+        self, text: tf.Tensor, beam_size: tf.Tensor, length_penalty: tf.Tensor, max_length: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """The `beam_size` best translations of each text, best first."""
         found = self.decode(self.source_tokens(text), beam_size, length_penalty, max_length)
         shape = tf.shape(found.score)
@@ -82,7 +82,7 @@ class Translator(tf.Module):
         return {"text": tf.reshape(texts, shape), "score": found.score, "length": found.length}
 
     @tf.function(input_signature=[TEXT, TEXT])
-    def score(self, source, target) -> dict[str, tf.Tensor]:
+    def score(self, source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
         """Log probability of given translations."""
         tokens = self.target_tokens(target)
         log_prob, _ = self.model.score(self.source_tokens(source), tokens)
@@ -90,14 +90,14 @@ class Translator(tf.Module):
         return {"log_prob": log_prob, "length": length}
 
     @tf.function(input_signature=[TEXT])
-    def tokenize(self, text) -> dict[str, tf.Tensor]:
+    def tokenize(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Source tokens of text, as `encode` reads them."""
         tokens = self.source_tokens(text)
         length = tf.reduce_sum(tf.cast(tf.not_equal(tokens, PAD), tf.int32), -1)
         return {"tokens": tokens, "length": length}
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
-    def detokenize(self, tokens) -> dict[str, tf.Tensor]:
+    def detokenize(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         """Text of target tokens, up to the first `</s>`."""
         return {"text": self.target.detokenise(tokens)}
 
@@ -108,7 +108,7 @@ class Translator(tf.Module):
         return {name: tf.constant(value, tf.int32) for name, value in numbers.items()}
 
     @tf.function(input_signature=[TEXT])
-    def encode(self, text) -> dict[str, tf.Tensor]:
+    def encode(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """What `decode_step` needs of each text: the memory, and the first state by name."""
         start = self.model.start(self.source_tokens(text))
         length = tf.reduce_sum(tf.cast(start.memory.mask, tf.int32), -1)
@@ -117,7 +117,9 @@ class Translator(tf.Module):
             memory["memory_keys"] = start.memory.keys
         return memory | dict(zip(self.model.decoder.state_names, start.state, strict=True))
 
-    def _decode_step(self, token, memory, memory_length, **rest) -> dict[str, tf.Tensor]:
+    def _decode_step(
+        self, token: tf.Tensor, memory: tf.Tensor, memory_length: tf.Tensor, **rest: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """One token of one hypothesis a row; states and memory as `encode` or the last step returned them."""
         names = self.model.decoder.state_names
         mask = tf.sequence_mask(memory_length, tf.shape(memory)[1])

@@ -31,8 +31,9 @@ def masked_loss(
     """Teacher-forced loss of a batch.
 
     Only real positions reach the output layer. Label smoothing (Szegedy et al. 2016, section 7: the target is
-    1 - e on the label plus e spread evenly over the vocabulary) costs no further array of [tokens, vocabulary]:
-    smoothed = cross entropy + e (logit of the label - mean logit), and both are products on the narrow side.
+    1 - e on the label plus e spread evenly over the vocabulary) costs no further array of [tokens,
+    vocabulary]: smoothed = cross entropy + e (logit of the label - mean logit), and both are products on the
+    narrow side.
 
     Args:
       source: int32[B, S].

@@ -112,8 +112,8 @@ class Seq2Seq(keras.layers.Layer):
         return self.decoder.attend(hidden, start.memory, dropout)
 
     def score(self, source: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Log probability float32[B] of the targets int32[B, T] (`<s>` ... `</s>`, padded), and the alignments
-        float32[B, T - 1, S] of their tokens after `<s>`."""
+        """Log probability float32[B] of the targets int32[B, T] (`<s>` ... `</s>`, padded), and the
+        alignments float32[B, T - 1, S] of their tokens after `<s>`."""
         vectors, alignment = self.teacher_force(source, target[:, :-1])
         labels = target[:, 1:]
         logits = self.logits(tf.reshape(vectors, [-1, self.settings.embedding_units]))

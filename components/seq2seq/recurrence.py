@@ -1,15 +1,20 @@
 """A whole sequence through a cell, with the large products outside the loop in both passes.
 
-Forward, the input product is done before the loop (`Cell.project`). Backward, the loop carries only the gradient
-of the state; the gradient of the recurrent kernel, a sum over the steps, is one product after the loop. This is
-what cuDNN does on a GPU (Appleyard et al. 2016), written in core TensorFlow.
+Forward, the input product is done before the loop (`Cell.project`). Backward, the loop carries only the
+gradient of the state; the gradient of the recurrent kernel, a sum over the steps, is one product after the
+loop. This is what cuDNN does on a GPU (Appleyard et al. 2016), written in core TensorFlow.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
 from components.seq2seq.cells import Cell, State
+
+Arrays = tuple[tf.TensorArray, ...]
 
 
 def scan(
@@ -42,10 +47,12 @@ def scan(
         return tuple(old + real * (n - old) for n, old in zip(new, state, strict=True))
 
     @tf.custom_gradient
-    def run(projected: tf.Tensor, kernel: tf.Tensor, *state: tf.Tensor):
+    def run(projected: tf.Tensor, kernel: tf.Tensor, *state: tf.Tensor) -> tuple[Any, Callable[..., Any]]:
         units, shape = cell.units, tf.shape(projected)
 
-        def forward(t, current, states, recurrents):
+        def forward(
+            t: tf.Tensor, current: State, states: Arrays, recurrents: tf.TensorArray
+        ) -> tuple[Any, ...]:
             at = place(t)
             recurrent = tf.matmul(current[0], kernel)
             following = advance(t, projected[at], recurrent, current)
@@ -63,7 +70,7 @@ def scan(
         sequences = tuple(a.stack() for a in states)
         all_recurrents = recurrents.stack()
 
-        def gradient(d_outputs: tf.Tensor, *d_final: tf.Tensor):
+        def gradient(d_outputs: tf.Tensor, *d_final: tf.Tensor) -> tuple[tf.Tensor, ...]:
             # The state before each step, in the order of the arrays.
             if reverse:
                 previous = tuple(
@@ -74,7 +81,9 @@ def scan(
                     tf.concat([i[tf.newaxis], s[:-1]], 0) for s, i in zip(sequences, state, strict=True)
                 )
 
-            def backward(t, d_state, d_projected, d_recurrent):
+            def backward(
+                t: tf.Tensor, d_state: State, d_projected: tf.TensorArray, d_recurrent: tf.TensorArray
+            ) -> tuple[Any, ...]:
                 at = place(t)
                 before = tuple(p[at] for p in previous)
                 x, r = projected[at], all_recurrents[at]

@@ -1,15 +1,18 @@
 """Beam search in the graph: batched, static in the beam, the memory never repeated for the hypotheses.
 
-Unfinished hypotheses and finished ones are kept apart (as in Tensor2Tensor, Vaswani et al. 2018), since they are
-ranked differently: the unfinished by log probability, the finished by log probability over the length penalty.
+Unfinished hypotheses and finished ones are kept apart (as in Tensor2Tensor, Vaswani et al. 2018), since they
+are ranked differently: the unfinished by log probability, the finished by log probability over the length
+penalty.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import tensorflow as tf
 
+from components.seq2seq.cells import State
 from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq, Start
 
 NEVER = -1.0e9
@@ -42,8 +45,8 @@ def beam_search(
 ) -> Hypotheses:
     """Finds the translations of best score.
 
-    A sentence is done when no unfinished hypothesis can beat its worst finished one, whatever its final length:
-    log probabilities only fall, and the penalty is largest at `max_length`. A hypothesis that reaches
+    A sentence is done when no unfinished hypothesis can beat its worst finished one, whatever its final
+    length: log probabilities only fall, and the penalty is largest at `max_length`. A hypothesis that reaches
     `max_length` without `</s>` counts as finished there.
 
     Args:
@@ -65,8 +68,8 @@ def beam_search(
 class _Search:
     """One search's constants, and the loop's four parts. Loop variables:
 
-    t int32[], state tuple of float32[B * K, U], tokens int32[B, K] last taken, alive int32[B, K, T] sequences,
-    alive_log_prob float32[B, K], done int32[B, K, T], done_score, done_log_prob float32[B, K],
+    t int32[], state tuple of float32[B * K, U], tokens int32[B, K] last taken, alive int32[B, K, T]
+    sequences, alive_log_prob float32[B, K], done int32[B, K, T], done_score, done_log_prob float32[B, K],
     done_length int32[B, K].
     """
 
@@ -93,14 +96,33 @@ class _Search:
         width, sequence = tf.TensorShape([None, None]), tf.TensorShape([None, None, None])
         return tf.TensorShape([]), state, width, sequence, width, sequence, width, width, width
 
-    def unfinished(self, t, state, tokens, alive, alive_log_prob, done, done_score, *_) -> tf.Tensor:
+    def unfinished(
+        self,
+        t: tf.Tensor,
+        state: State,
+        tokens: tf.Tensor,
+        alive: tf.Tensor,
+        alive_log_prob: tf.Tensor,
+        done: tf.Tensor,
+        done_score: tf.Tensor,
+        *_: tf.Tensor,
+    ) -> tf.Tensor:
         """Whether any sentence may still improve."""
         reachable = tf.reduce_max(alive_log_prob, 1) / length_penalty(self.max_length, self.alpha)
         may_improve = reachable > tf.reduce_min(done_score, 1)
         return tf.logical_and(t < self.max_length, tf.reduce_any(may_improve))
 
     def advance(
-        self, t, state, tokens, alive, alive_log_prob, done, done_score, done_log_prob, done_length
+        self,
+        t: tf.Tensor,
+        state: State,
+        tokens: tf.Tensor,
+        alive: tf.Tensor,
+        alive_log_prob: tf.Tensor,
+        done: tf.Tensor,
+        done_score: tf.Tensor,
+        done_log_prob: tf.Tensor,
+        done_length: tf.Tensor,
     ) -> tuple:
         """Every unfinished hypothesis by one token."""
         state, log_probs, _ = self.model.step(tokens, state, self.start.memory)
@@ -121,9 +143,11 @@ class _Search:
         sequences += words[:, :, tf.newaxis] * here
 
         ends = tf.equal(words, EOS)
-        # Rows whose sentence ran out of real candidates stay out of the finished.
         last = tf.equal(t + 1, self.max_length)
-        finishing = tf.logical_and(tf.logical_or(ends, last), best > NEVER / 2)
+        # Only the K best may finish, or a beam of one would not be greedy search; and none that is no
+        # candidate at all, of a sentence with fewer than K.
+        eligible = tf.logical_and(tf.range(tf.shape(words)[1]) < self.beam, best > NEVER / 2)
+        finishing = tf.logical_and(tf.logical_or(ends, last), eligible)
         score = tf.where(finishing, best / length_penalty(t + 1, self.alpha), NEVER)
         done_score, chosen = tf.math.top_k(tf.concat([done_score, score], 1), self.beam)
 
@@ -143,6 +167,8 @@ class _Search:
         state = tuple(tf.gather(s, tf.reshape(rows, [-1])) for s in state)
         return t + 1, state, tokens, alive, alive_log_prob, done, done_score, done_log_prob, done_length
 
-    def results(self, t, state, tokens, alive, alive_log_prob, done, done_score, done_log_prob, done_length):
+    def results(self, *final: Any) -> Hypotheses:
+        """The finished ones, of the loop's last variables."""
+        *_, done, done_score, done_log_prob, done_length = final
         longest = tf.maximum(tf.reduce_max(done_length), 1)
         return Hypotheses(done[:, :, :longest], done_length, done_log_prob, done_score)

@@ -54,7 +54,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     validate_every: Positive = 500
     validation_sentences: Positive = 500
     patience: Annotated[int, msgspec.Meta(ge=0)] = 5
-    seed: int = 1
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 1
     samples: Positive = 20
     progress: bool = True
 

@@ -1,7 +1,7 @@
 """Batches straight from the transformed TFRecords, in an order that is a function of (seed, epoch) alone.
 
-Every file holds examples of one padded shape, so a batch is parsed at once and holds no padding of its own. The
-order of the batches is drawn in advance, so that a resumed training continues with the batch after the last.
+Every file holds examples of one padded shape, so a batch is parsed at once and holds no padding of its own.
+The order of the batches is drawn in advance, so that a resumed training goes on with the next batch.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Batches:
         Raises:
           DataError: it has no examples.
         """
-        listed = json.loads((split / "buckets.json").read_text())
+        listed = json.loads((split / "buckets.json").read_text(encoding="utf-8"))
         buckets = tuple(
             Bucket(b["source"], b["target"], b["examples"], tuple(str(split / f) for f in b["files"]))
             for b in listed
@@ -80,8 +80,14 @@ class Batches:
         )
         return np.random.default_rng((self.seed, epoch)).permutation(choices)
 
-    def epoch(self, epoch: int, skip: int = 0) -> tf.data.Dataset:
-        """The batches of an epoch after the first `skip`: (source int32[B, S], target int32[B, T])."""
+    def epoch(self, epoch: int | tf.Tensor, skip: int | tf.Tensor = 0) -> tf.data.Dataset:
+        """The batches of an epoch after the first `skip`: (source int32[B, S], target int32[B, T]).
+
+        Both numbers may be tensors int64[], so that a graph made once serves every epoch.
+        """
+        plan = tf.numpy_function(self.plan, [epoch], tf.int64)
+        plan.set_shape([self.per_epoch])
+        seed = self.seed * 100_003 + tf.cast(epoch, tf.int64)
 
         def dataset(bucket: Bucket) -> tf.data.Dataset:
             def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -95,18 +101,22 @@ class Batches:
                 return tf.cast(parsed["source_ids"], tf.int32), tf.cast(parsed["target_ids"], tf.int32)
 
             records = tf.data.TFRecordDataset(list(bucket.files), "GZIP")
-            shuffled = records.shuffle(min(bucket.examples, SHUFFLE_BUFFER), seed=self.seed * 100_003 + epoch)
+            shuffled = records.shuffle(min(bucket.examples, SHUFFLE_BUFFER), seed)
             return shuffled.batch(self.sentences(bucket)).map(parse)
 
-        choices = tf.data.Dataset.from_tensor_slices(self.plan(epoch))
         chosen = tf.data.Dataset.choose_from_datasets(
-            [dataset(b) for b in self.buckets], choices, stop_on_empty_dataset=False
+            [dataset(b) for b in self.buckets],
+            tf.data.Dataset.from_tensor_slices(plan),
+            stop_on_empty_dataset=False,
         )
-        return chosen.skip(skip).prefetch(4)
+        return chosen.skip(tf.cast(skip, tf.int64))
 
     def after(self, step: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
         """All batches for ever, from the one after `step` updates on."""
         epoch, skip = divmod(step, self.per_epoch)
-        while True:
-            yield from self.epoch(epoch, skip)
-            epoch, skip = epoch + 1, 0
+        # With many shapes, building an epoch's graph takes seconds: it is built once, for all epochs.
+        epochs = tf.data.Dataset.counter(epoch)
+        skips = tf.data.Dataset.from_tensors(np.int64(skip)).concatenate(
+            tf.data.Dataset.from_tensors(np.int64(0)).repeat()
+        )
+        return iter(tf.data.Dataset.zip((epochs, skips)).flat_map(self.epoch).prefetch(4))

@@ -43,14 +43,14 @@ class Optimizer(tf.Module):
     def apply(self, gradients: list[tf.Tensor]) -> tf.Tensor:
         """One update. Returns the gradient's global norm before it was cut, float32[]."""
         p = self.parameters
-        gradients, norm = tf.clip_by_global_norm(
-            [tf.convert_to_tensor(g) for g in gradients], p.clip_norm
-        )
+        gradients, norm = tf.clip_by_global_norm([tf.convert_to_tensor(g) for g in gradients], p.clip_norm)
         rate = learning_rate(p, self.step)
         count = tf.cast(self.step + 1, tf.float32)
         for variable, first, second, gradient in zip(
             self.variables_, self.first, self.second, gradients, strict=True
         ):
+            if p.weight_decay and variable.shape.rank == 2:
+                variable.assign_sub(rate * p.weight_decay * variable)
             tf.raw_ops.ResourceApplyAdam(
                 var=variable.handle,
                 m=first.handle,
@@ -63,8 +63,6 @@ class Optimizer(tf.Module):
                 epsilon=1e-8,
                 grad=gradient,
             )
-            if p.weight_decay and variable.shape.rank == 2:
-                variable.assign_sub(rate * p.weight_decay * variable)
         self.step.assign_add(1)
         # A young average follows closely, as a moving mean would (Kingma and Ba 2015, section 7.2).
         decay = tf.minimum(p.average_decay, count / (count + 10.0))

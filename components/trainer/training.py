@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
@@ -33,7 +32,7 @@ class Progress(tf.Module):
       best: float64[], the best validation BLEU, -1 before the first.
       bad: int64[], validations since.
       stopped: bool[], whether training is over (early stopping).
-      loss, tokens: float32[], sums since the last log line.
+      loss, tokens, norm: float32[], sums since the last log line; `norm` is of the gradients' global norms.
       seconds: float64[], time spent training, over all attempts.
       kept: the weights of the best validation.
     """
@@ -45,6 +44,7 @@ class Progress(tf.Module):
         self.stopped = tf.Variable(False, trainable=False)
         self.loss = tf.Variable(0.0, trainable=False)
         self.tokens = tf.Variable(0.0, trainable=False)
+        self.norm = tf.Variable(0.0, trainable=False)
         self.seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         self.kept = [tf.Variable(v, trainable=False) for v in variables]
 
@@ -92,6 +92,8 @@ class Training:
         """
         if self.manager.latest_checkpoint:
             self.manager.restore_or_initialize()
+        self._forget_after(self.step)
+        if self.step:
             self.context.say(f"resumed at step {self.step:,} of {self.parameters.steps:,}")
         writer = tf.summary.create_file_writer(str(self.folder / "logs" / "train"))
         with writer.as_default(), self._bar() as bar:
@@ -104,6 +106,13 @@ class Training:
         """Updates made."""
         return int(self.optimizer.step)
 
+    def _forget_after(self, step: int) -> None:
+        """Drops the history a killed attempt wrote after its last checkpoint: it will be written again."""
+        text = self.history.read_text(encoding="utf-8") if self.history.exists() else ""
+        whole = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        kept = [line for line in whole if json.loads(line)["step"] <= step]
+        self.history.write_text("".join(kept), encoding="utf-8")
+
     def _bar(self) -> tqdm:
         p = self.parameters
         shown = self.context.interactive and p.progress
@@ -113,20 +122,17 @@ class Training:
         p, progress = self.parameters, self.progress
         batches: Iterator = self.batches.after(self.step)
         begun, before = time.monotonic(), float(progress.seconds)
-        since, tokens_before = begun, 0.0
-        step = self.step
+        since, logged, step = begun, self.step, self.step
         while step < p.steps and not progress.stopped:
             self._update(*next(batches))
             step += 1
             bar.update()
-            if step % LOG_EVERY == 0 or step == p.steps:
-                tokens, loss = float(progress.tokens), float(progress.loss)
-                now = time.monotonic()
-                self._log(bar, step, loss / max(tokens, 1.0), (tokens - tokens_before) / (now - since))
-                progress.tokens.assign(0.0)
-                progress.loss.assign(0.0)
-                since = now
-            if step % p.validate_every == 0 or step == p.steps:
+            validating = step % p.validate_every == 0 or step == p.steps
+            # Always before a checkpoint is kept, so that none holds weights that are not finite.
+            if validating or step % LOG_EVERY == 0:
+                self._log(bar, step, step - logged, time.monotonic() - since)
+                since, logged = time.monotonic(), step
+            if validating:
                 progress.seconds.assign(before + time.monotonic() - begun)
                 self._validate(step)
                 progress.seconds.assign(before + time.monotonic() - begun)
@@ -140,19 +146,28 @@ class Training:
                 self.model, source, target, self.parameters.label_smoothing, Dropout(tf.cast(seed, tf.int32))
             )
             minimised = loss.smoothed * self.scale
-        self.optimizer.apply(tape.gradient(minimised, self.variables))
+        norm = self.optimizer.apply(tape.gradient(minimised, self.variables))
+        self.progress.norm.assign_add(norm)
         self.progress.loss.assign_add(loss.cross_entropy)
         self.progress.tokens.assign_add(loss.tokens)
 
-    def _log(self, bar: tqdm, step: int, loss: float, rate: float) -> None:
-        if not math.isfinite(loss):
+    def _log(self, bar: tqdm, step: int, updates: int, seconds: float) -> None:
+        """Shows and records the means of the last `updates`, which took so many seconds."""
+        progress = self.progress
+        tokens = float(progress.tokens)
+        loss, norm = float(progress.loss) / max(tokens, 1.0), float(progress.norm) / updates
+        if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingError(
-                f"the loss is {loss} at step {step}: training has diverged",
-                "lower trainer.learning_rate or raise trainer.warmup_steps; the last good checkpoint is kept in "
-                f"{self.manager.directory}",
+                f"the loss is {loss}, its gradient's norm {norm} at step {step}: training has diverged",
+                "lower trainer.learning_rate or raise trainer.warmup_steps; the last good checkpoint is kept "
+                f"in {self.manager.directory}",
             )
+        for total in (progress.tokens, progress.loss, progress.norm):
+            total.assign(0.0)
+        rate = tokens / seconds
         bar.set_postfix_str(f"loss {loss:.3f}, {rate:,.0f} tokens/s")
         tf.summary.scalar("loss", loss, step)
+        tf.summary.scalar("gradient_norm", norm, step)
         tf.summary.scalar("tokens_per_second", rate, step)
         tf.summary.scalar(
             "learning_rate", learning_rate(self.parameters, tf.constant(step - 1, tf.int64)), step
@@ -174,8 +189,9 @@ class Training:
             progress.stopped.assign(bool(p.patience) and int(progress.bad) >= p.patience)
         self.optimizer.swap()
         tf.summary.scalar("validation_bleu", bleu, step)
-        with self.history.open("a") as file:
-            file.write(json.dumps({"step": step, "minutes": round(minutes, 3), "bleu": round(bleu, 3)}) + "\n")
+        line = {"step": step, "minutes": round(minutes, 3), "bleu": round(bleu, 3)}
+        with self.history.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
         epoch = step / self.batches.per_epoch
         mark = "" if better else " (not better)"
         self.context.say(

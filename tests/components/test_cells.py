@@ -1,0 +1,90 @@
+"""The cells against NumPy and against Keras."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.seq2seq.cells import CELLS, Cell
+from components.seq2seq.recurrence import scan
+
+UNITS, INPUTS, BATCH = 3, 4, 2
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def lstm(x: np.ndarray, state: tuple, w: np.ndarray, u: np.ndarray, b: np.ndarray) -> tuple:
+    h, c = state
+    i, f, g, o = np.split(x @ w + h @ u + b, 4, axis=-1)
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(c), c
+
+
+def gru(x: np.ndarray, state: tuple, w: np.ndarray, u: np.ndarray, b: np.ndarray) -> tuple:
+    (h,) = state
+    wz, wr, wh = np.split(x @ w + b, 3, axis=-1)
+    uz, ur, uh = np.split(h @ u, 3, axis=-1)
+    z = sigmoid(wz + uz)
+    return (z * h + (1 - z) * np.tanh(wh + sigmoid(wr + ur) * uh),)
+
+
+def rnn(x: np.ndarray, state: tuple, w: np.ndarray, u: np.ndarray, b: np.ndarray) -> tuple:
+    return (np.tanh(x @ w + state[0] @ u + b),)
+
+
+REFERENCES = {"lstm": lstm, "gru": gru, "rnn": rnn}
+
+
+def make(kind: str, seed: int = 0) -> Cell:
+    cell = CELLS[kind](INPUTS, UNITS, "cell")
+    random = np.random.default_rng(seed)
+    for variable in cell.trainable_variables:
+        variable.assign(random.normal(size=variable.shape))
+    return cell
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_a_step_is_the_published_one(kind):
+    cell, random = make(kind), np.random.default_rng(1)
+    x = random.normal(size=(BATCH, INPUTS)).astype(np.float32)
+    state = tuple(random.normal(size=(BATCH, UNITS)).astype(np.float32) for _ in cell.state_names)
+    weights = [v.numpy() for v in (cell.kernel, cell.recurrent_kernel, cell.bias)]
+    expected = REFERENCES[kind](x, state, *weights)
+    for got, want in zip(cell.step(tf.constant(x), tuple(map(tf.constant, state))), expected, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
+def test_a_keras_layer_with_these_weights_gives_the_same_sequence(kind):
+    cell = make(kind)
+    kinds = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN}
+    layer = kinds[kind](UNITS, return_sequences=True, return_state=True)
+    inputs = np.random.default_rng(2).normal(size=(BATCH, 5, INPUTS)).astype(np.float32)
+    layer.build(inputs.shape)
+    bias = cell.bias.numpy()
+    if kind == "gru":  # Keras keeps a second bias, of the recurrent product.
+        bias = np.stack([bias, np.zeros_like(bias)])
+    layer.set_weights([cell.kernel.numpy(), cell.recurrent_kernel.numpy(), bias])
+    expected, *final = layer(inputs)
+    outputs, state = scan(cell, tf.constant(inputs.transpose(1, 0, 2)), cell.zero_state(BATCH))
+    np.testing.assert_allclose(outputs.numpy().transpose(1, 0, 2), expected, rtol=1e-4, atol=1e-5)
+    for got, want in zip(state, final, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_every_gate_starts_orthogonal(kind):
+    cell = CELLS[kind](INPUTS, UNITS, "cell")
+    blocks = np.split(cell.recurrent_kernel.numpy(), cell.gates, axis=1)
+    for block in blocks:
+        np.testing.assert_allclose(block @ block.T, np.eye(UNITS), atol=1e-5)
+    assert all(not np.allclose(a, b) for a, b in zip(blocks, blocks[1:], strict=False))
+
+
+def test_the_forget_gate_starts_open():
+    bias = CELLS["lstm"](INPUTS, UNITS, "cell").bias.numpy()
+    np.testing.assert_array_equal(bias, np.repeat([0.0, 1.0, 0.0, 0.0], UNITS))

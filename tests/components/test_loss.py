@@ -1,0 +1,100 @@
+"""The training loss against NumPy, and what must not change it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.seq2seq.dropout import Dropout
+from components.seq2seq.loss import Loss, masked_loss
+from components.seq2seq.model import PAD, Seq2Seq
+from tests.components.tiny_model import VOCABULARY, build, padded, sources, targets
+
+SMOOTHING = 0.1
+
+
+@pytest.fixture(scope="module")
+def model() -> Seq2Seq:
+    return build()
+
+
+def batch(count: int = 4) -> tuple[list[list[int]], list[list[int]]]:
+    random = np.random.default_rng(7)
+    return sources(random, count), targets(random, count)
+
+
+def loss_and_gradients(model: Seq2Seq, source: tf.Tensor, target: tf.Tensor) -> tuple[Loss, list[np.ndarray]]:
+    variables = [v.value for v in model.trainable_variables]
+    with tf.GradientTape() as tape:
+        loss = masked_loss(model, source, target, SMOOTHING, Dropout())
+    return loss, [tf.convert_to_tensor(g).numpy() for g in tape.gradient(loss.smoothed, variables)]
+
+
+def naive(model: Seq2Seq, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """Cross entropy against the smoothed distribution written out."""
+    vectors, _ = model.teacher_force(source, target[:, :-1])
+    labels = target[:, 1:]
+    logits = model.logits(tf.reshape(vectors, [-1, vectors.shape[-1]]))
+    wanted = (1 - SMOOTHING) * tf.one_hot(tf.reshape(labels, [-1]), VOCABULARY) + SMOOTHING / VOCABULARY
+    losses = tf.nn.softmax_cross_entropy_with_logits(wanted, logits)
+    return tf.reduce_sum(tf.where(tf.reshape(labels, [-1]) != PAD, losses, 0.0))
+
+
+def test_the_sums_are_numpys(model):
+    source, target = batch()
+    loss = masked_loss(model, padded(source), padded(target), SMOOTHING, Dropout())
+    plain = smoothed = 0.0
+    for s, t in zip(source, target, strict=True):
+        vectors, _ = model.teacher_force(padded([s]), padded([t[:-1]]))
+        logits = vectors.numpy()[0] @ model.output_embedding.numpy().T + model.output_bias.numpy()
+        log_probs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        chosen = log_probs[np.arange(len(t) - 1), t[1:]]
+        plain -= chosen.sum()
+        smoothed -= (1 - SMOOTHING) * chosen.sum() + SMOOTHING * log_probs.mean(-1).sum()
+    assert float(loss.tokens) == sum(len(t) - 1 for t in target)
+    np.testing.assert_allclose(loss.cross_entropy, plain, rtol=1e-5)
+    np.testing.assert_allclose(loss.smoothed, smoothed, rtol=1e-5)
+    log_probs, _ = model.score(padded(source), padded(target))
+    np.testing.assert_allclose(loss.cross_entropy, -tf.reduce_sum(log_probs), rtol=1e-5)
+
+
+def test_without_smoothing_the_two_sums_are_one(model):
+    source, target = map(padded, batch())
+    loss = masked_loss(model, source, target, 0.0, Dropout())
+    assert float(loss.smoothed) == float(loss.cross_entropy)
+
+
+def test_the_gradient_is_that_of_the_smoothed_distribution_written_out(model):
+    source, target = map(padded, batch())
+    loss, ours = loss_and_gradients(model, source, target)
+    variables = [v.value for v in model.trainable_variables]
+    with tf.GradientTape() as tape:
+        total = naive(model, source, target)
+    np.testing.assert_allclose(loss.smoothed, total, rtol=1e-5)
+    for a, b in zip(ours, tape.gradient(total, variables), strict=True):
+        np.testing.assert_allclose(a, tf.convert_to_tensor(b), rtol=1e-4, atol=1e-4)
+
+
+def test_padding_and_rows_of_padding_change_nothing(model):
+    source, target = batch()
+    loss, gradients = loss_and_gradients(model, padded(source), padded(target))
+    more, more_gradients = loss_and_gradients(
+        model, padded([*source, []], width=11), padded([*target, []], width=13)
+    )
+    for a, b in ((loss.smoothed, more.smoothed), (loss.cross_entropy, more.cross_entropy)):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    assert float(loss.tokens) == float(more.tokens)
+    for a, b in zip(gradients, more_gradients, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_dropout_is_a_function_of_its_seed():
+    inputs = tf.ones([40, 50])
+    masks = [Dropout(tf.constant(seed))(inputs, 0.25).numpy() for seed in ([1, 2], [1, 2], [1, 3])]
+    np.testing.assert_array_equal(masks[0], masks[1])
+    assert (masks[0] != masks[2]).any()
+    assert set(np.unique(masks[0])) == {np.float32(0.0), np.float32(1 / 0.75)}
+    assert abs((masks[0] == 0).mean() - 0.25) < 0.03
+    twice = Dropout(tf.constant([1, 2]))
+    assert (twice(inputs, 0.25).numpy() != twice(inputs, 0.25).numpy()).any()

@@ -1,0 +1,114 @@
+"""The scan against a loop written out, its gradients included."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.seq2seq.cells import CELLS, Cell, State
+from components.seq2seq.recurrence import scan
+
+STEPS, BATCH, INPUTS, UNITS = 5, 3, 4, 3
+LENGTHS = [5, 2, 0]
+
+
+def make(kind: str) -> Cell:
+    cell = CELLS[kind](INPUTS, UNITS, "cell")
+    random = np.random.default_rng(3)
+    for variable in cell.trainable_variables:
+        variable.assign(random.normal(size=variable.shape))
+    return cell
+
+
+def data(cell: Cell, steps: int = STEPS) -> tuple[tf.Tensor, State]:
+    """Inputs of which the first STEPS are the same for any number of steps, and a first state."""
+    random = np.random.default_rng(4)
+    state = tuple(tf.constant(random.normal(size=(BATCH, UNITS)), tf.float32) for _ in cell.state_names)
+    return tf.constant(random.normal(size=(steps, BATCH, INPUTS)), tf.float32), state
+
+
+def real(steps: int = STEPS) -> tf.Tensor:
+    return tf.transpose(tf.sequence_mask(LENGTHS, steps))
+
+
+def unrolled(
+    cell: Cell, inputs: tf.Tensor, state: State, mask: tf.Tensor | None, reverse: bool
+) -> tuple[tf.Tensor, State]:
+    """What `scan` promises, a step at a time."""
+    outputs = {}
+    for t in reversed(range(STEPS)) if reverse else range(STEPS):
+        new = cell.step(inputs[t], state)
+        if mask is not None:
+            new = tuple(tf.where(mask[t][:, None], n, s) for n, s in zip(new, state, strict=True))
+        state = new
+        outputs[t] = state[0]
+    return tf.stack([outputs[t] for t in range(STEPS)]), state
+
+
+def weighed(outputs: tf.Tensor, final: State, mask: tf.Tensor | None) -> tf.Tensor:
+    """A scalar that depends on every output at a real position and on the final state, each differently."""
+    random = np.random.default_rng(5)
+    weights = tf.constant(random.normal(size=(STEPS, BATCH, UNITS)), tf.float32)
+    if mask is not None:
+        weights *= tf.cast(mask[:STEPS], tf.float32)[:, :, None]
+    total = tf.reduce_sum(tf.sin(outputs[:STEPS]) * weights)
+    for state in final:
+        total += tf.reduce_sum(state * tf.constant(random.normal(size=(BATCH, UNITS)), tf.float32))
+    return total
+
+
+def gradients(run, cell: Cell, inputs: tf.Tensor, state: State, mask: tf.Tensor | None) -> list[np.ndarray]:
+    with tf.GradientTape() as tape:
+        tape.watch((inputs, state))
+        total = weighed(*run(cell, inputs, state), mask)
+    watched = [inputs, *state, cell.kernel.value, cell.recurrent_kernel.value, cell.bias.value]
+    return [g.numpy() for g in tape.gradient(total, watched)]
+
+
+CASES = list(itertools.product(CELLS, [False, True], [False, True]))
+
+
+@pytest.mark.parametrize(("kind", "masked", "reverse"), CASES)
+def test_values_and_gradients_are_those_of_the_loop_written_out(kind, masked, reverse):
+    cell = make(kind)
+    inputs, state = data(cell)
+    mask = real() if masked else None
+    got, final = scan(cell, inputs, state, mask, reverse)
+    want, last = unrolled(cell, inputs, state, mask, reverse)
+    for a, b in zip((got, *final), (want, *last), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+    compiled = tf.function(lambda inputs, state: scan(cell, inputs, state, mask, reverse))
+    ours = gradients(lambda _, i, s: compiled(i, s), cell, inputs, state, mask)
+    theirs = gradients(lambda c, i, s: unrolled(c, i, s, mask, reverse), cell, inputs, state, mask)
+    eager = gradients(lambda c, i, s: scan(c, i, s, mask, reverse), cell, inputs, state, mask)
+    for a, b, c in zip(ours, theirs, eager, strict=True):
+        assert np.abs(b).max() > 0.01
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(c, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "reverse"), itertools.product(CELLS, [False, True]))
+def test_more_padding_changes_nothing(kind, reverse):
+    cell = make(kind)
+    inputs, state = data(cell)
+    longer, _ = data(cell, STEPS + 3)
+    np.testing.assert_array_equal(inputs, longer[:STEPS])
+    mask, wide = real(), real(STEPS + 3)
+    outputs, final = scan(cell, inputs, state, mask, reverse)
+    wide_outputs, wide_final = scan(cell, longer, state, wide, reverse)
+    np.testing.assert_allclose(outputs[mask], wide_outputs[:STEPS][mask], rtol=1e-6, atol=1e-7)
+    for a, b in zip(final, wide_final, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+    # A sentence of padding alone leaves the state as it was.
+    np.testing.assert_array_equal(wide_final[0][2], state[0][2])
+
+    short = gradients(lambda c, i, s: scan(c, i, s, mask, reverse), cell, inputs, state, mask)
+    long = gradients(lambda c, i, s: scan(c, i, s, wide, reverse), cell, longer, state, wide)
+    np.testing.assert_array_equal(long[0][STEPS:], 0.0)
+    long[0] = long[0][:STEPS]
+    for a, b in zip(short, long, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,199 @@
+"""Beam search against a greedy loop, a beam search written out, and every sequence there is."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
+from components.seq2seq.search import NEVER, Hypotheses, beam_search
+from tests.components.tiny_model import build, padded, sources
+
+Scored = tuple[float, list[int], float]
+"""Score, tokens, log probability."""
+
+
+def search(
+    model: Seq2Seq, source: tf.Tensor, beam: int = 3, alpha: float = 1.0, max_length: int = 8
+) -> Hypotheses:
+    found = beam_search(model, model.start(source), beam, alpha, max_length)
+    return Hypotheses(*(getattr(found, n).numpy() for n in ("tokens", "length", "log_prob", "score")))
+
+
+def penalty(length: int, alpha: float) -> float:
+    return ((5 + length) / 6) ** alpha
+
+
+def log_probs(model: Seq2Seq, source: list[int], prefixes: list[list[int]]) -> np.ndarray:
+    """Log probabilities float32[N, V] of the next token after each prefix of one length; pad, `<s>` never."""
+    fed = padded([[BOS, *prefix] for prefix in prefixes])
+    vectors, _ = model.teacher_force(padded([source] * len(prefixes)), fed)
+    scores = tf.nn.log_softmax(model.logits(vectors[:, -1])).numpy()
+    scores[:, [PAD, BOS]] = -np.inf
+    return scores
+
+
+def greedy(model: Seq2Seq, source: list[int], max_length: int) -> tuple[list[int], float]:
+    tokens: list[int] = []
+    total = 0.0
+    while len(tokens) < max_length and EOS not in tokens:
+        scores = log_probs(model, source, [tokens])[0]
+        tokens.append(int(scores.argmax()))
+        total += scores.max()
+    return tokens, total
+
+
+def every_sequence(model: Seq2Seq, source: list[int], alpha: float, max_length: int) -> list[Scored]:
+    """All sequences that end in `</s>` or at the maximum length, best first."""
+    words = [w for w in range(model.target_size) if w not in (PAD, BOS, EOS)]
+    found = []
+    for length in range(1, max_length + 1):
+        last = [EOS] if length < max_length else [EOS, *words]
+        found += [[*head, end] for head in itertools.product(words, repeat=length - 1) for end in last]
+    totals, _ = model.score(padded([source] * len(found)), padded([[BOS, *tokens] for tokens in found]))
+    scored = [
+        (float(t) / penalty(len(s), alpha), s, float(t)) for s, t in zip(found, totals.numpy(), strict=True)
+    ]
+    return sorted(scored, reverse=True)
+
+
+def written_out(model: Seq2Seq, source: list[int], beam: int, alpha: float, max_length: int) -> list[Scored]:
+    """Beam search that never stops early, for one sentence."""
+    alive: list[tuple[float, list[int]]] = [(0.0, [])]
+    done: list[Scored] = []
+    for length in range(1, max_length + 1):
+        following = log_probs(model, source, [tokens for _, tokens in alive])
+        candidates = [
+            (total + float(scores[word]), [*tokens, word])
+            for (total, tokens), scores in zip(alive, following, strict=True)
+            for word in np.flatnonzero(np.isfinite(scores)).tolist()
+        ]
+        candidates.sort(reverse=True)
+        ending = [c for c in candidates[:beam] if c[1][-1] == EOS or length == max_length]
+        done += [(total / penalty(length, alpha), tokens, total) for total, tokens in ending]
+        alive = [c for c in candidates if c[1][-1] != EOS][:beam]
+    return sorted(done, reverse=True)[:beam]
+
+
+def hypothesis(found: Hypotheses, row: int, rank: int) -> list[int]:
+    tokens: list[int] = found.tokens[row, rank, : found.length[row, rank]].tolist()
+    return tokens
+
+
+MODELS = [(1, 0.0), (2, 2.0), (3, 6.0)]  # Seed, and what is added to the logit of </s>.
+LIKELY_TO_END = MODELS[-1]
+
+
+@pytest.fixture(scope="module")
+def models() -> dict[tuple[int, float], Seq2Seq]:
+    return {(seed, bias): build(seed=seed, eos_bias=bias) for seed, bias in MODELS}
+
+
+SENTENCES = sources(np.random.default_rng(8), 6)
+
+
+@pytest.mark.parametrize("key", MODELS)
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_a_beam_of_one_is_greedy_search(models, key, alpha):
+    found = search(models[key], padded(SENTENCES), beam=1, alpha=alpha)
+    for row, source in enumerate(SENTENCES):
+        tokens, total = greedy(models[key], source, 8)
+        assert hypothesis(found, row, 0) == tokens
+        np.testing.assert_allclose(found.log_prob[row, 0], total, rtol=1e-4)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_beam_as_wide_as_all_sequences_finds_them_in_order(alpha, seed):
+    model = build(vocabulary=6, seed=seed)
+    source = [[4, 5, EOS], [3, EOS]]
+    everything = [every_sequence(model, s, alpha, 3) for s in source]
+    beam = len(everything[0]) + 1
+    found = search(model, padded(source), beam, alpha, 3)
+    for row, expected in enumerate(everything):
+        assert [hypothesis(found, row, n) for n in range(beam - 1)] == [tokens for _, tokens, _ in expected]
+        np.testing.assert_allclose(found.score[row, :-1], [s for s, _, _ in expected], rtol=1e-4)
+        # There is no hypothesis more: its place is empty.
+        assert found.length[row, -1] == 0
+        assert found.score[row, -1] == np.float32(NEVER)
+
+
+@pytest.mark.parametrize("key", MODELS)
+@pytest.mark.parametrize(("beam", "alpha"), [(2, 0.0), (3, 1.0), (5, 0.6)])
+def test_stopping_early_finds_what_the_whole_search_finds(models, key, beam, alpha, monkeypatch):
+    model, steps = models[key], []
+    step = model.step
+    monkeypatch.setattr(model, "step", lambda *args: steps.append(1) or step(*args))
+    found = search(model, padded(SENTENCES), beam, alpha, 12)
+    monkeypatch.undo()
+    if key == LIKELY_TO_END:
+        assert len(steps) < 12
+    for row, source in enumerate(SENTENCES):
+        expected = written_out(model, source, beam, alpha, 12)
+        assert [hypothesis(found, row, n) for n in range(beam)] == [tokens for _, tokens, _ in expected]
+        np.testing.assert_allclose(found.score[row], [s for s, _, _ in expected], rtol=1e-4)
+
+
+@pytest.mark.parametrize("key", MODELS)
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_what_is_reported_is_what_rescoring_gives(models, key, alpha):
+    model, beam = models[key], 4
+    found = search(model, padded(SENTENCES), beam, alpha)
+    source = padded([s for s in SENTENCES for _ in range(beam)])
+    flat = found.tokens.reshape(len(SENTENCES) * beam, -1)
+    target = np.concatenate([np.full([len(flat), 1], BOS), flat], 1).astype(np.int32)
+    rescored, _ = model.score(source, tf.constant(target))
+    np.testing.assert_allclose(found.log_prob.ravel(), rescored, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.score, found.log_prob / penalty(found.length, alpha), rtol=1e-5)
+    assert (np.diff(found.score, axis=1) <= 0).all()
+
+
+def test_hypotheses_are_well_formed(models):
+    for model in models.values():
+        found = search(model, padded(SENTENCES), 4, 1.0, 6)
+        assert found.tokens.shape[2] <= 6
+        assert found.length.max() == found.tokens.shape[2]
+        for row, rank in np.ndindex(*found.length.shape):
+            tokens = hypothesis(found, row, rank)
+            assert not {PAD, BOS} & set(tokens)
+            assert EOS not in tokens[:-1]
+            assert tokens[-1] == EOS or len(tokens) == 6
+            assert not found.tokens[row, rank, len(tokens) :].any()
+        assert all(
+            len({tuple(hypothesis(found, row, n)) for n in range(4)}) == 4 for row in range(len(SENTENCES))
+        )
+
+
+def test_batch_size_order_and_padding_change_nothing(models):
+    for model in models.values():
+        together = search(model, padded(SENTENCES))
+        order = [3, 5, 0, 4, 2, 1]
+        shuffled = search(model, padded([SENTENCES[i] for i in order]))
+        wide = search(model, padded(SENTENCES, width=14))
+        for row, source in enumerate(SENTENCES):
+            alone = search(model, padded([source]))
+            for rank in range(3):
+                tokens = hypothesis(alone, 0, rank)
+                assert hypothesis(together, row, rank) == tokens
+                assert hypothesis(wide, row, rank) == tokens
+                assert hypothesis(shuffled, order.index(row), rank) == tokens
+            np.testing.assert_allclose(together.score[row], alone.score[0], rtol=1e-4)
+            np.testing.assert_allclose(wide.score[row], alone.score[0], rtol=1e-4)
+
+
+def test_a_maximum_of_one_token_gives_one_token(models):
+    found = search(models[1, 0.0], padded(SENTENCES), 2, 1.0, 1)
+    assert found.tokens.shape[2] == 1
+    assert (found.length == 1).all()
+
+
+def test_the_graph_takes_beam_penalty_and_length_as_tensors(models):
+    model = models[2, 2.0]
+    start = model.start(padded(SENTENCES))
+    compiled = tf.function(lambda beam, alpha, most: beam_search(model, start, beam, alpha, most).tokens)
+    for beam, alpha, most in ((1, 0.0, 5), (4, 1.0, 8)):
+        got = compiled(tf.constant(beam), tf.constant(alpha), tf.constant(most))
+        np.testing.assert_array_equal(got, search(model, padded(SENTENCES), beam, alpha, most).tokens)

@@ -1,0 +1,51 @@
+"""Models small enough to be compared with plain NumPy and exhaustive search."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from components.seq2seq import ModelSettings
+from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
+
+VOCABULARY = 12
+SETTINGS = ModelSettings(
+    embedding_units=6,
+    encoder_units=8,
+    decoder_units=8,
+    embedding_dropout=0.0,
+    layer_dropout=0.0,
+    output_dropout=0.0,
+)
+
+
+def build(
+    settings: ModelSettings = SETTINGS, vocabulary: int = VOCABULARY, seed: int = 1, eos_bias: float = 0.0
+) -> Seq2Seq:
+    """A model whose weights are so large that its distributions are far from even."""
+    model = Seq2Seq(settings, vocabulary, vocabulary, shared=True, seed=seed)
+    random = np.random.default_rng(seed)
+    for variable in model.trainable_variables:
+        variable.assign(random.normal(0.0, 0.7, variable.shape))
+    bias = random.normal(0.0, 0.3, vocabulary)
+    bias[EOS] += eos_bias
+    model.output_bias.assign(bias)
+    return model
+
+
+def padded(rows: list[list[int]], width: int | None = None) -> tf.Tensor:
+    """Rows of tokens as int32[B, width], padded on the right."""
+    width = width or max(map(len, rows))
+    return tf.constant([row + [PAD] * (width - len(row)) for row in rows], tf.int32)
+
+
+def sources(random: np.random.Generator, count: int, longest: int = 5) -> list[list[int]]:
+    """Random source sentences with `</s>`."""
+    return [
+        [*random.integers(4, VOCABULARY, random.integers(0, longest)).tolist(), EOS] for _ in range(count)
+    ]
+
+
+def targets(random: np.random.Generator, count: int, longest: int = 5) -> list[list[int]]:
+    """Random target sentences from `<s>` to `</s>`."""
+    return [[BOS, *row] for row in sources(random, count, longest)]
