@@ -7,6 +7,7 @@ for all distinct pretokens of a batch at once.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 
 import msgspec
@@ -57,6 +58,25 @@ def pretokenise(text: tf.Tensor) -> tf.RaggedTensor:
     return tf.strings.split(tf.strings.regex_replace(marked, _CUT, "\\0 "))
 
 
+class _VocabularyFile(tf.lookup.TextFileInitializer):
+    """A table's content, in a file.
+
+    TensorFlow names a table by the path of its file, and shares tables of one name within a process. Named by
+    the content instead, no folder of this machine is in what is exported: it is the same bytes each time.
+    """
+
+    @property
+    def _shared_name(self) -> str:
+        name = super()._shared_name
+        path = self._filename_arg
+        if tf.is_tensor(path):
+            if not hasattr(path, "numpy"):
+                return name  # a placeholder, while the graph is only analysed
+            path = path.numpy().decode()
+        digest = hashlib.sha256(tf.io.gfile.GFile(path, "rb").read()).hexdigest()
+        return name.replace(str(self._filename_arg), digest[:16])
+
+
 class TextProcessor(tf.Module):
     """One language's text path.
 
@@ -73,9 +93,9 @@ class TextProcessor(tf.Module):
         super().__init__(name="text_processor")
         self._settings = settings
         line, number = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
-        to_id = tf.lookup.TextFileInitializer(vocabulary, tf.string, line, tf.int64, number)
-        to_piece = tf.lookup.TextFileInitializer(vocabulary, tf.int64, number, tf.string, line)
-        to_merged = tf.lookup.TextFileInitializer(merges, tf.int64, 0, tf.int64, 1, delimiter="\t")
+        to_id = _VocabularyFile(vocabulary, tf.string, line, tf.int64, number)
+        to_piece = _VocabularyFile(vocabulary, tf.int64, number, tf.string, line)
+        to_merged = _VocabularyFile(merges, tf.int64, 0, tf.int64, 1, delimiter="\t")
         self._ids = tf.lookup.StaticHashTable(to_id, UNK_ID)
         self._pieces = tf.lookup.StaticHashTable(to_piece, "")
         self._merges = tf.lookup.StaticHashTable(to_merged, _NO_MERGE)

@@ -204,6 +204,12 @@ def test_batch_size_changes_no_byte_of_the_examples(default_run, tmp_path):
     ).read_bytes()
 
 
+def test_no_folder_of_this_machine_is_in_the_transform_graph(default_run):
+    graph = default_run.graph.path
+    model = (graph / "transform_fn" / "saved_model.pb").read_bytes()
+    assert str(graph.parent).encode() not in model
+
+
 def test_over_long_pairs_are_left_out_and_counted(default_run, tmp_path):
     whole = default_run.read("train")
     run = Run(tmp_path, SPLITS, source_max_length=20, target_max_length=24)
