@@ -57,6 +57,10 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
     def __post_init__(self) -> None:
         if self.bidirectional and self.encoder_units % 2:
             raise ValueError(f"encoder_units must be even when bidirectional. Received: {self.encoder_units}")
+        if self.attention == "none" and self.bridge == "zero":
+            raise ValueError(
+                "attention none needs bridge dense: the decoder would know nothing of the source"
+            )
         if self.attention in ("dot", "scaled") and self.encoder_units != self.decoder_units:
             raise ValueError(
                 f"attention {self.attention} needs encoder_units equal to decoder_units; use general. "

@@ -34,13 +34,13 @@ class Translator(tf.Module):
         """Source tokens int32[B, S] with `</s>`, padded with 0, of text string[B]."""
         tokens = self.source.tokenise(text)[:, : self.source_max_length - 1]
         ends = tf.fill([tf.size(text), 1], EOS)
-        return tf.concat([tokens, ends], 1).to_tensor(PAD)
+        return _dense(tf.concat([tokens, ends], 1))
 
     def target_tokens(self, text: tf.Tensor) -> tf.Tensor:
         """Target tokens int32[B, T] from `<s>` to `</s>`, padded with 0, of text string[B]."""
         begins = tf.fill([tf.size(text), 1], BOS)
         ends = tf.fill([tf.size(text), 1], EOS)
-        return tf.concat([begins, self.target.tokenise(text), ends], 1).to_tensor(PAD)
+        return _dense(tf.concat([begins, self.target.tokenise(text), ends], 1))
 
     def decode(
         self, source: tf.Tensor, beam_size: tf.Tensor, length_penalty: tf.Tensor, max_length: tf.Tensor
@@ -158,3 +158,9 @@ class Translator(tf.Module):
             "decode_step": step,
         }
         tf.saved_model.save(self, str(folder), signatures=signatures)
+
+
+def _dense(tokens: tf.RaggedTensor) -> tf.Tensor:
+    """Tokens padded with 0 to one position at least, which a batch of no text would not have by itself."""
+    dense = tokens.to_tensor(PAD)
+    return tf.pad(dense, [[0, 0], [0, tf.cast(tf.equal(tf.shape(dense)[1], 0), tf.int32)]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -82,7 +84,7 @@ def test_every_gate_starts_orthogonal(kind):
     blocks = np.split(cell.recurrent_kernel.numpy(), cell.gates, axis=1)
     for block in blocks:
         np.testing.assert_allclose(block @ block.T, np.eye(UNITS), atol=1e-5)
-    assert all(not np.allclose(a, b) for a, b in zip(blocks, blocks[1:], strict=False))
+    assert all(not np.allclose(a, b) for a, b in itertools.pairwise(blocks))
 
 
 def test_the_forget_gate_starts_open():

@@ -20,10 +20,18 @@ SETTINGS = ModelSettings(
 
 
 def build(
-    settings: ModelSettings = SETTINGS, vocabulary: int = VOCABULARY, seed: int = 1, eos_bias: float = 0.0
+    settings: ModelSettings = SETTINGS,
+    vocabulary: int = VOCABULARY,
+    source_vocabulary: int | None = None,
+    seed: int = 1,
+    eos_bias: float = 0.0,
 ) -> Seq2Seq:
-    """A model whose weights are so large that its distributions are far from even."""
-    model = Seq2Seq(settings, vocabulary, vocabulary, shared=True, seed=seed)
+    """A model whose weights are so large that its distributions are far from even.
+
+    It has one embedding for both sides unless `source_vocabulary` is given.
+    """
+    shared = source_vocabulary is None
+    model = Seq2Seq(settings, source_vocabulary or vocabulary, vocabulary, shared, seed)
     random = np.random.default_rng(seed)
     for variable in model.trainable_variables:
         variable.assign(random.normal(0.0, 0.7, variable.shape))

@@ -1,0 +1,208 @@
+"""The exported SavedModel, used as a stranger would: signatures alone, and the trainer's folders gone."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from components.seq2seq import SearchSettings
+from components.seq2seq.export import Translator
+from components.text import TextSettings, learn, processor
+from tests.components.tiny_model import SETTINGS, build
+
+SIGNATURES = {
+    "serving_default": ({"text"}, {"text", "score", "length", "alignment"}),
+    "translate_nbest": (
+        {"text", "beam_size", "length_penalty", "max_length"},
+        {"text", "score", "length"},
+    ),
+    "score": ({"source", "target"}, {"log_prob", "length"}),
+    "tokenize": ({"text"}, {"tokens", "length"}),
+    "detokenize": ({"tokens"}, {"text"}),
+    "info": (set(), {"pad", "bos", "eos", "unk", "vocab_size"}),
+}
+LINES = [
+    b"the cat sat",
+    b"a mat",
+    b"",
+    b"seven songs on the mat, he said",
+    b"\xff\xfe broken",
+    "їжак".encode(),
+]
+SOURCE_MAX_LENGTH, MAX_LENGTH = 12, 9
+SEARCH = SearchSettings(beam_size=3, length_penalty=1.0, max_length=MAX_LENGTH)
+
+
+def text_pair(folder: Path, shared: bool) -> processor.TextPair:
+    """Text paths of characters, their files in `folder`."""
+    settings = TextSettings(unit="character")
+
+    def side(name: str, words: dict[str, int]) -> processor.TextProcessor:
+        vocabulary = learn.learn(words, settings, 300)
+        paths = folder / f"{name}.vocabulary", folder / f"{name}.merges"
+        paths[0].write_bytes(vocabulary.vocabulary_file())
+        paths[1].write_bytes(vocabulary.merges_file())
+        return processor.TextProcessor(settings, *map(str, paths))
+
+    source = side("source", {"▁the": 9, "▁cat": 4, "▁songs": 2})
+    return processor.TextPair(source, source if shared else side("target", {"▁el": 9, "▁gato": 4}), shared)
+
+
+class Export:
+    """A translator, and its SavedModel loaded after the vocabularies' own folder has gone."""
+
+    def __init__(self, folder: Path, **changes):
+        graph = folder / "graph"
+        graph.mkdir()
+        pair = text_pair(graph, shared=False)
+        settings = msgspec.structs.replace(SETTINGS, **changes)
+        model = build(settings, pair.target.size(), pair.source.size(), seed=5)
+        self.translator = Translator(model, pair, SEARCH, SOURCE_MAX_LENGTH)
+        self.path = folder / "model"
+        self.translator.save(self.path)
+        shutil.rmtree(graph)
+        shutil.move(self.path, folder / "moved")
+        self.loaded = tf.saved_model.load(str(folder / "moved"))
+        self.path = folder / "moved"
+
+    def __call__(self, signature: str, **inputs) -> dict[str, np.ndarray]:
+        """Calls a signature with constants."""
+        tensors = {name: tf.constant(value) for name, value in inputs.items()}
+        return {name: v.numpy() for name, v in self.loaded.signatures[signature](**tensors).items()}
+
+    def nbest(self, text: list[bytes], beam: int, alpha: float = 1.0) -> dict[str, np.ndarray]:
+        return self("translate_nbest", text=text, beam_size=beam, length_penalty=alpha, max_length=MAX_LENGTH)
+
+    def client_greedy(self, text: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        """Greedy search by a client of `encode` and `decode_step`: texts, and log probabilities."""
+        state = self("encode", text=text)
+        memory = {name: state.pop(name) for name in list(state) if name.startswith("memory")}
+        token, total = np.full(len(text), 1, np.int32), np.zeros(len(text))
+        taken: list[np.ndarray] = []
+        for _ in range(MAX_LENGTH):
+            state = self("decode_step", token=token, **memory, **state)
+            alignment, log_probs = state.pop("alignment"), state.pop("log_probs")
+            assert alignment.shape == memory["memory"].shape[:2]
+            log_probs[:, :2] = -np.inf
+            ended = (np.stack(taken) == 2).any(0) if taken else np.zeros(len(text), bool)
+            token = np.where(ended, 0, log_probs.argmax(-1)).astype(np.int32)
+            total += np.where(ended, 0.0, log_probs.max(-1))
+            taken.append(token)
+        return self("detokenize", tokens=np.stack(taken, 1))["text"], total
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory) -> Export:
+    return Export(tmp_path_factory.mktemp("export"))
+
+
+def names(specification: dict) -> set[str]:
+    return set(specification)
+
+
+def test_every_signature_is_there_with_its_names(export):
+    signatures = export.loaded.signatures
+    assert set(signatures) == {*SIGNATURES, "encode", "decode_step"}
+    for name, (inputs, outputs) in SIGNATURES.items():
+        assert names(signatures[name].structured_input_signature[1]) == inputs
+        assert names(signatures[name].structured_outputs) == outputs
+    # Whatever `encode` gives, `decode_step` takes, and its state it gives back.
+    given = names(signatures["encode"].structured_outputs)
+    taken = names(signatures["decode_step"].structured_input_signature[1])
+    back = names(signatures["decode_step"].structured_outputs)
+    assert taken == given | {"token"}
+    assert back == {n for n in given if not n.startswith("memory")} | {"log_probs", "alignment"}
+
+
+def test_the_graph_holds_core_cpu_operations_only(export):
+    saved = saved_model_pb2.SavedModel.FromString((export.path / "saved_model.pb").read_bytes())
+    definition = saved.meta_graphs[0].graph_def
+    operations = {n.op for n in definition.node}
+    operations |= {n.op for f in definition.library.function for n in f.node_def}
+    assert "MatMul" in operations
+    assert not [op for op in operations if "cudnn" in op.lower()]
+    assert not [op for op in operations if op in ("PyFunc", "EagerPyFunc", "PyFuncStateless")]
+
+
+def test_translations_are_the_translators_own(export):
+    mine = export.translator.translate(tf.constant(LINES))
+    theirs = export("serving_default", text=LINES)
+    assert theirs["text"].tolist() == mine["text"].numpy().tolist()
+    np.testing.assert_allclose(theirs["score"], mine["score"], rtol=1e-5)
+    best = export.nbest(LINES, SEARCH.beam_size)
+    assert best["text"][:, 0].tolist() == theirs["text"].tolist()
+    np.testing.assert_allclose(best["score"][:, 0], theirs["score"], rtol=1e-5)
+    assert (np.diff(best["score"], axis=1) <= 0).all()
+
+
+def test_alignments_belong_to_the_tokens(export):
+    found = export("serving_default", text=LINES)
+    lengths = export("tokenize", text=LINES)["length"]
+    assert found["alignment"].shape == (len(LINES), found["length"].max(), lengths.max())
+    for row, (target, source) in enumerate(zip(found["length"], lengths, strict=True)):
+        np.testing.assert_allclose(found["alignment"][row, :target, :source].sum(-1), 1.0, rtol=1e-5)
+        assert not found["alignment"][row, target:].any()
+        assert not found["alignment"][row, :, source:].any()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"attention": "none", "cell": "gru", "bidirectional": False, "decoder_layers": 2},
+    ],
+    ids=["default", "deep GRU without attention"],
+)
+def test_a_client_stepping_by_itself_gets_the_greedy_translation(export, changes, tmp_path):
+    model = Export(tmp_path, **changes) if changes else export
+    texts, totals = model.client_greedy(LINES)
+    found = model.nbest(LINES, beam=1, alpha=0.0)
+    assert found["text"][:, 0].tolist() == texts.tolist()
+    np.testing.assert_allclose(found["score"][:, 0], totals, rtol=1e-4)
+
+
+def test_scores_are_the_models(export):
+    targets = [b"el gato", b"", b"la alfombra", b"\xff", b"x", b"canciones"]
+    found = export("score", source=LINES, target=targets)
+    mine = export.translator
+    tokens = mine.target_tokens(tf.constant(targets))
+    expected, _ = mine.model.score(mine.source_tokens(tf.constant(LINES)), tokens)
+    np.testing.assert_allclose(found["log_prob"], expected, rtol=1e-5)
+    assert found["length"].tolist() == (np.count_nonzero(tokens, axis=1) - 1).tolist()
+    assert found["length"][1] == 1  # An empty translation is `</s>`.
+
+
+def test_tokenize_is_what_encode_reads(export):
+    tokens, state = export("tokenize", text=LINES), export("encode", text=LINES)
+    assert tokens["length"].tolist() == state["memory_length"].tolist()
+    assert tokens["length"].max() == SOURCE_MAX_LENGTH
+    for row, length in zip(tokens["tokens"], tokens["length"], strict=True):
+        assert row[length - 1] == 2
+        assert not row[length:].any()
+
+
+def test_info_tells_a_client_the_special_tokens(export):
+    info = {name: int(value) for name, value in export("info").items()}
+    size = export.translator.model.target_size
+    assert info == {"pad": 0, "bos": 1, "eos": 2, "unk": 3, "vocab_size": size}
+
+
+def test_a_rows_answer_does_not_depend_on_the_others(export):
+    lines = [*LINES, b"very long " * 1000, b"\x00\x80"]
+    together = export.nbest(lines, beam=3)
+    for row, line in enumerate(lines):
+        alone = export.nbest([line], beam=3)
+        assert together["text"][row].tolist() == alone["text"][0].tolist()
+        np.testing.assert_allclose(together["score"][row], alone["score"][0], rtol=1e-4)
+        [text.decode() for text in alone["text"][0]]  # Whatever came in, UTF-8 goes out.
+
+
+def test_an_empty_batch_gives_an_empty_answer(export):
+    found = export("serving_default", text=np.array([], object).astype(bytes))
+    assert found["text"].shape == found["score"].shape == (0,)

@@ -1,0 +1,129 @@
+"""The model as a whole: one step at a time or all at once, alone or in a batch, in every architecture."""
+
+from __future__ import annotations
+
+import itertools
+
+import msgspec
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.seq2seq import ModelSettings
+from components.seq2seq.cells import CELLS
+from components.seq2seq.dropout import Dropout
+from components.seq2seq.loss import masked_loss
+from components.seq2seq.model import Seq2Seq
+from components.seq2seq.search import beam_search
+from tests.components.tiny_model import SETTINGS, build, padded, sources, targets
+
+RANDOM = np.random.default_rng(11)
+SOURCES, TARGETS = sources(RANDOM, 3, longest=3), targets(RANDOM, 3, longest=3)
+
+
+def stepped(model: Seq2Seq, source: tf.Tensor, target: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Log probabilities float32[B, T, V] and alignments float32[B, T, S], a token at a time."""
+    start = model.start(source)
+    state, scores, alignments = start.state, [], []
+    for t in range(target.shape[1]):
+        state, log_probs, alignment = model.step(target[:, t : t + 1], state, start.memory)
+        scores.append(log_probs[:, 0])
+        alignments.append(alignment[:, 0])
+    return np.stack(scores, 1), np.stack(alignments, 1)
+
+
+def forced(model: Seq2Seq, source: tf.Tensor, target: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """The same by teacher forcing."""
+    vectors, alignments = model.teacher_force(source, target)
+    scores = tf.nn.log_softmax(model.logits(tf.reshape(vectors, [-1, vectors.shape[-1]])))
+    return scores.numpy().reshape([*target.shape, -1]), alignments.numpy()
+
+
+def check(model: Seq2Seq) -> None:
+    """Steps equal teacher forcing, every weight learns from a training step, and search decodes."""
+    source, target = padded(SOURCES), padded(TARGETS)
+    for got, want in zip(
+        stepped(model, source, target[:, :-1]), forced(model, source, target[:, :-1]), strict=True
+    ):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+    variables = [v.value for v in model.trainable_variables]
+    with tf.GradientTape() as tape:
+        loss = masked_loss(model, source, target, 0.1, Dropout(tf.constant([1, 2])))
+    gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss.smoothed, variables)]
+    for variable, gradient in zip(variables, gradients, strict=True):
+        assert np.isfinite(gradient).all()
+        assert np.any(gradient)
+        variable.assign_sub(1e-3 * gradient)
+
+    found = beam_search(model, model.start(source), 2, 1.0, 2)
+    assert (found.length.numpy() >= 1).all()
+    assert (found.score.numpy() > -100).all()
+
+
+@pytest.mark.parametrize(
+    ("cell", "attention"), itertools.product(CELLS, ["general", "dot", "scaled", "none"])
+)
+def test_every_architecture_trains_and_decodes(cell, attention):
+    # Without attention the bridge is all the decoder knows of the source.
+    bridges = ["dense"] if attention == "none" else ["dense", "zero"]
+    for bidirectional, tied, bridge, layers in itertools.product(
+        [True, False], [True, False], bridges, [1, 2]
+    ):
+        settings = msgspec.structs.replace(
+            SETTINGS,
+            cell=cell,
+            attention=attention,
+            bidirectional=bidirectional,
+            tie_embeddings=tied,
+            bridge=bridge,
+            encoder_layers=layers,
+            decoder_layers=layers,
+            layer_dropout=0.2,
+        )
+        check(build(settings))
+
+
+def test_a_sentence_scores_the_same_in_any_batch():
+    model = build()
+    together, _ = model.score(padded(SOURCES, width=9), padded(TARGETS, width=10))
+    for row, (source, target) in enumerate(zip(SOURCES, TARGETS, strict=True)):
+        alone, alignment = model.score(padded([source]), padded([target]))
+        np.testing.assert_allclose(together[row], alone[0], rtol=1e-5)
+        assert alignment.shape == (1, len(target) - 1, len(source))
+
+
+def test_one_embedding_serves_both_sides_only_when_shared():
+    shared, apart = build(), build(source_vocabulary=7)
+    assert shared.source_embedding is shared.target_embedding is shared.output_embedding
+    assert apart.source_embedding.shape[0] == 7
+    assert apart.output_embedding is apart.target_embedding
+    assert build(msgspec.structs.replace(SETTINGS, tie_embeddings=False)).output_embedding.shape == (12, 6)
+
+
+def test_the_seed_decides_the_weights():
+    one, two, other = (Seq2Seq(SETTINGS, 12, 12, True, seed) for seed in (1, 1, 2))
+    for a, b in zip(one.weights, two.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert any((a.numpy() != b.numpy()).any() for a, b in zip(one.weights, other.weights, strict=True))
+
+
+def test_every_weight_has_its_own_name():
+    deep = msgspec.structs.replace(SETTINGS, encoder_layers=2, decoder_layers=2)
+    names = [v.path for v in build(deep).weights]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"encoder_units": 7}, "encoder_units must be even"),
+        ({"attention": "dot", "encoder_units": 8, "decoder_units": 6}, "needs encoder_units equal"),
+        ({"attention": "none", "bridge": "zero"}, "attention none needs bridge dense"),
+        ({"cell": "transformer"}, "cell"),
+        ({"units": 8}, "units"),
+    ],
+)
+def test_impossible_architectures_are_refused(wrong, message):
+    with pytest.raises(msgspec.ValidationError, match=message):
+        msgspec.convert(wrong, ModelSettings)

@@ -1,0 +1,324 @@
+"""The trainer: its data, its optimizer, and what an interruption must not change."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.component import Context
+from components.errors import DataError, TrainingError
+from components.seq2seq.model import BOS, EOS, Seq2Seq
+from components.trainer import Parameters
+from components.trainer.data import Batches
+from components.trainer.optimizer import Optimizer, learning_rate
+from components.trainer.training import Training
+from tests.components.tiny_model import SETTINGS, VOCABULARY
+
+SHAPES = {(3, 4): 13, (5, 4): 7, (4, 6): 1}
+"""How many examples there are of each padded shape."""
+BATCH_TOKENS = 12
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory) -> Path:
+    """A training split as Transform writes it."""
+    folder = tmp_path_factory.mktemp("transformed")
+    random = np.random.default_rng(9)
+    listed = []
+    for (source, target), count in SHAPES.items():
+        name = f"transformed_examples-s{source:03d}-t{target:03d}-00000-of-00001.gz"
+        with tf.io.TFRecordWriter(str(folder / name), tf.io.TFRecordOptions(compression_type="GZIP")) as file:
+            for _ in range(count):
+                file.write(
+                    example(
+                        [*random.integers(4, VOCABULARY, source - 1).tolist(), EOS],
+                        [BOS, *random.integers(4, VOCABULARY, target - 2).tolist(), EOS],
+                    )
+                )
+        listed.append({"source": source, "target": target, "examples": count, "files": [name]})
+    (folder / "buckets.json").write_text(json.dumps(listed), encoding="utf-8")
+    return folder
+
+
+def example(source: list[int], target: list[int]) -> bytes:
+    lists = {"source_ids": source, "target_ids": target}
+    feature = {
+        name: tf.train.Feature(int64_list=tf.train.Int64List(value=values)) for name, values in lists.items()
+    }
+    serialised: bytes = tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+    return serialised
+
+
+def rows(batches: list) -> list[tuple]:
+    """The examples of batches, in order."""
+    return [
+        (tuple(s), tuple(t))
+        for source, target in batches
+        for s, t in zip(source.numpy().tolist(), target.numpy().tolist(), strict=True)
+    ]
+
+
+def take(batches: Batches, step: int, count: int) -> list:
+    iterator = batches.after(step)
+    return [next(iterator) for _ in range(count)]
+
+
+def every_example(split: Path) -> list[tuple]:
+    found = []
+    for path in sorted(split.glob("*.gz")):
+        for record in tf.data.TFRecordDataset(str(path), "GZIP"):
+            feature = tf.train.Example.FromString(record.numpy()).features.feature
+            found.append(tuple(tuple(feature[n].int64_list.value) for n in ("source_ids", "target_ids")))
+    return sorted(found)
+
+
+class TestBatches:
+    def test_an_epoch_holds_every_example_once(self, split):
+        batches = Batches.open(split, BATCH_TOKENS, seed=1)
+        assert batches.per_epoch == 5 + 3 + 1  # Three, three and two sentences a batch.
+        for epoch in range(3):
+            found = take(batches, epoch * batches.per_epoch, batches.per_epoch)
+            assert sorted(rows(found)) == every_example(split)
+            assert all(source.shape[0] * target.shape[1] <= BATCH_TOKENS for source, target in found)
+
+    def test_epochs_and_seeds_differ_and_repeat(self, split):
+        def epochs(seed: int) -> list[list[tuple]]:
+            batches = Batches.open(split, BATCH_TOKENS, seed)
+            every = take(batches, 0, 2 * batches.per_epoch)
+            return [rows(every[: batches.per_epoch]), rows(every[batches.per_epoch :])]
+
+        assert epochs(1) == epochs(1)
+        assert epochs(1)[0] != epochs(1)[1]
+        assert epochs(1)[0] != epochs(2)[0]
+
+    def test_a_late_start_continues_the_same_sequence(self, split):
+        batches = Batches.open(split, BATCH_TOKENS, seed=3)
+        whole = take(batches, 0, 25)
+        for step in (1, 8, 9, 10, 20):
+            assert rows(take(batches, step, 25 - step)) == rows(whole[step:])
+
+    def test_the_mean_batch_counts_predicted_positions(self, split):
+        batches = Batches.open(split, BATCH_TOKENS, seed=1)
+        positions = sum(target.shape[0] * (target.shape[1] - 1) for _, target in take(batches, 0, 9))
+        assert batches.mean_tokens == pytest.approx(positions / 9)
+
+    def test_a_split_without_examples_is_refused(self, tmp_path):
+        (tmp_path / "buckets.json").write_text("[]", encoding="utf-8")
+        with pytest.raises(DataError, match="holds no examples"):
+            Batches.open(tmp_path, BATCH_TOKENS, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", lambda n: 1.0),
+        ("linear", lambda n: 1.0 - (n - 10) / 90),
+        ("cosine", lambda n: 0.5 * (1 + math.cos(math.pi * (n - 10) / 90))),
+        ("inverse_sqrt", lambda n: math.sqrt(10 / n)),
+    ],
+)
+def test_learning_rates(schedule, expected):
+    parameters = Parameters(steps=100, warmup_steps=10, learning_rate=0.5, schedule=schedule)
+    for update in range(1, 101):
+        wanted = 0.5 * (update / 10 if update <= 10 else expected(update))
+        got = float(learning_rate(parameters, tf.constant(update - 1, tf.int64)))
+        assert got == pytest.approx(wanted, rel=1e-4, abs=1e-6)
+
+
+def test_without_a_warmup_the_first_update_has_the_whole_rate():
+    parameters = Parameters(steps=100, warmup_steps=0, learning_rate=0.5, schedule="constant")
+    assert float(learning_rate(parameters, tf.constant(0, tf.int64))) == 0.5
+
+
+class TestOptimizer:
+    P = Parameters(
+        steps=10,
+        warmup_steps=1,
+        schedule="constant",
+        learning_rate=0.1,
+        weight_decay=0.2,
+        clip_norm=1.0,
+        average_decay=0.6,
+    )
+
+    def test_updates_are_numpys_adamw(self):
+        random = np.random.default_rng(10)
+        values = [random.normal(size=(2, 3)), random.normal(size=3)]
+        variables = [tf.Variable(v, dtype=tf.float32) for v in values]
+        optimizer = Optimizer(self.P, variables)
+        first, second = [np.zeros_like(v) for v in values], [np.zeros_like(v) for v in values]
+        averages = [v.copy() for v in values]
+        for step in range(1, 7):
+            gradients = [random.normal(size=v.shape) * 0.1**step * 10 for v in values]
+            norm = math.sqrt(sum((g**2).sum() for g in gradients))
+            got = optimizer.apply([tf.constant(g, tf.float32) for g in gradients])
+            assert float(got) == pytest.approx(norm, rel=1e-4)
+            for i, gradient in enumerate(gradients):
+                gradient = gradient * min(1.0, 1.0 / norm)
+                first[i] = 0.9 * first[i] + 0.1 * gradient
+                second[i] = self.P.beta2 * second[i] + (1 - self.P.beta2) * gradient**2
+                mean, square = first[i] / (1 - 0.9**step), second[i] / (1 - self.P.beta2**step)
+                decay = 0.2 * values[i] if values[i].ndim == 2 else 0.0
+                values[i] = values[i] - 0.1 * (mean / (np.sqrt(square) + 1e-8) + decay)
+                kept = min(0.6, step / (step + 10))
+                averages[i] = kept * averages[i] + (1 - kept) * values[i]
+                np.testing.assert_allclose(variables[i], values[i], rtol=1e-4, atol=1e-5)
+                np.testing.assert_allclose(optimizer.average[i], averages[i], rtol=1e-4, atol=1e-5)
+        assert int(optimizer.step) == 6
+
+    def test_two_swaps_are_none(self):
+        variable = tf.Variable([1.0, 2.0])
+        optimizer = Optimizer(self.P, [variable])
+        optimizer.apply([tf.constant([0.3, -0.3])])
+        weights, average = variable.numpy(), optimizer.average[0].numpy()
+        assert (weights != average).all()
+        optimizer.swap()
+        np.testing.assert_array_equal(variable, average)
+        optimizer.swap()
+        np.testing.assert_array_equal(variable, weights)
+
+    def test_without_averaging_a_swap_changes_nothing(self):
+        variable = tf.Variable([1.0, 2.0])
+        optimizer = Optimizer(msgspec.structs.replace(self.P, average_decay=0.0), [variable])
+        optimizer.apply([tf.constant([0.3, -0.3])])
+        weights = variable.numpy()
+        optimizer.swap()
+        np.testing.assert_array_equal(variable, weights)
+
+
+PARAMETERS = Parameters(
+    model=msgspec.structs.replace(SETTINGS, cell="rnn", bidirectional=False, output_dropout=0.2),
+    steps=12,
+    batch_tokens=BATCH_TOKENS,
+    warmup_steps=2,
+    learning_rate=0.01,
+    validate_every=4,
+    patience=0,
+    average_decay=0.9,
+)
+
+
+@pytest.fixture
+def deterministic():
+    tf.config.experimental.enable_op_determinism()
+
+
+class Killed(Exception):
+    """What a validation raises to stand for a killed process."""
+
+
+@dataclasses.dataclass
+class Attempt:
+    """One attempt at a training in `folder`; attempts share its working directory."""
+
+    split: Path
+    folder: Path
+    parameters: Parameters = PARAMETERS
+
+    def run(self, validate: Callable[[int], float]) -> Attempt:
+        """Trains; `validate` is given how many validations this attempt has done before."""
+        self.said: list[str] = []
+        self.weights_seen: list[list[np.ndarray]] = []
+        self.model = Seq2Seq(self.parameters.model, VOCABULARY, VOCABULARY, True, self.parameters.seed)
+        (self.folder / "working").mkdir(parents=True, exist_ok=True)
+        context = Context(
+            working_dir=self.folder / "working",
+            temp_dir=self.folder,
+            beam_pipeline=lambda: pytest.fail("the trainer runs no Beam pipeline"),
+            say=self.said.append,
+        )
+
+        def counted() -> float:
+            self.weights_seen.append(self.weights())
+            return validate(len(self.weights_seen) - 1)
+
+        batches = Batches.open(self.split, BATCH_TOKENS, self.parameters.seed)
+        Training(self.model, self.parameters, batches, counted, self.folder / "run", context).run()
+        return self
+
+    def weights(self) -> list[np.ndarray]:
+        return [v.numpy() for v in self.model.trainable_variables]
+
+    def history(self) -> list[dict]:
+        lines = (self.folder / "working" / "history.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+
+def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.usefixtures("deterministic")
+class TestTraining:
+    def test_an_interrupted_training_ends_as_an_unbroken_one(self, split, tmp_path):
+        unbroken = Attempt(split, tmp_path / "unbroken").run(float)
+        assert [line["step"] for line in unbroken.history()] == [4, 8, 12]
+
+        def dies_in_its_second_validation(count: int) -> float:
+            if count == 1:
+                raise Killed
+            return float(count)
+
+        with pytest.raises(Killed):
+            Attempt(split, tmp_path / "broken").run(dies_in_its_second_validation)
+        # As if killed between the line of a validation and its checkpoint, and in the middle of a line.
+        with (tmp_path / "broken" / "working" / "history.jsonl").open("a") as file:
+            file.write('{"step": 8, "minutes": 0.1, "bleu": 1.0}\n{"step": 1')
+        resumed = Attempt(split, tmp_path / "broken").run(lambda count: float(count + 1))
+        assert "resumed at step 4 of 12" in resumed.said
+        assert [line["step"] for line in resumed.history()] == [4, 8, 12]
+        assert [line["bleu"] for line in resumed.history()] == [0.0, 1.0, 2.0]
+        for one, other in zip(unbroken.weights_seen[1:], resumed.weights_seen, strict=True):
+            assert same(one, other)
+        assert same(unbroken.weights(), resumed.weights())
+
+        # A training that is over stays as it is.
+        again = Attempt(split, tmp_path / "broken").run(lambda _: pytest.fail("there is nothing to validate"))
+        assert same(again.weights(), unbroken.weights())
+        assert again.history() == resumed.history()
+
+    def test_it_stops_without_progress_and_keeps_the_best(self, split, tmp_path):
+        parameters = msgspec.structs.replace(PARAMETERS, steps=40, patience=2, validate_every=2)
+        bleu = [5.0, 9.0, 8.0, 9.0]
+        attempt = Attempt(split, tmp_path, parameters).run(lambda count: bleu[count])
+        assert [line["step"] for line in attempt.history()] == [2, 4, 6, 8]
+        assert same(attempt.weights(), attempt.weights_seen[1])
+        assert not same(attempt.weights(), attempt.weights_seen[3])
+        assert any("stopped early" in line for line in attempt.said)
+        assert any("not better" in line for line in attempt.said)
+
+    def test_a_loss_that_is_not_finite_stops_it_before_the_checkpoint(self, split, tmp_path):
+        parameters = msgspec.structs.replace(PARAMETERS, learning_rate=1e38, clip_norm=1e30)
+        with pytest.raises(TrainingError, match="at step 4") as caught:
+            Attempt(split, tmp_path, parameters).run(float)
+        assert "trainer.learning_rate" in caught.value.remedy
+        assert not list((tmp_path / "working" / "checkpoints").glob("*.index"))
+
+    def test_the_loss_falls(self, split, tmp_path):
+        parameters = msgspec.structs.replace(PARAMETERS, steps=60, validate_every=60, learning_rate=0.03)
+        attempt = Attempt(split, tmp_path, parameters).run(float)
+        untrained = Seq2Seq(parameters.model, VOCABULARY, VOCABULARY, True, parameters.seed)
+        found = every_example(split)
+        groups = {len(s): [e for e in found if len(e[0]) == len(s)] for s, _ in found}
+
+        def log_prob(model: Seq2Seq) -> float:
+            return sum(
+                float(tf.reduce_sum(model.score(*(tf.constant(side, tf.int32) for side in zip(*g)))[0]))
+                for g in groups.values()
+            )
+
+        assert log_prob(attempt.model) > 0.8 * log_prob(untrained)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31])
+def test_a_seed_no_generator_takes_is_refused(seed):
+    with pytest.raises(msgspec.ValidationError, match="seed"):
+        msgspec.convert({"seed": seed}, Parameters)
