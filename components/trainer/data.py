@@ -90,26 +90,16 @@ class Batches:
         seed = self.seed * 100_003 + tf.cast(epoch, tf.int64)
 
         def dataset(bucket: Bucket) -> tf.data.Dataset:
-            def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                parsed = tf.io.parse_example(
-                    records,
-                    {
-                        "source_ids": tf.io.FixedLenFeature([bucket.source], tf.int64),
-                        "target_ids": tf.io.FixedLenFeature([bucket.target], tf.int64),
-                    },
-                )
-                return tf.cast(parsed["source_ids"], tf.int32), tf.cast(parsed["target_ids"], tf.int32)
-
             records = tf.data.TFRecordDataset(list(bucket.files), "GZIP")
             shuffled = records.shuffle(min(bucket.examples, SHUFFLE_BUFFER), seed)
-            return shuffled.batch(self.sentences(bucket)).map(parse)
+            return shuffled.batch(self.sentences(bucket))
 
         chosen = tf.data.Dataset.choose_from_datasets(
             [dataset(b) for b in self.buckets],
             tf.data.Dataset.from_tensor_slices(plan),
             stop_on_empty_dataset=False,
         )
-        return chosen.skip(tf.cast(skip, tf.int64))
+        return chosen.skip(tf.cast(skip, tf.int64)).map(_parse)
 
     def after(self, step: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
         """All batches for ever, from the one after `step` updates on."""
@@ -120,3 +110,10 @@ class Batches:
             tf.data.Dataset.from_tensors(np.int64(0)).repeat()
         )
         return iter(tf.data.Dataset.zip((epochs, skips)).flat_map(self.epoch).prefetch(4))
+
+
+def _parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Serialised examples string[B] of one padded shape to source int32[B, S] and target int32[B, T]."""
+    ids = tf.io.FixedLenSequenceFeature([], tf.int64, allow_missing=True)
+    parsed = tf.io.parse_example(records, {"source_ids": ids, "target_ids": ids})
+    return tf.cast(parsed["source_ids"], tf.int32), tf.cast(parsed["target_ids"], tf.int32)
