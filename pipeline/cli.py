@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import tempfile
@@ -52,6 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "interrupted", "The same command goes on where this one stopped." if log_file else "", log_file
         )
         return 143 if isinstance(error, _Terminated) else 130
+    except BrokenPipeError:  # the reader (`head`) has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
+        if log_file:
+            _complain(
+                "nobody reads the output any more, so the run ended",
+                "The same command goes on where this one stopped.",
+                log_file,
+            )
+        return 1
     except Exception as error:  # noqa: BLE001  (the edge of the program: told in short, kept whole in the log)
         if not any(path.is_file() for path in log_file):
             log_file[:] = [_write_traceback()]

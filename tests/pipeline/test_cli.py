@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -184,6 +185,22 @@ def test_a_bad_configuration_ends_with_2_and_touches_nothing(
         assert cli.main(arguments) == 2
         assert capsys.readouterr().err.startswith("error: ")
     assert not (folder / "runs").exists()
+
+
+def test_a_reader_that_has_had_enough_is_no_error(tmp_path: Path) -> None:
+    """`bitext config | head -1`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "config"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        cwd=REPOSITORY,
+    )
+    os.close(writing)
+    assert done.stderr == ""
 
 
 def test_a_bad_command_line_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,191 @@
+"""What cannot be used ends with one clear message, the documented exit code, and earlier outputs intact."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e import toy
+from tests.e2e.conftest import Finished
+from tests.e2e.toy import Done, bitext, sentences, write_config, write_tsv
+
+CONFIG, DATA, ENVIRONMENT = 2, 3, 6
+
+
+def assert_refused(folder: Path, done: Done, code: int, *words: str) -> None:
+    """One message naming the thing, one remedy, and the traceback in the log alone, where a run was begun."""
+    assert done.code == code, done.out + done.err
+    message, _, rest = done.err.partition("what to do: ")
+    assert message.startswith("error: ")
+    remedy, _, log = rest.partition("log: ")
+    assert len(remedy.strip()) > 10
+    for word in words:
+        assert word in message + remedy
+    assert "Traceback" not in done.out + done.err
+    assert message.count("error: ") == 1
+    assert not re.search(r"warning|absl|while running|Errno", done.err, re.IGNORECASE)
+    assert len(remedy.strip().splitlines()) == 1
+    if log:
+        assert "Traceback" in (folder / log.strip()).read_text(encoding="utf-8")
+    else:
+        assert not (folder / "runs" / "toy" / "logs").exists()
+
+
+def prepare(folder: Path, rows: list[toy.Pair], **changes: Any) -> Path:
+    """A corpus and a configuration."""
+    write_tsv(folder / "toy.tsv", rows)
+    write_config(folder, toy.config(**changes))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("trainer: [1, 2\n", ("toy.yaml:", "YAML")),
+        ("just words\n", ("toy.yaml", "mapping")),
+        ("", ("toy.yaml", "name is missing")),
+        (
+            "name: toy\nexample_gen: {files: [a.tsv]}\ntrainer:\n  stepps: 5\n",
+            ("toy.yaml:4", "trainer.stepps", "Did you mean trainer.steps?"),
+        ),
+        (
+            "name: toy\nexample_gen: {files: [a.tsv]}\ntrainer:\n  steps: many\n",
+            ("toy.yaml:4", "trainer.steps", "must be a whole number", "'many'"),
+        ),
+        (
+            "name: toy\nexample_gen: {files: [a.tsv]}\ntrainer:\n  model: {attention: dot}\n",
+            ("toy.yaml:4", "trainer.model", "encoder_units equal to decoder_units"),
+        ),
+        (
+            "name: toy\nexample_gen: {format: parallel, files: [a.tsv]}\n",
+            ("toy.yaml:2", "example_gen", "source_files and target_files"),
+        ),
+    ],
+)
+def test_a_malformed_configuration(tmp_path: Path, change: str, words: tuple[str, ...]) -> None:
+    (tmp_path / "toy.yaml").write_text(change, encoding="utf-8")
+    assert_refused(tmp_path, bitext(tmp_path, "run", "toy.yaml"), CONFIG, *words)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["toy.yaml"]
+
+
+def test_a_missing_configuration(tmp_path: Path) -> None:
+    assert_refused(tmp_path, bitext(tmp_path, "run", "none.yaml"), CONFIG, "none.yaml: there is no such file")
+
+
+def test_a_missing_corpus(copy: Path) -> None:
+    before = toy.contents(copy / "runs" / "toy")
+    done = bitext(copy, "run", "toy.yaml", "--set", "example_gen.files=[none.tsv]")
+    assert_refused(copy, done, DATA, "none.tsv: there is no such file", "bitext fetch")
+    assert toy.contents(copy / "runs" / "toy") == before
+    assert toy.status(copy)["runs"][0]["error"] == "ExampleGen: none.tsv: there is no such file"
+
+
+def test_a_missing_model(tmp_path: Path) -> None:
+    done = bitext(tmp_path, "translate", "--model", "serving/none", stdin="x\n")
+    assert_refused(tmp_path, done, DATA, "serving/none")
+
+
+def test_a_corpus_of_one_line(tmp_path: Path) -> None:
+    done = bitext(prepare(tmp_path, sentences()[:1]), "run", "toy.yaml")
+    assert_refused(tmp_path, done, DATA, "split is empty", "1 usable example,")
+
+
+def test_an_empty_split(tmp_path: Path) -> None:
+    folder = prepare(tmp_path, sentences()[:50], example_gen={"eval_share": 1e-6})
+    done = bitext(folder, "run", "toy.yaml")
+    assert_refused(tmp_path, done, DATA, "the eval split is empty", "50 usable examples", "eval_share")
+
+
+def test_an_empty_corpus(tmp_path: Path) -> None:
+    assert_refused(tmp_path, bitext(prepare(tmp_path, []), "run", "toy.yaml"), DATA, "no rows in toy.tsv")
+
+
+def test_too_many_rejects(copy: Path) -> None:
+    before = toy.contents(copy / "runs" / "toy")
+    write_tsv(copy / "toy.tsv", [*sentences(), *[("El río.", "")] * 40])
+    done = bitext(copy, "run", "toy.yaml")
+    assert_refused(copy, done, DATA, "40 of 490 rows (8.2%)", "max_reject_share 5.0%")
+    shown = [line for line in done.err.splitlines() if line.startswith("  toy.tsv:")]
+    assert [line.split(":")[1] for line in shown] == [str(n) for n in range(451, 461)]
+    assert toy.contents(copy / "runs" / "toy") == before
+
+
+def test_aligned_files_of_different_length(tmp_path: Path) -> None:
+    (tmp_path / "a.en").write_text("one\ntwo\nthree\n", encoding="utf-8")
+    (tmp_path / "a.es").write_text("uno\ndos\n", encoding="utf-8")
+    files = {"format": "parallel", "source_files": ["a.en"], "target_files": ["a.es"]}
+    write_config(tmp_path, {"name": "toy", "example_gen": files})
+    done = bitext(tmp_path, "run", "toy.yaml")
+    assert_refused(tmp_path, done, DATA, "a.en has 3 lines", "a.es has 2")
+
+
+def test_data_that_breaks_the_schema(tmp_path: Path) -> None:
+    """Cyrillic where the configuration promises Latin: told by the validator, before anything is trained."""
+    rows = [(source, "Кішка бачить річку і хліб") for source, _ in sentences()]
+    folder = prepare(tmp_path, rows, schema_gen={"target_scripts": ["Latin"]})
+    done = bitext(folder, "run", "toy.yaml")
+    assert_refused(tmp_path, done, DATA, "the data breaks the schema", "target_script", "Cyrillic", "schema")
+    assert done.ran() == list(toy.NODES[:4])
+    nodes = toy.status(folder)["runs"][0]["nodes"]
+    assert [node["state"] for node in nodes.values()] == ["COMPLETE"] * 3 + ["FAILED"]
+
+
+def fill(path: Path) -> None:
+    """A file that takes all the room the disk has."""
+    with path.open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(bytes(4096))
+    assert shutil.disk_usage(path.parent).free == 0
+
+
+def test_a_full_and_a_read_only_disk(small_disk: Path) -> None:
+    """A run on a disk that fills up, then one on a disk that cannot be written; afterwards all goes on."""
+    folder, root = prepare(small_disk, sentences()), small_disk / "runs" / "toy"
+    assert bitext(folder, "run", "toy.yaml", "--to", "ExampleGen").code == 0
+    before = toy.contents(root)
+    write_tsv(folder / "toy.tsv", sentences()[1:])
+    fill(folder / "filler")
+    done = bitext(folder, "run", "toy.yaml", "--to", "ExampleGen")
+    assert done.code == ENVIRONMENT, done.err
+    assert re.match(r"error: .*(No space left on device|disk)", done.err)
+    assert "Traceback" not in done.err
+    assert toy.contents(root) == before
+    (folder / "filler").unlink()
+
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    done = bitext(folder, "run", "toy.yaml", "--to", "ExampleGen")
+    assert done.code == ENVIRONMENT, done.err
+    assert re.match(r"error: .*runs/toy.*Read-only file system\nwhat to do: ", done.err)
+    assert toy.contents(root) == before
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+
+    done = bitext(folder, "run", "toy.yaml", "--to", "ExampleGen")
+    assert (done.code, done.ran()) == (0, ["ExampleGen"])
+    assert before.items() <= toy.contents(root).items()
+
+
+def test_a_limit_on_the_size_of_files(copy: Path, finished: Finished) -> None:
+    """What needs no right to mount: a write that fails in the midst of a node, here in copying the model."""
+    model = toy.output(copy, "Trainer", "model") / "Format-Serving" / "saved_model.pb"
+    metadata = copy / "runs" / "toy" / "metadata.sqlite"
+    limit = model.stat().st_size // 2
+    assert metadata.stat().st_size < limit
+    before = toy.contents(copy / "runs" / "toy")
+    done = bitext(copy, "run", "toy.yaml", "--force", "InfraValidator", largest_file=limit)
+    assert_refused(copy, done, ENVIRONMENT, "File too large", "ulimit -f")
+    assert done.ran() == ["InfraValidator"]
+    assert toy.contents(copy / "runs" / "toy") == before
+    assert toy.contents(copy / "serving") == toy.contents(finished.folder / "serving")
+
+
+def test_a_serving_folder_that_is_a_file(copy: Path) -> None:
+    (copy / "taken").write_text("", encoding="utf-8")
+    done = bitext(copy, "run", "toy.yaml", "--set", "serving=taken")
+    assert_refused(copy, done, CONFIG, "the serving folder", "is not a folder")
+    assert done.ran() == ["Pusher"]

@@ -1,0 +1,177 @@
+"""A made language pair, its pipeline's configuration, and the command run on it in a process of its own.
+
+Every file is below the folder a test gives, the command starts there, and all paths in the configuration are
+relative to it: as a user has them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+NODES = (
+    "ExampleGen",
+    "StatisticsGen",
+    "SchemaGen",
+    "ExampleValidator",
+    "Transform",
+    "Trainer",
+    "Evaluator",
+    "InfraValidator",
+    "Pusher",
+)
+_SUBJECTS = {
+    "the cat": "el gato",
+    "the dog": "el perro",
+    "my brother": "mi hermano",
+    "the teacher": "el maestro",
+    "a child": "un niño",
+    "the doctor": "el médico",
+}
+_VERBS = {"sees": "ve", "wants": "quiere", "buys": "compra", "draws": "dibuja", "sells": "vende"}
+_OBJECTS = {
+    "a red house": "una casa roja",
+    "the old book": "el libro viejo",
+    "some bread": "pan",
+    "two apples": "dos manzanas",
+    "the river": "el río",
+}
+_TIMES = {"": "", " today": " hoy", " every day": " cada día"}
+
+Pair = tuple[str, str]
+
+
+def sentences() -> list[Pair]:
+    """450 pairs, every source once, always the same."""
+    parts = itertools.product(_SUBJECTS.items(), _VERBS.items(), _OBJECTS.items(), _TIMES.items())
+    return [
+        (f"{s.capitalize()} {v} {o}{t}.", f"{s_.capitalize()} {v_} {o_}{t_}.")
+        for (s, s_), (v, v_), (o, o_), (t, t_) in parts
+    ]
+
+
+def write_tsv(path: Path, rows: list[Pair]) -> Path:
+    """One pair a line."""
+    path.write_text("".join(f"{source}\t{target}\n" for source, target in rows), encoding="utf-8")
+    return path
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    """A configuration whose whole run takes seconds; `changes` replace keys of its sections."""
+    values: dict[str, Any] = {
+        "name": "toy",
+        "example_gen": {"files": ["toy.tsv"], "eval_share": 0.1, "test_share": 0.1},
+        "transform": {"vocabulary_size": 400, "bucket_growth": 1.5},
+        "trainer": {
+            "model": {"embedding_units": 16, "encoder_units": 16, "decoder_units": 16},
+            "search": {"beam_size": 2, "max_length": 20},
+            "steps": 40,
+            "batch_tokens": 400,
+            "warmup_steps": 5,
+            "validate_every": 20,
+            "samples": 4,
+        },
+        "evaluator": {"min_bleu": 0, "bootstrap_samples": 100},
+    }
+    for section, change in changes.items():
+        old = values.get(section)
+        values[section] = {**old, **change} if isinstance(old, dict) and isinstance(change, dict) else change
+    return values
+
+
+def write_config(folder: Path, values: dict[str, Any]) -> None:
+    """`toy.yaml` in the folder."""
+    (folder / "toy.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    def ran(self) -> list[str]:
+        """The nodes that did work in a run."""
+        return [line for line in self.out.splitlines() if line in NODES]
+
+    def cached(self) -> list[str]:
+        """The nodes that were taken from the cache."""
+        words = [line.split() for line in self.out.splitlines()]
+        return [line[0] for line in words if len(line) == 2 and line[0] in NODES and line[1] == "cached"]
+
+
+def command(*arguments: str) -> list[str]:
+    """`bitext ...` as a process's arguments."""
+    return [sys.executable, "-m", "pipeline", *arguments]
+
+
+def environment() -> dict[str, str]:
+    """A user's, with the code under test importable: without what the tests set for TensorFlow."""
+    users = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "CUDA_"))}
+    return users | {"PYTHONPATH": str(REPOSITORY)}
+
+
+def bitext(folder: Path, *arguments: str, stdin: str = "", largest_file: int | None = None) -> Done:
+    """Runs the command in `folder`, to its end.
+
+    Args:
+      folder: where it starts.
+      arguments: of the command.
+      stdin: its standard input.
+      largest_file: bytes beyond which no file may grow.
+    """
+
+    def limit() -> None:
+        if largest_file is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+
+    started = time.perf_counter()
+    done = subprocess.run(
+        command(*arguments),
+        cwd=folder,
+        env=environment(),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=150,
+        check=False,
+        preexec_fn=limit,
+    )
+    return Done(done.returncode, done.stdout, done.stderr, time.perf_counter() - started)
+
+
+def status(folder: Path) -> dict[str, Any]:
+    """`bitext status --json`."""
+    done = bitext(folder, "status", "--json", "toy.yaml")
+    assert (done.code, done.err) == (0, "")
+    found: dict[str, Any] = json.loads(done.out)
+    return found
+
+
+def output(folder: Path, node: str, key: str) -> Path:
+    """The newest published output of a node."""
+    return max((folder / "runs" / "toy" / node / key).iterdir(), key=lambda path: int(path.name))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every published file below a pipeline root or a serving folder: no log, metadata or working file."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not str(path.relative_to(folder)).startswith((".", "logs", "metadata"))
+    }
