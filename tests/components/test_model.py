@@ -68,7 +68,7 @@ def test_every_architecture_trains_and_decodes(cell, attention):
     # Without attention the bridge is all the decoder knows of the source.
     bridges = ["dense"] if attention == "none" else ["dense", "zero"]
     for bidirectional, bridge, layers in itertools.product([True, False], bridges, [1, 2]):
-        # Tied with half of them, any two settings in every combination: the output layer sees none of the rest.
+        # Tied with half of them, any two settings in every combination: the output layer is last.
         tied = (bidirectional + (bridge == "zero") + layers) % 2 == 0
         settings = msgspec.structs.replace(
             SETTINGS,
