@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pipeline.metadata import CACHED, COMPLETE, Execution, Run, Store
 from pipeline.terminal import duration
 
 SHOWN_RUNS = 10
+SHOWN_CHARACTERS = 200
 
 
 def collect(config: PipelineConfig) -> dict[str, Any]:
@@ -84,7 +86,7 @@ def render(status: dict[str, Any]) -> str:
             what = "cached" if node["cached"] else f"{node['state'].lower():<10}{seconds:>12}"
             lines.append(f"    {name:<18}{what}")
         if run["error"]:
-            lines.append(f"    {run['error']}")
+            lines.append(f"    {textwrap.shorten(run['error'], SHOWN_CHARACTERS, placeholder=' ...')}")
         lines.append("")
     if len(status["runs"]) > SHOWN_RUNS:
         lines += [f"and {len(status['runs']) - SHOWN_RUNS} earlier runs (--json lists them all)", ""]

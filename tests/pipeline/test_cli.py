@@ -174,6 +174,11 @@ def test_status_tells_what_each_run_and_node_did(folder: Path, capsys: pytest.Ca
     assert cli.main(["status", "toy.yaml"]) == 0
     text = capsys.readouterr().out
     assert "bad day" in text
+    Calls.inside["Evaluate"] = raising(errors.DataError("worse " * 100))
+    cli.main(["run", "toy.yaml"])
+    capsys.readouterr()
+    assert cli.main(["status", "toy.yaml"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) < 220
     assert "Source            cached" in text
     assert "pushed: toy version 1" in text
 
