@@ -120,7 +120,7 @@ class Model(Artifact):
 class ModelRun(Artifact):
     """What TensorBoard shows of the training::
 
-    logs/train/events.out.tfevents..., logs/eval/events.out.tfevents...
+    logs/train/events.out.tfevents...
     history.jsonl               {"step", "minutes", "loss", "bleu", ...} a validation
     """
 

@@ -22,6 +22,8 @@ NEVER = -1.0e9
 class Hypotheses:
     """The N best translations of each sentence, best first.
 
+    Where there are fewer than N of at most the maximum length, the rest have length 0 and a score of -1e9.
+
     Attributes:
       tokens: int32[B, N, T], without `<s>`, with `</s>` (unless cut at the maximum length), padded with 0.
       length: int32[B, N], tokens, `</s>` included.
