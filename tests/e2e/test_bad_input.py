@@ -59,8 +59,8 @@ def prepare(folder: Path, rows: list[toy.Pair], **changes: Any) -> Path:
             ("toy.yaml:4", "trainer.steps", "must be a whole number", "'many'"),
         ),
         (
-            "name: toy\nexample_gen: {files: [a.tsv]}\ntrainer:\n  model: {attention: dot}\n",
-            ("toy.yaml:4", "trainer.model", "encoder_units equal to decoder_units"),
+            "name: toy\nexample_gen: {files: [a.tsv]}\ntrainer:\n  model: {encoder_units: 7}\n",
+            ("toy.yaml:4", "trainer.model", "encoder_units must be even"),
         ),
         (
             "name: toy\nexample_gen: {format: parallel, files: [a.tsv]}\n",
