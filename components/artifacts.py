@@ -96,10 +96,10 @@ class ExampleAnomalies(Artifact):
 class TransformGraph(Artifact):
     """TensorFlow Transform's output::
 
-        transform_fn/saved_model.pb, transform_fn/assets/<vocabulary files>
-        transformed_metadata/schema.pbtxt
-        metadata/schema.pbtxt
-        text.json               the text settings (components/text), vocabulary files and sizes
+    transform_fn/saved_model.pb, transform_fn/assets/<vocabulary files>
+    transformed_metadata/schema.pbtxt
+    metadata/schema.pbtxt
+    text.json               the text settings (components/text), vocabulary files and sizes
     """
 
     TYPE_NAME = "TransformGraph"
@@ -108,10 +108,10 @@ class TransformGraph(Artifact):
 class Model(Artifact):
     """A trained model::
 
-        Format-Serving/saved_model.pb ...   what Evaluator scores and Pusher pushes
-        checkpoint/weights.npz              the same weights by name, for warm starts and tests
-        model.json                          its architecture and training settings
-        samples.json                        [{"source", "translation", "score"}, ...]: the trainer's output
+    Format-Serving/saved_model.pb ...   what Evaluator scores and Pusher pushes
+    checkpoint/weights.npz              the same weights by name, for warm starts and tests
+    model.json                          its architecture and training settings
+    samples.json                        [{"source", "translation", "score"}, ...]: the trainer's output
     """
 
     TYPE_NAME = "Model"
