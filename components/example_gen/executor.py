@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -65,7 +66,7 @@ def run(
         json.dumps(summary, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
     )
     _report(summary, context)
-    _check_rejects(summary, rejects.path, parameters)
+    _check_rejects(summary, rejects.path, parameters, context)
     _check_splits(summary)
     examples.properties.update({split: summary["splits"][split] for split in SPLITS})
     examples.properties.update(rejected=summary["rejected"], duplicates=summary["duplicates"])
@@ -282,7 +283,7 @@ def _report(summary: dict[str, Any], context: Context) -> None:
         context.say(f"{summary['rejected']:,} rows rejected: {reasons}")
 
 
-def _check_rejects(summary: dict[str, Any], folder: Path, parameters: Parameters) -> None:
+def _check_rejects(summary: dict[str, Any], folder: Path, parameters: Parameters, context: Context) -> None:
     if summary["rejected"] <= parameters.max_reject_share * summary["rows"]:
         return
     shown = []
@@ -294,9 +295,12 @@ def _check_rejects(summary: dict[str, Any], folder: Path, parameters: Parameters
                 f"  {reject['file']}:{reject['line']}: {reject['reason']} ({reject['detail']}): {text!r}"
             )
     share = summary["rejected"] / summary["rows"]
+    # The output folder goes with the failed attempt; the working folder stays.
+    kept = shutil.copy(folder / "rejects.jsonl.gz", context.working_dir)
     raise DataError(
         f"{summary['rejected']:,} of {summary['rows']:,} rows ({share:.1%}) cannot be used, over "
-        f"max_reject_share {parameters.max_reject_share:.1%}. The first:\n" + "\n".join(shown),
+        f"max_reject_share {parameters.max_reject_share:.1%}. All are in {kept}, the first:\n"
+        + "\n".join(shown),
         "correct the file, its format or its columns in the configuration, or raise"
         " example_gen.max_reject_share",
     )

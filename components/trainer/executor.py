@@ -50,11 +50,11 @@ def run(
     held_out = read_sentences(examples.split("eval"), parameters.validation_sentences)
     weights = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
     context.say(
-        f"{weights / 1e6:.1f} M weights, vocabulary {pair.target.size():,}, "
-        f"{batches.per_epoch:,} batches an epoch"
+        f"{weights:,} weights, vocabulary {pair.target.size():,}, {batches.per_epoch:,} batches an epoch"
     )
-    Training(network, parameters, batches, _validation(translator, held_out), model_run.path, context).run()
+    Training(network, parameters, batches, _validation(translator, held_out), context).run()
     shutil.copy(context.working_dir / "history.jsonl", model_run.path / "history.jsonl")
+    shutil.copytree(context.working_dir / "logs", model_run.path / "logs")
     _publish(parameters, network, translator, held_out, model.path)
     history = (model_run.path / "history.jsonl").read_text(encoding="utf-8").splitlines()
     best = max(json.loads(line)["bleu"] for line in history)

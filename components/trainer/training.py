@@ -7,7 +7,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import tensorflow as tf
 from tqdm import tqdm
@@ -58,7 +57,6 @@ class Training:
       parameters: how.
       batches: on what.
       validate: BLEU of the model as it is.
-      folder: of the TensorBoard logs and history.
       context: the run around it.
     """
 
@@ -66,7 +64,6 @@ class Training:
     parameters: Parameters
     batches: Batches
     validate: Callable[[], float]
-    folder: Path
     context: Context
 
     def __post_init__(self) -> None:
@@ -95,7 +92,7 @@ class Training:
         self._forget_after(self.step)
         if self.step:
             self.context.say(f"resumed at step {self.step:,} of {self.parameters.steps:,}")
-        writer = tf.summary.create_file_writer(str(self.folder / "logs" / "train"))
+        writer = tf.summary.create_file_writer(str(self.context.working_dir / "logs" / "train"))
         with writer.as_default(), self._bar() as bar:
             self._loop(bar)
         for variable, kept in zip(self.variables, self.progress.kept, strict=True):

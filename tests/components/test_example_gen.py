@@ -201,6 +201,10 @@ def test_too_many_rejects_stop_the_run_with_ten_examples(tmp_path):
     assert message.count("missing_column") == 10
     assert f"{path}:1: " in message
     assert "max_reject_share" in message
+    [kept] = (tmp_path / "run").rglob("working/rejects.jsonl.gz")
+    assert str(kept) in message
+    with gzip.open(kept, "rt", encoding="utf-8") as rejects:
+        assert len(rejects.readlines()) == 30
 
 
 alphabet = st.sampled_from(

@@ -241,7 +241,7 @@ class Attempt:
             return validate(len(self.weights_seen) - 1)
 
         batches = Batches.open(self.split, BATCH_TOKENS, self.parameters.seed)
-        Training(self.model, self.parameters, batches, counted, self.folder / "run", context).run()
+        Training(self.model, self.parameters, batches, counted, context).run()
         return self
 
     def weights(self) -> list[np.ndarray]:
