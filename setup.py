@@ -67,9 +67,11 @@ REQUIREMENTS = [
     *(f'{requirement}; python_version < "3.12"' for requirement in FAMILY_311 + BROUGHT_311),
     *(f'{requirement}; python_version >= "3.12"' for requirement in FAMILY_313),
     "msgspec>=0.19,<1",
+    "pip>=24",  # `bitext fetch` downloads with it
     "PyYAML>=6",
     "sacrebleu>=2.4,<3",
     "sentencepiece>=0.2,<0.3",
+    "tensorboard>=2.16,<3",  # writes the training's logs; newer TensorFlow no longer brings it
     "tqdm>=4.66",
     "zstandard>=0.22,<1",
 ]
@@ -77,7 +79,6 @@ DEV = [
     "hypothesis>=6.100",
     "mypy>=1.10",
     "packaging>=24",
-    "pip>=24",
     "pytest>=8",
     "pytest-timeout>=2.3",
     "ruff>=0.6",
