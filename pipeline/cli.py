@@ -44,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     previous = _terminate_tidily()
     try:
         code: int = options.command(options, log_file)
+        sys.stdout.flush()  # here, where a reader that has gone is no error
         return code
     except BitextError as error:
         _complain(str(error), error.remedy, log_file)
@@ -166,13 +167,18 @@ def _fetch(options: argparse.Namespace, log_file: list[Path]) -> int:
 
 
 def _translate(options: argparse.Namespace, log_file: list[Path]) -> int:
-    from pipeline.terminal import quiet_libraries
+    from pipeline.terminal import native_notices_dropped, quiet_libraries
 
     quiet_libraries(native_errors=False)
-    from components.translate import main_translate
+    from components.translate import find_saved_model, main_translate
+
+    model = options.model or Path(_load(options).serving)
+    find_saved_model(model)
+    with native_notices_dropped():
+        import tensorflow  # noqa: F401
 
     return main_translate(
-        options.model or Path(_load(options).serving),
+        model,
         options.input,
         options.output,
         beam_size=options.beam_size,

@@ -92,6 +92,14 @@ def _native_stderr_to(descriptor: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def native_notices_dropped() -> Iterator[None]:
+    """Within, what native libraries write to standard error is lost. Meant for importing TensorFlow: since
+    2.21 it says which CPU features it uses before it has read how much it shall say."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, _native_stderr_to(nowhere.fileno()):
+        yield
+
+
+@contextlib.contextmanager
 def imports_quietly() -> Iterator[None]:
     """Logs what libraries write to sys.stderr while they are imported (TFDV misses IPython, and says so)."""
     written = io.StringIO()
