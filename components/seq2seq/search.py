@@ -8,7 +8,7 @@ penalty.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -57,23 +57,41 @@ def beam_search(
       max_length: int32[], tokens at most, `</s>` included.
     """
     search = _Search(model, start, beam_size, alpha, max_length)
-    final = tf.while_loop(
+    (final,) = tf.while_loop(
         search.unfinished,
         search.advance,
-        search.first(),
-        shape_invariants=search.shapes(),
+        (search.first(),),
+        shape_invariants=(search.shapes(),),
         parallel_iterations=1,
     )
-    return search.results(*final)
+    return search.results(final)
+
+
+class _Beams(NamedTuple):
+    """What the search carries from token to token, for B sentences and K hypotheses of each.
+
+    Attributes:
+      t: int32[], tokens taken.
+      state: the decoder's, float32[B * K, U] each.
+      tokens: int32[B, K], the last taken.
+      alive, alive_log_prob: int32[B, K, T], float32[B, K], the unfinished hypotheses.
+      done, done_score, done_log_prob, done_length: int32[B, K, T], float32[B, K] twice and int32[B, K], the
+        finished hypotheses.
+    """
+
+    t: tf.Tensor
+    state: State
+    tokens: tf.Tensor
+    alive: tf.Tensor
+    alive_log_prob: tf.Tensor
+    done: tf.Tensor
+    done_score: tf.Tensor
+    done_log_prob: tf.Tensor
+    done_length: tf.Tensor
 
 
 class _Search:
-    """One search's constants, and the loop's four parts. Loop variables:
-
-    t int32[], state tuple of float32[B * K, U], tokens int32[B, K] last taken, alive int32[B, K, T]
-    sequences, alive_log_prob float32[B, K], done int32[B, K, T], done_score, done_log_prob float32[B, K],
-    done_length int32[B, K].
-    """
+    """One search's constants, and the loop's four parts."""
 
     def __init__(
         self, model: Seq2Seq, start: Start, beam: tf.Tensor, alpha: tf.Tensor, max_length: tf.Tensor
@@ -82,7 +100,7 @@ class _Search:
         self.max_length = max_length
         self.batch = tf.shape(start.memory.mask)[0]
 
-    def first(self) -> tuple:
+    def first(self) -> _Beams:
         state = tuple(tf.repeat(s, self.beam, axis=0) for s in self.start.state)
         width = [self.batch, self.beam]
         # All hypotheses are the same at first: only one of each sentence may go on.
@@ -90,48 +108,28 @@ class _Search:
         empty = tf.fill([*width, self.max_length], PAD)
         never = tf.fill(width, NEVER)
         tokens = tf.fill(width, BOS)
-        return 0, state, tokens, empty, alive, empty, never, never, tf.zeros(width, tf.int32)
+        nothing = tf.zeros(width, tf.int32)
+        return _Beams(tf.constant(0), state, tokens, empty, alive, empty, never, never, nothing)
 
-    def shapes(self) -> tuple:
+    def shapes(self) -> _Beams:
         units = self.model.settings.decoder_units
         state = tuple(tf.TensorShape([None, units]) for _ in self.start.state)
         width, sequence = tf.TensorShape([None, None]), tf.TensorShape([None, None, None])
-        return tf.TensorShape([]), state, width, sequence, width, sequence, width, width, width
+        return _Beams(tf.TensorShape([]), state, width, sequence, width, sequence, width, width, width)
 
-    def unfinished(
-        self,
-        t: tf.Tensor,
-        state: State,
-        tokens: tf.Tensor,
-        alive: tf.Tensor,
-        alive_log_prob: tf.Tensor,
-        done: tf.Tensor,
-        done_score: tf.Tensor,
-        *_: tf.Tensor,
-    ) -> tf.Tensor:
+    def unfinished(self, beams: _Beams) -> tf.Tensor:
         """Whether any sentence may still improve."""
-        reachable = tf.reduce_max(alive_log_prob, 1) / length_penalty(self.max_length, self.alpha)
-        may_improve = reachable > tf.reduce_min(done_score, 1)
-        return tf.logical_and(t < self.max_length, tf.reduce_any(may_improve))
+        reachable = tf.reduce_max(beams.alive_log_prob, 1) / length_penalty(self.max_length, self.alpha)
+        may_improve = reachable > tf.reduce_min(beams.done_score, 1)
+        return tf.logical_and(beams.t < self.max_length, tf.reduce_any(may_improve))
 
-    def advance(
-        self,
-        t: tf.Tensor,
-        state: State,
-        tokens: tf.Tensor,
-        alive: tf.Tensor,
-        alive_log_prob: tf.Tensor,
-        done: tf.Tensor,
-        done_score: tf.Tensor,
-        done_log_prob: tf.Tensor,
-        done_length: tf.Tensor,
-    ) -> tuple:
+    def advance(self, beams: _Beams) -> tuple[_Beams]:
         """Every unfinished hypothesis by one token."""
-        state, log_probs, _ = self.model.step(tokens, state, self.start.memory)
+        state, log_probs, _ = self.model.step(beams.tokens, beams.state, self.start.memory)
         vocabulary = self.model.target_size
         # Padding and <s> are never words of a translation.
         allowed = tf.concat([[NEVER, NEVER], tf.zeros([vocabulary - 2])], 0)
-        totals = alive_log_prob[:, :, tf.newaxis] + log_probs + allowed
+        totals = beams.alive_log_prob[:, :, tf.newaxis] + log_probs + allowed
 
         # 2 K candidates leave K unfinished ones even if K of them end here.
         wanted = 2 * self.beam
@@ -140,25 +138,26 @@ class _Search:
         best, picked = tf.math.top_k(tf.reshape(best, [self.batch, -1]), tf.minimum(wanted, self.beam * each))
         parents = picked // each
         words = tf.gather(tf.reshape(words, [self.batch, -1]), picked, batch_dims=1)
-        sequences = tf.gather(alive, parents, batch_dims=1)
-        here = tf.one_hot(t, self.max_length, dtype=tf.int32)
+        sequences = tf.gather(beams.alive, parents, batch_dims=1)
+        here = tf.one_hot(beams.t, self.max_length, dtype=tf.int32)
         sequences += words[:, :, tf.newaxis] * here
 
         ends = tf.equal(words, EOS)
-        last = tf.equal(t + 1, self.max_length)
+        taken = beams.t + 1
+        last = tf.equal(taken, self.max_length)
         # Only the K best may finish, or a beam of one would not be greedy search; and none that is no
         # candidate at all, of a sentence with fewer than K.
         eligible = tf.logical_and(tf.range(tf.shape(words)[1]) < self.beam, best > NEVER / 2)
         finishing = tf.logical_and(tf.logical_or(ends, last), eligible)
-        score = tf.where(finishing, best / length_penalty(t + 1, self.alpha), NEVER)
-        done_score, chosen = tf.math.top_k(tf.concat([done_score, score], 1), self.beam)
+        score = tf.where(finishing, best / length_penalty(taken, self.alpha), NEVER)
+        done_score, chosen = tf.math.top_k(tf.concat([beams.done_score, score], 1), self.beam)
 
         def merge(old: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
             return tf.gather(tf.concat([old, new], 1), chosen, batch_dims=1)
 
-        done = merge(done, sequences)
-        done_log_prob = merge(done_log_prob, best)
-        done_length = merge(done_length, tf.fill(tf.shape(words), t + 1))
+        done = merge(beams.done, sequences)
+        done_log_prob = merge(beams.done_log_prob, best)
+        done_length = merge(beams.done_length, tf.fill(tf.shape(words), taken))
 
         # Greedy search, a beam of one, ends at its first </s>.
         over = tf.logical_or(ends, tf.logical_and(tf.equal(self.beam, 1), ends[:, :1]))
@@ -167,10 +166,13 @@ class _Search:
         tokens = tf.gather(words, kept, batch_dims=1)
         rows = tf.gather(parents, kept, batch_dims=1) + (tf.range(self.batch) * self.beam)[:, tf.newaxis]
         state = tuple(tf.gather(s, tf.reshape(rows, [-1])) for s in state)
-        return t + 1, state, tokens, alive, alive_log_prob, done, done_score, done_log_prob, done_length
+        return (
+            _Beams(taken, state, tokens, alive, alive_log_prob, done, done_score, done_log_prob, done_length),
+        )
 
-    def results(self, *final: Any) -> Hypotheses:
-        """The finished ones, of the loop's last variables."""
-        *_, done, done_score, done_log_prob, done_length = final
-        longest = tf.maximum(tf.reduce_max(done_length), 1)
-        return Hypotheses(done[:, :, :longest], done_length, done_log_prob, done_score)
+    def results(self, beams: _Beams) -> Hypotheses:
+        """The finished ones, cut to the longest."""
+        longest = tf.maximum(tf.reduce_max(beams.done_length), 1)
+        return Hypotheses(
+            beams.done[:, :, :longest], beams.done_length, beams.done_log_prob, beams.done_score
+        )
