@@ -52,8 +52,7 @@ class LuongAttention(keras.layers.Layer):
         is zero on padding; a row of a sentence with no real token is all zeros."""
         scores = tf.matmul(queries, memory.keys, transpose_b=True) * self.scale
         real = tf.cast(memory.mask, tf.float32)[:, tf.newaxis, :]
-        weights = tf.nn.softmax(scores + (real - 1.0) * 1e9) * real
-        return weights
+        return tf.nn.softmax(scores + (real - 1.0) * 1e9) * real
 
     @staticmethod
     def read(alignment: tf.Tensor, memory: Memory) -> tf.Tensor:

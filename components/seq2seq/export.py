@@ -86,15 +86,13 @@ class Translator(tf.Module):
         """Log probability of given translations."""
         tokens = self.target_tokens(target)
         log_prob, _ = self.model.score(self.source_tokens(source), tokens)
-        length = tf.reduce_sum(tf.cast(tf.not_equal(tokens[:, 1:], PAD), tf.int32), -1)
-        return {"log_prob": log_prob, "length": length}
+        return {"log_prob": log_prob, "length": lengths(tokens[:, 1:])}
 
     @tf.function(input_signature=[TEXT])
     def tokenize(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Source tokens of text, as `encode` reads them."""
         tokens = self.source_tokens(text)
-        length = tf.reduce_sum(tf.cast(tf.not_equal(tokens, PAD), tf.int32), -1)
-        return {"tokens": tokens, "length": length}
+        return {"tokens": tokens, "length": lengths(tokens)}
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
     def detokenize(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -158,6 +156,11 @@ class Translator(tf.Module):
             "decode_step": step,
         }
         tf.saved_model.save(self, str(folder), signatures=signatures)
+
+
+def lengths(tokens: tf.Tensor) -> tf.Tensor:
+    """How many of each row's tokens int32[B, T] are real: int32[B]."""
+    return tf.reduce_sum(tf.cast(tf.not_equal(tokens, PAD), tf.int32), -1)
 
 
 def _dense(tokens: tf.RaggedTensor) -> tf.Tensor:

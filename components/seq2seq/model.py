@@ -13,8 +13,9 @@ from components.seq2seq.cells import State
 from components.seq2seq.decoder import Decoder
 from components.seq2seq.dropout import Dropout
 from components.seq2seq.encoder import Encoder
+from components.text import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 
-PAD, BOS, EOS, UNK = 0, 1, 2, 3
+PAD, BOS, EOS, UNK = PAD_ID, BOS_ID, EOS_ID, UNK_ID
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from components import artifacts, text
 from components.component import Context
 from components.heldout import Sentence, read_sentences, reference_streams
-from components.seq2seq.export import Translator
+from components.seq2seq.export import Translator, lengths
 from components.seq2seq.model import Seq2Seq
 from components.trainer import Parameters
 from components.trainer.data import Batches
@@ -64,9 +64,9 @@ def run(
 def _validation(translator: Translator, held_out: list[Sentence]) -> Callable[[], float]:
     """A function that gives the BLEU of greedy search on the held-out sentences."""
     tokens = translator.source_tokens(tf.constant([s.source for s in held_out]))
-    lengths = tf.reduce_sum(tf.cast(tokens != 0, tf.int32), 1).numpy()
+    length = lengths(tokens).numpy()
     streams = reference_streams([s.references for s in held_out])
-    order = np.argsort(lengths, kind="stable")
+    order = np.argsort(length, kind="stable")
     pieces = [order[i : i + VALIDATION_BATCH] for i in range(0, len(order), VALIDATION_BATCH)]
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
@@ -77,7 +77,7 @@ def _validation(translator: Translator, held_out: list[Sentence]) -> Callable[[]
     def bleu() -> float:
         hypotheses = np.empty(len(order), object)
         for piece in pieces:
-            found = greedy(tf.gather(tokens, piece)[:, : lengths[piece].max()])
+            found = greedy(tf.gather(tokens, piece)[:, : length[piece].max()])
             hypotheses[piece] = [t.decode() for t in found.numpy()]
         return float(sacrebleu.corpus_bleu(list(hypotheses), streams).score)
 
