@@ -29,6 +29,8 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
       bidirectional: whether half of the encoder's units read the source from its end.
       decoder_units: width of the decoder.
       decoder_layers: how many decoder layers; residual connections from the second on.
+      decoder: where the attention sits: `luong`, after all layers (Luong et al. 2015 without input feeding);
+        `gnmt`, queried by the first layer, its context an input of all layers above (Wu et al. 2016).
       attention: `general`, `dot` or `scaled` (Luong et al. 2015, section 3.1; `scaled` divides by the root of
         the width), or `none`: the fixed context vector of Sutskever et al. 2014.
       bridge: how the encoder's last state becomes the decoder's first: `dense` (a learnt projection) or
@@ -47,6 +49,7 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
     bidirectional: bool = True
     decoder_units: Positive = 384
     decoder_layers: Positive = 1
+    decoder: Literal["luong", "gnmt"] = "luong"
     attention: Literal["general", "dot", "scaled", "none"] = "general"
     bridge: Literal["dense", "zero"] = "dense"
     tie_embeddings: bool = True
@@ -57,6 +60,8 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
     def __post_init__(self) -> None:
         if self.bidirectional and self.encoder_units % 2:
             raise ValueError(f"encoder_units must be even when bidirectional. Received: {self.encoder_units}")
+        if self.decoder == "gnmt" and (self.attention == "none" or self.decoder_layers < 2):
+            raise ValueError("decoder gnmt needs an attention and two decoder_layers or more")
         if self.attention == "none" and self.bridge == "zero":
             raise ValueError(
                 "attention none needs bridge dense: the decoder would know nothing of the source"

@@ -1,11 +1,14 @@
 """The decoder: from the tokens so far to the scores of the next, with attention over the memory.
 
-The recurrence does not see the attention (Luong et al. 2015 without input feeding), so that in training all
-positions' attention and output products are one batched product each. One token or a whole sequence, the work
-is done by the same two: `Decoder.advance`/`unroll` (the recurrence) and `Decoder.attend` (all after it).
+No layer's recurrence sees its own attention, so that in training all positions' attention is one batched
+product: after all layers (`luong`: Luong et al. 2015 without input feeding), or between the first and the
+others (`gnmt`: Wu et al. 2016). One token (`Decoder.step`) or a whole sequence (`Decoder.unroll`), the layers
+and the attention are those of `Decoder._through`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -31,7 +34,7 @@ class Decoder(keras.layers.Layer):
         width = settings.embedding_units
         for layer in range(settings.decoder_layers):
             self.cells.append(cell(width, units, f"layer{layer}"))
-            width = units
+            width = units + (settings.encoder_units if settings.decoder == "gnmt" else 0)
         self.attention = None if settings.attention == "none" else LuongAttention(settings)
         read = units + (settings.encoder_units if self.attention else 0)
         self.read_kernel = self.add_weight(
@@ -72,44 +75,70 @@ class Decoder(keras.layers.Layer):
             return Memory(encoded.outputs, encoded.outputs[:, :, :0], encoded.mask)
         return self.attention.remember(encoded)
 
-    def advance(self, embedded: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
-        """One token: embedded float32[B, D], state -> hidden float32[B, U], the next state."""
-        inputs, following = embedded, list[tf.Tensor]()
-        many = len(self.cells[0].state_names)
-        for layer, cell in enumerate(self.cells):
-            new = cell.step(inputs, state[layer * many : (layer + 1) * many])
-            following.extend(new)
-            inputs = new[0] + inputs if layer else new[0]
-        return inputs, tuple(following)
-
-    def unroll(self, embedded: tf.Tensor, state: State, dropout: Dropout) -> tf.Tensor:
-        """A whole sequence: embedded float32[B, T, D], state -> hidden float32[B, T, U]."""
-        sequence = tf.transpose(embedded, [1, 0, 2])
-        many = len(self.cells[0].state_names)
-        for layer, cell in enumerate(self.cells):
-            outputs, _ = scan(cell, sequence, state[layer * many : (layer + 1) * many])
-            outputs = dropout(outputs, self.settings.layer_dropout)
-            sequence = outputs + sequence if layer else outputs
-        return tf.transpose(sequence, [1, 0, 2])
-
-    def attend(
-        self, hidden: tf.Tensor, memory: Memory, dropout: Dropout = NO_DROPOUT
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """What is left after the recurrence, for N positions or beams at once.
+    def step(
+        self, embedded: tf.Tensor, state: State, memory: Memory
+    ) -> tuple[tf.Tensor, tf.Tensor, State]:
+        """One token of each of K hypotheses of B sentences.
 
         Args:
-          hidden: float32[B, N, U].
+          embedded: float32[B, K, D], the token before.
+          state: float32[B * K, U] each.
+          memory: of the B sentences.
 
         Returns:
-          The attentional vectors float32[B, N, D], which the output layer scores, and the alignments
-          float32[B, N, S] (zeros without attention).
+          The attentional vectors float32[B, K, D], which the output layer scores, the alignments
+          float32[B, K, S] (zeros without attention) and the next state.
         """
-        if self.attention is None:
-            joined = hidden
-            alignment = tf.zeros(tf.concat([tf.shape(hidden)[:2], tf.shape(memory.mask)[1:]], 0))
-        else:
-            alignment = self.attention.align(hidden, memory)
-            joined = tf.concat([self.attention.read(alignment, memory), hidden], -1)
+        following = list[tf.Tensor]()
+        many = len(self.cells[0].state_names)
+        rows = tf.shape(embedded)[:2]
+
+        def run(layer: int, inputs: tf.Tensor) -> tf.Tensor:
+            before = state[layer * many : (layer + 1) * many]
+            new = self.cells[layer].step(tf.reshape(inputs, [-1, inputs.shape[-1]]), before)
+            following.extend(new)
+            return tf.reshape(new[0], tf.concat([rows, [self.settings.decoder_units]], 0))
+
+        vectors, alignment = self._through(embedded, memory, run, NO_DROPOUT)
+        return vectors, alignment, tuple(following)
+
+    def unroll(
+        self, embedded: tf.Tensor, state: State, memory: Memory, dropout: Dropout
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """A whole sequence: embedded float32[B, T, D], state float32[B, U] each -> what `step` gives for each
+        token, side by side: float32[B, T, D] and float32[B, T, S]."""
+        many = len(self.cells[0].state_names)
+
+        def run(layer: int, inputs: tf.Tensor) -> tf.Tensor:
+            before = state[layer * many : (layer + 1) * many]
+            outputs, _ = scan(self.cells[layer], tf.transpose(inputs, [1, 0, 2]), before)
+            return tf.transpose(outputs, [1, 0, 2])
+
+        return self._through(embedded, memory, run, dropout)
+
+    def _through(
+        self,
+        embedded: tf.Tensor,
+        memory: Memory,
+        run: Callable[[int, tf.Tensor], tf.Tensor],
+        dropout: Dropout,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """All layers and the attention, for N tokens at once, whether they follow each other or not.
+
+        Args:
+          embedded: float32[B, N, D].
+          run: runs a layer: its number, inputs float32[B, N, I] -> outputs float32[B, N, U].
+        """
+        queried = 0 if self.settings.decoder == "gnmt" else len(self.cells) - 1
+        alignment = tf.zeros(tf.concat([tf.shape(embedded)[:2], tf.shape(memory.mask)[1:]], 0))
+        hidden, context = embedded, list[tf.Tensor]()
+        for layer in range(len(self.cells)):
+            outputs = dropout(run(layer, tf.concat([hidden, *context], -1)), self.settings.layer_dropout)
+            hidden = outputs + hidden if layer else outputs
+            if layer == queried and self.attention is not None:
+                alignment = self.attention.align(hidden, memory)
+                context = [self.attention.read(alignment, memory)]
+        joined = tf.concat([*context, hidden], -1)
         flat = tf.matmul(tf.reshape(joined, [-1, joined.shape[-1]]), self.read_kernel)
         shape = tf.concat([tf.shape(hidden)[:2], [self.settings.embedding_units]], 0)
         vectors = tf.reshape(tf.tanh(flat), shape)

@@ -87,10 +87,8 @@ class Seq2Seq(keras.layers.Layer):
           The next state, log probabilities float32[B, K, V], alignment float32[B, K, S].
         """
         shape = tf.shape(tokens)
-        embedded = self._embed(self.target_embedding, tf.reshape(tokens, [-1]))
-        hidden, following = self.decoder.advance(embedded, state)
-        hidden = tf.reshape(hidden, [shape[0], shape[1], self.settings.decoder_units])
-        vectors, alignment = self.decoder.attend(hidden, memory)
+        embedded = self._embed(self.target_embedding, tokens)
+        vectors, alignment, following = self.decoder.step(embedded, state, memory)
         scores = tf.nn.log_softmax(self.logits(tf.reshape(vectors, [-1, self.settings.embedding_units])))
         return following, tf.reshape(scores, [shape[0], shape[1], self.target_size]), alignment
 
@@ -109,8 +107,7 @@ class Seq2Seq(keras.layers.Layer):
         dropout = dropout or Dropout()
         start = self.start(source, dropout)
         embedded = dropout(self._embed(self.target_embedding, target), self.settings.embedding_dropout)
-        hidden = self.decoder.unroll(embedded, start.state, dropout)
-        return self.decoder.attend(hidden, start.memory, dropout)
+        return self.decoder.unroll(embedded, start.state, start.memory, dropout)
 
     def score(self, source: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Log probability float32[B] of the targets int32[B, T] (`<s>` ... `</s>`, padded), and the
