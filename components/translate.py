@@ -89,8 +89,8 @@ def find_saved_model(model: Path) -> Path:
     )
 
 
-class Translator:
-    """A loaded SavedModel.
+class LineTranslator:
+    """A loaded SavedModel that lines of text are put through.
 
     Args:
       model: as for `find_saved_model`.
@@ -203,7 +203,7 @@ def read_windows(stream: BinaryIO) -> Iterator[list[bytes]]:
 
 
 def translate_lines(
-    translator: Translator, windows: Iterable[list[bytes]]
+    translator: LineTranslator, windows: Iterable[list[bytes]]
 ) -> Iterator[list[list[Translation]]]:
     """Translates window after window, in order. A blank line is not shown to the model, and stays empty."""
     for window in windows:
@@ -257,7 +257,7 @@ def main_translate(
     search = Search(beam_size=beam_size, length_penalty=length_penalty, max_length=max_length, nbest=nbest)
     find_saved_model(model)
     with _open_input(input) as lines, _open_output(output) as write:
-        translator = Translator(model, search, batch_size)
+        translator = LineTranslator(model, search, batch_size)
         windows = (
             _prompted(read_windows(lines)) if input is None and sys.stdin.isatty() else read_windows(lines)
         )

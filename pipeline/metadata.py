@@ -49,7 +49,7 @@ class StoredArtifact:
 
     Attributes:
       type: its kind's TYPE_NAME.
-      uri: its folder.
+      uri: its folder, absolute.
       digest: sha256 of its content.
       properties: what its component said of it.
       id: given by the store.
@@ -102,6 +102,10 @@ class Run:
 class Store:
     """Runs, executions and artifacts of one pipeline in an ML Metadata database.
 
+    In an SQLite file, folders below the file's own (by default the pipeline root) are stored relative to it,
+    so that a moved root finds its artifacts. Elsewhere, and outside it, they are absolute. What is handed out
+    is always absolute.
+
     Raises (every method):
       EnvironmentFault: if the database cannot be reached, read or written.
     """
@@ -109,8 +113,10 @@ class Store:
     def __init__(self, settings: Metadata, root: Path, pipeline: str):
         self._where = describe(settings, root)
         self._pipeline = pipeline
+        self._base: Path | None = None
         if not (settings.mysql or settings.postgresql):
-            sqlite_file(settings, root).parent.mkdir(parents=True, exist_ok=True)
+            self._base = sqlite_file(settings, root).parent.resolve()
+            self._base.mkdir(parents=True, exist_ok=True)
         with self._faults():
             self._store = metadata_store.MetadataStore(_connection(settings, root))
             self._run_type = self._store.put_context_type(
@@ -141,6 +147,7 @@ class Store:
             context.id = run.id
         for field in _RUN_FIELDS:
             _set(context.properties[field], getattr(run, field))
+        _set(context.properties["root"], self._address(run.root))
         with self._faults():
             (run.id,) = self._store.put_contexts([context])
 
@@ -155,6 +162,7 @@ class Store:
             fields = {
                 name: _value(value) for name, value in context.properties.items() if name in _RUN_FIELDS
             }
+            fields["root"] = self._folder(str(fields["root"]))
             found.append(Run(run_id=context.name, id=context.id, **fields))  # type: ignore[arg-type]
         return sorted(found, key=lambda run: (run.started, run.id or 0), reverse=True)
 
@@ -189,7 +197,9 @@ class Store:
 
     def _pair(self, key: str, artifact: StoredArtifact, kind: pb.Event.Type) -> tuple[pb.Artifact, pb.Event]:
         record = pb.Artifact(
-            type_id=self._type_id("artifact", artifact.type), uri=artifact.uri, state=pb.Artifact.LIVE
+            type_id=self._type_id("artifact", artifact.type),
+            uri=self._address(artifact.uri),
+            state=pb.Artifact.LIVE,
         )
         if artifact.id is not None:
             record.id = artifact.id
@@ -200,6 +210,16 @@ class Store:
         if artifact.id is not None:
             event.artifact_id = artifact.id
         return record, event
+
+    def _address(self, folder: str) -> str:
+        """A folder as it is stored."""
+        if self._base is None or not Path(folder).is_relative_to(self._base):
+            return folder
+        return Path(folder).relative_to(self._base).as_posix()
+
+    def _folder(self, address: str) -> str:
+        """The folder behind a stored address. Earlier versions stored absolute ones only."""
+        return address if self._base is None else str(self._base / address)
 
     def _type_id(self, of: str, name: str) -> int:
         """The id of an artifact or execution type, declared when first used."""
@@ -229,8 +249,13 @@ class Store:
         for event in events:
             execution, artifact = found[event.execution_id], artifacts[event.artifact_id]
             into = execution.inputs if event.type == pb.Event.INPUT else execution.outputs
-            into[event.path.steps[0].key] = _stored(artifact)
+            into[event.path.steps[0].key] = self._stored(artifact)
         return sorted(found.values(), key=lambda execution: execution.id or 0, reverse=True)
+
+    def _stored(self, artifact: pb.Artifact) -> StoredArtifact:
+        properties = {name: _value(value) for name, value in artifact.custom_properties.items()}
+        digest = str(properties.pop(_DIGEST, ""))
+        return StoredArtifact(artifact.type, self._folder(artifact.uri), digest, properties, artifact.id)
 
     def execution_states(self, ids: Iterable[int]) -> dict[int, str]:
         """The states of those of `ids` that are on record, whichever pipeline's."""
@@ -311,12 +336,6 @@ def _type(
     for name, kind in fields.items():
         message.properties[name] = kind
     return message
-
-
-def _stored(artifact: pb.Artifact) -> StoredArtifact:
-    properties = {name: _value(value) for name, value in artifact.custom_properties.items()}
-    digest = str(properties.pop(_DIGEST, ""))
-    return StoredArtifact(artifact.type, artifact.uri, digest, properties, artifact.id)
 
 
 def _set(value: pb.Value, scalar: Scalar) -> None:

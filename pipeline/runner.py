@@ -27,7 +27,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -324,6 +324,7 @@ class Runner:
         execution.finished, execution.state = time.time(), metadata.COMPLETE
         self._store.put_execution(execution, run)
         _remove(self._root / ".working" / work.node.name / work.cache_key)
+        self._tidy()
 
     # Failures, and what they leave.
 
@@ -343,6 +344,7 @@ class Runner:
         else:
             self._store.put_run(run)
         _remove(self._root / ".staging" / self._run_id)
+        self._tidy()
 
     def _try_to_record(self, record: Callable[[], None]) -> None:
         """Records a failure. Where the store fails too (one full disk), the first failure is told."""
@@ -370,7 +372,15 @@ class Runner:
             )
             self._store.put_run(run)
         _remove(self._root / ".staging")
+        self._tidy()
         self._clear_unpublished()
+
+    def _tidy(self) -> None:
+        """Removes what is empty of `.working` and `.staging`; what an attempt left for the next stays."""
+        working = self._root / ".working"
+        for folder in (*working.glob("*/*"), *working.glob("*"), working, self._root / ".staging"):
+            with suppress(OSError):  # not empty, or not there
+                folder.rmdir()
 
     def _clear_unpublished(self) -> None:
         """Removes output folders of executions that never completed; sets aside those nobody has heard of."""

@@ -17,7 +17,7 @@ from components.component import Context
 from components.evaluator import SPLIT, Parameters
 from components.evaluator.scoring import Comparison, CorpusScore, LengthRow, Scorer
 from components.heldout import Sentence, read_sentences
-from components.translate import Search, Translation, Translator, length_sorted_batches
+from components.translate import LineTranslator, Search, Translation, length_sorted_batches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,12 +90,12 @@ def run(
     _report(context, metrics, verdict)
 
 
-def translate(translator: Translator, sentences: list[Sentence]) -> list[Translation]:
+def translate(translator: LineTranslator, sentences: list[Sentence]) -> list[Translation]:
     """The best translation of each sentence, in order."""
     return [best[0] for best in translator.translate([s.source.encode() for s in sentences])]
 
 
-def perplexity(translator: Translator, sentences: list[Sentence]) -> float:
+def perplexity(translator: LineTranslator, sentences: list[Sentence]) -> float:
     """Of the references given their sources, per target token (`</s>` included). Not finite if the model's
     probabilities are not."""
     score = translator.signature("score")
@@ -141,13 +141,13 @@ def judge(metrics: Metrics, parameters: Parameters) -> Verdict:
     return Verdict(blessed=not against_it, reasons=against_it or [good for _, good, _ in checks])
 
 
-def _translator(model: artifacts.Model, parameters: Parameters) -> Translator:
+def _translator(model: artifacts.Model, parameters: Parameters) -> LineTranslator:
     search = Search(
         beam_size=parameters.beam_size,
         length_penalty=parameters.length_penalty,
         max_length=parameters.max_length,
     )
-    return Translator(model.path / "Format-Serving", search, parameters.batch_size)
+    return LineTranslator(model.path / "Format-Serving", search, parameters.batch_size)
 
 
 def _compare(

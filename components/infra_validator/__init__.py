@@ -13,7 +13,8 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     """How strictly the export is compared with the trainer's own output.
 
     Attributes:
-      timeout_seconds: the fresh process must load the export and answer within this time.
+      timeout_seconds: the fresh process must load the export and answer within this time. Else the run fails
+        by the machine's fault, and no verdict is kept.
       max_samples: at most this many of the trainer's sample sentences are compared.
       score_tolerance: largest absolute difference of a translation's score. The texts must be equal.
     """
@@ -30,4 +31,5 @@ COMPONENT = component.Component(
     parameters=Parameters,
     function="components.infra_validator.executor:run",
     libraries=("tensorflow",),
+    uncached_parameters=frozenset({"timeout_seconds"}),
 )

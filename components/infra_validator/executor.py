@@ -16,6 +16,7 @@ import msgspec
 
 from components import artifacts
 from components.component import Context
+from components.errors import EnvironmentFault
 from components.infra_validator import Parameters
 
 SCRIPT = Path(__file__).with_name("standalone.py")
@@ -37,7 +38,11 @@ def run(
     model: artifacts.Model,
     infra_blessing: artifacts.InfraBlessing,
 ) -> None:
-    """Writes `INFRA_BLESSED` or `INFRA_NOT_BLESSED`, with the reasons. A refused model is no error."""
+    """Writes `INFRA_BLESSED` or `INFRA_NOT_BLESSED`, with the reasons. A refused model is no error.
+
+    Raises:
+      EnvironmentFault: the fresh process gave no answer in time, which says nothing of the model.
+    """
     try:
         samples = read_samples(model.path / "samples.json")[: parameters.max_samples]
         reasons = validate(model.path / "Format-Serving", samples, parameters, context.temp_dir)
@@ -79,6 +84,7 @@ def validate(serving: Path, samples: list[Sample], parameters: Parameters, temp_
 
     Raises:
       UnusableModel: there is no export.
+      EnvironmentFault: no answer came within `timeout_seconds`.
     """
     if not (serving / "saved_model.pb").is_file():
         raise UnusableModel(f"{serving} holds no SavedModel")
@@ -97,7 +103,11 @@ def validate(serving: Path, samples: list[Sample], parameters: Parameters, temp_
 
 
 def ask(request: dict[str, Any], timeout_seconds: int, temp_dir: Path) -> list[str]:
-    """Runs the script in a fresh, isolated process; its reasons, or how it ended without giving any."""
+    """Runs the script in a fresh, isolated process; its reasons, or how it ended without giving any.
+
+    Raises:
+      EnvironmentFault: it did not end within `timeout_seconds`.
+    """
     # Absolute: the process starts in another folder than this one.
     temp_dir = temp_dir.absolute()
     question, answer = temp_dir / "request.json", temp_dir / "answer.json"
@@ -117,7 +127,11 @@ def ask(request: dict[str, Any], timeout_seconds: int, temp_dir: Path) -> list[s
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return [f"the validating process gave no answer within timeout_seconds {timeout_seconds}"]
+        raise EnvironmentFault(
+            f"the process that validates the export gave no answer within {timeout_seconds} s",
+            f"Raise `infra_validator.timeout_seconds` (it is {timeout_seconds}), or wait until the machine is"
+            " less busy, and run again: finished nodes are kept.",
+        ) from None
     if done.returncode != 0:
         log.error("the validating process ended with %d:\n%s", done.returncode, done.stderr)
         said = done.stderr.strip().splitlines()

@@ -29,16 +29,28 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
       bidirectional: whether half of the encoder's units read the source from its end.
       decoder_units: width of the decoder.
       decoder_layers: how many decoder layers; residual connections from the second on.
-      decoder: where the attention sits: `luong`, after all layers (Luong et al. 2015 without input feeding);
-        `gnmt`, queried by the first layer, its context an input of all layers above (Wu et al. 2016).
+      decoder: where the attention sits. `luong`: after all layers, its context seen by the output alone (Luong
+        et al. 2015 without input feeding). `gnmt`: the first layer queries it, and its context is an input of
+        all layers above (Wu et al. 2016). `input_feeding`: after all layers, its attentional vector an input
+        of the first layer at the next step (Luong et al. 2015, section 3.3). `conditional`: between two cells
+        of the first layer (Sennrich et al. 2017, section 2), its context also an input of the layers above.
+        The first two attend for all positions at once in training, the others step by step.
+      layer_norm: layer normalisation in the cells (Ba et al. 2016).
       attention: `general`, `dot` or `scaled` (Luong et al. 2015, section 3.1; `scaled` divides by the root of
-        the width), or `none`: the fixed context vector of Sutskever et al. 2014.
-      bridge: how the encoder's last state becomes the decoder's first: `dense` (a learnt projection) or
-        `zero`.
+        the width), `additive` (Bahdanau et al. 2015), or `none`: the fixed context vector of Sutskever et al.
+        2014.
+      attention_heads: how many alignments, each over its share of the keys and values (Vaswani et al. 2017).
+      bridge: how the encoder's last state becomes the decoder's first: `dense` (a learnt projection), `mean`
+        (a learnt projection of the encoder's mean output), `copy` (as it is), or `zero`.
       tie_embeddings: the output layer is the target embedding, transposed (Press and Wolf 2017). With a
         shared vocabulary source and target embeddings are one as well.
+      word_dropout: share of tokens whose whole embedding is dropped, on both sides.
       embedding_dropout: dropout of embedded tokens.
+      layer_input_dropout: dropout of every recurrent layer's input.
       layer_dropout: dropout of every recurrent layer's output.
+      recurrent_dropout: dropout of the hidden state on its way to the next step, the same at every step of a
+        sentence (variational dropout: Gal and Ghahramani 2016).
+      memory_dropout: dropout of the encoder's outputs, which the attention reads.
       output_dropout: dropout of the attentional layer, before the softmax.
     """
 
@@ -49,28 +61,43 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
     bidirectional: bool = True
     decoder_units: Positive = 384
     decoder_layers: Positive = 1
-    decoder: Literal["luong", "gnmt"] = "luong"
-    attention: Literal["general", "dot", "scaled", "none"] = "general"
-    bridge: Literal["dense", "zero"] = "dense"
+    decoder: Literal["luong", "gnmt", "input_feeding", "conditional"] = "luong"
+    layer_norm: bool = False
+    attention: Literal["general", "dot", "scaled", "additive", "none"] = "general"
+    attention_heads: Positive = 1
+    bridge: Literal["dense", "mean", "copy", "zero"] = "dense"
     tie_embeddings: bool = True
+    word_dropout: Rate = 0.0
     embedding_dropout: Rate = 0.1
+    layer_input_dropout: Rate = 0.0
     layer_dropout: Rate = 0.1
+    recurrent_dropout: Rate = 0.0
+    memory_dropout: Rate = 0.0
     output_dropout: Rate = 0.1
 
     def __post_init__(self) -> None:
+        equal = self.encoder_units == self.decoder_units
+        units = f"Received: {self.encoder_units} and {self.decoder_units}"
+        heads = self.attention_heads
         if self.bidirectional and self.encoder_units % 2:
             raise ValueError(f"encoder_units must be even when bidirectional. Received: {self.encoder_units}")
-        if self.decoder == "gnmt" and (self.attention == "none" or self.decoder_layers < 2):
-            raise ValueError("decoder gnmt needs an attention and two decoder_layers or more")
-        if self.attention == "none" and self.bridge == "zero":
+        if self.attention == "none":
+            if self.decoder != "luong" or heads > 1:
+                raise ValueError(f"decoder {self.decoder} and attention_heads need an attention, not none")
+            if self.bridge == "zero":
+                raise ValueError(
+                    "attention none needs a bridge: the decoder would know nothing of the source with zero"
+                )
+        if self.decoder == "gnmt" and self.decoder_layers < 2:
+            raise ValueError("decoder gnmt needs two decoder_layers or more")
+        if self.attention in ("dot", "scaled") and not equal:
             raise ValueError(
-                "attention none needs bridge dense: the decoder would know nothing of the source"
+                f"attention {self.attention} needs encoder_units equal to decoder_units; use general. {units}"
             )
-        if self.attention in ("dot", "scaled") and self.encoder_units != self.decoder_units:
-            raise ValueError(
-                f"attention {self.attention} needs encoder_units equal to decoder_units; use general. "
-                f"Received: {self.encoder_units} and {self.decoder_units}"
-            )
+        if self.bridge == "copy" and not equal:
+            raise ValueError(f"bridge copy needs encoder_units equal to decoder_units; use dense. {units}")
+        if self.encoder_units % heads or self.decoder_units % heads:
+            raise ValueError(f"attention_heads must divide encoder_units and decoder_units. {units}")
 
 
 class SearchSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):

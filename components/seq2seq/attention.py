@@ -1,4 +1,4 @@
-"""Luong attention, for many queries at once: all target positions in training, all beams in search."""
+"""Attention, for many queries at once: all target positions in training, all beams in search."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from components.seq2seq import ModelSettings
+from components.seq2seq.cells import times
 from components.seq2seq.encoder import Encoded
 
 
@@ -26,14 +27,76 @@ class Memory:
     mask: tf.Tensor
 
 
-class LuongAttention(keras.layers.Layer):
-    """Multiplicative attention (Luong et al. 2015, section 3.1): `dot`, `scaled` or `general` scores."""
+class Attention(keras.layers.Layer):
+    """Attention with one head or several, each with its share of the columns of keys, queries and values.
+
+    Attributes:
+      query_kernel: float32[U, Q], what hidden states become queries by; None: they are queries as they are.
+      key_units: width Q of the keys.
+    """
 
     def __init__(self, settings: ModelSettings):
         super().__init__(name="attention")
-        self.kind = settings.attention
-        self.scale = settings.decoder_units**-0.5 if self.kind == "scaled" else 1.0
-        if self.kind == "general":
+        self.heads = settings.attention_heads
+        self.query_kernel: keras.Variable | None = None
+        self.key_units = settings.decoder_units
+
+    def remember(self, encoded: Encoded) -> Memory:
+        """Projects the keys, once a sentence."""
+        return Memory(encoded.outputs, encoded.outputs, encoded.mask)
+
+    def queries(self, hidden: tf.Tensor) -> tf.Tensor:
+        """Queries float32[B, N, Q] of hidden states float32[B, N, U]."""
+        return hidden if self.query_kernel is None else times(hidden, self.query_kernel)
+
+    def constants(self) -> tuple[tf.Tensor, ...]:
+        """What `attend` needs beside queries and memory."""
+        return ()
+
+    def scores(self, queries: tf.Tensor, keys: tf.Tensor, constants: tuple[tf.Tensor, ...]) -> tf.Tensor:
+        """How well queries float32[B, N, Q] and keys float32[B, S, Q] fit, for every head: float32[B, H, N, S]."""
+        raise NotImplementedError
+
+    def attend(
+        self, queries: tf.Tensor, memory: Memory, constants: tuple[tf.Tensor, ...]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """What the queries find in the memory.
+
+        Args:
+          queries: float32[B, N, Q].
+          constants: the attention's own, from `constants()`.
+
+        Returns:
+          Context vectors float32[B, N, E], the values weighed by the alignments, and the alignments
+          float32[B, N, S], the mean of the heads': each row sums to one over real tokens and is zero on
+          padding; a row of a sentence with no real token is all zeros.
+        """
+        real = tf.cast(memory.mask, tf.float32)[:, tf.newaxis, tf.newaxis, :]
+        alignments = tf.nn.softmax(self.scores(queries, memory.keys, constants) + (real - 1.0) * 1e9) * real
+        if self.heads == 1:
+            alignment = alignments[:, 0]
+            return tf.matmul(alignment, memory.values), alignment
+        contexts = tf.transpose(tf.matmul(alignments, self.split(memory.values)), [0, 2, 1, 3])
+        shape = [*tf.unstack(tf.shape(queries)[:2]), memory.values.shape[-1]]
+        return tf.reshape(contexts, shape), tf.reduce_mean(alignments, 1)
+
+    def split(self, columns: tf.Tensor) -> tf.Tensor:
+        """The heads' shares float32[B, H, N, C / H] of float32[B, N, C]."""
+        if self.heads == 1:
+            return columns[:, tf.newaxis]
+        shape = [*tf.unstack(tf.shape(columns)[:2]), self.heads, columns.shape[-1] // self.heads]
+        return tf.transpose(tf.reshape(columns, shape), [0, 2, 1, 3])
+
+
+class LuongAttention(Attention):
+    """Multiplicative attention (Luong et al. 2015, section 3.1): `dot`, `scaled` or `general` scores."""
+
+    def __init__(self, settings: ModelSettings):
+        super().__init__(settings)
+        width = settings.decoder_units // settings.attention_heads
+        self.scale = width**-0.5 if settings.attention == "scaled" else 1.0
+        self.key_kernel: keras.Variable | None = None
+        if settings.attention == "general":
             self.key_kernel = self.add_weight(
                 name="key_kernel",
                 shape=(settings.encoder_units, settings.decoder_units),
@@ -41,20 +104,50 @@ class LuongAttention(keras.layers.Layer):
             )
 
     def remember(self, encoded: Encoded) -> Memory:
-        """Projects the keys, once a sentence."""
-        keys = encoded.outputs
-        if self.kind == "general":
-            keys = tf.einsum("bse,eq->bsq", keys, self.key_kernel)
-        return Memory(encoded.outputs, keys, encoded.mask)
+        """Projects the keys where the score is `general`."""
+        if self.key_kernel is None:
+            return super().remember(encoded)
+        return Memory(encoded.outputs, times(encoded.outputs, self.key_kernel), encoded.mask)
 
-    def align(self, queries: tf.Tensor, memory: Memory) -> tf.Tensor:
-        """Alignments float32[B, N, S] of queries float32[B, N, Q]: each row sums to one over real tokens and
-        is zero on padding; a row of a sentence with no real token is all zeros."""
-        scores = tf.matmul(queries, memory.keys, transpose_b=True) * self.scale
-        real = tf.cast(memory.mask, tf.float32)[:, tf.newaxis, :]
-        return tf.nn.softmax(scores + (real - 1.0) * 1e9) * real
+    def scores(self, queries: tf.Tensor, keys: tf.Tensor, constants: tuple[tf.Tensor, ...]) -> tf.Tensor:
+        """Inner products."""
+        return tf.matmul(self.split(queries), self.split(keys), transpose_b=True) * self.scale
 
-    @staticmethod
-    def read(alignment: tf.Tensor, memory: Memory) -> tf.Tensor:
-        """Context vectors float32[B, N, E]: the memory's values weighed by the alignment."""
-        return tf.matmul(alignment, memory.values)
+
+class AdditiveAttention(Attention):
+    """v . tanh(W query + U key) (Bahdanau et al. 2015, appendix A.1.2)."""
+
+    def __init__(self, settings: ModelSettings):
+        super().__init__(settings)
+        units = settings.decoder_units
+        self.query_kernel = self.add_weight(
+            name="query_kernel", shape=(units, units), initializer="glorot_uniform"
+        )
+        self.key_kernel = self.add_weight(
+            name="key_kernel", shape=(settings.encoder_units, units), initializer="glorot_uniform"
+        )
+        self.vector = self.add_weight(
+            name="vector", shape=(units,), initializer=keras.initializers.RandomNormal(stddev=units**-0.5)
+        )
+
+    def remember(self, encoded: Encoded) -> Memory:
+        """Projects the keys."""
+        return Memory(encoded.outputs, times(encoded.outputs, self.key_kernel), encoded.mask)
+
+    def constants(self) -> tuple[tf.Tensor, ...]:
+        """The vector v."""
+        return (tf.convert_to_tensor(self.vector),)
+
+    def scores(self, queries: tf.Tensor, keys: tf.Tensor, constants: tuple[tf.Tensor, ...]) -> tf.Tensor:
+        """A layer of tanh between."""
+        both = tf.tanh(self.split(queries)[:, :, :, tf.newaxis] + self.split(keys)[:, :, tf.newaxis])
+        shares = tf.reshape(constants[0], [self.heads, 1, -1, 1])
+        flat = tf.reshape(both, [tf.shape(both)[0], self.heads, -1, both.shape[-1]])
+        return tf.reshape(tf.matmul(flat, shares[:, 0]), tf.shape(both)[:4])
+
+
+def make_attention(settings: ModelSettings) -> Attention | None:
+    """The attention the settings ask for."""
+    if settings.attention == "none":
+        return None
+    return AdditiveAttention(settings) if settings.attention == "additive" else LuongAttention(settings)

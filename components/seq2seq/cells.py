@@ -1,8 +1,9 @@
 """One step of a recurrent cell, cut where the work can be hoisted out of the recurrence.
 
-A cell's step is `update(inputs @ W + b, hidden @ U, state)`. The first product does not depend on the state,
-so a whole sequence's is one large product (`project`); only `hidden @ U` and the element-wise `update` are
-sequential. `recurrence.scan` runs a sequence, `Cell.step` a single token; both call the same `update`.
+A cell's step is `update(inputs @ W + b, hidden @ U, state, constants)`. The first product does not depend on
+the state, so a whole sequence's is one large product (`project`); only `hidden @ U` and the element-wise
+`update` are sequential. `recurrence.scan` runs a sequence, `Cell.step` a single token; both call the same
+`update`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ import keras
 import tensorflow as tf
 
 State = tuple[tf.Tensor, ...]
+EPSILON = 1e-5
 
 
 class Cell(keras.layers.Layer):
     """Base of the cells.
+
+    With `layer_norm`, both products are normalised, each by itself and with a gain (Ba et al. 2016, equations
+    20 to 22), and so is an LSTM's cell state on its way out.
 
     Attributes:
       units: width U of the hidden state.
@@ -27,9 +32,10 @@ class Cell(keras.layers.Layer):
     gates: int
     state_names: tuple[str, ...] = ("hidden",)
 
-    def __init__(self, input_units: int, units: int, name: str):
+    def __init__(self, input_units: int, units: int, name: str, layer_norm: bool = False):
         super().__init__(name=name)
         self.units = units
+        self.gains: list[keras.Variable] = []
         self.kernel = self.add_weight(
             name="kernel", shape=(input_units, self.gates * units), initializer="glorot_uniform"
         )
@@ -39,6 +45,20 @@ class Cell(keras.layers.Layer):
             initializer=_orthogonal_blocks(self.gates),
         )
         self.bias = self.add_weight(name="bias", shape=(self.gates * units,), initializer=self.initial_bias)
+        if layer_norm:
+            self.gains = [self._gain("gain", self.gates * units), *self.more_gains()]
+            self.input_gain = self._gain("input_gain", self.gates * units)
+
+    def _gain(self, name: str, width: int) -> keras.Variable:
+        return self.add_weight(name=name, shape=(width,), initializer="ones")
+
+    def more_gains(self) -> list[keras.Variable]:
+        """Gains of what a cell normalises beside its products."""
+        return []
+
+    def constants(self) -> tuple[tf.Tensor, ...]:
+        """What `update` needs beside the products: the gains of layer normalisation, or nothing."""
+        return tuple(tf.convert_to_tensor(gain) for gain in self.gains)
 
     def initial_bias(self, shape: tuple[int, ...], dtype: str | None = None) -> tf.Tensor:
         """Zeros, where the cell knows no better."""
@@ -46,22 +66,33 @@ class Cell(keras.layers.Layer):
 
     def project(self, inputs: tf.Tensor) -> tf.Tensor:
         """The part of the gates free of the state: float32[..., I] to float32[..., gates * U]."""
-        flat = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), self.kernel) + self.bias
-        return tf.reshape(flat, tf.concat([tf.shape(inputs)[:-1], [self.gates * self.units]], 0))
+        return self.shift(times(inputs, self.kernel), self.shifts())
 
-    def update(self, projected: tf.Tensor, recurrent: tf.Tensor, state: State) -> State:
+    def shifts(self) -> tuple[tf.Tensor, ...]:
+        """What `shift` needs: the bias, and the gain of layer normalisation."""
+        return tuple(map(tf.convert_to_tensor, [self.bias, self.input_gain] if self.gains else [self.bias]))
+
+    def shift(self, product: tf.Tensor, shifts: tuple[tf.Tensor, ...]) -> tf.Tensor:
+        """What `project` does to the product `inputs @ kernel`."""
+        return _normed(product, shifts[1:]) + shifts[0]
+
+    def update(
+        self, projected: tf.Tensor, recurrent: tf.Tensor, state: State, constants: tuple[tf.Tensor, ...]
+    ) -> State:
         """The next state.
 
         Args:
           projected: float32[B, gates * U], `project(inputs)` at this step.
           recurrent: float32[B, gates * U], `hidden @ recurrent_kernel`.
           state: one float32[B, U] for each of `state_names`.
+          constants: the cell's own, from `constants()`.
         """
         raise NotImplementedError
 
     def step(self, inputs: tf.Tensor, state: State) -> State:
         """One step on inputs float32[B, I]."""
-        return self.update(self.project(inputs), tf.matmul(state[0], self.recurrent_kernel), state)
+        recurrent = tf.matmul(state[0], self.recurrent_kernel)
+        return self.update(self.project(inputs), recurrent, state, self.constants())
 
     def zero_state(self, batch: tf.Tensor) -> State:
         """A state of zeros for `batch` rows."""
@@ -73,8 +104,10 @@ class SimpleRNNCell(Cell):
 
     gates = 1
 
-    def update(self, projected: tf.Tensor, recurrent: tf.Tensor, state: State) -> State:
-        return (tf.tanh(projected + recurrent),)
+    def update(
+        self, projected: tf.Tensor, recurrent: tf.Tensor, state: State, constants: tuple[tf.Tensor, ...]
+    ) -> State:
+        return (tf.tanh(projected + _normed(recurrent, constants)),)
 
 
 class LSTMCell(Cell):
@@ -83,15 +116,21 @@ class LSTMCell(Cell):
     gates = 4
     state_names = ("hidden", "cell")
 
+    def more_gains(self) -> list[keras.Variable]:
+        """The cell state's."""
+        return [self._gain("cell_gain", self.units)]
+
     def initial_bias(self, shape: tuple[int, ...], dtype: str | None = None) -> tf.Tensor:
         """Ones for the forget gate (Jozefowicz et al. 2015), zeros elsewhere."""
         block = tf.zeros([shape[0] // 4], dtype or "float32")
         return tf.concat([block, block + 1.0, block, block], 0)
 
-    def update(self, projected: tf.Tensor, recurrent: tf.Tensor, state: State) -> State:
-        i, f, g, o = tf.split(projected + recurrent, 4, axis=-1)
+    def update(
+        self, projected: tf.Tensor, recurrent: tf.Tensor, state: State, constants: tuple[tf.Tensor, ...]
+    ) -> State:
+        i, f, g, o = tf.split(projected + _normed(recurrent, constants), 4, axis=-1)
         cell = tf.sigmoid(f) * state[1] + tf.sigmoid(i) * tf.tanh(g)
-        return tf.sigmoid(o) * tf.tanh(cell), cell
+        return tf.sigmoid(o) * tf.tanh(_normed(cell, constants[1:])), cell
 
 
 class GRUCell(Cell):
@@ -99,15 +138,34 @@ class GRUCell(Cell):
 
     gates = 3
 
-    def update(self, projected: tf.Tensor, recurrent: tf.Tensor, state: State) -> State:
+    def update(
+        self, projected: tf.Tensor, recurrent: tf.Tensor, state: State, constants: tuple[tf.Tensor, ...]
+    ) -> State:
         xz, xr, xh = tf.split(projected, 3, axis=-1)
-        hz, hr, hh = tf.split(recurrent, 3, axis=-1)
+        hz, hr, hh = tf.split(_normed(recurrent, constants), 3, axis=-1)
         update = tf.sigmoid(xz + hz)
         candidate = tf.tanh(xh + tf.sigmoid(xr + hr) * hh)
         return (candidate + update * (state[0] - candidate),)
 
 
 CELLS: dict[str, type[Cell]] = {"lstm": LSTMCell, "gru": GRUCell, "rnn": SimpleRNNCell}
+
+
+def times(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """inputs float32[..., I] @ kernel float32[I, O] as one matrix product."""
+    flat = tf.matmul(tf.reshape(inputs, [-1, kernel.shape[0]]), kernel)
+    return tf.reshape(flat, tf.concat([tf.shape(inputs)[:-1], [kernel.shape[1]]], 0))
+
+
+def normalise(inputs: tf.Tensor) -> tf.Tensor:
+    """Mean 0 and variance 1 over the last axis (Ba et al. 2016)."""
+    centred = inputs - tf.reduce_mean(inputs, -1, keepdims=True)
+    return centred * tf.math.rsqrt(tf.reduce_mean(tf.square(centred), -1, keepdims=True) + EPSILON)
+
+
+def _normed(inputs: tf.Tensor, gains: tuple[tf.Tensor, ...]) -> tf.Tensor:
+    """Normalised with the first of the gains, or as they are where there is none."""
+    return normalise(inputs) * gains[0] if gains else inputs
 
 
 def _orthogonal_blocks(gates: int) -> Callable[..., tf.Tensor]:

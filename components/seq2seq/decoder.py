@@ -1,9 +1,8 @@
-"""The decoder: from the tokens so far to the scores of the next, with attention over the memory.
+"""The decoders: from the tokens so far to what is known of the next, with attention over the memory.
 
-No layer's recurrence sees its own attention, so that in training all positions' attention is one batched
-product: after all layers (`luong`: Luong et al. 2015 without input feeding), or between the first and the
-others (`gnmt`: Wu et al. 2016). One token (`Decoder.step`) or a whole sequence (`Decoder.unroll`), the layers
-and the attention are those of `Decoder._through`.
+Where the attention sits decides what can be done for all positions at once in training (`ModelSettings.decoder`).
+A decoder is a list of loops, each a recurrence of its own, and what lies between and above them. One token
+(`Decoder.step`) or a whole sequence (`Decoder.unroll`), both run the same loops through `Decoder._through`.
 """
 
 from __future__ import annotations
@@ -14,63 +13,96 @@ import keras
 import tensorflow as tf
 
 from components.seq2seq import ModelSettings
-from components.seq2seq.attention import LuongAttention, Memory
-from components.seq2seq.cells import CELLS, State
-from components.seq2seq.dropout import Dropout
+from components.seq2seq.attention import Attention, Memory, make_attention
+from components.seq2seq.cells import CELLS, Cell, State, times
+from components.seq2seq.dropout import NO_DROPOUT, Dropout
 from components.seq2seq.encoder import Encoded
-from components.seq2seq.recurrence import scan
+from components.seq2seq.recurrence import Loop, Product, Tensors, cell_loop, unroll
 
-NO_DROPOUT = Dropout()
+Run = Callable[[int, Tensors], tuple[tf.Tensor, Tensors]]
+"""Runs a loop: its number and inputs float32[B, N, I] each -> the first tensor of its states float32[B, N, U],
+and its outputs float32[B, N, O] each."""
+
+
+def make_decoder(settings: ModelSettings) -> Decoder:
+    """The decoder the settings ask for."""
+    kinds = {"input_feeding": InputFeedingDecoder, "conditional": ConditionalDecoder}
+    return kinds.get(settings.decoder, Decoder)(settings)
 
 
 class Decoder(keras.layers.Layer):
-    """Layers of cells, attention, and the attentional layer tanh(W [context; hidden])."""
+    """Layers of cells, the attention after the last (`luong`) or the first (`gnmt`), and the attentional layer
+    tanh(W [context; hidden]) that the output layer reads. No loop sees the attention."""
 
     def __init__(self, settings: ModelSettings):
         super().__init__(name="decoder")
         self.settings = settings
-        units, cell = settings.decoder_units, CELLS[settings.cell]
-        self.cells = []
-        width = settings.embedding_units
+        self.attention = make_attention(settings)
+        self.cells: list[Cell] = []
+        context = 0 if settings.decoder in ("luong", "input_feeding") else settings.encoder_units
+        width = settings.embedding_units + self.fed_units
         for layer in range(settings.decoder_layers):
-            self.cells.append(cell(width, units, f"layer{layer}"))
-            width = units + (settings.encoder_units if settings.decoder == "gnmt" else 0)
-        self.attention = None if settings.attention == "none" else LuongAttention(settings)
-        read = units + (settings.encoder_units if self.attention else 0)
-        self.read_kernel = self.add_weight(
-            name="read_kernel", shape=(read, settings.embedding_units), initializer="glorot_uniform"
-        )
+            self.cells.append(self._cell(width, f"layer{layer}"))
+            width = settings.decoder_units + context
+        read = settings.decoder_units + (settings.encoder_units if self.attention else 0)
+        self.read_kernel = self._matrix("read_kernel", read, settings.embedding_units)
         self.bridges = {}
-        if settings.bridge == "dense":
-            for name in self.state_names:
-                self.bridges[name] = self.add_weight(
-                    name=f"bridge_{name}", shape=(settings.encoder_units, units), initializer="glorot_uniform"
-                )
+        if settings.bridge in ("dense", "mean"):
+            for name in self.cell_state_names:
+                units = settings.encoder_units, settings.decoder_units
+                self.bridges[name] = self._matrix(f"bridge_{name}", *units)
+
+    @property
+    def fed_units(self) -> int:
+        """Width of what the first layer is fed beside the embedded token."""
+        return 0
+
+    def _cell(self, width: int, name: str) -> Cell:
+        settings = self.settings
+        return CELLS[settings.cell](width, settings.decoder_units, name, settings.layer_norm)
+
+    def _matrix(self, name: str, rows: int, columns: int) -> keras.Variable:
+        return self.add_weight(name=name, shape=(rows, columns), initializer="glorot_uniform")
+
+    @property
+    def cell_state_names(self) -> list[str]:
+        """A name for every tensor of the cells' states, in order: `layer0_hidden`, `layer0_cell`, ..."""
+        return [f"{cell.name}_{name}" for cell in self.cells for name in cell.state_names]
+
+    @property
+    def state_widths(self) -> dict[str, int]:
+        """The width of every tensor of the decoder's state, by name and in order."""
+        return dict.fromkeys(self.cell_state_names, self.settings.decoder_units)
 
     @property
     def state_names(self) -> list[str]:
-        """A name for every tensor of the decoder's state, in order: `layer0_hidden`, `layer0_cell`, ..."""
-        return [f"{cell.name}_{name}" for cell in self.cells for name in cell.state_names]
+        """A name for every tensor of the decoder's state, in order."""
+        return list(self.state_widths)
 
     def initial_state(self, encoded: Encoded) -> State:
         """The state before `<s>`: the encoder's last through the bridge; float32[B, U] each.
 
         The hidden state passes a tanh, as one that a cell put out; an LSTM's cell state does not.
         """
-        kinds = self.cells[0].state_names
+        settings, kinds = self.settings, self.cells[0].state_names
+        real = tf.cast(encoded.mask, tf.float32)
+        tokens = tf.maximum(tf.reduce_sum(real, 1, keepdims=True), 1.0)
+        mean = tf.reduce_sum(encoded.outputs, 1) / tokens
         state = []
-        for layer_name in self.state_names:
-            kind = layer_name.rsplit("_", 1)[1]
-            if layer_name not in self.bridges:
-                batch = tf.shape(encoded.mask)[0]
-                state.append(tf.zeros([batch, self.settings.decoder_units]))
-                continue
-            bridged = tf.matmul(encoded.final[kinds.index(kind)], self.bridges[layer_name])
-            state.append(tf.tanh(bridged) if kind == "hidden" else bridged)
+        for name in self.cell_state_names:
+            kind = name.rsplit("_", 1)[1]
+            last = encoded.final[kinds.index(kind)]
+            if settings.bridge == "zero":
+                state.append(tf.zeros([tf.shape(real)[0], settings.decoder_units]))
+            elif settings.bridge == "copy":
+                state.append(last)
+            else:
+                bridged = tf.matmul(mean if settings.bridge == "mean" else last, self.bridges[name])
+                state.append(tf.tanh(bridged) if kind == "hidden" else bridged)
         return tuple(state)
 
     def remember(self, encoded: Encoded) -> Memory:
-        """What `attend` needs of the source, its keys projected once."""
+        """What the attention needs of the source, its keys projected once."""
         if self.attention is None:
             return Memory(encoded.outputs, encoded.outputs[:, :, :0], encoded.mask)
         return self.attention.remember(encoded)
@@ -89,57 +121,226 @@ class Decoder(keras.layers.Layer):
           The attentional vectors float32[B, K, D], which the output layer scores, the alignments
           float32[B, K, S] (zeros without attention) and the next state.
         """
-        following = list[tf.Tensor]()
-        many = len(self.cells[0].state_names)
-        rows = tf.shape(embedded)[:2]
+        loops, following = self._loops(memory, NO_DROPOUT), list[State]()
+        before, width = self._shares(state), tf.shape(embedded)[:2]
 
-        def run(layer: int, inputs: tf.Tensor) -> tf.Tensor:
-            before = state[layer * many : (layer + 1) * many]
-            new = self.cells[layer].step(tf.reshape(inputs, [-1, inputs.shape[-1]]), before)
-            following.extend(new)
-            return tf.reshape(new[0], tf.concat([rows, [self.settings.decoder_units]], 0))
+        def flat(inputs: tf.Tensor) -> tf.Tensor:
+            return tf.reshape(inputs, [-1, inputs.shape[-1]])
+
+        def wide(outputs: tf.Tensor) -> tf.Tensor:
+            return tf.reshape(outputs, tf.concat([width, tf.shape(outputs)[1:]], 0))
+
+        def run(number: int, inputs: Tensors) -> tuple[tf.Tensor, Tensors]:
+            new, outputs = loops[number].once(tuple(map(flat, inputs)), before[number])
+            following.append(new)
+            return tf.ensure_shape(wide(new[0]), [None, None, new[0].shape[-1]]), tuple(map(wide, outputs))
 
         vectors, alignment = self._through(embedded, memory, run, NO_DROPOUT)
-        return vectors, alignment, tuple(following)
+        return vectors, alignment, tuple(tensor for new in following for tensor in new)
 
     def unroll(
         self, embedded: tf.Tensor, state: State, memory: Memory, dropout: Dropout
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """A whole sequence: embedded float32[B, T, D], state float32[B, U] each -> what `step` gives for each
         token, side by side: float32[B, T, D] and float32[B, T, S]."""
-        many = len(self.cells[0].state_names)
+        loops, before = self._loops(memory, dropout), self._shares(state)
 
-        def run(layer: int, inputs: tf.Tensor) -> tf.Tensor:
-            before = state[layer * many : (layer + 1) * many]
-            outputs, _ = scan(self.cells[layer], tf.transpose(inputs, [1, 0, 2]), before)
-            return tf.transpose(outputs, [1, 0, 2])
+        def turn(sequence: tf.Tensor) -> tf.Tensor:
+            return tf.transpose(sequence, [1, 0, 2])
+
+        def run(number: int, inputs: Tensors) -> tuple[tf.Tensor, Tensors]:
+            hidden, outputs, _ = unroll(loops[number], tuple(map(turn, inputs)), before[number])
+            return turn(hidden), tuple(map(turn, outputs))
 
         return self._through(embedded, memory, run, dropout)
 
-    def _through(
-        self,
-        embedded: tf.Tensor,
-        memory: Memory,
-        run: Callable[[int, tf.Tensor], tf.Tensor],
-        dropout: Dropout,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """All layers and the attention, for N tokens at once, whether they follow each other or not.
+    def _shares(self, state: State) -> list[State]:
+        """The loops' shares of the state."""
+        many = len(self.cells[0].state_names)
+        return [state[i : i + many] for i in range(0, len(state), many)]
 
-        Args:
-          embedded: float32[B, N, D].
-          run: runs a layer: its number, inputs float32[B, N, I] -> outputs float32[B, N, U].
-        """
+    def _loops(self, memory: Memory, dropout: Dropout) -> list[Loop]:
+        return [cell_loop(cell, self._kept(memory, dropout)) for cell in self.cells]
+
+    def _kept(self, memory: Memory, dropout: Dropout) -> tf.Tensor | None:
+        """A mask float32[B, U] of recurrent dropout."""
+        shape = [tf.shape(memory.mask)[0], self.settings.decoder_units]
+        return dropout.mask(shape, self.settings.recurrent_dropout)
+
+    def _through(
+        self, embedded: tf.Tensor, memory: Memory, run: Run, dropout: Dropout
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """All layers and the attention for N tokens, whether they follow each other or not: attentional vectors
+        float32[B, N, D] and alignments float32[B, N, S] of embedded tokens float32[B, N, D]."""
         queried = 0 if self.settings.decoder == "gnmt" else len(self.cells) - 1
         alignment = tf.zeros(tf.concat([tf.shape(embedded)[:2], tf.shape(memory.mask)[1:]], 0))
-        hidden, context = embedded, list[tf.Tensor]()
+        hidden, contexts = embedded, list[tf.Tensor]()
         for layer in range(len(self.cells)):
-            outputs = dropout(run(layer, tf.concat([hidden, *context], -1)), self.settings.layer_dropout)
-            hidden = outputs + hidden if layer else outputs
+            hidden = self._layer(layer, hidden, contexts, run, dropout)
             if layer == queried and self.attention is not None:
-                alignment = self.attention.align(hidden, memory)
-                context = [self.attention.read(alignment, memory)]
-        joined = tf.concat([*context, hidden], -1)
-        flat = tf.matmul(tf.reshape(joined, [-1, joined.shape[-1]]), self.read_kernel)
-        shape = tf.concat([tf.shape(hidden)[:2], [self.settings.embedding_units]], 0)
-        vectors = tf.reshape(tf.tanh(flat), shape)
-        return dropout(vectors, self.settings.output_dropout), alignment
+                queries = self.attention.queries(hidden)
+                context, alignment = self.attention.attend(queries, memory, self.attention.constants())
+                contexts = [context]
+        return self._read(contexts, hidden, dropout), alignment
+
+    def _layer(
+        self, layer: int, below: tf.Tensor, contexts: list[tf.Tensor], run: Run, dropout: Dropout
+    ) -> tf.Tensor:
+        """A layer's outputs float32[B, N, U], dropped out and with what is below added to them."""
+        inputs = dropout(tf.concat([below, *contexts], -1), self.settings.layer_input_dropout)
+        hidden, _ = run(layer, (self.cells[layer].project(inputs),))
+        hidden = dropout(hidden, self.settings.layer_dropout)
+        return hidden + below if layer else hidden
+
+    def _read(self, contexts: list[tf.Tensor], hidden: tf.Tensor, dropout: Dropout) -> tf.Tensor:
+        vectors = tf.tanh(times(tf.concat([*contexts, hidden], -1), self.read_kernel))
+        return dropout(vectors, self.settings.output_dropout)
+
+
+class ConditionalDecoder(Decoder):
+    """The first layer is two cells with the attention between them (Sennrich et al. 2017, section 2): the first
+    reads the token and queries, the second reads the context, and its state is the layer's."""
+
+    attention: Attention
+
+    def __init__(self, settings: ModelSettings):
+        super().__init__(settings)
+        self.second = self._cell(settings.encoder_units, "layer0_context")
+
+    def _loops(self, memory: Memory, dropout: Dropout) -> list[Loop]:
+        first, second, attention = self.cells[0], self.second, self.attention
+        kept = [self._kept(memory, dropout) for _ in range(2)]
+        weights = [first.recurrent_kernel, second.kernel, second.recurrent_kernel]
+        if attention.query_kernel is not None:
+            weights.append(attention.query_kernel)
+
+        def step(inputs: Tensors, state: State, constants: Tensors, product: Product) -> tuple[State, Tensors]:
+            values, keys, of_first, shifts, of_second, of_attention = constants
+            state = first.update(inputs[0], product(0, _times(state[0], kept[0])), state, of_first)
+            query = state[0] if attention.query_kernel is None else product(3, state[0])
+            context, alignment = _attend(attention, query, Memory(values, keys, memory.mask), of_attention)
+            projected = second.shift(product(1, context), shifts)
+            state = second.update(projected, product(2, _times(state[0], kept[1])), state, of_second)
+            return state, (context, alignment)
+
+        constants = (
+            memory.values,
+            memory.keys,
+            first.constants(),
+            second.shifts(),
+            second.constants(),
+            attention.constants(),
+        )
+        bottom = Loop(step, tuple(map(tf.convert_to_tensor, weights)), constants, outputs=2)
+        return [bottom, *(cell_loop(cell, self._kept(memory, dropout)) for cell in self.cells[1:])]
+
+    def _through(
+        self, embedded: tf.Tensor, memory: Memory, run: Run, dropout: Dropout
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        inputs = dropout(embedded, self.settings.layer_input_dropout)
+        hidden, (context, alignment) = run(0, (self.cells[0].project(inputs),))
+        context = tf.ensure_shape(context, [None, None, self.settings.encoder_units])
+        hidden = dropout(hidden, self.settings.layer_dropout)
+        for layer in range(1, len(self.cells)):
+            hidden = self._layer(layer, hidden, [context], run, dropout)
+        return self._read([context], hidden, dropout), alignment
+
+
+class InputFeedingDecoder(Decoder):
+    """The attentional vector is an input of the first layer at the next step (Luong et al. 2015, section 3.3):
+    one loop of everything, its state the vector and the cells' states."""
+
+    attention: Attention
+
+    @property
+    def fed_units(self) -> int:
+        """The attentional vector's."""
+        return self.settings.embedding_units
+
+    @property
+    def state_widths(self) -> dict[str, int]:
+        """The attentional vector is the first."""
+        return {"attentional": self.settings.embedding_units, **super().state_widths}
+
+    def initial_state(self, encoded: Encoded) -> State:
+        """No attention yet: zeros."""
+        nothing = tf.zeros([tf.shape(encoded.mask)[0], self.settings.embedding_units])
+        return nothing, *super().initial_state(encoded)
+
+    def _shares(self, state: State) -> list[State]:
+        return [state]
+
+    def _loops(self, memory: Memory, dropout: Dropout) -> list[Loop]:
+        cells, attention, units = self.cells, self.attention, self.settings.embedding_units
+        many, layers = len(cells[0].state_names), range(len(self.cells))
+        kept = [self._kept(memory, dropout) for _ in layers]
+        # Of the first layer's kernel, what is fed: the tokens' part is outside the loop.
+        kernels = [tf.convert_to_tensor(cells[0].kernel)[units:], *(c.kernel for c in cells[1:])]
+        weights = [*kernels, *(c.recurrent_kernel for c in cells), self.read_kernel]
+        if attention.query_kernel is not None:
+            weights.append(attention.query_kernel)
+
+        def step(inputs: Tensors, state: State, constants: Tensors, product: Product) -> tuple[State, Tensors]:
+            projected, *masks = inputs
+            values, keys, shifts, of_cells, of_attention = constants
+            below, following = state[0], list[tf.Tensor]()
+            for layer in layers:
+                before = state[1 + layer * many : 1 + (layer + 1) * many]
+                projected += product(layer, _times(below, masks[2 * layer] if masks else None))
+                recurrent = product(len(cells) + layer, _times(before[0], kept[layer]))
+                shifted = cells[layer].shift(projected, shifts[layer])
+                new = cells[layer].update(shifted, recurrent, before, of_cells[layer])
+                following.extend(new)
+                hidden = _times(new[0], masks[2 * layer + 1] if masks else None)
+                below, projected = hidden + below if layer else hidden, 0.0
+            query = below if attention.query_kernel is None else product(2 * len(cells) + 1, below)
+            context, alignment = _attend(attention, query, Memory(values, keys, memory.mask), of_attention)
+            vector = tf.tanh(product(2 * len(cells), tf.concat([context, below], -1)))
+            return (_times(vector, masks[-1] if masks else None), *following), (alignment,)
+
+        constants = (
+            memory.values,
+            memory.keys,
+            tuple(cell.shifts() for cell in cells),
+            tuple(cell.constants() for cell in cells),
+            attention.constants(),
+        )
+        return [Loop(step, tuple(map(tf.convert_to_tensor, weights)), constants, outputs=1)]
+
+    def _through(
+        self, embedded: tf.Tensor, memory: Memory, run: Run, dropout: Dropout
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        settings = self.settings
+        inputs = dropout(embedded, settings.layer_input_dropout)
+        kernel = tf.convert_to_tensor(self.cells[0].kernel)[: settings.embedding_units]
+        masks = []
+        if dropout.training:
+            # Of every layer's input and output, and of the attentional vector.
+            rates = [settings.layer_input_dropout, settings.layer_dropout] * len(self.cells)
+            rates.append(settings.output_dropout)
+            narrow, wide = settings.embedding_units, settings.decoder_units
+            widths = [narrow] + [wide] * (2 * len(self.cells) - 1) + [narrow]
+            shape = tf.unstack(tf.shape(embedded)[:2])
+            masks = [dropout(tf.ones([*shape, w]), rate) for w, rate in zip(widths, rates, strict=True)]
+        vectors, (alignment,) = run(0, (times(inputs, kernel), *masks))
+        return vectors, alignment
+
+
+def _times(tensor: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    return tensor if mask is None else tensor * mask
+
+
+def _attend(
+    attention: Attention, queries: tf.Tensor, memory: Memory, constants: Tensors
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Contexts float32[B * K, E] and alignments float32[B * K, S] of queries float32[B * K, Q]."""
+    many = tf.shape(memory.mask)[0]
+    # No sentences at all are no hypotheses either: the number of them cannot be told from the shapes.
+    each = tf.shape(queries)[0] // tf.maximum(many, 1)
+    shaped = tf.reshape(queries, [many, each, queries.shape[-1]])
+    contexts, alignments = attention.attend(shaped, memory, constants)
+    rows = tf.shape(queries)[0]
+    return (
+        tf.reshape(contexts, [rows, memory.values.shape[-1]]),
+        tf.reshape(alignments, [rows, tf.shape(memory.mask)[1]]),
+    )

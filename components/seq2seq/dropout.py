@@ -20,6 +20,28 @@ class Dropout:
         """Inputs with a share `rate` of the elements zero and the others scaled (Srivastava et al. 2014)."""
         if self._seed is None or not rate:
             return inputs
+        return tf.nn.experimental.stateless_dropout(inputs, rate, self.draw(), rng_alg="philox")
+
+    def mask(self, shape: list[tf.Tensor], rate: float) -> tf.Tensor | None:
+        """What `__call__` would multiply with, for dropout that is shared by positions or steps; None where it
+        would change nothing."""
+        return None if self._seed is None or not rate else self(tf.ones(shape), rate)
+
+    def words(self, embedded: tf.Tensor, rate: float) -> tf.Tensor:
+        """Embedded tokens float32[B, T, D] with a share `rate` of them zero as a whole (word dropout: Gal and
+        Ghahramani 2016, section 4.2; in translation Sennrich and Zhang 2019)."""
+        mask = self.mask([*tf.unstack(tf.shape(embedded)[:2]), 1], rate)
+        return embedded if mask is None else embedded * mask
+
+    @property
+    def training(self) -> bool:
+        """Whether this is a pass of training."""
+        return self._seed is not None
+
+    def draw(self) -> tf.Tensor:
+        """The next seed int32[2]."""
         self._drawn += 1
-        seed = tf.random.experimental.stateless_fold_in(self._seed, self._drawn)
-        return tf.nn.experimental.stateless_dropout(inputs, rate, seed, rng_alg="philox")
+        return tf.random.experimental.stateless_fold_in(self._seed, self._drawn)
+
+
+NO_DROPOUT = Dropout()

@@ -40,7 +40,8 @@ class Encoder(keras.layers.Layer):
         self.cells = []
         width = settings.embedding_units
         for layer in range(settings.encoder_layers):
-            self.cells.append([cell(width, units, f"layer{layer}_{d}") for d in self.directions])
+            names = [f"layer{layer}_{direction}" for direction in self.directions]
+            self.cells.append([cell(width, units, name, settings.layer_norm) for name in names])
             width = settings.encoder_units
 
     def encode(self, embedded: tf.Tensor, mask: tf.Tensor, dropout: Dropout) -> Encoded:
@@ -49,19 +50,22 @@ class Encoder(keras.layers.Layer):
         Args:
           embedded: float32[B, S, D].
           mask: bool[B, S], real tokens first.
-          dropout: applied to every layer's output.
+          dropout: applied to the layers' inputs, outputs and hidden states, and to the memory.
         """
-        batch = tf.shape(mask)[0]
+        rates, batch = self.settings, tf.shape(mask)[0]
         sequence, time_mask = tf.transpose(embedded, [1, 0, 2]), tf.transpose(mask)
         final: State = ()
         for layer, cells in enumerate(self.cells):
-            runs = [
-                scan(c, sequence, c.zero_state(batch), time_mask, reverse=d == "backward")
-                for c, d in zip(cells, self.directions, strict=True)
-            ]
+            inputs = dropout(sequence, rates.layer_input_dropout)
+            runs = []
+            for cell, direction in zip(cells, self.directions, strict=True):
+                kept = dropout.mask([batch, cell.units], rates.recurrent_dropout)
+                zeros, backward = cell.zero_state(batch), direction == "backward"
+                runs.append(scan(cell, inputs, zeros, time_mask, backward, kept))
             outputs = tf.concat([outputs for outputs, _ in runs], -1)
-            outputs = dropout(outputs, self.settings.layer_dropout)
+            outputs = dropout(outputs, rates.layer_dropout)
             sequence = outputs + sequence if layer else outputs
             final = tuple(tf.concat(states, -1) for states in zip(*(s for _, s in runs), strict=True))
+        sequence = dropout(sequence, rates.memory_dropout)
         real = tf.cast(time_mask, tf.float32)[:, :, tf.newaxis]
         return Encoded(tf.transpose(sequence * real, [1, 0, 2]), mask, final)

@@ -131,15 +131,15 @@ class Translator(tf.Module):
         settings = self.model.settings
         keys = {}
         if self.model.decoder.attention is not None:
-            width = settings.decoder_units if settings.attention == "general" else settings.encoder_units
+            width = self.model.decoder.attention.key_units
             keys["memory_keys"] = tf.TensorSpec([None, None, width], tf.float32, "memory_keys")
-        names = self.model.decoder.state_names
+        widths = self.model.decoder.state_widths
         return {
             "token": tf.TensorSpec([None], tf.int32, "token"),
             "memory": tf.TensorSpec([None, None, settings.encoder_units], tf.float32, "memory"),
             "memory_length": tf.TensorSpec([None], tf.int32, "memory_length"),
             **keys,
-            **{n: tf.TensorSpec([None, settings.decoder_units], tf.float32, n) for n in names},
+            **{n: tf.TensorSpec([None, width], tf.float32, n) for n, width in widths.items()},
         }
 
     def save(self, folder: Path) -> None:

@@ -10,8 +10,8 @@ import tensorflow as tf
 from components.seq2seq import ModelSettings
 from components.seq2seq.attention import Memory
 from components.seq2seq.cells import State
-from components.seq2seq.decoder import Decoder
-from components.seq2seq.dropout import Dropout
+from components.seq2seq.decoder import make_decoder
+from components.seq2seq.dropout import NO_DROPOUT, Dropout
 from components.seq2seq.encoder import Encoder
 from components.text import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 
@@ -49,7 +49,7 @@ class Seq2Seq(keras.layers.Layer):
             self.target_embedding if shared else self._table("source_embedding", source_size)
         )
         self.encoder = Encoder(settings)
-        self.decoder = Decoder(settings)
+        self.decoder = make_decoder(settings)
         self.output_embedding = (
             self.target_embedding if settings.tie_embeddings else self._table("output_embedding", target_size)
         )
@@ -60,14 +60,17 @@ class Seq2Seq(keras.layers.Layer):
         initial = keras.initializers.RandomNormal(stddev=units**-0.5)
         return self.add_weight(name=name, shape=(size, units), initializer=initial)
 
-    def _embed(self, table: keras.Variable, tokens: tf.Tensor) -> tf.Tensor:
+    def _embed(
+        self, table: keras.Variable, tokens: tf.Tensor, dropout: Dropout = NO_DROPOUT
+    ) -> tf.Tensor:
         # Tied tables hold rows of norm one, right for the output layer; the recurrences want unit variance.
-        return tf.gather(table.value, tokens) * (self.settings.embedding_units**0.5)
+        embedded = tf.gather(table.value, tokens) * (self.settings.embedding_units**0.5)
+        embedded = dropout(embedded, self.settings.embedding_dropout)
+        return dropout.words(embedded, self.settings.word_dropout)
 
-    def start(self, source: tf.Tensor, dropout: Dropout | None = None) -> Start:
+    def start(self, source: tf.Tensor, dropout: Dropout = NO_DROPOUT) -> Start:
         """Encodes source tokens int32[B, S], padded with 0 on the right."""
-        dropout = dropout or Dropout()
-        embedded = dropout(self._embed(self.source_embedding, source), self.settings.embedding_dropout)
+        embedded = self._embed(self.source_embedding, source, dropout)
         encoded = self.encoder.encode(embedded, tf.not_equal(source, PAD), dropout)
         return Start(self.decoder.remember(encoded), self.decoder.initial_state(encoded))
 
@@ -93,7 +96,7 @@ class Seq2Seq(keras.layers.Layer):
         return following, tf.reshape(scores, [shape[0], shape[1], self.target_size]), alignment
 
     def teacher_force(
-        self, source: tf.Tensor, target: tf.Tensor, dropout: Dropout | None = None
+        self, source: tf.Tensor, target: tf.Tensor, dropout: Dropout = NO_DROPOUT
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Predicts every target token from the true ones before it (Williams and Zipser 1989).
 
@@ -104,9 +107,8 @@ class Seq2Seq(keras.layers.Layer):
         Returns:
           Attentional vectors float32[B, T, D] and alignments float32[B, T, S].
         """
-        dropout = dropout or Dropout()
         start = self.start(source, dropout)
-        embedded = dropout(self._embed(self.target_embedding, target), self.settings.embedding_dropout)
+        embedded = self._embed(self.target_embedding, target, dropout)
         return self.decoder.unroll(embedded, start.state, start.memory, dropout)
 
     def score(self, source: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

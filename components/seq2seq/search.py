@@ -112,8 +112,7 @@ class _Search:
         return _Beams(tf.constant(0), state, tokens, empty, alive, empty, never, never, nothing)
 
     def shapes(self) -> _Beams:
-        units = self.model.settings.decoder_units
-        state = tuple(tf.TensorShape([None, units]) for _ in self.start.state)
+        state = tuple(tf.TensorShape([None, s.shape[-1]]) for s in self.start.state)
         width, sequence = tf.TensorShape([None, None]), tf.TensorShape([None, None, None])
         return _Beams(tf.TensorShape([]), state, width, sequence, width, sequence, width, width, width)
 

@@ -40,11 +40,15 @@ def run(
                 | f"Write[{split}]"
                 >> tfdv.WriteStatisticsToBinaryFile(str(statistics.split(split) / FILE_NAME))
             )
+    counts: list[str] = []
+    names: set[str] = set()
     for split in splits:
         found = tfdv.load_stats_binary(str(statistics.split(split) / FILE_NAME))
-        count = int(found.datasets[0].num_examples)
-        statistics.properties[split] = count
-        context.say(f"statistics of {split}: {count:,} examples, {len(found.datasets[0].features)} features")
+        [dataset] = found.datasets
+        statistics.properties[split] = int(dataset.num_examples)
+        counts.append(f"{split} {dataset.num_examples:,}")
+        names.update(feature.path.step[0] for feature in dataset.features)
+    context.say(f"{len(names)} features of the examples: {', '.join(counts)}")
 
 
 def _options(parameters: Parameters) -> tfdv.StatsOptions:

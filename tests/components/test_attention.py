@@ -7,19 +7,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.seq2seq.attention import LuongAttention, Memory
+from components.seq2seq.attention import Attention, Memory, make_attention
 from components.seq2seq.encoder import Encoded
 from tests.components.tiny_model import SETTINGS
 
-KINDS = ("general", "dot", "scaled")
+KINDS = [(kind, heads) for kind in ("general", "dot", "scaled", "additive") for heads in (1, 2)]
 UNITS = SETTINGS.decoder_units
 LENGTHS = [4, 1, 0]
 WIDTH, QUERIES = 4, 2
 
 
-def remembered(kind: str, width: int = WIDTH) -> tuple[LuongAttention, Memory, tf.Tensor]:
+def remembered(kind: tuple[str, int], width: int = WIDTH) -> tuple[Attention, Memory, tf.Tensor]:
     """An attention, a memory of sentences of LENGTHS, and queries."""
-    attention = LuongAttention(msgspec.structs.replace(SETTINGS, attention=kind))
+    attention = make_attention(msgspec.structs.replace(SETTINGS, attention=kind[0], attention_heads=kind[1]))
+    assert attention is not None
     random = np.random.default_rng(6)
     for variable in attention.trainable_variables:
         variable.assign(random.normal(size=variable.shape))
@@ -33,49 +34,62 @@ def remembered(kind: str, width: int = WIDTH) -> tuple[LuongAttention, Memory, t
     return attention, attention.remember(Encoded(tf.constant(values), mask, ())), queries
 
 
+def attend(attention: Attention, memory: Memory, hidden: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return attention.attend(attention.queries(hidden), memory, attention.constants())
+
+
+def in_numpy(kind: str, attention: Attention, values: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """Alignments of each head [H, N, S] as the papers have them, of one sentence's real tokens."""
+    shares = [slice(h * UNITS // attention.heads, (h + 1) * UNITS // attention.heads) for h in range(attention.heads)]
+    keys = values @ attention.key_kernel.numpy() if kind in ("general", "additive") else values
+    queries = hidden @ attention.query_kernel.numpy() if kind == "additive" else hidden
+    rows = []
+    for share in shares:
+        q, k = queries[:, share], keys[:, share]
+        if kind == "additive":
+            scores = np.tanh(q[:, None] + k[None]) @ attention.vector.numpy()[share]
+        else:
+            scores = q @ k.T / (np.sqrt(q.shape[1]) if kind == "scaled" else 1.0)
+        odds = np.exp(scores - scores.max(-1, initial=-np.inf, keepdims=True)) if len(values) else scores
+        rows.append(odds / odds.sum(-1, keepdims=True) if len(values) else odds)
+    return np.stack(rows)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_alignments_and_contexts_are_numpys(kind):
-    attention, memory, queries = remembered(kind)
-    alignment = attention.align(queries, memory).numpy()
-    contexts = attention.read(alignment, memory).numpy()
+    attention, memory, hidden = remembered(kind)
+    contexts, alignment = attend(attention, memory, hidden)
     for row, length in enumerate(LENGTHS):
         values = memory.values.numpy()[row, :length]
-        keys = values @ attention.key_kernel.numpy() if kind == "general" else values
-        scores = queries.numpy()[row] @ keys.T
-        if kind == "scaled":
-            scores = scores / np.sqrt(UNITS)
-        odds = np.exp(scores - scores.max(-1, initial=-np.inf, keepdims=True)) if length else scores
-        expected = odds / odds.sum(-1, keepdims=True) if length else odds
-        np.testing.assert_allclose(alignment[row, :, :length], expected, rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(contexts[row], expected @ values, rtol=1e-4, atol=1e-5)
+        heads = in_numpy(kind[0], attention, values, hidden.numpy()[row])
+        columns = np.split(values, attention.heads, axis=1)
+        expected = np.concatenate([a @ v for a, v in zip(heads, columns, strict=True)], 1)
+        np.testing.assert_allclose(alignment[row, :, :length], heads.mean(0), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(contexts[row], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_row_sums_to_one_over_real_tokens_and_is_zero_on_padding(kind):
-    attention, memory, queries = remembered(kind)
-    alignment = attention.align(queries, memory).numpy()
-    assert (alignment >= 0).all()
-    np.testing.assert_allclose(alignment.sum(-1)[:2], 1.0, rtol=1e-6)
+    _, alignment = attend(*remembered(kind))
+    assert (alignment.numpy() >= 0).all()
+    np.testing.assert_allclose(alignment.numpy().sum(-1)[:2], 1.0, rtol=1e-6)
     np.testing.assert_array_equal(alignment[1, :, 1:], 0.0)
     np.testing.assert_array_equal(alignment[2], 0.0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_more_padding_changes_nothing(kind):
-    attention, memory, queries = remembered(kind)
-    _, wide, _ = remembered(kind, WIDTH + 3)
-    wider = LuongAttention.read(attention.align(queries, wide), wide)
-    np.testing.assert_allclose(
-        wider, attention.read(attention.align(queries, memory), memory), rtol=1e-5, atol=1e-6
-    )
+    contexts, _ = attend(*remembered(kind))
+    wider, _ = attend(*remembered(kind, WIDTH + 3))
+    np.testing.assert_allclose(wider, contexts, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_sentence_of_padding_alone_has_finite_gradients(kind):
-    attention, memory, queries = remembered(kind)
+    attention, memory, hidden = remembered(kind)
     with tf.GradientTape() as tape:
-        tape.watch((queries, memory.values, memory.keys))
-        total = tf.reduce_sum(tf.square(attention.read(attention.align(queries, memory), memory)))
-    for gradient in tape.gradient(total, [queries, memory.values, memory.keys]):
+        tape.watch((hidden, memory.values, memory.keys))
+        total = tf.reduce_sum(tf.square(attend(attention, memory, hidden)[0]))
+    for gradient in tape.gradient(total, [hidden, memory.values, memory.keys]):
         assert np.isfinite(gradient).all()
         np.testing.assert_array_equal(gradient[2], 0.0)

@@ -78,6 +78,12 @@ def good(tmp_path_factory) -> Line:
     return Line(tmp_path_factory.mktemp("good"))
 
 
+def test_statistics_are_told_in_one_line(good):
+    features = len(loader.load().feature)
+    assert good.said[0] == f"{features} features of the examples: eval 300, test 300, train 300"
+    assert not any("features of" in line for line in good.said[1:])
+
+
 def test_statistics_hold_text_and_derived_features(good):
     found = tfdv.load_stats_binary(str(good.statistics.split("train") / "FeatureStats.pb"))
     features = {f.path.step[0]: f for f in found.datasets[0].features}

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from components import artifacts
 from components.component import Context
+from components.errors import EnvironmentFault
 from components.infra_validator import Parameters, executor, standalone
 from tests import toy_model
 
@@ -85,10 +86,15 @@ class TestFreshProcess:
         assert "DecodeError" in reasons
         assert "Traceback" not in reasons  # that is in the log
 
-    def test_one_that_takes_too_long_is_refused(self, toy: Path, judge: Judge) -> None:
-        blessed, reasons = judge(toy, timeout_seconds=1)
-        assert not blessed
-        assert "timeout_seconds 1" in reasons
+    def test_one_that_takes_too_long_is_the_machines_fault_and_no_verdict(
+        self, toy: Path, judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "slow.py").write_text("import time\ntime.sleep(60)\n", encoding="utf-8")
+        monkeypatch.setattr(executor, "SCRIPT", tmp_path / "slow.py")
+        with pytest.raises(EnvironmentFault, match="no answer within 1 s") as caught:
+            judge(toy, timeout_seconds=1)
+        assert "infra_validator.timeout_seconds" in caught.value.remedy
+        assert list((tmp_path / "blessing").iterdir()) == []
 
 
 @pytest.mark.parametrize(

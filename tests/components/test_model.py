@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
@@ -61,27 +62,62 @@ def check(model: Seq2Seq) -> None:
     assert (found.score.numpy() > -100).all()
 
 
-@pytest.mark.parametrize(
-    ("cell", "attention"), itertools.product(CELLS, ["general", "dot", "scaled", "none"])
+DECODERS = ("luong", "gnmt", "input_feeding", "conditional")
+ATTENTIONS = ("general", "dot", "scaled", "additive")
+RATES = (
+    "word_dropout",
+    "embedding_dropout",
+    "layer_input_dropout",
+    "layer_dropout",
+    "recurrent_dropout",
+    "memory_dropout",
+    "output_dropout",
 )
-def test_every_architecture_trains_and_decodes(cell, attention):
-    # Without attention the bridge is all the decoder knows of the source.
-    bridges = ["dense"] if attention == "none" else ["dense", "zero"]
-    for bidirectional, bridge, layers in itertools.product([True, False], bridges, [1, 2]):
-        # Tied with half of them, any two settings in every combination: the output layer is last.
-        tied = (bidirectional + (bridge == "zero") + layers) % 2 == 0
-        settings = msgspec.structs.replace(
-            SETTINGS,
-            cell=cell,
-            attention=attention,
-            bidirectional=bidirectional,
-            tie_embeddings=tied,
-            bridge=bridge,
-            encoder_layers=layers,
-            decoder_layers=layers,
-            layer_dropout=0.2,
-        )
-        check(build(settings))
+
+
+def pairwise(**choices: Sequence[object]) -> Iterator[dict[str, object]]:
+    """Combinations in which every value of a choice meets every value of each other choice at least once."""
+    names = list(choices)
+    missing = {
+        frozenset([(a, x), (b, y)])
+        for a, b in itertools.combinations(names, 2)
+        for x, y in itertools.product(choices[a], choices[b])
+    }
+    everything = [dict(zip(names, values, strict=True)) for values in itertools.product(*choices.values())]
+    while missing:
+        best = max(everything, key=lambda c: len(missing & set(map(frozenset, itertools.combinations(c.items(), 2)))))
+        missing -= set(map(frozenset, itertools.combinations(best.items(), 2)))
+        yield best
+
+
+ARCHITECTURES = list(
+    pairwise(
+        cell=list(CELLS),
+        decoder=DECODERS,
+        attention=ATTENTIONS,
+        attention_heads=[1, 2],
+        encoder_layers=[1, 2],
+        decoder_layers=[2, 1],
+        bidirectional=[True, False],
+        bridge=["dense", "mean", "copy", "zero"],
+        layer_norm=[False, True],
+        tie_embeddings=[True, False],
+    )
+)
+
+
+@pytest.mark.parametrize("number", range(len(ARCHITECTURES)))
+def test_every_architecture_trains_and_decodes(number):
+    chosen = dict(ARCHITECTURES[number])
+    if chosen["decoder"] == "gnmt":
+        chosen["decoder_layers"] = 2
+    check(build(msgspec.structs.replace(SETTINGS, **chosen, **dict.fromkeys(RATES, 0.2))))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("bridge", ["dense", "mean", "copy"])
+def test_the_fixed_context_vector_trains_and_decodes(cell, bridge):
+    check(build(msgspec.structs.replace(SETTINGS, cell=cell, attention="none", bridge=bridge)))
 
 
 def test_a_sentence_scores_the_same_in_any_batch():
@@ -119,7 +155,11 @@ def test_every_weight_has_its_own_name():
     [
         ({"encoder_units": 7}, "encoder_units must be even"),
         ({"attention": "dot", "encoder_units": 8, "decoder_units": 6}, "needs encoder_units equal"),
-        ({"attention": "none", "bridge": "zero"}, "attention none needs bridge dense"),
+        ({"attention": "none", "bridge": "zero"}, "attention none needs a bridge"),
+        ({"attention": "none", "decoder": "conditional"}, "decoder conditional and attention_heads need"),
+        ({"decoder": "gnmt"}, "gnmt needs two decoder_layers"),
+        ({"bridge": "copy", "encoder_units": 8, "decoder_units": 6}, "bridge copy needs encoder_units equal"),
+        ({"attention_heads": 5}, "attention_heads must divide"),
         ({"cell": "transformer"}, "cell"),
         ({"units": 8}, "units"),
     ],

@@ -15,12 +15,15 @@ STEPS, BATCH, INPUTS, UNITS = 5, 3, 4, 3
 LENGTHS = [5, 2, 0]
 
 
-def make(kind: str) -> Cell:
-    cell = CELLS[kind](INPUTS, UNITS, "cell")
+def make(kind: str, layer_norm: bool = False) -> Cell:
+    cell = CELLS[kind](INPUTS, UNITS, "cell", layer_norm)
     random = np.random.default_rng(3)
     for variable in cell.trainable_variables:
         variable.assign(random.normal(size=variable.shape))
     return cell
+
+
+KEPT = tf.constant(np.random.default_rng(7).integers(0, 2, (BATCH, UNITS)) * 2.0, tf.float32)
 
 
 def data(cell: Cell, steps: int = STEPS) -> tuple[tf.Tensor, State]:
@@ -35,12 +38,19 @@ def real(steps: int = STEPS) -> tf.Tensor:
 
 
 def unrolled(
-    cell: Cell, inputs: tf.Tensor, state: State, mask: tf.Tensor | None, reverse: bool
+    cell: Cell,
+    inputs: tf.Tensor,
+    state: State,
+    mask: tf.Tensor | None,
+    reverse: bool,
+    kept: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, State]:
     """What `scan` promises, a step at a time."""
     outputs = {}
     for t in reversed(range(STEPS)) if reverse else range(STEPS):
-        new = cell.step(inputs[t], state)
+        hidden = state[0] if kept is None else state[0] * kept
+        recurrent = tf.matmul(hidden, cell.recurrent_kernel)
+        new = cell.update(cell.project(inputs[t]), recurrent, state, cell.constants())
         if mask is not None:
             new = tuple(tf.where(mask[t][:, None], n, s) for n, s in zip(new, state, strict=True))
         state = new
@@ -64,27 +74,28 @@ def gradients(run, cell: Cell, inputs: tf.Tensor, state: State, mask: tf.Tensor 
     with tf.GradientTape() as tape:
         tape.watch((inputs, state))
         total = weighed(*run(cell, inputs, state), mask)
-    watched = [inputs, *state, cell.kernel.value, cell.recurrent_kernel.value, cell.bias.value]
+    watched = [inputs, *state, *(v.value for v in cell.trainable_variables)]
     return [g.numpy() for g in tape.gradient(total, watched)]
 
 
-CASES = list(itertools.product(CELLS, [False, True], [False, True]))
+CASES = list(itertools.product(CELLS, [False, True], [False, True], ["plain", "layer_norm", "dropout"]))
 
 
-@pytest.mark.parametrize(("kind", "masked", "reverse"), CASES)
-def test_values_and_gradients_are_those_of_the_loop_written_out(kind, masked, reverse):
-    cell = make(kind)
+@pytest.mark.parametrize(("kind", "masked", "reverse", "extra"), CASES)
+def test_values_and_gradients_are_those_of_the_loop_written_out(kind, masked, reverse, extra):
+    cell = make(kind, layer_norm=extra == "layer_norm")
+    kept = KEPT if extra == "dropout" else None
     inputs, state = data(cell)
     mask = real() if masked else None
-    got, final = scan(cell, inputs, state, mask, reverse)
-    want, last = unrolled(cell, inputs, state, mask, reverse)
+    got, final = scan(cell, inputs, state, mask, reverse, kept)
+    want, last = unrolled(cell, inputs, state, mask, reverse, kept)
     for a, b in zip((got, *final), (want, *last), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
-    compiled = tf.function(lambda inputs, state: scan(cell, inputs, state, mask, reverse))
+    compiled = tf.function(lambda inputs, state: scan(cell, inputs, state, mask, reverse, kept))
     ours = gradients(lambda _, i, s: compiled(i, s), cell, inputs, state, mask)
-    theirs = gradients(lambda c, i, s: unrolled(c, i, s, mask, reverse), cell, inputs, state, mask)
-    eager = gradients(lambda c, i, s: scan(c, i, s, mask, reverse), cell, inputs, state, mask)
+    theirs = gradients(lambda c, i, s: unrolled(c, i, s, mask, reverse, kept), cell, inputs, state, mask)
+    eager = gradients(lambda c, i, s: scan(c, i, s, mask, reverse, kept), cell, inputs, state, mask)
     for a, b, c in zip(ours, theirs, eager, strict=True):
         assert np.abs(b).max() > 0.01
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)

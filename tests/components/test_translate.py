@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components import errors, translate
-from components.translate import Search, Translation, Translator
+from components.translate import LineTranslator, Search, Translation
 from tests import toy_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,8 +27,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def translators(model: Path) -> list[Translator]:
-    return [Translator(model, batch_size=size) for size in (1, 3, 64)]
+def translators(model: Path) -> list[LineTranslator]:
+    return [LineTranslator(model, batch_size=size) for size in (1, 3, 64)]
 
 
 def run(model: Path, folder: Path, data: bytes, **options: int) -> str:
@@ -40,7 +40,7 @@ def run(model: Path, folder: Path, data: bytes, **options: int) -> str:
 class TestOrder:
     @given(lines=st.lists(LINE, max_size=12))
     def test_each_line_gets_its_own_answer_whatever_the_batches(
-        self, translators: list[Translator], lines: list[str]
+        self, translators: list[LineTranslator], lines: list[str]
     ) -> None:
         data = [line.encode() for line in lines]
         answers = [[r for w in translate.translate_lines(t, [data]) for r in w] for t in translators]
@@ -106,7 +106,7 @@ class TestFiles:
     ) -> None:
         (tmp_path / "out.txt").write_text("before")
 
-        def fail(translator: Translator, windows: object) -> Iterator[list[list[Translation]]]:
+        def fail(translator: LineTranslator, windows: object) -> Iterator[list[list[Translation]]]:
             yield [[Translation("a", 0.0)]]
             raise errors.DataError("no more")
 
@@ -123,8 +123,8 @@ def test_a_line_break_in_a_translation_shifts_nothing() -> None:
 
 class TestSearch:
     def test_scalars_reach_the_model(self, model: Path) -> None:
-        [[plain]] = Translator(model).translate([b"a"])
-        [[heavy]] = Translator(model, Search(length_penalty=2.0)).translate([b"a"])
+        [[plain]] = LineTranslator(model).translate([b"a"])
+        [[heavy]] = LineTranslator(model, Search(length_penalty=2.0)).translate([b"a"])
         assert heavy == Translation(plain.text, pytest.approx(2 * plain.score))
 
     @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ class TestFindingTheModel:
     def test_a_damaged_one_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / "saved_model.pb").write_bytes(b"nothing")
         with pytest.raises(errors.DataError, match="cannot be loaded"):
-            Translator(tmp_path)
+            LineTranslator(tmp_path)
 
 
 class TestErrors:

@@ -50,7 +50,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 @pytest.fixture
 def copy(finished: Finished, tmp_path: Path) -> Path:
-    """A copy of the finished run's folder, free to be changed. What is cached still lies in the original."""
+    """A copy of the finished run's folder, free to be changed. What is pushed still lies in the original."""
     return Path(shutil.copytree(finished.folder, tmp_path / "copy"))
 
 

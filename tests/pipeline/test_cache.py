@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components import infra_validator
 from components.errors import DataError
 from pipeline import cache
 from tests.pipeline import fakes
@@ -103,6 +104,14 @@ def test_patterns_are_read_file_by_file(tmp_path: Path) -> None:
 def test_a_pattern_that_matches_nothing_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"Source: .*\*\.tsv: there is no such file"):
         cache.external_digests(fakes.SOURCE, fakes.SourceParameters(files=(str(tmp_path / "*.tsv"),)))
+
+
+def test_a_time_allowed_is_no_part_of_the_key() -> None:
+    keys = [
+        cache.key_parts(infra_validator.COMPONENT, infra_validator.Parameters(timeout_seconds=n), {})
+        for n in (1, 2)
+    ]
+    assert keys[0] == keys[1]
 
 
 def test_a_missing_library_is_part_of_the_key_too() -> None:

@@ -33,6 +33,25 @@ def test_what_is_put_comes_back(tmp_path: Path) -> None:
     assert again.execution_states([first.id or 0, 99]) == {first.id: metadata.COMPLETE}
 
 
+def test_addresses_are_relative_to_the_root_and_absolute_ones_of_old_are_read(tmp_path: Path) -> None:
+    store = Store(Metadata(), tmp_path, "toy")
+    run = Run("r1", "toy", str(tmp_path), metadata.RUNNING, 1.5)
+    store.put_run(run)
+    folder = str(tmp_path / "Train" / "model" / "1")
+    outputs = {
+        "model": StoredArtifact("Model", folder, "d"),
+        "other": StoredArtifact("Model", "/else/1", "d"),
+    }
+    execution = Execution("Train", "r1", metadata.COMPLETE, 1.0, outputs=outputs)
+    store.put_execution(execution, run)
+    raw = store._store.get_artifacts()
+    assert [a.uri for a in raw] == ["Train/model/1", "/else/1"]
+    assert store.executions() == [execution]
+    raw[0].uri = folder
+    store._store.put_artifacts(raw[:1])
+    assert store.executions() == [execution]
+
+
 def test_numbers_of_numpy_stay_numbers(tmp_path: Path) -> None:
     store = Store(Metadata(), tmp_path, "toy")
     run = Run("r1", "toy", str(tmp_path), metadata.RUNNING, 1.5)

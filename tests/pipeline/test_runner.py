@@ -95,8 +95,40 @@ def test_folders_are_laid_out_as_tfx_does(folder: Path) -> None:
     number = result.executions["Source"].id
     assert (folder / "root" / "Source" / "examples" / str(number) / "Split-train" / "data").is_file()
     assert (folder / "root" / "logs" / f"{result.run.run_id}.log").is_file()
-    assert not (folder / "root" / ".staging" / result.run.run_id).exists()
-    assert list((folder / "root" / ".working").glob("*/*")) == []
+    assert not (folder / "root" / ".staging").exists()
+    assert not (folder / "root" / ".working").exists()
+
+
+def test_what_an_attempt_left_stays_and_empty_folders_go(folder: Path) -> None:
+    Calls.inside["Train"] = fail(ValueError("no such luck"))
+    with pytest.raises(ValueError, match="no such luck"):
+        run(folder)
+    Calls.inside.clear()
+    working = folder / "root" / ".working"
+    left = list(working.glob("Train/*/checkpoint"))
+    (working / "Evaluate" / "key").mkdir(parents=True)  # of an attempt that left nothing
+    run(folder, steps=2)
+    assert list(working.rglob("*")) == [left[0].parent.parent, left[0].parent, left[0]]
+    run(folder)
+    assert not working.exists()
+
+
+def test_a_moved_root_is_found_again(folder: Path) -> None:
+    run(folder)
+    store_of(folder).put_run(metadata.Run("killed", "toy", str(folder / "root"), metadata.RUNNING, 1.0))
+    (folder / "moved").mkdir()
+    (folder / "root").rename(folder / "moved" / "root")
+    Calls.nodes.clear()
+    store = store_of(folder / "moved")
+    result = Runner(
+        fakes.pipeline(folder), folder / "moved" / "root", lambda: store, no_beam, Terminal()
+    ).run()
+    assert Calls.nodes == []
+    assert {e.state for e in result.executions.values()} == {metadata.CACHED}
+    assert all(
+        Path(a.uri).is_relative_to(folder / "moved") for e in store.executions() for a in e.outputs.values()
+    )
+    assert [r.state for r in store.runs() if r.run_id == "killed"] == [metadata.CANCELED]
 
 
 def test_properties_and_digests_are_recorded(folder: Path) -> None:
