@@ -106,9 +106,22 @@ class SearchSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_field
     Attributes:
       beam_size: hypotheses kept at every step; 1 is greedy search.
       length_penalty: alpha of Wu et al. 2016, equation 14; 0 compares plain log probabilities.
+      coverage_penalty: beta of the same equation; 0 does not ask what of the source was translated.
+      min_length: tokens of a translation at least, `</s>` included.
       max_length: tokens of a translation at most, `</s>` included.
+      replace_unknown: in a vocabulary of words, put the source word that an unknown word is aligned to in its
+        place (Luong et al. 2015b, section 3.3), where the model has an attention.
     """
 
     beam_size: Positive = 5
     length_penalty: Annotated[float, msgspec.Meta(ge=0.0)] = 1.0
+    coverage_penalty: Annotated[float, msgspec.Meta(ge=0.0)] = 0.0
+    min_length: Positive = 1
     max_length: Positive = 80
+    replace_unknown: bool = True
+
+    def __post_init__(self) -> None:
+        if self.min_length > self.max_length:
+            raise ValueError(
+                f"min_length must not be above max_length. Received: {self.min_length} and {self.max_length}"
+            )

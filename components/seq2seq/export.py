@@ -9,8 +9,8 @@ import tensorflow as tf
 from components.seq2seq import SearchSettings
 from components.seq2seq.attention import Memory
 from components.seq2seq.model import BOS, EOS, PAD, UNK, Seq2Seq
-from components.seq2seq.search import Hypotheses, beam_search
-from components.text.processor import TextPair
+from components.seq2seq.search import Hypotheses, beam_search, sample
+from components.text.processor import TextPair, pretokenise
 
 TEXT = tf.TensorSpec([None], tf.string)
 
@@ -46,7 +46,37 @@ class Translator(tf.Module):
         self, source: tf.Tensor, beam_size: tf.Tensor, length_penalty: tf.Tensor, max_length: tf.Tensor
     ) -> Hypotheses:
         """The best translations of source tokens int32[B, S]."""
-        return beam_search(self.model, self.model.start(source), beam_size, length_penalty, max_length)
+        settings = self.search
+        shortest = tf.minimum(settings.min_length, max_length)
+        # Without attention there is no coverage to speak of.
+        beta = settings.coverage_penalty if self.model.decoder.attention is not None else 0.0
+        start = self.model.start(source)
+        return beam_search(self.model, start, beam_size, length_penalty, max_length, shortest, beta)
+
+    def texts(self, text: tf.Tensor, source: tf.Tensor, found: Hypotheses) -> tf.Tensor:
+        """What the hypotheses of texts string[B], tokenised int32[B, S], read: string[B, N]."""
+        shape = tf.shape(found.score)
+        tokens = tf.reshape(found.tokens, [-1, tf.shape(found.tokens)[2]])
+        unknown = None
+        replacing = self.search.replace_unknown and self.model.decoder.attention is not None
+        if self.target.words and self.source.words and replacing:
+            unknown = self._aligned_words(text, source, tokens, shape[1])
+        return tf.reshape(self.target.detokenise(tokens, unknown), shape)
+
+    def _aligned_words(
+        self, text: tf.Tensor, source: tf.Tensor, tokens: tf.Tensor, each: tf.Tensor
+    ) -> tf.Tensor:
+        """The source pretoken string[B * N, T] that each token of N hypotheses is most aligned to."""
+        begins = tf.fill([tf.shape(tokens)[0], 1], BOS)
+        _, alignment = self.model.score(tf.repeat(source, each, axis=0), tf.concat([begins, tokens], 1))
+        words = pretokenise(self.source.normalise(text))[:, : self.source_max_length - 1]
+        words = words.to_tensor("", shape=[None, None])
+        # No text at all still has a position to look at.
+        words = tf.pad(words, [[0, 0], [0, tf.shape(source)[1] - tf.shape(words)[1]]], constant_values="")
+        real = tf.cast(tf.not_equal(words, ""), tf.float32)
+        words, real = (tf.repeat(t, each, axis=0) for t in (words, real))
+        places = tf.argmax(alignment * real[:, tf.newaxis], -1, output_type=tf.int32)
+        return tf.gather(words, places, batch_dims=1)
 
     @tf.function(input_signature=[TEXT])
     def translate(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -54,11 +84,12 @@ class Translator(tf.Module):
         source = self.source_tokens(text)
         found = self.decode(source, self.search.beam_size, self.search.length_penalty, self.search.max_length)
         best = found.tokens[:, 0]
+        first = Hypotheses(found.tokens[:, :1], found.length[:, :1], found.log_prob[:, :1], found.score[:, :1])
         begins = tf.fill([tf.size(text), 1], BOS)
         _, alignment = self.model.score(source, tf.concat([begins, best], 1))
         real = tf.cast(tf.not_equal(best, PAD), tf.float32)
         return {
-            "text": self.target.detokenise(best),
+            "text": self.texts(text, source, first)[:, 0],
             "score": found.score[:, 0],
             "length": found.length[:, 0],
             "alignment": alignment * real[:, :, tf.newaxis],
@@ -76,10 +107,37 @@ class Translator(tf.Module):
         self, text: tf.Tensor, beam_size: tf.Tensor, length_penalty: tf.Tensor, max_length: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         """The `beam_size` best translations of each text, best first."""
-        found = self.decode(self.source_tokens(text), beam_size, length_penalty, max_length)
-        shape = tf.shape(found.score)
-        texts = self.target.detokenise(tf.reshape(found.tokens, [-1, tf.shape(found.tokens)[2]]))
-        return {"text": tf.reshape(texts, shape), "score": found.score, "length": found.length}
+        source = self.source_tokens(text)
+        found = self.decode(source, beam_size, length_penalty, max_length)
+        return {"text": self.texts(text, source, found), "score": found.score, "length": found.length}
+
+    @tf.function(
+        input_signature=[
+            TEXT,
+            tf.TensorSpec([], tf.int32, "samples"),
+            tf.TensorSpec([], tf.float32, "temperature"),
+            tf.TensorSpec([], tf.int32, "top_k"),
+            tf.TensorSpec([], tf.float32, "top_p"),
+            tf.TensorSpec([], tf.int32, "max_length"),
+            tf.TensorSpec([2], tf.int32, "seed"),
+        ]
+    )
+    def translate_sample(
+        self,
+        text: tf.Tensor,
+        samples: tf.Tensor,
+        temperature: tf.Tensor,
+        top_k: tf.Tensor,
+        top_p: tf.Tensor,
+        max_length: tf.Tensor,
+        seed: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        """Translations of each text drawn at random, in the order drawn; see `search.sample`."""
+        source = self.source_tokens(text)
+        found = sample(
+            self.model, self.model.start(source), samples, max_length, seed, temperature, top_k, top_p
+        )
+        return {"text": self.texts(text, source, found), "score": found.score, "length": found.length}
 
     @tf.function(input_signature=[TEXT, TEXT])
     def score(self, source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -148,6 +206,7 @@ class Translator(tf.Module):
         signatures = {
             "serving_default": self.translate,
             "translate_nbest": self.translate_nbest,
+            "translate_sample": self.translate_sample,
             "score": self.score,
             "tokenize": self.tokenize,
             "detokenize": self.detokenize,

@@ -1,4 +1,4 @@
-"""Beam search in the graph: batched, static in the beam, the memory never repeated for the hypotheses.
+"""Beam search and sampling in the graph: batched, the memory never repeated for the hypotheses.
 
 Unfinished hypotheses and finished ones are kept apart (as in Tensor2Tensor, Vaswani et al. 2018), since they
 are ranked differently: the unfinished by log probability, the finished by log probability over the length
@@ -16,6 +16,7 @@ from components.seq2seq.cells import State
 from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq, Start
 
 NEVER = -1.0e9
+LEAST_COVERAGE = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Hypotheses:
       tokens: int32[B, N, T], without `<s>`, with `</s>` (unless cut at the maximum length), padded with 0.
       length: int32[B, N], tokens, `</s>` included.
       log_prob: float32[B, N], sum over the tokens.
-      score: float32[B, N], log_prob / length_penalty(length).
+      score: float32[B, N], log_prob / length_penalty(length) + the coverage penalty.
     """
 
     tokens: tf.Tensor
@@ -42,21 +43,44 @@ def length_penalty(length: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
     return ((5.0 + tf.cast(length, tf.float32)) / 6.0) ** alpha
 
 
+def coverage_penalty(covered: tf.Tensor, mask: tf.Tensor, beta: float) -> tf.Tensor:
+    """beta * the sum over source tokens of log(min(covered, 1)) (Wu et al. 2016, equation 14), never above 0.
+
+    Args:
+      covered: float32[B, K, S], the sum of each source token's alignments over the hypothesis. What is below
+        1e-4 counts as 1e-4.
+      mask: bool[B, S], true on real tokens.
+
+    Returns:
+      float32[B, K].
+    """
+    logs = tf.math.log(tf.clip_by_value(covered, LEAST_COVERAGE, 1.0))
+    return beta * tf.reduce_sum(logs * tf.cast(mask, tf.float32)[:, tf.newaxis], -1)
+
+
 def beam_search(
-    model: Seq2Seq, start: Start, beam_size: tf.Tensor, alpha: tf.Tensor, max_length: tf.Tensor
+    model: Seq2Seq,
+    start: Start,
+    beam_size: tf.Tensor,
+    alpha: tf.Tensor,
+    max_length: tf.Tensor,
+    min_length: tf.Tensor | int = 1,
+    beta: float = 0.0,
 ) -> Hypotheses:
     """Finds the translations of best score.
 
     A sentence is done when no unfinished hypothesis can beat its worst finished one, whatever its final
-    length: log probabilities only fall, and the penalty is largest at `max_length`. A hypothesis that reaches
-    `max_length` without `</s>` counts as finished there.
+    length: log probabilities only fall, the length penalty is largest at `max_length`, and the coverage
+    penalty is at best 0. A hypothesis that reaches `max_length` without `</s>` counts as finished there.
 
     Args:
       beam_size: int32[], hypotheses kept; 1 is greedy search.
       alpha: float32[], the length penalty's exponent, 0 or more.
       max_length: int32[], tokens at most, `</s>` included.
+      min_length: int32[], tokens at least, `</s>` included.
+      beta: weight of the coverage penalty, which finished hypotheses are ranked by; 0 or more.
     """
-    search = _Search(model, start, beam_size, alpha, max_length)
+    search = _Search(model, start, beam_size, alpha, max_length, min_length, beta)
     (final,) = tf.while_loop(
         search.unfinished,
         search.advance,
@@ -75,6 +99,7 @@ class _Beams(NamedTuple):
       state: the decoder's, float32[B * K, U] each.
       tokens: int32[B, K], the last taken.
       alive, alive_log_prob: int32[B, K, T], float32[B, K], the unfinished hypotheses.
+      covered: float32[B, K, S], the sums of their alignments; of no width without a coverage penalty.
       done, done_score, done_log_prob, done_length: int32[B, K, T], float32[B, K] twice and int32[B, K], the
         finished hypotheses.
     """
@@ -84,6 +109,7 @@ class _Beams(NamedTuple):
     tokens: tf.Tensor
     alive: tf.Tensor
     alive_log_prob: tf.Tensor
+    covered: tf.Tensor
     done: tf.Tensor
     done_score: tf.Tensor
     done_log_prob: tf.Tensor
@@ -94,10 +120,17 @@ class _Search:
     """One search's constants, and the loop's four parts."""
 
     def __init__(
-        self, model: Seq2Seq, start: Start, beam: tf.Tensor, alpha: tf.Tensor, max_length: tf.Tensor
+        self,
+        model: Seq2Seq,
+        start: Start,
+        beam: tf.Tensor,
+        alpha: tf.Tensor,
+        max_length: tf.Tensor,
+        min_length: tf.Tensor | int,
+        beta: float,
     ):
-        self.model, self.start, self.beam, self.alpha = model, start, beam, alpha
-        self.max_length = max_length
+        self.model, self.start, self.beam, self.alpha, self.beta = model, start, beam, alpha, beta
+        self.max_length, self.min_length = max_length, min_length
         self.batch = tf.shape(start.memory.mask)[0]
 
     def first(self) -> _Beams:
@@ -109,12 +142,17 @@ class _Search:
         never = tf.fill(width, NEVER)
         tokens = tf.fill(width, BOS)
         nothing = tf.zeros(width, tf.int32)
-        return _Beams(tf.constant(0), state, tokens, empty, alive, empty, never, never, nothing)
+        positions = tf.shape(self.start.memory.mask)[1] if self.beta else 0
+        covered = tf.zeros([*width, positions])
+        return _Beams(tf.constant(0), state, tokens, empty, alive, covered, empty, never, never, nothing)
 
     def shapes(self) -> _Beams:
         state = tuple(tf.TensorShape([None, s.shape[-1]]) for s in self.start.state)
         width, sequence = tf.TensorShape([None, None]), tf.TensorShape([None, None, None])
-        return _Beams(tf.TensorShape([]), state, width, sequence, width, sequence, width, width, width)
+        scalar = tf.TensorShape([])
+        return _Beams(
+            scalar, state, width, sequence, width, sequence, sequence, width, width, width
+        )
 
     def unfinished(self, beams: _Beams) -> tf.Tensor:
         """Whether any sentence may still improve."""
@@ -124,10 +162,11 @@ class _Search:
 
     def advance(self, beams: _Beams) -> tuple[_Beams]:
         """Every unfinished hypothesis by one token."""
-        state, log_probs, _ = self.model.step(beams.tokens, beams.state, self.start.memory)
+        state, log_probs, alignment = self.model.step(beams.tokens, beams.state, self.start.memory)
         vocabulary = self.model.target_size
-        # Padding and <s> are never words of a translation.
-        allowed = tf.concat([[NEVER, NEVER], tf.zeros([vocabulary - 2])], 0)
+        # Padding and <s> are never words of a translation, and </s> is none of one that is too short.
+        ending = tf.where(beams.t + 1 < self.min_length, NEVER, 0.0)
+        allowed = tf.concat([[NEVER, NEVER, ending], tf.zeros([vocabulary - 3])], 0)
         totals = beams.alive_log_prob[:, :, tf.newaxis] + log_probs + allowed
 
         # 2 K candidates leave K unfinished ones even if K of them end here.
@@ -138,6 +177,9 @@ class _Search:
         parents = picked // each
         words = tf.gather(tf.reshape(words, [self.batch, -1]), picked, batch_dims=1)
         sequences = tf.gather(beams.alive, parents, batch_dims=1)
+        covered = beams.covered
+        if self.beta:
+            covered = tf.gather(covered + alignment, parents, batch_dims=1)
         here = tf.one_hot(beams.t, self.max_length, dtype=tf.int32)
         sequences += words[:, :, tf.newaxis] * here
 
@@ -148,7 +190,10 @@ class _Search:
         # candidate at all, of a sentence with fewer than K.
         eligible = tf.logical_and(tf.range(tf.shape(words)[1]) < self.beam, best > NEVER / 2)
         finishing = tf.logical_and(tf.logical_or(ends, last), eligible)
-        score = tf.where(finishing, best / length_penalty(taken, self.alpha), NEVER)
+        score = best / length_penalty(taken, self.alpha)
+        if self.beta:
+            score += coverage_penalty(covered, self.start.memory.mask, self.beta)
+        score = tf.where(finishing, score, NEVER)
         done_score, chosen = tf.math.top_k(tf.concat([beams.done_score, score], 1), self.beam)
 
         def merge(old: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
@@ -162,12 +207,13 @@ class _Search:
         over = tf.logical_or(ends, tf.logical_and(tf.equal(self.beam, 1), ends[:, :1]))
         alive_log_prob, kept = tf.math.top_k(tf.where(over, NEVER, best), self.beam)
         alive = tf.gather(sequences, kept, batch_dims=1)
+        if self.beta:
+            covered = tf.gather(covered, kept, batch_dims=1)
         tokens = tf.gather(words, kept, batch_dims=1)
         rows = tf.gather(parents, kept, batch_dims=1) + (tf.range(self.batch) * self.beam)[:, tf.newaxis]
         state = tuple(tf.gather(s, tf.reshape(rows, [-1])) for s in state)
-        return (
-            _Beams(taken, state, tokens, alive, alive_log_prob, done, done_score, done_log_prob, done_length),
-        )
+        finished = done, done_score, done_log_prob, done_length
+        return (_Beams(taken, state, tokens, alive, alive_log_prob, covered, *finished),)
 
     def results(self, beams: _Beams) -> Hypotheses:
         """The finished ones, cut to the longest."""
@@ -175,3 +221,71 @@ class _Search:
         return Hypotheses(
             beams.done[:, :, :longest], beams.done_length, beams.done_log_prob, beams.done_score
         )
+
+
+def sample(
+    model: Seq2Seq,
+    start: Start,
+    samples: tf.Tensor,
+    max_length: tf.Tensor,
+    seed: tf.Tensor,
+    temperature: tf.Tensor | float = 1.0,
+    top_k: tf.Tensor | int = 0,
+    top_p: tf.Tensor | float = 1.0,
+) -> Hypotheses:
+    """Draws translations word by word, in the order drawn.
+
+    Log probabilities and scores are the model's own, of the distribution before it was cut or heated; the
+    score is not normalised by length.
+
+    Args:
+      samples: int32[], translations of each sentence.
+      max_length: int32[], tokens at most, `</s>` included.
+      seed: int32[2]; the same seed draws the same.
+      temperature: float32[], what log probabilities are divided by, above 0.
+      top_k: int32[], draw from so many best words only (Fan et al. 2018); 0: from all.
+      top_p: float32[], draw from the fewest best words that hold so much of the probability (Holtzman et al.
+        2020), at least one; 1: from all.
+    """
+    batch, size = tf.shape(start.memory.mask)[0], model.target_size
+    width = [batch, samples]
+    state = tuple(tf.repeat(s, samples, axis=0) for s in start.state)
+    drawn = tf.fill([*width, max_length], PAD)
+    # Padding and <s> are never words of a translation.
+    allowed = tf.concat([[NEVER, NEVER], tf.zeros([size - 2])], 0)
+    kept_at_most = tf.where(tf.equal(top_k, 0), size, top_k)
+
+    def unfinished(t: tf.Tensor, state: State, tokens: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
+        return tf.logical_and(t < max_length, tf.reduce_any(_open(tokens)))
+
+    def advance(
+        t: tf.Tensor, state: State, tokens: tf.Tensor, drawn: tf.Tensor, total: tf.Tensor
+    ) -> tuple[tf.Tensor, State, tf.Tensor, tf.Tensor, tf.Tensor]:
+        going = _open(tokens)
+        state, log_probs, _ = model.step(tokens, state, start.memory)
+        best, words = tf.math.top_k(log_probs + allowed, size)
+        heated = tf.nn.log_softmax(best / temperature)
+        before = tf.cumsum(tf.exp(heated), axis=-1, exclusive=True)
+        rank = tf.range(size)
+        candidate = tf.logical_or(rank == 0, tf.logical_and(rank < kept_at_most, before < top_p))
+        flat = tf.reshape(tf.where(candidate, heated, NEVER), [-1, size])
+        chosen = tf.random.stateless_categorical(
+            flat, 1, tf.random.experimental.stateless_fold_in(seed, t), tf.int32
+        )
+        chosen = tf.reshape(chosen, [batch, samples, 1])
+        word = tf.gather(words, chosen, batch_dims=2)[:, :, 0]
+        gain = tf.gather(best, chosen, batch_dims=2)[:, :, 0]
+        tokens = tf.where(going, word, PAD)
+        here = tf.one_hot(t, max_length, dtype=tf.int32)
+        return t + 1, state, tokens, drawn + tokens[:, :, tf.newaxis] * here, total + tf.where(going, gain, 0.0)
+
+    begin = (tf.constant(0), state, tf.fill(width, BOS), drawn, tf.zeros(width))
+    _, _, _, drawn, total = tf.while_loop(unfinished, advance, begin, parallel_iterations=1)
+    length = tf.reduce_sum(tf.cast(tf.not_equal(drawn, PAD), tf.int32), -1)
+    longest = tf.maximum(tf.reduce_max(length), 1)
+    return Hypotheses(drawn[:, :, :longest], length, total, total)
+
+
+def _open(tokens: tf.Tensor) -> tf.Tensor:
+    """Whether the last token is neither `</s>` nor what comes after it."""
+    return tf.logical_and(tf.not_equal(tokens, EOS), tf.not_equal(tokens, PAD))

@@ -118,19 +118,33 @@ class TextProcessor(tf.Module):
         tokens = spelt if self._settings.unit == "character" else self._merge(spelt)
         return pretokens.with_values(tf.gather(tokens, where)).merge_dims(1, 2)
 
-    def detokenise(self, ids: tf.Tensor) -> tf.Tensor:
+    @property
+    def words(self) -> bool:
+        """Whether tokens are words, of which some are unknown."""
+        return self._settings.unit == "word"
+
+    def pieces(self) -> list[bytes]:
+        """The vocabulary, by id. Eager only."""
+        ids, pieces = self._pieces.export()
+        return [piece for _, piece in sorted(zip(ids.numpy().tolist(), pieces.numpy().tolist(), strict=True))]
+
+    def detokenise(self, ids: tf.Tensor, unknown: tf.Tensor | None = None) -> tf.Tensor:
         """Ids to text.
 
         Args:
           ids: int32[B, T]. `<pad>` and `<s>` are skipped; the first `</s>` and all after it are dropped.
+          unknown: string[B, T], pretokens to take the place of unknown words; empty where there is none.
 
         Returns:
-          string[B], normalised but for letter case. An unknown word reads U+2047.
+          string[B], normalised but for letter case. An unknown word with nothing in its place reads U+2047.
         """
         ended = tf.cumsum(tf.cast(tf.equal(ids, EOS_ID), tf.int32), axis=1) > 0
         dropped = ended | tf.equal(ids, PAD_ID) | tf.equal(ids, BOS_ID)
         pieces = self._pieces.lookup(tf.cast(ids, tf.int64))
-        pieces = tf.where(tf.equal(ids, UNK_ID), WORD_BOUNDARY + UNKNOWN_WORD, pieces)
+        stranger = tf.fill(tf.shape(ids), WORD_BOUNDARY + UNKNOWN_WORD)
+        if unknown is not None:
+            stranger = tf.where(tf.equal(unknown, ""), stranger, unknown)
+        pieces = tf.where(tf.equal(ids, UNK_ID), stranger, pieces)
         if self._settings.unit != "word":
             byte = ids - _FIRST_BYTE_ID
             single = tf.gather(tf.constant([bytes([b]) for b in range(256)]), tf.clip_by_value(byte, 0, 255))
