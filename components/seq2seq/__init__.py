@@ -29,12 +29,12 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
       bidirectional: whether half of the encoder's units read the source from its end.
       decoder_units: width of the decoder.
       decoder_layers: how many decoder layers; residual connections from the second on.
-      decoder: where the attention sits. `luong`: after all layers, its context seen by the output alone (Luong
-        et al. 2015 without input feeding). `gnmt`: the first layer queries it, and its context is an input of
-        all layers above (Wu et al. 2016). `input_feeding`: after all layers, its attentional vector an input
-        of the first layer at the next step (Luong et al. 2015, section 3.3). `conditional`: between two cells
-        of the first layer (Sennrich et al. 2017, section 2), its context also an input of the layers above.
-        The first two attend for all positions at once in training, the others step by step.
+      decoder: where the attention sits. `luong`: after all layers, its context seen by the output alone
+        (Luong et al. 2015 without input feeding). `gnmt`: the first layer queries it, and its context is an
+        input of all layers above (Wu et al. 2016). `input_feeding`: after all layers, its attentional vector
+        an input of the first layer at the next step (Luong et al. 2015, section 3.3). `conditional`: between
+        two cells of the first layer (Sennrich et al. 2017, section 2), its context also an input of the
+        layers above. The first two attend for all positions at once in training, the others step by step.
       layer_norm: layer normalisation in the cells (Ba et al. 2016).
       attention: `general`, `dot` or `scaled` (Luong et al. 2015, section 3.1; `scaled` divides by the root of
         the width), `additive` (Bahdanau et al. 2015), or `none`: the fixed context vector of Sutskever et al.

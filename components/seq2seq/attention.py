@@ -54,7 +54,7 @@ class Attention(keras.layers.Layer):
         return ()
 
     def scores(self, queries: tf.Tensor, keys: tf.Tensor, constants: tuple[tf.Tensor, ...]) -> tf.Tensor:
-        """How well queries float32[B, N, Q] and keys float32[B, S, Q] fit, for every head: float32[B, H, N, S]."""
+        """How well queries float32[B, N, Q] and keys float32[B, S, Q] fit: float32[B, H, N, S], H heads."""
         raise NotImplementedError
 
     def attend(

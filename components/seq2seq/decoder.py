@@ -1,8 +1,9 @@
 """The decoders: from the tokens so far to what is known of the next, with attention over the memory.
 
-Where the attention sits decides what can be done for all positions at once in training (`ModelSettings.decoder`).
-A decoder is a list of loops, each a recurrence of its own, and what lies between and above them. One token
-(`Decoder.step`) or a whole sequence (`Decoder.unroll`), both run the same loops through `Decoder._through`.
+Where the attention sits (`ModelSettings.decoder`) decides what can be done for all positions at once in
+training. A decoder is a list of loops, each a recurrence of its own, and what lies between and above them.
+One token (`Decoder.step`) or a whole sequence (`Decoder.unroll`), both run the same loops through
+`Decoder._through`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from components.seq2seq.encoder import Encoded
 from components.seq2seq.recurrence import Loop, Product, Tensors, cell_loop, unroll
 
 Run = Callable[[int, Tensors], tuple[tf.Tensor, Tensors]]
-"""Runs a loop: its number and inputs float32[B, N, I] each -> the first tensor of its states float32[B, N, U],
-and its outputs float32[B, N, O] each."""
+"""Runs a loop: its number and inputs float32[B, N, I] each -> the first tensor of its states
+float32[B, N, U], and its outputs float32[B, N, O] each."""
 
 
 def make_decoder(settings: ModelSettings) -> Decoder:
@@ -31,8 +32,8 @@ def make_decoder(settings: ModelSettings) -> Decoder:
 
 
 class Decoder(keras.layers.Layer):
-    """Layers of cells, the attention after the last (`luong`) or the first (`gnmt`), and the attentional layer
-    tanh(W [context; hidden]) that the output layer reads. No loop sees the attention."""
+    """Layers of cells, the attention after the last (`luong`) or the first (`gnmt`), and the attentional
+    layer tanh(W [context; hidden]) that the output layer reads. No loop sees the attention."""
 
     def __init__(self, settings: ModelSettings):
         super().__init__(name="decoder")
@@ -107,9 +108,7 @@ class Decoder(keras.layers.Layer):
             return Memory(encoded.outputs, encoded.outputs[:, :, :0], encoded.mask)
         return self.attention.remember(encoded)
 
-    def step(
-        self, embedded: tf.Tensor, state: State, memory: Memory
-    ) -> tuple[tf.Tensor, tf.Tensor, State]:
+    def step(self, embedded: tf.Tensor, state: State, memory: Memory) -> tuple[tf.Tensor, tf.Tensor, State]:
         """One token of each of K hypotheses of B sentences.
 
         Args:
@@ -170,8 +169,8 @@ class Decoder(keras.layers.Layer):
     def _through(
         self, embedded: tf.Tensor, memory: Memory, run: Run, dropout: Dropout
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """All layers and the attention for N tokens, whether they follow each other or not: attentional vectors
-        float32[B, N, D] and alignments float32[B, N, S] of embedded tokens float32[B, N, D]."""
+        """All layers and the attention for N tokens, whether they follow each other or not: attentional
+        vectors float32[B, N, D] and alignments float32[B, N, S] of embedded tokens float32[B, N, D]."""
         queried = 0 if self.settings.decoder == "gnmt" else len(self.cells) - 1
         alignment = tf.zeros(tf.concat([tf.shape(embedded)[:2], tf.shape(memory.mask)[1:]], 0))
         hidden, contexts = embedded, list[tf.Tensor]()
@@ -198,8 +197,8 @@ class Decoder(keras.layers.Layer):
 
 
 class ConditionalDecoder(Decoder):
-    """The first layer is two cells with the attention between them (Sennrich et al. 2017, section 2): the first
-    reads the token and queries, the second reads the context, and its state is the layer's."""
+    """The first layer is two cells with the attention between them (Sennrich et al. 2017, section 2): the
+    first reads the token and queries, the second reads the context, and its state is the layer's."""
 
     attention: Attention
 
@@ -214,7 +213,9 @@ class ConditionalDecoder(Decoder):
         if attention.query_kernel is not None:
             weights.append(attention.query_kernel)
 
-        def step(inputs: Tensors, state: State, constants: Tensors, product: Product) -> tuple[State, Tensors]:
+        def step(
+            inputs: Tensors, state: State, constants: Tensors, product: Product
+        ) -> tuple[State, Tensors]:
             values, keys, of_first, shifts, of_second, of_attention = constants
             state = first.update(inputs[0], product(0, _times(state[0], kept[0])), state, of_first)
             query = state[0] if attention.query_kernel is None else product(3, state[0])
@@ -247,8 +248,8 @@ class ConditionalDecoder(Decoder):
 
 
 class InputFeedingDecoder(Decoder):
-    """The attentional vector is an input of the first layer at the next step (Luong et al. 2015, section 3.3):
-    one loop of everything, its state the vector and the cells' states."""
+    """The attentional vector is an input of the first layer at the next step (Luong et al. 2015, section
+    3.3): one loop of everything, its state the vector and the cells' states."""
 
     attention: Attention
 
@@ -280,7 +281,9 @@ class InputFeedingDecoder(Decoder):
         if attention.query_kernel is not None:
             weights.append(attention.query_kernel)
 
-        def step(inputs: Tensors, state: State, constants: Tensors, product: Product) -> tuple[State, Tensors]:
+        def step(
+            inputs: Tensors, state: State, constants: Tensors, product: Product
+        ) -> tuple[State, Tensors]:
             projected, *masks = inputs
             values, keys, shifts, of_cells, of_attention = constants
             below, following = state[0], list[tf.Tensor]()

@@ -23,8 +23,8 @@ class Dropout:
         return tf.nn.experimental.stateless_dropout(inputs, rate, self.draw(), rng_alg="philox")
 
     def mask(self, shape: list[tf.Tensor], rate: float) -> tf.Tensor | None:
-        """What `__call__` would multiply with, for dropout that is shared by positions or steps; None where it
-        would change nothing."""
+        """What `__call__` would multiply with, for dropout shared by positions or steps; None where it would
+        change nothing."""
         return None if self._seed is None or not rate else self(tf.ones(shape), rate)
 
     def words(self, embedded: tf.Tensor, rate: float) -> tf.Tensor:

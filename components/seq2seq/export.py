@@ -84,7 +84,9 @@ class Translator(tf.Module):
         source = self.source_tokens(text)
         found = self.decode(source, self.search.beam_size, self.search.length_penalty, self.search.max_length)
         best = found.tokens[:, 0]
-        first = Hypotheses(found.tokens[:, :1], found.length[:, :1], found.log_prob[:, :1], found.score[:, :1])
+        first = Hypotheses(
+            found.tokens[:, :1], found.length[:, :1], found.log_prob[:, :1], found.score[:, :1]
+        )
         begins = tf.fill([tf.size(text), 1], BOS)
         _, alignment = self.model.score(source, tf.concat([begins, best], 1))
         real = tf.cast(tf.not_equal(best, PAD), tf.float32)

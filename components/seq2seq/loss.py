@@ -26,7 +26,12 @@ class Loss:
 
 
 def masked_loss(
-    model: Seq2Seq, source: tf.Tensor, target: tf.Tensor, label_smoothing: float, dropout: Dropout
+    model: Seq2Seq,
+    source: tf.Tensor,
+    target: tf.Tensor,
+    label_smoothing: float,
+    dropout: Dropout,
+    sampling: tf.Tensor | None = None,
 ) -> Loss:
     """Teacher-forced loss of a batch.
 
@@ -38,8 +43,13 @@ def masked_loss(
     Args:
       source: int32[B, S].
       target: int32[B, T], `<s>` ... `</s>`, padded with 0.
+      sampling: float32[], the probability that a token fed is the model's own guess (`own_guesses`); None:
+        never, which is teacher forcing.
     """
-    vectors, _ = model.teacher_force(source, target[:, :-1], dropout)
+    fed = target[:, :-1]
+    if sampling is not None:
+        fed = own_guesses(model, source, fed, sampling, dropout)
+    vectors, _ = model.teacher_force(source, fed, dropout)
     labels = target[:, 1:]
     real = tf.not_equal(labels, PAD)
     vectors, labels = tf.boolean_mask(vectors, real), tf.boolean_mask(labels, real)
@@ -52,3 +62,29 @@ def masked_loss(
         gap = tf.reduce_sum(vectors * contrast, -1) + tf.gather(bias, labels) - tf.reduce_mean(bias)
         smoothed += label_smoothing * tf.reduce_sum(gap)
     return Loss(smoothed, cross_entropy, tf.cast(tf.size(labels), tf.float32))
+
+
+def own_guesses(
+    model: Seq2Seq, source: tf.Tensor, fed: tf.Tensor, rate: tf.Tensor, dropout: Dropout
+) -> tf.Tensor:
+    """Tokens to feed, a share `rate` of them drawn from what the model, fed the true ones, expects there.
+
+    Parallel scheduled sampling (Duckworth et al. 2019, with one pass): all guesses of a sentence are made at
+    once, so that the decoder's loop stays as it is. `<s>` and padding are never replaced.
+
+    Args:
+      source: int32[B, S].
+      fed: int32[B, T], `<s>` and the true tokens after it.
+      rate: float32[].
+
+    Returns:
+      int32[B, T].
+    """
+    vectors, _ = model.teacher_force(source, fed, dropout)
+    logits = model.logits(tf.reshape(vectors, [-1, vectors.shape[-1]]))
+    drawn = tf.random.stateless_categorical(logits, 1, dropout.draw(), tf.int32)
+    guesses = tf.reshape(drawn, tf.shape(fed))[:, :-1]
+    chances = tf.random.stateless_uniform(tf.shape(guesses), dropout.draw())
+    true = fed[:, 1:]
+    mixed = tf.where(tf.logical_and(chances < rate, tf.not_equal(true, PAD)), guesses, true)
+    return tf.stop_gradient(tf.concat([fed[:, :1], mixed], 1))

@@ -60,9 +60,7 @@ class Seq2Seq(keras.layers.Layer):
         initial = keras.initializers.RandomNormal(stddev=units**-0.5)
         return self.add_weight(name=name, shape=(size, units), initializer=initial)
 
-    def _embed(
-        self, table: keras.Variable, tokens: tf.Tensor, dropout: Dropout = NO_DROPOUT
-    ) -> tf.Tensor:
+    def _embed(self, table: keras.Variable, tokens: tf.Tensor, dropout: Dropout = NO_DROPOUT) -> tf.Tensor:
         # Tied tables hold rows of norm one, right for the output layer; the recurrences want unit variance.
         embedded = tf.gather(table.value, tokens) * (self.settings.embedding_units**0.5)
         embedded = dropout(embedded, self.settings.embedding_dropout)

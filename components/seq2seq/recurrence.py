@@ -1,8 +1,8 @@
 """A whole sequence through a step function, with the large products outside the loop in both passes.
 
-Forward, products that do not depend on the state are done before the loop (`Cell.project`). Backward, the loop
-carries only the gradient of the state; a weight's gradient, a sum over the steps, is one product after the
-loop. This is what cuDNN does on a GPU (Appleyard et al. 2016), written in core TensorFlow.
+Forward, products that do not depend on the state are done before the loop (`Cell.project`). Backward, the
+loop carries only the gradient of the state; a weight's gradient, a sum over the steps, is one product after
+the loop. This is what cuDNN does on a GPU (Appleyard et al. 2016), written in core TensorFlow.
 """
 
 from __future__ import annotations
@@ -194,9 +194,7 @@ def unroll(
     return hidden, outputs, final
 
 
-def _write(
-    arrays: tuple[tf.TensorArray, ...], at: tf.Tensor, values: Any
-) -> tuple[tf.TensorArray, ...]:
+def _write(arrays: tuple[tf.TensorArray, ...], at: tf.Tensor, values: Any) -> tuple[tf.TensorArray, ...]:
     return tuple(a.write(at, v) for a, v in zip(arrays, values, strict=True))
 
 

@@ -150,9 +150,7 @@ class _Search:
         state = tuple(tf.TensorShape([None, s.shape[-1]]) for s in self.start.state)
         width, sequence = tf.TensorShape([None, None]), tf.TensorShape([None, None, None])
         scalar = tf.TensorShape([])
-        return _Beams(
-            scalar, state, width, sequence, width, sequence, sequence, width, width, width
-        )
+        return _Beams(scalar, state, width, sequence, width, sequence, sequence, width, width, width)
 
     def unfinished(self, beams: _Beams) -> tf.Tensor:
         """Whether any sentence may still improve."""
@@ -277,7 +275,13 @@ def sample(
         gain = tf.gather(best, chosen, batch_dims=2)[:, :, 0]
         tokens = tf.where(going, word, PAD)
         here = tf.one_hot(t, max_length, dtype=tf.int32)
-        return t + 1, state, tokens, drawn + tokens[:, :, tf.newaxis] * here, total + tf.where(going, gain, 0.0)
+        return (
+            t + 1,
+            state,
+            tokens,
+            drawn + tokens[:, :, tf.newaxis] * here,
+            total + tf.where(going, gain, 0.0),
+        )
 
     begin = (tf.constant(0), state, tf.fill(width, BOS), drawn, tf.zeros(width))
     _, _, _, drawn, total = tf.while_loop(unfinished, advance, begin, parallel_iterations=1)

@@ -123,10 +123,11 @@ class TextProcessor(tf.Module):
         """Whether tokens are words, of which some are unknown."""
         return self._settings.unit == "word"
 
-    def pieces(self) -> list[bytes]:
+    def pieces(self) -> list[str]:
         """The vocabulary, by id. Eager only."""
         ids, pieces = self._pieces.export()
-        return [piece for _, piece in sorted(zip(ids.numpy().tolist(), pieces.numpy().tolist(), strict=True))]
+        by_id = sorted(zip(ids.numpy().tolist(), pieces.numpy().tolist(), strict=True))
+        return [piece.decode() for _, piece in by_id]
 
     def detokenise(self, ids: tf.Tensor, unknown: tf.Tensor | None = None) -> tf.Tensor:
         """Ids to text.

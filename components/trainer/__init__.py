@@ -10,6 +10,9 @@ from components import artifacts, component
 from components.component import Component
 from components.seq2seq import ModelSettings, Positive, Rate, SearchSettings
 
+WEIGHTS_FILE, VOCABULARY_FILE = "weights.npz", "vocabulary.json"
+"""What a Model artifact's `checkpoint` folder holds: arrays by name, and both sides' tokens by id."""
+
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
 
@@ -21,18 +24,31 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
       search: the search the exported model does by default.
       steps: updates at most.
       batch_tokens: target positions a batch; the sentences a batch follow from its padded length.
+      accumulate: batches whose gradients are summed for one update.
       learning_rate: the highest, reached at the end of the warm-up.
       warmup_steps: updates over which the learning rate rises linearly from 0.
       schedule: what the learning rate does after the warm-up: `linear` or `cosine` down to 0 at `steps`,
-        `inverse_sqrt` (Vaswani et al. 2017), or `constant`.
+        `inverse_sqrt` (Vaswani et al. 2017), `constant`, or `plateau`: constant, but multiplied by
+        `plateau_factor` after every validation without a better BLEU.
+      plateau_factor: see `schedule`.
       beta2: Adam's decay of the squared gradient (Kingma and Ba 2015).
       weight_decay: decoupled weight decay of matrices (Loshchilov and Hutter 2019).
       clip_norm: the gradient's global norm is cut to this.
       label_smoothing: share of the target distribution spread over the vocabulary.
+      scheduled_sampling: probability, at the end of the training, that a token the decoder is fed is the
+        model's own guess rather than the true one; it rises linearly from 0 (Bengio et al. 2015, for all
+        positions at once as in Duckworth et al. 2019). 0 is teacher forcing.
       average_decay: decay of the exponential moving average of the weights, which is what is validated and
         exported; 0 turns it off.
-      validate_every: updates between validations (BLEU of greedy search on the eval split) and checkpoints.
+      average_checkpoints: validate and export the mean of the weights at the last so many validations instead
+        of the moving average; 0: do not.
+      precision: `bfloat16` lets TensorFlow do matrix products in that precision. It is faster on processors
+        with instructions for it, and slower on others.
+      warm_start: folder of a Model artifact of an earlier training (`runs/<name>/Trainer/model/<id>`) whose
+        weights this one begins with; rows of the embeddings follow their tokens where the vocabulary changed.
+      validate_every: updates between validations (BLEU on the eval split) and checkpoints.
       validation_sentences: sentences of the eval split in a validation, the first so many.
+      validation_beam: beam size of validations; 1 is greedy search.
       patience: validations without a better BLEU before training stops; 0: never stop early.
       seed: of weights, dropout and batch order.
       samples: sentences of the eval split translated at the end, against which the export is checked.
@@ -43,16 +59,23 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     search: SearchSettings = SearchSettings()
     steps: Positive = 4000
     batch_tokens: Positive = 1600
+    accumulate: Positive = 1
     learning_rate: Annotated[float, msgspec.Meta(gt=0.0)] = 2e-3
     warmup_steps: Annotated[int, msgspec.Meta(ge=0)] = 200
-    schedule: Literal["linear", "cosine", "inverse_sqrt", "constant"] = "linear"
+    schedule: Literal["linear", "cosine", "inverse_sqrt", "constant", "plateau"] = "linear"
+    plateau_factor: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.5
     beta2: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.98
     weight_decay: Annotated[float, msgspec.Meta(ge=0.0)] = 0.0
     clip_norm: Annotated[float, msgspec.Meta(gt=0.0)] = 1.0
     label_smoothing: Rate = 0.1
+    scheduled_sampling: Share = 0.0
     average_decay: Rate = 0.999
+    average_checkpoints: Annotated[int, msgspec.Meta(ge=0)] = 0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    warm_start: str | None = None
     validate_every: Positive = 500
     validation_sentences: Positive = 500
+    validation_beam: Positive = 1
     patience: Annotated[int, msgspec.Meta(ge=0)] = 5
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 1
     samples: Positive = 20
@@ -63,6 +86,15 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
             raise ValueError(
                 f"warmup_steps must be below steps. Received: {self.warmup_steps} and {self.steps}"
             )
+        if self.search.coverage_penalty and self.model.attention == "none":
+            raise ValueError("search.coverage_penalty needs an attention, and model.attention is none")
+
+
+def external_inputs(parameters: Parameters) -> list[str]:
+    """The files of the model a training begins with."""
+    if parameters.warm_start is None:
+        return []
+    return [f"{parameters.warm_start}/checkpoint/{name}" for name in (WEIGHTS_FILE, VOCABULARY_FILE)]
 
 
 COMPONENT = Component(
@@ -77,4 +109,5 @@ COMPONENT = Component(
     function="components.trainer.executor:run",
     libraries=("tensorflow", "keras", "numpy", "sacrebleu"),
     uncached_parameters=frozenset({"progress"}),
+    external_inputs="components.trainer:external_inputs",
 )

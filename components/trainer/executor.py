@@ -20,6 +20,7 @@ from components.seq2seq.model import Seq2Seq
 from components.trainer import Parameters
 from components.trainer.data import Batches
 from components.trainer.training import Training
+from components.trainer.warm_start import save_weights, warm_start
 
 VALIDATION_BATCH = 100
 
@@ -40,11 +41,16 @@ def run(
       DataError: a split is empty.
       TrainingError: the loss is not finite.
     """
+    if parameters.precision == "bfloat16":
+        tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": True})
     # A run repeated on the same machine gives the same weights.
     tf.config.experimental.enable_op_determinism()
     batches = Batches.open(transformed_examples.split("train"), parameters.batch_tokens, parameters.seed)
     pair = text.load(transform_graph.path)
     network = Seq2Seq(parameters.model, pair.source.size(), pair.target.size(), pair.shared, parameters.seed)
+    if parameters.warm_start is not None:
+        for line in warm_start(network, pair, Path(parameters.warm_start)):
+            context.say(line)
     longest = max(b.source for b in batches.buckets)
     translator = Translator(network, pair, parameters.search, longest)
     held_out = read_sentences(examples.split("eval"), parameters.validation_sentences)
@@ -52,7 +58,9 @@ def run(
     context.say(
         f"{weights:,} weights, vocabulary {pair.target.size():,}, {batches.per_epoch:,} batches an epoch"
     )
-    Training(network, parameters, batches, _validation(translator, held_out), context).run()
+    Training(
+        network, parameters, batches, _validation(translator, held_out, parameters.validation_beam), context
+    ).run()
     shutil.copy(context.working_dir / "history.jsonl", model_run.path / "history.jsonl")
     shutil.copytree(context.working_dir / "logs", model_run.path / "logs")
     _publish(parameters, network, translator, held_out, model.path)
@@ -61,8 +69,9 @@ def run(
     model.properties.update(validation_bleu=best, weights=weights)
 
 
-def _validation(translator: Translator, held_out: list[Sentence]) -> Callable[[], float]:
-    """A function that gives the BLEU of greedy search on the held-out sentences."""
+def _validation(translator: Translator, held_out: list[Sentence], beam: int) -> Callable[[], float]:
+    """A function that gives the BLEU of a search of this beam on the held-out sentences."""
+    alpha = translator.search.length_penalty if beam > 1 else 0.0
     tokens = translator.source_tokens(tf.constant([s.source for s in held_out]))
     length = lengths(tokens).numpy()
     streams = reference_streams([s.references for s in held_out])
@@ -70,14 +79,14 @@ def _validation(translator: Translator, held_out: list[Sentence]) -> Callable[[]
     pieces = [order[i : i + VALIDATION_BATCH] for i in range(0, len(order), VALIDATION_BATCH)]
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
-    def greedy(source: tf.Tensor) -> tf.Tensor:
+    def best(source: tf.Tensor) -> tf.Tensor:
         limit = tf.minimum(translator.search.max_length, 2 * tf.shape(source)[1] + 10)
-        return translator.target.detokenise(translator.decode(source, 1, 0.0, limit).tokens[:, 0])
+        return translator.target.detokenise(translator.decode(source, beam, alpha, limit).tokens[:, 0])
 
     def bleu() -> float:
         hypotheses = np.empty(len(order), object)
         for piece in pieces:
-            found = greedy(tf.gather(tokens, piece)[:, : length[piece].max()])
+            found = best(tf.gather(tokens, piece)[:, : length[piece].max()])
             hypotheses[piece] = [t.decode() for t in found.numpy()]
         return float(sacrebleu.corpus_bleu(list(hypotheses), streams).score)
 
@@ -103,6 +112,5 @@ def _publish(
     listed = json.dumps(samples, ensure_ascii=False, indent=1)
     (folder / "samples.json").write_text(listed, encoding="utf-8")
     (folder / "model.json").write_bytes(msgspec.json.format(msgspec.json.encode(parameters), indent=1))
-    (folder / "checkpoint").mkdir()
-    np.savez(folder / "checkpoint" / "weights.npz", **{v.path: v.numpy() for v in network.weights})
+    save_weights(network, translator.source, translator.target, folder)
     translator.save(folder / "Format-Serving")

@@ -8,12 +8,13 @@ from components.trainer import Parameters
 
 
 def learning_rate(parameters: Parameters, step: tf.Tensor) -> tf.Tensor:
-    """The learning rate float32[] of update number `step` (int64[], from 0)."""
+    """The learning rate float32[] of update number `step` (int64[], from 0), before plateaus scale it."""
     now = tf.cast(step + 1, tf.float32)
     warmup, steps = float(max(1, parameters.warmup_steps)), float(parameters.steps)
     progress = tf.clip_by_value((now - warmup) / max(1.0, steps - warmup), 0.0, 1.0)
     after = {
         "constant": lambda: 1.0,
+        "plateau": lambda: 1.0,
         "linear": lambda: 1.0 - progress,
         "cosine": lambda: 0.5 * (1.0 + tf.cos(progress * 3.14159265)),
         "inverse_sqrt": lambda: tf.sqrt(warmup / tf.maximum(now, warmup)),
@@ -28,6 +29,9 @@ class Optimizer(tf.Module):
 
     Attributes:
       step: int64[], updates made.
+      scale: float32[], what plateaus have left of the learning rate.
+      average: the average of the weights, which is validated and exported: the moving one, or the mean of
+        `snapshots`, the weights at the last validations, of which `taken` have been made.
     """
 
     def __init__(self, parameters: Parameters, variables: list[tf.Variable]):
@@ -37,14 +41,18 @@ class Optimizer(tf.Module):
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self.first = [tf.Variable(tf.zeros_like(v), trainable=False) for v in variables]
         self.second = [tf.Variable(tf.zeros_like(v), trainable=False) for v in variables]
-        averaged = variables if parameters.average_decay else []
+        self.scale = tf.Variable(1.0, trainable=False, name="scale")
+        self.taken = tf.Variable(0, dtype=tf.int64, trainable=False, name="taken")
+        many = parameters.average_checkpoints
+        averaged = variables if parameters.average_decay or many else []
         self.average = [tf.Variable(v, trainable=False) for v in averaged]
+        self.snapshots = [[tf.Variable(v, trainable=False) for v in variables] for _ in range(many)]
 
     def apply(self, gradients: list[tf.Tensor]) -> tf.Tensor:
         """One update. Returns the gradient's global norm before it was cut, float32[]."""
         p = self.parameters
         gradients, norm = tf.clip_by_global_norm([tf.convert_to_tensor(g) for g in gradients], p.clip_norm)
-        rate = learning_rate(p, self.step)
+        rate = learning_rate(p, self.step) * self.scale
         count = tf.cast(self.step + 1, tf.float32)
         for variable, first, second, gradient in zip(
             self.variables_, self.first, self.second, gradients, strict=True
@@ -64,11 +72,25 @@ class Optimizer(tf.Module):
                 grad=gradient,
             )
         self.step.assign_add(1)
+        if p.average_checkpoints:
+            return norm
         # A young average follows closely, as a moving mean would (Kingma and Ba 2015, section 7.2).
         decay = tf.minimum(p.average_decay, count / (count + 10.0))
         for average, variable in zip(self.average, self.variables_, strict=False):
             average.assign_sub((1.0 - decay) * (average - variable))
         return norm
+
+    def snapshot(self) -> None:
+        """Takes the weights into the mean of the last so many, once before every validation."""
+        many = self.parameters.average_checkpoints
+        if not many:
+            return
+        for kept, variable in zip(self.snapshots[int(self.taken) % many], self.variables_, strict=True):
+            kept.assign(variable)
+        self.taken.assign_add(1)
+        made = self.snapshots[: min(int(self.taken), many)]
+        for average, *weights in zip(self.average, *made, strict=True):
+            average.assign(tf.add_n([w.read_value() for w in weights]) / len(made))
 
     def swap(self) -> None:
         """Exchanges weights and their average: once before a validation, once after."""

@@ -32,6 +32,7 @@ class Progress(tf.Module):
       bad: int64[], validations since.
       stopped: bool[], whether training is over (early stopping).
       loss, tokens, norm: float32[], sums since the last log line; `norm` is of the gradients' global norms.
+      recent: float32[], the mean loss at the last log line, in nats a token.
       seconds: float64[], time spent training, over all attempts.
       kept: the weights of the best validation.
     """
@@ -44,6 +45,7 @@ class Progress(tf.Module):
         self.loss = tf.Variable(0.0, trainable=False)
         self.tokens = tf.Variable(0.0, trainable=False)
         self.norm = tf.Variable(0.0, trainable=False)
+        self.recent = tf.Variable(0.0, trainable=False)
         self.seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         self.kept = [tf.Variable(v, trainable=False) for v in variables]
 
@@ -70,8 +72,8 @@ class Training:
         self.variables = [v.value for v in self.model.trainable_variables]
         self.optimizer = Optimizer(self.parameters, self.variables)
         self.progress = Progress(self.variables)
-        # Every token of an epoch weighs the same, whatever batch it is in: sums over a mean batch's tokens.
-        self.scale = 1.0 / self.batches.mean_tokens
+        # Every token of an epoch weighs the same, whatever batch it is in: sums over a mean update's tokens.
+        self.scale = 1.0 / (self.batches.mean_tokens * self.parameters.accumulate)
         checkpoint = tf.train.Checkpoint(
             variables=self.variables, optimizer=self.optimizer, progress=self.progress
         )
@@ -79,7 +81,11 @@ class Training:
             checkpoint, str(self.context.working_dir / "checkpoints"), max_to_keep=2
         )
         self.history = self.context.working_dir / "history.jsonl"
+        # Of the batches before the last of an update.
+        many = self.parameters.accumulate
+        self.gathered = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self.variables if many > 1]
         self._update = tf.function(self._step, input_signature=[RELAXED, RELAXED])
+        self._gather = tf.function(self._add, input_signature=[RELAXED, RELAXED, tf.TensorSpec([], tf.int32)])
 
     def run(self) -> None:
         """Trains to the end and leaves the best validated weights in the model.
@@ -117,10 +123,12 @@ class Training:
 
     def _loop(self, bar: tqdm) -> None:
         p, progress = self.parameters, self.progress
-        batches: Iterator = self.batches.after(self.step)
+        batches: Iterator = self.batches.after(self.step * p.accumulate)
         begun, before = time.monotonic(), float(progress.seconds)
         since, logged, step = begun, self.step, self.step
         while step < p.steps and not progress.stopped:
+            for number in range(p.accumulate - 1):
+                self._gather(*next(batches), tf.constant(number))
             self._update(*next(batches))
             step += 1
             bar.update()
@@ -136,17 +144,29 @@ class Training:
                 since = time.monotonic()
                 self.manager.save(step)
 
-    def _step(self, source: tf.Tensor, target: tf.Tensor) -> None:
-        seed = tf.stack([tf.constant(self.parameters.seed, tf.int64), self.optimizer.step])
+    def _gradients(self, source: tf.Tensor, target: tf.Tensor, number: tf.Tensor | int) -> list[tf.Tensor]:
+        """Of a batch, the `number`th of its update; its loss is added to the sums."""
+        p, step = self.parameters, self.optimizer.step
+        place = step * p.accumulate + tf.cast(number, tf.int64)
+        seed = tf.cast(tf.stack([tf.constant(p.seed, tf.int64), place]), tf.int32)
+        rate = p.scheduled_sampling * tf.cast(step, tf.float32) / p.steps if p.scheduled_sampling else None
         with tf.GradientTape() as tape:
-            loss = masked_loss(
-                self.model, source, target, self.parameters.label_smoothing, Dropout(tf.cast(seed, tf.int32))
-            )
+            loss = masked_loss(self.model, source, target, p.label_smoothing, Dropout(seed), rate)
             minimised = loss.smoothed * self.scale
-        norm = self.optimizer.apply(tape.gradient(minimised, self.variables))
-        self.progress.norm.assign_add(norm)
         self.progress.loss.assign_add(loss.cross_entropy)
         self.progress.tokens.assign_add(loss.tokens)
+        return [tf.convert_to_tensor(g) for g in tape.gradient(minimised, self.variables)]
+
+    def _add(self, source: tf.Tensor, target: tf.Tensor, number: tf.Tensor) -> None:
+        for gathered, gradient in zip(self.gathered, self._gradients(source, target, number), strict=True):
+            gathered.assign_add(gradient)
+
+    def _step(self, source: tf.Tensor, target: tf.Tensor) -> None:
+        gradients = self._gradients(source, target, self.parameters.accumulate - 1)
+        for i, gathered in enumerate(self.gathered):
+            gradients[i] += gathered
+            gathered.assign(tf.zeros_like(gathered))
+        self.progress.norm.assign_add(self.optimizer.apply(gradients))
 
     def _log(self, bar: tqdm, step: int, updates: int, seconds: float) -> None:
         """Shows and records the means of the last `updates`, which took so many seconds."""
@@ -161,17 +181,18 @@ class Training:
             )
         for total in (progress.tokens, progress.loss, progress.norm):
             total.assign(0.0)
+        progress.recent.assign(loss)
         rate = tokens / seconds
         bar.set_postfix_str(f"loss {loss:.3f}, {rate:,.0f} tokens/s")
         tf.summary.scalar("loss", loss, step)
         tf.summary.scalar("gradient_norm", norm, step)
         tf.summary.scalar("tokens_per_second", rate, step)
-        tf.summary.scalar(
-            "learning_rate", learning_rate(self.parameters, tf.constant(step - 1, tf.int64)), step
-        )
+        rate = learning_rate(self.parameters, tf.constant(step - 1, tf.int64)) * self.optimizer.scale
+        tf.summary.scalar("learning_rate", rate, step)
 
     def _validate(self, step: int) -> None:
         p, progress = self.parameters, self.progress
+        self.optimizer.snapshot()
         self.optimizer.swap()
         bleu = self.validate()
         minutes = float(progress.seconds) / 60
@@ -183,6 +204,8 @@ class Training:
                 kept.assign(variable)
         else:
             progress.bad.assign_add(1)
+            if p.schedule == "plateau":
+                self.optimizer.scale.assign(self.optimizer.scale * p.plateau_factor)
             progress.stopped.assign(bool(p.patience) and int(progress.bad) >= p.patience)
         self.optimizer.swap()
         tf.summary.scalar("validation_bleu", bleu, step)
@@ -192,7 +215,8 @@ class Training:
         epoch = step / self.batches.per_epoch
         mark = "" if better else " (not better)"
         self.context.say(
-            f"step {step:>6,}  epoch {epoch:5.1f}  {minutes:5.1f} min  validation BLEU {bleu:5.2f}{mark}"
+            f"step {step:>6,}  epoch {epoch:5.1f}  {minutes:5.1f} min  loss {float(progress.recent):.3f}  "
+            f"validation BLEU {bleu:5.2f}{mark}"
         )
         if progress.stopped:
             self.context.say(f"stopped early: no better BLEU in {p.patience} validations")

@@ -40,7 +40,10 @@ def attend(attention: Attention, memory: Memory, hidden: tf.Tensor) -> tuple[tf.
 
 def in_numpy(kind: str, attention: Attention, values: np.ndarray, hidden: np.ndarray) -> np.ndarray:
     """Alignments of each head [H, N, S] as the papers have them, of one sentence's real tokens."""
-    shares = [slice(h * UNITS // attention.heads, (h + 1) * UNITS // attention.heads) for h in range(attention.heads)]
+    shares = [
+        slice(h * UNITS // attention.heads, (h + 1) * UNITS // attention.heads)
+        for h in range(attention.heads)
+    ]
     keys = values @ attention.key_kernel.numpy() if kind in ("general", "additive") else values
     queries = hidden @ attention.query_kernel.numpy() if kind == "additive" else hidden
     rows = []

@@ -22,6 +22,10 @@ SIGNATURES = {
         {"text", "beam_size", "length_penalty", "max_length"},
         {"text", "score", "length"},
     ),
+    "translate_sample": (
+        {"text", "samples", "temperature", "top_k", "top_p", "max_length", "seed"},
+        {"text", "score", "length"},
+    ),
     "score": ({"source", "target"}, {"log_prob", "length"}),
     "tokenize": ({"text"}, {"tokens", "length"}),
     "detokenize": ({"tokens"}, {"text"}),
@@ -156,8 +160,11 @@ def test_alignments_belong_to_the_tokens(export):
     [
         {},
         {"attention": "none", "cell": "gru", "bidirectional": False, "decoder_layers": 2},
+        {"decoder": "gnmt", "attention": "scaled", "decoder_layers": 2, "layer_norm": True},
+        {"decoder": "input_feeding", "attention": "additive", "cell": "rnn", "bridge": "copy"},
+        {"decoder": "conditional", "attention": "additive", "cell": "gru", "attention_heads": 2},
     ],
-    ids=["default", "deep GRU without attention"],
+    ids=["default", "deep GRU without attention", "GNMT", "input feeding", "conditional GRU"],
 )
 def test_a_client_stepping_by_itself_gets_the_greedy_translation(export, changes, tmp_path):
     model = Export(tmp_path, **changes) if changes else export
@@ -165,6 +172,45 @@ def test_a_client_stepping_by_itself_gets_the_greedy_translation(export, changes
     found = model.nbest(LINES, beam=1, alpha=0.0)
     assert found["text"][:, 0].tolist() == texts.tolist()
     np.testing.assert_allclose(found["score"][:, 0], totals, rtol=1e-4)
+
+
+def test_samples_are_drawn_and_scored_by_the_model(export):
+    numbers = {"samples": 2, "temperature": 1.5, "top_k": 5, "top_p": 0.9, "max_length": MAX_LENGTH}
+    found, same, other = (export("translate_sample", text=LINES, seed=[n, 0], **numbers) for n in (1, 1, 2))
+    assert found["text"].shape == (len(LINES), 2)
+    assert found["text"].tolist() == same["text"].tolist() != other["text"].tolist()
+    ended = found["length"] < MAX_LENGTH
+    assert ended.any()
+    for n in range(2):
+        again = export("score", source=LINES, target=found["text"][:, n])
+        # Bytes that are no UTF-8 have other tokens when they are read again.
+        compared = ended[:, n] & (again["length"] == found["length"][:, n])
+        np.testing.assert_allclose(found["score"][compared, n], again["log_prob"][compared], rtol=1e-4)
+
+
+def test_an_unknown_word_is_replaced_by_the_source_word_it_is_aligned_to(tmp_path):
+    settings = TextSettings(unit="word")
+    vocabulary = learn.learn({"▁the": 9, "▁cat": 4}, settings, 6)
+    paths = tmp_path / "vocabulary", tmp_path / "merges"
+    paths[0].write_bytes(vocabulary.vocabulary_file())
+    paths[1].write_bytes(vocabulary.merges_file())
+    side = processor.TextProcessor(settings, *map(str, paths))
+    pair = processor.TextPair(side, side, True)
+    model = build(SETTINGS, 6)
+    # A model that says <unk> until it is cut.
+    model.output_bias.assign([0.0, 0.0, -50.0, 50.0, 0.0, 0.0])
+    lines = [b"the cat, Zaphod", b"Beeblebrox", b""]
+    search = msgspec.structs.replace(SEARCH, max_length=4)
+    found = Translator(model, pair, search, SOURCE_MAX_LENGTH).translate(tf.constant(lines))
+    source = [["the", "cat", ",", "Zaphod"], ["Beeblebrox"], []]
+    for row, words in enumerate(source):
+        text, length = found["text"][row].numpy().decode(), int(found["length"][row])
+        assert length == 4
+        best = found["alignment"].numpy()[row, :, : len(words)].argmax(-1) if words else []
+        expected = "".join(w if w == "," else f" {w}" for w in (words[b] for b in best)) or " ⁇" * 4
+        assert text == expected.strip()
+    kept = Translator(model, pair, msgspec.structs.replace(search, replace_unknown=False), SOURCE_MAX_LENGTH)
+    assert kept.translate(tf.constant(lines))["text"][0].numpy().decode() == "⁇ ⁇ ⁇ ⁇"
 
 
 def test_scores_are_the_models(export):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from components.seq2seq.dropout import Dropout
-from components.seq2seq.loss import Loss, masked_loss
+from components.seq2seq.loss import Loss, masked_loss, own_guesses
 from components.seq2seq.model import PAD, Seq2Seq
 from tests.components.tiny_model import VOCABULARY, build, padded, sources, targets
 
@@ -98,3 +98,70 @@ def test_dropout_is_a_function_of_its_seed():
     assert abs((masks[0] == 0).mean() - 0.25) < 0.03
     twice = Dropout(tf.constant([1, 2]))
     assert (twice(inputs, 0.25).numpy() != twice(inputs, 0.25).numpy()).any()
+
+
+class TestScheduledSampling:
+    def fed(self, model: Seq2Seq, rate: float, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        source, target = map(padded, batch(40))
+        true = target[:, :-1]
+        return true.numpy(), own_guesses(model, source, true, rate, Dropout(tf.constant([1, step]))).numpy()
+
+    def test_at_rate_zero_the_true_tokens_are_fed(self, model):
+        true, fed = self.fed(model, 0.0)
+        np.testing.assert_array_equal(fed, true)
+
+    def test_begin_and_padding_are_never_replaced(self, model):
+        true, fed = self.fed(model, 1.0)
+        np.testing.assert_array_equal(fed[:, 0], true[:, 0])
+        np.testing.assert_array_equal(fed[true == PAD], PAD)
+        assert (fed != true).any()
+
+    def test_guesses_are_what_the_model_expects_after_the_true_tokens(self, model):
+        source, target = map(padded, batch(1))
+        true = tf.repeat(target[:, :-1], 2000, axis=0)
+        vectors, _ = model.teacher_force(source, true[:1])
+        odds = tf.nn.softmax(model.logits(vectors[0, 0][None])).numpy()[0]
+        guesses = own_guesses(model, tf.repeat(source, 2000, axis=0), true, 1.0, Dropout(tf.constant([1, 1])))
+        drawn = np.bincount(guesses.numpy()[:, 1], minlength=VOCABULARY) / 2000
+        np.testing.assert_allclose(drawn, odds, atol=0.05)
+
+    def test_the_rate_is_the_share_replaced(self, model):
+        differ = [
+            np.mean((fed != true)[:, 1:][true[:, 1:] != PAD])
+            for true, fed in (self.fed(model, rate) for rate in (0.5, 1.0))
+        ]
+        assert differ[0] == pytest.approx(differ[1] / 2, abs=0.15)
+
+    def test_the_loss_is_that_of_what_was_fed(self, model):
+        source, target = map(padded, batch())
+        plain = masked_loss(model, source, target, SMOOTHING, Dropout(tf.constant([1, 2])))
+        never = masked_loss(model, source, target, SMOOTHING, Dropout(tf.constant([1, 2])), 0.0)
+        always = masked_loss(model, source, target, SMOOTHING, Dropout(tf.constant([1, 2])), 1.0)
+        np.testing.assert_allclose(never.smoothed, plain.smoothed, rtol=1e-6)
+        assert float(always.smoothed) != float(plain.smoothed)
+        assert float(always.tokens) == float(plain.tokens)
+
+
+def test_teacher_forcing_feeds_the_truth_and_never_its_own_output(model):
+    """Free running where teacher forcing was meant: then a wrong guess would change what comes after it."""
+    source, target = map(padded, batch(1))
+    biased = model.output_bias.numpy()
+    vectors, _ = model.teacher_force(source, target)
+    model.output_bias.assign(biased + np.linspace(-9, 9, VOCABULARY).astype(np.float32))
+    again, _ = model.teacher_force(source, target)
+    model.output_bias.assign(biased)
+    np.testing.assert_array_equal(vectors, again)
+    # But what is fed does: of two targets the vectors are the same up to where they part, and not after.
+    other = target.numpy().copy()
+    other[0, 1] = 4 if other[0, 1] != 4 else 5
+    parted, _ = model.teacher_force(source, tf.constant(other))
+    np.testing.assert_array_equal(parted[:, :1], vectors[:, :1])
+    assert (parted.numpy()[:, 1:] != vectors.numpy()[:, 1:]).any()
+
+
+def test_word_dropout_drops_whole_embeddings():
+    embedded = tf.ones([30, 20, 5])
+    dropped = Dropout(tf.constant([3, 4])).words(embedded, 0.3).numpy()
+    assert (dropped == dropped[:, :, :1]).all()
+    assert abs((dropped[:, :, 0] == 0).mean() - 0.3) < 0.08
+    np.testing.assert_array_equal(Dropout().words(embedded, 0.3), embedded)

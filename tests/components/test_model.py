@@ -85,9 +85,36 @@ def pairwise(**choices: Sequence[object]) -> Iterator[dict[str, object]]:
     }
     everything = [dict(zip(names, values, strict=True)) for values in itertools.product(*choices.values())]
     while missing:
-        best = max(everything, key=lambda c: len(missing & set(map(frozenset, itertools.combinations(c.items(), 2)))))
+        best = max(
+            everything, key=lambda c: len(missing & set(map(frozenset, itertools.combinations(c.items(), 2))))
+        )
         missing -= set(map(frozenset, itertools.combinations(best.items(), 2)))
         yield best
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("attention", ["general", "additive"])
+def test_gradients_are_those_of_the_steps(decoder, attention):
+    settings = msgspec.structs.replace(
+        SETTINGS, decoder=decoder, attention=attention, decoder_layers=2, layer_norm=True, attention_heads=2
+    )
+    model, source, target = build(settings), padded(SOURCES), padded(TARGETS)
+    variables = [v.value for v in model.trainable_variables]
+    labels = tf.one_hot(target[:, 1:], model.target_size)
+    with tf.GradientTape() as tape:
+        start = model.start(source)
+        state, total = start.state, tf.constant(0.0)
+        for t in range(target.shape[1] - 1):
+            state, log_probs, _ = model.step(target[:, t : t + 1], state, start.memory)
+            real = tf.cast(target[:, t + 1] != 0, tf.float32)[:, tf.newaxis]
+            total -= tf.reduce_sum(log_probs[:, 0] * labels[:, t] * real)
+    expected = tape.gradient(total, variables)
+    with tf.GradientTape() as tape:
+        loss = masked_loss(model, source, target, 0.0, Dropout()).smoothed
+    np.testing.assert_allclose(loss, total, rtol=1e-5)
+    for got, want in zip(tape.gradient(loss, variables), expected, strict=True):
+        want = tf.convert_to_tensor(want)
+        np.testing.assert_allclose(tf.convert_to_tensor(got), want, rtol=1e-3, atol=1e-4 * np.abs(want).max())
 
 
 ARCHITECTURES = list(

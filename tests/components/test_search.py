@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
-from components.seq2seq.search import NEVER, Hypotheses, beam_search
+from components.seq2seq.search import NEVER, Hypotheses, beam_search, sample
 from tests.components.tiny_model import build, padded, sources
 
 Scored = tuple[float, list[int], float]
@@ -17,9 +17,12 @@ Scored = tuple[float, list[int], float]
 
 
 def search(
-    model: Seq2Seq, source: tf.Tensor, beam: int = 3, alpha: float = 1.0, max_length: int = 8
+    model: Seq2Seq, source: tf.Tensor, beam: int = 3, alpha: float = 1.0, max_length: int = 8, **rest: float
 ) -> Hypotheses:
-    found = beam_search(model, model.start(source), beam, alpha, max_length)
+    return in_numpy(beam_search(model, model.start(source), beam, alpha, max_length, **rest))
+
+
+def in_numpy(found: Hypotheses) -> Hypotheses:
     return Hypotheses(*(getattr(found, n).numpy() for n in ("tokens", "length", "log_prob", "score")))
 
 
@@ -197,3 +200,97 @@ def test_the_graph_takes_beam_penalty_and_length_as_tensors(models):
     for beam, alpha, most in ((1, 0.0, 5), (4, 1.0, 8)):
         got = compiled(tf.constant(beam), tf.constant(alpha), tf.constant(most))
         np.testing.assert_array_equal(got, search(model, padded(SENTENCES), beam, alpha, most).tokens)
+
+
+def rescored(model: Seq2Seq, found: Hypotheses) -> tuple[np.ndarray, np.ndarray]:
+    """Log probabilities [B, N] and alignments [B, N, T, S] of hypotheses of SENTENCES, by the model."""
+    each = found.score.shape[1]
+    flat = found.tokens.reshape(len(SENTENCES) * each, -1)
+    target = np.concatenate([np.full([len(flat), 1], BOS), flat], 1).astype(np.int32)
+    totals, alignments = model.score(padded([s for s in SENTENCES for _ in range(each)]), tf.constant(target))
+    shape = [len(SENTENCES), each]
+    return totals.numpy().reshape(shape), alignments.numpy().reshape([*shape, *alignments.shape[1:]])
+
+
+@pytest.mark.parametrize("key", MODELS)
+def test_the_coverage_penalty_is_that_of_the_paper(models, key):
+    model, alpha, beta = models[key], 1.0, 0.7
+    found = search(model, padded(SENTENCES), 4, alpha, beta=beta)
+    totals, alignments = rescored(model, found)
+    np.testing.assert_allclose(found.log_prob, totals, rtol=1e-4, atol=1e-5)
+    for row, rank in np.ndindex(*found.score.shape):
+        length = found.length[row, rank]
+        covered = alignments[row, rank, :length, : len(SENTENCES[row])].sum(0)
+        expected = totals[row, rank] / penalty(length, alpha)
+        expected += beta * np.log(np.clip(covered, 1e-4, 1.0)).sum()
+        np.testing.assert_allclose(found.score[row, rank], expected, rtol=1e-3, atol=1e-4)
+    assert (np.diff(found.score, axis=1) <= 0).all()
+    plain = search(model, padded(SENTENCES), 4, alpha)
+    assert (found.score < plain.score).any()
+
+
+def test_coverage_and_early_stopping_find_the_best_of_all_sequences():
+    model = build(vocabulary=6, seed=1)
+    source, alpha, beta = [4, 5, EOS], 1.0, 0.7
+    everything = every_sequence(model, source, alpha, 3)
+    found = search(model, padded([source]), len(everything), alpha, 3, beta=beta)
+    target = padded([[BOS, *tokens] for _, tokens, _ in everything])
+    _, alignments = model.score(padded([source] * len(everything)), target)
+    real = (target.numpy()[:, 1:] != PAD)[:, :, None]
+    covered = np.clip((alignments.numpy() * real).sum(1), 1e-4, 1.0)
+    scores = np.array([s for s, _, _ in everything]) + beta * np.log(covered).sum(-1)
+    np.testing.assert_allclose(found.score[0], np.sort(scores)[::-1], rtol=1e-4)
+    assert hypothesis(found, 0, 0) == everything[int(scores.argmax())][1]
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_no_hypothesis_is_shorter_than_the_minimum(models, beam):
+    model = models[LIKELY_TO_END]
+    assert (search(model, padded(SENTENCES), beam).length < 5).any()
+    found = search(model, padded(SENTENCES), beam, min_length=5)
+    assert (found.length >= 5).all()
+    np.testing.assert_allclose(found.log_prob, rescored(model, found)[0], rtol=1e-4, atol=1e-5)
+
+
+def draw(model: Seq2Seq, seed: int = 1, samples: int = 3, **settings: float) -> Hypotheses:
+    start = model.start(padded(SENTENCES))
+    return in_numpy(sample(model, start, samples, 8, tf.constant([seed, 0]), **settings))
+
+
+class TestSampling:
+    @pytest.mark.parametrize("settings", [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-4}])
+    def test_from_the_best_word_alone_it_is_greedy_search(self, models, settings):
+        model = models[2, 2.0]
+        found = draw(model, **settings)
+        for row, source in enumerate(SENTENCES):
+            tokens, total = greedy(model, source, 8)
+            for rank in range(3):
+                assert hypothesis(found, row, rank) == tokens
+                np.testing.assert_allclose(found.log_prob[row, rank], total, rtol=1e-4)
+
+    def test_what_is_reported_is_what_rescoring_gives(self, models):
+        for model in models.values():
+            found = draw(model, temperature=1.7, top_p=0.9)
+            np.testing.assert_allclose(found.log_prob, rescored(model, found)[0], rtol=1e-4, atol=1e-5)
+            assert not (found.tokens == BOS).any()
+
+    def test_the_seed_decides(self, models):
+        one, same, other = (draw(models[1, 0.0], seed).tokens for seed in (1, 1, 2))
+        np.testing.assert_array_equal(one, same)
+        assert one.shape != other.shape or (one != other).any()
+
+    @pytest.mark.parametrize(("settings", "most"), [({}, 12), ({"top_k": 3}, 3), ({"top_p": 0.6}, None)])
+    def test_first_words_are_drawn_as_often_as_they_are_likely(self, models, settings, most):
+        model, many = models[1, 0.0], 4000
+        found = draw(model, samples=many, **settings)
+        for row, source in enumerate(SENTENCES):
+            odds = np.exp(log_probs(model, source, [[]])[0])
+            order = np.argsort(-odds)
+            if most is None:  # The fewest that hold 0.6 of the probability.
+                most_here = int((np.cumsum(odds[order]) / odds.sum() < 0.6).sum()) + 1
+            else:
+                most_here = most
+            odds[order[most_here:]] = 0.0
+            drawn = np.bincount(found.tokens[row, :, 0], minlength=len(odds)) / many
+            np.testing.assert_allclose(drawn, odds / odds.sum(), atol=0.035)
+            assert not drawn[odds == 0.0].any()

@@ -15,11 +15,15 @@ import tensorflow as tf
 
 from components.component import Context
 from components.errors import DataError, TrainingError
+from components.seq2seq.dropout import Dropout
+from components.seq2seq.loss import masked_loss
 from components.seq2seq.model import BOS, EOS, Seq2Seq
-from components.trainer import Parameters
+from components.text import TextSettings, learn, processor
+from components.trainer import Parameters, external_inputs
 from components.trainer.data import Batches
 from components.trainer.optimizer import Optimizer, learning_rate
 from components.trainer.training import Training
+from components.trainer.warm_start import save_weights, warm_start
 from tests.components.tiny_model import SETTINGS, VOCABULARY
 
 SHAPES = {(3, 4): 13, (5, 4): 7, (4, 6): 1}
@@ -316,6 +320,177 @@ class TestTraining:
             )
 
         assert log_prob(attempt.model) > 0.8 * log_prob(untrained)
+
+
+@pytest.mark.usefixtures("deterministic")
+class TestTrainingOptions:
+    def changed(self, **changes) -> Parameters:
+        return msgspec.structs.replace(PARAMETERS, **changes)
+
+    def test_accumulated_batches_are_one_large_batch(self, split, tmp_path):
+        # Without dropout, an update of the sum of two batches' gradients is that of the two batches as one.
+        model = msgspec.structs.replace(PARAMETERS.model, output_dropout=0.0)
+        parameters = self.changed(model=model, accumulate=2, steps=3, validate_every=3, warmup_steps=0)
+        attempt = Attempt(split, tmp_path, parameters).run(float)
+        batches = Batches.open(split, BATCH_TOKENS, parameters.seed)
+        network = Seq2Seq(model, VOCABULARY, VOCABULARY, True, parameters.seed)
+        variables = [v.value for v in network.trainable_variables]
+        optimizer = Optimizer(parameters, variables)
+        iterator = batches.after(0)
+        for _ in range(3):
+            with tf.GradientTape() as tape:
+                losses = [
+                    masked_loss(network, *next(iterator), parameters.label_smoothing, Dropout()).smoothed
+                    for _ in range(2)
+                ]
+                total = tf.add_n(losses) / (2 * batches.mean_tokens)
+            optimizer.apply([tf.convert_to_tensor(g) for g in tape.gradient(total, variables)])
+        optimizer.swap()
+        for got, want in zip(attempt.weights(), network.trainable_variables, strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-5)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"accumulate": 2},
+            {"average_checkpoints": 2},
+            {"schedule": "plateau"},
+            {"scheduled_sampling": 0.5},
+        ],
+        ids=lambda c: next(iter(c)),
+    )
+    def test_interrupted_it_ends_as_unbroken(self, split, tmp_path, changes):
+        parameters = self.changed(**changes)
+        bleu = [5.0, 3.0, 4.0]
+        unbroken = Attempt(split, tmp_path / "unbroken", parameters).run(lambda count: bleu[count])
+
+        def dies(count: int) -> float:
+            if count == 1:
+                raise Killed
+            return bleu[count]
+
+        with pytest.raises(Killed):
+            Attempt(split, tmp_path / "broken", parameters).run(dies)
+        resumed = Attempt(split, tmp_path / "broken", parameters).run(lambda count: bleu[count + 1])
+        for one, other in zip(unbroken.weights_seen[1:], resumed.weights_seen, strict=True):
+            assert same(one, other)
+        assert not same(
+            unbroken.weights_seen[1], Attempt(split, tmp_path / "plain").run(float).weights_seen[1]
+        )
+
+    def test_the_mean_of_the_last_checkpoints_is_validated(self, split, tmp_path):
+        single = Attempt(split, tmp_path / "1", self.changed(average_checkpoints=1)).run(float).weights_seen
+        double = Attempt(split, tmp_path / "2", self.changed(average_checkpoints=2)).run(float).weights_seen
+        assert same(single[0], double[0])
+        for n in (1, 2):
+            for a, b, mean in zip(single[n - 1], single[n], double[n], strict=True):
+                np.testing.assert_allclose(mean, (a + b) / 2, rtol=1e-5, atol=1e-6)
+
+    def test_a_plateau_lowers_the_learning_rate(self, split, tmp_path):
+        parameters = self.changed(schedule="plateau", plateau_factor=0.25)
+        better = Attempt(split, tmp_path / "better", parameters).run(float)
+        worse = Attempt(split, tmp_path / "worse", parameters).run(lambda count: -float(count))
+        moved = [
+            [np.abs(a - b).max() for a, b in zip(x.weights_seen[1], x.weights_seen[2], strict=True)]
+            for x in (better, worse)
+        ]
+        assert same(better.weights_seen[1], worse.weights_seen[1])
+        assert max(moved[1]) < 0.7 * max(moved[0])
+
+
+class TestWarmStart:
+    def pair(self, folder: Path, words: list[str], shared: bool = True) -> processor.TextPair:
+        folder.mkdir(parents=True)
+        settings = TextSettings(unit="word")
+
+        def side(name: str, words: list[str]) -> processor.TextProcessor:
+            vocabulary = learn.learn({w: 99 - n for n, w in enumerate(words)}, settings, 50)
+            (folder / name).write_bytes(vocabulary.vocabulary_file())
+            (folder / f"{name}.merges").write_bytes(vocabulary.merges_file())
+            return processor.TextProcessor(settings, str(folder / name), str(folder / f"{name}.merges"))
+
+        source = side("source", words)
+        return processor.TextPair(source, source if shared else side("target", words[::-1]), shared)
+
+    def network(self, pair: processor.TextPair, seed: int, **changes) -> Seq2Seq:
+        settings = msgspec.structs.replace(SETTINGS, **changes)
+        return Seq2Seq(settings, pair.source.size(), pair.target.size(), pair.shared, seed)
+
+    def saved(self, folder: Path, pair: processor.TextPair, network: Seq2Seq) -> Path:
+        folder.mkdir()
+        save_weights(network, pair.source, pair.target, folder)
+        return folder
+
+    def test_the_same_vocabulary_gives_the_same_model(self, tmp_path):
+        pair = self.pair(tmp_path / "text", ["▁a", "▁b"], shared=False)
+        old, new = self.network(pair, 1), self.network(pair, 2)
+        said = list(warm_start(new, pair, self.saved(tmp_path / "old", pair, old)))
+        for a, b in zip(old.weights, new.weights, strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert [line.split(" tokens")[0] for line in said] == [
+            "target_embedding: 6 of 6",
+            "source_embedding: 6 of 6",
+        ]
+
+    @pytest.mark.parametrize("shared", [True, False])
+    def test_rows_follow_their_tokens(self, tmp_path, shared):
+        before = self.pair(tmp_path / "before", ["▁a", "▁b", "▁gone"], shared)
+        now = self.pair(tmp_path / "now", ["▁new", "▁b", "▁a"], shared)
+        old, new = self.network(before, 1, tie_embeddings=False), self.network(now, 2, tie_embeddings=False)
+        fresh = new.source_embedding.numpy()
+        list(warm_start(new, now, self.saved(tmp_path / "old", before, old)))
+        for name in ("source_embedding", "target_embedding", "output_embedding", "output_bias"):
+            side = "source" if name == "source_embedding" else "target"
+            tokens = [getattr(p, side).pieces() for p in (before, now)]
+            rows = [getattr(n, name).numpy() for n in (old, new)]
+            for token in ("<s>", "</s>", "▁a", "▁b"):
+                places = [t.index(token) for t in tokens]
+                np.testing.assert_array_equal(rows[1][places[1]], rows[0][places[0]])
+        place = now.source.pieces().index("▁new")
+        np.testing.assert_array_equal(new.source_embedding.numpy()[place], fresh[place])
+        np.testing.assert_array_equal(new.decoder.read_kernel, old.decoder.read_kernel)
+
+    def test_tables_may_part(self, tmp_path):
+        words = ["▁a", "▁b"]
+        together = self.pair(tmp_path / "together", words)
+        apart = self.pair(tmp_path / "apart", words, shared=False)
+        old, new = self.network(together, 1), self.network(apart, 2, tie_embeddings=False)
+        list(warm_start(new, apart, self.saved(tmp_path / "old", together, old)))
+        np.testing.assert_array_equal(new.source_embedding, old.target_embedding)
+        order = [together.target.pieces().index(piece) for piece in apart.target.pieces()]
+        np.testing.assert_array_equal(new.output_embedding, old.target_embedding.numpy()[order])
+
+    def test_another_architecture_is_refused_by_name(self, tmp_path):
+        pair = self.pair(tmp_path / "text", ["▁a"])
+        folder = self.saved(tmp_path / "old", pair, self.network(pair, 1))
+        with pytest.raises(DataError, match=r"layer0_forward/kernel is of shape \[6, 16\]"):
+            list(warm_start(self.network(pair, 1, cell="gru"), pair, folder))
+        with pytest.raises(DataError, match="missing"):
+            list(warm_start(self.network(pair, 1, encoder_layers=2), pair, folder))
+
+    def test_a_folder_that_is_no_model_is_refused(self, tmp_path):
+        pair = self.pair(tmp_path / "text", ["▁a"])
+        with pytest.raises(DataError, match="cannot be read") as caught:
+            list(warm_start(self.network(pair, 1), pair, tmp_path / "nowhere"))
+        assert "trainer.warm_start" in caught.value.remedy
+
+    def test_its_files_are_inputs_of_the_trainer(self):
+        assert external_inputs(Parameters()) == []
+        names = external_inputs(Parameters(warm_start="runs/x/Trainer/model/6"))
+        assert names == [f"runs/x/Trainer/model/6/checkpoint/{n}" for n in ("weights.npz", "vocabulary.json")]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"warmup_steps": 10, "steps": 10}, "warmup_steps must be below steps"),
+        ({"search": {"coverage_penalty": 0.2}, "model": {"attention": "none"}}, "needs an attention"),
+        ({"search": {"min_length": 9, "max_length": 8}}, "min_length must not be above"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(wrong, message):
+    with pytest.raises(msgspec.ValidationError, match=message):
+        msgspec.convert(wrong, Parameters)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**31])

@@ -1,0 +1,93 @@
+"""Weights by name and vocabularies by id: written beside every model, and read to begin another with."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from components.errors import DataError
+from components.seq2seq.model import Seq2Seq
+from components.text.processor import TextPair, TextProcessor
+from components.trainer import VOCABULARY_FILE, WEIGHTS_FILE
+
+_PER_TOKEN = {
+    "seq2seq/source_embedding": "source",
+    "seq2seq/target_embedding": "target",
+    "seq2seq/output_embedding": "target",
+    "seq2seq/output_bias": "target",
+}
+"""Weights with a row for every token, and whose tokens."""
+
+
+def save_weights(network: Seq2Seq, source: TextProcessor, target: TextProcessor, folder: Path) -> None:
+    """Writes a model artifact's `checkpoint` folder."""
+    checkpoint = folder / "checkpoint"
+    checkpoint.mkdir()
+    np.savez(checkpoint / WEIGHTS_FILE, **{v.path: v.numpy() for v in network.weights})
+    tokens = {"source": source.pieces(), "target": target.pieces()}
+    (checkpoint / VOCABULARY_FILE).write_text(json.dumps(tokens, ensure_ascii=False), encoding="utf-8")
+
+
+def warm_start(network: Seq2Seq, pair: TextPair, folder: Path) -> Iterator[str]:
+    """Gives a new model the weights of an earlier one, and says what became of them.
+
+    Rows of the embeddings and of the output layer follow their tokens; new tokens keep their first weights.
+
+    Args:
+      network: the new model, with its first weights.
+      pair: the new model's text path.
+      folder: the earlier model's artifact.
+
+    Raises:
+      DataError: the files cannot be read, or the architectures differ.
+    """
+    checkpoint = folder / "checkpoint"
+    try:
+        with np.load(checkpoint / WEIGHTS_FILE) as file:
+            old = {name: file[name] for name in file.files}
+        tokens = json.loads((checkpoint / VOCABULARY_FILE).read_text(encoding="utf-8"))
+        before = {side: tokens[side] for side in ("source", "target")}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{checkpoint}: the weights to begin with cannot be read: {error}",
+            "trainer.warm_start takes a Model artifact, runs/<name>/Trainer/model/<id>",
+        ) from error
+    now = {"source": pair.source.pieces(), "target": pair.target.pieces()}
+    for variable in network.weights:
+        side, found = _PER_TOKEN.get(variable.path), old.get(variable.path)
+        if found is None and variable.path.endswith("_embedding"):
+            # One table served both sides before, or the output layer as well.
+            found = old.get("seq2seq/target_embedding")
+        if (
+            found is None
+            or found.shape[1:] != tuple(variable.shape[1:])
+            or (side is None and found.shape != tuple(variable.shape))
+        ):
+            was = "missing" if found is None else f"of shape {list(found.shape)}"
+            raise DataError(
+                f"{checkpoint / WEIGHTS_FILE}: {variable.path} is {was}, and the model to train has "
+                f"{list(variable.shape)}",
+                "begin with a model of the same trainer.model settings, or drop trainer.warm_start",
+            )
+        if side is None:
+            variable.assign(found)
+            continue
+        rows, known = _remap(found, variable.numpy(), before[side], now[side])
+        variable.assign(rows)
+        if variable.path.endswith("_embedding"):
+            table = variable.path.removeprefix("seq2seq/")
+            yield f"{table}: {known:,} of {len(now[side]):,} tokens were known to {folder}"
+
+
+def _remap(old: np.ndarray, new: np.ndarray, before: list[str], now: list[str]) -> tuple[np.ndarray, int]:
+    """`new` with the `old` rows of the tokens that were there before, and how many those are."""
+    places = {token: place for place, token in enumerate(before)}
+    pairs = [(places[token], place) for place, token in enumerate(now) if token in places]
+    froms, tos = map(list, zip(*pairs, strict=True))
+    rows = new.copy()
+    rows[tos] = old[froms]
+    return rows, len(pairs)
