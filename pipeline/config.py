@@ -1,6 +1,7 @@
 """The configuration: frozen structs read from YAML, every value checked once, unknown keys refused by name.
 
-Each component section is that component's own `Parameters`; what a field means is documented there.
+Each component section is that component's own `Parameters`; what a field means is documented there. A section
+`variables` names values of its own, and `${name}` in any other value stands for one of them.
 """
 
 from __future__ import annotations
@@ -147,7 +148,7 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> PipelineConfig:
         for inside in [f for f in places if f.startswith(f"{field}.")]:
             del places[inside]
         places[field] = f"--set {override}"
-    return _check(values, places, path)
+    return _check(_substituted(values, places, path), places, path)
 
 
 def dump(config: PipelineConfig) -> str:
@@ -233,6 +234,55 @@ def _override(values: dict[str, Any], override: str, path: Path) -> str:
         at = inner
     at[keys[-1]] = value
     return ".".join(keys)
+
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+def _substituted(values: dict[str, Any], places: dict[str, str], path: Path) -> dict[str, Any]:
+    """The values with every `${name}` replaced, and without the section `variables`.
+
+    A value that is `${name}` and nothing else takes the variable's type too.
+
+    Raises:
+      ConfigError: a variable is used that is not given, or given and not used.
+    """
+    variables = values.get("variables") or {}
+    if not isinstance(variables, dict) or any(isinstance(v, dict | list) for v in variables.values()):
+        raise ConfigError(
+            f"{_where('variables', places, path)}: variables must be a section of names and plain values",
+            "For example: variables: {data: data/multi30k}",
+        )
+    used = set()
+
+    def value_of(name: str, field: str) -> Any:
+        if name not in variables:
+            raise ConfigError(
+                f"{_where(field, places, path)}: {field}: there is no variable {name}",
+                f"Give it under variables, or with --set variables.{name}=...",
+            )
+        used.add(name)
+        return variables[name]
+
+    def fill(value: Any, field: str) -> Any:
+        if isinstance(value, dict):
+            return {key: fill(inner, f"{field}.{key}".lstrip(".")) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [fill(inner, f"{field}.{index}") for index, inner in enumerate(value)]
+        if not isinstance(value, str):
+            return value
+        if whole := _VARIABLE.fullmatch(value):
+            return value_of(whole[1], field)
+        return _VARIABLE.sub(lambda match: str(value_of(match[1], field)), value)
+
+    filled = {key: fill(value, key) for key, value in values.items() if key != "variables"}
+    for name in variables:
+        if name not in used:
+            raise ConfigError(
+                f"{_where(f'variables.{name}', places, path)}: no value uses the variable {name}",
+                f"Write ${{{name}}} where it is meant, or take it out.",
+            )
+    return filled
 
 
 def _check(values: dict[str, Any], places: dict[str, str], path: Path) -> PipelineConfig:

@@ -157,3 +157,46 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "toy.yaml").write_bytes(b"name: \xff\xfe")
     with pytest.raises(ConfigError, match="cannot be read"):
         config.load(tmp_path / "toy.yaml")
+
+
+class TestVariables:
+    TEXT = """\
+name: ${pair}
+variables:
+  pair: en-de
+  folder: data/en
+  steps: 1200
+example_gen:
+  files: ["${folder}/${pair}.tsv", other.tsv]
+trainer:
+  steps: ${steps}
+"""
+
+    def test_stand_for_their_values(self, tmp_path: Path) -> None:
+        loaded = config.load(written(tmp_path, self.TEXT))
+        assert (loaded.name, loaded.root) == ("en-de", "runs/en-de")
+        assert loaded.example_gen.files == ("data/en/en-de.tsv", "other.tsv")
+        assert loaded.trainer.steps == 1200
+
+    def test_can_be_set(self, tmp_path: Path) -> None:
+        loaded = config.load(written(tmp_path, self.TEXT), ["variables.pair=en-fr", "variables.steps=9000"])
+        assert loaded.example_gen.files == ("data/en/en-fr.tsv", "other.tsv")
+        assert (loaded.name, loaded.trainer.steps) == ("en-fr", 9000)
+
+    def test_may_be_empty_text(self, tmp_path: Path) -> None:
+        loaded = config.load(written(tmp_path, self.TEXT), ["variables.folder=''"])
+        assert loaded.example_gen.files[0] == "/en-de.tsv"
+
+    def test_one_that_is_not_given_is_named_with_its_place(self, tmp_path: Path) -> None:
+        error = refused(tmp_path, self.TEXT.replace("  folder: data/en\n", ""))
+        assert str(error).endswith("toy.yaml:6: example_gen.files.0: there is no variable folder")
+        assert "--set variables.folder=" in error.remedy
+
+    def test_one_that_nothing_uses_is_refused(self, tmp_path: Path) -> None:
+        error = refused(tmp_path, self.TEXT, "variables.pear=en-fr")
+        assert "--set variables.pear=en-fr: no value uses the variable pear" in str(error)
+
+    def test_a_value_of_the_wrong_type_is_named(self, tmp_path: Path) -> None:
+        error = refused(tmp_path, self.TEXT, "variables.steps=many")
+        assert "trainer.steps: must be a whole number; received the text 'many'" in str(error)
+        assert "variables must be a section" in str(refused(tmp_path, GOOD + "variables: [a]"))
