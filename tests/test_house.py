@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import functools
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -209,6 +210,21 @@ class TestOneKeeper:
     def test_of_beam_runners_and_options(self) -> None:
         inner = ("apache_beam.runners", "apache_beam.options")
         assert {one.module for one in all_imports() if one.is_within(*inner)} == {"pipeline.beam"}
+
+
+def test_nothing_removed_from_tensorflow_is_used() -> None:
+    """Neither what TensorFlow 2 and Keras 3 took away, nor the module that keeps its remains."""
+    removed = re.compile(
+        r"\b(?:tf|tensorflow)\.(?:compat\.v1|contrib|placeholder|Session|get_variable)\b|dynamic_rnn"
+    )
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in sources()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if removed.search(line)
+    ]
+    assert not found
+    assert removed.search("x = tf.compat.v1.placeholder(tf.float32)")
 
 
 class TestLightFrontDoor:

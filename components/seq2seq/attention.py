@@ -140,10 +140,10 @@ class AdditiveAttention(Attention):
 
     def scores(self, queries: tf.Tensor, keys: tf.Tensor, constants: tuple[tf.Tensor, ...]) -> tf.Tensor:
         """A layer of tanh between."""
-        both = tf.tanh(self.split(queries)[:, :, :, tf.newaxis] + self.split(keys)[:, :, tf.newaxis])
-        shares = tf.reshape(constants[0], [self.heads, 1, -1, 1])
-        flat = tf.reshape(both, [tf.shape(both)[0], self.heads, -1, both.shape[-1]])
-        return tf.reshape(tf.matmul(flat, shares[:, 0]), tf.shape(both)[:4])
+        both = tf.tanh(queries[:, :, tf.newaxis] + keys[:, tf.newaxis])
+        # Each head's share of the vector in a column of its own: one product for all heads.
+        columns = tf.repeat(tf.eye(self.heads), self.key_units // self.heads, axis=0)
+        return tf.transpose(times(both, columns * constants[0][:, tf.newaxis]), [0, 3, 1, 2])
 
 
 def make_attention(settings: ModelSettings) -> Attention | None:

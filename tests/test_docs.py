@@ -1,0 +1,54 @@
+"""The documentation names files, functions and tests: they exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from components.seq2seq import ModelSettings, SearchSettings
+from components.trainer import Parameters
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+REFERENCE = re.compile(r"`([\w/.-]+\.py)::(\w+)`")
+
+
+def names(path: Path) -> set[str]:
+    """Every class and function of a file, at whatever depth."""
+    kinds = (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {node.name for node in ast.walk(tree) if isinstance(node, kinds)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_refers_to_exists(page):
+    missing = [
+        f"{file}::{name}"
+        for file, name in REFERENCE.findall(page.read_text(encoding="utf-8"))
+        if not (ROOT / file).is_file() or name not in names(ROOT / file)
+    ]
+    assert not missing
+
+
+def test_the_model_page_refers_to_code_and_tests():
+    found = REFERENCE.findall((ROOT / "docs" / "model.md").read_text(encoding="utf-8"))
+    assert {file.split("/")[0] for file, _ in found} == {"components", "tests"}
+
+
+def test_the_model_page_names_every_setting_that_is_about_the_model():
+    text = (ROOT / "docs" / "model.md").read_text(encoding="utf-8")
+    training = ("schedule", "scheduled_sampling", "accumulate", "average_decay", "average_checkpoints")
+    wanted = {f.name for kind in (ModelSettings, SearchSettings) for f in msgspec.structs.fields(kind)}
+    assert set(training) <= {f.name for f in msgspec.structs.fields(Parameters)}
+    assert not {name for name in wanted | set(training) if f"`{name}" not in text}
+
+
+def test_relative_links_lead_somewhere():
+    for page in PAGES:
+        prose = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", prose):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
