@@ -222,6 +222,33 @@ def test_a_changed_line_and_a_killed_training(copy: Path) -> None:
     assert steps == [20, 40, 60, 80, 100, 120]
 
 
+def test_a_training_begins_with_an_earlier_model_and_another_vocabulary(copy: Path) -> None:
+    before = output(copy, "Trainer", "model").relative_to(copy)
+    options = {
+        "trainer.warm_start": before,
+        "transform.vocabulary_size": 390,
+        "trainer.precision": "bfloat16",
+        "trainer.scheduled_sampling": 0.2,
+        "trainer.accumulate": 2,
+        "trainer.average_checkpoints": 2,
+    }
+    sets = [word for name, value in options.items() for word in ("--set", f"{name}={value}")]
+    done = bitext(copy, "run", "toy.yaml", *sets, "--to", "Trainer")
+    assert (done.code, done.err) == (0, ""), done.out
+    found = re.search(r"target_embedding: (\d+) of (\d+) tokens were known to (\S+)", done.out)
+    assert found is not None
+    assert 256 < int(found[1]) <= int(found[2]) == 390
+    assert found[3] == str(before)
+    again = bitext(copy, "run", "toy.yaml", *sets, "--to", "Trainer")
+    assert (again.code, again.ran()) == (0, [])
+
+
+def test_a_model_to_begin_with_that_is_not_there_is_named(copy: Path) -> None:
+    done = bitext(copy, "run", "toy.yaml", "--set", "trainer.warm_start=runs/nowhere")
+    assert done.code == 3
+    assert "runs/nowhere/checkpoint/weights.npz" in done.err
+
+
 def _kill_training(folder: Path, arguments: tuple[str, ...]) -> str:
     """Runs the command, kills it (SIGKILL) after its training's first checkpoint; what it said."""
     with (folder / "killed.txt").open("w", encoding="utf-8") as said:
