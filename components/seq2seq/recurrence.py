@@ -95,96 +95,18 @@ def unroll(
       The first tensor of the states float32[T, B, U], the steps' outputs float32[T, B, O] each, both in the
       order of the inputs, and the state after the last step taken.
     """
-    steps = tf.shape(inputs[0])[0]
-    keep = None if mask is None else tf.cast(mask, tf.float32)[:, :, tf.newaxis]
     shared = tuple(tf.nest.flatten(loop.constants))
     groups = [len(inputs), len(initial), len(loop.weights), len(shared)]
-
-    def place(t: tf.Tensor) -> tf.Tensor:
-        """The position in the arrays of the t-th step taken."""
-        return steps - 1 - t if reverse else t
-
-    def advance(
-        at: tf.Tensor, now: Tensors, state: State, constants: Tensors, product: Product
-    ) -> tuple[State, Tensors]:
-        packed = tf.nest.pack_sequence_as(loop.constants, constants)
-        new, outputs = loop.step(now, state, packed, product)
-        if keep is None:
-            return tuple(new), tuple(outputs)
-        real = keep[at]
-        return tuple(old + real * (n - old) for n, old in zip(new, state, strict=True)), tuple(outputs)
-
-    def arrays(count: int) -> tuple[tf.TensorArray, ...]:
-        return tuple(tf.TensorArray(tf.float32, steps, element_shape=[None, None]) for _ in range(count))
+    passes = _Passes(loop, tf.shape(inputs[0])[0], mask, reverse)
 
     @tf.custom_gradient
     def run(*tensors: tf.Tensor) -> tuple[Any, Callable[..., Any]]:
-        inputs, initial, weights, constants = _split(tensors, groups)
-
-        def forward(t: tf.Tensor, state: State, *written: Any) -> tuple[Any, ...]:
-            at, products = place(t), {}
-
-            def product(i: int, x: tf.Tensor) -> tf.Tensor:
-                products[i] = tf.matmul(x, weights[i])
-                return products[i]
-
-            following, outputs = advance(at, tuple(s[at] for s in inputs), state, constants, product)
-            values = (following, outputs, tuple(products[i] for i in range(len(weights))))
-            return t + 1, following, *(_write(a, at, v) for a, v in zip(written, values, strict=True))
-
-        room = (arrays(len(initial)), arrays(loop.outputs), arrays(len(weights)))
-        _, final, *written = tf.while_loop(lambda t, *_: t < steps, forward, (0, initial, *room))
-        states, outputs, products = (tuple(a.stack() for a in group) for group in written)
+        given = _split(tensors, groups)
+        states, outputs, products, final = passes.forward(*given)
 
         def gradient(*upstream: tf.Tensor) -> Tensors:
             (d_hidden,), d_outputs, d_final = _split(upstream, [1, loop.outputs, len(initial)])
-            previous = tuple(
-                tf.concat([s[1:], i[tf.newaxis]] if reverse else [i[tf.newaxis], s[:-1]], 0)
-                for s, i in zip(states, initial, strict=True)
-            )
-
-            def backward(t: tf.Tensor, d_state: State, d_constants: Tensors, *written: Any) -> Any:
-                at, multiplied, d_products = place(t), {}, {}
-
-                def product(i: int, x: tf.Tensor) -> tf.Tensor:
-                    @tf.custom_gradient
-                    def replay(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-                        def back(d: tf.Tensor) -> tf.Tensor:
-                            d_products[i] = d
-                            return tf.matmul(d, weights[i], transpose_b=True)
-
-                        return tf.identity(products[i][at]), back
-
-                    multiplied[i] = x
-                    return replay(x)
-
-                before, now = tuple(p[at] for p in previous), tuple(s[at] for s in inputs)
-                with tf.GradientTape() as tape:
-                    tape.watch((now, before, constants))
-                    after = advance(at, now, before, constants, product)
-                d_after = ((d_state[0] + d_hidden[at], *d_state[1:]), tuple(d[at] for d in d_outputs))
-                d_now, d_before, more = tape.gradient(
-                    after, (now, before, constants), d_after, tf.UnconnectedGradients.ZERO
-                )
-                d_constants = tuple(d + m for d, m in zip(d_constants, more, strict=True))
-                numbers = range(len(weights))
-                values = (d_now, [multiplied[i] for i in numbers], [d_products[i] for i in numbers])
-                rest = (_write(a, at, v) for a, v in zip(written, values, strict=True))
-                return t - 1, d_before, d_constants, *rest
-
-            room = (arrays(len(inputs)), arrays(len(weights)), arrays(len(weights)))
-            zeros = tuple(tf.zeros_like(c) for c in constants)
-            _, d_initial, d_constants, d_inputs, multiplied, d_products = tf.while_loop(
-                lambda t, *_: t >= 0, backward, (steps - 1, d_final, zeros, *room)
-            )
-            d_weights = tuple(
-                tf.matmul(x.concat(), d.concat(), transpose_a=True)
-                for x, d in zip(multiplied, d_products, strict=True)
-            )
-            d_sequences = tuple(
-                tf.reshape(d.stack(), tf.shape(s)) for d, s in zip(d_inputs, inputs, strict=True)
-            )
-            return (*d_sequences, *d_initial, *d_weights, *d_constants)
+            return passes.backward(*given, states, products, d_hidden, d_outputs, d_final)
 
         return (states[0], *outputs, *final), gradient
 
@@ -192,6 +114,124 @@ def unroll(
     (hidden,), outputs, final = _split(found, [1, loop.outputs, len(initial)])
     hidden.set_shape([None, None, initial[0].shape[-1]])
     return hidden, outputs, final
+
+
+class _Passes:
+    """The forward pass over a sequence, and the backward pass that makes its gradient.
+
+    Args:
+      loop: what happens at every step.
+      steps: int32[], how many there are.
+      mask: bool[T, B], false where the state stays as it is; None: nowhere.
+      reverse: from the last step to the first.
+    """
+
+    def __init__(self, loop: Loop, steps: tf.Tensor, mask: tf.Tensor | None, reverse: bool):
+        self.loop, self.steps, self.reverse = loop, steps, reverse
+        self.keep = None if mask is None else tf.cast(mask, tf.float32)[:, :, tf.newaxis]
+
+    def forward(
+        self, inputs: Tensors, initial: State, weights: Tensors, constants: Tensors
+    ) -> tuple[State, Tensors, Tensors, State]:
+        """States, outputs and the products of every step float32[T, B, ...], and the final state."""
+
+        def step(t: tf.Tensor, state: State, *written: Any) -> tuple[Any, ...]:
+            at, products = self._place(t), {}
+
+            def product(i: int, x: tf.Tensor) -> tf.Tensor:
+                products[i] = tf.matmul(x, weights[i])
+                return products[i]
+
+            now = tuple(s[at] for s in inputs)
+            following, outputs = self._advance(at, now, state, constants, product)
+            values = (following, outputs, tuple(products[i] for i in range(len(weights))))
+            return t + 1, following, *(_write(a, at, v) for a, v in zip(written, values, strict=True))
+
+        room = self._arrays(len(initial)), self._arrays(self.loop.outputs), self._arrays(len(weights))
+        _, final, *written = tf.while_loop(lambda t, *_: t < self.steps, step, (0, initial, *room))
+        states, outputs, products = (tuple(a.stack() for a in group) for group in written)
+        return states, outputs, products, final
+
+    def backward(
+        self,
+        inputs: Tensors,
+        initial: State,
+        weights: Tensors,
+        constants: Tensors,
+        states: State,
+        products: Tensors,
+        d_hidden: tf.Tensor,
+        d_outputs: Tensors,
+        d_final: State,
+    ) -> Tensors:
+        """Gradients of inputs, initial state, weights and constants, in that order.
+
+        Every step is taken again, with the products the forward pass kept; what they were products of, and
+        their gradients, are gathered, so that a weight's gradient is one product of all steps.
+        """
+        previous = tuple(
+            tf.concat([s[1:], i[tf.newaxis]] if self.reverse else [i[tf.newaxis], s[:-1]], 0)
+            for s, i in zip(states, initial, strict=True)
+        )
+        numbers = range(len(weights))
+
+        def step(t: tf.Tensor, d_state: State, d_constants: Tensors, *written: Any) -> tuple[Any, ...]:
+            at, multiplied, d_products = self._place(t), {}, {}
+
+            def product(i: int, x: tf.Tensor) -> tf.Tensor:
+                @tf.custom_gradient
+                def again(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+                    def back(d: tf.Tensor) -> tf.Tensor:
+                        d_products[i] = d
+                        return tf.matmul(d, weights[i], transpose_b=True)
+
+                    return tf.identity(products[i][at]), back
+
+                multiplied[i] = x
+                return again(x)
+
+            before, now = tuple(p[at] for p in previous), tuple(s[at] for s in inputs)
+            with tf.GradientTape() as tape:
+                tape.watch((now, before, constants))
+                after = self._advance(at, now, before, constants, product)
+            d_after = ((d_state[0] + d_hidden[at], *d_state[1:]), tuple(d[at] for d in d_outputs))
+            d_now, d_before, more = tape.gradient(
+                after, (now, before, constants), d_after, tf.UnconnectedGradients.ZERO
+            )
+            d_constants = tuple(d + m for d, m in zip(d_constants, more, strict=True))
+            values = (d_now, [multiplied[i] for i in numbers], [d_products[i] for i in numbers])
+            rest = (_write(a, at, v) for a, v in zip(written, values, strict=True))
+            return t - 1, d_before, d_constants, *rest
+
+        room = self._arrays(len(inputs)), self._arrays(len(weights)), self._arrays(len(weights))
+        zeros = tuple(tf.zeros_like(c) for c in constants)
+        _, d_initial, d_constants, d_inputs, multiplied, d_products = tf.while_loop(
+            lambda t, *_: t >= 0, step, (self.steps - 1, d_final, zeros, *room)
+        )
+        d_weights = (
+            tf.matmul(x.concat(), d.concat(), transpose_a=True)
+            for x, d in zip(multiplied, d_products, strict=True)
+        )
+        d_sequences = (tf.reshape(d.stack(), tf.shape(s)) for d, s in zip(d_inputs, inputs, strict=True))
+        return (*d_sequences, *d_initial, *d_weights, *d_constants)
+
+    def _advance(
+        self, at: tf.Tensor, now: Tensors, state: State, constants: Tensors, product: Product
+    ) -> tuple[State, Tensors]:
+        """A step at a position of the arrays; on padding the state stays as it is."""
+        packed = tf.nest.pack_sequence_as(self.loop.constants, constants)
+        new, outputs = self.loop.step(now, state, packed, product)
+        if self.keep is None:
+            return tuple(new), tuple(outputs)
+        real = self.keep[at]
+        return tuple(old + real * (n - old) for n, old in zip(new, state, strict=True)), tuple(outputs)
+
+    def _place(self, t: tf.Tensor) -> tf.Tensor:
+        """The position in the arrays of the t-th step taken."""
+        return self.steps - 1 - t if self.reverse else t
+
+    def _arrays(self, count: int) -> tuple[tf.TensorArray, ...]:
+        return tuple(tf.TensorArray(tf.float32, self.steps, element_shape=[None, None]) for _ in range(count))
 
 
 def _write(arrays: tuple[tf.TensorArray, ...], at: tf.Tensor, values: Any) -> tuple[tf.TensorArray, ...]:
