@@ -101,12 +101,13 @@ def unroll(
 
     @tf.custom_gradient
     def run(*tensors: tf.Tensor) -> tuple[Any, Callable[..., Any]]:
-        given = _split(tensors, groups)
-        states, outputs, products, final = passes.forward(*given)
+        sequences, first, weights, constants = _split(tensors, groups)
+        states, outputs, products, final = passes.forward(sequences, first, weights, constants)
 
         def gradient(*upstream: tf.Tensor) -> Tensors:
             (d_hidden,), d_outputs, d_final = _split(upstream, [1, loop.outputs, len(initial)])
-            return passes.backward(*given, states, products, d_hidden, d_outputs, d_final)
+            kept = states, products
+            return passes.backward(sequences, first, weights, constants, *kept, d_hidden, d_outputs, d_final)
 
         return (states[0], *outputs, *final), gradient
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -41,8 +42,6 @@ def run(
       DataError: a split is empty.
       TrainingError: the loss is not finite.
     """
-    if parameters.precision == "bfloat16":
-        tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": True})
     # A run repeated on the same machine gives the same weights.
     tf.config.experimental.enable_op_determinism()
     batches = Batches.open(transformed_examples.split("train"), parameters.batch_tokens, parameters.seed)
@@ -58,15 +57,27 @@ def run(
     context.say(
         f"{weights:,} weights, vocabulary {pair.target.size():,}, {batches.per_epoch:,} batches an epoch"
     )
-    Training(
-        network, parameters, batches, _validation(translator, held_out, parameters.validation_beam), context
-    ).run()
+    validation = _validation(translator, held_out, parameters.validation_beam)
+    with precision(parameters.precision):
+        Training(network, parameters, batches, validation, context).run()
     shutil.copy(context.working_dir / "history.jsonl", model_run.path / "history.jsonl")
     shutil.copytree(context.working_dir / "logs", model_run.path / "logs")
     _publish(parameters, network, translator, held_out, model.path)
     history = (model_run.path / "history.jsonl").read_text(encoding="utf-8").splitlines()
     best = max(json.loads(line)["bleu"] for line in history)
     model.properties.update(validation_bleu=best, weights=weights)
+
+
+@contextlib.contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Within it, TensorFlow may do products in this precision; what is exported afterwards does not."""
+    option = "auto_mixed_precision_onednn_bfloat16"
+    before = tf.config.optimizer.get_experimental_options().get(option, False)
+    tf.config.optimizer.set_experimental_options({option: name == "bfloat16"})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({option: before})
 
 
 def _validation(translator: Translator, held_out: list[Sentence], beam: int) -> Callable[[], float]:

@@ -21,6 +21,7 @@ from components.seq2seq.model import BOS, EOS, Seq2Seq
 from components.text import TextSettings, learn, processor
 from components.trainer import Parameters, external_inputs
 from components.trainer.data import Batches
+from components.trainer.executor import precision
 from components.trainer.optimizer import Optimizer, learning_rate
 from components.trainer.training import Training
 from components.trainer.warm_start import save_weights, warm_start
@@ -396,6 +397,21 @@ class TestTrainingOptions:
         ]
         assert same(better.weights_seen[1], worse.weights_seen[1])
         assert max(moved[1]) < 0.7 * max(moved[0])
+
+
+def test_a_precision_is_for_the_training_alone():
+    option = "auto_mixed_precision_onednn_bfloat16"
+
+    def allowed() -> bool:
+        return bool(tf.config.optimizer.get_experimental_options().get(option, False))
+
+    assert not allowed()
+    with precision("float32"):
+        assert not allowed()
+    with pytest.raises(Killed), precision("bfloat16"):
+        assert allowed()
+        raise Killed
+    assert not allowed()
 
 
 class TestWarmStart:
