@@ -408,9 +408,16 @@ def test_a_precision_is_for_the_training_alone():
     assert not allowed()
     with precision("float32"):
         assert not allowed()
-    with pytest.raises(Killed), precision("bfloat16"):
+    with precision("bfloat16"):
         assert allowed()
-        raise Killed
+    assert not allowed()
+
+    def dies() -> None:
+        with precision("bfloat16"):
+            raise Killed
+
+    with pytest.raises(Killed):
+        dies()
     assert not allowed()
 
 
