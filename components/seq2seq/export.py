@@ -53,48 +53,48 @@ class Translator(tf.Module):
         start = self.model.start(source)
         return beam_search(self.model, start, beam_size, length_penalty, max_length, shortest, beta)
 
-    def texts(self, text: tf.Tensor, source: tf.Tensor, found: Hypotheses) -> tf.Tensor:
-        """What the hypotheses of texts string[B], tokenised int32[B, S], read: string[B, N]."""
-        shape = tf.shape(found.score)
-        tokens = tf.reshape(found.tokens, [-1, tf.shape(found.tokens)[2]])
-        unknown = None
-        replacing = self.search.replace_unknown and self.model.decoder.attention is not None
-        if self.target.words and self.source.words and replacing:
-            unknown = self._aligned_words(text, source, tokens, shape[1])
-        return tf.reshape(self.target.detokenise(tokens, unknown), shape)
+    def align(self, source: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
+        """Alignments float32[B, N, T, S] of hypotheses int32[B, N, T] of sources int32[B, S]; 0 on padding."""
+        sentences, each, length = tf.unstack(tf.shape(tokens))
+        flat = tf.reshape(tokens, [sentences * each, length])
+        fed = tf.concat([tf.fill([sentences * each, 1], BOS), flat], 1)
+        _, alignment = self.model.score(tf.repeat(source, each, axis=0), fed)
+        alignment *= tf.cast(tf.not_equal(flat, PAD), tf.float32)[:, :, tf.newaxis]
+        return tf.reshape(alignment, [sentences, each, length, tf.shape(source)[1]])
 
-    def _aligned_words(
-        self, text: tf.Tensor, source: tf.Tensor, tokens: tf.Tensor, each: tf.Tensor
-    ) -> tf.Tensor:
-        """The source pretoken string[B * N, T] that each token of N hypotheses is most aligned to."""
-        begins = tf.fill([tf.shape(tokens)[0], 1], BOS)
-        _, alignment = self.model.score(tf.repeat(source, each, axis=0), tf.concat([begins, tokens], 1))
-        words = pretokenise(self.source.normalise(text))[:, : self.source_max_length - 1]
-        words = words.to_tensor("", shape=[None, None])
-        # No text at all still has a position to look at.
-        words = tf.pad(words, [[0, 0], [0, tf.shape(source)[1] - tf.shape(words)[1]]], constant_values="")
-        real = tf.cast(tf.not_equal(words, ""), tf.float32)
-        words, real = (tf.repeat(t, each, axis=0) for t in (words, real))
-        places = tf.argmax(alignment * real[:, tf.newaxis], -1, output_type=tf.int32)
-        return tf.gather(words, places, batch_dims=1)
+    @property
+    def replacing(self) -> bool:
+        """Whether unknown words are replaced by source words."""
+        words = self.source.words and self.target.words
+        return words and self.search.replace_unknown and self.model.decoder.attention is not None
+
+    def texts(self, text: tf.Tensor, source: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
+        """What hypotheses int32[B, N, T] of text string[B], tokenised int32[B, S], read: string[B, N]."""
+        sentences, each, length = tf.unstack(tf.shape(tokens))
+        flat = tf.reshape(tokens, [sentences * each, length])
+        unknown = None
+        if self.replacing:
+            words = pretokenise(self.source.normalise(text))[:, : self.source_max_length - 1]
+            words = words.to_tensor("", shape=[None, None])
+            # As wide as the source, which has a token more: `</s>` is no word.
+            words = tf.pad(words, [[0, 0], [0, tf.shape(source)[1] - tf.shape(words)[1]]], constant_values="")
+            real = tf.cast(tf.not_equal(words, ""), tf.float32)[:, tf.newaxis, tf.newaxis]
+            places = tf.argmax(self.align(source, tokens) * real, -1, output_type=tf.int32)
+            aligned = tf.gather(words, tf.reshape(places, [sentences, each * length]), batch_dims=1)
+            unknown = tf.reshape(aligned, [sentences * each, length])
+        return tf.reshape(self.target.detokenise(flat, unknown), [sentences, each])
 
     @tf.function(input_signature=[TEXT])
     def translate(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """The best translation of each text; the alignment has a row for every target token."""
         source = self.source_tokens(text)
         found = self.decode(source, self.search.beam_size, self.search.length_penalty, self.search.max_length)
-        best = found.tokens[:, 0]
-        first = Hypotheses(
-            found.tokens[:, :1], found.length[:, :1], found.log_prob[:, :1], found.score[:, :1]
-        )
-        begins = tf.fill([tf.size(text), 1], BOS)
-        _, alignment = self.model.score(source, tf.concat([begins, best], 1))
-        real = tf.cast(tf.not_equal(best, PAD), tf.float32)
+        best = found.tokens[:, :1]
         return {
-            "text": self.texts(text, source, first)[:, 0],
+            "text": self.texts(text, source, best)[:, 0],
             "score": found.score[:, 0],
             "length": found.length[:, 0],
-            "alignment": alignment * real[:, :, tf.newaxis],
+            "alignment": self.align(source, best)[:, 0],
         }
 
     @tf.function(
@@ -111,7 +111,7 @@ class Translator(tf.Module):
         """The `beam_size` best translations of each text, best first."""
         source = self.source_tokens(text)
         found = self.decode(source, beam_size, length_penalty, max_length)
-        return {"text": self.texts(text, source, found), "score": found.score, "length": found.length}
+        return {"text": self.texts(text, source, found.tokens), "score": found.score, "length": found.length}
 
     @tf.function(
         input_signature=[
@@ -139,7 +139,7 @@ class Translator(tf.Module):
         found = sample(
             self.model, self.model.start(source), samples, max_length, seed, temperature, top_k, top_p
         )
-        return {"text": self.texts(text, source, found), "score": found.score, "length": found.length}
+        return {"text": self.texts(text, source, found.tokens), "score": found.score, "length": found.length}
 
     @tf.function(input_signature=[TEXT, TEXT])
     def score(self, source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
