@@ -54,7 +54,7 @@ class Translator(tf.Module):
         return beam_search(self.model, start, beam_size, length_penalty, max_length, shortest, beta)
 
     def align(self, source: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
-        """Alignments float32[B, N, T, S] of hypotheses int32[B, N, T] of sources int32[B, S]; 0 on padding."""
+        """Alignments float32[B, N, T, S] of hypotheses int32[B, N, T] of int32[B, S], zero on padding."""
         sentences, each, length = tf.unstack(tf.shape(tokens))
         flat = tf.reshape(tokens, [sentences * each, length])
         fed = tf.concat([tf.fill([sentences * each, 1], BOS), flat], 1)

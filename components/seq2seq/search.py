@@ -239,7 +239,7 @@ def sample(
     Args:
       samples: int32[], translations of each sentence.
       max_length: int32[], tokens at most, `</s>` included.
-      seed: int32[2]; the same seed draws the same.
+      seed: int32[2]; the same seed draws the same for the same batch.
       temperature: float32[], what log probabilities are divided by, above 0.
       top_k: int32[], draw from so many best words only (Fan et al. 2018); 0: from all.
       top_p: float32[], draw from the fewest best words that hold so much of the probability (Holtzman et al.
