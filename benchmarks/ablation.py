@@ -3,8 +3,8 @@
     python -m benchmarks.ablation CONFIG [--set a.b=c ...]
 
 Every row is a run of the pipeline in one root, so that all share ExampleGen to Transform, rows that differ in
-the search share a model, and a second call of the same only reads. `--set` reaches every row: it sets the
-corpus's folder and, with `trainer.steps`, the budget. Writes ABLATION.md and ABLATION.json.
+the search share a model, and a second call of the same trains nothing again. `--set` reaches every row: it
+sets the corpus's folder and, with `trainer.steps`, the budget. Writes ABLATION.md and ABLATION.json.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ BASE = {
     "trainer.model.attention": "general",
     "trainer.model.bidirectional": True,
     "trainer.patience": 0,
+    "evaluator.compare_with_baseline": False,
     "trainer.search.beam_size": 5,
     "transform.unit": "subword",
 }
@@ -107,7 +108,7 @@ def main() -> None:
     for choice, value, changes in ROWS:
         values = BASE | changes
         sets = [f"{name}={json.dumps(wanted)}" for name, wanted in values.items()]
-        bleu = score(options.config, options.root, [*sets, *options.sets])
+        bleu = score(options.config, options.root, [*options.sets, *sets])
         rows.append({"choice": choice, "value": value, "bleu": bleu, "changes": changes})
         print(f"{choice:10} {value:20} {bleu:6.2f}", flush=True)
     print(written(command, rows))

@@ -110,6 +110,7 @@ class Model(Artifact):
 
     Format-Serving/saved_model.pb ...   what Evaluator scores and Pusher pushes
     checkpoint/weights.npz              the same weights by name, for warm starts and tests
+    checkpoint/vocabulary.json          {"source": [...], "target": [...]}: tokens by id
     model.json                          its architecture and training settings
     samples.json                        [{"source", "translation", "score"}, ...]: the trainer's output
     """
@@ -121,7 +122,7 @@ class ModelRun(Artifact):
     """What TensorBoard shows of the training::
 
     logs/train/events.out.tfevents...
-    history.jsonl               {"step", "minutes", "loss", "bleu", ...} a validation
+    history.jsonl               {"step", "minutes", "loss", "bleu"} a validation
     """
 
     TYPE_NAME = "ModelRun"

@@ -264,6 +264,16 @@ def _substituted(values: dict[str, Any], places: dict[str, str], path: Path) -> 
         used.add(name)
         return variables[name]
 
+    def spelt(name: str, field: str) -> str:
+        value = value_of(name, field)
+        if isinstance(value, bool):
+            raise ConfigError(
+                f"{_where(f'variables.{name}', places, path)}: "
+                f"YAML reads the variable {name} as {_kind(value)}",
+                "Put it in quotes to have it as it is written.",
+            )
+        return "" if value is None else str(value)
+
     def fill(value: Any, field: str) -> Any:
         if isinstance(value, dict):
             return {key: fill(inner, f"{field}.{key}".lstrip(".")) for key, inner in value.items()}
@@ -273,7 +283,7 @@ def _substituted(values: dict[str, Any], places: dict[str, str], path: Path) -> 
             return value
         if whole := _VARIABLE.fullmatch(value):
             return value_of(whole[1], field)
-        return _VARIABLE.sub(lambda match: str(value_of(match[1], field)), value)
+        return _VARIABLE.sub(lambda match: spelt(match[1], field), value)
 
     filled = {key: fill(value, key) for key, value in values.items() if key != "variables"}
     for name in variables:

@@ -37,8 +37,8 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
         layers above. The first two attend for all positions at once in training, the others step by step.
       layer_norm: layer normalisation in the cells (Ba et al. 2016).
       attention: `general`, `dot` or `scaled` (Luong et al. 2015, section 3.1; `scaled` divides by the root of
-        the width), `additive` (Bahdanau et al. 2015), or `none`: the fixed context vector of Sutskever et al.
-        2014.
+        a head's width), `additive` (Bahdanau et al. 2015), or `none`: the fixed context vector of Sutskever
+        et al. 2014.
       attention_heads: how many alignments, each over its share of the keys and values (Vaswani et al. 2017).
       bridge: how the encoder's last state becomes the decoder's first: `dense` (a learnt projection), `mean`
         (a learnt projection of the encoder's mean output), `copy` (as it is), or `zero`.
@@ -46,12 +46,12 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
         shared vocabulary source and target embeddings are one as well.
       word_dropout: share of tokens whose whole embedding is dropped, on both sides.
       embedding_dropout: dropout of embedded tokens.
-      layer_input_dropout: dropout of every recurrent layer's input.
+      layer_input_dropout: dropout of every recurrent layer's input (of a conditional layer's, the token's).
       layer_dropout: dropout of every recurrent layer's output.
       recurrent_dropout: dropout of the hidden state on its way to the next step, the same at every step of a
         sentence (variational dropout: Gal and Ghahramani 2016).
-      memory_dropout: dropout of the encoder's outputs, which the attention reads.
-      output_dropout: dropout of the attentional layer, before the softmax.
+      memory_dropout: dropout of the encoder's outputs, which the attention and the bridge `mean` read.
+      output_dropout: dropout of the attentional layer, before the softmax, and before it is fed on.
     """
 
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
@@ -84,6 +84,10 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
         if self.attention == "none":
             if self.decoder != "luong" or heads > 1:
                 raise ValueError(f"decoder {self.decoder} and attention_heads need an attention, not none")
+            if self.memory_dropout and self.bridge != "mean":
+                raise ValueError(
+                    "memory_dropout needs an attention or bridge mean: nothing else reads a memory"
+                )
             if self.bridge == "zero":
                 raise ValueError(
                     "attention none needs a bridge: the decoder would know nothing of the source with zero"

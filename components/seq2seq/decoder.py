@@ -33,7 +33,7 @@ def make_decoder(settings: ModelSettings) -> Decoder:
 
 class Decoder(keras.layers.Layer):
     """Layers of cells, the attention after the last (`luong`) or the first (`gnmt`), and the attentional
-    layer tanh(W [context; hidden]) that the output layer reads. No loop sees the attention."""
+    layer tanh(W [context; hidden]) that the output layer reads. No loop sees its own attention."""
 
     def __init__(self, settings: ModelSettings):
         super().__init__(name="decoder")
@@ -209,19 +209,22 @@ class ConditionalDecoder(Decoder):
     def _loops(self, memory: Memory, dropout: Dropout) -> list[Loop]:
         first, second, attention = self.cells[0], self.second, self.attention
         kept = [self._kept(memory, dropout) for _ in range(2)]
-        weights = [first.recurrent_kernel, second.kernel, second.recurrent_kernel]
-        if attention.query_kernel is not None:
-            weights.append(attention.query_kernel)
+        weights = {
+            "first": first.recurrent_kernel,
+            "context": second.kernel,
+            "second": second.recurrent_kernel,
+            **_query_kernel(attention),
+        }
 
         def step(
             inputs: Tensors, state: State, constants: Tensors, product: Product
         ) -> tuple[State, Tensors]:
             values, keys, of_first, shifts, of_second, of_attention = constants
-            state = first.update(inputs[0], product(0, _times(state[0], kept[0])), state, of_first)
-            query = state[0] if attention.query_kernel is None else product(3, state[0])
+            state = first.update(inputs[0], product("first", _times(state[0], kept[0])), state, of_first)
+            query = product("query", state[0]) if "query" in weights else state[0]
             context, alignment = _attend(attention, query, Memory(values, keys, memory.mask), of_attention)
-            projected = second.shift(product(1, context), shifts)
-            state = second.update(projected, product(2, _times(state[0], kept[1])), state, of_second)
+            projected = second.shift(product("context", context), shifts)
+            state = second.update(projected, product("second", _times(state[0], kept[1])), state, of_second)
             return state, (context, alignment)
 
         constants = (
@@ -232,7 +235,7 @@ class ConditionalDecoder(Decoder):
             second.constants(),
             attention.constants(),
         )
-        bottom = Loop(step, tuple(map(tf.convert_to_tensor, weights)), constants, outputs=2)
+        bottom = Loop(step, _tensors(weights), constants, outputs=2)
         return [bottom, *(cell_loop(cell, self._kept(memory, dropout)) for cell in self.cells[1:])]
 
     def _through(
@@ -271,35 +274,50 @@ class InputFeedingDecoder(Decoder):
     def _shares(self, state: State) -> list[State]:
         return [state]
 
+    @property
+    def _rates(self) -> dict[str, tuple[float, int]]:
+        """The dropout inside the loop: its rate, and the width of what is dropped."""
+        settings, rates = self.settings, {}
+        for layer in range(len(self.cells)):
+            width = settings.decoder_units if layer else settings.embedding_units
+            rates[f"input{layer}"] = settings.layer_input_dropout, width
+            rates[f"output{layer}"] = settings.layer_dropout, settings.decoder_units
+        rates["vector"] = settings.output_dropout, settings.embedding_units
+        return {name: (rate, width) for name, (rate, width) in rates.items() if rate}
+
     def _loops(self, memory: Memory, dropout: Dropout) -> list[Loop]:
         cells, attention, units = self.cells, self.attention, self.settings.embedding_units
         many, layers = len(cells[0].state_names), range(len(self.cells))
+        dropped = list(self._rates) if dropout.training else []
         kept = [self._kept(memory, dropout) for _ in layers]
-        # Of the first layer's kernel, what is fed: the tokens' part is outside the loop.
-        kernels = [tf.convert_to_tensor(cells[0].kernel)[units:], *(c.kernel for c in cells[1:])]
-        weights = [*kernels, *(c.recurrent_kernel for c in cells), self.read_kernel]
-        if attention.query_kernel is not None:
-            weights.append(attention.query_kernel)
+        weights = {
+            # Of the first layer's kernel, what is fed: the tokens' part is outside the loop.
+            "input0": tf.convert_to_tensor(cells[0].kernel)[units:],
+            **{f"input{layer}": cells[layer].kernel for layer in layers[1:]},
+            **{f"recurrent{layer}": cells[layer].recurrent_kernel for layer in layers},
+            "read": self.read_kernel,
+            **_query_kernel(attention),
+        }
 
         def step(
             inputs: Tensors, state: State, constants: Tensors, product: Product
         ) -> tuple[State, Tensors]:
-            projected, *masks = inputs
+            projected, masks = inputs[0], dict(zip(dropped, inputs[1:], strict=True))
             values, keys, shifts, of_cells, of_attention = constants
             below, following = state[0], list[tf.Tensor]()
             for layer in layers:
                 before = state[1 + layer * many : 1 + (layer + 1) * many]
-                projected += product(layer, _times(below, masks[2 * layer] if masks else None))
-                recurrent = product(len(cells) + layer, _times(before[0], kept[layer]))
+                projected += product(f"input{layer}", _times(below, masks.get(f"input{layer}")))
+                recurrent = product(f"recurrent{layer}", _times(before[0], kept[layer]))
                 shifted = cells[layer].shift(projected, shifts[layer])
                 new = cells[layer].update(shifted, recurrent, before, of_cells[layer])
                 following.extend(new)
-                hidden = _times(new[0], masks[2 * layer + 1] if masks else None)
+                hidden = _times(new[0], masks.get(f"output{layer}"))
                 below, projected = hidden + below if layer else hidden, 0.0
-            query = below if attention.query_kernel is None else product(2 * len(cells) + 1, below)
+            query = product("query", below) if "query" in weights else below
             context, alignment = _attend(attention, query, Memory(values, keys, memory.mask), of_attention)
-            vector = tf.tanh(product(2 * len(cells), tf.concat([context, below], -1)))
-            return (_times(vector, masks[-1] if masks else None), *following), (alignment,)
+            vector = tf.tanh(product("read", tf.concat([context, below], -1)))
+            return (_times(vector, masks.get("vector")), *following), (alignment,)
 
         constants = (
             memory.values,
@@ -308,7 +326,7 @@ class InputFeedingDecoder(Decoder):
             tuple(cell.constants() for cell in cells),
             attention.constants(),
         )
-        return [Loop(step, tuple(map(tf.convert_to_tensor, weights)), constants, outputs=1)]
+        return [Loop(step, _tensors(weights), constants, outputs=1, fixed=len(dropped))]
 
     def _through(
         self, embedded: tf.Tensor, memory: Memory, run: Run, dropout: Dropout
@@ -316,17 +334,20 @@ class InputFeedingDecoder(Decoder):
         settings = self.settings
         inputs = dropout(embedded, settings.layer_input_dropout)
         kernel = tf.convert_to_tensor(self.cells[0].kernel)[: settings.embedding_units]
-        masks = []
-        if dropout.training:
-            # Of every layer's input and output, and of the attentional vector.
-            rates = [settings.layer_input_dropout, settings.layer_dropout] * len(self.cells)
-            rates.append(settings.output_dropout)
-            narrow, wide = settings.embedding_units, settings.decoder_units
-            widths = [narrow] + [wide] * (2 * len(self.cells) - 1) + [narrow]
-            shape = tf.unstack(tf.shape(embedded)[:2])
-            masks = [dropout(tf.ones([*shape, w]), rate) for w, rate in zip(widths, rates, strict=True)]
+        shape = tf.unstack(tf.shape(embedded)[:2])
+        rates = self._rates.values() if dropout.training else []
+        masks = [dropout(tf.ones([*shape, width]), rate) for rate, width in rates]
         vectors, (alignment,) = run(0, (times(inputs, kernel), *masks))
         return vectors, alignment
+
+
+def _query_kernel(attention: Attention) -> dict[str, keras.Variable]:
+    """What makes queries of hidden states, where they are not queries as they are."""
+    return {} if attention.query_kernel is None else {"query": attention.query_kernel}
+
+
+def _tensors(weights: dict[str, tf.Tensor | keras.Variable]) -> dict[str, tf.Tensor]:
+    return {name: tf.convert_to_tensor(weight) for name, weight in weights.items()}
 
 
 def _times(tensor: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:

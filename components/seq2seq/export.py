@@ -57,8 +57,8 @@ class Translator(tf.Module):
         """Alignments float32[B, N, T, S] of hypotheses int32[B, N, T] of int32[B, S], zero on padding."""
         sentences, each, length = tf.unstack(tf.shape(tokens))
         flat = tf.reshape(tokens, [sentences * each, length])
-        fed = tf.concat([tf.fill([sentences * each, 1], BOS), flat], 1)
-        _, alignment = self.model.score(tf.repeat(source, each, axis=0), fed)
+        fed = tf.concat([tf.fill([sentences * each, 1], BOS), flat[:, :-1]], 1)
+        _, alignment = self.model.teacher_force(tf.repeat(source, each, axis=0), fed)
         alignment *= tf.cast(tf.not_equal(flat, PAD), tf.float32)[:, :, tf.newaxis]
         return tf.reshape(alignment, [sentences, each, length, tf.shape(source)[1]])
 
@@ -68,8 +68,13 @@ class Translator(tf.Module):
         words = self.source.words and self.target.words
         return words and self.search.replace_unknown and self.model.decoder.attention is not None
 
-    def texts(self, text: tf.Tensor, source: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
-        """What hypotheses int32[B, N, T] of text string[B], tokenised int32[B, S], read: string[B, N]."""
+    def texts(
+        self, text: tf.Tensor, source: tf.Tensor, tokens: tf.Tensor, alignment: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """What hypotheses int32[B, N, T] of text string[B], tokenised int32[B, S], read: string[B, N].
+
+        Their alignments float32[B, N, T, S] are made here where they are needed and not given.
+        """
         sentences, each, length = tf.unstack(tf.shape(tokens))
         flat = tf.reshape(tokens, [sentences * each, length])
         unknown = None
@@ -79,7 +84,8 @@ class Translator(tf.Module):
             # As wide as the source, which has a token more: `</s>` is no word.
             words = tf.pad(words, [[0, 0], [0, tf.shape(source)[1] - tf.shape(words)[1]]], constant_values="")
             real = tf.cast(tf.not_equal(words, ""), tf.float32)[:, tf.newaxis, tf.newaxis]
-            places = tf.argmax(self.align(source, tokens) * real, -1, output_type=tf.int32)
+            alignment = self.align(source, tokens) if alignment is None else alignment
+            places = tf.argmax(alignment * real, -1, output_type=tf.int32)
             aligned = tf.gather(words, tf.reshape(places, [sentences, each * length]), batch_dims=1)
             unknown = tf.reshape(aligned, [sentences * each, length])
         return tf.reshape(self.target.detokenise(flat, unknown), [sentences, each])
@@ -90,11 +96,12 @@ class Translator(tf.Module):
         source = self.source_tokens(text)
         found = self.decode(source, self.search.beam_size, self.search.length_penalty, self.search.max_length)
         best = found.tokens[:, :1]
+        alignment = self.align(source, best)
         return {
-            "text": self.texts(text, source, best)[:, 0],
+            "text": self.texts(text, source, best, alignment)[:, 0],
             "score": found.score[:, 0],
             "length": found.length[:, 0],
-            "alignment": self.align(source, best)[:, 0],
+            "alignment": alignment[:, 0],
         }
 
     @tf.function(
@@ -136,9 +143,8 @@ class Translator(tf.Module):
     ) -> dict[str, tf.Tensor]:
         """Translations of each text drawn at random, in the order drawn; see `search.sample`."""
         source = self.source_tokens(text)
-        found = sample(
-            self.model, self.model.start(source), samples, max_length, seed, temperature, top_k, top_p
-        )
+        start, shortest = self.model.start(source), tf.minimum(self.search.min_length, max_length)
+        found = sample(self.model, start, samples, max_length, seed, temperature, top_k, top_p, shortest)
         return {"text": self.texts(text, source, found.tokens), "score": found.score, "length": found.length}
 
     @tf.function(input_signature=[TEXT, TEXT])

@@ -16,8 +16,8 @@ import tensorflow as tf
 from components.seq2seq.cells import Cell, State
 
 Tensors = tuple[tf.Tensor, ...]
-Product = Callable[[int, tf.Tensor], tf.Tensor]
-"""The product of float32[B, I] with a loop's weight of that number."""
+Product = Callable[[str, tf.Tensor], tf.Tensor]
+"""The product of float32[B, I] with a loop's weight of that name."""
 Step = Callable[[Tensors, State, Any, Product], tuple[State, Tensors]]
 """(this step's inputs, the state, the constants, product) -> (the next state, what else is wanted)."""
 
@@ -31,19 +31,21 @@ class Loop:
 
     Attributes:
       step: one step. It multiplies by every weight exactly once, through the `product` it is given.
-      weights: float32[I, O] each, multiplied with at every step.
+      weights: float32[I, O] each, multiplied with at every step, by name.
       constants: other tensors every step uses, in any nest of tuples.
       outputs: how many tensors a step gives beside its state.
+      fixed: how many of the inputs, the last, need no gradient.
     """
 
     step: Step
-    weights: Tensors
+    weights: dict[str, tf.Tensor]
     constants: Any = ()
     outputs: int = 0
+    fixed: int = 0
 
     def once(self, inputs: Tensors, state: State) -> tuple[State, Tensors]:
         """A single step."""
-        return self.step(inputs, state, self.constants, lambda i, x: tf.matmul(x, self.weights[i]))
+        return self.step(inputs, state, self.constants, lambda name, x: tf.matmul(x, self.weights[name]))
 
 
 def scan(
@@ -77,9 +79,9 @@ def cell_loop(cell: Cell, kept: tf.Tensor | None = None) -> Loop:
 
     def step(inputs: Tensors, state: State, constants: Any, product: Product) -> tuple[State, Tensors]:
         hidden = state[0] if kept is None else state[0] * kept
-        return cell.update(inputs[0], product(0, hidden), state, constants), ()
+        return cell.update(inputs[0], product("recurrent", hidden), state, constants), ()
 
-    return Loop(step, (tf.convert_to_tensor(cell.recurrent_kernel),), cell.constants())
+    return Loop(step, {"recurrent": tf.convert_to_tensor(cell.recurrent_kernel)}, cell.constants())
 
 
 def unroll(
@@ -111,7 +113,7 @@ def unroll(
 
         return (states[0], *outputs, *final), gradient
 
-    found = run(*inputs, *initial, *loop.weights, *shared)
+    found = run(*inputs, *initial, *loop.weights.values(), *shared)
     (hidden,), outputs, final = _split(found, [1, loop.outputs, len(initial)])
     hidden.set_shape([None, None, initial[0].shape[-1]])
     return hidden, outputs, final
@@ -135,17 +137,18 @@ class _Passes:
         self, inputs: Tensors, initial: State, weights: Tensors, constants: Tensors
     ) -> tuple[State, Tensors, Tensors, State]:
         """States, outputs and the products of every step float32[T, B, ...], and the final state."""
+        by_name = dict(zip(self.loop.weights, weights, strict=True))
 
         def step(t: tf.Tensor, state: State, *written: Any) -> tuple[Any, ...]:
             at, products = self._place(t), {}
 
-            def product(i: int, x: tf.Tensor) -> tf.Tensor:
-                products[i] = tf.matmul(x, weights[i])
-                return products[i]
+            def product(name: str, x: tf.Tensor) -> tf.Tensor:
+                products[name] = tf.matmul(x, by_name[name])
+                return products[name]
 
             now = tuple(s[at] for s in inputs)
             following, outputs = self._advance(at, now, state, constants, product)
-            values = (following, outputs, tuple(products[i] for i in range(len(weights))))
+            values = (following, outputs, tuple(products[name] for name in by_name))
             return t + 1, following, *(_write(a, at, v) for a, v in zip(written, values, strict=True))
 
         room = self._arrays(len(initial)), self._arrays(self.loop.outputs), self._arrays(len(weights))
@@ -174,37 +177,41 @@ class _Passes:
             tf.concat([s[1:], i[tf.newaxis]] if self.reverse else [i[tf.newaxis], s[:-1]], 0)
             for s, i in zip(states, initial, strict=True)
         )
-        numbers = range(len(weights))
+        by_name = dict(zip(self.loop.weights, zip(weights, products, strict=True), strict=True))
+        learning = len(inputs) - self.loop.fixed
 
         def step(t: tf.Tensor, d_state: State, d_constants: Tensors, *written: Any) -> tuple[Any, ...]:
             at, multiplied, d_products = self._place(t), {}, {}
 
-            def product(i: int, x: tf.Tensor) -> tf.Tensor:
+            def product(name: str, x: tf.Tensor) -> tf.Tensor:
+                weight, kept = by_name[name]
+
                 @tf.custom_gradient
                 def again(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
                     def back(d: tf.Tensor) -> tf.Tensor:
-                        d_products[i] = d
-                        return tf.matmul(d, weights[i], transpose_b=True)
+                        d_products[name] = d
+                        return tf.matmul(d, weight, transpose_b=True)
 
-                    return tf.identity(products[i][at]), back
+                    return tf.identity(kept[at]), back
 
-                multiplied[i] = x
+                multiplied[name] = x
                 return again(x)
 
             before, now = tuple(p[at] for p in previous), tuple(s[at] for s in inputs)
+            learnt = now[:learning]
             with tf.GradientTape() as tape:
-                tape.watch((now, before, constants))
+                tape.watch((learnt, before, constants))
                 after = self._advance(at, now, before, constants, product)
             d_after = ((d_state[0] + d_hidden[at], *d_state[1:]), tuple(d[at] for d in d_outputs))
             d_now, d_before, more = tape.gradient(
-                after, (now, before, constants), d_after, tf.UnconnectedGradients.ZERO
+                after, (learnt, before, constants), d_after, tf.UnconnectedGradients.ZERO
             )
             d_constants = tuple(d + m for d, m in zip(d_constants, more, strict=True))
-            values = (d_now, [multiplied[i] for i in numbers], [d_products[i] for i in numbers])
+            values = (d_now, [multiplied[n] for n in by_name], [d_products[n] for n in by_name])
             rest = (_write(a, at, v) for a, v in zip(written, values, strict=True))
             return t - 1, d_before, d_constants, *rest
 
-        room = self._arrays(len(inputs)), self._arrays(len(weights)), self._arrays(len(weights))
+        room = self._arrays(learning), self._arrays(len(weights)), self._arrays(len(weights))
         zeros = tuple(tf.zeros_like(c) for c in constants)
         _, d_initial, d_constants, d_inputs, multiplied, d_products = tf.while_loop(
             lambda t, *_: t >= 0, step, (self.steps - 1, d_final, zeros, *room)
@@ -213,8 +220,9 @@ class _Passes:
             tf.matmul(x.concat(), d.concat(), transpose_a=True)
             for x, d in zip(multiplied, d_products, strict=True)
         )
-        d_sequences = (tf.reshape(d.stack(), tf.shape(s)) for d, s in zip(d_inputs, inputs, strict=True))
-        return (*d_sequences, *d_initial, *d_weights, *d_constants)
+        d_sequences = (tf.reshape(d.stack(), tf.shape(s)) for d, s in zip(d_inputs, inputs, strict=False))
+        d_fixed = [None] * self.loop.fixed
+        return (*d_sequences, *d_fixed, *d_initial, *d_weights, *d_constants)
 
     def _advance(
         self, at: tf.Tensor, now: Tensors, state: State, constants: Tensors, product: Product

@@ -162,9 +162,7 @@ class _Search:
         """Every unfinished hypothesis by one token."""
         state, log_probs, alignment = self.model.step(beams.tokens, beams.state, self.start.memory)
         vocabulary = self.model.target_size
-        # Padding and <s> are never words of a translation, and </s> is none of one that is too short.
-        ending = tf.where(beams.t + 1 < self.min_length, NEVER, 0.0)
-        allowed = tf.concat([[NEVER, NEVER, ending], tf.zeros([vocabulary - 3])], 0)
+        allowed = _allowed(vocabulary, beams.t + 1, self.min_length)
         totals = beams.alive_log_prob[:, :, tf.newaxis] + log_probs + allowed
 
         # 2 K candidates leave K unfinished ones even if K of them end here.
@@ -230,6 +228,7 @@ def sample(
     temperature: tf.Tensor | float = 1.0,
     top_k: tf.Tensor | int = 0,
     top_p: tf.Tensor | float = 1.0,
+    min_length: tf.Tensor | int = 1,
 ) -> Hypotheses:
     """Draws translations word by word, in the order drawn.
 
@@ -244,13 +243,12 @@ def sample(
       top_k: int32[], draw from so many best words only (Fan et al. 2018); 0: from all.
       top_p: float32[], draw from the fewest best words that hold so much of the probability (Holtzman et al.
         2020), at least one; 1: from all.
+      min_length: int32[], tokens at least, `</s>` included.
     """
     batch, size = tf.shape(start.memory.mask)[0], model.target_size
     width = [batch, samples]
     state = tuple(tf.repeat(s, samples, axis=0) for s in start.state)
     drawn = tf.fill([*width, max_length], PAD)
-    # Padding and <s> are never words of a translation.
-    allowed = tf.concat([[NEVER, NEVER], tf.zeros([size - 2])], 0)
     kept_at_most = tf.where(tf.equal(top_k, 0), size, top_k)
 
     def unfinished(t: tf.Tensor, state: State, tokens: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
@@ -261,7 +259,7 @@ def sample(
     ) -> tuple[tf.Tensor, State, tf.Tensor, tf.Tensor, tf.Tensor]:
         going = _open(tokens)
         state, log_probs, _ = model.step(tokens, state, start.memory)
-        best, words = tf.math.top_k(log_probs + allowed, size)
+        best, words = tf.math.top_k(log_probs + _allowed(size, t + 1, min_length), size)
         heated = tf.nn.log_softmax(best / temperature)
         before = tf.cumsum(tf.exp(heated), axis=-1, exclusive=True)
         rank = tf.range(size)
@@ -288,6 +286,13 @@ def sample(
     length = tf.reduce_sum(tf.cast(tf.not_equal(drawn, PAD), tf.int32), -1)
     longest = tf.maximum(tf.reduce_max(length), 1)
     return Hypotheses(drawn[:, :, :longest], length, total, total)
+
+
+def _allowed(vocabulary: int, length: tf.Tensor, min_length: tf.Tensor | int) -> tf.Tensor:
+    """What is added to the scores float32[V] of the token that makes a hypothesis so long: padding and `<s>`
+    are never words of a translation, and `</s>` does not end one that is too short."""
+    ending = tf.where(length < min_length, NEVER, 0.0)
+    return tf.concat([[NEVER, NEVER, ending], tf.zeros([vocabulary - 3])], 0)
 
 
 def _open(tokens: tf.Tensor) -> tf.Tensor:

@@ -29,7 +29,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
       warmup_steps: updates over which the learning rate rises linearly from 0.
       schedule: what the learning rate does after the warm-up: `linear` or `cosine` down to 0 at `steps`,
         `inverse_sqrt` (Vaswani et al. 2017), `constant`, or `plateau`: constant, but multiplied by
-        `plateau_factor` after every validation without a better BLEU.
+        `plateau_factor` after every validation past the warm-up without a better BLEU.
       plateau_factor: see `schedule`.
       beta2: Adam's decay of the squared gradient (Kingma and Ba 2015).
       weight_decay: decoupled weight decay of matrices (Loshchilov and Hutter 2019).
@@ -42,8 +42,8 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
         exported; 0 turns it off.
       average_checkpoints: validate and export the mean of the weights at the last so many validations instead
         of the moving average; 0: do not.
-      precision: `bfloat16` lets TensorFlow do matrix products in that precision. It is faster on processors
-        with instructions for it, and slower on others.
+      precision: `bfloat16` lets TensorFlow do matrix products in that precision, in training and its
+        validations; what is exported computes in float32. It is faster on some processors, slower on others.
       warm_start: folder of a Model artifact of an earlier training (`runs/<name>/Trainer/model/<id>`) whose
         weights this one begins with; rows of the embeddings follow their tokens where the vocabulary changed.
       validate_every: updates between validations (BLEU on the eval split) and checkpoints.

@@ -101,9 +101,9 @@ class Batches:
         )
         return chosen.skip(tf.cast(skip, tf.int64)).map(_parse)
 
-    def after(self, step: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        """All batches for ever, from the one after `step` updates on."""
-        epoch, skip = divmod(step, self.per_epoch)
+    def after(self, taken: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+        """All batches for ever, but for the first `taken`."""
+        epoch, skip = divmod(taken, self.per_epoch)
         # With many shapes, building an epoch's graph takes seconds: it is built once, for all epochs.
         epochs = tf.data.Dataset.counter(epoch)
         skips = tf.data.Dataset.from_tensors(np.int64(skip)).concatenate(

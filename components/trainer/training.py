@@ -82,8 +82,8 @@ class Training:
         )
         self.history = self.context.working_dir / "history.jsonl"
         # Of the batches before the last of an update.
-        many = self.parameters.accumulate
-        self.gathered = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self.variables if many > 1]
+        gathered = self.variables if self.parameters.accumulate > 1 else []
+        self.gathered = [tf.Variable(tf.zeros_like(v), trainable=False) for v in gathered]
         self._update = tf.function(self._step, input_signature=[RELAXED, RELAXED])
         self._gather = tf.function(self._add, input_signature=[RELAXED, RELAXED, tf.TensorSpec([], tf.int32)])
 
@@ -204,15 +204,16 @@ class Training:
                 kept.assign(variable)
         else:
             progress.bad.assign_add(1)
-            if p.schedule == "plateau":
+            if p.schedule == "plateau" and step > p.warmup_steps:
                 self.optimizer.scale.assign(self.optimizer.scale * p.plateau_factor)
             progress.stopped.assign(bool(p.patience) and int(progress.bad) >= p.patience)
         self.optimizer.swap()
         tf.summary.scalar("validation_bleu", bleu, step)
-        line = {"step": step, "minutes": round(minutes, 3), "bleu": round(bleu, 3)}
+        loss = round(float(progress.recent), 4)
+        line = {"step": step, "minutes": round(minutes, 3), "loss": loss, "bleu": round(bleu, 3)}
         with self.history.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        epoch = step / self.batches.per_epoch
+        epoch = step * p.accumulate / self.batches.per_epoch
         mark = "" if better else " (not better)"
         self.context.say(
             f"step {step:>6,}  epoch {epoch:5.1f}  {minutes:5.1f} min  loss {float(progress.recent):.3f}  "

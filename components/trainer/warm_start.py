@@ -36,6 +36,7 @@ def warm_start(network: Seq2Seq, pair: TextPair, folder: Path) -> Iterator[str]:
     """Gives a new model the weights of an earlier one, and says what became of them.
 
     Rows of the embeddings and of the output layer follow their tokens; new tokens keep their first weights.
+    Where one table now serves what several did, it begins with the target embedding's rows.
 
     Args:
       network: the new model, with its first weights.
@@ -62,11 +63,8 @@ def warm_start(network: Seq2Seq, pair: TextPair, folder: Path) -> Iterator[str]:
         if found is None and variable.path.endswith("_embedding"):
             # One table served both sides before, or the output layer as well.
             found = old.get("seq2seq/target_embedding")
-        if (
-            found is None
-            or found.shape[1:] != tuple(variable.shape[1:])
-            or (side is None and found.shape != tuple(variable.shape))
-        ):
+        expected = (len(before[side]) if side else variable.shape[0], *variable.shape[1:])
+        if found is None or found.shape != expected:
             was = "missing" if found is None else f"of shape {list(found.shape)}"
             raise DataError(
                 f"{checkpoint / WEIGHTS_FILE}: {variable.path} is {was}, and the model to train has "

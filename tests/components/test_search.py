@@ -274,6 +274,11 @@ class TestSampling:
             np.testing.assert_allclose(found.log_prob, rescored(model, found)[0], rtol=1e-4, atol=1e-5)
             assert not (found.tokens == BOS).any()
 
+    def test_no_translation_is_shorter_than_the_minimum(self, models):
+        model = models[LIKELY_TO_END]
+        assert (draw(model).length < 5).any()
+        assert (draw(model, min_length=5).length >= 5).all()
+
     def test_the_seed_decides(self, models):
         one, same, other = (draw(models[1, 0.0], seed).tokens for seed in (1, 1, 2))
         np.testing.assert_array_equal(one, same)

@@ -184,8 +184,16 @@ trainer:
         assert (loaded.name, loaded.trainer.steps) == ("en-fr", 9000)
 
     def test_may_be_empty_text(self, tmp_path: Path) -> None:
-        loaded = config.load(written(tmp_path, self.TEXT), ["variables.folder=''"])
-        assert loaded.example_gen.files[0] == "/en-de.tsv"
+        for empty in ("variables.folder=''", "variables.folder="):
+            loaded = config.load(written(tmp_path, self.TEXT), [empty])
+            assert loaded.example_gen.files[0] == "/en-de.tsv"
+
+    def test_what_yaml_reads_as_a_truth_value_is_refused_inside_a_text(self, tmp_path: Path) -> None:
+        error = refused(tmp_path, self.TEXT, "variables.folder=no")
+        assert "--set variables.folder=no: YAML reads the variable folder as false" in str(error)
+        assert config.load(written(tmp_path, self.TEXT), ["variables.folder='no'"]).example_gen.files[0] == (
+            "no/en-de.tsv"
+        )
 
     def test_one_that_is_not_given_is_named_with_its_place(self, tmp_path: Path) -> None:
         error = refused(tmp_path, self.TEXT.replace("  folder: data/en\n", ""))
