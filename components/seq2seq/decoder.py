@@ -148,7 +148,8 @@ class Decoder(keras.layers.Layer):
             return tf.transpose(sequence, [1, 0, 2])
 
         def run(number: int, inputs: Tensors) -> tuple[tf.Tensor, Tensors]:
-            hidden, outputs, _ = unroll(loops[number], tuple(map(turn, inputs)), before[number])
+            sequences, training = tuple(map(turn, inputs)), dropout.training
+            hidden, outputs, _ = unroll(loops[number], sequences, before[number], training=training)
             return turn(hidden), tuple(map(turn, outputs))
 
         return self._through(embedded, memory, run, dropout)

@@ -61,7 +61,7 @@ class Encoder(keras.layers.Layer):
             for cell, direction in zip(cells, self.directions, strict=True):
                 kept = dropout.mask([batch, cell.units], rates.recurrent_dropout)
                 zeros, backward = cell.zero_state(batch), direction == "backward"
-                runs.append(scan(cell, inputs, zeros, time_mask, backward, kept))
+                runs.append(scan(cell, inputs, zeros, time_mask, backward, kept, dropout.training))
             outputs = tf.concat([outputs for outputs, _ in runs], -1)
             outputs = dropout(outputs, rates.layer_dropout)
             sequence = outputs + sequence if layer else outputs

@@ -55,6 +55,7 @@ def scan(
     mask: tf.Tensor | None = None,
     reverse: bool = False,
     kept: tf.Tensor | None = None,
+    training: bool = True,
 ) -> tuple[tf.Tensor, State]:
     """Runs a cell over a sequence.
 
@@ -66,11 +67,13 @@ def scan(
       reverse: from the last step to the first.
       kept: float32[B, U], what the hidden state is multiplied with on its way into the next step (recurrent
         dropout, the same at every step: Gal and Ghahramani 2016); None: nothing.
+      training: whether a gradient is wanted.
 
     Returns:
       The hidden states float32[T, B, U] in the order of the inputs, and the state after the last step taken.
     """
-    hidden, _, final = unroll(cell_loop(cell, kept), (cell.project(inputs),), initial, mask, reverse)
+    loop = cell_loop(cell, kept)
+    hidden, _, final = unroll(loop, (cell.project(inputs),), initial, mask, reverse, training)
     return hidden, final
 
 
@@ -85,13 +88,19 @@ def cell_loop(cell: Cell, kept: tf.Tensor | None = None) -> Loop:
 
 
 def unroll(
-    loop: Loop, inputs: Tensors, initial: State, mask: tf.Tensor | None = None, reverse: bool = False
+    loop: Loop,
+    inputs: Tensors,
+    initial: State,
+    mask: tf.Tensor | None = None,
+    reverse: bool = False,
+    training: bool = True,
 ) -> tuple[tf.Tensor, Tensors, State]:
     """Runs a loop over a sequence.
 
     Args:
       inputs: float32[T, B, I] each, time first.
       initial, mask, reverse: as `scan` has them.
+      training: whether a gradient is wanted. Without, what is exported holds no gradient of ours either.
 
     Returns:
       The first tensor of the states float32[T, B, U], the steps' outputs float32[T, B, O] each, both in the
@@ -100,6 +109,10 @@ def unroll(
     shared = tuple(tf.nest.flatten(loop.constants))
     groups = [len(inputs), len(initial), len(loop.weights), len(shared)]
     passes = _Passes(loop, tf.shape(inputs[0])[0], mask, reverse)
+
+    def fixed(*tensors: tf.Tensor) -> Tensors:
+        states, outputs, _, final = passes.forward(*_split(tensors, groups))
+        return states[0], *outputs, *final
 
     @tf.custom_gradient
     def run(*tensors: tf.Tensor) -> tuple[Any, Callable[..., Any]]:
@@ -113,7 +126,7 @@ def unroll(
 
         return (states[0], *outputs, *final), gradient
 
-    found = run(*inputs, *initial, *loop.weights.values(), *shared)
+    found = (run if training else fixed)(*inputs, *initial, *loop.weights.values(), *shared)
     (hidden,), outputs, final = _split(found, [1, loop.outputs, len(initial)])
     hidden.set_shape([None, None, initial[0].shape[-1]])
     return hidden, outputs, final

@@ -131,6 +131,9 @@ def test_the_graph_holds_core_cpu_operations_only(export):
     operations |= {n.op for f in definition.library.function for n in f.node_def}
     assert "MatMul" in operations
     assert not [op for op in operations if "cudnn" in op.lower()]
+    # A gradient of ours would make every program that loads it print a warning.
+    nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
+    assert not [n.name for n in nodes if "_gradient_op_type" in n.attr]
     assert not [op for op in operations if op in ("PyFunc", "EagerPyFunc", "PyFuncStateless")]
 
 

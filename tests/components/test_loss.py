@@ -27,7 +27,8 @@ def batch(count: int = 4) -> tuple[list[list[int]], list[list[int]]]:
 def loss_and_gradients(model: Seq2Seq, source: tf.Tensor, target: tf.Tensor) -> tuple[Loss, list[np.ndarray]]:
     variables = [v.value for v in model.trainable_variables]
     with tf.GradientTape() as tape:
-        loss = masked_loss(model, source, target, SMOOTHING, Dropout())
+        # In training, though with nothing to drop.
+        loss = masked_loss(model, source, target, SMOOTHING, Dropout(tf.constant([1, 2])))
     return loss, [tf.convert_to_tensor(g).numpy() for g in tape.gradient(loss.smoothed, variables)]
 
 
