@@ -30,6 +30,10 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
         side to its limit, `</s>` kept.
       bucket_growth: each padded length is this times the one before, at least. Smaller wastes less on padding
         and makes more shapes.
+      segmentations: how many times the training split is written: once as text is always tokenised, and each
+        further time with other subwords, drawn at random.
+      subword_dropout: in the further segmentations, the probability of a subword to be split in two, and of
+        its parts again (in the manner of BPE-dropout: Provilkov et al. 2020).
       batch_size: sentences in a batch given to the transform graph.
     """
 
@@ -41,15 +45,24 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     target_max_length: Annotated[int, msgspec.Meta(ge=3, le=10_000)] = 60
     over_long: Literal["reject", "truncate"] = "reject"
     bucket_growth: Annotated[float, msgspec.Meta(ge=1.0, le=10.0)] = 1.12
+    segmentations: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+    subword_dropout: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.0
     batch_size: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2000
 
     def __post_init__(self) -> None:
-        """Refuses a vocabulary too small for its unit."""
+        """Refuses a vocabulary too small for its unit, and segmentations that cannot be or would be equal."""
         if self.unit != "word" and self.vocabulary_size < SMALLEST_VOCABULARY:
             raise ValueError(
                 f"vocabulary_size must be at least {SMALLEST_VOCABULARY} for unit {self.unit}, of which 256 "
                 f"are the bytes that unknown characters are spelt in; received {self.vocabulary_size}"
             )
+        if (self.segmentations > 1) != (self.subword_dropout > 0):
+            raise ValueError(
+                "segmentations above 1 and a subword_dropout above 0 need each other. "
+                f"Received: {self.segmentations} and {self.subword_dropout}"
+            )
+        if self.segmentations > 1 and self.unit != "subword":
+            raise ValueError(f"segmentations above 1 need unit subword, not {self.unit}")
 
 
 COMPONENT = Component(

@@ -21,7 +21,7 @@ from components import artifacts
 from components.component import Context
 from components.errors import DataError
 from components.text import BOS_ID, EOS_ID, SideFiles, TextFile, TextSettings, processor
-from components.transform import Parameters, padded, vocabulary
+from components.transform import Parameters, padded, ragged, resegment, vocabulary
 
 FEATURES = ("id", "source", "target")
 TRAIN = "train"
@@ -61,6 +61,8 @@ def run(
     transform_graph.properties.update(
         unit=parameters.unit, source_vocabulary=text.source.size, target_vocabulary=text.target.size
     )
+    if parameters.segmentations > 1:
+        _resegment(parameters, text, transform_graph.path, batches[TRAIN])
     padded.write(parameters, context, batches, transformed_examples)
 
 
@@ -207,11 +209,17 @@ def _write_batch(batch_and_unary: tuple[pa.RecordBatch, dict[str, pa.Array]], fo
     """Writes a transformed batch to an Arrow file whose name sorts by the batch's place in the split."""
     batch, _ = batch_and_unary
     first = batch.column(batch.schema.get_field_index(POSITION)).flatten()[0].as_py()
-    with (
-        pa.OSFile(f"{folder}/{first:020d}.arrow", "wb") as file,
-        pa.ipc.new_file(file, batch.schema) as writer,
-    ):
-        writer.write_batch(batch)
+    ragged.write(Path(folder) / f"{first:020d}.arrow", batch)
+
+
+def _resegment(parameters: Parameters, text: TextFile, transform_graph: Path, folder: Path) -> None:
+    """Puts further segmentations of the training examples into their folder."""
+    sides = {"source_ids": text.source, "target_ids": text.target}
+    splits = {
+        name: resegment.Splits.read(transform_graph / side.merges, side.size) for name, side in sides.items()
+    }
+    longest = {"source_ids": parameters.source_max_length, "target_ids": parameters.target_max_length}
+    resegment.write(folder, parameters.segmentations, parameters.subword_dropout, splits, longest)
 
 
 def _write_text_file(parameters: Parameters, transform_graph: Path) -> TextFile:

@@ -15,7 +15,7 @@ from components import artifacts, tfrecord
 from components.component import Context
 from components.errors import DataError
 from components.text import EOS_ID
-from components.transform import Parameters, buckets, serialise
+from components.transform import Parameters, buckets, ragged, serialise
 from components.transform.buckets import Ints
 
 # Examples held in memory at a time; a bucket gets a file for each such chunk it occurs in.
@@ -79,9 +79,9 @@ def write(
 def _lengths(parameters: Parameters, split: str, folder: Path) -> Lengths:
     """Reads the lengths of a split's examples."""
     files = sorted(folder.glob("*.arrow"))
-    tables = [_read(file) for file in files]
-    source = np.concatenate([_column(table, "source_ids")[2] for table in tables])
-    target = np.concatenate([_column(table, "target_ids")[2] for table in tables])
+    tables = [ragged.read(file) for file in files]
+    source = np.concatenate([ragged.column(table, "source_ids")[2] for table in tables])
+    target = np.concatenate([ragged.column(table, "target_ids")[2] for table in tables])
     kept = np.ones(len(source), bool)
     if parameters.over_long == "reject":
         kept = (source <= parameters.source_max_length) & (target <= parameters.target_max_length)
@@ -92,19 +92,6 @@ def _lengths(parameters: Parameters, split: str, folder: Path) -> Lengths:
             "Raise these two, or set over_long: truncate, in the transform section.",
         )
     return Lengths(files, np.array([len(table) for table in tables]), source, target, kept)
-
-
-def _read(file: Path) -> pa.Table:
-    """The batch in an Arrow file, mapped rather than read."""
-    with pa.memory_map(str(file)) as mapped:
-        return pa.ipc.open_file(mapped).read_all()
-
-
-def _column(table: pa.Table, name: str) -> tuple[Ints, Ints, Ints]:
-    """A list column as (all values, start of each row in them, length of each row)."""
-    column = pa.concat_arrays(table.column(name).chunks)
-    offsets = column.offsets.to_numpy(zero_copy_only=False).astype(np.int64)
-    return column.values.to_numpy(zero_copy_only=False), offsets[:-1], np.diff(offsets)
 
 
 def _chunks(rows: Ints) -> Iterator[tuple[int, int]]:
@@ -128,7 +115,7 @@ def _write_split(
     written: dict[tuple[int, int], list[Path]] = {}
     counts: dict[tuple[int, int], int] = {}
     for number, (first, last) in enumerate(_chunks(lengths.rows)):
-        table = pa.concat_tables([_read(file) for file in lengths.files[first:last]])
+        table = pa.concat_tables([ragged.read(file) for file in lengths.files[first:last]])
         part = slice(starts[first], starts[last])
         columns = _Columns(table, source_length[part], target_length[part])
         kept = lengths.kept[part]
@@ -162,8 +149,8 @@ class _Columns:
 
     def __init__(self, table: pa.Table, source_length: Ints, target_length: Ints):
         self._ids = pa.concat_arrays(table.column("id").chunks).flatten()
-        self._source = (*_column(table, "source_ids")[:2], source_length)
-        self._target = (*_column(table, "target_ids")[:2], target_length)
+        self._source = (*ragged.column(table, "source_ids")[:2], source_length)
+        self._target = (*ragged.column(table, "target_ids")[:2], target_length)
 
     def write(self, path: Path, rows: Ints, shape: tuple[int, int]) -> None:
         """Writes the rows, padded to the shape, as a gzipped TFRecord file without a time of writing."""
@@ -197,20 +184,22 @@ def _report(
     output: artifacts.Examples,
 ) -> None:
     """Says and records how many examples were written, left out or cut, and the share of padding."""
+    each = parameters.segmentations if split == "train" else 1
     kept = lengths.kept
     source, target = lengths.cut(parameters)
     padding = 1 - (source[kept].sum() + target[kept].sum()) / shapes[kept].sum()
     over = (lengths.source > parameters.source_max_length) | (lengths.target > parameters.target_max_length)
-    over_long = int(over.sum())
+    examples, over_long = int(kept.sum()) // each, int(over.sum()) // each
     output.properties.update(
         {
-            f"{split}_examples": int(kept.sum()),
+            f"{split}_examples": examples,
             f"{split}_over_long": over_long,
             f"{split}_padding": round(float(padding), 4),
         }
     )
     fate = "left out" if parameters.over_long == "reject" else "truncated"
+    times = f", each in {each} segmentations," if each > 1 else ""
     context.say(
-        f"{split}: {int(kept.sum()):,} pairs in {len(written)} shapes, {padding:.1%} padding; "
+        f"{split}: {examples:,} pairs{times} in {len(written)} shapes, {padding:.1%} padding; "
         f"{over_long:,} over-long {fate}"
     )

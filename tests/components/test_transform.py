@@ -236,6 +236,47 @@ def test_over_long_pairs_are_truncated_when_asked_and_large_buckets_get_several_
     assert [name.split("-", 3)[3] for name in largest["files"]] == [f"{i:05d}-of-00003.gz" for i in range(3)]
 
 
+def test_further_segmentations_of_the_training_split_are_the_same_text(default_run, tmp_path):
+    changes = {"segmentations": 3, "subword_dropout": 0.2}
+    run = Run(tmp_path, SPLITS, **changes)
+    assert run.read("test") == default_run.read("test")
+    process = text.load(run.graph.path).target
+    texts: dict[bytes, list[bytes]] = {}
+    lengths: list[int] = []
+    for bucket in run.buckets("train"):
+        spec = {
+            "id": tf.io.FixedLenFeature([], tf.string),
+            "target_ids": tf.io.FixedLenFeature([bucket["target"]], tf.int64),
+        }
+        for name in bucket["files"]:
+            path = str(run.output.split("train") / name)
+            for record in tf.data.TFRecordDataset(path, compression_type="GZIP"):
+                example = tf.io.parse_single_example(record, spec)
+                ids = tf.cast(example["target_ids"][tf.newaxis], tf.int32)
+                lengths.append(int(tf.reduce_sum(tf.cast(ids != 0, tf.int32))))
+                texts.setdefault(example["id"].numpy(), []).append(process.detokenise(ids).numpy()[0])
+    whole = default_run.read("train")
+    assert texts.keys() == whole.keys()
+    assert all(len(each) == 3 and len(set(each)) == 1 for each in texts.values())
+    once = sum(len(target) for _, target in whole.values())
+    assert once * 3 * 1.05 < sum(lengths) < once * 3 * 1.5
+    assert run.output.properties["train_examples"] == len(whole)
+    assert any(f"train: {len(whole)} pairs, each in 3 segmentations" in said for said in run.said)
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [
+        {"segmentations": 2},
+        {"subword_dropout": 0.1},
+        {"segmentations": 2, "subword_dropout": 0.1, "unit": "word"},
+    ],
+)
+def test_segmentations_that_cannot_be_are_refused(impossible):
+    with pytest.raises(ValueError, match="segmentations above 1"):
+        Parameters(**impossible)
+
+
 def test_a_corpus_of_one_line(tmp_path):
     run = Run(tmp_path, {"train": [("one.tsv:1", "Go.", "Ve.")]})
     assert list(run.read("train")) == [b"one.tsv:1"]

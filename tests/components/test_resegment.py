@@ -1,0 +1,85 @@
+"""Subword regularisation: other segmentations of the same text, in the shares that were asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.text.learn import Vocabulary
+from components.transform import ragged, resegment
+
+TEXT = ("a", "b", "c", "d", "e", "ab", "abc", "abcab")
+VOCABULARY = Vocabulary(TEXT, ((0, 1, 5), (5, 2, 6), (6, 5, 7)))
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory) -> resegment.Splits:
+    path = tmp_path_factory.mktemp("merges") / "merges.txt"
+    path.write_bytes(VOCABULARY.merges_file())
+    return resegment.Splits.read(path, len(TEXT))
+
+
+@given(
+    ids=st.lists(st.integers(0, 7), max_size=30), rate=st.floats(0, 0.99), seed=st.integers(0, 2**32)
+)
+def test_the_text_stays(splits, ids, rate, seed):
+    parts, origin = splits.apply(np.array(ids, np.int64), rate, np.random.default_rng(seed))
+    assert np.all(np.diff(origin) >= 0)
+    for place, whole in enumerate(ids):
+        assert "".join(TEXT[part] for part in parts[origin == place].tolist()) == TEXT[whole]
+
+
+def test_a_rate_of_one_leaves_characters_and_a_rate_of_zero_leaves_all(splits):
+    ids = np.array([7, 3, 6, 0])
+    all_split, _ = splits.apply(ids, 1.0, np.random.default_rng(0))
+    assert "".join(TEXT[i] for i in all_split.tolist()) == "abcabdabca"
+    assert all_split.max() < 5
+    as_it_is, _ = splits.apply(ids, 0.0, np.random.default_rng(0))
+    assert as_it_is.tolist() == ids.tolist()
+
+
+def test_subwords_are_split_as_often_as_asked_and_halves_again(splits):
+    many = 40_000
+    parts, origin = splits.apply(np.full(many, 6), 0.3, np.random.default_rng(1))
+    sizes = np.bincount(origin)
+    # abc stays with 0.7, is ab c with 0.3 x 0.7, and a b c with 0.3 x 0.3.
+    for size, share in ((1, 0.7), (2, 0.21), (3, 0.09)):
+        assert abs(np.mean(sizes == size) - share) < 0.01
+    assert len(parts) == sizes.sum()
+
+
+def test_every_way_to_make_a_piece_is_undone(tmp_path):
+    path = tmp_path / "merges.txt"
+    path.write_bytes(Vocabulary(tuple("abcd"), ((0, 1, 3), (2, 1, 3))).merges_file())
+    splits = resegment.Splits.read(path, 4)
+    parts, _ = splits.apply(np.full(10_000, 3), 1.0 - 1e-9, np.random.default_rng(2))
+    first = parts.reshape(-1, 2)[:, 0]
+    assert set(first.tolist()) == {0, 2}
+    assert abs(np.mean(first == 0) - 0.5) < 0.03
+
+
+def test_a_vocabulary_without_merges(tmp_path):
+    path = tmp_path / "merges.txt"
+    path.write_bytes(Vocabulary(tuple("ab")).merges_file())
+    parts, _ = resegment.Splits.read(path, 2).apply(np.array([0, 1]), 0.9, np.random.default_rng(0))
+    assert parts.tolist() == [0, 1]
+
+
+def test_files_beside_the_first_and_rows_that_would_be_too_long_stay(tmp_path, splits):
+    rows = [[7, 7], [3], [6], [7, 3, 7, 4]]
+    kind = pa.large_list(pa.int64())
+    table = pa.table({"id": ["a", "b", "c", "d"], "ids": pa.array(rows, kind)})
+    ragged.write(tmp_path / "000.arrow", table)
+    resegment.write(tmp_path, 3, 0.999, {"ids": splits}, {"ids": 5})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "000-00001.arrow",
+        "000-00002.arrow",
+        "000.arrow",
+    ]
+    other = ragged.read(tmp_path / "000-00002.arrow")
+    assert other.schema == table.schema
+    assert other.column("id").to_pylist() == ["a", "b", "c", "d"]
+    assert other.column("ids").to_pylist() == [[7, 7], [3], [0, 1, 2], [7, 3, 7, 4]]
