@@ -1,6 +1,7 @@
 # The verbs of this project. `make` alone lists them.
 CONFIG ?= pipeline/configs/tatoeba.yaml
 PYTEST_FLAGS ?=
+WORKERS ?= 2
 LOCK_FLAGS ?=
 UV ?= $(if $(wildcard .venv/bin/uv),.venv/bin/uv,uv)
 BIN := .venv/bin
@@ -22,8 +23,8 @@ run: setup ## fetch the corpus and run the whole pipeline (CONFIG=... names anot
 	esac
 	@$(BIN)/bitext run $(CONFIG)
 
-test: setup ## the tests that need minutes, and no network
-	$(BIN)/python -m pytest -m 'not slow and not network' $(PYTEST_FLAGS)
+test: setup ## the tests that need minutes, and no network (WORKERS=... processes, two unless told)
+	$(BIN)/python -m pytest -m 'not slow and not network' -n $(WORKERS) --dist loadgroup $(PYTEST_FLAGS)
 
 test-slow: setup ## the tests that need longer
 	$(BIN)/python -m pytest -m 'slow and not network' --timeout=3600 $(PYTEST_FLAGS)

@@ -81,6 +81,7 @@ DEV = [
     "packaging>=24",
     "pytest>=8",
     "pytest-timeout>=2.3",
+    "pytest-xdist>=3.6",
     "ruff>=0.6",
     "types-PyYAML>=6",
     "uv>=0.5",

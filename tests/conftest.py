@@ -23,6 +23,13 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("house")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps the tests of a file, and all that share the finished pipeline run, in one worker process."""
+    for item in items:
+        group = "e2e" if item.path.parent.name == "e2e" else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 class NetworkRefused(OSError):
     """A test tried to leave this machine."""
 

@@ -148,7 +148,7 @@ def bitext(folder: Path, *arguments: str, stdin: str = "", largest_file: int | N
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=150,
+        timeout=280,
         check=False,
         preexec_fn=limit,
     )
