@@ -1,8 +1,8 @@
 """Further segmentations of the training split: subword regularisation (Kudo 2018).
 
-As BPE-dropout (Provilkov et al. 2020) does, a word is sometimes spelt in smaller subwords than byte-pair encoding
-makes of it, so that the model learns what subwords are made of. There merges are left out while a word is
-encoded; here they are undone in what has been encoded, which is one pass over arrays of ids.
+As BPE-dropout (Provilkov et al. 2020) does, a word is sometimes spelt in smaller subwords than byte-pair
+encoding makes of it, so that the model learns what subwords are made of. There merges are left out while a
+word is encoded; here they are undone in what has been encoded, which is one pass over arrays of ids.
 """
 
 from __future__ import annotations
