@@ -22,9 +22,7 @@ def splits(tmp_path_factory) -> resegment.Splits:
     return resegment.Splits.read(path, len(TEXT))
 
 
-@given(
-    ids=st.lists(st.integers(0, 7), max_size=30), rate=st.floats(0, 0.99), seed=st.integers(0, 2**32)
-)
+@given(ids=st.lists(st.integers(0, 7), max_size=30), rate=st.floats(0, 0.99), seed=st.integers(0, 2**32))
 def test_the_text_stays(splits, ids, rate, seed):
     parts, origin = splits.apply(np.array(ids, np.int64), rate, np.random.default_rng(seed))
     assert np.all(np.diff(origin) >= 0)
