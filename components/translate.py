@@ -13,10 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from components import errors, seq2seq
-
-DEFAULTS = seq2seq.SearchSettings()
-"""What `translate_nbest` is given where only some of its options are set."""
+from components import errors
 
 MAX_BATCH_BYTES = 64 * 1024
 """A batch is padded to its longest line: rows times longest stays below this, so that memory does."""
@@ -27,7 +24,7 @@ READ_BYTES = 1024 * 1024
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """How to search. Without any field set, the model's default (`serving_default`) is used.
+    """How to search. What is None is as in the model's default search (its signature `default_search`).
 
     Attributes:
       beam_size: hypotheses kept at each step.
@@ -156,13 +153,13 @@ class LineTranslator:
 
     def _nbest_inputs(self) -> dict[str, Any]:
         """The scalar inputs of `translate_nbest`."""
-        search = self.search
-        penalty = DEFAULTS.length_penalty if search.length_penalty is None else search.length_penalty
-        int32, float32 = self._tf.int32, self._tf.float32
+        search, default = self.search, self.signature("default_search")()
+        given = {name: getattr(search, name) for name in default}
+        if search.beam_size is None and search.nbest > int(default["beam_size"]):
+            given["beam_size"] = search.nbest
         return {
-            "beam_size": self._tf.constant(search.beam_size or max(DEFAULTS.beam_size, search.nbest), int32),
-            "length_penalty": self._tf.constant(penalty, float32),
-            "max_length": self._tf.constant(search.max_length or DEFAULTS.max_length, int32),
+            name: tensor if given[name] is None else self._tf.constant(given[name], tensor.dtype)
+            for name, tensor in default.items()
         }
 
 

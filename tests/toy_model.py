@@ -116,6 +116,11 @@ class ToyTranslator(tf.Module):
         return {"log_probs": tf.nn.log_softmax(logits), "alignment": alignment, "state": state + 1.0}
 
     @tf.function(input_signature=[])
+    def default_search(self) -> dict[str, tf.Tensor]:
+        """Two hypotheses, and a score as it is."""
+        return {"beam_size": tf.constant(2), "length_penalty": tf.constant(1.0), "max_length": tf.constant(50)}
+
+    @tf.function(input_signature=[])
     def info(self) -> dict[str, tf.Tensor]:
         values = {"pad": 0, "bos": 1, "eos": 2, "unk": 3, "vocab_size": OFFSET + 256}
         return {name: tf.constant(value, tf.int32) for name, value in values.items()}
@@ -132,6 +137,7 @@ def signatures(module: ToyTranslator) -> dict[str, Any]:
         "encode": module.encode,
         "decode_step": module.decode_step,
         "info": module.info,
+        "default_search": module.default_search,
     }
 
 

@@ -171,6 +171,16 @@ class Translator(tf.Module):
         numbers = {"pad": PAD, "bos": BOS, "eos": EOS, "unk": UNK, "vocab_size": self.model.target_size}
         return {name: tf.constant(value, tf.int32) for name, value in numbers.items()}
 
+    @tf.function(input_signature=[])
+    def default_search(self) -> dict[str, tf.Tensor]:
+        """What `serving_default` searches with: inputs of `translate_nbest`."""
+        search = self.search
+        return {
+            "beam_size": tf.constant(search.beam_size, tf.int32),
+            "length_penalty": tf.constant(search.length_penalty, tf.float32),
+            "max_length": tf.constant(search.max_length, tf.int32),
+        }
+
     @tf.function(input_signature=[TEXT])
     def encode(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """What `decode_step` needs of each text: the memory, and the first state by name."""
@@ -219,6 +229,7 @@ class Translator(tf.Module):
             "tokenize": self.tokenize,
             "detokenize": self.detokenize,
             "info": self.info,
+            "default_search": self.default_search,
             "encode": self.encode,
             "decode_step": step,
         }

@@ -30,6 +30,7 @@ SIGNATURES = {
     "tokenize": ({"text"}, {"tokens", "length"}),
     "detokenize": ({"tokens"}, {"text"}),
     "info": (set(), {"pad", "bos", "eos", "unk", "vocab_size"}),
+    "default_search": (set(), {"beam_size", "length_penalty", "max_length"}),
 }
 LINES = [
     b"the cat sat",
