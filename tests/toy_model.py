@@ -118,7 +118,11 @@ class ToyTranslator(tf.Module):
     @tf.function(input_signature=[])
     def default_search(self) -> dict[str, tf.Tensor]:
         """Two hypotheses, and a score as it is."""
-        return {"beam_size": tf.constant(2), "length_penalty": tf.constant(1.0), "max_length": tf.constant(50)}
+        return {
+            "beam_size": tf.constant(2),
+            "length_penalty": tf.constant(1.0),
+            "max_length": tf.constant(50),
+        }
 
     @tf.function(input_signature=[])
     def info(self) -> dict[str, tf.Tensor]:

@@ -14,6 +14,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from components.seq2seq import SearchSettings
 from components.seq2seq.export import Translator
 from components.text import TextSettings, learn, processor
+from tests.components.architectures import ARCHITECTURES, label
 from tests.components.tiny_model import SETTINGS, build
 
 SIGNATURES = {
@@ -172,6 +173,16 @@ def test_alignments_belong_to_the_tokens(export):
 )
 def test_a_client_stepping_by_itself_gets_the_greedy_translation(export, changes, tmp_path):
     model = Export(tmp_path, **changes) if changes else export
+    texts, totals = model.client_greedy(LINES)
+    found = model.nbest(LINES, beam=1, alpha=0.0)
+    assert found["text"][:, 0].tolist() == texts.tolist()
+    np.testing.assert_allclose(found["score"][:, 0], totals, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", ARCHITECTURES, ids=label)
+def test_every_architecture_is_exported_and_stepped(settings, tmp_path):
+    model = Export(tmp_path, **{f: getattr(settings, f) for f in settings.__struct_fields__})
     texts, totals = model.client_greedy(LINES)
     found = model.nbest(LINES, beam=1, alpha=0.0)
     assert found["text"][:, 0].tolist() == texts.tolist()
