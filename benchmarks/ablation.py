@@ -23,6 +23,7 @@ BASE = {
     "trainer.model.decoder": "luong",
     "trainer.model.decoder_layers": 1,
     "trainer.model.attention": "general",
+    "trainer.model.attention_heads": 4,
     "trainer.model.bidirectional": True,
     "trainer.patience": 0,
     "evaluator.compare_with_baseline": False,
@@ -36,6 +37,8 @@ ROWS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("attention", "none", {"trainer.model.attention": "none"}),
     ("attention", "Luong, general", {}),
     ("attention", "Bahdanau, additive", {"trainer.model.attention": "additive"}),
+    ("heads", "one", {"trainer.model.attention_heads": 1}),
+    ("heads", "four", {}),
     ("decoder", "Luong", {}),
     (
         "decoder",

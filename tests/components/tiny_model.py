@@ -13,6 +13,7 @@ SETTINGS = ModelSettings(
     embedding_units=6,
     encoder_units=8,
     decoder_units=8,
+    attention_heads=1,
     embedding_dropout=0.0,
     layer_dropout=0.0,
     output_dropout=0.0,
