@@ -20,6 +20,8 @@ from components.errors import EnvironmentFault
 from components.infra_validator import Parameters
 
 SCRIPT = Path(__file__).with_name("standalone.py")
+KILLED = (-signal.SIGKILL, -signal.SIGTERM)
+"""Exit codes of a process that others ended, such as a machine short of memory."""
 log = logging.getLogger("bitext")
 
 
@@ -41,7 +43,7 @@ def run(
     """Writes `INFRA_BLESSED` or `INFRA_NOT_BLESSED`, with the reasons. A refused model is no error.
 
     Raises:
-      EnvironmentFault: the fresh process gave no answer in time, which says nothing of the model.
+      EnvironmentFault: the fresh process gave no answer in time or was killed, which says nothing of the model.
     """
     try:
         samples = read_samples(model.path / "samples.json")[: parameters.max_samples]
@@ -84,7 +86,7 @@ def validate(serving: Path, samples: list[Sample], parameters: Parameters, temp_
 
     Raises:
       UnusableModel: there is no export.
-      EnvironmentFault: no answer came within `timeout_seconds`.
+      EnvironmentFault: no answer came within `timeout_seconds`, or the process was killed.
     """
     if not (serving / "saved_model.pb").is_file():
         raise UnusableModel(f"{serving} holds no SavedModel")
@@ -106,7 +108,7 @@ def ask(request: dict[str, Any], timeout_seconds: int, temp_dir: Path) -> list[s
     """Runs the script in a fresh, isolated process; its reasons, or how it ended without giving any.
 
     Raises:
-      EnvironmentFault: it did not end within `timeout_seconds`.
+      EnvironmentFault: it did not end within `timeout_seconds`, or was killed.
     """
     # Absolute: the process starts in another folder than this one.
     temp_dir = temp_dir.absolute()
@@ -132,6 +134,11 @@ def ask(request: dict[str, Any], timeout_seconds: int, temp_dir: Path) -> list[s
             f"Raise `infra_validator.timeout_seconds` (it is {timeout_seconds}), or wait until the machine is"
             " less busy, and run again: finished nodes are kept.",
         ) from None
+    if done.returncode in KILLED:
+        raise EnvironmentFault(
+            f"the process that validates the export was ended from outside, {_how(done.returncode)}",
+            "Look whether the machine ran out of memory (`dmesg`), and run again: finished nodes are kept.",
+        )
     if done.returncode != 0:
         log.error("the validating process ended with %d:\n%s", done.returncode, done.stderr)
         said = done.stderr.strip().splitlines()
@@ -146,5 +153,4 @@ def _how(code: int) -> str:
     """An exit code in words."""
     if code >= 0:
         return f"with exit code {code}"
-    name = signal.Signals(-code).name
-    return f"by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    return f"by {signal.Signals(-code).name}"

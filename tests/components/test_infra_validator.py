@@ -96,6 +96,16 @@ class TestFreshProcess:
         assert "infra_validator.timeout_seconds" in caught.value.remedy
         assert list((tmp_path / "blessing").iterdir()) == []
 
+    def test_one_that_was_killed_is_the_machines_fault_and_no_verdict(
+        self, toy: Path, judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "killed.py").write_text("import os\nos.kill(os.getpid(), 9)\n", encoding="utf-8")
+        monkeypatch.setattr(executor, "SCRIPT", tmp_path / "killed.py")
+        with pytest.raises(EnvironmentFault, match="ended from outside, by SIGKILL") as caught:
+            judge(toy)
+        assert "out of memory" in caught.value.remedy
+        assert list((tmp_path / "blessing").iterdir()) == []
+
 
 @pytest.mark.parametrize(
     ("content", "reason"),
