@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import glob
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -20,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from components import files
 from components.component import Component, Parameters, load_function
 from components.errors import DataError
 from pipeline.beam import remote_fingerprints
@@ -87,23 +87,38 @@ def external_digests(component: Component, parameters: Parameters) -> dict[str, 
     Raises:
       DataError: if a path does not exist or a pattern matches nothing.
     """
-    if component.external_inputs is None:
-        return {}
     found: dict[str, str] = {}
-    for pattern in load_function(component.external_inputs)(parameters):
-        if "://" in pattern:
+    for pattern in _external_patterns(component, parameters):
+        if files.is_remote(pattern):
             matches = remote_fingerprints(pattern)
         else:
-            paths = [pattern] if Path(pattern).is_file() else sorted(glob.glob(pattern, recursive=True))
-            matches = {path: file_digest(Path(path)) for path in paths if Path(path).is_file()}
+            matches = {path: file_digest(Path(path)) for path in files.matching(pattern)}
         if not matches:
-            raise DataError(
-                f"{component.name}: {pattern}: there is no such file",
-                "Check the path in the configuration (paths are relative to the current folder)."
-                " `bitext fetch NAME` obtains an example corpus.",
-            )
+            raise _no_such_file(component, pattern)
         found.update(matches)
     return found
+
+
+def check_external(component: Component, parameters: Parameters) -> None:
+    """Raises DataError, as `external_digests` would, if a file of this machine is not there. Reads none."""
+    for pattern in _external_patterns(component, parameters):
+        if not files.is_remote(pattern) and not files.matching(pattern):
+            raise _no_such_file(component, pattern)
+
+
+def _external_patterns(component: Component, parameters: Parameters) -> list[str]:
+    if component.external_inputs is None:
+        return []
+    patterns: list[str] = load_function(component.external_inputs)(parameters)
+    return patterns
+
+
+def _no_such_file(component: Component, pattern: str) -> DataError:
+    return DataError(
+        f"{component.name}: {pattern}: there is no such file",
+        "Check the path in the configuration (paths are relative to the current folder)."
+        " `bitext fetch NAME` obtains an example corpus.",
+    )
 
 
 def _version(distribution: str) -> str:

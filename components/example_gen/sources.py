@@ -19,6 +19,7 @@ from apache_beam.io.filesystems import FileSystems
 from components.errors import DataError
 from components.example_gen import Files, Parameters
 from components.example_gen.rows import Rows, split_tsv
+from components.files import is_remote, matching
 
 BLOCK_BYTES = 1 << 22
 BLOCK_ROWS = 1 << 15
@@ -93,12 +94,7 @@ def _match(patterns: tuple[str, ...]) -> list[str]:
     """Files of paths and globs, in the order given, sorted within a glob, each once."""
     paths: dict[str, None] = {}
     for pattern in patterns:
-        try:
-            found = sorted(m.path for result in FileSystems.match([pattern]) for m in result.metadata_list)
-        except (BeamIOError, OSError, ValueError) as error:
-            raise DataError(
-                f"cannot look up {pattern}: {error}", "check the path and your access to it"
-            ) from error
+        found = _match_remote(pattern) if is_remote(pattern) else matching(pattern)
         if not found:
             raise DataError(
                 f"no file matches {pattern}",
@@ -106,6 +102,15 @@ def _match(patterns: tuple[str, ...]) -> list[str]:
             )
         paths.update(dict.fromkeys(found))
     return list(paths)
+
+
+def _match_remote(pattern: str) -> list[str]:
+    try:
+        return sorted(m.path for result in FileSystems.match([pattern]) for m in result.metadata_list)
+    except (BeamIOError, OSError, ValueError) as error:
+        raise DataError(
+            f"cannot look up {pattern}: {error}", "check the path and your access to it"
+        ) from error
 
 
 def _columns(path: str, parameters: Parameters) -> tuple[int, int]:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components import infra_validator
+from components import example_gen, files, infra_validator
 from components.errors import DataError
+from components.example_gen import sources
 from pipeline import cache
 from tests.pipeline import fakes
 
@@ -99,6 +100,29 @@ def test_patterns_are_read_file_by_file(tmp_path: Path) -> None:
     (tmp_path / "b.tsv").write_text("3")
     after = cache.external_digests(fakes.SOURCE, parameters)
     assert {name for name in before if before[name] != after[name]} == {str(tmp_path / "b.tsv")}
+
+
+def test_what_is_keyed_on_is_what_is_read(tmp_path: Path) -> None:
+    for name in ("a.tsv", ".hidden.tsv", "b[1].tsv", "b1.tsv", "deep/er/c.tsv", "deep/.git/d.tsv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x\ty\n")
+    for pattern, names in {
+        "*.tsv": ["a.tsv", "b1.tsv", "b[1].tsv"],
+        "b[1].tsv": ["b[1].tsv"],
+        "**/*.tsv": ["a.tsv", "b1.tsv", "b[1].tsv", "deep/er/c.tsv"],
+        ".hidden.tsv": [".hidden.tsv"],
+        "deep": [],
+    }.items():
+        chosen = (str(tmp_path / pattern),)
+        expected = [str(tmp_path / name) for name in names]
+        assert files.matching(chosen[0]) == expected
+        if names:
+            keyed = cache.external_digests(example_gen.COMPONENT, example_gen.Parameters(files=chosen))
+            assert (
+                list(keyed)
+                == [f.path for f in sources.find(example_gen.Parameters(files=chosen))]
+                == expected
+            )
 
 
 def test_a_pattern_that_matches_nothing_is_named(tmp_path: Path) -> None:
