@@ -153,18 +153,23 @@ class Store:
 
     def runs(self) -> list[Run]:
         """Every run of this pipeline, newest first."""
+        found = [run for run in self._every_run() if run.pipeline == self._pipeline]
+        return sorted(found, key=lambda run: (run.started, run.id or 0), reverse=True)
+
+    def _every_run(self) -> list[Run]:
+        """Every run of every pipeline."""
         with self._faults():
             contexts = self._store.get_contexts_by_type("pipeline_run")
         found = []
         for context in contexts:
-            if _get(context.properties, "pipeline", "") != self._pipeline:
+            if "pipeline" not in context.properties:  # another program's
                 continue
             fields = {
                 name: _value(value) for name, value in context.properties.items() if name in _RUN_FIELDS
             }
             fields["root"] = self._folder(str(fields["root"]))
             found.append(Run(run_id=context.name, id=context.id, **fields))  # type: ignore[arg-type]
-        return sorted(found, key=lambda run: (run.started, run.id or 0), reverse=True)
+        return found
 
     # Executions.
 
@@ -257,11 +262,27 @@ class Store:
         digest = str(properties.pop(_DIGEST, ""))
         return StoredArtifact(artifact.type, self._folder(artifact.uri), digest, properties, artifact.id)
 
-    def execution_states(self, ids: Iterable[int]) -> dict[int, str]:
-        """The states of those of `ids` that are on record, whichever pipeline's."""
+    def execution_states(self, ids: Iterable[int], root: str) -> dict[tuple[str, int], str]:
+        """The states, by node and id, of those of `ids` that a run in the folder `root` has on record.
+
+        Of another pipeline's executions, only those that are complete.
+        """
+        pipelines = {run.run_id: run.pipeline for run in self._every_run() if run.root == root}
         with self._faults():
             records = self._store.get_executions_by_id(sorted(ids))
-        return {record.id: pb.Execution.State.Name(record.last_known_state) for record in records}
+        found = {}
+        for record in records:
+            node, run_id = (str(_get(record.properties, name, "")) for name in ("node", "run_id"))
+            state = pb.Execution.State.Name(record.last_known_state)
+            if run_id in pipelines and (state == COMPLETE or pipelines[run_id] == self._pipeline):
+                found[node, record.id] = state
+        return found
+
+    def is_complete(self, execution: Execution) -> bool:
+        """Whether the execution is on record as complete."""
+        with self._faults():
+            records = self._store.get_executions_by_id([execution.id])
+        return any(record.last_known_state == pb.Execution.COMPLETE for record in records)
 
 
 def newest_with_key(executions: Iterable[Execution], node: str, cache_key: str) -> Execution | None:

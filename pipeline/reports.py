@@ -1,4 +1,7 @@
-"""Reads the files in which components report: scores, translations, what was pushed."""
+"""Reads the files in which components report: scores, translations, refusals, what was pushed.
+
+A damaged file is as good as none.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,16 @@ def translations(evaluation: Path) -> list[dict[str, Any]]:
     try:
         with (evaluation / "translations.jsonl").open(encoding="utf-8") as lines:
             return [json.loads(line) for line in lines]
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return []
+
+
+def refusal(blessing: Path) -> list[str]:
+    """The reasons in a blessing's `NOT_BLESSED` or `INFRA_NOT_BLESSED`; where to look if it holds none."""
+    for path in blessing.glob("*NOT_BLESSED"):
+        reasons = (_json_object(path) or {}).get("reasons")
+        return [str(reason) for reason in reasons] if isinstance(reasons, list) else [f"see {path}"]
+    return [f"see {blessing}"]
 
 
 def evenly(items: Sequence[T], count: int) -> list[T]:
@@ -39,6 +50,6 @@ def evenly(items: Sequence[T], count: int) -> list[T]:
 def _json_object(path: Path) -> dict[str, Any] | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return None
     return content if isinstance(content, dict) else None

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING
 from components.artifacts import Artifact
 from components.component import Context, load_function
 from components.errors import BitextError, ConfigError, EnvironmentFault, NotBlessedError
-from pipeline import cache, metadata
+from pipeline import cache, metadata, reports
 from pipeline.graph import LatestBlessedModel, Node, Pipeline
 from pipeline.lock import locked
 from pipeline.metadata import Execution, Run, Store, StoredArtifact
@@ -137,12 +137,13 @@ class Runner:
         with _in_our_terms(self._root), locked(self._root), logging_to(self.log_file):
             self._store = self._open_store()
             started = time.time()
-            self._clear_leftovers()
+            history = self._store.executions()
+            self._clear_leftovers(history)
             run = Run(self._run_id, self._pipeline.name, str(self._root.resolve()), metadata.RUNNING, started)
             self._store.put_run(run)
             self._terminal.header(f"Pipeline {self._pipeline.name}, run {self._run_id}, in {self._root}")
             try:
-                executions = self._run_nodes(run, chosen, selection)
+                executions = self._run_nodes(run, chosen, selection, history)
             except BaseException as error:
                 self._end(run, _state_after(error), error)
                 raise
@@ -169,12 +170,15 @@ class Runner:
                 )
         return {name: index >= first for index, name in enumerate(names[: last + 1])}
 
-    def _run_nodes(self, run: Run, chosen: dict[str, bool], selection: Selection) -> dict[str, Execution]:
+    def _run_nodes(
+        self, run: Run, chosen: dict[str, bool], selection: Selection, history: list[Execution]
+    ) -> dict[str, Execution]:
+        nodes = [node for node in self._pipeline.nodes if node.name in chosen]
+        for node in nodes:
+            if chosen[node.name]:  # a file missed at the end of the line is told before hours of training
+                cache.check_external(node.component, node.parameters)
         done: dict[str, Execution] = {}
-        for node in self._pipeline.nodes:
-            if node.name not in chosen:
-                break
-            history = self._store.executions()
+        for node in nodes:
             if not chosen[node.name]:
                 done[node.name] = self._take(node, history, run)
                 continue
@@ -280,6 +284,8 @@ class Runner:
             _remove(self._root / ".staging" / self._run_id)  # first: a full disk needs room for the record
             self._record_failure(execution, run, error)
             raise
+        _remove(self._root / ".working" / work.node.name / work.cache_key)
+        self._tidy()
         self._terminal.finished(execution.seconds)
         return execution
 
@@ -323,17 +329,20 @@ class Runner:
         execution.outputs = published
         execution.finished, execution.state = time.time(), metadata.COMPLETE
         self._store.put_execution(execution, run)
-        _remove(self._root / ".working" / work.node.name / work.cache_key)
-        self._tidy()
 
     # Failures, and what they leave.
 
     def _record_failure(self, execution: Execution, run: Run, error: BaseException) -> None:
-        execution.state, execution.outputs = _state_after(error), {}
-        execution.finished = time.time()
-        execution.error = _one_line(error)
-        execution.traceback = "".join(traceback.format_exception(error))
-        self._try_to_record(lambda: self._store.put_execution(execution, run))
+        def record() -> None:
+            if self._store.is_complete(execution):  # interrupted just after its transaction
+                return
+            execution.state, execution.outputs = _state_after(error), {}
+            execution.finished = time.time()
+            execution.error = _one_line(error)
+            execution.traceback = "".join(traceback.format_exception(error))
+            self._store.put_execution(execution, run)
+
+        self._try_to_record(record)
 
     def _end(self, run: Run, state: str, error: BaseException | None) -> None:
         run.state, run.finished = state, time.time()
@@ -353,12 +362,12 @@ class Runner:
         except EnvironmentFault as fault:
             log.error("the failure could not be recorded: %s", fault)
 
-    def _clear_leftovers(self) -> None:
+    def _clear_leftovers(self, history: list[Execution]) -> None:
         """Ends the records and clears the folders that killed runs left. The root is locked: none is live."""
         here = str(self._root.resolve())
         killed = [r for r in self._store.runs() if r.state == metadata.RUNNING and r.root == here]
         ours = {run.run_id: run for run in killed}
-        for execution in self._store.executions() if ours else []:
+        for execution in history:
             if execution.state == metadata.RUNNING and execution.run_id in ours:
                 execution.state, execution.error = metadata.CANCELED, "the process ended before the node did"
                 execution.finished = execution.started
@@ -384,23 +393,24 @@ class Runner:
 
     def _clear_unpublished(self) -> None:
         """Removes output folders of executions that never completed; sets aside those nobody has heard of."""
-        folders: dict[int, list[Path]] = {}
-        for node in self._pipeline.nodes:
-            for key in node.component.outputs:
-                for folder in sorted((self._root / node.name / key).glob("*")):
-                    if folder.name.isdecimal():
-                        folders.setdefault(int(folder.name), []).append(folder)
-        states = self._store.execution_states(folders) if folders else {}
-        for number, paths in folders.items():
-            for path in paths:
-                if number not in states:
-                    aside = self._root / ".unrecorded" / self._run_id / path.relative_to(self._root)
-                    aside.parent.mkdir(parents=True, exist_ok=True)
-                    os.rename(path, aside)
-                    self._terminal.header(f"{path} is in no metadata record; moved to {aside}")
-                elif states[number] != metadata.COMPLETE:
-                    log.info("clearing %s, which execution %d left unpublished", path, number)
-                    _remove(path)
+        folders = {
+            folder: (node.name, int(folder.name))
+            for node in self._pipeline.nodes
+            for key in node.component.outputs
+            for folder in sorted((self._root / node.name / key).glob("*"))
+            if folder.name.isdecimal()
+        }
+        ids = {number for _, number in folders.values()}
+        states = self._store.execution_states(ids, str(self._root.resolve())) if ids else {}
+        for folder, owner in folders.items():
+            if owner not in states:
+                aside = self._root / ".unrecorded" / self._run_id / folder.relative_to(self._root)
+                aside.parent.mkdir(parents=True, exist_ok=True)
+                os.rename(folder, aside)
+                self._terminal.header(f"{folder} is in no metadata record; moved to {aside}")
+            elif states[owner] != metadata.COMPLETE:
+                log.info("clearing %s, which its execution left unpublished", folder)
+                _remove(folder)
 
 
 def check_blessed(result: Result) -> None:
@@ -409,21 +419,9 @@ def check_blessed(result: Result) -> None:
         artifact = result.artifact(kind)
         if artifact is not None and artifact.properties.get("blessed") == 0:
             raise NotBlessedError(
-                f"the model was not {blessed}: {_reasons(Path(artifact.uri))}",
+                f"the model was not {blessed}: {'; '.join(reports.refusal(Path(artifact.uri)))}",
                 f"Nothing was pushed. {remedy}",
             )
-
-
-def _reasons(folder: Path) -> str:
-    """What a blessing's file says, in one line."""
-    for path in sorted(folder.glob("*NOT_BLESSED")):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            return f"see {path}"
-        reasons = content.get("reasons", content) if isinstance(content, dict) else content
-        return "; ".join(str(r) for r in reasons) if isinstance(reasons, list) else str(reasons)
-    return f"see {folder}"
 
 
 def _why_no_hit(work: Work, earlier: list[Execution]) -> list[str]:
@@ -449,11 +447,13 @@ def _one_line(error: BaseException) -> str:
 
 
 def _remove(folder: Path) -> None:
-    """Removes a folder that may not be there."""
+    """Removes a folder that may not be there. What cannot be removed is logged, and stays."""
     try:
         shutil.rmtree(folder)
     except FileNotFoundError:
         return
+    except OSError as error:
+        log.warning("%s cannot be removed: %s", folder, error)
 
 
 @contextmanager

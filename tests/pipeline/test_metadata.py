@@ -30,7 +30,9 @@ def test_what_is_put_comes_back(tmp_path: Path) -> None:
     again = Store(settings, tmp_path, "toy")
     assert again.executions() == [second, first]
     assert again.runs() == [run]
-    assert again.execution_states([first.id or 0, 99]) == {first.id: metadata.COMPLETE}
+    assert again.execution_states([first.id or 0, 99], run.root) == {("Source", first.id): metadata.COMPLETE}
+    assert again.execution_states([first.id or 0, 99], "/another") == {}
+    assert [again.is_complete(execution) for execution in (first, second)] == [True, False]
 
 
 def test_addresses_are_relative_to_the_root_and_absolute_ones_of_old_are_read(tmp_path: Path) -> None:
@@ -67,8 +69,13 @@ def test_pipelines_in_one_store_do_not_see_each_other(tmp_path: Path) -> None:
     run = Run("r1", "one", str(tmp_path), metadata.COMPLETE, 1.0)
     one.put_run(run)
     one.put_execution(Execution("Source", "r1", metadata.COMPLETE, 1.0), run)
+    failed = Execution("Source", "r1", metadata.FAILED, 1.0)
+    one.put_execution(failed, run)
     assert (other.runs(), other.executions()) == ([], [])
-    assert (len(one.runs()), len(one.executions())) == (1, 1)
+    complete = {("Source", 1): metadata.COMPLETE}
+    assert other.execution_states([1, 2], run.root) == complete
+    assert one.execution_states([1, 2], run.root) == complete | {("Source", failed.id): metadata.FAILED}
+    assert (len(one.runs()), len(one.executions())) == (1, 2)
 
 
 @pytest.mark.parametrize("kind", ["mysql", "postgresql"])

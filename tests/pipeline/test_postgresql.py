@@ -92,7 +92,9 @@ def test_what_is_put_comes_back(server: SqlServer, tmp_path: Path) -> None:
     again = Store(settings, tmp_path, "toy")
     assert again.executions() == [second, first]
     assert again.runs() == [run]
-    assert again.execution_states([first.id or 0, 99]) == {first.id: metadata.COMPLETE}
+    assert again.execution_states([first.id or 0, 99], run.root) == {("Source", first.id): metadata.COMPLETE}
+    assert again.execution_states([first.id or 0, 99], "/another") == {}
+    assert [again.is_complete(execution) for execution in (first, second)] == [True, False]
     other = Store(settings, tmp_path, "other")
     assert (other.runs(), other.executions()) == ([], [])
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -399,6 +401,91 @@ def test_what_a_killed_run_leaves_is_cleared_by_the_next(folder: Path, where: st
     assert model.properties["attempts"] == 2
 
 
+def train_is_complete_with_its_model(folder: Path) -> bool:
+    record = newest(folder, "Train")
+    return record.state == metadata.COMPLETE and Path(record.outputs["model"].uri).is_dir()
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EBUSY, "busy"), KeyboardInterrupt()])
+def test_what_is_complete_stays_so_when_clearing_up_fails(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    remove = shutil.rmtree
+
+    def fail(path: Path) -> None:
+        if ".working/Train" in str(path):
+            raise error
+        remove(path)
+
+    monkeypatch.setattr(shutil, "rmtree", fail)
+    if isinstance(error, OSError):
+        run(folder)
+        assert Calls.nodes == ALL
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            run(folder)
+    assert train_is_complete_with_its_model(folder)
+    run(folder)
+    assert "Train" not in Calls.nodes
+
+
+def test_an_interruption_just_after_the_transaction_takes_nothing_back(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Store.put_execution
+
+    def put_and_interrupt(self: Store, execution: Execution, run: metadata.Run) -> None:
+        put(self, execution, run)
+        if execution.node == "Train" and execution.state == metadata.COMPLETE:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "put_execution", put_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder)
+    assert train_is_complete_with_its_model(folder)
+    assert store_of(folder).runs()[0].state == metadata.CANCELED
+    run(folder)
+    assert Calls.nodes == ["Evaluate", "Push"]
+
+
+def run_with_store(folder: Path, store: Store) -> None:
+    Calls.nodes.clear()
+    Runner(fakes.pipeline(folder), folder / "root", lambda: store, no_beam, Terminal()).run()
+
+
+@pytest.mark.parametrize(("node", "root"), [("Source", "root"), ("Train", "another root")])
+def test_another_store_deletes_nothing_it_did_not_see_made(folder: Path, node: str, root: str) -> None:
+    """Ids that two stores share mean other executions: of another node, or in another root."""
+    run(folder)
+    weights = (folder / "root" / "Train" / "model" / "2" / "weights").read_text(encoding="utf-8")
+    settings = Metadata(sqlite=str(folder / "elsewhere.sqlite"))
+    other = Store(settings, folder / "root", "toy")
+    ended = metadata.Run("ended", "toy", str(folder / root), metadata.FAILED, 1.0)
+    other.put_run(ended)
+    for _ in range(2):
+        other.put_execution(Execution(node, ended.run_id, metadata.FAILED, 1.0), ended)
+    run_with_store(folder, other)
+    assert Calls.nodes == ALL
+    aside = (folder / "root" / ".unrecorded").glob("*/Train/model/2/weights")
+    assert [p.read_text(encoding="utf-8") for p in aside] == [weights]
+
+
+def test_two_pipelines_in_one_root_leave_each_others_outputs(folder: Path) -> None:
+    run(folder)
+    run_with_store(folder, Store(Metadata(), folder / "root", "namesake"))
+    run(folder)
+    assert Calls.nodes == []
+
+
+def test_the_history_is_read_once_a_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(folder)
+    read = []
+    executions = Store.executions
+    monkeypatch.setattr(Store, "executions", lambda self: read.append(self) or executions(self))
+    run(folder, steps=2)
+    assert len(read) == 1
+
+
 def test_outputs_without_any_record_are_set_aside_and_not_deleted(folder: Path) -> None:
     run(folder)
     (folder / "root" / "metadata.sqlite").unlink()
@@ -439,6 +526,19 @@ def test_a_missing_source_file_is_named(folder: Path) -> None:
     with pytest.raises(BitextError, match=r"rows\.txt: there is no such file") as caught:
         run(folder)
     assert caught.value.exit_code == 3
+
+
+def test_a_file_that_a_later_node_lacks_is_told_before_the_first_runs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fakes, "TRAIN", dataclasses.replace(fakes.TRAIN, external_inputs=f"{__name__}:none"))
+    with pytest.raises(DataError, match=r"Train: none\.npz: there is no such file"):
+        run(folder)
+    assert Calls.nodes == []
+
+
+def none(parameters: object) -> list[str]:
+    return ["none.npz"]
 
 
 def test_what_a_node_says_is_indented_below_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
