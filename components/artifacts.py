@@ -111,6 +111,7 @@ class Model(Artifact):
     Format-Serving/saved_model.pb ...   what Evaluator scores and Pusher pushes
     checkpoint/weights.npz              the same weights by name, for warm starts and tests
     checkpoint/vocabulary.json          {"source": [...], "target": [...]}: tokens by id
+    checkpoint/settings.json            the architecture, `ModelSettings`
     model.json                          its architecture and training settings
     samples.json                        [{"source", "translation", "score"}, ...]: the trainer's output
     """

@@ -124,6 +124,21 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
             fill(self, "serving", f"serving/{self.name}")
         if not self.pusher.destination:
             fill(self, "pusher", msgspec.structs.replace(self.pusher, destination=self.serving))
+        trainer, evaluator = self.trainer, self.evaluator
+        tokenize, lowercase = trainer.validation_tokenize, trainer.validation_lowercase
+        trainer = msgspec.structs.replace(
+            trainer,
+            validation_tokenize=evaluator.tokenize if tokenize is None else tokenize,
+            validation_lowercase=evaluator.lowercase if lowercase is None else lowercase,
+        )
+        fill(self, "trainer", trainer)
+        # `<s>` is not searched for.
+        longest = self.transform.target_max_length - 1
+        if trainer.search.max_length < longest:
+            raise ValueError(
+                "trainer.search.max_length must be at least transform.target_max_length - 1, or targets are"
+                f" learnt that no search can say. Received: {trainer.search.max_length}, below {longest}"
+            )
 
 
 def load(path: Path | str, overrides: Sequence[str] = ()) -> PipelineConfig:

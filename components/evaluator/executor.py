@@ -158,7 +158,7 @@ def _compare(
     parameters: Parameters,
     context: Context,
 ) -> Comparison | None:
-    """The candidate against the baseline, decoded now, on the same sentences and with the same search."""
+    """What users would get against what they get from the baseline, decoded now, on the same sentences."""
     if baseline is None or not parameters.compare_with_baseline:
         return None
     if not (baseline.path / "Format-Serving" / "saved_model.pb").is_file():

@@ -43,7 +43,7 @@ def run(
     """Writes `INFRA_BLESSED` or `INFRA_NOT_BLESSED`, with the reasons. A refused model is no error.
 
     Raises:
-      EnvironmentFault: the fresh process gave no answer in time or was killed, which says nothing of the model.
+      EnvironmentFault: the fresh process gave no answer in time or was killed: neither speaks of the model.
     """
     try:
         samples = read_samples(model.path / "samples.json")[: parameters.max_samples]

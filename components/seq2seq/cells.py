@@ -2,8 +2,7 @@
 
 A cell's step is `update(inputs @ W + b, hidden @ U, state, constants)`. The first product does not depend on
 the state, so a whole sequence's is one large product (`project`); only `hidden @ U` and the element-wise
-`update` are sequential. `recurrence.scan` runs a sequence, `Cell.step` a single token; both call the same
-`update`.
+`update` are sequential. Whole sequences and single tokens go through both, in `recurrence`.
 """
 
 from __future__ import annotations
@@ -88,11 +87,6 @@ class Cell(keras.layers.Layer):
           constants: the cell's own, from `constants()`.
         """
         raise NotImplementedError
-
-    def step(self, inputs: tf.Tensor, state: State) -> State:
-        """One step on inputs float32[B, I]."""
-        recurrent = tf.matmul(state[0], self.recurrent_kernel)
-        return self.update(self.project(inputs), recurrent, state, self.constants())
 
     def zero_state(self, batch: tf.Tensor) -> State:
         """A state of zeros for `batch` rows."""

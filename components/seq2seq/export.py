@@ -20,15 +20,15 @@ class Translator(tf.Module):
 
     Args:
       model: the trained model.
-      text: both sides' text processors, made from the transform graph's assets.
+      text: both sides' text processors, made from the transform graph's assets. Sources longer than its
+        `source_max_length` are cut: none like them was trained on.
       search: the search done unless the caller says otherwise.
-      source_max_length: longer sources are cut to so many tokens, as in training.
     """
 
-    def __init__(self, model: Seq2Seq, text: TextPair, search: SearchSettings, source_max_length: int):
+    def __init__(self, model: Seq2Seq, text: TextPair, search: SearchSettings):
         super().__init__(name="translator")
-        self.model, self.search, self.source_max_length = model, search, source_max_length
-        self.source, self.target = text.source, text.target
+        self.model, self.search = model, search
+        self.source, self.target, self.source_max_length = text.source, text.target, text.source_max_length
 
     def source_tokens(self, text: tf.Tensor) -> tf.Tensor:
         """Source tokens int32[B, S] with `</s>`, padded with 0, of text string[B]."""

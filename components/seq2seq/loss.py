@@ -7,7 +7,8 @@ import dataclasses
 import tensorflow as tf
 
 from components.seq2seq.dropout import Dropout
-from components.seq2seq.model import PAD, Seq2Seq
+from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
+from components.seq2seq.search import NEVER
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +71,8 @@ def own_guesses(
     """Tokens to feed, a share `rate` of them drawn from what the model, fed the true ones, expects there.
 
     Parallel scheduled sampling (Duckworth et al. 2019, with one pass): all guesses of a sentence are made at
-    once, so that the decoder's loop stays as it is. `<s>` and padding are never replaced.
+    once, so that the decoder's loop stays as it is. `<s>` and padding are never replaced, and nothing is
+    replaced by a special that no search feeds.
 
     Args:
       source: int32[B, S].
@@ -82,6 +84,7 @@ def own_guesses(
     """
     vectors, _ = model.teacher_force(source, fed, dropout)
     logits = model.logits(tf.reshape(vectors, [-1, vectors.shape[-1]]))
+    logits += tf.reduce_sum(tf.one_hot([PAD, BOS, EOS], model.target_size, NEVER), 0)
     drawn = tf.random.stateless_categorical(logits, 1, dropout.draw(), tf.int32)
     guesses = tf.reshape(drawn, tf.shape(fed))[:, :-1]
     chances = tf.random.stateless_uniform(tf.shape(guesses), dropout.draw())

@@ -1,7 +1,6 @@
 """Text to token ids and back: the one text path of the project, in core TensorFlow ops.
 
-`processor.TextProcessor` is the graph, `learn` learns a vocabulary, `files` reads and writes its files. Here
-are only the settings and `load`.
+`processor.TextProcessor` is the graph, `learn` learns a vocabulary. Here are only the settings and `load`.
 """
 
 from __future__ import annotations
@@ -42,10 +41,18 @@ class SideFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class TextFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The content of `text.json`. `source` and `target` are equal when the vocabulary is `shared`."""
+    """The content of `text.json`.
+
+    Attributes:
+      settings: of both sides.
+      shared: whether there is one vocabulary, so that `source` and `target` are equal.
+      source_max_length: most tokens of a source, `</s>` included.
+      source, target: each side's files.
+    """
 
     settings: TextSettings
     shared: bool
+    source_max_length: Annotated[int, msgspec.Meta(ge=2)]
     source: SideFiles
     target: SideFiles
 

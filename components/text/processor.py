@@ -81,12 +81,7 @@ class TextProcessor(tf.Module):
     """One language's text path.
 
     Its tables track their files as assets, so a module that holds a TextProcessor exports them.
-
-    Attributes:
-      pad_id, bos_id, eos_id, unk_id: ids of the specials.
     """
-
-    pad_id, bos_id, eos_id, unk_id = PAD_ID, BOS_ID, EOS_ID, UNK_ID
 
     def __init__(self, settings: TextSettings, vocabulary: str | tf.Tensor, merges: str | tf.Tensor):
         """Args: the settings, and the paths of the two vocabulary files (see `components.text.learn`)."""
@@ -248,11 +243,15 @@ def _tidy(text: tf.Tensor) -> tf.Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class TextPair:
-    """Both sides' text paths: the same object when the vocabulary is shared."""
+    """Both sides' text paths: the same object when the vocabulary is shared.
+
+    `source_max_length` is the most tokens of a source, `</s>` included.
+    """
 
     source: TextProcessor
     target: TextProcessor
     shared: bool
+    source_max_length: int
 
 
 def load(transform_graph: Path) -> TextPair:
@@ -272,4 +271,5 @@ def load(transform_graph: Path) -> TextPair:
         return TextProcessor(file.settings, str(paths[0]), str(paths[1]))
 
     source = side(file.source)
-    return TextPair(source, source if file.shared else side(file.target), file.shared)
+    target = source if file.shared else side(file.target)
+    return TextPair(source, target, file.shared, file.source_max_length)

@@ -10,8 +10,8 @@ from components import artifacts, component
 from components.component import Component
 from components.seq2seq import ModelSettings, Positive, Rate, SearchSettings
 
-WEIGHTS_FILE, VOCABULARY_FILE = "weights.npz", "vocabulary.json"
-"""What a Model artifact's `checkpoint` folder holds: arrays by name, and both sides' tokens by id."""
+WEIGHTS_FILE, VOCABULARY_FILE, SETTINGS_FILE = "weights.npz", "vocabulary.json", "settings.json"
+"""What a Model artifact's `checkpoint` folder holds: arrays by name, tokens by id, `ModelSettings`."""
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
@@ -47,8 +47,10 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
       warm_start: folder of a Model artifact of an earlier training (`runs/<name>/Trainer/model/<id>`) whose
         weights this one begins with; rows of the embeddings follow their tokens where the vocabulary changed.
       validate_every: updates between validations (BLEU on the eval split) and checkpoints.
-      validation_sentences: sentences of the eval split in a validation, the first so many.
+      validation_sentences: sources of the eval split in a validation, those with the smallest hash.
       validation_beam: beam size of validations; 1 is greedy search.
+      validation_tokenize, validation_lowercase: how sacreBLEU compares in validations; null: as the
+        pipeline's evaluator does (without one, `13a` and with regard to case).
       patience: validations without a better BLEU before training stops; 0: never stop early.
       seed: of weights, dropout and batch order.
       samples: sentences of the eval split translated at the end, against which the export is checked.
@@ -76,6 +78,8 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     validate_every: Positive = 500
     validation_sentences: Positive = 500
     validation_beam: Positive = 1
+    validation_tokenize: Literal["13a", "intl", "char", "none"] | None = None
+    validation_lowercase: bool | None = None
     patience: Annotated[int, msgspec.Meta(ge=0)] = 5
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 1
     samples: Positive = 20
@@ -94,7 +98,10 @@ def external_inputs(parameters: Parameters) -> list[str]:
     """The files of the model a training begins with."""
     if parameters.warm_start is None:
         return []
-    return [f"{parameters.warm_start}/checkpoint/{name}" for name in (WEIGHTS_FILE, VOCABULARY_FILE)]
+    return [
+        f"{parameters.warm_start}/checkpoint/{name}"
+        for name in (WEIGHTS_FILE, VOCABULARY_FILE, SETTINGS_FILE)
+    ]
 
 
 COMPONENT = Component(

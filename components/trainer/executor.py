@@ -16,7 +16,7 @@ import tensorflow as tf
 from components import artifacts, text
 from components.component import Context
 from components.heldout import Sentence, read_sentences, reference_streams
-from components.seq2seq.export import Translator, lengths
+from components.seq2seq.export import TEXT, Translator, lengths
 from components.seq2seq.model import Seq2Seq
 from components.trainer import Parameters
 from components.trainer.data import Batches
@@ -50,16 +50,17 @@ def run(
     if parameters.warm_start is not None:
         for line in warm_start(network, pair, Path(parameters.warm_start)):
             context.say(line)
-    longest = max(b.source for b in batches.buckets)
-    translator = Translator(network, pair, parameters.search, longest)
+    translator = Translator(network, pair, parameters.search)
     held_out = read_sentences(examples.split("eval"), parameters.validation_sentences)
     weights = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
     context.say(
         f"{weights:,} weights, vocabulary {pair.target.size():,}, {batches.per_epoch:,} batches an epoch"
     )
-    validation = _validation(translator, held_out, parameters.validation_beam)
+    if parameters.model.recurrent_dropout:
+        context.say("warning: recurrent_dropout rules out cuDNN's kernel, should this model move to it")
+    validate = validation(translator, held_out, parameters)
     with precision(parameters.precision):
-        Training(network, parameters, batches, validation, context).run()
+        Training(network, parameters, batches, validate, context).run()
     shutil.copy(context.working_dir / "history.jsonl", model_run.path / "history.jsonl")
     shutil.copytree(context.working_dir / "logs", model_run.path / "logs")
     _publish(parameters, network, translator, held_out, model.path)
@@ -80,26 +81,35 @@ def precision(name: str) -> Iterator[None]:
         tf.config.optimizer.set_experimental_options({option: before})
 
 
-def _validation(translator: Translator, held_out: list[Sentence], beam: int) -> Callable[[], float]:
-    """A function that gives the BLEU of a search of this beam on the held-out sentences."""
+def validation(
+    translator: Translator, held_out: list[Sentence], parameters: Parameters
+) -> Callable[[], float]:
+    """A function that gives the BLEU of the model as it then is on the held-out sentences."""
+    beam = parameters.validation_beam
     alpha = translator.search.length_penalty if beam > 1 else 0.0
-    tokens = translator.source_tokens(tf.constant([s.source for s in held_out]))
-    length = lengths(tokens).numpy()
+    text = tf.constant([s.source for s in held_out])
+    length = lengths(translator.source_tokens(text)).numpy()
     streams = reference_streams([s.references for s in held_out])
     order = np.argsort(length, kind="stable")
     pieces = [order[i : i + VALIDATION_BATCH] for i in range(0, len(order), VALIDATION_BATCH)]
+    scorer = sacrebleu.BLEU(
+        lowercase=bool(parameters.validation_lowercase),
+        tokenize=parameters.validation_tokenize or "13a",
+        force=True,
+    )
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
-    def best(source: tf.Tensor) -> tf.Tensor:
+    @tf.function(input_signature=[TEXT])
+    def best(text: tf.Tensor) -> tf.Tensor:
+        source = translator.source_tokens(text)
         limit = tf.minimum(translator.search.max_length, 2 * tf.shape(source)[1] + 10)
-        return translator.target.detokenise(translator.decode(source, beam, alpha, limit).tokens[:, 0])
+        found = translator.decode(source, beam, alpha, limit)
+        return translator.texts(text, source, found.tokens[:, :1])[:, 0]
 
     def bleu() -> float:
         hypotheses = np.empty(len(order), object)
         for piece in pieces:
-            found = best(tf.gather(tokens, piece)[:, : length[piece].max()])
-            hypotheses[piece] = [t.decode() for t in found.numpy()]
-        return float(sacrebleu.corpus_bleu(list(hypotheses), streams).score)
+            hypotheses[piece] = [t.decode() for t in best(tf.gather(text, piece)).numpy()]
+        return float(scorer.corpus_score(list(hypotheses), streams).score)
 
     return bleu
 

@@ -1,4 +1,4 @@
-"""Weights by name and vocabularies by id: written beside every model, and read to begin another with."""
+"""Weights, vocabularies and settings: written beside every model, read to begin another with."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 
 from components.errors import DataError
 from components.seq2seq.model import Seq2Seq
 from components.text.processor import TextPair, TextProcessor
-from components.trainer import VOCABULARY_FILE, WEIGHTS_FILE
+from components.trainer import SETTINGS_FILE, VOCABULARY_FILE, WEIGHTS_FILE
 
 _PER_TOKEN = {
     "seq2seq/source_embedding": "source",
@@ -21,6 +23,7 @@ _PER_TOKEN = {
     "seq2seq/output_bias": "target",
 }
 """Weights with a row for every token, and whose tokens."""
+_REMEDY = "begin with a model of the same trainer.model settings, or drop trainer.warm_start"
 
 
 def save_weights(network: Seq2Seq, source: TextProcessor, target: TextProcessor, folder: Path) -> None:
@@ -30,6 +33,7 @@ def save_weights(network: Seq2Seq, source: TextProcessor, target: TextProcessor,
     np.savez(checkpoint / WEIGHTS_FILE, **{v.path: v.numpy() for v in network.weights})
     tokens = {"source": source.pieces(), "target": target.pieces()}
     (checkpoint / VOCABULARY_FILE).write_text(json.dumps(tokens, ensure_ascii=False), encoding="utf-8")
+    (checkpoint / SETTINGS_FILE).write_bytes(msgspec.json.encode(network.settings))
 
 
 def warm_start(network: Seq2Seq, pair: TextPair, folder: Path) -> Iterator[str]:
@@ -52,11 +56,13 @@ def warm_start(network: Seq2Seq, pair: TextPair, folder: Path) -> Iterator[str]:
             old = {name: file[name] for name in file.files}
         tokens = json.loads((checkpoint / VOCABULARY_FILE).read_text(encoding="utf-8"))
         before = {side: tokens[side] for side in ("source", "target")}
+        settings = json.loads((checkpoint / SETTINGS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(
             f"{checkpoint}: the weights to begin with cannot be read: {error}",
             "trainer.warm_start takes a Model artifact, runs/<name>/Trainer/model/<id>",
         ) from error
+    _check_architecture(checkpoint / SETTINGS_FILE, settings, msgspec.to_builtins(network.settings))
     now = {"source": pair.source.pieces(), "target": pair.target.pieces()}
     for variable in network.weights:
         side, found = _PER_TOKEN.get(variable.path), old.get(variable.path)
@@ -69,7 +75,7 @@ def warm_start(network: Seq2Seq, pair: TextPair, folder: Path) -> Iterator[str]:
             raise DataError(
                 f"{checkpoint / WEIGHTS_FILE}: {variable.path} is {was}, and the model to train has "
                 f"{list(variable.shape)}",
-                "begin with a model of the same trainer.model settings, or drop trainer.warm_start",
+                _REMEDY,
             )
         if side is None:
             variable.assign(found)
@@ -79,6 +85,20 @@ def warm_start(network: Seq2Seq, pair: TextPair, folder: Path) -> Iterator[str]:
         if variable.path.endswith("_embedding"):
             table = variable.path.removeprefix("seq2seq/")
             yield f"{table}: {known:,} of {len(now[side]):,} tokens were known to {folder}"
+
+
+def _check_architecture(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Refuses a model whose weights mean something else, even where they have the same shapes.
+
+    Dropouts may differ, and whether the output layer is the embedding.
+    """
+    for name, value in now.items():
+        if name.endswith("_dropout") or name == "tie_embeddings" or before.get(name) == value:
+            continue
+        raise DataError(
+            f"{path}: {name} is {before.get(name)}, and the model to train has {value}",
+            _REMEDY,
+        )
 
 
 def _remap(old: np.ndarray, new: np.ndarray, before: list[str], now: list[str]) -> tuple[np.ndarray, int]:

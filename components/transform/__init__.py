@@ -23,7 +23,7 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
       vocabulary_size: most ids a vocabulary may have, with the four specials and, except for words, the 256
         bytes. A small corpus may yield fewer.
       shared_vocabulary: one vocabulary learnt from both sides, rather than one for each.
-      lowercase: lower-case all text.
+      lowercase: lower-case all text. Translations are lower case too; `evaluator.lowercase` compares so.
       source_max_length: most tokens of a source, `</s>` included.
       target_max_length: most tokens of a target, `<s>` and `</s>` included.
       over_long: `reject` leaves a pair with a side over its limit out, and counts it; `truncate` cuts the
@@ -31,7 +31,8 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
       bucket_growth: each padded length is this times the one before, at least. Smaller wastes less on padding
         and makes more shapes.
       segmentations: how many times the training split is written: once as text is always tokenised, and each
-        further time with other subwords, drawn at random.
+        further time with other subwords, drawn at random (for each batch of `batch_size` anew). An epoch of
+        the training is as many passes over the text.
       subword_dropout: in the further segmentations, the probability of a subword to be split in two, and of
         its parts again (in the manner of BPE-dropout: Provilkov et al. 2020).
       batch_size: sentences in a batch given to the transform graph.

@@ -235,6 +235,11 @@ def _write_text_file(parameters: Parameters, transform_graph: Path) -> TextFile:
         size = paths["vocabulary"].read_bytes().count(b"\n")
         names = {kind: str(path.relative_to(transform_graph)) for kind, path in paths.items()}
         sides[side] = SideFiles(**names, size=size)
-    text = TextFile(settings=text_settings(parameters), shared=parameters.shared_vocabulary, **sides)
+    text = TextFile(
+        settings=text_settings(parameters),
+        shared=parameters.shared_vocabulary,
+        source_max_length=parameters.source_max_length,
+        **sides,
+    )
     (transform_graph / "text.json").write_bytes(msgspec.json.format(msgspec.json.encode(text)) + b"\n")
     return text

@@ -71,7 +71,8 @@ def write(folder: Path, many: int, rate: float, splits: dict[str, Splits], longe
     """Puts `many - 1` further segmentations of its examples beside each Arrow file of a folder.
 
     Args:
-      folder: of files whose names sort in the order of the input; the further ones of a file sort after it.
+      folder: of files whose names, of digits, sort in the order of the input. A further segmentation of all
+        of them sorts after them, as another pass over the text.
       many: segmentations, with the one that is there.
       rate: see `Splits.apply`.
       splits: by column.
@@ -86,7 +87,7 @@ def write(folder: Path, many: int, rate: float, splits: dict[str, Splits], longe
                 lists = _split(table, name, of_column, rate, longest[name], random)
                 at = table.schema.get_field_index(name)
                 resegmented = resegmented.set_column(at, table.schema.field(at), lists)
-            ragged.write(folder / f"{file.stem}-{further:05d}.arrow", resegmented)
+            ragged.write(folder / f"further-{further:05d}-{file.stem}.arrow", resegmented)
 
 
 def _split(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.seq2seq.cells import CELLS, Cell
+from components.seq2seq.cells import CELLS, EPSILON, Cell
 from components.seq2seq.recurrence import scan
 
 UNITS, INPUTS, BATCH = 3, 4, 2
@@ -19,45 +20,51 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return 1.0 / (1.0 + np.exp(-x))
 
 
-def lstm(x: np.ndarray, state: tuple, w: np.ndarray, u: np.ndarray, b: np.ndarray) -> tuple:
-    h, c = state
-    i, f, g, o = np.split(x @ w + h @ u + b, 4, axis=-1)
-    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-    return sigmoid(o) * np.tanh(c), c
+def lstm(wx: np.ndarray, uh: np.ndarray, state: tuple, read: Callable = lambda c: c) -> tuple:
+    i, f, g, o = np.split(wx + uh, 4, axis=-1)
+    c = sigmoid(f) * state[1] + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(read(c)), c
 
 
-def gru(x: np.ndarray, state: tuple, w: np.ndarray, u: np.ndarray, b: np.ndarray) -> tuple:
-    (h,) = state
-    wz, wr, wh = np.split(x @ w + b, 3, axis=-1)
-    uz, ur, uh = np.split(h @ u, 3, axis=-1)
+def gru(wx: np.ndarray, uh: np.ndarray, state: tuple) -> tuple:
+    (wz, wr, wh), (uz, ur, uh) = np.split(wx, 3, axis=-1), np.split(uh, 3, axis=-1)
     z = sigmoid(wz + uz)
-    return (z * h + (1 - z) * np.tanh(wh + sigmoid(wr + ur) * uh),)
+    return (z * state[0] + (1 - z) * np.tanh(wh + sigmoid(wr + ur) * uh),)
 
 
-def rnn(x: np.ndarray, state: tuple, w: np.ndarray, u: np.ndarray, b: np.ndarray) -> tuple:
-    return (np.tanh(x @ w + state[0] @ u + b),)
+def rnn(wx: np.ndarray, uh: np.ndarray, state: tuple) -> tuple:
+    return (np.tanh(wx + uh),)
 
 
 REFERENCES = {"lstm": lstm, "gru": gru, "rnn": rnn}
 
 
-def make(kind: str, seed: int = 0) -> Cell:
-    cell = CELLS[kind](INPUTS, UNITS, "cell")
+def make(kind: str, seed: int = 0, layer_norm: bool = False) -> Cell:
+    cell = CELLS[kind](INPUTS, UNITS, "cell", layer_norm)
     random = np.random.default_rng(seed)
     for variable in cell.trainable_variables:
         variable.assign(random.normal(size=variable.shape))
     return cell
 
 
+def normalised(x: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    return gain * (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + EPSILON)
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
 @pytest.mark.parametrize("kind", CELLS)
-def test_a_step_is_the_published_one(kind):
-    cell, random = make(kind), np.random.default_rng(1)
+def test_a_step_is_the_published_one(kind, layer_norm):
+    cell, random = make(kind, layer_norm=layer_norm), np.random.default_rng(1)
     x = random.normal(size=(BATCH, INPUTS)).astype(np.float32)
     state = tuple(random.normal(size=(BATCH, UNITS)).astype(np.float32) for _ in cell.state_names)
-    weights = [v.numpy() for v in (cell.kernel, cell.recurrent_kernel, cell.bias)]
-    expected = REFERENCES[kind](x, state, *weights)
-    for got, want in zip(cell.step(tf.constant(x), tuple(map(tf.constant, state))), expected, strict=True):
-        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+    wx, uh = x @ cell.kernel.numpy(), state[0] @ cell.recurrent_kernel.numpy()
+    found = cell.update(cell.project(x), uh, state, cell.constants())
+    if layer_norm:
+        wx, uh = normalised(wx, cell.input_gain.numpy()), normalised(uh, cell.gains[0].numpy())
+    more = [lambda c: normalised(c, cell.gains[1].numpy())] if layer_norm and kind == "lstm" else []
+    expected = REFERENCES[kind](wx + cell.bias.numpy(), uh, state, *more)
+    for got, want in zip(found, expected, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])

@@ -57,7 +57,8 @@ def text_pair(folder: Path, shared: bool) -> processor.TextPair:
         return processor.TextProcessor(settings, *map(str, paths))
 
     source = side("source", {"▁the": 9, "▁cat": 4, "▁songs": 2})
-    return processor.TextPair(source, source if shared else side("target", {"▁el": 9, "▁gato": 4}), shared)
+    target = source if shared else side("target", {"▁el": 9, "▁gato": 4})
+    return processor.TextPair(source, target, shared, SOURCE_MAX_LENGTH)
 
 
 class Export:
@@ -69,7 +70,7 @@ class Export:
         pair = text_pair(graph, shared=False)
         settings = msgspec.structs.replace(SETTINGS, **changes)
         model = build(settings, pair.target.size(), pair.source.size(), seed=5)
-        self.translator = Translator(model, pair, SEARCH, SOURCE_MAX_LENGTH)
+        self.translator = Translator(model, pair, SEARCH)
         self.path = folder / "model"
         self.translator.save(self.path)
         shutil.rmtree(graph)
@@ -208,13 +209,13 @@ def test_an_unknown_word_is_replaced_by_the_source_word_it_is_aligned_to(tmp_pat
     paths[0].write_bytes(vocabulary.vocabulary_file())
     paths[1].write_bytes(vocabulary.merges_file())
     side = processor.TextProcessor(settings, *map(str, paths))
-    pair = processor.TextPair(side, side, True)
+    pair = processor.TextPair(side, side, True, SOURCE_MAX_LENGTH)
     model = build(SETTINGS, 6)
     # A model that says <unk> until it is cut.
     model.output_bias.assign([0.0, 0.0, -50.0, 50.0, 0.0, 0.0])
     lines = [b"the cat, Zaphod", b"Beeblebrox", b""]
     search = msgspec.structs.replace(SEARCH, max_length=4)
-    replacing = Translator(model, pair, search, SOURCE_MAX_LENGTH)
+    replacing = Translator(model, pair, search)
     found = replacing.translate(tf.constant(lines))
     source = [["the", "cat", ",", "Zaphod"], ["Beeblebrox"], []]
     for row, words in enumerate(source):
@@ -223,7 +224,7 @@ def test_an_unknown_word_is_replaced_by_the_source_word_it_is_aligned_to(tmp_pat
         best = found["alignment"].numpy()[row, :, : len(words)].argmax(-1) if words else []
         expected = "".join(w if w == "," else f" {w}" for w in (words[b] for b in best)) or " ⁇" * 4
         assert text == expected.strip()
-    kept = Translator(model, pair, msgspec.structs.replace(search, replace_unknown=False), SOURCE_MAX_LENGTH)
+    kept = Translator(model, pair, msgspec.structs.replace(search, replace_unknown=False))
     assert kept.translate(tf.constant(lines))["text"][0].numpy().decode() == "⁇ ⁇ ⁇ ⁇"
 
 

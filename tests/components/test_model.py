@@ -54,9 +54,13 @@ def check(model: Seq2Seq) -> None:
         assert np.any(gradient)
         variable.assign_sub(1e-3 * gradient)
 
-    found = beam_search(model, model.start(source), 2, 1.0, 2)
+    found = beam_search(model, model.start(source), 2, 1.0, 3)
     assert (found.length.numpy() >= 1).all()
-    assert (found.score.numpy() > -100).all()
+    # Both hypotheses of every sentence, asked again: none read another's state, memory or alignment.
+    for rank in range(2):
+        asked = tf.concat([target[:, :1], found.tokens[:, rank]], 1)
+        again, _ = model.score(source, asked)
+        np.testing.assert_allclose(found.log_prob[:, rank], again, rtol=1e-4, atol=1e-4)
 
 
 RATES = (
@@ -108,6 +112,22 @@ def test_every_architecture_trains_and_decodes(settings):
     reads_a_memory = settings.attention != "none" or settings.bridge == "mean"
     rates = [rate for rate in RATES if reads_a_memory or rate != "memory_dropout"]
     check(build(msgspec.structs.replace(settings, **dict.fromkeys(rates, 0.2))))
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_every_dropout_acts_in_training_and_only_there(rate, decoder):
+    source, target = padded(SOURCES), padded(TARGETS)
+    layers = {"decoder": decoder, "encoder_layers": 2, "decoder_layers": 2}
+    plain = build(msgspec.structs.replace(SETTINGS, **layers))
+    dropped = build(msgspec.structs.replace(SETTINGS, **layers, **{rate: 0.5}))
+    losses = [
+        masked_loss(model, source, target, 0.0, dropout).smoothed.numpy()
+        for model in (plain, dropped)
+        for dropout in (Dropout(), Dropout(tf.constant([1, 2])))
+    ]
+    np.testing.assert_allclose(losses[:3], losses[0], rtol=1e-5)
+    assert abs(losses[3] - losses[0]) > 1e-3
 
 
 def test_a_sentence_scores_the_same_in_any_batch():

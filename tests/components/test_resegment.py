@@ -73,11 +73,11 @@ def test_files_beside_the_first_and_rows_that_would_be_too_long_stay(tmp_path, s
     ragged.write(tmp_path / "000.arrow", table)
     resegment.write(tmp_path, 3, 0.999, {"ids": splits}, {"ids": 5})
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "000-00001.arrow",
-        "000-00002.arrow",
         "000.arrow",
+        "further-00001-000.arrow",
+        "further-00002-000.arrow",
     ]
-    other = ragged.read(tmp_path / "000-00002.arrow")
+    other = ragged.read(tmp_path / "further-00002-000.arrow")
     assert other.schema == table.schema
     assert other.column("id").to_pylist() == ["a", "b", "c", "d"]
     assert other.column("ids").to_pylist() == [[7, 7], [3], [0, 1, 2], [7, 3, 7, 4]]

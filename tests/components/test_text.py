@@ -208,7 +208,7 @@ def test_load_names_what_is_missing(tmp_path):
     with pytest.raises(DataError, match="text.json"):
         load(tmp_path)
     side = SideFiles(vocabulary="v.txt", merges="m.txt", size=5)
-    text = TextFile(settings=TextSettings(), shared=True, source=side, target=side)
+    text = TextFile(settings=TextSettings(), shared=True, source_max_length=60, source=side, target=side)
     (tmp_path / "text.json").write_bytes(msgspec.json.encode(text))
     with pytest.raises(DataError, match="v.txt"):
         load(tmp_path)

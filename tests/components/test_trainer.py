@@ -433,7 +433,8 @@ class TestWarmStart:
             return processor.TextProcessor(settings, str(folder / name), str(folder / f"{name}.merges"))
 
         source = side("source", words)
-        return processor.TextPair(source, source if shared else side("target", words[::-1]), shared)
+        target = source if shared else side("target", words[::-1])
+        return processor.TextPair(source, target, shared, 60)
 
     def network(self, pair: processor.TextPair, seed: int, **changes) -> Seq2Seq:
         settings = msgspec.structs.replace(SETTINGS, **changes)
@@ -486,10 +487,28 @@ class TestWarmStart:
     def test_another_architecture_is_refused_by_name(self, tmp_path):
         pair = self.pair(tmp_path / "text", ["▁a"])
         folder = self.saved(tmp_path / "old", pair, self.network(pair, 1))
-        with pytest.raises(DataError, match=r"layer0_forward/kernel is of shape \[6, 16\]"):
-            list(warm_start(self.network(pair, 1, cell="gru"), pair, folder))
-        with pytest.raises(DataError, match="missing"):
-            list(warm_start(self.network(pair, 1, encoder_layers=2), pair, folder))
+        for changes, message in [
+            ({"cell": "gru"}, "cell is lstm, and the model to train has gru"),
+            ({"encoder_layers": 2}, "encoder_layers is 1, and"),
+            ({"attention_heads": 2}, "attention_heads is 1, and"),  # the same shapes
+            ({"embedding_units": 4}, "embedding_units is 6, and"),
+        ]:
+            with pytest.raises(DataError, match=message):
+                list(warm_start(self.network(pair, 1, **changes), pair, folder))
+
+    def test_weights_that_are_not_what_the_settings_say_are_refused_by_name(self, tmp_path):
+        pair = self.pair(tmp_path / "text", ["▁a"])
+        network = self.network(pair, 1)
+        folder = self.saved(tmp_path / "old", pair, network)
+        arrays = dict(np.load(folder / "checkpoint" / "weights.npz"))
+        name = next(n for n in arrays if n.endswith("layer0_forward/kernel"))
+        np.savez(folder / "checkpoint" / "weights.npz", **(arrays | {name: arrays[name][:2]}))
+        with pytest.raises(DataError, match=r"layer0_forward/kernel is of shape \[2, "):
+            list(warm_start(network, pair, folder))
+        del arrays[name]
+        np.savez(folder / "checkpoint" / "weights.npz", **arrays)
+        with pytest.raises(DataError, match="layer0_forward/kernel is missing"):
+            list(warm_start(network, pair, folder))
 
     def test_a_folder_that_is_no_model_is_refused(self, tmp_path):
         pair = self.pair(tmp_path / "text", ["▁a"])
@@ -500,7 +519,10 @@ class TestWarmStart:
     def test_its_files_are_inputs_of_the_trainer(self):
         assert external_inputs(Parameters()) == []
         names = external_inputs(Parameters(warm_start="runs/x/Trainer/model/6"))
-        assert names == [f"runs/x/Trainer/model/6/checkpoint/{n}" for n in ("weights.npz", "vocabulary.json")]
+        assert names == [
+            f"runs/x/Trainer/model/6/checkpoint/{n}"
+            for n in ("weights.npz", "vocabulary.json", "settings.json")
+        ]
 
 
 @pytest.mark.parametrize(

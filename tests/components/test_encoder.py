@@ -1,0 +1,65 @@
+"""The encoder and the bridge against Keras's layers and NumPy."""
+
+from __future__ import annotations
+
+import keras
+import msgspec
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.seq2seq.cells import Cell
+from components.seq2seq.dropout import Dropout
+from components.seq2seq.encoder import Encoded, Encoder
+from tests.components.tiny_model import SETTINGS, build
+
+LENGTHS, WIDTH = [5, 3, 1], 5
+RANDOM = np.random.default_rng(3)
+EMBEDDED = RANDOM.normal(size=(len(LENGTHS), WIDTH, SETTINGS.embedding_units)).astype(np.float32)
+MASK = np.arange(WIDTH) < np.array(LENGTHS)[:, np.newaxis]
+
+
+def keras_lstm(cell: Cell, backward: bool) -> keras.layers.Layer:
+    layer = keras.layers.LSTM(
+        cell.units, return_sequences=True, return_state=True, go_backwards=backward, use_cudnn=False
+    )
+    layer.build((None, None, cell.kernel.shape[0]))
+    layer.set_weights([cell.kernel.numpy(), cell.recurrent_kernel.numpy(), cell.bias.numpy()])
+    return layer
+
+
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_two_layers_are_keras_layers_with_a_residual(bidirectional):
+    settings = msgspec.structs.replace(SETTINGS, encoder_layers=2, bidirectional=bidirectional)
+    encoder = Encoder(settings)
+    for variable in encoder.trainable_variables:
+        variable.assign(RANDOM.normal(0.0, 0.5, variable.shape))
+    found = encoder.encode(tf.constant(EMBEDDED), tf.constant(MASK), Dropout())
+    # Keras, a sentence at a time and without padding: nothing of its masking is relied on.
+    for row, length in enumerate(LENGTHS):
+        sequence = EMBEDDED[row : row + 1, :length]
+        for layer, cells in enumerate(encoder.cells):
+            runs = [keras_lstm(cell, bool(number))(sequence) for number, cell in enumerate(cells)]
+            outputs = [run[0].numpy() for run in runs]
+            joined = np.concatenate([outputs[0], *(out[:, ::-1] for out in outputs[1:])], -1)
+            sequence = joined + sequence if layer else joined
+            final = [np.concatenate(states, -1) for states in zip(*(run[1:] for run in runs), strict=True)]
+        np.testing.assert_allclose(found.outputs[row, :length], sequence[0], rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(found.outputs[row, length:], 0.0)
+        for got, want in zip(found.final, final, strict=True):
+            np.testing.assert_allclose(got[row], want[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("bridge", ["dense", "mean", "copy", "zero"])
+def test_the_bridge_is_numpys(bridge):
+    decoder = build(msgspec.structs.replace(SETTINGS, bridge=bridge)).decoder
+    outputs = RANDOM.normal(size=(len(LENGTHS), WIDTH, 8)).astype(np.float32) * MASK[:, :, np.newaxis]
+    final = [RANDOM.normal(size=(len(LENGTHS), 8)).astype(np.float32) for _ in range(2)]
+    encoded = Encoded(tf.constant(outputs), tf.constant(MASK), tuple(map(tf.constant, final)))
+    mean = outputs.sum(1) / np.array(LENGTHS)[:, np.newaxis]
+    for name, got, last in zip(decoder.state_names, decoder.initial_state(encoded), final, strict=True):
+        want = {"copy": last, "zero": np.zeros_like(last)}.get(bridge)
+        if want is None:
+            want = (mean if bridge == "mean" else last) @ decoder.bridges[name].numpy()
+            want = np.tanh(want) if name.endswith("hidden") else want
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
