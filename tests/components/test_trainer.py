@@ -15,17 +15,20 @@ import tensorflow as tf
 
 from components.component import Context
 from components.errors import DataError, TrainingError
+from components.heldout import Sentence
+from components.seq2seq import SearchSettings
 from components.seq2seq.dropout import Dropout
+from components.seq2seq.export import Translator
 from components.seq2seq.loss import masked_loss
 from components.seq2seq.model import BOS, EOS, Seq2Seq
 from components.text import TextSettings, learn, processor
 from components.trainer import Parameters, external_inputs
 from components.trainer.data import Batches
-from components.trainer.executor import precision
+from components.trainer.executor import precision, validation
 from components.trainer.optimizer import Optimizer, learning_rate
 from components.trainer.training import Training
 from components.trainer.warm_start import save_weights, warm_start
-from tests.components.tiny_model import SETTINGS, VOCABULARY
+from tests.components.tiny_model import SETTINGS, VOCABULARY, build
 
 SHAPES = {(3, 4): 13, (5, 4): 7, (4, 6): 1}
 """How many examples there are of each padded shape."""
@@ -419,6 +422,40 @@ def test_a_precision_is_for_the_training_alone():
     with pytest.raises(Killed):
         dies()
     assert not allowed()
+
+
+class TestValidation:
+    @pytest.fixture(scope="class")
+    def translator(self, tmp_path_factory) -> Translator:
+        folder, settings = tmp_path_factory.mktemp("text"), TextSettings(unit="word")
+        vocabulary = learn.learn({"▁a": 3, "▁B": 2, "▁c": 1}, settings, 7)
+        paths = folder / "vocabulary", folder / "merges"
+        paths[0].write_bytes(vocabulary.vocabulary_file())
+        paths[1].write_bytes(vocabulary.merges_file())
+        side = processor.TextProcessor(settings, *map(str, paths))
+        search = SearchSettings(beam_size=3, min_length=6, max_length=12)
+        return Translator(build(SETTINGS, 7), processor.TextPair(side, side, True, 9), search)
+
+    SOURCES = ("a B c", "c", "a c Zaphod B", "B B a")
+
+    def test_it_scores_what_users_will_get(self, translator):
+        found = translator.translate(tf.constant(self.SOURCES))["text"].numpy()
+        assert len(set(found)) > 1
+        references = [[text.decode()] for text in found]
+        held_out = [Sentence(s, s, r) for s, r in zip(self.SOURCES, references, strict=True)]
+        # Unknown words are replaced, the beam and its penalty are the export's.
+        assert validation(translator, held_out, Parameters(validation_beam=3))() == pytest.approx(100)
+
+    def test_it_compares_as_told(self, translator):
+        found = translator.translate(tf.constant(self.SOURCES))["text"].numpy()
+        references = [[text.decode().upper().replace(" ", "")] for text in found]
+        held_out = [Sentence(s, s, r) for s, r in zip(self.SOURCES, references, strict=True)]
+
+        def bleu(**how) -> float:
+            return validation(translator, held_out, Parameters(validation_beam=3, **how))()
+
+        assert bleu() < 50
+        assert bleu(validation_tokenize="char", validation_lowercase=True) == pytest.approx(100)
 
 
 class TestWarmStart:
