@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 import tensorflow_data_validation as tfdv
@@ -28,7 +29,7 @@ def run(
     """Writes `Split-<name>/SchemaDiff.pb`, an Anomalies message, for every split, then judges.
 
     Raises:
-      DataError: an error-level anomaly (with `stop_on_warning`, a warning too).
+      DataError: an error-level anomaly (with `stop_on_warning`, a warning too); it says where the files are.
     """
     contract = loader.load(schema.path / "schema.pbtxt")
     splits = statistics.splits()
@@ -47,9 +48,11 @@ def run(
         context.say(f"warning: {words}")
     stopping = errors + warnings if parameters.stop_on_warning else errors
     if stopping:
+        # The output folder goes with the failed attempt; the working folder stays.
+        kept = shutil.copytree(anomalies.path, context.working_dir, dirs_exist_ok=True)
         raise DataError(
-            f"the data breaks the schema in {len(stopping)} place{'s' * (len(stopping) != 1)}:\n"
-            + "\n".join(f"  {words}" for words in stopping),
+            f"the data breaks the schema in {len(stopping)} place{'s' * (len(stopping) != 1)}"
+            f" ({kept}/Split-*/{FILE_NAME}):\n" + "\n".join(f"  {words}" for words in stopping),
             "correct the data, or the schema if it asks too much (schema_gen.curated, schemas/bitext.pbtxt)",
         )
     context.say(

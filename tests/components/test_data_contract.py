@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import apache_beam as beam
@@ -26,7 +27,7 @@ SPLITS = ("train", "eval", "test")
 class Line:
     """Three components in a row over given pairs."""
 
-    def __init__(self, root: Path, **pairs: list[tuple[str, str]]):
+    def __init__(self, root: Path, statistics=None, **pairs: list[tuple[str, str]]):
         self.root = root
         self.said: list[str] = []
         self.context = Context(
@@ -44,7 +45,10 @@ class Line:
             tfrecord.write_examples(self.examples.split(split) / "data_tfrecord-00000-of-00001.gz", columns)
         self.statistics = artifacts.ExampleStatistics(self._folder("statistics"))
         statistician.run(
-            statistics_gen.Parameters(), self.context, examples=self.examples, statistics=self.statistics
+            statistics_gen.Parameters(**(statistics or {})),
+            self.context,
+            examples=self.examples,
+            statistics=self.statistics,
         )
 
     def _folder(self, name: str) -> Path:
@@ -132,8 +136,41 @@ def test_bad_bitext_stops_the_run_in_words(tmp_path, pairs, scripts, words):
     for word in ["split train", *words]:
         assert word in str(error.value)
     assert "schema_gen.curated" in error.value.remedy
-    diff = anomalies_pb2.Anomalies.FromString((line.anomalies.split("train") / "SchemaDiff.pb").read_bytes())
-    assert diff.anomaly_info
+    assert f"({line.context.working_dir}/Split-*/SchemaDiff.pb)" in str(error.value)
+    for folder in (line.anomalies.path, line.context.working_dir):
+        diff = (folder / "Split-train" / "SchemaDiff.pb").read_bytes()
+        assert anomalies_pb2.Anomalies.FromString(diff).anomaly_info
+
+
+def test_a_warning_stops_the_run_where_it_is_asked_to(tmp_path, good, monkeypatch):
+    info = anomalies_pb2.AnomalyInfo(severity=anomalies_pb2.AnomalyInfo.WARNING, short_description="Odd")
+    found = anomalies_pb2.Anomalies(anomaly_info={"source": info})
+    monkeypatch.setattr(tfdv, "validate_statistics", lambda *arguments, **options: found)
+    line = copy.copy(good)
+    line.root = tmp_path
+    schema = line.schema()
+    assert line.validate(schema).properties == {"errors": 0, "warnings": 3}
+    assert "warning: split train: feature source: Odd ()" in line.said
+    (tmp_path / "anomalies").rename(tmp_path / "first")
+    with pytest.raises(DataError, match="in 3 places"):
+        line.validate(schema, stop_on_warning=True)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"exact_top_values": False}, {"sample_rate": 0.5}, {"top_values": 3}, {"histogram_buckets": 4}],
+    ids=lambda parameters: next(iter(parameters)),
+)
+def test_statistics_are_as_fine_as_asked(tmp_path, parameters):
+    line = Line(tmp_path, statistics=parameters)
+    [dataset] = tfdv.load_stats_binary(str(line.statistics.split("train") / "FeatureStats.pb")).datasets
+    features = {f.path.step[0]: f for f in dataset.features}
+    sampled = "sample_rate" in parameters
+    assert 100 < dataset.num_examples < 200 if sampled else dataset.num_examples == 300
+    assert sampled or features["source"].string_stats.unique == 300
+    assert len(features["source"].string_stats.top_values) == parameters.get("top_values", 20)
+    standard = features["source_characters"].num_stats.histograms[0]
+    assert len(standard.buckets) == parameters.get("histogram_buckets", 10)
 
 
 def test_a_few_copies_are_tolerated(tmp_path):

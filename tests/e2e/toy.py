@@ -72,7 +72,7 @@ def config(**changes: Any) -> dict[str, Any]:
     values: dict[str, Any] = {
         "name": "toy",
         "example_gen": {"files": ["toy.tsv"], "eval_share": 0.1, "test_share": 0.1},
-        "transform": {"vocabulary_size": 400, "bucket_growth": 1.5},
+        "transform": {"vocabulary_size": 400, "target_max_length": 21, "bucket_growth": 1.5},
         "trainer": {
             "model": {"embedding_units": 16, "encoder_units": 16, "decoder_units": 16},
             "search": {"beam_size": 2, "max_length": 20},
