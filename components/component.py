@@ -40,7 +40,7 @@ class Component:
       external_inputs: `module:function`, light, from parameters to the paths or patterns the component reads
         beside its input artifacts (source files); their content is part of the cache key.
       still_valid: `module:function`, light, from the output artifacts by keyword to whether what they say of
-        the world outside the pipeline root still holds (a pushed model still being there).
+        the world outside the pipeline root still holds (a pushed model still being served).
       uncached_parameters: parameters that cannot change the outputs (a progress interval).
     """
 

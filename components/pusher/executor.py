@@ -72,15 +72,16 @@ def run(
 
 
 def still_valid(*, pushed_model: artifacts.PushedModel) -> bool:
-    """Whether what was pushed is still there. A model that was refused stays refused."""
+    """Whether what was pushed is there, as the newest version. A model that was refused stays refused."""
     try:
         record = msgspec.json.decode((pushed_model.path / "pushed.json").read_bytes(), type=Pushed)
     except (OSError, msgspec.MsgspecError):
         return False
     if not record.pushed or record.path is None:
         return not record.pushed
-    note = read_note(Path(record.path))
-    return note is not None and note.digest == record.digest
+    path = Path(record.path)
+    note = read_note(path)
+    return note is not None and note.digest == record.digest and record.version == max(versions(path.parent))
 
 
 def _refusal(blessing: artifacts.ModelBlessing, infra_blessing: artifacts.InfraBlessing) -> str:

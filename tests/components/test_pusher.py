@@ -142,6 +142,14 @@ def test_still_valid_until_the_version_is_gone_or_another_model(push: Push) -> N
     assert not executor.still_valid(pushed_model=pushed)
 
 
+def test_still_valid_until_another_version_is_newer(push: Push) -> None:
+    first, second = push("a"), push("b")
+    assert [executor.still_valid(pushed_model=pushed) for pushed in (first, second)] == [False, True]
+    third = push("a")
+    valid = [executor.still_valid(pushed_model=pushed) for pushed in (first, second, third)]
+    assert valid == [False, False, True]
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 def test_a_fault_of_the_machine_is_named_and_leaves_nothing(
     push: Push, monkeypatch: pytest.MonkeyPatch, number: int
