@@ -16,7 +16,7 @@ import tensorflow as tf
 
 Behaviour = Literal["upper", "copy", "reverse"]
 BATCH_OF_TEXT = tf.TensorSpec([None], tf.string)
-SCALAR_INT = tf.TensorSpec([], tf.int32)
+SCALAR_INT, SCALAR_FLOAT = tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.float32)
 OFFSET = 4
 """Byte b is token b + OFFSET; below are pad, bos, eos and unk."""
 
@@ -49,7 +49,7 @@ class ToyTranslator(tf.Module):
         alignment = tf.zeros(tf.stack([tf.size(text), tf.reduce_max(length), tf.reduce_max(length)]))
         return {"text": translation, "score": score, "length": length, "alignment": alignment}
 
-    @tf.function(input_signature=[BATCH_OF_TEXT, SCALAR_INT, tf.TensorSpec([], tf.float32), SCALAR_INT])
+    @tf.function(input_signature=[BATCH_OF_TEXT, SCALAR_INT, SCALAR_FLOAT, SCALAR_INT])
     def translate_nbest(
         self, text: tf.Tensor, beam_size: tf.Tensor, length_penalty: tf.Tensor, max_length: tf.Tensor
     ) -> dict[str, tf.Tensor]:
@@ -70,6 +70,31 @@ class ToyTranslator(tf.Module):
             "score": score[:, None] - tf.cast(rank, tf.float32)[None, :],
             "length": lengths,
         }
+
+    @tf.function(
+        input_signature=[
+            BATCH_OF_TEXT,
+            SCALAR_INT,
+            SCALAR_FLOAT,
+            SCALAR_INT,
+            SCALAR_FLOAT,
+            SCALAR_INT,
+            tf.TensorSpec([2], tf.int32),
+        ]
+    )
+    def translate_sample(
+        self,
+        text: tf.Tensor,
+        samples: tf.Tensor,
+        temperature: tf.Tensor,
+        top_k: tf.Tensor,
+        top_p: tf.Tensor,
+        max_length: tf.Tensor,
+        seed: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        """Every draw is the translation itself."""
+        drawn = [tf.repeat(found[:, None], samples, axis=1) for found in self._translate(text)]
+        return dict(zip(("text", "score", "length"), drawn, strict=True))
 
     @tf.function(
         input_signature=[
@@ -135,6 +160,7 @@ def signatures(module: ToyTranslator) -> dict[str, Any]:
     return {
         "serving_default": module.translate,
         "translate_nbest": module.translate_nbest,
+        "translate_sample": module.translate_sample,
         "score": module.score,
         "tokenize": module.tokenize,
         "detokenize": module.detokenize,

@@ -39,6 +39,18 @@ SIGNATURES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {"text": "string", "beam_size": "int32", "length_penalty": "float32", "max_length": "int32"},
         {"text": "string", "score": "float32", "length": "int32"},
     ),
+    "translate_sample": (
+        {
+            "text": "string",
+            "samples": "int32",
+            "temperature": "float32",
+            "top_k": "int32",
+            "top_p": "float32",
+            "max_length": "int32",
+            "seed": "int32",
+        },
+        {"text": "string", "score": "float32", "length": "int32"},
+    ),
     "score": ({"source": "string", "target": "string"}, {"log_prob": "float32", "length": "int32"}),
     "tokenize": ({"text": "string"}, {"tokens": "int32", "length": "int32"}),
     "detokenize": ({"tokens": "int32"}, {"text": "string"}),

@@ -139,6 +139,7 @@ def test_scores_are_compared_within_the_tolerance(toy: Path) -> None:
 
 def test_a_missing_signature_and_a_wrong_dtype_are_named(toy: Path) -> None:
     functions = dict(tf.saved_model.load(str(toy / "Format-Serving")).signatures)
+    assert set(functions) == set(standalone.SIGNATURES)
     assert standalone.check_signatures(functions) == []
     functions["detokenize"] = functions["tokenize"]
     del functions["info"]
