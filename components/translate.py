@@ -246,6 +246,7 @@ def main_translate(
       The exit code of the process.
 
     Raises:
+      errors.ConfigError: the search is impossible, or the output is a folder.
       errors.DataError: the model or the input cannot be read.
       errors.EnvironmentFault: the output cannot be written.
     """
@@ -301,7 +302,7 @@ def _open_input(path: Path | None) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def _open_output(path: Path | None) -> Iterator[Callable[[bytes], None]]:
-    """A function that writes and flushes. A file gets its name only when it is complete."""
+    """A function that writes. A file gets its name only when it is complete."""
     if path is None:
 
         def write_out(data: bytes) -> None:
@@ -310,27 +311,33 @@ def _open_output(path: Path | None) -> Iterator[Callable[[bytes], None]]:
 
         yield write_out
         return
+    if path.is_dir():
+        raise errors.ConfigError(f"cannot write {path}: it is a folder", "name a file with --output")
     partial = path.with_name(f".{path.name}.partial")
-    try:
+    with _faults_named(path):
         stream = partial.open("wb")
-    except OSError as error:
-        raise _cannot_write(path, error) from error
 
     def write_file(data: bytes) -> None:
-        try:
+        with _faults_named(path):
             stream.write(data)
-        except OSError as error:
-            raise _cannot_write(path, error) from error
 
     try:
-        with stream:
-            yield write_file
-        partial.replace(path)
+        yield write_file
+        with _faults_named(path):
+            stream.close()  # which writes the rest
+            partial.replace(path)
     finally:
+        with contextlib.suppress(OSError):
+            stream.close()
         partial.unlink(missing_ok=True)
 
 
-def _cannot_write(path: Path, error: OSError) -> errors.EnvironmentFault:
-    return errors.EnvironmentFault(
-        f"cannot write {path}: {error.strerror}", "free space, or name another file with --output"
-    )
+@contextlib.contextmanager
+def _faults_named(path: Path) -> Iterator[None]:
+    """Says of an operating system error that the output cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise errors.EnvironmentFault(
+            f"cannot write {path}: {error.strerror}", "free space, or name another file with --output"
+        ) from error

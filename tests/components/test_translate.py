@@ -184,6 +184,20 @@ class TestErrors:
         with pytest.raises(errors.EnvironmentFault, match="cannot write .*out.txt"):
             translate.main_translate(model, tmp_path / "in.txt", tmp_path / "absent" / "out.txt")
 
+    def test_a_folder_as_output_is_refused_before_the_model_is_loaded(
+        self, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(translate, "LineTranslator", None)
+        (tmp_path / "in.txt").touch()
+        with pytest.raises(errors.ConfigError, match="it is a folder"):
+            translate.main_translate(model, tmp_path / "in.txt", tmp_path)
+
+    def test_a_disk_that_is_full_at_the_last_write_is_named(self, model: Path, tmp_path: Path) -> None:
+        (tmp_path / ".out.txt.partial").symlink_to("/dev/full")
+        with pytest.raises(errors.EnvironmentFault, match="cannot write .*out.txt: No space left"):
+            run(model, tmp_path, b"a\n")
+        assert os.listdir(tmp_path) == ["in.txt"]
+
 
 def test_as_a_process_a_line_in_is_a_line_out_and_a_closed_reader_is_no_error(model: Path) -> None:
     code = f"import sys; from pathlib import Path; from components.translate import main_translate\n" \
