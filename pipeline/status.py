@@ -21,8 +21,9 @@ def collect(config: PipelineConfig) -> dict[str, Any]:
 
     Returns:
       `runs`, newest first, each with `id`, `state`, `started` (ISO 8601), `seconds` (null until it ends),
-      `nodes` {name: {`state`, `seconds`, `cached`}}, `bleu`, `bleu_signature`, `blessed` (null where nothing
-      was evaluated) and `error`; and `pushed`, null or with `model`, `version`, `path`, `digest`.
+      `nodes` {name: {`state`, `seconds`, `cached`}}, `bleu`, `bleu_signature`, `blessed` (by Evaluator and
+      InfraValidator; null where neither judged), `reasons` (of a refusal, from both) and `error`; and
+      `pushed`, null or with `model`, `version`, `path`, `digest`.
     """
     root = Path(config.root)
     server = config.metadata.mysql or config.metadata.postgresql
@@ -37,10 +38,11 @@ def collect(config: PipelineConfig) -> dict[str, Any]:
 def _run(run: Run, executions: list[Execution]) -> dict[str, Any]:
     in_order = sorted(executions, key=lambda e: e.id or 0)
     outputs = {artifact.type: artifact for e in in_order for artifact in e.outputs.values()}
-    evaluation, blessing = outputs.get("ModelEvaluation"), outputs.get("ModelBlessing")
+    evaluation = outputs.get("ModelEvaluation")
     scores = reports.metrics(Path(evaluation.uri)) if evaluation else None
     bleu = (scores or {}).get("bleu", {})
-    blessed = blessing.properties.get("blessed") if blessing else None
+    blessings = [outputs[kind] for kind in ("ModelBlessing", "InfraBlessing") if kind in outputs]
+    refusals = [blessing for blessing in blessings if blessing.properties.get("blessed") == 0]
     return {
         "id": run.run_id,
         "state": run.state,
@@ -49,7 +51,8 @@ def _run(run: Run, executions: list[Execution]) -> dict[str, Any]:
         "nodes": {e.node: _node(e) for e in in_order},
         "bleu": bleu.get("score"),
         "bleu_signature": bleu.get("signature"),
-        "blessed": None if blessed is None else bool(blessed),
+        "blessed": not refusals if blessings else None,
+        "reasons": [reason for blessing in refusals for reason in reports.refusal(Path(blessing.uri))],
         "error": run.error or None,
     }
 
@@ -85,8 +88,10 @@ def render(status: dict[str, Any]) -> str:
             seconds = "" if node["seconds"] is None else duration(node["seconds"])
             what = "cached" if node["cached"] else f"{node['state'].lower():<10}{seconds:>12}"
             lines.append(f"    {name:<18}{what}")
-        if run["error"]:
-            lines.append(f"    {textwrap.shorten(run['error'], SHOWN_CHARACTERS, placeholder=' ...')}")
+        for text in (*run["reasons"], run["error"] or ""):
+            lines += textwrap.wrap(
+                text, SHOWN_CHARACTERS, initial_indent="    ", max_lines=1, placeholder=" ..."
+            )
         lines.append("")
     if len(status["runs"]) > SHOWN_RUNS:
         lines += [f"and {len(status['runs']) - SHOWN_RUNS} earlier runs (--json lists them all)", ""]

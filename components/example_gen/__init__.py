@@ -58,7 +58,8 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     """What to read, how to split it, and which rows to refuse.
 
     Paths are local or of any file system Beam opens (gs://, s3://, hdfs://); names ending in .gz, .bz2 or
-    .zst are decompressed.
+    .zst are decompressed. A local path that exists stands for itself; a glob passes over hidden files, and
+    `**` in it stands for folders at any depth.
 
     Attributes:
       format: `tsv` (tabs, no quoting), `csv` (RFC 4180: quoting, line breaks inside quotes), or `parallel`

@@ -66,8 +66,9 @@ def test_status_is_one_object_of_the_documented_shape(finished: Finished) -> Non
     assert found["pushed"]["path"] == str(finished.folder / "serving" / "toy" / "1")
     first = found["runs"][-1]
     documented = {"id", "state", "started", "seconds", "nodes", "bleu", "bleu_signature", "blessed"}
-    assert set(first) == documented | {"error"}
-    assert (first["state"], first["blessed"], first["error"]) == ("COMPLETE", True, None)
+    assert set(first) == documented | {"reasons", "error"}
+    judged = (first["state"], first["blessed"], first["reasons"], first["error"])
+    assert judged == ("COMPLETE", True, [], None)
     assert "tok:13a" in first["bleu_signature"]
     assert list(first["nodes"]) == list(NODES)
     for node in first["nodes"].values():
@@ -190,6 +191,7 @@ def test_a_refused_model_is_not_pushed_and_the_pushed_one_stays(copy: Path) -> N
     assert [path.name for path in blessing.iterdir()] == ["NOT_BLESSED"]
     reasons = json.loads((blessing / "NOT_BLESSED").read_text(encoding="utf-8"))["reasons"]
     assert "min_bleu 100" in reasons[0]
+    assert status(copy)["runs"][0]["reasons"] == reasons
     assert toy.contents(copy / "serving") == served
     assert status(copy)["pushed"]["version"] == 1
     again = bitext(copy, "run", "toy.yaml", "--set", "evaluator.min_bleu=100")
@@ -247,6 +249,7 @@ def test_a_model_to_begin_with_that_is_not_there_is_named(copy: Path) -> None:
     done = bitext(copy, "run", "toy.yaml", "--set", "trainer.warm_start=runs/nowhere")
     assert done.code == 3
     assert "runs/nowhere/checkpoint/weights.npz" in done.err
+    assert done.cached() == done.ran() == []
 
 
 def _kill_training(folder: Path, arguments: tuple[str, ...]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import pipeline.graph
+import pipeline.summary
 from components import errors
 from components.component import Context
 from pipeline import cli
@@ -106,6 +107,31 @@ def test_an_unexpected_failure_is_told_too(folder: Path, capsys: pytest.CaptureF
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ZeroDivisionError: oh\n")
     assert "Traceback" not in captured.out + captured.err
+    assert logged(captured.err).count("Traceback") == 1
+
+
+def logged(said: str) -> str:
+    return Path(said.split("log: ")[1].strip()).read_text(encoding="utf-8")
+
+
+def test_a_failure_after_the_last_node_is_in_the_log_too(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> str:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(pipeline.summary, "summarise", fail)
+    assert cli.main(["run", "toy.yaml"]) == 1
+    assert "in fail\n    raise ZeroDivisionError" in logged(capsys.readouterr().err)
+
+
+def test_a_damaged_report_is_no_fault(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["run", "toy.yaml"])
+    for name in ("metrics.json", "translations.jsonl"):
+        [path] = (folder / "runs" / "toy").glob(f"Evaluate/evaluation/*/{name}")
+        path.write_text('{"bleu": ', encoding="utf-8")
+    assert cli.main(["run", "toy.yaml"]) == 0
+    assert [run["bleu"] for run in status(capsys)["runs"]] == [None, None]
 
 
 def test_an_interrupted_run_ends_with_130_and_goes_on(

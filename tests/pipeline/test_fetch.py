@@ -68,7 +68,9 @@ def set_index(monkeypatch, url):
 
 def test_fetches_once_with_licence(tmp_path, index):
     _, asked = index
-    path = fetch("tatoeba-es", tmp_path / "data")
+    said: list[str] = []
+    path = fetch("tatoeba-es", tmp_path / "data", said.append)
+    assert [line.split()[0] for line in said] == ["downloading", str(path)]
     assert path == tmp_path / "data" / "spa.tsv"
     assert path.read_bytes() == TEXT
     note = (tmp_path / "data" / "spa.tsv.LICENSE").read_text()
@@ -76,7 +78,8 @@ def test_fetches_once_with_licence(tmp_path, index):
     assert "third column" in note
     assert sorted(p.name for p in path.parent.iterdir()) == ["spa.tsv", "spa.tsv.LICENSE"]
     before = len(asked)
-    assert fetch("tatoeba-es", tmp_path / "data") == path
+    assert fetch("tatoeba-es", tmp_path / "data", said.append) == path
+    assert said[2:] == said[1:2]
     assert len(asked) == before
     path.write_bytes(b"changed")
     assert fetch("tatoeba-es", tmp_path / "data").read_bytes() == TEXT

@@ -1,0 +1,62 @@
+"""`bitext status`: what it says of a run's verdicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import metadata, status
+from pipeline.config import load
+from pipeline.metadata import Execution, Run, Store, StoredArtifact
+
+NOT_BLESSED = {"ModelBlessing": "NOT_BLESSED", "InfraBlessing": "INFRA_NOT_BLESSED"}
+
+
+def judged(folder: Path, **verdicts: str | None) -> dict[str, Any]:
+    """The status after a run with these blessings: kind to None (blessed), or to what its file holds."""
+    (folder / "toy.yaml").write_text("name: toy\nexample_gen: {files: [a.tsv]}\n", encoding="utf-8")
+    config = load(folder / "toy.yaml", [f"root={folder / 'root'}"])
+    store = Store(config.metadata, folder / "root", "toy")
+    run = Run("r1", "toy", str(folder / "root"), metadata.COMPLETE, 1.0, 2.0)
+    store.put_run(run)
+    for kind, content in verdicts.items():
+        path = folder / "root" / kind
+        path.mkdir()
+        if content is not None:
+            (path / NOT_BLESSED[kind]).write_text(content, encoding="utf-8")
+        blessing = StoredArtifact(kind, str(path), "d", {"blessed": int(content is None)})
+        store.put_execution(
+            Execution(kind, "r1", metadata.COMPLETE, 1.0, 2.0, outputs={"blessing": blessing}), run
+        )
+    return status.collect(config)
+
+
+LOW, SKEWED = '{"reasons": ["BLEU is low"]}', '{"reasons": ["one", "two"]}'
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "blessed", "reasons"),
+    [
+        ({}, None, []),
+        ({"ModelBlessing": None}, True, []),
+        ({"ModelBlessing": None, "InfraBlessing": None}, True, []),
+        ({"ModelBlessing": LOW, "InfraBlessing": None}, False, ["BLEU is low"]),
+        ({"ModelBlessing": None, "InfraBlessing": SKEWED}, False, ["one", "two"]),
+        ({"ModelBlessing": LOW, "InfraBlessing": SKEWED}, False, ["BLEU is low", "one", "two"]),
+    ],
+)
+def test_a_model_is_blessed_by_both_and_refused_with_the_reasons_of_each(
+    tmp_path: Path, verdicts: dict[str, str | None], blessed: bool | None, reasons: list[str]
+) -> None:
+    found = judged(tmp_path, **verdicts)
+    assert (found["runs"][0]["blessed"], found["runs"][0]["reasons"]) == (blessed, reasons)
+    shown = status.render(found).splitlines()
+    assert [line.strip() for line in shown if line.strip() in reasons] == reasons
+    assert shown[0].endswith({True: "  blessed", False: "  not blessed", None: ""}[blessed])
+
+
+def test_a_damaged_verdict_says_where_it_lies(tmp_path: Path) -> None:
+    found = judged(tmp_path, ModelBlessing='{"reas')
+    assert found["runs"][0]["reasons"] == [f"see {tmp_path / 'root' / 'ModelBlessing' / 'NOT_BLESSED'}"]
