@@ -84,6 +84,10 @@ class Beam(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 raise ValueError(f"a Beam option starts with --, and {option!r} does not")
             if option.split("=")[0] == "--runner":
                 raise ValueError("name the runner in beam.runner, not in beam.options")
+            if option.split("=")[0] == "--direct_running_mode":
+                raise ValueError("DirectRunner always runs in this process: leave --direct_running_mode out")
+        if self.runner.lower() in ("direct", "directrunner"):  # as Beam reads it
+            msgspec.structs.force_setattr(self, "runner", "DirectRunner")
 
 
 class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -122,8 +126,12 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
             fill(self, "root", f"runs/{self.name}")
         if not self.serving:
             fill(self, "serving", f"serving/{self.name}")
-        if not self.pusher.destination:
-            fill(self, "pusher", msgspec.structs.replace(self.pusher, destination=self.serving))
+        if self.pusher.destination not in ("", self.serving):
+            raise ValueError(
+                f"pusher.destination {self.pusher.destination!r} is not serving {self.serving!r}: the two are"
+                " one folder; give serving alone"
+            )
+        fill(self, "pusher", msgspec.structs.replace(self.pusher, destination=self.serving))
         trainer, evaluator = self.trainer, self.evaluator
         tokenize, lowercase = trainer.validation_tokenize, trainer.validation_lowercase
         trainer = msgspec.structs.replace(
@@ -172,17 +180,34 @@ def dump(config: PipelineConfig) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, which also reads `1e-3` as the number it is, and refuses a key given twice."""
+    """YAML's safe loader, which also reads `1e-3` as the number it is, and refuses a key given twice.
+
+    What it cannot construct is told with its place.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(
+                    problem="a section or a list cannot be a key; text that begins with { or [ needs quotes",
+                    problem_mark=key_node.start_mark,
+                )
             if key_node.value in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"the key {key_node.value!r} is given twice", problem_mark=key_node.start_mark
                 )
             seen.add(key_node.value)
         return super().construct_mapping(node, deep)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, KeyError, AttributeError) as error:  # 2024-13-45, !!bool maybe, !!timestamp x
+            raise yaml.MarkedYAMLError(
+                problem=f"{node.value!r} cannot be read ({error}); in quotes it is text",
+                problem_mark=node.start_mark,
+            ) from error
 
 
 _Loader.add_implicit_resolver(
@@ -380,6 +405,9 @@ def _choices(field: str) -> list[str]:
     """What a field of literal choices may be."""
     kind: Any = PipelineConfig
     for key in field.split("."):
+        if key.isdecimal():  # of a list
+            kind = kind.__args__[0]
+            continue
         struct = _struct_of(kind)
         types = {f.name: f.type for f in msgspec.structs.fields(struct)} if struct else {}
         kind = types.get(key)

@@ -9,8 +9,8 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     """Where a model is pushed.
 
     Attributes:
-      destination: the model's serving folder; versions become its subfolders `1`, `2`, ... Empty: the
-        pipeline fills in the configuration's `serving`.
+      destination: the model's serving folder; versions become its subfolders `1`, `2`, ... The
+        pipeline fills in the configuration's `serving`, and takes nothing else.
     """
 
     destination: str = ""

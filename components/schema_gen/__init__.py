@@ -5,7 +5,7 @@ from __future__ import annotations
 from components import artifacts
 from components.component import Component
 from components.component import Parameters as BaseParameters
-from schemas import BITEXT
+from schemas import BITEXT, Script
 
 
 class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -16,14 +16,14 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
         packaged `schemas/bitext.pbtxt`.
       infer: infer the schema from the training split's statistics instead, for a new corpus.
       source_scripts: scripts the source may be written in (`Latin`, `Cyrillic`, `Han`, ...:
-        schemas/features.py), narrowing the schema; empty for what the schema says.
+        schemas/__init__.py), narrowing the schema; empty for what the schema says.
       target_scripts: scripts the target may be written in, likewise.
     """
 
     curated: str | None = None
     infer: bool = False
-    source_scripts: tuple[str, ...] = ()
-    target_scripts: tuple[str, ...] = ()
+    source_scripts: tuple[Script, ...] = ()
+    target_scripts: tuple[Script, ...] = ()
 
     def __post_init__(self) -> None:
         if self.infer and self.curated is not None:

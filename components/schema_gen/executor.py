@@ -12,7 +12,6 @@ from components.component import Context
 from components.errors import ConfigError, DataError
 from components.schema_gen import Parameters
 from schemas import loader
-from schemas.features import SCRIPTS
 
 FILE_NAME = "schema.pbtxt"
 INFERRED = """Inferred from the statistics of the training split: what the data looked like, not what it must.
@@ -30,7 +29,7 @@ def run(
     """Writes `schema.pbtxt`.
 
     Raises:
-      ConfigError: a script is unknown, or the schema has no feature for it.
+      ConfigError: the schema has no feature for a script.
       DataError: the curated schema is missing or malformed.
     """
     path = schema.path / FILE_NAME
@@ -72,11 +71,6 @@ def _narrow(contract: schema_pb2.Schema, parameters: Parameters) -> str:
     """Applies source_scripts and target_scripts; says what it did, "" for nothing."""
     done = []
     for side, scripts in (("source", parameters.source_scripts), ("target", parameters.target_scripts)):
-        for script in scripts:
-            if script not in SCRIPTS:
-                raise ConfigError(
-                    f"schema_gen.{side}_scripts: no script {script!r}", f"choose among {', '.join(SCRIPTS)}"
-                )
         if scripts:
             try:
                 loader.restrict_domain(contract, f"{side}_script", scripts)

@@ -218,10 +218,12 @@ def test_a_curated_schema_that_cannot_be_used(tmp_path, good, text, message):
         )
 
 
-def test_an_unknown_script_is_named(tmp_path, good):
-    with pytest.raises(ConfigError, match="no script 'cyrilic'"):
+def test_a_schema_that_knows_no_scripts_cannot_be_narrowed(tmp_path, good):
+    path = tmp_path / "my.pbtxt"
+    path.write_text("feature { name: 'source' }")
+    with pytest.raises(ConfigError, match="no feature 'target_script'"):
         schema_maker.run(
-            schema_gen.Parameters(target_scripts=("cyrilic",)),
+            schema_gen.Parameters(curated=str(path), target_scripts=("Cyrillic",)),
             good.context,
             statistics=good.statistics,
             schema=artifacts.Schema(tmp_path),

@@ -57,6 +57,11 @@ def test_set_values_are_yaml(tmp_path: Path) -> None:
     assert loaded.metadata.mysql == config.SqlServer(host="h", port=1, database="d", user="u")
 
 
+@pytest.mark.parametrize("spelling", ["DirectRunner", "directrunner", "direct", "Direct"])
+def test_the_runner_in_this_process_has_one_name(tmp_path: Path, spelling: str) -> None:
+    assert config.load(written(tmp_path, GOOD), [f"beam.runner={spelling}"]).beam == config.Beam()
+
+
 def test_an_empty_section_is_all_defaults(tmp_path: Path) -> None:
     assert config.load(written(tmp_path, GOOD + "evaluator:\n")) == config.load(written(tmp_path, GOOD))
 
@@ -91,6 +96,7 @@ def test_an_unknown_key_is_named_with_its_line_and_the_likely_one(
             "evaluator.lowercase: must be true or false; received the text 'maybe'",
         ),
         ("evaluator.tokenize=moses", "must be 13a or intl or char or none; received the text 'moses'"),
+        ("schema_gen.target_scripts=[Latn]", "must be Latin or Greek or Cyrillic or "),
         ("example_gen.files=x.tsv", "example_gen.files: must be a list; received the text 'x.tsv'"),
         ("trainer=5", "trainer: must be a section of keys and values; received the number 5"),
         ("example_gen.files=[3]", "example_gen.files.0: must be text; received the number 3"),
@@ -112,6 +118,10 @@ def test_a_wrong_value_in_the_file_is_told_with_its_line(tmp_path: Path) -> None
         ("example_gen.files=[]", "example_gen"),
         ("trainer.warmup_steps=1000", "warmup_steps must be below steps"),
         ("root=gs://bucket/runs", "root must be a folder of this machine; received 'gs://bucket/runs'"),
+        ("serving=gs://bucket/runs", "serving must be a folder of this machine; received 'gs://bucket/runs'"),
+        ("pusher.destination=other", "pusher.destination 'other' is not serving 'serving/toy'"),
+        ("pusher.destination=gs://bucket/runs", "give serving alone"),
+        ("beam.options=[--direct_running_mode=multi_processing]", "leave --direct_running_mode out"),
         ("example_gen.source_column=english", "source_column is a name, so header must be true"),
     ],
 )
@@ -132,6 +142,17 @@ def test_two_metadata_stores_are_refused(tmp_path: Path) -> None:
         (GOOD + "name: again\n", "toy.yaml:7: the key 'name' is given twice"),
         ("name: toy\n", "example_gen is missing"),
         (GOOD.replace("name: toy", "name: ../up"), "toy.yaml:1: name"),
+        (GOOD + "root: {{ folder }}\n", "toy.yaml:7: a section or a list cannot be a key"),
+        (GOOD + "[a]: b\n", "toy.yaml:7: a section or a list cannot be a key"),
+        (
+            GOOD + "variables: {day: 2024-13-45}\n",
+            "toy.yaml:7: '2024-13-45' cannot be read (month must be in",
+        ),
+        (GOOD + "root: !!bool maybe\n", "toy.yaml:7: 'maybe' cannot be read"),
+        (
+            GOOD + "schema_gen:\n  source_scripts: [Latin,\n    Latn]\n",
+            "toy.yaml:9: schema_gen.source_scripts.1",
+        ),
         ("", "missing"),
     ],
 )

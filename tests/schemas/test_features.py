@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pyarrow as pa
 import pytest
 
-from schemas import loader
+from schemas import Script, loader
 from schemas.features import LENGTHS, NONE, OTHER, SCRIPTS, derive
 
 
@@ -64,6 +66,7 @@ def test_curated_schema_knows_every_feature_and_script():
     derived = derive(pa.array(["a"]), pa.array(["b"]))
     assert {f.name for f in schema.feature} == {"id", "source", "target", *derived}
     known = {f.name: list(f.string_domain.value) for f in schema.feature if f.HasField("string_domain")}
+    assert get_args(Script) == SCRIPTS
     assert known["source_script"] == known["target_script"] == [s for s in SCRIPTS if s not in (OTHER, NONE)]
     assert known["source_length"] == known["target_length"] == list(LENGTHS)
 
