@@ -3,7 +3,7 @@
     python -m benchmarks.ablation CONFIG [--set a.b=c ...]
 
 Every row is a run of the pipeline in one root, so that all share ExampleGen to Transform, rows that differ in
-the search share a model, and a second call of the same trains nothing again. `--set` reaches every row, before
+the search share a model, and a second call of the same trains nothing again. `--set` reaches every row before
 its own choice: it sets the corpus's folder and, with `trainer.steps`, the budget. After every row ABLATION.md
 and ABLATION.json are written anew.
 """
