@@ -23,12 +23,13 @@ class Sentence:
     references: list[str]
 
 
-def read_sentences(folder: Path, most: int | None = None) -> list[Sentence]:
+def read_sentences(folder: Path, most: int | None = None, *, by_line: bool = False) -> list[Sentence]:
     """The distinct sources of a held-out split, in order of first appearance.
 
     Args:
       folder: the split's, `Split-eval` or `Split-test` of ExampleGen's output.
-      most: keep at most so many, those with the smallest hash: the same ones in every run.
+      most: keep at most so many sources, those with the smallest hash: the same ones in every run.
+      by_line: every example by itself instead, with its one reference, whatever others its source has.
 
     Raises:
       errors.DataError: there is no such split, it is empty, or a file of it is damaged.
@@ -36,7 +37,7 @@ def read_sentences(folder: Path, most: int | None = None) -> list[Sentence]:
     files = sorted(str(p) for p in folder.glob("*.gz"))
     sentences: dict[str, Sentence] = {}
     for id_, source, target in _rows(files):
-        sentence = sentences.setdefault(source, Sentence(id_, source, []))
+        sentence = sentences.setdefault(id_ if by_line else source, Sentence(id_, source, []))
         if target not in sentence.references:
             sentence.references.append(target)
     if not sentences:
@@ -45,9 +46,10 @@ def read_sentences(folder: Path, most: int | None = None) -> list[Sentence]:
             "give it a share of the data, or files of its own: `splits` of example_gen in the configuration",
         )
     found = list(sentences.values())
-    if most is None or len(found) <= most:
+    sources = {s.source for s in found}
+    if most is None or len(sources) <= most:
         return found
-    kept = {s.source for s in sorted(found, key=lambda s: hashlib.blake2b(s.source.encode()).digest())[:most]}
+    kept = set(sorted(sources, key=lambda source: hashlib.blake2b(source.encode()).digest())[:most])
     return [s for s in found if s.source in kept]
 
 

@@ -23,6 +23,9 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
         the difference is below this. A lower BLEU that chance explains does not refuse a model: two
         trainings with equal settings differ by as much.
       bootstrap_samples: resamples behind the confidence intervals and the comparison with the baseline.
+      references: what a translation is scored against: `by_source`, all that its source has in the split; or
+        `by_line`, its own line's alone, as published scores of a test set are (see also
+        `example_gen.drop_duplicates`).
       max_sentences: score at most this many distinct sources, chosen by hash of the text; null scores all.
       batch_size: sentences translated at once.
       beam_size: search width; null scores what users get by default (`serving_default`).
@@ -37,6 +40,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     compare_with_baseline: bool = True
     significance: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.05
     bootstrap_samples: Annotated[int, msgspec.Meta(ge=100, le=100_000)] = 1000
+    references: Literal["by_source", "by_line"] = "by_source"
     max_sentences: Annotated[int, msgspec.Meta(ge=1)] | None = None
     batch_size: Annotated[int, msgspec.Meta(ge=1)] = 128
     beam_size: Annotated[int, msgspec.Meta(ge=1, le=256)] | None = None

@@ -30,7 +30,7 @@ class Verdict:
 
 @dataclasses.dataclass(frozen=True)
 class Metrics:
-    """What metrics.json holds. `sentences` counts distinct sources."""
+    """What metrics.json holds. `sentences` counts what was translated."""
 
     bleu: CorpusScore
     chrf: CorpusScore
@@ -63,7 +63,8 @@ def run(
     Raises:
       errors.DataError: there is no held-out sentence, or the model cannot be loaded.
     """
-    sentences = read_sentences(examples.split(SPLIT), parameters.max_sentences)
+    by_line = parameters.references == "by_line"
+    sentences = read_sentences(examples.split(SPLIT), parameters.max_sentences, by_line=by_line)
     translator = _translator(model, parameters)
     context.say(f"translating {len(sentences):,} held-out sentences")
     started = time.monotonic()

@@ -74,6 +74,8 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
       splits: the files of each split, instead of splitting by hash.
       eval_share: share of source sentences that go to the eval split, by a hash of the normalised source.
       test_share: share of source sentences that go to the test split.
+      drop_duplicates: of which splits exact duplicates are dropped: of `all`, or of `train` alone, for a
+        published test set that is scored line by line (see also `evaluator.references`).
       max_characters: a longer source or target is rejected as `too_long`.
       max_length_ratio: a row whose longer side has over this many times the other's characters is rejected
         as `length_ratio`.
@@ -94,6 +96,7 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     splits: GivenSplits | None = None
     eval_share: Share = 0.02
     test_share: Share = 0.02
+    drop_duplicates: Literal["all", "train"] = "all"
     max_characters: Annotated[int, msgspec.Meta(ge=1)] = 1000
     max_length_ratio: Annotated[float, msgspec.Meta(ge=1.0)] = 5.0
     ratio_from_characters: Annotated[int, msgspec.Meta(ge=0)] = 30

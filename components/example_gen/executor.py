@@ -100,7 +100,7 @@ def _build(
         (judged.rows, every_key)
         | "WithEmpty" >> beam.Flatten()
         | "BySplit" >> beam.GroupByKey()
-        | "WriteExamples" >> beam.Map(_write_split, folder=str(examples), shards=parameters.shards)
+        | "WriteExamples" >> beam.Map(_write_split, str(examples), parameters)
     )
     shared = judged.given | "GatherGiven" >> beam.GroupByKey() | "Shared" >> beam.Map(_count_shared)
     start = pipeline | "RejectsKey" >> beam.Create([(None, None)])
@@ -211,10 +211,11 @@ def _count_shared(group: tuple[None, Iterable[tuple[str, np.ndarray]]]) -> Count
 
 
 def _write_split(
-    group: tuple[Key, Iterable[tuple[Place, pa.RecordBatch] | None]], folder: str, shards: int
+    group: tuple[Key, Iterable[tuple[Place, pa.RecordBatch] | None]], folder: str, parameters: Parameters
 ) -> Counts:
-    """Writes one file of one split in corpus order, each exact duplicate once."""
+    """Writes one file of one split in corpus order, each exact duplicate once where they are dropped."""
     (split, shard), blocks = group
+    shards = parameters.shards
     path = Path(folder) / f"Split-{split}" / f"data_tfrecord-{shard:05d}-of-{shards:05d}.gz"
     placed = sorted((block for block in blocks if block is not None), key=lambda block: block[0])
     if not placed:
@@ -222,7 +223,10 @@ def _write_split(
         return Counter()
     table = pa.Table.from_batches([batch for _, batch in placed]).combine_chunks()
     columns = {name: pa.concat_arrays(table.column(name).chunks) for name in table.column_names}
-    kept = first_of_duplicates(columns["source"], columns["target"])
+    if parameters.drop_duplicates == "train" and split != "train":
+        kept = np.arange(table.num_rows)
+    else:
+        kept = first_of_duplicates(columns["source"], columns["target"])
     tfrecord.write_examples(path, {name: array.take(pa.array(kept)) for name, array in columns.items()})
     return Counter({f"split/{split}": len(kept), "duplicates": table.num_rows - len(kept)})
 

@@ -124,6 +124,19 @@ class TestScores:
         first = {source: id_ for id_, source, _ in reversed(ROWS)}
         assert [row["id"] for row in rows] == [first[row["source"]] for row in rows]
 
+    def test_by_line_they_are_those_of_the_lines(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model]
+    ) -> None:
+        outcome = evaluate(models["upper"], references="by_line")
+        found = [(row["id"], row["source"], *row["references"]) for row in outcome.translations]
+        assert found == ROWS
+        expected = BLEU().corpus_score([s.upper() for _, s, _ in ROWS], [[t for *_, t in ROWS]])
+        assert outcome.metrics["bleu"]["score"] == pytest.approx(expected.score, abs=1e-6)
+        assert "nrefs:1" in outcome.metrics["bleu"]["signature"]
+        few = evaluate(models["upper"], references="by_line", max_sentences=5).translations
+        assert len({row["source"] for row in few}) == 5
+        assert few == [row for row in outcome.translations if row["source"] in {r["source"] for r in few}]
+
     def test_they_are_those_of_sacrebleu(
         self, evaluate: Evaluate, models: dict[str, artifacts.Model]
     ) -> None:

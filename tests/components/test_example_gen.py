@@ -359,6 +359,19 @@ def test_given_splits_and_globs(tmp_path):
         Result(tmp_path / "again", splits=splits)
 
 
+def test_a_published_test_set_keeps_every_line(tmp_path):
+    lines = _corpus(30)
+    for name, low, high in (("train", 0, 20), ("eval", 20, 25), ("test", 25, 30)):
+        _write(tmp_path / f"{name}.tsv", lines[low:high] + lines[low : low + 2])
+    splits = {split: {"files": [str(tmp_path / f"{split}.tsv")]} for split in SPLITS}
+    result = Result(tmp_path / "run", splits=splits, drop_duplicates="train")
+    assert [len(result.rows(split)) for split in SPLITS] == [20, 7, 7]
+    assert [row[0] for row in result.rows("test")] == [f"test.tsv:{n}" for n in range(1, 8)]
+    assert result.summary()["duplicates"] == 2
+    everywhere = Result(tmp_path / "all", splits=splits)
+    assert [len(everywhere.rows(split)) for split in SPLITS] == [20, 5, 5]
+
+
 def test_given_splits_that_share_sources_are_said(tmp_path):
     for name, low, high in (("train", 0, 10), ("dev", 10, 15), ("test", 8, 15)):
         _write(tmp_path / f"{name}.tsv", _corpus(30)[low:high])
