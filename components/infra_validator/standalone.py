@@ -51,7 +51,10 @@ SIGNATURES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         },
         {"text": "string", "score": "float32", "length": "int32"},
     ),
-    "score": ({"source": "string", "target": "string"}, {"log_prob": "float32", "length": "int32"}),
+    "score": (
+        {"source": "string", "target": "string"},
+        {"log_prob": "float32", "length": "int32", "alignment": "float32"},
+    ),
     "tokenize": ({"text": "string"}, {"tokens": "int32", "length": "int32"}),
     "detokenize": ({"tokens": "int32"}, {"text": "string"}),
     "encode": ({"text": "string"}, {"memory": "float32", "memory_length": "int32"}),

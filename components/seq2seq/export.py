@@ -149,10 +149,12 @@ class Translator(tf.Module):
 
     @tf.function(input_signature=[TEXT, TEXT])
     def score(self, source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Log probability of given translations."""
+        """Log probability of given translations, and their alignment: a row for every target token."""
         tokens = self.target_tokens(target)
-        log_prob, _ = self.model.score(self.source_tokens(source), tokens)
-        return {"log_prob": log_prob, "length": lengths(tokens[:, 1:])}
+        log_prob, alignment = self.model.score(self.source_tokens(source), tokens)
+        real = tf.not_equal(tokens[:, 1:], PAD)
+        alignment *= tf.cast(real, tf.float32)[:, :, tf.newaxis]
+        return {"log_prob": log_prob, "length": lengths(tokens[:, 1:]), "alignment": alignment}
 
     @tf.function(input_signature=[TEXT])
     def tokenize(self, text: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -27,7 +27,7 @@ SIGNATURES = {
         {"text", "samples", "temperature", "top_k", "top_p", "max_length", "seed"},
         {"text", "score", "length"},
     ),
-    "score": ({"source", "target"}, {"log_prob", "length"}),
+    "score": ({"source", "target"}, {"log_prob", "length", "alignment"}),
     "tokenize": ({"text"}, {"tokens", "length"}),
     "detokenize": ({"tokens"}, {"text"}),
     "info": (set(), {"pad", "bos", "eos", "unk", "vocab_size"}),
@@ -233,10 +233,14 @@ def test_scores_are_the_models(export):
     found = export("score", source=LINES, target=targets)
     mine = export.translator
     tokens = mine.target_tokens(tf.constant(targets))
-    expected, _ = mine.model.score(mine.source_tokens(tf.constant(LINES)), tokens)
+    expected, alignment = mine.model.score(mine.source_tokens(tf.constant(LINES)), tokens)
     np.testing.assert_allclose(found["log_prob"], expected, rtol=1e-5)
     assert found["length"].tolist() == (np.count_nonzero(tokens, axis=1) - 1).tolist()
     assert found["length"][1] == 1  # An empty translation is `</s>`.
+    for row, length in enumerate(found["length"]):
+        np.testing.assert_allclose(found["alignment"][row, :length], alignment[row, :length], atol=1e-6)
+        np.testing.assert_allclose(found["alignment"][row, :length].sum(-1), 1.0, rtol=1e-5)
+        assert not found["alignment"][row, length:].any()
 
 
 def test_tokenize_is_what_encode_reads(export):
