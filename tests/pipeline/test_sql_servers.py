@@ -1,0 +1,171 @@
+"""The metadata store on real PostgreSQL and MySQL servers: the same code, the same memory."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from components.errors import EnvironmentFault
+from pipeline import metadata
+from pipeline.config import Metadata, SqlServer
+from pipeline.metadata import Execution, Run, Store, StoredArtifact
+from pipeline.runner import Runner
+from pipeline.terminal import Terminal
+from tests.pipeline import fakes
+from tests.pipeline.fakes import Calls
+
+pytestmark = pytest.mark.slow
+
+VARIABLE, PASSWORD = "BITEXT_TEST_PASSWORD", "correct horse"
+
+
+def binary(name: str) -> str | None:
+    """A server's program, where the PATH or Debian has it."""
+    places = [str(p) for p in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
+    return shutil.which(name, path=os.pathsep.join([*places, os.environ.get("PATH", ""), "/usr/sbin"]))
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def as_user(name: str, folder: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    """`subprocess.run` as a user who owns the folder, for database servers refuse to run as root."""
+    run: Callable[..., subprocess.CompletedProcess[bytes]] = functools.partial(
+        subprocess.run, check=True, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    if os.geteuid() == 0:
+        try:
+            user = pwd.getpwnam(name)
+        except KeyError:
+            pytest.skip(f"there is no user {name} to run the server as")
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        run = functools.partial(run, user=user.pw_uid, group=user.pw_gid, extra_groups=[])
+    return run
+
+
+@contextmanager
+def postgresql(folder: Path) -> Iterator[Metadata]:
+    """A PostgreSQL server on the loopback interface, without a password."""
+    initdb, port = binary("initdb"), free_port()
+    if initdb is None:
+        pytest.skip("PostgreSQL's server is not installed (Debian: apt-get install postgresql)")
+    run = as_user("postgres", folder)
+    data, pg_ctl = str(folder / "data"), str(Path(initdb).with_name("pg_ctl"))
+    run([initdb, "-D", data, "-U", "me", "-A", "trust", "-E", "UTF8"])
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
+    run([pg_ctl, "-D", data, "-w", "-o", options, "-l", str(folder / "log"), "start"])
+    try:
+        yield Metadata(postgresql=SqlServer(host="127.0.0.1", port=port, database="mlmd", user="me"))
+    finally:
+        run([pg_ctl, "-D", data, "-m", "immediate", "stop"])
+
+
+@contextmanager
+def mysql(folder: Path) -> Iterator[Metadata]:
+    """A server that speaks MySQL's protocol, MariaDB, on the loopback interface, with a password."""
+    install, server, admin, port = (
+        binary("mariadb-install-db"),
+        binary("mariadbd"),
+        binary("mariadb-admin"),
+        free_port(),
+    )
+    if install is None or server is None or admin is None:
+        pytest.skip("MariaDB's server is not installed (Debian: apt-get install mariadb-server)")
+    run = as_user("mysql", folder)
+    data, users = f"--datadir={folder / 'data'}", folder / "users.sql"
+    users.write_text(
+        f"CREATE USER me IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO me;\n", encoding="utf-8"
+    )
+    run([install, "--no-defaults", data, "--skip-test-db", "--auth-root-authentication-method=normal"])
+    own = [f"--socket={folder / 'socket'}", f"--pid-file={folder / 'pid'}", f"--log-error={folder / 'log'}"]
+    reached = [f"--port={port}", "--bind-address=127.0.0.1", f"--init-file={users}"]
+    with ThreadPoolExecutor() as pool:
+        done = pool.submit(run, [server, "--no-defaults", data, *own, *reached])
+        control = [admin, "--no-defaults", f"--socket={folder / 'socket'}", "--user=root"]
+        try:
+            # Its first connection is tried until the server, which its socket announces, has begun.
+            run([*control, "--wait=60", "--connect-timeout=60", "ping"])
+            yield Metadata(
+                mysql=SqlServer(
+                    host="127.0.0.1", port=port, database="mlmd", user="me", password_env=VARIABLE
+                )
+            )
+        finally:
+            run([*control, "shutdown"])
+            done.result()
+
+
+@pytest.fixture(scope="module", params=[postgresql, mysql], ids=lambda kind: kind.__name__)
+def settings(request: pytest.FixtureRequest) -> Iterator[Metadata]:
+    """A server of its own, thrown away afterwards."""
+    with (
+        tempfile.TemporaryDirectory(prefix="bitext-") as name,
+        pytest.MonkeyPatch.context() as environment,
+        request.param(Path(name)) as found,
+    ):
+        environment.setenv(VARIABLE, PASSWORD)
+        yield found
+
+
+def test_what_is_put_comes_back(settings: Metadata, tmp_path: Path) -> None:
+    store = Store(settings, tmp_path, "toy")
+    run = Run("r1", "toy", str(tmp_path), metadata.RUNNING, 1.5)
+    store.put_run(run)
+    source = StoredArtifact("Examples", "/a", "d1", {"rows": 3, "share": 0.5, "name": "їжак"})
+    first = Execution("Source", "r1", metadata.COMPLETE, 2.0, 3.0, "k", "{}", outputs={"examples": source})
+    store.put_execution(first, run)
+    second = Execution("Train", "r1", metadata.RUNNING, 3.0, inputs={"examples": source})
+    store.put_execution(second, run)
+    second.state, second.error, second.finished = metadata.FAILED, "oh", 5.0
+    second.traceback = "Trace\n" * 20_000
+    store.put_execution(second, run)
+    again = Store(settings, tmp_path, "toy")
+    assert again.executions() == [second, first]
+    assert again.runs() == [run]
+    assert again.execution_states([first.id or 0, 99], run.root) == {("Source", first.id): metadata.COMPLETE}
+    assert again.execution_states([first.id or 0, 99], "/another") == {}
+    assert [again.is_complete(execution) for execution in (first, second)] == [True, False]
+    other = Store(settings, tmp_path, "other")
+    assert (other.runs(), other.executions()) == ([], [])
+
+
+def test_a_pipeline_runs_and_is_cached(settings: Metadata, tmp_path: Path) -> None:
+    (tmp_path / "rows.txt").write_text("a\tb\n", encoding="utf-8")
+
+    def no_beam() -> None:
+        raise AssertionError("the fakes use no Beam")
+
+    def run(steps: int) -> list[str]:
+        Calls.nodes.clear()
+        open_store = functools.partial(Store, settings, tmp_path / "root", "cached")
+        Runner(
+            fakes.pipeline(tmp_path, steps=steps), tmp_path / "root", open_store, no_beam, Terminal()
+        ).run()
+        return list(Calls.nodes)
+
+    assert run(steps=1) == list(fakes.NODES)
+    assert run(steps=1) == []
+    assert run(steps=2) == ["Train", "Evaluate", "Push"]
+    assert not (tmp_path / "root" / "metadata.sqlite").exists()
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+def test_a_server_that_is_not_there_is_named(kind: str, tmp_path: Path) -> None:
+    nowhere = SqlServer(host="127.0.0.1", port=free_port(), database="mlmd", user="me")
+    with pytest.raises(EnvironmentFault, match=f"{kind}://me@127.0.0.1") as caught:
+        Store(Metadata(**{kind: nowhere}), tmp_path, "toy")
+    assert "Check that it is reachable" in caught.value.remedy
