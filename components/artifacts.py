@@ -133,7 +133,7 @@ class ModelEvaluation(Artifact):
     """Scores on the held-out split::
 
     metrics.json                BLEU, chrF with signatures and intervals, perplexity, ...
-    translations.jsonl          {"id", "source", "hypothesis", "references", "score"} a source
+    translations.jsonl          {"id", "source", "hypothesis", "references", "score"} a sentence translated
     """
 
     TYPE_NAME = "ModelEvaluation"

@@ -215,20 +215,20 @@ def _write_split(
 ) -> Counts:
     """Writes one file of one split in corpus order, each exact duplicate once where they are dropped."""
     (split, shard), blocks = group
-    shards = parameters.shards
-    path = Path(folder) / f"Split-{split}" / f"data_tfrecord-{shard:05d}-of-{shards:05d}.gz"
+    name = f"data_tfrecord-{shard:05d}-of-{parameters.shards:05d}.gz"
+    path = Path(folder) / f"Split-{split}" / name
     placed = sorted((block for block in blocks if block is not None), key=lambda block: block[0])
     if not placed:
         tfrecord.write_examples(path, {"id": pa.array([], pa.string())})
         return Counter()
     table = pa.Table.from_batches([batch for _, batch in placed]).combine_chunks()
     columns = {name: pa.concat_arrays(table.column(name).chunks) for name in table.column_names}
-    if parameters.drop_duplicates == "train" and split != "train":
-        kept = np.arange(table.num_rows)
-    else:
-        kept = first_of_duplicates(columns["source"], columns["target"])
-    tfrecord.write_examples(path, {name: array.take(pa.array(kept)) for name, array in columns.items()})
-    return Counter({f"split/{split}": len(kept), "duplicates": table.num_rows - len(kept)})
+    if parameters.drop_duplicates == "all" or split == "train":
+        kept = pa.array(first_of_duplicates(columns["source"], columns["target"]))
+        columns = {name: array.take(kept) for name, array in columns.items()}
+    tfrecord.write_examples(path, columns)
+    written = len(columns["id"])
+    return Counter({f"split/{split}": written, "duplicates": table.num_rows - written})
 
 
 def _write_rejects(

@@ -59,8 +59,7 @@ class Translator(tf.Module):
         flat = tf.reshape(tokens, [sentences * each, length])
         fed = tf.concat([tf.fill([sentences * each, 1], BOS), flat[:, :-1]], 1)
         _, alignment = self.model.teacher_force(tf.repeat(source, each, axis=0), fed)
-        alignment *= tf.cast(tf.not_equal(flat, PAD), tf.float32)[:, :, tf.newaxis]
-        return tf.reshape(alignment, [sentences, each, length, tf.shape(source)[1]])
+        return tf.reshape(_of_real(alignment, flat), [sentences, each, length, tf.shape(source)[1]])
 
     @property
     def replacing(self) -> bool:
@@ -152,9 +151,8 @@ class Translator(tf.Module):
         """Log probability of given translations, and their alignment: a row for every target token."""
         tokens = self.target_tokens(target)
         log_prob, alignment = self.model.score(self.source_tokens(source), tokens)
-        real = tf.not_equal(tokens[:, 1:], PAD)
-        alignment *= tf.cast(real, tf.float32)[:, :, tf.newaxis]
-        return {"log_prob": log_prob, "length": lengths(tokens[:, 1:]), "alignment": alignment}
+        words = tokens[:, 1:]
+        return {"log_prob": log_prob, "length": lengths(words), "alignment": _of_real(alignment, words)}
 
     @tf.function(input_signature=[TEXT])
     def tokenize(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -241,6 +239,11 @@ class Translator(tf.Module):
 def lengths(tokens: tf.Tensor) -> tf.Tensor:
     """How many of each row's tokens int32[B, T] are real: int32[B]."""
     return tf.reduce_sum(tf.cast(tf.not_equal(tokens, PAD), tf.int32), -1)
+
+
+def _of_real(alignment: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
+    """The alignments float32[B, T, S] of tokens int32[B, T], zero in the rows of padding."""
+    return alignment * tf.cast(tf.not_equal(tokens, PAD), tf.float32)[:, :, tf.newaxis]
 
 
 def _dense(tokens: tf.RaggedTensor) -> tf.Tensor:

@@ -11,28 +11,13 @@ from components.errors import ConfigError
 from pipeline import metadata
 from pipeline.config import Metadata, SqlServer
 from pipeline.metadata import Execution, Run, Store, StoredArtifact
+from tests.pipeline.store_contract import what_is_put_comes_back
 
 SERVER = SqlServer(host="db", port=3306, database="mlmd", user="me", password_env="BITEXT_TEST_PASSWORD")
 
 
 def test_what_is_put_comes_back(tmp_path: Path) -> None:
-    settings = Metadata(sqlite=str(tmp_path / "deep" / "er" / "m.sqlite"))
-    store = Store(settings, tmp_path, "toy")
-    run = Run("r1", "toy", str(tmp_path), metadata.RUNNING, 1.5)
-    store.put_run(run)
-    source = StoredArtifact("Examples", "/a", "d1", {"rows": 3, "share": 0.5, "name": "x"})
-    first = Execution("Source", "r1", metadata.COMPLETE, 2.0, 3.0, "k", "{}", outputs={"examples": source})
-    store.put_execution(first, run)
-    second = Execution("Train", "r1", metadata.RUNNING, 3.0, inputs={"examples": source})
-    store.put_execution(second, run)
-    second.state, second.error, second.traceback, second.finished = metadata.FAILED, "oh", "Trace", 5.0
-    store.put_execution(second, run)
-    again = Store(settings, tmp_path, "toy")
-    assert again.executions() == [second, first]
-    assert again.runs() == [run]
-    assert again.execution_states([first.id or 0, 99], run.root) == {("Source", first.id): metadata.COMPLETE}
-    assert again.execution_states([first.id or 0, 99], "/another") == {}
-    assert [again.is_complete(execution) for execution in (first, second)] == [True, False]
+    what_is_put_comes_back(Metadata(sqlite=str(tmp_path / "deep" / "er" / "m.sqlite")), tmp_path)
 
 
 def test_addresses_are_relative_to_the_root_and_absolute_ones_of_old_are_read(tmp_path: Path) -> None:

@@ -9,21 +9,21 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from components.errors import EnvironmentFault
-from pipeline import metadata
 from pipeline.config import Metadata, SqlServer
-from pipeline.metadata import Execution, Run, Store, StoredArtifact
+from pipeline.metadata import Store
 from pipeline.runner import Runner
 from pipeline.terminal import Terminal
 from tests.pipeline import fakes
 from tests.pipeline.fakes import Calls
+from tests.pipeline.store_contract import what_is_put_comes_back
 
 pytestmark = pytest.mark.slow
 
@@ -42,19 +42,17 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def as_user(name: str, folder: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
-    """`subprocess.run` as a user who owns the folder, for database servers refuse to run as root."""
-    run: Callable[..., subprocess.CompletedProcess[bytes]] = functools.partial(
-        subprocess.run, check=True, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+def as_user(name: str, folder: Path) -> dict[str, Any]:
+    """`subprocess` arguments to be a user who owns the folder, for database servers refuse to run as root."""
+    how: dict[str, Any] = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     if os.geteuid() == 0:
         try:
             user = pwd.getpwnam(name)
         except KeyError:
             pytest.skip(f"there is no user {name} to run the server as")
         os.chown(folder, user.pw_uid, user.pw_gid)
-        run = functools.partial(run, user=user.pw_uid, group=user.pw_gid, extra_groups=[])
-    return run
+        how |= {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    return how
 
 
 @contextmanager
@@ -63,7 +61,7 @@ def postgresql(folder: Path) -> Iterator[Metadata]:
     initdb, port = binary("initdb"), free_port()
     if initdb is None:
         pytest.skip("PostgreSQL's server is not installed (Debian: apt-get install postgresql)")
-    run = as_user("postgres", folder)
+    run = functools.partial(subprocess.run, check=True, **as_user("postgres", folder))
     data, pg_ctl = str(folder / "data"), str(Path(initdb).with_name("pg_ctl"))
     run([initdb, "-D", data, "-U", "me", "-A", "trust", "-E", "UTF8"])
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
@@ -77,36 +75,39 @@ def postgresql(folder: Path) -> Iterator[Metadata]:
 @contextmanager
 def mysql(folder: Path) -> Iterator[Metadata]:
     """A server that speaks MySQL's protocol, MariaDB, on the loopback interface, with a password."""
-    install, server, admin, port = (
-        binary("mariadb-install-db"),
-        binary("mariadbd"),
-        binary("mariadb-admin"),
-        free_port(),
-    )
+    install, server, admin = binary("mariadb-install-db"), binary("mariadbd"), binary("mariadb-admin")
     if install is None or server is None or admin is None:
         pytest.skip("MariaDB's server is not installed (Debian: apt-get install mariadb-server)")
-    run = as_user("mysql", folder)
-    data, users = f"--datadir={folder / 'data'}", folder / "users.sql"
+    how, port = as_user("mysql", folder), free_port()
+    data, socket_file, users = (
+        f"--datadir={folder / 'data'}",
+        f"--socket={folder / 'socket'}",
+        folder / "users.sql",
+    )
     users.write_text(
         f"CREATE USER me IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO me;\n", encoding="utf-8"
     )
-    run([install, "--no-defaults", data, "--skip-test-db", "--auth-root-authentication-method=normal"])
-    own = [f"--socket={folder / 'socket'}", f"--pid-file={folder / 'pid'}", f"--log-error={folder / 'log'}"]
+    install_it = [
+        install,
+        "--no-defaults",
+        data,
+        "--skip-test-db",
+        "--auth-root-authentication-method=normal",
+    ]
+    subprocess.run(install_it, check=True, **how)
+    files = [data, socket_file, f"--pid-file={folder / 'pid'}", f"--log-error={folder / 'log'}"]
     reached = [f"--port={port}", "--bind-address=127.0.0.1", f"--init-file={users}"]
-    with ThreadPoolExecutor() as pool:
-        done = pool.submit(run, [server, "--no-defaults", data, *own, *reached])
-        control = [admin, "--no-defaults", f"--socket={folder / 'socket'}", "--user=root"]
+    with subprocess.Popen([server, "--no-defaults", *files, *reached], **how) as running:
         try:
-            # Its first connection is tried until the server, which its socket announces, has begun.
-            run([*control, "--wait=60", "--connect-timeout=60", "ping"])
+            ping = [admin, "--no-defaults", socket_file, "--user=root", "--wait=60", "ping"]
+            subprocess.run(ping, check=True, **how)
             yield Metadata(
                 mysql=SqlServer(
                     host="127.0.0.1", port=port, database="mlmd", user="me", password_env=VARIABLE
                 )
             )
         finally:
-            run([*control, "shutdown"])
-            done.result()
+            running.terminate()
 
 
 @pytest.fixture(scope="module", params=[postgresql, mysql], ids=lambda kind: kind.__name__)
@@ -122,25 +123,7 @@ def settings(request: pytest.FixtureRequest) -> Iterator[Metadata]:
 
 
 def test_what_is_put_comes_back(settings: Metadata, tmp_path: Path) -> None:
-    store = Store(settings, tmp_path, "toy")
-    run = Run("r1", "toy", str(tmp_path), metadata.RUNNING, 1.5)
-    store.put_run(run)
-    source = StoredArtifact("Examples", "/a", "d1", {"rows": 3, "share": 0.5, "name": "їжак"})
-    first = Execution("Source", "r1", metadata.COMPLETE, 2.0, 3.0, "k", "{}", outputs={"examples": source})
-    store.put_execution(first, run)
-    second = Execution("Train", "r1", metadata.RUNNING, 3.0, inputs={"examples": source})
-    store.put_execution(second, run)
-    second.state, second.error, second.finished = metadata.FAILED, "oh", 5.0
-    second.traceback = "Trace\n" * 20_000
-    store.put_execution(second, run)
-    again = Store(settings, tmp_path, "toy")
-    assert again.executions() == [second, first]
-    assert again.runs() == [run]
-    assert again.execution_states([first.id or 0, 99], run.root) == {("Source", first.id): metadata.COMPLETE}
-    assert again.execution_states([first.id or 0, 99], "/another") == {}
-    assert [again.is_complete(execution) for execution in (first, second)] == [True, False]
-    other = Store(settings, tmp_path, "other")
-    assert (other.runs(), other.executions()) == ([], [])
+    what_is_put_comes_back(settings, tmp_path)
 
 
 def test_a_pipeline_runs_and_is_cached(settings: Metadata, tmp_path: Path) -> None:
