@@ -21,15 +21,23 @@ class Artifact:
         empty when the component is called.
       properties: scalars recorded beside the artifact (counts, scores). A component adds to an
         output's; the runner stores them.
+      readable: of an input, the only splits its reader declared; None: all.
     """
 
     TYPE_NAME: ClassVar[str] = "Artifact"
 
     path: Path
     properties: dict[str, Property] = dataclasses.field(default_factory=dict)
+    readable: tuple[str, ...] | None = None
 
     def split(self, name: str) -> Path:
-        """The folder of one split, `Split-<name>`."""
+        """The folder of one split, `Split-<name>`.
+
+        Raises:
+          ValueError: the reader has not declared that it reads it (`Component.splits`).
+        """
+        if self.readable is not None and name not in self.readable:
+            raise ValueError(f"split {name} is not among those declared as read: {self.readable}")
         return self.path / f"Split-{name}"
 
     def splits(self) -> list[str]:

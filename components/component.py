@@ -37,6 +37,8 @@ class Component:
         and returns nothing; an absent optional input is `None`.
       libraries: distributions whose versions are part of the cache key.
       optional: names of inputs that may be absent.
+      splits: of an input, the only splits that are read, where not all are: another test split trains no
+        model again.
       external_inputs: `module:function`, light, from parameters to the paths or patterns the component reads
         beside its input artifacts (source files); their content is part of the cache key.
       still_valid: `module:function`, light, from the output artifacts by keyword to whether what they say of
@@ -51,6 +53,7 @@ class Component:
     function: str
     libraries: tuple[str, ...] = ()
     optional: frozenset[str] = frozenset()
+    splits: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     external_inputs: str | None = None
     still_valid: str | None = None
     uncached_parameters: frozenset[str] = frozenset()

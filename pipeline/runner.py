@@ -209,9 +209,20 @@ class Runner:
             if isinstance(source, LatestBlessedModel):
                 candidate = inputs["model"]
                 inputs[key] = metadata.latest_blessed_model(history, candidate.digest if candidate else "")
-        digests = {key: artifact.digest if artifact else None for key, artifact in sorted(inputs.items())}
-        parts = cache.key_parts(node.component, node.parameters, digests)
+        parts = cache.key_parts(node.component, node.parameters, self._input_digests(node, inputs))
         return Work(node, inputs, parts, cache.key_of(parts))
+
+    def _input_digests(self, node: Node, inputs: dict[str, StoredArtifact | None]) -> dict[str, str | None]:
+        """The content of each input by name, or of each split of it where only some are read."""
+        digests: dict[str, str | None] = {}
+        for key, artifact in sorted(inputs.items()):
+            splits = node.component.splits.get(key)
+            if artifact is None or splits is None:
+                digests[key] = artifact.digest if artifact else None
+                continue
+            folder = Artifact(Path(artifact.uri))
+            digests |= {f"{key}/{name}": cache.content_digest(folder.split(name)) for name in splits}
+        return digests
 
     def _take(self, node: Node, history: list[Execution], run: Run) -> Execution:
         """The newest completed outputs of a node that --from leaves out."""
@@ -252,7 +263,10 @@ class Runner:
 
     def _artifacts(self, node: Node, stored: dict[str, StoredArtifact]) -> dict[str, Artifact]:
         kinds = {**node.component.inputs, **node.component.outputs}
-        return {key: kinds[key](Path(a.uri), dict(a.properties)) for key, a in stored.items()}
+        return {
+            key: kinds[key](Path(a.uri), dict(a.properties), node.component.splits.get(key))
+            for key, a in stored.items()
+        }
 
     def _record_cached(self, work: Work, hit: Execution, run: Run, started: float) -> Execution:
         execution = self._new_execution(work, run, metadata.CACHED)

@@ -112,6 +112,7 @@ COMPONENT = Component(
         "examples": artifacts.Examples,
     },
     outputs={"model": artifacts.Model, "model_run": artifacts.ModelRun},
+    splits={"transformed_examples": ("train",), "examples": ("eval",)},
     parameters=Parameters,
     function="components.trainer.executor:run",
     libraries=("tensorflow", "keras", "numpy", "sacrebleu"),

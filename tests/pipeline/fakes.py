@@ -60,13 +60,16 @@ def source(
     examples: artifacts.Examples,
     rejects: artifacts.Rejects,
 ) -> None:
-    """Joins the files."""
+    """Joins the files: lines that begin with `test` are the test split."""
     Calls.enter("Source", context)
     text = "".join(Path(file).read_text(encoding="utf-8") for file in parameters.files)
     if not text:
         raise DataError("Source: no rows", "Give rows.")
-    examples.split("train").mkdir()
-    (examples.split("train") / "data").write_text(text, encoding="utf-8")
+    lines = text.splitlines(keepends=True)
+    for split in ("train", "test"):
+        examples.split(split).mkdir()
+        chosen = "".join(line for line in lines if line.startswith("test") == (split == "test"))
+        (examples.split(split) / "data").write_text(chosen, encoding="utf-8")
     (rejects.path / "summary.json").write_text("{}", encoding="utf-8")
     context.say(f"{len(text.splitlines())} rows")
 
@@ -158,6 +161,7 @@ TRAIN = Component(
     name="Train",
     inputs={"examples": artifacts.Examples},
     outputs={"model": artifacts.Model},
+    splits={"examples": ("train",)},
     parameters=TrainParameters,
     function=f"{_HERE}:train",
 )

@@ -175,6 +175,27 @@ def test_equal_outputs_of_a_forced_node_leave_the_rest_cached(folder: Path) -> N
     assert Calls.nodes == ["Source"]
 
 
+def test_only_the_splits_that_a_node_reads_run_it_again(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(folder)
+    rows = folder / "rows.txt"
+    rows.write_text("a\tb\ntest\tc\n", encoding="utf-8")
+    run(folder)
+    assert Calls.nodes == ["Source"]
+    rows.write_text("a\tb\nd\te\n", encoding="utf-8")
+    capsys.readouterr()
+    run(folder, Selection(explain=True))
+    assert Calls.nodes[:2] == ["Source", "Train"]
+    assert explanation(capsys, "Train")[0] == "because input examples/train: content changed"
+
+
+def test_a_split_that_is_read_must_be_declared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fakes, "TRAIN", dataclasses.replace(fakes.TRAIN, splits={"examples": ("test",)}))
+    with pytest.raises(ValueError, match="split train is not among those declared as read"):
+        run(folder)
+
+
 def test_deleted_outputs_are_made_again(folder: Path) -> None:
     model = run(folder).artifact("Model")
     assert model is not None
