@@ -5,7 +5,7 @@ WORKERS ?= 2
 LOCK_FLAGS ?=
 UV ?= $(if $(wildcard .venv/bin/uv),.venv/bin/uv,uv)
 BIN := .venv/bin
-CODE := pipeline components schemas
+CODE := pipeline components schemas benchmarks
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-slow lint format lock bench clean

@@ -4,21 +4,28 @@
 
 Every row is a run of the pipeline in one root, so that all share ExampleGen to Transform, rows that differ in
 the search share a model, and a second call of the same trains nothing again. `--set` reaches every row before
-its own choice: it sets the corpus's folder and, with `trainer.steps`, the budget. After every row ABLATION.md
-and ABLATION.json are written anew.
+its own choice: it sets the corpus's folder and, with `trainer.steps`, the budget. All rows make as many
+updates from about as many pairs: a vocabulary of words is larger, a batch of characters longer. After every
+row ABLATION.md and ABLATION.json are written anew.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from components.errors import NotBlessedError, TrainingError
+
 HERE = Path(__file__).parent
 BITEXT = (sys.executable, "-m", "pipeline")
+NOT_BLESSED, DIVERGED = NotBlessedError.exit_code, TrainingError.exit_code
 BASE = {
     "trainer.model.cell": "gru",
     "trainer.model.decoder": "luong",
@@ -54,13 +61,14 @@ ROWS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("decoder", "conditional", {"trainer.model.decoder": "conditional"}),
     ("encoder", "unidirectional", {"trainer.model.bidirectional": False}),
     ("encoder", "bidirectional", {}),
-    ("tokens", "words", {"transform.unit": "word"}),
+    ("tokens", "words", {"transform.unit": "word", "transform.vocabulary_size": 12000}),
     ("tokens", "subwords", {}),
     (
         "tokens",
         "characters",
         {
             "transform.unit": "character",
+            "trainer.batch_tokens": 8000,
             "transform.source_max_length": 250,
             "transform.target_max_length": 250,
             "trainer.search.max_length": 300,
@@ -72,12 +80,12 @@ ROWS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 
 
-def bitext(*arguments: str) -> str:
-    """What the command printed. A refused model (code 4) is no failure here: its score counts."""
+def bitext(*arguments: str, may: tuple[int, ...] = (0,)) -> subprocess.CompletedProcess[str]:
+    """The command, run to its end, which is an exit code it `may` have."""
     done = subprocess.run([*BITEXT, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode not in (0, 4):
-        raise SystemExit(f"bitext {' '.join(arguments)} failed:\n{done.stderr}")
-    return done.stdout
+    if done.returncode not in may:
+        raise SystemExit(f"bitext {shlex.join(arguments)} failed:\n{done.stderr}")
+    return done
 
 
 def flags(sets: list[str]) -> list[str]:
@@ -85,32 +93,59 @@ def flags(sets: list[str]) -> list[str]:
     return [word for value in sets for word in ("--set", value)]
 
 
-def score(config: str, root: str, sets: list[str]) -> float:
-    """BLEU on the test split of a configuration with these `a.b=c`."""
-    arguments = [config, "--root", root, *flags(sets)]
-    bitext("run", *arguments, "--to", "Evaluator")
-    return float(json.loads(bitext("status", *arguments, "--json"))["runs"][0]["bleu"])
-
-
 def as_sets(values: dict[str, Any]) -> list[str]:
     """As `a.b=c`."""
     return [f"{name}={json.dumps(value)}" for name, value in values.items()]
 
 
-def write(command: list[str], rows: list[dict[str, Any]]) -> None:
+def measure(config: str, root: str, sets: list[str]) -> dict[str, Any]:
+    """Scores of a configuration with these `a.b=c`, None where its training diverged, and minutes it took.
+
+    A refused model is no failure here: its score counts.
+    """
+    arguments = [config, "--root", root, *flags(sets)]
+    done = bitext("run", *arguments, "--to", "Evaluator", may=(0, NOT_BLESSED, DIVERGED))
+    if done.returncode == DIVERGED:
+        return {"validation_bleu": None, "test_bleu": None, "minutes": None}
+    run = json.loads(bitext("status", *arguments, "--json").stdout)["runs"][0]
+    history = Path(run["nodes"]["Trainer"]["outputs"]["model_run"]) / "history.jsonl"
+    lines = [json.loads(line) for line in history.read_text(encoding="utf-8").splitlines()]
+    return {
+        "validation_bleu": max(line["bleu"] for line in lines),
+        "test_bleu": float(run["bleu"]),
+        "minutes": lines[-1]["minutes"],
+        "signature": run["bleu_signature"],
+    }
+
+
+def write(command: str, settings: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     """Writes both files."""
+    trainer, model = settings["trainer"], settings["trainer"]["model"]
+    widths = ", ".join(f"{n.removesuffix('_units')} {model[n]}" for n in model if n.endswith("_units"))
+    signature = next((row["signature"] for row in rows if "signature" in row), "")
     lines = [
         "# Ablation",
         "",
-        f"BLEU on the test split, one choice changed at a time: `{' '.join(command)}`",
+        f"One choice changed at a time, {trainer['steps']:,} updates of about {trainer['batch_tokens']:,}",
+        f"target subwords each; units: {widths}. BLEU by `{signature}`.",
         "",
-        "| choice | value | BLEU |",
-        "|---|---|---|",
-        *(f"| {row['choice']} | {row['value']} | {row['bleu']:.2f} |" for row in rows),
+        f"    {command}",
+        "",
+        "| choice | value | validation BLEU | test BLEU | minutes |",
+        "|---|---|---:|---:|---:|",
+        *(_line(row) for row in rows),
     ]
     (HERE / "ABLATION.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    report = {"command": command, "rows": rows}
+    report = {"command": command, "settings": settings, "rows": rows}
     (HERE / "ABLATION.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def _line(row: dict[str, Any]) -> str:
+    """A row of the table."""
+    start = f"| {row['choice']} | {row['value']} |"
+    if row["test_bleu"] is None:
+        return f"{start} diverged | | |"
+    return f"{start} {row['validation_bleu']:.2f} | {row['test_bleu']:.2f} | {row['minutes']:.1f} |"
 
 
 def main() -> None:
@@ -120,15 +155,17 @@ def main() -> None:
     parser.add_argument("--root", default="runs/ablation")
     parser.add_argument("--set", dest="sets", action="append", default=[], metavar="a.b=c")
     options = parser.parse_args()
-    command = ["python -m benchmarks.ablation", options.config, *(f"--set {s}" for s in options.sets)]
+    base = [*as_sets(BASE), *options.sets]
+    command = f"python -m benchmarks.ablation {shlex.join([options.config, *flags(options.sets)])}"
+    settings = yaml.safe_load(bitext("config", options.config, *flags(base)).stdout)
     for _, _, changes in ROWS:  # Refused now rather than after hours.
-        bitext("config", options.config, *flags([*as_sets(BASE), *options.sets, *as_sets(changes)]))
+        bitext("config", options.config, *flags([*base, *as_sets(changes)]))
     rows: list[dict[str, Any]] = []
     for choice, value, changes in ROWS:
-        bleu = score(options.config, options.root, [*as_sets(BASE), *options.sets, *as_sets(changes)])
-        rows.append({"choice": choice, "value": value, "bleu": bleu, "changes": changes})
-        print(f"{choice:10} {value:20} {bleu:6.2f}", flush=True)
-        write(command, rows)
+        measured = measure(options.config, options.root, [*base, *as_sets(changes)])
+        rows.append({"choice": choice, "value": value, "changes": changes, **measured})
+        print(_line(rows[-1]), flush=True)
+        write(command, settings, rows)
 
 
 if __name__ == "__main__":

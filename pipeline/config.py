@@ -165,13 +165,16 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> PipelineConfig:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}", "Give a readable UTF-8 file.") from None
     values, lines = _parse(text, path)
+    written = set(_VARIABLE.findall(str({k: v for k, v in values.items() if k != "variables"})))
     places = {field: f"{path}:{line}" for field, line in lines.items()}
     for override in overrides:
         field = _override(values, override, path)
         for inside in [f for f in places if f.startswith(f"{field}.")]:
             del places[inside]
         places[field] = f"--set {override}"
-    return _check(_substituted(values, places, path), places, path)
+    # A variable whose only use was overridden is no mistake of anyone's.
+    spared = {name for name in written if not places.get(f"variables.{name}", "").startswith("--set")}
+    return _check(_substituted(values, places, path, spared), places, path)
 
 
 def dump(config: PipelineConfig) -> str:
@@ -279,13 +282,15 @@ def _override(values: dict[str, Any], override: str, path: Path) -> str:
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
-def _substituted(values: dict[str, Any], places: dict[str, str], path: Path) -> dict[str, Any]:
+def _substituted(
+    values: dict[str, Any], places: dict[str, str], path: Path, spared: set[str]
+) -> dict[str, Any]:
     """The values with every `${name}` replaced, and without the section `variables`.
 
     A value that is `${name}` and nothing else takes the variable's type too.
 
     Raises:
-      ConfigError: a variable is used that is not given, or given and not used.
+      ConfigError: a variable is used that is not given, or given, not used and not `spared`.
     """
     variables = values.get("variables") or {}
     if not isinstance(variables, dict) or any(isinstance(v, dict | list) for v in variables.values()):
@@ -327,7 +332,7 @@ def _substituted(values: dict[str, Any], places: dict[str, str], path: Path) -> 
 
     filled = {key: fill(value, key) for key, value in values.items() if key != "variables"}
     for name in variables:
-        if name not in used:
+        if name not in used | spared:
             raise ConfigError(
                 f"{_where(f'variables.{name}', places, path)}: no value uses the variable {name}",
                 f"Write ${{{name}}} where it is meant, or take it out.",

@@ -21,9 +21,9 @@ def collect(config: PipelineConfig) -> dict[str, Any]:
 
     Returns:
       `runs`, newest first, each with `id`, `state`, `started` (ISO 8601), `seconds` (null until it ends),
-      `nodes` {name: {`state`, `seconds`, `cached`}}, `bleu`, `bleu_signature`, `blessed` (by Evaluator and
-      InfraValidator; null where neither judged), `reasons` (of a refusal, from both) and `error`; and
-      `pushed`, null or with `model`, `version`, `path`, `digest`.
+      `nodes` {name: {`state`, `seconds`, `cached`, `outputs` {name: folder}}}, `bleu`, `bleu_signature`,
+      `blessed` (by Evaluator and InfraValidator; null where neither judged), `reasons` (of a refusal, from
+      both) and `error`; and `pushed`, null or with `model`, `version`, `path`, `digest`.
     """
     root = Path(config.root)
     server = config.metadata.mysql or config.metadata.postgresql
@@ -63,6 +63,7 @@ def _node(execution: Execution) -> dict[str, Any]:
         "state": COMPLETE if cached else execution.state,
         "seconds": round(execution.seconds, 3) if execution.finished else None,
         "cached": cached,
+        "outputs": {key: artifact.uri for key, artifact in execution.outputs.items()},
     }
 
 

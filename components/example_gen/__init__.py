@@ -78,7 +78,7 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
         published test set that is scored line by line (see also `evaluator.references`).
       max_characters: a longer source or target is rejected as `too_long`.
       max_length_ratio: a row whose longer side has over this many times the other's characters is rejected
-        as `length_ratio`.
+        as `length_ratio`; not of an eval or test split whose files are given, which is scored as it is.
       ratio_from_characters: the ratio is judged only where the longer side has at least this many characters.
       max_reject_share: with more than this share of the rows rejected, the run stops.
       shards: files a split is written to, by the same hash. More than one lets Beam's workers share a

@@ -148,7 +148,7 @@ class _Judge(beam.DoFn):
 
     def process(self, element: tuple[SourceFile, Rows]) -> Iterator[Any]:
         file, rows = element
-        judged = judge(rows, self._parameters)
+        judged = judge(rows, self._parameters, file.split)
         place = (file.index, int(rows.line[0]))
         yield beam.pvalue.TaggedOutput("counts", Counter(rows=len(rows.line)))
         if judged.details:

@@ -123,8 +123,14 @@ def _slices(buffer: pa.Buffer, begin: Ints, end: Ints, present: Mask) -> pa.Arra
     return both.take(pa.array(np.arange(0, len(offsets), 2), mask=~present))
 
 
-def judge(rows: Rows, parameters: Parameters) -> Judged:
-    """Says of every row whether it is good, and if not, the first reason in the order of REASONS."""
+def judge(rows: Rows, parameters: Parameters, split: str | None = None) -> Judged:
+    """Says of every row whether it is good, and if not, the first reason in the order of REASONS.
+
+    Args:
+      rows: a block of one file.
+      parameters: the limits.
+      split: the split whose file was given, None where a hash will decide.
+    """
     reason = np.zeros(len(rows.line), np.int8)
     details: dict[int, str] = {}
 
@@ -154,7 +160,8 @@ def judge(rows: Rows, parameters: Parameters) -> Judged:
         mask = size > parameters.max_characters
         limit = f"over max_characters {parameters.max_characters}"
         refuse(mask, "too_long", {r: f"{side}: {size[r]} characters, {limit}" for r in _where(mask)})
-    _refuse_ratio(sizes[0], sizes[1], parameters, refuse)
+    if split in (None, "train"):
+        _refuse_ratio(sizes[0], sizes[1], parameters, refuse)
     return Judged(reason, texts[0], texts[1], details)
 
 

@@ -176,6 +176,13 @@ def test_reasons(row, reason, detail):
     assert rows.line.tolist() == [10, 11, 12]
 
 
+def test_a_given_test_split_is_scored_as_it_is_whatever_the_ratio() -> None:
+    rows = split_tsv(b"abcde\t" + b"b" * 40 + b"\n\tempty\n", 1, (0, 1))
+    parameters = Parameters(files=("x",))
+    assert list(judge(rows, parameters, "test").details) == [1]
+    assert list(judge(rows, parameters, "train").details) == [0, 1] == list(judge(rows, parameters).details)
+
+
 def test_short_rows_may_have_any_ratio():
     judged = judge(split_tsv(b"I\tYo mismo, en persona\n", 1, (0, 1)), Parameters(files=("x",)))
     assert judged.reason.tolist() == [0]

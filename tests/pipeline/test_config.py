@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from benchmarks import ablation
 from components.errors import ConfigError
 from pipeline import config
 
@@ -225,7 +228,32 @@ trainer:
         error = refused(tmp_path, self.TEXT, "variables.pear=en-fr")
         assert "--set variables.pear=en-fr: no value uses the variable pear" in str(error)
 
+    def test_one_whose_use_was_overridden_is_not_missed(self, tmp_path: Path) -> None:
+        files = "example_gen.files=[mine.tsv]"
+        assert config.load(written(tmp_path, self.TEXT), [files]).example_gen.files == ("mine.tsv",)
+        error = refused(tmp_path, self.TEXT, files, "variables.folder=here")
+        assert "--set variables.folder=here: no value uses the variable folder" in str(error)
+
     def test_a_value_of_the_wrong_type_is_named(self, tmp_path: Path) -> None:
         error = refused(tmp_path, self.TEXT, "variables.steps=many")
         assert "trainer.steps: must be a whole number; received the text 'many'" in str(error)
         assert "variables must be a section" in str(refused(tmp_path, GOOD + "variables: [a]"))
+
+
+SHIPPED = Path(config.__file__).parent / "configs"
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
+def test_configurations_that_come_with_it_are_valid_and_so_is_what_their_comments_set(path: Path) -> None:
+    config.load(path)
+    comments = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    for line in comments:
+        words = shlex.split(line.split("#")[1]) if "--set" in line else []
+        assert config.load(path, [after for word, after in pairwise(words) if word == "--set"])
+
+
+def test_every_row_of_the_ablation_is_a_configuration_of_its_own() -> None:
+    rows = [ablation.as_sets({**ablation.BASE, **changes}) for _, _, changes in ablation.ROWS]
+    loaded = {config.dump(config.load(SHIPPED / "multi30k.yaml", row)) for row in rows}
+    bases = [value for choice, value, changes in ablation.ROWS if not changes]
+    assert len(loaded) == len(rows) - len(bases) + 1

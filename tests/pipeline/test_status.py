@@ -52,6 +52,8 @@ def test_a_model_is_blessed_by_both_and_refused_with_the_reasons_of_each(
 ) -> None:
     found = judged(tmp_path, **verdicts)
     assert (found["runs"][0]["blessed"], found["runs"][0]["reasons"]) == (blessed, reasons)
+    for name, node in found["runs"][0]["nodes"].items():
+        assert node["outputs"] == {"blessing": str(tmp_path / "root" / name)}
     shown = status.render(found).splitlines()
     assert [line.strip() for line in shown if line.strip() in reasons] == reasons
     assert shown[0].endswith({True: "  blessed", False: "  not blessed", None: ""}[blessed])
