@@ -58,7 +58,7 @@ class Examples(Artifact):
     int64[S], `source_length`, `target_ids` int64[T] (with `<s>` and `</s>`), `target_length`::
 
         Split-train/transformed_examples-s012-t014-00000-of-00001.gz
-        Split-train/buckets.json        [{"source", "target", "examples", "files"}, ...]
+        Split-train/buckets.json        [{"source", "target", "examples", "target_tokens", "files"}, ...]
     """
 
     TYPE_NAME = "Examples"

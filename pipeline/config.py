@@ -134,10 +134,12 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
         fill(self, "pusher", msgspec.structs.replace(self.pusher, destination=self.serving))
         trainer, evaluator = self.trainer, self.evaluator
         tokenize, lowercase = trainer.validation_tokenize, trainer.validation_lowercase
+        references = trainer.validation_references
         trainer = msgspec.structs.replace(
             trainer,
             validation_tokenize=evaluator.tokenize if tokenize is None else tokenize,
             validation_lowercase=evaluator.lowercase if lowercase is None else lowercase,
+            validation_references=evaluator.references if references is None else references,
         )
         fill(self, "trainer", trainer)
         # `<s>` is not searched for.

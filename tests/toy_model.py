@@ -65,11 +65,12 @@ class ToyTranslator(tf.Module):
 
         texts = tf.map_fn(hypothesis, rank, fn_output_signature=tf.string)
         lengths = tf.minimum(tf.repeat(length[:, None], beam_size, axis=1), max_length)
-        return {
-            "text": tf.transpose(texts),
-            "score": score[:, None] - tf.cast(rank, tf.float32)[None, :],
-            "length": lengths,
-        }
+        score = score[:, None] - tf.cast(rank, tf.float32)[None, :]
+        return self._several(tf.transpose(texts), score, lengths)
+
+    def _several(self, texts: tf.Tensor, score: tf.Tensor, length: tf.Tensor) -> dict[str, tf.Tensor]:
+        alignment = tf.ones(tf.concat([tf.shape(length), [tf.reduce_max(length), 1]], 0))
+        return {"text": texts, "score": score, "log_prob": score, "length": length, "alignment": alignment}
 
     @tf.function(
         input_signature=[
@@ -93,8 +94,7 @@ class ToyTranslator(tf.Module):
         seed: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         """Every draw is the translation itself."""
-        drawn = [tf.repeat(found[:, None], samples, axis=1) for found in self._translate(text)]
-        return dict(zip(("text", "score", "length"), drawn, strict=True))
+        return self._several(*(tf.repeat(found[:, None], samples, axis=1) for found in self._translate(text)))
 
     @tf.function(
         input_signature=[

@@ -28,6 +28,13 @@ FORBIDDEN = (
     "tfx_bsl",
 )
 
+_SEVERAL = {
+    "text": "string",
+    "score": "float32",
+    "log_prob": "float32",
+    "length": "int32",
+    "alignment": "float32",
+}
 # Signature: (inputs, outputs), name to dtype. More outputs, and more inputs of `decode_step`, are allowed:
 # they are the decoder's states, whose names are the model's own.
 SIGNATURES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
@@ -37,7 +44,7 @@ SIGNATURES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     ),
     "translate_nbest": (
         {"text": "string", "beam_size": "int32", "length_penalty": "float32", "max_length": "int32"},
-        {"text": "string", "score": "float32", "length": "int32"},
+        _SEVERAL,
     ),
     "translate_sample": (
         {
@@ -49,7 +56,7 @@ SIGNATURES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
             "max_length": "int32",
             "seed": "int32",
         },
-        {"text": "string", "score": "float32", "length": "int32"},
+        _SEVERAL,
     ),
     "score": (
         {"source": "string", "target": "string"},

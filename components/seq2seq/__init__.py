@@ -36,16 +36,16 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
         two cells of the first layer (Sennrich et al. 2017, section 2), its context also an input of the
         layers above. The first two attend for all positions at once in training, the others step by step.
       layer_norm: layer normalisation in the cells (Ba et al. 2016).
-      attention: `general`, `dot` or `scaled` (Luong et al. 2015, section 3.1; `scaled` divides by the root of
-        a head's width), `additive` (Bahdanau et al. 2015), or `none`: the fixed context vector of Sutskever
-        et al. 2014.
+      attention: `general` or `dot` (Luong et al. 2015, section 3.1), `scaled` (dot over the root of a head's
+        width: Vaswani et al. 2017, section 3.2.1), `additive` (Bahdanau et al. 2015), or `none`: the fixed
+        context vector of Sutskever et al. 2014.
       attention_heads: how many alignments, each over its share of the keys and values (Vaswani et al. 2017).
         Several learn much faster than one.
-      bridge: how the encoder's last state becomes the decoder's first: `dense` (a learnt projection), `mean`
-        (a learnt projection of the encoder's mean output), `copy` (as it is), or `zero`.
+      bridge: how the encoder's last state becomes the decoder's first, layer by layer: `dense` (a learnt
+        projection), `mean` (a learnt projection of the encoder's mean output), `copy` (as it is), or `zero`.
       tie_embeddings: the output layer is the target embedding, transposed (Press and Wolf 2017). With a
         shared vocabulary source and target embeddings are one as well.
-      word_dropout: share of tokens whose whole embedding is dropped, on both sides.
+      word_dropout: share of tokens whose whole embedding is dropped, on both sides (Sennrich and Zhang 2019).
       embedding_dropout: dropout of embedded tokens.
       layer_input_dropout: dropout of every recurrent layer's input (of a conditional layer's, the token's).
       layer_dropout: dropout of every recurrent layer's output.
@@ -115,7 +115,7 @@ class SearchSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_field
       min_length: tokens of a translation at least, `</s>` included.
       max_length: tokens of a translation at most, `</s>` included.
       replace_unknown: in a vocabulary of words, put the source word that an unknown word is aligned to in its
-        place (Luong et al. 2015b, section 3.3), where the model has an attention.
+        place (Jean et al. 2015, section 3.3), where the model has an attention.
     """
 
     beam_size: Positive = 5

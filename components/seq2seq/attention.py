@@ -89,7 +89,8 @@ class Attention(keras.layers.Layer):
 
 
 class LuongAttention(Attention):
-    """Multiplicative attention (Luong et al. 2015, section 3.1): `dot`, `scaled` or `general` scores."""
+    """Multiplicative attention: `dot` and `general` scores (Luong et al. 2015, section 3.1), and `scaled`,
+    which is dot over the root of the width (Vaswani et al. 2017, section 3.2.1)."""
 
     def __init__(self, settings: ModelSettings):
         super().__init__(settings)
@@ -148,6 +149,10 @@ class AdditiveAttention(Attention):
 
 def make_attention(settings: ModelSettings) -> Attention | None:
     """The attention the settings ask for."""
-    if settings.attention == "none":
-        return None
-    return AdditiveAttention(settings) if settings.attention == "additive" else LuongAttention(settings)
+    kinds: dict[str, type[Attention]] = {
+        "dot": LuongAttention,
+        "scaled": LuongAttention,
+        "general": LuongAttention,
+        "additive": AdditiveAttention,
+    }
+    return None if settings.attention == "none" else kinds[settings.attention](settings)

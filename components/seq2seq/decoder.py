@@ -27,8 +27,13 @@ float32[B, N, U], and its outputs float32[B, N, O] each."""
 
 def make_decoder(settings: ModelSettings) -> Decoder:
     """The decoder the settings ask for."""
-    kinds = {"input_feeding": InputFeedingDecoder, "conditional": ConditionalDecoder}
-    return kinds.get(settings.decoder, Decoder)(settings)
+    kinds: dict[str, type[Decoder]] = {
+        "luong": Decoder,
+        "gnmt": Decoder,
+        "input_feeding": InputFeedingDecoder,
+        "conditional": ConditionalDecoder,
+    }
+    return kinds[settings.decoder](settings)
 
 
 class Decoder(keras.layers.Layer):
@@ -83,23 +88,26 @@ class Decoder(keras.layers.Layer):
     def initial_state(self, encoded: Encoded) -> State:
         """The state before `<s>`: the encoder's last through the bridge; float32[B, U] each.
 
-        The hidden state passes a tanh, as one that a cell put out; an LSTM's cell state does not.
+        Stacked layers begin where the encoder's ended, top with top (Sutskever et al. 2014); where the
+        encoder has fewer, the lowest begin with its first. The hidden state passes a tanh, as one that a cell
+        put out; an LSTM's cell state does not.
         """
-        settings, kinds = self.settings, self.cells[0].state_names
+        settings = self.settings
         real = tf.cast(encoded.mask, tf.float32)
         tokens = tf.maximum(tf.reduce_sum(real, 1, keepdims=True), 1.0)
         mean = tf.reduce_sum(encoded.outputs, 1) / tokens
         state = []
-        for name in self.cell_state_names:
-            kind = name.rsplit("_", 1)[1]
-            last = encoded.final[kinds.index(kind)]
-            if settings.bridge == "zero":
-                state.append(tf.zeros([tf.shape(real)[0], settings.decoder_units]))
-            elif settings.bridge == "copy":
-                state.append(last)
-            else:
-                bridged = tf.matmul(mean if settings.bridge == "mean" else last, self.bridges[name])
-                state.append(tf.tanh(bridged) if kind == "hidden" else bridged)
+        lowest = len(encoded.final) - len(self.cells)
+        for layer, cell in enumerate(self.cells):
+            for kind, last in zip(cell.state_names, encoded.final[max(0, lowest + layer)], strict=True):
+                if settings.bridge == "zero":
+                    state.append(tf.zeros([tf.shape(real)[0], settings.decoder_units]))
+                elif settings.bridge == "copy":
+                    state.append(last)
+                else:
+                    kernel = self.bridges[f"{cell.name}_{kind}"]
+                    bridged = tf.matmul(mean if settings.bridge == "mean" else last, kernel)
+                    state.append(tf.tanh(bridged) if kind == "hidden" else bridged)
         return tuple(state)
 
     def remember(self, encoded: Encoded) -> Memory:
@@ -221,11 +229,11 @@ class ConditionalDecoder(Decoder):
             inputs: Tensors, state: State, constants: Tensors, product: Product
         ) -> tuple[State, Tensors]:
             values, keys, of_first, shifts, of_second, of_attention = constants
-            state = first.update(inputs[0], product("first", _times(state[0], kept[0])), state, of_first)
+            state = first.update(inputs[0], product("first", _masked(state[0], kept[0])), state, of_first)
             query = product("query", state[0]) if "query" in weights else state[0]
             context, alignment = _attend(attention, query, Memory(values, keys, memory.mask), of_attention)
             projected = second.shift(product("context", context), shifts)
-            state = second.update(projected, product("second", _times(state[0], kept[1])), state, of_second)
+            state = second.update(projected, product("second", _masked(state[0], kept[1])), state, of_second)
             return state, (context, alignment)
 
         constants = (
@@ -308,17 +316,17 @@ class InputFeedingDecoder(Decoder):
             below, following = state[0], list[tf.Tensor]()
             for layer in layers:
                 before = state[1 + layer * many : 1 + (layer + 1) * many]
-                projected += product(f"input{layer}", _times(below, masks.get(f"input{layer}")))
-                recurrent = product(f"recurrent{layer}", _times(before[0], kept[layer]))
+                projected += product(f"input{layer}", _masked(below, masks.get(f"input{layer}")))
+                recurrent = product(f"recurrent{layer}", _masked(before[0], kept[layer]))
                 shifted = cells[layer].shift(projected, shifts[layer])
                 new = cells[layer].update(shifted, recurrent, before, of_cells[layer])
                 following.extend(new)
-                hidden = _times(new[0], masks.get(f"output{layer}"))
+                hidden = _masked(new[0], masks.get(f"output{layer}"))
                 below, projected = hidden + below if layer else hidden, 0.0
             query = product("query", below) if "query" in weights else below
             context, alignment = _attend(attention, query, Memory(values, keys, memory.mask), of_attention)
             vector = tf.tanh(product("read", tf.concat([context, below], -1)))
-            return (_times(vector, masks.get("vector")), *following), (alignment,)
+            return (_masked(vector, masks.get("vector")), *following), (alignment,)
 
         constants = (
             memory.values,
@@ -351,7 +359,8 @@ def _tensors(weights: dict[str, tf.Tensor | keras.Variable]) -> dict[str, tf.Ten
     return {name: tf.convert_to_tensor(weight) for name, weight in weights.items()}
 
 
-def _times(tensor: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+def _masked(tensor: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    """Dropped out with a mask that was drawn before; None: as it is."""
     return tensor if mask is None else tensor * mask
 
 

@@ -28,8 +28,11 @@ class Dropout:
         return None if self._seed is None or not rate else self(tf.ones(shape), rate)
 
     def words(self, embedded: tf.Tensor, rate: float) -> tf.Tensor:
-        """Embedded tokens float32[B, T, D] with a share `rate` of them zero as a whole (word dropout: Gal and
-        Ghahramani 2016, section 4.2; in translation Sennrich and Zhang 2019)."""
+        """Embedded tokens float32[B, T, D] with a share `rate` of them zero as a whole and the others scaled.
+
+        This is word dropout as in Sennrich and Zhang 2019, a token at a time; Gal and Ghahramani 2016
+        (section 4.2) drop all of a word's occurrences in a sentence.
+        """
         mask = self.mask([*tf.unstack(tf.shape(embedded)[:2]), 1], rate)
         return embedded if mask is None else embedded * mask
 

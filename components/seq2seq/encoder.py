@@ -20,12 +20,12 @@ class Encoded:
     Attributes:
       outputs: float32[B, S, E], zero on padding.
       mask: bool[B, S], true on real tokens.
-      final: the last layer's state after the whole sentence, float32[B, E] each, the directions side by side.
+      final: each layer's state after the whole sentence, float32[B, E] each, the directions side by side.
     """
 
     outputs: tf.Tensor
     mask: tf.Tensor
-    final: State
+    final: tuple[State, ...]
 
 
 class Encoder(keras.layers.Layer):
@@ -54,7 +54,7 @@ class Encoder(keras.layers.Layer):
         """
         rates, batch = self.settings, tf.shape(mask)[0]
         sequence, time_mask = tf.transpose(embedded, [1, 0, 2]), tf.transpose(mask)
-        final: State = ()
+        final: list[State] = []
         for layer, cells in enumerate(self.cells):
             inputs = dropout(sequence, rates.layer_input_dropout)
             runs = []
@@ -65,7 +65,7 @@ class Encoder(keras.layers.Layer):
             outputs = tf.concat([outputs for outputs, _ in runs], -1)
             outputs = dropout(outputs, rates.layer_dropout)
             sequence = outputs + sequence if layer else outputs
-            final = tuple(tf.concat(states, -1) for states in zip(*(s for _, s in runs), strict=True))
+            final.append(tuple(tf.concat(states, -1) for states in zip(*(s for _, s in runs), strict=True)))
         sequence = dropout(sequence, rates.memory_dropout)
         real = tf.cast(time_mask, tf.float32)[:, :, tf.newaxis]
-        return Encoded(tf.transpose(sequence * real, [1, 0, 2]), mask, final)
+        return Encoded(tf.transpose(sequence * real, [1, 0, 2]), mask, tuple(final))

@@ -116,8 +116,18 @@ class Translator(tf.Module):
     ) -> dict[str, tf.Tensor]:
         """The `beam_size` best translations of each text, best first."""
         source = self.source_tokens(text)
-        found = self.decode(source, beam_size, length_penalty, max_length)
-        return {"text": self.texts(text, source, found.tokens), "score": found.score, "length": found.length}
+        return self._several(text, source, self.decode(source, beam_size, length_penalty, max_length))
+
+    def _several(self, text: tf.Tensor, source: tf.Tensor, found: Hypotheses) -> dict[str, tf.Tensor]:
+        """What is said of N translations of each text; an alignment has a row for every target token."""
+        alignment = self.align(source, found.tokens)
+        return {
+            "text": self.texts(text, source, found.tokens, alignment),
+            "score": found.score,
+            "log_prob": found.log_prob,
+            "length": found.length,
+            "alignment": alignment,
+        }
 
     @tf.function(
         input_signature=[
@@ -144,7 +154,7 @@ class Translator(tf.Module):
         source = self.source_tokens(text)
         start, shortest = self.model.start(source), tf.minimum(self.search.min_length, max_length)
         found = sample(self.model, start, samples, max_length, seed, temperature, top_k, top_p, shortest)
-        return {"text": self.texts(text, source, found.tokens), "score": found.score, "length": found.length}
+        return self._several(text, source, found)
 
     @tf.function(input_signature=[TEXT, TEXT])
     def score(self, source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -7,8 +7,8 @@ import dataclasses
 import tensorflow as tf
 
 from components.seq2seq.dropout import Dropout
-from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
-from components.seq2seq.search import NEVER
+from components.seq2seq.model import PAD, Seq2Seq
+from components.seq2seq.search import words_only
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +84,7 @@ def own_guesses(
     """
     vectors, _ = model.teacher_force(source, fed, dropout)
     logits = model.logits(tf.reshape(vectors, [-1, vectors.shape[-1]]))
-    logits += tf.reduce_sum(tf.one_hot([PAD, BOS, EOS], model.target_size, NEVER), 0)
+    logits += words_only(model.target_size)
     drawn = tf.random.stateless_categorical(logits, 1, dropout.draw(), tf.int32)
     guesses = tf.reshape(drawn, tf.shape(fed))[:, :-1]
     chances = tf.random.stateless_uniform(tf.shape(guesses), dropout.draw())

@@ -34,7 +34,7 @@ class Seq2Seq(keras.layers.Layer):
       source_size: source vocabulary, special tokens included.
       target_size: target vocabulary; with `shared`, the same.
       shared: one embedding for both sides.
-      seed: of the initial weights.
+      seed: of the initial weights; it seeds the process (`keras.utils.set_random_seed`).
     """
 
     def __init__(

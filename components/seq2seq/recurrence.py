@@ -110,7 +110,7 @@ def unroll(
     groups = [len(inputs), len(initial), len(loop.weights), len(shared)]
     passes = _Passes(loop, tf.shape(inputs[0])[0], mask, reverse)
 
-    def fixed(*tensors: tf.Tensor) -> Tensors:
+    def only_forward(*tensors: tf.Tensor) -> Tensors:
         states, outputs, _, final = passes.forward(*_split(tensors, groups))
         return states[0], *outputs, *final
 
@@ -121,12 +121,12 @@ def unroll(
 
         def gradient(*upstream: tf.Tensor) -> Tensors:
             (d_hidden,), d_outputs, d_final = _split(upstream, [1, loop.outputs, len(initial)])
-            kept = states, products
-            return passes.backward(sequences, first, weights, constants, *kept, d_hidden, d_outputs, d_final)
+            known = sequences, first, weights, constants, states, products
+            return passes.backward(*known, d_hidden, d_outputs, d_final)
 
         return (states[0], *outputs, *final), gradient
 
-    found = (run if training else fixed)(*inputs, *initial, *loop.weights.values(), *shared)
+    found = (run if training else only_forward)(*inputs, *initial, *loop.weights.values(), *shared)
     (hidden,), outputs, final = _split(found, [1, loop.outputs, len(initial)])
     hidden.set_shape([None, None, initial[0].shape[-1]])
     return hidden, outputs, final
@@ -197,7 +197,7 @@ class _Passes:
             at, multiplied, d_products = self._place(t), {}, {}
 
             def product(name: str, x: tf.Tensor) -> tf.Tensor:
-                weight, kept = by_name[name]
+                weight, stored = by_name[name]
 
                 @tf.custom_gradient
                 def again(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
@@ -205,7 +205,7 @@ class _Passes:
                         d_products[name] = d
                         return tf.matmul(d, weight, transpose_b=True)
 
-                    return tf.identity(kept[at]), back
+                    return tf.identity(stored[at]), back
 
                 multiplied[name] = x
                 return again(x)

@@ -21,15 +21,16 @@ LEAST_COVERAGE = 1e-4
 
 @dataclasses.dataclass(frozen=True)
 class Hypotheses:
-    """The N best translations of each sentence, best first.
+    """N translations of each sentence: of a search the best, best first; of sampling in the order drawn.
 
-    Where there are fewer than N of at most the maximum length, the rest have length 0 and a score of -1e9.
+    Where a search finds fewer than N of at most the maximum length, the rest have length 0 and a score of
+    -1e9.
 
     Attributes:
       tokens: int32[B, N, T], without `<s>`, with `</s>` (unless cut at the maximum length), padded with 0.
       length: int32[B, N], tokens, `</s>` included.
       log_prob: float32[B, N], sum over the tokens.
-      score: float32[B, N], log_prob / length_penalty(length) + the coverage penalty.
+      score: float32[B, N], log_prob / length_penalty(length) + the coverage penalty; of samples, log_prob.
     """
 
     tokens: tf.Tensor
@@ -117,7 +118,7 @@ class _Beams(NamedTuple):
 
 
 class _Search:
-    """One search's constants, and the loop's four parts."""
+    """One search's constants, and the parts of its loop."""
 
     def __init__(
         self,
@@ -291,7 +292,11 @@ def sample(
 def _allowed(vocabulary: int, length: tf.Tensor, min_length: tf.Tensor | int) -> tf.Tensor:
     """What is added to the scores float32[V] of the token that makes a hypothesis so long: padding and `<s>`
     are never words of a translation, and `</s>` does not end one that is too short."""
-    ending = tf.where(length < min_length, NEVER, 0.0)
+    return words_only(vocabulary, tf.where(length < min_length, NEVER, 0.0))
+
+
+def words_only(vocabulary: int, ending: tf.Tensor | float = NEVER) -> tf.Tensor:
+    """float32[V] to add to scores: nothing for words, -1e9 for padding and `<s>`, and `ending` for `</s>`."""
     return tf.concat([[NEVER, NEVER, ending], tf.zeros([vocabulary - 3])], 0)
 
 

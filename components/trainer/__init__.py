@@ -39,11 +39,13 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
         model's own guess rather than the true one; it rises linearly from 0 (Bengio et al. 2015, for all
         positions at once as in Duckworth et al. 2019). 0 is teacher forcing.
       average_decay: decay of the exponential moving average of the weights, which is what is validated and
-        exported; 0 turns it off.
+        exported, at most: after n updates it is n / (n + 10) while that is less, so that 0.999 is reached
+        after 9,990; 0 turns the average off.
       average_checkpoints: validate and export the mean of the weights at the last so many validations instead
         of the moving average; 0: do not.
-      precision: `bfloat16` lets TensorFlow do matrix products in that precision, in training and its
-        validations; what is exported computes in float32. It is faster on some processors, slower on others.
+      precision: `bfloat16` lets TensorFlow (oneDNN) do matrix products in that precision on the CPU, in
+        training and its validations; what is exported computes in float32. It is faster on some processors,
+        slower on others, and changes nothing on a GPU.
       warm_start: folder of a Model artifact of an earlier training (`runs/<name>/Trainer/model/<id>`) whose
         weights this one begins with; rows of the embeddings follow their tokens where the vocabulary changed.
       validate_every: updates between validations (BLEU on the eval split) and checkpoints.
@@ -51,6 +53,9 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
       validation_beam: beam size of validations; 1 is greedy search.
       validation_tokenize, validation_lowercase: how sacreBLEU compares in validations; null: as the
         pipeline's evaluator does (without one, `13a` and with regard to case).
+      validation_references: whether equal sources are one with several references (`by_source`) or lines of
+        their own (`by_line`) in validations; null: as the pipeline's evaluator has it (without one,
+        `by_source`).
       patience: validations without a better BLEU before training stops; 0: never stop early.
       seed: of weights, dropout and batch order.
       samples: sentences of the eval split translated at the end, against which the export is checked.
@@ -80,6 +85,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     validation_beam: Positive = 1
     validation_tokenize: Literal["13a", "intl", "char", "none"] | None = None
     validation_lowercase: bool | None = None
+    validation_references: Literal["by_source", "by_line"] | None = None
     patience: Annotated[int, msgspec.Meta(ge=0)] = 5
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 1
     samples: Positive = 20

@@ -21,11 +21,20 @@ SHUFFLE_BUFFER = 20_000
 
 @dataclasses.dataclass(frozen=True)
 class Bucket:
-    """The examples of one padded shape: `source` and `target` positions, in `files`."""
+    """The examples of one padded shape.
+
+    Attributes:
+      source: source positions.
+      target: target positions, `<s>` included.
+      examples: how many there are.
+      target_tokens: their real target tokens but for `<s>`, which is not predicted.
+      files: where they are.
+    """
 
     source: int
     target: int
     examples: int
+    target_tokens: int
     files: tuple[str, ...]
 
 
@@ -52,8 +61,8 @@ class Batches:
         """
         listed = json.loads((split / "buckets.json").read_text(encoding="utf-8"))
         buckets = tuple(
-            Bucket(b["source"], b["target"], b["examples"], tuple(str(split / f) for f in b["files"]))
-            for b in listed
+            Bucket(**(bucket | {"files": tuple(str(split / name) for name in bucket["files"])}))
+            for bucket in listed
         )
         if not sum(b.examples for b in buckets):
             raise DataError(f"{split} holds no examples", "look at Transform's counts of rejected examples")
@@ -65,8 +74,8 @@ class Batches:
 
     @property
     def mean_tokens(self) -> float:
-        """Target positions in a mean batch."""
-        return sum(b.examples * (b.target - 1) for b in self.buckets) / self.per_epoch
+        """Real target tokens in a mean batch, `<s>` not counted."""
+        return sum(b.target_tokens for b in self.buckets) / self.per_epoch
 
     @property
     def per_epoch(self) -> int:

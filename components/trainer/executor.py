@@ -51,13 +51,14 @@ def run(
         for line in warm_start(network, pair, Path(parameters.warm_start)):
             context.say(line)
     translator = Translator(network, pair, parameters.search)
-    held_out = read_sentences(examples.split("eval"), parameters.validation_sentences)
+    by_line = parameters.validation_references == "by_line"
+    held_out = read_sentences(examples.split("eval"), parameters.validation_sentences, by_line=by_line)
     weights = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
     context.say(
         f"{weights:,} weights, vocabulary {pair.target.size():,}, {batches.per_epoch:,} batches an epoch"
     )
-    if parameters.model.recurrent_dropout:
-        context.say("warning: recurrent_dropout rules out cuDNN's kernel, should this model move to it")
+    for line in warnings(parameters, gpu=bool(tf.config.list_physical_devices("GPU"))):
+        context.say(f"warning: {line}")
     validate = validation(translator, held_out, parameters)
     with precision(parameters.precision):
         Training(network, parameters, batches, validate, context).run()
@@ -67,6 +68,16 @@ def run(
     history = (model_run.path / "history.jsonl").read_text(encoding="utf-8").splitlines()
     best = max(json.loads(line)["bleu"] for line in history)
     model.properties.update(validation_bleu=best, weights=weights)
+
+
+def warnings(parameters: Parameters, gpu: bool) -> list[str]:
+    """What a person may not expect of the settings, on a machine with a GPU or without."""
+    lines = []
+    if parameters.model.recurrent_dropout:
+        lines.append("recurrent_dropout rules out cuDNN's kernel, should this model move to it")
+    if parameters.precision == "bfloat16" and gpu:
+        lines.append("precision bfloat16 is oneDNN's, for a CPU: the GPU goes on in float32")
+    return lines
 
 
 @contextlib.contextmanager
@@ -101,8 +112,7 @@ def validation(
     @tf.function(input_signature=[TEXT])
     def best(text: tf.Tensor) -> tf.Tensor:
         source = translator.source_tokens(text)
-        limit = tf.minimum(translator.search.max_length, 2 * tf.shape(source)[1] + 10)
-        found = translator.decode(source, beam, alpha, limit)
+        found = translator.decode(source, beam, alpha, translator.search.max_length)
         return translator.texts(text, source, found.tokens[:, :1])[:, 0]
 
     def bleu() -> float:

@@ -1,4 +1,4 @@
-"""AdamW on TensorFlow's fused update, the learning rate's schedule, and the average of the weights."""
+"""AdamW on TensorFlow's fused update, what follows a schedule, and the average of the weights."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ def learning_rate(parameters: Parameters, step: tf.Tensor) -> tf.Tensor:
         "inverse_sqrt": lambda: tf.sqrt(warmup / tf.maximum(now, warmup)),
     }[parameters.schedule]()
     return parameters.learning_rate * tf.minimum(1.0, now / warmup) * after
+
+
+def sampling_rate(parameters: Parameters, step: tf.Tensor) -> tf.Tensor:
+    """The probability float32[] that in update number `step` (int64[], from 0) a token fed is a guess."""
+    return parameters.scheduled_sampling * tf.cast(step, tf.float32) / parameters.steps
 
 
 class Optimizer(tf.Module):
@@ -72,11 +77,11 @@ class Optimizer(tf.Module):
                 grad=gradient,
             )
         self.step.assign_add(1)
-        if p.average_checkpoints:
+        if p.average_checkpoints or not self.average:
             return norm
-        # A young average follows closely, as a moving mean would (Kingma and Ba 2015, section 7.2).
+        # A young average follows closely, as TensorFlow's `ExponentialMovingAverage` does with `num_updates`.
         decay = tf.minimum(p.average_decay, count / (count + 10.0))
-        for average, variable in zip(self.average, self.variables_, strict=False):
+        for average, variable in zip(self.average, self.variables_, strict=True):
             average.assign_sub((1.0 - decay) * (average - variable))
         return norm
 
@@ -93,8 +98,10 @@ class Optimizer(tf.Module):
             average.assign(tf.add_n([w.read_value() for w in weights]) / len(made))
 
     def swap(self) -> None:
-        """Exchanges weights and their average: once before a validation, once after."""
-        for average, variable in zip(self.average, self.variables_, strict=False):
+        """Exchanges weights and their average, if there is one: once before a validation, once after."""
+        if not self.average:
+            return
+        for average, variable in zip(self.average, self.variables_, strict=True):
             weights = variable.read_value()
             variable.assign(average)
             average.assign(weights)

@@ -18,10 +18,10 @@ from components.seq2seq.loss import masked_loss
 from components.seq2seq.model import Seq2Seq
 from components.trainer import Parameters
 from components.trainer.data import Batches
-from components.trainer.optimizer import Optimizer, learning_rate
+from components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
 
 LOG_EVERY = 50
-RELAXED = tf.TensorSpec([None, None], tf.int32)
+TOKENS = tf.TensorSpec([None, None], tf.int32)
 
 
 class Progress(tf.Module):
@@ -72,7 +72,8 @@ class Training:
         self.variables = [v.value for v in self.model.trainable_variables]
         self.optimizer = Optimizer(self.parameters, self.variables)
         self.progress = Progress(self.variables)
-        # Every token of an epoch weighs the same, whatever batch it is in: sums over a mean update's tokens.
+        # Every token of an epoch weighs the same, whatever batch it is in: a batch's sum is divided by the
+        # real tokens of a mean update.
         self.scale = 1.0 / (self.batches.mean_tokens * self.parameters.accumulate)
         checkpoint = tf.train.Checkpoint(
             variables=self.variables, optimizer=self.optimizer, progress=self.progress
@@ -84,8 +85,8 @@ class Training:
         # Of the batches before the last of an update.
         gathered = self.variables if self.parameters.accumulate > 1 else []
         self.gathered = [tf.Variable(tf.zeros_like(v), trainable=False) for v in gathered]
-        self._update = tf.function(self._step, input_signature=[RELAXED, RELAXED])
-        self._gather = tf.function(self._add, input_signature=[RELAXED, RELAXED, tf.TensorSpec([], tf.int32)])
+        self._update = tf.function(self._step, input_signature=[TOKENS, TOKENS])
+        self._gather = tf.function(self._add, input_signature=[TOKENS, TOKENS, tf.TensorSpec([], tf.int32)])
 
     def run(self) -> None:
         """Trains to the end and leaves the best validated weights in the model.
@@ -149,7 +150,7 @@ class Training:
         p, step = self.parameters, self.optimizer.step
         place = step * p.accumulate + tf.cast(number, tf.int64)
         seed = tf.cast(tf.stack([tf.constant(p.seed, tf.int64), place]), tf.int32)
-        rate = p.scheduled_sampling * tf.cast(step, tf.float32) / p.steps if p.scheduled_sampling else None
+        rate = sampling_rate(p, step) if p.scheduled_sampling else None
         with tf.GradientTape() as tape:
             loss = masked_loss(self.model, source, target, p.label_smoothing, Dropout(seed), rate)
             minimised = loss.smoothed * self.scale

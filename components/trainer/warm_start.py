@@ -40,7 +40,8 @@ def warm_start(network: Seq2Seq, pair: TextPair, folder: Path) -> Iterator[str]:
     """Gives a new model the weights of an earlier one, and says what became of them.
 
     Rows of the embeddings and of the output layer follow their tokens; new tokens keep their first weights.
-    Where one table now serves what several did, it begins with the target embedding's rows.
+    Where one table now serves what several did, it begins with the target embedding's rows, and with the
+    source embedding's for tokens that only the source had.
 
     Args:
       network: the new model, with its first weights.
@@ -80,11 +81,18 @@ def warm_start(network: Seq2Seq, pair: TextPair, folder: Path) -> Iterator[str]:
         if side is None:
             variable.assign(found)
             continue
-        rows, known = _remap(found, variable.numpy(), before[side], now[side])
+        tables = [(found, before[side])]
+        apart = old.get("seq2seq/source_embedding")
+        if variable is network.source_embedding is network.target_embedding and apart is not None:
+            tables.insert(0, (apart, before["source"]))
+        rows, known = variable.numpy(), np.zeros(len(now[side]), bool)
+        for table, names in tables:
+            rows, found_here = _remap(table, rows, names, now[side])
+            known |= found_here
         variable.assign(rows)
         if variable.path.endswith("_embedding"):
-            table = variable.path.removeprefix("seq2seq/")
-            yield f"{table}: {known:,} of {len(now[side]):,} tokens were known to {folder}"
+            name = variable.path.removeprefix("seq2seq/")
+            yield f"{name}: {known.sum():,} of {len(now[side]):,} tokens were known to {folder}"
 
 
 def _check_architecture(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
@@ -101,11 +109,12 @@ def _check_architecture(path: Path, before: dict[str, Any], now: dict[str, Any])
         )
 
 
-def _remap(old: np.ndarray, new: np.ndarray, before: list[str], now: list[str]) -> tuple[np.ndarray, int]:
-    """`new` with the `old` rows of the tokens that were there before, and how many those are."""
+def _remap(
+    old: np.ndarray, new: np.ndarray, before: list[str], now: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """`new` with the `old` rows of the tokens that were there before, and which those are: bool[len(now)]."""
     places = {token: place for place, token in enumerate(before)}
-    pairs = [(places[token], place) for place, token in enumerate(now) if token in places]
-    froms, tos = map(list, zip(*pairs, strict=True))
+    known = np.array([token in places for token in now])
     rows = new.copy()
-    rows[tos] = old[froms]
-    return rows, len(pairs)
+    rows[known] = old[[places[token] for token in now if token in places]]
+    return rows, known

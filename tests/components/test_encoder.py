@@ -14,8 +14,9 @@ from components.seq2seq.encoder import Encoded, Encoder
 from tests.components.tiny_model import SETTINGS, build
 
 LENGTHS, WIDTH = [5, 3, 1], 5
-RANDOM = np.random.default_rng(3)
-EMBEDDED = RANDOM.normal(size=(len(LENGTHS), WIDTH, SETTINGS.embedding_units)).astype(np.float32)
+EMBEDDED = (
+    np.random.default_rng(3).normal(size=(len(LENGTHS), WIDTH, SETTINGS.embedding_units)).astype(np.float32)
+)
 MASK = np.arange(WIDTH) < np.array(LENGTHS)[:, np.newaxis]
 
 
@@ -31,9 +32,9 @@ def keras_lstm(cell: Cell, backward: bool) -> keras.layers.Layer:
 @pytest.mark.parametrize("bidirectional", [True, False])
 def test_two_layers_are_keras_layers_with_a_residual(bidirectional):
     settings = msgspec.structs.replace(SETTINGS, encoder_layers=2, bidirectional=bidirectional)
-    encoder = Encoder(settings)
+    encoder, random = Encoder(settings), np.random.default_rng(4)
     for variable in encoder.trainable_variables:
-        variable.assign(RANDOM.normal(0.0, 0.5, variable.shape))
+        variable.assign(random.normal(0.0, 0.5, variable.shape))
     found = encoder.encode(tf.constant(EMBEDDED), tf.constant(MASK), Dropout())
     # Keras, a sentence at a time and without padding: nothing of its masking is relied on.
     for row, length in enumerate(LENGTHS):
@@ -44,20 +45,28 @@ def test_two_layers_are_keras_layers_with_a_residual(bidirectional):
             joined = np.concatenate([outputs[0], *(out[:, ::-1] for out in outputs[1:])], -1)
             sequence = joined + sequence if layer else joined
             final = [np.concatenate(states, -1) for states in zip(*(run[1:] for run in runs), strict=True)]
+            for got, want in zip(found.final[layer], final, strict=True):
+                np.testing.assert_allclose(got[row], want[0], rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(found.outputs[row, :length], sequence[0], rtol=1e-4, atol=1e-5)
         np.testing.assert_array_equal(found.outputs[row, length:], 0.0)
-        for got, want in zip(found.final, final, strict=True):
-            np.testing.assert_allclose(got[row], want[0], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("bridge", ["dense", "mean", "copy", "zero"])
-def test_the_bridge_is_numpys(bridge):
-    decoder = build(msgspec.structs.replace(SETTINGS, bridge=bridge)).decoder
-    outputs = RANDOM.normal(size=(len(LENGTHS), WIDTH, 8)).astype(np.float32) * MASK[:, :, np.newaxis]
-    final = [RANDOM.normal(size=(len(LENGTHS), 8)).astype(np.float32) for _ in range(2)]
-    encoded = Encoded(tf.constant(outputs), tf.constant(MASK), tuple(map(tf.constant, final)))
+@pytest.mark.parametrize(
+    ("read", "layers", "begins_with"), [(1, 1, [0]), (2, 2, [0, 1]), (2, 1, [1]), (1, 2, [0, 0])]
+)
+def test_the_bridge_is_numpys_and_stacked_layers_begin_where_the_encoders_ended(
+    bridge, read, layers, begins_with
+):
+    settings = msgspec.structs.replace(SETTINGS, bridge=bridge, encoder_layers=read, decoder_layers=layers)
+    decoder, random = build(settings).decoder, np.random.default_rng(5)
+    outputs = random.normal(size=(len(LENGTHS), WIDTH, 8)).astype(np.float32) * MASK[:, :, np.newaxis]
+    final = random.normal(size=(read, 2, len(LENGTHS), 8)).astype(np.float32)
+    states = tuple(tuple(map(tf.constant, layer)) for layer in final)
+    encoded = Encoded(tf.constant(outputs), tf.constant(MASK), states)
     mean = outputs.sum(1) / np.array(LENGTHS)[:, np.newaxis]
-    for name, got, last in zip(decoder.state_names, decoder.initial_state(encoded), final, strict=True):
+    lasts = [last for layer in begins_with for last in final[layer]]
+    for name, got, last in zip(decoder.state_names, decoder.initial_state(encoded), lasts, strict=True):
         want = {"copy": last, "zero": np.zeros_like(last)}.get(bridge)
         if want is None:
             want = (mean if bridge == "mean" else last) @ decoder.bridges[name].numpy()

@@ -17,15 +17,13 @@ from components.text import TextSettings, learn, processor
 from tests.components.architectures import ARCHITECTURES, label
 from tests.components.tiny_model import SETTINGS, build
 
+SEVERAL = {"text", "score", "log_prob", "length", "alignment"}
 SIGNATURES = {
     "serving_default": ({"text"}, {"text", "score", "length", "alignment"}),
-    "translate_nbest": (
-        {"text", "beam_size", "length_penalty", "max_length"},
-        {"text", "score", "length"},
-    ),
+    "translate_nbest": ({"text", "beam_size", "length_penalty", "max_length"}, SEVERAL),
     "translate_sample": (
         {"text", "samples", "temperature", "top_k", "top_p", "max_length", "seed"},
-        {"text", "score", "length"},
+        SEVERAL,
     ),
     "score": ({"source", "target"}, {"log_prob", "length", "alignment"}),
     "tokenize": ({"text"}, {"tokens", "length"}),
@@ -159,6 +157,24 @@ def test_alignments_belong_to_the_tokens(export):
         np.testing.assert_allclose(found["alignment"][row, :target, :source].sum(-1), 1.0, rtol=1e-5)
         assert not found["alignment"][row, target:].any()
         assert not found["alignment"][row, :, source:].any()
+
+
+def test_every_hypothesis_has_its_alignment_and_its_log_probability(export):
+    found, lengths = export.nbest(LINES, beam=3, alpha=0.7), export("tokenize", text=LINES)["length"]
+    for row, source in enumerate(lengths):
+        for each, target in enumerate(found["length"][row]):
+            alignment = found["alignment"][row, each]
+            np.testing.assert_allclose(alignment[:target, :source].sum(-1), 1.0, rtol=1e-5)
+            assert not alignment[target:].any()
+            assert not alignment[:, source:].any()
+    penalty = ((5.0 + found["length"]) / 6.0) ** 0.7
+    np.testing.assert_allclose(found["score"], found["log_prob"] / penalty, rtol=1e-5)
+    best = export("serving_default", text=LINES)
+    np.testing.assert_allclose(
+        export.nbest(LINES, beam=3, alpha=1.0)["alignment"][:, 0, : best["alignment"].shape[1]],
+        best["alignment"],
+        atol=1e-6,
+    )
 
 
 @pytest.mark.parametrize(

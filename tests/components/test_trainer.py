@@ -20,18 +20,18 @@ from components.seq2seq import SearchSettings
 from components.seq2seq.dropout import Dropout
 from components.seq2seq.export import Translator
 from components.seq2seq.loss import masked_loss
-from components.seq2seq.model import BOS, EOS, Seq2Seq
+from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
 from components.text import TextSettings, learn, processor
 from components.trainer import Parameters, external_inputs
 from components.trainer.data import Batches
-from components.trainer.executor import precision, validation
-from components.trainer.optimizer import Optimizer, learning_rate
+from components.trainer.executor import precision, validation, warnings
+from components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
 from components.trainer.training import Training
 from components.trainer.warm_start import save_weights, warm_start
 from tests.components.tiny_model import SETTINGS, VOCABULARY, build
 
 SHAPES = {(3, 4): 13, (5, 4): 7, (4, 6): 1}
-"""How many examples there are of each padded shape."""
+"""How many examples there are of each padded shape; of (5, 4), every other target is a token short."""
 BATCH_TOKENS = 12
 
 
@@ -44,14 +44,19 @@ def split(tmp_path_factory) -> Path:
     for (source, target), count in SHAPES.items():
         name = f"transformed_examples-s{source:03d}-t{target:03d}-00000-of-00001.gz"
         with tf.io.TFRecordWriter(str(folder / name), tf.io.TFRecordOptions(compression_type="GZIP")) as file:
-            for _ in range(count):
+            tokens = 0
+            for number in range(count):
+                short = int(source == 5 and number % 2)
+                words = random.integers(4, VOCABULARY, target - 2 - short).tolist()
+                tokens += len(words) + 1
                 file.write(
                     example(
                         [*random.integers(4, VOCABULARY, source - 1).tolist(), EOS],
-                        [BOS, *random.integers(4, VOCABULARY, target - 2).tolist(), EOS],
+                        [BOS, *words, EOS, *[PAD] * short],
                     )
                 )
-        listed.append({"source": source, "target": target, "examples": count, "files": [name]})
+        bucket = {"source": source, "target": target, "examples": count, "target_tokens": tokens}
+        listed.append({**bucket, "files": [name]})
     (folder / "buckets.json").write_text(json.dumps(listed), encoding="utf-8")
     return folder
 
@@ -113,10 +118,11 @@ class TestBatches:
         for step in (1, 8, 9, 10, 20):
             assert rows(take(batches, step, 25 - step)) == rows(whole[step:])
 
-    def test_the_mean_batch_counts_predicted_positions(self, split):
+    def test_the_mean_batch_counts_real_predicted_tokens(self, split):
         batches = Batches.open(split, BATCH_TOKENS, seed=1)
-        positions = sum(target.shape[0] * (target.shape[1] - 1) for _, target in take(batches, 0, 9))
-        assert batches.mean_tokens == pytest.approx(positions / 9)
+        predicted = [target.numpy()[:, 1:] for _, target in take(batches, 0, 9)]
+        assert batches.mean_tokens == pytest.approx(sum((p != PAD).sum() for p in predicted) / 9)
+        assert batches.mean_tokens < sum(p.size for p in predicted) / 9
 
     def test_a_split_without_examples_is_refused(self, tmp_path):
         (tmp_path / "buckets.json").write_text("[]", encoding="utf-8")
@@ -141,6 +147,12 @@ def test_learning_rates(schedule, expected):
         assert got == pytest.approx(wanted, rel=1e-4, abs=1e-6)
 
 
+def test_guesses_become_likelier_to_the_end():
+    parameters = Parameters(steps=100, warmup_steps=10, scheduled_sampling=0.4)
+    rates = [float(sampling_rate(parameters, tf.constant(step, tf.int64))) for step in (0, 25, 50, 100)]
+    assert rates == pytest.approx([0.0, 0.1, 0.2, 0.4])
+
+
 def test_without_a_warmup_the_first_update_has_the_whole_rate():
     parameters = Parameters(steps=100, warmup_steps=0, learning_rate=0.5, schedule="constant")
     assert float(learning_rate(parameters, tf.constant(0, tf.int64))) == 0.5
@@ -154,7 +166,7 @@ class TestOptimizer:
         learning_rate=0.1,
         weight_decay=0.2,
         clip_norm=1.0,
-        average_decay=0.6,
+        average_decay=0.25,
     )
 
     def test_updates_are_numpys_adamw(self):
@@ -176,7 +188,7 @@ class TestOptimizer:
                 mean, square = first[i] / (1 - 0.9**step), second[i] / (1 - self.P.beta2**step)
                 decay = 0.2 * values[i] if values[i].ndim == 2 else 0.0
                 values[i] = values[i] - 0.1 * (mean / (np.sqrt(square) + 1e-8) + decay)
-                kept = min(0.6, step / (step + 10))
+                kept = min(0.25, step / (step + 10))  # its own from the fourth update on
                 averages[i] = kept * averages[i] + (1 - kept) * values[i]
                 np.testing.assert_allclose(variables[i], values[i], rtol=1e-4, atol=1e-5)
                 np.testing.assert_allclose(optimizer.average[i], averages[i], rtol=1e-4, atol=1e-5)
@@ -353,6 +365,31 @@ class TestTrainingOptions:
         for got, want in zip(attempt.weights(), network.trainable_variables, strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-5)
 
+    def unbroken_and_resumed(
+        self, split: Path, folder: Path, parameters: Parameters, bleu: list[float]
+    ) -> tuple[Attempt, Attempt]:
+        """A training, and the same one killed in its third validation, when the best is behind it."""
+        unbroken = Attempt(split, folder / "unbroken", parameters).run(lambda count: bleu[count])
+
+        def dies(count: int) -> float:
+            if count == 2:
+                raise Killed
+            return bleu[count]
+
+        with pytest.raises(Killed):
+            Attempt(split, folder / "broken", parameters).run(dies)
+        resumed = Attempt(split, folder / "broken", parameters).run(lambda count: bleu[count + 2])
+        assert any("resumed at step" in line for line in resumed.said)
+        return unbroken, resumed
+
+    def test_patience_and_the_best_weights_outlive_an_interruption(self, split, tmp_path):
+        parameters = self.changed(patience=3, steps=40)
+        bleu = [5.0, 3.0, 4.0, 4.5, 9.0]
+        unbroken, resumed = self.unbroken_and_resumed(split, tmp_path, parameters, bleu)
+        for attempt in (unbroken, resumed):
+            assert [line["bleu"] for line in attempt.history()] == bleu[:4]
+            assert same(attempt.weights(), unbroken.weights_seen[0])
+
     @pytest.mark.parametrize(
         "changes",
         [
@@ -366,18 +403,10 @@ class TestTrainingOptions:
     def test_interrupted_it_ends_as_unbroken(self, split, tmp_path, changes):
         parameters = self.changed(**changes)
         bleu = [5.0, 3.0, 4.0]
-        unbroken = Attempt(split, tmp_path / "unbroken", parameters).run(lambda count: bleu[count])
-
-        def dies(count: int) -> float:
-            if count == 1:
-                raise Killed
-            return bleu[count]
-
-        with pytest.raises(Killed):
-            Attempt(split, tmp_path / "broken", parameters).run(dies)
-        resumed = Attempt(split, tmp_path / "broken", parameters).run(lambda count: bleu[count + 1])
-        for one, other in zip(unbroken.weights_seen[1:], resumed.weights_seen, strict=True):
+        unbroken, resumed = self.unbroken_and_resumed(split, tmp_path, parameters, bleu)
+        for one, other in zip(unbroken.weights_seen[2:], resumed.weights_seen, strict=True):
             assert same(one, other)
+        assert same(unbroken.weights(), resumed.weights())
         assert not same(
             unbroken.weights_seen[1], Attempt(split, tmp_path / "plain").run(float).weights_seen[1]
         )
@@ -424,6 +453,21 @@ def test_a_precision_is_for_the_training_alone():
     assert not allowed()
 
 
+@pytest.mark.parametrize(
+    ("changes", "gpu", "told"),
+    [
+        ({}, True, []),
+        ({"model": {"recurrent_dropout": 0.1}}, False, ["recurrent_dropout rules out cuDNN's kernel"]),
+        ({"precision": "bfloat16"}, False, []),
+        ({"precision": "bfloat16"}, True, ["the GPU goes on in float32"]),
+    ],
+)
+def test_what_one_may_not_expect_of_the_settings_is_told(changes, gpu, told):
+    lines = warnings(msgspec.convert(changes, Parameters), gpu)
+    assert len(lines) == len(told)
+    assert all(part in line for part, line in zip(told, lines, strict=True))
+
+
 class TestValidation:
     @pytest.fixture(scope="class")
     def translator(self, tmp_path_factory) -> Translator:
@@ -433,7 +477,8 @@ class TestValidation:
         paths[0].write_bytes(vocabulary.vocabulary_file())
         paths[1].write_bytes(vocabulary.merges_file())
         side = processor.TextProcessor(settings, *map(str, paths))
-        search = SearchSettings(beam_size=3, min_length=6, max_length=12)
+        # An untrained model says as much as it may, whatever the source's length.
+        search = SearchSettings(beam_size=3, min_length=20, max_length=24)
         return Translator(build(SETTINGS, 7), processor.TextPair(side, side, True, 9), search)
 
     SOURCES = ("a B c", "c", "a c Zaphod B", "B B a")
@@ -520,6 +565,30 @@ class TestWarmStart:
         np.testing.assert_array_equal(new.source_embedding, old.target_embedding)
         order = [together.target.pieces().index(piece) for piece in apart.target.pieces()]
         np.testing.assert_array_equal(new.output_embedding, old.target_embedding.numpy()[order])
+
+    def test_tables_may_join(self, tmp_path):
+        apart = self.pair(tmp_path / "apart", ["▁a", "▁b"], shared=False)
+        old = self.network(apart, 1)
+        folder = self.saved(tmp_path / "old", apart, old)
+        vocabulary = folder / "checkpoint" / "vocabulary.json"
+        tokens = json.loads(vocabulary.read_text(encoding="utf-8"))
+        only = {"source": "▁x", "target": "▁y"}  # as if each side had known a token that the other had not
+        for side, token in only.items():
+            tokens[side][tokens[side].index("▁a")] = token
+        vocabulary.write_text(json.dumps(tokens), encoding="utf-8")
+        together = self.pair(tmp_path / "together", ["▁b", "▁x", "▁y", "▁new"])
+        new = self.network(together, 2)
+        said = list(warm_start(new, together, folder))
+        now = together.target.pieces()
+        assert f"target_embedding: {len(now) - 1} of {len(now)} tokens" in said[0]
+        for table, token, side in [
+            (old.source_embedding, "▁x", "source"),
+            (old.target_embedding, "▁y", "target"),
+            (old.target_embedding, "▁b", "target"),
+        ]:
+            np.testing.assert_array_equal(
+                new.target_embedding.numpy()[now.index(token)], table.numpy()[tokens[side].index(token)]
+            )
 
     def test_another_architecture_is_refused_by_name(self, tmp_path):
         pair = self.pair(tmp_path / "text", ["▁a"])
