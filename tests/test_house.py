@@ -213,7 +213,8 @@ class TestOneKeeper:
 def test_nothing_removed_from_tensorflow_is_used() -> None:
     """Neither what TensorFlow 2 and Keras 3 took away, nor the module that keeps its remains."""
     removed = re.compile(
-        r"\b(?:tf|tensorflow)\.(?:compat\.v1|contrib|placeholder|Session|get_variable)\b|dynamic_rnn"
+        r"\b(?:tf|tensorflow)\.(?:compat\.v1|contrib|placeholder|Session|get_variable)\b"
+        r"|\b(?:dynamic_rnn|rnn_cell)\b|compat import v1|\bRNN\(.*constants="
     )
     found = [
         f"{path.relative_to(ROOT)}:{number}"
@@ -222,7 +223,13 @@ def test_nothing_removed_from_tensorflow_is_used() -> None:
         if removed.search(line)
     ]
     assert not found
-    assert removed.search("x = tf.compat.v1.placeholder(tf.float32)")
+    for line in (
+        "x = tf.compat.v1.placeholder(tf.float32)",
+        "from tensorflow.compat import v1",
+        "cell = tf.nn.rnn_cell.LSTMCell(3)",
+        "keras.layers.RNN(cell)(x, constants=[memory])",
+    ):
+        assert removed.search(line)
 
 
 class TestLightFrontDoor:

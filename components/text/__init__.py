@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 PAD_ID, BOS_ID, EOS_ID, UNK_ID = 0, 1, 2, 3
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
+WORD_BOUNDARY = "\u2581"
+"""What a piece that begins a word begins with (sentencepiece's mark)."""
+KEY_FACTOR = 2**32
+"""A pair of ids is one number in the merges file: left * KEY_FACTOR + right."""
 
 Unit = Literal["subword", "word", "character"]
 

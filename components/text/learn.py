@@ -17,11 +17,9 @@ from collections.abc import Iterator, Mapping
 
 import sentencepiece
 
-from components.text import SPECIALS, TextSettings
+from components.text import KEY_FACTOR, SPECIALS, TextSettings
 
 BYTES = tuple(f"<0x{b:02X}>" for b in range(256))
-WORD_BOUNDARY = "\u2581"
-KEY_FACTOR = 2**32
 # A table is never empty, whatever the unit: no pair of ids has this key.
 NO_MERGE = "-1\t0"
 # sentencepiece's own mark, which it refuses in what it learns from.

@@ -15,9 +15,8 @@ import tensorflow as tf
 
 from components import text as text_settings
 from components.errors import DataError
-from components.text import BOS_ID, EOS_ID, PAD_ID, UNK_ID, TextSettings
+from components.text import BOS_ID, EOS_ID, KEY_FACTOR, PAD_ID, UNK_ID, WORD_BOUNDARY, TextSettings
 
-WORD_BOUNDARY = "\u2581"
 UNKNOWN_WORD = "\u2047"
 # Separators, controls, zero-width space, byte order mark. Joiners stay: Persian and emoji need them.
 _SPACES = "[\\p{Z}\\p{Cc}\u200b\ufeff]+"
@@ -29,7 +28,6 @@ _PRETOKEN = (
 LONGEST_PRETOKEN = 32
 _CUT = f"[^ ]{{{LONGEST_PRETOKEN}}}"
 _FIRST_BYTE_ID = 4
-_KEY_FACTOR = 2**32
 _NO_MERGE = 2**31 - 1
 
 
@@ -226,7 +224,7 @@ class TextProcessor(tf.Module):
 
     def _joins(self, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
         """The merged id of each pair of neighbours, int32 of their shape; 2**31 - 1 where they do not."""
-        keys = tf.cast(left, tf.int64) * _KEY_FACTOR + tf.cast(right, tf.int64)
+        keys = tf.cast(left, tf.int64) * KEY_FACTOR + tf.cast(right, tf.int64)
         return tf.cast(self._merges.lookup(keys), tf.int32)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from components.text.learn import KEY_FACTOR
+from components.text import KEY_FACTOR
 from components.transform import ragged
 from components.transform.buckets import Ints
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -96,9 +97,13 @@ class Run:
         return json.loads((self.output.split(split) / "buckets.json").read_text())
 
     def read(self, split: str) -> dict[bytes, tuple[list[int], list[int]]]:
-        """Ids by example id, having checked padding, lengths and counts."""
-        result = {}
+        """Ids by example id."""
+        return dict(self.records(split))
+
+    def records(self, split: str) -> Iterator[tuple[bytes, tuple[list[int], list[int]]]]:
+        """Example ids and the ids of both sides, having checked padding, lengths and counts."""
         for bucket in self.buckets(split):
+            tokens = 0
             spec = {"id": tf.io.FixedLenFeature([], tf.string)}
             for side in ("source", "target"):
                 spec[f"{side}_ids"] = tf.io.FixedLenFeature([bucket[side]], tf.int64)
@@ -114,8 +119,9 @@ class Run:
                     assert (padded_ids[:length] > 0).all()
                     assert not padded_ids[length:].any()
                     ids.append(padded_ids[:length].tolist())
-                result[example["id"].numpy()] = tuple(ids)
-        return result
+                tokens += len(ids[1]) - 1
+                yield example["id"].numpy(), (ids[0], ids[1])
+            assert tokens == bucket["target_tokens"]
 
 
 # Only eval has the letters z and q.
@@ -240,26 +246,20 @@ def test_further_segmentations_of_the_training_split_are_the_same_text(default_r
     changes = {"segmentations": 3, "subword_dropout": 0.2}
     run = Run(tmp_path, SPLITS, **changes)
     assert run.read("test") == default_run.read("test")
-    process = text.load(run.graph.path).target
-    texts: dict[bytes, list[bytes]] = {}
-    lengths: list[int] = []
-    for bucket in run.buckets("train"):
-        spec = {
-            "id": tf.io.FixedLenFeature([], tf.string),
-            "target_ids": tf.io.FixedLenFeature([bucket["target"]], tf.int64),
-        }
-        for name in bucket["files"]:
-            path = str(run.output.split("train") / name)
-            for record in tf.data.TFRecordDataset(path, compression_type="GZIP"):
-                example = tf.io.parse_single_example(record, spec)
-                ids = tf.cast(example["target_ids"][tf.newaxis], tf.int32)
-                lengths.append(int(tf.reduce_sum(tf.cast(ids != 0, tf.int32))))
-                texts.setdefault(example["id"].numpy(), []).append(process.detokenise(ids).numpy()[0])
-    whole = default_run.read("train")
-    assert texts.keys() == whole.keys()
-    assert all(len(each) == 3 and len(set(each)) == 1 for each in texts.values())
-    once = sum(len(target) for _, target in whole.values())
-    assert once * 3 * 1.05 < sum(lengths) < once * 3 * 1.5
+    pair, whole = text.load(run.graph.path), default_run.read("train")
+    found: dict[bytes, list[tuple[list[int], list[int]]]] = {}
+    for name, ids in run.records("train"):
+        found.setdefault(name, []).append(ids)
+    assert found.keys() == whole.keys()
+    for side, process in enumerate((pair.source, pair.target)):
+        for name, several in found.items():
+            spelt = [ids[side] for ids in several]
+            assert len(spelt) == 3
+            assert whole[name][side] in spelt  # as serving splits it
+            assert len(set(process.detokenise(tf.ragged.constant(spelt).to_tensor()).numpy())) == 1
+        once = sum(len(ids[side]) for ids in whole.values())
+        lengths = sum(len(ids[side]) for several in found.values() for ids in several)
+        assert once * 3 * 1.05 < lengths < once * 3 * 1.5
     assert run.output.properties["train_examples"] == len(whole)
     assert any(f"train: {len(whole)} pairs, each in 3 segmentations" in said for said in run.said)
 
