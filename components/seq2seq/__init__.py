@@ -1,7 +1,8 @@
 """The attention Seq2Seq: settings here, importing nothing heavy; the model in the modules beside it.
 
 `cells` one step of a recurrent cell, `recurrence` a whole sequence of them, `encoder`, `attention`,
-`decoder`, `model` the parts put together, `loss`, `search` the decoding, `export` the SavedModel.
+`decoder`, `model` the parts put together, `loss`, `search` and `sampling` the decoding,
+`export` the SavedModel.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ import tensorflow as tf
 from components.seq2seq import SearchSettings
 from components.seq2seq.attention import Memory
 from components.seq2seq.model import BOS, EOS, PAD, UNK, Seq2Seq
-from components.seq2seq.search import Hypotheses, beam_search, sample
+from components.seq2seq.sampling import sample
+from components.seq2seq.search import Hypotheses, beam_search
 from components.text.processor import TextPair, pretokenise
 
 TEXT = tf.TensorSpec([None], tf.string)
@@ -150,7 +151,7 @@ class Translator(tf.Module):
         max_length: tf.Tensor,
         seed: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        """Translations of each text drawn at random, in the order drawn; see `search.sample`."""
+        """Translations of each text drawn at random, in the order drawn; see `sampling.sample`."""
         source = self.source_tokens(text)
         start, shortest = self.model.start(source), tf.minimum(self.search.min_length, max_length)
         found = sample(self.model, start, samples, max_length, seed, temperature, top_k, top_p, shortest)

@@ -1,4 +1,4 @@
-"""Beam search and sampling in the graph: batched, the memory never repeated for the hypotheses.
+"""Beam search in the graph: batched, the memory never repeated for the hypotheses.
 
 Unfinished hypotheses and finished ones are kept apart (as in Tensor2Tensor, Vaswani et al. 2018), since they
 are ranked differently: the unfinished by log probability, the finished by log probability over the length
@@ -163,8 +163,8 @@ class _Search:
         """Every unfinished hypothesis by one token."""
         state, log_probs, alignment = self.model.step(beams.tokens, beams.state, self.start.memory)
         vocabulary = self.model.target_size
-        allowed = _allowed(vocabulary, beams.t + 1, self.min_length)
-        totals = beams.alive_log_prob[:, :, tf.newaxis] + log_probs + allowed
+        log_probs += allowed(vocabulary, beams.t + 1, self.min_length)
+        totals = beams.alive_log_prob[:, :, tf.newaxis] + log_probs
 
         # 2 K candidates leave K unfinished ones even if K of them end here.
         wanted = 2 * self.beam
@@ -220,76 +220,7 @@ class _Search:
         )
 
 
-def sample(
-    model: Seq2Seq,
-    start: Start,
-    samples: tf.Tensor,
-    max_length: tf.Tensor,
-    seed: tf.Tensor,
-    temperature: tf.Tensor | float = 1.0,
-    top_k: tf.Tensor | int = 0,
-    top_p: tf.Tensor | float = 1.0,
-    min_length: tf.Tensor | int = 1,
-) -> Hypotheses:
-    """Draws translations word by word, in the order drawn.
-
-    Log probabilities and scores are the model's own, of the distribution before it was cut or heated; the
-    score is not normalised by length.
-
-    Args:
-      samples: int32[], translations of each sentence.
-      max_length: int32[], tokens at most, `</s>` included.
-      seed: int32[2]; the same seed draws the same for the same batch.
-      temperature: float32[], what log probabilities are divided by, above 0.
-      top_k: int32[], draw from so many best words only (Fan et al. 2018); 0: from all.
-      top_p: float32[], draw from the fewest best words that hold so much of the probability (Holtzman et al.
-        2020), at least one; 1: from all.
-      min_length: int32[], tokens at least, `</s>` included.
-    """
-    batch, size = tf.shape(start.memory.mask)[0], model.target_size
-    width = [batch, samples]
-    state = tuple(tf.repeat(s, samples, axis=0) for s in start.state)
-    drawn = tf.fill([*width, max_length], PAD)
-    kept_at_most = tf.where(tf.equal(top_k, 0), size, top_k)
-
-    def unfinished(t: tf.Tensor, state: State, tokens: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
-        return tf.logical_and(t < max_length, tf.reduce_any(_open(tokens)))
-
-    def advance(
-        t: tf.Tensor, state: State, tokens: tf.Tensor, drawn: tf.Tensor, total: tf.Tensor
-    ) -> tuple[tf.Tensor, State, tf.Tensor, tf.Tensor, tf.Tensor]:
-        going = _open(tokens)
-        state, log_probs, _ = model.step(tokens, state, start.memory)
-        best, words = tf.math.top_k(log_probs + _allowed(size, t + 1, min_length), size)
-        heated = tf.nn.log_softmax(best / temperature)
-        before = tf.cumsum(tf.exp(heated), axis=-1, exclusive=True)
-        rank = tf.range(size)
-        candidate = tf.logical_or(rank == 0, tf.logical_and(rank < kept_at_most, before < top_p))
-        flat = tf.reshape(tf.where(candidate, heated, NEVER), [-1, size])
-        chosen = tf.random.stateless_categorical(
-            flat, 1, tf.random.experimental.stateless_fold_in(seed, t), tf.int32
-        )
-        chosen = tf.reshape(chosen, [batch, samples, 1])
-        word = tf.gather(words, chosen, batch_dims=2)[:, :, 0]
-        gain = tf.gather(best, chosen, batch_dims=2)[:, :, 0]
-        tokens = tf.where(going, word, PAD)
-        here = tf.one_hot(t, max_length, dtype=tf.int32)
-        return (
-            t + 1,
-            state,
-            tokens,
-            drawn + tokens[:, :, tf.newaxis] * here,
-            total + tf.where(going, gain, 0.0),
-        )
-
-    begin = (tf.constant(0), state, tf.fill(width, BOS), drawn, tf.zeros(width))
-    _, _, _, drawn, total = tf.while_loop(unfinished, advance, begin, parallel_iterations=1)
-    length = tf.reduce_sum(tf.cast(tf.not_equal(drawn, PAD), tf.int32), -1)
-    longest = tf.maximum(tf.reduce_max(length), 1)
-    return Hypotheses(drawn[:, :, :longest], length, total, total)
-
-
-def _allowed(vocabulary: int, length: tf.Tensor, min_length: tf.Tensor | int) -> tf.Tensor:
+def allowed(vocabulary: int, length: tf.Tensor, min_length: tf.Tensor | int) -> tf.Tensor:
     """What is added to the scores float32[V] of the token that makes a hypothesis so long: padding and `<s>`
     are never words of a translation, and `</s>` does not end one that is too short."""
     return words_only(vocabulary, tf.where(length < min_length, NEVER, 0.0))
@@ -298,8 +229,3 @@ def _allowed(vocabulary: int, length: tf.Tensor, min_length: tf.Tensor | int) ->
 def words_only(vocabulary: int, ending: tf.Tensor | float = NEVER) -> tf.Tensor:
     """float32[V] to add to scores: nothing for words, -1e9 for padding and `<s>`, and `ending` for `</s>`."""
     return tf.concat([[NEVER, NEVER, ending], tf.zeros([vocabulary - 3])], 0)
-
-
-def _open(tokens: tf.Tensor) -> tf.Tensor:
-    """Whether the last token is neither `</s>` nor what comes after it."""
-    return tf.logical_and(tf.not_equal(tokens, EOS), tf.not_equal(tokens, PAD))

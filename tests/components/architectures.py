@@ -1,4 +1,4 @@
-"""Architectures in which every value of a setting meets every value of each other setting at least once."""
+"""Architectures in which any two values of different settings meet, unless no architecture can have both."""
 
 from __future__ import annotations
 
@@ -12,49 +12,54 @@ from components.seq2seq.cells import CELLS
 from tests.components.tiny_model import SETTINGS
 
 DECODERS = ("luong", "gnmt", "input_feeding", "conditional")
-ATTENTIONS = ("general", "dot", "scaled", "additive")
+RATES = (
+    "word_dropout",
+    "embedding_dropout",
+    "layer_input_dropout",
+    "layer_dropout",
+    "recurrent_dropout",
+    "memory_dropout",
+    "output_dropout",
+)
+
+SHARED: dict[str, Sequence[object]] = {
+    "cell": list(CELLS),
+    "encoder_layers": [1, 2],
+    "decoder_layers": [2, 1],
+    "bidirectional": [True, False],
+    "encoder_units": [8, 12],
+    "layer_norm": [False, True],
+    "tie_embeddings": [True, False],
+}
+ATTENDING = SHARED | {
+    "decoder": DECODERS,
+    "attention": ["general", "dot", "scaled", "additive"],
+    "attention_heads": [1, 2],
+    "bridge": ["dense", "mean", "copy", "zero"],
+}
+FIXED_CONTEXT = SHARED | {"attention": ["none"], "bridge": ["dense", "mean", "copy"]}
 
 
-def pairwise(**choices: Sequence[object]) -> Iterator[dict[str, object]]:
-    """Combinations in which every value of a choice meets every value of each other choice at least once."""
-    names = list(choices)
-    missing = {
-        frozenset([(a, x), (b, y)])
-        for a, b in itertools.combinations(names, 2)
-        for x, y in itertools.product(choices[a], choices[b])
-    }
-    everything = [dict(zip(names, values, strict=True)) for values in itertools.product(*choices.values())]
+def pairwise(choices: dict[str, Sequence[object]]) -> Iterator[ModelSettings]:
+    """Settings in which every value of a choice meets every value of each other choice, where it can."""
+    numbers: dict[object, int] = {}
+    everything: dict[int, ModelSettings] = {}  # By the pairs it holds, a bit for each.
+    for values in itertools.product(*choices.values()):
+        chosen = dict(zip(choices, values, strict=True))
+        try:
+            settings = msgspec.structs.replace(SETTINGS, **chosen)
+        except ValueError:
+            continue
+        pairs = itertools.combinations(chosen.items(), 2)
+        everything[sum(1 << numbers.setdefault(pair, len(numbers)) for pair in pairs)] = settings
+    missing = (1 << len(numbers)) - 1
     while missing:
-        best = max(
-            everything, key=lambda c: len(missing & set(map(frozenset, itertools.combinations(c.items(), 2))))
-        )
-        missing -= set(map(frozenset, itertools.combinations(best.items(), 2)))
-        yield best
+        best = max(everything, key=lambda pairs: (pairs & missing).bit_count())
+        missing &= ~best
+        yield everything[best]
 
 
-def _attending() -> Iterator[ModelSettings]:
-    for chosen in pairwise(
-        cell=list(CELLS),
-        decoder=DECODERS,
-        attention=ATTENTIONS,
-        attention_heads=[1, 2],
-        encoder_layers=[1, 2],
-        decoder_layers=[2, 1],
-        bidirectional=[True, False],
-        bridge=["dense", "mean", "copy", "zero"],
-        layer_norm=[False, True],
-        tie_embeddings=[True, False],
-    ):
-        layers = {"decoder_layers": 2} if chosen["decoder"] == "gnmt" else {}
-        yield msgspec.structs.replace(SETTINGS, **(chosen | layers))
-
-
-def _fixed_context() -> Iterator[ModelSettings]:
-    for cell, bridge in itertools.product(CELLS, ["dense", "mean", "copy"]):
-        yield msgspec.structs.replace(SETTINGS, cell=cell, attention="none", bridge=bridge)
-
-
-ARCHITECTURES = (*_attending(), *_fixed_context())
+ARCHITECTURES = (*pairwise(ATTENDING), *pairwise(FIXED_CONTEXT))
 
 
 def label(settings: ModelSettings) -> str:

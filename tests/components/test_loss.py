@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 from components.seq2seq.dropout import Dropout
-from components.seq2seq.loss import Loss, masked_loss, own_guesses
+from components.seq2seq.loss import masked_loss, own_guesses
 from components.seq2seq.model import PAD, Seq2Seq
-from tests.components.tiny_model import VOCABULARY, build, padded, sources, targets
+from tests.components.tiny_model import VOCABULARY, build, loss_and_gradients, padded, sources, targets
 
 SMOOTHING = 0.1
 
@@ -22,14 +22,6 @@ def model() -> Seq2Seq:
 def batch(count: int = 4) -> tuple[list[list[int]], list[list[int]]]:
     random = np.random.default_rng(7)
     return sources(random, count), targets(random, count)
-
-
-def loss_and_gradients(model: Seq2Seq, source: tf.Tensor, target: tf.Tensor) -> tuple[Loss, list[np.ndarray]]:
-    variables = [v.value for v in model.trainable_variables]
-    with tf.GradientTape() as tape:
-        # In training, though with nothing to drop.
-        loss = masked_loss(model, source, target, SMOOTHING, Dropout(tf.constant([1, 2])))
-    return loss, [tf.convert_to_tensor(g).numpy() for g in tape.gradient(loss.smoothed, variables)]
 
 
 def naive(model: Seq2Seq, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
@@ -68,7 +60,7 @@ def test_without_smoothing_the_two_sums_are_one(model):
 
 def test_the_gradient_is_that_of_the_smoothed_distribution_written_out(model):
     source, target = map(padded, batch())
-    loss, ours = loss_and_gradients(model, source, target)
+    loss, ours = loss_and_gradients(model, source, target, SMOOTHING)
     variables = [v.value for v in model.trainable_variables]
     with tf.GradientTape() as tape:
         total = naive(model, source, target)
@@ -79,9 +71,9 @@ def test_the_gradient_is_that_of_the_smoothed_distribution_written_out(model):
 
 def test_padding_and_rows_of_padding_change_nothing(model):
     source, target = batch()
-    loss, gradients = loss_and_gradients(model, padded(source), padded(target))
+    loss, gradients = loss_and_gradients(model, padded(source), padded(target), SMOOTHING)
     more, more_gradients = loss_and_gradients(
-        model, padded([*source, []], width=11), padded([*target, []], width=13)
+        model, padded([*source, []], width=11), padded([*target, []], width=13), SMOOTHING
     )
     for a, b in ((loss.smoothed, more.smoothed), (loss.cross_entropy, more.cross_entropy)):
         np.testing.assert_allclose(a, b, rtol=1e-6)
@@ -137,12 +129,21 @@ class TestScheduledSampling:
 
     def test_the_loss_is_that_of_what_was_fed(self, model):
         source, target = map(padded, batch())
-        plain = masked_loss(model, source, target, SMOOTHING, Dropout(tf.constant([1, 2])))
-        never = masked_loss(model, source, target, SMOOTHING, Dropout(tf.constant([1, 2])), 0.0)
-        always = masked_loss(model, source, target, SMOOTHING, Dropout(tf.constant([1, 2])), 1.0)
+        seed, labels = tf.constant([1, 2]), target.numpy()[:, 1:]
+        plain, never, always = (
+            masked_loss(model, source, target, SMOOTHING, Dropout(seed), rate) for rate in (None, 0.0, 1.0)
+        )
         np.testing.assert_allclose(never.smoothed, plain.smoothed, rtol=1e-6)
-        assert float(always.smoothed) != float(plain.smoothed)
         assert float(always.tokens) == float(plain.tokens)
+
+        fed = own_guesses(model, source, target[:, :-1], 1.0, Dropout(seed))
+        assert (fed != target[:, :-1]).numpy().any()
+        vectors, _ = model.teacher_force(source, fed)
+        log_probs = tf.nn.log_softmax(model.logits(tf.reshape(vectors, [-1, vectors.shape[-1]]))).numpy()
+        of_labels = log_probs[np.arange(labels.size), labels.ravel()]
+        expected = -of_labels[labels.ravel() != PAD].sum()
+        np.testing.assert_allclose(always.cross_entropy, expected, rtol=1e-5)
+        assert abs(float(plain.cross_entropy) - expected) > 0.1
 
 
 def test_teacher_forcing_feeds_the_truth_and_never_its_own_output(model):

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+
 import msgspec
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from components.seq2seq import ModelSettings
-from components.seq2seq.dropout import Dropout
-from components.seq2seq.loss import masked_loss
-from components.seq2seq.model import Seq2Seq
+from components.seq2seq.model import PAD, Seq2Seq
 from components.seq2seq.search import beam_search
-from tests.components.architectures import ARCHITECTURES, DECODERS, label
-from tests.components.tiny_model import SETTINGS, build, padded, sources, targets
+from tests.components.architectures import ARCHITECTURES, ATTENDING, DECODERS, RATES, label
+from tests.components.tiny_model import SETTINGS, build, loss_and_gradients, padded, sources, targets
 
-RANDOM = np.random.default_rng(11)
-SOURCES, TARGETS = sources(RANDOM, 3, longest=3), targets(RANDOM, 3, longest=3)
+RANDOM = np.random.default_rng(8)
+SOURCES, TARGETS = sources(RANDOM, 3), targets(RANDOM, 3, longest=4)
 
 
 def stepped(model: Seq2Seq, source: tf.Tensor, target: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -37,19 +37,20 @@ def forced(model: Seq2Seq, source: tf.Tensor, target: tf.Tensor) -> tuple[np.nda
     return scores.numpy().reshape([*target.shape, -1]), alignments.numpy()
 
 
-def check(model: Seq2Seq) -> None:
+@pytest.mark.parametrize("settings", ARCHITECTURES, ids=label)
+def test_every_architecture_trains_and_decodes(settings):
     """Steps equal teacher forcing, every weight learns from a training step, and search decodes."""
+    reads_a_memory = settings.attention != "none" or settings.bridge == "mean"
+    rates = [rate for rate in RATES if reads_a_memory or rate != "memory_dropout"]
+    model = build(msgspec.structs.replace(settings, **dict.fromkeys(rates, 0.2)))
     source, target = padded(SOURCES), padded(TARGETS)
     for got, want in zip(
         stepped(model, source, target[:, :-1]), forced(model, source, target[:, :-1]), strict=True
     ):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
-    variables = [v.value for v in model.trainable_variables]
-    with tf.GradientTape() as tape:
-        loss = masked_loss(model, source, target, 0.1, Dropout(tf.constant([1, 2])))
-    gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss.smoothed, variables)]
-    for variable, gradient in zip(variables, gradients, strict=True):
+    _, gradients = loss_and_gradients(model, source, target, 0.1)
+    for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
         assert np.isfinite(gradient).all()
         assert np.any(gradient)
         variable.assign_sub(1e-3 * gradient)
@@ -63,23 +64,52 @@ def check(model: Seq2Seq) -> None:
         np.testing.assert_allclose(found.log_prob[:, rank], again, rtol=1e-4, atol=1e-4)
 
 
-RATES = (
-    "word_dropout",
-    "embedding_dropout",
-    "layer_input_dropout",
-    "layer_dropout",
-    "recurrent_dropout",
-    "memory_dropout",
-    "output_dropout",
-)
+@pytest.mark.parametrize("settings", ARCHITECTURES, ids=label)
+def test_order_padding_and_rows_of_padding_change_nothing_in_any_architecture(settings):
+    model = build(settings)
+    source, target = padded(SOURCES), padded(TARGETS)
+    # The same rows backwards, wider, and behind one that is nothing but padding.
+    turned = [3, 2, 1]
+    wide = padded([[], *SOURCES[::-1]], source.shape[1] + 2)
+    wide_target = padded([[], *TARGETS[::-1]], target.shape[1] + 2)
+
+    log_probs, _ = model.score(source, target)
+    wide_log_probs, alignment = (found.numpy() for found in model.score(wide, wide_target))
+    np.testing.assert_allclose(wide_log_probs[turned], log_probs, rtol=1e-4)
+    assert np.isfinite(wide_log_probs).all()
+    if settings.attention != "none":
+        real = np.broadcast_to(wide.numpy()[:, np.newaxis] != PAD, alignment.shape)
+        np.testing.assert_allclose(alignment.sum(-1), real.any(-1), rtol=1e-5)
+        np.testing.assert_array_equal(alignment[~real], 0.0)
+
+    found, wide_found = (beam_search(model, model.start(tokens), 2, 1.0, 3) for tokens in (source, wide))
+    length = wide_found.length.numpy()[turned]
+    np.testing.assert_array_equal(length, found.length)
+    longest = length.max()
+    np.testing.assert_array_equal(wide_found.tokens.numpy()[turned, :, :longest], found.tokens)
+    np.testing.assert_allclose(wide_found.score.numpy()[turned], found.score, rtol=1e-4)
+    assert np.isfinite(wide_found.score).all()
+
+    loss, gradients = loss_and_gradients(model, source, target)
+    wide_loss, wide_gradients = loss_and_gradients(model, wide, wide_target)
+    np.testing.assert_allclose(wide_loss.smoothed, loss.smoothed, rtol=1e-5)
+    for got, want in zip(wide_gradients, gradients, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4 * np.abs(want).max())
 
 
-def loss_and_gradients(model: Seq2Seq, source: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, list]:
-    variables = [v.value for v in model.trainable_variables]
-    with tf.GradientTape() as tape:
-        # In training, though with nothing to drop: only then are the gradients those of `recurrence`.
-        loss = masked_loss(model, source, target, 0.0, Dropout(tf.constant([1, 2]))).smoothed
-    return loss, tape.gradient(loss, variables)
+def test_two_choices_meet_in_some_architecture_unless_none_can_have_both():
+    attending = [{n: getattr(s, n) for n in ATTENDING} for s in ARCHITECTURES if s.attention != "none"]
+    met = {pair for chosen in attending for pair in itertools.combinations(chosen.items(), 2)}
+    every = {
+        ((a, x), (b, y))
+        for a, b in itertools.combinations(ATTENDING, 2)
+        for x, y in itertools.product(ATTENDING[a], ATTENDING[b])
+    }
+    need_equal_units = ("attention", "dot"), ("attention", "scaled"), ("bridge", "copy")
+    assert every - met == {
+        (("decoder_layers", 1), ("decoder", "gnmt")),
+        *((("encoder_units", 12), other) for other in need_equal_units),
+    }
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
@@ -99,35 +129,17 @@ def test_gradients_are_those_of_the_steps(decoder, attention):
             real = tf.cast(target[:, t + 1] != 0, tf.float32)[:, tf.newaxis]
             total -= tf.reduce_sum(log_probs[:, 0] * labels[:, t] * real)
     expected = tape.gradient(total, variables)
-    compiled = tf.function(loss_and_gradients)
-    loss, gradients = compiled(model, source, target)
+
+    @tf.function
+    def compiled(source: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        loss, gradients = loss_and_gradients(model, source, target)
+        return loss.smoothed, gradients
+
+    loss, gradients = compiled(source, target)
     np.testing.assert_allclose(loss, total, rtol=1e-5)
     for got, want in zip(gradients, expected, strict=True):
         want = tf.convert_to_tensor(want)
-        np.testing.assert_allclose(tf.convert_to_tensor(got), want, rtol=1e-3, atol=1e-4 * np.abs(want).max())
-
-
-@pytest.mark.parametrize("settings", ARCHITECTURES, ids=label)
-def test_every_architecture_trains_and_decodes(settings):
-    reads_a_memory = settings.attention != "none" or settings.bridge == "mean"
-    rates = [rate for rate in RATES if reads_a_memory or rate != "memory_dropout"]
-    check(build(msgspec.structs.replace(settings, **dict.fromkeys(rates, 0.2))))
-
-
-@pytest.mark.parametrize("rate", RATES)
-@pytest.mark.parametrize("decoder", DECODERS)
-def test_every_dropout_acts_in_training_and_only_there(rate, decoder):
-    source, target = padded(SOURCES), padded(TARGETS)
-    layers = {"decoder": decoder, "encoder_layers": 2, "decoder_layers": 2}
-    plain = build(msgspec.structs.replace(SETTINGS, **layers))
-    dropped = build(msgspec.structs.replace(SETTINGS, **layers, **{rate: 0.5}))
-    losses = [
-        masked_loss(model, source, target, 0.0, dropout).smoothed.numpy()
-        for model in (plain, dropped)
-        for dropout in (Dropout(), Dropout(tf.constant([1, 2])))
-    ]
-    np.testing.assert_allclose(losses[:3], losses[0], rtol=1e-5)
-    assert abs(losses[3] - losses[0]) > 1e-3
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4 * np.abs(want).max())
 
 
 def test_a_sentence_scores_the_same_in_any_batch():

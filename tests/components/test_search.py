@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from unittest import mock
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
-from components.seq2seq.search import NEVER, Hypotheses, beam_search, sample
+from components.seq2seq.sampling import sample
+from components.seq2seq.search import NEVER, Hypotheses, beam_search
 from tests.components.tiny_model import build, padded, sources
 
 Scored = tuple[float, list[int], float]
@@ -30,54 +32,68 @@ def penalty(length: int, alpha: float) -> float:
     return ((5 + length) / 6) ** alpha
 
 
-def log_probs(model: Seq2Seq, source: list[int], prefixes: list[list[int]]) -> np.ndarray:
-    """Log probabilities float32[N, V] of the next token after each prefix of one length; pad, `<s>` never."""
+def following(model: Seq2Seq, source: list[int], prefixes: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Of the next token after each prefix of one length: log probabilities float32[N, V], where padding and
+    `<s>` never come, and the alignments float32[N, S], summed with those of the prefix."""
     fed = padded([[BOS, *prefix] for prefix in prefixes])
-    vectors, _ = model.teacher_force(padded([source] * len(prefixes)), fed)
+    vectors, alignments = model.teacher_force(padded([source] * len(prefixes)), fed)
     scores = tf.nn.log_softmax(model.logits(vectors[:, -1])).numpy()
     scores[:, [PAD, BOS]] = -np.inf
-    return scores
+    return scores, alignments.numpy().sum(1)
+
+
+def coverage(covered: np.ndarray, beta: float) -> np.ndarray:
+    """The coverage penalties float32[...] of alignments summed over the tokens, float32[..., S]."""
+    return beta * np.log(np.clip(covered, 1e-4, 1.0)).sum(-1)
 
 
 def greedy(model: Seq2Seq, source: list[int], max_length: int) -> tuple[list[int], float]:
     tokens: list[int] = []
     total = 0.0
     while len(tokens) < max_length and EOS not in tokens:
-        scores = log_probs(model, source, [tokens])[0]
+        scores = following(model, source, [tokens])[0][0]
         tokens.append(int(scores.argmax()))
         total += scores.max()
     return tokens, total
 
 
-def every_sequence(model: Seq2Seq, source: list[int], alpha: float, max_length: int) -> list[Scored]:
+def every_sequence(
+    model: Seq2Seq, source: list[int], alpha: float, beta: float, max_length: int
+) -> list[Scored]:
     """All sequences that end in `</s>` or at the maximum length, best first."""
     words = [w for w in range(model.target_size) if w not in (PAD, BOS, EOS)]
     found = []
     for length in range(1, max_length + 1):
         last = [EOS] if length < max_length else [EOS, *words]
         found += [[*head, end] for head in itertools.product(words, repeat=length - 1) for end in last]
-    totals, _ = model.score(padded([source] * len(found)), padded([[BOS, *tokens] for tokens in found]))
+    target = padded([[BOS, *tokens] for tokens in found])
+    totals, alignments = model.score(padded([source] * len(found)), target)
+    real = (target.numpy()[:, 1:] != PAD)[:, :, np.newaxis]
+    bonus = coverage((alignments.numpy() * real).sum(1), beta)
     scored = [
-        (float(t) / penalty(len(s), alpha), s, float(t)) for s, t in zip(found, totals.numpy(), strict=True)
+        (float(t) / penalty(len(s), alpha) + float(b), s, float(t))
+        for s, t, b in zip(found, totals.numpy(), bonus, strict=True)
     ]
     return sorted(scored, reverse=True)
 
 
-def written_out(model: Seq2Seq, source: list[int], beam: int, alpha: float, max_length: int) -> list[Scored]:
+def written_out(
+    model: Seq2Seq, source: list[int], beam: int, alpha: float, beta: float, max_length: int
+) -> list[Scored]:
     """Beam search that never stops early, for one sentence."""
     alive: list[tuple[float, list[int]]] = [(0.0, [])]
     done: list[Scored] = []
     for length in range(1, max_length + 1):
-        following = log_probs(model, source, [tokens for _, tokens in alive])
+        scores, covered = following(model, source, [tokens for _, tokens in alive])
         candidates = [
-            (total + float(scores[word]), [*tokens, word])
-            for (total, tokens), scores in zip(alive, following, strict=True)
-            for word in np.flatnonzero(np.isfinite(scores)).tolist()
+            (total + float(row[word]), [*tokens, word], float(bonus))
+            for (total, tokens), row, bonus in zip(alive, scores, coverage(covered, beta), strict=True)
+            for word in np.flatnonzero(np.isfinite(row)).tolist()
         ]
         candidates.sort(reverse=True)
         ending = [c for c in candidates[:beam] if c[1][-1] == EOS or length == max_length]
-        done += [(total / penalty(length, alpha), tokens, total) for total, tokens in ending]
-        alive = [c for c in candidates if c[1][-1] != EOS][:beam]
+        done += [(total / penalty(length, alpha) + bonus, tokens, total) for total, tokens, bonus in ending]
+        alive = [(total, tokens) for total, tokens, _ in candidates if tokens[-1] != EOS][:beam]
     return sorted(done, reverse=True)[:beam]
 
 
@@ -98,6 +114,16 @@ def models() -> dict[tuple[int, float], Seq2Seq]:
 SENTENCES = sources(np.random.default_rng(8), 6)
 
 
+def rescored(model: Seq2Seq, found: Hypotheses) -> tuple[np.ndarray, np.ndarray]:
+    """Log probabilities [B, N] and alignments [B, N, T, S] of hypotheses of SENTENCES, by the model."""
+    each = found.score.shape[1]
+    flat = found.tokens.reshape(len(SENTENCES) * each, -1)
+    target = np.concatenate([np.full([len(flat), 1], BOS), flat], 1).astype(np.int32)
+    totals, alignments = model.score(padded([s for s in SENTENCES for _ in range(each)]), tf.constant(target))
+    shape = [len(SENTENCES), each]
+    return totals.numpy().reshape(shape), alignments.numpy().reshape([*shape, *alignments.shape[1:]])
+
+
 @pytest.mark.parametrize("key", MODELS)
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_a_beam_of_one_is_greedy_search(models, key, alpha):
@@ -108,14 +134,14 @@ def test_a_beam_of_one_is_greedy_search(models, key, alpha):
         np.testing.assert_allclose(found.log_prob[row, 0], total, rtol=1e-4)
 
 
-@pytest.mark.parametrize("alpha", [0.0, 1.0])
+@pytest.mark.parametrize(("alpha", "beta"), [(0.0, 0.0), (1.0, 0.0), (1.0, 0.7)])
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_beam_as_wide_as_all_sequences_finds_them_in_order(alpha, seed):
+def test_a_beam_as_wide_as_all_sequences_finds_them_in_order(alpha, beta, seed):
     model = build(vocabulary=6, seed=seed)
     source = [[4, 5, EOS], [3, EOS]]
-    everything = [every_sequence(model, s, alpha, 3) for s in source]
+    everything = [every_sequence(model, s, alpha, beta, 3) for s in source]
     beam = len(everything[0]) + 1
-    found = search(model, padded(source), beam, alpha, 3)
+    found = search(model, padded(source), beam, alpha, 3, beta=beta)
     for row, expected in enumerate(everything):
         assert [hypothesis(found, row, n) for n in range(beam - 1)] == [tokens for _, tokens, _ in expected]
         np.testing.assert_allclose(found.score[row, :-1], [s for s, _, _ in expected], rtol=1e-4)
@@ -124,32 +150,31 @@ def test_a_beam_as_wide_as_all_sequences_finds_them_in_order(alpha, seed):
         assert found.score[row, -1] == np.float32(NEVER)
 
 
-@pytest.mark.parametrize("key", MODELS)
-@pytest.mark.parametrize(("beam", "alpha"), [(2, 0.0), (3, 1.0), (5, 0.6)])
-def test_stopping_early_finds_what_the_whole_search_finds(models, key, beam, alpha, monkeypatch):
-    model, steps = models[key], []
-    step = model.step
-    monkeypatch.setattr(model, "step", lambda *args: steps.append(1) or step(*args))
-    found = search(model, padded(SENTENCES), beam, alpha, 12)
-    monkeypatch.undo()
-    if key == LIKELY_TO_END:
-        assert len(steps) < 12
-    for row, source in enumerate(SENTENCES):
-        expected = written_out(model, source, beam, alpha, 12)
-        assert [hypothesis(found, row, n) for n in range(beam)] == [tokens for _, tokens, _ in expected]
-        np.testing.assert_allclose(found.score[row], [s for s, _, _ in expected], rtol=1e-4)
+@pytest.mark.parametrize(("seed", "eos_bias"), [(1, 0.0), (1, 4.0), LIKELY_TO_END])
+@pytest.mark.parametrize(
+    ("beam", "alpha", "beta"),
+    # In the last two, with a bias of 4, one of the best is found at the twelfth token and not before.
+    [(2, 0.0, 0.0), (3, 1.0, 0.0), (5, 0.6, 0.0), (3, 1.0, 1.0), (3, 2.0, 0.7)],
+)
+def test_stopping_early_finds_what_the_whole_search_finds(seed, eos_bias, beam, alpha, beta, monkeypatch):
+    model = build(seed=seed, eos_bias=eos_bias)
+    monkeypatch.setattr(model, "step", mock.Mock(wraps=model.step))
+    several = [SENTENCES[0], SENTENCES[3], [7, 10, 11, 6, 4, 8, 9, 10, 9, EOS]]
+    for source in several:
+        found = search(model, padded([source]), beam, alpha, 12, beta=beta)
+        expected = written_out(model, source, beam, alpha, beta, 12)
+        assert [hypothesis(found, 0, n) for n in range(beam)] == [tokens for _, tokens, _ in expected]
+        np.testing.assert_allclose(found.score[0], [s for s, _, _ in expected], rtol=1e-4)
+    if (seed, eos_bias) == LIKELY_TO_END:
+        assert model.step.call_count < 12 * len(several)
 
 
 @pytest.mark.parametrize("key", MODELS)
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_what_is_reported_is_what_rescoring_gives(models, key, alpha):
-    model, beam = models[key], 4
-    found = search(model, padded(SENTENCES), beam, alpha)
-    source = padded([s for s in SENTENCES for _ in range(beam)])
-    flat = found.tokens.reshape(len(SENTENCES) * beam, -1)
-    target = np.concatenate([np.full([len(flat), 1], BOS), flat], 1).astype(np.int32)
-    rescored, _ = model.score(source, tf.constant(target))
-    np.testing.assert_allclose(found.log_prob.ravel(), rescored, rtol=1e-4, atol=1e-5)
+    model = models[key]
+    found = search(model, padded(SENTENCES), 4, alpha)
+    np.testing.assert_allclose(found.log_prob, rescored(model, found)[0], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(found.score, found.log_prob / penalty(found.length, alpha), rtol=1e-5)
     assert (np.diff(found.score, axis=1) <= 0).all()
 
@@ -202,16 +227,6 @@ def test_the_graph_takes_beam_penalty_and_length_as_tensors(models):
         np.testing.assert_array_equal(got, search(model, padded(SENTENCES), beam, alpha, most).tokens)
 
 
-def rescored(model: Seq2Seq, found: Hypotheses) -> tuple[np.ndarray, np.ndarray]:
-    """Log probabilities [B, N] and alignments [B, N, T, S] of hypotheses of SENTENCES, by the model."""
-    each = found.score.shape[1]
-    flat = found.tokens.reshape(len(SENTENCES) * each, -1)
-    target = np.concatenate([np.full([len(flat), 1], BOS), flat], 1).astype(np.int32)
-    totals, alignments = model.score(padded([s for s in SENTENCES for _ in range(each)]), tf.constant(target))
-    shape = [len(SENTENCES), each]
-    return totals.numpy().reshape(shape), alignments.numpy().reshape([*shape, *alignments.shape[1:]])
-
-
 @pytest.mark.parametrize("key", MODELS)
 def test_the_coverage_penalty_is_that_of_the_paper(models, key):
     model, alpha, beta = models[key], 1.0, 0.7
@@ -222,25 +237,11 @@ def test_the_coverage_penalty_is_that_of_the_paper(models, key):
         length = found.length[row, rank]
         covered = alignments[row, rank, :length, : len(SENTENCES[row])].sum(0)
         expected = totals[row, rank] / penalty(length, alpha)
-        expected += beta * np.log(np.clip(covered, 1e-4, 1.0)).sum()
+        expected += coverage(covered, beta)
         np.testing.assert_allclose(found.score[row, rank], expected, rtol=1e-3, atol=1e-4)
     assert (np.diff(found.score, axis=1) <= 0).all()
     plain = search(model, padded(SENTENCES), 4, alpha)
     assert (found.score < plain.score).any()
-
-
-def test_coverage_and_early_stopping_find_the_best_of_all_sequences():
-    model = build(vocabulary=6, seed=1)
-    source, alpha, beta = [4, 5, EOS], 1.0, 0.7
-    everything = every_sequence(model, source, alpha, 3)
-    found = search(model, padded([source]), len(everything), alpha, 3, beta=beta)
-    target = padded([[BOS, *tokens] for _, tokens, _ in everything])
-    _, alignments = model.score(padded([source] * len(everything)), target)
-    real = (target.numpy()[:, 1:] != PAD)[:, :, None]
-    covered = np.clip((alignments.numpy() * real).sum(1), 1e-4, 1.0)
-    scores = np.array([s for s, _, _ in everything]) + beta * np.log(covered).sum(-1)
-    np.testing.assert_allclose(found.score[0], np.sort(scores)[::-1], rtol=1e-4)
-    assert hypothesis(found, 0, 0) == everything[int(scores.argmax())][1]
 
 
 @pytest.mark.parametrize("beam", [1, 3])
@@ -289,7 +290,7 @@ class TestSampling:
         model, many = models[1, 0.0], 4000
         found = draw(model, samples=many, **settings)
         for row, source in enumerate(SENTENCES):
-            odds = np.exp(log_probs(model, source, [[]])[0])
+            odds = np.exp(following(model, source, [[]])[0][0])
             order = np.argsort(-odds)
             if most is None:  # The fewest that hold 0.6 of the probability.
                 most_here = int((np.cumsum(odds[order]) / odds.sum() < 0.6).sum()) + 1

@@ -6,6 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from components.seq2seq import ModelSettings
+from components.seq2seq.dropout import Dropout
+from components.seq2seq.loss import Loss, masked_loss
 from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
 
 VOCABULARY = 12
@@ -58,3 +60,14 @@ def sources(random: np.random.Generator, count: int, longest: int = 5) -> list[l
 def targets(random: np.random.Generator, count: int, longest: int = 5) -> list[list[int]]:
     """Random target sentences from `<s>` to `</s>`."""
     return [[BOS, *row] for row in sources(random, count, longest)]
+
+
+def loss_and_gradients(
+    model: Seq2Seq, source: tf.Tensor, target: tf.Tensor, label_smoothing: float = 0.0
+) -> tuple[Loss, list[tf.Tensor]]:
+    """The loss of a training step, and the gradients of every weight."""
+    variables = [v.value for v in model.trainable_variables]
+    with tf.GradientTape() as tape:
+        # With a seed even where there is nothing to drop: only then are the gradients those of `recurrence`.
+        loss = masked_loss(model, source, target, label_smoothing, Dropout(tf.constant([1, 2])))
+    return loss, [tf.convert_to_tensor(g) for g in tape.gradient(loss.smoothed, variables)]

@@ -1,0 +1,98 @@
+"""The decoders as the papers have them, in NumPy: one sentence, one token at a time.
+
+Written from the papers, sharing nothing with `components` but the weights, the encoder's outputs and the
+state the bridge makes of them, which have tests of their own.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from components.seq2seq.model import Seq2Seq
+from tests.components.tiny_model import padded
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    return np.exp(x - x.max()) / np.exp(x - x.max()).sum()
+
+
+def lstm(x: np.ndarray, h: np.ndarray, state: list[np.ndarray]) -> list[np.ndarray]:
+    """x = W input + b, h = U hidden."""
+    i, f, g, o = np.split(x + h, 4)
+    cell = sigmoid(f) * state[1] + sigmoid(i) * np.tanh(g)
+    return [sigmoid(o) * np.tanh(cell), cell]
+
+
+def gru(x: np.ndarray, h: np.ndarray, state: list[np.ndarray]) -> list[np.ndarray]:
+    """x = W input + b, h = U hidden."""
+    (xz, xr, xn), (hz, hr, hn) = np.split(x, 3), np.split(h, 3)
+    z = sigmoid(xz + hz)
+    return [(1 - z) * np.tanh(xn + sigmoid(xr + hr) * hn) + z * state[0]]
+
+
+class NumpyDecoder:
+    """Decodes one source sentence; attention `general` or `additive` with one head, cells `lstm` or `gru`."""
+
+    def __init__(self, model: Seq2Seq, source: list[int]):
+        start = model.start(padded([source]))
+        self.model, self.decoder, self.attention = model, model.decoder, model.decoder.attention
+        self.update = {"lstm": lstm, "gru": gru}[model.settings.cell]
+        self.values = start.memory.values.numpy()[0]
+        named = dict(zip(self.decoder.state_names, (s.numpy()[0] for s in start.state), strict=True))
+        self.states = [[named[f"{c.name}_{n}"] for n in c.state_names] for c in self.decoder.cells]
+        self.vector = np.zeros(model.settings.embedding_units)
+
+    def decode(self, fed: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Scores [T, V] of every next token, and its alignments [T, S]."""
+        embeddings = self.model.target_embedding.numpy()
+        outputs = embeddings if self.model.settings.tie_embeddings else self.model.output_embedding.numpy()
+        logits, alignments = [], []
+        for token in fed:
+            embedded = embeddings[token] * np.sqrt(embeddings.shape[1])
+            context, alignment, top = getattr(self, self.model.settings.decoder)(embedded)
+            self.vector = np.tanh(np.concatenate([context, top]) @ self.decoder.read_kernel.numpy())
+            logits.append(outputs @ self.vector + self.model.output_bias.numpy())
+            alignments.append(alignment)
+        return np.stack(logits), np.stack(alignments)
+
+    def luong(self, embedded: np.ndarray) -> tuple[np.ndarray, ...]:
+        top = self.upper(self.run(0, embedded))
+        return *self.attend(top), top
+
+    def gnmt(self, embedded: np.ndarray) -> tuple[np.ndarray, ...]:
+        hidden = self.run(0, embedded)
+        context, alignment = self.attend(hidden)
+        return context, alignment, self.upper(hidden, context)
+
+    def input_feeding(self, embedded: np.ndarray) -> tuple[np.ndarray, ...]:
+        return self.luong(np.concatenate([embedded, self.vector]))
+
+    def conditional(self, embedded: np.ndarray) -> tuple[np.ndarray, ...]:
+        context, alignment = self.attend(self.run(0, embedded))
+        return context, alignment, self.upper(self.run(0, context, self.decoder.second), context)
+
+    def upper(self, hidden: np.ndarray, *context: np.ndarray) -> np.ndarray:
+        """The layers from the second on, each with a residual connection."""
+        for layer in range(1, len(self.states)):
+            hidden = self.run(layer, np.concatenate([hidden, *context])) + hidden
+        return hidden
+
+    def run(self, layer: int, inputs: np.ndarray, other: object = None) -> np.ndarray:
+        """A layer's next hidden state, by its own cell or another."""
+        cell, state = other or self.decoder.cells[layer], self.states[layer]
+        x = inputs @ cell.kernel.numpy() + cell.bias.numpy()
+        self.states[layer] = self.update(x, state[0] @ cell.recurrent_kernel.numpy(), state)
+        return self.states[layer][0]
+
+    def attend(self, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        keys = self.values @ self.attention.key_kernel.numpy()
+        if self.model.settings.attention == "general":
+            alignment = softmax(keys @ hidden)
+        else:
+            query = hidden @ self.attention.query_kernel.numpy()
+            alignment = softmax(np.tanh(query + keys) @ self.attention.vector.numpy())
+        return alignment @ self.values, alignment

@@ -1,0 +1,151 @@
+"""The decoders against NumPy, their dropout, their gradients and their graphs."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import msgspec
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.seq2seq import decoder as decoder_module
+from components.seq2seq import recurrence
+from components.seq2seq.dropout import Dropout
+from components.seq2seq.loss import masked_loss
+from components.seq2seq.model import Seq2Seq
+from components.trainer import Parameters
+from components.trainer.optimizer import Optimizer
+from tests.components.architectures import DECODERS, RATES
+from tests.components.numpy_decoder import NumpyDecoder
+from tests.components.tiny_model import SETTINGS, VOCABULARY, build, loss_and_gradients, padded
+
+SOURCES, TARGETS = [[6, 5, 11, 2], [9, 2]], [[1, 7, 4, 2], [1, 8, 2]]
+SOURCE, TARGET = padded(SOURCES), padded(TARGETS)
+TWO_LAYERS = msgspec.structs.replace(SETTINGS, encoder_layers=2, decoder_layers=2)
+SEED = tf.constant([1, 2])
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize(
+    ("cell", "attention", "tied"), [("lstm", "general", True), ("gru", "additive", False)]
+)
+def test_scores_and_alignments_are_numpys(decoder, cell, attention, tied):
+    widths = {"encoder_units": 12, "decoder_layers": 3}
+    kinds = {"decoder": decoder, "cell": cell, "attention": attention, "tie_embeddings": tied}
+    model = build(msgspec.structs.replace(SETTINGS, **widths, **kinds), source_vocabulary=VOCABULARY)
+    vectors, alignments = model.teacher_force(SOURCE, TARGET)
+    for row, (source, fed) in enumerate(zip(SOURCES, TARGETS, strict=True)):
+        logits, alignment = NumpyDecoder(model, source).decode(fed)
+        got = model.logits(vectors[row, : len(fed)])
+        np.testing.assert_allclose(got, logits, rtol=1e-4, atol=1e-4)
+        got = alignments[row, : len(fed), : len(source)]
+        np.testing.assert_allclose(got, alignment, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def undropped() -> dict[str, np.ndarray]:
+    """What each decoder puts out in training where no rate is set."""
+    models = {d: build(msgspec.structs.replace(TWO_LAYERS, decoder=d)) for d in DECODERS}
+    return {d: m.teacher_force(SOURCE, TARGET, Dropout(SEED))[0].numpy() for d, m in models.items()}
+
+
+@pytest.mark.parametrize("rate", [r for r in RATES if r != "memory_dropout"])
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_every_dropout_acts_in_the_decoder_in_training_only(rate, decoder, undropped, monkeypatch):
+    model = build(msgspec.structs.replace(TWO_LAYERS, decoder=decoder, **{rate: 0.5}))
+    start = model.start(SOURCE)
+    # The encoder drops nothing: memory and first state are always these.
+    monkeypatch.setattr(model, "start", lambda *_: start)
+    whole, dropped = (model.teacher_force(SOURCE, TARGET, d)[0].numpy() for d in (Dropout(), Dropout(SEED)))
+    np.testing.assert_allclose(whole, undropped[decoder], rtol=1e-5, atol=1e-6)
+    assert np.abs(dropped - whole).max() > 1e-3
+
+
+@pytest.mark.parametrize("rate", [r for r in RATES if r != "output_dropout"])
+def test_every_dropout_acts_in_the_encoder_in_training_only(rate):
+    model = build(msgspec.structs.replace(TWO_LAYERS, **{rate: 0.5}))
+    whole, dropped = (model.start(SOURCE, d).memory.values.numpy() for d in (Dropout(), Dropout(SEED)))
+    undropped = build(TWO_LAYERS).start(SOURCE, Dropout(SEED)).memory.values
+    np.testing.assert_allclose(whole, undropped, rtol=1e-5, atol=1e-6)
+    assert np.abs(dropped - whole).max() > 1e-3
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_gradients_under_every_dropout_are_those_of_autodiff(decoder, monkeypatch):
+    kinds = {"decoder": decoder, "attention": "additive", "attention_heads": 2, "layer_norm": True}
+    model = build(msgspec.structs.replace(TWO_LAYERS, **kinds, **dict.fromkeys(RATES, 0.3)))
+    loss, gradients = loss_and_gradients(model, SOURCE, TARGET)
+
+    unroll = recurrence.unroll
+    without_its_own = mock.Mock(
+        side_effect=lambda loop, inputs, initial, mask=None, reverse=False, training=True: unroll(
+            loop, inputs, initial, mask, reverse, training=False
+        )
+    )
+    for module in (recurrence, decoder_module):
+        monkeypatch.setattr(module, "unroll", without_its_own)
+    same, expected = loss_and_gradients(model, SOURCE, TARGET)
+    assert without_its_own.call_count > 4  # Two layers in two directions, and the decoder.
+    np.testing.assert_allclose(loss.smoothed, same.smoothed, rtol=1e-5)
+    for got, want in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4 * np.abs(want).max())
+
+
+class TestCompiledTraining:
+    TOKENS = tf.TensorSpec([None, None], tf.int32)
+    BATCHES = ((SOURCE, TARGET), (padded([[4, 7, 5, 10, 2]]), padded([[1, 5, 2]])))
+
+    @pytest.fixture(scope="class", params=DECODERS)
+    def training(self, request):
+        layers = {"encoder_layers": 1, "decoder_layers": 2, "bidirectional": False}
+        settings = msgspec.structs.replace(SETTINGS, decoder=request.param, **layers)
+        model = Seq2Seq(
+            msgspec.structs.replace(settings, **dict.fromkeys(RATES, 0.2)), VOCABULARY, VOCABULARY
+        )
+        variables = [v.value for v in model.trainable_variables]
+        parameters = Parameters(
+            steps=30, warmup_steps=1, learning_rate=0.03, schedule="constant", average_decay=0.0
+        )
+        optimizer = Optimizer(parameters, variables)
+
+        @tf.function(input_signature=[self.TOKENS, self.TOKENS])
+        def update(source: tf.Tensor, target: tf.Tensor) -> None:
+            dropout = Dropout(tf.stack([1, tf.cast(optimizer.step, tf.int32)]))
+            with tf.GradientTape() as tape:
+                loss = masked_loss(model, source, target, 0.1, dropout)
+                mean = loss.smoothed / loss.tokens
+            optimizer.apply(tape.gradient(mean, variables))
+
+        return model, update
+
+    def test_the_loss_falls(self, training):
+        model, update = training
+
+        def total() -> float:
+            return sum(float(masked_loss(model, *batch, 0.1, Dropout()).smoothed) for batch in self.BATCHES)
+
+        before = total()
+        for step in range(30):
+            update(*self.BATCHES[step % 2])
+        # Less than knowing how often each word comes would do.
+        assert total() < 0.6 * before
+
+    def test_only_a_decoder_whose_steps_see_the_attention_attends_inside_a_loop(self, training):
+        """Luong and gnmt attend for all positions at once: no loop of theirs has a softmax in its body."""
+        model, update = training
+        definition = update.get_concrete_function().graph.as_graph_def()
+        functions = {f.signature.name: f.node_def for f in definition.library.function}
+
+        def operations(name: str) -> set[str]:
+            found = set()
+            for node in functions[name]:
+                called = [a.func.name for a in node.attr.values() if a.HasField("func")]
+                found |= {node.op}.union(*map(operations, called))
+            return found
+
+        nodes = [*definition.node, *(node for nodes in functions.values() for node in nodes)]
+        bodies = {node.attr["body"].func.name for node in nodes if node.op in ("While", "StatelessWhile")}
+        assert len(bodies) >= 4  # The encoder's loop and the decoder's, there and back.
+        attending = any("Softmax" in operations(body) for body in bodies)
+        assert attending == (model.settings.decoder in ("input_feeding", "conditional"))
