@@ -72,7 +72,9 @@ def test_status_is_one_object_of_the_documented_shape(finished: Finished) -> Non
     assert "tok:13a" in first["bleu_signature"]
     assert list(first["nodes"]) == list(NODES)
     for node in first["nodes"].values():
-        assert set(node) == {"state", "seconds", "cached"}
+        assert set(node) == {"state", "seconds", "cached", "outputs"}
+        assert node["outputs"]
+        assert all(Path(folder).is_dir() for folder in node["outputs"].values())
         assert (node["state"], node["cached"]) == ("COMPLETE", False)
     assert 0 < sum(node["seconds"] for node in first["nodes"].values()) <= first["seconds"]
     assert 0 <= first["bleu"] <= 100
