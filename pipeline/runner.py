@@ -209,20 +209,8 @@ class Runner:
             if isinstance(source, LatestBlessedModel):
                 candidate = inputs["model"]
                 inputs[key] = metadata.latest_blessed_model(history, candidate.digest if candidate else "")
-        parts = cache.key_parts(node.component, node.parameters, self._input_digests(node, inputs))
+        parts = cache.key_parts(node.component, node.parameters, _input_digests(node, inputs))
         return Work(node, inputs, parts, cache.key_of(parts))
-
-    def _input_digests(self, node: Node, inputs: dict[str, StoredArtifact | None]) -> dict[str, str | None]:
-        """The content of each input by name, or of each split of it where only some are read."""
-        digests: dict[str, str | None] = {}
-        for key, artifact in sorted(inputs.items()):
-            splits = node.component.splits.get(key)
-            if artifact is None or splits is None:
-                digests[key] = artifact.digest if artifact else None
-                continue
-            folder = Artifact(Path(artifact.uri))
-            digests |= {f"{key}/{name}": cache.content_digest(folder.split(name)) for name in splits}
-        return digests
 
     def _take(self, node: Node, history: list[Execution], run: Run) -> Execution:
         """The newest completed outputs of a node that --from leaves out."""
@@ -443,6 +431,19 @@ def _why_no_hit(work: Work, earlier: list[Execution]) -> list[str]:
     if not earlier:
         return ["it has never completed before"]
     return cache.differences(json.loads(earlier[0].cache_key_parts), work.parts)
+
+
+def _input_digests(node: Node, inputs: dict[str, StoredArtifact | None]) -> dict[str, str | None]:
+    """The content of each input by name, or of each split of it where only some are read."""
+    digests: dict[str, str | None] = {}
+    for key, artifact in sorted(inputs.items()):
+        splits = node.component.splits.get(key)
+        if artifact is None or splits is None:
+            digests[key] = artifact.digest if artifact else None
+            continue
+        folder = Artifact(Path(artifact.uri))
+        digests |= {f"{key}/{name}": cache.content_digest(folder.split(name)) for name in splits}
+    return digests
 
 
 def _missing(execution: Execution) -> list[str]:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from components.seq2seq import SearchSettings
 from components.seq2seq.attention import Memory
-from components.seq2seq.model import BOS, EOS, PAD, UNK, Seq2Seq
+from components.seq2seq.model import BOS, EOS, PAD, UNK, Seq2Seq, lengths
 from components.seq2seq.sampling import sample
 from components.seq2seq.search import Hypotheses, beam_search
 from components.text.processor import TextPair, pretokenise
@@ -245,11 +245,6 @@ class Translator(tf.Module):
             "decode_step": step,
         }
         tf.saved_model.save(self, str(folder), signatures=signatures)
-
-
-def lengths(tokens: tf.Tensor) -> tf.Tensor:
-    """How many of each row's tokens int32[B, T] are real: int32[B]."""
-    return tf.reduce_sum(tf.cast(tf.not_equal(tokens, PAD), tf.int32), -1)
 
 
 def _of_real(alignment: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:

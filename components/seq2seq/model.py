@@ -18,6 +18,11 @@ from components.text import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 PAD, BOS, EOS, UNK = PAD_ID, BOS_ID, EOS_ID, UNK_ID
 
 
+def lengths(tokens: tf.Tensor) -> tf.Tensor:
+    """How many of each row's tokens int32[..., T] are real: int32[...]."""
+    return tf.reduce_sum(tf.cast(tf.not_equal(tokens, PAD), tf.int32), -1)
+
+
 @dataclasses.dataclass(frozen=True)
 class Start:
     """A batch of sources, ready to be decoded: the memory, and the decoder's state before `<s>`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from components.seq2seq.cells import State
-from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq, Start
+from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq, Start, lengths
 from components.seq2seq.search import NEVER, Hypotheses, allowed
 
 
@@ -73,7 +73,7 @@ def sample(
 
     begin = (tf.constant(0), state, tf.fill(width, BOS), drawn, tf.zeros(width))
     _, _, _, drawn, total = tf.while_loop(unfinished, advance, begin, parallel_iterations=1)
-    length = tf.reduce_sum(tf.cast(tf.not_equal(drawn, PAD), tf.int32), -1)
+    length = lengths(drawn)
     longest = tf.maximum(tf.reduce_max(length), 1)
     return Hypotheses(drawn[:, :, :longest], length, total, total)
 

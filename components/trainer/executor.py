@@ -16,8 +16,8 @@ import tensorflow as tf
 from components import artifacts, text
 from components.component import Context
 from components.heldout import Sentence, read_sentences, reference_streams
-from components.seq2seq.export import TEXT, Translator, lengths
-from components.seq2seq.model import Seq2Seq
+from components.seq2seq.export import TEXT, Translator
+from components.seq2seq.model import Seq2Seq, lengths
 from components.trainer import Parameters
 from components.trainer.data import Batches
 from components.trainer.training import Training

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,8 +114,8 @@ def _write_split(
     starts = np.concatenate([[0], np.cumsum(lengths.rows)])
     source_length, target_length = lengths.cut(parameters)
     written: dict[tuple[int, int], list[Path]] = {}
-    counts: dict[tuple[int, int], int] = {}
-    tokens: dict[tuple[int, int], int] = {}
+    examples: Counter[tuple[int, int]] = Counter()
+    tokens: Counter[tuple[int, int]] = Counter()
     for number, (first, last) in enumerate(_chunks(lengths.rows)):
         table = pa.concat_tables([ragged.read(file) for file in lengths.files[first:last]])
         part = slice(starts[first], starts[last])
@@ -126,13 +127,13 @@ def _write_split(
             path = folder / f"s{key[0]:03d}-t{key[1]:03d}-{number:05d}"
             columns.write(path, rows, key)
             written.setdefault(key, []).append(path)
-            counts[key] = counts.get(key, 0) + len(rows)
-            tokens[key] = tokens.get(key, 0) + int((columns.target_length[rows] - 1).sum())
+            examples[key] += len(rows)
+            tokens[key] += int((target_length[part][rows] - 1).sum())
     result: list[dict[str, object]] = []
     for key in sorted(written):
         names = _name_files(folder, key, written[key])
-        bucket = {"source": key[0], "target": key[1], "examples": counts[key], "target_tokens": tokens[key]}
-        result.append({**bucket, "files": names})
+        counts = {"examples": examples[key], "target_tokens": tokens[key]}
+        result.append({"source": key[0], "target": key[1], **counts, "files": names})
     (folder / "buckets.json").write_bytes(msgspec.json.format(msgspec.json.encode(result)) + b"\n")
     return result
 
@@ -151,7 +152,6 @@ class _Columns:
     """A chunk of transformed examples, to be padded and written by rows."""
 
     def __init__(self, table: pa.Table, source_length: Ints, target_length: Ints):
-        self.target_length = target_length
         self._ids = pa.concat_arrays(table.column("id").chunks).flatten()
         self._source = (*ragged.column(table, "source_ids")[:2], source_length)
         self._target = (*ragged.column(table, "target_ids")[:2], target_length)

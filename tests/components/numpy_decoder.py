@@ -9,38 +9,21 @@ from __future__ import annotations
 import numpy as np
 
 from components.seq2seq.model import Seq2Seq
+from tests.components.numpy_cells import REFERENCES
 from tests.components.tiny_model import padded
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
     return np.exp(x - x.max()) / np.exp(x - x.max()).sum()
 
 
-def lstm(x: np.ndarray, h: np.ndarray, state: list[np.ndarray]) -> list[np.ndarray]:
-    """x = W input + b, h = U hidden."""
-    i, f, g, o = np.split(x + h, 4)
-    cell = sigmoid(f) * state[1] + sigmoid(i) * np.tanh(g)
-    return [sigmoid(o) * np.tanh(cell), cell]
-
-
-def gru(x: np.ndarray, h: np.ndarray, state: list[np.ndarray]) -> list[np.ndarray]:
-    """x = W input + b, h = U hidden."""
-    (xz, xr, xn), (hz, hr, hn) = np.split(x, 3), np.split(h, 3)
-    z = sigmoid(xz + hz)
-    return [(1 - z) * np.tanh(xn + sigmoid(xr + hr) * hn) + z * state[0]]
-
-
 class NumpyDecoder:
-    """Decodes one source sentence; attention `general` or `additive` with one head, cells `lstm` or `gru`."""
+    """Decodes one source sentence; attention `general` or `additive` with one head, no layer norm."""
 
     def __init__(self, model: Seq2Seq, source: list[int]):
         start = model.start(padded([source]))
         self.model, self.decoder, self.attention = model, model.decoder, model.decoder.attention
-        self.update = {"lstm": lstm, "gru": gru}[model.settings.cell]
+        self.update = REFERENCES[model.settings.cell]
         self.values = start.memory.values.numpy()[0]
         named = dict(zip(self.decoder.state_names, (s.numpy()[0] for s in start.state), strict=True))
         self.states = [[named[f"{c.name}_{n}"] for n in c.state_names] for c in self.decoder.cells]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -12,31 +11,9 @@ import tensorflow as tf
 
 from components.seq2seq.cells import CELLS, EPSILON, Cell
 from components.seq2seq.recurrence import scan
+from tests.components.numpy_cells import REFERENCES
 
 UNITS, INPUTS, BATCH = 3, 4, 2
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1.0 / (1.0 + np.exp(-x))
-
-
-def lstm(wx: np.ndarray, uh: np.ndarray, state: tuple, read: Callable = lambda c: c) -> tuple:
-    i, f, g, o = np.split(wx + uh, 4, axis=-1)
-    c = sigmoid(f) * state[1] + sigmoid(i) * np.tanh(g)
-    return sigmoid(o) * np.tanh(read(c)), c
-
-
-def gru(wx: np.ndarray, uh: np.ndarray, state: tuple) -> tuple:
-    (wz, wr, wh), (uz, ur, uh) = np.split(wx, 3, axis=-1), np.split(uh, 3, axis=-1)
-    z = sigmoid(wz + uz)
-    return (z * state[0] + (1 - z) * np.tanh(wh + sigmoid(wr + ur) * uh),)
-
-
-def rnn(wx: np.ndarray, uh: np.ndarray, state: tuple) -> tuple:
-    return (np.tanh(wx + uh),)
-
-
-REFERENCES = {"lstm": lstm, "gru": gru, "rnn": rnn}
 
 
 def make(kind: str, seed: int = 0, layer_norm: bool = False) -> Cell:

@@ -251,7 +251,7 @@ def test_further_segmentations_of_the_training_split_are_the_same_text(default_r
     for name, ids in run.records("train"):
         found.setdefault(name, []).append(ids)
     assert found.keys() == whole.keys()
-    for side, process in enumerate((pair.source, pair.target)):
+    for side, process, least in ((0, pair.source, 1.02), (1, pair.target, 1.05)):
         for name, several in found.items():
             spelt = [ids[side] for ids in several]
             assert len(spelt) == 3
@@ -259,7 +259,7 @@ def test_further_segmentations_of_the_training_split_are_the_same_text(default_r
             assert len(set(process.detokenise(tf.ragged.constant(spelt).to_tensor()).numpy())) == 1
         once = sum(len(ids[side]) for ids in whole.values())
         lengths = sum(len(ids[side]) for several in found.values() for ids in several)
-        assert once * 3 * 1.02 < lengths < once * 3 * 1.5
+        assert once * 3 * least < lengths < once * 3 * 1.5
     assert run.output.properties["train_examples"] == len(whole)
     assert any(f"train: {len(whole)} pairs, each in 3 segmentations" in said for said in run.said)
 

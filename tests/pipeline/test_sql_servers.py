@@ -108,6 +108,7 @@ def mysql(folder: Path) -> Iterator[Metadata]:
             )
         finally:
             running.terminate()
+    assert running.returncode == 0
 
 
 @pytest.fixture(scope="module", params=[postgresql, mysql], ids=lambda kind: kind.__name__)
