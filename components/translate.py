@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from components import errors
+from components.parallel import side_by_side
 
 MAX_BATCH_BYTES = 64 * 1024
 """A batch is padded to its longest line: rows times longest stays below this, so that memory does."""
@@ -128,8 +129,10 @@ class LineTranslator:
     def translate(self, lines: Sequence[bytes]) -> list[list[Translation]]:
         """The best translations of each line, best first, in the order of the lines."""
         results: list[list[Translation]] = [[]] * len(lines)
-        for batch in length_sorted_batches([len(line) for line in lines], self.batch_size):
-            for index, translations in zip(batch, self._call([lines[i] for i in batch]), strict=True):
+        batches = list(length_sorted_batches([len(line) for line in lines], self.batch_size))
+        found = side_by_side(lambda batch: self._call([lines[i] for i in batch]), batches)
+        for batch, of_batch in zip(batches, found, strict=True):
+            for index, translations in zip(batch, of_batch, strict=True):
                 results[index] = translations
         return results
 

@@ -120,9 +120,11 @@ def _load(options: argparse.Namespace) -> PipelineConfig:
 
 
 def _run(options: argparse.Namespace, log_file: list[Path]) -> int:
+    from components.parallel import share_cores
     from pipeline.terminal import Terminal, quiet_libraries
 
     quiet_libraries()
+    share_cores()
     config = _load(options)
     from pipeline.beam import pipeline_factory
     from pipeline.graph import create_pipeline

@@ -16,6 +16,7 @@ import tensorflow as tf
 from components import artifacts, text
 from components.component import Context
 from components.heldout import Sentence, read_sentences, reference_streams
+from components.parallel import side_by_side
 from components.seq2seq.export import TEXT, Translator
 from components.seq2seq.model import Seq2Seq, lengths
 from components.trainer import Parameters
@@ -77,6 +78,8 @@ def warnings(parameters: Parameters, gpu: bool) -> list[str]:
         lines.append("recurrent_dropout rules out cuDNN's kernel, should this model move to it")
     if parameters.precision == "bfloat16" and gpu:
         lines.append("precision bfloat16 is oneDNN's, for a CPU: the GPU goes on in float32")
+    if parameters.towers > 1 and gpu:
+        lines.append(f"towers {parameters.towers} is for a CPU: a GPU is faster with whole batches, towers 1")
     return lines
 
 
@@ -117,8 +120,9 @@ def validation(
 
     def bleu() -> float:
         hypotheses = np.empty(len(order), object)
-        for piece in pieces:
-            hypotheses[piece] = [t.decode() for t in best(tf.gather(text, piece)).numpy()]
+        found = side_by_side(lambda piece: best(tf.gather(text, piece)).numpy(), pieces)
+        for piece, translations in zip(pieces, found, strict=True):
+            hypotheses[piece] = [t.decode() for t in translations]
         return float(scorer.corpus_score(list(hypotheses), streams).score)
 
     return bleu

@@ -14,10 +14,10 @@ from tqdm import tqdm
 from components.component import Context
 from components.errors import TrainingError
 from components.seq2seq.dropout import Dropout
-from components.seq2seq.loss import masked_loss
+from components.seq2seq.loss import Loss, masked_loss
 from components.seq2seq.model import Seq2Seq
 from components.trainer import Parameters
-from components.trainer.data import Batches
+from components.trainer.data import Batches, backwards
 from components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
 
 LOG_EVERY = 50
@@ -147,16 +147,32 @@ class Training:
 
     def _gradients(self, source: tf.Tensor, target: tf.Tensor, number: tf.Tensor | int) -> list[tf.Tensor]:
         """Of a batch, the `number`th of its update; its loss is added to the sums."""
-        p, step = self.parameters, self.optimizer.step
-        place = step * p.accumulate + tf.cast(number, tf.int64)
-        seed = tf.cast(tf.stack([tf.constant(p.seed, tf.int64), place]), tf.int32)
-        rate = sampling_rate(p, step) if p.scheduled_sampling else None
+        p, rows = self.parameters, tf.shape(source)[0]
+        place = self.optimizer.step * p.accumulate + tf.cast(number, tf.int64)
+        if p.bidirectional_steps:
+            source, target = tf.cond(
+                tf.logical_and(self.optimizer.step < p.bidirectional_steps, place % 2 == 1),
+                lambda: backwards(source, target),
+                lambda: (source, target),
+            )
+        towers = []
+        for tower in range(p.towers):
+            part = slice(rows * tower // p.towers, rows * (tower + 1) // p.towers)
+            seed = tf.stack([tf.constant(p.seed, tf.int64), place * p.towers + tower])
+            towers.append(self._tower(source[part], target[part], Dropout(tf.cast(seed, tf.int32))))
+        losses = [loss for loss, _ in towers]
+        self.progress.loss.assign_add(tf.add_n([loss.cross_entropy for loss in losses]))
+        self.progress.tokens.assign_add(tf.add_n([loss.tokens for loss in losses]))
+        return [tf.add_n(of_all) for of_all in zip(*(gradients for _, gradients in towers), strict=True)]
+
+    def _tower(self, source: tf.Tensor, target: tf.Tensor, dropout: Dropout) -> tuple[Loss, list[tf.Tensor]]:
+        """The loss of a part of a batch, and its gradients. No tower waits for another."""
+        p = self.parameters
+        rate = sampling_rate(p, self.optimizer.step) if p.scheduled_sampling else None
         with tf.GradientTape() as tape:
-            loss = masked_loss(self.model, source, target, p.label_smoothing, Dropout(seed), rate)
+            loss = masked_loss(self.model, source, target, p.label_smoothing, dropout, rate)
             minimised = loss.smoothed * self.scale
-        self.progress.loss.assign_add(loss.cross_entropy)
-        self.progress.tokens.assign_add(loss.tokens)
-        return [tf.convert_to_tensor(g) for g in tape.gradient(minimised, self.variables)]
+        return loss, [tf.convert_to_tensor(g) for g in tape.gradient(minimised, self.variables)]
 
     def _add(self, source: tf.Tensor, target: tf.Tensor, number: tf.Tensor) -> None:
         for gathered, gradient in zip(self.gathered, self._gradients(source, target, number), strict=True):

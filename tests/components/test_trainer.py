@@ -218,6 +218,7 @@ PARAMETERS = Parameters(
     model=msgspec.structs.replace(SETTINGS, cell="rnn", bidirectional=False, output_dropout=0.2),
     steps=12,
     batch_tokens=BATCH_TOKENS,
+    towers=1,
     warmup_steps=2,
     learning_rate=0.01,
     validate_every=4,
@@ -365,6 +366,56 @@ class TestTrainingOptions:
         for got, want in zip(attempt.weights(), network.trainable_variables, strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-5)
 
+    def test_towers_make_the_update_of_the_whole_batch(self, split, tmp_path):
+        model = msgspec.structs.replace(PARAMETERS.model, output_dropout=0.0)
+        # One of the batches has a single sentence.
+        whole, parts = (
+            Attempt(split, tmp_path / str(towers), self.changed(model=model, towers=towers)).run(float)
+            for towers in (1, 2)
+        )
+        for got, want in zip(parts.weights(), whole.weights(), strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-5)
+        for got, want in zip(parts.history(), whole.history(), strict=True):
+            assert got["loss"] == pytest.approx(want["loss"], rel=1e-3)
+
+    def test_towers_draw_their_own_dropout(self, split, tmp_path):
+        drawn = []
+
+        class Recorded(Training):
+            def _tower(self, source, target, dropout):
+                drawn.append(dropout.draw())
+                return super()._tower(source, target, dropout)
+
+        parameters = self.changed(towers=3, accumulate=2)
+        network = Seq2Seq(parameters.model, VOCABULARY, VOCABULARY, True, parameters.seed)
+        context = Context(tmp_path, tmp_path, lambda: pytest.fail("no Beam"), [].append)
+        batches = Batches.open(split, BATCH_TOKENS, parameters.seed)
+        training = Recorded(network, parameters, batches, float, context)
+        for number in range(2):
+            training._gradients(*next(batches.after(0)), number)
+        assert len({tuple(seed.numpy()) for seed in drawn}) == 6
+
+    def test_every_other_batch_is_learnt_backwards_at_first(self, split, tmp_path):
+        parameters = self.changed(bidirectional_steps=6, steps=8, validate_every=8)
+        learnt = []
+
+        class Recorded(Training):
+            def _tower(self, source, target, dropout):
+                tf.numpy_function(lambda *pair: learnt.append(pair), [source, target], [])
+                return super()._tower(source, target, dropout)
+
+        network = Seq2Seq(parameters.model, VOCABULARY, VOCABULARY, True, parameters.seed)
+        context = Context(tmp_path, tmp_path, lambda: pytest.fail("no Beam"), [].append)
+        batches = Batches.open(split, BATCH_TOKENS, parameters.seed)
+        Recorded(network, parameters, batches, lambda: 0.0, context).run()
+        for step, (got, (source, target)) in enumerate(zip(learnt, batches.after(0))):
+            if step in (1, 3, 5):
+                rows = np.full(len(source), BOS)[:, None]
+                source, target = target[:, 1:], np.concatenate([rows, source], 1)
+            np.testing.assert_array_equal(got[0], source)
+            np.testing.assert_array_equal(got[1], target)
+        assert len(learnt) == 8
+
     def unbroken_and_resumed(
         self, split: Path, folder: Path, parameters: Parameters, bleu: list[float]
     ) -> tuple[Attempt, Attempt]:
@@ -395,6 +446,7 @@ class TestTrainingOptions:
         [
             {"accumulate": 2},
             {"average_checkpoints": 2},
+            {"bidirectional_steps": 7},
             {"schedule": "plateau"},
             {"scheduled_sampling": 0.5},
         ],
@@ -456,10 +508,12 @@ def test_a_precision_is_for_the_training_alone():
 @pytest.mark.parametrize(
     ("changes", "gpu", "told"),
     [
-        ({}, True, []),
+        ({}, False, []),
+        ({"towers": 1}, True, []),
+        ({}, True, ["a GPU is faster with whole batches"]),
         ({"model": {"recurrent_dropout": 0.1}}, False, ["recurrent_dropout rules out cuDNN's kernel"]),
         ({"precision": "bfloat16"}, False, []),
-        ({"precision": "bfloat16"}, True, ["the GPU goes on in float32"]),
+        ({"precision": "bfloat16", "towers": 1}, True, ["the GPU goes on in float32"]),
     ],
 )
 def test_what_one_may_not_expect_of_the_settings_is_told(changes, gpu, told):
