@@ -447,6 +447,7 @@ class TestTrainingOptions:
             {"accumulate": 2},
             {"average_checkpoints": 2},
             {"bidirectional_steps": 7},
+            {"towers": 2},
             {"schedule": "plateau"},
             {"scheduled_sampling": 0.5},
         ],

@@ -78,6 +78,7 @@ def config(**changes: Any) -> dict[str, Any]:
             "search": {"beam_size": 2, "max_length": 20},
             "steps": 40,
             "batch_tokens": 400,
+            "towers": 1,
             "warmup_steps": 5,
             "validate_every": 20,
             "samples": 4,
