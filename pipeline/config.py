@@ -142,10 +142,6 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
             validation_references=evaluator.references if references is None else references,
         )
         fill(self, "trainer", trainer)
-        if trainer.bidirectional_steps and not self.transform.shared_vocabulary:
-            raise ValueError(
-                "trainer.bidirectional_steps needs transform.shared_vocabulary: sides change places"
-            )
         # `<s>` is not searched for.
         longest = self.transform.target_max_length - 1
         if trainer.search.max_length < longest:

@@ -27,8 +27,6 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
       accumulate: batches whose gradients are summed for one update.
       towers: parts of a batch computed side by side, each on its share of the cores; the update is that of
         the whole batch. 1 is right on a GPU.
-      bidirectional_steps: for so many updates, from the first, every other batch is learnt from target to
-        source (Ding et al. 2021); only with a shared vocabulary.
       learning_rate: the highest, reached at the end of the warm-up.
       warmup_steps: updates over which the learning rate rises linearly from 0.
       schedule: what the learning rate does after the warm-up: `linear` or `cosine` down to 0 at `steps`,
@@ -72,7 +70,6 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     batch_tokens: Positive = 1600
     accumulate: Positive = 1
     towers: Positive = 2
-    bidirectional_steps: Annotated[int, msgspec.Meta(ge=0)] = 0
     learning_rate: Annotated[float, msgspec.Meta(gt=0.0)] = 2e-3
     warmup_steps: Annotated[int, msgspec.Meta(ge=0)] = 200
     schedule: Literal["linear", "cosine", "inverse_sqrt", "constant", "plateau"] = "linear"
@@ -101,11 +98,6 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
         if self.warmup_steps >= self.steps:
             raise ValueError(
                 f"warmup_steps must be below steps. Received: {self.warmup_steps} and {self.steps}"
-            )
-        if self.bidirectional_steps > self.steps:
-            raise ValueError(
-                "bidirectional_steps must not be above steps. "
-                f"Received: {self.bidirectional_steps} and {self.steps}"
             )
         if self.search.coverage_penalty and self.model.attention == "none":
             raise ValueError("search.coverage_penalty needs an attention, and model.attention is none")

@@ -15,15 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from components.errors import DataError
-from components.text import BOS_ID
 
 SHUFFLE_BUFFER = 20_000
-
-
-def backwards(source: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Source int32[B, S] and target int32[B, T] of a batch as those of the opposite translation:
-    int32[B, T - 1] and int32[B, S + 1]. `</s>` ends both sides, `<s>` begins a target."""
-    return target[:, 1:], tf.pad(source, [[0, 0], [1, 0]], constant_values=BOS_ID)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,7 @@ from components.seq2seq.dropout import Dropout
 from components.seq2seq.loss import Loss, masked_loss
 from components.seq2seq.model import Seq2Seq
 from components.trainer import Parameters
-from components.trainer.data import Batches, backwards
+from components.trainer.data import Batches
 from components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
 
 LOG_EVERY = 50
@@ -149,12 +149,6 @@ class Training:
         """Of a batch, the `number`th of its update; its loss is added to the sums."""
         p, rows = self.parameters, tf.shape(source)[0]
         place = self.optimizer.step * p.accumulate + tf.cast(number, tf.int64)
-        if p.bidirectional_steps:
-            source, target = tf.cond(
-                tf.logical_and(self.optimizer.step < p.bidirectional_steps, place % 2 == 1),
-                lambda: backwards(source, target),
-                lambda: (source, target),
-            )
         towers = []
         for tower in range(p.towers):
             part = slice(rows * tower // p.towers, rows * (tower + 1) // p.towers)

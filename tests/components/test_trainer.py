@@ -395,27 +395,6 @@ class TestTrainingOptions:
             training._gradients(*next(batches.after(0)), number)
         assert len({tuple(seed.numpy()) for seed in drawn}) == 6
 
-    def test_every_other_batch_is_learnt_backwards_at_first(self, split, tmp_path):
-        parameters = self.changed(bidirectional_steps=6, steps=8, validate_every=8)
-        learnt = []
-
-        class Recorded(Training):
-            def _tower(self, source, target, dropout):
-                tf.numpy_function(lambda *pair: learnt.append(pair), [source, target], [])
-                return super()._tower(source, target, dropout)
-
-        network = Seq2Seq(parameters.model, VOCABULARY, VOCABULARY, True, parameters.seed)
-        context = Context(tmp_path, tmp_path, lambda: pytest.fail("no Beam"), [].append)
-        batches = Batches.open(split, BATCH_TOKENS, parameters.seed)
-        Recorded(network, parameters, batches, lambda: 0.0, context).run()
-        for step, (got, (source, target)) in enumerate(zip(learnt, batches.after(0))):
-            if step in (1, 3, 5):
-                rows = np.full(len(source), BOS)[:, None]
-                source, target = target[:, 1:], np.concatenate([rows, source], 1)
-            np.testing.assert_array_equal(got[0], source)
-            np.testing.assert_array_equal(got[1], target)
-        assert len(learnt) == 8
-
     def unbroken_and_resumed(
         self, split: Path, folder: Path, parameters: Parameters, bleu: list[float]
     ) -> tuple[Attempt, Attempt]:
@@ -446,7 +425,6 @@ class TestTrainingOptions:
         [
             {"accumulate": 2},
             {"average_checkpoints": 2},
-            {"bidirectional_steps": 7},
             {"towers": 2},
             {"schedule": "plateau"},
             {"scheduled_sampling": 0.5},

@@ -235,7 +235,6 @@ def test_a_training_begins_with_an_earlier_model_and_another_vocabulary(copy: Pa
         "trainer.scheduled_sampling": 0.2,
         "trainer.accumulate": 2,
         "trainer.towers": 2,
-        "trainer.bidirectional_steps": 20,
         "trainer.average_checkpoints": 2,
     }
     sets = [word for name, value in options.items() for word in ("--set", f"{name}={value}")]

@@ -120,7 +120,6 @@ def test_a_wrong_value_in_the_file_is_told_with_its_line(tmp_path: Path) -> None
     [
         ("example_gen.files=[]", "example_gen"),
         ("trainer.warmup_steps=1000", "warmup_steps must be below steps"),
-        ("trainer.bidirectional_steps=1001", "bidirectional_steps must not be above steps"),
         ("root=gs://bucket/runs", "root must be a folder of this machine; received 'gs://bucket/runs'"),
         ("serving=gs://bucket/runs", "serving must be a folder of this machine; received 'gs://bucket/runs'"),
         ("pusher.destination=other", "pusher.destination 'other' is not serving 'serving/toy'"),
@@ -131,11 +130,6 @@ def test_a_wrong_value_in_the_file_is_told_with_its_line(tmp_path: Path) -> None
 )
 def test_an_impossible_combination_is_refused(tmp_path: Path, override: str, message: str) -> None:
     assert message in str(refused(tmp_path, GOOD, override))
-
-
-def test_sides_that_change_places_need_one_vocabulary(tmp_path: Path) -> None:
-    text = GOOD + "transform: {shared_vocabulary: false}\n"
-    assert "shared_vocabulary" in str(refused(tmp_path, text, "trainer.bidirectional_steps=9"))
 
 
 def test_two_metadata_stores_are_refused(tmp_path: Path) -> None:
