@@ -198,6 +198,20 @@ def _translate(options: argparse.Namespace, log_file: list[Path]) -> int:
     )
 
 
+def _export(options: argparse.Namespace, log_file: list[Path]) -> int:
+    from components.parallel import share_cores
+    from pipeline.terminal import quiet_libraries
+
+    quiet_libraries()
+    share_cores()
+    config = _load(options)
+    from pipeline.export import export, render
+
+    report = export(config, options.output, options.format, options.quantize)
+    print(render(report, options.output))
+    return 0
+
+
 # The command line.
 
 
@@ -237,6 +251,23 @@ def _parser() -> argparse.ArgumentParser:
     status = _command(commands, "status", _status, "show the last runs, their scores, and what is pushed")
     _config_arguments(status)
     status.add_argument("--json", action="store_true", help="as one JSON object")
+
+    export = _command(
+        commands, "export", _export, "write the last blessed model smaller, or for TensorFlow Lite"
+    )
+    _config_arguments(export)
+    export.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="the folder to make")
+    export.add_argument(
+        "--quantize",
+        choices=("float16", "int8"),
+        help="store the weights so; what that costs in BLEU is measured (default: as they are, float32)",
+    )
+    export.add_argument(
+        "--format",
+        choices=("saved_model", "tflite"),
+        default="saved_model",
+        help="all signatures, or `encode` and `decode_step` over tokens (default: %(default)s)",
+    )
 
     fetch = _command(commands, "fetch", _fetch, "obtain an example corpus: tatoeba-es, tatoeba-uk")
     fetch.add_argument("name", metavar="NAME", help="which corpus")

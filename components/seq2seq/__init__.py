@@ -1,8 +1,8 @@
 """The attention Seq2Seq: settings here, importing nothing heavy; the model in the modules beside it.
 
 `cells` one step of a recurrent cell, `recurrence` a whole sequence of them, `encoder`, `attention`,
-`decoder`, `model` the parts put together, `loss`, `search` and `sampling` the decoding,
-`export` the SavedModel.
+`decoder`, `model` the parts put together, `loss`, `search` and `sampling` the decoding, `checkpoint` the
+weights on disk, `export` the SavedModel, `quantise` and `lite` its smaller forms.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import Annotated, Literal
 import msgspec
 
 from components.component import Parameters
+
+WEIGHTS_FILE, VOCABULARY_FILE, SETTINGS_FILE = "weights.npz", "vocabulary.json", "settings.json"
+"""What a Model artifact's `checkpoint` folder holds: arrays by name, tokens by id, `ModelSettings`."""
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Rate = Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)]

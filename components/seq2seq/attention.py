@@ -71,7 +71,7 @@ class Attention(keras.layers.Layer):
           float32[B, N, S], the mean of the heads': each row sums to one over real tokens and is zero on
           padding; a row of a sentence with no real token is all zeros.
         """
-        real = tf.cast(memory.mask, tf.float32)[:, tf.newaxis, tf.newaxis, :]
+        real = tf.expand_dims(tf.cast(memory.mask, tf.float32)[:, tf.newaxis], 1)
         alignments = tf.nn.softmax(self.scores(queries, memory.keys, constants) + (real - 1.0) * 1e9) * real
         if self.heads == 1:
             alignment = alignments[:, 0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
@@ -14,6 +16,8 @@ from components.seq2seq.search import Hypotheses, beam_search
 from components.text.processor import TextPair, pretokenise
 
 TEXT = tf.TensorSpec([None], tf.string)
+Signature = Callable[..., dict[str, tf.Tensor]]
+"""From named tensors to named tensors."""
 
 
 class Translator(tf.Module):
@@ -195,7 +199,11 @@ class Translator(tf.Module):
     @tf.function(input_signature=[TEXT])
     def encode(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """What `decode_step` needs of each text: the memory, and the first state by name."""
-        start = self.model.start(self.source_tokens(text))
+        return self.encode_tokens(self.source_tokens(text))
+
+    def encode_tokens(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`encode` of source tokens int32[B, S], padded with 0."""
+        start = self.model.start(tokens)
         length = tf.reduce_sum(tf.cast(start.memory.mask, tf.int32), -1)
         memory = {"memory": start.memory.values, "memory_length": length}
         if self.model.decoder.attention is not None:
@@ -232,7 +240,20 @@ class Translator(tf.Module):
     def save(self, folder: Path) -> None:
         """Writes the SavedModel with all signatures; it loads in stock TensorFlow on a CPU."""
         step = tf.function(self._decode_step).get_concrete_function(**self._step_signature())
-        signatures = {
+        tf.saved_model.save(self, str(folder), signatures=self._graphs() | {"decode_step": step})
+
+    def signatures(self) -> dict[str, tuple[Signature, dict[str, tf.TensorSpec]]]:
+        """Each signature's function, yet to be traced, and what it takes."""
+        found: dict[str, tuple[Signature, dict[str, tf.TensorSpec]]] = {}
+        for name, graph in self._graphs().items():
+            names = inspect.signature(graph.python_function).parameters
+            inputs = zip(names, graph.input_signature, strict=True)
+            found[name] = graph.python_function, {n: tf.TensorSpec(s.shape, s.dtype, n) for n, s in inputs}
+        return found | {"decode_step": (self._decode_step, self._step_signature())}
+
+    def _graphs(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+        """The signatures whose inputs are the same for all models."""
+        return {
             "serving_default": self.translate,
             "translate_nbest": self.translate_nbest,
             "translate_sample": self.translate_sample,
@@ -242,9 +263,7 @@ class Translator(tf.Module):
             "info": self.info,
             "default_search": self.default_search,
             "encode": self.encode,
-            "decode_step": step,
         }
-        tf.saved_model.save(self, str(folder), signatures=signatures)
 
 
 def _of_real(alignment: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:

@@ -111,13 +111,15 @@ def unroll(
     passes = _Passes(loop, tf.shape(inputs[0])[0], mask, reverse)
 
     def only_forward(*tensors: tf.Tensor) -> Tensors:
-        states, outputs, _, final = passes.forward(*_split(tensors, groups))
+        sequences, first, weights, constants = _split(tensors, groups)
+        states, outputs, _, final = passes.forward(sequences, first, weights, constants, learning=False)
         return states[0], *outputs, *final
 
     @tf.custom_gradient
     def run(*tensors: tf.Tensor) -> tuple[Any, Callable[..., Any]]:
         sequences, first, weights, constants = _split(tensors, groups)
-        states, outputs, products, final = passes.forward(sequences, first, weights, constants)
+        kept = passes.forward(sequences, first, weights, constants, learning=True)
+        states, outputs, products, final = kept
 
         def gradient(*upstream: tf.Tensor) -> Tensors:
             (d_hidden,), d_outputs, d_final = _split(upstream, [1, loop.outputs, len(initial)])
@@ -147,9 +149,13 @@ class _Passes:
         self.keep = None if mask is None else tf.cast(mask, tf.float32)[:, :, tf.newaxis]
 
     def forward(
-        self, inputs: Tensors, initial: State, weights: Tensors, constants: Tensors
+        self, inputs: Tensors, initial: State, weights: Tensors, constants: Tensors, learning: bool
     ) -> tuple[State, Tensors, Tensors, State]:
-        """States, outputs and the products of every step float32[T, B, ...], and the final state."""
+        """States, outputs and the products of every step float32[T, B, ...], and the final state.
+
+        Only if it is for `learning`, for the backward pass needs them, are there products, and more than the
+        first tensor of the states.
+        """
         by_name = dict(zip(self.loop.weights, weights, strict=True))
 
         def step(t: tf.Tensor, state: State, *written: Any) -> tuple[Any, ...]:
@@ -161,10 +167,11 @@ class _Passes:
 
             now = tuple(s[at] for s in inputs)
             following, outputs = self._advance(at, now, state, constants, product)
-            values = (following, outputs, tuple(products[name] for name in by_name))
+            values = _kept(following, outputs, tuple(products[name] for name in by_name), learning)
             return t + 1, following, *(_write(a, at, v) for a, v in zip(written, values, strict=True))
 
-        room = self._arrays(len(initial)), self._arrays(self.loop.outputs), self._arrays(len(weights))
+        shapes = [s.shape for s in initial], [None] * self.loop.outputs, [[None, w.shape[1]] for w in weights]
+        room = [self._arrays(group) for group in _kept(*shapes, learning)]
         _, final, *written = tf.while_loop(lambda t, *_: t < self.steps, step, (0, initial, *room))
         states, outputs, products = (tuple(a.stack() for a in group) for group in written)
         return states, outputs, products, final
@@ -224,7 +231,7 @@ class _Passes:
             rest = (_write(a, at, v) for a, v in zip(written, values, strict=True))
             return t - 1, d_before, d_constants, *rest
 
-        room = self._arrays(learning), self._arrays(len(weights)), self._arrays(len(weights))
+        room = (self._arrays([None] * many) for many in (learning, len(weights), len(weights)))
         zeros = tuple(tf.zeros_like(c) for c in constants)
         _, d_initial, d_constants, d_inputs, multiplied, d_products = tf.while_loop(
             lambda t, *_: t >= 0, step, (self.steps - 1, d_final, zeros, *room)
@@ -252,8 +259,16 @@ class _Passes:
         """The position in the arrays of the t-th step taken."""
         return self.steps - 1 - t if self.reverse else t
 
-    def _arrays(self, count: int) -> tuple[tf.TensorArray, ...]:
-        return tuple(tf.TensorArray(tf.float32, self.steps, element_shape=[None, None]) for _ in range(count))
+    def _arrays(self, shapes: Any) -> tuple[tf.TensorArray, ...]:
+        """An array of a matrix each step, for each of the shapes; None: whatever it is."""
+        return tuple(
+            tf.TensorArray(tf.float32, self.steps, element_shape=shape or [None, None]) for shape in shapes
+        )
+
+
+def _kept(states: Any, outputs: Any, products: Any, learning: bool) -> tuple[Any, Any, Any]:
+    """What of a step, or of the shapes of it, the forward pass keeps."""
+    return (states, outputs, products) if learning else (states[:1], outputs, ())
 
 
 def _write(arrays: tuple[tf.TensorArray, ...], at: tf.Tensor, values: Any) -> tuple[tf.TensorArray, ...]:

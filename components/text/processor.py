@@ -10,11 +10,9 @@ import dataclasses
 import hashlib
 from pathlib import Path
 
-import msgspec
 import tensorflow as tf
 
 from components import text as text_settings
-from components.errors import DataError
 from components.text import BOS_ID, EOS_ID, KEY_FACTOR, PAD_ID, UNK_ID, WORD_BOUNDARY, TextSettings
 
 UNKNOWN_WORD = "\u2047"
@@ -254,19 +252,11 @@ class TextPair:
 
 def load(transform_graph: Path) -> TextPair:
     """See `components.text.load`."""
-    path = transform_graph / "text.json"
-    try:
-        file = msgspec.json.decode(path.read_bytes(), type=text_settings.TextFile)
-    except (OSError, msgspec.DecodeError) as error:
-        raise DataError(
-            f"{path}: the text settings cannot be read: {error}", "Run Transform again."
-        ) from error
+    file = text_settings.describe(transform_graph)
 
     def side(files: text_settings.SideFiles) -> TextProcessor:
-        paths = [transform_graph / files.vocabulary, transform_graph / files.merges]
-        for missing in (p for p in paths if not p.is_file()):
-            raise DataError(f"{missing}: the vocabulary file is missing", "Run Transform again.")
-        return TextProcessor(file.settings, str(paths[0]), str(paths[1]))
+        vocabulary, merges = transform_graph / files.vocabulary, transform_graph / files.merges
+        return TextProcessor(file.settings, str(vocabulary), str(merges))
 
     source = side(file.source)
     target = source if file.shared else side(file.target)

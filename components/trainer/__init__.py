@@ -8,10 +8,15 @@ import msgspec
 
 from components import artifacts, component
 from components.component import Component
-from components.seq2seq import ModelSettings, Positive, Rate, SearchSettings
-
-WEIGHTS_FILE, VOCABULARY_FILE, SETTINGS_FILE = "weights.npz", "vocabulary.json", "settings.json"
-"""What a Model artifact's `checkpoint` folder holds: arrays by name, tokens by id, `ModelSettings`."""
+from components.seq2seq import (
+    SETTINGS_FILE,
+    VOCABULARY_FILE,
+    WEIGHTS_FILE,
+    ModelSettings,
+    Positive,
+    Rate,
+    SearchSettings,
+)
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 

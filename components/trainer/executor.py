@@ -17,12 +17,13 @@ from components import artifacts, text
 from components.component import Context
 from components.heldout import Sentence, read_sentences, reference_streams
 from components.parallel import side_by_side
+from components.seq2seq import checkpoint
 from components.seq2seq.export import TEXT, Translator
 from components.seq2seq.model import Seq2Seq, lengths
 from components.trainer import Parameters
 from components.trainer.data import Batches
 from components.trainer.training import Training
-from components.trainer.warm_start import save_weights, warm_start
+from components.trainer.warm_start import warm_start
 
 VALIDATION_BATCH = 100
 
@@ -147,5 +148,5 @@ def _publish(
     listed = json.dumps(samples, ensure_ascii=False, indent=1)
     (folder / "samples.json").write_text(listed, encoding="utf-8")
     (folder / "model.json").write_bytes(msgspec.json.format(msgspec.json.encode(parameters), indent=1))
-    save_weights(network, translator.source, translator.target, folder)
+    checkpoint.save(network, translator.source, translator.target, folder)
     translator.save(folder / "Format-Serving")

@@ -1,4 +1,4 @@
-"""Weights, vocabularies and settings: written beside every model, read to begin another with."""
+"""Warm start: a new model begins with an earlier one's weights, whatever became of the vocabulary."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import msgspec
 import numpy as np
 
 from components.errors import DataError
+from components.seq2seq import SETTINGS_FILE, VOCABULARY_FILE, WEIGHTS_FILE
 from components.seq2seq.model import Seq2Seq
-from components.text.processor import TextPair, TextProcessor
-from components.trainer import SETTINGS_FILE, VOCABULARY_FILE, WEIGHTS_FILE
+from components.text.processor import TextPair
 
 _PER_TOKEN = {
     "seq2seq/source_embedding": "source",
@@ -24,16 +24,6 @@ _PER_TOKEN = {
 }
 """Weights with a row for every token, and whose tokens."""
 _REMEDY = "begin with a model of the same trainer.model settings, or drop trainer.warm_start"
-
-
-def save_weights(network: Seq2Seq, source: TextProcessor, target: TextProcessor, folder: Path) -> None:
-    """Writes a model artifact's `checkpoint` folder."""
-    checkpoint = folder / "checkpoint"
-    checkpoint.mkdir()
-    np.savez(checkpoint / WEIGHTS_FILE, **{v.path: v.numpy() for v in network.weights})
-    tokens = {"source": source.pieces(), "target": target.pieces()}
-    (checkpoint / VOCABULARY_FILE).write_text(json.dumps(tokens, ensure_ascii=False), encoding="utf-8")
-    (checkpoint / SETTINGS_FILE).write_bytes(msgspec.json.encode(network.settings))
 
 
 def warm_start(network: Seq2Seq, pair: TextPair, folder: Path) -> Iterator[str]:

@@ -16,7 +16,7 @@ import tensorflow as tf
 from components.component import Context
 from components.errors import DataError, TrainingError
 from components.heldout import Sentence
-from components.seq2seq import SearchSettings
+from components.seq2seq import SearchSettings, checkpoint
 from components.seq2seq.dropout import Dropout
 from components.seq2seq.export import Translator
 from components.seq2seq.loss import masked_loss
@@ -27,7 +27,7 @@ from components.trainer.data import Batches
 from components.trainer.executor import precision, validation, warnings
 from components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
 from components.trainer.training import Training
-from components.trainer.warm_start import save_weights, warm_start
+from components.trainer.warm_start import warm_start
 from tests.components.tiny_model import SETTINGS, VOCABULARY, build
 
 SHAPES = {(3, 4): 13, (5, 4): 7, (4, 6): 1}
@@ -557,7 +557,7 @@ class TestWarmStart:
 
     def saved(self, folder: Path, pair: processor.TextPair, network: Seq2Seq) -> Path:
         folder.mkdir()
-        save_weights(network, pair.source, pair.target, folder)
+        checkpoint.save(network, pair.source, pair.target, folder)
         return folder
 
     def test_the_same_vocabulary_gives_the_same_model(self, tmp_path):

@@ -1,0 +1,248 @@
+"""`bitext export`: the last blessed model in another form, if that loses no quality.
+
+Both forms translate the held-out split here and now. One that is significantly worse is refused, and nothing
+is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import tensorflow as tf
+
+from components import text
+from components.artifacts import Examples, Model, TransformGraph
+from components.errors import ConfigError, DataError, EnvironmentFault, NotBlessedError
+from components.evaluator import SPLIT, Parameters
+from components.evaluator.scoring import Scorer
+from components.heldout import Sentence, read_sentences
+from components.seq2seq import SearchSettings, checkpoint, lite, quantise
+from components.seq2seq.export import Translator
+from components.translate import LineTranslator, Search
+from pipeline import metadata
+from pipeline.config import PipelineConfig
+from pipeline.metadata import Store
+
+Form = Literal["saved_model", "tflite"]
+LITE_FILE = "translator.tflite"
+REPORT = "export.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """The last blessed model, with what it was trained with and is scored on."""
+
+    model: Model
+    digest: str
+    transform_graph: TransformGraph
+    examples: Examples
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What was written, and what it costs: the content of `export.json`.
+
+    Attributes:
+      model: the original's artifact, and `digest` its digest.
+      form, quantize: what it was made.
+      bytes, original_bytes: sizes of the files of either.
+      bleu, original_bleu: on the same `sentences`, translated by both in this run: by the search that is the
+        model's default, or greedily where the form has no search of its own.
+      bleu_signature: sacreBLEU's.
+      difference, p_value: `bleu` less `original_bleu`, and paired bootstrap's p-value (two-sided).
+    """
+
+    model: str
+    digest: str
+    form: Form
+    quantize: quantise.Precision | None
+    bytes: int
+    original_bytes: int
+    sentences: int
+    bleu: float
+    original_bleu: float
+    bleu_signature: str
+    difference: float
+    p_value: float
+
+
+def export(config: PipelineConfig, output: Path, form: Form, precision: quantise.Precision | None) -> Report:
+    """Writes the last blessed model to the folder `output`, complete or not at all.
+
+    Args:
+      config: of the pipeline that made it.
+      output: a folder that does not exist yet.
+      form: `saved_model`, with all signatures, or `tflite`, whose folder holds the vocabulary's files beside
+        the model.
+      precision: of the stored matrices; None: float32.
+
+    Raises:
+      ConfigError: the output exists.
+      DataError: no model was blessed, or what it was made from is gone.
+      NotBlessedError: this form translates significantly worse.
+      EnvironmentFault: the output cannot be written.
+    """
+    if output.exists():
+        raise ConfigError(f"{output} exists already", "name a folder that does not, with --output")
+    trained = last_blessed(config)
+    with _staging(output) as staging:
+        _write(trained, staging, form, precision)
+        report = _measure(trained, staging, form, precision, config.evaluator)
+        if report.difference < 0 and report.p_value < config.evaluator.significance:
+            raise NotBlessedError(
+                f"{form} with {precision or 'float32'} weights is significantly worse: BLEU "
+                f"{report.bleu:.2f} against {report.original_bleu:.2f} (p = {report.p_value:.3f}); nothing "
+                "was written",
+                "take another precision with --quantize",
+            )
+        folder = staging / "assets.extra" if form == "saved_model" else staging
+        folder.mkdir(exist_ok=True)
+        (folder / REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+        staging.rename(output)
+    return report
+
+
+def render(report: Report, output: Path) -> str:
+    """The report for a person."""
+    return (
+        f"{output}: {report.form} with {report.quantize or 'float32'} weights, "
+        f"{report.bytes / 1e6:.1f} MB of {report.original_bytes / 1e6:.1f} MB\n"
+        f"BLEU {report.bleu:.2f} against {report.original_bleu:.2f} of the original "
+        f"({report.difference:+.2f}, p = {report.p_value:.3f}) on {report.sentences:,} sentences\n"
+        f"{report.bleu_signature}"
+    )
+
+
+def last_blessed(config: PipelineConfig) -> Trained:
+    """The model that the newest blessing of the pipeline is of.
+
+    Raises:
+      DataError: there is none, or its inputs are gone.
+    """
+    remedy = "run the pipeline first: bitext run"
+    root = Path(config.root)
+    server = config.metadata.mysql or config.metadata.postgresql
+    if server is None and not metadata.sqlite_file(config.metadata, root).is_file():
+        raise DataError(f"the pipeline {config.name} has not run in {root}", remedy)
+    executions = Store(config.metadata, root, config.name).executions()
+    model = metadata.latest_blessed_model(executions, other_than="")
+    if model is None:
+        raise DataError(f"no model of the pipeline {config.name} in {root} was blessed", remedy)
+    for execution in executions:
+        if any(output.digest == model.digest for output in execution.outputs.values()):
+            inputs = {key: Path(artifact.uri) for key, artifact in execution.inputs.items()}
+            for key in ("transform_graph", "examples"):
+                if not inputs[key].is_dir():
+                    raise DataError(f"{inputs[key]}, which {model.uri} was trained with, is gone", remedy)
+            graph, examples = TransformGraph(inputs["transform_graph"]), Examples(inputs["examples"])
+            return Trained(Model(Path(model.uri)), model.digest, graph, examples)
+    raise DataError(f"there is no record of the training of {model.uri}", remedy)
+
+
+def restore(trained: Trained) -> Translator:
+    """The model as the trainer had it.
+
+    Raises:
+      DataError: a file of it is missing or damaged.
+    """
+    pair = text.load(trained.transform_graph.path)
+    path = trained.model.path / "model.json"
+    try:
+        search = msgspec.convert(msgspec.json.decode(path.read_bytes())["search"], SearchSettings)
+    except (OSError, KeyError, msgspec.MsgspecError) as error:
+        raise DataError(f"{path}: the search settings cannot be read: {error}", "train it again") from error
+    return Translator(checkpoint.restore(trained.model.path, pair), pair, search)
+
+
+def _write(trained: Trained, folder: Path, form: Form, precision: quantise.Precision | None) -> None:
+    serving = trained.model.path / "Format-Serving"
+    if form == "tflite":
+        (folder / LITE_FILE).write_bytes(lite.convert(restore(trained), precision))
+        text.copy(trained.transform_graph.path, folder)
+        return
+    if precision is None:
+        shutil.copytree(serving, folder, dirs_exist_ok=True)
+        return
+    quantise.save(restore(trained), precision, folder)
+    if (serving / "assets.extra").is_dir():
+        shutil.copytree(serving / "assets.extra", folder / "assets.extra")
+
+
+def _measure(
+    trained: Trained, folder: Path, form: Form, precision: quantise.Precision | None, parameters: Parameters
+) -> Report:
+    """Both forms on the held-out split, as the Evaluator scores it."""
+    by_line = parameters.references == "by_line"
+    sentences = read_sentences(trained.examples.split(SPLIT), parameters.max_sentences, by_line=by_line)
+    search = Search(
+        beam_size=parameters.beam_size,
+        length_penalty=parameters.length_penalty,
+        max_length=parameters.max_length,
+    )
+    if form == "tflite":
+        search = Search(beam_size=1, length_penalty=0.0, max_length=parameters.max_length)
+    serving = trained.model.path / "Format-Serving"
+    original = LineTranslator(serving, search, parameters.batch_size)
+    if form == "tflite":
+        found = _greedy(original, folder / LITE_FILE, sentences)
+    else:
+        found = _translations(LineTranslator(folder, search, parameters.batch_size), sentences)
+    scorer = Scorer([s.references for s in sentences], parameters)
+    statistics = scorer.statistics(scorer.bleu, found)
+    score = scorer.score(scorer.bleu, statistics)
+    compared = scorer.compare(statistics, scorer.statistics(scorer.bleu, _translations(original, sentences)))
+    return Report(
+        model=str(trained.model.path),
+        digest=trained.digest,
+        form=form,
+        quantize=precision,
+        bytes=_size(folder),
+        original_bytes=_size(serving),
+        sentences=len(sentences),
+        bleu=score.score,
+        original_bleu=compared.bleu,
+        bleu_signature=score.signature,
+        difference=compared.difference,
+        p_value=compared.p_value,
+    )
+
+
+def _translations(translator: LineTranslator, sentences: list[Sentence]) -> list[str]:
+    return [best[0].text for best in translator.translate([s.source.encode() for s in sentences])]
+
+
+def _greedy(original: LineTranslator, path: Path, sentences: list[Sentence]) -> list[str]:
+    """What TensorFlow Lite's interpreter makes of them; the original tokenises and detokenises."""
+    model = lite.LiteModel(path.read_bytes())
+    longest = int(original.signature("default_search")()["max_length"])
+    tokenised = original.signature("tokenize")(text=tf.constant([s.source for s in sentences]))
+    tokens, lengths = tokenised["tokens"].numpy(), tokenised["length"].numpy()
+    found = [model.greedy(row[:length], longest) for row, length in zip(tokens, lengths, strict=True)]
+    texts = original.signature("detokenize")(tokens=tf.ragged.constant(found, tf.int32).to_tensor())
+    return [text.decode() for text in texts["text"].numpy()]
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+@contextlib.contextmanager
+def _staging(output: Path) -> Iterator[Path]:
+    """A folder beside the output, gone at the end unless it became the output."""
+    staging = output.with_name(f".{output.name}.partial")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir()
+        yield staging
+    except OSError as error:
+        raise EnvironmentFault(
+            f"cannot write {output}: {error.strerror}", "free space, or name another folder with --output"
+        ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)

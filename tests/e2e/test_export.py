@@ -1,0 +1,71 @@
+"""`bitext export` after a run: smaller forms of the blessed model, measured against it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Finished
+from tests.e2e.toy import bitext, config, output, write_config
+
+
+def report(folder: Path) -> dict[str, object]:
+    [path] = folder.rglob("export.json")
+    found: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def test_a_smaller_saved_model_is_measured_and_translates(finished: Finished, tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    done = bitext(finished.folder, "export", "toy.yaml", "--quantize", "int8", "--output", str(folder))
+    assert (done.code, done.err) == (0, "")
+    found = report(folder)
+    evaluation = output(finished.folder, "Evaluator", "evaluation") / "metrics.json"
+    metrics = json.loads(evaluation.read_text(encoding="utf-8"))
+    assert found["original_bleu"] == metrics["bleu"]["score"]
+    assert found["bleu_signature"] == metrics["bleu"]["signature"]
+    assert (found["form"], found["quantize"]) == ("saved_model", "int8")
+    assert found["model"] == str(output(finished.folder, "Trainer", "model"))
+    assert found["bytes"] == sum(p.stat().st_size for p in folder.rglob("*.*") if p.name != "export.json")
+    assert f"BLEU {found['bleu']:.2f} against {found['original_bleu']:.2f} of the original" in done.out
+    answered = bitext(finished.folder, "translate", "--model", str(folder), stdin="The cat sees the river.\n")
+    assert answered.code == 0
+    assert answered.out.strip()
+    assert [path.name for path in tmp_path.iterdir()] == ["small"]
+
+
+def test_a_tensorflow_lite_model_brings_its_vocabulary(finished: Finished, tmp_path: Path) -> None:
+    folder = tmp_path / "lite"
+    done = bitext(finished.folder, "export", "toy.yaml", "--format", "tflite", "--output", str(folder))
+    assert (done.code, done.err) == (0, "")
+    found = report(folder)
+    # Greedy in TensorFlow Lite, greedy in the SavedModel: the same sentences, to the last word.
+    assert (found["difference"], found["p_value"]) == (0.0, 1.0)
+    described = json.loads((folder / "text.json").read_text(encoding="utf-8"))
+    files = {described[side][kind] for side in ("source", "target") for kind in ("vocabulary", "merges")}
+    assert {p.name for p in folder.iterdir()} == files | {"translator.tflite", "text.json", "export.json"}
+
+
+def test_what_cannot_be_exported_is_told(finished: Finished, tmp_path: Path) -> None:
+    there = bitext(finished.folder, "export", "toy.yaml", "--output", str(tmp_path))
+    assert (there.code, there.err.splitlines()[0]) == (2, f"error: {tmp_path} exists already")
+    write_config(tmp_path, config())
+    (tmp_path / "toy.tsv").touch()
+    nothing = bitext(tmp_path, "export", "toy.yaml", "--output", "small")
+    assert nothing.code == 3
+    assert "the pipeline toy has not run in runs/toy" in nothing.err
+    wrong = bitext(tmp_path, "export", "toy.yaml", "--output", "small", "--quantize", "int4")
+    assert wrong.code == 2
+    assert not (tmp_path / "small").exists()
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_is_named_and_leaves_nothing(copy: Path) -> None:
+    weights = output(copy, "Trainer", "model") / "checkpoint" / "weights.npz"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    done = bitext(copy, "export", "toy.yaml", "--quantize", "float16", "--output", "small")
+    assert done.code == 3
+    assert f"{weights.parent}: the model cannot be read" in done.err
+    assert not list(copy.glob("*small*"))
