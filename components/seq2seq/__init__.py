@@ -2,7 +2,7 @@
 
 `cells` one step of a recurrent cell, `recurrence` a whole sequence of them, `encoder`, `attention`,
 `decoder`, `model` the parts put together, `loss`, `search` and `sampling` the decoding,
-`export` the SavedModel.
+`export` the SavedModel, `warm_up` the requests a server does before it serves it.
 """
 
 from __future__ import annotations
