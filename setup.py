@@ -15,6 +15,7 @@ FAMILY_311 = [
     "tensorflow-transform>=1.16,<1.17",
     "tensorflow-data-validation>=1.16.1,<1.17",
     "tensorflow-metadata>=1.16.1,<1.17",
+    "tensorflow-serving-api>=2.16.1,<2.17",  # the messages of a server alone
     "tfx-bsl>=1.16.1,<1.17",
     "ml-metadata>=1.17.1,<1.18",
     "apache-beam[gcp]>=2.72,<2.73",
@@ -47,7 +48,6 @@ BROUGHT_311 = [
     "grpcio-status>=1.62.3,<1.63",
     "pandas>=1.5.3,<2",
     "proto-plus<1.28.3",
-    "tensorflow-serving-api>=2.16.1,<2.17",
     "tf-keras>=2.16,<2.17",
 ]
 FAMILY_313 = [
@@ -55,6 +55,7 @@ FAMILY_313 = [
     "tensorflow-transform>=1.21,<1.22",
     "tensorflow-data-validation>=1.21,<1.22",
     "tensorflow-metadata>=1.21,<1.22",
+    "tensorflow-serving-api>=2.19.1,<2.20",
     "tfx-bsl>=1.21,<1.22",
     "ml-metadata>=1.21,<1.22",
     "apache-beam[gcp]>=2.77,<2.78",

@@ -22,6 +22,7 @@ class Artifact:
       properties: scalars recorded beside the artifact (counts, scores). A component adds to an
         output's; the runner stores them.
       readable: of an input, the only splits its reader declared; None: all.
+      digest: of an input, the sha256 of its content that is on record; None: there is no record.
     """
 
     TYPE_NAME: ClassVar[str] = "Artifact"
@@ -29,6 +30,7 @@ class Artifact:
     path: Path
     properties: dict[str, Property] = dataclasses.field(default_factory=dict)
     readable: tuple[str, ...] | None = None
+    digest: str | None = None
 
     def split(self, name: str) -> Path:
         """The folder of one split, `Split-<name>`.
@@ -117,6 +119,7 @@ class Model(Artifact):
     """A trained model::
 
     Format-Serving/saved_model.pb ...   what Evaluator scores and Pusher pushes
+    Format-Serving/assets.extra/tf_serving_warmup_requests
     checkpoint/weights.npz              the same weights by name, for warm starts and tests
     checkpoint/vocabulary.json          {"source": [...], "target": [...]}: tokens by id
     checkpoint/settings.json            the architecture, `ModelSettings`
@@ -170,7 +173,11 @@ class PushedModel(Artifact):
 
         pushed.json    {"pushed": bool, "model", "version": int, "path", "digest", "reason"}
 
-    The model itself lies at `<serving folder>/<version>/`.
+    The model itself lies at `<serving folder>/<version>/`, a copy of `Format-Serving/`, and beside it::
+
+        assets.extra/bitext.json        digest of the model, BLEU: what the next push compares
+        assets.extra/model_card.json    what is known of the model (components/pusher/card.py)
+        assets.extra/model_card.md      the main of it, to be read
     """
 
     TYPE_NAME = "PushedModel"

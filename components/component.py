@@ -81,6 +81,8 @@ class Context:
       beam_pipeline: makes the Beam pipeline to run in.
       say: prints one line for the person watching, and logs it.
       interactive: whether a person watches (progress bars).
+      run_id: the run's, as `bitext status` has it. It is for what leaves the pipeline root, not for outputs:
+        all that follows them would be done again because of it.
     """
 
     working_dir: Path
@@ -88,3 +90,4 @@ class Context:
     beam_pipeline: Callable[[], apache_beam.Pipeline]
     say: Callable[[str], None] = print
     interactive: bool = False
+    run_id: str = ""

@@ -95,10 +95,15 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         pusher.COMPONENT,
         config.pusher,
         {
+            "examples": examples["examples"],
+            "rejects": examples["rejects"],
+            "schema": schema["schema"],
+            "transformed_examples": transformed["transformed_examples"],
+            "transform_graph": transformed["transform_graph"],
             "model": trained["model"],
+            "evaluation": evaluated["evaluation"],
             "blessing": evaluated["blessing"],
             "infra_blessing": served["infra_blessing"],
-            "evaluation": evaluated["evaluation"],
         },
     )
     nodes = (examples, statistics, schema, validated, transformed, trained, evaluated, served, pushed)

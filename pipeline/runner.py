@@ -252,7 +252,7 @@ class Runner:
     def _artifacts(self, node: Node, stored: dict[str, StoredArtifact]) -> dict[str, Artifact]:
         kinds = {**node.component.inputs, **node.component.outputs}
         return {
-            key: kinds[key](Path(a.uri), dict(a.properties), node.component.splits.get(key))
+            key: kinds[key](Path(a.uri), dict(a.properties), node.component.splits.get(key), a.digest or None)
             for key, a in stored.items()
         }
 
@@ -308,6 +308,7 @@ class Runner:
             beam_pipeline=self._beam_pipeline,
             say=self._terminal.say,
             interactive=sys.stdout.isatty() and sys.stderr.isatty(),
+            run_id=self._run_id,
         )
         with imports_quietly():
             function = component.load()

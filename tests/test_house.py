@@ -29,6 +29,7 @@ HEAVY = {
     "tensorflow",
     "tensorflow_data_validation",
     "tensorflow_metadata",
+    "tensorflow_serving",
     "tensorflow_transform",
     "tf_keras",
     "tfx_bsl",

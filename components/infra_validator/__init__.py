@@ -30,6 +30,6 @@ COMPONENT = component.Component(
     outputs={"infra_blessing": artifacts.InfraBlessing},
     parameters=Parameters,
     function="components.infra_validator.executor:run",
-    libraries=("tensorflow",),
+    libraries=("tensorflow", "tensorflow-serving-api"),
     uncached_parameters=frozenset({"timeout_seconds"}),
 )

@@ -1,7 +1,8 @@
 """Run as a script in a fresh process: loads an export with stock TensorFlow, as a stranger would.
 
 It imports nothing of this project and makes sure that nothing of it, nor any library a server would not have,
-can be imported. Usage: `python -I standalone.py REQUEST.json ANSWER.json`, where the request holds
+can be imported: a server has TensorFlow, and the messages of its own API. Usage:
+`python -I standalone.py REQUEST.json ANSWER.json`, where the request holds
 
     {"model": SavedModel folder, "samples": [{"source", "translation", "score"}], "score_tolerance": float}
 
@@ -69,6 +70,10 @@ SIGNATURES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "info": ({}, dict.fromkeys(("pad", "bos", "eos", "unk", "vocab_size"), "int32")),
     "default_search": ({}, {"beam_size": "int32", "length_penalty": "float32", "max_length": "int32"}),
 }
+
+WARM_UP = os.path.join("assets.extra", "tf_serving_warmup_requests")
+MOST_REQUESTS = 1000
+"""TensorFlow Serving refuses a model with more."""
 
 NEEDS_PYTHON = ("PyFunc", "PyFuncStateless", "EagerPyFunc", "NumpyFunc")
 
@@ -181,6 +186,56 @@ def check_samples(function: Any, samples: list[dict[str, Any]], tolerance: float
     return reasons
 
 
+def check_warm_up(folder: str, functions: Any) -> list[str]:
+    """The warm-up requests, if there are any, are answered: a server does not load the model if one fails."""
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    path = os.path.join(folder, WARM_UP)
+    if not os.path.isfile(path):
+        return []
+    try:
+        records = list(tf.data.TFRecordDataset(path).as_numpy_iterator())
+        logs = [prediction_log_pb2.PredictionLog.FromString(record) for record in records]
+    except (tf.errors.DataLossError, DecodeError) as error:
+        return [f"the warm-up requests cannot be read: {error}"]
+    if len(logs) > MOST_REQUESTS:
+        return [f"there are {len(logs):,} warm-up requests, more than {MOST_REQUESTS:,}"]
+    found = ((number, fault) for number, log in enumerate(logs, 1) if (fault := replay(log, functions)))
+    return [f"the warm-up request {number} fails: {fault}" for number, fault in found]
+
+
+def replay(log: Any, functions: Any) -> str:
+    """Does a warm-up request as a server would, one that batches too; why it fails, empty if it does not."""
+    import tensorflow as tf
+
+    if log.WhichOneof("log_type") != "predict_log":
+        return f"it must be a predict_log, received {log.WhichOneof('log_type') or 'nothing'}"
+    request = log.predict_log.request
+    name = request.model_spec.signature_name or "serving_default"
+    if name not in functions:
+        return f"there is no signature {name}"
+    wanted = functions[name].structured_input_signature[1]
+    if set(request.inputs) != set(wanted):
+        return f"{name} takes {', '.join(sorted(wanted))}, received {', '.join(sorted(request.inputs))}"
+    try:
+        inputs = {
+            key: tf.io.parse_tensor(request.inputs[key].SerializeToString(), spec.dtype)
+            for key, spec in wanted.items()
+        }
+        for key, spec in wanted.items():
+            if not spec.shape.is_compatible_with(inputs[key].shape):
+                return f"{name}: {key} must have the shape {spec.shape}, received {inputs[key].shape}"
+        rows = {tuple(value.shape[:1].as_list()) for value in inputs.values()}
+        if len(rows) != 1 or rows == {()}:
+            return f"{name}: a server that batches needs inputs with a row for each sentence"
+        functions[name](**inputs)
+    except tf.errors.OpError as error:
+        return f"{name}: {error.message}"
+    return ""
+
+
 def validate(request: dict[str, Any]) -> list[str]:
     """Everything that is wrong with the export, in words."""
     reasons = check_isolation() + check_graph(request["model"])
@@ -191,6 +246,7 @@ def validate(request: dict[str, Any]) -> list[str]:
     if "serving_default" in model.signatures:
         samples, tolerance = request["samples"], request["score_tolerance"]
         reasons += check_samples(model.signatures["serving_default"], samples, tolerance)
+    reasons += check_warm_up(request["model"], model.signatures)
     return reasons
 
 

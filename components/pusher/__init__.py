@@ -5,24 +5,46 @@ from __future__ import annotations
 from components import artifacts, component
 
 
+class Stated(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What only a person can say of the model, for its card. Empty: the card does not say it.
+
+    Attributes:
+      languages: from which to which: `English to Spanish`.
+      corpus: what the model was trained on, and where that comes from.
+      licence: what the corpus may be used for, and the attribution it asks for, in Markdown. Empty: the card
+        says that none was stated.
+    """
+
+    languages: str = ""
+    corpus: str = ""
+    licence: str = ""
+
+
 class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a model is pushed.
+    """Where a model is pushed, and what is said of it there.
 
     Attributes:
       destination: the model's serving folder; versions become its subfolders `1`, `2`, ... The
         pipeline fills in the configuration's `serving`, and takes nothing else.
+      card: what is stated on the model card.
     """
 
     destination: str = ""
+    card: Stated = Stated()
 
 
 COMPONENT = component.Component(
     name="Pusher",
     inputs={
+        "examples": artifacts.Examples,
+        "rejects": artifacts.Rejects,
+        "schema": artifacts.Schema,
+        "transformed_examples": artifacts.Examples,
+        "transform_graph": artifacts.TransformGraph,
         "model": artifacts.Model,
+        "evaluation": artifacts.ModelEvaluation,
         "blessing": artifacts.ModelBlessing,
         "infra_blessing": artifacts.InfraBlessing,
-        "evaluation": artifacts.ModelEvaluation,
     },
     outputs={"pushed_model": artifacts.PushedModel},
     parameters=Parameters,

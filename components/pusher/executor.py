@@ -1,4 +1,4 @@
-"""The pusher's work: copy, rename, remember. Imports nothing heavy."""
+"""The pusher's work: copy, describe, rename, remember. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
 from components import artifacts, errors
 from components.component import Context
-from components.pusher import Parameters
+from components.pusher import Parameters, card
 
 NOTE = Path("assets.extra/bitext.json")
 """What is known of a pushed version. TensorFlow Serving leaves `assets.extra/` to whoever made the model."""
 
 STAGING_PREFIX = ".staging-"
-
 
 _FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -49,13 +48,20 @@ def run(
     parameters: Parameters,
     context: Context,
     *,
+    examples: artifacts.Examples,
+    rejects: artifacts.Rejects,
+    schema: artifacts.Schema,
+    transformed_examples: artifacts.Examples,
+    transform_graph: artifacts.TransformGraph,
     model: artifacts.Model,
+    evaluation: artifacts.ModelEvaluation,
     blessing: artifacts.ModelBlessing,
     infra_blessing: artifacts.InfraBlessing,
-    evaluation: artifacts.ModelEvaluation,
     pushed_model: artifacts.PushedModel,
 ) -> None:
     """Pushes the model if it is blessed twice; writes pushed.json either way.
+
+    A model that is the newest version already is not pushed again; what is said of it is brought up to date.
 
     Raises:
       errors.ConfigError: no destination, or it is not a folder.
@@ -63,7 +69,18 @@ def run(
       errors.EnvironmentFault: the destination cannot be written; nothing is visible there.
     """
     refusal = _refusal(blessing, infra_blessing)
-    record = Pushed(False, refusal) if refusal else _push(parameters, model, evaluation)
+    inputs: dict[str, artifacts.Artifact] = {
+        "examples": examples,
+        "rejects": rejects,
+        "schema": schema,
+        "transformed_examples": transformed_examples,
+        "transform_graph": transform_graph,
+        "model": model,
+        "evaluation": evaluation,
+        "blessing": blessing,
+        "infra_blessing": infra_blessing,
+    }
+    record = Pushed(False, refusal) if refusal else _push(parameters, inputs, context.run_id)
     (pushed_model.path / "pushed.json").write_bytes(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
     pushed_model.properties["pushed"] = int(record.pushed)
     if record.version is not None and record.path is not None and record.digest is not None:
@@ -94,31 +111,35 @@ def _refusal(blessing: artifacts.ModelBlessing, infra_blessing: artifacts.InfraB
     return f"not pushed: {' and '.join(missing)}" if missing else ""
 
 
-def _push(parameters: Parameters, model: artifacts.Model, evaluation: artifacts.ModelEvaluation) -> Pushed:
+def _push(parameters: Parameters, inputs: Mapping[str, artifacts.Artifact], run_id: str) -> Pushed:
     if not parameters.destination:
         raise errors.ConfigError("pusher.destination is empty", "name a folder: `serving: serving/es-en`")
-    serving = model.path / "Format-Serving"
+    serving = inputs["model"].path / "Format-Serving"
     if not (serving / "saved_model.pb").is_file():
         raise errors.DataError(f"{serving} holds no SavedModel", "run `bitext run --force Trainer`")
     destination = Path(parameters.destination).absolute()
-    bleu, signature = (evaluation.properties.get(name) for name in ("bleu", "bleu_signature"))
-    note = Note(
-        digest=tree_digest(serving),
-        bleu=float(bleu) if isinstance(bleu, int | float) else None,
-        bleu_signature=str(signature) if signature is not None else None,
-    )
+    digest = tree_digest(serving)
+
+    def said(version: int) -> dict[Path, bytes]:
+        """All that is said of the model, as files."""
+        made = card.collect(inputs, parameters.card, destination.name, version, digest, run_id)
+        bleu = made.scores.bleu if made.scores else None
+        note = Note(digest, bleu.score, bleu.signature) if bleu else Note(digest)
+        return {NOTE: msgspec.json.format(msgspec.json.encode(note)) + b"\n", **card.files(made)}
+
     with _faults_named(destination), _sole_writer(destination):
         for leftover in destination.glob(f"{STAGING_PREFIX}*"):
             shutil.rmtree(leftover)
         newest = max(versions(destination), default=0)
         pushed = read_note(destination / str(newest))
-        if pushed is not None and pushed.digest == note.digest:
+        if pushed is not None and pushed.digest == digest:
             version, what = newest, "was pushed before, and is the newest version"
+            renew(destination, version, said(version))
         else:
             version, what = newest + 1, "pushed"
-            publish(serving, destination, version, note)
+            publish(serving, destination, version, said(version))
     path = destination / str(version)
-    return Pushed(True, f"{what}: {path}", destination.name, version, str(path), note.digest)
+    return Pushed(True, f"{what}: {path}", destination.name, version, str(path), digest)
 
 
 def versions(destination: Path) -> list[int]:
@@ -146,15 +167,13 @@ def tree_digest(folder: Path) -> str:
     return f"sha256:{total.hexdigest()}"
 
 
-def publish(serving: Path, destination: Path, version: int, note: Note) -> None:
-    """Copies a SavedModel beside the versions, then gives it its version by one rename.
+def publish(serving: Path, destination: Path, version: int, said: Mapping[Path, bytes]) -> None:
+    """Copies a SavedModel and what is said of it beside the versions, and makes it a version by one rename.
 
     A server that watches the folder sees the whole version or none. What a crash leaves is cleared by the
     next push. Everything is on the disk before the rename is.
     """
-    staging = destination / f"{STAGING_PREFIX}{version}"
-    try:
-        staging.mkdir()
+    with _staging(destination, version) as staging:
         # Not shutil.copytree: its error has lost the errno, by which a full disk is told from a defect.
         for path in sorted(serving.rglob("*")):
             target = staging / path.relative_to(serving)
@@ -162,15 +181,34 @@ def publish(serving: Path, destination: Path, version: int, note: Note) -> None:
                 target.mkdir()
             else:
                 shutil.copyfile(path, target)
-        (staging / NOTE).parent.mkdir(exist_ok=True)
-        (staging / NOTE).write_bytes(msgspec.json.format(msgspec.json.encode(note)) + b"\n")
+        for name, content in said.items():
+            (staging / name).parent.mkdir(exist_ok=True)
+            (staging / name).write_bytes(content)
         for path in [*staging.rglob("*"), staging]:
             _flush(path)
         staging.rename(destination / str(version))
-    except OSError:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
     _flush(destination)
+
+
+def renew(destination: Path, version: int, said: Mapping[Path, bytes]) -> None:
+    """Says anew what is said of a version, each file by one rename. The model itself is not touched."""
+    with _staging(destination, version) as staging:
+        for name, content in said.items():
+            (staging / name.name).write_bytes(content)
+            _flush(staging / name.name)
+            (staging / name.name).rename(destination / str(version) / name)
+    _flush((destination / str(version) / NOTE).parent)
+
+
+@contextlib.contextmanager
+def _staging(destination: Path, version: int) -> Iterator[Path]:
+    """A folder beside the versions, gone in the end, unless a crash leaves it to the next push."""
+    folder = destination / f"{STAGING_PREFIX}{version}"
+    try:
+        folder.mkdir()
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:

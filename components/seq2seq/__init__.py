@@ -2,7 +2,8 @@
 
 `cells` one step of a recurrent cell, `recurrence` a whole sequence of them, `encoder`, `attention`,
 `decoder`, `model` the parts put together, `loss`, `search` and `sampling` the decoding, `checkpoint` the
-weights on disk, `export` the SavedModel, `quantise` and `lite` its smaller forms.
+weights on disk, `export` the SavedModel, `quantise` and `lite` its smaller forms, `warm_up` the requests a
+server does before it serves it.
 """
 
 from __future__ import annotations

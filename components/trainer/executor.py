@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import platform
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from components import artifacts, text
 from components.component import Context
 from components.heldout import Sentence, read_sentences, reference_streams
 from components.parallel import side_by_side
-from components.seq2seq import checkpoint
+from components.seq2seq import checkpoint, warm_up
 from components.seq2seq.export import TEXT, Translator
 from components.seq2seq.model import Seq2Seq, lengths
 from components.trainer import Parameters
@@ -69,7 +70,8 @@ def run(
     _publish(parameters, network, translator, held_out, model.path)
     history = (model_run.path / "history.jsonl").read_text(encoding="utf-8").splitlines()
     best = max(json.loads(line)["bleu"] for line in history)
-    model.properties.update(validation_bleu=best, weights=weights)
+    software = {"python": platform.python_version(), "tensorflow": tf.__version__}
+    model.properties.update(validation_bleu=best, weights=weights, **software)
 
 
 def warnings(parameters: Parameters, gpu: bool) -> list[str]:
@@ -136,7 +138,9 @@ def _publish(
     held_out: list[Sentence],
     folder: Path,
 ) -> None:
-    """Writes the model artifact: the SavedModel, the weights by name, and the trainer's own translations."""
+    """Writes the model artifact: the SavedModel with its warm-up requests, the weights by name, and the
+    trainer's own translations.
+    """
     sources = [s.source for s in held_out[: parameters.samples]]
     found = translator.translate(tf.constant(sources))
     samples = [
@@ -150,3 +154,4 @@ def _publish(
     (folder / "model.json").write_bytes(msgspec.json.format(msgspec.json.encode(parameters), indent=1))
     checkpoint.save(network, translator.source, translator.target, folder)
     translator.save(folder / "Format-Serving")
+    warm_up.write(translator, sources, folder / "Format-Serving")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
 
 from components import artifacts
 from components.component import Context
@@ -146,6 +148,71 @@ def test_a_missing_signature_and_a_wrong_dtype_are_named(toy: Path) -> None:
     reasons = "\n".join(standalone.check_signatures(functions))
     assert "detokenize: the input tokens must be int32, received nothing" in reasons
     assert "there is no signature info" in reasons
+
+
+def warmed_up(toy: Path, folder: Path, *logs: prediction_log_pb2.PredictionLog | bytes) -> Path:
+    """A copy of the toy model that a server warms up with these."""
+    shutil.copytree(toy, folder, dirs_exist_ok=True)
+    path = folder / "Format-Serving" / standalone.WARM_UP
+    path.parent.mkdir()
+    with tf.io.TFRecordWriter(str(path)) as file:
+        for log in logs:
+            file.write(log if isinstance(log, bytes) else log.SerializeToString())
+    return folder
+
+
+def asking(signature: str, **inputs: object) -> prediction_log_pb2.PredictionLog:
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.model_spec.signature_name = signature
+    for name, value in inputs.items():
+        log.predict_log.request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+    return log
+
+
+class TestWarmUp:
+    def test_a_fresh_process_does_the_requests(self, toy: Path, judge: Judge, tmp_path: Path) -> None:
+        model = warmed_up(toy, tmp_path, asking("", text=["a b"]), asking("encode", text=["a", "bc"]))
+        assert judge(model)[0]
+
+    def test_and_one_that_fails_is_refused(self, toy: Path, judge: Judge, tmp_path: Path) -> None:
+        model = warmed_up(toy, tmp_path, asking("encode", text=["a"]), asking("encode", text="a"))
+        blessed, reasons = judge(model)
+        assert not blessed
+        assert reasons == (
+            "the warm-up request 2 fails: encode: text must have the shape (None,), received ()"
+        )
+
+    @pytest.mark.parametrize(
+        ("log", "reason"),
+        [
+            (asking("answer", text=["a"]), "there is no signature answer"),
+            (asking("score", source=["a"]), "score takes source, target, received source"),
+            (asking("score", source=["a"], target=["b"], text=["c"]), "received source, target, text"),
+            (asking("encode", text=[1]), "Type mismatch"),
+            (asking("detokenize", tokens=[[4000]]), "detokenize: "),
+            (asking("score", source=["a"], target=["b", "c"]), "a row for each sentence"),
+            (asking("info"), "a row for each sentence"),
+            (
+                asking("translate_nbest", text=["a"], beam_size=1, length_penalty=1.0, max_length=9),
+                "a row for each sentence",
+            ),
+            (prediction_log_pb2.PredictionLog(), "it must be a predict_log, received nothing"),
+            (b"\x0f", "cannot be read"),
+        ],
+    )
+    def test_what_a_server_would_not_load_is_named(
+        self, toy: Path, tmp_path: Path, log: prediction_log_pb2.PredictionLog | bytes, reason: str
+    ) -> None:
+        folder = str(warmed_up(toy, tmp_path, log) / "Format-Serving")
+        [found] = standalone.check_warm_up(folder, tf.saved_model.load(folder).signatures)
+        assert reason in found
+
+    def test_a_damaged_file_and_one_too_long(self, toy: Path, tmp_path: Path) -> None:
+        folder = str(warmed_up(toy, tmp_path, *[asking("info")] * 1001) / "Format-Serving")
+        path = Path(folder, standalone.WARM_UP)
+        assert standalone.check_warm_up(folder, {}) == ["there are 1,001 warm-up requests, more than 1,000"]
+        path.write_bytes(path.read_bytes()[:-3])
+        assert "cannot be read" in standalone.check_warm_up(folder, {})[0]
 
 
 class Unservable(tf.Module):

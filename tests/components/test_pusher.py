@@ -9,11 +9,20 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from components import artifacts, errors
 from components.component import Context
-from components.pusher import Parameters, executor
+from components.pusher import Parameters, card, executor
+
+METRICS = {
+    "chrf": {"score": 50.0, "signature": "nrefs:1"},
+    "perplexity": 4.0,
+    "length_ratio": 1.0,
+    "by_source_length": [],
+    "sentences": 9,
+}
 
 
 def folder(path: Path, **files: str) -> Path:
@@ -32,6 +41,7 @@ class Push:
         self.destination = root / "serving" / "es-en"
         self.said: list[str] = []
         self.count = 0
+        self.bleu = 31.5
 
     def __call__(
         self, content: str, blessed: bool = True, infra: bool = True, **other: Any
@@ -50,16 +60,29 @@ class Push:
                 folder(here / "i", **{"INFRA_BLESSED" if infra else "INFRA_NOT_BLESSED": "{}"})
             ),
         ]
+        bleu = {"score": self.bleu, "signature": "nrefs:1"}
+        metrics = METRICS | {"bleu": bleu}
+        (here / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
         (here / "pushed").mkdir()
         (here / "working").mkdir()
         pushed = artifacts.PushedModel(here / "pushed")
         executor.run(
-            Parameters(**{"destination": str(self.destination), **other}),
-            Context(here / "working", here / "working", beam_pipeline=lambda: None, say=self.said.append),  # type: ignore
+            msgspec.convert({"destination": str(self.destination), **other}, Parameters),
+            Context(
+                *(here / "working", here / "working"),
+                beam_pipeline=lambda: None,  # type: ignore
+                say=self.said.append,
+                run_id=f"run {self.count}",
+            ),
+            examples=artifacts.Examples(here),
+            rejects=artifacts.Rejects(here),
+            schema=artifacts.Schema(here),
+            transformed_examples=artifacts.Examples(here),
+            transform_graph=artifacts.TransformGraph(here),
             model=model,
             blessing=verdicts[0],
             infra_blessing=verdicts[1],
-            evaluation=artifacts.ModelEvaluation(here, {"bleu": 31.5, "bleu_signature": "nrefs:1"}),
+            evaluation=artifacts.ModelEvaluation(here),
             pushed_model=pushed,
         )
         return pushed
@@ -101,6 +124,36 @@ def test_the_same_model_is_pushed_once(push: Push) -> None:
     first, second = push("a"), push("a")
     assert push.listing() == ["1"]
     assert first.properties == second.properties
+
+
+def test_what_is_said_of_a_model_is_brought_up_to_date_and_the_model_stays(push: Push) -> None:
+    first = push("a")
+    version = push.destination / "1"
+    before = {path: path.stat() for path in version.rglob("*") if path.is_file()}
+    push.bleu = 33.0
+    second = push("a", card={"licence": "CC0"})
+    assert push.listing() == ["1"]
+    assert executor.still_valid(pushed_model=first)
+    assert executor.still_valid(pushed_model=second)
+    after = {path: path.stat() for path in version.rglob("*") if path.is_file()}
+    assert set(after) == set(before)
+    changed = {path.relative_to(version) for path in before if before[path].st_ino != after[path].st_ino}
+    assert changed == {executor.NOTE, card.JSON, card.MARKDOWN}
+    assert json.loads((version / executor.NOTE).read_text())["bleu"] == 33.0
+    found = json.loads((version / card.JSON).read_text())
+    assert (found["version"], found["run_id"], found["stated"]["licence"]) == (1, "run 2", "CC0")
+    assert "> CC0\n" in (version / card.MARKDOWN).read_text()
+
+
+def test_what_the_trainer_put_beside_the_cards_is_pushed_too(push: Push) -> None:
+    serving = folder(push.root / "1" / "model", **{"Format-Serving__assets.extra__warm": "requests"})
+    push("a")
+    extra = push.destination / "1" / "assets.extra"
+    assert sorted(path.name for path in extra.iterdir()) == [
+        *("bitext.json", "model_card.json", "model_card.md", "warm")
+    ]
+    note = json.loads((extra / "bitext.json").read_text())
+    assert note["digest"] == executor.tree_digest(serving / "Format-Serving")
 
 
 def test_another_model_is_the_next_version_and_an_old_one_may_come_back(push: Push) -> None:
@@ -148,6 +201,22 @@ def test_still_valid_until_another_version_is_newer(push: Push) -> None:
     third = push("a")
     valid = [executor.still_valid(pushed_model=pushed) for pushed in (first, second, third)]
     assert valid == [False, False, True]
+
+
+def test_a_fault_while_saying_it_anew_leaves_what_was_said(
+    push: Push, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push("a")
+    before = {path: path.read_bytes() for path in push.destination.rglob("*") if path.is_file()}
+
+    def fail(path: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(executor, "_flush", fail)
+    with pytest.raises(errors.EnvironmentFault, match="No space left"):
+        push("a")
+    assert {path: path.read_bytes() for path in push.destination.rglob("*") if path.is_file()} == before
+    assert push.listing() == ["1"]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from components.infra_validator import standalone
+from components.pusher import card
+from pipeline import cache
 from tests.e2e import toy
 from tests.e2e.conftest import Finished
 from tests.e2e.toy import NODES, bitext, output, status
@@ -165,6 +168,59 @@ def test_the_pushed_model_needs_nothing_but_tensorflow(finished: Finished, tmp_p
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "served\n"), done.stderr
+
+
+def test_the_pushed_model_says_what_it_is(finished: Finished) -> None:
+    version, root = finished.folder / "serving" / "toy" / "1", finished.folder / "runs" / "toy"
+    made = json.loads((version / card.JSON).read_text(encoding="utf-8"))
+    run, evaluation = status(finished.folder)["runs"][-1], output(finished.folder, "Evaluator", "evaluation")
+    assert (made["model"], made["version"], made["run_id"]) == ("toy", 1, run["id"])
+    assert made["digest"] == json.loads((version / "assets.extra" / "bitext.json").read_text())["digest"]
+    metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
+    assert (made["scores"]["bleu"], made["scores"]["chrf"]) == (metrics["bleu"], metrics["chrf"])
+    assert (made["scores"]["bleu"]["score"], run["bleu_signature"]) == (
+        *(run["bleu"], made["scores"]["bleu"]["signature"]),
+    )
+    assert sum(made["data"]["splits"].values()) == sum(len(examples(finished.folder, s)) for s in SPLITS)
+    assert made["settings"]["steps"] == 40
+    assert made["text"]["source"]["size"] == 400
+    assert set(made["software"]) == {"python", "tensorflow"}
+    assert len(made["lineage"]) == 9
+    for origin in made["lineage"].values():
+        node, key, _ = origin["artifact"].split("/")
+        assert root / origin["artifact"] == output(finished.folder, node, key)
+        assert origin["digest"] == cache.content_digest(root / origin["artifact"])
+    text = (version / card.MARKDOWN).read_text(encoding="utf-8")
+    assert text.startswith("# toy, version 1\n")
+    assert f"`{run['bleu_signature']}`" in text
+    assert "None was stated." in text
+
+
+def test_a_licence_stated_later_is_on_the_card_of_the_same_version(copy: Path) -> None:
+    before = toy.contents(copy / "serving")
+    done = bitext(copy, "run", "toy.yaml", "--set", "pusher.card.licence=CC0")
+    assert (done.code, done.ran()) == (0, ["Pusher"])
+    after = toy.contents(copy / "serving")
+    assert {name for name in after if after[name] != before.get(name)} == {
+        *(f"toy/1/{card.JSON}", f"toy/1/{card.MARKDOWN}")
+    }
+    assert "> CC0\n" in after[f"toy/1/{card.MARKDOWN}"].decode()
+    assert set(after) == set(before)
+
+
+def test_a_server_warms_up_with_held_out_sentences(finished: Finished) -> None:
+    import tensorflow as tf
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    version = finished.folder / "serving" / "toy" / "1"
+    records = list(tf.data.TFRecordDataset(str(version / standalone.WARM_UP)).as_numpy_iterator())
+    requests = [prediction_log_pb2.PredictionLog.FromString(r).predict_log.request for r in records]
+    assert {"serving_default", "decode_step"} < {request.model_spec.signature_name for request in requests}
+    held_out = {example["source"].encode() for example in examples(finished.folder, "eval")}
+    texts = [tf.make_ndarray(r.inputs["text"]) for r in requests if "text" in r.inputs]
+    assert held_out.issuperset(set().union(*texts))
+    model = tf.saved_model.load(str(version))
+    assert standalone.check_warm_up(str(version), model.signatures) == []
 
 
 def test_translate_answers_line_by_line_in_order(finished: Finished) -> None:

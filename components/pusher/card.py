@@ -1,0 +1,341 @@
+"""The model card: what is known of a pushed model, as JSON for programs and as Markdown for people.
+
+It is read from the artifacts the model was made and judged by. What is missing or damaged there is not on
+record, which is no reason not to push: the card is silent about it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from components import artifacts
+from components.pusher import Stated
+from components.text import TextFile
+
+JSON, MARKDOWN = Path("assets.extra/model_card.json"), Path("assets.extra/model_card.md")
+FORMAT = 1
+
+T = TypeVar("T")
+
+# What the Markdown tells of model.json; the JSON has all of it.
+MAIN_SETTINGS = {
+    "architecture": (
+        *("model.cell", "model.encoder_layers", "model.encoder_units", "model.bidirectional"),
+        *("model.decoder", "model.decoder_layers", "model.decoder_units"),
+        *("model.attention", "model.attention_heads", "model.embedding_units"),
+    ),
+    "training": (
+        *("steps", "batch_tokens", "accumulate", "learning_rate", "schedule", "label_smoothing"),
+        *("average_decay", "precision", "seed", "warm_start"),
+    ),
+    "default search": ("search.beam_size", "search.length_penalty", "search.max_length"),
+}
+
+
+class Score(msgspec.Struct, frozen=True):
+    """A metric with sacreBLEU's signature and its 95 % interval."""
+
+    score: float
+    signature: str
+    interval: tuple[float, float] | None = None
+
+
+class LengthRow(msgspec.Struct, frozen=True):
+    """BLEU of the sources of `from` to `to` words (null: no upper end)."""
+
+    first: int = msgspec.field(name="from")
+    last: int | None = msgspec.field(name="to")
+    sentences: int
+    bleu: float
+
+
+class Scores(msgspec.Struct, frozen=True):
+    """What metrics.json says of the model: on `sentences` held-out sentences."""
+
+    bleu: Score
+    chrf: Score
+    perplexity: float | None
+    length_ratio: float
+    by_source_length: tuple[LengthRow, ...]
+    sentences: int
+
+
+class Data(msgspec.Struct, frozen=True):
+    """What became of the corpus: summary.json of ExampleGen. Paths are as they were configured."""
+
+    rows: int
+    duplicates: int
+    rejected: int
+    reasons: dict[str, int]
+    splits: dict[str, int]
+    sources_also_in_train: dict[str, int]
+    files: tuple[str, ...]
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """An artifact of the lineage.
+
+    Attributes:
+      type: its kind.
+      artifact: `<node>/<output>/<execution>`, its folder below the pipeline root.
+      digest: sha256 of its content, as it is on record; null if it is not.
+    """
+
+    type: str
+    artifact: str
+    digest: str | None
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of model_card.json. What is null or empty is not on record.
+
+    Attributes:
+      format: 1. It changes when a field's name or meaning does.
+      model, version: the serving folder's name, and the model's version there.
+      digest: of the SavedModel's files, as in bitext.json.
+      run_id: the run that pushed it, or brought this card up to date. It begins with the time, UTC.
+      stated: what the configuration says of the model (`pusher.card`).
+      scores: on the held-out split.
+      blessings: the reasons of both blessings, by who gave them.
+      data: the corpus.
+      over_long: pairs of the training split that have more tokens than is read of them.
+      text: how text becomes tokens: text.json of Transform.
+      weights: how many numbers were learnt.
+      settings: the Trainer's parameters: model.json.
+      software: versions of what it was trained with.
+      lineage: the artifacts it comes from, by the name of the Pusher's input.
+    """
+
+    format: int = FORMAT
+    model: str
+    version: int
+    digest: str
+    run_id: str | None
+    stated: Stated
+    scores: Scores | None
+    blessings: dict[str, tuple[str, ...]]
+    data: Data | None
+    over_long: int | None
+    text: TextFile | None
+    weights: int | None
+    settings: dict[str, Any]
+    software: dict[str, str]
+    lineage: dict[str, Origin]
+
+
+class _Verdict(msgspec.Struct, frozen=True):
+    reasons: tuple[str, ...] = ()
+
+
+def collect(
+    inputs: Mapping[str, artifacts.Artifact],
+    stated: Stated,
+    model: str,
+    version: int,
+    digest: str,
+    run_id: str,
+) -> Card:
+    """The card of a model.
+
+    Args:
+      inputs: the Pusher's, by name.
+      stated: by the configuration.
+      model, version, digest, run_id: see `Card`.
+    """
+    folder = {name: artifact.path for name, artifact in inputs.items()}
+    trained = inputs["model"].properties
+    verdicts = {
+        "Evaluator": _read(folder["blessing"] / "BLESSED", _Verdict),
+        "InfraValidator": _read(folder["infra_blessing"] / "INFRA_BLESSED", _Verdict),
+    }
+    return Card(
+        model=model,
+        version=version,
+        digest=digest,
+        run_id=run_id or None,
+        stated=stated,
+        scores=_read(folder["evaluation"] / "metrics.json", Scores),
+        blessings={who: verdict.reasons for who, verdict in verdicts.items() if verdict and verdict.reasons},
+        data=_read(folder["rejects"] / "summary.json", Data),
+        over_long=_number(inputs["transformed_examples"].properties.get("train_over_long")),
+        text=_read(folder["transform_graph"] / "text.json", TextFile),
+        weights=_number(trained.get("weights")),
+        settings=_read(folder["model"] / "model.json", dict[str, Any]) or {},
+        software={name: str(trained[name]) for name in ("python", "tensorflow") if name in trained},
+        lineage={name: _origin(artifact) for name, artifact in inputs.items()},
+    )
+
+
+def files(card: Card) -> dict[Path, bytes]:
+    """The card's two files, by their place in the version's folder."""
+    return {
+        JSON: msgspec.json.format(msgspec.json.encode(card)) + b"\n",
+        MARKDOWN: markdown(card).encode(),
+    }
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
+    """A JSON file; None if it is missing or damaged."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _number(value: artifacts.Property | None) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _origin(artifact: artifacts.Artifact) -> Origin:
+    return Origin(artifact.TYPE_NAME, "/".join(artifact.path.parts[-3:]), artifact.digest)
+
+
+# Markdown.
+
+
+def markdown(card: Card) -> str:
+    """The card for a person: what there is to say, and no empty sections."""
+    sections = {
+        "Scores": _scores(card),
+        "Use and limits": _limits(card),
+        "Data": _data(card),
+        "Licence of the corpus": _licence(card.stated.licence),
+        "Model": _model(card),
+        "Lineage": _lineage(card),
+    }
+    title = f"# {_inline(card.model)}, version {card.version}"
+    languages = f" from {_inline(card.stated.languages)}" if card.stated.languages else ""
+    what = f"A Seq2Seq model that translates{languages}: a TensorFlow SavedModel, text in and text out."
+    bodies = (f"## {name}\n\n{body}" for name, body in sections.items() if body)
+    return "\n\n".join([title, what, *bodies]) + "\n"
+
+
+def _scores(card: Card) -> str:
+    parts = []
+    if (scores := card.scores) is not None:
+        lines = [_score("BLEU", scores.bleu), _score("chrF", scores.chrf)]
+        if scores.perplexity is not None:
+            lines.append(f"- perplexity {scores.perplexity:.2f}")
+        lines.append(f"- translations {scores.length_ratio:.3f} times as long as the references")
+        parts.append(f"On {scores.sentences:,} held-out sentences, never trained on:\n\n" + "\n".join(lines))
+        if scores.by_source_length:
+            rows = (
+                (
+                    f"{row.first}-{row.last}" if row.last else f"{row.first}+",
+                    f"{row.sentences:,}",
+                    f"{row.bleu:.2f}",
+                )
+                for row in scores.by_source_length
+            )
+            parts.append(_table(("words of the source", "sentences", "BLEU"), rows))
+    reasons = [f"- {who}: {_inline('; '.join(reasons))}" for who, reasons in card.blessings.items()]
+    if reasons:
+        parts.append("Blessed by\n\n" + "\n".join(reasons))
+    return "\n\n".join(parts)
+
+
+def _score(name: str, score: Score) -> str:
+    between = f" (95 % interval {score.interval[0]:.2f} to {score.interval[1]:.2f})" if score.interval else ""
+    return f"- {name} {score.score:.2f}{between}, {_code(score.signature)}"
+
+
+def _limits(card: Card) -> str:
+    lines = ["It is for text like that it was trained on, a sentence at a time. Other text was not measured."]
+    if card.text is not None:
+        most = card.text.source_max_length
+        lines.append(f"A sentence is read up to {most:,} tokens, its end included; what follows is ignored.")
+    if longest := _setting(card.settings, "search.max_length"):
+        lines.append(f"A translation has {_inline(longest)} tokens at most.")
+    if card.text is not None and card.text.settings.lowercase:
+        lines.append("Translations are lower case.")
+    lines.append("A translation can be fluent and wrong: where it matters, have a person check it.")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _data(card: Card) -> str:
+    parts = [_inline(card.stated.corpus)] if card.stated.corpus else []
+    if (data := card.data) is not None:
+        parts.append(_table(("split", "pairs"), ((name, f"{n:,}") for name, n in data.splits.items())))
+        reasons = ", ".join(f"{name} {count:,}" for name, count in data.reasons.items())
+        told = [
+            f"Of {data.rows:,} rows {data.duplicates:,} were dropped as exact duplicates, "
+            f"{data.rejected:,} were refused{f' ({_inline(reasons)})' if reasons else ''}."
+        ]
+        shared = [f"{count:,} of {split}" for split, count in data.sources_also_in_train.items() if count]
+        if shared:
+            told.append(f"Sources that are in train too: {', '.join(shared)}.")
+        if card.over_long:
+            told.append(f"Pairs of train longer than is read of them: {card.over_long:,}.")
+        parts.append(" ".join(told))
+        parts.append("\n".join(f"- {_code(path)}" for path in data.files))
+    return "\n\n".join(parts)
+
+
+def _licence(licence: str) -> str:
+    """As it was stated, in a quotation, which nothing in it can leave."""
+    if not licence.strip():
+        return "None was stated. Find out what the corpus allows before the model is passed on."
+    return "\n".join(f"> {line}".rstrip() for line in licence.strip().splitlines())
+
+
+def _model(card: Card) -> str:
+    rows = []
+    for subject, names in MAIN_SETTINGS.items():
+        found = ((name.rpartition(".")[2], _setting(card.settings, name)) for name in names)
+        if told := ", ".join(f"{name} {_inline(value)}" for name, value in found if value is not None):
+            rows.append((subject, told))
+    if card.text is not None:
+        text = card.text
+        sizes = (
+            f"{text.source.size:,} shared"
+            if text.shared
+            else f"{text.source.size:,} and {text.target.size:,}"
+        )
+        rows.append(("vocabulary", f"{sizes}, unit {text.settings.unit}"))
+    if card.weights is not None:
+        rows.append(("weights", f"{card.weights:,}"))
+    if card.software:
+        rows.append(("trained with", ", ".join(f"{name} {_inline(v)}" for name, v in card.software.items())))
+    return _table(("", ""), rows) if rows else ""
+
+
+def _setting(settings: Mapping[str, Any], name: str) -> str | None:
+    """The value at a dotted name; None if there is none."""
+    value: Any = settings
+    for key in name.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    if value is None or isinstance(value, str):
+        return value
+    return msgspec.json.encode(value).decode()
+
+
+def _lineage(card: Card) -> str:
+    rows = (
+        (name, _code(o.artifact), _code(o.digest[:12]) if o.digest else "")
+        for name, o in card.lineage.items()
+    )
+    run = f", as of run {_code(card.run_id)}" if card.run_id else ""
+    table = _table(("", "artifact", "sha256"), rows)
+    return f"Below the pipeline's root{run}:\n\n{table}\n\nThe SavedModel: {_code(card.digest)}"
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _inline(text: str) -> str:
+    """Text as it is, in one line: nothing in it is Markdown. An underscore within a word is none anyway."""
+    return re.sub(r"([\\`*{}\[\]<>#|&~]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", " ".join(text.split()))
+
+
+def _code(text: str) -> str:
+    """Text as code, in one line, whatever backticks are in it."""
+    text = " ".join(text.split())
+    ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{ticks}{text}{ticks}" if len(ticks) == 1 else f"{ticks} {text} {ticks}"
