@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import msgspec
 
 from components import artifacts, errors
 from components.component import Context
+from components.files import flush, tree_digest
 from components.pusher import Parameters
 
 NOTE = Path("assets.extra/bitext.json")
@@ -136,16 +136,6 @@ def read_note(version: Path) -> Note | None:
         return None
 
 
-def tree_digest(folder: Path) -> str:
-    """SHA-256 of the names and contents of all files below a folder."""
-    total = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        total.update(f"{content}  {path.relative_to(folder).as_posix()}\n".encode())
-    return f"sha256:{total.hexdigest()}"
-
-
 def publish(serving: Path, destination: Path, version: int, note: Note) -> None:
     """Copies a SavedModel beside the versions, then gives it its version by one rename.
 
@@ -165,21 +155,12 @@ def publish(serving: Path, destination: Path, version: int, note: Note) -> None:
         (staging / NOTE).parent.mkdir(exist_ok=True)
         (staging / NOTE).write_bytes(msgspec.json.format(msgspec.json.encode(note)) + b"\n")
         for path in [*staging.rglob("*"), staging]:
-            _flush(path)
+            flush(path)
         staging.rename(destination / str(version))
     except OSError:
         shutil.rmtree(staging, ignore_errors=True)
         raise
-    _flush(destination)
-
-
-def _flush(path: Path) -> None:
-    """Has the disk hold a file's content, or a folder's entries."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush(destination)
 
 
 @contextlib.contextmanager

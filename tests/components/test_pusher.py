@@ -13,6 +13,7 @@ import pytest
 
 from components import artifacts, errors
 from components.component import Context
+from components.files import tree_digest
 from components.pusher import Parameters, executor
 
 
@@ -184,9 +185,9 @@ def test_a_destination_that_cannot_be(push: Push) -> None:
 
 def test_the_digest_sees_names_and_contents(tmp_path: Path) -> None:
     digests = {
-        executor.tree_digest(folder(tmp_path / "1", a="x", b="y")),
-        executor.tree_digest(folder(tmp_path / "2", a="y", b="x")),
-        executor.tree_digest(folder(tmp_path / "3", a="x", sub__b="y")),
-        executor.tree_digest(folder(tmp_path / "4", b="y", a="x")),
+        tree_digest(folder(tmp_path / "1", a="x", b="y")),
+        tree_digest(folder(tmp_path / "2", a="y", b="x")),
+        tree_digest(folder(tmp_path / "3", a="x", sub__b="y")),
+        tree_digest(folder(tmp_path / "4", b="y", a="x")),
     }
     assert len(digests) == 3
