@@ -27,7 +27,7 @@ exit codes:
   2    the configuration or the command line cannot be used
   3    the data is missing, malformed, or violates the schema
   4    the run is complete, and its model was refused; nothing was pushed
-  5    another run of the same pipeline is under way
+  5    another run of the same pipeline, or into the same output, is under way
   6    the machine is in the way: a full disk, a read-only folder, no network
   7    training cannot go on: a loss that is not finite
   130  interrupted (Ctrl-C); 143 terminated (SIGTERM). The same command goes on where it stopped

@@ -101,7 +101,7 @@ def translate_file(
     """
     model, input, output = find_saved_model(model).absolute(), input.absolute(), output.absolute()
     refuse_folder(output)
-    with _sole_writer(output) as home, open_input(input) as pieces:
+    with open_input(input) as pieces, _sole_writer(output) as home:
         shards = list(cut(pieces))
         work = home / _key(shards, model, search)
         with faults_named(output):
@@ -122,7 +122,7 @@ def translate_file(
         with open_output(output) as write_out:
             for shard in shards:
                 write_out(_checked(shard, work, search.nbest))
-        shutil.rmtree(home, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
 
 
 class Translator(ModelHandler[Asked, Answered, LineTranslator]):
@@ -267,7 +267,7 @@ def _clear(home: Path, work: Path) -> None:
 
 @contextlib.contextmanager
 def _sole_writer(output: Path) -> Iterator[Path]:
-    """The folder beside the output, made if need be and held until the end of the process, however it ends.
+    """The folder beside the output, made if need be; held until the process ends, however that is.
 
     Raises:
       errors.LockedError: another process holds it.
@@ -287,6 +287,10 @@ def _sole_writer(output: Path) -> Iterator[Path]:
                 f"another command is translating into {output}",
                 "wait for it, or name another file with --output",
             ) from None
-        yield home
+        try:
+            yield home
+        finally:
+            with contextlib.suppress(OSError):  # not empty: the next attempt goes on with it
+                home.rmdir()
     finally:
         os.close(descriptor)

@@ -292,6 +292,7 @@ class TestFaults:
         bulk.model = tmp_path
         with pytest.raises(errors.DataError, match="no model at"):
             run("in.txt", "out.txt")
+        assert not list(tmp_path.glob(".*"))
 
     def test_a_model_that_cannot_be_loaded_is_told_as_it_is(self, bulk: Bulk, tmp_path: Path) -> None:
         (tmp_path / "model").mkdir()
