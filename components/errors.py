@@ -32,7 +32,7 @@ class NotBlessedError(BitextError):
 
 
 class LockedError(BitextError):
-    """Another run of the same pipeline is under way."""
+    """Another run of the same pipeline, or into the same output, is under way."""
 
     exit_code = 5
 

@@ -1,8 +1,10 @@
-"""Which files of this machine a path or pattern names: asked by who reads them and by who keys on them."""
+"""Files of this machine: which of them a path or pattern names, what a folder holds, what is on the disk."""
 
 from __future__ import annotations
 
 import glob
+import hashlib
+import os
 from pathlib import Path
 
 
@@ -20,3 +22,22 @@ def matching(pattern: str) -> list[str]:
     if Path(pattern).is_file():
         return [pattern]
     return sorted(path for path in glob.glob(pattern, recursive=True) if Path(path).is_file())
+
+
+def tree_digest(folder: Path) -> str:
+    """SHA-256 of the names and contents of all files below a folder."""
+    total = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        total.update(f"{content}  {path.relative_to(folder).as_posix()}\n".encode())
+    return f"sha256:{total.hexdigest()}"
+
+
+def flush(path: Path) -> None:
+    """Has the disk hold a file's content, or a folder's entries."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -11,16 +11,17 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from components import errors
+from components import errors, reading
 from components.parallel import side_by_side
 
 MAX_BATCH_BYTES = 64 * 1024
 """A batch is padded to its longest line: rows times longest stays below this, so that memory does."""
 
-READ_BYTES = 1024 * 1024
-"""Lines are sorted by length within what one read returns: a line at a terminal, 64 KiB from a pipe."""
+READ_BYTES = 128 * 1024
+"""Lines are sorted by length within what one read returns: a line at a terminal, 64 KiB from a pipe. A file's
+lines are thus the same few thousand each time, and those `components.bulk_inferrer` translates apart."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,10 +97,13 @@ class LineTranslator:
       batch_size: most lines in one call of the model.
 
     Raises:
+      errors.ConfigError: the batch size is not positive.
       errors.DataError: no model is there, or it cannot be loaded, or it lacks a signature.
     """
 
     def __init__(self, model: Path, search: Search | None = None, batch_size: int = 64):
+        if batch_size < 1:
+            raise errors.ConfigError(f"batch_size must be at least 1, received {batch_size}")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         import tensorflow as tf
 
@@ -184,22 +188,17 @@ def length_sorted_batches(lengths: Sequence[int], batch_size: int) -> Iterator[l
         start += rows
 
 
-def read_windows(stream: BinaryIO) -> Iterator[list[bytes]]:
-    """Whole lines, without their line ends, as they arrive: a list for every read of the stream.
+def read_windows(pieces: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Whole lines, without their line ends, as they arrive: a list for every piece that ends a line.
 
     A terminal or a slow producer thus gets an answer to each line, and a file or a fast one large windows.
     """
-    read = getattr(stream, "read1", stream.read)
-    pieces: list[bytes] = []
-    while chunk := read(READ_BYTES):
-        head, newline, tail = chunk.rpartition(b"\n")
-        if not newline:
-            pieces.append(chunk)
-            continue
-        yield [line.removesuffix(b"\r") for line in b"".join([*pieces, head]).split(b"\n")]
-        pieces = [tail] if tail else []
-    if pieces:
-        yield [b"".join(pieces).removesuffix(b"\r")]
+    return map(lines_of, reading.whole_lines(pieces))
+
+
+def lines_of(block: bytes) -> list[bytes]:
+    """The lines of a block, without their line ends, be they those of Unix or of Windows."""
+    return [line.removesuffix(b"\r") for line in reading.split_lines(block)]
 
 
 def translate_lines(
@@ -240,7 +239,7 @@ def main_translate(
 
     Args:
       model: as for `find_saved_model`.
-      input: a file with a sentence on each line; None reads standard input.
+      input: a file with a sentence on each line, plain, .gz, .bz2 or .zst; None reads standard input.
       output: the file to write, complete or not at all; None writes to standard output.
       beam_size, length_penalty, max_length, nbest: as for `Search`.
       batch_size: most lines in one call of the model.
@@ -253,15 +252,13 @@ def main_translate(
       errors.DataError: the model or the input cannot be read.
       errors.EnvironmentFault: the output cannot be written.
     """
-    if batch_size < 1:
-        raise errors.ConfigError(f"batch_size must be at least 1, received {batch_size}")
     search = Search(beam_size=beam_size, length_penalty=length_penalty, max_length=max_length, nbest=nbest)
     find_saved_model(model)
-    with _open_input(input) as lines, _open_output(output) as write:
+    with open_input(input) as pieces, open_output(output) as write:
         translator = LineTranslator(model, search, batch_size)
-        windows = (
-            _prompted(read_windows(lines)) if input is None and sys.stdin.isatty() else read_windows(lines)
-        )
+        windows = read_windows(pieces)
+        if input is None and sys.stdin.isatty():
+            windows = _prompted(windows)
         line = 1
         try:
             for results in translate_lines(translator, windows):
@@ -289,9 +286,11 @@ def _prompted(windows: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
 
 
 @contextlib.contextmanager
-def _open_input(path: Path | None) -> Iterator[BinaryIO]:
+def open_input(path: Path | None) -> Iterator[Iterator[bytes]]:
+    """The pieces of a file, decompressed, each of `READ_BYTES`; of standard input, as they arrive."""
     if path is None:
-        yield sys.stdin.buffer
+        read = getattr(sys.stdin.buffer, "read1", sys.stdin.buffer.read)
+        yield iter(lambda: read(READ_BYTES), b"")
         return
     try:
         stream = path.open("rb")
@@ -300,11 +299,11 @@ def _open_input(path: Path | None) -> Iterator[BinaryIO]:
             f"cannot read {path}: {error.strerror}", "name a text file with a sentence on each line"
         ) from error
     with stream:
-        yield stream
+        yield reading.pieces_of(stream, str(path), READ_BYTES)
 
 
 @contextlib.contextmanager
-def _open_output(path: Path | None) -> Iterator[Callable[[bytes], None]]:
+def open_output(path: Path | None) -> Iterator[Callable[[bytes], None]]:
     """A function that writes. A file gets its name only when it is complete."""
     if path is None:
 
@@ -314,19 +313,18 @@ def _open_output(path: Path | None) -> Iterator[Callable[[bytes], None]]:
 
         yield write_out
         return
-    if path.is_dir():
-        raise errors.ConfigError(f"cannot write {path}: it is a folder", "name a file with --output")
+    refuse_folder(path)
     partial = path.with_name(f".{path.name}.partial")
-    with _faults_named(path):
+    with faults_named(path):
         stream = partial.open("wb")
 
     def write_file(data: bytes) -> None:
-        with _faults_named(path):
+        with faults_named(path):
             stream.write(data)
 
     try:
         yield write_file
-        with _faults_named(path):
+        with faults_named(path):
             stream.close()  # which writes the rest
             partial.replace(path)
     finally:
@@ -335,8 +333,14 @@ def _open_output(path: Path | None) -> Iterator[Callable[[bytes], None]]:
         partial.unlink(missing_ok=True)
 
 
+def refuse_folder(path: Path) -> None:
+    """Raises ConfigError if the output is a folder."""
+    if path.is_dir():
+        raise errors.ConfigError(f"cannot write {path}: it is a folder", "name a file with --output")
+
+
 @contextlib.contextmanager
-def _faults_named(path: Path) -> Iterator[None]:
+def faults_named(path: Path) -> Iterator[None]:
     """Says of an operating system error that the output cannot be written."""
     try:
         yield

@@ -1,12 +1,14 @@
-"""The only file that knows Beam's runners and their options, and Beam's remote file systems."""
+"""The only file that knows Beam's runners and options, its remote file systems and its wrapping of errors."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from components.errors import ConfigError, DataError, EnvironmentFault
+from components.errors import BitextError, ConfigError, DataError, EnvironmentFault
 
 if TYPE_CHECKING:
     import apache_beam
@@ -40,6 +42,33 @@ def pipeline_factory(runner: str = LOCAL, options: Sequence[str] = ()) -> Callab
             ) from error
 
     return make
+
+
+@contextlib.contextmanager
+def errors_unwrapped() -> Iterator[None]:
+    """Within, an error of ours that a Beam function raised, or an interrupt, is raised as it was.
+
+    Nor does Beam log, traceback and all, what it raises here anyway.
+    """
+    logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
+    try:
+        yield
+    except Exception as error:
+        if own := raised_in_beam(error):
+            raise own from error
+        raise
+
+
+def raised_in_beam(error: BaseException) -> BitextError | KeyboardInterrupt | None:
+    """The BitextError, or the interrupt, behind what Beam makes of it, if there is one.
+
+    Beam raises a copy of it, or a RuntimeError, with the message and ` [while running '<step>']`; a copy has
+    lost the remedy, and keeps the original as its cause.
+    """
+    seen: BaseException | None = error
+    while seen is not None and "[while running '" in str(seen):
+        seen = seen.__cause__ or seen.__context__
+    return seen if seen is not error and isinstance(seen, BitextError | KeyboardInterrupt) else None
 
 
 def remote_fingerprints(pattern: str) -> dict[str, str]:

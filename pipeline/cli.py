@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from components.errors import BitextError, ConfigError
 
 if TYPE_CHECKING:
+    from components.translate import Search
     from pipeline.config import PipelineConfig
 
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "tatoeba.yaml"
@@ -26,7 +27,7 @@ exit codes:
   2    the configuration or the command line cannot be used
   3    the data is missing, malformed, or violates the schema
   4    the run is complete, and its model was refused; nothing was pushed
-  5    another run of the same pipeline is under way
+  5    another run of the same pipeline, or into the same output, is under way
   6    the machine is in the way: a full disk, a read-only folder, no network
   7    training cannot go on: a loss that is not finite
   130  interrupted (Ctrl-C); 143 terminated (SIGTERM). The same command goes on where it stopped
@@ -179,23 +180,67 @@ def _translate(options: argparse.Namespace, log_file: list[Path]) -> int:
     from pipeline.terminal import native_notices_dropped, quiet_libraries
 
     quiet_libraries(native_errors=False)
-    from components.translate import find_saved_model, main_translate
+    from components.translate import Search, find_saved_model, main_translate
 
+    through_beam = _worth_beam(options)
     model = options.model or Path(_load(options).serving)
     find_saved_model(model)
     with native_notices_dropped():
         import tensorflow  # noqa: F401
 
-    return main_translate(
-        model,
-        options.input,
-        options.output,
-        beam_size=options.beam_size,
-        length_penalty=options.length_penalty,
-        max_length=options.max_length,
-        nbest=options.nbest,
-        batch_size=options.batch_size,
-    )
+    search = {name: getattr(options, name) for name in ("beam_size", "length_penalty", "max_length", "nbest")}
+    if not through_beam:
+        return main_translate(model, options.input, options.output, batch_size=options.batch_size, **search)
+    _translate_in_bulk(options, model, Search(**search))
+    return 0
+
+
+def _worth_beam(options: argparse.Namespace) -> bool:
+    """Whether a Beam runner is named, and the file is large enough for it."""
+    from components.bulk_inferrer import WORTHWHILE_BYTES
+
+    if options.beam_runner is None:
+        if options.beam_option:
+            raise ConfigError("--beam-option is given without --beam-runner", "add --beam-runner direct")
+        return False
+    if options.input is None or options.output is None:
+        raise ConfigError(
+            "--beam-runner translates a file into another, not standard input or output",
+            "name both: bitext translate FILE --output FILE --beam-runner direct",
+        )
+    if not options.input.is_file():  # which the plain way tells
+        return False
+    size = options.input.stat().st_size
+    if size <= WORTHWHILE_BYTES:
+        print(
+            f"{options.input} has {size:,} bytes; up to {WORTHWHILE_BYTES:,} are translated without Beam",
+            file=sys.stderr,
+        )
+    return size > WORTHWHILE_BYTES
+
+
+def _translate_in_bulk(options: argparse.Namespace, model: Path, search: Search) -> None:
+    """Translates through Beam, and says on standard error which lines are done."""
+    from pipeline.beam import errors_unwrapped, pipeline_factory
+    from pipeline.config import Beam
+    from pipeline.terminal import log, log_shown
+
+    try:
+        settings = Beam(runner=options.beam_runner, options=tuple(f"--{o}" for o in options.beam_option))
+    except ValueError as error:
+        raise ConfigError(str(error), "correct --beam-option") from error
+    with log_shown(), errors_unwrapped():
+        from components.bulk_inferrer.executor import translate_file
+
+        translate_file(
+            model,
+            options.input,
+            options.output,
+            search,
+            pipeline_factory(settings.runner, settings.options),
+            batch_size=options.batch_size,
+            say=log.info,
+        )
 
 
 def _export(options: argparse.Namespace, log_file: list[Path]) -> int:
@@ -312,7 +357,11 @@ def _config_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _translate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "input", nargs="?", type=Path, help="a file with a sentence on each line (default: standard input)"
+        "input",
+        nargs="?",
+        type=Path,
+        metavar="FILE",
+        help="a file with a sentence on each line, plain, .gz, .bz2 or .zst (default: standard input)",
     )
     parser.add_argument("--output", type=Path, help="the file to write (default: standard output)")
     parser.add_argument(
@@ -326,5 +375,18 @@ def _translate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nbest", type=int, default=1, help="translations a line, each with its score")
     parser.add_argument(
         "--batch-size", type=int, default=64, help="sentences translated at once (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--beam-runner",
+        metavar="NAME",
+        help="translate a FILE of more than 1 MiB into --output through Beam, by this runner (direct: in this"
+        " process); killed, the same command translates what is missing",
+    )
+    parser.add_argument(
+        "--beam-option",
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="an option of the runner (repeatable)",
     )
     parser.set_defaults(config=None, root=None, set=[])

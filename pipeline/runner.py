@@ -35,6 +35,7 @@ from components.artifacts import Artifact
 from components.component import Context, load_function
 from components.errors import BitextError, ConfigError, EnvironmentFault, NotBlessedError
 from pipeline import cache, metadata, reports
+from pipeline.beam import raised_in_beam
 from pipeline.graph import LatestBlessedModel, Node, Pipeline
 from pipeline.lock import locked
 from pipeline.metadata import Execution, Run, Store, StoredArtifact
@@ -488,18 +489,6 @@ def _in_our_terms(root: Path) -> Iterator[None]:
         if fault := environment_fault(error, root):
             raise fault from error
         raise
-
-
-def raised_in_beam(error: BaseException) -> BitextError | None:
-    """The BitextError behind what Beam makes of it, if there is one.
-
-    Beam raises a copy of it, or a RuntimeError, with the message and ` [while running '<step>']`; a copy has
-    lost the remedy, and keeps the original as its cause.
-    """
-    seen: BaseException | None = error
-    while seen is not None and "[while running '" in str(seen):
-        seen = seen.__cause__ or seen.__context__
-    return seen if seen is not error and isinstance(seen, BitextError) else None
 
 
 def environment_fault(error: BaseException, root: Path) -> EnvironmentFault | None:

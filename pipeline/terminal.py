@@ -56,6 +56,24 @@ def logging_to(path: Path) -> Iterator[None]:
             root.setLevel(level)
 
 
+@contextlib.contextmanager
+def log_shown() -> Iterator[None]:
+    """Within, what this project logs is printed to standard error, a line each; of other logging, errors."""
+    root, handler = logging.getLogger(), logging.StreamHandler()
+    levels, propagate = (root.level, log.level), log.propagate
+    log.addHandler(handler)
+    root.setLevel(logging.ERROR)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        root.setLevel(levels[0])
+        log.setLevel(levels[1])
+        log.propagate = propagate
+
+
 class _LogHandler(logging.StreamHandler[TextIO]):
     """Writes to the log file, and lets a full disk be told by the work that needs it, not by the log."""
 

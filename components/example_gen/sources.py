@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import bz2
 import csv
 import dataclasses
 import itertools
-import zlib
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import zstandard
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
@@ -20,6 +16,7 @@ from components.errors import DataError
 from components.example_gen import Files, Parameters
 from components.example_gen.rows import Rows, split_tsv
 from components.files import is_remote, matching
+from components.reading import pieces_of, split_lines, whole_lines
 
 BLOCK_BYTES = 1 << 22
 BLOCK_ROWS = 1 << 15
@@ -162,66 +159,28 @@ def _chunks(path: str) -> Iterator[bytes]:
     """The file's bytes, decompressed by its name's ending, in pieces that are never empty.
 
     Raises:
-      DataError: it cannot be read, or its compressed stream is damaged or cut short (which Beam's own
-        decompression passes over in silence).
+      DataError: it cannot be read, or its compressed stream is damaged or cut short.
     """
     try:
         with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-            pieces = iter(lambda: file.read(BLOCK_BYTES), b"")
-            yield from pieces if _decompressor(path) is None else _decompressed(pieces, path)
-    except (BeamIOError, OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+            yield from pieces_of(file, path, BLOCK_BYTES)
+    except OSError as error:
         raise DataError(
             f"cannot read {path}: {error}", "check that the file is whole and readable"
         ) from error
 
 
-def _decompressor(path: str) -> Any:
-    """A fresh decompressor for the name's ending; None for a plain file."""
-    if path.endswith(".gz"):
-        return zlib.decompressobj(wbits=31)
-    if path.endswith(".bz2"):
-        return bz2.BZ2Decompressor()
-    if path.endswith(".zst"):
-        return zstandard.ZstdDecompressor().decompressobj()
-    return None
-
-
-def _decompressed(pieces: Iterator[bytes], path: str) -> Iterator[bytes]:
-    """Decompresses one stream after another (compressed files may be concatenated)."""
-    decompressor = None
-    for piece in pieces:
-        while piece:
-            decompressor = decompressor or _decompressor(path)
-            if out := decompressor.decompress(piece):
-                yield out
-            piece = decompressor.unused_data if decompressor.eof else b""
-            if decompressor.eof:
-                decompressor = None
-    if decompressor is not None:
-        raise EOFError("the compressed stream ends too early")
-
-
 def _blocks(path: str) -> Iterator[bytes]:
     """The file's bytes cut at line ends, without a byte order mark; no block is empty."""
-    rest: list[bytes] = []
-    first = True
-    for chunk in _chunks(path):
-        cut = chunk.rfind(b"\n") + 1
-        if cut:
-            block = b"".join([*rest, chunk[:cut]])
-            yield block.removeprefix(BYTE_ORDER_MARK) if first else block
-            rest, first = [], False
-        rest.append(chunk[cut:])
-    last = b"".join(rest)
-    last = last.removeprefix(BYTE_ORDER_MARK) if first else last
-    if last:
-        yield last
+    for index, block in enumerate(whole_lines(_chunks(path))):
+        if text := block if index else block.removeprefix(BYTE_ORDER_MARK):
+            yield text
 
 
 def _lines(path: str) -> Iterator[bytes]:
     """The file's lines without their line feeds."""
     for block in _blocks(path):
-        yield from block.removesuffix(b"\n").split(b"\n")
+        yield from split_lines(block)
 
 
 def read(file: SourceFile, parameters: Parameters) -> Iterator[Rows]:

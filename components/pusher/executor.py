@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ import msgspec
 
 from components import artifacts, errors
 from components.component import Context
+from components.files import flush, tree_digest
 from components.pusher import Parameters, card
 
 NOTE = Path("assets.extra/bitext.json")
@@ -157,16 +157,6 @@ def read_note(version: Path) -> Note | None:
         return None
 
 
-def tree_digest(folder: Path) -> str:
-    """SHA-256 of the names and contents of all files below a folder."""
-    total = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        total.update(f"{content}  {path.relative_to(folder).as_posix()}\n".encode())
-    return f"sha256:{total.hexdigest()}"
-
-
 def publish(serving: Path, destination: Path, version: int, said: Mapping[Path, bytes]) -> None:
     """Copies a SavedModel and what is said of it beside the versions, and makes it a version by one rename.
 
@@ -185,9 +175,9 @@ def publish(serving: Path, destination: Path, version: int, said: Mapping[Path, 
             (staging / name).parent.mkdir(exist_ok=True)
             (staging / name).write_bytes(content)
         for path in [*staging.rglob("*"), staging]:
-            _flush(path)
+            flush(path)
         staging.rename(destination / str(version))
-    _flush(destination)
+    flush(destination)
 
 
 def renew(destination: Path, version: int, said: Mapping[Path, bytes]) -> None:
@@ -195,9 +185,9 @@ def renew(destination: Path, version: int, said: Mapping[Path, bytes]) -> None:
     with _staging(destination, version) as staging:
         for name, content in said.items():
             (staging / name.name).write_bytes(content)
-            _flush(staging / name.name)
+            flush(staging / name.name)
             (staging / name.name).rename(destination / str(version) / name)
-    _flush((destination / str(version) / NOTE).parent)
+    flush((destination / str(version) / NOTE).parent)
 
 
 @contextlib.contextmanager
@@ -209,15 +199,6 @@ def _staging(destination: Path, version: int) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _flush(path: Path) -> None:
-    """Has the disk hold a file's content, or a folder's entries."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ import pytest
 
 from components import artifacts, errors
 from components.component import Context
+from components.files import tree_digest
 from components.pusher import Parameters, card, executor
 
 METRICS = {
@@ -153,7 +154,7 @@ def test_what_the_trainer_put_beside_the_cards_is_pushed_too(push: Push) -> None
         *("bitext.json", "model_card.json", "model_card.md", "warm")
     ]
     note = json.loads((extra / "bitext.json").read_text())
-    assert note["digest"] == executor.tree_digest(serving / "Format-Serving")
+    assert note["digest"] == tree_digest(serving / "Format-Serving")
 
 
 def test_another_model_is_the_next_version_and_an_old_one_may_come_back(push: Push) -> None:
@@ -212,7 +213,7 @@ def test_a_fault_while_saying_it_anew_leaves_what_was_said(
     def fail(path: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
-    monkeypatch.setattr(executor, "_flush", fail)
+    monkeypatch.setattr(executor, "flush", fail)
     with pytest.raises(errors.EnvironmentFault, match="No space left"):
         push("a")
     assert {path: path.read_bytes() for path in push.destination.rglob("*") if path.is_file()} == before
@@ -253,9 +254,9 @@ def test_a_destination_that_cannot_be(push: Push) -> None:
 
 def test_the_digest_sees_names_and_contents(tmp_path: Path) -> None:
     digests = {
-        executor.tree_digest(folder(tmp_path / "1", a="x", b="y")),
-        executor.tree_digest(folder(tmp_path / "2", a="y", b="x")),
-        executor.tree_digest(folder(tmp_path / "3", a="x", sub__b="y")),
-        executor.tree_digest(folder(tmp_path / "4", b="y", a="x")),
+        tree_digest(folder(tmp_path / "1", a="x", b="y")),
+        tree_digest(folder(tmp_path / "2", a="y", b="x")),
+        tree_digest(folder(tmp_path / "3", a="x", sub__b="y")),
+        tree_digest(folder(tmp_path / "4", b="y", a="x")),
     }
     assert len(digests) == 3

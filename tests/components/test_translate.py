@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import gzip
 import os
 import subprocess
 import sys
@@ -62,16 +62,6 @@ class TestOrder:
         assert longests == sorted(longests, reverse=True)
 
 
-class Chunks(io.RawIOBase):
-    """A stream whose reads return the given pieces, as a pipe's do."""
-
-    def __init__(self, pieces: list[bytes]):
-        self.pieces = iter(pieces)
-
-    def read1(self, size: int) -> bytes:
-        return next(self.pieces, b"")
-
-
 class TestReading:
     @given(st.lists(st.binary(min_size=1, max_size=8), max_size=10))
     def test_lines_do_not_depend_on_how_they_arrive(self, pieces: list[bytes]) -> None:
@@ -79,18 +69,23 @@ class TestReading:
         expected = (
             [line.removesuffix(b"\r") for line in whole.removesuffix(b"\n").split(b"\n")] if whole else []
         )
-        windows = translate.read_windows(Chunks(pieces))  # type: ignore[arg-type]
+        windows = translate.read_windows(pieces)
         assert [line for window in windows for line in window] == expected
 
     def test_a_line_is_handed_on_as_soon_as_it_is_there(self) -> None:
-        windows = list(translate.read_windows(Chunks([b"a\n", b"b\nc", b"\n"])))  # type: ignore[arg-type]
-        assert windows == [[b"a"], [b"b"], [b"c"]]
+        windows = translate.read_windows([b"a\n", b"b\nc", b"\n"])
+        assert list(windows) == [[b"a"], [b"b"], [b"c"]]
 
 
 class TestFiles:
     def test_blank_lines_stay_and_line_ends_do_not_matter(self, model: Path, tmp_path: Path) -> None:
         assert run(model, tmp_path, b"uno\r\n\n  \ndos tres") == "uno\n\n\ndos tres\n"
         assert run(model, tmp_path, b"") == ""
+
+    def test_a_compressed_file_is_read_as_its_content(self, model: Path, tmp_path: Path) -> None:
+        (tmp_path / "in.txt.gz").write_bytes(gzip.compress(b"uno\ndos"))
+        translate.main_translate(model, tmp_path / "in.txt.gz", tmp_path / "out.txt")
+        assert (tmp_path / "out.txt").read_text() == "uno\ndos\n"
 
     def test_invalid_utf8_is_answered_in_its_place(self, model: Path, tmp_path: Path) -> None:
         assert run(model, tmp_path, b"a\n\xff\xfe\nb\n").split("\n")[::2] == ["a", "b"]

@@ -1,0 +1,322 @@
+"""The bulk inferrer: every line exactly once and in order, however often it is killed, as without Beam."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import gzip
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components import errors, translate
+from components.bulk_inferrer import executor
+from components.translate import Search, Translation
+from pipeline.beam import errors_unwrapped, pipeline_factory
+from tests import toy_model
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARD_BYTES = 64
+TEXT = "".join(f"line {n} {'word ' * (n % 7)}\n" if n % 5 else "\n" for n in range(1, 60)).encode()
+ODD = (
+    b"uno\r\n\n  \r\n\xff\xfe no utf-8 \xc3\n\x0b a\x0cb \x85\n"
+    + b"long " * 60
+    + b"\n"
+    + TEXT
+    + b"no line end"
+)
+CONTENT = st.lists(st.sampled_from([b"\n", b"\r\n", b"\r", b"a", b"\xff", b" ", b"words", b"\xc3\xa9"]))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy_model.save(tmp_path_factory.mktemp("model"), "upper")
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(translate, "READ_BYTES", SHARD_BYTES)
+
+
+@dataclasses.dataclass
+class Bulk:
+    """A folder in which `in.txt` is translated into `out.txt`."""
+
+    model: Path
+    folder: Path
+    said: list[str] = dataclasses.field(default_factory=list)
+
+    def __call__(
+        self,
+        data: bytes,
+        name: str = "in.txt",
+        make: Callable[[], beam.Pipeline] | None = None,
+        batch_size: int = 64,
+        **search: int,
+    ) -> bytes:
+        (self.folder / name).write_bytes(data)
+        with errors_unwrapped():
+            executor.translate_file(
+                self.model,
+                self.folder / name,
+                self.folder / "out.txt",
+                Search(**search),
+                make or pipeline_factory(),
+                batch_size=batch_size,
+                say=self.said.append,
+            )
+        return (self.folder / "out.txt").read_bytes()
+
+    def plainly(self, data: bytes, **search: int) -> bytes:
+        """What `bitext translate` without Beam writes."""
+        (self.folder / "plain.txt").write_bytes(data)
+        translate.main_translate(self.model, self.folder / "plain.txt", self.folder / "plain.out", **search)  # type: ignore[arg-type]
+        return (self.folder / "plain.out").read_bytes()
+
+    def shards(self) -> dict[str, tuple[int, int]]:
+        """Inode and time of each shard that is done, by name."""
+        found = self.folder.glob(".out.txt.bulk/*/[0-9]*")
+        return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
+
+
+@pytest.fixture
+def bulk(model: Path, tmp_path: Path) -> Bulk:
+    return Bulk(model, tmp_path)
+
+
+def no_pipeline() -> beam.Pipeline:
+    raise AssertionError("nothing is left to translate")
+
+
+class TestCut:
+    @given(CONTENT, st.integers(1, 20))
+    def test_every_line_is_in_one_shard_in_order(self, content: list[bytes], size: int) -> None:
+        data = b"".join(content)
+        pieces = [data[start : start + size] for start in range(0, len(data), size)]
+        shards = list(executor.cut(pieces))
+        assert shards == list(executor.cut(pieces))
+        assert b"".join(data[s.offset : s.offset + s.size] for s in shards) == data
+        lines = [translate.lines_of(data[s.offset : s.offset + s.size]) for s in shards]
+        assert [len(of_shard) for of_shard in lines] == [s.lines for s in shards]
+        # As `bitext translate` reads them: one after another, and in the same company.
+        assert lines == list(translate.read_windows(pieces))
+        assert [s.first_line for s in shards] == [1 + sum(map(len, lines[:n])) for n in range(len(lines))]
+        assert [s.index for s in shards] == list(range(len(shards)))
+
+    @given(CONTENT, st.integers(1, 20), st.integers(1, 3))
+    def test_what_is_joined_has_the_answer_to_each_line_at_its_place(
+        self, tmp_path_factory: pytest.TempPathFactory, content: list[bytes], size: int, nbest: int
+    ) -> None:
+        """Here a line is answered with its bytes in hexadecimal, and the last shard is written first."""
+        folder, data = tmp_path_factory.mktemp("work"), b"".join(content)
+        (folder / "input").write_bytes(data)
+        shards = list(executor.cut(data[start : start + size] for start in range(0, len(data), size)))
+
+        def answer(line: bytes) -> list[Translation]:
+            return [Translation(line.hex(), 0.0)] * nbest if line.strip() else [Translation("", 0.0)]
+
+        for shard in reversed(shards):
+            _, lines = executor.read(shard, folder / "input")
+            executor.write((shard, [answer(line) for line in lines]), folder, nbest)
+        joined = b"".join(executor._checked(shard, folder, nbest) for shard in shards)
+        expected = translate.lines_of(data) if data else []
+        assert joined.decode() == translate.format_lines([answer(line) for line in expected], 1, nbest)
+
+
+class TestResult:
+    @pytest.mark.parametrize(
+        "data", [b"", b"\n", b"one", TEXT, ODD], ids=["empty", "blank", "one", "text", "odd"]
+    )
+    @pytest.mark.parametrize("search", [{}, {"nbest": 2}], ids=["best", "nbest"])
+    def test_is_what_translate_writes_without_beam(
+        self, bulk: Bulk, data: bytes, search: dict[str, int]
+    ) -> None:
+        assert bulk(data, **search) == bulk.plainly(data, **search)
+        assert sorted(os.listdir(bulk.folder)) == ["in.txt", "out.txt", "plain.out", "plain.txt"]
+
+    def test_of_a_compressed_file_is_that_of_its_content(self, bulk: Bulk) -> None:
+        assert bulk(gzip.compress(TEXT), "in.txt.gz") == bulk.plainly(TEXT)
+
+    def test_lines_are_counted(self, bulk: Bulk) -> None:
+        made: list[beam.Pipeline] = []
+
+        def make() -> beam.Pipeline:
+            made.append(pipeline_factory()())
+            return made[0]
+
+        bulk(TEXT, make=make)
+        counters = made[0].result.metrics().query()["counters"]
+        counts = {counter.key.metric.name: counter.result for counter in counters}
+        assert (counts["lines"], counts["blank_lines"]) == (59, 11)
+        shards = counts["num_inferences"]
+        assert bulk.said == [f"59 lines in {shards} shards, {shards} of them to translate"]
+
+
+KILLED = """
+import sys, threading
+from pathlib import Path
+from components import translate
+from components.bulk_inferrer import executor
+from components.translate import LineTranslator, Search
+from pipeline.beam import pipeline_factory
+
+translate.READ_BYTES, calls, answer = {size}, [], LineTranslator.translate
+
+def hang_at_the_fourth_shard(self, lines):
+    calls.append(lines)
+    if len(calls) == 4:
+        threading.Event().wait()
+    return answer(self, lines)
+
+LineTranslator.translate = hang_at_the_fourth_shard
+executor.translate_file(Path({model!r}), Path("in.txt"), Path("out.txt"), Search(), pipeline_factory())
+"""
+
+
+class TestRestart:
+    def test_after_a_kill_only_what_is_missing_is_translated(
+        self, bulk: Bulk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (bulk.folder / "in.txt").write_bytes(TEXT)
+        code = KILLED.format(size=SHARD_BYTES, model=str(bulk.model))
+        with subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=bulk.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            while len(bulk.shards()) < 3 and process.poll() is None:
+                time.sleep(0.01)
+            with pytest.raises(errors.LockedError, match="another command is translating into"):
+                bulk(TEXT)
+            process.send_signal(signal.SIGKILL)
+            assert process.stderr
+            error = process.stderr.read().decode()
+            assert process.wait() == -signal.SIGKILL, error
+        done = bulk.shards()
+        assert len(done) == 3
+        assert not (bulk.folder / "out.txt").exists()
+
+        before_join: list[dict[str, tuple[int, int]]] = []
+        monkeypatch.setattr(
+            executor,
+            "open_output",
+            lambda p: (before_join.append(bulk.shards()), translate.open_output(p))[1],
+        )
+        with caplog.at_level("INFO", "bitext.bulk_inferrer"):
+            assert bulk(TEXT) == bulk.plainly(TEXT)
+        [every] = before_join
+        assert {name: every[name] for name in done} == done
+        assert len([r for r in caplog.records if r.name == "bitext.bulk_inferrer"]) == len(every) - 3 > 0
+        assert bulk.shards() == {}
+
+    def test_a_joined_output_can_be_joined_again(self, bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Killed between the last rename and the clearing."""
+        with monkeypatch.context() as kept:
+            kept.setattr(executor.shutil, "rmtree", lambda *_, **__: None)
+            first = bulk(TEXT)
+        assert bulk(TEXT, make=no_pipeline) == first
+
+    @pytest.mark.parametrize("change", ["text", "model", "search"])
+    def test_nothing_is_taken_over_from_another_input_model_or_search(
+        self, bulk: Bulk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+    ) -> None:
+        with monkeypatch.context() as kept:
+            kept.setattr(executor.shutil, "rmtree", lambda *_, **__: None)
+            bulk(TEXT)
+        before = set(bulk.folder.glob(".out.txt.bulk/*"))
+        if change == "model":
+            bulk.model = toy_model.save(tmp_path / "other", "reverse")
+        text, search = TEXT + b"more" * (change == "text"), {"max_length": 9} if change == "search" else {}
+        with pytest.raises(AssertionError, match="nothing is left"):
+            bulk(text, make=no_pipeline, **search)
+        assert not before & set(bulk.folder.glob(".out.txt.bulk/*"))
+        assert bulk(text, **search) == bulk.plainly(text, **search)
+
+    def test_another_batch_size_goes_on(self, bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A batch that was too large for the memory is no reason to begin anew."""
+        with monkeypatch.context() as kept:
+            kept.setattr(executor.shutil, "rmtree", lambda *_, **__: None)
+            first = bulk(TEXT, batch_size=64)
+        assert bulk(TEXT, batch_size=3, make=no_pipeline) == first
+
+
+class TestFaults:
+    def test_an_input_that_changes_meanwhile(self, bulk: Bulk) -> None:
+        def make() -> beam.Pipeline:
+            (bulk.folder / "in.txt").write_bytes(TEXT.replace(b"line 57", b"line 75"))
+            return pipeline_factory()()
+
+        with pytest.raises(
+            errors.DataError, match="in.txt has changed since .* at line 5. or later"
+        ) as caught:
+            bulk(TEXT, make=make)
+        assert "same command" in caught.value.remedy
+        assert not (bulk.folder / "out.txt").exists()
+
+    def test_a_shard_with_too_few_lines_is_never_joined(
+        self, bulk: Bulk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (bulk.folder / "out.txt").write_bytes(b"before")
+        format_lines = translate.format_lines
+        monkeypatch.setattr(executor, "format_lines", lambda results, *a: format_lines(results[1:], *a))
+        for search in ({}, {"nbest": 2}):
+            with pytest.raises(errors.DataError, match="000000 has the translations of . lines, and not of"):
+                bulk(TEXT, **search)
+        assert (bulk.folder / "out.txt").read_bytes() == b"before"
+
+    def test_what_cannot_be_read_or_written(self, bulk: Bulk, tmp_path: Path) -> None:
+        def run(input: str, output: str) -> None:
+            executor.translate_file(bulk.model, tmp_path / input, tmp_path / output, Search(), no_pipeline)
+
+        (tmp_path / "in.txt").write_bytes(TEXT)
+        (tmp_path / "cut.gz").write_bytes(gzip.compress(TEXT)[:-9])
+        with pytest.raises(errors.DataError, match="absent.txt: No such file"):
+            run("absent.txt", "out.txt")
+        with pytest.raises(errors.DataError, match="cut.gz: the compressed stream ends too early"):
+            run("cut.gz", "out.txt")
+        with pytest.raises(errors.ConfigError, match="it is a folder"):
+            run("in.txt", ".")
+        with pytest.raises(errors.EnvironmentFault, match="cannot write .*out.txt"):
+            run("in.txt", "absent/out.txt")
+        bulk.model = tmp_path
+        with pytest.raises(errors.DataError, match="no model at"):
+            run("in.txt", "out.txt")
+        assert not list(tmp_path.glob(".*"))
+
+    def test_a_model_that_cannot_be_loaded_is_told_as_it_is(self, bulk: Bulk, tmp_path: Path) -> None:
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "saved_model.pb").write_bytes(b"nothing")
+        bulk.model = tmp_path / "model"
+        with pytest.raises(errors.DataError, match="cannot be loaded") as caught:
+            bulk(TEXT)
+        assert "while running" not in str(caught.value)
+
+    def test_an_interrupt_is_one(self, bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(executor, "lines_of", lambda block: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            bulk(TEXT)
+
+    def test_a_folder_that_went_while_the_lock_was_waited_for_is_anothers(
+        self, bulk: Bulk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The other ended, and cleared the folder, after this one had opened it."""
+        flock = fcntl.flock
+
+        def late(descriptor: int, operation: int) -> None:
+            (bulk.folder / ".out.txt.bulk").rmdir()
+            flock(descriptor, operation)
+
+        monkeypatch.setattr(executor.fcntl, "flock", late)
+        with pytest.raises(errors.LockedError):
+            bulk(TEXT)

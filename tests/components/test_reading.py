@@ -1,0 +1,56 @@
+"""Files as bytes: however they are compressed and cut, no byte is lost, added or moved."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components import errors, reading
+
+COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".zst": zstandard.ZstdCompressor().compress,
+}
+
+
+def test_every_ending_is_tried() -> None:
+    assert {*reading.ENDINGS, ""} == set(COMPRESSORS)
+
+
+@pytest.mark.parametrize("ending", COMPRESSORS)
+@given(parts=st.lists(st.binary(max_size=50), max_size=3), size=st.integers(1, 60))
+def test_pieces_are_the_content_by_the_size_asked_for(ending: str, parts: list[bytes], size: int) -> None:
+    """Compressed files may be concatenated."""
+    file = io.BytesIO(b"".join(map(COMPRESSORS[ending], parts)))
+    pieces = list(reading.pieces_of(file, f"text{ending}", size))
+    assert b"".join(pieces) == b"".join(parts)
+    assert all(len(piece) == size for piece in pieces[:-1])
+    assert all(0 < len(piece) <= size for piece in pieces[-1:])
+
+
+@pytest.mark.parametrize("ending", reading.ENDINGS)
+@pytest.mark.parametrize("damage", [lambda data: data[:-3], lambda data: b"no stream at all"])
+def test_what_is_cut_short_or_no_stream_is_an_error(
+    ending: str, damage: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    file = io.BytesIO(damage(COMPRESSORS[ending](b"text" * 100)))
+    with pytest.raises(errors.DataError, match=f"cannot read text{ending}: "):
+        list(reading.pieces_of(file, f"text{ending}", 64))
+
+
+@given(st.lists(st.binary(min_size=1, max_size=8), max_size=10))
+def test_blocks_are_whole_lines(pieces: list[bytes]) -> None:
+    blocks = list(reading.whole_lines(pieces))
+    assert b"".join(blocks) == b"".join(pieces)
+    assert all(block.endswith(b"\n") for block in blocks[:-1])
+    assert all(blocks)

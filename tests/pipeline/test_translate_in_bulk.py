@@ -1,0 +1,121 @@
+"""`bitext translate --beam-runner`: when Beam is used, what is said, how it ends."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from components import bulk_inferrer, translate
+from components.bulk_inferrer import executor
+from pipeline import cli
+from tests import toy_model
+
+TEXT = b"".join(b"line %d\n" % number for number in range(1, 101))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy_model.save(tmp_path_factory.mktemp("model"), "upper")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the command is called, with a file that is large for this test."""
+    (tmp_path / "large.txt").write_bytes(TEXT)
+    (tmp_path / "small.txt").write_bytes(b"one\n\ntwo\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bulk_inferrer, "WORTHWHILE_BYTES", 100)
+    monkeypatch.setattr(translate, "READ_BYTES", 250)
+    return tmp_path
+
+
+def test_a_large_file_goes_through_beam_and_each_shard_is_told(
+    folder: Path, model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    through_beam = ["--output", "beam.out", "--beam-runner", "direct", "--beam-option", "job_name=large"]
+    assert cli.main(["translate", "--model", str(model), "--nbest", "2", "large.txt", *through_beam]) == 0
+    told = capfd.readouterr()
+    assert told.err.splitlines() == [
+        "100 lines in 4 shards, 4 of them to translate",
+        "lines 1 to 32",
+        "lines 33 to 63",
+        "lines 64 to 94",
+        "lines 95 to 100",
+    ]
+    assert told.out == ""
+    assert cli.main(["translate", "--model", str(model), "--nbest", "2", "large.txt", "--output", "out"]) == 0
+    assert Path("beam.out").read_bytes() == Path("out").read_bytes()
+    assert Path("out").read_text().splitlines()[-1].split("\t")[::2] == ["100", "LLINE 100"]
+
+
+def test_a_small_file_does_not_and_that_is_told(
+    model: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "translate_file", None)
+    arguments = ["--output", "out.txt", "--beam-runner", "direct"]
+    assert cli.main(["translate", "--model", str(model), "small.txt", *arguments]) == 0
+    assert capfd.readouterr().err == "small.txt has 9 bytes; up to 100 are translated without Beam\n"
+    assert Path("out.txt").read_bytes() == b"ONE\n\nTWO\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--beam-runner", "direct"], "--beam-runner translates a file into another"),
+        (["--beam-runner", "direct", "--output", "out.txt"], "--beam-runner translates a file into another"),
+        (["--beam-runner", "direct", "large.txt"], "--beam-runner translates a file into another"),
+        (["large.txt", "--beam-option", "a=b"], "--beam-option is given without --beam-runner"),
+        (
+            ["large.txt", "--output", "o", "--beam-runner", "direct", "--beam-option", "runner=x"],
+            "name the runner",
+        ),
+        (["large.txt", "--output", "o", "--beam-runner", "NoSuchRunner"], "NoSuchRunner"),
+        (
+            ["large.txt", "--output", "o", "--beam-runner", "direct", "--batch-size", "0"],
+            "batch_size must be",
+        ),
+        (["large.txt", "--output", ".", "--beam-runner", "direct"], "it is a folder"),
+    ],
+)
+def test_what_cannot_be_is_one_message_and_ends_with_2(
+    model: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert cli.main(["translate", "--model", str(model), *arguments]) == 2
+    error = capfd.readouterr().err
+    [told] = [line for line in error.splitlines() if line.startswith("error: ")]
+    assert message in told
+    assert "Traceback" not in error
+    assert "while running" not in error
+
+
+def test_a_file_that_is_not_there_is_told_as_without_beam(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["absent.txt", "--output", "out.txt", "--beam-runner", "direct"]
+    assert cli.main(["translate", "--model", str(model), *arguments]) == 3
+    assert "cannot read absent.txt: No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_as_it_ends_a_run_and_the_same_command_goes_on(
+    model: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    lines_of, seen = translate.lines_of, list[bytes]()
+
+    def stopped_at_the_third(block: bytes) -> list[bytes]:
+        seen.append(block)
+        if len(seen) == 3:  # Beam reads the next before it has the one before translated
+            signal.raise_signal(number)
+        return lines_of(block)
+
+    monkeypatch.setattr(executor, "lines_of", stopped_at_the_third)
+    arguments = ["large.txt", "--output", "out.txt", "--beam-runner", "direct"]
+    command = ["translate", "--model", str(model), *arguments]
+    assert cli.main(command) == code
+    assert capfd.readouterr().err.splitlines()[-2:] == ["lines 1 to 32", "error: interrupted"]
+    assert not Path("out.txt").exists()
+    assert cli.main(command) == 0
+    assert "100 lines in 4 shards, 3 of them to translate\nlines 33 to 63\n" in capfd.readouterr().err
+    assert Path("out.txt").read_bytes() == TEXT.upper()
