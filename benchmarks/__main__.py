@@ -18,6 +18,8 @@ import time
 from importlib import metadata
 from pathlib import Path
 
+from components.translate import find_saved_model
+
 HERE = Path(__file__).parent
 CONFIG = "pipeline/configs/tatoeba.yaml"
 CORPUS = "data/spa.tsv"
@@ -25,6 +27,7 @@ SERVING = "serving/tatoeba"
 BITEXT = (sys.executable, "-m", "pipeline")
 LIBRARIES = ("tensorflow", "tensorflow-transform", "tensorflow-data-validation", "apache-beam", "numpy")
 RUNS = 5
+SENTENCES = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +73,29 @@ def measure(
     return Result(name, round(statistics.median(seconds), 3), "s", spread, target), max(m for _, m in taken)
 
 
+def latency(rows: list[bytes]) -> list[Result]:
+    """What a client on one core waits for, in processes of their own."""
+    sentences = [row.split(b"\t")[0] for row in rows]
+    twelve = [sentence for sentence in sentences if len(sentence.split()) == 12]
+    given = b"\n".join(twelve[:: len(twelve) // SENTENCES][:SENTENCES])
+    command = [sys.executable, "-m", "benchmarks.latency", str(find_saved_model(Path(SERVING)))]
+    taken = [
+        json.loads(subprocess.run(command, input=given, stdout=subprocess.PIPE, check=True).stdout)
+        for _ in range(RUNS)
+    ]
+    loads = [found["load"] for found in taken]
+    median = round(statistics.median(loads), 3)
+    spread = (round(min(loads), 3), round(max(loads), 3))
+    results = [Result("loading the SavedModel, one core", median, "s", spread, 5.0)]
+    for beam, target in (("1", 50.0), ("5", 150.0)):
+        # Of each sentence the median of the runs; then the median and the ends of the sentences.
+        each = [statistics.median(times) for times in zip(*(found[beam] for found in taken), strict=True)]
+        ends = (round(min(each), 1), round(max(each), 1))
+        name = f"one sentence of 12 words, beam {beam}, one core"
+        results.append(Result(name, round(statistics.median(each), 1), "ms", ends, target))
+    return results
+
+
 def results() -> list[Result]:
     """All figures."""
     line = b"Where is the station?\n"
@@ -80,6 +106,7 @@ def results() -> list[Result]:
         measure("cached run", 2.0, ("run", CONFIG))[0],
         measure("translate one line", 6.0, ("translate", "--model", SERVING), line)[0],
         measure("translate 1,000 lines, beam 5", 20.0, ("translate", "--model", SERVING), lines)[0],
+        *latency(rows),
     ]
     with tempfile.TemporaryDirectory() as root:
         # What the cache knows is thrown away each time, by forcing the first node and what follows from it.
