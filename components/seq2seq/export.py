@@ -230,7 +230,11 @@ class Translator(tf.Module):
         }
 
     def save(self, folder: Path) -> None:
-        """Writes the SavedModel with all signatures; it loads in stock TensorFlow on a CPU."""
+        """Writes the SavedModel with all signatures; it loads in stock TensorFlow on a CPU.
+
+        What is saved is the signatures and what they read, as TensorFlow's own objects. Of a Keras variable,
+        what a session restores (TensorFlow Serving's, C's, Java's) is a copy that nothing reads.
+        """
         step = tf.function(self._decode_step).get_concrete_function(**self._step_signature())
         signatures = {
             "serving_default": self.translate,
@@ -244,7 +248,10 @@ class Translator(tf.Module):
             "encode": self.encode,
             "decode_step": step,
         }
-        tf.saved_model.save(self, str(folder), signatures=signatures)
+        served = tf.Module()
+        served.weights = [variable.value for variable in self.model.variables]
+        served.text = [self.source, self.target]
+        tf.saved_model.save(served, str(folder), signatures=signatures)
 
 
 def _of_real(alignment: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
