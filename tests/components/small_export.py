@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -83,3 +84,13 @@ class Export:
             total += np.where(ended, 0.0, log_probs.max(-1))
             taken.append(token)
         return self("detokenize", tokens=np.stack(taken, 1))["text"], total
+
+
+def assert_same(found: dict[str, Any], expected: dict[str, np.ndarray]) -> None:
+    """A client's outputs, arrays or lists, are a signature's: floats nearly so."""
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        if value.dtype.kind == "f":
+            np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
+        else:
+            assert np.asarray(found[name], value.dtype).tolist() == value.tolist(), name
