@@ -202,14 +202,44 @@ def test_info_tells_a_client_the_special_tokens(export):
     assert info == {"pad": 0, "bos": 1, "eos": 2, "unk": 3, "vocab_size": size}
 
 
-def test_a_rows_answer_does_not_depend_on_the_others(export):
-    lines = [*LINES, b"very long " * 1000, b"\x00\x80"]
-    together = export.nbest(lines, beam=3)
-    for row, line in enumerate(lines):
+@pytest.fixture(scope="module")
+def odd_lines() -> list[bytes]:
+    """What people and machines send: all lengths, scripts and directions, and what is no text at all."""
+    family, flag, keycap = (
+        "👩🏽‍👩🏻‍👧🏿‍👦",
+        "🏴\U000e0067\U000e0062\U000e0077\U000e006c\U000e0073\U000e007f",
+        "1️⃣",
+    )
+    right_to_left = ["مرحبا بالعالم", "שלום, עולם!", "\u202eabc\u202c العدد ١٢٣", "می‌خواهم"]
+    emoji = [family, f"a {flag} {keycap} 🦔", "e\u0301\u0302" * 5, "\u200d\ufe0f"]
+    long = [b"very long " * 1000, b"x" * 10_000, "ж".encode() * 10_000, (family * 1400).encode()[:10_001]]
+    return [
+        *LINES,
+        *(line.encode() for line in right_to_left + emoji),
+        *long,
+        b"\x00\x80",
+        b"\xed\xa0\x80",
+        b" \n\t",
+    ]
+
+
+def test_a_rows_answer_does_not_depend_on_the_others(export, odd_lines):
+    together = export.nbest(odd_lines, beam=3)
+    for row, line in enumerate(odd_lines):
         alone = export.nbest([line], beam=3)
         assert together["text"][row].tolist() == alone["text"][0].tolist()
         np.testing.assert_allclose(together["score"][row], alone["score"][0], rtol=1e-4)
         [text.decode() for text in alone["text"][0]]  # Whatever came in, UTF-8 goes out.
+
+
+def test_a_batch_in_another_order_has_the_same_answers_in_that_order(export, odd_lines):
+    found = export("serving_default", text=odd_lines)
+    order = np.random.default_rng(1).permutation(len(odd_lines))
+    other = export("serving_default", text=[odd_lines[row] for row in order])
+    assert other["text"].tolist() == found["text"][order].tolist()
+    assert other["length"].tolist() == found["length"][order].tolist()
+    for name in ("score", "alignment"):
+        np.testing.assert_allclose(other[name], found[name][order], rtol=1e-4, atol=1e-6)
 
 
 def test_an_empty_batch_gives_an_empty_answer(export):
