@@ -5,10 +5,10 @@ WORKERS ?= 2
 LOCK_FLAGS ?=
 UV ?= $(if $(wildcard .venv/bin/uv),.venv/bin/uv,uv)
 BIN := .venv/bin
-CODE := pipeline components schemas benchmarks
+CODE := pipeline components schemas benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow lint format lock bench clean
+.PHONY: help setup run test test-slow test-java lint format lock bench clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ test: setup ## the tests that need minutes, and no network (WORKERS=... processe
 
 test-slow: setup ## the tests that need longer
 	$(BIN)/python -m pytest -m 'slow and not network' --timeout=3600 $(PYTEST_FLAGS)
+
+test-java: setup ## the export in TensorFlow Java (needs Maven Central, mvn and a JDK)
+	$(BIN)/python -m pytest tests/clients/test_java.py -s $(PYTEST_FLAGS)
 
 lint: setup ## style and types
 	$(BIN)/ruff check .

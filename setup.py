@@ -76,7 +76,14 @@ REQUIREMENTS = [
     "tqdm>=4.66",
     "zstandard>=0.22,<1",
 ]
+# What examples/ needs besides TensorFlow.
+EXAMPLES = [
+    "matplotlib>=3.8,<4",
+    'contourpy<1.3.3; python_version < "3.12"',  # matplotlib brings it; the last for glibc 2.17
+    "tensorflow-serving-api>=2.16.1,<3",
+]
 DEV = [
+    *EXAMPLES,
     "hypothesis>=6.100",
     "mypy>=1.10",
     "packaging>=24",
@@ -108,7 +115,7 @@ if __name__ == "__main__":
         ),
         package_data={"pipeline": ["configs/*.yaml"], "schemas": ["*.pbtxt", "*.yaml"]},
         install_requires=REQUIREMENTS,
-        extras_require={"dev": DEV},
+        extras_require={"dev": DEV, "examples": EXAMPLES},
         entry_points={"console_scripts": ["bitext = pipeline.cli:main"]},
         classifiers=[
             "Operating System :: POSIX :: Linux",

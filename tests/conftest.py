@@ -30,6 +30,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(group))
 
 
+@pytest.fixture(scope="session")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A small model, exported: `tests.components.small_export.Export`."""
+    from tests.components.small_export import Export  # brings TensorFlow, which most tests do without
+
+    return Export(tmp_path_factory.mktemp("export"))
+
+
 class NetworkRefused(OSError):
     """A test tried to leave this machine."""
 

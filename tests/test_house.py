@@ -197,6 +197,17 @@ class TestDirection:
         )
         assert not broken(wrong)
 
+    def test_an_example_needs_nothing_of_this_project(self) -> None:
+        examples = sorted((ROOT / "examples").glob("*.py"))
+        assert len(examples) == 3
+        wrong = (
+            one
+            for path in examples
+            for one in imports_of(ast.parse(path.read_text(encoding="utf-8")), path.stem, is_package=False)
+            if one.is_within(*PACKAGES, "tests")
+        )
+        assert not broken(wrong)
+
     def test_the_application_imports_no_tests(self) -> None:
         assert not broken(one for one in all_imports() if one.is_within("tests", "pytest", "hypothesis"))
 

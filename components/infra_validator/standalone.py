@@ -98,21 +98,44 @@ def check_isolation() -> list[str]:
     return reasons
 
 
-def graph_nodes(folder: str) -> tuple[list[Any], set[str]]:
-    """All nodes of all graphs and functions of a SavedModel, and the names of its functions."""
+def meta_graphs(folder: str) -> list[Any]:
+    """What saved_model.pb holds: one graph, with its signatures, for each use it was saved for."""
     from tensorflow.core.protobuf import saved_model_pb2
 
     model = saved_model_pb2.SavedModel()
     with open(os.path.join(folder, "saved_model.pb"), "rb") as file:
         model.ParseFromString(file.read())
+    return list(model.meta_graphs)
+
+
+def graph_nodes(folder: str) -> tuple[list[Any], set[str]]:
+    """All nodes of all graphs and functions of a SavedModel, and the names of its functions."""
     nodes: list[Any] = []
     functions: set[str] = set()
-    for graph in (meta_graph.graph_def for meta_graph in model.meta_graphs):
+    for graph in (meta_graph.graph_def for meta_graph in meta_graphs(folder)):
         nodes.extend(graph.node)
         for function in graph.library.function:
             functions.add(function.signature.name)
             nodes.extend(function.node_def)
     return nodes, functions
+
+
+def check_variables(folder: str) -> list[str]:
+    """Every variable a signature reads is among those restored.
+
+    `tf.saved_model.load` finds them by itself. A session, which is what TensorFlow Serving, saved_model_cli,
+    C and Java have, knows those only that the restoring operation assigns.
+    """
+    lost = set()
+    for meta_graph in meta_graphs(folder):
+        nodes = {node.name: node for node in meta_graph.graph_def.node}
+        restoring = nodes.get(meta_graph.saver_def.restore_op_name)
+        restored = set(restoring.input) if restoring else set()
+        outputs = [output for one in meta_graph.signature_def.values() for output in one.outputs.values()]
+        calls = {output.name.partition(":")[0] for output in outputs}
+        read = {name for call in calls if call in nodes for name in nodes[call].input}
+        lost |= {name for name in read - restored if name in nodes and nodes[name].op == "VarHandleOp"}
+    return [f"the variable {name} is read, and not restored in a session" for name in sorted(lost)]
 
 
 def check_graph(folder: str) -> list[str]:
@@ -238,7 +261,7 @@ def replay(log: Any, functions: Any) -> str:
 
 def validate(request: dict[str, Any]) -> list[str]:
     """Everything that is wrong with the export, in words."""
-    reasons = check_isolation() + check_graph(request["model"])
+    reasons = check_isolation() + check_graph(request["model"]) + check_variables(request["model"])
     import tensorflow as tf
 
     model = tf.saved_model.load(request["model"])

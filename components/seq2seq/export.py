@@ -238,9 +238,16 @@ class Translator(tf.Module):
         }
 
     def save(self, folder: Path) -> None:
-        """Writes the SavedModel with all signatures; it loads in stock TensorFlow on a CPU."""
+        """Writes the SavedModel with all signatures; it loads in stock TensorFlow on a CPU.
+
+        What is saved is the signatures and what they read, as TensorFlow's own objects. Of a Keras variable,
+        what a session restores (TensorFlow Serving's, C's, Java's) is a copy that nothing reads.
+        """
         step = tf.function(self._decode_step).get_concrete_function(**self._step_signature())
-        tf.saved_model.save(self, str(folder), signatures=self._graphs() | {"decode_step": step})
+        served = tf.Module()
+        served.weights = [variable.value for variable in self.model.variables]
+        served.text = [self.source, self.target]
+        tf.saved_model.save(served, str(folder), signatures=self._graphs() | {"decode_step": step})
 
     def signatures(self) -> dict[str, tuple[Signature, dict[str, tf.TensorSpec]]]:
         """Each signature's function, yet to be traced, and what it takes."""

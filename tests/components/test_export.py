@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import msgspec
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from components.seq2seq import SearchSettings
+from components.infra_validator import standalone
 from components.seq2seq.export import Translator
 from components.text import TextSettings, learn, processor
 from tests.components.architectures import ARCHITECTURES, label
+from tests.components.small_export import LINES, MAX_LENGTH, SEARCH, SOURCE_MAX_LENGTH, Export
 from tests.components.tiny_model import SETTINGS, build
 
 SEVERAL = {"text", "score", "log_prob", "length", "alignment"}
@@ -31,80 +29,6 @@ SIGNATURES = {
     "info": (set(), {"pad", "bos", "eos", "unk", "vocab_size"}),
     "default_search": (set(), {"beam_size", "length_penalty", "max_length"}),
 }
-LINES = [
-    b"the cat sat",
-    b"a mat",
-    b"",
-    b"seven songs on the mat, he said",
-    b"\xff\xfe broken",
-    "їжак".encode(),
-]
-SOURCE_MAX_LENGTH, MAX_LENGTH = 12, 9
-SEARCH = SearchSettings(beam_size=3, length_penalty=1.0, max_length=MAX_LENGTH)
-
-
-def text_pair(folder: Path, shared: bool) -> processor.TextPair:
-    """Text paths of characters, their files in `folder`."""
-    settings = TextSettings(unit="character")
-
-    def side(name: str, words: dict[str, int]) -> processor.TextProcessor:
-        vocabulary = learn.learn(words, settings, 300)
-        paths = folder / f"{name}.vocabulary", folder / f"{name}.merges"
-        paths[0].write_bytes(vocabulary.vocabulary_file())
-        paths[1].write_bytes(vocabulary.merges_file())
-        return processor.TextProcessor(settings, *map(str, paths))
-
-    source = side("source", {"▁the": 9, "▁cat": 4, "▁songs": 2})
-    target = source if shared else side("target", {"▁el": 9, "▁gato": 4})
-    return processor.TextPair(source, target, shared, SOURCE_MAX_LENGTH)
-
-
-class Export:
-    """A translator, and its SavedModel loaded after the vocabularies' own folder has gone."""
-
-    def __init__(self, folder: Path, **changes):
-        graph = folder / "graph"
-        graph.mkdir()
-        pair = text_pair(graph, shared=False)
-        settings = msgspec.structs.replace(SETTINGS, **changes)
-        model = build(settings, pair.target.size(), pair.source.size(), seed=5)
-        self.translator = Translator(model, pair, SEARCH)
-        self.path = folder / "model"
-        self.translator.save(self.path)
-        shutil.rmtree(graph)
-        shutil.move(self.path, folder / "moved")
-        self.loaded = tf.saved_model.load(str(folder / "moved"))
-        self.path = folder / "moved"
-
-    def __call__(self, signature: str, **inputs) -> dict[str, np.ndarray]:
-        """Calls a signature with constants."""
-        tensors = {name: tf.constant(value) for name, value in inputs.items()}
-        return {name: v.numpy() for name, v in self.loaded.signatures[signature](**tensors).items()}
-
-    def nbest(self, text: list[bytes], beam: int, alpha: float = 1.0) -> dict[str, np.ndarray]:
-        return self("translate_nbest", text=text, beam_size=beam, length_penalty=alpha, max_length=MAX_LENGTH)
-
-    def client_greedy(self, text: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """Greedy search by a client of `encode` and `decode_step`: texts, and log probabilities."""
-        state = self("encode", text=text)
-        memory = {name: state.pop(name) for name in list(state) if name.startswith("memory")}
-        token, total = np.full(len(text), 1, np.int32), np.zeros(len(text))
-        taken: list[np.ndarray] = []
-        for _ in range(MAX_LENGTH):
-            state = self("decode_step", token=token, **memory, **state)
-            alignment, log_probs = state.pop("alignment"), state.pop("log_probs")
-            assert alignment.shape == memory["memory"].shape[:2]
-            log_probs[:, :2] = -np.inf
-            ended = (np.stack(taken) == 2).any(0) if taken else np.zeros(len(text), bool)
-            token = np.where(ended, 0, log_probs.argmax(-1)).astype(np.int32)
-            total += np.where(ended, 0.0, log_probs.max(-1))
-            taken.append(token)
-        return self("detokenize", tokens=np.stack(taken, 1))["text"], total
-
-
-@pytest.fixture(scope="module")
-def export(tmp_path_factory) -> Export:
-    return Export(tmp_path_factory.mktemp("export"))
 
 
 def names(specification: dict) -> set[str]:
@@ -136,6 +60,10 @@ def test_the_graph_holds_core_cpu_operations_only(export):
     nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
     assert not [n.name for n in nodes if "_gradient_op_type" in n.attr]
     assert not [op for op in operations if op in ("PyFunc", "EagerPyFunc", "PyFuncStateless")]
+
+
+def test_a_session_restores_every_variable(export):
+    assert standalone.check_variables(str(export.path)) == []
 
 
 def test_translations_are_the_translators_own(export):
@@ -274,14 +202,44 @@ def test_info_tells_a_client_the_special_tokens(export):
     assert info == {"pad": 0, "bos": 1, "eos": 2, "unk": 3, "vocab_size": size}
 
 
-def test_a_rows_answer_does_not_depend_on_the_others(export):
-    lines = [*LINES, b"very long " * 1000, b"\x00\x80"]
-    together = export.nbest(lines, beam=3)
-    for row, line in enumerate(lines):
+@pytest.fixture(scope="module")
+def odd_lines() -> list[bytes]:
+    """What people and machines send: all lengths, scripts and directions, and what is no text at all."""
+    family, flag, keycap = (
+        "👩🏽‍👩🏻‍👧🏿‍👦",
+        "🏴\U000e0067\U000e0062\U000e0077\U000e006c\U000e0073\U000e007f",
+        "1️⃣",
+    )
+    right_to_left = ["مرحبا بالعالم", "שלום, עולם!", "\u202eabc\u202c العدد ١٢٣", "می‌خواهم"]
+    emoji = [family, f"a {flag} {keycap} 🦔", "e\u0301\u0302" * 5, "\u200d\ufe0f"]
+    long = [b"very long " * 1000, b"x" * 10_000, "ж".encode() * 10_000, (family * 1400).encode()[:10_001]]
+    return [
+        *LINES,
+        *(line.encode() for line in right_to_left + emoji),
+        *long,
+        b"\x00\x80",
+        b"\xed\xa0\x80",
+        b" \n\t",
+    ]
+
+
+def test_a_rows_answer_does_not_depend_on_the_others(export, odd_lines):
+    together = export.nbest(odd_lines, beam=3)
+    for row, line in enumerate(odd_lines):
         alone = export.nbest([line], beam=3)
         assert together["text"][row].tolist() == alone["text"][0].tolist()
         np.testing.assert_allclose(together["score"][row], alone["score"][0], rtol=1e-4)
         [text.decode() for text in alone["text"][0]]  # Whatever came in, UTF-8 goes out.
+
+
+def test_a_batch_in_another_order_has_the_same_answers_in_that_order(export, odd_lines):
+    found = export("serving_default", text=odd_lines)
+    order = np.random.default_rng(1).permutation(len(odd_lines))
+    other = export("serving_default", text=[odd_lines[row] for row in order])
+    assert other["text"].tolist() == found["text"][order].tolist()
+    assert other["length"].tolist() == found["length"][order].tolist()
+    for name in ("score", "alignment"):
+        np.testing.assert_allclose(other[name], found[name][order], rtol=1e-4, atol=1e-6)
 
 
 def test_an_empty_batch_gives_an_empty_answer(export):

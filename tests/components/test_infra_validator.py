@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from components import artifacts
@@ -235,6 +236,22 @@ def test_a_graph_that_works_only_here_is_refused(tmp_path: Path) -> None:
     reasons = "\n".join(standalone.check_graph(str(tmp_path / "model")))
     assert "calls the Python of the exporting process" in reasons
     assert f"names a file outside the model: {vocabulary}" in reasons
+
+
+def test_a_variable_that_is_not_restored_is_named(tmp_path: Path) -> None:
+    module = tf.Module()
+    module.bias, module.kernel = tf.Variable([1.0], name="bias"), tf.Variable([2.0], name="kernel")
+    read = tf.function(lambda: {"sum": module.bias + module.kernel}, input_signature=[])
+    tf.saved_model.save(module, str(tmp_path), signatures={"read": read.get_concrete_function()})
+    assert standalone.check_variables(str(tmp_path)) == []
+    saved = saved_model_pb2.SavedModel.FromString((tmp_path / "saved_model.pb").read_bytes())
+    graph = saved.meta_graphs[0]
+    [restoring] = [node for node in graph.graph_def.node if node.name == graph.saver_def.restore_op_name]
+    restoring.input.remove("bias")
+    (tmp_path / "saved_model.pb").write_bytes(saved.SerializeToString())
+    assert standalone.check_variables(str(tmp_path)) == [
+        "the variable bias is read, and not restored in a session"
+    ]
 
 
 def test_the_toy_graph_is_portable(toy: Path) -> None:

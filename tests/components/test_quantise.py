@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from components.seq2seq import checkpoint, lite, quantise
 from components.seq2seq.export import Translator
 from tests.components.architectures import ARCHITECTURES, label
-from tests.components.test_export import LINES, MAX_LENGTH, SEARCH, text_pair
+from tests.components.small_export import LINES, MAX_LENGTH, SEARCH, text_pair
 from tests.components.tiny_model import SETTINGS, build
 
 ARCHITECTURE = {"decoder": "gnmt", "decoder_layers": 2, "attention_heads": 2, "cell": "gru"}

@@ -12,7 +12,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from components.infra_validator import standalone
 from components.seq2seq import warm_up
-from tests.components.test_export import Export
+from tests.components.small_export import Export
 
 SENTENCES = ["the cat sat", "a mat", "", "seven songs on the mat, he said", "їжак", "the cat"]
 

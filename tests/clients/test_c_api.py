@@ -1,0 +1,62 @@
+"""The export in TensorFlow's C library, in a process that can import no package, TensorFlow's included."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from tests.components.small_export import assert_same
+
+CLIENT = Path(__file__).with_name("c_api.py")
+LINES = ["the cat sat", "", "seven songs on the mat, he said", "їжак 🦔", "\udcff\udcfe broken", "a\x00b"]
+
+
+def call(model: Path, *calls: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """What signatures answer through the C library."""
+    process = subprocess.run(
+        [sys.executable, "-I", "-S", CLIENT, Path(tf.__file__).parent, model],
+        input=json.dumps([{"signature": name, "inputs": inputs} for name, inputs in calls]),
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert process.returncode == 0, process.stderr
+    assert process.stderr.splitlines()[-1] == tf.__version__
+    return [{name: encoded(v) for name, v in answer.items()} for answer in json.loads(process.stdout)]
+
+
+def encoded(value: Any) -> Any:
+    """Nested lists with bytes for texts."""
+    if isinstance(value, list):
+        return [encoded(one) for one in value]
+    return value.encode() if isinstance(value, str) else value
+
+
+def test_it_translates_scores_and_tokenises(export):
+    texts, source, target = {"text": LINES}, ["the cat", "a mat"], ["el gato", ""]
+    found = call(
+        export.path,
+        ("serving_default", texts),
+        ("info", {}),
+        ("tokenize", texts),
+        ("encode", texts),
+        ("score", {"source": source, "target": target}),
+        ("detokenize", {"tokens": [[60, 61, 2], [62, 2, 0]]}),
+    )
+    raw = [os.fsencode(line) for line in LINES]
+    expected = [
+        export("serving_default", text=raw),
+        export("info"),
+        export("tokenize", text=raw),
+        export("encode", text=raw),
+        export("score", source=source, target=target),
+        export("detokenize", tokens=[[60, 61, 2], [62, 2, 0]]),
+    ]
+    for mine, theirs in zip(found, expected, strict=True):
+        assert_same(mine, theirs)
