@@ -69,7 +69,7 @@ class Export:
         return self("translate_nbest", text=text, beam_size=beam, length_penalty=alpha, max_length=MAX_LENGTH)
 
     def client_greedy(self, text: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """Greedy search by a client of `encode` and `decode_step`: texts, and log probabilities."""
+        """A client of `encode` and `decode_step` searches greedily: tokens int[B, T], log probabilities."""
         state = self("encode", text=text)
         memory = {name: state.pop(name) for name in list(state) if name.startswith("memory")}
         token, total = np.full(len(text), 1, np.int32), np.zeros(len(text))
@@ -83,7 +83,7 @@ class Export:
             token = np.where(ended, 0, log_probs.argmax(-1)).astype(np.int32)
             total += np.where(ended, 0.0, log_probs.max(-1))
             taken.append(token)
-        return self("detokenize", tokens=np.stack(taken, 1))["text"], total
+        return np.stack(taken, 1), total
 
 
 def assert_same(found: dict[str, Any], expected: dict[str, np.ndarray]) -> None:

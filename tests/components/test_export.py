@@ -105,6 +105,21 @@ def test_every_hypothesis_has_its_alignment_and_its_log_probability(export):
     )
 
 
+def assert_all_decode_alike(model: Export) -> None:
+    """Greedily: the model in memory, a client that steps by itself, and the search in the SavedModel."""
+    tokens, totals = model.client_greedy(LINES)
+    translator = model.translator
+    source = translator.source_tokens(tf.constant(LINES))
+    in_memory = translator.decode(source, tf.constant(1), tf.constant(0.0), tf.constant(MAX_LENGTH)).tokens
+    longest = in_memory.shape[-1]
+    assert tokens[:, :longest].tolist() == in_memory[:, 0].numpy().tolist()
+    assert not tokens[:, longest:].any()
+    found = model.nbest(LINES, beam=1, alpha=0.0)
+    assert found["text"][:, 0].tolist() == model("detokenize", tokens=tokens)["text"].tolist()
+    assert found["length"][:, 0].tolist() == np.count_nonzero(tokens, axis=1).tolist()
+    np.testing.assert_allclose(found["score"][:, 0], totals, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -118,20 +133,14 @@ def test_every_hypothesis_has_its_alignment_and_its_log_probability(export):
 )
 def test_a_client_stepping_by_itself_gets_the_greedy_translation(export, changes, tmp_path):
     model = Export(tmp_path, **changes) if changes else export
-    texts, totals = model.client_greedy(LINES)
-    found = model.nbest(LINES, beam=1, alpha=0.0)
-    assert found["text"][:, 0].tolist() == texts.tolist()
-    np.testing.assert_allclose(found["score"][:, 0], totals, rtol=1e-4)
+    assert_all_decode_alike(model)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", ARCHITECTURES, ids=label)
 def test_every_architecture_is_exported_and_stepped(settings, tmp_path):
     model = Export(tmp_path, **{f: getattr(settings, f) for f in settings.__struct_fields__})
-    texts, totals = model.client_greedy(LINES)
-    found = model.nbest(LINES, beam=1, alpha=0.0)
-    assert found["text"][:, 0].tolist() == texts.tolist()
-    np.testing.assert_allclose(found["score"][:, 0], totals, rtol=1e-4)
+    assert_all_decode_alike(model)
 
 
 def test_samples_are_drawn_by_the_seed_and_from_the_best_word_alone_are_greedy(export):
