@@ -245,14 +245,15 @@ def _translate_in_bulk(options: argparse.Namespace, model: Path, search: Search)
 
 def _export(options: argparse.Namespace, log_file: list[Path]) -> int:
     from components.parallel import share_cores
-    from pipeline.terminal import quiet_libraries
+    from pipeline.terminal import native_notices_dropped, quiet_libraries
 
-    quiet_libraries()
+    quiet_libraries(native_errors=False)
     share_cores()
     config = _load(options)
-    from pipeline.export import export, render
+    with native_notices_dropped():  # the converter to TensorFlow Lite has many
+        from pipeline.export import export, render
 
-    report = export(config, options.output, options.format, options.quantize)
+        report = export(config, options.output, options.format, options.quantize)
     print(render(report, options.output))
     return 0
 
