@@ -20,6 +20,7 @@ from components import text
 from components.artifacts import Examples, Model, TransformGraph
 from components.errors import ConfigError, DataError, EnvironmentFault, NotBlessedError
 from components.evaluator import SPLIT, Parameters
+from components.evaluator.executor import search_of, translate
 from components.evaluator.scoring import Scorer
 from components.heldout import Sentence, read_sentences
 from components.seq2seq import SearchSettings, checkpoint, lite, quantise
@@ -126,8 +127,7 @@ def last_blessed(config: PipelineConfig) -> Trained:
     """
     remedy = "run the pipeline first: bitext run"
     root = Path(config.root)
-    server = config.metadata.mysql or config.metadata.postgresql
-    if server is None and not metadata.sqlite_file(config.metadata, root).is_file():
+    if not metadata.is_made(config.metadata, root):
         raise DataError(f"the pipeline {config.name} has not run in {root}", remedy)
     executions = Store(config.metadata, root, config.name).executions()
     model = metadata.latest_blessed_model(executions, other_than="")
@@ -179,13 +179,8 @@ def _measure(
     """Both forms on the held-out split, as the Evaluator scores it."""
     by_line = parameters.references == "by_line"
     sentences = read_sentences(trained.examples.split(SPLIT), parameters.max_sentences, by_line=by_line)
-    search = Search(
-        beam_size=parameters.beam_size,
-        length_penalty=parameters.length_penalty,
-        max_length=parameters.max_length,
-    )
-    if form == "tflite":
-        search = Search(beam_size=1, length_penalty=0.0, max_length=parameters.max_length)
+    greedy = Search(beam_size=1, length_penalty=0.0, max_length=parameters.max_length)
+    search = greedy if form == "tflite" else search_of(parameters)
     serving = trained.model.path / "Format-Serving"
     original = LineTranslator(serving, search, parameters.batch_size)
     if form == "tflite":
@@ -213,13 +208,13 @@ def _measure(
 
 
 def _translations(translator: LineTranslator, sentences: list[Sentence]) -> list[str]:
-    return [best[0].text for best in translator.translate([s.source.encode() for s in sentences])]
+    return [translation.text for translation in translate(translator, sentences)]
 
 
 def _greedy(original: LineTranslator, path: Path, sentences: list[Sentence]) -> list[str]:
     """What TensorFlow Lite's interpreter makes of them; the original tokenises and detokenises."""
     model = lite.LiteModel(path.read_bytes())
-    longest = int(original.signature("default_search")()["max_length"])
+    longest = original.search.max_length or int(original.signature("default_search")()["max_length"])
     tokenised = original.signature("tokenize")(text=tf.constant([s.source for s in sentences]))
     tokens, lengths = tokenised["tokens"].numpy(), tokenised["length"].numpy()
     found = [model.greedy(row[:length], longest) for row, length in zip(tokens, lengths, strict=True)]

@@ -321,6 +321,12 @@ def describe(settings: Metadata, root: Path) -> str:
     return str(sqlite_file(settings, root))
 
 
+def is_made(settings: Metadata, root: Path) -> bool:
+    """Whether there may be records: an SQLite file that nothing has been written to is not there."""
+    server = settings.mysql or settings.postgresql
+    return server is not None or sqlite_file(settings, root).is_file()
+
+
 def sqlite_file(settings: Metadata, root: Path) -> Path:
     """The SQLite file, where no server is configured."""
     return Path(settings.sqlite) if settings.sqlite else root / "metadata.sqlite"

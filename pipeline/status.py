@@ -26,8 +26,7 @@ def collect(config: PipelineConfig) -> dict[str, Any]:
       both) and `error`; and `pushed`, null or with `model`, `version`, `path`, `digest`.
     """
     root = Path(config.root)
-    server = config.metadata.mysql or config.metadata.postgresql
-    if server is None and not metadata.sqlite_file(config.metadata, root).is_file():
+    if not metadata.is_made(config.metadata, root):
         return {"runs": [], "pushed": None}
     store = Store(config.metadata, root, config.name)
     executions = store.executions()

@@ -142,13 +142,17 @@ def judge(metrics: Metrics, parameters: Parameters) -> Verdict:
     return Verdict(blessed=not against_it, reasons=against_it or [good for _, good, _ in checks])
 
 
-def _translator(model: artifacts.Model, parameters: Parameters) -> LineTranslator:
-    search = Search(
+def search_of(parameters: Parameters) -> Search:
+    """The search that is scored."""
+    return Search(
         beam_size=parameters.beam_size,
         length_penalty=parameters.length_penalty,
         max_length=parameters.max_length,
     )
-    return LineTranslator(model.path / "Format-Serving", search, parameters.batch_size)
+
+
+def _translator(model: artifacts.Model, parameters: Parameters) -> LineTranslator:
+    return LineTranslator(model.path / "Format-Serving", search_of(parameters), parameters.batch_size)
 
 
 def _compare(

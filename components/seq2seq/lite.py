@@ -16,8 +16,7 @@ import tensorflow as tf
 from components.seq2seq.export import Translator
 from components.seq2seq.model import BOS, EOS, PAD
 from components.seq2seq.quantise import Precision, with_weights
-
-NEVER = -1.0e9
+from components.seq2seq.search import NEVER
 
 
 def convert(translator: Translator, precision: Precision | None) -> bytes:
