@@ -103,6 +103,15 @@ class ExampleAnomalies(Artifact):
     TYPE_NAME = "ExampleAnomalies"
 
 
+class TransformCache(Artifact):
+    """What TensorFlow Transform counted in each span, kept for the next analysis (TFT's analyzer cache)::
+
+    <span's digest>/...
+    """
+
+    TYPE_NAME = "TransformCache"
+
+
 class TransformGraph(Artifact):
     """TensorFlow Transform's output::
 

@@ -24,6 +24,19 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 @dataclasses.dataclass(frozen=True)
+class Part:
+    """A part of a component's work that is an execution of its own.
+
+    Attributes:
+      name: what a person calls it: `span 7`, `span 7 version 2`; empty: it is the whole.
+      parameters: what its execution is given.
+    """
+
+    name: str
+    parameters: Parameters
+
+
+@dataclasses.dataclass(frozen=True)
 class Component:
     """One kind of step.
 
@@ -37,6 +50,12 @@ class Component:
         and returns nothing; an absent optional input is `None`.
       libraries: distributions whose versions are part of the cache key.
       optional: names of inputs that may be absent.
+      several: names of inputs that are tuples of artifacts, in order: of each span one (of a corpus without
+        spans: one).
+      each: an input whose artifacts are worked one by one: an execution for each of them.
+      parts: `module:function`, light, from the parameters to the `Part`s the work falls into (a span of the
+        corpus each): an execution for each of them.
+      uncached_inputs: inputs that cannot change the outputs (what an earlier execution counted).
       splits: of an input, the only splits that are read, where not all are: another test split trains no
         model again.
       external_inputs: `module:function`, light, from parameters to the paths or patterns the component reads
@@ -53,6 +72,10 @@ class Component:
     function: str
     libraries: tuple[str, ...] = ()
     optional: frozenset[str] = frozenset()
+    several: frozenset[str] = frozenset()
+    each: str | None = None
+    parts: str | None = None
+    uncached_inputs: frozenset[str] = frozenset()
     splits: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     external_inputs: str | None = None
     still_valid: str | None = None
@@ -83,6 +106,7 @@ class Context:
       interactive: whether a person watches (progress bars).
       run_id: the run's, as `bitext status` has it. It is for what leaves the pipeline root, not for outputs:
         all that follows them would be done again because of it.
+      force_bless: why a person has the model blessed whatever it scores; None: nobody does.
     """
 
     working_dir: Path
@@ -91,3 +115,4 @@ class Context:
     say: Callable[[str], None] = print
     interactive: bool = False
     run_id: str = ""
+    force_bless: str | None = None

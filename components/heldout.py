@@ -23,18 +23,20 @@ class Sentence:
     references: list[str]
 
 
-def read_sentences(folder: Path, most: int | None = None, *, by_line: bool = False) -> list[Sentence]:
+def read_sentences(
+    folders: Sequence[Path], most: int | None = None, *, by_line: bool = False
+) -> list[Sentence]:
     """The distinct sources of a held-out split, in order of first appearance.
 
     Args:
-      folder: the split's, `Split-eval` or `Split-test` of ExampleGen's output.
+      folders: the split's, `Split-eval` or `Split-test`, of each of ExampleGen's outputs, in order.
       most: keep at most so many sources, those with the smallest hash: the same ones in every run.
       by_line: every example by itself instead, with its one reference, whatever others its source has.
 
     Raises:
       errors.DataError: there is no such split, it is empty, or a file of it is damaged.
     """
-    files = sorted(str(p) for p in folder.glob("*.gz"))
+    files = [str(path) for folder in folders for path in sorted(folder.glob("*.gz"))]
     sentences: dict[str, Sentence] = {}
     for id_, source, target in _rows(files):
         sentence = sentences.setdefault(id_ if by_line else source, Sentence(id_, source, []))
@@ -42,7 +44,8 @@ def read_sentences(folder: Path, most: int | None = None, *, by_line: bool = Fal
             sentence.references.append(target)
     if not sentences:
         raise errors.DataError(
-            f"the split {folder.name.removeprefix('Split-')!r} holds no example: {folder}",
+            f"the split {folders[0].name.removeprefix('Split-')!r} holds no example: "
+            f"{', '.join(map(str, folders))}",
             "give it a share of the data, or files of its own: `splits` of example_gen in the configuration",
         )
     found = list(sentences.values())

@@ -178,7 +178,7 @@ def _measure(
 ) -> Report:
     """Both forms on the held-out split, as the Evaluator scores it."""
     by_line = parameters.references == "by_line"
-    sentences = read_sentences(trained.examples.split(SPLIT), parameters.max_sentences, by_line=by_line)
+    sentences = read_sentences([trained.examples.split(SPLIT)], parameters.max_sentences, by_line=by_line)
     greedy = Search(beam_size=1, length_penalty=0.0, max_length=parameters.max_length)
     search = greedy if form == "tflite" else search_of(parameters)
     serving = trained.model.path / "Format-Serving"

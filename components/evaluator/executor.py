@@ -64,7 +64,7 @@ def run(
       errors.DataError: there is no held-out sentence, or the model cannot be loaded.
     """
     by_line = parameters.references == "by_line"
-    sentences = read_sentences(examples.split(SPLIT), parameters.max_sentences, by_line=by_line)
+    sentences = read_sentences([examples.split(SPLIT)], parameters.max_sentences, by_line=by_line)
     translator = _translator(model, parameters)
     context.say(f"translating {len(sentences):,} held-out sentences")
     started = time.monotonic()

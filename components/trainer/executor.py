@@ -55,7 +55,7 @@ def run(
             context.say(line)
     translator = Translator(network, pair, parameters.search)
     by_line = parameters.validation_references == "by_line"
-    held_out = read_sentences(examples.split("eval"), parameters.validation_sentences, by_line=by_line)
+    held_out = read_sentences([examples.split("eval")], parameters.validation_sentences, by_line=by_line)
     weights = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
     context.say(
         f"{weights:,} weights, vocabulary {pair.target.size():,}, {batches.per_epoch:,} batches an epoch"

@@ -283,7 +283,7 @@ class TestHeldOut:
             if rows is not None:
                 toy_model.write_examples(tmp_path, "test", rows)
             with pytest.raises(errors.DataError, match="'test' holds no example") as caught:
-                heldout.read_sentences(tmp_path / "Split-test")
+                heldout.read_sentences([tmp_path / "Split-test"])
             assert caught.value.remedy
 
     def test_a_damaged_file_is_an_error_that_names_it(self, tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ class TestHeldOut:
         [file] = tmp_path.glob("Split-test/*")
         file.write_bytes(file.read_bytes()[:-40])
         with pytest.raises(errors.DataError, match="Split-test are damaged"):
-            heldout.read_sentences(tmp_path / "Split-test")
+            heldout.read_sentences([tmp_path / "Split-test"])
 
 
 @pytest.mark.parametrize(
