@@ -56,6 +56,8 @@ class Examples(Artifact):
         Split-eval/data_tfrecord-00000-of-00001.gz
         Split-test/data_tfrecord-00000-of-00001.gz
 
+    From GoldenGen, the same in `Split-golden`.
+
     From Transform, one file or more for every pair of padded lengths, features `id`, `source_ids`
     int64[S], `source_length`, `target_ids` int64[T] (with `<s>` and `</s>`), `target_length`::
 
@@ -70,7 +72,7 @@ class Rejects(Artifact):
     """Rows that did not become examples, in file order, with the reason of each::
 
     rejects.jsonl.gz     {"file", "line", "reason", "detail", "text"} a line
-    summary.json         {"rows", "accepted", "duplicates", "reasons": {reason: count}, ...}
+    summary.json         {"rows", "accepted", "duplicates", "golden_removed", "reasons": {reason: count}, ...}
     """
 
     TYPE_NAME = "Rejects"

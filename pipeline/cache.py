@@ -29,13 +29,13 @@ OUR_PACKAGES = ("components", "schemas")
 Parts = dict[str, dict[str, Any]]
 
 
-def key_parts(component: Component, parameters: Parameters, inputs: Mapping[str, str | None]) -> Parts:
+def key_parts(component: Component, parameters: Parameters, inputs: Mapping[str, Any]) -> Parts:
     """Everything the outputs depend on, by kind and name.
 
     Args:
       component: the declaration.
       parameters: its parameters.
-      inputs: the content digest of each input artifact, None for an absent one.
+      inputs: the content digest of each input artifact, a list of several's, None for an absent one.
 
     Raises:
       DataError: if a file the component reads does not exist.
@@ -121,6 +121,7 @@ def _no_such_file(component: Component, pattern: str) -> DataError:
     )
 
 
+@functools.cache
 def _version(distribution: str) -> str:
     try:
         return importlib.metadata.version(distribution)

@@ -126,6 +126,8 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
             fill(self, "root", f"runs/{self.name}")
         if not self.serving:
             fill(self, "serving", f"serving/{self.name}")
+        if self.example_gen.span is not None:
+            raise ValueError("example_gen.span is filled in for each span: give patterns and a window")
         if self.pusher.destination not in ("", self.serving):
             raise ValueError(
                 f"pusher.destination {self.pusher.destination!r} is not serving {self.serving!r}: the two are"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ from components.heldout import Sentence, read_sentences
 from components.seq2seq import SearchSettings, checkpoint, lite, quantise
 from components.seq2seq.export import Translator
 from components.translate import LineTranslator, Search
-from pipeline import metadata
+from pipeline import metadata, resolve
 from pipeline.config import PipelineConfig
 from pipeline.metadata import Store
 
@@ -42,7 +43,7 @@ class Trained:
     model: Model
     digest: str
     transform_graph: TransformGraph
-    examples: Examples
+    examples: list[Examples]
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -120,7 +121,7 @@ def render(report: Report, output: Path) -> str:
 
 
 def last_blessed(config: PipelineConfig) -> Trained:
-    """The model that the newest blessing of the pipeline is of.
+    """The model now served, or where none was pushed, that blessed last.
 
     Raises:
       DataError: there is none, or its inputs are gone.
@@ -130,16 +131,18 @@ def last_blessed(config: PipelineConfig) -> Trained:
     if not metadata.is_made(config.metadata, root):
         raise DataError(f"the pipeline {config.name} has not run in {root}", remedy)
     executions = Store(config.metadata, root, config.name).executions()
-    model = metadata.latest_blessed_model(executions, other_than="")
-    if model is None:
+    found = resolve.served_model(executions)
+    if not found:
         raise DataError(f"no model of the pipeline {config.name} in {root} was blessed", remedy)
+    [model] = found
     for execution in executions:
-        if any(output.digest == model.digest for output in execution.outputs.values()):
-            inputs = {key: Path(artifact.uri) for key, artifact in execution.inputs.items()}
-            for key in ("transform_graph", "examples"):
-                if not inputs[key].is_dir():
-                    raise DataError(f"{inputs[key]}, which {model.uri} was trained with, is gone", remedy)
-            graph, examples = TransformGraph(inputs["transform_graph"]), Examples(inputs["examples"])
+        if execution.inputs and any(output.digest == model.digest for output in execution.every_output()):
+            inputs = {k: [Path(a.uri) for a in execution.inputs[k]] for k in ("transform_graph", "examples")}
+            for path in itertools.chain.from_iterable(inputs.values()):
+                if not path.is_dir():
+                    raise DataError(f"{path}, which {model.uri} was trained with, is gone", remedy)
+            [graph] = map(TransformGraph, inputs["transform_graph"])
+            examples = [Examples(path) for path in inputs["examples"]]
             return Trained(Model(Path(model.uri)), model.digest, graph, examples)
     raise DataError(f"there is no record of the training of {model.uri}", remedy)
 
@@ -178,7 +181,8 @@ def _measure(
 ) -> Report:
     """Both forms on the held-out split, as the Evaluator scores it."""
     by_line = parameters.references == "by_line"
-    sentences = read_sentences([trained.examples.split(SPLIT)], parameters.max_sentences, by_line=by_line)
+    splits = [examples.split(SPLIT) for examples in trained.examples]
+    sentences = read_sentences(splits, parameters.max_sentences, by_line=by_line)
     greedy = Search(beam_size=1, length_penalty=0.0, max_length=parameters.max_length)
     search = greedy if form == "tflite" else search_of(parameters)
     serving = trained.model.path / "Format-Serving"

@@ -21,8 +21,25 @@ from pipeline.config import PipelineConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class LatestBlessedModel:
-    """Stands for the newest blessed model that is not the node's own `model` input, if there is one."""
+class ServedModel:
+    """Stands for the model now served (pipeline/resolve.py), unless that is the node's own `model` input."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BaseModel:
+    """Stands for the model a training begins with: the one served when it began."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PreviousStatistics:
+    """Stands for the statistics of the last run whose model was blessed, on other data than this run's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NewestOutput:
+    """Stands for the output `key` of the node's own newest execution, of whatever run."""
+
+    key: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,13 +50,16 @@ class Output:
     key: str
 
 
+Source = Output | ServedModel | BaseModel | PreviousStatistics | NewestOutput
+
+
 @dataclasses.dataclass(frozen=True)
 class Node:
     """A component at its place in the pipeline."""
 
     component: Component
     parameters: Parameters
-    inputs: Mapping[str, Output | LatestBlessedModel] = dataclasses.field(default_factory=dict)
+    inputs: Mapping[str, Source] = dataclasses.field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -63,7 +83,9 @@ class Pipeline:
 
 def create_pipeline(config: PipelineConfig) -> Pipeline:
     """Raw bitext in, a pushed SavedModel out."""
-    examples = Node(example_gen.COMPONENT, config.example_gen)
+    golden = Node(example_gen.GOLDEN, config.example_gen) if config.example_gen.golden.patterns() else None
+    held_out: dict[str, Source] = {"golden": golden["examples"]} if golden else {}
+    examples = Node(example_gen.COMPONENT, config.example_gen, held_out)
     statistics = Node(statistics_gen.COMPONENT, config.statistics_gen, {"examples": examples["examples"]})
     schema = Node(schema_gen.COMPONENT, config.schema_gen, {"statistics": statistics["statistics"]})
     validated = Node(
@@ -88,7 +110,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
     evaluated = Node(
         evaluator.COMPONENT,
         config.evaluator,
-        {"examples": examples["examples"], "model": trained["model"], "baseline": LatestBlessedModel()},
+        {"examples": examples["examples"], "model": trained["model"], "baseline": ServedModel()},
     )
     served = Node(infra_validator.COMPONENT, config.infra_validator, {"model": trained["model"]})
     pushed = Node(
@@ -107,4 +129,4 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         },
     )
     nodes = (examples, statistics, schema, validated, transformed, trained, evaluated, served, pushed)
-    return Pipeline(config.name, nodes)
+    return Pipeline(config.name, (golden, *nodes) if golden else nodes)

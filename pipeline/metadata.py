@@ -6,6 +6,8 @@ No `filter_query` and no lineage query is used: ml-metadata's newer builds do no
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import json
 import numbers
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,10 +24,11 @@ from pipeline.config import Metadata
 Scalar = int | float | str
 
 RUNNING, COMPLETE, FAILED, CACHED, CANCELED = "RUNNING", "COMPLETE", "FAILED", "CACHED", "CANCELED"
-_DIGEST = "content_digest"
+_DIGEST, _SPLIT_DIGESTS = "content_digest", "split_digests"
 _EXECUTION_FIELDS: dict[str, int] = {
     "node": pb.STRING,
     "run_id": pb.STRING,
+    "part": pb.STRING,
     "cache_key": pb.STRING,
     "cache_key_parts": pb.STRING,
     "started": pb.DOUBLE,
@@ -36,10 +39,12 @@ _EXECUTION_FIELDS: dict[str, int] = {
 _RUN_FIELDS: dict[str, int] = {
     "pipeline": pb.STRING,
     "root": pb.STRING,
+    "root_id": pb.STRING,
     "state": pb.STRING,
     "started": pb.DOUBLE,
     "finished": pb.DOUBLE,
     "error": pb.STRING,
+    "spans": pb.STRING,
 }
 
 
@@ -53,6 +58,7 @@ class StoredArtifact:
       digest: sha256 of its content.
       properties: what its component said of it.
       id: given by the store.
+      split_digests: sha256 of the content of each split, if it has any.
     """
 
     type: str
@@ -60,11 +66,20 @@ class StoredArtifact:
     digest: str
     properties: dict[str, Scalar] = dataclasses.field(default_factory=dict)
     id: int | None = None
+    split_digests: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+Artifacts = dict[str, tuple[StoredArtifact, ...]]
+"""By keyword: one artifact, or where a node works by spans, one a span, in order."""
 
 
 @dataclasses.dataclass
 class Execution:
-    """One node of one run. `inputs` and `outputs` are by keyword; times are seconds since the epoch."""
+    """One node of one run, or a part of it. Times are seconds since the epoch.
+
+    A node that works by spans has an execution for each span it worked on, whose `part` names the span, and
+    then one whose outputs are those of all the spans of the run, made now or before.
+    """
 
     node: str
     run_id: str
@@ -75,19 +90,29 @@ class Execution:
     cache_key_parts: str = ""
     error: str = ""
     traceback: str = ""
-    inputs: dict[str, StoredArtifact] = dataclasses.field(default_factory=dict)
-    outputs: dict[str, StoredArtifact] = dataclasses.field(default_factory=dict)
+    inputs: Artifacts = dataclasses.field(default_factory=dict)
+    outputs: Artifacts = dataclasses.field(default_factory=dict)
     id: int | None = None
+    part: str = ""
 
     @property
     def seconds(self) -> float:
         """How long it took; 0 while it runs."""
         return max(0.0, self.finished - self.started) if self.finished else 0.0
 
+    def every_output(self) -> Iterator[StoredArtifact]:
+        """The outputs, whatever their keywords."""
+        return itertools.chain.from_iterable(self.outputs.values())
+
 
 @dataclasses.dataclass
 class Run:
-    """One run of a pipeline."""
+    """One run of a pipeline.
+
+    Attributes:
+      root: its pipeline root, absolute, and `root_id`, by which the root is known wherever it is mounted.
+      spans: the spans of the corpus it used, in words; empty: the corpus has none, or they are not known yet.
+    """
 
     run_id: str
     pipeline: str
@@ -97,6 +122,8 @@ class Run:
     finished: float = 0.0
     error: str = ""
     id: int | None = None
+    root_id: str = ""
+    spans: str = ""
 
 
 class Store:
@@ -119,8 +146,11 @@ class Store:
             self._base.mkdir(parents=True, exist_ok=True)
         with self._faults():
             self._store = metadata_store.MetadataStore(_connection(settings, root))
+            # Stores of earlier versions lack some fields, those of later ones may have more.
             self._run_type = self._store.put_context_type(
-                _type(pb.ContextType(name="pipeline_run"), _RUN_FIELDS)
+                _type(pb.ContextType(name="pipeline_run"), _RUN_FIELDS),
+                can_add_fields=True,
+                can_omit_fields=True,
             )
             kind = self._store.put_context_type(pb.ContextType(name="pipeline"))
             found = self._store.get_context_by_type_and_name("pipeline", pipeline)
@@ -186,21 +216,29 @@ class Store:
             _set(record.properties[field], getattr(execution, field))
         pairs = []
         if execution.id is None:
-            pairs += [self._pair(key, a, pb.Event.INPUT) for key, a in execution.inputs.items()]
+            pairs += self._pairs(execution.inputs, pb.Event.INPUT)
         else:
             record.id = execution.id
-        pairs += [self._pair(key, a, pb.Event.OUTPUT) for key, a in execution.outputs.items()]
+        pairs += self._pairs(execution.outputs, pb.Event.OUTPUT)
         contexts = [pb.Context(id=self._pipeline_id), pb.Context(id=run.id)]
         with self._faults():
             execution.id, ids, _ = self._store.put_execution(
                 record, pairs, contexts, force_reuse_context=True
             )
-        for artifact, artifact_id in zip(
-            execution.outputs.values(), ids[len(ids) - len(execution.outputs) :], strict=True
-        ):
+        outputs = list(execution.every_output())
+        for artifact, artifact_id in zip(outputs, ids[len(ids) - len(outputs) :], strict=True):
             artifact.id = artifact_id
 
-    def _pair(self, key: str, artifact: StoredArtifact, kind: pb.Event.Type) -> tuple[pb.Artifact, pb.Event]:
+    def _pairs(self, artifacts: Artifacts, kind: pb.Event.Type) -> list[tuple[pb.Artifact, pb.Event]]:
+        return [
+            self._pair(key, index, artifact, kind)
+            for key, several in artifacts.items()
+            for index, artifact in enumerate(several)
+        ]
+
+    def _pair(
+        self, key: str, index: int, artifact: StoredArtifact, kind: pb.Event.Type
+    ) -> tuple[pb.Artifact, pb.Event]:
         record = pb.Artifact(
             type_id=self._type_id("artifact", artifact.type),
             uri=self._address(artifact.uri),
@@ -208,10 +246,14 @@ class Store:
         )
         if artifact.id is not None:
             record.id = artifact.id
-        for name, value in {**artifact.properties, _DIGEST: artifact.digest}.items():
+        recorded = {**artifact.properties, _DIGEST: artifact.digest}
+        if artifact.split_digests:
+            recorded[_SPLIT_DIGESTS] = json.dumps(artifact.split_digests)
+        for name, value in recorded.items():
             _set(record.custom_properties[name], value)
         event = pb.Event(type=kind)
         event.path.steps.add(key=key)
+        event.path.steps.add(index=index)
         if artifact.id is not None:
             event.artifact_id = artifact.id
         return record, event
@@ -233,7 +275,11 @@ class Store:
                 self._type_ids[of, name] = (
                     self._store.put_artifact_type(pb.ArtifactType(name=name))
                     if of == "artifact"
-                    else self._store.put_execution_type(_type(pb.ExecutionType(name=name), _EXECUTION_FIELDS))
+                    else self._store.put_execution_type(
+                        _type(pb.ExecutionType(name=name), _EXECUTION_FIELDS),
+                        can_add_fields=True,
+                        can_omit_fields=True,
+                    )
                 )
         return self._type_ids[of, name]
 
@@ -251,23 +297,26 @@ class Store:
             }
             state = pb.Execution.State.Name(record.last_known_state)
             found[record.id] = Execution(id=record.id, state=state, **fields)  # type: ignore[arg-type]
-        for event in events:
-            execution, artifact = found[event.execution_id], artifacts[event.artifact_id]
+        stored = {id_: self._stored(artifact) for id_, artifact in artifacts.items()}
+        for event in sorted(events, key=_place):
+            execution, key = found[event.execution_id], event.path.steps[0].key
             into = execution.inputs if event.type == pb.Event.INPUT else execution.outputs
-            into[event.path.steps[0].key] = self._stored(artifact)
+            into[key] = (*into.get(key, ()), stored[event.artifact_id])
         return sorted(found.values(), key=lambda execution: execution.id or 0, reverse=True)
 
     def _stored(self, artifact: pb.Artifact) -> StoredArtifact:
         properties = {name: _value(value) for name, value in artifact.custom_properties.items()}
         digest = str(properties.pop(_DIGEST, ""))
-        return StoredArtifact(artifact.type, self._folder(artifact.uri), digest, properties, artifact.id)
+        of_splits = json.loads(str(properties.pop(_SPLIT_DIGESTS, "{}")))
+        folder = self._folder(artifact.uri)
+        return StoredArtifact(artifact.type, folder, digest, properties, artifact.id, of_splits)
 
-    def execution_states(self, ids: Iterable[int], root: str) -> dict[tuple[str, int], str]:
-        """The states, by node and id, of those of `ids` that a run in the folder `root` has on record.
+    def execution_states(self, ids: Iterable[int], root: str, root_id: str) -> dict[tuple[str, int], str]:
+        """The states, by node and id, of those of `ids` that a run in a root has on record.
 
         Of another pipeline's executions, only those that are complete.
         """
-        pipelines = {run.run_id: run.pipeline for run in self._every_run() if run.root == root}
+        pipelines = {run.run_id: run.pipeline for run in self._every_run() if is_in(run, root, root_id)}
         with self._faults():
             records = self._store.get_executions_by_id(sorted(ids))
         found = {}
@@ -285,6 +334,16 @@ class Store:
         return any(record.last_known_state == pb.Execution.COMPLETE for record in records)
 
 
+def _place(event: pb.Event) -> int:
+    """Where an event's artifact stands among those of its keyword. Earlier versions had one, and no index."""
+    return event.path.steps[1].index if len(event.path.steps) > 1 else 0
+
+
+def is_in(run: Run, root: str, root_id: str) -> bool:
+    """Whether a run was in this root. Roots of two machines may share a name; earlier versions gave no id."""
+    return run.root_id == root_id if run.root_id else run.root == root
+
+
 def newest_with_key(executions: Iterable[Execution], node: str, cache_key: str) -> Execution | None:
     """The newest completed execution of `node` with this cache key; `executions` are newest first."""
     return next(
@@ -293,24 +352,15 @@ def newest_with_key(executions: Iterable[Execution], node: str, cache_key: str) 
 
 
 def newest_of(executions: Iterable[Execution], node: str) -> Execution | None:
-    """The newest execution of `node` with outputs, run or cached; `executions` are newest first."""
+    """The newest whole execution of `node` with outputs, run or cached; `executions` are newest first."""
     return next(
-        (e for e in executions if e.node == node and e.state in (COMPLETE, CACHED) and e.outputs), None
+        (
+            e
+            for e in executions
+            if e.node == node and e.state in (COMPLETE, CACHED) and e.outputs and not e.part
+        ),
+        None,
     )
-
-
-def latest_blessed_model(executions: Iterable[Execution], other_than: str) -> StoredArtifact | None:
-    """The model of the newest blessing whose digest is not `other_than` and whose folder is still there."""
-    for execution in executions:
-        model = execution.inputs.get("model")
-        if execution.state != COMPLETE or model is None or model.digest == other_than:
-            continue
-        blessed = any(
-            a.type == "ModelBlessing" and a.properties.get("blessed") == 1 for a in execution.outputs.values()
-        )
-        if blessed and Path(model.uri).is_dir():
-            return model
-    return None
 
 
 def describe(settings: Metadata, root: Path) -> str:

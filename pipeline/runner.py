@@ -3,10 +3,14 @@
 Folders below the pipeline root::
 
     <node>/<output key>/<execution id>/        published artifacts
+    .id                                        what the metadata knows the root by, wherever it is mounted
     .staging/<run id>/<node>/                  outputs of the attempt under way, and its temporary files
     .working/<node>/<cache key>/               what an interrupted attempt leaves for the next (checkpoints)
     .unrecorded/<run id>/...                   outputs found that the metadata knows nothing of
     logs/<run id>.log
+
+A node whose work falls into parts (the spans of a corpus) has an execution for each part that is new, and
+one that names the artifacts of all its parts in this run.
 
 Nothing half-done is visible. An execution is on record as RUNNING before it starts; its outputs are
 published by one rename each, followed by one metadata transaction that declares it COMPLETE. What a crash
@@ -26,19 +30,28 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.artifacts import Artifact
-from components.component import Context, load_function
+from components.component import Context, Parameters, Part, load_function
 from components.errors import BitextError, ConfigError, EnvironmentFault, NotBlessedError
-from pipeline import cache, metadata, reports
+from pipeline import cache, metadata, reports, resolve
 from pipeline.beam import raised_in_beam
-from pipeline.graph import LatestBlessedModel, Node, Pipeline
+from pipeline.graph import (
+    NewestOutput,
+    Node,
+    Output,
+    Pipeline,
+    PreviousStatistics,
+    ServedModel,
+    Source,
+)
 from pipeline.lock import locked
-from pipeline.metadata import Execution, Run, Store, StoredArtifact
+from pipeline.metadata import Artifacts, Execution, Run, Store, StoredArtifact
 from pipeline.terminal import Terminal, imports_quietly, log, logging_to
 
 if TYPE_CHECKING:
@@ -67,17 +80,19 @@ class Selection:
       last: nodes after it do not run. None: the last node.
       force: nodes that run although cached.
       explain: say for every node why it runs or does not.
+      force_bless: why the model is blessed whatever its scores; the Evaluator then runs. None: it is judged.
     """
 
     first: str | None = None
     last: str | None = None
     force: frozenset[str] = frozenset()
     explain: bool = False
+    force_bless: str | None = None
 
 
 @dataclasses.dataclass
 class Result:
-    """What a run came to: its record, and its executions by node."""
+    """What a run came to: its record, and the (whole) execution of each node."""
 
     run: Run
     executions: dict[str, Execution]
@@ -85,16 +100,25 @@ class Result:
 
     def artifact(self, type_name: str) -> StoredArtifact | None:
         """The run's artifact of a kind, if the run has it."""
-        found = (a for e in self.executions.values() for a in e.outputs.values() if a.type == type_name)
+        found = (a for e in self.executions.values() for a in e.every_output() if a.type == type_name)
         return next(found, None)
 
 
 @dataclasses.dataclass
 class Work:
-    """One node to be done in one run: what the phases hand on."""
+    """A node to be done in one run, or a part of it: what the phases hand on.
+
+    Attributes:
+      part: its name; empty: the node does not work by parts.
+      alone: whether it is all of the node's work.
+      parameters: the node's, or those of the part.
+    """
 
     node: Node
-    inputs: dict[str, StoredArtifact | None]
+    part: str
+    alone: bool
+    parameters: Parameters
+    inputs: Artifacts
     parts: cache.Parts
     cache_key: str
 
@@ -137,10 +161,13 @@ class Runner:
             raise ConfigError(f"root {self._root} is not a folder", "Choose another with `root` or --root.")
         with _in_our_terms(self._root), locked(self._root), logging_to(self.log_file):
             self._store = self._open_store()
+            self._force_bless = selection.force_bless
             started = time.time()
             history = self._store.executions()
-            self._clear_leftovers(history)
-            run = Run(self._run_id, self._pipeline.name, str(self._root.resolve()), metadata.RUNNING, started)
+            root = str(self._root.resolve())
+            run = Run(self._run_id, self._pipeline.name, root, metadata.RUNNING, started)
+            run.root_id = root_id(self._root)
+            self._clear_leftovers(history, run)
             self._store.put_run(run)
             self._terminal.header(f"Pipeline {self._pipeline.name}, run {self._run_id}, in {self._root}")
             try:
@@ -175,43 +202,97 @@ class Runner:
         self, run: Run, chosen: dict[str, bool], selection: Selection, history: list[Execution]
     ) -> dict[str, Execution]:
         nodes = [node for node in self._pipeline.nodes if node.name in chosen]
+        parts = {node.name: _parts(node) for node in nodes if chosen[node.name]}
         for node in nodes:
-            if chosen[node.name]:  # a file missed at the end of the line is told before hours of training
-                cache.check_external(node.component, node.parameters)
+            for part in parts.get(
+                node.name, ()
+            ):  # what the last node misses is told before hours of training
+                cache.check_external(node.component, part.parameters)
         done: dict[str, Execution] = {}
         for node in nodes:
             if not chosen[node.name]:
                 done[node.name] = self._take(node, history, run)
                 continue
-            started = time.time()
-            work = self._resolve(node, done, history)
-            hit, reasons = self._look_up(work, history, forced=node.name in selection.force)
-            if hit is not None:
-                self._terminal.skipped(node.name, "cached")
-                done[node.name] = self._record_cached(work, hit, run, started)
-            else:
-                self._terminal.started(node.name)
-            if selection.explain:
-                for reason in reasons:
-                    self._terminal.say(f"because {reason}")
-            if hit is None:
-                done[node.name] = self._execute_and_publish(work, run)
+            works = self._resolve(node, parts[node.name], done, history)
+            if node.component.parts is not None and works[0].part:
+                run.spans = ", ".join(work.part for work in works)
+                self._store.put_run(run)
+            done[node.name] = self._do(node, works, run, selection, history)
         return done
+
+    def _do(
+        self, node: Node, works: list[Work], run: Run, selection: Selection, history: list[Execution]
+    ) -> Execution:
+        """Takes a node's work from the cache, or does what of it is new."""
+        started = time.time()
+        forced = _forced(node, selection)
+        found = [(work, *self._look_up(work, history, forced)) for work in works]
+        new = [work for work, hit, _ in found if hit is None]
+        if new:
+            self._terminal.started(node.name)
+            if len(new) < len(works):
+                self._terminal.say(f"{len(works) - len(new)} of {len(works)} cached")
+        else:
+            self._terminal.skipped(node.name, "cached")
+        executions = []
+        for work, hit, reasons in found:
+            for reason in reasons if selection.explain else ():
+                self._terminal.say(f"{work.part}: because {reason}" if work.part else f"because {reason}")
+            executions.append(hit or self._execute_and_publish(work, run))
+        if len(new) == len(works) == 1 and works[0].alone:
+            whole = executions[0]
+        else:
+            whole = self._record_whole(node, works, executions, run, started, cached=not new)
+        if new:
+            self._terminal.finished(time.time() - started)
+        return whole
 
     # Resolve.
 
-    def _resolve(self, node: Node, done: dict[str, Execution], history: list[Execution]) -> Work:
-        """Finds the artifacts a node's inputs stand for, and the cache key that follows from them."""
-        inputs: dict[str, StoredArtifact | None] = {}
-        for key, source in node.inputs.items():
-            if not isinstance(source, LatestBlessedModel):
-                inputs[key] = done[source.node].outputs[source.key]
-        for key, source in node.inputs.items():
-            if isinstance(source, LatestBlessedModel):
-                candidate = inputs["model"]
-                inputs[key] = metadata.latest_blessed_model(history, candidate.digest if candidate else "")
-        parts = cache.key_parts(node.component, node.parameters, _input_digests(node, inputs))
-        return Work(node, inputs, parts, cache.key_of(parts))
+    def _resolve(
+        self, node: Node, parts: list[Part], done: dict[str, Execution], history: list[Execution]
+    ) -> list[Work]:
+        """Finds the artifacts a node's inputs stand for, and the work they make, part by part."""
+        component = node.component
+        inputs: Artifacts = {}
+        for key, source in sorted(node.inputs.items(), key=lambda item: not isinstance(item[1], Output)):
+            inputs[key] = self._resolve_input(node, source, inputs, done, history)
+        if component.each is None:
+            return [self._work(node, part.name, len(parts) == 1, part.parameters, inputs) for part in parts]
+        several = inputs[component.each]
+        names = _part_names(several)
+        return [
+            self._work(node, name, len(several) == 1, node.parameters, inputs | {component.each: (artifact,)})
+            for name, artifact in zip(names, several, strict=True)
+        ]
+
+    def _resolve_input(
+        self,
+        node: Node,
+        source: Source,
+        inputs: Artifacts,
+        done: dict[str, Execution],
+        history: list[Execution],
+    ) -> tuple[StoredArtifact, ...]:
+        if isinstance(source, Output):
+            return done[source.node].outputs[source.key]
+        if isinstance(source, ServedModel):
+            return resolve.served_model(history, other_than=inputs["model"][0].digest)
+        if isinstance(source, PreviousStatistics):
+            [made_by] = (
+                s.node for k, s in node.inputs.items() if k == "statistics" and isinstance(s, Output)
+            )
+            return resolve.previous_statistics(history, made_by, inputs["statistics"])
+        if isinstance(source, NewestOutput):
+            return resolve.newest_output(history, node.name, source.key)
+
+        return resolve.base_model(
+            history, self._work(node, "", True, node.parameters, inputs).parts, node.name
+        )
+
+    def _work(self, node: Node, part: str, alone: bool, parameters: Parameters, inputs: Artifacts) -> Work:
+        parts = cache.key_parts(node.component, parameters, _input_digests(node, inputs))
+        return Work(node, part, alone, parameters, inputs, parts, cache.key_of(parts))
 
     def _take(self, node: Node, history: list[Execution], run: Run) -> Execution:
         """The newest completed outputs of a node that --from leaves out."""
@@ -230,17 +311,15 @@ class Runner:
     # Cache lookup.
 
     def _look_up(
-        self, work: Work, history: list[Execution], forced: bool
+        self, work: Work, history: list[Execution], forced: str
     ) -> tuple[Execution | None, list[str]]:
         """A completed execution whose outputs can be used again, if there is one; and why, or why not."""
         name = work.node.name
         if forced:
-            return None, ["--force names it"]
+            return None, [forced]
         hit = metadata.newest_with_key(history, name, work.cache_key)
         if hit is None:
-            return None, _why_no_hit(
-                work, [e for e in history if e.node == name and e.state == metadata.COMPLETE]
-            )
+            return None, _why_no_hit(work, history)
         if gone := _missing(hit):
             return None, [f"{path} is gone" for path in gone]
         still_valid = work.node.component.still_valid
@@ -250,35 +329,56 @@ class Runner:
             return None, ["what its outputs say of the world outside the pipeline root no longer holds"]
         return hit, [f"nothing changed since run {hit.run_id}"]
 
-    def _artifacts(self, node: Node, stored: dict[str, StoredArtifact]) -> dict[str, Artifact]:
-        kinds = {**node.component.inputs, **node.component.outputs}
+    def _artifacts(self, node: Node, stored: Artifacts) -> dict[str, Artifact | tuple[Artifact, ...] | None]:
+        """As the component is given them: a tuple where it takes several, else one, or none."""
+        component = node.component
+        kinds = {**component.inputs, **component.outputs}
+        made = {
+            key: tuple(
+                kinds[key](Path(a.uri), dict(a.properties), component.splits.get(key), a.digest or None)
+                for a in several
+            )
+            for key, several in stored.items()
+        }
         return {
-            key: kinds[key](Path(a.uri), dict(a.properties), node.component.splits.get(key), a.digest or None)
-            for key, a in stored.items()
+            key: several if key in component.several else (several[0] if several else None)
+            for key, several in made.items()
         }
 
-    def _record_cached(self, work: Work, hit: Execution, run: Run, started: float) -> Execution:
-        execution = self._new_execution(work, run, metadata.CACHED)
-        execution.outputs = hit.outputs
-        execution.started, execution.finished = started, time.time()
+    def _record_whole(
+        self,
+        node: Node,
+        works: list[Work],
+        executions: list[Execution],
+        run: Run,
+        started: float,
+        cached: bool,
+    ) -> Execution:
+        """Records what a node has come to in this run: the artifacts of all its parts, in order."""
+        key = works[0].cache_key if works[0].alone else ""
+        state = metadata.CACHED if cached else metadata.COMPLETE
+        execution = Execution(node.name, run.run_id, state, started, time.time(), cache_key=key)
+        if works[0].alone:
+            execution.inputs = {name: several for name, several in works[0].inputs.items() if several}
+        for part in executions:
+            for name, artifacts in part.outputs.items():
+                execution.outputs[name] = (*execution.outputs.get(name, ()), *artifacts)
         self._store.put_execution(execution, run)
         return execution
-
-    def _new_execution(self, work: Work, run: Run, state: str) -> Execution:
-        return Execution(
-            node=work.node.name,
-            run_id=run.run_id,
-            state=state,
-            started=time.time(),
-            cache_key=work.cache_key,
-            cache_key_parts=json.dumps(work.parts, sort_keys=True),
-            inputs={key: artifact for key, artifact in work.inputs.items() if artifact},
-        )
 
     # Execute in staging.
 
     def _execute_and_publish(self, work: Work, run: Run) -> Execution:
-        execution = self._new_execution(work, run, metadata.RUNNING)
+        execution = Execution(
+            node=work.node.name,
+            run_id=run.run_id,
+            state=metadata.RUNNING,
+            started=time.time(),
+            cache_key=work.cache_key,
+            cache_key_parts=json.dumps(work.parts, sort_keys=True),
+            inputs={key: several for key, several in work.inputs.items() if several},
+            part="" if work.alone else work.part,
+        )
         self._store.put_execution(execution, run)
         try:
             outputs = self._execute(work)
@@ -289,7 +389,6 @@ class Runner:
             raise
         _remove(self._root / ".working" / work.node.name / work.cache_key)
         self._tidy()
-        self._terminal.finished(execution.seconds)
         return execution
 
     def _execute(self, work: Work) -> dict[str, Artifact]:
@@ -300,35 +399,43 @@ class Runner:
         outputs = {key: kind(staging / key) for key, kind in component.outputs.items()}
         for folder in (*(artifact.path for artifact in outputs.values()), staging / ".tmp", working):
             folder.mkdir(parents=True, exist_ok=True)
-        present = {key: artifact for key, artifact in work.inputs.items() if artifact}
-        inputs: dict[str, Artifact | None] = dict.fromkeys(work.inputs)
-        inputs |= self._artifacts(work.node, present)
+        inputs = self._artifacts(work.node, {key: work.inputs.get(key, ()) for key in component.inputs})
         context = Context(
             working_dir=working,
             temp_dir=staging / ".tmp",
             beam_pipeline=self._beam_pipeline,
-            say=self._terminal.say,
+            say=self._saying(work.part),
             interactive=sys.stdout.isatty() and sys.stderr.isatty(),
             run_id=self._run_id,
+            force_bless=self._force_bless,
         )
         with imports_quietly():
             function = component.load()
         with _in_our_terms(self._root):
-            function(work.node.parameters, context, **inputs, **outputs)
+            function(work.parameters, context, **inputs, **outputs)
         return outputs
+
+    def _saying(self, part: str) -> Callable[[str], None]:
+        """What a part says is told with its name before it."""
+        say = self._terminal.say
+        return (lambda text: say(f"{part}: {text}")) if part else say
 
     # Publish.
 
     def _publish(self, work: Work, execution: Execution, outputs: dict[str, Artifact], run: Run) -> None:
         """Renames each output to its place, then declares the execution complete in one transaction."""
-        published: dict[str, StoredArtifact] = {}
+        published: Artifacts = {}
         for key, artifact in outputs.items():
             digest = cache.content_digest(artifact.path)
+            of_splits = {name: cache.content_digest(artifact.split(name)) for name in artifact.splits()}
             final = self._root / work.node.name / key / str(execution.id)
             final.parent.mkdir(parents=True, exist_ok=True)
             os.rename(artifact.path, final)
-            published[key] = StoredArtifact(
-                artifact.TYPE_NAME, str(final.resolve()), digest, dict(artifact.properties)
+            properties = dict(artifact.properties) | ({"part": work.part} if work.part else {})
+            published[key] = (
+                StoredArtifact(
+                    artifact.TYPE_NAME, str(final.resolve()), digest, properties, split_digests=of_splits
+                ),
             )
         execution.outputs = published
         execution.finished, execution.state = time.time(), metadata.COMPLETE
@@ -366,10 +473,13 @@ class Runner:
         except EnvironmentFault as fault:
             log.error("the failure could not be recorded: %s", fault)
 
-    def _clear_leftovers(self, history: list[Execution]) -> None:
+    def _clear_leftovers(self, history: list[Execution], now: Run) -> None:
         """Ends the records and clears the folders that killed runs left. The root is locked: none is live."""
-        here = str(self._root.resolve())
-        killed = [r for r in self._store.runs() if r.state == metadata.RUNNING and r.root == here]
+        killed = [
+            run
+            for run in self._store.runs()
+            if run.state == metadata.RUNNING and metadata.is_in(run, now.root, now.root_id)
+        ]
         ours = {run.run_id: run for run in killed}
         for execution in history:
             if execution.state == metadata.RUNNING and execution.run_id in ours:
@@ -386,7 +496,7 @@ class Runner:
             self._store.put_run(run)
         _remove(self._root / ".staging")
         self._tidy()
-        self._clear_unpublished()
+        self._clear_unpublished(now)
 
     def _tidy(self) -> None:
         """Removes what is empty of `.working` and `.staging`; what an attempt left for the next stays."""
@@ -395,7 +505,7 @@ class Runner:
             with suppress(OSError):  # not empty, or not there
                 folder.rmdir()
 
-    def _clear_unpublished(self) -> None:
+    def _clear_unpublished(self, now: Run) -> None:
         """Removes output folders of executions that never completed; sets aside those nobody has heard of."""
         folders = {
             folder: (node.name, int(folder.name))
@@ -405,7 +515,7 @@ class Runner:
             if folder.name.isdecimal()
         }
         ids = {number for _, number in folders.values()}
-        states = self._store.execution_states(ids, str(self._root.resolve())) if ids else {}
+        states = self._store.execution_states(ids, now.root, now.root_id) if ids else {}
         for folder, owner in folders.items():
             if owner not in states:
                 aside = self._root / ".unrecorded" / self._run_id / folder.relative_to(self._root)
@@ -428,29 +538,87 @@ def check_blessed(result: Result) -> None:
             )
 
 
-def _why_no_hit(work: Work, earlier: list[Execution]) -> list[str]:
-    """What sets the key apart from that of the node's newest completed execution."""
-    if not earlier:
+def root_id(root: Path) -> str:
+    """What a root is known by in the metadata; given to it when it is first used."""
+    path = root / ".id"
+    try:
+        return path.read_text(encoding="ascii")
+    except FileNotFoundError:
+        made = path.with_suffix(".new")
+        made.write_text(uuid.uuid4().hex, encoding="ascii")
+        made.rename(path)
+        return path.read_text(encoding="ascii")
+
+
+def _parts(node: Node) -> list[Part]:
+    """The parts that a node's work falls into by its parameters."""
+    if node.component.parts is None:
+        return [Part("", node.parameters)]
+    parts: list[Part] = load_function(node.component.parts)(node.parameters)
+    return parts
+
+
+def _part_names(artifacts: Iterable[StoredArtifact]) -> list[str]:
+    """What the parts are called in which a node works on these, one by one."""
+    return [str(artifact.properties.get("part", "")) for artifact in artifacts]
+
+
+def _forced(node: Node, selection: Selection) -> str:
+    """Why a node runs although it is cached; empty: it need not."""
+    if node.name in selection.force:
+        return "--force names it"
+    judges = any(kind.TYPE_NAME == "ModelBlessing" for kind in node.component.outputs.values())
+    return "--force-bless is given" if judges and selection.force_bless is not None else ""
+
+
+def _why_no_hit(work: Work, history: list[Execution]) -> list[str]:
+    """What sets the key apart from that of the newest completed execution of the same work."""
+    earlier = (
+        execution
+        for execution in history
+        if execution.node == work.node.name
+        and execution.state == metadata.COMPLETE
+        and execution.cache_key_parts
+        and execution.part == ("" if work.alone else work.part)
+    )
+    newest = next(earlier, None)
+    if newest is None:
         return ["it has never completed before"]
-    return cache.differences(json.loads(earlier[0].cache_key_parts), work.parts)
+    return cache.differences(json.loads(newest.cache_key_parts), work.parts)
 
 
-def _input_digests(node: Node, inputs: dict[str, StoredArtifact | None]) -> dict[str, str | None]:
+def _input_digests(node: Node, inputs: Artifacts) -> dict[str, str | list[str] | None]:
     """The content of each input by name, or of each split of it where only some are read."""
-    digests: dict[str, str | None] = {}
-    for key, artifact in sorted(inputs.items()):
-        splits = node.component.splits.get(key)
-        if artifact is None or splits is None:
-            digests[key] = artifact.digest if artifact else None
+    component = node.component
+    digests: dict[str, str | list[str] | None] = {}
+    for key, several in sorted(inputs.items()):
+        if key in component.uncached_inputs:
             continue
-        folder = Artifact(Path(artifact.uri))
-        digests |= {f"{key}/{name}": cache.content_digest(folder.split(name)) for name in splits}
+        splits = component.splits.get(key) if several else None
+        if splits is None:
+            digests[key] = _one_or_list([a.digest for a in several], key in component.several)
+            continue
+        for name in splits:
+            found = [_split_digest(artifact, name) for artifact in several]
+            digests[f"{key}/{name}"] = _one_or_list(found, key in component.several)
     return digests
+
+
+def _split_digest(artifact: StoredArtifact, split: str) -> str:
+    """The content of one split. Earlier versions did not record it."""
+    recorded = artifact.split_digests.get(split)
+    return recorded or cache.content_digest(Artifact(Path(artifact.uri)).split(split))
+
+
+def _one_or_list(digests: list[str], several: bool) -> str | list[str] | None:
+    if several and len(digests) > 1:
+        return digests
+    return digests[0] if digests else None
 
 
 def _missing(execution: Execution) -> list[str]:
     """Output folders that are no longer there."""
-    return [artifact.uri for artifact in execution.outputs.values() if not Path(artifact.uri).is_dir()]
+    return [artifact.uri for artifact in execution.every_output() if not Path(artifact.uri).is_dir()]
 
 
 def _state_after(error: BaseException) -> str:

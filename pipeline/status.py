@@ -36,7 +36,7 @@ def collect(config: PipelineConfig) -> dict[str, Any]:
 
 def _run(run: Run, executions: list[Execution]) -> dict[str, Any]:
     in_order = sorted(executions, key=lambda e: e.id or 0)
-    outputs = {artifact.type: artifact for e in in_order for artifact in e.outputs.values()}
+    outputs = {artifact.type: artifact for e in in_order for artifact in e.every_output()}
     evaluation = outputs.get("ModelEvaluation")
     scores = reports.metrics(Path(evaluation.uri)) if evaluation else None
     bleu = (scores or {}).get("bleu", {})
@@ -62,14 +62,14 @@ def _node(execution: Execution) -> dict[str, Any]:
         "state": COMPLETE if cached else execution.state,
         "seconds": round(execution.seconds, 3) if execution.finished else None,
         "cached": cached,
-        "outputs": {key: artifact.uri for key, artifact in execution.outputs.items()},
+        "outputs": {key: several[-1].uri for key, several in execution.outputs.items() if several},
     }
 
 
 def _pushed(executions: list[Execution]) -> dict[str, Any] | None:
     """The newest push; `executions` are newest first."""
     for execution in executions:
-        for artifact in execution.outputs.values():
+        for artifact in execution.every_output():
             report = reports.pushed(Path(artifact.uri)) if artifact.type == "PushedModel" else None
             if report and report.get("path"):
                 return {key: report.get(key) for key in ("model", "version", "path", "digest")}

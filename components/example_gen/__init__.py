@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -13,6 +14,7 @@ from components.component import Parameters as BaseParameters
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Index = Annotated[int, msgspec.Meta(ge=0)]
 SPLITS = ("train", "eval", "test")
+GOLDEN_SPLIT = "golden"
 
 
 class Files(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,12 +48,55 @@ class Files(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             )
 
 
+class Window(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which spans of the corpus are used, of those there are. Without anything given: all.
+
+    Attributes:
+      newest: at most so many, those with the highest numbers.
+      first: the lowest number used; of spans by date, a date (`2026-11-24`) as well.
+      last: the highest number used, likewise.
+    """
+
+    newest: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    first: Index | datetime.date | None = None
+    last: Index | datetime.date | None = None
+
+    def __post_init__(self) -> None:
+        first, last = self.bounds()
+        if first is not None and last is not None and first > last:
+            raise ValueError(f"window.first {self.first} is after window.last {self.last}")
+
+    def bounds(self) -> tuple[int | None, int | None]:
+        """The lowest and the highest number, None where there is no bound."""
+        return _span_number(self.first), _span_number(self.last)
+
+
+EPOCH = datetime.date(1970, 1, 1)
+"""The day whose span is number 0 where spans are dates, as in TFX."""
+
+
+def _span_number(bound: int | datetime.date | None) -> int | None:
+    return (bound - EPOCH).days if isinstance(bound, datetime.date) else bound
+
+
+class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A part of the corpus, worked on by itself.
+
+    Attributes:
+      number: the span's; None: the part is what no span holds, files without a span in their pattern.
+      version: of the span; None: its pattern has none.
+    """
+
+    number: int | None
+    version: int | None = None
+
+
 class GivenSplits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The files of each split, where the corpus comes already split."""
 
-    train: Files
-    eval: Files
-    test: Files
+    train: Files = Files()
+    eval: Files = Files()
+    test: Files = Files()
 
 
 class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,6 +105,11 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     Paths are local or of any file system Beam opens (gs://, s3://, hdfs://); names ending in .gz, .bz2 or
     .zst are decompressed. A local path that exists stands for itself; a glob passes over hidden files, and
     `**` in it stands for folders at any depth.
+
+    A corpus that grows comes in spans. `{SPAN}` in a pattern stands for a span's number, or `{YYYY}`, `{MM}`
+    and `{DD}` for its date, and `{VERSION}` for the version of it, of which the highest counts; `{SPAN:4}`
+    has four digits. Each span is read, and its statistics are computed, once. Files without a span in their
+    pattern are in every window.
 
     Attributes:
       format: `tsv` (tabs, no quoting), `csv` (RFC 4180: quoting, line breaks inside quotes), or `parallel`
@@ -71,7 +121,10 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
       source_column: the source's column: an index from 0, or a name if `header`.
       target_column: the target's column, likewise.
       delimiter: the CSV's delimiter, one character.
+      window: which spans are used.
       splits: the files of each split, instead of splitting by hash.
+      golden: a test set that stays as it is, of the same format: it is scored in every run, and what has a
+        source of it is neither trained on nor validated with.
       eval_share: share of source sentences that go to the eval split, by a hash of the normalised source.
       test_share: share of source sentences that go to the test split.
       drop_duplicates: of which splits exact duplicates are dropped: of `all`, or of `train` alone, for a
@@ -83,6 +136,7 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
       max_reject_share: with more than this share of the rows rejected, the run stops.
       shards: files a split is written to, by the same hash. More than one lets Beam's workers share a
         corpus too large for one of them; all translations of a source are in one file.
+      span: the span that this part of the work is; filled in for each of them, and not for a configuration.
     """
 
     format: Literal["tsv", "csv", "parallel"] = "tsv"
@@ -93,7 +147,9 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     source_column: Index | str = 0
     target_column: Index | str = 1
     delimiter: Annotated[str, msgspec.Meta(min_length=1, max_length=1)] = ","
+    window: Window = Window()
     splits: GivenSplits | None = None
+    golden: Files = Files()
     eval_share: Share = 0.02
     test_share: Share = 0.02
     drop_duplicates: Literal["all", "train"] = "all"
@@ -102,8 +158,13 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     ratio_from_characters: Annotated[int, msgspec.Meta(ge=0)] = 30
     max_reject_share: Share = 0.05
     shards: Annotated[int, msgspec.Meta(ge=1, le=99999)] = 1
+    span: Span | None = None
 
     def __post_init__(self) -> None:
+        if self.golden.patterns():
+            self.golden.check(self.format, "golden")
+        if self.span is not None:  # of a part, which need not have files for every split
+            return
         if self.splits is None:
             self.everything().check(self.format, "example_gen")
             if self.eval_share <= 0 or self.test_share <= 0:
@@ -142,12 +203,30 @@ def external_inputs(parameters: Parameters) -> list[str]:
     return [pattern for files in parameters.groups().values() for pattern in files.patterns()]
 
 
+def golden_inputs(parameters: Parameters) -> list[str]:
+    """The paths and globs GoldenGen reads."""
+    return list(parameters.golden.patterns())
+
+
 COMPONENT = Component(
     name="ExampleGen",
-    inputs={},
+    inputs={"golden": artifacts.Examples},
     outputs={"examples": artifacts.Examples, "rejects": artifacts.Rejects},
     parameters=Parameters,
     function="components.example_gen.executor:run",
     libraries=("apache-beam", "pyarrow"),
+    optional=frozenset({"golden"}),
+    parts="components.example_gen.spans:parts",
     external_inputs="components.example_gen:external_inputs",
 )
+
+GOLDEN = Component(
+    name="GoldenGen",
+    inputs={},
+    outputs={"examples": artifacts.Examples, "rejects": artifacts.Rejects},
+    parameters=Parameters,
+    function="components.example_gen.golden:run",
+    libraries=("apache-beam", "pyarrow"),
+    external_inputs="components.example_gen:golden_inputs",
+)
+"""Reads the golden test set."""

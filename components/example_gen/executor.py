@@ -16,12 +16,13 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from components import artifacts, tfrecord
 from components.component import Context
 from components.errors import DataError
-from components.example_gen import SPLITS, Parameters
+from components.example_gen import GOLDEN_SPLIT, SPLITS, Parameters
 from components.example_gen.rows import (
     REASONS,
     Judged,
@@ -43,22 +44,30 @@ REMEDIES = {
 Key = tuple[str, int]
 Place = tuple[int, int]  # file index, first line: sorts blocks into corpus order
 Counts = Counter[str]
+Hashes = npt.NDArray[np.uint64]
 
 
 def run(
-    parameters: Parameters, context: Context, *, examples: artifacts.Examples, rejects: artifacts.Rejects
+    parameters: Parameters,
+    context: Context,
+    *,
+    golden: artifacts.Examples | None = None,
+    examples: artifacts.Examples,
+    rejects: artifacts.Rejects,
 ) -> None:
-    """Reads the corpus, refuses bad rows, drops exact duplicates, and writes the splits.
+    """Reads the corpus or a span of it, refuses bad rows, drops exact duplicates, and writes the splits.
 
     Raises:
-      DataError: a file is missing or damaged, too many rows are refused, or a split is empty.
+      DataError: a file is missing or damaged, too many rows are refused, or a split of a corpus without
+        spans is empty.
     """
     files = find(parameters)
+    held_out = np.zeros(0, np.uint64) if golden is None else _golden_hashes(golden)
     for split in SPLITS:
         examples.split(split).mkdir()
     counts_file = context.temp_dir / "counts.json"
     with context.beam_pipeline() as pipeline:
-        _build(pipeline, files, parameters, examples.path, rejects.path, counts_file)
+        _build(pipeline, files, parameters, held_out, examples.path, rejects.path, counts_file)
     counts = Counter(json.loads(counts_file.read_text(encoding="utf-8")))
     _check_read(counts)
     summary = _summary(counts, parameters, files)
@@ -67,17 +76,36 @@ def run(
     )
     _report(summary, context)
     _check_rejects(summary, rejects.path, parameters, context)
-    _check_splits(summary)
+    span = parameters.span
+    if span is None:
+        _check_splits(summary)
+    elif summary["rows"] == 0:
+        context.say("warning: no rows")
+    if span is not None and span.number is not None:
+        examples.properties["span"] = span.number
+        if span.version is not None:
+            examples.properties["version"] = span.version
     examples.properties.update({split: summary["splits"][split] for split in SPLITS})
     examples.properties.update(rejected=summary["rejected"], duplicates=summary["duplicates"])
     rejects.properties.update(rows=summary["rows"], rejected=summary["rejected"])
     rejects.properties.update(summary["reasons"])
 
 
+def _golden_hashes(golden: artifacts.Examples) -> Hashes:
+    """Of the normalised sources of the golden set."""
+    sources = [
+        batch.column(batch.schema.names.index("source")).flatten().cast(pa.large_string()).cast(pa.string())
+        for path in sorted(golden.split(GOLDEN_SPLIT).glob("*.gz"))
+        for batch in tfrecord.read_record_batches(path)
+    ]
+    return np.unique(source_hashes(pa.concat_arrays(sources)))
+
+
 def _build(
     pipeline: beam.Pipeline,
     files: list[SourceFile],
     parameters: Parameters,
+    golden: Hashes,
     examples: Path,
     rejects: Path,
     counts_file: Path,
@@ -92,7 +120,8 @@ def _build(
     judged = (
         blocks.blocks
         | "SpreadBlocks" >> beam.Reshuffle()
-        | "Judge" >> beam.ParDo(_Judge(parameters)).with_outputs("rejects", "counts", "given", main="rows")
+        | "Judge"
+        >> beam.ParDo(_Judge(parameters, golden)).with_outputs("rejects", "counts", "given", main="rows")
     )
     # Every file of every split is written, even for a key no row has.
     every_key = pipeline | "Keys" >> beam.Create([(key, None) for key in keys])
@@ -143,8 +172,8 @@ class _Read(beam.DoFn):
 class _Judge(beam.DoFn):
     """(file, Rows) -> ((split, shard), (place, columns)); the refused to `rejects`, numbers to `counts`."""
 
-    def __init__(self, parameters: Parameters):
-        self._parameters = parameters
+    def __init__(self, parameters: Parameters, golden: Hashes):
+        self._parameters, self._golden = parameters, golden
 
     def process(self, element: tuple[SourceFile, Rows]) -> Iterator[Any]:
         file, rows = element
@@ -152,7 +181,7 @@ class _Judge(beam.DoFn):
         place = (file.index, int(rows.line[0]))
         yield beam.pvalue.TaggedOutput("counts", Counter(rows=len(rows.line)))
         if judged.details:
-            yield beam.pvalue.TaggedOutput("rejects", (None, (place, _rejects(file, rows, judged))))
+            yield beam.pvalue.TaggedOutput("rejects", (None, (place, rejected_rows(file, rows, judged))))
         good = np.flatnonzero(judged.reason == 0)
         if len(good):
             yield from self._by_key(file, place, rows, judged, good)
@@ -176,12 +205,18 @@ class _Judge(beam.DoFn):
         else:
             splits = np.full(len(good), SPLITS.index(file.split), np.int8)
             yield beam.pvalue.TaggedOutput("given", (None, (file.split, np.unique(hashes))))
+        # Nothing is learnt from a golden source, nor is a checkpoint chosen by it.
+        golden = np.isin(hashes, self._golden) & (splits != SPLITS.index("test"))
+        yield beam.pvalue.TaggedOutput("counts", Counter(golden=int(golden.sum())))
+        splits[golden] = -1
         for split, shard in sorted(set(zip(splits.tolist(), shards.tolist(), strict=True))):
+            if split < 0:
+                continue
             chosen = np.flatnonzero((splits == split) & (shards == shard))
             yield (SPLITS[split], shard), (place, table.take(pa.array(chosen)))
 
 
-def _rejects(file: SourceFile, rows: Rows, judged: Judged) -> list[dict[str, Any]]:
+def rejected_rows(file: SourceFile, rows: Rows, judged: Judged) -> list[dict[str, Any]]:
     """What is written of every refused row of a block."""
     return [
         {
@@ -258,13 +293,14 @@ def _check_read(counts: Counts) -> None:
 
 
 def _summary(counts: Counts, parameters: Parameters, files: list[SourceFile]) -> dict[str, Any]:
-    """What `summary.json` holds. rows = accepted + duplicates + rejected."""
+    """What `summary.json` holds. rows = accepted + duplicates + golden_removed + rejected."""
     reasons = {name: counts[f"reason/{name}"] for name in REASONS if counts[f"reason/{name}"]}
     splits = {split: counts[f"split/{split}"] for split in SPLITS}
     return {
         "rows": counts["rows"],
         "accepted": sum(splits.values()),
         "duplicates": counts["duplicates"],
+        "golden_removed": counts["golden"],
         "rejected": sum(reasons.values()),
         "reasons": reasons,
         "splits": splits,
@@ -282,6 +318,8 @@ def _report(summary: dict[str, Any], context: Context) -> None:
             context.say(
                 f"warning: {count:,} sources of {split} are in train too; {split} scores will flatter"
             )
+    if summary["golden_removed"]:
+        context.say(f"{summary['golden_removed']:,} rows removed, whose sources are in the golden set")
     if summary["reasons"]:
         reasons = ", ".join(f"{name} {count:,}" for name, count in summary["reasons"].items())
         context.say(f"{summary['rejected']:,} rows rejected: {reasons}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +29,7 @@ class SourceFile:
 
     Attributes:
       index: its place in the corpus's order.
-      label: what example ids call it: its name, or its whole path where two files share a name.
+      label: what example ids call it: after its span its name, or its whole path where two share a name.
       path: where it lies.
       target_path: the aligned target side, for format `parallel`.
       split: the split its rows are given to; None where the hash decides.
@@ -44,15 +44,19 @@ class SourceFile:
     columns: tuple[int, int]
 
 
-def find(parameters: Parameters) -> list[SourceFile]:
+def find(parameters: Parameters, groups: Mapping[str | None, Files] | None = None) -> list[SourceFile]:
     """Resolves paths and globs and checks what can be checked before reading: columns, equal lengths.
+
+    Args:
+      parameters: ExampleGen's.
+      groups: the files of each split, if not those of the corpus.
 
     Raises:
       DataError: nothing matches, a file is in two splits, a header lacks a column, aligned files differ in
       length.
     """
     found: list[tuple[str, str | None, str | None]] = []
-    for split, files in parameters.groups().items():
+    for split, files in (groups or parameters.groups()).items():
         found += [(path, target, split) for path, target in _pairs(files, parameters.format)]
     splits: dict[str, str | None] = {}
     for path, _, split in found:
@@ -62,9 +66,12 @@ def find(parameters: Parameters) -> list[SourceFile]:
             )
         splits[path] = split
     names = [path.rpartition("/")[2] for path, _, _ in found]
+    span, home = parameters.span, ""
+    if span is not None and span.number is not None:
+        home = f"span-{span.number}/" if span.version is None else f"span-{span.number}-v{span.version}/"
     files_found = []
     for index, (path, target, split) in enumerate(found):
-        label = names[index] if names.count(names[index]) == 1 else path
+        label = home + (names[index] if names.count(names[index]) == 1 else path)
         columns = _columns(path, parameters)
         files_found.append(SourceFile(index, label, path, target, split, columns))
     for file in files_found:
@@ -91,7 +98,7 @@ def _match(patterns: tuple[str, ...]) -> list[str]:
     """Files of paths and globs, in the order given, sorted within a glob, each once."""
     paths: dict[str, None] = {}
     for pattern in patterns:
-        found = _match_remote(pattern) if is_remote(pattern) else matching(pattern)
+        found = match_remote(pattern) if is_remote(pattern) else matching(pattern)
         if not found:
             raise DataError(
                 f"no file matches {pattern}",
@@ -101,7 +108,8 @@ def _match(patterns: tuple[str, ...]) -> list[str]:
     return list(paths)
 
 
-def _match_remote(pattern: str) -> list[str]:
+def match_remote(pattern: str) -> list[str]:
+    """The remote files that match a pattern, sorted."""
     try:
         return sorted(m.path for result in FileSystems.match([pattern]) for m in result.metadata_list)
     except (BeamIOError, OSError, ValueError) as error:

@@ -22,7 +22,15 @@ from tfx_bsl.coders import example_coder
 from components import artifacts, tfrecord
 from components.component import Context
 from components.errors import DataError
-from components.example_gen import SPLITS, Parameters, executor, external_inputs
+from components.example_gen import (
+    SPLITS,
+    Files,
+    Parameters,
+    executor,
+    external_inputs,
+    golden,
+    golden_inputs,
+)
 from components.example_gen.rows import (
     assign_splits,
     first_of_duplicates,
@@ -37,7 +45,7 @@ from components.example_gen.sources import find, read
 class Result:
     """What a run of ExampleGen left behind."""
 
-    def __init__(self, root: Path, **parameters):
+    def __init__(self, root: Path, *, golden: artifacts.Examples | None = None, **parameters):
         folders = {name: root / name for name in ("working", "temp", "examples", "rejects")}
         for folder in folders.values():
             folder.mkdir(parents=True)
@@ -53,6 +61,7 @@ class Result:
         executor.run(
             msgspec.convert(parameters, Parameters),
             context,
+            golden=golden,
             examples=self.examples,
             rejects=self.rejects_artifact,
         )
@@ -445,3 +454,94 @@ def test_external_inputs_are_all_patterns():
         {"format": "parallel", "source_files": ["a*"], "target_files": ["b"]}, Parameters
     )
     assert external_inputs(parameters) == ["a*", "b"]
+
+
+class TestSpans:
+    """A span is read by itself, and what it holds does not decide what becomes of a sentence."""
+
+    def test_a_source_is_in_the_same_split_whatever_span_it_comes_in(self, tmp_path: Path) -> None:
+        lines = _corpus(80)
+        spans = [lines[:50], [line.upper() for line in lines[30:]], lines[::3]]
+        seen: dict[str, set[str]] = {}
+        for number, rows in enumerate(spans):
+            span = {"number": number, "version": 1}
+            file = _write(tmp_path / f"{number}.tsv", rows)
+            result = Result(tmp_path / str(number), files=[file], span=span, **WIDE)
+            properties = result.examples.properties
+            assert (properties["span"], properties["version"]) == (number, 1)
+            for split in SPLITS:
+                for id_, source, _ in result.rows(split):
+                    assert id_.startswith(f"span-{number}-v1/{number}.tsv:")
+                    seen.setdefault(normalise_source(source), set()).add(split)
+        assert len(seen) == 80
+        assert all(len(splits) == 1 for splits in seen.values())
+
+    @pytest.mark.parametrize("rows", [0, 1])
+    def test_a_span_may_lack_a_split_or_be_empty(self, tmp_path: Path, rows: int) -> None:
+        path = tmp_path / "1.tsv"
+        path.write_text("".join(f"{line}\n" for line in _corpus(rows)))
+        result = Result(tmp_path / "run", files=[str(path)], span={"number": 1})
+        assert len(result.all_rows()) == rows
+        assert result.summary()["splits"] == {split: len(result.rows(split)) for split in SPLITS}
+        assert ("warning: no rows" in result.said) == (rows == 0)
+
+    def test_a_span_that_is_no_bitext_is_refused(self, tmp_path: Path) -> None:
+        file = _write(tmp_path / "1.tsv", ["no tab"] * 30)
+        with pytest.raises(DataError, match="30 of 30 rows"):
+            Result(tmp_path / "run", files=[file], span={"number": 1})
+
+
+class Golden:
+    """What GoldenGen makes of rows."""
+
+    def __init__(self, root: Path, lines: list[str]):
+        path = _write(root / "golden.tsv", lines)
+        self.said: list[str] = []
+        self.parameters = Parameters(files=("unread.tsv",), golden=Files(files=(path,)))
+        self.examples = artifacts.Examples(root / "golden")
+        self.rejects = artifacts.Rejects(root / "golden-rejects")
+        for artifact in (self.examples, self.rejects):
+            artifact.path.mkdir()
+        context = Context(root, root, beam_pipeline=beam.Pipeline, say=self.said.append)
+        golden.run(self.parameters, context, examples=self.examples, rejects=self.rejects)
+
+
+class TestGolden:
+    """A golden sentence is scored, and neither trained on nor chosen by."""
+
+    def test_no_golden_source_is_in_train_or_eval(self, tmp_path: Path) -> None:
+        lines = _corpus(100)
+        chosen = [line.upper() for line in lines[::4]]
+        made = Golden(tmp_path, chosen)
+        assert golden_inputs(made.parameters) == [str(tmp_path / "golden.tsv")]
+        assert made.said == ["25 pairs"]
+        file = _write(tmp_path / "a.tsv", lines)
+        without = Result(tmp_path / "without", files=[file], **WIDE)
+        result = Result(tmp_path / "run", files=[file], golden=made.examples, **WIDE)
+        held_out = {normalise_source(line.split("\t")[0]) for line in chosen}
+        for split in SPLITS:
+            kept = [
+                row
+                for row in without.rows(split)
+                if split == "test" or normalise_source(row[1]) not in held_out
+            ]
+            assert result.rows(split) == kept
+        summary = result.summary()
+        removed = len(without.all_rows()) - len(result.all_rows())
+        assert summary["golden_removed"] == removed > 10
+        assert summary["rows"] == summary["accepted"] + summary["duplicates"] + removed
+        assert f"{removed} rows removed, whose sources are in the golden set" in result.said
+
+    def test_rows_are_kept_as_they_are_and_the_unusable_are_rejected(self, tmp_path: Path) -> None:
+        made = Golden(tmp_path, ["A.\tB.", "no tab", "A.\tB.", "A.\t" + "B" * 500])
+        [path] = made.examples.split("golden").glob("*.gz")
+        decoder = example_coder.ExamplesToRecordBatchDecoder(None)
+        [batch] = [decoder.DecodeBatch(records).to_pydict() for records in tfrecord.read_records(path)]
+        assert [v[0].decode() for v in batch["id"]] == ["golden.tsv:1", "golden.tsv:3", "golden.tsv:4"]
+        with gzip.open(made.rejects.path / "rejects.jsonl.gz", "rt", encoding="utf-8") as rejected:
+            assert [json.loads(line)["line"] for line in rejected] == [2]
+        assert json.loads((made.rejects.path / "summary.json").read_text())["rows"] == 4
+
+    def test_a_golden_set_of_nothing_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="no row that can be used"):
+            Golden(tmp_path, ["no tab"])

@@ -10,7 +10,7 @@ from typing import ClassVar
 from components import artifacts
 from components.component import Component, Context, Parameters
 from components.errors import DataError
-from pipeline.graph import LatestBlessedModel, Node, Pipeline
+from pipeline.graph import Node, Pipeline, ServedModel
 
 
 class SourceParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -137,6 +137,7 @@ def push(
         version.mkdir(parents=True, exist_ok=True)
         report |= {"pushed": True, "version": 1, "path": str(version), "digest": "abc", "reason": "blessed"}
     (pushed_model.path / "pushed.json").write_text(json.dumps(report), encoding="utf-8")
+    pushed_model.properties["pushed"] = int(bool(report["pushed"]))
 
 
 def push_still_valid(pushed_model: artifacts.PushedModel) -> bool:
@@ -191,7 +192,7 @@ def pipeline(folder: Path, *, steps: int = 1, bless: bool = True, chatter: int =
     scored = Node(
         EVALUATE,
         EvaluateParameters(bless=bless),
-        {"model": trained["model"], "baseline": LatestBlessedModel()},
+        {"model": trained["model"], "baseline": ServedModel()},
     )
     pushed = Node(
         PUSH,

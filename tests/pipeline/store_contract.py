@@ -15,9 +15,9 @@ def what_is_put_comes_back(settings: Metadata, root: Path) -> None:
     run = Run("r1", "toy", str(root), metadata.RUNNING, 1.5)
     store.put_run(run)
     source = StoredArtifact("Examples", "/a", "d1", {"rows": 3, "share": 0.5, "name": "їжак"})
-    first = Execution("Source", "r1", metadata.COMPLETE, 2.0, 3.0, "k", "{}", outputs={"examples": source})
+    first = Execution("Source", "r1", metadata.COMPLETE, 2.0, 3.0, "k", "{}", outputs={"examples": (source,)})
     store.put_execution(first, run)
-    second = Execution("Train", "r1", metadata.RUNNING, 3.0, inputs={"examples": source})
+    second = Execution("Train", "r1", metadata.RUNNING, 3.0, inputs={"examples": (source,)})
     store.put_execution(second, run)
     second.state, second.error, second.finished = metadata.FAILED, "oh", 5.0
     second.traceback = "Trace\n" * 20_000
@@ -25,8 +25,10 @@ def what_is_put_comes_back(settings: Metadata, root: Path) -> None:
     again = Store(settings, root, "toy")
     assert again.executions() == [second, first]
     assert again.runs() == [run]
-    assert again.execution_states([first.id or 0, 99], run.root) == {("Source", first.id): metadata.COMPLETE}
-    assert again.execution_states([first.id or 0, 99], "/another") == {}
+    assert again.execution_states([first.id or 0, 99], run.root, "") == {
+        ("Source", first.id): metadata.COMPLETE
+    }
+    assert again.execution_states([first.id or 0, 99], "/another", "") == {}
     assert [again.is_complete(execution) for execution in (first, second)] == [True, False]
     other = Store(settings, root, "other")
     assert (other.runs(), other.executions()) == ([], [])

@@ -26,8 +26,8 @@ def test_addresses_are_relative_to_the_root_and_absolute_ones_of_old_are_read(tm
     store.put_run(run)
     folder = str(tmp_path / "Train" / "model" / "1")
     outputs = {
-        "model": StoredArtifact("Model", folder, "d"),
-        "other": StoredArtifact("Model", "/else/1", "d"),
+        "model": (StoredArtifact("Model", folder, "d"),),
+        "other": (StoredArtifact("Model", "/else/1", "d"),),
     }
     execution = Execution("Train", "r1", metadata.COMPLETE, 1.0, outputs=outputs)
     store.put_execution(execution, run)
@@ -45,8 +45,8 @@ def test_numbers_of_numpy_stay_numbers(tmp_path: Path) -> None:
     store.put_run(run)
     properties: dict[str, int | float | str] = {"n": np.int64(3), "x": np.float32(0.5), "b": True}  # type: ignore[dict-item]
     artifact = StoredArtifact("Model", "/m", "d", properties)
-    store.put_execution(Execution("T", "r1", metadata.COMPLETE, 1.0, outputs={"model": artifact}), run)
-    assert store.executions()[0].outputs["model"].properties == {"n": 3, "x": 0.5, "b": 1}
+    store.put_execution(Execution("T", "r1", metadata.COMPLETE, 1.0, outputs={"model": (artifact,)}), run)
+    assert store.executions()[0].outputs["model"][0].properties == {"n": 3, "x": 0.5, "b": 1}
 
 
 def test_pipelines_in_one_store_do_not_see_each_other(tmp_path: Path) -> None:
@@ -58,8 +58,8 @@ def test_pipelines_in_one_store_do_not_see_each_other(tmp_path: Path) -> None:
     one.put_execution(failed, run)
     assert (other.runs(), other.executions()) == ([], [])
     complete = {("Source", 1): metadata.COMPLETE}
-    assert other.execution_states([1, 2], run.root) == complete
-    assert one.execution_states([1, 2], run.root) == complete | {("Source", failed.id): metadata.FAILED}
+    assert other.execution_states([1, 2], run.root, "") == complete
+    assert one.execution_states([1, 2], run.root, "") == complete | {("Source", failed.id): metadata.FAILED}
     assert (len(one.runs()), len(one.executions())) == (1, 2)
 
 

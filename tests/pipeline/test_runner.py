@@ -88,7 +88,7 @@ def test_a_first_run_runs_everything_and_a_second_nothing(folder: Path) -> None:
     second = run(folder)
     assert Calls.nodes == []
     assert all(e.state == metadata.CACHED for e in second.executions.values())
-    uris = [{a.uri for e in r.executions.values() for a in e.outputs.values()} for r in (first, second)]
+    uris = [{a.uri for e in r.executions.values() for a in e.every_output()} for r in (first, second)]
     assert uris[0] == uris[1]
 
 
@@ -128,18 +128,18 @@ def test_a_moved_root_is_found_again(folder: Path) -> None:
     assert Calls.nodes == []
     assert {e.state for e in result.executions.values()} == {metadata.CACHED}
     assert all(
-        Path(a.uri).is_relative_to(folder / "moved") for e in store.executions() for a in e.outputs.values()
+        Path(a.uri).is_relative_to(folder / "moved") for e in store.executions() for a in e.every_output()
     )
     assert [r.state for r in store.runs() if r.run_id == "killed"] == [metadata.CANCELED]
 
 
 def test_properties_and_digests_are_recorded(folder: Path) -> None:
     model = run(folder).artifact("Model")
-    stored = newest(folder, "Train").outputs["model"]
+    stored = newest(folder, "Train").outputs["model"][0]
     assert model is not None
     assert stored.properties == {"attempts": 1}
     assert len(stored.digest) == 64
-    assert stored.digest == model.digest == newest(folder, "Evaluate").inputs["model"].digest
+    assert stored.digest == model.digest == newest(folder, "Evaluate").inputs["model"][0].digest
 
 
 def test_a_changed_parameter_reruns_its_node_and_what_depends_on_it(folder: Path) -> None:
@@ -424,7 +424,7 @@ def test_what_a_killed_run_leaves_is_cleared_by_the_next(folder: Path, where: st
 
 def train_is_complete_with_its_model(folder: Path) -> bool:
     record = newest(folder, "Train")
-    return record.state == metadata.COMPLETE and Path(record.outputs["model"].uri).is_dir()
+    return record.state == metadata.COMPLETE and Path(record.outputs["model"][0].uri).is_dir()
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EBUSY, "busy"), KeyboardInterrupt()])

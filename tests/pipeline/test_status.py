@@ -28,7 +28,7 @@ def judged(folder: Path, **verdicts: str | None) -> dict[str, Any]:
             (path / NOT_BLESSED[kind]).write_text(content, encoding="utf-8")
         blessing = StoredArtifact(kind, str(path), "d", {"blessed": int(content is None)})
         store.put_execution(
-            Execution(kind, "r1", metadata.COMPLETE, 1.0, 2.0, outputs={"blessing": blessing}), run
+            Execution(kind, "r1", metadata.COMPLETE, 1.0, 2.0, outputs={"blessing": (blessing,)}), run
         )
     return status.collect(config)
 

@@ -1,0 +1,92 @@
+"""What an input stands for that is not made in this run: a choice among what is on record.
+
+Every choice is such that a run in which nothing is new makes the same ones again, and finds all of its work
+done: a model is not compared with itself, nor trained on from itself because it was blessed meanwhile.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pipeline import metadata
+from pipeline.cache import Parts
+from pipeline.metadata import Execution, StoredArtifact
+
+Chosen = tuple[StoredArtifact, ...]
+History = Sequence[Execution]
+"""Every execution of the pipeline on record, newest first."""
+
+
+def served_model(history: History, other_than: str = "") -> Chosen:
+    """The model pushed last, or put back by a rollback; where none was ever pushed, that blessed last.
+
+    Args:
+      history: see `History`.
+      other_than: the digest of a model that is not meant.
+    """
+    pushed, blessed = _models(history, "PushedModel", "pushed"), _models(history, "ModelBlessing", "blessed")
+    found = (model for model in itertools.chain(pushed, blessed) if model.digest != other_than)
+    return tuple(itertools.islice(found, 1))
+
+
+def _models(history: History, type_name: str, property_name: str) -> Iterator[StoredArtifact]:
+    """Models for which an execution had an output of a kind with this property, newest first."""
+    for execution in history:
+        outputs = execution.outputs.values() if execution.state == metadata.COMPLETE else ()
+        if any(a.type == type_name and a.properties.get(property_name) == 1 for (a, *_) in outputs):
+            yield from (m for m in execution.inputs.get("model", ()) if Path(m.uri).is_dir())
+
+
+def base_model(history: History, parts: Parts, node: str) -> Chosen:
+    """The model a training begins with: the served one, or that with which it was done before.
+
+    Args:
+      history: see `History`.
+      parts: of the training's cache key, but for this model.
+      node: the one that trains.
+    """
+    for execution in history:
+        if execution.node != node or execution.state != metadata.COMPLETE:
+            continue
+        begun_with = execution.inputs.get("base_model", ())
+        digest = begun_with[0].digest if begun_with else None
+        same = parts | {"input": parts["input"] | {"base_model": digest}}
+        if json.loads(execution.cache_key_parts) == same and _are_there(execution.outputs):
+            return begun_with
+    return served_model(history)
+
+
+def previous_statistics(history: History, node: str, present: Chosen) -> Chosen:
+    """The statistics of the newest run whose model was blessed and whose data was other than the present.
+
+    Args:
+      history: see `History`.
+      node: the one that makes statistics.
+      present: the statistics of this run.
+    """
+    blessed = {
+        execution.run_id
+        for execution in history
+        for a in execution.every_output()
+        if a.type == "ModelBlessing" and a.properties.get("blessed") == 1
+    }
+    digests = {artifact.digest for artifact in present}
+    for execution in history:
+        if execution.node == node and execution.run_id in blessed and not execution.part:
+            found = tuple(itertools.chain.from_iterable(execution.outputs.values()))
+            if {artifact.digest for artifact in found} != digests and _are_there(execution.outputs):
+                return found
+    return ()
+
+
+def newest_output(history: History, node: str, key: str) -> Chosen:
+    """An output of the node's newest execution, if it is still there."""
+    newest = metadata.newest_of(history, node)
+    return tuple(a for a in newest.outputs.get(key, ()) if Path(a.uri).is_dir()) if newest else ()
+
+
+def _are_there(artifacts: Mapping[str, Chosen]) -> bool:
+    return all(Path(artifact.uri).is_dir() for several in artifacts.values() for artifact in several)

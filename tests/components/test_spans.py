@@ -1,0 +1,182 @@
+"""Spans: which there are, which are used, and what of the corpus is each one's."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.component import Part
+from components.errors import ConfigError, DataError
+from components.example_gen import EPOCH, Files, GivenSplits, Parameters, Span, Window
+from components.example_gen.spans import parts
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def found(folder: Path, pattern: str, **window: object) -> dict[str, tuple[str, ...]]:
+    """Name of each part to its files, below the folder."""
+    made = parts(Parameters(files=(f"{folder}/{pattern}",), window=Window(**window)))  # type: ignore[arg-type]
+    return {part.name: below(folder, part) for part in made}
+
+
+def below(folder: Path, part: Part) -> tuple[str, ...]:
+    assert isinstance(part.parameters, Parameters)
+    return tuple(str(Path(file).relative_to(folder)) for file in part.parameters.files)
+
+
+def test_a_corpus_without_spans_is_one_part_as_it_is() -> None:
+    parameters = Parameters(files=("a-*.tsv",))
+    assert parts(parameters) == [Part("", parameters)]
+
+
+def test_spans_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    touch(tmp_path, "s-10.tsv", "s-9.tsv", "s-x.tsv", "s-011.tsv")
+    made = found(tmp_path, "s-{SPAN}.tsv")
+    assert list(made.items()) == [
+        ("span 9", ("s-9.tsv",)),
+        ("span 10", ("s-10.tsv",)),
+        ("span 11", ("s-011.tsv",)),
+    ]
+
+
+def test_digits_can_be_counted(tmp_path: Path) -> None:
+    touch(tmp_path, "s-0010.tsv", "s-9.tsv")
+    assert found(tmp_path, "s-{SPAN:4}.tsv") == {"span 10": ("s-0010.tsv",)}
+
+
+def test_a_span_may_have_many_files_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    touch(tmp_path, "7/b/part-1.tsv", "7/part-0.tsv", "8/part-0.tsv", "8/other.txt")
+    assert found(tmp_path, "{SPAN}/**/part-[0-9].tsv") == {
+        "span 7": ("7/b/part-1.tsv", "7/part-0.tsv"),
+        "span 8": ("8/part-0.tsv",),
+    }
+
+
+def test_a_date_is_a_span_and_may_be_said_twice(tmp_path: Path) -> None:
+    touch(tmp_path, "2026/11/2026-11-23.tsv", "2026/11/2026-11-24.tsv", "2026/12/2026-11-25.tsv")
+    pattern = "{YYYY}/{MM}/{YYYY}-{MM}-{DD}.tsv"
+    assert list(found(tmp_path, pattern)) == ["span 2026-11-23", "span 2026-11-24"]
+    day = datetime.date(2026, 11, 24)
+    [part] = parts(Parameters(files=(f"{tmp_path}/{pattern}",), window=Window(first=day)))
+    assert isinstance(part.parameters, Parameters)
+    assert part.parameters.span == Span((day - EPOCH).days)
+
+
+def test_a_file_whose_name_is_no_date_is_named(tmp_path: Path) -> None:
+    touch(tmp_path, "2026-02-30.tsv")
+    with pytest.raises(DataError, match=r"2026-02-30\.tsv: its name is no date"):
+        found(tmp_path, "{YYYY}-{MM}-{DD}.tsv")
+
+
+def test_the_newest_version_of_a_span_counts(tmp_path: Path) -> None:
+    touch(tmp_path, "1-v1.tsv", "1-v10.tsv", "1-v9.tsv", "2-v1.tsv")
+    assert found(tmp_path, "{SPAN}-v{VERSION}.tsv") == {
+        "span 1 version 10": ("1-v10.tsv",),
+        "span 2 version 1": ("2-v1.tsv",),
+    }
+
+
+@given(
+    numbers=st.sets(st.integers(0, 300), min_size=1, max_size=12),
+    newest=st.none() | st.integers(1, 15),
+    first=st.none() | st.integers(0, 300),
+    last=st.none() | st.integers(0, 300),
+)
+def test_the_window_is_the_newest_within_its_bounds(
+    tmp_path_factory: pytest.TempPathFactory,
+    numbers: set[int],
+    newest: int | None,
+    first: int | None,
+    last: int | None,
+) -> None:
+    if first is not None and last is not None and first > last:
+        with pytest.raises(ValueError, match="is after"):
+            Window(first=first, last=last)
+        return
+    folder = tmp_path_factory.mktemp("spans")
+    touch(folder, *(f"{n}.tsv" for n in numbers))
+    inside = sorted(n for n in numbers if n >= (first or 0) and n <= (300 if last is None else last))
+    expected = inside[-newest:] if newest else inside
+    if not expected:
+        with pytest.raises(DataError, match="no span of the corpus is in the window"):
+            found(folder, "{SPAN}.tsv", newest=newest, first=first, last=last)
+        return
+    made = found(folder, "{SPAN}.tsv", newest=newest, first=first, last=last)
+    assert list(made) == [f"span {n}" for n in expected]
+
+
+def test_a_part_does_not_depend_on_the_window(tmp_path: Path) -> None:
+    touch(tmp_path, "1.tsv", "2.tsv")
+    alone = parts(Parameters(files=(f"{tmp_path}/{{SPAN}}.tsv",), window=Window(newest=1)))
+    both = parts(Parameters(files=(f"{tmp_path}/{{SPAN}}.tsv",), window=Window(newest=2)))
+    assert alone == both[1:]
+
+
+def test_what_has_no_span_is_a_part_of_every_window(tmp_path: Path) -> None:
+    touch(tmp_path, "base.tsv", "1.tsv", "2.tsv")
+    files = (f"{tmp_path}/base.tsv", f"{tmp_path}/{{SPAN}}.tsv")
+    made = parts(Parameters(files=files, window=Window(newest=1)))
+    assert [(part.name, below(tmp_path, part)) for part in made] == [
+        ("no span", ("base.tsv",)),
+        ("span 2", ("2.tsv",)),
+    ]
+
+
+def test_both_sides_of_a_span_must_be_there_in_one_version(tmp_path: Path) -> None:
+    touch(tmp_path, "1-v1.en", "1-v1.es", "1-v2.en")
+    parameters = Parameters(
+        format="parallel",
+        source_files=(f"{tmp_path}/{{SPAN}}-v{{VERSION}}.en",),
+        target_files=(f"{tmp_path}/{{SPAN}}-v{{VERSION}}.es",),
+    )
+    with pytest.raises(DataError, match=r"span 1 version 2: no file matches .*\.es"):
+        parts(parameters)
+    touch(tmp_path, "1-v2.es")
+    [part] = parts(parameters)
+    assert isinstance(part.parameters, Parameters)
+    assert (part.parameters.source_files, part.parameters.target_files) == (
+        (f"{tmp_path}/1-v2.en",),
+        (f"{tmp_path}/1-v2.es",),
+    )
+
+
+def test_given_splits_may_have_spans_in_train_alone(tmp_path: Path) -> None:
+    touch(tmp_path, "1.tsv", "eval.tsv", "test.tsv")
+    given = GivenSplits(
+        train=Files(files=(f"{tmp_path}/{{SPAN}}.tsv",)),
+        eval=Files(files=(f"{tmp_path}/eval.tsv",)),
+        test=Files(files=(f"{tmp_path}/test.tsv",)),
+    )
+    made = parts(Parameters(splits=given))
+    splits = [msgspec.to_builtins(part.parameters)["splits"] for part in made]
+    files = [{name: [Path(f).name for f in split[name]["files"]] for name in split} for split in splits]
+    assert files == [
+        {"train": [], "eval": ["eval.tsv"], "test": ["test.tsv"]},
+        {"train": ["1.tsv"], "eval": [], "test": []},
+    ]
+
+
+@pytest.mark.parametrize("pattern", ["{SPAN}-{YYYY}-{MM}-{DD}.tsv", "{YYYY}-{MM}.tsv", "v{VERSION}.tsv"])
+def test_markers_that_make_no_span_are_refused(pattern: str) -> None:
+    with pytest.raises(ConfigError, match="a span is {SPAN}, or {YYYY}, {MM} and {DD} together"):
+        parts(Parameters(files=(pattern,)))
+
+
+def test_a_window_without_spans_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no pattern has a span"):
+        parts(Parameters(files=("a.tsv",), window=Window(newest=3)))
+
+
+def test_a_corpus_without_any_span_yet_is_told() -> None:
+    with pytest.raises(DataError, match="there are none"):
+        parts(Parameters(files=("no/{SPAN}.tsv",)))
