@@ -230,11 +230,18 @@ class Store:
             artifact.id = artifact_id
 
     def _pairs(self, artifacts: Artifacts, kind: pb.Event.Type) -> list[tuple[pb.Artifact, pb.Event]]:
-        return [
-            self._pair(key, index, artifact, kind)
-            for key, several in artifacts.items()
-            for index, artifact in enumerate(several)
-        ]
+        """The artifacts and their events. The store refuses a second event of one kind with one artifact: where
+        an artifact is two inputs of an execution, the second is a DECLARED_INPUT."""
+        pairs: list[tuple[pb.Artifact, pb.Event]] = []
+        seen: set[int] = set()
+        for key, several in artifacts.items():
+            for index, artifact in enumerate(several):
+                pairs.append(
+                    self._pair(key, index, artifact, pb.Event.DECLARED_INPUT if artifact.id in seen else kind)
+                )
+                if artifact.id is not None:
+                    seen.add(artifact.id)
+        return pairs
 
     def _pair(
         self, key: str, index: int, artifact: StoredArtifact, kind: pb.Event.Type
@@ -300,7 +307,7 @@ class Store:
         stored = {id_: self._stored(artifact) for id_, artifact in artifacts.items()}
         for event in sorted(events, key=_place):
             execution, key = found[event.execution_id], event.path.steps[0].key
-            into = execution.inputs if event.type == pb.Event.INPUT else execution.outputs
+            into = execution.outputs if event.type == pb.Event.OUTPUT else execution.inputs
             into[key] = (*into.get(key, ()), stored[event.artifact_id])
         return sorted(found.values(), key=lambda execution: execution.id or 0, reverse=True)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline import metadata, reports
 from pipeline.config import PipelineConfig
-from pipeline.metadata import CACHED, COMPLETE, Execution, Run, Store
+from pipeline.metadata import CACHED, COMPLETE, Execution, Run, Store, StoredArtifact
 from pipeline.terminal import duration
 
 SHOWN_RUNS = 10
@@ -21,7 +21,8 @@ def collect(config: PipelineConfig) -> dict[str, Any]:
 
     Returns:
       `runs`, newest first, each with `id`, `state`, `started` (ISO 8601), `seconds` (null until it ends),
-      `nodes` {name: {`state`, `seconds`, `cached`, `outputs` {name: folder}}}, `bleu`, `bleu_signature`,
+      `spans` (their names), `nodes` {name: {`state`, `seconds`, `cached`, `outputs` {name: folder, or a list
+      of them, one a span}}}, `bleu`, `bleu_signature`,
       `blessed` (by Evaluator and InfraValidator; null where neither judged), `reasons` (of a refusal, from
       both) and `error`; and `pushed`, null or with `model`, `version`, `path`, `digest`.
     """
@@ -47,6 +48,7 @@ def _run(run: Run, executions: list[Execution]) -> dict[str, Any]:
         "state": run.state,
         "started": datetime.datetime.fromtimestamp(run.started, datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(run.finished - run.started, 3) if run.finished else None,
+        "spans": run.spans.split(", ") if run.spans else [],
         "nodes": {e.node: _node(e) for e in in_order},
         "bleu": bleu.get("score"),
         "bleu_signature": bleu.get("signature"),
@@ -62,8 +64,14 @@ def _node(execution: Execution) -> dict[str, Any]:
         "state": COMPLETE if cached else execution.state,
         "seconds": round(execution.seconds, 3) if execution.finished else None,
         "cached": cached,
-        "outputs": {key: several[-1].uri for key, several in execution.outputs.items() if several},
+        "outputs": {key: _folders(several) for key, several in execution.outputs.items()},
     }
+
+
+def _folders(artifacts: tuple[StoredArtifact, ...]) -> str | list[str]:
+    """One folder, or of a node that works by spans one a span."""
+    folders = [artifact.uri for artifact in artifacts]
+    return folders[0] if len(folders) == 1 else folders
 
 
 def _pushed(executions: list[Execution]) -> dict[str, Any] | None:

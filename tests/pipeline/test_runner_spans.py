@@ -1,0 +1,420 @@
+"""Work by spans: only what is new is done, and what an input stands for does not change by itself."""
+
+from __future__ import annotations
+
+import functools
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from components import artifacts
+from components.component import Component, Context, Parameters, Part
+from components.errors import ConfigError, DataError
+from pipeline import metadata, status
+from pipeline.config import ExampleGenParameters, Metadata, PipelineConfig
+from pipeline.graph import BaseModel, NewestOutput, Node, Pipeline, PreviousStatistics, ServedModel
+from pipeline.metadata import Store
+from pipeline.runner import Result, Runner, Selection
+from pipeline.terminal import Terminal
+
+CALLS: list[str] = []
+GIVEN: dict[str, Any] = {}
+
+
+class Files(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Attributes: `folder` of the spans; `file`, that of one."""
+
+    folder: str
+    file: str = ""
+
+
+class Blessed(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Attributes: `bless` or not."""
+
+    bless: bool = True
+
+
+class Nothing(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """No parameters."""
+
+
+class Fakes:
+    """The work of the components."""
+
+    failing: ClassVar[str] = ""
+
+    @staticmethod
+    def parts(parameters: Files) -> list[Part]:
+        files = sorted(Path(parameters.folder).glob("*.txt"))
+        return [Part(f"span {f.stem}", Files(folder="", file=str(f))) for f in files]
+
+    @staticmethod
+    def files(parameters: Files) -> list[str]:
+        return [parameters.file] if parameters.file else []
+
+    @staticmethod
+    def read(parameters: Files, context: Context, *, examples: artifacts.Examples) -> None:
+        CALLS.append(f"Read {Path(parameters.file).stem}")
+        if Path(parameters.file).stem == Fakes.failing:
+            raise DataError("torn", "mend it")
+        for split in ("train", "eval"):
+            examples.split(split).mkdir()
+            (examples.split(split) / "data").write_bytes(Path(parameters.file).read_bytes() + split.encode())
+        context.say("read")
+
+    @staticmethod
+    def count(
+        parameters: Nothing,
+        context: Context,
+        *,
+        examples: artifacts.Examples,
+        statistics: artifacts.ExampleStatistics,
+    ) -> None:
+        text = (examples.split("train") / "data").read_text()
+        CALLS.append(f"Count {examples.properties['part']}")
+        (statistics.path / "count").write_text(text)
+
+    @staticmethod
+    def check(
+        parameters: Nothing,
+        context: Context,
+        *,
+        statistics: Sequence[artifacts.ExampleStatistics],
+        previous_statistics: Sequence[artifacts.ExampleStatistics],
+        anomalies: artifacts.ExampleAnomalies,
+    ) -> None:
+        CALLS.append("Check")
+        GIVEN["statistics"] = [(a.path / "count").read_text() for a in statistics]
+        GIVEN["previous"] = [(a.path / "count").read_text() for a in previous_statistics]
+        (anomalies.path / "none").touch()
+
+    @staticmethod
+    def train(
+        parameters: Nothing,
+        context: Context,
+        *,
+        examples: Sequence[artifacts.Examples],
+        cache: artifacts.TransformCache | None,
+        base_model: artifacts.Model | None,
+        model: artifacts.Model,
+        updated_cache: artifacts.TransformCache,
+    ) -> None:
+        CALLS.append("Train")
+        GIVEN["cache"] = None if cache is None else (cache.path / "names").read_text()
+        GIVEN["base"] = None if base_model is None else (base_model.path / "weights").read_text()
+        texts = [(e.split("train") / "data").read_text() for e in examples]
+        (model.path / "weights").write_text(" ".join(texts))
+        (updated_cache.path / "names").write_text(str(len(texts)))
+
+    @staticmethod
+    def judge(
+        parameters: Blessed,
+        context: Context,
+        *,
+        model: artifacts.Model,
+        baseline: artifacts.Model | None,
+        blessing: artifacts.ModelBlessing,
+    ) -> None:
+        CALLS.append("Judge")
+        GIVEN["baseline"] = None if baseline is None else (baseline.path / "weights").read_text()
+        GIVEN["forced"] = context.force_bless
+        blessed = parameters.bless or context.force_bless is not None
+        (blessing.path / ("BLESSED" if blessed else "NOT_BLESSED")).write_text("{}")
+        blessing.properties["blessed"] = int(blessed)
+
+
+def _component(name: str, parameters: type[Parameters], inputs: Any, outputs: Any, **more: Any) -> Component:
+    return Component(
+        name=name,
+        inputs=inputs,
+        outputs=outputs,
+        parameters=parameters,
+        function=f"{__name__}:{name.lower()}",
+        **more,
+    )
+
+
+read, count, check, train, judge = Fakes.read, Fakes.count, Fakes.check, Fakes.train, Fakes.judge
+parts, files = Fakes.parts, Fakes.files
+READ = _component(
+    "Read",
+    Files,
+    {},
+    {"examples": artifacts.Examples},
+    parts=f"{__name__}:parts",
+    external_inputs=f"{__name__}:files",
+)
+COUNT = _component(
+    "Count",
+    Nothing,
+    {"examples": artifacts.Examples},
+    {"statistics": artifacts.ExampleStatistics},
+    each="examples",
+)
+CHECK = _component(
+    "Check",
+    Nothing,
+    {"statistics": artifacts.ExampleStatistics, "previous_statistics": artifacts.ExampleStatistics},
+    {"anomalies": artifacts.ExampleAnomalies},
+    several=frozenset({"statistics", "previous_statistics"}),
+    optional=frozenset({"previous_statistics"}),
+)
+TRAIN = _component(
+    "Train",
+    Nothing,
+    {"examples": artifacts.Examples, "cache": artifacts.TransformCache, "base_model": artifacts.Model},
+    {"model": artifacts.Model, "updated_cache": artifacts.TransformCache},
+    several=frozenset({"examples"}),
+    splits={"examples": ("train",)},
+    optional=frozenset({"cache", "base_model"}),
+    uncached_inputs=frozenset({"cache"}),
+)
+JUDGE = _component(
+    "Judge",
+    Blessed,
+    {"model": artifacts.Model, "baseline": artifacts.Model},
+    {"blessing": artifacts.ModelBlessing},
+    optional=frozenset({"baseline"}),
+)
+LAST = ["Check", "Train", "Judge"]
+
+
+def pipeline(folder: Path, bless: bool) -> Pipeline:
+    source = Node(READ, Files(folder=str(folder)))
+    counted = Node(COUNT, Nothing(), {"examples": source["examples"]})
+    checked = Node(
+        CHECK,
+        Nothing(),
+        {"statistics": counted["statistics"], "previous_statistics": PreviousStatistics()},
+    )
+    trained = Node(
+        TRAIN,
+        Nothing(),
+        {
+            "examples": source["examples"],
+            "cache": NewestOutput("updated_cache"),
+            "base_model": BaseModel(),
+        },
+    )
+    judged = Node(JUDGE, Blessed(bless=bless), {"model": trained["model"], "baseline": ServedModel()})
+    return Pipeline("toy", (source, counted, checked, trained, judged))
+
+
+@pytest.fixture(autouse=True)
+def clean() -> Iterator[None]:
+    Fakes.failing = ""
+    yield
+    Fakes.failing = ""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    arrive(tmp_path, 1)
+    return tmp_path
+
+
+def arrive(folder: Path, number: int) -> None:
+    (folder / f"{number}.txt").write_text(f"{number}-")
+
+
+def store_of(folder: Path) -> Store:
+    return Store(Metadata(), folder / "root", "toy")
+
+
+def run(folder: Path, selection: Selection | None = None, bless: bool = True) -> Result:
+    CALLS.clear()
+    GIVEN.clear()
+    open_store = functools.partial(store_of, folder)
+    return Runner(pipeline(folder, bless), folder / "root", open_store, lambda: None, Terminal()).run(  # type: ignore[arg-type, return-value]
+        selection or Selection()
+    )
+
+
+def test_only_new_spans_are_read_and_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(folder)
+    assert ["Read 1", "Count span 1", *LAST] == CALLS
+    run(folder)
+    assert CALLS == []
+    arrive(folder, 2)
+    arrive(folder, 3)
+    capsys.readouterr()
+    run(folder)
+    assert ["Read 2", "Read 3", "Count span 2", "Count span 3", *LAST] == CALLS
+    lines = capsys.readouterr().out.splitlines()
+    start = lines.index("Read")
+    assert lines[start + 1 : start + 4] == ["    1 of 3 cached", "    span 2: read", "    span 3: read"]
+    run(folder)
+    assert CALLS == []
+    (folder / "2.txt").write_text("2b-")
+    run(folder)
+    assert ["Read 2", "Count span 2", *LAST] == CALLS
+    assert GIVEN["statistics"] == ["1-train", "2b-train", "3-train"]
+
+
+def test_a_window_that_moves_does_later_work_alone(folder: Path) -> None:
+    arrive(folder, 2)
+    run(folder)
+    (folder / "1.txt").unlink()
+    run(folder)
+    assert CALLS == LAST
+    assert GIVEN["statistics"] == ["2-train"]
+
+
+def test_a_run_names_its_spans_and_a_span_its_execution(folder: Path) -> None:
+    arrive(folder, 2)
+    result = run(folder)
+    [record] = store_of(folder).runs()
+    assert record.spans == result.run.spans == "span 1, span 2"
+    executions = store_of(folder).executions()
+    assert [(e.part, e.state) for e in executions if e.node == "Read"] == [
+        ("", metadata.COMPLETE),
+        ("span 2", metadata.COMPLETE),
+        ("span 1", metadata.COMPLETE),
+    ]
+    whole = result.executions["Count"].outputs["statistics"]
+    assert [a.properties["part"] for a in whole] == ["span 1", "span 2"]
+    assert [len(a.split_digests) for a in result.executions["Read"].outputs["examples"]] == [2, 2]
+
+
+def test_a_failed_span_leaves_the_others_done(folder: Path) -> None:
+    arrive(folder, 2)
+    Fakes.failing = "2"
+    with pytest.raises(DataError, match="torn"):
+        run(folder)
+    Fakes.failing = ""
+    run(folder)
+    assert ["Read 2", "Count span 1", "Count span 2", *LAST] == CALLS
+
+
+def test_from_takes_every_span_of_the_newest_whole_run(folder: Path) -> None:
+    arrive(folder, 2)
+    run(folder)
+    arrive(folder, 3)
+    Fakes.failing = "3"
+    with pytest.raises(DataError):
+        run(folder)
+    result = run(folder, Selection(first="Check", force=frozenset({"Check"})))
+    assert CALLS == ["Check"]
+    assert GIVEN["statistics"] == ["1-train", "2-train"]
+    assert result.executions["Read"].state == metadata.CACHED
+
+
+def test_drift_is_judged_against_the_last_blessed_run_on_other_data(folder: Path) -> None:
+    run(folder)
+    assert GIVEN["previous"] == []
+    arrive(folder, 2)
+    run(folder, bless=False)
+    assert GIVEN["previous"] == ["1-train"]
+    run(folder, bless=False)
+    assert CALLS == []
+    arrive(folder, 3)
+    run(folder)
+    assert GIVEN["previous"] == ["1-train"]
+    run(folder)
+    assert CALLS == []
+    arrive(folder, 4)
+    run(folder)
+    assert GIVEN["previous"] == ["1-train", "2-train", "3-train"]
+
+
+def test_a_training_begins_with_the_served_model_and_never_with_its_own(folder: Path) -> None:
+    run(folder)
+    assert GIVEN["base"] is None
+    run(folder)
+    assert CALLS == []
+    arrive(folder, 2)
+    run(folder, bless=False)
+    assert GIVEN["base"] == "1-train"
+    arrive(folder, 3)
+    run(folder)
+    assert GIVEN["base"] == "1-train"
+    run(folder)
+    assert CALLS == []
+    arrive(folder, 4)
+    run(folder)
+    assert GIVEN["base"] == "1-train 2-train 3-train" == GIVEN["baseline"]
+
+
+def test_an_uncached_input_is_given_and_runs_nothing_again(folder: Path) -> None:
+    run(folder)
+    assert GIVEN["cache"] is None
+    run(folder)
+    assert CALLS == []
+    arrive(folder, 2)
+    run(folder)
+    assert GIVEN["cache"] == "1"
+    arrive(folder, 3)
+    shutil.rmtree(folder / "root" / "Train" / "updated_cache")
+    run(folder)
+    assert GIVEN["cache"] is None
+
+
+def test_a_forced_blessing_stays_until_something_changes(folder: Path) -> None:
+    run(folder, bless=False)
+    assert GIVEN["forced"] is None
+    result = run(folder, Selection(force_bless="the fair is tomorrow"), bless=False)
+    assert (CALLS, GIVEN["forced"]) == (["Judge"], "the fair is tomorrow")
+    again = run(folder, bless=False)
+    assert CALLS == []
+    blessings = [r.artifact("ModelBlessing") for r in (result, again)]
+    assert [b.properties["blessed"] for b in blessings if b is not None] == [1, 1]
+    arrive(folder, 2)
+    run(folder, bless=False)
+    assert GIVEN["forced"] is None
+
+
+def test_two_machines_share_a_history_and_clear_up_after_themselves_alone(folder: Path) -> None:
+    """Their roots have one name, and are not one folder."""
+    shared = Metadata(sqlite=str(folder / "shared.sqlite"))
+    roots = [folder / "a" / "root", folder / "b" / "root"]
+    store = Store(shared, roots[0], "toy")
+    result = Runner(
+        pipeline(folder, True),
+        roots[0],
+        lambda: Store(shared, roots[0], "toy"),
+        lambda: None,
+        Terminal(),  # type: ignore[arg-type, return-value]
+    ).run()
+    alive = metadata.Run("alive", "toy", str(roots[1]), metadata.RUNNING, 1.0, root_id=result.run.root_id)
+    killed = metadata.Run("killed", "toy", "/elsewhere", metadata.RUNNING, 1.0, root_id="of b")
+    for one in (alive, killed):
+        store.put_run(one)
+    roots[1].mkdir(parents=True)
+    (roots[1] / ".id").write_text("of b", encoding="ascii")
+    CALLS.clear()
+    Runner(
+        pipeline(folder, True),
+        roots[1],
+        lambda: Store(shared, roots[1], "toy"),
+        lambda: None,
+        Terminal(),  # type: ignore[arg-type, return-value]
+    ).run()
+    assert CALLS == []  # a's outputs can be reached from b here, and so are used
+    states = {run.run_id: run.state for run in store.runs()}
+    assert (states["alive"], states["killed"]) == (metadata.RUNNING, metadata.CANCELED)
+
+
+def test_status_tells_of_the_spans(folder: Path) -> None:
+    arrive(folder, 2)
+    run(folder)
+    config = PipelineConfig(
+        name="toy", root=str(folder / "root"), example_gen=ExampleGenParameters(files=("a.tsv",))
+    )
+    [found] = status.collect(config)["runs"]
+    assert found["spans"] == ["span 1", "span 2"]
+    assert found["nodes"]["Read"]["outputs"]["examples"] == [
+        str(folder / "root" / "Read" / "examples" / number) for number in ("1", "2")
+    ]
+    assert json.dumps(found)
+
+
+def test_spans_and_from_do_not_go_together_without_a_whole_run(folder: Path) -> None:
+    Fakes.failing = "1"
+    with pytest.raises(DataError):
+        run(folder)
+    with pytest.raises(ConfigError, match="no earlier run's outputs"):
+        run(folder, Selection(first="Count"))
