@@ -141,7 +141,9 @@ def _run(options: argparse.Namespace, log_file: list[Path]) -> int:
         Terminal(),
     )
     log_file.append(runner.log_file)
-    selection = Selection(options.first, options.last, frozenset(options.force), options.explain_cache)
+    selection = Selection(
+        options.first, options.last, frozenset(options.force), options.explain_cache, options.force_bless
+    )
     result = runner.run(selection)
     print(f"\n{summarise(result, config.serving)}")
     check_blessed(result)
@@ -243,6 +245,31 @@ def _translate_in_bulk(options: argparse.Namespace, model: Path, search: Search)
         )
 
 
+def _lineage(options: argparse.Namespace, log_file: list[Path]) -> int:
+    import json
+
+    from pipeline.terminal import quiet_libraries
+
+    quiet_libraries()
+    config = _load(options)
+    from pipeline import lineage
+
+    found = lineage.collect(config, options.version)
+    print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else lineage.render(found))
+    return 0
+
+
+def _gc(options: argparse.Namespace, log_file: list[Path]) -> int:
+    from pipeline.terminal import quiet_libraries
+
+    quiet_libraries()
+    config = _load(options)
+    from pipeline import gc
+
+    print(gc.render(gc.collect(config, options.keep, options.dry_run), options.dry_run))
+    return 0
+
+
 def _export(options: argparse.Namespace, log_file: list[Path]) -> int:
     from components.parallel import share_cores
     from pipeline.terminal import native_notices_dropped, quiet_libraries
@@ -291,12 +318,32 @@ def _parser() -> argparse.ArgumentParser:
         "--explain-cache", action="store_true", help="say for every node why it runs or does not, and run"
     )
 
+    run.add_argument(
+        "--force-bless",
+        metavar="REASON",
+        help="bless the model whatever its scores; the reason is recorded with the verdict",
+    )
+
     config = _command(commands, "config", _config, "print the configuration with every default filled in")
     _config_arguments(config)
 
     status = _command(commands, "status", _status, "show the last runs, their scores, and what is pushed")
     _config_arguments(status)
     status.add_argument("--json", action="store_true", help="as one JSON object")
+
+    lineage = _command(
+        commands, "lineage", _lineage, "show what a pushed version comes from, down to files and libraries"
+    )
+    lineage.add_argument("version", type=int, metavar="VERSION", help="the pushed version")
+    _config_arguments(lineage)
+    lineage.add_argument("--json", action="store_true", help="as one JSON object, with all parameters")
+
+    gc = _command(
+        commands, "gc", _gc, "remove outputs of old runs; never what the served model or the cache needs"
+    )
+    _config_arguments(gc)
+    gc.add_argument("--keep", type=int, required=True, metavar="N", help="complete runs to keep")
+    gc.add_argument("--dry-run", action="store_true", help="only say what would be removed")
 
     export = _command(
         commands, "export", _export, "write the last blessed model smaller, or for TensorFlow Lite"

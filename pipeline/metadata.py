@@ -230,8 +230,11 @@ class Store:
             artifact.id = artifact_id
 
     def _pairs(self, artifacts: Artifacts, kind: pb.Event.Type) -> list[tuple[pb.Artifact, pb.Event]]:
-        """The artifacts and their events. The store refuses a second event of one kind with one artifact: where
-        an artifact is two inputs of an execution, the second is a DECLARED_INPUT."""
+        """The artifacts and their events.
+
+        The store refuses a second event of one kind with one artifact: where that is two inputs of an
+        execution, the second is a DECLARED_INPUT.
+        """
         pairs: list[tuple[pb.Artifact, pb.Event]] = []
         seen: set[int] = set()
         for key, several in artifacts.items():
@@ -333,6 +336,16 @@ class Store:
             if run_id in pipelines and (state == COMPLETE or pipelines[run_id] == self._pipeline):
                 found[node, record.id] = state
         return found
+
+    def forget(self, artifacts: Iterable[StoredArtifact]) -> None:
+        """Records that the folders of these artifacts are deleted. Their place in the lineage stays."""
+        with self._faults():
+            ids = [artifact.id for artifact in artifacts]
+            records = self._store.get_artifacts_by_id(ids) if ids else []
+            for record in records:
+                record.state = pb.Artifact.DELETED
+            if records:
+                self._store.put_artifacts(records)
 
     def is_complete(self, execution: Execution) -> bool:
         """Whether the execution is on record as complete."""

@@ -138,6 +138,8 @@ def push(
         report |= {"pushed": True, "version": 1, "path": str(version), "digest": "abc", "reason": "blessed"}
     (pushed_model.path / "pushed.json").write_text(json.dumps(report), encoding="utf-8")
     pushed_model.properties["pushed"] = int(bool(report["pushed"]))
+    if report["pushed"]:
+        pushed_model.properties.update(version=1, path=str(report["path"]), digest="abc")
 
 
 def push_still_valid(pushed_model: artifacts.PushedModel) -> bool:

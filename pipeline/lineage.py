@@ -1,0 +1,132 @@
+"""`bitext lineage`: from a pushed version down to the files, parameters and libraries it comes from."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.errors import DataError
+from pipeline import metadata
+from pipeline.config import PipelineConfig
+from pipeline.metadata import Execution, Store, StoredArtifact
+
+DIGEST_SHOWN = 12
+
+
+def collect(config: PipelineConfig, version: int) -> dict[str, Any]:
+    """The chain behind a pushed version, as an object that JSON can hold.
+
+    Returns:
+      `model`, `version`, `path`, `digest`; and `executions`, from the push down, each with `node`, `part`,
+      `id`, `run`, `started`, `finished` (ISO 8601), `inputs` and `outputs` {name: [{`type`, `uri`,
+      `digest`}]}, `files` {path: sha256}, `parameters`, `libraries` and `python` {name: version}, and
+      `properties` of its outputs.
+
+    Raises:
+      DataError: no such version is on record.
+    """
+    root = Path(config.root)
+    history = Store(config.metadata, root, config.name).executions() if _is_made(config) else []
+    pushed = [execution for execution in history if pushed_version(execution) is not None]
+    found = next((execution for execution in pushed if pushed_version(execution) == version), None)
+    if found is None:
+        known = sorted({pushed_version(execution) for execution in pushed} - {None})  # type: ignore[type-var]
+        raise DataError(
+            f"the pipeline {config.name} has pushed no version {version}",
+            f"It has pushed {', '.join(map(str, known)) or 'none'}. `bitext status` tells of the runs.",
+        )
+    [artifact] = [a for a in found.every_output() if a.type == "PushedModel"]
+    return {
+        "model": Path(config.serving).name,
+        "version": version,
+        "path": artifact.properties.get("path"),
+        "digest": artifact.properties.get("digest"),
+        "executions": [_execution(execution) for execution in chain(history, found)],
+    }
+
+
+def _is_made(config: PipelineConfig) -> bool:
+    return metadata.is_made(config.metadata, Path(config.root))
+
+
+def pushed_version(execution: Execution) -> int | None:
+    """The version an execution pushed, or put back; None if it did not."""
+    for artifact in execution.every_output() if execution.state == metadata.COMPLETE else ():
+        if artifact.type == "PushedModel" and artifact.properties.get("pushed") == 1:
+            version = artifact.properties.get("version")
+            return version if isinstance(version, int) else None
+    return None
+
+
+def chain(history: Sequence[Execution], last: Execution) -> list[Execution]:
+    """An execution and all whose outputs it, or one of them, was made from: each once, newest first."""
+    makers = {
+        artifact.id: execution
+        for execution in reversed(history)
+        if execution.state == metadata.COMPLETE and execution.cache_key_parts
+        for artifact in execution.every_output()
+    }
+    found, pending = {}, [last]
+    while pending:
+        execution = pending.pop()
+        if execution.id in found:
+            continue
+        found[execution.id] = execution
+        inputs = (artifact for several in execution.inputs.values() for artifact in several)
+        pending += [makers[artifact.id] for artifact in inputs if artifact.id in makers]
+    return sorted(found.values(), key=lambda execution: execution.id or 0, reverse=True)
+
+
+def _execution(execution: Execution) -> dict[str, Any]:
+    parts = json.loads(execution.cache_key_parts or "{}")
+    properties = {name: value for a in execution.every_output() for name, value in a.properties.items()}
+    return {
+        "node": execution.node,
+        "part": execution.part,
+        "id": execution.id,
+        "run": execution.run_id,
+        "started": _time(execution.started),
+        "finished": _time(execution.finished),
+        "inputs": {name: _artifacts(several) for name, several in execution.inputs.items()},
+        "outputs": {name: _artifacts(several) for name, several in execution.outputs.items()},
+        "files": parts.get("file", {}),
+        "parameters": parts.get("parameter", {}),
+        "libraries": parts.get("library", {}),
+        "python": parts.get("python", {}),
+        "properties": properties,
+    }
+
+
+def _artifacts(several: Iterable[StoredArtifact]) -> list[dict[str, str]]:
+    return [{"type": a.type, "uri": a.uri, "digest": a.digest} for a in several]
+
+
+def _time(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
+
+
+def render(lineage: dict[str, Any]) -> str:
+    """The chain for a person; digests shortened, parameters left to --json."""
+    lines = [f"{lineage['model']} version {lineage['version']}: {lineage['path']}", str(lineage["digest"])]
+    libraries: dict[str, str] = {}
+    for execution in lineage["executions"]:
+        name = f"{execution['node']} {execution['part']}".rstrip()
+        lines += ["", f"{name}, execution {execution['id']}, {execution['finished']}, run {execution['run']}"]
+        for way, sign in (("inputs", "<-"), ("outputs", "->")):
+            for key, several in execution[way].items():
+                lines += [f"    {sign} {key:<20} {_short(a['digest'])}  {a['uri']}" for a in several]
+        lines += [
+            f"    <- {'file':<20} {_short(digest)}  {path}" for path, digest in execution["files"].items()
+        ]
+        libraries |= execution["libraries"] | {
+            f"python {name}".removesuffix(" version"): value for name, value in execution["python"].items()
+        }
+    told = ", ".join(f"{name} {version}" for name, version in sorted(libraries.items()))
+    return "\n".join([*lines, "", f"made with {told}"])
+
+
+def _short(digest: str) -> str:
+    return digest[:DIGEST_SHOWN]

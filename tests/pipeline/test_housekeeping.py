@@ -1,0 +1,170 @@
+"""`bitext gc` and `bitext lineage`: what is needed stays, and what is pushed can be traced."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from components.errors import ConfigError, DataError, LockedError
+from pipeline import gc, lineage, metadata
+from pipeline.config import ExampleGenParameters, PipelineConfig
+from pipeline.lock import locked
+from pipeline.metadata import Store
+from tests.pipeline.fakes import NODES, Calls
+from tests.pipeline.test_runner import clean_calls, fail, published, run, store_of
+
+__all__ = ["clean_calls"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "rows.txt").write_text("a\tb\n", encoding="utf-8")
+    return tmp_path
+
+
+def config_of(folder: Path) -> PipelineConfig:
+    return PipelineConfig(
+        name="toy", root=str(folder / "root"), example_gen=ExampleGenParameters(files=("a.tsv",))
+    )
+
+
+def uris(store: Store) -> set[str]:
+    return {a.uri for e in store.executions() for a in e.every_output() if Path(a.uri).is_dir()}
+
+
+class TestGc:
+    def test_old_runs_go_and_the_next_run_finds_all_it_needs(self, folder: Path) -> None:
+        for steps in range(1, 7):
+            run(folder, steps=steps)
+        before = published(folder)
+        collected = gc.collect(config_of(folder), keep=2)
+        after = published(folder)
+        assert before - after == {str(p.relative_to(folder / "root")) for p in collected.artifacts}
+        assert len(after) == collected.kept
+        assert {p.name for p in (folder / "root" / "Train" / "model").iterdir()} == {
+            e.outputs["model"][0].uri.rpartition("/")[2]
+            for e in store_of(folder).executions()
+            if e.node == "Train" and json.loads(e.cache_key_parts)["parameter"]["steps"] >= 4
+        }  # 4: what 5 was compared with
+        run(folder, steps=6)
+        assert Calls.nodes == []
+        run(folder, steps=1)
+        assert Calls.nodes == ["Train", "Evaluate", "Push"]
+
+    def test_what_is_served_and_its_lineage_stay_however_old(self, folder: Path) -> None:
+        result = run(folder, steps=1)
+        needed = {a.uri for e in result.executions.values() for a in e.every_output()}
+        for steps in range(2, 6):
+            (folder / "rows.txt").write_text(f"{steps}\n", encoding="utf-8")
+            run(folder, steps=steps, bless=False)
+        gc.collect(config_of(folder), keep=1)
+        assert needed - uris(store_of(folder)) <= {
+            a.uri for a in result.executions["Source"].outputs["rejects"]
+        } | {a.uri for a in result.executions["Evaluate"].outputs["evaluation"]}
+        model = result.artifact("Model")
+        assert model is not None
+        assert Path(model.uri).is_dir()
+
+    def test_a_dry_run_removes_nothing_and_says_the_same(self, folder: Path) -> None:
+        for steps in range(1, 4):
+            run(folder, steps=steps)
+        before = published(folder)
+        told = gc.collect(config_of(folder), keep=1, dry_run=True)
+        assert published(folder) == before
+        done = gc.collect(config_of(folder), keep=1)
+        assert (done, bool(done.artifacts)) == (told, True)
+        assert gc.render(told, True).splitlines()[:-1] == gc.render(done, False).splitlines()[:-1]
+        again = gc.collect(config_of(folder), keep=1)
+        assert (again.artifacts, again.logs, again.size) == ([], [], 0)
+
+    def test_a_failed_run_counts_for_none_and_keeps_what_it_began(self, folder: Path) -> None:
+        run(folder)
+        Calls.inside["Train"] = fail(ValueError("no"))
+        with pytest.raises(ValueError, match="no"):
+            run(folder, steps=2)
+        Calls.inside.clear()
+        assert gc.collect(config_of(folder), keep=1).attempts == []
+        run(folder, steps=3)
+        [attempt] = gc.collect(config_of(folder), keep=1).attempts
+        assert not attempt.exists()
+        run(folder, steps=3)
+        assert Calls.nodes == []
+
+    def test_the_record_says_what_was_deleted(self, folder: Path) -> None:
+        for steps in range(1, 4):
+            run(folder, steps=steps)
+        gone = {str(path) for path in gc.collect(config_of(folder), keep=1).artifacts}
+        records = store_of(folder)._store.get_artifacts()
+        deleted = {str(folder / "root" / a.uri) for a in records if a.state == a.DELETED}
+        assert deleted == gone
+
+    def test_a_run_under_way_is_left_alone(self, folder: Path) -> None:
+        run(folder)
+        with locked(folder / "root"), pytest.raises(LockedError):
+            gc.collect(config_of(folder), keep=1)
+
+    def test_nothing_to_keep_is_refused(self, folder: Path) -> None:
+        with pytest.raises(ConfigError, match="at least one run"):
+            gc.collect(config_of(folder), keep=0)
+
+    def test_a_pipeline_that_never_ran_has_nothing(self, folder: Path) -> None:
+        assert gc.collect(config_of(folder), keep=1).artifacts == []
+        assert not (folder / "root").exists()
+
+
+class TestLineage:
+    def test_it_goes_down_to_the_files_and_libraries(self, folder: Path) -> None:
+        result = run(folder)
+        run(folder)
+        found = lineage.collect(config_of(folder), 1)
+        assert (found["version"], found["path"]) == (1, str(folder / "serving" / "1"))
+        assert [e["node"] for e in found["executions"]] == list(reversed(NODES))
+        assert {e["run"] for e in found["executions"]} == {result.run.run_id}
+        source = found["executions"][-1]
+        content = hashlib.sha256((folder / "rows.txt").read_bytes()).hexdigest()
+        assert source["files"] == {str(folder / "rows.txt"): content}
+        assert set(source["libraries"]) == {"msgspec"}
+        assert source["parameters"]["files"] == [str(folder / "rows.txt")]
+        for execution in found["executions"]:
+            for artifact in itertools.chain.from_iterable(execution["outputs"].values()):
+                assert len(artifact["digest"]) == 64
+        text = lineage.render(found)
+        assert text.startswith("toy version 1: ")
+        assert all(word in text for word in (*NODES, content[:12], "made with msgspec", "python 3"))
+        assert json.dumps(found)
+
+    def test_it_outlives_what_it_tells_of(self, folder: Path) -> None:
+        for steps in range(1, 4):
+            run(folder, steps=steps)
+        gc.collect(config_of(folder), keep=1)
+        found = lineage.collect(config_of(folder), 1)["executions"]
+        assert {execution["node"] for execution in found} == set(NODES)
+
+    def test_a_version_never_pushed_is_refused(self, folder: Path) -> None:
+        with pytest.raises(DataError, match="has pushed no version 1") as caught:
+            lineage.collect(config_of(folder), 1)
+        assert "none" in caught.value.remedy
+        run(folder)
+        with pytest.raises(DataError, match="has pushed no version 7") as caught:
+            lineage.collect(config_of(folder), 7)
+        assert "It has pushed 1." in caught.value.remedy
+
+    def test_a_model_trained_on_from_another_has_both_in_its_chain(self, folder: Path) -> None:
+        from tests.pipeline import test_runner_spans as spans
+
+        for name in ("a", "b"):
+            spans.arrive(folder, len(name) + (name == "b"))
+        spans.run(folder)
+        spans.arrive(folder, 3)
+        spans.run(folder)
+        history = spans.store_of(folder).executions()
+        last = metadata.newest_of(history, "Judge")
+        assert last is not None
+        chain = [(e.node, e.part) for e in lineage.chain(history, last)]
+        assert chain.count(("Train", "")) == 2
+        assert ("Read", "span 3") in chain
+        assert len(chain) == len({e.id for e in lineage.chain(history, last)})
