@@ -495,6 +495,10 @@ class Runner:
             )
             self._store.put_run(run)
         _remove(self._root / ".staging")
+        for folder in (self._root / ".working").glob("*/*"):
+            newest = next((e for e in history if (e.node, e.cache_key) == folder.parts[-2:]), None)
+            if newest is not None and newest.state == metadata.COMPLETE:  # killed just after its transaction
+                _remove(folder)
         self._tidy()
         self._clear_unpublished(now)
 

@@ -1,0 +1,255 @@
+"""Kills `bitext run` (SIGKILL) at random moments of every component, fills its disk, looks at what is left.
+
+    python -m benchmarks.kills [--kills 54] [--seed 0] [--folder FOLDER]
+
+A small made corpus in three daily spans goes through the whole pipeline: once unbroken, then again and again,
+each time killed at a random moment of the next component, until every component was killed and the line is
+complete; then it begins anew. After every kill nothing published may be torn. At the end of each line nothing
+may be left over, and the outputs must be those of the unbroken run: the same bytes of the deterministic
+components, the same weights of the model. Then the same on a disk that is too small at first, and grows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+from pipeline import cache, metadata
+from pipeline.config import PipelineConfig, load
+from pipeline.graph import create_pipeline
+from pipeline.metadata import Execution, Store
+from tests.e2e import toy
+
+DETERMINISTIC = ("ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform")
+SPANS = 3
+DISK_FULL = 6
+DISKS = (4, 6, 8, 10, 12, 16, 20, 26, 32, 48, 96)
+"""Sizes in MB of the disk, smaller than the line needs at first."""
+
+
+class Torn(Exception):
+    """Something half-done is visible, is left over, or differs from the unbroken run."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One pipeline root, from its first run until it is complete."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        (self.folder / "data").mkdir(parents=True)
+        rows = toy.sentences()
+        for span in range(SPANS):
+            toy.write_tsv(self.folder / "data" / f"day-{span + 1}.tsv", rows[span::SPANS])
+        values = toy.config()
+        values["example_gen"]["files"] = ["data/day-{SPAN}.tsv"]
+        (self.folder / "toy.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+
+    @property
+    def root(self) -> Path:
+        """The pipeline root."""
+        return self.folder / "runs" / "toy"
+
+    def config(self) -> PipelineConfig:
+        """As the command reads it."""
+        return load(self.folder / "toy.yaml", [f"root={self.root}", f"serving={self.folder}/serving/toy"])
+
+    def history(self) -> list[Execution]:
+        """Every execution on record, newest first."""
+        config = self.config()
+        return Store(config.metadata, self.root, config.name).executions()
+
+    def start(self) -> subprocess.Popen[str]:
+        """`bitext run`, its output to be read."""
+        return subprocess.Popen(
+            toy.command("run", "toy.yaml"),
+            cwd=self.folder,
+            env=toy.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self) -> tuple[int, str]:
+        """Runs to the end: exit code and output."""
+        process = self.start()
+        said, _ = process.communicate()
+        return process.returncode, said
+
+    def kill(self, node: str, delay: float) -> bool:
+        """Runs, and kills it so many seconds after `node` was begun; whether it still ran then."""
+        process = self.start()
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.split()[:1] == [node]:
+                break
+        deadline = time.monotonic() + delay
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        alive = process.poll() is None
+        if alive:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.stdout.close()
+        process.wait()
+        return alive
+
+    # What must hold.
+
+    def check_nothing_torn(self) -> None:
+        """Whatever is declared complete, or visible to a server, is whole."""
+        if metadata.is_made(self.config().metadata, self.root):
+            for execution in self.history():
+                for artifact in execution.every_output() if execution.state == metadata.COMPLETE else ():
+                    if cache.content_digest(Path(artifact.uri)) != artifact.digest:
+                        raise Torn(f"{artifact.uri} is not what was recorded of it")
+        for version in (self.folder / "serving" / "toy").glob("[0-9]*"):
+            for name in ("saved_model.pb", "assets.extra/bitext.json"):
+                if not (version / name).is_file():
+                    raise Torn(f"{version} is visible and has no {name}")
+
+    def check_complete(self, unbroken: Line | None) -> None:
+        """A further run does nothing; nothing is left over; the outputs are those of the unbroken line."""
+        code, said = self.run()
+        if code or said.count(" cached\n") != len(toy.NODES):
+            raise Torn(f"a run of what is complete did something, or ended with {code}:\n{said}")
+        left = [
+            path for place in (".staging", ".working", ".unrecorded") if (path := self.root / place).exists()
+        ]
+        left += (self.folder / "serving" / "toy").glob(".*")
+        left += [
+            folder
+            for node in toy.NODES
+            for folder in (self.root / node).glob("*/*")
+            if str(folder) not in self._recorded()
+        ]
+        if left:
+            raise Torn(f"left over: {', '.join(map(str, left))}")
+        versions = [path.name for path in (self.folder / "serving" / "toy").iterdir()]
+        if versions != ["1"]:
+            raise Torn(f"pushed versions: {versions}")
+        if states := {e.state for e in self.history()} & {metadata.RUNNING}:
+            raise Torn(f"executions on record as {states}")
+        if unbroken is not None and (self.outputs() != unbroken.outputs()):
+            raise Torn(f"outputs differ: {self.outputs()}\n{unbroken.outputs()}")
+
+    def _recorded(self) -> set[str]:
+        return {a.uri for e in self.history() if e.state == metadata.COMPLETE for a in e.every_output()}
+
+    def outputs(self) -> dict[str, list[str]]:
+        """Digests of what the deterministic components made, and of the weights."""
+        history = self.history()
+        found = {}
+        for node in DETERMINISTIC:
+            newest = metadata.newest_of(history, node)
+            assert newest is not None
+            found[node] = [artifact.digest for artifact in newest.every_output()]
+        trained = metadata.newest_of(history, "Trainer")
+        assert trained is not None
+        weights = Path(trained.outputs["model"][0].uri) / "checkpoint" / "weights.npz"
+        return found | {"weights": [cache.file_digest(weights)]}
+
+
+def durations(line: Line) -> dict[str, float]:
+    """Seconds each node took in the line's first run."""
+    config = line.config()
+    first = Store(config.metadata, line.root, config.name).runs()[-1].run_id
+    whole = [e for e in line.history() if e.run_id == first and not e.part]
+    return {
+        node.name: sum(e.seconds for e in whole if e.node == node.name)
+        for node in create_pipeline(config).nodes
+    }
+
+
+def kill_lines(folder: Path, unbroken: Line, kills: int, chance: random.Random) -> list[tuple[str, float]]:
+    """Kills lines until there were so many kills: node and seconds of each."""
+    seconds = durations(unbroken)
+    done: list[tuple[str, float]] = []
+    number = 0
+    while len(done) < kills:
+        number += 1
+        line = Line(folder / f"killed-{number}")
+        for node in toy.NODES:
+            delay = chance.uniform(0.0, 1.1 * seconds[node])
+            if len(done) < kills and line.kill(node, delay):
+                done.append((node, delay))
+                print(f"kill {len(done):>3}: {node}, {delay:.1f} s after it began", flush=True)
+            line.check_nothing_torn()
+        code, said = line.run()
+        if code:
+            raise Torn(f"the run after the kills ended with {code}:\n{said}")
+        line.check_complete(unbroken)
+        shutil.rmtree(line.folder)
+    return done
+
+
+def full_disks(folder: Path, unbroken: Line) -> list[tuple[int, str]]:
+    """Runs on a disk that grows until the line is complete: size in MB and the node that did not fit.
+
+    Raises:
+      PermissionError: only root may mount a disk.
+    """
+    if os.geteuid() != 0:
+        raise PermissionError("only root can mount a small disk")
+    disk = folder / "disk"
+    disk.mkdir()
+    full: list[tuple[int, str]] = []
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISKS[0]}m", "tmpfs", str(disk)], check=True)
+    try:
+        line = Line(disk / "line")
+        for size in DISKS:
+            subprocess.run(["mount", "-o", f"remount,size={size}m", str(disk)], check=True)
+            code, said = line.run()
+            if code == 0:
+                line.check_complete(unbroken)
+                return full
+            if code != DISK_FULL or "No space left on device" not in said:
+                raise Torn(f"on a disk of {size} MB the run ended with {code}:\n{said}")
+            begun = [word for words in said.splitlines() if (word := words.partition(" ")[0]) in toy.NODES]
+            full.append((size, begun[-1] if begun else "the store"))
+            print(f"a disk of {size} MB was full in {full[-1][1]}", flush=True)
+            line.check_nothing_torn()
+        raise Torn(f"a disk of {DISKS[-1]} MB is too small")
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def main() -> None:
+    """Does what the module says, and exits with 1 if something was torn."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--kills", type=int, default=54)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
+    options = parser.parse_args()
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        unbroken = Line(folder / "unbroken")
+        code, said = unbroken.run()
+        if code:
+            sys.exit(f"the unbroken run ended with {code}:\n{said}")
+        unbroken.check_complete(None)
+        try:
+            kills = kill_lines(folder, unbroken, options.kills, random.Random(options.seed))
+            full = full_disks(folder, unbroken)
+        except Torn as torn:
+            sys.exit(f"TORN: {torn}")
+    each = ", ".join(f"{node} {sum(n == node for n, _ in kills)}" for node in toy.NODES)
+    print(f"{len(kills)} kills ({each}), {len(full)} full disks, in {time.monotonic() - begun:,.0f} s:")
+    print("nothing torn, nothing left over, the same bytes and the same weights as the unbroken run")
+
+
+if __name__ == "__main__":
+    main()

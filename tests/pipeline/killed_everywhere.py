@@ -1,0 +1,127 @@
+"""Kills runs of fake components at every step that changes a file or a record. Started by test_killed.py.
+
+Each run is a fork of this process, which has one thread; it dies before the Nth step, or after it where that
+is a transaction, until a run ends by itself. After each, another run must complete, with nothing torn before
+it and nothing left over after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline import cache, metadata
+from pipeline.metadata import Store
+from tests.pipeline import test_runner, test_runner_spans
+
+STEPS = {"os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.truncate", "shutil.rmtree"}
+KILLED = 9
+
+
+def die_at(step: int) -> None:
+    """Has this process end, as by SIGKILL, when it comes to its so-manieth step."""
+    taken = 0
+
+    def count(*_: object) -> None:
+        nonlocal taken
+        taken += 1
+        if taken == step:
+            os._exit(KILLED)
+
+    def audit(event: str, arguments: tuple[object, ...]) -> None:
+        writing = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
+        if event in STEPS or writing:
+            count()
+
+    sys.addaudithook(audit)
+    for name in ("put_execution", "put_run"):
+        original = getattr(Store, name)
+
+        def counted(*arguments: object, _original: Callable[..., None] = original) -> None:
+            count()
+            _original(*arguments)
+            count()
+
+        setattr(Store, name, counted)
+
+
+def forked(work: Callable[[], object]) -> int:
+    """Does the work in a process of its own; its exit code."""
+    if (child := os.fork()) == 0:
+        with contextlib.redirect_stdout(io.StringIO()):
+            work()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def check_nothing_torn(folder: Path) -> None:
+    """What is on record as complete is as it was recorded."""
+    root = folder / "root"
+    if not (root / "metadata.sqlite").is_file():
+        return
+    for execution in Store(test_runner.Metadata(), root, "toy").executions():
+        for artifact in execution.every_output() if execution.state == metadata.COMPLETE else ():
+            assert cache.content_digest(Path(artifact.uri)) == artifact.digest, artifact
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Everything published, whatever the numbers of the executions."""
+    root, found = folder / "root", {}
+    recorded = set()
+    for execution in Store(test_runner.Metadata(), root, "toy").executions():
+        assert execution.state != metadata.RUNNING, execution
+        for key, several in execution.outputs.items():
+            for index, artifact in enumerate(several):
+                assert Path(artifact.uri).is_dir(), artifact
+                recorded.add(artifact.uri)
+                found[f"{execution.node} {execution.part} {key} {index}"] = artifact.digest
+    assert {str(p) for p in root.glob("[A-Z]*/*/*")} == recorded
+    left = [p.name for p in root.iterdir() if p.name.startswith(".")]
+    assert sorted(left) == [".id", ".lock"], left
+    return found
+
+
+def kill_everywhere(
+    place: Path, prepare: Callable[[Path], None], run: Callable[[Path], object], stride: int
+) -> int:
+    """Kills runs at every `stride`th step; how many that were."""
+    expected = None
+    for kills, step in enumerate(itertools.count(0, stride)):  # the first is not killed
+        place.mkdir()
+        prepare(place)
+
+        def killed(step: int = step) -> None:
+            die_at(step)
+            run(place)
+
+        ended = forked(killed)
+        if ended == 0 and step:
+            return kills - 1
+        check_nothing_torn(place)
+        assert forked(lambda: run(place)) == 0, step
+        expected = expected or contents(place)
+        assert contents(place) == expected, step
+        shutil.rmtree(place)
+    raise AssertionError("not reached")
+
+
+def rows(folder: Path) -> None:
+    """What Source reads."""
+    (folder / "rows.txt").write_text("a\tb\n", encoding="utf-8")
+
+
+def spans(folder: Path) -> None:
+    """Two spans to read."""
+    for number in (1, 2):
+        test_runner_spans.arrive(folder, number)
+
+
+if __name__ == "__main__":
+    kinds = {"one": (rows, test_runner.run), "spans": (spans, test_runner_spans.run)}
+    print(kill_everywhere(Path(sys.argv[1]), *kinds[sys.argv[2]], stride=int(sys.argv[3])))

@@ -1,0 +1,32 @@
+"""A run killed anywhere leaves nothing torn, and the next completes it as if nothing had happened."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("killed_everywhere.py")
+
+
+@pytest.mark.parametrize(
+    ("kind", "stride", "least"),
+    [
+        ("one", 1, 40),
+        ("spans", 5, 10),
+        pytest.param("spans", 1, 60, marks=pytest.mark.slow),
+    ],
+)
+def test_killed_at_every_step(kind: str, stride: int, least: int, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), str(tmp_path / "line"), kind, str(stride)],
+        cwd=SCRIPT.parents[2],
+        env={"PYTHONPATH": str(SCRIPT.parents[2]), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert int(done.stdout) >= least
