@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import sys
@@ -142,7 +143,7 @@ def _run(options: argparse.Namespace, log_file: list[Path]) -> int:
     )
     log_file.append(runner.log_file)
     selection = Selection(options.first, options.last, frozenset(options.force), options.explain_cache)
-    result = runner.run(selection)
+    result = runner.run(selection, options.wait)
     print(f"\n{summarise(result, config.serving)}")
     check_blessed(result)
     return 0
@@ -290,6 +291,16 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--explain-cache", action="store_true", help="say for every node why it runs or does not, and run"
     )
+    run.add_argument(
+        "--wait",
+        nargs="?",
+        type=_seconds,
+        const=math.inf,
+        default=0.0,
+        metavar="SECONDS",
+        help="wait so long for another run of this pipeline to end; without a number, as long as it takes"
+        " (default: leave at once, with exit code 5)",
+    )
 
     config = _command(commands, "config", _config, "print the configuration with every default filled in")
     _config_arguments(config)
@@ -336,6 +347,18 @@ def _command(
     )
     parser.set_defaults(command=function)
     return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:
+        raise argparse.ArgumentTypeError(
+            f"must be a number of seconds; received {text!r} (CONFIG comes before --wait)"
+        )
+    return seconds
 
 
 def _config_arguments(parser: argparse.ArgumentParser) -> None:

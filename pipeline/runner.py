@@ -123,8 +123,12 @@ class Runner:
         self._run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
         self.log_file = root / "logs" / f"{self._run_id}.log"
 
-    def run(self, selection: Selection = Selection()) -> Result:
+    def run(self, selection: Selection = Selection(), wait: float = 0.0) -> Result:
         """Runs the selected nodes. Blessings are not judged here: see `check_blessed`.
+
+        Args:
+          selection: which nodes.
+          wait: for how many seconds another run in the root is waited for; `math.inf`: as long as it takes.
 
         Raises:
           ConfigError: if the selection names no node, or an earlier output it needs does not exist.
@@ -135,7 +139,10 @@ class Runner:
         chosen = self._chosen(selection)
         if self._root.exists() and not self._root.is_dir():
             raise ConfigError(f"root {self._root} is not a folder", "Choose another with `root` or --root.")
-        with _in_our_terms(self._root), locked(self._root), logging_to(self.log_file):
+        held = locked(self._root, wait, self._terminal.header)
+        with _in_our_terms(self._root), held as left, logging_to(self.log_file):
+            if left:
+                self._terminal.header(left)
             self._store = self._open_store()
             started = time.time()
             history = self._store.executions()
