@@ -23,7 +23,6 @@ import os
 import re
 import secrets
 import shutil
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -149,7 +148,7 @@ class Runner:
             self._clear_leftovers(history)
             run = Run(self._run_id, self._pipeline.name, str(self._root.resolve()), metadata.RUNNING, started)
             self._store.put_run(run)
-            self._terminal.header(f"Pipeline {self._pipeline.name}, run {self._run_id}, in {self._root}")
+            self._terminal.begun(self._run_id, self._pipeline.name, self._root)
             try:
                 executions = self._run_nodes(run, chosen, selection, history)
             except BaseException as error:
@@ -200,7 +199,7 @@ class Runner:
                 self._terminal.started(node.name)
             if selection.explain:
                 for reason in reasons:
-                    self._terminal.say(f"because {reason}")
+                    self._terminal.because(node.name, reason)
             if hit is None:
                 done[node.name] = self._execute_and_publish(work, run)
         return done
@@ -228,7 +227,7 @@ class Runner:
                 f"--from starts after {node.name}, and no earlier run's outputs of it are there",
                 f"Start from {node.name} or before: --from {node.name}.",
             )
-        self._terminal.skipped(node.name, f"taken from run {newest.run_id}")
+        self._terminal.taken(node.name, newest.run_id)
         taken = dataclasses.replace(newest, id=None, run_id=run.run_id, state=metadata.CACHED)
         taken.started = taken.finished = time.time()
         self._store.put_execution(taken, run)
@@ -315,7 +314,7 @@ class Runner:
             temp_dir=staging / ".tmp",
             beam_pipeline=self._beam_pipeline,
             say=self._terminal.say,
-            interactive=sys.stdout.isatty() and sys.stderr.isatty(),
+            interactive=self._terminal.interactive,
             run_id=self._run_id,
         )
         with imports_quietly():
