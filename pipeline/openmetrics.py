@@ -74,7 +74,7 @@ def render(ending: Ending, last_success: float = 0.0) -> str:
         said = [(labels, value) for labels, value in samples if value is not None]
         if said:
             lines += [f"# HELP {name} {words}", f"# TYPE {name} gauge"]
-        lines += [f"{_series(name, ending.pipeline, labels)} {float(value)!r}" for labels, value in said]
+        lines += [f"{_series(name, ending.pipeline, labels)} {float(value):.15g}" for labels, value in said]
     return "\n".join([*lines, "# EOF", ""])
 
 
