@@ -87,6 +87,7 @@ DEV = [
     "hypothesis>=6.100",
     "mypy>=1.10",
     "packaging>=24",
+    "prometheus-client>=0.22",
     "pytest>=8",
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",

@@ -1,11 +1,22 @@
-"""Files of this machine: which of them a path or pattern names, what a folder holds, what is on the disk."""
+"""Files of this machine: which of them a path or pattern names, what a folder holds, what is on the disk,
+and which process holds one of them.
+"""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import glob
 import hashlib
+import math
 import os
+import time
 from pathlib import Path
+
+from components.errors import EnvironmentFault
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+_POLL_SECONDS = 0.2
 
 
 def is_remote(pattern: str) -> bool:
@@ -41,3 +52,63 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def hold(path: Path, wait: float = 0.0, flags: int = os.O_RDONLY) -> int:
+    """Opens a file or folder, and keeps it from all others who would hold it until the descriptor is closed.
+
+    The system closes it when the process ends, however that is: nothing stays held by the dead.
+
+    Args:
+      path: what to hold.
+      wait: for how many seconds another's hold is waited for; `math.inf`: as long as it takes.
+      flags: how to open it, as `os.open` has them.
+
+    Raises:
+      BlockingIOError: another holds it.
+      EnvironmentFault: its file system knows no locks.
+      OSError: it cannot be opened.
+    """
+    deadline = time.monotonic() + wait
+    while True:
+        descriptor = os.open(path, flags, 0o666)
+        held = False
+        try:
+            _lock(descriptor, path, deadline)
+            held = _is_at(path, descriptor)
+        finally:
+            if not held:
+                os.close(descriptor)
+        if held:
+            return descriptor
+
+
+def _lock(descriptor: int, path: Path, deadline: float) -> None:
+    """flock knows for ever and not at all; for a time between, it is asked again and again.
+
+    An alarm would end a wait in the kernel, but there is one for the whole process, and it is not ours.
+    """
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if deadline == math.inf else fcntl.LOCK_NB))
+            return
+        except BlockingIOError:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise
+            time.sleep(min(left, _POLL_SECONDS))
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            raise EnvironmentFault(
+                f"{path} cannot be locked: {error.strerror}",
+                "Choose a folder on a file system that has locks (on NFS: have its lock service run).",
+            ) from error
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Whether a path still leads to what is open: its holder may have removed it while this one waited."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
+import math
 import os
 import signal
 import sys
 import tempfile
+import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from components.errors import BitextError, ConfigError
+from components.errors import BitextError, ConfigError, LockedError, NotBlessedError
 
 if TYPE_CHECKING:
     from components.translate import Search
     from pipeline.config import PipelineConfig
+    from pipeline.outcome import Outcome
+    from pipeline.terminal import Terminal
 
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "tatoeba.yaml"
 
@@ -47,15 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.command(options, log_file)
         sys.stdout.flush()  # here, where a reader that has gone is no error
         return code
-    except BitextError as error:
-        _complain(str(error), error.remedy, log_file)
-        return error.exit_code
-    except KeyboardInterrupt as error:
-        _complain(
-            "interrupted", "The same command goes on where this one stopped." if log_file else "", log_file
-        )
-        return 143 if isinstance(error, _Terminated) else 130
-    except BrokenPipeError:  # the reader (`head`) has had enough
+    except (BitextError, KeyboardInterrupt) as error:
+        _complain(*_in_words(error, log_file), log_file)
+        return _exit_code(error)
+    except BrokenPipeError as error:  # the reader (`head`) has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
         if log_file:
             _complain(
@@ -63,11 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "The same command goes on where this one stopped.",
                 log_file,
             )
-        return 1
+        return _exit_code(error)
     except Exception as error:  # noqa: BLE001  (the edge of the program: told in short, kept whole in the log)
         log_file[:] = [_with_traceback(error, log_file)]
-        _complain(f"{type(error).__name__}: {error}", "The traceback is in the log.", log_file)
-        return 1
+        _complain(*_in_words(error, log_file), log_file)
+        return _exit_code(error)
     finally:
         if previous is not None:
             signal.signal(signal.SIGTERM, previous)
@@ -81,6 +82,26 @@ def _terminate_tidily() -> signal._HANDLER:
         return signal.signal(signal.SIGTERM, handler)
     except ValueError:  # not the main thread: the program around decides
         return None
+
+
+def _exit_code(error: BaseException | None) -> int:
+    """How the process ends after an error, or without one."""
+    if error is None:
+        return 0
+    if isinstance(error, BitextError):
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return 143 if isinstance(error, _Terminated) else 130
+    return 1
+
+
+def _in_words(error: BaseException, log_file: list[Path]) -> tuple[str, str]:
+    """What happened, and what to do."""
+    if isinstance(error, BitextError):
+        return str(error), error.remedy
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", "The same command goes on where this one stopped." if log_file else ""
+    return f"{type(error).__name__}: {error}", "The traceback is in the log."
 
 
 def _complain(message: str, remedy: str, log_file: list[Path]) -> None:
@@ -122,32 +143,112 @@ def _load(options: argparse.Namespace) -> PipelineConfig:
 
 def _run(options: argparse.Namespace, log_file: list[Path]) -> int:
     from components.parallel import share_cores
-    from pipeline.terminal import Terminal, quiet_libraries
+    from pipeline.terminal import JsonLines, Terminal, quiet_libraries
 
     quiet_libraries()
     share_cores()
-    config = _load(options)
-    from pipeline.beam import pipeline_factory
-    from pipeline.graph import create_pipeline
-    from pipeline.metadata import Store
-    from pipeline.runner import Runner, Selection, check_blessed
-    from pipeline.summary import summarise
+    with contextlib.ExitStack() as around:
+        terminal = Terminal()
+        if options.log_format == "json":
+            terminal = JsonLines(sys.stdout)
+            around.enter_context(contextlib.redirect_stdout(sys.stderr))  # what a library prints is no event
+        ending = around.enter_context(_ending_told(options, terminal, log_file))
+        config = ending.config = _load(options)
+        from pipeline.beam import pipeline_factory
+        from pipeline.graph import create_pipeline
+        from pipeline.metadata import Store
+        from pipeline.runner import Runner, Selection, check_blessed
+        from pipeline.summary import summarise
 
-    runner = Runner(
-        create_pipeline(config),
-        Path(config.root),
-        lambda: Store(config.metadata, Path(config.root), config.name),
-        pipeline_factory(config.beam.runner, config.beam.options),
-        Terminal(),
-    )
-    log_file.append(runner.log_file)
-    selection = Selection(
-        options.first, options.last, frozenset(options.force), options.explain_cache, options.force_bless
-    )
-    result = runner.run(selection)
-    print(f"\n{summarise(result, config.serving)}")
-    check_blessed(result)
+        runner = Runner(
+            create_pipeline(config),
+            Path(config.root),
+            lambda: Store(config.metadata, Path(config.root), config.name),
+            pipeline_factory(config.beam.runner, config.beam.options),
+            terminal,
+        )
+        log_file.append(runner.log_file)
+        selection = Selection(
+            options.first, options.last, frozenset(options.force), options.explain_cache, options.force_bless
+        )
+        result = runner.run(selection, options.wait)
+        if options.log_format == "human":
+            print(f"\n{summarise(result, config.serving)}")
+        check_blessed(result)
     return 0
+
+
+@dataclasses.dataclass
+class _Ending:
+    """What is known of a run when it ends, however far it came."""
+
+    started: float
+    config: PipelineConfig | None = None
+
+
+@contextlib.contextmanager
+def _ending_told(options: argparse.Namespace, terminal: Terminal, log_file: list[Path]) -> Iterator[_Ending]:
+    """Whatever ends the run is told to the programs that watch it, and raised as it was."""
+    ending = _Ending(time.time())
+    try:
+        yield ending
+    except BaseException as error:
+        _tell_ending(options, terminal, log_file, ending, error)
+        raise
+    _tell_ending(options, terminal, log_file, ending, None)
+
+
+def _tell_ending(
+    options: argparse.Namespace,
+    terminal: Terminal,
+    log_file: list[Path],
+    ending: _Ending,
+    error: BaseException | None,
+) -> None:
+    """Writes the textfile and the last JSON line. What fails here is a warning, not how the run ends."""
+    config, outcome, exit_code = ending.config, None, _exit_code(error)
+    textfile = config.metrics.textfile if config else ""
+    if isinstance(error, LockedError):  # the metrics are those of the run that holds the lock
+        textfile = ""
+    if config and terminal.run_id and (textfile or options.log_format == "json"):
+        outcome = _on_record(config, terminal.run_id)
+    started = outcome.run.started if outcome else ending.started
+    ended = outcome.run.finished if outcome and outcome.run.finished else time.time()
+    if config and textfile:
+        from pipeline import openmetrics
+
+        told = openmetrics.Ending(config.name, exit_code, started, ended, outcome)
+        try:
+            openmetrics.write(Path(textfile), told)
+        except OSError as fault:
+            print(
+                f"warning: metrics.textfile {textfile} cannot be written: {fault.strerror}", file=sys.stderr
+            )
+    message, remedy = _in_words(error, log_file) if error else ("complete", "")
+    terminal.ended(
+        "run_finished" if error is None or isinstance(error, NotBlessedError) else "run_failed",
+        message,
+        state=outcome.run.state if outcome else None,
+        exit_code=exit_code,
+        seconds=round(ended - started, 3),
+        bleu=outcome.last("ModelEvaluation", "bleu") if outcome else None,
+        blessed=outcome.blessed if outcome else None,
+        pushed_version=outcome.last("PushedModel", "version") if outcome else None,
+        pushed_path=outcome.last("PushedModel", "path") if outcome else None,
+        error=message if error else None,
+        remedy=remedy or None,
+        log=next((str(path) for path in log_file if path.is_file()), None),
+    )
+
+
+def _on_record(config: PipelineConfig, run_id: str) -> Outcome | None:
+    from pipeline.outcome import collect
+
+    try:
+        return collect(config, run_id)
+    except (BitextError, OSError) as fault:
+        print(f"warning: what is on record of the run cannot be told: {fault}", file=sys.stderr)
+        return None
 
 
 def _config(options: argparse.Namespace, log_file: list[Path]) -> int:
@@ -317,7 +418,22 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--explain-cache", action="store_true", help="say for every node why it runs or does not, and run"
     )
-
+    run.add_argument(
+        "--log-format",
+        choices=("human", "json"),
+        default="human",
+        help="what standard output has: lines for a person, or a JSON object for each event",
+    )
+    run.add_argument(
+        "--wait",
+        nargs="?",
+        type=_seconds,
+        const=math.inf,
+        default=0.0,
+        metavar="SECONDS",
+        help="wait so long for another run of this pipeline to end; without a number, as long as it takes"
+        " (default: leave at once, with exit code 5)",
+    )
     run.add_argument(
         "--force-bless",
         metavar="REASON",
@@ -383,6 +499,18 @@ def _command(
     )
     parser.set_defaults(command=function)
     return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:
+        raise argparse.ArgumentTypeError(
+            f"must be a number of seconds; received {text!r} (CONFIG comes before --wait)"
+        )
+    return seconds
 
 
 def _config_arguments(parser: argparse.ArgumentParser) -> None:

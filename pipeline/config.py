@@ -90,6 +90,25 @@ class Beam(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
             msgspec.structs.force_setattr(self, "runner", "DirectRunner")
 
 
+class Metrics(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is said of the last run to those who watch many machines.
+
+    Attributes:
+      textfile: the file that a run's metrics replace when it ends (pipeline/openmetrics.py), in a folder that
+        node_exporter's textfile collector reads. Each pipeline needs its own. Empty: none.
+    """
+
+    textfile: str = ""
+
+    def __post_init__(self) -> None:
+        if "://" in self.textfile:
+            raise ValueError(f"textfile must be a file of this machine; received {self.textfile!r}")
+        if self.textfile and not self.textfile.endswith(".prom"):
+            raise ValueError(
+                f"textfile must end in .prom: the collector reads no other; received {self.textfile!r}"
+            )
+
+
 class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One pipeline.
 
@@ -99,6 +118,7 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
         relative to the folder the command is called in, here and everywhere.
       serving: the folder pushed models go to, as `<serving>/<version>/`. Empty: `serving/<name>`.
       metadata, beam: where runs are remembered; where Beam runs.
+      metrics: where the last run's figures go.
       example_gen ... pusher: the parameters of each component.
     """
 
@@ -108,6 +128,7 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
     serving: str = ""
     metadata: Metadata = Metadata()
     beam: Beam = Beam()
+    metrics: Metrics = Metrics()
     statistics_gen: StatisticsGenParameters = msgspec.field(default_factory=StatisticsGenParameters)
     schema_gen: SchemaGenParameters = msgspec.field(default_factory=SchemaGenParameters)
     example_validator: ExampleValidatorParameters = msgspec.field(default_factory=ExampleValidatorParameters)

@@ -4,48 +4,54 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from components.errors import EnvironmentFault, LockedError
+from components.files import hold
 
 
 @contextlib.contextmanager
-def locked(root: Path) -> Iterator[None]:
+def locked(root: Path, wait: float = 0.0, say: Callable[[str], None] = print) -> Iterator[str]:
     """Holds `<root>/.lock`. The system releases it when the process ends, however it ends: none stays.
+
+    Its content names the process that holds it, which clears it in the end; one that is killed leaves it.
+
+    Args:
+      root: the pipeline root; made if need be.
+      wait: for how many seconds another run is waited for; `math.inf`: as long as it takes.
+      say: told, once, who is waited for.
+
+    Yields:
+      What there is to say of a process that was killed while it held the lock; empty: nothing.
 
     Raises:
       LockedError: if another process holds it, naming that process.
-      EnvironmentFault: if the folder or the file cannot be made.
+      EnvironmentFault: if the folder or the file cannot be made, or its file system has no locks.
     """
     path = root / ".lock"
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        opened = path.open("a+", encoding="utf-8")
-    except OSError as error:
-        raise EnvironmentFault(
-            f"{path} cannot be made: {error.strerror}",
-            "Make the folder writable, or choose another with `root` or --root.",
-        ) from error
-    with opened as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise LockedError(
-                f"another run is under way in {root}: {_holder(file.read())}",
-                "Wait for it to end, or give this run another folder with --root.",
-            ) from None
-        file.truncate(0)
+    descriptor = _attempt(path, 0.0)
+    if descriptor is None and wait:
+        say(f"waiting for another run in {root}: {_holder(path)}")
+        descriptor = _attempt(path, wait)
+    if descriptor is None:
+        waited = f", {wait:g} s later still" if wait else ""
+        raise LockedError(
+            f"another run is under way in {root}{waited}: {_holder(path)}",
+            "Wait for it to end (--wait does), or give this run another folder with --root.",
+        )
+    with os.fdopen(descriptor, "r+", encoding="utf-8", errors="replace") as file:
+        left = file.read()
+        file.seek(0)
+        file.truncate()
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         json.dump({"host": socket.gethostname(), "pid": os.getpid(), "started": started}, file)
         file.flush()
         try:
-            yield
+            yield f"{path} taken over from {_named(left)}, which ended without clearing up" if left else ""
         finally:
             with contextlib.suppress(
                 OSError
@@ -53,7 +59,26 @@ def locked(root: Path) -> Iterator[None]:
                 file.truncate(0)
 
 
-def _holder(text: str) -> str:
+def _attempt(path: Path, wait: float) -> int | None:
+    """The lock's descriptor; None if another process holds it still."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return hold(path, wait, os.O_RDWR | os.O_CREAT)
+    except BlockingIOError:
+        return None
+    except OSError as error:
+        raise EnvironmentFault(
+            f"{path} cannot be made: {error.strerror}",
+            "Make the folder writable, or choose another with `root` or --root.",
+        ) from error
+
+
+def _holder(path: Path) -> str:
+    return _named(path.read_text(encoding="utf-8", errors="replace"))
+
+
+def _named(text: str) -> str:
+    """The process that a lock's content names."""
     try:
         holder = json.loads(text)
         return f"process {holder['pid']} on {holder['host']}, since {holder['started']}"

@@ -27,7 +27,6 @@ import os
 import re
 import secrets
 import shutil
-import sys
 import time
 import traceback
 import uuid
@@ -147,8 +146,12 @@ class Runner:
         self._run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
         self.log_file = root / "logs" / f"{self._run_id}.log"
 
-    def run(self, selection: Selection = Selection()) -> Result:
+    def run(self, selection: Selection = Selection(), wait: float = 0.0) -> Result:
         """Runs the selected nodes. Blessings are not judged here: see `check_blessed`.
+
+        Args:
+          selection: which nodes.
+          wait: for how many seconds another run in the root is waited for; `math.inf`: as long as it takes.
 
         Raises:
           ConfigError: if the selection names no node, or an earlier output it needs does not exist.
@@ -159,7 +162,10 @@ class Runner:
         chosen = self._chosen(selection)
         if self._root.exists() and not self._root.is_dir():
             raise ConfigError(f"root {self._root} is not a folder", "Choose another with `root` or --root.")
-        with _in_our_terms(self._root), locked(self._root), logging_to(self.log_file):
+        held = locked(self._root, wait, self._terminal.header)
+        with _in_our_terms(self._root), held as left, logging_to(self.log_file):
+            if left:
+                self._terminal.header(left)
             self._store = self._open_store()
             self._force_bless = selection.force_bless
             started = time.time()
@@ -169,7 +175,7 @@ class Runner:
             run.root_id = root_id(self._root)
             self._clear_leftovers(history, run)
             self._store.put_run(run)
-            self._terminal.header(f"Pipeline {self._pipeline.name}, run {self._run_id}, in {self._root}")
+            self._terminal.begun(self._run_id, self._pipeline.name, self._root)
             try:
                 executions = self._run_nodes(run, chosen, selection, history)
             except BaseException as error:
@@ -217,6 +223,7 @@ class Runner:
             if node.component.parts is not None and works[0].part:
                 run.spans = ", ".join(work.part for work in works)
                 self._store.put_run(run)
+                self._terminal.header(f"{len(works)} parts of the corpus: {_first_and_last(works)}")
             done[node.name] = self._do(node, works, run, selection, history)
         return done
 
@@ -237,7 +244,7 @@ class Runner:
         executions = []
         for work, hit, reasons in found:
             for reason in reasons if selection.explain else ():
-                self._terminal.say(f"{work.part}: because {reason}" if work.part else f"because {reason}")
+                self._terminal.because(node.name, f"{work.part}: {reason}" if work.part else reason)
             executions.append(hit or self._execute_and_publish(work, run))
         if len(new) == len(works) == 1 and works[0].alone:
             whole = executions[0]
@@ -302,7 +309,7 @@ class Runner:
                 f"--from starts after {node.name}, and no earlier run's outputs of it are there",
                 f"Start from {node.name} or before: --from {node.name}.",
             )
-        self._terminal.skipped(node.name, f"taken from run {newest.run_id}")
+        self._terminal.taken(node.name, newest.run_id)
         taken = dataclasses.replace(newest, id=None, run_id=run.run_id, state=metadata.CACHED)
         taken.started = taken.finished = time.time()
         self._store.put_execution(taken, run)
@@ -405,7 +412,7 @@ class Runner:
             temp_dir=staging / ".tmp",
             beam_pipeline=self._beam_pipeline,
             say=self._saying(work.part),
-            interactive=sys.stdout.isatty() and sys.stderr.isatty(),
+            interactive=self._terminal.interactive,
             run_id=self._run_id,
             force_bless=self._force_bless,
         )
@@ -560,6 +567,10 @@ def _parts(node: Node) -> list[Part]:
         return [Part("", node.parameters)]
     parts: list[Part] = load_function(node.component.parts)(node.parameters)
     return parts
+
+
+def _first_and_last(works: list[Work]) -> str:
+    return works[0].part if len(works) == 1 else f"{works[0].part} to {works[-1].part}"
 
 
 def _part_names(artifacts: Iterable[StoredArtifact]) -> list[str]:

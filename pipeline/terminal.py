@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import io
+import json
 import logging
 import os
 import sys
@@ -13,6 +15,8 @@ from pathlib import Path
 from typing import TextIO
 
 log = logging.getLogger("bitext")
+
+JsonValue = str | int | float | bool | None
 
 INDENT = "    "
 _NAME_WIDTH = 18
@@ -130,32 +134,96 @@ def imports_quietly() -> Iterator[None]:
 
 
 class Terminal:
-    """Prints a run, node by node, to standard output, and logs what it prints."""
+    """Prints a run, node by node, to standard output, and logs what it prints.
+
+    Attributes:
+      run_id: the run's, once it is on record.
+    """
+
+    def __init__(self) -> None:
+        self.run_id: str | None = None
+        self._node: str | None = None
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person watches."""
+        return sys.stdout.isatty() and sys.stderr.isatty()
+
+    def begun(self, run_id: str, pipeline: str, root: Path) -> None:
+        """The run is on record."""
+        self.run_id = run_id
+        text = f"Pipeline {pipeline}, run {run_id}, in {root}"
+        self._tell("run_started", text, text, pipeline=pipeline, root=str(root))
 
     def header(self, text: str) -> None:
         """A line about the whole run."""
-        log.info("%s", text)
-        print(text, flush=True)
+        self._tell("run_said", text, text)
 
     def started(self, node: str) -> None:
         """A node begins to work; what it says comes below."""
-        log.info("%s runs", node)
-        print(node, flush=True)
+        self._node = node
+        self._tell("node_started", f"{node} runs", node)
+
+    def because(self, node: str, reason: str) -> None:
+        """Why a node runs, or does not."""
+        self._tell("node_reason", f"because {reason}", f"{INDENT}because {reason}", node=node)
 
     def say(self, text: str) -> None:
-        """A line from a node."""
+        """A line from the node that began."""
         for line in text.splitlines() or [""]:
-            log.info("%s", line)
-            print(INDENT + line, flush=True)
+            self._tell("node_said", line, INDENT + line)
 
     def finished(self, seconds: float) -> None:
         """The node that began has published."""
-        self.say(f"done in {duration(seconds)}")
+        text = f"done in {duration(seconds)}"
+        self._tell("node_finished", text, INDENT + text, seconds=round(seconds, 3))
+        self._node = None
 
     def skipped(self, node: str, why: str) -> None:
         """A node whose outputs are there already."""
-        log.info("%s %s", node, why)
-        print(f"{node:<{_NAME_WIDTH}}{why}", flush=True)
+        self._tell("node_cached", f"{node} {why}", f"{node:<{_NAME_WIDTH}}{why}", node=node)
+
+    def taken(self, node: str, run_id: str) -> None:
+        """A node that was not to run: its outputs are those of an earlier run."""
+        why = f"taken from run {run_id}"
+        shown = f"{node:<{_NAME_WIDTH}}{why}"
+        self._tell("node_taken", f"{node} {why}", shown, node=node, from_run=run_id)
+
+    def ended(self, event: str, message: str, **fields: JsonValue) -> None:
+        """The run is over. A person reads that in the summary, or on standard error."""
+
+    def _tell(self, event: str, message: str, shown: str, **fields: JsonValue) -> None:
+        """Logs `message`; prints it as `shown`."""
+        log.info("%s", message)
+        print(shown, flush=True)
+
+
+class JsonLines(Terminal):
+    """Writes one JSON object a line for each event, and logs as `Terminal` does.
+
+    The events and their fields are in the README ("On a schedule"), for others' programs depend on them.
+    What is not ASCII is escaped, so that neither the locale nor an undecodable file name stands in the way.
+    """
+
+    interactive = False
+
+    def __init__(self, out: TextIO) -> None:
+        super().__init__()
+        self._out = out
+
+    def ended(self, event: str, message: str, **fields: JsonValue) -> None:
+        """The run is over; `node` is the one that failed, if one did."""
+        self._write(event, message, fields)
+
+    def _tell(self, event: str, message: str, shown: str, **fields: JsonValue) -> None:
+        log.info("%s", message)
+        self._write(event, message, fields)
+
+    def _write(self, event: str, message: str, fields: dict[str, JsonValue]) -> None:
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        line = {"time": now, "event": event, "run": self.run_id, "node": self._node, "message": message}
+        self._out.write(json.dumps(line | fields) + "\n")
+        self._out.flush()
 
 
 def duration(seconds: float) -> str:

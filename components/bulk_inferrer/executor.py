@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
 import logging
@@ -20,7 +19,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from components import errors, reading
-from components.files import flush, tree_digest
+from components.files import flush, hold, tree_digest
 from components.translate import (
     LineTranslator,
     Search,
@@ -276,21 +275,16 @@ def _sole_writer(output: Path) -> Iterator[Path]:
     home = output.with_name(f".{output.name}.bulk")
     with faults_named(output):
         home.mkdir(exist_ok=True)
-        descriptor = os.open(home, os.O_RDONLY)
-    try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not os.path.samestat(os.fstat(descriptor), home.stat()):  # another has ended, and begun again
-                raise BlockingIOError
-        except (BlockingIOError, FileNotFoundError):
+            descriptor = hold(home)
+        except (BlockingIOError, FileNotFoundError):  # another's, or just cleared by another
             raise errors.LockedError(
                 f"another command is translating into {output}",
                 "wait for it, or name another file with --output",
             ) from None
-        try:
-            yield home
-        finally:
-            with contextlib.suppress(OSError):  # not empty: the next attempt goes on with it
-                home.rmdir()
+    try:
+        yield home
     finally:
+        with contextlib.suppress(OSError):  # not empty: the next attempt goes on with it
+            home.rmdir()
         os.close(descriptor)

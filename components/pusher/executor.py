@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ import msgspec
 
 from components import artifacts, errors
 from components.component import Context
-from components.files import flush, tree_digest
+from components.files import flush, hold, tree_digest
 from components.pusher import Parameters, card
 
 NOTE = Path("assets.extra/bitext.json")
@@ -205,9 +205,8 @@ def _staging(destination: Path, version: int) -> Iterator[Path]:
 def _sole_writer(destination: Path) -> Iterator[None]:
     """Holds the serving folder, made if need be, against other pipelines' pushes; waits for theirs."""
     destination.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(destination, os.O_RDONLY)
+    descriptor = hold(destination, wait=math.inf)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)

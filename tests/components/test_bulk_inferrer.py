@@ -317,6 +317,6 @@ class TestFaults:
             (bulk.folder / ".out.txt.bulk").rmdir()
             flock(descriptor, operation)
 
-        monkeypatch.setattr(executor.fcntl, "flock", late)
+        monkeypatch.setattr(fcntl, "flock", late)
         with pytest.raises(errors.LockedError):
             bulk(TEXT)

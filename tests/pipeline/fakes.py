@@ -70,7 +70,9 @@ def source(
         examples.split(split).mkdir()
         chosen = "".join(line for line in lines if line.startswith("test") == (split == "test"))
         (examples.split(split) / "data").write_text(chosen, encoding="utf-8")
+        examples.properties[split] = len(chosen.splitlines())
     (rejects.path / "summary.json").write_text("{}", encoding="utf-8")
+    rejects.properties.update(rows=len(lines) + 2, rejected=2)
     context.say(f"{len(text.splitlines())} rows")
 
 
@@ -108,6 +110,7 @@ def evaluate(
     )
     bleu = {"score": 31.25, "signature": "nrefs:var|tok:13a", "interval": [30.0, 32.5]}
     (evaluation.path / "metrics.json").write_text(json.dumps({"bleu": bleu}), encoding="utf-8")
+    evaluation.properties["bleu"] = 31.25
     rows = [
         {"id": f"f:{i}", "source": f"s{i}", "hypothesis": f"h{i}", "references": [f"r{i}"], "score": -0.5}
         for i in range(25)
@@ -136,6 +139,7 @@ def push(
         version = Path(parameters.destination) / "1"
         version.mkdir(parents=True, exist_ok=True)
         report |= {"pushed": True, "version": 1, "path": str(version), "digest": "abc", "reason": "blessed"}
+        pushed_model.properties.update(version=1, path=str(version))
     (pushed_model.path / "pushed.json").write_text(json.dumps(report), encoding="utf-8")
     pushed_model.properties["pushed"] = int(bool(report["pushed"]))
     if report["pushed"]:

@@ -446,8 +446,10 @@ def test_what_is_complete_stays_so_when_clearing_up_fails(
         with pytest.raises(KeyboardInterrupt):
             run(folder)
     assert train_is_complete_with_its_model(folder)
+    monkeypatch.undo()
     run(folder)
     assert "Train" not in Calls.nodes
+    assert not (folder / "root" / ".working").exists()
 
 
 def test_an_interruption_just_after_the_transaction_takes_nothing_back(

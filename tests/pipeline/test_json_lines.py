@@ -1,0 +1,222 @@
+"""`bitext run --log-format json`: what a program reads of a run."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pipeline.graph
+from components import errors
+from components.component import Context
+from pipeline import cli
+from pipeline.lock import locked
+from tests.pipeline import fakes
+from tests.pipeline.fakes import Calls
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+COMMON = {"time", "event", "run", "node", "message"}
+Events = list[dict[str, Any]]
+Run = Callable[..., tuple[int, Events, str]]
+
+
+@pytest.fixture
+def run(toy: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command; its exit code, its events and what is on standard error."""
+
+    def call(*arguments: str) -> tuple[int, Events, str]:
+        capsys.readouterr()
+        code = cli.main(["run", "toy.yaml", "--log-format", "json", *arguments])
+        captured = capsys.readouterr()
+        return code, [json.loads(line) for line in captured.out.splitlines()], captured.err
+
+    return call
+
+
+def raising(error: BaseException) -> Callable[[Context], None]:
+    def inside(context: Context) -> None:
+        raise error
+
+    return inside
+
+
+def told(events: Events) -> list[tuple[str, str | None]]:
+    return [(event["event"], event["node"]) for event in events]
+
+
+def documented() -> dict[str, set[str]]:
+    """The README's table: the fields of each event beside the common ones."""
+    rows = re.findall(r"^\| `((?:run|node)_\w+)`(?:, `(run_\w+)`)? \|[^|]*\|([^|]*)\|$", README, re.MULTILINE)
+    return {
+        event: set(re.findall(r"`(\w+)`", fields)) for *events, fields in rows for event in events if event
+    }
+
+
+def test_a_run_is_told_by_an_object_a_line_and_a_cached_one_too(toy: Path, run: Run) -> None:
+    code, first, error = run()
+    assert (code, error) == (0, "")
+    assert told(first) == [
+        ("run_started", None),
+        ("node_started", "Source"),
+        ("node_said", "Source"),
+        ("node_finished", "Source"),
+        *((event, node) for node in fakes.NODES[1:] for event in ("node_started", "node_finished")),
+        ("run_finished", None),
+    ]
+    assert len({event["run"] for event in first}) == 1
+    assert (first[0]["pipeline"], first[0]["root"]) == ("toy", "runs/toy")
+    assert first[2]["message"] == "2 rows"
+    ended = first[-1]
+    assert ended["seconds"] >= sum(event.get("seconds", 0) for event in first[:-1])
+    path = str(toy / "serving" / "1")
+    came_to = {key: ended[key] for key in documented()["run_finished"] - {"seconds", "log"}}
+    assert came_to == {
+        "state": "COMPLETE",
+        "exit_code": 0,
+        "bleu": 31.25,
+        "blessed": True,
+        "pushed_version": 1,
+        "pushed_path": path,
+        "error": None,
+        "remedy": None,
+    }
+    assert Path(ended["log"]).read_text(encoding="utf-8").count("2 rows") == 1
+    code, second, _ = run("--explain-cache")
+    assert code == 0
+    assert told(second) == [
+        ("run_started", None),
+        *((event, node) for node in fakes.NODES for event in ("node_cached", "node_reason")),
+        ("run_finished", None),
+    ]
+    assert second[2]["message"] == f"because nothing changed since run {first[0]['run']}"
+    assert second[-1]["bleu"] == 31.25
+
+
+def test_times_are_utc_to_the_millisecond_and_in_order(run: Run) -> None:
+    before = datetime.datetime.now(datetime.UTC) - datetime.timedelta(milliseconds=1)
+    times = [event["time"] for event in run()[1]]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", time) for time in times)
+    parsed = [datetime.datetime.fromisoformat(time) for time in times]
+    assert [before, *parsed] == sorted([before, *parsed])
+
+
+def test_what_is_taken_from_an_earlier_run_is_told(run: Run) -> None:
+    first = run()[1][0]["run"]
+    events = run("--from", "Push")[1]
+    assert [(e["node"], e["from_run"]) for e in events if e["event"] == "node_taken"] == [
+        (node, first) for node in fakes.NODES[:-1]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "state", "message"),
+    [
+        (errors.DataError("the\nthing", "the remedy"), 3, "FAILED", "the\nthing"),
+        (ZeroDivisionError("oh"), 1, "FAILED", "ZeroDivisionError: oh"),
+        (KeyboardInterrupt(), 130, "CANCELED", "interrupted"),
+    ],
+)
+def test_a_failure_is_the_last_line_and_on_standard_error(
+    run: Run, error: BaseException, code: int, state: str, message: str
+) -> None:
+    Calls.inside["Train"] = raising(error)
+    ended, events, said = run()
+    last = events[-1]
+    assert (ended, last["exit_code"], last["state"], last["error"]) == (code, code, state, message)
+    assert (last["event"], last["node"], last["bleu"], last["blessed"]) == ("run_failed", "Train", None, None)
+    assert said.startswith(f"error: {message}\nwhat to do: {last['remedy']}\nlog: {last['log']}\n")
+
+
+def test_what_is_known_of_a_failed_run_is_told(run: Run) -> None:
+    Calls.inside["Push"] = lambda context: signal.raise_signal(signal.SIGTERM)
+    last = run()[1][-1]
+    assert (last["exit_code"], last["bleu"], last["blessed"], last["pushed_version"]) == (
+        143,
+        31.25,
+        True,
+        None,
+    )
+
+
+def test_a_refused_model_is_a_run_that_finished(toy: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline.graph, "create_pipeline", lambda config: fakes.pipeline(toy, bless=False))
+    code, events, _ = run()
+    last = events[-1]
+    assert (code, last["exit_code"], last["event"], last["state"]) == (4, 4, "run_finished", "COMPLETE")
+    assert (last["blessed"], last["pushed_version"], last["pushed_path"]) == (False, None, None)
+    assert "BLEU 31.25 is under 40" in last["error"]
+
+
+def test_what_ends_before_there_is_a_run_is_told_without_one(toy: Path, run: Run) -> None:
+    code, events, _ = run("--set", "trainer.steps=many")
+    assert (code, told(events), events[0]["run"]) == (2, [("run_failed", None)], None)
+    with locked(toy / "runs" / "toy"):
+        code, events, _ = run("--wait=0.01")
+    assert (code, told(events)) == (5, [("run_said", None), ("run_failed", None)])
+    assert all(f"process {os.getpid()} on " in event["message"] for event in events)
+    assert (events[-1]["exit_code"], events[-1]["state"], events[-1]["run"]) == (5, None, None)
+
+
+def test_what_a_library_prints_is_no_line_of_ours(run: Run) -> None:
+    Calls.inside["Train"] = lambda context: print("Using 7 threads")
+    code, events, error = run()
+    assert code == 0
+    assert not any("threads" in event["message"] for event in events)
+    assert "Using 7 threads" in error
+
+
+def test_the_log_file_is_the_same_in_either_format(toy: Path, run: Run) -> None:
+    def logged() -> list[str]:
+        [path] = (toy / "runs" / "toy" / "logs").iterdir()
+        text = path.read_text(encoding="utf-8")
+        path.unlink()
+        return [re.sub(r"^.{23} |run \S+,", "", line) for line in text.splitlines() if "done in" not in line]
+
+    run()
+    as_json = logged()
+    (toy / "runs" / "toy" / "metadata.sqlite").unlink()
+    assert cli.main(["run", "toy.yaml"]) == 0
+    human = [line for line in logged() if "metadata record" not in line]
+    assert as_json == human
+    assert as_json
+
+
+def test_a_name_that_is_no_text_and_a_plain_locale_do_no_harm(toy: Path) -> None:
+    code = "import sys; from pipeline.terminal import JsonLines; JsonLines(sys.stdout).say('\\udcff é 語')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert json.loads(done.stdout)["message"] == "\udcff é 語"
+
+
+def test_nobody_watches_a_run_that_a_program_reads(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    Calls.inside["Train"] = lambda context: seen.append(context.interactive)
+    run()
+    assert seen == [False]
+
+
+def test_the_readme_has_every_event_and_every_field(run: Run) -> None:
+    Calls.inside["Push"] = raising(errors.DataError("bad day"))
+    events = [*run()[1], *run("--explain-cache")[1]]
+    Calls.inside.clear()
+    events += [*run()[1], *run("--from", "Push")[1]]
+    Path("runs/toy/metadata.sqlite").unlink()
+    events += run()[1]  # says what it sets aside
+    assert all(set(event) >= COMMON for event in events)
+    assert {event["event"]: set(event) - COMMON for event in events} == documented()

@@ -1,0 +1,192 @@
+"""Two runs at once, in two processes: who leaves, who waits, and who takes over from the dead."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from components import files
+from components.errors import EnvironmentFault, LockedError
+from pipeline.lock import locked
+
+REPOSITORY = Path(__file__).parents[2]
+# `bitext` over the fakes, in a folder; a run stays inside its first node until standard input ends.
+COMMAND = """
+import os, sys
+from pathlib import Path
+import pipeline.graph
+from pipeline import cli
+from tests.pipeline import fakes
+
+def inside(context):
+    context.say("is inside")
+    sys.stdin.read()
+
+sys.path.insert(0, os.getcwd())
+folder = Path(sys.argv[1])
+fakes.Calls.inside["Source"] = inside
+pipeline.graph.create_pipeline = lambda config: fakes.pipeline(folder)
+os.chdir(folder)
+sys.exit(cli.main(["run", "toy.yaml", *sys.argv[2:]]))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "rows.txt").write_text("a\tb\n", encoding="utf-8")
+    (tmp_path / "toy.yaml").write_text("name: toy\nexample_gen: {files: [rows.txt]}\n", encoding="utf-8")
+    return tmp_path
+
+
+def begun(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, str(folder), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+    )
+
+
+def said(process: subprocess.Popen[str], words: str) -> str:
+    """The line with these words, once the process says it."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if words in line:
+            return line.strip()
+    raise AssertionError(f"never said {words!r}: {process.communicate()[1]}")
+
+
+@pytest.fixture
+def first(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A run that is inside its first node."""
+    process = begun(folder)
+    said(process, "is inside")
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_the_second_leaves_with_5_and_names_the_first(folder: Path, first: subprocess.Popen[str]) -> None:
+    second = begun(folder)
+    out, err = second.communicate()
+    assert (second.returncode, out) == (5, "")
+    assert err.startswith(f"error: another run is under way in runs/toy: process {first.pid} on ")
+    assert "--wait" in err
+    first.communicate()
+    assert first.returncode == 0
+
+
+def test_the_second_waits_as_long_as_it_takes(folder: Path, first: subprocess.Popen[str]) -> None:
+    second = begun(folder, "--wait")
+    assert said(second, "waiting").startswith(f"waiting for another run in runs/toy: process {first.pid} on ")
+    first.communicate()
+    out, _ = second.communicate()
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert "4 nodes, 4 of them cached" in out
+    assert "taken over" not in out
+    assert len(list((folder / "runs" / "toy" / "logs").iterdir())) == 2
+
+
+def test_the_second_waits_no_longer_than_told(folder: Path, first: subprocess.Popen[str]) -> None:
+    second = begun(folder, "--wait=0.4")
+    out, err = second.communicate()
+    assert second.returncode == 5
+    assert out.count("waiting") == 1
+    assert f"another run is under way in runs/toy, 0.4 s later still: process {first.pid} on " in err
+
+
+def test_a_killed_run_is_taken_over_from_at_once_and_named(
+    folder: Path, first: subprocess.Popen[str]
+) -> None:
+    holder = json.loads((folder / "runs" / "toy" / ".lock").read_text(encoding="utf-8"))
+    assert holder["pid"] == first.pid
+    first.kill()
+    first.communicate()
+    second = begun(folder)
+    out, err = second.communicate()
+    assert (second.returncode, err) == (0, "")
+    words = (
+        f"runs/toy/.lock taken over from process {first.pid} on {holder['host']}, since {holder['started']}, "
+        "which ended without clearing up"
+    )
+    assert out.splitlines()[0] == words
+    logs = [path.read_text(encoding="utf-8") for path in (folder / "runs" / "toy" / "logs").iterdir()]
+    assert sum(words in log for log in logs) == 1
+    third = begun(folder)
+    assert "taken over" not in third.communicate()[0]
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from pipeline.lock import locked
+lock = locked(Path(sys.argv[1]))
+lock.__enter__()
+print("held", flush=True)
+"""
+
+
+def test_a_wait_in_seconds_ends_when_the_lock_is_free(tmp_path: Path) -> None:
+    held = subprocess.Popen(
+        [sys.executable, "-c", f"{HOLD}sys.stdin.read()", str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+    )
+    said(held, "held")
+    started = time.monotonic()
+    with locked(tmp_path, 60, say=lambda text: held.communicate() and None):
+        assert time.monotonic() - started < 30
+    assert held.returncode == 0
+
+
+def test_nobody_is_named_before_he_has_written_his_name(tmp_path: Path) -> None:
+    with locked(tmp_path):
+        (tmp_path / ".lock").write_text("", encoding="utf-8")
+        with pytest.raises(LockedError, match="a process that has not yet written its name"):
+            locked(tmp_path).__enter__()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
+def test_a_file_system_without_locks_is_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(number, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(EnvironmentFault, match=r"\.lock cannot be locked: no locks here") as caught:
+        locked(tmp_path).__enter__()
+    assert "file system" in caught.value.remedy
+
+
+def test_what_was_removed_while_it_was_waited_for_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock on a file that no path leads to any more keeps nobody out."""
+    flock, path = fcntl.flock, tmp_path / ".lock"
+
+    def late(descriptor: int, operation: int) -> None:
+        flock(descriptor, operation)
+        if not calls:
+            path.unlink()
+        calls.append(descriptor)
+
+    calls: list[int] = []
+    monkeypatch.setattr(fcntl, "flock", late)
+    with locked(tmp_path, math.inf):
+        assert len(calls) == 2
+        with pytest.raises(BlockingIOError):
+            files.hold(path)

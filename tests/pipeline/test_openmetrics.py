@@ -1,0 +1,270 @@
+"""The textfile of the last run: what both parsers read of it, however the run ended."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import prometheus_client.openmetrics.parser as openmetrics_parser
+import prometheus_client.parser as prometheus_parser
+import pytest
+
+import pipeline.graph
+from components import errors
+from components.component import Context
+from pipeline import cli, metadata, openmetrics
+from pipeline.config import load
+from pipeline.lock import locked
+from pipeline.metadata import Execution, Run, Store, StoredArtifact
+from pipeline.openmetrics import Ending
+from pipeline.outcome import collect
+from tests.pipeline import fakes
+from tests.pipeline.fakes import Calls
+
+Samples = dict[str, float]
+TEXTFILE = Path("metrics/toy.prom")
+SUCCESS = "bitext_last_success_timestamp_seconds"
+
+
+def parsed(text: str) -> Samples:
+    """The samples by name and labels (without `pipeline`, which all have), as both parsers read them."""
+    read = []
+    for parser in (openmetrics_parser, prometheus_parser):
+        samples: Samples = {}
+        for family in parser.text_string_to_metric_families(text):
+            assert (family.type, bool(family.documentation), family.unit) == ("gauge", True, "")
+            assert family.samples
+            for sample in family.samples:
+                assert sample.timestamp is None  # which the collector refuses
+                labels = dict(sample.labels)
+                assert labels.pop("pipeline") == "toy"
+                samples[" ".join([sample.name, *labels.values()])] = sample.value
+        read.append(samples)
+    assert read[0] == read[1]
+    return read[0]
+
+
+def samples() -> Samples:
+    return parsed(TEXTFILE.read_text(encoding="utf-8"))
+
+
+def run(*arguments: str) -> int:
+    return cli.main(["run", "toy.yaml", *arguments])
+
+
+def raising(error: BaseException) -> Callable[[Context], None]:
+    def inside(context: Context) -> None:
+        raise error
+
+    return inside
+
+
+def test_a_complete_run_is_told_in_full(toy: Path) -> None:
+    before = time.time()
+    assert run() == 0
+    found = samples()
+    assert before <= found["bitext_run_start_timestamp_seconds"] <= found["bitext_run_end_timestamp_seconds"]
+    assert found["bitext_run_end_timestamp_seconds"] == found[SUCCESS] <= time.time()
+    durations = [found[f"bitext_node_duration_seconds {node}"] for node in fakes.NODES]
+    assert found["bitext_run_duration_seconds"] >= sum(durations) > 0
+    steady = {name: value for name, value in found.items() if not name.split()[0].endswith("_seconds")}
+    assert steady == {
+        "bitext_run_exit_code": 0,
+        **{f"bitext_node_cached {node}": 0 for node in fakes.NODES},
+        "bitext_rows": 4,
+        "bitext_rows_rejected": 2,
+        "bitext_examples train": 1,
+        "bitext_examples test": 1,
+        "bitext_bleu": 31.25,
+        "bitext_model_blessed": 1,
+        "bitext_pushed_version": 1,
+    }
+    assert run() == 0
+    again = samples()
+    assert [again[f"bitext_node_cached {node}"] for node in fakes.NODES] == [1] * 4
+    assert again.keys() == found.keys()
+    assert again[SUCCESS] > found[SUCCESS]
+
+
+def test_the_file_is_for_every_reader_and_alone(toy: Path) -> None:
+    previous = os.umask(0o077)
+    try:
+        run()
+    finally:
+        os.umask(previous)
+    assert list(TEXTFILE.parent.iterdir()) == [TEXTFILE]
+    assert stat.S_IMODE(TEXTFILE.stat().st_mode) == 0o644
+
+
+def test_a_failed_run_keeps_the_last_success_and_the_served_version(toy: Path) -> None:
+    run()
+    first = samples()
+    Calls.inside["Evaluate"] = raising(errors.DataError("bad day"))
+    assert run("--force", "Evaluate") == 3
+    found = samples()
+    assert found["bitext_run_exit_code"] == 3
+    assert found["bitext_run_end_timestamp_seconds"] > first["bitext_run_end_timestamp_seconds"]
+    assert (found[SUCCESS], found["bitext_pushed_version"]) == (first[SUCCESS], 1)
+    assert (found["bitext_node_cached Train"], found["bitext_node_cached Evaluate"]) == (1, 0)
+    assert not {"bitext_bleu", "bitext_model_blessed", "bitext_node_cached Push"} & found.keys()
+
+
+def test_a_first_run_that_fails_has_never_succeeded(toy: Path) -> None:
+    Calls.inside["Train"] = raising(KeyboardInterrupt())
+    assert run() == 130
+    assert (samples()[SUCCESS], samples()["bitext_run_exit_code"]) == (0, 130)
+
+
+def test_a_refused_model_is_a_complete_run(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline.graph, "create_pipeline", lambda config: fakes.pipeline(toy, bless=False))
+    assert run() == 4
+    found = samples()
+    assert (found["bitext_run_exit_code"], found["bitext_model_blessed"]) == (4, 0)
+    assert found[SUCCESS] == found["bitext_run_end_timestamp_seconds"]
+    assert "bitext_pushed_version" not in found
+
+
+def test_a_run_that_leaves_another_alone_leaves_its_metrics_too(toy: Path) -> None:
+    run()
+    before = TEXTFILE.read_bytes()
+    with locked(toy / "runs" / "toy"):
+        assert run() == 5
+    assert TEXTFILE.read_bytes() == before
+
+
+def test_where_the_store_does_not_answer_the_rest_is_told(
+    toy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run()
+    first = samples()
+    (toy / "runs" / "toy" / "metadata.sqlite").write_bytes(b"not a database, surely " * 100)
+    capsys.readouterr()
+    assert run() == 6
+    assert capsys.readouterr().err.startswith("error: the metadata store")
+    assert samples()["bitext_run_exit_code"] == 6
+    assert samples()[SUCCESS] == first[SUCCESS] > 0
+    assert "bitext_bleu" not in samples()
+
+
+def test_a_store_that_breaks_during_the_run_masks_nothing(
+    toy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def inside(context: Context) -> None:
+        (toy / "runs" / "toy" / "metadata.sqlite").write_bytes(b"not a database, surely " * 100)
+        raise errors.DataError("bad day")
+
+    Calls.inside["Train"] = inside
+    assert run("--log-format", "json") == 3
+    captured = capsys.readouterr()
+    assert "error: bad day" in captured.err
+    assert "warning: what is on record of the run cannot be told: the metadata store" in captured.err
+    assert '"error": "bad day"' in captured.out.splitlines()[-1]
+    assert samples()["bitext_run_exit_code"] == 3
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_textfile_that_cannot_be_written_is_a_warning(
+    toy: Path, capsys: pytest.CaptureFixture[str], code: int
+) -> None:
+    TEXTFILE.parent.rmdir()
+    if code:
+        Calls.inside["Train"] = raising(errors.DataError("bad day"))
+    assert run() == code
+    warning = "warning: metrics.textfile metrics/toy.prom cannot be written: No such file or directory\n"
+    assert capsys.readouterr().err.startswith(warning)
+
+
+def test_what_cannot_be_put_in_place_leaves_nothing_behind(toy: Path) -> None:
+    TEXTFILE.mkdir()
+    assert run() == 0
+    assert list(TEXTFILE.parent.iterdir()) == [TEXTFILE]
+
+
+def test_no_textfile_is_asked_for_and_none_written(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openmetrics, "write", lambda path, ending: pytest.fail("written"))
+    assert run("--set", "metrics.textfile=''") == 0
+
+
+@pytest.mark.parametrize(
+    ("textfile", "message"),
+    [("metrics/toy.txt", "must end in .prom"), ("gs://b/toy.prom", "must be a file of this machine")],
+)
+def test_a_textfile_that_none_would_read_is_refused(
+    toy: Path, capsys: pytest.CaptureFixture[str], textfile: str, message: str
+) -> None:
+    assert run("--set", f"metrics.textfile={textfile}") == 2
+    assert message in capsys.readouterr().err
+
+
+def recorded(folder: Path, *runs: tuple[str, list[Execution]]) -> Callable[[str], openmetrics.Ending]:
+    """How a run ended, by its id, after these."""
+    config = load(folder / "toy.yaml")
+    store = Store(config.metadata, Path(config.root), "toy")
+    for at, (run_id, executions) in enumerate(runs, 1):
+        put = Run(run_id, "toy", str(folder / "runs" / "toy"), metadata.COMPLETE, float(at), at + 0.5)
+        store.put_run(put)
+        for execution in executions:
+            execution.run_id = run_id
+            store.put_execution(execution, put)
+    return lambda run_id: Ending("toy", 0, 1.0, 2.0, collect(config, run_id))
+
+
+def execution(
+    node: str, seconds: float, state: str = metadata.COMPLETE, **outputs: StoredArtifact
+) -> Execution:
+    return Execution(node, "", state, 10.0, 10.0 + seconds, outputs={key: (a,) for key, a in outputs.items()})
+
+
+def test_several_executions_of_a_node_are_added_up(toy: Path) -> None:
+    def span(number: int, state: str) -> Execution:
+        examples = StoredArtifact("Examples", f"e{number}", "d", {"train": 10 * number, "test": number})
+        rejects = StoredArtifact("Rejects", f"r{number}", "d", {"rows": 12 * number, "rejected": number})
+        return execution("Source", number, state, examples=examples, rejects=rejects)
+
+    transformed = StoredArtifact("Examples", "t", "d", {"train": 7})  # no rows of the corpus
+    anomalies = StoredArtifact("ExampleAnomalies", "a", "d", {"errors": 0, "warnings": 2})
+    ending = recorded(
+        toy,
+        (
+            "r1",
+            [
+                span(1, metadata.CACHED),
+                span(2, metadata.COMPLETE),
+                execution("Transform", 1, examples=transformed, anomalies=anomalies),
+            ],
+        ),
+    )
+    found = parsed(openmetrics.render(ending("r1")))
+    assert (found["bitext_rows"], found["bitext_rows_rejected"]) == (36, 3)
+    assert (found["bitext_examples train"], found["bitext_examples test"]) == (30, 3)
+    assert (found["bitext_anomalies error"], found["bitext_anomalies warning"]) == (0, 2)
+    assert (found["bitext_node_duration_seconds Source"], found["bitext_node_cached Source"]) == (3, 0)
+
+
+def test_either_judge_can_refuse(toy: Path) -> None:
+    blessing = StoredArtifact("ModelBlessing", "b", "d", {"blessed": 1})
+    refusal = StoredArtifact("InfraBlessing", "i", "d", {"blessed": 0})
+    ending = recorded(toy, ("r1", [execution("Evaluate", 1, blessing=blessing, infra=refusal)]))
+    assert parsed(openmetrics.render(ending("r1")))["bitext_model_blessed"] == 0
+
+
+def test_a_run_that_another_has_followed_leaves_the_file_to_it(toy: Path) -> None:
+    ending = recorded(toy, ("r1", []), ("r2", []))
+    openmetrics.write(TEXTFILE, ending("r1"))
+    assert not TEXTFILE.exists()
+    openmetrics.write(TEXTFILE, ending("r2"))
+    assert samples()[SUCCESS] == 2.5
+
+
+def test_the_file_before_is_believed_of_its_own_pipeline_alone(toy: Path) -> None:
+    ending = recorded(toy, ("r1", []))
+    openmetrics.write(TEXTFILE, ending("r1"))
+    unknown = Ending("toy", 6, 5.0, 6.0, None)
+    openmetrics.write(TEXTFILE, unknown)
+    assert samples()[SUCCESS] == 1.5
+    TEXTFILE.write_text(TEXTFILE.read_text(encoding="utf-8").replace('"toy"', '"other"'), encoding="utf-8")
+    openmetrics.write(TEXTFILE, unknown)
+    assert samples()[SUCCESS] == 0
