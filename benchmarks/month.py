@@ -3,9 +3,9 @@
     python -m benchmarks.month [--corpus data/spa.tsv] [--pairs 1500] [--folder FOLDER]
 
 A small model is trained on a rolling window of two weeks, warm-started, with a golden set and a log of
-requests. On the way one span is corrupt, one has its languages swapped, one is empty, one is late; two runs are
-killed, one push is rolled back, and old outputs are removed every week. A table tells what happened; what must
-hold at the end is asserted, and the exit code is 1 where it does not.
+requests. On the way one span is corrupt, one has its languages swapped, one is empty, one is late; two runs
+are killed, one push is rolled back, and old outputs are removed every week. A table tells what happened; what
+must hold at the end is asserted, and the exit code is 1 where it does not.
 """
 
 from __future__ import annotations
@@ -242,9 +242,8 @@ class Month:
         # Every span once; the corrupt one was refused while it was read, the swapped one after.
         if reads != DAYS + 1:
             raise Wrong(f"{reads} spans were read, and not {DAYS + 1}, each once")
-        versions = sorted(
-            int(p.name) for p in (self.folder / "serving" / NAME).iterdir() if p.name.isdecimal()
-        )
+        serving = self.folder / "serving" / NAME
+        versions = sorted(int(path.name) for path in serving.iterdir() if path.name.isdecimal())
         if versions != list(range(1, len(versions) + 1)) or found["pushed"]["version"] != versions[-1]:
             raise Wrong(f"versions {versions}, of which {found['pushed']} is said to be served")
         if [row.exit for row in self.days if "refused" in row.event] != [3, 3]:
