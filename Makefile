@@ -3,15 +3,16 @@ CONFIG ?= pipeline/configs/tatoeba.yaml
 PYTEST_FLAGS ?=
 WORKERS ?= 2
 LOCK_FLAGS ?=
+AIRFLOW ?= 2 3
 UV ?= $(if $(wildcard .venv/bin/uv),.venv/bin/uv,uv)
 BIN := .venv/bin
 CODE := pipeline components schemas benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-java lint format lock bench clean
+.PHONY: help setup run test test-slow test-java test-airflow lint format lock bench clean
 
 help: ## list the verbs
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: ## make .venv with the exact lock (PYTHON=... names the interpreter)
 	@PYTHON='$(PYTHON)' sh requirements/install.sh
@@ -32,6 +33,18 @@ test-slow: setup ## the tests that need longer
 test-java: setup ## the export in TensorFlow Java (needs Maven Central, mvn and a JDK)
 	$(BIN)/python -m pytest tests/clients/test_java.py -s $(PYTEST_FLAGS)
 
+test-airflow: setup ## the DAG in Airflow 2 and 3, each installed into .venv-airflow* (AIRFLOW=3 for one)
+	@for version in $(AIRFLOW); do \
+	  environment=.venv-airflow$$version; \
+	  echo "make test-airflow: requirements/airflow$$version.txt into $$environment"; \
+	  [ -x $$environment/bin/python ] || \
+	    $(UV) venv --quiet --python "$$($(BIN)/python -c 'import sys; print(sys._base_executable)')" $$environment; \
+	  $(UV) pip sync --quiet --python $$environment/bin/python --require-hashes \
+	    requirements/airflow$$version.txt || exit; \
+	done
+	$(BIN)/python -m pytest tests/pipeline/test_airflow.py --timeout=1800 \
+	  -k '$(foreach version,$(AIRFLOW),Airflow$(version) or) TestWithoutAirflow' $(PYTEST_FLAGS)
+
 lint: setup ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,16 +55,21 @@ format: setup ## let ruff lay the code out
 	$(BIN)/ruff format .
 
 # setup.py holds the ranges; this writes the exact versions. LOCK_FLAGS=--upgrade takes newer ones.
-LOCK = $(UV) pip compile setup.py --extra dev --generate-hashes --annotation-style line \
+# Airflow shares no environment with this project: its ranges are here. Airflow 2 ends with Python 3.12.
+LOCK = $(UV) pip compile --generate-hashes --annotation-style line \
   --custom-compile-command 'make lock' --no-emit-index-url --quiet $(LOCK_FLAGS)
-lock: ## write requirements/py3*.txt from setup.py (needs uv)
-	$(LOCK) --python-version 3.11 --python-platform x86_64-manylinux_2_17 -o requirements/py311.txt
-	$(LOCK) --python-version 3.12 --python-platform x86_64-manylinux_2_39 -o requirements/py312.txt
-	$(LOCK) --python-version 3.13 --python-platform x86_64-manylinux_2_39 -o requirements/py313.txt
+LOCK_OURS = $(LOCK) setup.py --extra dev
+LOCK_AIRFLOW = $(LOCK) - --universal --python-version 3.11
+lock: ## write requirements/*.txt from setup.py (needs uv)
+	$(LOCK_OURS) --python-version 3.11 --python-platform x86_64-manylinux_2_17 -o requirements/py311.txt
+	$(LOCK_OURS) --python-version 3.12 --python-platform x86_64-manylinux_2_39 -o requirements/py312.txt
+	$(LOCK_OURS) --python-version 3.13 --python-platform x86_64-manylinux_2_39 -o requirements/py313.txt
+	echo 'apache-airflow>=2.10,<3' | $(LOCK_AIRFLOW) -o requirements/airflow2.txt
+	echo 'apache-airflow>=3,<4' | $(LOCK_AIRFLOW) -o requirements/airflow3.txt
 
 bench: setup ## measure what the README claims
 	$(BIN)/python -m benchmarks
 
-clean: ## remove the environment and caches (data/, runs/ and serving/ stay)
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove the environments and caches (data/, runs/ and serving/ stay)
+	rm -rf .venv .venv-airflow* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

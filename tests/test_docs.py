@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -64,3 +67,17 @@ def test_relative_links_lead_somewhere():
         prose = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
         for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", prose):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_systemd_takes_the_units(tmp_path):
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd is not installed")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    units = re.findall(r"```ini\n# /etc/systemd/system/(\S+)\n(.*?)```", text, flags=re.DOTALL)
+    assert [name for name, _ in units] == ["bitext.service", "bitext.timer"]
+    for name, unit in units:  # with a command that exists here
+        (tmp_path / name).write_text(re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={sys.executable}", unit))
+    paths = [str(tmp_path / name) for name, _ in units]
+    done = subprocess.run([analyze, "verify", *paths], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

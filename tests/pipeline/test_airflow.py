@@ -1,0 +1,335 @@
+"""The DAG in Airflow itself, 2 and 3, each in an environment of its own (`make test-airflow`)."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.errors import ConfigError, DataError, LockedError, NotBlessedError, TrainingError
+from pipeline import config
+from pipeline.graph import create_pipeline
+from tests.e2e import toy
+
+DAG_FILE = toy.REPOSITORY / "pipeline" / "airflow_dag.py"
+TREE = ast.parse(DAG_FILE.read_text(encoding="utf-8"))
+ALL = list(toy.NODES)
+
+# Runs in Airflow's environment: what it makes of the file.
+LOAD = """
+import json, sys
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ImportError:
+    from airflow.models import DagBag
+
+bag = DagBag(sys.argv[1])
+chains = {}
+for name, dag in bag.dags.items():
+    (task,), chains[name] = dag.roots, []
+    while task:
+        chains[name].append(task.task_id)
+        (task,) = task.downstream_list or (None,)
+print(json.dumps([list(bag.import_errors.values()), chains]))
+"""
+
+
+def constant(name: str) -> Any:
+    """A constant of the file, which cannot be imported without Airflow."""
+    (value,) = (
+        node.value
+        for node in TREE.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name
+    )
+    return ast.literal_eval(value)
+
+
+class TestWithoutAirflow:
+    def test_its_nodes_are_the_pipelines(self) -> None:
+        pipeline = create_pipeline(config.load(toy.REPOSITORY / "pipeline" / "configs" / "tatoeba.yaml"))
+        assert constant("NODES") == tuple(node.name for node in pipeline.nodes)
+
+    def test_its_exit_codes_are_the_commands(self) -> None:
+        assert constant("REFUSED") == NotBlessedError.exit_code
+        assert constant("FOR_A_PERSON") == tuple(
+            error.exit_code for error in (ConfigError, DataError, TrainingError)
+        )
+
+    def test_it_imports_airflow_and_the_standard_library_alone(self) -> None:
+        imported = {
+            name.split(".")[0]
+            for node in ast.walk(TREE)
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in (
+                [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+            )
+        }
+        assert imported - sys.stdlib_module_names == {"airflow"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Ran:
+    """How a DAG run ended: its own state, its tasks' states and tries, and what was logged."""
+
+    state: str
+    tasks: dict[str, str]
+    tries: dict[str, int]
+    log: str
+
+    def having(self, state: str) -> list[str]:
+        return [node for node in ALL if self.tasks[node] == state]
+
+    def cached(self) -> list[str]:
+        """The nodes that bitext said are cached."""
+        return re.findall(rf"({'|'.join(ALL)}) +cached", self.log)
+
+
+@dataclasses.dataclass(frozen=True)
+class Airflow:
+    """An installation of Airflow with a home of its own, in which the DAG file is linked."""
+
+    binaries: Path
+    home: Path
+
+    def environment(self, **settings: str) -> dict[str, str]:
+        ours = ("BITEXT_", "AIRFLOW", "TF_", "CUDA_", "PYTHON", "VIRTUAL_ENV")
+        users = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        return users | {
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            "BITEXT_CONFIGS": "toy.yaml",
+            "BITEXT_RETRIES": "1",
+            "BITEXT_RETRY_MINUTES": "0.01",
+            **settings,
+        }
+
+    def start(self, *command: str, **settings: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [str(self.binaries / command[0]), *command[1:]],
+            env=self.environment(**settings),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+
+    def dags_test(self, parameters: dict[str, Any], **settings: str) -> subprocess.Popen[str]:
+        """Airflow's own command to run a DAG, without its services."""
+        return self.start(
+            "airflow", "dags", "test", "bitext_toy", "--conf", json.dumps(parameters), **settings
+        )
+
+    def run(self, folder: Path, command: list[str], **parameters: Any) -> Ran:
+        """A DAG run with parameters, of `command` in `folder`."""
+        settings = {"BITEXT_HOME": str(folder), "BITEXT_COMMAND": shlex.join(command)}
+        return self.ended(self.dags_test(parameters, **settings))
+
+    def ended(self, process: subprocess.Popen[str]) -> Ran:
+        """Waits for a DAG run, and looks it up in Airflow's database."""
+        log, _ = process.communicate()
+        with sqlite3.connect(self.home / "airflow.db") as database:
+            number, state = database.execute("SELECT run_id, state FROM dag_run ORDER BY id DESC").fetchone()
+            found = database.execute(
+                "SELECT task_id, state, try_number FROM task_instance WHERE run_id = ?", (number,)
+            ).fetchall()
+        assert process.returncode == (state != "success"), log
+        assert sorted(task for task, _, _ in found) == sorted(ALL), log
+        return Ran(state, {t: s for t, s, _ in found}, {t: n for t, _, n in found}, log)
+
+
+@pytest.fixture(scope="module", params=["2", "3"], ids="Airflow{}".format)
+def airflow(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Airflow:
+    """Airflow with a database and the DAG."""
+    environment = toy.REPOSITORY / f".venv-airflow{request.param}"
+    if not (environment / "bin" / "airflow").exists():
+        pytest.skip(f"Airflow is not in {environment.name}/: `make test-airflow` installs it there")
+    installed = Airflow(environment / "bin", tmp_path_factory.mktemp(f"airflow{request.param}"))
+    (installed.home / "dags").mkdir()
+    (installed.home / "dags" / "bitext.py").symlink_to(DAG_FILE)
+    process = installed.start("airflow", "db", "migrate")
+    said, _ = process.communicate()
+    assert process.returncode == 0, said
+    return installed
+
+
+def script(folder: Path, body: str) -> list[str]:
+    """A command that stands for bitext, in Python: the arguments are in `arguments`."""
+    path = folder / "bitext.py"
+    path.write_text(
+        f"import pathlib, signal, sys\n\n_, *arguments = sys.argv\n{textwrap.dedent(body)}", encoding="utf-8"
+    )
+    return [sys.executable, str(path)]
+
+
+BITEXT = ["env", f"PYTHONPATH={toy.REPOSITORY}", *toy.command()]
+
+
+@pytest.mark.slow
+class TestTask:
+    """A command that only ends as bitext may end."""
+
+    def test_airflow_loads_it(self, airflow: Airflow) -> None:
+        process = airflow.start(
+            "python", "-c", LOAD, str(airflow.home / "dags"), BITEXT_CONFIGS="toy.yaml sub/other.yaml"
+        )
+        said, _ = process.communicate()
+        assert process.returncode == 0, said
+        errors, chains = json.loads(said.splitlines()[-1])
+        assert errors == []
+        assert chains == {"bitext_toy": ALL, "bitext_other": ALL}
+
+    def test_each_runs_its_node(self, airflow: Airflow, tmp_path: Path) -> None:
+        command = script(
+            tmp_path, 'with open("calls", "a") as calls: print(*arguments, pathlib.Path.cwd(), file=calls)'
+        )
+        ran = airflow.run(tmp_path, command, first="Transform", last="Evaluator", force=["Trainer"])
+        assert ran.state == "success"
+        assert ran.having("success") == ["Transform", "Trainer", "Evaluator"]
+        assert ran.having("skipped") == [node for node in ALL if node not in ran.having("success")]
+        assert (tmp_path / "calls").read_text().splitlines() == [
+            f"run toy.yaml --from Transform --to Transform {tmp_path}",
+            f"run toy.yaml --from Trainer --to Trainer --force Trainer {tmp_path}",
+            f"run toy.yaml --from Evaluator --to Evaluator {tmp_path}",
+        ]
+
+    @pytest.mark.parametrize(
+        ("parameters", "said"),
+        [
+            ({"first": "Trainer", "last": "Transform"}, "first, Trainer, comes after last, Transform"),
+            ({"first": "Trainer", "force": ["Transform"]}, "force names Transform; the run has Trainer"),
+        ],
+    )
+    def test_what_cannot_be_run(
+        self, airflow: Airflow, tmp_path: Path, parameters: dict[str, Any], said: str
+    ) -> None:
+        ran = airflow.run(tmp_path, ["false"], **parameters)
+        assert (ran.state, ran.having("failed"), ran.tries["ExampleGen"]) == ("failed", ["ExampleGen"], 1)
+        assert said in ran.log
+
+    def test_no_command(self, airflow: Airflow, tmp_path: Path) -> None:
+        ran = airflow.run(tmp_path, [str(tmp_path / "bitext")])
+        assert (ran.state, ran.having("failed"), ran.tries["ExampleGen"]) == ("failed", ["ExampleGen"], 1)
+        assert "Set BITEXT_HOME or BITEXT_COMMAND" in ran.log
+
+    def test_a_lock_is_tried_again(self, airflow: Airflow, tmp_path: Path) -> None:
+        body = f"""
+            locked = pathlib.Path("locked")
+            if not locked.exists():
+                locked.touch()
+                print("error: another run is under way")
+                sys.exit({LockedError.exit_code})
+        """
+        ran = airflow.run(tmp_path, script(tmp_path, body), last="StatisticsGen")
+        assert (ran.state, ran.having("success")) == ("success", ["ExampleGen", "StatisticsGen"])
+        assert (ran.tries["ExampleGen"], ran.tries["StatisticsGen"]) == (2, 1)
+        assert f"exit code {LockedError.exit_code}: another run is under way" in ran.log
+
+    SLOW = """
+        def told(number, frame):
+            with open("told", "a") as file: print(number, file=file)
+
+        signal.signal(signal.SIGTERM, told)
+        print("begun", flush=True)
+        signal.pause()
+        print("tidied " * 20_000, flush=True)  # more than a pipe holds
+        print("error: interrupted")
+        sys.exit(143)
+    """
+
+    def test_a_killed_task_lets_the_command_end(self, airflow: Airflow, tmp_path: Path) -> None:
+        command = script(
+            tmp_path, self.SLOW.replace('print("begun", flush=True)', 'open("begun", "w").close()')
+        )
+        settings = {"BITEXT_HOME": str(tmp_path), "BITEXT_COMMAND": shlex.join(command)}
+        process = airflow.dags_test({"last": "ExampleGen"}, BITEXT_RETRIES="0", **settings)
+        while not (tmp_path / "begun").exists():
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGTERM)
+        ran = airflow.ended(process)
+        assert ran.having("failed") == ["ExampleGen"]
+        assert (tmp_path / "told").read_text().split() == [str(int(signal.SIGTERM))]
+        assert "error: interrupted" in ran.log
+
+    def test_a_task_out_of_time_lets_the_command_end(self, airflow: Airflow, tmp_path: Path) -> None:
+        settings = {"BITEXT_HOME": str(tmp_path), "BITEXT_COMMAND": shlex.join(script(tmp_path, self.SLOW))}
+        process = airflow.dags_test(
+            {"last": "ExampleGen"},
+            BITEXT_RETRIES="0",
+            AIRFLOW__CORE__DEFAULT_TASK_EXECUTION_TIMEOUT="3",
+            **settings,
+        )
+        ran = airflow.ended(process)
+        assert ran.having("failed") == ["ExampleGen"]
+        assert (tmp_path / "told").read_text().split() == [str(int(signal.SIGTERM))]
+        assert "begun" in ran.log
+        assert "error: interrupted" in ran.log
+
+
+@pytest.mark.slow
+class TestPipeline:
+    """bitext itself, on the toy corpus."""
+
+    @pytest.fixture(scope="class")
+    def first(self, airflow: Airflow, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
+        """The folder of a whole run, and how it went."""
+        folder = tmp_path_factory.mktemp("toy")
+        toy.write_tsv(folder / "toy.tsv", toy.sentences())
+        toy.write_config(folder, toy.config())
+        return folder, airflow.run(folder, BITEXT)
+
+    @pytest.fixture
+    def copy(self, first: tuple[Path, Ran], tmp_path: Path) -> Path:
+        return Path(shutil.copytree(first[0], tmp_path / "copy"))
+
+    def test_a_model_is_pushed(self, first: tuple[Path, Ran]) -> None:
+        folder, ran = first
+        assert (ran.state, ran.having("success")) == ("success", ALL)
+        assert (folder / "serving" / "toy" / "1" / "saved_model.pb").is_file()
+        assert "pushed: " in ran.log
+
+    def test_the_next_night_all_is_cached(self, airflow: Airflow, first: tuple[Path, Ran]) -> None:
+        folder, _ = first
+        ran = airflow.run(folder, BITEXT)
+        assert (ran.state, ran.having("success")) == ("success", ALL)
+        assert ran.cached() == ALL
+        assert [version.name for version in (folder / "serving" / "toy").iterdir()] == ["1"]
+
+    def test_a_refused_model_is_no_failure(self, airflow: Airflow, copy: Path) -> None:
+        toy.write_config(copy, toy.config(evaluator={"min_bleu": 100}))
+        ran = airflow.run(copy, BITEXT)
+        assert ran.state == "success"
+        assert ran.having("success") == ALL[: ALL.index("Evaluator")]
+        assert ran.having("skipped") == ["Evaluator", "InfraValidator", "Pusher"]
+        assert [version.name for version in (copy / "serving" / "toy").iterdir()] == ["1"]
+        assert "the model was not blessed" in ran.log
+
+    def test_bad_data_is_not_tried_again(self, airflow: Airflow, tmp_path: Path) -> None:
+        toy.write_tsv(tmp_path / "toy.tsv", [("one side", "")] * 20)
+        toy.write_config(tmp_path, toy.config())
+        ran = airflow.run(tmp_path, BITEXT)
+        assert (ran.state, ran.having("failed"), ran.tries["ExampleGen"]) == ("failed", ["ExampleGen"], 1)
+        assert ran.having("upstream_failed") == ALL[1:]
+        assert f"exit code {DataError.exit_code}: " in ran.log
+
+    def test_a_part_of_the_pipeline(self, airflow: Airflow, copy: Path) -> None:
+        ran = airflow.run(copy, BITEXT, first="Evaluator", last="InfraValidator", force=["InfraValidator"])
+        assert (ran.state, ran.having("success")) == ("success", ["Evaluator", "InfraValidator"])
+        assert ran.having("skipped") == [*ALL[: ALL.index("Evaluator")], "Pusher"]
+        assert ran.cached() == ["Evaluator"]
