@@ -55,8 +55,7 @@ class Component:
       each: an input whose artifacts are worked one by one: an execution for each of them.
       parts: `module:function`, light, from the parameters to the `Part`s the work falls into (a span of the
         corpus each): an execution for each of them.
-      uncached_inputs: inputs that are by themselves no reason to do the work again (what an earlier execution
-        counted; the model that a training begins with).
+      uncached_inputs: inputs that cannot change the outputs (what an earlier execution counted).
       splits: of an input, the only splits that are read, where not all are: another test split trains no
         model again.
       external_inputs: `module:function`, light, from parameters to the paths or patterns the component reads

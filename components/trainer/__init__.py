@@ -152,8 +152,6 @@ COMPONENT = Component(
     libraries=("tensorflow", "keras", "numpy", "sacrebleu"),
     optional=frozenset({"base_model"}),
     several=frozenset({"examples"}),
-    # Were it one, every run that follows a push would train again, new data or none.
-    uncached_inputs=frozenset({"base_model"}),
     uncached_parameters=frozenset({"progress"}),
     external_inputs="components.trainer:external_inputs",
 )

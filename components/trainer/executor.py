@@ -24,7 +24,7 @@ from components.seq2seq.model import Seq2Seq, lengths
 from components.trainer import Parameters
 from components.trainer.data import Batches
 from components.trainer.training import Training
-from components.trainer.warm_start import forget_another_start, start, warm_start
+from components.trainer.warm_start import start, warm_start
 
 VALIDATION_BATCH = 100
 
@@ -56,8 +56,6 @@ def run(
     parameters = begun.parameters
     if begun.why:
         context.say(f"training from scratch: {begun.why}")
-    if forget_another_start(begun, context.working_dir):
-        context.say("begun anew: what was trained before began with another model")
     batches = Batches.open(transformed_examples.split("train"), parameters.batch_tokens, parameters.seed)
     pair = text.load(transform_graph.path)
     network = Seq2Seq(parameters.model, pair.source.size(), pair.target.size(), pair.shared, parameters.seed)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,8 +29,6 @@ _PER_TOKEN = {
 }
 """Weights with a row for every token, and whose tokens."""
 _REMEDY = "begin with a model of the same trainer.model settings, or drop trainer.warm_start"
-BEGUN = "begun.json"
-"""In the working folder: what the training there began with."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,24 +90,6 @@ def _against(parameters: Parameters, base: Model | None) -> str:
     if difference := _difference(_settings(path), msgspec.to_builtins(parameters.model)):
         return f"the model now served is of another architecture: {difference}"
     return ""
-
-
-def forget_another_start(begun: Start, working_dir: Path) -> bool:
-    """Clears what a killed attempt left, if it began with another model, and notes what this one begins with.
-
-    Returns:
-      Whether there was such an attempt.
-    """
-    note = working_dir / BEGUN
-    now = json.dumps({"warm_starts": begun.warm_starts, "model": begun.digest or str(begun.folder)})
-    other = note.is_file() and note.read_text(encoding="utf-8") != now
-    if other:
-        for name in ("checkpoints", "logs"):
-            if (working_dir / name).is_dir():
-                shutil.rmtree(working_dir / name)
-        (working_dir / "history.jsonl").unlink(missing_ok=True)
-    note.write_text(now, encoding="utf-8")
-    return other
 
 
 def warm_start(network: Seq2Seq, pair: TextPair, folder: Path) -> Iterator[str]:

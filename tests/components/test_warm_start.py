@@ -17,7 +17,7 @@ from components.component import Context
 from components.errors import DataError
 from components.seq2seq.model import BOS, EOS
 from components.text import TextSettings, learn
-from components.trainer import COMPONENT, Parameters, executor, external_inputs
+from components.trainer import Parameters, executor, external_inputs
 from components.trainer.optimizer import learning_rate
 from components.trainer.warm_start import Start, _remap, start
 from tests import toy_model
@@ -137,9 +137,8 @@ def test_settings_of_a_warm_start_without_one_are_refused(wrong: dict[str, Any],
         msgspec.convert(wrong, Parameters)
 
 
-def test_the_word_is_no_path_and_the_model_served_no_reason_to_train() -> None:
+def test_the_word_is_no_path() -> None:
     assert external_inputs(WARM) == []
-    assert {"base_model"} == COMPONENT.optional == COMPONENT.uncached_inputs
 
 
 def test_rows_follow_their_tokens_whatever_the_vocabulary_becomes() -> None:
@@ -294,18 +293,3 @@ class TestTraining:
         assert same(train.weights(resumed), train.weights(unbroken))
         assert resumed.properties == unbroken.properties
         assert train.steps("broken") == [2, 4]
-
-    @pytest.mark.parametrize("now", ["another", "none"])
-    def test_a_killed_one_is_not_gone_on_with_once_another_model_is_served(
-        self, train: Trainings, now: str
-    ) -> None:
-        served = train("served", PARAMETERS)
-        other = train("other", msgspec.structs.replace(PARAMETERS, seed=5)) if now == "another" else None
-        unbroken = train("unbroken", WARM, other)
-        with pytest.raises(Killed):
-            train("broken", WARM, served, killed_after=1)
-        again = train("broken", WARM, other)
-        assert any(line.startswith("begun anew") for line in train.said)
-        assert same(train.weights(again), train.weights(unbroken))
-        assert train.steps("broken") == train.steps("unbroken")
-        assert again.properties == unbroken.properties
