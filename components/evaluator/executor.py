@@ -83,7 +83,7 @@ def run(
     if parameters.min_golden_bleu and golden is None:
         raise errors.ConfigError(
             "evaluator.min_golden_bleu is set, and there is no golden set",
-            "give its file, or drop the threshold",
+            "name its file in `example_gen.golden`, or drop the threshold",
         )
     folders = {SPLIT: [span.split(SPLIT) for span in examples]}
     if golden is not None:
