@@ -152,17 +152,18 @@ class ModelRun(Artifact):
 
 
 class ModelEvaluation(Artifact):
-    """Scores on the held-out split::
+    """Scores on the held-out sets::
 
-    metrics.json                BLEU, chrF with signatures and intervals, perplexity, ...
+    metrics.json                BLEU, chrF with signatures and intervals, perplexity, ...; `golden`: the same
     translations.jsonl          {"id", "source", "hypothesis", "references", "score"} a sentence translated
+    translations-golden.jsonl   the golden set's, if there is one
     """
 
     TYPE_NAME = "ModelEvaluation"
 
 
 class ModelBlessing(Artifact):
-    """The evaluator's verdict: one of two files, holding the reasons as JSON::
+    """The evaluator's verdict: one of two files, {"blessed", "reasons", "forced"}::
 
     BLESSED | NOT_BLESSED
     """
@@ -186,7 +187,7 @@ class PushedModel(Artifact):
 
     The model itself lies at `<serving folder>/<version>/`, a copy of `Format-Serving/`, and beside it::
 
-        assets.extra/bitext.json        digest of the model, BLEU: what the next push compares
+        assets.extra/bitext.json        digest of the model, BLEU, models withdrawn: what the next push heeds
         assets.extra/model_card.json    what is known of the model (components/pusher/card.py)
         assets.extra/model_card.md      the main of it, to be read
     """

@@ -11,6 +11,7 @@ import hashlib
 import math
 import os
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from components.errors import EnvironmentFault
@@ -35,10 +36,12 @@ def matching(pattern: str) -> list[str]:
     return sorted(path for path in glob.glob(pattern, recursive=True) if Path(path).is_file())
 
 
-def tree_digest(folder: Path) -> str:
-    """SHA-256 of the names and contents of all files below a folder."""
+def tree_digest(folder: Path, without: Collection[Path] = ()) -> str:
+    """SHA-256 of the names and contents of all files below a folder, but for some, relative to it."""
     total = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        if path.relative_to(folder) in without:
+            continue
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()
         total.update(f"{content}  {path.relative_to(folder).as_posix()}\n".encode())

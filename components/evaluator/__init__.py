@@ -1,4 +1,4 @@
-"""Evaluator: scores a model on the held-out split, and blesses it or says why not."""
+"""Evaluator: scores a model on the held-out sets, and blesses it or says why not."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ from components import artifacts, component
 
 SPLIT = "test"
 """The split that is scored. Training and early stopping never see it."""
+GOLDEN = "golden"
+"""The one split of the golden set: a fixed test file, scored beside `SPLIT` in every run."""
 
 
 class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a model is scored, and what it must reach.
 
     Attributes:
-      min_bleu: the model is blessed only with at least this corpus BLEU.
-      compare_with_baseline: compare with the last blessed model, on the same sentences, by paired bootstrap.
-      significance: the model is refused as worse than the baseline when its BLEU is lower and the p-value of
-        the difference is below this. A lower BLEU that chance explains does not refuse a model: two
-        trainings with equal settings differ by as much.
-      bootstrap_samples: resamples behind the confidence intervals and the comparison with the baseline.
-      references: what a translation is scored against: `by_source`, all that its source has in the split; or
+      min_bleu: the model is blessed only with at least this corpus BLEU on the test split.
+      min_golden_bleu: and with at least this on the golden set.
+      compare_with_baseline: compare with the model now served, on the same sentences, by paired bootstrap.
+      significance: the model is refused as worse than the model now served when on either set its BLEU is
+        lower and the p-value of the difference is below this. A lower BLEU that chance explains does not
+        refuse a model: two trainings with equal settings differ by as much.
+      bootstrap_samples: resamples behind the intervals and the comparison with the model now served.
+      references: what a translation is scored against: `by_source`, all that its source has in the set; or
         `by_line`, its own line's alone, as published scores of a test set are (see also
         `example_gen.drop_duplicates`).
-      max_sentences: score at most this many distinct sources, chosen by hash of the text; null scores all.
+      max_sentences: score at most this many distinct sources of a set, chosen by hash of the text; null: all.
       batch_size: sentences translated at once.
       beam_size: search width; null scores what users get by default (`serving_default`).
       length_penalty: how strongly scores are normalised by length; needs `beam_size`.
@@ -37,6 +40,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     """
 
     min_bleu: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.0
+    min_golden_bleu: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.0
     compare_with_baseline: bool = True
     significance: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.05
     bootstrap_samples: Annotated[int, msgspec.Meta(ge=100, le=100_000)] = 1000
@@ -60,10 +64,16 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
 
 COMPONENT = component.Component(
     name="Evaluator",
-    inputs={"examples": artifacts.Examples, "model": artifacts.Model, "baseline": artifacts.Model},
+    inputs={
+        "examples": artifacts.Examples,
+        "golden": artifacts.Examples,
+        "model": artifacts.Model,
+        "baseline": artifacts.Model,
+    },
     outputs={"evaluation": artifacts.ModelEvaluation, "blessing": artifacts.ModelBlessing},
     parameters=Parameters,
     function="components.evaluator.executor:run",
     libraries=("tensorflow", "sacrebleu", "numpy"),
-    optional=frozenset({"baseline"}),
+    optional=frozenset({"golden", "baseline"}),
+    several=frozenset({"examples"}),
 )

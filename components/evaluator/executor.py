@@ -1,10 +1,11 @@
-"""The evaluator's work: translate the held-out split, score it, compare, and give the verdict."""
+"""The evaluator's work: translate the held-out sets, score them, compare, and give the verdict."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ import msgspec
 import numpy as np
 import tensorflow as tf
 
-from components import artifacts
+from components import artifacts, errors
 from components.component import Context
-from components.evaluator import SPLIT, Parameters
+from components.evaluator import GOLDEN, SPLIT, Parameters
 from components.evaluator.scoring import Comparison, CorpusScore, LengthRow, Scorer
 from components.heldout import Sentence, read_sentences
 from components.translate import LineTranslator, Search, Translation, length_sorted_batches
@@ -22,15 +23,16 @@ from components.translate import LineTranslator, Search, Translation, length_sor
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """Whether a model is blessed, and the reasons for that, in words."""
+    """Whether a model is blessed, the reasons for that in words, and the person's who forced it."""
 
     blessed: bool
     reasons: list[str]
+    forced: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Metrics:
-    """What metrics.json holds. `sentences` counts what was translated."""
+    """What metrics.json holds of one set. `sentences` counts what was translated."""
 
     bleu: CorpusScore
     chrf: CorpusScore
@@ -46,49 +48,95 @@ class Metrics:
         return fields | {"by_source_length": [row.as_json() for row in self.by_source_length]}
 
 
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """One set of held-out sentences with their translations, in order, and the scores."""
+
+    sentences: list[Sentence]
+    translations: list[Translation]
+    metrics: Metrics
+
+
 def run(
     parameters: Parameters,
     context: Context,
     *,
-    examples: artifacts.Examples,
+    examples: Sequence[artifacts.Examples],
+    golden: artifacts.Examples | None = None,
     model: artifacts.Model,
     baseline: artifacts.Model | None = None,
     evaluation: artifacts.ModelEvaluation,
     blessing: artifacts.ModelBlessing,
 ) -> None:
-    """Scores `model` on the held-out split; writes the scores, the translations and the verdict.
+    """Scores `model` on the test split, and on the golden set; writes scores, translations and the verdict.
 
     A model that is refused is no error: the verdict is written, and the pipeline goes on without pushing.
 
-    Raises:
-      errors.DataError: there is no held-out sentence, or the model cannot be loaded.
-    """
-    by_line = parameters.references == "by_line"
-    sentences = read_sentences([examples.split(SPLIT)], parameters.max_sentences, by_line=by_line)
-    translator = _translator(model, parameters)
-    context.say(f"translating {len(sentences):,} held-out sentences")
-    started = time.monotonic()
-    translations = translate(translator, sentences)
-    seconds = time.monotonic() - started
+    Args:
+      examples: of each span, for their test splits.
+      baseline: the model now served.
 
+    Raises:
+      errors.ConfigError: a BLEU is demanded on a golden set that is not there.
+      errors.DataError: a set has no sentence, or a model cannot be loaded.
+    """
+    if parameters.min_golden_bleu and golden is None:
+        raise errors.ConfigError(
+            "evaluator.min_golden_bleu is set, and there is no golden set",
+            "name its file in `example_gen.golden`, or drop the threshold",
+        )
+    folders = {SPLIT: [span.split(SPLIT) for span in examples]}
+    if golden is not None:
+        folders[GOLDEN] = [golden.split(GOLDEN)]
+    by_line = parameters.references == "by_line"
+    sets = {
+        name: read_sentences(places, parameters.max_sentences, by_line=by_line)
+        for name, places in folders.items()
+    }
+    candidate, served = _translator(model, parameters), _baseline(baseline, parameters, context)
+    scored = {
+        name: score_set(name, sentences, candidate, served, parameters, context)
+        for name, sentences in sets.items()
+    }
+    metrics = {name: of.metrics for name, of in scored.items()}
+    verdict = judge(metrics, parameters, context.force_bless)
+    _write(evaluation, scored)
+    _write_blessing(blessing, verdict)
+    _report(context, metrics, verdict)
+
+
+def score_set(
+    name: str,
+    sentences: list[Sentence],
+    candidate: LineTranslator,
+    baseline: LineTranslator | None,
+    parameters: Parameters,
+    context: Context,
+) -> Scored:
+    """Translates a set with both models, now, and scores what the candidate makes of it."""
+    context.say(f"translating the {len(sentences):,} sentences of the {_called(name)}")
+    started = time.monotonic()
+    translations = translate(candidate, sentences)
+    seconds = time.monotonic() - started
     scorer = Scorer([s.references for s in sentences], parameters)
     statistics = scorer.statistics(scorer.bleu, [t.text for t in translations])
-    comparison = _compare(scorer, statistics, sentences, baseline, parameters, context)
+    comparison = None
+    if baseline is not None:
+        context.say("translating them with the model now served, to compare")
+        others = [t.text for t in translate(baseline, sentences)]
+        comparison = scorer.compare(statistics, scorer.statistics(scorer.bleu, others))
     chrf_statistics = scorer.statistics(scorer.chrf, [t.text for t in translations])
     metrics = Metrics(
         bleu=scorer.score(scorer.bleu, statistics),
         chrf=scorer.score(scorer.chrf, chrf_statistics),
-        perplexity=perplexity(translator, sentences),
+        perplexity=perplexity(candidate, sentences),
         length_ratio=scorer.length_ratio(statistics),
         by_source_length=scorer.by_source_length(statistics, [len(s.source.split()) for s in sentences]),
         sentences=len(sentences),
         sentences_per_second=len(sentences) / max(seconds, 1e-9),
         baseline=comparison,
     )
-    verdict = judge(metrics, parameters)
-    _write(evaluation, metrics, sentences, translations)
-    _write_blessing(blessing, verdict)
-    _report(context, metrics, verdict)
+    return Scored(sentences, translations, metrics)
 
 
 def translate(translator: LineTranslator, sentences: list[Sentence]) -> list[Translation]:
@@ -111,35 +159,58 @@ def perplexity(translator: LineTranslator, sentences: list[Sentence]) -> float:
         return float(np.exp(-log_prob / tokens))
 
 
-def judge(metrics: Metrics, parameters: Parameters) -> Verdict:
+def judge(metrics: Mapping[str, Metrics], parameters: Parameters, force: str | None = None) -> Verdict:
     """The verdict, from the scores alone.
 
-    A model is refused when its probabilities are not finite, when its BLEU is below `min_bleu`, or when it is
-    significantly worse than the baseline: lower, with a p-value below `significance`.
+    A model is refused when on any set its probabilities are not finite, its BLEU is below the threshold, or
+    it is significantly worse than the model now served: lower, with a p-value below `significance`.
+
+    Args:
+      metrics: of each set, by name.
+      parameters: the thresholds.
+      force: why a person has the model blessed all the same; only finite probabilities are still asked for.
     """
-    bleu = metrics.bleu.score
-    checks = [  # Each: whether it passed, what to say if so, and if not.
+    checks = [check for name, of in metrics.items() for check in _checks(name, of, parameters)]
+    against = [bad for passed, _, bad in checks if not passed]
+    reasons = against or [good for _, good, _ in checks]
+    if force is None:
+        return Verdict(not against, reasons)
+    if not all(math.isfinite(of.perplexity) for of in metrics.values()):
+        return Verdict(False, [*reasons, f"not to be forced ({force}): its probabilities are not finite"])
+    return Verdict(True, [*reasons, f"forced: {force}"], force)
+
+
+def _checks(name: str, metrics: Metrics, parameters: Parameters) -> list[tuple[bool, str, str]]:
+    """What is asked of the scores of a set: whether it is so, what to say if it is, and what if not."""
+    field = "min_golden_bleu" if name == GOLDEN else "min_bleu"
+    least, bleu = getattr(parameters, field), metrics.bleu.score
+    scored = f"BLEU {bleu:.2f} on the {_called(name)}"
+    checks = [
         (
-            bleu >= parameters.min_bleu,
-            f"BLEU {bleu:.2f} reaches the threshold min_bleu {parameters.min_bleu:g}",
-            f"BLEU {bleu:.2f} is below the threshold min_bleu {parameters.min_bleu:g}",
+            bleu >= least,
+            f"{scored} reaches the threshold {field} {least:g}",
+            f"{scored} is below the threshold {field} {least:g}",
         ),
         (
             math.isfinite(metrics.perplexity),
-            f"perplexity is {metrics.perplexity:.2f}",
-            f"perplexity is {metrics.perplexity}: the model's probabilities are not finite",
+            f"perplexity on it is {metrics.perplexity:.2f}",
+            f"perplexity on the {_called(name)} is {metrics.perplexity}: "
+            "the model's probabilities are not finite",
         ),
     ]
-    if metrics.baseline is not None:
-        against = metrics.baseline
+    if (served := metrics.baseline) is not None:
         figures = (
-            f"BLEU {bleu:.2f} against {against.bleu:.2f} of the last blessed model "
-            f"({against.difference:+.2f}, p = {against.p_value:.3f})"
+            f"{scored} against {served.bleu:.2f} of the model now served "
+            f"({served.difference:+.2f}, p = {served.p_value:.3f})"
         )
-        worse = against.difference < 0 and against.p_value < parameters.significance
+        worse = served.difference < 0 and served.p_value < parameters.significance
         checks.append((not worse, f"{figures}: not significantly worse", f"{figures}: significantly worse"))
-    against_it = [bad for passed, _, bad in checks if not passed]
-    return Verdict(blessed=not against_it, reasons=against_it or [good for _, good, _ in checks])
+    return checks
+
+
+def _called(name: str) -> str:
+    """What a person calls a set."""
+    return "golden set" if name == GOLDEN else f"{name} split"
 
 
 def search_of(parameters: Parameters) -> Search:
@@ -155,56 +226,54 @@ def _translator(model: artifacts.Model, parameters: Parameters) -> LineTranslato
     return LineTranslator(model.path / "Format-Serving", search_of(parameters), parameters.batch_size)
 
 
-def _compare(
-    scorer: Scorer,
-    statistics: np.ndarray[Any, np.dtype[np.float64]],
-    sentences: list[Sentence],
-    baseline: artifacts.Model | None,
-    parameters: Parameters,
-    context: Context,
-) -> Comparison | None:
-    """What users would get against what they get from the baseline, decoded now, on the same sentences."""
+def _baseline(
+    baseline: artifacts.Model | None, parameters: Parameters, context: Context
+) -> LineTranslator | None:
+    """The model now served, if it is to be compared with."""
     if baseline is None or not parameters.compare_with_baseline:
         return None
     if not (baseline.path / "Format-Serving" / "saved_model.pb").is_file():
         # An old run may have been tidied away by hand; that must not stop every later model.
-        context.say(f"the last blessed model is gone from {baseline.path}; no comparison with it")
+        context.say(f"the model now served is gone from {baseline.path}; no comparison with it")
         return None
-    context.say("translating them with the last blessed model, to compare")
-    translations = translate(_translator(baseline, parameters), sentences)
-    return scorer.compare(statistics, scorer.statistics(scorer.bleu, [t.text for t in translations]))
+    return _translator(baseline, parameters)
 
 
-def _write(
-    evaluation: artifacts.ModelEvaluation,
-    metrics: Metrics,
-    sentences: list[Sentence],
-    translations: list[Translation],
-) -> None:
-    """metrics.json, translations.jsonl, and the artifact's properties."""
+def _write(evaluation: artifacts.ModelEvaluation, scored: Mapping[str, Scored]) -> None:
+    """metrics.json, the translations of each set, and the artifact's properties."""
+    test, golden = scored[SPLIT].metrics, scored.get(GOLDEN)
+    metrics = test.as_json() | {"golden": golden and golden.metrics.as_json()}
     # msgspec writes what is not finite as null, which every JSON reader takes.
-    encoded = msgspec.json.format(msgspec.json.encode(metrics.as_json()))
-    (evaluation.path / "metrics.json").write_bytes(encoded + b"\n")
-    with (evaluation.path / "translations.jsonl").open("wb") as lines:
-        for sentence, translation in zip(sentences, translations, strict=True):
-            row = {
-                "id": sentence.id,
-                "source": sentence.source,
-                "hypothesis": translation.text,
-                "references": sentence.references,
-                "score": translation.score,
-            }
-            lines.write(msgspec.json.encode(row) + b"\n")
-    evaluation.properties.update(
-        bleu=metrics.bleu.score,
-        bleu_signature=metrics.bleu.signature,
-        chrf=metrics.chrf.score,
-        chrf_signature=metrics.chrf.signature,
-        length_ratio=metrics.length_ratio,
-        sentences=metrics.sentences,
-    )
-    if math.isfinite(metrics.perplexity):
-        evaluation.properties["perplexity"] = metrics.perplexity
+    (evaluation.path / "metrics.json").write_bytes(msgspec.json.format(msgspec.json.encode(metrics)) + b"\n")
+    for name, of in scored.items():
+        prefix, file = (
+            ("golden_", "translations-golden.jsonl") if name == GOLDEN else ("", "translations.jsonl")
+        )
+        with (evaluation.path / file).open("wb") as lines:
+            for sentence, translation in zip(of.sentences, of.translations, strict=True):
+                row = {
+                    "id": sentence.id,
+                    "source": sentence.source,
+                    "hypothesis": translation.text,
+                    "references": sentence.references,
+                    "score": translation.score,
+                }
+                lines.write(msgspec.json.encode(row) + b"\n")
+        said: dict[str, artifacts.Property] = {
+            "bleu": of.metrics.bleu.score,
+            "bleu_signature": of.metrics.bleu.signature,
+            "chrf": of.metrics.chrf.score,
+            "chrf_signature": of.metrics.chrf.signature,
+            "length_ratio": of.metrics.length_ratio,
+            "sentences": of.metrics.sentences,
+            "perplexity": of.metrics.perplexity,
+        }
+        evaluation.properties.update({prefix + key: value for key, value in said.items() if _recorded(value)})
+
+
+def _recorded(value: artifacts.Property) -> bool:
+    """Whether the metadata store takes it: all but numbers that are not finite."""
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _write_blessing(blessing: artifacts.ModelBlessing, verdict: Verdict) -> None:
@@ -212,18 +281,22 @@ def _write_blessing(blessing: artifacts.ModelBlessing, verdict: Verdict) -> None
     path: Path = blessing.path / ("BLESSED" if verdict.blessed else "NOT_BLESSED")
     path.write_bytes(msgspec.json.format(msgspec.json.encode(verdict)) + b"\n")
     blessing.properties["blessed"] = int(verdict.blessed)
+    if verdict.forced is not None:
+        blessing.properties["forced"] = verdict.forced
 
 
-def _report(context: Context, metrics: Metrics, verdict: Verdict) -> None:
+def _report(context: Context, metrics: Mapping[str, Metrics], verdict: Verdict) -> None:
     """What a person reads of it."""
-    low, high = metrics.bleu.interval
-    context.say(
-        f"BLEU {metrics.bleu.score:.2f} [{low:.2f}, {high:.2f}], chrF {metrics.chrf.score:.2f}, "
-        f"perplexity {metrics.perplexity:.2f}, length ratio {metrics.length_ratio:.3f}, "
-        f"{metrics.sentences:,} sentences at {metrics.sentences_per_second:.0f} a second"
-    )
-    context.say(f"{metrics.bleu.signature}")
-    for row in metrics.by_source_length:
-        words = f"{row.first}-{row.last}" if row.last else f"{row.first}+"
-        context.say(f"  {words:>6} words: BLEU {row.bleu:5.2f} on {row.sentences:,}")
-    context.say(f"{'blessed' if verdict.blessed else 'NOT blessed'}: {'; '.join(verdict.reasons)}")
+    for name, of in metrics.items():
+        low, high = of.bleu.interval
+        context.say(
+            f"{_called(name)}: BLEU {of.bleu.score:.2f} [{low:.2f}, {high:.2f}], chrF {of.chrf.score:.2f}, "
+            f"perplexity {of.perplexity:.2f}, length ratio {of.length_ratio:.3f}, "
+            f"{of.sentences:,} sentences at {of.sentences_per_second:.0f} a second"
+        )
+        context.say(f"{of.bleu.signature}")
+        for row in of.by_source_length:
+            words = f"{row.first}-{row.last}" if row.last else f"{row.first}+"
+            context.say(f"  {words:>6} words: BLEU {row.bleu:5.2f} on {row.sentences:,}")
+    how = "BLESSED BY FORCE" if verdict.forced else "blessed" if verdict.blessed else "NOT blessed"
+    context.say(f"{how}: {'; '.join(verdict.reasons)}")

@@ -37,7 +37,7 @@ class LengthRow:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """The candidate against the last blessed model, by paired bootstrap on the same sentences.
+    """The candidate against the model now served, by paired bootstrap on the same sentences.
 
     Attributes:
       bleu: the baseline's score, and `interval` its interval.

@@ -47,6 +47,7 @@ COMPONENT = component.Component(
         "infra_blessing": artifacts.InfraBlessing,
     },
     outputs={"pushed_model": artifacts.PushedModel},
+    several=frozenset({"examples", "rejects"}),
     parameters=Parameters,
     function="components.pusher.executor:run",
     still_valid="components.pusher.executor:still_valid",

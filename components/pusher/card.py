@@ -6,8 +6,9 @@ record, which is no reason not to push: the card is silent about it.
 
 from __future__ import annotations
 
+import collections
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,11 +16,15 @@ import msgspec
 
 from components import artifacts
 from components.pusher import Stated
+from components.pusher.serving import Note, Withdrawal
 from components.text import TextFile
 
 JSON, MARKDOWN = Path("assets.extra/model_card.json"), Path("assets.extra/model_card.md")
-FORMAT = 1
+FORMAT = 2
+LISTED = 5
+"""So many corpus files, and artifacts of an input, are in the Markdown; the others are counted."""
 
+Input = artifacts.Artifact | Sequence[artifacts.Artifact]
 T = TypeVar("T")
 
 # What the Markdown tells of model.json; the JSON has all of it.
@@ -55,7 +60,7 @@ class LengthRow(msgspec.Struct, frozen=True):
 
 
 class Scores(msgspec.Struct, frozen=True):
-    """What metrics.json says of the model: on `sentences` held-out sentences."""
+    """What metrics.json says of the model: on `sentences` of the test split, and on the golden set if any."""
 
     bleu: Score
     chrf: Score
@@ -63,10 +68,17 @@ class Scores(msgspec.Struct, frozen=True):
     length_ratio: float
     by_source_length: tuple[LengthRow, ...]
     sentences: int
+    golden: Scores | None = None
 
 
 class Data(msgspec.Struct, frozen=True):
-    """What became of the corpus: summary.json of ExampleGen. Paths are as they were configured."""
+    """What became of the corpus: the sums of all spans' summary.json, of ExampleGen.
+
+    Attributes:
+      golden_removed: pairs left out of training because their source is in the golden set.
+      files: as they were configured, span by span.
+      digests: sha256 of the files, where it is on record.
+    """
 
     rows: int
     duplicates: int
@@ -75,6 +87,8 @@ class Data(msgspec.Struct, frozen=True):
     splits: dict[str, int]
     sources_also_in_train: dict[str, int]
     files: tuple[str, ...]
+    golden_removed: int = 0
+    digests: dict[str, str] = {}
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -95,49 +109,57 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     """The content of model_card.json. What is null or empty is not on record.
 
     Attributes:
-      format: 1. It changes when a field's name or meaning does.
+      format: 2. It changes when a field's name or meaning does.
       model, version: the serving folder's name, and the model's version there.
       digest: of the SavedModel's files, as in bitext.json.
+      rolled_back_to: the earlier version that a rollback made this one a copy of.
+      withdrawn: the models withdrawn by rollbacks, as in bitext.json.
       run_id: the run that pushed it, or brought this card up to date. It begins with the time, UTC.
       stated: what the configuration says of the model (`pusher.card`).
       scores: on the held-out split.
       blessings: the reasons of both blessings, by who gave them.
+      forced: why a person had the model blessed whatever it scored.
       data: the corpus.
       over_long: pairs of the training split that have more tokens than is read of them.
       text: how text becomes tokens: text.json of Transform.
       weights: how many numbers were learnt.
       settings: the Trainer's parameters: model.json.
       software: versions of what it was trained with.
-      lineage: the artifacts it comes from, by the name of the Pusher's input.
+      lineage: the artifacts it comes from, by the name of the Pusher's input; a list where there is one for
+        each span.
     """
 
     format: int = FORMAT
     model: str
     version: int
     digest: str
-    run_id: str | None
-    stated: Stated
-    scores: Scores | None
-    blessings: dict[str, tuple[str, ...]]
-    data: Data | None
-    over_long: int | None
-    text: TextFile | None
-    weights: int | None
-    settings: dict[str, Any]
-    software: dict[str, str]
-    lineage: dict[str, Origin]
+    rolled_back_to: int | None = None
+    withdrawn: dict[str, Withdrawal] = {}
+    run_id: str | None = None
+    stated: Stated = Stated()
+    scores: Scores | None = None
+    blessings: dict[str, tuple[str, ...]] = {}
+    forced: str | None = None
+    data: Data | None = None
+    over_long: int | None = None
+    text: TextFile | None = None
+    weights: int | None = None
+    settings: dict[str, Any] = {}
+    software: dict[str, str] = {}
+    lineage: dict[str, Origin | tuple[Origin, ...]] = {}
 
 
 class _Verdict(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...] = ()
+    forced: str | None = None
 
 
 def collect(
-    inputs: Mapping[str, artifacts.Artifact],
+    inputs: Mapping[str, Input],
     stated: Stated,
     model: str,
     version: int,
-    digest: str,
+    note: Note,
     run_id: str,
 ) -> Card:
     """The card of a model.
@@ -145,10 +167,12 @@ def collect(
     Args:
       inputs: the Pusher's, by name.
       stated: by the configuration.
-      model, version, digest, run_id: see `Card`.
+      note: what is noted of the version.
+      model, version, run_id: see `Card`.
     """
-    folder = {name: artifact.path for name, artifact in inputs.items()}
-    trained = inputs["model"].properties
+    single = {name: given for name, given in inputs.items() if isinstance(given, artifacts.Artifact)}
+    folder = {name: artifact.path for name, artifact in single.items()}
+    trained = single["model"].properties
     verdicts = {
         "Evaluator": _read(folder["blessing"] / "BLESSED", _Verdict),
         "InfraValidator": _read(folder["infra_blessing"] / "INFRA_BLESSED", _Verdict),
@@ -156,18 +180,37 @@ def collect(
     return Card(
         model=model,
         version=version,
-        digest=digest,
+        digest=note.digest,
+        rolled_back_to=note.rolled_back_to,
+        withdrawn=note.withdrawn,
         run_id=run_id or None,
         stated=stated,
         scores=_read(folder["evaluation"] / "metrics.json", Scores),
         blessings={who: verdict.reasons for who, verdict in verdicts.items() if verdict and verdict.reasons},
-        data=_read(folder["rejects"] / "summary.json", Data),
-        over_long=_number(inputs["transformed_examples"].properties.get("train_over_long")),
+        forced=verdicts["Evaluator"].forced if verdicts["Evaluator"] else None,
+        data=_sum(_read(span.path / "summary.json", Data) for span in _several(inputs["rejects"])),
+        over_long=_number(single["transformed_examples"].properties.get("train_over_long")),
         text=_read(folder["transform_graph"] / "text.json", TextFile),
         weights=_number(trained.get("weights")),
         settings=_read(folder["model"] / "model.json", dict[str, Any]) or {},
         software={name: str(trained[name]) for name in ("python", "tensorflow") if name in trained},
-        lineage={name: _origin(artifact) for name, artifact in inputs.items()},
+        lineage={
+            name: _origin(single[name]) if name in single else tuple(map(_origin, _several(given)))
+            for name, given in inputs.items()
+        },
+    )
+
+
+def again(version: Path, model: str, number: int, note: Note) -> Card:
+    """The card of an earlier version, for the copy of it that a rollback makes version `number`."""
+    card = _read(version / JSON, Card) or Card(model=model, version=number, digest=note.digest)
+    return msgspec.structs.replace(
+        card,
+        format=FORMAT,
+        model=model,
+        version=number,
+        rolled_back_to=note.rolled_back_to,
+        withdrawn=note.withdrawn,
     )
 
 
@@ -185,6 +228,36 @@ def _read(path: Path, kind: type[T]) -> T | None:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
+
+
+def _several(given: Input) -> Sequence[artifacts.Artifact]:
+    return [given] if isinstance(given, artifacts.Artifact) else given
+
+
+def _sum(spans: Iterable[Data | None]) -> Data | None:
+    """The spans as one corpus; None unless all are on record."""
+    found = list(spans)
+    known = [data for data in found if data is not None]
+    if not known or len(known) < len(found):
+        return None
+
+    def total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+        sums: collections.Counter[str] = collections.Counter()
+        for count in counts:
+            sums.update(count)
+        return dict(sums)
+
+    return Data(
+        rows=sum(data.rows for data in known),
+        duplicates=sum(data.duplicates for data in known),
+        rejected=sum(data.rejected for data in known),
+        reasons=total(data.reasons for data in known),
+        splits=total(data.splits for data in known),
+        sources_also_in_train=total(data.sources_also_in_train for data in known),
+        files=tuple(path for data in known for path in data.files),
+        golden_removed=sum(data.golden_removed for data in known),
+        digests={path: digest for data in known for path, digest in data.digests.items()},
+    )
 
 
 def _number(value: artifacts.Property | None) -> int | None:
@@ -212,7 +285,17 @@ def markdown(card: Card) -> str:
     languages = f" from {_inline(card.stated.languages)}" if card.stated.languages else ""
     what = f"A Seq2Seq model that translates{languages}: a TensorFlow SavedModel, text in and text out."
     bodies = (f"## {name}\n\n{body}" for name, body in sections.items() if body)
-    return "\n\n".join([title, what, *bodies]) + "\n"
+    return "\n\n".join([title, what, *_rollback(card), *bodies]) + "\n"
+
+
+def _rollback(card: Card) -> Iterator[str]:
+    if card.rolled_back_to is None:
+        return
+    why = [
+        f" Version {one.version} was withdrawn at {_inline(one.time)}: {_inline(one.reason)}"
+        for one in card.withdrawn.values()
+    ]
+    yield f"**A rollback**: this is version {card.rolled_back_to} again.{why[-1] if why else ''}"
 
 
 def _scores(card: Card) -> str:
@@ -233,6 +316,11 @@ def _scores(card: Card) -> str:
                 for row in scores.by_source_length
             )
             parts.append(_table(("words of the source", "sentences", "BLEU"), rows))
+        if (golden := scores.golden) is not None:
+            lines = [_score("BLEU", golden.bleu), _score("chrF", golden.chrf)]
+            parts.append(f"On the golden set, {golden.sentences:,} sentences:\n\n" + "\n".join(lines))
+    if card.forced is not None:
+        parts.append(f"**Blessed by force**, whatever it scored: {_inline(card.forced)}")
     reasons = [f"- {who}: {_inline('; '.join(reasons))}" for who, reasons in card.blessings.items()]
     if reasons:
         parts.append("Blessed by\n\n" + "\n".join(reasons))
@@ -269,10 +357,16 @@ def _data(card: Card) -> str:
         shared = [f"{count:,} of {split}" for split, count in data.sources_also_in_train.items() if count]
         if shared:
             told.append(f"Sources that are in train too: {', '.join(shared)}.")
+        if data.golden_removed:
+            told.append(f"Pairs left out because their source is in the golden set: {data.golden_removed:,}.")
         if card.over_long:
             told.append(f"Pairs of train longer than is read of them: {card.over_long:,}.")
         parts.append(" ".join(told))
-        parts.append("\n".join(f"- {_code(path)}" for path in data.files))
+        shown = [
+            f"- {_code(path)}" + (f", sha256 {_code(data.digests[path])}" if path in data.digests else "")
+            for path in data.files[:LISTED]
+        ]
+        parts.append("\n".join([*shown, *(f"- {more}" for more in _more(data.files))]))
     return "\n\n".join(parts)
 
 
@@ -315,13 +409,22 @@ def _setting(settings: Mapping[str, Any], name: str) -> str | None:
 
 
 def _lineage(card: Card) -> str:
-    rows = (
-        (name, _code(o.artifact), _code(o.digest[:12]) if o.digest else "")
-        for name, o in card.lineage.items()
-    )
+    rows: list[tuple[str, ...]] = []
+    for name, given in card.lineage.items():
+        origins = (given,) if isinstance(given, Origin) else given
+        rows += (
+            (name, _code(o.artifact), _code(o.digest[:12]) if o.digest else "") for o in origins[:LISTED]
+        )
+        rows += ((name, more, "") for more in _more(origins))
     run = f", as of run {_code(card.run_id)}" if card.run_id else ""
     table = _table(("", "artifact", "sha256"), rows)
     return f"Below the pipeline's root{run}:\n\n{table}\n\nThe SavedModel: {_code(card.digest)}"
+
+
+def _more(listed: Sequence[Any]) -> Iterator[str]:
+    """How many are not shown, if any."""
+    if len(listed) > LISTED:
+        yield f"and {len(listed) - LISTED:,} more: see {_code(JSON.name)}"
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

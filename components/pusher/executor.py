@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import math
-import os
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from components import artifacts, errors
 from components.component import Context
-from components.files import flush, hold, tree_digest
+from components.files import tree_digest
 from components.pusher import Parameters, card
-
-NOTE = Path("assets.extra/bitext.json")
-"""What is known of a pushed version. TensorFlow Serving leaves `assets.extra/` to whoever made the model."""
-
-STAGING_PREFIX = ".staging-"
-
-_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
-
-
-class Note(msgspec.Struct, frozen=True):
-    """The content of `NOTE`."""
-
-    digest: str
-    bleu: float | None = None
-    bleu_signature: str | None = None
+from components.pusher.serving import (
+    NOTE,
+    Note,
+    clear,
+    faults_named,
+    publish,
+    read_note,
+    renew,
+    sole_writer,
+    versions,
+    withdrawn,
+)
 
 
 class Pushed(msgspec.Struct, frozen=True):
@@ -48,8 +40,8 @@ def run(
     parameters: Parameters,
     context: Context,
     *,
-    examples: artifacts.Examples,
-    rejects: artifacts.Rejects,
+    examples: Sequence[artifacts.Examples],
+    rejects: Sequence[artifacts.Rejects],
     schema: artifacts.Schema,
     transformed_examples: artifacts.Examples,
     transform_graph: artifacts.TransformGraph,
@@ -62,6 +54,7 @@ def run(
     """Pushes the model if it is blessed twice; writes pushed.json either way.
 
     A model that is the newest version already is not pushed again; what is said of it is brought up to date.
+    A model that a rollback withdrew is not pushed.
 
     Raises:
       errors.ConfigError: no destination, or it is not a folder.
@@ -69,7 +62,7 @@ def run(
       errors.EnvironmentFault: the destination cannot be written; nothing is visible there.
     """
     refusal = _refusal(blessing, infra_blessing)
-    inputs: dict[str, artifacts.Artifact] = {
+    inputs: dict[str, card.Input] = {
         "examples": examples,
         "rejects": rejects,
         "schema": schema,
@@ -80,7 +73,7 @@ def run(
         "blessing": blessing,
         "infra_blessing": infra_blessing,
     }
-    record = Pushed(False, refusal) if refusal else _push(parameters, inputs, context.run_id)
+    record = Pushed(False, refusal) if refusal else _push(parameters, inputs, model, context.run_id)
     (pushed_model.path / "pushed.json").write_bytes(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
     pushed_model.properties["pushed"] = int(record.pushed)
     if record.version is not None and record.path is not None and record.digest is not None:
@@ -89,7 +82,10 @@ def run(
 
 
 def still_valid(*, pushed_model: artifacts.PushedModel) -> bool:
-    """Whether what was pushed is there, as the newest version. A model that was refused stays refused."""
+    """Whether what was pushed is there, as the newest version, which it is not after a rollback.
+
+    A model that was refused stays refused: neither a blessing nor a withdrawal is ever taken back.
+    """
     try:
         record = msgspec.json.decode((pushed_model.path / "pushed.json").read_bytes(), type=Pushed)
     except (OSError, msgspec.MsgspecError):
@@ -111,121 +107,37 @@ def _refusal(blessing: artifacts.ModelBlessing, infra_blessing: artifacts.InfraB
     return f"not pushed: {' and '.join(missing)}" if missing else ""
 
 
-def _push(parameters: Parameters, inputs: Mapping[str, artifacts.Artifact], run_id: str) -> Pushed:
+def _push(
+    parameters: Parameters, inputs: Mapping[str, card.Input], model: artifacts.Model, run_id: str
+) -> Pushed:
     if not parameters.destination:
         raise errors.ConfigError("pusher.destination is empty", "name a folder: `serving: serving/es-en`")
-    serving = inputs["model"].path / "Format-Serving"
+    serving = model.path / "Format-Serving"
     if not (serving / "saved_model.pb").is_file():
         raise errors.DataError(f"{serving} holds no SavedModel", "run `bitext run --force Trainer`")
     destination = Path(parameters.destination).absolute()
     digest = tree_digest(serving)
 
-    def said(version: int) -> dict[Path, bytes]:
-        """All that is said of the model, as files."""
-        made = card.collect(inputs, parameters.card, destination.name, version, digest, run_id)
-        bleu = made.scores.bleu if made.scores else None
-        note = Note(digest, bleu.score, bleu.signature) if bleu else Note(digest)
-        return {NOTE: msgspec.json.format(msgspec.json.encode(note)) + b"\n", **card.files(made)}
-
-    with _faults_named(destination), _sole_writer(destination):
-        for leftover in destination.glob(f"{STAGING_PREFIX}*"):
-            shutil.rmtree(leftover)
+    with faults_named(destination), sole_writer(destination):
+        clear(destination)
         newest = max(versions(destination), default=0)
-        pushed = read_note(destination / str(newest))
-        if pushed is not None and pushed.digest == digest:
-            version, what = newest, "was pushed before, and is the newest version"
-            renew(destination, version, said(version))
+        current, never = read_note(destination / str(newest)), withdrawn(destination)
+        if digest in never:
+            return Pushed(
+                False, f"not pushed: this model was withdrawn by a rollback ({never[digest].reason})"
+            )
+        there = current if current is not None and current.digest == digest else None
+        note = Note(digest, withdrawn=never, rolled_back_to=there.rolled_back_to if there else None)
+        version = newest if there else newest + 1
+        made = card.collect(inputs, parameters.card, destination.name, version, note, run_id)
+        if made.scores is not None:
+            bleu = made.scores.bleu
+            note = msgspec.structs.replace(note, bleu=bleu.score, bleu_signature=bleu.signature)
+        said = {NOTE: note.encode(), **card.files(made)}
+        if there:
+            renew(destination, version, said)
         else:
-            version, what = newest + 1, "pushed"
-            publish(serving, destination, version, said(version))
+            publish(serving, destination, version, said)
     path = destination / str(version)
+    what = "was pushed before, and is the newest version" if there else "pushed"
     return Pushed(True, f"{what}: {path}", destination.name, version, str(path), digest)
-
-
-def versions(destination: Path) -> list[int]:
-    """The integer versions in a serving folder."""
-    return [int(p.name) for p in destination.iterdir() if p.name.isdecimal()]
-
-
-def read_note(version: Path) -> Note | None:
-    """What was noted of a pushed version; None if nothing, or if there is no such model."""
-    if not (version / "saved_model.pb").is_file():
-        return None
-    try:
-        return msgspec.json.decode((version / NOTE).read_bytes(), type=Note)
-    except (OSError, msgspec.MsgspecError):
-        return None
-
-
-def publish(serving: Path, destination: Path, version: int, said: Mapping[Path, bytes]) -> None:
-    """Copies a SavedModel and what is said of it beside the versions, and makes it a version by one rename.
-
-    A server that watches the folder sees the whole version or none. What a crash leaves is cleared by the
-    next push. Everything is on the disk before the rename is.
-    """
-    with _staging(destination, version) as staging:
-        # Not shutil.copytree: its error has lost the errno, by which a full disk is told from a defect.
-        for path in sorted(serving.rglob("*")):
-            target = staging / path.relative_to(serving)
-            if path.is_dir():
-                target.mkdir()
-            else:
-                shutil.copyfile(path, target)
-        for name, content in said.items():
-            (staging / name).parent.mkdir(exist_ok=True)
-            (staging / name).write_bytes(content)
-        for path in [*staging.rglob("*"), staging]:
-            flush(path)
-        staging.rename(destination / str(version))
-    flush(destination)
-
-
-def renew(destination: Path, version: int, said: Mapping[Path, bytes]) -> None:
-    """Says anew what is said of a version, each file by one rename. The model itself is not touched."""
-    with _staging(destination, version) as staging:
-        for name, content in said.items():
-            (staging / name.name).write_bytes(content)
-            flush(staging / name.name)
-            (staging / name.name).rename(destination / str(version) / name)
-    flush((destination / str(version) / NOTE).parent)
-
-
-@contextlib.contextmanager
-def _staging(destination: Path, version: int) -> Iterator[Path]:
-    """A folder beside the versions, gone in the end, unless a crash leaves it to the next push."""
-    folder = destination / f"{STAGING_PREFIX}{version}"
-    try:
-        folder.mkdir()
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _sole_writer(destination: Path) -> Iterator[None]:
-    """Holds the serving folder, made if need be, against other pipelines' pushes; waits for theirs."""
-    destination.mkdir(parents=True, exist_ok=True)
-    descriptor = hold(destination, wait=math.inf)
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _faults_named(destination: Path) -> Iterator[None]:
-    """Says of an operating system error what it means for the push."""
-    try:
-        yield
-    except (FileExistsError, NotADirectoryError) as error:
-        raise errors.ConfigError(
-            f"the serving folder {destination} is not a folder: {error.strerror}",
-            "name another with `serving`",
-        ) from error
-    except OSError as error:
-        if error.errno not in _FAULTS:
-            raise
-        raise errors.EnvironmentFault(
-            f"cannot push to {destination}: {error.strerror}",
-            "free space or make the folder writable, then run again: the trained model is kept",
-        ) from error

@@ -19,6 +19,8 @@ from components.seq2seq import (
 )
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+LAST_BLESSED = "last_blessed"
+"""What `warm_start` says to begin with the model now served."""
 
 
 class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,8 +55,16 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
       precision: `bfloat16` lets TensorFlow (oneDNN) do matrix products in that precision on the CPU, in
         training and its validations; what is exported computes in float32. It is faster on some processors,
         slower on others, and changes nothing on a GPU.
-      warm_start: folder of a Model artifact of an earlier training (`runs/<name>/Trainer/model/<id>`) whose
-        weights this one begins with; rows of the embeddings follow their tokens where the vocabulary changed.
+      warm_start: whose weights this training begins with: `last_blessed`, the model now served (from scratch
+        where there is none yet, or one of another architecture), or the folder of a Model artifact
+        (`runs/<name>/Trainer/model/<id>`); rows of the embeddings follow their tokens where the vocabulary
+        changed. A newer model to begin with is by itself no reason to train again.
+      from_scratch_every: with `last_blessed`, every so many-th training begins from scratch all the same;
+        0: none does, once there is a model.
+      warm_steps: updates at most of a training that begins with the last blessed model; `warmup_steps`
+        changes in proportion, and `schedule` ends with them; null: `steps`.
+      warm_learning_rate: the highest of a training that begins with the last blessed model; null:
+        `learning_rate`.
       validate_every: updates between validations (BLEU on the eval split) and checkpoints.
       validation_sentences: sources of the eval split in a validation, those with the smallest hash.
       validation_beam: beam size of validations; 1 is greedy search.
@@ -64,7 +74,8 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
         their own (`by_line`) in validations; null: as the pipeline's evaluator has it (without one,
         `by_source`).
       patience: validations without a better BLEU before training stops; 0: never stop early.
-      seed: of weights, dropout and batch order.
+      seed: of weights, dropout and batch order. A training that begins with the last blessed model adds how
+        many warm starts lie behind it, so that each sees other batches first.
       samples: sentences of the eval split translated at the end, against which the export is checked.
       progress: show a progress bar where a person watches.
     """
@@ -88,6 +99,9 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     average_checkpoints: Annotated[int, msgspec.Meta(ge=0)] = 0
     precision: Literal["float32", "bfloat16"] = "float32"
     warm_start: str | None = None
+    from_scratch_every: Annotated[int, msgspec.Meta(ge=0)] = 0
+    warm_steps: Positive | None = None
+    warm_learning_rate: Annotated[float, msgspec.Meta(gt=0.0)] | None = None
     validate_every: Positive = 500
     validation_sentences: Positive = 500
     validation_beam: Positive = 1
@@ -106,11 +120,16 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
             )
         if self.search.coverage_penalty and self.model.attention == "none":
             raise ValueError("search.coverage_penalty needs an attention, and model.attention is none")
+        if self.warm_start == LAST_BLESSED:
+            return
+        for name in ("from_scratch_every", "warm_steps", "warm_learning_rate"):
+            if getattr(self, name):
+                raise ValueError(f"{name} needs warm_start: {LAST_BLESSED}. Received: {self.warm_start}")
 
 
 def external_inputs(parameters: Parameters) -> list[str]:
-    """The files of the model a training begins with."""
-    if parameters.warm_start is None:
+    """The files of the model that a training is told by name to begin with."""
+    if parameters.warm_start in (None, LAST_BLESSED):
         return []
     return [
         f"{parameters.warm_start}/checkpoint/{name}"
@@ -124,12 +143,15 @@ COMPONENT = Component(
         "transformed_examples": artifacts.Examples,
         "transform_graph": artifacts.TransformGraph,
         "examples": artifacts.Examples,
+        "base_model": artifacts.Model,
     },
     outputs={"model": artifacts.Model, "model_run": artifacts.ModelRun},
     splits={"transformed_examples": ("train",), "examples": ("eval",)},
     parameters=Parameters,
     function="components.trainer.executor:run",
     libraries=("tensorflow", "keras", "numpy", "sacrebleu"),
+    optional=frozenset({"base_model"}),
+    several=frozenset({"examples"}),
     uncached_parameters=frozenset({"progress"}),
     external_inputs="components.trainer:external_inputs",
 )

@@ -6,7 +6,7 @@ import contextlib
 import json
 import platform
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -24,7 +24,7 @@ from components.seq2seq.model import Seq2Seq, lengths
 from components.trainer import Parameters
 from components.trainer.data import Batches
 from components.trainer.training import Training
-from components.trainer.warm_start import warm_start
+from components.trainer.warm_start import start, warm_start
 
 VALIDATION_BATCH = 100
 
@@ -35,27 +35,37 @@ def run(
     *,
     transformed_examples: artifacts.Examples,
     transform_graph: artifacts.TransformGraph,
-    examples: artifacts.Examples,
+    examples: Sequence[artifacts.Examples],
+    base_model: artifacts.Model | None = None,
     model: artifacts.Model,
     model_run: artifacts.ModelRun,
 ) -> None:
     """Trains and exports.
 
+    Args:
+      examples: of each span, for their eval splits.
+      base_model: the model now served; used where `warm_start` is `last_blessed`.
+
     Raises:
-      DataError: a split is empty.
+      DataError: a split is empty, or the model to begin with cannot be read or is of another architecture.
       TrainingError: the loss is not finite.
     """
     # A run repeated on the same machine gives the same weights.
     tf.config.experimental.enable_op_determinism()
+    begun = start(parameters, base_model)
+    parameters = begun.parameters
+    if begun.why:
+        context.say(f"training from scratch: {begun.why}")
     batches = Batches.open(transformed_examples.split("train"), parameters.batch_tokens, parameters.seed)
     pair = text.load(transform_graph.path)
     network = Seq2Seq(parameters.model, pair.source.size(), pair.target.size(), pair.shared, parameters.seed)
-    if parameters.warm_start is not None:
-        for line in warm_start(network, pair, Path(parameters.warm_start)):
+    if begun.folder is not None:
+        for line in warm_start(network, pair, begun.folder):
             context.say(line)
     translator = Translator(network, pair, parameters.search)
     by_line = parameters.validation_references == "by_line"
-    held_out = read_sentences([examples.split("eval")], parameters.validation_sentences, by_line=by_line)
+    splits = [span.split("eval") for span in examples]
+    held_out = read_sentences(splits, parameters.validation_sentences, by_line=by_line)
     weights = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
     context.say(
         f"{weights:,} weights, vocabulary {pair.target.size():,}, {batches.per_epoch:,} batches an epoch"
@@ -71,7 +81,9 @@ def run(
     history = (model_run.path / "history.jsonl").read_text(encoding="utf-8").splitlines()
     best = max(json.loads(line)["bleu"] for line in history)
     software = {"python": platform.python_version(), "tensorflow": tf.__version__}
-    model.properties.update(validation_bleu=best, weights=weights, **software)
+    model.properties.update(validation_bleu=best, weights=weights, warm_starts=begun.warm_starts, **software)
+    if begun.digest is not None:
+        model.properties["warm_started_from"] = begun.digest
 
 
 def warnings(parameters: Parameters, gpu: bool) -> list[str]:

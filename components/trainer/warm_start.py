@@ -1,7 +1,10 @@
-"""Warm start: a new model begins with an earlier one's weights, whatever became of the vocabulary."""
+"""Warm start: whether a training begins with an earlier model's weights, and how, whatever became of the
+vocabulary.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zipfile
 from collections.abc import Iterator
@@ -11,10 +14,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from components.artifacts import Model
 from components.errors import DataError
 from components.seq2seq import SETTINGS_FILE, VOCABULARY_FILE, WEIGHTS_FILE
 from components.seq2seq.model import Seq2Seq
 from components.text.processor import TextPair
+from components.trainer import LAST_BLESSED, Parameters
 
 _PER_TOKEN = {
     "seq2seq/source_embedding": "source",
@@ -24,6 +29,67 @@ _PER_TOKEN = {
 }
 """Weights with a row for every token, and whose tokens."""
 _REMEDY = "begin with a model of the same trainer.model settings, or drop trainer.warm_start"
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """What a training begins with.
+
+    Attributes:
+      parameters: in effect: updates, learning rate, warm-up and seed are those of this training.
+      folder: the earlier model's artifact; None: from scratch.
+      warm_starts: trainings, one after the other, since the last one from scratch.
+      digest: of the last blessed model, if the training begins with it and its digest is on record.
+      why: why a training told to begin with the last blessed model begins from scratch; empty: it does not.
+    """
+
+    parameters: Parameters
+    folder: Path | None = None
+    warm_starts: int = 0
+    digest: str | None = None
+    why: str = ""
+
+
+def start(parameters: Parameters, base: Model | None) -> Start:
+    """Decides what a training begins with.
+
+    Args:
+      parameters: as configured.
+      base: the model now served, if there is one.
+    """
+    if parameters.warm_start is None:
+        return Start(parameters)
+    if parameters.warm_start != LAST_BLESSED:
+        return Start(parameters, Path(parameters.warm_start), 1)
+    every = parameters.from_scratch_every
+    count = int(base.properties.get("warm_starts", 0)) + 1 if base else 0
+    why = _against(parameters, base)
+    if not why and 0 < every <= count:
+        why = f"from_scratch_every is {every}, and {count - 1} warm starts lie behind the model now served"
+    changes: dict[str, Any] = {"warm_steps": None, "warm_learning_rate": None}
+    if base is None or why:
+        changes |= {"warm_start": None, "from_scratch_every": 0}
+        return Start(msgspec.structs.replace(parameters, **changes), why=why)
+    steps = parameters.warm_steps or parameters.steps
+    changes |= {
+        "steps": steps,
+        "warmup_steps": parameters.warmup_steps * steps // parameters.steps,
+        "learning_rate": parameters.warm_learning_rate or parameters.learning_rate,
+        "seed": (parameters.seed + count) % 2**31,
+    }
+    return Start(msgspec.structs.replace(parameters, **changes), base.path, count, base.digest)
+
+
+def _against(parameters: Parameters, base: Model | None) -> str:
+    """Why a training cannot begin with the model now served; empty if it can."""
+    if base is None:
+        return "no model is served yet"
+    path = base.path / "checkpoint" / SETTINGS_FILE
+    if not path.is_file():
+        return f"the model now served is gone from {base.path}"
+    if difference := _difference(_settings(path), msgspec.to_builtins(parameters.model)):
+        return f"the model now served is of another architecture: {difference}"
+    return ""
 
 
 def warm_start(network: Seq2Seq, pair: TextPair, folder: Path) -> Iterator[str]:
@@ -47,13 +113,11 @@ def warm_start(network: Seq2Seq, pair: TextPair, folder: Path) -> Iterator[str]:
             old = {name: file[name] for name in file.files}
         tokens = json.loads((checkpoint / VOCABULARY_FILE).read_text(encoding="utf-8"))
         before = {side: tokens[side] for side in ("source", "target")}
-        settings = json.loads((checkpoint / SETTINGS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{checkpoint}: the weights to begin with cannot be read: {error}",
-            "trainer.warm_start takes a Model artifact, runs/<name>/Trainer/model/<id>",
-        ) from error
-    _check_architecture(checkpoint / SETTINGS_FILE, settings, msgspec.to_builtins(network.settings))
+        raise _unreadable(checkpoint, error) from error
+    path = checkpoint / SETTINGS_FILE
+    if difference := _difference(_settings(path), msgspec.to_builtins(network.settings)):
+        raise DataError(f"{path}: {difference}", _REMEDY)
     now = {"source": pair.source.pieces(), "target": pair.target.pieces()}
     for variable in network.weights:
         side, found = _PER_TOKEN.get(variable.path), old.get(variable.path)
@@ -85,18 +149,31 @@ def warm_start(network: Seq2Seq, pair: TextPair, folder: Path) -> Iterator[str]:
             yield f"{name}: {known.sum():,} of {len(now[side]):,} tokens were known to {folder}"
 
 
-def _check_architecture(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Refuses a model whose weights mean something else, even where they have the same shapes.
+def _settings(path: Path) -> dict[str, Any]:
+    """The architecture of an earlier model."""
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        return dict(settings)
+    except (OSError, ValueError, TypeError) as error:
+        raise _unreadable(path.parent, error) from error
+
+
+def _unreadable(checkpoint: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{checkpoint}: the weights to begin with cannot be read: {error}",
+        "trainer.warm_start takes a Model artifact, runs/<name>/Trainer/model/<id>",
+    )
+
+
+def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """What makes an earlier model's weights mean something else, even where they have the same shapes.
 
     Dropouts may differ, and whether the output layer is the embedding.
     """
     for name, value in now.items():
-        if name.endswith("_dropout") or name == "tie_embeddings" or before.get(name) == value:
-            continue
-        raise DataError(
-            f"{path}: {name} is {before.get(name)}, and the model to train has {value}",
-            _REMEDY,
-        )
+        if not (name.endswith("_dropout") or name == "tie_embeddings" or before.get(name) == value):
+            return f"{name} is {before.get(name)}, and the model to train has {value}"
+    return ""
 
 
 def _remap(

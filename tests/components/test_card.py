@@ -12,6 +12,7 @@ import pytest
 
 from components import artifacts
 from components.pusher import COMPONENT, Stated, card
+from components.pusher.serving import Note
 from components.seq2seq import ModelSettings, SearchSettings
 from components.trainer import Parameters as TrainerParameters
 
@@ -28,6 +29,7 @@ METRICS: dict[str, Any] = {
     "sentences": 2410,
     "sentences_per_second": 83.1,
     "baseline": None,
+    "golden": None,
 }
 SUMMARY: dict[str, Any] = {
     "rows": 140_868,
@@ -82,7 +84,9 @@ def collect(tmp_path: Path) -> Any:
             name, file = place.split("/")
             written = content if isinstance(content, bytes) else json.dumps(content).encode()
             (inputs[name].path / file).write_bytes(written)
-        return card.collect(inputs, Stated(**stated), "es-en", 3, "sha256:abc", "20261123T133147Z-912e")
+        given = {name: [found] if name in COMPONENT.several else found for name, found in inputs.items()}
+        note = Note("sha256:abc")
+        return card.collect(given, Stated(**stated), "es-en", 3, note, "20261123T133147Z-912e")
 
     return make
 
@@ -119,7 +123,8 @@ def test_all_that_is_on_record_is_said(collect: Any) -> None:
         "`sha256:abc`",
     ):
         assert words in text
-    assert "warm_start" not in text
+    for words in ("warm_start", "golden", "by force", "rollback"):
+        assert words not in text
 
 
 def test_the_json_is_of_the_documented_structure(collect: Any) -> None:
@@ -129,11 +134,13 @@ def test_the_json_is_of_the_documented_structure(collect: Any) -> None:
     assert msgspec.json.decode(written[card.JSON], type=card.Card) == made
     found = json.loads(written[card.JSON])
     assert list(found) == [
-        *("format", "model", "version", "digest", "run_id", "stated", "scores", "blessings", "data"),
-        *("over_long", "text", "weights", "settings", "software", "lineage"),
+        *("format", "model", "version", "digest", "rolled_back_to", "withdrawn", "run_id", "stated"),
+        *("scores", "blessings", "forced", "data", "over_long", "text", "weights", "settings"),
+        *("software", "lineage"),
     ]
+    assert found["format"] == 2
     assert found["scores"].items() <= METRICS.items()
-    assert found["data"].items() <= SUMMARY.items()
+    assert found["data"].items() <= (SUMMARY | {"golden_removed": 0, "digests": {}}).items()
     assert (found["settings"], found["text"]) == (FILES["model/model.json"], TEXT)
     assert list(found["lineage"]) == list(COMPONENT.inputs)
     assert found["lineage"]["model"] == {
@@ -141,6 +148,9 @@ def test_the_json_is_of_the_documented_structure(collect: Any) -> None:
         "artifact": "Node/model/5",
         "digest": "5" * 64,
     }
+    assert found["lineage"]["rejects"] == [
+        {"type": "Rejects", "artifact": "Node/rejects/1", "digest": "1" * 64}
+    ]
 
 
 @pytest.mark.parametrize("content", [None, b"{", b"\xff", b"[]", {"bleu": 1, "search": [1]}], ids=str)
@@ -189,3 +199,91 @@ def test_the_settings_shown_are_the_trainers() -> None:
         section, _, field = name.rpartition(".")
         assert field in kinds[section].__struct_fields__, name
     assert len(set(names)) == len(names)
+
+
+def test_a_golden_set_and_a_blessing_by_force_are_said(collect: Any) -> None:
+    golden = {name: value for name, value in METRICS.items() if name != "golden"} | {"sentences": 1234}
+    verdict = {"blessed": True, "reasons": ["below", "forced: a *demo*"], "forced": "a *demo*"}
+    made = collect(
+        FILES | {"evaluation/metrics.json": METRICS | {"golden": golden}, "blessing/BLESSED": verdict}
+    )
+    assert made.forced == "a *demo*"
+    text = card.markdown(made)
+    assert "On the golden set, 1,234 sentences:\n\n- BLEU 40.54 (95 %" in text
+    assert "\n**Blessed by force**, whatever it scored: a \\*demo\\*\n" in text
+    assert "- Evaluator: below; forced: a \\*demo\\*\n" in text
+    assert json.loads(card.files(made)[card.JSON])["scores"]["golden"]["sentences"] == 1234
+
+
+class TestSpans:
+    def collect(self, root: Path, summaries: list[dict[str, Any] | None]) -> card.Card:
+        inputs: dict[str, Any] = {}
+        for name, kind in COMPONENT.inputs.items():
+            many = name in COMPONENT.several
+            inputs[name] = [
+                kind(root / "Node" / name / str(number), {}, None, f"{number:064}")
+                for number in range(len(summaries) if many else 1)
+            ]
+            for artifact in inputs[name]:
+                artifact.path.mkdir(parents=True)
+            if not many:
+                [inputs[name]] = inputs[name]
+        for rejects, summary in zip(inputs["rejects"], summaries, strict=True):
+            if summary is not None:
+                (rejects.path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+        return card.collect(inputs, Stated(), "es-en", 1, Note("sha256:abc"), "run")
+
+    def test_they_are_summed(self, tmp_path: Path) -> None:
+        second = {
+            "rows": 10,
+            "accepted": 6,
+            "duplicates": 1,
+            "rejected": 2,
+            "golden_removed": 1,
+            "reasons": {"too_long": 1, "length_ratio": 1},
+            "splits": {"train": 5, "eval": 1, "test": 0},
+            "sources_also_in_train": {"eval": 1, "test": 0},
+            "files": ["data/2.tsv"],
+            "digests": {"data/2.tsv": "ab" * 32},
+        }
+        made = self.collect(tmp_path, [SUMMARY, second])
+        assert made.data == card.Data(
+            *(140_878, 6, 5),
+            {"length_ratio": 4, "too_long": 1},
+            {"train": 135_144, "eval": 2855, "test": 2867},
+            {"eval": 1, "test": 2},
+            ("data/spa.tsv", "data/2.tsv"),
+            *(1, {"data/2.tsv": "ab" * 32}),
+        )
+        text = card.markdown(made)
+        assert "Pairs left out because their source is in the golden set: 1." in text
+        assert f"- `data/spa.tsv`\n- `data/2.tsv`, sha256 `{'ab' * 32}`\n" in text
+        assert "more: see" not in text
+
+    def test_a_sum_without_one_of_them_is_none(self, tmp_path: Path) -> None:
+        assert self.collect(tmp_path, [SUMMARY, None, SUMMARY]).data is None
+
+    def test_of_many_the_first_are_listed_and_the_others_counted(self, tmp_path: Path) -> None:
+        count = 365
+        made = self.collect(tmp_path, [SUMMARY | {"files": [f"data/{n}.tsv"]} for n in range(count)])
+        assert made.data is not None
+        assert made.data.files == tuple(f"data/{n}.tsv" for n in range(count))
+        lineage = made.lineage["examples"]
+        assert isinstance(lineage, tuple)
+        assert [origin.artifact for origin in lineage] == [f"Node/examples/{n}" for n in range(count)]
+        assert msgspec.json.decode(card.files(made)[card.JSON], type=card.Card) == made
+        text = card.markdown(made)
+        assert text.count(".tsv`") == text.count("`Node/examples/") == text.count("`Node/rejects/") == 5
+        assert "- `data/4.tsv`\n- and 360 more: see `model_card.json`\n" in text
+        assert "| rejects | and 360 more: see `model_card.json` |  |\n" in text
+
+
+def test_a_card_of_the_first_format_is_read() -> None:
+    """A rollback to a version pushed before takes over what its card says."""
+    old = {
+        "format": 1, "model": "m", "version": 1, "digest": "d", "run_id": None, "stated": {}, "scores": None,
+        "blessings": {}, "data": None, "over_long": None, "text": None, "weights": 7, "settings": {},
+        "software": {}, "lineage": {"rejects": {"type": "Rejects", "artifact": "a/b/1", "digest": None}},
+    }  # fmt: skip
+    made = msgspec.convert(old, card.Card)
+    assert (made.weights, made.lineage["rejects"]) == (7, card.Origin("Rejects", "a/b/1", None))

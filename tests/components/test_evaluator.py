@@ -54,12 +54,21 @@ def corpus(seed: int, sentences: int) -> list[tuple[str, str, str]]:
 
 
 ROWS = corpus(1, 60)
+GOLDEN = [(f"golden.tsv:{n}", source, source) for n, (_, source, _) in enumerate(corpus(2, 40))]
+"""Of these the toy model that copies is the better one; of `ROWS`, the one that upper-cases."""
 
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> artifacts.Examples:
     folder = tmp_path_factory.mktemp("examples")
     toy_model.write_examples(folder, "test", ROWS, shards=2)
+    return artifacts.Examples(folder)
+
+
+@pytest.fixture(scope="module")
+def golden(tmp_path_factory: pytest.TempPathFactory) -> artifacts.Examples:
+    folder = tmp_path_factory.mktemp("golden")
+    toy_model.write_examples(folder, "golden", GOLDEN)
     return artifacts.Examples(folder)
 
 
@@ -85,7 +94,14 @@ Evaluate = Callable[..., Outcome]
 
 @pytest.fixture
 def evaluate(examples: artifacts.Examples, tmp_path: Path) -> Evaluate:
-    def call(model: artifacts.Model, baseline: artifacts.Model | None = None, **changes: Any) -> Outcome:
+    def call(
+        model: artifacts.Model,
+        baseline: artifacts.Model | None = None,
+        golden: artifacts.Examples | None = None,
+        force: str | None = None,
+        spans: list[artifacts.Examples] | None = None,
+        **changes: Any,
+    ) -> Outcome:
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         evaluation = artifacts.ModelEvaluation(folder / "evaluation")
         blessing = artifacts.ModelBlessing(folder / "blessing")
@@ -94,13 +110,15 @@ def evaluate(examples: artifacts.Examples, tmp_path: Path) -> Evaluate:
         said: list[str] = []
         executor.run(
             msgspec.structs.replace(FAST, **changes),
-            Context(folder, folder, beam_pipeline=lambda: None, say=said.append),  # type: ignore
-            examples=examples, model=model, baseline=baseline, evaluation=evaluation, blessing=blessing,
+            Context(folder, folder, lambda: None, said.append, force_bless=force),  # type: ignore
+            examples=[examples] if spans is None else spans, golden=golden, model=model, baseline=baseline,
+            evaluation=evaluation, blessing=blessing,
         )  # fmt: skip
         [file] = blessing.path.iterdir()
         verdict = json.loads(file.read_text(encoding="utf-8"))
         assert file.name == ("BLESSED" if verdict["blessed"] else "NOT_BLESSED")
-        assert blessing.properties == {"blessed": int(verdict["blessed"])}
+        forced = {} if verdict["forced"] is None else {"forced": verdict["forced"]}
+        assert blessing.properties == {"blessed": int(verdict["blessed"]), **forced}
         lines = (evaluation.path / "translations.jsonl").read_text(encoding="utf-8").splitlines()
         metrics = json.loads((evaluation.path / "metrics.json").read_text(encoding="utf-8"))
         return Outcome(metrics, [json.loads(line) for line in lines], verdict, evaluation, said)
@@ -246,17 +264,123 @@ class TestVerdict:
             perplexity=4.0, length_ratio=1.0, by_source_length=[], sentences=1, sentences_per_second=1.0,
             baseline=scoring.Comparison(30.2, (29.0, 31.0), -0.2, 0.3),
         )  # fmt: skip
-        assert executor.judge(metrics, FAST).blessed
+        assert executor.judge({"test": metrics}, FAST).blessed
         worse = dataclasses.replace(metrics, baseline=scoring.Comparison(30.2, (29.0, 31.0), -0.2, 0.01))
-        assert not executor.judge(worse, FAST).blessed
-        assert executor.judge(worse, msgspec.structs.replace(FAST, significance=0.005)).blessed
+        for sets in ({"test": worse}, {"test": metrics, "golden": worse}, {"test": worse, "golden": metrics}):
+            verdict = executor.judge(sets, FAST)
+            assert (verdict.blessed, len(verdict.reasons)) == (False, 1)
+            [where] = [name for name, found in sets.items() if found is worse]
+            assert f"on the {where} s" in verdict.reasons[0]
+            assert executor.judge(sets, msgspec.structs.replace(FAST, significance=0.005)).blessed
 
     @pytest.mark.parametrize("perplexity", [math.nan, math.inf])
     def test_probabilities_that_are_not_finite_are(self, perplexity: float) -> None:
         score = scoring.CorpusScore(30.0, "", (29.0, 31.0))
-        verdict = executor.judge(executor.Metrics(score, score, perplexity, 1.0, [], 1, 1.0, None), FAST)
-        assert (verdict.blessed, len(verdict.reasons)) == (False, 1)
-        assert "not finite" in verdict.reasons[0]
+        found = executor.Metrics(score, score, perplexity, 1.0, [], 1, 1.0, None)
+        fine = dataclasses.replace(found, perplexity=4.0)
+        for sets in ({"test": found}, {"test": fine, "golden": found}):
+            verdict = executor.judge(sets, FAST)
+            assert (verdict.blessed, len(verdict.reasons)) == (False, 1)
+            assert "not finite" in verdict.reasons[0]
+            forced = executor.judge(sets, FAST, "a demonstration")
+            assert (forced.blessed, forced.forced) == (False, None)
+            assert "not to be forced (a demonstration)" in forced.reasons[-1]
+
+
+class TestForce:
+    def test_it_blesses_what_is_refused_and_both_reasons_are_on_record(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model]
+    ) -> None:
+        outcome = evaluate(models["copy"], models["upper"], force="the demonstration", min_bleu=99)
+        assert outcome.verdict["blessed"]
+        assert outcome.verdict["forced"] == "the demonstration"
+        below, worse, forced = outcome.verdict["reasons"]
+        assert "is below the threshold min_bleu 99" in below
+        assert "of the model now served" in worse
+        assert worse.endswith("significantly worse")
+        assert forced == "forced: the demonstration"
+        assert outcome.said[-1].startswith("BLESSED BY FORCE: ")
+        assert all(reason in outcome.said[-1] for reason in outcome.verdict["reasons"])
+
+    def test_it_is_on_record_where_nothing_was_against_it(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model]
+    ) -> None:
+        verdict = evaluate(models["upper"], force="just so").verdict
+        assert (verdict["blessed"], verdict["forced"]) == (True, "just so")
+        assert "reaches the threshold" in verdict["reasons"][0]
+        assert verdict["reasons"][-1] == "forced: just so"
+        assert evaluate(models["upper"]).verdict["forced"] is None
+
+
+class TestGolden:
+    def test_it_is_scored_as_the_test_split_is(
+        self,
+        evaluate: Evaluate,
+        models: dict[str, artifacts.Model],
+        golden: artifacts.Examples,
+        tmp_path: Path,
+    ) -> None:
+        toy_model.write_examples(tmp_path / "as test", "test", GOLDEN)
+        expected = evaluate(models["upper"], models["copy"], spans=[artifacts.Examples(tmp_path / "as test")])
+        outcome = evaluate(models["upper"], models["copy"], golden)
+        timed = {"sentences_per_second": 0}
+        assert outcome.metrics["golden"] | timed == {
+            name: value for name, value in (expected.metrics | timed).items() if name != "golden"
+        }
+        assert outcome.metrics["golden"]["baseline"]["difference"] < 0
+        lines = (outcome.evaluation.path / "translations-golden.jsonl").read_text(encoding="utf-8")
+        assert [json.loads(line) for line in lines.splitlines()] == expected.translations
+        properties = outcome.evaluation.properties
+        assert {name: properties[f"golden_{name}"] for name in expected.evaluation.properties} == (
+            expected.evaluation.properties
+        )
+        assert {n for n in properties if not n.startswith("golden_")} == set(expected.evaluation.properties)
+        for name, found in (("test split", outcome.metrics), ("golden set", outcome.metrics["golden"])):
+            assert any(f"{name}: BLEU {found['bleu']['score']:.2f} [" in line for line in outcome.said)
+
+    def test_without_one_nothing_is_said_of_it(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model]
+    ) -> None:
+        outcome = evaluate(models["upper"])
+        assert outcome.metrics["golden"] is None
+        assert not (outcome.evaluation.path / "translations-golden.jsonl").exists()
+        assert not any("golden" in line for line in (*outcome.said, *outcome.evaluation.properties))
+
+    @pytest.mark.parametrize("better_on", ["test split", "golden set"])
+    def test_a_loss_on_either_set_refuses_and_the_reason_names_it(
+        self,
+        evaluate: Evaluate,
+        models: dict[str, artifacts.Model],
+        golden: artifacts.Examples,
+        better_on: str,
+    ) -> None:
+        both = [models["upper"], models["copy"]]
+        candidate, served = both if better_on == "test split" else both[::-1]
+        [reason] = evaluate(candidate, served, golden).verdict["reasons"]
+        assert ("on the golden set" in reason) == (better_on == "test split")
+        assert ("on the test split" in reason) == (better_on == "golden set")
+        assert "of the model now served" in reason
+        assert evaluate(candidate, served, golden, compare_with_baseline=False).verdict["blessed"]
+
+    def test_it_has_a_threshold_of_its_own(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model], golden: artifacts.Examples
+    ) -> None:
+        [reason] = evaluate(models["upper"], None, golden, min_bleu=20, min_golden_bleu=20).verdict["reasons"]
+        assert "on the golden set is below the threshold min_golden_bleu 20" in reason
+        reasons = evaluate(models["copy"], None, golden, min_golden_bleu=20).verdict["reasons"]
+        assert any("on the golden set reaches the threshold min_golden_bleu 20" in line for line in reasons)
+        with pytest.raises(errors.ConfigError, match="there is no golden set"):
+            evaluate(models["copy"], min_golden_bleu=20)
+
+
+def test_the_test_splits_of_all_spans_are_one(
+    evaluate: Evaluate, models: dict[str, artifacts.Model], tmp_path: Path
+) -> None:
+    parts = {"span 1": ROWS[:30], "span 2": [], "span 3": ROWS[30:]}
+    for name, rows in parts.items():
+        toy_model.write_examples(tmp_path / name, "test", rows)
+    found = evaluate(models["upper"], spans=[artifacts.Examples(tmp_path / name) for name in parts])
+    assert found.translations == evaluate(models["upper"]).translations
 
 
 def test_the_comparison_is_sacrebleus_paired_bootstrap() -> None:

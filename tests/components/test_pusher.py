@@ -15,7 +15,8 @@ import pytest
 from components import artifacts, errors
 from components.component import Context
 from components.files import tree_digest
-from components.pusher import Parameters, card, executor
+from components.pusher import Parameters, card, executor, serving
+from components.pusher.rollback import RolledBack, rollback
 
 METRICS = {
     "chrf": {"score": 50.0, "signature": "nrefs:1"},
@@ -75,8 +76,8 @@ class Push:
                 say=self.said.append,
                 run_id=f"run {self.count}",
             ),
-            examples=artifacts.Examples(here),
-            rejects=artifacts.Rejects(here),
+            examples=[artifacts.Examples(here)],
+            rejects=[artifacts.Rejects(here)],
             schema=artifacts.Schema(here),
             transformed_examples=artifacts.Examples(here),
             transform_graph=artifacts.TransformGraph(here),
@@ -139,22 +140,22 @@ def test_what_is_said_of_a_model_is_brought_up_to_date_and_the_model_stays(push:
     after = {path: path.stat() for path in version.rglob("*") if path.is_file()}
     assert set(after) == set(before)
     changed = {path.relative_to(version) for path in before if before[path].st_ino != after[path].st_ino}
-    assert changed == {executor.NOTE, card.JSON, card.MARKDOWN}
-    assert json.loads((version / executor.NOTE).read_text())["bleu"] == 33.0
+    assert changed == {serving.NOTE, card.JSON, card.MARKDOWN}
+    assert json.loads((version / serving.NOTE).read_text())["bleu"] == 33.0
     found = json.loads((version / card.JSON).read_text())
     assert (found["version"], found["run_id"], found["stated"]["licence"]) == (1, "run 2", "CC0")
     assert "> CC0\n" in (version / card.MARKDOWN).read_text()
 
 
 def test_what_the_trainer_put_beside_the_cards_is_pushed_too(push: Push) -> None:
-    serving = folder(push.root / "1" / "model", **{"Format-Serving__assets.extra__warm": "requests"})
+    model = folder(push.root / "1" / "model", **{"Format-Serving__assets.extra__warm": "requests"})
     push("a")
     extra = push.destination / "1" / "assets.extra"
     assert sorted(path.name for path in extra.iterdir()) == [
         *("bitext.json", "model_card.json", "model_card.md", "warm")
     ]
     note = json.loads((extra / "bitext.json").read_text())
-    assert note["digest"] == tree_digest(serving / "Format-Serving")
+    assert note["digest"] == tree_digest(model / "Format-Serving")
 
 
 def test_another_model_is_the_next_version_and_an_old_one_may_come_back(push: Push) -> None:
@@ -187,7 +188,7 @@ def test_leftovers_of_a_crash_are_cleared(push: Push) -> None:
 def test_still_valid_until_the_version_is_gone_or_another_model(push: Push) -> None:
     pushed = push("a")
     assert executor.still_valid(pushed_model=pushed)
-    note = push.destination / "1" / executor.NOTE
+    note = push.destination / "1" / serving.NOTE
     kept = note.read_text()
     note.write_text(kept.replace("sha256:", "sha256:0"))
     assert not executor.still_valid(pushed_model=pushed)
@@ -213,7 +214,7 @@ def test_a_fault_while_saying_it_anew_leaves_what_was_said(
     def fail(path: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
-    monkeypatch.setattr(executor, "flush", fail)
+    monkeypatch.setattr(serving, "flush", fail)
     with pytest.raises(errors.EnvironmentFault, match="No space left"):
         push("a")
     assert {path: path.read_bytes() for path in push.destination.rglob("*") if path.is_file()} == before
@@ -260,3 +261,205 @@ def test_the_digest_sees_names_and_contents(tmp_path: Path) -> None:
         tree_digest(folder(tmp_path / "4", b="y", a="x")),
     }
     assert len(digests) == 3
+
+
+def test_a_digest_may_leave_files_out(tmp_path: Path) -> None:
+    some = tree_digest(folder(tmp_path / "1", a="x"))
+    more = folder(tmp_path / "2", a="x", sub__b="y")
+    assert tree_digest(more, without=(Path("sub/b"),)) == some != tree_digest(more)
+
+
+def notes(push: Push) -> dict[int, serving.Note]:
+    """What is noted of each version."""
+    found = {n: serving.read_note(push.destination / str(n)) for n in serving.versions(push.destination)}
+    return {version: note for version, note in sorted(found.items()) if note is not None}
+
+
+def content(push: Push, version: int) -> str:
+    return (push.destination / str(version) / "saved_model.pb").read_text(encoding="utf-8")
+
+
+class TestRollback:
+    def test_the_version_before_comes_back_as_the_newest(self, push: Push) -> None:
+        for model, bleu in (("a", 30.0), ("b", 31.0), ("c", 32.0)):
+            push.bleu = bleu
+            push(model, card={"licence": f"of {model}"})
+        before = notes(push)
+        done = rollback(push.destination, "it *swears*")
+        assert push.listing() == ["1", "2", "3", "4"]
+        assert [content(push, version) for version in range(1, 5)] == ["a", "b", "c", "b"]
+        assert done == RolledBack(
+            *("es-en", 4, str(push.destination / "4"), before[2].digest, 2),
+            *(3, before[3].digest, "it *swears*", done.time),
+        )
+        after = notes(push)
+        assert {version: after[version] for version in before} == before
+        gone = serving.Withdrawal(3, "it *swears*", done.time)
+        assert after[4] == serving.Note(before[2].digest, 31.0, "nrefs:1", {before[3].digest: gone}, 2)
+        extra = push.destination / "4" / "assets.extra"
+        made = msgspec.json.decode((extra / card.JSON.name).read_bytes(), type=card.Card)
+        assert (made.version, made.rolled_back_to, made.withdrawn) == (4, 2, after[4].withdrawn)
+        assert (made.digest, made.stated.licence, made.run_id) == (before[2].digest, "of b", "run 2")
+        text = (extra / card.MARKDOWN.name).read_text(encoding="utf-8")
+        assert text.startswith("# es-en, version 4\n")
+        assert "**A rollback**: this is version 2 again. Version 3 was withdrawn at " in text
+        assert f"{done.time}: it \\*swears\\*\n" in text
+
+    def test_what_was_withdrawn_is_never_pushed_again(self, push: Push) -> None:
+        push("a")
+        pushed = push("b")
+        assert executor.still_valid(pushed_model=pushed)
+        rollback(push.destination, "wrong numbers")
+        assert not executor.still_valid(pushed_model=pushed)
+        for _ in range(2):
+            again = push("b")
+            why = "not pushed: this model was withdrawn by a rollback (wrong numbers)"
+            assert record(again) | {"pushed": False, "reason": why} == record(again)
+            assert again.properties == {"pushed": 0}
+            assert push.said[-1] == why
+            assert executor.still_valid(pushed_model=again)
+            assert push.listing() == ["1", "2", "3"]
+            # And every later version remembers it.
+            newer = push("c")
+            assert newer.properties["version"] == 4
+            shutil.rmtree(push.destination / "4")
+        push("c")
+        push("d")
+        assert [list(note.withdrawn) for note in notes(push).values()] == [
+            *([], []),
+            *([notes(push)[2].digest],) * 3,
+        ]
+        assert notes(push)[5].rolled_back_to is None
+
+    def test_pushing_what_was_rolled_back_to_keeps_the_memory(self, push: Push) -> None:
+        push("a")
+        push("b")
+        rollback(push.destination, "wrong numbers")
+        before = notes(push)[3]
+        push.bleu = 33.0
+        pushed = push("a")
+        assert pushed.properties["version"] == 3
+        assert notes(push)[3] == msgspec.structs.replace(before, bleu=33.0)
+        assert "**A rollback**" in (push.destination / "3" / card.MARKDOWN).read_text()
+        assert executor.still_valid(pushed_model=pushed)
+
+    def test_who_clears_the_memory_by_hand_may_push_again(self, push: Push) -> None:
+        push("a")
+        push("b")
+        rollback(push.destination, "wrong numbers")
+        note = push.destination / "3" / serving.NOTE
+        note.write_bytes(msgspec.structs.replace(notes(push)[3], withdrawn={}).encode())
+        push("a")
+        text = (push.destination / "3" / card.MARKDOWN).read_text()
+        assert "**A rollback**: this is version 1 again.\n" in text
+        assert push("b").properties["version"] == 4
+
+    def test_it_goes_back_further_each_time_until_there_is_nothing(self, push: Push) -> None:
+        for model in "abcb":
+            push(model)
+        found = [rollback(push.destination, "again").rolled_back_to for _ in range(2)]
+        assert found == [3, 1]  # of the four, the newest and the second are the same model
+        assert [content(push, version) for version in (5, 6)] == ["c", "a"]
+        assert [w.version for w in notes(push)[6].withdrawn.values()] == [4, 5]
+        before = push.listing()
+        with pytest.raises(errors.ConfigError, match="nothing to go back to.* or all were withdrawn"):
+            rollback(push.destination, "again")
+        assert push.listing() == before
+
+    def test_without_an_earlier_version_it_is_refused(self, push: Push) -> None:
+        with pytest.raises(errors.ConfigError, match="no serving folder"):
+            rollback(push.destination, "x")
+        push.destination.mkdir(parents=True)
+        with pytest.raises(errors.ConfigError, match="no version"):
+            rollback(push.destination, "x")
+        push("a")
+        with pytest.raises(errors.ConfigError, match="one version"):
+            rollback(push.destination, "x")
+        assert push.listing() == ["1"]
+
+    @pytest.mark.parametrize("name", ["saved_model.pb", "variables/data", "assets.extra/new"])
+    def test_a_damaged_version_does_not_come_back(self, push: Push, name: str) -> None:
+        for model in "abc":
+            push(model)
+        (push.destination / "2" / name).write_text("other")
+        with pytest.raises(errors.DataError, match="2: its files are not those that were pushed") as caught:
+            rollback(push.destination, "x")
+        assert "to go back further" in caught.value.remedy
+        assert push.listing() == ["1", "2", "3"]
+        (push.destination / "2").rename(push.root / "elsewhere")
+        assert rollback(push.destination, "x").rolled_back_to == 1
+
+    def test_versions_of_which_nothing_is_known(self, push: Push) -> None:
+        push("a")
+        push("b")
+        (push.destination / "2" / serving.NOTE).write_text("{")
+        (push.destination / "2" / card.JSON).write_text("{")
+        (push.destination / "1" / card.JSON).unlink()
+        folder(push.destination / "3", saved_model_pb="by hand")
+        digest = tree_digest(push.destination / "3")
+        done = rollback(push.destination, "by hand it is worse")
+        assert (done.withdrawn, done.rolled_back_to, content(push, 4)) == (digest, 1, "a")
+        assert (
+            "**A rollback**: this is version 1 again" in (push.destination / "4" / card.MARKDOWN).read_text()
+        )
+
+    def test_a_kill_leaves_the_state_before_or_after(self, push: Push) -> None:
+        push("a")
+        push("b")
+        pristine = shutil.copytree(push.destination, push.root / "pristine")
+        seen = set()
+        for fatal in range(100):
+            shutil.rmtree(push.destination)
+            shutil.copytree(pristine, push.destination)
+            done = _killed_at(push.destination, fatal)
+            versions = serving.versions(push.destination)
+            seen.add(max(versions))
+            assert sorted(versions) in ([1, 2], [1, 2, 3])
+            if 3 in versions:
+                note = notes(push)[3]
+                [withdrawn] = note.withdrawn
+                assert (content(push, 3), note.rolled_back_to, withdrawn) == ("a", 1, notes(push)[2].digest)
+                assert (push.destination / "3" / card.MARKDOWN).read_text().count("**A rollback**") == 1
+            else:
+                assert rollback(push.destination, "again").version == 3
+            assert push("c").properties["version"] == 4
+            assert push.listing() == ["1", "2", "3", "4"]
+            if done:
+                break
+        assert (done, seen) == (True, {2, 3})
+        assert fatal > 10
+
+
+def _killed_at(destination: Path, fatal: int) -> bool:
+    """A rollback in a process that ends, as if killed, before its `fatal`th change of a file or folder.
+
+    Returns:
+      Whether it came to its end.
+    """
+    if (child := os.fork()) == 0:
+        count = 0
+
+        def dying(function: Any) -> Any:
+            def call(*arguments: Any, **named: Any) -> Any:
+                nonlocal count
+                if count == fatal:
+                    os._exit(9)
+                count += 1
+                return function(*arguments, **named)
+
+            return call
+
+        try:
+            for owner, name in [
+                *((Path, name) for name in ("mkdir", "write_bytes", "rename")),
+                *((shutil, "copyfile"), (shutil, "rmtree"), (serving, "flush")),
+            ]:
+                setattr(owner, name, dying(getattr(owner, name)))
+            rollback(destination, "killed")
+            os._exit(0)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    assert code in (0, 9)
+    return code == 0

@@ -1,0 +1,295 @@
+"""What a training begins with: the model now served or nothing, and the settings that follow from it."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components import artifacts
+from components.component import Context
+from components.errors import DataError
+from components.seq2seq.model import BOS, EOS
+from components.text import TextSettings, learn
+from components.trainer import Parameters, executor, external_inputs
+from components.trainer.optimizer import learning_rate
+from components.trainer.warm_start import Start, _remap, start
+from tests import toy_model
+from tests.components.tiny_model import SETTINGS
+
+WORDS = [f"▁{letter}" for letter in "abcdefgh"]
+ROWS = [(f"{n}", "a b c"[: n % 5 + 1], "c d") for n in range(4)]
+PARAMETERS = Parameters(
+    model=msgspec.structs.replace(SETTINGS, cell="rnn", bidirectional=False, output_dropout=0.2),
+    steps=6,
+    batch_tokens=12,
+    towers=1,
+    warmup_steps=2,
+    learning_rate=0.01,
+    validate_every=2,
+    patience=0,
+    average_decay=0.9,
+    samples=2,
+)
+WARM = msgspec.structs.replace(PARAMETERS, warm_start="last_blessed", warm_steps=4, warm_learning_rate=0.005)
+
+
+def base(folder: Path, warm_starts: int | None = None, **changes: Any) -> artifacts.Model:
+    """A model now served of which only the architecture is there."""
+    (folder / "checkpoint").mkdir(parents=True)
+    settings = msgspec.structs.replace(WARM.model, **changes)
+    (folder / "checkpoint" / "settings.json").write_bytes(msgspec.json.encode(settings))
+    properties: dict[str, Any] = {} if warm_starts is None else {"warm_starts": warm_starts}
+    return artifacts.Model(folder, properties, None, "ab" * 32)
+
+
+class TestStart:
+    def test_it_is_from_scratch_unless_told_otherwise(self, tmp_path: Path) -> None:
+        assert start(PARAMETERS, base(tmp_path)) == Start(PARAMETERS)
+
+    def test_the_settings_of_a_warm_start_are_in_effect(self, tmp_path: Path) -> None:
+        configured = msgspec.structs.replace(WARM, steps=100, warmup_steps=20, warm_steps=50, seed=7)
+        begun = start(configured, base(tmp_path, 2))
+        p = begun.parameters
+        assert (begun.folder, begun.warm_starts, begun.digest, begun.why) == (tmp_path, 3, "ab" * 32, "")
+        assert (p.steps, p.warmup_steps, p.learning_rate, p.seed) == (50, 10, 0.005, 10)
+        rates = [float(learning_rate(p, tf.constant(step, tf.int64))) for step in (9, 29, 49)]
+        assert rates == pytest.approx([0.005, 0.0025, 0.0])
+        assert msgspec.convert(msgspec.to_builtins(p), Parameters) == p
+
+    def test_without_settings_of_its_own_it_has_those_of_every_training(self, tmp_path: Path) -> None:
+        begun = start(msgspec.structs.replace(PARAMETERS, warm_start="last_blessed"), base(tmp_path))
+        same = msgspec.structs.replace(begun.parameters, warm_start=None, seed=PARAMETERS.seed)
+        assert (same, begun.warm_starts) == (PARAMETERS, 1)
+
+    def test_a_warm_up_stays_below_the_updates(self, tmp_path: Path) -> None:
+        served, draw = base(tmp_path), random.Random(3)
+        for _ in range(200):
+            steps = draw.randint(1, 1000)
+            changes = {
+                "steps": steps, "warmup_steps": draw.randrange(steps), "warm_steps": draw.randint(1, 1000)
+            }  # fmt: skip
+            p = start(msgspec.structs.replace(WARM, **changes), served).parameters
+            assert p.steps == changes["warm_steps"]
+            assert 0 <= p.warmup_steps < p.steps
+
+    @pytest.mark.parametrize("every", range(6))
+    def test_every_nth_is_from_scratch(self, tmp_path: Path, every: int) -> None:
+        parameters = msgspec.structs.replace(WARM, from_scratch_every=every)
+        served, found, said = None, [], []
+        for number in range(12):
+            begun = start(parameters, served)
+            assert (begun.folder is None) == bool(begun.why) == (begun.warm_starts == 0)
+            scratch = begun.parameters.warm_start is None
+            assert begun.parameters.steps == (WARM.steps if scratch else WARM.warm_steps)
+            assert scratch == (begun.warm_starts == 0)
+            found.append(begun.warm_starts)
+            said.append(begun.why)
+            served = base(tmp_path / str(number), begun.warm_starts)
+        assert found == [number % every if every else number for number in range(12)]
+        assert all(f"from_scratch_every is {every}" in why for why in said[1:] if why)
+
+    def test_a_model_that_cannot_be_begun_with_is_not(self, tmp_path: Path) -> None:
+        for served, why in [
+            (None, "no model is served yet"),
+            (artifacts.Model(tmp_path / "gone"), "the model now served is gone from"),
+            (base(tmp_path / "other", 1, cell="gru"), "another architecture: cell is gru, and the model to"),
+        ]:
+            begun = start(WARM, served)
+            assert why in begun.why
+            assert (begun.folder, begun.warm_starts, begun.digest) == (None, 0, None)
+            assert begun.parameters == PARAMETERS
+
+    def test_dropouts_may_differ(self, tmp_path: Path) -> None:
+        assert not start(WARM, base(tmp_path, output_dropout=0.4, tie_embeddings=False)).why
+
+    def test_a_model_given_by_name_is_begun_with_whatever_is_served(self, tmp_path: Path) -> None:
+        parameters = msgspec.structs.replace(PARAMETERS, warm_start="runs/x/Trainer/model/6")
+        begun = start(parameters, base(tmp_path, 5))
+        assert begun == Start(parameters, Path("runs/x/Trainer/model/6"), 1)
+
+    def test_a_damaged_one_is_an_error(self, tmp_path: Path) -> None:
+        served = base(tmp_path)
+        for content in ("{", "7"):
+            (tmp_path / "checkpoint" / "settings.json").write_text(content)
+            with pytest.raises(DataError, match="cannot be read"):
+                start(WARM, served)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"warm_steps": 9}, "warm_steps needs warm_start: last_blessed"),
+        ({"from_scratch_every": 3}, "from_scratch_every needs warm_start"),
+        ({"warm_learning_rate": 0.1, "warm_start": "runs/x"}, "warm_learning_rate needs .*Received: runs/x"),
+        ({"warm_steps": 0, "warm_start": "last_blessed"}, "warm_steps"),
+        ({"from_scratch_every": -1, "warm_start": "last_blessed"}, "from_scratch_every"),
+    ],
+)
+def test_settings_of_a_warm_start_without_one_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=message):
+        msgspec.convert(wrong, Parameters)
+
+
+def test_the_word_is_no_path() -> None:
+    assert external_inputs(WARM) == []
+
+
+def test_rows_follow_their_tokens_whatever_the_vocabulary_becomes() -> None:
+    """Growth, shrinkage, another order, all of it or nothing."""
+    draw = random.Random(5)
+    for _ in range(300):
+        before, now = (draw.sample(range(12), draw.randint(1, 12)) for _ in range(2))
+        old, new = np.array(before)[:, None] + 100.0, np.array(now)[:, None] + 200.0
+        rows, known = _remap(old, new, [str(n) for n in before], [str(n) for n in now])
+        assert rows[:, 0].tolist() == [token + (100 if token in before else 200) for token in now]
+        assert known.tolist() == [token in before for token in now]
+        assert new[:, 0].tolist() == [token + 200 for token in now], "the new table is left as it is"
+
+
+class Killed(Exception):
+    """What a validation raises to stand for a killed process."""
+
+
+class Trainings:
+    """Whole trainings on a toy corpus, but for the SavedModel, in folders below `root`."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch):
+        self.root, self.monkeypatch = root, monkeypatch
+        monkeypatch.setattr(executor.Translator, "save", lambda *_: None)
+        monkeypatch.setattr(executor.warm_up, "write", lambda *_: None)
+        echo = lambda _, text: {"text": text, "score": tf.zeros(len(text))}  # noqa: E731
+        monkeypatch.setattr(executor.Translator, "translate", echo)
+        self.spans = []
+        for number, rows in enumerate((ROWS[:3], ROWS[3:])):
+            toy_model.write_examples(root / f"span {number}", "eval", rows)
+            self.spans.append(artifacts.Examples(root / f"span {number}"))
+        self.transformed = root / "transformed"
+        self._transform(self.transformed / "Split-train")
+
+    def _transform(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        draw = random.Random(9)
+        name = "transformed_examples-s003-t004-00000-of-00001.gz"
+        with tf.io.TFRecordWriter(str(folder / name), tf.io.TFRecordOptions(compression_type="GZIP")) as file:
+            for _ in range(20):
+                ids = {
+                    "source_ids": [*draw.choices(range(4, 9), k=2), EOS],
+                    "target_ids": [BOS, *draw.choices(range(4, 9), k=2), EOS],
+                }
+                feature = {
+                    name: tf.train.Feature(int64_list=tf.train.Int64List(value=value))
+                    for name, value in ids.items()
+                }
+                file.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+        bucket = {"source": 3, "target": 4, "examples": 20, "target_tokens": 60, "files": [name]}
+        (folder / "buckets.json").write_text(json.dumps([bucket]))
+
+    def graph(self, words: list[str]) -> artifacts.TransformGraph:
+        folder = self.root / f"text {len(words)}"
+        folder.mkdir(exist_ok=True)
+        vocabulary = learn.learn(
+            {w: 99 - n for n, w in enumerate(words)}, TextSettings(unit="word"), 4 + len(words)
+        )
+        (folder / "v").write_bytes(vocabulary.vocabulary_file())
+        (folder / "m").write_bytes(vocabulary.merges_file())
+        side = {"vocabulary": "v", "merges": "m", "size": 4 + len(words)}
+        text = {"settings": {"unit": "word"}, "shared": True, "source_max_length": 9}
+        (folder / "text.json").write_text(json.dumps({**text, "source": side, "target": side}))
+        return artifacts.TransformGraph(folder)
+
+    def __call__(
+        self,
+        name: str,
+        parameters: Parameters,
+        served: artifacts.Model | None = None,
+        words: list[str] = WORDS,
+        killed_after: int | None = None,
+    ) -> artifacts.Model:
+        """One attempt; attempts of one name share a working folder. `killed_after` so many validations."""
+        for part in ("working", "model", "run"):
+            (self.root / name / part).mkdir(parents=True, exist_ok=part == "working")
+        self.said: list[str] = []
+        model = artifacts.Model(self.root / name / "model", {}, None, name)
+        working = self.root / name / "working"
+        sources = list(dict.fromkeys(source for _, source, _ in ROWS))
+
+        def validation(translator: Any, held_out: list[Any], parameters: Parameters) -> Any:
+            assert [s.source for s in held_out] == sources, "of every span"
+
+            def better_every_time() -> float:
+                done = (working / "history.jsonl").read_text(encoding="utf-8").count("\n")
+                if done == killed_after:
+                    raise Killed
+                return 1.0 + done
+
+            return better_every_time
+
+        self.monkeypatch.setattr(executor, "validation", validation)
+        try:
+            executor.run(
+                parameters,
+                Context(working, working, beam_pipeline=lambda: None, say=self.said.append),  # type: ignore
+                transformed_examples=artifacts.Examples(self.transformed),
+                transform_graph=self.graph(words),
+                examples=self.spans,
+                base_model=served,
+                model=model,
+                model_run=artifacts.ModelRun(self.root / name / "run"),
+            )
+        except Killed:
+            for part in ("model", "run"):
+                (self.root / name / part).rmdir()
+            raise
+        return model
+
+    def weights(self, model: artifacts.Model) -> dict[str, np.ndarray]:
+        with np.load(model.path / "checkpoint" / "weights.npz") as file:
+            return {name: file[name] for name in file.files}
+
+    def steps(self, name: str) -> list[int]:
+        lines = (self.root / name / "run" / "history.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line)["step"] for line in lines]
+
+
+@pytest.fixture
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainings:
+    return Trainings(tmp_path, monkeypatch)
+
+
+def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+class TestTraining:
+    def test_one_follows_the_other_and_says_so(self, train: Trainings) -> None:
+        first = train("first", WARM)
+        assert "training from scratch: no model is served yet" in train.said
+        assert (first.properties["warm_starts"], train.steps("first")) == (0, [2, 4, 6])
+        assert "warm_started_from" not in first.properties
+        second = train("second", WARM, first, [*WORDS, "▁i", "▁j"])
+        assert any("target_embedding: 12 of 14 tokens were known to" in line for line in train.said)
+        assert (second.properties["warm_starts"], train.steps("second")) == (1, [2, 4])
+        assert second.properties["warm_started_from"] == "first"
+        told = json.loads((second.path / "model.json").read_text(encoding="utf-8"))
+        assert (told["steps"], told["learning_rate"], told["warmup_steps"]) == (4, 0.005, 1)
+        third = train("third", msgspec.structs.replace(WARM, from_scratch_every=2), second)
+        assert (third.properties["warm_starts"], train.steps("third")) == (0, [2, 4, 6])
+        assert same(train.weights(third), train.weights(first))
+
+    def test_a_killed_one_ends_as_an_unbroken_one(self, train: Trainings) -> None:
+        served = train("served", PARAMETERS)
+        unbroken = train("unbroken", WARM, served)
+        with pytest.raises(Killed):
+            train("broken", WARM, served, killed_after=1)
+        resumed = train("broken", WARM, served)
+        assert "resumed at step 2 of 4" in train.said
+        assert same(train.weights(resumed), train.weights(unbroken))
+        assert resumed.properties == unbroken.properties
+        assert train.steps("broken") == [2, 4]
