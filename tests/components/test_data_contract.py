@@ -195,7 +195,10 @@ def test_a_curated_schema_that_cannot_be_used(tmp_path, good, text, message):
     schema = artifacts.Schema(tmp_path)
     with pytest.raises(DataError, match=message):
         schema_maker.run(
-            schema_gen.Parameters(curated=str(path)), good.context, statistics=(good.statistics,), schema=schema
+            schema_gen.Parameters(curated=str(path)),
+            good.context,
+            statistics=(good.statistics,),
+            schema=schema,
         )
 
 
