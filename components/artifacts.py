@@ -47,6 +47,13 @@ class Artifact:
         return sorted(p.name.removeprefix("Split-") for p in self.path.glob("Split-*"))
 
 
+def span_of(artifact: Artifact) -> str:
+    """What a person calls the artifact's span: `span 7`, `span 7 version 2`; empty without spans."""
+    return " ".join(
+        f"{name} {artifact.properties[name]}" for name in ("span", "version") if name in artifact.properties
+    )
+
+
 class Examples(Artifact):
     """TFRecords of tf.Example.
 
@@ -82,6 +89,10 @@ class ExampleStatistics(Artifact):
     """TFDV statistics of each split::
 
     Split-train/FeatureStats.pb
+
+    From RequestStatisticsGen, of what a served model was asked, the source side alone::
+
+    Split-serving/FeatureStats.pb
     """
 
     TYPE_NAME = "ExampleStatistics"
@@ -97,9 +108,17 @@ class Schema(Artifact):
 
 
 class ExampleAnomalies(Artifact):
-    """What TFDV found against the schema, an `Anomalies` message a split::
+    """What TFDV found, an `Anomalies` message a comparison, with the severities ExampleValidator decided::
 
-    Split-train/SchemaDiff.pb
+    Split-train/SchemaDiff.pb               a split against the schema
+    drift/Split-train/SchemaDiff.pb         a split against the previous blessed run's
+    train-eval/Split-train/SchemaDiff.pb    the train split against the eval split
+    serving/Split-train/SchemaDiff.pb       the train split against what serving saw
+
+    Of a corpus by spans, the first two for each span (drift of the new ones), the others of all together::
+
+    span-7/Split-train/SchemaDiff.pb
+    span-7/drift/Split-train/SchemaDiff.pb
     """
 
     TYPE_NAME = "ExampleAnomalies"

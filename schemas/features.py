@@ -1,4 +1,4 @@
-"""The features of bitext that a schema speaks of beside the text itself: lengths, ratios, scripts, copies.
+"""The features of bitext that a schema speaks of beside the text: lengths, ratios, scripts, endings, copies.
 
 All are derived a block of rows at a time on Arrow and numpy columns.
 """
@@ -56,6 +56,8 @@ RANGES: dict[str, tuple[tuple[int, int], ...]] = {
 }  # fmt: skip
 OTHER, NONE = "Other", "None"  # letters of no script above; no letters at all
 SCRIPTS = (*RANGES, OTHER, NONE)
+# Scripts with too many letters to tell them apart one by one: their letters fall into so many classes.
+CLASSED, CLASSES = frozenset({"Han", "Ethiopic", OTHER}), 32
 # Classes of length in characters, by their lower bounds; each twice as wide as the one before.
 LENGTH_BOUNDS = (1, 10, 20, 40, 80, 160, 320)
 LENGTHS = (
@@ -80,34 +82,35 @@ def _script_of_code_point() -> npt.NDArray[np.uint8]:
     return table
 
 
+@functools.cache
+def _ending_of_code_point() -> tuple[npt.NDArray[np.uint16], tuple[str, ...]]:
+    """Index of every code point in the endings' names, uint16[0x110000], and the names; NONE is the first."""
+    scripts = _script_of_code_point()
+    names = {NONE: 0}
+    table = np.zeros(0x110000, np.uint16)
+    classed = np.isin(scripts, [SCRIPTS.index(name) for name in CLASSED])
+    for point in np.flatnonzero(classed).tolist():
+        name = f"{SCRIPTS[scripts[point]]} {point % CLASSES}"
+        table[point] = names.setdefault(name, len(names))
+    for point in np.flatnonzero(~classed & (scripts != SCRIPTS.index(NONE))).tolist():
+        parts = unicodedata.normalize("NFKD", chr(point).lower())
+        name = next((part for part in parts if part.isalpha()), chr(point))
+        table[point] = names.setdefault(name, len(names))
+    return table, tuple(names)
+
+
 def derive(source: pa.Array, target: pa.Array) -> dict[str, pa.Array]:
-    """The derived features of a block of rows.
+    """The derived features of a block of rows: those of either side, and of the pair.
 
     Args:
       source: string[N].
       target: string[N].
 
     Returns:
-      Arrays of length N by name, for both sides: `source_characters`, `source_words` int64 (words are what
-      white space parts); `source_length`, one of LENGTHS, whose shares tell two splits apart more soundly
-      than histograms of unlike ranges do; `source_non_alphabetic` float32, share of characters that are
-      neither letters nor marks nor white space; `source_script`, one of SCRIPTS, that of most letters. And
-      for the pair: `length_ratio` float32, target by source characters; `copied`, "yes" where both sides
-      are the same but for case, else "no".
+      Arrays of length N by name: `of_side` of both sides; `length_ratio` float32, target by source
+      characters; `copied`, "yes" where both sides are the same but for case, else "no".
     """
-    features: dict[str, pa.Array] = {}
-    for side, text in (("source", source), ("target", target)):
-        characters = _ints(pc.utf8_length(text))
-        features[f"{side}_characters"] = pa.array(characters)
-        length = np.searchsorted(LENGTH_BOUNDS[1:], characters, side="right")
-        features[f"{side}_length"] = pa.array(LENGTHS).take(pa.array(length))
-        features[f"{side}_words"] = pa.array(_ints(pc.count_substring_regex(text, pattern=r"\S+")))
-        scripts, spaces = _count_scripts(text, characters)
-        letters = scripts.sum(axis=1)
-        share = (characters - spaces - letters) / np.maximum(characters, 1)
-        features[f"{side}_non_alphabetic"] = pa.array(share.astype(np.float32))
-        dominant = np.where(letters > 0, scripts.argmax(axis=1), SCRIPTS.index(NONE))
-        features[f"{side}_script"] = pa.array(SCRIPTS).take(pa.array(dominant))
+    features = of_side("source", source) | of_side("target", target)
     lengths = [_ints(features[f"{side}_characters"]) for side in ("target", "source")]
     features["length_ratio"] = pa.array((lengths[0] / np.maximum(lengths[1], 1)).astype(np.float32))
     same = pc.equal(pc.utf8_lower(source), pc.utf8_lower(target))
@@ -115,18 +118,58 @@ def derive(source: pa.Array, target: pa.Array) -> dict[str, pa.Array]:
     return features
 
 
-def _count_scripts(text: pa.Array, characters: Ints) -> tuple[Ints, Ints]:
-    """Letters of every script but NONE, int64[N, len(SCRIPTS) - 1], and white space, int64[N]."""
-    joined = "".join(text.to_pylist())
-    points = np.frombuffer(joined.encode("utf-32-le"), np.uint32)
+def of_side(side: str, text: pa.Array) -> dict[str, pa.Array]:
+    """The derived features of one side of a block of rows.
+
+    Args:
+      side: `source` or `target`, which the names begin with.
+      text: string[N].
+
+    Returns:
+      Arrays of length N by name: `source_characters`, `source_words` int64 (words are what white space
+      parts); `source_length`, one of LENGTHS, whose shares tell two splits apart more soundly than
+      histograms of unlike ranges do; `source_non_alphabetic` float32, share of characters that are neither
+      letters nor marks nor white space; `source_script`, one of SCRIPTS, that of most letters; and
+      `source_ending`, the last letter, lower-case and without diacritics (of a script in CLASSED: one of
+      CLASSES classes), NONE where there is no letter. How often sentences end in which letter is much the
+      same whatever they speak of, and another in another language: a fingerprint of the language.
+    """
+    characters = _ints(pc.utf8_length(text))
+    length = np.searchsorted(LENGTH_BOUNDS[1:], characters, side="right")
+    points = np.frombuffer("".join(text.to_pylist()).encode("utf-32-le"), np.uint32)
     row = np.repeat(np.arange(len(characters)), characters)
-    width = len(SCRIPTS)
     script = _script_of_code_point()[points]
-    counts = np.bincount(row * width + script, minlength=len(characters) * width).reshape(-1, width)
-    spaces = np.bincount(
-        row[(points == 0x20) | (points == 0xA0) | (points == 0x3000)], minlength=len(characters)
-    )
-    return counts[:, : width - 1].astype(np.int64), spaces.astype(np.int64)
+    scripts = _count_scripts(script, row, len(characters))
+    letters = scripts.sum(axis=1)
+    white = (points == 0x20) | (points == 0xA0) | (points == 0x3000)
+    spaces = np.bincount(row[white], minlength=len(characters))
+    share = (characters - spaces - letters) / np.maximum(characters, 1)
+    dominant = np.where(letters > 0, scripts.argmax(axis=1), SCRIPTS.index(NONE))
+    return {
+        f"{side}_characters": pa.array(characters),
+        f"{side}_length": pa.array(LENGTHS).take(pa.array(length)),
+        f"{side}_words": pa.array(_ints(pc.count_substring_regex(text, pattern=r"\S+"))),
+        f"{side}_non_alphabetic": pa.array(share.astype(np.float32)),
+        f"{side}_script": pa.array(SCRIPTS).take(pa.array(dominant)),
+        f"{side}_ending": _endings(points, script, letters),
+    }
+
+
+def _count_scripts(script: npt.NDArray[np.uint8], row: Ints, rows: int) -> Ints:
+    """Letters of every script but NONE in every row: int64[N, len(SCRIPTS) - 1]."""
+    width = len(SCRIPTS)
+    counts = np.bincount(row * width + script, minlength=rows * width).reshape(-1, width)
+    return counts[:, : width - 1].astype(np.int64)
+
+
+def _endings(points: npt.NDArray[np.uint32], script: npt.NDArray[np.uint8], letters: Ints) -> pa.Array:
+    """The last letter of every row, string[N]."""
+    table, names = _ending_of_code_point()
+    place = np.flatnonzero(script != SCRIPTS.index(NONE))  # of every letter
+    some = letters > 0
+    ending = np.full(len(letters), names.index(NONE), np.int64)
+    ending[some] = table[points[place[np.cumsum(letters)[some] - 1]]]
+    return pa.array(names).take(pa.array(ending))
 
 
 def _ints(array: pa.Array) -> Ints:

@@ -1,94 +1,176 @@
-"""ExampleValidator's work: every split's statistics against the schema, by TFDV, in files and in words."""
+"""ExampleValidator's work: statistics against the schema and one another, by TFDV, in files and words."""
 
 from __future__ import annotations
 
+import functools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Sequence
+from pathlib import Path
 
 import tensorflow_data_validation as tfdv
-from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
-from components import artifacts
+from components import artifacts, merged_statistics
 from components.component import Context
 from components.errors import DataError
-from components.example_validator import Parameters
+from components.example_validator import Check, Parameters
+from components.example_validator.comparison import Statistics, compare, examples_of
+from components.example_validator.severity import ERROR, NO_DATA, WARNING, Severities
 from schemas import loader
 
 FILE_NAME = "SchemaDiff.pb"
-_INFO = anomalies_pb2.AnomalyInfo
+EVAL, PREVIOUS, SERVED = "eval", "the previous blessed run", "what serving saw"
 
 
 def run(
     parameters: Parameters,
     context: Context,
     *,
-    statistics: artifacts.ExampleStatistics,
+    statistics: Sequence[artifacts.ExampleStatistics],
     schema: artifacts.Schema,
+    previous_statistics: Sequence[artifacts.ExampleStatistics],
+    serving_statistics: artifacts.ExampleStatistics | None,
     anomalies: artifacts.ExampleAnomalies,
 ) -> None:
-    """Writes `Split-<name>/SchemaDiff.pb`, an Anomalies message, for every split, then judges.
+    """Writes an Anomalies message for every comparison, then judges.
+
+    Every split of every span is held against the schema; all train splits together against all eval splits
+    and against what serving saw; and every split of a span that the previous blessed run did not have
+    against that split of all the spans it had.
 
     Raises:
-      DataError: an error-level anomaly (with `stop_on_warning`, a warning too); it says where the files are.
+      ConfigError: a rule names no anomaly there is.
+      DataError: an anomaly that stops, or no example to train on; it says where the files are.
     """
     contract = loader.load(schema.path / "schema.pbtxt")
-    splits = statistics.splits()
-    stats = {s: tfdv.load_stats_binary(str(statistics.split(s) / "FeatureStats.pb")) for s in splits}
-    errors: list[str] = []
-    warnings: list[str] = []
-    for split in splits:
-        other = _skew_reference(split, stats, parameters, context)
-        found = tfdv.validate_statistics(stats[split], contract, serving_statistics=other)
-        anomalies.split(split).mkdir()
-        (anomalies.split(split) / FILE_NAME).write_bytes(found.SerializeToString(deterministic=True))
-        for severity, words in in_words(found):
-            (warnings if severity == _INFO.WARNING else errors).append(f"split {split}: {words}")
-    anomalies.properties.update(errors=len(errors), warnings=len(warnings))
-    for words in warnings:
-        context.say(f"warning: {words}")
-    stopping = errors + warnings if parameters.stop_on_warning else errors
-    if stopping:
-        # The output folder goes with the failed attempt; the working folder stays.
-        kept = shutil.copytree(anomalies.path, context.working_dir, dirs_exist_ok=True)
-        raise DataError(
-            f"the data breaks the schema in {len(stopping)} place{'s' * (len(stopping) != 1)}"
-            f" ({kept}/Split-*/{FILE_NAME}):\n" + "\n".join(f"  {words}" for words in stopping),
-            "correct the data, or the schema if it asks too much (schema_gen.curated, schemas/bitext.pbtxt)",
-        )
-    context.say(
-        f"{', '.join(splits)}: no anomalies" if not warnings else f"{len(warnings)} warnings, no errors"
-    )
+    validation = _Validation(parameters, context, contract, anomalies.path)
+    for span in statistics:
+        validation.check_schema(span)
+    train, evaluation = _merged(statistics, "train"), _merged(statistics, "eval")
+    if not examples_of(train) and any(artifacts.span_of(span) for span in statistics):
+        validation.errors.append("no span has an example to train on")
+    if parameters.check_skew:
+        validation.check_skew("train_eval", train, evaluation, EVAL)
+    known = {_identity(span) for span in previous_statistics}
+    previous = functools.cache(lambda split: _merged(previous_statistics, split))
+    for span in statistics:
+        if previous_statistics and _identity(span) not in known:
+            for split in span.splits():
+                validation.check_drift(span, split, previous(split))
+    if serving_statistics is not None:
+        validation.check_skew("serving", train, _load(serving_statistics, "serving"), SERVED)
+    validation.judge(anomalies)
 
 
-def _skew_reference(
-    split: str,
-    stats: dict[str, statistics_pb2.DatasetFeatureStatisticsList],
-    parameters: Parameters,
-    context: Context,
-) -> statistics_pb2.DatasetFeatureStatisticsList | None:
-    """What the split is compared with by the schema's skew comparators: eval for train, else nothing.
+class _Validation:
+    """The comparisons of one run, what they found, and the verdict."""
 
-    TFDV's training-serving skew is the mechanism meant for two data sets of one moment; its drift compares
-    one moment with the last.
-    """
-    if split != "train" or "eval" not in stats or not parameters.check_skew:
-        return None
-    smaller = min(int(stats[s].datasets[0].num_examples) for s in ("train", "eval"))
-    if smaller < parameters.min_skew_examples:
-        context.say(f"train-eval skew not judged: {smaller} examples are under min_skew_examples")
-        return None
-    return stats["eval"]
+    def __init__(self, parameters: Parameters, context: Context, contract: schema_pb2.Schema, folder: Path):
+        self._parameters, self._context, self._contract = parameters, context, contract
+        self._folder = folder
+        self._severities = Severities(parameters.severities, contract)
+        self._compared: list[str] = []
+        self.errors: list[str] = []
+        self.warnings: list[str] = []
+
+    def check_schema(self, span: artifacts.ExampleStatistics) -> None:
+        """Every split of a span, or of a corpus without spans, against the schema."""
+        name = artifacts.span_of(span)
+        if not name:
+            self._compared.append(", ".join(span.splits()))
+        empty = []
+        for split in span.splits():
+            statistics = _load(span, split)
+            found = tfdv.validate_statistics(statistics, self._contract)
+            if found.data_missing:
+                empty.append(split)
+            self._take(found, "schema", _place(name, split), _folder(span), split, statistics)
+        severity = self._severities.of(NO_DATA, "", "schema", WARNING if name else ERROR)
+        if name and len(empty) == len(span.splits()):
+            self._add(severity, f"{name}: no examples")
+        else:
+            for split in empty:
+                self._add(severity, f"{_place(name, split)}: no examples")
+
+    def check_skew(self, check: Check, train: Statistics, control: Statistics, named: str) -> None:
+        """All training examples against others of the same time."""
+        if not examples_of(train) or not examples_of(control):
+            return
+        found = compare(train, control, self._contract, "skew_comparator", shared=check == "serving")
+        place = f"train against {named}"
+        self._compared.append(place)
+        self._take(found, check, place, check.replace("_", "-"), "train", train, control)
+
+    def check_drift(self, span: artifacts.ExampleStatistics, split: str, previous: Statistics) -> None:
+        """A split of a new span against what the previous blessed run had of that split."""
+        current = _load(span, split)
+        if not examples_of(current) or not examples_of(previous):
+            return
+        found = compare(current, previous, self._contract, "drift_comparator", shared=False)
+        name = artifacts.span_of(span)
+        place = f"{_place(name, split)} against {PREVIOUS}"
+        self._compared.append(f"{name} against {PREVIOUS}" if name else f"against {PREVIOUS}")
+        self._take(found, "drift", place, f"{_folder(span)}/drift", split, current, previous)
+
+    def _take(
+        self,
+        found: anomalies_pb2.Anomalies,
+        check: Check,
+        place: str,
+        folder: str,
+        split: str,
+        *sides: Statistics,
+    ) -> None:
+        """Decides the severities of what was found, writes it and notes it in words."""
+        few = min(examples_of(side) for side in sides) < self._parameters.min_examples
+        for severity, words in self._severities.decide(found, check, few=few):
+            if check == "train_eval":  # TFDV has one word for whatever training data are compared with
+                words = words.replace("training and serving", "training and eval")
+            self._add(severity, f"{place}: {words}")
+        path = self._folder / folder / f"Split-{split}" / FILE_NAME
+        path.parent.mkdir(parents=True)
+        path.write_bytes(found.SerializeToString(deterministic=True))
+
+    def _add(self, severity: int, words: str) -> None:
+        (self.warnings if severity == WARNING else self.errors).append(words)
+
+    def judge(self, anomalies: artifacts.ExampleAnomalies) -> None:
+        """Says what warns, and stops on what stops."""
+        anomalies.properties.update(errors=len(self.errors), warnings=len(self.warnings))
+        for words in self.warnings:
+            self._context.say(f"warning: {words}")
+        if self.errors:
+            # The output folder goes with the failed attempt; the working folder stays.
+            kept = shutil.copytree(anomalies.path, self._context.working_dir, dirs_exist_ok=True)
+            raise DataError(
+                f"the data breaks the schema in {len(self.errors)} place{'s' * (len(self.errors) != 1)}"
+                f" ({kept}/**/{FILE_NAME}):\n" + "\n".join(f"  {words}" for words in self.errors),
+                "correct the data, or the schema if it asks too much (schema_gen.curated,"
+                " schemas/bitext.pbtxt), or have it only warn (example_validator.severities)",
+            )
+        told = f"{len(self.warnings)} warnings, no errors" if self.warnings else "no anomalies"
+        self._context.say(f"{'; '.join(dict.fromkeys(self._compared))}: {told}")
 
 
-def in_words(found: anomalies_pb2.Anomalies) -> Iterator[tuple[int, str]]:
-    """Severity and text of every anomaly, by feature name, those of the whole data set first."""
-    if found.data_missing:
-        yield _INFO.ERROR, "there are no examples"
-    if found.HasField("dataset_anomaly_info"):
-        info = found.dataset_anomaly_info
-        yield info.severity, f"{info.short_description}: {info.description}"
-    for feature in sorted(found.anomaly_info):
-        info = found.anomaly_info[feature]
-        reasons = list(info.reason) or [info]
-        text = "; ".join(f"{r.short_description} ({r.description.strip().rstrip('.')})" for r in reasons)
-        yield info.severity, f"feature {feature}: {text}"
+def _load(statistics: artifacts.ExampleStatistics, split: str) -> Statistics:
+    return tfdv.load_stats_binary(str(statistics.split(split) / "FeatureStats.pb"))
+
+
+def _merged(several: Sequence[artifacts.ExampleStatistics], split: str) -> Statistics:
+    """The statistics of a split of all spans; of one alone, as they are."""
+    parts = [_load(one, split) for one in several if split in one.splits()]
+    return parts[0] if len(parts) == 1 else merged_statistics.merge(parts)
+
+
+def _identity(statistics: artifacts.ExampleStatistics) -> str:
+    """By what the same statistics are known in another run: their content."""
+    return statistics.digest or str(statistics.path.resolve())
+
+
+def _place(span: str, split: str) -> str:
+    return f"{span}, split {split}" if span else f"split {split}"
+
+
+def _folder(statistics: artifacts.ExampleStatistics) -> str:
+    """Where a span's messages go: `span-7`; without spans, the folder itself."""
+    return f"span-{statistics.properties['span']}" if "span" in statistics.properties else "."

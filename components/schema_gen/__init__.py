@@ -14,7 +14,7 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     Attributes:
       curated: path of the curated schema (text format of tensorflow.metadata.v0.Schema); null for the
         packaged `schemas/bitext.pbtxt`.
-      infer: infer the schema from the training split's statistics instead, for a new corpus.
+      infer: infer the schema from the training split's statistics (of all spans) instead, for a new corpus.
       source_scripts: scripts the source may be written in (`Latin`, `Cyrillic`, `Han`, ...:
         schemas/__init__.py), narrowing the schema; empty for what the schema says.
       target_scripts: scripts the target may be written in, likewise.
@@ -46,5 +46,6 @@ COMPONENT = Component(
     parameters=Parameters,
     function="components.schema_gen.executor:run",
     libraries=("tensorflow-data-validation", "tensorflow-metadata"),
+    several=frozenset({"statistics"}),
     external_inputs="components.schema_gen:external_inputs",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from tensorflow_metadata.proto.v0 import schema_pb2
@@ -23,14 +24,14 @@ def run(
     parameters: Parameters,
     context: Context,
     *,
-    statistics: artifacts.ExampleStatistics,
+    statistics: Sequence[artifacts.ExampleStatistics],
     schema: artifacts.Schema,
 ) -> None:
     """Writes `schema.pbtxt`.
 
     Raises:
       ConfigError: the schema has no feature for a script.
-      DataError: the curated schema is missing or malformed.
+      DataError: the curated schema is missing or malformed, or there is no example to infer one from.
     """
     path = schema.path / FILE_NAME
     curated = Path(parameters.curated_path())
@@ -60,11 +61,21 @@ def _curated(path: Path) -> schema_pb2.Schema:
         raise DataError(str(error), "correct that line; schemas/bitext.pbtxt is an example") from error
 
 
-def _inferred(statistics: artifacts.ExampleStatistics) -> schema_pb2.Schema:
+def _inferred(statistics: Sequence[artifacts.ExampleStatistics]) -> schema_pb2.Schema:
+    """Inferred from the first train split that has examples, and widened by the others."""
     import tensorflow_data_validation as tfdv
 
-    found = tfdv.load_stats_binary(str(statistics.split("train") / "FeatureStats.pb"))
-    return tfdv.infer_schema(found)
+    paths = [artifact.split("train") / "FeatureStats.pb" for artifact in statistics]
+    parts = [tfdv.load_stats_binary(str(path)) for path in paths if path.exists()]
+    parts = [part for part in parts if part.datasets[0].num_examples]
+    if not parts:
+        raise DataError(
+            "there is no training example to infer a schema from", "give data, or a curated schema"
+        )
+    contract = tfdv.infer_schema(parts[0])
+    for part in parts[1:]:
+        contract = tfdv.update_schema(contract, part)
+    return contract
 
 
 def _narrow(contract: schema_pb2.Schema, parameters: Parameters) -> str:

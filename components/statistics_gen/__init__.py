@@ -1,4 +1,7 @@
-"""StatisticsGen: TFDV statistics of every split, on the text and on bitext features. See `executor`."""
+"""StatisticsGen: TFDV statistics of every split, on the text and on bitext features. See `executor`.
+
+RequestStatisticsGen: the same of a log of what a served model was asked. See `requests`.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,39 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     sample_rate: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] = 1.0
 
 
+class RequestParameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the log of requests lies.
+
+    Attributes:
+      files: paths or globs, local or of any file system Beam opens; names ending in .gz, .bz2 or .zst are
+        decompressed. Each line is one source text, or, in a file called `.jsonl`, a JSON object with the
+        text as its field `text`.
+    """
+
+    files: tuple[str, ...] = ()
+
+
+def request_files(parameters: RequestParameters) -> list[str]:
+    """The paths and globs RequestStatisticsGen reads."""
+    return list(parameters.files)
+
+
+LIBRARIES = ("apache-beam", "tensorflow-data-validation", "tfx-bsl", "pyarrow")
 COMPONENT = Component(
     name="StatisticsGen",
     inputs={"examples": artifacts.Examples},
     outputs={"statistics": artifacts.ExampleStatistics},
     parameters=Parameters,
     function="components.statistics_gen.executor:run",
-    libraries=("apache-beam", "tensorflow-data-validation", "tfx-bsl", "pyarrow"),
+    libraries=LIBRARIES,
+    each="examples",
+)
+REQUESTS = Component(
+    name="RequestStatisticsGen",
+    inputs={},
+    outputs={"statistics": artifacts.ExampleStatistics},
+    parameters=RequestParameters,
+    function="components.statistics_gen.requests:run",
+    libraries=LIBRARIES,
+    external_inputs="components.statistics_gen:request_files",
 )

@@ -26,7 +26,13 @@ def run(
     examples: artifacts.Examples,
     statistics: artifacts.ExampleStatistics,
 ) -> None:
-    """Writes `Split-<name>/FeatureStats.pb`, a DatasetFeatureStatisticsList, for every split."""
+    """Writes `Split-<name>/FeatureStats.pb`, a DatasetFeatureStatisticsList, for every split.
+
+    Of a split without examples it says that there are none; a span without any may have no split.
+    """
+    for name in ("span", "version"):
+        if name in examples.properties:
+            statistics.properties[name] = examples.properties[name]
     splits = examples.splits()
     with context.beam_pipeline() as pipeline:
         for split in splits:
@@ -48,7 +54,9 @@ def run(
         statistics.properties[split] = int(dataset.num_examples)
         counts.append(f"{split} {dataset.num_examples:,}")
         names.update(feature.path.step[0] for feature in dataset.features)
-    context.say(f"{len(names)} features of the examples: {', '.join(counts)}")
+    told = f"{len(names)} features of the examples: {', '.join(counts)}" if names else "no examples"
+    span = artifacts.span_of(statistics)
+    context.say(f"{span}: {told}" if span else told)
 
 
 def _options(parameters: Parameters) -> tfdv.StatsOptions:
@@ -72,7 +80,7 @@ def read_batches(path: str, sample_rate: float = 1.0) -> Iterator[pa.RecordBatch
             continue
         columns = {name: batch.column(index) for index, name in enumerate(batch.schema.names)}
         text = {side: _single(columns, side, path) for side in ("source", "target")}
-        columns.update({n: _as_lists(a) for n, a in features.derive(text["source"], text["target"]).items()})
+        columns.update({n: as_lists(a) for n, a in features.derive(text["source"], text["target"]).items()})
         yield pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
 
 
@@ -85,7 +93,7 @@ def _single(columns: dict[str, pa.Array], name: str, path: str) -> pa.Array:
     return columns[name].flatten().cast(pa.large_string()).cast(pa.string())
 
 
-def _as_lists(array: pa.Array) -> pa.Array:
+def as_lists(array: pa.Array) -> pa.Array:
     """large_list<item>[N] of one value each; strings become binary, as TFDV has them."""
     if pa.types.is_string(array.type):
         array = array.cast(pa.binary()).cast(pa.large_binary())

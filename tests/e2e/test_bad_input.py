@@ -132,7 +132,7 @@ def test_data_that_breaks_the_schema(tmp_path: Path) -> None:
     done = bitext(folder, "run", "toy.yaml")
     assert_refused(tmp_path, done, DATA, "the data breaks the schema", "target_script", "Cyrillic", "schema")
     assert done.ran() == list(toy.NODES[:4])
-    kept = re.search(r"\((\S+)/Split-\*/SchemaDiff\.pb\):", done.err)
+    kept = re.search(r"\((\S+)/\*\*/SchemaDiff\.pb\):", done.err)
     assert kept is not None
     diffs = [folder / kept[1] / f"Split-{split}" / "SchemaDiff.pb" for split in ("train", "eval", "test")]
     assert all(b"target_script" in diff.read_bytes() for diff in diffs)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from schemas import Script, loader
-from schemas.features import LENGTHS, NONE, OTHER, SCRIPTS, derive
+from schemas.features import LENGTHS, NONE, OTHER, SCRIPTS, derive, of_side
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,44 @@ def test_numbers():
 )
 def test_length_classes(size, name):
     assert derive(pa.array(["x" * size]), pa.array(["y"]))["source_length"].to_pylist() == [name]
+
+
+@pytest.mark.parametrize(
+    ("text", "ending"),
+    [
+        ("Where is the STATION?", "n"),
+        ("¿Dónde está?", "a"),
+        ("e\u0301\u0301 17.", "e"),
+        ("Він їсть її", "і"),
+        ("Straße ﬁ", "f"),
+        ("你好，世界。", f"Han {ord('界') % 32}"),
+        ("안녕하세요", "\u110b"),
+        ("ᚠᚢᚦ", f"{OTHER} {ord('ᚦ') % 32}"),
+        ("नमस्ते", "\u0947"),
+        ("12:30 — 100 %", NONE),
+        ("", NONE),
+    ],
+)
+def test_ending(text, ending):
+    """Of every row its own, also where rows without letters come before and after."""
+    features = derive(pa.array(["!", text, "", "x"]), pa.array([text, "", text, "y"]))
+    assert features["source_ending"].to_pylist() == [NONE, ending, NONE, "x"]
+    assert features["target_ending"].to_pylist() == [ending, NONE, ending, "y"]
+
+
+def test_endings_are_few_whatever_the_script():
+    letters = ["".join(chr(c) for c in range(*block)) for block in ((0x4E00, 0xA000), (0x1200, 0x13A0))]
+    for text in letters:
+        endings = of_side("source", pa.array(list(text)))["source_ending"]
+        assert len(endings.unique()) <= 34
+
+
+def test_a_side_alone_has_the_features_it_has_in_a_pair():
+    text = pa.array(["Go on, 7!", "día"])
+    pair = derive(text, pa.array(["x", "y"]))
+    alone = of_side("source", text)
+    assert {name for name in pair if name.startswith("source_")} == set(alone)
+    assert all(pair[name].equals(array) for name, array in alone.items())
 
 
 def test_no_rows():

@@ -1,0 +1,108 @@
+"""Statistics against others, by the schema's comparators, with an eye to how many examples there are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Literal, TypeAlias
+
+import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
+
+Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
+Comparator = Literal["skew_comparator", "drift_comparator"]
+DEVIATIONS = 3.0
+
+
+def examples_of(statistics: Statistics) -> int:
+    """The number of examples of all its data sets."""
+    return sum(int(dataset.num_examples) for dataset in statistics.datasets)
+
+
+def compare(
+    current: Statistics,
+    control: Statistics,
+    contract: schema_pb2.Schema,
+    comparator: Comparator,
+    *,
+    shared: bool,
+) -> anomalies_pb2.Anomalies:
+    """What TFDV's comparators find, and nothing else: both data sets have been held against the schema.
+
+    To each threshold is added what chance alone may do to samples of these sizes (`allowance`), so that an
+    anomaly says that the data differ, not that there are few of them.
+
+    Args:
+      current: the statistics judged.
+      control: what they are compared with.
+      contract: the schema.
+      comparator: which of its comparators. TFDV calls the control "serving" for skew, "previous" for drift.
+      shared: compare only the features the control has.
+    """
+    features = {one.path.step[0]: one for one in current.datasets[0].features}
+    controls = {one.path.step[0]: one for one in control.datasets[0].features}
+    schema = schema_pb2.Schema()
+    for feature in contract.feature:
+        name = feature.name
+        if not feature.HasField(comparator) or name not in features or (shared and name not in controls):
+            continue
+        judged = schema.feature.add(name=name, type=feature.type)
+        getattr(judged, comparator).CopyFrom(getattr(feature, comparator))
+        if name in controls:
+            _raise(getattr(judged, comparator), allowance(features[name], controls[name]))
+    names = {feature.name for feature in schema.feature}
+    sides = {
+        "serving_statistics" if comparator == "skew_comparator" else "previous_statistics": _only(
+            control, names
+        )
+    }
+    return tfdv.validate_statistics(_only(current, names), schema, **sides)
+
+
+def _raise(comparator: schema_pb2.FeatureComparator, by: float) -> None:
+    for kind in ("infinity_norm", "jensen_shannon_divergence"):
+        if comparator.HasField(kind):
+            getattr(comparator, kind).threshold += by
+
+
+def _only(statistics: Statistics, names: Iterable[str]) -> Statistics:
+    """The statistics of the features named."""
+    kept = Statistics()
+    whole = kept.datasets.add(num_examples=statistics.datasets[0].num_examples)
+    whole.features.extend(f for f in statistics.datasets[0].features if f.path.step[0] in names)
+    return kept
+
+
+def allowance(
+    current: statistics_pb2.FeatureNameStatistics, control: statistics_pb2.FeatureNameStatistics
+) -> float:
+    """How far apart chance may put two samples of one population: three standard deviations.
+
+    Of a string feature, of the difference between the shares of a value, for the value where it is largest:
+    p1 (1 - p1) / n1 + p2 (1 - p2) / n2 under the root, each share after one more example with the value and
+    one without (Agresti and Caffo 2000, The American Statistician 54(4), section 2). Of a number, the bound
+    of that for any share, 1 / (4 n1) + 1 / (4 n2): the Jensen-Shannon divergence is at most the largest
+    difference between shares (Lin 1991, IEEE Transactions on Information Theory 37(1), theorem 3), and
+    between samples it falls with the root of their size as well, since the edges of their quantiles do.
+    """
+    sides = [current, control]
+    if all(side.HasField("string_stats") for side in sides):
+        counts = [{b.label: b.sample_count for b in s.string_stats.rank_histogram.buckets} for s in sides]
+        totals = [sum(side.values()) for side in counts]
+        variance = max(
+            (
+                sum(_variance(side.get(value, 0.0), n) for side, n in zip(counts, totals, strict=True))
+                for value in counts[0].keys() | counts[1].keys()
+            ),
+            default=0.0,
+        )
+    else:
+        sizes = [max(1, int(side.num_stats.common_stats.tot_num_values)) for side in sides]
+        variance = sum(1 / (4 * size) for size in sizes)
+    return DEVIATIONS * math.sqrt(variance)
+
+
+def _variance(count: float, total: float) -> float:
+    """Of the share of a value that `count` of `total` examples have."""
+    share = (count + 1) / (total + 2)
+    return share * (1 - share) / (total + 2)

@@ -1,0 +1,174 @@
+"""RequestStatisticsGen's work: TFDV over the derived features of what a served model was asked.
+
+Its output holds shares and lengths, and none of the texts: what people asked stays in the log.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import msgspec
+import pyarrow as pa
+import tensorflow_data_validation as tfdv
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from components import artifacts
+from components.component import Context
+from components.errors import DataError
+from components.files import is_remote, matching
+from components.reading import ENDINGS, pieces_of, split_lines, whole_lines
+from components.statistics_gen import RequestParameters
+from components.statistics_gen.executor import FILE_NAME, as_lists
+from schemas import features
+
+SPLIT = "serving"
+BLOCK_BYTES = 1 << 20
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MOST_DAMAGED = 0.5  # share of a file's lines; of more, the file is no log of requests
+
+
+class Request(msgspec.Struct):
+    """A line of a `.jsonl` file; other fields are passed over."""
+
+    text: str
+
+
+class Count(msgspec.Struct):
+    """What was read of one file: lines that are not empty, those damaged, and the first of these."""
+
+    path: str
+    lines: int = 0
+    damaged: int = 0
+    first: int = 0
+    reason: str = ""
+
+
+def run(parameters: RequestParameters, context: Context, *, statistics: artifacts.ExampleStatistics) -> None:
+    """Writes `Split-serving/FeatureStats.pb`: the source's derived features, a request an example.
+
+    Raises:
+      DataError: no file matches, one cannot be read, or most of one's lines are damaged.
+    """
+    files = [path for pattern in parameters.files for path in _match(pattern)]
+    statistics.split(SPLIT).mkdir()
+    output, counts_file = statistics.split(SPLIT) / FILE_NAME, context.temp_dir / "counts.json"
+    with context.beam_pipeline() as pipeline:
+        read = (
+            pipeline
+            | "Files" >> beam.Create(list(dict.fromkeys(files)), reshuffle=False)
+            | "Read" >> beam.ParDo(_Read()).with_outputs("counts", main="batches")
+        )
+        _ = (
+            read.batches
+            | "Statistics" >> tfdv.GenerateStatistics(tfdv.StatsOptions())
+            | "Write" >> tfdv.WriteStatisticsToBinaryFile(str(output))
+        )
+        _ = (
+            read.counts
+            | "Gather" >> beam.CombineGlobally(_gather)
+            | "WriteCounts" >> beam.Map(_write, str(counts_file))
+        )
+    counts = msgspec.json.decode(counts_file.read_bytes(), type=list[Count])
+    for count in sorted(counts, key=lambda count: count.path):
+        _check(count, context)
+    [dataset] = tfdv.load_stats_binary(str(output)).datasets
+    statistics.properties[SPLIT] = int(dataset.num_examples)
+    context.say(f"{len(dataset.features)} features of {dataset.num_examples:,} requests")
+
+
+def _check(count: Count, context: Context) -> None:
+    """Says how many lines are damaged; refuses a file that mostly is."""
+    if not count.damaged:
+        return
+    told = f"{count.path}: {count.damaged:,} of {count.lines:,} lines are damaged"
+    told += f", the first of them line {count.first}: {count.reason}"
+    if count.damaged > MOST_DAMAGED * count.lines:
+        raise DataError(
+            told, "correct request_log.files: one text a line, or, in .jsonl files, one JSON object"
+        )
+    context.say(told)
+
+
+def _match(pattern: str) -> list[str]:
+    try:
+        if is_remote(pattern):
+            found = sorted(m.path for result in FileSystems.match([pattern]) for m in result.metadata_list)
+        else:
+            found = matching(pattern)
+    except (BeamIOError, OSError, ValueError) as error:
+        raise DataError(
+            f"cannot look up {pattern}: {error}", "check the path and your access to it"
+        ) from error
+    if not found:
+        raise DataError(f"no file matches {pattern}", "correct request_log.files")
+    return found
+
+
+class _Read(beam.DoFn):
+    """A path -> record batches of derived features; the file's Count goes to `counts`."""
+
+    def process(self, path: str) -> Iterator[Any]:
+        count = Count(path)
+        for texts in read_texts(path, count):
+            derived = features.of_side("source", pa.array(texts, pa.string()))
+            yield pa.RecordBatch.from_arrays([as_lists(a) for a in derived.values()], list(derived))
+        yield beam.pvalue.TaggedOutput("counts", msgspec.to_builtins(count))
+
+
+def read_texts(path: str, count: Count) -> Iterator[list[str]]:
+    """The requests of one file, in blocks that are not empty; counts lines as it goes.
+
+    Raises:
+      DataError: the file cannot be read.
+    """
+    in_json = _without_ending(path).endswith(".jsonl")
+    number = 0
+    for block in whole_lines(_pieces(path)):
+        texts = []
+        for line in split_lines(block):
+            number += 1
+            line = line.removeprefix(BYTE_ORDER_MARK if number == 1 else b"").strip()
+            if not line:
+                continue
+            count.lines += 1
+            try:
+                texts.append(msgspec.json.decode(line, type=Request).text if in_json else line.decode())
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                count.damaged += 1
+                if count.damaged == 1:
+                    count.first, count.reason = number, str(error)
+        if texts:
+            yield texts
+
+
+def _pieces(path: str) -> Iterator[bytes]:
+    try:
+        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            yield from pieces_of(file, path, BLOCK_BYTES)
+    except OSError as error:
+        raise DataError(
+            f"cannot read {path}: {error}", "check that the file is whole and readable"
+        ) from error
+
+
+def _without_ending(path: str) -> str:
+    for ending in ENDINGS:
+        path = path.removesuffix(ending)
+    return path
+
+
+def _gather(counts: Iterable[Any]) -> list[Any]:
+    """All counts in one list, however Beam's combining nests them."""
+    gathered = []
+    for count in counts:
+        gathered += count if isinstance(count, list) else [count]
+    return gathered
+
+
+def _write(counts: list[Any], path: str) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(counts, file)
