@@ -127,7 +127,7 @@ class ExampleAnomalies(Artifact):
 class TransformCache(Artifact):
     """What TensorFlow Transform counted in each span, kept for the next analysis (TFT's analyzer cache)::
 
-    <span's digest>/...
+    <digest of a span's train split>-0/<digest of TFT's cache entry key>    the counts, after a SHA-256
     """
 
     TYPE_NAME = "TransformCache"

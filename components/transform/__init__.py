@@ -68,8 +68,16 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
 
 COMPONENT = Component(
     name="Transform",
-    inputs={"examples": artifacts.Examples, "schema": artifacts.Schema},
-    outputs={"transform_graph": artifacts.TransformGraph, "transformed_examples": artifacts.Examples},
+    inputs={
+        "examples": artifacts.Examples,
+        "schema": artifacts.Schema,
+        "analyzer_cache": artifacts.TransformCache,
+    },
+    outputs={
+        "transform_graph": artifacts.TransformGraph,
+        "transformed_examples": artifacts.Examples,
+        "updated_analyzer_cache": artifacts.TransformCache,
+    },
     parameters=Parameters,
     function="components.transform.executor:run",
     libraries=(
@@ -81,4 +89,7 @@ COMPONENT = Component(
         "numpy",
         "sentencepiece",
     ),
+    optional=frozenset({"analyzer_cache"}),
+    several=frozenset({"examples"}),
+    uncached_inputs=frozenset({"analyzer_cache"}),
 )

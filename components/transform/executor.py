@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import apache_beam as beam
@@ -21,7 +22,7 @@ from components import artifacts
 from components.component import Context
 from components.errors import DataError
 from components.text import BOS_ID, EOS_ID, SideFiles, TextFile, TextSettings, processor
-from components.transform import Parameters, padded, ragged, resegment, vocabulary
+from components.transform import Parameters, canonical, counted, padded, ragged, resegment, vocabulary
 
 FEATURES = ("id", "source", "target")
 TRAIN = "train"
@@ -34,26 +35,34 @@ def run(
     parameters: Parameters,
     context: Context,
     *,
-    examples: artifacts.Examples,
+    examples: Sequence[artifacts.Examples],
     schema: artifacts.Schema,
+    analyzer_cache: artifacts.TransformCache | None,
     transform_graph: artifacts.TransformGraph,
     transformed_examples: artifacts.Examples,
+    updated_analyzer_cache: artifacts.TransformCache,
 ) -> None:
     """See `components.transform`.
 
     Raises:
-      DataError: the schema lacks a feature, or a split has no examples, or none short enough.
+      DataError: the schema lacks a feature, or a split has no examples in any span, or none short enough.
     """
-    splits = {name: _files(examples, name) for name in examples.splits()}
-    if TRAIN not in splits:
+    names = sorted({name for span in examples for name in span.splits()})
+    if TRAIN not in names:
         raise DataError(
-            f"{examples.path}: there is no train split", "The vocabulary is learnt from it: add one."
+            f"{examples[0].path}: there is no train split", "The vocabulary is learnt from it: add one."
         )
+    splits = {name: _files(examples, name) for name in names}
     feature_schema = _feature_schema(schema.path / "schema.pbtxt")
     batches = {name: context.temp_dir / "batches" / name for name in splits}
     for folder in batches.values():
         folder.mkdir(parents=True)
-    _run_beam(parameters, context, splits, feature_schema, batches, transform_graph.path)
+    old = None if analyzer_cache is None else analyzer_cache.path
+    window = _window(parameters, feature_schema, examples, old, updated_analyzer_cache.path)
+    if len(examples) > 1 or window.complete:
+        context.say(f"analysis of {len(window.complete)} of {len(examples)} spans taken from the cache")
+    _run_beam(parameters, context, splits, window, feature_schema, batches, transform_graph.path)
+    canonical.rewrite(transform_graph.path / "transform_fn")
     metadata = transform_graph.path / "metadata" / "schema.pbtxt"
     metadata.parent.mkdir()
     metadata.write_text(text_format.MessageToString(feature_schema))
@@ -66,19 +75,24 @@ def run(
     padded.write(parameters, context, batches, transformed_examples)
 
 
-def _files(examples: artifacts.Examples, split: str) -> list[str]:
-    """The split's TFRecord files in order; at least one record is in them."""
-    files = sorted(str(path) for path in examples.split(split).glob("*.gz"))
-    records = tf.data.TFRecordDataset(files, compression_type="GZIP") if files else ()
+def _files(examples: Sequence[artifacts.Examples], split: str) -> list[list[str]]:
+    """The split's TFRecord files, of each span in order; at least one record is in them."""
+    spans = [sorted(str(path) for path in span.split(split).glob("*.gz")) for span in examples]
+    if not any(_has_record(file) for files in spans for file in files):
+        others = f" or in the {len(spans) - 1} spans after it" if len(spans) > 1 else ""
+        raise DataError(
+            f"{examples[0].split(split)}: the split has no examples here{others}",
+            "Give more data, or a larger share to this split.",
+        )
+    return spans
+
+
+def _has_record(file: str) -> bool:
+    """Whether a TFRecord file has a record."""
     try:
-        if next(iter(records), None) is None:
-            raise DataError(
-                f"{examples.split(split)}: the split has no examples",
-                "Give more data, or a larger share to this split.",
-            )
+        return next(iter(tf.data.TFRecordDataset(file, compression_type="GZIP")), None) is not None
     except tf.errors.DataLossError as error:
-        raise DataError(f"{examples.split(split)}: {error.message}", "Run ExampleGen again.") from error
-    return files
+        raise DataError(f"{file}: {error.message}", "Run ExampleGen again.") from error
 
 
 def _feature_schema(path: Path) -> schema_pb2.Schema:
@@ -100,10 +114,31 @@ def _feature_schema(path: Path) -> schema_pb2.Schema:
     return result
 
 
+def _window(
+    parameters: Parameters,
+    schema: schema_pb2.Schema,
+    examples: Sequence[artifacts.Examples],
+    old: Path | None,
+    cache: Path,
+) -> counted.Window:
+    """What of the analysis of the spans can be taken over from an old cache."""
+    keys = counted.dataset_keys(span.split(TRAIN) for span in examples)
+    if old is None:
+        return counted.Window(cache, {key: [] for key in keys})
+    analyzers = tft_beam.analysis_graph_builder.get_analysis_cache_entry_keys(
+        functools.partial(_analysis_alone, parameters=parameters),
+        tensor_adapter.TensorAdapter(_tensor_adapter_config(schema)).OriginalTypeSpecs(),
+        keys,
+        force_tf_compat_v1=False,
+    )
+    return counted.Window.carried_over(cache, keys, old, analyzers)
+
+
 def _run_beam(
     parameters: Parameters,
     context: Context,
-    splits: dict[str, list[str]],
+    splits: dict[str, list[list[str]]],
+    window: counted.Window,
     schema: schema_pb2.Schema,
     batches: dict[str, Path],
     transform_graph: Path,
@@ -116,17 +151,23 @@ def _run_beam(
         context.beam_pipeline() as pipeline,
         tft_beam.Context(temp_dir=str(temp_dir), passthrough_keys={POSITION}),
     ):
-        train = (
-            pipeline
-            | "ListTrain" >> beam.Create(list(enumerate(splits[TRAIN])))
-            | "Read" >> beam.FlatMap(read)
-        )
+        train = {
+            key: None
+            if key in window.complete
+            else pipeline
+            | f"ListTrain/{span}" >> beam.Create(list(enumerate(files)))
+            | f"Read/{span}" >> beam.FlatMap(read)
+            for span, (key, files) in enumerate(zip(window.found, splits[TRAIN], strict=True))
+        }
         preprocess = functools.partial(preprocessing_fn, parameters=parameters)
-        transform_fn = (train, config) | "Analyse" >> tft_beam.AnalyzeDataset(preprocess)
+        analyse = tft_beam.AnalyzeDatasetWithCache(preprocess, pipeline)
+        transform_fn, newly_counted = (train, window.read(pipeline), config) | "Analyse" >> analyse
+        window.write(newly_counted)
         _ = transform_fn | "WriteTransformFn" >> tft_beam.WriteTransformFn(str(transform_graph))
-        for split, files in splits.items():
+        for split, spans in splits.items():
             # Read again: reading twice is cheaper than keeping the batches from the first time.
-            rows = pipeline | f"List/{split}" >> beam.Create(list(enumerate(files)))
+            files = list(enumerate(itertools.chain.from_iterable(spans)))
+            rows = pipeline | f"List/{split}" >> beam.Create(files)
             rows = rows | f"Reshuffle/{split}" >> beam.Reshuffle() | f"Read/{split}" >> beam.FlatMap(read)
             transformed, _ = (
                 (rows, config),
@@ -141,20 +182,9 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], *, parameters: Parameters) ->
     A source ends with `</s>`; a target begins with `<s>` and ends with `</s>`.
     """
     settings = text_settings(parameters)
-    pretokens = {
-        side: processor.pretokenise(processor.normalise(inputs[side], settings)).values
-        for side in ("source", "target")
-    }
-    learn = functools.partial(
-        vocabulary.vocabulary_assets, settings=settings, size=parameters.vocabulary_size
-    )
-    if parameters.shared_vocabulary:
-        both = learn(tf.concat([pretokens["source"], pretokens["target"]], axis=0), prefix="")
-        assets = {"source": both, "target": both}
-    else:
-        assets = {side: learn(pretokens[side], prefix=f"{side}.") for side in pretokens}
+    assets = _vocabularies(inputs, parameters)
     ids = {}
-    for side in pretokens:
+    for side in assets:
         name = "text" if parameters.shared_vocabulary else f"{side}_text"
         ids[side] = vocabulary.tokenise(
             inputs[side], settings, parameters.vocabulary_size, assets[side], name
@@ -167,6 +197,33 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], *, parameters: Parameters) ->
         "source_ids": tf.concat([ids["source"], end], axis=1),
         "target_ids": tf.concat([start, ids["target"], end], axis=1),
     }
+
+
+def _vocabularies(
+    inputs: dict[str, tf.Tensor], parameters: Parameters
+) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+    """The analysis: of each side, the paths of the vocabulary files learnt."""
+    settings = text_settings(parameters)
+    pretokens = {
+        side: processor.pretokenise(processor.normalise(inputs[side], settings)).values
+        for side in ("source", "target")
+    }
+    learn = functools.partial(
+        vocabulary.vocabulary_assets, settings=settings, size=parameters.vocabulary_size
+    )
+    if parameters.shared_vocabulary:
+        both = learn(tf.concat([pretokens["source"], pretokens["target"]], axis=0), prefix="")
+        return {"source": both, "target": both}
+    return {side: learn(pretokens[side], prefix=f"{side}.") for side in pretokens}
+
+
+def _analysis_alone(inputs: dict[str, tf.Tensor], *, parameters: Parameters) -> dict[str, tf.Tensor]:
+    """The part of `preprocessing_fn` that TFT's cache keys depend on. The whole cannot be traced for them.
+
+    There the paths of the vocabularies are placeholders, which no table can be made of.
+    """
+    _vocabularies(inputs, parameters)
+    return {"id": inputs["id"]}
 
 
 def text_settings(parameters: Parameters) -> TextSettings:

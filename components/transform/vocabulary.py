@@ -1,16 +1,25 @@
-"""The TensorFlow Transform analyzer that learns a vocabulary: pretoken counts, combined, then one trainer."""
+"""The TensorFlow Transform analyzer that learns a vocabulary: pretoken counts, combined, then one trainer.
+
+The counts of a span are what TFT's analyzer cache keeps.
+"""
 
 from __future__ import annotations
 
 import collections
+import functools
 import hashlib
+import struct
+import zlib
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
+from tensorflow_transform import analyzer_nodes, nodes
 
 from components.text import TextSettings, learn, processor
 
@@ -38,15 +47,62 @@ def vocabulary_assets(
     """
     distinct, _, counts = tf.unique_with_counts(pretokens, out_idx=tf.int64)
     blank = learn.empty(settings)
-    vocabulary, merges = tft.experimental.ptransform_analyzer(
-        inputs=[distinct, counts],
-        ptransform=LearnVocabulary(settings, size, prefix),
-        output_dtypes=[tf.string, tf.string],
-        output_shapes=[[], []],
-        output_asset_default_values=[blank.vocabulary_file(), blank.merges_file()],
-        name=f"{prefix}vocabulary",
-    )
+    with tf.name_scope(f"{prefix}vocabulary"):
+        vocabulary, merges = _cacheable_analyzer(
+            [distinct, counts],
+            tft.experimental.CacheablePTransformAnalyzer(
+                make_accumulators_ptransform=CountBatches(),
+                merge_accumulators_ptransform=MergeCounts(),
+                extract_output_ptransform=LearnVocabulary(settings, size, prefix),
+                cache_coder=CountsCoder(settings),
+            ),
+            [blank.vocabulary_file(), blank.merges_file()],
+        )
     return vocabulary, merges
+
+
+def _cacheable_analyzer(
+    inputs: list[tf.Tensor], analyzer: tft.experimental.CacheablePTransformAnalyzer, defaults: list[bytes]
+) -> list[tf.Tensor]:
+    """`tft.experimental.ptransform_analyzer` for an analyzer that is cacheable and yields several assets.
+
+    There, each stage has as many outputs as the last, and a stage that is cached must have one.
+    """
+    counts = [analyzer_nodes.TensorInfo(tf.string, [], None)]
+    assets = [
+        analyzer_nodes.TensorInfo(tf.string, [], analyzer_nodes.TemporaryAssetInfo(content, "text"))
+        for content in defaults
+    ]
+    stages: list[tuple[str, dict[str, Any]]] = [
+        (
+            "make_accumulators",
+            {"ptransform": analyzer.make_accumulators_ptransform, "is_partitionable": True},
+        ),
+        (
+            "local_merge_accumulators",
+            {
+                "ptransform": analyzer.merge_accumulators_ptransform,
+                "is_partitionable": True,
+                "cache_coder": analyzer.cache_coder,
+            },
+        ),
+        (
+            "global_merge_accumulators",
+            {"ptransform": analyzer.merge_accumulators_ptransform, "is_partitionable": False},
+        ),
+        (
+            "extract_output",
+            {"ptransform": analyzer.extract_output_ptransform, "is_partitionable": False},
+        ),
+    ]
+    values = (analyzer_nodes.get_input_tensors_value_nodes(inputs),)
+    for name, arguments in stages:
+        outputs = assets if name == "extract_output" else counts
+        with tf.name_scope(name):
+            values = nodes.apply_multi_output_operation(
+                analyzer_nodes.PTransform, *values, output_tensor_info_list=outputs, **arguments
+            )
+    return [analyzer_nodes.wrap_as_tensor(value) for value in values]
 
 
 def tokenise(
@@ -78,26 +134,10 @@ def tokenise(
     return tft.apply_vocabulary(text, vocabulary, default_value=0, lookup_fn=with_vocabulary)
 
 
-class LearnVocabulary(tft_beam.experimental.PTransformAnalyzer):
-    """From batches of (pretoken string[N], count int64[N]) to the paths of the two vocabulary files."""
-
-    def __init__(self, settings: TextSettings, size: int, prefix: str):
-        super().__init__()
-        self._settings = settings
-        self._size = size
-        self._prefix = prefix
-
-    def expand(
-        self, batches: beam.PCollection[tuple[np.ndarray, np.ndarray]]
-    ) -> tuple[beam.PCollection[str], beam.PCollection[str]]:
-        """See `beam.PTransform.expand`."""
-        paths = (
-            batches
-            | "Count" >> beam.CombineGlobally(SumCounts())
-            | "Learn"
-            >> beam.Map(_learn_and_write, self._settings, self._size, self.base_temp_dir, self._prefix)
-        )
-        return tuple(paths | f"Path{i}" >> beam.Map(lambda pair, i=i: pair[i]) for i in range(2))
+def count_batch(batch: tuple[np.ndarray, np.ndarray]) -> Counts:
+    """The counts of a batch's distinct pretokens: string[N] and int64[N]."""
+    words, counts = batch
+    return collections.Counter(dict(zip(words.tolist(), counts.tolist(), strict=True)))
 
 
 class SumCounts(beam.CombineFn):
@@ -107,11 +147,9 @@ class SumCounts(beam.CombineFn):
         """No counts."""
         return collections.Counter()
 
-    def add_input(self, accumulator: Counts, batch: tuple[np.ndarray, np.ndarray]) -> Counts:
-        """Adds a batch's distinct pretokens."""
-        words, counts = batch
-        for word, count in zip(words.tolist(), counts.tolist(), strict=True):
-            accumulator[word] += count
+    def add_input(self, accumulator: Counts, counts: Counts) -> Counts:
+        """Adds counts."""
+        accumulator.update(counts)
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[Counts]) -> Counts:
@@ -124,6 +162,89 @@ class SumCounts(beam.CombineFn):
     def extract_output(self, accumulator: Counts) -> Counts:
         """The sum itself."""
         return accumulator
+
+
+class _Named(beam.PTransform):  # type: ignore[misc]
+    """A transform whose `repr`, part of TFT's cache key, is not its place in memory."""
+
+    def __repr__(self) -> str:
+        return type(self).__name__
+
+
+class CountBatches(_Named):
+    """From batches of (pretoken string[N], count int64[N]) to counts."""
+
+    def expand(self, batches: beam.PCollection[tuple[np.ndarray, np.ndarray]]) -> beam.PCollection[Counts]:
+        """See `beam.PTransform.expand`."""
+        return batches | "Count" >> beam.Map(count_batch)
+
+
+class MergeCounts(_Named):
+    """The sum of counts; of none, no counts."""
+
+    def expand(self, counts: beam.PCollection[Counts]) -> beam.PCollection[Counts]:
+        """See `beam.PTransform.expand`."""
+        return counts | "Sum" >> beam.CombineGlobally(SumCounts())
+
+
+class CountsCoder(tft.experimental.PTransformAnalyzerCacheCoder):
+    """Counts as bytes: deflated, how many there are, their pretokens' lengths, the counts, the pretokens.
+
+    Its `repr` is part of TFT's cache key. What else the key covers of the graph are constants and attributes,
+    not what an operation does: so it names all that the counts depend on beside the text.
+    """
+
+    _SIZE = struct.Struct("<Q")
+
+    def __init__(self, settings: TextSettings):
+        self._settings = settings
+
+    def __repr__(self) -> str:
+        return f"CountsCoder({self._settings}, {_sources()}, TensorFlow {tf.__version__})"
+
+    def encode_cache(self, counts: Counts) -> bytes:
+        """The counts as bytes that depend on nothing else."""
+        words = sorted(counts)
+        numbers = [len(word) for word in words], [counts[word] for word in words]
+        columns = [np.array(column, "<u8").tobytes() for column in numbers]
+        return zlib.compress(b"".join([self._SIZE.pack(len(words)), *columns, *words]), 1)
+
+    def decode_cache(self, encoded: bytes) -> Counts:
+        """The counts."""
+        content = zlib.decompress(encoded)
+        (size,) = self._SIZE.unpack_from(content)
+        lengths, counts = np.frombuffer(content, "<u8", 2 * size, self._SIZE.size).reshape(2, size)
+        ends = self._SIZE.size + 16 * size + np.cumsum(lengths, dtype=np.int64)
+        starts = ends - lengths.astype(np.int64)
+        words = [content[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+        return collections.Counter(dict(zip(words, counts.tolist(), strict=True)))
+
+
+@functools.cache
+def _sources() -> str:
+    """A digest of the code that makes pretokens of text and counts them."""
+    total = hashlib.sha256()
+    for module in (__file__, processor.__file__):
+        for path in sorted(Path(module).parent.glob("*.py")):
+            total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+class LearnVocabulary(tft_beam.experimental.PTransformAnalyzer):
+    """From the counts of all pretokens to the paths of the two vocabulary files."""
+
+    def __init__(self, settings: TextSettings, size: int, prefix: str):
+        super().__init__()
+        self._settings = settings
+        self._size = size
+        self._prefix = prefix
+
+    def expand(self, counts: beam.PCollection[Counts]) -> tuple[beam.PCollection[str], beam.PCollection[str]]:
+        """See `beam.PTransform.expand`."""
+        paths = counts | "Learn" >> beam.Map(
+            _learn_and_write, self._settings, self._size, self.base_temp_dir, self._prefix
+        )
+        return tuple(paths | f"Path{i}" >> beam.Map(lambda pair, i=i: pair[i]) for i in range(2))
 
 
 def _learn_and_write(

@@ -62,16 +62,20 @@ def write_examples(folder: Path, splits: dict[str, list[tuple[str, str, str]]]) 
     examples = artifacts.Examples(folder)
     for name, split in splits.items():
         examples.split(name).mkdir(parents=True)
-        columns = dict(zip(executor.FEATURES, (pa.array(c, pa.string()) for c in zip(*split)), strict=True))
+        by_feature = zip(*split) if split else ([], [], [])
+        columns = dict(zip(executor.FEATURES, (pa.array(c, pa.string()) for c in by_feature), strict=True))
         tfrecord.write_examples(examples.split(name) / "data_tfrecord-00000-of-00001.gz", columns)
     return examples
 
 
-class Run:
-    """One run of Transform: its outputs, and what it said."""
+Splits = dict[str, list[tuple[str, str, str]]]
 
-    def __init__(self, folder: Path, splits: dict[str, list[tuple[str, str, str]]], **parameters):
-        names = ("schema", "graph", "output", "working", "temp")
+
+class Run:
+    """One run of Transform over a corpus without spans, or over spans: its outputs, and what it said."""
+
+    def __init__(self, folder: Path, *spans: Splits, cache: Path | None = None, **parameters):
+        names = ("schema", "graph", "output", "cache", "working", "temp")
         paths = {name: folder / name for name in names}
         for path in paths.values():
             path.mkdir(parents=True)
@@ -79,6 +83,7 @@ class Run:
         self.said: list[str] = []
         self.graph = artifacts.TransformGraph(paths["graph"])
         self.output = artifacts.Examples(paths["output"])
+        self.cache = paths["cache"]
         self.parameters = Parameters(
             **{**LONG_ENOUGH, "vocabulary_size": 320, "batch_size": 16, **parameters}
         )
@@ -87,10 +92,12 @@ class Run:
             Context(
                 paths["working"], paths["temp"], lambda: Pipeline(runner=FnApiRunner()), self.said.append
             ),
-            examples=write_examples(folder / "examples", splits),
+            examples=[write_examples(folder / "examples" / str(i), splits) for i, splits in enumerate(spans)],
             schema=artifacts.Schema(paths["schema"]),
+            analyzer_cache=None if cache is None else artifacts.TransformCache(cache),
             transform_graph=self.graph,
             transformed_examples=self.output,
+            updated_analyzer_cache=artifacts.TransformCache(self.cache),
         )
 
     def buckets(self, split: str) -> list[dict]:
