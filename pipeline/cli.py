@@ -360,6 +360,17 @@ def _lineage(options: argparse.Namespace, log_file: list[Path]) -> int:
     return 0
 
 
+def _rollback(options: argparse.Namespace, log_file: list[Path]) -> int:
+    from pipeline.terminal import quiet_libraries
+
+    quiet_libraries()
+    config = _load(options)
+    from pipeline import rollback
+
+    print(rollback.render(rollback.roll_back(config, options.reason)))
+    return 0
+
+
 def _gc(options: argparse.Namespace, log_file: list[Path]) -> int:
     from pipeline.terminal import quiet_libraries
 
@@ -453,6 +464,15 @@ def _parser() -> argparse.ArgumentParser:
     lineage.add_argument("version", type=int, metavar="VERSION", help="the pushed version")
     _config_arguments(lineage)
     lineage.add_argument("--json", action="store_true", help="as one JSON object, with all parameters")
+
+    rollback = _command(
+        commands,
+        "rollback",
+        _rollback,
+        "serve the previous model again; the newest is withdrawn for good",
+    )
+    _config_arguments(rollback)
+    rollback.add_argument("--reason", required=True, metavar="TEXT", help="why; it is recorded")
 
     gc = _command(
         commands, "gc", _gc, "remove outputs of old runs; never what the served model or the cache needs"

@@ -24,6 +24,7 @@ from components.infra_validator import Parameters as InfraValidatorParameters
 from components.pusher import Parameters as PusherParameters
 from components.schema_gen import Parameters as SchemaGenParameters
 from components.statistics_gen import Parameters as StatisticsGenParameters
+from components.statistics_gen import RequestParameters
 from components.trainer import Parameters as TrainerParameters
 from components.transform import Parameters as TransformParameters
 
@@ -120,6 +121,7 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
       metadata, beam: where runs are remembered; where Beam runs.
       metrics: where the last run's figures go.
       example_gen ... pusher: the parameters of each component.
+      request_log: what the served model was asked, to compare the training data with; without files, nothing.
     """
 
     name: Name
@@ -135,6 +137,7 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
     transform: TransformParameters = msgspec.field(default_factory=TransformParameters)
     trainer: TrainerParameters = msgspec.field(default_factory=TrainerParameters)
     evaluator: EvaluatorParameters = msgspec.field(default_factory=EvaluatorParameters)
+    request_log: RequestParameters = msgspec.field(default_factory=RequestParameters)
     infra_validator: InfraValidatorParameters = msgspec.field(default_factory=InfraValidatorParameters)
     pusher: PusherParameters = msgspec.field(default_factory=PusherParameters)
 

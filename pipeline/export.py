@@ -131,7 +131,7 @@ def last_blessed(config: PipelineConfig) -> Trained:
     if not metadata.is_made(config.metadata, root):
         raise DataError(f"the pipeline {config.name} has not run in {root}", remedy)
     executions = Store(config.metadata, root, config.name).executions()
-    found = resolve.served_model(executions)
+    found = resolve.served_model(executions, config.serving)
     if not found:
         raise DataError(f"no model of the pipeline {config.name} in {root} was blessed", remedy)
     [model] = found

@@ -66,7 +66,7 @@ def collect(config: PipelineConfig, keep: int, dry_run: bool = False) -> Collect
         store = Store(config.metadata, root, config.name)
         history, runs = store.executions(), store.runs()
         recent = _recent(runs, keep)
-        needed = {artifact.id for artifact in _needed(history, recent)}
+        needed = {artifact.id for artifact in _needed(history, recent, config.serving)}
         every = {a.id: a for e in history for a in e.every_output() if Path(a.uri).is_dir()}
         useless = [artifact for id_, artifact in sorted(every.items()) if id_ not in needed]
         attempts = _attempts(root, history, recent)
@@ -91,7 +91,7 @@ def _recent(runs: Sequence[Run], keep: int) -> set[str]:
     return found
 
 
-def _needed(history: Sequence[Execution], recent: set[str]) -> Iterable[StoredArtifact]:
+def _needed(history: Sequence[Execution], recent: set[str], serving: str) -> Iterable[StoredArtifact]:
     """What recent runs made, took or were given, and the lineage of what is served."""
     kept = [execution for execution in history if execution.run_id in recent]
     served = next((execution for execution in history if pushed_version(execution) is not None), None)
@@ -100,7 +100,7 @@ def _needed(history: Sequence[Execution], recent: set[str]) -> Iterable[StoredAr
     for execution in kept:
         yield from execution.every_output()
         yield from itertools.chain.from_iterable(execution.inputs.values())
-    yield from resolve.served_model(history)
+    yield from resolve.served_model(history, serving)
 
 
 def _attempts(root: Path, history: Sequence[Execution], recent: set[str]) -> list[Path]:

@@ -17,17 +17,25 @@ from components import (
     transform,
 )
 from components.component import Component, Parameters
+from components.trainer import LAST_BLESSED
 from pipeline.config import PipelineConfig
 
 
 @dataclasses.dataclass(frozen=True)
 class ServedModel:
-    """Stands for the model now served (pipeline/resolve.py), unless that is the node's own `model` input."""
+    """Stands for the model that `serving` now serves, unless that is the node's own `model` input.
+
+    What these stand-ins are, pipeline/resolve.py says.
+    """
+
+    serving: str
 
 
 @dataclasses.dataclass(frozen=True)
 class BaseModel:
-    """Stands for the model a training begins with: the one served when it began."""
+    """Stands for the model a training begins with: the one `serving` served when it began."""
+
+    serving: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,19 +92,29 @@ class Pipeline:
 def create_pipeline(config: PipelineConfig) -> Pipeline:
     """Raw bitext in, a pushed SavedModel out."""
     golden = Node(example_gen.GOLDEN, config.example_gen) if config.example_gen.golden.patterns() else None
-    held_out: dict[str, Source] = {"golden": golden["examples"]} if golden else {}
-    examples = Node(example_gen.COMPONENT, config.example_gen, held_out)
+    scored: dict[str, Source] = {"golden": golden["examples"]} if golden else {}
+    examples = Node(example_gen.COMPONENT, config.example_gen, scored)
     statistics = Node(statistics_gen.COMPONENT, config.statistics_gen, {"examples": examples["examples"]})
     schema = Node(schema_gen.COMPONENT, config.schema_gen, {"statistics": statistics["statistics"]})
+    requests = Node(statistics_gen.REQUESTS, config.request_log) if config.request_log.files else None
     validated = Node(
         example_validator.COMPONENT,
         config.example_validator,
-        {"statistics": statistics["statistics"], "schema": schema["schema"]},
+        {
+            "statistics": statistics["statistics"],
+            "schema": schema["schema"],
+            "previous_statistics": PreviousStatistics(),
+            **({"serving_statistics": requests["statistics"]} if requests else {}),
+        },
     )
     transformed = Node(
         transform.COMPONENT,
         config.transform,
-        {"examples": examples["examples"], "schema": schema["schema"]},
+        {
+            "examples": examples["examples"],
+            "schema": schema["schema"],
+            "analyzer_cache": NewestOutput("updated_analyzer_cache"),
+        },
     )
     trained = Node(
         trainer.COMPONENT,
@@ -105,12 +123,20 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
             "transformed_examples": transformed["transformed_examples"],
             "transform_graph": transformed["transform_graph"],
             "examples": examples["examples"],
+            **(
+                {"base_model": BaseModel(config.serving)} if config.trainer.warm_start == LAST_BLESSED else {}
+            ),
         },
     )
     evaluated = Node(
         evaluator.COMPONENT,
         config.evaluator,
-        {"examples": examples["examples"], "model": trained["model"], "baseline": ServedModel()},
+        {
+            "examples": examples["examples"],
+            "model": trained["model"],
+            "baseline": ServedModel(config.serving),
+            **scored,
+        },
     )
     served = Node(infra_validator.COMPONENT, config.infra_validator, {"model": trained["model"]})
     pushed = Node(
@@ -128,5 +154,6 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
             "infra_blessing": served["infra_blessing"],
         },
     )
-    nodes = (examples, statistics, schema, validated, transformed, trained, evaluated, served, pushed)
-    return Pipeline(config.name, (golden, *nodes) if golden else nodes)
+    nodes = (examples, statistics, schema, requests, validated, transformed)
+    nodes = (golden, *nodes, trained, evaluated, served, pushed)
+    return Pipeline(config.name, tuple(node for node in nodes if node is not None))

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from components.pusher.serving import read_note, versions
 from pipeline import metadata
 from pipeline.cache import Parts
 from pipeline.metadata import Execution, StoredArtifact
@@ -20,16 +21,32 @@ History = Sequence[Execution]
 """Every execution of the pipeline on record, newest first."""
 
 
-def served_model(history: History, other_than: str = "") -> Chosen:
-    """The model pushed last, or put back by a rollback; where none was ever pushed, that blessed last.
+def served_model(history: History, serving: str, other_than: str = "") -> Chosen:
+    """The model that the newest version in the serving folder is; where that is not known, the one pushed last,
+    and where none was ever pushed, the one blessed last.
 
     Args:
       history: see `History`.
+      serving: the serving folder.
       other_than: the digest of a model that is not meant.
     """
+    folder = Path(serving)
+    note = read_note(folder / str(max(versions(folder), default=0))) if folder.is_dir() else None
+    served = pushed_with(history, note.digest) if note else ()
     pushed, blessed = _models(history, "PushedModel", "pushed"), _models(history, "ModelBlessing", "blessed")
-    found = (model for model in itertools.chain(pushed, blessed) if model.digest != other_than)
+    found = (model for model in itertools.chain(served, pushed, blessed) if model.digest != other_than)
     return tuple(itertools.islice(found, 1))
+
+
+def pushed_with(history: History, digest: str) -> Chosen:
+    """The model that was pushed with this digest (of its SavedModel, as in bitext.json), if it is there."""
+    for execution in history:
+        if any(
+            a.type == "PushedModel" and a.properties.get("digest") == digest for a in execution.every_output()
+        ):
+            if found := tuple(m for m in execution.inputs.get("model", ()) if Path(m.uri).is_dir()):
+                return found
+    return ()
 
 
 def _models(history: History, type_name: str, property_name: str) -> Iterator[StoredArtifact]:
@@ -40,13 +57,14 @@ def _models(history: History, type_name: str, property_name: str) -> Iterator[St
             yield from (m for m in execution.inputs.get("model", ()) if Path(m.uri).is_dir())
 
 
-def base_model(history: History, parts: Parts, node: str) -> Chosen:
+def base_model(history: History, parts: Parts, node: str, serving: str) -> Chosen:
     """The model a training begins with: the served one, or that with which it was done before.
 
     Args:
       history: see `History`.
       parts: of the training's cache key, but for this model.
       node: the one that trains.
+      serving: the serving folder.
     """
     for execution in history:
         if execution.node != node or execution.state != metadata.COMPLETE:
@@ -56,7 +74,7 @@ def base_model(history: History, parts: Parts, node: str) -> Chosen:
         same = parts | {"input": parts["input"] | {"base_model": digest}}
         if json.loads(execution.cache_key_parts) == same and _are_there(execution.outputs):
             return begun_with
-    return served_model(history)
+    return served_model(history, serving)
 
 
 def previous_statistics(history: History, node: str, present: Chosen) -> Chosen:

@@ -284,7 +284,7 @@ class Runner:
         if isinstance(source, Output):
             return done[source.node].outputs[source.key]
         if isinstance(source, ServedModel):
-            return resolve.served_model(history, other_than=inputs["model"][0].digest)
+            return resolve.served_model(history, source.serving, other_than=inputs["model"][0].digest)
         if isinstance(source, PreviousStatistics):
             [made_by] = (
                 s.node for k, s in node.inputs.items() if k == "statistics" and isinstance(s, Output)
@@ -293,9 +293,8 @@ class Runner:
         if isinstance(source, NewestOutput):
             return resolve.newest_output(history, node.name, source.key)
 
-        return resolve.base_model(
-            history, self._work(node, "", True, node.parameters, inputs).parts, node.name
-        )
+        parts = self._work(node, "", True, node.parameters, inputs).parts
+        return resolve.base_model(history, parts, node.name, source.serving)
 
     def _work(self, node: Node, part: str, alone: bool, parameters: Parameters, inputs: Artifacts) -> Work:
         parts = cache.key_parts(node.component, parameters, _input_digests(node, inputs))

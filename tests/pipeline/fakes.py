@@ -198,7 +198,7 @@ def pipeline(folder: Path, *, steps: int = 1, bless: bool = True, chatter: int =
     scored = Node(
         EVALUATE,
         EvaluateParameters(bless=bless),
-        {"model": trained["model"], "baseline": ServedModel()},
+        {"model": trained["model"], "baseline": ServedModel(str(folder / "serving"))},
     )
     pushed = Node(
         PUSH,

@@ -197,10 +197,14 @@ def pipeline(folder: Path, bless: bool) -> Pipeline:
         {
             "examples": source["examples"],
             "cache": NewestOutput("updated_cache"),
-            "base_model": BaseModel(),
+            "base_model": BaseModel(str(folder / "serving")),
         },
     )
-    judged = Node(JUDGE, Blessed(bless=bless), {"model": trained["model"], "baseline": ServedModel()})
+    judged = Node(
+        JUDGE,
+        Blessed(bless=bless),
+        {"model": trained["model"], "baseline": ServedModel(str(folder / "serving"))},
+    )
     return Pipeline("toy", (source, counted, checked, trained, judged))
 
 

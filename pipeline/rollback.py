@@ -1,0 +1,72 @@
+"""`bitext rollback`: an earlier model served again, and on record as such."""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+import time
+from pathlib import Path
+
+import msgspec
+
+from components.artifacts import PushedModel
+from components.pusher.rollback import RolledBack, rollback
+from pipeline import cache, metadata, resolve
+from pipeline.config import PipelineConfig
+from pipeline.lock import locked
+from pipeline.metadata import Execution, Run, Store, StoredArtifact
+from pipeline.runner import root_id
+
+NODE = "Rollback"
+
+
+def roll_back(config: PipelineConfig, reason: str) -> RolledBack:
+    """Puts the previous pushed model back, and records that as a run of its own.
+
+    Raises:
+      ConfigError: there is nothing to go back to.
+      LockedError: a run is under way.
+      DataError: the earlier version's files are not those that were pushed.
+      EnvironmentFault: the serving folder or the metadata store fails.
+    """
+    root = Path(config.root)
+    with locked(root):
+        store = Store(config.metadata, root, config.name)
+        history, now = store.executions(), time.time()
+        name = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        run = Run(name, config.name, str(root.resolve()), metadata.RUNNING, now, root_id=root_id(root))
+        store.put_run(run)
+        execution = Execution(NODE, name, metadata.RUNNING, now)
+        try:
+            done = rollback(Path(config.serving), reason)
+            put_back = resolve.pushed_with(history, done.digest)
+            execution.inputs = {"model": put_back} if put_back else {}
+            store.put_execution(execution, run)
+            execution.outputs = {"pushed_model": (_record(root, execution, done),)}
+            execution.state = run.state = metadata.COMPLETE
+        except BaseException as error:
+            execution.state, run.state, run.error = metadata.FAILED, metadata.FAILED, str(error)
+            raise
+        finally:
+            execution.finished = run.finished = time.time()
+            store.put_execution(execution, run)
+            store.put_run(run)
+    return done
+
+
+def _record(root: Path, execution: Execution, done: RolledBack) -> StoredArtifact:
+    """What a push leaves in the pipeline root, of this one."""
+    folder = root / NODE / "pushed_model" / str(execution.id)
+    folder.mkdir(parents=True)
+    (folder / "pushed.json").write_bytes(msgspec.json.format(msgspec.json.encode(done)) + b"\n")
+    properties = {name: value for name, value in msgspec.structs.asdict(done).items() if name != "model"}
+    digest = cache.content_digest(folder)
+    return StoredArtifact(PushedModel.TYPE_NAME, str(folder.resolve()), digest, {"pushed": 1, **properties})
+
+
+def render(done: RolledBack) -> str:
+    """What was done, for a person."""
+    return (
+        f"{done.model} version {done.version} is a copy of version {done.rolled_back_to}: {done.path}\n"
+        f"version {done.from_version} is withdrawn and will not be pushed again: {done.reason}"
+    )
