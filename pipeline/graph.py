@@ -116,6 +116,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
             "analyzer_cache": NewestOutput("updated_analyzer_cache"),
         },
     )
+    warm = config.trainer.warm_start == LAST_BLESSED
     trained = Node(
         trainer.COMPONENT,
         config.trainer,
@@ -123,9 +124,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
             "transformed_examples": transformed["transformed_examples"],
             "transform_graph": transformed["transform_graph"],
             "examples": examples["examples"],
-            **(
-                {"base_model": BaseModel(config.serving)} if config.trainer.warm_start == LAST_BLESSED else {}
-            ),
+            **({"base_model": BaseModel(config.serving)} if warm else {}),
         },
     )
     evaluated = Node(
@@ -154,6 +153,6 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
             "infra_blessing": served["infra_blessing"],
         },
     )
-    nodes = (examples, statistics, schema, requests, validated, transformed)
-    nodes = (golden, *nodes, trained, evaluated, served, pushed)
+    nodes: tuple[Node | None, ...] = (golden, examples, statistics, schema, requests, validated, transformed)
+    nodes += (trained, evaluated, served, pushed)
     return Pipeline(config.name, tuple(node for node in nodes if node is not None))

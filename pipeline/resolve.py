@@ -22,8 +22,9 @@ History = Sequence[Execution]
 
 
 def served_model(history: History, serving: str, other_than: str = "") -> Chosen:
-    """The model that the newest version in the serving folder is; where that is not known, the one pushed last,
-    and where none was ever pushed, the one blessed last.
+    """The model that the newest version in the serving folder is.
+
+    Where that is not known, it is the one pushed last, and where none was ever pushed, the one blessed last.
 
     Args:
       history: see `History`.
@@ -41,11 +42,12 @@ def served_model(history: History, serving: str, other_than: str = "") -> Chosen
 def pushed_with(history: History, digest: str) -> Chosen:
     """The model that was pushed with this digest (of its SavedModel, as in bitext.json), if it is there."""
     for execution in history:
-        if any(
+        pushed = any(
             a.type == "PushedModel" and a.properties.get("digest") == digest for a in execution.every_output()
-        ):
-            if found := tuple(m for m in execution.inputs.get("model", ()) if Path(m.uri).is_dir()):
-                return found
+        )
+        models = execution.inputs.get("model", ()) if pushed else ()
+        if found := tuple(model for model in models if Path(model.uri).is_dir()):
+            return found
     return ()
 
 

@@ -200,11 +200,8 @@ def pipeline(folder: Path, bless: bool) -> Pipeline:
             "base_model": BaseModel(str(folder / "serving")),
         },
     )
-    judged = Node(
-        JUDGE,
-        Blessed(bless=bless),
-        {"model": trained["model"], "baseline": ServedModel(str(folder / "serving"))},
-    )
+    baseline = ServedModel(str(folder / "serving"))
+    judged = Node(JUDGE, Blessed(bless=bless), {"model": trained["model"], "baseline": baseline})
     return Pipeline("toy", (source, counted, checked, trained, judged))
 
 
