@@ -94,8 +94,8 @@ class Ran:
         return [node for node in ALL if self.tasks[node] == state]
 
     def cached(self) -> list[str]:
-        """The nodes that bitext said are cached."""
-        return re.findall(rf"({'|'.join(ALL)}) +cached", self.log)
+        """The nodes that bitext said are cached. Airflow 2 logs each line twice."""
+        return list(dict.fromkeys(re.findall(rf"({'|'.join(ALL)}) +cached", self.log)))
 
 
 @dataclasses.dataclass(frozen=True)
