@@ -1,6 +1,7 @@
 """A SavedModel's bytes, made to depend on nothing but what it computes.
 
-TensorFlow numbers functions by how many things it has named in the process before, and puts them in no order.
+TensorFlow numbers functions by how many things it has named in the process before, and puts them and their
+nodes in no order: what runs after what is in the edges.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _USER_NAME = "_user_specified_name"
 
 
 def rewrite(folder: Path) -> None:
-    """Renumbers a SavedModel's functions in the order they were made; its fingerprint, of old, is dropped."""
+    """Numbers a SavedModel's functions anew, puts them in order, and drops the fingerprint of the old bytes."""
     path = folder / "saved_model.pb"
     model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     for graph in model.meta_graphs:
@@ -28,7 +29,9 @@ def rewrite(folder: Path) -> None:
         _replace_strings(graph, _renaming([function.signature.name for function in functions]))
         for function in functions:
             _forget_numbers_of_captures(function)
+            function.node_def.sort(key=lambda node: node.name)
         functions.sort(key=lambda function: function.signature.name)
+        graph.graph_def.node.sort(key=lambda node: node.name)
     path.write_bytes(model.SerializeToString(deterministic=True))
     (folder / "fingerprint.pb").unlink(missing_ok=True)
 

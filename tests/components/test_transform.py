@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,11 +17,24 @@ from apache_beam import Pipeline
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from tensorflow_transform.beam.analyzer_cache import DatasetKey
 
 from components import artifacts, text, tfrecord
 from components.component import Context
 from components.errors import DataError
-from components.transform import COMPONENT, Parameters, buckets, executor, padded, serialise
+from components.files import tree_digest
+from components.text import learn
+from components.transform import (
+    COMPONENT,
+    Parameters,
+    buckets,
+    canonical,
+    counted,
+    executor,
+    padded,
+    serialise,
+    vocabulary,
+)
 
 WORDS = [
     "the",
@@ -212,9 +225,7 @@ def test_batch_size_changes_no_byte_of_the_examples(default_run, tmp_path):
             assert (default_run.output.split(split) / name).read_bytes() == (
                 other.output.split(split) / name
             ).read_bytes()
-    assert (default_run.graph.path / "text.json").read_bytes() == (
-        other.graph.path / "text.json"
-    ).read_bytes()
+    assert tree_digest(default_run.graph.path) == tree_digest(other.graph.path)
 
 
 def test_no_folder_of_this_machine_is_in_the_transform_graph(default_run):
@@ -302,13 +313,207 @@ def test_what_cannot_be_used_is_said(tmp_path, splits, parameters, message):
     assert error.value.remedy
 
 
-def test_an_empty_split_is_said(tmp_path):
-    split = tmp_path / "Split-train"
-    split.mkdir()
-    with gzip.open(split / "data_tfrecord-00000-of-00001.gz", "wb"):
-        pass
-    with pytest.raises(DataError, match="Split-train: the split has no examples"):
-        executor._files(artifacts.Examples(tmp_path), "train")
+def test_a_split_that_is_empty_in_every_span_is_said(tmp_path):
+    span = {"train": rows(3, 1), "test": []}
+    with pytest.raises(DataError, match=r"0/Split-test: the split has no examples here or in the 1 spans"):
+        Run(tmp_path, span, span)
+
+
+def partition(splits: Splits, spans: int) -> list[Splits]:
+    """Spans that the splits fall into; the last three have no train, no test, and no row at all."""
+    parts: list[Splits] = [{name: [] for name in splits} for _ in range(spans + 3)]
+    holders = {"train": [*range(spans), spans + 1], "test": [0, spans]}
+    for name, split in splits.items():
+        among = holders.get(name, [0, 1, spans])
+        for place, part in enumerate(among):
+            first, last = (len(split) * at // len(among) for at in (place, place + 1))
+            parts[part][name] = split[first:last]
+    return parts
+
+
+def digests(run: Run) -> tuple[str, str]:
+    return tree_digest(run.graph.path), tree_digest(run.output.path)
+
+
+files_read: list[str] = []
+read_truly = executor._read
+
+
+def read_and_count(numbered_file, **arguments):
+    files_read.append(numbered_file[1])
+    return read_truly(numbered_file, **arguments)
+
+
+def analysed(folder: Path, spans: int) -> list[int]:
+    """How often each span's train split was read, beside the once for which it was transformed."""
+    return [files_read.count(str(next(folder.glob(f"examples/{i}/Split-train/*")))) - 1 for i in range(spans)]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"unit": "word", "shared_vocabulary": False, "vocabulary_size": 24, "lowercase": True}],
+    ids=["subword", "words of either side"],
+)
+def test_old_spans_are_not_counted_again_and_no_byte_is_other(tmp_path, monkeypatch, parameters):
+    monkeypatch.setattr(executor, "_read", read_and_count)
+    spans = partition(SPLITS, 3)
+    whole = Run(tmp_path / "whole", SPLITS, **parameters)
+    assert not [said for said in whole.said if "spans" in said]
+    first = Run(tmp_path / "first", *spans[:3], **parameters)
+    assert "analysis of 0 of 3 spans taken from the cache" in first.said
+    files_read.clear()
+    second = Run(tmp_path / "second", *spans, cache=first.cache, **parameters)
+    assert "analysis of 3 of 6 spans taken from the cache" in second.said
+    assert analysed(tmp_path / "second", 6) == [0, 0, 0, 1, 1, 1]
+    assert digests(second) == digests(whole)
+
+
+def test_a_window_moves_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(executor, "_read", read_and_count)
+    spans = partition(SPLITS, 3)
+    both = {name: spans[1][name] + spans[2][name] + spans[3][name] for name in SPLITS}
+    whole = Run(tmp_path / "whole", both, vocabulary_size=300)
+    first = Run(tmp_path / "first", *spans[:4])
+    damaged = next(first.cache.glob(f"{key_of(tmp_path / 'first' / 'examples' / '2')}/*"))
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    files_read.clear()
+    # Counts are counts, whatever the size of the vocabulary.
+    second = Run(tmp_path / "second", *spans[1:4], cache=first.cache, vocabulary_size=300)
+    assert analysed(tmp_path / "second", 3) == [0, 1, 0]
+    assert digests(second) == digests(whole)
+    assert len(list(second.cache.iterdir())) == 3
+
+
+def key_of(span: Path) -> str:
+    """The key of a span that no other is equal to."""
+    (key,) = counted.dataset_keys([span / "Split-train"])
+    return key.key
+
+
+def test_a_span_is_known_by_its_training_split_alone(tmp_path):
+    split = {"train": rows(5, 1), "eval": rows(2, 2)}
+    write_examples(tmp_path / "one", split)
+    write_examples(tmp_path / "other eval", {**split, "eval": rows(2, 3)})
+    write_examples(tmp_path / "other train", {**split, "train": [*rows(4, 1), ("a", "b", "c")]})
+    assert key_of(tmp_path / "one") == key_of(tmp_path / "other eval") != key_of(tmp_path / "other train")
+    equal = counted.dataset_keys([tmp_path / "one" / "Split-train"] * 2)
+    assert len(set(equal)) == 2
+
+
+KEY = DatasetKey("0123-0")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        lambda path: path.write_bytes(path.read_bytes()[:-1] + b"!"),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(counted.Entry("0123-1", b"key").path(path.parents[1]).read_bytes()),
+        lambda path: (path.unlink(), path.mkdir()),
+        lambda path: shutil.rmtree(path.parent),
+        lambda path: (shutil.rmtree(path.parents[1]), path.parents[1].write_text("a file")),
+        lambda path: shutil.rmtree(path.parents[1]),
+    ],
+    ids=["cut", "altered", "empty", "another span's", "a folder", "no span", "no cache", "gone"],
+)
+def test_a_damaged_or_foreign_cache_is_as_good_as_none(tmp_path, damage):
+    old, new = tmp_path / "old", tmp_path / "new"
+    entry = counted.Entry(KEY.key, b"key")
+    entry.write(old, b"counts")
+    counted.Entry("0123-1", b"key").write(old, b"other counts")
+    whole = counted.Window.carried_over(new, [KEY], old, [b"key"])
+    assert whole.found == {KEY: [entry]}
+    assert whole.complete == {KEY}
+    assert entry.read(new) == b"counts"
+    # Of two analyzers, one.
+    assert counted.Window.carried_over(new, [KEY], old, [b"key", b"other"]).complete == frozenset()
+    damage(entry.path(old))
+    assert counted.Window.carried_over(new, [KEY], old, [b"key"]).found == {KEY: []}
+
+
+TEXT = st.text(st.characters(blacklist_categories=("C", "Z")), min_size=1, max_size=4)
+
+
+@given(
+    st.lists(st.lists(st.tuples(TEXT, st.integers(1, 40)), max_size=6), min_size=1, max_size=6),
+    st.lists(st.integers(0, 3), min_size=6, max_size=6),
+    st.sampled_from(["subword", "word", "character"]),
+)
+def test_counts_by_span_make_the_vocabulary_of_all(batches, span_of_batch, unit):
+    combine, coder = vocabulary.SumCounts(), vocabulary.CountsCoder(text.TextSettings(unit=unit))
+
+    def count(some: list[list[tuple[str, int]]]) -> vocabulary.Counts:
+        accumulator = combine.create_accumulator()
+        for batch in some:
+            distinct = {word.encode(): number for word, number in batch}
+            arrays = np.array(list(distinct), object), np.array(list(distinct.values()), np.int64)
+            accumulator = combine.add_input(accumulator, vocabulary.count_batch(arrays))
+        return combine.extract_output(accumulator)
+
+    spans: list[list[list[tuple[str, int]]]] = [[], [], [], []]
+    for batch, span in zip(batches, span_of_batch, strict=False):
+        spans[span].append(batch)
+    cached = [coder.encode_cache(count(span)) for span in spans]
+    merged = combine.merge_accumulators([coder.decode_cache(encoded) for encoded in reversed(cached)])
+    assert merged == count(batches)
+    assert coder.encode_cache(merged) == coder.encode_cache(count(batches))
+    learnt, expected = (
+        learn.learn({w.decode(): n for w, n in c.items()}, text.TextSettings(unit=unit), 280)
+        for c in (merged, count(batches))
+    )
+    assert learnt.vocabulary_file() == expected.vocabulary_file()
+    assert learnt.merges_file() == expected.merges_file()
+
+
+@given(st.dictionaries(st.binary(max_size=5), st.integers(0, 2**62)))
+def test_encoded_counts_are_the_counts(counts):
+    coder = vocabulary.CountsCoder(text.TextSettings())
+    encoded = coder.encode_cache(counts)
+    assert coder.decode_cache(encoded) == counts
+    assert coder.encode_cache(dict(reversed(counts.items()))) == encoded
+
+
+def test_what_is_counted_otherwise_has_other_keys():
+    reprs = {
+        repr(vocabulary.CountsCoder(text.TextSettings(unit=unit, lowercase=lowercase)))
+        for unit in ("subword", "word")
+        for lowercase in (False, True)
+    }
+    assert len(reprs) == 4
+    assert {repr(vocabulary.CountBatches()), repr(vocabulary.MergeCounts())} == {
+        "CountBatches",
+        "MergeCounts",
+    }
+
+
+def test_a_rewritten_model_is_the_same_bytes_and_computes_the_same(tmp_path):
+    class Clipped(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.offset = tf.Variable(3)
+
+        @tf.function(input_signature=[tf.TensorSpec([], tf.int32)])
+        def f(self, x):
+            return tf.cond(
+                x > 0,
+                lambda: x + self.offset,
+                lambda: tf.while_loop(lambda y: y < 5, lambda y: y + 1, [x])[0],
+            )
+
+    contents = []
+    for name in ("first", "second"):
+        tf.saved_model.save(Clipped(), str(tmp_path / name))
+        before = (tmp_path / name / "saved_model.pb").read_bytes()
+        canonical.rewrite(tmp_path / name)
+        after = (tmp_path / name / "saved_model.pb").read_bytes()
+        contents.append((before, after))
+        loaded = tf.saved_model.load(str(tmp_path / name))
+        assert [int(loaded.f(tf.constant(x))) for x in (2, -2)] == [5, 5]
+        canonical.rewrite(tmp_path / name)
+        assert (tmp_path / name / "saved_model.pb").read_bytes() == after
+    assert contents[0][0] != contents[1][0]
+    assert contents[0][1] == contents[1][1]
 
 
 def test_a_schema_without_the_features_is_refused(tmp_path):
