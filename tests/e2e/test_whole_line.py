@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import re
 import signal
@@ -186,7 +187,9 @@ def test_the_pushed_model_says_what_it_is(finished: Finished) -> None:
     assert made["text"]["source"]["size"] == 400
     assert set(made["software"]) == {"python", "tensorflow"}
     assert len(made["lineage"]) == 9
-    for origin in made["lineage"].values():
+    assert [len(made["lineage"][name]) for name in ("examples", "rejects")] == [1, 1]
+    origins = [[given] if isinstance(given, dict) else given for given in made["lineage"].values()]
+    for origin in itertools.chain.from_iterable(origins):
         node, key, _ = origin["artifact"].split("/")
         assert root / origin["artifact"] == output(finished.folder, node, key)
         assert origin["digest"] == cache.content_digest(root / origin["artifact"])
