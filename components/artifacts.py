@@ -90,7 +90,7 @@ class ExampleStatistics(Artifact):
 
     Split-train/FeatureStats.pb
 
-    From RequestStatisticsGen, of what a served model was asked, the source side alone::
+    From RequestStatistics, of what a served model was asked, the source side alone::
 
     Split-serving/FeatureStats.pb
     """

@@ -58,5 +58,4 @@ def run(
     summary = {"rows": rows, "accepted": table.num_rows, "rejected": len(refused), "reasons": reasons}
     (rejects.path / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     examples.properties[GOLDEN_SPLIT] = table.num_rows
-    rejects.properties.update(rows=rows, rejected=len(refused))
     context.say(f"{table.num_rows:,} pairs" + (f", {len(refused):,} rows rejected" if refused else ""))

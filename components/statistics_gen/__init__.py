@@ -1,6 +1,6 @@
 """StatisticsGen: TFDV statistics of every split, on the text and on bitext features. See `executor`.
 
-RequestStatisticsGen: the same of a log of what a served model was asked. See `requests`.
+RequestStatistics: the same of a log of what a served model was asked. See `requests`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class RequestParameters(BaseParameters, frozen=True, kw_only=True, forbid_unknow
 
 
 def request_files(parameters: RequestParameters) -> list[str]:
-    """The paths and globs RequestStatisticsGen reads."""
+    """The paths and globs RequestStatistics reads."""
     return list(parameters.files)
 
 
@@ -59,7 +59,7 @@ COMPONENT = Component(
     each="examples",
 )
 REQUESTS = Component(
-    name="RequestStatisticsGen",
+    name="RequestStatistics",
     inputs={},
     outputs={"statistics": artifacts.ExampleStatistics},
     parameters=RequestParameters,

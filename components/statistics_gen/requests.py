@@ -1,4 +1,4 @@
-"""RequestStatisticsGen's work: TFDV over the derived features of what a served model was asked.
+"""RequestStatistics's work: TFDV over the derived features of what a served model was asked.
 
 Its output holds shares and lengths, and none of the texts: what people asked stays in the log.
 """

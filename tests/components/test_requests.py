@@ -1,4 +1,4 @@
-"""RequestStatisticsGen: a log of requests in, the source's derived features out."""
+"""RequestStatistics: a log of requests in, the source's derived features out."""
 
 from __future__ import annotations
 
