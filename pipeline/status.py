@@ -93,9 +93,8 @@ def render(status: dict[str, Any]) -> str:
         took = "" if run["seconds"] is None else f"  {duration(run['seconds'])}"
         lines.append(f"{run['id']}  {run['state']}  {run['started']}{took}{_verdict(run)}")
         if spans := run["spans"]:
-            lines.append(
-                f"    {spans[0]} to {spans[-1]}, {len(spans)} in all" if spans[1:] else f"    {spans[0]}"
-            )
+            rest = f" to {spans[-1]}, {len(spans)} in all" if spans[1:] else ""
+            lines.append(f"    {spans[0]}{rest}")
         for name, node in run["nodes"].items():
             seconds = "" if node["seconds"] is None else duration(node["seconds"])
             what = "cached" if node["cached"] else f"{node['state'].lower():<10}{seconds:>12}"
