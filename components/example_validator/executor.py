@@ -69,6 +69,7 @@ class _Validation:
         self._folder = folder
         self._severities = Severities(parameters.severities, contract)
         self._compared: list[str] = []
+        self._drifting: set[str] = set()
         self.errors: list[str] = []
         self.warnings: list[str] = []
 
@@ -127,7 +128,7 @@ class _Validation:
         found = compare(current, previous, self._contract, "drift_comparator", shared=False)
         name = artifacts.span_of(span)
         place = f"{_place(name, split)} against {PREVIOUS}"
-        self._compared.append(f"{name} against {PREVIOUS}" if name else f"against {PREVIOUS}")
+        self._drifting.add(name)
         self._take(found, "drift", place, f"{_folder(span)}/drift", split, current, previous)
 
     def _take(
@@ -168,7 +169,10 @@ class _Validation:
             )
         count = len(self.warnings)
         told = f"{count} warning{'s' * (count != 1)}, no errors" if count else "no anomalies"
-        self._context.say(f"{'; '.join(dict.fromkeys(self._compared))}: {told}")
+        if self._drifting:
+            new = f"{len(self._drifting)} new " if "" not in self._drifting else ""
+            self._compared.append(f"{new}against {PREVIOUS}")
+        self._context.say(f"{'; '.join(self._compared)}: {told}")
 
 
 def _load(statistics: artifacts.ExampleStatistics, split: str) -> Statistics:

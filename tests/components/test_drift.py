@@ -155,8 +155,8 @@ class TestSpans:
             "train-eval/Split-train", "serving/Split-train",
         }  # fmt: skip
         assert corpus.said == [
-            "2 spans; train against eval; span 8 version 1 against the previous blessed run;"
-            " train against what serving saw: no anomalies"
+            "2 spans; train against eval; train against what serving saw;"
+            " 1 new against the previous blessed run: no anomalies"
         ]
 
     def test_one_bad_span_is_named(self, corpus):
