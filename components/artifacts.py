@@ -48,10 +48,14 @@ class Artifact:
 
 
 def span_of(artifact: Artifact) -> str:
-    """What a person calls the artifact's span: `span 7`, `span 7 version 2`; empty without spans."""
-    return " ".join(
+    """What a person calls the artifact's span: `span 7`, `span 7 version 2`; empty without spans.
+
+    The part of the work it came from, where the runner recorded one, else by its properties.
+    """
+    numbers = [
         f"{name} {artifact.properties[name]}" for name in ("span", "version") if name in artifact.properties
-    )
+    ]
+    return str(artifact.properties.get("part", " ".join(numbers)))
 
 
 class Examples(Artifact):

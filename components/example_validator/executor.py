@@ -44,11 +44,10 @@ def run(
     """
     contract = loader.load(schema.path / "schema.pbtxt")
     validation = _Validation(parameters, context, contract, anomalies.path)
+    validation.check_presence(statistics)
     for span in statistics:
         validation.check_schema(span)
     train, evaluation = _merged(statistics, "train"), _merged(statistics, "eval")
-    if not examples_of(train) and any(artifacts.span_of(span) for span in statistics):
-        validation.errors.append("no span has an example to train on")
     if parameters.check_skew:
         validation.check_skew("train_eval", train, evaluation, EVAL)
     known = {_identity(span) for span in previous_statistics}
@@ -70,27 +69,47 @@ class _Validation:
         self._folder = folder
         self._severities = Severities(parameters.severities, contract)
         self._compared: list[str] = []
+        self._drifting: set[str] = set()
         self.errors: list[str] = []
         self.warnings: list[str] = []
+
+    def check_presence(self, several: Sequence[artifacts.ExampleStatistics]) -> None:
+        """Without spans, every split has examples; of spans, the whole has some to train on.
+
+        A span without any warns, and one without those of a split that another span has.
+        """
+        counts = {
+            artifacts.span_of(one): {split: examples_of(_load(one, split)) for split in one.splits()}
+            for one in several
+        }
+        if list(counts) == [""]:
+            self._compared.append(", ".join(counts[""]))
+            for split in (split for split, count in counts[""].items() if not count):
+                self._add(self._severity_of_no_data(ERROR), f"split {split}: no examples")
+            return
+        if not any(count.get("train") for count in counts.values()):
+            self._add(ERROR, "no span has an example to train on")
+        spans = [artifacts.span_of(one) for one in several if "span" in one.properties]
+        self._compared.append(f"{len(spans)} span{'s' * (len(spans) != 1)}")
+        usual = {split for span in spans for split, count in counts[span].items() if count}
+        for span in spans:
+            missing = sorted(split for split in usual if not counts[span].get(split))
+            severity = self._severity_of_no_data(WARNING)
+            if not any(counts[span].values()):
+                self._add(severity, f"{span}: no examples")
+            elif missing:
+                self._add(severity, f"{span}: no examples in split {', '.join(missing)}")
+
+    def _severity_of_no_data(self, default: int) -> int:
+        return self._severities.of(NO_DATA, "", "schema", default)
 
     def check_schema(self, span: artifacts.ExampleStatistics) -> None:
         """Every split of a span, or of a corpus without spans, against the schema."""
         name = artifacts.span_of(span)
-        if not name:
-            self._compared.append(", ".join(span.splits()))
-        empty = []
         for split in span.splits():
             statistics = _load(span, split)
             found = tfdv.validate_statistics(statistics, self._contract)
-            if found.data_missing:
-                empty.append(split)
             self._take(found, "schema", _place(name, split), _folder(span), split, statistics)
-        severity = self._severities.of(NO_DATA, "", "schema", WARNING if name else ERROR)
-        if name and len(empty) == len(span.splits()):
-            self._add(severity, f"{name}: no examples")
-        else:
-            for split in empty:
-                self._add(severity, f"{_place(name, split)}: no examples")
 
     def check_skew(self, check: Check, train: Statistics, control: Statistics, named: str) -> None:
         """All training examples against others of the same time."""
@@ -109,7 +128,7 @@ class _Validation:
         found = compare(current, previous, self._contract, "drift_comparator", shared=False)
         name = artifacts.span_of(span)
         place = f"{_place(name, split)} against {PREVIOUS}"
-        self._compared.append(f"{name} against {PREVIOUS}" if name else f"against {PREVIOUS}")
+        self._drifting.add(name)
         self._take(found, "drift", place, f"{_folder(span)}/drift", split, current, previous)
 
     def _take(
@@ -148,8 +167,12 @@ class _Validation:
                 "correct the data, or the schema if it asks too much (schema_gen.curated,"
                 " schemas/bitext.pbtxt), or have it only warn (example_validator.severities)",
             )
-        told = f"{len(self.warnings)} warnings, no errors" if self.warnings else "no anomalies"
-        self._context.say(f"{'; '.join(dict.fromkeys(self._compared))}: {told}")
+        count = len(self.warnings)
+        told = f"{count} warning{'s' * (count != 1)}, no errors" if count else "no anomalies"
+        if self._drifting:
+            new = f"{len(self._drifting)} new " if "" not in self._drifting else ""
+            self._compared.append(f"{new}against {PREVIOUS}")
+        self._context.say(f"{'; '.join(self._compared)}: {told}")
 
 
 def _load(statistics: artifacts.ExampleStatistics, split: str) -> Statistics:

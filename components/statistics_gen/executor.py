@@ -54,9 +54,7 @@ def run(
         statistics.properties[split] = int(dataset.num_examples)
         counts.append(f"{split} {dataset.num_examples:,}")
         names.update(feature.path.step[0] for feature in dataset.features)
-    told = f"{len(names)} features of the examples: {', '.join(counts)}" if names else "no examples"
-    span = artifacts.span_of(statistics)
-    context.say(f"{span}: {told}" if span else told)
+    context.say(f"{len(names)} features of the examples: {', '.join(counts)}" if names else "no examples")
 
 
 def _options(parameters: Parameters) -> tfdv.StatsOptions:

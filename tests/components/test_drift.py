@@ -155,8 +155,8 @@ class TestSpans:
             "train-eval/Split-train", "serving/Split-train",
         }  # fmt: skip
         assert corpus.said == [
-            "train against eval; span 8 version 1 against the previous blessed run;"
-            " train against what serving saw: no anomalies"
+            "2 spans; train against eval; train against what serving saw;"
+            " 1 new against the previous blessed run: no anomalies"
         ]
 
     def test_one_bad_span_is_named(self, corpus):
@@ -173,7 +173,7 @@ class TestSpans:
         )
         assert anomalies.properties == {"errors": 0, "warnings": 3}
         assert corpus.said[:3] == [
-            "warning: span 2 version 1, split test: no examples",
+            "warning: span 2 version 1: no examples in split test",
             "warning: span 3 version 1: no examples",
             "warning: span 4 version 1: no examples",
         ]
@@ -181,6 +181,14 @@ class TestSpans:
             corpus.validate(
                 full, corpus.span(4), severities=[{"anomaly": "NO_DATA_IN_SPAN", "severity": "stop"}]
             )
+
+    def test_what_has_no_span_need_not_have_every_split_nor_the_spans_what_it_has(self, corpus):
+        rest = corpus.span(eval=pairs(300, 1), test=pairs(300, 2), train=[])
+        rest.properties["part"] = "no span"
+        spans = [corpus.span(n, train=pairs(300, n), eval=[], test=[]) for n in (1, 2)]
+        anomalies = corpus.validate(rest, *spans, previous=[rest, spans[0]])
+        assert anomalies.properties == {"errors": 0, "warnings": 0}
+        assert "Split-eval" in corpus.files()
 
     def test_nothing_to_train_on_stops(self, corpus):
         with pytest.raises(DataError, match="no span has an example to train on"):
@@ -385,11 +393,11 @@ def test_statistics_of_a_small_span(tmp_path):
     assert output.properties == {"span": 7, "version": 2, "train": 5, "test": 0}
     [dataset] = tfdv.load_stats_binary(str(output.split("test") / "FeatureStats.pb")).datasets
     assert dataset.num_examples == 0
-    assert said == ["span 7 version 2: 17 features of the examples: test 0, train 5"]
+    assert said == ["17 features of the examples: test 0, train 5"]
 
 
 @pytest.mark.parametrize("splits", [{}, {"train": []}])
 def test_statistics_of_an_empty_span(tmp_path, splits):
     output, said = statistics_gen_of(tmp_path, {"span": 7}, **splits)
     assert output.splits() == list(splits)
-    assert said == ["span 7: no examples"]
+    assert said == ["no examples"]
