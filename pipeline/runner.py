@@ -538,7 +538,7 @@ class Runner:
 
 
 def check_blessed(result: Result) -> None:
-    """Raises NotBlessedError, with the reasons, if the run's model was refused."""
+    """Raises NotBlessedError, with the reasons, if the run's model was refused, or is withdrawn."""
     for kind, (blessed, remedy) in _REFUSALS.items():
         artifact = result.artifact(kind)
         if artifact is not None and artifact.properties.get("blessed") == 0:
@@ -546,6 +546,12 @@ def check_blessed(result: Result) -> None:
                 f"the model was not {blessed}: {'; '.join(reports.refusal(Path(artifact.uri)))}",
                 f"Nothing was pushed. {remedy}",
             )
+    pushed = result.artifact("PushedModel")
+    if pushed is not None and pushed.properties.get("pushed") == 0:
+        raise NotBlessedError(
+            (reports.pushed(Path(pushed.uri)) or {}).get("reason", f"not pushed: see {pushed.uri}"),
+            "The model served before stays. Other data or settings train another model.",
+        )
 
 
 def root_id(root: Path) -> str:

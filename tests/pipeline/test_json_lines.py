@@ -23,7 +23,7 @@ from pipeline.lock import locked
 from tests.pipeline import fakes
 from tests.pipeline.fakes import Calls
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "retraining.md").read_text(encoding="utf-8")
 COMMON = {"time", "event", "run", "node", "message"}
 Events = list[dict[str, Any]]
 Run = Callable[..., tuple[int, Events, str]]
@@ -54,8 +54,8 @@ def told(events: Events) -> list[tuple[str, str | None]]:
 
 
 def documented() -> dict[str, set[str]]:
-    """The README's table: the fields of each event beside the common ones."""
-    rows = re.findall(r"^\| `((?:run|node)_\w+)`(?:, `(run_\w+)`)? \|[^|]*\|([^|]*)\|$", README, re.MULTILINE)
+    """The page's table: the fields of each event beside the common ones."""
+    rows = re.findall(r"^\| `((?:run|node)_\w+)`(?:, `(run_\w+)`)? \|[^|]*\|([^|]*)\|$", PAGE, re.MULTILINE)
     return {
         event: set(re.findall(r"`(\w+)`", fields)) for *events, fields in rows for event in events if event
     }
