@@ -63,8 +63,8 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
         0: none does, once there is a model.
       warm_steps: updates at most of a training that begins with the last blessed model; `warmup_steps`
         changes in proportion, and `schedule` ends with them; null: `steps`.
-      warm_learning_rate: the highest of a training that begins with the last blessed model; null:
-        `learning_rate`.
+      warm_learning_rate: the highest of a training that begins with the last blessed model; null: a quarter
+        of `learning_rate`, for the whole of it undoes much of what that model has learnt.
       validate_every: updates between validations (BLEU on the eval split) and checkpoints.
       validation_sentences: sources of the eval split in a validation, those with the smallest hash.
       validation_beam: beam size of validations; 1 is greedy search.

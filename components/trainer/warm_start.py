@@ -74,7 +74,7 @@ def start(parameters: Parameters, base: Model | None) -> Start:
     changes |= {
         "steps": steps,
         "warmup_steps": parameters.warmup_steps * steps // parameters.steps,
-        "learning_rate": parameters.warm_learning_rate or parameters.learning_rate,
+        "learning_rate": parameters.warm_learning_rate or parameters.learning_rate / 4,
         "seed": (parameters.seed + count) % 2**31,
     }
     return Start(msgspec.structs.replace(parameters, **changes), base.path, count, base.digest)

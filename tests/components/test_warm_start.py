@@ -63,9 +63,14 @@ class TestStart:
         assert rates == pytest.approx([0.005, 0.0025, 0.0])
         assert msgspec.convert(msgspec.to_builtins(p), Parameters) == p
 
-    def test_without_settings_of_its_own_it_has_those_of_every_training(self, tmp_path: Path) -> None:
+    def test_without_settings_of_its_own_it_has_those_of_every_training_but_for_a_lower_rate(
+        self, tmp_path: Path
+    ) -> None:
         begun = start(msgspec.structs.replace(PARAMETERS, warm_start="last_blessed"), base(tmp_path))
-        same = msgspec.structs.replace(begun.parameters, warm_start=None, seed=PARAMETERS.seed)
+        assert begun.parameters.learning_rate == PARAMETERS.learning_rate / 4
+        same = msgspec.structs.replace(
+            begun.parameters, warm_start=None, seed=PARAMETERS.seed, learning_rate=PARAMETERS.learning_rate
+        )
         assert (same, begun.warm_starts) == (PARAMETERS, 1)
 
     def test_a_warm_up_stays_below_the_updates(self, tmp_path: Path) -> None:
