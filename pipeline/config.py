@@ -159,6 +159,8 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
             )
         fill(self, "pusher", msgspec.structs.replace(self.pusher, destination=self.serving))
         trainer, evaluator = self.trainer, self.evaluator
+        if evaluator.min_golden_bleu and not self.example_gen.golden.patterns():
+            raise ValueError("evaluator.min_golden_bleu is given, and example_gen.golden names no file")
         tokenize, lowercase = trainer.validation_tokenize, trainer.validation_lowercase
         references = trainer.validation_references
         trainer = msgspec.structs.replace(

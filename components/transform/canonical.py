@@ -21,7 +21,7 @@ _USER_NAME = "_user_specified_name"
 
 
 def rewrite(folder: Path) -> None:
-    """Numbers a SavedModel's functions anew, sorts them, and drops the fingerprint of the old bytes."""
+    """Numbers a SavedModel's functions anew, puts all in order, drops the fingerprint of the old bytes."""
     path = folder / "saved_model.pb"
     model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     for graph in model.meta_graphs:
