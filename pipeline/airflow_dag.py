@@ -1,7 +1,8 @@
 """The pipeline as an Airflow DAG, one task a component, and what its exit codes mean to Airflow.
 
 For Airflow 2.10 or newer, or 3, in an environment of its own: this file imports nothing of ours, and each
-task runs `bitext run CONFIG --from NODE --to NODE` as a process. Link it into Airflow's `dags` folder:
+task runs `bitext run CONFIG --from NODE --to NODE` as a process. The nodes that only some configurations have
+are done by the task after them. Link the file into Airflow's `dags` folder:
 
     ln -s /srv/bitext/pipeline/airflow_dag.py ~/airflow/dags/bitext.py
 
@@ -50,6 +51,9 @@ NODES = (
     "InfraValidator",
     "Pusher",
 )
+# What a task begins with, where it is not its own node: a golden set may come first of all, and statistics of
+# the log of requests after SchemaGen, which is cached by then.
+BEGIN = {"ExampleGen": "", "ExampleValidator": "SchemaGen"}
 HOME = Path(os.environ.get("BITEXT_HOME") or Path(__file__).resolve().parents[1])
 COMMAND = shlex.split(os.environ.get("BITEXT_COMMAND") or shlex.quote(f"{HOME}/.venv/bin/bitext"))
 CONFIGS = shlex.split(os.environ.get("BITEXT_CONFIGS") or "pipeline/configs/tatoeba.yaml")
@@ -80,7 +84,7 @@ class BitextOperator(BaseOperator):
           AirflowException: if it can.
         """
         options = self._options(context["params"])
-        command = [*COMMAND, "run", self.config, "--from", self.task_id, "--to", self.task_id, *options]
+        command = [*COMMAND, "run", self.config, *options]
         self.log.info("in %s: %s", HOME, shlex.join(command))
         try:
             code, error = self._run(command)
@@ -96,7 +100,7 @@ class BitextOperator(BaseOperator):
             raise AirflowException(f"exit code {code}: {error}")
 
     def _options(self, params: Mapping[str, Any]) -> list[str]:
-        """What the run's parameters add to the command."""
+        """Those of the command, after the run's parameters."""
         first, last, force = params["first"], params["last"], params["force"]
         chosen = NODES[NODES.index(first) : NODES.index(last) + 1]
         if not chosen:
@@ -105,7 +109,13 @@ class BitextOperator(BaseOperator):
             raise AirflowFailException(f"force names {', '.join(outside)}; the run has {', '.join(chosen)}")
         if self.task_id not in chosen:
             raise AirflowSkipException(f"the run is from {first} to {last}")
-        return ["--force", self.task_id] if self.task_id in force else []
+        begin = BEGIN.get(self.task_id, self.task_id)
+        return [
+            *(["--from", begin] if begin else []),
+            "--to",
+            self.task_id,
+            *(["--force", self.task_id] if self.task_id in force else []),
+        ]
 
     def _run(self, command: list[str]) -> tuple[int, str]:
         """Runs the command, and returns its exit code and the line that says what went wrong.

@@ -59,9 +59,23 @@ def constant(name: str) -> Any:
 
 
 class TestWithoutAirflow:
+    @staticmethod
+    def nodes(*overrides: str) -> list[str]:
+        """Of the pipeline, with a configuration."""
+        loaded = config.load(toy.REPOSITORY / "pipeline" / "configs" / "tatoeba.yaml", overrides)
+        return [node.name for node in create_pipeline(loaded).nodes]
+
     def test_its_nodes_are_the_pipelines(self) -> None:
-        pipeline = create_pipeline(config.load(toy.REPOSITORY / "pipeline" / "configs" / "tatoeba.yaml"))
-        assert constant("NODES") == tuple(node.name for node in pipeline.nodes)
+        assert list(constant("NODES")) == self.nodes()
+
+    def test_its_tasks_do_every_node_there_may_be(self) -> None:
+        every = self.nodes("example_gen.golden.files=[golden.tsv]", "request_log.files=[requests.txt]")
+        assert len(every) == len(self.nodes()) + 2
+        done: list[str] = []
+        for task in constant("NODES"):
+            begin = constant("BEGIN").get(task, task) or every[0]
+            done += every[every.index(begin) : every.index(task) + 1]
+        assert list(dict.fromkeys(done)) == every
 
     def test_its_exit_codes_are_the_commands(self) -> None:
         assert constant("REFUSED") == NotBlessedError.exit_code
@@ -95,7 +109,11 @@ class Ran:
 
     def cached(self) -> list[str]:
         """The nodes that bitext said are cached. Airflow 2 logs each line twice."""
-        return list(dict.fromkeys(re.findall(rf"({'|'.join(ALL)}) +cached", self.log)))
+        return list(
+            dict.fromkeys(
+                re.findall(r"([A-Z]\w+Gen|Transform|Trainer|Evaluator|\w+Validator|Pusher) +cached", self.log)
+            )
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,6 +195,7 @@ def script(folder: Path, body: str) -> list[str]:
     return [sys.executable, str(path)]
 
 
+GOLDEN = {"golden": {"files": ["golden.tsv"]}}
 BITEXT = ["env", f"PYTHONPATH={toy.REPOSITORY}", *toy.command()]
 
 
@@ -291,7 +310,8 @@ class TestPipeline:
         """The folder of a whole run, and how it went."""
         folder = tmp_path_factory.mktemp("toy")
         toy.write_tsv(folder / "toy.tsv", toy.sentences())
-        toy.write_config(folder, toy.config())
+        toy.write_tsv(folder / "golden.tsv", toy.sentences()[::30])
+        toy.write_config(folder, toy.config(example_gen=GOLDEN))
         return folder, airflow.run(folder, BITEXT)
 
     @pytest.fixture
@@ -308,11 +328,11 @@ class TestPipeline:
         folder, _ = first
         ran = airflow.run(folder, BITEXT)
         assert (ran.state, ran.having("success")) == ("success", ALL)
-        assert ran.cached() == ALL
+        assert ran.cached() == ["GoldenGen", *ALL]
         assert [version.name for version in (folder / "serving" / "toy").iterdir()] == ["1"]
 
     def test_a_refused_model_is_no_failure(self, airflow: Airflow, copy: Path) -> None:
-        toy.write_config(copy, toy.config(evaluator={"min_bleu": 100}))
+        toy.write_config(copy, toy.config(example_gen=GOLDEN, evaluator={"min_bleu": 100}))
         ran = airflow.run(copy, BITEXT)
         assert ran.state == "success"
         assert ran.having("success") == ALL[: ALL.index("Evaluator")]
