@@ -10,9 +10,12 @@ import itertools
 import json
 import numbers
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import random
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from ml_metadata import errors as mlmd_errors
 from ml_metadata.metadata_store import metadata_store
@@ -24,6 +27,16 @@ from pipeline.config import Metadata
 Scalar = int | float | str
 
 RUNNING, COMPLETE, FAILED, CACHED, CANCELED = "RUNNING", "COMPLETE", "FAILED", "CACHED", "CANCELED"
+_WAITS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+"""Seconds, at most, between tries of a transaction."""
+_CAME_BETWEEN = re.compile(
+    "duplicate (key|entry)|already exists|concurrent|deadlock|could not serialize|please retry|restarting",
+    re.IGNORECASE,
+)
+"""In what MySQL, PostgreSQL and ML Metadata say where another transaction came between."""
+
+T = TypeVar("T")
+
 _DIGEST, _SPLIT_DIGESTS = "content_digest", "split_digests"
 _EXECUTION_FIELDS: dict[str, int] = {
     "node": pb.STRING,
@@ -144,25 +157,42 @@ class Store:
         if not (settings.mysql or settings.postgresql):
             self._base = sqlite_file(settings, root).parent.resolve()
             self._base.mkdir(parents=True, exist_ok=True)
-        with self._faults():
-            self._store = metadata_store.MetadataStore(_connection(settings, root))
-            # Stores of earlier versions lack some fields, those of later ones may have more.
-            self._run_type = self._store.put_context_type(
+        connection = _connection(settings, root)
+        self._store = self._trying(lambda: metadata_store.MetadataStore(connection))
+        # Stores of earlier versions lack some fields, those of later ones may have more.
+        self._run_type: int = self._trying(
+            lambda: self._store.put_context_type(
                 _type(pb.ContextType(name="pipeline_run"), _RUN_FIELDS),
                 can_add_fields=True,
                 can_omit_fields=True,
             )
-            kind = self._store.put_context_type(pb.ContextType(name="pipeline"))
-            found = self._store.get_context_by_type_and_name("pipeline", pipeline)
-            new = pb.Context(type_id=kind, name=pipeline)
-            self._pipeline_id: int = found.id if found else self._store.put_contexts([new])[0]
+        )
+        self._pipeline_id: int = self._trying(self._put_pipeline)
         self._type_ids: dict[tuple[str, str], int] = {}
 
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
+    def _put_pipeline(self) -> int:
+        kind = self._store.put_context_type(pb.ContextType(name="pipeline"))
+        found = self._store.get_context_by_type_and_name("pipeline", self._pipeline)
+        new = pb.Context(type_id=kind, name=self._pipeline)
+        context: int = found.id if found else self._store.put_contexts([new])[0]
+        return context
+
+    def _trying(self, transaction: Callable[[], T]) -> T:
+        """What a transaction returns, which is tried again where that of another host came between.
+
+        A transaction that fails has changed nothing. Two hosts that make the tables of one empty database, or
+        declare one type, do come between: the second finds half of it there, or all.
+        """
+        for wait in _WAITS:
+            try:
+                return transaction()
+            except (mlmd_errors.StatusError, RuntimeError) as error:  # connecting fails with the latter
+                if not _CAME_BETWEEN.search(str(error)):
+                    break
+            time.sleep(wait * random.uniform(0.5, 1.0))
         try:
-            yield
-        except (mlmd_errors.StatusError, RuntimeError) as error:  # connecting fails with a bare RuntimeError
+            return transaction()
+        except (mlmd_errors.StatusError, RuntimeError) as error:
             raise EnvironmentFault(
                 f"the metadata store {self._where} failed: {error}",
                 "Check that it is reachable and writable, and its disk not full (see `metadata`).",
@@ -178,8 +208,7 @@ class Store:
         for field in _RUN_FIELDS:
             _set(context.properties[field], getattr(run, field))
         _set(context.properties["root"], self._address(run.root))
-        with self._faults():
-            (run.id,) = self._store.put_contexts([context])
+        (run.id,) = self._trying(lambda: self._store.put_contexts([context]))
 
     def runs(self) -> list[Run]:
         """Every run of this pipeline, newest first."""
@@ -188,8 +217,7 @@ class Store:
 
     def _every_run(self) -> list[Run]:
         """Every run of every pipeline."""
-        with self._faults():
-            contexts = self._store.get_contexts_by_type("pipeline_run")
+        contexts = self._trying(lambda: self._store.get_contexts_by_type("pipeline_run"))
         found = []
         for context in contexts:
             if "pipeline" not in context.properties:  # another program's
@@ -221,10 +249,9 @@ class Store:
             record.id = execution.id
         pairs += self._pairs(execution.outputs, pb.Event.OUTPUT)
         contexts = [pb.Context(id=self._pipeline_id), pb.Context(id=run.id)]
-        with self._faults():
-            execution.id, ids, _ = self._store.put_execution(
-                record, pairs, contexts, force_reuse_context=True
-            )
+        execution.id, ids, _ = self._trying(
+            lambda: self._store.put_execution(record, pairs, contexts, force_reuse_context=True)
+        )
         outputs = list(execution.every_output())
         for artifact, artifact_id in zip(outputs, ids[len(ids) - len(outputs) :], strict=True):
             artifact.id = artifact_id
@@ -281,8 +308,8 @@ class Store:
     def _type_id(self, of: str, name: str) -> int:
         """The id of an artifact or execution type, declared when first used."""
         if (of, name) not in self._type_ids:
-            with self._faults():
-                self._type_ids[of, name] = (
+            self._type_ids[of, name] = self._trying(
+                lambda: (
                     self._store.put_artifact_type(pb.ArtifactType(name=name))
                     if of == "artifact"
                     else self._store.put_execution_type(
@@ -291,15 +318,12 @@ class Store:
                         can_omit_fields=True,
                     )
                 )
+            )
         return self._type_ids[of, name]
 
     def executions(self) -> list[Execution]:
         """Every execution of this pipeline with its inputs and outputs, newest first."""
-        with self._faults():
-            records = self._store.get_executions_by_context(self._pipeline_id)
-            events = self._store.get_events_by_execution_ids([r.id for r in records]) if records else []
-            ids = sorted({event.artifact_id for event in events})
-            artifacts = {a.id: a for a in self._store.get_artifacts_by_id(ids)} if ids else {}
+        records, events, artifacts = self._trying(self._read_all)
         found = {}
         for record in records:
             fields = {
@@ -314,6 +338,12 @@ class Store:
             into[key] = (*into.get(key, ()), stored[event.artifact_id])
         return sorted(found.values(), key=lambda execution: execution.id or 0, reverse=True)
 
+    def _read_all(self) -> tuple[list[pb.Execution], list[pb.Event], dict[int, pb.Artifact]]:
+        records = self._store.get_executions_by_context(self._pipeline_id)
+        events = self._store.get_events_by_execution_ids([r.id for r in records]) if records else []
+        ids = sorted({event.artifact_id for event in events})
+        return records, events, {a.id: a for a in self._store.get_artifacts_by_id(ids)} if ids else {}
+
     def _stored(self, artifact: pb.Artifact) -> StoredArtifact:
         properties = {name: _value(value) for name, value in artifact.custom_properties.items()}
         digest = str(properties.pop(_DIGEST, ""))
@@ -327,8 +357,7 @@ class Store:
         Of another pipeline's executions, only those that are complete.
         """
         pipelines = {run.run_id: run.pipeline for run in self._every_run() if is_in(run, root, root_id)}
-        with self._faults():
-            records = self._store.get_executions_by_id(sorted(ids))
+        records = self._trying(lambda: self._store.get_executions_by_id(sorted(ids)))
         found = {}
         for record in records:
             node, run_id = (str(_get(record.properties, name, "")) for name in ("node", "run_id"))
@@ -339,18 +368,16 @@ class Store:
 
     def forget(self, artifacts: Iterable[StoredArtifact]) -> None:
         """Records that the folders of these artifacts are deleted. Their place in the lineage stays."""
-        with self._faults():
-            ids = [artifact.id for artifact in artifacts]
-            records = self._store.get_artifacts_by_id(ids) if ids else []
-            for record in records:
-                record.state = pb.Artifact.DELETED
-            if records:
-                self._store.put_artifacts(records)
+        if not (ids := [artifact.id for artifact in artifacts]):
+            return
+        records = self._trying(lambda: self._store.get_artifacts_by_id(ids))
+        for record in records:
+            record.state = pb.Artifact.DELETED
+        self._trying(lambda: self._store.put_artifacts(records))
 
     def is_complete(self, execution: Execution) -> bool:
         """Whether the execution is on record as complete."""
-        with self._faults():
-            records = self._store.get_executions_by_id([execution.id])
+        records = self._trying(lambda: self._store.get_executions_by_id([execution.id]))
         return any(record.last_known_state == pb.Execution.COMPLETE for record in records)
 
 

@@ -8,15 +8,19 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from components.errors import EnvironmentFault
+from pipeline import cache, metadata
 from pipeline.config import Metadata, SqlServer
 from pipeline.metadata import Store
 from pipeline.runner import Runner
@@ -145,6 +149,68 @@ def test_a_pipeline_runs_and_is_cached(settings: Metadata, tmp_path: Path) -> No
     assert run(steps=1) == []
     assert run(steps=2) == ["Train", "Evaluate", "Push"]
     assert not (tmp_path / "root" / "metadata.sqlite").exists()
+
+
+HOST = """
+import dataclasses, functools, sys
+from pathlib import Path
+import msgspec
+from pipeline.config import Metadata
+from pipeline.metadata import Store
+from pipeline.runner import Runner
+from pipeline.terminal import Terminal
+from tests.pipeline import fakes
+settings, folder = msgspec.json.decode(sys.argv[1], type=Metadata), Path(sys.argv[2])
+if sys.argv[3] == "killed":
+    import os
+    fakes.Calls.inside["Train"] = lambda context: os._exit(9)
+for steps in range(1, 6):
+    open_store = functools.partial(Store, settings, folder / "root", sys.argv[4])
+    pipeline = dataclasses.replace(fakes.pipeline(folder, steps=steps), name=sys.argv[4])
+    Runner(pipeline, folder / "root", open_store, None, Terminal()).run()
+"""
+
+
+def host(settings: Metadata, folder: Path, how: str, name: str) -> subprocess.Popen[bytes]:
+    """Five runs (`whole`) of the pipeline `name` on a machine of their own, as it were, or one `killed`."""
+    folder.mkdir(exist_ok=True)
+    (folder / "rows.txt").write_text(f"{folder.name}\tb\n", encoding="utf-8")
+    given = msgspec.json.encode(settings).decode()
+    return subprocess.Popen(
+        [sys.executable, "-c", HOST, given, str(folder), how, name], stdout=subprocess.DEVNULL
+    )
+
+
+def test_two_hosts_share_one_history(settings: Metadata, tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "other"]
+    assert [
+        process.wait() for process in [host(settings, folder, "whole", "shared") for folder in folders]
+    ] == [0, 0]
+    store = Store(settings, tmp_path, "shared")
+    assert Counter(run.state for run in store.runs()) == {metadata.COMPLETE: 10}
+    assert len({run.root_id for run in store.runs()}) == 2
+    runs = {run.run_id: run.root for run in store.runs()}
+    executions = store.executions()
+    assert Counter(runs[e.run_id] for e in executions if e.node == "Train") == {
+        str(folder / "root"): 5 for folder in folders
+    }
+    for execution in executions:
+        for artifact in execution.every_output() if execution.state == metadata.COMPLETE else ():
+            assert artifact.uri.startswith(runs[execution.run_id])
+            assert cache.content_digest(Path(artifact.uri)) == artifact.digest
+
+
+def test_a_host_clears_up_after_its_own_killed_run_alone(settings: Metadata, tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    assert host(settings, one, "killed", "kills").wait() == 9
+    store = Store(settings, tmp_path, "kills")
+    killed = store.runs()[0]
+    assert host(settings, other, "whole", "kills").wait() == 0
+    states = {run.run_id: run.state for run in store.runs()}
+    assert states[killed.run_id] == metadata.RUNNING
+    assert host(settings, one, "whole", "kills").wait() == 0
+    states = {run.run_id: run.state for run in store.runs()}
+    assert states[killed.run_id] == metadata.CANCELED
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mysql"])
