@@ -368,6 +368,15 @@ def test_old_spans_are_not_counted_again_and_no_byte_is_other(tmp_path, monkeypa
     assert digests(second) == digests(whole)
 
 
+def test_many_new_spans_are_counted_a_few_at_a_time_and_no_byte_is_other(tmp_path, monkeypatch, default_run):
+    monkeypatch.setattr(executor, "_read", read_and_count)
+    monkeypatch.setattr(executor, "SPANS_AT_ONCE", 2)
+    files_read.clear()
+    run = Run(tmp_path / "run", *partition(SPLITS, 3))
+    assert analysed(tmp_path / "run", 6) == [1] * 6
+    assert digests(run) == digests(default_run)
+
+
 def test_a_window_moves_on(tmp_path, monkeypatch):
     monkeypatch.setattr(executor, "_read", read_and_count)
     spans = partition(SPLITS, 3)
