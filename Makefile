@@ -25,7 +25,7 @@ run: setup ## fetch the corpus and run the whole pipeline (CONFIG=... names anot
 	@$(BIN)/bitext run $(CONFIG)
 
 test: setup ## the tests that need minutes, and no network (WORKERS=... processes, two unless told)
-	$(BIN)/python -m pytest -m 'not slow and not network' -n $(WORKERS) --dist loadgroup $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -m 'not slow and not network' -n $(WORKERS) $(PYTEST_FLAGS)
 
 test-slow: setup ## the tests that need longer
 	$(BIN)/python -m pytest -m 'slow and not network' --timeout=3600 $(PYTEST_FLAGS)

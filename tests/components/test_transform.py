@@ -351,8 +351,14 @@ def analysed(folder: Path, spans: int) -> list[int]:
 
 @pytest.mark.parametrize(
     "parameters",
-    [{}, {"unit": "word", "shared_vocabulary": False, "vocabulary_size": 24, "lowercase": True}],
-    ids=["subword", "words of either side"],
+    [
+        pytest.param({}, id="subword"),
+        pytest.param(
+            {"unit": "word", "shared_vocabulary": False, "vocabulary_size": 24, "lowercase": True},
+            id="words of either side",
+            marks=pytest.mark.slow,
+        ),
+    ],
 )
 def test_old_spans_are_not_counted_again_and_no_byte_is_other(tmp_path, monkeypatch, parameters):
     monkeypatch.setattr(executor, "_read", read_and_count)
@@ -368,6 +374,7 @@ def test_old_spans_are_not_counted_again_and_no_byte_is_other(tmp_path, monkeypa
     assert digests(second) == digests(whole)
 
 
+@pytest.mark.slow
 def test_many_new_spans_are_counted_a_few_at_a_time_and_no_byte_is_other(tmp_path, monkeypatch, default_run):
     monkeypatch.setattr(executor, "_read", read_and_count)
     monkeypatch.setattr(executor, "SPANS_AT_ONCE", 2)

@@ -17,6 +17,7 @@ def report(folder: Path) -> dict[str, object]:
     return found
 
 
+@pytest.mark.slow
 def test_a_smaller_saved_model_is_measured_and_translates(finished: Finished, tmp_path: Path) -> None:
     folder = tmp_path / "small"
     done = bitext(finished.folder, "export", "toy.yaml", "--quantize", "int8", "--output", str(folder))

@@ -285,6 +285,7 @@ def test_a_changed_line_and_a_killed_training(copy: Path) -> None:
     assert steps == [20, 40, 60, 80, 100, 120]
 
 
+@pytest.mark.slow
 def test_a_training_begins_with_an_earlier_model_and_another_vocabulary(copy: Path) -> None:
     before = output(copy, "Trainer", "model").relative_to(copy)
     options = {
