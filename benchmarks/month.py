@@ -56,7 +56,7 @@ CONFIG: dict[str, Any] = {
         "steps": 400,
         "warm_start": "last_blessed",
         "warm_steps": 120,
-        "from_scratch_every": 10,
+        "from_scratch_every": 12,
         "warmup_steps": 40,
         "validate_every": 60,
         "validation_sentences": 100,

@@ -33,9 +33,13 @@ class ServedModel:
 
 @dataclasses.dataclass(frozen=True)
 class BaseModel:
-    """Stands for the model a training begins with: the one `serving` served when it began."""
+    """Stands for the model a training begins with: the one `serving` served when it began.
+
+    There is none for one training in `from_scratch_every` (0: there is always one, if any is served).
+    """
 
     serving: str
+    from_scratch_every: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +128,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
             "transformed_examples": transformed["transformed_examples"],
             "transform_graph": transformed["transform_graph"],
             "examples": examples["examples"],
-            **({"base_model": BaseModel(config.serving)} if warm else {}),
+            **({"base_model": BaseModel(config.serving, config.trainer.from_scratch_every)} if warm else {}),
         },
     )
     evaluated = Node(

@@ -59,23 +59,28 @@ def _models(history: History, type_name: str, property_name: str) -> Iterator[St
             yield from (m for m in execution.inputs.get("model", ()) if Path(m.uri).is_dir())
 
 
-def base_model(history: History, parts: Parts, node: str, serving: str) -> Chosen:
+def base_model(history: History, parts: Parts, node: str, serving: str, from_scratch_every: int) -> Chosen:
     """The model a training begins with: the served one, or that with which it was done before.
+
+    None, where enough trainings in a row began with one: whatever became of those, the next begins anew.
 
     Args:
       history: see `History`.
       parts: of the training's cache key, but for this model.
       node: the one that trains.
       serving: the serving folder.
+      from_scratch_every: of so many trainings one begins from scratch; 0: none does.
     """
-    for execution in history:
-        if execution.node != node or execution.state != metadata.COMPLETE:
-            continue
+    trainings = [e for e in history if e.node == node and e.state == metadata.COMPLETE]
+    for execution in trainings:
         begun_with = execution.inputs.get("base_model", ())
         digest = begun_with[0].digest if begun_with else None
         same = parts | {"input": parts["input"] | {"base_model": digest}}
         if json.loads(execution.cache_key_parts) == same and _are_there(execution.outputs):
             return begun_with
+    warm = itertools.takewhile(lambda execution: execution.inputs.get("base_model"), trainings)
+    if 0 < from_scratch_every <= len(list(warm)) + 1 and trainings:
+        return ()
     return served_model(history, serving)
 
 

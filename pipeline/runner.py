@@ -294,7 +294,8 @@ class Runner:
             return resolve.newest_output(history, node.name, source.key)
 
         parts = self._work(node, "", True, node.parameters, inputs).parts
-        return resolve.base_model(history, parts, node.name, source.serving)
+        every = source.from_scratch_every
+        return resolve.base_model(history, parts, node.name, source.serving, every)
 
     def _work(self, node: Node, part: str, alone: bool, parameters: Parameters, inputs: Artifacts) -> Work:
         parts = cache.key_parts(node.component, parameters, _input_digests(node, inputs))

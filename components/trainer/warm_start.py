@@ -38,7 +38,7 @@ class Start:
     Attributes:
       parameters: in effect: updates, learning rate, warm-up and seed are those of this training.
       folder: the earlier model's artifact; None: from scratch.
-      warm_starts: trainings, one after the other, since the last one from scratch.
+      warm_starts: trainings, each begun with the one before, since one from scratch.
       digest: of the last blessed model, if the training begins with it and its digest is on record.
       why: why a training told to begin with the last blessed model begins from scratch; empty: it does not.
     """
@@ -55,17 +55,14 @@ def start(parameters: Parameters, base: Model | None) -> Start:
 
     Args:
       parameters: as configured.
-      base: the model now served, if there is one.
+      base: the model now served, if there is one, and no training from scratch is due.
     """
     if parameters.warm_start is None:
         return Start(parameters)
     if parameters.warm_start != LAST_BLESSED:
         return Start(parameters, Path(parameters.warm_start), 1)
-    every = parameters.from_scratch_every
     count = int(base.properties.get("warm_starts", 0)) + 1 if base else 0
     why = _against(parameters, base)
-    if not why and 0 < every <= count:
-        why = f"from_scratch_every is {every}, and {count - 1} warm starts lie behind the model now served"
     changes: dict[str, Any] = {"warm_steps": None, "warm_learning_rate": None}
     if base is None or why:
         changes |= {"warm_start": None, "from_scratch_every": 0}
@@ -83,7 +80,9 @@ def start(parameters: Parameters, base: Model | None) -> Start:
 def _against(parameters: Parameters, base: Model | None) -> str:
     """Why a training cannot begin with the model now served; empty if it can."""
     if base is None:
-        return "no model is served yet"
+        every = parameters.from_scratch_every
+        turn = f", or this is the one training in {every} (from_scratch_every)" if every else ""
+        return f"no model is served yet{turn}"
     path = base.path / "checkpoint" / SETTINGS_FILE
     if not path.is_file():
         return f"the model now served is gone from {base.path}"

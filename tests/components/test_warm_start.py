@@ -84,21 +84,21 @@ class TestStart:
             assert p.steps == changes["warm_steps"]
             assert 0 <= p.warmup_steps < p.steps
 
-    @pytest.mark.parametrize("every", range(6))
-    def test_every_nth_is_from_scratch(self, tmp_path: Path, every: int) -> None:
-        parameters = msgspec.structs.replace(WARM, from_scratch_every=every)
-        served, found, said = None, [], []
-        for number in range(12):
-            begun = start(parameters, served)
-            assert (begun.folder is None) == bool(begun.why) == (begun.warm_starts == 0)
-            scratch = begun.parameters.warm_start is None
-            assert begun.parameters.steps == (WARM.steps if scratch else WARM.warm_steps)
-            assert scratch == (begun.warm_starts == 0)
-            found.append(begun.warm_starts)
-            said.append(begun.why)
+    def test_each_counts_those_before_it_and_has_a_seed_of_its_own(self, tmp_path: Path) -> None:
+        served, seeds = None, []
+        for number in range(4):
+            begun = start(WARM, served)
+            assert (begun.folder is None) == bool(begun.why) == (number == 0)
+            assert begun.warm_starts == number
+            assert begun.parameters.steps == (WARM.warm_steps if number else WARM.steps)
+            seeds.append(begun.parameters.seed)
             served = base(tmp_path / str(number), begun.warm_starts)
-        assert found == [number % every if every else number for number in range(12)]
-        assert all(f"from_scratch_every is {every}" in why for why in said[1:] if why)
+        assert len(set(seeds)) == 4
+
+    def test_one_whose_turn_it_is_to_begin_anew_says_so(self) -> None:
+        begun = start(msgspec.structs.replace(WARM, from_scratch_every=7), None)
+        assert "the one training in 7" in begun.why
+        assert (begun.parameters.steps, begun.warm_starts) == (WARM.steps, 0)
 
     def test_a_model_that_cannot_be_begun_with_is_not(self, tmp_path: Path) -> None:
         for served, why in [
@@ -284,7 +284,7 @@ class TestTraining:
         assert second.properties["warm_started_from"] == "first"
         told = json.loads((second.path / "model.json").read_text(encoding="utf-8"))
         assert (told["steps"], told["learning_rate"], told["warmup_steps"]) == (4, 0.005, 1)
-        third = train("third", msgspec.structs.replace(WARM, from_scratch_every=2), second)
+        third = train("third", msgspec.structs.replace(WARM, from_scratch_every=2))
         assert (third.properties["warm_starts"], train.steps("third")) == (0, [2, 4, 6])
         assert same(train.weights(third), train.weights(first))
 

@@ -183,7 +183,7 @@ JUDGE = _component(
 LAST = ["Check", "Train", "Judge"]
 
 
-def pipeline(folder: Path, bless: bool) -> Pipeline:
+def pipeline(folder: Path, bless: bool, every: int = 0) -> Pipeline:
     source = Node(READ, Files(folder=str(folder)))
     counted = Node(COUNT, Nothing(), {"examples": source["examples"]})
     checked = Node(
@@ -197,7 +197,7 @@ def pipeline(folder: Path, bless: bool) -> Pipeline:
         {
             "examples": source["examples"],
             "cache": NewestOutput("updated_cache"),
-            "base_model": BaseModel(str(folder / "serving")),
+            "base_model": BaseModel(str(folder / "serving"), every),
         },
     )
     baseline = ServedModel(str(folder / "serving"))
@@ -226,11 +226,11 @@ def store_of(folder: Path) -> Store:
     return Store(Metadata(), folder / "root", "toy")
 
 
-def run(folder: Path, selection: Selection | None = None, bless: bool = True) -> Result:
+def run(folder: Path, selection: Selection | None = None, bless: bool = True, every: int = 0) -> Result:
     CALLS.clear()
     GIVEN.clear()
     open_store = functools.partial(store_of, folder)
-    return Runner(pipeline(folder, bless), folder / "root", open_store, lambda: None, Terminal()).run(  # type: ignore[arg-type, return-value]
+    return Runner(pipeline(folder, bless, every), folder / "root", open_store, lambda: None, Terminal()).run(  # type: ignore[arg-type, return-value]
         selection or Selection()
     )
 
@@ -338,6 +338,17 @@ def test_a_training_begins_with_the_served_model_and_never_with_its_own(folder: 
     arrive(folder, 4)
     run(folder)
     assert GIVEN["base"] == "1-train 2-train 3-train" == GIVEN["baseline"]
+
+
+def test_one_training_in_so_many_begins_anew_whatever_becomes_of_it(folder: Path) -> None:
+    begun_with = []
+    for day, blessed in enumerate([True, True, False, True, True, False, True, True], start=1):
+        arrive(folder, day)
+        run(folder, bless=blessed, every=3)
+        begun_with.append(GIVEN["base"] and len(GIVEN["base"].split()))
+        run(folder, bless=blessed, every=3)
+        assert CALLS == []
+    assert begun_with == [None, 1, 2, None, 4, 5, None, 7]
 
 
 def test_an_uncached_input_is_given_and_runs_nothing_again(folder: Path) -> None:
