@@ -391,23 +391,20 @@ def is_in(run: Run, root: str, root_id: str) -> bool:
     return run.root_id == root_id if run.root_id else run.root == root
 
 
-def newest_with_key(executions: Iterable[Execution], node: str, cache_key: str) -> Execution | None:
-    """The newest completed execution of `node` with this cache key; `executions` are newest first."""
-    return next(
-        (e for e in executions if (e.node, e.state, e.cache_key) == (node, COMPLETE, cache_key)), None
-    )
+def with_key(executions: Iterable[Execution], node: str, cache_key: str) -> list[Execution]:
+    """The completed executions of `node` with this cache key, in the order given."""
+    return [e for e in executions if (e.node, e.state, e.cache_key) == (node, COMPLETE, cache_key)]
 
 
 def newest_of(executions: Iterable[Execution], node: str) -> Execution | None:
-    """The newest whole execution of `node` with outputs, run or cached; `executions` are newest first."""
-    return next(
-        (
-            e
-            for e in executions
-            if e.node == node and e.state in (COMPLETE, CACHED) and e.outputs and not e.part
-        ),
-        None,
-    )
+    """The newest whole execution of `node`, run or cached, whose outputs are there (not another machine's).
+
+    Args:
+      executions: newest first.
+      node: its name.
+    """
+    whole = (e for e in executions if e.node == node and e.state in (COMPLETE, CACHED) and not e.part)
+    return next((e for e in whole if e.outputs and all(Path(a.uri).is_dir() for a in e.every_output())), None)
 
 
 def describe(settings: Metadata, root: Path) -> str:

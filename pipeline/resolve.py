@@ -108,9 +108,9 @@ def previous_statistics(history: History, node: str, present: Chosen) -> Chosen:
 
 
 def newest_output(history: History, node: str, key: str) -> Chosen:
-    """An output of the node's newest execution, if it is still there."""
+    """An output of the newest execution of the node whose outputs are still there."""
     newest = metadata.newest_of(history, node)
-    return tuple(a for a in newest.outputs.get(key, ()) if Path(a.uri).is_dir()) if newest else ()
+    return newest.outputs.get(key, ()) if newest else ()
 
 
 def _are_there(artifacts: Mapping[str, Chosen]) -> bool:

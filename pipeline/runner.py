@@ -304,7 +304,7 @@ class Runner:
     def _take(self, node: Node, history: list[Execution], run: Run) -> Execution:
         """The newest completed outputs of a node that --from leaves out."""
         newest = metadata.newest_of(history, node.name)
-        if newest is None or _missing(newest):
+        if newest is None:
             raise ConfigError(
                 f"--from starts after {node.name}, and no earlier run's outputs of it are there",
                 f"Start from {node.name} or before: --from {node.name}.",
@@ -324,11 +324,12 @@ class Runner:
         name = work.node.name
         if forced:
             return None, [forced]
-        hit = metadata.newest_with_key(history, name, work.cache_key)
+        done = metadata.with_key(history, name, work.cache_key)
+        hit = next((execution for execution in done if not _missing(execution)), None)
         if hit is None:
-            return None, _why_no_hit(work, history)
-        if gone := _missing(hit):
-            return None, [f"{path} is gone" for path in gone]
+            return None, [f"{path} is gone" for path in _missing(done[0])] if done else _why_no_hit(
+                work, history
+            )
         still_valid = work.node.component.still_valid
         if still_valid is not None and not load_function(still_valid)(
             **self._artifacts(work.node, hit.outputs)
