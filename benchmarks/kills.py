@@ -34,8 +34,27 @@ from tests.e2e import toy
 DETERMINISTIC = ("ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform")
 SPANS = 3
 DISK_FULL = 6
-DISKS = (4, 6, 8, 10, 12, 16, 20, 26, 32, 48, 96)
-"""Sizes in MB of the disk, smaller than the line needs at first."""
+DISKS = (
+    300,
+    400,
+    500,
+    700,
+    1000,
+    1400,
+    1800,
+    2200,
+    2600,
+    3000,
+    3500,
+    4000,
+    4500,
+    5000,
+    5500,
+    6000,
+    8000,
+    16000,
+)
+"""Sizes in KB of the disk, smaller than the line needs at first."""
 
 
 class Torn(Exception):
@@ -196,7 +215,7 @@ def kill_lines(folder: Path, unbroken: Line, kills: int, chance: random.Random) 
 
 
 def full_disks(folder: Path, unbroken: Line) -> list[tuple[int, str]]:
-    """Runs on a disk that grows until the line is complete: size in MB and the node that did not fit.
+    """Runs on a disk that grows until the line is complete: size in KB and the node that did not fit.
 
     Raises:
       PermissionError: only root may mount a disk.
@@ -206,22 +225,22 @@ def full_disks(folder: Path, unbroken: Line) -> list[tuple[int, str]]:
     disk = folder / "disk"
     disk.mkdir()
     full: list[tuple[int, str]] = []
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISKS[0]}m", "tmpfs", str(disk)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISKS[0]}k", "tmpfs", str(disk)], check=True)
     try:
         line = Line(disk / "line")
         for size in DISKS:
-            subprocess.run(["mount", "-o", f"remount,size={size}m", str(disk)], check=True)
+            subprocess.run(["mount", "-o", f"remount,size={size}k", str(disk)], check=True)
             code, said = line.run()
             if code == 0:
                 line.check_complete(unbroken)
                 return full
             if code != DISK_FULL or "No space left on device" not in said:
-                raise Torn(f"on a disk of {size} MB the run ended with {code}:\n{said}")
+                raise Torn(f"on a disk of {size} KB the run ended with {code}:\n{said}")
             begun = [word for words in said.splitlines() if (word := words.partition(" ")[0]) in toy.NODES]
             full.append((size, begun[-1] if begun else "the store"))
-            print(f"a disk of {size} MB was full in {full[-1][1]}", flush=True)
+            print(f"a disk of {size} KB was full in {full[-1][1]}", flush=True)
             line.check_nothing_torn()
-        raise Torn(f"a disk of {DISKS[-1]} MB is too small")
+        raise Torn(f"a disk of {DISKS[-1]} KB is too small")
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
@@ -247,7 +266,9 @@ def main() -> None:
         except Torn as torn:
             sys.exit(f"TORN: {torn}")
     each = ", ".join(f"{node} {sum(n == node for n, _ in kills)}" for node in toy.NODES)
-    print(f"{len(kills)} kills ({each}), {len(full)} full disks, in {time.monotonic() - begun:,.0f} s:")
+    print(
+        f"{len(kills)} kills ({each}), {len(full)} times a full disk, in {time.monotonic() - begun:,.0f} s:"
+    )
     print("nothing torn, nothing left over, the same bytes and the same weights as the unbroken run")
 
 
