@@ -34,6 +34,7 @@ from tests.e2e import toy
 DETERMINISTIC = ("ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform")
 SPANS = 3
 DISK_FULL = 6
+FULL = ("No space left on device", "disk is full")
 DISKS = (
     300,
     400,
@@ -234,7 +235,7 @@ def full_disks(folder: Path, unbroken: Line) -> list[tuple[int, str]]:
             if code == 0:
                 line.check_complete(unbroken)
                 return full
-            if code != DISK_FULL or "No space left on device" not in said:
+            if code != DISK_FULL or not any(words in said for words in FULL):
                 raise Torn(f"on a disk of {size} KB the run ended with {code}:\n{said}")
             begun = [word for words in said.splitlines() if (word := words.partition(" ")[0]) in toy.NODES]
             full.append((size, begun[-1] if begun else "the store"))
