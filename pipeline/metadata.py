@@ -183,20 +183,17 @@ class Store:
         A transaction that fails has changed nothing. Two hosts that make the tables of one empty database, or
         declare one type, do come between: the second finds half of it there, or all.
         """
-        for wait in _WAITS:
+        for wait in (*_WAITS, None):
             try:
                 return transaction()
             except (mlmd_errors.StatusError, RuntimeError) as error:  # connecting fails with the latter
-                if not _CAME_BETWEEN.search(str(error)):
-                    break
-            time.sleep(wait * random.uniform(0.5, 1.0))
-        try:
-            return transaction()
-        except (mlmd_errors.StatusError, RuntimeError) as error:
-            raise EnvironmentFault(
-                f"the metadata store {self._where} failed: {error}",
-                "Check that it is reachable and writable, and its disk not full (see `metadata`).",
-            ) from error
+                if wait is None or not _CAME_BETWEEN.search(str(error)):
+                    raise EnvironmentFault(
+                        f"the metadata store {self._where} failed: {error}",
+                        "Check that it is reachable and writable, and its disk not full (see `metadata`).",
+                    ) from error
+                time.sleep(wait * random.uniform(0.5, 1.0))
+        raise AssertionError("not reached")
 
     # Runs.
 

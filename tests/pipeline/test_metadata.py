@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from components.errors import ConfigError
+from components.errors import ConfigError, EnvironmentFault
 from pipeline import metadata
 from pipeline.config import Metadata, SqlServer
 from pipeline.metadata import Execution, Run, Store, StoredArtifact
@@ -76,3 +77,35 @@ def test_a_server_is_configured_with_the_password_of_its_variable(
     assert (connection.host, str(connection.port)) == ("db", "3306")
     assert (connection.user, connection.password) == ("me", "secret")
     assert metadata.describe(settings, tmp_path) == f"{kind}://me@db:3306/mlmd"
+
+
+class TestTransactions:
+    """One that another host's came between is tried again; any other failure is told at once."""
+
+    @staticmethod
+    def failing(times: int, words: str) -> tuple[list[int], Callable[[], str]]:
+        tried: list[int] = []
+
+        def transaction() -> str:
+            tried.append(1)
+            if len(tried) <= times:
+                raise RuntimeError(words)
+            return "done"
+
+        return tried, transaction
+
+    def test_what_came_between_is_tried_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(metadata, "_WAITS", (0.0, 0.0))
+        tried, transaction = self.failing(2, "ERROR:  duplicate key value violates unique constraint")
+        assert Store(Metadata(), tmp_path, "toy")._trying(transaction) == "done"
+        assert len(tried) == 3
+        tried, transaction = self.failing(3, "could not serialize access")
+        with pytest.raises(EnvironmentFault, match="could not serialize"):
+            Store(Metadata(), tmp_path, "toy")._trying(transaction)
+        assert len(tried) == 3
+
+    def test_a_full_disk_is_told_at_once(self, tmp_path: Path) -> None:
+        tried, transaction = self.failing(1, "database or disk is full")
+        with pytest.raises(EnvironmentFault, match="disk is full"):
+            Store(Metadata(), tmp_path, "toy")._trying(transaction)
+        assert len(tried) == 1
