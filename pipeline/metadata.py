@@ -5,6 +5,7 @@ No `filter_query` and no lineage query is used: ml-metadata's newer builds do no
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -12,6 +13,7 @@ import numbers
 import os
 import random
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -34,6 +36,18 @@ _CAME_BETWEEN = re.compile(
     re.IGNORECASE,
 )
 """In what MySQL, PostgreSQL and ML Metadata say where another transaction came between."""
+
+_BELONGS = (
+    ("Event", "artifact_id", "Artifact"),
+    ("Event", "execution_id", "Execution"),
+    ("EventPath", "event_id", "Event"),
+    ("ArtifactProperty", "artifact_id", "Artifact"),
+    ("ExecutionProperty", "execution_id", "Execution"),
+    ("ContextProperty", "context_id", "Context"),
+    ("Attribution", "artifact_id", "Artifact"),
+    ("Association", "execution_id", "Execution"),
+)
+"""Tables of ML Metadata whose rows belong to a row of another: the table, its column, the other."""
 
 T = TypeVar("T")
 
@@ -153,9 +167,11 @@ class Store:
     def __init__(self, settings: Metadata, root: Path, pipeline: str):
         self._where = describe(settings, root)
         self._pipeline = pipeline
+        self._file: Path | None = None
         self._base: Path | None = None
         if not (settings.mysql or settings.postgresql):
-            self._base = sqlite_file(settings, root).parent.resolve()
+            self._file = sqlite_file(settings, root).resolve()
+            self._base = self._file.parent
             self._base.mkdir(parents=True, exist_ok=True)
         connection = _connection(settings, root)
         self._store = self._trying(lambda: metadata_store.MetadataStore(connection))
@@ -169,6 +185,27 @@ class Store:
         )
         self._pipeline_id: int = self._trying(self._put_pipeline)
         self._type_ids: dict[tuple[str, str], int] = {}
+
+    def mend(self) -> None:
+        """Removes what belongs to records that never came to be, in an SQLite file; only one run may do so.
+
+        SQLite that finds the disk full ends the transaction by itself, and ML Metadata goes on outside of it.
+        It aborts the process that later reads properties of an artifact which is not there.
+        """
+        if self._file is None:
+            return
+        try:
+            with contextlib.closing(sqlite3.connect(self._file)) as database, database:
+                for table, column, parent in _BELONGS:
+                    database.execute(f"DELETE FROM {table} WHERE {column} NOT IN (SELECT id FROM {parent})")
+        except sqlite3.Error as error:
+            raise self._fault(error) from error
+
+    def _fault(self, error: Exception) -> EnvironmentFault:
+        return EnvironmentFault(
+            f"the metadata store {self._where} failed: {error}",
+            "Check that it is reachable and writable, and its disk not full (see `metadata`).",
+        )
 
     def _put_pipeline(self) -> int:
         kind = self._store.put_context_type(pb.ContextType(name="pipeline"))
@@ -188,10 +225,7 @@ class Store:
                 return transaction()
             except (mlmd_errors.StatusError, RuntimeError) as error:  # connecting fails with the latter
                 if wait is None or not _CAME_BETWEEN.search(str(error)):
-                    raise EnvironmentFault(
-                        f"the metadata store {self._where} failed: {error}",
-                        "Check that it is reachable and writable, and its disk not full (see `metadata`).",
-                    ) from error
+                    raise self._fault(error) from error
                 time.sleep(wait * random.uniform(0.5, 1.0))
         raise AssertionError("not reached")
 
@@ -330,6 +364,8 @@ class Store:
             found[record.id] = Execution(id=record.id, state=state, **fields)  # type: ignore[arg-type]
         stored = {id_: self._stored(artifact) for id_, artifact in artifacts.items()}
         for event in sorted(events, key=_place):
+            if event.artifact_id not in stored:  # see `mend`
+                continue
             execution, key = found[event.execution_id], event.path.steps[0].key
             into = execution.outputs if event.type == pb.Event.OUTPUT else execution.inputs
             into[key] = (*into.get(key, ()), stored[event.artifact_id])

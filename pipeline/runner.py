@@ -167,6 +167,7 @@ class Runner:
             if left:
                 self._terminal.header(left)
             self._store = self._open_store()
+            self._store.mend()
             self._force_bless = selection.force_bless
             started = time.time()
             history = self._store.executions()
@@ -304,7 +305,7 @@ class Runner:
     def _take(self, node: Node, history: list[Execution], run: Run) -> Execution:
         """The newest completed outputs of a node that --from leaves out."""
         newest = metadata.newest_of(history, node.name)
-        if newest is None:
+        if newest is None or not set(node.component.outputs) <= set(newest.outputs):
             raise ConfigError(
                 f"--from starts after {node.name}, and no earlier run's outputs of it are there",
                 f"Start from {node.name} or before: --from {node.name}.",
@@ -325,6 +326,7 @@ class Runner:
         if forced:
             return None, [forced]
         done = metadata.with_key(history, name, work.cache_key)
+        done = [execution for execution in done if set(work.node.component.outputs) <= set(execution.outputs)]
         hit = next((execution for execution in done if not _missing(execution)), None)
         if hit is None:
             return None, [f"{path} is gone" for path in _missing(done[0])] if done else _why_no_hit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,3 +110,18 @@ class TestTransactions:
         with pytest.raises(EnvironmentFault, match="disk is full"):
             Store(Metadata(), tmp_path, "toy")._trying(transaction)
         assert len(tried) == 1
+
+
+def test_a_record_torn_by_a_full_disk_is_mended(tmp_path: Path) -> None:
+    """SQLite ends a transaction by itself then, and ML Metadata writes on outside of it."""
+    store = Store(Metadata(), tmp_path, "toy")
+    run = Run("r1", "toy", str(tmp_path), metadata.RUNNING, 1.5)
+    store.put_run(run)
+    outputs = {name: (StoredArtifact("Model", f"/{name}", "d"),) for name in ("model", "lost")}
+    store.put_execution(Execution("Train", "r1", metadata.COMPLETE, 1.0, outputs=outputs), run)
+    with sqlite3.connect(tmp_path / "metadata.sqlite") as database:
+        database.execute("DELETE FROM Artifact WHERE uri = '/lost'")
+    database.close()
+    store.mend()  # ML Metadata would abort this process
+    [read] = store.executions()
+    assert list(read.outputs) == ["model"]

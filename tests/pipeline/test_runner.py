@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -200,6 +201,17 @@ def test_deleted_outputs_are_made_again(folder: Path) -> None:
     model = run(folder).artifact("Model")
     assert model is not None
     subprocess.run(["rm", "-r", model.uri], check=True)
+    run(folder)
+    assert Calls.nodes == ["Train"]
+
+
+def test_what_is_complete_without_an_output_is_done_again(folder: Path) -> None:
+    run(folder)
+    store = store_of(folder)
+    [train] = [e for e in store.executions() if e.node == "Train"]
+    with sqlite3.connect(folder / "root" / "metadata.sqlite") as database:
+        database.execute("DELETE FROM Artifact WHERE id = ?", (train.outputs["model"][0].id,))
+    database.close()
     run(folder)
     assert Calls.nodes == ["Train"]
 
