@@ -90,7 +90,9 @@ class Line:
     def history(self) -> list[Execution]:
         """Every execution on record, newest first."""
         config = self.config()
-        return Store(config.metadata, self.root, config.name).executions()
+        store = Store(config.metadata, self.root, config.name)
+        store.mend()  # as a run does first
+        return store.executions()
 
     def start(self) -> subprocess.Popen[str]:
         """`bitext run`, its output to be read."""
