@@ -265,7 +265,7 @@ class Month:
         left += [str(path) for path in serving.glob(".*")]
         if left:
             raise Wrong(f"left over: {left}")
-        _, said = self.command("lineage", "month.yaml", str(versions[-1]), "--json")
+        _, said = self.command("lineage", str(versions[-1]), "month.yaml", "--json")
         chain = json.loads(said[said.index("{") :])["executions"]
         pushed = next(row for row in found["runs"] if row["id"] == chain[0]["run"])
         files = {Path(name).name for e in chain if e["node"] == "ExampleGen" for name in e["files"]}
