@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from components.seq2seq.dropout import Dropout
 from components.seq2seq.model import PAD, Seq2Seq
 from components.seq2seq.search import words_only
+
+
+LEAST_PROBABILITY = 1e-37
+"""What a label's probability counts as at least: its logarithm stays finite."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +41,7 @@ def masked_loss(
 ) -> Loss:
     """Teacher-forced loss of a batch.
 
-    Only real positions reach the output layer. Label smoothing (Szegedy et al. 2016, section 7: the target is
-    1 - e on the label plus e spread evenly over the vocabulary) costs no further array of [tokens,
-    vocabulary]: smoothed = cross entropy + e (logit of the label - mean logit), and both are products on the
-    narrow side.
+    Only real positions reach the output layer.
 
     Args:
       source: int32[B, S].
@@ -54,15 +56,61 @@ def masked_loss(
     labels = target[:, 1:]
     real = tf.not_equal(labels, PAD)
     vectors, labels = tf.boolean_mask(vectors, real), tf.boolean_mask(labels, real)
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model.logits(vectors))
-    cross_entropy = tf.reduce_sum(losses)
-    smoothed = cross_entropy
-    if label_smoothing:
-        table, bias = model.output_embedding.value, model.output_bias.value
-        contrast = tf.gather(table, labels) - tf.reduce_mean(table, 0)
-        gap = tf.reduce_sum(vectors * contrast, -1) + tf.gather(bias, labels) - tf.reduce_mean(bias)
-        smoothed += label_smoothing * tf.reduce_sum(gap)
+    table, bias = model.output_embedding.value, model.output_bias.value
+    smoothed, cross_entropy = smoothed_cross_entropy(vectors, table, bias, labels, label_smoothing)
     return Loss(smoothed, cross_entropy, tf.cast(tf.size(labels), tf.float32))
+
+
+def smoothed_cross_entropy(
+    vectors: tf.Tensor, table: tf.Variable, bias: tf.Variable, labels: tf.Tensor, smoothing: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Cross entropy of softmax(vectors @ table^T + bias), summed over N tokens, with and without smoothing.
+
+    Label smoothing (Szegedy et al. 2016, section 7): the target is 1 - e on the label plus e spread evenly over
+    the vocabulary, so that smoothed = cross entropy + e (logit of the label - mean logit).
+
+    Of all that is N wide and V long there are the logits and their softmax alone, each written once. What
+    belongs to the labels, in the losses and in the gradient p - target, is done on the narrow side of the
+    products, and so is the factor the gradient comes with.
+
+    Args:
+      vectors: float32[N, D].
+      table: float32[V, D].
+      bias: float32[V].
+      labels: int32[N].
+      smoothing: e.
+
+    Returns:
+      float32[] twice, in nats. Only the first has a gradient.
+    """
+
+    @tf.custom_gradient
+    def sums(
+        vectors: tf.Tensor, table: tf.Tensor, bias: tf.Tensor
+    ) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable[..., tuple[tf.Tensor, ...]]]:
+        p = tf.nn.softmax(tf.matmul(vectors, table, transpose_b=True) + bias)
+        rows = tf.gather(table, labels)
+        likely = tf.maximum(tf.gather(p, labels, batch_dims=1), LEAST_PROBABILITY)
+        cross_entropy = -tf.reduce_sum(tf.math.log(likely))
+        mean_row, total = tf.reduce_mean(table, 0), tf.reduce_sum(vectors, 0)
+        counts = tf.math.bincount(labels, minlength=tf.shape(bias)[0], dtype=tf.float32)
+        gold = tf.reduce_sum(vectors * rows) + tf.tensordot(counts, bias, 1)
+        tokens = tf.cast(tf.size(labels), tf.float32)
+        mean = tf.tensordot(total, mean_row, 1) + tokens * tf.reduce_mean(bias)
+
+        def gradient(d: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            size = tf.shape(bias)[0]
+            sure, spread = 1.0 - smoothing, smoothing / tf.cast(size, tf.float32)
+            of_labels = tf.math.unsorted_segment_sum(vectors, labels, size)
+            d_vectors = tf.matmul(p, table) - sure * rows - smoothing * mean_row
+            d_table = tf.matmul(p, vectors, transpose_a=True) - sure * of_labels - spread * total
+            d_bias = tf.reduce_sum(p, 0) - sure * counts - spread * tokens
+            return d * d_vectors, d * d_table, d * d_bias
+
+        return (cross_entropy + smoothing * (gold - mean), cross_entropy), gradient
+
+    smoothed, cross_entropy = sums(vectors, tf.convert_to_tensor(table), tf.convert_to_tensor(bias))
+    return smoothed, tf.stop_gradient(cross_entropy)
 
 
 def own_guesses(

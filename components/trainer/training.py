@@ -85,7 +85,7 @@ class Training:
         # Of the batches before the last of an update.
         gathered = self.variables if self.parameters.accumulate > 1 else []
         self.gathered = [tf.Variable(tf.zeros_like(v), trainable=False) for v in gathered]
-        self._update = tf.function(self._step, input_signature=[TOKENS, TOKENS])
+        self.update = tf.function(self._step, input_signature=[TOKENS, TOKENS])
         self._gather = tf.function(self._add, input_signature=[TOKENS, TOKENS, tf.TensorSpec([], tf.int32)])
 
     def run(self) -> None:
@@ -130,7 +130,7 @@ class Training:
         while step < p.steps and not progress.stopped:
             for number in range(p.accumulate - 1):
                 self._gather(*next(batches), tf.constant(number))
-            self._update(*next(batches))
+            self.update(*next(batches))
             step += 1
             bar.update()
             validating = step % p.validate_every == 0 or step == p.steps
@@ -145,7 +145,7 @@ class Training:
                 since = time.monotonic()
                 self.manager.save(step)
 
-    def _gradients(self, source: tf.Tensor, target: tf.Tensor, number: tf.Tensor | int) -> list[tf.Tensor]:
+    def gradients(self, source: tf.Tensor, target: tf.Tensor, number: tf.Tensor | int) -> list[tf.Tensor]:
         """Of a batch, the `number`th of its update; its loss is added to the sums."""
         p, rows = self.parameters, tf.shape(source)[0]
         place = self.optimizer.step * p.accumulate + tf.cast(number, tf.int64)
@@ -169,11 +169,11 @@ class Training:
         return loss, [tf.convert_to_tensor(g) for g in tape.gradient(minimised, self.variables)]
 
     def _add(self, source: tf.Tensor, target: tf.Tensor, number: tf.Tensor) -> None:
-        for gathered, gradient in zip(self.gathered, self._gradients(source, target, number), strict=True):
+        for gathered, gradient in zip(self.gathered, self.gradients(source, target, number), strict=True):
             gathered.assign_add(gradient)
 
     def _step(self, source: tf.Tensor, target: tf.Tensor) -> None:
-        gradients = self._gradients(source, target, self.parameters.accumulate - 1)
+        gradients = self.gradients(source, target, self.parameters.accumulate - 1)
         for i, gathered in enumerate(self.gathered):
             gradients[i] += gathered
             gathered.assign(tf.zeros_like(gathered))

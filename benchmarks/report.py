@@ -1,0 +1,136 @@
+"""A measured figure, and the two files that all of them are written to."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+HERE = Path(__file__).parent
+LIBRARIES = ("tensorflow", "tensorflow-transform", "tensorflow-data-validation", "apache-beam", "numpy")
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """One figure.
+
+    Attributes:
+      name: what was measured.
+      value: the median.
+      unit: of value, spread and target.
+      spread: the least and the most.
+      target: what the value is to be at most or, with `at_least`, at least; null: it is there to be compared.
+      at_least: whether more is better.
+      met: whether the target is; null without one.
+      bench: the bench it is of.
+      commit: of this project, when it was measured.
+    """
+
+    name: str
+    value: float
+    unit: str
+    spread: tuple[float, float]
+    target: float | None = None
+    at_least: bool = False
+    met: bool | None = None
+    bench: str = ""
+    commit: str = ""
+
+
+def result(
+    name: str,
+    values: Sequence[float],
+    unit: str,
+    *,
+    at_most: float | None = None,
+    at_least: float | None = None,
+) -> Result:
+    """The median and the ends of what was measured, to three or four digits, against a target."""
+    value = statistics.median(values)
+    target = at_most if at_least is None else at_least
+    met = None if target is None else (value <= target if at_least is None else value >= target)
+    return Result(
+        name=name,
+        value=_rounded(value),
+        unit=unit,
+        spread=(_rounded(min(values)), _rounded(max(values))),
+        target=target,
+        at_least=at_least is not None,
+        met=met,
+    )
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.3g}") if abs(value) < 1000 else float(round(value))
+
+
+def progress(line: str) -> None:
+    """Says something to who waits. Standard output is for the figures."""
+    print(f"    {line}", file=sys.stderr, flush=True)
+
+
+def hand_over(results: list[Result]) -> None:
+    """Prints the figures of a bench for `python -m benchmarks`."""
+    print(msgspec.json.encode(results).decode())
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in LIBRARIES},
+    }
+
+
+def _processor() -> str:
+    """The processor's name where Linux tells it, else its kind."""
+    found = Path("/proc/cpuinfo")
+    for line in found.read_text(encoding="utf-8").splitlines() if found.exists() else []:
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def commit() -> str:
+    """The commit that is checked out, and whether files differ from it."""
+    command = ("git", "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*")
+    return subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def read() -> list[Result]:
+    """The figures of the last time."""
+    path = HERE / "RESULTS.json"
+    return msgspec.convert(json.loads(path.read_bytes())["results"], list[Result]) if path.exists() else []
+
+
+def write(results: list[Result]) -> str:
+    """Writes RESULTS.json and RESULTS.md. Returns the table."""
+    about = machine()
+    content = {"machine": about, "results": results}
+    (HERE / "RESULTS.json").write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
+    rows = []
+    for r in results:
+        asked = "" if r.target is None else f"{'>=' if r.at_least else '<='} {r.target:g}"
+        verdict = {None: "", True: "yes", False: "**no**"}[r.met]
+        spread = f"{r.spread[0]:g} to {r.spread[1]:g}"
+        rows.append(f"| {r.bench} | {r.name} | {r.value:g} {r.unit} | {spread} | {asked} | {verdict} | {r.commit} |")
+    table = [
+        "| bench | what | median | spread | target | met | commit |",
+        "|---|---|---|---|---|---|---|",
+        *rows,
+    ]
+    title = ["# Results of `make bench`", "", ", ".join(f"{k} {v}" for k, v in about.items()), ""]
+    (HERE / "RESULTS.md").write_text("\n".join([*title, *table]) + "\n", encoding="utf-8")
+    return "\n".join(table)
