@@ -12,10 +12,10 @@ from collections.abc import Iterator
 
 import msgspec
 
+from components import reading
 from components.component import Part
 from components.errors import ConfigError, DataError
 from components.example_gen import EPOCH, Files, Parameters, Span
-from components.files import is_remote, matching
 
 MARKER = re.compile(r"\{(SPAN|VERSION|YYYY|MM|DD)(?::(\d+))?\}")
 _DATE = {"YYYY": 4, "MM": 2, "DD": 2}
@@ -123,20 +123,12 @@ def _find(pattern: str) -> dict[tuple[int, int | None], list[str]]:
     expression = _expression(pattern)
     glob = MARKER.sub("*", pattern)
     found: dict[tuple[int, int | None], list[str]] = {}
-    for path in _matching(glob):
+    for path in reading.find(glob):
         if match := expression.fullmatch(path):
             version = match.groupdict().get("VERSION")
             key = (_number(match, path), None if version is None else int(version))
             found.setdefault(key, []).append(path)
     return found
-
-
-def _matching(pattern: str) -> list[str]:
-    if not is_remote(pattern):
-        return matching(pattern)
-    from components.example_gen.sources import match_remote  # brings Beam
-
-    return match_remote(pattern)
 
 
 def _number(match: re.Match[str], path: str) -> int:
