@@ -12,7 +12,7 @@ from pathlib import Path
 from components.errors import ConfigError
 from pipeline import metadata, resolve
 from pipeline.config import PipelineConfig
-from pipeline.lineage import chain, pushed_version
+from pipeline.lineage import chain
 from pipeline.lock import locked
 from pipeline.metadata import Execution, Run, Store, StoredArtifact
 
@@ -94,7 +94,7 @@ def _recent(runs: Sequence[Run], keep: int) -> set[str]:
 def _needed(history: Sequence[Execution], recent: set[str], serving: str) -> Iterable[StoredArtifact]:
     """What recent runs made, took or were given, and the lineage of what is served."""
     kept = [execution for execution in history if execution.run_id in recent]
-    served = next((execution for execution in history if pushed_version(execution) is not None), None)
+    served = next((e for e in history if e.state == metadata.COMPLETE and metadata.pushed(e)), None)
     if served is not None:
         kept += chain(history, served)
     for execution in kept:

@@ -440,6 +440,17 @@ def newest_of(executions: Iterable[Execution], node: str) -> Execution | None:
     return next((e for e in whole if e.outputs and all(Path(a.uri).is_dir() for a in e.every_output())), None)
 
 
+def pushed(execution: Execution) -> StoredArtifact | None:
+    """The version that an execution pushed or put back, with `version`, `path` and `digest`; None: neither.
+
+    One that is CACHED pushed nothing itself, and names what an earlier one did.
+    """
+    return next(
+        (a for a in execution.every_output() if a.type == "PushedModel" and a.properties.get("pushed") == 1),
+        None,
+    )
+
+
 def describe(settings: Metadata, root: Path) -> str:
     """Where the metadata is, for messages; never a password."""
     for kind in ("mysql", "postgresql"):
