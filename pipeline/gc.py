@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from components.errors import ConfigError
+from components.files import tree_size
 from pipeline import metadata, resolve
 from pipeline.config import PipelineConfig
 from pipeline.lineage import chain
@@ -73,7 +74,7 @@ def collect(config: PipelineConfig, keep: int, dry_run: bool = False) -> Collect
         old = {run.run_id for run in runs} - recent
         logs = [path for path in sorted((root / "logs").glob("*.log")) if path.stem in old]
         folders = [Path(artifact.uri) for artifact in useless]
-        size = sum(_size(path) for path in (*folders, *attempts, *logs))
+        size = sum(tree_size(path) for path in (*folders, *attempts, *logs))
         if not dry_run:
             _remove(root, (*folders, *attempts, *logs))
             store.forget(useless)
@@ -107,11 +108,6 @@ def _attempts(root: Path, history: Sequence[Execution], recent: set[str]) -> lis
     """Working folders of attempts that belong to no recent run."""
     keys = {execution.cache_key for execution in history if execution.run_id in recent}
     return [folder for folder in sorted((root / ".working").glob("*/*")) if folder.name not in keys]
-
-
-def _size(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else (path,)
-    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _remove(root: Path, paths: Iterable[Path]) -> None:
