@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from components.errors import DataError
 from pipeline import metadata
 from pipeline.config import PipelineConfig
 from pipeline.metadata import Execution, Store, StoredArtifact
+from pipeline.terminal import moment
 
 DIGEST_SHOWN = 12
 
@@ -82,8 +82,8 @@ def _execution(execution: Execution) -> dict[str, Any]:
         "part": execution.part,
         "id": execution.id,
         "run": execution.run_id,
-        "started": _time(execution.started),
-        "finished": _time(execution.finished),
+        "started": moment(execution.started),
+        "finished": moment(execution.finished),
         "inputs": {name: _artifacts(several) for name, several in execution.inputs.items()},
         "outputs": {name: _artifacts(several) for name, several in execution.outputs.items()},
         "files": parts.get("file", {}),
@@ -96,10 +96,6 @@ def _execution(execution: Execution) -> dict[str, Any]:
 
 def _artifacts(several: Iterable[StoredArtifact]) -> list[dict[str, str]]:
     return [{"type": a.type, "uri": a.uri, "digest": a.digest} for a in several]
-
-
-def _time(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
 
 
 def render(lineage: dict[str, Any]) -> str:

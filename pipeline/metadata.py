@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import itertools
 import json
 import numbers
 import os
 import random
 import re
+import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -151,6 +153,11 @@ class Run:
     id: int | None = None
     root_id: str = ""
     spans: str = ""
+
+
+def new_run_id() -> str:
+    """What a run that begins now is called, as no other."""
+    return f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 
 
 class Store:

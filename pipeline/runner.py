@@ -20,12 +20,10 @@ leaves between belongs to an execution that is not COMPLETE, and the next run cl
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import errno
 import json
 import os
 import re
-import secrets
 import shutil
 import time
 import traceback
@@ -143,7 +141,7 @@ class Runner:
     ):
         self._pipeline, self._root = pipeline, root
         self._open_store, self._beam_pipeline, self._terminal = store, beam_pipeline, terminal
-        self._run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        self._run_id = metadata.new_run_id()
         self.log_file = root / "logs" / f"{self._run_id}.log"
 
     def run(self, selection: Selection = Selection(), wait: float = 0.0) -> Result:
