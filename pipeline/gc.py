@@ -65,6 +65,7 @@ def collect(config: PipelineConfig, keep: int, dry_run: bool = False) -> Collect
         return Collected([], [], [], 0, 0)
     with locked(root):
         store = Store(config.metadata, root, config.name)
+        store.mend()
         history, runs = store.executions(), store.runs()
         recent = _recent(runs, keep)
         needed = {artifact.id for artifact in _needed(history, recent, config.serving)}

@@ -30,6 +30,7 @@ def roll_back(config: PipelineConfig, reason: str) -> RolledBack:
     root = Path(config.root)
     with locked(root):
         store = Store(config.metadata, root, config.name)
+        store.mend()
         history, now = store.executions(), time.time()
         name = metadata.new_run_id()
         run = Run(name, config.name, str(root.resolve()), metadata.RUNNING, now, root_id=root_id(root))
