@@ -208,10 +208,8 @@ class Runner:
     ) -> dict[str, Execution]:
         nodes = [node for node in self._pipeline.nodes if node.name in chosen]
         parts = {node.name: _parts(node) for node in nodes if chosen[node.name]}
-        for node in nodes:
-            for part in parts.get(
-                node.name, ()
-            ):  # what the last node misses is told before hours of training
+        for node in nodes:  # what the last one misses is told before hours of training
+            for part in parts.get(node.name, ()):
                 cache.check_external(node.component, part.parameters)
         done: dict[str, Execution] = {}
         for node in nodes:
@@ -285,10 +283,7 @@ class Runner:
         if isinstance(source, ServedModel):
             return resolve.served_model(history, source.serving, other_than=inputs["model"][0].digest)
         if isinstance(source, PreviousStatistics):
-            [made_by] = (
-                s.node for k, s in node.inputs.items() if k == "statistics" and isinstance(s, Output)
-            )
-            return resolve.previous_statistics(history, made_by, inputs["statistics"])
+            return resolve.previous_statistics(history, source.node, inputs["statistics"])
         if isinstance(source, NewestOutput):
             return resolve.newest_output(history, node.name, source.key)
 

@@ -15,7 +15,7 @@ import msgspec
 from components import reading
 from components.component import Part
 from components.errors import ConfigError, DataError
-from components.example_gen import EPOCH, Files, Parameters, Span
+from components.example_gen import EPOCH, Files, Parameters, Span, Window
 
 MARKER = re.compile(r"\{(SPAN|VERSION|YYYY|MM|DD)(?::(\d+))?\}")
 _DATE = {"YYYY": 4, "MM": 2, "DD": 2}
@@ -37,7 +37,7 @@ def parts(parameters: Parameters) -> list[Part]:
     """
     spanned = [p for files in parameters.groups().values() for p in files.patterns() if MARKER.search(p)]
     if not spanned:
-        if parameters.window != type(parameters.window)():
+        if parameters.window != Window():
             raise ConfigError(
                 "example_gen.window is given, and no pattern has a span",
                 "put {SPAN}, or {YYYY}, {MM} and {DD}, where the names of the files have it",
@@ -105,7 +105,7 @@ def _part(parameters: Parameters, span: Span, files: dict[str, tuple[str, ...]])
     def replaced(given: Files) -> Files:
         return Files(**{name: chosen(getattr(given, name)) for name in given.__struct_fields__})
 
-    changes: dict[str, object] = {"span": span, "window": type(parameters.window)()}
+    changes: dict[str, object] = {"span": span, "window": Window()}
     if parameters.splits is None:
         changes |= msgspec.structs.asdict(replaced(parameters.everything()))
     else:
