@@ -16,7 +16,6 @@ import dataclasses
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -25,11 +24,13 @@ from pathlib import Path
 
 import yaml
 
+from benchmarks.process import kill, start
 from pipeline import cache, metadata
 from pipeline.config import PipelineConfig, load
 from pipeline.graph import create_pipeline
 from pipeline.metadata import Execution, Store
 from tests.e2e import toy
+from tests.pipeline.store_contract import altered
 
 DETERMINISTIC = ("ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform")
 SPANS = 3
@@ -94,39 +95,15 @@ class Line:
         store.mend()  # as a run does first
         return store.executions()
 
-    def start(self) -> subprocess.Popen[str]:
-        """`bitext run`, its output to be read."""
-        return subprocess.Popen(
-            toy.command("run", "toy.yaml"),
-            cwd=self.folder,
-            env=toy.environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
     def run(self) -> tuple[int, str]:
         """Runs to the end: exit code and output."""
-        process = self.start()
+        process = start(self.folder, "run", "toy.yaml")
         said, _ = process.communicate()
         return process.returncode, said
 
     def kill(self, node: str, delay: float) -> bool:
         """Runs, and kills it so many seconds after `node` was begun; whether it still ran then."""
-        process = self.start()
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.split()[:1] == [node]:
-                break
-        deadline = time.monotonic() + delay
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.005)
-        alive = process.poll() is None
-        if alive:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.stdout.close()
-        process.wait()
+        alive, _ = kill(start(self.folder, "run", "toy.yaml"), node, delay)
         return alive
 
     # What must hold.
@@ -134,10 +111,8 @@ class Line:
     def check_nothing_torn(self) -> None:
         """Whatever is declared complete, or visible to a server, is whole."""
         if metadata.is_made(self.config().metadata, self.root):
-            for execution in self.history():
-                for artifact in execution.every_output() if execution.state == metadata.COMPLETE else ():
-                    if cache.content_digest(Path(artifact.uri)) != artifact.digest:
-                        raise Torn(f"{artifact.uri} is not what was recorded of it")
+            for artifact in altered(self.history()):
+                raise Torn(f"{artifact.uri} is not what was recorded of it")
         for version in (self.folder / "serving" / "toy").glob("[0-9]*"):
             for name in ("saved_model.pb", "assets.extra/bitext.json"):
                 if not (version / name).is_file():

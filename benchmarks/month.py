@@ -14,10 +14,7 @@ import argparse
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from benchmarks.process import kill, start
 
 DAYS, WINDOW = 30, 14
 CORRUPT, SWAPPED, EMPTY, LATE, ROLLED_BACK = 8, 13, 17, 20, 27
@@ -121,21 +120,9 @@ class Month:
 
     # The command.
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """`bitext ...`, its output to be read."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "pipeline", *arguments],
-            cwd=self.folder,
-            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
     def command(self, *arguments: str, expected: Sequence[int] = (0,)) -> tuple[int, str]:
         """Its exit code, which must be among those expected, and what it said."""
-        process = self.start(*arguments)
+        process = start(self.folder, *arguments)
         said, _ = process.communicate()
         if process.returncode not in expected:
             raise Wrong(f"bitext {' '.join(arguments)} ended with {process.returncode}:\n{said}")
@@ -172,20 +159,10 @@ class Month:
 
     def kill(self, node: str) -> None:
         """A run that is killed while `node` works."""
-        process = self.start("run", "month.yaml")
-        assert process.stdout is not None
-        for line in process.stdout:
-            self.note_reads([line])
-            if line.split()[:1] == [node]:
-                break
-        else:
-            raise Wrong(f"{node} was never begun")
-        time.sleep(3)  # somewhere within its work
-        if process.poll() is not None:
+        alive, said = kill(start(self.folder, "run", "month.yaml"), node, 3)  # somewhere within its work
+        self.note_reads(said)
+        if not alive:
             raise Wrong(f"the run ended before it was killed in {node}")
-        os.killpg(process.pid, signal.SIGKILL)
-        process.stdout.close()
-        process.wait()
 
     def note_reads(self, lines: Sequence[str]) -> None:
         """Counts the spans that ExampleGen says it has read."""

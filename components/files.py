@@ -48,6 +48,12 @@ def tree_digest(folder: Path, without: Collection[Path] = ()) -> str:
     return f"sha256:{total.hexdigest()}"
 
 
+def tree_size(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder."""
+    files = path.rglob("*") if path.is_dir() else (path,)
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
 def flush(path: Path) -> None:
     """Has the disk hold a file's content, or a folder's entries."""
     descriptor = os.open(path, os.O_RDONLY)

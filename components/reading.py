@@ -1,4 +1,4 @@
-"""Files as bytes: decompressed by the ending of their names, cut at line ends."""
+"""Files as bytes, local or remote: found, decompressed by the ending of their names, cut at line ends."""
 
 from __future__ import annotations
 
@@ -10,9 +10,47 @@ from typing import Any, BinaryIO
 import zstandard
 
 from components.errors import DataError
+from components.files import is_remote, matching
 
 ENDINGS = (".gz", ".bz2", ".zst")
 """Of the names of compressed files."""
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def find(pattern: str) -> list[str]:
+    """The files that a path or pattern names, local or remote, sorted.
+
+    Raises:
+      DataError: a remote pattern cannot be looked up.
+    """
+    if not is_remote(pattern):
+        return matching(pattern)
+    from apache_beam.io.filesystems import FileSystems
+
+    try:
+        return sorted(m.path for result in FileSystems.match([pattern]) for m in result.metadata_list)
+    except (OSError, ValueError) as error:  # Beam's own error is an OSError
+        raise DataError(
+            f"cannot look up {pattern}: {error}", "check the path and your access to it"
+        ) from error
+
+
+def chunks(path: str, size: int) -> Iterator[bytes]:
+    """The bytes of a file, local or remote: as `pieces_of` gives those of a stream.
+
+    Raises:
+      DataError: it cannot be read, or its compressed stream is damaged or cut short.
+    """
+    from apache_beam.io.filesystem import CompressionTypes
+    from apache_beam.io.filesystems import FileSystems
+
+    try:
+        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            yield from pieces_of(file, path, size)
+    except OSError as error:
+        raise DataError(
+            f"cannot read {path}: {error}", "check that the file is whole and readable"
+        ) from error
 
 
 def pieces_of(stream: BinaryIO, path: str, size: int) -> Iterator[bytes]:

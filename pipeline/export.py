@@ -23,6 +23,7 @@ from components.errors import ConfigError, DataError, EnvironmentFault, NotBless
 from components.evaluator import SPLIT, Parameters
 from components.evaluator.executor import search_of, translate
 from components.evaluator.scoring import Scorer
+from components.files import tree_size
 from components.heldout import Sentence, read_sentences
 from components.seq2seq import SearchSettings, checkpoint, lite, quantise
 from components.seq2seq.export import Translator
@@ -200,8 +201,8 @@ def _measure(
         digest=trained.digest,
         form=form,
         quantize=precision,
-        bytes=_size(folder),
-        original_bytes=_size(serving),
+        bytes=tree_size(folder),
+        original_bytes=tree_size(serving),
         sentences=len(sentences),
         bleu=score.score,
         original_bleu=compared.bleu,
@@ -224,10 +225,6 @@ def _greedy(original: LineTranslator, path: Path, sentences: list[Sentence]) -> 
     found = [model.greedy(row[:length], longest) for row, length in zip(tokens, lengths, strict=True)]
     texts = original.signature("detokenize")(tokens=tf.ragged.constant(found, tf.int32).to_tensor())
     return [text.decode() for text in texts["text"].numpy()]
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 @contextlib.contextmanager

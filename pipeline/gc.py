@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from components.errors import ConfigError
+from components.files import tree_size
 from pipeline import metadata, resolve
 from pipeline.config import PipelineConfig
-from pipeline.lineage import chain, pushed_version
+from pipeline.lineage import chain
 from pipeline.lock import locked
 from pipeline.metadata import Execution, Run, Store, StoredArtifact
 
@@ -64,6 +65,7 @@ def collect(config: PipelineConfig, keep: int, dry_run: bool = False) -> Collect
         return Collected([], [], [], 0, 0)
     with locked(root):
         store = Store(config.metadata, root, config.name)
+        store.mend()
         history, runs = store.executions(), store.runs()
         recent = _recent(runs, keep)
         needed = {artifact.id for artifact in _needed(history, recent, config.serving)}
@@ -73,7 +75,7 @@ def collect(config: PipelineConfig, keep: int, dry_run: bool = False) -> Collect
         old = {run.run_id for run in runs} - recent
         logs = [path for path in sorted((root / "logs").glob("*.log")) if path.stem in old]
         folders = [Path(artifact.uri) for artifact in useless]
-        size = sum(_size(path) for path in (*folders, *attempts, *logs))
+        size = sum(tree_size(path) for path in (*folders, *attempts, *logs))
         if not dry_run:
             _remove(root, (*folders, *attempts, *logs))
             store.forget(useless)
@@ -94,7 +96,7 @@ def _recent(runs: Sequence[Run], keep: int) -> set[str]:
 def _needed(history: Sequence[Execution], recent: set[str], serving: str) -> Iterable[StoredArtifact]:
     """What recent runs made, took or were given, and the lineage of what is served."""
     kept = [execution for execution in history if execution.run_id in recent]
-    served = next((execution for execution in history if pushed_version(execution) is not None), None)
+    served = next((e for e in history if e.state == metadata.COMPLETE and metadata.pushed(e)), None)
     if served is not None:
         kept += chain(history, served)
     for execution in kept:
@@ -107,11 +109,6 @@ def _attempts(root: Path, history: Sequence[Execution], recent: set[str]) -> lis
     """Working folders of attempts that belong to no recent run."""
     keys = {execution.cache_key for execution in history if execution.run_id in recent}
     return [folder for folder in sorted((root / ".working").glob("*/*")) if folder.name not in keys]
-
-
-def _size(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else (path,)
-    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _remove(root: Path, paths: Iterable[Path]) -> None:

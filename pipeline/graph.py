@@ -44,7 +44,9 @@ class BaseModel:
 
 @dataclasses.dataclass(frozen=True)
 class PreviousStatistics:
-    """Stands for the statistics of the last run whose model was blessed, on other data than this run's."""
+    """Stands for the statistics that `node` made of other data, in the last run whose model was blessed."""
+
+    node: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +109,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         {
             "statistics": statistics["statistics"],
             "schema": schema["schema"],
-            "previous_statistics": PreviousStatistics(),
+            "previous_statistics": PreviousStatistics(statistics.name),
             **({"serving_statistics": requests["statistics"]} if requests else {}),
         },
     )

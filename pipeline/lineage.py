@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from components.errors import DataError
 from pipeline import metadata
 from pipeline.config import PipelineConfig
 from pipeline.metadata import Execution, Store, StoredArtifact
+from pipeline.terminal import moment
 
 DIGEST_SHOWN = 12
 
@@ -30,35 +30,29 @@ def collect(config: PipelineConfig, version: int) -> dict[str, Any]:
     """
     root = Path(config.root)
     history = Store(config.metadata, root, config.name).executions() if _is_made(config) else []
-    pushed = [execution for execution in history if pushed_version(execution) is not None]
-    found = next((execution for execution in pushed if pushed_version(execution) == version), None)
-    if found is None:
-        known = sorted({pushed_version(execution) for execution in pushed} - {None})  # type: ignore[type-var]
+    pushes = {
+        int(artifact.properties["version"]): (execution, artifact)
+        for execution in reversed(history)  # of several pushes of one version the newest counts
+        if execution.state == metadata.COMPLETE and (artifact := metadata.pushed(execution))
+    }
+    if version not in pushes:
+        known = ", ".join(map(str, sorted(pushes)))
         raise DataError(
             f"the pipeline {config.name} has pushed no version {version}",
-            f"It has pushed {', '.join(map(str, known)) or 'none'}. `bitext status` tells of the runs.",
+            f"It has pushed {known or 'none'}. `bitext status` tells of the runs.",
         )
-    [artifact] = [a for a in found.every_output() if a.type == "PushedModel"]
+    last, artifact = pushes[version]
     return {
         "model": Path(config.serving).name,
         "version": version,
         "path": artifact.properties.get("path"),
         "digest": artifact.properties.get("digest"),
-        "executions": [_execution(execution) for execution in chain(history, found)],
+        "executions": [_execution(execution) for execution in chain(history, last)],
     }
 
 
 def _is_made(config: PipelineConfig) -> bool:
     return metadata.is_made(config.metadata, Path(config.root))
-
-
-def pushed_version(execution: Execution) -> int | None:
-    """The version an execution pushed, or put back; None if it did not."""
-    for artifact in execution.every_output() if execution.state == metadata.COMPLETE else ():
-        if artifact.type == "PushedModel" and artifact.properties.get("pushed") == 1:
-            version = artifact.properties.get("version")
-            return version if isinstance(version, int) else None
-    return None
 
 
 def chain(history: Sequence[Execution], last: Execution) -> list[Execution]:
@@ -88,8 +82,8 @@ def _execution(execution: Execution) -> dict[str, Any]:
         "part": execution.part,
         "id": execution.id,
         "run": execution.run_id,
-        "started": _time(execution.started),
-        "finished": _time(execution.finished),
+        "started": moment(execution.started),
+        "finished": moment(execution.finished),
         "inputs": {name: _artifacts(several) for name, several in execution.inputs.items()},
         "outputs": {name: _artifacts(several) for name, several in execution.outputs.items()},
         "files": parts.get("file", {}),
@@ -102,10 +96,6 @@ def _execution(execution: Execution) -> dict[str, Any]:
 
 def _artifacts(several: Iterable[StoredArtifact]) -> list[dict[str, str]]:
     return [{"type": a.type, "uri": a.uri, "digest": a.digest} for a in several]
-
-
-def _time(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
 
 
 def render(lineage: dict[str, Any]) -> str:

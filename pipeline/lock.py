@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from components.errors import EnvironmentFault, LockedError
 from components.files import hold
+from pipeline.terminal import moment
 
 
 @contextlib.contextmanager
@@ -47,8 +48,7 @@ def locked(root: Path, wait: float = 0.0, say: Callable[[str], None] = print) ->
         left = file.read()
         file.seek(0)
         file.truncate()
-        started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        json.dump({"host": socket.gethostname(), "pid": os.getpid(), "started": started}, file)
+        json.dump({"host": socket.gethostname(), "pid": os.getpid(), "started": moment(time.time())}, file)
         file.flush()
         try:
             yield f"{path} taken over from {_named(left)}, which ended without clearing up" if left else ""

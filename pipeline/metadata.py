@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import itertools
 import json
 import numbers
 import os
 import random
 import re
+import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -151,6 +153,11 @@ class Run:
     id: int | None = None
     root_id: str = ""
     spans: str = ""
+
+
+def new_run_id() -> str:
+    """What a run that begins now is called, as no other."""
+    return f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 
 
 class Store:
@@ -438,6 +445,17 @@ def newest_of(executions: Iterable[Execution], node: str) -> Execution | None:
     """
     whole = (e for e in executions if e.node == node and e.state in (COMPLETE, CACHED) and not e.part)
     return next((e for e in whole if e.outputs and all(Path(a.uri).is_dir() for a in e.every_output())), None)
+
+
+def pushed(execution: Execution) -> StoredArtifact | None:
+    """The version that an execution pushed or put back, with `version`, `path` and `digest`; None: neither.
+
+    One that is CACHED pushed nothing itself, and names what an earlier one did.
+    """
+    return next(
+        (a for a in execution.every_output() if a.type == "PushedModel" and a.properties.get("pushed") == 1),
+        None,
+    )
 
 
 def describe(settings: Metadata, root: Path) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.config import PipelineConfig
-from pipeline.metadata import COMPLETE, Execution, Run, Scalar, Store, StoredArtifact
+from pipeline.metadata import COMPLETE, Execution, Run, Scalar, Store, pushed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Outcome:
           name: of the property.
           beside: only of executions that have an output of this kind as well.
         """
-        made = [outputs(execution) for execution in self.executions]
+        made = [list(execution.every_output()) for execution in self.executions]
         return [
             artifact.properties[name]
             for artifacts in made
@@ -79,24 +78,11 @@ def collect(config: PipelineConfig, run_id: str) -> Outcome | None:
     ours = next((run for run in runs if run.run_id == run_id), None)
     if ours is None:
         return None
+    last_push = next(filter(None, map(pushed, executions)), None)
     return Outcome(
         run=ours,
         executions=tuple(e for e in reversed(executions) if e.run_id == run_id and not e.part),
         newest=runs[0].run_id == run_id,
         last_success=next((run.finished for run in runs if run.state == COMPLETE), 0.0),
-        served=_served(executions),
+        served=last_push.properties["version"] if last_push else None,
     )
-
-
-def outputs(execution: Execution) -> list[StoredArtifact]:
-    """An execution's output artifacts."""
-    return list(execution.every_output())
-
-
-def _served(executions: Iterable[Execution]) -> Scalar | None:
-    """The version of the newest push; `executions` are newest first."""
-    for execution in executions:
-        for artifact in outputs(execution):
-            if artifact.type == "PushedModel" and "version" in artifact.properties:
-                return artifact.properties["version"]
-    return None

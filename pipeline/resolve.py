@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from components.pusher.serving import read_note, versions
@@ -34,7 +34,7 @@ def served_model(history: History, serving: str, other_than: str = "") -> Chosen
     folder = Path(serving)
     note = read_note(folder / str(max(versions(folder), default=0))) if folder.is_dir() else None
     served = pushed_with(history, note.digest) if note else ()
-    pushed, blessed = _models(history, "PushedModel", "pushed"), _models(history, "ModelBlessing", "blessed")
+    pushed, blessed = _models(history, metadata.pushed), _models(history, _blesses)
     found = (model for model in itertools.chain(served, pushed, blessed) if model.digest != other_than)
     return tuple(itertools.islice(found, 1))
 
@@ -42,21 +42,25 @@ def served_model(history: History, serving: str, other_than: str = "") -> Chosen
 def pushed_with(history: History, digest: str) -> Chosen:
     """The model that was pushed with this digest (of its SavedModel, as in bitext.json), if it is there."""
     for execution in history:
-        pushed = any(
-            a.type == "PushedModel" and a.properties.get("digest") == digest for a in execution.every_output()
-        )
-        models = execution.inputs.get("model", ()) if pushed else ()
-        if found := tuple(model for model in models if Path(model.uri).is_dir()):
+        pushed = metadata.pushed(execution)
+        if pushed is None or pushed.properties.get("digest") != digest:
+            continue
+        if found := tuple(model for model in execution.inputs.get("model", ()) if Path(model.uri).is_dir()):
             return found
     return ()
 
 
-def _models(history: History, type_name: str, property_name: str) -> Iterator[StoredArtifact]:
-    """Models for which an execution had an output of a kind with this property, newest first."""
+def _models(history: History, chose: Callable[[Execution], object]) -> Iterator[StoredArtifact]:
+    """Models that a complete execution `chose`, newest first."""
     for execution in history:
-        outputs = execution.outputs.values() if execution.state == metadata.COMPLETE else ()
-        if any(a.type == type_name and a.properties.get(property_name) == 1 for (a, *_) in outputs):
+        if execution.state == metadata.COMPLETE and chose(execution):
             yield from (m for m in execution.inputs.get("model", ()) if Path(m.uri).is_dir())
+
+
+def _blesses(execution: Execution) -> bool:
+    """Whether an execution blessed a model."""
+    blessings = [artifact for artifact in execution.every_output() if artifact.type == "ModelBlessing"]
+    return any(blessing.properties.get("blessed") == 1 for blessing in blessings)
 
 
 def base_model(history: History, parts: Parts, node: str, serving: str, from_scratch_every: int) -> Chosen:
@@ -92,12 +96,7 @@ def previous_statistics(history: History, node: str, present: Chosen) -> Chosen:
       node: the one that makes statistics.
       present: the statistics of this run.
     """
-    blessed = {
-        execution.run_id
-        for execution in history
-        for a in execution.every_output()
-        if a.type == "ModelBlessing" and a.properties.get("blessed") == 1
-    }
+    blessed = {execution.run_id for execution in history if _blesses(execution)}
     digests = {artifact.digest for artifact in present}
     for execution in history:
         if execution.node == node and execution.run_id in blessed and not execution.part:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import secrets
 import time
 from pathlib import Path
 
@@ -32,8 +30,9 @@ def roll_back(config: PipelineConfig, reason: str) -> RolledBack:
     root = Path(config.root)
     with locked(root):
         store = Store(config.metadata, root, config.name)
+        store.mend()
         history, now = store.executions(), time.time()
-        name = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        name = metadata.new_run_id()
         run = Run(name, config.name, str(root.resolve()), metadata.RUNNING, now, root_id=root_id(root))
         store.put_run(run)
         execution = Execution(NODE, name, metadata.RUNNING, now)

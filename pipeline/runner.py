@@ -20,12 +20,10 @@ leaves between belongs to an execution that is not COMPLETE, and the next run cl
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import errno
 import json
 import os
 import re
-import secrets
 import shutil
 import time
 import traceback
@@ -143,7 +141,7 @@ class Runner:
     ):
         self._pipeline, self._root = pipeline, root
         self._open_store, self._beam_pipeline, self._terminal = store, beam_pipeline, terminal
-        self._run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        self._run_id = metadata.new_run_id()
         self.log_file = root / "logs" / f"{self._run_id}.log"
 
     def run(self, selection: Selection = Selection(), wait: float = 0.0) -> Result:
@@ -210,10 +208,8 @@ class Runner:
     ) -> dict[str, Execution]:
         nodes = [node for node in self._pipeline.nodes if node.name in chosen]
         parts = {node.name: _parts(node) for node in nodes if chosen[node.name]}
-        for node in nodes:
-            for part in parts.get(
-                node.name, ()
-            ):  # what the last node misses is told before hours of training
+        for node in nodes:  # what the last one misses is told before hours of training
+            for part in parts.get(node.name, ()):
                 cache.check_external(node.component, part.parameters)
         done: dict[str, Execution] = {}
         for node in nodes:
@@ -287,10 +283,7 @@ class Runner:
         if isinstance(source, ServedModel):
             return resolve.served_model(history, source.serving, other_than=inputs["model"][0].digest)
         if isinstance(source, PreviousStatistics):
-            [made_by] = (
-                s.node for k, s in node.inputs.items() if k == "statistics" and isinstance(s, Output)
-            )
-            return resolve.previous_statistics(history, made_by, inputs["statistics"])
+            return resolve.previous_statistics(history, source.node, inputs["statistics"])
         if isinstance(source, NewestOutput):
             return resolve.newest_output(history, node.name, source.key)
 

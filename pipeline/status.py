@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from pipeline import metadata, reports
 from pipeline.config import PipelineConfig
 from pipeline.metadata import CACHED, COMPLETE, Execution, Run, Store, StoredArtifact
-from pipeline.terminal import duration
+from pipeline.terminal import duration, moment
 
 SHOWN_RUNS = 10
 SHOWN_CHARACTERS = 200
@@ -46,7 +45,7 @@ def _run(run: Run, executions: list[Execution]) -> dict[str, Any]:
     return {
         "id": run.run_id,
         "state": run.state,
-        "started": datetime.datetime.fromtimestamp(run.started, datetime.UTC).isoformat(timespec="seconds"),
+        "started": moment(run.started),
         "seconds": round(run.finished - run.started, 3) if run.finished else None,
         "spans": run.spans.split(", ") if run.spans else [],
         "nodes": {e.node: _node(e) for e in in_order},

@@ -226,6 +226,11 @@ class JsonLines(Terminal):
         self._out.flush()
 
 
+def moment(seconds: float) -> str:
+    """ISO 8601, UTC, of seconds since the epoch: `2026-01-31T12:00:00+00:00`."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
+
+
 def duration(seconds: float) -> str:
     """`4.2 s`, `3 min 20 s`, `2 h 05 min`."""
     if seconds < 60:

@@ -9,18 +9,14 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
+from components import reading
 from components.errors import DataError
 from components.example_gen import Files, Parameters
 from components.example_gen.rows import Rows, split_tsv
-from components.files import is_remote, matching
-from components.reading import pieces_of, split_lines, whole_lines
 
 BLOCK_BYTES = 1 << 22
 BLOCK_ROWS = 1 << 15
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +94,7 @@ def _match(patterns: tuple[str, ...]) -> list[str]:
     """Files of paths and globs, in the order given, sorted within a glob, each once."""
     paths: dict[str, None] = {}
     for pattern in patterns:
-        found = match_remote(pattern) if is_remote(pattern) else matching(pattern)
+        found = reading.find(pattern)
         if not found:
             raise DataError(
                 f"no file matches {pattern}",
@@ -106,16 +102,6 @@ def _match(patterns: tuple[str, ...]) -> list[str]:
             )
         paths.update(dict.fromkeys(found))
     return list(paths)
-
-
-def match_remote(pattern: str) -> list[str]:
-    """The remote files that match a pattern, sorted."""
-    try:
-        return sorted(m.path for result in FileSystems.match([pattern]) for m in result.metadata_list)
-    except (BeamIOError, OSError, ValueError) as error:
-        raise DataError(
-            f"cannot look up {pattern}: {error}", "check the path and your access to it"
-        ) from error
 
 
 def _columns(path: str, parameters: Parameters) -> tuple[int, int]:
@@ -157,38 +143,23 @@ def _check_aligned(source: str, target: str) -> None:
 
 def _count_lines(path: str) -> int:
     lines, last = 0, b"\n"
-    for chunk in _chunks(path):
+    for chunk in reading.chunks(path, BLOCK_BYTES):
         lines += chunk.count(b"\n")
         last = chunk[-1:]
     return lines + (last != b"\n")
 
 
-def _chunks(path: str) -> Iterator[bytes]:
-    """The file's bytes, decompressed by its name's ending, in pieces that are never empty.
-
-    Raises:
-      DataError: it cannot be read, or its compressed stream is damaged or cut short.
-    """
-    try:
-        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-            yield from pieces_of(file, path, BLOCK_BYTES)
-    except OSError as error:
-        raise DataError(
-            f"cannot read {path}: {error}", "check that the file is whole and readable"
-        ) from error
-
-
 def _blocks(path: str) -> Iterator[bytes]:
     """The file's bytes cut at line ends, without a byte order mark; no block is empty."""
-    for index, block in enumerate(whole_lines(_chunks(path))):
-        if text := block if index else block.removeprefix(BYTE_ORDER_MARK):
+    for index, block in enumerate(reading.whole_lines(reading.chunks(path, BLOCK_BYTES))):
+        if text := block if index else block.removeprefix(reading.BYTE_ORDER_MARK):
             yield text
 
 
 def _lines(path: str) -> Iterator[bytes]:
     """The file's lines without their line feeds."""
     for block in _blocks(path):
-        yield from split_lines(block)
+        yield from reading.split_lines(block)
 
 
 def read(file: SourceFile, parameters: Parameters) -> Iterator[Rows]:

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 
 import msgspec
 
+from components import reading
 from components.component import Part
 from components.errors import ConfigError, DataError
-from components.example_gen import EPOCH, Files, Parameters, Span
-from components.files import is_remote, matching
+from components.example_gen import EPOCH, Files, Parameters, Span, Window
 
 MARKER = re.compile(r"\{(SPAN|VERSION|YYYY|MM|DD)(?::(\d+))?\}")
 _DATE = {"YYYY": 4, "MM": 2, "DD": 2}
@@ -37,7 +37,7 @@ def parts(parameters: Parameters) -> list[Part]:
     """
     spanned = [p for files in parameters.groups().values() for p in files.patterns() if MARKER.search(p)]
     if not spanned:
-        if parameters.window != type(parameters.window)():
+        if parameters.window != Window():
             raise ConfigError(
                 "example_gen.window is given, and no pattern has a span",
                 "put {SPAN}, or {YYYY}, {MM} and {DD}, where the names of the files have it",
@@ -105,7 +105,7 @@ def _part(parameters: Parameters, span: Span, files: dict[str, tuple[str, ...]])
     def replaced(given: Files) -> Files:
         return Files(**{name: chosen(getattr(given, name)) for name in given.__struct_fields__})
 
-    changes: dict[str, object] = {"span": span, "window": type(parameters.window)()}
+    changes: dict[str, object] = {"span": span, "window": Window()}
     if parameters.splits is None:
         changes |= msgspec.structs.asdict(replaced(parameters.everything()))
     else:
@@ -123,20 +123,12 @@ def _find(pattern: str) -> dict[tuple[int, int | None], list[str]]:
     expression = _expression(pattern)
     glob = MARKER.sub("*", pattern)
     found: dict[tuple[int, int | None], list[str]] = {}
-    for path in _matching(glob):
+    for path in reading.find(glob):
         if match := expression.fullmatch(path):
             version = match.groupdict().get("VERSION")
             key = (_number(match, path), None if version is None else int(version))
             found.setdefault(key, []).append(path)
     return found
-
-
-def _matching(pattern: str) -> list[str]:
-    if not is_remote(pattern):
-        return matching(pattern)
-    from components.example_gen.sources import match_remote  # brings Beam
-
-    return match_remote(pattern)
 
 
 def _number(match: re.Match[str], path: str) -> int:

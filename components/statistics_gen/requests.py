@@ -13,21 +13,16 @@ import apache_beam as beam
 import msgspec
 import pyarrow as pa
 import tensorflow_data_validation as tfdv
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
-from components import artifacts
+from components import artifacts, reading
 from components.component import Context
 from components.errors import DataError
-from components.files import is_remote, matching
-from components.reading import ENDINGS, pieces_of, split_lines, whole_lines
 from components.statistics_gen import RequestParameters
 from components.statistics_gen.executor import FILE_NAME, as_lists
 from schemas import features
 
 SPLIT = "serving"
 BLOCK_BYTES = 1 << 20
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MOST_DAMAGED = 0.5  # share of a file's lines; of more, the file is no log of requests
 
 
@@ -94,15 +89,7 @@ def _check(count: Count, context: Context) -> None:
 
 
 def _match(pattern: str) -> list[str]:
-    try:
-        if is_remote(pattern):
-            found = sorted(m.path for result in FileSystems.match([pattern]) for m in result.metadata_list)
-        else:
-            found = matching(pattern)
-    except (BeamIOError, OSError, ValueError) as error:
-        raise DataError(
-            f"cannot look up {pattern}: {error}", "check the path and your access to it"
-        ) from error
+    found = reading.find(pattern)
     if not found:
         raise DataError(f"no file matches {pattern}", "correct request_log.files")
     return found
@@ -127,11 +114,11 @@ def read_texts(path: str, count: Count) -> Iterator[list[str]]:
     """
     in_json = _without_ending(path).endswith(".jsonl")
     number = 0
-    for block in whole_lines(_pieces(path)):
+    for block in reading.whole_lines(reading.chunks(path, BLOCK_BYTES)):
         texts = []
-        for line in split_lines(block):
+        for line in reading.split_lines(block):
             number += 1
-            line = line.removeprefix(BYTE_ORDER_MARK if number == 1 else b"").strip()
+            line = line.removeprefix(reading.BYTE_ORDER_MARK if number == 1 else b"").strip()
             if not line:
                 continue
             count.lines += 1
@@ -145,18 +132,8 @@ def read_texts(path: str, count: Count) -> Iterator[list[str]]:
             yield texts
 
 
-def _pieces(path: str) -> Iterator[bytes]:
-    try:
-        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-            yield from pieces_of(file, path, BLOCK_BYTES)
-    except OSError as error:
-        raise DataError(
-            f"cannot read {path}: {error}", "check that the file is whole and readable"
-        ) from error
-
-
 def _without_ending(path: str) -> str:
-    for ending in ENDINGS:
+    for ending in reading.ENDINGS:
         path = path.removesuffix(ending)
     return path
 

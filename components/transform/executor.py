@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import apache_beam as beam
@@ -15,6 +15,7 @@ import tensorflow as tf
 import tensorflow_transform.beam as tft_beam
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_transform.beam.analyzer_cache import DatasetKey
 from tfx_bsl.coders import example_coder
 from tfx_bsl.tfxio import tensor_adapter, tf_example_record
 
@@ -148,17 +149,11 @@ def _count(
 ) -> None:
     """Counts the first SPANS_AT_ONCE of the spans that have not been, into the window's cache."""
     read = functools.partial(_read, schema=schema, batch_size=parameters.batch_size)
-    new = [(key, files) for key, files in zip(window.found, train, strict=True) if key not in window.complete]
     with (
         context.beam_pipeline() as pipeline,
         tft_beam.Context(temp_dir=str(context.temp_dir / "tft"), passthrough_keys={POSITION}),
     ):
-        rows = {
-            key: pipeline
-            | f"List/{span}" >> beam.Create(list(enumerate(files)))
-            | f"Read/{span}" >> beam.FlatMap(read)
-            for span, (key, files) in enumerate(new[:SPANS_AT_ONCE])
-        }
+        rows = _read_new(pipeline, read, train, window, SPANS_AT_ONCE)
         analyse = tft_beam.AnalyzeDatasetWithCache(
             functools.partial(_analysis_alone, parameters=parameters), pipeline
         )
@@ -183,14 +178,7 @@ def _run_beam(
         context.beam_pipeline() as pipeline,
         tft_beam.Context(temp_dir=str(temp_dir), passthrough_keys={POSITION}),
     ):
-        train = {
-            key: None
-            if key in window.complete
-            else pipeline
-            | f"ListTrain/{span}" >> beam.Create(list(enumerate(files)))
-            | f"Read/{span}" >> beam.FlatMap(read)
-            for span, (key, files) in enumerate(zip(window.found, splits[TRAIN], strict=True))
-        }
+        train = dict.fromkeys(window.found) | _read_new(pipeline, read, splits[TRAIN], window)
         preprocess = functools.partial(preprocessing_fn, parameters=parameters)
         analyse = tft_beam.AnalyzeDatasetWithCache(preprocess, pipeline)
         transform_fn, newly_counted = (train, window.read(pipeline), config) | "Analyse" >> analyse
@@ -206,6 +194,23 @@ def _run_beam(
                 transform_fn,
             ) | f"Transform/{split}" >> tft_beam.TransformDataset(output_record_batches=True)
             _ = transformed | f"Write/{split}" >> beam.Map(_write_batch, str(batches[split]))
+
+
+def _read_new(
+    pipeline: beam.Pipeline,
+    read: Callable[[tuple[int, str]], Iterator[pa.RecordBatch]],
+    train: list[list[str]],
+    window: counted.Window,
+    most: int | None = None,
+) -> dict[DatasetKey, beam.PCollection]:
+    """The record batches of each span that has not been counted, or of the first so many."""
+    new = [(key, files) for key, files in zip(window.found, train, strict=True) if key not in window.complete]
+    return {
+        key: pipeline
+        | f"ListTrain/{span}" >> beam.Create(list(enumerate(files)))
+        | f"ReadTrain/{span}" >> beam.FlatMap(read)
+        for span, (key, files) in enumerate(new[:most])
+    }
 
 
 def preprocessing_fn(inputs: dict[str, tf.Tensor], *, parameters: Parameters) -> dict[str, tf.Tensor]:

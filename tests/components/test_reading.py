@@ -48,6 +48,22 @@ def test_what_is_cut_short_or_no_stream_is_an_error(
         list(reading.pieces_of(file, f"text{ending}", 64))
 
 
+def test_a_file_is_found_and_read_as_its_stream_is(tmp_path: Path) -> None:
+    for name in ("b.txt.gz", "a.txt.gz", "other"):
+        (tmp_path / name).write_bytes(gzip.compress(name.encode()))
+    found = reading.find(str(tmp_path / "*.gz"))
+    assert found == [str(tmp_path / "a.txt.gz"), str(tmp_path / "b.txt.gz")]
+    assert list(reading.chunks(found[0], 4)) == [b"a.tx", b"t.gz"]
+    assert reading.find(str(tmp_path / "none*")) == []
+    with pytest.raises(errors.DataError, match="cannot read .*none"):
+        list(reading.chunks(str(tmp_path / "none"), 4))
+
+
+def test_what_no_file_system_knows_is_an_error() -> None:
+    with pytest.raises(errors.DataError, match="cannot look up nowhere://files/a: "):
+        reading.find("nowhere://files/a")
+
+
 @given(st.lists(st.binary(min_size=1, max_size=8), max_size=10))
 def test_blocks_are_whole_lines(pieces: list[bytes]) -> None:
     blocks = list(reading.whole_lines(pieces))

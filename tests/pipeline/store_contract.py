@@ -1,10 +1,11 @@
-"""What every metadata store does, whatever database is under it."""
+"""What every metadata store does, whatever database is under it, and what must hold of what it records."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pipeline import metadata
+from pipeline import cache, metadata
 from pipeline.config import Metadata
 from pipeline.metadata import Execution, Run, Store, StoredArtifact
 
@@ -32,3 +33,11 @@ def what_is_put_comes_back(settings: Metadata, root: Path) -> None:
     assert [again.is_complete(execution) for execution in (first, second)] == [True, False]
     other = Store(settings, root, "other")
     assert (other.runs(), other.executions()) == ([], [])
+
+
+def altered(executions: Iterable[Execution]) -> Iterator[StoredArtifact]:
+    """Outputs on record as complete that are not as they were recorded."""
+    for execution in executions:
+        for artifact in execution.every_output() if execution.state == metadata.COMPLETE else ():
+            if cache.content_digest(Path(artifact.uri)) != artifact.digest:
+                yield artifact

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from pipeline import gc, lineage, metadata
 from pipeline.config import ExampleGenParameters, PipelineConfig
 from pipeline.lock import locked
 from pipeline.metadata import Store
+from pipeline.rollback import roll_back
 from tests.pipeline.fakes import NODES, Calls
 from tests.pipeline.test_runner import clean_calls, fail, published, run, store_of
 
@@ -28,7 +31,10 @@ def folder(tmp_path: Path) -> Path:
 
 def config_of(folder: Path) -> PipelineConfig:
     return PipelineConfig(
-        name="toy", root=str(folder / "root"), example_gen=ExampleGenParameters(files=("a.tsv",))
+        name="toy",
+        root=str(folder / "root"),
+        serving=str(folder / "serving" / "toy"),
+        example_gen=ExampleGenParameters(files=("a.tsv",)),
     )
 
 
@@ -168,3 +174,20 @@ class TestLineage:
         assert chain.count(("Train", "")) == 2
         assert ("Read", "span 3") in chain
         assert len(chain) == len({e.id for e in lineage.chain(history, last)})
+
+
+def roll_back_in_vain(config: PipelineConfig) -> None:
+    with pytest.raises(ConfigError, match="no serving folder"):
+        roll_back(config, "users complain")
+
+
+@pytest.mark.parametrize("work", [lambda config: gc.collect(config, keep=1), roll_back_in_vain])
+def test_a_record_torn_by_a_full_disk_is_mended_first(
+    work: Callable[[PipelineConfig], object], folder: Path
+) -> None:
+    run(folder)
+    with sqlite3.connect(folder / "root" / "metadata.sqlite") as database:
+        database.execute("DELETE FROM Artifact WHERE uri LIKE 'Source/rejects/%'")
+    database.close()
+    work(config_of(folder))  # ML Metadata would abort this process
+    assert [set(e.outputs) for e in store_of(folder).executions() if e.node == "Source"] == [{"examples"}]

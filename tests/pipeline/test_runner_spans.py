@@ -189,7 +189,7 @@ def pipeline(folder: Path, bless: bool, every: int = 0) -> Pipeline:
     checked = Node(
         CHECK,
         Nothing(),
-        {"statistics": counted["statistics"], "previous_statistics": PreviousStatistics()},
+        {"statistics": counted["statistics"], "previous_statistics": PreviousStatistics(counted.name)},
     )
     trained = Node(
         TRAIN,
