@@ -125,7 +125,9 @@ def write(results: list[Result]) -> str:
         asked = "" if r.target is None else f"{'>=' if r.at_least else '<='} {r.target:g}"
         verdict = {None: "", True: "yes", False: "**no**"}[r.met]
         spread = f"{r.spread[0]:g} to {r.spread[1]:g}"
-        rows.append(f"| {r.bench} | {r.name} | {r.value:g} {r.unit} | {spread} | {asked} | {verdict} | {r.commit} |")
+        rows.append(
+            f"| {r.bench} | {r.name} | {r.value:g} {r.unit} | {spread} | {asked} | {verdict} | {r.commit} |"
+        )
     table = [
         "| bench | what | median | spread | target | met | commit |",
         "|---|---|---|---|---|---|---|",

@@ -77,8 +77,6 @@ def measure(path: Path) -> list[Result]:
 
 def opened(path: Path, folder: Path) -> Training:
     """The training that Trainer would do, from scratch."""
-    import tensorflow as tf
-
     from components.seq2seq.model import Seq2Seq
     from components.trainer.data import Batches
     from components.trainer.training import Training

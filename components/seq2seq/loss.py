@@ -11,7 +11,6 @@ from components.seq2seq.dropout import Dropout
 from components.seq2seq.model import PAD, Seq2Seq
 from components.seq2seq.search import words_only
 
-
 LEAST_PROBABILITY = 1e-37
 """What a label's probability counts as at least: its logarithm stays finite."""
 
@@ -66,8 +65,8 @@ def smoothed_cross_entropy(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Cross entropy of softmax(vectors @ table^T + bias), summed over N tokens, with and without smoothing.
 
-    Label smoothing (Szegedy et al. 2016, section 7): the target is 1 - e on the label plus e spread evenly over
-    the vocabulary, so that smoothed = cross entropy + e (logit of the label - mean logit).
+    Label smoothing (Szegedy et al. 2016, section 7): the target is 1 - e on the label plus e spread evenly
+    over the vocabulary, so that smoothed = cross entropy + e (logit of the label - mean logit).
 
     Of all that is N wide and V long there are the logits and their softmax alone, each written once. What
     belongs to the labels, in the losses and in the gradient p - target, is done on the narrow side of the
