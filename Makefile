@@ -67,8 +67,8 @@ lock: ## write requirements/*.txt from setup.py (needs uv)
 	echo 'apache-airflow>=2.10,<3' | $(LOCK_AIRFLOW) -o requirements/airflow2.txt
 	echo 'apache-airflow>=3,<4' | $(LOCK_AIRFLOW) -o requirements/airflow3.txt
 
-bench: setup ## measure what the README claims
-	$(BIN)/python -m benchmarks
+bench: setup ## measure what the README claims, after `make run` (MULTI30K=... a folder of that corpus)
+	$(BIN)/python -m benchmarks $(if $(MULTI30K),--multi30k $(MULTI30K))
 
 clean: ## remove the environments and caches (data/, runs/ and serving/ stay)
 	rm -rf .venv .venv-airflow* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,6 +1,6 @@
-"""How long a client on one core waits for the model: to load it, and for one sentence of what it is given.
+"""How long a client waits for the model: to load it, and for one sentence of what it is given.
 
-    python -m benchmarks.latency SAVED_MODEL < SENTENCES
+    python -m benchmarks.latency SAVED_MODEL CORES < SENTENCES
 
 Stock TensorFlow, one sentence a call. Prints {"load": seconds, "1": [milliseconds, ...], "5": [...]}: the
 beam, and what each sentence took after all had been translated once.
@@ -18,9 +18,9 @@ from typing import Any
 BEAMS = (1, 5)
 
 
-def measure(saved_model: str, sentences: list[str]) -> dict[str, Any]:
+def measure(saved_model: str, cores: int, sentences: list[str]) -> dict[str, Any]:
     """Loads and translates."""
-    os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     import tensorflow as tf  # which makes as many threads as there are cores for it
 
     begun = time.perf_counter()
@@ -48,4 +48,4 @@ def milliseconds(function: Callable[[str], None], argument: str) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1], sys.stdin.read().splitlines())))
+    print(json.dumps(measure(sys.argv[1], int(sys.argv[2]), sys.stdin.read().splitlines())))

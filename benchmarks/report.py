@@ -112,27 +112,27 @@ def commit() -> str:
 def read() -> list[Result]:
     """The figures of the last time."""
     path = HERE / "RESULTS.json"
-    return msgspec.convert(json.loads(path.read_bytes())["results"], list[Result]) if path.exists() else []
+    if not path.exists():
+        return []
+    return msgspec.convert(json.loads(path.read_bytes())["results"], list[Result])
 
 
-def write(results: list[Result]) -> str:
-    """Writes RESULTS.json and RESULTS.md. Returns the table."""
-    about = machine()
-    content = {"machine": about, "results": results}
-    (HERE / "RESULTS.json").write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
+def table(results: list[Result]) -> str:
+    """The figures in Markdown."""
     rows = []
     for r in results:
         asked = "" if r.target is None else f"{'>=' if r.at_least else '<='} {r.target:g}"
         verdict = {None: "", True: "yes", False: "**no**"}[r.met]
-        spread = f"{r.spread[0]:g} to {r.spread[1]:g}"
-        rows.append(
-            f"| {r.bench} | {r.name} | {r.value:g} {r.unit} | {spread} | {asked} | {verdict} | {r.commit} |"
-        )
-    table = [
-        "| bench | what | median | spread | target | met | commit |",
-        "|---|---|---|---|---|---|---|",
-        *rows,
-    ]
+        measured = f"{r.value:g} {r.unit} | {r.spread[0]:g} to {r.spread[1]:g}"
+        rows.append(f"| {r.bench} | {r.name} | {measured} | {asked} | {verdict} | {r.commit} |")
+    head = ["| bench | what | median | spread | target | met | commit |", "|---|---|---|---|---|---|---|"]
+    return "\n".join([*head, *rows])
+
+
+def write(results: list[Result]) -> None:
+    """Writes RESULTS.json and RESULTS.md."""
+    about = machine()
+    content = {"machine": about, "results": results}
+    (HERE / "RESULTS.json").write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
     title = ["# Results of `make bench`", "", ", ".join(f"{k} {v}" for k, v in about.items()), ""]
-    (HERE / "RESULTS.md").write_text("\n".join([*title, *table]) + "\n", encoding="utf-8")
-    return "\n".join(table)
+    (HERE / "RESULTS.md").write_text("\n".join([*title, table(results)]) + "\n", encoding="utf-8")

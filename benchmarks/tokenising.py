@@ -1,0 +1,46 @@
+"""How many words a second become subwords in the graph, on one core.
+
+    python -m benchmarks.tokenising
+
+The vocabulary is that of the last run; words are what white space divides; a call has BATCH sentences.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from benchmarks.commands import CONFIG, outputs_of, sources
+from benchmarks.report import Result, hand_over, result
+
+SENTENCES, BATCH, ROUNDS = 20_000, 2_000, 7
+
+
+def measure() -> list[Result]:
+    """The throughput."""
+    graph = outputs_of(CONFIG, "Transform")["transform_graph"]
+    os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+    import tensorflow as tf
+
+    from components import text
+
+    processor = text.load(graph).source
+    sentences = sources(SENTENCES)
+    batches = [tf.constant(sentences[i : i + BATCH]) for i in range(0, len(sentences), BATCH)]
+    words = sum(len(sentence.split()) for sentence in sentences)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def tokenise(lines: tf.Tensor) -> tf.Tensor:
+        return processor.tokenise(lines).flat_values
+
+    rates = []
+    for _ in range(1 + ROUNDS):
+        begun = time.perf_counter()
+        for batch in batches:
+            tokenise(batch)
+        rates.append(words / (time.perf_counter() - begun))
+    return [result("normalised and in subwords, one core", rates[1:], "words/s", at_least=300_000)]
+
+
+if __name__ == "__main__":
+    hand_over(measure())
