@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.process import BITEXT
 from benchmarks.report import Result, hand_over, progress, result
 from components.translate import find_saved_model
 
@@ -39,7 +40,7 @@ def bitext(*arguments: str, text: bytes = b"") -> tuple[float, float]:
         given.write(text)
         given.seek(0)
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline", *arguments],
+            [*BITEXT, *arguments],
             stdin=given,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -69,7 +70,7 @@ def outputs_of(config: str, node: str, *options: str) -> dict[str, Path]:
     Raises:
       subprocess.CalledProcessError: there was none.
     """
-    command = [sys.executable, "-m", "pipeline", "status", config, "--json", *options]
+    command = [*BITEXT, "status", config, "--json", *options]
     report = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
     return {name: Path(folder) for name, folder in report["runs"][0]["nodes"][node]["outputs"].items()}
 

@@ -9,11 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+BITEXT = (sys.executable, "-m", "pipeline")
+
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """`bitext ...` in `folder`, its output to be read."""
     return subprocess.Popen(
-        [sys.executable, "-m", "pipeline", *arguments],
+        [*BITEXT, *arguments],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
         stdout=subprocess.PIPE,
