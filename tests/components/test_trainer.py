@@ -392,7 +392,7 @@ class TestTrainingOptions:
         batches = Batches.open(split, BATCH_TOKENS, parameters.seed)
         training = Recorded(network, parameters, batches, float, context)
         for number in range(2):
-            training._gradients(*next(batches.after(0)), number)
+            training.gradients(*next(batches.after(0)), number)
         assert len({tuple(seed.numpy()) for seed in drawn}) == 6
 
     def unbroken_and_resumed(
