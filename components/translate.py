@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -144,11 +145,11 @@ class LineTranslator:
         """One batch through the model: a list of `nbest` translations for each line."""
         tf = self._tf
         text = tf.constant(lines, tf.string)
-        if self.search.is_default:
+        if self._best_by_default:
             outputs = self.signature("serving_default")(text=text)
             texts, scores = outputs["text"].numpy()[:, None], outputs["score"].numpy()[:, None]
         else:
-            outputs = self.signature("translate_nbest")(text=text, **self._nbest_inputs())
+            outputs = self.signature("translate_nbest")(text=text, **self._nbest_inputs)
             texts, scores = outputs["text"].numpy(), outputs["score"].numpy()
         return [
             [
@@ -158,6 +159,17 @@ class LineTranslator:
             for row, row_scores in zip(texts, scores, strict=True)
         ]
 
+    @functools.cached_property
+    def _best_by_default(self) -> bool:
+        """Whether the best translation by the model's default search is asked for, which is found sooner
+        than several are."""
+        if self.search.is_default:
+            return True
+        default = self.signature("default_search")()
+        same = all(self._nbest_inputs[name].numpy() == default[name].numpy() for name in default)
+        return same and self.search.nbest == 1
+
+    @functools.cached_property
     def _nbest_inputs(self) -> dict[str, Any]:
         """The scalar inputs of `translate_nbest`."""
         search, default = self.search, self.signature("default_search")()

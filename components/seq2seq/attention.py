@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -12,8 +12,7 @@ from components.seq2seq.cells import times
 from components.seq2seq.encoder import Encoded
 
 
-@dataclasses.dataclass(frozen=True)
-class Memory:
+class Memory(NamedTuple):
     """What the decoder attends to; made once a sentence.
 
     Attributes:

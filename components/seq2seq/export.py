@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from components.seq2seq import SearchSettings
 from components.seq2seq.attention import Memory
-from components.seq2seq.model import BOS, EOS, PAD, UNK, Seq2Seq, lengths
+from components.seq2seq.model import BOS, EOS, PAD, UNK, Seq2Seq, Start, lengths
 from components.seq2seq.sampling import sample
 from components.seq2seq.search import Hypotheses, beam_search
 from components.text.processor import TextPair, pretokenise
@@ -41,6 +41,10 @@ class Translator(tf.Module):
         ends = tf.fill([tf.size(text), 1], EOS)
         return _dense(tf.concat([tokens, ends], 1))
 
+    def start(self, text: tf.Tensor) -> Start:
+        """Encodes text string[B]."""
+        return self.model.start(self.source_tokens(text))
+
     def target_tokens(self, text: tf.Tensor) -> tf.Tensor:
         """Target tokens int32[B, T] from `<s>` to `</s>`, padded with 0, of text string[B]."""
         begins = tf.fill([tf.size(text), 1], BOS)
@@ -48,23 +52,30 @@ class Translator(tf.Module):
         return _dense(tf.concat([begins, self.target.tokenise(text), ends], 1))
 
     def decode(
-        self, source: tf.Tensor, beam_size: tf.Tensor, length_penalty: tf.Tensor, max_length: tf.Tensor
+        self,
+        start: Start,
+        beam_size: tf.Tensor,
+        length_penalty: tf.Tensor,
+        max_length: tf.Tensor,
+        nbest: tf.Tensor | int | None = None,
     ) -> Hypotheses:
-        """The best translations of source tokens int32[B, S]."""
+        """The `nbest` best translations of encoded sources; as many as the beam is wide if not given."""
         settings = self.search
         shortest = tf.minimum(settings.min_length, max_length)
         # Without attention there is no coverage to speak of.
         beta = settings.coverage_penalty if self.model.decoder.attention is not None else 0.0
-        start = self.model.start(source)
-        return beam_search(self.model, start, beam_size, length_penalty, max_length, shortest, beta)
+        return beam_search(self.model, start, beam_size, length_penalty, max_length, shortest, beta, nbest)
 
-    def align(self, source: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
-        """Alignments float32[B, N, T, S] of hypotheses int32[B, N, T] of int32[B, S], zero on padding."""
+    def align(self, start: Start, tokens: tf.Tensor) -> tf.Tensor:
+        """Alignments float32[B, N, T, S] of hypotheses int32[B, N, T] of encoded sources, zero on padding."""
         sentences, each, length = tf.unstack(tf.shape(tokens))
         flat = tf.reshape(tokens, [sentences * each, length])
         fed = tf.concat([tf.fill([sentences * each, 1], BOS), flat[:, :-1]], 1)
-        _, alignment = self.model.teacher_force(tf.repeat(source, each, axis=0), fed)
-        return tf.reshape(_of_real(alignment, flat), [sentences, each, length, tf.shape(source)[1]])
+        repeated = tf.nest.map_structure(lambda tensor: tf.repeat(tensor, each, axis=0), start)
+        _, alignment = self.model.follow(repeated, fed)
+        return tf.reshape(
+            _of_real(alignment, flat), [sentences, each, length, tf.shape(start.memory.mask)[1]]
+        )
 
     @property
     def replacing(self) -> bool:
@@ -73,9 +84,9 @@ class Translator(tf.Module):
         return words and self.search.replace_unknown and self.model.decoder.attention is not None
 
     def texts(
-        self, text: tf.Tensor, source: tf.Tensor, tokens: tf.Tensor, alignment: tf.Tensor | None = None
+        self, text: tf.Tensor, start: Start, tokens: tf.Tensor, alignment: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """What hypotheses int32[B, N, T] of text string[B], tokenised int32[B, S], read: string[B, N].
+        """What hypotheses int32[B, N, T] of text string[B], encoded in `start`, read: string[B, N].
 
         Their alignments float32[B, N, T, S] are made here where they are needed and not given.
         """
@@ -86,9 +97,10 @@ class Translator(tf.Module):
             words = pretokenise(self.source.normalise(text))[:, : self.source_max_length - 1]
             words = words.to_tensor("", shape=[None, None])
             # As wide as the source, which has a token more: `</s>` is no word.
-            words = tf.pad(words, [[0, 0], [0, tf.shape(source)[1] - tf.shape(words)[1]]], constant_values="")
+            missing = tf.shape(start.memory.mask)[1] - tf.shape(words)[1]
+            words = tf.pad(words, [[0, 0], [0, missing]], constant_values="")
             real = tf.cast(tf.not_equal(words, ""), tf.float32)[:, tf.newaxis, tf.newaxis]
-            alignment = self.align(source, tokens) if alignment is None else alignment
+            alignment = self.align(start, tokens) if alignment is None else alignment
             places = tf.argmax(alignment * real, -1, output_type=tf.int32)
             aligned = tf.gather(words, tf.reshape(places, [sentences, each * length]), batch_dims=1)
             unknown = tf.reshape(aligned, [sentences * each, length])
@@ -97,12 +109,11 @@ class Translator(tf.Module):
     @tf.function(input_signature=[TEXT])
     def translate(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """The best translation of each text; the alignment has a row for every target token."""
-        source = self.source_tokens(text)
-        found = self.decode(source, self.search.beam_size, self.search.length_penalty, self.search.max_length)
-        best = found.tokens[:, :1]
-        alignment = self.align(source, best)
+        start, search = self.start(text), self.search
+        found = self.decode(start, search.beam_size, search.length_penalty, search.max_length, nbest=1)
+        alignment = self.align(start, found.tokens)
         return {
-            "text": self.texts(text, source, best, alignment)[:, 0],
+            "text": self.texts(text, start, found.tokens, alignment)[:, 0],
             "score": found.score[:, 0],
             "length": found.length[:, 0],
             "alignment": alignment[:, 0],
@@ -120,14 +131,14 @@ class Translator(tf.Module):
         self, text: tf.Tensor, beam_size: tf.Tensor, length_penalty: tf.Tensor, max_length: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         """The `beam_size` best translations of each text, best first."""
-        source = self.source_tokens(text)
-        return self._several(text, source, self.decode(source, beam_size, length_penalty, max_length))
+        start = self.start(text)
+        return self._several(text, start, self.decode(start, beam_size, length_penalty, max_length))
 
-    def _several(self, text: tf.Tensor, source: tf.Tensor, found: Hypotheses) -> dict[str, tf.Tensor]:
+    def _several(self, text: tf.Tensor, start: Start, found: Hypotheses) -> dict[str, tf.Tensor]:
         """What is said of N translations of each text; an alignment has a row for every target token."""
-        alignment = self.align(source, found.tokens)
+        alignment = self.align(start, found.tokens)
         return {
-            "text": self.texts(text, source, found.tokens, alignment),
+            "text": self.texts(text, start, found.tokens, alignment),
             "score": found.score,
             "log_prob": found.log_prob,
             "length": found.length,
@@ -156,10 +167,9 @@ class Translator(tf.Module):
         seed: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         """Translations of each text drawn at random, in the order drawn; see `sampling.sample`."""
-        source = self.source_tokens(text)
-        start, shortest = self.model.start(source), tf.minimum(self.search.min_length, max_length)
+        start, shortest = self.start(text), tf.minimum(self.search.min_length, max_length)
         found = sample(self.model, start, samples, max_length, seed, temperature, top_k, top_p, shortest)
-        return self._several(text, source, found)
+        return self._several(text, start, found)
 
     @tf.function(input_signature=[TEXT, TEXT])
     def score(self, source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -23,8 +23,7 @@ def lengths(tokens: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.cast(tf.not_equal(tokens, PAD), tf.int32), -1)
 
 
-@dataclasses.dataclass(frozen=True)
-class Start:
+class Start(NamedTuple):
     """A batch of sources, ready to be decoded: the memory, and the decoder's state before `<s>`."""
 
     memory: Memory
@@ -81,7 +80,7 @@ class Seq2Seq(keras.layers.Layer):
         """Scores float32[N, V] of attentional vectors float32[N, D]."""
         return tf.matmul(vectors, self.output_embedding, transpose_b=True) + self.output_bias
 
-    def step(self, tokens: tf.Tensor, state: State, memory: Memory) -> tuple[State, tf.Tensor, tf.Tensor]:
+    def scores(self, tokens: tf.Tensor, state: State, memory: Memory) -> tuple[State, tf.Tensor, tf.Tensor]:
         """One token for each of K hypotheses of B sentences.
 
         Args:
@@ -90,13 +89,17 @@ class Seq2Seq(keras.layers.Layer):
           memory: of the B sentences; it is not repeated for the hypotheses.
 
         Returns:
-          The next state, log probabilities float32[B, K, V], alignment float32[B, K, S].
+          The next state, logits float32[B * K, V], alignment float32[B, K, S].
         """
-        shape = tf.shape(tokens)
         embedded = self._embed(self.target_embedding, tokens)
         vectors, alignment, following = self.decoder.step(embedded, state, memory)
-        scores = tf.nn.log_softmax(self.logits(tf.reshape(vectors, [-1, self.settings.embedding_units])))
-        return following, tf.reshape(scores, [shape[0], shape[1], self.target_size]), alignment
+        return following, self.logits(tf.reshape(vectors, [-1, self.settings.embedding_units])), alignment
+
+    def step(self, tokens: tf.Tensor, state: State, memory: Memory) -> tuple[State, tf.Tensor, tf.Tensor]:
+        """`scores` with log probabilities float32[B, K, V] for logits."""
+        following, logits, alignment = self.scores(tokens, state, memory)
+        shape = tf.concat([tf.shape(tokens), [self.target_size]], 0)
+        return following, tf.reshape(tf.nn.log_softmax(logits), shape), alignment
 
     def teacher_force(
         self, source: tf.Tensor, target: tf.Tensor, dropout: Dropout = NO_DROPOUT
@@ -110,7 +113,12 @@ class Seq2Seq(keras.layers.Layer):
         Returns:
           Attentional vectors float32[B, T, D] and alignments float32[B, T, S].
         """
-        start = self.start(source, dropout)
+        return self.follow(self.start(source, dropout), target, dropout)
+
+    def follow(
+        self, start: Start, target: tf.Tensor, dropout: Dropout = NO_DROPOUT
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """`teacher_force` from where the source is encoded."""
         embedded = self._embed(self.target_embedding, target, dropout)
         return self.decoder.unroll(embedded, start.state, start.memory, dropout)
 

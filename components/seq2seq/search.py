@@ -12,11 +12,16 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from components.seq2seq.attention import Memory
 from components.seq2seq.cells import State
 from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq, Start
 
 NEVER = -1.0e9
 LEAST_COVERAGE = 1e-4
+LEAST_PROBABILITY = 1e-37
+"""A token of a probability below counts as of this one: its logarithm is finite."""
+GROUP = 32
+"""Neighbouring words of a vocabulary whose maximum is looked for at once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,12 +72,14 @@ def beam_search(
     max_length: tf.Tensor,
     min_length: tf.Tensor | int = 1,
     beta: float = 0.0,
+    nbest: tf.Tensor | int | None = None,
 ) -> Hypotheses:
     """Finds the translations of best score.
 
     A sentence is done when no unfinished hypothesis can beat its worst finished one, whatever its final
     length: log probabilities only fall, the length penalty is largest at `max_length`, and the coverage
     penalty is at best 0. A hypothesis that reaches `max_length` without `</s>` counts as finished there.
+    Sentences that are done leave the batch whenever a quarter of it is.
 
     Args:
       beam_size: int32[], hypotheses kept; 1 is greedy search.
@@ -80,144 +87,207 @@ def beam_search(
       max_length: int32[], tokens at most, `</s>` included.
       min_length: int32[], tokens at least, `</s>` included.
       beta: weight of the coverage penalty, which finished hypotheses are ranked by; 0 or more.
+      nbest: int32[], the N translations wanted of each sentence, at most `beam_size`, which it is if not
+        given. The fewer, the sooner the search is done.
     """
-    search = _Search(model, start, beam_size, alpha, max_length, min_length, beta)
-    (final,) = tf.while_loop(
-        search.unfinished,
-        search.advance,
-        (search.first(),),
-        shape_invariants=(search.shapes(),),
+    search = _Search(model, beam_size, alpha, max_length, min_length, beta)
+    t, beams = tf.constant(0), search.first(start, beam_size if nbest is None else nbest)
+
+    def stage(t: tf.Tensor, beams: _Beams, found: _Finished) -> tuple[tf.Tensor, _Beams, _Finished]:
+        """Up to where enough sentences are done to go on without them."""
+        shapes = tf.TensorShape([]), search.shapes(beams)
+        t, beams = tf.while_loop(search.crowded, search.advance, (t, beams), shapes, parallel_iterations=1)
+        found = tf.nest.map_structure(
+            lambda all_, some: tf.tensor_scatter_nd_update(all_, beams.row[:, tf.newaxis], some),
+            found,
+            beams.done,
+        )
+        going = tf.where(search.improving(t, beams))[:, 0]
+        return t, tf.nest.map_structure(lambda tensor: tf.gather(tensor, going), beams), found
+
+    _, _, found = tf.while_loop(
+        lambda t, beams, found: tf.size(beams.row) > 0,
+        stage,
+        (t, beams, beams.done),
+        (tf.TensorShape([]), search.shapes(beams), tf.nest.map_structure(lambda a: a.shape, beams.done)),
         parallel_iterations=1,
     )
-    return search.results(final)
+    longest = tf.maximum(tf.reduce_max(found.length), 1)
+    return Hypotheses(found.tokens[:, :, :longest], found.length, found.log_prob, found.score)
+
+
+class _Finished(NamedTuple):
+    """The N best finished hypotheses of B sentences, best first; see `Hypotheses`.
+
+    Attributes:
+      tokens: int32[B, N, T].
+      length: int32[B, N].
+      log_prob, score: float32[B, N].
+    """
+
+    tokens: tf.Tensor
+    length: tf.Tensor
+    log_prob: tf.Tensor
+    score: tf.Tensor
 
 
 class _Beams(NamedTuple):
-    """What the search carries from token to token, for B sentences and K hypotheses of each.
+    """What the search carries from token to token, for B sentences and K unfinished hypotheses of each: one
+    before the first token.
 
     Attributes:
-      t: int32[], tokens taken.
-      state: the decoder's, float32[B * K, U] each.
-      tokens: int32[B, K], the last taken.
-      alive, alive_log_prob: int32[B, K, T], float32[B, K], the unfinished hypotheses.
+      row: int32[B], the sentences' places in the batch that was asked for.
+      memory: theirs.
+      state: the decoder's, float32[B, K, U] each.
+      last: int32[B, K], the token last taken.
+      tokens: int32[B, K, T], all.
+      log_prob: float32[B, K], theirs; -1e9 of what is no hypothesis.
       covered: float32[B, K, S], the sums of their alignments; of no width without a coverage penalty.
-      done, done_score, done_log_prob, done_length: int32[B, K, T], float32[B, K] twice and int32[B, K], the
-        finished hypotheses.
+      done: the finished hypotheses.
     """
 
-    t: tf.Tensor
+    row: tf.Tensor
+    memory: Memory
     state: State
+    last: tf.Tensor
     tokens: tf.Tensor
-    alive: tf.Tensor
-    alive_log_prob: tf.Tensor
+    log_prob: tf.Tensor
     covered: tf.Tensor
-    done: tf.Tensor
-    done_score: tf.Tensor
-    done_log_prob: tf.Tensor
-    done_length: tf.Tensor
+    done: _Finished
 
 
 class _Search:
-    """One search's constants, and the parts of its loop."""
+    """One search's constants, and the parts of its loops."""
 
     def __init__(
         self,
         model: Seq2Seq,
-        start: Start,
         beam: tf.Tensor,
         alpha: tf.Tensor,
         max_length: tf.Tensor,
         min_length: tf.Tensor | int,
         beta: float,
     ):
-        self.model, self.start, self.beam, self.alpha, self.beta = model, start, beam, alpha, beta
+        self.model, self.beam, self.alpha, self.beta = model, beam, alpha, beta
         self.max_length, self.min_length = max_length, min_length
-        self.batch = tf.shape(start.memory.mask)[0]
 
-    def first(self) -> _Beams:
-        state = tuple(tf.repeat(s, self.beam, axis=0) for s in self.start.state)
-        width = [self.batch, self.beam]
-        # All hypotheses are the same at first: only one of each sentence may go on.
-        alive = tf.where(tf.range(self.beam) > 0, NEVER, 0.0) + tf.zeros(width)
-        empty = tf.fill([*width, self.max_length], PAD)
-        never = tf.fill(width, NEVER)
-        tokens = tf.fill(width, BOS)
-        nothing = tf.zeros(width, tf.int32)
-        positions = tf.shape(self.start.memory.mask)[1] if self.beta else 0
-        covered = tf.zeros([*width, positions])
-        return _Beams(tf.constant(0), state, tokens, empty, alive, covered, empty, never, never, nothing)
+    def first(self, start: Start, nbest: tf.Tensor | int) -> _Beams:
+        """Before the first token."""
+        batch, positions = tf.unstack(tf.shape(start.memory.mask))
+        finished, never = [batch, nbest], tf.fill([batch, nbest], NEVER)
+        return _Beams(
+            tf.range(batch),
+            start.memory,
+            tuple(tensor[:, tf.newaxis] for tensor in start.state),
+            tf.fill([batch, 1], BOS),
+            tf.fill([batch, 1, self.max_length], PAD),
+            tf.zeros([batch, 1]),
+            tf.zeros([batch, 1, positions if self.beta else 0]),
+            _Finished(tf.fill([*finished, self.max_length], PAD), tf.zeros(finished, tf.int32), never, never),
+        )
 
-    def shapes(self) -> _Beams:
-        state = tuple(tf.TensorShape([None, s.shape[-1]]) for s in self.start.state)
-        width, sequence = tf.TensorShape([None, None]), tf.TensorShape([None, None, None])
-        scalar = tf.TensorShape([])
-        return _Beams(scalar, state, width, sequence, width, sequence, sequence, width, width, width)
+    def shapes(self, beams: _Beams) -> _Beams:
+        """What stays of the tensors' shapes from step to step: their ranks, and the layers' widths."""
 
-    def unfinished(self, beams: _Beams) -> tf.Tensor:
-        """Whether any sentence may still improve."""
-        reachable = tf.reduce_max(beams.alive_log_prob, 1) / length_penalty(self.max_length, self.alpha)
-        may_improve = reachable > tf.reduce_min(beams.done_score, 1)
-        return tf.logical_and(beams.t < self.max_length, tf.reduce_any(may_improve))
+        def free(tensor: tf.Tensor) -> tf.TensorShape:
+            return tf.TensorShape([None] * tensor.shape.rank)
 
-    def advance(self, beams: _Beams) -> tuple[_Beams]:
+        def layer(tensor: tf.Tensor) -> tf.TensorShape:
+            return tf.TensorShape([None, None, tensor.shape[-1]])
+
+        kept = tf.nest.map_structure(free, beams)
+        memory = kept.memory._replace(values=layer(beams.memory.values), keys=layer(beams.memory.keys))
+        return kept._replace(memory=memory, state=tuple(map(layer, beams.state)))
+
+    def improving(self, t: tf.Tensor, beams: _Beams) -> tf.Tensor:
+        """Whether each sentence's finished hypotheses may yet improve: bool[B]."""
+        best = tf.reduce_max(beams.log_prob, 1)
+        reachable = tf.where(best > NEVER / 2, best / length_penalty(self.max_length, self.alpha), NEVER)
+        return tf.logical_and(t < self.max_length, reachable > tf.reduce_min(beams.done.score, 1))
+
+    def crowded(self, t: tf.Tensor, beams: _Beams) -> tf.Tensor:
+        """Whether it is not yet worth going on without the sentences that are done."""
+        going = tf.math.count_nonzero(self.improving(t, beams), dtype=tf.int32)
+        return 4 * going > 3 * tf.size(beams.row)
+
+    def advance(self, t: tf.Tensor, beams: _Beams) -> tuple[tf.Tensor, _Beams]:
         """Every unfinished hypothesis by one token."""
-        state, log_probs, alignment = self.model.step(beams.tokens, beams.state, self.start.memory)
-        vocabulary = self.model.target_size
-        log_probs += allowed(vocabulary, beams.t + 1, self.min_length)
-        totals = beams.alive_log_prob[:, :, tf.newaxis] + log_probs
+        sentences = tf.size(beams.row)
+        state = tuple(tf.reshape(tensor, [-1, tensor.shape[-1]]) for tensor in beams.state)
+        state, logits, alignment = self.model.scores(beams.last, state, beams.memory)
 
-        # 2 K candidates leave K unfinished ones even if K of them end here.
-        wanted = 2 * self.beam
-        each = tf.minimum(wanted, vocabulary)
-        best, words = tf.math.top_k(totals, each)
-        best, picked = tf.math.top_k(tf.reshape(best, [self.batch, -1]), tf.minimum(wanted, self.beam * each))
+        # Two tokens for each place in the beam leave enough that go on even if all the others end here. Three
+        # more, since three may not be taken: padding and `<s>` are no words, and `</s>` may come too soon.
+        each = tf.minimum(2 * self.beam + 3, self.model.target_size)
+        likely, words = largest(tf.nn.softmax(logits), each)
+        log_prob = tf.math.log(tf.maximum(likely, LEAST_PROBABILITY))
+        taken = t + 1
+        too_soon = tf.logical_and(tf.equal(words, EOS), taken < self.min_length)
+        refused = tf.logical_or(too_soon, tf.logical_or(tf.equal(words, PAD), tf.equal(words, BOS)))
+        log_prob = tf.where(refused, NEVER, log_prob)
+        total = tf.reshape(beams.log_prob, [-1, 1]) + log_prob
+        total, words = (tf.reshape(tensor, [sentences, -1]) for tensor in (total, words))
+        best, picked = tf.math.top_k(total, tf.minimum(2 * self.beam, tf.shape(total)[1]))
+        words = tf.gather(words, picked, batch_dims=1)
         parents = picked // each
-        words = tf.gather(tf.reshape(words, [self.batch, -1]), picked, batch_dims=1)
-        sequences = tf.gather(beams.alive, parents, batch_dims=1)
+        here = tf.one_hot(t, self.max_length, dtype=tf.int32)
+        tokens = tf.gather(beams.tokens, parents, batch_dims=1) + words[:, :, tf.newaxis] * here
         covered = beams.covered
         if self.beta:
             covered = tf.gather(covered + alignment, parents, batch_dims=1)
-        here = tf.one_hot(beams.t, self.max_length, dtype=tf.int32)
-        sequences += words[:, :, tf.newaxis] * here
 
         ends = tf.equal(words, EOS)
-        taken = beams.t + 1
-        last = tf.equal(taken, self.max_length)
         # Only the K best may finish, or a beam of one would not be greedy search; and none that is no
-        # candidate at all, of a sentence with fewer than K.
+        # hypothesis at all, of a sentence with fewer than K.
         eligible = tf.logical_and(tf.range(tf.shape(words)[1]) < self.beam, best > NEVER / 2)
-        finishing = tf.logical_and(tf.logical_or(ends, last), eligible)
+        finishing = tf.logical_and(tf.logical_or(ends, tf.equal(taken, self.max_length)), eligible)
         score = best / length_penalty(taken, self.alpha)
         if self.beta:
-            score += coverage_penalty(covered, self.start.memory.mask, self.beta)
+            score += coverage_penalty(covered, beams.memory.mask, self.beta)
         score = tf.where(finishing, score, NEVER)
-        done_score, chosen = tf.math.top_k(tf.concat([beams.done_score, score], 1), self.beam)
-
-        def merge(old: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
-            return tf.gather(tf.concat([old, new], 1), chosen, batch_dims=1)
-
-        done = merge(beams.done, sequences)
-        done_log_prob = merge(beams.done_log_prob, best)
-        done_length = merge(beams.done_length, tf.fill(tf.shape(words), taken))
+        done = self.merged(beams.done, _Finished(tokens, tf.fill(tf.shape(words), taken), best, score))
 
         # Greedy search, a beam of one, ends at its first </s>.
         over = tf.logical_or(ends, tf.logical_and(tf.equal(self.beam, 1), ends[:, :1]))
-        alive_log_prob, kept = tf.math.top_k(tf.where(over, NEVER, best), self.beam)
-        alive = tf.gather(sequences, kept, batch_dims=1)
-        if self.beta:
-            covered = tf.gather(covered, kept, batch_dims=1)
-        tokens = tf.gather(words, kept, batch_dims=1)
-        rows = tf.gather(parents, kept, batch_dims=1) + (tf.range(self.batch) * self.beam)[:, tf.newaxis]
-        state = tuple(tf.gather(s, tf.reshape(rows, [-1])) for s in state)
-        finished = done, done_score, done_log_prob, done_length
-        return (_Beams(taken, state, tokens, alive, alive_log_prob, covered, *finished),)
+        going, kept = tf.math.top_k(tf.where(over, NEVER, best), tf.minimum(self.beam, tf.shape(words)[1]))
 
-    def results(self, beams: _Beams) -> Hypotheses:
-        """The finished ones, cut to the longest."""
-        longest = tf.maximum(tf.reduce_max(beams.done_length), 1)
-        return Hypotheses(
-            beams.done[:, :, :longest], beams.done_length, beams.done_log_prob, beams.done_score
+        def of_kept(tensor: tf.Tensor) -> tf.Tensor:
+            return tf.gather(tensor, kept, batch_dims=1)
+
+        width = tf.shape(beams.last)[1]
+        rows = tf.reshape(of_kept(parents) + (tf.range(sentences) * width)[:, tf.newaxis], [-1])
+        shape = tf.shape(kept)
+        state = tuple(
+            tf.reshape(tf.gather(tensor, rows), [shape[0], shape[1], tensor.shape[-1]]) for tensor in state
         )
+        if self.beta:
+            covered = of_kept(covered)
+        return taken, _Beams(
+            beams.row, beams.memory, state, of_kept(words), of_kept(tokens), going, covered, done
+        )
+
+    def merged(self, done: _Finished, new: _Finished) -> _Finished:
+        """The best of both."""
+        both = [tf.concat(pair, 1) for pair in zip(done, new, strict=True)]
+        _, chosen = tf.math.top_k(both[-1], tf.shape(done.score)[1])
+        return _Finished(*(tf.gather(tensor, chosen, batch_dims=1) for tensor in both))
+
+
+def largest(scores: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """`tf.math.top_k` of scores float32[N, V] of 0 or more, of a large V: values and places [N, k].
+
+    The k largest are in those k groups of neighbours whose maxima are largest. A maximum is found many
+    numbers at a time, top_k goes from one to the next.
+    """
+    size = scores.shape[-1]
+    groups = -(-size // GROUP)
+    if size % GROUP:
+        scores = tf.pad(scores, [[0, 0], [0, groups * GROUP - size]], constant_values=-1.0)
+    grouped = tf.reshape(scores, [-1, groups, GROUP])
+    _, chosen = tf.math.top_k(tf.reduce_max(grouped, 2), tf.minimum(k, groups))
+    candidates = tf.reshape(tf.gather(grouped, chosen, batch_dims=1), [-1, tf.minimum(k, groups) * GROUP])
+    values, places = tf.math.top_k(candidates, k)
+    return values, tf.gather(chosen, places // GROUP, batch_dims=1) * GROUP + places % GROUP
 
 
 def allowed(vocabulary: int, length: tf.Tensor, min_length: tf.Tensor | int) -> tf.Tensor:

@@ -129,9 +129,9 @@ def validation(
 
     @tf.function(input_signature=[TEXT])
     def best(text: tf.Tensor) -> tf.Tensor:
-        source = translator.source_tokens(text)
-        found = translator.decode(source, beam, alpha, translator.search.max_length)
-        return translator.texts(text, source, found.tokens[:, :1])[:, 0]
+        start = translator.start(text)
+        found = translator.decode(start, beam, alpha, translator.search.max_length, nbest=1)
+        return translator.texts(text, start, found.tokens)[:, 0]
 
     def bleu() -> float:
         hypotheses = np.empty(len(order), object)

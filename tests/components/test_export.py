@@ -109,8 +109,8 @@ def assert_all_decode_alike(model: Export) -> None:
     """Greedily: the model in memory, a client that steps by itself, and the search in the SavedModel."""
     tokens, totals = model.client_greedy(LINES)
     translator = model.translator
-    source = translator.source_tokens(tf.constant(LINES))
-    in_memory = translator.decode(source, tf.constant(1), tf.constant(0.0), tf.constant(MAX_LENGTH)).tokens
+    start = translator.start(tf.constant(LINES))
+    in_memory = translator.decode(start, tf.constant(1), tf.constant(0.0), tf.constant(MAX_LENGTH)).tokens
     longest = in_memory.shape[-1]
     assert tokens[:, :longest].tolist() == in_memory[:, 0].numpy().tolist()
     assert not tokens[:, longest:].any()

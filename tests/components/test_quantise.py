@@ -143,7 +143,8 @@ def test_a_smaller_saved_model_needs_nothing_but_tensorflow(small, rounded, tmp_
 def steps_greedily(translator: Translator, model: lite.LiteModel) -> None:
     """The interpreter's greedy search gives the tokens that the graph's gives."""
     tokens = translator.source_tokens(tf.constant(LINES))
-    found = translator.decode(tokens, tf.constant(1), tf.constant(0.0), tf.constant(MAX_LENGTH))
+    start = translator.model.start(tokens)
+    found = translator.decode(start, tf.constant(1), tf.constant(0.0), tf.constant(MAX_LENGTH))
     for row, source in enumerate(tokens.numpy()):
         mine = model.greedy(source[source > 0], MAX_LENGTH)
         length = int(found.length[row, 0])

@@ -8,10 +8,12 @@ from unittest import mock
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
 from components.seq2seq.sampling import sample
-from components.seq2seq.search import NEVER, Hypotheses, beam_search
+from components.seq2seq.search import GROUP, NEVER, Hypotheses, beam_search, largest
 from tests.components.tiny_model import build, padded, sources
 
 Scored = tuple[float, list[int], float]
@@ -102,8 +104,8 @@ def hypothesis(found: Hypotheses, row: int, rank: int) -> list[int]:
     return tokens
 
 
-MODELS = [(1, 0.0), (2, 2.0), (3, 6.0)]  # Seed, and what is added to the logit of </s>.
-LIKELY_TO_END = MODELS[-1]
+MODELS = [(1, 0.0), (2, 2.0), (3, 1.0), (3, 6.0)]  # Seed, and what is added to the logit of </s>.
+OF_MANY_LENGTHS, LIKELY_TO_END = MODELS[-2:]
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +160,7 @@ def test_a_beam_as_wide_as_all_sequences_finds_them_in_order(alpha, beta, seed):
 )
 def test_stopping_early_finds_what_the_whole_search_finds(seed, eos_bias, beam, alpha, beta, monkeypatch):
     model = build(seed=seed, eos_bias=eos_bias)
-    monkeypatch.setattr(model, "step", mock.Mock(wraps=model.step))
+    monkeypatch.setattr(model, "scores", mock.Mock(wraps=model.scores))
     several = [SENTENCES[0], SENTENCES[3], [7, 10, 11, 6, 4, 8, 9, 10, 9, EOS]]
     for source in several:
         found = search(model, padded([source]), beam, alpha, 12, beta=beta)
@@ -166,7 +168,45 @@ def test_stopping_early_finds_what_the_whole_search_finds(seed, eos_bias, beam, 
         assert [hypothesis(found, 0, n) for n in range(beam)] == [tokens for _, tokens, _ in expected]
         np.testing.assert_allclose(found.score[0], [s for s, _, _ in expected], rtol=1e-4)
     if (seed, eos_bias) == LIKELY_TO_END:
-        assert model.step.call_count < 12 * len(several)
+        assert model.scores.call_count < 12 * len(several)
+
+
+@pytest.mark.parametrize("key", MODELS)
+@pytest.mark.parametrize(
+    ("beam", "alpha", "beta"), [(1, 1.0, 0.0), (5, 0.0, 0.0), (4, 1.0, 0.0), (4, 2.0, 0.7)]
+)
+def test_of_few_wanted_all_are_the_best_of_the_whole_search(models, key, beam, alpha, beta):
+    everything = search(models[key], padded(SENTENCES), beam, alpha, 12, beta=beta)
+    for wanted in range(1, beam + 1):
+        found = search(models[key], padded(SENTENCES), beam, alpha, 12, beta=beta, nbest=wanted)
+        assert found.score.shape == (len(SENTENCES), wanted)
+        for row, rank in np.ndindex(*found.score.shape):
+            assert hypothesis(found, row, rank) == hypothesis(everything, row, rank)
+        np.testing.assert_allclose(found.score, everything.score[:, :wanted], rtol=1e-4)
+
+
+def test_a_sentence_that_is_done_is_no_longer_computed(models, monkeypatch):
+    model, rows = models[OF_MANY_LENGTHS], list[int]()
+
+    def counted(tokens: tf.Tensor, *rest: object) -> object:
+        rows.append(tokens.shape[0])
+        return model.scores(tokens, *rest)
+
+    watched = mock.Mock(wraps=model, scores=counted, target_size=model.target_size)
+    beam_search(watched, model.start(padded(SENTENCES)), 1, 0.0, 12)
+    assert rows[0] == len(SENTENCES)
+    assert rows == sorted(rows, reverse=True)
+    assert rows[-1] < len(SENTENCES)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 3 * GROUP + 1), st.integers(0, 2**31), st.data())
+def test_the_largest_of_many_are_those_of_a_sort(rows, size, seed, data):
+    k = data.draw(st.integers(1, size))
+    scores = np.random.default_rng(seed).permutation(rows * size).reshape(rows, size).astype(np.float32)
+    values, places = largest(tf.constant(scores), tf.constant(k))
+    np.testing.assert_array_equal(values, -np.sort(-scores, 1)[:, :k])
+    np.testing.assert_array_equal(places, np.argsort(-scores, 1)[:, :k])
 
 
 @pytest.mark.parametrize("key", MODELS)

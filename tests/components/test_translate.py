@@ -123,13 +123,13 @@ class TestSearch:
         assert heavy == Translation(plain.text, pytest.approx(2 * plain.score))
 
     def test_what_is_not_given_is_the_models_own(self, model: Path) -> None:
-        given = LineTranslator(model, Search(max_length=7))._nbest_inputs()
+        given = LineTranslator(model, Search(max_length=7))._nbest_inputs
         assert {name: float(value) for name, value in given.items()} == {
             "beam_size": 2.0,
             "length_penalty": 1.0,
             "max_length": 7.0,
         }
-        assert int(LineTranslator(model, Search(nbest=3))._nbest_inputs()["beam_size"]) == 3
+        assert int(LineTranslator(model, Search(nbest=3))._nbest_inputs["beam_size"]) == 3
         assert len(LineTranslator(model, Search(nbest=3)).translate([b"a"])[0]) == 3
 
     @pytest.mark.parametrize(
