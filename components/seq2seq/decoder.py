@@ -345,7 +345,7 @@ class InputFeedingDecoder(Decoder):
         kernel = tf.convert_to_tensor(self.cells[0].kernel)[: settings.embedding_units]
         shape = tf.unstack(tf.shape(embedded)[:2])
         rates = self._rates.values() if dropout.training else []
-        masks = [dropout(tf.ones([*shape, width]), rate) for rate, width in rates]
+        masks = [dropout.mask([*shape, width], rate) for rate, width in rates]
         vectors, (alignment,) = run(0, (times(inputs, kernel), *masks))
         return vectors, alignment
 

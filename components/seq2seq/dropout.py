@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+SIDES = 2**16
+"""Of the dice that decide whether an element is dropped."""
+
 
 class Dropout:
     """Draws the masks of one pass through the model. With `seed` None (no training) it changes nothing.
@@ -18,14 +21,23 @@ class Dropout:
 
     def __call__(self, inputs: tf.Tensor, rate: float) -> tf.Tensor:
         """Inputs with a share `rate` of the elements zero and the others scaled (Srivastava et al. 2014)."""
-        if self._seed is None or not rate:
-            return inputs
-        return tf.nn.experimental.stateless_dropout(inputs, rate, self.draw(), rng_alg="philox")
+        mask = self.mask(tf.shape(inputs), rate)
+        return inputs if mask is None else inputs * mask
 
-    def mask(self, shape: list[tf.Tensor], rate: float) -> tf.Tensor | None:
-        """What `__call__` would multiply with, for dropout shared by positions or steps; None where it would
-        change nothing."""
-        return None if self._seed is None or not rate else self(tf.ones(shape), rate)
+    def mask(self, shape: tf.Tensor | list[tf.Tensor | int], rate: float) -> tf.Tensor | None:
+        """What `__call__` multiplies with, for dropout shared by positions or steps: float32 of that shape, 0
+        or what makes the mean 1; None where it would change nothing.
+
+        Sixteen random bits decide on an element, half of what a uniform number takes: drawing them is most of
+        what dropout costs. The rate is kept to within 1 / 131,072.
+        """
+        if self._seed is None or not rate:
+            return None
+        dropped = min(round(rate * SIDES), SIDES - 1)
+        size = tf.reduce_prod(shape)
+        pairs = tf.random.stateless_uniform([(size + 1) // 2], self.draw(), None, None, tf.uint32, "philox")
+        dice = tf.reshape(tf.reshape(tf.bitcast(pairs, tf.uint16), [-1])[:size], shape)
+        return tf.cast(dice >= tf.constant(dropped, tf.uint16), tf.float32) * (SIDES / (SIDES - dropped))
 
     def words(self, embedded: tf.Tensor, rate: float) -> tf.Tensor:
         """Embedded tokens float32[B, T, D] with a share `rate` of them zero as a whole and the others scaled.

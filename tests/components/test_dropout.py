@@ -1,0 +1,62 @@
+"""Dropout: how much is dropped, what is left, and what decides it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.seq2seq.dropout import NO_DROPOUT, SIDES, Dropout
+
+SEED = tf.constant([3, 4])
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.1, 0.3, 0.5, 0.9])
+def test_as_many_are_dropped_as_asked_and_the_mean_stays(rate):
+    shape = [300, 7, 191]
+    mask = Dropout(SEED).mask(shape, rate).numpy()
+    many = np.prod(shape)
+    spread = (rate * (1 - rate) / many) ** 0.5
+    assert mask.shape == tuple(shape)
+    assert abs((mask == 0).mean() - rate) < 4 * spread + 1 / SIDES
+    np.testing.assert_allclose(mask[mask != 0], 1 / (1 - rate), rtol=1e-3)
+    # Neither rows nor columns go together.
+    for axis in range(3):
+        others = tuple(i for i in range(3) if i != axis)
+        shares = (mask == 0).mean(others)
+        assert abs(shares - rate).max() < 6 * spread * shape[axis] ** 0.5 + 1 / SIDES
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=3), st.floats(0, 1, exclude_max=True))
+def test_any_shape_and_any_rate(shape, rate):
+    found = Dropout(SEED)(tf.ones(shape), rate)
+    assert found.shape == tuple(shape)
+    assert np.isfinite(found).all()
+
+
+def test_what_is_not_dropped_is_scaled_and_so_is_its_gradient():
+    inputs = tf.random.stateless_normal([40, 9], [1, 2])
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = Dropout(SEED)(inputs, 0.25)
+    gradient = tape.gradient(outputs, inputs)
+    np.testing.assert_allclose(outputs, inputs * gradient)
+    assert set(np.unique(gradient)) == {0.0, np.float32(4 / 3)}
+
+
+def test_seed_and_place_decide():
+    one, same, other = Dropout(SEED), Dropout(SEED), Dropout(SEED + 1)
+    first, second = (one.mask([1000], 0.5).numpy() for _ in range(2))
+    assert (first == same.mask([1000], 0.5).numpy()).all()
+    assert 0.4 < (first == second).mean() < 0.6
+    assert 0.4 < (first == other.mask([1000], 0.5).numpy()).mean() < 0.6
+
+
+def test_without_a_seed_or_a_rate_nothing_changes():
+    inputs = tf.ones([3, 4])
+    assert NO_DROPOUT(inputs, 0.5) is inputs
+    assert Dropout(SEED)(inputs, 0.0) is inputs
+    assert NO_DROPOUT.mask([3, 4], 0.5) is None
