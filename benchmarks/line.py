@@ -1,7 +1,7 @@
 """ExampleGen, StatisticsGen, SchemaGen, ExampleValidator and Transform on a corpus: time, memory, and growth.
 
     python -m benchmarks.line            # all sizes
-    python -m benchmarks.line PAIRS      # one, in this process
+    python -m benchmarks.line CORPUS     # one, in this process
 
 A corpus larger than Tatoeba's is Tatoeba's over and over, with a number at the end of both sentences, so that
 no pair is twice. Each size has a process of its own, which imports before the clock starts.
@@ -41,7 +41,7 @@ def write_corpus(pairs: int, path: Path) -> None:
             out.write(f"{source}{end}\t{target}{end}\n")
 
 
-def once(pairs: int) -> tuple[float, float]:
+def once(corpus: str) -> tuple[float, float]:
     """Wall seconds after imports, and this process's peak memory in MB.
 
     Raises:
@@ -55,8 +55,6 @@ def once(pairs: int) -> tuple[float, float]:
     from pipeline import cli
 
     with tempfile.TemporaryDirectory() as folder:
-        corpus = Path(folder) / "corpus.tsv"
-        write_corpus(pairs, corpus)
         options = ("--root", folder, "--to", NODES[-1], "--set", f"example_gen.files=[{corpus}]")
         begun = time.perf_counter()
         if code := cli.main(["run", CONFIG, *options]):
@@ -70,9 +68,12 @@ def measure() -> list[Result]:
 
     def of_size(pairs: int, runs: int) -> tuple[list[float], list[float]]:
         found = []
-        for _ in range(runs):
-            found.append(json.loads(child("line", str(pairs)).splitlines()[-1]))
-            progress(f"{pairs:,} pairs: {found[-1][0]:.1f} s, {found[-1][1]:.0f} MB")
+        with tempfile.TemporaryDirectory() as folder:
+            corpus = Path(folder) / "corpus.tsv"
+            write_corpus(pairs, corpus)
+            for _ in range(runs):
+                found.append(json.loads(child("line", str(corpus)).splitlines()[-1]))
+                progress(f"{pairs:,} pairs: {found[-1][0]:.1f} s, {found[-1][1]:.0f} MB")
         return [seconds for seconds, _ in found], [peak for _, peak in found]
 
     seconds, peaks = of_size(PAIRS, RUNS)
@@ -94,6 +95,6 @@ def measure() -> list[Result]:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        print(json.dumps(once(int(sys.argv[1]))))
+        print(json.dumps(once(sys.argv[1])))
     else:
         hand_over(measure())

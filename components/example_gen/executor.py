@@ -2,6 +2,7 @@
 
 Its elements are blocks of thousands of rows as Arrow columns. Rows are grouped by (split, shard), which
 depend on the normalised source alone, so that duplicates meet in one group and no source is in two splits.
+A file is read and judged by one worker: a very large corpus is best given as several files.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.ipc
 
 from components import artifacts, tfrecord
 from components.component import Context
@@ -34,6 +36,7 @@ from components.example_gen.rows import (
 )
 from components.example_gen.sources import SourceFile, find, read
 
+COLUMNS = ("id", "source", "target")
 SHOWN_REJECTS = 10
 SHOWN_CHARACTERS = 120
 REMEDIES = {
@@ -119,7 +122,6 @@ def _build(
     )
     judged = (
         blocks.blocks
-        | "SpreadBlocks" >> beam.Reshuffle()
         | "Judge"
         >> beam.ParDo(_Judge(parameters, golden)).with_outputs("rejects", "counts", "given", main="rows")
     )
@@ -170,7 +172,7 @@ class _Read(beam.DoFn):
 
 
 class _Judge(beam.DoFn):
-    """(file, Rows) -> ((split, shard), (place, columns)); the refused to `rejects`, numbers to `counts`."""
+    """(file, Rows) -> ((split, shard), (place, packed rows)); the refused to `rejects`, numbers to `counts`."""
 
     def __init__(self, parameters: Parameters, golden: Hashes):
         self._parameters, self._golden = parameters, golden
@@ -196,7 +198,7 @@ class _Judge(beam.DoFn):
                 judged.source.take(pa.array(good)),
                 judged.target.take(pa.array(good)),
             ],
-            ["id", "source", "target"],
+            list(COLUMNS),
         )
         hashes = source_hashes(table.column(1))
         shards = (hashes % np.uint64(p.shards)).astype(np.int64)
@@ -213,7 +215,7 @@ class _Judge(beam.DoFn):
             if split < 0:
                 continue
             chosen = np.flatnonzero((splits == split) & (shards == shard))
-            yield (SPLITS[split], shard), (place, table.take(pa.array(chosen)))
+            yield (SPLITS[split], shard), (place, _packed(table.take(pa.array(chosen))))
 
 
 def rejected_rows(file: SourceFile, rows: Rows, judged: Judged) -> list[dict[str, Any]]:
@@ -246,24 +248,45 @@ def _count_shared(group: tuple[None, Iterable[tuple[str, np.ndarray]]]) -> Count
 
 
 def _write_split(
-    group: tuple[Key, Iterable[tuple[Place, pa.RecordBatch] | None]], folder: str, parameters: Parameters
+    group: tuple[Key, Iterable[tuple[Place, bytes] | None]], folder: str, parameters: Parameters
 ) -> Counts:
     """Writes one file of one split in corpus order, each exact duplicate once where they are dropped."""
     (split, shard), blocks = group
     name = f"data_tfrecord-{shard:05d}-of-{parameters.shards:05d}.gz"
     path = Path(folder) / f"Split-{split}" / name
-    placed = sorted((block for block in blocks if block is not None), key=lambda block: block[0])
-    if not placed:
-        tfrecord.write_examples(path, {"id": pa.array([], pa.string())})
-        return Counter()
-    table = pa.Table.from_batches([batch for _, batch in placed]).combine_chunks()
-    columns = {name: pa.concat_arrays(table.column(name).chunks) for name in table.column_names}
+    columns = _in_order(block for block in blocks if block is not None)
+    read = len(columns["id"])
     if parameters.drop_duplicates == "all" or split == "train":
-        kept = pa.array(first_of_duplicates(columns["source"], columns["target"]))
-        columns = {name: array.take(kept) for name, array in columns.items()}
+        kept = first_of_duplicates(columns["source"], columns["target"])
+        if len(kept) < read:
+            columns = {name: array.take(pa.array(kept)) for name, array in columns.items()}
     tfrecord.write_examples(path, columns)
     written = len(columns["id"])
-    return Counter({f"split/{split}": written, "duplicates": table.num_rows - written})
+    if not read:
+        return Counter()
+    return Counter({f"split/{split}": written, "duplicates": read - written})
+
+
+def _in_order(blocks: Iterable[tuple[Place, bytes]]) -> dict[str, pa.Array]:
+    """The columns of packed rows in corpus order. A split may be large: no copy of it outlives this."""
+    batches = [_unpacked(rows) for _, rows in sorted(blocks)]
+    if not batches:
+        return {name: pa.array([], pa.string()) for name in COLUMNS}
+    return {name: pa.concat_arrays([batch.column(i) for batch in batches]) for i, name in enumerate(COLUMNS)}
+
+
+def _packed(batch: pa.RecordBatch) -> bytes:
+    """Rows on their way into a split: a runner may hold all of them at once, some several times."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as out:
+        out.write_batch(batch)
+    return cast(bytes, sink.getvalue().to_pybytes())
+
+
+def _unpacked(rows: bytes) -> pa.RecordBatch:
+    """What `_packed` was given."""
+    with pa.ipc.open_stream(rows) as stream:
+        return stream.read_next_batch()
 
 
 def _write_rejects(

@@ -20,14 +20,16 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     Attributes:
       histogram_buckets: buckets of every standard histogram.
       top_values: how many of the most frequent values of a string feature are kept.
-      exact_top_values: count every distinct sentence exactly. Otherwise by sketches: several times faster
-        on a large corpus, and the most frequent sentences and their counts are then estimates.
+      exact_top_values: count every distinct sentence exactly, in memory and time that grow with the corpus.
+        Otherwise TFDV's sketches count: exactly in a feature of at most 1,024 distinct values, so in all that
+        a schema compares; of sentences, those that make up less than a thousandth may be missing among the
+        most frequent, and the number of distinct ones is an estimate from 16,384 on.
       sample_rate: share of the examples looked at.
     """
 
     histogram_buckets: Annotated[int, msgspec.Meta(ge=2)] = 10
     top_values: Annotated[int, msgspec.Meta(ge=1)] = 20
-    exact_top_values: bool = True
+    exact_top_values: bool = False
     sample_rate: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] = 1.0
 
 

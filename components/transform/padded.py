@@ -20,7 +20,8 @@ from components.transform import Parameters, buckets, ragged, serialise
 from components.transform.buckets import Ints
 
 # Examples held in memory at a time; a bucket gets a file for each such chunk it occurs in.
-CHUNK = 500_000
+CHUNK = 200_000
+SIDES = ("source", "target")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,9 +81,9 @@ def write(
 def _lengths(parameters: Parameters, split: str, folder: Path) -> Lengths:
     """Reads the lengths of a split's examples."""
     files = sorted(folder.glob("*.arrow"))
-    tables = [ragged.read(file) for file in files]
-    source = np.concatenate([ragged.column(table, "source_ids")[2] for table in tables])
-    target = np.concatenate([ragged.column(table, "target_ids")[2] for table in tables])
+    # Tables are mapped, and go one by one: all of them would be the whole corpus.
+    each = [[ragged.column(table, f"{side}_ids")[2] for side in SIDES] for table in map(ragged.read, files)]
+    source, target = (np.concatenate(of_side) for of_side in zip(*each, strict=True))
     kept = np.ones(len(source), bool)
     if parameters.over_long == "reject":
         kept = (source <= parameters.source_max_length) & (target <= parameters.target_max_length)
@@ -92,7 +93,8 @@ def _lengths(parameters: Parameters, split: str, folder: Path) -> Lengths:
             f"{parameters.source_max_length} or target_max_length {parameters.target_max_length} tokens",
             "Raise these two, or set over_long: truncate, in the transform section.",
         )
-    return Lengths(files, np.array([len(table) for table in tables]), source, target, kept)
+    rows = np.array([len(of_source) for of_source, _ in each])
+    return Lengths(files, rows, source, target, kept)
 
 
 def _chunks(rows: Ints) -> Iterator[tuple[int, int]]:
