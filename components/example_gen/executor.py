@@ -120,10 +120,8 @@ def _build(
         | "Files" >> beam.Create(files)
         | "Read" >> beam.ParDo(_Read(parameters)).with_outputs("faults", main="blocks")
     )
-    judged = (
-        blocks.blocks
-        | "Judge"
-        >> beam.ParDo(_Judge(parameters, golden)).with_outputs("rejects", "counts", "given", main="rows")
+    judged = blocks.blocks | "Judge" >> beam.ParDo(_Judge(parameters, golden)).with_outputs(
+        "rejects", "counts", "given", main="rows"
     )
     # Every file of every split is written, even for a key no row has.
     every_key = pipeline | "Keys" >> beam.Create([(key, None) for key in keys])
@@ -172,7 +170,7 @@ class _Read(beam.DoFn):
 
 
 class _Judge(beam.DoFn):
-    """(file, Rows) -> ((split, shard), (place, packed rows)); the refused to `rejects`, numbers to `counts`."""
+    """(file, Rows) -> ((split, shard), (place, packed rows)); the refused to `rejects`, sums to `counts`."""
 
     def __init__(self, parameters: Parameters, golden: Hashes):
         self._parameters, self._golden = parameters, golden
