@@ -33,7 +33,7 @@ ALONE = 100
 def measure(folder: str) -> list[Result]:
     """All figures."""
     progress("the model, if there is none yet")
-    bitext("run", CONFIG, *options(folder, USUAL))
+    bitext("run", CONFIG, *options(folder, USUAL), "--to", "Trainer")
     model = outputs_of(CONFIG, "Trainer", *options(folder, USUAL))["model"]
     share_cores()
     lines = [line.encode() for line in sentences(folder, "test_2016_flickr", "en")]

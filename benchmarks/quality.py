@@ -22,7 +22,7 @@ LIMIT = 3.3
 def measure(folder: str) -> list[Result]:
     """Both, and their ratio."""
     given = options(folder, SOON)
-    bitext("run", CONFIG, *given, "--force", "Trainer")
+    bitext("run", CONFIG, *given, "--to", "Trainer", "--force", "Trainer")
     history = (outputs_of(CONFIG, "Trainer", *given)["model_run"] / "history.jsonl").read_text()
     points = [json.loads(line) for line in history.splitlines()]
     for point in points:

@@ -25,7 +25,7 @@ from components.evaluator.executor import search_of, translate
 from components.evaluator.scoring import Scorer
 from components.files import tree_size
 from components.heldout import Sentence, read_sentences
-from components.seq2seq import SearchSettings, checkpoint, lite, quantise
+from components.seq2seq import LENGTH_SLACK, SearchSettings, checkpoint, lite, quantise
 from components.seq2seq.export import Translator
 from components.translate import LineTranslator, Search
 from pipeline import metadata, resolve
@@ -222,7 +222,11 @@ def _greedy(original: LineTranslator, path: Path, sentences: list[Sentence]) -> 
     longest = original.search.max_length or int(original.signature("default_search")()["max_length"])
     tokenised = original.signature("tokenize")(text=tf.constant([s.source for s in sentences]))
     tokens, lengths = tokenised["tokens"].numpy(), tokenised["length"].numpy()
-    found = [model.greedy(row[:length], longest) for row, length in zip(tokens, lengths, strict=True)]
+    factor = int(original.signature("info")().get("max_length_factor", 0))  # older exports have none
+    found = [
+        model.greedy(row[:length], min(longest, factor * length + LENGTH_SLACK) if factor else longest)
+        for row, length in zip(tokens, lengths, strict=True)
+    ]
     texts = original.signature("detokenize")(tokens=tf.ragged.constant(found, tf.int32).to_tensor())
     return [text.decode() for text in texts["text"].numpy()]
 

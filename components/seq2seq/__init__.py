@@ -110,6 +110,10 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
             raise ValueError(f"attention_heads {heads} must divide encoder_units and decoder_units. {units}")
 
 
+LENGTH_SLACK = 10
+"""What a translation of a very short source may be longer by; see `SearchSettings.max_length_factor`."""
+
+
 class SearchSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the exported model searches unless a caller says otherwise.
 
@@ -119,6 +123,10 @@ class SearchSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_field
       coverage_penalty: beta of the same equation; 0 does not ask what of the source was translated.
       min_length: tokens of a translation at least, `</s>` included.
       max_length: tokens of a translation at most, `</s>` included.
+      max_length_factor: and at most so many for each token of its source, plus LENGTH_SLACK, `</s>` included
+        on both sides (twice the source in tensorflow/nmt; Marian's `max-length-factor`). The search is done
+        sooner, and no translation babbles on. 0: `max_length` alone. Look at your data before setting it:
+        from a script with a character a word into one with letters, 2 would cut what is right.
       replace_unknown: in a vocabulary of words, put the source word that an unknown word is aligned to in its
         place (Jean et al. 2015, section 3.3), where the model has an attention.
     """
@@ -128,6 +136,7 @@ class SearchSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_field
     coverage_penalty: Annotated[float, msgspec.Meta(ge=0.0)] = 0.0
     min_length: Positive = 1
     max_length: Positive = 80
+    max_length_factor: Annotated[int, msgspec.Meta(ge=0)] = 0
     replace_unknown: bool = True
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from components.seq2seq import SearchSettings
+from components.seq2seq import LENGTH_SLACK, SearchSettings
 from components.seq2seq.attention import Memory
 from components.seq2seq.model import BOS, EOS, PAD, UNK, Seq2Seq, Start, lengths
 from components.seq2seq.sampling import sample
@@ -62,6 +62,10 @@ class Translator(tf.Module):
         """The `nbest` best translations of encoded sources; as many as the beam is wide if not given."""
         settings = self.search
         shortest = tf.minimum(settings.min_length, max_length)
+        if settings.max_length_factor:
+            sources = tf.reduce_sum(tf.cast(start.memory.mask, tf.int32), 1)
+            longest = tf.maximum(settings.max_length_factor * sources + LENGTH_SLACK, shortest)
+            max_length = tf.minimum(longest, max_length)
         # Without attention there is no coverage to speak of.
         beta = settings.coverage_penalty if self.model.decoder.attention is not None else 0.0
         return beam_search(self.model, start, beam_size, length_penalty, max_length, shortest, beta, nbest)
@@ -192,8 +196,9 @@ class Translator(tf.Module):
 
     @tf.function(input_signature=[])
     def info(self) -> dict[str, tf.Tensor]:
-        """The special tokens' ids and the target vocabulary's size."""
+        """The special tokens' ids, the target vocabulary's size, and what limits lengths by the source's."""
         numbers = {"pad": PAD, "bos": BOS, "eos": EOS, "unk": UNK, "vocab_size": self.model.target_size}
+        numbers["max_length_factor"] = self.search.max_length_factor
         return {name: tf.constant(value, tf.int32) for name, value in numbers.items()}
 
     @tf.function(input_signature=[])

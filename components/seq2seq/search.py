@@ -77,21 +77,21 @@ def beam_search(
     """Finds the translations of best score.
 
     A sentence is done when no unfinished hypothesis can beat its worst finished one, whatever its final
-    length: log probabilities only fall, the length penalty is largest at `max_length`, and the coverage
+    length: log probabilities only fall, the length penalty is largest at its `max_length`, and the coverage
     penalty is at best 0. A hypothesis that reaches `max_length` without `</s>` counts as finished there.
     Sentences that are done leave the batch whenever a quarter of it is.
 
     Args:
       beam_size: int32[], hypotheses kept; 1 is greedy search.
       alpha: float32[], the length penalty's exponent, 0 or more.
-      max_length: int32[], tokens at most, `</s>` included.
+      max_length: int32[] or int32[B], tokens at most, `</s>` included.
       min_length: int32[], tokens at least, `</s>` included.
       beta: weight of the coverage penalty, which finished hypotheses are ranked by; 0 or more.
       nbest: int32[], the N translations wanted of each sentence, at most `beam_size`, which it is if not
         given. The fewer, the sooner the search is done.
     """
-    search = _Search(model, beam_size, alpha, max_length, min_length, beta)
-    t, beams = tf.constant(0), search.first(start, beam_size if nbest is None else nbest)
+    search = _Search(model, beam_size, alpha, min_length, beta)
+    t, beams = tf.constant(0), search.first(start, max_length, beam_size if nbest is None else nbest)
 
     def stage(t: tf.Tensor, beams: _Beams, found: _Finished) -> tuple[tf.Tensor, _Beams, _Finished]:
         """Up to where enough sentences are done to go on without them."""
@@ -137,6 +137,7 @@ class _Beams(NamedTuple):
 
     Attributes:
       row: int32[B], the sentences' places in the batch that was asked for.
+      max_length: int32[B], their hypotheses' tokens at most.
       memory: theirs.
       state: the decoder's, float32[B, K, U] each.
       last: int32[B, K], the token last taken.
@@ -147,6 +148,7 @@ class _Beams(NamedTuple):
     """
 
     row: tf.Tensor
+    max_length: tf.Tensor
     memory: Memory
     state: State
     last: tf.Tensor
@@ -164,26 +166,27 @@ class _Search:
         model: Seq2Seq,
         beam: tf.Tensor,
         alpha: tf.Tensor,
-        max_length: tf.Tensor,
         min_length: tf.Tensor | int,
         beta: float,
     ):
         self.model, self.beam, self.alpha, self.beta = model, beam, alpha, beta
-        self.max_length, self.min_length = max_length, min_length
+        self.min_length = min_length
 
-    def first(self, start: Start, nbest: tf.Tensor | int) -> _Beams:
+    def first(self, start: Start, max_length: tf.Tensor, nbest: tf.Tensor | int) -> _Beams:
         """Before the first token."""
         batch, positions = tf.unstack(tf.shape(start.memory.mask))
         finished, never = [batch, nbest], tf.fill([batch, nbest], NEVER)
+        width = tf.maximum(tf.reduce_max(max_length), 0)  # of no sentences too
         return _Beams(
             tf.range(batch),
+            tf.broadcast_to(max_length, [batch]),
             start.memory,
             tuple(tensor[:, tf.newaxis] for tensor in start.state),
             tf.fill([batch, 1], BOS),
-            tf.fill([batch, 1, self.max_length], PAD),
+            tf.fill([batch, 1, width], PAD),
             tf.zeros([batch, 1]),
             tf.zeros([batch, 1, positions if self.beta else 0]),
-            _Finished(tf.fill([*finished, self.max_length], PAD), tf.zeros(finished, tf.int32), never, never),
+            _Finished(tf.fill([*finished, width], PAD), tf.zeros(finished, tf.int32), never, never),
         )
 
     def shapes(self, beams: _Beams) -> _Beams:
@@ -202,8 +205,8 @@ class _Search:
     def improving(self, t: tf.Tensor, beams: _Beams) -> tf.Tensor:
         """Whether each sentence's finished hypotheses may yet improve: bool[B]."""
         best = tf.reduce_max(beams.log_prob, 1)
-        reachable = tf.where(best > NEVER / 2, best / length_penalty(self.max_length, self.alpha), NEVER)
-        return tf.logical_and(t < self.max_length, reachable > tf.reduce_min(beams.done.score, 1))
+        reachable = tf.where(best > NEVER / 2, best / length_penalty(beams.max_length, self.alpha), NEVER)
+        return tf.logical_and(t < beams.max_length, reachable > tf.reduce_min(beams.done.score, 1))
 
     def crowded(self, t: tf.Tensor, beams: _Beams) -> tf.Tensor:
         """Whether it is not yet worth going on without the sentences that are done."""
@@ -230,17 +233,17 @@ class _Search:
         best, picked = tf.math.top_k(total, tf.minimum(2 * self.beam, tf.shape(total)[1]))
         words = tf.gather(words, picked, batch_dims=1)
         parents = picked // each
-        here = tf.one_hot(t, self.max_length, dtype=tf.int32)
+        here = tf.one_hot(t, tf.shape(beams.tokens)[2], dtype=tf.int32)
         tokens = tf.gather(beams.tokens, parents, batch_dims=1) + words[:, :, tf.newaxis] * here
         covered = beams.covered
         if self.beta:
             covered = tf.gather(covered + alignment, parents, batch_dims=1)
 
-        ends = tf.equal(words, EOS)
+        ends, last = tf.equal(words, EOS), tf.equal(taken, beams.max_length)[:, tf.newaxis]
         # Only the K best may finish, or a beam of one would not be greedy search; and none that is no
         # hypothesis at all, of a sentence with fewer than K.
         eligible = tf.logical_and(tf.range(tf.shape(words)[1]) < self.beam, best > NEVER / 2)
-        finishing = tf.logical_and(tf.logical_or(ends, tf.equal(taken, self.max_length)), eligible)
+        finishing = tf.logical_and(tf.logical_or(ends, last), eligible)
         score = best / length_penalty(taken, self.alpha)
         if self.beta:
             score += coverage_penalty(covered, beams.memory.mask, self.beta)
@@ -248,7 +251,7 @@ class _Search:
         done = self.merged(beams.done, _Finished(tokens, tf.fill(tf.shape(words), taken), best, score))
 
         # Greedy search, a beam of one, ends at its first </s>.
-        over = tf.logical_or(ends, tf.logical_and(tf.equal(self.beam, 1), ends[:, :1]))
+        over = tf.logical_or(tf.logical_or(ends, last), tf.logical_and(tf.equal(self.beam, 1), ends[:, :1]))
         going, kept = tf.math.top_k(tf.where(over, NEVER, best), tf.minimum(self.beam, tf.shape(words)[1]))
 
         def of_kept(tensor: tf.Tensor) -> tf.Tensor:
@@ -263,7 +266,15 @@ class _Search:
         if self.beta:
             covered = of_kept(covered)
         return taken, _Beams(
-            beams.row, beams.memory, state, of_kept(words), of_kept(tokens), going, covered, done
+            beams.row,
+            beams.max_length,
+            beams.memory,
+            state,
+            of_kept(words),
+            of_kept(tokens),
+            going,
+            covered,
+            done,
         )
 
     def merged(self, done: _Finished, new: _Finished) -> _Finished:

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from components.infra_validator import standalone
+from components.seq2seq import SearchSettings
 from components.seq2seq.export import Translator
 from components.text import TextSettings, learn, processor
 from tests.components.architectures import ARCHITECTURES, label
@@ -26,7 +27,7 @@ SIGNATURES = {
     "score": ({"source", "target"}, {"log_prob", "length", "alignment"}),
     "tokenize": ({"text"}, {"tokens", "length"}),
     "detokenize": ({"tokens"}, {"text"}),
-    "info": (set(), {"pad", "bos", "eos", "unk", "vocab_size"}),
+    "info": (set(), {"pad", "bos", "eos", "unk", "vocab_size", "max_length_factor"}),
     "default_search": (set(), {"beam_size", "length_penalty", "max_length"}),
 }
 
@@ -208,7 +209,26 @@ def test_tokenize_is_what_encode_reads(export):
 def test_info_tells_a_client_the_special_tokens(export):
     info = {name: int(value) for name, value in export("info").items()}
     size = export.translator.model.target_size
-    assert info == {"pad": 0, "bos": 1, "eos": 2, "unk": 3, "vocab_size": size}
+    special = {"pad": 0, "bos": 1, "eos": 2, "unk": 3}
+    assert info == special | {"vocab_size": size, "max_length_factor": 0}
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_no_translation_is_longer_than_its_source_allows(export, beam):
+    search = SearchSettings(beam_size=beam, length_penalty=2.0, max_length=20, max_length_factor=1)
+    translator = Translator(export.translator.model, export.translator, search)
+    lines = tf.constant([*LINES, b"the"])
+    found, sources = translator.translate(lines), translator.tokenize(lines)["length"].numpy()
+    most = np.minimum(sources + 10, 20)
+    assert len(set(most)) > 2
+    assert (found["length"].numpy() == most).any()
+    for row, limit in enumerate(most):
+        unlimited = export.translator.translate_nbest(
+            lines[row : row + 1], tf.constant(beam), tf.constant(2.0), tf.constant(limit)
+        )
+        assert found["text"][row] == unlimited["text"][0, 0]
+        assert found["length"][row] == unlimited["length"][0, 0] <= limit
+        np.testing.assert_allclose(found["score"][row], unlimited["score"][0, 0], rtol=1e-4)
 
 
 @pytest.fixture(scope="module")
