@@ -66,7 +66,8 @@ class Seq2Seq(keras.layers.Layer):
 
     def _embed(self, table: keras.Variable, tokens: tf.Tensor, dropout: Dropout = NO_DROPOUT) -> tf.Tensor:
         # Tied tables hold rows of norm one, right for the output layer; the recurrences want unit variance.
-        embedded = tf.gather(table.value, tokens) * (self.settings.embedding_units**0.5)
+        # Gathered from a tensor: a variable that was gathered from is copied whole whenever it is read.
+        embedded = tf.gather(tf.convert_to_tensor(table), tokens) * (self.settings.embedding_units**0.5)
         embedded = dropout(embedded, self.settings.embedding_dropout)
         return dropout.words(embedded, self.settings.word_dropout)
 
