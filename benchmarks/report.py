@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 HERE = Path(__file__).parent
+FILES = ("RESULTS.json", "RESULTS.md")
 LIBRARIES = ("tensorflow", "tensorflow-transform", "tensorflow-data-validation", "apache-beam", "numpy")
 
 
@@ -104,8 +105,16 @@ def _processor() -> str:
 
 
 def commit() -> str:
-    """The commit that is checked out, and whether files differ from it."""
-    command = ("git", "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*")
+    """The commit that is checked out, and whether other files than these results differ from it."""
+    differ = _git(
+        "status", "--porcelain", "--", ":/", *(f":(top,exclude)benchmarks/{name}" for name in FILES)
+    )
+    return _git("rev-parse", "--short=7", "HEAD") + ("-dirty" if differ else "")
+
+
+def _git(*arguments: str) -> str:
+    """What git prints."""
+    command = ("git", *arguments)
     return subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=True).stdout.strip()
 
 
