@@ -59,7 +59,8 @@ if [ "$found" != 311 ] && ! command -v c++ >/dev/null && ! command -v g++ >/dev/
   echo "On Debian and Ubuntu: apt-get install g++ python3-dev" >&2
   exit 1
 fi
-"$uv" pip sync --quiet --python .venv/bin/python --require-hashes "$lock"
+# Compiled now, as pip does: where Python may not write, every command would compile Keras again.
+"$uv" pip sync --quiet --compile-bytecode --python .venv/bin/python --require-hashes "$lock"
 "$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e .
 echo "$wanted" > "$stamp"
 echo "make setup: done. The command is .venv/bin/bitext"

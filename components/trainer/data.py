@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ import tensorflow as tf
 from components.errors import DataError
 
 SHUFFLE_BUFFER = 20_000
+Batch = tuple[tf.Tensor, tf.Tensor]
+"""Source int32[B, S] and target int32[B, T]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +113,7 @@ class Batches:
         )
         return chosen.skip(tf.cast(skip, tf.int64)).map(_parse)
 
-    def after(self, taken: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    def after(self, taken: int) -> Iterator[Batch]:
         """All batches for ever, but for the first `taken`."""
         epoch, skip = divmod(taken, self.per_epoch)
         # With many shapes, building an epoch's graph takes seconds: it is built once, for all epochs.
@@ -118,7 +121,19 @@ class Batches:
         skips = tf.data.Dataset.from_tensors(np.int64(skip)).concatenate(
             tf.data.Dataset.from_tensors(np.int64(0)).repeat()
         )
-        return iter(tf.data.Dataset.zip((epochs, skips)).flat_map(self.epoch).prefetch(4))
+        return _asked_ahead(iter(tf.data.Dataset.zip((epochs, skips)).flat_map(self.epoch).prefetch(4)))
+
+
+def _asked_ahead(endless: Iterator[Batch]) -> Iterator[Batch]:
+    """The same, each asked for while the one before it is worked on.
+
+    Where updates keep all cores busy, even a batch that is there takes milliseconds to be handed over.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, endless)
+        while True:
+            batch, following = following.result(), pool.submit(next, endless)
+            yield batch
 
 
 def _parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
