@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 HERE = Path(__file__).parent
-FILES = ("RESULTS.json", "RESULTS.md")
+JSON, MARKDOWN = HERE / "RESULTS.json", HERE / "RESULTS.md"
 LIBRARIES = ("tensorflow", "tensorflow-transform", "tensorflow-data-validation", "apache-beam", "numpy")
 
 
@@ -106,9 +106,8 @@ def _processor() -> str:
 
 def commit() -> str:
     """The commit that is checked out, and whether other files than these results differ from it."""
-    differ = _git(
-        "status", "--porcelain", "--", ":/", *(f":(top,exclude)benchmarks/{name}" for name in FILES)
-    )
+    others = (f":(exclude){file.name}" for file in (JSON, MARKDOWN))
+    differ = _git("status", "--porcelain", "--", ":/", *others)
     return _git("rev-parse", "--short=7", "HEAD") + ("-dirty" if differ else "")
 
 
@@ -120,10 +119,9 @@ def _git(*arguments: str) -> str:
 
 def read() -> list[Result]:
     """The figures of the last time."""
-    path = HERE / "RESULTS.json"
-    if not path.exists():
+    if not JSON.exists():
         return []
-    return msgspec.convert(json.loads(path.read_bytes())["results"], list[Result])
+    return msgspec.convert(json.loads(JSON.read_bytes())["results"], list[Result])
 
 
 def table(results: list[Result]) -> str:
@@ -142,6 +140,6 @@ def write(results: list[Result]) -> None:
     """Writes RESULTS.json and RESULTS.md."""
     about = machine()
     content = {"machine": about, "results": results}
-    (HERE / "RESULTS.json").write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
+    JSON.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
     title = ["# Results of `make bench`", "", ", ".join(f"{k} {v}" for k, v in about.items()), ""]
-    (HERE / "RESULTS.md").write_text("\n".join([*title, table(results)]) + "\n", encoding="utf-8")
+    MARKDOWN.write_text("\n".join([*title, table(results)]) + "\n", encoding="utf-8")
