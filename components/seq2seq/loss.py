@@ -9,10 +9,7 @@ import tensorflow as tf
 
 from components.seq2seq.dropout import Dropout
 from components.seq2seq.model import PAD, Seq2Seq
-from components.seq2seq.search import words_only
-
-LEAST_PROBABILITY = 1e-37
-"""What a label's probability counts as at least: its logarithm stays finite."""
+from components.seq2seq.search import LEAST_PROBABILITY, words_only
 
 
 @dataclasses.dataclass(frozen=True)
