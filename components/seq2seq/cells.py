@@ -26,10 +26,14 @@ class Cell(keras.layers.Layer):
       units: width U of the hidden state.
       gates: how many blocks of `units` columns the products have.
       state_names: a name for every tensor of the state; the first is the hidden state, the cell's output.
+      slopes: how many tensors `record` keeps of a step.
+      summed: whether `projected` and `recurrent` are used by their sum alone and so have one gradient.
     """
 
     gates: int
     state_names: tuple[str, ...] = ("hidden",)
+    slopes: int
+    summed = True
 
     def __init__(self, input_units: int, units: int, name: str, layer_norm: bool = False):
         super().__init__(name=name)
@@ -65,15 +69,15 @@ class Cell(keras.layers.Layer):
 
     def project(self, inputs: tf.Tensor) -> tf.Tensor:
         """The part of the gates free of the state: float32[..., I] to float32[..., gates * U]."""
-        return self.shift(times(inputs, self.kernel), self.shifts())
+        return times(inputs, self.kernel, lambda product: self.shift(product, self.shifts()))
 
     def shifts(self) -> tuple[tf.Tensor, ...]:
         """What `shift` needs: the bias, and the gain of layer normalisation."""
         return tuple(map(tf.convert_to_tensor, [self.bias, self.input_gain] if self.gains else [self.bias]))
 
     def shift(self, product: tf.Tensor, shifts: tuple[tf.Tensor, ...]) -> tf.Tensor:
-        """What `project` does to the product `inputs @ kernel`."""
-        return _normed(product, shifts[1:]) + shifts[0]
+        """What `project` does to the product `inputs @ kernel`, float32[N, gates * U]."""
+        return tf.nn.bias_add(_normed(product, shifts[1:]), shifts[0])
 
     def update(
         self, projected: tf.Tensor, recurrent: tf.Tensor, state: State, constants: tuple[tf.Tensor, ...]
@@ -88,6 +92,28 @@ class Cell(keras.layers.Layer):
         """
         raise NotImplementedError
 
+    def record(
+        self, projected: tf.Tensor, recurrent: tf.Tensor, state: State
+    ) -> tuple[State, tuple[tf.Tensor, ...]]:
+        """The same without layer normalisation, and the step's slopes: float32[B, ...] each, all that `pull`
+        needs of it."""
+        raise NotImplementedError
+
+    def pull(
+        self, slopes: tuple[tf.Tensor, ...], d_state: State
+    ) -> tuple[tf.Tensor, tf.Tensor, tuple[tf.Tensor | None, ...]]:
+        """The gradient of a step, from that of the state after it.
+
+        Args:
+          slopes: the step's, from `record`.
+          d_state: the gradient of the state after the step, float32[B, U] each.
+
+        Returns:
+          The gradients of `projected`, of `recurrent`, and of the state before the step as far as it is used
+          beside the product `recurrent`; None: it is not.
+        """
+        raise NotImplementedError
+
     def zero_state(self, batch: tf.Tensor) -> State:
         """A state of zeros for `batch` rows."""
         return tuple(tf.zeros([batch, self.units]) for _ in self.state_names)
@@ -97,17 +123,31 @@ class SimpleRNNCell(Cell):
     """h' = tanh(W x + U h + b) (Elman 1990)."""
 
     gates = 1
+    slopes = 1
 
     def update(
         self, projected: tf.Tensor, recurrent: tf.Tensor, state: State, constants: tuple[tf.Tensor, ...]
     ) -> State:
         return (tf.tanh(projected + _normed(recurrent, constants)),)
 
+    def record(
+        self, projected: tf.Tensor, recurrent: tf.Tensor, state: State
+    ) -> tuple[State, tuple[tf.Tensor, ...]]:
+        (hidden,) = following = self.update(projected, recurrent, state, ())
+        return following, (hidden,)
+
+    def pull(
+        self, slopes: tuple[tf.Tensor, ...], d_state: State
+    ) -> tuple[tf.Tensor, tf.Tensor, tuple[tf.Tensor | None, ...]]:
+        d = _through_tanh(slopes[0], d_state[0])
+        return d, d, (None,)
+
 
 class LSTMCell(Cell):
     """Long short-term memory with forget gates (Gers et al. 2000); gate order i, f, c, o as in Keras."""
 
     gates = 4
+    slopes = 3
     state_names = ("hidden", "cell")
 
     def more_gains(self) -> list[keras.Variable]:
@@ -122,15 +162,40 @@ class LSTMCell(Cell):
     def update(
         self, projected: tf.Tensor, recurrent: tf.Tensor, state: State, constants: tuple[tf.Tensor, ...]
     ) -> State:
-        i, f, g, o = tf.split(projected + _normed(recurrent, constants), 4, axis=-1)
-        cell = tf.sigmoid(f) * state[1] + tf.sigmoid(i) * tf.tanh(g)
-        return tf.sigmoid(o) * tf.tanh(_normed(cell, constants[1:])), cell
+        i, f, g, o = _opened(projected + _normed(recurrent, constants))
+        cell = f * state[1] + i * g
+        return o * tf.tanh(_normed(cell, constants[1:])), cell
+
+    def record(
+        self, projected: tf.Tensor, recurrent: tf.Tensor, state: State
+    ) -> tuple[State, tuple[tf.Tensor, ...]]:
+        i, f, g, o = _opened(projected + recurrent)
+        cell = f * state[1] + i * g
+        out = tf.tanh(cell)
+        gates = [
+            _through_sigmoid(i, g),
+            _through_sigmoid(f, state[1]),
+            _through_tanh(g, i),
+            _through_sigmoid(o, out),
+        ]
+        return (o * out, cell), (tf.concat(gates, -1), _through_tanh(out, o), f)
+
+    def pull(
+        self, slopes: tuple[tf.Tensor, ...], d_state: State
+    ) -> tuple[tf.Tensor, tf.Tensor, tuple[tf.Tensor | None, ...]]:
+        gates, out, f = slopes
+        d_hidden, d_cell = d_state
+        d_cell += d_hidden * out
+        d = tf.concat([d_cell, d_cell, d_cell, d_hidden], -1) * gates
+        return d, d, (None, d_cell * f)
 
 
 class GRUCell(Cell):
     """Gated recurrent unit (Cho et al. 2014) with the reset after the product, as cuDNN and Keras have it."""
 
     gates = 3
+    slopes = 3
+    summed = False
 
     def update(
         self, projected: tf.Tensor, recurrent: tf.Tensor, state: State, constants: tuple[tf.Tensor, ...]
@@ -141,14 +206,53 @@ class GRUCell(Cell):
         candidate = tf.tanh(xh + tf.sigmoid(xr + hr) * hh)
         return (candidate + update * (state[0] - candidate),)
 
+    def record(
+        self, projected: tf.Tensor, recurrent: tf.Tensor, state: State
+    ) -> tuple[State, tuple[tf.Tensor, ...]]:
+        xz, xr, xh = tf.split(projected, 3, axis=-1)
+        hz, hr, hh = tf.split(recurrent, 3, axis=-1)
+        update, reset = tf.sigmoid(xz + hz), tf.sigmoid(xr + hr)
+        candidate = tf.tanh(xh + reset * hh)
+        change = state[0] - candidate
+        inner = _through_tanh(candidate, 1.0 - update)
+        gates = [_through_sigmoid(update, change), _through_sigmoid(reset, hh * inner), inner]
+        return (candidate + update * change,), (tf.concat(gates, -1), reset, update)
+
+    def pull(
+        self, slopes: tuple[tf.Tensor, ...], d_state: State
+    ) -> tuple[tf.Tensor, tf.Tensor, tuple[tf.Tensor | None, ...]]:
+        gates, reset, update = slopes
+        (d,) = d_state
+        d_projected = tf.concat([d, d, d], -1) * gates
+        d_gates, d_inner = tf.split(d_projected, [2 * self.units, self.units], -1)
+        return d_projected, tf.concat([d_gates, d_inner * reset], -1), (d * update,)
+
 
 CELLS: dict[str, type[Cell]] = {"lstm": LSTMCell, "gru": GRUCell, "rnn": SimpleRNNCell}
 
 
-def times(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """inputs float32[..., I] @ kernel float32[I, O] as one matrix product."""
-    flat = tf.matmul(tf.reshape(inputs, [-1, kernel.shape[0]]), kernel)
+def times(
+    inputs: tf.Tensor, kernel: tf.Tensor, then: Callable[[tf.Tensor], tf.Tensor] = lambda product: product
+) -> tf.Tensor:
+    """inputs float32[..., I] @ kernel float32[I, O] as one matrix product, a matrix until `then` was done."""
+    flat = then(tf.matmul(tf.reshape(inputs, [-1, kernel.shape[0]]), kernel))
     return tf.reshape(flat, tf.concat([tf.shape(inputs)[:-1], [kernel.shape[1]]], 0))
+
+
+def _opened(sums: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """An LSTM's gates i, f and o and its candidate, in the order i, f, c, o, of float32[B, 4 * U]."""
+    i, f, c, o = tf.split(sums, 4, axis=-1)
+    return tf.sigmoid(i), tf.sigmoid(f), tf.tanh(c), tf.sigmoid(o)
+
+
+def _through_sigmoid(value: tf.Tensor, d: tf.Tensor) -> tf.Tensor:
+    """d times the slope of the sigmoid where its value is `value`."""
+    return tf.raw_ops.SigmoidGrad(y=value, dy=d)
+
+
+def _through_tanh(value: tf.Tensor, d: tf.Tensor) -> tf.Tensor:
+    """d times the slope of tanh where its value is `value`."""
+    return tf.raw_ops.TanhGrad(y=value, dy=d)
 
 
 def normalise(inputs: tf.Tensor) -> tf.Tensor:

@@ -196,7 +196,7 @@ class Decoder(keras.layers.Layer):
     ) -> tf.Tensor:
         """A layer's outputs float32[B, N, U], dropped out and with what is below added to them."""
         inputs = dropout(tf.concat([below, *contexts], -1), self.settings.layer_input_dropout)
-        hidden, _ = run(layer, (self.cells[layer].project(inputs),))
+        hidden, _ = run(layer, (inputs,))
         hidden = dropout(hidden, self.settings.layer_dropout)
         return hidden + below if layer else hidden
 
@@ -244,14 +244,14 @@ class ConditionalDecoder(Decoder):
             second.constants(),
             attention.constants(),
         )
-        bottom = Loop(step, _tensors(weights), constants, outputs=2)
+        bottom = Loop(first.project, step, _tensors(weights), constants, outputs=2)
         return [bottom, *(cell_loop(cell, self._kept(memory, dropout)) for cell in self.cells[1:])]
 
     def _through(
         self, embedded: tf.Tensor, memory: Memory, run: Run, dropout: Dropout
     ) -> tuple[tf.Tensor, tf.Tensor]:
         inputs = dropout(embedded, self.settings.layer_input_dropout)
-        hidden, (context, alignment) = run(0, (self.cells[0].project(inputs),))
+        hidden, (context, alignment) = run(0, (inputs,))
         context = tf.ensure_shape(context, [None, None, self.settings.encoder_units])
         hidden = dropout(hidden, self.settings.layer_dropout)
         for layer in range(1, len(self.cells)):
@@ -335,18 +335,27 @@ class InputFeedingDecoder(Decoder):
             tuple(cell.constants() for cell in cells),
             attention.constants(),
         )
-        return [Loop(step, _tensors(weights), constants, outputs=1, fixed=len(dropped))]
+        of_tokens = tf.convert_to_tensor(cells[0].kernel)[:units]
+        return [
+            Loop(
+                lambda tokens: times(tokens, of_tokens),
+                step,
+                _tensors(weights),
+                constants,
+                outputs=1,
+                fixed=len(dropped),
+            )
+        ]
 
     def _through(
         self, embedded: tf.Tensor, memory: Memory, run: Run, dropout: Dropout
     ) -> tuple[tf.Tensor, tf.Tensor]:
         settings = self.settings
         inputs = dropout(embedded, settings.layer_input_dropout)
-        kernel = tf.convert_to_tensor(self.cells[0].kernel)[: settings.embedding_units]
         shape = tf.unstack(tf.shape(embedded)[:2])
         rates = self._rates.values() if dropout.training else []
         masks = [dropout.mask([*shape, width], rate) for rate, width in rates]
-        vectors, (alignment,) = run(0, (times(inputs, kernel), *masks))
+        vectors, (alignment,) = run(0, (inputs, *masks))
         return vectors, alignment
 
 

@@ -2,7 +2,8 @@
 
 Forward, products that do not depend on the state are done before the loop (`Cell.project`). Backward, the
 loop carries only the gradient of the state; a weight's gradient, a sum over the steps, is one product after
-the loop. This is what cuDNN does on a GPU (Appleyard et al. 2016), written in core TensorFlow.
+the loop. This is what cuDNN does on a GPU (Appleyard et al. 2016), written in core TensorFlow. A cell alone
+in its loop is trained by `slopes`, which is quicker.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from components.seq2seq.cells import Cell, State
+from components.seq2seq.slopes import record
 
 Tensors = tuple[tf.Tensor, ...]
 Product = Callable[[str, tf.Tensor], tf.Tensor]
@@ -30,21 +32,28 @@ class Loop:
     is taken as fixed.
 
     Attributes:
+      project: what becomes of the first of the inputs, float32[..., I], of all steps at once and before the
+        loop: the products that do not depend on the state.
       step: one step. It multiplies by every weight exactly once, through the `product` it is given.
       weights: float32[I, O] each, multiplied with at every step, by name.
       constants: other tensors every step uses, in any nest of tuples.
       outputs: how many tensors a step gives beside its state.
       fixed: how many of the inputs, the last, need no gradient.
+      cell, kept: the cell and its recurrent dropout, where a step is that and nothing else.
     """
 
+    project: Callable[[tf.Tensor], tf.Tensor]
     step: Step
     weights: dict[str, tf.Tensor]
     constants: Any = ()
     outputs: int = 0
     fixed: int = 0
+    cell: Cell | None = None
+    kept: tf.Tensor | None = None
 
     def once(self, inputs: Tensors, state: State) -> tuple[State, Tensors]:
         """A single step."""
+        inputs = self.project(inputs[0]), *inputs[1:]
         return self.step(inputs, state, self.constants, lambda name, x: tf.matmul(x, self.weights[name]))
 
 
@@ -72,19 +81,19 @@ def scan(
     Returns:
       The hidden states float32[T, B, U] in the order of the inputs, and the state after the last step taken.
     """
-    loop = cell_loop(cell, kept)
-    hidden, _, final = unroll(loop, (cell.project(inputs),), initial, mask, reverse, training)
+    hidden, _, final = unroll(cell_loop(cell, kept), (inputs,), initial, mask, reverse, training)
     return hidden, final
 
 
 def cell_loop(cell: Cell, kept: tf.Tensor | None = None) -> Loop:
-    """A cell's steps on inputs that have been through `Cell.project`."""
+    """A cell's steps."""
 
     def step(inputs: Tensors, state: State, constants: Any, product: Product) -> tuple[State, Tensors]:
         hidden = state[0] if kept is None else state[0] * kept
         return cell.update(inputs[0], product("recurrent", hidden), state, constants), ()
 
-    return Loop(step, {"recurrent": tf.convert_to_tensor(cell.recurrent_kernel)}, cell.constants())
+    weights = {"recurrent": tf.convert_to_tensor(cell.recurrent_kernel)}
+    return Loop(cell.project, step, weights, cell.constants(), cell=cell, kept=kept)
 
 
 def unroll(
@@ -106,6 +115,10 @@ def unroll(
       The first tensor of the states float32[T, B, U], the steps' outputs float32[T, B, O] each, both in the
       order of the inputs, and the state after the last step taken.
     """
+    inputs = loop.project(inputs[0]), *inputs[1:]
+    if training and loop.cell is not None and not loop.cell.gains:
+        hidden, final = record(loop.cell, inputs[0], initial, mask, reverse, loop.kept)
+        return hidden, (), final
     shared = tuple(tf.nest.flatten(loop.constants))
     groups = [len(inputs), len(initial), len(loop.weights), len(shared)]
     passes = _Passes(loop, tf.shape(inputs[0])[0], mask, reverse)

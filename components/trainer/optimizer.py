@@ -56,7 +56,11 @@ class Optimizer(tf.Module):
     def apply(self, gradients: list[tf.Tensor]) -> tf.Tensor:
         """One update. Returns the gradient's global norm before it was cut, float32[]."""
         p = self.parameters
-        gradients, norm = tf.clip_by_global_norm([tf.convert_to_tensor(g) for g in gradients], p.clip_norm)
+        norm = tf.linalg.global_norm(gradients)
+        # Most updates need no cut, and so no pass over all gradients.
+        gradients = tf.cond(
+            norm > p.clip_norm, lambda: [g * (p.clip_norm / norm) for g in gradients], lambda: gradients
+        )
         rate = learning_rate(p, self.step) * self.scale
         count = tf.cast(self.step + 1, tf.float32)
         for variable, first, second, gradient in zip(
@@ -82,7 +86,9 @@ class Optimizer(tf.Module):
         # A young average follows closely, as TensorFlow's `ExponentialMovingAverage` does with `num_updates`.
         decay = tf.minimum(p.average_decay, count / (count + 10.0))
         for average, variable in zip(self.average, self.variables_, strict=True):
-            average.assign_sub((1.0 - decay) * (average - variable))
+            tf.raw_ops.ResourceApplyGradientDescent(
+                var=average.handle, alpha=1.0 - decay, delta=average - variable
+            )
         return norm
 
     def snapshot(self) -> None:

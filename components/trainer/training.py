@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import time
@@ -85,7 +86,6 @@ class Training:
         # Of the batches before the last of an update.
         gathered = self.variables if self.parameters.accumulate > 1 else []
         self.gathered = [tf.Variable(tf.zeros_like(v), trainable=False) for v in gathered]
-        self.update = tf.function(self._step, input_signature=[TOKENS, TOKENS])
         self._gather = tf.function(self._add, input_signature=[TOKENS, TOKENS, tf.TensorSpec([], tf.int32)])
 
     def run(self) -> None:
@@ -104,6 +104,12 @@ class Training:
             self._loop(bar)
         for variable, kept in zip(self.variables, self.progress.kept, strict=True):
             variable.assign(kept)
+
+    @functools.cached_property
+    def update(self) -> Callable[[tf.Tensor, tf.Tensor], None]:
+        """One update of the weights, from the last of its batches: source and target int32[B, T]."""
+        # Concrete: no look at the types of the arguments before every update.
+        return tf.function(self._step, input_signature=[TOKENS, TOKENS]).get_concrete_function()
 
     @property
     def step(self) -> int:
