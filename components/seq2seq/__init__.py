@@ -57,8 +57,7 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
       recurrent_dropout: dropout of the hidden state on its way to the next step, the same at every step of a
         sentence (variational dropout: Gal and Ghahramani 2016).
       memory_dropout: dropout of the encoder's outputs, which the attention and the bridge `mean` read.
-      output_dropout: dropout of the attentional layer, before the softmax, and before it is fed on. Of this
-        and the others above, a rate is taken as the nearest multiple of 1/256 but 0 and 1.
+      output_dropout: dropout of the attentional layer, before the softmax, and before it is fed on.
     """
 
     cell: Literal["lstm", "gru", "rnn"] = "lstm"

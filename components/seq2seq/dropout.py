@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-SIDES = 2**8
+SIDES = 2**16
 """Of the dice that decide whether an element is dropped."""
 
 
@@ -28,17 +28,16 @@ class Dropout:
         """What `__call__` multiplies with, for dropout shared by positions or steps: float32 of that shape, 0
         or what makes the mean 1; None where it would change nothing.
 
-        Eight random bits decide on an element, a quarter of what a uniform number takes: drawing them is most
-        of what dropout costs. The rate in effect, which the scale fits exactly, is the nearest multiple of
-        1 / 256 that is neither 0 nor 1.
+        Sixteen random bits decide on an element, half of what a uniform number takes: drawing them is most of
+        what dropout costs. The rate is kept to within 1 / 131,072.
         """
         if self._seed is None or not rate:
             return None
-        dropped = min(max(1, round(rate * SIDES)), SIDES - 1)
+        dropped = min(round(rate * SIDES), SIDES - 1)
         size = tf.reduce_prod(shape)
-        fours = tf.random.stateless_uniform([(size + 3) // 4], self.draw(), None, None, tf.uint32, "philox")
-        dice = tf.reshape(tf.reshape(tf.bitcast(fours, tf.uint8), [-1])[:size], shape)
-        return tf.cast(dice >= tf.constant(dropped, tf.uint8), tf.float32) * (SIDES / (SIDES - dropped))
+        pairs = tf.random.stateless_uniform([(size + 1) // 2], self.draw(), None, None, tf.uint32, "philox")
+        dice = tf.reshape(tf.reshape(tf.bitcast(pairs, tf.uint16), [-1])[:size], shape)
+        return tf.cast(dice >= tf.constant(dropped, tf.uint16), tf.float32) * (SIDES / (SIDES - dropped))
 
     def words(self, embedded: tf.Tensor, rate: float) -> tf.Tensor:
         """Embedded tokens float32[B, T, D] with a share `rate` of them zero as a whole and the others scaled.

@@ -13,7 +13,7 @@ from components.seq2seq.dropout import NO_DROPOUT, SIDES, Dropout
 SEED = tf.constant([3, 4])
 
 
-@pytest.mark.parametrize("rate", [0.004, 0.1, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("rate", [0.001, 0.1, 0.3, 0.5, 0.9])
 def test_as_many_are_dropped_as_asked_and_the_mean_stays(rate):
     shape = [300, 7, 191]
     mask = Dropout(SEED).mask(shape, rate).numpy()
@@ -21,7 +21,7 @@ def test_as_many_are_dropped_as_asked_and_the_mean_stays(rate):
     spread = (rate * (1 - rate) / many) ** 0.5
     assert mask.shape == tuple(shape)
     assert abs((mask == 0).mean() - rate) < 4 * spread + 1 / SIDES
-    np.testing.assert_allclose(mask[mask != 0], 1 / (1 - round(rate * SIDES) / SIDES), rtol=1e-6)
+    np.testing.assert_allclose(mask[mask != 0], 1 / (1 - rate), rtol=1e-3)
     # Neither rows nor columns go together.
     for axis in range(3):
         others = tuple(i for i in range(3) if i != axis)
