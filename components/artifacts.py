@@ -163,6 +163,11 @@ class Model(Artifact):
 
     TYPE_NAME = "Model"
 
+    @property
+    def serving(self) -> Path:
+        """The SavedModel."""
+        return self.path / "Format-Serving"
+
 
 class ModelRun(Artifact):
     """What TensorBoard shows of the training::

@@ -489,7 +489,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--quantize",
         choices=("float16", "int8"),
-        help="store the weights so; what that costs in BLEU is measured (default: as they are, float32)",
+        help="store the weights so; what that costs in BLEU is measured (default: float32, for tflite only)",
     )
     export.add_argument(
         "--format",

@@ -25,7 +25,7 @@ from components.evaluator.executor import search_of, translate
 from components.evaluator.scoring import Scorer
 from components.files import tree_size
 from components.heldout import Sentence, read_sentences
-from components.seq2seq import LENGTH_SLACK, SearchSettings, checkpoint, lite, quantise
+from components.seq2seq import SearchSettings, checkpoint, length_bound, lite, quantise
 from components.seq2seq.export import Translator
 from components.translate import LineTranslator, Search
 from pipeline import metadata, resolve
@@ -85,7 +85,7 @@ def export(config: PipelineConfig, output: Path, form: Form, precision: quantise
       precision: of the stored matrices; None: float32.
 
     Raises:
-      ConfigError: the output exists.
+      ConfigError: the output exists, or nothing would differ from the model as it is.
       DataError: no model was blessed, or what it was made from is gone.
       NotBlessedError: this form translates significantly worse.
       EnvironmentFault: the output cannot be written.
@@ -94,7 +94,8 @@ def export(config: PipelineConfig, output: Path, form: Form, precision: quantise
         raise ConfigError(f"{output} exists already", "name a folder that does not, with --output")
     trained = last_blessed(config)
     with _staging(output) as staging:
-        _write(trained, staging, form, precision)
+        with _writing(output):
+            _write(trained, staging, form, precision)
         report = _measure(trained, staging, form, precision, config.evaluator)
         if report.difference < 0 and report.p_value < config.evaluator.significance:
             raise NotBlessedError(
@@ -104,9 +105,10 @@ def export(config: PipelineConfig, output: Path, form: Form, precision: quantise
                 "take another precision with --quantize",
             )
         folder = staging / "assets.extra" if form == "saved_model" else staging
-        folder.mkdir(exist_ok=True)
-        (folder / REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
-        staging.rename(output)
+        with _writing(output):
+            folder.mkdir(exist_ok=True)
+            (folder / REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+            staging.rename(output)
     return report
 
 
@@ -164,17 +166,20 @@ def restore(trained: Trained) -> Translator:
 
 
 def _write(trained: Trained, folder: Path, form: Form, precision: quantise.Precision | None) -> None:
-    serving = trained.model.path / "Format-Serving"
     if form == "tflite":
         (folder / LITE_FILE).write_bytes(lite.convert(restore(trained), precision))
         text.copy(trained.transform_graph.path, folder)
         return
+    serving = trained.model.serving
     if precision is None:
-        shutil.copytree(serving, folder, dirs_exist_ok=True)
-        return
+        raise ConfigError(
+            f"nothing to make smaller: {serving} is the last blessed model as it is",
+            "copy that folder, or name --quantize or --format tflite",
+        )
     quantise.save(restore(trained), precision, folder)
-    if (serving / "assets.extra").is_dir():
-        shutil.copytree(serving / "assets.extra", folder / "assets.extra")
+    extra = serving / "assets.extra"
+    if extra.is_dir():
+        shutil.copytree(extra, folder / "assets.extra")
 
 
 def _measure(
@@ -186,7 +191,7 @@ def _measure(
     sentences = read_sentences(splits, parameters.max_sentences, by_line=by_line)
     greedy = Search(beam_size=1, length_penalty=0.0, max_length=parameters.max_length)
     search = greedy if form == "tflite" else search_of(parameters)
-    serving = trained.model.path / "Format-Serving"
+    serving = trained.model.serving
     original = LineTranslator(serving, search, parameters.batch_size)
     if form == "tflite":
         found = _greedy(original, folder / LITE_FILE, sentences)
@@ -224,7 +229,7 @@ def _greedy(original: LineTranslator, path: Path, sentences: list[Sentence]) -> 
     tokens, lengths = tokenised["tokens"].numpy(), tokenised["length"].numpy()
     factor = int(original.signature("info")().get("max_length_factor", 0))  # older exports have none
     found = [
-        model.greedy(row[:length], min(longest, factor * length + LENGTH_SLACK) if factor else longest)
+        model.greedy(row[:length], min(longest, length_bound(factor, length)) if factor else longest)
         for row, length in zip(tokens, lengths, strict=True)
     ]
     texts = original.signature("detokenize")(tokens=tf.ragged.constant(found, tf.int32).to_tensor())
@@ -236,13 +241,21 @@ def _staging(output: Path) -> Iterator[Path]:
     """A folder beside the output, gone at the end unless it became the output."""
     staging = output.with_name(f".{output.name}.partial")
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir()
+        with _writing(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir()
         yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _writing(output: Path) -> Iterator[None]:
+    """What the system refuses here is told as a fault of the output."""
+    try:
+        yield
     except OSError as error:
         raise EnvironmentFault(
             f"cannot write {output}: {error.strerror}", "free space, or name another folder with --output"
         ) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)

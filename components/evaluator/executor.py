@@ -223,7 +223,7 @@ def search_of(parameters: Parameters) -> Search:
 
 
 def _translator(model: artifacts.Model, parameters: Parameters) -> LineTranslator:
-    return LineTranslator(model.path / "Format-Serving", search_of(parameters), parameters.batch_size)
+    return LineTranslator(model.serving, search_of(parameters), parameters.batch_size)
 
 
 def _baseline(
@@ -232,7 +232,7 @@ def _baseline(
     """The model now served, if it is to be compared with."""
     if baseline is None or not parameters.compare_with_baseline:
         return None
-    if not (baseline.path / "Format-Serving" / "saved_model.pb").is_file():
+    if not (baseline.serving / "saved_model.pb").is_file():
         # An old run may have been tidied away by hand; that must not stop every later model.
         context.say(f"the model now served is gone from {baseline.path}; no comparison with it")
         return None

@@ -47,7 +47,7 @@ def run(
     """
     try:
         samples = read_samples(model.path / "samples.json")[: parameters.max_samples]
-        reasons = validate(model.path / "Format-Serving", samples, parameters, context.temp_dir)
+        reasons = validate(model.serving, samples, parameters, context.temp_dir)
     except UnusableModel as error:
         samples, reasons = [], [str(error)]
     blessed = not reasons

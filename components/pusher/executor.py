@@ -112,7 +112,7 @@ def _push(
 ) -> Pushed:
     if not parameters.destination:
         raise errors.ConfigError("pusher.destination is empty", "name a folder: `serving: serving/es-en`")
-    serving = model.path / "Format-Serving"
+    serving = model.serving
     if not (serving / "saved_model.pb").is_file():
         raise errors.DataError(f"{serving} holds no SavedModel", "run `bitext run --force Trainer`")
     destination = Path(parameters.destination).absolute()

@@ -8,7 +8,7 @@ server does before it serves it.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -112,6 +112,11 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
 
 LENGTH_SLACK = 10
 """What a translation of a very short source may be longer by; see `SearchSettings.max_length_factor`."""
+
+
+def length_bound(factor: int, source_tokens: Any) -> Any:
+    """Tokens of a translation at most, by `max_length_factor`, of an integer or a tensor int32[...]."""
+    return factor * source_tokens + LENGTH_SLACK
 
 
 class SearchSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,6 +13,8 @@ import keras
 import tensorflow as tf
 
 State = tuple[tf.Tensor, ...]
+Slopes = Callable[[], tuple[tf.Tensor, ...]]
+"""Makes what `Cell.pull` needs of a step, float32[B, ...] each, if the step is to be learnt from."""
 EPSILON = 1e-5
 
 
@@ -26,7 +28,7 @@ class Cell(keras.layers.Layer):
       units: width U of the hidden state.
       gates: how many blocks of `units` columns the products have.
       state_names: a name for every tensor of the state; the first is the hidden state, the cell's output.
-      slopes: how many tensors `record` keeps of a step.
+      slopes: how many tensors `pull` needs of a step.
       summed: whether `projected` and `recurrent` are used by their sum alone and so have one gradient.
     """
 
@@ -82,21 +84,23 @@ class Cell(keras.layers.Layer):
     def update(
         self, projected: tf.Tensor, recurrent: tf.Tensor, state: State, constants: tuple[tf.Tensor, ...]
     ) -> State:
-        """The next state.
+        """The state after a step; arguments as `step` has them."""
+        return self.step(projected, recurrent, state, constants)[0]
+
+    def step(
+        self, projected: tf.Tensor, recurrent: tf.Tensor, state: State, constants: tuple[tf.Tensor, ...]
+    ) -> tuple[State, Slopes]:
+        """One step.
 
         Args:
           projected: float32[B, gates * U], `project(inputs)` at this step.
           recurrent: float32[B, gates * U], `hidden @ recurrent_kernel`.
           state: one float32[B, U] for each of `state_names`.
           constants: the cell's own, from `constants()`.
-        """
-        raise NotImplementedError
 
-    def record(
-        self, projected: tf.Tensor, recurrent: tf.Tensor, state: State
-    ) -> tuple[State, tuple[tf.Tensor, ...]]:
-        """The same without layer normalisation, and the step's slopes: float32[B, ...] each, all that `pull`
-        needs of it."""
+        Returns:
+          The state after it, and what makes its slopes: those of a step without layer normalisation.
+        """
         raise NotImplementedError
 
     def pull(
@@ -105,7 +109,7 @@ class Cell(keras.layers.Layer):
         """The gradient of a step, from that of the state after it.
 
         Args:
-          slopes: the step's, from `record`.
+          slopes: the step's, in the order `step` gives them.
           d_state: the gradient of the state after the step, float32[B, U] each.
 
         Returns:
@@ -125,16 +129,11 @@ class SimpleRNNCell(Cell):
     gates = 1
     slopes = 1
 
-    def update(
+    def step(
         self, projected: tf.Tensor, recurrent: tf.Tensor, state: State, constants: tuple[tf.Tensor, ...]
-    ) -> State:
-        return (tf.tanh(projected + _normed(recurrent, constants)),)
-
-    def record(
-        self, projected: tf.Tensor, recurrent: tf.Tensor, state: State
-    ) -> tuple[State, tuple[tf.Tensor, ...]]:
-        (hidden,) = following = self.update(projected, recurrent, state, ())
-        return following, (hidden,)
+    ) -> tuple[State, Slopes]:
+        hidden = tf.tanh(projected + _normed(recurrent, constants))
+        return (hidden,), lambda: (hidden,)
 
     def pull(
         self, slopes: tuple[tf.Tensor, ...], d_state: State
@@ -159,26 +158,24 @@ class LSTMCell(Cell):
         block = tf.zeros([shape[0] // 4], dtype or "float32")
         return tf.concat([block, block + 1.0, block, block], 0)
 
-    def update(
+    def step(
         self, projected: tf.Tensor, recurrent: tf.Tensor, state: State, constants: tuple[tf.Tensor, ...]
-    ) -> State:
-        i, f, g, o = _opened(projected + _normed(recurrent, constants))
-        cell = f * state[1] + i * g
-        return o * tf.tanh(_normed(cell, constants[1:])), cell
+    ) -> tuple[State, Slopes]:
+        i, f, c, o = tf.split(projected + _normed(recurrent, constants), 4, axis=-1)
+        i, f, c, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(c), tf.sigmoid(o)
+        cell = f * state[1] + i * c
+        out = tf.tanh(_normed(cell, constants[1:]))
 
-    def record(
-        self, projected: tf.Tensor, recurrent: tf.Tensor, state: State
-    ) -> tuple[State, tuple[tf.Tensor, ...]]:
-        i, f, g, o = _opened(projected + recurrent)
-        cell = f * state[1] + i * g
-        out = tf.tanh(cell)
-        gates = [
-            _through_sigmoid(i, g),
-            _through_sigmoid(f, state[1]),
-            _through_tanh(g, i),
-            _through_sigmoid(o, out),
-        ]
-        return (o * out, cell), (tf.concat(gates, -1), _through_tanh(out, o), f)
+        def slopes() -> tuple[tf.Tensor, ...]:
+            gates = [
+                _through_sigmoid(i, c),
+                _through_sigmoid(f, state[1]),
+                _through_tanh(c, i),
+                _through_sigmoid(o, out),
+            ]
+            return tf.concat(gates, -1), _through_tanh(out, o), f
+
+        return (o * out, cell), slopes
 
     def pull(
         self, slopes: tuple[tf.Tensor, ...], d_state: State
@@ -197,26 +194,21 @@ class GRUCell(Cell):
     slopes = 3
     summed = False
 
-    def update(
+    def step(
         self, projected: tf.Tensor, recurrent: tf.Tensor, state: State, constants: tuple[tf.Tensor, ...]
-    ) -> State:
+    ) -> tuple[State, Slopes]:
         xz, xr, xh = tf.split(projected, 3, axis=-1)
         hz, hr, hh = tf.split(_normed(recurrent, constants), 3, axis=-1)
-        update = tf.sigmoid(xz + hz)
-        candidate = tf.tanh(xh + tf.sigmoid(xr + hr) * hh)
-        return (candidate + update * (state[0] - candidate),)
-
-    def record(
-        self, projected: tf.Tensor, recurrent: tf.Tensor, state: State
-    ) -> tuple[State, tuple[tf.Tensor, ...]]:
-        xz, xr, xh = tf.split(projected, 3, axis=-1)
-        hz, hr, hh = tf.split(recurrent, 3, axis=-1)
         update, reset = tf.sigmoid(xz + hz), tf.sigmoid(xr + hr)
         candidate = tf.tanh(xh + reset * hh)
         change = state[0] - candidate
-        inner = _through_tanh(candidate, 1.0 - update)
-        gates = [_through_sigmoid(update, change), _through_sigmoid(reset, hh * inner), inner]
-        return (candidate + update * change,), (tf.concat(gates, -1), reset, update)
+
+        def slopes() -> tuple[tf.Tensor, ...]:
+            inner = _through_tanh(candidate, 1.0 - update)
+            gates = [_through_sigmoid(update, change), _through_sigmoid(reset, hh * inner), inner]
+            return tf.concat(gates, -1), reset, update
+
+        return (candidate + update * change,), slopes
 
     def pull(
         self, slopes: tuple[tf.Tensor, ...], d_state: State
@@ -237,12 +229,6 @@ def times(
     """inputs float32[..., I] @ kernel float32[I, O] as one matrix product, a matrix until `then` was done."""
     flat = then(tf.matmul(tf.reshape(inputs, [-1, kernel.shape[0]]), kernel))
     return tf.reshape(flat, tf.concat([tf.shape(inputs)[:-1], [kernel.shape[1]]], 0))
-
-
-def _opened(sums: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    """An LSTM's gates i, f and o and its candidate, in the order i, f, c, o, of float32[B, 4 * U]."""
-    i, f, c, o = tf.split(sums, 4, axis=-1)
-    return tf.sigmoid(i), tf.sigmoid(f), tf.tanh(c), tf.sigmoid(o)
 
 
 def _through_sigmoid(value: tf.Tensor, d: tf.Tensor) -> tf.Tensor:

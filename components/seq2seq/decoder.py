@@ -16,7 +16,7 @@ import tensorflow as tf
 from components.seq2seq import ModelSettings
 from components.seq2seq.attention import Attention, Memory, make_attention
 from components.seq2seq.cells import CELLS, Cell, State, times
-from components.seq2seq.dropout import NO_DROPOUT, Dropout
+from components.seq2seq.dropout import NO_DROPOUT, Dropout, masked
 from components.seq2seq.encoder import Encoded
 from components.seq2seq.recurrence import Loop, Product, Tensors, cell_loop, unroll
 
@@ -229,11 +229,11 @@ class ConditionalDecoder(Decoder):
             inputs: Tensors, state: State, constants: Tensors, product: Product
         ) -> tuple[State, Tensors]:
             values, keys, of_first, shifts, of_second, of_attention = constants
-            state = first.update(inputs[0], product("first", _masked(state[0], kept[0])), state, of_first)
+            state = first.update(inputs[0], product("first", masked(state[0], kept[0])), state, of_first)
             query = product("query", state[0]) if "query" in weights else state[0]
             context, alignment = _attend(attention, query, Memory(values, keys, memory.mask), of_attention)
             projected = second.shift(product("context", context), shifts)
-            state = second.update(projected, product("second", _masked(state[0], kept[1])), state, of_second)
+            state = second.update(projected, product("second", masked(state[0], kept[1])), state, of_second)
             return state, (context, alignment)
 
         constants = (
@@ -316,17 +316,17 @@ class InputFeedingDecoder(Decoder):
             below, following = state[0], list[tf.Tensor]()
             for layer in layers:
                 before = state[1 + layer * many : 1 + (layer + 1) * many]
-                projected += product(f"input{layer}", _masked(below, masks.get(f"input{layer}")))
-                recurrent = product(f"recurrent{layer}", _masked(before[0], kept[layer]))
+                projected += product(f"input{layer}", masked(below, masks.get(f"input{layer}")))
+                recurrent = product(f"recurrent{layer}", masked(before[0], kept[layer]))
                 shifted = cells[layer].shift(projected, shifts[layer])
                 new = cells[layer].update(shifted, recurrent, before, of_cells[layer])
                 following.extend(new)
-                hidden = _masked(new[0], masks.get(f"output{layer}"))
+                hidden = masked(new[0], masks.get(f"output{layer}"))
                 below, projected = hidden + below if layer else hidden, 0.0
             query = product("query", below) if "query" in weights else below
             context, alignment = _attend(attention, query, Memory(values, keys, memory.mask), of_attention)
             vector = tf.tanh(product("read", tf.concat([context, below], -1)))
-            return (_masked(vector, masks.get("vector")), *following), (alignment,)
+            return (masked(vector, masks.get("vector")), *following), (alignment,)
 
         constants = (
             memory.values,
@@ -366,11 +366,6 @@ def _query_kernel(attention: Attention) -> dict[str, keras.Variable]:
 
 def _tensors(weights: dict[str, tf.Tensor | keras.Variable]) -> dict[str, tf.Tensor]:
     return {name: tf.convert_to_tensor(weight) for name, weight in weights.items()}
-
-
-def _masked(tensor: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
-    """Dropped out with a mask that was drawn before; None: as it is."""
-    return tensor if mask is None else tensor * mask
 
 
 def _attend(

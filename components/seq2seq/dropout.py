@@ -21,8 +21,7 @@ class Dropout:
 
     def __call__(self, inputs: tf.Tensor, rate: float) -> tf.Tensor:
         """Inputs with a share `rate` of the elements zero and the others scaled (Srivastava et al. 2014)."""
-        mask = self.mask(tf.shape(inputs), rate)
-        return inputs if mask is None else inputs * mask
+        return masked(inputs, self.mask(tf.shape(inputs), rate))
 
     def mask(self, shape: tf.Tensor | list[tf.Tensor | int], rate: float) -> tf.Tensor | None:
         """What `__call__` multiplies with, for dropout shared by positions or steps: float32 of that shape, 0
@@ -45,8 +44,7 @@ class Dropout:
         This is word dropout as in Sennrich and Zhang 2019, a token at a time; Gal and Ghahramani 2016
         (section 4.2) drop all of a word's occurrences in a sentence.
         """
-        mask = self.mask([*tf.unstack(tf.shape(embedded)[:2]), 1], rate)
-        return embedded if mask is None else embedded * mask
+        return masked(embedded, self.mask([*tf.unstack(tf.shape(embedded)[:2]), 1], rate))
 
     @property
     def training(self) -> bool:
@@ -57,6 +55,11 @@ class Dropout:
         """The next seed int32[2]."""
         self._drawn += 1
         return tf.random.experimental.stateless_fold_in(self._seed, self._drawn)
+
+
+def masked(inputs: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    """Inputs dropped out by what `Dropout.mask` drew before; None: as they are."""
+    return inputs if mask is None else inputs * mask
 
 
 NO_DROPOUT = Dropout()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from components.seq2seq import LENGTH_SLACK, SearchSettings
+from components.seq2seq import SearchSettings, length_bound
 from components.seq2seq.attention import Memory
 from components.seq2seq.model import BOS, EOS, PAD, UNK, Seq2Seq, Start, lengths
 from components.seq2seq.sampling import sample
@@ -64,7 +64,7 @@ class Translator(tf.Module):
         shortest = tf.minimum(settings.min_length, max_length)
         if settings.max_length_factor:
             sources = tf.reduce_sum(tf.cast(start.memory.mask, tf.int32), 1)
-            longest = tf.maximum(settings.max_length_factor * sources + LENGTH_SLACK, shortest)
+            longest = tf.maximum(length_bound(settings.max_length_factor, sources), shortest)
             max_length = tf.minimum(longest, max_length)
         # Without attention there is no coverage to speak of.
         beta = settings.coverage_penalty if self.model.decoder.attention is not None else 0.0

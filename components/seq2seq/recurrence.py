@@ -15,7 +15,8 @@ from typing import Any
 import tensorflow as tf
 
 from components.seq2seq.cells import Cell, State
-from components.seq2seq.slopes import record
+from components.seq2seq.dropout import masked
+from components.seq2seq.slopes import Order, record
 
 Tensors = tuple[tf.Tensor, ...]
 Product = Callable[[str, tf.Tensor], tf.Tensor]
@@ -89,8 +90,7 @@ def cell_loop(cell: Cell, kept: tf.Tensor | None = None) -> Loop:
     """A cell's steps."""
 
     def step(inputs: Tensors, state: State, constants: Any, product: Product) -> tuple[State, Tensors]:
-        hidden = state[0] if kept is None else state[0] * kept
-        return cell.update(inputs[0], product("recurrent", hidden), state, constants), ()
+        return cell.update(inputs[0], product("recurrent", masked(state[0], kept)), state, constants), ()
 
     weights = {"recurrent": tf.convert_to_tensor(cell.recurrent_kernel)}
     return Loop(cell.project, step, weights, cell.constants(), cell=cell, kept=kept)
@@ -116,12 +116,13 @@ def unroll(
       order of the inputs, and the state after the last step taken.
     """
     inputs = loop.project(inputs[0]), *inputs[1:]
+    order = Order(tf.shape(inputs[0])[0], reverse)
     if training and loop.cell is not None and not loop.cell.gains:
-        hidden, final = record(loop.cell, inputs[0], initial, mask, reverse, loop.kept)
+        hidden, final = record(loop.cell, inputs[0], initial, mask, order, loop.kept)
         return hidden, (), final
     shared = tuple(tf.nest.flatten(loop.constants))
     groups = [len(inputs), len(initial), len(loop.weights), len(shared)]
-    passes = _Passes(loop, tf.shape(inputs[0])[0], mask, reverse)
+    passes = _Passes(loop, mask, order)
 
     def only_forward(*tensors: tf.Tensor) -> Tensors:
         sequences, first, weights, constants = _split(tensors, groups)
@@ -152,13 +153,12 @@ class _Passes:
 
     Args:
       loop: what happens at every step.
-      steps: int32[], how many there are.
       mask: bool[T, B], false where the state stays as it is; None: nowhere.
-      reverse: from the last step to the first.
+      order: of the steps.
     """
 
-    def __init__(self, loop: Loop, steps: tf.Tensor, mask: tf.Tensor | None, reverse: bool):
-        self.loop, self.steps, self.reverse = loop, steps, reverse
+    def __init__(self, loop: Loop, mask: tf.Tensor | None, order: Order):
+        self.loop, self.order = loop, order
         self.keep = None if mask is None else tf.cast(mask, tf.float32)[:, :, tf.newaxis]
 
     def forward(
@@ -172,7 +172,7 @@ class _Passes:
         by_name = dict(zip(self.loop.weights, weights, strict=True))
 
         def step(t: tf.Tensor, state: State, *written: Any) -> tuple[Any, ...]:
-            at, products = self._place(t), {}
+            at, products = self.order.place(t), {}
 
             def product(name: str, x: tf.Tensor) -> tf.Tensor:
                 products[name] = tf.matmul(x, by_name[name])
@@ -185,7 +185,7 @@ class _Passes:
 
         shapes = [s.shape for s in initial], [None] * self.loop.outputs, [[None, w.shape[1]] for w in weights]
         room = [self._arrays(group) for group in _kept(*shapes, learning)]
-        _, final, *written = tf.while_loop(lambda t, *_: t < self.steps, step, (0, initial, *room))
+        _, final, *written = tf.while_loop(lambda t, *_: t < self.order.steps, step, (0, initial, *room))
         states, outputs, products = (tuple(a.stack() for a in group) for group in written)
         return states, outputs, products, final
 
@@ -206,15 +206,12 @@ class _Passes:
         Every step is taken again, with the products the forward pass kept; what they were products of, and
         their gradients, are gathered, so that a weight's gradient is one product of all steps.
         """
-        previous = tuple(
-            tf.concat([s[1:], i[tf.newaxis]] if self.reverse else [i[tf.newaxis], s[:-1]], 0)
-            for s, i in zip(states, initial, strict=True)
-        )
+        previous = tuple(self.order.before(s, i) for s, i in zip(states, initial, strict=True))
         by_name = dict(zip(self.loop.weights, zip(weights, products, strict=True), strict=True))
         learning = len(inputs) - self.loop.fixed
 
         def step(t: tf.Tensor, d_state: State, d_constants: Tensors, *written: Any) -> tuple[Any, ...]:
-            at, multiplied, d_products = self._place(t), {}, {}
+            at, multiplied, d_products = self.order.place(t), {}, {}
 
             def product(name: str, x: tf.Tensor) -> tf.Tensor:
                 weight, stored = by_name[name]
@@ -247,7 +244,7 @@ class _Passes:
         room = (self._arrays([None] * many) for many in (learning, len(weights), len(weights)))
         zeros = tuple(tf.zeros_like(c) for c in constants)
         _, d_initial, d_constants, d_inputs, multiplied, d_products = tf.while_loop(
-            lambda t, *_: t >= 0, step, (self.steps - 1, d_final, zeros, *room)
+            lambda t, *_: t >= 0, step, (self.order.steps - 1, d_final, zeros, *room)
         )
         d_weights = (
             tf.matmul(x.concat(), d.concat(), transpose_a=True)
@@ -268,14 +265,11 @@ class _Passes:
         real = self.keep[at]
         return tuple(old + real * (n - old) for n, old in zip(new, state, strict=True)), tuple(outputs)
 
-    def _place(self, t: tf.Tensor) -> tf.Tensor:
-        """The position in the arrays of the t-th step taken."""
-        return self.steps - 1 - t if self.reverse else t
-
     def _arrays(self, shapes: Any) -> tuple[tf.TensorArray, ...]:
         """An array of a matrix each step, for each of the shapes; None: whatever it is."""
         return tuple(
-            tf.TensorArray(tf.float32, self.steps, element_shape=shape or [None, None]) for shape in shapes
+            tf.TensorArray(tf.float32, self.order.steps, element_shape=shape or [None, None])
+            for shape in shapes
         )
 
 

@@ -8,12 +8,36 @@ product a step, with no activation made again (6 % of an update of the default m
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from components.seq2seq.cells import Cell, State
+from components.seq2seq.dropout import masked
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """In what order a sequence's steps are taken.
+
+    Attributes:
+      steps: int32[], how many there are.
+      reverse: from the last to the first.
+    """
+
+    steps: tf.Tensor
+    reverse: bool
+
+    def place(self, t: tf.Tensor) -> tf.Tensor:
+        """The position in the sequence of the t-th step taken."""
+        return self.steps - 1 - t if self.reverse else t
+
+    def before(self, states: tf.Tensor, initial: tf.Tensor) -> tf.Tensor:
+        """The states before each step, of those after it float32[T, B, U] and the one before the first."""
+        first = initial[tf.newaxis]
+        return tf.concat([states[1:], first] if self.reverse else [first, states[:-1]], 0)
 
 
 def record(
@@ -21,19 +45,20 @@ def record(
     inputs: tf.Tensor,
     initial: State,
     mask: tf.Tensor | None,
-    reverse: bool,
+    order: Order,
     kept: tf.Tensor | None,
 ) -> tuple[tf.Tensor, State]:
     """Runs a cell without layer normalisation over a sequence.
 
     Args:
       inputs: float32[T, B, gates * U], through `Cell.project`.
-      cell, initial, mask, reverse, kept: as `recurrence.scan` has them.
+      cell, initial, mask, kept: as `recurrence.scan` has them.
+      order: of the steps.
 
     Returns:
       The hidden states float32[T, B, U] in the order of the inputs, and the state after the last step taken.
     """
-    passes = _Passes(cell, tf.shape(inputs)[0], mask, reverse, kept)
+    passes = _Passes(cell, mask, order, kept)
 
     @tf.custom_gradient
     def run(
@@ -51,12 +76,10 @@ def record(
 
 
 class _Passes:
-    """Forward and backward over a sequence of `steps` int32[]; the rest is as in `record`."""
+    """Forward and backward; arguments as `record` has them."""
 
-    def __init__(
-        self, cell: Cell, steps: tf.Tensor, mask: tf.Tensor | None, reverse: bool, kept: tf.Tensor | None
-    ):
-        self.cell, self.steps, self.mask, self.reverse, self.kept = cell, steps, mask, reverse, kept
+    def __init__(self, cell: Cell, mask: tf.Tensor | None, order: Order, kept: tf.Tensor | None):
+        self.cell, self.mask, self.order, self.kept = cell, mask, order, kept
         self.real = None if mask is None else tf.cast(mask, tf.float32)[:, :, tf.newaxis]
 
     def forward(
@@ -65,18 +88,20 @@ class _Passes:
         """Hidden states float32[T, B, U], the slopes of every step, and the state after the last."""
 
         def step(t: tf.Tensor, state: State, hidden: tf.TensorArray, *slopes: tf.TensorArray) -> Any:
-            at = self._place(t)
-            product = tf.matmul(self._dropped(state[0]), kernel)
-            new, known = self.cell.record(inputs[at], product, state)
+            at = self.order.place(t)
+            product = tf.matmul(masked(state[0], self.kept), kernel)
+            new, known = self.cell.step(inputs[at], product, state, ())
             if self.mask is not None:
                 real = self.mask[at]
                 pairs = zip(new, state, strict=True)
                 new = tuple(tf.raw_ops.Select(condition=real, x=n, y=old) for n, old in pairs)
-            written = (a.write(at, v) for a, v in zip((hidden, *slopes), (new[0], *known), strict=True))
+            written = (a.write(at, v) for a, v in zip((hidden, *slopes), (new[0], *known()), strict=True))
             return t + 1, new, *written
 
         room = self._array(self.cell.units), *(self._array(None) for _ in range(self.cell.slopes))
-        _, final, hidden, *slopes = tf.while_loop(lambda t, *_: t < self.steps, step, (0, initial, *room))
+        _, final, hidden, *slopes = tf.while_loop(
+            lambda t, *_: t < self.order.steps, step, (0, initial, *room)
+        )
         return hidden.stack(), tuple(slopes), final
 
     def backward(
@@ -94,13 +119,13 @@ class _Passes:
         summed, width = self.cell.summed, kernel.shape[1]
 
         def step(t: tf.Tensor, d_state: State, *written: tf.TensorArray) -> Any:
-            at = self._place(t)
+            at = self.order.place(t)
             d_state = d_state[0] + d_hidden[at], *d_state[1:]
             d_new = d_state if self.real is None else tuple(d * self.real[at] for d in d_state)
             d_projected, d_recurrent, (direct, *others) = self.cell.pull(
                 tuple(a.read(at) for a in slopes), d_new
             )
-            through = self._dropped(tf.matmul(d_recurrent, transposed))
+            through = masked(tf.matmul(d_recurrent, transposed), self.kept)
             d_before = through if direct is None else through + direct, *others
             if self.real is not None:  # what padding left as it was
                 d_before = tuple(b + (s - n) for b, s, n in zip(d_before, d_state, d_new, strict=True))
@@ -109,21 +134,14 @@ class _Passes:
 
         room = (self._array(width) for _ in range(1 if summed else 2))
         _, d_initial, *arrays = tf.while_loop(
-            lambda t, *_: t >= 0, step, (self.steps - 1, tuple(d_final), *room)
+            lambda t, *_: t >= 0, step, (self.order.steps - 1, tuple(d_final), *room)
         )
         gradients = [array.stack() for array in arrays]
-        first = first[tf.newaxis]
-        before = tf.concat([hidden[1:], first] if self.reverse else [first, hidden[:-1]], 0)
-        multiplied = tf.reshape(self._dropped(before), [-1, kernel.shape[0]])
+        before = masked(self.order.before(hidden, first), self.kept)
+        multiplied = tf.reshape(before, [-1, kernel.shape[0]])
         d_kernel = tf.matmul(multiplied, tf.reshape(gradients[-1], [-1, width]), transpose_a=True)
         return gradients[0], d_kernel, *d_initial
 
-    def _dropped(self, hidden: tf.Tensor) -> tf.Tensor:
-        return hidden if self.kept is None else hidden * self.kept
-
-    def _place(self, t: tf.Tensor) -> tf.Tensor:
-        """The position in the arrays of the t-th step taken."""
-        return self.steps - 1 - t if self.reverse else t
-
     def _array(self, width: int | None) -> tf.TensorArray:
-        return tf.TensorArray(tf.float32, self.steps, element_shape=[None, width], clear_after_read=False)
+        shape = [None, width]
+        return tf.TensorArray(tf.float32, self.order.steps, element_shape=shape, clear_after_read=False)

@@ -53,9 +53,13 @@ def test_a_tensorflow_lite_model_brings_its_vocabulary(finished: Finished, tmp_p
 def test_what_cannot_be_exported_is_told(finished: Finished, tmp_path: Path) -> None:
     there = bitext(finished.folder, "export", "toy.yaml", "--output", str(tmp_path))
     assert (there.code, there.err.splitlines()[0]) == (2, f"error: {tmp_path} exists already")
+    same = bitext(finished.folder, "export", "toy.yaml", "--output", str(tmp_path / "same"))
+    assert same.code == 2
+    assert "nothing to make smaller" in same.err
+    assert not (tmp_path / "same").exists()
     write_config(tmp_path, config())
     (tmp_path / "toy.tsv").touch()
-    nothing = bitext(tmp_path, "export", "toy.yaml", "--output", "small")
+    nothing = bitext(tmp_path, "export", "toy.yaml", "--output", "small", "--quantize", "int8")
     assert nothing.code == 3
     assert "the pipeline toy has not run in runs/toy" in nothing.err
     wrong = bitext(tmp_path, "export", "toy.yaml", "--output", "small", "--quantize", "int4")
