@@ -80,7 +80,6 @@ class _Passes:
 
     def __init__(self, cell: Cell, mask: tf.Tensor | None, order: Order, kept: tf.Tensor | None):
         self.cell, self.mask, self.order, self.kept = cell, mask, order, kept
-        self.real = None if mask is None else tf.cast(mask, tf.float32)[:, :, tf.newaxis]
 
     def forward(
         self, inputs: tf.Tensor, kernel: tf.Tensor, initial: State
@@ -89,12 +88,10 @@ class _Passes:
 
         def step(t: tf.Tensor, state: State, hidden: tf.TensorArray, *slopes: tf.TensorArray) -> Any:
             at = self.order.place(t)
+            now, real = self._rows(at, inputs)
             product = tf.matmul(masked(state[0], self.kept), kernel)
-            new, known = self.cell.step(inputs[at], product, state, ())
-            if self.mask is not None:
-                real = self.mask[at]
-                pairs = zip(new, state, strict=True)
-                new = tuple(tf.raw_ops.Select(condition=real, x=n, y=old) for n, old in pairs)
+            new, known = self.cell.step(now, product, state, ())
+            new = tuple(_where(real, n, old) for n, old in zip(new, state, strict=True))
             written = (a.write(at, v) for a, v in zip((hidden, *slopes), (new[0], *known()), strict=True))
             return t + 1, new, *written
 
@@ -120,15 +117,16 @@ class _Passes:
 
         def step(t: tf.Tensor, d_state: State, *written: tf.TensorArray) -> Any:
             at = self.order.place(t)
-            d_state = d_state[0] + d_hidden[at], *d_state[1:]
-            d_new = d_state if self.real is None else tuple(d * self.real[at] for d in d_state)
+            d_now, real = self._rows(at, d_hidden)
+            d_state = d_state[0] + d_now, *d_state[1:]
+            # On padding, the gradient of the state after is that of the state before, and of nothing else.
+            d_new = tuple(_where(real, d, tf.zeros_like(d)) for d in d_state)
             d_projected, d_recurrent, (direct, *others) = self.cell.pull(
                 tuple(a.read(at) for a in slopes), d_new
             )
             through = masked(tf.matmul(d_recurrent, transposed), self.kept)
             d_before = through if direct is None else through + direct, *others
-            if self.real is not None:  # what padding left as it was
-                d_before = tuple(b + (s - n) for b, s, n in zip(d_before, d_state, d_new, strict=True))
+            d_before = tuple(_where(real, b, d) for b, d in zip(d_before, d_state, strict=True))
             values = (d_projected,) if summed else (d_projected, d_recurrent)
             return t - 1, d_before, *(a.write(at, v) for a, v in zip(written, values, strict=True))
 
@@ -145,3 +143,19 @@ class _Passes:
     def _array(self, width: int | None) -> tf.TensorArray:
         shape = [None, width]
         return tf.TensorArray(tf.float32, self.order.steps, element_shape=shape, clear_after_read=False)
+
+    def _rows(self, at: tf.Tensor, sequence: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """The matrix of a sequence at a position, and which of its rows are real: bool[B]; None: all."""
+        begin = tf.reshape(at, [1])
+        end = begin + 1
+
+        def row(x: tf.Tensor) -> tf.Tensor:
+            # x[at], as one operation and not four
+            return tf.raw_ops.StridedSlice(input=x, begin=begin, end=end, strides=[1], shrink_axis_mask=1)
+
+        return row(sequence), None if self.mask is None else row(self.mask)
+
+
+def _where(real: tf.Tensor | None, then: tf.Tensor, otherwise: tf.Tensor) -> tf.Tensor:
+    """`then` in the rows that are real, `otherwise` in the others."""
+    return then if real is None else tf.raw_ops.Select(condition=real, x=then, y=otherwise)
