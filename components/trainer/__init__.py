@@ -49,7 +49,8 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
         positions at once as in Duckworth et al. 2019). 0 is teacher forcing.
       average_decay: decay of the exponential moving average of the weights, which is what is validated and
         exported, at most: after n updates it is n / (n + 10) while that is less, so that 0.999 is reached
-        after 9,990; 0 turns the average off.
+        after 9,990; 0 turns the average off. From the hundredth update on it moves at every fourth, by what
+        four of them make, for each move is a pass over all weights.
       average_checkpoints: validate and export the mean of the weights at the last so many validations instead
         of the moving average; 0: do not.
       precision: `bfloat16` lets TensorFlow (oneDNN) do matrix products in that precision on the CPU, in

@@ -6,6 +6,9 @@ import tensorflow as tf
 
 from components.trainer import Parameters
 
+YOUNG, AVERAGE_EVERY = 100.0, 4.0
+"""Updates before which the average of the weights moves at each, and updates between its moves afterwards."""
+
 
 def learning_rate(parameters: Parameters, step: tf.Tensor) -> tf.Tensor:
     """The learning rate float32[] of update number `step` (int64[], from 0), before plateaus scale it."""
@@ -83,13 +86,22 @@ class Optimizer(tf.Module):
         self.step.assign_add(1)
         if p.average_checkpoints or not self.average:
             return norm
-        # A young average follows closely, as TensorFlow's `ExponentialMovingAverage` does with `num_updates`.
-        decay = tf.minimum(p.average_decay, count / (count + 10.0))
-        for average, variable in zip(self.average, self.variables_, strict=True):
-            tf.raw_ops.ResourceApplyGradientDescent(
-                var=average.handle, alpha=1.0 - decay, delta=average - variable
-            )
+        self._follow(count)
         return norm
+
+    def _follow(self, count: tf.Tensor) -> None:
+        """Moves the average, after update number `count` (float32[], from 1)."""
+        # A young average follows closely, as TensorFlow's `ExponentialMovingAverage` does with `num_updates`.
+        decay = tf.minimum(self.parameters.average_decay, count / (count + 10.0))
+        every = tf.where(count < YOUNG, 1.0, AVERAGE_EVERY)
+
+        def move() -> None:
+            for average, variable in zip(self.average, self.variables_, strict=True):
+                tf.raw_ops.ResourceApplyGradientDescent(
+                    var=average.handle, alpha=1.0 - decay**every, delta=average - variable
+                )
+
+        tf.cond(tf.equal(count % every, 0.0), move, lambda: None)
 
     def snapshot(self) -> None:
         """Takes the weights into the mean of the last so many, once before every validation."""

@@ -194,6 +194,23 @@ class TestOptimizer:
                 np.testing.assert_allclose(optimizer.average[i], averages[i], rtol=1e-4, atol=1e-5)
         assert int(optimizer.step) == 6
 
+    def test_an_old_average_moves_at_every_fourth_update_as_by_four(self):
+        variable = tf.Variable([1.0, -2.0])
+        optimizer = Optimizer(msgspec.structs.replace(self.P, average_decay=0.98), [variable])
+        apply = tf.function(lambda: optimizer.apply([tf.sin(3.0 * variable)]))
+        average, averages = variable.numpy(), []
+        for count in range(1, 121):
+            apply()
+            decay = min(0.98, count / (count + 10))
+            if count < 100:
+                average = decay * average + (1 - decay) * variable.numpy()
+            elif count % 4 == 0:
+                average = decay**4 * average + (1 - decay**4) * variable.numpy()
+            np.testing.assert_allclose(optimizer.average[0], average, rtol=1e-4)
+            averages.append(tuple(optimizer.average[0].numpy()))
+        assert len(set(averages[:99])) == 99
+        assert len(set(averages[99:])) == 6
+
     def test_two_swaps_are_none(self):
         variable = tf.Variable([1.0, 2.0])
         optimizer = Optimizer(self.P, [variable])
