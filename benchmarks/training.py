@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from itertools import count
+from itertools import count, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +26,10 @@ from components.parallel import WAYS, share_cores
 from pipeline import config
 
 if TYPE_CHECKING:
+    from components.trainer.data import Packed
     from components.trainer.training import Training
 
-ROUNDS, UPDATES = 7, 40
+ROUNDS, UPDATES, CALLS = 7, 40, 4
 PEAK_SIZE, PEAK_PRODUCTS = 1024, 24
 TRANSPOSED = {"MatMul": "transpose_a", "BatchMatMulV2": "adj_x"}
 
@@ -38,6 +39,9 @@ def measure(path: Path) -> list[Result]:
     share_cores()
     import tensorflow as tf
 
+    from components.trainer.data import pack
+    from components.trainer.training import TOGETHER
+
     tf.config.experimental.enable_op_determinism()  # as Trainer has it
     with tempfile.TemporaryDirectory() as folder:
         training = opened(path, Path(folder))
@@ -46,22 +50,24 @@ def measure(path: Path) -> list[Result]:
         real = 100 * sum(b.target_tokens for b in batches.buckets) / room
         stream = batches.after(0)
         kept = [next(stream) for _ in range(UPDATES)]
+        packs = [pack(kept[i : i + TOGETHER]) for i in range(0, UPDATES, TOGETHER)]
+        coming = batches.packed(UPDATES, repeat(TOGETHER))
         progress("counting products")
         work = sum(products(training, batch) for batch in kept)
-        for batch in kept:
-            training.update(*batch)  # every shape seen once
+        for packed in packs:
+            training.update(packed)  # every shape seen once
         peak = peak_function()
         rates, peaks, stalls, tokens = list[float](), [peak()], list[float](), list[float]()
         many = float(sum(tf.math.count_nonzero(target[:, 1:]) for _, target in kept))
         for number in range(ROUNDS):
             begun = time.perf_counter()
-            for batch in kept:
-                training.update(*batch)
+            for packed in packs:
+                training.update(packed)
             taken = time.perf_counter() - begun
             rates.append(work / taken)
             tokens.append(many / taken)
             peaks.append(peak())
-            stalls.append(stall(training, stream))
+            stalls.append(stall(training, coming))
             progress(f"round {number + 1}: {rates[-1] / 1e9:.1f} of {max(peaks) / 1e9:.1f} GFLOP/s")
     # The machine is not alone: each round is compared with the better of the peaks before and after it.
     shares = [100 * rate / max(peaks[i : i + 2]) for rate, i in zip(rates, count(0), strict=False)]
@@ -147,14 +153,14 @@ def peak_function() -> Callable[[], float]:
     return once
 
 
-def stall(training: Training, stream: Iterator[tuple[Any, Any]]) -> float:
-    """Of the time of some updates, how much goes by before their batches are there, in percent."""
+def stall(training: Training, coming: Iterator[Packed]) -> float:
+    """Of the time of some calls, how much goes by before their batches are there, in percent."""
     begun, waited = time.perf_counter(), 0.0
-    for _ in range(UPDATES):
+    for _ in range(CALLS):
         asked = time.perf_counter()
-        batch = next(stream)
+        packed = next(coming)
         waited += time.perf_counter() - asked
-        training.update(*batch)
+        training.update(packed)
     return 100 * waited / (time.perf_counter() - begun)
 
 

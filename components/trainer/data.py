@@ -7,10 +7,12 @@ The order of the batches is drawn in advance, so that a resumed training goes on
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -121,19 +123,50 @@ class Batches:
         skips = tf.data.Dataset.from_tensors(np.int64(skip)).concatenate(
             tf.data.Dataset.from_tensors(np.int64(0)).repeat()
         )
-        return _asked_ahead(iter(tf.data.Dataset.zip((epochs, skips)).flat_map(self.epoch).prefetch(4)))
+        return iter(tf.data.Dataset.zip((epochs, skips)).flat_map(self.epoch).prefetch(4))
+
+    def packed(self, taken: int, sizes: Iterable[int]) -> Iterator[Packed]:
+        """The batches but for the first `taken`, as many in a pack as `sizes` says.
+
+        Each pack is made while the one before it is worked on: where updates keep all cores busy, even a
+        batch that is there takes milliseconds to be handed over.
+        """
+        batches = self.after(taken)
+        packs = (pack(itertools.islice(batches, size)) for size in sizes)
+        with ThreadPoolExecutor(1) as pool:
+            following = pool.submit(next, packs, None)
+            while (now := following.result()) is not None:
+                following = pool.submit(next, packs, None)
+                yield now
 
 
-def _asked_ahead(endless: Iterator[Batch]) -> Iterator[Batch]:
-    """The same, each asked for while the one before it is worked on.
+class Packed(NamedTuple):
+    """Batches in a row, which a graph takes in one call.
 
-    Where updates keep all cores busy, even a batch that is there takes milliseconds to be handed over.
+    Attributes:
+      ids: int32[N], of every batch the source and then the target, row by row.
+      shapes: int32[K, 3], every batch's sentences, source positions and target positions.
     """
-    with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(next, endless)
-        while True:
-            batch, following = following.result(), pool.submit(next, endless)
-            yield batch
+
+    ids: tf.Tensor
+    shapes: tf.Tensor
+
+
+def pack(batches: Iterable[Batch]) -> Packed:
+    """Batches in a row."""
+    listed = [(source.numpy(), target.numpy()) for source, target in batches]
+    ids = np.concatenate([side.ravel() for batch in listed for side in batch])
+    return Packed(
+        tf.constant(ids), tf.constant([[*source.shape, target.shape[1]] for source, target in listed])
+    )
+
+
+def unpack(packed: Packed, number: tf.Tensor, begin: tf.Tensor) -> tuple[Batch, tf.Tensor]:
+    """A batch of a pack, whose ids begin at `begin` (int32[]), and where the next one's begin."""
+    rows, source, target = tf.unstack(packed.shapes[number])
+    middle, end = begin + rows * source, begin + rows * (source + target)
+    ids = packed.ids
+    return (tf.reshape(ids[begin:middle], [rows, source]), tf.reshape(ids[middle:end], [rows, target])), end
 
 
 def _parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -18,11 +18,13 @@ from components.seq2seq.dropout import Dropout
 from components.seq2seq.loss import Loss, masked_loss
 from components.seq2seq.model import Seq2Seq
 from components.trainer import Parameters
-from components.trainer.data import Batches
+from components.trainer.data import Batches, Packed, unpack
 from components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
 
 LOG_EVERY = 50
-TOKENS = tf.TensorSpec([None, None], tf.int32)
+TOGETHER = 10
+"""Updates at most in one call of the graph. Between two calls the cores have nothing to do: 1 ms."""
+PACKED = Packed(tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, 3], tf.int32))
 
 
 class Progress(tf.Module):
@@ -86,7 +88,6 @@ class Training:
         # Of the batches before the last of an update.
         gathered = self.variables if self.parameters.accumulate > 1 else []
         self.gathered = [tf.Variable(tf.zeros_like(v), trainable=False) for v in gathered]
-        self._gather = tf.function(self._add, input_signature=[TOKENS, TOKENS, tf.TensorSpec([], tf.int32)])
 
     def run(self) -> None:
         """Trains to the end and leaves the best validated weights in the model.
@@ -106,10 +107,10 @@ class Training:
             variable.assign(kept)
 
     @functools.cached_property
-    def update(self) -> Callable[[tf.Tensor, tf.Tensor], None]:
-        """One update of the weights, from the last of its batches: source and target int32[B, T]."""
-        # Concrete: no look at the types of the arguments before every update.
-        return tf.function(self._step, input_signature=[TOKENS, TOKENS]).get_concrete_function()
+    def update(self) -> Callable[[Packed], None]:
+        """As many updates of the weights as there are batches in a pack (by `accumulate`), in one call."""
+        # Concrete: no look at the types of the arguments before every call.
+        return tf.function(self._updates, input_signature=[PACKED]).get_concrete_function()
 
     @property
     def step(self) -> int:
@@ -129,16 +130,15 @@ class Training:
         return tqdm(total=p.steps, initial=self.step, unit="step", disable=not shown, dynamic_ncols=True)
 
     def _loop(self, bar: tqdm) -> None:
-        p, progress = self.parameters, self.progress
-        batches: Iterator = self.batches.after(self.step * p.accumulate)
+        p, progress, step = self.parameters, self.progress, self.step
         begun, before = time.monotonic(), float(progress.seconds)
-        since, logged, step = begun, self.step, self.step
-        while step < p.steps and not progress.stopped:
-            for number in range(p.accumulate - 1):
-                self._gather(*next(batches), tf.constant(number))
-            self.update(*next(batches))
-            step += 1
-            bar.update()
+        since, logged = begun, step
+        sizes = (p.accumulate * updates for updates in self._calls(step))
+        for batches in self.batches.packed(step * p.accumulate, sizes):
+            self.update(batches)
+            updates = len(batches.shapes) // p.accumulate
+            step += updates
+            bar.update(updates)
             validating = step % p.validate_every == 0 or step == p.steps
             # Always before a checkpoint is kept, so that none holds weights that are not finite.
             if validating or step % LOG_EVERY == 0:
@@ -150,6 +150,17 @@ class Training:
                 progress.seconds.assign(before + time.monotonic() - begun)
                 since = time.monotonic()
                 self.manager.save(step)
+            if progress.stopped:
+                break
+
+    def _calls(self, step: int) -> Iterator[int]:
+        """The updates of each call after `step` updates: none goes past a line of the log or a validation."""
+        p = self.parameters
+        while step < p.steps and not self.progress.stopped:
+            ends = (step - step % every + every for every in (LOG_EVERY, p.validate_every))
+            end = min(p.steps, step + TOGETHER, *ends)
+            yield end - step
+            step = end
 
     def gradients(self, source: tf.Tensor, target: tf.Tensor, number: tf.Tensor | int) -> list[tf.Tensor]:
         """Of a batch, the `number`th of its update; its loss is added to the sums."""
@@ -174,16 +185,33 @@ class Training:
             minimised = loss.smoothed * self.scale
         return loss, [tf.convert_to_tensor(g) for g in tape.gradient(minimised, self.variables)]
 
-    def _add(self, source: tf.Tensor, target: tf.Tensor, number: tf.Tensor) -> None:
-        for gathered, gradient in zip(self.gathered, self.gradients(source, target, number), strict=True):
+    def _updates(self, packed: Packed) -> None:
+        p = self.parameters
+
+        def batch(number: tf.Tensor, begin: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            (source, target), end = unpack(packed, number, begin)
+            place = number % p.accumulate
+            gradients = self.gradients(source, target, place)
+            if p.accumulate == 1:
+                self._apply(gradients)
+            else:
+                last = tf.equal(place, p.accumulate - 1)
+                tf.cond(last, lambda: self._apply(gradients), lambda: self._gather(gradients))
+            return number + 1, end
+
+        many = tf.shape(packed.shapes)[0]
+        tf.while_loop(lambda number, _: number < many, batch, (0, 0), parallel_iterations=1)
+
+    def _gather(self, gradients: list[tf.Tensor]) -> None:
+        for gathered, gradient in zip(self.gathered, gradients, strict=True):
             gathered.assign_add(gradient)
 
-    def _step(self, source: tf.Tensor, target: tf.Tensor) -> None:
-        gradients = self.gradients(source, target, self.parameters.accumulate - 1)
-        for i, gathered in enumerate(self.gathered):
-            gradients[i] += gathered
-            gathered.assign(tf.zeros_like(gathered))
+    def _apply(self, gradients: list[tf.Tensor]) -> None:
+        if self.gathered:
+            gradients = [g + before for g, before in zip(gradients, self.gathered, strict=True)]
         self.progress.norm.assign_add(self.optimizer.apply(gradients))
+        for gathered in self.gathered:
+            gathered.assign(tf.zeros_like(gathered))
 
     def _log(self, bar: tqdm, step: int, updates: int, seconds: float) -> None:
         """Shows and records the means of the last `updates`, which took so many seconds."""

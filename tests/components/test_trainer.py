@@ -12,6 +12,8 @@ import msgspec
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from components.component import Context
 from components.errors import DataError, TrainingError
@@ -23,7 +25,7 @@ from components.seq2seq.loss import masked_loss
 from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
 from components.text import TextSettings, learn, processor
 from components.trainer import Parameters, external_inputs
-from components.trainer.data import Batches
+from components.trainer.data import Batches, pack, unpack
 from components.trainer.executor import precision, validation, warnings
 from components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
 from components.trainer.training import Training
@@ -117,6 +119,29 @@ class TestBatches:
         whole = take(batches, 0, 25)
         for step in (1, 8, 9, 10, 20):
             assert rows(take(batches, step, 25 - step)) == rows(whole[step:])
+
+    @settings(max_examples=25, deadline=None)
+    @given(st.lists(st.tuples(*[st.integers(1, 5)] * 3), min_size=1, max_size=5))
+    def test_what_is_packed_is_unpacked(self, shapes):
+        random = np.random.default_rng(1)
+        batches = [
+            tuple(tf.constant(random.integers(0, 99, (many, width)), tf.int32) for width in widths)
+            for many, *widths in shapes
+        ]
+        packed, begin = pack(batches), tf.constant(0)
+        for number, batch in enumerate(batches):
+            found, begin = unpack(packed, tf.constant(number), begin)
+            assert rows([found]) == rows([batch])
+            assert [side.shape for side in found] == [side.shape for side in batch]
+        assert int(begin) == len(packed.ids)
+
+    def test_packs_hold_the_same_sequence(self, split):
+        batches = Batches.open(split, BATCH_TOKENS, seed=3)
+        whole, begin = take(batches, 2, 12), 0
+        for packed, size in zip(batches.packed(2, [3, 1, 8]), [3, 1, 8], strict=True):
+            for key, part in zip(("ids", "shapes"), pack(whole[begin : begin + size]), strict=True):
+                np.testing.assert_array_equal(getattr(packed, key), part)
+            begin += size
 
     def test_the_mean_batch_counts_real_predicted_tokens(self, split):
         batches = Batches.open(split, BATCH_TOKENS, seed=1)
@@ -322,6 +347,15 @@ class TestTraining:
         again = Attempt(split, tmp_path / "broken").run(lambda _: pytest.fail("there is nothing to validate"))
         assert same(again.weights(), unbroken.weights())
         assert again.history() == resumed.history()
+
+    def test_updates_together_are_those_of_one_at_a_time(self, split, tmp_path, monkeypatch):
+        parameters = msgspec.structs.replace(PARAMETERS, steps=7, validate_every=5)
+        together = Attempt(split, tmp_path / "together", parameters).run(float)
+        monkeypatch.setattr("components.trainer.training.TOGETHER", 1)
+        single = Attempt(split, tmp_path / "single", parameters).run(float)
+        assert [line["step"] for line in single.history()] == [5, 7]
+        assert [line["loss"] for line in single.history()] == [line["loss"] for line in together.history()]
+        assert same(single.weights_seen[1], together.weights_seen[1])
 
     def test_it_stops_without_progress_and_keeps_the_best(self, split, tmp_path):
         parameters = msgspec.structs.replace(PARAMETERS, steps=40, patience=2, validate_every=2)
