@@ -48,12 +48,12 @@ class Encoder(keras.layers.Layer):
         """Encodes.
 
         Args:
-          embedded: float32[B, S, D].
+          embedded: float32[S, B, D], time first.
           mask: bool[B, S], real tokens first.
           dropout: applied to the layers' inputs, outputs and hidden states, and to the memory.
         """
         rates, batch = self.settings, tf.shape(mask)[0]
-        sequence, time_mask = tf.transpose(embedded, [1, 0, 2]), tf.transpose(mask)
+        sequence, time_mask = embedded, tf.transpose(mask)
         final: list[State] = []
         for layer, cells in enumerate(self.cells):
             inputs = dropout(sequence, rates.layer_input_dropout)

@@ -73,7 +73,7 @@ class Seq2Seq(keras.layers.Layer):
 
     def start(self, source: tf.Tensor, dropout: Dropout = NO_DROPOUT) -> Start:
         """Encodes source tokens int32[B, S], padded with 0 on the right."""
-        embedded = self._embed(self.source_embedding, source, dropout)
+        embedded = self._embed(self.source_embedding, tf.transpose(source), dropout)
         encoded = self.encoder.encode(embedded, tf.not_equal(source, PAD), dropout)
         return Start(self.decoder.remember(encoded), self.decoder.initial_state(encoded))
 

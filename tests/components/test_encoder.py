@@ -35,7 +35,7 @@ def test_two_layers_are_keras_layers_with_a_residual(bidirectional):
     encoder, random = Encoder(settings), np.random.default_rng(4)
     for variable in encoder.trainable_variables:
         variable.assign(random.normal(0.0, 0.5, variable.shape))
-    found = encoder.encode(tf.constant(EMBEDDED), tf.constant(MASK), Dropout())
+    found = encoder.encode(tf.constant(EMBEDDED.transpose(1, 0, 2)), tf.constant(MASK), Dropout())
     # Keras, a sentence at a time and without padding: nothing of its masking is relied on.
     for row, length in enumerate(LENGTHS):
         sequence = EMBEDDED[row : row + 1, :length]
