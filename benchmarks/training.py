@@ -52,6 +52,7 @@ def measure(path: Path) -> list[Result]:
         kept = [next(stream) for _ in range(UPDATES)]
         packs = [pack(kept[i : i + TOGETHER]) for i in range(0, UPDATES, TOGETHER)]
         coming = batches.packed(UPDATES, repeat(TOGETHER))
+        next(coming)  # the first waits until the shuffle buffers are full, once a training
         progress("counting products")
         work = sum(products(training, batch) for batch in kept)
         for packed in packs:
