@@ -23,7 +23,8 @@ from components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
 
 LOG_EVERY = 50
 TOGETHER = 10
-"""Updates at most in one call of the graph. Between two calls the cores have nothing to do: 1 ms."""
+"""Batches in one call of the graph, or as many as an update takes. Between two calls the cores wait 1 ms; an
+interruption waits for the end of a call."""
 PACKED = Packed(tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, 3], tf.int32))
 
 
@@ -158,7 +159,7 @@ class Training:
         p = self.parameters
         while step < p.steps and not self.progress.stopped:
             ends = (step - step % every + every for every in (LOG_EVERY, p.validate_every))
-            end = min(p.steps, step + TOGETHER, *ends)
+            end = min(p.steps, step + max(1, TOGETHER // p.accumulate), *ends)
             yield end - step
             step = end
 
