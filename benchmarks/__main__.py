@@ -2,8 +2,8 @@
 
     python -m benchmarks [--multi30k FOLDER] [NAME ...]
 
-Without names, all; the figures of benches that are not run stay as they were. Needs what `make run` leaves.
-`decoding` and `quality` need a folder of Multi30k, and are left out without one.
+Without names, all; the figures of benches that are not run stay as they were, with commit and machine. Needs
+what `make run` leaves. `decoding` and `quality` need a folder of Multi30k, and are left out without one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.names) - set(BENCHES):
         parser.error(f"there is no bench {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
-    commit = report.commit()
+    commit, machine = report.commit(), report.machine()
     results = report.read()
     for name in options.names or BENCHES:
         if name in OF_MULTI30K and options.multi30k is None:
@@ -37,7 +37,7 @@ def main() -> None:
         arguments = [options.multi30k] if name in OF_MULTI30K else [CONFIG] if name == "training" else []
         printed = child(name, *arguments).splitlines()[-1]
         found = msgspec.json.decode(printed, type=list[report.Result])
-        found = [msgspec.structs.replace(r, bench=name, commit=commit) for r in found]
+        found = [msgspec.structs.replace(r, bench=name, commit=commit, machine=machine) for r in found]
         results = sorted(
             [*(r for r in results if r.bench != name), *found], key=lambda r: BENCHES.index(r.bench)
         )

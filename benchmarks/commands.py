@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.process import BITEXT
@@ -54,14 +55,16 @@ def bitext(*arguments: str, text: bytes = b"") -> tuple[float, float]:
     return time.perf_counter() - begun, usage.ru_maxrss / 1000
 
 
-def child(module: str, *arguments: str, text: bytes = b"") -> bytes:
-    """Standard output of another of these programs, in a process of its own.
+def child(
+    module: str, *arguments: str, text: bytes = b"", environment: Mapping[str, str] | None = None
+) -> bytes:
+    """Standard output of another of these programs, in a process of its own; without an environment, in ours.
 
     Raises:
       subprocess.CalledProcessError: it failed.
     """
     command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
-    return subprocess.run(command, input=text, stdout=subprocess.PIPE, check=True).stdout
+    return subprocess.run(command, input=text, stdout=subprocess.PIPE, check=True, env=environment).stdout
 
 
 def outputs_of(config: str, node: str, *options: str) -> dict[str, Path]:

@@ -1,33 +1,35 @@
 """Sentences translated a second, text in, text out, after loading; and an evaluation.
 
-    python -m benchmarks.decoding MULTI30K
+    python -m benchmarks.decoding MULTI30K           # all figures
+    python -m benchmarks.decoding MULTI30K MODEL     # the loops, once
 
 Of test_2016_flickr, 1,000 sentences, with the usual model of `benchmarks.multi30k`, which is trained first if
 it was not. Beside it, what a Python program makes of the signature `decode_step`, one sentence after the
-other and in batches.
+other and in batches: in a process of its own in every round, with the threads that TensorFlow gives it.
 """
 
 from __future__ import annotations
 
+import functools
+import json
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from benchmarks.commands import bitext, outputs_of
+from benchmarks.commands import bitext, child, outputs_of
 from benchmarks.multi30k import CONFIG, USUAL, options, sentences
 from benchmarks.report import Result, hand_over, progress, result
 from components.parallel import share_cores
-
-if TYPE_CHECKING:
-    from components.translate import LineTranslator
 
 ROUNDS = 5
 BATCH = 64
 ALONE = 100
 """Of the sentences, how many are enough to time the loop that takes one after the other."""
+LOOPS = ("one by one", f"{BATCH} at a time")
 
 
 def measure(folder: str) -> list[Result]:
@@ -35,47 +37,66 @@ def measure(folder: str) -> list[Result]:
     progress("the model, if there is none yet")
     bitext("run", CONFIG, *options(folder, USUAL), "--to", "Trainer")
     model = outputs_of(CONFIG, "Trainer", *options(folder, USUAL))["model"]
+    stock = dict(os.environ)
     share_cores()
     lines = [line.encode() for line in sentences(folder, "test_2016_flickr", "en")]
-    alone = lines[:: len(lines) // ALONE][:ALONE]
     from components.translate import LineTranslator, Search
 
     translators = {beam: LineTranslator(model, Search(beam_size=beam)) for beam in (1, 5)}
-    signatures = translators[1].signature
-    ways: dict[str, tuple[Callable[[], object], int]] = {
-        "beam 5": (lambda: translators[5].translate(lines), len(lines)),
-        "greedy": (lambda: translators[1].translate(lines), len(lines)),
-        "one by one": (lambda: [greedy(signatures, [line]) for line in alone], len(alone)),
-        "in batches": (lambda: in_batches(translators[1], lines), len(lines)),
-    }
-    for way, _ in ways.values():
-        way()
-    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for translator in translators.values():
+        translator.translate(lines)
+    rates: dict[str, list[float]] = {name: [] for name in ("beam 5", "greedy", *LOOPS)}
     for number in range(ROUNDS):
-        for name, (way, many) in ways.items():
-            begun = time.perf_counter()
-            way()
-            rates[name].append(many / (time.perf_counter() - begun))
-        last = ", ".join(f"{name} {rate[-1]:.0f}" for name, rate in rates.items())
+        rates["beam 5"].append(rate(lambda: translators[5].translate(lines), len(lines)))
+        rates["greedy"].append(rate(lambda: translators[1].translate(lines), len(lines)))
+        found = json.loads(child("decoding", folder, str(model), environment=stock))
+        for name, loop in zip(LOOPS, found, strict=True):
+            rates[name].append(loop)
+        last = ", ".join(f"{name} {several[-1]:.0f}" for name, several in rates.items())
         progress(f"round {number + 1}: sentences a second: {last}")
-    ratios = [ours / loop for ours, loop in zip(rates["greedy"], rates["one by one"], strict=True)]
-    loop = "a Python loop over decode_step"
+    alone, batches = (
+        [ours / loop for ours, loop in zip(rates["greedy"], rates[name], strict=True)] for name in LOOPS
+    )
     return [
         result("beam 5", rates["beam 5"], "sentences/s", at_least=150),
         result("greedy", rates["greedy"], "sentences/s", at_least=600),
-        result(f"{loop}, greedy, one by one", rates["one by one"], "sentences/s"),
-        result(f"{loop}, greedy, {BATCH} at a time", rates["in batches"], "sentences/s"),
-        result("greedy, of the loop one by one", ratios, "times", at_least=4),
+        *(result(f"a Python loop over decode_step, greedy, {n}", rates[n], "sentences/s") for n in LOOPS),
+        result(f"greedy, of the loop {LOOPS[0]}", alone, "times", at_least=4),
+        result(f"greedy, of the loop {LOOPS[1]}", batches, "times"),
         result("evaluation of 1,000 sentences, beam 5", evaluations(folder, model), "s", at_most=20),
     ]
 
 
-def in_batches(translator: LineTranslator, lines: list[bytes]) -> None:
-    """The loop over `decode_step` with BATCH sentences of similar length at a time."""
-    from components.translate import length_sorted_batches
+def rate(work: Callable[[], object], many: int) -> float:
+    """How many a second."""
+    begun = time.perf_counter()
+    work()
+    return many / (time.perf_counter() - begun)
 
-    for batch in length_sorted_batches([len(line) for line in lines], BATCH):
-        greedy(translator.signature, [lines[i] for i in batch])
+
+def loops(folder: str, model: Path) -> list[float]:
+    """Sentences a second of each of LOOPS, in a process that has not touched TensorFlow's threads."""
+    import tensorflow as tf
+
+    from components.translate import find_saved_model, length_sorted_batches
+
+    lines = [line.encode() for line in sentences(folder, "test_2016_flickr", "en")]
+    batches = [
+        [lines[i] for i in batch] for batch in length_sorted_batches([len(line) for line in lines], BATCH)
+    ]
+    alone = [[line] for line in lines[:: len(lines) // ALONE][:ALONE]]
+    loaded = tf.saved_model.load(str(find_saved_model(model)))
+    signature = loaded.signatures.__getitem__
+
+    def translate(parts: list[list[bytes]]) -> None:
+        for part in parts:
+            greedy(signature, part)
+
+    found = []
+    for parts in (alone, batches):
+        translate(parts)  # every shape seen once
+        found.append(rate(functools.partial(translate, parts), sum(map(len, parts))))
+    return found
 
 
 def greedy(signature: Callable[[str], Callable[..., dict[str, Any]]], lines: list[bytes]) -> list[bytes]:
@@ -135,4 +156,7 @@ def evaluations(folder: str, model: Path) -> list[float]:
 
 
 if __name__ == "__main__":
-    hand_over(measure(sys.argv[1]))
+    if len(sys.argv) > 2:
+        print(json.dumps(loops(sys.argv[1], Path(sys.argv[2]))))
+    else:
+        hand_over(measure(sys.argv[1]))

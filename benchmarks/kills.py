@@ -6,7 +6,8 @@ A small made corpus in three daily spans goes through the whole pipeline: once u
 each time killed at a random moment of the next component, until every component was killed and the line is
 complete; then it begins anew. After every kill nothing published may be torn. At the end of each line nothing
 may be left over, and the outputs must be those of the unbroken run: the same bytes of the deterministic
-components, the same weights of the model. Then the same on a disk that is too small at first, and grows.
+components, the same weights of the model. Then, if it is root who runs this, for only root may mount a disk,
+the same on one that is too small at first, and grows.
 """
 
 from __future__ import annotations
@@ -194,13 +195,7 @@ def kill_lines(folder: Path, unbroken: Line, kills: int, chance: random.Random) 
 
 
 def full_disks(folder: Path, unbroken: Line) -> list[tuple[int, str]]:
-    """Runs on a disk that grows until the line is complete: size in KB and the node that did not fit.
-
-    Raises:
-      PermissionError: only root may mount a disk.
-    """
-    if os.geteuid() != 0:
-        raise PermissionError("only root can mount a small disk")
+    """Runs on a disk that grows until the line is complete: size in KB and the node that did not fit."""
     disk = folder / "disk"
     disk.mkdir()
     full: list[tuple[int, str]] = []
@@ -242,13 +237,13 @@ def main() -> None:
         unbroken.check_complete(None)
         try:
             kills = kill_lines(folder, unbroken, options.kills, random.Random(options.seed))
-            full = full_disks(folder, unbroken)
+            root = os.geteuid() == 0
+            full = full_disks(folder, unbroken) if root else []
         except Torn as torn:
             sys.exit(f"TORN: {torn}")
     each = ", ".join(f"{node} {sum(n == node for n, _ in kills)}" for node in toy.NODES)
-    print(
-        f"{len(kills)} kills ({each}), {len(full)} times a full disk, in {time.monotonic() - begun:,.0f} s:"
-    )
+    disks = f"{len(full)} times a full disk" if root else "no full disk, for only root may mount one"
+    print(f"{len(kills)} kills ({each}), {disks}, in {time.monotonic() - begun:,.0f} s:")
     print("nothing torn, nothing left over, the same bytes and the same weights as the unbroken run")
 
 

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -28,22 +27,26 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
       value: the median.
       unit: of value, spread and target.
       spread: the least and the most.
+      runs: of how many values; their number is also that of sentences, where each has one.
       target: what the value is to be at most or, with `at_least`, at least; null: it is there to be compared.
       at_least: whether more is better.
       met: whether the target is; null without one.
       bench: the bench it is of.
       commit: of this project, when it was measured.
+      machine: what it was measured on.
     """
 
     name: str
     value: float
     unit: str
     spread: tuple[float, float]
+    runs: int
     target: float | None = None
     at_least: bool = False
     met: bool | None = None
     bench: str = ""
     commit: str = ""
+    machine: dict[str, str | int] = {}
 
 
 def result(
@@ -63,6 +66,7 @@ def result(
         value=_rounded(value),
         unit=unit,
         spread=(_rounded(min(values)), _rounded(max(values))),
+        runs=len(values),
         target=target,
         at_least=at_least is not None,
         met=met,
@@ -83,8 +87,8 @@ def hand_over(results: list[Result]) -> None:
     print(msgspec.json.encode(results).decode())
 
 
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+def machine() -> dict[str, str | int]:
+    """What figures are measured on."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
@@ -96,12 +100,17 @@ def machine() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's name where Linux tells it, else its kind."""
+    """The processor's name, family and model where Linux tells them, else its kind.
+
+    A virtual machine may leave out of the name what the processor is.
+    """
     found = Path("/proc/cpuinfo")
-    for line in found.read_text(encoding="utf-8").splitlines() if found.exists() else []:
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
+    if not found.exists():
+        return platform.machine()
+    first = found.read_text(encoding="utf-8").partition("\n\n")[0]
+    known = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in first.splitlines())}
+    name = known.get("model name", platform.machine())
+    return f"{name} (family {known.get('cpu family', '?')}, model {known.get('model', '?')})"
 
 
 def commit() -> str:
@@ -125,21 +134,32 @@ def read() -> list[Result]:
 
 
 def table(results: list[Result]) -> str:
-    """The figures in Markdown."""
+    """The figures in Markdown, a table for each machine."""
+    machines: list[dict[str, str | int]] = []
+    for r in results:
+        if r.machine not in machines:
+            machines.append(r.machine)
+    parts = list[str]()
+    for one in machines:
+        parts.append(", ".join(f"{name} {value}" for name, value in one.items()))
+        parts.append(_rows([r for r in results if r.machine == one]))
+    return "\n\n".join(parts)
+
+
+def _rows(results: list[Result]) -> str:
     rows = []
     for r in results:
         asked = "" if r.target is None else f"{'>=' if r.at_least else '<='} {r.target:g}"
         verdict = {None: "", True: "yes", False: "**no**"}[r.met]
-        measured = f"{r.value:g} {r.unit} | {r.spread[0]:g} to {r.spread[1]:g}"
+        spread = f"{r.spread[0]:g} to {r.spread[1]:g}, of {r.runs}" if r.runs > 1 else "one run"
+        measured = f"{r.value:g} {r.unit} | {spread}"
         rows.append(f"| {r.bench} | {r.name} | {measured} | {asked} | {verdict} | {r.commit} |")
     head = ["| bench | what | median | spread | target | met | commit |", "|---|---|---|---|---|---|---|"]
     return "\n".join([*head, *rows])
 
 
 def write(results: list[Result]) -> None:
-    """Writes RESULTS.json and RESULTS.md."""
-    about = machine()
-    content = {"machine": about, "results": results}
+    """Writes RESULTS.json, which names this machine before all, and RESULTS.md."""
+    content = {"machine": machine(), "results": results}
     JSON.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
-    title = ["# Results of `make bench`", "", ", ".join(f"{k} {v}" for k, v in about.items()), ""]
-    MARKDOWN.write_text("\n".join([*title, table(results)]) + "\n", encoding="utf-8")
+    MARKDOWN.write_text(f"# Results of `make bench`\n\n{table(results)}\n", encoding="utf-8")

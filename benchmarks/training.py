@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from components.trainer.data import Packed
     from components.trainer.training import Training
 
-ROUNDS, UPDATES, CALLS = 7, 40, 4
+ROUNDS, UPDATES = 7, 40
 PEAK_SIZE, PEAK_PRODUCTS = 1024, 24
 TRANSPOSED = {"MatMul": "transpose_a", "BatchMatMulV2": "adj_x"}
 
@@ -51,8 +51,9 @@ def measure(path: Path) -> list[Result]:
         stream = batches.after(0)
         kept = [next(stream) for _ in range(UPDATES)]
         packs = [pack(kept[i : i + TOGETHER]) for i in range(0, UPDATES, TOGETHER)]
-        coming = batches.packed(UPDATES, repeat(TOGETHER))
-        next(coming)  # the first waits until the shuffle buffers are full, once a training
+        # The middle one of the rounds goes over the start of an epoch, where shuffle buffers fill.
+        coming = batches.packed(batches.per_epoch - ROUNDS * UPDATES // 2, repeat(TOGETHER))
+        next(coming)  # a training's first, which no update could be done beside
         progress("counting products")
         work = sum(products(training, batch) for batch in kept)
         for packed in packs:
@@ -79,6 +80,9 @@ def measure(path: Path) -> list[Result]:
         result("peak of the machine between", [rate / 1e9 for rate in peaks], "GFLOP/s"),
         result("target tokens", tokens, "per second"),
         result("waiting for input", stalls, "% of an update", at_most=2),
+        result(
+            "the same over the start of an epoch", stalls[ROUNDS // 2 : ROUNDS // 2 + 1], "% of an update"
+        ),
     ]
 
 
@@ -155,9 +159,11 @@ def peak_function() -> Callable[[], float]:
 
 
 def stall(training: Training, coming: Iterator[Packed]) -> float:
-    """Of the time of some calls, how much goes by before their batches are there, in percent."""
+    """Of the time of UPDATES updates, how much goes by before their batches are there, in percent."""
+    from components.trainer.training import TOGETHER
+
     begun, waited = time.perf_counter(), 0.0
-    for _ in range(CALLS):
+    for _ in range(UPDATES // TOGETHER):
         asked = time.perf_counter()
         packed = next(coming)
         waited += time.perf_counter() - asked

@@ -367,7 +367,7 @@ def _rollback(options: argparse.Namespace, log_file: list[Path]) -> int:
     config = _load(options)
     from pipeline import rollback
 
-    print(rollback.render(rollback.roll_back(config, options.reason)))
+    print(rollback.render(rollback.roll_back(config, options.reason, options.wait)))
     return 0
 
 
@@ -378,7 +378,7 @@ def _gc(options: argparse.Namespace, log_file: list[Path]) -> int:
     config = _load(options)
     from pipeline import gc
 
-    print(gc.render(gc.collect(config, options.keep, options.dry_run), options.dry_run))
+    print(gc.render(gc.collect(config, options.keep, options.dry_run, options.wait), options.dry_run))
     return 0
 
 
@@ -408,6 +408,19 @@ class _Parser(argparse.ArgumentParser):
         sys.exit(ConfigError.exit_code)
 
 
+class _Version(argparse.Action):
+    """Looked up only when it is asked for."""
+
+    def __init__(self, option_strings: list[str], dest: str, help: str):
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib.metadata import version
+
+        print(f"bitext {version('bitext')}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="bitext",
@@ -415,6 +428,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=_Version, help="show this program's version and leave")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     run = _command(commands, "run", _run, "run the pipeline; what did not change is taken from the cache")
@@ -435,16 +449,7 @@ def _parser() -> argparse.ArgumentParser:
         default="human",
         help="what standard output has: lines for a person, or a JSON object for each event",
     )
-    run.add_argument(
-        "--wait",
-        nargs="?",
-        type=_seconds,
-        const=math.inf,
-        default=0.0,
-        metavar="SECONDS",
-        help="wait so long for another run of this pipeline to end; without a number, as long as it takes"
-        " (default: leave at once, with exit code 5)",
-    )
+    _wait_argument(run)
     run.add_argument(
         "--force-bless",
         metavar="REASON",
@@ -473,6 +478,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _config_arguments(rollback)
     rollback.add_argument("--reason", required=True, metavar="TEXT", help="why; it is recorded")
+    _wait_argument(rollback)
 
     gc = _command(
         commands, "gc", _gc, "remove outputs of old runs; never what the served model or the cache needs"
@@ -480,9 +486,10 @@ def _parser() -> argparse.ArgumentParser:
     _config_arguments(gc)
     gc.add_argument("--keep", type=int, required=True, metavar="N", help="complete runs to keep")
     gc.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    _wait_argument(gc)
 
     export = _command(
-        commands, "export", _export, "write the last blessed model smaller, or for TensorFlow Lite"
+        commands, "export", _export, "write the model now served smaller, or for TensorFlow Lite"
     )
     _config_arguments(export)
     export.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="the folder to make")
@@ -531,6 +538,19 @@ def _seconds(text: str) -> float:
             f"must be a number of seconds; received {text!r} (CONFIG comes before --wait)"
         )
     return seconds
+
+
+def _wait_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--wait",
+        nargs="?",
+        type=_seconds,
+        const=math.inf,
+        default=0.0,
+        metavar="SECONDS",
+        help="wait so long for another run of this pipeline to end; without a number, as long as it takes"
+        " (default: leave at once, with exit code 5)",
+    )
 
 
 def _config_arguments(parser: argparse.ArgumentParser) -> None:

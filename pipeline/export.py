@@ -1,4 +1,4 @@
-"""`bitext export`: the last blessed model in another form, if that loses no quality.
+"""`bitext export`: the model now served in another form, if that loses no quality.
 
 Both forms translate the held-out split here and now. One that is significantly worse is refused, and nothing
 is written.
@@ -39,7 +39,7 @@ REPORT = "export.json"
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """The last blessed model, with what it was trained with and is scored on."""
+    """The model now served, with what it was trained with and is scored on."""
 
     model: Model
     digest: str
@@ -75,7 +75,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def export(config: PipelineConfig, output: Path, form: Form, precision: quantise.Precision | None) -> Report:
-    """Writes the last blessed model to the folder `output`, complete or not at all.
+    """Writes the model now served to the folder `output`, complete or not at all.
 
     Args:
       config: of the pipeline that made it.
@@ -92,7 +92,7 @@ def export(config: PipelineConfig, output: Path, form: Form, precision: quantise
     """
     if output.exists():
         raise ConfigError(f"{output} exists already", "name a folder that does not, with --output")
-    trained = last_blessed(config)
+    trained = now_served(config)
     with _staging(output) as staging:
         with _writing(output):
             _write(trained, staging, form, precision)
@@ -123,7 +123,7 @@ def render(report: Report, output: Path) -> str:
     )
 
 
-def last_blessed(config: PipelineConfig) -> Trained:
+def now_served(config: PipelineConfig) -> Trained:
     """The model now served, or where none was pushed, that blessed last.
 
     Raises:
@@ -173,7 +173,7 @@ def _write(trained: Trained, folder: Path, form: Form, precision: quantise.Preci
     serving = trained.model.serving
     if precision is None:
         raise ConfigError(
-            f"nothing to make smaller: {serving} is the last blessed model as it is",
+            f"nothing to make smaller: {serving} is the model now served as it is",
             "copy that folder, or name --quantize or --format tflite",
         )
     quantise.save(restore(trained), precision, folder)

@@ -39,7 +39,7 @@ class Collected:
     kept: int
 
 
-def collect(config: PipelineConfig, keep: int, dry_run: bool = False) -> Collected:
+def collect(config: PipelineConfig, keep: int, dry_run: bool = False, wait: float = 0.0) -> Collected:
     """Removes the outputs of earlier runs.
 
     Kept are what the newest `keep` complete runs, and every run since, made, or took from the cache, or were
@@ -52,6 +52,7 @@ def collect(config: PipelineConfig, keep: int, dry_run: bool = False) -> Collect
       config: of the pipeline.
       keep: how many complete runs, at least one.
       dry_run: remove nothing.
+      wait: for how many seconds a run that is under way is waited for.
 
     Raises:
       ConfigError: `keep` is not positive.
@@ -63,7 +64,7 @@ def collect(config: PipelineConfig, keep: int, dry_run: bool = False) -> Collect
     root = Path(config.root)
     if not metadata.is_made(config.metadata, root):
         return Collected([], [], [], 0, 0)
-    with locked(root):
+    with locked(root, wait):
         store = Store(config.metadata, root, config.name)
         store.mend()
         history, runs = store.executions(), store.runs()

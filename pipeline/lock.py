@@ -42,7 +42,7 @@ def locked(root: Path, wait: float = 0.0, say: Callable[[str], None] = print) ->
         waited = f", {wait:g} s later still" if wait else ""
         raise LockedError(
             f"another run is under way in {root}{waited}: {_holder(path)}",
-            "Wait for it to end (--wait does), or give this run another folder with --root.",
+            "Wait for it to end, as --wait does. A run that need not know of it can have another --root.",
         )
     with os.fdopen(descriptor, "r+", encoding="utf-8", errors="replace") as file:
         left = file.read()

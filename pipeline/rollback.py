@@ -18,8 +18,13 @@ from pipeline.runner import root_id
 NODE = "Rollback"
 
 
-def roll_back(config: PipelineConfig, reason: str) -> RolledBack:
+def roll_back(config: PipelineConfig, reason: str, wait: float = 0.0) -> RolledBack:
     """Puts the previous pushed model back, and records that as a run of its own.
+
+    Args:
+      config: of the pipeline.
+      reason: why; it is recorded.
+      wait: for how many seconds a run that is under way is waited for.
 
     Raises:
       ConfigError: there is nothing to go back to.
@@ -28,7 +33,7 @@ def roll_back(config: PipelineConfig, reason: str) -> RolledBack:
       EnvironmentFault: the serving folder or the metadata store fails.
     """
     root = Path(config.root)
-    with locked(root):
+    with locked(root, wait):
         store = Store(config.metadata, root, config.name)
         store.mend()
         history, now = store.executions(), time.time()

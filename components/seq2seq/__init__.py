@@ -1,9 +1,9 @@
 """The attention Seq2Seq: settings here, importing nothing heavy; the model in the modules beside it.
 
-`cells` one step of a recurrent cell, `recurrence` a whole sequence of them, `encoder`, `attention`,
-`decoder`, `model` the parts put together, `loss`, `search` and `sampling` the decoding, `checkpoint` the
-weights on disk, `export` the SavedModel, `quantise` and `lite` its smaller forms, `warm_up` the requests a
-server does before it serves it.
+`cells` one step of a recurrent cell, `recurrence` and `slopes` a whole sequence of them, `encoder`,
+`attention`, `decoder`, `model` the parts put together, `dropout`, `loss`, `search` and `sampling` the
+decoding, `checkpoint` the weights on disk, `export` the SavedModel, `quantise` and `lite` its smaller forms,
+`warm_up` the requests a server does before it serves it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One step of a recurrent cell, cut where the work can be hoisted out of the recurrence.
 
-A cell's step is `update(inputs @ W + b, hidden @ U, state, constants)`. The first product does not depend on
-the state, so a whole sequence's is one large product (`project`); only `hidden @ U` and the element-wise
-`update` are sequential. Whole sequences and single tokens go through both, in `recurrence`.
+A cell is a function `step(inputs @ W + b, hidden @ U, state, constants)`. The first product does not depend
+on the state, so a whole sequence's is one large product (`project`); only `hidden @ U` and the element-wise
+`step` are sequential. Whole sequences (`recurrence`, `slopes`) and single tokens go through both.
 """
 
 from __future__ import annotations

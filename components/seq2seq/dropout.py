@@ -28,19 +28,19 @@ class Dropout:
         or what makes the mean 1; None where it would change nothing.
 
         Drawing random bits is most of what dropout costs, and so an element is decided on by as few as keep
-        the rate to within a fiftieth of what is asked: eight for 0.1 or 0.3, sixteen for 0.001.
+        the rate to within a fiftieth of what is asked: eight for 0.1 or 0.3, sixteen for 0.001, or 32.
         """
         if self._seed is None or not rate:
             return None
         kind, sides, dropped = _dice(rate)
         size = tf.reduce_prod(shape)
         words = -(-size * kind.size // tf.uint32.size)
-        bits = tf.random.stateless_uniform([words], self.draw(), None, None, tf.uint32, "philox")
+        bits = tf.random.stateless_uniform([words], self.draw(), None, None, tf.uint32)
         thrown = tf.reshape(tf.reshape(tf.bitcast(bits, kind), [-1])[:size], shape)
         return tf.cast(thrown >= tf.constant(dropped, kind), tf.float32) * (sides / (sides - dropped))
 
     def words(self, embedded: tf.Tensor, rate: float) -> tf.Tensor:
-        """Embedded tokens float32[B, T, D] with a share `rate` of them zero as a whole and the others scaled.
+        """Embedded tokens float32[N, M, D] with a share `rate` of them zero as a whole and the others scaled.
 
         This is word dropout as in Sennrich and Zhang 2019, a token at a time; Gal and Ghahramani 2016
         (section 4.2) drop all of a word's occurrences in a sentence.
@@ -60,7 +60,7 @@ class Dropout:
 
 def _dice(rate: float) -> tuple[tf.DType, int, int]:
     """The dice for a rate: the type of a throw, how many sides they have, and on how many an element goes."""
-    for kind in (tf.uint8, tf.uint16):
+    for kind in (tf.uint8, tf.uint16, tf.uint32):
         sides = kind.max + 1
         dropped = min(round(rate * sides), sides - 1)
         if abs(dropped / sides - rate) <= TOLERANCE * min(rate, 1.0 - rate):

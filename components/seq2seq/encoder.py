@@ -51,6 +51,9 @@ class Encoder(keras.layers.Layer):
           embedded: float32[S, B, D], time first.
           mask: bool[B, S], real tokens first.
           dropout: applied to the layers' inputs, outputs and hidden states, and to the memory.
+
+        Returns:
+          The memory, sentence first, and the layers' last states.
         """
         rates, batch = self.settings, tf.shape(mask)[0]
         sequence, time_mask = embedded, tf.transpose(mask)

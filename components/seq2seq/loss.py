@@ -42,6 +42,8 @@ def masked_loss(
     Args:
       source: int32[B, S].
       target: int32[B, T], `<s>` ... `</s>`, padded with 0.
+      label_smoothing: share of the target distribution spread over the vocabulary.
+      dropout: of this pass.
       sampling: float32[], the probability that a token fed is the model's own guess (`own_guesses`); None:
         never, which is teacher forcing.
     """

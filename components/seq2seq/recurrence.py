@@ -1,9 +1,10 @@
 """A whole sequence through a step function, with the large products outside the loop in both passes.
 
 Forward, products that do not depend on the state are done before the loop (`Cell.project`). Backward, the
-loop carries only the gradient of the state; a weight's gradient, a sum over the steps, is one product after
-the loop. This is what cuDNN does on a GPU (Appleyard et al. 2016), written in core TensorFlow. A cell alone
-in its loop is trained by `slopes`, which is quicker.
+loop carries only the gradients of the state and of what every step shares; a weight's gradient, a sum over
+the steps, is one product after the loop. This is what cuDNN does on a GPU (Appleyard et al. 2016), written in
+core TensorFlow. A cell alone in its loop, without layer normalisation, is trained by `slopes`, which is
+quicker.
 """
 
 from __future__ import annotations

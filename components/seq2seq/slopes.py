@@ -48,7 +48,7 @@ def record(
     order: Order,
     kept: tf.Tensor | None,
 ) -> tuple[tf.Tensor, State]:
-    """Runs a cell without layer normalisation over a sequence.
+    """Runs a cell over a sequence; one with layer normalisation has no slopes, and is `recurrence`'s to run.
 
     Args:
       inputs: float32[T, B, gates * U], through `Cell.project`.

@@ -19,6 +19,7 @@ from components.seq2seq import (
 )
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+MOST_SEEDS = 2**31 - 2
 LAST_BLESSED = "last_blessed"
 """What `warm_start` says to begin with the model now served."""
 
@@ -49,8 +50,8 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
         positions at once as in Duckworth et al. 2019). 0 is teacher forcing.
       average_decay: decay of the exponential moving average of the weights, which is what is validated and
         exported, at most: after n updates it is n / (n + 10) while that is less, so that 0.999 is reached
-        after 9,990; 0 turns the average off. From the hundredth update on it moves at every fourth, by what
-        four of them make, for each move is a pass over all weights.
+        after 9,990; 0 turns the average off. After a hundred updates it moves at every fourth, by what four
+        of them make, for each move is a pass over all weights; what is validated is up to three updates old.
       average_checkpoints: validate and export the mean of the weights at the last so many validations instead
         of the moving average; 0: do not.
       precision: `bfloat16` lets TensorFlow (oneDNN) do matrix products in that precision on the CPU, in
@@ -75,9 +76,11 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
         their own (`by_line`) in validations; null: as the pipeline's evaluator has it (without one,
         `by_source`).
       patience: validations without a better BLEU before training stops; 0: never stop early.
-      seed: of weights, dropout and batch order. A training that begins with the last blessed model adds how
-        many warm starts lie behind it, so that each sees other batches first.
-      samples: sentences of the eval split translated at the end, against which the export is checked.
+      seed: of weights, dropout and batch order; not 0, which TensorFlow takes for none. A training that
+        begins with the last blessed model adds how many warm starts lie behind it, so that each sees other
+        batches first.
+      samples: sentences of those validated on that are translated at the end, at most; the export is checked
+        against them.
       progress: show a progress bar where a person watches.
     """
 
@@ -110,7 +113,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     validation_lowercase: bool | None = None
     validation_references: Literal["by_source", "by_line"] | None = None
     patience: Annotated[int, msgspec.Meta(ge=0)] = 5
-    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 1
+    seed: Annotated[int, msgspec.Meta(ge=1, le=MOST_SEEDS)] = 1
     samples: Positive = 20
     progress: bool = True
 

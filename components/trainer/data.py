@@ -1,4 +1,4 @@
-"""Batches straight from the transformed TFRecords, in an order that is a function of (seed, epoch) alone.
+"""Batches straight from the transformed TFRecords, in an order that is a function of seed and epoch.
 
 Every file holds examples of one padded shape, so a batch is parsed at once and holds no padding of its own.
 The order of the batches is drawn in advance, so that a resumed training goes on with the next batch.
@@ -10,7 +10,7 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,7 +50,7 @@ class Batches:
     Args:
       buckets: what there is.
       batch_tokens: target positions a batch.
-      seed: of the order.
+      seed: of the order, beside the process's (`keras.utils.set_random_seed`), which `Seq2Seq` sets.
     """
 
     buckets: tuple[Bucket, ...]
@@ -126,18 +126,34 @@ class Batches:
         return iter(tf.data.Dataset.zip((epochs, skips)).flat_map(self.epoch).prefetch(4))
 
     def packed(self, taken: int, sizes: Iterable[int]) -> Iterator[Packed]:
-        """The batches but for the first `taken`, as many in a pack as `sizes` says.
+        """Batches in packs, each made while the one before it is worked on.
 
-        Each pack is made while the one before it is worked on: where updates keep all cores busy, even a
-        batch that is there takes milliseconds to be handed over.
+        Where updates keep all cores busy, even a batch that is there takes milliseconds to be handed over.
+
+        Args:
+          taken: batches left out, the first.
+          sizes: how many are in each pack.
+
+        Raises:
+          DataError: a file is damaged.
         """
         batches = self.after(taken)
         packs = (pack(itertools.islice(batches, size)) for size in sizes)
         with ThreadPoolExecutor(1) as pool:
             following = pool.submit(next, packs, None)
-            while (now := following.result()) is not None:
+            while (now := self._whole(following)) is not None:
                 following = pool.submit(next, packs, None)
                 yield now
+
+    def _whole(self, following: Future[Packed | None]) -> Packed | None:
+        try:
+            return following.result()
+        except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+            folder = Path(self.buckets[0].files[0]).parent
+            raise DataError(
+                f"the examples in {folder} are damaged: {error.message}",
+                "make them again with `bitext run --force Transform`",
+            ) from error
 
 
 class Packed(NamedTuple):

@@ -47,7 +47,8 @@ def run(
       base_model: the model now served; used where `warm_start` is `last_blessed`.
 
     Raises:
-      DataError: a split is empty, or the model to begin with cannot be read or is of another architecture.
+      DataError: a split is empty or damaged, or the model to begin with cannot be read or is of another
+        architecture.
       TrainingError: the loss is not finite.
     """
     # A run repeated on the same machine gives the same weights.

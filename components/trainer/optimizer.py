@@ -7,7 +7,7 @@ import tensorflow as tf
 from components.trainer import Parameters
 
 YOUNG, AVERAGE_EVERY = 100.0, 4.0
-"""Updates before which the average of the weights moves at each, and updates between its moves afterwards."""
+"""Updates up to which the average of the weights moves at each, and updates a move afterwards."""
 
 
 def learning_rate(parameters: Parameters, step: tf.Tensor) -> tf.Tensor:
@@ -57,7 +57,14 @@ class Optimizer(tf.Module):
         self.snapshots = [[tf.Variable(v, trainable=False) for v in variables] for _ in range(many)]
 
     def apply(self, gradients: list[tf.Tensor]) -> tf.Tensor:
-        """One update. Returns the gradient's global norm before it was cut, float32[]."""
+        """One update.
+
+        Args:
+          gradients: float32, each of its variable's shape.
+
+        Returns:
+          Their global norm before they were cut, float32[].
+        """
         p = self.parameters
         norm = tf.linalg.global_norm(gradients)
         # Most updates need no cut, and so no pass over all gradients.
@@ -93,7 +100,7 @@ class Optimizer(tf.Module):
         """Moves the average, after update number `count` (float32[], from 1)."""
         # A young average follows closely, as TensorFlow's `ExponentialMovingAverage` does with `num_updates`.
         decay = tf.minimum(self.parameters.average_decay, count / (count + 10.0))
-        every = tf.where(count < YOUNG, 1.0, AVERAGE_EVERY)
+        every = tf.where(count <= YOUNG, 1.0, AVERAGE_EVERY)
 
         def move() -> None:
             for average, variable in zip(self.average, self.variables_, strict=True):

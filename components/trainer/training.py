@@ -24,7 +24,7 @@ from components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
 LOG_EVERY = 50
 TOGETHER = 10
 """Batches in one call of the graph, or as many as an update takes. Between two calls the cores wait 1 ms; an
-interruption waits for the end of a call."""
+interruption waits for the end of a call, and of the reading of the batches after it."""
 PACKED = Packed(tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, 3], tf.int32))
 
 
@@ -119,7 +119,9 @@ class Training:
         return int(self.optimizer.step)
 
     def _forget_after(self, step: int) -> None:
-        """Drops the history a killed attempt wrote after its last checkpoint: it will be written again."""
+        """Drops the history a killed attempt wrote after its last checkpoint: it will be written again.
+
+        TensorBoard's event files keep what it wrote: there, these steps are twice."""
         text = self.history.read_text(encoding="utf-8") if self.history.exists() else ""
         whole = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
         kept = [line for line in whole if json.loads(line)["step"] <= step]

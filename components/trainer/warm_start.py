@@ -19,7 +19,7 @@ from components.errors import DataError
 from components.seq2seq import SETTINGS_FILE, VOCABULARY_FILE, WEIGHTS_FILE
 from components.seq2seq.model import Seq2Seq
 from components.text.processor import TextPair
-from components.trainer import LAST_BLESSED, Parameters
+from components.trainer import LAST_BLESSED, MOST_SEEDS, Parameters
 
 _PER_TOKEN = {
     "seq2seq/source_embedding": "source",
@@ -72,7 +72,7 @@ def start(parameters: Parameters, base: Model | None) -> Start:
         "steps": steps,
         "warmup_steps": parameters.warmup_steps * steps // parameters.steps,
         "learning_rate": parameters.warm_learning_rate or parameters.learning_rate / 4,
-        "seed": (parameters.seed + count) % 2**31,
+        "seed": (parameters.seed + count - 1) % MOST_SEEDS + 1,
     }
     return Start(msgspec.structs.replace(parameters, **changes), base.path, count, base.digest)
 

@@ -71,9 +71,10 @@ def test_every_dropout_acts_in_the_encoder_in_training_only(rate):
     assert np.abs(dropped - whole).max() > 1e-3
 
 
+@pytest.mark.parametrize("layer_norm", [False, True])
 @pytest.mark.parametrize("decoder", DECODERS)
-def test_gradients_under_every_dropout_are_those_of_autodiff(decoder, monkeypatch):
-    kinds = {"decoder": decoder, "attention": "additive", "attention_heads": 2, "layer_norm": True}
+def test_gradients_under_every_dropout_are_those_of_autodiff(decoder, layer_norm, monkeypatch):
+    kinds = {"decoder": decoder, "attention": "additive", "attention_heads": 2, "layer_norm": layer_norm}
     model = build(msgspec.structs.replace(TWO_LAYERS, **kinds, **dict.fromkeys(RATES, 0.3)))
     loss, gradients = loss_and_gradients(model, SOURCE, TARGET)
 

@@ -31,6 +31,14 @@ def test_as_many_are_dropped_as_asked_and_the_mean_stays(rate):
         assert abs(shares - rate).max() < 6 * spread * shape[axis] ** 0.5 + away
 
 
+@pytest.mark.parametrize("rate", [0.00003, 0.0001, 0.0005])
+def test_a_rare_drop_is_as_rare_as_asked(rate):
+    mask = Dropout(SEED).mask([1000, 1000], rate).numpy()
+    # What the others are multiplied with tells of the rate more precisely than a count can.
+    np.testing.assert_allclose(mask.max() - 1, rate / (1 - rate), rtol=TOLERANCE)
+    assert abs((mask == 0).sum() - rate * mask.size) < 4 * (rate * mask.size) ** 0.5
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=3), st.floats(0, 1, exclude_max=True))
 def test_any_shape_and_any_rate(shape, rate):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -294,3 +295,10 @@ def test_help_answers_at_once_and_documents_exit_codes() -> None:
         seconds.append(time.perf_counter() - started)
     assert "exit codes:" in done.stdout
     assert min(seconds) < 0.5
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"bitext {metadata.version('bitext')}\n"

@@ -110,8 +110,18 @@ class TestGc:
 
     def test_a_run_under_way_is_left_alone(self, folder: Path) -> None:
         run(folder)
-        with locked(folder / "root"), pytest.raises(LockedError):
+        with locked(folder / "root"), pytest.raises(LockedError, match=r"root: process"):
             gc.collect(config_of(folder), keep=1)
+
+    def test_what_a_person_does_by_hand_waits_as_long_as_told(self, folder: Path) -> None:
+        run(folder)
+        by_hand = (
+            lambda: gc.collect(config_of(folder), keep=1, wait=0.2),
+            lambda: roll_back(config_of(folder), "because", wait=0.2),
+        )
+        for work in by_hand:
+            with locked(folder / "root"), pytest.raises(LockedError, match=r"0\.2 s later still"):
+                work()
 
     def test_nothing_to_keep_is_refused(self, folder: Path) -> None:
         with pytest.raises(ConfigError, match="at least one run"):
