@@ -386,8 +386,9 @@ def _check(values: dict[str, Any], places: dict[str, str], path: Path) -> Pipeli
                 f"{path}: {field} is missing", f"Add {field} to the file, or --set {field}=..."
             ) from None
         words = _in_words(message, _received(values, field), field)
+        where = _named(field, words, places) or _where(field, places, path)
         raise ConfigError(
-            f"{_where(field, places, path)}: {field}{': ' if field else ''}{words}",
+            f"{where}: {field}{': ' if field else ''}{words}",
             "Correct it there or with --set; `bitext config CONFIG` prints every key and default.",
         ) from None
 
@@ -482,6 +483,18 @@ def _where(field: str, places: dict[str, str], path: Path) -> str:
     while field and field not in places:
         field = field.rpartition(".")[0]
     return places.get(field, str(path))
+
+
+def _named(section: str, words: str, places: dict[str, str]) -> str:
+    """Where those keys of a section were given that a complaint about the whole of it names."""
+    prefix = f"{section}." if section else ""
+    found = [
+        place
+        for key, place in places.items()
+        if key.startswith(prefix)
+        and re.search(rf"(?<![\w.]){re.escape(key.removeprefix(prefix))}(?!\w|\.\w)", words)
+    ]
+    return ", ".join(dict.fromkeys(found))
 
 
 def _nearby(path: Path) -> str:

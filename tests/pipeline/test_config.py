@@ -135,7 +135,22 @@ def test_an_impossible_combination_is_refused(tmp_path: Path, override: str, mes
 
 def test_two_metadata_stores_are_refused(tmp_path: Path) -> None:
     text = GOOD + "metadata:\n  sqlite: a\n  mysql: {host: h, port: 1, database: d, user: u}\n"
-    assert "toy.yaml:7: metadata: give one of" in str(refused(tmp_path, text))
+    message = str(refused(tmp_path, text)).replace(f"{tmp_path}/", "")
+    assert "toy.yaml:8, toy.yaml:9: metadata: give one of" in message
+
+
+@pytest.mark.parametrize(
+    ("override", "where"),
+    [
+        ("trainer.warmup_steps=1000", "toy.yaml:5, --set trainer.warmup_steps=1000: trainer: warmup_steps"),
+        ("trainer.search.max_length=7", "--set trainer.search.max_length=7: trainer.search.max_length must"),
+        ("pusher.destination=other", "--set pusher.destination=other: pusher.destination"),
+    ],
+)
+def test_an_impossible_combination_is_told_with_the_places_of_its_parts(
+    tmp_path: Path, override: str, where: str
+) -> None:
+    assert where in str(refused(tmp_path, GOOD, override))
 
 
 @pytest.mark.parametrize(
