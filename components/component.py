@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from components import artifacts
+from components.imports import unswept
 
 if TYPE_CHECKING:
     import apache_beam
@@ -89,7 +90,8 @@ class Component:
 def load_function(reference: str) -> Callable[..., Any]:
     """The function named `module:function`."""
     module, _, name = reference.partition(":")
-    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    with unswept():
+        function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return function
 
 

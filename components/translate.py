@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from components import errors, reading
+from components.imports import unswept
 from components.parallel import side_by_side
 
 MAX_BATCH_BYTES = 64 * 1024
@@ -106,7 +107,8 @@ class LineTranslator:
         if batch_size < 1:
             raise errors.ConfigError(f"batch_size must be at least 1, received {batch_size}")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        import tensorflow as tf
+        with unswept():
+            import tensorflow as tf
 
         self.path = find_saved_model(model)
         self.search = search or Search()
@@ -114,7 +116,8 @@ class LineTranslator:
         self._tf = tf
         try:
             # The signatures' variables live as long as the loaded object: it must be kept.
-            self._model = tf.saved_model.load(str(self.path))
+            with unswept():
+                self._model = tf.saved_model.load(str(self.path))
         except (OSError, ValueError, tf.errors.OpError) as error:
             raise errors.DataError(
                 f"the model at {self.path} cannot be loaded: {error}", "push it again with `bitext run`"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import dataclasses
+import gc
 import math
 import os
 import signal
@@ -47,6 +49,7 @@ class _Terminated(KeyboardInterrupt):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command, and returns the exit code; a failure is one clear message on standard error."""
     options = _parser().parse_args(arguments)
+    atexit.register(gc.freeze)  # or Python looks through all that ends with it: a second, with TensorFlow
     log_file: list[Path] = []
     previous = _terminate_tidily()
     try:
@@ -283,12 +286,14 @@ def _translate(options: argparse.Namespace, log_file: list[Path]) -> int:
     from pipeline.terminal import native_notices_dropped, quiet_libraries
 
     quiet_libraries(native_errors=False)
+    from components.imports import unswept, without
     from components.translate import Search, find_saved_model, main_translate
 
     through_beam = _worth_beam(options)
     model = options.model or Path(_load(options).serving)
     find_saved_model(model)
-    with native_notices_dropped():
+    # TensorFlow imports Keras, if it is there, and Keras what it draws with; a SavedModel needs none of them.
+    with native_notices_dropped(), unswept(), without("keras", "googleapiclient"):
         import tensorflow  # noqa: F401
 
     search = {name: getattr(options, name) for name in ("beam_size", "length_penalty", "max_length", "nbest")}
