@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from components import errors
+from components import damage, errors
 
 READ_BATCH = 4096
 
@@ -69,13 +69,8 @@ def _rows(files: list[str]) -> list[tuple[str, str, str]]:
     spec = {name: tf.io.FixedLenFeature([], tf.string) for name in ("id", "source", "target")}
     dataset = tf.data.TFRecordDataset(files, compression_type="GZIP").batch(READ_BATCH)
     rows: list[tuple[str, str, str]] = []
-    try:
+    with damage.named(Path(files[0]).parent, "ExampleGen"):
         for batch in dataset.map(lambda records: tf.io.parse_example(records, spec)).as_numpy_iterator():
             columns = [[value.decode("utf-8", "replace") for value in batch[name]] for name in spec]
             rows.extend(zip(*columns, strict=True))
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        raise errors.DataError(
-            f"the examples in {files[0].rpartition('/')[0]} are damaged: {error.message}",
-            "make them again with `bitext run --force ExampleGen`",
-        ) from error
     return rows

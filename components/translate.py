@@ -107,8 +107,7 @@ class LineTranslator:
         if batch_size < 1:
             raise errors.ConfigError(f"batch_size must be at least 1, received {batch_size}")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        with unswept():
-            import tensorflow as tf
+        import tensorflow as tf
 
         self.path = find_saved_model(model)
         self.search = search or Search()

@@ -20,6 +20,7 @@ from components.seq2seq import (
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 MOST_SEEDS = 2**31 - 2
+"""How many seeds there are, from 1. TensorFlow takes 0, and the one after the last, for no seed at all."""
 LAST_BLESSED = "last_blessed"
 """What `warm_start` says to begin with the model now served."""
 
@@ -76,9 +77,8 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
         their own (`by_line`) in validations; null: as the pipeline's evaluator has it (without one,
         `by_source`).
       patience: validations without a better BLEU before training stops; 0: never stop early.
-      seed: of weights, dropout and batch order; not 0, which TensorFlow takes for none. A training that
-        begins with the last blessed model adds how many warm starts lie behind it, so that each sees other
-        batches first.
+      seed: of weights, dropout and batch order, from 1. A training that begins with the last blessed model
+        adds how many warm starts lie behind it, so that each sees other batches first.
       samples: sentences of those validated on that are translated at the end, at most; the export is checked
         against them.
       progress: show a progress bar where a person watches.

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from components import damage
 from components.errors import DataError
 
 SHUFFLE_BUFFER = 20_000
@@ -146,14 +147,8 @@ class Batches:
                 yield now
 
     def _whole(self, following: Future[Packed | None]) -> Packed | None:
-        try:
+        with damage.named(Path(self.buckets[0].files[0]).parent, "Transform"):
             return following.result()
-        except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-            folder = Path(self.buckets[0].files[0]).parent
-            raise DataError(
-                f"the examples in {folder} are damaged: {error.message}",
-                "make them again with `bitext run --force Transform`",
-            ) from error
 
 
 class Packed(NamedTuple):
