@@ -293,7 +293,7 @@ def _translate(options: argparse.Namespace, log_file: list[Path]) -> int:
     model = options.model or Path(_load(options).serving)
     find_saved_model(model)
     # TensorFlow imports Keras, if it is there, and Keras what it draws with; a SavedModel needs none of them.
-    with native_notices_dropped(), unswept(), without("keras", "googleapiclient"):
+    with native_notices_dropped(), unswept(), without("keras", "tf_keras", "googleapiclient"):
         import tensorflow  # noqa: F401
 
     search = {name: getattr(options, name) for name in ("beam_size", "length_penalty", "max_length", "nbest")}

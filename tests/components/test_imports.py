@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import os
 import subprocess
 import sys
 
@@ -42,14 +43,22 @@ def test_a_package_is_away_within_and_back_afterwards(monkeypatch):
     assert importlib.import_module("wave").__name__ == "wave"
 
 
-def test_tensorflow_does_without_keras_and_has_it_afterwards():
+@pytest.mark.parametrize("legacy", ["0", "1"])
+def test_tensorflow_does_without_keras_and_has_it_afterwards(legacy):
+    """`TF_USE_LEGACY_KERAS`, which importing TFT sets, has TensorFlow take tf_keras for keras."""
     code = """
 from components.imports import unswept, without
 import sys
-with unswept(), without("keras", "googleapiclient"):
+with unswept(), without("keras", "tf_keras", "googleapiclient"):
     import tensorflow as tf
-print(sorted({"keras", "matplotlib", "pandas"} & set(sys.modules)))
+print(sorted({"keras", "tf_keras", "matplotlib", "pandas"} & set(sys.modules)))
 print(tf.keras.layers.Dense(2)(tf.ones([3, 4])).shape)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"TF_USE_LEGACY_KERAS": legacy},
+    )
     assert done.stdout.splitlines() == ["[]", "(3, 2)"]
