@@ -12,7 +12,8 @@ from components.seq2seq import SearchSettings, length_bound
 from components.seq2seq.attention import Memory
 from components.seq2seq.model import BOS, EOS, PAD, UNK, Seq2Seq, Start, lengths
 from components.seq2seq.sampling import sample
-from components.seq2seq.search import Hypotheses, beam_search
+from components.seq2seq.hypotheses import Hypotheses
+from components.seq2seq.search import beam_search
 from components.text.processor import TextPair, pretokenise
 
 TEXT = tf.TensorSpec([None], tf.string)
@@ -70,30 +71,15 @@ class Translator(tf.Module):
         beta = settings.coverage_penalty if self.model.decoder.attention is not None else 0.0
         return beam_search(self.model, start, beam_size, length_penalty, max_length, shortest, beta, nbest)
 
-    def align(self, start: Start, tokens: tf.Tensor) -> tf.Tensor:
-        """Alignments float32[B, N, T, S] of hypotheses int32[B, N, T] of encoded sources, zero on padding."""
-        sentences, each, length = tf.unstack(tf.shape(tokens))
-        flat = tf.reshape(tokens, [sentences * each, length])
-        fed = tf.concat([tf.fill([sentences * each, 1], BOS), flat[:, :-1]], 1)
-        repeated = tf.nest.map_structure(lambda tensor: tf.repeat(tensor, each, axis=0), start)
-        _, alignment = self.model.follow(repeated, fed)
-        return tf.reshape(
-            _of_real(alignment, flat), [sentences, each, length, tf.shape(start.memory.mask)[1]]
-        )
-
     @property
     def replacing(self) -> bool:
         """Whether unknown words are replaced by source words."""
         words = self.source.words and self.target.words
         return words and self.search.replace_unknown and self.model.decoder.attention is not None
 
-    def texts(
-        self, text: tf.Tensor, start: Start, tokens: tf.Tensor, alignment: tf.Tensor | None = None
-    ) -> tf.Tensor:
-        """What hypotheses int32[B, N, T] of text string[B], encoded in `start`, read: string[B, N].
-
-        Their alignments float32[B, N, T, S] are made here where they are needed and not given.
-        """
+    def texts(self, text: tf.Tensor, found: Hypotheses) -> tf.Tensor:
+        """What the hypotheses of text string[B] read: string[B, N]."""
+        tokens = found.tokens
         sentences, each, length = tf.unstack(tf.shape(tokens))
         flat = tf.reshape(tokens, [sentences * each, length])
         unknown = None
@@ -101,11 +87,10 @@ class Translator(tf.Module):
             words = pretokenise(self.source.normalise(text))[:, : self.source_max_length - 1]
             words = words.to_tensor("", shape=[None, None])
             # As wide as the source, which has a token more: `</s>` is no word.
-            missing = tf.shape(start.memory.mask)[1] - tf.shape(words)[1]
+            missing = tf.shape(found.alignment)[3] - tf.shape(words)[1]
             words = tf.pad(words, [[0, 0], [0, missing]], constant_values="")
             real = tf.cast(tf.not_equal(words, ""), tf.float32)[:, tf.newaxis, tf.newaxis]
-            alignment = self.align(start, tokens) if alignment is None else alignment
-            places = tf.argmax(alignment * real, -1, output_type=tf.int32)
+            places = tf.argmax(found.alignment * real, -1, output_type=tf.int32)
             aligned = tf.gather(words, tf.reshape(places, [sentences, each * length]), batch_dims=1)
             unknown = tf.reshape(aligned, [sentences * each, length])
         return tf.reshape(self.target.detokenise(flat, unknown), [sentences, each])
@@ -115,12 +100,11 @@ class Translator(tf.Module):
         """The best translation of each text; the alignment has a row for every target token."""
         start, search = self.start(text), self.search
         found = self.decode(start, search.beam_size, search.length_penalty, search.max_length, nbest=1)
-        alignment = self.align(start, found.tokens)
         return {
-            "text": self.texts(text, start, found.tokens, alignment)[:, 0],
+            "text": self.texts(text, found)[:, 0],
             "score": found.score[:, 0],
             "length": found.length[:, 0],
-            "alignment": alignment[:, 0],
+            "alignment": found.alignment[:, 0],
         }
 
     @tf.function(
@@ -135,18 +119,17 @@ class Translator(tf.Module):
         self, text: tf.Tensor, beam_size: tf.Tensor, length_penalty: tf.Tensor, max_length: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         """The `beam_size` best translations of each text, best first."""
-        start = self.start(text)
-        return self._several(text, start, self.decode(start, beam_size, length_penalty, max_length))
+        found = self.decode(self.start(text), beam_size, length_penalty, max_length)
+        return self._several(text, found)
 
-    def _several(self, text: tf.Tensor, start: Start, found: Hypotheses) -> dict[str, tf.Tensor]:
+    def _several(self, text: tf.Tensor, found: Hypotheses) -> dict[str, tf.Tensor]:
         """What is said of N translations of each text; an alignment has a row for every target token."""
-        alignment = self.align(start, found.tokens)
         return {
-            "text": self.texts(text, start, found.tokens, alignment),
+            "text": self.texts(text, found),
             "score": found.score,
             "log_prob": found.log_prob,
             "length": found.length,
-            "alignment": alignment,
+            "alignment": found.alignment,
         }
 
     @tf.function(
@@ -173,7 +156,7 @@ class Translator(tf.Module):
         """Translations of each text drawn at random, in the order drawn; see `sampling.sample`."""
         start, shortest = self.start(text), tf.minimum(self.search.min_length, max_length)
         found = sample(self.model, start, samples, max_length, seed, temperature, top_k, top_p, shortest)
-        return self._several(text, start, found)
+        return self._several(text, found)
 
     @tf.function(input_signature=[TEXT, TEXT])
     def score(self, source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:

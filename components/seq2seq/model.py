@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
@@ -81,7 +82,15 @@ class Seq2Seq(keras.layers.Layer):
         """Scores float32[N, V] of attentional vectors float32[N, D]."""
         return tf.matmul(vectors, self.output_embedding, transpose_b=True) + self.output_bias
 
-    def scores(self, tokens: tf.Tensor, state: State, memory: Memory) -> tuple[State, tf.Tensor, tf.Tensor]:
+    def output_layer(self, multiple: int) -> Callable[[tf.Tensor], tf.Tensor]:
+        """`logits` for many calls, laid out once: of V words and as many more, of probability 0, as make a
+        multiple."""
+        missing = -self.target_size % multiple
+        kernel = tf.pad(tf.transpose(self.output_embedding), [[0, 0], [0, missing]])
+        bias = tf.pad(self.output_bias, [[0, missing]], constant_values=-1e9)
+        return lambda vectors: tf.matmul(vectors, kernel) + bias
+
+    def vectors(self, tokens: tf.Tensor, state: State, memory: Memory) -> tuple[State, tf.Tensor, tf.Tensor]:
         """One token for each of K hypotheses of B sentences.
 
         Args:
@@ -90,15 +99,16 @@ class Seq2Seq(keras.layers.Layer):
           memory: of the B sentences; it is not repeated for the hypotheses.
 
         Returns:
-          The next state, logits float32[B * K, V], alignment float32[B, K, S].
+          The next state, attentional vectors float32[B * K, D], alignment float32[B, K, S].
         """
         embedded = self._embed(self.target_embedding, tokens)
         vectors, alignment, following = self.decoder.step(embedded, state, memory)
-        return following, self.logits(tf.reshape(vectors, [-1, self.settings.embedding_units])), alignment
+        return following, tf.reshape(vectors, [-1, self.settings.embedding_units]), alignment
 
     def step(self, tokens: tf.Tensor, state: State, memory: Memory) -> tuple[State, tf.Tensor, tf.Tensor]:
-        """`scores` with log probabilities float32[B, K, V] for logits."""
-        following, logits, alignment = self.scores(tokens, state, memory)
+        """`vectors`, but with log probabilities float32[B, K, V] of the next token in their place."""
+        following, vectors, alignment = self.vectors(tokens, state, memory)
+        logits = self.logits(vectors)
         shape = tf.concat([tf.shape(tokens), [self.target_size]], 0)
         return following, tf.reshape(tf.nn.log_softmax(logits), shape), alignment
 

@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from components.seq2seq.cells import State
 from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq, Start, lengths
-from components.seq2seq.search import NEVER, Hypotheses, allowed
+from components.seq2seq.hypotheses import Hypotheses
+from components.seq2seq.search import NEVER, allowed
 
 
 def sample(
@@ -38,17 +39,21 @@ def sample(
     batch, size = tf.shape(start.memory.mask)[0], model.target_size
     width = [batch, samples]
     state = tuple(tf.repeat(s, samples, axis=0) for s in start.state)
-    drawn = tf.fill([*width, max_length], PAD)
     kept_at_most = tf.where(tf.equal(top_k, 0), size, top_k)
 
-    def unfinished(t: tf.Tensor, state: State, tokens: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
+    def unfinished(t: tf.Tensor, state: State, tokens: tf.Tensor, *_: tf.Tensor | tf.TensorArray) -> tf.Tensor:
         return tf.logical_and(t < max_length, tf.reduce_any(_open(tokens)))
 
     def advance(
-        t: tf.Tensor, state: State, tokens: tf.Tensor, drawn: tf.Tensor, total: tf.Tensor
-    ) -> tuple[tf.Tensor, State, tf.Tensor, tf.Tensor, tf.Tensor]:
+        t: tf.Tensor,
+        state: State,
+        tokens: tf.Tensor,
+        drawn: tf.TensorArray,
+        total: tf.Tensor,
+        aligned: tf.TensorArray,
+    ) -> tuple[tf.Tensor, State, tf.Tensor, tf.TensorArray, tf.Tensor, tf.TensorArray]:
         going = _open(tokens)
-        state, log_probs, _ = model.step(tokens, state, start.memory)
+        state, log_probs, alignment = model.step(tokens, state, start.memory)
         best, words = tf.math.top_k(log_probs + allowed(size, t + 1, min_length), size)
         heated = tf.nn.log_softmax(best / temperature)
         before = tf.cumsum(tf.exp(heated), axis=-1, exclusive=True)
@@ -62,20 +67,24 @@ def sample(
         word = tf.gather(words, chosen, batch_dims=2)[:, :, 0]
         gain = tf.gather(best, chosen, batch_dims=2)[:, :, 0]
         tokens = tf.where(going, word, PAD)
-        here = tf.one_hot(t, max_length, dtype=tf.int32)
+        alignment *= tf.cast(going, tf.float32)[:, :, tf.newaxis]
         return (
             t + 1,
             state,
             tokens,
-            drawn + tokens[:, :, tf.newaxis] * here,
+            drawn.write(t, tokens),
             total + tf.where(going, gain, 0.0),
+            aligned.write(t, alignment),
         )
 
-    begin = (tf.constant(0), state, tf.fill(width, BOS), drawn, tf.zeros(width))
-    _, _, _, drawn, total = tf.while_loop(unfinished, advance, begin, parallel_iterations=1)
-    length = lengths(drawn)
-    longest = tf.maximum(tf.reduce_max(length), 1)
-    return Hypotheses(drawn[:, :, :longest], length, total, total)
+    drawn = tf.TensorArray(tf.int32, max_length, element_shape=[None, None])
+    aligned = tf.TensorArray(tf.float32, max_length, element_shape=[None, None, None])
+    begin = (tf.constant(0), state, tf.fill(width, BOS), drawn, tf.zeros(width), aligned)
+    steps, _, _, drawn, total, aligned = tf.while_loop(unfinished, advance, begin, parallel_iterations=1)
+    taken = tf.range(steps)
+    tokens = tf.transpose(drawn.gather(taken), [1, 2, 0])
+    alignment = tf.transpose(aligned.gather(taken), [1, 2, 0, 3])
+    return Hypotheses(tokens, lengths(tokens), total, total, alignment)
 
 
 def _open(tokens: tf.Tensor) -> tf.Tensor:

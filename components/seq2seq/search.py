@@ -1,4 +1,4 @@
-"""Beam search in the graph: batched, the memory never repeated for the hypotheses.
+"""Beam search in the graph: batched, the memory never repeated for the hypotheses, no word scored in vain.
 
 Unfinished hypotheses and finished ones are kept apart (as in Tensor2Tensor, Vaswani et al. 2018), since they
 are ranked differently: the unfinished by log probability, the finished by log probability over the length
@@ -7,13 +7,13 @@ penalty.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from components.seq2seq.attention import Memory
 from components.seq2seq.cells import State
+from components.seq2seq.hypotheses import Finished, Hypotheses, Trail
 from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq, Start
 
 NEVER = -1.0e9
@@ -22,26 +22,6 @@ LEAST_PROBABILITY = 1e-37
 """A token of a probability below counts as of this one: its logarithm is finite."""
 GROUP = 32
 """Neighbouring words of a vocabulary whose maximum is looked for at once."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Hypotheses:
-    """N translations of each sentence: of a search the best, best first; of sampling in the order drawn.
-
-    Where a search finds fewer than N of at most the maximum length, the rest have length 0 and a score of
-    -1e9.
-
-    Attributes:
-      tokens: int32[B, N, T], without `<s>`, with `</s>` (unless cut at the maximum length), padded with 0.
-      length: int32[B, N], tokens, `</s>` included.
-      log_prob: float32[B, N], sum over the tokens.
-      score: float32[B, N], log_prob / length_penalty(length) + the coverage penalty; of samples, log_prob.
-    """
-
-    tokens: tf.Tensor
-    length: tf.Tensor
-    log_prob: tf.Tensor
-    score: tf.Tensor
 
 
 def length_penalty(length: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
@@ -76,10 +56,10 @@ def beam_search(
 ) -> Hypotheses:
     """Finds the translations of best score.
 
-    A sentence is done when no unfinished hypothesis can beat its worst finished one, whatever its final
-    length: log probabilities only fall, the length penalty is largest at its `max_length`, and the coverage
-    penalty is at best 0. A hypothesis that reaches `max_length` without `</s>` counts as finished there.
-    Sentences that are done leave the batch whenever a quarter of it is.
+    A hypothesis is given up when it cannot beat its sentence's worst finished one, whatever its final length:
+    log probabilities only fall, the length penalty is largest at its `max_length`, and the coverage penalty is
+    at best 0. A sentence is done when it has none left. One that reaches `max_length` without `</s>` counts as
+    finished there. Sentences that are done leave the batch whenever a quarter of it is.
 
     Args:
       beam_size: int32[], hypotheses kept; 1 is greedy search.
@@ -92,43 +72,37 @@ def beam_search(
     """
     search = _Search(model, beam_size, alpha, min_length, beta)
     t, beams = tf.constant(0), search.first(start, max_length, beam_size if nbest is None else nbest)
+    of_beams, of_found = search.shapes(beams), tf.nest.map_structure(lambda a: a.shape, beams.done)
+    no_shape = tf.TensorShape([])
+    of_trail = Trail(*(tf.TensorShape(None) for _ in Trail._fields))
 
-    def stage(t: tf.Tensor, beams: _Beams, found: _Finished) -> tuple[tf.Tensor, _Beams, _Finished]:
+    def stage(
+        t: tf.Tensor, beams: _Beams, trail: Trail, found: Finished
+    ) -> tuple[tf.Tensor, _Beams, Trail, Finished]:
         """Up to where enough sentences are done to go on without them."""
-        shapes = tf.TensorShape([]), search.shapes(beams)
-        t, beams = tf.while_loop(search.crowded, search.advance, (t, beams), shapes, parallel_iterations=1)
+        t, beams, trail = tf.while_loop(
+            search.crowded,
+            search.advance,
+            (t, beams, trail),
+            (no_shape, of_beams, of_trail),
+            parallel_iterations=1,
+        )
         found = tf.nest.map_structure(
             lambda all_, some: tf.tensor_scatter_nd_update(all_, beams.row[:, tf.newaxis], some),
             found,
             beams.done,
         )
-        going = tf.where(search.improving(t, beams))[:, 0]
-        return t, tf.nest.map_structure(lambda tensor: tf.gather(tensor, going), beams), found
+        going = tf.where(tf.reduce_any(search.hopeful(t, beams), 1))[:, 0]
+        return t, tf.nest.map_structure(lambda tensor: tf.gather(tensor, going), beams), trail, found
 
-    _, _, found = tf.while_loop(
-        lambda t, beams, found: tf.size(beams.row) > 0,
+    _, _, trail, found = tf.while_loop(
+        lambda t, beams, trail, found: tf.size(beams.row) > 0,
         stage,
-        (t, beams, beams.done),
-        (tf.TensorShape([]), search.shapes(beams), tf.nest.map_structure(lambda a: a.shape, beams.done)),
+        (t, beams, Trail.empty(), beams.done),
+        (no_shape, of_beams, of_trail, of_found),
         parallel_iterations=1,
     )
-    longest = tf.maximum(tf.reduce_max(found.length), 1)
-    return Hypotheses(found.tokens[:, :, :longest], found.length, found.log_prob, found.score)
-
-
-class _Finished(NamedTuple):
-    """The N best finished hypotheses of B sentences, best first; see `Hypotheses`.
-
-    Attributes:
-      tokens: int32[B, N, T].
-      length: int32[B, N].
-      log_prob, score: float32[B, N].
-    """
-
-    tokens: tf.Tensor
-    length: tf.Tensor
-    log_prob: tf.Tensor
-    score: tf.Tensor
+    return trail.back(found, tf.shape(start.memory.mask)[1])
 
 
 class _Beams(NamedTuple):
@@ -141,8 +115,7 @@ class _Beams(NamedTuple):
       memory: theirs.
       state: the decoder's, float32[B, K, U] each.
       last: int32[B, K], the token last taken.
-      tokens: int32[B, K, T], all.
-      log_prob: float32[B, K], theirs; -1e9 of what is no hypothesis.
+      log_prob: float32[B, K], theirs, best first; -1e9 of what is no hypothesis.
       covered: float32[B, K, S], the sums of their alignments; of no width without a coverage penalty.
       done: the finished hypotheses.
     """
@@ -152,10 +125,9 @@ class _Beams(NamedTuple):
     memory: Memory
     state: State
     last: tf.Tensor
-    tokens: tf.Tensor
     log_prob: tf.Tensor
     covered: tf.Tensor
-    done: _Finished
+    done: Finished
 
 
 class _Search:
@@ -171,22 +143,22 @@ class _Search:
     ):
         self.model, self.beam, self.alpha, self.beta = model, beam, alpha, beta
         self.min_length = min_length
+        self.output = model.output_layer(GROUP)
 
     def first(self, start: Start, max_length: tf.Tensor, nbest: tf.Tensor | int) -> _Beams:
         """Before the first token."""
         batch, positions = tf.unstack(tf.shape(start.memory.mask))
-        finished, never = [batch, nbest], tf.fill([batch, nbest], NEVER)
-        width = tf.maximum(tf.reduce_max(max_length), 0)  # of no sentences too
+        finished = [batch, nbest]
+        nothing, never = tf.zeros(finished, tf.int32), tf.fill(finished, NEVER)
         return _Beams(
             tf.range(batch),
             tf.broadcast_to(max_length, [batch]),
             start.memory,
             tuple(tensor[:, tf.newaxis] for tensor in start.state),
             tf.fill([batch, 1], BOS),
-            tf.fill([batch, 1, width], PAD),
             tf.zeros([batch, 1]),
             tf.zeros([batch, 1, positions if self.beta else 0]),
-            _Finished(tf.fill([*finished, width], PAD), tf.zeros(finished, tf.int32), never, never),
+            Finished(nothing, nothing, nothing, never, never),
         )
 
     def shapes(self, beams: _Beams) -> _Beams:
@@ -202,39 +174,25 @@ class _Search:
         memory = kept.memory._replace(values=layer(beams.memory.values), keys=layer(beams.memory.keys))
         return kept._replace(memory=memory, state=tuple(map(layer, beams.state)))
 
-    def improving(self, t: tf.Tensor, beams: _Beams) -> tf.Tensor:
-        """Whether each sentence's finished hypotheses may yet improve: bool[B]."""
-        best = tf.reduce_max(beams.log_prob, 1)
-        reachable = tf.where(best > NEVER / 2, best / length_penalty(beams.max_length, self.alpha), NEVER)
-        return tf.logical_and(t < beams.max_length, reachable > tf.reduce_min(beams.done.score, 1))
+    def hopeful(self, t: tf.Tensor, beams: _Beams) -> tf.Tensor:
+        """Which unfinished hypotheses may yet be among the best: bool[B, K]."""
+        longest = beams.max_length[:, tf.newaxis]
+        reachable = beams.log_prob / length_penalty(longest, self.alpha)
+        better = reachable > tf.reduce_min(beams.done.score, 1, keepdims=True)
+        return tf.logical_and(tf.logical_and(t < longest, beams.log_prob > NEVER / 2), better)
 
-    def crowded(self, t: tf.Tensor, beams: _Beams) -> tf.Tensor:
+    def crowded(self, t: tf.Tensor, beams: _Beams, trail: Trail) -> tf.Tensor:
         """Whether it is not yet worth going on without the sentences that are done."""
-        going = tf.math.count_nonzero(self.improving(t, beams), dtype=tf.int32)
-        return 4 * going > 3 * tf.size(beams.row)
+        going = tf.reduce_any(self.hopeful(t, beams), 1)
+        return 4 * tf.math.count_nonzero(going, dtype=tf.int32) > 3 * tf.size(beams.row)
 
-    def advance(self, t: tf.Tensor, beams: _Beams) -> tuple[tf.Tensor, _Beams]:
-        """Every unfinished hypothesis by one token."""
-        sentences = tf.size(beams.row)
-        state = tuple(tf.reshape(tensor, [-1, tensor.shape[-1]]) for tensor in beams.state)
-        state, logits, alignment = self.model.scores(beams.last, state, beams.memory)
-
-        # Two tokens for each place in the beam leave enough that go on even if all the others end here. Three
-        # more, since three may not be taken: padding and `<s>` are no words, and `</s>` may come too soon.
-        each = tf.minimum(2 * self.beam + 3, self.model.target_size)
-        likely, words = largest(tf.nn.softmax(logits), each)
-        log_prob = tf.math.log(tf.maximum(likely, LEAST_PROBABILITY))
+    def advance(self, t: tf.Tensor, beams: _Beams, trail: Trail) -> tuple[tf.Tensor, _Beams, Trail]:
+        """Every hopeful hypothesis by one token."""
         taken = t + 1
-        too_soon = tf.logical_and(tf.equal(words, EOS), taken < self.min_length)
-        refused = tf.logical_or(too_soon, tf.logical_or(tf.equal(words, PAD), tf.equal(words, BOS)))
-        log_prob = tf.where(refused, NEVER, log_prob)
-        total = tf.reshape(beams.log_prob, [-1, 1]) + log_prob
-        total, words = (tf.reshape(tensor, [sentences, -1]) for tensor in (total, words))
-        best, picked = tf.math.top_k(total, tf.minimum(2 * self.beam, tf.shape(total)[1]))
-        words = tf.gather(words, picked, batch_dims=1)
-        parents = picked // each
-        here = tf.one_hot(t, tf.shape(beams.tokens)[2], dtype=tf.int32)
-        tokens = tf.gather(beams.tokens, parents, batch_dims=1) + words[:, :, tf.newaxis] * here
+        state = tuple(tf.reshape(tensor, [-1, tensor.shape[-1]]) for tensor in beams.state)
+        state, vectors, alignment = self.model.vectors(beams.last, state, beams.memory)
+        log_prob = tf.where(self.hopeful(t, beams), beams.log_prob, NEVER)
+        best, words, parents = self.continuations(taken, log_prob, vectors)
         covered = beams.covered
         if self.beta:
             covered = tf.gather(covered + alignment, parents, batch_dims=1)
@@ -248,57 +206,83 @@ class _Search:
         if self.beta:
             score += coverage_penalty(covered, beams.memory.mask, self.beta)
         score = tf.where(finishing, score, NEVER)
-        done = self.merged(beams.done, _Finished(tokens, tf.fill(tf.shape(words), taken), best, score))
+        done = self.merged(beams.done, Finished(words, parents, tf.fill(tf.shape(words), taken), best, score))
 
         # Greedy search, a beam of one, ends at its first </s>.
         over = tf.logical_or(tf.logical_or(ends, last), tf.logical_and(tf.equal(self.beam, 1), ends[:, :1]))
         going, kept = tf.math.top_k(tf.where(over, NEVER, best), tf.minimum(self.beam, tf.shape(words)[1]))
-
-        def of_kept(tensor: tf.Tensor) -> tf.Tensor:
-            return tf.gather(tensor, kept, batch_dims=1)
-
-        width = tf.shape(beams.last)[1]
-        rows = tf.reshape(of_kept(parents) + (tf.range(sentences) * width)[:, tf.newaxis], [-1])
+        words, parents = (tf.gather(tensor, kept, batch_dims=1) for tensor in (words, parents))
+        if self.beta:
+            covered = tf.gather(covered, kept, batch_dims=1)
+        sentences, width = tf.unstack(tf.shape(beams.last))
+        rows = tf.reshape(parents + (tf.range(sentences) * width)[:, tf.newaxis], [-1])
         shape = tf.shape(kept)
         state = tuple(
             tf.reshape(tf.gather(tensor, rows), [shape[0], shape[1], tensor.shape[-1]]) for tensor in state
         )
-        if self.beta:
-            covered = of_kept(covered)
-        return taken, _Beams(
-            beams.row,
-            beams.max_length,
-            beams.memory,
-            state,
-            of_kept(words),
-            of_kept(tokens),
-            going,
-            covered,
-            done,
-        )
+        following = beams._replace(state=state, last=words, log_prob=going, covered=covered, done=done)
+        return taken, following, trail.write(t, beams.row, alignment, words, parents)
 
-    def merged(self, done: _Finished, new: _Finished) -> _Finished:
+    def continuations(
+        self, length: tf.Tensor, log_prob: tf.Tensor, vectors: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The best hypotheses of one token more, of all of a sentence together.
+
+        Two for each place in the beam leave enough that go on even if all the others end here. They are in
+        those groups of neighbouring words, of one hypothesis each, whose best is best: a maximum is found many
+        numbers at a time, top_k goes from one to the next.
+
+        Args:
+          length: int32[], theirs.
+          log_prob: float32[B, K], of the hypotheses so far; those of -1e9 are not looked at.
+          vectors: float32[B * K, D], their attentional vectors.
+
+        Returns:
+          Log probabilities float32[B, N], best first, the words taken int32[B, N] (padding where there are
+          fewer hypotheses, of -1e9), and the places int32[B, N] of the hypotheses that they were put to.
+        """
+        sentences, width = tf.unstack(tf.shape(log_prob))
+        most = 2 * self.beam
+        flat = tf.reshape(log_prob, [-1])
+        live = tf.where(flat > NEVER / 2)
+        likely = tf.nn.softmax(self.output(tf.gather(vectors, live[:, 0])))
+        groups = likely.shape[-1] // GROUP
+        likely = tf.reshape(likely, [-1, groups, GROUP])
+        first = tf.where(self.refused(tf.range(GROUP), length), 0.0, likely[:, 0])
+        highest = tf.concat([tf.reduce_max(first, 1)[:, tf.newaxis], tf.reduce_max(likely, 2)[:, 1:]], 1)
+        highest = tf.gather(flat, live) + logarithm(highest)
+        highest = tf.tensor_scatter_nd_update(tf.fill([tf.size(flat), groups], NEVER), live, highest)
+        highest = tf.reshape(highest, [sentences, width * groups])
+        _, chosen = tf.math.top_k(highest, tf.minimum(most, width * groups))
+
+        places, group = chosen // groups, chosen % groups
+        rows = places + (tf.range(sentences) * width)[:, tf.newaxis]
+        among_live = tf.scatter_nd(live, tf.range(tf.shape(live)[0]), [tf.size(flat)])
+        candidates = tf.gather_nd(likely, tf.stack([tf.gather(among_live, rows), group], -1))
+        words = group[:, :, tf.newaxis] * GROUP + tf.range(GROUP)
+        total = tf.gather(flat, rows)[:, :, tf.newaxis] + logarithm(candidates)
+        total = tf.reshape(tf.where(self.refused(words, length), NEVER, total), [sentences, -1])
+        best, picked = tf.math.top_k(total, tf.minimum(most, tf.shape(total)[1]))
+        words = tf.gather(tf.reshape(words, [sentences, -1]), picked, batch_dims=1)
+        words = tf.where(best > NEVER / 2, words, PAD)
+        return best, words, tf.gather(places, picked // GROUP, batch_dims=1)
+
+    def refused(self, words: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+        """Which words int32[...] may not make a hypothesis so long: padding and `<s>` are none, nor is what
+        fills the last group; and `</s>` may come too soon."""
+        none = tf.logical_or(tf.logical_or(tf.equal(words, PAD), tf.equal(words, BOS)), words >= self.model.target_size)
+        return tf.logical_or(none, tf.logical_and(tf.equal(words, EOS), length < self.min_length))
+
+    def merged(self, done: Finished, new: Finished) -> Finished:
         """The best of both."""
         both = [tf.concat(pair, 1) for pair in zip(done, new, strict=True)]
         _, chosen = tf.math.top_k(both[-1], tf.shape(done.score)[1])
-        return _Finished(*(tf.gather(tensor, chosen, batch_dims=1) for tensor in both))
+        return Finished(*(tf.gather(tensor, chosen, batch_dims=1) for tensor in both))
 
 
-def largest(scores: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """`tf.math.top_k` of scores float32[N, V] of 0 or more, of a large V: values and places [N, k].
-
-    The k largest are in those k groups of neighbours whose maxima are largest. A maximum is found many
-    numbers at a time, top_k goes from one to the next.
-    """
-    size = scores.shape[-1]
-    groups = -(-size // GROUP)
-    if size % GROUP:
-        scores = tf.pad(scores, [[0, 0], [0, groups * GROUP - size]], constant_values=-1.0)
-    grouped = tf.reshape(scores, [-1, groups, GROUP])
-    _, chosen = tf.math.top_k(tf.reduce_max(grouped, 2), tf.minimum(k, groups))
-    candidates = tf.reshape(tf.gather(grouped, chosen, batch_dims=1), [-1, tf.minimum(k, groups) * GROUP])
-    values, places = tf.math.top_k(candidates, k)
-    return values, tf.gather(chosen, places // GROUP, batch_dims=1) * GROUP + places % GROUP
+def logarithm(probability: tf.Tensor) -> tf.Tensor:
+    """A finite one."""
+    return tf.math.log(tf.maximum(probability, LEAST_PROBABILITY))
 
 
 def allowed(vocabulary: int, length: tf.Tensor, min_length: tf.Tensor | int) -> tf.Tensor:

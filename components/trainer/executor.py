@@ -132,7 +132,7 @@ def validation(
     def best(text: tf.Tensor) -> tf.Tensor:
         start = translator.start(text)
         found = translator.decode(start, beam, alpha, translator.search.max_length, nbest=1)
-        return translator.texts(text, start, found.tokens)[:, 0]
+        return translator.texts(text, found)[:, 0]
 
     def bleu() -> float:
         hypotheses = np.empty(len(order), object)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from unittest import mock
 
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
 from components.seq2seq.sampling import sample
-from components.seq2seq.search import GROUP, NEVER, Hypotheses, beam_search, largest
+from components.seq2seq.hypotheses import Hypotheses
+from components.seq2seq.search import GROUP, NEVER, beam_search
 from tests.components.tiny_model import build, padded, sources
 
 Scored = tuple[float, list[int], float]
@@ -27,7 +29,7 @@ def search(
 
 
 def in_numpy(found: Hypotheses) -> Hypotheses:
-    return Hypotheses(*(getattr(found, n).numpy() for n in ("tokens", "length", "log_prob", "score")))
+    return Hypotheses(*(getattr(found, field.name).numpy() for field in dataclasses.fields(Hypotheses)))
 
 
 def penalty(length: int, alpha: float) -> float:
@@ -160,7 +162,7 @@ def test_a_beam_as_wide_as_all_sequences_finds_them_in_order(alpha, beta, seed):
 )
 def test_stopping_early_finds_what_the_whole_search_finds(seed, eos_bias, beam, alpha, beta, monkeypatch):
     model = build(seed=seed, eos_bias=eos_bias)
-    monkeypatch.setattr(model, "scores", mock.Mock(wraps=model.scores))
+    monkeypatch.setattr(model, "vectors", mock.Mock(wraps=model.vectors))
     several = [SENTENCES[0], SENTENCES[3], [7, 10, 11, 6, 4, 8, 9, 10, 9, EOS]]
     for source in several:
         found = search(model, padded([source]), beam, alpha, 12, beta=beta)
@@ -168,7 +170,7 @@ def test_stopping_early_finds_what_the_whole_search_finds(seed, eos_bias, beam, 
         assert [hypothesis(found, 0, n) for n in range(beam)] == [tokens for _, tokens, _ in expected]
         np.testing.assert_allclose(found.score[0], [s for s, _, _ in expected], rtol=1e-4)
     if (seed, eos_bias) == LIKELY_TO_END:
-        assert model.scores.call_count < 12 * len(several)
+        assert model.vectors.call_count < 12 * len(several)
 
 
 @pytest.mark.parametrize("key", MODELS)
@@ -190,23 +192,13 @@ def test_a_sentence_that_is_done_is_no_longer_computed(models, monkeypatch):
 
     def counted(tokens: tf.Tensor, *rest: object) -> object:
         rows.append(tokens.shape[0])
-        return model.scores(tokens, *rest)
+        return model.vectors(tokens, *rest)
 
-    watched = mock.Mock(wraps=model, scores=counted, target_size=model.target_size)
+    watched = mock.Mock(wraps=model, vectors=counted, target_size=model.target_size)
     beam_search(watched, model.start(padded(SENTENCES)), 1, 0.0, 12)
     assert rows[0] == len(SENTENCES)
     assert rows == sorted(rows, reverse=True)
     assert rows[-1] < len(SENTENCES)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(1, 3), st.integers(1, 3 * GROUP + 1), st.integers(0, 2**31), st.data())
-def test_the_largest_of_many_are_those_of_a_sort(rows, size, seed, data):
-    k = data.draw(st.integers(1, size))
-    scores = np.random.default_rng(seed).permutation(rows * size).reshape(rows, size).astype(np.float32)
-    values, places = largest(tf.constant(scores), tf.constant(k))
-    np.testing.assert_array_equal(values, -np.sort(-scores, 1)[:, :k])
-    np.testing.assert_array_equal(places, np.argsort(-scores, 1)[:, :k])
 
 
 @pytest.mark.parametrize("key", MODELS)
