@@ -53,8 +53,13 @@ class Attention(keras.layers.Layer):
         return ()
 
     def scores(self, queries: tf.Tensor, keys: tf.Tensor, constants: tuple[tf.Tensor, ...]) -> tf.Tensor:
-        """How well queries float32[B, N, Q] and keys float32[B, S, Q] fit: float32[B, H, N, S], H heads."""
+        """How well queries float32[B, N, Q] and keys, laid out, fit: float32[B, H, N, S], H heads."""
         raise NotImplementedError
+
+    def laid_out(self, memory: Memory) -> Memory:
+        """The memory with the heads' shares of values and keys apart, as `attend` looks at it: where one is
+        attended to again and again, done once. A memory that is laid out stays as it is."""
+        return memory._replace(values=self.split(memory.values), keys=self.split(memory.keys))
 
     def attend(
         self, queries: tf.Tensor, memory: Memory, constants: tuple[tf.Tensor, ...]
@@ -63,6 +68,7 @@ class Attention(keras.layers.Layer):
 
         Args:
           queries: float32[B, N, Q].
+          memory: laid out or not.
           constants: the attention's own, from `constants()`.
 
         Returns:
@@ -70,17 +76,19 @@ class Attention(keras.layers.Layer):
           float32[B, N, S], the mean of the heads': each row sums to one over real tokens and is zero on
           padding; a row of a sentence with no real token is all zeros.
         """
-        real = tf.expand_dims(tf.cast(memory.mask, tf.float32)[:, tf.newaxis], 1)
-        alignments = tf.nn.softmax(self.scores(queries, memory.keys, constants) + (real - 1.0) * 1e9) * real
+        values, keys, mask = self.laid_out(memory)
+        real = tf.expand_dims(tf.cast(mask, tf.float32)[:, tf.newaxis], 1)
+        alignments = tf.nn.softmax(self.scores(queries, keys, constants) + (real - 1.0) * 1e9) * real
+        contexts = tf.matmul(alignments, values)
         if self.heads == 1:
-            alignment = alignments[:, 0]
-            return tf.matmul(alignment, memory.values), alignment
-        contexts = tf.transpose(tf.matmul(alignments, self.split(memory.values)), [0, 2, 1, 3])
-        shape = [*tf.unstack(tf.shape(queries)[:2]), memory.values.shape[-1]]
-        return tf.reshape(contexts, shape), tf.reduce_mean(alignments, 1)
+            return contexts[:, 0], alignments[:, 0]
+        shape = [*tf.unstack(tf.shape(queries)[:2]), self.heads * values.shape[-1]]
+        return tf.reshape(tf.transpose(contexts, [0, 2, 1, 3]), shape), tf.reduce_mean(alignments, 1)
 
     def split(self, columns: tf.Tensor) -> tf.Tensor:
-        """The heads' shares float32[B, H, N, C / H] of float32[B, N, C]."""
+        """The heads' shares float32[B, H, N, C / H] of float32[B, N, C], or what are shares already."""
+        if columns.shape.rank == 4:
+            return columns
         if self.heads == 1:
             return columns[:, tf.newaxis]
         shape = [*tf.unstack(tf.shape(columns)[:2]), self.heads, columns.shape[-1] // self.heads]
@@ -111,7 +119,7 @@ class LuongAttention(Attention):
 
     def scores(self, queries: tf.Tensor, keys: tf.Tensor, constants: tuple[tf.Tensor, ...]) -> tf.Tensor:
         """Inner products."""
-        return tf.matmul(self.split(queries), self.split(keys), transpose_b=True) * self.scale
+        return tf.matmul(self.split(queries), keys, transpose_b=True) * self.scale
 
 
 class AdditiveAttention(Attention):
@@ -133,6 +141,10 @@ class AdditiveAttention(Attention):
     def remember(self, encoded: Encoded) -> Memory:
         """Projects the keys."""
         return Memory(encoded.outputs, times(encoded.outputs, self.key_kernel), encoded.mask)
+
+    def laid_out(self, memory: Memory) -> Memory:
+        """The keys are compared before they are split."""
+        return memory._replace(values=self.split(memory.values))
 
     def constants(self) -> tuple[tf.Tensor, ...]:
         """The vector v."""

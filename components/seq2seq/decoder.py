@@ -116,6 +116,10 @@ class Decoder(keras.layers.Layer):
             return Memory(encoded.outputs, encoded.outputs[:, :, :0], encoded.mask)
         return self.attention.remember(encoded)
 
+    def laid_out(self, memory: Memory) -> Memory:
+        """The memory as the attention looks at it, for many steps."""
+        return memory if self.attention is None else self.attention.laid_out(memory)
+
     def step(self, embedded: tf.Tensor, state: State, memory: Memory) -> tuple[tf.Tensor, tf.Tensor, State]:
         """One token of each of K hypotheses of B sentences.
 
@@ -236,9 +240,10 @@ class ConditionalDecoder(Decoder):
             state = second.update(projected, product("second", masked(state[0], kept[1])), state, of_second)
             return state, (context, alignment)
 
+        laid_out = attention.laid_out(memory)
         constants = (
-            memory.values,
-            memory.keys,
+            laid_out.values,
+            laid_out.keys,
             first.constants(),
             second.shifts(),
             second.constants(),
@@ -328,9 +333,10 @@ class InputFeedingDecoder(Decoder):
             vector = tf.tanh(product("read", tf.concat([context, below], -1)))
             return (masked(vector, masks.get("vector")), *following), (alignment,)
 
+        laid_out = attention.laid_out(memory)
         constants = (
-            memory.values,
-            memory.keys,
+            laid_out.values,
+            laid_out.keys,
             tuple(cell.shifts() for cell in cells),
             tuple(cell.constants() for cell in cells),
             attention.constants(),
@@ -379,6 +385,6 @@ def _attend(
     contexts, alignments = attention.attend(shaped, memory, constants)
     rows = tf.shape(queries)[0]
     return (
-        tf.reshape(contexts, [rows, memory.values.shape[-1]]),
+        tf.reshape(contexts, [rows, contexts.shape[-1]]),
         tf.reshape(alignments, [rows, tf.shape(memory.mask)[1]]),
     )

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from components.seq2seq import SearchSettings, length_bound
 from components.seq2seq.attention import Memory
+from components.seq2seq.hypotheses import Hypotheses
 from components.seq2seq.model import BOS, EOS, PAD, UNK, Seq2Seq, Start, lengths
 from components.seq2seq.sampling import sample
-from components.seq2seq.hypotheses import Hypotheses
 from components.seq2seq.search import beam_search
 from components.text.processor import TextPair, pretokenise
 

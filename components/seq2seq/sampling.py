@@ -5,8 +5,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 from components.seq2seq.cells import State
-from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq, Start, lengths
 from components.seq2seq.hypotheses import Hypotheses
+from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq, Start, lengths
 from components.seq2seq.search import NEVER, allowed
 
 
@@ -41,7 +41,7 @@ def sample(
     state = tuple(tf.repeat(s, samples, axis=0) for s in start.state)
     kept_at_most = tf.where(tf.equal(top_k, 0), size, top_k)
 
-    def unfinished(t: tf.Tensor, state: State, tokens: tf.Tensor, *_: tf.Tensor | tf.TensorArray) -> tf.Tensor:
+    def unfinished(t: tf.Tensor, state: State, tokens: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
         return tf.logical_and(t < max_length, tf.reduce_any(_open(tokens)))
 
     def advance(

@@ -20,7 +20,7 @@ NEVER = -1.0e9
 LEAST_COVERAGE = 1e-4
 LEAST_PROBABILITY = 1e-37
 """A token of a probability below counts as of this one: its logarithm is finite."""
-GROUP = 32
+GROUP = 64
 """Neighbouring words of a vocabulary whose maximum is looked for at once."""
 
 
@@ -56,10 +56,10 @@ def beam_search(
 ) -> Hypotheses:
     """Finds the translations of best score.
 
-    A hypothesis is given up when it cannot beat its sentence's worst finished one, whatever its final length:
-    log probabilities only fall, the length penalty is largest at its `max_length`, and the coverage penalty is
-    at best 0. A sentence is done when it has none left. One that reaches `max_length` without `</s>` counts as
-    finished there. Sentences that are done leave the batch whenever a quarter of it is.
+    A hypothesis is given up when it cannot beat its sentence's worst finished one, whatever its final
+    length: log probabilities only fall, the length penalty is largest at its `max_length`, and the coverage
+    penalty is at best 0. One that reaches `max_length` without `</s>` counts as finished there. A sentence
+    with no hypothesis left is done. Those that are leave the batch whenever they are a quarter of it.
 
     Args:
       beam_size: int32[], hypotheses kept; 1 is greedy search.
@@ -112,7 +112,7 @@ class _Beams(NamedTuple):
     Attributes:
       row: int32[B], the sentences' places in the batch that was asked for.
       max_length: int32[B], their hypotheses' tokens at most.
-      memory: theirs.
+      memory: theirs, laid out.
       state: the decoder's, float32[B, K, U] each.
       last: int32[B, K], the token last taken.
       log_prob: float32[B, K], theirs, best first; -1e9 of what is no hypothesis.
@@ -153,7 +153,7 @@ class _Search:
         return _Beams(
             tf.range(batch),
             tf.broadcast_to(max_length, [batch]),
-            start.memory,
+            self.model.decoder.laid_out(start.memory),
             tuple(tensor[:, tf.newaxis] for tensor in start.state),
             tf.fill([batch, 1], BOS),
             tf.zeros([batch, 1]),
@@ -168,7 +168,7 @@ class _Search:
             return tf.TensorShape([None] * tensor.shape.rank)
 
         def layer(tensor: tf.Tensor) -> tf.TensorShape:
-            return tf.TensorShape([None, None, tensor.shape[-1]])
+            return tf.TensorShape([*[None] * (tensor.shape.rank - 1), tensor.shape[-1]])
 
         kept = tf.nest.map_structure(free, beams)
         memory = kept.memory._replace(values=layer(beams.memory.values), keys=layer(beams.memory.keys))
@@ -229,8 +229,8 @@ class _Search:
         """The best hypotheses of one token more, of all of a sentence together.
 
         Two for each place in the beam leave enough that go on even if all the others end here. They are in
-        those groups of neighbouring words, of one hypothesis each, whose best is best: a maximum is found many
-        numbers at a time, top_k goes from one to the next.
+        those groups of neighbouring words, of one hypothesis each, whose best is best: a maximum is found
+        many numbers at a time, top_k goes from one to the next.
 
         Args:
           length: int32[], theirs.
@@ -270,7 +270,8 @@ class _Search:
     def refused(self, words: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
         """Which words int32[...] may not make a hypothesis so long: padding and `<s>` are none, nor is what
         fills the last group; and `</s>` may come too soon."""
-        none = tf.logical_or(tf.logical_or(tf.equal(words, PAD), tf.equal(words, BOS)), words >= self.model.target_size)
+        none = tf.logical_or(tf.equal(words, PAD), tf.equal(words, BOS))
+        none = tf.logical_or(none, words >= self.model.target_size)
         return tf.logical_or(none, tf.logical_and(tf.equal(words, EOS), length < self.min_length))
 
     def merged(self, done: Finished, new: Finished) -> Finished:
@@ -281,7 +282,7 @@ class _Search:
 
 
 def logarithm(probability: tf.Tensor) -> tf.Tensor:
-    """A finite one."""
+    """The natural logarithm of probabilities float32[...], finite of 0 too."""
     return tf.math.log(tf.maximum(probability, LEAST_PROBABILITY))
 
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from types import SimpleNamespace
 from unittest import mock
 
+import msgspec
 import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.seq2seq.hypotheses import Hypotheses
 from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
 from components.seq2seq.sampling import sample
-from components.seq2seq.hypotheses import Hypotheses
-from components.seq2seq.search import GROUP, NEVER, beam_search
-from tests.components.tiny_model import build, padded, sources
+from components.seq2seq.search import GROUP, NEVER, _Search, beam_search
+from tests.components.tiny_model import SETTINGS, build, padded, sources
 
 Scored = tuple[float, list[int], float]
 """Score, tokens, log probability."""
@@ -128,6 +130,14 @@ def rescored(model: Seq2Seq, found: Hypotheses) -> tuple[np.ndarray, np.ndarray]
     return totals.numpy().reshape(shape), alignments.numpy().reshape([*shape, *alignments.shape[1:]])
 
 
+def matches_rescoring(model: Seq2Seq, found: Hypotheses) -> None:
+    """Whether log probabilities and alignments are those that reading the translations gives."""
+    log_prob, alignment = rescored(model, found)
+    np.testing.assert_allclose(found.log_prob, log_prob, rtol=1e-4, atol=1e-5)
+    real = (found.tokens != PAD)[..., np.newaxis]
+    np.testing.assert_allclose(found.alignment, alignment * real, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize("key", MODELS)
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_a_beam_of_one_is_greedy_search(models, key, alpha):
@@ -201,14 +211,99 @@ def test_a_sentence_that_is_done_is_no_longer_computed(models, monkeypatch):
     assert rows[-1] < len(SENTENCES)
 
 
+def test_a_hypothesis_without_hope_is_no_longer_scored(models, monkeypatch):
+    model, followed, scored = models[OF_MANY_LENGTHS], list[int](), list[int]()
+    vectors, output_layer = model.vectors, model.output_layer
+
+    def counted(tokens: tf.Tensor, *rest: object) -> object:
+        followed.append(tf.size(tokens).numpy())
+        return vectors(tokens, *rest)
+
+    def counting(multiple: int) -> object:
+        output = output_layer(multiple)
+
+        def score(of: tf.Tensor) -> tf.Tensor:
+            scored.append(of.shape[0])
+            return output(of)
+
+        return score
+
+    monkeypatch.setattr(model, "vectors", counted)
+    monkeypatch.setattr(model, "output_layer", counting)
+    search(model, padded(SENTENCES), 4, max_length=12, nbest=1)
+    assert scored[:2] == followed[:2] == [len(SENTENCES), 4 * len(SENTENCES)]
+    assert all(some <= all_ for some, all_ in zip(scored, followed, strict=True))
+    assert sum(scored) < sum(followed)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 3), st.integers(1, 4), st.integers(4, 3 * GROUP + 1), st.booleans(), st.integers(0, 2**31)
+)
+def test_the_best_continuations_are_those_of_a_sort(sentences, beam, size, too_soon, seed):
+    random = np.random.default_rng(seed)
+    logits = random.normal(0.0, 3.0, [sentences, beam, size]).astype(np.float32)
+    before = -random.exponential(2.0, [sentences, beam]).astype(np.float32)
+    before[random.random(before.shape) < 0.3] = NEVER
+    before[0, 0] = -1.0
+
+    def layer(multiple: int) -> object:
+        missing = [[0, 0], [0, -size % multiple]]
+        return lambda of: tf.pad(of, missing, constant_values=NEVER)
+
+    model = SimpleNamespace(target_size=size, output_layer=layer)
+    flat = tf.reshape(logits, [-1, size])
+    found = _Search(model, beam, 0.0, 3, 0.0).continuations(2 if too_soon else 3, tf.constant(before), flat)
+    best, words, places = (tensor.numpy() for tensor in found)
+
+    totals = before[:, :, np.newaxis] + tf.nn.log_softmax(logits).numpy()
+    totals[:, :, [PAD, BOS, *([EOS] if too_soon else [])]] = NEVER
+    ordered = -np.sort(-totals.reshape(sentences, -1), 1)
+    for row in range(sentences):
+        real = best[row] > NEVER / 2
+        wanted = ordered[row][ordered[row] > NEVER / 2][: 2 * beam]
+        np.testing.assert_allclose(best[row][real], wanted, rtol=1e-4, atol=1e-4)
+        taken = list(zip(places[row][real].tolist(), words[row][real].tolist(), strict=True))
+        assert len(set(taken)) == len(taken)
+        of_taken = [totals[row, place, word] for place, word in taken]
+        np.testing.assert_allclose(best[row][real], of_taken, rtol=1e-4, atol=1e-4)
+        assert not words[row][~real].any()
+
+
+@pytest.mark.parametrize("size", [GROUP - 1, GROUP, GROUP + 1])
+def test_the_output_layer_laid_out_gives_the_logits_and_words_that_never_come(size):
+    model = build(vocabulary=size)
+    vectors = tf.random.stateless_normal([5, SETTINGS.embedding_units], [1, 2])
+    found = model.output_layer(GROUP)(vectors)
+    np.testing.assert_allclose(found[:, :size], model.logits(vectors), rtol=1e-5, atol=1e-5)
+    assert found.shape[1] % GROUP == 0
+    assert not tf.nn.softmax(found)[:, size:].numpy().any()
+
+
 @pytest.mark.parametrize("key", MODELS)
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_what_is_reported_is_what_rescoring_gives(models, key, alpha):
     model = models[key]
     found = search(model, padded(SENTENCES), 4, alpha)
-    np.testing.assert_allclose(found.log_prob, rescored(model, found)[0], rtol=1e-4, atol=1e-5)
+    matches_rescoring(model, found)
     np.testing.assert_allclose(found.score, found.log_prob / penalty(found.length, alpha), rtol=1e-5)
     assert (np.diff(found.score, axis=1) <= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("decoder", "attention"),
+    [
+        *itertools.product(["luong", "gnmt", "conditional", "input_feeding"], ["scaled", "additive"]),
+        ("luong", "none"),
+    ],
+)
+def test_whatever_the_model_the_alignments_are_those_of_rescoring(decoder, attention):
+    heads = 1 if attention == "none" else 2
+    architecture = msgspec.structs.replace(
+        SETTINGS, decoder=decoder, decoder_layers=2, attention=attention, attention_heads=heads
+    )
+    model = build(architecture, seed=2, eos_bias=2.0)
+    matches_rescoring(model, search(model, padded(SENTENCES), 3))
 
 
 def test_hypotheses_are_well_formed(models):
@@ -304,7 +399,7 @@ class TestSampling:
     def test_what_is_reported_is_what_rescoring_gives(self, models):
         for model in models.values():
             found = draw(model, temperature=1.7, top_p=0.9)
-            np.testing.assert_allclose(found.log_prob, rescored(model, found)[0], rtol=1e-4, atol=1e-5)
+            matches_rescoring(model, found)
             assert not (found.tokens == BOS).any()
 
     def test_no_translation_is_shorter_than_the_minimum(self, models):
