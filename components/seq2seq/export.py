@@ -164,7 +164,8 @@ class Translator(tf.Module):
         tokens = self.target_tokens(target)
         log_prob, alignment = self.model.score(self.source_tokens(source), tokens)
         words = tokens[:, 1:]
-        return {"log_prob": log_prob, "length": lengths(words), "alignment": _of_real(alignment, words)}
+        alignment *= tf.cast(tf.not_equal(words, PAD), tf.float32)[:, :, tf.newaxis]
+        return {"log_prob": log_prob, "length": lengths(words), "alignment": alignment}
 
     @tf.function(input_signature=[TEXT])
     def tokenize(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -269,11 +270,6 @@ class Translator(tf.Module):
             "default_search": self.default_search,
             "encode": self.encode,
         }
-
-
-def _of_real(alignment: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
-    """The alignments float32[B, T, S] of tokens int32[B, T], zero in the rows of padding."""
-    return alignment * tf.cast(tf.not_equal(tokens, PAD), tf.float32)[:, :, tf.newaxis]
 
 
 def _dense(tokens: tf.RaggedTensor) -> tf.Tensor:

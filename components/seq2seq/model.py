@@ -124,12 +124,7 @@ class Seq2Seq(keras.layers.Layer):
         Returns:
           Attentional vectors float32[B, T, D] and alignments float32[B, T, S].
         """
-        return self.follow(self.start(source, dropout), target, dropout)
-
-    def follow(
-        self, start: Start, target: tf.Tensor, dropout: Dropout = NO_DROPOUT
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """`teacher_force` from where the source is encoded."""
+        start = self.start(source, dropout)
         embedded = self._embed(self.target_embedding, target, dropout)
         return self.decoder.unroll(embedded, start.state, start.memory, dropout)
 

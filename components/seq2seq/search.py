@@ -92,7 +92,7 @@ def beam_search(
             found,
             beams.done,
         )
-        going = tf.where(tf.reduce_any(search.hopeful(t, beams), 1))[:, 0]
+        going = tf.where(search.going(beams))[:, 0]
         return t, tf.nest.map_structure(lambda tensor: tf.gather(tensor, going), beams), trail, found
 
     _, _, trail, found = tf.while_loop(
@@ -115,7 +115,8 @@ class _Beams(NamedTuple):
       memory: theirs, laid out.
       state: the decoder's, float32[B, K, U] each.
       last: int32[B, K], the token last taken.
-      log_prob: float32[B, K], theirs, best first; -1e9 of what is no hypothesis.
+      log_prob: float32[B, K], theirs, best first; -1e9 of what is no hypothesis, or can no longer be among
+        the best.
       covered: float32[B, K, S], the sums of their alignments; of no width without a coverage penalty.
       done: the finished hypotheses.
     """
@@ -150,13 +151,14 @@ class _Search:
         batch, positions = tf.unstack(tf.shape(start.memory.mask))
         finished = [batch, nbest]
         nothing, never = tf.zeros(finished, tf.int32), tf.fill(finished, NEVER)
+        max_length = tf.broadcast_to(max_length, [batch])
         return _Beams(
             tf.range(batch),
-            tf.broadcast_to(max_length, [batch]),
+            max_length,
             self.model.decoder.laid_out(start.memory),
             tuple(tensor[:, tf.newaxis] for tensor in start.state),
             tf.fill([batch, 1], BOS),
-            tf.zeros([batch, 1]),
+            tf.where(max_length > 0, 0.0, NEVER)[:, tf.newaxis],
             tf.zeros([batch, 1, positions if self.beta else 0]),
             Finished(nothing, nothing, nothing, never, never),
         )
@@ -174,25 +176,21 @@ class _Search:
         memory = kept.memory._replace(values=layer(beams.memory.values), keys=layer(beams.memory.keys))
         return kept._replace(memory=memory, state=tuple(map(layer, beams.state)))
 
-    def hopeful(self, t: tf.Tensor, beams: _Beams) -> tf.Tensor:
-        """Which unfinished hypotheses may yet be among the best: bool[B, K]."""
-        longest = beams.max_length[:, tf.newaxis]
-        reachable = beams.log_prob / length_penalty(longest, self.alpha)
-        better = reachable > tf.reduce_min(beams.done.score, 1, keepdims=True)
-        return tf.logical_and(tf.logical_and(t < longest, beams.log_prob > NEVER / 2), better)
+    def going(self, beams: _Beams) -> tf.Tensor:
+        """Which sentences are not done: bool[B]."""
+        return tf.reduce_any(beams.log_prob > NEVER / 2, 1)
 
     def crowded(self, t: tf.Tensor, beams: _Beams, trail: Trail) -> tf.Tensor:
         """Whether it is not yet worth going on without the sentences that are done."""
-        going = tf.reduce_any(self.hopeful(t, beams), 1)
-        return 4 * tf.math.count_nonzero(going, dtype=tf.int32) > 3 * tf.size(beams.row)
+        going = tf.math.count_nonzero(self.going(beams), dtype=tf.int32)
+        return 4 * going > 3 * tf.size(beams.row)
 
     def advance(self, t: tf.Tensor, beams: _Beams, trail: Trail) -> tuple[tf.Tensor, _Beams, Trail]:
-        """Every hopeful hypothesis by one token."""
+        """Every unfinished hypothesis by one token."""
         taken = t + 1
         state = tuple(tf.reshape(tensor, [-1, tensor.shape[-1]]) for tensor in beams.state)
         state, vectors, alignment = self.model.vectors(beams.last, state, beams.memory)
-        log_prob = tf.where(self.hopeful(t, beams), beams.log_prob, NEVER)
-        best, words, parents = self.continuations(taken, log_prob, vectors)
+        best, words, parents = self.continuations(taken, beams.log_prob, vectors)
         covered = beams.covered
         if self.beta:
             covered = tf.gather(covered + alignment, parents, batch_dims=1)
@@ -210,7 +208,9 @@ class _Search:
 
         # Greedy search, a beam of one, ends at its first </s>.
         over = tf.logical_or(tf.logical_or(ends, last), tf.logical_and(tf.equal(self.beam, 1), ends[:, :1]))
-        going, kept = tf.math.top_k(tf.where(over, NEVER, best), tf.minimum(self.beam, tf.shape(words)[1]))
+        log_prob, kept = tf.math.top_k(tf.where(over, NEVER, best), tf.minimum(self.beam, tf.shape(words)[1]))
+        reachable = log_prob / length_penalty(beams.max_length, self.alpha)[:, tf.newaxis]
+        log_prob = tf.where(reachable > tf.reduce_min(done.score, 1, keepdims=True), log_prob, NEVER)
         words, parents = (tf.gather(tensor, kept, batch_dims=1) for tensor in (words, parents))
         if self.beta:
             covered = tf.gather(covered, kept, batch_dims=1)
@@ -220,7 +220,7 @@ class _Search:
         state = tuple(
             tf.reshape(tf.gather(tensor, rows), [shape[0], shape[1], tensor.shape[-1]]) for tensor in state
         )
-        following = beams._replace(state=state, last=words, log_prob=going, covered=covered, done=done)
+        following = beams._replace(state=state, last=words, log_prob=log_prob, covered=covered, done=done)
         return taken, following, trail.write(t, beams.row, alignment, words, parents)
 
     def continuations(
