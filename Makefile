@@ -9,7 +9,7 @@ BIN := .venv/bin
 CODE := pipeline components schemas benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-java test-airflow lint format lock bench clean
+.PHONY: help setup run test test-slow test-java test-airflow lint format lock bench peers clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,16 +60,29 @@ LOCK = $(UV) pip compile --generate-hashes --annotation-style line \
   --custom-compile-command 'make lock' --no-emit-index-url --quiet $(LOCK_FLAGS)
 LOCK_OURS = $(LOCK) setup.py --extra dev
 LOCK_AIRFLOW = $(LOCK) - --universal --python-version 3.11
+LOCK_PEER = $(LOCK) - --python-version 3.11 --python-platform x86_64-manylinux_2_28
 lock: ## write requirements/*.txt from setup.py (needs uv)
 	$(LOCK_OURS) --python-version 3.11 --python-platform x86_64-manylinux_2_17 -o requirements/py311.txt
 	$(LOCK_OURS) --python-version 3.12 --python-platform x86_64-manylinux_2_39 -o requirements/py312.txt
 	$(LOCK_OURS) --python-version 3.13 --python-platform x86_64-manylinux_2_39 -o requirements/py313.txt
 	echo 'apache-airflow>=2.10,<3' | $(LOCK_AIRFLOW) -o requirements/airflow2.txt
 	echo 'apache-airflow>=3,<4' | $(LOCK_AIRFLOW) -o requirements/airflow3.txt
+	printf '%s\n' OpenNMT-tf==2.32.0 tensorflow==2.13.1 'setuptools<80' | $(LOCK_PEER) -o requirements/opennmt.txt
+	printf '%s\n' joeynmt==2.3.0 torch==2.2.2 'numpy<2' 'pandas<3' importlib-metadata 'setuptools<80' | \
+	  $(LOCK_PEER) -o requirements/joeynmt.txt
 
 bench: setup ## measure what the README claims, after `make run` (MULTI30K=... a folder of that corpus)
 	$(BIN)/python -m benchmarks $(if $(MULTI30K),--multi30k $(MULTI30K))
 
+# They need CPython 3.11, and packages of 6 GB.
+peers: setup ## the same of OpenNMT-tf and JoeyNMT, each installed into a .venv-* of its own
+	for peer in opennmt joeynmt; do \
+	  environment=.venv-$$peer; \
+	  [ -x $$environment/bin/python ] || $(UV) venv --quiet --python 3.11 $$environment; \
+	  $(UV) pip sync --quiet --python $$environment/bin/python --require-hashes requirements/$$peer.txt || exit; \
+	done
+	$(BIN)/python -m benchmarks --multi30k $(MULTI30K) peers
+
 clean: ## remove the environments and caches (data/, runs/ and serving/ stay)
-	rm -rf .venv .venv-airflow* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,7 +3,8 @@
     python -m benchmarks [--multi30k FOLDER] [NAME ...]
 
 Without names, all; the figures of benches that are not run stay as they were, with commit and machine. Needs
-what `make run` leaves. `decoding` and `quality` need a folder of Multi30k, and are left out without one.
+what `make run` leaves. `decoding`, `quality` and `peers` need a folder of Multi30k, `peers` also what
+`make peers` installs; a bench that lacks what it needs is left out.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import argparse
 
 import msgspec
 
-from benchmarks import report
+from benchmarks import peers, report
 from benchmarks.commands import CONFIG, child
 
-BENCHES = ("commands", "line", "tokenising", "training", "decoding", "quality")
-OF_MULTI30K = ("decoding", "quality")
+BENCHES = ("commands", "line", "tokenising", "training", "decoding", "quality", "peers")
+OF_MULTI30K = ("decoding", "quality", "peers")
 
 
 def main() -> None:
@@ -32,6 +33,9 @@ def main() -> None:
     for name in options.names or BENCHES:
         if name in OF_MULTI30K and options.multi30k is None:
             report.progress(f"{name} is left out: it needs --multi30k FOLDER (make bench MULTI30K=FOLDER)")
+            continue
+        if name == "peers" and peers.missing():
+            report.progress("peers is left out: no others are installed (make peers MULTI30K=FOLDER)")
             continue
         report.progress(name)
         arguments = [options.multi30k] if name in OF_MULTI30K else [CONFIG] if name == "training" else []

@@ -26,6 +26,7 @@ from components.parallel import WAYS, share_cores
 from pipeline import config
 
 if TYPE_CHECKING:
+    from components.trainer import Parameters
     from components.trainer.data import Packed
     from components.trainer.training import Training
 
@@ -44,7 +45,8 @@ def measure(path: Path) -> list[Result]:
 
     tf.config.experimental.enable_op_determinism()  # as Trainer has it
     with tempfile.TemporaryDirectory() as folder:
-        training = opened(path, Path(folder))
+        transform = outputs_of(str(path), "Transform")
+        training = opened(config.load(path).trainer, transform, Path(folder))
         batches = training.batches
         room = sum(b.examples * (b.target - 1) for b in batches.buckets)
         real = 100 * sum(b.target_tokens for b in batches.buckets) / room
@@ -86,14 +88,12 @@ def measure(path: Path) -> list[Result]:
     ]
 
 
-def opened(path: Path, folder: Path) -> Training:
-    """The training that Trainer would do, from scratch."""
+def opened(parameters: Parameters, transform: dict[str, Path], folder: Path) -> Training:
+    """The training that Trainer would do, from scratch, with what Transform made."""
     from components.seq2seq.model import Seq2Seq
     from components.trainer.data import Batches
     from components.trainer.training import Training
 
-    parameters = config.load(path).trainer
-    transform = outputs_of(str(path), "Transform")
     split = transform["transformed_examples"] / "Split-train"
     batches = Batches.open(split, parameters.batch_tokens, parameters.seed)
     pair = text.load(transform["transform_graph"])

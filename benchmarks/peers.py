@@ -1,0 +1,363 @@
+"""OpenNMT-tf and JoeyNMT beside this project, in one run: how fast they train, and how fast they translate.
+
+    python -m benchmarks.peers MULTI30K           # all figures
+    python -m benchmarks.peers MULTI30K train     # the training of ours alone
+
+`make peers` installs both, each into an environment of its own. All three train the usual model of
+`benchmarks.multi30k` on all cores, with 32-bit floats and label smoothing, on the same sentences of the same
+8,000 subwords, which the peers get as numbers; ours goes from text to text. A batch of the peers' is 128
+sentences of like length: OpenNMT-tf sees to that itself, for JoeyNMT they are laid in that order. OpenNMT-tf
+has input feeding, for it knows no other attention; JoeyNMT has it switched off. What they take is what they
+log themselves, after loading. They train for UPDATES, enough for translations of natural length; their BLEU
+says no more than that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from itertools import repeat
+from pathlib import Path
+from typing import Any, Protocol
+
+import sacrebleu
+
+from benchmarks.commands import bitext, child, outputs_of
+from benchmarks.multi30k import CONFIG, ROOT, USUAL, options, sentences
+from benchmarks.report import Result, hand_over, progress, result
+from components.parallel import share_cores
+from components.text import SPECIALS
+from pipeline import config
+
+UPDATES, LOGGED, BATCH = 600, 50, 128
+WARM_UP, MEASURED = 5, 10
+"""Calls of ours before and within what is measured, ten updates each."""
+ROUNDS = 3
+BEAMS = {5: "beam 5", 1: "greedy"}
+TEST = "test_2016_flickr"
+LONGEST = 80
+LEARNING_RATE, SMOOTHING, DROPOUT, EMBEDDING, ENCODER, DECODER = 0.001, 0.1, 0.1, 256, 256, 512
+
+
+class Peer(Protocol):
+    """Another toolkit."""
+
+    name: str
+
+    def train(self) -> list[float]:
+        """Trains for UPDATES: target tokens a second of every LOGGED of them but the first, which warm up."""
+        ...
+
+    def translate(self, beam: int) -> tuple[float, list[str]]:
+        """Seconds for all sentences of TEST, and their translations, in numbers."""
+        ...
+
+
+class OpenNMT:
+    """OpenNMT-tf (Klein et al. 2017)."""
+
+    name = "OpenNMT-tf"
+    MODEL = f"""
+import opennmt
+
+def model():
+    return opennmt.models.SequenceToSequence(
+        source_inputter=opennmt.inputters.WordEmbedder(embedding_size={EMBEDDING}),
+        target_inputter=opennmt.inputters.WordEmbedder(embedding_size={EMBEDDING}),
+        encoder=opennmt.encoders.RNNEncoder(1, {ENCODER}, bidirectional=True, dropout={DROPOUT}),
+        decoder=opennmt.decoders.AttentionalRNNDecoder(
+            1, {DECODER}, bridge_class=opennmt.layers.DenseBridge, dropout={DROPOUT}
+        ),
+    )
+"""
+
+    def __init__(self, place: Path, environment: Mapping[str, str]):
+        self.place, self.environment = place, environment
+        (place / "opennmt.py").write_text(self.MODEL, encoding="utf-8")
+        vocabulary = ["<blank>", "<s>", "</s>", *(place / "vocabulary").read_text().split()]
+        (place / "opennmt.vocabulary").write_text("\n".join(vocabulary) + "\n")
+
+    def _run(self, beam: int, *arguments: str) -> str:
+        place, vocabulary = self.place, str(self.place / "opennmt.vocabulary")
+        settings = {
+            "model_dir": str(place / "opennmt"),
+            "data": {
+                "train_features_file": str(place / "train.en"),
+                "train_labels_file": str(place / "train.de"),
+                "source_vocabulary": vocabulary,
+                "target_vocabulary": vocabulary,
+            },
+            "params": {
+                "optimizer": "Adam",
+                "learning_rate": LEARNING_RATE,
+                "label_smoothing": SMOOTHING,
+                "beam_width": beam,
+                "length_penalty": 1.0,
+                "maximum_decoding_length": LONGEST,
+            },
+            "train": {
+                "batch_size": BATCH,
+                "batch_type": "examples",
+                "length_bucket_width": 2,
+                "sample_buffer_size": 30_000,
+                "max_step": UPDATES,
+                "save_checkpoints_steps": UPDATES,
+                "save_summary_steps": LOGGED,
+            },
+            "infer": {"batch_size": 64, "length_bucket_width": 2},
+        }
+        given = ("--model", str(place / "opennmt.py"), "--config", _written(place / "opennmt.yaml", settings))
+        return _log(".venv-opennmt/bin/onmt-main", *given, *arguments, environment=self.environment)
+
+    def train(self) -> list[float]:
+        """As `Peer` has it."""
+        log = self._run(5, "train")
+        return [float(rate) for rate in re.findall(r"(\d+) target\)", log)][1:]
+
+    def translate(self, beam: int) -> tuple[float, list[str]]:
+        """As `Peer` has it."""
+        found = self.place / "opennmt.found"
+        files = ("--features_file", str(self.place / f"{TEST}.en"), "--predictions_file", str(found))
+        log = self._run(beam, "infer", *files, "--log_prediction_time")
+        return _seconds(r"Total prediction time \(s\): ([\d.]+)", log), found.read_text().splitlines()
+
+
+class JoeyNMT:
+    """JoeyNMT (Kreutzer et al. 2019)."""
+
+    name = "JoeyNMT"
+
+    def __init__(self, place: Path, environment: Mapping[str, str]):
+        self.place, self.environment = place, environment
+
+    def _run(self, mode: str, beam: int, *arguments: str) -> str:
+        place = self.place
+        side = {"level": "word", "max_length": 200, "voc_file": str(place / "vocabulary")}
+        network = {"type": "recurrent", "rnn_type": "lstm", "num_layers": 1, "dropout": DROPOUT}
+        network["embeddings"] = {"embedding_dim": EMBEDDING}
+        settings = {
+            "name": "peer",
+            "model_dir": str(place / "joeynmt"),
+            "use_cuda": False,
+            "data": {
+                "train": str(place / "train"),
+                "dev": str(place / "some"),
+                "test": str(place / TEST),
+                "dataset_type": "plain",
+                "src": {"lang": "en", **side},
+                "trg": {"lang": "de", **side},
+            },
+            "testing": {
+                "load_model": str(place / "joeynmt" / "best.ckpt"),
+                "beam_size": beam,
+                "beam_alpha": 1.0,
+                "batch_size": 64,
+                "max_output_length": LONGEST,
+                "eval_metrics": [],
+            },
+            "training": {
+                "optimizer": "adam",
+                "learning_rate": LEARNING_RATE,
+                "scheduling": "plateau",
+                "label_smoothing": SMOOTHING,
+                "batch_size": BATCH,
+                "shuffle": False,
+                "epochs": UPDATES,
+                "updates": UPDATES,
+                "validation_freq": UPDATES,
+                "logging_freq": LOGGED,
+                "early_stopping_metric": "loss",
+                "print_valid_sents": [],
+            },
+            "model": {
+                "tied_embeddings": True,
+                "encoder": {**network, "hidden_size": ENCODER, "bidirectional": True},
+                "decoder": {
+                    **network,
+                    "hidden_size": DECODER,
+                    "attention": "luong",
+                    "input_feeding": False,
+                    "init_hidden": "bridge",
+                },
+            },
+        }
+        given = (mode, _written(place / "joeynmt.yaml", settings), *arguments)
+        command = (".venv-joeynmt/bin/python", "-m", "joeynmt", *given)
+        return _log(*command, environment=self.environment)
+
+    def train(self) -> list[float]:
+        """As `Peer` has it."""
+        log = self._run("train", 1, "--skip-test")
+        return [float(rate) for rate in re.findall(r"Tokens per Sec: +(\d+)", log)][1:]
+
+    def translate(self, beam: int) -> tuple[float, list[str]]:
+        """As `Peer` has it."""
+        log = self._run("test", beam, "--output-path", str(self.place / "joeynmt.found"))
+        # Twice: the second is of TEST, after the few sentences it validates on.
+        seconds = _seconds(r"Generation took ([\d.]+)", log.partition("Decoding on test set")[2])
+        return seconds, (self.place / "joeynmt.found.test").read_text().splitlines()
+
+
+def missing() -> bool:
+    """Whether a peer is not installed."""
+    return not all(Path(f".venv-{name}/bin/python").exists() for name in ("opennmt", "joeynmt"))
+
+
+def measure(folder: str) -> list[Result]:
+    """All figures."""
+    stock = dict(os.environ)
+    progress("the model of ours, if there is none yet")
+    given = options(folder, USUAL)
+    bitext("run", CONFIG, *given, "--to", "Trainer")
+    model = outputs_of(CONFIG, "Trainer", *given)["model"]
+    share_cores()
+    from components import text
+
+    pair = text.load(outputs_of(CONFIG, "Transform", *given)["transform_graph"])
+    with tempfile.TemporaryDirectory(dir=ROOT) as place:
+        write(folder, pair, Path(place).resolve())
+        peers = [kind(Path(place).resolve(), stock) for kind in (OpenNMT, JoeyNMT)]
+        return [*training(folder, peers, stock), *decoding(folder, peers, model, pair)]
+
+
+def write(folder: str, pair: Any, place: Path) -> None:
+    """The sentences in subwords, and those subwords; of training, batches of like length in random order."""
+    import tensorflow as tf
+
+    order = random.Random(1)
+    for split, name in (("train", "train"), ("val", "some"), (TEST, TEST)):
+        sides = []
+        for language, side in (("en", pair.source), ("de", pair.target)):
+            ids = side.tokenise(tf.constant(sentences(folder, split, language))).to_list()
+            sides.append([" ".join(map(str, row)) for row in ids])
+        rows = list(zip(*sides, strict=True))
+        if name == "train":
+            rows.sort(key=lambda row: [len(side.split()) for side in reversed(row)])
+            batches = [rows[i : i + BATCH] for i in range(0, len(rows), BATCH)]
+            order.shuffle(batches)
+            rows = [row for batch in batches for row in batch]
+        if name == "some":
+            rows = rows[:BATCH]
+        for language, lines in zip(("en", "de"), zip(*rows, strict=True), strict=True):
+            (place / f"{name}.{language}").write_text("\n".join(lines) + "\n")
+    # Without our special tokens: the peers have their own.
+    words = range(len(SPECIALS), pair.target.size())
+    (place / "vocabulary").write_text("\n".join(map(str, words)) + "\n")
+
+
+def training(folder: str, peers: Sequence[Peer], stock: Mapping[str, str]) -> list[Result]:
+    """Target tokens a second, ours before and after each of the peers."""
+    ours, theirs, ratios = [trained(folder, stock)], list[Result](), list[Result]()
+    for peer in peers:
+        rates = peer.train()
+        ours.append(trained(folder, stock))
+        progress(f"training: ours {ours[-2]:.0f} and {ours[-1]:.0f}, {peer.name} {statistics.median(rates)}")
+        theirs.append(result(f"training, {peer.name}", rates, "target tokens/s"))
+        around = [rate / statistics.median(rates) for rate in ours[-2:]]
+        ratios.append(result(f"training, ours of {peer.name}'s", around, "times", at_least=1))
+    return [result("training, ours", ours, "target tokens/s"), *theirs, *ratios]
+
+
+def trained(folder: str, stock: Mapping[str, str]) -> float:
+    """What `python -m benchmarks.peers MULTI30K train` prints: target tokens a second of ours."""
+    return float(child("peers", folder, "train", environment=stock))
+
+
+def train(folder: str) -> float:
+    """Target tokens a second of ours, reading included."""
+    share_cores()
+    import tensorflow as tf
+
+    from benchmarks.training import opened
+    from components.trainer.training import TOGETHER
+
+    tf.config.experimental.enable_op_determinism()  # as Trainer has it
+    given = options(folder, USUAL)
+    parameters = config.load(CONFIG, [f"variables.data={folder}", *USUAL]).trainer
+    with tempfile.TemporaryDirectory() as place:
+        training = opened(parameters, outputs_of(CONFIG, "Transform", *given), Path(place))
+        packs = training.batches.packed(0, repeat(TOGETHER))
+        for _ in range(WARM_UP):
+            training.update(next(packs))
+        training.progress.tokens.assign(0.0)
+        begun = time.perf_counter()
+        for _ in range(MEASURED):
+            training.update(next(packs))
+        return float(training.progress.tokens) / (time.perf_counter() - begun)
+
+
+def decoding(folder: str, peers: Sequence[Peer], model: Path, pair: Any) -> list[Result]:
+    """Sentences a second, and the BLEU of what was found at beam 5."""
+    import tensorflow as tf
+
+    from components.translate import LineTranslator, Search
+
+    lines = [line.encode() for line in sentences(folder, TEST, "en")]
+    references = [sentences(folder, TEST, "de")]
+    results, bleu = list[Result](), list[Result]()
+    for beam, kind in BEAMS.items():
+        ours = LineTranslator(model, Search(beam_size=beam))
+        ours.translate(lines)
+        rates: dict[str, list[float]] = {name: [] for name in ("ours", *(peer.name for peer in peers))}
+        found = dict[str, list[str]]()
+        for _ in range(ROUNDS):
+            begun = time.perf_counter()
+            found["ours"] = [line[0].text for line in ours.translate(lines)]
+            rates["ours"].append(len(lines) / (time.perf_counter() - begun))
+            for peer in peers:
+                seconds, numbers = peer.translate(beam)
+                rates[peer.name].append(len(lines) / seconds)
+                ids = [[int(word) for word in line.split() if word.isdigit()] for line in numbers]
+                whole = pair.target.detokenise(tf.ragged.constant(ids, dtype=tf.int32).to_tensor())
+                found[peer.name] = [line.decode() for line in whole.numpy()]
+            progress(f"{kind}: " + ", ".join(f"{name} {rate[-1]:.0f}" for name, rate in rates.items()))
+        results += [result(f"{kind}, {name}", values, "sentences/s") for name, values in rates.items()]
+        for peer in peers:
+            ratios = [ours / theirs for ours, theirs in zip(rates["ours"], rates[peer.name], strict=True)]
+            results.append(result(f"{kind}, ours of {peer.name}'s", ratios, "times", at_least=1))
+        if beam == max(BEAMS):
+            for name, translations in found.items():
+                score = sacrebleu.corpus_bleu(translations, references, tokenize="none", force=True).score
+                bleu.append(result(f"BLEU of what {kind} was measured with, {name}", [score], "BLEU"))
+    return results + bleu
+
+
+def _written(path: Path, settings: dict[str, Any]) -> str:
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    return str(path)
+
+
+def _log(*command: str, environment: Mapping[str, str]) -> str:
+    """What a command writes to both of its outputs.
+
+    Raises:
+      SystemExit: it failed.
+    """
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}")
+    return done.stdout
+
+
+def _seconds(pattern: str, log: str) -> float:
+    found = re.search(pattern, log)
+    if found is None:
+        raise SystemExit(f"{pattern} is not in the log:\n{log}")
+    return float(found[1])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        print(train(sys.argv[1]))
+    else:
+        hand_over(measure(sys.argv[1]))
