@@ -81,7 +81,7 @@ def model():
 
     def __init__(self, place: Path, environment: Mapping[str, str]):
         self.place, self.environment = place, environment
-        (place / "opennmt.py").write_text(self.MODEL, encoding="utf-8")
+        (place / "usual.py").write_text(self.MODEL, encoding="utf-8")
         vocabulary = ["<blank>", "<s>", "</s>", *(place / "vocabulary").read_text().split()]
         (place / "opennmt.vocabulary").write_text("\n".join(vocabulary) + "\n")
 
@@ -114,7 +114,7 @@ def model():
             },
             "infer": {"batch_size": 64, "length_bucket_width": 2},
         }
-        given = ("--model", str(place / "opennmt.py"), "--config", _written(place / "opennmt.yaml", settings))
+        given = ("--model", str(place / "usual.py"), "--config", _written(place / "opennmt.yaml", settings))
         return _log(".venv-opennmt/bin/onmt-main", *given, *arguments, environment=self.environment)
 
     def train(self) -> list[float]:
