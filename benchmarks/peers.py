@@ -328,12 +328,11 @@ def decoding(folder: str, peers: Sequence[Peer], model: Path, pair: Any) -> list
         for peer in peers:
             ratios = [ours / theirs for ours, theirs in zip(rates["ours"], rates[peer.name], strict=True)]
             results.append(result(f"{kind}, ours of {peer.name}'s", ratios, "times", at_least=1))
-        found["the reference"] = references[0]
         for name, translations in found.items():
             found_were.append(result(f"{kind}, a translation of {name}", [tokens(translations)], "tokens"))
             score = sacrebleu.corpus_bleu(translations, references, tokenize="none", force=True).score
             found_were.append(result(f"{kind}, {name}", [score], "BLEU"))
-    return results + found_were
+    return [*results, *found_were, result("a reference", [tokens(references[0])], "tokens")]
 
 
 def _written(path: Path, settings: dict[str, Any]) -> str:

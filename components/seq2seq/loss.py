@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from components.seq2seq.dropout import Dropout
 from components.seq2seq.model import PAD, Seq2Seq
-from components.seq2seq.search import LEAST_PROBABILITY, words_only
+from components.seq2seq.search import LEAST_PROBABILITY, NEVER, refused
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +135,8 @@ def own_guesses(
     """
     vectors, _ = model.teacher_force(source, fed, dropout)
     logits = model.logits(tf.reshape(vectors, [-1, vectors.shape[-1]]))
-    logits += words_only(model.target_size)
+    size = model.target_size
+    logits = tf.where(refused(tf.range(size), size, length=0, min_length=1), NEVER, logits)
     drawn = tf.random.stateless_categorical(logits, 1, dropout.draw(), tf.int32)
     guesses = tf.reshape(drawn, tf.shape(fed))[:, :-1]
     chances = tf.random.stateless_uniform(tf.shape(guesses), dropout.draw())

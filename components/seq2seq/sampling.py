@@ -7,7 +7,7 @@ import tensorflow as tf
 from components.seq2seq.cells import State
 from components.seq2seq.hypotheses import Hypotheses
 from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq, Start, lengths
-from components.seq2seq.search import NEVER, allowed
+from components.seq2seq.search import NEVER, refused
 
 
 def sample(
@@ -54,7 +54,8 @@ def sample(
     ) -> tuple[tf.Tensor, State, tf.Tensor, tf.TensorArray, tf.Tensor, tf.TensorArray]:
         going = _open(tokens)
         state, log_probs, alignment = model.step(tokens, state, start.memory)
-        best, words = tf.math.top_k(log_probs + allowed(size, t + 1, min_length), size)
+        never = refused(tf.range(size), size, t + 1, min_length)
+        best, words = tf.math.top_k(tf.where(never, NEVER, log_probs), size)
         heated = tf.nn.log_softmax(best / temperature)
         before = tf.cumsum(tf.exp(heated), axis=-1, exclusive=True)
         rank = tf.range(size)

@@ -248,7 +248,7 @@ class _Search:
         likely = tf.nn.softmax(self.output(tf.gather(vectors, live[:, 0])))
         groups = likely.shape[-1] // GROUP
         likely = tf.reshape(likely, [-1, groups, GROUP])
-        first = tf.where(self.refused(tf.range(GROUP), length), 0.0, likely[:, 0])
+        first = tf.where(self._refused(tf.range(GROUP), length), 0.0, likely[:, 0])
         highest = tf.concat([tf.reduce_max(first, 1)[:, tf.newaxis], tf.reduce_max(likely, 2)[:, 1:]], 1)
         highest = tf.gather(flat, live) + logarithm(highest)
         highest = tf.tensor_scatter_nd_update(tf.fill([tf.size(flat), groups], NEVER), live, highest)
@@ -261,18 +261,14 @@ class _Search:
         candidates = tf.gather_nd(likely, tf.stack([tf.gather(among_live, rows), group], -1))
         words = group[:, :, tf.newaxis] * GROUP + tf.range(GROUP)
         total = tf.gather(flat, rows)[:, :, tf.newaxis] + logarithm(candidates)
-        total = tf.reshape(tf.where(self.refused(words, length), NEVER, total), [sentences, -1])
+        total = tf.reshape(tf.where(self._refused(words, length), NEVER, total), [sentences, -1])
         best, picked = tf.math.top_k(total, tf.minimum(most, tf.shape(total)[1]))
         words = tf.gather(tf.reshape(words, [sentences, -1]), picked, batch_dims=1)
         words = tf.where(best > NEVER / 2, words, PAD)
         return best, words, tf.gather(places, picked // GROUP, batch_dims=1)
 
-    def refused(self, words: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-        """Which words int32[...] may not make a hypothesis so long: padding and `<s>` are none, nor is what
-        fills the last group; and `</s>` may come too soon."""
-        none = tf.logical_or(tf.equal(words, PAD), tf.equal(words, BOS))
-        none = tf.logical_or(none, words >= self.model.target_size)
-        return tf.logical_or(none, tf.logical_and(tf.equal(words, EOS), length < self.min_length))
+    def _refused(self, words: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+        return refused(words, self.model.target_size, length, self.min_length)
 
     def merged(self, done: Finished, new: Finished) -> Finished:
         """The best of both."""
@@ -286,12 +282,21 @@ def logarithm(probability: tf.Tensor) -> tf.Tensor:
     return tf.math.log(tf.maximum(probability, LEAST_PROBABILITY))
 
 
-def allowed(vocabulary: int, length: tf.Tensor, min_length: tf.Tensor | int) -> tf.Tensor:
-    """What is added to the scores float32[V] of the token that makes a hypothesis so long: padding and `<s>`
-    are never words of a translation, and `</s>` does not end one that is too short."""
-    return words_only(vocabulary, tf.where(length < min_length, NEVER, 0.0))
+def refused(
+    words: tf.Tensor, vocabulary: int, length: tf.Tensor | int, min_length: tf.Tensor | int
+) -> tf.Tensor:
+    """Which words may not make a hypothesis so long: padding and `<s>` are none, nor is what lies beyond the
+    vocabulary; and `</s>` may come too soon.
 
+    Args:
+      words: int32[...].
+      vocabulary: V.
+      length: int32[], the hypothesis's with one of them, `</s>` included.
+      min_length: int32[], tokens at least, `</s>` included.
 
-def words_only(vocabulary: int, ending: tf.Tensor | float = NEVER) -> tf.Tensor:
-    """float32[V] to add to scores: nothing for words, -1e9 for padding and `<s>`, and `ending` for `</s>`."""
-    return tf.concat([[NEVER, NEVER, ending], tf.zeros([vocabulary - 3])], 0)
+    Returns:
+      bool[...].
+    """
+    none = tf.logical_or(tf.equal(words, PAD), tf.equal(words, BOS))
+    none = tf.logical_or(none, words >= vocabulary)
+    return tf.logical_or(none, tf.logical_and(tf.equal(words, EOS), length < min_length))
