@@ -33,15 +33,14 @@ test-slow: setup ## the tests that need longer
 test-java: setup ## the export in TensorFlow Java (needs Maven Central, mvn and a JDK)
 	$(BIN)/python -m pytest tests/clients/test_java.py -s $(PYTEST_FLAGS)
 
+# In a recipe: .venv-$(1) from requirements/$(1).txt, by the interpreter $(2).
+BESIDE = environment=.venv-$(1); echo "make $@: requirements/$(1).txt into $$environment"; \
+  [ -x $$environment/bin/python ] || $(UV) venv --quiet --python "$(2)" $$environment; \
+  $(UV) pip sync --quiet --python $$environment/bin/python --require-hashes requirements/$(1).txt
+
 test-airflow: setup ## the DAG in Airflow 2 and 3, each installed into .venv-airflow* (AIRFLOW=3 for one)
-	@for version in $(AIRFLOW); do \
-	  environment=.venv-airflow$$version; \
-	  echo "make test-airflow: requirements/airflow$$version.txt into $$environment"; \
-	  [ -x $$environment/bin/python ] || \
-	    $(UV) venv --quiet --python "$$($(BIN)/python -c 'import sys; print(sys._base_executable)')" $$environment; \
-	  $(UV) pip sync --quiet --python $$environment/bin/python --require-hashes \
-	    requirements/airflow$$version.txt || exit; \
-	done
+	@base="$$($(BIN)/python -c 'import sys; print(sys._base_executable)')"; \
+	for version in $(AIRFLOW); do $(call BESIDE,airflow$$version,$$base) || exit; done
 	$(BIN)/python -m pytest tests/pipeline/test_airflow.py --timeout=1800 \
 	  -k '$(foreach version,$(AIRFLOW),Airflow$(version) or) TestWithoutAirflow' $(PYTEST_FLAGS)
 
@@ -74,13 +73,10 @@ lock: ## write requirements/*.txt from setup.py (needs uv)
 bench: setup ## measure what the README claims, after `make run` (MULTI30K=... a folder of that corpus)
 	$(BIN)/python -m benchmarks $(if $(MULTI30K),--multi30k $(MULTI30K))
 
-# They need CPython 3.11, and packages of 6 GB.
-peers: setup ## the same of OpenNMT-tf and JoeyNMT, each installed into a .venv-* of its own
-	for peer in opennmt joeynmt; do \
-	  environment=.venv-$$peer; \
-	  [ -x $$environment/bin/python ] || $(UV) venv --quiet --python 3.11 $$environment; \
-	  $(UV) pip sync --quiet --python $$environment/bin/python --require-hashes requirements/$$peer.txt || exit; \
-	done
+# They need CPython 3.11, and packages of 7 GB.
+peers: setup ## the same of OpenNMT-tf and JoeyNMT, each installed into a .venv-* of its own (MULTI30K=...)
+	@test -n '$(MULTI30K)' || { echo 'make peers: name a folder of Multi30k: make peers MULTI30K=...' >&2; exit 2; }
+	@for peer in opennmt joeynmt; do $(call BESIDE,$$peer,3.11) || exit; done
 	$(BIN)/python -m benchmarks --multi30k $(MULTI30K) peers
 
 clean: ## remove the environments and caches (data/, runs/ and serving/ stay)

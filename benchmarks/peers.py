@@ -14,6 +14,7 @@ say whether the search had the work of a trained model's.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
@@ -28,9 +29,8 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any, Protocol
 
-import sacrebleu
-
 from benchmarks.commands import bitext, child, outputs_of
+from benchmarks.decoding import rate
 from benchmarks.multi30k import CONFIG, ROOT, USUAL, options, sentences
 from benchmarks.report import Result, hand_over, progress, result
 from components.parallel import share_cores
@@ -120,7 +120,7 @@ def model():
     def train(self) -> list[float]:
         """As `Peer` has it."""
         log = self._run(5, "train")
-        return [float(rate) for rate in re.findall(r"(\d+) target\)", log)][1:]
+        return [float(found) for found in re.findall(r"(\d+) target\)", log)][1:]
 
     def translate(self, beam: int) -> tuple[float, list[str]]:
         """As `Peer` has it."""
@@ -196,7 +196,7 @@ class JoeyNMT:
     def train(self) -> list[float]:
         """As `Peer` has it."""
         log = self._run("train", 1, "--skip-test")
-        return [float(rate) for rate in re.findall(r"Tokens per Sec: +(\d+)", log)][1:]
+        return [float(found) for found in re.findall(r"Tokens per Sec: +(\d+)", log)][1:]
 
     def translate(self, beam: int) -> tuple[float, list[str]]:
         """As `Peer` has it."""
@@ -261,7 +261,7 @@ def training(folder: str, peers: Sequence[Peer], stock: Mapping[str, str]) -> li
         ours.append(trained(folder, stock))
         progress(f"training: ours {ours[-2]:.0f} and {ours[-1]:.0f}, {peer.name} {statistics.median(rates)}")
         theirs.append(result(f"training, {peer.name}", rates, "target tokens/s"))
-        around = [rate / statistics.median(rates) for rate in ours[-2:]]
+        around = [before_or_after / statistics.median(rates) for before_or_after in ours[-2:]]
         ratios.append(result(f"training, ours of {peer.name}'s", around, "times", at_least=1))
     return [result("training, ours", ours, "target tokens/s"), *theirs, *ratios]
 
@@ -296,6 +296,7 @@ def train(folder: str) -> float:
 
 def decoding(folder: str, peers: Sequence[Peer], model: Path, pair: Any) -> list[Result]:
     """Sentences a second; and of what was found, how long it is and its BLEU."""
+    import sacrebleu
     import tensorflow as tf
 
     from components.translate import LineTranslator, Search
@@ -309,21 +310,18 @@ def decoding(folder: str, peers: Sequence[Peer], model: Path, pair: Any) -> list
         return int(tf.size(ids)) / len(translations)
 
     for beam, kind in BEAMS.items():
-        ours = LineTranslator(model, Search(beam_size=beam))
-        ours.translate(lines)
+        translator = LineTranslator(model, Search(beam_size=beam))
+        found = {"ours": [best.text for best, *_ in translator.translate(lines)]}
         rates: dict[str, list[float]] = {name: [] for name in ("ours", *(peer.name for peer in peers))}
-        found = dict[str, list[str]]()
         for _ in range(ROUNDS):
-            begun = time.perf_counter()
-            found["ours"] = [line[0].text for line in ours.translate(lines)]
-            rates["ours"].append(len(lines) / (time.perf_counter() - begun))
+            rates["ours"].append(rate(functools.partial(translator.translate, lines), len(lines)))
             for peer in peers:
                 seconds, numbers = peer.translate(beam)
                 rates[peer.name].append(len(lines) / seconds)
                 ids = [[int(word) for word in line.split() if word.isdigit()] for line in numbers]
                 whole = pair.target.detokenise(tf.ragged.constant(ids, dtype=tf.int32).to_tensor())
                 found[peer.name] = [line.decode() for line in whole.numpy()]
-            progress(f"{kind}: " + ", ".join(f"{name} {rate[-1]:.0f}" for name, rate in rates.items()))
+            progress(f"{kind}: " + ", ".join(f"{name} {several[-1]:.0f}" for name, several in rates.items()))
         results += [result(f"{kind}, {name}", values, "sentences/s") for name, values in rates.items()]
         for peer in peers:
             ratios = [ours / theirs for ours, theirs in zip(rates["ours"], rates[peer.name], strict=True)]
