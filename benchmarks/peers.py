@@ -7,7 +7,8 @@
 `benchmarks.multi30k` on all cores, with 32-bit floats and label smoothing, on the same sentences of the same
 8,000 subwords, which the peers get as numbers; ours goes from text to text. A batch of the peers' is 128
 sentences of like length: OpenNMT-tf sees to that itself, for JoeyNMT they are laid in that order. OpenNMT-tf
-has input feeding, for it knows no other attention; JoeyNMT has it switched off. What they take is what they
+has input feeding, for it knows no other attention; JoeyNMT has it switched off. Both score words with the
+decoder's 512 units, where ours has 256 and one table for embeddings and scores. What they take is what they
 log themselves, after loading. They train for UPDATES; how long their translations then are, and their BLEU,
 say whether the search had the work of a trained model's.
 """
