@@ -102,7 +102,7 @@ DEV = [
 if __name__ == "__main__":
     setup(
         name="bitext",
-        version="0.1.0",
+        version="0.2.0",
         description="Raw bitext in, blessed translation SavedModel out: a TFX-style batch pipeline",
         long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
         long_description_content_type="text/markdown",
@@ -111,13 +111,16 @@ if __name__ == "__main__":
         python_requires=">=3.11,<3.14",
         # Naming the root makes an editable install one path entry instead of an import hook.
         package_dir={"": "."},
-        packages=find_packages(
-            include=["pipeline", "pipeline.*", "components", "components.*", "schemas", "schemas.*"]
-        ),
-        package_data={"pipeline": ["configs/*.yaml"], "schemas": ["*.pbtxt", "*.yaml"]},
+        # bitext/ links to the three folders beside it: one importable name instead of three generic ones.
+        packages=find_packages(include=["bitext", "bitext.*"]),
+        package_data={
+            "bitext": ["py.typed"],
+            "bitext.pipeline": ["configs/*.yaml"],
+            "bitext.schemas": ["*.pbtxt", "*.yaml"],
+        },
         install_requires=REQUIREMENTS,
         extras_require={"dev": DEV, "examples": EXAMPLES},
-        entry_points={"console_scripts": ["bitext = pipeline.cli:main"]},
+        entry_points={"console_scripts": ["bitext = bitext.pipeline.cli:main"]},
         classifiers=[
             "Operating System :: POSIX :: Linux",
             "Programming Language :: Python :: 3.11",

@@ -21,10 +21,10 @@ from typing import Any
 
 import yaml
 
-from components.errors import NotBlessedError, TrainingError
+from bitext.components.shared.errors import NotBlessedError, TrainingError
 
 HERE = Path(__file__).parent
-BITEXT = (sys.executable, "-m", "pipeline")
+BITEXT = (sys.executable, "-m", "bitext")
 NOT_BLESSED, DIVERGED = NotBlessedError.exit_code, TrainingError.exit_code
 BASE = {
     "trainer.model.cell": "gru",

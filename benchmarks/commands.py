@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.process import BITEXT
 from benchmarks.report import Result, hand_over, progress, result
-from components.translate import find_saved_model
+from bitext.components.translation.translate import find_saved_model
 
 CONFIG = "pipeline/configs/tatoeba.yaml"
 CORPUS = Path("data/spa.tsv")

@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks.commands import bitext, child, outputs_of
 from benchmarks.multi30k import CONFIG, USUAL, options, sentences
 from benchmarks.report import Result, hand_over, progress, result
-from components.parallel import share_cores
+from bitext.components.shared.parallel import share_cores
 
 ROUNDS = 5
 BATCH = 64
@@ -40,7 +40,7 @@ def measure(folder: str) -> list[Result]:
     stock = dict(os.environ)
     share_cores()
     lines = [line.encode() for line in sentences(folder, "test_2016_flickr", "en")]
-    from components.translate import LineTranslator, Search
+    from bitext.components.translation.translate import LineTranslator, Search
 
     translators = {beam: LineTranslator(model, Search(beam_size=beam)) for beam in (1, 5)}
     for translator in translators.values():
@@ -78,7 +78,7 @@ def loops(folder: str, model: Path) -> list[float]:
     """Sentences a second of each of LOOPS, in a process that has not touched TensorFlow's threads."""
     import tensorflow as tf
 
-    from components.translate import find_saved_model, length_sorted_batches
+    from bitext.components.translation.translate import find_saved_model, length_sorted_batches
 
     lines = [line.encode() for line in sentences(folder, "test_2016_flickr", "en")]
     batches = [
@@ -126,10 +126,10 @@ def greedy(signature: Callable[[str], Callable[..., dict[str, Any]]], lines: lis
 
 def evaluations(folder: str, model: Path) -> list[float]:
     """Seconds of the Evaluator's work on the test split, loading and scores included, after imports."""
-    from components import artifacts
-    from components.component import Context
-    from components.evaluator import Parameters, executor
-    from pipeline import config
+    from bitext.components import artifacts
+    from bitext.components.component import Context
+    from bitext.components.evaluator import Parameters, executor
+    from bitext.pipeline import config
 
     examples = outputs_of(CONFIG, "ExampleGen", *options(folder, USUAL))["examples"]
     given = config.load(Path(CONFIG)).evaluator

@@ -26,10 +26,10 @@ from pathlib import Path
 import yaml
 
 from benchmarks.process import kill, start
-from pipeline import cache, metadata
-from pipeline.config import PipelineConfig, load
-from pipeline.graph import create_pipeline
-from pipeline.metadata import Execution, Store
+from bitext.pipeline import cache, metadata
+from bitext.pipeline.config import PipelineConfig, load
+from bitext.pipeline.graph import create_pipeline
+from bitext.pipeline.metadata import Execution, Store
 from tests.e2e import toy
 from tests.pipeline.store_contract import altered
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.commands import CONFIG, CORPUS, child
 from benchmarks.report import Result, hand_over, progress, result
-from components.parallel import share_cores
+from bitext.components.shared.parallel import share_cores
 
 PAIRS = 140_868
 SIZES = (10_000, 100_000, 1_000_000)
@@ -52,7 +52,7 @@ def once(corpus: str) -> tuple[float, float]:
     import tensorflow_data_validation  # noqa: F401
     import tensorflow_transform  # noqa: F401
 
-    from pipeline import cli
+    from bitext.pipeline import cli
 
     with tempfile.TemporaryDirectory() as folder:
         options = ("--root", folder, "--to", NODES[-1], "--set", f"example_gen.files=[{corpus}]")

@@ -34,9 +34,9 @@ from benchmarks.commands import bitext, child, outputs_of
 from benchmarks.decoding import rate
 from benchmarks.multi30k import CONFIG, ROOT, USUAL, options, sentences
 from benchmarks.report import Result, hand_over, progress, result
-from components.parallel import share_cores
-from components.text import SPECIALS
-from pipeline import config
+from bitext.components.shared.parallel import share_cores
+from bitext.components.text import SPECIALS
+from bitext.pipeline import config
 
 UPDATES, LOGGED, BATCH = 1200, 50, 128
 WARM_UP, MEASURED = 5, 10
@@ -220,7 +220,7 @@ def measure(folder: str) -> list[Result]:
     bitext("run", CONFIG, *given, "--to", "Trainer")
     model = outputs_of(CONFIG, "Trainer", *given)["model"]
     share_cores()
-    from components import text
+    from bitext.components import text
 
     pair = text.load(outputs_of(CONFIG, "Transform", *given)["transform_graph"])
     with tempfile.TemporaryDirectory(dir=ROOT) as place:
@@ -278,7 +278,7 @@ def train(folder: str) -> float:
     import tensorflow as tf
 
     from benchmarks.training import opened
-    from components.trainer.training import TOGETHER
+    from bitext.components.trainer.training import TOGETHER
 
     tf.config.experimental.enable_op_determinism()  # as Trainer has it
     given = options(folder, USUAL)
@@ -300,7 +300,7 @@ def decoding(folder: str, peers: Sequence[Peer], model: Path, pair: Any) -> list
     import sacrebleu
     import tensorflow as tf
 
-    from components.translate import LineTranslator, Search
+    from bitext.components.translation.translate import LineTranslator, Search
 
     lines = [line.encode() for line in sentences(folder, TEST, "en")]
     references = [sentences(folder, TEST, "de")]

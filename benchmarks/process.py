@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-BITEXT = (sys.executable, "-m", "pipeline")
+BITEXT = (sys.executable, "-m", "bitext")
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:

@@ -47,7 +47,7 @@ def peer(folder: str, given: tuple[str, ...], ours: float) -> tuple[list[Result]
     import tensorflow as tf
 
     from benchmarks import tutorial
-    from components import text
+    from bitext.components import text
 
     pair = text.load(outputs_of(CONFIG, "Transform", *given)["transform_graph"])
 

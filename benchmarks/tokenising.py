@@ -22,7 +22,7 @@ def measure() -> list[Result]:
     os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
     import tensorflow as tf
 
-    from components import text
+    from bitext.components import text
 
     processor = text.load(graph).source
     sentences = sources(SENTENCES)

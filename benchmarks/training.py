@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.commands import outputs_of
 from benchmarks.report import Result, hand_over, progress, result
-from components import text
-from components.component import Context
-from components.parallel import WAYS, share_cores
-from pipeline import config
+from bitext.components import text
+from bitext.components.component import Context
+from bitext.components.shared.parallel import WAYS, share_cores
+from bitext.pipeline import config
 
 if TYPE_CHECKING:
-    from components.trainer import Parameters
-    from components.trainer.data import Packed
-    from components.trainer.training import Training
+    from bitext.components.trainer import Parameters
+    from bitext.components.trainer.data import Packed
+    from bitext.components.trainer.training import Training
 
 ROUNDS, UPDATES = 7, 40
 PEAK_SIZE, PEAK_PRODUCTS = 1024, 24
@@ -40,8 +40,8 @@ def measure(path: Path) -> list[Result]:
     share_cores()
     import tensorflow as tf
 
-    from components.trainer.data import pack
-    from components.trainer.training import TOGETHER
+    from bitext.components.trainer.data import pack
+    from bitext.components.trainer.training import TOGETHER
 
     tf.config.experimental.enable_op_determinism()  # as Trainer has it
     with tempfile.TemporaryDirectory() as folder:
@@ -90,9 +90,9 @@ def measure(path: Path) -> list[Result]:
 
 def opened(parameters: Parameters, transform: dict[str, Path], folder: Path) -> Training:
     """The training that Trainer would do, from scratch, with what Transform made."""
-    from components.seq2seq.model import Seq2Seq
-    from components.trainer.data import Batches
-    from components.trainer.training import Training
+    from bitext.components.seq2seq.model import Seq2Seq
+    from bitext.components.trainer.data import Batches
+    from bitext.components.trainer.training import Training
 
     split = transform["transformed_examples"] / "Split-train"
     batches = Batches.open(split, parameters.batch_tokens, parameters.seed)
@@ -160,7 +160,7 @@ def peak_function() -> Callable[[], float]:
 
 def stall(training: Training, coming: Iterator[Packed]) -> float:
     """Of the time of UPDATES updates, how much goes by before their batches are there, in percent."""
-    from components.trainer.training import TOGETHER
+    from bitext.components.trainer.training import TOGETHER
 
     begun, waited = time.perf_counter(), 0.0
     for _ in range(UPDATES // TOGETHER):

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from components import artifacts
-from components.imports import unswept
+from bitext.components import artifacts
+from bitext.components.shared.imports import unswept
 
 if TYPE_CHECKING:
     import apache_beam

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from components.errors import BitextError, ConfigError, DataError, EnvironmentFault
+from bitext.components.shared.errors import BitextError, ConfigError, DataError, EnvironmentFault
 
 if TYPE_CHECKING:
     import apache_beam

@@ -19,12 +19,12 @@ from typing import Any
 
 import msgspec
 
-from components import files
-from components.component import Component, Parameters, load_function
-from components.errors import DataError
-from pipeline.beam import remote_fingerprints
+from bitext.components.component import Component, Parameters, load_function
+from bitext.components.shared import files
+from bitext.components.shared.errors import DataError
+from bitext.pipeline.beam import remote_fingerprints
 
-OUR_PACKAGES = ("components", "schemas")
+OUR_PACKAGES = ("bitext.components", "bitext.schemas")
 
 Parts = dict[str, dict[str, Any]]
 
@@ -162,7 +162,7 @@ def _read_module(name: str, file: Path) -> tuple[str, list[str]]:
     """A module's digest, and the modules of ours that it may import."""
     tree = ast.parse(file.read_bytes(), filename=str(file))
     imports = _imports(tree, name, is_package=file.name == "__init__.py")
-    ours = [m for m in imports if m.partition(".")[0] in OUR_PACKAGES]
+    ours = [m for m in imports if m.startswith(tuple(f"{package}." for package in OUR_PACKAGES))]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), ours
 
 

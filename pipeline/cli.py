@@ -18,13 +18,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from components.errors import BitextError, ConfigError, LockedError, NotBlessedError
+from bitext.components.shared.errors import BitextError, ConfigError, LockedError, NotBlessedError
 
 if TYPE_CHECKING:
-    from components.translate import Search
-    from pipeline.config import PipelineConfig
-    from pipeline.outcome import Outcome
-    from pipeline.terminal import Terminal
+    from bitext.components.translation.translate import Search
+    from bitext.pipeline.config import PipelineConfig
+    from bitext.pipeline.outcome import Outcome
+    from bitext.pipeline.terminal import Terminal
 
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "tatoeba.yaml"
 
@@ -138,15 +138,15 @@ def _with_traceback(error: Exception, log_file: list[Path]) -> Path:
 def _load(options: argparse.Namespace) -> PipelineConfig:
     import json
 
-    from pipeline import config
+    from bitext.pipeline import config
 
     overrides = [*options.set, *([f"root={json.dumps(options.root)}"] if options.root else [])]
     return config.load(options.config or DEFAULT_CONFIG, overrides)
 
 
 def _run(options: argparse.Namespace, log_file: list[Path]) -> int:
-    from components.parallel import share_cores
-    from pipeline.terminal import JsonLines, Terminal, quiet_libraries
+    from bitext.components.shared.parallel import share_cores
+    from bitext.pipeline.terminal import JsonLines, Terminal, quiet_libraries
 
     quiet_libraries()
     share_cores()
@@ -157,11 +157,11 @@ def _run(options: argparse.Namespace, log_file: list[Path]) -> int:
             around.enter_context(contextlib.redirect_stdout(sys.stderr))  # what a library prints is no event
         ending = around.enter_context(_ending_told(options, terminal, log_file))
         config = ending.config = _load(options)
-        from pipeline.beam import pipeline_factory
-        from pipeline.graph import create_pipeline
-        from pipeline.metadata import Store
-        from pipeline.runner import Runner, Selection, check_blessed
-        from pipeline.summary import summarise
+        from bitext.pipeline.beam import pipeline_factory
+        from bitext.pipeline.graph import create_pipeline
+        from bitext.pipeline.metadata import Store
+        from bitext.pipeline.runner import Runner, Selection, check_blessed
+        from bitext.pipeline.summary import summarise
 
         runner = Runner(
             create_pipeline(config),
@@ -218,7 +218,7 @@ def _tell_ending(
     started = outcome.run.started if outcome else ending.started
     ended = outcome.run.finished if outcome and outcome.run.finished else time.time()
     if config and textfile:
-        from pipeline import openmetrics
+        from bitext.pipeline import openmetrics
 
         told = openmetrics.Ending(config.name, exit_code, started, ended, outcome)
         try:
@@ -245,7 +245,7 @@ def _tell_ending(
 
 
 def _on_record(config: PipelineConfig, run_id: str) -> Outcome | None:
-    from pipeline.outcome import collect
+    from bitext.pipeline.outcome import collect
 
     try:
         return collect(config, run_id)
@@ -255,20 +255,20 @@ def _on_record(config: PipelineConfig, run_id: str) -> Outcome | None:
 
 
 def _config(options: argparse.Namespace, log_file: list[Path]) -> int:
-    from pipeline.config import dump
+    from bitext.pipeline.config import dump
 
     print(dump(_load(options)), end="")
     return 0
 
 
 def _status(options: argparse.Namespace, log_file: list[Path]) -> int:
-    from pipeline.terminal import quiet_libraries
+    from bitext.pipeline.terminal import quiet_libraries
 
     quiet_libraries()
     config = _load(options)
     import json
 
-    from pipeline import status
+    from bitext.pipeline import status
 
     found = status.collect(config)
     print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else status.render(found))
@@ -276,18 +276,18 @@ def _status(options: argparse.Namespace, log_file: list[Path]) -> int:
 
 
 def _fetch(options: argparse.Namespace, log_file: list[Path]) -> int:
-    from pipeline.fetch import fetch
+    from bitext.pipeline.fetch import fetch
 
     fetch(options.name, options.directory)
     return 0
 
 
 def _translate(options: argparse.Namespace, log_file: list[Path]) -> int:
-    from pipeline.terminal import native_notices_dropped, quiet_libraries
+    from bitext.pipeline.terminal import native_notices_dropped, quiet_libraries
 
     quiet_libraries(native_errors=False)
-    from components.imports import unswept, without
-    from components.translate import Search, find_saved_model, main_translate
+    from bitext.components.shared.imports import unswept, without
+    from bitext.components.translation.translate import Search, find_saved_model, main_translate
 
     through_beam = _worth_beam(options)
     model = options.model or Path(_load(options).serving)
@@ -305,7 +305,7 @@ def _translate(options: argparse.Namespace, log_file: list[Path]) -> int:
 
 def _worth_beam(options: argparse.Namespace) -> bool:
     """Whether a Beam runner is named, and the file is large enough for it."""
-    from components.bulk_inferrer import WORTHWHILE_BYTES
+    from bitext.components.translation.bulk import WORTHWHILE_BYTES
 
     if options.beam_runner is None:
         if options.beam_option:
@@ -329,16 +329,16 @@ def _worth_beam(options: argparse.Namespace) -> bool:
 
 def _translate_in_bulk(options: argparse.Namespace, model: Path, search: Search) -> None:
     """Translates through Beam, and says on standard error which lines are done."""
-    from pipeline.beam import errors_unwrapped, pipeline_factory
-    from pipeline.config import Beam
-    from pipeline.terminal import log, log_shown
+    from bitext.pipeline.beam import errors_unwrapped, pipeline_factory
+    from bitext.pipeline.config import Beam
+    from bitext.pipeline.terminal import log, log_shown
 
     try:
         settings = Beam(runner=options.beam_runner, options=tuple(f"--{o}" for o in options.beam_option))
     except ValueError as error:
         raise ConfigError(str(error), "correct --beam-option") from error
     with log_shown(), errors_unwrapped():
-        from components.bulk_inferrer.executor import translate_file
+        from bitext.components.translation.bulk.executor import translate_file
 
         translate_file(
             model,
@@ -354,11 +354,11 @@ def _translate_in_bulk(options: argparse.Namespace, model: Path, search: Search)
 def _lineage(options: argparse.Namespace, log_file: list[Path]) -> int:
     import json
 
-    from pipeline.terminal import quiet_libraries
+    from bitext.pipeline.terminal import quiet_libraries
 
     quiet_libraries()
     config = _load(options)
-    from pipeline import lineage
+    from bitext.pipeline import lineage
 
     found = lineage.collect(config, options.version)
     print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else lineage.render(found))
@@ -366,36 +366,36 @@ def _lineage(options: argparse.Namespace, log_file: list[Path]) -> int:
 
 
 def _rollback(options: argparse.Namespace, log_file: list[Path]) -> int:
-    from pipeline.terminal import quiet_libraries
+    from bitext.pipeline.terminal import quiet_libraries
 
     quiet_libraries()
     config = _load(options)
-    from pipeline import rollback
+    from bitext.pipeline import rollback
 
     print(rollback.render(rollback.roll_back(config, options.reason, options.wait)))
     return 0
 
 
 def _gc(options: argparse.Namespace, log_file: list[Path]) -> int:
-    from pipeline.terminal import quiet_libraries
+    from bitext.pipeline.terminal import quiet_libraries
 
     quiet_libraries()
     config = _load(options)
-    from pipeline import gc
+    from bitext.pipeline import gc
 
     print(gc.render(gc.collect(config, options.keep, options.dry_run, options.wait), options.dry_run))
     return 0
 
 
 def _export(options: argparse.Namespace, log_file: list[Path]) -> int:
-    from components.parallel import share_cores
-    from pipeline.terminal import native_notices_dropped, quiet_libraries
+    from bitext.components.shared.parallel import share_cores
+    from bitext.pipeline.terminal import native_notices_dropped, quiet_libraries
 
     quiet_libraries(native_errors=False)
     share_cores()
     config = _load(options)
     with native_notices_dropped():  # the converter to TensorFlow Lite has many
-        from pipeline.export import export, render
+        from bitext.components.exporter.exporter import export, render
 
         report = export(config, options.output, options.format, options.quantize)
     print(render(report, options.output))

@@ -15,18 +15,18 @@ from typing import Annotated, Any
 import msgspec
 import yaml
 
-from components.component import Parameters
-from components.errors import ConfigError
-from components.evaluator import Parameters as EvaluatorParameters
-from components.example_gen import Parameters as ExampleGenParameters
-from components.example_validator import Parameters as ExampleValidatorParameters
-from components.infra_validator import Parameters as InfraValidatorParameters
-from components.pusher import Parameters as PusherParameters
-from components.schema_gen import Parameters as SchemaGenParameters
-from components.statistics_gen import Parameters as StatisticsGenParameters
-from components.statistics_gen import RequestParameters
-from components.trainer import Parameters as TrainerParameters
-from components.transform import Parameters as TransformParameters
+from bitext.components.component import Parameters
+from bitext.components.evaluator import Parameters as EvaluatorParameters
+from bitext.components.example_gen import Parameters as ExampleGenParameters
+from bitext.components.example_validator import Parameters as ExampleValidatorParameters
+from bitext.components.infra_validator import Parameters as InfraValidatorParameters
+from bitext.components.pusher import Parameters as PusherParameters
+from bitext.components.schema_gen import Parameters as SchemaGenParameters
+from bitext.components.shared.errors import ConfigError
+from bitext.components.statistics_gen import Parameters as StatisticsGenParameters
+from bitext.components.statistics_gen import RequestParameters
+from bitext.components.trainer import Parameters as TrainerParameters
+from bitext.components.transform import Parameters as TransformParameters
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]

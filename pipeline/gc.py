@@ -9,13 +9,13 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from components.errors import ConfigError
-from components.files import tree_size
-from pipeline import metadata, resolve
-from pipeline.config import PipelineConfig
-from pipeline.lineage import chain
-from pipeline.lock import locked
-from pipeline.metadata import Execution, Run, Store, StoredArtifact
+from bitext.components.shared.errors import ConfigError
+from bitext.components.shared.files import tree_size
+from bitext.pipeline import metadata, resolve
+from bitext.pipeline.config import PipelineConfig
+from bitext.pipeline.lineage import chain
+from bitext.pipeline.lock import locked
+from bitext.pipeline.metadata import Execution, Run, Store, StoredArtifact
 
 STAGING = ".staging"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from components import (
+from bitext.components import (
     evaluator,
     example_gen,
     example_validator,
@@ -16,9 +16,9 @@ from components import (
     trainer,
     transform,
 )
-from components.component import Component, Parameters
-from components.trainer import LAST_BLESSED
-from pipeline.config import PipelineConfig
+from bitext.components.component import Component, Parameters
+from bitext.components.trainer import LAST_BLESSED
+from bitext.pipeline.config import PipelineConfig
 
 
 @dataclasses.dataclass(frozen=True)

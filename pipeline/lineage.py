@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.errors import DataError
-from pipeline import metadata
-from pipeline.config import PipelineConfig
-from pipeline.metadata import Execution, Store, StoredArtifact
-from pipeline.terminal import moment
+from bitext.components.shared.errors import DataError
+from bitext.pipeline import metadata
+from bitext.pipeline.config import PipelineConfig
+from bitext.pipeline.metadata import Execution, Store, StoredArtifact
+from bitext.pipeline.terminal import moment
 
 DIGEST_SHOWN = 12
 

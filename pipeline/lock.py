@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from components.errors import EnvironmentFault, LockedError
-from components.files import hold
-from pipeline.terminal import moment
+from bitext.components.shared.errors import EnvironmentFault, LockedError
+from bitext.components.shared.files import hold
+from bitext.pipeline.terminal import moment
 
 
 @contextlib.contextmanager

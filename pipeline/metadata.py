@@ -25,8 +25,8 @@ from ml_metadata import errors as mlmd_errors
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from components.errors import ConfigError, EnvironmentFault
-from pipeline.config import Metadata
+from bitext.components.shared.errors import ConfigError, EnvironmentFault
+from bitext.pipeline.config import Metadata
 
 Scalar = int | float | str
 

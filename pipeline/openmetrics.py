@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from components.example_gen import SPLITS
-from pipeline.metadata import CACHED
-from pipeline.outcome import Outcome
+from bitext.components.example_gen import SPLITS
+from bitext.pipeline.metadata import CACHED
+from bitext.pipeline.outcome import Outcome
 
 _LAST_SUCCESS = "bitext_last_success_timestamp_seconds"
 

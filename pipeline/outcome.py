@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from pipeline.config import PipelineConfig
-from pipeline.metadata import COMPLETE, Execution, Run, Scalar, Store, pushed
+from bitext.pipeline.config import PipelineConfig
+from bitext.pipeline.metadata import COMPLETE, Execution, Run, Scalar, Store, pushed
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,10 +11,10 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from components.pusher.serving import read_note, versions
-from pipeline import metadata
-from pipeline.cache import Parts
-from pipeline.metadata import Execution, StoredArtifact
+from bitext.components.pusher.serving import read_note, versions
+from bitext.pipeline import metadata
+from bitext.pipeline.cache import Parts
+from bitext.pipeline.metadata import Execution, StoredArtifact
 
 Chosen = tuple[StoredArtifact, ...]
 History = Sequence[Execution]

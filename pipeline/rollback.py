@@ -7,13 +7,13 @@ from pathlib import Path
 
 import msgspec
 
-from components.artifacts import PushedModel
-from components.pusher.rollback import RolledBack, rollback
-from pipeline import cache, metadata, resolve
-from pipeline.config import PipelineConfig
-from pipeline.lock import locked
-from pipeline.metadata import Execution, Run, Store, StoredArtifact
-from pipeline.runner import root_id
+from bitext.components.artifacts import PushedModel
+from bitext.components.pusher.rollback import RolledBack, rollback
+from bitext.pipeline import cache, metadata, resolve
+from bitext.pipeline.config import PipelineConfig
+from bitext.pipeline.lock import locked
+from bitext.pipeline.metadata import Execution, Run, Store, StoredArtifact
+from bitext.pipeline.runner import root_id
 
 NODE = "Rollback"
 

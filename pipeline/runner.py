@@ -33,12 +33,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.artifacts import Artifact
-from components.component import Context, Parameters, Part, load_function
-from components.errors import BitextError, ConfigError, EnvironmentFault, NotBlessedError
-from pipeline import cache, metadata, reports, resolve
-from pipeline.beam import raised_in_beam
-from pipeline.graph import (
+from bitext.components.artifacts import Artifact
+from bitext.components.component import Context, Parameters, Part, load_function
+from bitext.components.shared.errors import BitextError, ConfigError, EnvironmentFault, NotBlessedError
+from bitext.pipeline import cache, metadata, reports, resolve
+from bitext.pipeline.beam import raised_in_beam
+from bitext.pipeline.graph import (
     NewestOutput,
     Node,
     Output,
@@ -47,9 +47,9 @@ from pipeline.graph import (
     ServedModel,
     Source,
 )
-from pipeline.lock import locked
-from pipeline.metadata import Artifacts, Execution, Run, Store, StoredArtifact
-from pipeline.terminal import Terminal, imports_quietly, log, logging_to
+from bitext.pipeline.lock import locked
+from bitext.pipeline.metadata import Artifacts, Execution, Run, Store, StoredArtifact
+from bitext.pipeline.terminal import Terminal, imports_quietly, log, logging_to
 
 if TYPE_CHECKING:
     import apache_beam

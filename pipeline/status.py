@@ -6,10 +6,10 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from pipeline import metadata, reports
-from pipeline.config import PipelineConfig
-from pipeline.metadata import CACHED, COMPLETE, Execution, Run, Store, StoredArtifact
-from pipeline.terminal import duration, moment
+from bitext.pipeline import metadata, reports
+from bitext.pipeline.config import PipelineConfig
+from bitext.pipeline.metadata import CACHED, COMPLETE, Execution, Run, Store, StoredArtifact
+from bitext.pipeline.terminal import duration, moment
 
 SHOWN_RUNS = 10
 SHOWN_CHARACTERS = 200

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline import reports
-from pipeline.metadata import CACHED
-from pipeline.runner import Result
-from pipeline.terminal import INDENT, duration
+from bitext.pipeline import reports
+from bitext.pipeline.metadata import CACHED
+from bitext.pipeline.runner import Result
+from bitext.pipeline.terminal import INDENT, duration
 
 EXAMPLES = 10
 SENTENCE = "Where is the station?"
@@ -80,7 +80,7 @@ def _bitext() -> str:
     called = Path(sys.argv[0])
     on_path = shutil.which("bitext")
     if called.name != "bitext":
-        return "bitext" if on_path else f"{shlex.quote(os.path.basename(sys.executable))} -m pipeline"
+        return "bitext" if on_path else f"{shlex.quote(os.path.basename(sys.executable))} -m bitext"
     if on_path and os.path.samefile(on_path, called):
         return "bitext"
     relative = os.path.relpath(called)

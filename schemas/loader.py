@@ -8,7 +8,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from schemas import BITEXT
+from bitext.schemas import BITEXT
 
 
 def load(path: Path = BITEXT) -> schema_pb2.Schema:

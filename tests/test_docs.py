@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from components.seq2seq import ModelSettings, SearchSettings
-from components.trainer import Parameters
+from bitext.components.seq2seq import ModelSettings, SearchSettings
+from bitext.components.trainer import Parameters
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

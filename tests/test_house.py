@@ -42,7 +42,7 @@ class Import:
     """One imported name.
 
     Attributes:
-      module: the file, dotted: `components.transform.executor`.
+      module: the file, dotted: `bitext.components.transform.executor`.
       name: what it imports, dotted to the last name: `apache_beam.runners.direct`.
       line: where.
       on_import: whether importing the module runs it: not in a function, not under TYPE_CHECKING.
@@ -65,7 +65,7 @@ def sources() -> list[Path]:
 
 
 def dotted(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = ("bitext", *path.relative_to(ROOT).with_suffix("").parts)
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
@@ -175,25 +175,26 @@ class TestDirection:
         assert {"example_gen", "transform", "trainer", "pusher"} <= set(steps())
 
     def test_components_know_nothing_of_the_pipeline(self) -> None:
-        components = (one for one in all_imports() if one.module.startswith("components"))
-        assert not broken(one for one in components if one.is_within("pipeline"))
+        components = (one for one in all_imports() if one.module.startswith("bitext.components"))
+        assert not broken(one for one in components if one.is_within("bitext.pipeline"))
 
     def test_schemas_know_of_nothing_above_them(self) -> None:
         wrong = (
             one
             for one in all_imports()
-            if one.module.startswith("schemas") and one.is_within("pipeline", "components")
+            if one.module.startswith("bitext.schemas")
+            and one.is_within("bitext.pipeline", "bitext.components")
         )
         assert not broken(wrong)
 
     def test_no_component_knows_another(self) -> None:
-        """Steps may share `components.text`, `components.seq2seq` and plain modules; those know no step."""
+        """Steps may share `text`, `seq2seq` and `shared`; those know no step."""
         wrong = (
             one
             for one in all_imports()
-            if one.module.startswith("components")
-            and one.is_within(*(f"components.{step}" for step in steps()))
-            and one.name.split(".")[1] != one.module.partition(".")[2].split(".")[0]
+            if one.module.startswith("bitext.components")
+            and one.is_within(*(f"bitext.components.{step}" for step in steps()))
+            and one.name.split(".")[2] != one.module.split(".")[2]
         )
         assert not broken(wrong)
 
@@ -204,9 +205,13 @@ class TestDirection:
             one
             for path in examples
             for one in imports_of(ast.parse(path.read_text(encoding="utf-8")), path.stem, is_package=False)
-            if one.is_within(*PACKAGES, "tests")
+            if one.is_within("bitext", *PACKAGES, "tests")
         )
         assert not broken(wrong)
+
+    def test_packages_are_imported_from_bitext(self) -> None:
+        """`pipeline` beside `bitext.pipeline` would be a second copy of each module."""
+        assert not broken(one for one in all_imports() if one.is_within(*PACKAGES))
 
     def test_the_application_imports_no_tests(self) -> None:
         assert not broken(one for one in all_imports() if one.is_within("tests", "pytest", "hypothesis"))
@@ -215,11 +220,11 @@ class TestDirection:
 class TestOneKeeper:
     def test_of_metadata(self) -> None:
         keepers = {one.module for one in all_imports() if one.is_within("ml_metadata")}
-        assert keepers == {"pipeline.metadata"}
+        assert keepers == {"bitext.pipeline.metadata"}
 
     def test_of_beam_runners_and_options(self) -> None:
         inner = ("apache_beam.runners", "apache_beam.options")
-        assert {one.module for one in all_imports() if one.is_within(*inner)} == {"pipeline.beam"}
+        assert {one.module for one in all_imports() if one.is_within(*inner)} == {"bitext.pipeline.beam"}
 
 
 def test_nothing_removed_from_tensorflow_is_used() -> None:
@@ -246,11 +251,18 @@ def test_nothing_removed_from_tensorflow_is_used() -> None:
 
 class TestLightFrontDoor:
     def test_declarations_name_nothing_heavy(self) -> None:
-        light = {"pipeline", "pipeline.cli", "components", *(f"components.{step}" for step in steps())}
+        light = {
+            "bitext.pipeline",
+            "bitext.pipeline.cli",
+            "bitext.components",
+            *(f"bitext.components.{step}" for step in steps()),
+        }
         loaded = (one for one in all_imports() if one.module in light and one.on_import)
         assert not broken(one for one in loaded if one.is_within(*HEAVY))
 
-    @pytest.mark.parametrize("module", ["pipeline.cli", *(f"components.{step}" for step in steps())])
+    @pytest.mark.parametrize(
+        "module", ["bitext.pipeline.cli", *(f"bitext.components.{step}" for step in steps())]
+    )
     def test_importing_it_loads_nothing_heavy(self, module: str) -> None:
         process = run_python(f"import {module}, sys; print(*sorted({HEAVY} & set(sys.modules)))")
         assert process.returncode == 0, process.stderr

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from components import artifacts, component
+from bitext.components import artifacts, component
 
 SPLIT = "test"
 """The split that is scored. Training and early stopping never see it."""
@@ -72,7 +72,7 @@ COMPONENT = component.Component(
     },
     outputs={"evaluation": artifacts.ModelEvaluation, "blessing": artifacts.ModelBlessing},
     parameters=Parameters,
-    function="components.evaluator.executor:run",
+    function="bitext.components.evaluator.executor:run",
     libraries=("tensorflow", "sacrebleu", "numpy"),
     optional=frozenset({"golden", "baseline"}),
     several=frozenset({"examples"}),

@@ -13,12 +13,13 @@ import msgspec
 import numpy as np
 import tensorflow as tf
 
-from components import artifacts, errors
-from components.component import Context
-from components.evaluator import GOLDEN, SPLIT, Parameters
-from components.evaluator.scoring import Comparison, CorpusScore, LengthRow, Scorer
-from components.heldout import Sentence, read_sentences
-from components.translate import LineTranslator, Search, Translation, length_sorted_batches
+from bitext.components import artifacts
+from bitext.components.component import Context
+from bitext.components.evaluator import GOLDEN, SPLIT, Parameters
+from bitext.components.evaluator.scoring import Comparison, CorpusScore, LengthRow, Scorer
+from bitext.components.shared import errors
+from bitext.components.shared.heldout import Sentence, read_sentences
+from bitext.components.translation.translate import LineTranslator, Search, Translation, length_sorted_batches
 
 
 @dataclasses.dataclass(frozen=True)

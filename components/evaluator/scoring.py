@@ -9,8 +9,8 @@ import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.metrics.base import Metric
 
-from components.evaluator import Parameters, bootstrap
-from components.heldout import reference_streams
+from bitext.components.evaluator import Parameters, bootstrap
+from bitext.components.shared.heldout import reference_streams
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from components import artifacts
-from components.component import Component
-from components.component import Parameters as BaseParameters
+from bitext.components import artifacts
+from bitext.components.component import Component
+from bitext.components.component import Parameters as BaseParameters
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Index = Annotated[int, msgspec.Meta(ge=0)]
@@ -213,11 +213,11 @@ COMPONENT = Component(
     inputs={"golden": artifacts.Examples},
     outputs={"examples": artifacts.Examples, "rejects": artifacts.Rejects},
     parameters=Parameters,
-    function="components.example_gen.executor:run",
+    function="bitext.components.example_gen.executor:run",
     libraries=("apache-beam", "pyarrow"),
     optional=frozenset({"golden"}),
-    parts="components.example_gen.spans:parts",
-    external_inputs="components.example_gen:external_inputs",
+    parts="bitext.components.example_gen.spans:parts",
+    external_inputs="bitext.components.example_gen:external_inputs",
 )
 
 GOLDEN = Component(
@@ -225,8 +225,8 @@ GOLDEN = Component(
     inputs={},
     outputs={"examples": artifacts.Examples, "rejects": artifacts.Rejects},
     parameters=Parameters,
-    function="components.example_gen.golden:run",
+    function="bitext.components.example_gen.golden:run",
     libraries=("apache-beam", "pyarrow"),
-    external_inputs="components.example_gen:golden_inputs",
+    external_inputs="bitext.components.example_gen:golden_inputs",
 )
 """Reads the golden test set."""

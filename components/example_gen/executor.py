@@ -21,11 +21,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.ipc
 
-from components import artifacts, tfrecord
-from components.component import Context
-from components.errors import DataError
-from components.example_gen import GOLDEN_SPLIT, SPLITS, Parameters
-from components.example_gen.rows import (
+from bitext.components import artifacts
+from bitext.components.component import Context
+from bitext.components.example_gen import GOLDEN_SPLIT, SPLITS, Parameters
+from bitext.components.example_gen.rows import (
     REASONS,
     Judged,
     Rows,
@@ -34,7 +33,9 @@ from components.example_gen.rows import (
     judge,
     source_hashes,
 )
-from components.example_gen.sources import SourceFile, find, read
+from bitext.components.example_gen.sources import SourceFile, find, read
+from bitext.components.shared import tfrecord
+from bitext.components.shared.errors import DataError
 
 COLUMNS = ("id", "source", "target")
 SHOWN_REJECTS = 10

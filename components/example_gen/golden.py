@@ -9,13 +9,14 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 
-from components import artifacts, tfrecord
-from components.component import Context
-from components.errors import DataError
-from components.example_gen import GOLDEN_SPLIT, Parameters
-from components.example_gen.executor import rejected_rows
-from components.example_gen.rows import judge
-from components.example_gen.sources import find, read
+from bitext.components import artifacts
+from bitext.components.component import Context
+from bitext.components.example_gen import GOLDEN_SPLIT, Parameters
+from bitext.components.example_gen.executor import rejected_rows
+from bitext.components.example_gen.rows import judge
+from bitext.components.example_gen.sources import find, read
+from bitext.components.shared import tfrecord
+from bitext.components.shared.errors import DataError
 
 
 def run(

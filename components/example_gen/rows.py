@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.example_gen import Parameters
+from bitext.components.example_gen import Parameters
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]

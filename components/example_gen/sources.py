@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pyarrow as pa
 
-from components import reading
-from components.errors import DataError
-from components.example_gen import Files, Parameters
-from components.example_gen.rows import Rows, split_tsv
+from bitext.components.example_gen import Files, Parameters
+from bitext.components.example_gen.rows import Rows, split_tsv
+from bitext.components.shared import reading
+from bitext.components.shared.errors import DataError
 
 BLOCK_BYTES = 1 << 22
 BLOCK_ROWS = 1 << 15

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from components import reading
-from components.component import Part
-from components.errors import ConfigError, DataError
-from components.example_gen import EPOCH, Files, Parameters, Span, Window
+from bitext.components.component import Part
+from bitext.components.example_gen import EPOCH, Files, Parameters, Span, Window
+from bitext.components.shared import reading
+from bitext.components.shared.errors import ConfigError, DataError
 
 MARKER = re.compile(r"\{(SPAN|VERSION|YYYY|MM|DD)(?::(\d+))?\}")
 _DATE = {"YYYY": 4, "MM": 2, "DD": 2}

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from components import artifacts
-from components.component import Component
-from components.component import Parameters as BaseParameters
+from bitext.components import artifacts
+from bitext.components.component import Component
+from bitext.components.component import Parameters as BaseParameters
 
 Check = Literal["schema", "train_eval", "drift", "serving"]
 
@@ -72,7 +72,7 @@ COMPONENT = Component(
     },
     outputs={"anomalies": artifacts.ExampleAnomalies},
     parameters=Parameters,
-    function="components.example_validator.executor:run",
+    function="bitext.components.example_validator.executor:run",
     libraries=("tensorflow-data-validation",),
     several=frozenset({"statistics", "previous_statistics"}),
     optional=frozenset({"previous_statistics", "serving_statistics"}),

@@ -10,13 +10,13 @@ from pathlib import Path
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
-from components import artifacts, merged_statistics
-from components.component import Context
-from components.errors import DataError
-from components.example_validator import Check, Parameters
-from components.example_validator.comparison import Statistics, compare, examples_of
-from components.example_validator.severity import ERROR, NO_DATA, WARNING, Severities
-from schemas import loader
+from bitext.components import artifacts
+from bitext.components.component import Context
+from bitext.components.example_validator import Check, Parameters, merged_statistics
+from bitext.components.example_validator.comparison import Statistics, compare, examples_of
+from bitext.components.example_validator.severity import ERROR, NO_DATA, WARNING, Severities
+from bitext.components.shared.errors import DataError
+from bitext.schemas import loader
 
 FILE_NAME = "SchemaDiff.pb"
 EVAL, PREVIOUS, SERVED = "eval", "the previous blessed run", "what serving saw"

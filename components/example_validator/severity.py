@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
-from components.errors import ConfigError
-from components.example_validator import DEFAULT_RULES, Check, Rule
+from bitext.components.example_validator import DEFAULT_RULES, Check, Rule
+from bitext.components.shared.errors import ConfigError
 
 _INFO = anomalies_pb2.AnomalyInfo
 WARNING, ERROR = _INFO.WARNING, _INFO.ERROR

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from components import artifacts, component
+from bitext.components import artifacts, component
 
 
 class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,7 +29,7 @@ COMPONENT = component.Component(
     inputs={"model": artifacts.Model},
     outputs={"infra_blessing": artifacts.InfraBlessing},
     parameters=Parameters,
-    function="components.infra_validator.executor:run",
+    function="bitext.components.infra_validator.executor:run",
     libraries=("tensorflow", "tensorflow-serving-api"),
     uncached_parameters=frozenset({"timeout_seconds"}),
 )

@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
-from components import artifacts
-from components.component import Context
-from components.errors import EnvironmentFault
-from components.infra_validator import Parameters
+from bitext.components import artifacts
+from bitext.components.component import Context
+from bitext.components.infra_validator import Parameters
+from bitext.components.shared.errors import EnvironmentFault
 
 SCRIPT = Path(__file__).with_name("standalone.py")
 KILLED = (-signal.SIGKILL, -signal.SIGTERM)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components import artifacts, component
+from bitext.components import artifacts, component
 
 
 class Stated(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,6 +49,6 @@ COMPONENT = component.Component(
     outputs={"pushed_model": artifacts.PushedModel},
     several=frozenset({"examples", "rejects"}),
     parameters=Parameters,
-    function="components.pusher.executor:run",
-    still_valid="components.pusher.executor:still_valid",
+    function="bitext.components.pusher.executor:run",
+    still_valid="bitext.components.pusher.executor:still_valid",
 )

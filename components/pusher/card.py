@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from components import artifacts
-from components.pusher import Stated
-from components.pusher.serving import Note, Withdrawal
-from components.text import TextFile
+from bitext.components import artifacts
+from bitext.components.pusher import Stated
+from bitext.components.pusher.serving import Note, Withdrawal
+from bitext.components.text import TextFile
 
 JSON, MARKDOWN = Path("assets.extra/model_card.json"), Path("assets.extra/model_card.md")
 FORMAT = 2

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from components import artifacts, errors
-from components.component import Context
-from components.files import tree_digest
-from components.pusher import Parameters, card
-from components.pusher.serving import (
+from bitext.components import artifacts
+from bitext.components.component import Context
+from bitext.components.pusher import Parameters, card
+from bitext.components.pusher.serving import (
     NOTE,
     Note,
     clear,
@@ -23,6 +22,8 @@ from components.pusher.serving import (
     versions,
     withdrawn,
 )
+from bitext.components.shared import errors
+from bitext.components.shared.files import tree_digest
 
 
 class Pushed(msgspec.Struct, frozen=True):

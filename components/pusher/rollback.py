@@ -8,10 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from components import errors
-from components.files import tree_digest
-from components.pusher import card
-from components.pusher.serving import (
+from bitext.components.pusher import card
+from bitext.components.pusher.serving import (
     NOTE,
     Note,
     Withdrawal,
@@ -23,6 +21,8 @@ from components.pusher.serving import (
     versions,
     withdrawn,
 )
+from bitext.components.shared import errors
+from bitext.components.shared.files import tree_digest
 
 
 class RolledBack(msgspec.Struct, frozen=True):

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from components import errors
-from components.files import flush, hold
+from bitext.components.shared import errors
+from bitext.components.shared.files import flush, hold
 
 NOTE = Path("assets.extra/bitext.json")
 """What is known of a pushed version. TensorFlow Serving leaves `assets.extra/` to whoever made the model."""

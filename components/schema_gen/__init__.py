@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from components import artifacts
-from components.component import Component
-from components.component import Parameters as BaseParameters
-from schemas import BITEXT, Script
+from bitext.components import artifacts
+from bitext.components.component import Component
+from bitext.components.component import Parameters as BaseParameters
+from bitext.schemas import BITEXT, Script
 
 
 class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,8 +44,8 @@ COMPONENT = Component(
     inputs={"statistics": artifacts.ExampleStatistics},
     outputs={"schema": artifacts.Schema},
     parameters=Parameters,
-    function="components.schema_gen.executor:run",
+    function="bitext.components.schema_gen.executor:run",
     libraries=("tensorflow-data-validation", "tensorflow-metadata"),
     several=frozenset({"statistics"}),
-    external_inputs="components.schema_gen:external_inputs",
+    external_inputs="bitext.components.schema_gen:external_inputs",
 )

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components import artifacts
-from components.component import Context
-from components.errors import ConfigError, DataError
-from components.schema_gen import Parameters
-from schemas import loader
+from bitext.components import artifacts
+from bitext.components.component import Context
+from bitext.components.schema_gen import Parameters
+from bitext.components.shared.errors import ConfigError, DataError
+from bitext.schemas import loader
 
 FILE_NAME = "schema.pbtxt"
 INFERRED = """Inferred from the statistics of the training split: what the data looked like, not what it must.

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from components.component import Parameters
+from bitext.components.component import Parameters
 
 WEIGHTS_FILE, VOCABULARY_FILE, SETTINGS_FILE = "weights.npz", "vocabulary.json", "settings.json"
 """What a Model artifact's `checkpoint` folder holds: arrays by name, tokens by id, `ModelSettings`."""

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from components.seq2seq.dropout import Dropout
-from components.seq2seq.model import PAD, Seq2Seq
-from components.seq2seq.search import LEAST_PROBABILITY, NEVER, refused
+from bitext.components.seq2seq.decoding.search import LEAST_PROBABILITY, NEVER, refused
+from bitext.components.seq2seq.layers.dropout import Dropout
+from bitext.components.seq2seq.model import PAD, Seq2Seq
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from components.seq2seq import ModelSettings
-from components.seq2seq.attention import Memory
-from components.seq2seq.cells import State
-from components.seq2seq.decoder import make_decoder
-from components.seq2seq.dropout import NO_DROPOUT, Dropout
-from components.seq2seq.encoder import Encoder
-from components.text import BOS_ID, EOS_ID, PAD_ID, UNK_ID
+from bitext.components.seq2seq import ModelSettings
+from bitext.components.seq2seq.decoders.recurrent import make_decoder
+from bitext.components.seq2seq.encoders.recurrent import Encoder
+from bitext.components.seq2seq.layers.attention import Memory
+from bitext.components.seq2seq.layers.cells import State
+from bitext.components.seq2seq.layers.dropout import NO_DROPOUT, Dropout
+from bitext.components.text import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 
 PAD, BOS, EOS, UNK = PAD_ID, BOS_ID, EOS_ID, UNK_ID
 

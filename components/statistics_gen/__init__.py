@@ -9,9 +9,9 @@ from typing import Annotated
 
 import msgspec
 
-from components import artifacts
-from components.component import Component
-from components.component import Parameters as BaseParameters
+from bitext.components import artifacts
+from bitext.components.component import Component
+from bitext.components.component import Parameters as BaseParameters
 
 
 class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,7 +56,7 @@ COMPONENT = Component(
     inputs={"examples": artifacts.Examples},
     outputs={"statistics": artifacts.ExampleStatistics},
     parameters=Parameters,
-    function="components.statistics_gen.executor:run",
+    function="bitext.components.statistics_gen.executor:run",
     libraries=LIBRARIES,
     each="examples",
 )
@@ -65,7 +65,7 @@ REQUESTS = Component(
     inputs={},
     outputs={"statistics": artifacts.ExampleStatistics},
     parameters=RequestParameters,
-    function="components.statistics_gen.requests:run",
+    function="bitext.components.statistics_gen.requests:run",
     libraries=LIBRARIES,
-    external_inputs="components.statistics_gen:request_files",
+    external_inputs="bitext.components.statistics_gen:request_files",
 )

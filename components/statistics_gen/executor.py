@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 import tensorflow_data_validation as tfdv
 
-from components import artifacts, tfrecord
-from components.component import Context
-from components.errors import DataError
-from components.statistics_gen import Parameters
-from schemas import features
+from bitext.components import artifacts
+from bitext.components.component import Context
+from bitext.components.shared import tfrecord
+from bitext.components.shared.errors import DataError
+from bitext.components.statistics_gen import Parameters
+from bitext.schemas import features
 
 FILE_NAME = "FeatureStats.pb"
 

@@ -14,12 +14,13 @@ import msgspec
 import pyarrow as pa
 import tensorflow_data_validation as tfdv
 
-from components import artifacts, reading
-from components.component import Context
-from components.errors import DataError
-from components.statistics_gen import RequestParameters
-from components.statistics_gen.executor import FILE_NAME, as_lists
-from schemas import features
+from bitext.components import artifacts
+from bitext.components.component import Context
+from bitext.components.shared import reading
+from bitext.components.shared.errors import DataError
+from bitext.components.statistics_gen import RequestParameters
+from bitext.components.statistics_gen.executor import FILE_NAME, as_lists
+from bitext.schemas import features
 
 SPLIT = "serving"
 BLOCK_BYTES = 1 << 20

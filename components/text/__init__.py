@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
-from components.errors import DataError
+from bitext.components.shared.errors import DataError
 
 if TYPE_CHECKING:
-    from components.text.processor import TextPair
+    from bitext.components.text.processor import TextPair
 
 PAD_ID, BOS_ID, EOS_ID, UNK_ID = 0, 1, 2, 3
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
@@ -108,6 +108,6 @@ def load(transform_graph: Path) -> TextPair:
     Raises:
       DataError: `text.json` or a vocabulary file is missing or malformed.
     """
-    from components.text import processor
+    from bitext.components.text import processor
 
     return processor.load(transform_graph)

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 
 import sentencepiece
 
-from components.text import KEY_FACTOR, SPECIALS, TextSettings
+from bitext.components.text import KEY_FACTOR, SPECIALS, TextSettings
 
 BYTES = tuple(f"<0x{b:02X}>" for b in range(256))
 # A table is never empty, whatever the unit: no pair of ids has this key.

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from components import text as text_settings
-from components.text import BOS_ID, EOS_ID, KEY_FACTOR, PAD_ID, UNK_ID, WORD_BOUNDARY, TextSettings
+from bitext.components import text as text_settings
+from bitext.components.text import BOS_ID, EOS_ID, KEY_FACTOR, PAD_ID, UNK_ID, WORD_BOUNDARY, TextSettings
 
 UNKNOWN_WORD = "\u2047"
 # Separators, controls, zero-width space, byte order mark. Joiners stay: Persian and emoji need them.
@@ -80,7 +80,7 @@ class TextProcessor(tf.Module):
     """
 
     def __init__(self, settings: TextSettings, vocabulary: str | tf.Tensor, merges: str | tf.Tensor):
-        """Args: the settings, and the paths of the two vocabulary files (see `components.text.learn`)."""
+        """Args: the settings, and the paths of the two vocabulary files (see `text.learn`)."""
         super().__init__(name="text_processor")
         self._settings = settings
         line, number = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
@@ -251,7 +251,7 @@ class TextPair:
 
 
 def load(transform_graph: Path) -> TextPair:
-    """See `components.text.load`."""
+    """See `bitext.components.text.load`."""
     file = text_settings.describe(transform_graph)
 
     def side(files: text_settings.SideFiles) -> TextProcessor:

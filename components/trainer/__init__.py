@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from components import artifacts, component
-from components.component import Component
-from components.seq2seq import (
+from bitext.components import artifacts, component
+from bitext.components.component import Component
+from bitext.components.seq2seq import (
     SETTINGS_FILE,
     VOCABULARY_FILE,
     WEIGHTS_FILE,
@@ -152,10 +152,10 @@ COMPONENT = Component(
     outputs={"model": artifacts.Model, "model_run": artifacts.ModelRun},
     splits={"transformed_examples": ("train",), "examples": ("eval",)},
     parameters=Parameters,
-    function="components.trainer.executor:run",
+    function="bitext.components.trainer.executor:run",
     libraries=("tensorflow", "keras", "numpy", "sacrebleu"),
     optional=frozenset({"base_model"}),
     several=frozenset({"examples"}),
     uncached_parameters=frozenset({"progress"}),
-    external_inputs="components.trainer:external_inputs",
+    external_inputs="bitext.components.trainer:external_inputs",
 )

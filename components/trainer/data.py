@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from components import damage
-from components.errors import DataError
+from bitext.components.shared import damage
+from bitext.components.shared.errors import DataError
 
 SHUFFLE_BUFFER = 20_000
 Batch = tuple[tf.Tensor, tf.Tensor]

@@ -14,17 +14,17 @@ import numpy as np
 import sacrebleu
 import tensorflow as tf
 
-from components import artifacts, text
-from components.component import Context
-from components.heldout import Sentence, read_sentences, reference_streams
-from components.parallel import side_by_side
-from components.seq2seq import checkpoint, warm_up
-from components.seq2seq.export import TEXT, Translator
-from components.seq2seq.model import Seq2Seq, lengths
-from components.trainer import Parameters
-from components.trainer.data import Batches
-from components.trainer.training import Training
-from components.trainer.warm_start import start, warm_start
+from bitext.components import artifacts, text
+from bitext.components.component import Context
+from bitext.components.seq2seq.export import checkpoint, warm_up
+from bitext.components.seq2seq.export.saved_model import TEXT, Translator
+from bitext.components.seq2seq.model import Seq2Seq, lengths
+from bitext.components.shared.heldout import Sentence, read_sentences, reference_streams
+from bitext.components.shared.parallel import side_by_side
+from bitext.components.trainer import Parameters
+from bitext.components.trainer.data import Batches
+from bitext.components.trainer.training import Training
+from bitext.components.trainer.warm_start import start, warm_start
 
 VALIDATION_BATCH = 100
 

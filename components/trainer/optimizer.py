@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from components.trainer import Parameters
+from bitext.components.trainer import Parameters
 
 YOUNG, AVERAGE_EVERY = 100.0, 4.0
 """Updates up to which the average of the weights moves at each, and updates a move afterwards."""

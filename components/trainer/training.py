@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 import tensorflow as tf
 from tqdm import tqdm
 
-from components.component import Context
-from components.errors import TrainingError
-from components.seq2seq.dropout import Dropout
-from components.seq2seq.loss import Loss, masked_loss
-from components.seq2seq.model import Seq2Seq
-from components.trainer import Parameters
-from components.trainer.data import Batches, Packed, unpack
-from components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
+from bitext.components.component import Context
+from bitext.components.seq2seq.layers.dropout import Dropout
+from bitext.components.seq2seq.loss import Loss, masked_loss
+from bitext.components.seq2seq.model import Seq2Seq
+from bitext.components.shared.errors import TrainingError
+from bitext.components.trainer import Parameters
+from bitext.components.trainer.data import Batches, Packed, unpack
+from bitext.components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
 
 LOG_EVERY = 50
 TOGETHER = 10

@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from components.artifacts import Model
-from components.errors import DataError
-from components.seq2seq import SETTINGS_FILE, VOCABULARY_FILE, WEIGHTS_FILE
-from components.seq2seq.model import Seq2Seq
-from components.text.processor import TextPair
-from components.trainer import LAST_BLESSED, MOST_SEEDS, Parameters
+from bitext.components.artifacts import Model
+from bitext.components.seq2seq import SETTINGS_FILE, VOCABULARY_FILE, WEIGHTS_FILE
+from bitext.components.seq2seq.model import Seq2Seq
+from bitext.components.shared.errors import DataError
+from bitext.components.text.processor import TextPair
+from bitext.components.trainer import LAST_BLESSED, MOST_SEEDS, Parameters
 
 _PER_TOKEN = {
     "seq2seq/source_embedding": "source",

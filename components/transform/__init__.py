@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from components import artifacts
-from components.component import Component
-from components.component import Parameters as BaseParameters
-from components.text import Unit
+from bitext.components import artifacts
+from bitext.components.component import Component
+from bitext.components.component import Parameters as BaseParameters
+from bitext.components.text import Unit
 
 # Specials and the 256 bytes; what is above them can be learnt.
 SMALLEST_VOCABULARY = 4 + 256 + 1
@@ -79,7 +79,7 @@ COMPONENT = Component(
         "updated_analyzer_cache": artifacts.TransformCache,
     },
     parameters=Parameters,
-    function="components.transform.executor:run",
+    function="bitext.components.transform.executor:run",
     libraries=(
         "tensorflow",
         "tensorflow-transform",

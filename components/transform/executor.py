@@ -19,11 +19,21 @@ from tensorflow_transform.beam.analyzer_cache import DatasetKey
 from tfx_bsl.coders import example_coder
 from tfx_bsl.tfxio import tensor_adapter, tf_example_record
 
-from components import artifacts
-from components.component import Context
-from components.errors import DataError
-from components.text import BOS_ID, EOS_ID, SideFiles, TextFile, TextSettings, processor
-from components.transform import Parameters, canonical, counted, padded, ragged, resegment, vocabulary
+from bitext.components import artifacts
+from bitext.components.component import Context
+from bitext.components.shared.errors import DataError
+from bitext.components.text import BOS_ID, EOS_ID, SideFiles, TextFile, TextSettings, processor
+from bitext.components.transform import (
+    Parameters,
+    canonical,
+    padded,
+    ragged,
+    resegment,
+    vocabulary,
+)
+from bitext.components.transform import (
+    analyzer_cache as counted,
+)
 
 FEATURES = ("id", "source", "target")
 TRAIN = "train"
@@ -45,7 +55,7 @@ def run(
     transformed_examples: artifacts.Examples,
     updated_analyzer_cache: artifacts.TransformCache,
 ) -> None:
-    """See `components.transform`.
+    """See `bitext.components.transform`.
 
     Raises:
       DataError: the schema lacks a feature, or a split has no examples in any span, or none short enough.

@@ -12,12 +12,14 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from components import artifacts, tfrecord
-from components.component import Context
-from components.errors import DataError
-from components.text import EOS_ID
-from components.transform import Parameters, buckets, ragged, serialise
-from components.transform.buckets import Ints
+from bitext.components import artifacts
+from bitext.components.component import Context
+from bitext.components.shared import tfrecord
+from bitext.components.shared.errors import DataError
+from bitext.components.text import EOS_ID
+from bitext.components.transform import Parameters, buckets, ragged
+from bitext.components.transform import serialize as serialise
+from bitext.components.transform.buckets import Ints
 
 # Examples held in memory at a time; a bucket gets a file for each such chunk it occurs in.
 CHUNK = 200_000

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from components.transform.buckets import Ints
+from bitext.components.transform.buckets import Ints
 
 
 def read(file: Path) -> pa.Table:

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from components.text import KEY_FACTOR
-from components.transform import ragged
-from components.transform.buckets import Ints
+from bitext.components.text import KEY_FACTOR
+from bitext.components.transform import ragged
+from bitext.components.transform.buckets import Ints
 
 SEED = 1
 
@@ -35,7 +35,7 @@ class Splits:
 
     @classmethod
     def read(cls, merges: Path, size: int) -> Splits:
-        """Reads a merges file (`components.text.learn`) of a vocabulary of `size` ids."""
+        """Reads a merges file (`bitext.components.text.learn`) of a vocabulary of `size` ids."""
         key, merged = np.loadtxt(merges, np.int64, delimiter="\t", ndmin=2).T
         known = key >= 0
         key, merged = key[known], merged[known]

@@ -21,7 +21,7 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from tensorflow_transform import analyzer_nodes, nodes
 
-from components.text import TextSettings, learn, processor
+from bitext.components.text import TextSettings, learn, processor
 
 Counts = collections.Counter[bytes]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from components.seq2seq import ModelSettings
-from components.seq2seq.cells import CELLS
+from bitext.components.seq2seq import ModelSettings
+from bitext.components.seq2seq.layers.cells import CELLS
 from tests.components.tiny_model import SETTINGS
 
 DECODERS = ("luong", "gnmt", "input_feeding", "conditional")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from components.seq2seq.model import Seq2Seq
+from bitext.components.seq2seq.model import Seq2Seq
 from tests.components.numpy_cells import REFERENCES
 from tests.components.tiny_model import padded
 

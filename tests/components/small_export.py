@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 import tensorflow as tf
 
-from components.seq2seq import SearchSettings
-from components.seq2seq.export import Translator
-from components.text import TextSettings, learn, processor
+from bitext.components.seq2seq import SearchSettings
+from bitext.components.seq2seq.export.saved_model import Translator
+from bitext.components.text import TextSettings, learn, processor
 from tests.components.tiny_model import SETTINGS, build
 
 LINES = [

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.seq2seq.attention import Attention, Memory, make_attention
-from components.seq2seq.encoder import Encoded
+from bitext.components.seq2seq.encoders.recurrent import Encoded
+from bitext.components.seq2seq.layers.attention import Attention, Memory, make_attention
 from tests.components.tiny_model import SETTINGS
 
 KINDS = [(kind, heads) for kind in ("general", "dot", "scaled", "additive") for heads in (1, 2)]

@@ -18,10 +18,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components import errors, translate
-from components.bulk_inferrer import executor
-from components.translate import Search, Translation
-from pipeline.beam import errors_unwrapped, pipeline_factory
+from bitext.components.shared import errors
+from bitext.components.translation import translate
+from bitext.components.translation.bulk import executor
+from bitext.components.translation.translate import Search, Translation
+from bitext.pipeline.beam import errors_unwrapped, pipeline_factory
 from tests import toy_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -164,10 +165,10 @@ class TestResult:
 KILLED = """
 import sys, threading
 from pathlib import Path
-from components import translate
-from components.bulk_inferrer import executor
-from components.translate import LineTranslator, Search
-from pipeline.beam import pipeline_factory
+from bitext.components.translation import translate
+from bitext.components.translation.bulk import executor
+from bitext.components.translation.translate import LineTranslator, Search
+from bitext.pipeline.beam import pipeline_factory
 
 translate.READ_BYTES, calls, answer = {size}, [], LineTranslator.translate
 

@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from components import artifacts
-from components.pusher import COMPONENT, Stated, card
-from components.pusher.serving import Note
-from components.seq2seq import ModelSettings, SearchSettings
-from components.trainer import Parameters as TrainerParameters
+from bitext.components import artifacts
+from bitext.components.pusher import COMPONENT, Stated, card
+from bitext.components.pusher.serving import Note
+from bitext.components.seq2seq import ModelSettings, SearchSettings
+from bitext.components.trainer import Parameters as TrainerParameters
 
 BLEU = "nrefs:var|bs:1000|seed:12345|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0"
 METRICS: dict[str, Any] = {

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.seq2seq.cells import CELLS, EPSILON, Cell
-from components.seq2seq.recurrence import scan
+from bitext.components.seq2seq.layers.cells import CELLS, EPSILON, Cell
+from bitext.components.seq2seq.layers.recurrence import scan
 from tests.components.numpy_cells import REFERENCES
 
 UNITS, INPUTS, BATCH = 3, 4, 2

@@ -11,13 +11,14 @@ import tensorflow_data_validation as tfdv
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-from components import artifacts, example_validator, schema_gen, statistics_gen, tfrecord
-from components.component import Context
-from components.errors import ConfigError, DataError
-from components.example_validator import executor as validator
-from components.schema_gen import executor as schema_maker
-from components.statistics_gen import executor as statistician
-from schemas import loader
+from bitext.components import artifacts, example_validator, schema_gen, statistics_gen
+from bitext.components.component import Context
+from bitext.components.example_validator import executor as validator
+from bitext.components.schema_gen import executor as schema_maker
+from bitext.components.shared import tfrecord
+from bitext.components.shared.errors import ConfigError, DataError
+from bitext.components.statistics_gen import executor as statistician
+from bitext.schemas import loader
 
 PAIRS = [(f"The {i}th sentence is here.", f"La oración {i} está aquí.") for i in range(300)]
 SPLITS = ("train", "eval", "test")

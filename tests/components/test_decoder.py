@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.seq2seq import decoder as decoder_module
-from components.seq2seq import recurrence
-from components.seq2seq.dropout import Dropout
-from components.seq2seq.loss import masked_loss
-from components.seq2seq.model import Seq2Seq
-from components.trainer import Parameters
-from components.trainer.optimizer import Optimizer
+from bitext.components.seq2seq.decoders import recurrent as decoder_module
+from bitext.components.seq2seq.layers import recurrence
+from bitext.components.seq2seq.layers.dropout import Dropout
+from bitext.components.seq2seq.loss import masked_loss
+from bitext.components.seq2seq.model import Seq2Seq
+from bitext.components.trainer import Parameters
+from bitext.components.trainer.optimizer import Optimizer
 from tests.components.architectures import DECODERS, RATES
 from tests.components.numpy_decoder import NumpyDecoder
 from tests.components.tiny_model import SETTINGS, VOCABULARY, build, loss_and_gradients, padded

@@ -8,7 +8,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.seq2seq.dropout import NO_DROPOUT, TOLERANCE, Dropout
+from bitext.components.seq2seq.layers.dropout import NO_DROPOUT, TOLERANCE, Dropout
 
 SEED = tf.constant([3, 4])
 

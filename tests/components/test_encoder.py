@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.seq2seq.cells import Cell
-from components.seq2seq.dropout import Dropout
-from components.seq2seq.encoder import Encoded, Encoder
+from bitext.components.seq2seq.encoders.recurrent import Encoded, Encoder
+from bitext.components.seq2seq.layers.cells import Cell
+from bitext.components.seq2seq.layers.dropout import Dropout
 from tests.components.tiny_model import SETTINGS, build
 
 LENGTHS, WIDTH = [5, 3, 1], 5

@@ -15,9 +15,10 @@ import pytest
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.significance import PairedTest
 
-from components import artifacts, errors, heldout
-from components.component import Context
-from components.evaluator import Parameters, executor, scoring
+from bitext.components import artifacts
+from bitext.components.component import Context
+from bitext.components.evaluator import Parameters, executor, scoring
+from bitext.components.shared import errors, heldout
 from tests import toy_model
 
 FAST = Parameters(bootstrap_samples=100)

@@ -19,10 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tfx_bsl.coders import example_coder
 
-from components import artifacts, tfrecord
-from components.component import Context
-from components.errors import DataError
-from components.example_gen import (
+from bitext.components import artifacts
+from bitext.components.component import Context
+from bitext.components.example_gen import (
     SPLITS,
     Files,
     Parameters,
@@ -31,7 +30,7 @@ from components.example_gen import (
     golden,
     golden_inputs,
 )
-from components.example_gen.rows import (
+from bitext.components.example_gen.rows import (
     assign_splits,
     first_of_duplicates,
     judge,
@@ -39,7 +38,9 @@ from components.example_gen.rows import (
     source_hashes,
     split_tsv,
 )
-from components.example_gen.sources import find, read
+from bitext.components.example_gen.sources import find, read
+from bitext.components.shared import tfrecord
+from bitext.components.shared.errors import DataError
 
 
 class Result:
@@ -279,7 +280,9 @@ def _plain(text: bytes, columns: tuple[int, int], longest: int) -> list[tuple[st
 
 @pytest.mark.parametrize("ending", ["", ".gz", ".bz2", ".zst"])
 def test_compressed_and_plain_read_alike(tmp_path, ending, monkeypatch):
-    monkeypatch.setattr("components.example_gen.sources.BLOCK_BYTES", 37)  # many blocks, cut within lines
+    monkeypatch.setattr(
+        "bitext.components.example_gen.sources.BLOCK_BYTES", 37
+    )  # many blocks, cut within lines
     data = ("\ufeff" + "\r\n".join(_corpus(20)) + "\r\n").encode()
     half = len(data) // 2
     pack = {

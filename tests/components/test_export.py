@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from components.infra_validator import standalone
-from components.seq2seq import SearchSettings
-from components.seq2seq.export import Translator
-from components.text import TextSettings, learn, processor
+from bitext.components.infra_validator import standalone
+from bitext.components.seq2seq import SearchSettings
+from bitext.components.seq2seq.export.saved_model import Translator
+from bitext.components.text import TextSettings, learn, processor
 from tests.components.architectures import ARCHITECTURES, label
 from tests.components.small_export import LINES, MAX_LENGTH, SEARCH, SOURCE_MAX_LENGTH, Export
 from tests.components.tiny_model import SETTINGS, build

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from components.imports import unswept, without
+from bitext.components.shared.imports import unswept, without
 
 
 def test_garbage_is_looked_for_again_whatever_happened_within():
@@ -47,7 +47,7 @@ def test_a_package_is_away_within_and_back_afterwards(monkeypatch):
 def test_tensorflow_does_without_keras_and_has_it_afterwards(legacy):
     """`TF_USE_LEGACY_KERAS`, which importing TFT sets, has TensorFlow take tf_keras for keras."""
     code = """
-from components.imports import unswept, without
+from bitext.components.shared.imports import unswept, without
 import sys
 with unswept(), without("keras", "tf_keras", "googleapiclient"):
     import tensorflow as tf

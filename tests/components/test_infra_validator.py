@@ -12,10 +12,10 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from components import artifacts
-from components.component import Context
-from components.errors import EnvironmentFault
-from components.infra_validator import Parameters, executor, standalone
+from bitext.components import artifacts
+from bitext.components.component import Context
+from bitext.components.infra_validator import Parameters, executor, standalone
+from bitext.components.shared.errors import EnvironmentFault
 from tests import toy_model
 
 

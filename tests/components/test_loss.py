@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.seq2seq.dropout import Dropout
-from components.seq2seq.loss import masked_loss, own_guesses
-from components.seq2seq.model import PAD, Seq2Seq
+from bitext.components.seq2seq.layers.dropout import Dropout
+from bitext.components.seq2seq.loss import masked_loss, own_guesses
+from bitext.components.seq2seq.model import PAD, Seq2Seq
 from tests.components.tiny_model import VOCABULARY, build, loss_and_gradients, padded, sources, targets
 
 SMOOTHING = 0.1

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from components.merged_statistics import merge, merge_histograms
+from bitext.components.example_validator.merged_statistics import merge, merge_histograms
 
 Buckets = list[tuple[float, float, float]]
 COUNTS = ("num_non_missing", "num_missing", "tot_num_values", "min_num_values", "max_num_values")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.seq2seq import ModelSettings
-from components.seq2seq.model import PAD, Seq2Seq
-from components.seq2seq.search import beam_search
+from bitext.components.seq2seq import ModelSettings
+from bitext.components.seq2seq.decoding.search import beam_search
+from bitext.components.seq2seq.model import PAD, Seq2Seq
 from tests.components.architectures import ARCHITECTURES, ATTENDING, DECODERS, RATES, label
 from tests.components.tiny_model import SETTINGS, build, loss_and_gradients, padded, sources, targets
 

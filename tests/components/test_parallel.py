@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from components.parallel import WAYS, share_cores, side_by_side
+from bitext.components.shared.parallel import WAYS, share_cores, side_by_side
 
 
 def test_results_are_in_order_and_come_from_pieces_at_the_same_time():

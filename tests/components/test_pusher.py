@@ -12,11 +12,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from components import artifacts, errors
-from components.component import Context
-from components.files import tree_digest
-from components.pusher import Parameters, card, executor, serving
-from components.pusher.rollback import RolledBack, rollback
+from bitext.components import artifacts
+from bitext.components.component import Context
+from bitext.components.pusher import Parameters, card, executor, serving
+from bitext.components.pusher.rollback import RolledBack, rollback
+from bitext.components.shared import errors
+from bitext.components.shared.files import tree_digest
 
 METRICS = {
     "chrf": {"score": 50.0, "signature": "nrefs:1"},

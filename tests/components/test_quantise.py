@@ -15,8 +15,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.seq2seq import checkpoint, lite, quantise
-from components.seq2seq.export import Translator
+from bitext.components.seq2seq.export import checkpoint, lite
+from bitext.components.seq2seq.export import quantize as quantise
+from bitext.components.seq2seq.export.saved_model import Translator
 from tests.components.architectures import ARCHITECTURES, label
 from tests.components.small_export import LINES, MAX_LENGTH, SEARCH, text_pair
 from tests.components.tiny_model import SETTINGS, build

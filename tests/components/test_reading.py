@@ -13,7 +13,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components import errors, reading
+from bitext.components.shared import errors, reading
 
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,

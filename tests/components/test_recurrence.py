@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.seq2seq.cells import CELLS, Cell, State
-from components.seq2seq.recurrence import scan
+from bitext.components.seq2seq.layers.cells import CELLS, Cell, State
+from bitext.components.seq2seq.layers.recurrence import scan
 
 STEPS, BATCH, INPUTS, UNITS = 5, 3, 4, 3
 LENGTHS = [5, 2, 0]

@@ -13,13 +13,13 @@ import tensorflow_data_validation as tfdv
 import zstandard
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from components import artifacts
-from components.component import Context
-from components.errors import DataError
-from components.statistics_gen import REQUESTS, RequestParameters, request_files
-from components.statistics_gen import requests as requests_gen
-from components.statistics_gen.requests import Count, read_texts
-from schemas import loader
+from bitext.components import artifacts
+from bitext.components.component import Context
+from bitext.components.shared.errors import DataError
+from bitext.components.statistics_gen import REQUESTS, RequestParameters, request_files
+from bitext.components.statistics_gen import requests as requests_gen
+from bitext.components.statistics_gen.requests import Count, read_texts
+from bitext.schemas import loader
 
 TEXTS = ["Where is the station?", "¿Dónde está?", "x"]
 

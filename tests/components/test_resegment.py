@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.text.learn import Vocabulary
-from components.transform import ragged, resegment
+from bitext.components.text.learn import Vocabulary
+from bitext.components.transform import ragged, resegment
 
 TEXT = ("a", "b", "c", "d", "e", "ab", "abc", "abcab")
 VOCABULARY = Vocabulary(TEXT, ((0, 1, 5), (5, 2, 6), (6, 5, 7)))

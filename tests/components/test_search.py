@@ -14,10 +14,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.seq2seq.hypotheses import Hypotheses
-from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
-from components.seq2seq.sampling import sample
-from components.seq2seq.search import GROUP, NEVER, _Search, beam_search
+from bitext.components.seq2seq.decoding.hypotheses import Hypotheses
+from bitext.components.seq2seq.decoding.sampling import sample
+from bitext.components.seq2seq.decoding.search import GROUP, NEVER, _Search, beam_search
+from bitext.components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
 from tests.components.tiny_model import SETTINGS, build, padded, sources
 
 Scored = tuple[float, list[int], float]

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.component import Part
-from components.errors import ConfigError, DataError
-from components.example_gen import EPOCH, Files, GivenSplits, Parameters, Span, Window
-from components.example_gen.spans import parts
+from bitext.components.component import Part
+from bitext.components.example_gen import EPOCH, Files, GivenSplits, Parameters, Span, Window
+from bitext.components.example_gen.spans import parts
+from bitext.components.shared.errors import ConfigError, DataError
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components import tfrecord
-from components.errors import DataError
+from bitext.components.shared import tfrecord
+from bitext.components.shared.errors import DataError
 
 
 def _columns(rows: int) -> dict[str, pa.Array]:

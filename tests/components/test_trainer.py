@@ -18,21 +18,22 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.component import Context
-from components.errors import DataError, TrainingError
-from components.heldout import Sentence
-from components.seq2seq import SearchSettings, checkpoint
-from components.seq2seq.dropout import Dropout
-from components.seq2seq.export import Translator
-from components.seq2seq.loss import masked_loss
-from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
-from components.text import TextSettings, learn, processor
-from components.trainer import Parameters, external_inputs
-from components.trainer.data import Batches, pack, unpack
-from components.trainer.executor import precision, validation, warnings
-from components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
-from components.trainer.training import Training
-from components.trainer.warm_start import warm_start
+from bitext.components.component import Context
+from bitext.components.seq2seq import SearchSettings
+from bitext.components.seq2seq.export import checkpoint
+from bitext.components.seq2seq.export.saved_model import Translator
+from bitext.components.seq2seq.layers.dropout import Dropout
+from bitext.components.seq2seq.loss import masked_loss
+from bitext.components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
+from bitext.components.shared.errors import DataError, TrainingError
+from bitext.components.shared.heldout import Sentence
+from bitext.components.text import TextSettings, learn, processor
+from bitext.components.trainer import Parameters, external_inputs
+from bitext.components.trainer.data import Batches, pack, unpack
+from bitext.components.trainer.executor import precision, validation, warnings
+from bitext.components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
+from bitext.components.trainer.training import Training
+from bitext.components.trainer.warm_start import warm_start
 from tests.components.tiny_model import SETTINGS, VOCABULARY, build
 
 SHAPES = {(3, 4): 13, (5, 4): 7, (4, 6): 1}
@@ -369,7 +370,7 @@ class TestTraining:
     def test_updates_together_are_those_of_one_at_a_time(self, split, tmp_path, monkeypatch):
         parameters = msgspec.structs.replace(PARAMETERS, steps=7, validate_every=5)
         together = Attempt(split, tmp_path / "together", parameters).run(float)
-        monkeypatch.setattr("components.trainer.training.TOGETHER", 1)
+        monkeypatch.setattr("bitext.components.trainer.training.TOGETHER", 1)
         single = Attempt(split, tmp_path / "single", parameters).run(float)
         assert [line["step"] for line in single.history()] == [5, 7]
         assert [line["loss"] for line in single.history()] == [line["loss"] for line in together.history()]

@@ -19,21 +19,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow_transform.beam.analyzer_cache import DatasetKey
 
-from components import artifacts, text, tfrecord
-from components.component import Context
-from components.errors import DataError
-from components.files import tree_digest
-from components.text import learn
-from components.transform import (
+from bitext.components import artifacts, text
+from bitext.components.component import Context
+from bitext.components.shared import tfrecord
+from bitext.components.shared.errors import DataError
+from bitext.components.shared.files import tree_digest
+from bitext.components.text import learn
+from bitext.components.transform import (
     COMPONENT,
     Parameters,
     buckets,
     canonical,
-    counted,
     executor,
     padded,
-    serialise,
     vocabulary,
+)
+from bitext.components.transform import (
+    analyzer_cache as counted,
+)
+from bitext.components.transform import (
+    serialize as serialise,
 )
 
 WORDS = [

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components import errors, translate
-from components.translate import LineTranslator, Search, Translation
+from bitext.components.shared import errors
+from bitext.components.translation import translate
+from bitext.components.translation.translate import LineTranslator, Search, Translation
 from tests import toy_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -195,7 +196,8 @@ class TestErrors:
 
 
 def test_as_a_process_a_line_in_is_a_line_out_and_a_closed_reader_is_no_error(model: Path) -> None:
-    code = f"import sys; from pathlib import Path; from components.translate import main_translate\n" \
+    code = f"import sys; from pathlib import Path\n" \
+           f"from bitext.components.translation.translate import main_translate\n" \
            f"sys.exit(main_translate(Path({str(model)!r}), None, None))"  # fmt: skip
     with subprocess.Popen(
         [sys.executable, "-c", code],

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components import artifacts
-from components.component import Context
-from components.errors import DataError
-from components.seq2seq.model import BOS, EOS
-from components.text import TextSettings, learn
-from components.trainer import Parameters, executor, external_inputs
-from components.trainer.optimizer import learning_rate
-from components.trainer.warm_start import Start, _remap, start
+from bitext.components import artifacts
+from bitext.components.component import Context
+from bitext.components.seq2seq.model import BOS, EOS
+from bitext.components.shared.errors import DataError
+from bitext.components.text import TextSettings, learn
+from bitext.components.trainer import Parameters, executor, external_inputs
+from bitext.components.trainer.optimizer import learning_rate
+from bitext.components.trainer.warm_start import Start, _remap, start
 from tests import toy_model
 from tests.components.tiny_model import SETTINGS
 

@@ -10,8 +10,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from components.infra_validator import standalone
-from components.seq2seq import warm_up
+from bitext.components.infra_validator import standalone
+from bitext.components.seq2seq.export import warm_up
 from tests.components.small_export import Export
 
 SENTENCES = ["the cat sat", "a mat", "", "seven songs on the mat, he said", "їжак", "the cat"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from components.seq2seq import ModelSettings
-from components.seq2seq.dropout import Dropout
-from components.seq2seq.loss import Loss, masked_loss
-from components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
+from bitext.components.seq2seq import ModelSettings
+from bitext.components.seq2seq.layers.dropout import Dropout
+from bitext.components.seq2seq.loss import Loss, masked_loss
+from bitext.components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
 
 VOCABULARY = 12
 SETTINGS = ModelSettings(

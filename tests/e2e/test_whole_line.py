@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from components.infra_validator import standalone
-from components.pusher import card
-from pipeline import cache
+from bitext.components.infra_validator import standalone
+from bitext.components.pusher import card
+from bitext.pipeline import cache
 from tests.e2e import toy
 from tests.e2e.conftest import Finished
 from tests.e2e.toy import NODES, bitext, output, status

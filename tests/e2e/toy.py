@@ -117,7 +117,7 @@ class Done:
 
 def command(*arguments: str) -> list[str]:
     """`bitext ...` as a process's arguments."""
-    return [sys.executable, "-m", "pipeline", *arguments]
+    return [sys.executable, "-m", "bitext", *arguments]
 
 
 def environment() -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import pipeline.graph
+from bitext.pipeline import graph
 from tests.pipeline import fakes
 
 
@@ -21,7 +21,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pipeline.graph, "create_pipeline", lambda config: fakes.pipeline(tmp_path))
+    monkeypatch.setattr(graph, "create_pipeline", lambda config: fakes.pipeline(tmp_path))
     fakes.Calls.nodes.clear()
     fakes.Calls.inside.clear()
     yield tmp_path

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
-from components import artifacts
-from components.component import Component, Context, Parameters
-from components.errors import DataError
-from pipeline.graph import Node, Pipeline, ServedModel
+from bitext.components import artifacts
+from bitext.components.component import Component, Context, Parameters
+from bitext.components.shared.errors import DataError
+from bitext.pipeline.graph import Node, Pipeline, ServedModel
 
 
 class SourceParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):

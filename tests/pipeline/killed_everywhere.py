@@ -16,8 +16,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline import metadata
-from pipeline.metadata import Store
+from bitext.pipeline import metadata
+from bitext.pipeline.metadata import Store
 from tests.pipeline import test_runner, test_runner_spans
 from tests.pipeline.store_contract import altered
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pipeline import cache, metadata
-from pipeline.config import Metadata
-from pipeline.metadata import Execution, Run, Store, StoredArtifact
+from bitext.pipeline import cache, metadata
+from bitext.pipeline.config import Metadata
+from bitext.pipeline.metadata import Execution, Run, Store, StoredArtifact
 
 
 def what_is_put_comes_back(settings: Metadata, root: Path) -> None:

@@ -20,9 +20,15 @@ from typing import Any
 
 import pytest
 
-from components.errors import ConfigError, DataError, LockedError, NotBlessedError, TrainingError
-from pipeline import config
-from pipeline.graph import create_pipeline
+from bitext.components.shared.errors import (
+    ConfigError,
+    DataError,
+    LockedError,
+    NotBlessedError,
+    TrainingError,
+)
+from bitext.pipeline import config
+from bitext.pipeline.graph import create_pipeline
 from tests.e2e import toy
 
 DAG_FILE = toy.REPOSITORY / "pipeline" / "airflow_dag.py"

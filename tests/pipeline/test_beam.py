@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from components.errors import ConfigError
-from pipeline.beam import pipeline_factory, remote_fingerprints
+from bitext.components.shared.errors import ConfigError
+from bitext.pipeline.beam import pipeline_factory, remote_fingerprints
 
 
 def test_the_direct_runner_is_the_runner_in_this_process(

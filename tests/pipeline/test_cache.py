@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components import example_gen, files, infra_validator
-from components.errors import DataError
-from components.example_gen import sources
-from pipeline import cache
+from bitext.components import example_gen, infra_validator
+from bitext.components.example_gen import sources
+from bitext.components.shared import files
+from bitext.components.shared.errors import DataError
+from bitext.pipeline import cache
 from tests.pipeline import fakes
 
 
@@ -63,9 +64,13 @@ def test_only_code_that_is_reached_counts(our_package: Path, file: str, text: st
 
 
 def test_the_real_components_reach_their_shared_modules() -> None:
-    found = cache.source_digests("components.evaluator:COMPONENT")
-    assert {"components.evaluator", "components.artifacts", "components.component"} <= set(found)
-    assert not any(name.startswith("pipeline") for name in found)
+    found = cache.source_digests("bitext.components.evaluator:COMPONENT")
+    assert {
+        "bitext.components.evaluator",
+        "bitext.components.artifacts",
+        "bitext.components.component",
+    } <= set(found)
+    assert not any(name.startswith("bitext.pipeline") for name in found)
 
 
 def test_content_is_names_and_bytes(tmp_path: Path) -> None:

@@ -15,11 +15,9 @@ from typing import Any
 
 import pytest
 
-import pipeline.graph
-import pipeline.summary
-from components import errors
-from components.component import Context
-from pipeline import cli
+from bitext.components.component import Context
+from bitext.components.shared import errors
+from bitext.pipeline import cli, graph, summary
 from tests.pipeline import fakes
 from tests.pipeline.fakes import Calls
 
@@ -40,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "rows.txt").write_text("a\tb\n", encoding="utf-8")
     (tmp_path / "toy.yaml").write_text("name: toy\nexample_gen: {files: [rows.txt]}\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pipeline.graph, "create_pipeline", lambda config: fakes.pipeline(tmp_path, **OPTIONS))
+    monkeypatch.setattr(graph, "create_pipeline", lambda config: fakes.pipeline(tmp_path, **OPTIONS))
     OPTIONS.clear()
     return tmp_path
 
@@ -121,7 +119,7 @@ def test_a_failure_after_the_last_node_is_in_the_log_too(
     def fail(*_: object) -> str:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr(pipeline.summary, "summarise", fail)
+    monkeypatch.setattr(summary, "summarise", fail)
     assert cli.main(["run", "toy.yaml"]) == 1
     assert "in fail\n    raise ZeroDivisionError" in logged(capsys.readouterr().err)
 
@@ -224,7 +222,7 @@ def test_a_reader_that_has_had_enough_is_no_error(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline", "config"],
+        [sys.executable, "-m", "bitext", "config"],
         stdout=writing,
         stderr=subprocess.PIPE,
         text=True,
@@ -272,7 +270,10 @@ HEAVY = [
 ]
 
 
-@pytest.mark.parametrize("module", ["pipeline.cli", "pipeline.config", "pipeline.graph", "pipeline.beam"])
+@pytest.mark.parametrize(
+    "module",
+    ["bitext.pipeline.cli", "bitext.pipeline.config", "bitext.pipeline.graph", "bitext.pipeline.beam"],
+)
 def test_the_front_door_is_light(module: str) -> None:
     code = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run(
@@ -286,7 +287,7 @@ def test_help_answers_at_once_and_documents_exit_codes() -> None:
     for _ in range(3):
         started = time.perf_counter()
         done = subprocess.run(
-            [sys.executable, "-m", "pipeline", "--help"],
+            [sys.executable, "-m", "bitext", "--help"],
             capture_output=True,
             text=True,
             check=True,

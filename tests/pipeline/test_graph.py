@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from components import example_gen
-from pipeline.config import ExampleGenParameters, PipelineConfig, PusherParameters
-from pipeline.graph import Node, Output, create_pipeline
+from bitext.components import example_gen
+from bitext.pipeline.config import ExampleGenParameters, PipelineConfig, PusherParameters
+from bitext.pipeline.graph import Node, Output, create_pipeline
 
 
 @pytest.fixture

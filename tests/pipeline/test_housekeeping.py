@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from components.errors import ConfigError, DataError, LockedError
-from pipeline import gc, lineage, metadata
-from pipeline.config import ExampleGenParameters, PipelineConfig
-from pipeline.lock import locked
-from pipeline.metadata import Store
-from pipeline.rollback import roll_back
+from bitext.components.shared.errors import ConfigError, DataError, LockedError
+from bitext.pipeline import gc, lineage, metadata
+from bitext.pipeline.config import ExampleGenParameters, PipelineConfig
+from bitext.pipeline.lock import locked
+from bitext.pipeline.metadata import Store
+from bitext.pipeline.rollback import roll_back
 from tests.pipeline.fakes import NODES, Calls
 from tests.pipeline.test_runner import clean_calls, fail, published, run, store_of
 

@@ -15,11 +15,10 @@ from typing import Any
 
 import pytest
 
-import pipeline.graph
-from components import errors
-from components.component import Context
-from pipeline import cli
-from pipeline.lock import locked
+from bitext.components.component import Context
+from bitext.components.shared import errors
+from bitext.pipeline import cli, graph
+from bitext.pipeline.lock import locked
 from tests.pipeline import fakes
 from tests.pipeline.fakes import Calls
 
@@ -148,7 +147,7 @@ def test_what_is_known_of_a_failed_run_is_told(run: Run) -> None:
 
 
 def test_a_refused_model_is_a_run_that_finished(toy: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline.graph, "create_pipeline", lambda config: fakes.pipeline(toy, bless=False))
+    monkeypatch.setattr(graph, "create_pipeline", lambda config: fakes.pipeline(toy, bless=False))
     code, events, _ = run()
     last = events[-1]
     assert (code, last["exit_code"], last["event"], last["state"]) == (4, 4, "run_finished", "COMPLETE")
@@ -191,7 +190,10 @@ def test_the_log_file_is_the_same_in_either_format(toy: Path, run: Run) -> None:
 
 
 def test_a_name_that_is_no_text_and_a_plain_locale_do_no_harm(toy: Path) -> None:
-    code = "import sys; from pipeline.terminal import JsonLines; JsonLines(sys.stdout).say('\\udcff é 語')"
+    code = (
+        "import sys\nfrom bitext.pipeline.terminal import JsonLines\n"
+        "JsonLines(sys.stdout).say('\\udcff é 語')"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

@@ -14,17 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from components import files
-from components.errors import EnvironmentFault, LockedError
-from pipeline.lock import locked
+from bitext.components.shared import files
+from bitext.components.shared.errors import EnvironmentFault, LockedError
+from bitext.pipeline.lock import locked
 
 REPOSITORY = Path(__file__).parents[2]
 # `bitext` over the fakes, in a folder; a run stays inside its first node until standard input ends.
 COMMAND = """
 import os, sys
 from pathlib import Path
-import pipeline.graph
-from pipeline import cli
+from bitext.pipeline import cli, graph
 from tests.pipeline import fakes
 
 def inside(context):
@@ -34,7 +33,7 @@ def inside(context):
 sys.path.insert(0, os.getcwd())
 folder = Path(sys.argv[1])
 fakes.Calls.inside["Source"] = inside
-pipeline.graph.create_pipeline = lambda config: fakes.pipeline(folder)
+graph.create_pipeline = lambda config: fakes.pipeline(folder)
 os.chdir(folder)
 sys.exit(cli.main(["run", "toy.yaml", *sys.argv[2:]]))
 """
@@ -130,7 +129,7 @@ def test_a_killed_run_is_taken_over_from_at_once_and_named(
 HOLD = """
 import sys
 from pathlib import Path
-from pipeline.lock import locked
+from bitext.pipeline.lock import locked
 lock = locked(Path(sys.argv[1]))
 lock.__enter__()
 print("held", flush=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.errors import ConfigError, EnvironmentFault
-from pipeline import metadata
-from pipeline.config import Metadata, SqlServer
-from pipeline.metadata import Execution, Run, Store, StoredArtifact
+from bitext.components.shared.errors import ConfigError, EnvironmentFault
+from bitext.pipeline import metadata
+from bitext.pipeline.config import Metadata, SqlServer
+from bitext.pipeline.metadata import Execution, Run, Store, StoredArtifact
 from tests.pipeline.store_contract import what_is_put_comes_back
 
 SERVER = SqlServer(host="db", port=3306, database="mlmd", user="me", password_env="BITEXT_TEST_PASSWORD")

@@ -12,15 +12,14 @@ import prometheus_client.openmetrics.parser as openmetrics_parser
 import prometheus_client.parser as prometheus_parser
 import pytest
 
-import pipeline.graph
-from components import errors
-from components.component import Context
-from pipeline import cli, metadata, openmetrics
-from pipeline.config import load
-from pipeline.lock import locked
-from pipeline.metadata import Execution, Run, Store, StoredArtifact
-from pipeline.openmetrics import Ending
-from pipeline.outcome import collect
+from bitext.components.component import Context
+from bitext.components.shared import errors
+from bitext.pipeline import cli, graph, metadata, openmetrics
+from bitext.pipeline.config import load
+from bitext.pipeline.lock import locked
+from bitext.pipeline.metadata import Execution, Run, Store, StoredArtifact
+from bitext.pipeline.openmetrics import Ending
+from bitext.pipeline.outcome import collect
 from tests.pipeline import fakes
 from tests.pipeline.fakes import Calls
 
@@ -119,7 +118,7 @@ def test_a_first_run_that_fails_has_never_succeeded(toy: Path) -> None:
 
 
 def test_a_refused_model_is_a_complete_run(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline.graph, "create_pipeline", lambda config: fakes.pipeline(toy, bless=False))
+    monkeypatch.setattr(graph, "create_pipeline", lambda config: fakes.pipeline(toy, bless=False))
     assert run() == 4
     found = samples()
     assert (found["bitext_run_exit_code"], found["bitext_model_blessed"]) == (4, 0)

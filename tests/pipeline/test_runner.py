@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from components.component import Context
-from components.errors import (
+from bitext.components.component import Context
+from bitext.components.shared.errors import (
     BitextError,
     ConfigError,
     DataError,
@@ -25,13 +25,13 @@ from components.errors import (
     LockedError,
     NotBlessedError,
 )
-from pipeline import metadata
-from pipeline.beam import pipeline_factory
-from pipeline.config import Metadata
-from pipeline.lock import locked
-from pipeline.metadata import Execution, Store
-from pipeline.runner import Result, Runner, Selection, check_blessed
-from pipeline.terminal import Terminal
+from bitext.pipeline import metadata
+from bitext.pipeline.beam import pipeline_factory
+from bitext.pipeline.config import Metadata
+from bitext.pipeline.lock import locked
+from bitext.pipeline.metadata import Execution, Store
+from bitext.pipeline.runner import Result, Runner, Selection, check_blessed
+from bitext.pipeline.terminal import Terminal
 from tests.pipeline import fakes
 from tests.pipeline.fakes import Calls
 
@@ -400,7 +400,7 @@ import os, sys
 from pathlib import Path
 from tests.pipeline import fakes
 from tests.pipeline.test_runner import runner_of, store_of
-from pipeline.metadata import Store
+from bitext.pipeline.metadata import Store
 where = sys.argv[2]
 if where == "inside":
     fakes.Calls.inside["Train"] = lambda context: os._exit(9)
@@ -538,7 +538,7 @@ def test_two_runs_in_one_root_are_refused(folder: Path) -> None:
 
 
 def test_the_lock_of_a_dead_process_is_taken_over(folder: Path) -> None:
-    code = "import os,sys; from pathlib import Path; from pipeline.lock import locked\n"
+    code = "import os,sys; from pathlib import Path; from bitext.pipeline.lock import locked\n"
     code += "with locked(Path(sys.argv[1])): os._exit(0)"
     subprocess.run([sys.executable, "-c", code, str(folder / "root")], check=True)
     assert json.loads((folder / "root" / ".lock").read_text(encoding="utf-8"))["pid"] != os.getpid()

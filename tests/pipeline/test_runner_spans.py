@@ -11,15 +11,15 @@ from typing import Any, ClassVar
 
 import pytest
 
-from components import artifacts
-from components.component import Component, Context, Parameters, Part
-from components.errors import ConfigError, DataError
-from pipeline import metadata, status
-from pipeline.config import ExampleGenParameters, Metadata, PipelineConfig
-from pipeline.graph import BaseModel, NewestOutput, Node, Pipeline, PreviousStatistics, ServedModel
-from pipeline.metadata import Store
-from pipeline.runner import Result, Runner, Selection
-from pipeline.terminal import Terminal
+from bitext.components import artifacts
+from bitext.components.component import Component, Context, Parameters, Part
+from bitext.components.shared.errors import ConfigError, DataError
+from bitext.pipeline import metadata, status
+from bitext.pipeline.config import ExampleGenParameters, Metadata, PipelineConfig
+from bitext.pipeline.graph import BaseModel, NewestOutput, Node, Pipeline, PreviousStatistics, ServedModel
+from bitext.pipeline.metadata import Store
+from bitext.pipeline.runner import Result, Runner, Selection
+from bitext.pipeline.terminal import Terminal
 
 CALLS: list[str] = []
 GIVEN: dict[str, Any] = {}

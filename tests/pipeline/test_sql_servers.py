@@ -19,12 +19,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from components.errors import EnvironmentFault
-from pipeline import metadata
-from pipeline.config import Metadata, SqlServer
-from pipeline.metadata import Store
-from pipeline.runner import Runner
-from pipeline.terminal import Terminal
+from bitext.components.shared.errors import EnvironmentFault
+from bitext.pipeline import metadata
+from bitext.pipeline.config import Metadata, SqlServer
+from bitext.pipeline.metadata import Store
+from bitext.pipeline.runner import Runner
+from bitext.pipeline.terminal import Terminal
 from tests.pipeline import fakes
 from tests.pipeline.fakes import Calls
 from tests.pipeline.store_contract import altered, what_is_put_comes_back
@@ -155,10 +155,10 @@ HOST = """
 import dataclasses, functools, sys
 from pathlib import Path
 import msgspec
-from pipeline.config import Metadata
-from pipeline.metadata import Store
-from pipeline.runner import Runner
-from pipeline.terminal import Terminal
+from bitext.pipeline.config import Metadata
+from bitext.pipeline.metadata import Store
+from bitext.pipeline.runner import Runner
+from bitext.pipeline.terminal import Terminal
 from tests.pipeline import fakes
 settings, folder = msgspec.json.decode(sys.argv[1], type=Metadata), Path(sys.argv[2])
 if sys.argv[3] == "killed":

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipeline import metadata, status
-from pipeline.config import load
-from pipeline.metadata import Execution, Run, Store, StoredArtifact
+from bitext.pipeline import metadata, status
+from bitext.pipeline.config import load
+from bitext.pipeline.metadata import Execution, Run, Store, StoredArtifact
 
 NOT_BLESSED = {"ModelBlessing": "NOT_BLESSED", "InfraBlessing": "INFRA_NOT_BLESSED"}
 

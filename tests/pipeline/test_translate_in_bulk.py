@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from components import bulk_inferrer, translate
-from components.bulk_inferrer import executor
-from pipeline import cli
+from bitext.components.translation import bulk as bulk_inferrer
+from bitext.components.translation import translate
+from bitext.components.translation.bulk import executor
+from bitext.pipeline import cli
 from tests import toy_model
 
 TEXT = b"".join(b"line %d\n" % number for number in range(1, 101))

@@ -7,8 +7,8 @@ from typing import get_args
 import pyarrow as pa
 import pytest
 
-from schemas import Script, loader
-from schemas.features import LENGTHS, NONE, OTHER, SCRIPTS, derive, of_side
+from bitext.schemas import Script, loader
+from bitext.schemas.features import LENGTHS, NONE, OTHER, SCRIPTS, derive, of_side
 
 
 @pytest.mark.parametrize(

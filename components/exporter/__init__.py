@@ -1,0 +1,1 @@
+"""Smaller and other formats of a trained model: what `bitext export` writes."""

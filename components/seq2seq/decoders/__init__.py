@@ -1,0 +1,1 @@
+"""Decoders: one target token to the next, with attention over the memory."""

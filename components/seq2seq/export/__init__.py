@@ -1,0 +1,1 @@
+"""What leaves the trainer: SavedModel, checkpoint, quantized and TensorFlow Lite models."""

@@ -1,0 +1,1 @@
+"""What several components share: errors, files, TFRecords, reading."""
