@@ -84,14 +84,20 @@ EXAMPLES = [
 ]
 DEV = [
     *EXAMPLES,
+    "build>=1.2",
     "hypothesis>=6.100",
+    "mkdocs>=1.6,<2",
+    "mkdocs-material>=9.5,<10",
     "mypy>=1.10",
     "packaging>=24",
+    "pre-commit>=4",
     "prometheus-client>=0.22",
     "pytest>=8",
+    "pytest-cov>=5",
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",
     "ruff>=0.6",
+    "types-protobuf",
     "types-PyYAML>=6",
     "uv>=0.5",
     # What an editable install of this project is built with (see requirements/install.sh).
