@@ -237,7 +237,7 @@ def write(folder: str, pair: Any, place: Path) -> None:
     for split, name in (("train", "train"), ("val", "some"), (TEST, TEST)):
         sides = []
         for language, side in (("en", pair.source), ("de", pair.target)):
-            ids = side.tokenise(tf.constant(sentences(folder, split, language))).to_list()
+            ids = side.tokenize(tf.constant(sentences(folder, split, language))).to_list()
             sides.append([" ".join(map(str, row)) for row in ids])
         rows = list(zip(*sides, strict=True))
         if name == "train":
@@ -307,7 +307,7 @@ def decoding(folder: str, peers: Sequence[Peer], model: Path, pair: Any) -> list
     results, found_were = list[Result](), list[Result]()
 
     def tokens(translations: list[str]) -> float:
-        ids = pair.target.tokenise(tf.constant(translations)).flat_values
+        ids = pair.target.tokenize(tf.constant(translations)).flat_values
         return int(tf.size(ids)) / len(translations)
 
     for beam, kind in BEAMS.items():
@@ -320,7 +320,7 @@ def decoding(folder: str, peers: Sequence[Peer], model: Path, pair: Any) -> list
                 seconds, numbers = peer.translate(beam)
                 rates[peer.name].append(len(lines) / seconds)
                 ids = [[int(word) for word in line.split() if word.isdigit()] for line in numbers]
-                whole = pair.target.detokenise(tf.ragged.constant(ids, dtype=tf.int32).to_tensor())
+                whole = pair.target.detokenize(tf.ragged.constant(ids, dtype=tf.int32).to_tensor())
                 found[peer.name] = [line.decode() for line in whole.numpy()]
             progress(f"{kind}: " + ", ".join(f"{name} {several[-1]:.0f}" for name, several in rates.items()))
         results += [result(f"{kind}, {name}", values, "sentences/s") for name, values in rates.items()]

@@ -2,7 +2,7 @@
 
     python -m benchmarks.quality MULTI30K
 
-Lowercased, tokenised English to German. Ours is a run of the pipeline, its validations (beam 5) on the clock.
+Lowercased, tokenized English to German. Ours is a run of the pipeline, its validations (beam 5) on the clock.
 The peer (`benchmarks.tutorial`, greedy, its validations off the clock), in this process after it, is given up
 after LIMIT times as long: then the ratio is an upper bound, and what it says is that the peer was not there
 yet. How soon ours was as good as the peer ever became is the last figure.
@@ -53,7 +53,7 @@ def peer(folder: str, given: tuple[str, ...], ours: float) -> tuple[list[Result]
 
     def ids(split: str, language: str) -> list[list[int]]:
         side = pair.source if language == "en" else pair.target
-        found = side.tokenise(tf.constant(sentences(folder, split, language)))
+        found = side.tokenize(tf.constant(sentences(folder, split, language)))
         return [[*row, tutorial.EOS] for row in found.to_list()]
 
     batches = tf.data.Dataset.from_generator(
@@ -64,7 +64,7 @@ def peer(folder: str, given: tuple[str, ...], ours: float) -> tuple[list[Result]
     def validate(translate: tutorial.Translate) -> float:
         lines: list[str] = []
         for batch in batches:
-            found = pair.target.detokenise(tf.constant(tutorial.cut(np.asarray(translate(batch)))))
+            found = pair.target.detokenize(tf.constant(tutorial.cut(np.asarray(translate(batch)))))
             lines += [line.decode() for line in found.numpy()]
         return float(sacrebleu.corpus_bleu(lines, references, tokenize="none", force=True).score)
 

@@ -30,14 +30,14 @@ def measure() -> list[Result]:
     words = sum(len(sentence.split()) for sentence in sentences)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-    def tokenise(lines: tf.Tensor) -> tf.Tensor:
-        return processor.tokenise(lines).flat_values
+    def tokenize(lines: tf.Tensor) -> tf.Tensor:
+        return processor.tokenize(lines).flat_values
 
     rates = []
     for _ in range(1 + ROUNDS):
         begun = time.perf_counter()
         for batch in batches:
-            tokenise(batch)
+            tokenize(batch)
         rates.append(words / (time.perf_counter() - begun))
     return [result("normalised and in subwords, one core", rates[1:], "words/s", at_least=300_000)]
 

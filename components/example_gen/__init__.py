@@ -125,7 +125,7 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
       splits: the files of each split, instead of splitting by hash.
       golden: a test set that stays as it is, of the same format: it is scored in every run, and what has a
         source of it is neither trained on nor validated with.
-      eval_share: share of source sentences that go to the eval split, by a hash of the normalised source.
+      eval_share: share of source sentences that go to the eval split, by a hash of the normalized source.
       test_share: share of source sentences that go to the test split.
       drop_duplicates: of which splits exact duplicates are dropped: of `all`, or of `train` alone, for a
         published test set that is scored line by line (see also `evaluator.references`).

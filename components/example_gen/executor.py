@@ -1,7 +1,7 @@
 """ExampleGen's work: one Beam pipeline from source files to TFRecords by split and the rejects beside them.
 
 Its elements are blocks of thousands of rows as Arrow columns. Rows are grouped by (split, shard), which
-depend on the normalised source alone, so that duplicates meet in one group and no source is in two splits.
+depend on the normalized source alone, so that duplicates meet in one group and no source is in two splits.
 A file is read and judged by one worker: a very large corpus is best given as several files.
 """
 
@@ -96,7 +96,7 @@ def run(
 
 
 def _golden_hashes(golden: artifacts.Examples) -> Hashes:
-    """Of the normalised sources of the golden set."""
+    """Of the normalized sources of the golden set."""
     sources = [
         batch.column(batch.schema.names.index("source")).flatten().cast(pa.large_string()).cast(pa.string())
         for path in sorted(golden.split(GOLDEN_SPLIT).glob("*.gz"))

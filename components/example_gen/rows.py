@@ -217,13 +217,13 @@ def _ints(array: pa.Array) -> Ints:
     return cast(Ints, array.to_numpy(zero_copy_only=False).astype(np.int64))
 
 
-def normalise_source(text: str) -> str:
+def normalize_source(text: str) -> str:
     """What two sources share if they are one sentence: NFKC, case folded, white space collapsed."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def source_hashes(sources: pa.Array) -> npt.NDArray[np.uint64]:
-    """uint64[N] of string[N], depending on the normalised source alone.
+    """uint64[N] of string[N], depending on the normalized source alone.
 
     The function and its salt never change: a sentence once held out stays held out, whatever else the corpus
     comes to hold. (Unicode guarantees that NFKC and case folding of assigned characters do not change
@@ -231,7 +231,7 @@ def source_hashes(sources: pa.Array) -> npt.NDArray[np.uint64]:
     """
     encoded = sources.dictionary_encode()
     digests = b"".join(
-        hashlib.blake2b(normalise_source(text).encode(), digest_size=8, person=b"bitext-split-1").digest()
+        hashlib.blake2b(normalize_source(text).encode(), digest_size=8, person=b"bitext-split-1").digest()
         for text in encoded.dictionary.to_pylist()
     )
     return np.frombuffer(digests, ">u8").astype(np.uint64)[_ints(encoded.indices)]

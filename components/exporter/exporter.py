@@ -224,11 +224,11 @@ def _translations(translator: LineTranslator, sentences: list[Sentence]) -> list
 
 
 def _greedy(original: LineTranslator, path: Path, sentences: list[Sentence]) -> list[str]:
-    """What TensorFlow Lite's interpreter makes of them; the original tokenises and detokenises."""
+    """What TensorFlow Lite's interpreter makes of them; the original tokenizes and detokenizes."""
     model = lite.LiteModel(path.read_bytes())
     longest = original.search.max_length or int(original.signature("default_search")()["max_length"])
-    tokenised = original.signature("tokenize")(text=tf.constant([s.source for s in sentences]))
-    tokens, lengths = tokenised["tokens"].numpy(), tokenised["length"].numpy()
+    tokenized = original.signature("tokenize")(text=tf.constant([s.source for s in sentences]))
+    tokens, lengths = tokenized["tokens"].numpy(), tokenized["length"].numpy()
     factor = int(original.signature("info")().get("max_length_factor", 0))  # older exports have none
     found = [
         model.greedy(row[:length], min(longest, length_bound(factor, length)) if factor else longest)

@@ -32,7 +32,7 @@ class TextSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     Attributes:
       unit: `subword` (byte-pair encoding), `word` or `character`. Words can be unknown; a character that is
         not in the vocabulary is spelt in its UTF-8 bytes, so that nothing is lost.
-      lowercase: whether normalising lower-cases.
+      lowercase: whether normalizing lower-cases.
     """
 
     unit: Unit = "subword"

@@ -84,7 +84,7 @@ def byte_pair_encoding(counts: Mapping[str, int], characters: tuple[str, ...], s
 def train_sentencepiece(counts: Mapping[str, int], size: int) -> bytes:
     """A sentencepiece BPE model (its serialised ModelProto) from pretoken counts, single-threaded.
 
-    sentencepiece is only the trainer here: the text is not normalised, split or prefixed by it.
+    sentencepiece is only the trainer here: the text is not normalized, split or prefixed by it.
     """
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(

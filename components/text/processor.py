@@ -1,4 +1,4 @@
-"""The text path as a graph: normalise, tokenise, detokenise, in core TensorFlow ops, whatever the batch.
+"""The text path as a graph: normalize, tokenize, detokenize, in core TensorFlow ops, whatever the batch.
 
 Pretokens are found by regular expression; byte-pair encoding (Sennrich et al. 2016) then runs on integers,
 for all distinct pretokens of a batch at once.
@@ -29,7 +29,7 @@ _FIRST_BYTE_ID = 4
 _NO_MERGE = 2**31 - 1
 
 
-def normalise(text: tf.Tensor, settings: TextSettings) -> tf.Tensor:
+def normalize(text: tf.Tensor, settings: TextSettings) -> tf.Tensor:
     """Valid UTF-8 with single spaces, none at the ends, and no control characters.
 
     Args:
@@ -43,7 +43,7 @@ def normalise(text: tf.Tensor, settings: TextSettings) -> tf.Tensor:
     return tf.strings.lower(text, encoding="utf-8") if settings.lowercase else text
 
 
-def pretokenise(text: tf.Tensor) -> tf.RaggedTensor:
+def pretokenize(text: tf.Tensor) -> tf.RaggedTensor:
     """Normalised text string[B] to pretokens string[B, None]; spaces have become U+2581.
 
     The first has one before it too, so joining the pretokens and taking that one off restores the text.
@@ -95,13 +95,13 @@ class TextProcessor(tf.Module):
         """How many ids there are. Eager only."""
         return int(self._ids.size())
 
-    def normalise(self, text: tf.Tensor) -> tf.Tensor:
-        """See the function `normalise`."""
-        return normalise(text, self._settings)
+    def normalize(self, text: tf.Tensor) -> tf.Tensor:
+        """See the function `normalize`."""
+        return normalize(text, self._settings)
 
-    def tokenise(self, text: tf.Tensor) -> tf.RaggedTensor:
+    def tokenize(self, text: tf.Tensor) -> tf.RaggedTensor:
         """Text string[B] to ids int32[B, None], without `<s>` or `</s>`."""
-        pretokens = pretokenise(self.normalise(text))
+        pretokens = pretokenize(self.normalize(text))
         if self._settings.unit == "word":
             return pretokens.with_values(tf.cast(self._ids.lookup(pretokens.values), tf.int32))
         distinct, where = tf.unique(pretokens.values)
@@ -120,7 +120,7 @@ class TextProcessor(tf.Module):
         by_id = sorted(zip(ids.numpy().tolist(), pieces.numpy().tolist(), strict=True))
         return [piece.decode() for _, piece in by_id]
 
-    def detokenise(self, ids: tf.Tensor, unknown: tf.Tensor | None = None) -> tf.Tensor:
+    def detokenize(self, ids: tf.Tensor, unknown: tf.Tensor | None = None) -> tf.Tensor:
         """Ids to text.
 
         Args:
@@ -128,7 +128,7 @@ class TextProcessor(tf.Module):
           unknown: string[B, T], pretokens to take the place of unknown words; empty where there is none.
 
         Returns:
-          string[B], normalised but for letter case. An unknown word with nothing in its place reads U+2047.
+          string[B], normalized but for letter case. An unknown word with nothing in its place reads U+2047.
         """
         ended = tf.cumsum(tf.cast(tf.equal(ids, EOS_ID), tf.int32), axis=1) > 0
         dropped = ended | tf.equal(ids, PAD_ID) | tf.equal(ids, BOS_ID)

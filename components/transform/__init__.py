@@ -30,7 +30,7 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
         side to its limit, `</s>` kept.
       bucket_growth: each padded length is this times the one before, at least. Smaller wastes less on padding
         and makes more shapes.
-      segmentations: how many times the training split is written: once as text is always tokenised, and each
+      segmentations: how many times the training split is written: once as text is always tokenized, and each
         further time with other subwords, drawn at random (for each batch of `batch_size` anew). An epoch of
         the training is as many passes over the text.
       subword_dropout: in the further segmentations, the probability of a subword to be split in two, and of

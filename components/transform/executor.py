@@ -233,7 +233,7 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], *, parameters: Parameters) ->
     ids = {}
     for side in assets:
         name = "text" if parameters.shared_vocabulary else f"{side}_text"
-        ids[side] = vocabulary.tokenise(
+        ids[side] = vocabulary.tokenize(
             inputs[side], settings, parameters.vocabulary_size, assets[side], name
         )
     rows = tf.size(inputs["id"])
@@ -252,7 +252,7 @@ def _vocabularies(
     """The analysis: of each side, the paths of the vocabulary files learnt."""
     settings = text_settings(parameters)
     pretokens = {
-        side: processor.pretokenise(processor.normalise(inputs[side], settings)).values
+        side: processor.pretokenize(processor.normalize(inputs[side], settings)).values
         for side in ("source", "target")
     }
     learn = functools.partial(

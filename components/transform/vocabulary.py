@@ -105,7 +105,7 @@ def _cacheable_analyzer(
     return [analyzer_nodes.wrap_as_tensor(value) for value in values]
 
 
-def tokenise(
+def tokenize(
     text: tf.Tensor, settings: TextSettings, size: int, assets: tuple[tf.Tensor, tf.Tensor], name: str
 ) -> tf.RaggedTensor:
     """Text string[B] to ids int64[B, None] by the vocabulary an analyzer in the same graph yields.
@@ -126,7 +126,7 @@ def tokenise(
             path = tft.make_and_track_object(
                 lambda: processor.TextProcessor(settings, vocabulary_path, merges_path), name=name
             )
-            return tf.cast(path.tokenise(text), tf.int64), most
+            return tf.cast(path.tokenize(text), tf.int64), most
 
         ids = tft.apply_vocabulary(text, merges, default_value=0, lookup_fn=with_merges)
         return ids, most

@@ -34,7 +34,7 @@ from bitext.components.example_gen.rows import (
     assign_splits,
     first_of_duplicates,
     judge,
-    normalise_source,
+    normalize_source,
     source_hashes,
     split_tsv,
 )
@@ -117,13 +117,13 @@ def test_every_row_has_one_split_and_its_id(tmp_path):
 
 def test_translations_of_one_source_stay_together_and_duplicates_go(tmp_path):
     lines = _corpus(40)
-    lines += [line.upper().replace(" ", "  ") for line in lines]  # the same sources once normalised
+    lines += [line.upper().replace(" ", "  ") for line in lines]  # the same sources once normalized
     lines += lines[:7]
     result = Result(tmp_path / "run", files=[_write(tmp_path / "a.tsv", lines)], **WIDE)
     seen: dict[str, set[str]] = {}
     for split in SPLITS:
         for _, source, _ in result.rows(split):
-            seen.setdefault(normalise_source(source), set()).add(split)
+            seen.setdefault(normalize_source(source), set()).add(split)
     assert len(seen) == 40
     assert all(len(splits) == 1 for splits in seen.values())
     assert result.summary()["duplicates"] == result.examples.properties["duplicates"] == 7
@@ -475,7 +475,7 @@ class TestSpans:
             for split in SPLITS:
                 for id_, source, _ in result.rows(split):
                     assert id_.startswith(f"span-{number}-v1/{number}.tsv:")
-                    seen.setdefault(normalise_source(source), set()).add(split)
+                    seen.setdefault(normalize_source(source), set()).add(split)
         assert len(seen) == 80
         assert all(len(splits) == 1 for splits in seen.values())
 
@@ -521,12 +521,12 @@ class TestGolden:
         file = _write(tmp_path / "a.tsv", lines)
         without = Result(tmp_path / "without", files=[file], **WIDE)
         result = Result(tmp_path / "run", files=[file], golden=made.examples, **WIDE)
-        held_out = {normalise_source(line.split("\t")[0]) for line in chosen}
+        held_out = {normalize_source(line.split("\t")[0]) for line in chosen}
         for split in SPLITS:
             kept = [
                 row
                 for row in without.rows(split)
-                if split == "test" or normalise_source(row[1]) not in held_out
+                if split == "test" or normalize_source(row[1]) not in held_out
             ]
             assert result.rows(split) == kept
         summary = result.summary()

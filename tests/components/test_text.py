@@ -39,7 +39,7 @@ def make(folder: Path, lines: list[str], size: int = 400, **changes) -> processo
 def pretoken_counts(lines: list[str], text_settings: TextSettings) -> dict[str, int]:
     """How often each pretoken occurs."""
     words, _, counts = tf.unique_with_counts(
-        processor.pretokenise(processor.normalise(tf.constant(lines), text_settings)).values
+        processor.pretokenize(processor.normalize(tf.constant(lines), text_settings)).values
     )
     return {word.decode(): count for word, count in zip(words.numpy(), counts.numpy().tolist(), strict=True)}
 
@@ -51,10 +51,10 @@ def processors(tmp_path_factory) -> dict[str, processor.TextProcessor]:
 
 
 def round_trip(path: processor.TextProcessor, text: list) -> tuple[list[bytes], list[bytes]]:
-    """(detokenised, normalised) texts."""
+    """(detokenized, normalized) texts."""
     batch = tf.constant(text, tf.string, shape=[len(text)])
-    ids = path.tokenise(batch).to_tensor()
-    return path.detokenise(ids).numpy().tolist(), path.normalise(batch).numpy().tolist()
+    ids = path.tokenize(batch).to_tensor()
+    return path.detokenize(ids).numpy().tolist(), path.normalize(batch).numpy().tolist()
 
 
 unicode_texts = st.lists(st.text().map(lambda t: t.encode("utf-8", "surrogatepass")), min_size=1, max_size=4)
@@ -64,18 +64,18 @@ any_texts = unicode_texts | st.lists(st.binary(), min_size=1, max_size=4)
 @pytest.mark.parametrize("unit", ["subword", "character"])
 @given(any_texts)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_detokenise_undoes_tokenise_for_any_bytes(processors, unit, texts):
-    detokenised, normalised = round_trip(processors[unit], texts)
-    assert detokenised == normalised
+def test_detokenize_undoes_tokenize_for_any_bytes(processors, unit, texts):
+    detokenized, normalized = round_trip(processors[unit], texts)
+    assert detokenized == normalized
 
 
 @given(any_texts)
 @settings(max_examples=150, deadline=None)
-def test_normalised_text_is_tidy_and_stays(texts):
+def test_normalized_text_is_tidy_and_stays(texts):
     for lowercase in (False, True):
         text_settings = TextSettings(lowercase=lowercase)
-        once = processor.normalise(tf.constant(texts), text_settings)
-        assert processor.normalise(once, text_settings).numpy().tolist() == once.numpy().tolist()
+        once = processor.normalize(tf.constant(texts), text_settings)
+        assert processor.normalize(once, text_settings).numpy().tolist() == once.numpy().tolist()
         for text in once.numpy().tolist():
             decoded = text.decode("utf-8")
             assert decoded == " ".join(decoded.split())
@@ -86,9 +86,9 @@ def test_normalised_text_is_tidy_and_stays(texts):
 @given(any_texts)
 @settings(max_examples=100, deadline=None)
 def test_pretokens_are_short_and_lose_nothing(texts):
-    normalised = processor.normalise(tf.constant(texts), TextSettings())
-    pretokens = processor.pretokenise(normalised).to_list()
-    for parts, text in zip(pretokens, normalised.numpy().tolist(), strict=True):
+    normalized = processor.normalize(tf.constant(texts), TextSettings())
+    pretokens = processor.pretokenize(normalized).to_list()
+    for parts, text in zip(pretokens, normalized.numpy().tolist(), strict=True):
         assert b"".join(parts).decode().replace("\u2581", " ")[1:] == text.decode()
         assert all(0 < len(part.decode()) <= processor.LONGEST_PRETOKEN for part in parts)
 
@@ -96,22 +96,22 @@ def test_pretokens_are_short_and_lose_nothing(texts):
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_sentence_has_the_same_ids_in_every_batch(processors, unit):
     lines = [*LINES, "", "Ünknown 🙂 words", "x" * 100]
-    together = processors[unit].tokenise(tf.constant(lines)).to_list()
-    assert together == [processors[unit].tokenise(tf.constant([line])).to_list()[0] for line in lines]
-    assert processors[unit].tokenise(tf.constant(lines[::-1])).to_list() == together[::-1]
+    together = processors[unit].tokenize(tf.constant(lines)).to_list()
+    assert together == [processors[unit].tokenize(tf.constant([line])).to_list()[0] for line in lines]
+    assert processors[unit].tokenize(tf.constant(lines[::-1])).to_list() == together[::-1]
 
 
 @given(st.text(alphabet="theórabcs'.,5 ", max_size=40))
 @settings(max_examples=150, deadline=None)
 def test_subword_pieces_are_sentencepieces(parity, text):
     path, reference, pieces = parity
-    normalised = path.normalise(tf.constant([text]))
+    normalized = path.normalize(tf.constant([text]))
     expected = [
         piece
-        for word in processor.pretokenise(normalised).values.numpy().tolist()
+        for word in processor.pretokenize(normalized).values.numpy().tolist()
         for piece in reference.encode(word.decode(), out_type=str)
     ]
-    assert [pieces[i] for i in path.tokenise(normalised).to_list()[0]] == expected
+    assert [pieces[i] for i in path.tokenize(normalized).to_list()[0]] == expected
 
 
 @pytest.fixture(scope="module")
@@ -130,32 +130,32 @@ def parity(tmp_path_factory):
 
 def test_learnt_pieces_shorten_text(processors):
     line = tf.constant(["the theatre there"])
-    subwords = processors["subword"].tokenise(line).to_list()[0]
+    subwords = processors["subword"].tokenize(line).to_list()[0]
     assert (
-        len(subwords) < len(processors["character"].tokenise(line).to_list()[0]) == len("_the_theatre_there")
+        len(subwords) < len(processors["character"].tokenize(line).to_list()[0]) == len("_the_theatre_there")
     )
 
 
 def test_unknown_words_and_characters(processors):
     unknown = tf.constant(["Tom xyzzy"])
-    assert processors["word"].tokenise(unknown).to_list()[0][1] == processor.UNK_ID
+    assert processors["word"].tokenize(unknown).to_list()[0][1] == processor.UNK_ID
     assert round_trip(processors["word"], ["Tom xyzzy"])[0] == ["Tom \u2047".encode()]
-    spelt = processors["subword"].tokenise(tf.constant(["\u00df"])).to_list()[0]
+    spelt = processors["subword"].tokenize(tf.constant(["\u00df"])).to_list()[0]
     assert spelt[-2:] == [4 + 0xC3, 4 + 0x9F]
 
 
-def test_detokenise_skips_specials_and_stops_at_the_first_end(processors):
+def test_detokenize_skips_specials_and_stops_at_the_first_end(processors):
     path = processors["subword"]
-    ids = path.tokenise(tf.constant(["Tom", "much"])).to_list()
+    ids = path.tokenize(tf.constant(["Tom", "much"])).to_list()
     width = max(map(len, ids)) * 2 + 3
     rows = [[1, *ids[0], EOS_ID, *ids[1]], [1, *ids[1], 0, 0]]
     dense = tf.constant([row + [0] * (width - len(row)) for row in rows])
-    assert path.detokenise(dense).numpy().tolist() == [b"Tom", b"much"]
+    assert path.detokenize(dense).numpy().tolist() == [b"Tom", b"much"]
 
 
-def test_detokenise_of_odd_ids_is_one_valid_line(processors):
+def test_detokenize_of_odd_ids_is_one_valid_line(processors):
     newline, half, beyond = 4 + 0x0A, 4 + 0xC3, 10**6
-    text = processors["subword"].detokenise(tf.constant([[4 + ord("a"), newline, half, beyond, -5]]))
+    text = processors["subword"].detokenize(tf.constant([[4 + ord("a"), newline, half, beyond, -5]]))
     assert text.numpy()[0].decode() == "a \ufffd"
 
 
@@ -164,8 +164,8 @@ def test_detokenise_of_odd_ids_is_one_valid_line(processors):
 def test_tiny_corpora_yield_a_vocabulary(tmp_path, unit, lines):
     path = make(tmp_path, lines or [""], unit=unit)
     assert path.size() >= len(SPECIALS)
-    detokenised, normalised = round_trip(path, lines or ["x"])
-    assert unit == "word" or detokenised == normalised
+    detokenized, normalized = round_trip(path, lines or ["x"])
+    assert unit == "word" or detokenized == normalized
 
 
 @pytest.mark.parametrize("size", [261, 262, 270])
@@ -173,8 +173,8 @@ def test_a_vocabulary_is_never_larger_than_asked(tmp_path, size):
     for unit in ("subword", "character"):
         path = make(tmp_path, LINES, unit=unit, size=size)
         assert path.size() <= size
-        detokenised, normalised = round_trip(path, LINES)
-        assert detokenised == normalised
+        detokenized, normalized = round_trip(path, LINES)
+        assert detokenized == normalized
 
 
 def test_the_vocabulary_depends_on_counts_alone():
@@ -192,16 +192,16 @@ def test_an_exported_module_carries_its_vocabulary(tmp_path):
     path = make(tmp_path, LINES)
     module = tf.Module()
     module.path = path
-    module.tokenise = tf.function(
-        lambda text: path.tokenise(text).to_tensor(), input_signature=[tf.TensorSpec([None], tf.string)]
+    module.tokenize = tf.function(
+        lambda text: path.tokenize(text).to_tensor(), input_signature=[tf.TensorSpec([None], tf.string)]
     )
     tf.saved_model.save(module, str(tmp_path / "saved"))
-    expected = path.tokenise(tf.constant(LINES)).to_tensor().numpy().tolist()
+    expected = path.tokenize(tf.constant(LINES)).to_tensor().numpy().tolist()
     for file in tmp_path.glob("vocabulary*"):
         file.unlink()
     (tmp_path / "saved").rename(tmp_path / "moved")
     loaded = tf.saved_model.load(str(tmp_path / "moved"))
-    assert loaded.tokenise(tf.constant(LINES)).numpy().tolist() == expected
+    assert loaded.tokenize(tf.constant(LINES)).numpy().tolist() == expected
 
 
 def test_load_names_what_is_missing(tmp_path):

@@ -166,8 +166,8 @@ def expected_ids(run: Run, split: str) -> dict[bytes, tuple[list[int], list[int]
     """What the text path the exported model is built from makes of the split."""
     pair = text.load(run.graph.path)
     names, sources, targets = zip(*SPLITS[split])
-    source = pair.source.tokenise(tf.constant(sources)).to_list()
-    target = pair.target.tokenise(tf.constant(targets)).to_list()
+    source = pair.source.tokenize(tf.constant(sources)).to_list()
+    target = pair.target.tokenize(tf.constant(targets)).to_list()
     return {
         name.encode(): ([*s, text.EOS_ID], [text.BOS_ID, *t, text.EOS_ID])
         for name, s, t in zip(names, source, target, strict=True)
@@ -196,8 +196,8 @@ def test_serving_makes_the_same_ids_in_other_settings(tmp_path, parameters):
     if not pair.shared:
         # Targets are upper case: each side learnt from its own text alone.
         assert b"seven" not in b"".join(p.read_bytes() for p in run.graph.path.rglob("target.vocabulary*"))
-        piece = pair.target.tokenise(tf.constant(["seven"])).to_list()[0]
-        assert len(piece) > len(pair.source.tokenise(tf.constant(["seven"])).to_list()[0])
+        piece = pair.target.tokenize(tf.constant(["seven"])).to_list()[0]
+        assert len(piece) > len(pair.source.tokenize(tf.constant(["seven"])).to_list()[0])
 
 
 def test_the_vocabulary_is_learnt_from_train_alone(default_run):
@@ -279,7 +279,7 @@ def test_further_segmentations_of_the_training_split_are_the_same_text(default_r
             spelt = [ids[side] for ids in several]
             assert len(spelt) == 3
             assert whole[name][side] in spelt  # as serving splits it
-            assert len(set(process.detokenise(tf.ragged.constant(spelt).to_tensor()).numpy())) == 1
+            assert len(set(process.detokenize(tf.ragged.constant(spelt).to_tensor()).numpy())) == 1
         once = sum(len(ids[side]) for ids in whole.values())
         lengths = sum(len(ids[side]) for several in found.values() for ids in several)
         assert once * 3 * least < lengths < once * 3 * 1.5

@@ -1,7 +1,7 @@
 """TensorFlow Lite: `encode` and `decode_step` over tokens, in built-in operations alone.
 
 The text path stays outside: TensorFlow Lite has regular expressions and tables of strings only by its Select
-TF ops, a second and much larger runtime. What `bitext export` writes beside the model lets a client tokenise.
+TF ops, a second and much larger runtime. What `bitext export` writes beside the model lets a client tokenize.
 """
 
 from __future__ import annotations

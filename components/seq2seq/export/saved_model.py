@@ -14,7 +14,7 @@ from bitext.components.seq2seq.decoding.sampling import sample
 from bitext.components.seq2seq.decoding.search import beam_search
 from bitext.components.seq2seq.layers.attention import Memory
 from bitext.components.seq2seq.model import BOS, EOS, PAD, UNK, Seq2Seq, Start, lengths
-from bitext.components.text.processor import TextPair, pretokenise
+from bitext.components.text.processor import TextPair, pretokenize
 
 TEXT = tf.TensorSpec([None], tf.string)
 Signature = Callable[..., dict[str, tf.Tensor]]
@@ -38,7 +38,7 @@ class Translator(tf.Module):
 
     def source_tokens(self, text: tf.Tensor) -> tf.Tensor:
         """Source tokens int32[B, S] with `</s>`, padded with 0, of text string[B]."""
-        tokens = self.source.tokenise(text)[:, : self.source_max_length - 1]
+        tokens = self.source.tokenize(text)[:, : self.source_max_length - 1]
         ends = tf.fill([tf.size(text), 1], EOS)
         return _dense(tf.concat([tokens, ends], 1))
 
@@ -50,7 +50,7 @@ class Translator(tf.Module):
         """Target tokens int32[B, T] from `<s>` to `</s>`, padded with 0, of text string[B]."""
         begins = tf.fill([tf.size(text), 1], BOS)
         ends = tf.fill([tf.size(text), 1], EOS)
-        return _dense(tf.concat([begins, self.target.tokenise(text), ends], 1))
+        return _dense(tf.concat([begins, self.target.tokenize(text), ends], 1))
 
     def decode(
         self,
@@ -84,7 +84,7 @@ class Translator(tf.Module):
         flat = tf.reshape(tokens, [sentences * each, length])
         unknown = None
         if self.replacing:
-            words = pretokenise(self.source.normalise(text))[:, : self.source_max_length - 1]
+            words = pretokenize(self.source.normalize(text))[:, : self.source_max_length - 1]
             words = words.to_tensor("", shape=[None, None])
             # As wide as the source, which has a token more: `</s>` is no word.
             missing = tf.shape(found.alignment)[3] - tf.shape(words)[1]
@@ -93,7 +93,7 @@ class Translator(tf.Module):
             places = tf.argmax(found.alignment * real, -1, output_type=tf.int32)
             aligned = tf.gather(words, tf.reshape(places, [sentences, each * length]), batch_dims=1)
             unknown = tf.reshape(aligned, [sentences * each, length])
-        return tf.reshape(self.target.detokenise(flat, unknown), [sentences, each])
+        return tf.reshape(self.target.detokenize(flat, unknown), [sentences, each])
 
     @tf.function(input_signature=[TEXT])
     def translate(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -176,7 +176,7 @@ class Translator(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
     def detokenize(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         """Text of target tokens, up to the first `</s>`."""
-        return {"text": self.target.detokenise(tokens)}
+        return {"text": self.target.detokenize(tokens)}
 
     @tf.function(input_signature=[])
     def info(self) -> dict[str, tf.Tensor]:
