@@ -11,6 +11,9 @@ from typing import ClassVar
 
 Property = int | float | str
 
+TEST_SPLIT = "test"
+"""The split that models are scored on. Training and early stopping never read it."""
+
 
 @dataclasses.dataclass
 class Artifact:

@@ -9,10 +9,8 @@ import msgspec
 
 from bitext.components import artifacts, component
 
-SPLIT = "test"
-"""The split that is scored. Training and early stopping never see it."""
 GOLDEN = "golden"
-"""The one split of the golden set: a fixed test file, scored beside `SPLIT` in every run."""
+"""The one split of the golden set: a fixed test file, scored beside the test split in every run."""
 
 
 class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):

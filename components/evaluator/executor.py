@@ -7,19 +7,24 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 import tensorflow as tf
 
 from bitext.components import artifacts
+from bitext.components.artifacts import TEST_SPLIT
 from bitext.components.component import Context
-from bitext.components.evaluator import GOLDEN, SPLIT, Parameters
-from bitext.components.evaluator.scoring import Comparison, CorpusScore, LengthRow, Scorer
+from bitext.components.evaluator import GOLDEN, Parameters
 from bitext.components.shared import errors
 from bitext.components.shared.heldout import Sentence, read_sentences
-from bitext.components.translation.translate import LineTranslator, Search, Translation, length_sorted_batches
+from bitext.components.shared.metrics import Bleu, ChrF, Comparison, CorpusScore
+from bitext.components.translation.held_out import evaluated_search, translate_sentences
+from bitext.components.translation.translate import LineTranslator, Translation, length_sorted_batches
+
+if TYPE_CHECKING:
+    from bitext.components.shared.metrics.metric import SentenceStatistics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +34,19 @@ class Verdict:
     blessed: bool
     reasons: list[str]
     forced: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class LengthRow:
+    """BLEU of the sources of `first` to `last` words (null: no upper end)."""
+
+    first: int
+    last: int | None
+    sentences: int
+    bleu: float
+
+    def as_json(self) -> dict[str, int | float | None]:
+        return {"from": self.first, "to": self.last, "sentences": self.sentences, "bleu": self.bleu}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +64,12 @@ class Metrics:
 
     def as_json(self) -> dict[str, Any]:
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return fields | {"by_source_length": [row.as_json() for row in self.by_source_length]}
+        baseline = None
+        if self.baseline is not None:
+            baseline = {"bleu": self.baseline.score, **dataclasses.asdict(self.baseline)}
+            del baseline["score"]
+        rows = [row.as_json() for row in self.by_source_length]
+        return fields | {"by_source_length": rows, "baseline": baseline}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +109,7 @@ def run(
             "evaluator.min_golden_bleu is set, and there is no golden set",
             "name its file in `example_gen.golden`, or drop the threshold",
         )
-    folders = {SPLIT: [span.split(SPLIT) for span in examples]}
+    folders = {TEST_SPLIT: [span.split(TEST_SPLIT) for span in examples]}
     if golden is not None:
         folders[GOLDEN] = [golden.split(GOLDEN)]
     by_line = parameters.references == "by_line"
@@ -117,22 +140,25 @@ def score_set(
     """Translates a set with both models, now, and scores what the candidate makes of it."""
     context.say(f"translating the {len(sentences):,} sentences of the {_called(name)}")
     started = time.monotonic()
-    translations = translate(candidate, sentences)
+    translations = translate_sentences(candidate, sentences)
     seconds = time.monotonic() - started
-    scorer = Scorer([s.references for s in sentences], parameters)
-    statistics = scorer.statistics(scorer.bleu, [t.text for t in translations])
+    references = [s.references for s in sentences]
+    hypotheses = [t.text for t in translations]
+    bleu, chrf = Bleu(references, parameters), ChrF(references, parameters)
+    statistics = bleu.statistics(hypotheses)
     comparison = None
     if baseline is not None:
         context.say("translating them with the model now served, to compare")
-        others = [t.text for t in translate(baseline, sentences)]
-        comparison = scorer.compare(statistics, scorer.statistics(scorer.bleu, others))
-    chrf_statistics = scorer.statistics(scorer.chrf, [t.text for t in translations])
+        others = [t.text for t in translate_sentences(baseline, sentences)]
+        comparison = bleu.compare(statistics, bleu.statistics(others))
     metrics = Metrics(
-        bleu=scorer.score(scorer.bleu, statistics),
-        chrf=scorer.score(scorer.chrf, chrf_statistics),
+        bleu=bleu.score(statistics),
+        chrf=chrf.score(chrf.statistics(hypotheses)),
         perplexity=perplexity(candidate, sentences),
-        length_ratio=scorer.length_ratio(statistics),
-        by_source_length=scorer.by_source_length(statistics, [len(s.source.split()) for s in sentences]),
+        length_ratio=bleu.length_ratio(statistics),
+        by_source_length=by_source_length(
+            bleu, statistics, [len(s.source.split()) for s in sentences], parameters.length_bins
+        ),
         sentences=len(sentences),
         sentences_per_second=len(sentences) / max(seconds, 1e-9),
         baseline=comparison,
@@ -140,9 +166,24 @@ def score_set(
     return Scored(sentences, translations, metrics)
 
 
-def translate(translator: LineTranslator, sentences: list[Sentence]) -> list[Translation]:
-    """The best translation of each sentence, in order."""
-    return [best[0] for best in translator.translate([s.source.encode() for s in sentences])]
+def by_source_length(
+    bleu: Bleu, statistics: SentenceStatistics, words: Sequence[int], starts: Sequence[int]
+) -> list[LengthRow]:
+    """BLEU of the sentences in each length bin that holds any.
+
+    Args:
+      statistics: BLEU's, of each sentence.
+      words: the length of each source.
+      starts: the length at which each bin begins.
+    """
+    bins = np.digitize(np.maximum(np.asarray(words), 1), starts) - 1
+    rows = []
+    for index, first in enumerate(starts):
+        in_bin = statistics[bins == index]
+        if len(in_bin):
+            last = starts[index + 1] - 1 if index + 1 < len(starts) else None
+            rows.append(LengthRow(first, last, len(in_bin), bleu.corpus_score(in_bin.sum(axis=0))))
+    return rows
 
 
 def perplexity(translator: LineTranslator, sentences: list[Sentence]) -> float:
@@ -201,7 +242,7 @@ def _checks(name: str, metrics: Metrics, parameters: Parameters) -> list[tuple[b
     ]
     if (served := metrics.baseline) is not None:
         figures = (
-            f"{scored} against {served.bleu:.2f} of the model now served "
+            f"{scored} against {served.score:.2f} of the model now served "
             f"({served.difference:+.2f}, p = {served.p_value:.3f})"
         )
         worse = served.difference < 0 and served.p_value < parameters.significance
@@ -214,17 +255,8 @@ def _called(name: str) -> str:
     return "golden set" if name == GOLDEN else f"{name} split"
 
 
-def search_of(parameters: Parameters) -> Search:
-    """The search that is scored."""
-    return Search(
-        beam_size=parameters.beam_size,
-        length_penalty=parameters.length_penalty,
-        max_length=parameters.max_length,
-    )
-
-
 def _translator(model: artifacts.Model, parameters: Parameters) -> LineTranslator:
-    return LineTranslator(model.serving, search_of(parameters), parameters.batch_size)
+    return LineTranslator(model.serving, evaluated_search(parameters), parameters.batch_size)
 
 
 def _baseline(
@@ -242,7 +274,7 @@ def _baseline(
 
 def _write(evaluation: artifacts.ModelEvaluation, scored: Mapping[str, Scored]) -> None:
     """metrics.json, the translations of each set, and the artifact's properties."""
-    test, golden = scored[SPLIT].metrics, scored.get(GOLDEN)
+    test, golden = scored[TEST_SPLIT].metrics, scored.get(GOLDEN)
     metrics = test.as_json() | {"golden": golden and golden.metrics.as_json()}
     # msgspec writes what is not finite as null, which every JSON reader takes.
     (evaluation.path / "metrics.json").write_bytes(msgspec.json.format(msgspec.json.encode(metrics)) + b"\n")

@@ -18,10 +18,7 @@ import msgspec
 import tensorflow as tf
 
 from bitext.components import text
-from bitext.components.artifacts import Examples, Model, TransformGraph
-from bitext.components.evaluator import SPLIT, Parameters
-from bitext.components.evaluator.executor import search_of, translate
-from bitext.components.evaluator.scoring import Scorer
+from bitext.components.artifacts import TEST_SPLIT, Examples, Model, TransformGraph
 from bitext.components.seq2seq import SearchSettings, length_bound
 from bitext.components.seq2seq.export import checkpoint, lite
 from bitext.components.seq2seq.export import quantize as quantise
@@ -29,6 +26,8 @@ from bitext.components.seq2seq.export.saved_model import Translator
 from bitext.components.shared.errors import ConfigError, DataError, EnvironmentFault, NotBlessedError
 from bitext.components.shared.files import tree_size
 from bitext.components.shared.heldout import Sentence, read_sentences
+from bitext.components.shared.metrics import Bleu
+from bitext.components.translation.held_out import EvaluationOptions, evaluated_search, translate_sentences
 from bitext.components.translation.translate import LineTranslator, Search
 from bitext.pipeline import metadata, resolve
 from bitext.pipeline.config import PipelineConfig
@@ -185,24 +184,28 @@ def _write(trained: Trained, folder: Path, form: Form, precision: quantise.Preci
 
 
 def _measure(
-    trained: Trained, folder: Path, form: Form, precision: quantise.Precision | None, parameters: Parameters
+    trained: Trained,
+    folder: Path,
+    form: Form,
+    precision: quantise.Precision | None,
+    options: EvaluationOptions,
 ) -> Report:
     """Both forms on the held-out split, as the Evaluator scores it."""
-    by_line = parameters.references == "by_line"
-    splits = [examples.split(SPLIT) for examples in trained.examples]
-    sentences = read_sentences(splits, parameters.max_sentences, by_line=by_line)
-    greedy = Search(beam_size=1, length_penalty=0.0, max_length=parameters.max_length)
-    search = greedy if form == "tflite" else search_of(parameters)
+    by_line = options.references == "by_line"
+    splits = [examples.split(TEST_SPLIT) for examples in trained.examples]
+    sentences = read_sentences(splits, options.max_sentences, by_line=by_line)
+    greedy = Search(beam_size=1, length_penalty=0.0, max_length=options.max_length)
+    search = greedy if form == "tflite" else evaluated_search(options)
     serving = trained.model.serving
-    original = LineTranslator(serving, search, parameters.batch_size)
+    original = LineTranslator(serving, search, options.batch_size)
     if form == "tflite":
         found = _greedy(original, folder / LITE_FILE, sentences)
     else:
-        found = _translations(LineTranslator(folder, search, parameters.batch_size), sentences)
-    scorer = Scorer([s.references for s in sentences], parameters)
-    statistics = scorer.statistics(scorer.bleu, found)
-    score = scorer.score(scorer.bleu, statistics)
-    compared = scorer.compare(statistics, scorer.statistics(scorer.bleu, _translations(original, sentences)))
+        found = _translations(LineTranslator(folder, search, options.batch_size), sentences)
+    bleu = Bleu([s.references for s in sentences], options)
+    statistics = bleu.statistics(found)
+    score = bleu.score(statistics)
+    compared = bleu.compare(statistics, bleu.statistics(_translations(original, sentences)))
     return Report(
         model=str(trained.model.path),
         digest=trained.digest,
@@ -212,7 +215,7 @@ def _measure(
         original_bytes=tree_size(serving),
         sentences=len(sentences),
         bleu=score.score,
-        original_bleu=compared.bleu,
+        original_bleu=compared.score,
         bleu_signature=score.signature,
         difference=compared.difference,
         p_value=compared.p_value,
@@ -220,7 +223,7 @@ def _measure(
 
 
 def _translations(translator: LineTranslator, sentences: list[Sentence]) -> list[str]:
-    return [translation.text for translation in translate(translator, sentences)]
+    return [translation.text for translation in translate_sentences(translator, sentences)]
 
 
 def _greedy(original: LineTranslator, path: Path, sentences: list[Sentence]) -> list[str]:

@@ -56,12 +56,6 @@ def read_sentences(
     return [s for s in found if s.source in kept]
 
 
-def reference_streams(references: Sequence[Sequence[str]]) -> list[list[str | None]]:
-    """sacreBLEU's form of several references: stream k holds the k-th of each sentence, or None."""
-    most = max(len(several) for several in references)
-    return [[several[k] if k < len(several) else None for several in references] for k in range(most)]
-
-
 def _rows(files: list[str]) -> list[tuple[str, str, str]]:
     """(id, source, target) of every record."""
     if not files:

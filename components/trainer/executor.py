@@ -19,7 +19,8 @@ from bitext.components.component import Context
 from bitext.components.seq2seq.export import checkpoint, warm_up
 from bitext.components.seq2seq.export.saved_model import TEXT, Translator
 from bitext.components.seq2seq.model import Seq2Seq, lengths
-from bitext.components.shared.heldout import Sentence, read_sentences, reference_streams
+from bitext.components.shared.heldout import Sentence, read_sentences
+from bitext.components.shared.metrics.sacrebleu_metrics import reference_streams
 from bitext.components.shared.parallel import side_by_side
 from bitext.components.trainer import Parameters
 from bitext.components.trainer.data import Batches

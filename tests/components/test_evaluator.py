@@ -17,8 +17,10 @@ from sacrebleu.significance import PairedTest
 
 from bitext.components import artifacts
 from bitext.components.component import Context
-from bitext.components.evaluator import Parameters, executor, scoring
+from bitext.components.evaluator import Parameters, executor
 from bitext.components.shared import errors, heldout
+from bitext.components.shared.metrics import Bleu, Comparison, CorpusScore
+from bitext.components.shared.metrics.sacrebleu_metrics import reference_streams
 from tests import toy_model
 
 FAST = Parameters(bootstrap_samples=100)
@@ -161,7 +163,7 @@ class TestScores:
     ) -> None:
         outcome = evaluate(models["upper"])
         hypotheses = [row["hypothesis"] for row in outcome.translations]
-        streams = scoring.reference_streams([row["references"] for row in outcome.translations])
+        streams = reference_streams([row["references"] for row in outcome.translations])
         for name, metric in (("bleu", BLEU()), ("chrf", CHRF())):
             expected = metric.corpus_score(hypotheses, streams, n_bootstrap=100)
             found = outcome.metrics[name]
@@ -260,13 +262,13 @@ class TestVerdict:
 
     def test_a_lower_bleu_that_chance_explains_is_no_reason(self) -> None:
         metrics = executor.Metrics(
-            bleu=scoring.CorpusScore(30.0, "", (29.0, 31.0)),
-            chrf=scoring.CorpusScore(50.0, "", (49.0, 51.0)),
+            bleu=CorpusScore(30.0, "", (29.0, 31.0)),
+            chrf=CorpusScore(50.0, "", (49.0, 51.0)),
             perplexity=4.0, length_ratio=1.0, by_source_length=[], sentences=1, sentences_per_second=1.0,
-            baseline=scoring.Comparison(30.2, (29.0, 31.0), -0.2, 0.3),
+            baseline=Comparison(30.2, (29.0, 31.0), -0.2, 0.3),
         )  # fmt: skip
         assert executor.judge({"test": metrics}, FAST).blessed
-        worse = dataclasses.replace(metrics, baseline=scoring.Comparison(30.2, (29.0, 31.0), -0.2, 0.01))
+        worse = dataclasses.replace(metrics, baseline=Comparison(30.2, (29.0, 31.0), -0.2, 0.01))
         for sets in ({"test": worse}, {"test": metrics, "golden": worse}, {"test": worse, "golden": metrics}):
             verdict = executor.judge(sets, FAST)
             assert (verdict.blessed, len(verdict.reasons)) == (False, 1)
@@ -276,7 +278,7 @@ class TestVerdict:
 
     @pytest.mark.parametrize("perplexity", [math.nan, math.inf])
     def test_probabilities_that_are_not_finite_are(self, perplexity: float) -> None:
-        score = scoring.CorpusScore(30.0, "", (29.0, 31.0))
+        score = CorpusScore(30.0, "", (29.0, 31.0))
         found = executor.Metrics(score, score, perplexity, 1.0, [], 1, 1.0, None)
         fine = dataclasses.replace(found, perplexity=4.0)
         for sets in ({"test": found}, {"test": fine, "golden": found}):
@@ -391,15 +393,15 @@ def test_the_comparison_is_sacrebleus_paired_bootstrap() -> None:
         [" ".join(w if generator.random() < keep else "x" for w in r[0].split()) for r in references]
         for keep in (0.80, 0.83)
     ]
-    scorer = scoring.Scorer(references, Parameters(bootstrap_samples=300))
-    found = scorer.compare(*(scorer.statistics(scorer.bleu, system) for system in systems))
+    bleu = Bleu(references, Parameters(bootstrap_samples=300))
+    found = bleu.compare(*(bleu.statistics(system) for system in systems))
     named = [("baseline", systems[1]), ("candidate", systems[0])]
-    streams = scoring.reference_streams(references)
+    streams = reference_streams(references)
     test = PairedTest(named, {"BLEU": BLEU()}, streams, "bs", n_samples=300)  # type: ignore
     baseline, candidate = test()[1]["BLEU"]
     assert found.p_value == pytest.approx(candidate.p_value)
     assert 0.01 < found.p_value < 0.99
-    assert (found.bleu, found.bleu + found.difference) == pytest.approx((baseline.score, candidate.score))
+    assert (found.score, found.score + found.difference) == pytest.approx((baseline.score, candidate.score))
 
 
 class TestHeldOut:

@@ -1,0 +1,15 @@
+"""Corpus metrics. To add one, write a subclass of `Metric` and add it to `METRICS`.
+
+Everything that computes, shows or checks scores loops over `METRICS`: the Evaluator, metrics.json, the model
+card, the summary of a run and the OpenMetrics file.
+"""
+
+from __future__ import annotations
+
+from bitext.components.shared.metrics.metric import Comparison, CorpusScore, Metric, MetricOptions
+from bitext.components.shared.metrics.sacrebleu_metrics import Bleu, ChrF
+
+METRICS: tuple[type[Metric], ...] = (Bleu, ChrF)
+"""The metrics of an evaluation, in the order in which they are shown."""
+
+__all__ = ["METRICS", "Bleu", "ChrF", "Comparison", "CorpusScore", "Metric", "MetricOptions"]
