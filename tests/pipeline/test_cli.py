@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -296,6 +298,34 @@ def test_help_answers_at_once_and_documents_exit_codes() -> None:
         seconds.append(time.perf_counter() - started)
     assert "exit codes:" in done.stdout
     assert min(seconds) < 0.5
+    assert max(map(len, done.stdout.splitlines())) <= 100
+
+
+COMMANDS = ("run", "config", "status", "lineage", "rollback", "gc", "export", "fetch", "translate")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_shows_examples_that_parse(
+    capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    examples = text.partition("examples:\n")[2].splitlines()
+    assert 1 <= len(examples) <= 2
+    for example in examples:
+        words = shlex.split(example.rpartition("|")[2])
+        assert words[:2] == ["bitext", command]
+        assert cli.build_parser().parse_args(words[1:]).run
+    assert "exit codes" not in text
+
+
+def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    listed = re.findall(r"^    (\w+)", capsys.readouterr().out, re.MULTILINE)
+    assert tuple(listed) == COMMANDS
 
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:

@@ -256,7 +256,7 @@ trainer:
         assert "variables must be a section" in str(refused(tmp_path, GOOD + "variables: [a]"))
 
 
-SHIPPED = Path(config.__file__).parent / "configs"
+SHIPPED = Path(config.__file__).parents[1] / "configs"
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)

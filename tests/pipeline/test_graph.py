@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bitext.components import example_gen
-from bitext.pipeline.config import ExampleGenParameters, PipelineConfig, PusherParameters
+from bitext.components.example_gen import Parameters as ExampleGenParameters
+from bitext.components.pusher import Parameters as PusherParameters
+from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.graph import Node, Output, create_pipeline
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from bitext.components.example_gen import Parameters as ExampleGenParameters
 from bitext.components.shared.errors import ConfigError, DataError, LockedError
 from bitext.pipeline import gc, lineage, metadata
-from bitext.pipeline.config import ExampleGenParameters, PipelineConfig
+from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.lock import locked
 from bitext.pipeline.metadata import Store
 from bitext.pipeline.rollback import roll_back

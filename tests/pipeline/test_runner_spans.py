@@ -13,9 +13,10 @@ import pytest
 
 from bitext.components import artifacts
 from bitext.components.component import Component, Context, Parameters, Part
+from bitext.components.example_gen import Parameters as ExampleGenParameters
 from bitext.components.shared.errors import ConfigError, DataError
 from bitext.pipeline import metadata, status
-from bitext.pipeline.config import ExampleGenParameters, Metadata, PipelineConfig
+from bitext.pipeline.config import Metadata, PipelineConfig
 from bitext.pipeline.graph import BaseModel, NewestOutput, Node, Pipeline, PreviousStatistics, ServedModel
 from bitext.pipeline.metadata import Store
 from bitext.pipeline.runner import Result, Runner, Selection

@@ -1,0 +1,147 @@
+"""What several commands share: the session, the exit code of an error, common options, loading the config."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bitext.components.shared.errors import BitextError
+
+if TYPE_CHECKING:
+    from bitext.pipeline.config import PipelineConfig
+
+Commands = Any
+"""What `ArgumentParser.add_subparsers` returns; argparse keeps the type private."""
+
+DEFAULT_CONFIG = Path(__file__).parents[1] / "configs" / "tatoeba.yaml"
+
+
+@dataclasses.dataclass
+class Session:
+    """State of one `bitext` process that the error messages need.
+
+    Attributes:
+      log_file: the log file of the run, once it is known. The file need not exist.
+    """
+
+    log_file: Path | None = None
+
+    @property
+    def existing_log(self) -> Path | None:
+        """The log file, if it exists."""
+        return self.log_file if self.log_file and self.log_file.is_file() else None
+
+
+class Terminated(KeyboardInterrupt):
+    """The process received SIGTERM. The run ends as it does on Ctrl-C."""
+
+
+def exit_code(error: BaseException | None) -> int:
+    """The exit code of the process after `error`, or without one."""
+    if error is None:
+        return 0
+    if isinstance(error, BitextError):
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return 143 if isinstance(error, Terminated) else 130
+    return 1
+
+
+def describe(error: BaseException, session: Session) -> tuple[str, str]:
+    """The message of an error, and the remedy."""
+    if isinstance(error, BitextError):
+        return str(error), error.remedy
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", "The same command continues where this one stopped." if session.log_file else ""
+    return f"{type(error).__name__}: {error}", "The traceback is in the log."
+
+
+def add_command(
+    commands: Commands, name: str, run: Callable[[argparse.Namespace], int], summary: str, *examples: str
+) -> argparse.ArgumentParser:
+    """Adds a command to the parser.
+
+    Args:
+      commands: the subparsers.
+      name: the command's name.
+      run: does the work and returns the exit code.
+      summary: one line for the list of commands and the top of the command's help.
+      examples: command lines shown below the options.
+    """
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog="\n".join(["examples:", *(f"  {example}" for example in examples)]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds CONFIG, `--root` and `--set`, which `load` reads."""
+    parser.add_argument(
+        "config",
+        nargs="?",
+        type=Path,
+        metavar="CONFIG",
+        help="configuration file (default: Tatoeba English-Spanish)",
+    )
+    parser.add_argument("--root", metavar="FOLDER", help="the pipeline root, instead of the configuration's")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="A.B=C",
+        help="set a value of the configuration (repeatable)",
+    )
+
+
+def load(options: argparse.Namespace) -> PipelineConfig:
+    """The configuration that CONFIG, `--root` and `--set` describe."""
+    from bitext.pipeline import config
+
+    overrides = [*options.set, *([f"root={json.dumps(options.root)}"] if options.root else [])]
+    return config.load(options.config or DEFAULT_CONFIG, overrides)
+
+
+def add_wait_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--wait`."""
+    parser.add_argument(
+        "--wait",
+        nargs="?",
+        type=_seconds,
+        const=math.inf,
+        default=0.0,
+        metavar="SECONDS",
+        help="wait up to SECONDS for another run of this pipeline to end; without a number, without limit"
+        " (default: do not wait, exit code 5)",
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:
+        raise argparse.ArgumentTypeError(
+            f"must be a number of seconds; received {text!r} (CONFIG comes before --wait)"
+        )
+    return seconds
+
+
+def add_json_argument(parser: argparse.ArgumentParser, contents: str = "") -> None:
+    """Adds `--json`."""
+    parser.add_argument("--json", action="store_true", help=f"print one JSON object{contents}")
+
+
+def print_report(report: Any, render: Callable[[Any], str], as_json: bool) -> None:
+    """Prints a report as JSON or as `render` formats it."""
+    print(json.dumps(report, indent=2, ensure_ascii=False) if as_json else render(report))

@@ -1,0 +1,34 @@
+"""`bitext lineage`."""
+
+from __future__ import annotations
+
+import argparse
+
+from bitext.pipeline.commands import common
+
+
+def add_to(commands: common.Commands) -> None:
+    """Adds the command to the parser."""
+    parser = common.add_command(
+        commands,
+        "lineage",
+        run,
+        "show the data, parameters and libraries that a pushed version was made from",
+        "bitext lineage 3 my.yaml",
+        "bitext lineage 3 my.yaml --json",
+    )
+    parser.add_argument("version", type=int, metavar="VERSION", help="the pushed version")
+    common.add_config_arguments(parser)
+    common.add_json_argument(parser, " with all parameters")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints the report and returns the exit code."""
+    from bitext.pipeline.terminal import quiet_libraries
+
+    quiet_libraries()
+    config = common.load(options)
+    from bitext.pipeline import lineage
+
+    common.print_report(lineage.collect(config, options.version), lineage.render, options.json)
+    return 0

@@ -1,0 +1,180 @@
+"""`bitext run`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bitext.components.shared.errors import BitextError, LockedError, NotBlessedError
+from bitext.pipeline.commands import common
+
+if TYPE_CHECKING:
+    from bitext.pipeline.config import PipelineConfig
+    from bitext.pipeline.outcome import Outcome
+    from bitext.pipeline.terminal import Terminal
+
+
+def add_to(commands: common.Commands) -> None:
+    """Adds the command to the parser."""
+    parser = common.add_command(
+        commands,
+        "run",
+        run,
+        "run the pipeline; steps whose inputs did not change are cached",
+        "bitext run my.yaml",
+        "bitext run my.yaml --set trainer.steps=9000 --from Trainer",
+    )
+    common.add_config_arguments(parser)
+    parser.add_argument(
+        "--from", dest="first", metavar="NODE", help="start at this node, with the newest outputs before it"
+    )
+    parser.add_argument("--to", dest="last", metavar="NODE", help="stop after this node")
+    parser.add_argument(
+        "--force",
+        action="append",
+        default=[],
+        metavar="NODE",
+        help="run this node even if it is cached (repeatable)",
+    )
+    parser.add_argument(
+        "--explain-cache", action="store_true", help="run, and print for every node why it is cached or not"
+    )
+    parser.add_argument(
+        "--log-format",
+        choices=("human", "json"),
+        default="human",
+        help="format of standard output: human, or json for one JSON object per event (default: %(default)s)",
+    )
+    common.add_wait_argument(parser)
+    parser.add_argument(
+        "--force-bless",
+        metavar="REASON",
+        help="bless the model whatever its scores; the reason is recorded with the verdict",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the pipeline and returns the exit code."""
+    from bitext.components.shared.parallel import share_cores
+    from bitext.pipeline.terminal import JsonLines, Terminal, quiet_libraries
+
+    quiet_libraries()
+    share_cores()
+    session: common.Session = options.session
+    with contextlib.ExitStack() as stack:
+        terminal = Terminal()
+        if options.log_format == "json":
+            terminal = JsonLines(sys.stdout)
+            stack.enter_context(contextlib.redirect_stdout(sys.stderr))  # keeps prints of libraries out of it
+        progress = stack.enter_context(_reporting_the_end(options, terminal, session))
+        config = progress.config = common.load(options)
+        from bitext.pipeline.beam import pipeline_factory
+        from bitext.pipeline.graph import create_pipeline
+        from bitext.pipeline.metadata import Store
+        from bitext.pipeline.runner import Runner, Selection, check_blessed
+        from bitext.pipeline.summary import summarise
+
+        runner = Runner(
+            create_pipeline(config),
+            Path(config.root),
+            lambda: Store(config.metadata, Path(config.root), config.name),
+            pipeline_factory(config.beam.runner, config.beam.options),
+            terminal,
+        )
+        session.log_file = runner.log_file
+        selection = Selection(
+            options.first, options.last, frozenset(options.force), options.explain_cache, options.force_bless
+        )
+        result = runner.run(selection, options.wait)
+        if options.log_format == "human":
+            print(f"\n{summarise(result, config.serving)}")
+        check_blessed(result)
+    return 0
+
+
+@dataclasses.dataclass
+class _Progress:
+    """What is known of a run at its end, even if it fails early.
+
+    Attributes:
+      started: seconds since the epoch.
+      config: the configuration; None: it could not be loaded.
+    """
+
+    started: float
+    config: PipelineConfig | None = None
+
+
+@contextlib.contextmanager
+def _reporting_the_end(
+    options: argparse.Namespace, terminal: Terminal, session: common.Session
+) -> Iterator[_Progress]:
+    """Reports how the run ends to the programs that watch it; re-raises what ended it."""
+    progress = _Progress(time.time())
+    try:
+        yield progress
+    except BaseException as error:
+        _report_end(options, terminal, session, progress, error)
+        raise
+    _report_end(options, terminal, session, progress, None)
+
+
+def _report_end(
+    options: argparse.Namespace,
+    terminal: Terminal,
+    session: common.Session,
+    progress: _Progress,
+    error: BaseException | None,
+) -> None:
+    """Writes the metrics textfile and the last JSON line. A failure here is a warning only."""
+    config, outcome, exit_code = progress.config, None, common.exit_code(error)
+    textfile = config.metrics.textfile if config else ""
+    if isinstance(error, LockedError):  # the textfile belongs to the run that holds the lock
+        textfile = ""
+    if config and terminal.run_id and (textfile or options.log_format == "json"):
+        outcome = _outcome(config, terminal.run_id)
+    started = outcome.run.started if outcome else progress.started
+    ended = outcome.run.finished if outcome and outcome.run.finished else time.time()
+    if config and textfile:
+        from bitext.pipeline import openmetrics
+
+        try:
+            openmetrics.write(
+                Path(textfile), openmetrics.Ending(config.name, exit_code, started, ended, outcome)
+            )
+        except OSError as fault:
+            print(
+                f"warning: metrics.textfile {textfile} cannot be written: {fault.strerror}", file=sys.stderr
+            )
+    message, remedy = common.describe(error, session) if error else ("complete", "")
+    terminal.ended(
+        "run_finished" if error is None or isinstance(error, NotBlessedError) else "run_failed",
+        message,
+        state=outcome.run.state if outcome else None,
+        exit_code=exit_code,
+        seconds=round(ended - started, 3),
+        bleu=outcome.last("ModelEvaluation", "bleu") if outcome else None,
+        blessed=outcome.blessed if outcome else None,
+        pushed_version=outcome.last("PushedModel", "version") if outcome else None,
+        pushed_path=outcome.last("PushedModel", "path") if outcome else None,
+        error=message if error else None,
+        remedy=remedy or None,
+        log=str(session.existing_log) if session.existing_log else None,
+    )
+
+
+def _outcome(config: PipelineConfig, run_id: str) -> Outcome | None:
+    """The outcome of the run from the metadata store; None, after a warning, if it cannot be read."""
+    from bitext.pipeline.outcome import collect
+
+    try:
+        return collect(config, run_id)
+    except (BitextError, OSError) as fault:
+        print(f"warning: the record of the run cannot be read: {fault}", file=sys.stderr)
+        return None

@@ -1,0 +1,130 @@
+"""`bitext translate`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bitext.components.shared.errors import ConfigError
+from bitext.pipeline.commands import common
+
+if TYPE_CHECKING:
+    from bitext.components.translation.translate import Search
+
+
+def add_to(commands: common.Commands) -> None:
+    """Adds the command to the parser."""
+    parser = common.add_command(
+        commands,
+        "translate",
+        run,
+        "translate the lines of standard input or of a file",
+        'echo "Where is the station?" | bitext translate --model serving/toy',
+        "bitext translate --model serving/toy input.txt --output output.txt",
+    )
+    parser.add_argument(
+        "input",
+        nargs="?",
+        type=Path,
+        metavar="FILE",
+        help="a file with one sentence a line, plain, .gz, .bz2 or .zst (default: standard input)",
+    )
+    parser.add_argument("--output", type=Path, help="the file to write (default: standard output)")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        help="a SavedModel or a serving folder (default: the serving folder of the default configuration)",
+    )
+    parser.add_argument("--beam-size", type=int, help="hypotheses kept at each step (default: the model's)")
+    parser.add_argument("--length-penalty", type=float, help="exponent of the length that divides a score")
+    parser.add_argument("--max-length", type=int, help="longest translation, in tokens")
+    parser.add_argument("--nbest", type=int, default=1, help="translations a line, each with its score")
+    parser.add_argument(
+        "--batch-size", type=int, default=64, help="sentences in a batch (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--beam-runner",
+        metavar="NAME",
+        help="translate a FILE of more than 1 MiB into --output with this Apache Beam runner (direct: in this"
+        " process); after an interruption the same command translates only the missing part",
+    )
+    parser.add_argument(
+        "--beam-option",
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="an option of the Beam runner (repeatable)",
+    )
+    parser.set_defaults(config=None, root=None, set=[])
+
+
+def run(options: argparse.Namespace) -> int:
+    """Translates and returns the exit code."""
+    from bitext.pipeline.terminal import native_notices_dropped, quiet_libraries
+
+    quiet_libraries(native_errors=False)
+    from bitext.components.shared.imports import unswept, without
+    from bitext.components.translation.translate import Search, find_saved_model, main_translate
+
+    uses_beam = _uses_beam(options)
+    model = options.model or Path(common.load(options).serving)
+    find_saved_model(model)
+    # TensorFlow imports Keras if it is installed, and Keras its plotting library; a SavedModel needs neither.
+    with native_notices_dropped(), unswept(), without("keras", "tf_keras", "googleapiclient"):
+        import tensorflow  # noqa: F401
+
+    search = {name: getattr(options, name) for name in ("beam_size", "length_penalty", "max_length", "nbest")}
+    if not uses_beam:
+        return main_translate(model, options.input, options.output, batch_size=options.batch_size, **search)
+    _translate_with_beam(options, model, Search(**search))
+    return 0
+
+
+def _uses_beam(options: argparse.Namespace) -> bool:
+    """Whether a Beam runner is named and the file is large enough for it."""
+    from bitext.components.translation.bulk import WORTHWHILE_BYTES
+
+    if options.beam_runner is None:
+        if options.beam_option:
+            raise ConfigError("--beam-option is given without --beam-runner", "add --beam-runner direct")
+        return False
+    if options.input is None or options.output is None:
+        raise ConfigError(
+            "--beam-runner translates a file into another, not standard input or output",
+            "name both: bitext translate FILE --output FILE --beam-runner direct",
+        )
+    if not options.input.is_file():  # the path without Beam reports it
+        return False
+    size = options.input.stat().st_size
+    if size <= WORTHWHILE_BYTES:
+        print(
+            f"{options.input} has {size:,} bytes; up to {WORTHWHILE_BYTES:,} are translated without Beam",
+            file=sys.stderr,
+        )
+    return size > WORTHWHILE_BYTES
+
+
+def _translate_with_beam(options: argparse.Namespace, model: Path, search: Search) -> None:
+    """Translates with Beam and prints the progress to standard error."""
+    from bitext.pipeline.beam import errors_unwrapped, pipeline_factory
+    from bitext.pipeline.config import Beam
+    from bitext.pipeline.terminal import log, log_shown
+
+    try:
+        settings = Beam(runner=options.beam_runner, options=tuple(f"--{o}" for o in options.beam_option))
+    except ValueError as error:
+        raise ConfigError(str(error), "correct --beam-option") from error
+    with log_shown(), errors_unwrapped():
+        from bitext.components.translation.bulk.executor import translate_file
+
+        translate_file(
+            model,
+            options.input,
+            options.output,
+            search,
+            pipeline_factory(settings.runner, settings.options),
+            batch_size=options.batch_size,
+            say=log.info,
+        )
