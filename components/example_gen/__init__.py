@@ -10,6 +10,7 @@ import msgspec
 from bitext.components import artifacts
 from bitext.components.component import Component
 from bitext.components.component import Parameters as BaseParameters
+from bitext.components.example_gen.formats import FORMATS
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Index = Annotated[int, msgspec.Meta(ge=0)]
@@ -33,19 +34,6 @@ class Files(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def patterns(self) -> tuple[str, ...]:
         """Every path or glob named, in order."""
         return self.files + self.source_files + self.target_files
-
-    def check(self, file_format: str, where: str) -> None:
-        """Raises ValueError unless exactly the fields that `file_format` reads are given."""
-        parallel = bool(self.source_files) and bool(self.target_files)
-        if file_format == "parallel":
-            if not parallel or self.files:
-                raise ValueError(
-                    f"{where}: format parallel takes source_files and target_files, and no files"
-                )
-        elif not self.files or self.source_files or self.target_files:
-            raise ValueError(
-                f"{where}: format {file_format} takes files, and no source_files or target_files"
-            )
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -139,7 +127,7 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
       span: the span that this part of the work is; filled in for each of them, and not for a configuration.
     """
 
-    format: Literal["tsv", "csv", "parallel"] = "tsv"
+    format: str = "tsv"
     files: tuple[str, ...] = ()
     source_files: tuple[str, ...] = ()
     target_files: tuple[str, ...] = ()
@@ -161,12 +149,15 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     span: Span | None = None
 
     def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise ValueError(f"format must be {' or '.join(FORMATS)}; received {self.format!r}")
+        file_format = FORMATS[self.format]
         if self.golden.patterns():
-            self.golden.check(self.format, "golden")
-        if self.span is not None:  # of a part, which need not have files for every split
+            file_format.check_files(self.golden, "golden")
+        if self.span is not None:  # the files of one span, which may lack those of a split
             return
         if self.splits is None:
-            self.everything().check(self.format, "example_gen")
+            file_format.check_files(self.everything(), "example_gen")
             if self.eval_share <= 0 or self.test_share <= 0:
                 raise ValueError("eval_share and test_share must be over 0, or splits given")
             if self.eval_share + self.test_share >= 1:
@@ -178,14 +169,8 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
             if self.everything().patterns():
                 raise ValueError("give either splits or files (source_files, target_files), not both")
             for name in SPLITS:
-                getattr(self.splits, name).check(self.format, f"splits.{name}")
-        for name in ("source_column", "target_column"):
-            if isinstance(getattr(self, name), str) and not self.header:
-                raise ValueError(f"{name} is a name, so header must be true")
-        if self.format != "parallel" and self.source_column == self.target_column:
-            raise ValueError(f"source_column and target_column are the same: {self.source_column!r}")
-        if self.format == "parallel" and self.header:
-            raise ValueError("format parallel has no header")
+                file_format.check_files(getattr(self.splits, name), f"splits.{name}")
+        file_format.check_parameters(self)
 
     def everything(self) -> Files:
         """The files of a corpus that is to be split by hash."""

@@ -2,7 +2,7 @@
 
 Its elements are blocks of thousands of rows as Arrow columns. Rows are grouped by (split, shard), which
 depend on the normalized source alone, so that duplicates meet in one group and no source is in two splits.
-A file is read and judged by one worker: a very large corpus is best given as several files.
+A file is read and filtered by one worker: a very large corpus is best given as several files.
 """
 
 from __future__ import annotations
@@ -24,16 +24,11 @@ import pyarrow.ipc
 from bitext.components import artifacts
 from bitext.components.component import Context
 from bitext.components.example_gen import GOLDEN_SPLIT, SPLITS, Parameters
-from bitext.components.example_gen.rows import (
-    REASONS,
-    Judged,
-    Rows,
-    assign_splits,
-    first_of_duplicates,
-    judge,
-    source_hashes,
-)
-from bitext.components.example_gen.sources import SourceFile, find, read
+from bitext.components.example_gen.filters import REASONS, Filtered, filter_rows
+from bitext.components.example_gen.formats.base import SourceFile
+from bitext.components.example_gen.rows import Rows
+from bitext.components.example_gen.sources import find, read
+from bitext.components.example_gen.splitting import assign_splits, first_of_duplicates, source_hashes
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
 
@@ -114,34 +109,34 @@ def _build(
     rejects: Path,
     counts_file: Path,
 ) -> None:
-    """Files -> blocks -> judged rows by (split, shard) -> TFRecords; rejects and counts on the side."""
+    """Files -> blocks -> filtered rows by (split, shard) -> TFRecords; rejects and counts on the side."""
     keys = [(split, shard) for split in SPLITS for shard in range(parameters.shards)]
     blocks = (
         pipeline
         | "Files" >> beam.Create(files)
         | "Read" >> beam.ParDo(_Read(parameters)).with_outputs("faults", main="blocks")
     )
-    judged = blocks.blocks | "Judge" >> beam.ParDo(_Judge(parameters, golden)).with_outputs(
+    filtered = blocks.blocks | "Filter" >> beam.ParDo(_Filter(parameters, golden)).with_outputs(
         "rejects", "counts", "given", main="rows"
     )
     # Every file of every split is written, even for a key no row has.
     every_key = pipeline | "Keys" >> beam.Create([(key, None) for key in keys])
     written = (
-        (judged.rows, every_key)
+        (filtered.rows, every_key)
         | "WithEmpty" >> beam.Flatten()
         | "BySplit" >> beam.GroupByKey()
         | "WriteExamples" >> beam.Map(_write_split, str(examples), parameters)
     )
-    shared = judged.given | "GatherGiven" >> beam.GroupByKey() | "Shared" >> beam.Map(_count_shared)
+    shared = filtered.given | "GatherGiven" >> beam.GroupByKey() | "Shared" >> beam.Map(_count_shared)
     start = pipeline | "RejectsKey" >> beam.Create([(None, None)])
     rejected = (
-        (judged.rejects, start)
+        (filtered.rejects, start)
         | "WithNoRejects" >> beam.Flatten()
         | "GatherRejects" >> beam.GroupByKey()
         | "WriteRejects" >> beam.Map(_write_rejects, folder=str(rejects))
     )
     _ = (
-        (blocks.faults, judged.counts, written, rejected, shared)
+        (blocks.faults, filtered.counts, written, rejected, shared)
         | "AllCounts" >> beam.Flatten()
         | "Sum" >> beam.CombineGlobally(_sum)
         | "WriteCounts"
@@ -170,7 +165,7 @@ class _Read(beam.DoFn):
             yield beam.pvalue.TaggedOutput("faults", Counter({f"fault/{error}\n{error.remedy}": 1}))
 
 
-class _Judge(beam.DoFn):
+class _Filter(beam.DoFn):
     """(file, Rows) -> ((split, shard), (place, packed rows)); the refused to `rejects`, sums to `counts`."""
 
     def __init__(self, parameters: Parameters, golden: Hashes):
@@ -178,24 +173,24 @@ class _Judge(beam.DoFn):
 
     def process(self, element: tuple[SourceFile, Rows]) -> Iterator[Any]:
         file, rows = element
-        judged = judge(rows, self._parameters, file.split)
+        filtered = filter_rows(rows, self._parameters, file.split)
         place = (file.index, int(rows.line[0]))
         yield beam.pvalue.TaggedOutput("counts", Counter(rows=len(rows.line)))
-        if judged.details:
-            yield beam.pvalue.TaggedOutput("rejects", (None, (place, rejected_rows(file, rows, judged))))
-        good = np.flatnonzero(judged.reason == 0)
-        if len(good):
-            yield from self._by_key(file, place, rows, judged, good)
+        if filtered.details:
+            yield beam.pvalue.TaggedOutput("rejects", (None, (place, rejected_rows(file, rows, filtered))))
+        accepted = filtered.accepted()
+        if len(accepted):
+            yield from self._by_key(file, place, rows, filtered, accepted)
 
     def _by_key(
-        self, file: SourceFile, place: Place, rows: Rows, judged: Judged, good: np.ndarray
+        self, file: SourceFile, place: Place, rows: Rows, filtered: Filtered, accepted: np.ndarray
     ) -> Iterator[Any]:
         p = self._parameters
         table = pa.RecordBatch.from_arrays(
             [
-                pa.array([f"{file.label}:{line}" for line in rows.line[good].tolist()], pa.string()),
-                judged.source.take(pa.array(good)),
-                judged.target.take(pa.array(good)),
+                pa.array([f"{file.label}:{line}" for line in rows.line[accepted].tolist()], pa.string()),
+                filtered.source.take(pa.array(accepted)),
+                filtered.target.take(pa.array(accepted)),
             ],
             list(COLUMNS),
         )
@@ -204,7 +199,7 @@ class _Judge(beam.DoFn):
         if file.split is None:
             splits = assign_splits(hashes, p.eval_share, p.test_share)
         else:
-            splits = np.full(len(good), SPLITS.index(file.split), np.int8)
+            splits = np.full(len(accepted), SPLITS.index(file.split), np.int8)
             yield beam.pvalue.TaggedOutput("given", (None, (file.split, np.unique(hashes))))
         # Nothing is learnt from a golden source, nor is a checkpoint chosen by it.
         golden = np.isin(hashes, self._golden) & (splits != SPLITS.index("test"))
@@ -217,17 +212,17 @@ class _Judge(beam.DoFn):
             yield (SPLITS[split], shard), (place, _packed(table.take(pa.array(chosen))))
 
 
-def rejected_rows(file: SourceFile, rows: Rows, judged: Judged) -> list[dict[str, Any]]:
+def rejected_rows(file: SourceFile, rows: Rows, filtered: Filtered) -> list[dict[str, Any]]:
     """What is written of every refused row of a block."""
     return [
         {
             "file": file.path,
             "line": int(rows.line[row]),
-            "reason": REASONS[judged.reason[row] - 1],
-            "detail": judged.details[row],
-            "text": rows.shown(row),
+            "reason": REASONS[filtered.reason[row] - 1],
+            "detail": filtered.details[row],
+            "text": rows.text(row),
         }
-        for row in sorted(judged.details)
+        for row in sorted(filtered.details)
     ]
 
 

@@ -6,14 +6,13 @@ import gzip
 import json
 from collections import Counter
 
-import numpy as np
 import pyarrow as pa
 
 from bitext.components import artifacts
 from bitext.components.component import Context
 from bitext.components.example_gen import GOLDEN_SPLIT, Parameters
 from bitext.components.example_gen.executor import rejected_rows
-from bitext.components.example_gen.rows import judge
+from bitext.components.example_gen.filters import filter_rows
 from bitext.components.example_gen.sources import find, read
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
@@ -32,12 +31,15 @@ def run(
     rows = 0
     for file in find(parameters, {GOLDEN_SPLIT: parameters.golden}):
         for block in read(file, parameters):
-            judged = judge(block, parameters, GOLDEN_SPLIT)
+            filtered = filter_rows(block, parameters, GOLDEN_SPLIT)
             rows += len(block.line)
-            refused += rejected_rows(file, block, judged)
-            good = np.flatnonzero(judged.reason == 0)
-            ids = [f"{file.label}:{line}" for line in block.line[good].tolist()]
-            columns = [pa.array(ids, pa.string()), *(s.take(good) for s in (judged.source, judged.target))]
+            refused += rejected_rows(file, block, filtered)
+            accepted = filtered.accepted()
+            ids = [f"{file.label}:{line}" for line in block.line[accepted].tolist()]
+            columns = [
+                pa.array(ids, pa.string()),
+                *(s.take(pa.array(accepted)) for s in (filtered.source, filtered.target)),
+            ]
             blocks.append(pa.table(columns, ["id", "source", "target"]))
     if not sum(block.num_rows for block in blocks):
         raise DataError(

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 import apache_beam as beam
@@ -30,17 +31,21 @@ from bitext.components.example_gen import (
     golden,
     golden_inputs,
 )
-from bitext.components.example_gen.rows import (
+from bitext.components.example_gen.filters import REASONS, filter_rows
+from bitext.components.example_gen.formats import FORMATS, Format
+from bitext.components.example_gen.formats.base import SourceFile, text_lines
+from bitext.components.example_gen.formats.tsv import split_tsv
+from bitext.components.example_gen.rows import Rows
+from bitext.components.example_gen.sources import find, read
+from bitext.components.example_gen.splitting import (
     assign_splits,
     first_of_duplicates,
-    judge,
     normalize_source,
     source_hashes,
-    split_tsv,
 )
-from bitext.components.example_gen.sources import find, read
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
+from bitext.pipeline import cache
 
 
 class Result:
@@ -179,10 +184,10 @@ def test_a_split_is_for_ever():
 def test_reasons(row, reason, detail):
     parameters = Parameters(files=("x",), max_characters=50)
     rows = split_tsv(b"good\tbueno\n" + row + b"\ngood too\tbueno\n", 10, (0, 1))
-    judged = judge(rows, parameters)
-    assert [bool(r) for r in judged.reason] == [False, True, False]
-    assert executor.REASONS[judged.reason[1] - 1] == reason
-    assert detail in judged.details[1]
+    filtered = filter_rows(rows, parameters)
+    assert [bool(r) for r in filtered.reason] == [False, True, False]
+    assert REASONS[filtered.reason[1] - 1] == reason
+    assert detail in filtered.details[1]
     assert rows.line.tolist() == [10, 11, 12]
 
 
@@ -190,12 +195,12 @@ def test_a_given_test_split_is_scored_as_it_is_whatever_the_ratio() -> None:
     rows = split_tsv(b"abcde\t" + b"b" * 40 + b"\n\tempty\n", 1, (0, 1))
     parameters = Parameters(files=("x",))
     for split, refused in (("test", {1}), ("eval", {1}), ("train", {0, 1}), (None, {0, 1})):
-        assert set(judge(rows, parameters, split).details) == refused
+        assert set(filter_rows(rows, parameters, split).details) == refused
 
 
 def test_short_rows_may_have_any_ratio():
-    judged = judge(split_tsv(b"I\tYo mismo, en persona\n", 1, (0, 1)), Parameters(files=("x",)))
-    assert judged.reason.tolist() == [0]
+    filtered = filter_rows(split_tsv(b"I\tYo mismo, en persona\n", 1, (0, 1)), Parameters(files=("x",)))
+    assert filtered.reason.tolist() == [0]
 
 
 def test_rejects_are_written_and_counted(tmp_path):
@@ -243,12 +248,12 @@ def test_every_line_is_an_example_a_duplicate_or_a_reject(tmp_path_factory, text
     (file,) = find(parameters)
     lines, kept, refused = [], [], 0
     for rows in read(file, parameters):
-        judged = judge(rows, parameters)
+        filtered = filter_rows(rows, parameters)
         lines += rows.line.tolist()
-        assert set(judged.details) == set(np.flatnonzero(judged.reason).tolist())
-        refused += len(judged.details)
-        for row in np.flatnonzero(judged.reason == 0).tolist():
-            kept.append((int(rows.line[row]), judged.source[row].as_py(), judged.target[row].as_py()))
+        assert set(filtered.details) == set(np.flatnonzero(filtered.reason).tolist())
+        refused += len(filtered.details)
+        for row in np.flatnonzero(filtered.reason == 0).tolist():
+            kept.append((int(rows.line[row]), filtered.source[row].as_py(), filtered.target[row].as_py()))
     expected = _plain(text, columns, 9)
     assert lines == list(range(1, len(expected) + 1))
     assert kept == [(i + 1, *pair) for i, pair in enumerate(expected) if pair]
@@ -281,7 +286,7 @@ def _plain(text: bytes, columns: tuple[int, int], longest: int) -> list[tuple[st
 @pytest.mark.parametrize("ending", ["", ".gz", ".bz2", ".zst"])
 def test_compressed_and_plain_read_alike(tmp_path, ending, monkeypatch):
     monkeypatch.setattr(
-        "bitext.components.example_gen.sources.BLOCK_BYTES", 37
+        "bitext.components.example_gen.formats.base.BLOCK_BYTES", 37
     )  # many blocks, cut within lines
     data = ("\ufeff" + "\r\n".join(_corpus(20)) + "\r\n").encode()
     half = len(data) // 2
@@ -296,7 +301,7 @@ def test_compressed_and_plain_read_alike(tmp_path, ending, monkeypatch):
     parameters = Parameters(files=(str(path),))
     sources, lines = [], []
     for rows in read(find(parameters)[0], parameters):
-        sources += judge(rows, parameters).source.to_pylist()
+        sources += filter_rows(rows, parameters).source.to_pylist()
         lines += rows.line.tolist()
     assert sources == [line.split("\t")[0] for line in _corpus(20)]
     assert lines == list(range(1, 21))
@@ -344,8 +349,8 @@ def test_csv_names_invalid_utf8(tmp_path):
     path.write_bytes(b"good,bueno\nb\xffd,malo\n")
     parameters = Parameters(format="csv", files=(str(path),))
     (rows,) = read(find(parameters)[0], parameters)
-    assert judge(rows, parameters).details == {1: "source: byte 0xff at 1, invalid start byte"}
-    assert rows.shown(1) == "b\\xffd,malo"
+    assert filter_rows(rows, parameters).details == {1: "source: byte 0xff at 1, invalid start byte"}
+    assert rows.text(1) == "b\\xffd,malo"
 
 
 def test_aligned_files(tmp_path):
@@ -548,3 +553,53 @@ class TestGolden:
     def test_a_golden_set_of_nothing_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="no row that can be used"):
             Golden(tmp_path, ["no tab"])
+
+
+class JsonLines(Format):
+    """A format that the project does not have: one JSON object a line with a source and a target."""
+
+    name = "jsonl"
+
+    def rows(self, file: SourceFile, parameters: Parameters) -> Iterator[Rows]:
+        for number, line in enumerate(text_lines(file.path), 1):
+            sides, rejected = (None, None), {}
+            try:
+                pair = json.loads(line)
+                sides = (pair["source"], pair["target"])
+            except (json.JSONDecodeError, KeyError) as error:
+                rejected = {0: ("missing_column", f"{type(error).__name__}: {error}")}
+            columns = [pa.array([side], pa.string()).cast(pa.binary()) for side in sides]
+            raw = (pa.array([line], pa.binary()),)
+            yield Rows(np.array([number]), (columns[0], columns[1]), raw, np.array([2]), rejected)
+
+
+class TestFormats:
+    """A format is a class and an entry of FORMATS."""
+
+    def test_a_new_format_is_one_class(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        pairs = [line.split("\t")[:2] for line in _corpus()]
+        lines = [json.dumps({"source": source, "target": target}) for source, target in pairs]
+        lines[4], lines[9] = "{", '{"source": "no target"}'
+        path = _write(tmp_path / "a.jsonl", lines)
+        with pytest.raises(msgspec.ValidationError, match="format must be tsv or csv or parallel"):
+            msgspec.convert({"files": [path], "format": "jsonl"}, Parameters)
+        monkeypatch.setitem(FORMATS, JsonLines.name, JsonLines())
+        result = Result(tmp_path / "run", format="jsonl", files=[path], **WIDE)
+        tsv = Result(tmp_path / "tsv", files=[_write(tmp_path / "a.tsv", _corpus())], **WIDE)
+        expected = {row[1:] for row in tsv.all_rows()} - {tuple(pairs[4]), tuple(pairs[9])}
+        assert {row[1:] for row in result.all_rows()} == expected
+        assert {row[0].partition(":")[0] for row in result.all_rows()} == {"a.jsonl"}
+        assert [(r["line"], r["reason"], r["text"]) for r in result.rejects()] == [
+            (5, "missing_column", "{"),
+            (10, "missing_column", '{"source": "no target"}'),
+        ]
+
+    def test_only_the_fields_that_a_format_reads_may_be_given(self) -> None:
+        for file_format in FORMATS.values():
+            for files in (Files(), Files(files=("a",), source_files=("b",), target_files=("c",))):
+                with pytest.raises(ValueError, match=f"^golden: format {file_format.name} takes "):
+                    file_format.check_files(files, "golden")
+
+    def test_the_source_code_of_every_format_is_in_the_cache_key(self) -> None:
+        digests = cache.source_digests("bitext.components.example_gen.executor:run")
+        assert {type(one).__module__ for one in FORMATS.values()} < set(digests)

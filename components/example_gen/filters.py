@@ -1,0 +1,152 @@
+"""Which rows become examples: every other row is rejected, with a reason and a detail.
+
+The checks run on Arrow columns, a block of rows at a time. Python code sees single rows only if they are
+rejected.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import unicodedata
+from collections.abc import Callable
+from typing import TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bitext.components.example_gen import Parameters
+from bitext.components.example_gen.rows import Ints, Mask, Rows, to_ints, to_mask
+
+Reject: TypeAlias = Callable[[Mask, str, dict[int, str] | str], None]
+"""Rejects the rows of a mask: (mask, reason, detail of each row or of all rows)."""
+
+REASONS = (
+    "bad_quoting",
+    "missing_column",
+    "invalid_utf8",
+    "control_characters",
+    "empty_side",
+    "too_long",
+    "length_ratio",
+)
+SIDES = ("source", "target")
+CONTROL_CHARACTERS = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x{84}\x{86}-\x{9F}]"
+"""Unicode category Cc without tab, line feed, carriage return and next line, which are white space."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Filtered:
+    """A block of rows after the checks.
+
+    Attributes:
+      reason: int8[N], 0 if the row is accepted, else 1 + index in REASONS.
+      source: string[N] without white space at both ends; "" in some rejected rows.
+      target: string[N], likewise.
+      details: index of each rejected row to what is wrong with it.
+    """
+
+    reason: npt.NDArray[np.int8]
+    source: pa.Array
+    target: pa.Array
+    details: dict[int, str]
+
+    def accepted(self) -> Ints:
+        """Indices of the accepted rows, ascending: int64[M]."""
+        return np.flatnonzero(self.reason == 0)
+
+
+def filter_rows(rows: Rows, parameters: Parameters, split: str | None = None) -> Filtered:
+    """Checks every row. A row with several faults gets the first of REASONS that applies.
+
+    Args:
+      rows: a block of rows of one file.
+      parameters: the limits.
+      split: split of the file; None if each row's split is decided by a hash. The length ratio is checked
+        in `train` and None alone.
+    """
+    reason = np.zeros(len(rows.line), np.int8)
+    details: dict[int, str] = {}
+
+    def reject(mask: Mask, name: str, detail: dict[int, str] | str) -> None:
+        code = 1 + REASONS.index(name)
+        for row in np.flatnonzero(mask & (reason == 0)).tolist():
+            details[row] = detail if isinstance(detail, str) else detail[row]
+            reason[row] = code
+
+    for row, (name, detail) in rows.rejected.items():
+        reason[row], details[row] = 1 + REASONS.index(name), detail
+    _reject_missing_columns(rows, parameters, reject)
+    texts = []
+    for side, binary in zip(SIDES, rows.sides, strict=True):
+        text, invalid = _decode(pc.fill_null(binary, b""))
+        mask = np.zeros(len(reason), bool)
+        mask[list(invalid)] = True
+        reject(mask, "invalid_utf8", {row: f"{side}: {fault}" for row, fault in invalid.items()})
+        texts.append(pc.utf8_trim_whitespace(text))
+    for side, text in zip(SIDES, texts, strict=True):
+        mask = to_mask(pc.match_substring_regex(text, pattern=CONTROL_CHARACTERS))
+        controls = {r: f"{side}: {_control_characters(text[r].as_py())}" for r in _indices(mask)}
+        reject(mask, "control_characters", controls)
+    lengths = [to_ints(pc.utf8_length(text)) for text in texts]
+    for side, length in zip(SIDES, lengths, strict=True):
+        reject(length == 0, "empty_side", f"{side} is empty")
+    for side, length in zip(SIDES, lengths, strict=True):
+        mask = length > parameters.max_characters
+        limit = f"over max_characters {parameters.max_characters}"
+        reject(mask, "too_long", {r: f"{side}: {length[r]} characters, {limit}" for r in _indices(mask)})
+    if split in (None, "train"):
+        _reject_length_ratios(lengths[0], lengths[1], parameters, reject)
+    return Filtered(reason, texts[0], texts[1], details)
+
+
+def _reject_missing_columns(rows: Rows, parameters: Parameters, reject: Reject) -> None:
+    columns = (parameters.source_column, parameters.target_column)
+    for side, column, binary in zip(SIDES, columns, rows.sides, strict=True):
+        mask = to_mask(binary.is_null())
+        details = {
+            r: f"no {side} column {column!r}: the row has {rows.column_counts[r]}" for r in _indices(mask)
+        }
+        reject(mask, "missing_column", details)
+
+
+def _reject_length_ratios(source: Ints, target: Ints, parameters: Parameters, reject: Reject) -> None:
+    longer, shorter = np.maximum(source, target), np.maximum(np.minimum(source, target), 1)
+    mask = (longer >= parameters.ratio_from_characters) & (longer > parameters.max_length_ratio * shorter)
+    limit = f"over max_length_ratio {parameters.max_length_ratio:g}"
+    details = {r: f"{source[r]} against {target[r]} characters, {limit}" for r in _indices(mask)}
+    reject(mask, "length_ratio", details)
+
+
+def _decode(binary: pa.Array) -> tuple[pa.Array, dict[int, str]]:
+    """Decodes UTF-8.
+
+    Args:
+      binary: binary[N] without nulls.
+
+    Returns:
+      string[N], "" for rows that are not UTF-8; and what is wrong with each of these, by index.
+    """
+    try:
+        return binary.cast(pa.string()), {}
+    except pa.ArrowInvalid:
+        values, invalid = binary.to_pylist(), {}
+    texts = []
+    for row, value in enumerate(values):
+        try:
+            texts.append(value.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            invalid[row] = f"byte 0x{value[error.start]:02x} at {error.start}, {error.reason}"
+            texts.append("")
+    return pa.array(texts, pa.string()), invalid
+
+
+def _control_characters(text: str) -> str:
+    """The control characters of a text as code points: `U+0000, U+0007`."""
+    characters = sorted({c for c in text if unicodedata.category(c) == "Cc" and c not in "\t\n\r\x85"})
+    return ", ".join(f"U+{ord(c):04X}" for c in characters)
+
+
+def _indices(mask: Mask) -> list[int]:
+    return cast(list[int], np.flatnonzero(mask).tolist())

@@ -1,0 +1,184 @@
+"""What an input format offers to ExampleGen, and what the text formats share.
+
+The configuration is checked with these classes, so their modules import no numpy and no pyarrow when they are
+imported: the methods that read rows do.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
+
+from bitext.components.shared import reading
+from bitext.components.shared.errors import DataError
+
+if TYPE_CHECKING:
+    from bitext.components.example_gen import Files, Parameters
+    from bitext.components.example_gen.rows import Rows
+
+BLOCK_BYTES = 1 << 22
+"""Text files are read in blocks of this size."""
+BLOCK_ROWS = 1 << 15
+"""Formats that are parsed row by row are passed on in blocks of at most this many rows."""
+
+Paths = tuple[str, str | None]
+"""The path of a file; or the paths of a source file and of the target file aligned with it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceFile:
+    """One file to read, or one pair of aligned files.
+
+    Attributes:
+      index: position of the file in the corpus, from 0.
+      label: prefix of the example ids: the file's name, or its path if another file has the same name. A span
+        comes first: `span-7/spa.tsv`.
+      path: path of the file; of an aligned pair, of the source file.
+      target_path: path of the aligned target file, or None.
+      split: split of all rows of the file; None if each row's split is decided by a hash.
+      columns: indices of the source and the target column.
+    """
+
+    index: int
+    label: str
+    path: str
+    target_path: str | None
+    split: str | None
+    columns: tuple[int, int]
+
+
+class Format(abc.ABC):
+    """An input format.
+
+    To add one: a module with a subclass in this package, and an entry in `FORMATS` of `__init__.py`.
+
+    Attributes:
+      name: value of `example_gen.format` that selects it.
+    """
+
+    name: ClassVar[str]
+
+    def check_files(self, files: Files, where: str) -> None:
+        """Checks that a configuration gives the fields of `Files` that this format reads, and no others.
+
+        Args:
+          files: the files of a split, or of the corpus.
+          where: key of `files` in the configuration, for the message.
+
+        Raises:
+          ValueError: a field is missing, or is given and not read.
+        """
+        if not files.files or files.source_files or files.target_files:
+            raise ValueError(f"{where}: format {self.name} takes files, and no source_files or target_files")
+
+    def check_parameters(self, parameters: Parameters) -> None:
+        """Checks `header` and the columns.
+
+        Raises:
+          ValueError: the format cannot be read with these parameters.
+        """
+        for key in ("source_column", "target_column"):
+            if isinstance(getattr(parameters, key), str) and not parameters.header:
+                raise ValueError(f"{key} is a name, so header must be true")
+
+    def find(self, files: Files) -> list[Paths]:
+        """The files that the paths and globs of `files` match, in order, each once.
+
+        Raises:
+          DataError: a path or glob matches no file.
+        """
+        return [(path, None) for path in matching_files(files.files)]
+
+    def inspect(self, path: str, target_path: str | None, parameters: Parameters) -> tuple[int, int]:
+        """Checks a file, or an aligned pair of files, before its rows are read.
+
+        Returns:
+          Indices of the source and the target column.
+
+        Raises:
+          DataError: the file cannot be read, its header lacks a column, or the files are not aligned.
+        """
+        return (0, 1)
+
+    @abc.abstractmethod
+    def rows(self, file: SourceFile, parameters: Parameters) -> Iterator[Rows]:
+        """The rows of a file, without its header, in order and in blocks that are not empty.
+
+        A row that cannot be read is rejected with its line number (`Rows.rejected`); the rows after it are
+        read.
+
+        Raises:
+          DataError: the file cannot be read.
+        """
+
+
+class Table(Format):
+    """A text format with a row of columns a line, whose first line may name the columns."""
+
+    def check_parameters(self, parameters: Parameters) -> None:
+        """Checks `header` and the columns."""
+        super().check_parameters(parameters)
+        if parameters.source_column == parameters.target_column:
+            raise ValueError(f"source_column and target_column are the same: {parameters.source_column!r}")
+
+    @abc.abstractmethod
+    def header(self, line: str, parameters: Parameters) -> list[str]:
+        """The column names in the first line of a file."""
+
+    def inspect(self, path: str, target_path: str | None, parameters: Parameters) -> tuple[int, int]:
+        """Looks up columns that are given by name in the header. Returns the indices of both columns."""
+        columns = (parameters.source_column, parameters.target_column)
+        names: list[str] = []
+        if any(isinstance(column, str) for column in columns):
+            line = next(text_lines(path), b"").decode("utf-8", "backslashreplace").rstrip("\r")
+            names = [name.strip() for name in self.header(line, parameters)]
+        source, target = (
+            _index_of(column, names, path, key)
+            for key, column in zip(("source_column", "target_column"), columns, strict=True)
+        )
+        return source, target
+
+
+def _index_of(column: int | str, names: list[str], path: str, key: str) -> int:
+    if isinstance(column, int):
+        return column
+    if column not in names:
+        raise DataError(
+            f"{path} has no column {column!r}; its header names {', '.join(map(repr, names))}",
+            f"set example_gen.{key} to one of these names, or correct the first line of the file",
+        )
+    return names.index(column)
+
+
+def matching_files(patterns: tuple[str, ...]) -> list[str]:
+    """The files that paths and globs match, in the order given and sorted within a glob, each once.
+
+    Raises:
+      DataError: a path or glob matches no file.
+    """
+    paths: dict[str, None] = {}
+    for pattern in patterns:
+        matched_paths = reading.find(pattern)
+        if not matched_paths:
+            raise DataError(
+                f"no file matches {pattern}",
+                "correct the paths in example_gen (relative paths start at the current folder);"
+                " `bitext fetch tatoeba-es` downloads data/spa.tsv",
+            )
+        paths.update(dict.fromkeys(matched_paths))
+    return list(paths)
+
+
+def text_blocks(path: str) -> Iterator[bytes]:
+    """The bytes of a text file, cut at line ends, without a byte order mark; no block is empty."""
+    for index, block in enumerate(reading.whole_lines(reading.chunks(path, BLOCK_BYTES))):
+        if text := block if index else block.removeprefix(reading.BYTE_ORDER_MARK):
+            yield text
+
+
+def text_lines(path: str) -> Iterator[bytes]:
+    """The lines of a text file without their line feeds."""
+    for block in text_blocks(path):
+        yield from reading.split_lines(block)

@@ -1,0 +1,68 @@
+"""Tab-separated values without quoting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from bitext.components.example_gen.formats.base import SourceFile, Table, text_blocks
+
+if TYPE_CHECKING:
+    from bitext.components.example_gen import Parameters
+    from bitext.components.example_gen.rows import Rows
+
+
+class Tsv(Table):
+    """One row a line, columns separated by tabs. Only a line feed ends a line, and nothing is quoted."""
+
+    name = "tsv"
+
+    def header(self, line: str, parameters: Parameters) -> list[str]:
+        """The column names in the first line of a file."""
+        return line.split("\t")
+
+    def rows(self, file: SourceFile, parameters: Parameters) -> Iterator[Rows]:
+        """The rows of a file, without its header, in order."""
+        line = 1
+        for block in text_blocks(file.path):
+            if parameters.header and line == 1:
+                block = block.partition(b"\n")[2]
+                line = 2
+            if block:
+                rows = split_tsv(block, line, file.columns)
+                line += len(rows.line)
+                yield rows
+
+
+def split_tsv(block: bytes, first_line: int, columns: tuple[int, int]) -> Rows:
+    """Splits whole lines into rows and reads two of their columns, without a loop over rows.
+
+    Args:
+      block: lines that end in a line feed, which the last one may lack; not empty.
+      first_line: line number of the first line of the block.
+      columns: indices of the source and the target column.
+    """
+    import numpy as np
+
+    from bitext.components.example_gen.rows import Rows, slices
+
+    data = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(data == 0x0A)
+    if not len(ends) or ends[-1] != len(data) - 1:
+        ends = np.append(ends, len(data))
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    tabs = np.flatnonzero(data == 0x09)
+    first_tab, next_line_tab = np.searchsorted(tabs, starts), np.searchsorted(tabs, ends)
+    column_counts = next_line_tab - first_tab + 1
+    # One more tab at the end keeps every index below within bounds; `where` discards what it gives.
+    tabs = np.append(tabs, len(data))
+    last_tab = len(tabs) - 1
+    sides = []
+    for column in columns:
+        present = column < column_counts
+        begin = starts if column == 0 else tabs[np.minimum(first_tab + column - 1, last_tab)] + 1
+        end = np.where(column < column_counts - 1, tabs[np.minimum(first_tab + column, last_tab)], ends)
+        sides.append(slices(block, np.where(present, begin, ends), np.where(present, end, ends), present))
+    lines = slices(block, starts, ends, np.ones(len(ends), bool))
+    numbers = first_line + np.arange(len(ends), dtype=np.int64)
+    return Rows(numbers, (sides[0], sides[1]), (lines,), column_counts.astype(np.int64))
