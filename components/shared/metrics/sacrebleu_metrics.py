@@ -58,7 +58,7 @@ class SacreBleuMetric(Metric):
 
 
 class Bleu(SacreBleuMetric):
-    """BLEU: matching n-grams of words."""
+    """BLEU: n-grams of words that the references have too."""
 
     name, label = "bleu", "BLEU"
 
@@ -78,7 +78,7 @@ class Bleu(SacreBleuMetric):
 
 
 class ChrF(SacreBleuMetric):
-    """chrF: matching n-grams of characters."""
+    """chrF: n-grams of characters that the references have too."""
 
     name, label = "chrf", "chrF"
 
@@ -86,3 +86,17 @@ class ChrF(SacreBleuMetric):
         from sacrebleu.metrics import CHRF
 
         return CHRF(lowercase=self.options.lowercase, references=streams)
+
+
+class Ter(SacreBleuMetric):
+    """TER, the translation edit rate: edits and shifts of words for each word of the references.
+
+    Words are divided at spaces, as sacreBLEU does by default, so punctuation counts as part of a word.
+    """
+
+    name, label, range, higher_is_better = "ter", "TER", "0 (best) upwards", False
+
+    def make(self, streams: ReferenceStreams) -> SacreBleu:
+        from sacrebleu.metrics import TER
+
+        return TER(case_sensitive=not self.options.lowercase, references=streams)
