@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bitext.components import artifacts
-from bitext.components.shared.imports import unswept
+from bitext.components.shared.imports import gc_disabled
 
 if TYPE_CHECKING:
     import apache_beam
@@ -90,7 +90,7 @@ class Component:
 def load_function(reference: str) -> Callable[..., Any]:
     """The function named `module:function`."""
     module, _, name = reference.partition(":")
-    with unswept():
+    with gc_disabled():
         function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return function
 

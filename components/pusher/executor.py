@@ -23,7 +23,6 @@ from bitext.components.pusher.serving import (
     withdrawn,
 )
 from bitext.components.shared import errors
-from bitext.components.shared.files import tree_digest
 
 
 class Pushed(msgspec.Struct, frozen=True):
@@ -117,7 +116,7 @@ def _push(
     if not (serving / "saved_model.pb").is_file():
         raise errors.DataError(f"{serving} holds no SavedModel", "run `bitext run --force Trainer`")
     destination = Path(parameters.destination).absolute()
-    digest = tree_digest(serving)
+    digest = artifacts.model_digest(serving)
 
     with faults_named(destination), sole_writer(destination):
         clear(destination)

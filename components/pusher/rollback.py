@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from bitext.components.artifacts import model_digest
 from bitext.components.pusher import card
 from bitext.components.pusher.serving import (
     NOTE,
@@ -22,7 +23,6 @@ from bitext.components.pusher.serving import (
     withdrawn,
 )
 from bitext.components.shared import errors
-from bitext.components.shared.files import tree_digest
 
 
 class RolledBack(msgspec.Struct, frozen=True):
@@ -72,10 +72,10 @@ def rollback(destination: Path, reason: str) -> RolledBack:
         clear(destination)
         newest = max(versions(destination), default=0)
         noted, never = read_note(destination / str(newest)), withdrawn(destination)
-        bad = noted.digest if noted else _digest(destination / str(newest))
+        bad = noted.digest if noted else model_digest(destination / str(newest))
         target, note = _earlier(destination, newest, {bad, *never})
         place = destination / str(target)
-        if _digest(place) != note.digest:
+        if model_digest(place) != note.digest:
             raise errors.DataError(
                 f"{place}: its files are not those that were pushed",
                 "restore the folder, or move it elsewhere to go back further",
@@ -105,8 +105,3 @@ def _earlier(destination: Path, newest: int, never: Collection[str]) -> tuple[in
     raise errors.ConfigError(
         f"{destination} has nothing to go back to: {why}", "push another model: bitext run"
     )
-
-
-def _digest(version: Path) -> str:
-    """The digest of a pushed model as it was before anything was said of it beside its files."""
-    return tree_digest(version, without=(NOTE, card.JSON, card.MARKDOWN))

@@ -1,18 +1,22 @@
-"""Files of this machine: which of them a path or pattern names, what a folder holds, what is on the disk,
-and which process holds one of them.
-"""
+"""Local files: matching patterns, digests, JSON and gzip, atomic writing, and locks."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import glob
+import gzip
 import hashlib
 import math
 import os
+import secrets
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
 
 from bitext.components.shared.errors import EnvironmentFault
 
@@ -26,36 +30,107 @@ def is_remote(pattern: str) -> bool:
 
 
 def matching(pattern: str) -> list[str]:
-    """The files that a local path or pattern names, sorted.
+    """Returns the files that a local path or pattern names, sorted.
 
-    A path that exists stands for itself, brackets and all. In a pattern `*`, `?` and `[...]` stay within a
-    folder, `**` is any number of folders, and hidden files are left out.
+    A path that exists stands for itself, brackets included. In a pattern, `*`, `?` and `[...]` match within
+    one folder, `**` matches any number of folders, and hidden files are left out.
     """
     if Path(pattern).is_file():
         return [pattern]
     return sorted(path for path in glob.glob(pattern, recursive=True) if Path(path).is_file())
 
 
-def tree_digest(folder: Path, without: Collection[Path] = ()) -> str:
-    """SHA-256 of the names and contents of all files below a folder, but for some, relative to it."""
+def folder_digest(folder: Path, exclude: Collection[Path] = ()) -> str:
+    """Returns the SHA-256, in hexadecimal, of the names and contents of all files below a folder.
+
+    Args:
+      folder: the folder.
+      exclude: files that do not count, relative to the folder.
+    """
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return digest_of_files(folder, [path for path in files if path.relative_to(folder) not in exclude])
+
+
+def digest_of_files(folder: Path, files: Iterable[Path]) -> str:
+    """Returns the SHA-256, in hexadecimal, of the names and contents of files.
+
+    It is the digest of what `sha256sum` prints for the files in the order of their paths.
+
+    Args:
+      folder: the folder that their names are relative to.
+      files: the files, in any order.
+    """
     total = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        if path.relative_to(folder) in without:
-            continue
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        total.update(f"{content}  {path.relative_to(folder).as_posix()}\n".encode())
-    return f"sha256:{total.hexdigest()}"
+    for path in sorted(files):
+        total.update(f"{file_digest(path)}  {path.relative_to(folder).as_posix()}\n".encode())
+    return total.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Returns the SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def tree_size(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder."""
+    """Returns the bytes of a file, or of all files below a folder."""
     files = path.rglob("*") if path.is_dir() else (path,)
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
+def encode_json(value: Any) -> bytes:
+    """Returns a value as indented JSON with a line feed at the end. Numbers that are not finite are null."""
+    return msgspec.json.format(msgspec.json.encode(value)) + b"\n"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a value as JSON. See `encode_json`."""
+    path.write_bytes(encode_json(value))
+
+
+@contextlib.contextmanager
+def gzip_writer(path: Path, level: int = 6) -> Iterator[gzip.GzipFile]:
+    """Opens a gzip file to write: equal content gives equal bytes, for neither name nor time is in it.
+
+    Args:
+      path: the file, replaced if present.
+      level: of the compression, 1 (fast) to 9 (small).
+    """
+    with path.open("wb") as raw, gzip.GzipFile("", "wb", level, raw, mtime=0) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def atomic_writer(path: Path, *, mode: int = 0o666, durable: bool = False) -> Iterator[BinaryIO]:
+    """Opens a file that replaces `path` when the context ends without an exception, and not before.
+
+    The content goes to a new file in the same folder, whose name nobody can foresee and which is removed if
+    the context raises. `path` then names the new file by one rename; a link at `path` is replaced.
+
+    Args:
+      path: the file to write.
+      mode: its permissions, from which the process's umask is taken.
+      durable: whether the content is on the disk before the rename.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    partial = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            if durable:
+                os.fsync(descriptor)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
 def flush(path: Path) -> None:
-    """Has the disk hold a file's content, or a folder's entries."""
+    """Waits until the disk holds a file's content, or a folder's entries."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -64,48 +139,49 @@ def flush(path: Path) -> None:
 
 
 def hold(path: Path, wait: float = 0.0, flags: int = os.O_RDONLY) -> int:
-    """Opens a file or folder, and keeps it from all others who would hold it until the descriptor is closed.
+    """Opens a file or folder and locks it until the descriptor is closed.
 
-    The system closes it when the process ends, however that is: nothing stays held by the dead.
+    The system closes the descriptor when the process ends, even if it is killed, so no lock outlives its
+    holder.
 
     Args:
-      path: what to hold.
-      wait: for how many seconds another's hold is waited for; `math.inf`: as long as it takes.
-      flags: how to open it, as `os.open` has them.
+      path: the file or folder to lock.
+      wait: how many seconds to wait for another holder; `math.inf`: without limit.
+      flags: how to open it, as for `os.open`.
 
     Raises:
-      BlockingIOError: another holds it.
-      EnvironmentFault: its file system knows no locks.
+      BlockingIOError: another process or descriptor holds it.
+      EnvironmentFault: its file system has no locks.
       OSError: it cannot be opened.
     """
     deadline = time.monotonic() + wait
     while True:
         descriptor = os.open(path, flags, 0o666)
-        held = False
+        locked = False
         try:
             _lock(descriptor, path, deadline)
-            held = _is_at(path, descriptor)
+            locked = _is_at(path, descriptor)
         finally:
-            if not held:
+            if not locked:
                 os.close(descriptor)
-        if held:
+        if locked:
             return descriptor
 
 
 def _lock(descriptor: int, path: Path, deadline: float) -> None:
-    """flock knows for ever and not at all; for a time between, it is asked again and again.
+    """Locks an open file. `flock` has no timeout, so a bounded wait polls.
 
-    An alarm would end a wait in the kernel, but there is one for the whole process, and it is not ours.
+    A signal could interrupt `flock`, but a process has only one alarm, and it may be in use.
     """
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if deadline == math.inf else fcntl.LOCK_NB))
             return
         except BlockingIOError:
-            left = deadline - time.monotonic()
-            if left <= 0:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
                 raise
-            time.sleep(min(left, _POLL_SECONDS))
+            time.sleep(min(remaining, _POLL_SECONDS))
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
@@ -116,7 +192,7 @@ def _lock(descriptor: int, path: Path, deadline: float) -> None:
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
-    """Whether a path still leads to what is open: its holder may have removed it while this one waited."""
+    """Whether a path still names the open file: the former holder may have removed it."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:

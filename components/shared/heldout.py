@@ -9,7 +9,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from bitext.components.shared import damage, errors
+from bitext.components.shared import errors
+from bitext.components.shared.damaged_examples import reporting_damaged_examples
 
 READ_BATCH = 4096
 
@@ -63,7 +64,7 @@ def _rows(files: list[str]) -> list[tuple[str, str, str]]:
     spec = {name: tf.io.FixedLenFeature([], tf.string) for name in ("id", "source", "target")}
     dataset = tf.data.TFRecordDataset(files, compression_type="GZIP").batch(READ_BATCH)
     rows: list[tuple[str, str, str]] = []
-    with damage.named(Path(files[0]).parent, "ExampleGen"):
+    with reporting_damaged_examples(Path(files[0]).parent, "ExampleGen"):
         for batch in dataset.map(lambda records: tf.io.parse_example(records, spec)).as_numpy_iterator():
             columns = [[value.decode("utf-8", "replace") for value in batch[name]] for name in spec]
             rows.extend(zip(*columns, strict=True))

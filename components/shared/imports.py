@@ -1,4 +1,4 @@
-"""A start without what a process does not need: it halves the time `bitext translate` takes for one line."""
+"""Speeds up start-up: fewer garbage collections and imports halve the time to translate one line."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def unswept() -> Iterator[None]:
-    """Within, no garbage is looked for.
+def gc_disabled() -> Iterator[None]:
+    """Context manager: disables the cyclic garbage collector.
 
-    Importing TensorFlow, or loading a model, makes objects by the hundred thousand that all stay; going
-    through them again and again for some that do not is a fifth of the time.
+    Importing TensorFlow or loading a model creates hundreds of thousands of objects that stay alive.
+    Collections meanwhile free little and take a fifth of the time.
     """
-    wanted = gc.isenabled()
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if wanted:
+        if was_enabled:
             gc.enable()
 
 
 @contextlib.contextmanager
-def without(*packages: str) -> Iterator[None]:
-    """Within, these packages cannot be imported; what has them as an extra does without.
+def packages_hidden(*packages: str) -> Iterator[None]:
+    """Context manager: makes optional packages look absent to whoever imports them.
 
     Args:
-      packages: their top-level names. One that is imported already stays.
+      packages: their top-level names. A package that is imported already stays available.
     """
     hidden = [name for name in packages if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: Python's sign for "none such"
+    # Python raises ModuleNotFoundError for a name whose entry in sys.modules is None.
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     try:
         yield
     finally:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from bitext.components.shared import damage
+from bitext.components.shared.damaged_examples import reporting_damaged_examples
 from bitext.components.shared.errors import DataError
 
 SHUFFLE_BUFFER = 20_000
@@ -147,7 +147,7 @@ class Batches:
                 yield now
 
     def _whole(self, following: Future[Packed | None]) -> Packed | None:
-        with damage.named(Path(self.buckets[0].files[0]).parent, "Transform"):
+        with reporting_damaged_examples(Path(self.buckets[0].files[0]).parent, "Transform"):
             return following.result()
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import apache_beam as beam
 from tensorflow_transform.beam.analyzer_cache import DatasetCache, DatasetKey
 
-from bitext.components.shared.files import tree_digest
+from bitext.components.shared.files import folder_digest
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -77,7 +77,7 @@ def dataset_keys(folders: Iterable[Path]) -> list[DatasetKey]:
     before: collections.Counter[str] = collections.Counter()
     keys = []
     for folder in folders:
-        digest = tree_digest(folder).removeprefix("sha256:")
+        digest = folder_digest(folder)
         keys.append(DatasetKey(f"{digest}-{before[digest]}"))
         before[digest] += 1
     return keys

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bitext.components.shared import errors, reading
-from bitext.components.shared.imports import unswept
+from bitext.components.shared.imports import gc_disabled
 from bitext.components.shared.parallel import side_by_side
 
 MAX_BATCH_BYTES = 64 * 1024
@@ -115,7 +115,7 @@ class LineTranslator:
         self._tf = tf
         try:
             # The signatures' variables live as long as the loaded object: it must be kept.
-            with unswept():
+            with gc_disabled():
                 self._model = tf.saved_model.load(str(self.path))
         except (OSError, ValueError, tf.errors.OpError) as error:
             raise errors.DataError(

@@ -65,14 +65,14 @@ def run(options: argparse.Namespace) -> int:
     from bitext.pipeline.terminal import native_notices_dropped, quiet_libraries
 
     quiet_libraries(native_errors=False)
-    from bitext.components.shared.imports import unswept, without
+    from bitext.components.shared.imports import gc_disabled, packages_hidden
     from bitext.components.translation.translate import Search, find_saved_model, main_translate
 
     uses_beam = _uses_beam(options)
     model = options.model or Path(common.load(options).serving)
     find_saved_model(model)
     # TensorFlow imports Keras if it is installed, and Keras its plotting library; a SavedModel needs neither.
-    with native_notices_dropped(), unswept(), without("keras", "tf_keras", "googleapiclient"):
+    with native_notices_dropped(), gc_disabled(), packages_hidden("keras", "tf_keras", "googleapiclient"):
         import tensorflow  # noqa: F401
 
     search = {name: getattr(options, name) for name in ("beam_size", "length_penalty", "max_length", "nbest")}

@@ -1,4 +1,4 @@
-"""A start without what a process does not need."""
+"""Start-up without garbage collections and without optional packages."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ import sys
 
 import pytest
 
-from bitext.components.shared.imports import unswept, without
+from bitext.components.shared.imports import gc_disabled, packages_hidden
 
 
-def test_garbage_is_looked_for_again_whatever_happened_within():
+def test_collector_is_enabled_again_even_after_an_exception():
     assert gc.isenabled()
-    with unswept():
+    with gc_disabled():
         assert not gc.isenabled()
     assert gc.isenabled()
-    with pytest.raises(ZeroDivisionError), unswept():
+    with pytest.raises(ZeroDivisionError), gc_disabled():
         1 / 0  # noqa: B018
     assert gc.isenabled()
 
 
-def test_whoever_looks_for_none_is_not_made_to():
+def test_collector_that_was_disabled_stays_disabled():
     gc.disable()
     try:
-        with unswept():
+        with gc_disabled():
             pass
         assert not gc.isenabled()
     finally:
         gc.enable()
 
 
-def test_a_package_is_away_within_and_back_afterwards(monkeypatch):
+def test_packages_are_hidden_only_inside_the_context(monkeypatch):
     monkeypatch.delitem(sys.modules, "wave", raising=False)
-    with without("wave", "json"):
+    with packages_hidden("wave", "json"):
         with pytest.raises(ImportError):
             importlib.import_module("wave")
         assert importlib.import_module("json") is json
@@ -44,12 +44,12 @@ def test_a_package_is_away_within_and_back_afterwards(monkeypatch):
 
 
 @pytest.mark.parametrize("legacy", ["0", "1"])
-def test_tensorflow_does_without_keras_and_has_it_afterwards(legacy):
-    """`TF_USE_LEGACY_KERAS`, which importing TFT sets, has TensorFlow take tf_keras for keras."""
+def test_tensorflow_imports_without_keras_and_loads_it_later(legacy):
+    """Importing TFT sets `TF_USE_LEGACY_KERAS`, which makes TensorFlow use tf_keras as Keras."""
     code = """
-from bitext.components.shared.imports import unswept, without
+from bitext.components.shared.imports import gc_disabled, packages_hidden
 import sys
-with unswept(), without("keras", "tf_keras", "googleapiclient"):
+with gc_disabled(), packages_hidden("keras", "tf_keras", "googleapiclient"):
     import tensorflow as tf
 print(sorted({"keras", "tf_keras", "matplotlib", "pandas"} & set(sys.modules)))
 print(tf.keras.layers.Dense(2)(tf.ones([3, 4])).shape)

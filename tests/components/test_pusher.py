@@ -13,11 +13,12 @@ import msgspec
 import pytest
 
 from bitext.components import artifacts
+from bitext.components.artifacts import model_digest
 from bitext.components.component import Context
 from bitext.components.pusher import Parameters, card, executor, serving
 from bitext.components.pusher.rollback import RolledBack, rollback
 from bitext.components.shared import errors
-from bitext.components.shared.files import tree_digest
+from bitext.components.shared.files import folder_digest
 
 METRICS = {
     "chrf": {"score": 50.0, "signature": "nrefs:1"},
@@ -156,7 +157,7 @@ def test_what_the_trainer_put_beside_the_cards_is_pushed_too(push: Push) -> None
         *("bitext.json", "model_card.json", "model_card.md", "warm")
     ]
     note = json.loads((extra / "bitext.json").read_text())
-    assert note["digest"] == tree_digest(model / "Format-Serving")
+    assert note["digest"] == model_digest(model / "Format-Serving")
 
 
 def test_another_model_is_the_next_version_and_an_old_one_may_come_back(push: Push) -> None:
@@ -256,18 +257,18 @@ def test_a_destination_that_cannot_be(push: Push) -> None:
 
 def test_the_digest_sees_names_and_contents(tmp_path: Path) -> None:
     digests = {
-        tree_digest(folder(tmp_path / "1", a="x", b="y")),
-        tree_digest(folder(tmp_path / "2", a="y", b="x")),
-        tree_digest(folder(tmp_path / "3", a="x", sub__b="y")),
-        tree_digest(folder(tmp_path / "4", b="y", a="x")),
+        folder_digest(folder(tmp_path / "1", a="x", b="y")),
+        folder_digest(folder(tmp_path / "2", a="y", b="x")),
+        folder_digest(folder(tmp_path / "3", a="x", sub__b="y")),
+        folder_digest(folder(tmp_path / "4", b="y", a="x")),
     }
     assert len(digests) == 3
 
 
 def test_a_digest_may_leave_files_out(tmp_path: Path) -> None:
-    some = tree_digest(folder(tmp_path / "1", a="x"))
+    some = folder_digest(folder(tmp_path / "1", a="x"))
     more = folder(tmp_path / "2", a="x", sub__b="y")
-    assert tree_digest(more, without=(Path("sub/b"),)) == some != tree_digest(more)
+    assert folder_digest(more, exclude=(Path("sub/b"),)) == some != folder_digest(more)
 
 
 def notes(push: Push) -> dict[int, serving.Note]:
@@ -397,7 +398,7 @@ class TestRollback:
         (push.destination / "2" / card.JSON).write_text("{")
         (push.destination / "1" / card.JSON).unlink()
         folder(push.destination / "3", saved_model_pb="by hand")
-        digest = tree_digest(push.destination / "3")
+        digest = model_digest(push.destination / "3")
         done = rollback(push.destination, "by hand it is worse")
         assert (done.withdrawn, done.rolled_back_to, content(push, 4)) == (digest, 1, "a")
         assert (

@@ -23,7 +23,7 @@ from bitext.components import artifacts, text
 from bitext.components.component import Context
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
-from bitext.components.shared.files import tree_digest
+from bitext.components.shared.files import folder_digest
 from bitext.components.text import learn
 from bitext.components.transform import (
     COMPONENT,
@@ -230,7 +230,7 @@ def test_batch_size_changes_no_byte_of_the_examples(default_run, tmp_path):
             assert (default_run.output.split(split) / name).read_bytes() == (
                 other.output.split(split) / name
             ).read_bytes()
-    assert tree_digest(default_run.graph.path) == tree_digest(other.graph.path)
+    assert folder_digest(default_run.graph.path) == folder_digest(other.graph.path)
 
 
 def test_no_folder_of_this_machine_is_in_the_transform_graph(default_run):
@@ -337,7 +337,7 @@ def partition(splits: Splits, spans: int) -> list[Splits]:
 
 
 def digests(run: Run) -> tuple[str, str]:
-    return tree_digest(run.graph.path), tree_digest(run.output.path)
+    return folder_digest(run.graph.path), folder_digest(run.output.path)
 
 
 files_read: list[str] = []

@@ -19,7 +19,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from bitext.components.shared import errors, reading
-from bitext.components.shared.files import flush, hold, tree_digest
+from bitext.components.shared.files import flush, folder_digest, hold
 from bitext.components.translation.translate import (
     LineTranslator,
     Search,
@@ -252,7 +252,7 @@ def _plain(input: Path, work: Path) -> Path:
 
 def _key(shards: Sequence[Shard], model: Path, search: Search) -> str:
     """What the translations depend on, as a name. Not the batch size, which may have been too large."""
-    parts = [[shard.digest for shard in shards], tree_digest(model), dataclasses.astuple(search)]
+    parts = [[shard.digest for shard in shards], folder_digest(model), dataclasses.astuple(search)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 

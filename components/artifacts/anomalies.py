@@ -1,0 +1,63 @@
+"""ExampleAnomalies: where the data departs from the schema, from earlier data, or from served requests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bitext.components.artifacts.base import Artifact
+
+if TYPE_CHECKING:
+    from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+
+class ExampleAnomalies(Artifact):
+    """What TFDV found, an `Anomalies` message a comparison, with the severities ExampleValidator decided::
+
+    Split-train/SchemaDiff.pb               a split against the schema
+    drift/Split-train/SchemaDiff.pb         a split against the previous blessed run's
+    train-eval/Split-train/SchemaDiff.pb    the train split against the eval split
+    serving/Split-train/SchemaDiff.pb       the train split against what serving saw
+
+    Of a corpus by spans, the first two for each span (drift of the new ones), the others of all together::
+
+    span-7/Split-train/SchemaDiff.pb
+    span-7/drift/Split-train/SchemaDiff.pb
+    """
+
+    TYPE_NAME = "ExampleAnomalies"
+    FILES = ("SchemaDiff.pb",)
+    NODE = "ExampleValidator"
+
+    def file(self, split: str, comparison: str = ".") -> Path:
+        """Returns the file of a comparison.
+
+        Args:
+          split: the split that is compared.
+          comparison: the folder of the comparison, below the artifact's: `drift`, `span-7/drift`.
+        """
+        return self.path / comparison / f"Split-{split}" / "SchemaDiff.pb"
+
+    @staticmethod
+    def pattern(folder: Path) -> str:
+        """Returns the glob of all comparisons below a folder, for messages."""
+        return f"{folder}/**/SchemaDiff.pb"
+
+    def load(self, split: str, comparison: str = ".") -> anomalies_pb2.Anomalies:
+        """Reads the anomalies of a comparison.
+
+        Raises:
+          DataError: the file is missing or damaged.
+        """
+        from google.protobuf.message import DecodeError
+        from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+        path = self.file(split, comparison)
+        with self.reporting_damage(path, DecodeError):
+            return anomalies_pb2.Anomalies.FromString(path.read_bytes())
+
+    def write(self, anomalies: anomalies_pb2.Anomalies, split: str, comparison: str = ".") -> None:
+        """Writes the anomalies of a comparison, equal messages in equal bytes."""
+        path = self.file(split, comparison)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(anomalies.SerializeToString(deterministic=True))

@@ -1,0 +1,165 @@
+"""The base class of all artifact kinds, and how their files are read and written."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gzip
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+import msgspec
+
+from bitext.components.shared.errors import DataError
+from bitext.components.shared.files import folder_digest
+
+Property = int | float | str
+T = TypeVar("T")
+
+_DAMAGE: tuple[type[Exception], ...] = (
+    msgspec.MsgspecError,
+    UnicodeDecodeError,
+    EOFError,
+    gzip.BadGzipFile,
+    zlib.error,
+    zipfile.BadZipFile,
+)
+
+SAVED_MODEL_FILE = "saved_model.pb"
+"""The file that makes a folder a SavedModel."""
+
+
+@dataclasses.dataclass
+class Artifact:
+    """A typed folder that one component writes and others read, with its properties in the metadata store.
+
+    A subclass draws the kind's file tree, names its files, and has a method to read and one to write each of
+    them. A method that reads raises DataError if the file is missing or damaged.
+
+    Attributes:
+      path: the folder. A component reads inputs below it and fills an output's, which exists and is
+        empty when the component is called.
+      properties: scalars recorded beside the artifact (counts, scores). A component adds to an
+        output's; the runner stores them.
+      readable: of an input, the only splits its reader declared; None: all.
+      digest: of an input, the recorded SHA-256 of its content; None: no record has one.
+    """
+
+    TYPE_NAME: ClassVar[str] = "Artifact"
+    """The kind's name in the metadata store."""
+    FILES: ClassVar[tuple[str, ...]] = ()
+    """Names of the kind's files. Code outside this package does not spell them."""
+    NODE: ClassVar[str] = ""
+    """The node that usually makes artifacts of this kind."""
+
+    path: Path
+    properties: dict[str, Property] = dataclasses.field(default_factory=dict)
+    readable: tuple[str, ...] | None = None
+    digest: str | None = None
+
+    def split(self, name: str) -> Path:
+        """Returns the folder of one split, `Split-<name>`.
+
+        Raises:
+          ValueError: the reader has not declared that it reads the split (`Component.splits`).
+        """
+        if self.readable is not None and name not in self.readable:
+            raise ValueError(f"split {name} is not among those declared as read: {self.readable}")
+        return self.path / f"Split-{name}"
+
+    def splits(self) -> list[str]:
+        """Returns the names of the splits present, in alphabetical order."""
+        return sorted(p.name.removeprefix("Split-") for p in self.path.glob("Split-*"))
+
+    @property
+    def node(self) -> str:
+        """The node that made the artifact.
+
+        A published artifact lies at `<root>/<node>/<output>/<execution id>`; for any other, it is the node
+        that usually makes the kind.
+        """
+        return self.path.parts[-3] if self.path.name.isdecimal() and len(self.path.parts) > 3 else self.NODE
+
+    def content_digest(self) -> str:
+        """Returns the SHA-256 of what the artifact holds, in hexadecimal: the names and bytes of its files.
+
+        A kind whose files hold the same content in different bytes overrides this.
+        """
+        return folder_digest(self.path)
+
+    def split_digest(self, name: str) -> str:
+        """Returns the SHA-256 of one split, in hexadecimal: the names and bytes of its files."""
+        return folder_digest(self.split(name))
+
+    @contextlib.contextmanager
+    def reporting_damage(self, file: Path, *errors: type[Exception]) -> Iterator[None]:
+        """Context manager: re-raises what reading a file raises as a DataError with a remedy.
+
+        Args:
+          file: the file that is read, below `path`.
+          *errors: further exception types that the reader raises for damaged content. Missing files and
+            malformed JSON, text, gzip and zip are known.
+
+        Raises:
+          DataError: the file is missing or damaged. The message names the artifact, the file and the command
+            that makes the artifact again.
+        """
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise self.damaged(file, "is missing") from error
+        except (*_DAMAGE, *errors) as error:
+            raise self.damaged(file, f"is damaged: {error}") from error
+
+    def damaged(self, file: Path, problem: str) -> DataError:
+        """Returns the error for a file that cannot be used.
+
+        Args:
+          file: the file, below `path`.
+          problem: what is wrong with it, a verb first: `is missing`.
+        """
+        name = file.relative_to(self.path) if file.is_relative_to(self.path) else file
+        return DataError(
+            f"{self.TYPE_NAME} {self.path}: {name} {problem}",
+            f"make it again: `bitext run CONFIG --force {self.node}`",
+        )
+
+    def read_json(self, file: Path, kind: type[T]) -> T:
+        """Reads a JSON file of the artifact.
+
+        Args:
+          file: the file, below `path`.
+          kind: the type of its content.
+
+        Raises:
+          DataError: the file is missing, is no JSON, or holds something else.
+        """
+        with self.reporting_damage(file):
+            return msgspec.json.decode(file.read_bytes(), type=kind)
+
+    def read_json_lines(self, file: Path, kind: type[T]) -> list[T]:
+        """Reads a file with a JSON value on each line.
+
+        Args:
+          file: the file, below `path`.
+          kind: the type of a line.
+
+        Raises:
+          DataError: the file is missing, or a line is no JSON or holds something else.
+        """
+        with self.reporting_damage(file):
+            return msgspec.json.Decoder(kind).decode_lines(file.read_bytes())
+
+
+def span_of(artifact: Artifact) -> str:
+    """Returns what a person calls the artifact's span: `span 7`, `span 7 version 2`; empty without spans.
+
+    This is the part that the runner recorded, or else is derived from the artifact's properties.
+    """
+    numbers = [
+        f"{name} {artifact.properties[name]}" for name in ("span", "version") if name in artifact.properties
+    ]
+    return str(artifact.properties.get("part", " ".join(numbers)))

@@ -1,0 +1,74 @@
+"""ModelBlessing and InfraBlessing: whether a model may be pushed, and why."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from bitext.components.artifacts.base import Artifact
+from bitext.components.shared.files import write_json
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Whether a model is blessed, that is, approved for publishing.
+
+    Attributes:
+      blessed: whether it is.
+      reasons: why, in words.
+      forced: why a person had the model blessed whatever its scores; None: nobody did.
+    """
+
+    blessed: bool
+    reasons: list[str]
+    forced: str | None = None
+
+
+class Blessing(Artifact):
+    """A verdict, as one of two files: the name says whether the model is blessed, the content why."""
+
+    BLESSED: ClassVar[str]
+    NOT_BLESSED: ClassVar[str]
+
+    @property
+    def is_blessed(self) -> bool:
+        """Whether the file of a blessed model is there."""
+        return (self.path / self.BLESSED).is_file()
+
+    def verdict(self) -> Verdict:
+        """Reads the verdict.
+
+        Raises:
+          DataError: the file is missing or damaged, or says the opposite of its name.
+        """
+        path = self.path / (self.BLESSED if self.is_blessed else self.NOT_BLESSED)
+        verdict = self.read_json(path, Verdict)
+        if verdict.blessed != self.is_blessed:
+            raise self.damaged(path, f"is damaged: it says blessed: {str(verdict.blessed).lower()}")
+        return verdict
+
+    def write(self, verdict: Verdict) -> None:
+        """Writes the verdict."""
+        write_json(self.path / (self.BLESSED if verdict.blessed else self.NOT_BLESSED), verdict)
+
+
+class ModelBlessing(Blessing):
+    """The Evaluator's verdict: one of two files, {"blessed", "reasons", "forced"}::
+
+    BLESSED | NOT_BLESSED
+    """
+
+    TYPE_NAME = "ModelBlessing"
+    BLESSED, NOT_BLESSED = FILES = ("BLESSED", "NOT_BLESSED")
+    NODE = "Evaluator"
+
+
+class InfraBlessing(Blessing):
+    """Whether stock TensorFlow serves the export as the trainer ran it: one of two files, the same content::
+
+    INFRA_BLESSED | INFRA_NOT_BLESSED
+    """
+
+    TYPE_NAME = "InfraBlessing"
+    BLESSED, NOT_BLESSED = FILES = ("INFRA_BLESSED", "INFRA_NOT_BLESSED")
+    NODE = "InfraValidator"

@@ -1,0 +1,148 @@
+"""ModelEvaluation: scores and translations of the held-out sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bitext.components.artifacts.base import Artifact
+from bitext.components.shared.files import write_json
+from bitext.components.shared.metrics.metric import CorpusScore
+
+
+class LengthRow(msgspec.Struct, frozen=True):
+    """BLEU of the sources with `first` to `last` words (null: no upper end)."""
+
+    first: int = msgspec.field(name="from")
+    last: int | None = msgspec.field(name="to")
+    sentences: int
+    bleu: float
+
+
+class BaselineComparison(msgspec.Struct, frozen=True):
+    """The model against the model now served, by paired bootstrap on the same sentences.
+
+    Attributes:
+      bleu: the score of the model now served.
+      interval: the 95 % interval of that score.
+      difference: the model's score minus that score.
+      p_value: two-sided.
+    """
+
+    bleu: float
+    interval: tuple[float, float]
+    difference: float
+    p_value: float
+
+
+class Metrics(msgspec.Struct, frozen=True, kw_only=True):
+    """The scores of a model on the test split, and on the golden set if there is one.
+
+    In JSON, the scores are fields beside the others: `bleu`, `chrf`.
+
+    Attributes:
+      scores: by the metric's name: `bleu`, `chrf`.
+      perplexity: of the references given their sources, per token; None: not finite.
+      length_ratio: words of the translations over words of the closest references.
+      by_source_length: BLEU by the source's length.
+      sentences: how many were translated.
+      sentences_per_second: how fast, in this run.
+      baseline: the comparison with the model now served; None: there is none.
+      golden: the same figures on the golden set; None: there is none.
+    """
+
+    scores: dict[str, CorpusScore]
+    perplexity: float | None
+    length_ratio: float
+    by_source_length: tuple[LengthRow, ...]
+    sentences: int
+    sentences_per_second: float
+    baseline: BaselineComparison | None = None
+    golden: Metrics | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the content of `metrics.json`. Numbers that are not finite are null in it."""
+        fields = msgspec.to_builtins(self)
+        del fields["scores"], fields["golden"]
+        scores = msgspec.to_builtins(self.scores)
+        return {**scores, **fields, "golden": self.golden.to_json() if self.golden else None}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Metrics:
+        """Returns the metrics with this content of `metrics.json`.
+
+        Raises:
+          msgspec.ValidationError: a field is missing or of another type.
+        """
+        others = {name: content[name] for name in cls.__struct_fields__ if name in content}
+        scores = {name: value for name, value in content.items() if name not in cls.__struct_fields__}
+        golden = others.pop("golden", None)
+        metrics = msgspec.convert({**others, "scores": scores}, cls)
+        if golden is None:
+            return metrics
+        return msgspec.structs.replace(metrics, golden=cls.from_json(msgspec.convert(golden, dict[str, Any])))
+
+
+class Translated(msgspec.Struct, frozen=True):
+    """A held-out sentence and its translation.
+
+    Attributes:
+      id: the id of the first example with this source.
+      source, hypothesis: the sentence and the model's translation.
+      references: the translations it is scored against.
+      score: the hypothesis's score.
+    """
+
+    id: str
+    source: str
+    hypothesis: str
+    references: list[str]
+    score: float | None
+
+
+class ModelEvaluation(Artifact):
+    """Scores on the held-out sets::
+
+    metrics.json                BLEU, chrF with signatures and intervals, perplexity, ...; `golden`: the same
+    translations.jsonl          {"id", "source", "hypothesis", "references", "score"} a sentence translated
+    translations-golden.jsonl   the golden set's, if there is one
+    """
+
+    TYPE_NAME = "ModelEvaluation"
+    FILES = ("metrics.json", "translations.jsonl", "translations-golden.jsonl")
+    NODE = "Evaluator"
+
+    def metrics(self) -> Metrics:
+        """Reads the scores.
+
+        Raises:
+          DataError: the file is missing or damaged.
+        """
+        path = self.path / "metrics.json"
+        content = self.read_json(path, dict[str, Any])
+        with self.reporting_damage(path):
+            return Metrics.from_json(content)
+
+    def write_metrics(self, metrics: Metrics) -> None:
+        """Writes the scores."""
+        write_json(self.path / "metrics.json", metrics.to_json())
+
+    def translations_file(self, *, golden: bool = False) -> Path:
+        """Returns the file of the test split's translations, or of the golden set's."""
+        return self.path / ("translations-golden.jsonl" if golden else "translations.jsonl")
+
+    def translations(self, *, golden: bool = False) -> list[Translated]:
+        """Reads the translations of the test split, or of the golden set.
+
+        Raises:
+          DataError: the file is missing or damaged.
+        """
+        return self.read_json_lines(self.translations_file(golden=golden), Translated)
+
+    def write_translations(self, rows: Iterable[Translated], *, golden: bool = False) -> None:
+        """Writes the translations of the test split, or of the golden set."""
+        with self.translations_file(golden=golden).open("wb") as file:
+            file.writelines(msgspec.json.encode(row) + b"\n" for row in rows)

@@ -1,0 +1,95 @@
+"""Examples: tf.Examples by split, from ExampleGen, GoldenGen and Transform."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+
+from bitext.components.artifacts.base import Artifact
+from bitext.components.shared.files import write_json
+
+TEST_SPLIT = "test"
+"""The split that models are scored on. Training and early stopping never read it."""
+
+
+class Examples(Artifact):
+    """TFRecords of tf.Example.
+
+    From ExampleGen, features `id`, `source`, `target` (one byte string each)::
+
+        Split-train/data_tfrecord-00000-of-00001.gz
+        Split-eval/data_tfrecord-00000-of-00001.gz
+        Split-test/data_tfrecord-00000-of-00001.gz
+
+    From GoldenGen, the same in `Split-golden`.
+    """
+
+    TYPE_NAME = "Examples"
+    FILES: ClassVar[tuple[str, ...]] = ("data_tfrecord",)
+    NODE = "ExampleGen"
+
+    def shard(self, split: str, number: int = 0, shards: int = 1) -> Path:
+        """Returns the TFRecord file of one shard of a split."""
+        return self.split(split) / f"data_tfrecord-{number:05d}-of-{shards:05d}.gz"
+
+    def files(self, split: str) -> list[Path]:
+        """Returns the TFRecord files of a split, in order."""
+        return sorted(self.split(split).glob("data_tfrecord-*.gz"))
+
+
+class Bucket(msgspec.Struct, frozen=True, kw_only=True):
+    """The examples of one padded shape.
+
+    Attributes:
+      source: positions of the source.
+      target: positions of the target, `<s>` included.
+      examples: number of examples.
+      target_tokens: their target tokens without padding and without `<s>`, which is not predicted.
+      files: names of the TFRecord files that hold them.
+    """
+
+    source: int
+    target: int
+    examples: int
+    target_tokens: int
+    files: tuple[str, ...]
+
+
+class TransformedExamples(Examples):
+    """TFRecords of padded tf.Examples from Transform, one file or more for every pair of padded lengths.
+
+    Features `id`, `source_ids` int64[S], `source_length`, `target_ids` int64[T] (with `<s>` and `</s>`),
+    `target_length`::
+
+        Split-train/transformed_examples-s012-t014-00000-of-00001.gz
+        Split-train/buckets.json        [{"source", "target", "examples", "target_tokens", "files"}, ...]
+    """
+
+    FILES = ("transformed_examples", "buckets.json")
+    NODE = "Transform"
+
+    def bucket_file(self, split: str, shape: tuple[int, int], number: int, files: int) -> Path:
+        """Returns the TFRecord file `number` of the `files` that hold the examples of a padded shape."""
+        source, target = shape
+        name = f"transformed_examples-s{source:03d}-t{target:03d}-{number:05d}-of-{files:05d}.gz"
+        return self.split(split) / name
+
+    def buckets(self, split: str) -> list[Bucket]:
+        """Reads what each bucket of a split holds.
+
+        Raises:
+          DataError: the file is missing or damaged, or a file that it names is missing.
+        """
+        path = self.split(split) / "buckets.json"
+        buckets = self.read_json(path, list[Bucket])
+        for bucket in buckets:
+            for name in bucket.files:
+                if not (file := self.split(split) / name).is_file():
+                    raise self.damaged(file, "is missing")
+        return buckets
+
+    def write_buckets(self, split: str, buckets: list[Bucket]) -> None:
+        """Writes what each bucket of a split holds."""
+        write_json(self.split(split) / "buckets.json", buckets)

@@ -1,0 +1,72 @@
+"""ModelRun: the record of a training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+
+from bitext.components.artifacts.base import Artifact
+
+
+class Validation(msgspec.Struct, frozen=True):
+    """A validation during training.
+
+    Attributes:
+      step: updates made.
+      minutes: time spent training, over all attempts.
+      loss: mean training loss since the last line of the log, in nats a token.
+      bleu: BLEU on the held-out sentences.
+    """
+
+    step: int
+    minutes: float
+    loss: float
+    bleu: float
+
+
+class ModelRun(Artifact):
+    """The record of a training, for TensorBoard and for programs::
+
+    logs/train/events.out.tfevents...
+    history.jsonl               {"step", "minutes", "loss", "bleu"} a validation
+    """
+
+    TYPE_NAME = "ModelRun"
+    FILES = ("history.jsonl",)
+    NODE = "Trainer"
+
+    @property
+    def logs(self) -> Path:
+        """The folder that TensorBoard reads."""
+        return self.path / "logs"
+
+    @property
+    def history_file(self) -> Path:
+        """The file of the validations."""
+        return self.path / "history.jsonl"
+
+    def history(self) -> list[Validation]:
+        """Reads the validations, in order.
+
+        Raises:
+          DataError: the file is missing or damaged.
+        """
+        return self.read_json_lines(self.history_file, Validation)
+
+    def append(self, validation: Validation) -> None:
+        """Adds a validation at the end."""
+        with self.history_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(msgspec.structs.asdict(validation)) + "\n")
+
+    def discard_after(self, step: int) -> None:
+        """Drops validations after an update, and a last line that is cut short.
+
+        A killed attempt may have written them after its last checkpoint; the next attempt writes them again.
+        TensorBoard's event files keep them: there, these steps appear twice.
+        """
+        lines = self.history_file.read_bytes().splitlines(keepends=True) if self.history_file.exists() else []
+        complete = [line for line in lines if line.endswith(b"\n")]
+        earlier = [line for line in complete if msgspec.json.decode(line, type=Validation).step <= step]
+        self.history_file.write_bytes(b"".join(earlier))

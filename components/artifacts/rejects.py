@@ -1,0 +1,106 @@
+"""Rejects: the rows that did not become examples, and the counts of all rows."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from bitext.components.artifacts.base import Artifact
+from bitext.components.shared.files import gzip_writer, write_json
+
+
+class Reject(msgspec.Struct, frozen=True):
+    """A row that cannot be used.
+
+    Attributes:
+      file, line: where it begins; lines count from 1.
+      reason: one word: `too_long`.
+      detail: the reason in words, with the numbers.
+      text: the row. Bytes that are no UTF-8 are lone surrogates here, and backslash escapes in the file.
+    """
+
+    file: str
+    line: int
+    reason: str
+    detail: str
+    text: str
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the rows: rows = accepted + duplicates + golden_removed + rejected.
+
+    Attributes:
+      rows: rows read.
+      accepted: rows that became examples.
+      duplicates: rows dropped as exact duplicates.
+      golden_removed: rows left out of training because their source is in the golden set.
+      rejected: rows that cannot be used.
+      reasons: rejected rows by reason.
+      splits: examples by split.
+      sources_also_in_train: by held-out split, sources that the training split has too.
+      max_reject_share: share of rejected rows above which the run stops.
+      files: the files read, in order.
+    """
+
+    rows: int
+    accepted: int
+    duplicates: int = 0
+    golden_removed: int = 0
+    rejected: int = 0
+    reasons: dict[str, int] = {}
+    splits: dict[str, int] = {}
+    sources_also_in_train: dict[str, int] = {}
+    max_reject_share: float | None = None
+    files: tuple[str, ...] = ()
+
+
+class Rejects(Artifact):
+    """Rows that did not become examples, in file order, with the reason of each::
+
+    rejects.jsonl.gz     {"file", "line", "reason", "detail", "text"} a line
+    summary.json         {"rows", "accepted", "duplicates", "golden_removed", "reasons": {reason: count}, ...}
+    """
+
+    TYPE_NAME = "Rejects"
+    FILES = ("rejects.jsonl.gz", "summary.json")
+    NODE = "ExampleGen"
+
+    @property
+    def rows_file(self) -> Path:
+        """The file of the rejected rows."""
+        return self.path / "rejects.jsonl.gz"
+
+    def rows(self, limit: int | None = None) -> list[Reject]:
+        """Reads the rejected rows, or the first `limit` of them.
+
+        Raises:
+          DataError: the file is missing or damaged.
+        """
+        decode = msgspec.json.Decoder(Reject).decode
+        with self.reporting_damage(self.rows_file), gzip.open(self.rows_file, "rb") as lines:
+            return [decode(line) for line in itertools.islice(lines, limit)]
+
+    def write_rows(self, rows: Iterable[Reject]) -> None:
+        """Writes the rejected rows."""
+        with gzip_writer(self.rows_file) as file:
+            for row in rows:
+                text = json.dumps(msgspec.structs.asdict(row), ensure_ascii=False)
+                # backslashreplace: bytes that are no UTF-8 arrive as lone surrogates.
+                file.write(text.encode("utf-8", "backslashreplace") + b"\n")
+
+    def summary(self) -> Summary:
+        """Reads the counts.
+
+        Raises:
+          DataError: the file is missing or damaged.
+        """
+        return self.read_json(self.path / "summary.json", Summary)
+
+    def write_summary(self, summary: Summary) -> None:
+        """Writes the counts."""
+        write_json(self.path / "summary.json", summary)

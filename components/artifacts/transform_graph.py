@@ -1,0 +1,120 @@
+"""TransformGraph: the TensorFlow Transform graph, the vocabularies, and the text settings."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+
+from bitext.components.artifacts.base import Artifact
+from bitext.components.shared.files import digest_of_files, write_json
+from bitext.components.text import TextSettings
+
+if TYPE_CHECKING:
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+
+class SideFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One side's vocabulary files, relative to the transform graph, and its number of ids."""
+
+    vocabulary: str
+    merges: str
+    size: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class TextFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How text becomes tokens: the content of `text.json`.
+
+    Attributes:
+      settings: the settings of both sides.
+      shared: whether both sides have one vocabulary, so that `source` and `target` are equal.
+      source_max_length: maximum number of tokens of a source, `</s>` included.
+      source, target: each side's files.
+    """
+
+    settings: TextSettings
+    shared: bool
+    source_max_length: Annotated[int, msgspec.Meta(ge=2)]
+    source: SideFiles
+    target: SideFiles
+
+
+class TransformGraph(Artifact):
+    """TensorFlow Transform's output::
+
+    transform_fn/saved_model.pb, transform_fn/assets/<vocabulary files>
+    transformed_metadata/schema.pbtxt
+    metadata/schema.pbtxt
+    text.json               the text settings, vocabulary files and sizes
+    """
+
+    TYPE_NAME = "TransformGraph"
+    FILES = ("text.json", "transform_fn", "transformed_metadata")
+    NODE = "Transform"
+
+    @property
+    def graph(self) -> Path:
+        """The SavedModel that TensorFlow Transform wrote."""
+        return self.path / "transform_fn"
+
+    @property
+    def assets(self) -> Path:
+        """The folder of the vocabulary files."""
+        return self.graph / "assets"
+
+    def content_digest(self) -> str:
+        """Returns the SHA-256 of what the graph computes: text settings, vocabularies, feature schemas.
+
+        The SavedModel is left out, because TensorFlow numbers its functions by how many the process has
+        named before. It is a function of the files that are covered and of the code, which the cache key of
+        the node covers.
+        """
+        files = [path for path in self.path.rglob("*") if path.is_file()]
+        return digest_of_files(
+            self.path, [p for p in files if not p.is_relative_to(self.graph) or p.is_relative_to(self.assets)]
+        )
+
+    def text(self) -> TextFile:
+        """Reads how text becomes tokens.
+
+        Raises:
+          DataError: `text.json` is missing or malformed, or a vocabulary file it names is missing.
+        """
+        text = self.read_json(self.path / "text.json", TextFile)
+        for side in (text.source, text.target):
+            for name in (side.vocabulary, side.merges):
+                if not (self.path / name).is_file():
+                    raise self.damaged(self.path / name, "is missing")
+        return text
+
+    def write_text(self, text: TextFile) -> None:
+        """Writes how text becomes tokens."""
+        write_json(self.path / "text.json", text)
+
+    def copy_text(self, folder: Path) -> None:
+        """Copies `text.json` and the vocabulary files it names to a folder, side by side.
+
+        Raises:
+          DataError: one of them is missing or malformed.
+        """
+        text = self.text()
+
+        def copied(files: SideFiles) -> SideFiles:
+            for name in (files.vocabulary, files.merges):
+                shutil.copyfile(self.path / name, folder / Path(name).name)
+            return SideFiles(
+                vocabulary=Path(files.vocabulary).name, merges=Path(files.merges).name, size=files.size
+            )
+
+        copy = msgspec.structs.replace(text, source=copied(text.source), target=copied(text.target))
+        write_json(folder / "text.json", copy)
+
+    def write_feature_schema(self, schema: schema_pb2.Schema) -> None:
+        """Writes the schema of the features that the graph reads."""
+        from google.protobuf import text_format
+
+        path = self.path / "metadata" / "schema.pbtxt"
+        path.parent.mkdir()
+        path.write_text(text_format.MessageToString(schema))
