@@ -12,7 +12,6 @@ from bitext.components.artifacts.base import Artifact, Property, span_of
 from bitext.components.artifacts.blessing import Blessing, InfraBlessing, ModelBlessing, Verdict
 from bitext.components.artifacts.evaluation import (
     BaselineComparison,
-    CorpusScore,
     LengthRow,
     Metrics,
     ModelEvaluation,
@@ -62,7 +61,6 @@ __all__ = [
     "BaselineComparison",
     "Blessing",
     "Bucket",
-    "CorpusScore",
     "DamagedEntryError",
     "ExampleAnomalies",
     "ExampleStatistics",
