@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from bitext.components.component import Component, Parameters, load_function
+from bitext.components.component import Component, Parameters
 from bitext.components.shared import files
 from bitext.components.shared.errors import DataError
 from bitext.pipeline.beam import remote_fingerprints
@@ -29,13 +29,13 @@ OUR_PACKAGES = ("bitext.components", "bitext.schemas")
 Parts = dict[str, dict[str, Any]]
 
 
-def key_parts(component: Component, parameters: Parameters, inputs: Mapping[str, Any]) -> Parts:
+def key_parts(component: Component[Any], parameters: Parameters, inputs: Mapping[str, Any]) -> Parts:
     """Everything the outputs depend on, by kind and name.
 
     Args:
       component: the declaration.
       parameters: its parameters.
-      inputs: the content digest of each input artifact, a list of several's, None for an absent one.
+      inputs: the content digest of each input artifact, a list for a list input, None for an absent one.
 
     Raises:
       DataError: if a file the component reads does not exist.
@@ -47,7 +47,7 @@ def key_parts(component: Component, parameters: Parameters, inputs: Mapping[str,
         "input": dict(inputs),
         "file": external_digests(component, parameters),
         "parameter": values,
-        "source": source_digests(component.function),
+        "source": source_digests(type(component).__module__),
         "library": {name: _version(name) for name in component.libraries},
         "python": {"version": ".".join(platform.python_version_tuple()[:2])},
     }
@@ -81,14 +81,14 @@ def _update(digest: Any, path: Path) -> None:
             digest.update(block)
 
 
-def external_digests(component: Component, parameters: Parameters) -> dict[str, str]:
+def external_digests(component: Component[Any], parameters: Parameters) -> dict[str, str]:
     """The content of each file a component reads beside its inputs: digest by path.
 
     Raises:
       DataError: if a path does not exist or a pattern matches nothing.
     """
     found: dict[str, str] = {}
-    for pattern in _external_patterns(component, parameters):
+    for pattern in component.external_inputs(parameters):
         if files.is_remote(pattern):
             matches = remote_fingerprints(pattern)
         else:
@@ -99,21 +99,14 @@ def external_digests(component: Component, parameters: Parameters) -> dict[str, 
     return found
 
 
-def check_external(component: Component, parameters: Parameters) -> None:
+def check_external(component: Component[Any], parameters: Parameters) -> None:
     """Raises DataError, as `external_digests` would, if a file of this machine is not there. Reads none."""
-    for pattern in _external_patterns(component, parameters):
+    for pattern in component.external_inputs(parameters):
         if not files.is_remote(pattern) and not files.matching(pattern):
             raise _no_such_file(component, pattern)
 
 
-def _external_patterns(component: Component, parameters: Parameters) -> list[str]:
-    if component.external_inputs is None:
-        return []
-    patterns: list[str] = load_function(component.external_inputs)(parameters)
-    return patterns
-
-
-def _no_such_file(component: Component, pattern: str) -> DataError:
+def _no_such_file(component: Component[Any], pattern: str) -> DataError:
     return DataError(
         f"{component.name}: {pattern}: there is no such file",
         "Check the path in the configuration (paths are relative to the current folder)."
@@ -132,18 +125,21 @@ def _version(distribution: str) -> str:
 # Source code.
 
 
-def source_digests(function: str) -> dict[str, str]:
-    """Digest by module of the code behind `module:function`.
+def source_digests(module: str) -> dict[str, str]:
+    """Digest by module of the code behind a component that `module` declares.
 
     These are the modules of its package and what they import, directly or not, of this project's
     components and schemas. Comments and layout do not count.
     """
-    start = function.partition(":")[0]
-    package = start.rpartition(".")[0]
-    pending = [start]
-    if package.startswith(tuple(f"{p}." for p in OUR_PACKAGES)) and (home := _module_file(package)):
-        # Whole packages, since a script that a component starts is nobody's import.
-        pending += [f"{package}.{p.stem}" for p in home.parent.glob("*.py") if p.stem != "__init__"]
+    pending = [module]
+    file = _module_file(module)
+    if file is not None and file.name == "__init__.py":
+        # Whole packages: no module imports a script that a component starts.
+        pending += [
+            ".".join((module, *path.relative_to(file.parent).with_suffix("").parts))
+            for path in file.parent.rglob("*.py")
+            if path.name != "__init__.py"
+        ]
     found: dict[str, str] = {}
     while pending:
         name = pending.pop()

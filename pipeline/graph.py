@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from bitext.components import (
     evaluator,
@@ -71,7 +72,7 @@ Source = Output | ServedModel | BaseModel | PreviousStatistics | NewestOutput
 class Node:
     """A component at its place in the pipeline."""
 
-    component: Component
+    component: Component[Any]
     parameters: Parameters
     inputs: Mapping[str, Source] = dataclasses.field(default_factory=dict)
 
@@ -97,14 +98,20 @@ class Pipeline:
 
 def create_pipeline(config: PipelineConfig) -> Pipeline:
     """Raw bitext in, a pushed SavedModel out."""
-    golden = Node(example_gen.GOLDEN, config.example_gen) if config.example_gen.golden.patterns() else None
+    golden = (
+        Node(example_gen.GoldenGen(), config.example_gen) if config.example_gen.golden.patterns() else None
+    )
     scored: dict[str, Source] = {"golden": golden["examples"]} if golden else {}
-    examples = Node(example_gen.COMPONENT, config.example_gen, scored)
-    statistics = Node(statistics_gen.COMPONENT, config.statistics_gen, {"examples": examples["examples"]})
-    schema = Node(schema_gen.COMPONENT, config.schema_gen, {"statistics": statistics["statistics"]})
-    requests = Node(statistics_gen.REQUESTS, config.request_log) if config.request_log.files else None
+    examples = Node(example_gen.ExampleGen(), config.example_gen, scored)
+    statistics = Node(
+        statistics_gen.StatisticsGen(), config.statistics_gen, {"examples": examples["examples"]}
+    )
+    schema = Node(schema_gen.SchemaGen(), config.schema_gen, {"statistics": statistics["statistics"]})
+    requests = (
+        Node(statistics_gen.RequestStatistics(), config.request_log) if config.request_log.files else None
+    )
     validated = Node(
-        example_validator.COMPONENT,
+        example_validator.ExampleValidator(),
         config.example_validator,
         {
             "statistics": statistics["statistics"],
@@ -114,7 +121,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         },
     )
     transformed = Node(
-        transform.COMPONENT,
+        transform.Transform(),
         config.transform,
         {
             "examples": examples["examples"],
@@ -124,7 +131,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
     )
     warm = config.trainer.warm_start == LAST_BLESSED
     trained = Node(
-        trainer.COMPONENT,
+        trainer.Trainer(),
         config.trainer,
         {
             "transformed_examples": transformed["transformed_examples"],
@@ -134,7 +141,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         },
     )
     evaluated = Node(
-        evaluator.COMPONENT,
+        evaluator.Evaluator(),
         config.evaluator,
         {
             "examples": examples["examples"],
@@ -143,9 +150,9 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
             **scored,
         },
     )
-    served = Node(infra_validator.COMPONENT, config.infra_validator, {"model": trained["model"]})
+    served = Node(infra_validator.InfraValidator(), config.infra_validator, {"model": trained["model"]})
     pushed = Node(
-        pusher.COMPONENT,
+        pusher.Pusher(),
         config.pusher,
         {
             "examples": examples["examples"],

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bitext.components.artifacts import Artifact
-from bitext.components.component import Context, Parameters, Part, load_function
+from bitext.components.component import Context, Parameters, Part
 from bitext.components.shared.errors import BitextError, ConfigError, EnvironmentFault, NotBlessedError
 from bitext.pipeline import cache, metadata, reports, resolve
 from bitext.pipeline.beam import raised_in_beam
@@ -49,7 +49,7 @@ from bitext.pipeline.graph import (
 )
 from bitext.pipeline.lock import locked
 from bitext.pipeline.metadata import Artifacts, Execution, Run, Store, StoredArtifact
-from bitext.pipeline.terminal import Terminal, imports_quietly, log, logging_to
+from bitext.pipeline.terminal import Terminal, log, logging_to
 
 if TYPE_CHECKING:
     import apache_beam
@@ -207,7 +207,7 @@ class Runner:
         self, run: Run, chosen: dict[str, bool], selection: Selection, history: list[Execution]
     ) -> dict[str, Execution]:
         nodes = [node for node in self._pipeline.nodes if node.name in chosen]
-        parts = {node.name: _parts(node) for node in nodes if chosen[node.name]}
+        parts = {node.name: node.component.parts(node.parameters) for node in nodes if chosen[node.name]}
         for node in nodes:  # what the last one misses is told before hours of training
             for part in parts.get(node.name, ()):
                 cache.check_external(node.component, part.parameters)
@@ -217,7 +217,7 @@ class Runner:
                 done[node.name] = self._take(node, history, run)
                 continue
             works = self._resolve(node, parts[node.name], done, history)
-            if node.component.parts is not None and works[0].part:
+            if node.component.map_over is None and works[0].part:
                 run.spans = ", ".join(work.part for work in works)
                 self._store.put_run(run)
                 self._terminal.header(f"{len(works)} parts of the corpus: {_first_and_last(works)}")
@@ -261,12 +261,14 @@ class Runner:
         inputs: Artifacts = {}
         for key, source in sorted(node.inputs.items(), key=lambda item: not isinstance(item[1], Output)):
             inputs[key] = self._resolve_input(node, source, inputs, done, history)
-        if component.each is None:
+        if component.map_over is None:
             return [self._work(node, part.name, len(parts) == 1, part.parameters, inputs) for part in parts]
-        several = inputs[component.each]
+        several = inputs[component.map_over]
         names = _part_names(several)
         return [
-            self._work(node, name, len(several) == 1, node.parameters, inputs | {component.each: (artifact,)})
+            self._work(
+                node, name, len(several) == 1, node.parameters, inputs | {component.map_over: (artifact,)}
+            )
             for name, artifact in zip(names, several, strict=True)
         ]
 
@@ -325,10 +327,7 @@ class Runner:
             return None, [f"{path} is gone" for path in _missing(done[0])] if done else _why_no_hit(
                 work, history
             )
-        still_valid = work.node.component.still_valid
-        if still_valid is not None and not load_function(still_valid)(
-            **self._artifacts(work.node, hit.outputs)
-        ):
+        if not work.node.component.still_valid(**self._artifacts(work.node, hit.outputs)):
             return None, ["what its outputs say of the world outside the pipeline root no longer holds"]
         return hit, [f"nothing changed since run {hit.run_id}"]
 
@@ -338,13 +337,13 @@ class Runner:
         kinds = {**component.inputs, **component.outputs}
         made = {
             key: tuple(
-                kinds[key](Path(a.uri), dict(a.properties), component.splits.get(key), a.digest or None)
+                kinds[key](Path(a.uri), dict(a.properties), component.input_splits.get(key), a.digest or None)
                 for a in several
             )
             for key, several in stored.items()
         }
         return {
-            key: several if key in component.several else (several[0] if several else None)
+            key: several if key in component.list_inputs else (several[0] if several else None)
             for key, several in made.items()
         }
 
@@ -412,10 +411,8 @@ class Runner:
             run_id=self._run_id,
             force_bless=self._force_bless,
         )
-        with imports_quietly():
-            function = component.load()
         with _in_our_terms(self._root):
-            function(work.parameters, context, **inputs, **outputs)
+            component.run(work.parameters, context, **inputs, **outputs)
         return outputs
 
     def _saying(self, part: str) -> Callable[[str], None]:
@@ -563,14 +560,6 @@ def root_id(root: Path) -> str:
         return path.read_text(encoding="ascii")
 
 
-def _parts(node: Node) -> list[Part]:
-    """The parts that a node's work falls into by its parameters."""
-    if node.component.parts is None:
-        return [Part("", node.parameters)]
-    parts: list[Part] = load_function(node.component.parts)(node.parameters)
-    return parts
-
-
 def _first_and_last(works: list[Work]) -> str:
     return works[0].part if len(works) == 1 else f"{works[0].part} to {works[-1].part}"
 
@@ -611,13 +600,13 @@ def _input_digests(node: Node, inputs: Artifacts) -> dict[str, str | list[str] |
     for key, several in sorted(inputs.items()):
         if key in component.uncached_inputs:
             continue
-        splits = component.splits.get(key) if several else None
+        splits = component.input_splits.get(key) if several else None
         if splits is None:
-            digests[key] = _one_or_list([a.digest for a in several], key in component.several)
+            digests[key] = _one_or_list([a.digest for a in several], key in component.list_inputs)
             continue
         for name in splits:
             found = [_split_digest(artifact, name) for artifact in several]
-            digests[f"{key}/{name}"] = _one_or_list(found, key in component.several)
+            digests[f"{key}/{name}"] = _one_or_list(found, key in component.list_inputs)
     return digests
 
 

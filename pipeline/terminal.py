@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import io
 import json
 import logging
 import os
@@ -119,18 +118,6 @@ def native_notices_dropped() -> Iterator[None]:
     2.21 it says which CPU features it uses before it has read how much it shall say."""
     with open(os.devnull, "w", encoding="utf-8") as nowhere, _native_stderr_to(nowhere.fileno()):
         yield
-
-
-@contextlib.contextmanager
-def imports_quietly() -> Iterator[None]:
-    """Logs what libraries write to sys.stderr while they are imported (TFDV misses IPython, and says so)."""
-    written = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(written):
-            yield
-    finally:
-        if written.getvalue().strip():
-            log.info("while importing: %s", written.getvalue().strip())
 
 
 class Terminal:

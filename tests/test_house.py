@@ -123,14 +123,15 @@ def all_imports() -> list[Import]:
 
 
 def steps() -> list[str]:
-    """Names of the component packages that declare a step (`COMPONENT = ...`)."""
-    found = []
-    for path in sorted((ROOT / "components").glob("*/__init__.py")):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-            if any(isinstance(target, ast.Name) and target.id == "COMPONENT" for target in targets):
-                found.append(path.parent.name)
-    return found
+    """Names of the packages that declare a component (`class ExampleGen(Component[Parameters])`)."""
+    return [
+        path.parent.name
+        for path in sorted((ROOT / "components").glob("*/__init__.py"))
+        if any(
+            isinstance(node, ast.ClassDef) and any("Component" in ast.unparse(base) for base in node.bases)
+            for node in ast.parse(path.read_text(encoding="utf-8")).body
+        )
+    ]
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:

@@ -64,7 +64,7 @@ class Artifact:
         """Returns the folder of one split, `Split-<name>`.
 
         Raises:
-          ValueError: the reader has not declared that it reads the split (`Component.splits`).
+          ValueError: the reader has not declared that it reads the split (`Component.input_splits`).
         """
         if self.readable is not None and name not in self.readable:
             raise ValueError(f"split {name} is not among those declared as read: {self.readable}")

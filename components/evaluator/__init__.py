@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from bitext.components import artifacts, component
+from bitext.components.component import Component, Context, heavy_imports
 
 GOLDEN = "golden"
 """The one split of the golden set: a fixed test file, scored beside the test split in every run."""
@@ -60,18 +61,42 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
             raise ValueError(f"length_bins must begin with 1 and increase, received {list(bins)}")
 
 
-COMPONENT = component.Component(
-    name="Evaluator",
-    inputs={
+class Evaluator(Component[Parameters]):
+    """Scores the model and decides whether it is blessed."""
+
+    inputs = {
         "examples": artifacts.Examples,
         "golden": artifacts.Examples,
         "model": artifacts.Model,
         "baseline": artifacts.Model,
-    },
-    outputs={"evaluation": artifacts.ModelEvaluation, "blessing": artifacts.ModelBlessing},
-    parameters=Parameters,
-    function="bitext.components.evaluator.executor:run",
-    libraries=("tensorflow", "sacrebleu", "numpy"),
-    optional=frozenset({"golden", "baseline"}),
-    several=frozenset({"examples"}),
-)
+    }
+    outputs = {"evaluation": artifacts.ModelEvaluation, "blessing": artifacts.ModelBlessing}
+    parameters = Parameters
+    libraries = ("tensorflow", "sacrebleu", "numpy")
+    optional = frozenset({"golden", "baseline"})
+    list_inputs = frozenset({"examples"})
+
+    def run(
+        self,
+        parameters: Parameters,
+        context: Context,
+        *,
+        examples: tuple[artifacts.Examples, ...],
+        golden: artifacts.Examples | None,
+        model: artifacts.Model,
+        baseline: artifacts.Model | None,
+        evaluation: artifacts.ModelEvaluation,
+        blessing: artifacts.ModelBlessing,
+    ) -> None:
+        with heavy_imports():
+            from bitext.components.evaluator import executor
+        executor.run(
+            parameters,
+            context,
+            examples=examples,
+            golden=golden,
+            model=model,
+            baseline=baseline,
+            evaluation=evaluation,
+            blessing=blessing,
+        )

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from bitext.components import artifacts
-from bitext.components.component import Component
+from bitext.components.component import Component, Context, Part, heavy_imports
 from bitext.components.component import Parameters as BaseParameters
 from bitext.components.example_gen.formats import FORMATS
 
@@ -183,35 +183,56 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
         return {name: getattr(self.splits, name) for name in SPLITS}
 
 
-def external_inputs(parameters: Parameters) -> list[str]:
-    """The paths and globs ExampleGen reads."""
-    return [pattern for files in parameters.groups().values() for pattern in files.patterns()]
+class ExampleGen(Component[Parameters]):
+    """Reads the corpus, span by span."""
+
+    inputs = {"golden": artifacts.Examples}
+    outputs = {"examples": artifacts.Examples, "rejects": artifacts.Rejects}
+    parameters = Parameters
+    libraries = ("apache-beam", "pyarrow")
+    optional = frozenset({"golden"})
+
+    def parts(self, parameters: Parameters) -> list[Part]:
+        from bitext.components.example_gen import spans
+
+        return spans.parts(parameters)
+
+    def external_inputs(self, parameters: Parameters) -> list[str]:
+        return [pattern for files in parameters.groups().values() for pattern in files.patterns()]
+
+    def run(
+        self,
+        parameters: Parameters,
+        context: Context,
+        *,
+        golden: artifacts.Examples | None,
+        examples: artifacts.Examples,
+        rejects: artifacts.Rejects,
+    ) -> None:
+        with heavy_imports():
+            from bitext.components.example_gen import executor
+        executor.run(parameters, context, golden=golden, examples=examples, rejects=rejects)
 
 
-def golden_inputs(parameters: Parameters) -> list[str]:
-    """The paths and globs GoldenGen reads."""
-    return list(parameters.golden.patterns())
+class GoldenGen(Component[Parameters]):
+    """Reads the golden test set."""
 
+    inputs = {}
+    outputs = {"examples": artifacts.Examples, "rejects": artifacts.Rejects}
+    parameters = Parameters
+    libraries = ("apache-beam", "pyarrow")
 
-COMPONENT = Component(
-    name="ExampleGen",
-    inputs={"golden": artifacts.Examples},
-    outputs={"examples": artifacts.Examples, "rejects": artifacts.Rejects},
-    parameters=Parameters,
-    function="bitext.components.example_gen.executor:run",
-    libraries=("apache-beam", "pyarrow"),
-    optional=frozenset({"golden"}),
-    parts="bitext.components.example_gen.spans:parts",
-    external_inputs="bitext.components.example_gen:external_inputs",
-)
+    def external_inputs(self, parameters: Parameters) -> list[str]:
+        return list(parameters.golden.patterns())
 
-GOLDEN = Component(
-    name="GoldenGen",
-    inputs={},
-    outputs={"examples": artifacts.Examples, "rejects": artifacts.Rejects},
-    parameters=Parameters,
-    function="bitext.components.example_gen.golden:run",
-    libraries=("apache-beam", "pyarrow"),
-    external_inputs="bitext.components.example_gen:golden_inputs",
-)
-"""Reads the golden test set."""
+    def run(
+        self,
+        parameters: Parameters,
+        context: Context,
+        *,
+        examples: artifacts.Examples,
+        rejects: artifacts.Rejects,
+    ) -> None:
+        with heavy_imports():
+            from bitext.components.example_gen import golden
+        golden.run(parameters, context, examples=examples, rejects=rejects)

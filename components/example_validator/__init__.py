@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from bitext.components import artifacts
-from bitext.components.component import Component
+from bitext.components.component import Component, Context, heavy_imports
 from bitext.components.component import Parameters as BaseParameters
 
 Check = Literal["schema", "train_eval", "drift", "serving"]
@@ -62,18 +62,40 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     severities: tuple[Rule, ...] = ()
 
 
-COMPONENT = Component(
-    name="ExampleValidator",
-    inputs={
+class ExampleValidator(Component[Parameters]):
+    """Compares the statistics with the schema, with the previous data and with the log of requests."""
+
+    inputs = {
         "statistics": artifacts.ExampleStatistics,
         "schema": artifacts.Schema,
         "previous_statistics": artifacts.ExampleStatistics,
         "serving_statistics": artifacts.ExampleStatistics,
-    },
-    outputs={"anomalies": artifacts.ExampleAnomalies},
-    parameters=Parameters,
-    function="bitext.components.example_validator.executor:run",
-    libraries=("tensorflow-data-validation",),
-    several=frozenset({"statistics", "previous_statistics"}),
-    optional=frozenset({"previous_statistics", "serving_statistics"}),
-)
+    }
+    outputs = {"anomalies": artifacts.ExampleAnomalies}
+    parameters = Parameters
+    libraries = ("tensorflow-data-validation",)
+    optional = frozenset({"previous_statistics", "serving_statistics"})
+    list_inputs = frozenset({"statistics", "previous_statistics"})
+
+    def run(
+        self,
+        parameters: Parameters,
+        context: Context,
+        *,
+        statistics: tuple[artifacts.ExampleStatistics, ...],
+        schema: artifacts.Schema,
+        previous_statistics: tuple[artifacts.ExampleStatistics, ...],
+        serving_statistics: artifacts.ExampleStatistics | None,
+        anomalies: artifacts.ExampleAnomalies,
+    ) -> None:
+        with heavy_imports():
+            from bitext.components.example_validator import executor
+        executor.run(
+            parameters,
+            context,
+            statistics=statistics,
+            schema=schema,
+            previous_statistics=previous_statistics,
+            serving_statistics=serving_statistics,
+            anomalies=anomalies,
+        )

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from bitext.components import artifacts, component
+from bitext.components.component import Component, Context, heavy_imports
 
 
 class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,12 +25,23 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     score_tolerance: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
 
 
-COMPONENT = component.Component(
-    name="InfraValidator",
-    inputs={"model": artifacts.Model},
-    outputs={"infra_blessing": artifacts.InfraBlessing},
-    parameters=Parameters,
-    function="bitext.components.infra_validator.executor:run",
-    libraries=("tensorflow", "tensorflow-serving-api"),
-    uncached_parameters=frozenset({"timeout_seconds"}),
-)
+class InfraValidator(Component[Parameters]):
+    """Loads the export in a fresh process and compares its translations with the trainer's."""
+
+    inputs = {"model": artifacts.Model}
+    outputs = {"infra_blessing": artifacts.InfraBlessing}
+    parameters = Parameters
+    libraries = ("tensorflow", "tensorflow-serving-api")
+    uncached_parameters = frozenset({"timeout_seconds"})
+
+    def run(
+        self,
+        parameters: Parameters,
+        context: Context,
+        *,
+        model: artifacts.Model,
+        infra_blessing: artifacts.InfraBlessing,
+    ) -> None:
+        with heavy_imports():
+            from bitext.components.infra_validator import executor
+        executor.run(parameters, context, model=model, infra_blessing=infra_blessing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bitext.components import artifacts, component
+from bitext.components.component import Component, Context
 
 
 class Stated(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,9 +34,10 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     card: Stated = Stated()
 
 
-COMPONENT = component.Component(
-    name="Pusher",
-    inputs={
+class Pusher(Component[Parameters]):
+    """Pushes the model if Evaluator and InfraValidator blessed it."""
+
+    inputs = {
         "examples": artifacts.Examples,
         "rejects": artifacts.Rejects,
         "schema": artifacts.Schema,
@@ -45,10 +47,46 @@ COMPONENT = component.Component(
         "evaluation": artifacts.ModelEvaluation,
         "blessing": artifacts.ModelBlessing,
         "infra_blessing": artifacts.InfraBlessing,
-    },
-    outputs={"pushed_model": artifacts.PushedModel},
-    several=frozenset({"examples", "rejects"}),
-    parameters=Parameters,
-    function="bitext.components.pusher.executor:run",
-    still_valid="bitext.components.pusher.executor:still_valid",
-)
+    }
+    outputs = {"pushed_model": artifacts.PushedModel}
+    parameters = Parameters
+    list_inputs = frozenset({"examples", "rejects"})
+
+    def run(
+        self,
+        parameters: Parameters,
+        context: Context,
+        *,
+        examples: tuple[artifacts.Examples, ...],
+        rejects: tuple[artifacts.Rejects, ...],
+        schema: artifacts.Schema,
+        transformed_examples: artifacts.Examples,
+        transform_graph: artifacts.TransformGraph,
+        model: artifacts.Model,
+        evaluation: artifacts.ModelEvaluation,
+        blessing: artifacts.ModelBlessing,
+        infra_blessing: artifacts.InfraBlessing,
+        pushed_model: artifacts.PushedModel,
+    ) -> None:
+        from bitext.components.pusher import executor
+
+        executor.run(
+            parameters,
+            context,
+            examples=examples,
+            rejects=rejects,
+            schema=schema,
+            transformed_examples=transformed_examples,
+            transform_graph=transform_graph,
+            model=model,
+            evaluation=evaluation,
+            blessing=blessing,
+            infra_blessing=infra_blessing,
+            pushed_model=pushed_model,
+        )
+
+    def still_valid(self, *, pushed_model: artifacts.PushedModel) -> bool:
+        """Whether the pushed version is still served, and no rollback has withdrawn it."""
+        from bitext.components.pusher import executor
+
+        return executor.still_valid(pushed_model=pushed_model)

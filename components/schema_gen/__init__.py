@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bitext.components import artifacts
-from bitext.components.component import Component
+from bitext.components.component import Component, Context, heavy_imports
 from bitext.components.component import Parameters as BaseParameters
 from bitext.schemas import BITEXT, Script
 
@@ -34,18 +34,26 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
         return str(BITEXT) if self.curated is None else self.curated
 
 
-def external_inputs(parameters: Parameters) -> list[str]:
-    """The curated schema, when one is copied."""
-    return [] if parameters.infer else [parameters.curated_path()]
+class SchemaGen(Component[Parameters]):
+    """Publishes the schema: the curated one, or one inferred from the statistics."""
 
+    inputs = {"statistics": artifacts.ExampleStatistics}
+    outputs = {"schema": artifacts.Schema}
+    parameters = Parameters
+    libraries = ("tensorflow-data-validation", "tensorflow-metadata")
+    list_inputs = frozenset({"statistics"})
 
-COMPONENT = Component(
-    name="SchemaGen",
-    inputs={"statistics": artifacts.ExampleStatistics},
-    outputs={"schema": artifacts.Schema},
-    parameters=Parameters,
-    function="bitext.components.schema_gen.executor:run",
-    libraries=("tensorflow-data-validation", "tensorflow-metadata"),
-    several=frozenset({"statistics"}),
-    external_inputs="bitext.components.schema_gen:external_inputs",
-)
+    def external_inputs(self, parameters: Parameters) -> list[str]:
+        return [] if parameters.infer else [parameters.curated_path()]
+
+    def run(
+        self,
+        parameters: Parameters,
+        context: Context,
+        *,
+        statistics: tuple[artifacts.ExampleStatistics, ...],
+        schema: artifacts.Schema,
+    ) -> None:
+        with heavy_imports():
+            from bitext.components.schema_gen import executor
+        executor.run(parameters, context, statistics=statistics, schema=schema)

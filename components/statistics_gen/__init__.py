@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 
 from bitext.components import artifacts
-from bitext.components.component import Component
+from bitext.components.component import Component, Context, heavy_imports
 from bitext.components.component import Parameters as BaseParameters
 
 
@@ -45,27 +45,49 @@ class RequestParameters(BaseParameters, frozen=True, kw_only=True, forbid_unknow
     files: tuple[str, ...] = ()
 
 
-def request_files(parameters: RequestParameters) -> list[str]:
-    """The paths and globs RequestStatistics reads."""
-    return list(parameters.files)
-
-
 LIBRARIES = ("apache-beam", "tensorflow-data-validation", "tfx-bsl", "pyarrow")
-COMPONENT = Component(
-    name="StatisticsGen",
-    inputs={"examples": artifacts.Examples},
-    outputs={"statistics": artifacts.ExampleStatistics},
-    parameters=Parameters,
-    function="bitext.components.statistics_gen.executor:run",
-    libraries=LIBRARIES,
-    each="examples",
-)
-REQUESTS = Component(
-    name="RequestStatistics",
-    inputs={},
-    outputs={"statistics": artifacts.ExampleStatistics},
-    parameters=RequestParameters,
-    function="bitext.components.statistics_gen.requests:run",
-    libraries=LIBRARIES,
-    external_inputs="bitext.components.statistics_gen:request_files",
-)
+
+
+class StatisticsGen(Component[Parameters]):
+    """Computes the statistics of each span's splits."""
+
+    inputs = {"examples": artifacts.Examples}
+    outputs = {"statistics": artifacts.ExampleStatistics}
+    parameters = Parameters
+    libraries = LIBRARIES
+    map_over = "examples"
+
+    def run(
+        self,
+        parameters: Parameters,
+        context: Context,
+        *,
+        examples: artifacts.Examples,
+        statistics: artifacts.ExampleStatistics,
+    ) -> None:
+        with heavy_imports():
+            from bitext.components.statistics_gen import executor
+        executor.run(parameters, context, examples=examples, statistics=statistics)
+
+
+class RequestStatistics(Component[RequestParameters]):
+    """Computes the statistics of a log of requests."""
+
+    inputs = {}
+    outputs = {"statistics": artifacts.ExampleStatistics}
+    parameters = RequestParameters
+    libraries = LIBRARIES
+
+    def external_inputs(self, parameters: RequestParameters) -> list[str]:
+        return list(parameters.files)
+
+    def run(
+        self,
+        parameters: RequestParameters,
+        context: Context,
+        *,
+        statistics: artifacts.ExampleStatistics,
+    ) -> None:
+        with heavy_imports():
+            from bitext.components.statistics_gen import requests
+        requests.run(parameters, context, statistics=statistics)

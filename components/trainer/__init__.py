@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from bitext.components import artifacts, component
-from bitext.components.component import Component
+from bitext.components.component import Component, Context, heavy_imports
 from bitext.components.seq2seq import (
     SETTINGS_FILE,
     VOCABULARY_FILE,
@@ -131,31 +131,53 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
                 raise ValueError(f"{name} needs warm_start: {LAST_BLESSED}. Received: {self.warm_start}")
 
 
-def external_inputs(parameters: Parameters) -> list[str]:
-    """The files of the model that a training is told by name to begin with."""
-    if parameters.warm_start in (None, LAST_BLESSED):
-        return []
-    return [
-        f"{parameters.warm_start}/checkpoint/{name}"
-        for name in (WEIGHTS_FILE, VOCABULARY_FILE, SETTINGS_FILE)
-    ]
+class Trainer(Component[Parameters]):
+    """Trains and exports the model."""
 
-
-COMPONENT = Component(
-    name="Trainer",
-    inputs={
+    inputs = {
         "transformed_examples": artifacts.Examples,
         "transform_graph": artifacts.TransformGraph,
         "examples": artifacts.Examples,
         "base_model": artifacts.Model,
-    },
-    outputs={"model": artifacts.Model, "model_run": artifacts.ModelRun},
-    splits={"transformed_examples": ("train",), "examples": ("eval",)},
-    parameters=Parameters,
-    function="bitext.components.trainer.executor:run",
-    libraries=("tensorflow", "keras", "numpy", "sacrebleu"),
-    optional=frozenset({"base_model"}),
-    several=frozenset({"examples"}),
-    uncached_parameters=frozenset({"progress"}),
-    external_inputs="bitext.components.trainer:external_inputs",
-)
+    }
+    outputs = {"model": artifacts.Model, "model_run": artifacts.ModelRun}
+    parameters = Parameters
+    libraries = ("tensorflow", "keras", "numpy", "sacrebleu")
+    optional = frozenset({"base_model"})
+    list_inputs = frozenset({"examples"})
+    input_splits = {"transformed_examples": ("train",), "examples": ("eval",)}
+    uncached_parameters = frozenset({"progress"})
+
+    def external_inputs(self, parameters: Parameters) -> list[str]:
+        """The files of the model that `warm_start` names."""
+        if parameters.warm_start in (None, LAST_BLESSED):
+            return []
+        return [
+            f"{parameters.warm_start}/checkpoint/{name}"
+            for name in (WEIGHTS_FILE, VOCABULARY_FILE, SETTINGS_FILE)
+        ]
+
+    def run(
+        self,
+        parameters: Parameters,
+        context: Context,
+        *,
+        transformed_examples: artifacts.Examples,
+        transform_graph: artifacts.TransformGraph,
+        examples: tuple[artifacts.Examples, ...],
+        base_model: artifacts.Model | None,
+        model: artifacts.Model,
+        model_run: artifacts.ModelRun,
+    ) -> None:
+        with heavy_imports():
+            from bitext.components.trainer import executor
+        executor.run(
+            parameters,
+            context,
+            transformed_examples=transformed_examples,
+            transform_graph=transform_graph,
+            examples=examples,
+            base_model=base_model,
+            model=model,
+            model_run=model_run,
+        )

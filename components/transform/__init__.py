@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from bitext.components import artifacts
-from bitext.components.component import Component
+from bitext.components.component import Component, Context, heavy_imports
 from bitext.components.component import Parameters as BaseParameters
 from bitext.components.text import Unit
 
@@ -66,21 +66,21 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError(f"segmentations above 1 need unit subword, not {self.unit}")
 
 
-COMPONENT = Component(
-    name="Transform",
-    inputs={
+class Transform(Component[Parameters]):
+    """Learns the vocabularies and turns text into token ids."""
+
+    inputs = {
         "examples": artifacts.Examples,
         "schema": artifacts.Schema,
         "analyzer_cache": artifacts.TransformCache,
-    },
-    outputs={
+    }
+    outputs = {
         "transform_graph": artifacts.TransformGraph,
         "transformed_examples": artifacts.Examples,
         "updated_analyzer_cache": artifacts.TransformCache,
-    },
-    parameters=Parameters,
-    function="bitext.components.transform.executor:run",
-    libraries=(
+    }
+    parameters = Parameters
+    libraries = (
         "tensorflow",
         "tensorflow-transform",
         "tfx-bsl",
@@ -88,8 +88,32 @@ COMPONENT = Component(
         "pyarrow",
         "numpy",
         "sentencepiece",
-    ),
-    optional=frozenset({"analyzer_cache"}),
-    several=frozenset({"examples"}),
-    uncached_inputs=frozenset({"analyzer_cache"}),
-)
+    )
+    optional = frozenset({"analyzer_cache"})
+    list_inputs = frozenset({"examples"})
+    uncached_inputs = frozenset({"analyzer_cache"})
+
+    def run(
+        self,
+        parameters: Parameters,
+        context: Context,
+        *,
+        examples: tuple[artifacts.Examples, ...],
+        schema: artifacts.Schema,
+        analyzer_cache: artifacts.TransformCache | None,
+        transform_graph: artifacts.TransformGraph,
+        transformed_examples: artifacts.Examples,
+        updated_analyzer_cache: artifacts.TransformCache,
+    ) -> None:
+        with heavy_imports():
+            from bitext.components.transform import executor
+        executor.run(
+            parameters,
+            context,
+            examples=examples,
+            schema=schema,
+            analyzer_cache=analyzer_cache,
+            transform_graph=transform_graph,
+            transformed_examples=transformed_examples,
+            updated_analyzer_cache=updated_analyzer_cache,
+        )

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from bitext.components import artifacts
-from bitext.components.pusher import COMPONENT, Stated, card
+from bitext.components.pusher import Pusher, Stated, card
 from bitext.components.pusher.serving import Note
 from bitext.components.seq2seq import ModelSettings, SearchSettings
 from bitext.components.trainer import Parameters as TrainerParameters
@@ -76,7 +76,7 @@ def collect(tmp_path: Path) -> Any:
         files: dict[str, Any] = FILES, properties: dict[str, Any] = PROPERTIES, **stated: str
     ) -> card.Card:
         inputs = {}
-        for number, (name, kind) in enumerate(COMPONENT.inputs.items()):
+        for number, (name, kind) in enumerate(Pusher.inputs.items()):
             folder = tmp_path / "Node" / name / str(number)
             folder.mkdir(parents=True)
             inputs[name] = kind(folder, dict(properties.get(name, {})), None, f"{number}" * 64)
@@ -84,7 +84,7 @@ def collect(tmp_path: Path) -> Any:
             name, file = place.split("/")
             written = content if isinstance(content, bytes) else json.dumps(content).encode()
             (inputs[name].path / file).write_bytes(written)
-        given = {name: [found] if name in COMPONENT.several else found for name, found in inputs.items()}
+        given = {name: [found] if name in Pusher.list_inputs else found for name, found in inputs.items()}
         note = Note("sha256:abc")
         return card.collect(given, Stated(**stated), "es-en", 3, note, "20261123T133147Z-912e")
 
@@ -142,7 +142,7 @@ def test_the_json_is_of_the_documented_structure(collect: Any) -> None:
     assert found["scores"].items() <= METRICS.items()
     assert found["data"].items() <= (SUMMARY | {"golden_removed": 0, "digests": {}}).items()
     assert (found["settings"], found["text"]) == (FILES["model/model.json"], TEXT)
-    assert list(found["lineage"]) == list(COMPONENT.inputs)
+    assert list(found["lineage"]) == list(Pusher.inputs)
     assert found["lineage"]["model"] == {
         "type": "Model",
         "artifact": "Node/model/5",
@@ -218,8 +218,8 @@ def test_a_golden_set_and_a_blessing_by_force_are_said(collect: Any) -> None:
 class TestSpans:
     def collect(self, root: Path, summaries: list[dict[str, Any] | None]) -> card.Card:
         inputs: dict[str, Any] = {}
-        for name, kind in COMPONENT.inputs.items():
-            many = name in COMPONENT.several
+        for name, kind in Pusher.inputs.items():
+            many = name in Pusher.list_inputs
             inputs[name] = [
                 kind(root / "Node" / name / str(number), {}, None, f"{number:064}")
                 for number in range(len(summaries) if many else 1)

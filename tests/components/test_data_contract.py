@@ -218,8 +218,8 @@ def test_a_schema_that_knows_no_scripts_cannot_be_narrowed(tmp_path, good):
 def test_infer_and_curated_exclude_each_other():
     with pytest.raises(ValueError, match="one or the other"):
         schema_gen.Parameters(curated="a.pbtxt", infer=True)
-    assert schema_gen.external_inputs(schema_gen.Parameters(infer=True)) == []
-    assert schema_gen.external_inputs(schema_gen.Parameters()) == [str(schema_gen.BITEXT)]
+    assert schema_gen.SchemaGen().external_inputs(schema_gen.Parameters(infer=True)) == []
+    assert schema_gen.SchemaGen().external_inputs(schema_gen.Parameters()) == [str(schema_gen.BITEXT)]
 
 
 def test_examples_without_a_side_are_refused(tmp_path):

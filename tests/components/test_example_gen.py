@@ -24,12 +24,12 @@ from bitext.components import artifacts
 from bitext.components.component import Context
 from bitext.components.example_gen import (
     SPLITS,
+    ExampleGen,
     Files,
+    GoldenGen,
     Parameters,
     executor,
-    external_inputs,
     golden,
-    golden_inputs,
 )
 from bitext.components.example_gen.filters import REASONS, filter_rows
 from bitext.components.example_gen.formats import FORMATS, Format
@@ -461,7 +461,7 @@ def test_external_inputs_are_all_patterns():
     parameters = msgspec.convert(
         {"format": "parallel", "source_files": ["a*"], "target_files": ["b"]}, Parameters
     )
-    assert external_inputs(parameters) == ["a*", "b"]
+    assert ExampleGen().external_inputs(parameters) == ["a*", "b"]
 
 
 class TestSpans:
@@ -521,7 +521,7 @@ class TestGolden:
         lines = _corpus(100)
         chosen = [line.upper() for line in lines[::4]]
         made = Golden(tmp_path, chosen)
-        assert golden_inputs(made.parameters) == [str(tmp_path / "golden.tsv")]
+        assert GoldenGen().external_inputs(made.parameters) == [str(tmp_path / "golden.tsv")]
         assert made.said == ["25 pairs"]
         file = _write(tmp_path / "a.tsv", lines)
         without = Result(tmp_path / "without", files=[file], **WIDE)

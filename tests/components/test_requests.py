@@ -16,7 +16,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from bitext.components import artifacts
 from bitext.components.component import Context
 from bitext.components.shared.errors import DataError
-from bitext.components.statistics_gen import REQUESTS, RequestParameters, request_files
+from bitext.components.statistics_gen import RequestParameters, RequestStatistics
 from bitext.components.statistics_gen import requests as requests_gen
 from bitext.components.statistics_gen.requests import Count, read_texts
 from bitext.schemas import loader
@@ -103,5 +103,4 @@ def test_an_empty_log(tmp_path):
 
 
 def test_the_declaration_names_what_is_read():
-    assert request_files(RequestParameters(files=("a", "b*"))) == ["a", "b*"]
-    assert REQUESTS.load() is requests_gen.run
+    assert RequestStatistics().external_inputs(RequestParameters(files=("a", "b*"))) == ["a", "b*"]

@@ -28,7 +28,7 @@ from bitext.components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
 from bitext.components.shared.errors import DataError, TrainingError
 from bitext.components.shared.heldout import Sentence
 from bitext.components.text import TextSettings, learn, processor
-from bitext.components.trainer import Parameters, external_inputs
+from bitext.components.trainer import Parameters, Trainer
 from bitext.components.trainer.data import Batches, pack, unpack
 from bitext.components.trainer.executor import precision, validation, warnings
 from bitext.components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
@@ -732,8 +732,8 @@ class TestWarmStart:
         assert "trainer.warm_start" in caught.value.remedy
 
     def test_its_files_are_inputs_of_the_trainer(self):
-        assert external_inputs(Parameters()) == []
-        names = external_inputs(Parameters(warm_start="runs/x/Trainer/model/6"))
+        assert Trainer().external_inputs(Parameters()) == []
+        names = Trainer().external_inputs(Parameters(warm_start="runs/x/Trainer/model/6"))
         assert names == [
             f"runs/x/Trainer/model/6/checkpoint/{n}"
             for n in ("weights.npz", "vocabulary.json", "settings.json")

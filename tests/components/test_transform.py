@@ -26,8 +26,8 @@ from bitext.components.shared.errors import DataError
 from bitext.components.shared.files import folder_digest
 from bitext.components.text import learn
 from bitext.components.transform import (
-    COMPONENT,
     Parameters,
+    Transform,
     buckets,
     canonical,
     executor,
@@ -105,12 +105,14 @@ class Run:
         self.parameters = Parameters(
             **{**LONG_ENOUGH, "vocabulary_size": 320, "batch_size": 16, **parameters}
         )
-        COMPONENT.load()(
+        Transform().run(
             self.parameters,
             Context(
                 paths["working"], paths["temp"], lambda: Pipeline(runner=FnApiRunner()), self.said.append
             ),
-            examples=[write_examples(folder / "examples" / str(i), splits) for i, splits in enumerate(spans)],
+            examples=tuple(
+                write_examples(folder / "examples" / str(i), splits) for i, splits in enumerate(spans)
+            ),
             schema=artifacts.Schema(paths["schema"]),
             analyzer_cache=None if cache is None else artifacts.TransformCache(cache),
             transform_graph=self.graph,

@@ -17,7 +17,7 @@ from bitext.components.component import Context
 from bitext.components.seq2seq.model import BOS, EOS
 from bitext.components.shared.errors import DataError
 from bitext.components.text import TextSettings, learn
-from bitext.components.trainer import Parameters, executor, external_inputs
+from bitext.components.trainer import Parameters, Trainer, executor
 from bitext.components.trainer.optimizer import learning_rate
 from bitext.components.trainer.warm_start import Start, _remap, start
 from tests import toy_model
@@ -143,7 +143,7 @@ def test_settings_of_a_warm_start_without_one_are_refused(wrong: dict[str, Any],
 
 
 def test_the_word_is_no_path() -> None:
-    assert external_inputs(WARM) == []
+    assert Trainer().external_inputs(WARM) == []
 
 
 def test_rows_follow_their_tokens_whatever_the_vocabulary_becomes() -> None:

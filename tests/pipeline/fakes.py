@@ -53,155 +53,156 @@ class Calls:
             cls.inside[node](context)
 
 
-def source(
-    parameters: SourceParameters,
-    context: Context,
-    *,
-    examples: artifacts.Examples,
-    rejects: artifacts.Rejects,
-) -> None:
+class Source(Component[SourceParameters]):
     """Joins the files: lines that begin with `test` are the test split."""
-    Calls.enter("Source", context)
-    text = "".join(Path(file).read_text(encoding="utf-8") for file in parameters.files)
-    if not text:
-        raise DataError("Source: no rows", "Give rows.")
-    lines = text.splitlines(keepends=True)
-    for split in ("train", "test"):
-        examples.split(split).mkdir()
-        chosen = "".join(line for line in lines if line.startswith("test") == (split == "test"))
-        (examples.split(split) / "data").write_text(chosen, encoding="utf-8")
-        examples.properties[split] = len(chosen.splitlines())
-    (rejects.path / "summary.json").write_text("{}", encoding="utf-8")
-    rejects.properties.update(rows=len(lines) + 2, rejected=2)
-    context.say(f"{len(text.splitlines())} rows")
+
+    inputs = {}
+    outputs = {"examples": artifacts.Examples, "rejects": artifacts.Rejects}
+    parameters = SourceParameters
+    libraries = ("msgspec",)
+    uncached_parameters = frozenset({"chatter"})
+
+    def external_inputs(self, parameters: SourceParameters) -> list[str]:
+        return list(parameters.files)
+
+    def run(
+        self,
+        parameters: SourceParameters,
+        context: Context,
+        *,
+        examples: artifacts.Examples,
+        rejects: artifacts.Rejects,
+    ) -> None:
+        Calls.enter("Source", context)
+        text = "".join(Path(file).read_text(encoding="utf-8") for file in parameters.files)
+        if not text:
+            raise DataError("Source: no rows", "Give rows.")
+        lines = text.splitlines(keepends=True)
+        for split in ("train", "test"):
+            examples.split(split).mkdir()
+            chosen = "".join(line for line in lines if line.startswith("test") == (split == "test"))
+            (examples.split(split) / "data").write_text(chosen, encoding="utf-8")
+            examples.properties[split] = len(chosen.splitlines())
+        (rejects.path / "summary.json").write_text("{}", encoding="utf-8")
+        rejects.properties.update(rows=len(lines) + 2, rejected=2)
+        context.say(f"{len(text.splitlines())} rows")
 
 
-def source_files(parameters: SourceParameters) -> list[str]:
-    """What Source reads beside its inputs."""
-    return list(parameters.files)
-
-
-def train(
-    parameters: TrainParameters, context: Context, *, examples: artifacts.Examples, model: artifacts.Model
-) -> None:
+class Train(Component[TrainParameters]):
     """The model is its data and its steps; a count in the working folder shows resumption."""
-    checkpoint = context.working_dir / "checkpoint"
-    with checkpoint.open("a", encoding="utf-8") as file:
-        file.write("attempt\n")
-    Calls.enter("Train", context)
-    text = (examples.split("train") / "data").read_text(encoding="utf-8")
-    (model.path / "weights").write_text(f"{parameters.steps} {text}", encoding="utf-8")
-    model.properties["attempts"] = len(checkpoint.read_text(encoding="utf-8").splitlines())
+
+    inputs = {"examples": artifacts.Examples}
+    outputs = {"model": artifacts.Model}
+    parameters = TrainParameters
+    input_splits = {"examples": ("train",)}
+
+    def run(
+        self,
+        parameters: TrainParameters,
+        context: Context,
+        *,
+        examples: artifacts.Examples,
+        model: artifacts.Model,
+    ) -> None:
+        checkpoint = context.working_dir / "checkpoint"
+        with checkpoint.open("a", encoding="utf-8") as file:
+            file.write("attempt\n")
+        Calls.enter("Train", context)
+        text = (examples.split("train") / "data").read_text(encoding="utf-8")
+        (model.path / "weights").write_text(f"{parameters.steps} {text}", encoding="utf-8")
+        model.properties["attempts"] = len(checkpoint.read_text(encoding="utf-8").splitlines())
 
 
-def evaluate(
-    parameters: EvaluateParameters,
-    context: Context,
-    *,
-    model: artifacts.Model,
-    baseline: artifacts.Model | None,
-    evaluation: artifacts.ModelEvaluation,
-    blessing: artifacts.ModelBlessing,
-) -> None:
+class Evaluate(Component[EvaluateParameters]):
     """Writes what the summary and the status read."""
-    Calls.enter("Evaluate", context)
-    Calls.baselines.append(
-        None if baseline is None else (baseline.path / "weights").read_text(encoding="utf-8")
-    )
-    bleu = {"score": 31.25, "signature": "nrefs:var|tok:13a", "interval": [30.0, 32.5]}
-    (evaluation.path / "metrics.json").write_text(json.dumps({"bleu": bleu}), encoding="utf-8")
-    evaluation.properties["bleu"] = 31.25
-    rows = [
-        {"id": f"f:{i}", "source": f"s{i}", "hypothesis": f"h{i}", "references": [f"r{i}"], "score": -0.5}
-        for i in range(25)
-    ]
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    (evaluation.path / "translations.jsonl").write_text(lines, encoding="utf-8")
-    verdict = "BLESSED" if parameters.bless else "NOT_BLESSED"
-    (blessing.path / verdict).write_text(
-        json.dumps({"reasons": ["BLEU 31.25 is under 40"]}), encoding="utf-8"
-    )
-    blessing.properties["blessed"] = int(parameters.bless)
+
+    inputs = {"model": artifacts.Model, "baseline": artifacts.Model}
+    outputs = {"evaluation": artifacts.ModelEvaluation, "blessing": artifacts.ModelBlessing}
+    parameters = EvaluateParameters
+    optional = frozenset({"baseline"})
+
+    def run(
+        self,
+        parameters: EvaluateParameters,
+        context: Context,
+        *,
+        model: artifacts.Model,
+        baseline: artifacts.Model | None,
+        evaluation: artifacts.ModelEvaluation,
+        blessing: artifacts.ModelBlessing,
+    ) -> None:
+        Calls.enter("Evaluate", context)
+        Calls.baselines.append(
+            None if baseline is None else (baseline.path / "weights").read_text(encoding="utf-8")
+        )
+        bleu = {"score": 31.25, "signature": "nrefs:var|tok:13a", "interval": [30.0, 32.5]}
+        (evaluation.path / "metrics.json").write_text(json.dumps({"bleu": bleu}), encoding="utf-8")
+        evaluation.properties["bleu"] = 31.25
+        rows = [
+            {"id": f"f:{i}", "source": f"s{i}", "hypothesis": f"h{i}", "references": [f"r{i}"], "score": -0.5}
+            for i in range(25)
+        ]
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (evaluation.path / "translations.jsonl").write_text(lines, encoding="utf-8")
+        verdict = "BLESSED" if parameters.bless else "NOT_BLESSED"
+        (blessing.path / verdict).write_text(
+            json.dumps({"reasons": ["BLEU 31.25 is under 40"]}), encoding="utf-8"
+        )
+        blessing.properties["blessed"] = int(parameters.bless)
 
 
-def push(
-    parameters: PushParameters,
-    context: Context,
-    *,
-    model: artifacts.Model,
-    blessing: artifacts.ModelBlessing,
-    pushed_model: artifacts.PushedModel,
-) -> None:
+class Push(Component[PushParameters]):
     """Pushes to `<destination>/1`, if blessed."""
-    Calls.enter("Push", context)
-    report: dict[str, object] = {"pushed": False, "model": "toy", "reason": "not blessed"}
-    if blessing.properties["blessed"]:
-        version = Path(parameters.destination) / "1"
-        version.mkdir(parents=True, exist_ok=True)
-        report |= {"pushed": True, "version": 1, "path": str(version), "digest": "abc", "reason": "blessed"}
-        pushed_model.properties.update(version=1, path=str(version))
-    (pushed_model.path / "pushed.json").write_text(json.dumps(report), encoding="utf-8")
-    pushed_model.properties["pushed"] = int(bool(report["pushed"]))
-    if report["pushed"]:
-        pushed_model.properties.update(version=1, path=str(report["path"]), digest="abc")
+
+    inputs = {"model": artifacts.Model, "blessing": artifacts.ModelBlessing}
+    outputs = {"pushed_model": artifacts.PushedModel}
+    parameters = PushParameters
+
+    def run(
+        self,
+        parameters: PushParameters,
+        context: Context,
+        *,
+        model: artifacts.Model,
+        blessing: artifacts.ModelBlessing,
+        pushed_model: artifacts.PushedModel,
+    ) -> None:
+        Calls.enter("Push", context)
+        report: dict[str, object] = {"pushed": False, "model": "toy", "reason": "not blessed"}
+        if blessing.properties["blessed"]:
+            version = Path(parameters.destination) / "1"
+            version.mkdir(parents=True, exist_ok=True)
+            report |= {
+                "pushed": True,
+                "version": 1,
+                "path": str(version),
+                "digest": "abc",
+                "reason": "blessed",
+            }
+            pushed_model.properties.update(version=1, path=str(version), digest="abc")
+        (pushed_model.path / "pushed.json").write_text(json.dumps(report), encoding="utf-8")
+        pushed_model.properties["pushed"] = int(bool(report["pushed"]))
+
+    def still_valid(self, *, pushed_model: artifacts.PushedModel) -> bool:
+        """Whether the pushed version is still there."""
+        report = json.loads((pushed_model.path / "pushed.json").read_text(encoding="utf-8"))
+        return not report["pushed"] or Path(report["path"]).is_dir()
 
 
-def push_still_valid(pushed_model: artifacts.PushedModel) -> bool:
-    """Whether the pushed version is still there."""
-    report = json.loads((pushed_model.path / "pushed.json").read_text(encoding="utf-8"))
-    return not report["pushed"] or Path(report["path"]).is_dir()
-
-
-_HERE = "tests.pipeline.fakes"
-
-SOURCE = Component(
-    name="Source",
-    inputs={},
-    outputs={"examples": artifacts.Examples, "rejects": artifacts.Rejects},
-    parameters=SourceParameters,
-    function=f"{_HERE}:source",
-    libraries=("msgspec",),
-    external_inputs=f"{_HERE}:source_files",
-    uncached_parameters=frozenset({"chatter"}),
-)
-TRAIN = Component(
-    name="Train",
-    inputs={"examples": artifacts.Examples},
-    outputs={"model": artifacts.Model},
-    splits={"examples": ("train",)},
-    parameters=TrainParameters,
-    function=f"{_HERE}:train",
-)
-EVALUATE = Component(
-    name="Evaluate",
-    inputs={"model": artifacts.Model, "baseline": artifacts.Model},
-    outputs={"evaluation": artifacts.ModelEvaluation, "blessing": artifacts.ModelBlessing},
-    parameters=EvaluateParameters,
-    function=f"{_HERE}:evaluate",
-    optional=frozenset({"baseline"}),
-)
-PUSH = Component(
-    name="Push",
-    inputs={"model": artifacts.Model, "blessing": artifacts.ModelBlessing},
-    outputs={"pushed_model": artifacts.PushedModel},
-    parameters=PushParameters,
-    function=f"{_HERE}:push",
-    still_valid=f"{_HERE}:push_still_valid",
-)
 NODES = ("Source", "Train", "Evaluate", "Push")
 
 
 def pipeline(folder: Path, *, steps: int = 1, bless: bool = True, chatter: int = 0) -> Pipeline:
     """The pipeline over `folder/rows.txt`, pushing to `folder/serving`."""
-    read = Node(SOURCE, SourceParameters(files=(str(folder / "rows.txt"),), chatter=chatter))
-    trained = Node(TRAIN, TrainParameters(steps=steps), {"examples": read["examples"]})
+    read = Node(Source(), SourceParameters(files=(str(folder / "rows.txt"),), chatter=chatter))
+    trained = Node(Train(), TrainParameters(steps=steps), {"examples": read["examples"]})
     scored = Node(
-        EVALUATE,
+        Evaluate(),
         EvaluateParameters(bless=bless),
         {"model": trained["model"], "baseline": ServedModel(str(folder / "serving"))},
     )
     pushed = Node(
-        PUSH,
+        Push(),
         PushParameters(destination=str(folder / "serving")),
         {"model": trained["model"], "blessing": scored["blessing"]},
     )

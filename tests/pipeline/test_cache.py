@@ -22,7 +22,7 @@ def our_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     package = tmp_path / "ours"
     (package / "step").mkdir(parents=True)
     (package / "__init__.py").write_text("")
-    (package / "step" / "__init__.py").write_text("from ours import shared\n")
+    (package / "step" / "__init__.py").write_text("from ours import shared\nfrom ours.step import executor\n")
     (package / "step" / "executor.py").write_text(
         "def run():\n    from ours.late import helper\n    helper()\n"
     )
@@ -39,7 +39,7 @@ def our_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def digests() -> dict[str, str]:
     cache._read_module.cache_clear()
     cache._module_file.cache_clear()
-    return cache.source_digests("ours.step.executor:run")
+    return cache.source_digests("ours.step")
 
 
 def test_the_source_is_the_package_and_what_it_imports_of_ours(our_package: Path) -> None:
@@ -64,7 +64,7 @@ def test_only_code_that_is_reached_counts(our_package: Path, file: str, text: st
 
 
 def test_the_real_components_reach_their_shared_modules() -> None:
-    found = cache.source_digests("bitext.components.evaluator:COMPONENT")
+    found = cache.source_digests("bitext.components.evaluator")
     assert {
         "bitext.components.evaluator",
         "bitext.components.artifacts",
@@ -100,10 +100,10 @@ def test_patterns_are_read_file_by_file(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("1")
     (tmp_path / "b.tsv").write_text("2")
     parameters = fakes.SourceParameters(files=(str(tmp_path / "*.tsv"),))
-    before = cache.external_digests(fakes.SOURCE, parameters)
+    before = cache.external_digests(fakes.Source(), parameters)
     assert list(before) == [str(tmp_path / "a.tsv"), str(tmp_path / "b.tsv")]
     (tmp_path / "b.tsv").write_text("3")
-    after = cache.external_digests(fakes.SOURCE, parameters)
+    after = cache.external_digests(fakes.Source(), parameters)
     assert {name for name in before if before[name] != after[name]} == {str(tmp_path / "b.tsv")}
 
 
@@ -122,7 +122,7 @@ def test_what_is_keyed_on_is_what_is_read(tmp_path: Path) -> None:
         expected = [str(tmp_path / name) for name in names]
         assert files.matching(chosen[0]) == expected
         if names:
-            keyed = cache.external_digests(example_gen.COMPONENT, example_gen.Parameters(files=chosen))
+            keyed = cache.external_digests(example_gen.ExampleGen(), example_gen.Parameters(files=chosen))
             assert (
                 list(keyed)
                 == [f.path for f in sources.find(example_gen.Parameters(files=chosen))]
@@ -132,12 +132,12 @@ def test_what_is_keyed_on_is_what_is_read(tmp_path: Path) -> None:
 
 def test_a_pattern_that_matches_nothing_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"Source: .*\*\.tsv: there is no such file"):
-        cache.external_digests(fakes.SOURCE, fakes.SourceParameters(files=(str(tmp_path / "*.tsv"),)))
+        cache.external_digests(fakes.Source(), fakes.SourceParameters(files=(str(tmp_path / "*.tsv"),)))
 
 
 def test_a_time_allowed_is_no_part_of_the_key() -> None:
     keys = [
-        cache.key_parts(infra_validator.COMPONENT, infra_validator.Parameters(timeout_seconds=n), {})
+        cache.key_parts(infra_validator.InfraValidator(), infra_validator.Parameters(timeout_seconds=n), {})
         for n in (1, 2)
     ]
     assert keys[0] == keys[1]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+import typing
+
 import pytest
 
 from bitext.components import example_gen
+from bitext.components.example_gen import GoldenGen
 from bitext.components.example_gen import Parameters as ExampleGenParameters
 from bitext.components.pusher import Parameters as PusherParameters
+from bitext.components.statistics_gen import RequestStatistics
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.graph import Node, Output, create_pipeline
 
@@ -30,6 +35,20 @@ def test_every_input_is_an_earlier_output_of_the_declared_kind(nodes: tuple[Node
         made |= {(node.name, key): kind for key, kind in node.component.outputs.items()}
 
 
+def test_run_takes_what_the_component_declares(nodes: tuple[Node, ...]) -> None:
+    for component in (*(node.component for node in nodes), GoldenGen(), RequestStatistics()):
+        hints = typing.get_type_hints(component.run)
+        expected: dict[str, object] = dict(component.outputs)
+        for key, kind in component.inputs.items():
+            optional = key in component.optional
+            expected[key] = kind | None if optional else kind
+            if key in component.list_inputs:
+                expected[key] = tuple[kind, ...]  # type: ignore[valid-type]
+        names = list(inspect.signature(component.run).parameters)
+        assert names[:2] == ["parameters", "context"], component.name
+        assert {name: hints[name] for name in names[2:]} == expected, component.name
+
+
 def test_parameters_are_of_the_component_and_names_are_unique(nodes: tuple[Node, ...]) -> None:
     assert all(type(node.parameters) is node.component.parameters for node in nodes)
     assert len({node.name for node in nodes}) == len(nodes)
@@ -41,6 +60,6 @@ def test_the_pusher_is_told_where_to(nodes: tuple[Node, ...]) -> None:
 
 
 def test_an_output_that_is_not_declared_is_refused() -> None:
-    node = Node(example_gen.COMPONENT, ExampleGenParameters(files=("toy.tsv",)))
+    node = Node(example_gen.ExampleGen(), ExampleGenParameters(files=("toy.tsv",)))
     with pytest.raises(KeyError, match="examples, rejects"):
         node["exmaples"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import json
 import os
@@ -192,7 +191,7 @@ def test_only_the_splits_that_a_node_reads_run_it_again(
 
 
 def test_a_split_that_is_read_must_be_declared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fakes, "TRAIN", dataclasses.replace(fakes.TRAIN, splits={"examples": ("test",)}))
+    monkeypatch.setattr(fakes.Train, "input_splits", {"examples": ("test",)})
     with pytest.raises(ValueError, match="split train is not among those declared as read"):
         run(folder)
 
@@ -566,14 +565,10 @@ def test_a_missing_source_file_is_named(folder: Path) -> None:
 def test_a_file_that_a_later_node_lacks_is_told_before_the_first_runs(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fakes, "TRAIN", dataclasses.replace(fakes.TRAIN, external_inputs=f"{__name__}:none"))
+    monkeypatch.setattr(fakes.Train, "external_inputs", lambda self, parameters: ["none.npz"])
     with pytest.raises(DataError, match=r"Train: none\.npz: there is no such file"):
         run(folder)
     assert Calls.nodes == []
-
-
-def none(parameters: object) -> list[str]:
-    return ["none.npz"]
 
 
 def test_what_a_node_says_is_indented_below_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

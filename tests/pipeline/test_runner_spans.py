@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -43,32 +43,41 @@ class Nothing(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """No parameters."""
 
 
-class Fakes:
-    """The work of the components."""
+class Read(Component[Files]):
+    """Reads each span."""
 
+    inputs = {}
+    outputs = {"examples": artifacts.Examples}
+    parameters = Files
     failing: ClassVar[str] = ""
 
-    @staticmethod
-    def parts(parameters: Files) -> list[Part]:
+    def parts(self, parameters: Files) -> list[Part]:
         files = sorted(Path(parameters.folder).glob("*.txt"))
         return [Part(f"span {f.stem}", Files(folder="", file=str(f))) for f in files]
 
-    @staticmethod
-    def files(parameters: Files) -> list[str]:
+    def external_inputs(self, parameters: Files) -> list[str]:
         return [parameters.file] if parameters.file else []
 
-    @staticmethod
-    def read(parameters: Files, context: Context, *, examples: artifacts.Examples) -> None:
+    def run(self, parameters: Files, context: Context, *, examples: artifacts.Examples) -> None:
         CALLS.append(f"Read {Path(parameters.file).stem}")
-        if Path(parameters.file).stem == Fakes.failing:
+        if Path(parameters.file).stem == Read.failing:
             raise DataError("torn", "mend it")
         for split in ("train", "eval"):
             examples.split(split).mkdir()
             (examples.split(split) / "data").write_bytes(Path(parameters.file).read_bytes() + split.encode())
         context.say("read")
 
-    @staticmethod
-    def count(
+
+class Count(Component[Nothing]):
+    """Counts each span by itself."""
+
+    inputs = {"examples": artifacts.Examples}
+    outputs = {"statistics": artifacts.ExampleStatistics}
+    parameters = Nothing
+    map_over = "examples"
+
+    def run(
+        self,
         parameters: Nothing,
         context: Context,
         *,
@@ -79,13 +88,23 @@ class Fakes:
         CALLS.append(f"Count {examples.properties['part']}")
         (statistics.path / "count").write_text(text)
 
-    @staticmethod
-    def check(
+
+class Check(Component[Nothing]):
+    """Notes which statistics it is given."""
+
+    inputs = {"statistics": artifacts.ExampleStatistics, "previous_statistics": artifacts.ExampleStatistics}
+    outputs = {"anomalies": artifacts.ExampleAnomalies}
+    parameters = Nothing
+    optional = frozenset({"previous_statistics"})
+    list_inputs = frozenset({"statistics", "previous_statistics"})
+
+    def run(
+        self,
         parameters: Nothing,
         context: Context,
         *,
-        statistics: Sequence[artifacts.ExampleStatistics],
-        previous_statistics: Sequence[artifacts.ExampleStatistics],
+        statistics: tuple[artifacts.ExampleStatistics, ...],
+        previous_statistics: tuple[artifacts.ExampleStatistics, ...],
         anomalies: artifacts.ExampleAnomalies,
     ) -> None:
         CALLS.append("Check")
@@ -93,12 +112,28 @@ class Fakes:
         GIVEN["previous"] = [(a.path / "count").read_text() for a in previous_statistics]
         (anomalies.path / "none").touch()
 
-    @staticmethod
-    def train(
+
+class Train(Component[Nothing]):
+    """Notes what it begins with; the model is the text of all spans."""
+
+    inputs = {
+        "examples": artifacts.Examples,
+        "cache": artifacts.TransformCache,
+        "base_model": artifacts.Model,
+    }
+    outputs = {"model": artifacts.Model, "updated_cache": artifacts.TransformCache}
+    parameters = Nothing
+    optional = frozenset({"cache", "base_model"})
+    list_inputs = frozenset({"examples"})
+    uncached_inputs = frozenset({"cache"})
+    input_splits = {"examples": ("train",)}
+
+    def run(
+        self,
         parameters: Nothing,
         context: Context,
         *,
-        examples: Sequence[artifacts.Examples],
+        examples: tuple[artifacts.Examples, ...],
         cache: artifacts.TransformCache | None,
         base_model: artifacts.Model | None,
         model: artifacts.Model,
@@ -111,8 +146,17 @@ class Fakes:
         (model.path / "weights").write_text(" ".join(texts))
         (updated_cache.path / "names").write_text(str(len(texts)))
 
-    @staticmethod
-    def judge(
+
+class Judge(Component[Blessed]):
+    """Blesses the model as its parameters say."""
+
+    inputs = {"model": artifacts.Model, "baseline": artifacts.Model}
+    outputs = {"blessing": artifacts.ModelBlessing}
+    parameters = Blessed
+    optional = frozenset({"baseline"})
+
+    def run(
+        self,
         parameters: Blessed,
         context: Context,
         *,
@@ -128,72 +172,19 @@ class Fakes:
         blessing.properties["blessed"] = int(blessed)
 
 
-def _component(name: str, parameters: type[Parameters], inputs: Any, outputs: Any, **more: Any) -> Component:
-    return Component(
-        name=name,
-        inputs=inputs,
-        outputs=outputs,
-        parameters=parameters,
-        function=f"{__name__}:{name.lower()}",
-        **more,
-    )
-
-
-read, count, check, train, judge = Fakes.read, Fakes.count, Fakes.check, Fakes.train, Fakes.judge
-parts, files = Fakes.parts, Fakes.files
-READ = _component(
-    "Read",
-    Files,
-    {},
-    {"examples": artifacts.Examples},
-    parts=f"{__name__}:parts",
-    external_inputs=f"{__name__}:files",
-)
-COUNT = _component(
-    "Count",
-    Nothing,
-    {"examples": artifacts.Examples},
-    {"statistics": artifacts.ExampleStatistics},
-    each="examples",
-)
-CHECK = _component(
-    "Check",
-    Nothing,
-    {"statistics": artifacts.ExampleStatistics, "previous_statistics": artifacts.ExampleStatistics},
-    {"anomalies": artifacts.ExampleAnomalies},
-    several=frozenset({"statistics", "previous_statistics"}),
-    optional=frozenset({"previous_statistics"}),
-)
-TRAIN = _component(
-    "Train",
-    Nothing,
-    {"examples": artifacts.Examples, "cache": artifacts.TransformCache, "base_model": artifacts.Model},
-    {"model": artifacts.Model, "updated_cache": artifacts.TransformCache},
-    several=frozenset({"examples"}),
-    splits={"examples": ("train",)},
-    optional=frozenset({"cache", "base_model"}),
-    uncached_inputs=frozenset({"cache"}),
-)
-JUDGE = _component(
-    "Judge",
-    Blessed,
-    {"model": artifacts.Model, "baseline": artifacts.Model},
-    {"blessing": artifacts.ModelBlessing},
-    optional=frozenset({"baseline"}),
-)
 LAST = ["Check", "Train", "Judge"]
 
 
 def pipeline(folder: Path, bless: bool, every: int = 0) -> Pipeline:
-    source = Node(READ, Files(folder=str(folder)))
-    counted = Node(COUNT, Nothing(), {"examples": source["examples"]})
+    source = Node(Read(), Files(folder=str(folder)))
+    counted = Node(Count(), Nothing(), {"examples": source["examples"]})
     checked = Node(
-        CHECK,
+        Check(),
         Nothing(),
         {"statistics": counted["statistics"], "previous_statistics": PreviousStatistics(counted.name)},
     )
     trained = Node(
-        TRAIN,
+        Train(),
         Nothing(),
         {
             "examples": source["examples"],
@@ -202,15 +193,15 @@ def pipeline(folder: Path, bless: bool, every: int = 0) -> Pipeline:
         },
     )
     baseline = ServedModel(str(folder / "serving"))
-    judged = Node(JUDGE, Blessed(bless=bless), {"model": trained["model"], "baseline": baseline})
+    judged = Node(Judge(), Blessed(bless=bless), {"model": trained["model"], "baseline": baseline})
     return Pipeline("toy", (source, counted, checked, trained, judged))
 
 
 @pytest.fixture(autouse=True)
 def clean() -> Iterator[None]:
-    Fakes.failing = ""
+    Read.failing = ""
     yield
-    Fakes.failing = ""
+    Read.failing = ""
 
 
 @pytest.fixture
@@ -284,10 +275,10 @@ def test_a_run_names_its_spans_and_a_span_its_execution(folder: Path) -> None:
 
 def test_a_failed_span_leaves_the_others_done(folder: Path) -> None:
     arrive(folder, 2)
-    Fakes.failing = "2"
+    Read.failing = "2"
     with pytest.raises(DataError, match="torn"):
         run(folder)
-    Fakes.failing = ""
+    Read.failing = ""
     run(folder)
     assert ["Read 2", "Count span 1", "Count span 2", *LAST] == CALLS
 
@@ -296,7 +287,7 @@ def test_from_takes_every_span_of_the_newest_whole_run(folder: Path) -> None:
     arrive(folder, 2)
     run(folder)
     arrive(folder, 3)
-    Fakes.failing = "3"
+    Read.failing = "3"
     with pytest.raises(DataError):
         run(folder)
     result = run(folder, Selection(first="Check", force=frozenset({"Check"})))
@@ -426,7 +417,7 @@ def test_status_tells_of_the_spans(folder: Path) -> None:
 
 
 def test_spans_and_from_do_not_go_together_without_a_whole_run(folder: Path) -> None:
-    Fakes.failing = "1"
+    Read.failing = "1"
     with pytest.raises(DataError):
         run(folder)
     with pytest.raises(ConfigError, match="no earlier run's outputs"):
