@@ -65,10 +65,14 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_json(self) -> dict[str, Any]:
         """Returns the content of `metrics.json`. Numbers that are not finite are null in it."""
-        fields = msgspec.to_builtins(self)
-        del fields["scores"], fields["golden"]
-        scores = msgspec.to_builtins(self.scores)
-        return {**scores, **fields, "golden": self.golden.to_json() if self.golden else None}
+        return {**self._fields(), "golden": self.golden._fields() if self.golden else None}
+
+    def _fields(self) -> dict[str, Any]:
+        """Returns the figures of one set."""
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        scores = fields.pop("scores")
+        del fields["golden"]
+        return {**scores, **fields}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Metrics:

@@ -6,70 +6,31 @@ import dataclasses
 import math
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 import tensorflow as tf
 
 from bitext.components import artifacts
-from bitext.components.artifacts import TEST_SPLIT
+from bitext.components.artifacts import (
+    TEST_SPLIT,
+    BaselineComparison,
+    LengthRow,
+    Metrics,
+    Translated,
+    Verdict,
+)
 from bitext.components.component import Context
 from bitext.components.evaluator import GOLDEN, Parameters
 from bitext.components.shared import errors
 from bitext.components.shared.heldout import Sentence, read_sentences
-from bitext.components.shared.metrics import Bleu, ChrF, Comparison, CorpusScore
+from bitext.components.shared.metrics import METRICS, Bleu
 from bitext.components.translation.held_out import evaluated_search, translate_sentences
 from bitext.components.translation.translate import LineTranslator, Translation, length_sorted_batches
 
 if TYPE_CHECKING:
     from bitext.components.shared.metrics.metric import SentenceStatistics
-
-
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-    """Whether a model is blessed, the reasons for that in words, and the person's who forced it."""
-
-    blessed: bool
-    reasons: list[str]
-    forced: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class LengthRow:
-    """BLEU of the sources of `first` to `last` words (null: no upper end)."""
-
-    first: int
-    last: int | None
-    sentences: int
-    bleu: float
-
-    def as_json(self) -> dict[str, int | float | None]:
-        return {"from": self.first, "to": self.last, "sentences": self.sentences, "bleu": self.bleu}
-
-
-@dataclasses.dataclass(frozen=True)
-class Metrics:
-    """What metrics.json holds of one set. `sentences` counts what was translated."""
-
-    bleu: CorpusScore
-    chrf: CorpusScore
-    perplexity: float
-    length_ratio: float
-    by_source_length: list[LengthRow]
-    sentences: int
-    sentences_per_second: float
-    baseline: Comparison | None
-
-    def as_json(self) -> dict[str, Any]:
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        baseline = None
-        if self.baseline is not None:
-            baseline = {"bleu": self.baseline.score, **dataclasses.asdict(self.baseline)}
-            del baseline["score"]
-        rows = [row.as_json() for row in self.by_source_length]
-        return fields | {"by_source_length": rows, "baseline": baseline}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,20 +105,28 @@ def score_set(
     seconds = time.monotonic() - started
     references = [s.references for s in sentences]
     hypotheses = [t.text for t in translations]
-    bleu, chrf = Bleu(references, parameters), ChrF(references, parameters)
+    bleu = Bleu(references, parameters)
     statistics = bleu.statistics(hypotheses)
     comparison = None
     if baseline is not None:
         context.say("translating them with the model now served, to compare")
         others = [t.text for t in translate_sentences(baseline, sentences)]
-        comparison = bleu.compare(statistics, bleu.statistics(others))
+        compared = bleu.compare(statistics, bleu.statistics(others))
+        comparison = BaselineComparison(
+            compared.score, compared.interval, compared.difference, compared.p_value
+        )
+    scores = {}
+    for kind in METRICS:
+        metric = kind(references, parameters)
+        scores[kind.name] = metric.score(metric.statistics(hypotheses))
     metrics = Metrics(
-        bleu=bleu.score(statistics),
-        chrf=chrf.score(chrf.statistics(hypotheses)),
+        scores=scores,
         perplexity=perplexity(candidate, sentences),
         length_ratio=bleu.length_ratio(statistics),
-        by_source_length=by_source_length(
-            bleu, statistics, [len(s.source.split()) for s in sentences], parameters.length_bins
+        by_source_length=tuple(
+            by_source_length(
+                bleu, statistics, [len(s.source.split()) for s in sentences], parameters.length_bins
+            )
         ),
         sentences=len(sentences),
         sentences_per_second=len(sentences) / max(seconds, 1e-9),
@@ -217,7 +186,7 @@ def judge(metrics: Mapping[str, Metrics], parameters: Parameters, force: str | N
     reasons = against or [good for _, good, _ in checks]
     if force is None:
         return Verdict(not against, reasons)
-    if not all(math.isfinite(of.perplexity) for of in metrics.values()):
+    if not all(map(_is_finite, metrics.values())):
         return Verdict(False, [*reasons, f"not to be forced ({force}): its probabilities are not finite"])
     return Verdict(True, [*reasons, f"forced: {force}"], force)
 
@@ -225,7 +194,7 @@ def judge(metrics: Mapping[str, Metrics], parameters: Parameters, force: str | N
 def _checks(name: str, metrics: Metrics, parameters: Parameters) -> list[tuple[bool, str, str]]:
     """What is asked of the scores of a set: whether it is so, what to say if it is, and what if not."""
     field = "min_golden_bleu" if name == GOLDEN else "min_bleu"
-    least, bleu = getattr(parameters, field), metrics.bleu.score
+    least, bleu = getattr(parameters, field), metrics.scores[Bleu.name].score
     scored = f"BLEU {bleu:.2f} on the {_called(name)}"
     checks = [
         (
@@ -234,7 +203,7 @@ def _checks(name: str, metrics: Metrics, parameters: Parameters) -> list[tuple[b
             f"{scored} is below the threshold {field} {least:g}",
         ),
         (
-            math.isfinite(metrics.perplexity),
+            _is_finite(metrics),
             f"perplexity on it is {metrics.perplexity:.2f}",
             f"perplexity on the {_called(name)} is {metrics.perplexity}: "
             "the model's probabilities are not finite",
@@ -242,12 +211,17 @@ def _checks(name: str, metrics: Metrics, parameters: Parameters) -> list[tuple[b
     ]
     if (served := metrics.baseline) is not None:
         figures = (
-            f"{scored} against {served.score:.2f} of the model now served "
+            f"{scored} against {served.bleu:.2f} of the model now served "
             f"({served.difference:+.2f}, p = {served.p_value:.3f})"
         )
         worse = served.difference < 0 and served.p_value < parameters.significance
         checks.append((not worse, f"{figures}: not significantly worse", f"{figures}: significantly worse"))
     return checks
+
+
+def _is_finite(metrics: Metrics) -> bool:
+    """Whether the model's probabilities of the references are finite."""
+    return metrics.perplexity is not None and math.isfinite(metrics.perplexity)
 
 
 def _called(name: str) -> str:
@@ -265,7 +239,7 @@ def _baseline(
     """The model now served, if it is to be compared with."""
     if baseline is None or not parameters.compare_with_baseline:
         return None
-    if not (baseline.serving / "saved_model.pb").is_file():
+    if not baseline.has_saved_model:
         # An old run may have been tidied away by hand; that must not stop every later model.
         context.say(f"the model now served is gone from {baseline.path}; no comparison with it")
         return None
@@ -273,35 +247,25 @@ def _baseline(
 
 
 def _write(evaluation: artifacts.ModelEvaluation, scored: Mapping[str, Scored]) -> None:
-    """metrics.json, the translations of each set, and the artifact's properties."""
-    test, golden = scored[TEST_SPLIT].metrics, scored.get(GOLDEN)
-    metrics = test.as_json() | {"golden": golden and golden.metrics.as_json()}
-    # msgspec writes what is not finite as null, which every JSON reader takes.
-    (evaluation.path / "metrics.json").write_bytes(msgspec.json.format(msgspec.json.encode(metrics)) + b"\n")
+    """Writes the scores, the translations of each set, and the artifact's properties."""
+    golden = scored[GOLDEN].metrics if GOLDEN in scored else None
+    evaluation.write_metrics(msgspec.structs.replace(scored[TEST_SPLIT].metrics, golden=golden))
     for name, of in scored.items():
-        prefix, file = (
-            ("golden_", "translations-golden.jsonl") if name == GOLDEN else ("", "translations.jsonl")
+        rows = (
+            Translated(sentence.id, sentence.source, best.text, sentence.references, best.score)
+            for sentence, best in zip(of.sentences, of.translations, strict=True)
         )
-        with (evaluation.path / file).open("wb") as lines:
-            for sentence, translation in zip(of.sentences, of.translations, strict=True):
-                row = {
-                    "id": sentence.id,
-                    "source": sentence.source,
-                    "hypothesis": translation.text,
-                    "references": sentence.references,
-                    "score": translation.score,
-                }
-                lines.write(msgspec.json.encode(row) + b"\n")
-        said: dict[str, artifacts.Property] = {
-            "bleu": of.metrics.bleu.score,
-            "bleu_signature": of.metrics.bleu.signature,
-            "chrf": of.metrics.chrf.score,
-            "chrf_signature": of.metrics.chrf.signature,
+        evaluation.write_translations(rows, golden=name == GOLDEN)
+        properties: dict[str, artifacts.Property] = {
             "length_ratio": of.metrics.length_ratio,
             "sentences": of.metrics.sentences,
-            "perplexity": of.metrics.perplexity,
         }
-        evaluation.properties.update({prefix + key: value for key, value in said.items() if _recorded(value)})
+        if of.metrics.perplexity is not None:
+            properties["perplexity"] = of.metrics.perplexity
+        for metric, score in of.metrics.scores.items():
+            properties |= {metric: score.score, f"{metric}_signature": score.signature}
+        prefix = "golden_" if name == GOLDEN else ""
+        evaluation.properties.update({prefix + k: v for k, v in properties.items() if _recorded(v)})
 
 
 def _recorded(value: artifacts.Property) -> bool:
@@ -310,9 +274,8 @@ def _recorded(value: artifacts.Property) -> bool:
 
 
 def _write_blessing(blessing: artifacts.ModelBlessing, verdict: Verdict) -> None:
-    """One of two files: `BLESSED` or `NOT_BLESSED`."""
-    path: Path = blessing.path / ("BLESSED" if verdict.blessed else "NOT_BLESSED")
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(verdict)) + b"\n")
+    """Writes the verdict and the artifact's properties."""
+    blessing.write(verdict)
     blessing.properties["blessed"] = int(verdict.blessed)
     if verdict.forced is not None:
         blessing.properties["forced"] = verdict.forced
@@ -321,13 +284,18 @@ def _write_blessing(blessing: artifacts.ModelBlessing, verdict: Verdict) -> None
 def _report(context: Context, metrics: Mapping[str, Metrics], verdict: Verdict) -> None:
     """What a person reads of it."""
     for name, of in metrics.items():
-        low, high = of.bleu.interval
+        scores = []
+        for kind in METRICS:
+            score = of.scores[kind.name]
+            low, high = score.interval
+            scores.append(f"{kind.label} {score.score:.2f} [{low:.2f}, {high:.2f}]")
         context.say(
-            f"{_called(name)}: BLEU {of.bleu.score:.2f} [{low:.2f}, {high:.2f}], chrF {of.chrf.score:.2f}, "
+            f"{_called(name)}: {', '.join(scores)}, "
             f"perplexity {of.perplexity:.2f}, length ratio {of.length_ratio:.3f}, "
             f"{of.sentences:,} sentences at {of.sentences_per_second:.0f} a second"
         )
-        context.say(f"{of.bleu.signature}")
+        for score in of.scores.values():
+            context.say(score.signature)
         for row in of.by_source_length:
             words = f"{row.first}-{row.last}" if row.last else f"{row.first}+"
             context.say(f"  {words:>6} words: BLEU {row.bleu:5.2f} on {row.sentences:,}")

@@ -16,10 +16,11 @@ from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.significance import PairedTest
 
 from bitext.components import artifacts
+from bitext.components.artifacts import BaselineComparison
 from bitext.components.component import Context
 from bitext.components.evaluator import Parameters, executor
 from bitext.components.shared import errors, heldout
-from bitext.components.shared.metrics import Bleu, Comparison, CorpusScore
+from bitext.components.shared.metrics import Bleu, CorpusScore
 from bitext.components.shared.metrics.sacrebleu_metrics import reference_streams
 from tests import toy_model
 
@@ -127,6 +128,12 @@ def evaluate(examples: artifacts.Examples, tmp_path: Path) -> Evaluate:
         return Outcome(metrics, [json.loads(line) for line in lines], verdict, evaluation, said)
 
     return call
+
+
+def metrics_with(**fields: Any) -> artifacts.Metrics:
+    scores = {name: CorpusScore(30.0, "", (29.0, 31.0)) for name in ("bleu", "chrf", "ter")}
+    others = {"length_ratio": 1.0, "by_source_length": (), "sentences": 1, "sentences_per_second": 1.0}
+    return artifacts.Metrics(scores=scores, **(others | fields))
 
 
 class TestScores:
@@ -261,14 +268,9 @@ class TestVerdict:
         assert any("is gone" in line for line in outcome.said)
 
     def test_a_lower_bleu_that_chance_explains_is_no_reason(self) -> None:
-        metrics = executor.Metrics(
-            bleu=CorpusScore(30.0, "", (29.0, 31.0)),
-            chrf=CorpusScore(50.0, "", (49.0, 51.0)),
-            perplexity=4.0, length_ratio=1.0, by_source_length=[], sentences=1, sentences_per_second=1.0,
-            baseline=Comparison(30.2, (29.0, 31.0), -0.2, 0.3),
-        )  # fmt: skip
+        metrics = metrics_with(perplexity=4.0, baseline=BaselineComparison(30.2, (29.0, 31.0), -0.2, 0.3))
         assert executor.judge({"test": metrics}, FAST).blessed
-        worse = dataclasses.replace(metrics, baseline=Comparison(30.2, (29.0, 31.0), -0.2, 0.01))
+        worse = metrics_with(perplexity=4.0, baseline=BaselineComparison(30.2, (29.0, 31.0), -0.2, 0.01))
         for sets in ({"test": worse}, {"test": metrics, "golden": worse}, {"test": worse, "golden": metrics}):
             verdict = executor.judge(sets, FAST)
             assert (verdict.blessed, len(verdict.reasons)) == (False, 1)
@@ -278,10 +280,8 @@ class TestVerdict:
 
     @pytest.mark.parametrize("perplexity", [math.nan, math.inf])
     def test_probabilities_that_are_not_finite_are(self, perplexity: float) -> None:
-        score = CorpusScore(30.0, "", (29.0, 31.0))
-        found = executor.Metrics(score, score, perplexity, 1.0, [], 1, 1.0, None)
-        fine = dataclasses.replace(found, perplexity=4.0)
-        for sets in ({"test": found}, {"test": fine, "golden": found}):
+        infinite, finite = metrics_with(perplexity=perplexity), metrics_with(perplexity=4.0)
+        for sets in ({"test": infinite}, {"test": finite, "golden": infinite}):
             verdict = executor.judge(sets, FAST)
             assert (verdict.blessed, len(verdict.reasons)) == (False, 1)
             assert "not finite" in verdict.reasons[0]
