@@ -1,7 +1,12 @@
-"""Evaluator: scores a model on the held-out sets, and blesses it or says why not."""
+"""Evaluator: scores a model on the held-out sets and decides whether it is blessed.
+
+To bless is TFX's word for approving a model for publishing. Pusher publishes only models that both Evaluator
+(for quality) and InfraValidator (for serving) have blessed.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Annotated, Literal
 
@@ -9,37 +14,65 @@ import msgspec
 
 from bitext.components import artifacts, component
 from bitext.components.component import Component, Context, heavy_imports
+from bitext.components.shared.metrics import METRICS, Bleu
 
 GOLDEN = "golden"
-"""The one split of the golden set: a fixed test file, scored beside the test split in every run."""
+"""The only split of the golden set: a fixed test file, scored beside the test split in every run."""
+
+
+def set_label(split: str) -> str:
+    """Returns the name that people read for a held-out set."""
+    return "golden set" if split == GOLDEN else f"{split} split"
+
+
+@dataclasses.dataclass(frozen=True)
+class Threshold:
+    """The score that a metric must reach.
+
+    Attributes:
+      metric: the metric's name.
+      value: the score: at least, or for an error rate at most.
+      key: the configuration key below `evaluator` that sets it.
+    """
+
+    metric: str
+    value: float
+    key: str
 
 
 class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a model is scored, and what it must reach.
+    """How a model is translated with and scored, and the scores that it needs to be blessed.
 
     Attributes:
-      min_bleu: the model is blessed only with at least this corpus BLEU on the test split.
-      min_golden_bleu: and with at least this on the golden set.
-      compare_with_baseline: compare with the model now served, on the same sentences, by paired bootstrap.
-      significance: the model is refused as worse than the model now served when on either set its BLEU is
-        lower and the p-value of the difference is below this. A lower BLEU that chance explains does not
-        refuse a model: two trainings with equal settings differ by as much.
-      bootstrap_samples: resamples behind the intervals and the comparison with the model now served.
-      references: what a translation is scored against: `by_source`, all that its source has in the set; or
-        `by_line`, its own line's alone, as published scores of a test set are (see also
+      min_bleu: smallest BLEU on the test split with which a model is blessed.
+      min_golden_bleu: smallest BLEU on the golden set with which a model is blessed.
+      thresholds: further thresholds on the test split, by metric: `{chrf: 55, ter: 50}`. A score must be at
+        least the threshold; an error rate (`ter`) at most.
+      golden_thresholds: the same for the golden set.
+      compare_with_baseline: translate the same sentences with the model now served, and compare BLEU by
+        paired bootstrap.
+      significance: a model is refused as worse than the model now served if on either set its BLEU is lower
+        and the p-value of the difference is below this. Two trainings with equal settings differ by chance,
+        so a lower BLEU alone does not refuse a model.
+      bootstrap_samples: resamples for the intervals and for the comparison with the model now served.
+      references: what a translation is scored against: `by_source`, all translations of its source in the
+        set; `by_line`, only the translation on the same line, as for published scores of a test set (see also
         `example_gen.drop_duplicates`).
-      max_sentences: score at most this many distinct sources of a set, chosen by hash of the text; null: all.
+      max_sentences: largest number of distinct sources scored in a set, chosen by a hash of the text; null:
+        all.
       batch_size: sentences translated at once.
-      beam_size: search width; null scores what users get by default (`serving_default`).
-      length_penalty: how strongly scores are normalised by length; needs `beam_size`.
-      max_length: longest translation in tokens; needs `beam_size`.
-      tokenize: sacreBLEU's tokenizer. `13a` is what papers report.
-      lowercase: compare without regard to case.
-      length_bins: source lengths, in words, at which a new row of the scores by length begins.
+      beam_size: beam size of the scored search; null: the model's default search (`serving_default`).
+      length_penalty: strength of the length normalization of hypothesis scores; needs `beam_size`.
+      max_length: longest translation, in tokens; needs `beam_size`.
+      tokenize: sacreBLEU's tokenizer for BLEU. Papers report `13a`.
+      lowercase: whether all metrics ignore letter case.
+      length_bins: source lengths, in words, at which each row of the scores by length begins.
     """
 
     min_bleu: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.0
     min_golden_bleu: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.0
+    thresholds: dict[str, Annotated[float, msgspec.Meta(ge=0)]] = {}
+    golden_thresholds: dict[str, Annotated[float, msgspec.Meta(ge=0)]] = {}
     compare_with_baseline: bool = True
     significance: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.05
     bootstrap_samples: Annotated[int, msgspec.Meta(ge=100, le=100_000)] = 1000
@@ -59,10 +92,30 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
         bins = self.length_bins
         if not bins or bins[0] != 1 or any(a >= b for a, b in itertools.pairwise(bins)):
             raise ValueError(f"length_bins must begin with 1 and increase, received {list(bins)}")
+        names = [metric.name for metric in METRICS]
+        for key in ("thresholds", "golden_thresholds"):
+            for name in getattr(self, key):
+                if name not in names:
+                    raise ValueError(f"{key}: there is no metric {name!r}; there are {', '.join(names)}")
+
+    def thresholds_of(self, split: str, *, defaults: bool = True) -> list[Threshold]:
+        """Returns the thresholds of a set, BLEU's first.
+
+        Args:
+          split: the set's split.
+          defaults: whether a `min_bleu` or `min_golden_bleu` of 0 is among them.
+        """
+        bleu_key, others_key = (
+            ("min_golden_bleu", "golden_thresholds") if split == GOLDEN else ("min_bleu", "thresholds")
+        )
+        least_bleu: float = getattr(self, bleu_key)
+        others: dict[str, float] = getattr(self, others_key)
+        bleu = [Threshold(Bleu.name, least_bleu, bleu_key)] if least_bleu or defaults else []
+        return bleu + [Threshold(name, value, f"{others_key}.{name}") for name, value in others.items()]
 
 
 class Evaluator(Component[Parameters]):
-    """Scores the model and decides whether it is blessed."""
+    """Scores a model and decides whether it is blessed."""
 
     inputs = {
         "examples": artifacts.Examples,

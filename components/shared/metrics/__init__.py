@@ -9,7 +9,7 @@ from __future__ import annotations
 from bitext.components.shared.metrics.metric import Comparison, CorpusScore, Metric, MetricOptions
 from bitext.components.shared.metrics.sacrebleu_metrics import Bleu, ChrF, Ter
 
-METRICS: tuple[type[Metric], ...] = (Bleu, ChrF, Ter)
+METRICS: list[type[Metric]] = [Bleu, ChrF, Ter]
 """The metrics of an evaluation, in the order in which they are shown."""
 
 __all__ = ["METRICS", "Bleu", "ChrF", "Comparison", "CorpusScore", "Metric", "MetricOptions", "Ter"]

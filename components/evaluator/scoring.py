@@ -1,0 +1,118 @@
+"""Translates one set of held-out sentences and scores the translations."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+
+from bitext.components.artifacts import BaselineComparison, LengthRow, Metrics
+from bitext.components.component import Context
+from bitext.components.evaluator import Parameters, set_label
+from bitext.components.shared.heldout import Sentence
+from bitext.components.shared.metrics import METRICS, Bleu
+from bitext.components.translation.held_out import translate_sentences
+from bitext.components.translation.translate import LineTranslator, Translation, length_sorted_batches
+
+if TYPE_CHECKING:
+    from bitext.components.shared.metrics.metric import SentenceStatistics
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoredSet:
+    """One set of held-out sentences, the translation of each in the same order, and the scores."""
+
+    sentences: list[Sentence]
+    translations: list[Translation]
+    metrics: Metrics
+
+
+def score_set(
+    name: str,
+    sentences: list[Sentence],
+    candidate: LineTranslator,
+    baseline: LineTranslator | None,
+    parameters: Parameters,
+    context: Context,
+) -> ScoredSet:
+    """Translates a set with the candidate, scores it with every metric, and compares its BLEU with the
+    baseline's.
+
+    Args:
+      name: the set's split.
+      candidate: the model to score.
+      baseline: the model now served, which translates the same sentences; None: no comparison.
+    """
+    context.say(f"translating the {len(sentences):,} sentences of the {set_label(name)}")
+    started = time.monotonic()
+    translations = translate_sentences(candidate, sentences)
+    seconds = time.monotonic() - started
+    references = [s.references for s in sentences]
+    hypotheses = [t.text for t in translations]
+    scores = {}
+    for kind in METRICS:
+        metric = kind(references, parameters)
+        scores[kind.name] = metric.score(metric.statistics(hypotheses))
+    bleu = Bleu(references, parameters)
+    statistics = bleu.statistics(hypotheses)
+    comparison = None
+    if baseline is not None:
+        context.say("translating them with the model now served, to compare")
+        baseline_texts = [t.text for t in translate_sentences(baseline, sentences)]
+        compared = bleu.compare(statistics, bleu.statistics(baseline_texts))
+        comparison = BaselineComparison(
+            compared.score, compared.interval, compared.difference, compared.p_value
+        )
+    words = [len(s.source.split()) for s in sentences]
+    metrics = Metrics(
+        scores=scores,
+        perplexity=perplexity(candidate, sentences),
+        length_ratio=bleu.length_ratio(statistics),
+        by_source_length=by_source_length(bleu, statistics, words, parameters.length_bins),
+        sentences=len(sentences),
+        sentences_per_second=len(sentences) / max(seconds, 1e-9),
+        baseline=comparison,
+    )
+    return ScoredSet(sentences, translations, metrics)
+
+
+def by_source_length(
+    bleu: Bleu, statistics: SentenceStatistics, words: Sequence[int], starts: Sequence[int]
+) -> tuple[LengthRow, ...]:
+    """Returns the BLEU of each length bin that holds a sentence.
+
+    Args:
+      bleu: the metric that made the statistics.
+      statistics: of each sentence.
+      words: the length of each source, in words.
+      starts: the length at which each bin begins.
+    """
+    bins = np.digitize(np.maximum(np.asarray(words), 1), starts) - 1
+    rows = []
+    for index, first in enumerate(starts):
+        in_bin = statistics[bins == index]
+        if len(in_bin):
+            last = starts[index + 1] - 1 if index + 1 < len(starts) else None
+            rows.append(LengthRow(first, last, len(in_bin), bleu.corpus_score(in_bin.sum(axis=0))))
+    return tuple(rows)
+
+
+def perplexity(translator: LineTranslator, sentences: list[Sentence]) -> float:
+    """Returns the perplexity of the references given their sources, per target token, `</s>` included.
+
+    It is not finite if one of the model's probabilities is not.
+    """
+    score = translator.signature("score")
+    pairs = [(s.source.encode(), r.encode()) for s in sentences for r in s.references]
+    log_prob, tokens = 0.0, 0
+    for batch in length_sorted_batches([len(s) + len(t) for s, t in pairs], translator.batch_size):
+        sources, targets = zip(*(pairs[i] for i in batch), strict=True)
+        outputs = score(source=tf.constant(sources), target=tf.constant(targets))
+        log_prob += float(np.sum(outputs["log_prob"].numpy(), dtype=np.float64))
+        tokens += int(np.sum(outputs["length"].numpy()))
+    with np.errstate(over="ignore"):
+        return float(np.exp(-log_prob / tokens))

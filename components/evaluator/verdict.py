@@ -1,0 +1,86 @@
+"""Decides whether a model is blessed, from its scores alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+
+from bitext.components.artifacts import Metrics, Verdict
+from bitext.components.evaluator import Parameters, set_label
+from bitext.components.shared.metrics import METRICS, Bleu
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """A condition of the blessing.
+
+    Attributes:
+      passed: whether the scores meet it.
+      message: the scores and the condition, as a clause: `BLEU 31.25 on the test split reaches ...`.
+    """
+
+    passed: bool
+    message: str
+
+
+def judge(metrics: Mapping[str, Metrics], parameters: Parameters, force: str | None = None) -> Verdict:
+    """Returns the verdict.
+
+    A model is refused if on any set its probabilities are not finite, a metric misses its threshold, or its
+    BLEU is significantly worse than that of the model now served: lower, with a p-value below `significance`.
+
+    Args:
+      metrics: the scores of each set, by the set's split.
+      parameters: the thresholds.
+      force: a person's reason to bless the model whatever its scores; None: nobody forces it. A model whose
+        probabilities are not finite is refused even then.
+    """
+    checks = [check for name, of_set in metrics.items() for check in _checks(name, of_set, parameters)]
+    failed = [check.message for check in checks if not check.passed]
+    reasons = failed or [check.message for check in checks]
+    if force is None:
+        return Verdict(not failed, reasons)
+    if not all(_is_finite(of_set.perplexity) for of_set in metrics.values()):
+        return Verdict(False, [*reasons, f"cannot be forced ({force}): its probabilities are not finite"])
+    return Verdict(True, [*reasons, f"forced: {force}"], force)
+
+
+def _checks(name: str, metrics: Metrics, parameters: Parameters) -> Iterator[Check]:
+    """Yields the checks of one set."""
+    label = set_label(name)
+    yield from _threshold_checks(name, metrics, parameters)
+    finite = _is_finite(metrics.perplexity)
+    problem = "" if finite else ": the model's probabilities are not finite"
+    value = "null" if metrics.perplexity is None else f"{metrics.perplexity:.2f}"
+    yield Check(finite, f"perplexity on the {label} is {value}{problem}")
+    if (baseline := metrics.baseline) is not None:
+        worse = baseline.difference < 0 and baseline.p_value < parameters.significance
+        yield Check(
+            not worse,
+            f"{Bleu.label} {metrics.scores[Bleu.name].score:.2f} on the {label} against {baseline.bleu:.2f} "
+            f"of the model now served ({baseline.difference:+.2f}, p = {baseline.p_value:.3f}): "
+            f"{'' if worse else 'not '}significantly worse",
+        )
+
+
+def _threshold_checks(name: str, metrics: Metrics, parameters: Parameters) -> Iterator[Check]:
+    """Yields a check for each threshold of a set. A metric is compared in its own direction."""
+    for threshold in parameters.thresholds_of(name):
+        [metric] = (metric for metric in METRICS if metric.name == threshold.metric)
+        score = metrics.scores[metric.name].score
+        if metric.higher_is_better:
+            passed = score >= threshold.value
+            relation = "reaches" if passed else "is below"
+        else:
+            passed = score <= threshold.value
+            relation = "does not exceed" if passed else "exceeds"
+        yield Check(
+            passed,
+            f"{metric.label} {score:.2f} on the {set_label(name)} {relation} the threshold "
+            f"{threshold.key} {threshold.value:g}",
+        )
+
+
+def _is_finite(perplexity: float | None) -> bool:
+    return perplexity is not None and math.isfinite(perplexity)
