@@ -11,6 +11,7 @@ from bitext.components import artifacts
 from bitext.components.component import Component, Context, Part, heavy_imports
 from bitext.components.component import Parameters as BaseParameters
 from bitext.components.example_gen.formats import FORMATS
+from bitext.components.shared.path_types import PathPattern
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Index = Annotated[int, msgspec.Meta(ge=0)]
@@ -27,9 +28,9 @@ class Files(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
       target_files: their translations, line by line; matched with `source_files` in order.
     """
 
-    files: tuple[str, ...] = ()
-    source_files: tuple[str, ...] = ()
-    target_files: tuple[str, ...] = ()
+    files: tuple[PathPattern, ...] = ()
+    source_files: tuple[PathPattern, ...] = ()
+    target_files: tuple[PathPattern, ...] = ()
 
     def patterns(self) -> tuple[str, ...]:
         """Every path or glob named, in order."""
@@ -80,7 +81,13 @@ class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GivenSplits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The files of each split, where the corpus comes already split."""
+    """The files of each split, where the corpus comes already split.
+
+    Attributes:
+      train: the files of the training split.
+      eval: the files of the split that training validates on.
+      test: the files of the split that the model is scored on.
+    """
 
     train: Files = Files()
     eval: Files = Files()
@@ -128,9 +135,9 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     format: str = "tsv"
-    files: tuple[str, ...] = ()
-    source_files: tuple[str, ...] = ()
-    target_files: tuple[str, ...] = ()
+    files: tuple[PathPattern, ...] = ()
+    source_files: tuple[PathPattern, ...] = ()
+    target_files: tuple[PathPattern, ...] = ()
     header: bool = False
     source_column: Index | str = 0
     target_column: Index | str = 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bitext.components import artifacts
 from bitext.components.component import Component, Context, heavy_imports
 from bitext.components.component import Parameters as BaseParameters
+from bitext.components.shared.path_types import LocalPath
 from bitext.schemas import BITEXT, Script
 
 
@@ -20,7 +21,7 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
       target_scripts: scripts the target may be written in, likewise.
     """
 
-    curated: str | None = None
+    curated: LocalPath | None = None
     infer: bool = False
     source_scripts: tuple[Script, ...] = ()
     target_scripts: tuple[Script, ...] = ()

@@ -12,6 +12,7 @@ import msgspec
 from bitext.components import artifacts
 from bitext.components.component import Component, Context, heavy_imports
 from bitext.components.component import Parameters as BaseParameters
+from bitext.components.shared.path_types import PathPattern
 
 
 class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,7 +43,7 @@ class RequestParameters(BaseParameters, frozen=True, kw_only=True, forbid_unknow
         text as its field `text`.
     """
 
-    files: tuple[str, ...] = ()
+    files: tuple[PathPattern, ...] = ()
 
 
 LIBRARIES = ("apache-beam", "tensorflow-data-validation", "tfx-bsl", "pyarrow")

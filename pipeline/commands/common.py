@@ -107,8 +107,7 @@ def load(options: argparse.Namespace) -> PipelineConfig:
     """The configuration that CONFIG, `--root` and `--set` describe."""
     from bitext.pipeline import config
 
-    overrides = [*options.set, *([f"root={json.dumps(options.root)}"] if options.root else [])]
-    return config.load(options.config or DEFAULT_CONFIG, overrides)
+    return config.load(options.config or DEFAULT_CONFIG, options.set, options.root)
 
 
 def add_wait_argument(parser: argparse.ArgumentParser) -> None:

@@ -13,16 +13,30 @@ def add_to(commands: common.Commands) -> None:
         commands,
         "config",
         run,
-        "print the configuration with every default filled in",
-        "bitext config my.yaml",
+        "print the configuration with every default and the meaning of every key",
         "bitext config my.yaml --set trainer.steps=9000",
+        "bitext config --explain trainer.steps",
     )
     common.add_config_arguments(parser)
+    parser.add_argument(
+        "--explain",
+        metavar="KEY",
+        help="print type, default, range and meaning of one key, or of a section's keys; takes no CONFIG",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints the configuration and returns the exit code."""
-    from bitext.pipeline.config import dump
+    """Prints the configuration or explains a key, and returns the exit code."""
+    from bitext.components.shared.errors import ConfigError
+    from bitext.pipeline.config import reference, writing
 
-    print(dump(common.load(options)), end="")
+    if options.explain is None:
+        print(writing.dump(common.load(options)), end="")
+        return 0
+    if options.config or options.root or options.set:
+        raise ConfigError(
+            "--explain explains a key of every configuration, so it takes no CONFIG, --root or --set",
+            f"bitext config --explain {options.explain}",
+        )
+    print(writing.explain(reference.find(options.explain)))
     return 0

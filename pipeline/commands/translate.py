@@ -109,7 +109,7 @@ def _uses_beam(options: argparse.Namespace) -> bool:
 def _translate_with_beam(options: argparse.Namespace, model: Path, search: Search) -> None:
     """Translates with Beam and prints the progress to standard error."""
     from bitext.pipeline.beam import errors_unwrapped, pipeline_factory
-    from bitext.pipeline.config import Beam
+    from bitext.pipeline.config import Beam, runner_name
     from bitext.pipeline.terminal import log, log_shown
 
     try:
@@ -124,7 +124,7 @@ def _translate_with_beam(options: argparse.Namespace, model: Path, search: Searc
             options.input,
             options.output,
             search,
-            pipeline_factory(settings.runner, settings.options),
+            pipeline_factory(runner_name(settings.runner), settings.options),
             batch_size=options.batch_size,
             say=log.info,
         )

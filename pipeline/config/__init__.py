@@ -10,8 +10,11 @@ from bitext.pipeline.config.sections import (
     Metrics,
     PipelineConfig,
     SqlServer,
+    resolve_defaults,
+    runner_name,
 )
-from bitext.pipeline.config.source import dump, load
+from bitext.pipeline.config.source import load
+from bitext.pipeline.config.writing import dump
 
 __all__ = [
     "Beam",
@@ -21,4 +24,6 @@ __all__ = [
     "SqlServer",
     "dump",
     "load",
+    "resolve_defaults",
+    "runner_name",
 ]

@@ -1,8 +1,4 @@
-"""The configuration: frozen structs read from YAML, every value checked once, unknown keys refused by name.
-
-Each component section is that component's own `Parameters`; what a field means is documented there. A section
-`variables` names values of its own, and `${name}` in any other value stands for one of them.
-"""
+"""The sections of a configuration. The section of a component is that component's own `Parameters`."""
 
 from __future__ import annotations
 
@@ -17,6 +13,7 @@ from bitext.components.example_validator import Parameters as ExampleValidatorPa
 from bitext.components.infra_validator import Parameters as InfraValidatorParameters
 from bitext.components.pusher import Parameters as PusherParameters
 from bitext.components.schema_gen import Parameters as SchemaGenParameters
+from bitext.components.shared.path_types import LocalPath
 from bitext.components.statistics_gen import Parameters as StatisticsGenParameters
 from bitext.components.statistics_gen import RequestParameters
 from bitext.components.trainer import Parameters as TrainerParameters
@@ -30,10 +27,10 @@ class SqlServer(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A MySQL or PostgreSQL server that holds the metadata.
 
     Attributes:
-      host: its host name.
-      port: its TCP port.
-      database: the database; made if the user may.
-      user: who logs in.
+      host: the host name.
+      port: the TCP port.
+      database: the database. It is created if the user is allowed to.
+      user: the user that logs in.
       password_env: the environment variable that holds the password. Empty: no password.
     """
 
@@ -45,15 +42,15 @@ class SqlServer(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Metadata(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where what ran is remembered: one of three.
+    """The database that records runs and artifacts: at most one of three.
 
     Attributes:
-      sqlite: a file. Empty, and no server given: `<root>/metadata.sqlite`.
+      sqlite: an SQLite file. Empty, and no server is given: `<root>/metadata.sqlite`.
       mysql: a MySQL server.
       postgresql: a PostgreSQL server.
     """
 
-    sqlite: str = ""
+    sqlite: LocalPath = ""
     mysql: SqlServer | None = None
     postgresql: SqlServer | None = None
 
@@ -63,11 +60,11 @@ class Metadata(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Beam(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the Beam pipelines run.
+    """Where Apache Beam pipelines run.
 
     Attributes:
-      runner: a Beam runner's name. `DirectRunner` is this process, and needs nothing else.
-      options: further Beam flags, `--name=value` each.
+      runner: the name of a Beam runner. `DirectRunner` runs in this process and needs nothing else.
+      options: more Beam options, each `--name=value`.
     """
 
     runner: str = "DirectRunner"
@@ -81,19 +78,22 @@ class Beam(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 raise ValueError("name the runner in beam.runner, not in beam.options")
             if option.split("=")[0] == "--direct_running_mode":
                 raise ValueError("DirectRunner always runs in this process: leave --direct_running_mode out")
-        if self.runner.lower() in ("direct", "directrunner"):  # as Beam reads it
-            msgspec.structs.force_setattr(self, "runner", "DirectRunner")
+
+
+def runner_name(name: str) -> str:
+    """The name of a Beam runner; Beam takes any case of `direct` and `DirectRunner`."""
+    return "DirectRunner" if name.lower() in ("direct", "directrunner") else name
 
 
 class Metrics(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is said of the last run to those who watch many machines.
+    """Metrics of the last run, for monitoring.
 
     Attributes:
-      textfile: the file that a run's metrics replace when it ends (pipeline/openmetrics.py), in a folder that
-        node_exporter's textfile collector reads. Each pipeline needs its own. Empty: none.
+      textfile: a file ending in `.prom`, in a folder that node_exporter's textfile collector reads. Every run
+        replaces it when it ends. Each pipeline needs its own file. Empty: none.
     """
 
-    textfile: str = ""
+    textfile: LocalPath = ""
 
     def __post_init__(self) -> None:
         if "://" in self.textfile:
@@ -105,23 +105,32 @@ class Metrics(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One pipeline.
+    """One pipeline. Relative paths are relative to the folder that the command starts in.
 
     Attributes:
-      name: the pipeline's name: letters, digits, `_`, `.`, `-`.
-      root: where artifacts, logs and (by default) metadata go. Empty: `runs/<name>`. Relative paths are
-        relative to the folder the command is called in, here and everywhere.
-      serving: the folder pushed models go to, as `<serving>/<version>/`. Empty: `serving/<name>`.
-      metadata, beam: where runs are remembered; where Beam runs.
-      metrics: where the last run's figures go.
-      example_gen ... pusher: the parameters of each component.
-      request_log: what the served model was asked, to compare the training data with; without files, nothing.
+      name: the pipeline's name: letters, digits, `_`, `.` and `-`.
+      example_gen: which files hold the bitext, how they are split, and which rows are rejected.
+      root: the folder of artifacts, logs and (by default) metadata. Empty: `runs/<name>`.
+      serving: the folder that models are pushed to, as `<serving>/<version>/`. Empty: `serving/<name>`.
+      metadata: the database that records runs and artifacts: one of SQLite, MySQL and PostgreSQL.
+      beam: where Apache Beam pipelines run.
+      metrics: where metrics of the last run are written for monitoring.
+      statistics_gen: how detailed the statistics of the data are.
+      schema_gen: where the schema of the data comes from.
+      example_validator: which anomalies of the data stop the run.
+      transform: how text becomes token ids.
+      trainer: the model and its training.
+      evaluator: how the model is scored, and the scores it must reach to be blessed.
+      request_log: logged requests of the served model, which the training data is compared with. Without
+        files, nothing is compared.
+      infra_validator: how strictly the exported model is checked before it is pushed.
+      pusher: what the model card of a pushed model says.
     """
 
     name: Name
     example_gen: ExampleGenParameters
-    root: str = ""
-    serving: str = ""
+    root: LocalPath = ""
+    serving: LocalPath = ""
     metadata: Metadata = Metadata()
     beam: Beam = Beam()
     metrics: Metrics = Metrics()
@@ -139,35 +148,44 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
         for name in ("root", "serving"):
             if "://" in getattr(self, name):
                 raise ValueError(f"{name} must be a folder of this machine; received {getattr(self, name)!r}")
-        fill = msgspec.structs.force_setattr
-        if not self.root:
-            fill(self, "root", f"runs/{self.name}")
-        if not self.serving:
-            fill(self, "serving", f"serving/{self.name}")
         if self.example_gen.span is not None:
             raise ValueError("example_gen.span is filled in for each span: give patterns and a window")
-        if self.pusher.destination not in ("", self.serving):
-            raise ValueError(
-                f"pusher.destination {self.pusher.destination!r} is not serving {self.serving!r}: the two are"
-                " one folder; give serving alone"
-            )
-        fill(self, "pusher", msgspec.structs.replace(self.pusher, destination=self.serving))
-        trainer, evaluator = self.trainer, self.evaluator
-        if evaluator.min_golden_bleu and not self.example_gen.golden.patterns():
+        if self.evaluator.min_golden_bleu and not self.example_gen.golden.patterns():
             raise ValueError("evaluator.min_golden_bleu is given, and example_gen.golden names no file")
-        tokenize, lowercase = trainer.validation_tokenize, trainer.validation_lowercase
-        references = trainer.validation_references
-        trainer = msgspec.structs.replace(
+        longest = self.transform.target_max_length - 1  # the search does not produce `<s>`
+        if self.trainer.search.max_length < longest:
+            raise ValueError(
+                "trainer.search.max_length must be at least transform.target_max_length - 1: the model would"
+                " learn targets that the search cannot produce."
+                f" Received: {self.trainer.search.max_length}, below {longest}"
+            )
+
+
+def resolve_defaults(config: PipelineConfig) -> PipelineConfig:
+    """Fills in the defaults that follow from other values: folders, and how the Trainer validates.
+
+    Raises:
+      ValueError: `pusher.destination` is not `serving`.
+    """
+    serving = config.serving or f"serving/{config.name}"
+    if config.pusher.destination not in ("", serving):
+        raise ValueError(
+            f"pusher.destination {config.pusher.destination!r} is not serving {serving!r}: the two are"
+            " one folder; give serving alone"
+        )
+    trainer, evaluator = config.trainer, config.evaluator
+    tokenize, lowercase = trainer.validation_tokenize, trainer.validation_lowercase
+    references = trainer.validation_references
+    return msgspec.structs.replace(
+        config,
+        root=config.root or f"runs/{config.name}",
+        serving=serving,
+        beam=msgspec.structs.replace(config.beam, runner=runner_name(config.beam.runner)),
+        pusher=msgspec.structs.replace(config.pusher, destination=serving),
+        trainer=msgspec.structs.replace(
             trainer,
             validation_tokenize=evaluator.tokenize if tokenize is None else tokenize,
             validation_lowercase=evaluator.lowercase if lowercase is None else lowercase,
             validation_references=evaluator.references if references is None else references,
-        )
-        fill(self, "trainer", trainer)
-        # `<s>` is not searched for.
-        longest = self.transform.target_max_length - 1
-        if trainer.search.max_length < longest:
-            raise ValueError(
-                "trainer.search.max_length must be at least transform.target_max_length - 1, or targets are"
-                f" learnt that no search can say. Received: {trainer.search.max_length}, below {longest}"
-            )
+        ),
+    )

@@ -1,215 +1,247 @@
-"""Reads a configuration: YAML with line numbers, `--set` overrides and variables."""
+"""Reads a configuration: a YAML file with line numbers, `--set` overrides, and variables."""
 
 from __future__ import annotations
 
 import difflib
+import os
 import re
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import yaml
-
 from bitext.components.shared.errors import ConfigError
-from bitext.pipeline.config.messages import _check, _kind, _where
+from bitext.pipeline.config import aliases, yaml_values
+from bitext.pipeline.config.aliases import RawConfig
+from bitext.pipeline.config.messages import describe_value
 from bitext.pipeline.config.sections import PipelineConfig
+from bitext.pipeline.config.typed import typed
+from bitext.pipeline.config.yaml_values import YamlError
+
+MAX_BYTES = 256 * 1024
+"""Size of a configuration file."""
+EXAMPLES = Path(__file__).parents[1] / "configs"
 
 
-def load(path: Path | str, overrides: Sequence[str] = ()) -> PipelineConfig:
-    """Reads a configuration file and applies `a.b=c` overrides, whose values are read as YAML.
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def load(
+    path: Path | str,
+    overrides: Sequence[str] = (),
+    root: str | None = None,
+    warn: Callable[[str], None] = _to_stderr,
+) -> PipelineConfig:
+    """Reads a configuration file.
+
+    Args:
+      path: the YAML file.
+      overrides: `a.b=c` each, with c in YAML; they replace values of the file.
+      root: the pipeline root, which replaces the file's.
+      warn: is given a line for every key that has another name now.
 
     Raises:
       ConfigError: naming the file, the line and the field, what was received and what to do.
     """
     path = Path(path)
+    raw = _read(path)
+    aliases.rename_keys(raw, warn)
+    in_file = _variables_used(raw.values)
+    given: set[str] = set()
+    for override in overrides:
+        _apply(raw, _parse_override(override), warn, given)
+    if root:
+        _apply(raw, _Override("root", root, {}, {}, f"--root {root}"), warn, set())
+    # A variable that only an overridden value used is not reported as unused.
+    spared = {name for name in in_file if not raw.locations.get(f"variables.{name}", "").startswith("--set")}
+    raw.values = _substitute_variables(raw, spared)
+    return typed(raw)
+
+
+def _read(path: Path) -> RawConfig:
+    """The values of a file."""
+    text = _text(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        parsed = yaml_values.parse(text)
+    except YamlError as error:
+        where = f"{path}:{error.line}" if error.line else str(path)
+        raise ConfigError(f"{where}: {error.problem}", "Correct the YAML there.") from None
+    if not isinstance(parsed.value, dict):
+        received = describe_value(parsed.value) if text.strip() else "an empty file"
+        raise ConfigError(
+            f"{path}: a configuration is a mapping of keys to values; received {received}",
+            f"Start from a file in {EXAMPLES}.",
+        )
+    locations = {key: f"{path}:{line}" for key, line in parsed.lines.items()}
+    return RawConfig(parsed.value, locations, parsed.written, str(path))
+
+
+def _text(path: Path) -> str:
+    """The text of a configuration file."""
+    try:
+        content = _read_at_most(path, MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ConfigError(
+                f"{path}: more than {MAX_BYTES // 1024} KiB is no configuration", "Name a YAML file."
+            )
+        return content.decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(
-            f"{path}: there is no such file", f"Name an existing configuration.{_nearby(path)}"
+            f"{path}: there is no such file", f"Name an existing configuration.{_similar(path)}"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}", "Give a readable UTF-8 file.") from None
-    values, lines = _parse(text, path)
-    written = set(_VARIABLE.findall(str({k: v for k, v in values.items() if k != "variables"})))
-    places = {field: f"{path}:{line}" for field, line in lines.items()}
-    for override in overrides:
-        field = _override(values, override, path)
-        for inside in [f for f in places if f.startswith(f"{field}.")]:
-            del places[inside]
-        places[field] = f"--set {override}"
-    # A variable whose only use was overridden is no mistake of anyone's.
-    spared = {name for name in written if not places.get(f"variables.{name}", "").startswith("--set")}
-    return _check(_substituted(values, places, path, spared), places, path)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text ({error})", "Save the file as UTF-8.") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}", "Name a readable YAML file.") from None
 
 
-def dump(config: PipelineConfig) -> str:
-    """The configuration as YAML, every default filled in; `load` reads it back to an equal value."""
-    return yaml.safe_dump(msgspec.to_builtins(config), sort_keys=False, allow_unicode=True, width=100)
+def _read_at_most(path: Path, size: int) -> bytes:
+    """The first bytes of a file. A FIFO that no process writes to is empty, instead of a wait without end."""
+    if path.is_dir():
+        raise ConfigError(f"{path}: is a folder", "Name a YAML file in it.")
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb", buffering=0) as file:
+        content = file.read(size)  # None: a process has the FIFO open and has not written yet
+        os.set_blocking(descriptor, True)
+        pieces = [content or b""]
+        while content != b"" and sum(map(len, pieces)) < size:
+            content = file.read(size)
+            pieces.append(content)
+    return b"".join(pieces)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, which also reads `1e-3` as the number it is, and refuses a key given twice.
+def _similar(path: Path) -> str:
+    """A hint that names an existing configuration with a similar name."""
+    names = {p.name: p for folder in (path.parent, EXAMPLES) for p in folder.glob("*.yaml")}
+    close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
+    return f" Did you mean {names[close[0]]}?" if close else ""
 
-    What it cannot construct is told with its place.
+
+class _Override:
+    """One `--set a.b=c`.
+
+    Attributes:
+      field: the dotted key.
+      value: its new value.
+      lines: the dotted keys inside the value.
+      written: as in `RawConfig`.
+      label: what messages call it.
     """
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise yaml.MarkedYAMLError(
-                    problem="a section or a list cannot be a key; text that begins with { or [ needs quotes",
-                    problem_mark=key_node.start_mark,
-                )
-            if key_node.value in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {key_node.value!r} is given twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        try:
-            return super().construct_object(node, deep)
-        except (ValueError, KeyError, AttributeError) as error:  # 2024-13-45, !!bool maybe, !!timestamp x
-            raise yaml.MarkedYAMLError(
-                problem=f"{node.value!r} cannot be read ({error}); in quotes it is text",
-                problem_mark=node.start_mark,
-            ) from error
+    def __init__(self, field: str, value: Any, lines: dict[str, int], written: dict[str, str], label: str):
+        self.field, self.value, self.lines, self.written, self.label = field, value, lines, written, label
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
-    list("-+.0123456789"),
-)
-
-
-def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """The values of a YAML text, and the 1-based line of every dotted key."""
-    try:
-        node = yaml.compose(text, Loader=_Loader)
-        values = yaml.load(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise ConfigError(f"{where}: {error.problem or error.context}", "Correct the YAML there.") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {error}", "Correct the YAML.") from None
-    if values is None:
-        values = {}
-    if not isinstance(values, dict):
-        raise ConfigError(
-            f"{path}: a configuration is a mapping of keys to values; received {_kind(values)}",
-            "Start from a file in pipeline/configs.",
-        )
-    return values, dict(_lines(node, ""))
-
-
-def _lines(node: yaml.Node | None, prefix: str) -> Iterable[tuple[str, int]]:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            yield prefix + str(key.value), key.start_mark.line + 1
-            yield from _lines(value, f"{prefix}{key.value}.")
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            yield f"{prefix}{index}", value.start_mark.line + 1
-            yield from _lines(value, f"{prefix}{index}.")
-
-
-def _override(values: dict[str, Any], override: str, path: Path) -> str:
-    """Sets `a.b=c` in `values`, and returns `a.b`."""
+def _parse_override(override: str) -> _Override:
+    label = f"--set {override}"
     dotted, equals, text = override.partition("=")
     keys = dotted.strip().split(".")
     if not equals or not all(keys):
-        raise ConfigError(
-            f"--set {override}: not of the form a.b=value", "For example: --set trainer.batch_size=64"
-        )
+        raise ConfigError(f"{label}: not of the form a.b=value", "For example: --set trainer.steps=9000")
+    field = ".".join(keys)
     try:
-        value = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override}: the value is not YAML: {error}", "Quote the value.") from None
-    at = values
-    for index, key in enumerate(keys[:-1]):
-        inner = at.get(key)
+        parsed = yaml_values.parse(text, field)
+    except YamlError as error:
+        raise ConfigError(f"{label}: the value is not YAML: {error.problem}", "Quote the value.") from None
+    if rest := yaml_values.text_after_value(text):
+        raise ConfigError(
+            f"{label}: {rest} is a comment in YAML", f"Quote the value: --set {field}='\"...\"'."
+        )
+    return _Override(field, parsed.value, parsed.lines, parsed.written, label)
+
+
+def _apply(raw: RawConfig, override: _Override, warn: Callable[[str], None], given: set[str]) -> None:
+    """Replaces a value. `given` holds the fields that earlier overrides gave by their old names."""
+    values: dict[str, Any] = {}
+    section = values
+    *outer, name = override.field.split(".")
+    for key in outer:
+        section = section.setdefault(key, {})
+    section[name] = override.value
+    locations = dict.fromkeys([override.field, *override.lines], override.label)
+    one = RawConfig(values, locations, override.written, override.label)
+    field = aliases.rename_keys(one, warn).get(override.field, override.field)
+    for key in [key for key in raw.locations if key == field or key.startswith(f"{field}.")]:
+        del raw.locations[key]
+        raw.written.pop(key, None)
+    source, target = one.values, raw.values
+    *outer, name = field.split(".")
+    for depth, key in enumerate(outer, 1):
+        inner = target.get(key)
         if inner is None:
-            inner = at[key] = {}
+            inner = target[key] = {}
         if not isinstance(inner, dict):
             raise ConfigError(
-                f"--set {override}: {'.'.join(keys[: index + 1])} is {_kind(inner)} in {path}, not a section",
+                f"{override.label}: {'.'.join(outer[:depth])} is {describe_value(inner)} in {raw.origin},"
+                " not a section",
                 "See `bitext config` for the sections and keys.",
             )
-        at = inner
-    at[keys[-1]] = value
-    return ".".join(keys)
+        source, target = source[key], inner
+    target[name] = source[name]
+    raw.locations |= one.locations
+    raw.written |= one.written
 
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
-def _substituted(
-    values: dict[str, Any], places: dict[str, str], path: Path, spared: set[str]
-) -> dict[str, Any]:
+def _variables_used(values: dict[str, Any]) -> set[str]:
+    return set(_VARIABLE.findall(str({key: v for key, v in values.items() if key != "variables"})))
+
+
+def _substitute_variables(raw: RawConfig, spared: set[str]) -> dict[str, Any]:
     """The values with every `${name}` replaced, and without the section `variables`.
 
-    A value that is `${name}` and nothing else takes the variable's type too.
+    A value that is `${name}` and nothing else takes the variable's type too. Inside a text a variable is
+    replaced by its value as written.
 
     Raises:
-      ConfigError: a variable is used that is not given, or given, not used and not `spared`.
+      ConfigError: a used variable is missing, or a given variable is not used and not `spared`.
     """
-    variables = values.get("variables") or {}
+    variables = raw.values.get("variables") or {}
     if not isinstance(variables, dict) or any(isinstance(v, dict | list) for v in variables.values()):
         raise ConfigError(
-            f"{_where('variables', places, path)}: variables must be a section of names and plain values",
+            f"{raw.where('variables')}: variables must be a section of names and plain values",
             "For example: variables: {data: data/multi30k}",
         )
+    for name, value in variables.items():
+        if isinstance(value, str) and (inner := _VARIABLE.search(value)):
+            raise ConfigError(
+                f"{raw.where(f'variables.{name}')}: the variable {name} uses the variable {inner[1]}",
+                "Write out its value, or use both where they are needed.",
+            )
     used = set()
 
     def value_of(name: str, field: str) -> Any:
         if name not in variables:
             raise ConfigError(
-                f"{_where(field, places, path)}: {field}: there is no variable {name}",
+                f"{raw.where(field)}: {field}: there is no variable {name}",
                 f"Give it under variables, or with --set variables.{name}=...",
             )
         used.add(name)
         return variables[name]
 
-    def spelt(name: str, field: str) -> str:
+    def text_of(name: str, field: str) -> str:
         value = value_of(name, field)
-        if isinstance(value, bool):
-            raise ConfigError(
-                f"{_where(f'variables.{name}', places, path)}: "
-                f"YAML reads the variable {name} as {_kind(value)}",
-                "Put it in quotes to have it as it is written.",
-            )
-        return "" if value is None else str(value)
+        return "" if value is None else str(raw.written.get(f"variables.{name}", value))
 
-    def fill(value: Any, field: str) -> Any:
+    def substitute(value: Any, field: str) -> Any:
         if isinstance(value, dict):
-            return {key: fill(inner, f"{field}.{key}".lstrip(".")) for key, inner in value.items()}
+            return {key: substitute(inner, f"{field}.{key}".lstrip(".")) for key, inner in value.items()}
         if isinstance(value, list):
-            return [fill(inner, f"{field}.{index}") for index, inner in enumerate(value)]
+            return [substitute(inner, f"{field}.{index}") for index, inner in enumerate(value)]
         if not isinstance(value, str):
             return value
         if whole := _VARIABLE.fullmatch(value):
             return value_of(whole[1], field)
-        return _VARIABLE.sub(lambda match: spelt(match[1], field), value)
+        return _VARIABLE.sub(lambda match: text_of(match[1], field), value)
 
-    filled = {key: fill(value, key) for key, value in values.items() if key != "variables"}
+    values = {key: substitute(value, key) for key, value in raw.values.items() if key != "variables"}
     for name in variables:
         if name not in used | spared:
             raise ConfigError(
-                f"{_where(f'variables.{name}', places, path)}: no value uses the variable {name}",
-                f"Write ${{{name}}} where it is meant, or take it out.",
+                f"{raw.where(f'variables.{name}')}: no value uses the variable {name}",
+                f"Write ${{{name}}} where it is meant, or remove it.",
             )
-    return filled
-
-
-def _nearby(path: Path) -> str:
-    """A hint naming configurations that do exist."""
-    folders = {path.parent, Path(__file__).parents[1] / "configs"}
-    names = {p.name: p for folder in folders for p in folder.glob("*.yaml")}
-    close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
-    return f" Did you mean {names[close[0]]}?" if close else ""
+    return values

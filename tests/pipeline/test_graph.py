@@ -12,15 +12,16 @@ from bitext.components.example_gen import GoldenGen
 from bitext.components.example_gen import Parameters as ExampleGenParameters
 from bitext.components.pusher import Parameters as PusherParameters
 from bitext.components.statistics_gen import RequestStatistics
-from bitext.pipeline.config import PipelineConfig
+from bitext.pipeline.config import PipelineConfig, resolve_defaults
 from bitext.pipeline.graph import Node, Output, create_pipeline
 
 
 @pytest.fixture
 def nodes() -> tuple[Node, ...]:
-    return create_pipeline(
-        PipelineConfig(name="toy", example_gen=ExampleGenParameters(files=("toy.tsv",)), serving="put/here")
-    ).nodes
+    config = PipelineConfig(
+        name="toy", example_gen=ExampleGenParameters(files=("toy.tsv",)), serving="put/here"
+    )
+    return create_pipeline(resolve_defaults(config)).nodes
 
 
 def test_every_input_is_an_earlier_output_of_the_declared_kind(nodes: tuple[Node, ...]) -> None:

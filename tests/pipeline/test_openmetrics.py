@@ -159,7 +159,7 @@ def test_a_store_that_breaks_during_the_run_masks_nothing(
     assert run("--log-format", "json") == 3
     captured = capsys.readouterr()
     assert "error: bad day" in captured.err
-    assert "warning: what is on record of the run cannot be told: the metadata store" in captured.err
+    assert "warning: the record of the run cannot be read: the metadata store" in captured.err
     assert '"error": "bad day"' in captured.out.splitlines()[-1]
     assert samples()["bitext_run_exit_code"] == 3
 

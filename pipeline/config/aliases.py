@@ -1,0 +1,112 @@
+"""Renamed configuration keys. Old configurations work as they are; a warning names the new key."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bitext.components.shared.errors import ConfigError
+
+RENAMED: dict[str, str] = {}
+"""New dotted key by old dotted key. A section of today may have the name of an old plain value."""
+
+
+@dataclasses.dataclass
+class RawConfig:
+    """The values of a configuration before they are typed.
+
+    Attributes:
+      values: nested dicts, lists and scalars.
+      locations: where each dotted key was given: `file:line` or `--set a.b=c`.
+      written: the text, as written, of every scalar that is not text.
+      origin: the file's name, or the option.
+    """
+
+    values: dict[str, Any]
+    locations: dict[str, str]
+    written: dict[str, str]
+    origin: str
+
+    def where(self, key: str) -> str:
+        """Where a dotted key, or the nearest section around it, was given."""
+        while key and key not in self.locations:
+            key = key.rpartition(".")[0]
+        return self.locations.get(key, self.origin)
+
+
+def rename_keys(
+    raw: RawConfig, warn: Callable[[str], None], renamed: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Moves the values of old keys to the new keys, in place.
+
+    Args:
+      raw: the values of one file or one option.
+      warn: is given one line for each old key.
+      renamed: new key by old key; None: `RENAMED`.
+
+    Returns:
+      The new key of each old key that was given.
+
+    Raises:
+      ConfigError: the old and the new key are both given.
+    """
+    moved: dict[str, str] = {}
+    taken: dict[str, Any] = {}
+    for old, new in (RENAMED if renamed is None else renamed).items():
+        section = _section(raw.values, old)
+        name = old.rpartition(".")[2]
+        if section is None or name not in section:
+            continue
+        value = section[name]
+        if new.startswith(f"{old}.") and (value is None or isinstance(value, dict)):
+            continue  # the section of today
+        taken[old] = section.pop(name)
+        moved[old] = new
+    for old, new in moved.items():
+        where = raw.where(old)
+        section = _section(raw.values, new)
+        name = new.rpartition(".")[2]
+        if section is not None and name in section:
+            other = raw.where(new)
+            raise ConfigError(
+                f"{where}: {old} is the old name of {new}, which {other} gives too", f"Remove {old}."
+            )
+        _put(raw, new, taken[old], where)
+        _move(raw.locations, old, new)
+        _move(raw.written, old, new)
+        warn(f"warning: {where}: {old} is now named {new}")
+    return moved
+
+
+def _section(values: dict[str, Any], dotted: str) -> dict[str, Any] | None:
+    """The section that holds the last part of a dotted key, if it exists."""
+    section: Any = values
+    for key in dotted.split(".")[:-1]:
+        section = section.get(key) if isinstance(section, dict) else None
+    return section if isinstance(section, dict) else None
+
+
+def _put(raw: RawConfig, dotted: str, value: Any, where: str) -> None:
+    """Puts a value at a dotted key and creates the sections around it."""
+    section = raw.values
+    *outer, name = dotted.split(".")
+    for depth, key in enumerate(outer, 1):
+        inner = section.get(key)
+        if inner is None:
+            inner = section[key] = {}
+        if not isinstance(inner, dict):
+            name = ".".join(outer[:depth])
+            raise ConfigError(
+                f"{raw.where(name)}: {name} must be a section: {where} gives a key of it by its old name",
+                f"Give {dotted} instead.",
+            )
+        section = inner
+    section[name] = value
+
+
+def _move(keys: dict[str, str], old: str, new: str) -> None:
+    """Renames a dotted key and the keys inside it."""
+    for key in [key for key in keys if key == old or key.startswith(f"{old}.")]:
+        if not (new.startswith(f"{old}.") and key.startswith(new)):
+            keys[new + key.removeprefix(old)] = keys.pop(key)

@@ -1,0 +1,80 @@
+"""Questions about the type of a configuration field: is it a section, a list, a path?"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+
+def alternatives(kind: Any) -> Iterator[Any]:
+    """The types of a union without annotations; of another type, itself."""
+    if typing.get_origin(kind) is typing.Annotated:
+        yield from alternatives(kind.__origin__)
+    elif typing.get_origin(kind) in (typing.Union, types.UnionType):
+        for argument in typing.get_args(kind):
+            yield from alternatives(argument)
+    else:
+        yield kind
+
+
+def constraints(kind: Any) -> msgspec.Meta | None:
+    """The `msgspec.Meta` of a type or of one of its alternatives."""
+    if typing.get_origin(kind) is typing.Annotated:
+        return next((extra for extra in kind.__metadata__ if isinstance(extra, msgspec.Meta)), None)
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return next(filter(None, map(constraints, typing.get_args(kind))), None)
+    return None
+
+
+def struct_in(kind: Any) -> type[msgspec.Struct] | None:
+    """The struct among the alternatives of a type: the field is a section."""
+    for alternative in alternatives(kind):
+        if isinstance(alternative, type) and issubclass(alternative, msgspec.Struct):
+            return alternative
+    return None
+
+
+def item_type(kind: Any) -> Any:
+    """The type of the items, where the type or an alternative of it is a list; else None."""
+    for alternative in alternatives(kind):
+        if typing.get_origin(alternative) in (tuple, list):
+            return typing.get_args(alternative)[0]
+    return None
+
+
+def choices(kind: Any) -> list[str]:
+    """The values of the literal types among the alternatives."""
+    return [
+        str(value)
+        for alternative in alternatives(kind)
+        if typing.get_origin(alternative) is typing.Literal
+        for value in typing.get_args(alternative)
+    ]
+
+
+def path_kind(kind: Any) -> str:
+    """What kind of path a text is (see `components.shared.path_types`); empty: it is none."""
+    meta = constraints(kind)
+    return str((meta.extra or {}).get("path", "")) if meta else ""
+
+
+def fields(struct: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    """The fields of a section by name."""
+    return {field.name: field for field in msgspec.structs.fields(struct)}
+
+
+def type_of(struct: type[msgspec.Struct], key: str) -> Any:
+    """The type at a dotted key, in which an index stands for an item of a list; None: no such key."""
+    kind: Any = struct
+    for name in key.split("."):
+        if name.isdecimal():
+            kind = item_type(kind)
+        else:
+            section = struct_in(kind)
+            field = fields(section).get(name) if section else None
+            kind = field.type if field else None
+    return kind

@@ -1,0 +1,212 @@
+"""What every configuration key means, read from the structs: for `bitext config` and the documentation.
+
+Types, defaults and ranges come from the annotations, meanings from the docstrings' `Attributes:` sections.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import difflib
+import functools
+import inspect
+import re
+import textwrap
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import yaml
+
+from bitext.components.shared.errors import ConfigError
+from bitext.pipeline.config import aliases, field_types, yaml_values
+from bitext.pipeline.config.sections import PipelineConfig
+
+_SCALARS = {
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    str: "text",
+    datetime.date: "date (YYYY-MM-DD)",
+    type(None): "null",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """One configuration key.
+
+    Attributes:
+      name: the dotted name; `[]` stands for each item of a list: `example_validator.severities[].severity`.
+      type: in words.
+      default: as YAML; `required` if there is none; empty for a section.
+      range: the numbers or choices that are allowed; empty: the type says it all.
+      meaning: one or more sentences, in Markdown.
+      is_section: whether it has keys of its own.
+    """
+
+    name: str
+    type: str
+    default: str
+    range: str
+    meaning: str
+    is_section: bool
+
+
+VARIABLES = Key(
+    "variables",
+    "section of names and plain values",
+    "",
+    "",
+    "values of your own. `${name}` in any other value stands for the variable `name`, and"
+    " `--set variables.name=value` replaces it. Every variable must be used.",
+    True,
+)
+
+
+@functools.cache
+def all_keys() -> tuple[Key, ...]:
+    """Every key: a section is followed by its keys."""
+    return (*_keys_of(PipelineConfig, "", None), VARIABLES)
+
+
+def find(name: str) -> list[Key]:
+    """The key of that name; a section is followed by all keys inside it.
+
+    Args:
+      name: a dotted key of today, or the old name of a renamed one. An index may stand for `[]`.
+
+    Raises:
+      ConfigError: there is no such key.
+    """
+    name = re.sub(r"\.\d+(?=\.|$)", "[]", aliases.RENAMED.get(name, name)).strip(".")
+    keys = all_keys()
+    names = [key.name for key in keys]
+    if name in names:
+        return [key for key in keys if key.name == name or re.match(rf"{re.escape(name)}(\.|\[)", key.name)]
+    last = name.rpartition(".")[2]
+    close = [key for key in names if key.rpartition(".")[2] == last]
+    close += [key for key in difflib.get_close_matches(name, names, n=3) if key not in close]
+    hint = f"Did you mean {' or '.join(close[:3])}?" if close else "`bitext config` prints every key."
+    raise ConfigError(f"there is no configuration key {name}", hint)
+
+
+def meanings(struct: type[msgspec.Struct]) -> dict[str, str]:
+    """The meaning of each field, from the docstring's `Attributes:` section. Paragraphs are kept."""
+    _, _, attributes = inspect.cleandoc(struct.__doc__ or "").partition("Attributes:\n")
+    texts: dict[str, str] = {}
+    for entry in re.split(r"\n(?=\S)", textwrap.dedent(attributes).strip("\n")):
+        names, _, text = entry.partition(":")
+        paragraphs = [" ".join(part.split()) for part in text.split("\n\n")]
+        for name in names.split(","):
+            texts[name.strip()] = "\n\n".join(filter(None, paragraphs))
+    return texts
+
+
+def _keys_of(struct: type[msgspec.Struct], prefix: str, defaults: Any) -> Iterator[Key]:
+    """The keys of a section.
+
+    Args:
+      struct: the section's type.
+      prefix: its dotted name and a dot; empty for the whole configuration.
+      defaults: the section as it is when the configuration leaves it out; None: it must be given.
+    """
+    texts = meanings(struct)
+    for name, field in field_types.fields(struct).items():
+        default = getattr(defaults, name) if defaults is not None else _default(field)
+        section = field_types.struct_in(field.type)
+        yield Key(
+            name=f"{prefix}{name}",
+            type=type_in_words(field.type),
+            default=_default_in_words(default),
+            range=range_in_words(field.type),
+            meaning=texts.get(name, ""),
+            is_section=section is not None,
+        )
+        if section is not None:
+            inner = default if isinstance(default, section) else None
+            yield from _keys_of(section, f"{prefix}{name}.", inner)
+        elif item := field_types.struct_in(field_types.item_type(field.type)):
+            yield from _keys_of(item, f"{prefix}{name}[].", None)
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    """The default value; `msgspec.NODEFAULT`: the field is required."""
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return field.default
+
+
+def _default_in_words(default: Any) -> str:
+    if default is msgspec.NODEFAULT:
+        return "required"
+    return "" if isinstance(default, msgspec.Struct) else as_yaml(default)
+
+
+def as_yaml(value: Any) -> str:
+    """A value on one line, as a configuration would have it."""
+    text: str = yaml.dump(
+        msgspec.to_builtins(value),
+        Dumper=yaml_values.Dumper,
+        default_flow_style=True,
+        width=10**6,
+        allow_unicode=True,
+    )
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def type_in_words(kind: Any) -> str:
+    """`whole number`, `list of text`, `path or null`, `section`, ..."""
+    words: list[str] = []
+    for alternative in _without_annotations(kind):
+        word = _type_word(alternative)
+        if word not in words:
+            words.append(word)
+    return " or ".join(words)
+
+
+def _without_annotations(kind: Any) -> Iterator[Any]:
+    """The alternatives of a union; those that have annotations keep them."""
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        for argument in typing.get_args(kind):
+            yield from _without_annotations(argument)
+    else:
+        yield kind
+
+
+def _type_word(kind: Any) -> str:
+    if path := field_types.path_kind(kind):
+        return path
+    (plain,) = field_types.alternatives(kind)
+    if typing.get_origin(plain) is typing.Literal:
+        return "choice"
+    if (item := field_types.item_type(plain)) is not None:
+        return f"list of {type_in_words(item).replace('section', 'sections')}"
+    return "section" if field_types.struct_in(plain) else _SCALARS[plain]
+
+
+def range_in_words(kind: Any) -> str:
+    """`1 to 65535`, `>= 1`, `> 0 and < 1`, `linear, cosine`; empty without a constraint."""
+    if (item := field_types.item_type(kind)) is not None:
+        inner = range_in_words(item)
+        return f"each {inner}" if inner else ""
+    if listed := field_types.choices(kind):
+        return ", ".join(listed)
+    meta = field_types.constraints(kind)
+    if meta is None:
+        return ""
+    if meta.ge is not None and meta.le is not None:
+        return f"{_number(meta.ge)} to {_number(meta.le)}"
+    bounds = {">=": meta.ge, ">": meta.gt, "<=": meta.le, "<": meta.lt}
+    words = [f"{sign} {_number(bound)}" for sign, bound in bounds.items() if bound is not None]
+    if meta.pattern:
+        words.append(f"matches `{meta.pattern}`")
+    if meta.max_length is not None:
+        words.append("one character" if meta.max_length == 1 else f"at most {meta.max_length} characters")
+    return " and ".join(words)
+
+
+def _number(value: float) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,108 @@
+"""From raw values to the typed configuration, or an error that names the place, the value and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from typing import Any
+
+import msgspec
+
+from bitext.components.shared.errors import ConfigError
+from bitext.pipeline.config import field_types
+from bitext.pipeline.config.aliases import RawConfig
+from bitext.pipeline.config.messages import explain
+from bitext.pipeline.config.sections import PipelineConfig, resolve_defaults
+
+
+def typed(raw: RawConfig) -> PipelineConfig:
+    """The configuration with every default filled in.
+
+    Raises:
+      ConfigError: a key is unknown or missing, or a value is refused.
+    """
+    _refuse_unknown(raw.values, PipelineConfig, "", raw)
+    values = _prepared(raw.values, PipelineConfig)
+    try:
+        return resolve_defaults(msgspec.convert(values, PipelineConfig))
+    except msgspec.ValidationError as error:
+        message, _, pointer = str(error).partition(" - at `")
+    except ValueError as error:  # two sections do not fit together
+        message, pointer = str(error), ""
+    field = re.sub(r"\[(\d+)\]", r".\1", pointer.rstrip("`")).removeprefix("$").removeprefix(".")
+    if missing := re.match(r"Object missing required field `(\w+)`", message):
+        field = f"{field}.{missing[1]}".lstrip(".")
+        raise ConfigError(
+            f"{raw.where(field)}: {field} is missing", f"Add {field} to the file, or --set {field}=..."
+        )
+    words = explain(
+        message, _value_at(values, field), field_types.choices(field_types.type_of(PipelineConfig, field))
+    )
+    where = _keys_named(field, words, raw) or raw.where(field)
+    raise ConfigError(
+        f"{where}: {field}{': ' if field else ''}{words}",
+        "Correct it there or with --set; `bitext config CONFIG` prints every key and its value.",
+    )
+
+
+def _refuse_unknown(value: Any, kind: Any, prefix: str, raw: RawConfig) -> None:
+    """Raises ConfigError at the first unknown key.
+
+    msgspec refuses unknown keys too; this message has the line and the likely key.
+    """
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            _refuse_unknown(item, field_types.item_type(kind), f"{prefix}{index}.", raw)
+        return
+    struct = field_types.struct_in(kind)
+    if struct is None or not isinstance(value, dict):
+        return
+    fields = field_types.fields(struct)
+    for key, inner in value.items():
+        if key in fields:
+            _refuse_unknown(inner, fields[key].type, f"{prefix}{key}.", raw)
+            continue
+        close = difflib.get_close_matches(key, fields, n=1)
+        known = f"Did you mean {prefix}{close[0]}?" if close else f"Known keys: {', '.join(fields)}."
+        raise ConfigError(f"{raw.where(f'{prefix}{key}')}: unknown key {prefix}{key}", known)
+
+
+def _prepared(value: Any, kind: Any) -> Any:
+    """The value with empty sections left out and `~` in paths expanded."""
+    struct = field_types.struct_in(kind)
+    if isinstance(value, dict) and struct is not None:
+        fields = field_types.fields(struct)
+        return {
+            key: _prepared(inner, fields[key].type)
+            for key, inner in value.items()
+            # `trainer:` with only comments below it
+            if inner is not None or type(None) in field_types.alternatives(fields[key].type)
+        }
+    if isinstance(value, list):
+        return [_prepared(item, field_types.item_type(kind)) for item in value]
+    if isinstance(value, str) and field_types.path_kind(kind):
+        return os.path.expanduser(value)
+    return value
+
+
+def _value_at(values: Any, field: str) -> Any:
+    """The value at a dotted key."""
+    for key in field.split(".") if field else []:
+        if isinstance(values, dict):
+            values = values.get(key)
+        elif isinstance(values, list) and key.isdecimal() and int(key) < len(values):
+            values = values[int(key)]
+    return values
+
+
+def _keys_named(section: str, words: str, raw: RawConfig) -> str:
+    """Where the keys of a section were given that a message about the section names."""
+    prefix = f"{section}." if section else ""
+    locations = [
+        location
+        for key, location in raw.locations.items()
+        if key.startswith(prefix)
+        and re.search(rf"(?<![\w.]){re.escape(key.removeprefix(prefix))}(?!\w|\.\w)", words)
+    ]
+    return ", ".join(dict.fromkeys(locations))
