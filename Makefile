@@ -8,7 +8,7 @@ UV ?= $(if $(wildcard .venv/bin/uv),.venv/bin/uv,uv)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-java test-airflow lint format lock bench peers clean
+.PHONY: help setup run test test-slow test-java test-airflow lint format lock bench peers docs docs-screens clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -77,6 +77,13 @@ peers: setup ## the same of OpenNMT-tf and JoeyNMT, each installed into a .venv-
 	@test -n '$(MULTI30K)' || { echo 'make peers: name a folder of Multi30k: make peers MULTI30K=...' >&2; exit 2; }
 	@for peer in opennmt joeynmt; do $(call BESIDE,$$peer,3.11) || exit; done
 	$(BIN)/python -m benchmarks --multi30k $(MULTI30K) peers
+
+docs: setup ## build the documentation into build/site; broken links and code blocks that no test runs fail
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	$(BIN)/python -m pytest tests/docs -m 'not slow' -q $(PYTEST_FLAGS)
+
+docs-screens: setup ## run the commands of the documentation and write what they print into it
+	$(BIN)/python -m docs.tools.screens
 
 clean: ## remove the environments and caches (data/, runs/ and serving/ stay)
 	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

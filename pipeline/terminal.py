@@ -188,7 +188,7 @@ class Terminal:
 class JsonLines(Terminal):
     """Writes one JSON object a line for each event, and logs as `Terminal` does.
 
-    The events and their fields are in docs/retraining.md, for others' programs depend on them.
+    The events and their fields are in docs/how-to/operate.md, for others' programs depend on them.
     What is not ASCII is escaped, so that neither the locale nor an undecodable file name stands in the way.
     """
 

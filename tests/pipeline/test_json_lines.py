@@ -22,7 +22,7 @@ from bitext.pipeline.lock import locked
 from tests.pipeline import fakes
 from tests.pipeline.fakes import Calls
 
-PAGE = (Path(__file__).parents[2] / "docs" / "retraining.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "operate.md").read_text(encoding="utf-8")
 COMMON = {"time", "event", "run", "node", "message"}
 Events = list[dict[str, Any]]
 Run = Callable[..., tuple[int, Events, str]]
