@@ -47,3 +47,12 @@ class ExampleStatistics(Artifact):
         if len(statistics.datasets) != 1:
             raise self.damaged(path, f"is damaged: it has {len(statistics.datasets)} datasets instead of one")
         return statistics
+
+    def write(self, statistics: statistics_pb2.DatasetFeatureStatisticsList, split: str) -> None:
+        """Writes a split's statistics, equal messages in equal bytes.
+
+        Beam's and TFDV's own sinks fail if the path has a character of a glob (`[`, `*`, `?`).
+        """
+        path = self.file(split)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(statistics.SerializeToString(deterministic=True))

@@ -17,8 +17,6 @@ from bitext.components.shared.errors import DataError
 from bitext.components.statistics_gen import Parameters
 from bitext.schemas import features
 
-FILE_NAME = "FeatureStats.pb"
-
 
 def run(
     parameters: Parameters,
@@ -38,20 +36,18 @@ def run(
     with context.beam_pipeline() as pipeline:
         for split in splits:
             statistics.split(split).mkdir()
-            files = sorted(str(path) for path in examples.split(split).glob("data_tfrecord-*.gz"))
+            files = [str(path) for path in examples.files(split)]
             _ = (
                 pipeline
                 | f"Files[{split}]" >> beam.Create(files, reshuffle=False)
                 | f"Read[{split}]" >> beam.FlatMap(read_batches, parameters.sample_rate)
                 | f"Statistics[{split}]" >> tfdv.GenerateStatistics(_options(parameters))
-                | f"Write[{split}]"
-                >> tfdv.WriteStatisticsToBinaryFile(str(statistics.split(split) / FILE_NAME))
+                | f"Write[{split}]" >> beam.Map(statistics.write, split)
             )
     counts: list[str] = []
     names: set[str] = set()
     for split in splits:
-        found = tfdv.load_stats_binary(str(statistics.split(split) / FILE_NAME))
-        [dataset] = found.datasets
+        [dataset] = statistics.load(split).datasets
         statistics.properties[split] = int(dataset.num_examples)
         counts.append(f"{split} {dataset.num_examples:,}")
         names.update(feature.path.step[0] for feature in dataset.features)

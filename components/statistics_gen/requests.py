@@ -15,14 +15,14 @@ import pyarrow as pa
 import tensorflow_data_validation as tfdv
 
 from bitext.components import artifacts
+from bitext.components.artifacts.statistics import SERVING_SPLIT
 from bitext.components.component import Context
 from bitext.components.shared import reading
 from bitext.components.shared.errors import DataError
 from bitext.components.statistics_gen import RequestParameters
-from bitext.components.statistics_gen.executor import FILE_NAME, as_lists
+from bitext.components.statistics_gen.executor import as_lists
 from bitext.schemas import features
 
-SPLIT = "serving"
 BLOCK_BYTES = 1 << 20
 MOST_DAMAGED = 0.5  # share of a file's lines; of more, the file is no log of requests
 
@@ -50,8 +50,7 @@ def run(parameters: RequestParameters, context: Context, *, statistics: artifact
       DataError: no file matches, one cannot be read, or most of one's lines are damaged.
     """
     files = [path for pattern in parameters.files for path in _match(pattern)]
-    statistics.split(SPLIT).mkdir()
-    output, counts_file = statistics.split(SPLIT) / FILE_NAME, context.temp_dir / "counts.json"
+    counts_file = context.temp_dir / "counts.json"
     with context.beam_pipeline() as pipeline:
         read = (
             pipeline
@@ -61,7 +60,7 @@ def run(parameters: RequestParameters, context: Context, *, statistics: artifact
         _ = (
             read.batches
             | "Statistics" >> tfdv.GenerateStatistics(tfdv.StatsOptions())
-            | "Write" >> tfdv.WriteStatisticsToBinaryFile(str(output))
+            | "Write" >> beam.Map(statistics.write, SERVING_SPLIT)
         )
         _ = (
             read.counts
@@ -71,8 +70,8 @@ def run(parameters: RequestParameters, context: Context, *, statistics: artifact
     counts = msgspec.json.decode(counts_file.read_bytes(), type=list[Count])
     for count in sorted(counts, key=lambda count: count.path):
         _check(count, context)
-    [dataset] = tfdv.load_stats_binary(str(output)).datasets
-    statistics.properties[SPLIT] = int(dataset.num_examples)
+    [dataset] = statistics.load(SERVING_SPLIT).datasets
+    statistics.properties[SERVING_SPLIT] = int(dataset.num_examples)
     context.say(f"{len(dataset.features)} features of {dataset.num_examples:,} requests")
 
 
