@@ -16,6 +16,7 @@ from bitext.components.component import Part
 from bitext.components.example_gen import EPOCH, Files, Parameters, Span, Window
 from bitext.components.shared import reading
 from bitext.components.shared.errors import ConfigError, DataError
+from bitext.components.shared.files import literal_prefix
 
 MARKER = re.compile(r"\{(SPAN|VERSION|YYYY|MM|DD)(?::(\d+))?\}")
 _DATE = {"YYYY": 4, "MM": 2, "DD": 2}
@@ -156,7 +157,9 @@ def _expression(pattern: str) -> re.Pattern[str]:
             f"example_gen: {pattern}: a span is {{SPAN}}, or {{YYYY}}, {{MM}} and {{DD}} together",
             "correct the pattern",
         )
-    return re.compile("".join(_pieces(pattern)))
+    first = MARKER.search(pattern)
+    prefix = literal_prefix(pattern[: first.start()] if first else pattern)
+    return re.compile(re.escape(prefix) + "".join(_pieces(pattern.removeprefix(prefix))))
 
 
 def _pieces(pattern: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ from bitext.components import artifacts
 from bitext.components.component import Context
 from bitext.components.infra_validator import Parameters
 from bitext.components.shared.errors import EnvironmentFault
+from bitext.components.shared.files import path_without_globs
 
 SCRIPT = Path(__file__).with_name("standalone.py")
 KILLED = (-signal.SIGKILL, -signal.SIGTERM)
@@ -93,13 +94,10 @@ def validate(serving: Path, samples: list[Sample], parameters: Parameters, temp_
     # Elsewhere: what the model finds only beside its original place, it will not find where it is served.
     copy = temp_dir / "copied_model"
     shutil.copytree(serving, copy)
-    request = {
-        "model": str(copy.absolute()),
-        "samples": msgspec.to_builtins(samples),
-        "score_tolerance": parameters.score_tolerance,
-    }
+    request = {"samples": msgspec.to_builtins(samples), "score_tolerance": parameters.score_tolerance}
     try:
-        return ask(request, parameters.timeout_seconds, temp_dir)
+        with path_without_globs(copy.absolute()) as path:
+            return ask(request | {"model": str(path)}, parameters.timeout_seconds, temp_dir)
     finally:
         shutil.rmtree(copy)
 

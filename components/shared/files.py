@@ -11,6 +11,7 @@ import hashlib
 import math
 import os
 import secrets
+import tempfile
 import time
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ from bitext.components.shared.errors import EnvironmentFault
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 _POLL_SECONDS = 0.2
+GLOB_CHARACTERS = frozenset("*?[\\")
+"""The characters that make a path a glob for TensorFlow and Beam."""
 
 
 def is_remote(pattern: str) -> bool:
@@ -32,12 +35,43 @@ def is_remote(pattern: str) -> bool:
 def matching(pattern: str) -> list[str]:
     """Returns the files that a local path or pattern names, sorted.
 
-    A path that exists stands for itself, brackets included. In a pattern, `*`, `?` and `[...]` match within
-    one folder, `**` matches any number of folders, and hidden files are left out.
+    A path that exists stands for itself, brackets included, and so do the folders at the start of a pattern
+    (`literal_prefix`). In the rest of a pattern, `*`, `?` and `[...]` match within one folder, `**` matches
+    any number of folders, and hidden files are left out.
     """
     if Path(pattern).is_file():
         return [pattern]
-    return sorted(path for path in glob.glob(pattern, recursive=True) if Path(path).is_file())
+    prefix = literal_prefix(pattern)
+    matched = glob.glob(pattern.removeprefix(prefix), root_dir=prefix or None, recursive=True)
+    return sorted(prefix + path for path in matched if Path(prefix + path).is_file())
+
+
+def literal_prefix(pattern: str) -> str:
+    """Returns the folders at the start of a pattern that exist under exactly that name: `data [1]/`."""
+    prefix = ""
+    while "/" in (rest := pattern[len(prefix) :]):
+        longer = prefix + rest[: rest.index("/") + 1]
+        if not Path(longer).is_dir():
+            break
+        prefix = longer
+    return prefix
+
+
+@contextlib.contextmanager
+def path_without_globs(folder: Path) -> Iterator[Path]:
+    """Context manager: gives a path of a folder that a library may take for a glob.
+
+    TensorFlow looks up the variables of checkpoints and SavedModels by a glob, so it finds none in a folder
+    named `a [b]`. A folder whose path has a glob character gets a symbolic link in the folder of temporary
+    files, until the context ends. The folder must exist before TensorFlow writes to it.
+    """
+    if not GLOB_CHARACTERS.intersection(str(folder)):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="bitext-") as temporary:
+        link = Path(temporary, "link")
+        link.symlink_to(folder.absolute(), target_is_directory=True)
+        yield link
 
 
 def folder_digest(folder: Path, exclude: Collection[Path] = ()) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import platform
 import shutil
@@ -19,6 +20,7 @@ from bitext.components.component import Context
 from bitext.components.seq2seq.export import checkpoint, warm_up
 from bitext.components.seq2seq.export.saved_model import TEXT, Translator
 from bitext.components.seq2seq.model import Seq2Seq, lengths
+from bitext.components.shared.files import path_without_globs
 from bitext.components.shared.heldout import Sentence, read_sentences
 from bitext.components.shared.metrics.sacrebleu_metrics import reference_streams
 from bitext.components.shared.parallel import side_by_side
@@ -75,8 +77,9 @@ def run(
     for line in warnings(parameters, gpu=bool(tf.config.list_physical_devices("GPU"))):
         context.say(f"warning: {line}")
     validate = validation(translator, held_out, parameters)
-    with precision(parameters.precision):
-        Training(network, parameters, batches, validate, context).run()
+    with precision(parameters.precision), path_without_globs(context.working_dir) as working_dir:
+        training_context = dataclasses.replace(context, working_dir=working_dir)
+        Training(network, parameters, batches, validate, training_context).run()
     shutil.copy(context.working_dir / "history.jsonl", model_run.path / "history.jsonl")
     shutil.copytree(context.working_dir / "logs", model_run.path / "logs")
     _publish(parameters, network, translator, held_out, model.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ from tfx_bsl.tfxio import tensor_adapter, tf_example_record
 from bitext.components import artifacts
 from bitext.components.component import Context
 from bitext.components.shared.errors import DataError
+from bitext.components.shared.files import path_without_globs
 from bitext.components.text import BOS_ID, EOS_ID, SideFiles, TextFile, TextSettings, processor
 from bitext.components.transform import (
     Parameters,
@@ -160,8 +162,9 @@ def _count(
     """Counts the first SPANS_AT_ONCE of the spans that have not been, into the window's cache."""
     read = functools.partial(_read, schema=schema, batch_size=parameters.batch_size)
     with (
+        _tft_folder(context) as temp_dir,
         context.beam_pipeline() as pipeline,
-        tft_beam.Context(temp_dir=str(context.temp_dir / "tft"), passthrough_keys={POSITION}),
+        tft_beam.Context(temp_dir=str(temp_dir), passthrough_keys={POSITION}),
     ):
         rows = _read_new(pipeline, read, train, window, SPANS_AT_ONCE)
         analyse = tft_beam.AnalyzeDatasetWithCache(
@@ -169,6 +172,13 @@ def _count(
         )
         _, newly_counted = (rows, {}, _tensor_adapter_config(schema)) | "Count" >> analyse
         window.write(newly_counted)
+
+
+def _tft_folder(context: Context) -> contextlib.AbstractContextManager[Path]:
+    """The folder of TensorFlow Transform's temporary files, which it loads models from."""
+    folder = context.temp_dir / "tft"
+    folder.mkdir(exist_ok=True)
+    return path_without_globs(folder)
 
 
 def _run_beam(
@@ -183,8 +193,8 @@ def _run_beam(
     """Analyses train, transforms every split to Arrow files of ragged ids, and writes the transform graph."""
     config = _tensor_adapter_config(schema)
     read = functools.partial(_read, schema=schema, batch_size=parameters.batch_size)
-    temp_dir = context.temp_dir / "tft"
     with (
+        _tft_folder(context) as temp_dir,
         context.beam_pipeline() as pipeline,
         tft_beam.Context(temp_dir=str(temp_dir), passthrough_keys={POSITION}),
     ):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bitext.components.shared import errors, reading
+from bitext.components.shared.files import path_without_globs
 from bitext.components.shared.imports import gc_disabled
 from bitext.components.shared.parallel import side_by_side
 
@@ -115,8 +116,8 @@ class LineTranslator:
         self._tf = tf
         try:
             # The signatures' variables live as long as the loaded object: it must be kept.
-            with gc_disabled():
-                self._model = tf.saved_model.load(str(self.path))
+            with gc_disabled(), path_without_globs(self.path) as path:
+                self._model = tf.saved_model.load(str(path))
         except (OSError, ValueError, tf.errors.OpError) as error:
             raise errors.DataError(
                 f"the model at {self.path} cannot be loaded: {error}", "push it again with `bitext run`"
