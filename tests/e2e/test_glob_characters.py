@@ -13,7 +13,7 @@ NAME = "a [b] {c} *?~é 語"
 
 
 def prepare(tmp_path: Path) -> Path:
-    """A corpus by spans, a golden set and a log of requests, in a folder named NAME. All paths are absolute."""
+    """Spans, a golden set and a log of requests in a folder named NAME. All paths are absolute."""
     folder = tmp_path / NAME
     (folder / "data").mkdir(parents=True)
     pairs = toy.sentences()
