@@ -26,7 +26,8 @@ from pathlib import Path
 import yaml
 
 from benchmarks.process import kill, start
-from bitext.pipeline import cache, metadata
+from bitext.components.shared.files import file_digest
+from bitext.pipeline import metadata
 from bitext.pipeline.config import PipelineConfig, load
 from bitext.pipeline.graph import create_pipeline
 from bitext.pipeline.metadata import Execution, Store
@@ -158,7 +159,7 @@ class Line:
         trained = metadata.newest_of(history, "Trainer")
         assert trained is not None
         weights = Path(trained.outputs["model"][0].uri) / "checkpoint" / "weights.npz"
-        return found | {"weights": [cache.file_digest(weights)]}
+        return found | {"weights": [file_digest(weights)]}
 
 
 def durations(line: Line) -> dict[str, float]:

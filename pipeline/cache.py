@@ -58,29 +58,6 @@ def key_of(parts: Parts) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def content_digest(folder: Path) -> str:
-    """sha256 of the files below `folder`: their relative paths and their bytes, in order of the paths."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        name = path.relative_to(folder).as_posix().encode()
-        digest.update(b"%d %d " % (len(name), path.stat().st_size) + name)
-        _update(digest, path)
-    return digest.hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file's bytes."""
-    digest = hashlib.sha256()
-    _update(digest, path)
-    return digest.hexdigest()
-
-
-def _update(digest: Any, path: Path) -> None:
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-
-
 def external_digests(component: Component[Any], parameters: Parameters) -> dict[str, str]:
     """The content of each file a component reads beside its inputs: digest by path.
 
@@ -92,7 +69,7 @@ def external_digests(component: Component[Any], parameters: Parameters) -> dict[
         if files.is_remote(pattern):
             matches = remote_fingerprints(pattern)
         else:
-            matches = {path: file_digest(Path(path)) for path in files.matching(pattern)}
+            matches = {path: files.file_digest(Path(path)) for path in files.matching(pattern)}
         if not matches:
             raise _no_such_file(component, pattern)
         found.update(matches)

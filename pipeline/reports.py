@@ -1,55 +1,62 @@
-"""Reads the files in which components report: scores, translations, refusals, what was pushed.
+"""Reads what components report: scores, translations, verdicts, pushes.
 
-A damaged file is as good as none.
+Whoever shows these to a person goes on without a file that is missing or damaged, so each is None, or empty,
+then.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
+
+from bitext.components.artifacts import (
+    InfraBlessing,
+    Metrics,
+    ModelBlessing,
+    ModelEvaluation,
+    Pushed,
+    PushedModel,
+    Translated,
+)
+from bitext.components.shared.errors import DataError
+from bitext.pipeline.metadata import StoredArtifact
 
 T = TypeVar("T")
+BLESSINGS = {kind.TYPE_NAME: kind for kind in (ModelBlessing, InfraBlessing)}
 
 
-def metrics(evaluation: Path) -> dict[str, Any] | None:
-    """A ModelEvaluation's `metrics.json`; None if it is not there."""
-    return _json_object(evaluation / "metrics.json")
+def metrics(evaluation: StoredArtifact) -> Metrics | None:
+    """Returns the scores of a ModelEvaluation."""
+    return _readable(ModelEvaluation(Path(evaluation.uri)).metrics)
 
 
-def pushed(pushed_model: Path) -> dict[str, Any] | None:
-    """A PushedModel's `pushed.json`; None if it is not there."""
-    return _json_object(pushed_model / "pushed.json")
+def pushed(pushed_model: StoredArtifact) -> Pushed | None:
+    """Returns the record of a PushedModel."""
+    return _readable(PushedModel(Path(pushed_model.uri)).record)
 
 
-def translations(evaluation: Path) -> list[dict[str, Any]]:
-    """A ModelEvaluation's `translations.jsonl`."""
-    try:
-        with (evaluation / "translations.jsonl").open(encoding="utf-8") as lines:
-            return [json.loads(line) for line in lines]
-    except (FileNotFoundError, ValueError):
-        return []
+def translations(evaluation: StoredArtifact) -> list[Translated]:
+    """Returns the translations of a ModelEvaluation."""
+    return _readable(ModelEvaluation(Path(evaluation.uri)).translations) or []
 
 
-def refusal(blessing: Path) -> list[str]:
-    """The reasons in a blessing's `NOT_BLESSED` or `INFRA_NOT_BLESSED`; where to look if it holds none."""
-    for path in blessing.glob("*NOT_BLESSED"):
-        reasons = (_json_object(path) or {}).get("reasons")
-        return [str(reason) for reason in reasons] if isinstance(reasons, list) else [f"see {path}"]
-    return [f"see {blessing}"]
+def refusal(blessing: StoredArtifact) -> list[str]:
+    """Returns the reasons of a verdict; where to look if it cannot be read."""
+    verdict = _readable(BLESSINGS[blessing.type](Path(blessing.uri)).verdict)
+    return verdict.reasons if verdict is not None else [f"see {blessing.uri}"]
 
 
 def evenly(items: Sequence[T], count: int) -> list[T]:
-    """At most `count` of the items, spread evenly, the first among them."""
+    """Returns at most `count` of the items, spread evenly, the first among them."""
     if len(items) <= count:
         return list(items)
     return [items[index * len(items) // count] for index in range(count)]
 
 
-def _json_object(path: Path) -> dict[str, Any] | None:
+def _readable(read: Callable[[], T]) -> T | None:
+    """Returns what a function reads; None if the file is missing or damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        return read()
+    except DataError:
         return None
-    return content if isinstance(content, dict) else None

@@ -11,7 +11,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bitext.components.pusher.serving import read_note, versions
+from bitext.components.artifacts import ServedVersion
+from bitext.components.pusher.serving import versions
 from bitext.pipeline import metadata
 from bitext.pipeline.cache import Parts
 from bitext.pipeline.metadata import Execution, StoredArtifact
@@ -32,8 +33,9 @@ def served_model(history: History, serving: str, other_than: str = "") -> Chosen
       other_than: the digest of a model that is not meant.
     """
     folder = Path(serving)
-    note = read_note(folder / str(max(versions(folder), default=0))) if folder.is_dir() else None
-    served = pushed_with(history, note.digest) if note else ()
+    newest = max(versions(folder), default=0) if folder.is_dir() else 0
+    served_now = ServedVersion(folder / str(newest)).metadata()
+    served = pushed_with(history, served_now.digest) if served_now else ()
     pushed, blessed = _models(history, metadata.pushed), _models(history, _blesses)
     found = (model for model in itertools.chain(served, pushed, blessed) if model.digest != other_than)
     return tuple(itertools.islice(found, 1))

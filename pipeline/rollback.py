@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from bitext.components.artifacts import PushedModel
-from bitext.components.pusher.rollback import RolledBack, rollback
-from bitext.pipeline import cache, metadata, resolve
+from bitext.components.artifacts import PushedModel, RolledBack
+from bitext.components.pusher.rollback import rollback
+from bitext.pipeline import metadata, resolve
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.lock import locked
 from bitext.pipeline.metadata import Execution, Run, Store, StoredArtifact
@@ -62,10 +62,12 @@ def _record(root: Path, execution: Execution, done: RolledBack) -> StoredArtifac
     """What a push leaves in the pipeline root, of this one."""
     folder = root / NODE / "pushed_model" / str(execution.id)
     folder.mkdir(parents=True)
-    (folder / "pushed.json").write_bytes(msgspec.json.format(msgspec.json.encode(done)) + b"\n")
+    artifact = PushedModel(folder)
+    artifact.write(done)
     properties = {name: value for name, value in msgspec.structs.asdict(done).items() if name != "model"}
-    digest = cache.content_digest(folder)
-    return StoredArtifact(PushedModel.TYPE_NAME, str(folder.resolve()), digest, {"pushed": 1, **properties})
+    return StoredArtifact(
+        artifact.TYPE_NAME, str(folder.resolve()), artifact.content_digest(), properties | {"pushed": 1}
+    )
 
 
 def render(done: RolledBack) -> str:

@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING
 
 from bitext.components.artifacts import Artifact
 from bitext.components.component import Context, Parameters, Part
+from bitext.components.shared import faults
 from bitext.components.shared.errors import BitextError, ConfigError, EnvironmentFault, NotBlessedError
 from bitext.pipeline import cache, metadata, reports, resolve
 from bitext.pipeline.beam import raised_in_beam
@@ -54,14 +55,6 @@ from bitext.pipeline.terminal import Terminal, log, logging_to
 if TYPE_CHECKING:
     import apache_beam
 
-_ENVIRONMENT_FAULTS = {
-    errno.ENOSPC: "Free space there, or move `root` to another disk, and run again: finished nodes are kept.",
-    errno.EDQUOT: "Free some of your quota, or move `root`, and run again: finished nodes are kept.",
-    errno.EFBIG: "Raise the limit of a file's size (`ulimit -f`), or move `root`, and run again.",
-    errno.EROFS: "Make it writable, or choose another folder (`root`, `serving`).",
-    errno.EACCES: "Give this user the right to it, or choose another folder (`root`, `serving`).",
-    errno.EPERM: "Give this user the right to it, or choose another folder (`root`, `serving`).",
-}
 _REFUSALS = {
     "ModelBlessing": ("blessed", "Train longer or on more data, or change the thresholds in `evaluator`."),
     "InfraBlessing": ("infra-blessed", "Its export does not serve as it was trained: see the log."),
@@ -426,8 +419,8 @@ class Runner:
         """Renames each output to its place, then declares the execution complete in one transaction."""
         published: Artifacts = {}
         for key, artifact in outputs.items():
-            digest = cache.content_digest(artifact.path)
-            of_splits = {name: cache.content_digest(artifact.split(name)) for name in artifact.splits()}
+            digest = artifact.content_digest()
+            of_splits = {name: artifact.split_digest(name) for name in artifact.splits()}
             final = self._root / work.node.name / key / str(execution.id)
             final.parent.mkdir(parents=True, exist_ok=True)
             os.rename(artifact.path, final)
@@ -537,13 +530,14 @@ def check_blessed(result: Result) -> None:
         artifact = result.artifact(kind)
         if artifact is not None and artifact.properties.get("blessed") == 0:
             raise NotBlessedError(
-                f"the model was not {blessed}: {'; '.join(reports.refusal(Path(artifact.uri)))}",
+                f"the model was not {blessed}: {'; '.join(reports.refusal(artifact))}",
                 f"Nothing was pushed. {remedy}",
             )
     pushed = result.artifact("PushedModel")
     if pushed is not None and pushed.properties.get("pushed") == 0:
+        record = reports.pushed(pushed)
         raise NotBlessedError(
-            (reports.pushed(Path(pushed.uri)) or {}).get("reason", f"not pushed: see {pushed.uri}"),
+            record.reason if record is not None else f"not pushed: see {pushed.uri}",
             "The model served before stays. Other data or settings train another model.",
         )
 
@@ -613,7 +607,7 @@ def _input_digests(node: Node, inputs: Artifacts) -> dict[str, str | list[str] |
 def _split_digest(artifact: StoredArtifact, split: str) -> str:
     """The content of one split. Earlier versions did not record it."""
     recorded = artifact.split_digests.get(split)
-    return recorded or cache.content_digest(Artifact(Path(artifact.uri)).split(split))
+    return recorded or Artifact(Path(artifact.uri)).split_digest(split)
 
 
 def _one_or_list(digests: list[str], several: bool) -> str | list[str] | None:
@@ -672,15 +666,11 @@ def environment_fault(error: BaseException, root: Path) -> EnvironmentFault | No
     """
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, OSError) and seen.errno in _ENVIRONMENT_FAULTS:
-            return _fault(seen.errno, str(seen.filename or root))
+        if isinstance(seen, OSError) and seen.errno in faults.REMEDIES:
+            return faults.environment_fault(seen.errno, seen.filename or root)
         seen = seen.__cause__ or seen.__context__
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
         if os.strerror(number) in str(error):
             named = re.search(rf"{os.strerror(number)}: '([^']+)'", str(error))
-            return _fault(number, named[1] if named else str(root))
+            return faults.environment_fault(number, named[1] if named else root)
     return None
-
-
-def _fault(number: int, path: str) -> EnvironmentFault:
-    return EnvironmentFault(f"{path}: {os.strerror(number)}", _ENVIRONMENT_FAULTS[number])

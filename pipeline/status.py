@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from bitext.components.shared.metrics import Bleu
 from bitext.pipeline import metadata, reports
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.metadata import CACHED, COMPLETE, Execution, Run, Store, StoredArtifact
@@ -38,8 +39,8 @@ def _run(run: Run, executions: list[Execution]) -> dict[str, Any]:
     in_order = sorted(executions, key=lambda e: e.id or 0)
     outputs = {artifact.type: artifact for e in in_order for artifact in e.every_output()}
     evaluation = outputs.get("ModelEvaluation")
-    scores = reports.metrics(Path(evaluation.uri)) if evaluation else None
-    bleu = (scores or {}).get("bleu", {})
+    metrics = reports.metrics(evaluation) if evaluation else None
+    bleu = metrics.scores.get(Bleu.name) if metrics else None
     blessings = [outputs[kind] for kind in ("ModelBlessing", "InfraBlessing") if kind in outputs]
     refusals = [blessing for blessing in blessings if blessing.properties.get("blessed") == 0]
     return {
@@ -49,10 +50,10 @@ def _run(run: Run, executions: list[Execution]) -> dict[str, Any]:
         "seconds": round(run.finished - run.started, 3) if run.finished else None,
         "spans": run.spans.split(", ") if run.spans else [],
         "nodes": {e.node: _node(e) for e in in_order},
-        "bleu": bleu.get("score"),
-        "bleu_signature": bleu.get("signature"),
+        "bleu": bleu.score if bleu else None,
+        "bleu_signature": bleu.signature if bleu else None,
         "blessed": not refusals if blessings else None,
-        "reasons": [reason for blessing in refusals for reason in reports.refusal(Path(blessing.uri))],
+        "reasons": [reason for blessing in refusals for reason in reports.refusal(blessing)],
         "error": run.error or None,
     }
 
@@ -77,9 +78,9 @@ def _pushed(executions: list[Execution]) -> dict[str, Any] | None:
     """The newest push; `executions` are newest first."""
     for execution in executions:
         for artifact in execution.every_output():
-            report = reports.pushed(Path(artifact.uri)) if artifact.type == "PushedModel" else None
-            if report and report.get("path"):
-                return {key: report.get(key) for key in ("model", "version", "path", "digest")}
+            record = reports.pushed(artifact) if artifact.type == "PushedModel" else None
+            if record and record.path:
+                return {key: getattr(record, key) for key in ("model", "version", "path", "digest")}
     return None
 
 

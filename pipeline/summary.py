@@ -7,8 +7,8 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
+from bitext.components.shared.metrics import METRICS, CorpusScore
 from bitext.pipeline import reports
 from bitext.pipeline.metadata import CACHED
 from bitext.pipeline.runner import Result
@@ -31,43 +31,44 @@ def summarise(result: Result, serving: str) -> str:
 
 def _translations(result: Result) -> str:
     evaluation = result.artifact("ModelEvaluation")
-    rows = reports.evenly(reports.translations(Path(evaluation.uri)), EXAMPLES) if evaluation else []
+    rows = reports.evenly(reports.translations(evaluation), EXAMPLES) if evaluation else []
     if not rows:
         return ""
     lines = [f"{len(rows)} held-out sentences:"]
     for row in rows:
-        lines.append(f"{INDENT}source      {row['source']}")
-        lines.append(f"{INDENT}model       {row['hypothesis']}")
-        lines += [f"{INDENT}reference   {reference}" for reference in row["references"]]
+        lines.append(f"{INDENT}source      {row.source}")
+        lines.append(f"{INDENT}model       {row.hypothesis}")
+        lines += [f"{INDENT}reference   {reference}" for reference in row.references]
         lines.append("")
     return "\n".join(lines).rstrip()
 
 
 def _score(result: Result) -> str:
     evaluation = result.artifact("ModelEvaluation")
-    metrics = reports.metrics(Path(evaluation.uri)) if evaluation else None
+    metrics = reports.metrics(evaluation) if evaluation else None
     if metrics is None:
         return ""
     return "\n".join(
-        _metric(name, metrics[key]) for name, key in (("BLEU", "bleu"), ("chrF", "chrf")) if key in metrics
+        _metric(metric.label, metrics.scores[metric.name])
+        for metric in METRICS
+        if metric.name in metrics.scores
     )
 
 
-def _metric(name: str, metric: dict[str, Any]) -> str:
-    interval = metric.get("interval")
-    between = f"  (95 % interval {interval[0]:.2f} to {interval[1]:.2f})" if interval else ""
-    return f"{name} {metric['score']:.2f}{between}  {metric['signature']}"
+def _metric(label: str, score: CorpusScore) -> str:
+    low, high = score.interval
+    return f"{label} {score.score:.2f}  (95 % interval {low:.2f} to {high:.2f})  {score.signature}"
 
 
 def _model(result: Result, serving: str) -> str:
     artifact = result.artifact("PushedModel")
-    pushed = reports.pushed(Path(artifact.uri)) if artifact else None
+    pushed = reports.pushed(artifact) if artifact else None
     if pushed is None:
         return ""
-    if not pushed.get("path"):
-        return f"Not pushed: {pushed.get('reason', '').removeprefix('not pushed: ')}"
+    if not pushed.path:
+        return f"Not pushed: {pushed.reason.removeprefix('not pushed: ')}"
     command = f"echo {shlex.quote(SENTENCE)} | {_bitext()} translate --model {shlex.quote(serving)}"
-    return f"SavedModel  {pushed['path']}\nTranslate   {command}".replace(f"'{SENTENCE}'", f'"{SENTENCE}"')
+    return f"SavedModel  {pushed.path}\nTranslate   {command}".replace(f"'{SENTENCE}'", f'"{SENTENCE}"')
 
 
 def _ending(result: Result) -> str:

@@ -54,6 +54,12 @@ KINDS: tuple[type[Artifact], ...] = (
 )
 """All kinds of artifacts."""
 
+
+def kind_named(type_name: str) -> type[Artifact]:
+    """Returns the kind with this name in the metadata store."""
+    return next(kind for kind in KINDS if type_name == kind.TYPE_NAME)
+
+
 __all__ = [
     "KINDS",
     "TEST_SPLIT",
@@ -94,6 +100,7 @@ __all__ = [
     "Vocabulary",
     "Withdrawal",
     "is_saved_model",
+    "kind_named",
     "model_digest",
     "span_of",
     "warm_up_file",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import gzip
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -57,6 +58,29 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     sources_also_in_train: dict[str, int] = {}
     max_reject_share: float | None = None
     files: tuple[str, ...] = ()
+
+    @classmethod
+    def total(cls, summaries: Sequence[Summary]) -> Summary:
+        """Returns the sums over the spans of a corpus."""
+
+        def sums(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+            total: collections.Counter[str] = collections.Counter()
+            for count in counts:
+                total.update(count)
+            return dict(total)
+
+        return cls(
+            rows=sum(span.rows for span in summaries),
+            accepted=sum(span.accepted for span in summaries),
+            duplicates=sum(span.duplicates for span in summaries),
+            golden_removed=sum(span.golden_removed for span in summaries),
+            rejected=sum(span.rejected for span in summaries),
+            reasons=sums(span.reasons for span in summaries),
+            splits=sums(span.splits for span in summaries),
+            sources_also_in_train=sums(span.sources_also_in_train for span in summaries),
+            max_reject_share=summaries[0].max_reject_share if summaries else None,
+            files=tuple(path for span in summaries for path in span.files),
+        )
 
 
 class Rejects(Artifact):

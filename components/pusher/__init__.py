@@ -6,7 +6,7 @@ from bitext.components import artifacts, component
 from bitext.components.component import Component, Context
 
 
-class Stated(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CardSettings(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What only a person can say of the model, for its card. Empty: the card does not say it.
 
     Attributes:
@@ -31,7 +31,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     """
 
     destination: str = ""
-    card: Stated = Stated()
+    card: CardSettings = CardSettings()
 
 
 class Pusher(Component[Parameters]):

@@ -1,4 +1,4 @@
-"""Rollback: an earlier version served again, and the newest withdrawn for good. Imports nothing heavy."""
+"""Rollback: serves an earlier version again and withdraws the newest for good. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -8,43 +8,23 @@ from pathlib import Path
 
 import msgspec
 
-from bitext.components.artifacts import model_digest
-from bitext.components.pusher import card
-from bitext.components.pusher.serving import (
-    NOTE,
-    Note,
+from bitext.components.artifacts import (
+    RolledBack,
+    ServedVersion,
+    VersionMetadata,
     Withdrawal,
+)
+from bitext.components.pusher import card
+from bitext.components.pusher.card_markdown import card_files
+from bitext.components.pusher.serving import (
     clear,
-    faults_named,
     publish,
-    read_note,
+    reporting_serving_faults,
     sole_writer,
     versions,
     withdrawn,
 )
 from bitext.components.shared import errors
-
-
-class RolledBack(msgspec.Struct, frozen=True):
-    """What a rollback did, for the record.
-
-    Attributes:
-      model: the serving folder's name.
-      version, path, digest: of the new version, now the newest.
-      rolled_back_to: the earlier version that it is a copy of.
-      from_version, withdrawn: the version that was the newest, and the digest of its model.
-      reason, time: why, and when (ISO 8601, UTC).
-    """
-
-    model: str
-    version: int
-    path: str
-    digest: str
-    rolled_back_to: int
-    from_version: int
-    withdrawn: str
-    reason: str
-    time: str
 
 
 def rollback(destination: Path, reason: str) -> RolledBack:
@@ -68,39 +48,55 @@ def rollback(destination: Path, reason: str) -> RolledBack:
         raise errors.ConfigError(
             f"there is no serving folder {destination}", "run the pipeline first: bitext run"
         )
-    with faults_named(destination), sole_writer(destination):
+    with reporting_serving_faults(destination), sole_writer(destination):
         clear(destination)
-        newest = max(versions(destination), default=0)
-        noted, never = read_note(destination / str(newest)), withdrawn(destination)
-        bad = noted.digest if noted else model_digest(destination / str(newest))
-        target, note = _earlier(destination, newest, {bad, *never})
-        place = destination / str(target)
-        if model_digest(place) != note.digest:
+        newest = ServedVersion(destination / str(max(versions(destination), default=0)))
+        newest_metadata, withdrawals = newest.metadata(), withdrawn(destination)
+        newest_digest = newest_metadata.digest if newest_metadata else newest.model_digest()
+        earlier, metadata = _earlier(destination, {newest_digest, *withdrawals})
+        source = ServedVersion(destination / str(earlier))
+        if source.model_digest() != metadata.digest:
             raise errors.DataError(
-                f"{place}: its files are not those that were pushed",
+                f"{source.path}: its files are not those that were pushed",
                 "restore the folder, or move it elsewhere to go back further",
             )
         time = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        never = {**never, bad: Withdrawal(newest, reason, time)}
-        note = msgspec.structs.replace(note, withdrawn=never, rolled_back_to=target)
-        version = newest + 1
-        made = card.again(place, destination.name, version, note)
-        publish(place, destination, version, {NOTE: note.encode(), **card.files(made)})
-    path = str(destination / str(version))
-    return RolledBack(destination.name, version, path, note.digest, target, newest, bad, reason, time)
+        from_version = int(newest.path.name)
+        withdrawals = {**withdrawals, newest_digest: Withdrawal(from_version, reason, time)}
+        metadata = msgspec.structs.replace(metadata, withdrawn=withdrawals, rolled_back_to=earlier)
+        version = from_version + 1
+        made = card.again(source, destination.name, version, metadata)
+        metadata_files = {ServedVersion.METADATA: metadata.encode(), **card_files(made)}
+        publish(source.path, destination, version, metadata_files)
+    return RolledBack(
+        model=destination.name,
+        version=version,
+        path=str(destination / str(version)),
+        digest=metadata.digest,
+        rolled_back_to=earlier,
+        from_version=from_version,
+        withdrawn=newest_digest,
+        reason=reason,
+        time=time,
+    )
 
 
-def _earlier(destination: Path, newest: int, never: Collection[str]) -> tuple[int, Note]:
-    """The newest earlier version of a model that is not one of `never`, and what is noted of it."""
-    found = sorted(versions(destination), reverse=True)
-    for version in found[1:]:
-        note = read_note(destination / str(version))
-        if note is not None and note.digest not in never:
-            return version, note
+def _earlier(destination: Path, excluded: Collection[str]) -> tuple[int, VersionMetadata]:
+    """Returns the newest version before the newest whose model is not excluded, and its metadata.
+
+    Args:
+      destination: the serving folder.
+      excluded: digests of models.
+    """
+    newest_first = sorted(versions(destination), reverse=True)
+    for version in newest_first[1:]:
+        metadata = ServedVersion(destination / str(version)).metadata()
+        if metadata is not None and metadata.digest not in excluded:
+            return version, metadata
     why = (
-        f"no other model was pushed before version {newest}, or all were withdrawn"
-        if len(found) > 1
-        else f"it has {'one version' if found else 'no version'}"
+        f"no other model was pushed before version {newest_first[0]}, or all were withdrawn"
+        if len(newest_first) > 1
+        else f"it has {'one version' if newest_first else 'no version'}"
     )
     raise errors.ConfigError(
         f"{destination} has nothing to go back to: {why}", "push another model: bitext run"

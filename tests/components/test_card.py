@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from bitext.components import artifacts
-from bitext.components.pusher import Pusher, Stated, card
-from bitext.components.pusher.serving import Note
+from bitext.components.artifacts import ServedVersion, VersionMetadata
+from bitext.components.pusher import CardSettings, Pusher, card
+from bitext.components.pusher.card_markdown import MAIN_SETTINGS, card_files, markdown
 from bitext.components.seq2seq import ModelSettings, SearchSettings
 from bitext.components.trainer import Parameters as TrainerParameters
 
@@ -54,6 +55,8 @@ FILES: dict[str, Any] = {
     "evaluation/metrics.json": METRICS,
     "rejects/summary.json": SUMMARY,
     "transform_graph/text.json": TEXT,
+    "transform_graph/v.txt": b"",
+    "transform_graph/m.txt": b"",
     "model/model.json": msgspec.to_builtins(TrainerParameters(seed=7)),
     "blessing/BLESSED": {"blessed": True, "reasons": ["BLEU 40.54 reaches the threshold min_bleu 25"]},
     "infra_blessing/INFRA_BLESSED": {"blessed": True, "reasons": ["20 samples"]},
@@ -64,7 +67,7 @@ PROPERTIES: dict[str, dict[str, artifacts.Property]] = {
 }
 EVERY_SECTION = [
     *("# es-en, version 3", "Scores", "Use and limits"),
-    *("Data", "Licence of the corpus", "Model", "Lineage"),
+    *("Data", "License of the corpus", "Model", "Lineage"),
 ]
 
 
@@ -85,8 +88,10 @@ def collect(tmp_path: Path) -> Any:
             written = content if isinstance(content, bytes) else json.dumps(content).encode()
             (inputs[name].path / file).write_bytes(written)
         given = {name: [found] if name in Pusher.list_inputs else found for name, found in inputs.items()}
-        note = Note("sha256:abc")
-        return card.collect(given, Stated(**stated), "es-en", 3, note, "20261123T133147Z-912e")
+        metadata = VersionMetadata("sha256:abc")
+        return card.collect(
+            card.Inputs(**given), CardSettings(**stated), "es-en", 3, metadata, "20261123T133147Z-912e"
+        )
 
     return make
 
@@ -97,7 +102,7 @@ def sections(markdown: str) -> list[str]:
 
 def test_all_that_is_on_record_is_said(collect: Any) -> None:
     made = collect(languages="English to Spanish", corpus="Tatoeba", licence="CC BY 2.0 FR")
-    text = card.markdown(made)
+    text = markdown(made)
     assert sections(text) == EVERY_SECTION
     for words in (
         "translates from English to Spanish:",
@@ -109,8 +114,8 @@ def test_all_that_is_on_record_is_said(collect: Any) -> None:
         "up to 60 tokens",
         "lower case",
         "| train | 135,139 |",
-        "140,868 rows 5 were dropped as exact duplicates, 3 were refused (length_ratio 3).",
-        "too: 2 of test. Pairs of train longer than is read of them: 13.",
+        "140,868 rows, 5 were dropped as exact duplicates and 3 were rejected (length_ratio 3).",
+        "has too: 2 of test. Training pairs with more tokens than the model reads: 13.",
         "- `data/spa.tsv`",
         "> CC BY 2.0 FR\n",
         "cell lstm, encoder_layers 1,",
@@ -129,18 +134,18 @@ def test_all_that_is_on_record_is_said(collect: Any) -> None:
 
 def test_the_json_is_of_the_documented_structure(collect: Any) -> None:
     made = collect(licence="CC0")
-    written = card.files(made)
-    assert set(written) == {card.JSON, card.MARKDOWN}
-    assert msgspec.json.decode(written[card.JSON], type=card.Card) == made
-    found = json.loads(written[card.JSON])
+    written = card_files(made)
+    assert set(written) == {ServedVersion.CARD_JSON, ServedVersion.CARD_MARKDOWN}
+    assert card.Card.decode(written[ServedVersion.CARD_JSON]) == made
+    found = json.loads(written[ServedVersion.CARD_JSON])
     assert list(found) == [
         *("format", "model", "version", "digest", "rolled_back_to", "withdrawn", "run_id", "stated"),
         *("scores", "blessings", "forced", "data", "over_long", "text", "weights", "settings"),
         *("software", "lineage"),
     ]
     assert found["format"] == 2
-    assert found["scores"].items() <= METRICS.items()
-    assert found["data"].items() <= (SUMMARY | {"golden_removed": 0, "digests": {}}).items()
+    assert found["scores"] == METRICS
+    assert found["data"] == SUMMARY | {"golden_removed": 0}
     assert (found["settings"], found["text"]) == (FILES["model/model.json"], TEXT)
     assert list(found["lineage"]) == list(Pusher.inputs)
     assert found["lineage"]["model"] == {
@@ -157,18 +162,18 @@ def test_the_json_is_of_the_documented_structure(collect: Any) -> None:
 def test_what_is_not_on_record_is_not_said(collect: Any, content: Any) -> None:
     made = collect({} if content is None else dict.fromkeys(FILES, content), {})
     assert (made.scores, made.data, made.text, made.weights) == (None, None, None, None)
-    text = card.markdown(made)
-    assert sections(text) == ["# es-en, version 3", "Use and limits", "Licence of the corpus", "Lineage"]
+    text = markdown(made)
+    assert sections(text) == ["# es-en, version 3", "Use and limits", "License of the corpus", "Lineage"]
     assert "None was stated. Find out" in text
     assert "translates:" in text
     assert not re.search(r"None\b(?! was stated)|null|nan", text)
-    assert msgspec.json.decode(card.files(made)[card.JSON], type=card.Card) == made
+    assert card.Card.decode(card_files(made)[ServedVersion.CARD_JSON]) == made
 
 
 def test_a_perplexity_that_is_not_finite_is_null_and_not_said(collect: Any) -> None:
     made = collect({"evaluation/metrics.json": METRICS | {"perplexity": None}})
     assert made.scores.perplexity is None
-    assert "perplexity" not in card.markdown(made)
+    assert "perplexity" not in markdown(made)
 
 
 def test_no_value_breaks_the_page(collect: Any) -> None:
@@ -181,20 +186,20 @@ def test_no_value_breaks_the_page(collect: Any) -> None:
         corpus="# Corpus\n## of [links](x)",
         licence=licence,
     )
-    text = card.markdown(made)
+    text = markdown(made)
     assert sections(text) == EVERY_SECTION
     assert "from es \\*to\\* en \\| de:" in text
     assert "\n\\# Corpus \\#\\# of \\[links\\](x)\n" in text
     assert "- Evaluator: a \\| b \\# c; \\<b\\>\\*d\\*\\</b\\> \\_e\\_\n" in text
     assert "- ``` data/a`b``.tsv ```\n- `дані/ü *.tsv`\n" in text
     quoted = "> # Free\n>\n> ```\n> ## Scores\n> <!-- not closed\n> | a |\n>\n> [x](y)"
-    assert f"## Licence of the corpus\n\n{quoted}\n\n## Model\n" in text
-    assert json.loads(card.files(made)[card.JSON])["stated"]["licence"] == licence
+    assert f"## License of the corpus\n\n{quoted}\n\n## Model\n" in text
+    assert json.loads(card_files(made)[ServedVersion.CARD_JSON])["stated"]["licence"] == licence
 
 
 def test_the_settings_shown_are_the_trainers() -> None:
     kinds = {"model": ModelSettings, "search": SearchSettings, "": TrainerParameters}
-    names = [name for group in card.MAIN_SETTINGS.values() for name in group]
+    names = [name for group in MAIN_SETTINGS.values() for name in group]
     for name in names:
         section, _, field = name.rpartition(".")
         assert field in kinds[section].__struct_fields__, name
@@ -208,11 +213,11 @@ def test_a_golden_set_and_a_blessing_by_force_are_said(collect: Any) -> None:
         FILES | {"evaluation/metrics.json": METRICS | {"golden": golden}, "blessing/BLESSED": verdict}
     )
     assert made.forced == "a *demo*"
-    text = card.markdown(made)
+    text = markdown(made)
     assert "On the golden set, 1,234 sentences:\n\n- BLEU 40.54 (95 %" in text
     assert "\n**Blessed by force**, whatever it scored: a \\*demo\\*\n" in text
     assert "- Evaluator: below; forced: a \\*demo\\*\n" in text
-    assert json.loads(card.files(made)[card.JSON])["scores"]["golden"]["sentences"] == 1234
+    assert json.loads(card_files(made)[ServedVersion.CARD_JSON])["scores"]["golden"]["sentences"] == 1234
 
 
 class TestSpans:
@@ -231,7 +236,9 @@ class TestSpans:
         for rejects, summary in zip(inputs["rejects"], summaries, strict=True):
             if summary is not None:
                 (rejects.path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
-        return card.collect(inputs, Stated(), "es-en", 1, Note("sha256:abc"), "run")
+        return card.collect(
+            card.Inputs(**inputs), CardSettings(), "es-en", 1, VersionMetadata("sha256:abc"), "run"
+        )
 
     def test_they_are_summed(self, tmp_path: Path) -> None:
         second = {
@@ -244,20 +251,23 @@ class TestSpans:
             "splits": {"train": 5, "eval": 1, "test": 0},
             "sources_also_in_train": {"eval": 1, "test": 0},
             "files": ["data/2.tsv"],
-            "digests": {"data/2.tsv": "ab" * 32},
         }
         made = self.collect(tmp_path, [SUMMARY, second])
-        assert made.data == card.Data(
-            *(140_878, 6, 5),
-            {"length_ratio": 4, "too_long": 1},
-            {"train": 135_144, "eval": 2855, "test": 2867},
-            {"eval": 1, "test": 2},
-            ("data/spa.tsv", "data/2.tsv"),
-            *(1, {"data/2.tsv": "ab" * 32}),
+        assert made.data == artifacts.Summary(
+            rows=140_878,
+            accepted=140_866,
+            duplicates=6,
+            golden_removed=1,
+            rejected=5,
+            reasons={"length_ratio": 4, "too_long": 1},
+            splits={"train": 135_144, "eval": 2855, "test": 2867},
+            sources_also_in_train={"eval": 1, "test": 2},
+            max_reject_share=0.05,
+            files=("data/spa.tsv", "data/2.tsv"),
         )
-        text = card.markdown(made)
-        assert "Pairs left out because their source is in the golden set: 1." in text
-        assert f"- `data/spa.tsv`\n- `data/2.tsv`, sha256 `{'ab' * 32}`\n" in text
+        text = markdown(made)
+        assert "Pairs left out because the golden set has their source: 1." in text
+        assert "- `data/spa.tsv`\n- `data/2.tsv`\n" in text
         assert "more: see" not in text
 
     def test_a_sum_without_one_of_them_is_none(self, tmp_path: Path) -> None:
@@ -271,19 +281,17 @@ class TestSpans:
         lineage = made.lineage["examples"]
         assert isinstance(lineage, tuple)
         assert [origin.artifact for origin in lineage] == [f"Node/examples/{n}" for n in range(count)]
-        assert msgspec.json.decode(card.files(made)[card.JSON], type=card.Card) == made
-        text = card.markdown(made)
+        assert card.Card.decode(card_files(made)[ServedVersion.CARD_JSON]) == made
+        text = markdown(made)
         assert text.count(".tsv`") == text.count("`Node/examples/") == text.count("`Node/rejects/") == 5
         assert "- `data/4.tsv`\n- and 360 more: see `model_card.json`\n" in text
         assert "| rejects | and 360 more: see `model_card.json` |  |\n" in text
 
 
-def test_a_card_of_the_first_format_is_read() -> None:
-    """A rollback to a version pushed before takes over what its card says."""
-    old = {
-        "format": 1, "model": "m", "version": 1, "digest": "d", "run_id": None, "stated": {}, "scores": None,
-        "blessings": {}, "data": None, "over_long": None, "text": None, "weights": 7, "settings": {},
-        "software": {}, "lineage": {"rejects": {"type": "Rejects", "artifact": "a/b/1", "digest": None}},
-    }  # fmt: skip
-    made = msgspec.convert(old, card.Card)
-    assert (made.weights, made.lineage["rejects"]) == (7, card.Origin("Rejects", "a/b/1", None))
+def test_scores_and_data_of_another_form_are_left_out(collect: Any) -> None:
+    """A rollback keeps everything else that the card of the earlier version says."""
+    made = collect(licence="CC0")
+    fields = json.loads(made.encode())
+    other = fields | {"scores": {"bleu": {"score": 40.5}}, "data": {"rows": "many"}}
+    read = card.Card.decode(json.dumps(other).encode())
+    assert read == msgspec.structs.replace(made, scores=None, data=None)

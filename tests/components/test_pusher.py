@@ -13,19 +13,20 @@ import msgspec
 import pytest
 
 from bitext.components import artifacts
-from bitext.components.artifacts import model_digest
+from bitext.components.artifacts import RolledBack, ServedVersion, VersionMetadata, model_digest
 from bitext.components.component import Context
 from bitext.components.pusher import Parameters, card, executor, serving
-from bitext.components.pusher.rollback import RolledBack, rollback
+from bitext.components.pusher.rollback import rollback
 from bitext.components.shared import errors
 from bitext.components.shared.files import folder_digest
 
 METRICS = {
-    "chrf": {"score": 50.0, "signature": "nrefs:1"},
+    "chrf": {"score": 50.0, "signature": "nrefs:1", "interval": [49.0, 51.0]},
     "perplexity": 4.0,
     "length_ratio": 1.0,
     "by_source_length": [],
     "sentences": 9,
+    "sentences_per_second": 9.0,
 }
 
 
@@ -46,6 +47,7 @@ class Push:
         self.said: list[str] = []
         self.count = 0
         self.bleu = 31.5
+        self.damaged = ""
 
     def __call__(
         self, content: str, blessed: bool = True, infra: bool = True, **other: Any
@@ -58,13 +60,16 @@ class Push:
             "samples": "",
         }
         model = artifacts.Model(folder(here / "model", **files))
-        verdicts = [
-            artifacts.ModelBlessing(folder(here / "b", **{"BLESSED" if blessed else "NOT_BLESSED": "{}"})),
-            artifacts.InfraBlessing(
-                folder(here / "i", **{"INFRA_BLESSED" if infra else "INFRA_NOT_BLESSED": "{}"})
-            ),
-        ]
-        bleu = {"score": self.bleu, "signature": "nrefs:1"}
+        blessing = artifacts.ModelBlessing(here / "blessing")
+        infra_blessing = artifacts.InfraBlessing(here / "infra_blessing")
+        artifact: artifacts.Blessing
+        for artifact, is_blessed in ((blessing, blessed), (infra_blessing, infra)):
+            artifact.path.mkdir()
+            artifact.write(artifacts.Verdict(is_blessed, ["a reason"]))
+        if self.damaged:
+            [file] = (here / self.damaged).iterdir()
+            file.write_bytes(b"")
+        bleu = {"score": self.bleu, "signature": "nrefs:1", "interval": [30.0, 33.0]}
         metrics = METRICS | {"bleu": bleu}
         (here / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
         (here / "pushed").mkdir()
@@ -84,8 +89,8 @@ class Push:
             transformed_examples=artifacts.Examples(here),
             transform_graph=artifacts.TransformGraph(here),
             model=model,
-            blessing=verdicts[0],
-            infra_blessing=verdicts[1],
+            blessing=blessing,
+            infra_blessing=infra_blessing,
             evaluation=artifacts.ModelEvaluation(here),
             pushed_model=pushed,
         )
@@ -142,11 +147,11 @@ def test_what_is_said_of_a_model_is_brought_up_to_date_and_the_model_stays(push:
     after = {path: path.stat() for path in version.rglob("*") if path.is_file()}
     assert set(after) == set(before)
     changed = {path.relative_to(version) for path in before if before[path].st_ino != after[path].st_ino}
-    assert changed == {serving.NOTE, card.JSON, card.MARKDOWN}
-    assert json.loads((version / serving.NOTE).read_text())["bleu"] == 33.0
-    found = json.loads((version / card.JSON).read_text())
+    assert changed == {ServedVersion.METADATA, ServedVersion.CARD_JSON, ServedVersion.CARD_MARKDOWN}
+    assert json.loads((version / ServedVersion.METADATA).read_text())["bleu"] == 33.0
+    found = json.loads((version / ServedVersion.CARD_JSON).read_text())
     assert (found["version"], found["run_id"], found["stated"]["licence"]) == (1, "run 2", "CC0")
-    assert "> CC0\n" in (version / card.MARKDOWN).read_text()
+    assert "> CC0\n" in (version / ServedVersion.CARD_MARKDOWN).read_text()
 
 
 def test_what_the_trainer_put_beside_the_cards_is_pushed_too(push: Push) -> None:
@@ -190,7 +195,7 @@ def test_leftovers_of_a_crash_are_cleared(push: Push) -> None:
 def test_still_valid_until_the_version_is_gone_or_another_model(push: Push) -> None:
     pushed = push("a")
     assert executor.still_valid(pushed_model=pushed)
-    note = push.destination / "1" / serving.NOTE
+    note = push.destination / "1" / ServedVersion.METADATA
     kept = note.read_text()
     note.write_text(kept.replace("sha256:", "sha256:0"))
     assert not executor.still_valid(pushed_model=pushed)
@@ -223,8 +228,8 @@ def test_a_fault_while_saying_it_anew_leaves_what_was_said(
     assert push.listing() == ["1"]
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
-def test_a_fault_of_the_machine_is_named_and_leaves_nothing(
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO])
+def test_fault_of_the_environment_is_reported_and_leaves_nothing(
     push: Push, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     push("a")
@@ -238,13 +243,12 @@ def test_a_fault_of_the_machine_is_named_and_leaves_nothing(
     assert push.listing() == ["1"]
 
 
-def test_a_defect_is_not_taken_for_a_fault(push: Push, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(source: Path, target: Path) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(shutil, "copyfile", fail)
-    with pytest.raises(OSError, match="Input/output"):
+@pytest.mark.parametrize("name", ["blessing", "infra_blessing"])
+def test_damaged_verdict_stops_the_push(push: Push, name: str) -> None:
+    push.damaged = name
+    with pytest.raises(errors.DataError, match="BLESSED is damaged"):
         push("a")
+    assert push.listing() == []
 
 
 def test_a_destination_that_cannot_be(push: Push) -> None:
@@ -271,9 +275,11 @@ def test_a_digest_may_leave_files_out(tmp_path: Path) -> None:
     assert folder_digest(more, exclude=(Path("sub/b"),)) == some != folder_digest(more)
 
 
-def notes(push: Push) -> dict[int, serving.Note]:
+def notes(push: Push) -> dict[int, VersionMetadata]:
     """What is noted of each version."""
-    found = {n: serving.read_note(push.destination / str(n)) for n in serving.versions(push.destination)}
+    found = {
+        n: ServedVersion(push.destination / str(n)).metadata() for n in serving.versions(push.destination)
+    }
     return {version: note for version, note in sorted(found.items()) if note is not None}
 
 
@@ -291,18 +297,25 @@ class TestRollback:
         assert push.listing() == ["1", "2", "3", "4"]
         assert [content(push, version) for version in range(1, 5)] == ["a", "b", "c", "b"]
         assert done == RolledBack(
-            *("es-en", 4, str(push.destination / "4"), before[2].digest, 2),
-            *(3, before[3].digest, "it *swears*", done.time),
+            model="es-en",
+            version=4,
+            path=str(push.destination / "4"),
+            digest=before[2].digest,
+            rolled_back_to=2,
+            from_version=3,
+            withdrawn=before[3].digest,
+            reason="it *swears*",
+            time=done.time,
         )
         after = notes(push)
         assert {version: after[version] for version in before} == before
-        gone = serving.Withdrawal(3, "it *swears*", done.time)
-        assert after[4] == serving.Note(before[2].digest, 31.0, "nrefs:1", {before[3].digest: gone}, 2)
+        gone = artifacts.Withdrawal(3, "it *swears*", done.time)
+        assert after[4] == VersionMetadata(before[2].digest, 31.0, "nrefs:1", {before[3].digest: gone}, 2)
         extra = push.destination / "4" / "assets.extra"
-        made = msgspec.json.decode((extra / card.JSON.name).read_bytes(), type=card.Card)
+        made = card.Card.decode((extra / ServedVersion.CARD_JSON.name).read_bytes())
         assert (made.version, made.rolled_back_to, made.withdrawn) == (4, 2, after[4].withdrawn)
         assert (made.digest, made.stated.licence, made.run_id) == (before[2].digest, "of b", "run 2")
-        text = (extra / card.MARKDOWN.name).read_text(encoding="utf-8")
+        text = (extra / ServedVersion.CARD_MARKDOWN.name).read_text(encoding="utf-8")
         assert text.startswith("# es-en, version 4\n")
         assert "**A rollback**: this is version 2 again. Version 3 was withdrawn at " in text
         assert f"{done.time}: it \\*swears\\*\n" in text
@@ -342,17 +355,17 @@ class TestRollback:
         pushed = push("a")
         assert pushed.properties["version"] == 3
         assert notes(push)[3] == msgspec.structs.replace(before, bleu=33.0)
-        assert "**A rollback**" in (push.destination / "3" / card.MARKDOWN).read_text()
+        assert "**A rollback**" in (push.destination / "3" / ServedVersion.CARD_MARKDOWN).read_text()
         assert executor.still_valid(pushed_model=pushed)
 
     def test_who_clears_the_memory_by_hand_may_push_again(self, push: Push) -> None:
         push("a")
         push("b")
         rollback(push.destination, "wrong numbers")
-        note = push.destination / "3" / serving.NOTE
+        note = push.destination / "3" / ServedVersion.METADATA
         note.write_bytes(msgspec.structs.replace(notes(push)[3], withdrawn={}).encode())
         push("a")
-        text = (push.destination / "3" / card.MARKDOWN).read_text()
+        text = (push.destination / "3" / ServedVersion.CARD_MARKDOWN).read_text()
         assert "**A rollback**: this is version 1 again.\n" in text
         assert push("b").properties["version"] == 4
 
@@ -394,15 +407,16 @@ class TestRollback:
     def test_versions_of_which_nothing_is_known(self, push: Push) -> None:
         push("a")
         push("b")
-        (push.destination / "2" / serving.NOTE).write_text("{")
-        (push.destination / "2" / card.JSON).write_text("{")
-        (push.destination / "1" / card.JSON).unlink()
+        (push.destination / "2" / ServedVersion.METADATA).write_text("{")
+        (push.destination / "2" / ServedVersion.CARD_JSON).write_text("{")
+        (push.destination / "1" / ServedVersion.CARD_JSON).unlink()
         folder(push.destination / "3", saved_model_pb="by hand")
         digest = model_digest(push.destination / "3")
         done = rollback(push.destination, "by hand it is worse")
         assert (done.withdrawn, done.rolled_back_to, content(push, 4)) == (digest, 1, "a")
         assert (
-            "**A rollback**: this is version 1 again" in (push.destination / "4" / card.MARKDOWN).read_text()
+            "**A rollback**: this is version 1 again"
+            in (push.destination / "4" / ServedVersion.CARD_MARKDOWN).read_text()
         )
 
     def test_a_kill_leaves_the_state_before_or_after(self, push: Push) -> None:
@@ -421,7 +435,9 @@ class TestRollback:
                 note = notes(push)[3]
                 [withdrawn] = note.withdrawn
                 assert (content(push, 3), note.rolled_back_to, withdrawn) == ("a", 1, notes(push)[2].digest)
-                assert (push.destination / "3" / card.MARKDOWN).read_text().count("**A rollback**") == 1
+                assert (push.destination / "3" / ServedVersion.CARD_MARKDOWN).read_text().count(
+                    "**A rollback**"
+                ) == 1
             else:
                 assert rollback(push.destination, "again").version == 3
             assert push("c").properties["version"] == 4

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from bitext.components.artifacts import ServedVersion, kind_named
 from bitext.components.infra_validator import standalone
-from bitext.components.pusher import card
-from bitext.pipeline import cache
 from tests.e2e import toy
 from tests.e2e.conftest import Finished
 from tests.e2e.toy import NODES, bitext, output, status
@@ -173,7 +172,7 @@ def test_the_pushed_model_needs_nothing_but_tensorflow(finished: Finished, tmp_p
 
 def test_the_pushed_model_says_what_it_is(finished: Finished) -> None:
     version, root = finished.folder / "serving" / "toy" / "1", finished.folder / "runs" / "toy"
-    made = json.loads((version / card.JSON).read_text(encoding="utf-8"))
+    made = json.loads((version / ServedVersion.CARD_JSON).read_text(encoding="utf-8"))
     run, evaluation = status(finished.folder)["runs"][-1], output(finished.folder, "Evaluator", "evaluation")
     assert (made["model"], made["version"], made["run_id"]) == ("toy", 1, run["id"])
     assert made["digest"] == json.loads((version / "assets.extra" / "bitext.json").read_text())["digest"]
@@ -192,8 +191,8 @@ def test_the_pushed_model_says_what_it_is(finished: Finished) -> None:
     for origin in itertools.chain.from_iterable(origins):
         node, key, _ = origin["artifact"].split("/")
         assert root / origin["artifact"] == output(finished.folder, node, key)
-        assert origin["digest"] == cache.content_digest(root / origin["artifact"])
-    text = (version / card.MARKDOWN).read_text(encoding="utf-8")
+        assert origin["digest"] == kind_named(origin["type"])(root / origin["artifact"]).content_digest()
+    text = (version / ServedVersion.CARD_MARKDOWN).read_text(encoding="utf-8")
     assert text.startswith("# toy, version 1\n")
     assert f"`{run['bleu_signature']}`" in text
     assert "None was stated." in text
@@ -205,9 +204,9 @@ def test_a_licence_stated_later_is_on_the_card_of_the_same_version(copy: Path) -
     assert (done.code, done.ran()) == (0, ["Pusher"])
     after = toy.contents(copy / "serving")
     assert {name for name in after if after[name] != before.get(name)} == {
-        *(f"toy/1/{card.JSON}", f"toy/1/{card.MARKDOWN}")
+        *(f"toy/1/{ServedVersion.CARD_JSON}", f"toy/1/{ServedVersion.CARD_MARKDOWN}")
     }
-    assert "> CC0\n" in after[f"toy/1/{card.MARKDOWN}"].decode()
+    assert "> CC0\n" in after[f"toy/1/{ServedVersion.CARD_MARKDOWN}"].decode()
     assert set(after) == set(before)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -10,6 +9,7 @@ from typing import ClassVar
 from bitext.components import artifacts
 from bitext.components.component import Component, Context, Parameters
 from bitext.components.shared.errors import DataError
+from bitext.components.shared.metrics import CorpusScore
 from bitext.pipeline.graph import Node, Pipeline, ServedModel
 
 
@@ -83,7 +83,7 @@ class Source(Component[SourceParameters]):
             chosen = "".join(line for line in lines if line.startswith("test") == (split == "test"))
             (examples.split(split) / "data").write_text(chosen, encoding="utf-8")
             examples.properties[split] = len(chosen.splitlines())
-        (rejects.path / "summary.json").write_text("{}", encoding="utf-8")
+        rejects.write_summary(artifacts.Summary(rows=len(lines) + 2, accepted=len(lines), rejected=2))
         rejects.properties.update(rows=len(lines) + 2, rejected=2)
         context.say(f"{len(text.splitlines())} rows")
 
@@ -135,19 +135,20 @@ class Evaluate(Component[EvaluateParameters]):
         Calls.baselines.append(
             None if baseline is None else (baseline.path / "weights").read_text(encoding="utf-8")
         )
-        bleu = {"score": 31.25, "signature": "nrefs:var|tok:13a", "interval": [30.0, 32.5]}
-        (evaluation.path / "metrics.json").write_text(json.dumps({"bleu": bleu}), encoding="utf-8")
-        evaluation.properties["bleu"] = 31.25
-        rows = [
-            {"id": f"f:{i}", "source": f"s{i}", "hypothesis": f"h{i}", "references": [f"r{i}"], "score": -0.5}
-            for i in range(25)
-        ]
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
-        (evaluation.path / "translations.jsonl").write_text(lines, encoding="utf-8")
-        verdict = "BLESSED" if parameters.bless else "NOT_BLESSED"
-        (blessing.path / verdict).write_text(
-            json.dumps({"reasons": ["BLEU 31.25 is under 40"]}), encoding="utf-8"
+        metrics = artifacts.Metrics(
+            scores={"bleu": CorpusScore(31.25, "nrefs:var|tok:13a", (30.0, 32.5))},
+            perplexity=4.0,
+            length_ratio=1.0,
+            by_source_length=(),
+            sentences=25,
+            sentences_per_second=100.0,
         )
+        evaluation.write_metrics(metrics)
+        evaluation.properties["bleu"] = 31.25
+        evaluation.write_translations(
+            artifacts.Translated(f"f:{i}", f"s{i}", f"h{i}", [f"r{i}"], -0.5) for i in range(25)
+        )
+        blessing.write(artifacts.Verdict(parameters.bless, ["BLEU 31.25 is under 40"]))
         blessing.properties["blessed"] = int(parameters.bless)
 
 
@@ -168,25 +169,19 @@ class Push(Component[PushParameters]):
         pushed_model: artifacts.PushedModel,
     ) -> None:
         Calls.enter("Push", context)
-        report: dict[str, object] = {"pushed": False, "model": "toy", "reason": "not blessed"}
+        record = artifacts.Pushed(False, "not blessed")
         if blessing.properties["blessed"]:
             version = Path(parameters.destination) / "1"
             version.mkdir(parents=True, exist_ok=True)
-            report |= {
-                "pushed": True,
-                "version": 1,
-                "path": str(version),
-                "digest": "abc",
-                "reason": "blessed",
-            }
+            record = artifacts.Pushed(True, "blessed", "toy", 1, str(version), "abc")
             pushed_model.properties.update(version=1, path=str(version), digest="abc")
-        (pushed_model.path / "pushed.json").write_text(json.dumps(report), encoding="utf-8")
-        pushed_model.properties["pushed"] = int(bool(report["pushed"]))
+        pushed_model.write(record)
+        pushed_model.properties["pushed"] = int(record.pushed)
 
     def still_valid(self, *, pushed_model: artifacts.PushedModel) -> bool:
         """Whether the pushed version is still there."""
-        report = json.loads((pushed_model.path / "pushed.json").read_text(encoding="utf-8"))
-        return not report["pushed"] or Path(report["path"]).is_dir()
+        record = pushed_model.record()
+        return record.path is None or Path(record.path).is_dir()
 
 
 NODES = ("Source", "Train", "Evaluate", "Push")

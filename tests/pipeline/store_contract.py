@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from bitext.pipeline import cache, metadata
+from bitext.components.artifacts import kind_named
+from bitext.pipeline import metadata
 from bitext.pipeline.config import Metadata
 from bitext.pipeline.metadata import Execution, Run, Store, StoredArtifact
 
@@ -36,8 +37,8 @@ def what_is_put_comes_back(settings: Metadata, root: Path) -> None:
 
 
 def altered(executions: Iterable[Execution]) -> Iterator[StoredArtifact]:
-    """Outputs on record as complete that are not as they were recorded."""
+    """Yields the recorded outputs of complete executions whose content differs from their recorded digest."""
     for execution in executions:
         for artifact in execution.every_output() if execution.state == metadata.COMPLETE else ():
-            if cache.content_digest(Path(artifact.uri)) != artifact.digest:
+            if kind_named(artifact.type)(Path(artifact.uri)).content_digest() != artifact.digest:
                 yield artifact

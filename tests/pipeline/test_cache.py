@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitext.components import example_gen, infra_validator
+from bitext.components.artifacts import Artifact
 from bitext.components.example_gen import sources
 from bitext.components.shared import files
 from bitext.components.shared.errors import DataError
@@ -79,7 +80,7 @@ def test_content_is_names_and_bytes(tmp_path: Path) -> None:
         folder.mkdir()
         for name, text in files.items():
             (folder / name).write_text(text)
-        return cache.content_digest(folder)
+        return Artifact(folder).content_digest()
 
     assert digest(a="1", b="2") == digest(b="2", a="1")
     assert len({digest(), digest(a="12"), digest(a="1", b="2"), digest(a="2", b="1"), digest(b="12")}) == 5

@@ -33,7 +33,10 @@ def judged(folder: Path, **verdicts: str | None) -> dict[str, Any]:
     return status.collect(config)
 
 
-LOW, SKEWED = '{"reasons": ["BLEU is low"]}', '{"reasons": ["one", "two"]}'
+LOW, SKEWED = (
+    '{"blessed": false, "reasons": ["BLEU is low"]}',
+    '{"blessed": false, "reasons": ["one", "two"]}',
+)
 
 
 @pytest.mark.parametrize(
@@ -61,4 +64,4 @@ def test_a_model_is_blessed_by_both_and_refused_with_the_reasons_of_each(
 
 def test_a_damaged_verdict_says_where_it_lies(tmp_path: Path) -> None:
     found = judged(tmp_path, ModelBlessing='{"reas')
-    assert found["runs"][0]["reasons"] == [f"see {tmp_path / 'root' / 'ModelBlessing' / 'NOT_BLESSED'}"]
+    assert found["runs"][0]["reasons"] == [f"see {tmp_path / 'root' / 'ModelBlessing'}"]

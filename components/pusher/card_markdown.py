@@ -1,0 +1,219 @@
+"""The model card in Markdown, for people. It has no empty sections."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bitext.components.artifacts import Metrics, ServedVersion
+from bitext.components.pusher.card import Card, Origin
+from bitext.components.shared.metrics import METRICS
+
+LISTED = 5
+"""How many corpus files, and artifacts of an input, are listed; the others are counted."""
+
+MAIN_SETTINGS = {
+    "architecture": (
+        *("model.cell", "model.encoder_layers", "model.encoder_units", "model.bidirectional"),
+        *("model.decoder", "model.decoder_layers", "model.decoder_units"),
+        *("model.attention", "model.attention_heads", "model.embedding_units"),
+    ),
+    "training": (
+        *("steps", "batch_tokens", "accumulate", "learning_rate", "schedule", "label_smoothing"),
+        *("average_decay", "precision", "seed", "warm_start"),
+    ),
+    "default search": ("search.beam_size", "search.length_penalty", "search.max_length"),
+}
+"""Names of the Trainer's parameters that are shown, by the row they are shown in."""
+
+
+def card_files(card: Card) -> dict[Path, bytes]:
+    """Returns the card's two files: content by path below the version's folder."""
+    return {
+        ServedVersion.CARD_JSON: card.encode(),
+        ServedVersion.CARD_MARKDOWN: markdown(card).encode(),
+    }
+
+
+def markdown(card: Card) -> str:
+    """Returns the card as Markdown."""
+    sections = {
+        "Scores": _scores(card),
+        "Use and limits": _limits(card),
+        "Data": _data(card),
+        "License of the corpus": _license(card.stated.licence),
+        "Model": _model(card),
+        "Lineage": _lineage(card),
+    }
+    title = f"# {_inline(card.model)}, version {card.version}"
+    languages = f" from {_inline(card.stated.languages)}" if card.stated.languages else ""
+    what = f"A Seq2Seq model that translates{languages}: a TensorFlow SavedModel, text in and text out."
+    bodies = (f"## {name}\n\n{body}" for name, body in sections.items() if body)
+    return "\n\n".join([title, what, *_rollback(card), *bodies]) + "\n"
+
+
+def _rollback(card: Card) -> Iterator[str]:
+    if card.rolled_back_to is None:
+        return
+    why = [
+        f" Version {one.version} was withdrawn at {_inline(one.time)}: {_inline(one.reason)}"
+        for one in card.withdrawn.values()
+    ]
+    yield f"**A rollback**: this is version {card.rolled_back_to} again.{why[-1] if why else ''}"
+
+
+def _scores(card: Card) -> str:
+    parts = []
+    if (scores := card.scores) is not None:
+        lines = list(_corpus_scores(scores))
+        if scores.perplexity is not None:
+            lines.append(f"- perplexity {scores.perplexity:.2f}")
+        lines.append(f"- translations {scores.length_ratio:.3f} times as long as the references")
+        parts.append(f"On {scores.sentences:,} held-out sentences, never trained on:\n\n" + "\n".join(lines))
+        if scores.by_source_length:
+            rows = (
+                (
+                    f"{row.first}-{row.last}" if row.last else f"{row.first}+",
+                    f"{row.sentences:,}",
+                    f"{row.bleu:.2f}",
+                )
+                for row in scores.by_source_length
+            )
+            parts.append(_table(("words of the source", "sentences", "BLEU"), rows))
+        if (golden := scores.golden) is not None:
+            lines = list(_corpus_scores(golden))
+            parts.append(f"On the golden set, {golden.sentences:,} sentences:\n\n" + "\n".join(lines))
+    if card.forced is not None:
+        parts.append(f"**Blessed by force**, whatever it scored: {_inline(card.forced)}")
+    reasons = [f"- {node}: {_inline('; '.join(reasons))}" for node, reasons in card.blessings.items()]
+    if reasons:
+        parts.append("Blessed by\n\n" + "\n".join(reasons))
+    return "\n\n".join(parts)
+
+
+def _corpus_scores(scores: Metrics) -> Iterator[str]:
+    """Yields a line for each metric."""
+    for metric in METRICS:
+        if (score := scores.scores.get(metric.name)) is not None:
+            low, high = score.interval
+            yield (
+                f"- {metric.label} {score.score:.2f} (95 % interval {low:.2f} to {high:.2f}), "
+                f"{_code(score.signature)}"
+            )
+
+
+def _limits(card: Card) -> str:
+    lines = [
+        "It translates text like its training data, one sentence at a time. Other text was not measured."
+    ]
+    if card.text is not None:
+        limit = card.text.source_max_length
+        lines.append(f"A sentence is read up to {limit:,} tokens, its end included; the rest is ignored.")
+    if max_length := _setting(card.settings, "search.max_length"):
+        lines.append(f"A translation has at most {_inline(max_length)} tokens.")
+    if card.text is not None and card.text.settings.lowercase:
+        lines.append("Translations are lower case.")
+    lines.append("A translation can be fluent and wrong: where it matters, have a person check it.")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _data(card: Card) -> str:
+    parts = [_inline(card.stated.corpus)] if card.stated.corpus else []
+    if (data := card.data) is not None:
+        parts.append(_table(("split", "pairs"), ((name, f"{n:,}") for name, n in data.splits.items())))
+        reasons = ", ".join(f"{name} {count:,}" for name, count in data.reasons.items())
+        sentences = [
+            f"Of {data.rows:,} rows, {data.duplicates:,} were dropped as exact duplicates and "
+            f"{data.rejected:,} were rejected{f' ({_inline(reasons)})' if reasons else ''}."
+        ]
+        shared = [f"{count:,} of {split}" for split, count in data.sources_also_in_train.items() if count]
+        if shared:
+            sentences.append(f"Sources that the training split has too: {', '.join(shared)}.")
+        if data.golden_removed:
+            sentences.append(
+                f"Pairs left out because the golden set has their source: {data.golden_removed:,}."
+            )
+        if card.over_long:
+            sentences.append(f"Training pairs with more tokens than the model reads: {card.over_long:,}.")
+        parts.append(" ".join(sentences))
+        files = [f"- {_code(path)}" for path in data.files[:LISTED]]
+        parts.append("\n".join([*files, *(f"- {more}" for more in _more(data.files))]))
+    return "\n\n".join(parts)
+
+
+def _license(text: str) -> str:
+    """Returns the license as it was stated, as a quotation: nothing in it can end the quotation."""
+    if not text.strip():
+        return "None was stated. Find out what the corpus allows before you pass the model on."
+    return "\n".join(f"> {line}".rstrip() for line in text.strip().splitlines())
+
+
+def _model(card: Card) -> str:
+    rows = []
+    for subject, names in MAIN_SETTINGS.items():
+        values = ((name.rpartition(".")[2], _setting(card.settings, name)) for name in names)
+        if known := ", ".join(f"{name} {_inline(value)}" for name, value in values if value is not None):
+            rows.append((subject, known))
+    if card.text is not None:
+        text = card.text
+        sizes = (
+            f"{text.source.size:,} shared"
+            if text.shared
+            else f"{text.source.size:,} and {text.target.size:,}"
+        )
+        rows.append(("vocabulary", f"{sizes}, unit {text.settings.unit}"))
+    if card.weights is not None:
+        rows.append(("weights", f"{card.weights:,}"))
+    if card.software:
+        rows.append(("trained with", ", ".join(f"{name} {_inline(v)}" for name, v in card.software.items())))
+    return _table(("", ""), rows) if rows else ""
+
+
+def _setting(settings: Mapping[str, Any], name: str) -> str | None:
+    """Returns the value at a dotted name; None if there is none."""
+    value: Any = settings
+    for key in name.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    if value is None or isinstance(value, str):
+        return value
+    return msgspec.json.encode(value).decode()
+
+
+def _lineage(card: Card) -> str:
+    rows: list[tuple[str, ...]] = []
+    for name, given in card.lineage.items():
+        origins = (given,) if isinstance(given, Origin) else given
+        rows += (
+            (name, _code(o.artifact), _code(o.digest[:12]) if o.digest else "") for o in origins[:LISTED]
+        )
+        rows += ((name, more, "") for more in _more(origins))
+    run = f", as of run {_code(card.run_id)}" if card.run_id else ""
+    table = _table(("", "artifact", "sha256"), rows)
+    return f"Below the pipeline's root{run}:\n\n{table}\n\nThe SavedModel: {_code(card.digest)}"
+
+
+def _more(listed: Sequence[Any]) -> Iterator[str]:
+    """Yields how many items are not listed, if any."""
+    if len(listed) > LISTED:
+        yield f"and {len(listed) - LISTED:,} more: see {_code(ServedVersion.CARD_JSON.name)}"
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _inline(text: str) -> str:
+    """Returns text in one line with Markdown escaped. An underscore inside a word needs no escape."""
+    return re.sub(r"([\\`*{}\[\]<>#|&~]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", " ".join(text.split()))
+
+
+def _code(text: str) -> str:
+    """Returns text in one line as code, whatever backticks are in it."""
+    text = " ".join(text.split())
+    ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{ticks}{text}{ticks}" if len(ticks) == 1 else f"{ticks} {text} {ticks}"
