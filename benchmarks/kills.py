@@ -27,10 +27,11 @@ import yaml
 
 from benchmarks.process import kill, start
 from bitext.components.shared.files import file_digest
-from bitext.pipeline import metadata
 from bitext.pipeline.config import PipelineConfig, load
 from bitext.pipeline.graph import create_pipeline
-from bitext.pipeline.metadata import Execution, Store
+from bitext.pipeline.records import Execution, State, newest_usable
+from bitext.pipeline.store import Store
+from bitext.pipeline.store import exists as store_exists
 from tests.e2e import toy
 from tests.pipeline.store_contract import altered
 
@@ -94,7 +95,7 @@ class Line:
         """Every execution on record, newest first."""
         config = self.config()
         store = Store(config.metadata, self.root, config.name)
-        store.mend()  # as a run does first
+        store.delete_orphans()  # as a run does first
         return store.executions()
 
     def run(self) -> tuple[int, str]:
@@ -112,7 +113,7 @@ class Line:
 
     def check_nothing_torn(self) -> None:
         """Whatever is declared complete, or visible to a server, is whole."""
-        if metadata.is_made(self.config().metadata, self.root):
+        if store_exists(self.config().metadata, self.root):
             for artifact in altered(self.history()):
                 raise Torn(f"{artifact.uri} is not what was recorded of it")
         for version in (self.folder / "serving" / "toy").glob("[0-9]*"):
@@ -140,23 +141,23 @@ class Line:
         versions = [path.name for path in (self.folder / "serving" / "toy").iterdir()]
         if versions != ["1"]:
             raise Torn(f"pushed versions: {versions}")
-        if states := {e.state for e in self.history()} & {metadata.RUNNING}:
+        if states := {e.state for e in self.history()} & {State.RUNNING}:
             raise Torn(f"executions on record as {states}")
         if unbroken is not None and (self.outputs() != unbroken.outputs()):
             raise Torn(f"outputs differ: {self.outputs()}\n{unbroken.outputs()}")
 
     def _recorded(self) -> set[str]:
-        return {a.uri for e in self.history() if e.state == metadata.COMPLETE for a in e.every_output()}
+        return {a.uri for e in self.history() if e.state == State.COMPLETE for a in e.all_outputs()}
 
     def outputs(self) -> dict[str, list[str]]:
         """Digests of what the deterministic components made, and of the weights."""
         history = self.history()
         found = {}
         for node in DETERMINISTIC:
-            newest = metadata.newest_of(history, node)
+            newest = newest_usable(history, node)
             assert newest is not None
-            found[node] = [artifact.digest for artifact in newest.every_output()]
-        trained = metadata.newest_of(history, "Trainer")
+            found[node] = [artifact.digest for artifact in newest.all_outputs()]
+        trained = newest_usable(history, "Trainer")
         assert trained is not None
         weights = Path(trained.outputs["model"][0].uri) / "checkpoint" / "weights.npz"
         return found | {"weights": [file_digest(weights)]}

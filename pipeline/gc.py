@@ -11,11 +11,13 @@ from pathlib import Path
 
 from bitext.components.shared.errors import ConfigError
 from bitext.components.shared.files import tree_size
-from bitext.pipeline import metadata, resolve
+from bitext.pipeline import resolve
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.lineage import chain
 from bitext.pipeline.lock import locked
-from bitext.pipeline.metadata import Execution, Run, Store, StoredArtifact
+from bitext.pipeline.records import Execution, Run, State, StoredArtifact, pushed_artifact
+from bitext.pipeline.store import Store
+from bitext.pipeline.store import exists as store_exists
 
 STAGING = ".staging"
 
@@ -62,15 +64,15 @@ def collect(config: PipelineConfig, keep: int, dry_run: bool = False, wait: floa
     if keep < 1:
         raise ConfigError(f"--keep {keep}: at least one run must be kept", "give a positive number")
     root = Path(config.root)
-    if not metadata.is_made(config.metadata, root):
+    if not store_exists(config.metadata, root):
         return Collected([], [], [], 0, 0)
     with locked(root, wait):
         store = Store(config.metadata, root, config.name)
-        store.mend()
+        store.delete_orphans()
         history, runs = store.executions(), store.runs()
         recent = _recent(runs, keep)
         needed = {artifact.id for artifact in _needed(history, recent, config.serving)}
-        every = {a.id: a for e in history for a in e.every_output() if Path(a.uri).is_dir()}
+        every = {a.id: a for e in history for a in e.all_outputs() if Path(a.uri).is_dir()}
         useless = [artifact for id_, artifact in sorted(every.items()) if id_ not in needed]
         attempts = _attempts(root, history, recent)
         old = {run.run_id for run in runs} - recent
@@ -79,7 +81,7 @@ def collect(config: PipelineConfig, keep: int, dry_run: bool = False, wait: floa
         size = sum(tree_size(path) for path in (*folders, *attempts, *logs))
         if not dry_run:
             _remove(root, (*folders, *attempts, *logs))
-            store.forget(useless)
+            store.mark_deleted(useless)
     return Collected(folders, attempts, logs, size, len(every) - len(useless))
 
 
@@ -90,18 +92,18 @@ def _recent(runs: Sequence[Run], keep: int) -> set[str]:
         if complete == keep:
             break
         found.add(run.run_id)
-        complete += run.state == metadata.COMPLETE
+        complete += run.state == State.COMPLETE
     return found
 
 
 def _needed(history: Sequence[Execution], recent: set[str], serving: str) -> Iterable[StoredArtifact]:
     """What recent runs made, took or were given, and the lineage of what is served."""
     kept = [execution for execution in history if execution.run_id in recent]
-    served = next((e for e in history if e.state == metadata.COMPLETE and metadata.pushed(e)), None)
+    served = next((e for e in history if e.state == State.COMPLETE and pushed_artifact(e)), None)
     if served is not None:
         kept += chain(history, served)
     for execution in kept:
-        yield from execution.every_output()
+        yield from execution.all_outputs()
         yield from itertools.chain.from_iterable(execution.inputs.values())
     yield from resolve.served_model(history, serving)
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from bitext.components.shared.errors import DataError
-from bitext.pipeline import metadata
 from bitext.pipeline.config import PipelineConfig
-from bitext.pipeline.metadata import Execution, Store, StoredArtifact
+from bitext.pipeline.records import Execution, State, StoredArtifact, pushed_artifact
+from bitext.pipeline.store import Store
+from bitext.pipeline.store import exists as store_exists
 from bitext.pipeline.terminal import moment
 
 DIGEST_SHOWN = 12
@@ -33,7 +34,7 @@ def collect(config: PipelineConfig, version: int) -> dict[str, Any]:
     pushes = {
         int(artifact.properties["version"]): (execution, artifact)
         for execution in reversed(history)  # of several pushes of one version the newest counts
-        if execution.state == metadata.COMPLETE and (artifact := metadata.pushed(execution))
+        if execution.state == State.COMPLETE and (artifact := pushed_artifact(execution))
     }
     if version not in pushes:
         known = ", ".join(map(str, sorted(pushes)))
@@ -52,7 +53,7 @@ def collect(config: PipelineConfig, version: int) -> dict[str, Any]:
 
 
 def _is_made(config: PipelineConfig) -> bool:
-    return metadata.is_made(config.metadata, Path(config.root))
+    return store_exists(config.metadata, Path(config.root))
 
 
 def chain(history: Sequence[Execution], last: Execution) -> list[Execution]:
@@ -60,8 +61,8 @@ def chain(history: Sequence[Execution], last: Execution) -> list[Execution]:
     makers = {
         artifact.id: execution
         for execution in reversed(history)
-        if execution.state == metadata.COMPLETE and execution.cache_key_parts
-        for artifact in execution.every_output()
+        if execution.state == State.COMPLETE and execution.cache_key_parts
+        for artifact in execution.all_outputs()
     }
     found, pending = {}, [last]
     while pending:
@@ -76,7 +77,7 @@ def chain(history: Sequence[Execution], last: Execution) -> list[Execution]:
 
 def _execution(execution: Execution) -> dict[str, Any]:
     parts = json.loads(execution.cache_key_parts or "{}")
-    properties = {name: value for a in execution.every_output() for name, value in a.properties.items()}
+    properties = {name: value for a in execution.all_outputs() for name, value in a.properties.items()}
     return {
         "node": execution.node,
         "part": execution.part,

@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from bitext.components.example_gen import SPLITS
-from bitext.pipeline.metadata import CACHED
 from bitext.pipeline.outcome import Outcome
+from bitext.pipeline.records import State
 
 _LAST_SUCCESS = "bitext_last_success_timestamp_seconds"
 
@@ -107,7 +107,10 @@ def _families(ending: Ending, last_success: float) -> Iterator[tuple[str, str, S
     yield (
         "bitext_node_cached",
         "Whether a node of the last run was taken from the cache.",
-        [({"node": node}, all(e.state == CACHED for e in executions)) for node, executions in nodes.items()],
+        [
+            ({"node": node}, all(e.state == State.CACHED for e in executions))
+            for node, executions in nodes.items()
+        ],
     )
     yield "bitext_rows", "Rows read.", one(outcome.total("Rejects", "rows"))
     yield "bitext_rows_rejected", "Rows refused.", one(outcome.total("Rejects", "rejected"))

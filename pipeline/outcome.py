@@ -6,7 +6,8 @@ import dataclasses
 from pathlib import Path
 
 from bitext.pipeline.config import PipelineConfig
-from bitext.pipeline.metadata import COMPLETE, Execution, Run, Scalar, Store, pushed
+from bitext.pipeline.records import Execution, Run, Scalar, State, pushed_artifact
+from bitext.pipeline.store import Store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Outcome:
       executions: its (whole) executions, in order.
       newest: whether no later run of the pipeline is on record.
       last_success: when the newest complete run ended, in seconds since the epoch; 0: there is none.
-      served: the version that was last pushed, by whatever run; None: there is none.
+      served: the version that was last pushed_artifact, by whatever run; None: there is none.
     """
 
     run: Run
@@ -42,7 +43,7 @@ class Outcome:
           name: of the property.
           beside: only of executions that have an output of this kind as well.
         """
-        made = [list(execution.every_output()) for execution in self.executions]
+        made = [list(execution.all_outputs()) for execution in self.executions]
         return [
             artifact.properties[name]
             for artifacts in made
@@ -78,11 +79,11 @@ def collect(config: PipelineConfig, run_id: str) -> Outcome | None:
     ours = next((run for run in runs if run.run_id == run_id), None)
     if ours is None:
         return None
-    last_push = next(filter(None, map(pushed, executions)), None)
+    last_push = next(filter(None, map(pushed_artifact, executions)), None)
     return Outcome(
         run=ours,
         executions=tuple(e for e in reversed(executions) if e.run_id == run_id and not e.part),
         newest=runs[0].run_id == run_id,
-        last_success=next((run.finished for run in runs if run.state == COMPLETE), 0.0),
+        last_success=next((run.finished for run in runs if run.state == State.COMPLETE), 0.0),
         served=last_push.properties["version"] if last_push else None,
     )

@@ -20,7 +20,7 @@ from bitext.components.artifacts import (
     Translated,
 )
 from bitext.components.shared.errors import DataError
-from bitext.pipeline.metadata import StoredArtifact
+from bitext.pipeline.records import StoredArtifact
 
 T = TypeVar("T")
 BLESSINGS = {kind.TYPE_NAME: kind for kind in (ModelBlessing, InfraBlessing)}

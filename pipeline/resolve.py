@@ -13,9 +13,8 @@ from pathlib import Path
 
 from bitext.components.artifacts import ServedVersion
 from bitext.components.pusher.serving import versions
-from bitext.pipeline import metadata
 from bitext.pipeline.cache import Parts
-from bitext.pipeline.metadata import Execution, StoredArtifact
+from bitext.pipeline.records import Execution, State, StoredArtifact, newest_usable, pushed_artifact
 
 Chosen = tuple[StoredArtifact, ...]
 History = Sequence[Execution]
@@ -36,7 +35,7 @@ def served_model(history: History, serving: str, other_than: str = "") -> Chosen
     newest = max(versions(folder), default=0) if folder.is_dir() else 0
     served_now = ServedVersion(folder / str(newest)).metadata()
     served = pushed_with(history, served_now.digest) if served_now else ()
-    pushed, blessed = _models(history, metadata.pushed), _models(history, _blesses)
+    pushed, blessed = _models(history, pushed_artifact), _models(history, _blesses)
     found = (model for model in itertools.chain(served, pushed, blessed) if model.digest != other_than)
     return tuple(itertools.islice(found, 1))
 
@@ -44,7 +43,7 @@ def served_model(history: History, serving: str, other_than: str = "") -> Chosen
 def pushed_with(history: History, digest: str) -> Chosen:
     """The model that was pushed with this digest (of its SavedModel, as in bitext.json), if it is there."""
     for execution in history:
-        pushed = metadata.pushed(execution)
+        pushed = pushed_artifact(execution)
         if pushed is None or pushed.properties.get("digest") != digest:
             continue
         if found := tuple(model for model in execution.inputs.get("model", ()) if Path(model.uri).is_dir()):
@@ -55,13 +54,13 @@ def pushed_with(history: History, digest: str) -> Chosen:
 def _models(history: History, chose: Callable[[Execution], object]) -> Iterator[StoredArtifact]:
     """Models that a complete execution `chose`, newest first."""
     for execution in history:
-        if execution.state == metadata.COMPLETE and chose(execution):
+        if execution.state == State.COMPLETE and chose(execution):
             yield from (m for m in execution.inputs.get("model", ()) if Path(m.uri).is_dir())
 
 
 def _blesses(execution: Execution) -> bool:
     """Whether an execution blessed a model."""
-    blessings = [artifact for artifact in execution.every_output() if artifact.type == "ModelBlessing"]
+    blessings = [artifact for artifact in execution.all_outputs() if artifact.type == "ModelBlessing"]
     return any(blessing.properties.get("blessed") == 1 for blessing in blessings)
 
 
@@ -77,7 +76,7 @@ def base_model(history: History, parts: Parts, node: str, serving: str, from_scr
       serving: the serving folder.
       from_scratch_every: of so many trainings one begins from scratch; 0: none does.
     """
-    trainings = [e for e in history if e.node == node and e.state == metadata.COMPLETE]
+    trainings = [e for e in history if e.node == node and e.state == State.COMPLETE]
     for execution in trainings:
         begun_with = execution.inputs.get("base_model", ())
         digest = begun_with[0].digest if begun_with else None
@@ -110,7 +109,7 @@ def previous_statistics(history: History, node: str, present: Chosen) -> Chosen:
 
 def newest_output(history: History, node: str, key: str) -> Chosen:
     """An output of the newest execution of the node whose outputs are still there."""
-    newest = metadata.newest_of(history, node)
+    newest = newest_usable(history, node)
     return newest.outputs.get(key, ()) if newest else ()
 
 

@@ -9,11 +9,12 @@ import msgspec
 
 from bitext.components.artifacts import PushedModel, RolledBack
 from bitext.components.pusher.rollback import rollback
-from bitext.pipeline import metadata, resolve
+from bitext.pipeline import resolve
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.lock import locked
-from bitext.pipeline.metadata import Execution, Run, Store, StoredArtifact
+from bitext.pipeline.records import Execution, Run, State, StoredArtifact, new_run_id
 from bitext.pipeline.runner import root_id
+from bitext.pipeline.store import Store
 
 NODE = "Rollback"
 
@@ -35,21 +36,21 @@ def roll_back(config: PipelineConfig, reason: str, wait: float = 0.0) -> RolledB
     root = Path(config.root)
     with locked(root, wait):
         store = Store(config.metadata, root, config.name)
-        store.mend()
+        store.delete_orphans()
         history, now = store.executions(), time.time()
-        name = metadata.new_run_id()
-        run = Run(name, config.name, str(root.resolve()), metadata.RUNNING, now, root_id=root_id(root))
+        name = new_run_id()
+        run = Run(name, config.name, str(root.resolve()), State.RUNNING, now, root_id=root_id(root))
         store.put_run(run)
-        execution = Execution(NODE, name, metadata.RUNNING, now)
+        execution = Execution(NODE, name, State.RUNNING, now)
         try:
             done = rollback(Path(config.serving), reason)
             put_back = resolve.pushed_with(history, done.digest)
             execution.inputs = {"model": put_back} if put_back else {}
             store.put_execution(execution, run)
             execution.outputs = {"pushed_model": (_record(root, execution, done),)}
-            execution.state = run.state = metadata.COMPLETE
+            execution.state = run.state = State.COMPLETE
         except BaseException as error:
-            execution.state, run.state, run.error = metadata.FAILED, metadata.FAILED, str(error)
+            execution.state, run.state, run.error = State.FAILED, State.FAILED, str(error)
             raise
         finally:
             execution.finished = run.finished = time.time()

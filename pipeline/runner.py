@@ -37,7 +37,7 @@ from bitext.components.artifacts import Artifact
 from bitext.components.component import Context, Parameters, Part
 from bitext.components.shared import faults
 from bitext.components.shared.errors import BitextError, ConfigError, EnvironmentFault, NotBlessedError
-from bitext.pipeline import cache, metadata, reports, resolve
+from bitext.pipeline import cache, reports, resolve
 from bitext.pipeline.beam import raised_in_beam
 from bitext.pipeline.graph import (
     NewestOutput,
@@ -49,7 +49,17 @@ from bitext.pipeline.graph import (
     Source,
 )
 from bitext.pipeline.lock import locked
-from bitext.pipeline.metadata import Artifacts, Execution, Run, Store, StoredArtifact
+from bitext.pipeline.records import (
+    Artifacts,
+    Execution,
+    Run,
+    State,
+    StoredArtifact,
+    new_run_id,
+    newest_usable,
+    with_key,
+)
+from bitext.pipeline.store import Store
 from bitext.pipeline.terminal import Terminal, log, logging_to
 
 if TYPE_CHECKING:
@@ -90,7 +100,7 @@ class Result:
 
     def artifact(self, type_name: str) -> StoredArtifact | None:
         """The run's artifact of a kind, if the run has it."""
-        found = (a for e in self.executions.values() for a in e.every_output() if a.type == type_name)
+        found = (a for e in self.executions.values() for a in e.all_outputs() if a.type == type_name)
         return next(found, None)
 
 
@@ -134,7 +144,7 @@ class Runner:
     ):
         self._pipeline, self._root = pipeline, root
         self._open_store, self._beam_pipeline, self._terminal = store, beam_pipeline, terminal
-        self._run_id = metadata.new_run_id()
+        self._run_id = new_run_id()
         self.log_file = root / "logs" / f"{self._run_id}.log"
 
     def run(self, selection: Selection = Selection(), wait: float = 0.0) -> Result:
@@ -158,12 +168,12 @@ class Runner:
             if left:
                 self._terminal.header(left)
             self._store = self._open_store()
-            self._store.mend()
+            self._store.delete_orphans()
             self._force_bless = selection.force_bless
             started = time.time()
             history = self._store.executions()
             root = str(self._root.resolve())
-            run = Run(self._run_id, self._pipeline.name, root, metadata.RUNNING, started)
+            run = Run(self._run_id, self._pipeline.name, root, State.RUNNING, started)
             run.root_id = root_id(self._root)
             self._clear_leftovers(history, run)
             self._store.put_run(run)
@@ -173,7 +183,7 @@ class Runner:
             except BaseException as error:
                 self._end(run, _state_after(error), error)
                 raise
-            self._end(run, metadata.COMPLETE, None)
+            self._end(run, State.COMPLETE, None)
             return Result(run, executions, run.finished - started)
 
     def _chosen(self, selection: Selection) -> dict[str, bool]:
@@ -211,7 +221,7 @@ class Runner:
                 continue
             works = self._resolve(node, parts[node.name], done, history)
             if node.component.map_over is None and works[0].part:
-                run.spans = ", ".join(work.part for work in works)
+                run.parts = ", ".join(work.part for work in works)
                 self._store.put_run(run)
                 self._terminal.header(f"{len(works)} parts of the corpus: {_first_and_last(works)}")
             done[node.name] = self._do(node, works, run, selection, history)
@@ -292,14 +302,14 @@ class Runner:
 
     def _take(self, node: Node, history: list[Execution], run: Run) -> Execution:
         """The newest completed outputs of a node that --from leaves out."""
-        newest = metadata.newest_of(history, node.name)
+        newest = newest_usable(history, node.name)
         if newest is None or not set(node.component.outputs) <= set(newest.outputs):
             raise ConfigError(
                 f"--from starts after {node.name}, and no earlier run's outputs of it are there",
                 f"Start from {node.name} or before: --from {node.name}.",
             )
         self._terminal.taken(node.name, newest.run_id)
-        taken = dataclasses.replace(newest, id=None, run_id=run.run_id, state=metadata.CACHED)
+        taken = dataclasses.replace(newest, id=None, run_id=run.run_id, state=State.CACHED)
         taken.started = taken.finished = time.time()
         self._store.put_execution(taken, run)
         return taken
@@ -313,7 +323,7 @@ class Runner:
         name = work.node.name
         if forced:
             return None, [forced]
-        done = metadata.with_key(history, name, work.cache_key)
+        done = with_key(history, name, work.cache_key)
         done = [execution for execution in done if set(work.node.component.outputs) <= set(execution.outputs)]
         hit = next((execution for execution in done if not _missing(execution)), None)
         if hit is None:
@@ -351,7 +361,7 @@ class Runner:
     ) -> Execution:
         """Records what a node has come to in this run: the artifacts of all its parts, in order."""
         key = works[0].cache_key if works[0].alone else ""
-        state = metadata.CACHED if cached else metadata.COMPLETE
+        state = State.CACHED if cached else State.COMPLETE
         execution = Execution(node.name, run.run_id, state, started, time.time(), cache_key=key)
         if works[0].alone:
             execution.inputs = {name: several for name, several in works[0].inputs.items() if several}
@@ -367,7 +377,7 @@ class Runner:
         execution = Execution(
             node=work.node.name,
             run_id=run.run_id,
-            state=metadata.RUNNING,
+            state=State.RUNNING,
             started=time.time(),
             cache_key=work.cache_key,
             cache_key_parts=json.dumps(work.parts, sort_keys=True),
@@ -431,7 +441,7 @@ class Runner:
                 ),
             )
         execution.outputs = published
-        execution.finished, execution.state = time.time(), metadata.COMPLETE
+        execution.finished, execution.state = time.time(), State.COMPLETE
         self._store.put_execution(execution, run)
 
     # Failures, and what they leave.
@@ -448,7 +458,7 @@ class Runner:
 
         self._try_to_record(record)
 
-    def _end(self, run: Run, state: str, error: BaseException | None) -> None:
+    def _end(self, run: Run, state: State, error: BaseException | None) -> None:
         run.state, run.finished = state, time.time()
         if error is not None:
             run.error = _one_line(error)
@@ -469,20 +479,18 @@ class Runner:
     def _clear_leftovers(self, history: list[Execution], now: Run) -> None:
         """Ends the records and clears the folders that killed runs left. The root is locked: none is live."""
         killed = [
-            run
-            for run in self._store.runs()
-            if run.state == metadata.RUNNING and metadata.is_in(run, now.root, now.root_id)
+            run for run in self._store.runs() if run.state == State.RUNNING and run.root_id == now.root_id
         ]
         ours = {run.run_id: run for run in killed}
         for execution in history:
-            if execution.state == metadata.RUNNING and execution.run_id in ours:
-                execution.state, execution.error = metadata.CANCELED, "the process ended before the node did"
+            if execution.state == State.RUNNING and execution.run_id in ours:
+                execution.state, execution.error = State.CANCELED, "the process ended before the node did"
                 execution.finished = execution.started
                 execution.outputs = {}
                 self._store.put_execution(execution, ours[execution.run_id])
         for run in killed:
             run.state, run.error, run.finished = (
-                metadata.CANCELED,
+                State.CANCELED,
                 "the process ended before the run did",
                 run.started,
             )
@@ -490,7 +498,7 @@ class Runner:
         _remove(self._root / ".staging")
         for folder in (self._root / ".working").glob("*/*"):
             newest = next((e for e in history if (e.node, e.cache_key) == folder.parts[-2:]), None)
-            if newest is not None and newest.state == metadata.COMPLETE:  # killed just after its transaction
+            if newest is not None and newest.state == State.COMPLETE:  # killed just after its transaction
                 _remove(folder)
         self._tidy()
         self._clear_unpublished(now)
@@ -512,14 +520,14 @@ class Runner:
             if folder.name.isdecimal()
         }
         ids = {number for _, number in folders.values()}
-        states = self._store.execution_states(ids, now.root, now.root_id) if ids else {}
+        states = self._store.execution_states(ids, now.root_id) if ids else {}
         for folder, owner in folders.items():
             if owner not in states:
                 aside = self._root / ".unrecorded" / self._run_id / folder.relative_to(self._root)
                 aside.parent.mkdir(parents=True, exist_ok=True)
                 os.rename(folder, aside)
                 self._terminal.header(f"{folder} is in no metadata record; moved to {aside}")
-            elif states[owner] != metadata.COMPLETE:
+            elif states[owner] != State.COMPLETE:
                 log.info("clearing %s, which its execution left unpublished", folder)
                 _remove(folder)
 
@@ -577,7 +585,7 @@ def _why_no_hit(work: Work, history: list[Execution]) -> list[str]:
         execution
         for execution in history
         if execution.node == work.node.name
-        and execution.state == metadata.COMPLETE
+        and execution.state == State.COMPLETE
         and execution.cache_key_parts
         and execution.part == ("" if work.alone else work.part)
     )
@@ -618,11 +626,11 @@ def _one_or_list(digests: list[str], several: bool) -> str | list[str] | None:
 
 def _missing(execution: Execution) -> list[str]:
     """Output folders that are no longer there."""
-    return [artifact.uri for artifact in execution.every_output() if not Path(artifact.uri).is_dir()]
+    return [artifact.uri for artifact in execution.all_outputs() if not Path(artifact.uri).is_dir()]
 
 
-def _state_after(error: BaseException) -> str:
-    return metadata.CANCELED if isinstance(error, KeyboardInterrupt) else metadata.FAILED
+def _state_after(error: BaseException) -> State:
+    return State.CANCELED if isinstance(error, KeyboardInterrupt) else State.FAILED
 
 
 def _one_line(error: BaseException) -> str:

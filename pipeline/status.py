@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from bitext.components.shared.metrics import Bleu
-from bitext.pipeline import metadata, reports
+from bitext.pipeline import reports
 from bitext.pipeline.config import PipelineConfig
-from bitext.pipeline.metadata import CACHED, COMPLETE, Execution, Run, Store, StoredArtifact
+from bitext.pipeline.records import Execution, Run, State, StoredArtifact
+from bitext.pipeline.store import Store
+from bitext.pipeline.store import exists as store_exists
 from bitext.pipeline.terminal import duration, moment
 
 SHOWN_RUNS = 10
@@ -27,7 +29,7 @@ def collect(config: PipelineConfig) -> dict[str, Any]:
       both) and `error`; and `pushed`, null or with `model`, `version`, `path`, `digest`.
     """
     root = Path(config.root)
-    if not metadata.is_made(config.metadata, root):
+    if not store_exists(config.metadata, root):
         return {"runs": [], "pushed": None}
     store = Store(config.metadata, root, config.name)
     executions = store.executions()
@@ -37,7 +39,7 @@ def collect(config: PipelineConfig) -> dict[str, Any]:
 
 def _run(run: Run, executions: list[Execution]) -> dict[str, Any]:
     in_order = sorted(executions, key=lambda e: e.id or 0)
-    outputs = {artifact.type: artifact for e in in_order for artifact in e.every_output()}
+    outputs = {artifact.type: artifact for e in in_order for artifact in e.all_outputs()}
     evaluation = outputs.get("ModelEvaluation")
     metrics = reports.metrics(evaluation) if evaluation else None
     bleu = metrics.scores.get(Bleu.name) if metrics else None
@@ -48,7 +50,7 @@ def _run(run: Run, executions: list[Execution]) -> dict[str, Any]:
         "state": run.state,
         "started": moment(run.started),
         "seconds": round(run.finished - run.started, 3) if run.finished else None,
-        "spans": run.spans.split(", ") if run.spans else [],
+        "spans": run.parts.split(", ") if run.parts else [],
         "nodes": {e.node: _node(e) for e in in_order},
         "bleu": bleu.score if bleu else None,
         "bleu_signature": bleu.signature if bleu else None,
@@ -59,9 +61,9 @@ def _run(run: Run, executions: list[Execution]) -> dict[str, Any]:
 
 
 def _node(execution: Execution) -> dict[str, Any]:
-    cached = execution.state == CACHED
+    cached = execution.state == State.CACHED
     return {
-        "state": COMPLETE if cached else execution.state,
+        "state": State.COMPLETE if cached else execution.state,
         "seconds": round(execution.seconds, 3) if execution.finished else None,
         "cached": cached,
         "outputs": {key: _folders(several) for key, several in execution.outputs.items()},
@@ -77,7 +79,7 @@ def _folders(artifacts: tuple[StoredArtifact, ...]) -> str | list[str]:
 def _pushed(executions: list[Execution]) -> dict[str, Any] | None:
     """The newest push; `executions` are newest first."""
     for execution in executions:
-        for artifact in execution.every_output():
+        for artifact in execution.all_outputs():
             record = reports.pushed(artifact) if artifact.type == "PushedModel" else None
             if record and record.path:
                 return {key: getattr(record, key) for key in ("model", "version", "path", "digest")}

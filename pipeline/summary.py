@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bitext.components.shared.metrics import METRICS, CorpusScore
 from bitext.pipeline import reports
-from bitext.pipeline.metadata import CACHED
+from bitext.pipeline.records import State
 from bitext.pipeline.runner import Result
 from bitext.pipeline.terminal import INDENT, duration
 
@@ -72,7 +72,7 @@ def _model(result: Result, serving: str) -> str:
 
 
 def _ending(result: Result) -> str:
-    cached = sum(execution.state == CACHED for execution in result.executions.values())
+    cached = sum(execution.state == State.CACHED for execution in result.executions.values())
     return f"{len(result.executions)} nodes, {cached} of them cached, in {duration(result.seconds)}"
 
 

@@ -221,7 +221,8 @@ class TestDirection:
 class TestOneKeeper:
     def test_of_metadata(self) -> None:
         keepers = {one.module for one in all_imports() if one.is_within("ml_metadata")}
-        assert keepers == {"bitext.pipeline.metadata"}
+        assert keepers
+        assert all(keeper.startswith("bitext.pipeline.store.") for keeper in keepers)
 
     def test_of_beam_runners_and_options(self) -> None:
         inner = ("apache_beam.runners", "apache_beam.options")

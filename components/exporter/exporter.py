@@ -29,9 +29,10 @@ from bitext.components.shared.heldout import Sentence, read_sentences
 from bitext.components.shared.metrics import Bleu
 from bitext.components.translation.held_out import EvaluationOptions, evaluated_search, translate_sentences
 from bitext.components.translation.translate import LineTranslator, Search
-from bitext.pipeline import metadata, resolve
+from bitext.pipeline import resolve
 from bitext.pipeline.config import PipelineConfig
-from bitext.pipeline.metadata import Store
+from bitext.pipeline.store import Store
+from bitext.pipeline.store import exists as store_exists
 
 Form = Literal["saved_model", "tflite"]
 LITE_FILE = "translator.tflite"
@@ -132,7 +133,7 @@ def now_served(config: PipelineConfig) -> Trained:
     """
     remedy = "run the pipeline first: bitext run"
     root = Path(config.root)
-    if not metadata.is_made(config.metadata, root):
+    if not store_exists(config.metadata, root):
         raise DataError(f"the pipeline {config.name} has not run in {root}", remedy)
     executions = Store(config.metadata, root, config.name).executions()
     found = resolve.served_model(executions, config.serving)
@@ -140,7 +141,7 @@ def now_served(config: PipelineConfig) -> Trained:
         raise DataError(f"no model of the pipeline {config.name} in {root} was blessed", remedy)
     [model] = found
     for execution in executions:
-        if execution.inputs and any(output.digest == model.digest for output in execution.every_output()):
+        if execution.inputs and any(output.digest == model.digest for output in execution.all_outputs()):
             inputs = {k: [Path(a.uri) for a in execution.inputs[k]] for k in ("transform_graph", "examples")}
             for path in itertools.chain.from_iterable(inputs.values()):
                 if not path.is_dir():

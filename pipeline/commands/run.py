@@ -76,8 +76,8 @@ def run(options: argparse.Namespace) -> int:
         config = progress.config = common.load(options)
         from bitext.pipeline.beam import pipeline_factory
         from bitext.pipeline.graph import create_pipeline
-        from bitext.pipeline.metadata import Store
         from bitext.pipeline.runner import Runner, Selection, check_blessed
+        from bitext.pipeline.store import Store
         from bitext.pipeline.summary import summarise
 
         runner = Runner(

@@ -16,8 +16,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bitext.pipeline import metadata
-from bitext.pipeline.metadata import Store
+from bitext.pipeline.records import State
+from bitext.pipeline.store import Store
 from tests.pipeline import test_runner, test_runner_spans
 from tests.pipeline.store_contract import altered
 
@@ -74,7 +74,7 @@ def contents(folder: Path) -> dict[str, str]:
     root, found = folder / "root", {}
     recorded = set()
     for execution in Store(test_runner.Metadata(), root, "toy").executions():
-        assert execution.state != metadata.RUNNING, execution
+        assert execution.state != State.RUNNING, execution
         for key, several in execution.outputs.items():
             for index, artifact in enumerate(several):
                 assert Path(artifact.uri).is_dir(), artifact

@@ -6,31 +6,29 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bitext.components.artifacts import kind_named
-from bitext.pipeline import metadata
 from bitext.pipeline.config import Metadata
-from bitext.pipeline.metadata import Execution, Run, Store, StoredArtifact
+from bitext.pipeline.records import Execution, Run, State, StoredArtifact
+from bitext.pipeline.store import Store
 
 
 def what_is_put_comes_back(settings: Metadata, root: Path) -> None:
     """Runs, executions and artifacts are read as they were put, by their own pipeline only."""
     store = Store(settings, root, "toy")
-    run = Run("r1", "toy", str(root), metadata.RUNNING, 1.5)
+    run = Run("r1", "toy", str(root), State.RUNNING, 1.5, root_id="id")
     store.put_run(run)
     source = StoredArtifact("Examples", "/a", "d1", {"rows": 3, "share": 0.5, "name": "їжак"})
-    first = Execution("Source", "r1", metadata.COMPLETE, 2.0, 3.0, "k", "{}", outputs={"examples": (source,)})
+    first = Execution("Source", "r1", State.COMPLETE, 2.0, 3.0, "k", "{}", outputs={"examples": (source,)})
     store.put_execution(first, run)
-    second = Execution("Train", "r1", metadata.RUNNING, 3.0, inputs={"examples": (source,)})
+    second = Execution("Train", "r1", State.RUNNING, 3.0, inputs={"examples": (source,)})
     store.put_execution(second, run)
-    second.state, second.error, second.finished = metadata.FAILED, "oh", 5.0
+    second.state, second.error, second.finished = State.FAILED, "oh", 5.0
     second.traceback = "Trace\n" * 20_000
     store.put_execution(second, run)
     again = Store(settings, root, "toy")
     assert again.executions() == [second, first]
     assert again.runs() == [run]
-    assert again.execution_states([first.id or 0, 99], run.root, "") == {
-        ("Source", first.id): metadata.COMPLETE
-    }
-    assert again.execution_states([first.id or 0, 99], "/another", "") == {}
+    assert again.execution_states([first.id or 0, 99], "id") == {("Source", first.id): State.COMPLETE}
+    assert again.execution_states([first.id or 0, 99], "another") == {}
     assert [again.is_complete(execution) for execution in (first, second)] == [True, False]
     other = Store(settings, root, "other")
     assert (other.runs(), other.executions()) == ([], [])
@@ -39,6 +37,6 @@ def what_is_put_comes_back(settings: Metadata, root: Path) -> None:
 def altered(executions: Iterable[Execution]) -> Iterator[StoredArtifact]:
     """Yields the recorded outputs of complete executions whose content differs from their recorded digest."""
     for execution in executions:
-        for artifact in execution.every_output() if execution.state == metadata.COMPLETE else ():
+        for artifact in execution.all_outputs() if execution.state == State.COMPLETE else ():
             if kind_named(artifact.type)(Path(artifact.uri)).content_digest() != artifact.digest:
                 yield artifact

@@ -13,11 +13,12 @@ import pytest
 
 from bitext.components.example_gen import Parameters as ExampleGenParameters
 from bitext.components.shared.errors import ConfigError, DataError, LockedError
-from bitext.pipeline import gc, lineage, metadata
+from bitext.pipeline import gc, lineage
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.lock import locked
-from bitext.pipeline.metadata import Store
+from bitext.pipeline.records import newest_usable
 from bitext.pipeline.rollback import roll_back
+from bitext.pipeline.store import Store
 from tests.pipeline.fakes import NODES, Calls
 from tests.pipeline.test_runner import clean_calls, fail, published, run, store_of
 
@@ -40,7 +41,7 @@ def config_of(folder: Path) -> PipelineConfig:
 
 
 def uris(store: Store) -> set[str]:
-    return {a.uri for e in store.executions() for a in e.every_output() if Path(a.uri).is_dir()}
+    return {a.uri for e in store.executions() for a in e.all_outputs() if Path(a.uri).is_dir()}
 
 
 class TestGc:
@@ -64,7 +65,7 @@ class TestGc:
 
     def test_what_is_served_and_its_lineage_stay_however_old(self, folder: Path) -> None:
         result = run(folder, steps=1)
-        needed = {a.uri for e in result.executions.values() for a in e.every_output()}
+        needed = {a.uri for e in result.executions.values() for a in e.all_outputs()}
         for steps in range(2, 6):
             (folder / "rows.txt").write_text(f"{steps}\n", encoding="utf-8")
             run(folder, steps=steps, bless=False)
@@ -179,7 +180,7 @@ class TestLineage:
         spans.arrive(folder, 3)
         spans.run(folder)
         history = spans.store_of(folder).executions()
-        last = metadata.newest_of(history, "Judge")
+        last = newest_usable(history, "Judge")
         assert last is not None
         chain = [(e.node, e.part) for e in lineage.chain(history, last)]
         assert chain.count(("Train", "")) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,12 @@ import numpy as np
 import pytest
 
 from bitext.components.shared.errors import ConfigError, EnvironmentFault
-from bitext.pipeline import metadata
 from bitext.pipeline.config import Metadata, SqlServer
-from bitext.pipeline.metadata import Execution, Run, Store, StoredArtifact
+from bitext.pipeline.records import Execution, Run, State, StoredArtifact
+from bitext.pipeline.store import Store
+from bitext.pipeline.store import store as store_module
+from bitext.pipeline.store.connection import connection_config, describe
+from bitext.pipeline.store.orphans import SCHEMA_VERSION, delete_orphans
 from tests.pipeline.store_contract import what_is_put_comes_back
 
 SERVER = SqlServer(host="db", port=3306, database="mlmd", user="me", password_env="BITEXT_TEST_PASSWORD")
@@ -22,46 +26,43 @@ def test_what_is_put_comes_back(tmp_path: Path) -> None:
     what_is_put_comes_back(Metadata(sqlite=str(tmp_path / "deep" / "er" / "m.sqlite")), tmp_path)
 
 
-def test_addresses_are_relative_to_the_root_and_absolute_ones_of_old_are_read(tmp_path: Path) -> None:
+def test_addresses_are_relative_to_the_root_and_absolute_elsewhere(tmp_path: Path) -> None:
     store = Store(Metadata(), tmp_path, "toy")
-    run = Run("r1", "toy", str(tmp_path), metadata.RUNNING, 1.5)
+    run = Run("r1", "toy", str(tmp_path), State.RUNNING, 1.5)
     store.put_run(run)
     folder = str(tmp_path / "Train" / "model" / "1")
     outputs = {
         "model": (StoredArtifact("Model", folder, "d"),),
         "other": (StoredArtifact("Model", "/else/1", "d"),),
     }
-    execution = Execution("Train", "r1", metadata.COMPLETE, 1.0, outputs=outputs)
+    execution = Execution("Train", "r1", State.COMPLETE, 1.0, outputs=outputs)
     store.put_execution(execution, run)
     raw = store._store.get_artifacts()
     assert [a.uri for a in raw] == ["Train/model/1", "/else/1"]
-    assert store.executions() == [execution]
-    raw[0].uri = folder
-    store._store.put_artifacts(raw[:1])
     assert store.executions() == [execution]
 
 
 def test_numbers_of_numpy_stay_numbers(tmp_path: Path) -> None:
     store = Store(Metadata(), tmp_path, "toy")
-    run = Run("r1", "toy", str(tmp_path), metadata.RUNNING, 1.5)
+    run = Run("r1", "toy", str(tmp_path), State.RUNNING, 1.5)
     store.put_run(run)
     properties: dict[str, int | float | str] = {"n": np.int64(3), "x": np.float32(0.5), "b": True}  # type: ignore[dict-item]
     artifact = StoredArtifact("Model", "/m", "d", properties)
-    store.put_execution(Execution("T", "r1", metadata.COMPLETE, 1.0, outputs={"model": (artifact,)}), run)
+    store.put_execution(Execution("T", "r1", State.COMPLETE, 1.0, outputs={"model": (artifact,)}), run)
     assert store.executions()[0].outputs["model"][0].properties == {"n": 3, "x": 0.5, "b": 1}
 
 
 def test_pipelines_in_one_store_do_not_see_each_other(tmp_path: Path) -> None:
     one, other = Store(Metadata(), tmp_path, "one"), Store(Metadata(), tmp_path, "other")
-    run = Run("r1", "one", str(tmp_path), metadata.COMPLETE, 1.0)
+    run = Run("r1", "one", str(tmp_path), State.COMPLETE, 1.0)
     one.put_run(run)
-    one.put_execution(Execution("Source", "r1", metadata.COMPLETE, 1.0), run)
-    failed = Execution("Source", "r1", metadata.FAILED, 1.0)
+    one.put_execution(Execution("Source", "r1", State.COMPLETE, 1.0), run)
+    failed = Execution("Source", "r1", State.FAILED, 1.0)
     one.put_execution(failed, run)
     assert (other.runs(), other.executions()) == ([], [])
-    complete = {("Source", 1): metadata.COMPLETE}
-    assert other.execution_states([1, 2], run.root, "") == complete
-    assert one.execution_states([1, 2], run.root, "") == complete | {("Source", failed.id): metadata.FAILED}
+    complete = {("Source", 1): State.COMPLETE}
+    assert other.execution_states([1, 2], "") == complete
+    assert one.execution_states([1, 2], "") == complete | {("Source", failed.id): State.FAILED}
     assert (len(one.runs()), len(one.executions())) == (1, 2)
 
 
@@ -72,12 +73,12 @@ def test_a_server_is_configured_with_the_password_of_its_variable(
     settings = Metadata(mysql=SERVER) if kind == "mysql" else Metadata(postgresql=SERVER)
     monkeypatch.delenv("BITEXT_TEST_PASSWORD", raising=False)
     with pytest.raises(ConfigError, match="BITEXT_TEST_PASSWORD is not set"):
-        metadata._connection(settings, tmp_path)
+        connection_config(settings, tmp_path)
     monkeypatch.setenv("BITEXT_TEST_PASSWORD", "secret")
-    connection = getattr(metadata._connection(settings, tmp_path), kind)
+    connection = getattr(connection_config(settings, tmp_path), kind)
     assert (connection.host, str(connection.port)) == ("db", "3306")
     assert (connection.user, connection.password) == ("me", "secret")
-    assert metadata.describe(settings, tmp_path) == f"{kind}://me@db:3306/mlmd"
+    assert describe(settings, tmp_path) == f"{kind}://me@db:3306/mlmd"
 
 
 class TestTransactions:
@@ -96,32 +97,51 @@ class TestTransactions:
         return tried, transaction
 
     def test_what_came_between_is_tried_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(metadata, "_WAITS", (0.0, 0.0))
+        monkeypatch.setattr(store_module, "_RETRY_SECONDS", (0.0, 0.0))
         tried, transaction = self.failing(2, "ERROR:  duplicate key value violates unique constraint")
-        assert Store(Metadata(), tmp_path, "toy")._trying(transaction) == "done"
+        assert Store(Metadata(), tmp_path, "toy")._retrying(transaction) == "done"
         assert len(tried) == 3
         tried, transaction = self.failing(3, "could not serialize access")
         with pytest.raises(EnvironmentFault, match="could not serialize"):
-            Store(Metadata(), tmp_path, "toy")._trying(transaction)
+            Store(Metadata(), tmp_path, "toy")._retrying(transaction)
         assert len(tried) == 3
 
     def test_a_full_disk_is_told_at_once(self, tmp_path: Path) -> None:
         tried, transaction = self.failing(1, "database or disk is full")
         with pytest.raises(EnvironmentFault, match="disk is full"):
-            Store(Metadata(), tmp_path, "toy")._trying(transaction)
+            Store(Metadata(), tmp_path, "toy")._retrying(transaction)
         assert len(tried) == 1
 
 
 def test_a_record_torn_by_a_full_disk_is_mended(tmp_path: Path) -> None:
     """SQLite ends a transaction by itself then, and ML Metadata writes on outside of it."""
     store = Store(Metadata(), tmp_path, "toy")
-    run = Run("r1", "toy", str(tmp_path), metadata.RUNNING, 1.5)
+    run = Run("r1", "toy", str(tmp_path), State.RUNNING, 1.5)
     store.put_run(run)
     outputs = {name: (StoredArtifact("Model", f"/{name}", "d"),) for name in ("model", "lost")}
-    store.put_execution(Execution("Train", "r1", metadata.COMPLETE, 1.0, outputs=outputs), run)
+    store.put_execution(Execution("Train", "r1", State.COMPLETE, 1.0, outputs=outputs), run)
     with sqlite3.connect(tmp_path / "metadata.sqlite") as database:
         database.execute("DELETE FROM Artifact WHERE uri = '/lost'")
     database.close()
-    store.mend()  # ML Metadata would abort this process
+    store.delete_orphans()  # without it, ML Metadata aborts this process
     [read] = store.executions()
     assert list(read.outputs) == ["model"]
+
+
+def test_tables_of_another_schema_version_stay_as_they_are(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Store(Metadata(), tmp_path, "toy")
+    file = tmp_path / "metadata.sqlite"
+    with contextlib.closing(sqlite3.connect(file)) as database, database:
+        assert database.execute("SELECT schema_version FROM MLMDEnv").fetchall() == [(SCHEMA_VERSION,)]
+        database.execute("INSERT INTO Event (artifact_id, execution_id, type) VALUES (99, 99, 3)")
+        database.execute("UPDATE MLMDEnv SET schema_version = 11")
+    delete_orphans(file)
+    assert "schema version is 11" in caplog.text
+    with contextlib.closing(sqlite3.connect(file)) as database, database:
+        assert database.execute("SELECT count(*) FROM Event").fetchall() == [(1,)]
+        database.execute("UPDATE MLMDEnv SET schema_version = 10")
+    delete_orphans(file)
+    with contextlib.closing(sqlite3.connect(file)) as database, database:
+        assert database.execute("SELECT count(*) FROM Event").fetchall() == [(0,)]

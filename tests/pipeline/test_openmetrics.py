@@ -14,12 +14,13 @@ import pytest
 
 from bitext.components.component import Context
 from bitext.components.shared import errors
-from bitext.pipeline import cli, graph, metadata, openmetrics
+from bitext.pipeline import cli, graph, openmetrics
 from bitext.pipeline.config import load
 from bitext.pipeline.lock import locked
-from bitext.pipeline.metadata import Execution, Run, Store, StoredArtifact
 from bitext.pipeline.openmetrics import Ending
 from bitext.pipeline.outcome import collect
+from bitext.pipeline.records import Execution, Run, State, StoredArtifact
+from bitext.pipeline.store import Store
 from tests.pipeline import fakes
 from tests.pipeline.fakes import Calls
 
@@ -203,7 +204,7 @@ def recorded(folder: Path, *runs: tuple[str, list[Execution]]) -> Callable[[str]
     config = load(folder / "toy.yaml")
     store = Store(config.metadata, Path(config.root), "toy")
     for at, (run_id, executions) in enumerate(runs, 1):
-        put = Run(run_id, "toy", str(folder / "runs" / "toy"), metadata.COMPLETE, float(at), at + 0.5)
+        put = Run(run_id, "toy", str(folder / "runs" / "toy"), State.COMPLETE, float(at), at + 0.5)
         store.put_run(put)
         for execution in executions:
             execution.run_id = run_id
@@ -211,9 +212,7 @@ def recorded(folder: Path, *runs: tuple[str, list[Execution]]) -> Callable[[str]
     return lambda run_id: Ending("toy", 0, 1.0, 2.0, collect(config, run_id))
 
 
-def execution(
-    node: str, seconds: float, state: str = metadata.COMPLETE, **outputs: StoredArtifact
-) -> Execution:
+def execution(node: str, seconds: float, state: str = State.COMPLETE, **outputs: StoredArtifact) -> Execution:
     return Execution(node, "", state, 10.0, 10.0 + seconds, outputs={key: (a,) for key, a in outputs.items()})
 
 
@@ -230,8 +229,8 @@ def test_several_executions_of_a_node_are_added_up(toy: Path) -> None:
         (
             "r1",
             [
-                span(1, metadata.CACHED),
-                span(2, metadata.COMPLETE),
+                span(1, State.CACHED),
+                span(2, State.COMPLETE),
                 execution("Transform", 1, examples=transformed, anomalies=anomalies),
             ],
         ),

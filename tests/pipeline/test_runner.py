@@ -24,12 +24,12 @@ from bitext.components.shared.errors import (
     LockedError,
     NotBlessedError,
 )
-from bitext.pipeline import metadata
 from bitext.pipeline.beam import pipeline_factory
 from bitext.pipeline.config import Metadata
 from bitext.pipeline.lock import locked
-from bitext.pipeline.metadata import Execution, Store
+from bitext.pipeline.records import Execution, Run, State
 from bitext.pipeline.runner import Result, Runner, Selection, check_blessed
+from bitext.pipeline.store import Store
 from bitext.pipeline.terminal import Terminal
 from tests.pipeline import fakes
 from tests.pipeline.fakes import Calls
@@ -84,11 +84,11 @@ def published(folder: Path) -> set[str]:
 def test_a_first_run_runs_everything_and_a_second_nothing(folder: Path) -> None:
     first = run(folder)
     assert Calls.nodes == ALL
-    assert all(e.state == metadata.COMPLETE for e in first.executions.values())
+    assert all(e.state == State.COMPLETE for e in first.executions.values())
     second = run(folder)
     assert Calls.nodes == []
-    assert all(e.state == metadata.CACHED for e in second.executions.values())
-    uris = [{a.uri for e in r.executions.values() for a in e.every_output()} for r in (first, second)]
+    assert all(e.state == State.CACHED for e in second.executions.values())
+    uris = [{a.uri for e in r.executions.values() for a in e.all_outputs()} for r in (first, second)]
     assert uris[0] == uris[1]
 
 
@@ -117,7 +117,9 @@ def test_what_an_attempt_left_stays_and_empty_folders_go(folder: Path) -> None:
 
 def test_a_moved_root_is_found_again(folder: Path) -> None:
     run(folder)
-    store_of(folder).put_run(metadata.Run("killed", "toy", str(folder / "root"), metadata.RUNNING, 1.0))
+    root_id = (folder / "root" / ".id").read_text(encoding="ascii")
+    killed = Run("killed", "toy", str(folder / "root"), State.RUNNING, 1.0, root_id=root_id)
+    store_of(folder).put_run(killed)
     (folder / "moved").mkdir()
     (folder / "root").rename(folder / "moved" / "root")
     Calls.nodes.clear()
@@ -126,11 +128,11 @@ def test_a_moved_root_is_found_again(folder: Path) -> None:
         fakes.pipeline(folder), folder / "moved" / "root", lambda: store, no_beam, Terminal()
     ).run()
     assert Calls.nodes == []
-    assert {e.state for e in result.executions.values()} == {metadata.CACHED}
+    assert {e.state for e in result.executions.values()} == {State.CACHED}
     assert all(
-        Path(a.uri).is_relative_to(folder / "moved") for e in store.executions() for a in e.every_output()
+        Path(a.uri).is_relative_to(folder / "moved") for e in store.executions() for a in e.all_outputs()
     )
-    assert [r.state for r in store.runs() if r.run_id == "killed"] == [metadata.CANCELED]
+    assert [r.state for r in store.runs() if r.run_id == "killed"] == [State.CANCELED]
 
 
 def test_properties_and_digests_are_recorded(folder: Path) -> None:
@@ -309,11 +311,11 @@ def test_a_failure_is_recorded_with_its_traceback_and_earlier_outputs_stay(folde
     with pytest.raises(ValueError, match="no such luck"):
         runner.run()
     execution = newest(folder, "Train")
-    assert (execution.state, execution.error) == (metadata.FAILED, "ValueError: no such luck")
+    assert (execution.state, execution.error) == (State.FAILED, "ValueError: no such luck")
     assert "fakes.py" in execution.traceback
     assert "no such luck" in execution.traceback
     assert "fakes.py" in runner.log_file.read_text(encoding="utf-8")
-    assert [r.state for r in store_of(folder).runs()] == [metadata.FAILED]
+    assert [r.state for r in store_of(folder).runs()] == [State.FAILED]
     assert {p.split("/")[1] for p in published(folder)} == {"examples", "rejects"}
     Calls.inside.clear()
     result = run(folder)
@@ -327,8 +329,8 @@ def test_an_interruption_is_recorded_as_canceled(folder: Path) -> None:
     Calls.inside["Train"] = fail(KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         run(folder)
-    assert newest(folder, "Train").state == metadata.CANCELED
-    assert store_of(folder).runs()[0].state == metadata.CANCELED
+    assert newest(folder, "Train").state == State.CANCELED
+    assert store_of(folder).runs()[0].state == State.CANCELED
 
 
 def wrapped_in_text() -> BaseException:
@@ -351,8 +353,8 @@ def test_a_fault_of_the_machine_is_told_as_such(folder: Path, error: BaseExcepti
         run(folder)
     assert str(caught.value) == message
     assert caught.value.remedy
-    assert newest(folder, "Train").state == metadata.FAILED
-    assert newest(folder, "Source").state == metadata.COMPLETE
+    assert newest(folder, "Train").state == State.FAILED
+    assert newest(folder, "Source").state == State.COMPLETE
 
 
 @pytest.mark.parametrize("lifecycle", ["setup", "process"])
@@ -398,8 +400,8 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from tests.pipeline import fakes
+from bitext.pipeline.store import Store
 from tests.pipeline.test_runner import runner_of, store_of
-from bitext.pipeline.metadata import Store
 where = sys.argv[2]
 if where == "inside":
     fakes.Calls.inside["Train"] = lambda context: os._exit(9)
@@ -419,14 +421,14 @@ def test_what_a_killed_run_leaves_is_cleared_by_the_next(folder: Path, where: st
     killed = subprocess.run([sys.executable, "-c", KILLED, str(folder), where], check=False)
     assert killed.returncode == 9
     dead = newest(folder, "Train")
-    assert dead.state == metadata.RUNNING
+    assert dead.state == State.RUNNING
     orphan = f"Train/model/{dead.id}"
     assert (orphan in published(folder)) == (where != "inside")
     result = run(folder)
     assert Calls.nodes == ["Train", "Evaluate", "Push"]
     assert orphan not in published(folder)
-    assert {e.state for e in store_of(folder).executions() if e.id == dead.id} == {metadata.CANCELED}
-    assert [r.state for r in store_of(folder).runs()] == [metadata.COMPLETE, metadata.CANCELED]
+    assert {e.state for e in store_of(folder).executions() if e.id == dead.id} == {State.CANCELED}
+    assert [r.state for r in store_of(folder).runs()] == [State.COMPLETE, State.CANCELED]
     assert list((folder / "root").glob(".staging/*")) == []
     model = result.artifact("Model")
     assert model is not None
@@ -435,7 +437,7 @@ def test_what_a_killed_run_leaves_is_cleared_by_the_next(folder: Path, where: st
 
 def train_is_complete_with_its_model(folder: Path) -> bool:
     record = newest(folder, "Train")
-    return record.state == metadata.COMPLETE and Path(record.outputs["model"][0].uri).is_dir()
+    return record.state == State.COMPLETE and Path(record.outputs["model"][0].uri).is_dir()
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EBUSY, "busy"), KeyboardInterrupt()])
@@ -468,16 +470,16 @@ def test_an_interruption_just_after_the_transaction_takes_nothing_back(
 ) -> None:
     put = Store.put_execution
 
-    def put_and_interrupt(self: Store, execution: Execution, run: metadata.Run) -> None:
+    def put_and_interrupt(self: Store, execution: Execution, run: Run) -> None:
         put(self, execution, run)
-        if execution.node == "Train" and execution.state == metadata.COMPLETE:
+        if execution.node == "Train" and execution.state == State.COMPLETE:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Store, "put_execution", put_and_interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(folder)
     assert train_is_complete_with_its_model(folder)
-    assert store_of(folder).runs()[0].state == metadata.CANCELED
+    assert store_of(folder).runs()[0].state == State.CANCELED
     run(folder)
     assert Calls.nodes == ["Evaluate", "Push"]
 
@@ -487,17 +489,20 @@ def run_with_store(folder: Path, store: Store) -> None:
     Runner(fakes.pipeline(folder), folder / "root", lambda: store, no_beam, Terminal()).run()
 
 
-@pytest.mark.parametrize(("node", "root"), [("Source", "root"), ("Train", "another root")])
-def test_another_store_deletes_nothing_it_did_not_see_made(folder: Path, node: str, root: str) -> None:
+@pytest.mark.parametrize(("node", "in_this_root"), [("Source", True), ("Train", False)])
+def test_another_store_deletes_nothing_it_did_not_see_made(
+    folder: Path, node: str, in_this_root: bool
+) -> None:
     """Ids that two stores share mean other executions: of another node, or in another root."""
     run(folder)
     weights = (folder / "root" / "Train" / "model" / "2" / "weights").read_text(encoding="utf-8")
     settings = Metadata(sqlite=str(folder / "elsewhere.sqlite"))
     other = Store(settings, folder / "root", "toy")
-    ended = metadata.Run("ended", "toy", str(folder / root), metadata.FAILED, 1.0)
+    root_id = (folder / "root" / ".id").read_text(encoding="ascii") if in_this_root else "another"
+    ended = Run("ended", "toy", str(folder / "root"), State.FAILED, 1.0, root_id=root_id)
     other.put_run(ended)
     for _ in range(2):
-        other.put_execution(Execution(node, ended.run_id, metadata.FAILED, 1.0), ended)
+        other.put_execution(Execution(node, ended.run_id, State.FAILED, 1.0), ended)
     run_with_store(folder, other)
     assert Calls.nodes == ALL
     aside = (folder / "root" / ".unrecorded").glob("*/Train/model/2/weights")
@@ -549,7 +554,7 @@ def test_a_refused_model_ends_the_complete_run_with_its_reasons(folder: Path) ->
     for _ in range(2):  # a cached refusal is a refusal
         result = run(folder, bless=False)
         assert list(result.executions) == ALL
-        assert result.run.state == metadata.COMPLETE
+        assert result.run.state == State.COMPLETE
         with pytest.raises(NotBlessedError, match="BLEU 31.25 is under 40"):
             check_blessed(result)
     check_blessed(run(folder, steps=2))

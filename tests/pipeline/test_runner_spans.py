@@ -15,11 +15,12 @@ from bitext.components import artifacts
 from bitext.components.component import Component, Context, Parameters, Part
 from bitext.components.example_gen import Parameters as ExampleGenParameters
 from bitext.components.shared.errors import ConfigError, DataError
-from bitext.pipeline import metadata, status
+from bitext.pipeline import status
 from bitext.pipeline.config import Metadata, PipelineConfig
 from bitext.pipeline.graph import BaseModel, NewestOutput, Node, Pipeline, PreviousStatistics, ServedModel
-from bitext.pipeline.metadata import Store
+from bitext.pipeline.records import Run, State
 from bitext.pipeline.runner import Result, Runner, Selection
+from bitext.pipeline.store import Store
 from bitext.pipeline.terminal import Terminal
 
 CALLS: list[str] = []
@@ -261,12 +262,12 @@ def test_a_run_names_its_spans_and_a_span_its_execution(folder: Path) -> None:
     arrive(folder, 2)
     result = run(folder)
     [record] = store_of(folder).runs()
-    assert record.spans == result.run.spans == "span 1, span 2"
+    assert record.parts == result.run.parts == "span 1, span 2"
     executions = store_of(folder).executions()
     assert [(e.part, e.state) for e in executions if e.node == "Read"] == [
-        ("", metadata.COMPLETE),
-        ("span 2", metadata.COMPLETE),
-        ("span 1", metadata.COMPLETE),
+        ("", State.COMPLETE),
+        ("span 2", State.COMPLETE),
+        ("span 1", State.COMPLETE),
     ]
     whole = result.executions["Count"].outputs["statistics"]
     assert [a.properties["part"] for a in whole] == ["span 1", "span 2"]
@@ -293,7 +294,7 @@ def test_from_takes_every_span_of_the_newest_whole_run(folder: Path) -> None:
     result = run(folder, Selection(first="Check", force=frozenset({"Check"})))
     assert CALLS == ["Check"]
     assert GIVEN["statistics"] == ["1-train", "2-train"]
-    assert result.executions["Read"].state == metadata.CACHED
+    assert result.executions["Read"].state == State.CACHED
 
 
 def test_drift_is_judged_against_the_last_blessed_run_on_other_data(folder: Path) -> None:
@@ -383,8 +384,8 @@ def test_two_machines_share_a_history_and_clear_up_after_themselves_alone(folder
         lambda: None,
         Terminal(),  # type: ignore[arg-type, return-value]
     ).run()
-    alive = metadata.Run("alive", "toy", str(roots[1]), metadata.RUNNING, 1.0, root_id=result.run.root_id)
-    killed = metadata.Run("killed", "toy", "/elsewhere", metadata.RUNNING, 1.0, root_id="of b")
+    alive = Run("alive", "toy", str(roots[1]), State.RUNNING, 1.0, root_id=result.run.root_id)
+    killed = Run("killed", "toy", "/elsewhere", State.RUNNING, 1.0, root_id="of b")
     for one in (alive, killed):
         store.put_run(one)
     roots[1].mkdir(parents=True)
@@ -399,7 +400,7 @@ def test_two_machines_share_a_history_and_clear_up_after_themselves_alone(folder
     ).run()
     assert CALLS == []  # a's outputs can be reached from b here, and so are used
     states = {run.run_id: run.state for run in store.runs()}
-    assert (states["alive"], states["killed"]) == (metadata.RUNNING, metadata.CANCELED)
+    assert (states["alive"], states["killed"]) == (State.RUNNING, State.CANCELED)
 
 
 def test_status_tells_of_the_spans(folder: Path) -> None:

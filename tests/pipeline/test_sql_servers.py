@@ -20,10 +20,10 @@ import msgspec
 import pytest
 
 from bitext.components.shared.errors import EnvironmentFault
-from bitext.pipeline import metadata
 from bitext.pipeline.config import Metadata, SqlServer
-from bitext.pipeline.metadata import Store
+from bitext.pipeline.records import State
 from bitext.pipeline.runner import Runner
+from bitext.pipeline.store import Store
 from bitext.pipeline.terminal import Terminal
 from tests.pipeline import fakes
 from tests.pipeline.fakes import Calls
@@ -156,8 +156,8 @@ import dataclasses, functools, sys
 from pathlib import Path
 import msgspec
 from bitext.pipeline.config import Metadata
-from bitext.pipeline.metadata import Store
 from bitext.pipeline.runner import Runner
+from bitext.pipeline.store import Store
 from bitext.pipeline.terminal import Terminal
 from tests.pipeline import fakes
 settings, folder = msgspec.json.decode(sys.argv[1], type=Metadata), Path(sys.argv[2])
@@ -187,7 +187,7 @@ def test_two_hosts_share_one_history(settings: Metadata, tmp_path: Path) -> None
         process.wait() for process in [host(settings, folder, "whole", "shared") for folder in folders]
     ] == [0, 0]
     store = Store(settings, tmp_path, "shared")
-    assert Counter(run.state for run in store.runs()) == {metadata.COMPLETE: 10}
+    assert Counter(run.state for run in store.runs()) == {State.COMPLETE: 10}
     assert len({run.root_id for run in store.runs()}) == 2
     runs = {run.run_id: run.root for run in store.runs()}
     executions = store.executions()
@@ -196,7 +196,7 @@ def test_two_hosts_share_one_history(settings: Metadata, tmp_path: Path) -> None
     }
     assert list(altered(executions)) == []
     for execution in executions:
-        for artifact in execution.every_output() if execution.state == metadata.COMPLETE else ():
+        for artifact in execution.all_outputs() if execution.state == State.COMPLETE else ():
             assert artifact.uri.startswith(runs[execution.run_id])
 
 
@@ -207,10 +207,10 @@ def test_a_host_clears_up_after_its_own_killed_run_alone(settings: Metadata, tmp
     killed = store.runs()[0]
     assert host(settings, other, "whole", "kills").wait() == 0
     states = {run.run_id: run.state for run in store.runs()}
-    assert states[killed.run_id] == metadata.RUNNING
+    assert states[killed.run_id] == State.RUNNING
     assert host(settings, one, "whole", "kills").wait() == 0
     states = {run.run_id: run.state for run in store.runs()}
-    assert states[killed.run_id] == metadata.CANCELED
+    assert states[killed.run_id] == State.CANCELED
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mysql"])

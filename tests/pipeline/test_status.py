@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from bitext.pipeline import metadata, status
+from bitext.pipeline import status
 from bitext.pipeline.config import load
-from bitext.pipeline.metadata import Execution, Run, Store, StoredArtifact
+from bitext.pipeline.records import Execution, Run, State, StoredArtifact
+from bitext.pipeline.store import Store
 
 NOT_BLESSED = {"ModelBlessing": "NOT_BLESSED", "InfraBlessing": "INFRA_NOT_BLESSED"}
 
@@ -19,7 +20,7 @@ def judged(folder: Path, **verdicts: str | None) -> dict[str, Any]:
     (folder / "toy.yaml").write_text("name: toy\nexample_gen: {files: [a.tsv]}\n", encoding="utf-8")
     config = load(folder / "toy.yaml", [f"root={folder / 'root'}"])
     store = Store(config.metadata, folder / "root", "toy")
-    run = Run("r1", "toy", str(folder / "root"), metadata.COMPLETE, 1.0, 2.0)
+    run = Run("r1", "toy", str(folder / "root"), State.COMPLETE, 1.0, 2.0)
     store.put_run(run)
     for kind, content in verdicts.items():
         path = folder / "root" / kind
@@ -28,7 +29,7 @@ def judged(folder: Path, **verdicts: str | None) -> dict[str, Any]:
             (path / NOT_BLESSED[kind]).write_text(content, encoding="utf-8")
         blessing = StoredArtifact(kind, str(path), "d", {"blessed": int(content is None)})
         store.put_execution(
-            Execution(kind, "r1", metadata.COMPLETE, 1.0, 2.0, outputs={"blessing": (blessing,)}), run
+            Execution(kind, "r1", State.COMPLETE, 1.0, 2.0, outputs={"blessing": (blessing,)}), run
         )
     return status.collect(config)
 

@@ -1,0 +1,169 @@
+"""What the metadata store records: runs, executions and artifacts. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+import itertools
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+Scalar = int | float | str
+"""The type of an artifact's property."""
+
+
+class State(enum.StrEnum):
+    """The state of a run or of an execution, as ML Metadata names it."""
+
+    RUNNING = "RUNNING"
+    COMPLETE = "COMPLETE"
+    FAILED = "FAILED"
+    CACHED = "CACHED"
+    CANCELED = "CANCELED"
+
+
+@dataclasses.dataclass
+class StoredArtifact:
+    """An artifact on record.
+
+    Attributes:
+      type: its kind's TYPE_NAME.
+      uri: its folder, absolute.
+      digest: SHA-256 of its content.
+      properties: the properties that its component set.
+      id: its id in the store; None: not stored yet.
+      split_digests: SHA-256 of the content of each split, if it has any.
+    """
+
+    type: str
+    uri: str
+    digest: str
+    properties: dict[str, Scalar] = dataclasses.field(default_factory=dict)
+    id: int | None = None
+    split_digests: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def exists(self) -> bool:
+        """Whether its folder exists on this machine."""
+        return Path(self.uri).is_dir()
+
+
+Artifacts = dict[str, tuple[StoredArtifact, ...]]
+"""The artifacts of an execution by keyword: one, or one per part (span), in order."""
+
+
+@dataclasses.dataclass
+class Execution:
+    """One execution of a node in a run, or of a part of its work. Times are seconds since the epoch.
+
+    A node whose work is divided has an execution for each part that ran, whose `part` is the name of the
+    part, and then one for the whole node, whose outputs are those of all parts, new or cached.
+    """
+
+    node: str
+    run_id: str
+    state: State
+    started: float
+    finished: float = 0.0
+    cache_key: str = ""
+    cache_key_parts: str = ""
+    error: str = ""
+    traceback: str = ""
+    inputs: Artifacts = dataclasses.field(default_factory=dict)
+    outputs: Artifacts = dataclasses.field(default_factory=dict)
+    id: int | None = None
+    part: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """Its duration; 0 while it runs."""
+        return max(0.0, self.finished - self.started) if self.finished else 0.0
+
+    def all_outputs(self) -> Iterator[StoredArtifact]:
+        """Yields the outputs of all keywords."""
+        return itertools.chain.from_iterable(self.outputs.values())
+
+    def all_inputs(self) -> Iterator[StoredArtifact]:
+        """Yields the inputs of all keywords."""
+        return itertools.chain.from_iterable(self.inputs.values())
+
+    def missing_outputs(self) -> list[str]:
+        """The output folders that no longer exist."""
+        return [artifact.uri for artifact in self.all_outputs() if not artifact.exists]
+
+
+History = Sequence[Execution]
+"""All executions of a pipeline on record, newest first."""
+
+
+@dataclasses.dataclass
+class Run:
+    """One run of a pipeline.
+
+    Attributes:
+      root: its pipeline root, absolute.
+      root_id: the id in the root's file `.id`, which stays the same wherever the root is mounted.
+      parts: names of the parts that the corpus was divided into, comma-separated; empty: it is not divided,
+        or the parts are not known yet.
+    """
+
+    run_id: str
+    pipeline: str
+    root: str
+    state: State
+    started: float
+    finished: float = 0.0
+    error: str = ""
+    id: int | None = None
+    root_id: str = ""
+    parts: str = ""
+
+
+def new_run_id() -> str:
+    """Returns a unique id for a run that starts now."""
+    return f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+def with_key(history: History, node: str, cache_key: str) -> list[Execution]:
+    """The complete executions of `node` with this cache key, newest first."""
+    return [e for e in history if (e.node, e.state, e.cache_key) == (node, State.COMPLETE, cache_key)]
+
+
+def newest_usable(history: History, node: str) -> Execution | None:
+    """The newest execution of the whole node, run or cached, whose output folders all exist.
+
+    Another machine with the same metadata store may have made outputs that do not exist on this one.
+    """
+    for execution in history:
+        if execution.node != node or execution.part or not execution.outputs:
+            continue
+        if execution.state in (State.COMPLETE, State.CACHED) and not execution.missing_outputs():
+            return execution
+    return None
+
+
+def pushed_artifact(execution: Execution) -> StoredArtifact | None:
+    """The PushedModel by which an execution pushed a version or put one back; None: it did neither.
+
+    It has the properties `version`, `path` and `digest`. A CACHED execution pushed nothing itself: its
+    artifact describes what an earlier one did.
+    """
+    for artifact in execution.all_outputs():
+        if artifact.type == "PushedModel" and artifact.properties.get("pushed") == 1:
+            return artifact
+    return None
+
+
+def blesses(execution: Execution) -> bool:
+    """Whether an execution blessed a model."""
+    return any(
+        artifact.type == "ModelBlessing" and artifact.properties.get("blessed") == 1
+        for artifact in execution.all_outputs()
+    )
+
+
+def artifacts_by_id(executions: Iterable[Execution]) -> dict[int | None, StoredArtifact]:
+    """All outputs of the executions, by id."""
+    return {artifact.id: artifact for execution in executions for artifact in execution.all_outputs()}

@@ -1,0 +1,9 @@
+"""The metadata store. The only package that imports ml_metadata; what it stores is in `pipeline.records`.
+
+It uses neither `filter_query` nor lineage queries, because newer builds of ml-metadata do not have them.
+"""
+
+from bitext.pipeline.store.connection import exists
+from bitext.pipeline.store.store import Store
+
+__all__ = ["Store", "exists"]

@@ -1,0 +1,61 @@
+"""Connections to the database of the metadata store: SQLite, MySQL or PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ml_metadata.proto import metadata_store_pb2 as pb
+
+from bitext.components.shared.errors import ConfigError
+from bitext.pipeline.config import Metadata
+
+
+def describe(settings: Metadata, root: Path) -> str:
+    """The database's address for messages, without the password."""
+    for kind in ("mysql", "postgresql"):
+        if server := getattr(settings, kind):
+            return f"{kind}://{server.user}@{server.host}:{server.port}/{server.database}"
+    return str(sqlite_file(settings, root))
+
+
+def exists(settings: Metadata, root: Path) -> bool:
+    """Whether there may be records: true for a server, and for an SQLite file that exists."""
+    server = settings.mysql or settings.postgresql
+    return server is not None or sqlite_file(settings, root).is_file()
+
+
+def sqlite_file(settings: Metadata, root: Path) -> Path:
+    """The SQLite file, which is used if no server is configured."""
+    return Path(settings.sqlite) if settings.sqlite else root / "metadata.sqlite"
+
+
+def connection_config(settings: Metadata, root: Path) -> pb.ConnectionConfig:
+    """The settings as ML Metadata takes them.
+
+    Raises:
+      ConfigError: the environment variable of the password is not set.
+    """
+    config = pb.ConnectionConfig()
+    server = settings.mysql or settings.postgresql
+    if server is None:
+        config.sqlite.filename_uri = str(sqlite_file(settings, root))
+        config.sqlite.connection_mode = pb.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
+        return config
+    password = ""
+    if server.password_env:
+        if server.password_env not in os.environ:
+            raise ConfigError(
+                f"the environment variable {server.password_env} is not set",
+                f"Set it to the password of {describe(settings, root)}; password_env names it.",
+            )
+        password = os.environ[server.password_env]
+    if settings.mysql:
+        mysql = config.mysql
+        mysql.host, mysql.port, mysql.database = server.host, server.port, server.database
+        mysql.user, mysql.password = server.user, password
+    else:
+        postgresql = config.postgresql
+        postgresql.host, postgresql.port = server.host, str(server.port)
+        postgresql.user, postgresql.password, postgresql.dbname = server.user, password, server.database
+    return config

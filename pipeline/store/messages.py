@@ -1,0 +1,148 @@
+"""Conversion between records and ML Metadata's messages."""
+
+from __future__ import annotations
+
+import json
+import numbers
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from ml_metadata.proto import metadata_store_pb2 as pb
+
+from bitext.pipeline.records import Execution, Run, Scalar, State, StoredArtifact
+
+_DIGEST, _SPLIT_DIGESTS = "content_digest", "split_digests"
+EXECUTION_FIELDS: dict[str, int] = {
+    "node": pb.STRING,
+    "run_id": pb.STRING,
+    "part": pb.STRING,
+    "cache_key": pb.STRING,
+    "cache_key_parts": pb.STRING,
+    "started": pb.DOUBLE,
+    "finished": pb.DOUBLE,
+    "error": pb.STRING,
+    "traceback": pb.STRING,
+}
+"""The fields of `Execution` that are properties of ML Metadata's executions, with their types."""
+RUN_FIELDS: dict[str, int] = {
+    "pipeline": pb.STRING,
+    "root": pb.STRING,
+    "root_id": pb.STRING,
+    "state": pb.STRING,
+    "started": pb.DOUBLE,
+    "finished": pb.DOUBLE,
+    "error": pb.STRING,
+    "parts": pb.STRING,
+}
+"""The fields of `Run` that are properties of ML Metadata's contexts, with their types."""
+
+Type = TypeVar("Type", pb.ContextType, pb.ExecutionType)
+
+
+def with_fields(message: Type, fields: Mapping[str, int]) -> Type:
+    """Adds properties to a type."""
+    for name, kind in fields.items():
+        message.properties[name] = kind
+    return message
+
+
+def run_message(run: Run, type_id: int) -> pb.Context:
+    """A run as a context."""
+    context = pb.Context(type_id=type_id, name=run.run_id)
+    if run.id is not None:
+        context.id = run.id
+    for field in RUN_FIELDS:
+        _set(context.properties[field], getattr(run, field))
+    return context
+
+
+def run_record(context: pb.Context) -> Run | None:
+    """A context as a run; None: another program's context."""
+    if "pipeline" not in context.properties:
+        return None
+    fields = _values(context.properties, RUN_FIELDS)
+    state = State(str(fields.pop("state")))
+    return Run(run_id=context.name, id=context.id, state=state, **fields)
+
+
+def execution_message(execution: Execution, type_id: int) -> pb.Execution:
+    """An execution, without its artifacts."""
+    state = pb.Execution.State.Value(execution.state)
+    message = pb.Execution(type_id=type_id, last_known_state=state)
+    if execution.id is not None:
+        message.id = execution.id
+    for field in EXECUTION_FIELDS:
+        _set(message.properties[field], getattr(execution, field))
+    return message
+
+
+def execution_record(message: pb.Execution) -> Execution:
+    """An execution, without its artifacts."""
+    fields = _values(message.properties, EXECUTION_FIELDS)
+    return Execution(id=message.id, state=state_of(message), **fields)
+
+
+def state_of(message: pb.Execution) -> State:
+    """The state of an execution."""
+    return State(pb.Execution.State.Name(message.last_known_state))
+
+
+def artifact_message(artifact: StoredArtifact, type_id: int, address: str) -> pb.Artifact:
+    """An artifact.
+
+    Args:
+      artifact: the record.
+      type_id: the id of its type.
+      address: its folder as the store has it.
+    """
+    message = pb.Artifact(type_id=type_id, uri=address, state=pb.Artifact.LIVE)
+    if artifact.id is not None:
+        message.id = artifact.id
+    properties = {**artifact.properties, _DIGEST: artifact.digest}
+    if artifact.split_digests:
+        properties[_SPLIT_DIGESTS] = json.dumps(artifact.split_digests)
+    for name, value in properties.items():
+        _set(message.custom_properties[name], value)
+    return message
+
+
+def artifact_record(message: pb.Artifact, folder: str) -> StoredArtifact:
+    """An artifact whose folder is `folder`."""
+    properties = {name: scalar(value) for name, value in message.custom_properties.items()}
+    digest = str(properties.pop(_DIGEST, ""))
+    split_digests = json.loads(str(properties.pop(_SPLIT_DIGESTS, "{}")))
+    return StoredArtifact(message.type, folder, digest, properties, message.id, split_digests)
+
+
+def event_message(key: str, index: int, artifact: StoredArtifact, kind: pb.Event.Type) -> pb.Event:
+    """The event that links an execution and the artifact `index` of its keyword `key`."""
+    event = pb.Event(type=kind)
+    event.path.steps.add(key=key)
+    event.path.steps.add(index=index)
+    if artifact.id is not None:
+        event.artifact_id = artifact.id
+    return event
+
+
+def in_order(events: Iterable[pb.Event]) -> list[pb.Event]:
+    """Sorts events by the index of their artifact within its keyword."""
+    return sorted(events, key=lambda event: event.path.steps[1].index)
+
+
+def _values(properties: Mapping[str, pb.Value], fields: Mapping[str, int]) -> dict[str, Any]:
+    return {name: scalar(value) for name, value in properties.items() if name in fields}
+
+
+def _set(value: pb.Value, scalar: Scalar) -> None:
+    if isinstance(scalar, numbers.Integral):  # includes bool and NumPy's integers
+        value.int_value = int(scalar)
+    elif isinstance(scalar, numbers.Real):
+        value.double_value = float(scalar)
+    else:
+        value.string_value = str(scalar)
+
+
+def scalar(value: pb.Value) -> Scalar:
+    """The value of a property."""
+    result: Scalar = getattr(value, value.WhichOneof("value"))
+    return result
