@@ -85,6 +85,14 @@ def parse(page: Path) -> list[Block]:
     return blocks
 
 
+def shown_after(block: Block) -> Block | None:
+    """The block that shows what a block prints; None if the page does not show it."""
+    shown = next((after for after in parse(block.page) if after.line > block.line), None)
+    if shown is None or shown.language not in (PRINTED, "json") or shown.not_run is not None:
+        return None
+    return shown
+
+
 def _until(lines: Iterator[tuple[int, str]], fence: str, indentation: int, where: str) -> Iterator[str]:
     for _, line in lines:
         if line.strip() == fence:
@@ -129,8 +137,8 @@ def mask(line: str, free: bool = False) -> str:
     """The line without what differs from run to run: figures, times, identifiers, sentences."""
     for pattern, replacement in _MASKS:
         line = re.sub(pattern, replacement, line)
-    if free:
-        line = re.sub(r"(?:(?!\bN\b)[^\s](?:[^\s]*))(?: (?!N\b)\S+)*", "WORDS", line.strip())
+    if free and line.strip():
+        return "N WORDS" if line.strip().startswith("N") else "WORDS"
     return line.strip()
 
 
