@@ -1,23 +1,49 @@
 """The reference pages, generated from the code: commands, configuration, artifacts, signatures and so on.
 
-Each page is a function without arguments that returns Markdown. Importing this module imports no TensorFlow.
+Each page is a function without arguments that returns Markdown. This module imports no TensorFlow;
+`signatures` starts a process that does, once for each version of the model's code.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
+import importlib
 import inspect
+import json
 import re
+import subprocess
+import sys
 import types
-import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import msgspec
 
 ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / "build" / "reference"
+MODEL_CODE = ("components/seq2seq", "components/text", "docs/tools/signatures.py")
+"""What the signatures depend on."""
+
+API = {
+    "Configuration": ("bitext.pipeline.config:load", "bitext.pipeline.config:dump"),
+    "Pipeline": ("bitext.pipeline.graph:create_pipeline",),
+    "Components": (
+        "bitext.components.component:Component",
+        "bitext.components.component:Context",
+        "bitext.components.component:Parameters",
+    ),
+    "Artifacts": ("bitext.components.artifacts:Artifact",),
+    "Errors": (
+        "bitext.components.shared.errors:BitextError",
+        "bitext.components.shared.errors:ConfigError",
+        "bitext.components.shared.errors:DataError",
+        "bitext.components.shared.errors:LockedError",
+        "bitext.components.shared.errors:EnvironmentFault",
+        "bitext.components.shared.errors:TrainingError",
+    ),
+}
 
 
 def _cell(text: str) -> str:
@@ -25,212 +51,326 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
+def _sentence(text: str) -> str:
+    """Text that begins with a capital letter and ends with a full stop."""
+    text = text.strip()
+    first = re.match(r"[a-z][a-z]*(?= |,)", text)
+    text = text[:1].upper() + text[1:] if first else text
+    return text if not text or text[-1] in ".:!?)`" else f"{text}."
+
+
+def _table(*header: str, rows: Iterable[tuple[str, ...]]) -> list[str]:
+    lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
+    return [*lines, *(f"| {' | '.join(map(_cell, row))} |" for row in rows), ""]
+
+
 def commands() -> str:
-    """Every command: what it does, how it is called, an example, its options."""
+    """Every command with an example and its options."""
     from bitext.pipeline import cli
 
-    parser = cli._parser()
+    parser = cli.build_parser()
     group = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    summaries = {choice.dest: choice.help for choice in group._choices_actions}
+    summaries = {choice.dest: choice.help or "" for choice in group._choices_actions}
     lines = ["# Commands", "", "`bitext COMMAND --help` prints the same on the terminal.", ""]
-    lines += ["| command | what it does |", "|---|---|"]
-    lines += [
-        f"| [`bitext {name}`](#bitext-{name}) | {_cell(summaries[name] or '')} |" for name in group.choices
-    ]
+    lines += _table(
+        "command",
+        "what it does",
+        rows=((f"[`bitext {name}`](#bitext-{name})", _sentence(summaries[name])) for name in group.choices),
+    )
     for name, command in group.choices.items():
-        lines += ["", f"## bitext {name}", "", command.description or "", ""]
+        lines += [f"## bitext {name}", "", command.description or "", "", *_examples(command.epilog or "")]
         usage = re.sub(r"\s+", " ", command.format_usage().removeprefix("usage: ")).strip()
-        lines += ["```sh", usage, "```", ""]
-        lines += [*_epilog(command.epilog or ""), "| argument | meaning |", "|---|---|"]
+        lines += ["Usage:", "", "```text", usage, "```", ""]
         formatter = command._get_formatter()
-        for action in command._actions:
-            if action.help != argparse.SUPPRESS:
-                lines.append(f"| `{_called(action)}` | {_cell(formatter._expand_help(action))} |")
-    return "\n".join(lines) + "\n"
+        rows = ((f"`{_called(a)}`", _sentence(formatter._expand_help(a))) for a in command._actions)
+        lines += _table("argument", "meaning", rows=rows)
+    return "\n".join(lines)
 
 
 def _called(action: argparse.Action) -> str:
-    value = action.metavar or (
-        "{" + ",".join(action.choices) + "}" if action.choices else action.dest.upper()
-    )
+    choices = "{" + ",".join(map(str, action.choices)) + "}" if action.choices else action.dest.upper()
+    value = str(action.metavar or choices)
     if not action.option_strings:
-        return str(value)
+        return value
     shown = "" if action.nargs == 0 else f" [{value}]" if action.nargs == "?" else f" {value}"
     return ", ".join(f"{option}{shown}" for option in action.option_strings)
 
 
-def _epilog(text: str) -> Iterator[str]:
+def _examples(epilog: str) -> Iterator[str]:
     """The examples of a command's epilog, in a block."""
-    match = re.search(r"^examples?:\n((?:  .*\n?)+)", text, flags=re.MULTILINE)
-    if match:
-        yield from ["Example:", "", "```sh", inspect.cleandoc(match[1]), "```", ""]
+    match = re.search(r"^examples?:\n((?:  .*\n?)+)", epilog, flags=re.MULTILINE)
+    if match is None:
+        raise ValueError(f"a command has no example: {epilog!r}")
+    yield from ["```sh", inspect.cleandoc(match[1]), "```", ""]
 
 
 def configuration() -> str:
-    """Every key of a configuration: type, default, range, meaning."""
-    from bitext.pipeline.config import PipelineConfig
+    """Every configuration key: type, default, range, meaning."""
+    from bitext.pipeline.config import reference
 
-    lines = ["# Configuration", ""]
-    lines += ["One YAML file describes one pipeline. `bitext config CONFIG` prints it with all defaults.", ""]
-    lines += list(_section("", PipelineConfig, 2))
-    return "\n".join(lines) + "\n"
+    intro = """\
+# Configuration
+
+A configuration is one YAML file. `bitext config CONFIG` prints it with every default and meaning;
+`bitext config --explain KEY` explains one key. The files in `pipeline/configs/` are complete examples.
+
+An unknown key, a wrong type or an impossible combination is an error that names the file and the line.
+`--set KEY=VALUE` replaces one value on the command line. Relative paths start at the folder in which the
+command is called.
+"""
+    keys = reference.all_keys()
+    sections = {key.name: key for key in keys if key.is_section or any(_inside(k, key) for k in keys)}
+    lines = [intro, *_keys("", keys)]
+    for name, section in sections.items():
+        depth = min(2 + name.count("."), 4)
+        lines += [f"{'#' * depth} {name} {{ #{name} }}", "", _sentence(section.meaning), ""]
+        lines += _keys(name, keys)
+    return "\n".join(lines)
 
 
-def _section(prefix: str, kind: type, level: int) -> Iterator[str]:
-    meanings = attributes(kind)
-    inner: list[tuple[str, type]] = []
-    rows: list[str] = []
-    for field in msgspec.structs.fields(kind):
-        name = f"{prefix}{field.encode_name}"
-        struct = _struct_of(field.type)
-        if struct is not None:
-            inner.append((name, struct))
+def _inside(key: Any, section: Any) -> bool:
+    return key.name.startswith((f"{section.name}.", f"{section.name}[]."))
+
+
+def _keys(section: str, keys: Iterable[Any]) -> list[str]:
+    """The table of the keys directly inside a section."""
+    rows = []
+    for key in keys:
+        outer, _, name = key.name.rpartition(".")
+        if outer.removesuffix("[]") != section:
             continue
-        default = _default(field)
-        rows.append(
-            f'| <span id="{name}">`{field.encode_name}`</span> | {_type(field.type)} | {default} '
-            f"| {_cell(meanings.get(field.name, ''))} |"
-        )
-    title = prefix.removesuffix(".") or "The pipeline"
-    yield from [f"{'#' * min(level, 4)} {title}", ""]
-    summary = (inspect.getdoc(kind) or "").split("\n\n")[0]
-    yield from [summary, ""]
-    if rows:
-        yield from ["| key | type | default | meaning |", "|---|---|---|---|", *rows, ""]
-    for name, struct in inner:
-        yield from _section(f"{name}.", struct, level + 1)
-
-
-def _struct_of(kind: Any) -> type | None:
-    """The struct that a field's type is, or contains; None if there is none."""
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return kind
-    for argument in typing.get_args(kind):
-        if (struct := _struct_of(argument)) is not None:
-            return struct
-    return None
-
-
-def _type(kind: Any) -> str:
-    """A type in the words of YAML, with its range."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is typing.Annotated:
-        return _type(arguments[0]) + _range(arguments[1:])
-    if origin is typing.Literal:
-        return ", ".join(f"`{value}`" for value in arguments)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join("null" if a is type(None) else _type(a) for a in arguments)
-    if origin in (tuple, list):
-        return f"list of {_type(arguments[0])}"
-    return {bool: "true or false", int: "integer", float: "number", str: "text"}.get(kind, str(kind))
-
-
-def _range(annotations: tuple[Any, ...]) -> str:
-    parts = []
-    for meta in annotations:
-        for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
-            if (bound := getattr(meta, name, None)) is not None:
-                parts.append(f"{sign} {bound:g}")
-    return f" {', '.join(parts)}" if parts else ""
-
-
-def _default(field: Any) -> str:
-    if field.default is not msgspec.NODEFAULT:
-        value = msgspec.to_builtins(field.default)
-    elif field.default_factory is not msgspec.NODEFAULT:
-        value = msgspec.to_builtins(field.default_factory())
-    else:
-        return "required"
-    text = msgspec.json.encode(value).decode()
-    return "empty" if text in ('""', "[]") else f"`{text}`"
-
-
-def attributes(kind: type) -> dict[str, str]:
-    """The `Attributes:` of a class's docstring, by name."""
-    match = re.search(r"^Attributes:\n(.*?)(?=^\S|\Z)", inspect.getdoc(kind) or "", re.MULTILINE | re.DOTALL)
-    found: dict[str, str] = {}
-    if match:
-        for entry in re.split(r"^ {2}(?=\S)", match[1], flags=re.MULTILINE)[1:]:
-            names, _, meaning = entry.partition(":")
-            found.update((name.strip(), " ".join(meaning.split())) for name in names.split(","))
-    return found
+        shown = f"[`{name}`](#{key.name})" if key.is_section else f'<span id="{key.name}">`{name}`</span>'
+        default = "" if key.is_section else f"`{key.default}`" if key.default != "required" else "required"
+        kind = key.type if not key.range else f"{key.type}: {key.range}"
+        rows.append((shown, kind, default, _sentence(key.meaning)))
+    return _table("key", "type and range", "default", "meaning", rows=rows) if rows else []
 
 
 def artifacts() -> str:
-    """Every kind of artifact with its file tree."""
+    """Every kind of artifact: its files and their content."""
+    package = importlib.import_module("bitext.components.artifacts")
     lines = [
         "# Artifacts",
         "",
-        "Each output of a component is a folder: `<root>/<node>/<output>/<execution id>/`.",
+        "Each output of a component is a folder `<root>/<node>/<output>/<execution id>/`. File names are those of TFX,",
+        "so TFDV, TensorBoard and TensorFlow Serving read them. In Python, each kind is a class with methods that read",
+        "and write its files (`bitext.components.artifacts`).",
         "",
     ]
-    tree = ast.parse((ROOT / "components" / "artifacts" / "__init__.py").read_text(encoding="utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and (text := ast.get_docstring(node)):
-            lines += [f"## {node.name}", "", _literal_blocks(text), ""]
-    return "\n".join(lines) + "\n"
+    modules = sorted({kind.__module__ for kind in package.KINDS}, key=str)
+    for name in modules:
+        module = importlib.import_module(name)
+        for kind in _defined(module, package.Artifact):
+            lines += [f"## {kind.__name__}", "", _markdown(inspect.getdoc(kind) or ""), ""]
+        for payload in _defined(module, msgspec.Struct):
+            lines += _payload(payload)
+    return "\n".join(lines)
 
 
-def _literal_blocks(text: str) -> str:
-    """A docstring whose literal blocks (`::`) become fenced blocks."""
+def _defined(module: types.ModuleType, base: type) -> list[type]:
+    """The public subclasses of a class that a module defines, in order."""
+    return [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, base) and value.__module__ == module.__name__
+    ]
+
+
+def _payload(struct: type[msgspec.Struct]) -> list[str]:
+    from bitext.pipeline.config.reference import meanings
+
+    summary = (inspect.getdoc(struct) or "").split("\n\n")[0]
+    texts = meanings(struct) if "Attributes:" in (struct.__doc__ or "") else {}
+    rows = [
+        (f"`{field.encode_name}`", _sentence(texts.get(field.name, "")))
+        for field in msgspec.structs.fields(struct)
+    ]
+    return [f"### {struct.__name__}", "", summary, "", *_table("field", "meaning", rows=rows)]
+
+
+def _markdown(docstring: str) -> str:
+    """A docstring in Google style as Markdown: literal blocks are fenced, sections are tables."""
+    docstring = re.split(r"^(?:Attributes|Args|Example):?:?\n", docstring, flags=re.MULTILINE)[0]
     result: list[str] = []
     block: list[str] | None = None
-    for line in [*text.splitlines(), ""]:
+    for line in [*docstring.splitlines(), None]:
         if block is not None:
-            if line.strip() and not line.startswith(" ") and block and block[0].startswith(" "):
-                result += _fenced(block)
-                block = None
-            else:
+            started = any(text.strip() for text in block)
+            indented = line is not None and (line.startswith((" ", "\t")) or not line.strip())
+            if line is not None and (indented or not started):
                 block.append(line)
                 continue
+            text = inspect.cleandoc("\n" + "\n".join(block)).strip("\n")
+            result += ["```text", text, "```", ""]
+            block = None
+        if line is None:
+            break
         if line.endswith("::"):
             result += [line[:-1], ""]
             block = []
         else:
             result.append(line)
-    if block is not None:
-        result += _fenced(block)
     return "\n".join(result).strip()
 
 
-def _fenced(block: list[str]) -> list[str]:
-    return ["```text", inspect.cleandoc("\n" + "\n".join(block)), "```", ""]
-
-
 def exit_codes() -> str:
-    """The exit codes of the command."""
+    """What each exit code means."""
     from bitext.pipeline import cli
 
-    lines = ["# Exit codes", "", "| code | meaning |", "|---|---|"]
+    lines = ["# Exit codes", "", "A call by `make` replaces every code other than 0 by `make`'s own.", ""]
+    rows = []
     for line in cli.EXIT_CODES.splitlines()[1:]:
         code, _, meaning = line.strip().partition(" ")
-        lines.append(f"| {code} | {_cell(meaning)} |")
-    return "\n".join(lines) + "\n"
+        first, *others = meaning.split("; ", 1)
+        rows.append((code, _sentence(meaning)))
+    return "\n".join([*lines, *_table("code", "meaning", rows=rows)])
 
 
 def signatures() -> str:
-    """The signatures of an exported model."""
-    return "# Signatures\n"
+    """The signatures of an exported model: inputs and outputs with dtypes and shapes."""
+    described = json.loads(_signatures())
+    lines = [
+        "# Signatures",
+        "",
+        "Inputs and outputs by name, as an exported model declares them. B: sentences, N: translations of a sentence,",
+        "S: source tokens, T: target tokens, V: target vocabulary, D: encoder units, K: width of the keys.",
+        "",
+    ]
+    lines += _table(
+        "signature",
+        "what it returns",
+        rows=((f"[`{name}`](#{name})", s["summary"]) for name, s in described.items()),
+    )
+    for name, signature in described.items():
+        lines += [f"## {name}", "", signature["summary"], ""]
+        for way in ("inputs", "outputs"):
+            rows = ((f"`{t['name']}`", f"`{t['type']}`", t["meaning"]) for t in signature[way])
+            table = _table(way.removesuffix("s"), "type", "meaning", rows=rows)
+            lines += table if signature[way] else [f"No {way}.", ""]
+    return "\n".join(lines)
+
+
+def _signatures() -> str:
+    """The description of the signatures as JSON: from the cache, or from a newly exported model."""
+    from bitext.components.shared.files import folder_digest
+
+    digests = [
+        folder_digest(ROOT / path) if (ROOT / path).is_dir() else _digest(ROOT / path) for path in MODEL_CODE
+    ]
+    cached = CACHE / f"signatures-{_digest_of(digests)}.json"
+    if not cached.is_file():
+        done = subprocess.run(
+            [sys.executable, "-m", "docs.tools.signatures"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        CACHE.mkdir(parents=True, exist_ok=True)
+        cached.write_text(done.stdout, encoding="utf-8")
+    return cached.read_text(encoding="utf-8")
+
+
+def _digest(path: Path) -> str:
+    return _digest_of([path.read_text(encoding="utf-8")])
+
+
+def _digest_of(texts: list[str]) -> str:
+    import hashlib
+
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
 def metrics() -> str:
-    """The OpenMetrics names."""
-    return "# Metrics\n"
+    """The OpenMetrics names of a run."""
+    openmetrics = importlib.import_module(OPENMETRICS)
+    outcome = mock.MagicMock()
+    outcome.nodes.return_value = {"Trainer": []}
+    ending = openmetrics.Ending("name", 0, 0.0, 1.0, outcome)
+    rows = []
+    for name, meaning, samples in openmetrics._families(ending, 0.0):
+        labels = {label for known, _ in samples for label in known}
+        rows.append(
+            (f"`{name}`", ", ".join(f"`{label}`" for label in ["pipeline", *sorted(labels)]), meaning)
+        )
+    lines = [
+        "# Metrics",
+        "",
+        "A run writes these gauges to the file that `metrics.textfile` names, in the OpenMetrics text format.",
+        "A value that the run did not reach is left out.",
+        "",
+    ]
+    return "\n".join([*lines, *_table("metric", "labels", "meaning", rows=rows)])
+
+
+OPENMETRICS = "bitext.pipeline.openmetrics"
 
 
 def python_api() -> str:
-    """The Python API."""
-    return "# Python API\n"
+    """The classes and functions for programs that extend or call bitext."""
+    lines = [
+        "# Python API",
+        "",
+        "bitext is an application first: the commands and the SavedModel are its interface. These names are for",
+        "programs that call it, and for new components. Everything else may change in any version.",
+        "",
+    ]
+    for title, names in API.items():
+        lines += [f"## {title}", ""]
+        for name in names:
+            module, _, attribute = name.partition(":")
+            value = getattr(importlib.import_module(module), attribute)
+            lines += [f"### {module}.{attribute}", "", "```python", _declaration(value), "```", ""]
+            lines += [_api_text(value), ""]
+    return "\n".join(lines)
+
+
+def _declaration(value: Any) -> str:
+    if inspect.isclass(value):
+        bases = [base.__name__ for base in value.__bases__ if base is not object]
+        return f"class {value.__name__}({', '.join(bases)})" if bases else f"class {value.__name__}"
+    return f"def {value.__name__}{inspect.signature(value)}"
+
+
+def _api_text(value: Any) -> str:
+    """The docstring of a class or a function, its sections as tables, and a class's public methods."""
+    docstring = inspect.getdoc(value) or ""
+    parts = [_markdown(docstring)]
+    for section in ("Attributes", "Args", "Returns", "Raises"):
+        match = re.search(rf"^{section}:\n((?:^(?: .*)?\n?)+)", docstring, re.MULTILINE)
+        if match:
+            parts.append(f"**{section}**")
+            parts.append("\n".join(_table("name", "meaning", rows=_entries(match[1]))))
+    if inspect.isclass(value):
+        rows = [
+            (f"`{name}`", (inspect.getdoc(member) or "").split("\n\n")[0])
+            for name, member in vars(value).items()
+            if not name.startswith("_")
+            and (inspect.isfunction(member) or isinstance(member, (property, classmethod)))
+        ]
+        if rows:
+            parts += ["**Methods**", "\n".join(_table("name", "meaning", rows=rows))]
+    return "\n\n".join(parts)
+
+
+def _entries(text: str) -> Iterator[tuple[str, str]]:
+    """The entries `name: meaning` of a docstring's section."""
+    for entry in re.split(r"\n(?=\S)", inspect.cleandoc("\n" + text)):
+        name, separator, meaning = entry.partition(": ")
+        yield (f"`{name}`", _sentence(meaning)) if separator and " " not in name else ("", _sentence(entry))
 
 
 def index() -> str:
     """The list of the reference pages."""
-    lines = ["# Reference", "", "Generated from the code at each build.", ""]
-    for name, render in PAGES.items():
-        if name != "index":
-            title, summary = render().split("\n", 1)[0].removeprefix("# "), inspect.getdoc(render) or ""
-            lines.append(f"* [{title}]({name}.md): {summary[0].lower()}{summary[1:].splitlines()[0]}")
-    return "\n".join(lines) + "\n"
+    lines = ["# Reference", "", "These pages are generated from the code.", ""]
+    rows = [
+        (f"[{render().split(chr(10), 1)[0].removeprefix('# ')}]({name}.md)", inspect.getdoc(render) or "")
+        for name, render in PAGES.items()
+        if name != "index"
+    ]
+    return "\n".join([*lines, *_table("page", "content", rows=rows)])
 
 
 PAGES: dict[str, Callable[[], str]] = {

@@ -97,7 +97,7 @@ def test_a_crontab_line_runs_the_command(block: Block) -> None:
 def parse_arguments(arguments: list[str]) -> None:
     """Fails unless the command line takes the arguments."""
     try:
-        cli._parser().parse_args(arguments)
+        cli.build_parser().parse_args(arguments)
     except SystemExit as error:
         assert error.code == 0
 
