@@ -112,6 +112,8 @@ def commands(text: str) -> list[list[str]]:
             if set(word) <= set("|&;"):
                 found.append([])
             elif set(word) <= set("<>&"):
+                if found[-1] and found[-1][-1].isdigit():  # 2>&1
+                    found[-1].pop()
                 skip = True
             elif skip:
                 skip = False

@@ -7,6 +7,7 @@ Each page is a function without arguments that returns Markdown. This module imp
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib
 import inspect
 import json
@@ -152,9 +153,9 @@ def artifacts() -> str:
     lines = [
         "# Artifacts",
         "",
-        "Each output of a component is a folder `<root>/<node>/<output>/<execution id>/`. File names are those of TFX,",
-        "so TFDV, TensorBoard and TensorFlow Serving read them. In Python, each kind is a class with methods that read",
-        "and write its files (`bitext.components.artifacts`).",
+        "Each output of a component is a folder `<root>/<node>/<output>/<execution id>/`. File names are",
+        "those of TFX, so TFDV, TensorBoard and TensorFlow Serving read them. In Python, each kind is a class",
+        "with methods that read and write its files (`bitext.components.artifacts`).",
         "",
     ]
     modules = sorted({kind.__module__ for kind in package.KINDS}, key=str)
@@ -195,10 +196,8 @@ def _markdown(docstring: str) -> str:
     block: list[str] | None = None
     for line in [*docstring.splitlines(), None]:
         if block is not None:
-            started = any(text.strip() for text in block)
-            indented = line is not None and (line.startswith((" ", "\t")) or not line.strip())
-            if line is not None and (indented or not started):
-                block.append(line)
+            if line is not None and (line.strip() or not any(block)):
+                block.append(line.rstrip())
                 continue
             text = inspect.cleandoc("\n" + "\n".join(block)).strip("\n")
             result += ["```text", text, "```", ""]
@@ -220,8 +219,7 @@ def exit_codes() -> str:
     lines = ["# Exit codes", "", "A call by `make` replaces every code other than 0 by `make`'s own.", ""]
     rows = []
     for line in cli.EXIT_CODES.splitlines()[1:]:
-        code, _, meaning = line.strip().partition(" ")
-        first, *others = meaning.split("; ", 1)
+        code, _, meaning = (part.strip() for part in line.strip().partition(" "))
         rows.append((code, _sentence(meaning)))
     return "\n".join([*lines, *_table("code", "meaning", rows=rows)])
 
@@ -232,8 +230,9 @@ def signatures() -> str:
     lines = [
         "# Signatures",
         "",
-        "Inputs and outputs by name, as an exported model declares them. B: sentences, N: translations of a sentence,",
-        "S: source tokens, T: target tokens, V: target vocabulary, D: encoder units, K: width of the keys.",
+        "Inputs and outputs by name, as an exported model declares them. B: sentences, N: translations of",
+        "a sentence, S: source tokens, T: target tokens, V: target vocabulary, D: encoder units, U: decoder",
+        "units, K: width of the keys.",
         "",
     ]
     lines += _table(
@@ -298,7 +297,7 @@ def metrics() -> str:
     lines = [
         "# Metrics",
         "",
-        "A run writes these gauges to the file that `metrics.textfile` names, in the OpenMetrics text format.",
+        "A run writes these gauges to the file that `metrics.textfile` names, in OpenMetrics text format.",
         "A value that the run did not reach is left out.",
         "",
     ]
@@ -313,8 +312,8 @@ def python_api() -> str:
     lines = [
         "# Python API",
         "",
-        "bitext is an application first: the commands and the SavedModel are its interface. These names are for",
-        "programs that call it, and for new components. Everything else may change in any version.",
+        "bitext is an application first: the commands and the SavedModel are its interface. These names are",
+        "for programs that call it, and for new components. Everything else may change in any version.",
         "",
     ]
     for title, names in API.items():
@@ -331,7 +330,11 @@ def _declaration(value: Any) -> str:
     if inspect.isclass(value):
         bases = [base.__name__ for base in value.__bases__ if base is not object]
         return f"class {value.__name__}({', '.join(bases)})" if bases else f"class {value.__name__}"
-    return f"def {value.__name__}{inspect.signature(value)}"
+    tree = ast.parse(inspect.getsource(value)).body[0]
+    if not isinstance(tree, ast.FunctionDef):
+        raise TypeError(f"{value} is no function")
+    returns = f" -> {ast.unparse(tree.returns)}" if tree.returns else ""
+    return f"def {tree.name}({ast.unparse(tree.args)}){returns}"
 
 
 def _api_text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Exports a small model and prints its signatures as JSON, for the reference. Run as a process: needs TensorFlow."""
+"""Exports a small model and prints its signatures as JSON, for the reference. Imports TensorFlow."""
 
 from __future__ import annotations
 

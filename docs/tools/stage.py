@@ -1,7 +1,7 @@
 """A folder that looks like a checkout, in which the commands of the pages run.
 
-The folder links to this checkout's code. In a small stage the corpus is made up and each `bitext run` trains a very
-small model, so that all pages run in minutes; in a full stage the commands run exactly as written.
+The folder links to this checkout's code. In a small stage the corpus is made up and each `bitext run` trains
+a very small model, so that all pages run in minutes; in a full stage the commands run exactly as written.
 """
 
 from __future__ import annotations
@@ -184,8 +184,8 @@ def pairs() -> Iterator[tuple[str, str]]:
     """1,800 sentence pairs of a made language pair, every source once."""
     subjects = {
         "the cat": "el gato", "the dog": "el perro", "my brother": "mi hermano", "the teacher": "el maestro",
-        "a child": "un niño", "the doctor": "el médico", "your friend": "tu amigo", "the driver": "el conductor",
-        "our neighbor": "nuestro vecino", "the king": "el rey",
+        "a child": "un niño", "the doctor": "el médico", "your friend": "tu amigo",
+        "the driver": "el conductor", "our neighbor": "nuestro vecino", "the king": "el rey",
     }  # fmt: skip
     verbs = {
         "sees": "ve",
@@ -198,7 +198,8 @@ def pairs() -> Iterator[tuple[str, str]]:
     objects = {
         "a red house": "una casa roja", "the old book": "el libro viejo", "some bread": "pan",
         "two apples": "dos manzanas", "the river": "el río", "a small boat": "un barco pequeño",
-        "green tea": "té verde", "the station": "la estación", "three letters": "tres cartas", "a song": "una canción",
+        "green tea": "té verde", "the station": "la estación", "three letters": "tres cartas",
+        "a song": "una canción",
     }  # fmt: skip
     times = {"": "", " today": " hoy", " every day": " cada día"}
     for (s, s_), (v, v_), (o, o_), (t, t_) in itertools.product(

@@ -182,6 +182,8 @@ def _type_word(kind: Any) -> str:
     (plain,) = field_types.alternatives(kind)
     if typing.get_origin(plain) is typing.Literal:
         return "choice"
+    if typing.get_origin(plain) is dict:
+        return f"section of names and {type_in_words(typing.get_args(plain)[1])}s"
     if (item := field_types.item_type(plain)) is not None:
         return f"list of {type_in_words(item).replace('section', 'sections')}"
     return "section" if field_types.struct_in(plain) else _SCALARS[plain]
