@@ -154,8 +154,8 @@ def artifacts() -> str:
         "# Artifacts",
         "",
         "Each output of a component is a folder `<root>/<node>/<output>/<execution id>/`. File names are",
-        "those of TFX, so TFDV, TensorBoard and TensorFlow Serving read them. In Python, each kind is a class",
-        "with methods that read and write its files (`bitext.components.artifacts`).",
+        "those of TFX, so TFDV, TensorBoard and TensorFlow Serving read them. In Python, each kind is a",
+        "class with methods that read and write its files (`bitext.components.artifacts`).",
         "",
     ]
     modules = sorted({kind.__module__ for kind in package.KINDS}, key=str)
