@@ -90,6 +90,18 @@ class Artifact:
         """
         return folder_digest(self.path)
 
+    def verify(self) -> None:
+        """Checks that the content is the recorded content, if there is a record.
+
+        Raises:
+          DataError: a file was changed, added or removed.
+        """
+        if self.digest is not None and self.content_digest() != self.digest:
+            raise DataError(
+                f"{self.TYPE_NAME} {self.path} is damaged: its files differ from those that were recorded",
+                f"make it again: `bitext run CONFIG --force {self.node}`",
+            )
+
     def split_digest(self, name: str) -> str:
         """Returns the SHA-256 of one split, in hexadecimal: the names and bytes of its files."""
         return folder_digest(self.split(name))

@@ -144,17 +144,22 @@ class Model(Artifact):
         """Writes the Trainer's parameters."""
         write_json(self.path / "model.json", parameters)
 
+    @property
+    def samples_file(self) -> Path:
+        """The file of the trainer's translations."""
+        return self.path / "samples.json"
+
     def samples(self) -> list[Sample]:
         """Reads the trainer's translations.
 
         Raises:
           DataError: the file is missing or damaged.
         """
-        return self.read_json(self.path / "samples.json", list[Sample])
+        return self.read_json(self.samples_file, list[Sample])
 
     def write_samples(self, samples: list[Sample]) -> None:
         """Writes the trainer's translations."""
-        write_json(self.path / "samples.json", samples)
+        write_json(self.samples_file, samples)
 
 
 def is_saved_model(folder: Path) -> bool:

@@ -57,6 +57,7 @@ def run(
         name: read_sentences(of_set, parameters.max_sentences, by_line=by_line)
         for name, of_set in folders.items()
     }
+    model.verify()
     candidate = _translator(model, parameters)
     served = _baseline_translator(baseline, parameters, context)
     scored = {
@@ -71,7 +72,15 @@ def run(
 
 
 def _translator(model: artifacts.Model, parameters: Parameters) -> LineTranslator:
-    return LineTranslator(model.serving, evaluated_search(parameters), parameters.batch_size)
+    """Loads a model.
+
+    Raises:
+      errors.DataError: it is missing, damaged or lacks a signature.
+    """
+    try:
+        return LineTranslator(model.serving, evaluated_search(parameters), parameters.batch_size)
+    except errors.DataError as error:
+        raise model.damaged(model.serving, f"cannot be used: {error}") from error
 
 
 def _baseline_translator(
@@ -84,7 +93,13 @@ def _baseline_translator(
         # Someone may have deleted an old run's folder; that must not stop every later model.
         context.say(f"the model now served is gone from {baseline.path}; no comparison with it")
         return None
-    return _translator(baseline, parameters)
+    try:
+        return _translator(baseline, parameters)
+    except errors.DataError as error:
+        raise errors.DataError(
+            f"the model now served cannot be compared with: {error}",
+            "restore its folder, or set `evaluator.compare_with_baseline: false`",
+        ) from error
 
 
 def _write_evaluation(evaluation: artifacts.ModelEvaluation, scored: Mapping[str, ScoredSet]) -> None:

@@ -1,4 +1,4 @@
-"""InfraValidator: whether stock TensorFlow, alone, serves the export as the trainer ran it."""
+"""InfraValidator: checks that stock TensorFlow alone serves the export, and translates as the trainer did."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bitext.components.component import Component, Context, heavy_imports
 
 
 class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How strictly the export is compared with the trainer's own output.
+    """How strictly the export is compared with the trainer's translations.
 
     Attributes:
-      timeout_seconds: the fresh process must load the export and answer within this time. Else the run fails
-        by the machine's fault, and no verdict is kept.
-      max_samples: at most this many of the trainer's sample sentences are compared.
+      timeout_seconds: time for a fresh process to load and check the export. After it the run fails with an
+        environment error, and there is no verdict.
+      max_samples: largest number of the trainer's translations to compare with.
       score_tolerance: largest absolute difference of a translation's score. The texts must be equal.
     """
 

@@ -1,4 +1,4 @@
-"""The infra validator's work: a copy of the export, a fresh process, the verdict."""
+"""The infra validator's work: copies the export, validates it in a fresh process, writes the verdict."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from bitext.components import artifacts
+from bitext.components.artifacts import Sample, Verdict
 from bitext.components.component import Context
 from bitext.components.infra_validator import Parameters
 from bitext.components.shared.errors import EnvironmentFault
@@ -22,16 +23,20 @@ from bitext.components.shared.files import path_without_globs
 
 SCRIPT = Path(__file__).with_name("standalone.py")
 KILLED = (-signal.SIGKILL, -signal.SIGTERM)
-"""Exit codes of a process that others ended, such as a machine short of memory."""
+"""Exit codes of a process that was killed from outside, for example when the machine ran out of memory."""
 log = logging.getLogger("bitext")
 
 
-class Sample(msgspec.Struct, frozen=True):
-    """What the trainer's model, still in memory, made of a source."""
+class Answer(msgspec.Struct, frozen=True):
+    """What the validating process found.
 
-    source: str
-    translation: str
-    score: float
+    Attributes:
+      reasons: why the export cannot be served; empty: it can.
+      damage: which file of the export cannot be read, and why; None: all can be read.
+    """
+
+    reasons: list[str]
+    damage: str | None = None
 
 
 def run(
@@ -41,57 +46,42 @@ def run(
     model: artifacts.Model,
     infra_blessing: artifacts.InfraBlessing,
 ) -> None:
-    """Writes `INFRA_BLESSED` or `INFRA_NOT_BLESSED`, with the reasons. A refused model is no error.
+    """Validates the export and writes the verdict. A refused model is no error.
 
     Raises:
-      EnvironmentFault: the fresh process gave no answer in time or was killed: neither speaks of the model.
+      DataError: the model is damaged or incomplete.
+      EnvironmentFault: the process was killed or gave no answer in time, which says nothing of the model.
     """
-    try:
-        samples = read_samples(model.path / "samples.json")[: parameters.max_samples]
-        reasons = validate(model.serving, samples, parameters, context.temp_dir)
-    except UnusableModel as error:
-        samples, reasons = [], [str(error)]
-    blessed = not reasons
-    path = infra_blessing.path / ("INFRA_BLESSED" if blessed else "INFRA_NOT_BLESSED")
-    passed = f"stock TensorFlow alone translates {len(samples)} samples as the trainer did"
-    reasons = reasons or [passed]
-    verdict = msgspec.json.encode({"blessed": blessed, "reasons": reasons})
-    path.write_bytes(msgspec.json.format(verdict) + b"\n")
-    infra_blessing.properties["blessed"] = int(blessed)
-    context.say(f"{'blessed' if blessed else 'NOT blessed'}: {'; '.join(reasons)}")
-
-
-class UnusableModel(Exception):
-    """The Model artifact lacks what validation needs; the message says what."""
-
-
-def read_samples(path: Path) -> list[Sample]:
-    """The trainer's samples.
-
-    Raises:
-      UnusableModel: the file is missing, malformed or empty.
-    """
-    try:
-        samples = msgspec.json.decode(path.read_bytes(), type=list[Sample])
-    except FileNotFoundError:
-        raise UnusableModel(f"{path} is missing: there is nothing to compare the export with") from None
-    except msgspec.MsgspecError as error:
-        raise UnusableModel(f"{path} is malformed: {error}") from error
+    model.verify()
+    if not model.has_saved_model:
+        raise model.damaged(model.serving, "holds no SavedModel")
+    samples = model.samples()[: parameters.max_samples]
     if not samples:
-        raise UnusableModel(f"{path} holds no samples: there is nothing to compare the export with")
-    return samples
+        raise model.damaged(model.samples_file, "holds no sample to compare the export with")
+    answer = validate(model.serving, samples, parameters, context.temp_dir)
+    if answer.damage is not None:
+        raise model.damaged(model.serving, f"is damaged: {answer.damage}")
+    passed = f"stock TensorFlow alone translates {len(samples)} samples as the trainer did"
+    verdict = Verdict(not answer.reasons, answer.reasons or [passed])
+    infra_blessing.write(verdict)
+    infra_blessing.properties["blessed"] = int(verdict.blessed)
+    context.say(f"{'blessed' if verdict.blessed else 'NOT blessed'}: {'; '.join(verdict.reasons)}")
 
 
-def validate(serving: Path, samples: list[Sample], parameters: Parameters, temp_dir: Path) -> list[str]:
-    """What is wrong with the export, in words.
+def validate(serving: Path, samples: list[Sample], parameters: Parameters, temp_dir: Path) -> Answer:
+    """Validates a copy of the export.
+
+    The copy is in another folder, so that a model that reads a file beside its original place fails here and
+    not where it is served.
+
+    Args:
+      serving: the SavedModel.
+      samples: the trainer's translations.
+      temp_dir: a folder for the copy.
 
     Raises:
-      UnusableModel: there is no export.
-      EnvironmentFault: no answer came within `timeout_seconds`, or the process was killed.
+      EnvironmentFault: the process was killed or gave no answer within `timeout_seconds`.
     """
-    if not (serving / "saved_model.pb").is_file():
-        raise UnusableModel(f"{serving} holds no SavedModel")
-    # Elsewhere: what the model finds only beside its original place, it will not find where it is served.
     copy = temp_dir / "copied_model"
     shutil.copytree(serving, copy)
     request = {"samples": msgspec.to_builtins(samples), "score_tolerance": parameters.score_tolerance}
@@ -102,21 +92,21 @@ def validate(serving: Path, samples: list[Sample], parameters: Parameters, temp_
         shutil.rmtree(copy)
 
 
-def ask(request: dict[str, Any], timeout_seconds: int, temp_dir: Path) -> list[str]:
-    """Runs the script in a fresh, isolated process; its reasons, or how it ended without giving any.
+def ask(request: dict[str, Any], timeout_seconds: int, temp_dir: Path) -> Answer:
+    """Runs the script in a fresh, isolated process. If the process crashes, that is a reason.
 
     Raises:
-      EnvironmentFault: it did not end within `timeout_seconds`, or was killed.
+      EnvironmentFault: the process was killed or gave no answer within `timeout_seconds`.
     """
-    # Absolute: the process starts in another folder than this one.
+    # Absolute, because the process starts in another folder.
     temp_dir = temp_dir.absolute()
-    question, answer = temp_dir / "request.json", temp_dir / "answer.json"
-    question.write_text(json.dumps(request), encoding="utf-8")
-    # -I: neither the script's folder, nor the current one, nor PYTHONPATH can be imported from.
-    command = [sys.executable, "-I", str(SCRIPT), str(question), str(answer)]
+    request_file, answer_file = temp_dir / "request.json", temp_dir / "answer.json"
+    request_file.write_text(json.dumps(request), encoding="utf-8")
+    # -I: imports come neither from the script's folder nor the current folder nor PYTHONPATH.
+    command = [sys.executable, "-I", str(SCRIPT), str(request_file), str(answer_file)]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command,
             cwd=temp_dir,
             env=environment,
@@ -132,23 +122,18 @@ def ask(request: dict[str, Any], timeout_seconds: int, temp_dir: Path) -> list[s
             f"Raise `infra_validator.timeout_seconds` (it is {timeout_seconds}), or wait until the machine is"
             " less busy, and run again: finished nodes are kept.",
         ) from None
-    if done.returncode in KILLED:
+    if process.returncode in KILLED:
         raise EnvironmentFault(
-            f"the process that validates the export was ended from outside, {_how(done.returncode)}",
-            "Look whether the machine ran out of memory (`dmesg`), and run again: finished nodes are kept.",
+            f"the process that validates the export was killed by {_ending(process.returncode)}",
+            "Check whether the machine ran out of memory (`dmesg`), and run again: finished nodes are kept.",
         )
-    if done.returncode != 0:
-        log.error("the validating process ended with %d:\n%s", done.returncode, done.stderr)
-        said = done.stderr.strip().splitlines()
-        return [
-            f"the validating process ended {_how(done.returncode)}: {said[-1] if said else 'it said nothing'}"
-        ]
-    reasons: list[str] = json.loads(answer.read_text(encoding="utf-8"))["reasons"]
-    return reasons
+    if process.returncode != 0:
+        log.error("the validating process ended with %d:\n%s", process.returncode, process.stderr)
+        lines = process.stderr.strip().splitlines() or ["it printed no error"]
+        return Answer([f"the validating process ended with {_ending(process.returncode)}: {lines[-1]}"])
+    return msgspec.json.decode(answer_file.read_bytes(), type=Answer)
 
 
-def _how(code: int) -> str:
-    """An exit code in words."""
-    if code >= 0:
-        return f"with exit code {code}"
-    return f"by {signal.Signals(-code).name}"
+def _ending(code: int) -> str:
+    """Returns an exit code in words."""
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name

@@ -1,12 +1,12 @@
-"""Run as a script in a fresh process: loads an export with stock TensorFlow, as a stranger would.
+"""Run as a script in a fresh process: loads an export with stock TensorFlow, as a server does.
 
-It imports nothing of this project and makes sure that nothing of it, nor any library a server would not have,
-can be imported: a server has TensorFlow, and the messages of its own API. Usage:
-`python -I standalone.py REQUEST.json ANSWER.json`, where the request holds
+The script imports nothing of this project, and makes the project and all libraries that a server lacks
+impossible to import. A server has TensorFlow and the messages of its API. Usage:
+`python -I standalone.py REQUEST.json ANSWER.json`. The request is
 
     {"model": SavedModel folder, "samples": [{"source", "translation", "score"}], "score_tolerance": float}
 
-and the answer `{"reasons": [what is wrong, in words]}`.
+and the answer `{"reasons": [why it cannot be served], "damage": which file cannot be read, or null}`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ import sys
 from typing import Any
 
 FORBIDDEN = (
-    "components",
-    "pipeline",
-    "schemas",
+    "bitext",
     "sentencepiece",
     "tensorflow_data_validation",
     "tensorflow_text",
@@ -29,15 +27,13 @@ FORBIDDEN = (
     "tfx_bsl",
 )
 
-_SEVERAL = {
+_TRANSLATIONS = {
     "text": "string",
     "score": "float32",
     "log_prob": "float32",
     "length": "int32",
     "alignment": "float32",
 }
-# Signature: (inputs, outputs), name to dtype. More outputs, and more inputs of `decode_step`, are allowed:
-# they are the decoder's states, whose names are the model's own.
 SIGNATURES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "serving_default": (
         {"text": "string"},
@@ -45,7 +41,7 @@ SIGNATURES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     ),
     "translate_nbest": (
         {"text": "string", "beam_size": "int32", "length_penalty": "float32", "max_length": "int32"},
-        _SEVERAL,
+        _TRANSLATIONS,
     ),
     "translate_sample": (
         {
@@ -57,7 +53,7 @@ SIGNATURES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
             "max_length": "int32",
             "seed": "int32",
         },
-        _SEVERAL,
+        _TRANSLATIONS,
     ),
     "score": (
         {"source": "string", "target": "string"},
@@ -70,15 +66,23 @@ SIGNATURES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "info": ({}, dict.fromkeys(("pad", "bos", "eos", "unk", "vocab_size"), "int32")),
     "default_search": ({}, {"beam_size": "int32", "length_penalty": "float32", "max_length": "int32"}),
 }
+"""Signature: (inputs, outputs), each from name to dtype. More outputs are allowed, and more inputs of
+`decode_step`: they are the decoder's states, and each model names its own."""
 
-WARM_UP = os.path.join("assets.extra", "tf_serving_warmup_requests")
-MOST_REQUESTS = 1000
+SAVED_MODEL_FILE = "saved_model.pb"
+WARM_UP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
+MAX_WARM_UP_REQUESTS = 1000
 """TensorFlow Serving refuses a model with more."""
 
-NEEDS_PYTHON = ("PyFunc", "PyFuncStateless", "EagerPyFunc", "NumpyFunc")
+PYTHON_OPS = ("PyFunc", "PyFuncStateless", "EagerPyFunc", "NumpyFunc")
+"""Ops that call the Python of the process that made them."""
 
 
-class Refuser(importlib.abc.MetaPathFinder):
+class DamagedModelError(Exception):
+    """A file of the SavedModel cannot be read."""
+
+
+class ImportBlocker(importlib.abc.MetaPathFinder):
     """Makes the forbidden packages impossible to import, installed or not."""
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
@@ -87,7 +91,7 @@ class Refuser(importlib.abc.MetaPathFinder):
 
 
 def check_isolation() -> list[str]:
-    """Nothing of the project has been, or can be, imported."""
+    """Checks that no forbidden package is imported or can be imported."""
     reasons = []
     for name in FORBIDDEN:
         try:
@@ -98,21 +102,31 @@ def check_isolation() -> list[str]:
     return reasons
 
 
-def meta_graphs(folder: str) -> list[Any]:
-    """What saved_model.pb holds: one graph, with its signatures, for each use it was saved for."""
+def read_meta_graphs(folder: str) -> list[Any]:
+    """Returns the graphs with their signatures in `saved_model.pb`.
+
+    Raises:
+      DamagedModelError: the file is missing, or is not a SavedModel.
+    """
+    from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
     model = saved_model_pb2.SavedModel()
-    with open(os.path.join(folder, "saved_model.pb"), "rb") as file:
-        model.ParseFromString(file.read())
+    try:
+        with open(os.path.join(folder, SAVED_MODEL_FILE), "rb") as file:
+            model.ParseFromString(file.read())
+    except (OSError, DecodeError) as error:
+        raise DamagedModelError(f"{SAVED_MODEL_FILE} cannot be read: {error}") from error
+    if not model.meta_graphs:
+        raise DamagedModelError(f"{SAVED_MODEL_FILE} holds no graph")
     return list(model.meta_graphs)
 
 
-def graph_nodes(folder: str) -> tuple[list[Any], set[str]]:
-    """All nodes of all graphs and functions of a SavedModel, and the names of its functions."""
+def graph_nodes(meta_graphs: list[Any]) -> tuple[list[Any], set[str]]:
+    """Returns all nodes of all graphs and functions of a SavedModel, and the names of its functions."""
     nodes: list[Any] = []
     functions: set[str] = set()
-    for graph in (meta_graph.graph_def for meta_graph in meta_graphs(folder)):
+    for graph in (meta_graph.graph_def for meta_graph in meta_graphs):
         nodes.extend(graph.node)
         for function in graph.library.function:
             functions.add(function.signature.name)
@@ -120,37 +134,39 @@ def graph_nodes(folder: str) -> tuple[list[Any], set[str]]:
     return nodes, functions
 
 
-def check_variables(folder: str) -> list[str]:
-    """Every variable a signature reads is among those restored.
+def check_variables(meta_graphs: list[Any]) -> list[str]:
+    """Checks that every variable that a signature reads is restored.
 
-    `tf.saved_model.load` finds them by itself. A session, which is what TensorFlow Serving, saved_model_cli,
-    C and Java have, knows those only that the restoring operation assigns.
+    `tf.saved_model.load` finds all variables. A session, which TensorFlow Serving, saved_model_cli, C and
+    Java use, knows only those that the restore operation assigns.
     """
-    lost = set()
-    for meta_graph in meta_graphs(folder):
+    unrestored = set()
+    for meta_graph in meta_graphs:
         nodes = {node.name: node for node in meta_graph.graph_def.node}
-        restoring = nodes.get(meta_graph.saver_def.restore_op_name)
-        restored = set(restoring.input) if restoring else set()
-        outputs = [output for one in meta_graph.signature_def.values() for output in one.outputs.values()]
+        restore_op = nodes.get(meta_graph.saver_def.restore_op_name)
+        restored = set(restore_op.input) if restore_op else set()
+        outputs = [
+            output for signature in meta_graph.signature_def.values() for output in signature.outputs.values()
+        ]
         calls = {output.name.partition(":")[0] for output in outputs}
         read = {name for call in calls if call in nodes for name in nodes[call].input}
-        lost |= {name for name in read - restored if name in nodes and nodes[name].op == "VarHandleOp"}
-    return [f"the variable {name} is read, and not restored in a session" for name in sorted(lost)]
+        unrestored |= {name for name in read - restored if name in nodes and nodes[name].op == "VarHandleOp"}
+    return [f"the variable {name} is read, but not restored in a session" for name in sorted(unrestored)]
 
 
-def check_graph(folder: str) -> list[str]:
-    """Only ops of stock TensorFlow that run on any machine, and no file outside the folder."""
+def check_graph(meta_graphs: list[Any]) -> list[str]:
+    """Checks that all ops are of stock TensorFlow and run on any machine, and that no outside file isread."""
     import tensorflow as tf
     from tensorflow.python.framework import op_def_registry
 
     reasons = []
-    nodes, functions = graph_nodes(folder)
+    nodes, functions = graph_nodes(meta_graphs)
     for op in sorted({node.op for node in nodes} - functions):
         if op_def_registry.get(op) is None:
             reasons.append(f"the op {op} is not part of stock TensorFlow")
         elif "cudnn" in op.lower():
             reasons.append(f"the op {op} runs only on a GPU")
-        elif op in NEEDS_PYTHON:
+        elif op in PYTHON_OPS:
             reasons.append(f"the op {op} calls the Python of the exporting process")
     for node in nodes:
         if node.op == "Const" and node.attr["dtype"].type == tf.string.as_datatype_enum:
@@ -159,41 +175,47 @@ def check_graph(folder: str) -> list[str]:
 
 
 def check_constant(name: str, tensor: Any) -> list[str]:
-    """A lone string constant that names a file of this machine: the file would be missing elsewhere."""
+    """Checks that a scalar string constant is not the path of a file: other machines do not have the file."""
     if tensor.tensor_shape.dim or len(tensor.string_val) != 1:
         return []
     [value] = tensor.string_val
-    # What holds a null byte is no path, and isfile says so.
+    # A value with a null byte is no path; isfile returns False for it.
     if value.startswith(b"/") and os.path.isfile(value):
         return [f"the constant {name} names a file outside the model: {os.fsdecode(value)}"]
     return []
 
 
 def check_signatures(functions: Any) -> list[str]:
-    """Every signature is there, with its inputs, outputs and dtypes."""
+    """Checks that every signature exists, with its inputs, outputs and dtypes."""
     reasons = []
     for name, (inputs, outputs) in SIGNATURES.items():
         if name not in functions:
             reasons.append(f"there is no signature {name}; there are {', '.join(sorted(functions))}")
             continue
         function = functions[name]
-        found_inputs = function.structured_input_signature[1]
-        for kind, wanted, found in (
-            ("input", inputs, found_inputs),
+        actual_inputs = function.structured_input_signature[1]
+        for kind, expected, actual in (
+            ("input", inputs, actual_inputs),
             ("output", outputs, function.structured_outputs),
         ):
-            for key, dtype in wanted.items():
-                received = found[key].dtype.name if key in found else "nothing"
+            for key, dtype in expected.items():
+                received = actual[key].dtype.name if key in actual else "nothing"
                 if received != dtype:
                     reasons.append(f"{name}: the {kind} {key} must be {dtype}, received {received}")
-        unknown = sorted(set(found_inputs) - set(inputs))
-        if unknown and name != "decode_step":
-            reasons.append(f"{name}: inputs nobody knows of: {', '.join(unknown)}")
+        unexpected = sorted(set(actual_inputs) - set(inputs))
+        if unexpected and name != "decode_step":
+            reasons.append(f"{name}: unexpected inputs: {', '.join(unexpected)}")
     return reasons
 
 
 def check_samples(function: Any, samples: list[dict[str, Any]], tolerance: float) -> list[str]:
-    """The export translates the samples as the trainer did: equal texts, scores within the tolerance."""
+    """Checks that the export translates the samples as the trainer did: equal texts, nearly equal scores.
+
+    Args:
+      function: the signature `serving_default`.
+      samples: the trainer's sources, translations and scores.
+      tolerance: largest absolute difference of a score.
+    """
     import tensorflow as tf
 
     outputs = function(text=tf.constant([sample["source"] for sample in samples]))
@@ -201,36 +223,42 @@ def check_samples(function: Any, samples: list[dict[str, Any]], tolerance: float
     for sample, text, score in zip(samples, outputs["text"].numpy(), outputs["score"].numpy(), strict=True):
         source, translation = sample["source"], text.decode("utf-8", "replace")
         if translation != sample["translation"]:
-            wanted = sample["translation"]
-            reasons.append(f"{source!r} became {translation!r}, and for the trainer {wanted!r}")
-        # Written so that a score that is not a number fails.
+            expected = sample["translation"]
+            reasons.append(f"{source!r} became {translation!r}; the trainer's translation is {expected!r}")
+        # `not ... <=`, so that NaN fails.
         elif not abs(float(score) - sample["score"]) <= tolerance:
-            reasons.append(f"{source!r} scored {float(score):.6f}, and for the trainer {sample['score']:.6f}")
+            reasons.append(
+                f"{source!r} scored {float(score):.6f}; the trainer's score is {sample['score']:.6f}"
+            )
     return reasons
 
 
 def check_warm_up(folder: str, functions: Any) -> list[str]:
-    """The warm-up requests, if there are any, are answered: a server does not load the model if one fails."""
+    """Checks that the warm-up requests, if any, are answered: else TensorFlow Serving refuses the model.
+
+    Raises:
+      DamagedModelError: they cannot be read.
+    """
     import tensorflow as tf
     from google.protobuf.message import DecodeError
     from tensorflow_serving.apis import prediction_log_pb2
 
-    path = os.path.join(folder, WARM_UP)
+    path = os.path.join(folder, WARM_UP_FILE)
     if not os.path.isfile(path):
         return []
     try:
         records = list(tf.data.TFRecordDataset(path).as_numpy_iterator())
         logs = [prediction_log_pb2.PredictionLog.FromString(record) for record in records]
     except (tf.errors.DataLossError, DecodeError) as error:
-        return [f"the warm-up requests cannot be read: {error}"]
-    if len(logs) > MOST_REQUESTS:
-        return [f"there are {len(logs):,} warm-up requests, more than {MOST_REQUESTS:,}"]
-    found = ((number, fault) for number, log in enumerate(logs, 1) if (fault := replay(log, functions)))
-    return [f"the warm-up request {number} fails: {fault}" for number, fault in found]
+        raise DamagedModelError(f"{WARM_UP_FILE} cannot be read: {error}") from error
+    if len(logs) > MAX_WARM_UP_REQUESTS:
+        return [f"there are {len(logs):,} warm-up requests, more than {MAX_WARM_UP_REQUESTS:,}"]
+    problems = ((number, replay(log, functions)) for number, log in enumerate(logs, 1))
+    return [f"the warm-up request {number} fails: {problem}" for number, problem in problems if problem]
 
 
 def replay(log: Any, functions: Any) -> str:
-    """Does a warm-up request as a server would, one that batches too; why it fails, empty if it does not."""
+    """Runs a warm-up request as a server that batches would. Returns why it fails, or ""."""
     import tensorflow as tf
 
     if log.WhichOneof("log_type") != "predict_log":
@@ -239,15 +267,15 @@ def replay(log: Any, functions: Any) -> str:
     name = request.model_spec.signature_name or "serving_default"
     if name not in functions:
         return f"there is no signature {name}"
-    wanted = functions[name].structured_input_signature[1]
-    if set(request.inputs) != set(wanted):
-        return f"{name} takes {', '.join(sorted(wanted))}, received {', '.join(sorted(request.inputs))}"
+    expected = functions[name].structured_input_signature[1]
+    if set(request.inputs) != set(expected):
+        return f"{name} takes {', '.join(sorted(expected))}, received {', '.join(sorted(request.inputs))}"
     try:
         inputs = {
             key: tf.io.parse_tensor(request.inputs[key].SerializeToString(), spec.dtype)
-            for key, spec in wanted.items()
+            for key, spec in expected.items()
         }
-        for key, spec in wanted.items():
+        for key, spec in expected.items():
             if not spec.shape.is_compatible_with(inputs[key].shape):
                 return f"{name}: {key} must have the shape {spec.shape}, received {inputs[key].shape}"
         rows = {tuple(value.shape[:1].as_list()) for value in inputs.values()}
@@ -259,12 +287,35 @@ def replay(log: Any, functions: Any) -> str:
     return ""
 
 
-def validate(request: dict[str, Any]) -> list[str]:
-    """Everything that is wrong with the export, in words."""
-    reasons = check_isolation() + check_graph(request["model"]) + check_variables(request["model"])
+def load(folder: str) -> Any:
+    """Loads the SavedModel.
+
+    Raises:
+      DamagedModelError: a file of it is missing or cannot be read.
+    """
     import tensorflow as tf
 
-    model = tf.saved_model.load(request["model"])
+    try:
+        return tf.saved_model.load(folder)
+    except (OSError, ValueError, LookupError, tf.errors.OpError) as error:
+        raise DamagedModelError(str(error)) from error
+
+
+def validate(request: dict[str, Any]) -> list[str]:
+    """Returns everything that is wrong with the export, in words.
+
+    Raises:
+      DamagedModelError: a file of the SavedModel is missing or cannot be read.
+    """
+    meta_graphs = read_meta_graphs(request["model"])
+    reasons = check_isolation() + check_graph(meta_graphs) + check_variables(meta_graphs)
+    try:
+        model = load(request["model"])
+    except DamagedModelError as error:
+        # A graph that stock TensorFlow does not know cannot be loaded either, and is not damaged.
+        if reasons:
+            return [*reasons, f"it cannot be loaded: {error}"]
+        raise
     reasons += check_signatures(model.signatures)
     if "serving_default" in model.signatures:
         samples, tolerance = request["samples"], request["score_tolerance"]
@@ -274,12 +325,16 @@ def validate(request: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    sys.meta_path.insert(0, Refuser())
+    sys.meta_path.insert(0, ImportBlocker())
     with open(sys.argv[1], encoding="utf-8") as file:
         request = json.load(file)
-    reasons = validate(request)
+    answer: dict[str, Any] = {"reasons": [], "damage": None}
+    try:
+        answer["reasons"] = validate(request)
+    except DamagedModelError as error:
+        answer["damage"] = str(error)
     with open(sys.argv[2], "w", encoding="utf-8") as file:
-        json.dump({"reasons": reasons}, file)
+        json.dump(answer, file)
 
 
 if __name__ == "__main__":

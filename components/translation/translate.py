@@ -118,7 +118,7 @@ class LineTranslator:
             # The signatures' variables live as long as the loaded object: it must be kept.
             with gc_disabled(), path_without_globs(self.path) as path:
                 self._model = tf.saved_model.load(str(path))
-        except (OSError, ValueError, tf.errors.OpError) as error:
+        except (OSError, ValueError, LookupError, tf.errors.OpError) as error:
             raise errors.DataError(
                 f"the model at {self.path} cannot be loaded: {error}", "push it again with `bitext run`"
             ) from error

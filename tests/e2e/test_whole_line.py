@@ -215,7 +215,7 @@ def test_a_server_warms_up_with_held_out_sentences(finished: Finished) -> None:
     from tensorflow_serving.apis import prediction_log_pb2
 
     version = finished.folder / "serving" / "toy" / "1"
-    records = list(tf.data.TFRecordDataset(str(version / standalone.WARM_UP)).as_numpy_iterator())
+    records = list(tf.data.TFRecordDataset(str(version / standalone.WARM_UP_FILE)).as_numpy_iterator())
     requests = [prediction_log_pb2.PredictionLog.FromString(r).predict_log.request for r in records]
     assert {"serving_default", "decode_step"} < {request.model_spec.signature_name for request in requests}
     held_out = {example["source"].encode() for example in examples(finished.folder, "eval")}
