@@ -22,6 +22,7 @@ from bitext.components.pusher.serving import (
     withdrawn,
 )
 from bitext.components.shared import errors
+from bitext.components.shared.metrics import Bleu
 
 
 def run(
@@ -46,7 +47,7 @@ def run(
 
     Raises:
       errors.ConfigError: no destination, or it is not a folder.
-      errors.DataError: the model holds no SavedModel.
+      errors.DataError: the model, or a verdict, is damaged or incomplete.
       errors.EnvironmentFault: the destination cannot be written; nothing is visible there.
     """
     inputs = card.Inputs(
@@ -102,11 +103,9 @@ def _push(parameters: Parameters, inputs: card.Inputs, run_id: str) -> Pushed:
     model = inputs.model
     if not parameters.destination:
         raise errors.ConfigError("pusher.destination is empty", "name a folder: `serving: serving/es-en`")
+    model.verify()
     if not model.has_saved_model:
-        raise errors.DataError(
-            f"{model.serving} holds no SavedModel",
-            f"make it again: `bitext run CONFIG --force {model.node}`",
-        )
+        raise model.damaged(model.serving, "holds no SavedModel")
     destination = Path(parameters.destination).absolute()
     digest = model_digest(model.serving)
 
@@ -127,7 +126,7 @@ def _push(parameters: Parameters, inputs: card.Inputs, run_id: str) -> Pushed:
         version = newest if is_newest else newest + 1
         made = card.collect(inputs, parameters.card, destination.name, version, metadata, run_id)
         if made.scores is not None:
-            bleu = made.scores.scores["bleu"]
+            bleu = made.scores.scores[Bleu.name]
             metadata = msgspec.structs.replace(metadata, bleu=bleu.score, bleu_signature=bleu.signature)
         metadata_files = {ServedVersion.METADATA: metadata.encode(), **card_files(made)}
         if is_newest:

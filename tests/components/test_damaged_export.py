@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from bitext.components import artifacts
-from bitext.components.artifacts import Model, Sample
+from bitext.components.artifacts import Model, Sample, Verdict
 from bitext.components.component import Context
 from bitext.components.evaluator import Parameters as EvaluatorParameters
 from bitext.components.evaluator import executor as evaluator
 from bitext.components.infra_validator import executor as infra_validator
 from bitext.components.infra_validator import standalone
+from bitext.components.pusher import Parameters as PusherParameters
+from bitext.components.pusher import executor as pusher
 from bitext.components.shared.errors import DataError
 from tests import toy_model
 from tests.components.small_export import Export
@@ -92,6 +94,27 @@ def validate(model: Model, folder: Path) -> None:
     )
 
 
+def push(model: Model, folder: Path) -> None:
+    folder.mkdir()
+    blessing, infra_blessing = artifacts.ModelBlessing(folder), artifacts.InfraBlessing(folder)
+    for verdict in (blessing, infra_blessing):
+        verdict.write(Verdict(True, ["good"]))
+    pusher.run(
+        PusherParameters(destination=str(folder / "serving")),
+        Context(folder, folder, lambda: None),  # type: ignore[arg-type,return-value]
+        examples=[],
+        rejects=[],
+        schema=artifacts.Schema(folder),
+        transformed_examples=artifacts.Examples(folder),
+        transform_graph=artifacts.TransformGraph(folder),
+        model=model,
+        evaluation=artifacts.ModelEvaluation(folder),
+        blessing=blessing,
+        infra_blessing=infra_blessing,
+        pushed_model=artifacts.PushedModel(folder),
+    )
+
+
 def assert_names_model_and_remedy(error: DataError, model: Model) -> None:
     assert str(model.path) in str(error)
     assert error.remedy == "make it again: `bitext run CONFIG --force Trainer`"
@@ -114,6 +137,13 @@ class TestRecorded:
         with pytest.raises(DataError) as caught:
             validate(model, tmp_path / "out")
         assert_names_model_and_remedy(caught.value, model)
+
+    def test_pusher(self, exported: Model, tmp_path: Path, file: str, damage: str) -> None:
+        model = damaged(exported, tmp_path, file, damage, recorded=True)
+        with pytest.raises(DataError) as caught:
+            push(model, tmp_path / "out")
+        assert_names_model_and_remedy(caught.value, model)
+        assert not (tmp_path / "out" / "serving").exists()
 
 
 LOADING_FAILS = [
@@ -140,6 +170,13 @@ class TestNotRecorded:
         request = {"model": str(model.serving), "samples": [], "score_tolerance": 0.1}
         with pytest.raises(standalone.DamagedModelError):
             standalone.validate(request)
+
+
+def test_pusher_names_a_model_without_saved_model(exported: Model, tmp_path: Path) -> None:
+    model = damaged(exported, tmp_path, "saved_model.pb", "missing", recorded=False)
+    with pytest.raises(DataError, match="Format-Serving holds no SavedModel") as caught:
+        push(model, tmp_path / "out")
+    assert_names_model_and_remedy(caught.value, model)
 
 
 def test_infra_validator_reports_what_its_script_finds(exported: Model, tmp_path: Path) -> None:
