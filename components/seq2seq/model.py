@@ -1,4 +1,4 @@
-"""The attention Seq2Seq: embeddings, encoder, decoder, output layer, and the one step all decoding takes."""
+"""The attention Seq2Seq model: embeddings, encoder, decoder, output layer, and the step that decoding runs."""
 
 from __future__ import annotations
 
@@ -9,128 +9,162 @@ import keras
 import tensorflow as tf
 
 from bitext.components.seq2seq import ModelSettings
-from bitext.components.seq2seq.decoders.recurrent import make_decoder
+from bitext.components.seq2seq.decoders.base import Decoder, DecoderState
+from bitext.components.seq2seq.decoders.conditional import ConditionalDecoder
+from bitext.components.seq2seq.decoders.input_feeding import InputFeedingDecoder
+from bitext.components.seq2seq.decoders.recurrent import RecurrentDecoder
 from bitext.components.seq2seq.encoders.recurrent import Encoder
-from bitext.components.seq2seq.layers.attention import Memory
-from bitext.components.seq2seq.layers.cells import State
 from bitext.components.seq2seq.layers.dropout import NO_DROPOUT, Dropout
+from bitext.components.seq2seq.memory import Memory
 from bitext.components.text import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 
 PAD, BOS, EOS, UNK = PAD_ID, BOS_ID, EOS_ID, UNK_ID
+DECODERS: dict[str, Callable[[ModelSettings], Decoder]] = {
+    "luong": RecurrentDecoder,
+    "gnmt": RecurrentDecoder,
+    "input_feeding": InputFeedingDecoder,
+    "conditional": ConditionalDecoder,
+}
+"""The decoders by their name in `ModelSettings.decoder`."""
 
 
 def lengths(tokens: tf.Tensor) -> tf.Tensor:
-    """How many of each row's tokens int32[..., T] are real: int32[...]."""
+    """Number of real tokens in each row of int32[..., T]: int32[...]."""
     return tf.reduce_sum(tf.cast(tf.not_equal(tokens, PAD), tf.int32), -1)
 
 
 class Start(NamedTuple):
-    """A batch of sources, ready to be decoded: the memory, and the decoder's state before `<s>`."""
+    """An encoded batch of sources, with the decoder's state before `<s>`."""
 
     memory: Memory
-    state: State
+    state: DecoderState
 
 
 class Seq2Seq(keras.layers.Layer):
     """The model.
 
+    The initial weights follow from the random state of Keras: call `keras.utils.set_random_seed` first.
+
     Args:
-      settings: its architecture.
-      source_size: source vocabulary, special tokens included.
-      target_size: target vocabulary; with `shared`, the same.
-      shared: one embedding for both sides.
-      seed: of the initial weights; it seeds the process (`keras.utils.set_random_seed`).
+      settings: the architecture.
+      source_size: size of the source vocabulary, special tokens included.
+      target_size: size of the target vocabulary, special tokens included; the same if `shared`.
+      shared: whether both sides use one embedding table.
+      make_decoder: makes the decoder; None: the one that `settings.decoder` names.
     """
 
     def __init__(
-        self, settings: ModelSettings, source_size: int, target_size: int, shared: bool = True, seed: int = 1
+        self,
+        settings: ModelSettings,
+        source_size: int,
+        target_size: int,
+        shared: bool = True,
+        make_decoder: Callable[[ModelSettings], Decoder] | None = None,
     ):
         super().__init__(name="seq2seq")
-        keras.utils.set_random_seed(seed)
         self.settings = settings
         self.target_size = target_size
-        self.target_embedding = self._table("target_embedding", target_size)
+        self.target_embedding = self._make_table("target_embedding", target_size)
         self.source_embedding = (
-            self.target_embedding if shared else self._table("source_embedding", source_size)
+            self.target_embedding if shared else self._make_table("source_embedding", source_size)
         )
         self.encoder = Encoder(settings)
-        self.decoder = make_decoder(settings)
+        self.decoder = (make_decoder or DECODERS[settings.decoder])(settings)
         self.output_embedding = (
-            self.target_embedding if settings.tie_embeddings else self._table("output_embedding", target_size)
+            self.target_embedding
+            if settings.tie_embeddings
+            else self._make_table("output_embedding", target_size)
         )
         self.output_bias = self.add_weight(name="output_bias", shape=(target_size,), initializer="zeros")
 
-    def _table(self, name: str, size: int) -> keras.Variable:
+    def _make_table(self, name: str, size: int) -> keras.Variable:
         units = self.settings.embedding_units
-        initial = keras.initializers.RandomNormal(stddev=units**-0.5)
-        return self.add_weight(name=name, shape=(size, units), initializer=initial)
+        initializer = keras.initializers.RandomNormal(stddev=units**-0.5)
+        return self.add_weight(name=name, shape=(size, units), initializer=initializer)
 
     def _embed(self, table: keras.Variable, tokens: tf.Tensor, dropout: Dropout = NO_DROPOUT) -> tf.Tensor:
-        # Tied tables hold rows of norm one, right for the output layer; the recurrences want unit variance.
-        # Gathered from a tensor: a variable that was gathered from is copied whole whenever it is read.
+        # The rows of a tied table have norm one, as the output layer needs; a recurrence needs variance one.
+        # `tf.gather` reads a tensor, because reading a variable that was gathered from copies it whole.
         embedded = tf.gather(tf.convert_to_tensor(table), tokens) * (self.settings.embedding_units**0.5)
         embedded = dropout(embedded, self.settings.embedding_dropout)
-        return dropout.words(embedded, self.settings.word_dropout)
+        return dropout.drop_words(embedded, self.settings.word_dropout)
 
     def start(self, source: tf.Tensor, dropout: Dropout = NO_DROPOUT) -> Start:
         """Encodes source tokens int32[B, S], padded with 0 on the right."""
         embedded = self._embed(self.source_embedding, tf.transpose(source), dropout)
         encoded = self.encoder.encode(embedded, tf.not_equal(source, PAD), dropout)
-        return Start(self.decoder.remember(encoded), self.decoder.initial_state(encoded))
+        return Start(self.decoder.project_keys(encoded), self.decoder.initial_state(encoded))
 
     def logits(self, vectors: tf.Tensor) -> tf.Tensor:
-        """Scores float32[N, V] of attentional vectors float32[N, D]."""
+        """Logits float32[N, V] of vectors float32[N, D] from the decoder."""
         return tf.matmul(vectors, self.output_embedding, transpose_b=True) + self.output_bias
 
     def output_layer(self, multiple: int) -> Callable[[tf.Tensor], tf.Tensor]:
-        """`logits` for many calls, laid out once: of V words and as many more, of probability 0, as make a
-        multiple."""
+        """Returns `logits` for many calls, its kernel transposed and padded once.
+
+        Args:
+          multiple: the vocabulary is padded to a multiple of this, with words of probability 0.
+        """
         missing = -self.target_size % multiple
         kernel = tf.pad(tf.transpose(self.output_embedding), [[0, 0], [0, missing]])
         bias = tf.pad(self.output_bias, [[0, missing]], constant_values=-1e9)
         return lambda vectors: tf.matmul(vectors, kernel) + bias
 
-    def vectors(self, tokens: tf.Tensor, state: State, memory: Memory) -> tuple[State, tf.Tensor, tf.Tensor]:
-        """One token for each of K hypotheses of B sentences.
+    def vectors(
+        self, tokens: tf.Tensor, position: tf.Tensor | int, state: DecoderState, memory: Memory
+    ) -> tuple[tf.Tensor, tf.Tensor, DecoderState]:
+        """Reads one token of each of K hypotheses of B sentences.
 
         Args:
           tokens: int32[B, K].
-          state: float32[B * K, U] each.
+          position: int32[] or int32[B * K], number of tokens before them.
+          state: the decoder's, with B * K rows.
           memory: of the B sentences; it is not repeated for the hypotheses.
 
         Returns:
-          The next state, attentional vectors float32[B * K, D], alignment float32[B, K, S].
+          Vectors float32[B * K, D] for the output layer, alignments float32[B, K, S], the next state.
         """
         embedded = self._embed(self.target_embedding, tokens)
-        vectors, alignment, following = self.decoder.step(embedded, state, memory)
-        return following, tf.reshape(vectors, [-1, self.settings.embedding_units]), alignment
+        position = tf.convert_to_tensor(position)
+        vectors, alignment, state = self.decoder.step(embedded, position, state, memory)
+        return tf.reshape(vectors, [-1, self.settings.embedding_units]), alignment, state
 
-    def step(self, tokens: tf.Tensor, state: State, memory: Memory) -> tuple[State, tf.Tensor, tf.Tensor]:
-        """`vectors`, but with log probabilities float32[B, K, V] of the next token in their place."""
-        following, vectors, alignment = self.vectors(tokens, state, memory)
-        logits = self.logits(vectors)
+    def step(
+        self, tokens: tf.Tensor, position: tf.Tensor | int, state: DecoderState, memory: Memory
+    ) -> tuple[tf.Tensor, tf.Tensor, DecoderState]:
+        """As `vectors`, but returns log probabilities float32[B, K, V] of the next token instead of vectors."""
+        vectors, alignment, state = self.vectors(tokens, position, state, memory)
         shape = tf.concat([tf.shape(tokens), [self.target_size]], 0)
-        return following, tf.reshape(tf.nn.log_softmax(logits), shape), alignment
+        return tf.reshape(tf.nn.log_softmax(self.logits(vectors)), shape), alignment, state
 
     def teacher_force(
         self, source: tf.Tensor, target: tf.Tensor, dropout: Dropout = NO_DROPOUT
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Predicts every target token from the true ones before it (Williams and Zipser 1989).
+        """Predicts every target token from the true tokens before it (Williams and Zipser 1989).
 
         Args:
           source: int32[B, S].
-          target: int32[B, T], the tokens fed: `<s>` and what follows it.
+          target: int32[B, T], the tokens to feed: `<s>` and the tokens after it.
+          dropout: of this forward pass.
 
         Returns:
-          Attentional vectors float32[B, T, D] and alignments float32[B, T, S].
+          Vectors float32[B, T, D] for the output layer, and alignments float32[B, T, S].
         """
         start = self.start(source, dropout)
         embedded = self._embed(self.target_embedding, target, dropout)
         return self.decoder.unroll(embedded, start.state, start.memory, dropout)
 
     def score(self, source: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Log probability float32[B] of the targets int32[B, T] (`<s>` ... `</s>`, padded), and the
-        alignments float32[B, T - 1, S] of their tokens after `<s>`."""
+        """Scores given translations.
+
+        Args:
+          source: int32[B, S].
+          target: int32[B, T], `<s>` ... `</s>`, padded with 0.
+
+        Returns:
+          Log probabilities float32[B] of the targets, and the alignments float32[B, T - 1, S] of the tokens
+          after `<s>`.
+        """
         vectors, alignment = self.teacher_force(source, target[:, :-1])
         labels = target[:, 1:]
         logits = self.logits(tf.reshape(vectors, [-1, self.settings.embedding_units]))

@@ -1,1 +1,1 @@
-"""Decoders: one target token to the next, with attention over the memory."""
+"""Decoders: one target token -> what is known of the next one."""

@@ -1,1 +1,1 @@
-"""Decoding: beam search, sampling, and their results."""
+"""Decoding: beam search and sampling, in the graph."""

@@ -1,4 +1,4 @@
-"""What a search finds, and the way back to it: a search goes forward without carrying what it has taken."""
+"""The results of decoding, and the back-pointers that a search rebuilds them from."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from bitext.components.text import PAD_ID
 
 @dataclasses.dataclass(frozen=True)
 class Hypotheses:
-    """N translations of each sentence: of a search the best, best first; of sampling in the order drawn.
+    """N translations of each sentence. A search returns the best first, sampling the order drawn.
 
-    Where a search finds fewer than N of at most the maximum length, the rest have length 0 and a score of
-    -1e9.
+    If a search finds fewer than N translations of at most the maximum length, the rest have length 0 and a score
+    of -1e9.
 
     Attributes:
       tokens: int32[B, N, T], without `<s>`, with `</s>` (unless cut at the maximum length), padded with 0.
-      length: int32[B, N], tokens, `</s>` included.
+      length: int32[B, N], number of tokens, `</s>` included.
       log_prob: float32[B, N], sum over the tokens.
-      score: float32[B, N], log_prob / length_penalty(length) + the coverage penalty; of samples, log_prob.
+      score: float32[B, N]. Of a search: log_prob / length_penalty(length) + coverage penalty. Of sampling:
+        log_prob.
       alignment: float32[B, N, T, S], of each token; zero on padding.
     """
 
@@ -36,38 +37,40 @@ class Finished(NamedTuple):
     """The N best finished hypotheses of B sentences, best first; see `Hypotheses`.
 
     Attributes:
-      word: int32[B, N], their last tokens.
-      place: int32[B, N], in the beam that the last tokens were put to.
+      last_token: int32[B, N].
+      parent: int32[B, N], index in the beam of the hypothesis that the last token extends.
       length: int32[B, N].
-      log_prob, score: float32[B, N].
+      log_prob: float32[B, N].
+      score: float32[B, N].
     """
 
-    word: tf.Tensor
-    place: tf.Tensor
+    last_token: tf.Tensor
+    parent: tf.Tensor
     length: tf.Tensor
     log_prob: tf.Tensor
     score: tf.Tensor
 
 
-class Trail(NamedTuple):
-    """What each token's step leaves behind, for B' sentences of the batch and hypotheses of each, K' before
-    the step and K after it.
+class BackPointers(NamedTuple):
+    """What each step of a search leaves behind. The search itself carries no tokens from step to step.
+
+    A step is of B' sentences of the batch, with K' hypotheses each before the step and K after it.
 
     Attributes:
-      row: int32[B'], the sentences' places in the batch, ascending.
+      sentence: int32[B'], indices of the sentences in the batch, ascending.
       alignment: float32[B', K', S], of the step's tokens.
-      word: int32[B', K], the tokens taken.
-      place: int32[B', K], of the K' that they were put to.
+      token: int32[B', K], the chosen tokens.
+      parent: int32[B', K], index of the hypothesis before the step that each token extends.
     """
 
-    row: tf.TensorArray
+    sentence: tf.TensorArray
     alignment: tf.TensorArray
-    word: tf.TensorArray
-    place: tf.TensorArray
+    token: tf.TensorArray
+    parent: tf.TensorArray
 
     @classmethod
-    def empty(cls) -> Trail:
-        """Before the first step."""
+    def empty(cls) -> BackPointers:
+        """Of no step."""
 
         def steps(dtype: tf.DType, rank: int) -> tf.TensorArray:
             return tf.TensorArray(
@@ -81,47 +84,53 @@ class Trail(NamedTuple):
 
         return cls(steps(tf.int32, 1), steps(tf.float32, 3), steps(tf.int32, 2), steps(tf.int32, 2))
 
-    def write(self, t: tf.Tensor, *step: tf.Tensor) -> Trail:
-        """With what step t leaves behind."""
-        return Trail(*(array.write(t, tensor) for array, tensor in zip(self, step, strict=True)))
+    def write(self, t: tf.Tensor, *step: tf.Tensor) -> BackPointers:
+        """Adds step t: a tensor for each attribute."""
+        return BackPointers(*(array.write(t, tensor) for array, tensor in zip(self, step, strict=True)))
 
-    def back(self, found: Finished, positions: tf.Tensor) -> Hypotheses:
-        """Goes back from the last tokens of what was found to the first; positions int32[] are S."""
-        sentences, each = tf.unstack(tf.shape(found.length))
-        longest = tf.maximum(tf.reduce_max(found.length), 0)  # of no sentences too
-        columns = tf.maximum(longest, 1)
+    def backtrace(self, finished: Finished, source_length: tf.Tensor) -> Hypotheses:
+        """Follows the back-pointers of the finished hypotheses from their last tokens to their first.
+
+        Args:
+          finished: the hypotheses, of all sentences of the batch.
+          source_length: int32[], S.
+        """
+        sentences, best = tf.unstack(tf.shape(finished.length))
+        longest = tf.maximum(tf.reduce_max(finished.length), 0)  # the maximum of an empty batch is negative
 
         def step(
-            before: tf.Tensor, place: tf.Tensor, tokens: tf.TensorArray, alignments: tf.TensorArray
+            length: tf.Tensor, index: tf.Tensor, tokens: tf.TensorArray, alignments: tf.TensorArray
         ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray, tf.TensorArray]:
-            """From the hypotheses' places after a step to those before it."""
-            t = before - 1
-            row, alignment, words, places = (array.read(t) for array in self)
-            # What ended before this step may be of a sentence that is no longer there: it looks at the first.
-            there = tf.scatter_nd(row[:, tf.newaxis], tf.range(tf.size(row)), [sentences])
-            there = tf.broadcast_to(there[:, tf.newaxis], [sentences, each])
-            last, real = tf.equal(found.length, before), found.length >= before
-            after = tf.stack([there, place], -1)
-            word = tf.where(last, found.word, tf.gather_nd(words, after))
-            place = tf.where(last, found.place, tf.gather_nd(places, after))
-            place = tf.where(real, place, 0)
-            aligned = tf.gather_nd(alignment, tf.stack([there, place], -1))
-            aligned *= tf.cast(real, tf.float32)[:, :, tf.newaxis]
-            return t, place, tokens.write(t, tf.where(real, word, PAD_ID)), alignments.write(t, aligned)
+            """From the hypotheses of `length` tokens, by their indices in the beam, to one token less."""
+            t = length - 1
+            sentence, alignment, token, parent = (array.read(t) for array in self)
+            # A sentence that was done before this step has no row: it reads row 0, and the result is masked.
+            row = tf.scatter_nd(sentence[:, tf.newaxis], tf.range(tf.size(sentence)), [sentences])
+            row = tf.broadcast_to(row[:, tf.newaxis], [sentences, best])
+            is_last, is_real = tf.equal(finished.length, length), finished.length >= length
+            cell = tf.stack([row, index], -1)
+            token = tf.where(is_last, finished.last_token, tf.gather_nd(token, cell))
+            index = tf.where(is_last, finished.parent, tf.gather_nd(parent, cell))
+            index = tf.where(is_real, index, 0)
+            aligned = tf.gather_nd(alignment, tf.stack([row, index], -1))
+            aligned *= tf.cast(is_real, tf.float32)[:, :, tf.newaxis]
+            tokens = tokens.write(t, tf.where(is_real, token, PAD_ID))
+            return t, index, tokens, alignments.write(t, aligned)
 
-        nothing = tf.zeros([sentences, each], tf.int32)
+        zeros = tf.zeros([sentences, best], tf.int32)
+        columns = tf.maximum(longest, 1)
         tokens = tf.TensorArray(tf.int32, columns, element_shape=[None, None])
         alignments = tf.TensorArray(tf.float32, columns, element_shape=[None, None, None])
-        # The one column of translations that are all empty is never come to.
-        tokens = tokens.write(0, nothing)
-        alignments = alignments.write(0, tf.zeros([sentences, each, positions]))
+        # If all translations are empty, no step writes the only column.
+        tokens = tokens.write(0, zeros)
+        alignments = alignments.write(0, tf.zeros([sentences, best, source_length]))
         _, _, tokens, alignments = tf.while_loop(
-            lambda before, *_: before > 0, step, (longest, nothing, tokens, alignments), parallel_iterations=1
+            lambda length, *_: length > 0, step, (longest, zeros, tokens, alignments), parallel_iterations=1
         )
         return Hypotheses(
             tf.transpose(tokens.stack(), [1, 2, 0]),
-            found.length,
-            found.log_prob,
-            found.score,
+            finished.length,
+            finished.log_prob,
+            finished.score,
             tf.transpose(alignments.stack(), [1, 2, 0, 3]),
         )

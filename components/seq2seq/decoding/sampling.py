@@ -1,12 +1,14 @@
-"""Sampling in the graph: translations drawn word by word, batched like the search."""
+"""Sampling in the graph: translations drawn token by token, for a whole batch."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
+from bitext.components.seq2seq.decoders.base import DecoderState
 from bitext.components.seq2seq.decoding.hypotheses import Hypotheses
-from bitext.components.seq2seq.decoding.search import NEVER, refused
-from bitext.components.seq2seq.layers.cells import State
+from bitext.components.seq2seq.decoding.scoring import NEVER, forbidden_tokens
 from bitext.components.seq2seq.model import BOS, EOS, PAD, Seq2Seq, Start, lengths
 
 
@@ -21,73 +23,99 @@ def sample(
     top_p: tf.Tensor | float = 1.0,
     min_length: tf.Tensor | int = 1,
 ) -> Hypotheses:
-    """Draws translations word by word, in the order drawn.
+    """Draws translations token by token.
 
-    Log probabilities and scores are the model's own, of the distribution before it was cut or heated; the
-    score is not normalised by length.
+    Log probabilities and scores are those of the model's own distribution, before temperature, `top_k` and
+    `top_p`. The score is not normalized by length.
 
     Args:
-      samples: int32[], translations of each sentence.
-      max_length: int32[], tokens at most, `</s>` included.
-      seed: int32[2]; the same seed draws the same for the same batch.
-      temperature: float32[], what log probabilities are divided by, above 0.
-      top_k: int32[], draw from so many best words only (Fan et al. 2018); 0: from all.
-      top_p: float32[], draw from the fewest best words that hold so much of the probability (Holtzman et al.
-        2020), at least one; 1: from all.
-      min_length: int32[], tokens at least, `</s>` included.
-    """
-    batch, size = tf.shape(start.memory.mask)[0], model.target_size
-    width = [batch, samples]
-    state = tuple(tf.repeat(s, samples, axis=0) for s in start.state)
-    kept_at_most = tf.where(tf.equal(top_k, 0), size, top_k)
+      model: the model.
+      start: the encoded sources.
+      samples: int32[], number of translations of each sentence.
+      max_length: int32[], maximum number of tokens, `</s>` included.
+      seed: int32[2]. The same seed draws the same translations of the same batch.
+      temperature: float32[], above 0; log probabilities are divided by it.
+      top_k: int32[], draw from this many most probable tokens only (Fan et al. 2018); 0: from all.
+      top_p: float32[], draw from the smallest set of tokens with this total probability, at least one token
+        (Holtzman et al. 2020); 1: from all.
+      min_length: int32[], minimum number of tokens, `</s>` included.
 
-    def unfinished(t: tf.Tensor, state: State, tokens: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
-        return tf.logical_and(t < max_length, tf.reduce_any(_open(tokens)))
+    Returns:
+      The translations, in the order drawn.
+    """
+    size, shape = model.target_size, [tf.shape(start.memory.mask)[0], samples]
+    top_k = tf.where(tf.equal(top_k, 0), size, top_k)
+
+    def unfinished(t: tf.Tensor, state: DecoderState, tokens: tf.Tensor, *_: Any) -> tf.Tensor:
+        return tf.logical_and(t < max_length, tf.reduce_any(_is_open(tokens)))
 
     def advance(
         t: tf.Tensor,
-        state: State,
+        state: DecoderState,
         tokens: tf.Tensor,
-        drawn: tf.TensorArray,
         total: tf.Tensor,
-        aligned: tf.TensorArray,
-    ) -> tuple[tf.Tensor, State, tf.Tensor, tf.TensorArray, tf.Tensor, tf.TensorArray]:
-        going = _open(tokens)
-        state, log_probs, alignment = model.step(tokens, state, start.memory)
-        never = refused(tf.range(size), size, t + 1, min_length)
-        best, words = tf.math.top_k(tf.where(never, NEVER, log_probs), size)
-        heated = tf.nn.log_softmax(best / temperature)
-        before = tf.cumsum(tf.exp(heated), axis=-1, exclusive=True)
-        rank = tf.range(size)
-        candidate = tf.logical_or(rank == 0, tf.logical_and(rank < kept_at_most, before < top_p))
-        flat = tf.reshape(tf.where(candidate, heated, NEVER), [-1, size])
-        chosen = tf.random.stateless_categorical(
-            flat, 1, tf.random.experimental.stateless_fold_in(seed, t), tf.int32
-        )
-        chosen = tf.reshape(chosen, [batch, samples, 1])
-        word = tf.gather(words, chosen, batch_dims=2)[:, :, 0]
-        gain = tf.gather(best, chosen, batch_dims=2)[:, :, 0]
-        tokens = tf.where(going, word, PAD)
-        alignment *= tf.cast(going, tf.float32)[:, :, tf.newaxis]
-        return (
-            t + 1,
-            state,
-            tokens,
-            drawn.write(t, tokens),
-            total + tf.where(going, gain, 0.0),
-            aligned.write(t, alignment),
-        )
+        drawn: tf.TensorArray,
+        alignments: tf.TensorArray,
+    ) -> tuple[Any, ...]:
+        is_open = _is_open(tokens)
+        log_probs, alignment, state = model.step(tokens, t, state, start.memory)
+        forbidden = forbidden_tokens(tf.range(size), size, t + 1, min_length)
+        step_seed = tf.random.experimental.stateless_fold_in(seed, t)
+        log_probs = tf.where(forbidden, NEVER, log_probs)
+        token, log_prob = draw_tokens(log_probs, step_seed, temperature, top_k, top_p)
+        tokens = tf.where(is_open, token, PAD)
+        total += tf.where(is_open, log_prob, 0.0)
+        alignment *= tf.cast(is_open, tf.float32)[:, :, tf.newaxis]
+        return t + 1, state, tokens, total, drawn.write(t, tokens), alignments.write(t, alignment)
 
-    drawn = tf.TensorArray(tf.int32, max_length, element_shape=[None, None])
-    aligned = tf.TensorArray(tf.float32, max_length, element_shape=[None, None, None])
-    begin = (tf.constant(0), state, tf.fill(width, BOS), drawn, tf.zeros(width), aligned)
-    steps, _, _, drawn, total, aligned = tf.while_loop(unfinished, advance, begin, parallel_iterations=1)
-    taken = tf.range(steps)
-    tokens = tf.transpose(drawn.gather(taken), [1, 2, 0])
-    alignment = tf.transpose(aligned.gather(taken), [1, 2, 0, 3])
+    state = tf.nest.map_structure(lambda tensor: tf.repeat(tensor, samples, axis=0), start.state)
+    state_shape = tf.nest.map_structure(lambda spec: spec.shape, model.decoder.state_spec)
+    arrays = [
+        tf.TensorArray(dtype, max_length, element_shape=[None] * rank)
+        for dtype, rank in ((tf.int32, 2), (tf.float32, 3))
+    ]
+    steps, _, _, total, *arrays = tf.while_loop(
+        unfinished,
+        advance,
+        (tf.constant(0), state, tf.fill(shape, BOS), tf.zeros(shape), *arrays),
+        (tf.TensorShape([]), state_shape, *[tf.TensorShape([None, None])] * 2, *[tf.TensorShape(None)] * 2),
+        parallel_iterations=1,
+    )
+    drawn, alignments = (array.gather(tf.range(steps)) for array in arrays)
+    tokens, alignment = tf.transpose(drawn, [1, 2, 0]), tf.transpose(alignments, [1, 2, 0, 3])
     return Hypotheses(tokens, lengths(tokens), total, total, alignment)
 
 
-def _open(tokens: tf.Tensor) -> tf.Tensor:
-    """Whether the last token is neither `</s>` nor what comes after it."""
+def draw_tokens(
+    log_probs: tf.Tensor,
+    seed: tf.Tensor,
+    temperature: tf.Tensor | float,
+    top_k: tf.Tensor,
+    top_p: tf.Tensor | float,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draws one token of each distribution.
+
+    Args:
+      log_probs: float32[B, K, V].
+      seed: int32[2].
+      temperature, top_k, top_p: as in `sample`; top_k is not 0.
+
+    Returns:
+      Tokens int32[B, K] and their log probabilities float32[B, K].
+    """
+    size = log_probs.shape[-1]
+    sorted_log_probs, tokens = tf.math.top_k(log_probs, size)
+    tempered = tf.nn.log_softmax(sorted_log_probs / temperature)
+    cumulative = tf.cumsum(tf.exp(tempered), axis=-1, exclusive=True)
+    rank = tf.range(size)
+    is_candidate = tf.logical_or(rank == 0, tf.logical_and(rank < top_k, cumulative < top_p))
+    flat = tf.reshape(tf.where(is_candidate, tempered, NEVER), [-1, size])
+    chosen = tf.random.stateless_categorical(flat, 1, seed, tf.int32)
+    chosen = tf.reshape(chosen, [*tf.unstack(tf.shape(log_probs)[:2]), 1])
+    token, log_prob = (tf.gather(by_rank, chosen, batch_dims=2) for by_rank in (tokens, sorted_log_probs))
+    return token[:, :, 0], log_prob[:, :, 0]
+
+
+def _is_open(tokens: tf.Tensor) -> tf.Tensor:
+    """Whether the last token is neither `</s>` nor padding after it."""
     return tf.logical_and(tf.not_equal(tokens, EOS), tf.not_equal(tokens, PAD))

@@ -1,47 +1,29 @@
-"""Beam search in the graph: batched, the memory never repeated for the hypotheses, no word scored in vain.
+"""Beam search in the graph, for a whole batch, without repeating the memory for the hypotheses.
 
-Unfinished hypotheses and finished ones are kept apart (as in Tensor2Tensor, Vaswani et al. 2018), since they
-are ranked differently: the unfinished by log probability, the finished by log probability over the length
-penalty.
+Unfinished and finished hypotheses are separate (as in Tensor2Tensor, Vaswani et al. 2018), because they are ranked
+differently: the unfinished ones by log probability, the finished ones by log probability over length penalty.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from bitext.components.seq2seq.decoding.hypotheses import Finished, Hypotheses, Trail
-from bitext.components.seq2seq.layers.attention import Memory
-from bitext.components.seq2seq.layers.cells import State
+from bitext.components.seq2seq.decoders.base import DecoderState
+from bitext.components.seq2seq.decoding.hypotheses import BackPointers, Finished, Hypotheses
+from bitext.components.seq2seq.decoding.scoring import (
+    NEVER,
+    coverage_penalty,
+    forbidden_tokens,
+    length_penalty,
+    log_probability,
+)
+from bitext.components.seq2seq.memory import Memory
 from bitext.components.seq2seq.model import BOS, EOS, PAD, Seq2Seq, Start
 
-NEVER = -1.0e9
-LEAST_COVERAGE = 1e-4
-LEAST_PROBABILITY = 1e-37
-"""A token of a probability below counts as of this one: its logarithm is finite."""
 GROUP = 64
-"""Neighbouring words of a vocabulary whose maximum is looked for at once."""
-
-
-def length_penalty(length: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
-    """((5 + length) / 6) ** alpha (Wu et al. 2016, equation 14); float32 like `length`'s shape."""
-    return ((5.0 + tf.cast(length, tf.float32)) / 6.0) ** alpha
-
-
-def coverage_penalty(covered: tf.Tensor, mask: tf.Tensor, beta: float) -> tf.Tensor:
-    """beta * the sum over source tokens of log(min(covered, 1)) (Wu et al. 2016, equation 14), never above 0.
-
-    Args:
-      covered: float32[B, K, S], the sum of each source token's alignments over the hypothesis. What is below
-        1e-4 counts as 1e-4.
-      mask: bool[B, S], true on real tokens.
-
-    Returns:
-      float32[B, K].
-    """
-    logs = tf.math.log(tf.clip_by_value(covered, LEAST_COVERAGE, 1.0))
-    return beta * tf.reduce_sum(logs * tf.cast(mask, tf.float32)[:, tf.newaxis], -1)
+"""Number of neighboring words of the vocabulary whose maximum is computed first, before `top_k`."""
 
 
 def beam_search(
@@ -54,249 +36,260 @@ def beam_search(
     beta: float = 0.0,
     nbest: tf.Tensor | int | None = None,
 ) -> Hypotheses:
-    """Finds the translations of best score.
+    """Finds the translations with the best scores.
 
-    A hypothesis is given up when it cannot beat its sentence's worst finished one, whatever its final
-    length: log probabilities only fall, the length penalty is largest at its `max_length`, and the coverage
-    penalty is at best 0. One that reaches `max_length` without `</s>` counts as finished there. A sentence
-    with no hypothesis left is done. Those that are leave the batch whenever they are a quarter of it.
+    A hypothesis is pruned when it cannot beat the worst finished one of its sentence, whatever its final length:
+    log probabilities only fall, the length penalty is largest at `max_length`, and the coverage penalty is at
+    most 0. A hypothesis that reaches `max_length` without `</s>` counts as finished there. A sentence is done when
+    it has no unfinished hypothesis. Done sentences leave the batch as soon as they are a quarter of it.
 
     Args:
-      beam_size: int32[], hypotheses kept; 1 is greedy search.
-      alpha: float32[], the length penalty's exponent, 0 or more.
-      max_length: int32[] or int32[B], tokens at most, `</s>` included.
-      min_length: int32[], tokens at least, `</s>` included.
-      beta: weight of the coverage penalty, which finished hypotheses are ranked by; 0 or more.
-      nbest: int32[], the N translations wanted of each sentence, at most `beam_size`, which it is if not
-        given. The fewer, the sooner the search is done.
+      model: the model.
+      start: the encoded sources.
+      beam_size: int32[], hypotheses kept at every step; 1 is greedy search.
+      alpha: float32[], exponent of the length penalty, 0 or more.
+      max_length: int32[] or int32[B], maximum number of tokens, `</s>` included.
+      min_length: int32[], minimum number of tokens, `</s>` included.
+      beta: weight of the coverage penalty in the ranking of finished hypotheses, 0 or more.
+      nbest: int32[], number of translations of each sentence, at most `beam_size`, which is the default. With
+        fewer, the search ends sooner.
     """
     search = _Search(model, beam_size, alpha, min_length, beta)
-    t, beams = tf.constant(0), search.first(start, max_length, beam_size if nbest is None else nbest)
-    of_beams, of_found = search.shapes(beams), tf.nest.map_structure(lambda a: a.shape, beams.done)
-    no_shape = tf.TensorShape([])
-    of_trail = Trail(*(tf.TensorShape(None) for _ in Trail._fields))
+    beams = search.first(start, max_length, beam_size if nbest is None else nbest)
+    scalar = tf.TensorShape([])
+    beams_shape = search.shape_invariants(beams)
+    finished_shape = tf.nest.map_structure(lambda tensor: tensor.shape, beams.finished)
+    pointers_shape = BackPointers(*(tf.TensorShape(None) for _ in BackPointers._fields))
 
     def stage(
-        t: tf.Tensor, beams: _Beams, trail: Trail, found: Finished
-    ) -> tuple[tf.Tensor, _Beams, Trail, Finished]:
-        """Up to where enough sentences are done to go on without them."""
-        t, beams, trail = tf.while_loop(
-            search.crowded,
+        t: tf.Tensor, beams: _Beams, pointers: BackPointers, finished: Finished
+    ) -> tuple[tf.Tensor, _Beams, BackPointers, Finished]:
+        """Searches until enough sentences are done to continue without them."""
+        t, beams, pointers = tf.while_loop(
+            search.is_full,
             search.advance,
-            (t, beams, trail),
-            (no_shape, of_beams, of_trail),
+            (t, beams, pointers),
+            (scalar, beams_shape, pointers_shape),
             parallel_iterations=1,
         )
-        found = tf.nest.map_structure(
-            lambda all_, some: tf.tensor_scatter_nd_update(all_, beams.row[:, tf.newaxis], some),
-            found,
-            beams.done,
+        finished = tf.nest.map_structure(
+            lambda all_, some: tf.tensor_scatter_nd_update(all_, beams.sentence[:, tf.newaxis], some),
+            finished,
+            beams.finished,
         )
-        going = tf.where(search.going(beams))[:, 0]
-        return t, tf.nest.map_structure(lambda tensor: tf.gather(tensor, going), beams), trail, found
+        remaining = tf.where(search.is_searching(beams))[:, 0]
+        beams = tf.nest.map_structure(lambda tensor: tf.gather(tensor, remaining), beams)
+        return t, beams, pointers, finished
 
-    _, _, trail, found = tf.while_loop(
-        lambda t, beams, trail, found: tf.size(beams.row) > 0,
+    _, _, pointers, finished = tf.while_loop(
+        lambda t, beams, pointers, finished: tf.size(beams.sentence) > 0,
         stage,
-        (t, beams, Trail.empty(), beams.done),
-        (no_shape, of_beams, of_trail, of_found),
+        (tf.constant(0), beams, BackPointers.empty(), beams.finished),
+        (scalar, beams_shape, pointers_shape, finished_shape),
         parallel_iterations=1,
     )
-    return trail.back(found, tf.shape(start.memory.mask)[1])
+    return pointers.backtrace(finished, tf.shape(start.memory.mask)[1])
 
 
 class _Beams(NamedTuple):
-    """What the search carries from token to token, for B sentences and K unfinished hypotheses of each: one
-    before the first token.
+    """What the search carries from step to step, for B sentences with K unfinished hypotheses each.
+
+    Before the first token, K is 1.
 
     Attributes:
-      row: int32[B], the sentences' places in the batch that was asked for.
-      max_length: int32[B], their hypotheses' tokens at most.
-      memory: theirs, laid out.
-      state: the decoder's, float32[B, K, U] each.
-      last: int32[B, K], the token last taken.
-      log_prob: float32[B, K], theirs, best first; -1e9 of what is no hypothesis, or can no longer be among
-        the best.
-      covered: float32[B, K, S], the sums of their alignments; of no width without a coverage penalty.
-      done: the finished hypotheses.
+      sentence: int32[B], indices of the sentences in the batch.
+      max_length: int32[B], maximum number of tokens of their hypotheses.
+      memory: of these sentences, with heads split.
+      state: the decoder's, [B, K, ...] each.
+      token: int32[B, K], the last token.
+      log_prob: float32[B, K], best first; -1e9 where there is no hypothesis, or a pruned one.
+      coverage: float32[B, K, S], sums of the alignments; S is 0 without a coverage penalty.
+      finished: the finished hypotheses.
     """
 
-    row: tf.Tensor
+    sentence: tf.Tensor
     max_length: tf.Tensor
     memory: Memory
-    state: State
-    last: tf.Tensor
+    state: DecoderState
+    token: tf.Tensor
     log_prob: tf.Tensor
-    covered: tf.Tensor
-    done: Finished
+    coverage: tf.Tensor
+    finished: Finished
 
 
 class _Search:
-    """One search's constants, and the parts of its loops."""
+    """The constants of one search, and the bodies of its loops."""
 
     def __init__(
         self,
         model: Seq2Seq,
-        beam: tf.Tensor,
+        beam_size: tf.Tensor,
         alpha: tf.Tensor,
         min_length: tf.Tensor | int,
         beta: float,
     ):
-        self.model, self.beam, self.alpha, self.beta = model, beam, alpha, beta
+        self.model, self.beam_size, self.alpha, self.beta = model, beam_size, alpha, beta
         self.min_length = min_length
-        self.output = model.output_layer(GROUP)
+        self.output_layer = model.output_layer(GROUP)
 
     def first(self, start: Start, max_length: tf.Tensor, nbest: tf.Tensor | int) -> _Beams:
-        """Before the first token."""
-        batch, positions = tf.unstack(tf.shape(start.memory.mask))
-        finished = [batch, nbest]
-        nothing, never = tf.zeros(finished, tf.int32), tf.fill(finished, NEVER)
+        """The beams before the first token."""
+        batch, source_length = tf.unstack(tf.shape(start.memory.mask))
+        zeros, never = tf.zeros([batch, nbest], tf.int32), tf.fill([batch, nbest], NEVER)
         max_length = tf.broadcast_to(max_length, [batch])
         return _Beams(
-            tf.range(batch),
-            max_length,
-            self.model.decoder.laid_out(start.memory),
-            tuple(tensor[:, tf.newaxis] for tensor in start.state),
-            tf.fill([batch, 1], BOS),
-            tf.where(max_length > 0, 0.0, NEVER)[:, tf.newaxis],
-            tf.zeros([batch, 1, positions if self.beta else 0]),
-            Finished(nothing, nothing, nothing, never, never),
+            sentence=tf.range(batch),
+            max_length=max_length,
+            memory=self.model.decoder.split_heads(start.memory),
+            state=tf.nest.map_structure(lambda tensor: tensor[:, tf.newaxis], start.state),
+            token=tf.fill([batch, 1], BOS),
+            log_prob=tf.where(max_length > 0, 0.0, NEVER)[:, tf.newaxis],
+            coverage=tf.zeros([batch, 1, source_length if self.beta else 0]),
+            finished=Finished(zeros, zeros, zeros, never, never),
         )
 
-    def shapes(self, beams: _Beams) -> _Beams:
-        """What stays of the tensors' shapes from step to step: their ranks, and the layers' widths."""
+    def shape_invariants(self, beams: _Beams) -> _Beams:
+        """The shapes that do not change from step to step: the ranks, and the widths of memory and state."""
 
-        def free(tensor: tf.Tensor) -> tf.TensorShape:
+        def rank(tensor: tf.Tensor) -> tf.TensorShape:
             return tf.TensorShape([None] * tensor.shape.rank)
 
-        def layer(tensor: tf.Tensor) -> tf.TensorShape:
+        def rank_and_width(tensor: tf.Tensor) -> tf.TensorShape:
             return tf.TensorShape([*[None] * (tensor.shape.rank - 1), tensor.shape[-1]])
 
-        kept = tf.nest.map_structure(free, beams)
-        memory = kept.memory._replace(values=layer(beams.memory.values), keys=layer(beams.memory.keys))
-        return kept._replace(memory=memory, state=tuple(map(layer, beams.state)))
+        def by_hypothesis(spec: tf.TensorSpec) -> tf.TensorShape:
+            return tf.TensorShape([None, None, *spec.shape[1:]])
 
-    def going(self, beams: _Beams) -> tf.Tensor:
+        memory = Memory(
+            rank_and_width(beams.memory.values), rank_and_width(beams.memory.keys), rank(beams.memory.mask)
+        )
+        state = tf.nest.map_structure(by_hypothesis, self.model.decoder.state_spec)
+        rest = tf.nest.map_structure(rank, beams._replace(memory=(), state=()))
+        return rest._replace(memory=memory, state=state)
+
+    def is_searching(self, beams: _Beams) -> tf.Tensor:
         """Which sentences are not done: bool[B]."""
         return tf.reduce_any(beams.log_prob > NEVER / 2, 1)
 
-    def crowded(self, t: tf.Tensor, beams: _Beams, trail: Trail) -> tf.Tensor:
-        """Whether it is not yet worth going on without the sentences that are done."""
-        going = tf.math.count_nonzero(self.going(beams), dtype=tf.int32)
-        return 4 * going > 3 * tf.size(beams.row)
+    def is_full(self, t: tf.Tensor, beams: _Beams, pointers: BackPointers) -> tf.Tensor:
+        """Whether fewer than a quarter of the sentences are done."""
+        searching = tf.math.count_nonzero(self.is_searching(beams), dtype=tf.int32)
+        return 4 * searching > 3 * tf.size(beams.sentence)
 
-    def advance(self, t: tf.Tensor, beams: _Beams, trail: Trail) -> tuple[tf.Tensor, _Beams, Trail]:
-        """Every unfinished hypothesis by one token."""
-        taken = t + 1
-        state = tuple(tf.reshape(tensor, [-1, tensor.shape[-1]]) for tensor in beams.state)
-        state, vectors, alignment = self.model.vectors(beams.last, state, beams.memory)
-        best, words, parents = self.continuations(taken, beams.log_prob, vectors)
-        covered = beams.covered
+    def advance(
+        self, t: tf.Tensor, beams: _Beams, pointers: BackPointers
+    ) -> tuple[tf.Tensor, _Beams, BackPointers]:
+        """Extends every unfinished hypothesis by one token."""
+        sentences, width = tf.unstack(tf.shape(beams.token))
+        state = tf.nest.map_structure(
+            lambda tensor: _reshape_leading(tensor, 2, [sentences * width]), beams.state
+        )
+        vectors, alignment, state = self.model.vectors(beams.token, t, state, beams.memory)
+        length = t + 1
+        log_prob, token, parent = self.continuations(length, beams.log_prob, vectors)
+        coverage = beams.coverage
         if self.beta:
-            covered = tf.gather(covered + alignment, parents, batch_dims=1)
+            coverage = tf.gather(coverage + alignment, parent, batch_dims=1)
 
-        ends, last = tf.equal(words, EOS), tf.equal(taken, beams.max_length)[:, tf.newaxis]
-        # Only the K best may finish, or a beam of one would not be greedy search; and none that is no
-        # hypothesis at all, of a sentence with fewer than K.
-        eligible = tf.logical_and(tf.range(tf.shape(words)[1]) < self.beam, best > NEVER / 2)
-        finishing = tf.logical_and(tf.logical_or(ends, last), eligible)
-        score = best / length_penalty(taken, self.alpha)
-        if self.beta:
-            score += coverage_penalty(covered, beams.memory.mask, self.beta)
-        score = tf.where(finishing, score, NEVER)
-        done = self.merged(beams.done, Finished(words, parents, tf.fill(tf.shape(words), taken), best, score))
+        is_eos, is_last = tf.equal(token, EOS), tf.equal(length, beams.max_length)[:, tf.newaxis]
+        finished = self._finish(beams, length, log_prob, token, parent, coverage, is_eos | is_last)
 
         # Greedy search, a beam of one, ends at its first </s>.
-        over = tf.logical_or(tf.logical_or(ends, last), tf.logical_and(tf.equal(self.beam, 1), ends[:, :1]))
-        log_prob, kept = tf.math.top_k(tf.where(over, NEVER, best), tf.minimum(self.beam, tf.shape(words)[1]))
-        reachable = log_prob / length_penalty(beams.max_length, self.alpha)[:, tf.newaxis]
-        log_prob = tf.where(reachable > tf.reduce_min(done.score, 1, keepdims=True), log_prob, NEVER)
-        words, parents = (tf.gather(tensor, kept, batch_dims=1) for tensor in (words, parents))
-        if self.beta:
-            covered = tf.gather(covered, kept, batch_dims=1)
-        sentences, width = tf.unstack(tf.shape(beams.last))
-        rows = tf.reshape(parents + (tf.range(sentences) * width)[:, tf.newaxis], [-1])
-        shape = tf.shape(kept)
-        state = tuple(
-            tf.reshape(tf.gather(tensor, rows), [shape[0], shape[1], tensor.shape[-1]]) for tensor in state
+        ended = is_eos | is_last | (tf.equal(self.beam_size, 1) & is_eos[:, :1])
+        log_prob, chosen = tf.math.top_k(
+            tf.where(ended, NEVER, log_prob), tf.minimum(self.beam_size, tf.shape(token)[1])
         )
-        following = beams._replace(state=state, last=words, log_prob=log_prob, covered=covered, done=done)
-        return taken, following, trail.write(t, beams.row, alignment, words, parents)
+        best_score = log_prob / length_penalty(beams.max_length, self.alpha)[:, tf.newaxis]
+        can_win = best_score > tf.reduce_min(finished.score, 1, keepdims=True)
+        token, parent = (tf.gather(tensor, chosen, batch_dims=1) for tensor in (token, parent))
+        if self.beta:
+            coverage = tf.gather(coverage, chosen, batch_dims=1)
+        rows = tf.reshape(parent + (tf.range(sentences) * width)[:, tf.newaxis], [-1])
+        shape = tf.unstack(tf.shape(chosen))
+        beams = beams._replace(
+            state=tf.nest.map_structure(
+                lambda tensor: _reshape_leading(tf.gather(tensor, rows), 1, shape), state
+            ),
+            token=token,
+            log_prob=tf.where(can_win, log_prob, NEVER),
+            coverage=coverage,
+            finished=finished,
+        )
+        return length, beams, pointers.write(t, beams.sentence, alignment, token, parent)
+
+    def _finish(
+        self,
+        beams: _Beams,
+        length: tf.Tensor,
+        log_prob: tf.Tensor,
+        token: tf.Tensor,
+        parent: tf.Tensor,
+        coverage: tf.Tensor,
+        ends: tf.Tensor,
+    ) -> Finished:
+        """Adds the continuations [B, N] that end to the finished hypotheses, and keeps the best."""
+        # Only the beam_size best may finish, or a beam of one would not be greedy search. Continuations of no
+        # hypothesis, in a sentence with fewer than K, have a log probability of -1e9.
+        may_finish = (tf.range(tf.shape(token)[1]) < self.beam_size) & (log_prob > NEVER / 2)
+        score = log_prob / length_penalty(length, self.alpha)
+        if self.beta:
+            score += coverage_penalty(coverage, beams.memory.mask, self.beta)
+        score = tf.where(ends & may_finish, score, NEVER)
+        new = Finished(token, parent, tf.fill(tf.shape(token), length), log_prob, score)
+        both = [tf.concat(pair, 1) for pair in zip(beams.finished, new, strict=True)]
+        _, chosen = tf.math.top_k(both[-1], tf.shape(beams.finished.score)[1])
+        return Finished(*(tf.gather(tensor, chosen, batch_dims=1) for tensor in both))
 
     def continuations(
         self, length: tf.Tensor, log_prob: tf.Tensor, vectors: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """The best hypotheses of one token more, of all of a sentence together.
+        """Finds the best one-token extensions of all hypotheses of a sentence.
 
-        Two for each place in the beam leave enough that go on even if all the others end here. They are in
-        those groups of neighbouring words, of one hypothesis each, whose best is best: a maximum is found
-        many numbers at a time, top_k goes from one to the next.
+        Two for each hypothesis of the beam are enough to continue with, even if all others end here. They are in
+        the groups of neighboring words, each of one hypothesis, with the largest maxima: computing maxima is
+        vectorized, `top_k` is not.
 
         Args:
-          length: int32[], theirs.
-          log_prob: float32[B, K], of the hypotheses so far; those of -1e9 are not looked at.
-          vectors: float32[B * K, D], their attentional vectors.
+          length: int32[], number of tokens of the extensions.
+          log_prob: float32[B, K], of the hypotheses so far. Those of -1e9 are not scored.
+          vectors: float32[B * K, D], from the decoder.
 
         Returns:
-          Log probabilities float32[B, N], best first, the words taken int32[B, N] (padding where there are
-          fewer hypotheses, of -1e9), and the places int32[B, N] of the hypotheses that they were put to.
+          Log probabilities float32[B, N], best first; the tokens int32[B, N] (padding where there are fewer
+          extensions, with -1e9); and the indices int32[B, N] of the hypotheses that they extend.
         """
         sentences, width = tf.unstack(tf.shape(log_prob))
-        most = 2 * self.beam
+        candidates = 2 * self.beam_size
         flat = tf.reshape(log_prob, [-1])
         live = tf.where(flat > NEVER / 2)
-        likely = tf.nn.softmax(self.output(tf.gather(vectors, live[:, 0])))
-        groups = likely.shape[-1] // GROUP
-        likely = tf.reshape(likely, [-1, groups, GROUP])
-        first = tf.where(self._refused(tf.range(GROUP), length), 0.0, likely[:, 0])
-        highest = tf.concat([tf.reduce_max(first, 1)[:, tf.newaxis], tf.reduce_max(likely, 2)[:, 1:]], 1)
-        highest = tf.gather(flat, live) + logarithm(highest)
+        p = tf.nn.softmax(self.output_layer(tf.gather(vectors, live[:, 0])))
+        groups = p.shape[-1] // GROUP
+        p = tf.reshape(p, [-1, groups, GROUP])
+        first = tf.where(self._forbidden(tf.range(GROUP), length), 0.0, p[:, 0])
+        highest = tf.concat([tf.reduce_max(first, 1)[:, tf.newaxis], tf.reduce_max(p, 2)[:, 1:]], 1)
+        highest = tf.gather(flat, live) + log_probability(highest)
         highest = tf.tensor_scatter_nd_update(tf.fill([tf.size(flat), groups], NEVER), live, highest)
         highest = tf.reshape(highest, [sentences, width * groups])
-        _, chosen = tf.math.top_k(highest, tf.minimum(most, width * groups))
+        _, chosen = tf.math.top_k(highest, tf.minimum(candidates, width * groups))
 
-        places, group = chosen // groups, chosen % groups
-        rows = places + (tf.range(sentences) * width)[:, tf.newaxis]
-        among_live = tf.scatter_nd(live, tf.range(tf.shape(live)[0]), [tf.size(flat)])
-        candidates = tf.gather_nd(likely, tf.stack([tf.gather(among_live, rows), group], -1))
-        words = group[:, :, tf.newaxis] * GROUP + tf.range(GROUP)
-        total = tf.gather(flat, rows)[:, :, tf.newaxis] + logarithm(candidates)
-        total = tf.reshape(tf.where(self._refused(words, length), NEVER, total), [sentences, -1])
-        best, picked = tf.math.top_k(total, tf.minimum(most, tf.shape(total)[1]))
-        words = tf.gather(tf.reshape(words, [sentences, -1]), picked, batch_dims=1)
-        words = tf.where(best > NEVER / 2, words, PAD)
-        return best, words, tf.gather(places, picked // GROUP, batch_dims=1)
+        parents, group = chosen // groups, chosen % groups
+        rows = parents + (tf.range(sentences) * width)[:, tf.newaxis]
+        live_index = tf.scatter_nd(live, tf.range(tf.shape(live)[0]), [tf.size(flat)])
+        in_groups = tf.gather_nd(p, tf.stack([tf.gather(live_index, rows), group], -1))
+        tokens = group[:, :, tf.newaxis] * GROUP + tf.range(GROUP)
+        total = tf.gather(flat, rows)[:, :, tf.newaxis] + log_probability(in_groups)
+        total = tf.reshape(tf.where(self._forbidden(tokens, length), NEVER, total), [sentences, -1])
+        best, chosen = tf.math.top_k(total, tf.minimum(candidates, tf.shape(total)[1]))
+        tokens = tf.gather(tf.reshape(tokens, [sentences, -1]), chosen, batch_dims=1)
+        tokens = tf.where(best > NEVER / 2, tokens, PAD)
+        return best, tokens, tf.gather(parents, chosen // GROUP, batch_dims=1)
 
-    def _refused(self, words: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-        return refused(words, self.model.target_size, length, self.min_length)
-
-    def merged(self, done: Finished, new: Finished) -> Finished:
-        """The best of both."""
-        both = [tf.concat(pair, 1) for pair in zip(done, new, strict=True)]
-        _, chosen = tf.math.top_k(both[-1], tf.shape(done.score)[1])
-        return Finished(*(tf.gather(tensor, chosen, batch_dims=1) for tensor in both))
+    def _forbidden(self, tokens: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+        return forbidden_tokens(tokens, self.model.target_size, length, self.min_length)
 
 
-def logarithm(probability: tf.Tensor) -> tf.Tensor:
-    """The natural logarithm of probabilities float32[...], finite of 0 too."""
-    return tf.math.log(tf.maximum(probability, LEAST_PROBABILITY))
-
-
-def refused(
-    words: tf.Tensor, vocabulary: int, length: tf.Tensor | int, min_length: tf.Tensor | int
-) -> tf.Tensor:
-    """Which words may not make a hypothesis so long: padding and `<s>` are none, nor is what lies beyond the
-    vocabulary; and `</s>` may come too soon.
-
-    Args:
-      words: int32[...].
-      vocabulary: V.
-      length: int32[], the hypothesis's with one of them, `</s>` included.
-      min_length: int32[], tokens at least, `</s>` included.
-
-    Returns:
-      bool[...].
-    """
-    none = tf.logical_or(tf.equal(words, PAD), tf.equal(words, BOS))
-    none = tf.logical_or(none, words >= vocabulary)
-    return tf.logical_or(none, tf.logical_and(tf.equal(words, EOS), length < min_length))
+def _reshape_leading(tensor: tf.Tensor, leading: int, shape: list[Any]) -> tf.Tensor:
+    """Replaces the first `leading` dimensions of a tensor by those of `shape`."""
+    dynamic = tf.shape(tensor)
+    rest = [dynamic[axis] if size is None else size for axis, size in enumerate(tensor.shape)]
+    return tf.reshape(tensor, [*shape, *rest[leading:]])

@@ -1,1 +1,1 @@
-"""Encoders: source tokens to a memory."""
+"""Encoders: embedded source tokens -> what the decoder reads of a sentence."""

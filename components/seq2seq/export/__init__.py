@@ -1,1 +1,1 @@
-"""What leaves the trainer: SavedModel, checkpoint, quantized and TensorFlow Lite models."""
+"""What a trained model is saved as: SavedModel, checkpoint, quantized SavedModel and TensorFlow Lite."""

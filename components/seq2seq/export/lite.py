@@ -1,7 +1,7 @@
-"""TensorFlow Lite: `encode` and `decode_step` over tokens, in built-in operations alone.
+"""TensorFlow Lite: the signatures `encode` and `decode_step` on tokens, in built-in operations only.
 
-The text path stays outside: TensorFlow Lite has regular expressions and tables of strings only by its Select
-TF ops, a second and much larger runtime. What `bitext export` writes beside the model lets a client tokenize.
+Text stays outside: TensorFlow Lite has regular expressions and string tables only in Select TF ops, a second and
+much larger runtime. `bitext export` writes what a client needs to tokenize by itself.
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from bitext.components.seq2seq.decoding.search import NEVER
-from bitext.components.seq2seq.export.quantize import Precision, with_weights
+from bitext.components.seq2seq.decoding.scoring import NEVER
+from bitext.components.seq2seq.export.quantize import Precision, replace_weights
 from bitext.components.seq2seq.export.saved_model import Translator
 from bitext.components.seq2seq.model import BOS, EOS, PAD
 
 
 def convert(translator: Translator, precision: Precision | None) -> bytes:
-    """The model as a TensorFlow Lite file with two signatures.
+    """Converts the model to a TensorFlow Lite file with two signatures.
 
-    `encode` takes `tokens` int32[1, S] without padding and gives what the SavedModel's `encode` gives;
-    `decode_step` is the SavedModel's. A client that follows several hypotheses repeats the memory for each.
+    `encode` takes `tokens` int32[1, S] without padding and returns what the SavedModel's `encode` returns.
+    `decode_step` is the SavedModel's. A client with several hypotheses repeats the memory for each.
 
     Args:
+      translator: the model.
       precision: of the stored matrices, by TensorFlow Lite's own converter; None: float32.
     """
     variables = translator.model.weights
-    # Constants: variables would be resources, which the converter's products do not take.
+    # The converter's matrix products take no resources, so the weights are constants and not variables.
     constants = [functools.partial(tf.constant, v.numpy()) for v in variables]
     tokens = tf.TensorSpec([1, None], tf.int32, "tokens")
     functions: dict[str, tuple[Any, dict[str, tf.TensorSpec]]] = {
@@ -37,7 +38,7 @@ def convert(translator: Translator, precision: Precision | None) -> bytes:
         "decode_step": translator.signatures()["decode_step"],
     }
     signatures = {
-        name: with_weights(variables, constants, function).get_concrete_function(**inputs)
+        name: replace_weights(variables, constants, function).get_concrete_function(**inputs)
         for name, (function, inputs) in functions.items()
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -55,8 +56,8 @@ class LiteModel:
     """A converted model in TensorFlow Lite's interpreter.
 
     Args:
-      content: the file's.
-      threads: for each operation.
+      content: content of the file.
+      threads: number of threads of each operation.
     """
 
     def __init__(self, content: bytes, threads: int = 1):
@@ -65,11 +66,11 @@ class LiteModel:
         self._step = interpreter.get_signature_runner("decode_step")
 
     def greedy(self, tokens: np.ndarray, max_length: int) -> np.ndarray:
-        """The most probable token at each step.
+        """Chooses the most probable token at each step.
 
         Args:
-          tokens: int32[S], the source's, `</s>` included.
-          max_length: tokens at most, `</s>` included.
+          tokens: int32[S], of the source, `</s>` included.
+          max_length: maximum number of target tokens, `</s>` included.
 
         Returns:
           int32[T], with `</s>` unless it was cut.
@@ -77,12 +78,12 @@ class LiteModel:
         state = self._encode(tokens=tokens[np.newaxis])
         memory = {name: state.pop(name) for name in [*state] if name.startswith("memory")}
         token = BOS
-        taken: list[int] = []
-        while token != EOS and len(taken) < max_length:
+        translation: list[int] = []
+        while token != EOS and len(translation) < max_length:
             outputs = self._step(token=np.array([token], np.int32), **memory, **state)
             log_probs = outputs["log_probs"][0]
             log_probs[[PAD, BOS]] = NEVER
             token = int(log_probs.argmax())
-            taken.append(token)
+            translation.append(token)
             state = {name: outputs[name] for name in state}
-        return np.array(taken, np.int32)
+        return np.array(translation, np.int32)

@@ -1,6 +1,7 @@
-"""A SavedModel with smaller weights: every signature computes as before, from weights it widens first.
+"""A SavedModel with smaller weights.
 
-Only what is stored is smaller. A call widens the weights once, before any loop, and computes in float32.
+Only the stored weights are smaller. Every call of a signature widens them once, before any loop, and computes in
+float32.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ import tensorflow as tf
 from bitext.components.seq2seq.export.saved_model import Translator
 
 Precision = Literal["float16", "int8"]
-HIGHEST = 127
-"""The largest magnitude of an int8: -128 is not used, so that zero is in the middle."""
+INT8_MAX = 127
+"""The largest magnitude of a quantized weight. -128 is not used, so that the range is symmetric."""
 
 
-class Stored(tf.Module):
-    """One weight, stored smaller.
+class QuantizedWeight(tf.Module):
+    """One weight in a smaller dtype.
 
-    Matrices become `float16`, or `int8` with a float32 scale for each row of an embedding and each column of
-    a kernel, its largest magnitude over 127 (Wu et al. 2016, section 6, with the ranges of the weights).
-    Vectors are few, and stay as they are.
+    A matrix is stored as `float16`, or as `int8` with a float32 scale for each row of an embedding and for each
+    column of a kernel: its largest magnitude over 127 (Wu et al. 2016, section 6, with the ranges of the weights).
+    A vector stays float32, because vectors are small.
     """
 
     def __init__(self, name: str, values: np.ndarray, precision: Precision):
@@ -35,7 +36,7 @@ class Stored(tf.Module):
             values = values.astype(np.float16)
         elif values.ndim > 1:
             largest = np.abs(values).max(axis=1 if name.endswith("_embedding") else 0, keepdims=True)
-            scale = np.maximum(largest, np.finfo(np.float32).tiny * HIGHEST) / HIGHEST
+            scale = np.maximum(largest, np.finfo(np.float32).tiny * INT8_MAX) / INT8_MAX
             self.scale = tf.Variable(scale, trainable=False)
             values = np.rint(values / scale).astype(np.int8)
         self.values = tf.Variable(values, trainable=False)
@@ -50,21 +51,21 @@ def save(translator: Translator, precision: Precision, folder: Path) -> None:
     """Writes the SavedModel, with all signatures of `Translator.save`."""
     variables = translator.model.weights
     exported = tf.Module(name="translator")
-    exported.weights = [Stored(v.path, v.numpy(), precision) for v in variables]
+    exported.weights = [QuantizedWeight(v.path, v.numpy(), precision) for v in variables]
     exported.text = translator.source, translator.target
     signatures = {
-        name: with_weights(variables, exported.weights, function).get_concrete_function(**inputs)
+        name: replace_weights(variables, exported.weights, function).get_concrete_function(**inputs)
         for name, (function, inputs) in translator.signatures().items()
     }
     tf.saved_model.save(exported, str(folder), signatures=signatures)
 
 
-def with_weights(
+def replace_weights(
     variables: Iterable[keras.Variable],
     values: Iterable[Callable[[], tf.Tensor]],
     function: Callable[..., dict[str, tf.Tensor]],
 ) -> tf.types.experimental.PolymorphicFunction:
-    """The function with other values in the place of the variables: none of these is part of its graph."""
+    """Returns the function with other values instead of the variables, which are not part of its graph."""
 
     def computed(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         mapping = [(variable, value()) for variable, value in zip(variables, values, strict=True)]

@@ -1,4 +1,4 @@
-"""The SavedModel: every signature a consumer needs, text to text and step by step, in core TensorFlow ops."""
+"""The SavedModel and its signatures: text to text and step by step, in core TensorFlow operations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bitext.components.seq2seq import SearchSettings, length_bound
 from bitext.components.seq2seq.decoding.hypotheses import Hypotheses
 from bitext.components.seq2seq.decoding.sampling import sample
 from bitext.components.seq2seq.decoding.search import beam_search
-from bitext.components.seq2seq.layers.attention import Memory
+from bitext.components.seq2seq.memory import Memory
 from bitext.components.seq2seq.model import BOS, EOS, PAD, UNK, Seq2Seq, Start, lengths
 from bitext.components.text.processor import TextPair, pretokenize
 
@@ -26,9 +26,9 @@ class Translator(tf.Module):
 
     Args:
       model: the trained model.
-      text: both sides' text processors, made from the transform graph's assets. Sources longer than its
-        `source_max_length` are cut: none like them was trained on.
-      search: the search done unless the caller says otherwise.
+      text: text processors of both sides, made from the transform graph's assets. Sources longer than its
+        `source_max_length` are truncated, because the model was trained on none that long.
+      search: the search that `serving_default` runs.
     """
 
     def __init__(self, model: Seq2Seq, text: TextPair, search: SearchSettings):
@@ -39,18 +39,17 @@ class Translator(tf.Module):
     def source_tokens(self, text: tf.Tensor) -> tf.Tensor:
         """Source tokens int32[B, S] with `</s>`, padded with 0, of text string[B]."""
         tokens = self.source.tokenize(text)[:, : self.source_max_length - 1]
-        ends = tf.fill([tf.size(text), 1], EOS)
-        return _dense(tf.concat([tokens, ends], 1))
+        eos = tf.fill([tf.size(text), 1], EOS)
+        return _to_padded(tf.concat([tokens, eos], 1))
+
+    def target_tokens(self, text: tf.Tensor) -> tf.Tensor:
+        """Target tokens int32[B, T] from `<s>` to `</s>`, padded with 0, of text string[B]."""
+        bos, eos = (tf.fill([tf.size(text), 1], token) for token in (BOS, EOS))
+        return _to_padded(tf.concat([bos, self.target.tokenize(text), eos], 1))
 
     def start(self, text: tf.Tensor) -> Start:
         """Encodes text string[B]."""
         return self.model.start(self.source_tokens(text))
-
-    def target_tokens(self, text: tf.Tensor) -> tf.Tensor:
-        """Target tokens int32[B, T] from `<s>` to `</s>`, padded with 0, of text string[B]."""
-        begins = tf.fill([tf.size(text), 1], BOS)
-        ends = tf.fill([tf.size(text), 1], EOS)
-        return _dense(tf.concat([begins, self.target.tokenize(text), ends], 1))
 
     def decode(
         self,
@@ -60,51 +59,55 @@ class Translator(tf.Module):
         max_length: tf.Tensor,
         nbest: tf.Tensor | int | None = None,
     ) -> Hypotheses:
-        """The `nbest` best translations of encoded sources; as many as the beam is wide if not given."""
+        """Finds the `nbest` best translations of encoded sources; by default as many as `beam_size`."""
         settings = self.search
-        shortest = tf.minimum(settings.min_length, max_length)
+        min_length = tf.minimum(settings.min_length, max_length)
         if settings.max_length_factor:
-            sources = tf.reduce_sum(tf.cast(start.memory.mask, tf.int32), 1)
-            longest = tf.maximum(length_bound(settings.max_length_factor, sources), shortest)
-            max_length = tf.minimum(longest, max_length)
-        # Without attention there is no coverage to speak of.
-        beta = settings.coverage_penalty if self.model.decoder.attention is not None else 0.0
-        return beam_search(self.model, start, beam_size, length_penalty, max_length, shortest, beta, nbest)
+            source_lengths = tf.reduce_sum(tf.cast(start.memory.mask, tf.int32), 1)
+            bound = tf.maximum(length_bound(settings.max_length_factor, source_lengths), min_length)
+            max_length = tf.minimum(bound, max_length)
+        # Without alignments there is no coverage.
+        beta = settings.coverage_penalty if self.model.decoder.attends else 0.0
+        return beam_search(self.model, start, beam_size, length_penalty, max_length, min_length, beta, nbest)
 
     @property
-    def replacing(self) -> bool:
-        """Whether unknown words are replaced by source words."""
+    def replaces_unknown(self) -> bool:
+        """Whether unknown words are replaced by the source words that they are aligned to."""
         words = self.source.words and self.target.words
-        return words and self.search.replace_unknown and self.model.decoder.attention is not None
+        return words and self.search.replace_unknown and self.model.decoder.attends
 
-    def texts(self, text: tf.Tensor, found: Hypotheses) -> tf.Tensor:
-        """What the hypotheses of text string[B] read: string[B, N]."""
-        tokens = found.tokens
-        sentences, each, length = tf.unstack(tf.shape(tokens))
-        flat = tf.reshape(tokens, [sentences * each, length])
-        unknown = None
-        if self.replacing:
-            words = pretokenize(self.source.normalize(text))[:, : self.source_max_length - 1]
-            words = words.to_tensor("", shape=[None, None])
-            # As wide as the source, which has a token more: `</s>` is no word.
-            missing = tf.shape(found.alignment)[3] - tf.shape(words)[1]
-            words = tf.pad(words, [[0, 0], [0, missing]], constant_values="")
-            real = tf.cast(tf.not_equal(words, ""), tf.float32)[:, tf.newaxis, tf.newaxis]
-            places = tf.argmax(found.alignment * real, -1, output_type=tf.int32)
-            aligned = tf.gather(words, tf.reshape(places, [sentences, each * length]), batch_dims=1)
-            unknown = tf.reshape(aligned, [sentences * each, length])
-        return tf.reshape(self.target.detokenize(flat, unknown), [sentences, each])
+    def texts(self, text: tf.Tensor, hypotheses: Hypotheses) -> tf.Tensor:
+        """The text string[B, N] of translations of text string[B]."""
+        tokens = hypotheses.tokens
+        sentences, translations, length = tf.unstack(tf.shape(tokens))
+        flat = tf.reshape(tokens, [sentences * translations, length])
+        aligned = self._aligned_words(text, hypotheses.alignment) if self.replaces_unknown else None
+        return tf.reshape(self.target.detokenize(flat, aligned), [sentences, translations])
+
+    def _aligned_words(self, text: tf.Tensor, alignment: tf.Tensor) -> tf.Tensor:
+        """The source word string[B * N, T] that each target token is aligned to most."""
+        sentences, translations, length, source_length = tf.unstack(tf.shape(alignment))
+        words = pretokenize(self.source.normalize(text))[:, : self.source_max_length - 1]
+        words = words.to_tensor("", shape=[None, None])
+        # The alignment is wider: `</s>` is a source token, but no word.
+        missing = source_length - tf.shape(words)[1]
+        words = tf.pad(words, [[0, 0], [0, missing]], constant_values="")
+        is_word = tf.cast(tf.not_equal(words, ""), tf.float32)[:, tf.newaxis, tf.newaxis]
+        positions = tf.argmax(alignment * is_word, -1, output_type=tf.int32)
+        positions = tf.reshape(positions, [sentences, translations * length])
+        aligned = tf.gather(words, positions, batch_dims=1)
+        return tf.reshape(aligned, [sentences * translations, length])
 
     @tf.function(input_signature=[TEXT])
     def translate(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The best translation of each text; the alignment has a row for every target token."""
+        """The best translation of each text. The alignment has a row for every target token."""
         start, search = self.start(text), self.search
-        found = self.decode(start, search.beam_size, search.length_penalty, search.max_length, nbest=1)
+        best = self.decode(start, search.beam_size, search.length_penalty, search.max_length, nbest=1)
         return {
-            "text": self.texts(text, found)[:, 0],
-            "score": found.score[:, 0],
-            "length": found.length[:, 0],
-            "alignment": found.alignment[:, 0],
+            "text": self.texts(text, best)[:, 0],
+            "score": best.score[:, 0],
+            "length": best.length[:, 0],
+            "alignment": best.alignment[:, 0],
         }
 
     @tf.function(
@@ -119,17 +122,17 @@ class Translator(tf.Module):
         self, text: tf.Tensor, beam_size: tf.Tensor, length_penalty: tf.Tensor, max_length: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         """The `beam_size` best translations of each text, best first."""
-        found = self.decode(self.start(text), beam_size, length_penalty, max_length)
-        return self._several(text, found)
+        hypotheses = self.decode(self.start(text), beam_size, length_penalty, max_length)
+        return self._outputs(text, hypotheses)
 
-    def _several(self, text: tf.Tensor, found: Hypotheses) -> dict[str, tf.Tensor]:
-        """What is said of N translations of each text; an alignment has a row for every target token."""
+    def _outputs(self, text: tf.Tensor, hypotheses: Hypotheses) -> dict[str, tf.Tensor]:
+        """The outputs of a signature that returns N translations of each text."""
         return {
-            "text": self.texts(text, found),
-            "score": found.score,
-            "log_prob": found.log_prob,
-            "length": found.length,
-            "alignment": found.alignment,
+            "text": self.texts(text, hypotheses),
+            "score": hypotheses.score,
+            "log_prob": hypotheses.log_prob,
+            "length": hypotheses.length,
+            "alignment": hypotheses.alignment,
         }
 
     @tf.function(
@@ -153,19 +156,19 @@ class Translator(tf.Module):
         max_length: tf.Tensor,
         seed: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        """Translations of each text drawn at random, in the order drawn; see `sampling.sample`."""
-        start, shortest = self.start(text), tf.minimum(self.search.min_length, max_length)
-        found = sample(self.model, start, samples, max_length, seed, temperature, top_k, top_p, shortest)
-        return self._several(text, found)
+        """Random translations of each text, in the order drawn; see `sampling.sample`."""
+        start, min_length = self.start(text), tf.minimum(self.search.min_length, max_length)
+        drawn = sample(self.model, start, samples, max_length, seed, temperature, top_k, top_p, min_length)
+        return self._outputs(text, drawn)
 
     @tf.function(input_signature=[TEXT, TEXT])
     def score(self, source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Log probability of given translations, and their alignment: a row for every target token."""
+        """Log probabilities of given translations. The alignment has a row for every target token."""
         tokens = self.target_tokens(target)
         log_prob, alignment = self.model.score(self.source_tokens(source), tokens)
-        words = tokens[:, 1:]
-        alignment *= tf.cast(tf.not_equal(words, PAD), tf.float32)[:, :, tf.newaxis]
-        return {"log_prob": log_prob, "length": lengths(words), "alignment": alignment}
+        labels = tokens[:, 1:]
+        alignment *= tf.cast(tf.not_equal(labels, PAD), tf.float32)[:, :, tf.newaxis]
+        return {"log_prob": log_prob, "length": lengths(labels), "alignment": alignment}
 
     @tf.function(input_signature=[TEXT])
     def tokenize(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -180,14 +183,14 @@ class Translator(tf.Module):
 
     @tf.function(input_signature=[])
     def info(self) -> dict[str, tf.Tensor]:
-        """The special tokens' ids, the target vocabulary's size, and what limits lengths by the source's."""
+        """The ids of the special tokens, the size of the target vocabulary, and `max_length_factor`."""
         numbers = {"pad": PAD, "bos": BOS, "eos": EOS, "unk": UNK, "vocab_size": self.model.target_size}
         numbers["max_length_factor"] = self.search.max_length_factor
         return {name: tf.constant(value, tf.int32) for name, value in numbers.items()}
 
     @tf.function(input_signature=[])
     def default_search(self) -> dict[str, tf.Tensor]:
-        """What `serving_default` searches with: inputs of `translate_nbest`."""
+        """The settings that `serving_default` searches with, as inputs of `translate_nbest`."""
         search = self.search
         return {
             "beam_size": tf.constant(search.beam_size, tf.int32),
@@ -197,67 +200,81 @@ class Translator(tf.Module):
 
     @tf.function(input_signature=[TEXT])
     def encode(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What `decode_step` needs of each text: the memory, and the first state by name."""
+        """The inputs of `decode_step` for each text: the memory, and the first state by name."""
         return self.encode_tokens(self.source_tokens(text))
 
     def encode_tokens(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         """`encode` of source tokens int32[B, S], padded with 0."""
-        start = self.model.start(tokens)
+        start, decoder = self.model.start(tokens), self.model.decoder
         length = tf.reduce_sum(tf.cast(start.memory.mask, tf.int32), -1)
-        memory = {"memory": start.memory.values, "memory_length": length}
-        if self.model.decoder.attention is not None:
-            memory["memory_keys"] = start.memory.keys
-        return memory | dict(zip(self.model.decoder.state_names, start.state, strict=True))
+        outputs = {"memory": start.memory.values, "memory_length": length}
+        if decoder.key_units:
+            outputs["memory_keys"] = start.memory.keys
+        if decoder.reads_position:
+            outputs["position"] = tf.zeros_like(length)
+        return outputs | dict(zip(decoder.state_names, tf.nest.flatten(start.state), strict=True))
 
-    def _decode_step(
+    def decode_step(
         self, token: tf.Tensor, memory: tf.Tensor, memory_length: tf.Tensor, **rest: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """One token of one hypothesis a row; states and memory as `encode` or the last step returned them."""
-        names = self.model.decoder.state_names
-        mask = tf.sequence_mask(memory_length, tf.shape(memory)[1])
-        kept = Memory(memory, rest.get("memory_keys", memory[:, :, :0]), mask)
-        state = tuple(rest[name] for name in names)
-        state, log_probs, alignment = self.model.step(token[:, tf.newaxis], state, kept)
-        outputs = {"log_probs": log_probs[:, 0], "alignment": alignment[:, 0]}
-        return outputs | dict(zip(names, state, strict=True))
+        """Reads one token of one hypothesis a row.
 
-    def _step_signature(self) -> dict[str, tf.TensorSpec]:
-        settings = self.model.settings
-        keys = {}
-        if self.model.decoder.attention is not None:
-            width = self.model.decoder.attention.key_units
-            keys["memory_keys"] = tf.TensorSpec([None, None, width], tf.float32, "memory_keys")
-        widths = self.model.decoder.state_widths
-        return {
-            "token": tf.TensorSpec([None], tf.int32, "token"),
-            "memory": tf.TensorSpec([None, None, settings.encoder_units], tf.float32, "memory"),
-            "memory_length": tf.TensorSpec([None], tf.int32, "memory_length"),
-            **keys,
-            **{n: tf.TensorSpec([None, width], tf.float32, n) for n, width in widths.items()},
-        }
+        Args:
+          token: int32[B].
+          memory: float32[B, S, E], from `encode`.
+          memory_length: int32[B], from `encode`.
+          **rest: the other outputs of `encode`, or the state that the last step returned.
+
+        Returns:
+          Log probabilities float32[B, V] of the next token, the alignment float32[B, S], and the next state.
+        """
+        decoder = self.model.decoder
+        mask = tf.sequence_mask(memory_length, tf.shape(memory)[1])
+        source = Memory(memory, rest.get("memory_keys", memory[:, :, :0]), mask)
+        state = tf.nest.pack_sequence_as(decoder.state_spec, [rest[name] for name in decoder.state_names])
+        position = rest.get("position", 0)
+        log_probs, alignment, state = self.model.step(token[:, tf.newaxis], position, state, source)
+        outputs = {"log_probs": log_probs[:, 0], "alignment": alignment[:, 0]}
+        if decoder.reads_position:
+            outputs["position"] = position + 1
+        return outputs | dict(zip(decoder.state_names, tf.nest.flatten(state), strict=True))
+
+    def _decode_step_inputs(self) -> dict[str, tf.TensorSpec]:
+        units, decoder = self.model.settings.encoder_units, self.model.decoder
+        specs = [
+            tf.TensorSpec([None], tf.int32, "token"),
+            tf.TensorSpec([None, None, units], tf.float32, "memory"),
+            tf.TensorSpec([None], tf.int32, "memory_length"),
+        ]
+        if decoder.key_units:
+            specs.append(tf.TensorSpec([None, None, decoder.key_units], tf.float32, "memory_keys"))
+        if decoder.reads_position:
+            specs.append(tf.TensorSpec([None], tf.int32, "position"))
+        return {spec.name: spec for spec in [*specs, *tf.nest.flatten(decoder.state_spec)]}
 
     def save(self, folder: Path) -> None:
-        """Writes the SavedModel with all signatures; it loads in stock TensorFlow on a CPU.
+        """Writes the SavedModel with all signatures. Stock TensorFlow loads it on a CPU.
 
-        What is saved is the signatures and what they read, as TensorFlow's own objects. Of a Keras variable,
-        what a session restores (TensorFlow Serving's, C's, Java's) is a copy that nothing reads.
+        The exported object holds TensorFlow's own variables. If it held Keras's variables, a session
+        (TensorFlow Serving, C, Java) would restore copies that no signature reads.
         """
-        step = tf.function(self._decode_step).get_concrete_function(**self._step_signature())
-        served = tf.Module()
-        served.weights = [variable.value for variable in self.model.variables]
-        served.text = [self.source, self.target]
-        tf.saved_model.save(served, str(folder), signatures=self._graphs() | {"decode_step": step})
+        step = tf.function(self.decode_step).get_concrete_function(**self._decode_step_inputs())
+        exported = tf.Module()
+        exported.weights = [variable.value for variable in self.model.variables]
+        exported.text = [self.source, self.target]
+        tf.saved_model.save(exported, str(folder), signatures=self._functions() | {"decode_step": step})
 
     def signatures(self) -> dict[str, tuple[Signature, dict[str, tf.TensorSpec]]]:
-        """Each signature's function, yet to be traced, and what it takes."""
-        found: dict[str, tuple[Signature, dict[str, tf.TensorSpec]]] = {}
-        for name, graph in self._graphs().items():
-            names = inspect.signature(graph.python_function).parameters
-            inputs = zip(names, graph.input_signature, strict=True)
-            found[name] = graph.python_function, {n: tf.TensorSpec(s.shape, s.dtype, n) for n, s in inputs}
-        return found | {"decode_step": (self._decode_step, self._step_signature())}
+        """The Python function of each signature, and its inputs."""
+        signatures: dict[str, tuple[Signature, dict[str, tf.TensorSpec]]] = {}
+        for name, function in self._functions().items():
+            names = inspect.signature(function.python_function).parameters
+            inputs = zip(names, function.input_signature, strict=True)
+            specs = {n: tf.TensorSpec(spec.shape, spec.dtype, n) for n, spec in inputs}
+            signatures[name] = function.python_function, specs
+        return signatures | {"decode_step": (self.decode_step, self._decode_step_inputs())}
 
-    def _graphs(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+    def _functions(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
         """The signatures whose inputs are the same for all models."""
         return {
             "serving_default": self.translate,
@@ -272,7 +289,7 @@ class Translator(tf.Module):
         }
 
 
-def _dense(tokens: tf.RaggedTensor) -> tf.Tensor:
-    """Tokens padded with 0 to one position at least, which a batch of no text would not have by itself."""
+def _to_padded(tokens: tf.RaggedTensor) -> tf.Tensor:
+    """Tokens padded with 0, with one column at least, even for an empty batch."""
     dense = tokens.to_tensor(PAD)
     return tf.pad(dense, [[0, 0], [0, tf.cast(tf.equal(tf.shape(dense)[1], 0), tf.int32)]])

@@ -1,7 +1,7 @@
-"""Requests that TensorFlow Serving does when it loads the model, so that no user waits for the first ones.
+"""Warm-up requests, which TensorFlow Serving runs when it loads a model, so that the first user does not wait.
 
-It reads them from a version's `assets.extra/tf_serving_warmup_requests`, and loads no version of which one
-fails: https://www.tensorflow.org/tfx/serving/saved_model_warmup
+It reads them from `assets.extra/tf_serving_warmup_requests` in the folder of a version, and does not load a version
+if one of them fails: https://www.tensorflow.org/tfx/serving/saved_model_warmup
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from bitext.components.seq2seq.export.saved_model import Translator
 from bitext.components.seq2seq.model import BOS
 
 REQUESTS = Path("assets.extra/tf_serving_warmup_requests")
-BATCH = 4
-"""Sentences in the larger requests; a server that batches may be set to few."""
+BATCH_SIZE = 4
+"""Sentences in the larger requests. A server that batches may allow only a few."""
 
 Request = tuple[str, dict[str, tf.Tensor]]
+"""A signature, and its inputs."""
 
 
 def write(translator: Translator, sentences: Sequence[str], saved_model: Path) -> None:
-    """Writes the requests into a SavedModel's folder: an uncompressed TFRecord of PredictionLog.
+    """Writes the requests into the folder of a SavedModel: an uncompressed TFRecord of PredictionLog.
 
     Args:
-      translator: what was saved there.
-      sentences: of the kind users will send; the first few are taken.
+      translator: the model that is saved there.
+      sentences: typical requests; the first few are used.
       saved_model: the folder.
     """
     (saved_model / REQUESTS).parent.mkdir(exist_ok=True)
@@ -42,18 +43,17 @@ def write(translator: Translator, sentences: Sequence[str], saved_model: Path) -
 
 
 def requests(translator: Translator, sentences: Sequence[str]) -> Iterator[Request]:
-    """Signatures and their inputs.
+    """Yields one or two requests for each signature whose inputs all have a row for each sentence.
 
-    Only where every input has a row for each sentence. `translate_nbest` and `translate_sample` take numbers
-    for the whole batch, `info` and `default_search` take nothing: a server that batches (`--enable_batching`)
-    answers those with an error, and would not load the model at all.
+    `translate_nbest` and `translate_sample` take scalars, `info` and `default_search` take nothing. A server that
+    batches (`--enable_batching`) answers such requests with an error, and would not load the model.
     """
-    one, several = tf.constant(sentences[:1]), tf.constant(sentences[:BATCH])
-    translations = translator.translate(several)["text"]
+    one, few = tf.constant(sentences[:1]), tf.constant(sentences[:BATCH_SIZE])
+    translations = translator.translate(few)["text"]
     yield "serving_default", {"text": one}
-    yield "serving_default", {"text": several}
-    yield "score", {"source": several, "target": translations}
+    yield "serving_default", {"text": few}
+    yield "score", {"source": few, "target": translations}
     yield "encode", {"text": one}
     yield "decode_step", {"token": tf.constant([BOS]), **translator.encode(one)}
-    yield "tokenize", {"text": several}
+    yield "tokenize", {"text": few}
     yield "detokenize", {"tokens": translator.target_tokens(translations)[:, 1:]}

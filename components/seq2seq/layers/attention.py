@@ -1,36 +1,22 @@
-"""Attention, for many queries at once: all target positions in training, all beams in search."""
+"""Attention of many queries at once: all target positions in training, all hypotheses in search."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
 from bitext.components.seq2seq import ModelSettings
-from bitext.components.seq2seq.encoders.recurrent import Encoded
-from bitext.components.seq2seq.layers.cells import times
-
-
-class Memory(NamedTuple):
-    """What the decoder attends to; made once a sentence.
-
-    Attributes:
-      values: float32[B, S, E], the encoder's outputs.
-      keys: float32[B, S, Q], the values as the queries are compared with them.
-      mask: bool[B, S], true on real tokens.
-    """
-
-    values: tf.Tensor
-    keys: tf.Tensor
-    mask: tf.Tensor
+from bitext.components.seq2seq.layers.cells import multiply
+from bitext.components.seq2seq.memory import Encoded, Memory
 
 
 class Attention(keras.layers.Layer):
-    """Attention with one head or several, each with its share of the columns of keys, queries and values.
+    """Attention with one or more heads. Each head reads its own columns of keys, queries and values.
+
+    The layer keeps no state between calls: `project_keys` returns the memory, and `attend` takes it.
 
     Attributes:
-      query_kernel: float32[U, Q], what hidden states become queries by; None: they are queries as they are.
+      query_kernel: float32[U, Q], projects hidden states to queries; None: hidden states are the queries.
       key_units: width Q of the keys.
     """
 
@@ -40,43 +26,53 @@ class Attention(keras.layers.Layer):
         self.query_kernel: keras.Variable | None = None
         self.key_units = settings.decoder_units
 
-    def remember(self, encoded: Encoded) -> Memory:
-        """Projects the keys, once a sentence."""
+    def project_keys(self, encoded: Encoded) -> Memory:
+        """Projects the encoder's outputs to keys, once a sentence."""
         return Memory(encoded.outputs, encoded.outputs, encoded.mask)
 
     def queries(self, hidden: tf.Tensor) -> tf.Tensor:
         """Queries float32[B, N, Q] of hidden states float32[B, N, U]."""
-        return hidden if self.query_kernel is None else times(hidden, self.query_kernel)
+        return hidden if self.query_kernel is None else multiply(hidden, self.query_kernel)
 
     def constants(self) -> tuple[tf.Tensor, ...]:
-        """What `attend` needs beside queries and memory."""
+        """Weights that `attend` needs in addition to queries and memory."""
         return ()
 
     def scores(self, queries: tf.Tensor, keys: tf.Tensor, constants: tuple[tf.Tensor, ...]) -> tf.Tensor:
-        """How well queries float32[B, N, Q] and keys, laid out, fit: float32[B, H, N, S], H heads."""
+        """Attention scores float32[B, H, N, S] of H heads.
+
+        Args:
+          queries: float32[B, N, Q].
+          keys: from `split_heads`.
+          constants: the attention's own, from `constants()`.
+        """
         raise NotImplementedError
 
-    def laid_out(self, memory: Memory) -> Memory:
-        """The memory with the heads' shares of values and keys apart, as `attend` looks at it: where one is
-        attended to again and again, done once. A memory that is laid out stays as it is."""
-        return memory._replace(values=self.split(memory.values), keys=self.split(memory.keys))
+    def split_heads(self, memory: Memory) -> Memory:
+        """Splits values and keys into heads, as `attend` reads them.
+
+        Call it once before many calls of `attend`. A memory that is split already stays as it is.
+        """
+        return memory._replace(
+            values=self.split_columns(memory.values), keys=self.split_columns(memory.keys)
+        )
 
     def attend(
         self, queries: tf.Tensor, memory: Memory, constants: tuple[tf.Tensor, ...]
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """What the queries find in the memory.
+        """Computes context vectors and alignments.
 
         Args:
           queries: float32[B, N, Q].
-          memory: laid out or not.
+          memory: split into heads or not.
           constants: the attention's own, from `constants()`.
 
         Returns:
-          Context vectors float32[B, N, E], the values weighed by the alignments, and the alignments
-          float32[B, N, S], the mean of the heads': each row sums to one over real tokens and is zero on
-          padding; a row of a sentence with no real token is all zeros.
+          Context vectors float32[B, N, E], the means of the values weighted by the alignments, and the
+          alignments float32[B, N, S], averaged over the heads. Each row of the alignments sums to one over
+          real tokens and is zero on padding; if a sentence has no real token, the row is all zeros.
         """
-        values, keys, mask = self.laid_out(memory)
+        values, keys, mask = self.split_heads(memory)
         real = tf.expand_dims(tf.cast(mask, tf.float32)[:, tf.newaxis], 1)
         alignments = tf.nn.softmax(self.scores(queries, keys, constants) + (real - 1.0) * 1e9) * real
         contexts = tf.matmul(alignments, values)
@@ -85,8 +81,8 @@ class Attention(keras.layers.Layer):
         shape = [*tf.unstack(tf.shape(queries)[:2]), self.heads * values.shape[-1]]
         return tf.reshape(tf.transpose(contexts, [0, 2, 1, 3]), shape), tf.reduce_mean(alignments, 1)
 
-    def split(self, columns: tf.Tensor) -> tf.Tensor:
-        """The heads' shares float32[B, H, N, C / H] of float32[B, N, C], or what are shares already."""
+    def split_columns(self, columns: tf.Tensor) -> tf.Tensor:
+        """Splits float32[B, N, C] into heads float32[B, H, N, C / H]; what is split already stays."""
         if columns.shape.rank == 4:
             return columns
         if self.heads == 1:
@@ -96,8 +92,8 @@ class Attention(keras.layers.Layer):
 
 
 class LuongAttention(Attention):
-    """Multiplicative attention: `dot` and `general` scores (Luong et al. 2015, section 3.1), and `scaled`,
-    which is dot over the root of the width (Vaswani et al. 2017, section 3.2.1)."""
+    """Multiplicative attention: the scores `dot` and `general` (Luong et al. 2015, section 3.1) and `scaled`,
+    which divides `dot` by the square root of the head's width (Vaswani et al. 2017, section 3.2.1)."""
 
     def __init__(self, settings: ModelSettings):
         super().__init__(settings)
@@ -111,15 +107,15 @@ class LuongAttention(Attention):
                 initializer="glorot_uniform",
             )
 
-    def remember(self, encoded: Encoded) -> Memory:
-        """Projects the keys where the score is `general`."""
+    def project_keys(self, encoded: Encoded) -> Memory:
+        """Projects the keys if the score is `general`."""
         if self.key_kernel is None:
-            return super().remember(encoded)
-        return Memory(encoded.outputs, times(encoded.outputs, self.key_kernel), encoded.mask)
+            return super().project_keys(encoded)
+        return Memory(encoded.outputs, multiply(encoded.outputs, self.key_kernel), encoded.mask)
 
     def scores(self, queries: tf.Tensor, keys: tf.Tensor, constants: tuple[tf.Tensor, ...]) -> tf.Tensor:
-        """Inner products."""
-        return tf.matmul(self.split(queries), keys, transpose_b=True) * self.scale
+        """Inner products of queries and keys."""
+        return tf.matmul(self.split_columns(queries), keys, transpose_b=True) * self.scale
 
 
 class AdditiveAttention(Attention):
@@ -138,32 +134,35 @@ class AdditiveAttention(Attention):
             name="vector", shape=(units,), initializer=keras.initializers.RandomNormal(stddev=units**-0.5)
         )
 
-    def remember(self, encoded: Encoded) -> Memory:
+    def project_keys(self, encoded: Encoded) -> Memory:
         """Projects the keys."""
-        return Memory(encoded.outputs, times(encoded.outputs, self.key_kernel), encoded.mask)
+        return Memory(encoded.outputs, multiply(encoded.outputs, self.key_kernel), encoded.mask)
 
-    def laid_out(self, memory: Memory) -> Memory:
-        """The keys are compared before they are split."""
-        return memory._replace(values=self.split(memory.values))
+    def split_heads(self, memory: Memory) -> Memory:
+        """Splits the values only: the scores add queries and keys before they are split."""
+        return memory._replace(values=self.split_columns(memory.values))
 
     def constants(self) -> tuple[tf.Tensor, ...]:
         """The vector v."""
         return (tf.convert_to_tensor(self.vector),)
 
     def scores(self, queries: tf.Tensor, keys: tf.Tensor, constants: tuple[tf.Tensor, ...]) -> tf.Tensor:
-        """A layer of tanh between."""
-        both = tf.tanh(queries[:, :, tf.newaxis] + keys[:, tf.newaxis])
-        # Each head's share of the vector in a column of its own: one product for all heads.
+        """Inner products of v and tanh(query + key)."""
+        hidden = tf.tanh(queries[:, :, tf.newaxis] + keys[:, tf.newaxis])
+        # Each head's columns of v in a column of their own: one product for all heads.
         columns = tf.repeat(tf.eye(self.heads), self.key_units // self.heads, axis=0)
-        return tf.transpose(times(both, columns * constants[0][:, tf.newaxis]), [0, 3, 1, 2])
+        return tf.transpose(multiply(hidden, columns * constants[0][:, tf.newaxis]), [0, 3, 1, 2])
+
+
+ATTENTIONS: dict[str, type[Attention]] = {
+    "dot": LuongAttention,
+    "scaled": LuongAttention,
+    "general": LuongAttention,
+    "additive": AdditiveAttention,
+}
+"""The attentions by their name in `ModelSettings.attention`."""
 
 
 def make_attention(settings: ModelSettings) -> Attention | None:
-    """The attention the settings ask for."""
-    kinds: dict[str, type[Attention]] = {
-        "dot": LuongAttention,
-        "scaled": LuongAttention,
-        "general": LuongAttention,
-        "additive": AdditiveAttention,
-    }
-    return None if settings.attention == "none" else kinds[settings.attention](settings)
+    """The attention that the settings name; None for `none`."""
+    return None if settings.attention == "none" else ATTENTIONS[settings.attention](settings)

@@ -1,73 +1,50 @@
-"""A cell over a whole sequence, for training: what the gradient needs is made on the way forward.
+"""Backpropagation through time for one cell, with local derivatives saved during the forward pass.
 
-The gradient of a step is linear in that of the state after it, and its factors, the slopes, are known as soon
-as the step is taken. Kept, they leave little to the backward pass: a few element-wise products and one matrix
-product a step, with no activation made again (6 % of an update of the default model, on two cores).
-`recurrence` does the same for any step at all, by taking it again under a tape.
+The backward pass of a step is a few element-wise products with the saved residuals and one matrix product; no
+activation is recomputed. docs/performance.md lists the gains.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-from bitext.components.seq2seq.layers.cells import Cell, State
-from bitext.components.seq2seq.layers.dropout import masked
+from bitext.components.seq2seq.layers.cells import CellWithBackward, State
+from bitext.components.seq2seq.layers.dropout import apply_mask
+from bitext.components.seq2seq.layers.loop import Order
 
 
-@dataclasses.dataclass(frozen=True)
-class Order:
-    """In what order a sequence's steps are taken.
-
-    Attributes:
-      steps: int32[], how many there are.
-      reverse: from the last to the first.
-    """
-
-    steps: tf.Tensor
-    reverse: bool
-
-    def place(self, t: tf.Tensor) -> tf.Tensor:
-        """The position in the sequence of the t-th step taken."""
-        return self.steps - 1 - t if self.reverse else t
-
-    def before(self, states: tf.Tensor, initial: tf.Tensor) -> tf.Tensor:
-        """The states before each step, of those after it float32[T, B, U] and the one before the first."""
-        first = initial[tf.newaxis]
-        return tf.concat([states[1:], first] if self.reverse else [first, states[:-1]], 0)
-
-
-def record(
-    cell: Cell,
+def scan_with_backward(
+    cell: CellWithBackward,
     inputs: tf.Tensor,
     initial: State,
     mask: tf.Tensor | None,
     order: Order,
-    kept: tf.Tensor | None,
+    recurrent_mask: tf.Tensor | None,
 ) -> tuple[tf.Tensor, State]:
-    """Runs a cell over a sequence; one with layer normalisation has no slopes, and is `recurrence`'s to run.
+    """Runs a cell over a sequence; its gradient uses the cell's own `backward`.
 
     Args:
-      inputs: float32[T, B, gates * U], through `Cell.project`.
-      cell, initial, mask, kept: as `recurrence.scan` has them.
+      cell: a cell without layer normalization: the residuals are not valid with it.
+      inputs: float32[T, B, gates * U], from `Cell.project`.
+      initial, mask, recurrent_mask: as in `recurrence.scan`.
       order: of the steps.
 
     Returns:
-      The hidden states float32[T, B, U] in the order of the inputs, and the state after the last step taken.
+      The hidden states float32[T, B, U] in the order of the inputs, and the state after the last step.
     """
-    passes = _Passes(cell, mask, order, kept)
+    passes = _Passes(cell, mask, order, recurrent_mask)
 
     @tf.custom_gradient
     def run(
         inputs: tf.Tensor, kernel: tf.Tensor, *initial: tf.Tensor
     ) -> tuple[tuple[tf.Tensor, ...], Callable[..., Any]]:
-        hidden, slopes, final = passes.forward(inputs, kernel, initial)
+        hidden, residuals, final = passes.forward(inputs, kernel, initial)
 
         def gradient(d_hidden: tf.Tensor, *d_final: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            return passes.backward(kernel, initial[0], hidden, slopes, d_hidden, d_final)
+            return passes.backward(kernel, initial[0], hidden, residuals, d_hidden, d_final)
 
         return (hidden, *final), gradient
 
@@ -76,69 +53,70 @@ def record(
 
 
 class _Passes:
-    """Forward and backward; arguments as `record` has them.
+    """The forward and the backward pass. Arguments as in `scan_with_backward`.
 
-    A step needs the one before it, so the loops look at one turn at a time; ready for ten, as they are unless
-    told, an update takes 1 % longer.
+    Each step depends on the one before, so the loops run with `parallel_iterations=1`.
     """
 
-    def __init__(self, cell: Cell, mask: tf.Tensor | None, order: Order, kept: tf.Tensor | None):
-        self.cell, self.mask, self.order, self.kept = cell, mask, order, kept
+    def __init__(
+        self, cell: CellWithBackward, mask: tf.Tensor | None, order: Order, recurrent_mask: tf.Tensor | None
+    ):
+        self.cell, self.mask, self.order, self.recurrent_mask = cell, mask, order, recurrent_mask
 
     def forward(
         self, inputs: tf.Tensor, kernel: tf.Tensor, initial: State
     ) -> tuple[tf.Tensor, tuple[tf.TensorArray, ...], State]:
-        """Hidden states float32[T, B, U], the slopes of every step, and the state after the last."""
+        """Returns hidden states float32[T, B, U], the residuals of every step, and the final state."""
 
-        def step(t: tf.Tensor, state: State, hidden: tf.TensorArray, *slopes: tf.TensorArray) -> Any:
-            at = self.order.place(t)
-            now, real = self._rows(at, inputs)
-            product = tf.matmul(masked(state[0], self.kept), kernel)
-            new, known = self.cell.step(now, product, state, ())
-            new = tuple(_where(real, n, old) for n, old in zip(new, state, strict=True))
-            written = (a.write(at, v) for a, v in zip((hidden, *slopes), (new[0], *known()), strict=True))
-            return t + 1, new, *written
+        def step(t: tf.Tensor, state: State, *arrays: tf.TensorArray) -> Any:
+            position = self.order.position(t)
+            projected, is_real = self._rows(position, inputs)
+            recurrent = tf.matmul(apply_mask(state[0], self.recurrent_mask), kernel)
+            new, residuals = self.cell.step_with_residuals(projected, recurrent, state, ())
+            new = tuple(_where(is_real, n, old) for n, old in zip(new, state, strict=True))
+            values = (new[0], *residuals())
+            return t + 1, new, *(a.write(position, v) for a, v in zip(arrays, values, strict=True))
 
-        room = self._array(self.cell.units), *(self._array(None) for _ in range(self.cell.slopes))
-        _, final, hidden, *slopes = tf.while_loop(
-            lambda t, *_: t < self.order.steps, step, (0, initial, *room), parallel_iterations=1
+        arrays = self._array(self.cell.units), *(self._array(None) for _ in range(self.cell.residuals))
+        _, final, hidden, *residuals = tf.while_loop(
+            lambda t, *_: t < self.order.steps, step, (0, initial, *arrays), parallel_iterations=1
         )
-        return hidden.stack(), tuple(slopes), final
+        return hidden.stack(), tuple(residuals), final
 
     def backward(
         self,
         kernel: tf.Tensor,
         first: tf.Tensor,
         hidden: tf.Tensor,
-        slopes: tuple[tf.TensorArray, ...],
+        residuals: tuple[tf.TensorArray, ...],
         d_hidden: tf.Tensor,
         d_final: State,
     ) -> tuple[tf.Tensor, ...]:
-        """Gradients of inputs, kernel and initial state, whose hidden state is `first`."""
-        # A product with the transpose of a matrix packs it anew each time; here, once for all steps.
+        """Returns the gradients of inputs, kernel and initial state, whose hidden state is `first`."""
+        # Transposed once: `transpose_b` would repack the matrix at every step.
         transposed = tf.transpose(kernel)
-        summed, width, nothing = self.cell.summed, kernel.shape[1], tf.zeros_like(first)
+        one_gradient, width, zeros = self.cell.one_gradient, kernel.shape[1], tf.zeros_like(first)
 
-        def step(t: tf.Tensor, d_state: State, *written: tf.TensorArray) -> Any:
-            at = self.order.place(t)
-            d_now, real = self._rows(at, d_hidden)
-            d_state = d_state[0] + d_now, *d_state[1:]
-            # On padding, the gradient of the state after is that of the state before, and of nothing else.
-            d_new = tuple(_where(real, d, nothing) for d in d_state)
-            d_projected, d_recurrent, (direct, *others) = self.cell.pull(
-                tuple(a.read(at) for a in slopes), d_new
+        def step(t: tf.Tensor, d_state: State, *arrays: tf.TensorArray) -> Any:
+            position = self.order.position(t)
+            d_output, is_real = self._rows(position, d_hidden)
+            d_state = d_state[0] + d_output, *d_state[1:]
+            # On padding the state passes through unchanged, and so does its gradient.
+            d_new = tuple(_where(is_real, d, zeros) for d in d_state)
+            d_projected, d_recurrent, (d_direct, *d_others) = self.cell.backward(
+                tuple(array.read(position) for array in residuals), d_new
             )
-            through = masked(tf.matmul(d_recurrent, transposed), self.kept)
-            d_before = through if direct is None else through + direct, *others
-            d_before = tuple(_where(real, b, d) for b, d in zip(d_before, d_state, strict=True))
-            values = (d_projected,) if summed else (d_projected, d_recurrent)
-            return t - 1, d_before, *(a.write(at, v) for a, v in zip(written, values, strict=True))
+            d_through = apply_mask(tf.matmul(d_recurrent, transposed), self.recurrent_mask)
+            d_before = d_through if d_direct is None else d_through + d_direct, *d_others
+            d_before = tuple(_where(is_real, b, d) for b, d in zip(d_before, d_state, strict=True))
+            values = (d_projected,) if one_gradient else (d_projected, d_recurrent)
+            return t - 1, d_before, *(a.write(position, v) for a, v in zip(arrays, values, strict=True))
 
-        room = (self._array(width) for _ in range(1 if summed else 2))
-        start = self.order.steps - 1, tuple(d_final), *room
-        _, d_initial, *arrays = tf.while_loop(lambda t, *_: t >= 0, step, start, parallel_iterations=1)
-        gradients = [array.stack() for array in arrays]
-        before = masked(self.order.before(hidden, first), self.kept)
+        arrays = (self._array(width) for _ in range(1 if one_gradient else 2))
+        start = self.order.steps - 1, tuple(d_final), *arrays
+        _, d_initial, *written = tf.while_loop(lambda t, *_: t >= 0, step, start, parallel_iterations=1)
+        gradients = [array.stack() for array in written]
+        before = apply_mask(self.order.states_before(hidden, first), self.recurrent_mask)
         multiplied = tf.reshape(before, [-1, kernel.shape[0]])
         d_kernel = tf.matmul(multiplied, tf.reshape(gradients[-1], [-1, width]), transpose_a=True)
         return gradients[0], d_kernel, *d_initial
@@ -147,18 +125,19 @@ class _Passes:
         shape = [None, width]
         return tf.TensorArray(tf.float32, self.order.steps, element_shape=shape, clear_after_read=False)
 
-    def _rows(self, at: tf.Tensor, sequence: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+    def _rows(self, position: tf.Tensor, sequence: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
         """The matrix of a sequence at a position, and which of its rows are real: bool[B]; None: all."""
-        begin = tf.reshape(at, [1])
+        begin = tf.reshape(position, [1])
         end = begin + 1
 
         def row(x: tf.Tensor) -> tf.Tensor:
-            # x[at], as one operation and not four
+            # x[position] as one operation instead of four.
             return tf.raw_ops.StridedSlice(input=x, begin=begin, end=end, strides=[1], shrink_axis_mask=1)
 
         return row(sequence), None if self.mask is None else row(self.mask)
 
 
-def _where(real: tf.Tensor | None, then: tf.Tensor, otherwise: tf.Tensor) -> tf.Tensor:
-    """`then` in the rows that are real, `otherwise` in the others."""
-    return then if real is None else tf.raw_ops.Select(condition=real, x=then, y=otherwise)
+def _where(is_real: tf.Tensor | None, real: tf.Tensor, padding: tf.Tensor) -> tf.Tensor:
+    """`real` in the real rows, `padding` in the others."""
+    # `Select` takes a vector of conditions; `tf.where` would broadcast it.
+    return real if is_real is None else tf.raw_ops.Select(condition=is_real, x=real, y=padding)

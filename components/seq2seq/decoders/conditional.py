@@ -1,0 +1,81 @@
+"""The decoder `conditional`: the attention is between two cells of the first layer."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from bitext.components.seq2seq import ModelSettings
+from bitext.components.seq2seq.decoders.recurrent import (
+    RecurrentDecoder,
+    RunLoop,
+    as_tensors,
+    attend_in_loop,
+    query_kernel,
+)
+from bitext.components.seq2seq.layers.attention import Attention
+from bitext.components.seq2seq.layers.cells import State
+from bitext.components.seq2seq.layers.dropout import Dropout, apply_mask
+from bitext.components.seq2seq.layers.loop import Loop, Product, Tensors, cell_loop
+from bitext.components.seq2seq.memory import Memory
+
+
+class ConditionalDecoder(RecurrentDecoder):
+    """The conditional GRU of Sennrich et al. 2017, section 2, with any cell.
+
+    The first layer is two cells. The first one reads the token, and its state is the query. The second one reads
+    the context, and its state is the layer's.
+    """
+
+    attention: Attention
+
+    def __init__(self, settings: ModelSettings):
+        super().__init__(settings)
+        self.second = self._make_cell(settings.encoder_units, "layer0_context")
+
+    def _make_loops(self, memory: Memory, dropout: Dropout) -> list[Loop]:
+        first, second, attention = self.cells[0], self.second, self.attention
+        recurrent_masks = [self._recurrent_mask(memory, dropout) for _ in range(2)]
+        weights = {
+            "first": first.recurrent_kernel,
+            "context": second.kernel,
+            "second": second.recurrent_kernel,
+            **query_kernel(attention),
+        }
+
+        def step(
+            inputs: Tensors, state: State, constants: Tensors, product: Product
+        ) -> tuple[State, Tensors]:
+            values, keys, first_constants, bias_terms, second_constants, attention_constants = constants
+            recurrent = product("first", apply_mask(state[0], recurrent_masks[0]))
+            state = first.step(inputs[0], recurrent, state, first_constants)
+            query = product("query", state[0]) if "query" in weights else state[0]
+            split = Memory(values, keys, memory.mask)
+            context, alignment = attend_in_loop(attention, query, split, attention_constants)
+            projected = second.add_bias(product("context", context), bias_terms)
+            recurrent = product("second", apply_mask(state[0], recurrent_masks[1]))
+            state = second.step(projected, recurrent, state, second_constants)
+            return state, (context, alignment)
+
+        split = attention.split_heads(memory)
+        constants = (
+            split.values,
+            split.keys,
+            first.constants(),
+            second.bias_terms(),
+            second.constants(),
+            attention.constants(),
+        )
+        bottom = Loop(first.project, step, as_tensors(weights), constants, outputs=2)
+        upper = (cell_loop(cell, self._recurrent_mask(memory, dropout)) for cell in self.cells[1:])
+        return [bottom, *upper]
+
+    def _run_layers(
+        self, embedded: tf.Tensor, memory: Memory, run: RunLoop, dropout: Dropout
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        inputs = dropout(embedded, self.settings.layer_input_dropout)
+        hidden, (context, alignment) = run(0, (inputs,))
+        context = tf.ensure_shape(context, [None, None, self.settings.encoder_units])
+        hidden = dropout(hidden, self.settings.layer_dropout)
+        for layer in range(1, len(self.cells)):
+            hidden = self._run_layer(layer, hidden, [context], run, dropout)
+        return self._attentional([context], hidden, dropout), alignment

@@ -1,0 +1,39 @@
+"""What an encoder hands to a decoder."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from bitext.components.seq2seq.layers.cells import State
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """The output of an encoder for a batch of sentences.
+
+    Attributes:
+      outputs: float32[B, S, E], zero on padding.
+      mask: bool[B, S], true on real tokens.
+      final: each layer's state after the whole sentence, float32[B, E] each, both directions concatenated.
+    """
+
+    outputs: tf.Tensor
+    mask: tf.Tensor
+    final: tuple[State, ...]
+
+
+class Memory(NamedTuple):
+    """What a decoder attends to. Computed once a sentence.
+
+    Attributes:
+      values: float32[B, S, E], the encoder's outputs.
+      keys: float32[B, S, Q], what queries are compared with. Width 0: the decoder does not attend.
+      mask: bool[B, S], true on real tokens.
+    """
+
+    values: tf.Tensor
+    keys: tf.Tensor
+    mask: tf.Tensor
