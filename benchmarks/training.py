@@ -90,6 +90,8 @@ def measure(path: Path) -> list[Result]:
 
 def opened(parameters: Parameters, transform: dict[str, Path], folder: Path) -> Training:
     """The training that Trainer would do, from scratch, with what Transform made."""
+    import keras
+
     from bitext.components.seq2seq.model import Seq2Seq
     from bitext.components.trainer.data import Batches
     from bitext.components.trainer.training import Training
@@ -97,7 +99,8 @@ def opened(parameters: Parameters, transform: dict[str, Path], folder: Path) -> 
     split = transform["transformed_examples"] / "Split-train"
     batches = Batches.open(split, parameters.batch_tokens, parameters.seed)
     pair = text.load(transform["transform_graph"])
-    network = Seq2Seq(parameters.model, pair.source.size(), pair.target.size(), pair.shared, parameters.seed)
+    keras.utils.set_random_seed(parameters.seed)
+    network = Seq2Seq(parameters.model, pair.source.size(), pair.target.size(), pair.shared)
     context = Context(folder, folder, beam_pipeline=lambda: None, say=progress)
     return Training(network, parameters, batches, lambda: 0.0, context)
 

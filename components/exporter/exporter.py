@@ -20,8 +20,8 @@ import tensorflow as tf
 from bitext.components import text
 from bitext.components.artifacts import TEST_SPLIT, Examples, Model, TransformGraph
 from bitext.components.seq2seq import SearchSettings, length_bound
-from bitext.components.seq2seq.export import checkpoint, lite
-from bitext.components.seq2seq.export import quantize as quantise
+from bitext.components.seq2seq.export import checkpoint, lite, quantize
+from bitext.components.seq2seq.export.quantize import Precision
 from bitext.components.seq2seq.export.saved_model import Translator
 from bitext.components.shared.errors import ConfigError, DataError, EnvironmentFault, NotBlessedError
 from bitext.components.shared.files import tree_size
@@ -65,7 +65,7 @@ class Report(msgspec.Struct, frozen=True):
     model: str
     digest: str
     form: Form
-    quantize: quantise.Precision | None
+    quantize: Precision | None
     bytes: int
     original_bytes: int
     sentences: int
@@ -76,7 +76,7 @@ class Report(msgspec.Struct, frozen=True):
     p_value: float
 
 
-def export(config: PipelineConfig, output: Path, form: Form, precision: quantise.Precision | None) -> Report:
+def export(config: PipelineConfig, output: Path, form: Form, precision: Precision | None) -> Report:
     """Writes the model now served to the folder `output`, complete or not at all.
 
     Args:
@@ -167,7 +167,7 @@ def restore(trained: Trained) -> Translator:
     return Translator(checkpoint.restore(trained.model.path, pair), pair, search)
 
 
-def _write(trained: Trained, folder: Path, form: Form, precision: quantise.Precision | None) -> None:
+def _write(trained: Trained, folder: Path, form: Form, precision: Precision | None) -> None:
     if form == "tflite":
         (folder / LITE_FILE).write_bytes(lite.convert(restore(trained), precision))
         text.copy(trained.transform_graph.path, folder)
@@ -178,7 +178,7 @@ def _write(trained: Trained, folder: Path, form: Form, precision: quantise.Preci
             f"nothing to make smaller: {serving} is the model now served as it is",
             "copy that folder, or name --quantize or --format tflite",
         )
-    quantise.save(restore(trained), precision, folder)
+    quantize.save(restore(trained), precision, folder)
     extra = serving / "assets.extra"
     if extra.is_dir():
         shutil.copytree(extra, folder / "assets.extra")
@@ -188,7 +188,7 @@ def _measure(
     trained: Trained,
     folder: Path,
     form: Form,
-    precision: quantise.Precision | None,
+    precision: Precision | None,
     options: EvaluationOptions,
 ) -> Report:
     """Both forms on the held-out split, as the Evaluator scores it."""

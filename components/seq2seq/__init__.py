@@ -1,9 +1,8 @@
-"""The attention Seq2Seq: settings here, importing nothing heavy; the model in the modules beside it.
+"""The attention Seq2Seq model: its settings are here and import nothing heavy.
 
-`cells` one step of a recurrent cell, `recurrence` and `slopes` a whole sequence of them, `encoder`,
-`attention`, `decoder`, `model` the parts put together, `dropout`, `loss`, `search` and `sampling` the
-decoding, `checkpoint` the weights on disk, `export` the SavedModel, `quantise` and `lite` its smaller forms,
-`warm_up` the requests a server does before it serves it.
+`layers`: cells, recurrence, attention, dropout. `encoders` and `decoders`. `model`: these parts put together.
+`loss`. `decoding`: beam search and sampling. `export`: SavedModel, checkpoint, quantized and TensorFlow Lite
+models, and TensorFlow Serving's warm-up requests.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import msgspec
 from bitext.components.component import Parameters
 
 WEIGHTS_FILE, VOCABULARY_FILE, SETTINGS_FILE = "weights.npz", "vocabulary.json", "settings.json"
-"""What a Model artifact's `checkpoint` folder holds: arrays by name, tokens by id, `ModelSettings`."""
+"""Files of a Model artifact's `checkpoint` folder: arrays by name, tokens by id, and `ModelSettings`."""
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Rate = Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)]
@@ -25,39 +24,41 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
     """The architecture.
 
     Attributes:
-      cell: `lstm` (Hochreiter and Schmidhuber 1997), `gru` (Cho et al. 2014, cuDNN's form) or `rnn` (Elman
+      cell: `lstm` (Hochreiter and Schmidhuber 1997), `gru` (Cho et al. 2014, in cuDNN's form) or `rnn` (Elman
         1990).
-      embedding_units: width of the embeddings and, so that the output layer can be tied to them, of the
-        attentional layer before the softmax.
-      encoder_units: width of the encoder, of both directions together.
-      encoder_layers: how many encoder layers; residual connections from the second on.
-      bidirectional: whether half of the encoder's units read the source from its end.
+      embedding_units: width of the embeddings and of the attentional layer before the softmax. They are equal
+        so that the output layer can be tied to the embeddings.
+      encoder_units: width of the encoder, both directions together.
+      encoder_layers: number of encoder layers, with residual connections from the second on.
+      bidirectional: whether half of the encoder's units read the source backward.
       decoder_units: width of the decoder.
-      decoder_layers: how many decoder layers; residual connections from the second on.
-      decoder: where the attention sits. `luong`: after all layers, its context seen by the output alone
-        (Luong et al. 2015 without input feeding). `gnmt`: the first layer queries it, and its context is an
-        input of all layers above (Wu et al. 2016). `input_feeding`: after all layers, its attentional vector
-        an input of the first layer at the next step (Luong et al. 2015, section 3.3). `conditional`: between
-        two cells of the first layer (Sennrich et al. 2017, section 2), its context also an input of the
-        layers above. The first two attend for all positions at once in training, the others step by step.
-      layer_norm: layer normalisation in the cells (Ba et al. 2016).
-      attention: `general` or `dot` (Luong et al. 2015, section 3.1), `scaled` (dot over the root of a head's
-        width: Vaswani et al. 2017, section 3.2.1), `additive` (Bahdanau et al. 2015), or `none`: the fixed
-        context vector of Sutskever et al. 2014.
-      attention_heads: how many alignments, each over its share of the keys and values (Vaswani et al. 2017).
-        Several learn much faster than one.
-      bridge: how the encoder's last state becomes the decoder's first, layer by layer: `dense` (a learnt
-        projection), `mean` (a learnt projection of the encoder's mean output), `copy` (as it is), or `zero`.
-      tie_embeddings: the output layer is the target embedding, transposed (Press and Wolf 2017). With a
-        shared vocabulary source and target embeddings are one as well.
+      decoder_layers: number of decoder layers, with residual connections from the second on.
+      decoder: position of the attention. `luong`: after all layers; only the output layer reads the context
+        (Luong et al. 2015 without input feeding). `gnmt`: the first layer is the query, and all layers above
+        read the context (Wu et al. 2016). `input_feeding`: after all layers; the first layer reads the
+        attentional vector at the next step (Luong et al. 2015, section 3.3). `conditional`: between two cells
+        of the first layer; the layers above read the context, too (Sennrich et al. 2017, section 2). In
+        training, the first two compute the attention of all positions at once, the others step by step.
+      layer_norm: whether the cells have layer normalization (Ba et al. 2016).
+      attention: the attention score. `general` or `dot` (Luong et al. 2015, section 3.1), `scaled` (dot
+        divided by the square root of a head's width: Vaswani et al. 2017, section 3.2.1), `additive`
+        (Bahdanau et al. 2015), or `none`: the fixed context vector of Sutskever et al. 2014.
+      attention_heads: number of heads, each with its share of the keys and values (Vaswani et al. 2017).
+        Several heads learn much faster than one.
+      bridge: how the encoder's final state becomes the decoder's initial state, layer by layer: `dense` (a
+        learned projection), `mean` (a learned projection of the encoder's mean output), `copy` (unchanged),
+        or `zero`.
+      tie_embeddings: whether the output layer is the transposed target embedding (Press and Wolf 2017). With
+        a shared vocabulary, source and target embeddings are one table, too.
       word_dropout: share of tokens whose whole embedding is dropped, on both sides (Sennrich and Zhang 2019).
       embedding_dropout: dropout of embedded tokens.
-      layer_input_dropout: dropout of every recurrent layer's input (of a conditional layer's, the token's).
-      layer_dropout: dropout of every recurrent layer's output.
-      recurrent_dropout: dropout of the hidden state on its way to the next step, the same at every step of a
-        sentence (variational dropout: Gal and Ghahramani 2016).
+      layer_input_dropout: dropout of the input of every recurrent layer (in a conditional layer, of the
+        token).
+      layer_dropout: dropout of the output of every recurrent layer.
+      recurrent_dropout: dropout of the hidden state before the next step, with the same mask at every step of
+        a sentence (variational dropout: Gal and Ghahramani 2016).
       memory_dropout: dropout of the encoder's outputs, which the attention and the bridge `mean` read.
-      output_dropout: dropout of the attentional layer, before the softmax, and before it is fed on.
+      output_dropout: dropout of the attentional vector, before the softmax and before input feeding.
     """
 
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
@@ -92,11 +93,11 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
                 raise ValueError(f"decoder {self.decoder} needs an attention, not none")
             if self.memory_dropout and self.bridge != "mean":
                 raise ValueError(
-                    "memory_dropout needs an attention or bridge mean: nothing else reads a memory"
+                    "memory_dropout needs an attention or bridge mean: nothing else reads those outputs"
                 )
             if self.bridge == "zero":
                 raise ValueError(
-                    "attention none needs a bridge: the decoder would know nothing of the source with zero"
+                    "attention none needs a bridge: with zero, the decoder would read nothing of the source"
                 )
         if self.decoder == "gnmt" and self.decoder_layers < 2:
             raise ValueError("decoder gnmt needs two decoder_layers or more")
@@ -111,29 +112,35 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 LENGTH_SLACK = 10
-"""What a translation of a very short source may be longer by; see `SearchSettings.max_length_factor`."""
+"""Tokens added to the bound of `SearchSettings.max_length_factor`, for very short sources."""
 
 
 def length_bound(factor: int, source_tokens: Any) -> Any:
-    """Tokens of a translation at most, by `max_length_factor`, of an integer or a tensor int32[...]."""
+    """Maximum number of target tokens by `max_length_factor`.
+
+    Args:
+      factor: `SearchSettings.max_length_factor`.
+      source_tokens: number of source tokens, an integer or a tensor int32[...].
+    """
     return factor * source_tokens + LENGTH_SLACK
 
 
 class SearchSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the exported model searches unless a caller says otherwise.
+    """The search of the exported model, unless a caller gives other values.
 
     Attributes:
       beam_size: hypotheses kept at every step; 1 is greedy search.
-      length_penalty: alpha of Wu et al. 2016, equation 14; 0 compares plain log probabilities.
-      coverage_penalty: beta of the same equation; 0 does not ask what of the source was translated.
-      min_length: tokens of a translation at least, `</s>` included.
-      max_length: tokens of a translation at most, `</s>` included.
-      max_length_factor: and at most so many for each token of its source, plus LENGTH_SLACK, `</s>` included
-        on both sides (twice the source in tensorflow/nmt; Marian's `max-length-factor`). The search is done
-        sooner, and no translation babbles on. 0: `max_length` alone. Look at your data before setting it:
-        from a script with a character a word into one with letters, 2 would cut what is right.
-      replace_unknown: in a vocabulary of words, put the source word that an unknown word is aligned to in its
-        place (Jean et al. 2015, section 3.3), where the model has an attention.
+      length_penalty: alpha of Wu et al. 2016, equation 14; 0 ranks by plain log probability.
+      coverage_penalty: beta of the same equation; 0 ignores which source tokens were translated.
+      min_length: minimum number of tokens of a translation, `</s>` included.
+      max_length: maximum number of tokens of a translation, `</s>` included.
+      max_length_factor: also limits a translation to this many tokens for each source token, plus
+        LENGTH_SLACK, `</s>` included on both sides (tensorflow/nmt has twice the source; Marian has
+        `max-length-factor`). The search ends sooner, and no translation repeats itself without end. 0: only
+        `max_length`. Check your data before you set it: a translation from a script with one character a word
+        into an alphabet can be longer than twice its source.
+      replace_unknown: with a vocabulary of words, replace an unknown word by the source word that it is
+        aligned to (Jean et al. 2015, section 3.3), if the model has an attention.
     """
 
     beam_size: Positive = 5

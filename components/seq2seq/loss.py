@@ -64,12 +64,13 @@ def smoothed_cross_entropy(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Cross entropy of softmax(vectors @ table^T + bias), summed over N tokens, with and without smoothing.
 
-    With label smoothing (Szegedy et al. 2016, section 7), the target distribution is 1 - e on the label plus e
-    spread evenly over the vocabulary, so that smoothed = cross entropy + e (logit of the label - mean logit).
+    With label smoothing (Szegedy et al. 2016, section 7), the target distribution is 1 - e on the label plus
+    e spread evenly over the vocabulary, so that smoothed = cross entropy + e (logit of the label - mean
+    logit).
 
-    The gradient is written by hand. The only arrays of shape [N, V] are the logits and their softmax. All terms
-    of the labels, in the losses and in the gradient p - target, are computed on arrays of shape [N, D], and so
-    is the product with the upstream gradient.
+    The gradient is written by hand. The only arrays of shape [N, V] are the logits and their softmax. All
+    terms of the labels, in the losses and in the gradient p - target, are computed on arrays of shape [N, D],
+    and so is the product with the upstream gradient.
 
     Args:
       vectors: float32[N, D].
@@ -123,7 +124,8 @@ def scheduled_sampling(
 
     This is parallel scheduled sampling (Duckworth et al. 2019) with one pass: all tokens of a sentence are
     sampled at once, from the predictions after the true tokens, so that the decoder's loop stays the same.
-    `<s>` and padding are never replaced, and no token is replaced by a special token that a search never feeds.
+    `<s>` and padding are never replaced, and no token is replaced by a special token that a search never
+    feeds.
 
     Args:
       source: int32[B, S].

@@ -1,4 +1,4 @@
-"""The attention Seq2Seq model: embeddings, encoder, decoder, output layer, and the step that decoding runs."""
+"""The attention Seq2Seq model: embeddings, encoder, decoder, output layer, and one step of decoding."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class Seq2Seq(keras.layers.Layer):
     def step(
         self, tokens: tf.Tensor, position: tf.Tensor | int, state: DecoderState, memory: Memory
     ) -> tuple[tf.Tensor, tf.Tensor, DecoderState]:
-        """As `vectors`, but returns log probabilities float32[B, K, V] of the next token instead of vectors."""
+        """As `vectors`, but with log probabilities float32[B, K, V] of the next token instead of vectors."""
         vectors, alignment, state = self.vectors(tokens, position, state, memory)
         shape = tf.concat([tf.shape(tokens), [self.target_size]], 0)
         return tf.reshape(tf.nn.log_softmax(self.logits(vectors)), shape), alignment, state

@@ -51,7 +51,7 @@ class Batches:
     Args:
       buckets: what there is.
       batch_tokens: target positions a batch.
-      seed: of the order, beside the process's (`keras.utils.set_random_seed`), which `Seq2Seq` sets.
+      seed: of the order, beside the process's (`keras.utils.set_random_seed`), which the executor sets.
     """
 
     buckets: tuple[Bucket, ...]

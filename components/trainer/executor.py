@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import keras
 import msgspec
 import numpy as np
 import sacrebleu
@@ -58,11 +59,13 @@ def run(
     tf.config.experimental.enable_op_determinism()
     begun = start(parameters, base_model)
     parameters = begun.parameters
+    # The initial weights and the order of the batches follow from it.
+    keras.utils.set_random_seed(parameters.seed)
     if begun.why:
         context.say(f"training from scratch: {begun.why}")
     batches = Batches.open(transformed_examples.split("train"), parameters.batch_tokens, parameters.seed)
     pair = text.load(transform_graph.path)
-    network = Seq2Seq(parameters.model, pair.source.size(), pair.target.size(), pair.shared, parameters.seed)
+    network = Seq2Seq(parameters.model, pair.source.size(), pair.target.size(), pair.shared)
     if begun.folder is not None:
         for line in warm_start(network, pair, begun.folder):
             context.say(line)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bitext.components.seq2seq.encoders.recurrent import Encoded
-from bitext.components.seq2seq.layers.attention import Attention, Memory, make_attention
+from bitext.components.seq2seq.layers.attention import Attention, make_attention
+from bitext.components.seq2seq.memory import Encoded, Memory
 from tests.components.tiny_model import SETTINGS
 
 KINDS = [(kind, heads) for kind in ("general", "dot", "scaled", "additive") for heads in (1, 2)]
@@ -31,7 +31,7 @@ def remembered(kind: tuple[str, int], width: int = WIDTH) -> tuple[Attention, Me
     for row, length in zip(values, LENGTHS, strict=True):
         row[:length] = random.normal(size=(length, UNITS))
     mask = tf.sequence_mask(LENGTHS, width)
-    return attention, attention.remember(Encoded(tf.constant(values), mask, ())), queries
+    return attention, attention.project_keys(Encoded(tf.constant(values), mask, ())), queries
 
 
 def attend(attention: Attention, memory: Memory, hidden: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

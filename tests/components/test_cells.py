@@ -35,7 +35,7 @@ def test_a_step_is_the_published_one(kind, layer_norm):
     x = random.normal(size=(BATCH, INPUTS)).astype(np.float32)
     state = tuple(random.normal(size=(BATCH, UNITS)).astype(np.float32) for _ in cell.state_names)
     wx, uh = x @ cell.kernel.numpy(), state[0] @ cell.recurrent_kernel.numpy()
-    found = cell.update(cell.project(x), uh, state, cell.constants())
+    found = cell.step(cell.project(x), uh, state, cell.constants())
     if layer_norm:
         wx, uh = normalised(wx, cell.input_gain.numpy()), normalised(uh, cell.gains[0].numpy())
     more = [lambda c: normalised(c, cell.gains[1].numpy())] if layer_norm and kind == "lstm" else []
@@ -56,6 +56,18 @@ def test_a_keras_layer_with_these_weights_gives_the_same_sequence(kind):
         bias = np.stack([bias, np.zeros_like(bias)])
     layer.set_weights([cell.kernel.numpy(), cell.recurrent_kernel.numpy(), bias])
     expected, *final = layer(inputs)
+    outputs, state = scan(cell, tf.constant(inputs.transpose(1, 0, 2)), cell.zero_state(BATCH))
+    np.testing.assert_allclose(outputs.numpy().transpose(1, 0, 2), expected, rtol=1e-4, atol=1e-5)
+    for got, want in zip(state, final, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize("kind", CELLS)
+def test_a_keras_rnn_runs_the_cell(kind, layer_norm):
+    cell = make(kind, layer_norm=layer_norm)
+    inputs = np.random.default_rng(2).normal(size=(BATCH, 5, INPUTS)).astype(np.float32)
+    expected, *final = keras.layers.RNN(cell, return_sequences=True, return_state=True)(inputs)
     outputs, state = scan(cell, tf.constant(inputs.transpose(1, 0, 2)), cell.zero_state(BATCH))
     np.testing.assert_allclose(outputs.numpy().transpose(1, 0, 2), expected, rtol=1e-4, atol=1e-5)
     for got, want in zip(state, final, strict=True):

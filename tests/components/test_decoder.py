@@ -11,14 +11,22 @@ import tensorflow as tf
 
 from bitext.components.seq2seq.decoders import recurrent as decoder_module
 from bitext.components.seq2seq.layers import recurrence
+from bitext.components.seq2seq.layers.cells import CELLS
 from bitext.components.seq2seq.layers.dropout import Dropout
 from bitext.components.seq2seq.loss import masked_loss
-from bitext.components.seq2seq.model import Seq2Seq
 from bitext.components.trainer import Parameters
 from bitext.components.trainer.optimizer import Optimizer
 from tests.components.architectures import DECODERS, RATES
 from tests.components.numpy_decoder import NumpyDecoder
-from tests.components.tiny_model import SETTINGS, VOCABULARY, build, loss_and_gradients, padded
+from tests.components.tiny_model import (
+    SETTINGS,
+    VOCABULARY,
+    build,
+    initialize,
+    loss_and_gradients,
+    padded,
+)
+from tests.components.toy_cell import LeakyCell
 
 SOURCES, TARGETS = [[6, 5, 11, 2], [9, 2]], [[1, 7, 4, 2], [1, 8, 2]]
 SOURCE, TARGET = padded(SOURCES), padded(TARGETS)
@@ -93,6 +101,37 @@ def test_gradients_under_every_dropout_are_those_of_autodiff(decoder, layer_norm
         np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4 * np.abs(want).max())
 
 
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_cell_that_defines_step_only_is_trained(decoder, monkeypatch):
+    monkeypatch.setitem(CELLS, "rnn", LeakyCell)
+    model = build(msgspec.structs.replace(TWO_LAYERS, decoder=decoder, cell="rnn"))
+    variables = [v.value for v in model.trainable_variables]
+
+    @tf.function
+    def compiled() -> tuple[tf.Tensor, list[tf.Tensor]]:
+        loss, gradients = loss_and_gradients(model, SOURCE, TARGET)
+        return loss.smoothed, gradients
+
+    with tf.GradientTape() as tape:
+        start = model.start(SOURCE)
+        state, total = start.state, tf.constant(0.0)
+        for t in range(TARGET.shape[1] - 1):
+            log_probs, _, state = model.step(TARGET[:, t : t + 1], t, state, start.memory)
+            labels = tf.one_hot(TARGET[:, t + 1], VOCABULARY) * tf.cast(
+                TARGET[:, t + 1 : t + 2] != 0, tf.float32
+            )
+            total -= tf.reduce_sum(log_probs[:, 0] * labels)
+    before, gradients = compiled()
+    np.testing.assert_allclose(before, total, rtol=1e-5)
+    for got, want in zip(gradients, tape.gradient(total, variables), strict=True):
+        want = tf.convert_to_tensor(want)
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4 * np.abs(want).max())
+    for _ in range(30):
+        for variable, gradient in zip(variables, compiled()[1], strict=True):
+            variable.assign_sub(0.02 * gradient)
+    assert compiled()[0] < 0.5 * before
+
+
 class TestCompiledTraining:
     TOKENS = tf.TensorSpec([None, None], tf.int32)
     BATCHES = ((SOURCE, TARGET), (padded([[4, 7, 5, 10, 2]]), padded([[1, 5, 2]])))
@@ -101,7 +140,7 @@ class TestCompiledTraining:
     def training(self, request):
         layers = {"encoder_layers": 1, "decoder_layers": 2, "bidirectional": False}
         settings = msgspec.structs.replace(SETTINGS, decoder=request.param, **layers)
-        model = Seq2Seq(
+        model = initialize(
             msgspec.structs.replace(settings, **dict.fromkeys(RATES, 0.2)), VOCABULARY, VOCABULARY
         )
         variables = [v.value for v in model.trainable_variables]

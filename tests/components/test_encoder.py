@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bitext.components.seq2seq.encoders.recurrent import Encoded, Encoder
+from bitext.components.seq2seq.encoders.recurrent import Encoder
 from bitext.components.seq2seq.layers.cells import Cell
 from bitext.components.seq2seq.layers.dropout import Dropout
+from bitext.components.seq2seq.memory import Encoded
 from tests.components.tiny_model import SETTINGS, build
 
 LENGTHS, WIDTH = [5, 3, 1], 5

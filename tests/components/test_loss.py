@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from bitext.components.seq2seq.layers.dropout import Dropout
-from bitext.components.seq2seq.loss import masked_loss, own_guesses
+from bitext.components.seq2seq.loss import masked_loss, scheduled_sampling
 from bitext.components.seq2seq.model import PAD, Seq2Seq
 from tests.components.tiny_model import VOCABULARY, build, loss_and_gradients, padded, sources, targets
 
@@ -86,7 +86,9 @@ class TestScheduledSampling:
     def fed(self, model: Seq2Seq, rate: float, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
         source, target = map(padded, batch(40))
         true = target[:, :-1]
-        return true.numpy(), own_guesses(model, source, true, rate, Dropout(tf.constant([1, step]))).numpy()
+        return true.numpy(), scheduled_sampling(
+            model, source, true, rate, Dropout(tf.constant([1, step]))
+        ).numpy()
 
     def test_at_rate_zero_the_true_tokens_are_fed(self, model):
         true, fed = self.fed(model, 0.0)
@@ -104,7 +106,9 @@ class TestScheduledSampling:
         vectors, _ = model.teacher_force(source, true[:1])
         # But nothing that no search feeds: padding, <s> and </s> are the ids below 3.
         odds = tf.nn.softmax(model.logits(vectors[0, 0][None])[:, 3:]).numpy()[0]
-        guesses = own_guesses(model, tf.repeat(source, 2000, axis=0), true, 1.0, Dropout(tf.constant([1, 1])))
+        guesses = scheduled_sampling(
+            model, tf.repeat(source, 2000, axis=0), true, 1.0, Dropout(tf.constant([1, 1]))
+        )
         drawn = np.bincount(guesses.numpy()[:, 1], minlength=VOCABULARY) / 2000
         assert drawn[:3].tolist() == [0, 0, 0]
         np.testing.assert_allclose(drawn[3:], odds, atol=0.05)
@@ -125,7 +129,7 @@ class TestScheduledSampling:
         np.testing.assert_allclose(never.smoothed, plain.smoothed, rtol=1e-6)
         assert float(always.tokens) == float(plain.tokens)
 
-        fed = own_guesses(model, source, target[:, :-1], 1.0, Dropout(seed))
+        fed = scheduled_sampling(model, source, target[:, :-1], 1.0, Dropout(seed))
         assert (fed != target[:, :-1]).numpy().any()
         vectors, _ = model.teacher_force(source, fed)
         log_probs = tf.nn.log_softmax(model.logits(tf.reshape(vectors, [-1, vectors.shape[-1]]))).numpy()
@@ -154,7 +158,7 @@ def test_teacher_forcing_feeds_the_truth_and_never_its_own_output(model):
 
 def test_word_dropout_drops_whole_embeddings():
     embedded = tf.ones([30, 20, 5])
-    dropped = Dropout(tf.constant([3, 4])).words(embedded, 0.3).numpy()
+    dropped = Dropout(tf.constant([3, 4])).drop_words(embedded, 0.3).numpy()
     assert (dropped == dropped[:, :, :1]).all()
     assert abs((dropped[:, :, 0] == 0).mean() - 0.3) < 0.08
-    np.testing.assert_array_equal(Dropout().words(embedded, 0.3), embedded)
+    np.testing.assert_array_equal(Dropout().drop_words(embedded, 0.3), embedded)

@@ -13,7 +13,15 @@ from bitext.components.seq2seq import ModelSettings
 from bitext.components.seq2seq.decoding.search import beam_search
 from bitext.components.seq2seq.model import PAD, Seq2Seq
 from tests.components.architectures import ARCHITECTURES, ATTENDING, DECODERS, RATES, label
-from tests.components.tiny_model import SETTINGS, build, loss_and_gradients, padded, sources, targets
+from tests.components.tiny_model import (
+    SETTINGS,
+    build,
+    initialize,
+    loss_and_gradients,
+    padded,
+    sources,
+    targets,
+)
 
 RANDOM = np.random.default_rng(8)
 SOURCES, TARGETS = sources(RANDOM, 3), targets(RANDOM, 3, longest=4)
@@ -24,7 +32,7 @@ def stepped(model: Seq2Seq, source: tf.Tensor, target: tf.Tensor) -> tuple[np.nd
     start = model.start(source)
     state, scores, alignments = start.state, [], []
     for t in range(target.shape[1]):
-        state, log_probs, alignment = model.step(target[:, t : t + 1], state, start.memory)
+        log_probs, alignment, state = model.step(target[:, t : t + 1], t, state, start.memory)
         scores.append(log_probs[:, 0])
         alignments.append(alignment[:, 0])
     return np.stack(scores, 1), np.stack(alignments, 1)
@@ -126,7 +134,7 @@ def test_gradients_are_those_of_the_steps(decoder, attention, layer_norm):
         start = model.start(source)
         state, total = start.state, tf.constant(0.0)
         for t in range(target.shape[1] - 1):
-            state, log_probs, _ = model.step(target[:, t : t + 1], state, start.memory)
+            log_probs, _, state = model.step(target[:, t : t + 1], t, state, start.memory)
             real = tf.cast(target[:, t + 1] != 0, tf.float32)[:, tf.newaxis]
             total -= tf.reduce_sum(log_probs[:, 0] * labels[:, t] * real)
     expected = tape.gradient(total, variables)
@@ -161,7 +169,7 @@ def test_one_embedding_serves_both_sides_only_when_shared():
 
 
 def test_the_seed_decides_the_weights():
-    one, two, other = (Seq2Seq(SETTINGS, 12, 12, True, seed) for seed in (1, 1, 2))
+    one, two, other = (initialize(SETTINGS, 12, 12, True, seed) for seed in (1, 1, 2))
     for a, b in zip(one.weights, two.weights, strict=True):
         np.testing.assert_array_equal(a, b)
     assert any((a.numpy() != b.numpy()).any() for a, b in zip(one.weights, other.weights, strict=True))

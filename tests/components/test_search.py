@@ -1,10 +1,11 @@
-"""Beam search against a greedy loop, a beam search written out, and every sequence there is."""
+"""Beam search against a greedy loop, a plain beam search, and an exhaustive search."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
 from types import SimpleNamespace
+from typing import NamedTuple
 from unittest import mock
 
 import msgspec
@@ -16,9 +17,11 @@ from hypothesis import strategies as st
 
 from bitext.components.seq2seq.decoding.hypotheses import Hypotheses
 from bitext.components.seq2seq.decoding.sampling import sample
-from bitext.components.seq2seq.decoding.search import GROUP, NEVER, _Search, beam_search
+from bitext.components.seq2seq.decoding.scoring import NEVER
+from bitext.components.seq2seq.decoding.search import GROUP, _Search, beam_search
 from bitext.components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
 from tests.components.tiny_model import SETTINGS, build, padded, sources
+from tests.components.transformer_decoder import TRANSFORMER, TransformerDecoder
 
 Scored = tuple[float, list[int], float]
 """Score, tokens, log probability."""
@@ -27,10 +30,10 @@ Scored = tuple[float, list[int], float]
 def search(
     model: Seq2Seq, source: tf.Tensor, beam: int = 3, alpha: float = 1.0, max_length: int = 8, **rest: float
 ) -> Hypotheses:
-    return in_numpy(beam_search(model, model.start(source), beam, alpha, max_length, **rest))
+    return as_numpy(beam_search(model, model.start(source), beam, alpha, max_length, **rest))
 
 
-def in_numpy(found: Hypotheses) -> Hypotheses:
+def as_numpy(found: Hypotheses) -> Hypotheses:
     return Hypotheses(*(getattr(found, field.name).numpy() for field in dataclasses.fields(Hypotheses)))
 
 
@@ -39,8 +42,12 @@ def penalty(length: int, alpha: float) -> float:
 
 
 def following(model: Seq2Seq, source: list[int], prefixes: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Of the next token after each prefix of one length: log probabilities float32[N, V], where padding and
-    `<s>` never come, and the alignments float32[N, S], summed with those of the prefix."""
+    """Predictions after prefixes of equal length.
+
+    Returns:
+      Log probabilities float32[N, V] of the next token, without padding and `<s>`, and the sums float32[N, S]
+      of the alignments of prefix and next token.
+    """
     fed = padded([[BOS, *prefix] for prefix in prefixes])
     vectors, alignments = model.teacher_force(padded([source] * len(prefixes)), fed)
     scores = tf.nn.log_softmax(model.logits(vectors[:, -1])).numpy()
@@ -49,7 +56,7 @@ def following(model: Seq2Seq, source: list[int], prefixes: list[list[int]]) -> t
 
 
 def coverage(covered: np.ndarray, beta: float) -> np.ndarray:
-    """The coverage penalties float32[...] of alignments summed over the tokens, float32[..., S]."""
+    """Coverage penalties float32[...] of alignments that are summed over the tokens, float32[..., S]."""
     return beta * np.log(np.clip(covered, 1e-4, 1.0)).sum(-1)
 
 
@@ -66,24 +73,24 @@ def greedy(model: Seq2Seq, source: list[int], max_length: int) -> tuple[list[int
 def every_sequence(
     model: Seq2Seq, source: list[int], alpha: float, beta: float, max_length: int
 ) -> list[Scored]:
-    """All sequences that end in `</s>` or at the maximum length, best first."""
+    """All sequences that end with `</s>` or at the maximum length, best first."""
     words = [w for w in range(model.target_size) if w not in (PAD, BOS, EOS)]
-    found = []
+    sequences = []
     for length in range(1, max_length + 1):
         last = [EOS] if length < max_length else [EOS, *words]
-        found += [[*head, end] for head in itertools.product(words, repeat=length - 1) for end in last]
-    target = padded([[BOS, *tokens] for tokens in found])
-    totals, alignments = model.score(padded([source] * len(found)), target)
+        sequences += [[*head, end] for head in itertools.product(words, repeat=length - 1) for end in last]
+    target = padded([[BOS, *tokens] for tokens in sequences])
+    totals, alignments = model.score(padded([source] * len(sequences)), target)
     real = (target.numpy()[:, 1:] != PAD)[:, :, np.newaxis]
     bonus = coverage((alignments.numpy() * real).sum(1), beta)
     scored = [
         (float(t) / penalty(len(s), alpha) + float(b), s, float(t))
-        for s, t, b in zip(found, totals.numpy(), bonus, strict=True)
+        for s, t, b in zip(sequences, totals.numpy(), bonus, strict=True)
     ]
     return sorted(scored, reverse=True)
 
 
-def written_out(
+def plain_beam_search(
     model: Seq2Seq, source: list[int], beam: int, alpha: float, beta: float, max_length: int
 ) -> list[Scored]:
     """Beam search that never stops early, for one sentence."""
@@ -108,30 +115,46 @@ def hypothesis(found: Hypotheses, row: int, rank: int) -> list[int]:
     return tokens
 
 
-MODELS = [(1, 0.0), (2, 2.0), (3, 1.0), (3, 6.0)]  # Seed, and what is added to the logit of </s>.
-OF_MANY_LENGTHS, LIKELY_TO_END = MODELS[-2:]
+class Key(NamedTuple):
+    """A model: the seed of its weights, what is added to the logit of `</s>`, and its decoder."""
+
+    seed: int
+    eos_bias: float
+    decoder: str = "luong"
+
+
+LIKELY_TO_END, MANY_LENGTHS, TRANSFORMER_KEY = Key(3, 6.0), Key(3, 1.0), Key(3, 1.0, "transformer")
+MODELS = [Key(1, 0.0), Key(2, 2.0), MANY_LENGTHS, LIKELY_TO_END, TRANSFORMER_KEY]
+
+
+def make(key: Key) -> Seq2Seq:
+    if key.decoder == "transformer":
+        return build(TRANSFORMER, seed=key.seed, eos_bias=key.eos_bias, make_decoder=TransformerDecoder)
+    return build(seed=key.seed, eos_bias=key.eos_bias)
 
 
 @pytest.fixture(scope="module")
-def models() -> dict[tuple[int, float], Seq2Seq]:
-    return {(seed, bias): build(seed=seed, eos_bias=bias) for seed, bias in MODELS}
+def models() -> dict[Key, Seq2Seq]:
+    return {key: make(key) for key in MODELS}
 
 
 SENTENCES = sources(np.random.default_rng(8), 6)
 
 
 def rescored(model: Seq2Seq, found: Hypotheses) -> tuple[np.ndarray, np.ndarray]:
-    """Log probabilities [B, N] and alignments [B, N, T, S] of hypotheses of SENTENCES, by the model."""
-    each = found.score.shape[1]
-    flat = found.tokens.reshape(len(SENTENCES) * each, -1)
+    """Log probabilities [B, N] and alignments [B, N, T, S] of hypotheses of SENTENCES, by `Seq2Seq.score`."""
+    nbest = found.score.shape[1]
+    flat = found.tokens.reshape(len(SENTENCES) * nbest, -1)
     target = np.concatenate([np.full([len(flat), 1], BOS), flat], 1).astype(np.int32)
-    totals, alignments = model.score(padded([s for s in SENTENCES for _ in range(each)]), tf.constant(target))
-    shape = [len(SENTENCES), each]
+    totals, alignments = model.score(
+        padded([s for s in SENTENCES for _ in range(nbest)]), tf.constant(target)
+    )
+    shape = [len(SENTENCES), nbest]
     return totals.numpy().reshape(shape), alignments.numpy().reshape([*shape, *alignments.shape[1:]])
 
 
-def matches_rescoring(model: Seq2Seq, found: Hypotheses) -> None:
-    """Whether log probabilities and alignments are those that reading the translations gives."""
+def assert_rescored(model: Seq2Seq, found: Hypotheses) -> None:
+    """Log probabilities and alignments equal those of scoring the translations."""
     log_prob, alignment = rescored(model, found)
     np.testing.assert_allclose(found.log_prob, log_prob, rtol=1e-4, atol=1e-5)
     real = (found.tokens != PAD)[..., np.newaxis]
@@ -153,66 +176,69 @@ def test_a_beam_of_one_is_greedy_search(models, key, alpha):
 def test_a_beam_as_wide_as_all_sequences_finds_them_in_order(alpha, beta, seed):
     model = build(vocabulary=6, seed=seed)
     source = [[4, 5, EOS], [3, EOS]]
-    everything = [every_sequence(model, s, alpha, beta, 3) for s in source]
-    beam = len(everything[0]) + 1
+    all_sequences = [every_sequence(model, s, alpha, beta, 3) for s in source]
+    beam = len(all_sequences[0]) + 1
     found = search(model, padded(source), beam, alpha, 3, beta=beta)
-    for row, expected in enumerate(everything):
+    for row, expected in enumerate(all_sequences):
         assert [hypothesis(found, row, n) for n in range(beam - 1)] == [tokens for _, tokens, _ in expected]
         np.testing.assert_allclose(found.score[row, :-1], [s for s, _, _ in expected], rtol=1e-4)
-        # There is no hypothesis more: its place is empty.
+        # There are no more hypotheses: the last row is empty.
         assert found.length[row, -1] == 0
         assert found.score[row, -1] == np.float32(NEVER)
 
 
-@pytest.mark.parametrize(("seed", "eos_bias"), [(1, 0.0), (1, 4.0), LIKELY_TO_END])
+@pytest.mark.parametrize("key", [Key(1, 0.0), Key(1, 4.0), LIKELY_TO_END, TRANSFORMER_KEY])
 @pytest.mark.parametrize(
     ("beam", "alpha", "beta"),
-    # In the last two, with a bias of 4, one of the best is found at the twelfth token and not before.
+    # In the last two, with a bias of 4, one of the best hypotheses ends at the twelfth token.
     [(2, 0.0, 0.0), (3, 1.0, 0.0), (5, 0.6, 0.0), (3, 1.0, 1.0), (3, 2.0, 0.7)],
 )
-def test_stopping_early_finds_what_the_whole_search_finds(seed, eos_bias, beam, alpha, beta, monkeypatch):
-    model = build(seed=seed, eos_bias=eos_bias)
+def test_early_stopping_finds_what_a_full_search_finds(key, beam, alpha, beta, monkeypatch):
+    model = make(key)
     monkeypatch.setattr(model, "vectors", mock.Mock(wraps=model.vectors))
-    several = [SENTENCES[0], SENTENCES[3], [7, 10, 11, 6, 4, 8, 9, 10, 9, EOS]]
-    for source in several:
+    sentences = [SENTENCES[0], SENTENCES[3], [7, 10, 11, 6, 4, 8, 9, 10, 9, EOS]]
+    for source in sentences:
         found = search(model, padded([source]), beam, alpha, 12, beta=beta)
-        expected = written_out(model, source, beam, alpha, beta, 12)
+        expected = plain_beam_search(model, source, beam, alpha, beta, 12)
         assert [hypothesis(found, 0, n) for n in range(beam)] == [tokens for _, tokens, _ in expected]
         np.testing.assert_allclose(found.score[0], [s for s, _, _ in expected], rtol=1e-4)
-    if (seed, eos_bias) == LIKELY_TO_END:
-        assert model.vectors.call_count < 12 * len(several)
+    if key == LIKELY_TO_END:
+        assert model.vectors.call_count < 12 * len(sentences)
 
 
 @pytest.mark.parametrize("key", MODELS)
 @pytest.mark.parametrize(
     ("beam", "alpha", "beta"), [(1, 1.0, 0.0), (5, 0.0, 0.0), (4, 1.0, 0.0), (4, 2.0, 0.7)]
 )
-def test_of_few_wanted_all_are_the_best_of_the_whole_search(models, key, beam, alpha, beta):
-    everything = search(models[key], padded(SENTENCES), beam, alpha, 12, beta=beta)
-    for wanted in range(1, beam + 1):
-        found = search(models[key], padded(SENTENCES), beam, alpha, 12, beta=beta, nbest=wanted)
-        assert found.score.shape == (len(SENTENCES), wanted)
+def test_fewer_translations_are_the_best_of_the_full_search(models, key, beam, alpha, beta):
+    full = search(models[key], padded(SENTENCES), beam, alpha, 12, beta=beta)
+    for nbest in range(1, beam + 1):
+        found = search(models[key], padded(SENTENCES), beam, alpha, 12, beta=beta, nbest=nbest)
+        assert found.score.shape == (len(SENTENCES), nbest)
         for row, rank in np.ndindex(*found.score.shape):
-            assert hypothesis(found, row, rank) == hypothesis(everything, row, rank)
-        np.testing.assert_allclose(found.score, everything.score[:, :wanted], rtol=1e-4)
+            assert hypothesis(found, row, rank) == hypothesis(full, row, rank)
+        np.testing.assert_allclose(found.score, full.score[:, :nbest], rtol=1e-4)
 
 
-def test_a_sentence_that_is_done_is_no_longer_computed(models, monkeypatch):
-    model, rows = models[OF_MANY_LENGTHS], list[int]()
+@pytest.mark.parametrize("key", [MANY_LENGTHS, TRANSFORMER_KEY])
+def test_a_done_sentence_leaves_the_batch(models, key, monkeypatch):
+    model, rows = models[key], list[int]()
+
+    vectors = model.vectors
 
     def counted(tokens: tf.Tensor, *rest: object) -> object:
         rows.append(tokens.shape[0])
-        return model.vectors(tokens, *rest)
+        return vectors(tokens, *rest)
 
-    watched = mock.Mock(wraps=model, vectors=counted, target_size=model.target_size)
-    beam_search(watched, model.start(padded(SENTENCES)), 1, 0.0, 12)
+    monkeypatch.setattr(model, "vectors", counted)
+    search(model, padded(SENTENCES), 1, 0.0, 12)
     assert rows[0] == len(SENTENCES)
     assert rows == sorted(rows, reverse=True)
     assert rows[-1] < len(SENTENCES)
 
 
-def test_a_hypothesis_without_hope_is_no_longer_scored(models, monkeypatch):
-    model, followed, scored = models[OF_MANY_LENGTHS], list[int](), list[int]()
+def test_a_pruned_hypothesis_is_not_scored(models, monkeypatch):
+    model, followed, scored = models[MANY_LENGTHS], list[int](), list[int]()
     vectors, output_layer = model.vectors, model.output_layer
 
     def counted(tokens: tf.Tensor, *rest: object) -> object:
@@ -222,9 +248,9 @@ def test_a_hypothesis_without_hope_is_no_longer_scored(models, monkeypatch):
     def counting(multiple: int) -> object:
         output = output_layer(multiple)
 
-        def score(of: tf.Tensor) -> tf.Tensor:
-            scored.append(of.shape[0])
-            return output(of)
+        def score(vectors: tf.Tensor) -> tf.Tensor:
+            scored.append(vectors.shape[0])
+            return output(vectors)
 
         return score
 
@@ -240,7 +266,7 @@ def test_a_hypothesis_without_hope_is_no_longer_scored(models, monkeypatch):
 @given(
     st.integers(1, 3), st.integers(1, 4), st.integers(4, 3 * GROUP + 1), st.booleans(), st.integers(0, 2**31)
 )
-def test_the_best_continuations_are_those_of_a_sort(sentences, beam, size, too_soon, seed):
+def test_the_best_continuations_are_those_of_a_full_sort(sentences, beam, size, too_short, seed):
     random = np.random.default_rng(seed)
     logits = random.normal(0.0, 3.0, [sentences, beam, size]).astype(np.float32)
     before = -random.exponential(2.0, [sentences, beam]).astype(np.float32)
@@ -249,29 +275,29 @@ def test_the_best_continuations_are_those_of_a_sort(sentences, beam, size, too_s
 
     def layer(multiple: int) -> object:
         missing = [[0, 0], [0, -size % multiple]]
-        return lambda of: tf.pad(of, missing, constant_values=NEVER)
+        return lambda logits: tf.pad(logits, missing, constant_values=NEVER)
 
     model = SimpleNamespace(target_size=size, output_layer=layer)
     flat = tf.reshape(logits, [-1, size])
-    found = _Search(model, beam, 0.0, 3, 0.0).continuations(2 if too_soon else 3, tf.constant(before), flat)
-    best, words, places = (tensor.numpy() for tensor in found)
+    found = _Search(model, beam, 0.0, 3, 0.0).continuations(2 if too_short else 3, tf.constant(before), flat)
+    best, tokens, parents = (tensor.numpy() for tensor in found)
 
     totals = before[:, :, np.newaxis] + tf.nn.log_softmax(logits).numpy()
-    totals[:, :, [PAD, BOS, *([EOS] if too_soon else [])]] = NEVER
+    totals[:, :, [PAD, BOS, *([EOS] if too_short else [])]] = NEVER
     ordered = -np.sort(-totals.reshape(sentences, -1), 1)
     for row in range(sentences):
         real = best[row] > NEVER / 2
-        wanted = ordered[row][ordered[row] > NEVER / 2][: 2 * beam]
-        np.testing.assert_allclose(best[row][real], wanted, rtol=1e-4, atol=1e-4)
-        taken = list(zip(places[row][real].tolist(), words[row][real].tolist(), strict=True))
-        assert len(set(taken)) == len(taken)
-        of_taken = [totals[row, place, word] for place, word in taken]
-        np.testing.assert_allclose(best[row][real], of_taken, rtol=1e-4, atol=1e-4)
-        assert not words[row][~real].any()
+        expected = ordered[row][ordered[row] > NEVER / 2][: 2 * beam]
+        np.testing.assert_allclose(best[row][real], expected, rtol=1e-4, atol=1e-4)
+        pairs = list(zip(parents[row][real].tolist(), tokens[row][real].tolist(), strict=True))
+        assert len(set(pairs)) == len(pairs)
+        of_pairs = [totals[row, parent, token] for parent, token in pairs]
+        np.testing.assert_allclose(best[row][real], of_pairs, rtol=1e-4, atol=1e-4)
+        assert not tokens[row][~real].any()
 
 
 @pytest.mark.parametrize("size", [GROUP - 1, GROUP, GROUP + 1])
-def test_the_output_layer_laid_out_gives_the_logits_and_words_that_never_come(size):
+def test_the_padded_output_layer_has_the_same_logits_and_words_of_probability_0(size):
     model = build(vocabulary=size)
     vectors = tf.random.stateless_normal([5, SETTINGS.embedding_units], [1, 2])
     found = model.output_layer(GROUP)(vectors)
@@ -282,10 +308,10 @@ def test_the_output_layer_laid_out_gives_the_logits_and_words_that_never_come(si
 
 @pytest.mark.parametrize("key", MODELS)
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
-def test_what_is_reported_is_what_rescoring_gives(models, key, alpha):
+def test_the_reported_score_is_the_rescored_one(models, key, alpha):
     model = models[key]
     found = search(model, padded(SENTENCES), 4, alpha)
-    matches_rescoring(model, found)
+    assert_rescored(model, found)
     np.testing.assert_allclose(found.score, found.log_prob / penalty(found.length, alpha), rtol=1e-5)
     assert (np.diff(found.score, axis=1) <= 0).all()
 
@@ -297,13 +323,13 @@ def test_what_is_reported_is_what_rescoring_gives(models, key, alpha):
         ("luong", "none"),
     ],
 )
-def test_whatever_the_model_the_alignments_are_those_of_rescoring(decoder, attention):
+def test_alignments_are_those_of_rescoring_with_every_decoder(decoder, attention):
     heads = 1 if attention == "none" else 2
     architecture = msgspec.structs.replace(
         SETTINGS, decoder=decoder, decoder_layers=2, attention=attention, attention_heads=heads
     )
     model = build(architecture, seed=2, eos_bias=2.0)
-    matches_rescoring(model, search(model, padded(SENTENCES), 3))
+    assert_rescored(model, search(model, padded(SENTENCES), 3))
 
 
 def test_hypotheses_are_well_formed(models):
@@ -324,7 +350,7 @@ def test_hypotheses_are_well_formed(models):
 
 def test_batch_size_order_and_padding_change_nothing(models):
     for model in models.values():
-        together = search(model, padded(SENTENCES))
+        batch = search(model, padded(SENTENCES))
         order = [3, 5, 0, 4, 2, 1]
         shuffled = search(model, padded([SENTENCES[i] for i in order]))
         wide = search(model, padded(SENTENCES, width=14))
@@ -332,26 +358,42 @@ def test_batch_size_order_and_padding_change_nothing(models):
             alone = search(model, padded([source]))
             for rank in range(3):
                 tokens = hypothesis(alone, 0, rank)
-                assert hypothesis(together, row, rank) == tokens
+                assert hypothesis(batch, row, rank) == tokens
                 assert hypothesis(wide, row, rank) == tokens
                 assert hypothesis(shuffled, order.index(row), rank) == tokens
-            np.testing.assert_allclose(together.score[row], alone.score[0], rtol=1e-4)
+            np.testing.assert_allclose(batch.score[row], alone.score[0], rtol=1e-4)
             np.testing.assert_allclose(wide.score[row], alone.score[0], rtol=1e-4)
 
 
 def test_a_maximum_of_one_token_gives_one_token(models):
-    found = search(models[1, 0.0], padded(SENTENCES), 2, 1.0, 1)
+    found = search(models[Key(1, 0.0)], padded(SENTENCES), 2, 1.0, 1)
     assert found.tokens.shape[2] == 1
     assert (found.length == 1).all()
 
 
-def test_the_graph_takes_beam_penalty_and_length_as_tensors(models):
-    model = models[2, 2.0]
-    start = model.start(padded(SENTENCES))
-    compiled = tf.function(lambda beam, alpha, most: beam_search(model, start, beam, alpha, most).tokens)
-    for beam, alpha, most in ((1, 0.0, 5), (4, 1.0, 8)):
-        got = compiled(tf.constant(beam), tf.constant(alpha), tf.constant(most))
-        np.testing.assert_array_equal(got, search(model, padded(SENTENCES), beam, alpha, most).tokens)
+@pytest.mark.parametrize("key", [Key(2, 2.0), TRANSFORMER_KEY])
+def test_beam_size_penalty_and_length_are_tensors_in_a_graph(models, key):
+    model = models[key]
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None], tf.int32),
+            *(tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.float32, tf.int32)),
+        ]
+    )
+    def compiled(
+        source: tf.Tensor, beam: tf.Tensor, alpha: tf.Tensor, max_length: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        start = model.start(source)
+        drawn = sample(model, start, beam, max_length, tf.constant([1, 0]))
+        return beam_search(model, start, beam, alpha, max_length).tokens, drawn.tokens
+
+    for beam, alpha, max_length in ((1, 0.0, 5), (4, 1.0, 8)):
+        source = padded(SENTENCES)
+        best, drawn = compiled(source, tf.constant(beam), tf.constant(alpha), tf.constant(max_length))
+        np.testing.assert_array_equal(best, search(model, source, beam, alpha, max_length).tokens)
+        eager = sample(model, model.start(source), beam, max_length, tf.constant([1, 0]))
+        np.testing.assert_array_equal(drawn, eager.tokens)
 
 
 @pytest.mark.parametrize("key", MODELS)
@@ -382,13 +424,14 @@ def test_no_hypothesis_is_shorter_than_the_minimum(models, beam):
 
 def draw(model: Seq2Seq, seed: int = 1, samples: int = 3, **settings: float) -> Hypotheses:
     start = model.start(padded(SENTENCES))
-    return in_numpy(sample(model, start, samples, 8, tf.constant([seed, 0]), **settings))
+    return as_numpy(sample(model, start, samples, 8, tf.constant([seed, 0]), **settings))
 
 
 class TestSampling:
     @pytest.mark.parametrize("settings", [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-4}])
-    def test_from_the_best_word_alone_it_is_greedy_search(self, models, settings):
-        model = models[2, 2.0]
+    @pytest.mark.parametrize("key", [Key(2, 2.0), TRANSFORMER_KEY])
+    def test_from_the_best_token_only_it_is_greedy_search(self, models, key, settings):
+        model = models[key]
         found = draw(model, **settings)
         for row, source in enumerate(SENTENCES):
             tokens, total = greedy(model, source, 8)
@@ -396,10 +439,10 @@ class TestSampling:
                 assert hypothesis(found, row, rank) == tokens
                 np.testing.assert_allclose(found.log_prob[row, rank], total, rtol=1e-4)
 
-    def test_what_is_reported_is_what_rescoring_gives(self, models):
+    def test_the_reported_score_is_the_rescored_one(self, models):
         for model in models.values():
             found = draw(model, temperature=1.7, top_p=0.9)
-            matches_rescoring(model, found)
+            assert_rescored(model, found)
             assert not (found.tokens == BOS).any()
 
     def test_no_translation_is_shorter_than_the_minimum(self, models):
@@ -408,22 +451,20 @@ class TestSampling:
         assert (draw(model, min_length=5).length >= 5).all()
 
     def test_the_seed_decides(self, models):
-        one, same, other = (draw(models[1, 0.0], seed).tokens for seed in (1, 1, 2))
+        one, same, other = (draw(models[Key(1, 0.0)], seed).tokens for seed in (1, 1, 2))
         np.testing.assert_array_equal(one, same)
         assert one.shape != other.shape or (one != other).any()
 
-    @pytest.mark.parametrize(("settings", "most"), [({}, 12), ({"top_k": 3}, 3), ({"top_p": 0.6}, None)])
-    def test_first_words_are_drawn_as_often_as_they_are_likely(self, models, settings, most):
-        model, many = models[1, 0.0], 4000
-        found = draw(model, samples=many, **settings)
+    @pytest.mark.parametrize(("settings", "size"), [({}, 12), ({"top_k": 3}, 3), ({"top_p": 0.6}, None)])
+    def test_first_tokens_are_drawn_with_their_probability(self, models, settings, size):
+        model, samples = models[Key(1, 0.0)], 4000
+        found = draw(model, samples=samples, **settings)
         for row, source in enumerate(SENTENCES):
-            odds = np.exp(following(model, source, [[]])[0][0])
-            order = np.argsort(-odds)
-            if most is None:  # The fewest that hold 0.6 of the probability.
-                most_here = int((np.cumsum(odds[order]) / odds.sum() < 0.6).sum()) + 1
-            else:
-                most_here = most
-            odds[order[most_here:]] = 0.0
-            drawn = np.bincount(found.tokens[row, :, 0], minlength=len(odds)) / many
-            np.testing.assert_allclose(drawn, odds / odds.sum(), atol=0.035)
-            assert not drawn[odds == 0.0].any()
+            p = np.exp(following(model, source, [[]])[0][0])
+            order = np.argsort(-p)
+            # With top_p: the smallest set with a total probability of 0.6.
+            candidates = size or int((np.cumsum(p[order]) / p.sum() < 0.6).sum()) + 1
+            p[order[candidates:]] = 0.0
+            drawn = np.bincount(found.tokens[row, :, 0], minlength=len(p)) / samples
+            np.testing.assert_allclose(drawn, p / p.sum(), atol=0.035)
+            assert not drawn[p == 0.0].any()

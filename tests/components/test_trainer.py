@@ -34,7 +34,7 @@ from bitext.components.trainer.executor import precision, validation, warnings
 from bitext.components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
 from bitext.components.trainer.training import Training
 from bitext.components.trainer.warm_start import warm_start
-from tests.components.tiny_model import SETTINGS, VOCABULARY, build
+from tests.components.tiny_model import SETTINGS, VOCABULARY, build, initialize
 
 SHAPES = {(3, 4): 13, (5, 4): 7, (4, 6): 1}
 """How many examples there are of each padded shape; of (5, 4), every other target is a token short."""
@@ -309,7 +309,7 @@ class Attempt:
         """Trains; `validate` is given how many validations this attempt has done before."""
         self.said: list[str] = []
         self.weights_seen: list[list[np.ndarray]] = []
-        self.model = Seq2Seq(self.parameters.model, VOCABULARY, VOCABULARY, True, self.parameters.seed)
+        self.model = initialize(self.parameters.model, VOCABULARY, VOCABULARY, seed=self.parameters.seed)
         (self.folder / "working").mkdir(parents=True, exist_ok=True)
         context = Context(
             working_dir=self.folder / "working",
@@ -396,7 +396,7 @@ class TestTraining:
     def test_the_loss_falls(self, split, tmp_path):
         parameters = msgspec.structs.replace(PARAMETERS, steps=60, validate_every=60, learning_rate=0.03)
         attempt = Attempt(split, tmp_path, parameters).run(float)
-        untrained = Seq2Seq(parameters.model, VOCABULARY, VOCABULARY, True, parameters.seed)
+        untrained = initialize(parameters.model, VOCABULARY, VOCABULARY, seed=parameters.seed)
         found = every_example(split)
         groups = {len(s): [e for e in found if len(e[0]) == len(s)] for s, _ in found}
 
@@ -420,7 +420,7 @@ class TestTrainingOptions:
         parameters = self.changed(model=model, accumulate=2, steps=3, validate_every=3, warmup_steps=0)
         attempt = Attempt(split, tmp_path, parameters).run(float)
         batches = Batches.open(split, BATCH_TOKENS, parameters.seed)
-        network = Seq2Seq(model, VOCABULARY, VOCABULARY, True, parameters.seed)
+        network = initialize(model, VOCABULARY, VOCABULARY, seed=parameters.seed)
         variables = [v.value for v in network.trainable_variables]
         optimizer = Optimizer(parameters, variables)
         iterator = batches.after(0)
@@ -453,11 +453,11 @@ class TestTrainingOptions:
 
         class Recorded(Training):
             def _tower(self, source, target, dropout):
-                drawn.append(dropout.draw())
+                drawn.append(dropout.next_seed())
                 return super()._tower(source, target, dropout)
 
         parameters = self.changed(towers=3, accumulate=2)
-        network = Seq2Seq(parameters.model, VOCABULARY, VOCABULARY, True, parameters.seed)
+        network = initialize(parameters.model, VOCABULARY, VOCABULARY, seed=parameters.seed)
         context = Context(tmp_path, tmp_path, lambda: pytest.fail("no Beam"), [].append)
         batches = Batches.open(split, BATCH_TOKENS, parameters.seed)
         training = Recorded(network, parameters, batches, float, context)
@@ -623,7 +623,7 @@ class TestWarmStart:
 
     def network(self, pair: processor.TextPair, seed: int, **changes) -> Seq2Seq:
         settings = msgspec.structs.replace(SETTINGS, **changes)
-        return Seq2Seq(settings, pair.source.size(), pair.target.size(), pair.shared, seed)
+        return initialize(settings, pair.source.size(), pair.target.size(), pair.shared, seed)
 
     def saved(self, folder: Path, pair: processor.TextPair, network: Seq2Seq) -> Path:
         folder.mkdir()

@@ -36,7 +36,7 @@ def test_what_is_asked(export):
         *("serving_default", "score", "encode", "decode_step", "tokenize", "detokenize")
     }
     texts = [tf.make_ndarray(r.inputs["text"]).tolist() for r in found if "text" in r.inputs]
-    assert {len(text) for text in texts} == {1, warm_up.BATCH}
+    assert {len(text) for text in texts} == {1, warm_up.BATCH_SIZE}
     assert all(text == [s.encode() for s in SENTENCES[: len(text)]] for text in texts)
     before = (export.path / warm_up.REQUESTS).read_bytes()
     warm_up.write(export.translator, SENTENCES, export.path)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import keras
 import numpy as np
 import tensorflow as tf
 
 from bitext.components.seq2seq import ModelSettings
+from bitext.components.seq2seq.decoders.base import Decoder
 from bitext.components.seq2seq.layers.dropout import Dropout
 from bitext.components.seq2seq.loss import Loss, masked_loss
 from bitext.components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
@@ -22,19 +26,28 @@ SETTINGS = ModelSettings(
 )
 
 
+def initialize(
+    settings: ModelSettings, source_size: int, target_size: int, shared: bool = True, seed: int = 1
+) -> Seq2Seq:
+    """A model with the initial weights of a training with this seed."""
+    keras.utils.set_random_seed(seed)
+    return Seq2Seq(settings, source_size, target_size, shared)
+
+
 def build(
     settings: ModelSettings = SETTINGS,
     vocabulary: int = VOCABULARY,
     source_vocabulary: int | None = None,
     seed: int = 1,
     eos_bias: float = 0.0,
+    make_decoder: Callable[[ModelSettings], Decoder] | None = None,
 ) -> Seq2Seq:
     """A model whose weights are so large that its distributions are far from even.
 
     It has one embedding for both sides unless `source_vocabulary` is given.
     """
     shared = source_vocabulary is None
-    model = Seq2Seq(settings, source_vocabulary or vocabulary, vocabulary, shared, seed)
+    model = Seq2Seq(settings, source_vocabulary or vocabulary, vocabulary, shared, make_decoder)
     random = np.random.default_rng(seed)
     for variable in model.trainable_variables:
         variable.assign(random.normal(0.0, 0.7, variable.shape))

@@ -18,15 +18,15 @@ DecoderState = Any
 class Decoder(keras.layers.Layer):
     """Base class of the decoders.
 
-    Search, sampling and the exports repeat, reorder and drop rows of the state, and know nothing else of it. A
-    tensor of the state has any rank and any dtype, and may grow from step to step in the dimensions that
+    Search, sampling and the exports repeat, reorder and drop rows of the state, and know nothing else of it.
+    A tensor of the state has any rank and any dtype, and may grow from step to step in the dimensions that
     `state_spec` leaves open.
 
     Attributes:
       attends: whether the decoder computes alignments. If not, they are zeros.
       key_units: width of `Memory.keys`; 0 without keys.
-      reads_position: whether `step` depends on `position`. If so, it is an input and an output of the signature
-        `decode_step`.
+      reads_position: whether `step` depends on `position`. If so, it is an input and an output of the
+        signature `decode_step`.
     """
 
     attends: bool = True

@@ -22,8 +22,8 @@ from bitext.components.seq2seq.memory import Memory
 class ConditionalDecoder(RecurrentDecoder):
     """The conditional GRU of Sennrich et al. 2017, section 2, with any cell.
 
-    The first layer is two cells. The first one reads the token, and its state is the query. The second one reads
-    the context, and its state is the layer's.
+    The first layer is two cells. The first one reads the token, and its state is the query. The second one
+    reads the context, and its state is the layer's.
     """
 
     attention: Attention

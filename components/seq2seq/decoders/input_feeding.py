@@ -61,7 +61,8 @@ class InputFeedingDecoder(RecurrentDecoder):
         layers, mask_names = range(len(cells)), list(self._rates) if dropout.training else []
         recurrent_masks = [self._recurrent_mask(memory, dropout) for _ in layers]
         weights = {
-            # The rows of the first kernel that read the attentional vector. The loop's `project` has the others.
+            # The rows of the first kernel that read the attentional vector. The loop's `project` has the
+            # others.
             "input0": tf.convert_to_tensor(cells[0].kernel)[units:],
             **{f"input{layer}": cells[layer].kernel for layer in layers[1:]},
             **{f"recurrent{layer}": cells[layer].recurrent_kernel for layer in layers},
@@ -77,9 +78,7 @@ class InputFeedingDecoder(RecurrentDecoder):
             below, before, after = state[0], split_cells(state[1:]), list[tf.Tensor]()
             for layer in layers:
                 projected += product(f"input{layer}", apply_mask(below, masks.get(f"input{layer}")))
-                recurrent = product(
-                    f"recurrent{layer}", apply_mask(before[layer][0], recurrent_masks[layer])
-                )
+                recurrent = product(f"recurrent{layer}", apply_mask(before[layer][0], recurrent_masks[layer]))
                 biased = cells[layer].add_bias(projected, bias_terms[layer])
                 new = cells[layer].step(biased, recurrent, before[layer], cell_constants[layer])
                 after.extend(new)

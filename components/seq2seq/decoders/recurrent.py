@@ -1,8 +1,8 @@
 """The decoders `luong` and `gnmt`, whose recurrences do not read their own attention.
 
 A recurrent decoder is a list of loops, and what is computed between and above them. `step` (one token) and
-`unroll` (a whole sequence) run the same loops through `RecurrentDecoder._run_layers`. In training, these decoders
-compute the attention of all positions in one product.
+`unroll` (a whole sequence) run the same loops through `RecurrentDecoder._run_layers`. In training, these
+decoders compute the attention of all positions in one product.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from bitext.components.seq2seq.layers.recurrence import unroll
 from bitext.components.seq2seq.memory import Encoded, Memory
 
 RunLoop = Callable[[int, Tensors], tuple[tf.Tensor, Tensors]]
-"""Runs a loop: its index and its inputs float32[B, N, I] each -> the first tensor of its states
-float32[B, N, U], and its outputs float32[B, N, O] each."""
+"""Runs a loop: its index and its inputs float32[B, N, I] each -> the first tensor of its states float32[B, N,
+U], and its outputs float32[B, N, O] each."""
 
 
 class RecurrentDecoder(Decoder):
@@ -78,9 +78,9 @@ class RecurrentDecoder(Decoder):
     def initial_state(self, encoded: Encoded) -> State:
         """The state before `<s>`, float32[B, U] each: the encoder's final states through the bridge.
 
-        The top layer starts from the encoder's top layer, the layer below from the one below (Sutskever et al.
-        2014). If the encoder has fewer layers, the lowest ones start from its first. The hidden state passes
-        through tanh, because it stands for the output of a cell; an LSTM's cell state does not.
+        The top layer starts from the encoder's top layer, the layer below from the one below (Sutskever et
+        al. 2014). If the encoder has fewer layers, the lowest ones start from its first. The hidden state
+        passes through tanh, because it stands for the output of a cell; an LSTM's cell state does not.
         """
         settings = self.settings
         real = tf.cast(encoded.mask, tf.float32)

@@ -14,8 +14,8 @@ from bitext.components.text import PAD_ID
 class Hypotheses:
     """N translations of each sentence. A search returns the best first, sampling the order drawn.
 
-    If a search finds fewer than N translations of at most the maximum length, the rest have length 0 and a score
-    of -1e9.
+    If a search finds fewer than N translations of at most the maximum length, the rest have length 0 and a
+    score of -1e9.
 
     Attributes:
       tokens: int32[B, N, T], without `<s>`, with `</s>` (unless cut at the maximum length), padded with 0.

@@ -20,7 +20,8 @@ def length_penalty(length: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
 
 
 def coverage_penalty(coverage: tf.Tensor, mask: tf.Tensor, beta: float) -> tf.Tensor:
-    """beta * the sum over source tokens of log(min(coverage, 1)) (Wu et al. 2016, equation 14); never above 0.
+    """beta * the sum over source tokens of log(min(coverage, 1)) (Wu et al. 2016, equation 14); never above
+    0.
 
     Args:
       coverage: float32[B, K, S], the sum of each source token's alignments over the hypothesis. Values below

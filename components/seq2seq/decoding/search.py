@@ -1,7 +1,8 @@
 """Beam search in the graph, for a whole batch, without repeating the memory for the hypotheses.
 
-Unfinished and finished hypotheses are separate (as in Tensor2Tensor, Vaswani et al. 2018), because they are ranked
-differently: the unfinished ones by log probability, the finished ones by log probability over length penalty.
+Unfinished and finished hypotheses are separate (as in Tensor2Tensor, Vaswani et al. 2018), because they are
+ranked differently: the unfinished ones by log probability, the finished ones by log probability over length
+penalty.
 """
 
 from __future__ import annotations
@@ -38,10 +39,11 @@ def beam_search(
 ) -> Hypotheses:
     """Finds the translations with the best scores.
 
-    A hypothesis is pruned when it cannot beat the worst finished one of its sentence, whatever its final length:
-    log probabilities only fall, the length penalty is largest at `max_length`, and the coverage penalty is at
-    most 0. A hypothesis that reaches `max_length` without `</s>` counts as finished there. A sentence is done when
-    it has no unfinished hypothesis. Done sentences leave the batch as soon as they are a quarter of it.
+    A hypothesis is pruned when it cannot beat the worst finished one of its sentence, whatever its final
+    length: log probabilities only fall, the length penalty is largest at `max_length`, and the coverage
+    penalty is at most 0. A hypothesis that reaches `max_length` without `</s>` counts as finished there. A
+    sentence is done when it has no unfinished hypothesis. Done sentences leave the batch as soon as they are
+    a quarter of it.
 
     Args:
       model: the model.
@@ -164,8 +166,13 @@ class _Search:
             rank_and_width(beams.memory.values), rank_and_width(beams.memory.keys), rank(beams.memory.mask)
         )
         state = tf.nest.map_structure(by_hypothesis, self.model.decoder.state_spec)
-        rest = tf.nest.map_structure(rank, beams._replace(memory=(), state=()))
-        return rest._replace(memory=memory, state=state)
+        fixed = {"memory": memory, "state": state}
+        others = {
+            name: tf.nest.map_structure(rank, getattr(beams, name))
+            for name in _Beams._fields
+            if name not in fixed
+        }
+        return _Beams(**others, **fixed)
 
     def is_searching(self, beams: _Beams) -> tf.Tensor:
         """Which sentences are not done: bool[B]."""
@@ -245,9 +252,9 @@ class _Search:
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Finds the best one-token extensions of all hypotheses of a sentence.
 
-        Two for each hypothesis of the beam are enough to continue with, even if all others end here. They are in
-        the groups of neighboring words, each of one hypothesis, with the largest maxima: computing maxima is
-        vectorized, `top_k` is not.
+        Two for each hypothesis of the beam are enough to continue with, even if all others end here. They are
+        in the groups of neighboring words, each of one hypothesis, with the largest maxima: computing maxima
+        is vectorized, `top_k` is not.
 
         Args:
           length: int32[], number of tokens of the extensions.

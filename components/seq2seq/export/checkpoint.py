@@ -1,4 +1,4 @@
-"""Weights, vocabularies and settings: written beside every model, read to make it anew."""
+"""The checkpoint: weights, vocabularies and settings, from which a model is restored."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def save(network: Seq2Seq, source: TextProcessor, target: TextProcessor, folder:
 
 
 def restore(folder: Path, pair: TextPair) -> Seq2Seq:
-    """The network of a model artifact.
+    """Restores the network of a model artifact.
 
     Args:
-      folder: the artifact's.
-      pair: the text path it was trained with.
+      folder: of the artifact.
+      pair: the text path that the model was trained with.
 
     Raises:
-      DataError: the files cannot be read, or belong to another text path or another version of the model.
+      DataError: the files cannot be read, or they belong to another text path or another architecture.
     """
     checkpoint = folder / "checkpoint"
     try:
@@ -42,17 +42,20 @@ def restore(folder: Path, pair: TextPair) -> Seq2Seq:
         with np.load(checkpoint / WEIGHTS_FILE) as file:
             weights = {name: file[name] for name in file.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{checkpoint}: the model cannot be read: {error}", "train it again") from error
+        raise DataError(
+            f"{checkpoint}: the model cannot be read: {error}", "train the model again: bitext run"
+        ) from error
     if tokens != {"source": pair.source.pieces(), "target": pair.target.pieces()}:
         raise DataError(
-            f"{checkpoint / VOCABULARY_FILE}: the vocabulary is not that of the text path",
-            "give the transform graph of the same run",
+            f"{checkpoint / VOCABULARY_FILE}: the vocabulary is not the one of the text path",
+            "use the transform graph of the same run",
         )
     network = Seq2Seq(settings, pair.source.size(), pair.target.size(), pair.shared)
     shapes = {v.path: tuple(v.shape) for v in network.weights}
     if shapes != {name: values.shape for name, values in weights.items()}:
         raise DataError(
-            f"{checkpoint / WEIGHTS_FILE}: the weights are not those of such a model", "train it again"
+            f"{checkpoint / WEIGHTS_FILE}: names or shapes of the weights do not fit the settings",
+            "train the model again: bitext run",
         )
     for variable in network.weights:
         variable.assign(weights[variable.path])

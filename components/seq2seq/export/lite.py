@@ -1,7 +1,7 @@
 """TensorFlow Lite: the signatures `encode` and `decode_step` on tokens, in built-in operations only.
 
-Text stays outside: TensorFlow Lite has regular expressions and string tables only in Select TF ops, a second and
-much larger runtime. `bitext export` writes what a client needs to tokenize by itself.
+Text stays outside: TensorFlow Lite has regular expressions and string tables only in Select TF ops, a second
+and much larger runtime. `bitext export` writes what a client needs to tokenize by itself.
 """
 
 from __future__ import annotations

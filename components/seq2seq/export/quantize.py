@@ -1,7 +1,7 @@
 """A SavedModel with smaller weights.
 
-Only the stored weights are smaller. Every call of a signature widens them once, before any loop, and computes in
-float32.
+Only the stored weights are smaller. Every call of a signature widens them once, before any loop, and computes
+in float32.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ INT8_MAX = 127
 class QuantizedWeight(tf.Module):
     """One weight in a smaller dtype.
 
-    A matrix is stored as `float16`, or as `int8` with a float32 scale for each row of an embedding and for each
-    column of a kernel: its largest magnitude over 127 (Wu et al. 2016, section 6, with the ranges of the weights).
+    A matrix is stored as `float16`, or as `int8` with a float32 scale for each row of an embedding and for
+    each column of a kernel: its largest magnitude over 127 (Wu et al. 2016, section 6, with the ranges of the
+      weights).
     A vector stays float32, because vectors are small.
     """
 

@@ -1,7 +1,8 @@
-"""Warm-up requests, which TensorFlow Serving runs when it loads a model, so that the first user does not wait.
+"""Warm-up requests, which TensorFlow Serving runs when it loads a model, so that the first user does not
+wait.
 
-It reads them from `assets.extra/tf_serving_warmup_requests` in the folder of a version, and does not load a version
-if one of them fails: https://www.tensorflow.org/tfx/serving/saved_model_warmup
+It reads them from `assets.extra/tf_serving_warmup_requests` in the folder of a version, and does not load a
+version if one of them fails: https://www.tensorflow.org/tfx/serving/saved_model_warmup
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ def write(translator: Translator, sentences: Sequence[str], saved_model: Path) -
 def requests(translator: Translator, sentences: Sequence[str]) -> Iterator[Request]:
     """Yields one or two requests for each signature whose inputs all have a row for each sentence.
 
-    `translate_nbest` and `translate_sample` take scalars, `info` and `default_search` take nothing. A server that
-    batches (`--enable_batching`) answers such requests with an error, and would not load the model.
+    `translate_nbest` and `translate_sample` take scalars, `info` and `default_search` take nothing. A server
+    that batches (`--enable_batching`) answers such requests with an error, and would not load the model.
     """
     one, few = tf.constant(sentences[:1]), tf.constant(sentences[:BATCH_SIZE])
     translations = translator.translate(few)["text"]

@@ -53,9 +53,7 @@ class Attention(keras.layers.Layer):
 
         Call it once before many calls of `attend`. A memory that is split already stays as it is.
         """
-        return memory._replace(
-            values=self.split_columns(memory.values), keys=self.split_columns(memory.keys)
-        )
+        return memory._replace(values=self.split_columns(memory.values), keys=self.split_columns(memory.keys))
 
     def attend(
         self, queries: tf.Tensor, memory: Memory, constants: tuple[tf.Tensor, ...]

@@ -27,10 +27,10 @@ class Cell(keras.layers.Layer):
     """Base class of the cells.
 
     A subclass sets `gates` and `state_names` and implements `step`. If `step` reads further weights, it reads
-  them from `constants`: what it captures otherwise gets no gradient. `keras.layers.RNN(cell)` runs it, too.
+    them from `constants`: what it captures otherwise gets no gradient. `keras.layers.RNN(cell)` runs it, too.
 
     With `layer_norm`, both products are normalized, each with its own gain (Ba et al. 2016, equations 20 to
-  22).
+    22).
 
     Attributes:
       units: width U of the hidden state.

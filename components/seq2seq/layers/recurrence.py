@@ -1,9 +1,9 @@
 """A whole sequence through a step function, with the large products outside the loop in both passes.
 
-Forward, the products that do not depend on the state are computed before the loop (`Cell.project`).
-Backward, the gradient of a weight, which is a sum over the steps, is one product after the loop. cuDNN does
-the same on a GPU (Appleyard et al. 2016). A cell with its own `backward` is run by `bptt`. Any other step is
-run by `autodiff`, which differentiates it under a tape.
+Forward, the products that do not depend on the state are computed before the loop (`Cell.project`). Backward,
+the gradient of a weight, which is a sum over the steps, is one product after the loop. cuDNN does the same on
+a GPU (Appleyard et al. 2016). A cell with its own `backward` is run by `bptt`. Any other step is run by
+`autodiff`, which differentiates it under a tape.
 """
 
 from __future__ import annotations

@@ -15,8 +15,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitext.components.seq2seq.export import checkpoint, lite
-from bitext.components.seq2seq.export import quantize as quantise
+from bitext.components.seq2seq.export import checkpoint, lite, quantize
 from bitext.components.seq2seq.export.saved_model import Translator
 from tests.components.architectures import ARCHITECTURES, label
 from tests.components.small_export import LINES, MAX_LENGTH, SEARCH, text_pair
@@ -48,24 +47,24 @@ def translator(tmp_path_factory) -> Translator:
 def test_an_int8_weight_is_off_by_half_a_step_of_its_row_or_column(rows, columns, size, name, seed):
     values = np.random.default_rng(seed).normal(0.0, size, (rows, columns)).astype(np.float32)
     values[0] = 0.0
-    stored = quantise.Stored(name, values, "int8")
+    stored = quantize.QuantizedWeight(name, values, "int8")
     assert stored.values.dtype == tf.int8
     axis = 1 if name.endswith("_embedding") else 0
-    step = np.abs(values).max(axis, keepdims=True) / quantise.HIGHEST
+    step = np.abs(values).max(axis, keepdims=True) / quantize.INT8_MAX
     assert (np.abs(stored().numpy() - values) <= 0.501 * step + 1e-37).all()
 
 
 def test_vectors_stay_as_they_are():
     bias = np.array([0.1, -2.7], np.float32)
     for precision in ("float16", "int8"):
-        np.testing.assert_array_equal(quantise.Stored("bias", bias, precision)(), bias)
+        np.testing.assert_array_equal(quantize.QuantizedWeight("bias", bias, precision)(), bias)
 
 
 @pytest.fixture(scope="module", params=["float16", "int8"])
-def small(request, translator, tmp_path_factory) -> tuple[quantise.Precision, Path]:
+def small(request, translator, tmp_path_factory) -> tuple[quantize.Precision, Path]:
     """A smaller SavedModel, and its precision."""
     folder = tmp_path_factory.mktemp("small") / "model"
-    quantise.save(translator, request.param, folder)
+    quantize.save(translator, request.param, folder)
     return request.param, folder
 
 
@@ -75,7 +74,7 @@ def rounded(translator, small) -> Iterator[Translator]:
     variables = translator.model.weights
     before = [v.numpy() for v in variables]
     for variable, values in zip(variables, before, strict=True):
-        variable.assign(quantise.Stored(variable.path, values, small[0])())
+        variable.assign(quantize.QuantizedWeight(variable.path, values, small[0])())
     yield translator
     for variable, values in zip(variables, before, strict=True):
         variable.assign(values)
@@ -108,7 +107,7 @@ def test_the_stored_weights_are_as_small_as_said():
     sizes = {
         precision: sum(v.dtype.size * v.shape.num_elements() for v in stored.variables)
         for precision in ("float16", "int8")
-        if (stored := quantise.Stored("kernel", values, precision))
+        if (stored := quantize.QuantizedWeight("kernel", values, precision))
     }
     assert sizes == {"float16": values.nbytes // 2, "int8": values.nbytes // 4 + 4 * 512}
 
@@ -169,7 +168,7 @@ def test_a_smaller_tensorflow_lite_model_is_near_the_model(translator, precision
     stepped = interpreter.get_signature_runner("decode_step")(token=np.array([1], np.int32), **encoded)
     expected = translator.encode_tokens(tf.constant([tokens]))
     assert set(encoded) == set(expected)
-    first = translator._decode_step(tf.constant([1]), **expected)
+    first = translator.decode_step(tf.constant([1]), **expected)
     assert set(stepped) == set(first)
     near = 0.02 if precision == "float16" else 0.5
     for name, value in stepped.items():
@@ -183,7 +182,7 @@ def test_a_client_of_tensorflow_lite_may_follow_several_hypotheses(translator):
     repeated = {name: np.repeat(value, 3, 0) for name, value in encoded.items()}
     words = np.array([1, 5, 6], np.int32)
     stepped = interpreter.get_signature_runner("decode_step")(token=words, **repeated)
-    expected = translator._decode_step(tf.constant(words), **{n: tf.constant(v) for n, v in repeated.items()})
+    expected = translator.decode_step(tf.constant(words), **{n: tf.constant(v) for n, v in repeated.items()})
     np.testing.assert_allclose(stepped["log_probs"], expected["log_probs"], rtol=1e-4, atol=1e-5)
 
 
