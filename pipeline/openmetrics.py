@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bitext.components.example_gen import SPLITS
+from bitext.components.shared.metrics import METRICS
 from bitext.pipeline.outcome import Outcome
 from bitext.pipeline.records import State
 
@@ -127,11 +128,12 @@ def _families(ending: Ending, last_success: float) -> Iterator[tuple[str, str, S
             for severity in ("error", "warning")
         ],
     )
-    yield (
-        "bitext_bleu",
-        "BLEU of the last run's model, 0 to 100.",
-        one(outcome.last("ModelEvaluation", "bleu")),
-    )
+    for metric in METRICS:
+        yield (
+            f"bitext_{metric.name}",
+            f"{metric.label} of the last run's model, {metric.range}.",
+            one(outcome.last("ModelEvaluation", metric.name)),
+        )
     yield "bitext_model_blessed", "Whether the last run's model was blessed.", one(outcome.blessed)
     yield "bitext_pushed_version", "Version that was last pushed, by this run or before.", one(outcome.served)
 

@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from bitext.components.shared.metrics import Bleu
+from bitext.components.shared.metrics import METRICS, Bleu
 from bitext.pipeline import reports
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.records import Execution, Run, State, StoredArtifact
@@ -24,7 +24,7 @@ def collect(config: PipelineConfig) -> dict[str, Any]:
     Returns:
       `runs`, newest first, each with `id`, `state`, `started` (ISO 8601), `seconds` (null until it ends),
       `spans` (their names), `nodes` {name: {`state`, `seconds`, `cached`, `outputs` {name: folder, or a list
-      of them, one a span}}}, `bleu`, `bleu_signature`,
+      of them, one a span}}}, `scores` {metric: score}, `bleu`, `bleu_signature`,
       `blessed` (by Evaluator and InfraValidator; null where neither judged), `reasons` (of a refusal, from
       both) and `error`; and `pushed`, null or with `model`, `version`, `path`, `digest`.
     """
@@ -52,6 +52,7 @@ def _run(run: Run, executions: list[Execution]) -> dict[str, Any]:
         "seconds": round(run.finished - run.started, 3) if run.finished else None,
         "spans": run.parts.split(", ") if run.parts else [],
         "nodes": {e.node: _node(e) for e in in_order},
+        "scores": {name: score.score for name, score in metrics.scores.items()} if metrics else {},
         "bleu": bleu.score if bleu else None,
         "bleu_signature": bleu.signature if bleu else None,
         "blessed": not refusals if blessings else None,
@@ -118,5 +119,9 @@ def render(status: dict[str, Any]) -> str:
 
 
 def _verdict(run: dict[str, Any]) -> str:
-    score = "" if run["bleu"] is None else f"  BLEU {run['bleu']:.2f}"
-    return score + {True: "  blessed", False: "  not blessed", None: ""}[run["blessed"]]
+    scores = "".join(
+        f"  {metric.label} {run['scores'][metric.name]:.2f}"
+        for metric in METRICS
+        if metric.name in run["scores"]
+    )
+    return scores + {True: "  blessed", False: "  not blessed", None: ""}[run["blessed"]]

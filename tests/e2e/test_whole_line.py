@@ -68,8 +68,11 @@ def test_status_is_one_object_of_the_documented_shape(finished: Finished) -> Non
     assert (found["pushed"]["model"], found["pushed"]["version"]) == ("toy", 1)
     assert found["pushed"]["path"] == str(finished.folder / "serving" / "toy" / "1")
     first = found["runs"][-1]
-    documented = {"id", "state", "started", "seconds", "spans", "nodes", "bleu", "bleu_signature", "blessed"}
-    assert set(first) == documented | {"reasons", "error"}
+    assert set(first) == {
+        *("id", "state", "started", "seconds", "spans", "nodes", "scores", "bleu", "bleu_signature"),
+        *("blessed", "reasons", "error"),
+    }
+    assert set(first["scores"]) == {"bleu", "chrf", "ter"}
     judged = (first["state"], first["blessed"], first["reasons"], first["error"])
     assert judged == ("COMPLETE", True, [], None)
     assert "tok:13a" in first["bleu_signature"]

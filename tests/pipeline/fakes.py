@@ -9,7 +9,7 @@ from typing import ClassVar
 from bitext.components import artifacts
 from bitext.components.component import Component, Context, Parameters
 from bitext.components.shared.errors import DataError
-from bitext.components.shared.metrics import CorpusScore
+from bitext.components.shared.metrics import METRICS, CorpusScore
 from bitext.pipeline.graph import Node, Pipeline, ServedModel
 
 
@@ -136,7 +136,7 @@ class Evaluate(Component[EvaluateParameters]):
             None if baseline is None else (baseline.path / "weights").read_text(encoding="utf-8")
         )
         metrics = artifacts.Metrics(
-            scores={"bleu": CorpusScore(31.25, "nrefs:var|tok:13a", (30.0, 32.5))},
+            scores={m.name: CorpusScore(31.25, "nrefs:var|tok:13a", (30.0, 32.5)) for m in METRICS},
             perplexity=4.0,
             length_ratio=1.0,
             by_source_length=(),
@@ -144,7 +144,7 @@ class Evaluate(Component[EvaluateParameters]):
             sentences_per_second=100.0,
         )
         evaluation.write_metrics(metrics)
-        evaluation.properties["bleu"] = 31.25
+        evaluation.properties.update({name: score.score for name, score in metrics.scores.items()})
         evaluation.write_translations(
             artifacts.Translated(f"f:{i}", f"s{i}", f"h{i}", [f"r{i}"], -0.5) for i in range(25)
         )

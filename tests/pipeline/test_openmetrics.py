@@ -79,6 +79,8 @@ def test_a_complete_run_is_told_in_full(toy: Path) -> None:
         "bitext_examples train": 1,
         "bitext_examples test": 1,
         "bitext_bleu": 31.25,
+        "bitext_chrf": 31.25,
+        "bitext_ter": 31.25,
         "bitext_model_blessed": 1,
         "bitext_pushed_version": 1,
     }
