@@ -22,6 +22,8 @@ from unittest import mock
 
 import msgspec
 
+from docs.tools.docstrings import entries, markdown, sentence, table
+
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / "build" / "reference"
 MODEL_CODE = ("components/seq2seq", "components/text", "docs/tools/signatures.py")
@@ -47,24 +49,6 @@ API = {
 }
 
 
-def _cell(text: str) -> str:
-    """Text in a cell of a table."""
-    return " ".join(text.split()).replace("|", "\\|")
-
-
-def _sentence(text: str) -> str:
-    """Text that begins with a capital letter and ends with a full stop."""
-    text = text.strip()
-    first = re.match(r"[a-z][a-z]*(?= |,)", text)
-    text = text[:1].upper() + text[1:] if first else text
-    return text if not text or text[-1] in ".:!?)`" else f"{text}."
-
-
-def _table(*header: str, rows: Iterable[tuple[str, ...]]) -> list[str]:
-    lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
-    return [*lines, *(f"| {' | '.join(map(_cell, row))} |" for row in rows), ""]
-
-
 def commands() -> str:
     """Every command with an example and its options."""
     from bitext.pipeline import cli
@@ -73,18 +57,18 @@ def commands() -> str:
     group = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
     summaries = {choice.dest: choice.help or "" for choice in group._choices_actions}
     lines = ["# Commands", "", "`bitext COMMAND --help` prints the same on the terminal.", ""]
-    lines += _table(
+    lines += table(
         "command",
         "what it does",
-        rows=((f"[`bitext {name}`](#bitext-{name})", _sentence(summaries[name])) for name in group.choices),
+        rows=((f"[`bitext {name}`](#bitext-{name})", sentence(summaries[name])) for name in group.choices),
     )
     for name, command in group.choices.items():
         lines += [f"## bitext {name}", "", command.description or "", "", *_examples(command.epilog or "")]
         usage = re.sub(r"\s+", " ", command.format_usage().removeprefix("usage: ")).strip()
         lines += ["Usage:", "", "```text", usage, "```", ""]
         formatter = command._get_formatter()
-        rows = ((f"`{_called(a)}`", _sentence(formatter._expand_help(a))) for a in command._actions)
-        lines += _table("argument", "meaning", rows=rows)
+        rows = ((f"`{_called(a)}`", sentence(formatter._expand_help(a))) for a in command._actions)
+        lines += table("argument", "meaning", rows=rows)
     return "\n".join(lines)
 
 
@@ -124,7 +108,7 @@ command is called.
     lines = [intro, *_keys("", keys)]
     for name, section in sections.items():
         depth = min(2 + name.count("."), 4)
-        lines += [f"{'#' * depth} {name} {{ #{name} }}", "", _sentence(section.meaning), ""]
+        lines += [f"{'#' * depth} {name} {{ #{name} }}", "", sentence(section.meaning), ""]
         lines += _keys(name, keys)
     return "\n".join(lines)
 
@@ -143,8 +127,8 @@ def _keys(section: str, keys: Iterable[Any]) -> list[str]:
         shown = f"[`{name}`](#{key.name})" if key.is_section else f'<span id="{key.name}">`{name}`</span>'
         default = "" if key.is_section else f"`{key.default}`" if key.default != "required" else "required"
         kind = key.type if not key.range else f"{key.type}: {key.range}"
-        rows.append((shown, kind, default, _sentence(key.meaning)))
-    return _table("key", "type and range", "default", "meaning", rows=rows) if rows else []
+        rows.append((shown, kind, default, sentence(key.meaning)))
+    return table("key", "type and range", "default", "meaning", rows=rows) if rows else []
 
 
 def artifacts() -> str:
@@ -162,7 +146,7 @@ def artifacts() -> str:
     for name in modules:
         module = importlib.import_module(name)
         for kind in _defined(module, package.Artifact):
-            lines += [f"## {kind.__name__}", "", _markdown(inspect.getdoc(kind) or ""), ""]
+            lines += [f"## {kind.__name__}", "", markdown(inspect.getdoc(kind) or ""), ""]
         for payload in _defined(module, msgspec.Struct):
             lines += _payload(payload)
     return "\n".join(lines)
@@ -183,33 +167,10 @@ def _payload(struct: type[msgspec.Struct]) -> list[str]:
     summary = (inspect.getdoc(struct) or "").split("\n\n")[0]
     texts = meanings(struct) if "Attributes:" in (struct.__doc__ or "") else {}
     rows = [
-        (f"`{field.encode_name}`", _sentence(texts.get(field.name, "")))
+        (f"`{field.encode_name}`", sentence(texts.get(field.name, "")))
         for field in msgspec.structs.fields(struct)
     ]
-    return [f"### {struct.__name__}", "", summary, "", *_table("field", "meaning", rows=rows)]
-
-
-def _markdown(docstring: str) -> str:
-    """A docstring in Google style as Markdown: literal blocks are fenced, sections are tables."""
-    docstring = re.split(r"^(?:Attributes|Args|Example):?:?\n", docstring, flags=re.MULTILINE)[0]
-    result: list[str] = []
-    block: list[str] | None = None
-    for line in [*docstring.splitlines(), None]:
-        if block is not None:
-            if line is not None and (line.strip() or not any(block)):
-                block.append(line.rstrip())
-                continue
-            text = inspect.cleandoc("\n" + "\n".join(block)).strip("\n")
-            result += ["```text", text, "```", ""]
-            block = None
-        if line is None:
-            break
-        if line.endswith("::"):
-            result += [line[:-1], ""]
-            block = []
-        else:
-            result.append(line)
-    return "\n".join(result).strip()
+    return [f"### {struct.__name__}", "", summary, "", *table("field", "meaning", rows=rows)]
 
 
 def exit_codes() -> str:
@@ -220,8 +181,8 @@ def exit_codes() -> str:
     rows = []
     for line in cli.EXIT_CODES.splitlines()[1:]:
         code, _, meaning = (part.strip() for part in line.strip().partition(" "))
-        rows.append((code, _sentence(meaning)))
-    return "\n".join([*lines, *_table("code", "meaning", rows=rows)])
+        rows.append((code, sentence(meaning)))
+    return "\n".join([*lines, *table("code", "meaning", rows=rows)])
 
 
 def signatures() -> str:
@@ -235,7 +196,7 @@ def signatures() -> str:
         "units, K: width of the keys.",
         "",
     ]
-    lines += _table(
+    lines += table(
         "signature",
         "what it returns",
         rows=((f"[`{name}`](#{name})", s["summary"]) for name, s in described.items()),
@@ -244,8 +205,8 @@ def signatures() -> str:
         lines += [f"## {name}", "", signature["summary"], ""]
         for way in ("inputs", "outputs"):
             rows = ((f"`{t['name']}`", f"`{t['type']}`", t["meaning"]) for t in signature[way])
-            table = _table(way.removesuffix("s"), "type", "meaning", rows=rows)
-            lines += table if signature[way] else [f"No {way}.", ""]
+            rendered = table(way.removesuffix("s"), "type", "meaning", rows=rows)
+            lines += rendered if signature[way] else [f"No {way}.", ""]
     return "\n".join(lines)
 
 
@@ -301,7 +262,7 @@ def metrics() -> str:
         "A value that the run did not reach is left out.",
         "",
     ]
-    return "\n".join([*lines, *_table("metric", "labels", "meaning", rows=rows)])
+    return "\n".join([*lines, *table("metric", "labels", "meaning", rows=rows)])
 
 
 OPENMETRICS = "bitext.pipeline.openmetrics"
@@ -340,12 +301,12 @@ def _declaration(value: Any) -> str:
 def _api_text(value: Any) -> str:
     """The docstring of a class or a function, its sections as tables, and a class's public methods."""
     docstring = inspect.getdoc(value) or ""
-    parts = [_markdown(docstring)]
+    parts = [markdown(docstring)]
     for section in ("Attributes", "Args", "Returns", "Raises"):
         match = re.search(rf"^{section}:\n((?:^(?: .*)?\n?)+)", docstring, re.MULTILINE)
         if match:
             parts.append(f"**{section}**")
-            parts.append("\n".join(_table("name", "meaning", rows=_entries(match[1]))))
+            parts.append("\n".join(table("name", "meaning", rows=entries(match[1]))))
     if inspect.isclass(value):
         rows = [
             (f"`{name}`", (inspect.getdoc(member) or "").split("\n\n")[0])
@@ -354,15 +315,8 @@ def _api_text(value: Any) -> str:
             and (inspect.isfunction(member) or isinstance(member, (property, classmethod)))
         ]
         if rows:
-            parts += ["**Methods**", "\n".join(_table("name", "meaning", rows=rows))]
+            parts += ["**Methods**", "\n".join(table("name", "meaning", rows=rows))]
     return "\n\n".join(parts)
-
-
-def _entries(text: str) -> Iterator[tuple[str, str]]:
-    """The entries `name: meaning` of a docstring's section."""
-    for entry in re.split(r"\n(?=\S)", inspect.cleandoc("\n" + text)):
-        name, separator, meaning = entry.partition(": ")
-        yield (f"`{name}`", _sentence(meaning)) if separator and " " not in name else ("", _sentence(entry))
 
 
 def index() -> str:
@@ -373,7 +327,7 @@ def index() -> str:
         for name, render in PAGES.items()
         if name != "index"
     ]
-    return "\n".join([*lines, *_table("page", "content", rows=rows)])
+    return "\n".join([*lines, *table("page", "content", rows=rows)])
 
 
 PAGES: dict[str, Callable[[], str]] = {
