@@ -1,19 +1,18 @@
-"""ExampleGen's work: one Beam pipeline from source files to TFRecords by split and the rejects beside them.
+"""Runs ExampleGen: a Beam pipeline from the source files to TFRecords by split, with a file of rejects.
 
-Its elements are blocks of thousands of rows as Arrow columns. Rows are grouped by (split, shard), which
-depend on the normalized source alone, so that duplicates meet in one group and no source is in two splits.
-A file is read and filtered by one worker: a very large corpus is best given as several files.
+Its elements are blocks of thousands of rows as Arrow columns. Rows are grouped by split and shard, which
+depend on the normalized source alone: duplicates meet in one group, and no source is in two splits.
+
+One worker reads a file from beginning to end: give a very large corpus as several files.
 """
 
 from __future__ import annotations
 
-import gzip
 import json
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import apache_beam as beam
 import numpy as np
@@ -22,28 +21,23 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from bitext.components import artifacts
+from bitext.components.artifacts.rejects import Reject
 from bitext.components.component import Context
-from bitext.components.example_gen import GOLDEN_SPLIT, SPLITS, Parameters
+from bitext.components.example_gen import GOLDEN_SPLIT, SPLITS, Parameters, summary
 from bitext.components.example_gen.filters import REASONS, Filtered, filter_rows
 from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.example_gen.rows import Rows
 from bitext.components.example_gen.sources import find, read
 from bitext.components.example_gen.splitting import assign_splits, first_of_duplicates, source_hashes
+from bitext.components.example_gen.summary import Counts
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
 
 COLUMNS = ("id", "source", "target")
-SHOWN_REJECTS = 10
-SHOWN_CHARACTERS = 120
-REMEDIES = {
-    "train": "give more rows, or lower eval_share and test_share",
-    "eval": "give more rows, raise example_gen.eval_share, or name the files of each split under splits",
-    "test": "give more rows, raise example_gen.test_share, or name the files of each split under splits",
-}
-Key = tuple[str, int]
-Place = tuple[int, int]  # file index, first line: sorts blocks into corpus order
-Counts = Counter[str]
-Hashes = npt.NDArray[np.uint64]
+SplitShard: TypeAlias = tuple[str, int]
+BlockOrder: TypeAlias = tuple[int, int]
+"""Index of the file and number of the first line: sorts blocks into the order of the corpus."""
+Hashes: TypeAlias = npt.NDArray[np.uint64]
 
 
 def run(
@@ -54,47 +48,52 @@ def run(
     examples: artifacts.Examples,
     rejects: artifacts.Rejects,
 ) -> None:
-    """Reads the corpus or a span of it, refuses bad rows, drops exact duplicates, and writes the splits.
+    """Reads a corpus or one span of it, rejects unusable rows, drops duplicates, and writes the splits.
+
+    Args:
+      parameters: the parameters of ExampleGen.
+      context: of the run.
+      golden: the golden test set. Rows with a source of it are left out of train and eval.
+      examples: receives the examples.
+      rejects: receives the rejected rows and the counts.
 
     Raises:
-      DataError: a file is missing or damaged, too many rows are refused, or a split of a corpus without
+      DataError: a file is missing or damaged, too many rows are rejected, or a split of a corpus without
         spans is empty.
     """
     files = find(parameters)
-    held_out = np.zeros(0, np.uint64) if golden is None else _golden_hashes(golden)
+    golden_hashes = np.zeros(0, np.uint64) if golden is None else _source_hashes_of(golden)
     for split in SPLITS:
         examples.split(split).mkdir()
     counts_file = context.temp_dir / "counts.json"
     with context.beam_pipeline() as pipeline:
-        _build(pipeline, files, parameters, held_out, examples.path, rejects.path, counts_file)
+        _build(pipeline, files, parameters, golden_hashes, examples, rejects, counts_file)
     counts = Counter(json.loads(counts_file.read_text(encoding="utf-8")))
-    _check_read(counts)
-    summary = _summary(counts, parameters, files)
-    (rejects.path / "summary.json").write_text(
-        json.dumps(summary, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
-    )
-    _report(summary, context)
-    _check_rejects(summary, rejects.path, parameters, context)
+    summary.check_files_were_read(counts)
+    totals = summary.summarize(counts, parameters, files)
+    rejects.write_summary(totals)
+    summary.report(totals, context)
+    summary.check_rejects(totals, rejects, parameters, context)
     span = parameters.span
     if span is None:
-        _check_splits(summary)
-    elif summary["rows"] == 0:
+        summary.check_splits(totals)
+    elif totals.rows == 0:
         context.say("warning: no rows")
     if span is not None and span.number is not None:
         examples.properties["span"] = span.number
         if span.version is not None:
             examples.properties["version"] = span.version
-    examples.properties.update({split: summary["splits"][split] for split in SPLITS})
-    examples.properties.update(rejected=summary["rejected"], duplicates=summary["duplicates"])
-    rejects.properties.update(rows=summary["rows"], rejected=summary["rejected"])
-    rejects.properties.update(summary["reasons"])
+    examples.properties.update(totals.splits)
+    examples.properties.update(rejected=totals.rejected, duplicates=totals.duplicates)
+    rejects.properties.update(rows=totals.rows, rejected=totals.rejected)
+    rejects.properties.update(totals.reasons)
 
 
-def _golden_hashes(golden: artifacts.Examples) -> Hashes:
-    """Of the normalized sources of the golden set."""
+def _source_hashes_of(golden: artifacts.Examples) -> Hashes:
+    """The distinct hashes of the golden set's sources: uint64[N]."""
     sources = [
-        batch.column(batch.schema.names.index("source")).flatten().cast(pa.large_string()).cast(pa.string())
-        for path in sorted(golden.split(GOLDEN_SPLIT).glob("*.gz"))
+        tfrecord.string_column(batch, "source", path)
+        for path in golden.files(GOLDEN_SPLIT)
         for batch in tfrecord.read_record_batches(path)
     ]
     return np.unique(source_hashes(pa.concat_arrays(sources)))
@@ -105,11 +104,11 @@ def _build(
     files: list[SourceFile],
     parameters: Parameters,
     golden: Hashes,
-    examples: Path,
-    rejects: Path,
+    examples: artifacts.Examples,
+    rejects: artifacts.Rejects,
     counts_file: Path,
 ) -> None:
-    """Files -> blocks -> filtered rows by (split, shard) -> TFRecords; rejects and counts on the side."""
+    """Adds all transforms: read, filter, group by split and shard, write; and sum the counts of all."""
     keys = [(split, shard) for split in SPLITS for shard in range(parameters.shards)]
     blocks = (
         pipeline
@@ -119,13 +118,13 @@ def _build(
     filtered = blocks.blocks | "Filter" >> beam.ParDo(_Filter(parameters, golden)).with_outputs(
         "rejects", "counts", "given", main="rows"
     )
-    # Every file of every split is written, even for a key no row has.
+    # Every file is written, even if no row belongs in it.
     every_key = pipeline | "Keys" >> beam.Create([(key, None) for key in keys])
     written = (
         (filtered.rows, every_key)
         | "WithEmpty" >> beam.Flatten()
         | "BySplit" >> beam.GroupByKey()
-        | "WriteExamples" >> beam.Map(_write_split, str(examples), parameters)
+        | "WriteExamples" >> beam.Map(_write_split, examples, parameters)
     )
     shared = filtered.given | "GatherGiven" >> beam.GroupByKey() | "Shared" >> beam.Map(_count_shared)
     start = pipeline | "RejectsKey" >> beam.Create([(None, None)])
@@ -133,7 +132,7 @@ def _build(
         (filtered.rejects, start)
         | "WithNoRejects" >> beam.Flatten()
         | "GatherRejects" >> beam.GroupByKey()
-        | "WriteRejects" >> beam.Map(_write_rejects, folder=str(rejects))
+        | "WriteRejects" >> beam.Map(_write_rejects, rejects)
     )
     _ = (
         (blocks.faults, filtered.counts, written, rejected, shared)
@@ -152,7 +151,7 @@ def _sum(counts: Iterable[Counts]) -> Counts:
 
 
 class _Read(beam.DoFn):
-    """SourceFile -> (file, Rows); a file that cannot be read goes to `faults` as a count of its message."""
+    """SourceFile -> (file, Rows). The message of a file that cannot be read is counted in `faults`."""
 
     def __init__(self, parameters: Parameters):
         self._parameters = parameters
@@ -162,11 +161,15 @@ class _Read(beam.DoFn):
             for rows in read(file, self._parameters):
                 yield file, rows
         except DataError as error:
-            yield beam.pvalue.TaggedOutput("faults", Counter({f"fault/{error}\n{error.remedy}": 1}))
+            yield beam.pvalue.TaggedOutput("faults", summary.fault(error))
 
 
 class _Filter(beam.DoFn):
-    """(file, Rows) -> ((split, shard), (place, packed rows)); the refused to `rejects`, sums to `counts`."""
+    """(file, Rows) -> ((split, shard), (order, packed rows)).
+
+    Side outputs: `rejects`, the rejected rows; `counts`; `given`, the source hashes of files whose split is
+    given.
+    """
 
     def __init__(self, parameters: Parameters, golden: Hashes):
         self._parameters, self._golden = parameters, golden
@@ -174,16 +177,16 @@ class _Filter(beam.DoFn):
     def process(self, element: tuple[SourceFile, Rows]) -> Iterator[Any]:
         file, rows = element
         filtered = filter_rows(rows, self._parameters, file.split)
-        place = (file.index, int(rows.line[0]))
+        order = (file.index, int(rows.line[0]))
         yield beam.pvalue.TaggedOutput("counts", Counter(rows=len(rows.line)))
         if filtered.details:
-            yield beam.pvalue.TaggedOutput("rejects", (None, (place, rejected_rows(file, rows, filtered))))
+            yield beam.pvalue.TaggedOutput("rejects", (None, (order, rejected_rows(file, rows, filtered))))
         accepted = filtered.accepted()
         if len(accepted):
-            yield from self._by_key(file, place, rows, filtered, accepted)
+            yield from self._by_split_and_shard(file, order, rows, filtered, accepted)
 
-    def _by_key(
-        self, file: SourceFile, place: Place, rows: Rows, filtered: Filtered, accepted: np.ndarray
+    def _by_split_and_shard(
+        self, file: SourceFile, order: BlockOrder, rows: Rows, filtered: Filtered, accepted: np.ndarray
     ) -> Iterator[Any]:
         p = self._parameters
         table = pa.RecordBatch.from_arrays(
@@ -201,7 +204,7 @@ class _Filter(beam.DoFn):
         else:
             splits = np.full(len(accepted), SPLITS.index(file.split), np.int8)
             yield beam.pvalue.TaggedOutput("given", (None, (file.split, np.unique(hashes))))
-        # Nothing is learnt from a golden source, nor is a checkpoint chosen by it.
+        # A source of the golden set is neither trained on nor used to choose a checkpoint.
         golden = np.isin(hashes, self._golden) & (splits != SPLITS.index("test"))
         yield beam.pvalue.TaggedOutput("counts", Counter(golden=int(golden.sum())))
         splits[golden] = -1
@@ -209,25 +212,25 @@ class _Filter(beam.DoFn):
             if split < 0:
                 continue
             chosen = np.flatnonzero((splits == split) & (shards == shard))
-            yield (SPLITS[split], shard), (place, _packed(table.take(pa.array(chosen))))
+            yield (SPLITS[split], shard), (order, _pack(table.take(pa.array(chosen))))
 
 
-def rejected_rows(file: SourceFile, rows: Rows, filtered: Filtered) -> list[dict[str, Any]]:
-    """What is written of every refused row of a block."""
+def rejected_rows(file: SourceFile, rows: Rows, filtered: Filtered) -> list[Reject]:
+    """The rejected rows of a block, in order."""
     return [
-        {
-            "file": file.path,
-            "line": int(rows.line[row]),
-            "reason": REASONS[filtered.reason[row] - 1],
-            "detail": filtered.details[row],
-            "text": rows.text(row),
-        }
+        Reject(
+            file=file.path,
+            line=int(rows.line[row]),
+            reason=REASONS[filtered.reason[row] - 1],
+            detail=filtered.details[row],
+            text=rows.text(row),
+        )
         for row in sorted(filtered.details)
     ]
 
 
 def _count_shared(group: tuple[None, Iterable[tuple[str, np.ndarray]]]) -> Counts:
-    """How many sources of the given eval and test splits are in the given training split too."""
+    """Counts the distinct sources of given eval and test splits that the given train split has too."""
     by_split: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
     for split, hashes in group[1]:
         by_split[split].append(hashes)
@@ -242,139 +245,52 @@ def _count_shared(group: tuple[None, Iterable[tuple[str, np.ndarray]]]) -> Count
 
 
 def _write_split(
-    group: tuple[Key, Iterable[tuple[Place, bytes] | None]], folder: str, parameters: Parameters
+    group: tuple[SplitShard, Iterable[tuple[BlockOrder, bytes] | None]],
+    examples: artifacts.Examples,
+    parameters: Parameters,
 ) -> Counts:
-    """Writes one file of one split in corpus order, each exact duplicate once where they are dropped."""
+    """Writes one shard of one split in the order of the corpus, without duplicates if they are dropped."""
     (split, shard), blocks = group
-    name = f"data_tfrecord-{shard:05d}-of-{parameters.shards:05d}.gz"
-    path = Path(folder) / f"Split-{split}" / name
     columns = _in_order(block for block in blocks if block is not None)
-    read = len(columns["id"])
+    rows = len(columns["id"])
     if parameters.drop_duplicates == "all" or split == "train":
-        kept = first_of_duplicates(columns["source"], columns["target"])
-        if len(kept) < read:
-            columns = {name: array.take(pa.array(kept)) for name, array in columns.items()}
-    tfrecord.write_examples(path, columns)
+        first = first_of_duplicates(columns["source"], columns["target"])
+        if len(first) < rows:
+            columns = {name: array.take(pa.array(first)) for name, array in columns.items()}
+    tfrecord.write_examples(examples.shard(split, shard, parameters.shards), columns)
     written = len(columns["id"])
-    if not read:
-        return Counter()
-    return Counter({f"split/{split}": written, "duplicates": read - written})
+    return Counter({f"split/{split}": written, "duplicates": rows - written}) if rows else Counter()
 
 
-def _in_order(blocks: Iterable[tuple[Place, bytes]]) -> dict[str, pa.Array]:
-    """The columns of packed rows in corpus order. A split may be large: no copy of it outlives this."""
-    batches = [_unpacked(rows) for _, rows in sorted(blocks)]
+def _in_order(blocks: Iterable[tuple[BlockOrder, bytes]]) -> dict[str, pa.Array]:
+    """The columns of packed blocks, in the order of the corpus."""
+    # A function of its own: the batches of a large split are freed when it returns.
+    batches = [_unpack(rows) for _, rows in sorted(blocks)]
     if not batches:
         return {name: pa.array([], pa.string()) for name in COLUMNS}
     return {name: pa.concat_arrays([batch.column(i) for batch in batches]) for i, name in enumerate(COLUMNS)}
 
 
-def _packed(batch: pa.RecordBatch) -> bytes:
-    """Rows on their way into a split: a runner may hold all of them at once, some several times."""
+def _pack(batch: pa.RecordBatch) -> bytes:
+    """Compresses rows on their way into a split: a runner may hold all of them at once, some repeatedly."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as out:
         out.write_batch(batch)
     return cast(bytes, sink.getvalue().to_pybytes())
 
 
-def _unpacked(rows: bytes) -> pa.RecordBatch:
-    """What `_packed` was given."""
+def _unpack(rows: bytes) -> pa.RecordBatch:
+    """The inverse of `_pack`."""
     with pa.ipc.open_stream(rows) as stream:
         return stream.read_next_batch()
 
 
 def _write_rejects(
-    group: tuple[None, Iterable[tuple[Place, list[dict[str, Any]]] | None]], folder: str
+    group: tuple[None, Iterable[tuple[BlockOrder, list[Reject]] | None]], rejects: artifacts.Rejects
 ) -> Counts:
-    """Writes `rejects.jsonl.gz` in corpus order and counts the reasons."""
+    """Writes the rejected rows in the order of the corpus, and counts their reasons."""
     _, blocks = group
-    placed = sorted((block for block in blocks if block is not None), key=lambda block: block[0])
-    counts: Counts = Counter()
-    with (
-        (Path(folder) / "rejects.jsonl.gz").open("wb") as raw,
-        gzip.GzipFile("", "wb", 6, raw, mtime=0) as out,
-    ):
-        for _place, rejected in placed:
-            for reject in rejected:
-                counts[f"reason/{reject['reason']}"] += 1
-                out.write(json.dumps(reject, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
-    return counts
-
-
-def _check_read(counts: Counts) -> None:
-    """Raises the first (by message) of what kept a file from being read."""
-    faults = sorted(name.removeprefix("fault/") for name in counts if name.startswith("fault/"))
-    if faults:
-        message, _, remedy = faults[0].partition("\n")
-        raise DataError(message, remedy)
-
-
-def _summary(counts: Counts, parameters: Parameters, files: list[SourceFile]) -> dict[str, Any]:
-    """What `summary.json` holds. rows = accepted + duplicates + golden_removed + rejected."""
-    reasons = {name: counts[f"reason/{name}"] for name in REASONS if counts[f"reason/{name}"]}
-    splits = {split: counts[f"split/{split}"] for split in SPLITS}
-    return {
-        "rows": counts["rows"],
-        "accepted": sum(splits.values()),
-        "duplicates": counts["duplicates"],
-        "golden_removed": counts["golden"],
-        "rejected": sum(reasons.values()),
-        "reasons": reasons,
-        "splits": splits,
-        "sources_also_in_train": {split: counts[f"shared/{split}"] for split in SPLITS[1:]},
-        "max_reject_share": parameters.max_reject_share,
-        "files": [path for file in files for path in (file.path, file.target_path) if path is not None],
-    }
-
-
-def _report(summary: dict[str, Any], context: Context) -> None:
-    splits = ", ".join(f"{split} {count:,}" for split, count in summary["splits"].items())
-    context.say(f"{summary['rows']:,} rows: {splits}; {summary['duplicates']:,} exact duplicates dropped")
-    for split, count in summary["sources_also_in_train"].items():
-        if count:
-            context.say(
-                f"warning: {count:,} sources of {split} are in train too; {split} scores will flatter"
-            )
-    if summary["golden_removed"]:
-        context.say(f"{summary['golden_removed']:,} rows removed, whose sources are in the golden set")
-    if summary["reasons"]:
-        reasons = ", ".join(f"{name} {count:,}" for name, count in summary["reasons"].items())
-        context.say(f"{summary['rejected']:,} rows rejected: {reasons}")
-
-
-def _check_rejects(summary: dict[str, Any], folder: Path, parameters: Parameters, context: Context) -> None:
-    if summary["rejected"] <= parameters.max_reject_share * summary["rows"]:
-        return
-    shown = []
-    with gzip.open(folder / "rejects.jsonl.gz", "rt", encoding="utf-8") as lines:
-        for _, line in zip(range(SHOWN_REJECTS), lines, strict=False):
-            reject = json.loads(line)
-            text = reject["text"][:SHOWN_CHARACTERS]
-            shown.append(
-                f"  {reject['file']}:{reject['line']}: {reject['reason']} ({reject['detail']}): {text!r}"
-            )
-    share = summary["rejected"] / summary["rows"]
-    # The output folder goes with the failed attempt; the working folder stays.
-    kept = shutil.copy(folder / "rejects.jsonl.gz", context.working_dir)
-    raise DataError(
-        f"{summary['rejected']:,} of {summary['rows']:,} rows ({share:.1%}) cannot be used, over "
-        f"max_reject_share {parameters.max_reject_share:.1%}. All are in {kept}, the first:\n"
-        + "\n".join(shown),
-        "correct the file, its format or its columns in the configuration, or raise"
-        " example_gen.max_reject_share",
-    )
-
-
-def _check_splits(summary: dict[str, Any]) -> None:
-    if summary["rows"] == 0:
-        raise DataError(f"no rows in {', '.join(summary['files'])}", "name files that hold bitext")
-    for split, count in summary["splits"].items():
-        if count == 0:
-            accepted = summary["accepted"]
-            raise DataError(
-                f"the {split} split is empty: the corpus has {accepted} "
-                f"usable example{'s' * (accepted != 1)}, "
-                f"of which train {summary['splits']['train']}, eval {summary['splits']['eval']}, "
-                f"test {summary['splits']['test']}",
-                REMEDIES[split],
-            )
+    ordered = sorted((block for block in blocks if block is not None), key=lambda block: block[0])
+    rows = [row for _, block in ordered for row in block]
+    rejects.write_rows(rows)
+    return Counter(f"reason/{row.reason}" for row in rows)

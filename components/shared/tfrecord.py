@@ -221,3 +221,26 @@ def read_record_batches(path: Path, rows_at_once: int = ROWS_AT_ONCE) -> Iterato
     decoder = example_coder.ExamplesToRecordBatchDecoder(None)
     for records in read_records(path, rows_at_once):
         yield decoder.DecodeBatch(records)
+
+
+def string_column(batch: pa.RecordBatch, name: str, path: Path) -> pa.Array:
+    """The texts of a feature that has one UTF-8 string in every example.
+
+    Args:
+      batch: examples, as `read_record_batches` returns them.
+      name: the feature.
+      path: the file of the examples, for the message.
+
+    Returns:
+      string[N].
+
+    Raises:
+      DataError: an example has no value of the feature, or more than one.
+    """
+    column = batch.column(batch.schema.names.index(name)) if name in batch.schema.names else None
+    if column is None or len(column.flatten()) != len(column):
+        raise DataError(
+            f"{path}: some examples have no single value of feature {name!r}",
+            "make them again: `bitext run CONFIG --force ExampleGen`",
+        )
+    return column.flatten().cast(pa.large_string()).cast(pa.string())

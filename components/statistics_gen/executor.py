@@ -1,4 +1,4 @@
-"""StatisticsGen's work: TFDV over record batches of text and derived features, in one Beam pipeline."""
+"""Runs StatisticsGen: TFDV statistics of the texts and of features derived from them, in a Beam pipeline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import tensorflow_data_validation as tfdv
 from bitext.components import artifacts
 from bitext.components.component import Context
 from bitext.components.shared import tfrecord
-from bitext.components.shared.errors import DataError
 from bitext.components.statistics_gen import Parameters
 from bitext.schemas import features
 
@@ -25,9 +24,9 @@ def run(
     examples: artifacts.Examples,
     statistics: artifacts.ExampleStatistics,
 ) -> None:
-    """Writes `Split-<name>/FeatureStats.pb`, a DatasetFeatureStatisticsList, for every split.
+    """Writes the statistics of every split.
 
-    Of a split without examples it says that there are none; a span without any may have no split.
+    A split without examples gets statistics of no examples. A span without examples may have no split.
     """
     for name in ("span", "version"):
         if name in examples.properties:
@@ -55,7 +54,7 @@ def run(
 
 
 def _options(parameters: Parameters) -> tfdv.StatsOptions:
-    # Not its sample_rate: by that TFDV takes or leaves whole batches, others every time.
+    # Without TFDV's own sample_rate: it draws whole batches, and other ones in every run.
     return tfdv.StatsOptions(
         num_histogram_buckets=parameters.histogram_buckets,
         num_top_values=parameters.top_values,
@@ -64,32 +63,32 @@ def _options(parameters: Parameters) -> tfdv.StatsOptions:
 
 
 def read_batches(path: str, sample_rate: float = 1.0) -> Iterator[pa.RecordBatch]:
-    """The examples of one file with their derived features: columns large_list<item>, one value a row.
+    """The examples of a file with their derived features.
 
-    Of a smaller share of them, the same ones every time.
+    Args:
+      path: the TFRecord file.
+      sample_rate: share of the examples to return; the same ones every time.
+
+    Returns:
+      Record batches whose columns are large_list<item>, with one value in every row.
+
+    Raises:
+      DataError: the file is damaged, or an example has no single source or target.
     """
-    chance = np.random.default_rng(0)
-    for whole in tfrecord.read_record_batches(Path(path)):
-        batch = whole.filter(pa.array(chance.random(whole.num_rows) < sample_rate))
+    random = np.random.default_rng(0)
+    for all_rows in tfrecord.read_record_batches(Path(path)):
+        batch = all_rows.filter(pa.array(random.random(all_rows.num_rows) < sample_rate))
         if not batch.num_rows:
             continue
         columns = {name: batch.column(index) for index, name in enumerate(batch.schema.names)}
-        text = {side: _single(columns, side, path) for side in ("source", "target")}
-        columns.update({n: as_lists(a) for n, a in features.derive(text["source"], text["target"]).items()})
+        source, target = (tfrecord.string_column(batch, side, Path(path)) for side in ("source", "target"))
+        derived = features.derive(source, target)
+        columns.update({name: as_lists(array) for name, array in derived.items()})
         yield pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
 
 
-def _single(columns: dict[str, pa.Array], name: str, path: str) -> pa.Array:
-    """A feature's one value of every row, string[N]."""
-    if name not in columns or len(columns[name].flatten()) != len(columns[name]):
-        raise DataError(
-            f"{path}: some examples have no single value of feature {name!r}", "run ExampleGen again"
-        )
-    return columns[name].flatten().cast(pa.large_string()).cast(pa.string())
-
-
 def as_lists(array: pa.Array) -> pa.Array:
-    """large_list<item>[N] of one value each; strings become binary, as TFDV has them."""
+    """A column of single values as TFDV reads it: large_list<item>[N], with strings as binary."""
     if pa.types.is_string(array.type):
         array = array.cast(pa.binary()).cast(pa.large_binary())
     offsets = pa.array(np.arange(len(array) + 1, dtype=np.int64))

@@ -1,6 +1,6 @@
-"""RequestStatistics's work: TFDV over the derived features of what a served model was asked.
+"""Runs RequestStatistics: TFDV statistics of the requests to a served model, from its log.
 
-Its output holds shares and lengths, and none of the texts: what people asked stays in the log.
+The output holds lengths and shares of derived features, and no text of a request.
 """
 
 from __future__ import annotations
@@ -24,32 +24,41 @@ from bitext.components.statistics_gen.executor import as_lists
 from bitext.schemas import features
 
 BLOCK_BYTES = 1 << 20
-MOST_DAMAGED = 0.5  # share of a file's lines; of more, the file is no log of requests
+MAX_DAMAGED_SHARE = 0.5
+"""A file with a larger share of damaged lines is taken for something else than a log of requests."""
 
 
 class Request(msgspec.Struct):
-    """A line of a `.jsonl` file; other fields are passed over."""
+    """A line of a `.jsonl` file. Other fields are ignored."""
 
     text: str
 
 
-class Count(msgspec.Struct):
-    """What was read of one file: lines that are not empty, those damaged, and the first of these."""
+class LineCounts(msgspec.Struct):
+    """The lines of one file.
+
+    Attributes:
+      path: the file.
+      lines: lines that are not empty.
+      damaged: lines that cannot be read.
+      first_damaged: number of the first of these, from 1.
+      reason: why it cannot be read.
+    """
 
     path: str
     lines: int = 0
     damaged: int = 0
-    first: int = 0
+    first_damaged: int = 0
     reason: str = ""
 
 
 def run(parameters: RequestParameters, context: Context, *, statistics: artifacts.ExampleStatistics) -> None:
-    """Writes `Split-serving/FeatureStats.pb`: the source's derived features, a request an example.
+    """Writes the statistics of the split `serving`: the derived features of the source, an example a request.
 
     Raises:
-      DataError: no file matches, one cannot be read, or most of one's lines are damaged.
+      DataError: a pattern matches no file, a file cannot be read, or most lines of a file are damaged.
     """
-    files = [path for pattern in parameters.files for path in _match(pattern)]
+    files = [path for pattern in parameters.files for path in _matching_files(pattern)]
     counts_file = context.temp_dir / "counts.json"
     with context.beam_pipeline() as pipeline:
         read = (
@@ -65,54 +74,66 @@ def run(parameters: RequestParameters, context: Context, *, statistics: artifact
         _ = (
             read.counts
             | "Gather" >> beam.CombineGlobally(_gather)
-            | "WriteCounts" >> beam.Map(_write, str(counts_file))
+            | "WriteCounts" >> beam.Map(_write_json, str(counts_file))
         )
-    counts = msgspec.json.decode(counts_file.read_bytes(), type=list[Count])
-    for count in sorted(counts, key=lambda count: count.path):
-        _check(count, context)
+    files_counted = msgspec.json.decode(counts_file.read_bytes(), type=list[LineCounts])
+    for counts in sorted(files_counted, key=lambda counts: counts.path):
+        _check(counts, context)
     [dataset] = statistics.load(SERVING_SPLIT).datasets
     statistics.properties[SERVING_SPLIT] = int(dataset.num_examples)
     context.say(f"{len(dataset.features)} features of {dataset.num_examples:,} requests")
 
 
-def _check(count: Count, context: Context) -> None:
-    """Says how many lines are damaged; refuses a file that mostly is."""
-    if not count.damaged:
+def _check(counts: LineCounts, context: Context) -> None:
+    """Prints how many lines of a file are damaged.
+
+    Raises:
+      DataError: most of them are.
+    """
+    if not counts.damaged:
         return
-    told = f"{count.path}: {count.damaged:,} of {count.lines:,} lines are damaged"
-    told += f", the first of them line {count.first}: {count.reason}"
-    if count.damaged > MOST_DAMAGED * count.lines:
+    message = (
+        f"{counts.path}: {counts.damaged:,} of {counts.lines:,} lines are damaged,"
+        f" the first of them line {counts.first_damaged}: {counts.reason}"
+    )
+    if counts.damaged > MAX_DAMAGED_SHARE * counts.lines:
         raise DataError(
-            told, "correct request_log.files: one text a line, or, in .jsonl files, one JSON object"
+            message,
+            "name a log of requests in request_log.files: one text a line or, if its name ends in .jsonl, one"
+            ' JSON object a line: {"text": "Where is the station?"}',
         )
-    context.say(told)
+    context.say(message)
 
 
-def _match(pattern: str) -> list[str]:
-    found = reading.find(pattern)
-    if not found:
-        raise DataError(f"no file matches {pattern}", "correct request_log.files")
-    return found
+def _matching_files(pattern: str) -> list[str]:
+    matched_paths = reading.find(pattern)
+    if not matched_paths:
+        raise DataError(f"no file matches {pattern}", "correct the path in request_log.files")
+    return matched_paths
 
 
 class _Read(beam.DoFn):
-    """A path -> record batches of derived features; the file's Count goes to `counts`."""
+    """Path -> record batches of derived features. The file's LineCounts go to the side output `counts`."""
 
     def process(self, path: str) -> Iterator[Any]:
-        count = Count(path)
-        for texts in read_texts(path, count):
+        counts = LineCounts(path)
+        for texts in read_texts(path, counts):
             derived = features.of_side("source", pa.array(texts, pa.string()))
             yield pa.RecordBatch.from_arrays([as_lists(a) for a in derived.values()], list(derived))
-        yield beam.pvalue.TaggedOutput("counts", msgspec.to_builtins(count))
+        yield beam.pvalue.TaggedOutput("counts", msgspec.to_builtins(counts))
 
 
-def read_texts(path: str, count: Count) -> Iterator[list[str]]:
-    """The requests of one file, in blocks that are not empty; counts lines as it goes.
+def read_texts(path: str, counts: LineCounts) -> Iterator[list[str]]:
+    """The texts of the requests in one file, in blocks that are not empty.
+
+    Args:
+      path: the file.
+      counts: counts every line that is read.
 
     Raises:
       DataError: the file cannot be read.
     """
-    in_json = _without_ending(path).endswith(".jsonl")
+    is_json = _without_compression_ending(path).endswith(".jsonl")
     number = 0
     for block in reading.whole_lines(reading.chunks(path, BLOCK_BYTES)):
         texts = []
@@ -121,31 +142,31 @@ def read_texts(path: str, count: Count) -> Iterator[list[str]]:
             line = line.removeprefix(reading.BYTE_ORDER_MARK if number == 1 else b"").strip()
             if not line:
                 continue
-            count.lines += 1
+            counts.lines += 1
             try:
-                texts.append(msgspec.json.decode(line, type=Request).text if in_json else line.decode())
+                texts.append(msgspec.json.decode(line, type=Request).text if is_json else line.decode())
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                count.damaged += 1
-                if count.damaged == 1:
-                    count.first, count.reason = number, str(error)
+                counts.damaged += 1
+                if counts.damaged == 1:
+                    counts.first_damaged, counts.reason = number, str(error)
         if texts:
             yield texts
 
 
-def _without_ending(path: str) -> str:
+def _without_compression_ending(path: str) -> str:
     for ending in reading.ENDINGS:
         path = path.removesuffix(ending)
     return path
 
 
 def _gather(counts: Iterable[Any]) -> list[Any]:
-    """All counts in one list, however Beam's combining nests them."""
+    """All counts in one list. Beam's combiner calls this with single counts and with lists of them."""
     gathered = []
     for count in counts:
         gathered += count if isinstance(count, list) else [count]
     return gathered
 
 
-def _write(counts: list[Any], path: str) -> None:
+def _write_json(counts: list[Any], path: str) -> None:
     with open(path, "w", encoding="utf-8") as file:
         json.dump(counts, file)

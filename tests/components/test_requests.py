@@ -18,7 +18,7 @@ from bitext.components.component import Context
 from bitext.components.shared.errors import DataError
 from bitext.components.statistics_gen import RequestParameters, RequestStatistics
 from bitext.components.statistics_gen import requests as requests_gen
-from bitext.components.statistics_gen.requests import Count, read_texts
+from bitext.components.statistics_gen.requests import LineCounts, read_texts
 from bitext.schemas import loader
 
 TEXTS = ["Where is the station?", "¿Dónde está?", "x"]
@@ -33,8 +33,8 @@ def run(root: Path, *files: str) -> tuple[artifacts.ExampleStatistics, list[str]
     return statistics, said
 
 
-def read(path: Path) -> tuple[list[str], Count]:
-    count = Count(str(path))
+def read(path: Path) -> tuple[list[str], LineCounts]:
+    count = LineCounts(str(path))
     return [text for block in read_texts(str(path), count) for text in block], count
 
 
@@ -66,7 +66,7 @@ def test_a_damaged_line_is_counted_and_passed_over(tmp_path, bad):
     path.write_bytes(b'{"text": "a"}\n' + bad + b'\n{"text": "b"}\n' + bad)
     texts, count = read(path)
     assert texts == ["a", "b"]
-    assert (count.lines, count.damaged, count.first) == (4, 2, 2)
+    assert (count.lines, count.damaged, count.first_damaged) == (4, 2, 2)
     assert count.reason
 
 

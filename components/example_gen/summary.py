@@ -1,0 +1,120 @@
+"""What became of the rows: their counts, the lines printed about them, and the checks that stop a run."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from typing import TypeAlias
+
+from bitext.components import artifacts
+from bitext.components.artifacts.rejects import Summary
+from bitext.components.component import Context
+from bitext.components.example_gen import SPLITS, Parameters
+from bitext.components.example_gen.filters import REASONS
+from bitext.components.example_gen.formats.base import SourceFile
+from bitext.components.shared.errors import DataError
+
+Counts: TypeAlias = Counter[str]
+"""Counts by name: `rows`, `duplicates`, `golden`, `split/train`, `shared/eval`, `reason/too_long`, ..."""
+
+SHOWN_REJECTS = 10
+SHOWN_CHARACTERS = 120
+_FAULT = "fault/"
+_REMEDIES = {
+    "train": "give more rows, or lower example_gen.eval_share and example_gen.test_share",
+    "eval": "give more rows, raise example_gen.eval_share, or name each split's files in example_gen.splits",
+    "test": "give more rows, raise example_gen.test_share, or name each split's files in example_gen.splits",
+}
+
+
+def fault(error: DataError) -> Counts:
+    """The count that stands for a file that cannot be read."""
+    return Counter({f"{_FAULT}{error}\n{error.remedy}": 1})
+
+
+def check_files_were_read(counts: Counts) -> None:
+    """Raises the DataError of a file that could not be read; of several, the first by message."""
+    faults = sorted(name.removeprefix(_FAULT) for name in counts if name.startswith(_FAULT))
+    if faults:
+        message, _, remedy = faults[0].partition("\n")
+        raise DataError(message, remedy)
+
+
+def summarize(counts: Counts, parameters: Parameters, files: list[SourceFile]) -> Summary:
+    """The summary that the artifact of rejects holds."""
+    reasons = {name: counts[f"reason/{name}"] for name in REASONS if counts[f"reason/{name}"]}
+    splits = {split: counts[f"split/{split}"] for split in SPLITS}
+    return Summary(
+        rows=counts["rows"],
+        accepted=sum(splits.values()),
+        duplicates=counts["duplicates"],
+        golden_removed=counts["golden"],
+        rejected=sum(reasons.values()),
+        reasons=reasons,
+        splits=splits,
+        sources_also_in_train={split: counts[f"shared/{split}"] for split in SPLITS[1:]},
+        max_reject_share=parameters.max_reject_share,
+        files=tuple(path for file in files for path in (file.path, file.target_path) if path is not None),
+    )
+
+
+def report(summary: Summary, context: Context) -> None:
+    """Prints the counts."""
+    splits = ", ".join(f"{split} {count:,}" for split, count in summary.splits.items())
+    context.say(f"{summary.rows:,} rows: {splits}; {summary.duplicates:,} exact duplicates dropped")
+    for split, count in summary.sources_also_in_train.items():
+        if count:
+            context.say(
+                f"warning: {count:,} sources of {split} are also in train; scores on {split} will be too high"
+            )
+    if summary.golden_removed:
+        context.say(f"{summary.golden_removed:,} rows removed because their source is in the golden set")
+    if summary.reasons:
+        reasons = ", ".join(f"{name} {count:,}" for name, count in summary.reasons.items())
+        context.say(f"{summary.rejected:,} rows rejected: {reasons}")
+
+
+def check_rejects(
+    summary: Summary, rejects: artifacts.Rejects, parameters: Parameters, context: Context
+) -> None:
+    """Checks that at most `max_reject_share` of the rows are rejected.
+
+    Raises:
+      DataError: more are. The message shows the first of them and names a file with all.
+    """
+    if summary.rejected <= parameters.max_reject_share * summary.rows:
+        return
+    shown = [
+        f"  {row.file}:{row.line}: {row.reason} ({row.detail}): {row.text[:SHOWN_CHARACTERS]!r}"
+        for row in rejects.rows(SHOWN_REJECTS)
+    ]
+    # The output folder is deleted with the failed attempt; the working folder stays.
+    all_rows = shutil.copy(rejects.rows_file, context.working_dir)
+    raise DataError(
+        f"{summary.rejected:,} of {summary.rows:,} rows ({summary.rejected / summary.rows:.1%}) cannot be"
+        f" used, over max_reject_share {parameters.max_reject_share:.1%}. The first are below, all are in"
+        f" {all_rows}:\n" + "\n".join(shown),
+        "correct the file; or example_gen's format, source_column and target_column, if they do not fit it;"
+        " or raise example_gen.max_reject_share",
+    )
+
+
+def check_splits(summary: Summary) -> None:
+    """Checks that every split has an example.
+
+    Raises:
+      DataError: a split is empty.
+    """
+    if summary.rows == 0:
+        raise DataError(
+            f"no rows in {', '.join(summary.files)}", "name files with sentence pairs in example_gen"
+        )
+    for split, count in summary.splits.items():
+        if count == 0:
+            plural = "s" * (summary.accepted != 1)
+            counts = ", ".join(f"{name} {size}" for name, size in summary.splits.items())
+            raise DataError(
+                f"the {split} split is empty: the corpus has {summary.accepted} usable example{plural}, "
+                f"of which {counts}",
+                _REMEDIES[split],
+            )
