@@ -38,7 +38,7 @@ BASE = {
     "trainer.search.beam_size": 5,
     "transform.unit": "subword",
     # Other units have none.
-    "transform.segmentations": 1,
+    "transform.subword_samples": 1,
     "transform.subword_dropout": 0.0,
 }
 ROWS: tuple[tuple[str, str, dict[str, Any]], ...] = (

@@ -33,7 +33,7 @@ from bitext.components.artifacts.rejects import Reject, Rejects, Summary
 from bitext.components.artifacts.schema import Schema
 from bitext.components.artifacts.statistics import ExampleStatistics
 from bitext.components.artifacts.transform_cache import DamagedEntryError, TransformCache
-from bitext.components.artifacts.transform_graph import SideFiles, TextFile, TransformGraph
+from bitext.components.artifacts.transform_graph import SideFiles, TextFile, TransformGraph, vocabulary_digest
 
 KINDS: tuple[type[Artifact], ...] = (
     Examples,
@@ -103,5 +103,6 @@ __all__ = [
     "kind_named",
     "model_digest",
     "span_of",
+    "vocabulary_digest",
     "warm_up_file",
 ]

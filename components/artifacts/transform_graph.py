@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +16,18 @@ from bitext.components.text import TextSettings
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2
+
+
+_NAMED_BY_CONTENT = re.compile(r"-([0-9a-f]{12})\.txt$")
+
+
+def vocabulary_digest(content: bytes) -> str:
+    """Returns the digest in the names of a side's vocabulary files.
+
+    Args:
+      content: of the vocabulary file, followed by that of the merges file.
+    """
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 class SideFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,9 +98,13 @@ class TransformGraph(Artifact):
         """
         text = self.read_json(self.path / "text.json", TextFile)
         for side in (text.source, text.target):
+            content = b""
             for name in (side.vocabulary, side.merges):
-                if not (self.path / name).is_file():
-                    raise self.damaged(self.path / name, "is missing")
+                with self.reporting_damage(self.path / name):
+                    content += (self.path / name).read_bytes()
+            named = _NAMED_BY_CONTENT.search(side.vocabulary)
+            if named and named[1] != vocabulary_digest(content):
+                raise self.damaged(self.path / side.vocabulary, "or its merges file is damaged")
         return text
 
     def write_text(self, text: TextFile) -> None:

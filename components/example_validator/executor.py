@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
@@ -16,9 +15,7 @@ from bitext.components.example_validator import Check, Parameters, merged_statis
 from bitext.components.example_validator.comparison import Statistics, compare, examples_of
 from bitext.components.example_validator.severity import ERROR, NO_DATA, WARNING, Severities
 from bitext.components.shared.errors import DataError
-from bitext.schemas import loader
 
-FILE_NAME = "SchemaDiff.pb"
 EVAL, PREVIOUS, SERVED = "eval", "the previous blessed run", "what serving saw"
 
 
@@ -42,8 +39,8 @@ def run(
       ConfigError: a rule names no anomaly there is.
       DataError: an anomaly that stops, or no example to train on; it says where the files are.
     """
-    contract = loader.load(schema.path / "schema.pbtxt")
-    validation = _Validation(parameters, context, contract, anomalies.path)
+    contract = schema.load()
+    validation = _Validation(parameters, context, contract, anomalies)
     validation.check_presence(statistics)
     for span in statistics:
         validation.check_schema(span)
@@ -64,9 +61,15 @@ def run(
 class _Validation:
     """The comparisons of one run, what they found, and the verdict."""
 
-    def __init__(self, parameters: Parameters, context: Context, contract: schema_pb2.Schema, folder: Path):
+    def __init__(
+        self,
+        parameters: Parameters,
+        context: Context,
+        contract: schema_pb2.Schema,
+        artifact: artifacts.ExampleAnomalies,
+    ):
         self._parameters, self._context, self._contract = parameters, context, contract
-        self._folder = folder
+        self._artifact = artifact
         self._severities = Severities(parameters.severities, contract)
         self._compared: list[str] = []
         self._drifting: set[str] = set()
@@ -146,9 +149,7 @@ class _Validation:
             if check == "train_eval":  # TFDV has one word for whatever training data are compared with
                 words = words.replace("training and serving", "training and eval")
             self._add(severity, f"{place}: {words}")
-        path = self._folder / folder / f"Split-{split}" / FILE_NAME
-        path.parent.mkdir(parents=True)
-        path.write_bytes(found.SerializeToString(deterministic=True))
+        self._artifact.write(found, split, folder)
 
     def _add(self, severity: int, words: str) -> None:
         (self.warnings if severity == WARNING else self.errors).append(words)
@@ -163,7 +164,8 @@ class _Validation:
             kept = shutil.copytree(anomalies.path, self._context.working_dir, dirs_exist_ok=True)
             raise DataError(
                 f"the data breaks the schema in {len(self.errors)} place{'s' * (len(self.errors) != 1)}"
-                f" ({kept}/**/{FILE_NAME}):\n" + "\n".join(f"  {words}" for words in self.errors),
+                f" ({artifacts.ExampleAnomalies.pattern(kept)}):\n"
+                + "\n".join(f"  {words}" for words in self.errors),
                 "correct the data, or the schema if it asks too much (schema_gen.curated,"
                 " schemas/bitext.pbtxt), or have it only warn (example_validator.severities)",
             )
@@ -176,7 +178,7 @@ class _Validation:
 
 
 def _load(statistics: artifacts.ExampleStatistics, split: str) -> Statistics:
-    return tfdv.load_stats_binary(str(statistics.split(split) / "FeatureStats.pb"))
+    return statistics.load(split)
 
 
 def _merged(several: Sequence[artifacts.ExampleStatistics], split: str) -> Statistics:

@@ -24,7 +24,7 @@ from bitext.components.seq2seq.export import checkpoint, lite, quantize
 from bitext.components.seq2seq.export.quantize import Precision
 from bitext.components.seq2seq.export.saved_model import Translator
 from bitext.components.shared.errors import ConfigError, DataError, EnvironmentFault, NotBlessedError
-from bitext.components.shared.files import tree_size
+from bitext.components.shared.files import tree_size, write_json
 from bitext.components.shared.heldout import Sentence, read_sentences
 from bitext.components.shared.metrics import Bleu
 from bitext.components.translation.held_out import EvaluationOptions, evaluated_search, translate_sentences
@@ -47,6 +47,12 @@ class Trained:
     digest: str
     transform_graph: TransformGraph
     examples: list[Examples]
+
+
+class _TrainerParameters(msgspec.Struct, frozen=True):
+    """The part of the Trainer's parameters that an export needs."""
+
+    search: SearchSettings
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -109,7 +115,7 @@ def export(config: PipelineConfig, output: Path, form: Form, precision: Precisio
         folder = staging / "assets.extra" if form == "saved_model" else staging
         with _writing(output):
             folder.mkdir(exist_ok=True)
-            (folder / REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+            write_json(folder / REPORT, report)
             staging.rename(output)
     return report
 
@@ -159,18 +165,14 @@ def restore(trained: Trained) -> Translator:
       DataError: a file of it is missing or damaged.
     """
     pair = text.load(trained.transform_graph.path)
-    path = trained.model.path / "model.json"
-    try:
-        search = msgspec.convert(msgspec.json.decode(path.read_bytes())["search"], SearchSettings)
-    except (OSError, KeyError, msgspec.MsgspecError) as error:
-        raise DataError(f"{path}: the search settings cannot be read: {error}", "train it again") from error
+    search = trained.model.trainer_parameters(_TrainerParameters).search
     return Translator(checkpoint.restore(trained.model.path, pair), pair, search)
 
 
 def _write(trained: Trained, folder: Path, form: Form, precision: Precision | None) -> None:
     if form == "tflite":
         (folder / LITE_FILE).write_bytes(lite.convert(restore(trained), precision))
-        text.copy(trained.transform_graph.path, folder)
+        trained.transform_graph.copy_text(folder)
         return
     serving = trained.model.serving
     if precision is None:

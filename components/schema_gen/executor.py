@@ -14,7 +14,6 @@ from bitext.components.schema_gen import Parameters
 from bitext.components.shared.errors import ConfigError, DataError
 from bitext.schemas import loader
 
-FILE_NAME = "schema.pbtxt"
 INFERRED = """Inferred from the statistics of the training split: what the data looked like, not what it must.
 Loosen what is accidental (bounds, values), tighten what you rely on (presence, min_domain_mass,
 skew_comparator), then name your copy as schema_gen.curated. schemas/bitext.pbtxt shows how."""
@@ -27,24 +26,23 @@ def run(
     statistics: Sequence[artifacts.ExampleStatistics],
     schema: artifacts.Schema,
 ) -> None:
-    """Writes `schema.pbtxt`.
+    """Writes the schema.
 
     Raises:
       ConfigError: the schema has no feature for a script.
       DataError: the curated schema is missing or malformed, or there is no example to infer one from.
     """
-    path = schema.path / FILE_NAME
     curated = Path(parameters.curated_path())
     contract = _inferred(statistics) if parameters.infer else _curated(curated)
     narrowed = _narrow(contract, parameters)
     if parameters.infer:
-        loader.save(contract, path, INFERRED)
+        schema.write(contract, INFERRED)
         context.say(f"schema inferred from the training split: {len(contract.feature)} features")
     else:
         if narrowed:
-            loader.save(contract, path, f"{curated.name}, narrowed: {narrowed}")
+            schema.write(contract, f"{curated.name}, narrowed: {narrowed}")
         else:
-            shutil.copyfile(curated, path)  # comments and all
+            shutil.copyfile(curated, schema.file)  # keeps the comments
         suffix = f", narrowed: {narrowed}" if narrowed else ""
         context.say(f"schema {curated.name}: {len(contract.feature)} features{suffix}")
     schema.properties["features"] = len(contract.feature)
@@ -65,8 +63,7 @@ def _inferred(statistics: Sequence[artifacts.ExampleStatistics]) -> schema_pb2.S
     """Inferred from the first train split that has examples, and widened by the others."""
     import tensorflow_data_validation as tfdv
 
-    paths = [artifact.split("train") / "FeatureStats.pb" for artifact in statistics]
-    parts = [tfdv.load_stats_binary(str(path)) for path in paths if path.exists()]
+    parts = [artifact.load("train") for artifact in statistics if "train" in artifact.splits()]
     parts = [part for part in parts if part.datasets[0].num_examples]
     if not parts:
         raise DataError(

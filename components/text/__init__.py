@@ -5,13 +5,10 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
-
-from bitext.components.shared.errors import DataError
 
 if TYPE_CHECKING:
     from bitext.components.text.processor import TextPair
@@ -39,74 +36,14 @@ class TextSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     lowercase: bool = False
 
 
-class SideFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One side's vocabulary files, relative to the transform graph, and its number of ids."""
-
-    vocabulary: str
-    merges: str
-    size: Annotated[int, msgspec.Meta(ge=1)]
-
-
-class TextFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The content of `text.json`.
-
-    Attributes:
-      settings: of both sides.
-      shared: whether there is one vocabulary, so that `source` and `target` are equal.
-      source_max_length: most tokens of a source, `</s>` included.
-      source, target: each side's files.
-    """
-
-    settings: TextSettings
-    shared: bool
-    source_max_length: Annotated[int, msgspec.Meta(ge=2)]
-    source: SideFiles
-    target: SideFiles
-
-
-def describe(folder: Path) -> TextFile:
-    """The content of a folder's `text.json`.
-
-    Raises:
-      DataError: it is missing or malformed, or a vocabulary file it names is missing.
-    """
-    path = folder / "text.json"
-    try:
-        file = msgspec.json.decode(path.read_bytes(), type=TextFile)
-    except (OSError, msgspec.DecodeError) as error:
-        raise DataError(
-            f"{path}: the text settings cannot be read: {error}", "Run Transform again."
-        ) from error
-    for name in (file.source.vocabulary, file.source.merges, file.target.vocabulary, file.target.merges):
-        if not (folder / name).is_file():
-            raise DataError(f"{folder / name}: the vocabulary file is missing", "Run Transform again.")
-    return file
-
-
-def copy(transform_graph: Path, folder: Path) -> None:
-    """Copies `text.json` and the vocabulary files it names, side by side.
-
-    Raises:
-      DataError: one of them is missing or malformed.
-    """
-    file = describe(transform_graph)
-
-    def side(files: SideFiles) -> SideFiles:
-        for name in (files.vocabulary, files.merges):
-            shutil.copyfile(transform_graph / name, folder / Path(name).name)
-        return msgspec.structs.replace(
-            files, vocabulary=Path(files.vocabulary).name, merges=Path(files.merges).name
-        )
-
-    copied = msgspec.structs.replace(file, source=side(file.source), target=side(file.target))
-    (folder / "text.json").write_bytes(msgspec.json.format(msgspec.json.encode(copied)) + b"\n")
-
-
 def load(transform_graph: Path) -> TextPair:
-    """The text path described by `text.json` in a transform graph's folder.
+    """Loads the text path of a transform graph.
+
+    Args:
+      transform_graph: the artifact's folder, or another with a copy of its text settings and vocabularies.
 
     Raises:
-      DataError: `text.json` or a vocabulary file is missing or malformed.
+      DataError: the settings or a vocabulary file are missing or damaged.
     """
     from bitext.components.text import processor
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from bitext.components import text as text_settings
+from bitext.components.artifacts import SideFiles, TransformGraph
 from bitext.components.text import BOS_ID, EOS_ID, KEY_FACTOR, PAD_ID, UNK_ID, WORD_BOUNDARY, TextSettings
 
 UNKNOWN_WORD = "\u2047"
@@ -252,12 +252,14 @@ class TextPair:
 
 def load(transform_graph: Path) -> TextPair:
     """See `bitext.components.text.load`."""
-    file = text_settings.describe(transform_graph)
+    graph = TransformGraph(transform_graph)
+    text = graph.text()
 
-    def side(files: text_settings.SideFiles) -> TextProcessor:
+    def side(files: SideFiles) -> TextProcessor:
         vocabulary, merges = transform_graph / files.vocabulary, transform_graph / files.merges
-        return TextProcessor(file.settings, str(vocabulary), str(merges))
+        with graph.reporting_damage(vocabulary, tf.errors.OpError):
+            return TextProcessor(text.settings, str(vocabulary), str(merges))
 
-    source = side(file.source)
-    target = source if file.shared else side(file.target)
-    return TextPair(source, target, file.shared, file.source_max_length)
+    source = side(text.source)
+    target = source if text.shared else side(text.target)
+    return TextPair(source, target, text.shared, text.source_max_length)

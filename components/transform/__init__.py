@@ -1,4 +1,4 @@
-"""Transform: strings to padded token ids, by one TensorFlow Transform graph that serving uses too."""
+"""Transform: turns strings into padded token ids, with one TensorFlow Transform graph."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from bitext.components.component import Component, Context, heavy_imports
 from bitext.components.component import Parameters as BaseParameters
 from bitext.components.text import Unit
 
-# Specials and the 256 bytes; what is above them can be learnt.
-SMALLEST_VOCABULARY = 4 + 256 + 1
+MIN_VOCABULARY_SIZE = 4 + 256 + 1
+"""The specials, the 256 bytes, and one token to learn."""
 
 
 class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,22 +20,23 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
 
     Attributes:
       unit: what a token is: `subword` (byte-pair encoding), `word` or `character`.
-      vocabulary_size: most ids a vocabulary may have, with the four specials and, except for words, the 256
-        bytes. A small corpus may yield fewer.
-      shared_vocabulary: one vocabulary learnt from both sides, rather than one for each.
-      lowercase: lower-case all text. Translations are lower case too; `evaluator.lowercase` compares so.
-      source_max_length: most tokens of a source, `</s>` included.
-      target_max_length: most tokens of a target, `<s>` and `</s>` included.
-      over_long: `reject` leaves a pair with a side over its limit out, and counts it; `truncate` cuts the
-        side to its limit, `</s>` kept.
-      bucket_growth: each padded length is this times the one before, at least. Smaller wastes less on padding
-        and makes more shapes.
-      segmentations: how many times the training split is written: once as text is always tokenized, and each
-        further time with other subwords, drawn at random (for each batch of `batch_size` anew). An epoch of
-        the training is as many passes over the text.
-      subword_dropout: in the further segmentations, the probability of a subword to be split in two, and of
-        its parts again (in the manner of BPE-dropout: Provilkov et al. 2020).
-      batch_size: sentences in a batch given to the transform graph.
+      vocabulary_size: maximum number of ids of a vocabulary. It includes the four specials and, except for
+        unit `word`, the 256 bytes. A small corpus may yield fewer.
+      shared_vocabulary: whether both sides share one vocabulary, learned from both.
+      lowercase: whether all text is lower-cased. Translations are lower case too; see `evaluator.lowercase`.
+      source_max_length: maximum number of tokens of a source, `</s>` included.
+      target_max_length: maximum number of tokens of a target, `<s>` and `</s>` included.
+      over_long: what happens to a pair with a side over its limit: `reject` leaves it out and counts it,
+        `truncate` cuts the side to its limit and keeps `</s>`.
+      bucket_growth: ratio of each padded length to the next smaller one, at least. A smaller ratio gives less
+        padding and more shapes.
+      subword_samples: how many times the training split is written: once tokenized as serving does, and each
+        further time with subwords split at random (`subword_dropout`). An epoch of the training is as many
+        passes over the text.
+      subword_dropout: in the further tokenizations, the probability that a subword is split in two, and its
+        parts again (similar to BPE-dropout: Provilkov et al. 2020).
+      batch_size: sentences in a batch given to the transform graph. It also seeds the further tokenizations,
+        which are drawn batch by batch.
     """
 
     unit: Unit = "subword"
@@ -46,24 +47,24 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     target_max_length: Annotated[int, msgspec.Meta(ge=3, le=10_000)] = 60
     over_long: Literal["reject", "truncate"] = "reject"
     bucket_growth: Annotated[float, msgspec.Meta(ge=1.0, le=10.0)] = 1.12
-    segmentations: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+    subword_samples: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
     subword_dropout: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.0
     batch_size: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2000
 
     def __post_init__(self) -> None:
-        """Refuses a vocabulary too small for its unit, and segmentations that cannot be or would be equal."""
-        if self.unit != "word" and self.vocabulary_size < SMALLEST_VOCABULARY:
+        """Raises ValueError for a vocabulary without room for the bytes, and for contradicting samples."""
+        if self.unit != "word" and self.vocabulary_size < MIN_VOCABULARY_SIZE:
             raise ValueError(
-                f"vocabulary_size must be at least {SMALLEST_VOCABULARY} for unit {self.unit}, of which 256 "
-                f"are the bytes that unknown characters are spelt in; received {self.vocabulary_size}"
+                f"vocabulary_size must be at least {MIN_VOCABULARY_SIZE} for unit {self.unit}: "
+                f"256 ids are the bytes that spell unknown characters. Received: {self.vocabulary_size}"
             )
-        if (self.segmentations > 1) != (self.subword_dropout > 0):
+        if (self.subword_samples > 1) != (self.subword_dropout > 0):
             raise ValueError(
-                "segmentations above 1 and a subword_dropout above 0 need each other. "
-                f"Received: {self.segmentations} and {self.subword_dropout}"
+                "subword_samples above 1 and subword_dropout above 0 need each other. "
+                f"Received: {self.subword_samples} and {self.subword_dropout}"
             )
-        if self.segmentations > 1 and self.unit != "subword":
-            raise ValueError(f"segmentations above 1 need unit subword, not {self.unit}")
+        if self.subword_samples > 1 and self.unit != "subword":
+            raise ValueError(f"subword_samples above 1 needs unit subword. Received: {self.unit}")
 
 
 class Transform(Component[Parameters]):
@@ -76,7 +77,7 @@ class Transform(Component[Parameters]):
     }
     outputs = {
         "transform_graph": artifacts.TransformGraph,
-        "transformed_examples": artifacts.Examples,
+        "transformed_examples": artifacts.TransformedExamples,
         "updated_analyzer_cache": artifacts.TransformCache,
     }
     parameters = Parameters
@@ -102,7 +103,7 @@ class Transform(Component[Parameters]):
         schema: artifacts.Schema,
         analyzer_cache: artifacts.TransformCache | None,
         transform_graph: artifacts.TransformGraph,
-        transformed_examples: artifacts.Examples,
+        transformed_examples: artifacts.TransformedExamples,
         updated_analyzer_cache: artifacts.TransformCache,
     ) -> None:
         with heavy_imports():
@@ -112,7 +113,7 @@ class Transform(Component[Parameters]):
             context,
             examples=examples,
             schema=schema,
-            analyzer_cache=analyzer_cache,
+            previous_cache=analyzer_cache,
             transform_graph=transform_graph,
             transformed_examples=transformed_examples,
             updated_analyzer_cache=updated_analyzer_cache,

@@ -1,4 +1,4 @@
-"""Length buckets: which padded lengths a pair gets, so that there are few shapes and little padding."""
+"""Length buckets: chooses the padded lengths of each pair, for few shapes and little padding."""
 
 from __future__ import annotations
 
@@ -10,37 +10,44 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 
 SMALLEST_BOUND = 4
-# A bucket with fewer training examples is merged into a larger one.
-FEWEST_EXAMPLES = 64
+MIN_EXAMPLES = 64
+"""A bucket with fewer training examples is merged into a larger one."""
 
 
-def bounds(longest: int, growth: float) -> Ints:
-    """Rising padded lengths int64[K], each about `growth` times the one before, the last `longest`."""
-    result = [min(SMALLEST_BOUND, longest)]
-    while result[-1] < longest:
-        result.append(min(longest, max(result[-1] + 1, math.ceil(result[-1] * growth))))
+def bounds(max_length: int, growth: float) -> Ints:
+    """Returns increasing padded lengths int64[K].
+
+    Args:
+      max_length: the last of them.
+      growth: about the ratio of each to the one before.
+    """
+    result = [min(SMALLEST_BOUND, max_length)]
+    while result[-1] < max_length:
+        result.append(min(max_length, max(result[-1] + 1, math.ceil(result[-1] * growth))))
     return np.array(result, np.int64)
 
 
-def merge_rare(counts: Ints, source_bounds: Ints, target_bounds: Ints, fewest: int = FEWEST_EXAMPLES) -> Ints:
-    """Where each bucket's examples go: rare buckets into the cheapest larger one in use.
+def merge_rare(
+    counts: Ints, source_bounds: Ints, target_bounds: Ints, min_examples: int = MIN_EXAMPLES
+) -> Ints:
+    """Merges each rare bucket into the cheapest larger bucket in use.
 
     Args:
       counts: int64[K, L], training examples by source and target bound.
       source_bounds: int64[K], target_bounds: int64[L].
-      fewest: a bucket with fewer examples than this is merged, if a larger one is in use.
+      min_examples: a bucket with fewer examples is merged, if a larger one is in use.
 
     Returns:
-      int64[K, L]: `k * L + l` of the bucket each bucket's examples go to; both lengths are at least its own.
+      int64[K, L]: `k * L + l` of the bucket that each bucket is merged into. Neither length is smaller.
     """
     counts = counts.copy()
     rows, columns = counts.shape
     cost = source_bounds[:, None] + target_bounds[None, :]
     destination = np.arange(rows * columns).reshape(rows, columns)
-    # Smaller first, so that what is merged upward counts when the larger bucket's turn comes.
+    # Smaller buckets come first, so that a larger bucket counts the examples merged into it.
     for flat in np.argsort(cost, axis=None, kind="stable"):
         k, column = divmod(int(flat), columns)
-        if counts[k, column] >= fewest:
+        if counts[k, column] >= min_examples:
             continue
         used = counts[k:, column:] > 0
         used[0, 0] = False
@@ -55,7 +62,7 @@ def merge_rare(counts: Ints, source_bounds: Ints, target_bounds: Ints, fewest: i
 
 
 def _follow(destination: Ints) -> Ints:
-    """Follows chains of merges to their ends."""
+    """Returns the ends of chains of merges."""
     flat = destination.ravel()
     while not np.array_equal(flat[flat], flat):
         flat = flat[flat]
@@ -63,14 +70,14 @@ def _follow(destination: Ints) -> Ints:
 
 
 def pad(values: Ints, starts: Ints, lengths: Ints, width: int, last: int) -> Ints:
-    """Rows of ragged data as a rectangle, padded with 0 on the right.
+    """Pads rows of ragged data with 0 on the right.
 
     Args:
       values: int64[V], all rows one after another.
       starts: int64[N], where in `values` each row begins.
-      lengths: int64[N], how much of each row to keep, at least 1 and at most `width`.
+      lengths: int64[N], values of each row to keep, at least 1 and at most `width`.
       width: columns of the result.
-      last: the id every row ends with (`</s>`); it is put back where a row was cut.
+      last: the id that every row ends with (`</s>`), also where the row is cut.
 
     Returns:
       int64[N, width].

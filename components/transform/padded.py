@@ -1,43 +1,53 @@
-"""Transformed batches to TFRecords of padded examples, a file for every pair of padded lengths."""
+"""Writes transformed batches as TFRecords of padded examples, one file or more for each padded shape."""
 
 from __future__ import annotations
 
 import dataclasses
-import gzip
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
 from bitext.components import artifacts
+from bitext.components.artifacts import Bucket
 from bitext.components.component import Context
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
+from bitext.components.shared.files import gzip_writer
+from bitext.components.shared.tf_example import serialize
 from bitext.components.text import EOS_ID
 from bitext.components.transform import Parameters, buckets, ragged
-from bitext.components.transform import serialize as serialise
 from bitext.components.transform.buckets import Ints
 
-# Examples held in memory at a time; a bucket gets a file for each such chunk it occurs in.
-CHUNK = 200_000
+CHUNK_EXAMPLES = 200_000
+"""Examples held in memory at a time. A bucket gets a file for each chunk with an example of it."""
 SIDES = ("source", "target")
+Shape = tuple[int, int]
+"""Padded lengths of source and target."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Lengths:
-    """Of every example of a split, in order: its Arrow file, lengths as they are, and whether it is kept."""
+    """The lengths of all examples of a split, in order.
+
+    Attributes:
+      files: the Arrow files.
+      rows: int64[F], examples of each file.
+      source: int64[N], tokens of each source, before truncation.
+      target: int64[N], tokens of each target, before truncation.
+      accepted: bool[N], whether the example is written.
+    """
 
     files: list[Path]
-    rows: Ints  # [F] examples of each file
-    source: Ints  # [N]
-    target: Ints  # [N]
-    kept: np.ndarray  # bool[N]
+    rows: Ints
+    source: Ints
+    target: Ints
+    accepted: np.ndarray
 
-    def cut(self, parameters: Parameters) -> tuple[Ints, Ints]:
-        """Both lengths int64[N] after truncation."""
+    def truncated(self, parameters: Parameters) -> tuple[Ints, Ints]:
+        """Returns both lengths, int64[N], after truncation."""
         return (
             np.minimum(self.source, parameters.source_max_length),
             np.minimum(self.target, parameters.target_max_length),
@@ -45,13 +55,16 @@ class Lengths:
 
 
 def write(
-    parameters: Parameters, context: Context, batches: dict[str, Path], output: artifacts.Examples
+    parameters: Parameters,
+    context: Context,
+    batches: dict[str, Path],
+    output: artifacts.TransformedExamples,
 ) -> None:
-    """Pads and writes every split; says and records counts.
+    """Pads and writes every split; reports and records counts.
 
     Args:
       parameters: Transform's.
-      context: where to say what was done.
+      context: the run around it.
       batches: by split, the folder of Arrow files whose names sort in the order of the input.
       output: the artifact to fill.
 
@@ -63,93 +76,112 @@ def write(
     lengths = {split: _lengths(parameters, split, folder) for split, folder in batches.items()}
 
     def bucket(split: str) -> tuple[Ints, Ints]:
-        source, target = lengths[split].cut(parameters)
+        source, target = lengths[split].truncated(parameters)
         return np.searchsorted(source_bounds, source), np.searchsorted(target_bounds, target)
 
     counts = np.zeros((len(source_bounds), len(target_bounds)), np.int64)
     source, target = bucket("train")
-    kept = lengths["train"].kept
-    np.add.at(counts, (source[kept], target[kept]), 1)
+    accepted = lengths["train"].accepted
+    np.add.at(counts, (source[accepted], target[accepted]), 1)
     destination = buckets.merge_rare(counts, source_bounds, target_bounds)
     for split, of_split in lengths.items():
         merged = destination[bucket(split)]
         shapes = np.stack(
             [source_bounds[merged // len(target_bounds)], target_bounds[merged % len(target_bounds)]], axis=1
         )
-        written = _write_split(parameters, of_split, shapes, output.split(split))
-        _report(parameters, context, split, of_split, shapes, written, output)
+        written = _write_split(parameters, of_split, shapes, output, split)
+        _report(parameters, context, split, of_split, shapes, len(written), output)
 
 
 def _lengths(parameters: Parameters, split: str, folder: Path) -> Lengths:
-    """Reads the lengths of a split's examples."""
+    """Reads the lengths of a split's examples.
+
+    Raises:
+      DataError: all pairs are over-long.
+    """
     files = sorted(folder.glob("*.arrow"))
-    # Tables are mapped, and go one by one: all of them would be the whole corpus.
-    each = [[ragged.column(table, f"{side}_ids")[2] for side in SIDES] for table in map(ragged.read, files)]
-    source, target = (np.concatenate(of_side) for of_side in zip(*each, strict=True))
-    kept = np.ones(len(source), bool)
+    # Tables are memory-mapped one by one: all of them together would be the whole corpus.
+    by_file = [
+        [ragged.column(table, f"{side}_ids")[2] for side in SIDES] for table in map(ragged.read, files)
+    ]
+    source, target = (np.concatenate(of_side) for of_side in zip(*by_file, strict=True))
+    accepted = np.ones(len(source), bool)
     if parameters.over_long == "reject":
-        kept = (source <= parameters.source_max_length) & (target <= parameters.target_max_length)
-    if not kept.any():
+        accepted = (source <= parameters.source_max_length) & (target <= parameters.target_max_length)
+    if not accepted.any():
         raise DataError(
             f"every pair of the {split} split is longer than source_max_length "
             f"{parameters.source_max_length} or target_max_length {parameters.target_max_length} tokens",
-            "Raise these two, or set over_long: truncate, in the transform section.",
+            "raise these two, or set over_long: truncate, in the transform section",
         )
-    rows = np.array([len(of_source) for of_source, _ in each])
-    return Lengths(files, rows, source, target, kept)
+    rows = np.array([len(of_source) for of_source, _ in by_file])
+    return Lengths(files, rows, source, target, accepted)
 
 
 def _chunks(rows: Ints) -> Iterator[tuple[int, int]]:
-    """Half-open ranges of files that together hold about CHUNK examples."""
-    first, held = 0, 0
+    """Yields half-open ranges of files that together hold about CHUNK_EXAMPLES examples.
+
+    Args:
+      rows: int64[F], examples of each file.
+    """
+    first, examples = 0, 0
     for index, count in enumerate(rows.tolist()):
-        if held and held + count > CHUNK:
+        if examples and examples + count > CHUNK_EXAMPLES:
             yield first, index
-            first, held = index, 0
-        held += count
+            first, examples = index, 0
+        examples += count
     yield first, len(rows)
 
 
 def _write_split(
-    parameters: Parameters, lengths: Lengths, shapes: Ints, folder: Path
-) -> list[dict[str, object]]:
-    """Writes the split's TFRecords and `buckets.json`, and returns what is in the latter."""
+    parameters: Parameters,
+    lengths: Lengths,
+    shapes: Ints,
+    output: artifacts.TransformedExamples,
+    split: str,
+) -> list[Bucket]:
+    """Writes a split's TFRecords and its list of buckets, which is returned.
+
+    Args:
+      shapes: int64[N, 2], the padded shape of each example.
+    """
+    folder = output.split(split)
     folder.mkdir(parents=True)
     starts = np.concatenate([[0], np.cumsum(lengths.rows)])
-    source_length, target_length = lengths.cut(parameters)
-    written: dict[tuple[int, int], list[Path]] = {}
-    examples: Counter[tuple[int, int]] = Counter()
-    tokens: Counter[tuple[int, int]] = Counter()
+    source_length, target_length = lengths.truncated(parameters)
+    chunk_files: dict[Shape, list[Path]] = {}
+    examples: Counter[Shape] = Counter()
+    tokens: Counter[Shape] = Counter()
     for number, (first, last) in enumerate(_chunks(lengths.rows)):
         table = pa.concat_tables([ragged.read(file) for file in lengths.files[first:last]])
-        part = slice(starts[first], starts[last])
-        columns = _Columns(table, source_length[part], target_length[part])
-        kept = lengths.kept[part]
-        for shape in np.unique(shapes[part][kept], axis=0).tolist():
-            rows = np.flatnonzero(kept & (shapes[part] == shape).all(axis=1))
-            key = (shape[0], shape[1])
-            path = folder / f"s{key[0]:03d}-t{key[1]:03d}-{number:05d}"
-            columns.write(path, rows, key)
-            written.setdefault(key, []).append(path)
-            examples[key] += len(rows)
-            tokens[key] += int((target_length[part][rows] - 1).sum())
-    result: list[dict[str, object]] = []
-    for key in sorted(written):
-        names = _name_files(folder, key, written[key])
-        counts = {"examples": examples[key], "target_tokens": tokens[key]}
-        result.append({"source": key[0], "target": key[1], **counts, "files": names})
-    (folder / "buckets.json").write_bytes(msgspec.json.format(msgspec.json.encode(result)) + b"\n")
-    return result
-
-
-def _name_files(folder: Path, shape: tuple[int, int], paths: list[Path]) -> list[str]:
-    """Gives a bucket's files their final names, now that their number is known."""
-    names = []
-    for index, path in enumerate(paths):
-        name = f"transformed_examples-s{shape[0]:03d}-t{shape[1]:03d}-{index:05d}-of-{len(paths):05d}.gz"
-        path.rename(folder / name)
-        names.append(name)
-    return names
+        chunk = slice(starts[first], starts[last])
+        columns = _Columns(table, source_length[chunk], target_length[chunk])
+        accepted = lengths.accepted[chunk]
+        for source, target in np.unique(shapes[chunk][accepted], axis=0).tolist():
+            shape = (source, target)
+            rows = np.flatnonzero(accepted & (shapes[chunk] == shape).all(axis=1))
+            path = folder / f"s{source:03d}-t{target:03d}-{number:05d}"
+            columns.write(path, rows, shape)
+            chunk_files.setdefault(shape, []).append(path)
+            examples[shape] += len(rows)
+            tokens[shape] += int((target_length[chunk][rows] - 1).sum())
+    written = []
+    for shape, paths in sorted(chunk_files.items()):
+        # The final names tell how many files a bucket has, which is known only now.
+        names = [output.bucket_file(split, shape, index, len(paths)) for index in range(len(paths))]
+        for path, name in zip(paths, names, strict=True):
+            path.rename(name)
+        written.append(
+            Bucket(
+                source=shape[0],
+                target=shape[1],
+                examples=examples[shape],
+                target_tokens=tokens[shape],
+                files=tuple(name.name for name in names),
+            )
+        )
+    output.write_buckets(split, written)
+    return written
 
 
 class _Columns:
@@ -160,18 +192,15 @@ class _Columns:
         self._source = (*ragged.column(table, "source_ids")[:2], source_length)
         self._target = (*ragged.column(table, "target_ids")[:2], target_length)
 
-    def write(self, path: Path, rows: Ints, shape: tuple[int, int]) -> None:
-        """Writes the rows, padded to the shape, as a gzipped TFRecord file without a time of writing."""
-        with (
-            path.open("wb") as raw,
-            gzip.GzipFile("", "wb", tfrecord.COMPRESSION_LEVEL, raw, mtime=0) as file,
-        ):
-            for start in range(0, len(rows), tfrecord.ROWS_AT_ONCE):
-                block = self._padded(rows[start : start + tfrecord.ROWS_AT_ONCE], shape)
-                file.write(tfrecord.frame(serialise.examples(block)))
+    def write(self, path: Path, rows: Ints, shape: Shape) -> None:
+        """Writes the rows, padded to the shape, as a gzipped TFRecord file."""
+        with gzip_writer(path, tfrecord.COMPRESSION_LEVEL) as file:
+            for start in range(0, len(rows), tfrecord.BLOCK_ROWS):
+                block = self._padded(rows[start : start + tfrecord.BLOCK_ROWS], shape)
+                file.write(tfrecord.frame(serialize(block)))
 
-    def _padded(self, rows: Ints, shape: tuple[int, int]) -> dict[str, pa.Array | Ints]:
-        """The rows' features: binary[N], or int64[N, width]."""
+    def _padded(self, rows: Ints, shape: Shape) -> dict[str, pa.Array | Ints]:
+        """Returns the rows' features: binary[N], or int64[N, width]."""
         columns: dict[str, pa.Array | Ints] = {"id": self._ids.take(pa.array(rows))}
         for name, (values, starts, lengths), width in (
             ("source", self._source, shape[0]),
@@ -188,16 +217,16 @@ def _report(
     split: str,
     lengths: Lengths,
     shapes: Ints,
-    written: list[dict[str, object]],
-    output: artifacts.Examples,
+    shape_count: int,
+    output: artifacts.TransformedExamples,
 ) -> None:
-    """Says and records how many examples were written, left out or cut, and the share of padding."""
-    each = parameters.segmentations if split == "train" else 1
-    kept = lengths.kept
-    source, target = lengths.cut(parameters)
-    padding = 1 - (source[kept].sum() + target[kept].sum()) / shapes[kept].sum()
+    """Reports and records how many examples were written, left out or truncated, and the share of padding."""
+    samples = parameters.subword_samples if split == "train" else 1
+    accepted = lengths.accepted
+    source, target = lengths.truncated(parameters)
+    padding = 1 - (source[accepted].sum() + target[accepted].sum()) / shapes[accepted].sum()
     over = (lengths.source > parameters.source_max_length) | (lengths.target > parameters.target_max_length)
-    examples, over_long = int(kept.sum()) // each, int(over.sum()) // each
+    examples, over_long = int(accepted.sum()) // samples, int(over.sum()) // samples
     output.properties.update(
         {
             f"{split}_examples": examples,
@@ -206,8 +235,8 @@ def _report(
         }
     )
     fate = "left out" if parameters.over_long == "reject" else "truncated"
-    times = f", each in {each} segmentations," if each > 1 else ""
+    times = f", each in {samples} tokenizations," if samples > 1 else ""
     context.say(
-        f"{split}: {examples:,} pairs{times} in {len(written)} shapes, {padding:.1%} padding; "
+        f"{split}: {examples:,} pairs{times} in {shape_count} shapes, {padding:.1%} padding; "
         f"{over_long:,} over-long {fate}"
     )

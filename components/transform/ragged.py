@@ -11,7 +11,7 @@ from bitext.components.transform.buckets import Ints
 
 
 def read(file: Path) -> pa.Table:
-    """The batch in an Arrow file, mapped rather than read."""
+    """Returns the batch in an Arrow file, memory-mapped."""
     with pa.memory_map(str(file)) as mapped:
         return pa.ipc.open_file(mapped).read_all()
 
@@ -23,7 +23,11 @@ def write(file: Path, table: pa.Table | pa.RecordBatch) -> None:
 
 
 def column(table: pa.Table, name: str) -> tuple[Ints, Ints, Ints]:
-    """A list column as (all values, start of each row in them, length of each row)."""
+    """Returns a list column as arrays.
+
+    Returns:
+      All values int64[V], and of each row the start in them and the length, int64[N] each.
+    """
     lists = pa.concat_arrays(table.column(name).chunks)
     offsets = lists.offsets.to_numpy(zero_copy_only=False).astype(np.int64)
     return lists.values.to_numpy(zero_copy_only=False), offsets[:-1], np.diff(offsets)

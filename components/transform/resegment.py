@@ -1,8 +1,8 @@
-"""Further segmentations of the training split: subword regularisation (Kudo 2018).
+"""Further tokenizations of the training split: subword regularization (Kudo 2018).
 
-As BPE-dropout (Provilkov et al. 2020) does, a word is sometimes spelt in smaller subwords than byte-pair
-encoding makes of it, so that the model learns what subwords are made of. There merges are left out while a
-word is encoded; here they are undone in what has been encoded, which is one pass over arrays of ids.
+As in BPE-dropout (Provilkov et al. 2020), a word is sometimes spelled in smaller subwords than byte-pair
+encoding gives, so that the model learns what subwords are made of. BPE-dropout leaves merges out while it
+encodes a word; here, merges are undone in the encoded text, which takes one pass over arrays of ids.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from bitext.components.transform import ragged
 from bitext.components.transform.buckets import Ints
 
 SEED = 1
+"""Seeds the samples, with the number of the batch and of the sample."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """The pairs of subwords that join, by what they join to.
+    """The pairs of subwords that each subword can be split into.
 
     Attributes:
-      left: int64[M], right: int64[M], in the order of the ids of what they join to.
+      left: int64[M], first halves, in the order of the ids of the whole subwords.
+      right: int64[M], second halves.
       starts: int64[V + 1], where the pairs of each id begin.
     """
 
@@ -37,8 +39,8 @@ class Splits:
     def read(cls, merges: Path, size: int) -> Splits:
         """Reads a merges file (`bitext.components.text.learn`) of a vocabulary of `size` ids."""
         key, merged = np.loadtxt(merges, np.int64, delimiter="\t", ndmin=2).T
-        known = key >= 0
-        key, merged = key[known], merged[known]
+        is_pair = key >= 0
+        key, merged = key[is_pair], merged[is_pair]
         order = np.lexsort((key, merged))
         key, merged = key[order], merged[order]
         return cls(key // KEY_FACTOR, key % KEY_FACTOR, np.searchsorted(merged, np.arange(size + 1)))
@@ -48,61 +50,64 @@ class Splits:
 
         Args:
           ids: int64[N].
-          rate: probability of each subword that can be split to be split, at a place drawn evenly.
-          random: what is drawn from.
+          rate: the probability that a subword with a pair is split; its pairs are equally probable.
+          random: the random generator.
 
         Returns:
-          The ids int64[N'], and for each the place in `ids` of what it is a part of, int64[N'].
+          The ids int64[N'], and for each the index in the input of the subword it is a part of, int64[N'].
         """
         origin = np.arange(len(ids))
-        fresh = np.ones(len(ids), bool)
-        while fresh.any():
-            first, ways = self.starts[ids], self.starts[ids + 1] - self.starts[ids]
-            split = fresh & (ways > 0) & (random.random(len(ids)) < rate)
-            way = first[split] + (random.random(np.count_nonzero(split)) * ways[split]).astype(np.int64)
+        is_new = np.ones(len(ids), bool)
+        while is_new.any():
+            first_pair, pairs = self.starts[ids], self.starts[ids + 1] - self.starts[ids]
+            split = is_new & (pairs > 0) & (random.random(len(ids)) < rate)
+            offset = (random.random(np.count_nonzero(split)) * pairs[split]).astype(np.int64)
+            pair = first_pair[split] + offset
             sizes = 1 + split
             at = (np.cumsum(sizes) - sizes)[split]
-            ids, origin, fresh = (np.repeat(array, sizes) for array in (ids, origin, split))
-            ids[at], ids[at + 1] = self.left[way], self.right[way]
+            ids, origin, is_new = (np.repeat(array, sizes) for array in (ids, origin, split))
+            ids[at], ids[at + 1] = self.left[pair], self.right[pair]
         return ids, origin
 
 
-def write(folder: Path, many: int, rate: float, splits: dict[str, Splits], longest: dict[str, int]) -> None:
-    """Puts `many - 1` further segmentations of its examples beside each Arrow file of a folder.
+def write(
+    folder: Path, samples: int, rate: float, splits: dict[str, Splits], max_lengths: dict[str, int]
+) -> None:
+    """Writes `samples - 1` further tokenizations beside each Arrow file of a folder.
 
     Args:
-      folder: of files whose names, of digits, sort in the order of the input. A further segmentation of all
-        of them sorts after them, as another pass over the text.
-      many: segmentations, with the one that is there.
+      folder: the Arrow files. Their names are digits that sort in the order of the input; the further
+        tokenizations sort after them, each a pass over the whole text.
+      samples: the number of tokenizations, the existing one included.
       rate: see `Splits.apply`.
       splits: by column.
-      longest: by column, most ids of a row. A row that would become longer stays as it is.
+      max_lengths: by column, the maximum number of ids of a row. A row that would exceed it stays as it is.
     """
     for number, file in enumerate(sorted(folder.glob("*.arrow"))):
         table = ragged.read(file)
-        for further in range(1, many):
-            random = np.random.default_rng((SEED, number, further))
-            resegmented = table
+        for sample in range(1, samples):
+            random = np.random.default_rng((SEED, number, sample))
+            resampled = table
             for name, of_column in splits.items():
-                lists = _split(table, name, of_column, rate, longest[name], random)
-                at = table.schema.get_field_index(name)
-                resegmented = resegmented.set_column(at, table.schema.field(at), lists)
-            ragged.write(folder / f"further-{further:05d}-{file.stem}.arrow", resegmented)
+                lists = _split(table, name, of_column, rate, max_lengths[name], random)
+                index = table.schema.get_field_index(name)
+                resampled = resampled.set_column(index, table.schema.field(index), lists)
+            ragged.write(folder / f"further-{sample:05d}-{file.stem}.arrow", resampled)
 
 
 def _split(
-    table: pa.Table, name: str, splits: Splits, rate: float, longest: int, random: np.random.Generator
+    table: pa.Table, name: str, splits: Splits, rate: float, max_length: int, random: np.random.Generator
 ) -> pa.Array:
-    """A list column with its subwords split at random."""
+    """Returns a list column with its subwords split at random."""
     values, starts, lengths = ragged.column(table, name)
     values = values[starts[0] : starts[-1] + lengths[-1]]
     rows = np.repeat(np.arange(len(lengths)), lengths)
     ids, origin = splits.apply(values, rate, random)
-    grown = np.bincount(rows[origin], minlength=len(lengths))
-    fits = grown <= longest
-    as_split, as_it_was = fits[rows[origin]], ~fits[rows]
-    origin = np.concatenate([origin[as_split], np.flatnonzero(as_it_was)])
-    ids = np.concatenate([ids[as_split], values[as_it_was]])[np.argsort(origin, kind="stable")]
-    offsets = np.concatenate([[0], np.cumsum(np.where(fits, grown, lengths))])
+    new_lengths = np.bincount(rows[origin], minlength=len(lengths))
+    fits = new_lengths <= max_length
+    in_split_row, in_unsplit_row = fits[rows[origin]], ~fits[rows]
+    origin = np.concatenate([origin[in_split_row], np.flatnonzero(in_unsplit_row)])
+    ids = np.concatenate([ids[in_split_row], values[in_unsplit_row]])[np.argsort(origin, kind="stable")]
+    offsets = np.concatenate([[0], np.cumsum(np.where(fits, new_lengths, lengths))])
     kind = table.schema.field(name).type
     return pa.LargeListArray.from_arrays(offsets, ids).cast(kind)

@@ -1,6 +1,6 @@
-"""The TensorFlow Transform analyzer that learns a vocabulary: pretoken counts, combined, then one trainer.
+"""The TensorFlow Transform analyzer that learns a vocabulary: counts pretokens, adds the counts, trains once.
 
-The counts of a span are what TFT's analyzer cache keeps.
+TFT's analyzer cache stores the counts of each span.
 """
 
 from __future__ import annotations
@@ -21,29 +21,30 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from tensorflow_transform import analyzer_nodes, nodes
 
+from bitext.components.artifacts import vocabulary_digest
 from bitext.components.text import TextSettings, learn, processor
 
 Counts = collections.Counter[bytes]
 
 
 def asset_name(prefix: str, kind: str, digest: str) -> str:
-    """The name of a vocabulary file: `kind` is `vocabulary` or `merges`."""
+    """Returns the name of a vocabulary file: `kind` is `vocabulary` or `merges`."""
     return f"{prefix}{kind}-{digest}.txt"
 
 
 def vocabulary_assets(
     pretokens: tf.Tensor, settings: TextSettings, size: int, prefix: str
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Learns a vocabulary over the whole analysed dataset.
+    """Adds the analyzer that learns a vocabulary over the whole analyzed dataset.
 
     Args:
-      pretokens: string[N], those of a batch.
+      pretokens: string[N], the pretokens of a batch.
       settings: the text settings.
-      size: most ids.
-      prefix: put before the names of the two asset files.
+      size: maximum number of ids.
+      prefix: begins the names of the two asset files.
 
     Returns:
-      Paths of the vocabulary and merges files, string[], assets of the transform graph.
+      Paths of the vocabulary and merges files, string[] each, assets of the transform graph.
     """
     distinct, _, counts = tf.unique_with_counts(pretokens, out_idx=tf.int64)
     blank = learn.empty(settings)
@@ -64,9 +65,11 @@ def vocabulary_assets(
 def _cacheable_analyzer(
     inputs: list[tf.Tensor], analyzer: tft.experimental.CacheablePTransformAnalyzer, defaults: list[bytes]
 ) -> list[tf.Tensor]:
-    """`tft.experimental.ptransform_analyzer` for an analyzer that is cacheable and yields several assets.
+    """`tft.experimental.ptransform_analyzer` for a cacheable analyzer with more than one asset.
 
-    There, each stage has as many outputs as the last, and a stage that is cached must have one.
+    TFT's own gives each stage as many outputs as the last stage has, but a cached stage must have one.
+    This function uses internals of TensorFlow Transform 1.16 and 1.17 (`analyzer_nodes`, `nodes`); no other
+    code does.
     """
     counts = [analyzer_nodes.TensorInfo(tf.string, [], None)]
     assets = [
@@ -108,71 +111,78 @@ def _cacheable_analyzer(
 def tokenize(
     text: tf.Tensor, settings: TextSettings, size: int, assets: tuple[tf.Tensor, tf.Tensor], name: str
 ) -> tf.RaggedTensor:
-    """Text string[B] to ids int64[B, None] by the vocabulary an analyzer in the same graph yields.
+    """Tokenizes text with the vocabulary that an analyzer of the same graph learns.
 
     Args:
       text: string[B].
       settings: the text settings.
-      size: most ids, as given to `vocabulary_assets`.
-      assets: what that returned.
-      name: names the processor in the graph; where name and assets are the same, so is the processor.
+      size: maximum number of ids, as given to `vocabulary_assets`.
+      assets: the paths that `vocabulary_assets` returned.
+      name: names the processor in the graph; equal names and assets share one processor.
+
+    Returns:
+      int64[B, None].
     """
     vocabulary, merges = assets
-    most = tf.constant(size, tf.int64)
+    max_size = tf.constant(size, tf.int64)
 
-    # Only `apply_vocabulary` hands out the files analyzers will have written. Nested, for there are two.
+    # Only `apply_vocabulary` passes on the files that analyzers write. There are two files, so it is nested.
     def with_vocabulary(text: tf.Tensor, vocabulary_path: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
         def with_merges(text: tf.Tensor, merges_path: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
             path = tft.make_and_track_object(
                 lambda: processor.TextProcessor(settings, vocabulary_path, merges_path), name=name
             )
-            return tf.cast(path.tokenize(text), tf.int64), most
+            return tf.cast(path.tokenize(text), tf.int64), max_size
 
         ids = tft.apply_vocabulary(text, merges, default_value=0, lookup_fn=with_merges)
-        return ids, most
+        return ids, max_size
 
     return tft.apply_vocabulary(text, vocabulary, default_value=0, lookup_fn=with_vocabulary)
 
 
 def count_batch(batch: tuple[np.ndarray, np.ndarray]) -> Counts:
-    """The counts of a batch's distinct pretokens: string[N] and int64[N]."""
+    """Returns the counts of a batch's distinct pretokens.
+
+    Args:
+      batch: the pretokens string[N], and their counts int64[N].
+    """
     words, counts = batch
     return collections.Counter(dict(zip(words.tolist(), counts.tolist(), strict=True)))
 
 
 class SumCounts(beam.CombineFn):
-    """Adds up counts by pretoken. Its size is that of the corpus's distinct pretokens."""
+    """Adds counts by pretoken. Memory grows with the number of distinct pretokens in the corpus."""
 
     def create_accumulator(self) -> Counts:
-        """No counts."""
+        """See `beam.CombineFn`."""
         return collections.Counter()
 
     def add_input(self, accumulator: Counts, counts: Counts) -> Counts:
-        """Adds counts."""
+        """See `beam.CombineFn`."""
         accumulator.update(counts)
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[Counts]) -> Counts:
-        """The sum."""
+        """See `beam.CombineFn`."""
         total: Counts = collections.Counter()
         for counts in accumulators:
             total.update(counts)
         return total
 
     def extract_output(self, accumulator: Counts) -> Counts:
-        """The sum itself."""
+        """See `beam.CombineFn`."""
         return accumulator
 
 
 class _Named(beam.PTransform):  # type: ignore[misc]
-    """A transform whose `repr`, part of TFT's cache key, is not its place in memory."""
+    """A transform whose `repr`, part of TFT's cache key, has no memory address in it."""
 
     def __repr__(self) -> str:
         return type(self).__name__
 
 
 class CountBatches(_Named):
-    """From batches of (pretoken string[N], count int64[N]) to counts."""
+    """Turns batches of (pretokens string[N], counts int64[N]) into counts."""
 
     def expand(self, batches: beam.PCollection[tuple[np.ndarray, np.ndarray]]) -> beam.PCollection[Counts]:
         """See `beam.PTransform.expand`."""
@@ -180,7 +190,7 @@ class CountBatches(_Named):
 
 
 class MergeCounts(_Named):
-    """The sum of counts; of none, no counts."""
+    """Adds counts. The sum of none is empty."""
 
     def expand(self, counts: beam.PCollection[Counts]) -> beam.PCollection[Counts]:
         """See `beam.PTransform.expand`."""
@@ -188,10 +198,11 @@ class MergeCounts(_Named):
 
 
 class CountsCoder(tft.experimental.PTransformAnalyzerCacheCoder):
-    """Counts as bytes: deflated, how many there are, their pretokens' lengths, the counts, the pretokens.
+    """Encodes counts as deflated bytes: their number, the pretokens' lengths, the counts, the pretokens.
 
-    Its `repr` is part of TFT's cache key. What else the key covers of the graph are constants and attributes,
-    not what an operation does: so it names all that the counts depend on beside the text.
+    Its `repr` is part of TFT's cache key. Otherwise, the key covers only the constants and attributes of the
+    graph and not what an operation does, so the `repr` names everything that the counts depend on beside the
+    text: the settings, the source code and TensorFlow's version.
     """
 
     _SIZE = struct.Struct("<Q")
@@ -203,14 +214,14 @@ class CountsCoder(tft.experimental.PTransformAnalyzerCacheCoder):
         return f"CountsCoder({self._settings}, {_sources()}, TensorFlow {tf.__version__})"
 
     def encode_cache(self, counts: Counts) -> bytes:
-        """The counts as bytes that depend on nothing else."""
+        """Encodes counts; equal counts give equal bytes."""
         words = sorted(counts)
         numbers = [len(word) for word in words], [counts[word] for word in words]
         columns = [np.array(column, "<u8").tobytes() for column in numbers]
         return zlib.compress(b"".join([self._SIZE.pack(len(words)), *columns, *words]), 1)
 
     def decode_cache(self, encoded: bytes) -> Counts:
-        """The counts."""
+        """Decodes counts."""
         content = zlib.decompress(encoded)
         (size,) = self._SIZE.unpack_from(content)
         lengths, counts = np.frombuffer(content, "<u8", 2 * size, self._SIZE.size).reshape(2, size)
@@ -222,7 +233,7 @@ class CountsCoder(tft.experimental.PTransformAnalyzerCacheCoder):
 
 @functools.cache
 def _sources() -> str:
-    """A digest of the code that makes pretokens of text and counts them."""
+    """Returns a digest of the code that makes pretokens of text and counts them."""
     total = hashlib.sha256()
     for module in (__file__, processor.__file__):
         for path in sorted(Path(module).parent.glob("*.py")):
@@ -231,7 +242,7 @@ def _sources() -> str:
 
 
 class LearnVocabulary(tft_beam.experimental.PTransformAnalyzer):
-    """From the counts of all pretokens to the paths of the two vocabulary files."""
+    """Turns the counts of all pretokens into the paths of the two vocabulary files."""
 
     def __init__(self, settings: TextSettings, size: int, prefix: str):
         super().__init__()
@@ -250,12 +261,13 @@ class LearnVocabulary(tft_beam.experimental.PTransformAnalyzer):
 def _learn_and_write(
     counts: Counts, settings: TextSettings, size: int, folder: str, prefix: str
 ) -> tuple[str, str]:
-    """Learns the vocabulary and writes its files; their paths."""
+    """Learns the vocabulary, writes its files and returns their paths."""
     words = {word.decode(): count for word, count in counts.items()}
     vocabulary = learn.learn(words, settings, size)
     contents = {"vocabulary": vocabulary.vocabulary_file(), "merges": vocabulary.merges_file()}
-    # TensorFlow shares a process's lookup tables by the paths of their files: a path must mean one content.
-    digest = hashlib.sha256(b"".join(contents.values())).hexdigest()[:12]
+    # TensorFlow shares lookup tables of a process by the paths of their files, so equal paths must have equal
+    # contents.
+    digest = vocabulary_digest(b"".join(contents.values()))
     tf.io.gfile.makedirs(folder)
     paths = {kind: f"{folder}/{asset_name(prefix, kind, digest)}" for kind in contents}
     for kind, content in contents.items():

@@ -8,7 +8,9 @@ from typing import Any
 
 from bitext.components.shared.errors import ConfigError
 
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {
+    "transform.segmentations": "transform.subword_samples",
+}
 """New dotted key by old dotted key. A section of today may have the name of an old plain value."""
 
 

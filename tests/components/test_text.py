@@ -12,8 +12,9 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bitext.components.artifacts import SideFiles, TextFile
 from bitext.components.shared.errors import DataError
-from bitext.components.text import EOS_ID, SPECIALS, SideFiles, TextFile, TextSettings, learn, load, processor
+from bitext.components.text import EOS_ID, SPECIALS, TextSettings, learn, load, processor
 
 LINES = [
     "Tom doesn't like cheese very much, does he?",

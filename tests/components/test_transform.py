@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,23 +25,17 @@ from bitext.components import artifacts, text
 from bitext.components.component import Context
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
-from bitext.components.shared.files import folder_digest
 from bitext.components.text import learn
 from bitext.components.transform import (
     Parameters,
     Transform,
+    analyzer_cache,
     buckets,
-    canonical,
     executor,
     padded,
     vocabulary,
 )
-from bitext.components.transform import (
-    analyzer_cache as counted,
-)
-from bitext.components.transform import (
-    serialize as serialise,
-)
+from bitext.components.transform.preprocessing import FEATURES
 
 WORDS = [
     "the",
@@ -61,7 +57,7 @@ WORDS = [
     "!",
 ]
 SCHEMA = "".join(
-    f'feature {{ name: "{name}" type: BYTES presence {{ min_fraction: 1 }} }}' for name in executor.FEATURES
+    f'feature {{ name: "{name}" type: BYTES presence {{ min_fraction: 1 }} }}' for name in FEATURES
 )
 
 LONG_ENOUGH = {"source_max_length": 200, "target_max_length": 200}
@@ -81,8 +77,8 @@ def write_examples(folder: Path, splits: dict[str, list[tuple[str, str, str]]]) 
     for name, split in splits.items():
         examples.split(name).mkdir(parents=True)
         by_feature = zip(*split) if split else ([], [], [])
-        columns = dict(zip(executor.FEATURES, (pa.array(c, pa.string()) for c in by_feature), strict=True))
-        tfrecord.write_examples(examples.split(name) / "data_tfrecord-00000-of-00001.gz", columns)
+        columns = dict(zip(FEATURES, (pa.array(c, pa.string()) for c in by_feature), strict=True))
+        tfrecord.write_examples(examples.shard(name), columns)
     return examples
 
 
@@ -100,7 +96,7 @@ class Run:
         (paths["schema"] / "schema.pbtxt").write_text(SCHEMA)
         self.said: list[str] = []
         self.graph = artifacts.TransformGraph(paths["graph"])
-        self.output = artifacts.Examples(paths["output"])
+        self.output = artifacts.TransformedExamples(paths["output"])
         self.cache = paths["cache"]
         self.parameters = Parameters(
             **{**LONG_ENOUGH, "vocabulary_size": 320, "batch_size": 16, **parameters}
@@ -215,10 +211,7 @@ def test_the_transform_graph_serves_as_transform_graphs_do(default_run):
     assert set(output.transformed_feature_spec()) == {"id", "source_ids", "target_ids"}
     name, source, target = SPLITS["test"][0]
     features = output.transform_features_layer()(
-        {
-            key: tf.constant([value])
-            for key, value in zip(executor.FEATURES, (name, source, target), strict=True)
-        }
+        {key: tf.constant([value]) for key, value in zip(FEATURES, (name, source, target), strict=True)}
     )
     assert features["source_ids"].to_list()[0] == default_run.read("test")[name.encode()][0]
 
@@ -232,7 +225,7 @@ def test_batch_size_changes_no_byte_of_the_examples(default_run, tmp_path):
             assert (default_run.output.split(split) / name).read_bytes() == (
                 other.output.split(split) / name
             ).read_bytes()
-    assert folder_digest(default_run.graph.path) == folder_digest(other.graph.path)
+    assert default_run.graph.content_digest() == other.graph.content_digest()
 
 
 def test_no_folder_of_this_machine_is_in_the_transform_graph(default_run):
@@ -255,7 +248,7 @@ def test_over_long_pairs_are_left_out_and_counted(default_run, tmp_path):
 def test_over_long_pairs_are_truncated_when_asked_and_large_buckets_get_several_files(
     default_run, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(padded, "CHUNK", 40)
+    monkeypatch.setattr(padded, "CHUNK_EXAMPLES", 40)
     run = Run(tmp_path, SPLITS, source_max_length=20, target_max_length=24, over_long="truncate")
 
     def cut(ids: list[int], limit: int) -> list[int]:
@@ -267,8 +260,8 @@ def test_over_long_pairs_are_truncated_when_asked_and_large_buckets_get_several_
     assert [name.split("-", 3)[3] for name in largest["files"]] == [f"{i:05d}-of-00003.gz" for i in range(3)]
 
 
-def test_further_segmentations_of_the_training_split_are_the_same_text(default_run, tmp_path):
-    changes = {"segmentations": 3, "subword_dropout": 0.2}
+def test_further_tokenizations_of_the_training_split_are_the_same_text(default_run, tmp_path):
+    changes = {"subword_samples": 3, "subword_dropout": 0.2}
     run = Run(tmp_path, SPLITS, **changes)
     assert run.read("test") == default_run.read("test")
     pair, whole = text.load(run.graph.path), default_run.read("train")
@@ -286,19 +279,19 @@ def test_further_segmentations_of_the_training_split_are_the_same_text(default_r
         lengths = sum(len(ids[side]) for several in found.values() for ids in several)
         assert once * 3 * least < lengths < once * 3 * 1.5
     assert run.output.properties["train_examples"] == len(whole)
-    assert any(f"train: {len(whole)} pairs, each in 3 segmentations" in said for said in run.said)
+    assert any(f"train: {len(whole)} pairs, each in 3 tokenizations" in said for said in run.said)
 
 
 @pytest.mark.parametrize(
     "impossible",
     [
-        {"segmentations": 2},
+        {"subword_samples": 2},
         {"subword_dropout": 0.1},
-        {"segmentations": 2, "subword_dropout": 0.1, "unit": "word"},
+        {"subword_samples": 2, "subword_dropout": 0.1, "unit": "word"},
     ],
 )
-def test_segmentations_that_cannot_be_are_refused(impossible):
-    with pytest.raises(ValueError, match="segmentations above 1"):
+def test_contradicting_subword_samples_are_refused(impossible):
+    with pytest.raises(ValueError, match="subword_samples above 1"):
         Parameters(**impossible)
 
 
@@ -339,7 +332,7 @@ def partition(splits: Splits, spans: int) -> list[Splits]:
 
 
 def digests(run: Run) -> tuple[str, str]:
-    return folder_digest(run.graph.path), folder_digest(run.output.path)
+    return run.graph.content_digest(), run.output.content_digest()
 
 
 files_read: list[str] = []
@@ -384,7 +377,7 @@ def test_old_spans_are_not_counted_again_and_no_byte_is_other(tmp_path, monkeypa
 @pytest.mark.slow
 def test_many_new_spans_are_counted_a_few_at_a_time_and_no_byte_is_other(tmp_path, monkeypatch, default_run):
     monkeypatch.setattr(executor, "_read", read_and_count)
-    monkeypatch.setattr(executor, "SPANS_AT_ONCE", 2)
+    monkeypatch.setattr(executor, "MAX_SPANS_PER_PASS", 2)
     files_read.clear()
     run = Run(tmp_path / "run", *partition(SPLITS, 3))
     assert analysed(tmp_path / "run", 6) == [1] * 6
@@ -409,7 +402,7 @@ def test_a_window_moves_on(tmp_path, monkeypatch):
 
 def key_of(span: Path) -> str:
     """The key of a span that no other is equal to."""
-    (key,) = counted.dataset_keys([span / "Split-train"])
+    (key,) = analyzer_cache.dataset_keys([span / "Split-train"])
     return key.key
 
 
@@ -419,40 +412,47 @@ def test_a_span_is_known_by_its_training_split_alone(tmp_path):
     write_examples(tmp_path / "other eval", {**split, "eval": rows(2, 3)})
     write_examples(tmp_path / "other train", {**split, "train": [*rows(4, 1), ("a", "b", "c")]})
     assert key_of(tmp_path / "one") == key_of(tmp_path / "other eval") != key_of(tmp_path / "other train")
-    equal = counted.dataset_keys([tmp_path / "one" / "Split-train"] * 2)
+    equal = analyzer_cache.dataset_keys([tmp_path / "one" / "Split-train"] * 2)
     assert len(set(equal)) == 2
 
 
 KEY = DatasetKey("0123-0")
 
 
+ENTRY = analyzer_cache.Entry(KEY.key, b"key")
+OTHER = analyzer_cache.Entry("0123-1", b"key")
+
+
+def entry_file(cache: artifacts.TransformCache, entry: analyzer_cache.Entry) -> Path:
+    return cache.file(entry.dataset, entry.analyzer)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda path: path.write_bytes(path.read_bytes()[:-1]),
-        lambda path: path.write_bytes(path.read_bytes()[:-1] + b"!"),
-        lambda path: path.write_bytes(b""),
-        lambda path: path.write_bytes(counted.Entry("0123-1", b"key").path(path.parents[1]).read_bytes()),
-        lambda path: (path.unlink(), path.mkdir()),
-        lambda path: shutil.rmtree(path.parent),
-        lambda path: (shutil.rmtree(path.parents[1]), path.parents[1].write_text("a file")),
-        lambda path: shutil.rmtree(path.parents[1]),
+        lambda path, _: path.write_bytes(path.read_bytes()[:-1]),
+        lambda path, _: path.write_bytes(path.read_bytes()[:-1] + b"!"),
+        lambda path, _: path.write_bytes(b""),
+        lambda path, other: path.write_bytes(other.read_bytes()),
+        lambda path, _: (path.unlink(), path.mkdir()),
+        lambda path, _: shutil.rmtree(path.parent),
+        lambda path, _: (shutil.rmtree(path.parents[1]), path.parents[1].write_text("a file")),
+        lambda path, _: shutil.rmtree(path.parents[1]),
     ],
     ids=["cut", "altered", "empty", "another span's", "a folder", "no span", "no cache", "gone"],
 )
-def test_a_damaged_or_foreign_cache_is_as_good_as_none(tmp_path, damage):
-    old, new = tmp_path / "old", tmp_path / "new"
-    entry = counted.Entry(KEY.key, b"key")
-    entry.write(old, b"counts")
-    counted.Entry("0123-1", b"key").write(old, b"other counts")
-    whole = counted.Window.carried_over(new, [KEY], old, [b"key"])
-    assert whole.found == {KEY: [entry]}
-    assert whole.complete == {KEY}
-    assert entry.read(new) == b"counts"
-    # Of two analyzers, one.
-    assert counted.Window.carried_over(new, [KEY], old, [b"key", b"other"]).complete == frozenset()
-    damage(entry.path(old))
-    assert counted.Window.carried_over(new, [KEY], old, [b"key"]).found == {KEY: []}
+def test_damaged_or_foreign_entries_are_not_used(tmp_path, damage):
+    old, new = artifacts.TransformCache(tmp_path / "old"), artifacts.TransformCache(tmp_path / "new")
+    ENTRY.write(old, b"counts")
+    OTHER.write(old, b"other counts")
+    window = analyzer_cache.Window.carried_over(new, [KEY], old, [b"key"])
+    assert window.cached == {KEY: [ENTRY]}
+    assert window.complete == {KEY}
+    assert ENTRY.read(new) == b"counts"
+    # One of two analyzers is cached.
+    assert analyzer_cache.Window.carried_over(new, [KEY], old, [b"key", b"other"]).complete == frozenset()
+    damage(entry_file(old, ENTRY), entry_file(old, OTHER))
+    assert analyzer_cache.Window.carried_over(new, [KEY], old, [b"key"]).cached == {KEY: []}
 
 
 TEXT = st.text(st.characters(blacklist_categories=("C", "Z")), min_size=1, max_size=4)
@@ -510,39 +510,38 @@ def test_what_is_counted_otherwise_has_other_keys():
     }
 
 
-def test_a_rewritten_model_is_the_same_bytes_and_computes_the_same(tmp_path):
-    class Clipped(tf.Module):
-        def __init__(self):
-            super().__init__()
-            self.offset = tf.Variable(3)
+def test_graph_digest_covers_settings_vocabularies_and_schemas_alone(default_run, tmp_path):
+    """Which bytes TensorFlow writes for the graph depends on what the process did before."""
 
-        @tf.function(input_signature=[tf.TensorSpec([], tf.int32)])
-        def f(self, x):
-            return tf.cond(
-                x > 0,
-                lambda: x + self.offset,
-                lambda: tf.while_loop(lambda y: y < 5, lambda y: y + 1, [x])[0],
-            )
+    def digest_with(name: str, content: bytes) -> str:
+        graph = artifacts.TransformGraph(tmp_path / str(len(list(tmp_path.iterdir()))))
+        shutil.copytree(default_run.graph.path, graph.path)
+        (graph.path / name).write_bytes(content)
+        return graph.content_digest()
 
-    contents = []
-    for name in ("first", "second"):
-        tf.saved_model.save(Clipped(), str(tmp_path / name))
-        before = (tmp_path / name / "saved_model.pb").read_bytes()
-        canonical.rewrite(tmp_path / name)
-        after = (tmp_path / name / "saved_model.pb").read_bytes()
-        contents.append((before, after))
-        loaded = tf.saved_model.load(str(tmp_path / name))
-        assert [int(loaded.f(tf.constant(x))) for x in (2, -2)] == [5, 5]
-        canonical.rewrite(tmp_path / name)
-        assert (tmp_path / name / "saved_model.pb").read_bytes() == after
-    assert contents[0][0] != contents[1][0]
-    assert contents[0][1] == contents[1][1]
+    digest, text = default_run.graph.content_digest(), default_run.graph.text()
+    assert digest_with("transform_fn/saved_model.pb", b"other functions") == digest
+    for name in (text.source.vocabulary, text.source.merges, "text.json", "metadata/schema.pbtxt"):
+        assert digest_with(name, b"other") != digest
+
+
+def test_graph_digest_is_equal_in_another_process(default_run, tmp_path):
+    code = f"""
+from pathlib import Path
+import tensorflow as tf
+tf.function(lambda x: x)(tf.constant(1))  # functions of this process get other numbers
+from tests.components.test_transform import SPLITS, Run
+print(Run(Path({str(tmp_path)!r}), SPLITS).graph.content_digest())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == default_run.graph.content_digest()
 
 
 def test_a_schema_without_the_features_is_refused(tmp_path):
-    (tmp_path / "schema.pbtxt").write_text('feature { name: "id" type: BYTES }')
+    schema = artifacts.Schema(tmp_path)
+    schema.file.write_text('feature { name: "id" type: BYTES }')
     with pytest.raises(DataError, match="no feature source of type BYTES"):
-        executor._feature_schema(tmp_path / "schema.pbtxt")
+        executor._feature_schema(schema)
 
 
 def test_a_vocabulary_without_room_for_bytes_is_refused():
@@ -576,21 +575,5 @@ def test_rare_buckets_go_to_larger_ones(data):
     # A rare bucket is left only where nothing larger is in use.
     used = merged.reshape(shape)
     for (row, column), count in np.ndenumerate(used):
-        if 0 < count < buckets.FEWEST_EXAMPLES:
+        if 0 < count < buckets.MIN_EXAMPLES:
             assert used[row:, column:].sum() == count
-
-
-@given(st.lists(st.lists(st.integers(0, 2**35 - 1), min_size=3, max_size=3), min_size=1, max_size=5))
-def test_serialised_examples_are_what_protobuf_reads(values):
-    ids = pa.array([b"x" * (50 * i) for i in range(len(values))], pa.binary())
-    serialised = serialise.examples({"numbers": np.array(values, np.int64), "id": ids})
-    for record, expected, name in zip(serialised.to_pylist(), values, ids.to_pylist(), strict=True):
-        features = tf.train.Example.FromString(record).features.feature
-        assert list(features["numbers"].int64_list.value) == expected
-        assert list(features["id"].bytes_list.value) == [name]
-        assert len(features) == 2
-
-
-def test_serialised_example_of_known_bytes():
-    (record,) = serialise.examples({"n": np.array([[1, 300]])}).to_pylist()
-    assert record == b"\x0a\x0e\x0a\x0c\x0a\x01n\x12\x07\x1a\x05\x0a\x03\x01\xac\x02"
