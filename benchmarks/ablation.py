@@ -33,7 +33,7 @@ BASE = {
     "trainer.model.attention": "general",
     "trainer.model.attention_heads": 4,
     "trainer.model.bidirectional": True,
-    "trainer.patience": 0,
+    "trainer.validation.patience": 0,
     "evaluator.compare_with_baseline": False,
     "trainer.search.beam_size": 5,
     "transform.unit": "subword",

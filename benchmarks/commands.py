@@ -20,14 +20,14 @@ from pathlib import Path
 
 from benchmarks.process import BITEXT
 from benchmarks.report import Result, hand_over, progress, result
-from bitext.components.translation.translate import find_saved_model
+from bitext.components.translation.translator import find_saved_model
 
 CONFIG = "pipeline/configs/tatoeba.yaml"
 CORPUS = Path("data/spa.tsv")
 SERVING = "serving/tatoeba"
 RUNS = 5
 SENTENCES = 20
-TRAINING = ("--to", "Trainer", "--set", "trainer.steps=600", "--set", "trainer.validate_every=300")
+TRAINING = ("--to", "Trainer", "--set", "trainer.steps=600", "--set", "trainer.validation.every=300")
 
 
 def bitext(*arguments: str, text: bytes = b"") -> tuple[float, float]:

@@ -40,7 +40,8 @@ def measure(folder: str) -> list[Result]:
     stock = dict(os.environ)
     share_cores()
     lines = [line.encode() for line in sentences(folder, "test_2016_flickr", "en")]
-    from bitext.components.translation.translate import LineTranslator, Search
+    from bitext.components.translation.search import Search
+    from bitext.components.translation.translator import LineTranslator
 
     translators = {beam: LineTranslator(model, Search(beam_size=beam)) for beam in (1, 5)}
     for translator in translators.values():
@@ -78,7 +79,8 @@ def loops(folder: str, model: Path) -> list[float]:
     """Sentences a second of each of LOOPS, in a process that has not touched TensorFlow's threads."""
     import tensorflow as tf
 
-    from bitext.components.translation.translate import find_saved_model, length_sorted_batches
+    from bitext.components.translation.lines import length_sorted_batches
+    from bitext.components.translation.translator import find_saved_model
 
     lines = [line.encode() for line in sentences(folder, "test_2016_flickr", "en")]
     batches = [

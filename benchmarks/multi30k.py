@@ -14,16 +14,16 @@ USUAL = (
     "trainer.model.decoder_layers=1",
     "trainer.model.decoder_units=512",
     "trainer.search.beam_size=5",
-    "trainer.warmup_steps=200",
+    "trainer.schedule.warmup_steps=200",
     "trainer.steps=2400",
-    "trainer.validate_every=400",
+    "trainer.validation.every=400",
 )
 """A model of the size that toolkits are compared at: embedding 256, bidirectional LSTM 256, LSTM 512."""
 SOON = (
     "trainer.search.beam_size=5",
-    "trainer.warmup_steps=200",
+    "trainer.schedule.warmup_steps=200",
     "trainer.steps=3200",
-    "trainer.validate_every=400",
+    "trainer.validation.every=400",
 )
 """The recipe, its learning rate falling to nothing in a sixth of the updates: good soon."""
 

@@ -16,6 +16,7 @@ say whether the search had the work of a trained model's.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
 import random
@@ -26,7 +27,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from itertools import repeat
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,8 +39,8 @@ from bitext.components.text import SPECIALS
 from bitext.pipeline import config
 
 UPDATES, LOGGED, BATCH = 1200, 50, 128
-WARM_UP, MEASURED = 5, 10
-"""Calls of ours before and within what is measured, ten updates each."""
+WARM_UP, MEASURED = 50, 100
+"""Our updates before the measurement and within it."""
 ROUNDS = 3
 BEAMS = {5: "beam 5", 1: "greedy"}
 TEST = "test_2016_flickr"
@@ -277,21 +277,18 @@ def train(folder: str) -> float:
     share_cores()
     import tensorflow as tf
 
-    from benchmarks.training import opened
-    from bitext.components.trainer.training import TOGETHER
+    from benchmarks.training import opened, update_with
 
     tf.config.experimental.enable_op_determinism()  # as Trainer has it
     given = options(folder, USUAL)
     parameters = config.load(CONFIG, [f"variables.data={folder}", *USUAL]).trainer
     with tempfile.TemporaryDirectory() as place:
         training = opened(parameters, outputs_of(CONFIG, "Transform", *given), Path(place))
-        packs = training.batches.packed(0, repeat(TOGETHER))
-        for _ in range(WARM_UP):
-            training.update(next(packs))
+        batches = training.batches.read_ahead(0)
+        update_with(training, itertools.islice(batches, WARM_UP))
         training.progress.tokens.assign(0.0)
         begun = time.perf_counter()
-        for _ in range(MEASURED):
-            training.update(next(packs))
+        update_with(training, itertools.islice(batches, MEASURED))
         return float(training.progress.tokens) / (time.perf_counter() - begun)
 
 
@@ -300,7 +297,8 @@ def decoding(folder: str, peers: Sequence[Peer], model: Path, pair: Any) -> list
     import sacrebleu
     import tensorflow as tf
 
-    from bitext.components.translation.translate import LineTranslator, Search
+    from bitext.components.translation.search import Search
+    from bitext.components.translation.translator import LineTranslator
 
     lines = [line.encode() for line in sentences(folder, TEST, "en")]
     references = [sentences(folder, TEST, "de")]

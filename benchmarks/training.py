@@ -13,21 +13,22 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from itertools import count, repeat
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.commands import outputs_of
 from benchmarks.report import Result, hand_over, progress, result
 from bitext.components import text
+from bitext.components.artifacts import TransformedExamples
 from bitext.components.component import Context
 from bitext.components.shared.parallel import WAYS, share_cores
 from bitext.pipeline import config
 
 if TYPE_CHECKING:
     from bitext.components.trainer import Parameters
-    from bitext.components.trainer.data import Packed
+    from bitext.components.trainer.data import Batch
     from bitext.components.trainer.training import Training
 
 ROUNDS, UPDATES = 7, 40
@@ -40,9 +41,6 @@ def measure(path: Path) -> list[Result]:
     share_cores()
     import tensorflow as tf
 
-    from bitext.components.trainer.data import pack
-    from bitext.components.trainer.training import TOGETHER
-
     tf.config.experimental.enable_op_determinism()  # as Trainer has it
     with tempfile.TemporaryDirectory() as folder:
         transform = outputs_of(str(path), "Transform")
@@ -52,21 +50,18 @@ def measure(path: Path) -> list[Result]:
         real = 100 * sum(b.target_tokens for b in batches.buckets) / room
         stream = batches.after(0)
         kept = [next(stream) for _ in range(UPDATES)]
-        packs = [pack(kept[i : i + TOGETHER]) for i in range(0, UPDATES, TOGETHER)]
         # The middle one of the rounds goes over the start of an epoch, where shuffle buffers fill.
-        coming = batches.packed(batches.per_epoch - ROUNDS * UPDATES // 2, repeat(TOGETHER))
+        coming = batches.read_ahead(batches.per_epoch - ROUNDS * UPDATES // 2)
         next(coming)  # a training's first, which no update could be done beside
         progress("counting products")
         work = sum(products(training, batch) for batch in kept)
-        for packed in packs:
-            training.update(packed)  # every shape seen once
+        update_with(training, kept)  # every shape seen once
         peak = peak_function()
         rates, peaks, stalls, tokens = list[float](), [peak()], list[float](), list[float]()
         many = float(sum(tf.math.count_nonzero(target[:, 1:]) for _, target in kept))
         for number in range(ROUNDS):
             begun = time.perf_counter()
-            for packed in packs:
-                training.update(packed)
+            update_with(training, kept)
             taken = time.perf_counter() - begun
             rates.append(work / taken)
             tokens.append(many / taken)
@@ -96,10 +91,10 @@ def opened(parameters: Parameters, transform: dict[str, Path], folder: Path) -> 
     from bitext.components.trainer.data import Batches
     from bitext.components.trainer.training import Training
 
-    split = transform["transformed_examples"] / "Split-train"
-    batches = Batches.open(split, parameters.batch_tokens, parameters.seed)
-    pair = text.load(transform["transform_graph"])
     keras.utils.set_random_seed(parameters.seed)
+    examples = TransformedExamples(transform["transformed_examples"])
+    batches = Batches.open(examples, parameters.batch_tokens, parameters.seed)
+    pair = text.load(transform["transform_graph"])
     network = Seq2Seq(parameters.model, pair.source.size(), pair.target.size(), pair.shared)
     context = Context(folder, folder, beam_pipeline=lambda: None, say=progress)
     return Training(network, parameters, batches, lambda: 0.0, context)
@@ -134,7 +129,7 @@ def peak_function() -> Callable[[], float]:
     """A function that measures how many floating-point operations a second large products do on all cores."""
     import tensorflow as tf
 
-    # A chain for each of the towers: what TensorFlow has as threads of one operation is half of the cores.
+    # A chain for each replica: what TensorFlow has as threads of one operation is half of the cores.
     matrices = [tf.random.normal([PEAK_SIZE, PEAK_SIZE]) / PEAK_SIZE**0.5 for _ in range(WAYS)]
 
     @tf.function
@@ -161,16 +156,22 @@ def peak_function() -> Callable[[], float]:
     return once
 
 
-def stall(training: Training, coming: Iterator[Packed]) -> float:
-    """Of the time of UPDATES updates, how much goes by before their batches are there, in percent."""
-    from bitext.components.trainer.training import TOGETHER
+def update_with(training: Training, batches: Iterable[Batch]) -> None:
+    """An update for each batch."""
+    import tensorflow as tf
 
+    for source, target in batches:
+        training.train_on(source, target, tf.constant(0))
+
+
+def stall(training: Training, coming: Iterator[Batch]) -> float:
+    """Share of the time of UPDATES updates that is spent waiting for their batches, in percent."""
     begun, waited = time.perf_counter(), 0.0
-    for _ in range(UPDATES // TOGETHER):
+    for _ in range(UPDATES):
         asked = time.perf_counter()
-        packed = next(coming)
+        batch = next(coming)
         waited += time.perf_counter() - asked
-        training.update(packed)
+        update_with(training, [batch])
     return 100 * waited / (time.perf_counter() - begun)
 
 

@@ -129,7 +129,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
             "analyzer_cache": NewestOutput("updated_analyzer_cache"),
         },
     )
-    warm = config.trainer.warm_start == LAST_BLESSED
+    warm_start = config.trainer.warm_start
     trained = Node(
         trainer.Trainer(),
         config.trainer,
@@ -137,7 +137,11 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
             "transformed_examples": transformed["transformed_examples"],
             "transform_graph": transformed["transform_graph"],
             "examples": examples["examples"],
-            **({"base_model": BaseModel(config.serving, config.trainer.from_scratch_every)} if warm else {}),
+            **(
+                {"base_model": BaseModel(config.serving, warm_start.from_scratch_every)}
+                if warm_start.model == LAST_BLESSED
+                else {}
+            ),
         },
     )
     evaluated = Node(

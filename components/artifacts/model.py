@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 T = TypeVar("T")
+_ARCHIVE_DAMAGE = (ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError, struct.error)
+"""What zipfile and NumPy raise for a damaged archive, beside the errors known for all files."""
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -115,7 +118,7 @@ class Model(Artifact):
         """
         import numpy as np
 
-        with self.reporting_damage(self.weights_file, ValueError), np.load(self.weights_file) as file:
+        with self.reporting_damage(self.weights_file, *_ARCHIVE_DAMAGE), np.load(self.weights_file) as file:
             return {name: file[name] for name in file.files}
 
     def write_checkpoint(

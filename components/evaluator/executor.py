@@ -17,7 +17,7 @@ from bitext.components.shared import errors
 from bitext.components.shared.heldout import read_sentences
 from bitext.components.shared.metrics import METRICS
 from bitext.components.translation.held_out import evaluated_search
-from bitext.components.translation.translate import LineTranslator
+from bitext.components.translation.translator import LineTranslator
 
 
 def run(

@@ -16,7 +16,8 @@ from bitext.components.evaluator import Parameters, set_label
 from bitext.components.shared.heldout import Sentence
 from bitext.components.shared.metrics import METRICS, Bleu
 from bitext.components.translation.held_out import translate_sentences
-from bitext.components.translation.translate import LineTranslator, Translation, length_sorted_batches
+from bitext.components.translation.lines import length_sorted_batches
+from bitext.components.translation.translator import LineTranslator, Translation
 
 if TYPE_CHECKING:
     from bitext.components.shared.metrics.metric import SentenceStatistics

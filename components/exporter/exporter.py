@@ -1,71 +1,49 @@
-"""`bitext export`: the model now served in another form, if that loses no quality.
+"""Exports a model in another form, if the translations do not become significantly worse.
 
-Both forms translate the held-out split here and now. One that is significantly worse is refused, and nothing
-is written.
+The model and its new form translate the test split in the same run. A form that is significantly worse is
+refused, and nothing is written.
 """
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import itertools
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import tensorflow as tf
 
-from bitext.components import text
-from bitext.components.artifacts import TEST_SPLIT, Examples, Model, TransformGraph
-from bitext.components.seq2seq import SearchSettings, length_bound
-from bitext.components.seq2seq.export import checkpoint, lite, quantize
+from bitext.components.artifacts import TEST_SPLIT, warm_up_file
+from bitext.components.exporter.forms import LITE_FILE, Form, TrainedModel, check_form, write_form
+from bitext.components.seq2seq import length_bound
+from bitext.components.seq2seq.export import lite
 from bitext.components.seq2seq.export.quantize import Precision
-from bitext.components.seq2seq.export.saved_model import Translator
-from bitext.components.shared.errors import ConfigError, DataError, EnvironmentFault, NotBlessedError
+from bitext.components.shared.faults import reporting_faults
 from bitext.components.shared.files import tree_size, write_json
 from bitext.components.shared.heldout import Sentence, read_sentences
 from bitext.components.shared.metrics import Bleu
 from bitext.components.translation.held_out import EvaluationOptions, evaluated_search, translate_sentences
-from bitext.components.translation.translate import LineTranslator, Search
-from bitext.pipeline import resolve
-from bitext.pipeline.config import PipelineConfig
-from bitext.pipeline.store import Store
-from bitext.pipeline.store import exists as store_exists
+from bitext.components.translation.output import FOLDER_REMEDY, new_folder
+from bitext.components.translation.search import Search
+from bitext.components.translation.translator import LineTranslator
 
-Form = Literal["saved_model", "tflite"]
-LITE_FILE = "translator.tflite"
-REPORT = "export.json"
-
-
-@dataclasses.dataclass(frozen=True)
-class Trained:
-    """The model now served, with what it was trained with and is scored on."""
-
-    model: Model
-    digest: str
-    transform_graph: TransformGraph
-    examples: list[Examples]
-
-
-class _TrainerParameters(msgspec.Struct, frozen=True):
-    """The part of the Trainer's parameters that an export needs."""
-
-    search: SearchSettings
+REPORT_FILE = "export.json"
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What was written, and what it costs: the content of `export.json`.
+    """The size and quality of an exported form: the content of `export.json`.
 
     Attributes:
-      model: the original's artifact, and `digest` its digest.
-      form, quantize: what it was made.
-      bytes, original_bytes: sizes of the files of either.
-      bleu, original_bleu: on the same `sentences`, translated by both in this run: by the search that is the
-        model's default, or greedily where the form has no search of its own.
-      bleu_signature: sacreBLEU's.
-      difference, p_value: `bleu` less `original_bleu`, and paired bootstrap's p-value (two-sided).
+      model: folder of the original's artifact.
+      digest: the original's digest.
+      form: the form.
+      quantize: type of the stored weights; None: float32.
+      bytes: size of the form's files.
+      original_bytes: size of the original's files.
+      sentences: number of sentences that both translated in this run.
+      bleu: BLEU of the form, with the Evaluator's search, or with greedy search if the form has no other.
+      original_bleu: BLEU of the original with the same search.
+      bleu_signature: sacreBLEU's signature.
+      difference: `bleu` minus `original_bleu`.
+      p_value: of the difference, two-sided, by paired bootstrap.
     """
 
     model: str
@@ -81,119 +59,71 @@ class Report(msgspec.Struct, frozen=True):
     difference: float
     p_value: float
 
+    def is_worse(self, significance: float) -> bool:
+        """Whether the form translates significantly worse."""
+        return self.difference < 0 and self.p_value < significance
 
-def export(config: PipelineConfig, output: Path, form: Form, precision: Precision | None) -> Report:
-    """Writes the model now served to the folder `output`, complete or not at all.
+    @property
+    def name(self) -> str:
+        """What a person calls the form."""
+        return f"{self.form} with {self.quantize or 'float32'} weights"
+
+
+def export(
+    trained: TrainedModel,
+    output: Path,
+    form: Form,
+    precision: Precision | None,
+    options: EvaluationOptions,
+    significance: float,
+) -> Report:
+    """Writes a model in another form to a new folder, completely or not at all.
+
+    Nothing is written if the form is significantly worse: `Report.is_worse`.
 
     Args:
-      config: of the pipeline that made it.
-      output: a folder that does not exist yet.
-      form: `saved_model`, with all signatures, or `tflite`, whose folder holds the vocabulary's files beside
-        the model.
-      precision: of the stored matrices; None: float32.
+      trained: the model.
+      output: a folder that does not exist.
+      form: the form.
+      precision: type of the stored weights; None: float32.
+      options: how both forms translate and are scored.
+      significance: the p-value below which a loss of BLEU is significant.
 
     Raises:
-      ConfigError: the output exists, or nothing would differ from the model as it is.
-      DataError: no model was blessed, or what it was made from is gone.
-      NotBlessedError: this form translates significantly worse.
+      ConfigError: the output exists, or the form is the model as it is.
+      DataError: a file of the model, or of the examples, is missing or damaged.
       EnvironmentFault: the output cannot be written.
     """
-    if output.exists():
-        raise ConfigError(f"{output} exists already", "name a folder that does not, with --output")
-    trained = now_served(config)
-    with _staging(output) as staging:
-        with _writing(output):
-            _write(trained, staging, form, precision)
-        report = _measure(trained, staging, form, precision, config.evaluator)
-        if report.difference < 0 and report.p_value < config.evaluator.significance:
-            raise NotBlessedError(
-                f"{form} with {precision or 'float32'} weights is significantly worse: BLEU "
-                f"{report.bleu:.2f} against {report.original_bleu:.2f} (p = {report.p_value:.3f}); nothing "
-                "was written",
-                "take another precision with --quantize",
-            )
-        folder = staging / "assets.extra" if form == "saved_model" else staging
-        with _writing(output):
-            folder.mkdir(exist_ok=True)
-            write_json(folder / REPORT, report)
-            staging.rename(output)
+    check_form(form, precision)
+    with new_folder(output) as new:
+        folder = new.path
+        with reporting_faults(output, FOLDER_REMEDY):
+            write_form(trained, folder, form, precision)
+        report = _measure(trained, folder, form, precision, options)
+        if report.is_worse(significance):
+            return report
+        extra = warm_up_file(folder).parent if form == "saved_model" else folder
+        with reporting_faults(output, FOLDER_REMEDY):
+            extra.mkdir(exist_ok=True)
+            write_json(extra / REPORT_FILE, report)
+        new.commit()
     return report
 
 
 def render(report: Report, output: Path) -> str:
-    """The report for a person."""
+    """Returns the report as text."""
     return (
-        f"{output}: {report.form} with {report.quantize or 'float32'} weights, "
-        f"{report.bytes / 1e6:.1f} MB of {report.original_bytes / 1e6:.1f} MB\n"
+        f"{output}: {report.name}, {report.bytes / 1e6:.1f} MB of {report.original_bytes / 1e6:.1f} MB\n"
         f"BLEU {report.bleu:.2f} against {report.original_bleu:.2f} of the original "
         f"({report.difference:+.2f}, p = {report.p_value:.3f}) on {report.sentences:,} sentences\n"
         f"{report.bleu_signature}"
     )
 
 
-def now_served(config: PipelineConfig) -> Trained:
-    """The model now served, or where none was pushed, that blessed last.
-
-    Raises:
-      DataError: there is none, or its inputs are gone.
-    """
-    remedy = "run the pipeline first: bitext run"
-    root = Path(config.root)
-    if not store_exists(config.metadata, root):
-        raise DataError(f"the pipeline {config.name} has not run in {root}", remedy)
-    executions = Store(config.metadata, root, config.name).executions()
-    found = resolve.served_model(executions, config.serving)
-    if not found:
-        raise DataError(f"no model of the pipeline {config.name} in {root} was blessed", remedy)
-    [model] = found
-    for execution in executions:
-        if execution.inputs and any(output.digest == model.digest for output in execution.all_outputs()):
-            inputs = {k: [Path(a.uri) for a in execution.inputs[k]] for k in ("transform_graph", "examples")}
-            for path in itertools.chain.from_iterable(inputs.values()):
-                if not path.is_dir():
-                    raise DataError(f"{path}, which {model.uri} was trained with, is gone", remedy)
-            [graph] = map(TransformGraph, inputs["transform_graph"])
-            examples = [Examples(path) for path in inputs["examples"]]
-            return Trained(Model(Path(model.uri)), model.digest, graph, examples)
-    raise DataError(f"there is no record of the training of {model.uri}", remedy)
-
-
-def restore(trained: Trained) -> Translator:
-    """The model as the trainer had it.
-
-    Raises:
-      DataError: a file of it is missing or damaged.
-    """
-    pair = text.load(trained.transform_graph.path)
-    search = trained.model.trainer_parameters(_TrainerParameters).search
-    return Translator(checkpoint.restore(trained.model.path, pair), pair, search)
-
-
-def _write(trained: Trained, folder: Path, form: Form, precision: Precision | None) -> None:
-    if form == "tflite":
-        (folder / LITE_FILE).write_bytes(lite.convert(restore(trained), precision))
-        trained.transform_graph.copy_text(folder)
-        return
-    serving = trained.model.serving
-    if precision is None:
-        raise ConfigError(
-            f"nothing to make smaller: {serving} is the model now served as it is",
-            "copy that folder, or name --quantize or --format tflite",
-        )
-    quantize.save(restore(trained), precision, folder)
-    extra = serving / "assets.extra"
-    if extra.is_dir():
-        shutil.copytree(extra, folder / "assets.extra")
-
-
 def _measure(
-    trained: Trained,
-    folder: Path,
-    form: Form,
-    precision: Precision | None,
-    options: EvaluationOptions,
+    trained: TrainedModel, folder: Path, form: Form, precision: Precision | None, options: EvaluationOptions
 ) -> Report:
-    """Both forms on the held-out split, as the Evaluator scores it."""
+    """Scores a form and the original on the test split, as the Evaluator scores models."""
     by_line = options.references == "by_line"
     splits = [examples.split(TEST_SPLIT) for examples in trained.examples]
     sentences = read_sentences(splits, options.max_sentences, by_line=by_line)
@@ -202,13 +132,13 @@ def _measure(
     serving = trained.model.serving
     original = LineTranslator(serving, search, options.batch_size)
     if form == "tflite":
-        found = _greedy(original, folder / LITE_FILE, sentences)
+        translations = _translate_greedily(original, folder / LITE_FILE, sentences)
     else:
-        found = _translations(LineTranslator(folder, search, options.batch_size), sentences)
+        translations = _translate(LineTranslator(folder, search, options.batch_size), sentences)
     bleu = Bleu([s.references for s in sentences], options)
-    statistics = bleu.statistics(found)
+    statistics = bleu.statistics(translations)
     score = bleu.score(statistics)
-    compared = bleu.compare(statistics, bleu.statistics(_translations(original, sentences)))
+    compared = bleu.compare(statistics, bleu.statistics(_translate(original, sentences)))
     return Report(
         model=str(trained.model.path),
         digest=trained.digest,
@@ -225,45 +155,20 @@ def _measure(
     )
 
 
-def _translations(translator: LineTranslator, sentences: list[Sentence]) -> list[str]:
+def _translate(translator: LineTranslator, sentences: list[Sentence]) -> list[str]:
     return [translation.text for translation in translate_sentences(translator, sentences)]
 
 
-def _greedy(original: LineTranslator, path: Path, sentences: list[Sentence]) -> list[str]:
-    """What TensorFlow Lite's interpreter makes of them; the original tokenizes and detokenizes."""
+def _translate_greedily(original: LineTranslator, path: Path, sentences: list[Sentence]) -> list[str]:
+    """Translates with TensorFlow Lite's interpreter. The original tokenizes and detokenizes."""
     model = lite.LiteModel(path.read_bytes())
-    longest = original.search.max_length or int(original.signature("default_search")()["max_length"])
+    max_length = original.search.max_length or int(original.signature("default_search")()["max_length"])
     tokenized = original.signature("tokenize")(text=tf.constant([s.source for s in sentences]))
     tokens, lengths = tokenized["tokens"].numpy(), tokenized["length"].numpy()
-    factor = int(original.signature("info")().get("max_length_factor", 0))  # older exports have none
-    found = [
-        model.greedy(row[:length], min(longest, length_bound(factor, length)) if factor else longest)
+    factor = int(original.signature("info")()["max_length_factor"])
+    outputs = [
+        model.greedy(row[:length], min(max_length, length_bound(factor, length)) if factor else max_length)
         for row, length in zip(tokens, lengths, strict=True)
     ]
-    texts = original.signature("detokenize")(tokens=tf.ragged.constant(found, tf.int32).to_tensor())
+    texts = original.signature("detokenize")(tokens=tf.ragged.constant(outputs, tf.int32).to_tensor())
     return [text.decode() for text in texts["text"].numpy()]
-
-
-@contextlib.contextmanager
-def _staging(output: Path) -> Iterator[Path]:
-    """A folder beside the output, gone at the end unless it became the output."""
-    staging = output.with_name(f".{output.name}.partial")
-    try:
-        with _writing(output):
-            output.parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(staging, ignore_errors=True)
-            staging.mkdir()
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _writing(output: Path) -> Iterator[None]:
-    """What the system refuses here is told as a fault of the output."""
-    try:
-        yield
-    except OSError as error:
-        raise EnvironmentFault(
-            f"cannot write {output}: {error.strerror}", "free space, or name another folder with --output"
-        ) from error

@@ -23,8 +23,8 @@ MAIN_SETTINGS = {
         *("model.attention", "model.attention_heads", "model.embedding_units"),
     ),
     "training": (
-        *("steps", "batch_tokens", "accumulate", "learning_rate", "schedule", "label_smoothing"),
-        *("average_decay", "precision", "seed", "warm_start"),
+        *("steps", "batch_tokens", "accumulate", "optimizer.learning_rate", "schedule.kind"),
+        *("label_smoothing", "optimizer.average_decay", "precision", "seed", "warm_start.model"),
     ),
     "default search": ("search.beam_size", "search.length_penalty", "search.max_length"),
 }
@@ -155,7 +155,7 @@ def _license(text: str) -> str:
 def _model(card: Card) -> str:
     rows = []
     for subject, names in MAIN_SETTINGS.items():
-        values = ((name.rpartition(".")[2], _setting(card.settings, name)) for name in names)
+        values = ((_label(name), _setting(card.settings, name)) for name in names)
         if known := ", ".join(f"{name} {_inline(value)}" for name, value in values if value is not None):
             rows.append((subject, known))
     if card.text is not None:
@@ -171,6 +171,12 @@ def _model(card: Card) -> str:
     if card.software:
         rows.append(("trained with", ", ".join(f"{name} {_inline(v)}" for name, v in card.software.items())))
     return _table(("", ""), rows) if rows else ""
+
+
+def _label(name: str) -> str:
+    """Returns the name of a setting as the card shows it: without a section that the key alone implies."""
+    section, _, key = name.rpartition(".")
+    return key if section in ("model", "search", "optimizer") else name
 
 
 def _setting(settings: Mapping[str, Any], name: str) -> str | None:

@@ -32,7 +32,7 @@ def run(
     examples: Sequence[artifacts.Examples],
     rejects: Sequence[artifacts.Rejects],
     schema: artifacts.Schema,
-    transformed_examples: artifacts.Examples,
+    transformed_examples: artifacts.TransformedExamples,
     transform_graph: artifacts.TransformGraph,
     model: artifacts.Model,
     evaluation: artifacts.ModelEvaluation,

@@ -1,17 +1,14 @@
-"""What Trainer does: opens the data, builds the model, trains it, exports it."""
+"""The Trainer's work: opens the data, builds the model, trains it, exports it."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import platform
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import keras
-import msgspec
 import numpy as np
 import sacrebleu
 import tensorflow as tf
@@ -28,51 +25,52 @@ from bitext.components.shared.parallel import side_by_side
 from bitext.components.trainer import Parameters
 from bitext.components.trainer.data import Batches
 from bitext.components.trainer.training import Training
-from bitext.components.trainer.warm_start import start, warm_start
+from bitext.components.trainer.warm_start import choose_start, load_weights
 
 VALIDATION_BATCH = 100
+"""Sentences that a validation translates at a time."""
 
 
 def run(
     parameters: Parameters,
     context: Context,
     *,
-    transformed_examples: artifacts.Examples,
+    transformed_examples: artifacts.TransformedExamples,
     transform_graph: artifacts.TransformGraph,
     examples: Sequence[artifacts.Examples],
     base_model: artifacts.Model | None = None,
     model: artifacts.Model,
     model_run: artifacts.ModelRun,
 ) -> None:
-    """Trains and exports.
+    """Trains a model and exports it.
 
     Args:
-      examples: of each span, for their eval splits.
-      base_model: the model now served; used where `warm_start` is `last_blessed`.
+      examples: the examples of each span; their eval splits are validated on.
+      base_model: the model now served, used if `warm_start.model` is `last_blessed`.
 
     Raises:
-      DataError: a split is empty or damaged, or the model to begin with cannot be read or is of another
-        architecture.
+      DataError: a split is empty or damaged; the weights to start from cannot be read or belong to another
+        architecture; or the checkpoint of an interrupted training is damaged.
       TrainingError: the loss is not finite.
     """
-    # A run repeated on the same machine gives the same weights.
+    start = choose_start(parameters, base_model)
+    parameters = start.parameters
+    # The same data and parameters give the same weights on the same machine.
     tf.config.experimental.enable_op_determinism()
-    begun = start(parameters, base_model)
-    parameters = begun.parameters
-    # The initial weights and the order of the batches follow from it.
+    # The initial weights and the order of the batches depend on this seed.
     keras.utils.set_random_seed(parameters.seed)
-    if begun.why:
-        context.say(f"training from scratch: {begun.why}")
-    batches = Batches.open(transformed_examples.split("train"), parameters.batch_tokens, parameters.seed)
+    if start.refusal:
+        context.say(f"training from scratch: {start.refusal}")
+    batches = Batches.open(transformed_examples, parameters.batch_tokens, parameters.seed)
     pair = text.load(transform_graph.path)
     network = Seq2Seq(parameters.model, pair.source.size(), pair.target.size(), pair.shared)
-    if begun.folder is not None:
-        for line in warm_start(network, pair, begun.folder):
+    if start.model is not None:
+        for line in load_weights(network, pair, start.model):
             context.say(line)
     translator = Translator(network, pair, parameters.search)
-    by_line = parameters.validation_references == "by_line"
+    by_line = parameters.validation.references == "by_line"
     splits = [span.split("eval") for span in examples]
-    held_out = read_sentences(splits, parameters.validation_sentences, by_line=by_line)
+    held_out = read_sentences(splits, parameters.validation.sentences, by_line=by_line)
     weights = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
     context.say(
         f"{weights:,} weights, vocabulary {pair.target.size():,}, {batches.per_epoch:,} batches an epoch"
@@ -83,32 +81,36 @@ def run(
     with precision(parameters.precision), path_without_globs(context.working_dir) as working_dir:
         training_context = dataclasses.replace(context, working_dir=working_dir)
         Training(network, parameters, batches, validate, training_context).run()
-    shutil.copy(context.working_dir / "history.jsonl", model_run.path / "history.jsonl")
-    shutil.copytree(context.working_dir / "logs", model_run.path / "logs")
-    _publish(parameters, network, translator, held_out, model.path)
-    history = (model_run.path / "history.jsonl").read_text(encoding="utf-8").splitlines()
-    best = max(json.loads(line)["bleu"] for line in history)
-    software = {"python": platform.python_version(), "tensorflow": tf.__version__}
-    model.properties.update(validation_bleu=best, weights=weights, warm_starts=begun.warm_starts, **software)
-    if begun.digest is not None:
-        model.properties["warm_started_from"] = begun.digest
+    training_run = artifacts.ModelRun(context.working_dir)
+    shutil.copy(training_run.history_file, model_run.history_file)
+    shutil.copytree(training_run.logs, model_run.logs)
+    _publish(parameters, network, translator, held_out, model)
+    best_bleu = max(validation.bleu for validation in model_run.history())
+    versions = {"python": platform.python_version(), "tensorflow": tf.__version__}
+    model.properties.update(
+        validation_bleu=best_bleu, weights=weights, warm_starts=start.warm_starts, **versions
+    )
+    if start.digest is not None:
+        model.properties["warm_started_from"] = start.digest
 
 
 def warnings(parameters: Parameters, gpu: bool) -> list[str]:
-    """What a person may not expect of the settings, on a machine with a GPU or without."""
+    """Returns a warning for each setting that is slow or without effect on this machine."""
     lines = []
     if parameters.model.recurrent_dropout:
-        lines.append("recurrent_dropout rules out cuDNN's kernel, should this model move to it")
+        lines.append("recurrent_dropout: cuDNN's kernels do not support it, should this model move to them")
     if parameters.precision == "bfloat16" and gpu:
-        lines.append("precision bfloat16 is oneDNN's, for a CPU: the GPU goes on in float32")
-    if parameters.towers > 1 and gpu:
-        lines.append(f"towers {parameters.towers} is for a CPU: a GPU is faster with whole batches, towers 1")
+        lines.append("precision bfloat16 has an effect on a CPU only (oneDNN); the GPU computes in float32")
+    if parameters.replicas > 1 and gpu:
+        lines.append(
+            f"replicas {parameters.replicas} is for a CPU; a GPU is faster with whole batches: replicas 1"
+        )
     return lines
 
 
 @contextlib.contextmanager
 def precision(name: str) -> Iterator[None]:
-    """Within it, TensorFlow may do products in this precision; what is exported afterwards does not."""
+    """Context manager: TensorFlow may compute matrix products in this precision."""
     option = "auto_mixed_precision_onednn_bfloat16"
     before = tf.config.optimizer.get_experimental_options().get(option, False)
     tf.config.optimizer.set_experimental_options({option: name == "bfloat16"})
@@ -121,32 +123,35 @@ def precision(name: str) -> Iterator[None]:
 def validation(
     translator: Translator, held_out: list[Sentence], parameters: Parameters
 ) -> Callable[[], float]:
-    """A function that gives the BLEU of the model as it then is on the held-out sentences."""
-    beam = parameters.validation_beam
-    alpha = translator.search.length_penalty if beam > 1 else 0.0
-    text = tf.constant([s.source for s in held_out])
-    length = lengths(translator.source_tokens(text)).numpy()
+    """Returns a function that translates the held-out sentences and returns their BLEU.
+
+    Args:
+      translator: the model, whose weights may change between two calls of the function.
+      held_out: the sentences, with their references.
+      parameters: the search and BLEU's options; sacreBLEU's defaults where they are null.
+    """
+    options = parameters.validation
+    length_penalty = translator.search.length_penalty if options.beam_size > 1 else 0.0
+    sources = tf.constant([s.source for s in held_out])
+    order = np.argsort(lengths(translator.source_tokens(sources)).numpy(), kind="stable")
+    batches = [order[i : i + VALIDATION_BATCH] for i in range(0, len(order), VALIDATION_BATCH)]
     streams = reference_streams([s.references for s in held_out])
-    order = np.argsort(length, kind="stable")
-    pieces = [order[i : i + VALIDATION_BATCH] for i in range(0, len(order), VALIDATION_BATCH)]
-    scorer = sacrebleu.BLEU(
-        lowercase=bool(parameters.validation_lowercase),
-        tokenize=parameters.validation_tokenize or "13a",
-        force=True,
-    )
+    scorer = sacrebleu.BLEU(tokenize=options.tokenize, lowercase=bool(options.lowercase), force=True)
 
     @tf.function(input_signature=[TEXT])
-    def best(text: tf.Tensor) -> tf.Tensor:
+    def translate(text: tf.Tensor) -> tf.Tensor:
         start = translator.start(text)
-        found = translator.decode(start, beam, alpha, translator.search.max_length, nbest=1)
-        return translator.texts(text, found)[:, 0]
+        hypotheses = translator.decode(
+            start, options.beam_size, length_penalty, translator.search.max_length, nbest=1
+        )
+        return translator.texts(text, hypotheses)[:, 0]
 
     def bleu() -> float:
-        hypotheses = np.empty(len(order), object)
-        found = side_by_side(lambda piece: best(tf.gather(text, piece)).numpy(), pieces)
-        for piece, translations in zip(pieces, found, strict=True):
-            hypotheses[piece] = [t.decode() for t in translations]
-        return float(scorer.corpus_score(list(hypotheses), streams).score)
+        translations = np.empty(len(order), object)
+        outputs = side_by_side(lambda batch: translate(tf.gather(sources, batch)).numpy(), batches)
+        for batch, texts in zip(batches, outputs, strict=True):
+            translations[batch] = [t.decode() for t in texts]
+        return float(scorer.corpus_score(list(translations), streams).score)
 
     return bleu
 
@@ -156,22 +161,21 @@ def _publish(
     network: Seq2Seq,
     translator: Translator,
     held_out: list[Sentence],
-    folder: Path,
+    model: artifacts.Model,
 ) -> None:
-    """Writes the model artifact: the SavedModel with its warm-up requests, the weights by name, and the
-    trainer's own translations.
+    """Writes the Model artifact: the SavedModel with its warm-up requests, the checkpoint, and translations
+    of some validation sentences.
     """
     sources = [s.source for s in held_out[: parameters.samples]]
-    found = translator.translate(tf.constant(sources))
+    outputs = translator.translate(tf.constant(sources))
     samples = [
-        {"source": source, "translation": translation.decode(), "score": float(score)}
+        artifacts.Sample(source, translation.decode(), float(score))
         for source, translation, score in zip(
-            sources, found["text"].numpy(), found["score"].numpy(), strict=True
+            sources, outputs["text"].numpy(), outputs["score"].numpy(), strict=True
         )
     ]
-    listed = json.dumps(samples, ensure_ascii=False, indent=1)
-    (folder / "samples.json").write_text(listed, encoding="utf-8")
-    (folder / "model.json").write_bytes(msgspec.json.format(msgspec.json.encode(parameters), indent=1))
-    checkpoint.save(network, translator.source, translator.target, folder)
-    translator.save(folder / "Format-Serving")
-    warm_up.write(translator, sources, folder / "Format-Serving")
+    model.write_samples(samples)
+    model.write_trainer_parameters(parameters)
+    checkpoint.save(network, translator.source, translator.target, model.path)
+    translator.save(model.serving)
+    warm_up.write(translator, sources, model.serving)

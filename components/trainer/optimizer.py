@@ -1,45 +1,53 @@
-"""AdamW on TensorFlow's fused update, what follows a schedule, and the average of the weights."""
+"""AdamW on TensorFlow's fused update, the learning rate schedule, and the average of the weights."""
 
 from __future__ import annotations
+
+import math
 
 import tensorflow as tf
 
 from bitext.components.trainer import Parameters
 
-YOUNG, AVERAGE_EVERY = 100.0, 4.0
-"""Updates up to which the average of the weights moves at each, and updates a move afterwards."""
+EMA_WARMUP_UPDATES, EMA_INTERVAL = 100.0, 4.0
+"""The moving average is updated at each of the first updates, and at every fourth update after them."""
+EMA_RAMP = 10.0
+"""After n updates the decay of the moving average is at most n / (n + EMA_RAMP)."""
 
 
 def learning_rate(parameters: Parameters, step: tf.Tensor) -> tf.Tensor:
-    """The learning rate float32[] of update number `step` (int64[], from 0), before plateaus scale it."""
-    now = tf.cast(step + 1, tf.float32)
-    warmup, steps = float(max(1, parameters.warmup_steps)), float(parameters.steps)
-    progress = tf.clip_by_value((now - warmup) / max(1.0, steps - warmup), 0.0, 1.0)
-    after = {
+    """Returns the learning rate float32[] of update `step` (int64[], from 0), before plateaus scale it."""
+    schedule = parameters.schedule
+    update = tf.cast(step + 1, tf.float32)
+    warmup, steps = float(max(1, schedule.warmup_steps)), float(parameters.steps)
+    progress = tf.clip_by_value((update - warmup) / max(1.0, steps - warmup), 0.0, 1.0)
+    decay = {
         "constant": lambda: 1.0,
         "plateau": lambda: 1.0,
         "linear": lambda: 1.0 - progress,
-        "cosine": lambda: 0.5 * (1.0 + tf.cos(progress * 3.14159265)),
-        "inverse_sqrt": lambda: tf.sqrt(warmup / tf.maximum(now, warmup)),
-    }[parameters.schedule]()
-    return parameters.learning_rate * tf.minimum(1.0, now / warmup) * after
+        "cosine": lambda: 0.5 * (1.0 + tf.cos(progress * math.pi)),
+        "inverse_sqrt": lambda: tf.sqrt(warmup / tf.maximum(update, warmup)),
+    }[schedule.kind]()
+    return parameters.optimizer.learning_rate * tf.minimum(1.0, update / warmup) * decay
 
 
 def sampling_rate(parameters: Parameters, step: tf.Tensor) -> tf.Tensor:
-    """The probability float32[] that in update number `step` (int64[], from 0) a token fed is a guess."""
+    """Returns the probability float32[] that update `step` (int64[], from 0) feeds a predicted token."""
     return parameters.scheduled_sampling * tf.cast(step, tf.float32) / parameters.steps
 
 
 class Optimizer(tf.Module):
-    """AdamW (Loshchilov and Hutter 2019) over a fixed list of variables, with an average of them.
+    """AdamW (Loshchilov and Hutter 2019) for a fixed list of variables, with an average of them.
 
-    TensorFlow's fused `ResourceApplyAdam` does in one pass over memory what the Keras optimizer does in ten.
+    TensorFlow's fused `ResourceApplyAdam` reads and writes each variable once; the Keras optimizer does so in
+    about ten operations.
 
     Attributes:
-      step: int64[], updates made.
-      scale: float32[], what plateaus have left of the learning rate.
-      average: the average of the weights, which is validated and exported: the moving one, or the mean of
-        `snapshots`, the weights at the last validations, of which `taken` have been made.
+      step: int64[], number of updates made.
+      scale: float32[], factor of the learning rate; plateaus lower it.
+      average: the average of the weights, which is validated and exported: the moving average, or the mean of
+        `snapshots`.
+      snapshots: the weights at the last validations.
+      snapshots_taken: int64[], number of snapshots taken so far.
     """
 
     def __init__(self, parameters: Parameters, variables: list[tf.Variable]):
@@ -47,34 +55,34 @@ class Optimizer(tf.Module):
         self.parameters = parameters
         self.variables_ = variables
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
-        self.first = [tf.Variable(tf.zeros_like(v), trainable=False) for v in variables]
-        self.second = [tf.Variable(tf.zeros_like(v), trainable=False) for v in variables]
+        self.first_moments = [tf.Variable(tf.zeros_like(v), trainable=False) for v in variables]
+        self.second_moments = [tf.Variable(tf.zeros_like(v), trainable=False) for v in variables]
         self.scale = tf.Variable(1.0, trainable=False, name="scale")
-        self.taken = tf.Variable(0, dtype=tf.int64, trainable=False, name="taken")
-        many = parameters.average_checkpoints
-        averaged = variables if parameters.average_decay or many else []
-        self.average = [tf.Variable(v, trainable=False) for v in averaged]
-        self.snapshots = [[tf.Variable(v, trainable=False) for v in variables] for _ in range(many)]
+        self.snapshots_taken = tf.Variable(0, dtype=tf.int64, trainable=False, name="snapshots_taken")
+        snapshots = parameters.optimizer.average_checkpoints
+        is_averaged = parameters.optimizer.average_decay or snapshots
+        self.average = [tf.Variable(v, trainable=False) for v in variables if is_averaged]
+        self.snapshots = [[tf.Variable(v, trainable=False) for v in variables] for _ in range(snapshots)]
 
     def apply(self, gradients: list[tf.Tensor]) -> tf.Tensor:
-        """One update.
+        """Makes one update.
 
         Args:
-          gradients: float32, each of its variable's shape.
+          gradients: float32, one for each variable and of its shape.
 
         Returns:
-          Their global norm before they were cut, float32[].
+          Their global norm before clipping, float32[].
         """
-        p = self.parameters
+        p = self.parameters.optimizer
         norm = tf.linalg.global_norm(gradients)
-        # Most updates need no cut, and so no pass over all gradients.
+        # Most updates are not clipped, and then read no gradient again.
         gradients = tf.cond(
             norm > p.clip_norm, lambda: [g * (p.clip_norm / norm) for g in gradients], lambda: gradients
         )
-        rate = learning_rate(p, self.step) * self.scale
+        rate = learning_rate(self.parameters, self.step) * self.scale
         count = tf.cast(self.step + 1, tf.float32)
         for variable, first, second, gradient in zip(
-            self.variables_, self.first, self.second, gradients, strict=True
+            self.variables_, self.first_moments, self.second_moments, gradients, strict=True
         ):
             if p.weight_decay and variable.shape.rank == 2:
                 variable.assign_sub(rate * p.weight_decay * variable)
@@ -82,48 +90,48 @@ class Optimizer(tf.Module):
                 var=variable.handle,
                 m=first.handle,
                 v=second.handle,
-                beta1_power=0.9**count,
+                beta1_power=p.beta1**count,
                 beta2_power=p.beta2**count,
                 lr=rate,
-                beta1=0.9,
+                beta1=p.beta1,
                 beta2=p.beta2,
-                epsilon=1e-8,
+                epsilon=p.epsilon,
                 grad=gradient,
             )
         self.step.assign_add(1)
-        if p.average_checkpoints or not self.average:
-            return norm
-        self._follow(count)
+        if self.average and not p.average_checkpoints:
+            self._update_moving_average(count)
         return norm
 
-    def _follow(self, count: tf.Tensor) -> None:
-        """Moves the average, after update number `count` (float32[], from 1)."""
-        # A young average follows closely, as TensorFlow's `ExponentialMovingAverage` does with `num_updates`.
-        decay = tf.minimum(self.parameters.average_decay, count / (count + 10.0))
-        every = tf.where(count <= YOUNG, 1.0, AVERAGE_EVERY)
+    def _update_moving_average(self, count: tf.Tensor) -> None:
+        """Updates the moving average after update number `count` (float32[], from 1)."""
+        # The decay of the first updates is that of `tf.train.ExponentialMovingAverage` with `num_updates`.
+        decay = tf.minimum(self.parameters.optimizer.average_decay, count / (count + EMA_RAMP))
+        interval = tf.where(count <= EMA_WARMUP_UPDATES, 1.0, EMA_INTERVAL)
 
-        def move() -> None:
+        def update() -> None:
             for average, variable in zip(self.average, self.variables_, strict=True):
                 tf.raw_ops.ResourceApplyGradientDescent(
-                    var=average.handle, alpha=1.0 - decay**every, delta=average - variable
+                    var=average.handle, alpha=1.0 - decay**interval, delta=average - variable
                 )
 
-        tf.cond(tf.equal(count % every, 0.0), move, lambda: None)
+        tf.cond(tf.equal(count % interval, 0.0), update, lambda: None)
 
     def snapshot(self) -> None:
-        """Takes the weights into the mean of the last so many, once before every validation."""
-        many = self.parameters.average_checkpoints
-        if not many:
+        """Adds the weights to the snapshots and averages these. Call it once before each validation."""
+        count = self.parameters.optimizer.average_checkpoints
+        if not count:
             return
-        for kept, variable in zip(self.snapshots[int(self.taken) % many], self.variables_, strict=True):
-            kept.assign(variable)
-        self.taken.assign_add(1)
-        made = self.snapshots[: min(int(self.taken), many)]
-        for average, *weights in zip(self.average, *made, strict=True):
-            average.assign(tf.add_n([w.read_value() for w in weights]) / len(made))
+        oldest = self.snapshots[int(self.snapshots_taken) % count]
+        for saved, variable in zip(oldest, self.variables_, strict=True):
+            saved.assign(variable)
+        self.snapshots_taken.assign_add(1)
+        filled = self.snapshots[: min(int(self.snapshots_taken), count)]
+        for average, *weights in zip(self.average, *filled, strict=True):
+            average.assign(tf.add_n([w.read_value() for w in weights]) / len(filled))
 
     def swap(self) -> None:
-        """Exchanges weights and their average, if there is one: once before a validation, once after."""
+        """Exchanges the weights and their average, if there is one. Call it before and after a validation."""
         if not self.average:
             return
         for average, variable in zip(self.average, self.variables_, strict=True):

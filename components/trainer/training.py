@@ -1,69 +1,74 @@
-"""The training loop: step, log, validate, keep, stop."""
+"""The training loop: step, log, validate, save, stop."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
+import msgspec
 import tensorflow as tf
 from tqdm import tqdm
 
+from bitext.components.artifacts import ModelRun, Validation
 from bitext.components.component import Context
 from bitext.components.seq2seq.layers.dropout import Dropout
 from bitext.components.seq2seq.loss import Loss, masked_loss
 from bitext.components.seq2seq.model import Seq2Seq
-from bitext.components.shared.errors import TrainingError
+from bitext.components.shared.errors import DataError, TrainingError
 from bitext.components.trainer import Parameters
-from bitext.components.trainer.data import Batches, Packed, unpack
+from bitext.components.trainer.data import Batches
 from bitext.components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
 
 LOG_EVERY = 50
-TOGETHER = 10
-"""Batches in one call of the graph, or as many as an update takes. Between two calls the cores wait 1 ms; an
-interruption waits for the end of a call, and of the reading of the batches after it."""
-PACKED = Packed(tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, 3], tf.int32))
+"""Updates between two points of the TensorBoard log."""
+CHECKPOINTS_KEPT = 2
+_READ_ERRORS = (tf.errors.OpError, AssertionError, LookupError, RuntimeError, ValueError)
+"""What TensorFlow raises on damaged checkpoints."""
+TOKENS = tf.TensorSpec([None, None], tf.int32)
 
 
 class Progress(tf.Module):
-    """What a killed training needs beside weights and optimizer to go on as if nothing had happened.
+    """The state of a training beside weights and optimizer: what a resumed training needs.
 
     Attributes:
-      best: float64[], the best validation BLEU, -1 before the first.
-      bad: int64[], validations since.
-      stopped: bool[], whether training is over (early stopping).
-      loss, tokens, norm: float32[], sums since the last log line; `norm` is of the gradients' global norms.
-      recent: float32[], the mean loss at the last log line, in nats a token.
-      seconds: float64[], time spent training, over all attempts.
-      kept: the weights of the best validation.
+      best_bleu: float64[], the best validation BLEU so far, -1 before the first validation.
+      validations_without_improvement: int64[], number of validations since the best one.
+      stopped: bool[], whether training has stopped early.
+      loss: float32[], sum of the cross entropies since the last log line, in nats.
+      tokens: float32[], number of target tokens since the last log line.
+      norm: float32[], sum of the gradients' global norms since the last log line.
+      logged_loss: float32[], mean loss at the last log line, in nats a token.
+      seconds: float64[], training time, summed over all attempts.
+      best_weights: the weights of the best validation.
     """
 
     def __init__(self, variables: list[tf.Variable]):
         super().__init__(name="progress")
-        self.best = tf.Variable(-1.0, dtype=tf.float64, trainable=False)
-        self.bad = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.best_bleu = tf.Variable(-1.0, dtype=tf.float64, trainable=False)
+        self.validations_without_improvement = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.stopped = tf.Variable(False, trainable=False)
         self.loss = tf.Variable(0.0, trainable=False)
         self.tokens = tf.Variable(0.0, trainable=False)
         self.norm = tf.Variable(0.0, trainable=False)
-        self.recent = tf.Variable(0.0, trainable=False)
+        self.logged_loss = tf.Variable(0.0, trainable=False)
         self.seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
-        self.kept = [tf.Variable(v, trainable=False) for v in variables]
+        self.best_weights = [tf.Variable(v, trainable=False) for v in variables]
 
 
 @dataclasses.dataclass
 class Training:
-    """One training, resumed from `working_dir` if it was begun there.
+    """One training. It resumes from the checkpoint in `context.working_dir`, if there is one.
 
     Args:
       model: the model, trained in place.
-      parameters: how.
-      batches: on what.
-      validate: BLEU of the model as it is.
-      context: the run around it.
+      parameters: how to train.
+      batches: the training data.
+      validate: returns the BLEU of the model with its current weights.
+      context: the run around the training.
     """
 
     model: Seq2Seq
@@ -76,196 +81,219 @@ class Training:
         self.variables = [v.value for v in self.model.trainable_variables]
         self.optimizer = Optimizer(self.parameters, self.variables)
         self.progress = Progress(self.variables)
-        # Every token of an epoch weighs the same, whatever batch it is in: a batch's sum is divided by the
-        # real tokens of a mean update.
-        self.scale = 1.0 / (self.batches.mean_tokens * self.parameters.accumulate)
+        # The loss of an update is divided by the mean number of tokens of an update, not by its own number,
+        # so that each token of an epoch has the same weight.
+        self.loss_scale = 1.0 / (self.batches.mean_tokens * self.parameters.accumulate)
         checkpoint = tf.train.Checkpoint(
             variables=self.variables, optimizer=self.optimizer, progress=self.progress
         )
         self.manager = tf.train.CheckpointManager(
-            checkpoint, str(self.context.working_dir / "checkpoints"), max_to_keep=2
+            checkpoint, str(self.context.working_dir / "checkpoints"), max_to_keep=CHECKPOINTS_KEPT
         )
-        self.history = self.context.working_dir / "history.jsonl"
-        # Of the batches before the last of an update.
-        gathered = self.variables if self.parameters.accumulate > 1 else []
-        self.gathered = [tf.Variable(tf.zeros_like(v), trainable=False) for v in gathered]
+        self.model_run = ModelRun(self.context.working_dir)
+        accumulated = self.variables if self.parameters.accumulate > 1 else []
+        self.accumulated = [tf.Variable(tf.zeros_like(v), trainable=False) for v in accumulated]
 
     def run(self) -> None:
         """Trains to the end and leaves the best validated weights in the model.
 
         Raises:
+          DataError: the checkpoint or the history of an interrupted training is damaged.
           TrainingError: the loss is not finite.
         """
-        if self.manager.latest_checkpoint:
-            self.manager.restore_or_initialize()
-        self._forget_after(self.step)
-        if self.step:
-            self.context.say(f"resumed at step {self.step:,} of {self.parameters.steps:,}")
-        writer = tf.summary.create_file_writer(str(self.context.working_dir / "logs" / "train"))
+        self._resume()
+        writer = tf.summary.create_file_writer(str(self.model_run.logs / "train"))
         with writer.as_default(), self._bar() as bar:
             self._loop(bar)
-        for variable, kept in zip(self.variables, self.progress.kept, strict=True):
-            variable.assign(kept)
+        for variable, best in zip(self.variables, self.progress.best_weights, strict=True):
+            variable.assign(best)
 
     @functools.cached_property
-    def update(self) -> Callable[[Packed], None]:
-        """As many updates of the weights as there are batches in a pack (by `accumulate`), in one call."""
-        # Concrete: no look at the types of the arguments before every call.
-        return tf.function(self._updates, input_signature=[PACKED]).get_concrete_function()
+    def train_on(self) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], None]:
+        """The graph of `_train_on`: it trains on one batch."""
+        signature = [TOKENS, TOKENS, tf.TensorSpec([], tf.int32)]
+        # A concrete function does not check the types of its arguments before each call.
+        return tf.function(self._train_on, input_signature=signature).get_concrete_function()
 
     @property
     def step(self) -> int:
-        """Updates made."""
+        """Number of updates made."""
         return int(self.optimizer.step)
 
-    def _forget_after(self, step: int) -> None:
-        """Drops the history a killed attempt wrote after its last checkpoint: it will be written again.
+    def _resume(self) -> None:
+        """Restores the last checkpoint, if there is one, and cuts the history back to it."""
+        if self.manager.latest_checkpoint:
+            try:
+                self.manager.restore_or_initialize()
+            except _READ_ERRORS as error:
+                raise self._damaged(self.manager.latest_checkpoint, error) from error
+        try:
+            self.model_run.discard_after(self.step)
+        except msgspec.MsgspecError as error:
+            raise self._damaged(str(self.model_run.history_file), error) from error
+        if self.step:
+            self.context.say(f"resumed at step {self.step:,} of {self.parameters.steps:,}")
 
-        TensorBoard's event files keep what it wrote: there, these steps are twice."""
-        text = self.history.read_text(encoding="utf-8") if self.history.exists() else ""
-        whole = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
-        kept = [line for line in whole if json.loads(line)["step"] <= step]
-        self.history.write_text("".join(kept), encoding="utf-8")
+    def _damaged(self, path: str, error: Exception) -> DataError:
+        return DataError(
+            f"{path}, which the interrupted training left behind, cannot be read: {error}",
+            f"delete {self.context.working_dir} to train from the start",
+        )
 
     def _bar(self) -> tqdm:
         p = self.parameters
-        shown = self.context.interactive and p.progress
-        return tqdm(total=p.steps, initial=self.step, unit="step", disable=not shown, dynamic_ncols=True)
+        is_shown = self.context.interactive and p.progress
+        return tqdm(total=p.steps, initial=self.step, unit="step", disable=not is_shown, dynamic_ncols=True)
 
     def _loop(self, bar: tqdm) -> None:
+        """Trains to the last step, or until training stops early."""
         p, progress, step = self.parameters, self.progress, self.step
-        begun, before = time.monotonic(), float(progress.seconds)
-        since, logged = begun, step
-        sizes = (p.accumulate * updates for updates in self._calls(step))
-        for batches in self.batches.packed(step * p.accumulate, sizes):
-            self.update(batches)
-            updates = len(batches.shapes) // p.accumulate
-            step += updates
-            bar.update(updates)
-            validating = step % p.validate_every == 0 or step == p.steps
-            # Always before a checkpoint is kept, so that none holds weights that are not finite.
-            if validating or step % LOG_EVERY == 0:
-                self._log(bar, step, step - logged, time.monotonic() - since)
-                since, logged = time.monotonic(), step
-            if validating:
-                progress.seconds.assign(before + time.monotonic() - begun)
-                self._validate(step)
-                progress.seconds.assign(before + time.monotonic() - begun)
-                since = time.monotonic()
-                self.manager.save(step)
-            if progress.stopped:
-                break
-
-    def _calls(self, step: int) -> Iterator[int]:
-        """The updates of each call after `step` updates: none goes past a line of the log or a validation."""
-        p = self.parameters
-        while step < p.steps and not self.progress.stopped:
-            ends = (step - step % every + every for every in (LOG_EVERY, p.validate_every))
-            end = min(p.steps, step + max(1, TOGETHER // p.accumulate), *ends)
-            yield end - step
-            step = end
+        started, seconds_before = time.monotonic(), float(progress.seconds)
+        logged_time, logged_step = started, step
+        with contextlib.closing(self.batches.read_ahead(step * p.accumulate)) as batches:
+            while step < p.steps and not progress.stopped:
+                for number in range(p.accumulate):
+                    self.train_on(*next(batches), tf.constant(number))
+                step += 1
+                bar.update()
+                is_validation = step % p.validation.every == 0 or step == p.steps
+                if is_validation or step % LOG_EVERY == 0:
+                    # Before each checkpoint, because it raises TrainingError if the loss is not finite.
+                    self._log(bar, step, step - logged_step, time.monotonic() - logged_time)
+                    logged_time, logged_step = time.monotonic(), step
+                if is_validation:
+                    progress.seconds.assign(seconds_before + time.monotonic() - started)
+                    self._validate(step)
+                    progress.seconds.assign(seconds_before + time.monotonic() - started)
+                    logged_time = time.monotonic()
+                    self.manager.save(step)
 
     def gradients(self, source: tf.Tensor, target: tf.Tensor, number: tf.Tensor | int) -> list[tf.Tensor]:
-        """Of a batch, the `number`th of its update; its loss is added to the sums."""
+        """Returns the gradients of one batch and adds its loss to the running sums.
+
+        Args:
+          source: int32[B, S].
+          target: int32[B, T].
+          number: the batch's number within its update, from 0.
+        """
         p, rows = self.parameters, tf.shape(source)[0]
-        place = self.optimizer.step * p.accumulate + tf.cast(number, tf.int64)
-        towers = []
-        for tower in range(p.towers):
-            part = slice(rows * tower // p.towers, rows * (tower + 1) // p.towers)
-            seed = tf.stack([tf.constant(p.seed, tf.int64), place * p.towers + tower])
-            towers.append(self._tower(source[part], target[part], Dropout(tf.cast(seed, tf.int32))))
-        losses = [loss for loss, _ in towers]
+        batch = self.optimizer.step * p.accumulate + tf.cast(number, tf.int64)
+        outputs = []
+        for replica in range(p.replicas):
+            part = slice(rows * replica // p.replicas, rows * (replica + 1) // p.replicas)
+            seed = tf.stack([tf.constant(p.seed, tf.int64), batch * p.replicas + replica])
+            outputs.append(self._replica(source[part], target[part], Dropout(tf.cast(seed, tf.int32))))
+        losses = [loss for loss, _ in outputs]
         self.progress.loss.assign_add(tf.add_n([loss.cross_entropy for loss in losses]))
         self.progress.tokens.assign_add(tf.add_n([loss.tokens for loss in losses]))
-        return [tf.add_n(of_all) for of_all in zip(*(gradients for _, gradients in towers), strict=True)]
+        return [tf.add_n(parts) for parts in zip(*(gradients for _, gradients in outputs), strict=True)]
 
-    def _tower(self, source: tf.Tensor, target: tf.Tensor, dropout: Dropout) -> tuple[Loss, list[tf.Tensor]]:
-        """The loss of a part of a batch, and its gradients. No tower waits for another."""
+    def _replica(
+        self, source: tf.Tensor, target: tf.Tensor, dropout: Dropout
+    ) -> tuple[Loss, list[tf.Tensor]]:
+        """Returns the loss of one part of a batch, and its gradients. Replicas do not wait for each other."""
         p = self.parameters
         rate = sampling_rate(p, self.optimizer.step) if p.scheduled_sampling else None
         with tf.GradientTape() as tape:
             loss = masked_loss(self.model, source, target, p.label_smoothing, dropout, rate)
-            minimised = loss.smoothed * self.scale
-        return loss, [tf.convert_to_tensor(g) for g in tape.gradient(minimised, self.variables)]
+            scaled = loss.smoothed * self.loss_scale
+        return loss, [tf.convert_to_tensor(g) for g in tape.gradient(scaled, self.variables)]
 
-    def _updates(self, packed: Packed) -> None:
-        p = self.parameters
+    def _train_on(self, source: tf.Tensor, target: tf.Tensor, number: tf.Tensor) -> None:
+        """Trains on one batch: updates the weights if it is the last batch of an update.
 
-        def batch(number: tf.Tensor, begin: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            (source, target), end = unpack(packed, number, begin)
-            place = number % p.accumulate
-            gradients = self.gradients(source, target, place)
-            if p.accumulate == 1:
-                self._apply(gradients)
-            else:
-                last = tf.equal(place, p.accumulate - 1)
-                tf.cond(last, lambda: self._apply(gradients), lambda: self._gather(gradients))
-            return number + 1, end
+        Args:
+          source: int32[B, S].
+          target: int32[B, T].
+          number: int32[], the batch's number within its update, from 0.
+        """
+        accumulate = self.parameters.accumulate
+        gradients = self.gradients(source, target, number)
+        if accumulate == 1:
+            self._apply(gradients)
+        else:
+            is_last = tf.equal(number, accumulate - 1)
+            tf.cond(is_last, lambda: self._apply(gradients), lambda: self._accumulate(gradients))
 
-        many = tf.shape(packed.shapes)[0]
-        tf.while_loop(lambda number, _: number < many, batch, (0, 0), parallel_iterations=1)
-
-    def _gather(self, gradients: list[tf.Tensor]) -> None:
-        for gathered, gradient in zip(self.gathered, gradients, strict=True):
-            gathered.assign_add(gradient)
+    def _accumulate(self, gradients: list[tf.Tensor]) -> None:
+        for total, gradient in zip(self.accumulated, gradients, strict=True):
+            total.assign_add(gradient)
 
     def _apply(self, gradients: list[tf.Tensor]) -> None:
-        if self.gathered:
-            gradients = [g + before for g, before in zip(gradients, self.gathered, strict=True)]
+        """Makes one update of the weights, with the accumulated gradients added."""
+        if self.accumulated:
+            gradients = [g + total for g, total in zip(gradients, self.accumulated, strict=True)]
         self.progress.norm.assign_add(self.optimizer.apply(gradients))
-        for gathered in self.gathered:
-            gathered.assign(tf.zeros_like(gathered))
+        for total in self.accumulated:
+            total.assign(tf.zeros_like(total))
 
     def _log(self, bar: tqdm, step: int, updates: int, seconds: float) -> None:
-        """Shows and records the means of the last `updates`, which took so many seconds."""
+        """Shows and records the means of the last `updates`, which took `seconds`.
+
+        Raises:
+          TrainingError: the loss or the gradient is not finite.
+        """
         progress = self.progress
         tokens = float(progress.tokens)
         loss, norm = float(progress.loss) / max(tokens, 1.0), float(progress.norm) / updates
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingError(
-                f"the loss is {loss}, its gradient's norm {norm} at step {step}: training has diverged",
-                "lower trainer.learning_rate or raise trainer.warmup_steps; the last good checkpoint is kept "
-                f"in {self.manager.directory}",
+                f"training has diverged: at step {step} the loss is {loss} and the gradient's norm {norm}",
+                "lower trainer.optimizer.learning_rate or raise trainer.schedule.warmup_steps; the last good "
+                f"checkpoint is kept in {self.manager.directory}",
             )
         for total in (progress.tokens, progress.loss, progress.norm):
             total.assign(0.0)
-        progress.recent.assign(loss)
-        rate = tokens / seconds
-        bar.set_postfix_str(f"loss {loss:.3f}, {rate:,.0f} tokens/s")
+        progress.logged_loss.assign(loss)
+        tokens_per_second = tokens / seconds
+        bar.set_postfix_str(f"loss {loss:.3f}, {tokens_per_second:,.0f} tokens/s")
         tf.summary.scalar("loss", loss, step)
         tf.summary.scalar("gradient_norm", norm, step)
-        tf.summary.scalar("tokens_per_second", rate, step)
+        tf.summary.scalar("tokens_per_second", tokens_per_second, step)
         rate = learning_rate(self.parameters, tf.constant(step - 1, tf.int64)) * self.optimizer.scale
         tf.summary.scalar("learning_rate", rate, step)
 
     def _validate(self, step: int) -> None:
-        p, progress = self.parameters, self.progress
+        """Computes BLEU with the averaged weights, keeps the best weights, and decides whether to stop."""
         self.optimizer.snapshot()
         self.optimizer.swap()
         bleu = self.validate()
-        minutes = float(progress.seconds) / 60
-        better = bleu > float(progress.best)
-        if better:
-            progress.best.assign(bleu)
-            progress.bad.assign(0)
-            for kept, variable in zip(progress.kept, self.variables, strict=True):
-                kept.assign(variable)
+        is_better = bleu > float(self.progress.best_bleu)
+        if is_better:
+            self._keep_best(bleu)
         else:
-            progress.bad.assign_add(1)
-            if p.schedule == "plateau" and step > p.warmup_steps:
-                self.optimizer.scale.assign(self.optimizer.scale * p.plateau_factor)
-            progress.stopped.assign(bool(p.patience) and int(progress.bad) >= p.patience)
+            self._count_failure(step)
         self.optimizer.swap()
+        self._report(step, bleu, is_better)
+
+    def _keep_best(self, bleu: float) -> None:
+        progress = self.progress
+        progress.best_bleu.assign(bleu)
+        progress.validations_without_improvement.assign(0)
+        for best, variable in zip(progress.best_weights, self.variables, strict=True):
+            best.assign(variable)
+
+    def _count_failure(self, step: int) -> None:
+        """Counts a validation without a better BLEU: lowers the learning rate or stops, if so configured."""
+        p, progress = self.parameters, self.progress
+        progress.validations_without_improvement.assign_add(1)
+        if p.schedule.kind == "plateau" and step > p.schedule.warmup_steps:
+            self.optimizer.scale.assign(self.optimizer.scale * p.schedule.plateau_factor)
+        patience = p.validation.patience
+        failures = int(progress.validations_without_improvement)
+        progress.stopped.assign(bool(patience) and failures >= patience)
+
+    def _report(self, step: int, bleu: float, is_better: bool) -> None:
+        """Writes a validation to TensorBoard, to the history and to the terminal."""
+        p, progress = self.parameters, self.progress
+        minutes, loss = float(progress.seconds) / 60, float(progress.logged_loss)
         tf.summary.scalar("validation_bleu", bleu, step)
-        loss = round(float(progress.recent), 4)
-        line = {"step": step, "minutes": round(minutes, 3), "loss": loss, "bleu": round(bleu, 3)}
-        with self.history.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        self.model_run.append(Validation(step, round(minutes, 3), round(loss, 4), round(bleu, 3)))
         epoch = step * p.accumulate / self.batches.per_epoch
-        mark = "" if better else " (not better)"
+        mark = "" if is_better else " (not better)"
         self.context.say(
-            f"step {step:>6,}  epoch {epoch:5.1f}  {minutes:5.1f} min  loss {float(progress.recent):.3f}  "
+            f"step {step:>6,}  epoch {epoch:5.1f}  {minutes:5.1f} min  loss {loss:.3f}  "
             f"validation BLEU {bleu:5.2f}{mark}"
         )
         if progress.stopped:
-            self.context.say(f"stopped early: no better BLEU in {p.patience} validations")
+            self.context.say(f"stopped early: no better BLEU in {p.validation.patience} validations")

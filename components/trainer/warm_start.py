@@ -1,186 +1,249 @@
-"""Warm start: whether a training begins with an earlier model's weights, and how, whatever became of the
-vocabulary.
+"""Warm start: whether a training starts from an earlier model's weights, and how they are carried over to a
+changed vocabulary.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import json
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import keras
 import msgspec
 import numpy as np
 
 from bitext.components.artifacts import Model
-from bitext.components.seq2seq import SETTINGS_FILE, VOCABULARY_FILE, WEIGHTS_FILE
 from bitext.components.seq2seq.model import Seq2Seq
 from bitext.components.shared.errors import DataError
 from bitext.components.text.processor import TextPair
-from bitext.components.trainer import LAST_BLESSED, MOST_SEEDS, Parameters
+from bitext.components.trainer import LAST_BLESSED, SEED_COUNT, Parameters, WarmStartParameters
 
-_PER_TOKEN = {
-    "seq2seq/source_embedding": "source",
-    "seq2seq/target_embedding": "target",
+TARGET_EMBEDDING, SOURCE_EMBEDDING = "seq2seq/target_embedding", "seq2seq/source_embedding"
+_TOKEN_SIDES = {
+    SOURCE_EMBEDDING: "source",
+    TARGET_EMBEDDING: "target",
     "seq2seq/output_embedding": "target",
     "seq2seq/output_bias": "target",
 }
-"""Weights with a row for every token, and whose tokens."""
-_REMEDY = "begin with a model of the same trainer.model settings, or drop trainer.warm_start"
+"""The weights that have one row for each token, and the side of these tokens."""
+_DEFAULT_RATE_FACTOR = 1 / 4
+"""`warm_start.learning_rate` by default, as a share of `optimizer.learning_rate`."""
+_REMEDY = "start from a model with the same trainer.model settings, or remove trainer.warm_start.model"
 
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """What a training begins with.
+    """What a training starts from.
 
     Attributes:
-      parameters: in effect: updates, learning rate, warm-up and seed are those of this training.
-      folder: the earlier model's artifact; None: from scratch.
-      warm_starts: trainings, each begun with the one before, since one from scratch.
-      digest: of the last blessed model, if the training begins with it and its digest is on record.
-      why: why a training told to begin with the last blessed model begins from scratch; empty: it does not.
+      parameters: the parameters of this training: steps, warm-up, learning rate and seed may differ from the
+        configured ones.
+      model: the earlier model; None: from scratch.
+      warm_starts: number of warm starts since the last training from scratch, this one included.
+      digest: digest of the last blessed model, if the training starts from it and the digest is recorded.
+      refusal: why a training that should start from the last blessed model starts from scratch; else empty.
     """
 
     parameters: Parameters
-    folder: Path | None = None
+    model: Model | None = None
     warm_starts: int = 0
     digest: str | None = None
-    why: str = ""
+    refusal: str = ""
 
 
-def start(parameters: Parameters, base: Model | None) -> Start:
-    """Decides what a training begins with.
+def choose_start(parameters: Parameters, base: Model | None) -> Start:
+    """Decides what a training starts from.
 
     Args:
-      parameters: as configured.
-      base: the model now served, if there is one, and no training from scratch is due.
+      parameters: the configured parameters.
+      base: the model now served. None: none is served, or a training from scratch is due.
+
+    Raises:
+      DataError: the settings of the model now served cannot be read.
     """
-    if parameters.warm_start is None:
+    warm = parameters.warm_start
+    if warm.model is None:
         return Start(parameters)
-    if parameters.warm_start != LAST_BLESSED:
-        return Start(parameters, Path(parameters.warm_start), 1)
-    count = int(base.properties.get("warm_starts", 0)) + 1 if base else 0
-    why = _against(parameters, base)
-    changes: dict[str, Any] = {"warm_steps": None, "warm_learning_rate": None}
-    if base is None or why:
-        changes |= {"warm_start": None, "from_scratch_every": 0}
-        return Start(msgspec.structs.replace(parameters, **changes), why=why)
-    steps = parameters.warm_steps or parameters.steps
-    changes |= {
-        "steps": steps,
-        "warmup_steps": parameters.warmup_steps * steps // parameters.steps,
-        "learning_rate": parameters.warm_learning_rate or parameters.learning_rate / 4,
-        "seed": (parameters.seed + count - 1) % MOST_SEEDS + 1,
-    }
-    return Start(msgspec.structs.replace(parameters, **changes), base.path, count, base.digest)
+    if warm.model != LAST_BLESSED:
+        return Start(parameters, Model(Path(warm.model)), 1)
+    refusal = _refusal(parameters, base)
+    if base is None or refusal:
+        cold = msgspec.structs.replace(parameters, warm_start=WarmStartParameters())
+        return Start(cold, refusal=refusal)
+    warm_starts = int(base.properties.get("warm_starts", 0)) + 1
+    rate = warm.learning_rate or parameters.optimizer.learning_rate * _DEFAULT_RATE_FACTOR
+    steps = warm.steps or parameters.steps
+    warmup_steps = parameters.schedule.warmup_steps * steps // parameters.steps
+    replace = msgspec.structs.replace
+    effective = replace(
+        parameters,
+        steps=steps,
+        schedule=replace(parameters.schedule, warmup_steps=warmup_steps),
+        optimizer=replace(parameters.optimizer, learning_rate=rate),
+        warm_start=replace(warm, steps=None, learning_rate=None),
+        seed=(parameters.seed + warm_starts - 1) % SEED_COUNT + 1,
+    )
+    return Start(effective, base, warm_starts, base.digest)
 
 
-def _against(parameters: Parameters, base: Model | None) -> str:
-    """Why a training cannot begin with the model now served; empty if it can."""
+def _refusal(parameters: Parameters, base: Model | None) -> str:
+    """Returns why a training cannot start from the model now served; empty if it can."""
     if base is None:
-        every = parameters.from_scratch_every
-        turn = f", or this is the one training in {every} (from_scratch_every)" if every else ""
-        return f"no model is served yet{turn}"
-    path = base.path / "checkpoint" / SETTINGS_FILE
-    if not path.is_file():
+        every = parameters.warm_start.from_scratch_every
+        due = f", or one training in {every} starts from scratch (from_scratch_every)" if every else ""
+        return f"no model is served yet{due}"
+    if not base.architecture_file.is_file():
         return f"the model now served is gone from {base.path}"
-    if difference := _difference(_settings(path), msgspec.to_builtins(parameters.model)):
-        return f"the model now served is of another architecture: {difference}"
+    if difference := _difference(_architecture(base), msgspec.to_builtins(parameters.model)):
+        return f"the model now served has another architecture: {difference}"
     return ""
 
 
-def warm_start(network: Seq2Seq, pair: TextPair, folder: Path) -> Iterator[str]:
-    """Gives a new model the weights of an earlier one, and says what became of them.
+class _Table(NamedTuple):
+    """Weights with one row for each token: float32[V, ...] and the V tokens."""
 
-    Rows of the embeddings and of the output layer follow their tokens; new tokens keep their first weights.
-    Where one table now serves what several did, it begins with the target embedding's rows, and with the
-    source embedding's for tokens that only the source had.
+    rows: np.ndarray
+    tokens: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Checkpoint:
+    """The weights of an earlier model.
+
+    Attributes:
+      model: the artifact.
+      weights: arrays by the path of their variable.
+      tokens: the tokens by side, in the order of their ids.
+    """
+
+    model: Model
+    weights: dict[str, np.ndarray]
+    tokens: dict[str, list[str]]
+
+    @classmethod
+    def read(cls, model: Model) -> _Checkpoint:
+        """Reads the checkpoint of a Model artifact.
+
+        Raises:
+          DataError: a file is missing or damaged.
+        """
+        with _replacing_remedy():
+            vocabulary = model.vocabulary()
+            tokens = {"source": vocabulary.source, "target": vocabulary.target}
+            return cls(model, model.weights(), tokens)
+
+    def array(self, variable: keras.Variable) -> np.ndarray:
+        """Returns the weights of a variable.
+
+        Raises:
+          DataError: they are missing or have another shape.
+        """
+        side, array = _TOKEN_SIDES.get(variable.path), self.weights.get(variable.path)
+        if array is None and variable.path.endswith("_embedding"):
+            # The earlier model had one embedding for both sides, or for the output layer as well.
+            array = self.weights.get(TARGET_EMBEDDING)
+        rows = len(self.tokens[side]) if side else variable.shape[0]
+        if array is None or array.shape != (rows, *variable.shape[1:]):
+            state = "missing" if array is None else f"of shape {list(array.shape)}"
+            raise DataError(
+                f"{self.model.weights_file}: {variable.path} is {state}, and the model to train has "
+                f"{list(variable.shape)}",
+                _REMEDY,
+            )
+        return array
+
+
+def load_weights(network: Seq2Seq, pair: TextPair, model: Model) -> Iterator[str]:
+    """Copies an earlier model's weights into a new model, and yields a line about each embedding.
+
+    Rows of the embeddings and of the output layer follow their tokens; new tokens keep their initial weights.
+    If one embedding replaces several, it takes the rows of the target embedding, and those of the source
+    embedding for tokens that only the source had.
 
     Args:
-      network: the new model, with its first weights.
+      network: the new model, with its initial weights.
       pair: the new model's text path.
-      folder: the earlier model's artifact.
+      model: the earlier model.
 
     Raises:
       DataError: the files cannot be read, or the architectures differ.
     """
-    checkpoint = folder / "checkpoint"
-    try:
-        with np.load(checkpoint / WEIGHTS_FILE) as file:
-            old = {name: file[name] for name in file.files}
-        tokens = json.loads((checkpoint / VOCABULARY_FILE).read_text(encoding="utf-8"))
-        before = {side: tokens[side] for side in ("source", "target")}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise _unreadable(checkpoint, error) from error
-    path = checkpoint / SETTINGS_FILE
-    if difference := _difference(_settings(path), msgspec.to_builtins(network.settings)):
-        raise DataError(f"{path}: {difference}", _REMEDY)
-    now = {"source": pair.source.pieces(), "target": pair.target.pieces()}
+    earlier = _Checkpoint.read(model)
+    if difference := _difference(_architecture(model), msgspec.to_builtins(network.settings)):
+        raise DataError(f"{model.architecture_file}: {difference}", _REMEDY)
+    tokens = {"source": pair.source.pieces(), "target": pair.target.pieces()}
     for variable in network.weights:
-        side, found = _PER_TOKEN.get(variable.path), old.get(variable.path)
-        if found is None and variable.path.endswith("_embedding"):
-            # One table served both sides before, or the output layer as well.
-            found = old.get("seq2seq/target_embedding")
-        expected = (len(before[side]) if side else variable.shape[0], *variable.shape[1:])
-        if found is None or found.shape != expected:
-            was = "missing" if found is None else f"of shape {list(found.shape)}"
-            raise DataError(
-                f"{checkpoint / WEIGHTS_FILE}: {variable.path} is {was}, and the model to train has "
-                f"{list(variable.shape)}",
-                _REMEDY,
-            )
+        array, side = earlier.array(variable), _TOKEN_SIDES.get(variable.path)
         if side is None:
-            variable.assign(found)
+            variable.assign(array)
             continue
-        tables = [(found, before[side])]
-        apart = old.get("seq2seq/source_embedding")
-        if variable is network.source_embedding is network.target_embedding and apart is not None:
-            tables.insert(0, (apart, before["source"]))
-        rows, known = variable.numpy(), np.zeros(len(now[side]), bool)
-        for table, names in tables:
-            rows, found_here = _remap(table, rows, names, now[side])
-            known |= found_here
+        tables = [_Table(array, earlier.tokens[side])]
+        source_rows = earlier.weights.get(SOURCE_EMBEDDING)
+        is_joint = variable is network.source_embedding is network.target_embedding
+        if is_joint and source_rows is not None:
+            tables.insert(0, _Table(source_rows, earlier.tokens["source"]))
+        rows, is_known = variable.numpy(), np.zeros(len(tokens[side]), bool)
+        for table in tables:
+            rows, is_in_table = _remap(table.rows, rows, table.tokens, tokens[side])
+            is_known |= is_in_table
         variable.assign(rows)
         if variable.path.endswith("_embedding"):
             name = variable.path.removeprefix("seq2seq/")
-            yield f"{name}: {known.sum():,} of {len(now[side]):,} tokens were known to {folder}"
+            yield f"{name}: {is_known.sum():,} of {len(tokens[side]):,} tokens were known to {model.path}"
 
 
-def _settings(path: Path) -> dict[str, Any]:
-    """The architecture of an earlier model."""
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        return dict(settings)
-    except (OSError, ValueError, TypeError) as error:
-        raise _unreadable(path.parent, error) from error
+def _architecture(model: Model) -> dict[str, Any]:
+    """Reads the architecture of an earlier model: settings by name, whatever its version.
 
-
-def _unreadable(checkpoint: Path, error: Exception) -> DataError:
-    return DataError(
-        f"{checkpoint}: the weights to begin with cannot be read: {error}",
-        "trainer.warm_start takes a Model artifact, runs/<name>/Trainer/model/<id>",
-    )
-
-
-def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """What makes an earlier model's weights mean something else, even where they have the same shapes.
-
-    Dropouts may differ, and whether the output layer is the embedding.
+    Raises:
+      DataError: the file is missing or damaged.
     """
-    for name, value in now.items():
-        if not (name.endswith("_dropout") or name == "tie_embeddings" or before.get(name) == value):
-            return f"{name} is {before.get(name)}, and the model to train has {value}"
+    with _replacing_remedy():
+        return model.architecture(dict[str, Any])
+
+
+@contextlib.contextmanager
+def _replacing_remedy() -> Iterator[None]:
+    """Context manager: gives errors about the earlier model a remedy that does not need that model."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(
+            f"{error}; the training cannot start from its weights",
+            "set trainer.warm_start.model to another Model artifact (runs/<name>/Trainer/model/<id>) or null",
+        ) from error
+
+
+def _difference(earlier: dict[str, Any], new: dict[str, Any]) -> str:
+    """Returns the first setting that gives the earlier weights another meaning; empty if there is none.
+
+    Weights of equal shapes may differ in meaning. Dropout rates may differ, and whether the output layer is
+    tied to the embedding.
+    """
+    for name, value in new.items():
+        if not (name.endswith("_dropout") or name == "tie_embeddings" or earlier.get(name) == value):
+            return f"{name} is {earlier.get(name)}, and the model to train has {value}"
     return ""
 
 
 def _remap(
-    old: np.ndarray, new: np.ndarray, before: list[str], now: list[str]
+    rows: np.ndarray, new_rows: np.ndarray, tokens: list[str], new_tokens: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`new` with the `old` rows of the tokens that were there before, and which those are: bool[len(now)]."""
-    places = {token: place for place, token in enumerate(before)}
-    known = np.array([token in places for token in now])
-    rows = new.copy()
-    rows[known] = old[[places[token] for token in now if token in places]]
-    return rows, known
+    """Copies the rows of tokens that both vocabularies have.
+
+    Args:
+      rows: the earlier rows [V, ...].
+      new_rows: the new rows [W, ...]; they are not changed.
+      tokens: the V earlier tokens.
+      new_tokens: the W new tokens.
+
+    Returns:
+      `new_rows` with the rows copied, and which ones these are: bool[W].
+    """
+    index = {token: row for row, token in enumerate(tokens)}
+    is_known = np.array([token in index for token in new_tokens])
+    result = new_rows.copy()
+    result[is_known] = rows[[index[token] for token in new_tokens if token in index]]
+    return result, is_known

@@ -7,7 +7,8 @@ from typing import Literal, Protocol
 
 from bitext.components.shared.heldout import Sentence
 from bitext.components.shared.metrics import MetricOptions
-from bitext.components.translation.translate import LineTranslator, Search, Translation
+from bitext.components.translation.search import Search
+from bitext.components.translation.translator import LineTranslator, Translation
 
 
 class EvaluationOptions(MetricOptions, Protocol):

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from bitext.components.shared.errors import DataError, NotBlessedError
 from bitext.pipeline.commands import common
+
+if TYPE_CHECKING:
+    from bitext.components.exporter.forms import TrainedModel
+    from bitext.pipeline.config import PipelineConfig
 
 
 def add_to(commands: common.Commands) -> None:
@@ -35,16 +43,63 @@ def add_to(commands: common.Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Exports the model and returns the exit code."""
+    """Exports the served model and returns the exit code."""
     from bitext.components.shared.parallel import share_cores
+    from bitext.components.translation.output import check_output_folder
     from bitext.pipeline.terminal import native_notices_dropped, quiet_libraries
 
     quiet_libraries(native_errors=False)
     share_cores()
     config = common.load(options)
+    check_output_folder(options.output)
     with native_notices_dropped():  # the converter to TensorFlow Lite writes many
         from bitext.components.exporter.exporter import export, render
+        from bitext.components.exporter.forms import check_form
 
-        report = export(config, options.output, options.format, options.quantize)
+        check_form(options.format, options.quantize)
+        trained, significance = served_model(config), config.evaluator.significance
+        report = export(
+            trained, options.output, options.format, options.quantize, config.evaluator, significance
+        )
+    if report.is_worse(significance):
+        print(
+            f"error: {report.name} is significantly worse: BLEU {report.bleu:.2f} against "
+            f"{report.original_bleu:.2f} (p = {report.p_value:.3f}); nothing was written\n"
+            "what to do: give another precision with --quantize",
+            file=sys.stderr,
+        )
+        return NotBlessedError.exit_code
     print(render(report, options.output))
     return 0
+
+
+def served_model(config: PipelineConfig) -> TrainedModel:
+    """Returns the model now served, or the last blessed one if none was pushed.
+
+    Raises:
+      DataError: there is none, or an artifact it was trained with is gone.
+    """
+    from bitext.components.artifacts import Examples, Model, TransformGraph
+    from bitext.components.exporter.forms import TrainedModel
+    from bitext.pipeline import resolve, store
+
+    remedy = "run the pipeline first: bitext run"
+    root = Path(config.root)
+    if not store.exists(config.metadata, root):
+        raise DataError(f"the pipeline {config.name} has not run in {root}", remedy)
+    executions = store.Store(config.metadata, root, config.name).executions()
+    served = resolve.served_model(executions, config.serving)
+    if not served:
+        raise DataError(f"no model of the pipeline {config.name} in {root} was blessed", remedy)
+    [model] = served
+    for execution in executions:
+        if execution.inputs and any(output.digest == model.digest for output in execution.all_outputs()):
+            names = ("transform_graph", "examples")
+            paths = {name: [Path(artifact.uri) for artifact in execution.inputs[name]] for name in names}
+            for path in itertools.chain.from_iterable(paths.values()):
+                if not path.is_dir():
+                    raise DataError(f"{path}, which {model.uri} was trained with, is gone", remedy)
+            [graph] = map(TransformGraph, paths["transform_graph"])
+            examples = [Examples(path) for path in paths["examples"]]
+            return TrainedModel(Model(Path(model.uri)), model.digest, graph, examples)
+    raise DataError(f"there is no record of the training of {model.uri}", remedy)

@@ -11,7 +11,7 @@ from bitext.components.shared.errors import ConfigError
 from bitext.pipeline.commands import common
 
 if TYPE_CHECKING:
-    from bitext.components.translation.translate import Search
+    from bitext.components.translation.search import Search
 
 
 def add_to(commands: common.Commands) -> None:
@@ -31,7 +31,12 @@ def add_to(commands: common.Commands) -> None:
         metavar="FILE",
         help="a file with one sentence a line, plain, .gz, .bz2 or .zst (default: standard input)",
     )
-    parser.add_argument("--output", type=Path, help="the file to write (default: standard output)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="the file to write, complete or not at all, compressed if its name ends in .gz, .bz2 or .zst; a"
+        " pipe or a device is written into (default: standard output)",
+    )
     parser.add_argument(
         "--model",
         type=Path,
@@ -66,19 +71,24 @@ def run(options: argparse.Namespace) -> int:
 
     quiet_libraries(native_errors=False)
     from bitext.components.shared.imports import gc_disabled, packages_hidden
-    from bitext.components.translation.translate import Search, find_saved_model, main_translate
+    from bitext.components.translation.output import check_output_file
+    from bitext.components.translation.search import Search
+    from bitext.components.translation.translate import main_translate
+    from bitext.components.translation.translator import find_saved_model
 
     uses_beam = _uses_beam(options)
+    names = ("beam_size", "length_penalty", "max_length", "nbest")
+    search = Search(**{name: getattr(options, name) for name in names})
+    check_output_file(options.output, options.input)
     model = options.model or Path(common.load(options).serving)
     find_saved_model(model)
     # TensorFlow imports Keras if it is installed, and Keras its plotting library; a SavedModel needs neither.
     with native_notices_dropped(), gc_disabled(), packages_hidden("keras", "tf_keras", "googleapiclient"):
         import tensorflow  # noqa: F401
 
-    search = {name: getattr(options, name) for name in ("beam_size", "length_penalty", "max_length", "nbest")}
     if not uses_beam:
-        return main_translate(model, options.input, options.output, batch_size=options.batch_size, **search)
-    _translate_with_beam(options, model, Search(**search))
+        return main_translate(model, options.input, options.output, search, options.batch_size)
+    _translate_with_beam(options, model, search)
     return 0
 
 

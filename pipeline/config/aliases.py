@@ -10,6 +10,27 @@ from bitext.components.shared.errors import ConfigError
 
 RENAMED: dict[str, str] = {
     "transform.segmentations": "transform.subword_samples",
+    "trainer.towers": "trainer.replicas",
+    "trainer.learning_rate": "trainer.optimizer.learning_rate",
+    "trainer.beta2": "trainer.optimizer.beta2",
+    "trainer.weight_decay": "trainer.optimizer.weight_decay",
+    "trainer.clip_norm": "trainer.optimizer.clip_norm",
+    "trainer.average_decay": "trainer.optimizer.average_decay",
+    "trainer.average_checkpoints": "trainer.optimizer.average_checkpoints",
+    "trainer.schedule": "trainer.schedule.kind",
+    "trainer.warmup_steps": "trainer.schedule.warmup_steps",
+    "trainer.plateau_factor": "trainer.schedule.plateau_factor",
+    "trainer.validate_every": "trainer.validation.every",
+    "trainer.validation_sentences": "trainer.validation.sentences",
+    "trainer.validation_beam": "trainer.validation.beam_size",
+    "trainer.validation_tokenize": "trainer.validation.tokenize",
+    "trainer.validation_lowercase": "trainer.validation.lowercase",
+    "trainer.validation_references": "trainer.validation.references",
+    "trainer.patience": "trainer.validation.patience",
+    "trainer.warm_start": "trainer.warm_start.model",
+    "trainer.from_scratch_every": "trainer.warm_start.from_scratch_every",
+    "trainer.warm_steps": "trainer.warm_start.steps",
+    "trainer.warm_learning_rate": "trainer.warm_start.learning_rate",
 }
 """New dotted key by old dotted key. A section of today may have the name of an old plain value."""
 

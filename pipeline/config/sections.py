@@ -174,18 +174,19 @@ def resolve_defaults(config: PipelineConfig) -> PipelineConfig:
             " one folder; give serving alone"
         )
     trainer, evaluator = config.trainer, config.evaluator
-    tokenize, lowercase = trainer.validation_tokenize, trainer.validation_lowercase
-    references = trainer.validation_references
+    validation = trainer.validation
+    tokenize, lowercase, references = validation.tokenize, validation.lowercase, validation.references
+    validation = msgspec.structs.replace(
+        validation,
+        tokenize=evaluator.tokenize if tokenize is None else tokenize,
+        lowercase=evaluator.lowercase if lowercase is None else lowercase,
+        references=evaluator.references if references is None else references,
+    )
     return msgspec.structs.replace(
         config,
         root=config.root or f"runs/{config.name}",
         serving=serving,
         beam=msgspec.structs.replace(config.beam, runner=runner_name(config.beam.runner)),
         pusher=msgspec.structs.replace(config.pusher, destination=serving),
-        trainer=msgspec.structs.replace(
-            trainer,
-            validation_tokenize=evaluator.tokenize if tokenize is None else tokenize,
-            validation_lowercase=evaluator.lowercase if lowercase is None else lowercase,
-            validation_references=evaluator.references if references is None else references,
-        ),
+        trainer=msgspec.structs.replace(trainer, validation=validation),
     )

@@ -1,4 +1,4 @@
-"""The bulk inferrer: every line exactly once and in order, however often it is killed, as without Beam."""
+"""The bulk inferrer: every line exactly once and in order, as without Beam, even after interruptions."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitext.components.shared import errors
-from bitext.components.translation import translate
+from bitext.components.translation import lines, output, translate, translator
 from bitext.components.translation.bulk import executor
-from bitext.components.translation.translate import Search, Translation
+from bitext.components.translation.search import Search
+from bitext.components.translation.translator import Translation
 from bitext.pipeline.beam import errors_unwrapped, pipeline_factory
 from tests import toy_model
 
@@ -45,7 +46,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(translate, "READ_BYTES", SHARD_BYTES)
+    monkeypatch.setattr(lines, "READ_BYTES", SHARD_BYTES)
 
 
 @dataclasses.dataclass
@@ -80,7 +81,9 @@ class Bulk:
     def plainly(self, data: bytes, **search: int) -> bytes:
         """What `bitext translate` without Beam writes."""
         (self.folder / "plain.txt").write_bytes(data)
-        translate.main_translate(self.model, self.folder / "plain.txt", self.folder / "plain.out", **search)  # type: ignore[arg-type]
+        translate.main_translate(
+            self.model, self.folder / "plain.txt", self.folder / "plain.out", Search(**search)
+        )
         return (self.folder / "plain.out").read_bytes()
 
     def shards(self) -> dict[str, tuple[int, int]]:
@@ -98,39 +101,41 @@ def no_pipeline() -> beam.Pipeline:
     raise AssertionError("nothing is left to translate")
 
 
-class TestCut:
+class TestDivide:
     @given(CONTENT, st.integers(1, 20))
     def test_every_line_is_in_one_shard_in_order(self, content: list[bytes], size: int) -> None:
         data = b"".join(content)
         pieces = [data[start : start + size] for start in range(0, len(data), size)]
-        shards = list(executor.cut(pieces))
-        assert shards == list(executor.cut(pieces))
+        shards = list(executor.divide(pieces))
+        assert shards == list(executor.divide(pieces))
         assert b"".join(data[s.offset : s.offset + s.size] for s in shards) == data
-        lines = [translate.lines_of(data[s.offset : s.offset + s.size]) for s in shards]
-        assert [len(of_shard) for of_shard in lines] == [s.lines for s in shards]
+        shard_lines = [lines.lines_of(data[s.offset : s.offset + s.size]) for s in shards]
+        assert [len(block) for block in shard_lines] == [s.lines for s in shards]
         # As `bitext translate` reads them: one after another, and in the same company.
-        assert lines == list(translate.read_windows(pieces))
-        assert [s.first_line for s in shards] == [1 + sum(map(len, lines[:n])) for n in range(len(lines))]
+        assert shard_lines == list(lines.read_windows(pieces))
+        assert [s.first_line for s in shards] == [
+            1 + sum(map(len, shard_lines[:n])) for n in range(len(shard_lines))
+        ]
         assert [s.index for s in shards] == list(range(len(shards)))
 
     @given(CONTENT, st.integers(1, 20), st.integers(1, 3))
-    def test_what_is_joined_has_the_answer_to_each_line_at_its_place(
+    def test_joined_translations_are_in_the_order_of_the_lines(
         self, tmp_path_factory: pytest.TempPathFactory, content: list[bytes], size: int, nbest: int
     ) -> None:
-        """Here a line is answered with its bytes in hexadecimal, and the last shard is written first."""
+        """The translation of a line is its bytes in hexadecimal. The last shard is written first."""
         folder, data = tmp_path_factory.mktemp("work"), b"".join(content)
         (folder / "input").write_bytes(data)
-        shards = list(executor.cut(data[start : start + size] for start in range(0, len(data), size)))
+        shards = list(executor.divide(data[start : start + size] for start in range(0, len(data), size)))
 
         def answer(line: bytes) -> list[Translation]:
             return [Translation(line.hex(), 0.0)] * nbest if line.strip() else [Translation("", 0.0)]
 
         for shard in reversed(shards):
-            _, lines = executor.read(shard, folder / "input")
-            executor.write((shard, [answer(line) for line in lines]), folder, nbest)
-        joined = b"".join(executor._checked(shard, folder, nbest) for shard in shards)
-        expected = translate.lines_of(data) if data else []
-        assert joined.decode() == translate.format_lines([answer(line) for line in expected], 1, nbest)
+            _, source = executor.read(shard, folder / "input")
+            executor.write((shard, [answer(line) for line in source]), folder, nbest)
+        joined = b"".join(executor._read_translations(shard, folder, nbest) for shard in shards)
+        expected = lines.lines_of(data) if data else []
+        assert joined.decode() == translator.format_lines([answer(line) for line in expected], 1, nbest)
 
 
 class TestResult:
@@ -138,14 +143,24 @@ class TestResult:
         "data", [b"", b"\n", b"one", TEXT, ODD], ids=["empty", "blank", "one", "text", "odd"]
     )
     @pytest.mark.parametrize("search", [{}, {"nbest": 2}], ids=["best", "nbest"])
-    def test_is_what_translate_writes_without_beam(
-        self, bulk: Bulk, data: bytes, search: dict[str, int]
-    ) -> None:
+    def test_equals_the_output_without_beam(self, bulk: Bulk, data: bytes, search: dict[str, int]) -> None:
         assert bulk(data, **search) == bulk.plainly(data, **search)
         assert sorted(os.listdir(bulk.folder)) == ["in.txt", "out.txt", "plain.out", "plain.txt"]
 
-    def test_of_a_compressed_file_is_that_of_its_content(self, bulk: Bulk) -> None:
+    def test_of_a_compressed_input_is_that_of_its_content(self, bulk: Bulk) -> None:
         assert bulk(gzip.compress(TEXT), "in.txt.gz") == bulk.plainly(TEXT)
+
+    @pytest.mark.parametrize("name", ["out.gz", "out.bz2", "out.zst"])
+    def test_of_a_compressed_output_is_compressed_as_without_beam(self, bulk: Bulk, name: str) -> None:
+        (bulk.folder / "in.txt").write_bytes(TEXT)
+        plain, through_beam = bulk.folder / f"plain-{name}", bulk.folder / name
+        translate.main_translate(bulk.model, bulk.folder / "in.txt", plain)
+        executor.translate_file(
+            bulk.model, bulk.folder / "in.txt", through_beam, Search(), pipeline_factory(), say=str
+        )
+        assert through_beam.read_bytes() == plain.read_bytes()
+        with lines.open_input(through_beam) as pieces:
+            assert b"".join(pieces) == bulk.plainly(TEXT)
 
     def test_lines_are_counted(self, bulk: Bulk) -> None:
         made: list[beam.Pipeline] = []
@@ -165,12 +180,13 @@ class TestResult:
 KILLED = """
 import sys, threading
 from pathlib import Path
-from bitext.components.translation import translate
+from bitext.components.translation import lines
 from bitext.components.translation.bulk import executor
-from bitext.components.translation.translate import LineTranslator, Search
+from bitext.components.translation.search import Search
+from bitext.components.translation.translator import LineTranslator
 from bitext.pipeline.beam import pipeline_factory
 
-translate.READ_BYTES, calls, answer = {size}, [], LineTranslator.translate
+lines.READ_BYTES, calls, answer = {size}, [], LineTranslator.translate
 
 def hang_at_the_fourth_shard(self, lines):
     calls.append(lines)
@@ -184,7 +200,7 @@ executor.translate_file(Path({model!r}), Path("in.txt"), Path("out.txt"), Search
 
 
 class TestRestart:
-    def test_after_a_kill_only_what_is_missing_is_translated(
+    def test_after_a_kill_only_the_missing_shards_are_translated(
         self, bulk: Bulk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         (bulk.folder / "in.txt").write_bytes(TEXT)
@@ -212,7 +228,7 @@ class TestRestart:
         monkeypatch.setattr(
             executor,
             "open_output",
-            lambda p: (before_join.append(bulk.shards()), translate.open_output(p))[1],
+            lambda p: (before_join.append(bulk.shards()), output.open_output(p))[1],
         )
         with caplog.at_level("INFO", "bitext.bulk_inferrer"):
             assert bulk(TEXT) == bulk.plainly(TEXT)
@@ -222,18 +238,18 @@ class TestRestart:
         assert bulk.shards() == {}
 
     def test_a_joined_output_can_be_joined_again(self, bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Killed between the last rename and the clearing."""
-        with monkeypatch.context() as kept:
-            kept.setattr(executor.shutil, "rmtree", lambda *_, **__: None)
+        """As if killed between the last rename and the deletion of the work folder."""
+        with monkeypatch.context() as patch:
+            patch.setattr(executor.shutil, "rmtree", lambda *_, **__: None)
             first = bulk(TEXT)
         assert bulk(TEXT, make=no_pipeline) == first
 
     @pytest.mark.parametrize("change", ["text", "model", "search"])
-    def test_nothing_is_taken_over_from_another_input_model_or_search(
+    def test_nothing_is_reused_from_another_input_model_or_search(
         self, bulk: Bulk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
     ) -> None:
-        with monkeypatch.context() as kept:
-            kept.setattr(executor.shutil, "rmtree", lambda *_, **__: None)
+        with monkeypatch.context() as patch:
+            patch.setattr(executor.shutil, "rmtree", lambda *_, **__: None)
             bulk(TEXT)
         before = set(bulk.folder.glob(".out.txt.bulk/*"))
         if change == "model":
@@ -244,16 +260,16 @@ class TestRestart:
         assert not before & set(bulk.folder.glob(".out.txt.bulk/*"))
         assert bulk(text, **search) == bulk.plainly(text, **search)
 
-    def test_another_batch_size_goes_on(self, bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A batch that was too large for the memory is no reason to begin anew."""
-        with monkeypatch.context() as kept:
-            kept.setattr(executor.shutil, "rmtree", lambda *_, **__: None)
+    def test_another_batch_size_resumes(self, bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A command that ran out of memory can be resumed with a smaller batch size."""
+        with monkeypatch.context() as patch:
+            patch.setattr(executor.shutil, "rmtree", lambda *_, **__: None)
             first = bulk(TEXT, batch_size=64)
         assert bulk(TEXT, batch_size=3, make=no_pipeline) == first
 
 
 class TestFaults:
-    def test_an_input_that_changes_meanwhile(self, bulk: Bulk) -> None:
+    def test_an_input_that_changes_meanwhile_is_refused(self, bulk: Bulk) -> None:
         def make() -> beam.Pipeline:
             (bulk.folder / "in.txt").write_bytes(TEXT.replace(b"line 57", b"line 75"))
             return pipeline_factory()()
@@ -269,14 +285,14 @@ class TestFaults:
         self, bulk: Bulk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (bulk.folder / "out.txt").write_bytes(b"before")
-        format_lines = translate.format_lines
+        format_lines = translator.format_lines
         monkeypatch.setattr(executor, "format_lines", lambda results, *a: format_lines(results[1:], *a))
         for search in ({}, {"nbest": 2}):
             with pytest.raises(errors.DataError, match="000000 has the translations of . lines, and not of"):
                 bulk(TEXT, **search)
         assert (bulk.folder / "out.txt").read_bytes() == b"before"
 
-    def test_what_cannot_be_read_or_written(self, bulk: Bulk, tmp_path: Path) -> None:
+    def test_unreadable_inputs_and_impossible_outputs_are_refused(self, bulk: Bulk, tmp_path: Path) -> None:
         def run(input: str, output: str) -> None:
             executor.translate_file(bulk.model, tmp_path / input, tmp_path / output, Search(), no_pipeline)
 
@@ -288,14 +304,18 @@ class TestFaults:
             run("cut.gz", "out.txt")
         with pytest.raises(errors.ConfigError, match="it is a folder"):
             run("in.txt", ".")
-        with pytest.raises(errors.EnvironmentFault, match="cannot write .*out.txt"):
+        with pytest.raises(errors.ConfigError, match="cannot write .*out.txt: .*absent does not exist"):
             run("in.txt", "absent/out.txt")
+        with pytest.raises(errors.ConfigError, match="cannot write .*in.txt: it is the input"):
+            run("in.txt", "in.txt")
+        with pytest.raises(errors.ConfigError, match="/dev/null is no regular file"):
+            run("in.txt", "/dev/null")
         bulk.model = tmp_path
         with pytest.raises(errors.DataError, match="no model at"):
             run("in.txt", "out.txt")
         assert not list(tmp_path.glob(".*"))
 
-    def test_a_model_that_cannot_be_loaded_is_told_as_it_is(self, bulk: Bulk, tmp_path: Path) -> None:
+    def test_a_model_that_cannot_be_loaded_is_named(self, bulk: Bulk, tmp_path: Path) -> None:
         (tmp_path / "model").mkdir()
         (tmp_path / "model" / "saved_model.pb").write_bytes(b"nothing")
         bulk.model = tmp_path / "model"
@@ -303,15 +323,17 @@ class TestFaults:
             bulk(TEXT)
         assert "while running" not in str(caught.value)
 
-    def test_an_interrupt_is_one(self, bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_interrupt_stays_a_keyboard_interrupt(
+        self, bulk: Bulk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(executor, "lines_of", lambda block: signal.raise_signal(signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
             bulk(TEXT)
 
-    def test_a_folder_that_went_while_the_lock_was_waited_for_is_anothers(
+    def test_a_work_folder_deleted_before_it_is_locked_belongs_to_another_command(
         self, bulk: Bulk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The other ended, and cleared the folder, after this one had opened it."""
+        """The other command ends, and deletes the folder, after this one has opened it."""
         flock = fcntl.flock
 
         def late(descriptor: int, operation: int) -> None:

@@ -14,7 +14,7 @@ from bitext.components.seq2seq.layers import recurrence
 from bitext.components.seq2seq.layers.cells import CELLS
 from bitext.components.seq2seq.layers.dropout import Dropout
 from bitext.components.seq2seq.loss import masked_loss
-from bitext.components.trainer import Parameters
+from bitext.components.trainer import OptimizerParameters, Parameters, ScheduleParameters
 from bitext.components.trainer.optimizer import Optimizer
 from tests.components.architectures import DECODERS, RATES
 from tests.components.numpy_decoder import NumpyDecoder
@@ -145,7 +145,9 @@ class TestCompiledTraining:
         )
         variables = [v.value for v in model.trainable_variables]
         parameters = Parameters(
-            steps=30, warmup_steps=1, learning_rate=0.03, schedule="constant", average_decay=0.0
+            steps=30,
+            schedule=ScheduleParameters(kind="constant", warmup_steps=1),
+            optimizer=OptimizerParameters(learning_rate=0.03, average_decay=0.0),
         )
         optimizer = Optimizer(parameters, variables)
 

@@ -1,4 +1,4 @@
-"""The trainer: its data, its optimizer, and what an interruption must not change."""
+"""The trainer: its data, its optimizer, its loop; an interrupted training gives the same weights."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ import msgspec
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from bitext.components.artifacts import Model, TransformedExamples
 from bitext.components.component import Context
 from bitext.components.seq2seq import SearchSettings
 from bitext.components.seq2seq.export import checkpoint
@@ -28,23 +27,32 @@ from bitext.components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
 from bitext.components.shared.errors import DataError, TrainingError
 from bitext.components.shared.heldout import Sentence
 from bitext.components.text import TextSettings, learn, processor
-from bitext.components.trainer import Parameters, Trainer
-from bitext.components.trainer.data import Batches, pack, unpack
+from bitext.components.trainer import (
+    OptimizerParameters,
+    Parameters,
+    ScheduleParameters,
+    Trainer,
+    ValidationParameters,
+    WarmStartParameters,
+)
+from bitext.components.trainer.data import Batches
 from bitext.components.trainer.executor import precision, validation, warnings
 from bitext.components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
 from bitext.components.trainer.training import Training
-from bitext.components.trainer.warm_start import warm_start
+from bitext.components.trainer.warm_start import load_weights
 from tests.components.tiny_model import SETTINGS, VOCABULARY, build, initialize
+from tests.structs import changed
 
 SHAPES = {(3, 4): 13, (5, 4): 7, (4, 6): 1}
-"""How many examples there are of each padded shape; of (5, 4), every other target is a token short."""
+"""Number of examples of each padded shape. Every other target of shape (5, 4) has a token of padding."""
 BATCH_TOKENS = 12
 
 
 @pytest.fixture(scope="module")
 def split(tmp_path_factory) -> Path:
     """A training split as Transform writes it."""
-    folder = tmp_path_factory.mktemp("transformed")
+    folder = tmp_path_factory.mktemp("transformed") / "Split-train"
+    folder.mkdir()
     random = np.random.default_rng(9)
     listed = []
     for (source, target), count in SHAPES.items():
@@ -72,8 +80,8 @@ def example(source: list[int], target: list[int]) -> bytes:
     feature = {
         name: tf.train.Feature(int64_list=tf.train.Int64List(value=values)) for name, values in lists.items()
     }
-    serialised: bytes = tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
-    return serialised
+    serialized: bytes = tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+    return serialized
 
 
 def rows(batches: list) -> list[tuple]:
@@ -99,9 +107,13 @@ def every_example(split: Path) -> list[tuple]:
     return sorted(found)
 
 
+def open_batches(split: Path, seed: int) -> Batches:
+    return Batches.open(TransformedExamples(split.parent), BATCH_TOKENS, seed)
+
+
 class TestBatches:
     def test_an_epoch_holds_every_example_once(self, split):
-        batches = Batches.open(split, BATCH_TOKENS, seed=1)
+        batches = open_batches(split, seed=1)
         assert batches.per_epoch == 5 + 3 + 1  # Three, three and two sentences a batch.
         for epoch in range(3):
             found = take(batches, epoch * batches.per_epoch, batches.per_epoch)
@@ -110,7 +122,7 @@ class TestBatches:
 
     def test_epochs_and_seeds_differ_and_repeat(self, split):
         def epochs(seed: int) -> list[list[tuple]]:
-            batches = Batches.open(split, BATCH_TOKENS, seed)
+            batches = open_batches(split, seed)
             every = take(batches, 0, 2 * batches.per_epoch)
             return [rows(every[: batches.per_epoch]), rows(every[batches.per_epoch :])]
 
@@ -118,60 +130,52 @@ class TestBatches:
         assert epochs(1)[0] != epochs(1)[1]
         assert epochs(1)[0] != epochs(2)[0]
 
-    def test_a_late_start_continues_the_same_sequence(self, split):
-        batches = Batches.open(split, BATCH_TOKENS, seed=3)
+    def test_a_later_start_continues_the_same_sequence(self, split):
+        batches = open_batches(split, seed=3)
         whole = take(batches, 0, 25)
         for step in (1, 8, 9, 10, 20):
             assert rows(take(batches, step, 25 - step)) == rows(whole[step:])
 
-    @settings(max_examples=25, deadline=None)
-    @given(st.lists(st.tuples(*[st.integers(1, 5)] * 3), min_size=1, max_size=5))
-    def test_what_is_packed_is_unpacked(self, shapes):
-        random = np.random.default_rng(1)
-        batches = [
-            tuple(tf.constant(random.integers(0, 99, (many, width)), tf.int32) for width in widths)
-            for many, *widths in shapes
-        ]
-        packed, begin = pack(batches), tf.constant(0)
-        for number, batch in enumerate(batches):
-            found, begin = unpack(packed, tf.constant(number), begin)
-            assert rows([found]) == rows([batch])
-            assert [side.shape for side in found] == [side.shape for side in batch]
-        assert int(begin) == len(packed.ids)
-
-    def test_packs_hold_the_same_sequence(self, split):
-        batches = Batches.open(split, BATCH_TOKENS, seed=3)
-        whole, begin = take(batches, 2, 12), 0
-        for packed, size in zip(batches.packed(2, [3, 1, 8]), [3, 1, 8], strict=True):
-            for key, part in zip(("ids", "shapes"), pack(whole[begin : begin + size]), strict=True):
-                np.testing.assert_array_equal(getattr(packed, key), part)
-            begin += size
+    def test_batches_read_ahead_are_in_order(self, split):
+        batches = open_batches(split, seed=3)
+        ahead = list(itertools.islice(batches.read_ahead(2), 12))
+        assert rows(ahead) == rows(take(batches, 2, 12))
 
     def test_a_damaged_file_is_named_with_the_remedy(self, split, tmp_path):
-        copy = shutil.copytree(split, tmp_path / "copy")
+        copy = shutil.copytree(split, tmp_path / "Split-train")
         file = next(copy.glob("*.gz"))
         file.write_bytes(file.read_bytes()[:-20])
         with pytest.raises(DataError, match=re.escape(str(copy))) as raised:
-            list(Batches.open(copy, BATCH_TOKENS, seed=1).packed(0, [5, 5]))
+            list(itertools.islice(open_batches(copy, seed=1).read_ahead(0), 10))
         assert "Transform" in raised.value.remedy
 
-    def test_packs_can_be_left_before_their_end(self, split):
-        packs = Batches.open(split, BATCH_TOKENS, seed=1).packed(0, itertools.repeat(2))
-        next(packs)
-        packs.close()
+    def test_reading_ahead_may_be_closed(self, split):
+        batches = open_batches(split, seed=1).read_ahead(0)
+        next(batches)
+        batches.close()
         with pytest.raises(StopIteration):
-            next(packs)
+            next(batches)
 
     def test_the_mean_batch_counts_real_predicted_tokens(self, split):
-        batches = Batches.open(split, BATCH_TOKENS, seed=1)
+        batches = open_batches(split, seed=1)
         predicted = [target.numpy()[:, 1:] for _, target in take(batches, 0, 9)]
         assert batches.mean_tokens == pytest.approx(sum((p != PAD).sum() for p in predicted) / 9)
         assert batches.mean_tokens < sum(p.size for p in predicted) / 9
 
+    @pytest.mark.parametrize("content", ["", "[", "7", '[{"files": []}]'])
+    def test_a_damaged_list_of_buckets_is_named_with_the_remedy(self, tmp_path, content):
+        split = tmp_path / "Split-train"
+        split.mkdir()
+        (split / "buckets.json").write_text(content, encoding="utf-8")
+        with pytest.raises(DataError, match=f"{re.escape(str(tmp_path))}.*buckets.json is damaged") as caught:
+            open_batches(split, seed=1)
+        assert "--force Transform" in caught.value.remedy
+
     def test_a_split_without_examples_is_refused(self, tmp_path):
-        (tmp_path / "buckets.json").write_text("[]", encoding="utf-8")
+        (tmp_path / "Split-train").mkdir()
+        (tmp_path / "Split-train" / "buckets.json").write_text("[]", encoding="utf-8")
         with pytest.raises(DataError, match="holds no examples"):
-            Batches.open(tmp_path, BATCH_TOKENS, seed=1)
+            open_batches(tmp_path / "Split-train", seed=1)
 
 
 @pytest.mark.parametrize(
@@ -184,40 +188,46 @@ class TestBatches:
     ],
 )
 def test_learning_rates(schedule, expected):
-    parameters = Parameters(steps=100, warmup_steps=10, learning_rate=0.5, schedule=schedule)
+    parameters = Parameters(
+        steps=100,
+        schedule=ScheduleParameters(kind=schedule, warmup_steps=10),
+        optimizer=OptimizerParameters(learning_rate=0.5),
+    )
     for update in range(1, 101):
         wanted = 0.5 * (update / 10 if update <= 10 else expected(update))
         got = float(learning_rate(parameters, tf.constant(update - 1, tf.int64)))
         assert got == pytest.approx(wanted, rel=1e-4, abs=1e-6)
 
 
-def test_guesses_become_likelier_to_the_end():
-    parameters = Parameters(steps=100, warmup_steps=10, scheduled_sampling=0.4)
+def test_the_sampling_rate_rises_linearly():
+    parameters = Parameters(steps=100, schedule=ScheduleParameters(warmup_steps=10), scheduled_sampling=0.4)
     rates = [float(sampling_rate(parameters, tf.constant(step, tf.int64))) for step in (0, 25, 50, 100)]
     assert rates == pytest.approx([0.0, 0.1, 0.2, 0.4])
 
 
-def test_without_a_warmup_the_first_update_has_the_whole_rate():
-    parameters = Parameters(steps=100, warmup_steps=0, learning_rate=0.5, schedule="constant")
+def test_without_a_warm_up_the_first_update_has_the_full_learning_rate():
+    parameters = Parameters(
+        steps=100,
+        schedule=ScheduleParameters(kind="constant", warmup_steps=0),
+        optimizer=OptimizerParameters(learning_rate=0.5),
+    )
     assert float(learning_rate(parameters, tf.constant(0, tf.int64))) == 0.5
 
 
 class TestOptimizer:
     P = Parameters(
         steps=10,
-        warmup_steps=1,
-        schedule="constant",
-        learning_rate=0.1,
-        weight_decay=0.2,
-        clip_norm=1.0,
-        average_decay=0.25,
+        schedule=ScheduleParameters(kind="constant", warmup_steps=1),
+        optimizer=OptimizerParameters(
+            learning_rate=0.1, beta1=0.8, epsilon=1e-3, weight_decay=0.2, clip_norm=1.0, average_decay=0.25
+        ),
     )
 
-    def test_updates_are_numpys_adamw(self):
+    def test_updates_equal_adamw_in_numpy(self):
         random = np.random.default_rng(10)
         values = [random.normal(size=(2, 3)), random.normal(size=3)]
         variables = [tf.Variable(v, dtype=tf.float32) for v in values]
-        optimizer = Optimizer(self.P, variables)
+        optimizer, p = Optimizer(self.P, variables), self.P.optimizer
         first, second = [np.zeros_like(v) for v in values], [np.zeros_like(v) for v in values]
         averages = [v.copy() for v in values]
         for step in range(1, 7):
@@ -227,20 +237,21 @@ class TestOptimizer:
             assert float(got) == pytest.approx(norm, rel=1e-4)
             for i, gradient in enumerate(gradients):
                 gradient = gradient * min(1.0, 1.0 / norm)
-                first[i] = 0.9 * first[i] + 0.1 * gradient
-                second[i] = self.P.beta2 * second[i] + (1 - self.P.beta2) * gradient**2
-                mean, square = first[i] / (1 - 0.9**step), second[i] / (1 - self.P.beta2**step)
+                first[i] = p.beta1 * first[i] + (1 - p.beta1) * gradient
+                second[i] = p.beta2 * second[i] + (1 - p.beta2) * gradient**2
+                correction = math.sqrt(1 - p.beta2**step) / (1 - p.beta1**step)
+                adam = correction * first[i] / (np.sqrt(second[i]) + p.epsilon)
                 decay = 0.2 * values[i] if values[i].ndim == 2 else 0.0
-                values[i] = values[i] - 0.1 * (mean / (np.sqrt(square) + 1e-8) + decay)
-                kept = min(0.25, step / (step + 10))  # its own from the fourth update on
-                averages[i] = kept * averages[i] + (1 - kept) * values[i]
+                values[i] = values[i] - 0.1 * (adam + decay)
+                ema_decay = min(0.25, step / (step + 10))  # 0.25 from the fourth update on
+                averages[i] = ema_decay * averages[i] + (1 - ema_decay) * values[i]
                 np.testing.assert_allclose(variables[i], values[i], rtol=1e-4, atol=1e-5)
                 np.testing.assert_allclose(optimizer.average[i], averages[i], rtol=1e-4, atol=1e-5)
         assert int(optimizer.step) == 6
 
-    def test_an_old_average_moves_at_every_fourth_update_as_by_four(self):
+    def test_after_100_updates_the_average_is_updated_at_every_fourth(self):
         variable = tf.Variable([1.0, -2.0])
-        optimizer = Optimizer(msgspec.structs.replace(self.P, average_decay=0.98), [variable])
+        optimizer = Optimizer(changed(self.P, optimizer={"average_decay": 0.98}), [variable])
         apply = tf.function(lambda: optimizer.apply([tf.sin(3.0 * variable)]))
         average, averages = variable.numpy(), []
         for count in range(1, 121):
@@ -255,7 +266,7 @@ class TestOptimizer:
         assert len(set(averages[:100])) == 100
         assert len(set(averages[99:])) == 6
 
-    def test_two_swaps_are_none(self):
+    def test_two_swaps_restore_the_weights(self):
         variable = tf.Variable([1.0, 2.0])
         optimizer = Optimizer(self.P, [variable])
         optimizer.apply([tf.constant([0.3, -0.3])])
@@ -268,7 +279,7 @@ class TestOptimizer:
 
     def test_without_averaging_a_swap_changes_nothing(self):
         variable = tf.Variable([1.0, 2.0])
-        optimizer = Optimizer(msgspec.structs.replace(self.P, average_decay=0.0), [variable])
+        optimizer = Optimizer(changed(self.P, optimizer={"average_decay": 0.0}), [variable])
         optimizer.apply([tf.constant([0.3, -0.3])])
         weights = variable.numpy()
         optimizer.swap()
@@ -279,12 +290,10 @@ PARAMETERS = Parameters(
     model=msgspec.structs.replace(SETTINGS, cell="rnn", bidirectional=False, output_dropout=0.2),
     steps=12,
     batch_tokens=BATCH_TOKENS,
-    towers=1,
-    warmup_steps=2,
-    learning_rate=0.01,
-    validate_every=4,
-    patience=0,
-    average_decay=0.9,
+    replicas=1,
+    optimizer=OptimizerParameters(learning_rate=0.01, average_decay=0.9),
+    schedule=ScheduleParameters(warmup_steps=2),
+    validation=ValidationParameters(every=4, patience=0),
 )
 
 
@@ -294,19 +303,19 @@ def deterministic():
 
 
 class Killed(Exception):
-    """What a validation raises to stand for a killed process."""
+    """Raised by a validation to simulate a killed process."""
 
 
 @dataclasses.dataclass
 class Attempt:
-    """One attempt at a training in `folder`; attempts share its working directory."""
+    """One attempt at a training in `folder`. Attempts share its working folder."""
 
     split: Path
     folder: Path
     parameters: Parameters = PARAMETERS
 
     def run(self, validate: Callable[[int], float]) -> Attempt:
-        """Trains; `validate` is given how many validations this attempt has done before."""
+        """Trains; `validate` receives the number of validations this attempt has made before."""
         self.said: list[str] = []
         self.weights_seen: list[list[np.ndarray]] = []
         self.model = initialize(self.parameters.model, VOCABULARY, VOCABULARY, seed=self.parameters.seed)
@@ -322,7 +331,7 @@ class Attempt:
             self.weights_seen.append(self.weights())
             return validate(len(self.weights_seen) - 1)
 
-        batches = Batches.open(self.split, BATCH_TOKENS, self.parameters.seed)
+        batches = open_batches(self.split, self.parameters.seed)
         Training(self.model, self.parameters, batches, counted, context).run()
         return self
 
@@ -353,7 +362,7 @@ class TestTraining:
             Attempt(split, tmp_path / "broken").run(dies_in_its_second_validation)
         # As if killed between the line of a validation and its checkpoint, and in the middle of a line.
         with (tmp_path / "broken" / "working" / "history.jsonl").open("a") as file:
-            file.write('{"step": 8, "minutes": 0.1, "bleu": 1.0}\n{"step": 1')
+            file.write('{"step": 8, "minutes": 0.1, "loss": 1.0, "bleu": 1.0}\n{"step": 1')
         resumed = Attempt(split, tmp_path / "broken").run(lambda count: float(count + 1))
         assert "resumed at step 4 of 12" in resumed.said
         assert [line["step"] for line in resumed.history()] == [4, 8, 12]
@@ -367,17 +376,8 @@ class TestTraining:
         assert same(again.weights(), unbroken.weights())
         assert again.history() == resumed.history()
 
-    def test_updates_together_are_those_of_one_at_a_time(self, split, tmp_path, monkeypatch):
-        parameters = msgspec.structs.replace(PARAMETERS, steps=7, validate_every=5)
-        together = Attempt(split, tmp_path / "together", parameters).run(float)
-        monkeypatch.setattr("bitext.components.trainer.training.TOGETHER", 1)
-        single = Attempt(split, tmp_path / "single", parameters).run(float)
-        assert [line["step"] for line in single.history()] == [5, 7]
-        assert [line["loss"] for line in single.history()] == [line["loss"] for line in together.history()]
-        assert same(single.weights_seen[1], together.weights_seen[1])
-
     def test_it_stops_without_progress_and_keeps_the_best(self, split, tmp_path):
-        parameters = msgspec.structs.replace(PARAMETERS, steps=40, patience=2, validate_every=2)
+        parameters = changed(PARAMETERS, steps=40, validation={"patience": 2, "every": 2})
         bleu = [5.0, 9.0, 8.0, 9.0]
         attempt = Attempt(split, tmp_path, parameters).run(lambda count: bleu[count])
         assert [line["step"] for line in attempt.history()] == [2, 4, 6, 8]
@@ -387,14 +387,16 @@ class TestTraining:
         assert any("not better" in line for line in attempt.said)
 
     def test_a_loss_that_is_not_finite_stops_it_before_the_checkpoint(self, split, tmp_path):
-        parameters = msgspec.structs.replace(PARAMETERS, learning_rate=1e38, clip_norm=1e30)
+        parameters = changed(PARAMETERS, optimizer={"learning_rate": 1e38, "clip_norm": 1e30})
         with pytest.raises(TrainingError, match="at step 4") as caught:
             Attempt(split, tmp_path, parameters).run(float)
-        assert "trainer.learning_rate" in caught.value.remedy
+        assert "trainer.optimizer.learning_rate" in caught.value.remedy
         assert not list((tmp_path / "working" / "checkpoints").glob("*.index"))
 
     def test_the_loss_falls(self, split, tmp_path):
-        parameters = msgspec.structs.replace(PARAMETERS, steps=60, validate_every=60, learning_rate=0.03)
+        parameters = changed(
+            PARAMETERS, steps=60, validation={"every": 60}, optimizer={"learning_rate": 0.03}
+        )
         attempt = Attempt(split, tmp_path, parameters).run(float)
         untrained = initialize(parameters.model, VOCABULARY, VOCABULARY, seed=parameters.seed)
         found = every_example(split)
@@ -408,18 +410,41 @@ class TestTraining:
 
         assert log_prob(attempt.model) > 0.8 * log_prob(untrained)
 
+    @pytest.mark.parametrize("damage", ["index", "data", "history"])
+    def test_a_damaged_checkpoint_is_named_with_the_remedy(self, split, tmp_path, damage):
+        def killed_in_its_second_validation(count: int) -> float:
+            if count == 1:
+                raise Killed
+            return float(count)
+
+        with pytest.raises(Killed):
+            Attempt(split, tmp_path).run(killed_in_its_second_validation)
+        working = tmp_path / "working"
+        if damage == "history":
+            (working / "history.jsonl").write_text("{\n")
+        else:
+            for path in (working / "checkpoints").glob(f"*.{damage}*"):
+                path.write_bytes(path.read_bytes()[:-100])
+        with pytest.raises(DataError, match=f"{re.escape(str(working))}.*cannot be read") as caught:
+            Attempt(split, tmp_path).run(float)
+        assert f"delete {working}" in caught.value.remedy
+
 
 @pytest.mark.usefixtures("deterministic")
 class TestTrainingOptions:
-    def changed(self, **changes) -> Parameters:
-        return msgspec.structs.replace(PARAMETERS, **changes)
-
     def test_accumulated_batches_are_one_large_batch(self, split, tmp_path):
         # Without dropout, an update of the sum of two batches' gradients is that of the two batches as one.
         model = msgspec.structs.replace(PARAMETERS.model, output_dropout=0.0)
-        parameters = self.changed(model=model, accumulate=2, steps=3, validate_every=3, warmup_steps=0)
+        parameters = changed(
+            PARAMETERS,
+            model=model,
+            accumulate=2,
+            steps=3,
+            validation={"every": 3},
+            schedule={"warmup_steps": 0},
+        )
         attempt = Attempt(split, tmp_path, parameters).run(float)
-        batches = Batches.open(split, BATCH_TOKENS, parameters.seed)
+        batches = open_batches(split, parameters.seed)
         network = initialize(model, VOCABULARY, VOCABULARY, seed=parameters.seed)
         variables = [v.value for v in network.trainable_variables]
         optimizer = Optimizer(parameters, variables)
@@ -436,30 +461,30 @@ class TestTrainingOptions:
         for got, want in zip(attempt.weights(), network.trainable_variables, strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-5)
 
-    def test_towers_make_the_update_of_the_whole_batch(self, split, tmp_path):
+    def test_replicas_make_the_update_of_the_whole_batch(self, split, tmp_path):
         model = msgspec.structs.replace(PARAMETERS.model, output_dropout=0.0)
         # One of the batches has a single sentence.
         whole, parts = (
-            Attempt(split, tmp_path / str(towers), self.changed(model=model, towers=towers)).run(float)
-            for towers in (1, 2)
+            Attempt(split, tmp_path / str(n), changed(PARAMETERS, model=model, replicas=n)).run(float)
+            for n in (1, 2)
         )
         for got, want in zip(parts.weights(), whole.weights(), strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-5)
         for got, want in zip(parts.history(), whole.history(), strict=True):
             assert got["loss"] == pytest.approx(want["loss"], rel=1e-3)
 
-    def test_towers_draw_their_own_dropout(self, split, tmp_path):
+    def test_replicas_draw_their_own_dropout(self, split, tmp_path):
         drawn = []
 
         class Recorded(Training):
-            def _tower(self, source, target, dropout):
+            def _replica(self, source, target, dropout):
                 drawn.append(dropout.next_seed())
-                return super()._tower(source, target, dropout)
+                return super()._replica(source, target, dropout)
 
-        parameters = self.changed(towers=3, accumulate=2)
+        parameters = changed(PARAMETERS, replicas=3, accumulate=2)
         network = initialize(parameters.model, VOCABULARY, VOCABULARY, seed=parameters.seed)
         context = Context(tmp_path, tmp_path, lambda: pytest.fail("no Beam"), [].append)
-        batches = Batches.open(split, BATCH_TOKENS, parameters.seed)
+        batches = open_batches(split, parameters.seed)
         training = Recorded(network, parameters, batches, float, context)
         for number in range(2):
             training.gradients(*next(batches.after(0)), number)
@@ -483,7 +508,7 @@ class TestTrainingOptions:
         return unbroken, resumed
 
     def test_patience_and_the_best_weights_outlive_an_interruption(self, split, tmp_path):
-        parameters = self.changed(patience=3, steps=40)
+        parameters = changed(PARAMETERS, validation={"patience": 3}, steps=40)
         bleu = [5.0, 3.0, 4.0, 4.5, 9.0]
         unbroken, resumed = self.unbroken_and_resumed(split, tmp_path, parameters, bleu)
         for attempt in (unbroken, resumed):
@@ -494,15 +519,15 @@ class TestTrainingOptions:
         "changes",
         [
             {"accumulate": 2},
-            {"average_checkpoints": 2},
-            {"towers": 2},
-            {"schedule": "plateau"},
+            {"optimizer": {"average_checkpoints": 2}},
+            {"replicas": 2},
+            {"schedule": {"kind": "plateau"}},
             {"scheduled_sampling": 0.5},
         ],
         ids=lambda c: next(iter(c)),
     )
     def test_interrupted_it_ends_as_unbroken(self, split, tmp_path, changes):
-        parameters = self.changed(**changes)
+        parameters = changed(PARAMETERS, **changes)
         bleu = [5.0, 3.0, 4.0]
         unbroken, resumed = self.unbroken_and_resumed(split, tmp_path, parameters, bleu)
         for one, other in zip(unbroken.weights_seen[2:], resumed.weights_seen, strict=True):
@@ -513,15 +538,23 @@ class TestTrainingOptions:
         )
 
     def test_the_mean_of_the_last_checkpoints_is_validated(self, split, tmp_path):
-        single = Attempt(split, tmp_path / "1", self.changed(average_checkpoints=1)).run(float).weights_seen
-        double = Attempt(split, tmp_path / "2", self.changed(average_checkpoints=2)).run(float).weights_seen
+        single = (
+            Attempt(split, tmp_path / "1", changed(PARAMETERS, optimizer={"average_checkpoints": 1}))
+            .run(float)
+            .weights_seen
+        )
+        double = (
+            Attempt(split, tmp_path / "2", changed(PARAMETERS, optimizer={"average_checkpoints": 2}))
+            .run(float)
+            .weights_seen
+        )
         assert same(single[0], double[0])
         for n in (1, 2):
             for a, b, mean in zip(single[n - 1], single[n], double[n], strict=True):
                 np.testing.assert_allclose(mean, (a + b) / 2, rtol=1e-5, atol=1e-6)
 
     def test_a_plateau_lowers_the_learning_rate(self, split, tmp_path):
-        parameters = self.changed(schedule="plateau", plateau_factor=0.25)
+        parameters = changed(PARAMETERS, schedule={"kind": "plateau", "plateau_factor": 0.25})
         better = Attempt(split, tmp_path / "better", parameters).run(float)
         worse = Attempt(split, tmp_path / "worse", parameters).run(lambda count: -float(count))
         moved = [
@@ -558,14 +591,18 @@ def test_a_precision_is_for_the_training_alone():
     ("changes", "gpu", "told"),
     [
         ({}, False, []),
-        ({"towers": 1}, True, []),
+        ({"replicas": 1}, True, []),
         ({}, True, ["a GPU is faster with whole batches"]),
-        ({"model": {"recurrent_dropout": 0.1}}, False, ["recurrent_dropout rules out cuDNN's kernel"]),
+        (
+            {"model": {"recurrent_dropout": 0.1}},
+            False,
+            ["recurrent_dropout: cuDNN's kernels do not support it"],
+        ),
         ({"precision": "bfloat16"}, False, []),
-        ({"precision": "bfloat16", "towers": 1}, True, ["the GPU goes on in float32"]),
+        ({"precision": "bfloat16", "replicas": 1}, True, ["the GPU computes in float32"]),
     ],
 )
-def test_what_one_may_not_expect_of_the_settings_is_told(changes, gpu, told):
+def test_settings_without_effect_on_this_machine_give_a_warning(changes, gpu, told):
     lines = warnings(msgspec.convert(changes, Parameters), gpu)
     assert len(lines) == len(told)
     assert all(part in line for part, line in zip(told, lines, strict=True))
@@ -592,7 +629,9 @@ class TestValidation:
         references = [[text.decode()] for text in found]
         held_out = [Sentence(s, s, r) for s, r in zip(self.SOURCES, references, strict=True)]
         # Unknown words are replaced, the beam and its penalty are the export's.
-        assert validation(translator, held_out, Parameters(validation_beam=3))() == pytest.approx(100)
+        assert validation(
+            translator, held_out, Parameters(validation=ValidationParameters(beam_size=3))
+        )() == pytest.approx(100)
 
     def test_it_compares_as_told(self, translator):
         found = translator.translate(tf.constant(self.SOURCES))["text"].numpy()
@@ -600,10 +639,11 @@ class TestValidation:
         held_out = [Sentence(s, s, r) for s, r in zip(self.SOURCES, references, strict=True)]
 
         def bleu(**how) -> float:
-            return validation(translator, held_out, Parameters(validation_beam=3, **how))()
+            options = ValidationParameters(beam_size=3, **how)
+            return validation(translator, held_out, Parameters(validation=options))()
 
         assert bleu() < 50
-        assert bleu(validation_tokenize="char", validation_lowercase=True) == pytest.approx(100)
+        assert bleu(tokenize="char", lowercase=True) == pytest.approx(100)
 
 
 class TestWarmStart:
@@ -625,15 +665,15 @@ class TestWarmStart:
         settings = msgspec.structs.replace(SETTINGS, **changes)
         return initialize(settings, pair.source.size(), pair.target.size(), pair.shared, seed)
 
-    def saved(self, folder: Path, pair: processor.TextPair, network: Seq2Seq) -> Path:
+    def saved(self, folder: Path, pair: processor.TextPair, network: Seq2Seq) -> Model:
         folder.mkdir()
         checkpoint.save(network, pair.source, pair.target, folder)
-        return folder
+        return Model(folder)
 
     def test_the_same_vocabulary_gives_the_same_model(self, tmp_path):
         pair = self.pair(tmp_path / "text", ["▁a", "▁b"], shared=False)
         old, new = self.network(pair, 1), self.network(pair, 2)
-        said = list(warm_start(new, pair, self.saved(tmp_path / "old", pair, old)))
+        said = list(load_weights(new, pair, self.saved(tmp_path / "old", pair, old)))
         for a, b in zip(old.weights, new.weights, strict=True):
             np.testing.assert_array_equal(a, b)
         assert [line.split(" tokens")[0] for line in said] == [
@@ -652,7 +692,7 @@ class TestWarmStart:
         now = self.pair(tmp_path / "now", words, shared)
         old, new = self.network(before, 1, tie_embeddings=False), self.network(now, 2, tie_embeddings=False)
         fresh = new.source_embedding.numpy()
-        list(warm_start(new, now, self.saved(tmp_path / "old", before, old)))
+        list(load_weights(new, now, self.saved(tmp_path / "old", before, old)))
         for name in ("source_embedding", "target_embedding", "output_embedding", "output_bias"):
             side = "source" if name == "source_embedding" else "target"
             tokens = [getattr(p, side).pieces() for p in (before, now)]
@@ -670,7 +710,7 @@ class TestWarmStart:
         together = self.pair(tmp_path / "together", words)
         apart = self.pair(tmp_path / "apart", words, shared=False)
         old, new = self.network(together, 1), self.network(apart, 2, tie_embeddings=False)
-        list(warm_start(new, apart, self.saved(tmp_path / "old", together, old)))
+        list(load_weights(new, apart, self.saved(tmp_path / "old", together, old)))
         np.testing.assert_array_equal(new.source_embedding, old.target_embedding)
         order = [together.target.pieces().index(piece) for piece in apart.target.pieces()]
         np.testing.assert_array_equal(new.output_embedding, old.target_embedding.numpy()[order])
@@ -678,8 +718,8 @@ class TestWarmStart:
     def test_tables_may_join(self, tmp_path):
         apart = self.pair(tmp_path / "apart", ["▁a", "▁b"], shared=False)
         old = self.network(apart, 1)
-        folder = self.saved(tmp_path / "old", apart, old)
-        vocabulary = folder / "checkpoint" / "vocabulary.json"
+        model = self.saved(tmp_path / "old", apart, old)
+        vocabulary = model.vocabulary_file
         tokens = json.loads(vocabulary.read_text(encoding="utf-8"))
         only = {"source": "▁x", "target": "▁y"}  # as if each side had known a token that the other had not
         for side, token in only.items():
@@ -687,7 +727,7 @@ class TestWarmStart:
         vocabulary.write_text(json.dumps(tokens), encoding="utf-8")
         together = self.pair(tmp_path / "together", ["▁b", "▁x", "▁y", "▁new"])
         new = self.network(together, 2)
-        said = list(warm_start(new, together, folder))
+        said = list(load_weights(new, together, model))
         now = together.target.pieces()
         assert f"target_embedding: {len(now) - 1} of {len(now)} tokens" in said[0]
         for table, token, side in [
@@ -701,7 +741,7 @@ class TestWarmStart:
 
     def test_another_architecture_is_refused_by_name(self, tmp_path):
         pair = self.pair(tmp_path / "text", ["▁a"])
-        folder = self.saved(tmp_path / "old", pair, self.network(pair, 1))
+        model = self.saved(tmp_path / "old", pair, self.network(pair, 1))
         for changes, message in [
             ({"cell": "gru"}, "cell is lstm, and the model to train has gru"),
             ({"encoder_layers": 2}, "encoder_layers is 1, and"),
@@ -709,31 +749,59 @@ class TestWarmStart:
             ({"embedding_units": 4}, "embedding_units is 6, and"),
         ]:
             with pytest.raises(DataError, match=message):
-                list(warm_start(self.network(pair, 1, **changes), pair, folder))
+                list(load_weights(self.network(pair, 1, **changes), pair, model))
 
     def test_weights_that_are_not_what_the_settings_say_are_refused_by_name(self, tmp_path):
         pair = self.pair(tmp_path / "text", ["▁a"])
         network = self.network(pair, 1)
-        folder = self.saved(tmp_path / "old", pair, network)
-        arrays = dict(np.load(folder / "checkpoint" / "weights.npz"))
+        model = self.saved(tmp_path / "old", pair, network)
+        arrays = dict(np.load(model.weights_file))
         name = next(n for n in arrays if n.endswith("layer0_forward/kernel"))
-        np.savez(folder / "checkpoint" / "weights.npz", **(arrays | {name: arrays[name][:2]}))
+        np.savez(model.weights_file, **(arrays | {name: arrays[name][:2]}))
         with pytest.raises(DataError, match=r"layer0_forward/kernel is of shape \[2, "):
-            list(warm_start(network, pair, folder))
+            list(load_weights(network, pair, model))
         del arrays[name]
-        np.savez(folder / "checkpoint" / "weights.npz", **arrays)
+        np.savez(model.weights_file, **arrays)
         with pytest.raises(DataError, match="layer0_forward/kernel is missing"):
-            list(warm_start(network, pair, folder))
+            list(load_weights(network, pair, model))
+
+    @pytest.mark.parametrize("name", ["weights.npz", "vocabulary.json", "settings.json"])
+    def test_damaged_files_are_refused(self, tmp_path, name):
+        pair = self.pair(tmp_path / "text", ["▁a"])
+        network = self.network(pair, 1)
+        path = self.saved(tmp_path / "old", pair, network).weights_file.with_name(name)
+        content = path.read_bytes()
+        random = np.random.default_rng(3)
+        damages = [content[:size] for size in (0, 1, len(content) // 2, len(content) - 1)]
+        damages += [bytes([255]) + content[1:], b"7", b"[1, 2]"]
+        for start in random.integers(0, len(content) - 8, 100 if name == "weights.npz" else 0):
+            damages.append(content[:start] + random.bytes(8) + content[start + 8 :])
+        errors = [error for damage in damages if (error := self.refusal(path, damage, network, pair))]
+        assert len(errors) >= 7
+        assert all(f"{tmp_path / 'old'}" in str(error) and error.remedy for error in errors)
+
+    def refusal(
+        self, path: Path, content: bytes, network: Seq2Seq, pair: processor.TextPair
+    ) -> DataError | None:
+        """What `load_weights` raises if a file has this content. Damaged padding is harmless."""
+        path.write_bytes(content)
+        try:
+            list(load_weights(network, pair, Model(path.parents[1])))
+        except DataError as error:
+            return error
+        return None
 
     def test_a_folder_that_is_no_model_is_refused(self, tmp_path):
         pair = self.pair(tmp_path / "text", ["▁a"])
-        with pytest.raises(DataError, match="cannot be read") as caught:
-            list(warm_start(self.network(pair, 1), pair, tmp_path / "nowhere"))
+        with pytest.raises(DataError, match="is missing; the training cannot start") as caught:
+            list(load_weights(self.network(pair, 1), pair, Model(tmp_path / "nowhere")))
         assert "trainer.warm_start" in caught.value.remedy
 
     def test_its_files_are_inputs_of_the_trainer(self):
         assert Trainer().external_inputs(Parameters()) == []
-        names = Trainer().external_inputs(Parameters(warm_start="runs/x/Trainer/model/6"))
+        names = Trainer().external_inputs(
+            Parameters(warm_start=WarmStartParameters(model="runs/x/Trainer/model/6"))
+        )
         assert names == [
             f"runs/x/Trainer/model/6/checkpoint/{n}"
             for n in ("weights.npz", "vocabulary.json", "settings.json")
@@ -743,7 +811,7 @@ class TestWarmStart:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"warmup_steps": 10, "steps": 10}, "warmup_steps must be below steps"),
+        ({"schedule": {"warmup_steps": 10}, "steps": 10}, "schedule.warmup_steps must be below steps"),
         ({"search": {"coverage_penalty": 0.2}, "model": {"attention": "none"}}, "needs an attention"),
         ({"search": {"min_length": 9, "max_length": 8}}, "min_length must not be above"),
     ],

@@ -1,9 +1,10 @@
-"""`bitext translate`: every line answered, in order, whatever the batches; pleasant errors."""
+"""`bitext translate`: the translation of every line, in order, whatever the batches; errors with a remedy."""
 
 from __future__ import annotations
 
 import gzip
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,8 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitext.components.shared import errors
-from bitext.components.translation import translate
-from bitext.components.translation.translate import LineTranslator, Search, Translation
+from bitext.components.translation import lines, translate
+from bitext.components.translation.search import Search
+from bitext.components.translation.translator import (
+    LineTranslator,
+    Translation,
+    find_saved_model,
+    translate_lines,
+)
 from tests import toy_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,19 +39,19 @@ def translators(model: Path) -> list[LineTranslator]:
     return [LineTranslator(model, batch_size=size) for size in (1, 3, 64)]
 
 
-def run(model: Path, folder: Path, data: bytes, **options: int) -> str:
+def run(model: Path, folder: Path, data: bytes, search: Search | None = None) -> str:
     (folder / "in.txt").write_bytes(data)
-    assert translate.main_translate(model, folder / "in.txt", folder / "out.txt", **options) == 0  # type: ignore
+    assert translate.main_translate(model, folder / "in.txt", folder / "out.txt", search) == 0
     return (folder / "out.txt").read_text(encoding="utf-8")
 
 
 class TestOrder:
-    @given(lines=st.lists(LINE, max_size=12))
-    def test_each_line_gets_its_own_answer_whatever_the_batches(
-        self, translators: list[LineTranslator], lines: list[str]
+    @given(texts=st.lists(LINE, max_size=12))
+    def test_each_line_gets_its_translation_whatever_the_batches(
+        self, translators: list[LineTranslator], texts: list[str]
     ) -> None:
-        data = [line.encode() for line in lines]
-        answers = [[r for w in translate.translate_lines(t, [data]) for r in w] for t in translators]
+        data = [text.encode() for text in texts]
+        answers = [[r for w in translate_lines(t, [data]) for r in w] for t in translators]
         assert answers[0] == answers[1] == answers[2]
         # The toy splits at ASCII white space, as bytes.split does.
         expected = [b" ".join(line.split()).decode() for line in data]
@@ -52,13 +59,11 @@ class TestOrder:
 
     @given(st.lists(st.integers(0, 200_000), max_size=40), st.integers(1, 9))
     def test_batches_are_a_permutation_and_bounded(self, lengths: list[int], size: int) -> None:
-        batches = list(translate.length_sorted_batches(lengths, size))
+        batches = list(lines.length_sorted_batches(lengths, size))
         assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
         for batch in batches:
             longest = max(lengths[i] for i in batch)
-            assert len(batch) == 1 or (
-                len(batch) <= size and len(batch) * longest <= translate.MAX_BATCH_BYTES
-            )
+            assert len(batch) == 1 or (len(batch) <= size and len(batch) * longest <= lines.MAX_BATCH_BYTES)
         longests = [lengths[batch[0]] for batch in batches]
         assert longests == sorted(longests, reverse=True)
 
@@ -70,11 +75,11 @@ class TestReading:
         expected = (
             [line.removesuffix(b"\r") for line in whole.removesuffix(b"\n").split(b"\n")] if whole else []
         )
-        windows = translate.read_windows(pieces)
+        windows = lines.read_windows(pieces)
         assert [line for window in windows for line in window] == expected
 
-    def test_a_line_is_handed_on_as_soon_as_it_is_there(self) -> None:
-        windows = translate.read_windows([b"a\n", b"b\nc", b"\n"])
+    def test_a_line_is_passed_on_as_soon_as_it_arrives(self) -> None:
+        windows = lines.read_windows([b"a\n", b"b\nc", b"\n"])
         assert list(windows) == [[b"a"], [b"b"], [b"c"]]
 
 
@@ -88,11 +93,11 @@ class TestFiles:
         translate.main_translate(model, tmp_path / "in.txt.gz", tmp_path / "out.txt")
         assert (tmp_path / "out.txt").read_text() == "uno\ndos\n"
 
-    def test_invalid_utf8_is_answered_in_its_place(self, model: Path, tmp_path: Path) -> None:
+    def test_invalid_utf8_is_translated_in_its_place(self, model: Path, tmp_path: Path) -> None:
         assert run(model, tmp_path, b"a\n\xff\xfe\nb\n").split("\n")[::2] == ["a", "b"]
 
     def test_several_translations_are_rows_with_line_and_score(self, model: Path, tmp_path: Path) -> None:
-        rows = [row.split("\t") for row in run(model, tmp_path, b"ab\n\ncd\n", nbest=2).splitlines()]
+        rows = [row.split("\t") for row in run(model, tmp_path, b"ab\n\ncd\n", Search(nbest=2)).splitlines()]
         found = [f"{row[0]} {row[2]}" for row in rows]
         assert found == ["1 ab", "1 aab", "2 ", "3 cd", "3 ccd"]
         assert float(rows[0][1]) > float(rows[1][1])
@@ -113,8 +118,8 @@ class TestFiles:
         assert sorted(os.listdir(tmp_path)) == ["in.txt", "out.txt"]
 
 
-def test_a_line_break_in_a_translation_shifts_nothing() -> None:
-    assert translate.one_line("a\nb\u2028c".encode()) == "a b c"
+def test_a_line_break_in_a_translation_shifts_no_line() -> None:
+    assert lines.one_line("a\nb\u2028c".encode()) == "a b c"
 
 
 class TestSearch:
@@ -123,7 +128,7 @@ class TestSearch:
         [[heavy]] = LineTranslator(model, Search(length_penalty=2.0)).translate([b"a"])
         assert heavy == Translation(plain.text, pytest.approx(2 * plain.score))
 
-    def test_what_is_not_given_is_the_models_own(self, model: Path) -> None:
+    def test_options_that_are_not_given_are_the_models(self, model: Path) -> None:
         given = LineTranslator(model, Search(max_length=7))._nbest_inputs
         assert {name: float(value) for name, value in given.items()} == {
             "beam_size": 2.0,
@@ -154,9 +159,9 @@ class TestFindingTheModel:
             (tmp_path / version).mkdir()
             (tmp_path / version / "saved_model.pb").touch()
         (tmp_path / "11").mkdir()
-        assert translate.find_saved_model(tmp_path) == tmp_path / "10"
-        assert translate.find_saved_model(tmp_path / "9") == tmp_path / "9"
-        assert translate.find_saved_model(model) == model / "Format-Serving"
+        assert find_saved_model(tmp_path) == tmp_path / "10"
+        assert find_saved_model(tmp_path / "9") == tmp_path / "9"
+        assert find_saved_model(model) == model / "Format-Serving"
 
     def test_none_is_an_error_with_a_remedy(self, tmp_path: Path) -> None:
         for folder, why in ((tmp_path, "holds no SavedModel"), (tmp_path / "none", "does not exist")):
@@ -175,9 +180,9 @@ class TestErrors:
         with pytest.raises(errors.DataError, match="absent.txt: No such file"):
             translate.main_translate(model, tmp_path / "absent.txt", None)
 
-    def test_an_output_that_cannot_be_written_is_named(self, model: Path, tmp_path: Path) -> None:
+    def test_an_output_in_a_missing_folder_is_refused(self, model: Path, tmp_path: Path) -> None:
         (tmp_path / "in.txt").touch()
-        with pytest.raises(errors.EnvironmentFault, match="cannot write .*out.txt"):
+        with pytest.raises(errors.ConfigError, match="cannot write .*out.txt: .*absent does not exist"):
             translate.main_translate(model, tmp_path / "in.txt", tmp_path / "absent" / "out.txt")
 
     def test_a_folder_as_output_is_refused_before_the_model_is_loaded(
@@ -188,11 +193,17 @@ class TestErrors:
         with pytest.raises(errors.ConfigError, match="it is a folder"):
             translate.main_translate(model, tmp_path / "in.txt", tmp_path)
 
-    def test_a_disk_that_is_full_at_the_last_write_is_named(self, model: Path, tmp_path: Path) -> None:
-        (tmp_path / ".out.txt.partial").symlink_to("/dev/full")
-        with pytest.raises(errors.EnvironmentFault, match="cannot write .*out.txt: No space left"):
-            run(model, tmp_path, b"a\n")
-        assert os.listdir(tmp_path) == ["in.txt"]
+    @pytest.mark.parametrize("target", ["saved_model.pb", "variables.index", "variables.data-00000-of-00001"])
+    @pytest.mark.parametrize("keep", [0, 20, -1])
+    def test_a_model_with_a_damaged_file_is_an_error(
+        self, model: Path, tmp_path: Path, target: str, keep: int
+    ) -> None:
+        copy = shutil.copytree(find_saved_model(model), tmp_path / "model")
+        [path] = copy.rglob(target)
+        path.write_bytes(path.read_bytes()[:keep])
+        with pytest.raises(errors.DataError, match=f"the model at {copy} (cannot be loaded|fails)") as caught:
+            translate.main_translate(copy, None, tmp_path / "out.txt")
+        assert "bitext run" in caught.value.remedy
 
 
 def test_as_a_process_a_line_in_is_a_line_out_and_a_closed_reader_is_no_error(model: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a training begins with: the model now served or nothing, and the settings that follow from it."""
+"""Warm start: what a training starts from, and the parameters that follow from it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,19 @@ from bitext.components.component import Context
 from bitext.components.seq2seq.model import BOS, EOS
 from bitext.components.shared.errors import DataError
 from bitext.components.text import TextSettings, learn
-from bitext.components.trainer import Parameters, Trainer, executor
+from bitext.components.trainer import (
+    OptimizerParameters,
+    Parameters,
+    ScheduleParameters,
+    Trainer,
+    ValidationParameters,
+    executor,
+)
 from bitext.components.trainer.optimizer import learning_rate
-from bitext.components.trainer.warm_start import Start, _remap, start
+from bitext.components.trainer.warm_start import Start, _remap, choose_start
 from tests import toy_model
 from tests.components.tiny_model import SETTINGS
+from tests.structs import changed
 
 WORDS = [f"▁{letter}" for letter in "abcdefgh"]
 ROWS = [(f"{n}", "a b c"[: n % 5 + 1], "c d") for n in range(4)]
@@ -29,19 +37,17 @@ PARAMETERS = Parameters(
     model=msgspec.structs.replace(SETTINGS, cell="rnn", bidirectional=False, output_dropout=0.2),
     steps=6,
     batch_tokens=12,
-    towers=1,
-    warmup_steps=2,
-    learning_rate=0.01,
-    validate_every=2,
-    patience=0,
-    average_decay=0.9,
+    replicas=1,
+    optimizer=OptimizerParameters(learning_rate=0.01, average_decay=0.9),
+    schedule=ScheduleParameters(warmup_steps=2),
+    validation=ValidationParameters(every=2, patience=0),
     samples=2,
 )
-WARM = msgspec.structs.replace(PARAMETERS, warm_start="last_blessed", warm_steps=4, warm_learning_rate=0.005)
+WARM = changed(PARAMETERS, warm_start={"model": "last_blessed", "steps": 4, "learning_rate": 0.005})
 
 
 def base(folder: Path, warm_starts: int | None = None, **changes: Any) -> artifacts.Model:
-    """A model now served of which only the architecture is there."""
+    """A Model artifact that holds its architecture only."""
     (folder / "checkpoint").mkdir(parents=True)
     settings = msgspec.structs.replace(WARM.model, **changes)
     (folder / "checkpoint" / "settings.json").write_bytes(msgspec.json.encode(settings))
@@ -50,104 +56,107 @@ def base(folder: Path, warm_starts: int | None = None, **changes: Any) -> artifa
 
 
 class TestStart:
-    def test_it_is_from_scratch_unless_told_otherwise(self, tmp_path: Path) -> None:
-        assert start(PARAMETERS, base(tmp_path)) == Start(PARAMETERS)
+    def test_training_is_from_scratch_by_default(self, tmp_path: Path) -> None:
+        assert choose_start(PARAMETERS, base(tmp_path)) == Start(PARAMETERS)
 
-    def test_the_settings_of_a_warm_start_are_in_effect(self, tmp_path: Path) -> None:
-        configured = msgspec.structs.replace(WARM, steps=100, warmup_steps=20, warm_steps=50, seed=7)
-        begun = start(configured, base(tmp_path, 2))
-        p = begun.parameters
-        assert (begun.folder, begun.warm_starts, begun.digest, begun.why) == (tmp_path, 3, "ab" * 32, "")
-        assert (p.steps, p.warmup_steps, p.learning_rate, p.seed) == (50, 10, 0.005, 10)
+    def test_the_parameters_of_a_warm_start_are_in_effect(self, tmp_path: Path) -> None:
+        configured = changed(WARM, steps=100, schedule={"warmup_steps": 20}, warm_start={"steps": 50}, seed=7)
+        served = base(tmp_path, 2)
+        started = choose_start(configured, served)
+        p = started.parameters
+        assert started == Start(p, served, 3, "ab" * 32)
+        assert (p.steps, p.schedule.warmup_steps, p.optimizer.learning_rate, p.seed) == (50, 10, 0.005, 10)
         rates = [float(learning_rate(p, tf.constant(step, tf.int64))) for step in (9, 29, 49)]
         assert rates == pytest.approx([0.005, 0.0025, 0.0])
         assert msgspec.convert(msgspec.to_builtins(p), Parameters) == p
 
-    def test_without_settings_of_its_own_it_has_those_of_every_training_but_for_a_lower_rate(
-        self, tmp_path: Path
-    ) -> None:
-        begun = start(msgspec.structs.replace(PARAMETERS, warm_start="last_blessed"), base(tmp_path))
-        assert begun.parameters.learning_rate == PARAMETERS.learning_rate / 4
-        same = msgspec.structs.replace(
-            begun.parameters, warm_start=None, seed=PARAMETERS.seed, learning_rate=PARAMETERS.learning_rate
+    def test_by_default_only_the_learning_rate_differs_and_is_a_quarter(self, tmp_path: Path) -> None:
+        started = choose_start(changed(PARAMETERS, warm_start={"model": "last_blessed"}), base(tmp_path))
+        assert started.parameters.optimizer.learning_rate == PARAMETERS.optimizer.learning_rate / 4
+        otherwise = msgspec.structs.replace(
+            started.parameters,
+            warm_start=PARAMETERS.warm_start,
+            seed=PARAMETERS.seed,
+            optimizer=PARAMETERS.optimizer,
         )
-        assert (same, begun.warm_starts) == (PARAMETERS, 1)
+        assert (otherwise, started.warm_starts) == (PARAMETERS, 1)
 
-    def test_a_warm_up_stays_below_the_updates(self, tmp_path: Path) -> None:
+    def test_the_warm_up_stays_shorter_than_the_training(self, tmp_path: Path) -> None:
         served, draw = base(tmp_path), random.Random(3)
         for _ in range(200):
             steps = draw.randint(1, 1000)
-            changes = {
-                "steps": steps, "warmup_steps": draw.randrange(steps), "warm_steps": draw.randint(1, 1000)
-            }  # fmt: skip
-            p = start(msgspec.structs.replace(WARM, **changes), served).parameters
-            assert p.steps == changes["warm_steps"]
-            assert 0 <= p.warmup_steps < p.steps
+            warmup_steps, warm_steps = draw.randrange(steps), draw.randint(1, 1000)
+            parameters = changed(
+                WARM, steps=steps, schedule={"warmup_steps": warmup_steps}, warm_start={"steps": warm_steps}
+            )
+            p = choose_start(parameters, served).parameters
+            assert p.steps == warm_steps
+            assert 0 <= p.schedule.warmup_steps < p.steps
 
-    def test_each_counts_those_before_it_and_has_a_seed_of_its_own(self, tmp_path: Path) -> None:
+    def test_warm_starts_are_counted_and_each_has_its_own_seed(self, tmp_path: Path) -> None:
         served, seeds = None, []
         for number in range(4):
-            begun = start(WARM, served)
-            assert (begun.folder is None) == bool(begun.why) == (number == 0)
-            assert begun.warm_starts == number
-            assert begun.parameters.steps == (WARM.warm_steps if number else WARM.steps)
-            seeds.append(begun.parameters.seed)
-            served = base(tmp_path / str(number), begun.warm_starts)
+            started = choose_start(WARM, served)
+            assert (started.model is None) == bool(started.refusal) == (number == 0)
+            assert started.warm_starts == number
+            assert started.parameters.steps == (WARM.warm_start.steps if number else WARM.steps)
+            seeds.append(started.parameters.seed)
+            served = base(tmp_path / str(number), started.warm_starts)
         assert len(set(seeds)) == 4
 
-    def test_one_whose_turn_it_is_to_begin_anew_says_so(self) -> None:
-        begun = start(msgspec.structs.replace(WARM, from_scratch_every=7), None)
-        assert "the one training in 7" in begun.why
-        assert (begun.parameters.steps, begun.warm_starts) == (WARM.steps, 0)
+    def test_a_training_from_scratch_that_is_due_is_announced(self) -> None:
+        started = choose_start(changed(WARM, warm_start={"from_scratch_every": 7}), None)
+        assert "one training in 7 starts from scratch" in started.refusal
+        assert (started.parameters.steps, started.warm_starts) == (WARM.steps, 0)
 
-    def test_a_model_that_cannot_be_begun_with_is_not(self, tmp_path: Path) -> None:
-        for served, why in [
+    def test_a_model_that_cannot_be_started_from_is_refused(self, tmp_path: Path) -> None:
+        for served, refusal in [
             (None, "no model is served yet"),
             (artifacts.Model(tmp_path / "gone"), "the model now served is gone from"),
             (base(tmp_path / "other", 1, cell="gru"), "another architecture: cell is gru, and the model to"),
         ]:
-            begun = start(WARM, served)
-            assert why in begun.why
-            assert (begun.folder, begun.warm_starts, begun.digest) == (None, 0, None)
-            assert begun.parameters == PARAMETERS
+            started = choose_start(WARM, served)
+            assert refusal in started.refusal
+            assert (started.model, started.warm_starts, started.digest) == (None, 0, None)
+            assert started.parameters == PARAMETERS
 
     def test_dropouts_may_differ(self, tmp_path: Path) -> None:
-        assert not start(WARM, base(tmp_path, output_dropout=0.4, tie_embeddings=False)).why
+        assert not choose_start(WARM, base(tmp_path, output_dropout=0.4, tie_embeddings=False)).refusal
 
-    def test_a_model_given_by_name_is_begun_with_whatever_is_served(self, tmp_path: Path) -> None:
-        parameters = msgspec.structs.replace(PARAMETERS, warm_start="runs/x/Trainer/model/6")
-        begun = start(parameters, base(tmp_path, 5))
-        assert begun == Start(parameters, Path("runs/x/Trainer/model/6"), 1)
+    def test_a_model_given_by_name_is_started_from_whatever_is_served(self, tmp_path: Path) -> None:
+        parameters = changed(PARAMETERS, warm_start={"model": "runs/x/Trainer/model/6"})
+        started = choose_start(parameters, base(tmp_path, 5))
+        assert started == Start(parameters, artifacts.Model(Path("runs/x/Trainer/model/6")), 1)
 
     def test_a_damaged_one_is_an_error(self, tmp_path: Path) -> None:
         served = base(tmp_path)
         for content in ("{", "7"):
             (tmp_path / "checkpoint" / "settings.json").write_text(content)
-            with pytest.raises(DataError, match="cannot be read"):
-                start(WARM, served)
+            with pytest.raises(DataError, match="settings.json is damaged.*cannot start from"):
+                choose_start(WARM, served)
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"warm_steps": 9}, "warm_steps needs warm_start: last_blessed"),
-        ({"from_scratch_every": 3}, "from_scratch_every needs warm_start"),
-        ({"warm_learning_rate": 0.1, "warm_start": "runs/x"}, "warm_learning_rate needs .*Received: runs/x"),
-        ({"warm_steps": 0, "warm_start": "last_blessed"}, "warm_steps"),
-        ({"from_scratch_every": -1, "warm_start": "last_blessed"}, "from_scratch_every"),
+        ({"steps": 9}, "steps needs model: last_blessed"),
+        ({"from_scratch_every": 3}, "from_scratch_every needs model: last_blessed"),
+        ({"learning_rate": 0.1, "model": "runs/x"}, "learning_rate needs .*Received model: runs/x"),
+        ({"steps": 0, "model": "last_blessed"}, "warm_start.steps"),
+        ({"from_scratch_every": -1, "model": "last_blessed"}, "warm_start.from_scratch_every"),
     ],
 )
-def test_settings_of_a_warm_start_without_one_are_refused(wrong: dict[str, Any], message: str) -> None:
+def test_options_of_a_warm_start_without_one_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=message):
-        msgspec.convert(wrong, Parameters)
+        msgspec.convert({"warm_start": wrong}, Parameters)
 
 
-def test_the_word_is_no_path() -> None:
+def test_last_blessed_is_no_path() -> None:
     assert Trainer().external_inputs(WARM) == []
 
 
 def test_rows_follow_their_tokens_whatever_the_vocabulary_becomes() -> None:
-    """Growth, shrinkage, another order, all of it or nothing."""
+    """The vocabulary grows, shrinks, changes its order, or shares nothing."""
     draw = random.Random(5)
     for _ in range(300):
         before, now = (draw.sample(range(12), draw.randint(1, 12)) for _ in range(2))
@@ -159,11 +168,11 @@ def test_rows_follow_their_tokens_whatever_the_vocabulary_becomes() -> None:
 
 
 class Killed(Exception):
-    """What a validation raises to stand for a killed process."""
+    """Raised by a validation to simulate a killed process."""
 
 
 class Trainings:
-    """Whole trainings on a toy corpus, but for the SavedModel, in folders below `root`."""
+    """Whole trainings on a toy corpus in folders below `root`; no SavedModel is exported."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch):
         self.root, self.monkeypatch = root, monkeypatch
@@ -217,7 +226,7 @@ class Trainings:
         words: list[str] = WORDS,
         killed_after: int | None = None,
     ) -> artifacts.Model:
-        """One attempt; attempts of one name share a working folder. `killed_after` so many validations."""
+        """One attempt, killed after `killed_after` validations. Attempts of a name share a working folder."""
         for part in ("working", "model", "run"):
             (self.root / name / part).mkdir(parents=True, exist_ok=part == "working")
         self.said: list[str] = []
@@ -241,7 +250,7 @@ class Trainings:
             executor.run(
                 parameters,
                 Context(working, working, beam_pipeline=lambda: None, say=self.said.append),  # type: ignore
-                transformed_examples=artifacts.Examples(self.transformed),
+                transformed_examples=artifacts.TransformedExamples(self.transformed),
                 transform_graph=self.graph(words),
                 examples=self.spans,
                 base_model=served,
@@ -273,7 +282,7 @@ def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
 
 
 class TestTraining:
-    def test_one_follows_the_other_and_says_so(self, train: Trainings) -> None:
+    def test_trainings_follow_each_other(self, train: Trainings) -> None:
         first = train("first", WARM)
         assert "training from scratch: no model is served yet" in train.said
         assert (first.properties["warm_starts"], train.steps("first")) == (0, [2, 4, 6])
@@ -282,13 +291,14 @@ class TestTraining:
         assert any("target_embedding: 12 of 14 tokens were known to" in line for line in train.said)
         assert (second.properties["warm_starts"], train.steps("second")) == (1, [2, 4])
         assert second.properties["warm_started_from"] == "first"
-        told = json.loads((second.path / "model.json").read_text(encoding="utf-8"))
-        assert (told["steps"], told["learning_rate"], told["warmup_steps"]) == (4, 0.005, 1)
-        third = train("third", msgspec.structs.replace(WARM, from_scratch_every=2))
+        effective = json.loads((second.path / "model.json").read_text(encoding="utf-8"))
+        assert (effective["steps"], effective["schedule"]["warmup_steps"]) == (4, 1)
+        assert effective["optimizer"]["learning_rate"] == 0.005
+        third = train("third", changed(WARM, warm_start={"from_scratch_every": 2}))
         assert (third.properties["warm_starts"], train.steps("third")) == (0, [2, 4, 6])
         assert same(train.weights(third), train.weights(first))
 
-    def test_a_killed_one_ends_as_an_unbroken_one(self, train: Trainings) -> None:
+    def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(self, train: Trainings) -> None:
         served = train("served", PARAMETERS)
         unbroken = train("unbroken", WARM, served)
         with pytest.raises(Killed):

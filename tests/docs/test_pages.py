@@ -21,20 +21,6 @@ README = ROOT / "README.md"
 MODEL_PAGES = [ROOT / "docs" / "concepts" / f"{name}.md" for name in ("model", "search", "text")]
 NOT_OF_THE_MODEL = {"batch_tokens", "sentences", "seed", "samples", "progress"}
 """Keys of the trainer that the model's pages need not explain."""
-OLD_KEYS = {
-    "towers",
-    "segmentations",
-    "schedule",
-    "validate_every",
-    "validation_sentences",
-    "validation_beam",
-    "validation_tokenize",
-    "validation_lowercase",
-    "validation_references",
-    "warm_start",
-    "warm_steps",
-    "warm_learning_rate",
-}
 REFERENCE = re.compile(r"`([\w/.-]+\.(?:py|java))(?:::(\w+))?`")
 STUMBLED_OVER = (
     "another processor may round otherwise",
@@ -108,7 +94,7 @@ def test_the_pages_of_the_model_explain_every_setting_of_it():
     text = "".join(page.read_text(encoding="utf-8") for page in MODEL_PAGES)
     every = settings(ModelSettings) | settings(SearchSettings) | settings(Parameters)
     named = set(re.findall(r"(?:`|\.)(\w+)(?:: [^`]*)?`", text))
-    assert every - named <= NOT_OF_THE_MODEL | OLD_KEYS
+    assert every - named <= NOT_OF_THE_MODEL
 
 
 def test_links_of_the_readme_lead_somewhere():

@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "window": {"newest": 3},
             "golden": {"files": ["golden.tsv"]},
         },
-        trainer={"warm_start": "last_blessed", "warm_steps": 20},
+        trainer={"warm_start": {"model": "last_blessed", "steps": 20}},
         metrics={"textfile": "toy.prom"},
     )
     config["request_log"] = {"files": ["requests.txt"]}

@@ -291,13 +291,13 @@ def test_a_changed_line_and_a_killed_training(copy: Path) -> None:
 def test_a_training_begins_with_an_earlier_model_and_another_vocabulary(copy: Path) -> None:
     before = output(copy, "Trainer", "model").relative_to(copy)
     options = {
-        "trainer.warm_start": before,
+        "trainer.warm_start.model": before,
         "transform.vocabulary_size": 390,
         "trainer.precision": "bfloat16",
         "trainer.scheduled_sampling": 0.2,
         "trainer.accumulate": 2,
-        "trainer.towers": 2,
-        "trainer.average_checkpoints": 2,
+        "trainer.replicas": 2,
+        "trainer.optimizer.average_checkpoints": 2,
     }
     sets = [word for name, value in options.items() for word in ("--set", f"{name}={value}")]
     done = bitext(copy, "run", "toy.yaml", *sets, "--to", "Trainer")
@@ -311,7 +311,7 @@ def test_a_training_begins_with_an_earlier_model_and_another_vocabulary(copy: Pa
 
 
 def test_a_model_to_begin_with_that_is_not_there_is_named(copy: Path) -> None:
-    done = bitext(copy, "run", "toy.yaml", "--set", "trainer.warm_start=runs/nowhere")
+    done = bitext(copy, "run", "toy.yaml", "--set", "trainer.warm_start.model=runs/nowhere")
     assert done.code == 3
     assert "runs/nowhere/checkpoint/weights.npz" in done.err
     assert done.cached() == done.ran() == []

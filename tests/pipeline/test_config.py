@@ -19,7 +19,7 @@ example_gen:
   files: [data/toy.tsv]
 trainer:
   steps: 1000
-  learning_rate: 1e-3
+  optimizer: {learning_rate: 1e-3}
 """
 
 
@@ -43,7 +43,7 @@ def test_defaults_follow_from_the_name(tmp_path: Path) -> None:
         "serving/toy",
         "serving/toy",
     )
-    assert loaded.trainer.learning_rate == 0.001
+    assert loaded.trainer.optimizer.learning_rate == 0.001
     assert loaded.beam.runner == "DirectRunner"
 
 
@@ -120,7 +120,7 @@ def test_a_wrong_value_in_the_file_is_told_with_its_line(tmp_path: Path) -> None
     ("override", "message"),
     [
         ("example_gen.files=[]", "example_gen"),
-        ("trainer.warmup_steps=1000", "warmup_steps must be below steps"),
+        ("trainer.schedule.warmup_steps=1000", "warmup_steps must be below steps"),
         ("root=gs://bucket/runs", "root must be a folder of this machine; received 'gs://bucket/runs'"),
         ("serving=gs://bucket/runs", "serving must be a folder of this machine; received 'gs://bucket/runs'"),
         ("pusher.destination=other", "pusher.destination 'other' is not serving 'serving/toy'"),
@@ -142,7 +142,10 @@ def test_two_metadata_stores_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "where"),
     [
-        ("trainer.warmup_steps=1000", "toy.yaml:5, --set trainer.warmup_steps=1000: trainer: warmup_steps"),
+        (
+            "trainer.schedule.warmup_steps=1000",
+            "toy.yaml:5, --set trainer.schedule.warmup_steps=1000: trainer: schedule.warmup_steps",
+        ),
         ("trainer.search.max_length=7", "--set trainer.search.max_length=7: trainer.search.max_length must"),
         ("pusher.destination=other", "--set pusher.destination=other: pusher.destination"),
     ],

@@ -1,4 +1,4 @@
-"""`bitext translate --beam-runner`: when Beam is used, what is said, how it ends."""
+"""`bitext translate --beam-runner`: when Beam is used, what is printed, the exit code."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bitext.components.translation import bulk as bulk_inferrer
-from bitext.components.translation import translate
+from bitext.components.translation import bulk, lines
 from bitext.components.translation.bulk import executor
 from bitext.pipeline import cli
 from tests import toy_model
@@ -23,35 +22,35 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the command is called, with a file that is large for this test."""
+    """The working directory, with a file that is large for this test."""
     (tmp_path / "large.txt").write_bytes(TEXT)
     (tmp_path / "small.txt").write_bytes(b"one\n\ntwo\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(bulk_inferrer, "WORTHWHILE_BYTES", 100)
-    monkeypatch.setattr(translate, "READ_BYTES", 250)
+    monkeypatch.setattr(bulk, "WORTHWHILE_BYTES", 100)
+    monkeypatch.setattr(lines, "READ_BYTES", 250)
     return tmp_path
 
 
-def test_a_large_file_goes_through_beam_and_each_shard_is_told(
+def test_a_large_file_is_translated_with_beam_and_each_shard_is_printed(
     folder: Path, model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     through_beam = ["--output", "beam.out", "--beam-runner", "direct", "--beam-option", "job_name=large"]
     assert cli.main(["translate", "--model", str(model), "--nbest", "2", "large.txt", *through_beam]) == 0
-    told = capfd.readouterr()
-    assert told.err.splitlines() == [
+    printed = capfd.readouterr()
+    assert printed.err.splitlines() == [
         "100 lines in 4 shards, 4 of them to translate",
         "lines 1 to 32",
         "lines 33 to 63",
         "lines 64 to 94",
         "lines 95 to 100",
     ]
-    assert told.out == ""
+    assert printed.out == ""
     assert cli.main(["translate", "--model", str(model), "--nbest", "2", "large.txt", "--output", "out"]) == 0
     assert Path("beam.out").read_bytes() == Path("out").read_bytes()
     assert Path("out").read_text().splitlines()[-1].split("\t")[::2] == ["100", "LLINE 100"]
 
 
-def test_a_small_file_does_not_and_that_is_told(
+def test_a_small_file_is_translated_without_beam_and_says_so(
     model: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(executor, "translate_file", None)
@@ -80,34 +79,32 @@ def test_a_small_file_does_not_and_that_is_told(
         (["large.txt", "--output", ".", "--beam-runner", "direct"], "it is a folder"),
     ],
 )
-def test_what_cannot_be_is_one_message_and_ends_with_2(
+def test_impossible_options_give_one_message_and_exit_code_2(
     model: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     assert cli.main(["translate", "--model", str(model), *arguments]) == 2
     error = capfd.readouterr().err
-    [told] = [line for line in error.splitlines() if line.startswith("error: ")]
-    assert message in told
+    [message_line] = [line for line in error.splitlines() if line.startswith("error: ")]
+    assert message in message_line
     assert "Traceback" not in error
     assert "while running" not in error
 
 
-def test_a_file_that_is_not_there_is_told_as_without_beam(
-    model: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_file_is_reported_as_without_beam(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["absent.txt", "--output", "out.txt", "--beam-runner", "direct"]
     assert cli.main(["translate", "--model", str(model), *arguments]) == 3
     assert "cannot read absent.txt: No such file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_it_as_it_ends_a_run_and_the_same_command_goes_on(
+def test_a_signal_ends_it_and_the_same_command_resumes(
     model: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int, code: int
 ) -> None:
-    lines_of, seen = translate.lines_of, list[bytes]()
+    lines_of, seen = lines.lines_of, list[bytes]()
 
     def stopped_at_the_third(block: bytes) -> list[bytes]:
         seen.append(block)
-        if len(seen) == 3:  # Beam reads the next before it has the one before translated
+        if len(seen) == 3:  # Beam reads a shard before the one before it is translated
             signal.raise_signal(number)
         return lines_of(block)
 

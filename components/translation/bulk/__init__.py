@@ -1,19 +1,21 @@
-"""BulkInferrer: translates a large file through Beam. It is no node of the pipeline: `bitext translate
---beam-runner` calls `executor.translate_file`, its one public function.
+"""BulkInferrer: translates a large file with Beam, for `bitext translate --beam-runner`.
 
-The input is cut into shards, each what `bitext translate` reads at once, so that the lines of a batch, and
-with them the result, are the same to the last byte. A shard's translations become a file of their own by one
-rename; when all are there they are joined, in order, into the output. Beside it lies, until then::
+It is not a node of the pipeline. `executor.translate_file` is its public function.
+
+The input is divided into shards. A shard is what `bitext translate` reads at once, so that both make the
+same batches, and the outputs are equal byte for byte. The translations of a shard become a file by one
+rename. When all shards are translated, their files are joined, in order, into the output. Until then, beside
+the output::
 
     .<output name>.bulk/<key>/000000     the translations of the first shard, complete
-    .<output name>.bulk/<key>/input      the input, decompressed, where it is compressed
+    .<output name>.bulk/<key>/input      the decompressed input, if the input is compressed
 
-The key is a digest of the input, the model and the search: after a kill the same command translates the
-shards that are missing, and none of another input or model is ever taken. All paths must be visible to the
-workers by the same names: in a shared folder, where they are other machines.
+The key is a digest of the input, the model and the search. After an interruption the same command therefore
+translates the missing shards only, and never takes those of another input or model. All workers must see all
+paths under the same names: in a shared folder, if they are other machines.
 """
 
 from __future__ import annotations
 
 WORTHWHILE_BYTES = 1024 * 1024
-"""Up to this size a file is translated without Beam: there would be little to share out, or to lose."""
+"""A smaller file is translated without Beam: an interruption loses little of it."""

@@ -1,0 +1,91 @@
+"""The forms that a trained model is exported in: a SavedModel with smaller weights, or TensorFlow Lite."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from bitext.components import text
+from bitext.components.artifacts import Examples, Model, TransformGraph, warm_up_file
+from bitext.components.seq2seq import SearchSettings
+from bitext.components.seq2seq.export import checkpoint, lite, quantize
+from bitext.components.seq2seq.export.saved_model import Translator
+from bitext.components.shared.errors import ConfigError
+
+Form = Literal["saved_model", "tflite"]
+LITE_FILE = "translator.tflite"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedModel:
+    """A trained model and the artifacts it was trained with.
+
+    Attributes:
+      model: the model.
+      digest: the model's recorded digest.
+      transform_graph: its text path.
+      examples: the examples of each span; the model is scored on their test splits.
+    """
+
+    model: Model
+    digest: str
+    transform_graph: TransformGraph
+    examples: Sequence[Examples]
+
+
+class _TrainerParameters(msgspec.Struct, frozen=True):
+    """What the exporter reads of the Trainer's parameters."""
+
+    search: SearchSettings
+
+
+def check_form(form: Form, precision: quantize.Precision | None) -> None:
+    """Checks that a form differs from the model as it is served.
+
+    Raises:
+      ConfigError: it does not.
+    """
+    if form == "saved_model" and precision is None:
+        raise ConfigError(
+            "nothing to make smaller: a SavedModel with float32 weights is the served model as it is",
+            "copy the serving folder, or give --quantize or --format tflite",
+        )
+
+
+def write_form(trained: TrainedModel, folder: Path, form: Form, precision: quantize.Precision | None) -> None:
+    """Writes a model in another form.
+
+    Args:
+      trained: the model.
+      folder: an empty folder. For `tflite` it also gets the files of the vocabulary.
+      form: the form.
+      precision: type of the stored weights; None: float32.
+
+    Raises:
+      DataError: a file of the model is missing or damaged.
+    """
+    translator = restore(trained)
+    if form == "tflite":
+        (folder / LITE_FILE).write_bytes(lite.convert(translator, precision))
+        trained.transform_graph.copy_text(folder)
+    elif precision is not None:
+        quantize.save(translator, precision, folder)
+        extra = warm_up_file(trained.model.serving).parent
+        if extra.is_dir():
+            shutil.copytree(extra, folder / extra.name)
+
+
+def restore(trained: TrainedModel) -> Translator:
+    """Returns the model as it was in the Trainer.
+
+    Raises:
+      DataError: a file of the model is missing or damaged.
+    """
+    pair = text.load(trained.transform_graph.path)
+    search = trained.model.trainer_parameters(_TrainerParameters).search
+    return Translator(checkpoint.restore(trained.model.path, pair), pair, search)

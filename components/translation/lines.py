@@ -1,0 +1,87 @@
+"""Lines of text to translate: reading them, asking for them at a terminal, batching them."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from bitext.components.shared import errors, reading
+
+MAX_BATCH_BYTES = 64 * 1024
+"""Maximum number of lines of a batch times its longest line in bytes, which bounds the memory."""
+
+READ_BYTES = 128 * 1024
+"""Bytes of one read: a window of lines. A terminal returns one line, a pipe up to 64 KiB. The windows of a
+file are the same each time, and are the shards of `translation.bulk`."""
+
+
+@contextlib.contextmanager
+def open_input(path: Path | None) -> Iterator[Iterator[bytes]]:
+    """Opens an input as a sequence of byte strings of at most `READ_BYTES`, decompressed as its name says.
+
+    Args:
+      path: a file, plain, .gz, .bz2 or .zst; None: standard input, whose bytes are returned as they arrive.
+
+    Raises:
+      errors.DataError: the file cannot be read.
+    """
+    if path is None:
+        read = getattr(sys.stdin.buffer, "read1", sys.stdin.buffer.read)
+        yield iter(lambda: read(READ_BYTES), b"")
+        return
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise errors.DataError(
+            f"cannot read {path}: {error.strerror}", "name a text file with one sentence a line"
+        ) from error
+    with stream:
+        yield reading.pieces_of(stream, str(path), READ_BYTES)
+
+
+def read_windows(pieces: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yields whole lines, without their line ends, as they arrive: a window for each piece that ends a line.
+
+    A person at a terminal thus gets an answer to each line, and a file is read in large windows.
+    """
+    return map(lines_of, reading.whole_lines(pieces))
+
+
+def lines_of(block: bytes) -> list[bytes]:
+    """Returns the lines of a block, without their line ends (Unix or Windows)."""
+    return [line.removesuffix(b"\r") for line in reading.split_lines(block)]
+
+
+def one_line(text: bytes) -> str:
+    """Returns a translation on one line, because a line break in it would shift every line after it."""
+    return " ".join(text.decode("utf-8", errors="replace").splitlines())
+
+
+def prompted(windows: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+    """Yields the windows, each after a prompt on standard error. Ctrl-C ends the input, as Ctrl-D does."""
+    print("One sentence a line; Ctrl-D ends.", file=sys.stderr)
+    while True:
+        print("> ", end="", file=sys.stderr, flush=True)
+        try:
+            window = next(windows, None)
+        except KeyboardInterrupt:
+            window = None
+        if window is None:
+            print(file=sys.stderr)
+            return
+        yield window
+
+
+def length_sorted_batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Yields indices into `lengths`, longest first, in batches of at most `batch_size`.
+
+    Longest first, so that a batch that is too large for the memory fails at the start and not at the end.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    start = 0
+    while start < len(order):
+        rows = max(1, min(batch_size, MAX_BATCH_BYTES // max(1, lengths[order[start]])))
+        yield order[start : start + rows]
+        start += rows

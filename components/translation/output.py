@@ -1,0 +1,284 @@
+"""The output of a command: standard output, a file that appears complete or not at all, a pipe or a device.
+
+`check_output_file` and `check_output_folder` refuse an impossible output before any work is done.
+"""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import dataclasses
+import gzip
+import io
+import os
+import secrets
+import shutil
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from bitext.components.shared.errors import ConfigError, EnvironmentFault
+from bitext.components.shared.faults import reporting_faults
+from bitext.components.shared.files import atomic_writer
+
+FILE_REMEDY = "free space, or name another file with --output"
+FOLDER_REMEDY = "free space, or name another folder with --output"
+COMPRESSION_LEVEL = 6
+MAX_LINKS = 40
+"""Symbolic links that Linux follows in one path."""
+
+
+def check_output_file(path: Path | None, input: Path | None = None) -> None:
+    """Checks that an output file can be written. It writes nothing.
+
+    Args:
+      path: the file; None: standard output.
+      input: the file that is read meanwhile.
+
+    Raises:
+      ConfigError: the output is a folder or the input, or its folder does not exist.
+      EnvironmentFault: the output cannot be written by this user.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise ConfigError(f"cannot write {path}: it is a folder", "name a file with --output")
+    if is_special(path):
+        _check_writable(path)
+        return
+    if input is not None and _is_same(input, path):
+        raise ConfigError(
+            f"cannot write {path}: it is the input, which would be lost", "name another file with --output"
+        )
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise ConfigError(
+            f"cannot write {path}: its symbolic links lead in a circle", "name another file with --output"
+        )
+    if not target.parent.is_dir():
+        problem = "is no folder" if target.parent.exists() else "does not exist"
+        raise ConfigError(
+            f"cannot write {path}: {target.parent} {problem}", "create the folder, or name another --output"
+        )
+    _check_writable(target.parent)
+    if target.exists():
+        _check_writable(target)
+
+
+def check_output_folder(path: Path) -> None:
+    """Checks that an output folder can be created. It creates nothing.
+
+    Raises:
+      ConfigError: the folder exists, or something above it is no folder.
+      EnvironmentFault: this user cannot create it.
+    """
+    if os.path.lexists(path):
+        raise ConfigError(f"{path} exists already", "name a folder that does not exist with --output")
+    above = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+    if not above.is_dir():
+        raise ConfigError(f"cannot create {path}: {above} is no folder", "name another folder with --output")
+    _check_writable(above)
+
+
+def _check_writable(path: Path) -> None:
+    if not os.access(path, os.W_OK):
+        raise EnvironmentFault(
+            f"cannot write {path}: permission denied, or a read-only file system",
+            "give this user the right to write there, or name another --output",
+        )
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return os.path.samefile(one, other)
+    return False
+
+
+def is_special(path: Path) -> bool:
+    """Whether a path names a pipe, a device or an open file (/dev/stdout), which cannot be replaced."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    is_replaceable = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+    return not is_replaceable or _own_descriptor(path) is not None
+
+
+def _own_descriptor(path: Path) -> int | None:
+    """Returns the descriptor of this process that a path leads to (/dev/stdout: 1), or None."""
+    for _ in range(MAX_LINKS):
+        absolute = Path(os.path.realpath(path.absolute().parent)) / path.name
+        if absolute.parent == Path(f"/proc/{os.getpid()}/fd") and absolute.name.isdecimal():
+            return int(absolute.name)
+        if not absolute.is_symlink():
+            return None
+        path = absolute.parent / absolute.readlink()
+    return None
+
+
+@contextlib.contextmanager
+def open_output(path: Path | None) -> Iterator[Callable[[bytes], None]]:
+    """Opens an output and returns a function that writes to it.
+
+    * A regular file gets its content when all of it is written, by one rename; it keeps its mode and, if this
+      user may set it, its owner. A symbolic link is followed: its target gets the content.
+    * A pipe or a device is written into.
+    * The content is compressed as the file's name says: .gz, .bz2 or .zst.
+
+    Args:
+      path: the file; None: standard output.
+
+    Raises:
+      ConfigError, EnvironmentFault: as `check_output_file`, or the output cannot be written.
+      BrokenPipeError: nobody reads the standard output or the pipe any more.
+    """
+    check_output_file(path)
+    if path is None:
+        yield _write_standard_output
+        return
+    stack = contextlib.ExitStack()
+    with _reporting_faults(path):
+        file = stack.enter_context(_open_special(path) if is_special(path) else _open_regular(path))
+        stream = _compressing(file, path.name)
+
+    def write(data: bytes) -> None:
+        with _reporting_faults(path):
+            stream.write(data)
+
+    try:
+        yield write
+        with _reporting_faults(path):
+            stream.close()  # writes the rest
+    except BaseException as error:
+        # What is buffered cannot be written after a failed write: this must not hide the first error.
+        with contextlib.suppress(OSError):
+            stream.close()
+        with contextlib.suppress(OSError):
+            stack.__exit__(type(error), error, error.__traceback__)
+        raise
+    with _reporting_faults(path):
+        stack.close()
+
+
+def _write_standard_output(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+@contextlib.contextmanager
+def _reporting_faults(path: Path) -> Iterator[None]:
+    """`reporting_faults`, but a closed pipe stays a BrokenPipeError."""
+    broken_pipe = None
+    with reporting_faults(path, FILE_REMEDY):
+        try:
+            yield
+        except BrokenPipeError as error:
+            broken_pipe = error
+    if broken_pipe is not None:
+        raise broken_pipe
+
+
+class _WholeWrites:
+    """An unbuffered file that writes all it is given."""
+
+    def __init__(self, file: io.RawIOBase):
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) or 0 :]
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is buffered."""
+
+
+@contextlib.contextmanager
+def _open_special(path: Path) -> Iterator[BinaryIO]:
+    """Opens a pipe or a device. Opening a pipe waits for a reader."""
+    number = _own_descriptor(path)
+    # A duplicate shares its place in the file: what a shell appends to (`>>`) is appended to.
+    descriptor = os.open(path, os.O_WRONLY) if number is None else os.dup(number)
+    with open(descriptor, "wb", buffering=0) as file:
+        yield cast(BinaryIO, _WholeWrites(file))
+
+
+@contextlib.contextmanager
+def _open_regular(path: Path) -> Iterator[BinaryIO]:
+    """Opens a new file that replaces the file that `path` leads to, with its mode and owner."""
+    target = Path(os.path.realpath(path))
+    before = target.stat() if target.exists() else None
+    with atomic_writer(target, mode=0o600 if before else 0o666) as file:
+        if before:
+            with contextlib.suppress(PermissionError):  # only root may set another owner
+                os.fchown(file.fileno(), before.st_uid, before.st_gid)
+            os.fchmod(file.fileno(), stat.S_IMODE(before.st_mode))
+        yield file
+
+
+class _Uncompressed:
+    """A stream whose `close` leaves the file open, as those of the compressors do."""
+
+    def __init__(self, file: BinaryIO):
+        self.write, self.close = file.write, file.flush
+
+
+def _compressing(file: BinaryIO, name: str) -> BinaryIO:
+    """Returns a stream that compresses into a file as its name says. Closing it leaves the file open."""
+    stream: object
+    if name.endswith(".gz"):
+        stream = gzip.GzipFile("", "wb", COMPRESSION_LEVEL, file, mtime=0)
+    elif name.endswith(".bz2"):
+        stream = bz2.BZ2File(file, "wb")
+    elif name.endswith(".zst"):
+        import zstandard
+
+        stream = zstandard.ZstdCompressor().stream_writer(file, closefd=False)
+    else:
+        stream = _Uncompressed(file)
+    return cast(BinaryIO, stream)
+
+
+@dataclasses.dataclass(frozen=True)
+class NewFolder:
+    """A folder that is being filled.
+
+    Attributes:
+      path: the folder, whose name nobody can foresee.
+      target: the folder that it becomes.
+    """
+
+    path: Path
+    target: Path
+
+    def commit(self) -> None:
+        """Renames the folder to its target.
+
+        Raises:
+          ConfigError: the target exists by now.
+          EnvironmentFault: the folder cannot be renamed.
+        """
+        check_output_folder(self.target)
+        with reporting_faults(self.target, FOLDER_REMEDY):
+            self.path.rename(self.target)
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[NewFolder]:
+    """Creates an empty folder beside `path`, which is removed unless it is committed.
+
+    Raises:
+      ConfigError, EnvironmentFault: as `check_output_folder`, or the folder cannot be created.
+    """
+    check_output_folder(path)
+    folder = NewFolder(path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.partial"), path)
+    try:
+        with reporting_faults(path, FOLDER_REMEDY):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            folder.path.mkdir()
+        yield folder
+    finally:
+        shutil.rmtree(folder.path, ignore_errors=True)

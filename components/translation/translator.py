@@ -1,0 +1,200 @@
+"""A SavedModel that translates lines of text.
+
+TensorFlow is imported when a model is loaded, not before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bitext.components.artifacts import Model, is_saved_model
+from bitext.components.shared import errors
+from bitext.components.shared.files import path_without_globs
+from bitext.components.shared.imports import gc_disabled
+from bitext.components.shared.parallel import side_by_side
+from bitext.components.translation.lines import length_sorted_batches, one_line
+from bitext.components.translation.search import Search
+
+
+@dataclasses.dataclass(frozen=True)
+class Translation:
+    """A translation and its score, the log probability divided by the length penalty."""
+
+    text: str
+    score: float
+
+
+def find_saved_model(model: Path) -> Path:
+    """Returns the SavedModel folder that `model` stands for.
+
+    Args:
+      model: a SavedModel; a Model artifact; or a serving folder with integer versions, of which the newest is
+        taken.
+
+    Raises:
+      errors.DataError: there is none.
+    """
+    for candidate in (model, Model(model).serving):
+        if is_saved_model(candidate):
+            return candidate
+    versions = [path for path in model.glob("*") if path.name.isdecimal() and is_saved_model(path)]
+    if versions:
+        return max(versions, key=lambda path: int(path.name))
+    problem = "holds no SavedModel and no numbered version of one" if model.is_dir() else "does not exist"
+    raise errors.DataError(
+        f"no model at {model}: the folder {problem}",
+        "run `bitext run` to train and push one, or name another folder with --model",
+    )
+
+
+class LineTranslator:
+    """A loaded SavedModel.
+
+    Args:
+      model: as for `find_saved_model`.
+      search: how to search.
+      batch_size: maximum number of lines in one call of the model.
+
+    Raises:
+      errors.ConfigError: the batch size is not positive.
+      errors.DataError: there is no model, it is damaged, or it lacks a signature.
+    """
+
+    def __init__(self, model: Path, search: Search | None = None, batch_size: int = 64):
+        if batch_size < 1:
+            raise errors.ConfigError(f"batch_size must be at least 1, received {batch_size}")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        import tensorflow as tf
+
+        self.path = find_saved_model(model)
+        self.search = search or Search()
+        self.batch_size = batch_size
+        self._tf = tf
+        damage = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+        loading = self._reporting_damage("cannot be loaded", tf.errors.OpError, *damage)
+        with loading, gc_disabled(), path_without_globs(self.path) as path:
+            # Kept, because its variables are deleted with it and the signatures then fail.
+            self._model = tf.saved_model.load(str(path))
+
+    @contextlib.contextmanager
+    def _reporting_damage(self, problem: str, *damage: type[Exception]) -> Iterator[None]:
+        """Context manager: re-raises what TensorFlow raises for a damaged model as a DataError."""
+        try:
+            yield
+        except self._tf.errors.ResourceExhaustedError as error:
+            raise errors.EnvironmentFault(
+                f"out of memory in the model at {self.path}", "give a smaller --batch-size"
+            ) from error
+        except damage as error:
+            raise errors.DataError(
+                f"the model at {self.path} {problem}: {error}",
+                "push it again with `bitext run`, or name another model with --model",
+            ) from error
+
+    def signature(self, name: str) -> Callable[..., dict[str, Any]]:
+        """Returns the function of a signature: keyword tensors to a dictionary of tensors.
+
+        Raises:
+          errors.DataError: the model has no such signature.
+        """
+        functions = self._model.signatures
+        if name not in functions:
+            raise errors.DataError(
+                f"the model at {self.path} has no signature {name!r}; it has {sorted(functions)}",
+                "export it again with this version of bitext",
+            )
+        function: Callable[..., dict[str, Any]] = functions[name]
+        return function
+
+    def translate(self, lines: Sequence[bytes]) -> list[list[Translation]]:
+        """Returns the `nbest` translations of each line, best first, in the order of the lines.
+
+        Raises:
+          errors.DataError: the model is damaged.
+          errors.EnvironmentFault: the memory does not suffice for a batch.
+        """
+        results: list[list[Translation]] = [[]] * len(lines)
+        batches = list(length_sorted_batches([len(line) for line in lines], self.batch_size))
+        outputs = side_by_side(lambda batch: self._call([lines[i] for i in batch]), batches)
+        for batch, output in zip(batches, outputs, strict=True):
+            for index, translations in zip(batch, output, strict=True):
+                results[index] = translations
+        return results
+
+    def _call(self, lines: list[bytes]) -> list[list[Translation]]:
+        """Translates one batch: `nbest` translations for each line."""
+        text = self._tf.constant(lines, self._tf.string)
+        with self._reporting_damage("fails", self._tf.errors.OpError):
+            if self._uses_default_search:
+                outputs = self.signature("serving_default")(text=text)
+                texts, scores = outputs["text"].numpy()[:, None], outputs["score"].numpy()[:, None]
+            else:
+                outputs = self.signature("translate_nbest")(text=text, **self._nbest_inputs)
+                texts, scores = outputs["text"].numpy(), outputs["score"].numpy()
+        return [
+            [
+                Translation(one_line(t), float(s))
+                for t, s in zip(row[: self.search.nbest], row_scores, strict=False)
+            ]
+            for row, row_scores in zip(texts, scores, strict=True)
+        ]
+
+    @functools.cached_property
+    def _uses_default_search(self) -> bool:
+        """Whether the best translation by the model's default search is wanted.
+
+        The signature `serving_default` computes it faster than `translate_nbest`.
+        """
+        if self.search.is_default:
+            return True
+        default = self.signature("default_search")()
+        is_same = all(self._nbest_inputs[name].numpy() == default[name].numpy() for name in default)
+        return is_same and self.search.nbest == 1
+
+    @functools.cached_property
+    def _nbest_inputs(self) -> dict[str, Any]:
+        """The scalar inputs of `translate_nbest`."""
+        search, default = self.search, self.signature("default_search")()
+        values = {name: getattr(search, name) for name in default}
+        if search.beam_size is None and search.nbest > int(default["beam_size"]):
+            values["beam_size"] = search.nbest
+        return {
+            name: tensor if values[name] is None else self._tf.constant(values[name], tensor.dtype)
+            for name, tensor in default.items()
+        }
+
+
+def translate_lines(
+    translator: LineTranslator, windows: Iterable[list[bytes]]
+) -> Iterator[list[list[Translation]]]:
+    """Translates windows of lines, in order. The translation of a blank line is "", without the model."""
+    for window in windows:
+        indices = [i for i, line in enumerate(window) if line.strip()]
+        results = [[Translation("", 0.0)] for _ in window]
+        for i, translations in zip(indices, translator.translate([window[i] for i in indices]), strict=True):
+            results[i] = translations
+        yield results
+
+
+def format_lines(results: list[list[Translation]], first_line: int, nbest: int) -> str:
+    """Formats translations as lines of text.
+
+    Args:
+      results: the translations of each source line.
+      first_line: the number of the first source line.
+      nbest: 1: a line for each source line, its best translation; more: a line for each translation,
+        `line number <tab> score <tab> text`.
+    """
+    if nbest == 1:
+        return "".join(f"{translations[0].text}\n" for translations in results)
+    return "".join(
+        f"{number}\t{t.score:.4f}\t{t.text}\n"
+        for number, translations in enumerate(results, first_line)
+        for t in translations
+    )

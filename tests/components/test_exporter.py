@@ -1,0 +1,126 @@
+"""The exporter: a form that translates significantly worse is refused, and nothing is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bitext.components.artifacts import Examples, Model, TransformGraph
+from bitext.components.evaluator import Parameters
+from bitext.components.exporter import exporter, forms
+from bitext.components.exporter.exporter import Report
+from bitext.components.exporter.forms import TrainedModel
+from bitext.components.shared.errors import ConfigError, DataError
+from bitext.pipeline import cli
+from bitext.pipeline.commands import export as command
+
+REPORT = Report(
+    model="runs/toy/Trainer/model/6",
+    digest="ab" * 32,
+    form="saved_model",
+    quantize="int8",
+    bytes=1_000_000,
+    original_bytes=4_000_000,
+    sentences=500,
+    bleu=30.0,
+    original_bleu=30.5,
+    bleu_signature="nrefs:1",
+    difference=-0.5,
+    p_value=0.04,
+)
+
+
+@dataclasses.dataclass
+class Exports:
+    """Exports of a model whose forms are a file each, with a given report."""
+
+    trained: TrainedModel
+    report: Report = REPORT
+
+
+@pytest.fixture
+def exports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Exports:
+    paths = [tmp_path / "inputs" / name for name in ("model", "graph", "examples")]
+    trained = TrainedModel(Model(paths[0]), "ab" * 32, TransformGraph(paths[1]), [Examples(paths[2])])
+    exports = Exports(trained)
+    monkeypatch.setattr(exporter, "write_form", lambda _, folder, *__: (folder / "form").touch())
+    monkeypatch.setattr(exporter, "_measure", lambda *_: exports.report)
+    monkeypatch.setattr(command, "served_model", lambda _: trained)
+    return exports
+
+
+@pytest.mark.parametrize(
+    ("difference", "p_value", "is_written"),
+    [(-0.5, 0.04, False), (-0.5, 0.06, True), (0.5, 0.04, True), (0.0, 1.0, True)],
+)
+def test_only_a_significantly_worse_form_is_refused(
+    exports: Exports, tmp_path: Path, difference: float, p_value: float, is_written: bool
+) -> None:
+    exports.report = msgspec.structs.replace(REPORT, difference=difference, p_value=p_value)
+    output = tmp_path / "small"
+    report = exporter.export(exports.trained, output, "saved_model", "int8", Parameters(), significance=0.05)
+    assert report == exports.report
+    assert report.is_worse(0.05) != is_written
+    if is_written:
+        assert {path.name for path in output.iterdir()} == {"form", "assets.extra"}
+        content = json.loads((output / "assets.extra" / "export.json").read_text(encoding="utf-8"))
+        assert content == msgspec.to_builtins(report)
+    else:
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("p_value", "code"), [(0.04, 4), (0.06, 0)])
+def test_the_command_prints_the_outcome(
+    exports: Exports,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    p_value: float,
+    code: int,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exports.report = msgspec.structs.replace(REPORT, p_value=p_value)
+    arguments = ["--output", "small", "--quantize", "int8", "--set", "evaluator.significance=0.05"]
+    assert cli.main(["export", *arguments]) == code
+    printed = capsys.readouterr()
+    if code:
+        assert printed.out == ""
+        assert printed.err.splitlines() == [
+            "error: saved_model with int8 weights is significantly worse: BLEU 30.00 against 30.50 "
+            "(p = 0.040); nothing was written",
+            "what to do: give another precision with --quantize",
+        ]
+    else:
+        assert printed.out.splitlines() == [
+            "small: saved_model with int8 weights, 1.0 MB of 4.0 MB",
+            "BLEU 30.00 against 30.50 of the original (-0.50, p = 0.060) on 500 sentences",
+            "nrefs:1",
+        ]
+    assert (tmp_path / "small").exists() == (code == 0)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--format", "saved_model"]])
+def test_the_model_as_it_is_is_refused_before_any_work(
+    exports: Exports, tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["export", "--output", str(tmp_path / "same"), *arguments]) == 2
+    assert "nothing to make smaller" in capsys.readouterr().err
+    with pytest.raises(ConfigError):
+        forms.check_form("saved_model", None)
+    forms.check_form("tflite", None)
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", '{"search": {"beam_size": 0}}'])
+def test_damaged_parameters_of_the_trainer_are_named(
+    exports: Exports, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    exports.trained.model.path.mkdir(parents=True)
+    (exports.trained.model.path / "model.json").write_text(content, encoding="utf-8")
+    monkeypatch.setattr(forms.text, "load", lambda _: None)
+    with pytest.raises(DataError, match=f"{exports.trained.model.path}: model.json is damaged") as caught:
+        forms.restore(exports.trained)
+    assert "--force Trainer" in caught.value.remedy
