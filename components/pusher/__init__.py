@@ -1,4 +1,4 @@
-"""Pusher: puts a blessed model where TensorFlow Serving looks, once, under the next integer version."""
+"""Pusher: copies a blessed model to the serving folder, under the next integer version."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from bitext.components.component import Component, Context
 
 
 class CardSettings(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What only a person can say of the model, for its card. Empty: the card does not say it.
+    """What only a person knows about the model, for its card. An empty field is left out of the card.
 
     Attributes:
-      languages: from which to which: `English to Spanish`.
-      corpus: what the model was trained on, and where that comes from.
-      licence: what the corpus may be used for, and the attribution it asks for, in Markdown. Empty: the card
-        says that none was stated.
+      languages: source and target language: `English to Spanish`.
+      corpus: name and origin of the training corpus.
+      licence: license of the corpus with the attribution it requires, in Markdown. Empty: the card says that
+        none was stated.
     """
 
     languages: str = ""
@@ -22,12 +22,12 @@ class CardSettings(component.Parameters, frozen=True, kw_only=True, forbid_unkno
 
 
 class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a model is pushed, and what is said of it there.
+    """Where a model is pushed, and what its card states.
 
     Attributes:
-      destination: the model's serving folder; versions become its subfolders `1`, `2`, ... The
-        pipeline fills in the configuration's `serving`, and takes nothing else.
-      card: what is stated on the model card.
+      destination: the model's serving folder; versions are its subfolders `1`, `2`, ... The pipeline sets it
+        to the configuration's `serving`.
+      card: statements for the model card.
     """
 
     destination: str = ""

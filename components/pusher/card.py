@@ -1,4 +1,4 @@
-"""The model card: what is known of a pushed model, as JSON for programs and as Markdown for people.
+"""The model card: what is known about a pushed model, as JSON for programs and as Markdown for people.
 
 It is collected from the artifacts that the model was made and judged by. A field whose artifact is missing or
 damaged stays empty: an incomplete card is no reason not to push.
@@ -169,7 +169,7 @@ def collect(
     )
 
 
-def again(earlier: ServedVersion, model: str, version: int, metadata: VersionMetadata) -> Card:
+def card_of_copy(earlier: ServedVersion, model: str, version: int, metadata: VersionMetadata) -> Card:
     """Returns the card of an earlier version, for the copy of it that a rollback makes.
 
     Args:

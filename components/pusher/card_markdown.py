@@ -51,19 +51,20 @@ def markdown(card: Card) -> str:
     }
     title = f"# {_inline(card.model)}, version {card.version}"
     languages = f" from {_inline(card.stated.languages)}" if card.stated.languages else ""
-    what = f"A Seq2Seq model that translates{languages}: a TensorFlow SavedModel, text in and text out."
+    summary = f"A Seq2Seq model that translates{languages}: a TensorFlow SavedModel, text in and text out."
     bodies = (f"## {name}\n\n{body}" for name, body in sections.items() if body)
-    return "\n\n".join([title, what, *_rollback(card), *bodies]) + "\n"
+    return "\n\n".join([title, summary, *_rollback(card), *bodies]) + "\n"
 
 
 def _rollback(card: Card) -> Iterator[str]:
     if card.rolled_back_to is None:
         return
-    why = [
+    withdrawals = [
         f" Version {one.version} was withdrawn at {_inline(one.time)}: {_inline(one.reason)}"
         for one in card.withdrawn.values()
     ]
-    yield f"**A rollback**: this is version {card.rolled_back_to} again.{why[-1] if why else ''}"
+    latest = withdrawals[-1] if withdrawals else ""
+    yield f"**A rollback**: this is version {card.rolled_back_to} again.{latest}"
 
 
 def _scores(card: Card) -> str:
@@ -88,7 +89,7 @@ def _scores(card: Card) -> str:
             lines = list(_corpus_scores(golden))
             parts.append(f"On the golden set, {golden.sentences:,} sentences:\n\n" + "\n".join(lines))
     if card.forced is not None:
-        parts.append(f"**Blessed by force**, whatever it scored: {_inline(card.forced)}")
+        parts.append(f"**Blessed by force**, whatever its scores: {_inline(card.forced)}")
     reasons = [f"- {node}: {_inline('; '.join(reasons))}" for node, reasons in card.blessings.items()]
     if reasons:
         parts.append("Blessed by\n\n" + "\n".join(reasons))

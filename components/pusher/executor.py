@@ -124,15 +124,15 @@ def _push(parameters: Parameters, inputs: card.Inputs, run_id: str) -> Pushed:
             rolled_back_to=current.rolled_back_to if current is not None and is_newest else None,
         )
         version = newest if is_newest else newest + 1
-        made = card.collect(inputs, parameters.card, destination.name, version, metadata, run_id)
-        if made.scores is not None:
-            bleu = made.scores.scores[Bleu.name]
+        model_card = card.collect(inputs, parameters.card, destination.name, version, metadata, run_id)
+        if model_card.scores is not None:
+            bleu = model_card.scores.scores[Bleu.name]
             metadata = msgspec.structs.replace(metadata, bleu=bleu.score, bleu_signature=bleu.signature)
-        metadata_files = {ServedVersion.METADATA: metadata.encode(), **card_files(made)}
+        metadata_files = {ServedVersion.METADATA: metadata.encode(), **card_files(model_card)}
         if is_newest:
             update_metadata(destination, version, metadata_files)
         else:
             publish(model.serving, destination, version, metadata_files)
     path = destination / str(version)
-    what = "was pushed before, and is the newest version" if is_newest else "pushed"
-    return Pushed(True, f"{what}: {path}", destination.name, version, str(path), digest)
+    action = "was pushed before and is the newest version" if is_newest else "pushed"
+    return Pushed(True, f"{action}: {path}", destination.name, version, str(path), digest)

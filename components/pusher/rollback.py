@@ -65,8 +65,8 @@ def rollback(destination: Path, reason: str) -> RolledBack:
         withdrawals = {**withdrawals, newest_digest: Withdrawal(from_version, reason, time)}
         metadata = msgspec.structs.replace(metadata, withdrawn=withdrawals, rolled_back_to=earlier)
         version = from_version + 1
-        made = card.again(source, destination.name, version, metadata)
-        metadata_files = {ServedVersion.METADATA: metadata.encode(), **card_files(made)}
+        model_card = card.card_of_copy(source, destination.name, version, metadata)
+        metadata_files = {ServedVersion.METADATA: metadata.encode(), **card_files(model_card)}
         publish(source.path, destination, version, metadata_files)
     return RolledBack(
         model=destination.name,

@@ -1,4 +1,4 @@
-"""The model card: all that is on record and nothing that is not, whatever the values are made of."""
+"""The model card: it states all recorded values and no others, and no value breaks the page."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ EVERY_SECTION = [
 
 @pytest.fixture
 def collect(tmp_path: Path) -> Any:
-    """Makes artifacts that hold `files`, and the card of them."""
+    """Returns a function that makes artifacts with these files, and their card."""
 
     def make(
         files: dict[str, Any] = FILES, properties: dict[str, Any] = PROPERTIES, **stated: str
@@ -83,11 +83,11 @@ def collect(tmp_path: Path) -> Any:
             folder = tmp_path / "Node" / name / str(number)
             folder.mkdir(parents=True)
             inputs[name] = kind(folder, dict(properties.get(name, {})), None, f"{number}" * 64)
-        for place, content in files.items():
-            name, file = place.split("/")
-            written = content if isinstance(content, bytes) else json.dumps(content).encode()
-            (inputs[name].path / file).write_bytes(written)
-        given = {name: [found] if name in Pusher.list_inputs else found for name, found in inputs.items()}
+        for path, content in files.items():
+            name, file = path.split("/")
+            encoded = content if isinstance(content, bytes) else json.dumps(content).encode()
+            (inputs[name].path / file).write_bytes(encoded)
+        given = {name: [a] if name in Pusher.list_inputs else a for name, a in inputs.items()}
         metadata = VersionMetadata("sha256:abc")
         return card.collect(
             card.Inputs(**given), CardSettings(**stated), "es-en", 3, metadata, "20261123T133147Z-912e"
@@ -100,7 +100,7 @@ def sections(markdown: str) -> list[str]:
     return [line.removeprefix("## ") for line in markdown.splitlines() if line.startswith("#")]
 
 
-def test_all_that_is_on_record_is_said(collect: Any) -> None:
+def test_the_markdown_states_every_recorded_value(collect: Any) -> None:
     made = collect(languages="English to Spanish", corpus="Tatoeba", licence="CC BY 2.0 FR")
     text = markdown(made)
     assert sections(text) == EVERY_SECTION
@@ -132,34 +132,34 @@ def test_all_that_is_on_record_is_said(collect: Any) -> None:
         assert words not in text
 
 
-def test_the_json_is_of_the_documented_structure(collect: Any) -> None:
+def test_the_json_has_the_documented_structure(collect: Any) -> None:
     made = collect(licence="CC0")
     written = card_files(made)
     assert set(written) == {ServedVersion.CARD_JSON, ServedVersion.CARD_MARKDOWN}
     assert card.Card.decode(written[ServedVersion.CARD_JSON]) == made
-    found = json.loads(written[ServedVersion.CARD_JSON])
-    assert list(found) == [
+    content = json.loads(written[ServedVersion.CARD_JSON])
+    assert list(content) == [
         *("format", "model", "version", "digest", "rolled_back_to", "withdrawn", "run_id", "stated"),
         *("scores", "blessings", "forced", "data", "over_long", "text", "weights", "settings"),
         *("software", "lineage"),
     ]
-    assert found["format"] == 2
-    assert found["scores"] == METRICS
-    assert found["data"] == SUMMARY | {"golden_removed": 0}
-    assert (found["settings"], found["text"]) == (FILES["model/model.json"], TEXT)
-    assert list(found["lineage"]) == list(Pusher.inputs)
-    assert found["lineage"]["model"] == {
+    assert content["format"] == 2
+    assert content["scores"] == METRICS
+    assert content["data"] == SUMMARY | {"golden_removed": 0}
+    assert (content["settings"], content["text"]) == (FILES["model/model.json"], TEXT)
+    assert list(content["lineage"]) == list(Pusher.inputs)
+    assert content["lineage"]["model"] == {
         "type": "Model",
         "artifact": "Node/model/5",
         "digest": "5" * 64,
     }
-    assert found["lineage"]["rejects"] == [
+    assert content["lineage"]["rejects"] == [
         {"type": "Rejects", "artifact": "Node/rejects/1", "digest": "1" * 64}
     ]
 
 
 @pytest.mark.parametrize("content", [None, b"{", b"\xff", b"[]", {"bleu": 1, "search": [1]}], ids=str)
-def test_what_is_not_on_record_is_not_said(collect: Any, content: Any) -> None:
+def test_missing_or_damaged_files_are_left_out(collect: Any, content: Any) -> None:
     made = collect({} if content is None else dict.fromkeys(FILES, content), {})
     assert (made.scores, made.data, made.text, made.weights) == (None, None, None, None)
     text = markdown(made)
@@ -170,13 +170,13 @@ def test_what_is_not_on_record_is_not_said(collect: Any, content: Any) -> None:
     assert card.Card.decode(card_files(made)[ServedVersion.CARD_JSON]) == made
 
 
-def test_a_perplexity_that_is_not_finite_is_null_and_not_said(collect: Any) -> None:
+def test_a_perplexity_that_is_not_finite_is_null_and_left_out(collect: Any) -> None:
     made = collect({"evaluation/metrics.json": METRICS | {"perplexity": None}})
     assert made.scores.perplexity is None
     assert "perplexity" not in markdown(made)
 
 
-def test_no_value_breaks_the_page(collect: Any) -> None:
+def test_markdown_in_values_is_escaped(collect: Any) -> None:
     licence = "\n# Free\n\n```\n## Scores\n<!-- not closed\n| a |\n\u2028[x](y)\n"
     summary = SUMMARY | {"files": ["data/a`b``.tsv", "дані/ü *.tsv"]}
     reasons = {"blessed": True, "reasons": ["a | b\n# c", "<b>*d*</b> _e_"]}
@@ -197,14 +197,14 @@ def test_no_value_breaks_the_page(collect: Any) -> None:
     assert json.loads(card_files(made)[ServedVersion.CARD_JSON])["stated"]["licence"] == licence
 
 
-def test_the_settings_shown_are_the_trainers() -> None:
+def test_the_settings_shown_are_parameters_of_the_trainer() -> None:
     names = [name for group in MAIN_SETTINGS.values() for name in group]
     for name in names:
         operator.attrgetter(name)(TrainerParameters())
     assert len(set(names)) == len(names)
 
 
-def test_a_golden_set_and_a_blessing_by_force_are_said(collect: Any) -> None:
+def test_the_golden_set_and_a_forced_blessing_are_shown(collect: Any) -> None:
     golden = {name: value for name, value in METRICS.items() if name != "golden"} | {"sentences": 1234}
     verdict = {"blessed": True, "reasons": ["below", "forced: a *demo*"], "forced": "a *demo*"}
     made = collect(
@@ -213,7 +213,7 @@ def test_a_golden_set_and_a_blessing_by_force_are_said(collect: Any) -> None:
     assert made.forced == "a *demo*"
     text = markdown(made)
     assert "On the golden set, 1,234 sentences:\n\n- BLEU 40.54 (95 %" in text
-    assert "\n**Blessed by force**, whatever it scored: a \\*demo\\*\n" in text
+    assert "\n**Blessed by force**, whatever its scores: a \\*demo\\*\n" in text
     assert "- Evaluator: below; forced: a \\*demo\\*\n" in text
     assert json.loads(card_files(made)[ServedVersion.CARD_JSON])["scores"]["golden"]["sentences"] == 1234
 
@@ -238,7 +238,7 @@ class TestSpans:
             card.Inputs(**inputs), CardSettings(), "es-en", 1, VersionMetadata("sha256:abc"), "run"
         )
 
-    def test_they_are_summed(self, tmp_path: Path) -> None:
+    def test_counts_of_all_spans_are_summed(self, tmp_path: Path) -> None:
         second = {
             "rows": 10,
             "accepted": 6,
@@ -268,10 +268,10 @@ class TestSpans:
         assert "- `data/spa.tsv`\n- `data/2.tsv`\n" in text
         assert "more: see" not in text
 
-    def test_a_sum_without_one_of_them_is_none(self, tmp_path: Path) -> None:
+    def test_without_the_counts_of_one_span_there_is_no_sum(self, tmp_path: Path) -> None:
         assert self.collect(tmp_path, [SUMMARY, None, SUMMARY]).data is None
 
-    def test_of_many_the_first_are_listed_and_the_others_counted(self, tmp_path: Path) -> None:
+    def test_the_first_files_are_listed_and_the_others_counted(self, tmp_path: Path) -> None:
         count = 365
         made = self.collect(tmp_path, [SUMMARY | {"files": [f"data/{n}.tsv"]} for n in range(count)])
         assert made.data is not None
@@ -287,7 +287,7 @@ class TestSpans:
 
 
 def test_scores_and_data_of_another_form_are_left_out(collect: Any) -> None:
-    """A rollback keeps everything else that the card of the earlier version says."""
+    """A rollback keeps everything else on the card of the earlier version."""
     made = collect(licence="CC0")
     fields = json.loads(made.encode())
     other = fields | {"scores": {"bleu": {"score": 40.5}}, "data": {"rows": "many"}}

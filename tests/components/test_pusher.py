@@ -1,4 +1,4 @@
-"""The pusher: one version a model, all of it or nothing, whatever a crash left."""
+"""Pusher and rollback: one version for each model, complete or absent, also after a crash."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Push:
     def __init__(self, root: Path):
         self.root = root
         self.destination = root / "serving" / "es-en"
-        self.said: list[str] = []
+        self.lines: list[str] = []
         self.count = 0
         self.bleu = 31.5
         self.damaged = ""
@@ -80,7 +80,7 @@ class Push:
             Context(
                 *(here / "working", here / "working"),
                 beam_pipeline=lambda: None,  # type: ignore
-                say=self.said.append,
+                say=self.lines.append,
                 run_id=f"run {self.count}",
             ),
             examples=[artifacts.Examples(here)],
@@ -110,23 +110,23 @@ def record(pushed: artifacts.PushedModel) -> dict[str, Any]:
     return content
 
 
-def test_a_model_becomes_version_one_with_a_note(push: Push) -> None:
+def test_a_first_model_becomes_version_1_with_metadata(push: Push) -> None:
     pushed = push("a")
     version = push.destination / "1"
     assert push.listing() == ["1"]
     assert sorted(p.name for p in version.iterdir()) == ["assets.extra", "saved_model.pb", "variables"]
     assert (version / "variables" / "data").read_text() == "1"
-    note = json.loads((version / "assets.extra" / "bitext.json").read_text())
-    assert (note["bleu"], note["bleu_signature"]) == (31.5, "nrefs:1")
+    written = json.loads((version / "assets.extra" / "bitext.json").read_text())
+    assert (written["bleu"], written["bleu_signature"]) == (31.5, "nrefs:1")
     assert record(pushed) | {"reason": ""} == {
         "pushed": True,
         "reason": "",
         "model": "es-en",
         "version": 1,
         "path": str(version),
-        "digest": note["digest"],
+        "digest": written["digest"],
     }
-    assert pushed.properties == {"pushed": 1, "version": 1, "path": str(version), "digest": note["digest"]}
+    assert pushed.properties == {"pushed": 1, "version": 1, "path": str(version), "digest": written["digest"]}
 
 
 def test_the_same_model_is_pushed_once(push: Push) -> None:
@@ -135,7 +135,7 @@ def test_the_same_model_is_pushed_once(push: Push) -> None:
     assert first.properties == second.properties
 
 
-def test_what_is_said_of_a_model_is_brought_up_to_date_and_the_model_stays(push: Push) -> None:
+def test_pushing_the_newest_model_again_updates_only_its_metadata_files(push: Push) -> None:
     first = push("a")
     version = push.destination / "1"
     before = {path: path.stat() for path in version.rglob("*") if path.is_file()}
@@ -149,34 +149,34 @@ def test_what_is_said_of_a_model_is_brought_up_to_date_and_the_model_stays(push:
     changed = {path.relative_to(version) for path in before if before[path].st_ino != after[path].st_ino}
     assert changed == {ServedVersion.METADATA, ServedVersion.CARD_JSON, ServedVersion.CARD_MARKDOWN}
     assert json.loads((version / ServedVersion.METADATA).read_text())["bleu"] == 33.0
-    found = json.loads((version / ServedVersion.CARD_JSON).read_text())
-    assert (found["version"], found["run_id"], found["stated"]["licence"]) == (1, "run 2", "CC0")
+    card_json = json.loads((version / ServedVersion.CARD_JSON).read_text())
+    assert (card_json["version"], card_json["run_id"], card_json["stated"]["licence"]) == (1, "run 2", "CC0")
     assert "> CC0\n" in (version / ServedVersion.CARD_MARKDOWN).read_text()
 
 
-def test_what_the_trainer_put_beside_the_cards_is_pushed_too(push: Push) -> None:
+def test_extra_assets_of_the_trainer_are_pushed_too(push: Push) -> None:
     model = folder(push.root / "1" / "model", **{"Format-Serving__assets.extra__warm": "requests"})
     push("a")
     extra = push.destination / "1" / "assets.extra"
     assert sorted(path.name for path in extra.iterdir()) == [
         *("bitext.json", "model_card.json", "model_card.md", "warm")
     ]
-    note = json.loads((extra / "bitext.json").read_text())
-    assert note["digest"] == model_digest(model / "Format-Serving")
+    written = json.loads((extra / "bitext.json").read_text())
+    assert written["digest"] == model_digest(model / "Format-Serving")
 
 
-def test_another_model_is_the_next_version_and_an_old_one_may_come_back(push: Push) -> None:
+def test_another_model_is_the_next_version_also_if_it_was_pushed_before(push: Push) -> None:
     assert [push(content).properties["version"] for content in ("a", "b", "a")] == [1, 2, 3]
 
 
-def test_numbers_not_names_are_compared(push: Push) -> None:
+def test_versions_are_compared_as_numbers(push: Push) -> None:
     for version in ("9", "10"):
         (push.destination / version).mkdir(parents=True)
     assert push("a").properties["version"] == 11
 
 
 @pytest.mark.parametrize(("blessed", "infra"), [(False, True), (True, False), (False, False)])
-def test_what_is_not_blessed_twice_is_not_pushed(push: Push, blessed: bool, infra: bool) -> None:
+def test_a_model_without_both_blessings_is_not_pushed(push: Push, blessed: bool, infra: bool) -> None:
     pushed = push("a", blessed, infra)
     assert push.listing() == []
     assert record(pushed)["pushed"] is False
@@ -186,25 +186,25 @@ def test_what_is_not_blessed_twice_is_not_pushed(push: Push, blessed: bool, infr
     assert executor.still_valid(pushed_model=pushed)
 
 
-def test_leftovers_of_a_crash_are_cleared(push: Push) -> None:
+def test_staging_folders_of_a_crash_are_removed(push: Push) -> None:
     folder(push.destination / ".staging-1", saved_model_pb="half")
     push("a")
     assert push.listing() == ["1"]
 
 
-def test_still_valid_until_the_version_is_gone_or_another_model(push: Push) -> None:
+def test_valid_until_the_version_is_removed_or_replaced(push: Push) -> None:
     pushed = push("a")
     assert executor.still_valid(pushed_model=pushed)
-    note = push.destination / "1" / ServedVersion.METADATA
-    kept = note.read_text()
-    note.write_text(kept.replace("sha256:", "sha256:0"))
+    file = push.destination / "1" / ServedVersion.METADATA
+    original = file.read_text()
+    file.write_text(original.replace("sha256:", "sha256:0"))
     assert not executor.still_valid(pushed_model=pushed)
-    note.write_text(kept)
+    file.write_text(original)
     shutil.rmtree(push.destination / "1")
     assert not executor.still_valid(pushed_model=pushed)
 
 
-def test_still_valid_until_another_version_is_newer(push: Push) -> None:
+def test_valid_until_there_is_a_newer_version(push: Push) -> None:
     first, second = push("a"), push("b")
     assert [executor.still_valid(pushed_model=pushed) for pushed in (first, second)] == [False, True]
     third = push("a")
@@ -212,7 +212,7 @@ def test_still_valid_until_another_version_is_newer(push: Push) -> None:
     assert valid == [False, False, True]
 
 
-def test_a_fault_while_saying_it_anew_leaves_what_was_said(
+def test_a_fault_while_metadata_is_updated_leaves_the_old_files(
     push: Push, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push("a")
@@ -229,7 +229,7 @@ def test_a_fault_while_saying_it_anew_leaves_what_was_said(
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO])
-def test_fault_of_the_environment_is_reported_and_leaves_nothing(
+def test_an_environment_fault_is_reported_and_leaves_no_version(
     push: Push, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     push("a")
@@ -244,14 +244,14 @@ def test_fault_of_the_environment_is_reported_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("name", ["blessing", "infra_blessing"])
-def test_damaged_verdict_stops_the_push(push: Push, name: str) -> None:
+def test_a_damaged_verdict_is_an_error(push: Push, name: str) -> None:
     push.damaged = name
     with pytest.raises(errors.DataError, match="BLESSED is damaged"):
         push("a")
     assert push.listing() == []
 
 
-def test_a_destination_that_cannot_be(push: Push) -> None:
+def test_impossible_destinations_are_refused(push: Push) -> None:
     with pytest.raises(errors.ConfigError, match="destination is empty"):
         push("a", destination="")
     folder(push.root, file="")
@@ -259,7 +259,7 @@ def test_a_destination_that_cannot_be(push: Push) -> None:
         push("a", destination=str(push.root / "file"))
 
 
-def test_the_digest_sees_names_and_contents(tmp_path: Path) -> None:
+def test_the_digest_depends_on_names_and_contents(tmp_path: Path) -> None:
     digests = {
         folder_digest(folder(tmp_path / "1", a="x", b="y")),
         folder_digest(folder(tmp_path / "2", a="y", b="x")),
@@ -269,18 +269,18 @@ def test_the_digest_sees_names_and_contents(tmp_path: Path) -> None:
     assert len(digests) == 3
 
 
-def test_a_digest_may_leave_files_out(tmp_path: Path) -> None:
+def test_excluded_files_do_not_change_the_digest(tmp_path: Path) -> None:
     some = folder_digest(folder(tmp_path / "1", a="x"))
     more = folder(tmp_path / "2", a="x", sub__b="y")
     assert folder_digest(more, exclude=(Path("sub/b"),)) == some != folder_digest(more)
 
 
-def notes(push: Push) -> dict[int, VersionMetadata]:
-    """What is noted of each version."""
-    found = {
+def metadata(push: Push) -> dict[int, VersionMetadata]:
+    """Returns the metadata of each version that has any."""
+    by_version = {
         n: ServedVersion(push.destination / str(n)).metadata() for n in serving.versions(push.destination)
     }
-    return {version: note for version, note in sorted(found.items()) if note is not None}
+    return {version: entry for version, entry in sorted(by_version.items()) if entry is not None}
 
 
 def content(push: Push, version: int) -> str:
@@ -288,11 +288,11 @@ def content(push: Push, version: int) -> str:
 
 
 class TestRollback:
-    def test_the_version_before_comes_back_as_the_newest(self, push: Push) -> None:
+    def test_the_previous_version_becomes_the_newest(self, push: Push) -> None:
         for model, bleu in (("a", 30.0), ("b", 31.0), ("c", 32.0)):
             push.bleu = bleu
             push(model, card={"licence": f"of {model}"})
-        before = notes(push)
+        before = metadata(push)
         done = rollback(push.destination, "it *swears*")
         assert push.listing() == ["1", "2", "3", "4"]
         assert [content(push, version) for version in range(1, 5)] == ["a", "b", "c", "b"]
@@ -307,10 +307,12 @@ class TestRollback:
             reason="it *swears*",
             time=done.time,
         )
-        after = notes(push)
+        after = metadata(push)
         assert {version: after[version] for version in before} == before
-        gone = artifacts.Withdrawal(3, "it *swears*", done.time)
-        assert after[4] == VersionMetadata(before[2].digest, 31.0, "nrefs:1", {before[3].digest: gone}, 2)
+        withdrawal = artifacts.Withdrawal(3, "it *swears*", done.time)
+        assert after[4] == VersionMetadata(
+            before[2].digest, 31.0, "nrefs:1", {before[3].digest: withdrawal}, 2
+        )
         extra = push.destination / "4" / "assets.extra"
         made = card.Card.decode((extra / ServedVersion.CARD_JSON.name).read_bytes())
         assert (made.version, made.rolled_back_to, made.withdrawn) == (4, 2, after[4].withdrawn)
@@ -320,7 +322,7 @@ class TestRollback:
         assert "**A rollback**: this is version 2 again. Version 3 was withdrawn at " in text
         assert f"{done.time}: it \\*swears\\*\n" in text
 
-    def test_what_was_withdrawn_is_never_pushed_again(self, push: Push) -> None:
+    def test_a_withdrawn_model_is_never_pushed_again(self, push: Push) -> None:
         push("a")
         pushed = push("b")
         assert executor.still_valid(pushed_model=pushed)
@@ -328,60 +330,60 @@ class TestRollback:
         assert not executor.still_valid(pushed_model=pushed)
         for _ in range(2):
             again = push("b")
-            why = "not pushed: this model was withdrawn by a rollback (wrong numbers)"
-            assert record(again) | {"pushed": False, "reason": why} == record(again)
+            reason = "not pushed: this model was withdrawn by a rollback (wrong numbers)"
+            assert record(again) | {"pushed": False, "reason": reason} == record(again)
             assert again.properties == {"pushed": 0}
-            assert push.said[-1] == why
+            assert push.lines[-1] == reason
             assert executor.still_valid(pushed_model=again)
             assert push.listing() == ["1", "2", "3"]
-            # And every later version remembers it.
+            # Every later version records the withdrawal.
             newer = push("c")
             assert newer.properties["version"] == 4
             shutil.rmtree(push.destination / "4")
         push("c")
         push("d")
-        assert [list(note.withdrawn) for note in notes(push).values()] == [
+        assert [list(entry.withdrawn) for entry in metadata(push).values()] == [
             *([], []),
-            *([notes(push)[2].digest],) * 3,
+            *([metadata(push)[2].digest],) * 3,
         ]
-        assert notes(push)[5].rolled_back_to is None
+        assert metadata(push)[5].rolled_back_to is None
 
-    def test_pushing_what_was_rolled_back_to_keeps_the_memory(self, push: Push) -> None:
+    def test_pushing_the_rolled_back_model_keeps_the_withdrawals(self, push: Push) -> None:
         push("a")
         push("b")
         rollback(push.destination, "wrong numbers")
-        before = notes(push)[3]
+        before = metadata(push)[3]
         push.bleu = 33.0
         pushed = push("a")
         assert pushed.properties["version"] == 3
-        assert notes(push)[3] == msgspec.structs.replace(before, bleu=33.0)
+        assert metadata(push)[3] == msgspec.structs.replace(before, bleu=33.0)
         assert "**A rollback**" in (push.destination / "3" / ServedVersion.CARD_MARKDOWN).read_text()
         assert executor.still_valid(pushed_model=pushed)
 
-    def test_who_clears_the_memory_by_hand_may_push_again(self, push: Push) -> None:
+    def test_a_withdrawal_removed_by_hand_allows_the_push(self, push: Push) -> None:
         push("a")
         push("b")
         rollback(push.destination, "wrong numbers")
-        note = push.destination / "3" / ServedVersion.METADATA
-        note.write_bytes(msgspec.structs.replace(notes(push)[3], withdrawn={}).encode())
+        file = push.destination / "3" / ServedVersion.METADATA
+        file.write_bytes(msgspec.structs.replace(metadata(push)[3], withdrawn={}).encode())
         push("a")
         text = (push.destination / "3" / ServedVersion.CARD_MARKDOWN).read_text()
         assert "**A rollback**: this is version 1 again.\n" in text
         assert push("b").properties["version"] == 4
 
-    def test_it_goes_back_further_each_time_until_there_is_nothing(self, push: Push) -> None:
+    def test_each_rollback_goes_back_further_until_no_version_is_left(self, push: Push) -> None:
         for model in "abcb":
             push(model)
-        found = [rollback(push.destination, "again").rolled_back_to for _ in range(2)]
-        assert found == [3, 1]  # of the four, the newest and the second are the same model
+        versions = [rollback(push.destination, "again").rolled_back_to for _ in range(2)]
+        assert versions == [3, 1]  # of the four, the newest and the second are the same model
         assert [content(push, version) for version in (5, 6)] == ["c", "a"]
-        assert [w.version for w in notes(push)[6].withdrawn.values()] == [4, 5]
+        assert [w.version for w in metadata(push)[6].withdrawn.values()] == [4, 5]
         before = push.listing()
         with pytest.raises(errors.ConfigError, match="nothing to go back to.* or all were withdrawn"):
             rollback(push.destination, "again")
         assert push.listing() == before
 
-    def test_without_an_earlier_version_it_is_refused(self, push: Push) -> None:
+    def test_without_an_earlier_version_a_rollback_is_refused(self, push: Push) -> None:
         with pytest.raises(errors.ConfigError, match="no serving folder"):
             rollback(push.destination, "x")
         push.destination.mkdir(parents=True)
@@ -393,7 +395,7 @@ class TestRollback:
         assert push.listing() == ["1"]
 
     @pytest.mark.parametrize("name", ["saved_model.pb", "variables/data", "assets.extra/new"])
-    def test_a_damaged_version_does_not_come_back(self, push: Push, name: str) -> None:
+    def test_a_damaged_version_is_not_rolled_back_to(self, push: Push, name: str) -> None:
         for model in "abc":
             push(model)
         (push.destination / "2" / name).write_text("other")
@@ -404,7 +406,7 @@ class TestRollback:
         (push.destination / "2").rename(push.root / "elsewhere")
         assert rollback(push.destination, "x").rolled_back_to == 1
 
-    def test_versions_of_which_nothing_is_known(self, push: Push) -> None:
+    def test_versions_without_metadata(self, push: Push) -> None:
         push("a")
         push("b")
         (push.destination / "2" / ServedVersion.METADATA).write_text("{")
@@ -432,9 +434,13 @@ class TestRollback:
             seen.add(max(versions))
             assert sorted(versions) in ([1, 2], [1, 2, 3])
             if 3 in versions:
-                note = notes(push)[3]
-                [withdrawn] = note.withdrawn
-                assert (content(push, 3), note.rolled_back_to, withdrawn) == ("a", 1, notes(push)[2].digest)
+                entry = metadata(push)[3]
+                [withdrawn] = entry.withdrawn
+                assert (content(push, 3), entry.rolled_back_to, withdrawn) == (
+                    "a",
+                    1,
+                    metadata(push)[2].digest,
+                )
                 assert (push.destination / "3" / ServedVersion.CARD_MARKDOWN).read_text().count(
                     "**A rollback**"
                 ) == 1
@@ -449,21 +455,21 @@ class TestRollback:
 
 
 def _killed_at(destination: Path, fatal: int) -> bool:
-    """A rollback in a process that ends, as if killed, before its `fatal`th change of a file or folder.
+    """Rolls back in a process that is killed before its change number `fatal` of a file or folder.
 
     Returns:
-      Whether it came to its end.
+      Whether the process reached its end.
     """
     if (child := os.fork()) == 0:
         count = 0
 
-        def dying(function: Any) -> Any:
-            def call(*arguments: Any, **named: Any) -> Any:
+        def counting(function: Any) -> Any:
+            def call(*arguments: Any, **keywords: Any) -> Any:
                 nonlocal count
                 if count == fatal:
                     os._exit(9)
                 count += 1
-                return function(*arguments, **named)
+                return function(*arguments, **keywords)
 
             return call
 
@@ -472,7 +478,7 @@ def _killed_at(destination: Path, fatal: int) -> bool:
                 *((Path, name) for name in ("mkdir", "write_bytes", "rename")),
                 *((shutil, "copyfile"), (shutil, "rmtree"), (serving, "flush")),
             ]:
-                setattr(owner, name, dying(getattr(owner, name)))
+                setattr(owner, name, counting(getattr(owner, name)))
             rollback(destination, "killed")
             os._exit(0)
         finally:
