@@ -8,7 +8,9 @@ UV ?= $(if $(wildcard .venv/bin/uv),.venv/bin/uv,uv)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-java test-airflow lint format lock bench peers docs docs-screens clean
+
+.PHONY: help setup run test test-slow test-java test-airflow lint format docs docs-screens wheel hooks lock bench peers \
+  clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +53,19 @@ lint: setup ## style and types
 format: setup ## let ruff lay the code out
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+wheel: setup ## build dist/*.whl, install it without this checkout into .venv-wheel, and run a small pipeline there
+	rm -rf dist .venv-wheel
+	$(BIN)/python -m build --no-isolation --outdir dist . > dist.log 2>&1 || { cat dist.log; exit 1; }
+	rm -f dist.log
+	$(UV) venv --quiet --python "$$($(BIN)/python -c 'import sys; print(sys._base_executable)')" .venv-wheel
+	$(UV) pip install --quiet --python .venv-wheel/bin/python dist/*.whl \
+	  -c requirements/py$$($(BIN)/python -c 'import sys; print("%d%d" % sys.version_info[:2])').txt
+	empty=$$(mktemp -d) && cd $$empty && "$(CURDIR)/.venv-wheel/bin/python" -P "$(CURDIR)/tests/wheel/smoke.py"; \
+	  code=$$?; rm -rf $$empty; exit $$code
+
+hooks: setup ## install the git hooks of .pre-commit-config.yaml
+	$(BIN)/pre-commit install
 
 # setup.py holds the ranges; this writes the exact versions. LOCK_FLAGS=--upgrade takes newer ones.
 # Airflow shares no environment with this project: its ranges are here. Airflow 2 ends with Python 3.12.
