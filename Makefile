@@ -1,4 +1,4 @@
-# The verbs of this project. `make` alone lists them.
+# `make` or `make help` lists the targets.
 CONFIG ?= pipeline/configs/tatoeba.yaml
 PYTEST_FLAGS ?=
 WORKERS ?= 2
@@ -12,49 +12,49 @@ BIN := .venv/bin
 .PHONY: help setup run test test-slow test-java test-airflow lint format docs docs-screens wheel hooks lock bench peers \
   clean
 
-help: ## list the verbs
+help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: ## make .venv with the exact lock (PYTHON=... names the interpreter)
+setup: ## create .venv from the exact lock (PYTHON=... names the interpreter)
 	@PYTHON='$(PYTHON)' sh requirements/install.sh
 
-run: setup ## fetch the corpus and run the whole pipeline (CONFIG=... names another configuration)
+run: setup ## download the corpus and run the whole pipeline (CONFIG=... names another configuration)
 	@case '$(notdir $(CONFIG))' in \
 	  tatoeba-uk*) test -e data/ukr.tsv || $(BIN)/bitext fetch tatoeba-uk ;; \
 	  tatoeba*) test -e data/spa.tsv || $(BIN)/bitext fetch tatoeba-es ;; \
 	esac
 	@$(BIN)/bitext run $(CONFIG)
 
-test: setup ## the tests that need minutes, and no network (WORKERS=... processes, two unless told)
+test: setup ## run the test suite: 10 minutes, no network (WORKERS=... processes, default 2)
 	$(BIN)/python -m pytest -m 'not slow and not network' -n $(WORKERS) $(PYTEST_FLAGS)
 
-test-slow: setup ## the tests that need longer
+test-slow: setup ## run the tests marked slow (about 15 minutes)
 	$(BIN)/python -m pytest -m 'slow and not network' --timeout=3600 $(PYTEST_FLAGS)
 
-test-java: setup ## the export in TensorFlow Java (needs Maven Central, mvn and a JDK)
+test-java: setup ## test the exported model in TensorFlow Java (needs Maven Central, mvn and a JDK)
 	$(BIN)/python -m pytest tests/clients/test_java.py -s $(PYTEST_FLAGS)
 
-# In a recipe: .venv-$(1) from requirements/$(1).txt, by the interpreter $(2).
-BESIDE = environment=.venv-$(1); echo "make $@: requirements/$(1).txt into $$environment"; \
+# Creates .venv-$(1) from requirements/$(1).txt with the interpreter $(2).
+SECOND_VENV = environment=.venv-$(1); echo "make $@: requirements/$(1).txt into $$environment"; \
   [ -x $$environment/bin/python ] || $(UV) venv --quiet --python "$(2)" $$environment; \
   $(UV) pip sync --quiet --python $$environment/bin/python --require-hashes requirements/$(1).txt
 
-test-airflow: setup ## the DAG in Airflow 2 and 3, each installed into .venv-airflow* (AIRFLOW=3 for one)
+test-airflow: setup ## test the DAG in Airflow 2 and 3, each in its own .venv-airflow* (AIRFLOW=3 for one)
 	@base="$$($(BIN)/python -c 'import sys; print(sys._base_executable)')"; \
-	for version in $(AIRFLOW); do $(call BESIDE,airflow$$version,$$base) || exit; done
+	for version in $(AIRFLOW); do $(call SECOND_VENV,airflow$$version,$$base) || exit; done
 	$(BIN)/python -m pytest tests/pipeline/test_airflow.py --timeout=1800 \
 	  -k '$(foreach version,$(AIRFLOW),Airflow$(version) or) TestWithoutAirflow' $(PYTEST_FLAGS)
 
-lint: setup ## style and types
+lint: setup ## check style (ruff) and types (mypy)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p bitext -p benchmarks && $(BIN)/mypy examples
 
-format: setup ## let ruff lay the code out
+format: setup ## format the code with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-wheel: setup ## build dist/*.whl, install it without this checkout into .venv-wheel, and run a small pipeline there
+wheel: setup ## build the wheel, install it alone into .venv-wheel, and run a small pipeline with it
 	rm -rf dist .venv-wheel
 	$(BIN)/python -m build --no-isolation --outdir dist . > dist.log 2>&1 || { cat dist.log; exit 1; }
 	rm -f dist.log
@@ -67,8 +67,8 @@ wheel: setup ## build dist/*.whl, install it without this checkout into .venv-wh
 hooks: setup ## install the git hooks of .pre-commit-config.yaml
 	$(BIN)/pre-commit install
 
-# setup.py holds the ranges; this writes the exact versions. LOCK_FLAGS=--upgrade takes newer ones.
-# Airflow shares no environment with this project: its ranges are here. Airflow 2 ends with Python 3.12.
+# setup.py has the version ranges; this writes the exact versions. LOCK_FLAGS=--upgrade takes newer versions.
+# Airflow and the peers have environments of their own, so their ranges are here.
 LOCK = $(UV) pip compile --generate-hashes --annotation-style line \
   --custom-compile-command 'make lock' --no-emit-index-url --quiet $(LOCK_FLAGS)
 LOCK_OURS = $(LOCK) setup.py --extra dev
@@ -84,13 +84,13 @@ lock: ## write requirements/*.txt from setup.py (needs uv)
 	printf '%s\n' joeynmt==2.3.0 torch==2.2.2 'numpy<2' 'pandas<3' importlib-metadata 'setuptools<80' | \
 	  $(LOCK_PEER) -o requirements/joeynmt.txt
 
-bench: setup ## measure what the README claims, after `make run` (MULTI30K=... a folder of that corpus)
+bench: setup ## measure the figures of the README, after `make run` (MULTI30K=... names a folder of that corpus)
 	$(BIN)/python -m benchmarks $(if $(MULTI30K),--multi30k $(MULTI30K))
 
-# They need CPython 3.11, and packages of 7 GB.
-peers: setup ## the same of OpenNMT-tf and JoeyNMT, each installed into a .venv-* of its own (MULTI30K=...)
+# Needs CPython 3.11 and installs 7 GB of packages.
+peers: setup ## measure OpenNMT-tf and JoeyNMT beside bitext, each in its own .venv-* (MULTI30K=...)
 	@test -n '$(MULTI30K)' || { echo 'make peers: name a folder of Multi30k: make peers MULTI30K=...' >&2; exit 2; }
-	@for peer in opennmt joeynmt; do $(call BESIDE,$$peer,3.11) || exit; done
+	@for peer in opennmt joeynmt; do $(call SECOND_VENV,$$peer,3.11) || exit; done
 	$(BIN)/python -m benchmarks --multi30k $(MULTI30K) peers
 
 docs: setup ## build the documentation into build/site; broken links and code blocks that no test runs fail
@@ -100,6 +100,6 @@ docs: setup ## build the documentation into build/site; broken links and code bl
 docs-screens: setup ## run the commands of the documentation and write what they print into it
 	$(BIN)/python -m docs.tools.screens
 
-clean: ## remove the environments and caches (data/, runs/ and serving/ stay)
+clean: ## remove environments and caches; keep data/, runs/ and serving/
 	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

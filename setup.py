@@ -1,6 +1,6 @@
-"""Packaging of bitext. The ranges are what the tests have seen; requirements/ holds the exact locks.
+"""Packaging of bitext. The tests run with the exact versions in requirements/, which lie in these ranges.
 
-Two families of versions exist, because tfx-bsl, TFDV and ml-metadata ship compiled code for one or the other:
+There are two families of versions, because the compiled packages of TFX support one or the other:
 CPython 3.11 (glibc >= 2.17), and CPython 3.12 and 3.13 (glibc >= 2.39).
 """
 
@@ -15,17 +15,17 @@ FAMILY_311 = [
     "tensorflow-transform>=1.16,<1.17",
     "tensorflow-data-validation>=1.16.1,<1.17",
     "tensorflow-metadata>=1.16.1,<1.17",
-    "tensorflow-serving-api>=2.16.1,<2.17",  # the messages of a server alone
+    "tensorflow-serving-api>=2.16.1,<2.17",  # protocol buffers of TensorFlow Serving
     "tfx-bsl>=1.16.1,<1.17",
     "ml-metadata>=1.17.1,<1.18",
     "apache-beam[gcp]>=2.72,<2.73",
-    "dill>=0.3.1.1",  # tensorflow-transform 1.16 imports it, and newer Beam no longer brings it
+    "dill>=0.3.1.1",  # tensorflow-transform imports it; newer Beam does not depend on it
     "numpy>=1.26,<2",
     "protobuf>=4.25.3,<5",
     "pyarrow>=10,<11",
 ]
-# What the above bring, none of it imported here: the last releases that take protobuf 4 or TensorFlow 2.16.
-# Without these bounds pip finds them only after trying hundreds of others.
+# Indirect dependencies: the last releases that support protobuf 4 or TensorFlow 2.16. Without these bounds pip
+# tries hundreds of other releases first.
 BROUGHT_311 = [
     "cloud-sql-python-connector<1.23",
     "google-api-core[grpc]<2.31",
@@ -72,14 +72,14 @@ REQUIREMENTS = [
     "PyYAML>=6",
     "sacrebleu>=2.4,<3",
     "sentencepiece>=0.2,<0.3",
-    "tensorboard>=2.16,<3",  # writes the training's logs; newer TensorFlow no longer brings it
+    "tensorboard>=2.16,<3",  # event files of training; newer TensorFlow does not depend on it
     "tqdm>=4.66",
     "zstandard>=0.22,<1",
 ]
-# What examples/ needs besides TensorFlow.
+# Dependencies of examples/, besides TensorFlow.
 EXAMPLES = [
     "matplotlib>=3.8,<4",
-    'contourpy<1.3.3; python_version < "3.12"',  # matplotlib brings it; the last for glibc 2.17
+    'contourpy<1.3.3; python_version < "3.12"',  # a dependency of matplotlib; the last release for glibc 2.17
     "tensorflow-serving-api>=2.16.1,<3",
 ]
 DEV = [
@@ -100,7 +100,7 @@ DEV = [
     "types-protobuf",
     "types-PyYAML>=6",
     "uv>=0.5",
-    # What an editable install of this project is built with (see requirements/install.sh).
+    # The build backend of an editable install (see requirements/install.sh).
     "setuptools>=77",
     "wheel",
 ]
@@ -109,15 +109,15 @@ if __name__ == "__main__":
     setup(
         name="bitext",
         version="0.2.0",
-        description="Raw bitext in, blessed translation SavedModel out: a TFX-style batch pipeline",
+        description="A TFX-style batch pipeline from parallel text to a translation SavedModel",
         long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
         long_description_content_type="text/markdown",
         license="Apache-2.0",
         license_files=["LICENSE"],
         python_requires=">=3.11,<3.14",
-        # Naming the root makes an editable install one path entry instead of an import hook.
+        # The explicit root makes an editable install a path entry instead of an import hook.
         package_dir={"": "."},
-        # bitext/ links to the three folders beside it: one importable name instead of three generic ones.
+        # bitext/ links to the three folders beside it, so that the wheel has one top-level name.
         packages=find_packages(include=["bitext", "bitext.*"]),
         package_data={
             "bitext": ["py.typed"],

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Makes .venv with a supported interpreter, the exact lock for it, and this project (editable).
-# Run it by `make setup`. It does nothing when the environment already holds what the lock says.
-# PYTHON=/path/to/python chooses the interpreter; otherwise the first usable one is taken.
+# Creates .venv with a supported interpreter, the exact lock for it, and this project (editable).
+# `make setup` runs it. It does nothing if the environment is up to date.
+# PYTHON=/path/to/python chooses the interpreter; the default is the first usable one.
 set -eu
 cd "$(dirname "$0")/.."
 
-# A line "311", "312" or "313" if the given interpreter can use one of our locks, else nothing.
-# The 3.12/3.13 family's compiled packages need glibc 2.39 (Debian 13, Ubuntu 24.04).
+# Prints "311", "312" or "313" if the interpreter can use one of the locks, else nothing.
+# The compiled packages for CPython 3.12 and 3.13 need glibc 2.39 (Debian 13, Ubuntu 24.04).
 family() {
   "$1" - 2>/dev/null <<'PYTHON' || true
 import os, platform, sys
@@ -48,18 +48,18 @@ else
     echo "On Debian and Ubuntu: apt-get install python3-venv. Or put uv on the PATH." >&2
     exit 1
   fi
-  # uv installs the lock in a third of pip's time. It is in the lock itself.
+  # uv installs the lock three times as fast as pip. The lock contains it.
   .venv/bin/pip install --quiet --disable-pip-version-check "$(grep -o '^uv==[^ ]*' "$lock")"
   uv=.venv/bin/uv
 fi
 
-# One package of the 3.12/3.13 family is published as C++ source.
+# For CPython 3.12 and 3.13, one package is published as C++ source only.
 if [ "$found" != 311 ] && ! command -v c++ >/dev/null && ! command -v g++ >/dev/null; then
   echo "make setup: CPython 3.12 and 3.13 need a C++ compiler (to build pyfarmhash)." >&2
   echo "On Debian and Ubuntu: apt-get install g++ python3-dev" >&2
   exit 1
 fi
-# Compiled now, as pip does: where Python may not write, every command would compile Keras again.
+# Compile the bytecode now: where Python cannot write it later, every command would compile Keras again.
 "$uv" pip sync --quiet --compile-bytecode --python .venv/bin/python --require-hashes "$lock"
 "$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e .
 echo "$wanted" > "$stamp"
