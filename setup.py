@@ -24,8 +24,8 @@ FAMILY_311 = [
     "protobuf>=4.25.3,<5",
     "pyarrow>=10,<11",
 ]
-# Indirect dependencies: the last releases that support protobuf 4 or TensorFlow 2.16. Without these bounds pip
-# tries hundreds of other releases first.
+# Indirect dependencies: the last releases that support protobuf 4 or TensorFlow 2.16. Without these bounds
+# pip tries hundreds of other releases first.
 BROUGHT_311 = [
     "cloud-sql-python-connector<1.23",
     "google-api-core[grpc]<2.31",
