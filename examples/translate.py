@@ -1,4 +1,4 @@
-"""Translates lines of text with a model that bitext has pushed. TensorFlow is all it needs.
+"""Translates lines of text with a pushed model. Needs TensorFlow only.
 
 Usage: python examples/translate.py serving/tatoeba/1 < sentences.txt
 It prints the score and the translation of each line.

@@ -1,8 +1,8 @@
-"""A client of TensorFlow's C API, by ctypes. Run as a script, it imports the standard library alone.
+"""A client of TensorFlow's C API, by ctypes. As a script, it imports only the standard library.
 
 Usage: `python -I -S c_api.py LIBRARIES MODEL < CALLS > ANSWERS`, where LIBRARIES is the folder of
 libtensorflow_cc.so.2, CALLS is a JSON list of {"signature", "inputs": {name: numbers or texts}}, and ANSWERS
-one of {name: numbers or texts}. Bytes that are not UTF-8 travel as `surrogateescape` has them.
+a list of {name: numbers or texts}. Bytes that are not UTF-8 are encoded with `surrogateescape`.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class Output(ctypes.Structure):
 
 
 class TensorInfo(NamedTuple):
-    """What a signature says of an input or output: the tensor's name in the graph, and its TF_DataType."""
+    """An input or output of a signature: the tensor's name in the graph, and its TF_DataType."""
 
     name: str
     dtype: int
 
 
 pointer, text, number, size = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_size_t
-TENSORS = (ctypes.POINTER(Output), ctypes.POINTER(pointer), number)  # places in the graph, values, how many
+TENSORS = (ctypes.POINTER(Output), ctypes.POINTER(pointer), number)  # outputs in the graph, values, count
 # From tensorflow/c/c_api.h, tf_tensor.h, tf_status.h and tf_tstring.h: results and arguments.
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "TF_Version": (text, []),
@@ -74,56 +74,56 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
 
 
 def fields(message: bytes) -> Iterator[tuple[int, Any]]:
-    """The fields of a protocol buffer: number, and an integer or bytes."""
-    place = 0
+    """Yields the fields of a protocol buffer: number, and an integer or bytes."""
+    position = 0
 
     def varint() -> int:
-        nonlocal place
+        nonlocal position
         value = shift = 0
         while True:
-            byte = message[place]
-            place, value, shift = place + 1, value | (byte & 127) << shift, shift + 7
+            byte = message[position]
+            position, value, shift = position + 1, value | (byte & 127) << shift, shift + 7
             if byte < 128:
                 return value
 
-    while place < len(message):
+    while position < len(message):
         number, kind = divmod(varint(), 8)
         if kind == 0:
             yield number, varint()
         else:
             length = varint() if kind == 2 else {1: 8, 5: 4}[kind]
-            yield number, message[place : place + length]
-            place += length
+            yield number, message[position : position + length]
+            position += length
 
 
 def mapping(message: bytes, field: int) -> dict[str, bytes]:
-    """A field of type map<string, message>."""
+    """Returns a field of type map<string, message>."""
     entries = (dict(fields(entry)) for number, entry in fields(message) if number == field)
     return {entry[1].decode(): entry[2] for entry in entries}
 
 
 def tensor_infos(signature: bytes, field: int) -> dict[str, TensorInfo]:
-    """The inputs (field 1) or outputs (field 2) of a SignatureDef."""
+    """Returns the inputs (field 1) or outputs (field 2) of a SignatureDef."""
     infos = {name: dict(fields(info)) for name, info in mapping(signature, field).items()}
     return {name: TensorInfo(info[1].decode(), info[2]) for name, info in infos.items()}
 
 
 def shape_of(value: Any) -> list[int]:
-    """The shape of nested lists."""
+    """Returns the shape of nested lists."""
     return [len(value), *(shape_of(value[0]) if value else [])] if isinstance(value, list) else []
 
 
-def flat(value: Any) -> list[Any]:
-    """The items of nested lists, row by row."""
-    return [item for row in value for item in flat(row)] if isinstance(value, list) else [value]
+def flatten(value: Any) -> list[Any]:
+    """Returns the items of nested lists, row by row."""
+    return [item for row in value for item in flatten(row)] if isinstance(value, list) else [value]
 
 
-def nested(items: list[Any], shape: list[int]) -> Any:
-    """Items as lists of a shape; the other way round."""
+def unflatten(items: list[Any], shape: list[int]) -> Any:
+    """Returns items as nested lists of a shape: the inverse of `flatten`."""
     if not shape:
         return items[0]
     width = math.prod(shape[1:])
-    return [nested(items[row * width : (row + 1) * width], shape[1:]) for row in range(shape[0])]
+    return [unflatten(items[row * width : (row + 1) * width], shape[1:]) for row in range(shape[0])]
 
 
 class SavedModel:
@@ -151,12 +151,12 @@ class SavedModel:
         self.signatures = mapping(definition, 5)
 
     def check(self) -> None:
-        """Raises what the last call has to complain of."""
+        """Raises the error of the last call, if any."""
         if self.tf.TF_GetCode(self.status):
             raise RuntimeError(self.tf.TF_Message(self.status).decode())
 
-    def place(self, info: TensorInfo) -> Output:
-        """Where in the graph a tensor is, by its name `operation:index`."""
+    def output(self, info: TensorInfo) -> Output:
+        """Returns a tensor of the graph by its name, `operation:index`."""
         name, _, index = info.name.partition(":")
         operation = self.tf.TF_GraphOperationByName(self.graph, name.encode())
         if not operation:
@@ -164,8 +164,8 @@ class SavedModel:
         return Output(operation, int(index))
 
     def tensor(self, dtype: int, value: Any) -> int:
-        """A TF_Tensor of nested lists of numbers or texts."""
-        shape, items = shape_of(value), flat(value)
+        """Makes a TF_Tensor from nested lists of numbers or texts."""
+        shape, items = shape_of(value), flatten(value)
         width = TSTRING_BYTES if dtype == STRING else ctypes.sizeof(NUMBERS[dtype])
         dims = (ctypes.c_int64 * len(shape))(*shape)
         tensor = self.tf.TF_AllocateTensor(dtype, dims, len(shape), width * len(items))
@@ -173,47 +173,49 @@ class SavedModel:
         if dtype != STRING:
             ctypes.memmove(data, (NUMBERS[dtype] * len(items))(*items), width * len(items))
             return tensor
-        for place, item in enumerate(items):
+        for index, item in enumerate(items):
             encoded = item.encode("utf-8", "surrogateescape")
-            self.tf.TF_StringInit(data + place * width)
-            self.tf.TF_StringCopy(data + place * width, encoded, len(encoded))
+            self.tf.TF_StringInit(data + index * width)
+            self.tf.TF_StringCopy(data + index * width, encoded, len(encoded))
         return tensor
 
     def value(self, tensor: int) -> Any:
-        """A TF_Tensor as nested lists of numbers or texts."""
+        """Returns a TF_Tensor as nested lists of numbers or texts."""
         dtype, data = self.tf.TF_TensorType(tensor), self.tf.TF_TensorData(tensor)
         shape = [self.tf.TF_Dim(tensor, axis) for axis in range(self.tf.TF_NumDims(tensor))]
         if dtype != STRING:
-            return nested(list((NUMBERS[dtype] * math.prod(shape)).from_address(data)), shape)
-        places = (data + place * TSTRING_BYTES for place in range(math.prod(shape)))
+            return unflatten(list((NUMBERS[dtype] * math.prod(shape)).from_address(data)), shape)
+        strings = (data + index * TSTRING_BYTES for index in range(math.prod(shape)))
         read, length = self.tf.TF_StringGetDataPointer, self.tf.TF_StringGetSize
-        texts = [ctypes.string_at(read(place), length(place)) for place in places]
-        return nested([text.decode("utf-8", "surrogateescape") for text in texts], shape)
+        texts = [ctypes.string_at(read(string), length(string)) for string in strings]
+        return unflatten([text.decode("utf-8", "surrogateescape") for text in texts], shape)
 
     def delete(self, tensor: int) -> None:
-        """Frees a TF_Tensor and its strings, which it does not free by itself."""
+        """Frees a TF_Tensor and its strings, which TF_DeleteTensor does not free."""
         if self.tf.TF_TensorType(tensor) == STRING:
             dims = [self.tf.TF_Dim(tensor, axis) for axis in range(self.tf.TF_NumDims(tensor))]
-            for place in range(math.prod(dims)):
-                self.tf.TF_StringDealloc(self.tf.TF_TensorData(tensor) + place * TSTRING_BYTES)
+            for index in range(math.prod(dims)):
+                self.tf.TF_StringDealloc(self.tf.TF_TensorData(tensor) + index * TSTRING_BYTES)
         self.tf.TF_DeleteTensor(tensor)
 
     def __call__(self, signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
         """Runs a signature on inputs by name."""
-        taken = tensor_infos(self.signatures[signature], 1)
-        given = tensor_infos(self.signatures[signature], 2)
-        if set(taken) != set(inputs):
-            raise RuntimeError(f"{signature} takes {sorted(taken)}, received {sorted(inputs)}")
-        feeds = (Output * len(taken))(*map(self.place, taken.values()))
-        values = (pointer * len(taken))(*(self.tensor(i.dtype, inputs[name]) for name, i in taken.items()))
-        fetches = (Output * len(given))(*map(self.place, given.values()))
-        results = (pointer * len(given))()
+        input_infos = tensor_infos(self.signatures[signature], 1)
+        output_infos = tensor_infos(self.signatures[signature], 2)
+        if set(input_infos) != set(inputs):
+            raise RuntimeError(f"{signature} takes {sorted(input_infos)}, received {sorted(inputs)}")
+        feeds = (Output * len(input_infos))(*map(self.output, input_infos.values()))
+        values = (pointer * len(input_infos))(
+            *(self.tensor(info.dtype, inputs[name]) for name, info in input_infos.items())
+        )
+        fetches = (Output * len(output_infos))(*map(self.output, output_infos.values()))
+        results = (pointer * len(output_infos))()
         self.tf.TF_SessionRun(
-            *(self.session, None, feeds, values, len(taken), fetches, results, len(given)),
+            *(self.session, None, feeds, values, len(input_infos), fetches, results, len(output_infos)),
             *(None, 0, None, self.status),
         )
         self.check()
-        answer = {name: self.value(result) for name, result in zip(given, results, strict=True)}
+        answer = {name: self.value(result) for name, result in zip(output_infos, results, strict=True)}
         for tensor in [*values, *results]:
             self.delete(tensor)
         return answer

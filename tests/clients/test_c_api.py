@@ -1,4 +1,4 @@
-"""The export in TensorFlow's C library, in a process that can import no package, TensorFlow's included."""
+"""The export in TensorFlow's C library, in a process that can import no package, not even TensorFlow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LINES = ["the cat sat", "", "seven songs on the mat, he said", "їжак 🦔", 
 
 
 def call(model: Path, *calls: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """What signatures answer through the C library."""
+    """Returns the answers of signatures through the C library."""
     process = subprocess.run(
         [sys.executable, "-I", "-S", CLIENT, Path(tf.__file__).parent, model],
         input=json.dumps([{"signature": name, "inputs": inputs} for name, inputs in calls]),
@@ -28,19 +28,19 @@ def call(model: Path, *calls: tuple[str, dict[str, Any]]) -> list[dict[str, Any]
     )
     assert process.returncode == 0, process.stderr
     assert process.stderr.splitlines()[-1] == tf.__version__
-    return [{name: encoded(v) for name, v in answer.items()} for answer in json.loads(process.stdout)]
+    return [{name: encode(v) for name, v in answer.items()} for answer in json.loads(process.stdout)]
 
 
-def encoded(value: Any) -> Any:
-    """Nested lists with bytes for texts."""
+def encode(value: Any) -> Any:
+    """Returns nested lists with texts as bytes."""
     if isinstance(value, list):
-        return [encoded(one) for one in value]
+        return [encode(one) for one in value]
     return value.encode() if isinstance(value, str) else value
 
 
-def test_it_translates_scores_and_tokenises(export):
+def test_signatures_answer_as_in_python(export):
     texts, source, target = {"text": LINES}, ["the cat", "a mat"], ["el gato", ""]
-    found = call(
+    answers = call(
         export.path,
         ("serving_default", texts),
         ("info", {}),
@@ -58,5 +58,5 @@ def test_it_translates_scores_and_tokenises(export):
         export("score", source=source, target=target),
         export("detokenize", tokens=[[60, 61, 2], [62, 2, 0]]),
     ]
-    for mine, theirs in zip(found, expected, strict=True):
-        assert_same(mine, theirs)
+    for answer, of_python in zip(answers, expected, strict=True):
+        assert_same(answer, of_python)

@@ -13,7 +13,7 @@ LINES = ["the cat sat", "", "їжак 🦔"]
 
 @pytest.fixture(scope="module")
 def libraries(tmp_path_factory) -> str:
-    """The class path of what pom.xml names, downloaded unless it is there."""
+    """The class path of the libraries in pom.xml, which Maven downloads if necessary."""
     listing = tmp_path_factory.mktemp("java") / "class-path"
     command = ["mvn", "--batch-mode", "--quiet", "--file", FOLDER / "pom.xml"]
     subprocess.run([*command, "dependency:build-classpath", f"-Dmdep.outputFile={listing}"], check=True)
@@ -22,7 +22,7 @@ def libraries(tmp_path_factory) -> str:
 
 @pytest.mark.network
 @pytest.mark.slow
-def test_it_translates(export, libraries):
+def test_translations_equal_those_of_python(export, libraries):
     process = subprocess.run(
         ["java", "-cp", libraries, FOLDER / "Translate.java", export.path],
         input="\n".join(LINES) + "\n",

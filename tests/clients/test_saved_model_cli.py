@@ -1,4 +1,4 @@
-"""The export in the hands of TensorFlow's own command, a process for each call, as a shell script would."""
+"""The export in TensorFlow's command saved_model_cli: one process for each call, as in a shell script."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ COMMAND = Path(sys.executable).with_name("saved_model_cli")
 
 
 def saved_model_cli(*arguments: str) -> str:
-    """What the command prints."""
+    """Runs the command and returns what it prints."""
     process = subprocess.run([COMMAND, *arguments], capture_output=True, text=True, timeout=200)
     assert process.returncode == 0, process.stderr
     return process.stdout
 
 
 def run(export: Export, signature: str, folder: Path, *inputs: str) -> dict[str, np.ndarray]:
-    """Runs a signature; what it gives is left in `folder`, a file each."""
-    where = ("--dir", str(export.path), "--tag_set", "serve", "--signature_def", signature)
-    saved_model_cli("run", *where, *inputs, "--outdir", str(folder))
+    """Runs a signature, whose outputs are written to `folder`, and returns them."""
+    options = ("--dir", str(export.path), "--tag_set", "serve", "--signature_def", signature)
+    saved_model_cli("run", *options, *inputs, "--outdir", str(folder))
     return {path.stem: np.load(path, allow_pickle=True) for path in folder.iterdir()}
 
 
-def test_it_shows_every_signature(export):
+def test_show_describes_every_signature(export):
     shown = saved_model_cli("show", "--dir", str(export.path), "--all")
     for name, signature in export.loaded.signatures.items():
-        [described] = [part for part in shown.split("signature_def[") if part.startswith(f"'{name}'")]
+        [described] = [entry for entry in shown.split("signature_def[") if entry.startswith(f"'{name}'")]
         for tensor in (*signature.structured_input_signature[1], *signature.structured_outputs):
             assert f"['{tensor}'] tensor_info" in described
 
 
-def test_it_translates(export, tmp_path):
+def test_serving_default_translates(export, tmp_path):
     lines = ["the cat sat", "", "їжак 🦔"]
-    found = run(export, "serving_default", tmp_path, "--input_exprs", f"text={lines}")
-    assert_same(found, export("serving_default", text=lines))
+    outputs = run(export, "serving_default", tmp_path, "--input_exprs", f"text={lines}")
+    assert_same(outputs, export("serving_default", text=lines))
 
 
-def test_it_steps_on_from_what_it_encoded(export, tmp_path):
+def test_decode_step_continues_from_encode(export, tmp_path):
     lines = ["the cat", "a mat"]
     encoded = run(export, "encode", tmp_path / "encoded", "--input_exprs", f"text={lines}")
     assert_same(encoded, export("encode", text=lines))

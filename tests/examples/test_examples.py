@@ -1,4 +1,4 @@
-"""The clients in examples/, run as a user runs them: a process of their own, in a folder of the user's."""
+"""The clients in examples/, run as a user runs them: in a new process and another folder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TEXTS = ["the cat sat", "a mat", "їжак 🦔"]
 
 
 def example(name: str, folder: Path, *arguments: object, stdin: str = "") -> str:
-    """What an example prints."""
+    """Runs an example and returns what it prints."""
     process = subprocess.run(
         [sys.executable, "-I", EXAMPLES / name, *map(str, arguments)],
         cwd=folder,
@@ -43,7 +43,7 @@ def example(name: str, folder: Path, *arguments: object, stdin: str = "") -> str
 
 
 def lines_of(answer: dict[str, np.ndarray]) -> list[str]:
-    """Scores and translations as the examples print them."""
+    """Returns scores and translations as the examples print them."""
     return [f"{score:6.2f}  {text.decode()}" for score, text in zip(answer["score"], answer["text"])]
 
 
@@ -64,31 +64,31 @@ def test_step_by_step(export, tmp_path):
         assert len(picture.convert("L").getcolors()) > 30  # white, black, and greys
 
 
-class Served:
-    """A loaded model that answers as TensorFlow Serving does, by the signature's names and dtypes alone."""
+class ServedModel:
+    """A loaded model that answers like TensorFlow Serving: inputs and outputs by name and dtype."""
 
     def __init__(self, export: Export):
         self.functions = export.loaded.signatures
-        self.asked: list[tuple[str, str]] = []
+        self.calls: list[tuple[str, str]] = []
         self.ports: tuple[object, ...] = ()
         saved = saved_model_pb2.SavedModel.FromString((export.path / "saved_model.pb").read_bytes())
         self.signatures = get_model_metadata_pb2.SignatureDefMap(
             signature_def=saved.meta_graphs[0].signature_def
         )
 
-    def __call__(self, way: str, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
+    def __call__(self, protocol: str, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
         function = self.functions[signature]
-        wanted = function.structured_input_signature[1]
-        assert set(inputs) == set(wanted)
-        self.asked.append((way, signature))
-        outputs = function(**{name: tf.constant(inputs[name], wanted[name].dtype) for name in inputs})
+        specs = function.structured_input_signature[1]
+        assert set(inputs) == set(specs)
+        self.calls.append((protocol, signature))
+        outputs = function(**{name: tf.constant(inputs[name], specs[name].dtype) for name in inputs})
         return {name: value.numpy() for name, value in outputs.items()}
 
 
-class Grpc(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """The gRPC side of a model that is served."""
+class GrpcService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """The gRPC service of a served model."""
 
-    def __init__(self, served: Served):
+    def __init__(self, served: ServedModel):
         self.served = served
 
     def GetModelMetadata(self, request: Any, context: Any) -> Any:
@@ -107,8 +107,8 @@ class Grpc(prediction_service_pb2_grpc.PredictionServiceServicer):
         )
 
 
-def rest(served: Served) -> type[BaseHTTPRequestHandler]:
-    """The REST side."""
+def rest(served: ServedModel) -> type[BaseHTTPRequestHandler]:
+    """Returns the REST service of a served model."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -139,12 +139,12 @@ def rest(served: Served) -> type[BaseHTTPRequestHandler]:
 
 
 @pytest.fixture
-def served(export: Export) -> Iterator[Served]:
-    """The model behind two servers; `ports` are the client's options that find them."""
-    served = Served(export)
+def served(export: Export) -> Iterator[ServedModel]:
+    """The model behind two servers; `ports` are the client's options for them."""
+    served = ServedModel(export)
     with futures.ThreadPoolExecutor(2) as threads:
         rpc = grpc.server(threads)
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Grpc(served), rpc)
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(GrpcService(served), rpc)
         port = rpc.add_insecure_port("127.0.0.1:0")
         rpc.start()
         with ThreadingHTTPServer(("127.0.0.1", 0), rest(served)) as http:
@@ -156,11 +156,11 @@ def served(export: Export) -> Iterator[Served]:
 
 
 class TestTensorFlowServing:
-    def test_both_ways_translate(self, export: Export, served: Served, tmp_path: Path) -> None:
+    def test_grpc_and_rest_translate(self, export: Export, served: ServedModel, tmp_path: Path) -> None:
         printed = example("tf_serving.py", tmp_path, "toy", "--host", "127.0.0.1", *served.ports, *TEXTS)
         expected = lines_of(export("serving_default", text=TEXTS))
         assert printed.splitlines() == ["gRPC", *expected, "REST", *expected]
-        assert served.asked == [("gRPC", "serving_default"), ("REST", "serving_default")]
+        assert served.calls == [("gRPC", "serving_default"), ("REST", "serving_default")]
 
     def test_without_a_server_the_requests_are_printed(self, export: Export, tmp_path: Path) -> None:
         printed = example("tf_serving.py", tmp_path, "toy", "--model", export.path, *TEXTS)
@@ -171,7 +171,7 @@ class TestTensorFlowServing:
         assert [row["text"] for row in json.loads(body)["instances"]] == TEXTS
 
     @pytest.mark.parametrize(
-        ("change", "complaint"),
+        ("change", "message"),
         [
             ({"name": "words"}, "serving_default takes ['words'], not ['text']"),
             ({"dtype": tf.int32}, "text must be int32(None,), not string(3,)"),
@@ -179,15 +179,15 @@ class TestTensorFlowServing:
         ],
         ids=["name", "dtype", "rank"],
     )
-    def test_a_request_that_does_not_fit_is_not_sent(self, change: dict[str, Any], complaint: str) -> None:
+    def test_a_request_of_another_form_is_not_sent(self, change: dict[str, Any], message: str) -> None:
         client = runpy.run_path(str(EXAMPLES / "tf_serving.py"))
         signature = meta_graph_pb2.SignatureDef()
-        wanted = signature.inputs[change.get("name", "text")]
-        wanted.dtype = change.get("dtype", tf.string).as_datatype_enum
-        wanted.tensor_shape.CopyFrom(tf.TensorShape(change.get("shape", [None])).as_proto())
-        with pytest.raises(SystemExit) as refused:
+        info = signature.inputs[change.get("name", "text")]
+        info.dtype = change.get("dtype", tf.string).as_datatype_enum
+        info.tensor_shape.CopyFrom(tf.TensorShape(change.get("shape", [None])).as_proto())
+        with pytest.raises(SystemExit) as caught:
             client["check"](client["grpc_request"]("toy", TEXTS).inputs, signature)
-        assert str(refused.value) == complaint
-        with pytest.raises(SystemExit) as refused:
+        assert str(caught.value) == message
+        with pytest.raises(SystemExit) as caught:
             client["check_rest"](client["rest_request"](TEXTS), signature)
-        assert str(refused.value) == complaint
+        assert str(caught.value) == message
