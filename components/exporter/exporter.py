@@ -19,13 +19,21 @@ from bitext.components.seq2seq.export.quantize import Precision
 from bitext.components.shared.faults import reporting_faults
 from bitext.components.shared.files import tree_size, write_json
 from bitext.components.shared.heldout import Sentence, read_sentences
-from bitext.components.shared.metrics import Bleu
+from bitext.components.shared.metrics import METRICS, Bleu
 from bitext.components.translation.held_out import EvaluationOptions, evaluated_search, translate_sentences
 from bitext.components.translation.output import FOLDER_REMEDY, new_folder
 from bitext.components.translation.search import Search
 from bitext.components.translation.translator import LineTranslator
 
 REPORT_FILE = "export.json"
+
+
+class ScorePair(msgspec.Struct, frozen=True):
+    """A metric of the form and of the original, on the same sentences, with sacreBLEU's signature."""
+
+    score: float
+    original: float
+    signature: str
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -44,6 +52,7 @@ class Report(msgspec.Struct, frozen=True):
       bleu_signature: sacreBLEU's signature.
       difference: `bleu` minus `original_bleu`.
       p_value: of the difference, two-sided, by paired bootstrap.
+      scores: every metric, by name.
     """
 
     model: str
@@ -58,6 +67,7 @@ class Report(msgspec.Struct, frozen=True):
     bleu_signature: str
     difference: float
     p_value: float
+    scores: dict[str, ScorePair]
 
     def is_worse(self, significance: float) -> bool:
         """Whether the form translates significantly worse."""
@@ -112,12 +122,16 @@ def export(
 
 def render(report: Report, output: Path) -> str:
     """Returns the report as text."""
-    return (
-        f"{output}: {report.name}, {report.bytes / 1e6:.1f} MB of {report.original_bytes / 1e6:.1f} MB\n"
+    lines = [
+        f"{output}: {report.name}, {report.bytes / 1e6:.1f} MB of {report.original_bytes / 1e6:.1f} MB",
         f"BLEU {report.bleu:.2f} against {report.original_bleu:.2f} of the original "
-        f"({report.difference:+.2f}, p = {report.p_value:.3f}) on {report.sentences:,} sentences\n"
-        f"{report.bleu_signature}"
-    )
+        f"({report.difference:+.2f}, p = {report.p_value:.3f}) on {report.sentences:,} sentences",
+    ]
+    for metric in METRICS:
+        if metric is not Bleu:
+            pair = report.scores[metric.name]
+            lines.append(f"{metric.label} {pair.score:.2f} against {pair.original:.2f} of the original")
+    return "\n".join([*lines, report.bleu_signature])
 
 
 def _measure(
@@ -135,10 +149,17 @@ def _measure(
         translations = _translate_greedily(original, folder / LITE_FILE, sentences)
     else:
         translations = _translate(LineTranslator(folder, search, options.batch_size), sentences)
-    bleu = Bleu([s.references for s in sentences], options)
-    statistics = bleu.statistics(translations)
-    score = bleu.score(statistics)
-    compared = bleu.compare(statistics, bleu.statistics(_translate(original, sentences)))
+    references = [s.references for s in sentences]
+    originals = _translate(original, sentences)
+    scores = {}
+    for kind in METRICS:
+        metric = kind(references, options)
+        score, original_score = (
+            metric.corpus_score(metric.statistics(texts).sum(axis=0)) for texts in (translations, originals)
+        )
+        scores[kind.name] = ScorePair(score, original_score, metric.signature())
+    bleu = Bleu(references, options)
+    compared = bleu.compare(bleu.statistics(translations), bleu.statistics(originals))
     return Report(
         model=str(trained.model.path),
         digest=trained.digest,
@@ -147,11 +168,12 @@ def _measure(
         bytes=tree_size(folder),
         original_bytes=tree_size(serving),
         sentences=len(sentences),
-        bleu=score.score,
+        bleu=scores[Bleu.name].score,
         original_bleu=compared.score,
-        bleu_signature=score.signature,
+        bleu_signature=scores[Bleu.name].signature,
         difference=compared.difference,
         p_value=compared.p_value,
+        scores=scores,
     )
 
 

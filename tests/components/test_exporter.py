@@ -12,9 +12,10 @@ import pytest
 from bitext.components.artifacts import Examples, Model, TransformGraph
 from bitext.components.evaluator import Parameters
 from bitext.components.exporter import exporter, forms
-from bitext.components.exporter.exporter import Report
+from bitext.components.exporter.exporter import Report, ScorePair
 from bitext.components.exporter.forms import TrainedModel
 from bitext.components.shared.errors import ConfigError, DataError
+from bitext.components.shared.metrics import METRICS
 from bitext.pipeline import cli
 from bitext.pipeline.commands import export as command
 
@@ -31,6 +32,7 @@ REPORT = Report(
     bleu_signature="nrefs:1",
     difference=-0.5,
     p_value=0.04,
+    scores={m.name: ScorePair(30.0, 30.5, "nrefs:1") for m in METRICS},
 )
 
 

@@ -27,6 +27,10 @@ def test_a_smaller_saved_model_is_measured_and_translates(finished: Finished, tm
     metrics = json.loads(evaluation.read_text(encoding="utf-8"))
     assert result["original_bleu"] == metrics["bleu"]["score"]
     assert result["bleu_signature"] == metrics["bleu"]["signature"]
+    for name, label in (("bleu", "BLEU"), ("chrf", "chrF"), ("ter", "TER")):
+        pair = result["scores"][name]
+        assert pair["original"] == metrics[name]["score"]
+        assert f"{label} {pair['score']:.2f} against {pair['original']:.2f} of the original" in done.out
     assert (result["form"], result["quantize"]) == ("saved_model", "int8")
     assert result["model"] == str(output(finished.folder, "Trainer", "model"))
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != "export.json"]
