@@ -1,1 +1,1 @@
-"""Measures what the README claims: `make bench`."""
+"""Benchmarks of the figures in the documentation: `make bench`."""

@@ -1,12 +1,13 @@
-"""Trainings with one choice changed at a time, equal in everything else, and the table of their scores.
+"""Ablation: trainings that differ in one setting at a time, and a table of their scores.
 
     python -m benchmarks.ablation CONFIG [--set a.b=c ...]
 
-Every row is a run of the pipeline in one root, so that all share ExampleGen to Transform, rows that differ in
-the search share a model, and a second call of the same trains nothing again. `--set` reaches every row before
-its own choice: it sets the corpus's folder and, with `trainer.steps`, the budget. All rows make as many
-updates from about as many pairs: a vocabulary of words is larger, a batch of characters longer. After every
-row ABLATION.md and ABLATION.json are written anew.
+Each row is a run of the pipeline in the same root. All rows share ExampleGen to Transform, rows that differ
+only in the search share a model, and a second call trains nothing again. `--set` applies to every row, before
+the row's own settings: use it for the folder of the corpus and, with `trainer.steps`, for the number of
+updates. All rows make the same number of updates from about the same number of pairs, so the vocabulary of
+words is larger and the batches of characters are longer. ABLATION.md and ABLATION.json are rewritten after
+each row.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ BASE = {
     "evaluator.compare_with_baseline": False,
     "trainer.search.beam_size": 5,
     "transform.unit": "subword",
-    # Other units have none.
+    # Words and characters have no subword sampling.
     "transform.subword_samples": 1,
     "transform.subword_dropout": 0.0,
 }
@@ -81,7 +82,7 @@ ROWS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 
 
 def bitext(*arguments: str, may: tuple[int, ...] = (0,)) -> subprocess.CompletedProcess[str]:
-    """The command, run to its end, which is an exit code it `may` have."""
+    """Runs the command. Exits if its exit code is not one of those it `may` have."""
     done = subprocess.run([*BITEXT, *arguments], capture_output=True, text=True, check=False)
     if done.returncode not in may:
         raise SystemExit(f"bitext {shlex.join(arguments)} failed:\n{done.stderr}")
@@ -89,17 +90,17 @@ def bitext(*arguments: str, may: tuple[int, ...] = (0,)) -> subprocess.Completed
 
 
 def flags(sets: list[str]) -> list[str]:
-    """`--set` before each."""
+    """Returns the values, each after `--set`."""
     return [word for value in sets for word in ("--set", value)]
 
 
 def as_sets(values: dict[str, Any]) -> list[str]:
-    """As `a.b=c`."""
+    """Returns settings in the form `a.b=c`."""
     return [f"{name}={json.dumps(value)}" for name, value in values.items()]
 
 
 def measure(config: str, root: str, sets: list[str]) -> dict[str, Any]:
-    """Scores of a configuration with these `a.b=c`, None where its training diverged, and minutes it took.
+    """Trains and scores a configuration with these settings. Scores are None if the training diverged.
 
     A refused model is no failure here: its score counts.
     """
@@ -141,7 +142,7 @@ def write(command: str, settings: dict[str, Any], rows: list[dict[str, Any]]) ->
 
 
 def _line(row: dict[str, Any]) -> str:
-    """A row of the table."""
+    """Returns a row of the table."""
     start = f"| {row['choice']} | {row['value']} |"
     if row["test_bleu"] is None:
         return f"{start} diverged | | |"
@@ -158,12 +159,12 @@ def main() -> None:
     base = [*as_sets(BASE), *options.sets]
     command = f"python -m benchmarks.ablation {shlex.join([options.config, *flags(options.sets)])}"
     settings = yaml.safe_load(bitext("config", options.config, *flags(base)).stdout)
-    for _, _, changes in ROWS:  # Refused now rather than after hours.
+    for _, _, changes in ROWS:  # Checks all settings before the first training.
         bitext("config", options.config, *flags([*base, *as_sets(changes)]))
     rows: list[dict[str, Any]] = []
     for choice, value, changes in ROWS:
-        measured = measure(options.config, options.root, [*base, *as_sets(changes)])
-        rows.append({"choice": choice, "value": value, "changes": changes, **measured})
+        scores = measure(options.config, options.root, [*base, *as_sets(changes)])
+        rows.append({"choice": choice, "value": value, "changes": changes, **scores})
         print(_line(rows[-1]), flush=True)
         write(command, settings, rows)
 

@@ -1,9 +1,9 @@
-"""The `bitext` command as a whole process: how long a person waits, and what memory a training takes.
+"""Duration of `bitext` commands as whole processes, and the memory of a training.
 
     python -m benchmarks.commands
 
-Needs what `make run` leaves: the corpus, a cached run, a pushed model. But for the training, every command is
-run once unmeasured, then RUNS times.
+Needs a finished `make run`: the corpus, a cached run, a pushed model. Each command except the training runs
+once unmeasured and then RUNS times.
 """
 
 from __future__ import annotations
@@ -31,34 +31,39 @@ TRAINING = ("--to", "Trainer", "--set", "trainer.steps=600", "--set", "trainer.v
 
 
 def bitext(*arguments: str, text: bytes = b"") -> tuple[float, float]:
-    """Runs `bitext` with the arguments: wall seconds and peak memory in MB.
+    """Runs `bitext` and returns wall seconds and peak memory in MB.
 
     Raises:
       SystemExit: it failed.
     """
-    begun = time.perf_counter()
-    with tempfile.TemporaryFile() as given:
-        given.write(text)
-        given.seek(0)
+    start = time.perf_counter()
+    with tempfile.TemporaryFile() as stdin:
+        stdin.write(text)
+        stdin.seek(0)
         process = subprocess.Popen(
             [*BITEXT, *arguments],
-            stdin=given,
+            stdin=stdin,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
         assert process.stderr is not None
-        complaint = process.stderr.read()
+        message = process.stderr.read()
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"bitext {' '.join(arguments)} failed:\n{complaint.decode()}")
-    return time.perf_counter() - begun, usage.ru_maxrss / 1000
+        raise SystemExit(f"bitext {' '.join(arguments)} failed:\n{message.decode()}")
+    return time.perf_counter() - start, usage.ru_maxrss / 1000
 
 
 def child(
     module: str, *arguments: str, text: bytes = b"", environment: Mapping[str, str] | None = None
 ) -> bytes:
-    """Standard output of another of these programs, in a process of its own; without an environment, in ours.
+    """Runs another benchmark module in a process of its own and returns its standard output.
+
+    Args:
+      module: its name.
+      text: its standard input.
+      environment: None: that of this process.
 
     Raises:
       subprocess.CalledProcessError: it failed.
@@ -68,24 +73,24 @@ def child(
 
 
 def outputs_of(config: str, node: str, *options: str) -> dict[str, Path]:
-    """The folders of what a node made in the last run of a configuration.
+    """Returns the folders of a node's outputs in the last run of a configuration.
 
     Raises:
-      subprocess.CalledProcessError: there was none.
+      subprocess.CalledProcessError: there was no run.
     """
     command = [*BITEXT, "status", config, "--json", *options]
     report = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
     return {name: Path(folder) for name, folder in report["runs"][0]["nodes"][node]["outputs"].items()}
 
 
-def sources(most: int) -> list[bytes]:
-    """English sentences, evenly from the whole corpus."""
+def sources(count: int) -> list[bytes]:
+    """Returns English sentences, taken evenly from the whole corpus."""
     rows = CORPUS.read_bytes().splitlines()
-    return [row.split(b"\t")[0] for row in rows[:: len(rows) // most][:most]]
+    return [row.split(b"\t")[0] for row in rows[:: len(rows) // count][:count]]
 
 
 def measure() -> list[Result]:
-    """All figures."""
+    """Measures all figures."""
     lines = b"\n".join(sources(1000)) + b"\n"
     translate = ("translate", "--model", SERVING)
     return [
@@ -99,34 +104,37 @@ def measure() -> list[Result]:
 
 
 def timed(name: str, at_most: float | None, *arguments: str, text: bytes = b"") -> Result:
-    """The wall time of a command."""
+    """Measures the wall time of a command."""
     progress(name)
     bitext(*arguments, text=text)
     return result(name, [bitext(*arguments, text=text)[0] for _ in range(RUNS)], "s", at_most=at_most)
 
 
 def latency() -> list[Result]:
-    """What a client waits for."""
+    """Measures how long a client waits."""
     progress("loading, and sentence by sentence")
     model = str(find_saved_model(Path(SERVING)))
-    every = str(len(os.sched_getaffinity(0)))
-    loads = [json.loads(child("latency", model, every))["load"] for _ in range(RUNS)]
-    twelve = [sentence for sentence in sources(20_000) if len(sentence.split()) == 12]
-    given = b"\n".join(twelve[:: len(twelve) // SENTENCES][:SENTENCES])
-    alone = [json.loads(child("latency", model, "1", text=given)) for _ in range(RUNS)]
+    cores = str(len(os.sched_getaffinity(0)))
+    loads = [json.loads(child("latency", model, cores))["load"] for _ in range(RUNS)]
+    of_12_words = [sentence for sentence in sources(20_000) if len(sentence.split()) == 12]
+    text = b"\n".join(of_12_words[:: len(of_12_words) // SENTENCES][:SENTENCES])
+    one_core = [json.loads(child("latency", model, "1", text=text)) for _ in range(RUNS)]
     results = [
         result("loading the SavedModel, after TensorFlow", loads, "s", at_most=3.0),
-        result("the same on one core", [found["load"] for found in alone], "s", at_most=5.0),
+        result("the same on one core", [times["load"] for times in one_core], "s", at_most=5.0),
     ]
     for beam, target in (("1", 50.0), ("5", 150.0)):
-        # Of each sentence the median of the runs; then the median and the ends of the sentences.
-        each = [statistics.median(times) for times in zip(*(found[beam] for found in alone), strict=True)]
-        results.append(result(f"a sentence of 12 words, beam {beam}, one core", each, "ms", at_most=target))
+        # The median over the runs of each sentence; the result is the median over the sentences.
+        runs = [times[beam] for times in one_core]
+        medians = [statistics.median(of_sentence) for of_sentence in zip(*runs, strict=True)]
+        results.append(
+            result(f"a sentence of 12 words, beam {beam}, one core", medians, "ms", at_most=target)
+        )
     return results
 
 
 def memory_of_training() -> Result:
-    """The peak of a run up to the end of a short training with its validations and its export."""
+    """Measures the peak memory of a run to the end of a short training, with validations and export."""
     progress("memory of a training")
     with tempfile.TemporaryDirectory() as root:
         peak = bitext("run", CONFIG, "--root", root, *TRAINING)[1]

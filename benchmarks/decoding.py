@@ -1,11 +1,11 @@
-"""Sentences translated a second, text in, text out, after loading; and an evaluation.
+"""Speed of translating, from text to text after loading, and the duration of an evaluation.
 
     python -m benchmarks.decoding MULTI30K           # all figures
     python -m benchmarks.decoding MULTI30K MODEL     # the loops, once
 
-Of test_2016_flickr, 1,000 sentences, with the usual model of `benchmarks.multi30k`, which is trained first if
-it was not. Beside it, what a Python program makes of the signature `decode_step`, one sentence after the
-other and in batches: in a process of its own in every round, with the threads that TensorFlow gives it.
+Translates the 1,000 sentences of test_2016_flickr with the model `USUAL` of `benchmarks.multi30k`, which is
+trained first if necessary. For comparison, Python loops over the signature `decode_step` translate them, one
+sentence at a time and in batches: in a new process in each round, with TensorFlow's default threads.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from bitext.components.shared.parallel import share_cores
 
 ROUNDS = 5
 BATCH = 64
-ALONE = 100
-"""Of the sentences, how many are enough to time the loop that takes one after the other."""
+ONE_BY_ONE = 100
+"""Number of sentences translated by the loop over single sentences."""
 LOOPS = ("one by one", f"{BATCH} at a time")
 
 
 def measure(folder: str) -> list[Result]:
-    """All figures."""
+    """Measures all figures."""
     progress("the model, if there is none yet")
     bitext("run", CONFIG, *options(folder, USUAL), "--to", "Trainer")
     model = outputs_of(CONFIG, "Trainer", *options(folder, USUAL))["model"]
@@ -50,33 +50,33 @@ def measure(folder: str) -> list[Result]:
     for number in range(ROUNDS):
         rates["beam 5"].append(rate(lambda: translators[5].translate(lines), len(lines)))
         rates["greedy"].append(rate(lambda: translators[1].translate(lines), len(lines)))
-        found = json.loads(child("decoding", folder, str(model), environment=stock))
-        for name, loop in zip(LOOPS, found, strict=True):
+        loop_rates = json.loads(child("decoding", folder, str(model), environment=stock))
+        for name, loop in zip(LOOPS, loop_rates, strict=True):
             rates[name].append(loop)
-        last = ", ".join(f"{name} {several[-1]:.0f}" for name, several in rates.items())
+        last = ", ".join(f"{name} {values[-1]:.0f}" for name, values in rates.items())
         progress(f"round {number + 1}: sentences a second: {last}")
-    alone, batches = (
+    single, batched = (
         [ours / loop for ours, loop in zip(rates["greedy"], rates[name], strict=True)] for name in LOOPS
     )
     return [
         result("beam 5", rates["beam 5"], "sentences/s", at_least=150),
         result("greedy", rates["greedy"], "sentences/s", at_least=600),
         *(result(f"a Python loop over decode_step, greedy, {n}", rates[n], "sentences/s") for n in LOOPS),
-        result(f"greedy, of the loop {LOOPS[0]}", alone, "times", at_least=4),
-        result(f"greedy, of the loop {LOOPS[1]}", batches, "times"),
+        result(f"greedy, of the loop {LOOPS[0]}", single, "times", at_least=4),
+        result(f"greedy, of the loop {LOOPS[1]}", batched, "times"),
         result("evaluation of 1,000 sentences, beam 5", evaluations(folder, model), "s", at_most=20),
     ]
 
 
-def rate(work: Callable[[], object], many: int) -> float:
-    """How many a second."""
-    begun = time.perf_counter()
+def rate(work: Callable[[], object], items: int) -> float:
+    """Returns how many items per second a function processes."""
+    start = time.perf_counter()
     work()
-    return many / (time.perf_counter() - begun)
+    return items / (time.perf_counter() - start)
 
 
 def loops(folder: str, model: Path) -> list[float]:
-    """Sentences a second of each of LOOPS, in a process that has not touched TensorFlow's threads."""
+    """Measures sentences per second of each of LOOPS, with TensorFlow's default threads."""
     import tensorflow as tf
 
     from bitext.components.translation.lines import length_sorted_batches
@@ -86,35 +86,35 @@ def loops(folder: str, model: Path) -> list[float]:
     batches = [
         [lines[i] for i in batch] for batch in length_sorted_batches([len(line) for line in lines], BATCH)
     ]
-    alone = [[line] for line in lines[:: len(lines) // ALONE][:ALONE]]
+    single = [[line] for line in lines[:: len(lines) // ONE_BY_ONE][:ONE_BY_ONE]]
     loaded = tf.saved_model.load(str(find_saved_model(model)))
     signature = loaded.signatures.__getitem__
 
-    def translate(parts: list[list[bytes]]) -> None:
-        for part in parts:
-            greedy(signature, part)
+    def translate(batches: list[list[bytes]]) -> None:
+        for batch in batches:
+            greedy(signature, batch)
 
-    found = []
-    for parts in (alone, batches):
-        translate(parts)  # every shape seen once
-        found.append(rate(functools.partial(translate, parts), sum(map(len, parts))))
-    return found
+    rates = []
+    for inputs in (single, batches):
+        translate(inputs)  # traces every shape
+        rates.append(rate(functools.partial(translate, inputs), sum(map(len, inputs))))
+    return rates
 
 
 def greedy(signature: Callable[[str], Callable[..., dict[str, Any]]], lines: list[bytes]) -> list[bytes]:
-    """What a program of its own does with an export: `encode`, then step by step until all have ended."""
+    """Greedy search in Python: `encode`, then `decode_step` until all sentences have ended."""
     import numpy as np
     import tensorflow as tf
 
     info = {name: int(value) for name, value in signature("info")().items()}
-    longest = int(signature("default_search")()["max_length"])
+    max_length = int(signature("default_search")()["max_length"])
     encoded = signature("encode")(text=tf.constant(lines))
     memory = {name: value for name, value in encoded.items() if name.startswith("memory")}
     state = {name: value for name, value in encoded.items() if name not in memory}
     step = signature("decode_step")
     tokens = [np.full(len(lines), info["bos"], np.int32)]
     ended = np.zeros(len(lines), bool)
-    while not ended.all() and len(tokens) <= longest:
+    while not ended.all() and len(tokens) <= max_length:
         out = step(token=tf.constant(tokens[-1]), **memory, **state)
         state = {name: out[name] for name in state}
         log_probs = out["log_probs"].numpy()
@@ -127,34 +127,34 @@ def greedy(signature: Callable[[str], Callable[..., dict[str, Any]]], lines: lis
 
 
 def evaluations(folder: str, model: Path) -> list[float]:
-    """Seconds of the Evaluator's work on the test split, loading and scores included, after imports."""
+    """Measures the seconds of an evaluation of the test split, with loading and scoring, after imports."""
     from bitext.components import artifacts
     from bitext.components.component import Context
     from bitext.components.evaluator import Parameters, executor
     from bitext.pipeline import config
 
     examples = outputs_of(CONFIG, "ExampleGen", *options(folder, USUAL))["examples"]
-    given = config.load(Path(CONFIG)).evaluator
-    assert isinstance(given, Parameters)
-    taken = []
+    parameters = config.load(Path(CONFIG)).evaluator
+    assert isinstance(parameters, Parameters)
+    durations = []
     for _ in range(3):
-        with tempfile.TemporaryDirectory() as place:
-            evaluation = artifacts.ModelEvaluation(Path(place) / "evaluation")
-            blessing = artifacts.ModelBlessing(Path(place) / "blessing")
+        with tempfile.TemporaryDirectory() as folder_name:
+            evaluation = artifacts.ModelEvaluation(Path(folder_name) / "evaluation")
+            blessing = artifacts.ModelBlessing(Path(folder_name) / "blessing")
             evaluation.path.mkdir()
             blessing.path.mkdir()
-            context = Context(Path(place), Path(place), beam_pipeline=lambda: None, say=progress)
-            begun = time.perf_counter()
+            context = Context(Path(folder_name), Path(folder_name), beam_pipeline=lambda: None, say=progress)
+            start = time.perf_counter()
             executor.run(
-                given,
+                parameters,
                 context,
                 examples=[artifacts.Examples(examples)],
                 model=artifacts.Model(model),
                 evaluation=evaluation,
                 blessing=blessing,
             )
-            taken.append(time.perf_counter() - begun)
-    return taken
+            durations.append(time.perf_counter() - start)
+    return durations
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How long a client waits for the model: to load it, and for one sentence of what it is given.
+"""How long a client waits: to load the model, and for the translation of one sentence.
 
     python -m benchmarks.latency SAVED_MODEL CORES < SENTENCES
 
-Stock TensorFlow, one sentence a call. Prints {"load": seconds, "1": [milliseconds, ...], "5": [...]}: the
-beam, and what each sentence took after all had been translated once.
+Uses stock TensorFlow with one sentence in each call. Prints {"load": seconds, "1": [milliseconds, ...],
+"5": [...]}: by beam size, the time of each sentence after all have been translated once.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ BEAMS = (1, 5)
 
 
 def measure(saved_model: str, cores: int, sentences: list[str]) -> dict[str, Any]:
-    """Loads and translates."""
+    """Loads the model and translates the sentences."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
-    import tensorflow as tf  # which makes as many threads as there are cores for it
+    import tensorflow as tf  # after the affinity is set: it starts a thread for each core
 
-    begun = time.perf_counter()
+    start = time.perf_counter()
     model = tf.saved_model.load(saved_model)
-    found: dict[str, Any] = {"load": time.perf_counter() - begun}
+    times: dict[str, Any] = {"load": time.perf_counter() - start}
     default = model.signatures["default_search"]()
     translate = model.signatures["translate_nbest"]
     for beam in BEAMS:
@@ -36,15 +36,15 @@ def measure(saved_model: str, cores: int, sentences: list[str]) -> dict[str, Any
 
         for sentence in sentences:
             once(sentence)
-        found[str(beam)] = [milliseconds(once, sentence) for sentence in sentences]
-    return found
+        times[str(beam)] = [milliseconds(once, sentence) for sentence in sentences]
+    return times
 
 
 def milliseconds(function: Callable[[str], None], argument: str) -> float:
-    """How long a call takes."""
-    begun = time.perf_counter()
+    """Returns how long a call takes."""
+    start = time.perf_counter()
     function(argument)
-    return 1000 * (time.perf_counter() - begun)
+    return 1000 * (time.perf_counter() - start)
 
 
 if __name__ == "__main__":

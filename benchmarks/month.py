@@ -1,11 +1,11 @@
-"""A simulated month: thirty daily spans of Tatoeba pairs, a run a day, and what can go wrong in a month.
+"""A simulated month: thirty daily spans of Tatoeba pairs, one run each day, and the usual failures.
 
     python -m benchmarks.month [--corpus data/spa.tsv] [--pairs 1500] [--folder FOLDER]
 
-A small model is trained on a rolling window of two weeks, warm-started, with a golden set and a log of
-requests. On the way one span is corrupt, one has its languages swapped, one is empty, one is late; two runs
-are killed, one push is rolled back, and old outputs are removed every week. A table tells what happened; what
-must hold at the end is asserted, and the exit code is 1 where it does not.
+A small model is trained with warm starts on a rolling window of two weeks, with a golden set and a request
+log. One span is corrupt, one has its languages swapped, one is empty, one is late; two runs are killed, one
+push is rolled back, and old outputs are removed every week. It prints a table with a row for each run. At the
+end it checks the state, and exits with 1 if a check fails.
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ CONFIG: dict[str, Any] = {
 Pair = tuple[str, str]
 
 
-class Wrong(Exception):
-    """Something did not happen as it must."""
+class CheckError(Exception):
+    """A check failed."""
 
 
 @dataclasses.dataclass
 class Day:
-    """What a day came to: a row of the table."""
+    """The outcome of a run: a row of the table."""
 
     day: int
     event: str
@@ -84,21 +84,21 @@ class Day:
 
 
 def pairs(corpus: Path, count: int) -> list[Pair]:
-    """So many pairs of the corpus, in an order that has nothing to do with theirs in the file."""
+    """Returns this many pairs of the corpus, chosen and sorted by a hash of their text."""
     rows = [line.split("\t")[:2] for line in corpus.read_text(encoding="utf-8").splitlines()]
     chosen = sorted(rows, key=lambda row: hashlib.blake2b("\t".join(row).encode()).digest())[:count]
     return [(row[0], row[1]) for row in chosen]
 
 
 class Month:
-    """The folder in which the month happens."""
+    """The folder of the month's pipeline, with its spans."""
 
     def __init__(self, folder: Path, corpus: Path, per_day: int):
         self.folder, self.days, self.reads = folder, list[Day](), Counter[str]()
         rows = pairs(corpus, GOLDEN + DAYS * per_day)
         self.golden, rest = rows[:GOLDEN], rows[GOLDEN:]
         self.spans = {day + 1: rest[day * per_day : (day + 1) * per_day] for day in range(DAYS)}
-        # A golden sentence turns up in a span: it must not be trained on.
+        # Golden sentences are in a span too: they must not be trained on.
         self.spans[3][:20] = self.golden[:20]
         (folder / "spans").mkdir()
         self.write("golden.tsv", self.golden)
@@ -106,40 +106,38 @@ class Month:
         (folder / "month.yaml").write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
 
     def write(self, name: str, rows: Sequence[Pair]) -> None:
-        """A file of pairs, there at once or not at all."""
+        """Writes a file of pairs, by one rename."""
         staged = self.folder / f".{name.rpartition('/')[2]}"
         staged.write_text("".join(f"{s}\t{t}\n" for s, t in rows), encoding="utf-8")
         staged.rename(self.folder / name)
 
     def arrive(self, day: int, version: int, rows: Sequence[Pair]) -> None:
-        """A span's file."""
+        """Writes the file of a span."""
         self.write(f"spans/day-{day:02d}-v{version}.tsv", rows)
 
-    # The command.
-
     def command(self, *arguments: str, expected: Sequence[int] = (0,)) -> tuple[int, str]:
-        """Its exit code, which must be among those expected, and what it said."""
+        """Runs the command. Returns its exit code, one of those expected, and its output."""
         process = start(self.folder, *arguments)
-        said, _ = process.communicate()
+        printed, _ = process.communicate()
         if process.returncode not in expected:
-            raise Wrong(f"bitext {' '.join(arguments)} ended with {process.returncode}:\n{said}")
-        return process.returncode, said
+            raise CheckError(f"bitext {' '.join(arguments)} ended with {process.returncode}:\n{printed}")
+        return process.returncode, printed
 
     def status(self) -> dict[str, Any]:
-        """`bitext status --json`."""
-        _, said = self.command("status", "month.yaml", "--json")
-        found: dict[str, Any] = json.loads(said[said.index("{") :])
-        return found
+        """Returns the output of `bitext status --json`."""
+        _, printed = self.command("status", "month.yaml", "--json")
+        status: dict[str, Any] = json.loads(printed[printed.index("{") :])
+        return status
 
     def run(self, day: int, event: str, expected: Sequence[int] = (0, 4)) -> str:
-        """A run, and its row in the table."""
-        begun = time.monotonic()
-        code, said = self.command("run", "month.yaml", expected=expected)
-        seconds = time.monotonic() - begun
-        found = self.status()
-        newest, pushed = found["runs"][0], found["pushed"]
+        """Runs the pipeline and adds a row to the table. Returns the output."""
+        start_time = time.monotonic()
+        code, printed = self.command("run", "month.yaml", expected=expected)
+        seconds = time.monotonic() - start_time
+        status = self.status()
+        newest, pushed = status["runs"][0], status["pushed"]
         before = self.reads.total()
-        self.note_reads(said.splitlines())
+        self.count_reads(printed.splitlines())
         row = Day(
             day,
             event,
@@ -152,33 +150,31 @@ class Month:
         )
         self.days.append(row)
         print(render(row), flush=True)
-        return said
+        return printed
 
     def kill(self, node: str) -> None:
-        """A run that is killed while `node` works."""
-        alive, said = kill(start(self.folder, "run", "month.yaml"), node, 3)  # somewhere within its work
-        self.note_reads(said)
+        """Starts a run and kills it while `node` works."""
+        alive, lines = kill(start(self.folder, "run", "month.yaml"), node, 3)  # during its work
+        self.count_reads(lines)
         if not alive:
-            raise Wrong(f"the run ended before it was killed in {node}")
+            raise CheckError(f"the run ended before it was killed in {node}")
 
-    def note_reads(self, lines: Sequence[str]) -> None:
-        """Counts the spans that ExampleGen says it has read."""
+    def count_reads(self, lines: Sequence[str]) -> None:
+        """Counts the spans that ExampleGen reads, by its output."""
         self.reads.update(
             line.split(":")[0].strip() for line in lines if line.startswith("    span") and " rows: " in line
         )
 
-    # The month.
-
-    def live(self) -> None:
-        """Thirty days."""
+    def simulate(self) -> None:
+        """Simulates thirty days."""
         for day in range(1, DAYS + 1):
-            self.live_a_day(day)
+            self.simulate_day(day)
             if day in GC_DAYS:
-                _, said = self.command("gc", "month.yaml", "--keep", str(GC_KEEP))
-                print(f"        {said.splitlines()[-1]}", flush=True)
+                _, printed = self.command("gc", "month.yaml", "--keep", str(GC_KEEP))
+                print(f"        {printed.splitlines()[-1]}", flush=True)
 
-    def live_a_day(self, day: int) -> None:
-        """What arrives, what breaks, and who mends it."""
+    def simulate_day(self, day: int) -> None:
+        """Writes the spans of a day and runs the pipeline, with the failures of that day."""
         rows = self.spans[day]
         if day == CORRUPT:
             (self.folder / f"spans/day-{day:02d}-v1.tsv").write_bytes(b"\x1f\x8b\x00\xff torn \xfe\n" * 400)
@@ -194,9 +190,9 @@ class Month:
             self.arrive(day, 1, [])
             self.run(day, "empty span: a warning")
         elif day == LATE:
-            said = self.run(day, "no span: nothing to do")
-            if said.count(" cached\n") != len(self.status()["runs"][0]["nodes"]):
-                raise Wrong(f"a day without a span did something:\n{said}")
+            printed = self.run(day, "no span: nothing to do")
+            if printed.count(" cached\n") != len(self.status()["runs"][0]["nodes"]):
+                raise CheckError(f"a day without a span did something:\n{printed}")
         else:
             self.arrive(day, 1, rows)
             if day == LATE + 1:
@@ -211,59 +207,59 @@ class Month:
             self.command("rollback", "month.yaml", "--reason", "users complain of day 27")
             self.run(day, f"version {before} rolled back", expected=(4, 0))
 
-    # The end.
-
     def check(self) -> None:
-        """What must hold at the end of the month."""
-        found = self.status()
+        """Checks the state at the end of the month."""
+        status = self.status()
         last = {row.day: row for row in self.days}
-        used = found["runs"][0]["spans"]
+        used = status["runs"][0]["spans"]
         expected = [f"span {day} version 1" for day in range(DAYS - WINDOW + 1, DAYS + 1)]
         if used != expected:
-            raise Wrong(f"the last run used {used}, and not {expected}")
+            raise CheckError(f"the last run used {used} instead of {expected}")
         once = {f"span {day} version {v}" for day in range(1, DAYS + 1) for v in versions_of(day)}
         if self.reads != Counter(once):
-            raise Wrong(
+            raise CheckError(
                 f"not every span was read once: {self.reads - Counter(once)} {once - set(self.reads)}"
             )
         serving = self.folder / "serving" / NAME
         versions = sorted(int(path.name) for path in serving.iterdir() if path.name.isdecimal())
-        if versions != list(range(1, len(versions) + 1)) or found["pushed"]["version"] != versions[-1]:
-            raise Wrong(f"versions {versions}, of which {found['pushed']} is said to be served")
+        if versions != list(range(1, len(versions) + 1)) or status["pushed"]["version"] != versions[-1]:
+            raise CheckError(f"versions {versions}, but the status reports {status['pushed']}")
         if [row.exit for row in self.days if "refused" in row.event] != [3, 3]:
-            raise Wrong("a bad span was not refused")
+            raise CheckError("a bad span was not refused")
         if last[EMPTY].exit not in (0, 4) or last[EMPTY].new != 1:
-            raise Wrong("the empty span stopped the run")
+            raise CheckError("the empty span stopped the run")
         root = self.folder / "runs" / NAME
-        left = [str(p) for place in (".staging", ".working", ".unrecorded") if (p := root / place).exists()]
-        left += [str(path) for path in serving.glob(".*")]
-        if left:
-            raise Wrong(f"left over: {left}")
-        _, said = self.command("lineage", str(versions[-1]), "month.yaml", "--json")
-        chain = json.loads(said[said.index("{") :])["executions"]
-        pushed = next(row for row in found["runs"] if row["id"] == chain[0]["run"])
+        leftovers = [
+            str(p) for name in (".staging", ".working", ".unrecorded") if (p := root / name).exists()
+        ]
+        leftovers += [str(path) for path in serving.glob(".*")]
+        if leftovers:
+            raise CheckError(f"left over: {leftovers}")
+        _, printed = self.command("lineage", str(versions[-1]), "month.yaml", "--json")
+        chain = json.loads(printed[printed.index("{") :])["executions"]
+        pushed = next(row for row in status["runs"] if row["id"] == chain[0]["run"])
         files = {Path(name).name for e in chain if e["node"] == "ExampleGen" for name in e["files"]}
         words = [name.split() for name in pushed["spans"]]
         if missing := {f"day-{int(day):02d}-v{version}.tsv" for _, day, _, version in words} - files:
-            raise Wrong(f"the lineage of version {versions[-1]} does not name {sorted(missing)}")
-        begun = time.monotonic()
-        _, said = self.command("run", "month.yaml", expected=(0, 4))
-        seconds = time.monotonic() - begun
-        if said.count(" cached\n") != len(found["runs"][0]["nodes"]):
-            raise Wrong(f"a run with nothing new did something:\n{said}")
+            raise CheckError(f"the lineage of version {versions[-1]} does not name {sorted(missing)}")
+        start_time = time.monotonic()
+        _, printed = self.command("run", "month.yaml", expected=(0, 4))
+        seconds = time.monotonic() - start_time
+        if printed.count(" cached\n") != len(status["runs"][0]["nodes"]):
+            raise CheckError(f"a run with nothing new did something:\n{printed}")
         text = (self.folder / "bitext.prom").read_text(encoding="utf-8")
         if "bitext_pushed_version{" not in text:
-            raise Wrong(f"the textfile does not name the pushed version:\n{text}")
+            raise CheckError(f"the textfile does not name the pushed version:\n{text}")
         print(f"a run with nothing new: {seconds:.1f} s; served: version {versions[-1]} of {len(versions)}")
 
 
 def versions_of(day: int) -> tuple[int, ...]:
-    """The versions that a day's span came in."""
+    """Returns the versions of a day's span."""
     return (1, 2) if day in (CORRUPT, SWAPPED) else (1,)
 
 
 def render(row: Day) -> str:
-    """A row of the table."""
+    """Returns a row of the table."""
     bleu = "" if row.bleu is None else f"{row.bleu:.2f}"
     verdict = {True: "blessed", False: "refused", None: ""}[row.blessed]
     served = "" if row.served is None else str(row.served)
@@ -272,25 +268,25 @@ def render(row: Day) -> str:
 
 
 def main() -> None:
-    """Lives the month, and exits with 1 if it did not end as it must."""
+    """Simulates the month and exits with 1 if a check fails."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--corpus", type=Path, default=Path("data/spa.tsv"))
-    parser.add_argument("--pairs", type=int, default=1500, help="a day (default: %(default)s)")
-    parser.add_argument("--folder", type=Path, help="where to keep it (default: a temporary folder)")
+    parser.add_argument("--pairs", type=int, default=1500, help="pairs in each span (default: %(default)s)")
+    parser.add_argument("--folder", type=Path, help="working folder, kept (default: a temporary folder)")
     options = parser.parse_args()
     if not options.corpus.is_file():
         sys.exit(f"{options.corpus} is not there: bitext fetch tatoeba-es")
     folder = options.folder or Path(tempfile.mkdtemp(prefix="bitext-month-"))
     folder.mkdir(parents=True, exist_ok=True)
-    begun = time.monotonic()
+    start_time = time.monotonic()
     try:
         print(" day  exit  spans    BLEU  verdict  served      s")
         month = Month(folder.resolve(), options.corpus, options.pairs)
-        month.live()
+        month.simulate()
         month.check()
-    except Wrong as wrong:
-        sys.exit(f"WRONG: {wrong}")
-    print(f"a month in {(time.monotonic() - begun) / 60:.0f} minutes, as it must be")
+    except CheckError as error:
+        sys.exit(f"WRONG: {error}")
+    print(f"a month in {(time.monotonic() - start_time) / 60:.0f} minutes; all checks passed")
     if options.folder is None:
         shutil.rmtree(folder)
 

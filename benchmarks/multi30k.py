@@ -1,4 +1,4 @@
-"""Multi30k (Elliott et al. 2016), a folder of which some of the benches are given, and two models on it."""
+"""Multi30k (Elliott et al. 2016): its files, and the settings of two models trained on it."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ USUAL = (
     "trainer.steps=2400",
     "trainer.validation.every=400",
 )
-"""A model of the size that toolkits are compared at: embedding 256, bidirectional LSTM 256, LSTM 512."""
-SOON = (
+"""The model that toolkits are compared with: embedding 256, bidirectional LSTM 256, LSTM 512."""
+FAST = (
     "trainer.search.beam_size=5",
     "trainer.schedule.warmup_steps=200",
     "trainer.steps=3200",
     "trainer.validation.every=400",
 )
-"""The recipe, its learning rate falling to nothing in a sixth of the updates: good soon."""
+"""The configuration with a sixth of the updates, over which the learning rate falls to zero."""
 
 
 def options(folder: str, settings: tuple[str, ...]) -> tuple[str, ...]:
-    """What follows `bitext run CONFIG`."""
-    given = (f"variables.data={folder}", *settings)
-    return ("--root", ROOT, *(word for setting in given for word in ("--set", setting)))
+    """Returns the options after `bitext run CONFIG`."""
+    all_settings = (f"variables.data={folder}", *settings)
+    return ("--root", ROOT, *(word for setting in all_settings for word in ("--set", setting)))
 
 
 def sentences(folder: str, split: str, language: str) -> list[str]:
-    """The lines of one file."""
-    packed = Path(folder) / f"{split}{FORM}.{language}.gz"
-    return gzip.decompress(packed.read_bytes()).decode().splitlines()
+    """Reads the lines of one file."""
+    path = Path(folder) / f"{split}{FORM}.{language}.gz"
+    return gzip.decompress(path.read_bytes()).decode().splitlines()

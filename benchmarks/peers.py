@@ -1,16 +1,16 @@
-"""OpenNMT-tf and JoeyNMT beside this project, in one run: how fast they train, and how fast they translate.
+"""Speed of training and translating of OpenNMT-tf, JoeyNMT and this project, measured in one run.
 
     python -m benchmarks.peers MULTI30K           # all figures
-    python -m benchmarks.peers MULTI30K train     # the training of ours alone
+    python -m benchmarks.peers MULTI30K train     # only the training of this project
 
-`make peers` installs both, each into an environment of its own. All three train the usual model of
+`make peers` installs both toolkits, each into an environment of its own. All three train the model `USUAL` of
 `benchmarks.multi30k` on all cores, with 32-bit floats and label smoothing, on the same sentences of the same
-8,000 subwords, which the peers get as numbers; ours goes from text to text. A batch of the peers' is 128
-sentences of like length: OpenNMT-tf sees to that itself, for JoeyNMT they are laid in that order. OpenNMT-tf
-has input feeding, for it knows no other attention; JoeyNMT has it switched off. Both score words with the
-decoder's 512 units, where ours has 256 and one table for embeddings and scores. What they take is what they
-log themselves, after loading. They train for UPDATES; how long their translations then are, and their BLEU,
-say whether the search had the work of a trained model's.
+8,000 subwords. The peers read subword numbers; this project goes from text to text. A batch of the peers has
+128 sentences of similar length: OpenNMT-tf forms such batches itself, and the file for JoeyNMT is sorted so.
+OpenNMT-tf uses input feeding, because it has no other attention; in JoeyNMT it is switched off. Both score
+tokens with the decoder's 512 units; this project has 256, and one table for embeddings and scores. The times
+of the peers are those that they log, without loading. They train for UPDATES; length and BLEU of their
+translations show whether the search does the work of a trained model's.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from bitext.pipeline import config
 
 UPDATES, LOGGED, BATCH = 1200, 50, 128
 WARM_UP, MEASURED = 50, 100
-"""Our updates before the measurement and within it."""
+"""Updates of this project before and during the measurement."""
 ROUNDS = 3
 BEAMS = {5: "beam 5", 1: "greedy"}
 TEST = "test_2016_flickr"
-LONGEST = 80
+MAX_LENGTH = 80
 LEARNING_RATE, SMOOTHING, DROPOUT, EMBEDDING, ENCODER, DECODER = 0.001, 0.1, 0.1, 256, 256, 512
 
 
@@ -54,11 +54,11 @@ class Peer(Protocol):
     name: str
 
     def train(self) -> list[float]:
-        """Trains for UPDATES: target tokens a second of every LOGGED of them but the first, which warm up."""
+        """Trains for UPDATES. Returns the target tokens per second of each LOGGED updates after the first."""
         ...
 
     def translate(self, beam: int) -> tuple[float, list[str]]:
-        """Seconds for all sentences of TEST, and their translations, in numbers."""
+        """Returns the seconds for all sentences of TEST, and their translations as subword numbers."""
         ...
 
 
@@ -80,19 +80,19 @@ def model():
     )
 """
 
-    def __init__(self, place: Path, environment: Mapping[str, str]):
-        self.place, self.environment = place, environment
-        (place / "usual.py").write_text(self.MODEL, encoding="utf-8")
-        vocabulary = ["<blank>", "<s>", "</s>", *(place / "vocabulary").read_text().split()]
-        (place / "opennmt.vocabulary").write_text("\n".join(vocabulary) + "\n")
+    def __init__(self, folder: Path, environment: Mapping[str, str]):
+        self.folder, self.environment = folder, environment
+        (folder / "usual.py").write_text(self.MODEL, encoding="utf-8")
+        vocabulary = ["<blank>", "<s>", "</s>", *(folder / "vocabulary").read_text().split()]
+        (folder / "opennmt.vocabulary").write_text("\n".join(vocabulary) + "\n")
 
     def _run(self, beam: int, *arguments: str) -> str:
-        place, vocabulary = self.place, str(self.place / "opennmt.vocabulary")
+        folder, vocabulary = self.folder, str(self.folder / "opennmt.vocabulary")
         settings = {
-            "model_dir": str(place / "opennmt"),
+            "model_dir": str(folder / "opennmt"),
             "data": {
-                "train_features_file": str(place / "train.en"),
-                "train_labels_file": str(place / "train.de"),
+                "train_features_file": str(folder / "train.en"),
+                "train_labels_file": str(folder / "train.de"),
                 "source_vocabulary": vocabulary,
                 "target_vocabulary": vocabulary,
             },
@@ -102,7 +102,7 @@ def model():
                 "label_smoothing": SMOOTHING,
                 "beam_width": beam,
                 "length_penalty": 1.0,
-                "maximum_decoding_length": LONGEST,
+                "maximum_decoding_length": MAX_LENGTH,
             },
             "train": {
                 "batch_size": BATCH,
@@ -115,20 +115,20 @@ def model():
             },
             "infer": {"batch_size": 64, "length_bucket_width": 2},
         }
-        given = ("--model", str(place / "usual.py"), "--config", _written(place / "opennmt.yaml", settings))
+        given = ("--model", str(folder / "usual.py"), "--config", _written(folder / "opennmt.yaml", settings))
         return _log(".venv-opennmt/bin/onmt-main", *given, *arguments, environment=self.environment)
 
     def train(self) -> list[float]:
-        """As `Peer` has it."""
+        """See `Peer`."""
         log = self._run(5, "train")
-        return [float(found) for found in re.findall(r"(\d+) target\)", log)][1:]
+        return [float(rate) for rate in re.findall(r"(\d+) target\)", log)][1:]
 
     def translate(self, beam: int) -> tuple[float, list[str]]:
-        """As `Peer` has it."""
-        found = self.place / "opennmt.found"
-        files = ("--features_file", str(self.place / f"{TEST}.en"), "--predictions_file", str(found))
+        """See `Peer`."""
+        output = self.folder / "opennmt.translations"
+        files = ("--features_file", str(self.folder / f"{TEST}.en"), "--predictions_file", str(output))
         log = self._run(beam, "infer", *files, "--log_prediction_time")
-        return _seconds(r"Total prediction time \(s\): ([\d.]+)", log), found.read_text().splitlines()
+        return _seconds(r"Total prediction time \(s\): ([\d.]+)", log), output.read_text().splitlines()
 
 
 class JoeyNMT:
@@ -136,32 +136,32 @@ class JoeyNMT:
 
     name = "JoeyNMT"
 
-    def __init__(self, place: Path, environment: Mapping[str, str]):
-        self.place, self.environment = place, environment
+    def __init__(self, folder: Path, environment: Mapping[str, str]):
+        self.folder, self.environment = folder, environment
 
     def _run(self, mode: str, beam: int, *arguments: str) -> str:
-        place = self.place
-        side = {"level": "word", "max_length": 200, "voc_file": str(place / "vocabulary")}
+        folder = self.folder
+        side = {"level": "word", "max_length": 200, "voc_file": str(folder / "vocabulary")}
         network = {"type": "recurrent", "rnn_type": "lstm", "num_layers": 1, "dropout": DROPOUT}
         network["embeddings"] = {"embedding_dim": EMBEDDING}
         settings = {
             "name": "peer",
-            "model_dir": str(place / "joeynmt"),
+            "model_dir": str(folder / "joeynmt"),
             "use_cuda": False,
             "data": {
-                "train": str(place / "train"),
-                "dev": str(place / "some"),
-                "test": str(place / TEST),
+                "train": str(folder / "train"),
+                "dev": str(folder / "some"),
+                "test": str(folder / TEST),
                 "dataset_type": "plain",
                 "src": {"lang": "en", **side},
                 "trg": {"lang": "de", **side},
             },
             "testing": {
-                "load_model": str(place / "joeynmt" / "best.ckpt"),
+                "load_model": str(folder / "joeynmt" / "best.ckpt"),
                 "beam_size": beam,
                 "beam_alpha": 1.0,
                 "batch_size": 64,
-                "max_output_length": LONGEST,
+                "max_output_length": MAX_LENGTH,
                 "eval_metrics": [],
             },
             "training": {
@@ -190,32 +190,32 @@ class JoeyNMT:
                 },
             },
         }
-        given = (mode, _written(place / "joeynmt.yaml", settings), *arguments)
+        given = (mode, _written(folder / "joeynmt.yaml", settings), *arguments)
         command = (".venv-joeynmt/bin/python", "-m", "joeynmt", *given)
         return _log(*command, environment=self.environment)
 
     def train(self) -> list[float]:
-        """As `Peer` has it."""
+        """See `Peer`."""
         log = self._run("train", 1, "--skip-test")
-        return [float(found) for found in re.findall(r"Tokens per Sec: +(\d+)", log)][1:]
+        return [float(rate) for rate in re.findall(r"Tokens per Sec: +(\d+)", log)][1:]
 
     def translate(self, beam: int) -> tuple[float, list[str]]:
-        """As `Peer` has it."""
-        log = self._run("test", beam, "--output-path", str(self.place / "joeynmt.found"))
-        # Twice: the second is of TEST, after the few sentences it validates on.
+        """See `Peer`."""
+        log = self._run("test", beam, "--output-path", str(self.folder / "joeynmt.translations"))
+        # It is logged twice: for the validation sentences, then for TEST.
         seconds = _seconds(r"Generation took ([\d.]+)", log.partition("Decoding on test set")[2])
-        return seconds, (self.place / "joeynmt.found.test").read_text().splitlines()
+        return seconds, (self.folder / "joeynmt.translations.test").read_text().splitlines()
 
 
 def missing() -> bool:
-    """Whether a peer is not installed."""
+    """Whether a toolkit is not installed."""
     return not all(Path(f".venv-{name}/bin/python").exists() for name in ("opennmt", "joeynmt"))
 
 
 def measure(folder: str) -> list[Result]:
-    """All figures."""
+    """Measures all figures."""
     stock = dict(os.environ)
-    progress("the model of ours, if there is none yet")
+    progress("this project's model, if there is none yet")
     given = options(folder, USUAL)
     bitext("run", CONFIG, *given, "--to", "Trainer")
     model = outputs_of(CONFIG, "Trainer", *given)["model"]
@@ -223,21 +223,24 @@ def measure(folder: str) -> list[Result]:
     from bitext.components import text
 
     pair = text.load(outputs_of(CONFIG, "Transform", *given)["transform_graph"])
-    with tempfile.TemporaryDirectory(dir=ROOT) as place:
-        write(folder, pair, Path(place).resolve())
-        peers = [kind(Path(place).resolve(), stock) for kind in (OpenNMT, JoeyNMT)]
+    with tempfile.TemporaryDirectory(dir=ROOT) as folder_name:
+        write(folder, pair, Path(folder_name).resolve())
+        peers = [kind(Path(folder_name).resolve(), stock) for kind in (OpenNMT, JoeyNMT)]
         return [*training(folder, peers, stock), *decoding(folder, peers, model, pair)]
 
 
-def write(folder: str, pair: Any, place: Path) -> None:
-    """The sentences in subwords, and those subwords; of training, batches of like length in random order."""
+def write(data: str, pair: Any, folder: Path) -> None:
+    """Writes the sentences as subword numbers, and the vocabulary.
+
+    Training sentences are in random order of batches of similar length.
+    """
     import tensorflow as tf
 
     order = random.Random(1)
     for split, name in (("train", "train"), ("val", "some"), (TEST, TEST)):
         sides = []
         for language, side in (("en", pair.source), ("de", pair.target)):
-            ids = side.tokenize(tf.constant(sentences(folder, split, language))).to_list()
+            ids = side.tokenize(tf.constant(sentences(data, split, language))).to_list()
             sides.append([" ".join(map(str, row)) for row in ids])
         rows = list(zip(*sides, strict=True))
         if name == "train":
@@ -248,14 +251,14 @@ def write(folder: str, pair: Any, place: Path) -> None:
         if name == "some":
             rows = rows[:BATCH]
         for language, lines in zip(("en", "de"), zip(*rows, strict=True), strict=True):
-            (place / f"{name}.{language}").write_text("\n".join(lines) + "\n")
-    # Without our special tokens: the peers have their own.
-    words = range(len(SPECIALS), pair.target.size())
-    (place / "vocabulary").write_text("\n".join(map(str, words)) + "\n")
+            (folder / f"{name}.{language}").write_text("\n".join(lines) + "\n")
+    # Without this project's special tokens: the peers have their own.
+    tokens = range(len(SPECIALS), pair.target.size())
+    (folder / "vocabulary").write_text("\n".join(map(str, tokens)) + "\n")
 
 
 def training(folder: str, peers: Sequence[Peer], stock: Mapping[str, str]) -> list[Result]:
-    """Target tokens a second, ours before and after each of the peers."""
+    """Measures target tokens per second, of this project before and after each peer."""
     ours, theirs, ratios = [trained(folder, stock)], list[Result](), list[Result]()
     for peer in peers:
         rates = peer.train()
@@ -268,32 +271,32 @@ def training(folder: str, peers: Sequence[Peer], stock: Mapping[str, str]) -> li
 
 
 def trained(folder: str, stock: Mapping[str, str]) -> float:
-    """What `python -m benchmarks.peers MULTI30K train` prints: target tokens a second of ours."""
+    """Runs `python -m benchmarks.peers MULTI30K train`, which prints target tokens per second."""
     return float(child("peers", folder, "train", environment=stock))
 
 
 def train(folder: str) -> float:
-    """Target tokens a second of ours, reading included."""
+    """Measures target tokens per second of this project, reading included."""
     share_cores()
     import tensorflow as tf
 
-    from benchmarks.training import opened, update_with
+    from benchmarks.training import open_training, update_with
 
-    tf.config.experimental.enable_op_determinism()  # as Trainer has it
+    tf.config.experimental.enable_op_determinism()  # as in Trainer
     given = options(folder, USUAL)
     parameters = config.load(CONFIG, [f"variables.data={folder}", *USUAL]).trainer
-    with tempfile.TemporaryDirectory() as place:
-        training = opened(parameters, outputs_of(CONFIG, "Transform", *given), Path(place))
+    with tempfile.TemporaryDirectory() as folder_name:
+        training = open_training(parameters, outputs_of(CONFIG, "Transform", *given), Path(folder_name))
         batches = training.batches.read_ahead(0)
         update_with(training, itertools.islice(batches, WARM_UP))
         training.progress.tokens.assign(0.0)
-        begun = time.perf_counter()
+        start = time.perf_counter()
         update_with(training, itertools.islice(batches, MEASURED))
-        return float(training.progress.tokens) / (time.perf_counter() - begun)
+        return float(training.progress.tokens) / (time.perf_counter() - start)
 
 
 def decoding(folder: str, peers: Sequence[Peer], model: Path, pair: Any) -> list[Result]:
-    """Sentences a second; and of what was found, how long it is and its BLEU."""
+    """Measures sentences per second, and length and BLEU of the translations."""
     import sacrebleu
     import tensorflow as tf
 
@@ -302,7 +305,7 @@ def decoding(folder: str, peers: Sequence[Peer], model: Path, pair: Any) -> list
 
     lines = [line.encode() for line in sentences(folder, TEST, "en")]
     references = [sentences(folder, TEST, "de")]
-    results, found_were = list[Result](), list[Result]()
+    results, quality = list[Result](), list[Result]()
 
     def tokens(translations: list[str]) -> float:
         ids = pair.target.tokenize(tf.constant(translations)).flat_values
@@ -310,7 +313,7 @@ def decoding(folder: str, peers: Sequence[Peer], model: Path, pair: Any) -> list
 
     for beam, kind in BEAMS.items():
         translator = LineTranslator(model, Search(beam_size=beam))
-        found = {"ours": [best.text for best, *_ in translator.translate(lines)]}
+        translations = {"ours": [best.text for best, *_ in translator.translate(lines)]}
         rates: dict[str, list[float]] = {name: [] for name in ("ours", *(peer.name for peer in peers))}
         for _ in range(ROUNDS):
             rates["ours"].append(rate(functools.partial(translator.translate, lines), len(lines)))
@@ -318,18 +321,18 @@ def decoding(folder: str, peers: Sequence[Peer], model: Path, pair: Any) -> list
                 seconds, numbers = peer.translate(beam)
                 rates[peer.name].append(len(lines) / seconds)
                 ids = [[int(word) for word in line.split() if word.isdigit()] for line in numbers]
-                whole = pair.target.detokenize(tf.ragged.constant(ids, dtype=tf.int32).to_tensor())
-                found[peer.name] = [line.decode() for line in whole.numpy()]
-            progress(f"{kind}: " + ", ".join(f"{name} {several[-1]:.0f}" for name, several in rates.items()))
+                detokenized = pair.target.detokenize(tf.ragged.constant(ids, dtype=tf.int32).to_tensor())
+                translations[peer.name] = [line.decode() for line in detokenized.numpy()]
+            progress(f"{kind}: " + ", ".join(f"{name} {values[-1]:.0f}" for name, values in rates.items()))
         results += [result(f"{kind}, {name}", values, "sentences/s") for name, values in rates.items()]
         for peer in peers:
             ratios = [ours / theirs for ours, theirs in zip(rates["ours"], rates[peer.name], strict=True)]
             results.append(result(f"{kind}, ours of {peer.name}'s", ratios, "times", at_least=1))
-        for name, translations in found.items():
-            found_were.append(result(f"{kind}, a translation of {name}", [tokens(translations)], "tokens"))
-            score = sacrebleu.corpus_bleu(translations, references, tokenize="none", force=True).score
-            found_were.append(result(f"{kind}, {name}", [score], "BLEU"))
-    return [*results, *found_were, result("a reference", [tokens(references[0])], "tokens")]
+        for name, texts in translations.items():
+            quality.append(result(f"{kind}, a translation of {name}", [tokens(texts)], "tokens"))
+            score = sacrebleu.corpus_bleu(texts, references, tokenize="none", force=True).score
+            quality.append(result(f"{kind}, {name}", [score], "BLEU"))
+    return [*results, *quality, result("a reference", [tokens(references[0])], "tokens")]
 
 
 def _written(path: Path, settings: dict[str, Any]) -> str:
@@ -338,7 +341,7 @@ def _written(path: Path, settings: dict[str, Any]) -> str:
 
 
 def _log(*command: str, environment: Mapping[str, str]) -> str:
-    """What a command writes to both of its outputs.
+    """Runs a command and returns what it writes to standard output and standard error.
 
     Raises:
       SystemExit: it failed.
@@ -352,10 +355,10 @@ def _log(*command: str, environment: Mapping[str, str]) -> str:
 
 
 def _seconds(pattern: str, log: str) -> float:
-    found = re.search(pattern, log)
-    if found is None:
+    match = re.search(pattern, log)
+    if match is None:
         raise SystemExit(f"{pattern} is not in the log:\n{log}")
-    return float(found[1])
+    return float(match[1])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The `bitext` command as a process, for those who look at it from outside."""
+"""Starts the `bitext` command as a process, and kills it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BITEXT = (sys.executable, "-m", "bitext")
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    """`bitext ...` in `folder`, its output to be read."""
+    """Starts `bitext ...` in a folder; standard output and standard error are a pipe."""
     return subprocess.Popen(
         [*BITEXT, *arguments],
         cwd=folder,
@@ -26,11 +26,20 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def kill(process: subprocess.Popen[str], node: str, delay: float) -> tuple[bool, list[str]]:
-    """Kills a run so many seconds after `node` was begun: whether it still ran then, and what it had said."""
+    """Kills a run some seconds after a node began.
+
+    Args:
+      process: the run.
+      node: the node's name.
+      delay: seconds between the node's beginning and the kill.
+
+    Returns:
+      Whether the run was still alive, and the lines that it printed until the node began.
+    """
     assert process.stdout is not None
-    said = []
+    lines = []
     for line in process.stdout:
-        said.append(line)
+        lines.append(line)
         if line.split()[:1] == [node]:
             break
     deadline = time.monotonic() + delay
@@ -41,4 +50,4 @@ def kill(process: subprocess.Popen[str], node: str, delay: float) -> tuple[bool,
         os.killpg(process.pid, signal.SIGKILL)
     process.stdout.close()
     process.wait()
-    return alive, said
+    return alive, lines

@@ -1,4 +1,4 @@
-"""A measured figure, and the two files that all of them are written to."""
+"""Measured figures, and the two files that they are written to."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
       name: what was measured.
       value: the median.
       unit: of value, spread and target.
-      spread: the least and the most.
-      runs: of how many values; their number is also that of sentences, where each has one.
-      target: what the value is to be at most or, with `at_least`, at least; null: it is there to be compared.
-      at_least: whether more is better.
-      met: whether the target is; null without one.
-      bench: the bench it is of.
-      commit: of this project, when it was measured.
-      machine: what it was measured on.
+      spread: the smallest and the largest value.
+      runs: number of values: runs, or sentences if each sentence has a value.
+      target: largest value wanted or, with `at_least`, the smallest; null: no target.
+      at_least: whether larger is better.
+      met: whether the value meets the target; null: no target.
+      bench: the benchmark.
+      commit: the commit of this project that was measured.
+      machine: the machine it was measured on.
     """
 
     name: str
@@ -57,7 +57,7 @@ def result(
     at_most: float | None = None,
     at_least: float | None = None,
 ) -> Result:
-    """The median and the ends of what was measured, to three or four digits, against a target."""
+    """Returns median, smallest and largest value, to three or four digits, compared with a target."""
     value = statistics.median(values)
     target = at_most if at_least is None else at_least
     met = None if target is None else (value <= target if at_least is None else value >= target)
@@ -78,17 +78,17 @@ def _rounded(value: float) -> float:
 
 
 def progress(line: str) -> None:
-    """Says something to who waits. Standard output is for the figures."""
+    """Prints a line on standard error. Standard output is for the figures."""
     print(f"    {line}", file=sys.stderr, flush=True)
 
 
 def hand_over(results: list[Result]) -> None:
-    """Prints the figures of a bench for `python -m benchmarks`."""
+    """Prints the figures of a benchmark for `python -m benchmarks`."""
     print(msgspec.json.encode(results).decode())
 
 
 def machine() -> dict[str, str | int]:
-    """What figures are measured on."""
+    """Returns a description of this machine and of the libraries."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
@@ -100,41 +100,41 @@ def machine() -> dict[str, str | int]:
 
 
 def _processor() -> str:
-    """The processor's name, family and model where Linux tells them, else its kind.
+    """Returns the processor's name, family and model on Linux, elsewhere its architecture.
 
-    A virtual machine may leave out of the name what the processor is.
+    Family and model identify the processor where a virtual machine hides its name.
     """
-    found = Path("/proc/cpuinfo")
-    if not found.exists():
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
         return platform.machine()
-    first = found.read_text(encoding="utf-8").partition("\n\n")[0]
-    known = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in first.splitlines())}
-    name = known.get("model name", platform.machine())
-    return f"{name} (family {known.get('cpu family', '?')}, model {known.get('model', '?')})"
+    first = cpuinfo.read_text(encoding="utf-8").partition("\n\n")[0]
+    fields = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in first.splitlines())}
+    name = fields.get("model name", platform.machine())
+    return f"{name} (family {fields.get('cpu family', '?')}, model {fields.get('model', '?')})"
 
 
 def commit() -> str:
-    """The commit that is checked out, and whether other files than these results differ from it."""
+    """Returns the commit that is checked out, with `-dirty` if a file other than the results differs."""
     others = (f":(exclude){file.name}" for file in (JSON, MARKDOWN))
     differ = _git("status", "--porcelain", "--", ":/", *others)
     return _git("rev-parse", "--short=7", "HEAD") + ("-dirty" if differ else "")
 
 
 def _git(*arguments: str) -> str:
-    """What git prints."""
+    """Runs git and returns what it prints."""
     command = ("git", *arguments)
     return subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def read() -> list[Result]:
-    """The figures of the last time."""
+    """Reads the figures of earlier runs."""
     if not JSON.exists():
         return []
     return msgspec.convert(json.loads(JSON.read_bytes())["results"], list[Result])
 
 
 def table(results: list[Result]) -> str:
-    """The figures in Markdown, a table for each machine."""
+    """Returns the figures in Markdown, a table for each machine."""
     machines: list[dict[str, str | int]] = []
     for r in results:
         if r.machine not in machines:
@@ -149,17 +149,17 @@ def table(results: list[Result]) -> str:
 def _rows(results: list[Result]) -> str:
     rows = []
     for r in results:
-        asked = "" if r.target is None else f"{'>=' if r.at_least else '<='} {r.target:g}"
+        target = "" if r.target is None else f"{'>=' if r.at_least else '<='} {r.target:g}"
         verdict = {None: "", True: "yes", False: "**no**"}[r.met]
         spread = f"{r.spread[0]:g} to {r.spread[1]:g}, of {r.runs}" if r.runs > 1 else "one run"
         measured = f"{r.value:g} {r.unit} | {spread}"
-        rows.append(f"| {r.bench} | {r.name} | {measured} | {asked} | {verdict} | {r.commit} |")
+        rows.append(f"| {r.bench} | {r.name} | {measured} | {target} | {verdict} | {r.commit} |")
     head = ["| bench | what | median | spread | target | met | commit |", "|---|---|---|---|---|---|---|"]
     return "\n".join([*head, *rows])
 
 
 def write(results: list[Result]) -> None:
-    """Writes RESULTS.json, which names this machine before all, and RESULTS.md."""
+    """Writes RESULTS.json, which begins with this machine, and RESULTS.md."""
     content = {"machine": machine(), "results": results}
     JSON.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
     MARKDOWN.write_text(f"# Results of `make bench`\n\n{table(results)}\n", encoding="utf-8")

@@ -2,10 +2,9 @@
 
     python -m benchmarks.training CONFIG
 
-Trains the configuration's model on what its last run transformed (`make run` first), with no validation, and
-keeps nothing. The matrix products of an update are counted by making it once more op by op, adding up what
-each product multiplies; the machine's peak is measured between the rounds by the same library, on large
-products on all cores.
+Trains the configuration's model on the transformed examples of its last run (needs `make run`), without
+validation. The operations of an update's matrix products are counted in one update in eager mode. The
+machine's peak is measured between the rounds by TensorFlow too, with large products on all cores.
 """
 
 from __future__ import annotations
@@ -37,38 +36,38 @@ TRANSPOSED = {"MatMul": "transpose_a", "BatchMatMulV2": "adj_x"}
 
 
 def measure(path: Path) -> list[Result]:
-    """Shares of real tokens, of the peak, and of the time spent waiting."""
+    """Measures the shares of real tokens, of the machine's peak, and of the time spent waiting."""
     share_cores()
     import tensorflow as tf
 
-    tf.config.experimental.enable_op_determinism()  # as Trainer has it
+    tf.config.experimental.enable_op_determinism()  # as in Trainer
     with tempfile.TemporaryDirectory() as folder:
         transform = outputs_of(str(path), "Transform")
-        training = opened(config.load(path).trainer, transform, Path(folder))
+        training = open_training(config.load(path).trainer, transform, Path(folder))
         batches = training.batches
-        room = sum(b.examples * (b.target - 1) for b in batches.buckets)
-        real = 100 * sum(b.target_tokens for b in batches.buckets) / room
+        positions = sum(b.examples * (b.target - 1) for b in batches.buckets)
+        real = 100 * sum(b.target_tokens for b in batches.buckets) / positions
         stream = batches.after(0)
-        kept = [next(stream) for _ in range(UPDATES)]
-        # The middle one of the rounds goes over the start of an epoch, where shuffle buffers fill.
-        coming = batches.read_ahead(batches.per_epoch - ROUNDS * UPDATES // 2)
-        next(coming)  # a training's first, which no update could be done beside
+        examples = [next(stream) for _ in range(UPDATES)]
+        # The middle round passes the start of an epoch, where the shuffle buffers are filled.
+        upcoming = batches.read_ahead(batches.per_epoch - ROUNDS * UPDATES // 2)
+        next(upcoming)  # the first batch of a training: no update runs while it is read
         progress("counting products")
-        work = sum(products(training, batch) for batch in kept)
-        update_with(training, kept)  # every shape seen once
+        work = sum(products(training, batch) for batch in examples)
+        update_with(training, examples)  # traces every shape
         peak = peak_function()
         rates, peaks, stalls, tokens = list[float](), [peak()], list[float](), list[float]()
-        many = float(sum(tf.math.count_nonzero(target[:, 1:]) for _, target in kept))
+        target_tokens = float(sum(tf.math.count_nonzero(target[:, 1:]) for _, target in examples))
         for number in range(ROUNDS):
-            begun = time.perf_counter()
-            update_with(training, kept)
-            taken = time.perf_counter() - begun
-            rates.append(work / taken)
-            tokens.append(many / taken)
+            start = time.perf_counter()
+            update_with(training, examples)
+            seconds = time.perf_counter() - start
+            rates.append(work / seconds)
+            tokens.append(target_tokens / seconds)
             peaks.append(peak())
-            stalls.append(stall(training, coming))
+            stalls.append(stall(training, upcoming))
             progress(f"round {number + 1}: {rates[-1] / 1e9:.1f} of {max(peaks) / 1e9:.1f} GFLOP/s")
-    # The machine is not alone: each round is compared with the better of the peaks before and after it.
+    # Other programs use the machine too: each round is compared with the higher peak of before and after it.
     shares = [100 * rate / max(peaks[i : i + 2]) for rate, i in zip(rates, count(0), strict=False)]
     return [
         result("target positions that hold a token", [real], "%", at_least=95),
@@ -83,8 +82,8 @@ def measure(path: Path) -> list[Result]:
     ]
 
 
-def opened(parameters: Parameters, transform: dict[str, Path], folder: Path) -> Training:
-    """The training that Trainer would do, from scratch, with what Transform made."""
+def open_training(parameters: Parameters, transform: dict[str, Path], folder: Path) -> Training:
+    """Returns the training that Trainer would run from scratch on Transform's outputs."""
     import keras
 
     from bitext.components.seq2seq.model import Seq2Seq
@@ -101,78 +100,78 @@ def opened(parameters: Parameters, transform: dict[str, Path], folder: Path) -> 
 
 
 def products(training: Training, batch: tuple[Any, Any]) -> int:
-    """Floating-point operations of the matrix products of a batch's update, forward and backward.
+    """Counts the floating-point operations of a batch's matrix products, forward and backward.
 
-    A product of [n, k] and [k, m] is 2 n k m.
+    A product of [n, k] and [k, m] has 2 n k m.
     """
     import tensorflow as tf
-    from tensorflow.python.framework import op_callbacks  # TensorFlow's debugger looks on by this
+    from tensorflow.python.framework import op_callbacks  # used by TensorFlow's debugger
 
     total = 0
 
-    def look(kind: str, inputs: Any, attributes: Any, outputs: Any, *_: Any) -> None:
+    def count_operations(kind: str, inputs: Any, attributes: Any, outputs: Any, *_: Any) -> None:
         nonlocal total
         if kind in TRANSPOSED:
             transposed = attributes[attributes.index(TRANSPOSED[kind]) + 1]
             inner = inputs[0].shape[-2 if transposed else -1]
             total += 2 * inner * int(tf.size(outputs[0]))
 
-    op_callbacks.add_op_callback(look)
+    op_callbacks.add_op_callback(count_operations)
     try:
         training.gradients(*batch, 0)
     finally:
-        op_callbacks.remove_op_callback(look)
+        op_callbacks.remove_op_callback(count_operations)
     return total
 
 
 def peak_function() -> Callable[[], float]:
-    """A function that measures how many floating-point operations a second large products do on all cores."""
+    """Returns a function that measures the floating-point operations per second of large products."""
     import tensorflow as tf
 
-    # A chain for each replica: what TensorFlow has as threads of one operation is half of the cores.
+    # A chain of products for each replica, because one operation runs on half of the cores.
     matrices = [tf.random.normal([PEAK_SIZE, PEAK_SIZE]) / PEAK_SIZE**0.5 for _ in range(WAYS)]
 
     @tf.function
     def chains() -> list[tf.Tensor]:
-        ends = []
+        results = []
         for matrix in matrices:
-            end = matrix
+            product = matrix
             for _ in range(PEAK_PRODUCTS):
-                end = tf.matmul(end, matrix)
-            ends.append(tf.reduce_sum(end))
-        return ends
+                product = tf.matmul(product, matrix)
+            results.append(tf.reduce_sum(product))
+        return results
 
     chains()
 
     def once() -> float:
         best = 0.0
         for _ in range(5):
-            begun = time.perf_counter()
+            start = time.perf_counter()
             chains()
-            taken = time.perf_counter() - begun
-            best = max(best, WAYS * PEAK_PRODUCTS * 2 * PEAK_SIZE**3 / taken)
+            seconds = time.perf_counter() - start
+            best = max(best, WAYS * PEAK_PRODUCTS * 2 * PEAK_SIZE**3 / seconds)
         return best
 
     return once
 
 
 def update_with(training: Training, batches: Iterable[Batch]) -> None:
-    """An update for each batch."""
+    """Makes an update with each batch."""
     import tensorflow as tf
 
     for source, target in batches:
         training.train_on(source, target, tf.constant(0))
 
 
-def stall(training: Training, coming: Iterator[Batch]) -> float:
-    """Share of the time of UPDATES updates that is spent waiting for their batches, in percent."""
-    begun, waited = time.perf_counter(), 0.0
+def stall(training: Training, upcoming: Iterator[Batch]) -> float:
+    """Returns the share of the time of UPDATES updates that is spent waiting for batches, in percent."""
+    start, waited = time.perf_counter(), 0.0
     for _ in range(UPDATES):
-        asked = time.perf_counter()
-        batch = next(coming)
-        waited += time.perf_counter() - asked
+        requested = time.perf_counter()
+        batch = next(upcoming)
+        waited += time.perf_counter() - requested
         update_with(training, [batch])
-    return 100 * waited / (time.perf_counter() - begun)
+    return 100 * waited / (time.perf_counter() - start)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""The model of TensorFlow's tutorial "Neural machine translation with attention", in a plain Keras loop.
+"""The model of TensorFlow's tutorial "Neural machine translation with attention", trained by Keras.
 
-As the tutorial has it: embedding and GRUs of 256 units, the encoder's bidirectional and summed, one head of
-attention over it, added and layer-normalised; batches of 64 random pairs padded to their longest, Adam at
-1e-3, `model.fit`; greedy translation. Better than the tutorial has it: our subwords in place of the 5,000
-most frequent words, translation in the graph, and its validations are not on its clock.
+As in the tutorial: embedding and GRUs of 256 units, a bidirectional encoder with summed directions, one
+attention head with residual and layer normalization; batches of 64 random pairs padded to the longest, Adam
+with learning rate 1e-3, `model.fit`; greedy translation. Better than in the tutorial: this project's subwords
+instead of the 5,000 most frequent words, translation in the graph, and validations do not count as time.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-UNITS, BATCH, LONGEST = 256, 64, 60
+UNITS, BATCH, MAX_LENGTH = 256, 64, 60
 PAD, BOS, EOS = 0, 1, 2
 Translate = Callable[[tf.Tensor], tf.Tensor]
 """Sources int32[B, S] to translations int32[B, T]."""
 
 
 class CrossAttention(keras.layers.Layer):
-    """What the decoder sees of the encoder: float32[B, T, U] and float32[B, S, U] -> float32[B, T, U]."""
+    """The decoder's attention: float32[B, T, U] and float32[B, S, U] -> float32[B, T, U]."""
 
     def __init__(self) -> None:
         super().__init__()
         self.attention = keras.layers.MultiHeadAttention(num_heads=1, key_dim=UNITS)
         self.norm, self.add = keras.layers.LayerNormalization(), keras.layers.Add()
 
-    def call(self, x: tf.Tensor, memory: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
-        """`real` bool[B, S] is true on tokens of the source."""
-        seen = self.attention(query=x, value=memory, attention_mask=real[:, tf.newaxis])
-        return self.norm(self.add([x, seen]))
+    def call(self, x: tf.Tensor, memory: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """`mask` bool[B, S] is true on tokens of the source."""
+        context = self.attention(query=x, value=memory, attention_mask=mask[:, tf.newaxis])
+        return self.norm(self.add([x, context]))
 
 
 class Translator(keras.Model):
@@ -50,13 +50,13 @@ class Translator(keras.Model):
 
     def encode(self, source: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """int32[B, S] -> float32[B, S, U], bool[B, S]."""
-        real = tf.not_equal(source, PAD)
-        return self.encoder(self.source(source), mask=real), real
+        mask = tf.not_equal(source, PAD)
+        return self.encoder(self.source(source), mask=mask), mask
 
-    def decode(self, memory: tf.Tensor, real: tf.Tensor, tokens: tf.Tensor, state: Any) -> tuple[Any, Any]:
+    def decode(self, memory: tf.Tensor, mask: tf.Tensor, tokens: tf.Tensor, state: Any) -> tuple[Any, Any]:
         """int32[B, T] -> logits float32[B, T, V], state."""
         x, state = self.rnn(self.target(tokens), initial_state=state, mask=tf.not_equal(tokens, PAD))
-        return self.output_layer(self.attention(x, memory, real)), state
+        return self.output_layer(self.attention(x, memory, mask)), state
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         """Teacher-forced logits float32[B, T, V]."""
@@ -65,30 +65,30 @@ class Translator(keras.Model):
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
     def translate(self, source: tf.Tensor) -> tf.Tensor:
-        """Greedy: int32[B, S] -> int32[B, T], what follows `</s>` as it comes."""
-        memory, real = self.encode(source)
+        """Greedy search: int32[B, S] -> int32[B, T]. Tokens after `</s>` have no meaning."""
+        memory, mask = self.encode(source)
         rows = tf.shape(source)[0]
         token, state = tf.fill([rows], BOS), tf.zeros([rows, UNITS])
-        found = tf.TensorArray(tf.int32, LONGEST)
+        tokens = tf.TensorArray(tf.int32, MAX_LENGTH)
         ended = tf.zeros([rows], tf.bool)
-        taken = 0
-        for t in tf.range(LONGEST):
+        length = 0
+        for t in tf.range(MAX_LENGTH):
             if not tf.reduce_all(ended):
-                logits, state = self.decode(memory, real, token[:, tf.newaxis], state)
+                logits, state = self.decode(memory, mask, token[:, tf.newaxis], state)
                 token = tf.argmax(logits[:, 0], -1, tf.int32)
                 state = tf.ensure_shape(state, [None, UNITS])
-                found = found.write(t, token)
+                tokens = tokens.write(t, token)
                 ended |= tf.equal(token, EOS)
-                taken = t + 1
-        return tf.transpose(found.stack()[:taken])
+                length = t + 1
+        return tf.transpose(tokens.stack()[:length])
 
 
 def masked_loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """The tutorial's: the mean cross entropy over real positions."""
-    labels = tf.cast(labels, tf.int32)  # Keras makes numbers of them
-    each = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    real = tf.cast(tf.not_equal(labels, PAD), each.dtype)
-    return tf.reduce_sum(each * real) / tf.reduce_sum(real)
+    """The tutorial's loss: the mean cross entropy over tokens."""
+    labels = tf.cast(labels, tf.int32)  # Keras converts labels to float
+    cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    mask = tf.cast(tf.not_equal(labels, PAD), cross_entropy.dtype)
+    return tf.reduce_sum(cross_entropy * mask) / tf.reduce_sum(mask)
 
 
 def curve(
@@ -98,16 +98,16 @@ def curve(
     validate: Callable[[Translate], float],
     seconds: float,
 ) -> Iterator[tuple[float, float]]:
-    """Trains epoch after epoch, from random weights.
+    """Trains from random weights and validates after each epoch.
 
     Args:
-      source, target: the pairs' ids, with `</s>`.
-      sizes: of the source's and of the target's vocabulary.
-      validate: from a function int32[B, S] -> int32[B, T] to its BLEU.
-      seconds: of training, after which no further epoch begins.
+      source, target: token ids of the pairs, each with `</s>`.
+      sizes: of the source and the target vocabulary.
+      validate: returns the BLEU of a function int32[B, S] -> int32[B, T].
+      seconds: of training after which no further epoch starts.
 
     Yields:
-      Seconds of training so far, and the BLEU then.
+      Seconds of training so far, and the BLEU.
     """
     keras.utils.set_random_seed(1)
     model = Translator(*sizes)
@@ -122,14 +122,14 @@ def curve(
         .map(lambda s, t: ((s, t[:, :-1]), t[:, 1:]))
         .prefetch(tf.data.AUTOTUNE)
     )
-    taken = 0.0
-    while taken < seconds:
-        begun = time.perf_counter()
+    trained = 0.0
+    while trained < seconds:
+        start = time.perf_counter()
         model.fit(batches, verbose=0)
-        taken += time.perf_counter() - begun
-        yield taken, validate(model.translate)
+        trained += time.perf_counter() - start
+        yield trained, validate(model.translate)
 
 
 def cut(ids: np.ndarray) -> np.ndarray:
-    """int32[B, T] with everything from the first `</s>` on as padding."""
+    """Returns int32[B, T] with padding from the first `</s>` on."""
     return np.where(np.cumsum(ids == EOS, 1) > 0, PAD, ids)

@@ -1,8 +1,8 @@
-"""How many words a second become subwords in the graph, on one core.
+"""Speed of the tokenization in the graph, in words per second on one core.
 
-    python -m benchmarks.tokenising
+    python -m benchmarks.tokenizing
 
-The vocabulary is that of the last run; words are what white space divides; a call has BATCH sentences.
+The vocabulary is that of the last run. Words are divided by white space. Each call has BATCH sentences.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SENTENCES, BATCH, ROUNDS = 20_000, 2_000, 7
 
 
 def measure() -> list[Result]:
-    """The throughput."""
+    """Measures the speed."""
     graph = outputs_of(CONFIG, "Transform")["transform_graph"]
     os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
     import tensorflow as tf
@@ -35,11 +35,11 @@ def measure() -> list[Result]:
 
     rates = []
     for _ in range(1 + ROUNDS):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         for batch in batches:
             tokenize(batch)
-        rates.append(words / (time.perf_counter() - begun))
-    return [result("normalised and in subwords, one core", rates[1:], "words/s", at_least=300_000)]
+        rates.append(words / (time.perf_counter() - start))
+    return [result("normalized and in subwords, one core", rates[1:], "words/s", at_least=300_000)]
 
 
 if __name__ == "__main__":
