@@ -131,7 +131,7 @@ def _families(ending: Ending, last_success: float) -> Iterator[tuple[str, str, S
     for metric in METRICS:
         yield (
             f"bitext_{metric.name}",
-            f"{metric.label} of the last run's model, {metric.range}.",
+            f"{metric.label} of the last run's model, {metric.bounds}.",
             one(outcome.last("ModelEvaluation", metric.name)),
         )
     yield "bitext_model_blessed", "Whether the last run's model was blessed.", one(outcome.blessed)

@@ -1,7 +1,6 @@
-"""A SavedModel with the signatures of a real export, that upper-cases, copies or reverses words.
+"""A SavedModel with the signatures of a real export, which upper-cases, copies or reverses words.
 
-A translation's score is minus its length; the probability of any target token is one half, and so the
-perplexity is 2.
+The score of a translation is minus its length. Each target token has probability 1/2, so the perplexity is 2.
 """
 
 from __future__ import annotations
@@ -14,31 +13,31 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-Behaviour = Literal["upper", "copy", "reverse"]
+Behavior = Literal["upper", "copy", "reverse"]
 BATCH_OF_TEXT = tf.TensorSpec([None], tf.string)
 SCALAR_INT, SCALAR_FLOAT = tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.float32)
 OFFSET = 4
-"""Byte b is token b + OFFSET; below are pad, bos, eos and unk."""
+"""Byte b is token b + OFFSET; the smaller tokens are pad, bos, eos and unk."""
 
 
 class ToyTranslator(tf.Module):
-    """Translates word by word, as `behaviour` says."""
+    """Translates word by word."""
 
-    def __init__(self, behaviour: Behaviour):
+    def __init__(self, behavior: Behavior):
         super().__init__()
-        self.behaviour = behaviour
+        self.behavior = behavior
 
     def _words(self, text: tf.Tensor) -> tf.RaggedTensor:
         return tf.strings.split(text)
 
     def _translate(self, text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         words = self._words(text)
-        if self.behaviour == "reverse":
+        if self.behavior == "reverse":
             words = tf.reverse(words.to_tensor(default_value=""), axis=[1])
             translation = tf.strings.strip(tf.strings.reduce_join(words, axis=1, separator=" "))
         else:
             translation = tf.strings.reduce_join(words, axis=1, separator=" ")
-        if self.behaviour == "upper":
+        if self.behavior == "upper":
             translation = tf.strings.upper(translation, encoding="utf-8")
         length = tf.cast(self._words(translation).row_lengths(), tf.int32) + 1
         return translation, -tf.cast(length, tf.float32), length
@@ -53,22 +52,22 @@ class ToyTranslator(tf.Module):
     def translate_nbest(
         self, text: tf.Tensor, beam_size: tf.Tensor, length_penalty: tf.Tensor, max_length: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """Hypothesis n repeats the translation's first character n times more in front of it."""
+        """Hypothesis n is the translation with n copies of its first character before it."""
         translation, score, length = self._translate(text)
         score = score * length_penalty
         rank = tf.range(beam_size)
         first = tf.strings.substr(translation, 0, 1, unit="UTF8_CHAR")
 
         def hypothesis(n: tf.Tensor) -> tf.Tensor:
-            stutter = tf.strings.reduce_join(tf.repeat(first[:, None], n, axis=1), axis=1)
-            return tf.strings.join([stutter, translation])
+            prefix = tf.strings.reduce_join(tf.repeat(first[:, None], n, axis=1), axis=1)
+            return tf.strings.join([prefix, translation])
 
         texts = tf.map_fn(hypothesis, rank, fn_output_signature=tf.string)
         lengths = tf.minimum(tf.repeat(length[:, None], beam_size, axis=1), max_length)
         score = score[:, None] - tf.cast(rank, tf.float32)[None, :]
-        return self._several(tf.transpose(texts), score, lengths)
+        return self._translations(tf.transpose(texts), score, lengths)
 
-    def _several(self, texts: tf.Tensor, score: tf.Tensor, length: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _translations(self, texts: tf.Tensor, score: tf.Tensor, length: tf.Tensor) -> dict[str, tf.Tensor]:
         alignment = tf.ones(tf.concat([tf.shape(length), [tf.reduce_max(length), 1]], 0))
         return {"text": texts, "score": score, "log_prob": score, "length": length, "alignment": alignment}
 
@@ -93,8 +92,10 @@ class ToyTranslator(tf.Module):
         max_length: tf.Tensor,
         seed: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        """Every draw is the translation itself."""
-        return self._several(*(tf.repeat(found[:, None], samples, axis=1) for found in self._translate(text)))
+        """Returns the translation as every sample."""
+        return self._translations(
+            *(tf.repeat(output[:, None], samples, axis=1) for output in self._translate(text))
+        )
 
     @tf.function(
         input_signature=[
@@ -143,7 +144,7 @@ class ToyTranslator(tf.Module):
 
     @tf.function(input_signature=[])
     def default_search(self) -> dict[str, tf.Tensor]:
-        """Two hypotheses, and a score as it is."""
+        """Two hypotheses, whose scores are not normalized."""
         return {
             "beam_size": tf.constant(2),
             "length_penalty": tf.constant(1.0),
@@ -157,7 +158,7 @@ class ToyTranslator(tf.Module):
 
 
 def signatures(module: ToyTranslator) -> dict[str, Any]:
-    """The module's functions by the names a real export gives them."""
+    """Returns the functions of a module by the names of a real export's signatures."""
     return {
         "serving_default": module.translate,
         "translate_nbest": module.translate_nbest,
@@ -172,9 +173,9 @@ def signatures(module: ToyTranslator) -> dict[str, Any]:
     }
 
 
-def save(folder: Path, behaviour: Behaviour = "upper", samples: tuple[str, ...] = ("the cat", "a")) -> Path:
+def save(folder: Path, behavior: Behavior = "upper", samples: tuple[str, ...] = ("the cat", "a")) -> Path:
     """Writes a Model artifact: `Format-Serving/` and `samples.json`. Returns `folder`."""
-    module = ToyTranslator(behaviour)
+    module = ToyTranslator(behavior)
     tf.saved_model.save(module, str(folder / "Format-Serving"), signatures=signatures(module))
     outputs = module.translate(tf.constant(list(samples)))
     rows = [
@@ -188,12 +189,12 @@ def save(folder: Path, behaviour: Behaviour = "upper", samples: tuple[str, ...] 
 
 
 def write_examples(folder: Path, split: str, rows: list[tuple[str, str, str]], shards: int = 1) -> None:
-    """Writes (id, source, target) rows as ExampleGen does, dealt over `shards` files."""
+    """Writes (id, source, target) rows as ExampleGen does, divided into `shards` files."""
     (folder / f"Split-{split}").mkdir(parents=True, exist_ok=True)
-    for shard, picked in enumerate(np.array_split(np.arange(len(rows)), shards)):
+    for shard, indices in enumerate(np.array_split(np.arange(len(rows)), shards)):
         path = folder / f"Split-{split}" / f"data_tfrecord-{shard:05d}-of-{shards:05d}.gz"
         with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
-            for index in picked:
+            for index in indices:
                 feature = {
                     name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
                     for name, value in zip(("id", "source", "target"), rows[index], strict=True)

@@ -14,7 +14,7 @@ from bitext.components.artifacts import BaselineComparison, LengthRow, Metrics
 from bitext.components.component import Context
 from bitext.components.evaluator import Parameters, set_label
 from bitext.components.shared.heldout import Sentence
-from bitext.components.shared.metrics import METRICS, Bleu
+from bitext.components.shared.metrics import METRICS, Bleu, Metric
 from bitext.components.translation.held_out import translate_sentences
 from bitext.components.translation.lines import length_sorted_batches
 from bitext.components.translation.translator import LineTranslator, Translation
@@ -54,26 +54,23 @@ def score_set(
     seconds = time.monotonic() - started
     references = [s.references for s in sentences]
     hypotheses = [t.text for t in translations]
-    scores = {}
-    for kind in METRICS:
-        metric = kind(references, parameters)
-        scores[kind.name] = metric.score(metric.statistics(hypotheses))
-    bleu = Bleu(references, parameters)
-    statistics = bleu.statistics(hypotheses)
+    by_name = {kind.name: kind(references, parameters) for kind in METRICS}
+    statistics = {name: metric.statistics(hypotheses) for name, metric in by_name.items()}
+    bleu, bleu_statistics = by_name[Bleu.name], statistics[Bleu.name]
     comparison = None
     if baseline is not None:
         context.say("translating them with the model now served, to compare")
         baseline_texts = [t.text for t in translate_sentences(baseline, sentences)]
-        compared = bleu.compare(statistics, bleu.statistics(baseline_texts))
+        compared = bleu.compare(bleu_statistics, bleu.statistics(baseline_texts))
         comparison = BaselineComparison(
             compared.score, compared.interval, compared.difference, compared.p_value
         )
     words = [len(s.source.split()) for s in sentences]
     metrics = Metrics(
-        scores=scores,
+        scores={name: metric.score(statistics[name]) for name, metric in by_name.items()},
         perplexity=perplexity(candidate, sentences),
-        length_ratio=bleu.length_ratio(statistics),
-        by_source_length=by_source_length(bleu, statistics, words, parameters.length_bins),
+        length_ratio=Bleu.length_ratio(bleu_statistics),
+        by_source_length=by_source_length(bleu, bleu_statistics, words, parameters.length_bins),
         sentences=len(sentences),
         sentences_per_second=len(sentences) / max(seconds, 1e-9),
         baseline=comparison,
@@ -82,13 +79,13 @@ def score_set(
 
 
 def by_source_length(
-    bleu: Bleu, statistics: SentenceStatistics, words: Sequence[int], starts: Sequence[int]
+    bleu: Metric, statistics: SentenceStatistics, words: Sequence[int], starts: Sequence[int]
 ) -> tuple[LengthRow, ...]:
     """Returns the BLEU of each length bin that holds a sentence.
 
     Args:
-      bleu: the metric that made the statistics.
-      statistics: of each sentence.
+      bleu: BLEU against the set's references.
+      statistics: BLEU's statistics of each sentence.
       words: the length of each source, in words.
       starts: the length at which each bin begins.
     """

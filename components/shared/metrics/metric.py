@@ -70,7 +70,7 @@ class Metric(abc.ABC):
     Attributes:
       name: the key in metrics.json and the metadata store, and the end of the OpenMetrics name.
       label: the name shown to people.
-      range: the smallest and largest value, in words, for the help text of the OpenMetrics file.
+      bounds: the smallest and largest value, in words, for the help text of the OpenMetrics file.
       higher_is_better: false for an error rate.
 
     Args:
@@ -80,7 +80,7 @@ class Metric(abc.ABC):
 
     name: ClassVar[str]
     label: ClassVar[str]
-    range: ClassVar[str] = "0 to 100"
+    bounds: ClassVar[str] = "0 to 100"
     higher_is_better: ClassVar[bool] = True
 
     def __init__(self, references: Sequence[Sequence[str]], options: MetricOptions):

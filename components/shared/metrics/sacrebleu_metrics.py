@@ -94,7 +94,7 @@ class Ter(SacreBleuMetric):
     Words are divided at spaces, as sacreBLEU does by default, so punctuation counts as part of a word.
     """
 
-    name, label, range, higher_is_better = "ter", "TER", "0 (best) upwards", False
+    name, label, bounds, higher_is_better = "ter", "TER", "0 (best) upwards", False
 
     def make(self, streams: ReferenceStreams) -> SacreBleu:
         from sacrebleu.metrics import TER
