@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import atexit
 import gc
-import os
 import signal
 import sys
 import tempfile
@@ -14,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from bitext.components.shared.errors import BitextError, ConfigError
+from bitext.components.shared.errors import BitextError, ConfigError, exit_codes
+from bitext.pipeline import streams
 from bitext.pipeline.commands import (
     config,
     export,
@@ -28,38 +28,22 @@ from bitext.pipeline.commands import (
 from bitext.pipeline.commands import gc as gc_command
 from bitext.pipeline.commands.common import Session, Terminated, describe, exit_code
 
-EXIT_CODES = """\
-exit codes:
-  0    done
-  1    an unexpected failure; its traceback is in the log file named
-  2    the configuration or the command line cannot be used
-  3    the data is missing, malformed, or violates the schema
-  4    the run is complete, and its model was refused; nothing was pushed
-  5    another run of the same pipeline, or into the same output, is under way
-  6    environment error (disk full, read-only folder, no network)
-  7    training cannot go on: a loss that is not finite
-  130  interrupted (Ctrl-C); 143 terminated (SIGTERM). The same command continues where it stopped
-"""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns the exit code. An error is one message on standard error."""
-    options = build_parser().parse_args(arguments)
+    session = Session(streams.open_closed_streams())
     atexit.register(gc.freeze)  # skips the final garbage collection, which takes 1 s with TensorFlow
-    options.session = session = Session()
     previous = _raise_on_sigterm()
     try:
-        code: int = options.run(options)
-        sys.stdout.flush()  # here, where BrokenPipeError is handled
-        return code
+        return _run(arguments, session)
     except (BitextError, KeyboardInterrupt) as error:
         _print_error(*describe(error, session), session)
         return exit_code(error)
     except BrokenPipeError as error:  # the reader (`head`) closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
+        streams.discard(sys.stdout)
         if session.log_file:
             _print_error(
-                "nobody reads the output any more, so the run ended",
+                "the reader of the output is gone, so the run ended",
                 "The same command continues where this one stopped.",
                 session,
             )
@@ -71,6 +55,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         if previous is not None:
             signal.signal(signal.SIGTERM, previous)
+
+
+def _run(arguments: Sequence[str] | None, session: Session) -> int:
+    """Parses the command line, runs the command and writes out what it printed."""
+    try:
+        options = build_parser().parse_args(arguments)
+    except SystemExit:  # --help, --version, or a command line that cannot be parsed
+        with streams.writing_output(sys.stdout):
+            sys.stdout.flush()
+        raise
+    options.session = session
+    code: int = options.run(options)
+    with streams.writing_output(sys.stdout):
+        sys.stdout.flush()
+    return code
 
 
 def _raise_on_sigterm() -> signal._HANDLER:
@@ -86,11 +85,15 @@ def _raise_on_sigterm() -> signal._HANDLER:
 
 
 def _print_error(message: str, remedy: str, session: Session) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    lines = [f"error: {message}"]
     if remedy:
-        print(f"what to do: {remedy}", file=sys.stderr)
+        lines.append(f"what to do: {remedy}")
     if session.existing_log:
-        print(f"log: {session.existing_log}", file=sys.stderr)
+        lines.append(f"log: {session.existing_log}")
+    try:
+        print("\n".join(lines), file=sys.stderr, flush=True)
+    except OSError:  # standard error cannot be written: the exit code alone tells the error
+        streams.discard(sys.stderr)
 
 
 def _log_traceback(error: Exception, session: Session) -> Path:
@@ -134,7 +137,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="bitext",
         description="Trains translation models from parallel text and publishes those that pass evaluation.",
-        epilog=EXIT_CODES,
+        epilog=_exit_codes_help(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action=_Version, help="print the version and exit")
@@ -142,3 +145,7 @@ def build_parser() -> argparse.ArgumentParser:
     for command in (run, config, status, lineage, rollback, gc_command, export, fetch, translate):
         command.add_to(commands)
     return parser
+
+
+def _exit_codes_help() -> str:
+    return "\n".join(["exit codes:", *(f"  {row.code:<4} {row.meaning}" for row in exit_codes())])

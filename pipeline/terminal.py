@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from bitext.pipeline.streams import print_output, writing_output
+
 log = logging.getLogger("bitext")
 
 JsonValue = str | int | float | bool | None
@@ -182,7 +184,7 @@ class Terminal:
     def _tell(self, event: str, message: str, shown: str, **fields: JsonValue) -> None:
         """Logs `message`; prints it as `shown`."""
         log.info("%s", message)
-        print(shown, flush=True)
+        print_output(shown)
 
 
 class JsonLines(Terminal):
@@ -209,8 +211,9 @@ class JsonLines(Terminal):
     def _write(self, event: str, message: str, fields: dict[str, JsonValue]) -> None:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line = {"time": now, "event": event, "run": self.run_id, "node": self._node, "message": message}
-        self._out.write(json.dumps(line | fields) + "\n")
-        self._out.flush()
+        with writing_output(self._out):
+            self._out.write(json.dumps(line | fields) + "\n")
+            self._out.flush()
 
 
 def moment(seconds: float) -> str:

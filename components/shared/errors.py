@@ -1,12 +1,50 @@
-"""Errors a person can act on. Each names the thing, says what to do, and carries the process's exit code."""
+"""Errors that a person can act on, and the exit codes of the `bitext` command."""
 
 from __future__ import annotations
 
+import dataclasses
+import enum
+from typing import ClassVar
+
+
+class Action(enum.StrEnum):
+    """What a scheduler does after the command ended."""
+
+    CONTINUE = "continue"
+    RETRY = "try again later"
+    STOP = "do not try again; a person must act"
+
+
+@dataclasses.dataclass(frozen=True)
+class ExitCode:
+    """One exit code.
+
+    Attributes:
+      code: the number.
+      meaning: what happened.
+      action: what a scheduler does.
+    """
+
+    code: int
+    meaning: str
+    action: Action
+
 
 class BitextError(Exception):
-    """Base. `str(error)` is the message, `remedy` what to do next, `exit_code` how the process ends."""
+    """Base of the errors that are reported without a traceback.
 
-    exit_code = 1
+    `str(error)` says what is wrong and where.
+
+    Attributes:
+      remedy: what to do next; empty: unknown.
+      exit_code: the exit code of the process.
+      meaning: what the exit code means.
+      action: what a scheduler does.
+    """
+
+    exit_code: ClassVar[int] = 1
+    meaning: ClassVar[str] = "unexpected error; the traceback is in the log file that is named"
+    action: ClassVar[Action] = Action.RETRY
 
     def __init__(self, message: str, remedy: str = ""):
         super().__init__(message)
@@ -14,36 +52,69 @@ class BitextError(Exception):
 
 
 class ConfigError(BitextError):
-    """The configuration or the command line cannot be used."""
+    """The configuration or the command line is invalid."""
 
     exit_code = 2
+    meaning = "invalid configuration or command line"
+    action = Action.STOP
 
 
 class DataError(BitextError):
     """The data is missing, malformed, or violates the schema."""
 
     exit_code = 3
+    meaning = "data that is missing, damaged, or violates the schema"
+    action = Action.STOP
 
 
 class NotBlessedError(BitextError):
-    """The run is complete, and its model was refused; nothing was pushed."""
+    """The run is complete, but its model was refused and not pushed."""
 
     exit_code = 4
+    meaning = "complete, but the model was refused: it is not pushed, or not exported"
+    action = Action.CONTINUE
 
 
 class LockedError(BitextError):
-    """Another run of the same pipeline, or into the same output, is under way."""
+    """Another run of the same pipeline, or into the same output, is in progress."""
 
     exit_code = 5
+    meaning = "another run of the same pipeline, or into the same output, is in progress"
 
 
 class EnvironmentFault(BitextError):
-    """The machine is in the way: a full disk, a read-only folder, a missing network."""
+    """The machine or its network fails: disk full, read-only folder, no network."""
 
     exit_code = 6
+    meaning = "environment error (disk full, read-only folder, no network)"
 
 
 class TrainingError(BitextError):
-    """Training cannot go on: a loss that is not finite."""
+    """The training diverged: the loss is not finite."""
 
     exit_code = 7
+    meaning = "training diverged: the loss is not finite"
+    action = Action.STOP
+
+
+INTERRUPTED = ExitCode(130, "interrupted (Ctrl-C); the same command continues", Action.RETRY)
+TERMINATED = ExitCode(143, "terminated (SIGTERM); the same command continues", Action.RETRY)
+
+
+def exit_codes() -> tuple[ExitCode, ...]:
+    """Every exit code of the command, in ascending order: for `bitext --help` and the documentation."""
+    errors = (
+        BitextError,
+        ConfigError,
+        DataError,
+        NotBlessedError,
+        LockedError,
+        EnvironmentFault,
+        TrainingError,
+    )
+    return (
+        ExitCode(0, "success", Action.CONTINUE),
+        *(ExitCode(error.exit_code, error.meaning, error.action) for error in errors),
+        INTERRUPTED,
+        TERMINATED,
+    )

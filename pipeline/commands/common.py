@@ -6,11 +6,13 @@ import argparse
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitext.components.shared.errors import BitextError
+from bitext.components.shared.errors import INTERRUPTED, TERMINATED, BitextError, ConfigError
+from bitext.pipeline.streams import print_output
 
 if TYPE_CHECKING:
     from bitext.pipeline.config import PipelineConfig
@@ -23,13 +25,25 @@ DEFAULT_CONFIG = Path(__file__).parents[1] / "configs" / "tatoeba.yaml"
 
 @dataclasses.dataclass
 class Session:
-    """State of one `bitext` process that the error messages need.
+    """State of one `bitext` process.
 
     Attributes:
+      closed_streams: the standard streams that the caller closed: `stdin`, `stdout`, `stderr`.
       log_file: the log file of the run, once it is known. The file need not exist.
     """
 
+    closed_streams: frozenset[str] = frozenset()
     log_file: Path | None = None
+
+    def require_input(self) -> None:
+        """Raises ConfigError if standard input, which is to be read, is closed."""
+        if "stdin" in self.closed_streams:
+            raise ConfigError("standard input is closed", "Name a FILE, or leave standard input open.")
+
+    def require_output(self) -> None:
+        """Raises ConfigError if standard output, which takes the result, is closed."""
+        if "stdout" in self.closed_streams:
+            raise ConfigError("standard output is closed", "Redirect it to a file or to /dev/null.")
 
     @property
     def existing_log(self) -> Path | None:
@@ -48,7 +62,7 @@ def exit_code(error: BaseException | None) -> int:
     if isinstance(error, BitextError):
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
-        return 143 if isinstance(error, Terminated) else 130
+        return (TERMINATED if isinstance(error, Terminated) else INTERRUPTED).code
     return 1
 
 
@@ -84,16 +98,28 @@ def add_command(
     return parser
 
 
+def path_argument(text: str) -> Path:
+    """A path on the command line. The shell expands `~` in `--output ~/x`, but not in `--output=~/x`."""
+    if not text:
+        raise argparse.ArgumentTypeError("a path must not be empty")
+    return Path(os.path.expanduser(text))
+
+
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds CONFIG, `--root` and `--set`, which `load` reads."""
     parser.add_argument(
         "config",
         nargs="?",
-        type=Path,
+        type=path_argument,
         metavar="CONFIG",
         help="configuration file (default: Tatoeba English-Spanish)",
     )
-    parser.add_argument("--root", metavar="FOLDER", help="the pipeline root, instead of the configuration's")
+    parser.add_argument(
+        "--root",
+        type=path_argument,
+        metavar="FOLDER",
+        help="the pipeline root; replaces the configuration's",
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -107,7 +133,7 @@ def load(options: argparse.Namespace) -> PipelineConfig:
     """The configuration that CONFIG, `--root` and `--set` describe."""
     from bitext.pipeline import config
 
-    return config.load(options.config or DEFAULT_CONFIG, options.set, options.root)
+    return config.load(options.config or DEFAULT_CONFIG, options.set, options.root and str(options.root))
 
 
 def add_wait_argument(parser: argparse.ArgumentParser) -> None:
@@ -143,4 +169,4 @@ def add_json_argument(parser: argparse.ArgumentParser, contents: str = "") -> No
 
 def print_report(report: Any, render: Callable[[Any], str], as_json: bool) -> None:
     """Prints a report as JSON or as `render` formats it."""
-    print(json.dumps(report, indent=2, ensure_ascii=False) if as_json else render(report))
+    print_output(json.dumps(report, indent=2, ensure_ascii=False) if as_json else render(report))

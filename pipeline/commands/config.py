@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bitext.pipeline.commands import common
+from bitext.pipeline.streams import print_output
 
 
 def add_to(commands: common.Commands) -> None:
@@ -30,13 +31,15 @@ def run(options: argparse.Namespace) -> int:
     from bitext.components.shared.errors import ConfigError
     from bitext.pipeline.config import reference, writing
 
+    session: common.Session = options.session
+    session.require_output()
     if options.explain is None:
-        print(writing.dump(common.load(options)), end="")
+        print_output(writing.dump(common.load(options)), end="")
         return 0
     if options.config or options.root or options.set:
         raise ConfigError(
             "--explain explains a key of every configuration, so it takes no CONFIG, --root or --set",
             f"bitext config --explain {options.explain}",
         )
-    print(writing.explain(reference.find(options.explain)))
+    print_output(writing.explain(reference.find(options.explain)))
     return 0

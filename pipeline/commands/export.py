@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bitext.components.shared.errors import DataError, NotBlessedError
 from bitext.pipeline.commands import common
+from bitext.pipeline.streams import print_output
 
 if TYPE_CHECKING:
     from bitext.components.exporter.forms import TrainedModel
@@ -27,7 +28,9 @@ def add_to(commands: common.Commands) -> None:
         "bitext export my.yaml --output lite --format tflite",
     )
     common.add_config_arguments(parser)
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="the folder to create")
+    parser.add_argument(
+        "--output", type=common.path_argument, required=True, metavar="FOLDER", help="the folder to create"
+    )
     parser.add_argument(
         "--quantize",
         choices=("float16", "int8"),
@@ -69,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return NotBlessedError.exit_code
-    print(render(report, options.output))
+    print_output(render(report, options.output))
     return 0
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from bitext.pipeline.commands import common
+from bitext.pipeline.streams import print_output
 
 
 def add_to(commands: common.Commands) -> None:
@@ -20,7 +21,10 @@ def add_to(commands: common.Commands) -> None:
     )
     parser.add_argument("name", metavar="NAME", help="the corpus")
     parser.add_argument(
-        "--directory", type=Path, default=Path("data"), help="the folder to write to (default: %(default)s)"
+        "--directory",
+        type=common.path_argument,
+        default=Path("data"),
+        help="the folder to write to (default: %(default)s)",
     )
 
 
@@ -28,5 +32,5 @@ def run(options: argparse.Namespace) -> int:
     """Downloads the corpus and returns the exit code."""
     from bitext.pipeline.fetch import fetch
 
-    fetch(options.name, options.directory)
+    fetch(options.name, options.directory, print_output)
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bitext.pipeline.commands import common
+from bitext.pipeline.streams import print_output
 
 
 def add_to(commands: common.Commands) -> None:
@@ -33,5 +34,5 @@ def run(options: argparse.Namespace) -> int:
     config = common.load(options)
     from bitext.pipeline import gc
 
-    print(gc.render(gc.collect(config, options.keep, options.dry_run, options.wait), options.dry_run))
+    print_output(gc.render(gc.collect(config, options.keep, options.dry_run, options.wait), options.dry_run))
     return 0

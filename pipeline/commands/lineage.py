@@ -26,9 +26,11 @@ def run(options: argparse.Namespace) -> int:
     """Prints the report and returns the exit code."""
     from bitext.pipeline.terminal import quiet_libraries
 
+    options.session.require_output()
     quiet_libraries()
     config = common.load(options)
     from bitext.pipeline import lineage
 
-    common.print_report(lineage.collect(config, options.version), lineage.render, options.json)
+    report = lineage.collect(config, options.version)
+    common.print_report(report, lineage.render, options.json)
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bitext.pipeline.commands import common
+from bitext.pipeline.streams import print_output
 
 
 def add_to(commands: common.Commands) -> None:
@@ -29,5 +30,5 @@ def run(options: argparse.Namespace) -> int:
     config = common.load(options)
     from bitext.pipeline import rollback
 
-    print(rollback.render(rollback.roll_back(config, options.reason, options.wait)))
+    print_output(rollback.render(rollback.roll_back(config, options.reason, options.wait)))
     return 0

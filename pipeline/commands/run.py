@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from bitext.components.shared.errors import BitextError, LockedError, NotBlessedError
 from bitext.pipeline.commands import common
+from bitext.pipeline.streams import print_output
 
 if TYPE_CHECKING:
     from bitext.pipeline.config import PipelineConfig
@@ -70,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         terminal = Terminal()
         if options.log_format == "json":
+            session.require_output()
             terminal = JsonLines(sys.stdout)
             stack.enter_context(contextlib.redirect_stdout(sys.stderr))  # keeps prints of libraries out of it
         progress = stack.enter_context(_reporting_the_end(options, terminal, session))
@@ -93,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
         )
         result = runner.run(selection, options.wait)
         if options.log_format == "human":
-            print(f"\n{summarise(result, config.serving)}")
+            print_output(f"\n{summarise(result, config.serving)}")
         check_blessed(result)
     return 0
 

@@ -25,6 +25,7 @@ def run(options: argparse.Namespace) -> int:
     """Prints the report and returns the exit code."""
     from bitext.pipeline.terminal import quiet_libraries
 
+    options.session.require_output()
     quiet_libraries()
     config = common.load(options)
     from bitext.pipeline import status

@@ -27,19 +27,19 @@ def add_to(commands: common.Commands) -> None:
     parser.add_argument(
         "input",
         nargs="?",
-        type=Path,
+        type=common.path_argument,
         metavar="FILE",
         help="a file with one sentence a line, plain, .gz, .bz2 or .zst (default: standard input)",
     )
     parser.add_argument(
         "--output",
-        type=Path,
+        type=common.path_argument,
         help="the file to write, complete or not at all, compressed if its name ends in .gz, .bz2 or .zst; a"
         " pipe or a device is written into (default: standard output)",
     )
     parser.add_argument(
         "--model",
-        type=Path,
+        type=common.path_argument,
         help="a SavedModel or a serving folder (default: the serving folder of the default configuration)",
     )
     parser.add_argument("--beam-size", type=int, help="hypotheses kept at each step (default: the model's)")
@@ -76,6 +76,11 @@ def run(options: argparse.Namespace) -> int:
     from bitext.components.translation.translate import main_translate
     from bitext.components.translation.translator import find_saved_model
 
+    session: common.Session = options.session
+    if options.input is None:
+        session.require_input()
+    if options.output is None:
+        session.require_output()
     uses_beam = _uses_beam(options)
     names = ("beam_size", "length_penalty", "max_length", "nbest")
     search = Search(**{name: getattr(options, name) for name in names})

@@ -34,6 +34,9 @@ _SCALARS = {
 }
 
 
+_PLURALS = {"section": "sections", "whole number": "whole numbers", "choice": "choices", "number": "numbers"}
+
+
 @dataclasses.dataclass(frozen=True)
 class Key:
     """One configuration key.
@@ -185,13 +188,18 @@ def _type_word(kind: Any) -> str:
     if typing.get_origin(plain) is dict:
         return f"section of names and {type_in_words(typing.get_args(plain)[1])}s"
     if (item := field_types.item_type(plain)) is not None:
-        return f"list of {type_in_words(item).replace('section', 'sections')}"
+        return f"list of {_PLURALS.get(words := type_in_words(item), words)}"
+    if typing.get_origin(plain) is dict:
+        return f"section of names and {type_in_words(typing.get_args(plain)[1])}s"
     return "section" if field_types.struct_in(plain) else _SCALARS[plain]
 
 
 def range_in_words(kind: Any) -> str:
     """`1 to 65535`, `>= 1`, `> 0 and < 1`, `linear, cosine`; empty without a constraint."""
-    if (item := field_types.item_type(kind)) is not None:
+    item = field_types.item_type(kind)
+    if typing.get_origin(kind) is dict:
+        item = typing.get_args(kind)[1]
+    if item is not None:
         inner = range_in_words(item)
         return f"each {inner}" if inner else ""
     if listed := field_types.choices(kind):

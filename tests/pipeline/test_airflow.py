@@ -20,13 +20,7 @@ from typing import Any
 
 import pytest
 
-from bitext.components.shared.errors import (
-    ConfigError,
-    DataError,
-    LockedError,
-    NotBlessedError,
-    TrainingError,
-)
+from bitext.components.shared.errors import Action, DataError, LockedError, exit_codes
 from bitext.pipeline import config
 from bitext.pipeline.graph import create_pipeline
 from tests.e2e import toy
@@ -84,10 +78,9 @@ class TestWithoutAirflow:
         assert list(dict.fromkeys(done)) == every
 
     def test_its_exit_codes_are_the_commands(self) -> None:
-        assert constant("REFUSED") == NotBlessedError.exit_code
-        assert constant("FOR_A_PERSON") == tuple(
-            error.exit_code for error in (ConfigError, DataError, TrainingError)
-        )
+        codes = {action: [row.code for row in exit_codes() if row.action == action] for action in Action}
+        assert codes[Action.CONTINUE] == [0, constant("REFUSED")]
+        assert tuple(codes[Action.STOP]) == constant("FOR_A_PERSON")
 
     def test_it_imports_airflow_and_the_standard_library_alone(self) -> None:
         imported = {

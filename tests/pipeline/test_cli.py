@@ -99,7 +99,6 @@ def test_a_failure_is_one_message_with_its_remedy_and_its_exit_code(
     assert "Traceback" not in captured.out + captured.err
     log = Path(captured.err.split("log: ")[1].strip())
     assert "Traceback" in log.read_text(encoding="utf-8")
-    assert f"  {code}    " in cli.EXIT_CODES
 
 
 def test_an_unexpected_failure_is_told_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

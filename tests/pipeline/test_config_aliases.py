@@ -1,0 +1,108 @@
+"""Renamed keys: old configurations work, and the warning says where the old key is and what it is now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bitext.components.shared.errors import ConfigError
+from bitext.pipeline import config
+from bitext.pipeline.config import aliases, field_types, reference
+from bitext.pipeline.config.sections import PipelineConfig
+from tests.pipeline.test_config import GOOD, written
+
+RENAMED = {
+    "trainer.updates": "trainer.steps",
+    "trainer.dims": "trainer.model.encoder_units",
+    "trainer.search": "trainer.search.max_length",  # a plain value that is a section today
+    "evaluator.bleu": "evaluator.min_bleu",
+}
+
+
+@pytest.fixture
+def renamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aliases, "RENAMED", RENAMED)
+
+
+def load(tmp_path: Path, text: str, *overrides: str) -> tuple[PipelineConfig, list[str]]:
+    warnings: list[str] = []
+    loaded = config.load(written(tmp_path, text), overrides, warn=warnings.append)
+    return loaded, [line.replace(f"{tmp_path}/", "") for line in warnings]
+
+
+@pytest.mark.usefixtures("renamed")
+class TestRenaming:
+    def test_the_value_moves_and_a_warning_names_place_and_new_key(self, tmp_path: Path) -> None:
+        text = GOOD + "  dims: 64\n  search: 70\nevaluator: {bleu: 3}\n"
+        loaded, warnings = load(tmp_path, text.replace("  steps", "  updates"))
+        assert (
+            loaded
+            == load(
+                tmp_path,
+                GOOD + "  model: {encoder_units: 64}\n  search: {max_length: 70}\nevaluator: {min_bleu: 3}\n",
+            )[0]
+        )
+        assert warnings == [
+            "warning: toy.yaml:5: trainer.updates is now named trainer.steps",
+            "warning: toy.yaml:7: trainer.dims is now named trainer.model.encoder_units",
+            "warning: toy.yaml:8: trainer.search is now named trainer.search.max_length",
+            "warning: toy.yaml:9: evaluator.bleu is now named evaluator.min_bleu",
+        ]
+
+    def test_new_keys_and_empty_sections_give_no_warning(self, tmp_path: Path) -> None:
+        assert load(tmp_path, GOOD + "  search:\n")[1] == []
+        assert load(tmp_path, GOOD + "  search: {max_length: 70}\n")[1] == []
+
+    def test_both_names_are_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError) as caught:
+            load(tmp_path, GOOD + "  updates: 3\n")
+        assert str(caught.value).replace(f"{tmp_path}/", "") == (
+            "toy.yaml:7: trainer.updates is the old name of trainer.steps, which toy.yaml:5 gives too"
+        )
+        assert caught.value.remedy == "Remove trainer.updates."
+        with pytest.raises(ConfigError, match="is the old name of"):
+            load(tmp_path, GOOD, "trainer={updates: 3, steps: 4}")
+
+    @pytest.mark.parametrize(
+        ("override", "key"),
+        [
+            ("trainer.updates=900", "trainer.updates is now named trainer.steps"),
+            ("trainer={updates: 900}", "trainer.updates is now named trainer.steps"),
+            ("trainer.search=77", "trainer.search is now named trainer.search.max_length"),
+        ],
+    )
+    def test_an_option_may_use_either_name_whatever_the_file_uses(
+        self, tmp_path: Path, override: str, key: str
+    ) -> None:
+        new = override.replace("updates", "steps").replace("search=", "search.max_length=")
+        for text in (GOOD, GOOD.replace("  steps", "  updates"), GOOD + "  search: {beam_size: 7}\n"):
+            loaded, warnings = load(tmp_path, text, override)
+            assert loaded == load(tmp_path, text, new)[0]
+            assert warnings[-1] == f"warning: --set {override}: {key}"
+
+    def test_a_section_in_an_option_replaces_the_section(self, tmp_path: Path) -> None:
+        loaded, _ = load(tmp_path, GOOD + "  search: {beam_size: 7}\n", "trainer.search={max_length: 77}")
+        assert (loaded.trainer.search.beam_size, loaded.trainer.search.max_length) == (5, 77)
+
+    def test_a_wrong_value_is_reported_where_the_old_key_is(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"toy\.yaml:7: trainer\.search\.max_length: must be a whole"):
+            load(tmp_path, GOOD + "  search: long\n")
+
+    def test_a_new_section_that_is_no_section_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"toy\.yaml:7: trainer\.model must be a section"):
+            load(tmp_path, GOOD + "  model: 5\n  dims: 6\n")
+
+    def test_variables_are_substituted_in_old_keys(self, tmp_path: Path) -> None:
+        text = GOOD.replace("steps: 1000", "updates: ${n}") + "variables: {n: 1234}\n"
+        assert load(tmp_path, text)[0].trainer.steps == 1234
+
+    def test_an_old_key_is_explained_by_its_new_name(self) -> None:
+        assert [key.name for key in reference.find("trainer.updates")] == ["trainer.steps"]
+
+
+def test_every_new_name_is_a_key_and_no_old_one_is() -> None:
+    for old, new in aliases.RENAMED.items():
+        assert field_types.type_of(PipelineConfig, new) is not None, new
+        kind = field_types.type_of(PipelineConfig, old)
+        assert kind is None or field_types.struct_in(kind), old

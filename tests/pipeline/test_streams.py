@@ -1,0 +1,112 @@
+"""Every command with a standard stream that is closed, full or abandoned: no traceback, right exit code."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+# `bitext` with the fake pipeline.
+COMMAND = """
+import sys
+from pathlib import Path
+from bitext.pipeline import cli, graph
+from tests.pipeline import fakes
+graph.create_pipeline = lambda config: fakes.pipeline(Path.cwd())
+sys.exit(cli.main(sys.argv[1:]))
+"""
+# Arguments, and the exit code with all streams open.
+CASES = [
+    ("--help", 0),
+    ("--version", 0),
+    ("--nonsense", 2),
+    ("run toy.yaml", 0),
+    ("run toy.yaml --log-format json", 0),
+    ("run none.yaml", 2),
+    ("config toy.yaml", 0),
+    ("config --explain trainer", 0),
+    ("status toy.yaml", 0),
+    ("status toy.yaml --json", 0),
+    ("lineage 1 toy.yaml", 3),
+    ("rollback toy.yaml --reason x", 2),
+    ("gc toy.yaml --keep 1", 0),
+    ("export none.yaml --output out", 2),
+    ("fetch nothing", 2),
+    ("translate --model serving/none", 3),
+    ("translate rows.txt --model serving/none --output out.txt", 3),
+]
+NEEDS_OUTPUT = ("run toy.yaml --log-format json", "config", "status", "lineage", "translate --model")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "rows.txt").write_text("a\tb\n", encoding="utf-8")
+    (tmp_path / "toy.yaml").write_text("name: toy\nexample_gen: {files: [rows.txt]}\n", encoding="utf-8")
+    return tmp_path
+
+
+def bitext(folder: Path, arguments: str, redirection: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command with a shell's redirection."""
+    return subprocess.run(
+        ["bash", "-c", f'exec "$0" "$@" {redirection}', sys.executable, "-c", COMMAND, *arguments.split()],
+        cwd=folder,
+        env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"},
+        input="a line\n",
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("arguments", "code"), CASES)
+@pytest.mark.parametrize("redirection", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_a_closed_stream(folder: Path, arguments: str, code: int, redirection: str) -> None:
+    done = bitext(folder, arguments, redirection)
+    assert "Traceback" not in done.stderr + done.stdout
+    expected = code
+    if ">&-" in redirection.replace("2>&-", "") and arguments.startswith(NEEDS_OUTPUT):
+        expected = 2
+        if "2>" not in redirection:
+            closed = "input" if arguments.startswith("translate") and "<" in redirection else "output"
+            assert f"error: standard {closed} is closed" in done.stderr
+    elif "<&-" in redirection and arguments == "translate --model serving/none":
+        expected = 2
+        assert "error: standard input is closed\nwhat to do: Name a FILE" in done.stderr
+    assert done.returncode == expected, done.stderr
+    if "2>&-" in redirection:
+        assert "error:" not in done.stdout
+
+
+@pytest.mark.parametrize(("arguments", "code"), CASES)
+def test_a_full_device(folder: Path, arguments: str, code: int) -> None:
+    """What is printed is lost, which is an error unless another error is told."""
+    done = bitext(folder, arguments, ">/dev/full")
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    if code == 0:
+        assert done.returncode == 6
+        assert "No space left on device" in done.stderr
+    else:
+        assert done.returncode == code
+
+
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2> >(true)"])
+def test_standard_error_that_cannot_be_written_keeps_the_exit_code(folder: Path, redirection: str) -> None:
+    assert bitext(folder, "run none.yaml", redirection).returncode == 2
+
+
+def test_no_file_gets_the_descriptor_of_a_closed_stream(folder: Path) -> None:
+    """A library that prints would write into the metadata."""
+    noise = "import os; fakes.Calls.inside['Train'] = lambda context: os.write(1, b'noise') and None\n"
+    script = COMMAND.replace("sys.exit(", f"{noise}sys.exit(")
+    done = subprocess.run(
+        ["bash", "-c", 'exec "$0" "$@" <&- >&-', sys.executable, "-c", script, "run", "toy.yaml"],
+        cwd=folder, env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"}, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert not [path for path in folder.rglob("*") if path.is_file() and b"noise" in path.read_bytes()]
