@@ -18,6 +18,7 @@ import msgspec
 
 from bitext.components.artifacts import Artifact
 from bitext.components.shared.imports import gc_disabled
+from bitext.components.shared.library_logs import import_notices_removed
 
 if TYPE_CHECKING:
     import apache_beam
@@ -161,8 +162,8 @@ def heavy_imports() -> Iterator[None]:
     """
     written = io.StringIO()
     try:
-        with contextlib.redirect_stderr(written), gc_disabled():
+        with contextlib.redirect_stderr(written), gc_disabled(), import_notices_removed():
             yield
     finally:
         if text := written.getvalue().strip():
-            logging.getLogger("bitext").info("while importing: %s", text)
+            logging.getLogger("imports").info("%s", text)

@@ -1,4 +1,4 @@
-"""What a person sees of a run, the log file behind it, and where native libraries' chatter goes."""
+"""What a run prints, its log file, and where the messages of libraries go."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from bitext.components.shared import library_logs
 from bitext.pipeline.streams import print_output, writing_output
 
 log = logging.getLogger("bitext")
@@ -24,11 +25,11 @@ _NAME_WIDTH = 18
 
 
 def quiet_libraries(native_errors: bool = True) -> None:
-    """Keeps TensorFlow's and Beam's notices off the terminal. Call before they are imported.
+    """Sets how much TensorFlow, gRPC and Python's warnings write. Call it before they are imported.
 
     Args:
-      native_errors: whether TensorFlow's C++ side reports errors. It calls a missing GPU one: where nothing
-        takes its messages off the terminal, only the fatal are let through. Python's exceptions stay.
+      native_errors: whether TensorFlow's C++ code reports errors. It reports a missing GPU as one, so a
+        command whose standard error is the terminal takes only fatal messages. Exceptions are not affected.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if native_errors else "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
@@ -38,19 +39,25 @@ def quiet_libraries(native_errors: bool = True) -> None:
 
 @contextlib.contextmanager
 def logging_to(path: Path) -> Iterator[None]:
-    """Within, all logging, Python's warnings and native libraries' stderr go to the file `path`.
+    """Context manager: all logging, Python's warnings and native libraries' stderr go to the file `path`.
+
+    Of libraries, `library_logs.level` and above is kept.
 
     Raises:
-      OSError: if the file cannot be made.
+      ConfigError: the level in the environment is unknown.
+      OSError: the file cannot be created.
     """
+    library_level = library_logs.level()
     path.parent.mkdir(parents=True, exist_ok=True)
     root = logging.getLogger()
-    level, others = root.level, root.handlers[:]
-    with path.open("a", encoding="utf-8") as stream:
+    levels, others = (root.level, log.level), root.handlers[:]
+    with path.open("a+", encoding="utf-8") as stream:  # readable for `library_logs.import_notices_removed`
         handler = _LogHandler(stream)
+        handler.addFilter(library_logs.LibraryFilter(library_level))
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         root.handlers[:] = [handler]
-        root.setLevel(logging.INFO)
+        root.setLevel(library_level)
+        log.setLevel(logging.INFO)
         logging.captureWarnings(True)
         try:
             with _native_stderr_to(stream.fileno()):
@@ -58,12 +65,13 @@ def logging_to(path: Path) -> Iterator[None]:
         finally:
             logging.captureWarnings(False)
             root.handlers[:] = others
-            root.setLevel(level)
+            root.setLevel(levels[0])
+            log.setLevel(levels[1])
 
 
 @contextlib.contextmanager
 def log_shown() -> Iterator[None]:
-    """Within, what this project logs is printed to standard error, a line each; of other logging, errors."""
+    """Context manager: this project's log lines are printed to standard error; of libraries, only errors."""
     root, handler = logging.getLogger(), logging.StreamHandler()
     levels, propagate = (root.level, log.level), log.propagate
     log.addHandler(handler)
@@ -80,7 +88,7 @@ def log_shown() -> Iterator[None]:
 
 
 class _LogHandler(logging.StreamHandler[TextIO]):
-    """Writes to the log file, and lets a full disk be told by the work that needs it, not by the log."""
+    """Writes to the log file. A full disk is reported by the work that needs it, not by the log."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Called when the record could not be written."""
@@ -116,8 +124,11 @@ def _native_stderr_to(descriptor: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def native_notices_dropped() -> Iterator[None]:
-    """Within, what native libraries write to standard error is lost. Meant for importing TensorFlow: since
-    2.21 it says which CPU features it uses before it has read how much it shall say."""
+    """Context manager: what native libraries write to standard error is dropped.
+
+    Use it around the import of TensorFlow: since 2.21 it reports the CPU features it uses before it reads
+    TF_CPP_MIN_LOG_LEVEL.
+    """
     with open(os.devnull, "w", encoding="utf-8") as nowhere, _native_stderr_to(nowhere.fileno()):
         yield
 

@@ -189,8 +189,6 @@ def _type_word(kind: Any) -> str:
         return f"section of names and {type_in_words(typing.get_args(plain)[1])}s"
     if (item := field_types.item_type(plain)) is not None:
         return f"list of {_PLURALS.get(words := type_in_words(item), words)}"
-    if typing.get_origin(plain) is dict:
-        return f"section of names and {type_in_words(typing.get_args(plain)[1])}s"
     return "section" if field_types.struct_in(plain) else _SCALARS[plain]
 
 
