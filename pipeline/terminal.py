@@ -91,31 +91,28 @@ class _LogHandler(logging.StreamHandler[TextIO]):
     """Writes to the log file. A full disk is reported by the work that needs it, not by the log."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Called when the record could not be written."""
+        """Ignores a record that cannot be written."""
 
 
 @contextlib.contextmanager
 def _native_stderr_to(descriptor: int) -> Iterator[None]:
-    """Points file descriptor 2 at `descriptor`, while Python's sys.stderr stays where it was."""
-    python_stderr: TextIO | None = sys.stderr
-    if python_stderr is None:  # a daemon without one
-        yield
-        return
+    """Context manager: file descriptor 2 is `descriptor`, while Python's sys.stderr stays where it was."""
+    python_stderr = sys.stderr
     try:
-        ours = python_stderr.fileno() == 2
+        uses_descriptor = python_stderr.fileno() == 2
     except (OSError, ValueError, AttributeError):
-        ours = False  # replaced by a test or a notebook: it does not write to descriptor 2
+        uses_descriptor = False  # a test or a notebook replaced it
     python_stderr.flush()
     saved = os.dup(2)
     os.dup2(descriptor, 2)
-    if ours:
+    if uses_descriptor:
         sys.stderr = os.fdopen(
             os.dup(saved), "w", buffering=1, encoding=python_stderr.encoding, errors="replace"
         )
     try:
         yield
     finally:
-        if ours:
+        if uses_descriptor:
             sys.stderr.close()
             sys.stderr = python_stderr
         os.dup2(saved, 2)
@@ -129,15 +126,15 @@ def native_notices_dropped() -> Iterator[None]:
     Use it around the import of TensorFlow: since 2.21 it reports the CPU features it uses before it reads
     TF_CPP_MIN_LOG_LEVEL.
     """
-    with open(os.devnull, "w", encoding="utf-8") as nowhere, _native_stderr_to(nowhere.fileno()):
+    with open(os.devnull, "w", encoding="utf-8") as devnull, _native_stderr_to(devnull.fileno()):
         yield
 
 
 class Terminal:
-    """Prints a run, node by node, to standard output, and logs what it prints.
+    """Prints the progress of a run to standard output, and logs what it prints.
 
     Attributes:
-      run_id: the run's, once it is on record.
+      run_id: the ID of the run; None: the run is not recorded yet.
     """
 
     def __init__(self) -> None:
@@ -146,11 +143,11 @@ class Terminal:
 
     @property
     def interactive(self) -> bool:
-        """Whether a person watches."""
+        """Whether a person watches, so that a progress bar makes sense."""
         return sys.stdout.isatty() and sys.stderr.isatty()
 
     def begun(self, run_id: str, pipeline: str, root: Path) -> None:
-        """The run is on record."""
+        """The run is recorded and starts."""
         self.run_id = run_id
         text = f"Pipeline {pipeline}, run {run_id}, in {root}"
         self._tell("run_started", text, text, pipeline=pipeline, root=str(root))
@@ -160,37 +157,37 @@ class Terminal:
         self._tell("run_said", text, text)
 
     def started(self, node: str) -> None:
-        """A node begins to work; what it says comes below."""
+        """A node starts; its lines follow."""
         self._node = node
         self._tell("node_started", f"{node} runs", node)
 
     def because(self, node: str, reason: str) -> None:
-        """Why a node runs, or does not."""
+        """The reason why a node runs or is cached."""
         self._tell("node_reason", f"because {reason}", f"{INDENT}because {reason}", node=node)
 
     def say(self, text: str) -> None:
-        """A line from the node that began."""
+        """A line of the current node."""
         for line in text.splitlines() or [""]:
             self._tell("node_said", line, INDENT + line)
 
     def finished(self, seconds: float) -> None:
-        """The node that began has published."""
+        """The current node published its outputs."""
         text = f"done in {duration(seconds)}"
         self._tell("node_finished", text, INDENT + text, seconds=round(seconds, 3))
         self._node = None
 
     def skipped(self, node: str, why: str) -> None:
-        """A node whose outputs are there already."""
+        """A node that is cached."""
         self._tell("node_cached", f"{node} {why}", f"{node:<{_NAME_WIDTH}}{why}", node=node)
 
     def taken(self, node: str, run_id: str) -> None:
-        """A node that was not to run: its outputs are those of an earlier run."""
+        """A node outside the range that was asked for: its outputs are those of an earlier run."""
         why = f"taken from run {run_id}"
         shown = f"{node:<{_NAME_WIDTH}}{why}"
         self._tell("node_taken", f"{node} {why}", shown, node=node, from_run=run_id)
 
     def ended(self, event: str, message: str, **fields: JsonValue) -> None:
-        """The run is over. A person reads that in the summary, or on standard error."""
+        """The run ended. A person reads it in the summary or on standard error, so nothing is printed."""
 
     def _tell(self, event: str, message: str, shown: str, **fields: JsonValue) -> None:
         """Logs `message`; prints it as `shown`."""
@@ -199,10 +196,10 @@ class Terminal:
 
 
 class JsonLines(Terminal):
-    """Writes one JSON object a line for each event, and logs as `Terminal` does.
+    """Writes a JSON object, on one line, for each event, and logs as `Terminal` does.
 
-    The events and their fields are in docs/how-to/operate.md, for others' programs depend on them.
-    What is not ASCII is escaped, so that neither the locale nor an undecodable file name stands in the way.
+    docs/how-to/operate.md lists the events and their fields: other programs read them. Characters beyond
+    ASCII are escaped, so that neither the locale nor an undecodable file name can break a line.
     """
 
     interactive = False
@@ -212,7 +209,7 @@ class JsonLines(Terminal):
         self._out = out
 
     def ended(self, event: str, message: str, **fields: JsonValue) -> None:
-        """The run is over; `node` is the one that failed, if one did."""
+        """The run ended; the field `node` is the node that failed, if one did."""
         self._write(event, message, fields)
 
     def _tell(self, event: str, message: str, shown: str, **fields: JsonValue) -> None:
@@ -228,12 +225,12 @@ class JsonLines(Terminal):
 
 
 def moment(seconds: float) -> str:
-    """ISO 8601, UTC, of seconds since the epoch: `2026-01-31T12:00:00+00:00`."""
+    """Seconds since the epoch in ISO 8601, UTC: `2026-01-31T12:00:00+00:00`."""
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
 
 
 def duration(seconds: float) -> str:
-    """`4.2 s`, `3 min 20 s`, `2 h 05 min`."""
+    """A duration for people: `4.2 s`, `3 min 20 s`, `2 h 05 min`."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

