@@ -15,6 +15,7 @@ from bitext.components.seq2seq import (
     Rate,
     SearchSettings,
 )
+from bitext.components.shared.path_types import LocalPath
 
 NonNegative = Annotated[int, msgspec.Meta(ge=0)]
 PositiveFloat = Annotated[float, msgspec.Meta(gt=0.0)]
@@ -112,7 +113,7 @@ class WarmStartParameters(component.Parameters, frozen=True, kw_only=True, forbi
         quarter of `optimizer.learning_rate`, because the whole of it undoes much of the earlier training.
     """
 
-    model: str | None = None
+    model: LocalPath | None = None
     from_scratch_every: NonNegative = 0
     steps: Positive | None = None
     learning_rate: PositiveFloat | None = None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from bitext.components.shared.errors import ConfigError
 from bitext.pipeline import config
-from bitext.pipeline.config import aliases, field_types, reference
+from bitext.pipeline.config import aliases, field_types, reference, yaml_values
 from bitext.pipeline.config.sections import PipelineConfig
 from tests.pipeline.test_config import GOOD, written
 
@@ -106,3 +107,77 @@ def test_every_new_name_is_a_key_and_no_old_one_is() -> None:
         assert field_types.type_of(PipelineConfig, new) is not None, new
         kind = field_types.type_of(PipelineConfig, old)
         assert kind is None or field_types.struct_in(kind), old
+
+
+OLD = """\
+name: toy
+example_gen: {files: [data/toy.tsv]}
+transform: {segmentations: 4, subword_dropout: 0.1}
+trainer:
+  towers: 3
+  learning_rate: 0.001
+  beta2: 0.9
+  weight_decay: 0.1
+  clip_norm: 2
+  average_decay: 0.5
+  average_checkpoints: 2
+  schedule: plateau
+  warmup_steps: 7
+  plateau_factor: 0.25
+  validate_every: 11
+  validation_sentences: 12
+  validation_beam: 2
+  validation_tokenize: char
+  validation_lowercase: true
+  validation_references: by_line
+  patience: 3
+  warm_start: last_blessed
+  from_scratch_every: 9
+  warm_steps: 100
+  warm_learning_rate: 0.0001
+"""
+NEW = """\
+name: toy
+example_gen: {files: [data/toy.tsv]}
+transform: {subword_samples: 4, subword_dropout: 0.1}
+trainer:
+  replicas: 3
+  optimizer:
+    learning_rate: 0.001
+    beta2: 0.9
+    weight_decay: 0.1
+    clip_norm: 2
+    average_decay: 0.5
+    average_checkpoints: 2
+  schedule: {kind: plateau, warmup_steps: 7, plateau_factor: 0.25}
+  validation:
+    every: 11
+    sentences: 12
+    beam_size: 2
+    tokenize: char
+    lowercase: true
+    references: by_line
+    patience: 3
+  warm_start: {model: last_blessed, from_scratch_every: 9, steps: 100, learning_rate: 0.0001}
+"""
+
+
+def test_a_configuration_with_every_old_key_equals_that_with_the_new_ones(tmp_path: Path) -> None:
+    old, warnings = load(tmp_path, OLD)
+    new, none = load(tmp_path, NEW)
+    assert old == new
+    assert none == []
+    assert {line.split(": ", 2)[2] for line in warnings} == {
+        f"{key} is now named {name}" for key, name in aliases.RENAMED.items()
+    }
+
+
+def test_every_old_key_can_be_set(tmp_path: Path) -> None:
+    """Each value of the old file, as an option."""
+    values = yaml_values.parse(OLD).value
+    sets = [
+        f"{section}.{key}={json.dumps(value)}"
+        for section in ("transform", "trainer")
+        for key, value in values[section].items()
+    ]
+    assert load(tmp_path, "\n".join(OLD.splitlines()[:2]), *sets)[0] == load(tmp_path, NEW)[0]
