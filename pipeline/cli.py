@@ -26,7 +26,7 @@ from bitext.pipeline.commands import (
     translate,
 )
 from bitext.pipeline.commands import gc as gc_command
-from bitext.pipeline.commands.common import Session, Terminated, describe, exit_code
+from bitext.pipeline.commands.common import Session, Terminated, describe, exit_code, print_error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,12 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments, session)
     except (BitextError, KeyboardInterrupt) as error:
-        _print_error(*describe(error, session), session)
+        print_error(*describe(error, session), session)
         return exit_code(error)
     except BrokenPipeError as error:  # the reader (`head`) closed the pipe
         streams.discard(sys.stdout)
         if session.log_file:
-            _print_error(
+            print_error(
                 "the reader of the output is gone, so the run ended",
                 "The same command continues where this one stopped.",
                 session,
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exit_code(error)
     except Exception as error:  # noqa: BLE001  (the top of the program: the traceback goes to the log)
         session.log_file = _log_traceback(error, session)
-        _print_error(*describe(error, session), session)
+        print_error(*describe(error, session), session)
         return exit_code(error)
     finally:
         if previous is not None:
@@ -82,18 +82,6 @@ def _raise_on_sigterm() -> signal._HANDLER:
         return signal.signal(signal.SIGTERM, handler)
     except ValueError:  # not the main thread: the surrounding program handles signals
         return None
-
-
-def _print_error(message: str, remedy: str, session: Session) -> None:
-    lines = [f"error: {message}"]
-    if remedy:
-        lines.append(f"what to do: {remedy}")
-    if session.existing_log:
-        lines.append(f"log: {session.existing_log}")
-    try:
-        print("\n".join(lines), file=sys.stderr, flush=True)
-    except OSError:  # standard error cannot be written: the exit code alone tells the error
-        streams.discard(sys.stderr)
 
 
 def _log_traceback(error: Exception, session: Session) -> Path:

@@ -6,6 +6,9 @@ import dataclasses
 import enum
 from typing import ClassVar
 
+REFUSED = 4
+"""The exit code of a complete run whose model was refused, which is no error."""
+
 
 class Action(enum.StrEnum):
     """What a scheduler does after the command ended."""
@@ -70,9 +73,7 @@ class DataError(BitextError):
 class NotBlessedError(BitextError):
     """The run is complete, but its model was refused and not pushed."""
 
-    exit_code = 4
-    meaning = "complete, but the model was refused: it is not pushed, or not exported"
-    action = Action.CONTINUE
+    exit_code = REFUSED
 
 
 class LockedError(BitextError):
@@ -103,18 +104,14 @@ TERMINATED = ExitCode(143, "terminated (SIGTERM); the same command continues", A
 
 def exit_codes() -> tuple[ExitCode, ...]:
     """Every exit code of the command, in ascending order: for `bitext --help` and the documentation."""
-    errors = (
-        BitextError,
-        ConfigError,
-        DataError,
-        NotBlessedError,
-        LockedError,
-        EnvironmentFault,
-        TrainingError,
-    )
-    return (
+    errors = (BitextError, ConfigError, DataError, LockedError, EnvironmentFault, TrainingError)
+    rows = [ExitCode(error.exit_code, error.meaning, error.action) for error in errors]
+    outcomes = [
         ExitCode(0, "success", Action.CONTINUE),
-        *(ExitCode(error.exit_code, error.meaning, error.action) for error in errors),
+        ExitCode(
+            REFUSED, "complete, but the model was refused: not pushed, or not exported", Action.CONTINUE
+        ),
         INTERRUPTED,
         TERMINATED,
-    )
+    ]
+    return tuple(sorted(rows + outcomes, key=lambda row: row.code))

@@ -7,11 +7,13 @@ import dataclasses
 import json
 import math
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitext.components.shared.errors import INTERRUPTED, TERMINATED, BitextError, ConfigError
+from bitext.pipeline import streams
 from bitext.pipeline.streams import print_output
 
 if TYPE_CHECKING:
@@ -73,6 +75,19 @@ def describe(error: BaseException, session: Session) -> tuple[str, str]:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", "The same command continues where this one stopped." if session.log_file else ""
     return f"{type(error).__name__}: {error}", "The traceback is in the log."
+
+
+def print_error(message: str, remedy: str, session: Session) -> None:
+    """Prints an error, or why a model was refused, to standard error."""
+    lines = [f"error: {message}"]
+    if remedy:
+        lines.append(f"what to do: {remedy}")
+    if session.existing_log:
+        lines.append(f"log: {session.existing_log}")
+    try:
+        print("\n".join(lines), file=sys.stderr, flush=True)
+    except OSError:  # the exit code alone tells the error
+        streams.discard(sys.stderr)
 
 
 def add_command(

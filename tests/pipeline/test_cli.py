@@ -1,4 +1,4 @@
-"""The command as a person or a scheduler meets it: messages, exit codes, status, and a light front door."""
+"""The command line: messages, exit codes, status, and a fast start."""
 
 from __future__ import annotations
 
