@@ -58,11 +58,11 @@ def raising(error: BaseException) -> Any:
 def status(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     capsys.readouterr()
     assert cli.main(["status", "--json", "toy.yaml"]) == 0
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return found
+    report: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return report
 
 
-def test_a_run_ends_with_the_score_translations_and_the_command(
+def test_summary_has_score_sample_translations_and_the_translate_command(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for cached in (0, 4):
@@ -89,7 +89,7 @@ def test_a_run_ends_with_the_score_translations_and_the_command(
         (errors.TrainingError("the thing", "the remedy"), 7),
     ],
 )
-def test_a_failure_is_one_message_with_its_remedy_and_its_exit_code(
+def test_an_error_prints_message_remedy_and_log_and_sets_the_exit_code(
     folder: Path, capsys: pytest.CaptureFixture[str], error: errors.BitextError, code: int
 ) -> None:
     Calls.inside["Train"] = raising(error)
@@ -101,20 +101,23 @@ def test_a_failure_is_one_message_with_its_remedy_and_its_exit_code(
     assert "Traceback" in log.read_text(encoding="utf-8")
 
 
-def test_an_unexpected_failure_is_told_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unexpected_error_is_printed_without_its_traceback(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     Calls.inside["Train"] = raising(ZeroDivisionError("oh"))
     assert cli.main(["run", "toy.yaml"]) == 1
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ZeroDivisionError: oh\n")
     assert "Traceback" not in captured.out + captured.err
-    assert logged(captured.err).count("Traceback") == 1
+    assert log_named_in(captured.err).count("Traceback") == 1
 
 
-def logged(said: str) -> str:
-    return Path(said.split("log: ")[1].strip()).read_text(encoding="utf-8")
+def log_named_in(stderr: str) -> str:
+    """The content of the log file that an error message names."""
+    return Path(stderr.split("log: ")[1].strip()).read_text(encoding="utf-8")
 
 
-def test_a_failure_after_the_last_node_is_in_the_log_too(
+def test_the_log_has_the_traceback_of_an_error_after_the_last_node(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> str:
@@ -122,10 +125,10 @@ def test_a_failure_after_the_last_node_is_in_the_log_too(
 
     monkeypatch.setattr(summary, "summarise", fail)
     assert cli.main(["run", "toy.yaml"]) == 1
-    assert "in fail\n    raise ZeroDivisionError" in logged(capsys.readouterr().err)
+    assert "in fail\n    raise ZeroDivisionError" in log_named_in(capsys.readouterr().err)
 
 
-def test_a_damaged_report_is_no_fault(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_report_is_no_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["run", "toy.yaml"])
     for name in ("metrics.json", "translations.jsonl"):
         [path] = (folder / "runs" / "toy").glob(f"Evaluate/evaluation/*/{name}")
@@ -134,7 +137,7 @@ def test_a_damaged_report_is_no_fault(folder: Path, capsys: pytest.CaptureFixtur
     assert [run["bleu"] for run in status(capsys)["runs"]] == [None, None]
 
 
-def test_an_interrupted_run_ends_with_130_and_goes_on(
+def test_an_interrupted_run_exits_with_130_and_the_next_run_continues(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Calls.inside["Train"] = raising(KeyboardInterrupt())
@@ -146,7 +149,7 @@ def test_an_interrupted_run_ends_with_130_and_goes_on(
     assert [r["state"] for r in status(capsys)["runs"]] == ["COMPLETE", "CANCELED"]
 
 
-def test_a_terminated_run_ends_with_143_and_is_recorded(
+def test_a_terminated_run_exits_with_143_and_is_recorded(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Calls.inside["Train"] = lambda context: signal.raise_signal(signal.SIGTERM)
@@ -154,7 +157,7 @@ def test_a_terminated_run_ends_with_143_and_is_recorded(
     assert status(capsys)["runs"][0]["nodes"]["Train"]["state"] == "CANCELED"
 
 
-def test_a_refused_model_ends_with_4_after_the_summary(
+def test_a_refused_model_exits_with_4_after_the_summary(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     OPTIONS["bless"] = False
@@ -168,7 +171,7 @@ def test_a_refused_model_ends_with_4_after_the_summary(
     assert found["pushed"] is None
 
 
-def test_status_tells_what_each_run_and_node_did(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_shows_every_run_and_node(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert status(capsys) == {"runs": [], "pushed": None}
     assert not (folder / "runs").exists()
     cli.main(["run", "toy.yaml"])
@@ -209,7 +212,7 @@ def test_status_tells_what_each_run_and_node_did(folder: Path, capsys: pytest.Ca
     assert "pushed: toy version 1" in text
 
 
-def test_a_bad_configuration_ends_with_2_and_touches_nothing(
+def test_an_invalid_configuration_exits_with_2_and_writes_nothing(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for arguments in (["run", "none.yaml"], ["run", "toy.yaml", "--set", "x=1"], ["config", "none.yaml"]):
@@ -218,7 +221,7 @@ def test_a_bad_configuration_ends_with_2_and_touches_nothing(
     assert not (folder / "runs").exists()
 
 
-def test_a_reader_that_has_had_enough_is_no_error(tmp_path: Path) -> None:
+def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     """`bitext config | head -1`."""
     reading, writing = os.pipe()
     os.close(reading)
@@ -234,7 +237,7 @@ def test_a_reader_that_has_had_enough_is_no_error(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
-def test_a_bad_command_line_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_command_line_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(["run", "--nonsense"])
     assert caught.value.code == 2
@@ -248,12 +251,12 @@ def test_config_prints_every_default(folder: Path, capsys: pytest.CaptureFixture
     assert "batch_tokens:" in printed
 
 
-def test_a_model_that_is_not_there_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_model_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["translate", "--model", "serving/none", "rows.txt"]) == 3
     assert "serving/none" in capsys.readouterr().err
 
 
-def test_a_run_refuses_a_root_that_cannot_be_made(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_root_that_cannot_be_created_exits_with_6(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "toy.yaml", "--root", "/proc/bitext"]) == 6
     error = capsys.readouterr().err
     assert "/proc/bitext" in error
@@ -275,7 +278,7 @@ HEAVY = [
     "module",
     ["bitext.pipeline.cli", "bitext.pipeline.config", "bitext.pipeline.graph", "bitext.pipeline.beam"],
 )
-def test_the_front_door_is_light(module: str) -> None:
+def test_importing_it_loads_no_heavy_library(module: str) -> None:
     code = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY
@@ -283,7 +286,7 @@ def test_the_front_door_is_light(module: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_help_answers_at_once_and_documents_exit_codes() -> None:
+def test_help_takes_under_half_a_second_and_lists_the_exit_codes() -> None:
     seconds = []
     for _ in range(3):
         started = time.perf_counter()

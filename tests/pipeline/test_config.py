@@ -1,4 +1,4 @@
-"""Configuration: what is wrong is named with its place and a remedy; what is right comes back."""
+"""Configuration: errors name the line and the remedy; a valid file loads and can be written back."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def refused(tmp_path: Path, text: str, *overrides: str) -> ConfigError:
     return caught.value
 
 
-def test_defaults_follow_from_the_name(tmp_path: Path) -> None:
+def test_folders_default_to_the_name(tmp_path: Path) -> None:
     loaded = config.load(written(tmp_path, GOOD))
     assert (loaded.root, loaded.serving, loaded.pusher.destination) == (
         "runs/toy",
@@ -47,7 +47,7 @@ def test_defaults_follow_from_the_name(tmp_path: Path) -> None:
     assert loaded.beam.runner == "DirectRunner"
 
 
-def test_what_is_dumped_loads_as_it_was(tmp_path: Path) -> None:
+def test_a_dumped_configuration_loads_to_an_equal_value(tmp_path: Path) -> None:
     loaded = config.load(written(tmp_path, GOOD), ["metadata.sqlite=elsewhere.db", "trainer.steps=2000"])
     assert config.load(written(tmp_path, config.dump(loaded))) == loaded
 
@@ -62,7 +62,7 @@ def test_set_values_are_yaml(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spelling", ["DirectRunner", "directrunner", "direct", "Direct"])
-def test_the_runner_in_this_process_has_one_name(tmp_path: Path, spelling: str) -> None:
+def test_every_spelling_of_the_direct_runner_is_one_name(tmp_path: Path, spelling: str) -> None:
     assert config.load(written(tmp_path, GOOD), [f"beam.runner={spelling}"]).beam == config.Beam()
 
 
@@ -78,7 +78,7 @@ def test_an_empty_section_is_all_defaults(tmp_path: Path) -> None:
         ("beam: {colour: red}", "toy.yaml:7: unknown key beam.colour", "Known keys: runner, options."),
     ],
 )
-def test_an_unknown_key_is_named_with_its_line_and_the_likely_one(
+def test_an_unknown_key_is_reported_with_its_line_and_a_similar_key(
     tmp_path: Path, line: str, message: str, remedy: str
 ) -> None:
     error = refused(tmp_path, GOOD + line)
@@ -107,11 +107,11 @@ def test_an_unknown_key_is_named_with_its_line_and_the_likely_one(
         ("beam.options=[verbose]", "beam: a Beam option starts with --, and 'verbose' does not"),
     ],
 )
-def test_a_wrong_value_is_told_in_words(tmp_path: Path, override: str, message: str) -> None:
+def test_a_value_of_the_wrong_type_is_reported_in_words(tmp_path: Path, override: str, message: str) -> None:
     assert message in str(refused(tmp_path, GOOD, override))
 
 
-def test_a_wrong_value_in_the_file_is_told_with_its_line(tmp_path: Path) -> None:
+def test_a_wrong_value_in_the_file_is_reported_with_its_line(tmp_path: Path) -> None:
     error = refused(tmp_path, GOOD.replace("1000", "soon"), "trainer.seed=3")
     assert "toy.yaml:5: trainer.steps: must be a whole number; received the text 'soon'" in str(error)
 
@@ -150,7 +150,7 @@ def test_two_metadata_stores_are_refused(tmp_path: Path) -> None:
         ("pusher.destination=other", "--set pusher.destination=other: pusher.destination"),
     ],
 )
-def test_an_impossible_combination_is_told_with_the_places_of_its_parts(
+def test_an_impossible_combination_is_reported_with_the_lines_of_its_keys(
     tmp_path: Path, override: str, where: str
 ) -> None:
     assert where in str(refused(tmp_path, GOOD, override))
@@ -174,7 +174,7 @@ def test_an_impossible_combination_is_told_with_the_places_of_its_parts(
         ("", "received an empty file"),
     ],
 )
-def test_a_malformed_file_is_refused_where_it_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+def test_a_malformed_file_is_reported_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     assert message in str(refused(tmp_path, text))
 
 
@@ -185,7 +185,7 @@ def test_a_malformed_override_is_refused(tmp_path: Path, override: str) -> None:
     assert f"--set {override}" in str(refused(tmp_path, GOOD, override))
 
 
-def test_a_missing_file_is_named_with_the_likely_one(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_with_a_similar_name(tmp_path: Path) -> None:
     written(tmp_path, GOOD)
     with pytest.raises(ConfigError, match=r"tyo\.yaml: there is no such file") as caught:
         config.load(tmp_path / "tyo.yaml")
@@ -211,7 +211,7 @@ trainer:
   steps: ${steps}
 """
 
-    def test_stand_for_their_values(self, tmp_path: Path) -> None:
+    def test_are_replaced_by_their_values(self, tmp_path: Path) -> None:
         loaded = config.load(written(tmp_path, self.TEXT))
         assert (loaded.name, loaded.root) == ("en-de", "runs/en-de")
         assert loaded.example_gen.files == ("data/en/en-de.tsv", "other.tsv")
@@ -231,22 +231,22 @@ trainer:
         error = refused(tmp_path, self.TEXT, "variables.folder=data/${pair}")
         assert "--set variables.folder=data/${pair}: the variable folder uses the variable pair" in str(error)
 
-    def test_one_that_is_not_given_is_named_with_its_place(self, tmp_path: Path) -> None:
+    def test_an_undefined_one_is_reported_with_the_line_of_its_use(self, tmp_path: Path) -> None:
         error = refused(tmp_path, self.TEXT.replace("  folder: data/en\n", ""))
         assert str(error).endswith("toy.yaml:6: example_gen.files.0: there is no variable folder")
         assert "--set variables.folder=" in error.remedy
 
-    def test_one_that_nothing_uses_is_refused(self, tmp_path: Path) -> None:
+    def test_an_unused_one_is_refused(self, tmp_path: Path) -> None:
         error = refused(tmp_path, self.TEXT, "variables.pear=en-fr")
         assert "--set variables.pear=en-fr: no value uses the variable pear" in str(error)
 
-    def test_one_whose_use_was_overridden_is_not_missed(self, tmp_path: Path) -> None:
+    def test_one_whose_only_use_is_overridden_is_accepted(self, tmp_path: Path) -> None:
         files = "example_gen.files=[mine.tsv]"
         assert config.load(written(tmp_path, self.TEXT), [files]).example_gen.files == ("mine.tsv",)
         error = refused(tmp_path, self.TEXT, files, "variables.folder=here")
         assert "--set variables.folder=here: no value uses the variable folder" in str(error)
 
-    def test_a_value_of_the_wrong_type_is_named(self, tmp_path: Path) -> None:
+    def test_a_value_of_the_wrong_type_is_reported_at_the_field(self, tmp_path: Path) -> None:
         error = refused(tmp_path, self.TEXT, "variables.steps=many")
         assert "trainer.steps: must be a whole number; received the text 'many'" in str(error)
         assert "variables must be a section" in str(refused(tmp_path, GOOD + "variables: [a]"))
@@ -256,7 +256,7 @@ SHIPPED = Path(config.__file__).parents[1] / "configs"
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
-def test_configurations_that_come_with_it_are_valid_and_so_is_what_their_comments_set(path: Path) -> None:
+def test_shipped_configurations_and_the_options_in_their_comments_are_valid(path: Path) -> None:
     assert all(msgspec.to_builtins(config.load(path).pusher.card).values())
     comments = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
     for line in comments:
@@ -264,7 +264,7 @@ def test_configurations_that_come_with_it_are_valid_and_so_is_what_their_comment
         assert config.load(path, [after for word, after in pairwise(words) if word == "--set"])
 
 
-def test_every_row_of_the_ablation_is_a_configuration_of_its_own() -> None:
+def test_every_row_of_the_ablation_is_a_different_configuration() -> None:
     rows = [ablation.as_sets({**ablation.BASE, **changes}) for _, _, changes in ablation.ROWS]
     loaded = {config.dump(config.load(SHIPPED / "multi30k.yaml", row)) for row in rows}
     bases = [value for choice, value, changes in ablation.ROWS if not changes]

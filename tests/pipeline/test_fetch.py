@@ -110,7 +110,7 @@ def test_no_network(tmp_path, monkeypatch):
     assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_made(tmp_path):
+def test_a_folder_that_cannot_be_created(tmp_path):
     (tmp_path / "data").write_text("a file, not a folder")
     with pytest.raises(EnvironmentFault, match="cannot write .*data"):
         fetch("tatoeba-es", tmp_path / "data")

@@ -1,4 +1,4 @@
-"""`bitext run --log-format json`: what a program reads of a run."""
+"""`bitext run --log-format json`: the events of a run for other programs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Run = Callable[..., tuple[int, Events, str]]
 
 @pytest.fixture
 def run(toy: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command; its exit code, its events and what is on standard error."""
+    """Runs the command; returns its exit code, its events and its standard error."""
 
     def call(*arguments: str) -> tuple[int, Events, str]:
         capsys.readouterr()
@@ -48,22 +48,22 @@ def raising(error: BaseException) -> Callable[[Context], None]:
     return inside
 
 
-def told(events: Events) -> list[tuple[str, str | None]]:
+def events_and_nodes(events: Events) -> list[tuple[str, str | None]]:
     return [(event["event"], event["node"]) for event in events]
 
 
 def documented() -> dict[str, set[str]]:
-    """The page's table: the fields of each event beside the common ones."""
+    """The fields of each event in the documentation's table, without the common ones."""
     rows = re.findall(r"^\| `((?:run|node)_\w+)`(?:, `(run_\w+)`)? \|[^|]*\|([^|]*)\|$", PAGE, re.MULTILINE)
     return {
         event: set(re.findall(r"`(\w+)`", fields)) for *events, fields in rows for event in events if event
     }
 
 
-def test_a_run_is_told_by_an_object_a_line_and_a_cached_one_too(toy: Path, run: Run) -> None:
+def test_every_event_of_a_run_and_of_a_cached_run_is_one_object(toy: Path, run: Run) -> None:
     code, first, error = run()
     assert (code, error) == (0, "")
-    assert told(first) == [
+    assert events_and_nodes(first) == [
         ("run_started", None),
         ("node_started", "Source"),
         ("node_said", "Source"),
@@ -77,8 +77,8 @@ def test_a_run_is_told_by_an_object_a_line_and_a_cached_one_too(toy: Path, run: 
     ended = first[-1]
     assert ended["seconds"] >= sum(event.get("seconds", 0) for event in first[:-1])
     path = str(toy / "serving" / "1")
-    came_to = {key: ended[key] for key in documented()["run_finished"] - {"seconds", "log"}}
-    assert came_to == {
+    result = {key: ended[key] for key in documented()["run_finished"] - {"seconds", "log"}}
+    assert result == {
         "state": "COMPLETE",
         "exit_code": 0,
         "bleu": 31.25,
@@ -91,7 +91,7 @@ def test_a_run_is_told_by_an_object_a_line_and_a_cached_one_too(toy: Path, run: 
     assert Path(ended["log"]).read_text(encoding="utf-8").count("2 rows") == 1
     code, second, _ = run("--explain-cache")
     assert code == 0
-    assert told(second) == [
+    assert events_and_nodes(second) == [
         ("run_started", None),
         *((event, node) for node in fakes.NODES for event in ("node_cached", "node_reason")),
         ("run_finished", None),
@@ -108,7 +108,7 @@ def test_times_are_utc_to_the_millisecond_and_in_order(run: Run) -> None:
     assert [before, *parsed] == sorted([before, *parsed])
 
 
-def test_what_is_taken_from_an_earlier_run_is_told(run: Run) -> None:
+def test_outputs_of_an_earlier_run_are_events(run: Run) -> None:
     first = run()[1][0]["run"]
     events = run("--from", "Push")[1]
     assert [(e["node"], e["from_run"]) for e in events if e["event"] == "node_taken"] == [
@@ -124,18 +124,18 @@ def test_what_is_taken_from_an_earlier_run_is_told(run: Run) -> None:
         (KeyboardInterrupt(), 130, "CANCELED", "interrupted"),
     ],
 )
-def test_a_failure_is_the_last_line_and_on_standard_error(
+def test_an_error_is_the_last_event_and_on_standard_error(
     run: Run, error: BaseException, code: int, state: str, message: str
 ) -> None:
     Calls.inside["Train"] = raising(error)
-    ended, events, said = run()
+    ended, events, stderr = run()
     last = events[-1]
     assert (ended, last["exit_code"], last["state"], last["error"]) == (code, code, state, message)
     assert (last["event"], last["node"], last["bleu"], last["blessed"]) == ("run_failed", "Train", None, None)
-    assert said.startswith(f"error: {message}\nwhat to do: {last['remedy']}\nlog: {last['log']}\n")
+    assert stderr.startswith(f"error: {message}\nwhat to do: {last['remedy']}\nlog: {last['log']}\n")
 
 
-def test_what_is_known_of_a_failed_run_is_told(run: Run) -> None:
+def test_the_last_event_of_a_failed_run_has_the_scores_so_far(run: Run) -> None:
     Calls.inside["Push"] = lambda context: signal.raise_signal(signal.SIGTERM)
     last = run()[1][-1]
     assert (last["exit_code"], last["bleu"], last["blessed"], last["pushed_version"]) == (
@@ -146,7 +146,7 @@ def test_what_is_known_of_a_failed_run_is_told(run: Run) -> None:
     )
 
 
-def test_a_refused_model_is_a_run_that_finished(toy: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_with_a_refused_model_is_finished(toy: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "create_pipeline", lambda config: fakes.pipeline(toy, bless=False))
     code, events, _ = run()
     last = events[-1]
@@ -155,17 +155,17 @@ def test_a_refused_model_is_a_run_that_finished(toy: Path, run: Run, monkeypatch
     assert "BLEU 31.25 is under 40" in last["error"]
 
 
-def test_what_ends_before_there_is_a_run_is_told_without_one(toy: Path, run: Run) -> None:
+def test_an_error_before_the_run_starts_is_an_event_without_run_id(toy: Path, run: Run) -> None:
     code, events, _ = run("--set", "trainer.steps=many")
-    assert (code, told(events), events[0]["run"]) == (2, [("run_failed", None)], None)
+    assert (code, events_and_nodes(events), events[0]["run"]) == (2, [("run_failed", None)], None)
     with locked(toy / "runs" / "toy"):
         code, events, _ = run("--wait=0.01")
-    assert (code, told(events)) == (5, [("run_said", None), ("run_failed", None)])
+    assert (code, events_and_nodes(events)) == (5, [("run_said", None), ("run_failed", None)])
     assert all(f"process {os.getpid()} on " in event["message"] for event in events)
     assert (events[-1]["exit_code"], events[-1]["state"], events[-1]["run"]) == (5, None, None)
 
 
-def test_what_a_library_prints_is_no_line_of_ours(run: Run) -> None:
+def test_prints_of_a_library_go_to_standard_error(run: Run) -> None:
     Calls.inside["Train"] = lambda context: print("Using 7 threads")
     code, events, error = run()
     assert code == 0
@@ -174,22 +174,22 @@ def test_what_a_library_prints_is_no_line_of_ours(run: Run) -> None:
 
 
 def test_the_log_file_is_the_same_in_either_format(toy: Path, run: Run) -> None:
-    def logged() -> list[str]:
+    def logged_lines() -> list[str]:
         [path] = (toy / "runs" / "toy" / "logs").iterdir()
         text = path.read_text(encoding="utf-8")
         path.unlink()
         return [re.sub(r"^.{23} |run \S+,", "", line) for line in text.splitlines() if "done in" not in line]
 
     run()
-    as_json = logged()
+    as_json = logged_lines()
     (toy / "runs" / "toy" / "metadata.sqlite").unlink()
     assert cli.main(["run", "toy.yaml"]) == 0
-    human = [line for line in logged() if "metadata record" not in line]
+    human = [line for line in logged_lines() if "metadata record" not in line]
     assert as_json == human
     assert as_json
 
 
-def test_a_name_that_is_no_text_and_a_plain_locale_do_no_harm(toy: Path) -> None:
+def test_undecodable_names_and_an_ascii_locale_are_escaped(toy: Path) -> None:
     code = (
         "import sys\nfrom bitext.pipeline.terminal import JsonLines\n"
         "JsonLines(sys.stdout).say('\\udcff é 語')"
@@ -204,16 +204,16 @@ def test_a_name_that_is_no_text_and_a_plain_locale_do_no_harm(toy: Path) -> None
     assert json.loads(done.stdout)["message"] == "\udcff é 語"
 
 
-def test_nobody_watches_a_run_that_a_program_reads(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
+def test_a_run_with_json_events_is_not_interactive(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    interactive = []
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    Calls.inside["Train"] = lambda context: seen.append(context.interactive)
+    Calls.inside["Train"] = lambda context: interactive.append(context.interactive)
     run()
-    assert seen == [False]
+    assert interactive == [False]
 
 
-def test_the_readme_has_every_event_and_every_field(run: Run) -> None:
+def test_the_documentation_has_every_event_and_every_field(run: Run) -> None:
     Calls.inside["Push"] = raising(errors.DataError("bad day"))
     events = [*run()[1], *run("--explain-cache")[1]]
     Calls.inside.clear()
