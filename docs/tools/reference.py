@@ -174,15 +174,12 @@ def _payload(struct: type[msgspec.Struct]) -> list[str]:
 
 
 def exit_codes() -> str:
-    """What each exit code means."""
-    from bitext.pipeline import cli
+    """What each exit code means, and what a scheduler does."""
+    from bitext.components.shared import errors
 
     lines = ["# Exit codes", "", "A call by `make` replaces every code other than 0 by `make`'s own.", ""]
-    rows = []
-    for line in cli.EXIT_CODES.splitlines()[1:]:
-        code, _, meaning = (part.strip() for part in line.strip().partition(" "))
-        rows.append((code, sentence(meaning)))
-    return "\n".join([*lines, *table("code", "meaning", rows=rows)])
+    rows = [(str(row.code), sentence(row.meaning), sentence(row.action)) for row in errors.exit_codes()]
+    return "\n".join([*lines, *table("code", "meaning", "a scheduler should", rows=rows)])
 
 
 def signatures() -> str:
