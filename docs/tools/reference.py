@@ -178,8 +178,8 @@ def exit_codes() -> str:
     from bitext.components.shared import errors
 
     lines = ["# Exit codes", "", "A call by `make` replaces every code other than 0 by `make`'s own.", ""]
-    rows = [(str(row.code), sentence(row.meaning), sentence(row.action)) for row in errors.exit_codes()]
-    return "\n".join([*lines, *table("code", "meaning", "a scheduler should", rows=rows)])
+    rows = [(str(row.code), row.meaning, str(row.action)) for row in errors.exit_codes()]
+    return "\n".join([*lines, *table("code", "meaning", "what a scheduler does", rows=rows)])
 
 
 def signatures() -> str:

@@ -23,7 +23,7 @@ def typed(raw: RawConfig) -> PipelineConfig:
       ConfigError: a key is unknown or missing, or a value is refused.
     """
     _refuse_unknown(raw.values, PipelineConfig, "", raw)
-    values = _prepared(raw.values, PipelineConfig)
+    values = prepare(raw.values, PipelineConfig)
     try:
         return resolve_defaults(msgspec.convert(values, PipelineConfig))
     except msgspec.ValidationError as error:
@@ -68,19 +68,19 @@ def _refuse_unknown(value: Any, kind: Any, prefix: str, raw: RawConfig) -> None:
         raise ConfigError(f"{raw.where(f'{prefix}{key}')}: unknown key {prefix}{key}", known)
 
 
-def _prepared(value: Any, kind: Any) -> Any:
+def prepare(value: Any, kind: Any) -> Any:
     """The value with empty sections left out and `~` in paths expanded."""
     struct = field_types.struct_in(kind)
     if isinstance(value, dict) and struct is not None:
         fields = field_types.fields(struct)
         return {
-            key: _prepared(inner, fields[key].type)
+            key: prepare(inner, fields[key].type)
             for key, inner in value.items()
             # `trainer:` with only comments below it
             if inner is not None or type(None) in field_types.alternatives(fields[key].type)
         }
     if isinstance(value, list):
-        return [_prepared(item, field_types.item_type(kind)) for item in value]
+        return [prepare(item, field_types.item_type(kind)) for item in value]
     if isinstance(value, str) and field_types.path_kind(kind):
         return os.path.expanduser(value)
     return value
