@@ -99,12 +99,12 @@ def take(batches: Batches, step: int, count: int) -> list:
 
 
 def every_example(split: Path) -> list[tuple]:
-    found = []
+    examples = []
     for path in sorted(split.glob("*.gz")):
         for record in tf.data.TFRecordDataset(str(path), "GZIP"):
             feature = tf.train.Example.FromString(record.numpy()).features.feature
-            found.append(tuple(tuple(feature[n].int64_list.value) for n in ("source_ids", "target_ids")))
-    return sorted(found)
+            examples.append(tuple(tuple(feature[n].int64_list.value) for n in ("source_ids", "target_ids")))
+    return sorted(examples)
 
 
 def open_batches(split: Path, seed: int) -> Batches:
@@ -116,9 +116,9 @@ class TestBatches:
         batches = open_batches(split, seed=1)
         assert batches.per_epoch == 5 + 3 + 1  # Three, three and two sentences a batch.
         for epoch in range(3):
-            found = take(batches, epoch * batches.per_epoch, batches.per_epoch)
-            assert sorted(rows(found)) == every_example(split)
-            assert all(source.shape[0] * target.shape[1] <= BATCH_TOKENS for source, target in found)
+            taken = take(batches, epoch * batches.per_epoch, batches.per_epoch)
+            assert sorted(rows(taken)) == every_example(split)
+            assert all(source.shape[0] * target.shape[1] <= BATCH_TOKENS for source, target in taken)
 
     def test_epochs_and_seeds_differ_and_repeat(self, split):
         def epochs(seed: int) -> list[list[tuple]]:
@@ -316,7 +316,7 @@ class Attempt:
 
     def run(self, validate: Callable[[int], float]) -> Attempt:
         """Trains; `validate` receives the number of validations this attempt has made before."""
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.weights_seen: list[list[np.ndarray]] = []
         self.model = initialize(self.parameters.model, VOCABULARY, VOCABULARY, seed=self.parameters.seed)
         (self.folder / "working").mkdir(parents=True, exist_ok=True)
@@ -324,7 +324,7 @@ class Attempt:
             working_dir=self.folder / "working",
             temp_dir=self.folder,
             beam_pipeline=lambda: pytest.fail("the trainer runs no Beam pipeline"),
-            say=self.said.append,
+            say=self.messages.append,
         )
 
         def counted() -> float:
@@ -364,7 +364,7 @@ class TestTraining:
         with (tmp_path / "broken" / "working" / "history.jsonl").open("a") as file:
             file.write('{"step": 8, "minutes": 0.1, "loss": 1.0, "bleu": 1.0}\n{"step": 1')
         resumed = Attempt(split, tmp_path / "broken").run(lambda count: float(count + 1))
-        assert "resumed at step 4 of 12" in resumed.said
+        assert "resumed at step 4 of 12" in resumed.messages
         assert [line["step"] for line in resumed.history()] == [4, 8, 12]
         assert [line["bleu"] for line in resumed.history()] == [0.0, 1.0, 2.0]
         for one, other in zip(unbroken.weights_seen[1:], resumed.weights_seen, strict=True):
@@ -376,17 +376,17 @@ class TestTraining:
         assert same(again.weights(), unbroken.weights())
         assert again.history() == resumed.history()
 
-    def test_it_stops_without_progress_and_keeps_the_best(self, split, tmp_path):
+    def test_training_stops_without_progress_and_keeps_the_best_weights(self, split, tmp_path):
         parameters = changed(PARAMETERS, steps=40, validation={"patience": 2, "every": 2})
         bleu = [5.0, 9.0, 8.0, 9.0]
         attempt = Attempt(split, tmp_path, parameters).run(lambda count: bleu[count])
         assert [line["step"] for line in attempt.history()] == [2, 4, 6, 8]
         assert same(attempt.weights(), attempt.weights_seen[1])
         assert not same(attempt.weights(), attempt.weights_seen[3])
-        assert any("stopped early" in line for line in attempt.said)
-        assert any("not better" in line for line in attempt.said)
+        assert any("stopped early" in line for line in attempt.messages)
+        assert any("not better" in line for line in attempt.messages)
 
-    def test_a_loss_that_is_not_finite_stops_it_before_the_checkpoint(self, split, tmp_path):
+    def test_a_loss_that_is_not_finite_stops_training_before_the_checkpoint(self, split, tmp_path):
         parameters = changed(PARAMETERS, optimizer={"learning_rate": 1e38, "clip_norm": 1e30})
         with pytest.raises(TrainingError, match="at step 4") as caught:
             Attempt(split, tmp_path, parameters).run(float)
@@ -399,8 +399,8 @@ class TestTraining:
         )
         attempt = Attempt(split, tmp_path, parameters).run(float)
         untrained = initialize(parameters.model, VOCABULARY, VOCABULARY, seed=parameters.seed)
-        found = every_example(split)
-        groups = {len(s): [e for e in found if len(e[0]) == len(s)] for s, _ in found}
+        examples = every_example(split)
+        groups = {len(s): [e for e in examples if len(e[0]) == len(s)] for s, _ in examples}
 
         def log_prob(model: Seq2Seq) -> float:
             return sum(
@@ -493,7 +493,7 @@ class TestTrainingOptions:
     def unbroken_and_resumed(
         self, split: Path, folder: Path, parameters: Parameters, bleu: list[float]
     ) -> tuple[Attempt, Attempt]:
-        """A training, and the same one killed in its third validation, when the best is behind it."""
+        """A training, and the same one killed in its third validation, after the best one."""
         unbroken = Attempt(split, folder / "unbroken", parameters).run(lambda count: bleu[count])
 
         def dies(count: int) -> float:
@@ -504,7 +504,7 @@ class TestTrainingOptions:
         with pytest.raises(Killed):
             Attempt(split, folder / "broken", parameters).run(dies)
         resumed = Attempt(split, folder / "broken", parameters).run(lambda count: bleu[count + 2])
-        assert any("resumed at step" in line for line in resumed.said)
+        assert any("resumed at step" in line for line in resumed.messages)
         return unbroken, resumed
 
     def test_patience_and_the_best_weights_outlive_an_interruption(self, split, tmp_path):
@@ -526,7 +526,7 @@ class TestTrainingOptions:
         ],
         ids=lambda c: next(iter(c)),
     )
-    def test_interrupted_it_ends_as_unbroken(self, split, tmp_path, changes):
+    def test_an_interrupted_training_with_options_ends_as_an_unbroken_one(self, split, tmp_path, changes):
         parameters = changed(PARAMETERS, **changes)
         bleu = [5.0, 3.0, 4.0]
         unbroken, resumed = self.unbroken_and_resumed(split, tmp_path, parameters, bleu)
@@ -565,7 +565,7 @@ class TestTrainingOptions:
         assert max(moved[1]) < 0.7 * max(moved[0])
 
 
-def test_a_precision_is_for_the_training_alone():
+def test_the_precision_is_in_effect_during_training_only():
     option = "auto_mixed_precision_onednn_bfloat16"
 
     def allowed() -> bool:
@@ -588,7 +588,7 @@ def test_a_precision_is_for_the_training_alone():
 
 
 @pytest.mark.parametrize(
-    ("changes", "gpu", "told"),
+    ("changes", "gpu", "expected"),
     [
         ({}, False, []),
         ({"replicas": 1}, True, []),
@@ -602,10 +602,10 @@ def test_a_precision_is_for_the_training_alone():
         ({"precision": "bfloat16", "replicas": 1}, True, ["the GPU computes in float32"]),
     ],
 )
-def test_settings_without_effect_on_this_machine_give_a_warning(changes, gpu, told):
+def test_settings_without_effect_on_this_machine_give_a_warning(changes, gpu, expected):
     lines = warnings(msgspec.convert(changes, Parameters), gpu)
-    assert len(lines) == len(told)
-    assert all(part in line for part, line in zip(told, lines, strict=True))
+    assert len(lines) == len(expected)
+    assert all(words in line for words, line in zip(expected, lines, strict=True))
 
 
 class TestValidation:
@@ -623,19 +623,19 @@ class TestValidation:
 
     SOURCES = ("a B c", "c", "a c Zaphod B", "B B a")
 
-    def test_it_scores_what_users_will_get(self, translator):
-        found = translator.translate(tf.constant(self.SOURCES))["text"].numpy()
-        assert len(set(found)) > 1
-        references = [[text.decode()] for text in found]
+    def test_it_scores_the_translations_of_the_exported_model(self, translator):
+        translations = translator.translate(tf.constant(self.SOURCES))["text"].numpy()
+        assert len(set(translations)) > 1
+        references = [[text.decode()] for text in translations]
         held_out = [Sentence(s, s, r) for s, r in zip(self.SOURCES, references, strict=True)]
         # Unknown words are replaced, the beam and its penalty are the export's.
         assert validation(
             translator, held_out, Parameters(validation=ValidationParameters(beam_size=3))
         )() == pytest.approx(100)
 
-    def test_it_compares_as_told(self, translator):
-        found = translator.translate(tf.constant(self.SOURCES))["text"].numpy()
-        references = [[text.decode().upper().replace(" ", "")] for text in found]
+    def test_it_compares_as_configured(self, translator):
+        translations = translator.translate(tf.constant(self.SOURCES))["text"].numpy()
+        references = [[text.decode().upper().replace(" ", "")] for text in translations]
         held_out = [Sentence(s, s, r) for s, r in zip(self.SOURCES, references, strict=True)]
 
         def bleu(**how) -> float:
@@ -673,10 +673,10 @@ class TestWarmStart:
     def test_the_same_vocabulary_gives_the_same_model(self, tmp_path):
         pair = self.pair(tmp_path / "text", ["▁a", "▁b"], shared=False)
         old, new = self.network(pair, 1), self.network(pair, 2)
-        said = list(load_weights(new, pair, self.saved(tmp_path / "old", pair, old)))
+        messages = list(load_weights(new, pair, self.saved(tmp_path / "old", pair, old)))
         for a, b in zip(old.weights, new.weights, strict=True):
             np.testing.assert_array_equal(a, b)
-        assert [line.split(" tokens")[0] for line in said] == [
+        assert [line.split(" tokens")[0] for line in messages] == [
             "target_embedding: 6 of 6",
             "source_embedding: 6 of 6",
         ]
@@ -698,38 +698,38 @@ class TestWarmStart:
             tokens = [getattr(p, side).pieces() for p in (before, now)]
             rows = [getattr(n, name).numpy() for n in (old, new)]
             for token in ("<s>", "</s>", "▁a", "▁b"):
-                places = [t.index(token) for t in tokens]
-                np.testing.assert_array_equal(rows[1][places[1]], rows[0][places[0]])
+                ids = [t.index(token) for t in tokens]
+                np.testing.assert_array_equal(rows[1][ids[1]], rows[0][ids[0]])
         for token in {"▁new", "▁more"} & set(words):
-            place = now.source.pieces().index(token)
-            np.testing.assert_array_equal(new.source_embedding.numpy()[place], fresh[place])
+            row = now.source.pieces().index(token)
+            np.testing.assert_array_equal(new.source_embedding.numpy()[row], fresh[row])
         np.testing.assert_array_equal(new.decoder.read_kernel, old.decoder.read_kernel)
 
-    def test_tables_may_part(self, tmp_path):
+    def test_one_table_may_become_several(self, tmp_path):
         words = ["▁a", "▁b"]
-        together = self.pair(tmp_path / "together", words)
-        apart = self.pair(tmp_path / "apart", words, shared=False)
-        old, new = self.network(together, 1), self.network(apart, 2, tie_embeddings=False)
-        list(load_weights(new, apart, self.saved(tmp_path / "old", together, old)))
+        shared = self.pair(tmp_path / "shared", words)
+        separate = self.pair(tmp_path / "separate", words, shared=False)
+        old, new = self.network(shared, 1), self.network(separate, 2, tie_embeddings=False)
+        list(load_weights(new, separate, self.saved(tmp_path / "old", shared, old)))
         np.testing.assert_array_equal(new.source_embedding, old.target_embedding)
-        order = [together.target.pieces().index(piece) for piece in apart.target.pieces()]
+        order = [shared.target.pieces().index(piece) for piece in separate.target.pieces()]
         np.testing.assert_array_equal(new.output_embedding, old.target_embedding.numpy()[order])
 
-    def test_tables_may_join(self, tmp_path):
-        apart = self.pair(tmp_path / "apart", ["▁a", "▁b"], shared=False)
-        old = self.network(apart, 1)
-        model = self.saved(tmp_path / "old", apart, old)
+    def test_several_tables_may_become_one(self, tmp_path):
+        separate = self.pair(tmp_path / "separate", ["▁a", "▁b"], shared=False)
+        old = self.network(separate, 1)
+        model = self.saved(tmp_path / "old", separate, old)
         vocabulary = model.vocabulary_file
         tokens = json.loads(vocabulary.read_text(encoding="utf-8"))
-        only = {"source": "▁x", "target": "▁y"}  # as if each side had known a token that the other had not
+        only = {"source": "▁x", "target": "▁y"}  # as if each side had a token that the other lacks
         for side, token in only.items():
             tokens[side][tokens[side].index("▁a")] = token
         vocabulary.write_text(json.dumps(tokens), encoding="utf-8")
-        together = self.pair(tmp_path / "together", ["▁b", "▁x", "▁y", "▁new"])
-        new = self.network(together, 2)
-        said = list(load_weights(new, together, model))
-        now = together.target.pieces()
-        assert f"target_embedding: {len(now) - 1} of {len(now)} tokens" in said[0]
+        shared = self.pair(tmp_path / "shared", ["▁b", "▁x", "▁y", "▁new"])
+        new = self.network(shared, 2)
+        messages = list(load_weights(new, shared, model))
+        now = shared.target.pieces()
+        assert f"target_embedding: {len(now) - 1} of {len(now)} tokens" in messages[0]
         for table, token, side in [
             (old.source_embedding, "▁x", "source"),
             (old.target_embedding, "▁y", "target"),
@@ -822,6 +822,6 @@ def test_settings_that_contradict_each_other_are_refused(wrong, message):
 
 
 @pytest.mark.parametrize("seed", [-1, 0, 2**31 - 1])
-def test_a_seed_no_generator_takes_is_refused(seed):
+def test_seeds_that_tensorflow_does_not_take_are_refused(seed):
     with pytest.raises(msgspec.ValidationError, match="seed"):
         msgspec.convert({"seed": seed}, Parameters)

@@ -128,7 +128,7 @@ class TestStart:
         started = choose_start(parameters, base(tmp_path, 5))
         assert started == Start(parameters, artifacts.Model(Path("runs/x/Trainer/model/6")), 1)
 
-    def test_a_damaged_one_is_an_error(self, tmp_path: Path) -> None:
+    def test_damaged_settings_are_an_error(self, tmp_path: Path) -> None:
         served = base(tmp_path)
         for content in ("{", "7"):
             (tmp_path / "checkpoint" / "settings.json").write_text(content)
@@ -229,7 +229,7 @@ class Trainings:
         """One attempt, killed after `killed_after` validations. Attempts of a name share a working folder."""
         for part in ("working", "model", "run"):
             (self.root / name / part).mkdir(parents=True, exist_ok=part == "working")
-        self.said: list[str] = []
+        self.messages: list[str] = []
         model = artifacts.Model(self.root / name / "model", {}, None, name)
         working = self.root / name / "working"
         sources = list(dict.fromkeys(source for _, source, _ in ROWS))
@@ -249,7 +249,7 @@ class Trainings:
         try:
             executor.run(
                 parameters,
-                Context(working, working, beam_pipeline=lambda: None, say=self.said.append),  # type: ignore
+                Context(working, working, beam_pipeline=lambda: None, say=self.messages.append),  # type: ignore
                 transformed_examples=artifacts.TransformedExamples(self.transformed),
                 transform_graph=self.graph(words),
                 examples=self.spans,
@@ -284,11 +284,11 @@ def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
 class TestTraining:
     def test_trainings_follow_each_other(self, train: Trainings) -> None:
         first = train("first", WARM)
-        assert "training from scratch: no model is served yet" in train.said
+        assert "training from scratch: no model is served yet" in train.messages
         assert (first.properties["warm_starts"], train.steps("first")) == (0, [2, 4, 6])
         assert "warm_started_from" not in first.properties
         second = train("second", WARM, first, [*WORDS, "▁i", "▁j"])
-        assert any("target_embedding: 12 of 14 tokens were known to" in line for line in train.said)
+        assert any("target_embedding: 12 of 14 tokens were known to" in line for line in train.messages)
         assert (second.properties["warm_starts"], train.steps("second")) == (1, [2, 4])
         assert second.properties["warm_started_from"] == "first"
         effective = json.loads((second.path / "model.json").read_text(encoding="utf-8"))
@@ -304,7 +304,7 @@ class TestTraining:
         with pytest.raises(Killed):
             train("broken", WARM, served, killed_after=1)
         resumed = train("broken", WARM, served)
-        assert "resumed at step 2 of 4" in train.said
+        assert "resumed at step 2 of 4" in train.messages
         assert same(train.weights(resumed), train.weights(unbroken))
         assert resumed.properties == unbroken.properties
         assert train.steps("broken") == [2, 4]
