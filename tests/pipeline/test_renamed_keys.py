@@ -96,3 +96,9 @@ def test_an_old_key_may_be_set_on_the_command_line(tmp_path: Path, key: str) -> 
 def test_an_old_and_a_new_key_together_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"trainer.towers is the old name of trainer.replicas"):
         load(tmp_path, {"towers": 1, "replicas": 2})
+
+
+@pytest.mark.parametrize("key", ["warm_start", "warm_start.model"])
+def test_a_tilde_is_the_home_directory_in_the_old_and_the_new_key(tmp_path: Path, key: str) -> None:
+    parameters, _ = load(tmp_path, {}, f"trainer.{key}=~/models/6")
+    assert parameters.warm_start.model == str(Path("~/models/6").expanduser())
