@@ -22,10 +22,11 @@ from bitext.components.shared.files import path_without_globs
 from bitext.components.shared.heldout import Sentence, read_sentences
 from bitext.components.shared.metrics.sacrebleu_metrics import reference_streams
 from bitext.components.shared.parallel import side_by_side
+from bitext.components.text.processor import TextPair
 from bitext.components.trainer import Parameters
 from bitext.components.trainer.data import Batches
 from bitext.components.trainer.training import Training
-from bitext.components.trainer.warm_start import choose_start, load_weights
+from bitext.components.trainer.warm_start import Start, choose_start, load_weights
 
 VALIDATION_BATCH = 100
 """Sentences that a validation translates at a time."""
@@ -63,17 +64,14 @@ def run(
         context.say(f"training from scratch: {start.refusal}")
     batches = Batches.open(transformed_examples, parameters.batch_tokens, parameters.seed)
     pair = text.load(transform_graph.path)
-    network = Seq2Seq(parameters.model, pair.source.size(), pair.target.size(), pair.shared)
-    if start.model is not None:
-        for line in load_weights(network, pair, start.model):
-            context.say(line)
+    network = _build(start, pair, context)
     translator = Translator(network, pair, parameters.search)
     by_line = parameters.validation.references == "by_line"
     splits = [span.split("eval") for span in examples]
     held_out = read_sentences(splits, parameters.validation.sentences, by_line=by_line)
-    weights = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
     context.say(
-        f"{weights:,} weights, vocabulary {pair.target.size():,}, {batches.per_epoch:,} batches an epoch"
+        f"{_weight_count(network):,} weights, vocabulary {pair.target.size():,}, "
+        f"{batches.per_epoch:,} batches an epoch"
     )
     for line in warnings(parameters, gpu=bool(tf.config.list_physical_devices("GPU"))):
         context.say(f"warning: {line}")
@@ -85,13 +83,28 @@ def run(
     shutil.copy(training_run.history_file, model_run.history_file)
     shutil.copytree(training_run.logs, model_run.logs)
     _publish(parameters, network, translator, held_out, model)
-    best_bleu = max(validation.bleu for validation in model_run.history())
-    versions = {"python": platform.python_version(), "tensorflow": tf.__version__}
     model.properties.update(
-        validation_bleu=best_bleu, weights=weights, warm_starts=start.warm_starts, **versions
+        validation_bleu=max(validation.bleu for validation in model_run.history()),
+        weights=_weight_count(network),
+        warm_starts=start.warm_starts,
+        python=platform.python_version(),
+        tensorflow=tf.__version__,
     )
     if start.digest is not None:
         model.properties["warm_started_from"] = start.digest
+
+
+def _build(start: Start, pair: TextPair, context: Context) -> Seq2Seq:
+    """Returns the network with random weights, or with those of the model the training starts from."""
+    network = Seq2Seq(start.parameters.model, pair.source.size(), pair.target.size(), pair.shared)
+    if start.model is not None:
+        for line in load_weights(network, pair, start.model):
+            context.say(line)
+    return network
+
+
+def _weight_count(network: Seq2Seq) -> int:
+    return sum(int(np.prod(v.shape)) for v in network.trainable_variables)
 
 
 def warnings(parameters: Parameters, gpu: bool) -> list[str]:
