@@ -14,6 +14,7 @@ import json
 import re
 import subprocess
 import sys
+import textwrap
 import types
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -65,7 +66,8 @@ def commands() -> str:
     for name, command in group.choices.items():
         lines += [f"## bitext {name}", "", command.description or "", "", *_examples(command.epilog or "")]
         usage = re.sub(r"\s+", " ", command.format_usage().removeprefix("usage: ")).strip()
-        lines += ["Usage:", "", "```text", usage, "```", ""]
+        wrapped = textwrap.fill(usage, 84, subsequent_indent="    ", break_on_hyphens=False)
+        lines += ["Usage:", "", "```text", wrapped, "```", ""]
         formatter = command._get_formatter()
         rows = ((f"`{_called(a)}`", sentence(formatter._expand_help(a))) for a in command._actions)
         lines += table("argument", "meaning", rows=rows)
