@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import yaml
 
-from bitext.components.trainer import Parameters as TrainerParameters
 from bitext.pipeline import cli
 from docs.tools import blocks
 from docs.tools.blocks import Block
@@ -65,9 +64,6 @@ def test_the_check_finds_a_block_that_nothing_runs(tmp_path: Path) -> None:
     assert (second.language, second.text, second.not_run) == ("ruby", "b", None)
 
 
-@pytest.mark.xfail(
-    not hasattr(TrainerParameters(), "optimizer"), reason="the sections of the trainer", strict=False
-)
 @pytest.mark.parametrize("block", of("yaml"))
 def test_a_configuration_is_accepted(block: Block, tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     from bitext.pipeline import config

@@ -21,6 +21,20 @@ README = ROOT / "README.md"
 MODEL_PAGES = [ROOT / "docs" / "concepts" / f"{name}.md" for name in ("model", "search", "text")]
 NOT_OF_THE_MODEL = {"batch_tokens", "sentences", "seed", "samples", "progress"}
 """Keys of the trainer that the model's pages need not explain."""
+GLOSSARY = {
+    "alignment",
+    "analyzer cache",
+    "back-pointers",
+    "bless",
+    "golden set",
+    "held-out",
+    "memory",
+    "pipeline root",
+    "replicas",
+    "residuals",
+    "span",
+    "staging",
+}
 REFERENCE = re.compile(r"`([\w/.-]+\.(?:py|java))(?:::(\w+))?`")
 STUMBLED_OVER = (
     "another processor may round otherwise",
@@ -95,6 +109,13 @@ def test_the_pages_of_the_model_explain_every_setting_of_it():
     every = settings(ModelSettings) | settings(SearchSettings) | settings(Parameters)
     named = set(re.findall(r"(?:`|\.)(\w+)(?:: [^`]*)?`", text))
     assert every - named <= NOT_OF_THE_MODEL
+
+
+def test_the_glossary_is_sorted_and_has_the_terms_of_the_project():
+    text = (ROOT / "docs" / "concepts" / "glossary.md").read_text(encoding="utf-8")
+    terms = re.findall(r"^(\S.*)\n:   ", text, re.MULTILINE)
+    assert terms == sorted(terms, key=str.lower)
+    assert set(terms) >= GLOSSARY
 
 
 def test_links_of_the_readme_lead_somewhere():
