@@ -129,7 +129,8 @@ _MASKS = (
     (r"\b(?=[a-f]*\d)[0-9a-f]{12,64}\b", "DIGEST"),
     (r"\b\d+ h(?: \d+ min)?|\b\d+ min(?: \d+ s)?|\b\d[\d.]* (?:s|min|h)\b", "DURATION"),
     (r"\b\d[\d.,]* (?:bytes|kB|MB|GB|KiB|MiB)\b", "SIZE"),
-    (r"(?<![A-Za-z])[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?", "N"),
+    (r"nrefs:\w+", "nrefs:N"),
+    (r"(?:(?<![\w.)\]])[-+])?(?<![A-Za-z])\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?", "N"),
     (r"\b(source|model|reference) {2,}.*", r"\1 SENTENCE"),
     (r"\s+", " "),
 )
