@@ -112,7 +112,7 @@ def _uses_beam(options: argparse.Namespace) -> bool:
         )
     if not options.input.is_file():  # the path without Beam reports it
         return False
-    size = options.input.stat().st_size
+    size: int = options.input.stat().st_size
     if size <= WORTHWHILE_BYTES:
         print(
             f"{options.input} has {size:,} bytes; up to {WORTHWHILE_BYTES:,} are translated without Beam",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
 import re
@@ -48,11 +49,10 @@ def load(
     raw = _read(path)
     aliases.rename_keys(raw, warn)
     in_file = _variables_used(raw.values)
-    given: set[str] = set()
     for override in overrides:
-        _apply(raw, _parse_override(override), warn, given)
+        _apply(raw, _parse_override(override), warn)
     if root:
-        _apply(raw, _Override("root", root, {}, {}, f"--root {root}"), warn, set())
+        _apply(raw, _Override("root", root, f"--root {root}"), warn)
     # A variable that only an overridden value used is not reported as unused.
     spared = {name for name in in_file if not raw.locations.get(f"variables.{name}", "").startswith("--set")}
     raw.values = _substitute_variables(raw, spared)
@@ -118,19 +118,23 @@ def _similar(path: Path) -> str:
     return f" Did you mean {names[close[0]]}?" if close else ""
 
 
+@dataclasses.dataclass(frozen=True)
 class _Override:
     """One `--set a.b=c`.
 
     Attributes:
       field: the dotted key.
       value: its new value.
-      lines: the dotted keys inside the value.
+      label: its name in messages.
+      inner: the dotted keys inside the value.
       written: as in `RawConfig`.
-      label: what messages call it.
     """
 
-    def __init__(self, field: str, value: Any, lines: dict[str, int], written: dict[str, str], label: str):
-        self.field, self.value, self.lines, self.written, self.label = field, value, lines, written, label
+    field: str
+    value: Any
+    label: str
+    inner: tuple[str, ...] = ()
+    written: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def _parse_override(override: str) -> _Override:
@@ -148,18 +152,18 @@ def _parse_override(override: str) -> _Override:
         raise ConfigError(
             f"{label}: {rest} is a comment in YAML", f"Quote the value: --set {field}='\"...\"'."
         )
-    return _Override(field, parsed.value, parsed.lines, parsed.written, label)
+    return _Override(field, parsed.value, label, tuple(parsed.lines), parsed.written)
 
 
-def _apply(raw: RawConfig, override: _Override, warn: Callable[[str], None], given: set[str]) -> None:
-    """Replaces a value. `given` holds the fields that earlier overrides gave by their old names."""
+def _apply(raw: RawConfig, override: _Override, warn: Callable[[str], None]) -> None:
+    """Replaces a value."""
     values: dict[str, Any] = {}
     section = values
     *outer, name = override.field.split(".")
     for key in outer:
         section = section.setdefault(key, {})
     section[name] = override.value
-    locations = dict.fromkeys([override.field, *override.lines], override.label)
+    locations = dict.fromkeys([override.field, *override.inner], override.label)
     one = RawConfig(values, locations, override.written, override.label)
     field = aliases.rename_keys(one, warn).get(override.field, override.field)
     for key in [key for key in raw.locations if key == field or key.startswith(f"{field}.")]:
@@ -193,55 +197,72 @@ def _variables_used(values: dict[str, Any]) -> set[str]:
 def _substitute_variables(raw: RawConfig, spared: set[str]) -> dict[str, Any]:
     """The values with every `${name}` replaced, and without the section `variables`.
 
-    A value that is `${name}` and nothing else takes the variable's type too. Inside a text a variable is
-    replaced by its value as written.
-
     Raises:
       ConfigError: a used variable is missing, or a given variable is not used and not `spared`.
     """
-    variables = raw.values.get("variables") or {}
-    if not isinstance(variables, dict) or any(isinstance(v, dict | list) for v in variables.values()):
-        raise ConfigError(
-            f"{raw.where('variables')}: variables must be a section of names and plain values",
-            "For example: variables: {data: data/multi30k}",
-        )
-    for name, value in variables.items():
-        if isinstance(value, str) and (inner := _VARIABLE.search(value)):
-            raise ConfigError(
-                f"{raw.where(f'variables.{name}')}: the variable {name} uses the variable {inner[1]}",
-                "Write out its value, or use both where they are needed.",
-            )
-    used = set()
-
-    def value_of(name: str, field: str) -> Any:
-        if name not in variables:
-            raise ConfigError(
-                f"{raw.where(field)}: {field}: there is no variable {name}",
-                f"Give it under variables, or with --set variables.{name}=...",
-            )
-        used.add(name)
-        return variables[name]
-
-    def text_of(name: str, field: str) -> str:
-        value = value_of(name, field)
-        return "" if value is None else str(raw.written.get(f"variables.{name}", value))
-
-    def substitute(value: Any, field: str) -> Any:
-        if isinstance(value, dict):
-            return {key: substitute(inner, f"{field}.{key}".lstrip(".")) for key, inner in value.items()}
-        if isinstance(value, list):
-            return [substitute(inner, f"{field}.{index}") for index, inner in enumerate(value)]
-        if not isinstance(value, str):
-            return value
-        if whole := _VARIABLE.fullmatch(value):
-            return value_of(whole[1], field)
-        return _VARIABLE.sub(lambda match: text_of(match[1], field), value)
-
-    values = {key: substitute(value, key) for key, value in raw.values.items() if key != "variables"}
-    for name in variables:
-        if name not in used | spared:
+    variables = _Variables(raw)
+    values = {
+        key: variables.substitute(value, key) for key, value in raw.values.items() if key != "variables"
+    }
+    for name in variables.values:
+        if name not in variables.used | spared:
             raise ConfigError(
                 f"{raw.where(f'variables.{name}')}: no value uses the variable {name}",
                 f"Write ${{{name}}} where it is meant, or remove it.",
             )
     return values
+
+
+class _Variables:
+    """The section `variables`.
+
+    Attributes:
+      values: value by name.
+      used: the names that were substituted.
+    """
+
+    def __init__(self, raw: RawConfig) -> None:
+        values = raw.values.get("variables") or {}
+        if not isinstance(values, dict) or any(isinstance(value, dict | list) for value in values.values()):
+            raise ConfigError(
+                f"{raw.where('variables')}: variables must be a section of names and plain values",
+                "For example: variables: {data: data/multi30k}",
+            )
+        for name, value in values.items():
+            if isinstance(value, str) and (inner := _VARIABLE.search(value)):
+                raise ConfigError(
+                    f"{raw.where(f'variables.{name}')}: the variable {name} uses the variable {inner[1]}",
+                    "Write out its value, or use both where they are needed.",
+                )
+        self._raw = raw
+        self.values: dict[str, Any] = values
+        self.used: set[str] = set()
+
+    def substitute(self, value: Any, field: str) -> Any:
+        """A value, at the dotted key `field`, with its variables replaced.
+
+        A value that is `${name}` and nothing else takes the variable's type too. Inside a text a variable is
+        replaced by its value as written.
+        """
+        if isinstance(value, dict):
+            return {key: self.substitute(inner, f"{field}.{key}") for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self.substitute(inner, f"{field}.{index}") for index, inner in enumerate(value)]
+        if not isinstance(value, str):
+            return value
+        if whole := _VARIABLE.fullmatch(value):
+            return self._value(whole[1], field)
+        return _VARIABLE.sub(lambda match: self._text(match[1], field), value)
+
+    def _value(self, name: str, field: str) -> Any:
+        if name not in self.values:
+            raise ConfigError(
+                f"{self._raw.where(field)}: {field}: there is no variable {name}",
+                f"Give it under variables, or with --set variables.{name}=...",
+            )
+        self.used.add(name)
+        return self.values[name]
+
+    def _text(self, name: str, field: str) -> str:
+        value = self._value(name, field)
+        return "" if value is None else str(self._raw.written.get(f"variables.{name}", value))
