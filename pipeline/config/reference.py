@@ -90,8 +90,9 @@ def find(name: str) -> list[Key]:
     if name in names:
         return [key for key in keys if key.name == name or re.match(rf"{re.escape(name)}(\.|\[)", key.name)]
     last = name.rpartition(".")[2]
-    close = [key for key in names if key.rpartition(".")[2] == last]
-    close += [key for key in difflib.get_close_matches(name, names, n=3) if key not in close]
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
+    close += [key for key in names if key.rpartition(".")[2] == last and key not in close]
+    close = close or difflib.get_close_matches(name, names, n=3)
     hint = f"Did you mean {' or '.join(close[:3])}?" if close else "`bitext config` prints every key."
     raise ConfigError(f"there is no configuration key {name}", hint)
 

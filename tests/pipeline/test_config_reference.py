@@ -102,7 +102,7 @@ def test_explain_prints_a_key_and_a_section_with_all_its_keys(capsys: pytest.Cap
     ("name", "likely"),
     [
         ("trianer.steps", "Did you mean trainer.steps"),
-        ("beam_size", "Did you mean trainer.search.beam_size or evaluator.beam_size"),
+        ("beam_size", "Did you mean trainer.search.beam_size or trainer.validation.beam_size or eval"),
         ("xyzzy", "`bitext config` prints every key."),
     ],
 )
