@@ -144,10 +144,11 @@ def artifacts() -> str:
         "class with methods that read and write its files (`bitext.components.artifacts`).",
         "",
     ]
-    modules = sorted({kind.__module__ for kind in package.KINDS}, key=str)
-    for name in modules:
+    for name in dict.fromkeys(kind.__module__ for kind in package.KINDS):  # in the order of the pipeline
         module = importlib.import_module(name)
         for kind in _defined(module, package.Artifact):
+            if kind not in package.KINDS:
+                continue
             lines += [f"## {kind.__name__}", "", markdown(inspect.getdoc(kind) or ""), ""]
         for payload in _defined(module, msgspec.Struct):
             lines += _payload(payload)
@@ -281,7 +282,8 @@ def python_api() -> str:
         for name in names:
             module, _, attribute = name.partition(":")
             value = getattr(importlib.import_module(module), attribute)
-            lines += [f"### {module}.{attribute}", "", "```python", _declaration(value), "```", ""]
+            imported = f"from {module} import {attribute}"
+            lines += [f"### {attribute}", "", "```python", imported, "", _declaration(value), "```", ""]
             lines += [_api_text(value), ""]
     return "\n".join(lines)
 
@@ -294,7 +296,8 @@ def _declaration(value: Any) -> str:
     if not isinstance(tree, ast.FunctionDef):
         raise TypeError(f"{value} is no function")
     returns = f" -> {ast.unparse(tree.returns)}" if tree.returns else ""
-    return f"def {tree.name}({ast.unparse(tree.args)}){returns}"
+    arguments = re.split(r", (?=\w+: )", ast.unparse(tree.args))
+    return "\n    ".join([f"def {tree.name}(", *(f"{argument}," for argument in arguments)]) + f"\n){returns}"
 
 
 def _api_text(value: Any) -> str:

@@ -156,7 +156,7 @@ class Translator(tf.Module):
         max_length: tf.Tensor,
         seed: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        """Random translations of each text, in the order drawn; see `sampling.sample`."""
+        """Random translations of each text, in the order drawn."""
         start, min_length = self.start(text), tf.minimum(self.search.min_length, max_length)
         drawn = sample(self.model, start, samples, max_length, seed, temperature, top_k, top_p, min_length)
         return self._outputs(text, drawn)
