@@ -121,8 +121,8 @@ def greedy(signature: Callable[[str], Callable[..., dict[str, Any]]], lines: lis
         log_probs[:, [info["pad"], info["bos"]]] = -np.inf
         tokens.append(np.where(ended, info["pad"], log_probs.argmax(1)).astype(np.int32))
         ended |= tokens[-1] == info["eos"]
-    found = signature("detokenize")(tokens=tf.constant(np.stack(tokens[1:], 1)))
-    texts: list[bytes] = found["text"].numpy().tolist()
+    output = signature("detokenize")(tokens=tf.constant(np.stack(tokens[1:], 1)))
+    texts: list[bytes] = output["text"].numpy().tolist()
     return texts
 
 

@@ -216,8 +216,10 @@ def full_disks(folder: Path, reference: Line) -> list[tuple[int, str]]:
                 return full
             if code != DISK_FULL or not any(words in printed for words in FULL):
                 raise InconsistentError(f"on a disk of {size} KB the run ended with {code}:\n{printed}")
-            begun = [word for words in printed.splitlines() if (word := words.partition(" ")[0]) in toy.NODES]
-            full.append((size, begun[-1] if begun else "the store"))
+            started_nodes = [
+                word for words in printed.splitlines() if (word := words.partition(" ")[0]) in toy.NODES
+            ]
+            full.append((size, started_nodes[-1] if started_nodes else "the store"))
             print(f"a disk of {size} KB was full in {full[-1][1]}", flush=True)
         raise InconsistentError(f"a disk of {DISKS[-1]} KB is too small")
     finally:
@@ -231,7 +233,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="working folder (default: a temporary folder)")
     options = parser.parse_args()
-    begun = time.monotonic()
+    start_time = time.monotonic()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         reference = Line(folder / "reference")
@@ -247,7 +249,7 @@ def main() -> None:
             sys.exit(f"TORN: {error}")
     by_node = ", ".join(f"{node} {sum(n == node for n, _ in kills)}" for node in toy.NODES)
     disks = f"{len(full)} times a full disk" if root else "no full disk: only root can mount one"
-    print(f"{len(kills)} kills ({by_node}), {disks}, in {time.monotonic() - begun:,.0f} s:")
+    print(f"{len(kills)} kills ({by_node}), {disks}, in {time.monotonic() - start_time:,.0f} s:")
     print("everything published is whole, nothing is left over, bytes and weights equal the reference run's")
 
 

@@ -115,8 +115,13 @@ def model():
             },
             "infer": {"batch_size": 64, "length_bucket_width": 2},
         }
-        given = ("--model", str(folder / "usual.py"), "--config", _written(folder / "opennmt.yaml", settings))
-        return _log(".venv-opennmt/bin/onmt-main", *given, *arguments, environment=self.environment)
+        toolkit_options = (
+            "--model",
+            str(folder / "usual.py"),
+            "--config",
+            _written(folder / "opennmt.yaml", settings),
+        )
+        return _log(".venv-opennmt/bin/onmt-main", *toolkit_options, *arguments, environment=self.environment)
 
     def train(self) -> list[float]:
         """See `Peer`."""
@@ -190,8 +195,8 @@ class JoeyNMT:
                 },
             },
         }
-        given = (mode, _written(folder / "joeynmt.yaml", settings), *arguments)
-        command = (".venv-joeynmt/bin/python", "-m", "joeynmt", *given)
+        toolkit_options = (mode, _written(folder / "joeynmt.yaml", settings), *arguments)
+        command = (".venv-joeynmt/bin/python", "-m", "joeynmt", *toolkit_options)
         return _log(*command, environment=self.environment)
 
     def train(self) -> list[float]:
@@ -216,13 +221,13 @@ def measure(folder: str) -> list[Result]:
     """Measures all figures."""
     stock = dict(os.environ)
     progress("this project's model, if there is none yet")
-    given = options(folder, USUAL)
-    bitext("run", CONFIG, *given, "--to", "Trainer")
-    model = outputs_of(CONFIG, "Trainer", *given)["model"]
+    run_options = options(folder, USUAL)
+    bitext("run", CONFIG, *run_options, "--to", "Trainer")
+    model = outputs_of(CONFIG, "Trainer", *run_options)["model"]
     share_cores()
     from bitext.components import text
 
-    pair = text.load(outputs_of(CONFIG, "Transform", *given)["transform_graph"])
+    pair = text.load(outputs_of(CONFIG, "Transform", *run_options)["transform_graph"])
     with tempfile.TemporaryDirectory(dir=ROOT) as folder_name:
         write(folder, pair, Path(folder_name).resolve())
         peers = [kind(Path(folder_name).resolve(), stock) for kind in (OpenNMT, JoeyNMT)]
@@ -283,10 +288,10 @@ def train(folder: str) -> float:
     from benchmarks.training import open_training, update_with
 
     tf.config.experimental.enable_op_determinism()  # as in Trainer
-    given = options(folder, USUAL)
+    run_options = options(folder, USUAL)
     parameters = config.load(CONFIG, [f"variables.data={folder}", *USUAL]).trainer
     with tempfile.TemporaryDirectory() as folder_name:
-        training = open_training(parameters, outputs_of(CONFIG, "Transform", *given), Path(folder_name))
+        training = open_training(parameters, outputs_of(CONFIG, "Transform", *run_options), Path(folder_name))
         batches = training.batches.read_ahead(0)
         update_with(training, itertools.islice(batches, WARM_UP))
         training.progress.tokens.assign(0.0)

@@ -23,9 +23,9 @@ TIME_LIMIT = 3.3
 
 def measure(folder: str) -> list[Result]:
     """Measures both, and their ratio."""
-    given = options(folder, FAST)
-    bitext("run", CONFIG, *given, "--to", "Trainer", "--force", "Trainer")
-    history = (outputs_of(CONFIG, "Trainer", *given)["model_run"] / "history.jsonl").read_text()
+    run_options = options(folder, FAST)
+    bitext("run", CONFIG, *run_options, "--to", "Trainer", "--force", "Trainer")
+    history = (outputs_of(CONFIG, "Trainer", *run_options)["model_run"] / "history.jsonl").read_text()
     points = [json.loads(line) for line in history.splitlines()]
     for point in points:
         progress(f"ours: {point['minutes']:.1f} min, BLEU {point['bleu']:.2f}")
@@ -34,13 +34,13 @@ def measure(folder: str) -> list[Result]:
     if not reached:
         return [best]
     ours = result(f"ours until BLEU {BLEU:g}", reached[:1], "minutes")
-    peer_results, peer_best = peer(folder, given, reached[0])
+    peer_results, peer_best = peer(folder, run_options, reached[0])
     as_good = [point["minutes"] for point in points if point["bleu"] >= peer_best]
     name = "ours until the tutorial's best BLEU"
     return [best, ours, *peer_results, *(result(name, [minutes], "minutes") for minutes in as_good[:1])]
 
 
-def peer(folder: str, given: tuple[str, ...], ours: float) -> tuple[list[Result], float]:
+def peer(folder: str, run_options: tuple[str, ...], ours: float) -> tuple[list[Result], float]:
     """Trains the tutorial model on the same subwords. Returns its figures and its best BLEU."""
     import numpy as np
     import sacrebleu
@@ -49,7 +49,7 @@ def peer(folder: str, given: tuple[str, ...], ours: float) -> tuple[list[Result]
     from benchmarks import tutorial
     from bitext.components import text
 
-    pair = text.load(outputs_of(CONFIG, "Transform", *given)["transform_graph"])
+    pair = text.load(outputs_of(CONFIG, "Transform", *run_options)["transform_graph"])
 
     def ids(split: str, language: str) -> list[list[int]]:
         side = pair.source if language == "en" else pair.target

@@ -203,8 +203,14 @@ def _integer(value: artifacts.Property | None) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _origins(given: artifacts.Artifact | Sequence[artifacts.Artifact]) -> Origin | tuple[Origin, ...]:
-    return _origin(given) if isinstance(given, artifacts.Artifact) else tuple(map(_origin, given))
+def _origins(
+    artifact_or_list: artifacts.Artifact | Sequence[artifacts.Artifact],
+) -> Origin | tuple[Origin, ...]:
+    return (
+        _origin(artifact_or_list)
+        if isinstance(artifact_or_list, artifacts.Artifact)
+        else tuple(map(_origin, artifact_or_list))
+    )
 
 
 def _origin(artifact: artifacts.Artifact) -> Origin:

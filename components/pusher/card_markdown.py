@@ -192,8 +192,8 @@ def _setting(settings: Mapping[str, Any], name: str) -> str | None:
 
 def _lineage(card: Card) -> str:
     rows: list[tuple[str, ...]] = []
-    for name, given in card.lineage.items():
-        origins = (given,) if isinstance(given, Origin) else given
+    for name, entry in card.lineage.items():
+        origins = (entry,) if isinstance(entry, Origin) else entry
         rows += (
             (name, _code(o.artifact), _code(o.digest[:12]) if o.digest else "") for o in origins[:LISTED]
         )

@@ -87,10 +87,10 @@ def collect(tmp_path: Path) -> Any:
             name, file = path.split("/")
             encoded = content if isinstance(content, bytes) else json.dumps(content).encode()
             (inputs[name].path / file).write_bytes(encoded)
-        given = {name: [a] if name in Pusher.list_inputs else a for name, a in inputs.items()}
+        by_name = {name: [a] if name in Pusher.list_inputs else a for name, a in inputs.items()}
         metadata = VersionMetadata("sha256:abc")
         return card.collect(
-            card.Inputs(**given), CardSettings(**stated), "es-en", 3, metadata, "20261123T133147Z-912e"
+            card.Inputs(**by_name), CardSettings(**stated), "es-en", 3, metadata, "20261123T133147Z-912e"
         )
 
     return make
@@ -101,8 +101,8 @@ def sections(markdown: str) -> list[str]:
 
 
 def test_the_markdown_states_every_recorded_value(collect: Any) -> None:
-    made = collect(languages="English to Spanish", corpus="Tatoeba", licence="CC BY 2.0 FR")
-    text = markdown(made)
+    model_card = collect(languages="English to Spanish", corpus="Tatoeba", licence="CC BY 2.0 FR")
+    text = markdown(model_card)
     assert sections(text) == EVERY_SECTION
     for words in (
         "translates from English to Spanish:",
@@ -133,10 +133,10 @@ def test_the_markdown_states_every_recorded_value(collect: Any) -> None:
 
 
 def test_the_json_has_the_documented_structure(collect: Any) -> None:
-    made = collect(licence="CC0")
-    written = card_files(made)
+    model_card = collect(licence="CC0")
+    written = card_files(model_card)
     assert set(written) == {ServedVersion.CARD_JSON, ServedVersion.CARD_MARKDOWN}
-    assert card.Card.decode(written[ServedVersion.CARD_JSON]) == made
+    assert card.Card.decode(written[ServedVersion.CARD_JSON]) == model_card
     content = json.loads(written[ServedVersion.CARD_JSON])
     assert list(content) == [
         *("format", "model", "version", "digest", "rolled_back_to", "withdrawn", "run_id", "stated"),
@@ -160,33 +160,38 @@ def test_the_json_has_the_documented_structure(collect: Any) -> None:
 
 @pytest.mark.parametrize("content", [None, b"{", b"\xff", b"[]", {"bleu": 1, "search": [1]}], ids=str)
 def test_missing_or_damaged_files_are_left_out(collect: Any, content: Any) -> None:
-    made = collect({} if content is None else dict.fromkeys(FILES, content), {})
-    assert (made.scores, made.data, made.text, made.weights) == (None, None, None, None)
-    text = markdown(made)
+    model_card = collect({} if content is None else dict.fromkeys(FILES, content), {})
+    assert (model_card.scores, model_card.data, model_card.text, model_card.weights) == (
+        None,
+        None,
+        None,
+        None,
+    )
+    text = markdown(model_card)
     assert sections(text) == ["# es-en, version 3", "Use and limits", "License of the corpus", "Lineage"]
     assert "None was stated. Find out" in text
     assert "translates:" in text
     assert not re.search(r"None\b(?! was stated)|null|nan", text)
-    assert card.Card.decode(card_files(made)[ServedVersion.CARD_JSON]) == made
+    assert card.Card.decode(card_files(model_card)[ServedVersion.CARD_JSON]) == model_card
 
 
 def test_a_perplexity_that_is_not_finite_is_null_and_left_out(collect: Any) -> None:
-    made = collect({"evaluation/metrics.json": METRICS | {"perplexity": None}})
-    assert made.scores.perplexity is None
-    assert "perplexity" not in markdown(made)
+    model_card = collect({"evaluation/metrics.json": METRICS | {"perplexity": None}})
+    assert model_card.scores.perplexity is None
+    assert "perplexity" not in markdown(model_card)
 
 
 def test_markdown_in_values_is_escaped(collect: Any) -> None:
     licence = "\n# Free\n\n```\n## Scores\n<!-- not closed\n| a |\n\u2028[x](y)\n"
     summary = SUMMARY | {"files": ["data/a`b``.tsv", "дані/ü *.tsv"]}
     reasons = {"blessed": True, "reasons": ["a | b\n# c", "<b>*d*</b> _e_"]}
-    made = collect(
+    model_card = collect(
         FILES | {"rejects/summary.json": summary, "blessing/BLESSED": reasons},
         languages="es *to*\nen | de",
         corpus="# Corpus\n## of [links](x)",
         licence=licence,
     )
-    text = markdown(made)
+    text = markdown(model_card)
     assert sections(text) == EVERY_SECTION
     assert "from es \\*to\\* en \\| de:" in text
     assert "\n\\# Corpus \\#\\# of \\[links\\](x)\n" in text
@@ -194,7 +199,7 @@ def test_markdown_in_values_is_escaped(collect: Any) -> None:
     assert "- ``` data/a`b``.tsv ```\n- `дані/ü *.tsv`\n" in text
     quoted = "> # Free\n>\n> ```\n> ## Scores\n> <!-- not closed\n> | a |\n>\n> [x](y)"
     assert f"## License of the corpus\n\n{quoted}\n\n## Model\n" in text
-    assert json.loads(card_files(made)[ServedVersion.CARD_JSON])["stated"]["licence"] == licence
+    assert json.loads(card_files(model_card)[ServedVersion.CARD_JSON])["stated"]["licence"] == licence
 
 
 def test_the_settings_shown_are_parameters_of_the_trainer() -> None:
@@ -207,15 +212,17 @@ def test_the_settings_shown_are_parameters_of_the_trainer() -> None:
 def test_the_golden_set_and_a_forced_blessing_are_shown(collect: Any) -> None:
     golden = {name: value for name, value in METRICS.items() if name != "golden"} | {"sentences": 1234}
     verdict = {"blessed": True, "reasons": ["below", "forced: a *demo*"], "forced": "a *demo*"}
-    made = collect(
+    model_card = collect(
         FILES | {"evaluation/metrics.json": METRICS | {"golden": golden}, "blessing/BLESSED": verdict}
     )
-    assert made.forced == "a *demo*"
-    text = markdown(made)
+    assert model_card.forced == "a *demo*"
+    text = markdown(model_card)
     assert "On the golden set, 1,234 sentences:\n\n- BLEU 40.54 (95 %" in text
     assert "\n**Blessed by force**, whatever its scores: a \\*demo\\*\n" in text
     assert "- Evaluator: below; forced: a \\*demo\\*\n" in text
-    assert json.loads(card_files(made)[ServedVersion.CARD_JSON])["scores"]["golden"]["sentences"] == 1234
+    assert (
+        json.loads(card_files(model_card)[ServedVersion.CARD_JSON])["scores"]["golden"]["sentences"] == 1234
+    )
 
 
 class TestSpans:
@@ -250,8 +257,8 @@ class TestSpans:
             "sources_also_in_train": {"eval": 1, "test": 0},
             "files": ["data/2.tsv"],
         }
-        made = self.collect(tmp_path, [SUMMARY, second])
-        assert made.data == artifacts.Summary(
+        model_card = self.collect(tmp_path, [SUMMARY, second])
+        assert model_card.data == artifacts.Summary(
             rows=140_878,
             accepted=140_866,
             duplicates=6,
@@ -263,7 +270,7 @@ class TestSpans:
             max_reject_share=0.05,
             files=("data/spa.tsv", "data/2.tsv"),
         )
-        text = markdown(made)
+        text = markdown(model_card)
         assert "Pairs left out because the golden set has their source: 1." in text
         assert "- `data/spa.tsv`\n- `data/2.tsv`\n" in text
         assert "more: see" not in text
@@ -273,14 +280,14 @@ class TestSpans:
 
     def test_the_first_files_are_listed_and_the_others_counted(self, tmp_path: Path) -> None:
         count = 365
-        made = self.collect(tmp_path, [SUMMARY | {"files": [f"data/{n}.tsv"]} for n in range(count)])
-        assert made.data is not None
-        assert made.data.files == tuple(f"data/{n}.tsv" for n in range(count))
-        lineage = made.lineage["examples"]
+        model_card = self.collect(tmp_path, [SUMMARY | {"files": [f"data/{n}.tsv"]} for n in range(count)])
+        assert model_card.data is not None
+        assert model_card.data.files == tuple(f"data/{n}.tsv" for n in range(count))
+        lineage = model_card.lineage["examples"]
         assert isinstance(lineage, tuple)
         assert [origin.artifact for origin in lineage] == [f"Node/examples/{n}" for n in range(count)]
-        assert card.Card.decode(card_files(made)[ServedVersion.CARD_JSON]) == made
-        text = markdown(made)
+        assert card.Card.decode(card_files(model_card)[ServedVersion.CARD_JSON]) == model_card
+        text = markdown(model_card)
         assert text.count(".tsv`") == text.count("`Node/examples/") == text.count("`Node/rejects/") == 5
         assert "- `data/4.tsv`\n- and 360 more: see `model_card.json`\n" in text
         assert "| rejects | and 360 more: see `model_card.json` |  |\n" in text
@@ -288,8 +295,8 @@ class TestSpans:
 
 def test_scores_and_data_of_another_form_are_left_out(collect: Any) -> None:
     """A rollback keeps everything else on the card of the earlier version."""
-    made = collect(licence="CC0")
-    fields = json.loads(made.encode())
+    model_card = collect(licence="CC0")
+    fields = json.loads(model_card.encode())
     other = fields | {"scores": {"bleu": {"score": 40.5}}, "data": {"rows": "many"}}
     read = card.Card.decode(json.dumps(other).encode())
-    assert read == msgspec.structs.replace(made, scores=None, data=None)
+    assert read == msgspec.structs.replace(model_card, scores=None, data=None)

@@ -170,8 +170,8 @@ class TestScores:
         self, evaluate: Evaluate, models: dict[str, artifacts.Model]
     ) -> None:
         outcome = evaluate(models["upper"], references="by_line")
-        found = [(row["id"], row["source"], *row["references"]) for row in outcome.translations]
-        assert found == ROWS
+        rows = [(row["id"], row["source"], *row["references"]) for row in outcome.translations]
+        assert rows == ROWS
         expected = BLEU().corpus_score([s.upper() for _, s, _ in ROWS], [[t for *_, t in ROWS]])
         assert outcome.metrics["bleu"]["score"] == pytest.approx(expected.score, abs=1e-6)
         assert "nrefs:1" in outcome.metrics["bleu"]["signature"]
@@ -187,10 +187,10 @@ class TestScores:
         streams = reference_streams([row["references"] for row in outcome.translations])
         for name, metric in (("bleu", BLEU()), ("chrf", CHRF()), ("ter", TER(case_sensitive=True))):
             expected = metric.corpus_score(hypotheses, streams, n_bootstrap=100)
-            found = outcome.metrics[name]
-            assert found["score"] == pytest.approx(expected.score, abs=1e-6)
-            assert found["signature"] == str(metric.get_signature())
-            low, high = found["interval"]
+            written = outcome.metrics[name]
+            assert written["score"] == pytest.approx(expected.score, abs=1e-6)
+            assert written["signature"] == str(metric.get_signature())
+            low, high = written["interval"]
             assert (high - low) / 2 == pytest.approx(expected._ci, abs=1e-4)
         assert "nrefs:var" in outcome.metrics["bleu"]["signature"]
         assert outcome.evaluation.properties["bleu"] == outcome.metrics["bleu"]["score"]
@@ -422,8 +422,8 @@ def test_the_test_splits_of_all_spans_are_scored_as_one(
     parts = {"span 1": ROWS[:30], "span 2": [], "span 3": ROWS[30:]}
     for name, rows in parts.items():
         toy_model.write_examples(tmp_path / name, "test", rows)
-    found = evaluate(models["upper"], spans=[artifacts.Examples(tmp_path / name) for name in parts])
-    assert found.translations == evaluate(models["upper"]).translations
+    of_spans = evaluate(models["upper"], spans=[artifacts.Examples(tmp_path / name) for name in parts])
+    assert of_spans.translations == evaluate(models["upper"]).translations
 
 
 class TestHeldOut:

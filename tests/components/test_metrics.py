@@ -80,29 +80,29 @@ class TestAgainstSacreBleu:
         expected = scorer.corpus_score(
             hypotheses, reference_streams(references), n_bootstrap=options.bootstrap_samples
         )
-        ours = metric(references, options)
-        found = ours.score(ours.statistics(hypotheses))
-        assert found.score == pytest.approx(expected.score, abs=1e-9)
-        assert found.signature == str(scorer.get_signature())
-        low, high = found.interval
+        scored = metric(references, options)
+        result = scored.score(scored.statistics(hypotheses))
+        assert result.score == pytest.approx(expected.score, abs=1e-9)
+        assert result.signature == str(scorer.get_signature())
+        low, high = result.interval
         assert (high - low) / 2 == pytest.approx(expected._ci, abs=1e-4)  # sacreBLEU's is float32
-        assert low < found.score < high
+        assert low < result.score < high
 
     def test_the_score_of_some_sentences(self, metric: type[Metric]) -> None:
         hypotheses, references = corpus(6, 40, 2)
-        ours = metric(references, Options())
-        some = ours.statistics(hypotheses)[10:25].sum(axis=0)
+        scored = metric(references, Options())
+        some = scored.statistics(hypotheses)[10:25].sum(axis=0)
         expected = public(metric, Options()).corpus_score(
             hypotheses[10:25], reference_streams(references[10:25])
         )
-        assert ours.corpus_score(some) == pytest.approx(expected.score, abs=1e-9)
+        assert scored.corpus_score(some) == pytest.approx(expected.score, abs=1e-9)
 
     def test_paired_bootstrap(self, metric: type[Metric]) -> None:
         candidate, references = corpus(7, 80, 1)
         generator = random.Random(8)
         baseline = [" ".join(w if generator.random() < 0.97 else "x" for w in h.split()) for h in candidate]
-        ours = metric(references, Options(bootstrap_samples=300))
-        found = ours.compare(ours.statistics(candidate), ours.statistics(baseline))
+        scored = metric(references, Options(bootstrap_samples=300))
+        result = scored.compare(scored.statistics(candidate), scored.statistics(baseline))
         test = PairedTest(
             [("baseline", baseline), ("candidate", candidate)],
             {"metric": public(metric, Options())},
@@ -111,16 +111,16 @@ class TestAgainstSacreBleu:
             n_samples=300,
         )
         of_baseline, of_candidate = next(values for key, values in test()[1].items() if key != "System")
-        assert found.p_value == pytest.approx(of_candidate.p_value)
-        assert found.score == pytest.approx(of_baseline.score)
-        assert found.score + found.difference == pytest.approx(of_candidate.score)
-        assert found.difference != 0
+        assert result.p_value == pytest.approx(of_candidate.p_value)
+        assert result.score == pytest.approx(of_baseline.score)
+        assert result.score + result.difference == pytest.approx(of_candidate.score)
+        assert result.difference != 0
 
     def test_perfect_and_empty_translations(self, metric: type[Metric]) -> None:
         _, references = corpus(9, 30, 1)
-        ours = metric(references, Options())
-        perfect = ours.score(ours.statistics([of_sentence[0] for of_sentence in references])).score
-        empty = ours.score(ours.statistics([""] * len(references))).score
+        scored = metric(references, Options())
+        perfect = scored.score(scored.statistics([of_sentence[0] for of_sentence in references])).score
+        empty = scored.score(scored.statistics([""] * len(references))).score
         best, worst = (100.0, 0.0) if metric.higher_is_better else (0.0, 100.0)
         assert (perfect, empty) == pytest.approx((best, worst))
 
@@ -177,8 +177,8 @@ def test_a_metric_of_another_kind_has_an_interval_and_a_comparison() -> None:
     references = [[str(n)] for n in range(50)]
     metric = ExactMatch(references, Options())
     good, bad = ([str(n if n % k else -1) for n in range(50)] for k in (5, 2))
-    found = metric.score(metric.statistics(good))
-    assert (found.score, found.signature) == (80.0, "case:mixed")
-    assert found.interval[0] < 80.0 < found.interval[1]
+    result = metric.score(metric.statistics(good))
+    assert (result.score, result.signature) == (80.0, "case:mixed")
+    assert result.interval[0] < 80.0 < result.interval[1]
     compared = metric.compare(metric.statistics(bad), metric.statistics(good))
     assert (compared.difference, compared.p_value < 0.05) == (-30.0, True)

@@ -314,9 +314,17 @@ class TestRollback:
             before[2].digest, 31.0, "nrefs:1", {before[3].digest: withdrawal}, 2
         )
         extra = push.destination / "4" / "assets.extra"
-        made = card.Card.decode((extra / ServedVersion.CARD_JSON.name).read_bytes())
-        assert (made.version, made.rolled_back_to, made.withdrawn) == (4, 2, after[4].withdrawn)
-        assert (made.digest, made.stated.licence, made.run_id) == (before[2].digest, "of b", "run 2")
+        model_card = card.Card.decode((extra / ServedVersion.CARD_JSON.name).read_bytes())
+        assert (model_card.version, model_card.rolled_back_to, model_card.withdrawn) == (
+            4,
+            2,
+            after[4].withdrawn,
+        )
+        assert (model_card.digest, model_card.stated.licence, model_card.run_id) == (
+            before[2].digest,
+            "of b",
+            "run 2",
+        )
         text = (extra / ServedVersion.CARD_MARKDOWN.name).read_text(encoding="utf-8")
         assert text.startswith("# es-en, version 4\n")
         assert "**A rollback**: this is version 2 again. Version 3 was withdrawn at " in text
