@@ -13,7 +13,7 @@ import argparse
 
 import msgspec
 
-from benchmarks import peers, report
+from benchmarks import report, toolkits
 from benchmarks.commands import CONFIG, child
 
 BENCHES = ("commands", "line", "tokenizing", "training", "decoding", "quality", "peers")
@@ -38,7 +38,7 @@ def main() -> None:
         if name in NEED_MULTI30K and options.multi30k is None:
             report.progress(f"{name} is left out: it needs --multi30k FOLDER (make bench MULTI30K=FOLDER)")
             continue
-        if name == "peers" and peers.missing():
+        if name == "peers" and toolkits.missing():
             report.progress("peers is left out: the toolkits are not installed (make peers MULTI30K=FOLDER)")
             continue
         report.progress(name)
