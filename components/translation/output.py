@@ -17,7 +17,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from bitext.components.shared.errors import ConfigError, EnvironmentFault
 from bitext.components.shared.faults import reporting_faults
@@ -136,7 +136,7 @@ def open_output(path: Path | None) -> Iterator[Callable[[bytes], None]]:
     """
     check_output_file(path)
     if path is None:
-        yield _write_standard_output
+        yield _write_to_standard_output
         return
     stack = contextlib.ExitStack()
     with _reporting_faults(path):
@@ -162,9 +162,12 @@ def open_output(path: Path | None) -> Iterator[Callable[[bytes], None]]:
         stack.close()
 
 
-def _write_standard_output(data: bytes) -> None:
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+def _write_to_standard_output(data: bytes) -> None:
+    """Writes past Python's buffer, which would otherwise fail again at exit."""
+    with _reporting_faults(Path("standard output")):
+        sys.stdout.flush()
+        binary: Any = sys.stdout.buffer
+        _WholeWrites(getattr(binary, "raw", binary)).write(data)
 
 
 @contextlib.contextmanager

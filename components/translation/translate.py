@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -50,8 +49,6 @@ def main_translate(
             for results in translate_lines(translator, windows):
                 write(format_lines(results, line, search.nbest).encode())
                 line += len(results)
-    except BrokenPipeError:
-        # The reader (`head`) has closed the pipe: no error. Python would report it again when it exits.
-        if output is None:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader (`head`) has closed the pipe
+        pass
     return 0

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bitext.components.shared.errors import DataError, NotBlessedError
+from bitext.components.shared.errors import REFUSED, DataError
 from bitext.pipeline.commands import common
 from bitext.pipeline.streams import print_output
 
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
             "what to do: give another precision with --quantize",
             file=sys.stderr,
         )
-        return NotBlessedError.exit_code
+        return REFUSED
     print_output(render(report, options.output))
     return 0
 

@@ -227,6 +227,29 @@ class TestPipeAndDevice:
         assert done.stdout == b"newer\n"
 
 
+class TestStandardOutput:
+    CODE = (
+        "from bitext.components.translation.output import open_output\n"
+        "with open_output(None) as write: write(b'one\\n'); write(b'two\\n')"
+    )
+
+    def run(self, stdout: int) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [sys.executable, "-c", self.CODE], cwd=ROOT, stdout=stdout, stderr=subprocess.PIPE, check=False
+        )
+
+    def test_it_is_written_into(self) -> None:
+        done = self.run(subprocess.PIPE)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"one\ntwo\n", b"")
+
+    def test_a_full_disk_is_named_once(self) -> None:
+        with Path("/dev/full").open("wb") as full:
+            done = self.run(full.fileno())
+        assert done.returncode == 1
+        assert done.stderr.count(b"EnvironmentFault: cannot write standard output: No space left") == 1
+        assert b"Exception ignored" not in done.stderr
+
+
 class TestChecks:
     def test_impossible_files_are_refused(self, tmp_path: Path) -> None:
         (tmp_path / "in.txt").touch()
