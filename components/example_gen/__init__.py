@@ -134,7 +134,7 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
       span: the span that this part of the work is; filled in for each of them, and not for a configuration.
     """
 
-    format: str = "tsv"
+    format: Annotated[str, msgspec.Meta(extra={"choices": tuple(FORMATS)})] = "tsv"
     files: tuple[PathPattern, ...] = ()
     source_files: tuple[PathPattern, ...] = ()
     target_files: tuple[PathPattern, ...] = ()

@@ -47,7 +47,10 @@ def item_type(kind: Any) -> Any:
 
 
 def choices(kind: Any) -> list[str]:
-    """The values of the literal types among the alternatives."""
+    """The values that a type allows: of literal types, or of `Meta(extra={"choices": ...})`."""
+    meta = constraints(kind)
+    if meta and meta.extra and "choices" in meta.extra:
+        return [str(value) for value in meta.extra["choices"]]
     return [
         str(value)
         for alternative in alternatives(kind)

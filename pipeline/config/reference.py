@@ -184,7 +184,7 @@ def _type_word(kind: Any) -> str:
     if path := field_types.path_kind(kind):
         return path
     (plain,) = field_types.alternatives(kind)
-    if typing.get_origin(plain) is typing.Literal:
+    if field_types.choices(kind):
         return "choice"
     if typing.get_origin(plain) is dict:
         return f"section of names and {type_in_words(typing.get_args(plain)[1])}s"

@@ -66,13 +66,11 @@ def explain(keys: list[Key]) -> str:
 
 def _explain(key: Key) -> Iterator[str]:
     yield key.name
-    for label, text in (("type", key.type), ("default", key.default), ("range", key.range)):
-        if text:
-            yield f"{_INDENT}{label:<9}{text}"
-    for number, paragraph in enumerate(key.meaning.split("\n\n")):
-        label = "" if number else "meaning"
+    first, *others = key.meaning.split("\n\n")
+    rows = [("type", key.type), ("default", key.default), ("range", key.range), ("meaning", first)]
+    for label, text in [*rows, *(("", paragraph) for paragraph in others)]:
         yield from textwrap.wrap(
-            paragraph,
+            text,
             WIDTH,
             initial_indent=f"{_INDENT}{label:<9}",
             subsequent_indent=" " * 11,

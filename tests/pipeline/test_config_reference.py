@@ -65,6 +65,7 @@ def test_a_meaning_is_read_with_its_paragraphs_and_shared_entries() -> None:
     [
         ("name", "text", "required", "matches `^[A-Za-z0-9][A-Za-z0-9_.-]*$`"),
         ("root", "path", "''", ""),
+        ("example_gen.format", "choice", "tsv", "tsv, csv, parallel"),
         ("example_gen.files", "list of path or glob", "[]", ""),
         ("example_gen.source_column", "whole number or text", "0", ">= 0"),
         ("example_gen.window.first", "whole number or date (YYYY-MM-DD) or null", "null", ">= 0"),
