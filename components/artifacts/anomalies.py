@@ -54,7 +54,11 @@ class ExampleAnomalies(Artifact):
 
         path = self.file(split, comparison)
         with self.reporting_damage(path, DecodeError):
-            return anomalies_pb2.Anomalies.FromString(path.read_bytes())
+            content = path.read_bytes()
+            anomalies = anomalies_pb2.Anomalies.FromString(content)
+        if not content:  # TFDV sets fields even if it finds nothing
+            raise self.damaged(path, "is damaged: it is empty")
+        return anomalies
 
     def write(self, anomalies: anomalies_pb2.Anomalies, split: str, comparison: str = ".") -> None:
         """Writes the anomalies of a comparison, equal messages in equal bytes."""

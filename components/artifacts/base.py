@@ -160,10 +160,13 @@ class Artifact:
           kind: the type of a line.
 
         Raises:
-          DataError: the file is missing, or a line is no JSON or holds something else.
+          DataError: the file is missing or empty, or a line is no JSON or holds something else.
         """
         with self.reporting_damage(file):
-            return msgspec.json.Decoder(kind).decode_lines(file.read_bytes())
+            values = msgspec.json.Decoder(kind).decode_lines(file.read_bytes())
+        if not values:
+            raise self.damaged(file, "is damaged: it is empty")
+        return values
 
 
 def span_of(artifact: Artifact) -> str:

@@ -35,8 +35,18 @@ class Examples(Artifact):
         return self.split(split) / f"data_tfrecord-{number:05d}-of-{shards:05d}.gz"
 
     def files(self, split: str) -> list[Path]:
-        """Returns the TFRecord files of a split, in order."""
-        return sorted(self.split(split).glob("data_tfrecord-*.gz"))
+        """Returns the TFRecord files of a split, in order; none if the split has none.
+
+        Raises:
+          DataError: one of several files is missing: each name says how many there are.
+        """
+        files = sorted(self.split(split).glob("data_tfrecord-*.gz"))
+        if files:
+            shards = int(files[0].stem.rpartition("-of-")[2])
+            for number in range(shards):
+                if (file := self.shard(split, number, shards)) not in files:
+                    raise self.damaged(file, "is missing")
+        return files
 
 
 class Bucket(msgspec.Struct, frozen=True, kw_only=True):

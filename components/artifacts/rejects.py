@@ -107,7 +107,10 @@ class Rejects(Artifact):
         """
         decode = msgspec.json.Decoder(Reject).decode
         with self.reporting_damage(self.rows_file), gzip.open(self.rows_file, "rb") as lines:
-            return [decode(line) for line in itertools.islice(lines, limit)]
+            rows = [decode(line) for line in itertools.islice(lines, limit)]
+        if not rows and not self.rows_file.stat().st_size:  # without rows, gzip still writes a header
+            raise self.damaged(self.rows_file, "is damaged: it is empty")
+        return rows
 
     def write_rows(self, rows: Iterable[Reject]) -> None:
         """Writes the rejected rows."""

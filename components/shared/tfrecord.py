@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bitext.components.artifacts.examples import Examples
 from bitext.components.shared.errors import DataError
 from bitext.components.shared.files import gzip_writer
 from bitext.components.shared.tf_example import Ints, byte_lengths, serialize
@@ -105,6 +106,8 @@ def read_records(path: Path, block_rows: int = BLOCK_ROWS) -> Iterator[list[byte
       DataError: the file is missing, damaged or cut short.
     """
     try:
+        if not path.stat().st_size:  # without records, gzip still writes a header
+            raise _damaged(path, "is damaged: it is empty")
         with gzip.open(path, "rb") as file:
             yield from _records(cast(BinaryIO, file), path, block_rows)
     except FileNotFoundError as error:
@@ -135,10 +138,7 @@ def _records(file: BinaryIO, path: Path, block_rows: int) -> Iterator[list[bytes
 
 
 def _damaged(path: Path, problem: str) -> DataError:
-    return DataError(
-        f"the examples {path}: the file {problem}",
-        "make them again: `bitext run CONFIG --force ExampleGen`",
-    )
+    return Examples(path.parents[1]).damaged(path, problem)
 
 
 def read_record_batches(path: Path, block_rows: int = BLOCK_ROWS) -> Iterator[pa.RecordBatch]:

@@ -11,7 +11,6 @@ from pathlib import Path
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-import tensorflow as tf
 import tensorflow_transform.beam as tft_beam
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_transform.beam.analyzer_cache import DatasetKey
@@ -163,10 +162,10 @@ def _count(
         tft_beam.Context(temp_dir=str(temp_dir), passthrough_keys={POSITION}),
     ):
         rows = _read_new(pipeline, read, train, window, MAX_SPANS_PER_PASS)
-        analyse = tft_beam.AnalyzeDatasetWithCache(
+        analyze = tft_beam.AnalyzeDatasetWithCache(
             functools.partial(analysis_fn, parameters=parameters), pipeline
         )
-        _, newly_counted = (rows, {}, _tensor_adapter_config(schema)) | "Count" >> analyse
+        _, newly_counted = (rows, {}, _tensor_adapter_config(schema)) | "Count" >> analyze
         window.write(newly_counted)
 
 
@@ -196,8 +195,8 @@ def _run_beam(
     ):
         train = dict.fromkeys(window.cached) | _read_new(pipeline, read, splits[TRAIN], window)
         preprocess = functools.partial(preprocessing_fn, parameters=parameters)
-        analyse = tft_beam.AnalyzeDatasetWithCache(preprocess, pipeline)
-        transform_fn, newly_counted = (train, window.read(pipeline), config) | "Analyse" >> analyse
+        analyze = tft_beam.AnalyzeDatasetWithCache(preprocess, pipeline)
+        transform_fn, newly_counted = (train, window.read(pipeline), config) | "Analyze" >> analyze
         window.write(newly_counted)
         _ = transform_fn | "WriteTransformFn" >> tft_beam.WriteTransformFn(str(transform_graph))
         for split, spans in splits.items():
@@ -249,10 +248,8 @@ def _read(
     number, file = numbered_file
     decoder = example_coder.ExamplesToRecordBatchDecoder(schema.SerializeToString())
     first = number * _MAX_ROWS_PER_FILE
-    for records in (
-        tf.data.TFRecordDataset(file, compression_type="GZIP").batch(batch_size).as_numpy_iterator()
-    ):
-        batch = decoder.DecodeBatch(records.tolist())
+    for records in tfrecord.read_records(Path(file), batch_size):
+        batch = decoder.DecodeBatch(records)
         size = batch.num_rows
         position = pa.LargeListArray.from_arrays(
             pa.array(np.arange(size + 1)), pa.array(np.arange(first, first + size))
