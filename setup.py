@@ -67,6 +67,7 @@ FAMILY_313 = [
 REQUIREMENTS = [
     *(f'{requirement}; python_version < "3.12"' for requirement in FAMILY_311 + BROUGHT_311),
     *(f'{requirement}; python_version >= "3.12"' for requirement in FAMILY_313),
+    "google-crc32c>=1.5,<2",  # the checksums of TFRecords; apache-beam[gcp] brings it
     "msgspec>=0.19,<1",
     "pip>=24",  # `bitext fetch` downloads with it
     "PyYAML>=6",

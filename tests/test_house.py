@@ -18,6 +18,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from bitext.components.artifacts import KINDS
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("pipeline", "components", "schemas")
 HEAVY = {
@@ -251,19 +253,81 @@ def test_nothing_removed_from_tensorflow_is_used() -> None:
         assert removed.search(line)
 
 
+def literals(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Line and value of every text in a module but docstrings and other texts that stand alone."""
+    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in alone:
+            yield node.lineno, node.value
+
+
+def spells(text: str, name: str) -> bool:
+    """Whether a text has the name of a file in it: a word with a dot, else a whole part of a path."""
+    if name.endswith("-"):  # the beginning of a name
+        return any(part.startswith(name) for part in text.split("/"))
+    return (
+        bool(re.search(rf"(?<![\w.-]){re.escape(name)}(?!\w)", text))
+        if "." in name
+        else name in text.split("/")
+    )
+
+
+class TestArtifactsOwnTheirFiles:
+    """No module outside `components/artifacts/` spells the name of a file of an artifact."""
+
+    NAMES = sorted({name for kind in KINDS for name in kind.FILES})
+    # It runs in a process that has stock TensorFlow alone.
+    EXEMPT = ("components/infra_validator/standalone.py",)
+
+    @pytest.mark.parametrize(
+        ("text", "name", "expected"),
+        [
+            ("metrics.json", "metrics.json", True),
+            ("the file metrics.json, which", "metrics.json", True),
+            ("Split-train/FeatureStats.pb", "FeatureStats.pb", True),
+            ("bitext.json", "text.json", False),
+            ("/BLESSED", "BLESSED", True),
+            ("BLESSED BY FORCE", "BLESSED", False),
+            ("data_tfrecord-*.gz", "data_tfrecord-", True),
+            ("transformed_examples", "transformed_examples-", False),
+        ],
+    )
+    def test_the_search_itself(self, text: str, name: str, expected: bool) -> None:
+        assert spells(text, name) == expected
+
+    def test_nobody_else_spells_them(self) -> None:
+        assert {"metrics.json", "pushed.json", "BLESSED", "weights.npz", "bitext.json"} <= set(self.NAMES)
+        spelled = [
+            f"{path.relative_to(ROOT)}:{line}: {name}"
+            for path in sources()
+            if not path.is_relative_to(ROOT / "components" / "artifacts")
+            if path.relative_to(ROOT).as_posix() not in self.EXEMPT
+            for line, text in literals(ast.parse(path.read_text(encoding="utf-8")))
+            for name in self.NAMES
+            if spells(text, name)
+        ]
+        assert not spelled, "\n".join(spelled)
+
+
 class TestLightFrontDoor:
     def test_declarations_name_nothing_heavy(self) -> None:
         light = {
             "bitext.pipeline",
             "bitext.pipeline.cli",
             "bitext.components",
+            "bitext.components.artifacts",
             *(f"bitext.components.{step}" for step in steps()),
         }
         loaded = (one for one in all_imports() if one.module in light and one.on_import)
         assert not broken(one for one in loaded if one.is_within(*HEAVY))
 
     @pytest.mark.parametrize(
-        "module", ["bitext.pipeline.cli", *(f"bitext.components.{step}" for step in steps())]
+        "module",
+        [
+            "bitext.pipeline.cli",
+            "bitext.components.artifacts",
+            *(f"bitext.components.{step}" for step in steps()),
+        ],
     )
     def test_importing_it_loads_nothing_heavy(self, module: str) -> None:
         process = run_python(f"import {module}, sys; print(*sorted({HEAVY} & set(sys.modules)))")

@@ -27,7 +27,7 @@ class Examples(Artifact):
     """
 
     TYPE_NAME = "Examples"
-    FILES: ClassVar[tuple[str, ...]] = ("data_tfrecord",)
+    FILES: ClassVar[tuple[str, ...]] = ("data_tfrecord-",)
     NODE = "ExampleGen"
 
     def shard(self, split: str, number: int = 0, shards: int = 1) -> Path:
@@ -77,7 +77,7 @@ class TransformedExamples(Examples):
         Split-train/buckets.json        [{"source", "target", "examples", "target_tokens", "files"}, ...]
     """
 
-    FILES = ("transformed_examples", "buckets.json")
+    FILES = ("transformed_examples-", "buckets.json")
     NODE = "Transform"
 
     def bucket_file(self, split: str, shape: tuple[int, int], number: int, files: int) -> Path:

@@ -13,9 +13,6 @@ import msgspec
 
 from bitext.components.component import Parameters
 
-WEIGHTS_FILE, VOCABULARY_FILE, SETTINGS_FILE = "weights.npz", "vocabulary.json", "settings.json"
-"""Files of a Model artifact's `checkpoint` folder: arrays by name, tokens by id, and `ModelSettings`."""
-
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Rate = Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)]
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from bitext.components.artifacts import warm_up_file
 from bitext.components.infra_validator import standalone
 from bitext.components.seq2seq.export import warm_up
 from tests.components.small_export import Export
@@ -18,7 +19,7 @@ SENTENCES = ["the cat sat", "a mat", "", "seven songs on the mat, he said", "Ñ—Ð
 
 
 def read(saved_model: Path) -> list[predict_pb2.PredictRequest]:
-    records = tf.data.TFRecordDataset(str(saved_model / warm_up.REQUESTS)).as_numpy_iterator()
+    records = tf.data.TFRecordDataset(str(warm_up_file(saved_model))).as_numpy_iterator()
     logs = [prediction_log_pb2.PredictionLog.FromString(record) for record in records]
     assert {log.WhichOneof("log_type") for log in logs} == {"predict_log"}
     return [log.predict_log.request for log in logs]
@@ -38,9 +39,9 @@ def test_what_is_asked(export):
     texts = [tf.make_ndarray(r.inputs["text"]).tolist() for r in found if "text" in r.inputs]
     assert {len(text) for text in texts} == {1, warm_up.BATCH_SIZE}
     assert all(text == [s.encode() for s in SENTENCES[: len(text)]] for text in texts)
-    before = (export.path / warm_up.REQUESTS).read_bytes()
+    before = warm_up_file(export.path).read_bytes()
     warm_up.write(export.translator, SENTENCES, export.path)
-    assert (export.path / warm_up.REQUESTS).read_bytes() == before
+    assert warm_up_file(export.path).read_bytes() == before
 
 
 @pytest.mark.parametrize(

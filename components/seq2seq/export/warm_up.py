@@ -13,10 +13,10 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
+from bitext.components.artifacts import warm_up_file
 from bitext.components.seq2seq.export.saved_model import Translator
 from bitext.components.seq2seq.model import BOS
 
-REQUESTS = Path("assets.extra/tf_serving_warmup_requests")
 BATCH_SIZE = 4
 """Sentences in the larger requests. A server that batches may allow only a few."""
 
@@ -32,8 +32,9 @@ def write(translator: Translator, sentences: Sequence[str], saved_model: Path) -
       sentences: typical requests; the first few are used.
       saved_model: the folder.
     """
-    (saved_model / REQUESTS).parent.mkdir(exist_ok=True)
-    with tf.io.TFRecordWriter(str(saved_model / REQUESTS)) as file:
+    path = warm_up_file(saved_model)
+    path.parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as file:
         for signature, inputs in requests(translator, sentences):
             log = prediction_log_pb2.PredictionLog()
             request = log.predict_log.request
