@@ -22,7 +22,7 @@ from benchmarks.report import Result, hand_over, progress, result
 from bitext.components import text
 from bitext.components.artifacts import TransformedExamples
 from bitext.components.component import Context
-from bitext.components.shared.parallel import WAYS, share_cores
+from bitext.components.shared.parallel import CONCURRENT_TASKS, share_cores
 from bitext.pipeline import config
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def peak_function() -> Callable[[], float]:
     import tensorflow as tf
 
     # A chain of products for each replica, because one operation runs on half of the cores.
-    matrices = [tf.random.normal([PEAK_SIZE, PEAK_SIZE]) / PEAK_SIZE**0.5 for _ in range(WAYS)]
+    matrices = [tf.random.normal([PEAK_SIZE, PEAK_SIZE]) / PEAK_SIZE**0.5 for _ in range(CONCURRENT_TASKS)]
 
     @tf.function
     def chains() -> list[tf.Tensor]:
@@ -149,7 +149,7 @@ def peak_function() -> Callable[[], float]:
             start = time.perf_counter()
             chains()
             seconds = time.perf_counter() - start
-            best = max(best, WAYS * PEAK_PRODUCTS * 2 * PEAK_SIZE**3 / seconds)
+            best = max(best, CONCURRENT_TASKS * PEAK_PRODUCTS * 2 * PEAK_SIZE**3 / seconds)
         return best
 
     return once

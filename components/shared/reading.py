@@ -1,4 +1,4 @@
-"""Files as bytes, local or remote: found, decompressed by the ending of their names, cut at line ends."""
+"""Finds and reads local and remote files: decompresses by file name, splits at line ends."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bitext.components.shared.errors import DataError
 from bitext.components.shared.files import is_remote, matching
 
 ENDINGS = (".gz", ".bz2", ".zst")
-"""Of the names of compressed files."""
+"""Endings of the names of compressed files."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def find(pattern: str) -> list[str]:
-    """The files that a path or pattern names, local or remote, sorted.
+    """Returns the files that a path or pattern names, local or remote, sorted; none if it matches none.
 
     Raises:
       DataError: a remote pattern cannot be looked up.
@@ -35,8 +35,24 @@ def find(pattern: str) -> list[str]:
         ) from error
 
 
+def find_files(pattern: str, remedy: str) -> list[str]:
+    """Returns the files that a path or pattern names, local or remote, sorted.
+
+    Args:
+      pattern: the path or pattern.
+      remedy: what a person can do if it matches no file.
+
+    Raises:
+      DataError: the pattern matches no file, or cannot be looked up.
+    """
+    matched_paths = find(pattern)
+    if not matched_paths:
+        raise DataError(f"no file matches {pattern}", remedy)
+    return matched_paths
+
+
 def chunks(path: str, size: int) -> Iterator[bytes]:
-    """The bytes of a file, local or remote: as `pieces_of` gives those of a stream.
+    """Yields the bytes of a file, local or remote, as `pieces_of` yields those of a stream.
 
     Raises:
       DataError: it cannot be read, or its compressed stream is damaged or cut short.
@@ -54,11 +70,16 @@ def chunks(path: str, size: int) -> Iterator[bytes]:
 
 
 def pieces_of(stream: BinaryIO, path: str, size: int) -> Iterator[bytes]:
-    """The stream's bytes, decompressed if the name `path` says so: `size` at a time, fewer at the end.
+    """Yields the bytes of a stream, `size` at a time, fewer at the end.
+
+    Args:
+      stream: the stream.
+      path: its name. If it ends as a compressed file's does, the bytes are decompressed.
+      size: bytes in a piece.
 
     Raises:
       DataError: it cannot be read, or its compressed stream is damaged or cut short (which Beam's own
-        decompression passes over in silence).
+        decompression does not report).
     """
     pieces = iter(lambda: stream.read(size), b"")
     try:
@@ -85,7 +106,7 @@ def _decompressed(pieces: Iterator[bytes], path: str) -> Iterator[bytes]:
 
 
 def _decompressor(path: str) -> Any:
-    """A fresh decompressor for the name's ending."""
+    """Returns a new decompressor for the ending of a name."""
     if path.endswith(".gz"):
         return zlib.decompressobj(wbits=31)
     if path.endswith(".bz2"):
@@ -94,34 +115,34 @@ def _decompressor(path: str) -> Any:
 
 
 def _of_size(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """The same bytes, `size` at a time."""
-    rest = bytearray()
+    """Yields the same bytes, `size` at a time."""
+    buffer = bytearray()
     for piece in pieces:
-        rest += piece
-        whole = len(rest) - len(rest) % size
-        for start in range(0, whole, size):
-            yield bytes(rest[start : start + size])
-        del rest[:whole]
-    if rest:
-        yield bytes(rest)
+        buffer += piece
+        complete = len(buffer) - len(buffer) % size
+        for start in range(0, complete, size):
+            yield bytes(buffer[start : start + size])
+        del buffer[:complete]
+    if buffer:
+        yield bytes(buffer)
 
 
 def whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes cut at line ends: a block for every piece that ends a line, and no block is empty.
+    """Yields the same bytes in blocks of whole lines, a block for every piece that ends a line.
 
-    Line ends are kept; the last line may have none.
+    Blocks keep their line ends, and none is empty. The last line may have no line end.
     """
-    rest: list[bytes] = []
+    incomplete: list[bytes] = []
     for piece in pieces:
-        cut = piece.rfind(b"\n") + 1
-        if cut:
-            yield b"".join([*rest, piece[:cut]])
-            rest = []
-        rest.append(piece[cut:])
-    if last := b"".join(rest):
+        end = piece.rfind(b"\n") + 1
+        if end:
+            yield b"".join([*incomplete, piece[:end]])
+            incomplete = []
+        incomplete.append(piece[end:])
+    if last := b"".join(incomplete):
         yield last
 
 
 def split_lines(block: bytes) -> list[bytes]:
-    """The lines of a block, without their line feeds."""
+    """Returns the lines of a block, without their line feeds."""
     return block.removesuffix(b"\n").split(b"\n")

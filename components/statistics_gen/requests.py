@@ -58,7 +58,11 @@ def run(parameters: RequestParameters, context: Context, *, statistics: artifact
     Raises:
       DataError: a pattern matches no file, a file cannot be read, or most lines of a file are damaged.
     """
-    files = [path for pattern in parameters.files for path in _matching_files(pattern)]
+    files = [
+        path
+        for pattern in parameters.files
+        for path in reading.find_files(pattern, "correct the path in request_log.files")
+    ]
     counts_file = context.temp_dir / "counts.json"
     with context.beam_pipeline() as pipeline:
         read = (
@@ -103,13 +107,6 @@ def _check(counts: LineCounts, context: Context) -> None:
             ' JSON object a line: {"text": "Where is the station?"}',
         )
     context.say(message)
-
-
-def _matching_files(pattern: str) -> list[str]:
-    matched_paths = reading.find(pattern)
-    if not matched_paths:
-        raise DataError(f"no file matches {pattern}", "correct the path in request_log.files")
-    return matched_paths
 
 
 class _Read(beam.DoFn):

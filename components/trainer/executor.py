@@ -21,7 +21,7 @@ from bitext.components.seq2seq.model import Seq2Seq, lengths
 from bitext.components.shared.files import path_without_globs
 from bitext.components.shared.heldout import Sentence, read_sentences
 from bitext.components.shared.metrics.sacrebleu_metrics import reference_streams
-from bitext.components.shared.parallel import side_by_side
+from bitext.components.shared.parallel import parallel_map
 from bitext.components.text.processor import TextPair
 from bitext.components.trainer import Parameters
 from bitext.components.trainer.data import Batches
@@ -161,7 +161,7 @@ def validation(
 
     def bleu() -> float:
         translations = np.empty(len(order), object)
-        outputs = side_by_side(lambda batch: translate(tf.gather(sources, batch)).numpy(), batches)
+        outputs = parallel_map(lambda batch: translate(tf.gather(sources, batch)).numpy(), batches)
         for batch, texts in zip(batches, outputs, strict=True):
             translations[batch] = [t.decode() for t in texts]
         return float(scorer.corpus_score(list(translations), streams).score)

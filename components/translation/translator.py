@@ -17,7 +17,7 @@ from bitext.components.artifacts import Model, is_saved_model
 from bitext.components.shared import errors
 from bitext.components.shared.files import path_without_globs
 from bitext.components.shared.imports import gc_disabled
-from bitext.components.shared.parallel import side_by_side
+from bitext.components.shared.parallel import parallel_map
 from bitext.components.translation.lines import length_sorted_batches, one_line
 from bitext.components.translation.search import Search
 
@@ -121,7 +121,7 @@ class LineTranslator:
         """
         results: list[list[Translation]] = [[]] * len(lines)
         batches = list(length_sorted_batches([len(line) for line in lines], self.batch_size))
-        outputs = side_by_side(lambda batch: self._call([lines[i] for i in batch]), batches)
+        outputs = parallel_map(lambda batch: self._call([lines[i] for i in batch]), batches)
         for batch, output in zip(batches, outputs, strict=True):
             for index, translations in zip(batch, output, strict=True):
                 results[index] = translations

@@ -1,4 +1,4 @@
-"""Work side by side: in order, at the same time, and each piece on its share of the cores."""
+"""Tasks in parallel: results in order, calls at the same time, each on its share of the cores."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import threading
 
 import pytest
 
-from bitext.components.shared.parallel import WAYS, share_cores, side_by_side
+from bitext.components.shared.parallel import CONCURRENT_TASKS, parallel_map, share_cores
 
 
-def test_results_are_in_order_and_come_from_pieces_at_the_same_time():
-    # Each pair waits for the other: one at a time, none would ever end.
-    together = threading.Barrier(WAYS, timeout=60)
+def test_results_are_in_order_and_calls_run_at_the_same_time():
+    # Each call waits for another one: if they ran one by one, none would return.
+    together = threading.Barrier(CONCURRENT_TASKS, timeout=60)
 
-    def piece(number: int) -> int:
+    def square(number: int) -> int:
         together.wait()
         return number * number
 
-    assert list(side_by_side(piece, range(2 * WAYS))) == [n * n for n in range(2 * WAYS)]
+    numbers = range(2 * CONCURRENT_TASKS)
+    assert list(parallel_map(square, numbers)) == [n * n for n in numbers]
 
 
-def test_a_failure_is_raised():
+def test_an_exception_is_raised():
     with pytest.raises(ZeroDivisionError):
-        list(side_by_side(lambda n: 1 // n, [1, 0, 1]))
+        list(parallel_map(lambda n: 1 // n, [1, 0, 1]))
 
 
 @pytest.mark.parametrize(("cores", "threads"), [(1, "1"), (2, "1"), (9, "4")])
@@ -34,7 +35,7 @@ def test_an_operation_has_half_of_the_cores(monkeypatch, cores, threads):
     assert environment == {"TF_NUM_INTRAOP_THREADS": threads}
 
 
-def test_what_the_user_has_set_stays(monkeypatch):
+def test_number_of_threads_set_by_the_user_stays(monkeypatch):
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
     share_cores()
     import os

@@ -1,4 +1,4 @@
-"""Files as bytes: however they are compressed and cut, no byte is lost, added or moved."""
+"""Reading files: however they are compressed and split, no byte is lost, added or moved."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def test_every_ending_is_tried() -> None:
+def test_every_ending_is_tested() -> None:
     assert {*reading.ENDINGS, ""} == set(COMPRESSORS)
 
 
 @pytest.mark.parametrize("ending", COMPRESSORS)
 @given(parts=st.lists(st.binary(max_size=50), max_size=3), size=st.integers(1, 60))
-def test_pieces_are_the_content_by_the_size_asked_for(ending: str, parts: list[bytes], size: int) -> None:
+def test_pieces_are_the_content_in_the_given_size(ending: str, parts: list[bytes], size: int) -> None:
     """Compressed files may be concatenated."""
     file = io.BytesIO(b"".join(map(COMPRESSORS[ending], parts)))
     pieces = list(reading.pieces_of(file, f"text{ending}", size))
@@ -40,7 +40,7 @@ def test_pieces_are_the_content_by_the_size_asked_for(ending: str, parts: list[b
 
 @pytest.mark.parametrize("ending", reading.ENDINGS)
 @pytest.mark.parametrize("damage", [lambda data: data[:-3], lambda data: b"no stream at all"])
-def test_what_is_cut_short_or_no_stream_is_an_error(
+def test_truncated_or_foreign_stream_is_an_error(
     ending: str, damage: Callable[[bytes], bytes], tmp_path: Path
 ) -> None:
     file = io.BytesIO(damage(COMPRESSORS[ending](b"text" * 100)))
@@ -48,18 +48,22 @@ def test_what_is_cut_short_or_no_stream_is_an_error(
         list(reading.pieces_of(file, f"text{ending}", 64))
 
 
-def test_a_file_is_found_and_read_as_its_stream_is(tmp_path: Path) -> None:
+def test_files_are_found_and_read(tmp_path: Path) -> None:
     for name in ("b.txt.gz", "a.txt.gz", "other"):
         (tmp_path / name).write_bytes(gzip.compress(name.encode()))
-    found = reading.find(str(tmp_path / "*.gz"))
-    assert found == [str(tmp_path / "a.txt.gz"), str(tmp_path / "b.txt.gz")]
-    assert list(reading.chunks(found[0], 4)) == [b"a.tx", b"t.gz"]
+    paths = reading.find(str(tmp_path / "*.gz"))
+    assert paths == [str(tmp_path / "a.txt.gz"), str(tmp_path / "b.txt.gz")]
+    assert list(reading.chunks(paths[0], 4)) == [b"a.tx", b"t.gz"]
+    assert reading.find_files(str(tmp_path / "*.gz"), "") == paths
     assert reading.find(str(tmp_path / "none*")) == []
+    with pytest.raises(errors.DataError, match="no file matches .*none") as caught:
+        reading.find_files(str(tmp_path / "none*"), "name another")
+    assert caught.value.remedy == "name another"
     with pytest.raises(errors.DataError, match="cannot read .*none"):
         list(reading.chunks(str(tmp_path / "none"), 4))
 
 
-def test_what_no_file_system_knows_is_an_error() -> None:
+def test_unknown_file_system_is_an_error() -> None:
     with pytest.raises(errors.DataError, match="cannot look up nowhere://files/a: "):
         reading.find("nowhere://files/a")
 

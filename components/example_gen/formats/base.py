@@ -158,17 +158,12 @@ def matching_files(patterns: tuple[str, ...]) -> list[str]:
     Raises:
       DataError: a path or glob matches no file.
     """
-    paths: dict[str, None] = {}
-    for pattern in patterns:
-        matched_paths = reading.find(pattern)
-        if not matched_paths:
-            raise DataError(
-                f"no file matches {pattern}",
-                "correct the paths in example_gen (relative paths start at the current folder);"
-                " `bitext fetch tatoeba-es` downloads data/spa.tsv",
-            )
-        paths.update(dict.fromkeys(matched_paths))
-    return list(paths)
+    remedy = (
+        "correct the paths in example_gen (relative paths start at the current folder);"
+        " `bitext fetch tatoeba-es` downloads data/spa.tsv"
+    )
+    paths = [path for pattern in patterns for path in reading.find_files(pattern, remedy)]
+    return list(dict.fromkeys(paths))
 
 
 def text_blocks(path: str) -> Iterator[bytes]:
