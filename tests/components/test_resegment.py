@@ -1,4 +1,4 @@
-"""Subword regularisation: other segmentations of the same text, in the shares that were asked for."""
+"""Subword regularization: other tokenizations of the same text, at the given rates."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def splits(tmp_path_factory) -> resegment.Splits:
 
 
 @given(ids=st.lists(st.integers(0, 7), max_size=30), rate=st.floats(0, 0.99), seed=st.integers(0, 2**32))
-def test_the_text_stays(splits, ids, rate, seed):
+def test_splitting_keeps_the_text(splits, ids, rate, seed):
     parts, origin = splits.apply(np.array(ids, np.int64), rate, np.random.default_rng(seed))
     assert np.all(np.diff(origin) >= 0)
     for place, whole in enumerate(ids):
         assert "".join(TEXT[part] for part in parts[origin == place].tolist()) == TEXT[whole]
 
 
-def test_a_rate_of_one_leaves_characters_and_a_rate_of_zero_leaves_all(splits):
+def test_rate_one_splits_into_characters_and_rate_zero_splits_nothing(splits):
     ids = np.array([7, 3, 6, 0])
     all_split, _ = splits.apply(ids, 1.0, np.random.default_rng(0))
     assert "".join(TEXT[i] for i in all_split.tolist()) == "abcabdabca"
@@ -39,7 +39,7 @@ def test_a_rate_of_one_leaves_characters_and_a_rate_of_zero_leaves_all(splits):
     assert as_it_is.tolist() == ids.tolist()
 
 
-def test_subwords_are_split_as_often_as_asked_and_halves_again(splits):
+def test_subwords_and_their_halves_are_split_at_the_given_rate(splits):
     many = 40_000
     parts, origin = splits.apply(np.full(many, 6), 0.3, np.random.default_rng(1))
     sizes = np.bincount(origin)
@@ -49,7 +49,7 @@ def test_subwords_are_split_as_often_as_asked_and_halves_again(splits):
     assert len(parts) == sizes.sum()
 
 
-def test_every_way_to_make_a_piece_is_undone(tmp_path):
+def test_every_pair_of_a_subword_occurs(tmp_path):
     path = tmp_path / "merges.txt"
     path.write_bytes(Vocabulary(tuple("abcd"), ((0, 1, 3), (2, 1, 3))).merges_file())
     splits = resegment.Splits.read(path, 4)
@@ -59,14 +59,14 @@ def test_every_way_to_make_a_piece_is_undone(tmp_path):
     assert abs(np.mean(first == 0) - 0.5) < 0.03
 
 
-def test_a_vocabulary_without_merges(tmp_path):
+def test_vocabulary_without_merges(tmp_path):
     path = tmp_path / "merges.txt"
     path.write_bytes(Vocabulary(tuple("ab")).merges_file())
     parts, _ = resegment.Splits.read(path, 2).apply(np.array([0, 1]), 0.9, np.random.default_rng(0))
     assert parts.tolist() == [0, 1]
 
 
-def test_files_beside_the_first_and_rows_that_would_be_too_long_stay(tmp_path, splits):
+def test_further_files_are_written_and_rows_that_would_be_too_long_stay(tmp_path, splits):
     rows = [[7, 7], [3], [6], [7, 3, 7, 4]]
     kind = pa.large_list(pa.int64())
     table = pa.table({"id": ["a", "b", "c", "d"], "ids": pa.array(rows, kind)})

@@ -1,4 +1,4 @@
-"""Transform on small made corpora: ids as serving makes them, buckets, over-long pairs, stable bytes."""
+"""Transform on small corpora: ids equal to those of serving, buckets, over-long pairs, equal bytes."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ Splits = dict[str, list[tuple[str, str, str]]]
 
 
 class Run:
-    """One run of Transform over a corpus without spans, or over spans: its outputs, and what it said."""
+    """One run of Transform over a corpus without spans, or over spans: its outputs and messages."""
 
     def __init__(self, folder: Path, *spans: Splits, cache: Path | None = None, **parameters):
         names = ("schema", "graph", "output", "cache", "working", "temp")
@@ -161,7 +161,7 @@ def default_run(tmp_path_factory) -> Run:
 
 
 def expected_ids(run: Run, split: str) -> dict[bytes, tuple[list[int], list[int]]]:
-    """What the text path the exported model is built from makes of the split."""
+    """Token ids of a split by the text path that exported models use."""
     pair = text.load(run.graph.path)
     names, sources, targets = zip(*SPLITS[split])
     source = pair.source.tokenize(tf.constant(sources)).to_list()
@@ -185,26 +185,26 @@ def test_serving_makes_the_same_ids(default_run, split):
     ],
     ids=["word", "separate"],
 )
-def test_serving_makes_the_same_ids_in_other_settings(tmp_path, parameters):
+def test_serving_makes_the_same_ids_with_other_settings(tmp_path, parameters):
     run = Run(tmp_path, SPLITS, **parameters)
     assert run.read("test") == expected_ids(run, "test")
     pair = text.load(run.graph.path)
     assert pair.shared == run.parameters.shared_vocabulary
     assert pair.source.size() == run.graph.properties["source_vocabulary"] <= run.parameters.vocabulary_size
     if not pair.shared:
-        # Targets are upper case: each side learnt from its own text alone.
+        # Targets are upper case, and each side learns from its own text alone.
         assert b"seven" not in b"".join(p.read_bytes() for p in run.graph.path.rglob("target.vocabulary*"))
         piece = pair.target.tokenize(tf.constant(["seven"])).to_list()[0]
         assert len(piece) > len(pair.source.tokenize(tf.constant(["seven"])).to_list()[0])
 
 
-def test_the_vocabulary_is_learnt_from_train_alone(default_run):
+def test_the_vocabulary_is_learned_from_train_alone(default_run):
     pieces = next(default_run.graph.path.rglob("vocabulary-*.txt")).read_text().split("\n")
     assert len(pieces) > 300
     assert not [piece for piece in pieces[260:] if set(piece.lower()) & {"z", "q"}]
 
 
-def test_the_transform_graph_serves_as_transform_graphs_do(default_run):
+def test_tensorflow_transform_loads_the_graph(default_run):
     import tensorflow_transform as tft
 
     output = tft.TFTransformOutput(str(default_run.graph.path))
@@ -307,20 +307,20 @@ def test_a_corpus_of_one_line(tmp_path):
         ({"train": rows(3, 1)}, {"source_max_length": 2}, "every pair of the train split"),
     ],
 )
-def test_what_cannot_be_used_is_said(tmp_path, splits, parameters, message):
+def test_unusable_data_is_an_error(tmp_path, splits, parameters, message):
     with pytest.raises(DataError, match=message) as error:
         Run(tmp_path, splits, **parameters)
     assert error.value.remedy
 
 
-def test_a_split_that_is_empty_in_every_span_is_said(tmp_path):
+def test_split_that_is_empty_in_every_span_is_an_error(tmp_path):
     span = {"train": rows(3, 1), "test": []}
     with pytest.raises(DataError, match=r"0/Split-test: the split has no examples here or in the 1 spans"):
         Run(tmp_path, span, span)
 
 
 def partition(splits: Splits, spans: int) -> list[Splits]:
-    """Spans that the splits fall into; the last three have no train, no test, and no row at all."""
+    """The splits divided into spans; the last three have no train, no test, and no row at all."""
     parts: list[Splits] = [{name: [] for name in splits} for _ in range(spans + 3)]
     holders = {"train": [*range(spans), spans + 1], "test": [0, spans]}
     for name, split in splits.items():
@@ -345,7 +345,7 @@ def read_and_count(numbered_file, **arguments):
 
 
 def analysed(folder: Path, spans: int) -> list[int]:
-    """How often each span's train split was read, beside the once for which it was transformed."""
+    """How often each span's train split was read for the analysis; it is read once more to transform it."""
     return [files_read.count(str(next(folder.glob(f"examples/{i}/Split-train/*")))) - 1 for i in range(spans)]
 
 
@@ -360,7 +360,7 @@ def analysed(folder: Path, spans: int) -> list[int]:
         ),
     ],
 )
-def test_old_spans_are_not_counted_again_and_no_byte_is_other(tmp_path, monkeypatch, parameters):
+def test_old_spans_are_not_counted_again_and_bytes_are_equal(tmp_path, monkeypatch, parameters):
     monkeypatch.setattr(executor, "_read", read_and_count)
     spans = partition(SPLITS, 3)
     whole = Run(tmp_path / "whole", SPLITS, **parameters)
@@ -375,7 +375,7 @@ def test_old_spans_are_not_counted_again_and_no_byte_is_other(tmp_path, monkeypa
 
 
 @pytest.mark.slow
-def test_many_new_spans_are_counted_a_few_at_a_time_and_no_byte_is_other(tmp_path, monkeypatch, default_run):
+def test_many_new_spans_are_counted_in_passes_and_bytes_are_equal(tmp_path, monkeypatch, default_run):
     monkeypatch.setattr(executor, "_read", read_and_count)
     monkeypatch.setattr(executor, "MAX_SPANS_PER_PASS", 2)
     files_read.clear()
@@ -384,7 +384,7 @@ def test_many_new_spans_are_counted_a_few_at_a_time_and_no_byte_is_other(tmp_pat
     assert digests(run) == digests(default_run)
 
 
-def test_a_window_moves_on(tmp_path, monkeypatch):
+def test_window_of_spans_moves(tmp_path, monkeypatch):
     monkeypatch.setattr(executor, "_read", read_and_count)
     spans = partition(SPLITS, 3)
     both = {name: spans[1][name] + spans[2][name] + spans[3][name] for name in SPLITS}
@@ -393,7 +393,7 @@ def test_a_window_moves_on(tmp_path, monkeypatch):
     damaged = next(first.cache.glob(f"{key_of(tmp_path / 'first' / 'examples' / '2')}/*"))
     damaged.write_bytes(damaged.read_bytes()[:-1])
     files_read.clear()
-    # Counts are counts, whatever the size of the vocabulary.
+    # The counts do not depend on the size of the vocabulary.
     second = Run(tmp_path / "second", *spans[1:4], cache=first.cache, vocabulary_size=300)
     assert analysed(tmp_path / "second", 3) == [0, 1, 0]
     assert digests(second) == digests(whole)
@@ -401,12 +401,12 @@ def test_a_window_moves_on(tmp_path, monkeypatch):
 
 
 def key_of(span: Path) -> str:
-    """The key of a span that no other is equal to."""
+    """The key of a span, if no other span has the same content."""
     (key,) = analyzer_cache.dataset_keys([span / "Split-train"])
     return key.key
 
 
-def test_a_span_is_known_by_its_training_split_alone(tmp_path):
+def test_key_of_a_span_covers_its_training_split_alone(tmp_path):
     split = {"train": rows(5, 1), "eval": rows(2, 2)}
     write_examples(tmp_path / "one", split)
     write_examples(tmp_path / "other eval", {**split, "eval": rows(2, 3)})
@@ -463,7 +463,7 @@ TEXT = st.text(st.characters(blacklist_categories=("C", "Z")), min_size=1, max_s
     st.lists(st.integers(0, 3), min_size=6, max_size=6),
     st.sampled_from(["subword", "word", "character"]),
 )
-def test_counts_by_span_make_the_vocabulary_of_all(batches, span_of_batch, unit):
+def test_vocabulary_from_counts_by_span_equals_that_of_all(batches, span_of_batch, unit):
     combine, coder = vocabulary.SumCounts(), vocabulary.CountsCoder(text.TextSettings(unit=unit))
 
     def count(some: list[list[tuple[str, int]]]) -> vocabulary.Counts:
@@ -490,14 +490,14 @@ def test_counts_by_span_make_the_vocabulary_of_all(batches, span_of_batch, unit)
 
 
 @given(st.dictionaries(st.binary(max_size=5), st.integers(0, 2**62)))
-def test_encoded_counts_are_the_counts(counts):
+def test_counts_are_encoded_and_decoded(counts):
     coder = vocabulary.CountsCoder(text.TextSettings())
     encoded = coder.encode_cache(counts)
     assert coder.decode_cache(encoded) == counts
     assert coder.encode_cache(dict(reversed(counts.items()))) == encoded
 
 
-def test_what_is_counted_otherwise_has_other_keys():
+def test_cache_keys_cover_the_text_settings():
     reprs = {
         repr(vocabulary.CountsCoder(text.TextSettings(unit=unit, lowercase=lowercase)))
         for unit in ("subword", "word")
@@ -553,7 +553,7 @@ def test_a_vocabulary_without_room_for_bytes_is_refused():
 
 
 @given(st.integers(2, 500), st.floats(1.0, 3.0))
-def test_bounds_rise_to_the_longest(longest, growth):
+def test_bounds_increase_to_the_maximum_length(longest, growth):
     bounds = buckets.bounds(longest, growth)
     assert bounds[-1] == longest
     assert (np.diff(bounds) > 0).all()
@@ -561,7 +561,7 @@ def test_bounds_rise_to_the_longest(longest, growth):
 
 
 @given(st.data())
-def test_rare_buckets_go_to_larger_ones(data):
+def test_rare_buckets_are_merged_into_larger_ones(data):
     shape = data.draw(st.tuples(st.integers(1, 6), st.integers(1, 6)))
     cells = st.lists(st.integers(0, 200), min_size=shape[0] * shape[1], max_size=shape[0] * shape[1])
     counts = np.array(data.draw(cells)).reshape(shape)
