@@ -104,7 +104,7 @@ class TransformGraph(Artifact):
                     content += (self.path / name).read_bytes()
             named = _NAMED_BY_CONTENT.search(side.vocabulary)
             if named and named[1] != vocabulary_digest(content):
-                raise self.damaged(self.path / side.vocabulary, "or its merges file is damaged")
+                raise self.damaged(self.path / side.vocabulary, f"or {side.merges} is damaged")
         return text
 
     def write_text(self, text: TextFile) -> None:
