@@ -22,11 +22,11 @@ from typing import Any
 
 import yaml
 
-from bitext.components.shared.errors import NotBlessedError, TrainingError
+from bitext.components.shared.errors import REFUSED, TrainingError
 
 HERE = Path(__file__).parent
 BITEXT = (sys.executable, "-m", "bitext")
-NOT_BLESSED, DIVERGED = NotBlessedError.exit_code, TrainingError.exit_code
+NOT_BLESSED, DIVERGED = REFUSED, TrainingError.exit_code
 BASE = {
     "trainer.model.cell": "gru",
     "trainer.model.decoder": "luong",

@@ -106,6 +106,8 @@ class Component(Generic[P]):
       input_splits: by input, the only splits that are read, for inputs of which not all are: a new test split
         does not train the model again.
       uncached_parameters: parameters that cannot change the outputs (a progress interval).
+      obeys_force_bless: whether it blesses the model if `Context.force_bless` is given. It then runs even if
+        it is cached.
     """
 
     inputs: ClassVar[Mapping[str, type[Artifact]]]
@@ -118,6 +120,7 @@ class Component(Generic[P]):
     uncached_inputs: ClassVar[frozenset[str]] = frozenset()
     input_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     uncached_parameters: ClassVar[frozenset[str]] = frozenset()
+    obeys_force_bless: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

@@ -61,7 +61,7 @@ REFUSED = 4
 FOR_A_PERSON = (2, 3, 7)  # the configuration, the data, the training: another try ends the same
 
 
-class BitextOperator(BaseOperator):
+class BitextOperator(BaseOperator):  # type: ignore[misc]  # Airflow is in another environment
     """Runs one node, which is the task's name.
 
     Args:

@@ -1,54 +1,143 @@
-"""The only file that knows Beam's runners and options, its remote file systems and its wrapping of errors."""
+"""The only module that knows Beam's runners and options, its remote file systems and how it wraps errors."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import logging
+import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from bitext.components.shared import errors
 from bitext.components.shared.errors import BitextError, ConfigError, DataError, EnvironmentFault
 
 if TYPE_CHECKING:
     import apache_beam
 
 LOCAL = "DirectRunner"
+"""The runner inside this process."""
+QUIET_SECONDS = 10.0
+"""How long a pipeline runs on another engine before a line says that this process waits for it."""
+_LONGEST_MESSAGE = 500
+"""Characters of an engine's message that are shown. The log has all of it."""
+_OWN_ERROR = re.compile(
+    rf"^{re.escape(errors.__name__)}\.(\w+): (.*?)(?: \[while running '|\Z)", re.DOTALL | re.MULTILINE
+)
+"""An error of this program in the traceback that an engine returns as text."""
 
 
-def pipeline_factory(runner: str = LOCAL, options: Sequence[str] = ()) -> Callable[[], apache_beam.Pipeline]:
-    """A function that makes the Beam pipeline components run in. Beam is imported when it is called.
+def pipeline_factory(
+    runner: str = LOCAL, options: Sequence[str] = (), tell: Callable[[str], None] = print
+) -> Callable[[], apache_beam.Pipeline]:
+    """Returns a function that creates the Beam pipeline for components. It imports Beam when it is called.
 
-    `DirectRunner` is pinned to the Fn API runner inside this process. By that name Beam would first try
-    Prism, a separate binary it downloads; the class cannot do so, and its failures carry the traceback of
+    `DirectRunner` is the Fn API runner inside this process. By that name Beam itself would try Prism first,
+    a binary that it downloads. The Fn API runner needs no download, and its errors carry the traceback of
     the worker that failed.
+
+    Args:
+      runner: the name of a Beam runner.
+      options: flags for Beam, `--name=value` each.
+      tell: prints a line if another engine runs for long.
     """
+    if runner == LOCAL:
+        return lambda: _local_pipeline(options)
+    return lambda: _remote_pipeline(runner, options, tell)
 
-    def make() -> apache_beam.Pipeline:
-        import apache_beam
-        from apache_beam.options.pipeline_options import PipelineOptions
 
-        if runner == LOCAL:
-            from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+def _local_pipeline(options: Sequence[str]) -> apache_beam.Pipeline:
+    import apache_beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-            flags = [*options, "--direct_running_mode=in_memory"]
-            return apache_beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(flags))
-        try:
-            return apache_beam.Pipeline(options=PipelineOptions([f"--runner={runner}", *options]))
-        except (ValueError, ImportError) as error:
-            raise ConfigError(
-                f"beam.runner {runner}: {error}",
-                "Correct beam.runner and beam.options, or install the runner's package.",
-            ) from error
+    flags = PipelineOptions([*options, "--direct_running_mode=in_memory"])
+    return apache_beam.Pipeline(runner=FnApiRunner(), options=flags)
 
-    return make
+
+def _remote_pipeline(
+    runner: str, options: Sequence[str], tell: Callable[[str], None]
+) -> apache_beam.Pipeline:
+    import apache_beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    engine = engine_name(runner, options)
+
+    class RemotePipeline(apache_beam.Pipeline):  # type: ignore[misc]  # Beam is untyped
+        """A pipeline whose `run` waits for the engine, says so, and reports a failure as the engine's."""
+
+        def run(self, *args: Any, **kwargs: Any) -> Any:
+            with _announcing_wait(engine, tell), reporting_engine_failure(engine):
+                result = super().run(*args, **kwargs)
+                result.wait_until_finish()
+                return result
+
+    try:
+        return RemotePipeline(options=PipelineOptions([f"--runner={runner}", *options]))
+    except (ValueError, ImportError) as error:
+        raise ConfigError(
+            f"beam.runner {runner}: {error}",
+            "Correct beam.runner and beam.options, or install the runner's package.",
+        ) from error
+
+
+def engine_name(runner: str, options: Sequence[str]) -> str:
+    """Returns the runner's name, with its address if an option gives it."""
+    for option in options:
+        name, _, value = option.partition("=")
+        if name in ("--job_endpoint", "--flink_master", "--spark_master_url") and value:
+            return f"{runner} at {value}"
+    return runner
+
+
+@contextlib.contextmanager
+def _announcing_wait(engine: str, tell: Callable[[str], None]) -> Iterator[None]:
+    """Context manager: prints a line if it takes longer than `QUIET_SECONDS`."""
+    line = f"waiting for Beam's {engine}; its own log and web page show its progress"
+    timer = threading.Timer(QUIET_SECONDS, tell, [line])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextlib.contextmanager
+def reporting_engine_failure(engine: str) -> Iterator[None]:
+    """Context manager: re-raises the failure of a Beam engine as an EnvironmentFault that names the engine.
+
+    An error that a function of this program raised there is re-raised as such; its remedy is lost. Other
+    errors of such functions stay as they are: their text has the traceback.
+
+    Raises:
+      EnvironmentFault: the engine failed.
+      BitextError: a function of this program raised it.
+    """
+    try:
+        yield
+    except Exception as error:
+        text = str(error)
+        if matches := _OWN_ERROR.findall(text):
+            name, message = matches[-1]
+            raise getattr(errors, name, BitextError)(message) from error
+        if isinstance(error, BitextError) or "[while running '" in text:
+            raise
+        details = getattr(error, "details", None)  # of a gRPC error
+        message = " ".join((str(details()) if callable(details) else text).split()) or "it does not answer"
+        raise EnvironmentFault(
+            f"Beam's {engine} failed: {type(error).__name__}: {message[:_LONGEST_MESSAGE]}",
+            "Check that it is running and reachable (see `beam`). Its own log, that of the job server and the"
+            " workers, has the cause.",
+        ) from error
 
 
 @contextlib.contextmanager
 def errors_unwrapped() -> Iterator[None]:
-    """Within, an error of ours that a Beam function raised, or an interrupt, is raised as it was.
+    """Context manager: re-raises a BitextError or interrupt of a Beam function without Beam's wrapping.
 
-    Nor does Beam log, traceback and all, what it raises here anyway.
+    It also turns off Beam's log of the same error.
     """
     logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
     try:
@@ -60,27 +149,31 @@ def errors_unwrapped() -> Iterator[None]:
 
 
 def raised_in_beam(error: BaseException) -> BitextError | KeyboardInterrupt | None:
-    """The BitextError, or the interrupt, behind what Beam makes of it, if there is one.
+    """Returns the BitextError or interrupt that Beam wrapped, or None.
 
-    Beam raises a copy of it, or a RuntimeError, with the message and ` [while running '<step>']`; a copy has
-    lost the remedy, and keeps the original as its cause.
+    Beam raises a copy of it, or a RuntimeError, with the message and ` [while running '<step>']`. The copy
+    lacks the remedy, and has the original as its cause.
     """
-    seen: BaseException | None = error
-    while seen is not None and "[while running '" in str(seen):
-        seen = seen.__cause__ or seen.__context__
-    return seen if seen is not error and isinstance(seen, BitextError | KeyboardInterrupt) else None
+    cause: BaseException | None = error
+    while cause is not None and "[while running '" in str(cause):
+        cause = cause.__cause__ or cause.__context__
+    return cause if cause is not error and isinstance(cause, BitextError | KeyboardInterrupt) else None
 
 
 def remote_fingerprints(pattern: str) -> dict[str, str]:
-    """What identifies the content of each remote file (gs://, s3://, ...) that matches `pattern`.
+    """Returns, by path, what identifies the content of each remote file (gs://, s3://, ...) that matches.
 
-    Bytes are not read: the file system's checksum, where it has one, and the size stand for them.
+    No file is read: the file system's checksum, if it has one, and the size identify the content.
+
+    Raises:
+      DataError: Beam does not know the file system.
+      EnvironmentFault: the file system cannot be reached.
     """
     from apache_beam.io.filesystems import FileSystems
 
     try:
-        found = FileSystems.match([pattern])[0].metadata_list
-        prints = {f.path: f"{FileSystems.checksum(f.path)} {f.size_in_bytes}" for f in found}
+        files = FileSystems.match([pattern])[0].metadata_list
+        contents = {f.path: f"{FileSystems.checksum(f.path)} {f.size_in_bytes}" for f in files}
     except ValueError as error:
         raise DataError(
             f"{pattern}: {error}", "Install the extra of apache-beam for this file system."
@@ -89,4 +182,4 @@ def remote_fingerprints(pattern: str) -> dict[str, str]:
         raise EnvironmentFault(
             f"{pattern}: cannot be reached: {error}", "Check the address and the credentials."
         ) from error
-    return {path: hashlib.sha256(text.encode()).hexdigest() for path, text in prints.items()}
+    return {path: hashlib.sha256(text.encode()).hexdigest() for path, text in contents.items()}

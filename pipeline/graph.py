@@ -20,52 +20,7 @@ from bitext.components import (
 from bitext.components.component import Component, Parameters
 from bitext.components.trainer import LAST_BLESSED
 from bitext.pipeline.config import PipelineConfig
-
-
-@dataclasses.dataclass(frozen=True)
-class ServedModel:
-    """Stands for the model that `serving` now serves, unless that is the node's own `model` input.
-
-    What these stand-ins are, pipeline/resolve.py says.
-    """
-
-    serving: str
-
-
-@dataclasses.dataclass(frozen=True)
-class BaseModel:
-    """Stands for the model a training begins with: the one `serving` served when it began.
-
-    There is none for one training in `from_scratch_every` (0: there is always one, if any is served).
-    """
-
-    serving: str
-    from_scratch_every: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class PreviousStatistics:
-    """Stands for the statistics that `node` made of other data, in the last run whose model was blessed."""
-
-    node: str
-
-
-@dataclasses.dataclass(frozen=True)
-class NewestOutput:
-    """Stands for the output `key` of the node's own newest execution, of whatever run."""
-
-    key: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Output:
-    """The output `key` of the node named `node`."""
-
-    node: str
-    key: str
-
-
-Source = Output | ServedModel | BaseModel | PreviousStatistics | NewestOutput
+from bitext.pipeline.sources import BaseModel, NewestOutput, Output, PreviousStatistics, ServedModel, Source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +71,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         {
             "statistics": statistics["statistics"],
             "schema": schema["schema"],
-            "previous_statistics": PreviousStatistics(statistics.name),
+            "previous_statistics": PreviousStatistics(statistics.name, other_than="statistics"),
             **({"serving_statistics": requests["statistics"]} if requests else {}),
         },
     )
@@ -150,7 +105,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         {
             "examples": examples["examples"],
             "model": trained["model"],
-            "baseline": ServedModel(config.serving),
+            "baseline": ServedModel(config.serving, other_than="model"),
             **scored,
         },
     )

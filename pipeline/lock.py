@@ -17,50 +17,49 @@ from bitext.pipeline.terminal import moment
 
 @contextlib.contextmanager
 def locked(root: Path, wait: float = 0.0, say: Callable[[str], None] = print) -> Iterator[str]:
-    """Holds `<root>/.lock`. The system releases it when the process ends, however it ends: none stays.
+    """Holds `<root>/.lock`. The operating system releases it when the process ends, however it ends.
 
-    Its content names the process that holds it, which clears it in the end; one that is killed leaves it.
+    The file names the process that holds it, and is emptied at the end. A killed process leaves its name.
 
     Args:
-      root: the pipeline root; made if need be.
-      wait: for how many seconds another run is waited for; `math.inf`: as long as it takes.
-      say: told, once, who is waited for.
+      root: the pipeline root; created if necessary.
+      wait: seconds to wait for another run to end; `math.inf`: without limit.
+      say: prints, once, which process is waited for.
 
     Yields:
-      What there is to say of a process that was killed while it held the lock; empty: nothing.
+      A message about a process that was killed while it held the lock; empty: there is none.
 
     Raises:
-      LockedError: if another process holds it, naming that process.
-      EnvironmentFault: if the folder or the file cannot be made, or its file system has no locks.
+      LockedError: another process, which the message names, holds the lock.
+      EnvironmentFault: the folder or file cannot be created, or the file system has no locks.
     """
     path = root / ".lock"
-    descriptor = _attempt(path, 0.0)
+    descriptor = _acquire(path, 0.0)
     if descriptor is None and wait:
         say(f"waiting for another run in {root}: {_holder(path)}")
-        descriptor = _attempt(path, wait)
+        descriptor = _acquire(path, wait)
     if descriptor is None:
-        waited = f", {wait:g} s later still" if wait else ""
+        waited = f" after {wait:g} s" if wait else ""
         raise LockedError(
-            f"another run is under way in {root}{waited}: {_holder(path)}",
-            "Wait for it to end, as --wait does. A run that need not know of it can have another --root.",
+            f"another run is in progress in {root}{waited}: {_holder(path)}",
+            "Wait until it ends, or use --wait. For an independent run, use another --root.",
         )
     with os.fdopen(descriptor, "r+", encoding="utf-8", errors="replace") as file:
-        left = file.read()
+        dead_holder = file.read()
         file.seek(0)
         file.truncate()
         json.dump({"host": socket.gethostname(), "pid": os.getpid(), "started": moment(time.time())}, file)
         file.flush()
         try:
-            yield f"{path} taken over from {_named(left)}, which ended without clearing up" if left else ""
+            yield f"{path} taken over from {_process(dead_holder)}, which was killed" if dead_holder else ""
         finally:
-            with contextlib.suppress(
-                OSError
-            ):  # a full or vanished disk: closing the file releases all the same
+            # On a full or removed disk this fails; closing the file releases the lock all the same.
+            with contextlib.suppress(OSError):
                 file.truncate(0)
 
 
-def _attempt(path: Path, wait: float) -> int | None:
-    """The lock's descriptor; None if another process holds it still."""
+def _acquire(path: Path, wait: float) -> int | None:
+    """Returns the descriptor of the locked file; None if another process still holds it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return hold(path, wait, os.O_RDWR | os.O_CREAT)
@@ -68,17 +67,17 @@ def _attempt(path: Path, wait: float) -> int | None:
         return None
     except OSError as error:
         raise EnvironmentFault(
-            f"{path} cannot be made: {error.strerror}",
+            f"{path} cannot be created: {error.strerror}",
             "Make the folder writable, or choose another with `root` or --root.",
         ) from error
 
 
 def _holder(path: Path) -> str:
-    return _named(path.read_text(encoding="utf-8", errors="replace"))
+    return _process(path.read_text(encoding="utf-8", errors="replace"))
 
 
-def _named(text: str) -> str:
-    """The process that a lock's content names."""
+def _process(text: str) -> str:
+    """Returns the process that the content of a lock file names."""
     try:
         holder = json.loads(text)
         return f"process {holder['pid']} on {holder['host']}, since {holder['started']}"

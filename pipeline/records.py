@@ -10,6 +10,8 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from bitext.components.artifacts import ModelBlessing, PushedModel
+
 Scalar = int | float | str
 """The type of an artifact's property."""
 
@@ -151,7 +153,7 @@ def pushed_artifact(execution: Execution) -> StoredArtifact | None:
     artifact describes what an earlier one did.
     """
     for artifact in execution.all_outputs():
-        if artifact.type == "PushedModel" and artifact.properties.get("pushed") == 1:
+        if artifact.type == PushedModel.TYPE_NAME and artifact.properties.get("pushed") == 1:
             return artifact
     return None
 
@@ -159,7 +161,7 @@ def pushed_artifact(execution: Execution) -> StoredArtifact | None:
 def blesses(execution: Execution) -> bool:
     """Whether an execution blessed a model."""
     return any(
-        artifact.type == "ModelBlessing" and artifact.properties.get("blessed") == 1
+        artifact.type == ModelBlessing.TYPE_NAME and artifact.properties.get("blessed") == 1
         for artifact in execution.all_outputs()
     )
 

@@ -1,4 +1,4 @@
-"""`bitext rollback`: an earlier model served again, and on record as such."""
+"""Serves an earlier model again and records that as a run: the work of `bitext rollback`."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ import msgspec
 
 from bitext.components.artifacts import PushedModel, RolledBack
 from bitext.components.pusher.rollback import rollback
-from bitext.pipeline import resolve
 from bitext.pipeline.config import PipelineConfig
+from bitext.pipeline.layout import Layout
 from bitext.pipeline.lock import locked
 from bitext.pipeline.records import Execution, Run, State, StoredArtifact, new_run_id
-from bitext.pipeline.runner import root_id
+from bitext.pipeline.sources import pushed_with
 from bitext.pipeline.store import Store
 
 NODE = "Rollback"
 
 
 def roll_back(config: PipelineConfig, reason: str, wait: float = 0.0) -> RolledBack:
-    """Puts the previous pushed model back, and records that as a run of its own.
+    """Serves the previously pushed model again and records that as a run of its own.
 
     Args:
-      config: of the pipeline.
+      config: the configuration of the pipeline.
       reason: why; it is recorded.
-      wait: for how many seconds a run that is under way is waited for.
+      wait: seconds to wait for a run in progress to end.
 
     Raises:
-      ConfigError: there is nothing to go back to.
-      LockedError: a run is under way.
+      ConfigError: there is no earlier model.
+      LockedError: a run is in progress.
       DataError: the earlier version's files are not those that were pushed.
       EnvironmentFault: the serving folder or the metadata store fails.
     """
-    root = Path(config.root)
-    with locked(root, wait):
-        store = Store(config.metadata, root, config.name)
+    layout = Layout(Path(config.root))
+    with locked(layout.root, wait):
+        store = Store(config.metadata, layout.root, config.name)
         store.delete_orphans()
         history, now = store.executions(), time.time()
-        name = new_run_id()
-        run = Run(name, config.name, str(root.resolve()), State.RUNNING, now, root_id=root_id(root))
+        run = Run(new_run_id(), config.name, str(layout.root.resolve()), State.RUNNING, now)
+        run.root_id = layout.read_id()
         store.put_run(run)
-        execution = Execution(NODE, name, State.RUNNING, now)
+        execution = Execution(NODE, run.run_id, State.RUNNING, now)
         try:
             done = rollback(Path(config.serving), reason)
-            put_back = resolve.pushed_with(history, done.digest)
-            execution.inputs = {"model": put_back} if put_back else {}
+            model = pushed_with(history, done.digest)
+            execution.inputs = {"model": model} if model else {}
             store.put_execution(execution, run)
-            execution.outputs = {"pushed_model": (_record(root, execution, done),)}
+            execution.outputs = {"pushed_model": (_publish(layout, execution, done),)}
             execution.state = run.state = State.COMPLETE
         except BaseException as error:
             execution.state, run.state, run.error = State.FAILED, State.FAILED, str(error)
@@ -59,9 +59,9 @@ def roll_back(config: PipelineConfig, reason: str, wait: float = 0.0) -> RolledB
     return done
 
 
-def _record(root: Path, execution: Execution, done: RolledBack) -> StoredArtifact:
-    """What a push leaves in the pipeline root, of this one."""
-    folder = root / NODE / "pushed_model" / str(execution.id)
+def _publish(layout: Layout, execution: Execution, done: RolledBack) -> StoredArtifact:
+    """Publishes the PushedModel of a rollback in the pipeline root."""
+    folder = layout.output(NODE, "pushed_model", execution.id)
     folder.mkdir(parents=True)
     artifact = PushedModel(folder)
     artifact.write(done)
@@ -72,7 +72,7 @@ def _record(root: Path, execution: Execution, done: RolledBack) -> StoredArtifac
 
 
 def render(done: RolledBack) -> str:
-    """What was done, for a person."""
+    """Returns the result as text."""
     return (
         f"{done.model} version {done.version} is a copy of version {done.rolled_back_to}: {done.path}\n"
         f"version {done.from_version} is withdrawn and will not be pushed again: {done.reason}"

@@ -128,6 +128,7 @@ class Evaluator(Component[Parameters]):
     libraries = ("tensorflow", "sacrebleu", "numpy")
     optional = frozenset({"golden", "baseline"})
     list_inputs = frozenset({"examples"})
+    obeys_force_bless = True
 
     def run(
         self,

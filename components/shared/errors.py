@@ -70,12 +70,6 @@ class DataError(BitextError):
     action = Action.STOP
 
 
-class NotBlessedError(BitextError):
-    """The run is complete, but its model was refused and not pushed."""
-
-    exit_code = REFUSED
-
-
 class LockedError(BitextError):
     """Another run of the same pipeline, or into the same output, is in progress."""
 

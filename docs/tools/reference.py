@@ -265,7 +265,7 @@ def metrics() -> str:
     return "\n".join([*lines, *table("metric", "labels", "meaning", rows=rows)])
 
 
-OPENMETRICS = "bitext.pipeline.openmetrics"
+OPENMETRICS = "bitext.pipeline.reports.openmetrics"
 
 
 def python_api() -> str:

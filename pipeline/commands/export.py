@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,11 +64,11 @@ def run(options: argparse.Namespace) -> int:
             trained, options.output, options.format, options.quantize, config.evaluator, significance
         )
     if report.is_worse(significance):
-        print(
-            f"error: {report.name} is significantly worse: BLEU {report.bleu:.2f} against "
-            f"{report.original_bleu:.2f} (p = {report.p_value:.3f}); nothing was written\n"
-            "what to do: give another precision with --quantize",
-            file=sys.stderr,
+        common.print_error(
+            f"{report.name} is significantly worse: BLEU {report.bleu:.2f} against "
+            f"{report.original_bleu:.2f} (p = {report.p_value:.3f}); nothing was written",
+            "Choose another precision with --quantize.",
+            options.session,
         )
         return REFUSED
     print_output(render(report, options.output))
@@ -84,14 +83,14 @@ def served_model(config: PipelineConfig) -> TrainedModel:
     """
     from bitext.components.artifacts import Examples, Model, TransformGraph
     from bitext.components.exporter.forms import TrainedModel
-    from bitext.pipeline import resolve, store
+    from bitext.pipeline import sources, store
 
     remedy = "run the pipeline first: bitext run"
     root = Path(config.root)
     if not store.exists(config.metadata, root):
         raise DataError(f"the pipeline {config.name} has not run in {root}", remedy)
     executions = store.Store(config.metadata, root, config.name).executions()
-    served = resolve.served_model(executions, config.serving)
+    served = sources.served_model(executions, config.serving)
     if not served:
         raise DataError(f"no model of the pipeline {config.name} in {root} was blessed", remedy)
     [model] = served

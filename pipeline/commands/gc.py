@@ -32,7 +32,8 @@ def run(options: argparse.Namespace) -> int:
 
     quiet_libraries()
     config = common.load(options)
-    from bitext.pipeline import gc
+    from bitext.pipeline import housekeeping
 
-    print_output(gc.render(gc.collect(config, options.keep, options.dry_run, options.wait), options.dry_run))
+    collected = housekeeping.collect(config, options.keep, options.dry_run, options.wait)
+    print_output(housekeeping.render(collected))
     return 0

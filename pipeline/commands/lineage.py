@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     options.session.require_output()
     quiet_libraries()
     config = common.load(options)
-    from bitext.pipeline import lineage
+    from bitext.pipeline.reports import lineage
 
     report = lineage.collect(config, options.version)
     common.print_report(report, lineage.render, options.json)

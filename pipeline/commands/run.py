@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bitext.components.shared.errors import BitextError, LockedError, NotBlessedError
+from bitext.components.shared.errors import REFUSED, BitextError, LockedError
 from bitext.pipeline.commands import common
 from bitext.pipeline.streams import print_output
 
 if TYPE_CHECKING:
     from bitext.pipeline.config import PipelineConfig
-    from bitext.pipeline.outcome import Outcome
+    from bitext.pipeline.reports.outcome import Outcome
+    from bitext.pipeline.reports.refusal import Refusal
     from bitext.pipeline.terminal import Terminal
 
 
@@ -78,15 +79,16 @@ def run(options: argparse.Namespace) -> int:
         config = progress.config = common.load(options)
         from bitext.pipeline.beam import pipeline_factory
         from bitext.pipeline.graph import create_pipeline
-        from bitext.pipeline.runner import Runner, Selection, check_blessed
+        from bitext.pipeline.reports.refusal import refusal
+        from bitext.pipeline.reports.summary import summarize
+        from bitext.pipeline.runner import Runner, Selection
         from bitext.pipeline.store import Store
-        from bitext.pipeline.summary import summarise
 
         runner = Runner(
             create_pipeline(config),
             Path(config.root),
-            lambda: Store(config.metadata, Path(config.root), config.name),
-            pipeline_factory(config.beam.runner, config.beam.options),
+            lambda: Store(config.metadata, Path(config.root), config.name, terminal.header),
+            pipeline_factory(config.beam.runner, config.beam.options, terminal.say),
             terminal,
         )
         session.log_file = runner.log_file
@@ -95,8 +97,11 @@ def run(options: argparse.Namespace) -> int:
         )
         result = runner.run(selection, options.wait)
         if options.log_format == "human":
-            print_output(f"\n{summarise(result, config.serving)}")
-        check_blessed(result)
+            print_output(f"\n{summarize(result, config.serving)}")
+        refused = progress.refusal = refusal(result)
+    if refused is not None:
+        common.print_error(refused.message, refused.remedy, session)
+        return REFUSED
     return 0
 
 
@@ -107,10 +112,12 @@ class _Progress:
     Attributes:
       started: seconds since the epoch.
       config: the configuration; None: it could not be loaded.
+      refusal: why the model was refused; None: it was not.
     """
 
     started: float
     config: PipelineConfig | None = None
+    refusal: Refusal | None = None
 
 
 @contextlib.contextmanager
@@ -136,6 +143,8 @@ def _report_end(
 ) -> None:
     """Writes the metrics textfile and the last JSON line. A failure here is a warning only."""
     config, outcome, exit_code = progress.config, None, common.exit_code(error)
+    if progress.refusal:
+        exit_code = REFUSED
     textfile = config.metrics.textfile if config else ""
     if isinstance(error, LockedError):  # the textfile belongs to the run that holds the lock
         textfile = ""
@@ -144,7 +153,7 @@ def _report_end(
     started = outcome.run.started if outcome else progress.started
     ended = outcome.run.finished if outcome and outcome.run.finished else time.time()
     if config and textfile:
-        from bitext.pipeline import openmetrics
+        from bitext.pipeline.reports import openmetrics
 
         try:
             openmetrics.write(
@@ -154,9 +163,13 @@ def _report_end(
             print(
                 f"warning: metrics.textfile {textfile} cannot be written: {fault.strerror}", file=sys.stderr
             )
-    message, remedy = common.describe(error, session) if error else ("complete", "")
+    message, remedy = "complete", ""
+    if error is not None:
+        message, remedy = common.describe(error, session)
+    elif progress.refusal is not None:
+        message, remedy = progress.refusal.message, progress.refusal.remedy
     terminal.ended(
-        "run_finished" if error is None or isinstance(error, NotBlessedError) else "run_failed",
+        "run_finished" if error is None else "run_failed",
         message,
         state=outcome.run.state if outcome else None,
         exit_code=exit_code,
@@ -165,7 +178,7 @@ def _report_end(
         blessed=outcome.blessed if outcome else None,
         pushed_version=outcome.last("PushedModel", "version") if outcome else None,
         pushed_path=outcome.last("PushedModel", "path") if outcome else None,
-        error=message if error else None,
+        error=message if exit_code else None,
         remedy=remedy or None,
         log=str(session.existing_log) if session.existing_log else None,
     )
@@ -173,7 +186,7 @@ def _report_end(
 
 def _outcome(config: PipelineConfig, run_id: str) -> Outcome | None:
     """The outcome of the run from the metadata store; None, after a warning, if it cannot be read."""
-    from bitext.pipeline.outcome import collect
+    from bitext.pipeline.reports.outcome import collect
 
     try:
         return collect(config, run_id)

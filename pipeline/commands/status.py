@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     options.session.require_output()
     quiet_libraries()
     config = common.load(options)
-    from bitext.pipeline import status
+    from bitext.pipeline.reports import status
 
     common.print_report(status.collect(config), status.render, options.json)
     return 0

@@ -20,6 +20,8 @@ from bitext.pipeline.records import Artifacts, Execution, Run, State, StoredArti
 from bitext.pipeline.store import messages
 from bitext.pipeline.store.connection import connection_config, describe, sqlite_file
 from bitext.pipeline.store.orphans import delete_orphans
+from bitext.pipeline.store.server import wait_for_server
+from bitext.pipeline.terminal import log
 
 _RETRY_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """The longest pauses before the retries of a transaction."""
@@ -39,11 +41,17 @@ class Store:
     a moved root finds its artifacts. All other folders are stored absolute. Folders in records are always
     absolute.
 
+    Args:
+      settings: the database.
+      root: the pipeline root.
+      pipeline: the name of the pipeline.
+      tell: prints a line if a server does not answer for long.
+
     Raises (every method):
       EnvironmentFault: if the database cannot be reached, read or written.
     """
 
-    def __init__(self, settings: Metadata, root: Path, pipeline: str):
+    def __init__(self, settings: Metadata, root: Path, pipeline: str, tell: Callable[[str], None] = log.info):
         self._address = describe(settings, root)
         self._pipeline = pipeline
         self._file: Path | None = None
@@ -53,6 +61,7 @@ class Store:
             self._base = self._file.parent
             self._base.mkdir(parents=True, exist_ok=True)
         connection = connection_config(settings, root)
+        wait_for_server(settings, self._address, tell)
         self._store = self._retrying(lambda: metadata_store.MetadataStore(connection))
         # Another version of this program may have declared fewer fields, or more.
         self._run_type: int = self._retrying(
@@ -77,7 +86,8 @@ class Store:
     def _fault(self, error: Exception) -> EnvironmentFault:
         return EnvironmentFault(
             f"the metadata store {self._address} failed: {error}",
-            "Check that it is reachable and writable, and its disk not full (see `metadata`).",
+            "Check that it is reachable and writable, and its disk not full (see `metadata`). The log of a"
+            " server has more.",
         )
 
     def _put_pipeline(self) -> int:

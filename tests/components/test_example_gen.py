@@ -45,7 +45,7 @@ from bitext.components.example_gen.splitting import (
 )
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
-from bitext.pipeline import cache
+from bitext.pipeline.source_digests import source_digests
 
 
 class Result:
@@ -601,5 +601,5 @@ class TestFormats:
                     file_format.check_files(files, "golden")
 
     def test_the_source_code_of_every_format_is_in_the_cache_key(self) -> None:
-        digests = cache.source_digests("bitext.components.example_gen")
+        digests = source_digests("bitext.components.example_gen")
         assert {type(one).__module__ for one in FORMATS.values()} < set(digests)

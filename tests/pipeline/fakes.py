@@ -10,7 +10,8 @@ from bitext.components import artifacts
 from bitext.components.component import Component, Context, Parameters
 from bitext.components.shared.errors import DataError
 from bitext.components.shared.metrics import METRICS, CorpusScore
-from bitext.pipeline.graph import Node, Pipeline, ServedModel
+from bitext.pipeline.graph import Node, Pipeline
+from bitext.pipeline.sources import ServedModel
 
 
 class SourceParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -194,7 +195,7 @@ def pipeline(folder: Path, *, steps: int = 1, bless: bool = True, chatter: int =
     scored = Node(
         Evaluate(),
         EvaluateParameters(bless=bless),
-        {"model": trained["model"], "baseline": ServedModel(str(folder / "serving"))},
+        {"model": trained["model"], "baseline": ServedModel(str(folder / "serving"), other_than="model")},
     )
     pushed = Node(
         Push(),

@@ -250,13 +250,13 @@ class TestTask:
             locked = pathlib.Path("locked")
             if not locked.exists():
                 locked.touch()
-                print("error: another run is under way")
+                print("error: another run is in progress")
                 sys.exit({LockedError.exit_code})
         """
         ran = airflow.run(tmp_path, script(tmp_path, body), last="StatisticsGen")
         assert (ran.state, ran.having("success")) == ("success", ["ExampleGen", "StatisticsGen"])
         assert (ran.tries["ExampleGen"], ran.tries["StatisticsGen"]) == (2, 1)
-        assert f"exit code {LockedError.exit_code}: another run is under way" in ran.log
+        assert f"exit code {LockedError.exit_code}: another run is in progress" in ran.log
 
     SLOW = """
         def told(number, frame):

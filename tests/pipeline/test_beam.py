@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
-from bitext.components.shared.errors import ConfigError
-from bitext.pipeline.beam import pipeline_factory, remote_fingerprints
+from bitext.components.shared.errors import ConfigError, DataError, EnvironmentFault
+from bitext.pipeline.beam import (
+    engine_name,
+    pipeline_factory,
+    remote_fingerprints,
+    reporting_engine_failure,
+)
 
 
 def test_the_direct_runner_is_the_runner_in_this_process(
@@ -52,3 +58,73 @@ def test_fingerprints_follow_size(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("12")
     assert list(before) == [str(tmp_path / "a")]
     assert before != remote_fingerprints(str(tmp_path / "*"))
+
+
+class TestEngine:
+    """Failures of an engine other than this process are reported as the engine's."""
+
+    def test_its_name_has_its_address(self) -> None:
+        assert engine_name("FlinkRunner", ["--flink_master=host:8081"]) == "FlinkRunner at host:8081"
+        assert engine_name("DataflowRunner", ["--region=europe-west1"]) == "DataflowRunner"
+
+    def test_a_job_server_that_does_not_answer_is_named_and_the_wait_announced(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import apache_beam as beam
+
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            endpoint = f"localhost:{closed.getsockname()[1]}"
+        monkeypatch.setattr("bitext.pipeline.beam.QUIET_SECONDS", 0.2)
+        lines: list[str] = []
+        options = [f"--job_endpoint={endpoint}", "--job_server_timeout=1"]
+        pipeline = pipeline_factory("PortableRunner", options, lines.append)()
+        _ = pipeline | beam.Create([1])
+        with pytest.raises(EnvironmentFault) as caught:
+            pipeline.run()
+        assert str(caught.value).startswith(f"Beam's PortableRunner at {endpoint} failed: ")
+        assert "does not answer" in str(caught.value)
+        assert "Its own log" in caught.value.remedy
+        assert lines == [
+            f"waiting for Beam's PortableRunner at {endpoint}; its own log and web page show its progress"
+        ]
+
+    def test_a_real_job_server_runs_the_pipeline_and_returns_errors_of_its_functions(
+        self, tmp_path: Path
+    ) -> None:
+        import apache_beam as beam
+        from apache_beam.runners.portability.local_job_service import LocalJobServicer
+
+        def refuse(value: int) -> None:
+            raise DataError("line 3 of the file\nis torn", "lost on the way")
+
+        servicer = LocalJobServicer(str(tmp_path))
+        port = servicer.start_grpc_server(0)
+        options = [f"--job_endpoint=localhost:{port}", "--environment_type=LOOPBACK"]
+        try:
+            with pipeline_factory("PortableRunner", options)() as pipeline:
+                lines = pipeline | beam.Create([1]) | beam.Map(str)
+                _ = lines | beam.io.WriteToText(str(tmp_path / "out"), num_shards=1)
+            assert (tmp_path / "out-00000-of-00001").read_text() == "1\n"
+            pipeline = pipeline_factory("PortableRunner", options)()
+            _ = pipeline | beam.Create([1]) | beam.Map(refuse)
+            with pytest.raises(DataError) as caught:
+                pipeline.run()
+            assert str(caught.value) == "line 3 of the file\nis torn"
+        finally:
+            servicer.stop()
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("Pipeline job-1 failed in state FAILED: no task slots", EnvironmentFault),
+            ("ZeroDivisionError: division by zero [while running 'Step']", RuntimeError),
+            ("Trace\nbitext.components.shared.errors.ConfigError: bad [while running 'Step']", ConfigError),
+        ],
+    )
+    def test_an_error_is_told_by_what_raised_it(self, text: str, expected: type[Exception]) -> None:
+        with (
+            pytest.raises(Exception, match="no task slots|division by zero|bad") as caught,
+            reporting_engine_failure("FlinkRunner"),
+        ):
+            raise RuntimeError(text)
+        assert type(caught.value) is expected

@@ -13,7 +13,7 @@ from bitext.components.artifacts import Artifact
 from bitext.components.example_gen import sources
 from bitext.components.shared import files
 from bitext.components.shared.errors import DataError
-from bitext.pipeline import cache
+from bitext.pipeline import cache_keys, source_digests
 from tests.pipeline import fakes
 
 
@@ -33,14 +33,14 @@ def our_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (package / "late.py").write_text("def helper(): ...\n")
     (package / "stranger.py").write_text("Y = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(cache, "OUR_PACKAGES", ("ours",))
+    monkeypatch.setattr(source_digests, "OUR_PACKAGES", ("ours",))
     return package
 
 
 def digests() -> dict[str, str]:
-    cache._read_module.cache_clear()
-    cache._module_file.cache_clear()
-    return cache.source_digests("ours.step")
+    source_digests._read_module.cache_clear()
+    source_digests._module_file.cache_clear()
+    return source_digests.source_digests("ours.step")
 
 
 def test_the_source_is_the_package_and_what_it_imports_of_ours(our_package: Path) -> None:
@@ -65,7 +65,7 @@ def test_only_code_that_is_reached_counts(our_package: Path, file: str, text: st
 
 
 def test_the_real_components_reach_their_shared_modules() -> None:
-    found = cache.source_digests("bitext.components.evaluator")
+    found = source_digests.source_digests("bitext.components.evaluator")
     assert {
         "bitext.components.evaluator",
         "bitext.components.artifacts",
@@ -94,17 +94,19 @@ def test_keys_differ_exactly_where_differences_are_told(
     old: dict[str, int | str | None], new: dict[str, int | str | None]
 ) -> None:
     before, after = {"parameter": old}, {"parameter": new}
-    assert (cache.key_of(before) != cache.key_of(after)) == bool(cache.differences(before, after))
+    assert (cache_keys.key_of(before) != cache_keys.key_of(after)) == bool(
+        cache_keys.differences(before, after)
+    )
 
 
 def test_patterns_are_read_file_by_file(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("1")
     (tmp_path / "b.tsv").write_text("2")
     parameters = fakes.SourceParameters(files=(str(tmp_path / "*.tsv"),))
-    before = cache.external_digests(fakes.Source(), parameters)
+    before = cache_keys.external_digests(fakes.Source(), parameters)
     assert list(before) == [str(tmp_path / "a.tsv"), str(tmp_path / "b.tsv")]
     (tmp_path / "b.tsv").write_text("3")
-    after = cache.external_digests(fakes.Source(), parameters)
+    after = cache_keys.external_digests(fakes.Source(), parameters)
     assert {name for name in before if before[name] != after[name]} == {str(tmp_path / "b.tsv")}
 
 
@@ -123,7 +125,9 @@ def test_what_is_keyed_on_is_what_is_read(tmp_path: Path) -> None:
         expected = [str(tmp_path / name) for name in names]
         assert files.matching(chosen[0]) == expected
         if names:
-            keyed = cache.external_digests(example_gen.ExampleGen(), example_gen.Parameters(files=chosen))
+            keyed = cache_keys.external_digests(
+                example_gen.ExampleGen(), example_gen.Parameters(files=chosen)
+            )
             assert (
                 list(keyed)
                 == [f.path for f in sources.find(example_gen.Parameters(files=chosen))]
@@ -133,17 +137,19 @@ def test_what_is_keyed_on_is_what_is_read(tmp_path: Path) -> None:
 
 def test_a_pattern_that_matches_nothing_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"Source: .*\*\.tsv: there is no such file"):
-        cache.external_digests(fakes.Source(), fakes.SourceParameters(files=(str(tmp_path / "*.tsv"),)))
+        cache_keys.external_digests(fakes.Source(), fakes.SourceParameters(files=(str(tmp_path / "*.tsv"),)))
 
 
 def test_a_time_allowed_is_no_part_of_the_key() -> None:
     keys = [
-        cache.key_parts(infra_validator.InfraValidator(), infra_validator.Parameters(timeout_seconds=n), {})
+        cache_keys.key_parts(
+            infra_validator.InfraValidator(), infra_validator.Parameters(timeout_seconds=n), {}
+        )
         for n in (1, 2)
     ]
     assert keys[0] == keys[1]
 
 
 def test_a_missing_library_is_part_of_the_key_too() -> None:
-    assert cache._version("no-such-distribution-here") == "not installed"
-    assert cache._version("msgspec")[0].isdigit()
+    assert cache_keys._version("no-such-distribution-here") == "not installed"
+    assert cache_keys._version("msgspec")[0].isdigit()

@@ -19,7 +19,8 @@ import pytest
 
 from bitext.components.component import Context
 from bitext.components.shared import errors
-from bitext.pipeline import cli, graph, summary
+from bitext.pipeline import cli, graph
+from bitext.pipeline.reports import summary
 from tests.pipeline import fakes
 from tests.pipeline.fakes import Calls
 
@@ -123,7 +124,7 @@ def test_the_log_has_the_traceback_of_an_error_after_the_last_node(
     def fail(*_: object) -> str:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr(summary, "summarise", fail)
+    monkeypatch.setattr(summary, "summarize", fail)
     assert cli.main(["run", "toy.yaml"]) == 1
     assert "in fail\n    raise ZeroDivisionError" in log_named_in(capsys.readouterr().err)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -13,10 +14,11 @@ import pytest
 
 from bitext.components.example_gen import Parameters as ExampleGenParameters
 from bitext.components.shared.errors import ConfigError, DataError, LockedError
-from bitext.pipeline import gc, lineage
+from bitext.pipeline import housekeeping
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.lock import locked
 from bitext.pipeline.records import newest_usable
+from bitext.pipeline.reports import lineage
 from bitext.pipeline.rollback import roll_back
 from bitext.pipeline.store import Store
 from tests.pipeline.fakes import NODES, Calls
@@ -49,10 +51,10 @@ class TestGc:
         for steps in range(1, 7):
             run(folder, steps=steps)
         before = published(folder)
-        collected = gc.collect(config_of(folder), keep=2)
+        collected = housekeeping.collect(config_of(folder), keep=2)
         after = published(folder)
         assert before - after == {str(p.relative_to(folder / "root")) for p in collected.artifacts}
-        assert len(after) == collected.kept
+        assert len(after) == collected.remaining
         assert {p.name for p in (folder / "root" / "Train" / "model").iterdir()} == {
             e.outputs["model"][0].uri.rpartition("/")[2]
             for e in store_of(folder).executions()
@@ -69,7 +71,7 @@ class TestGc:
         for steps in range(2, 6):
             (folder / "rows.txt").write_text(f"{steps}\n", encoding="utf-8")
             run(folder, steps=steps, bless=False)
-        gc.collect(config_of(folder), keep=1)
+        housekeeping.collect(config_of(folder), keep=1)
         assert needed - uris(store_of(folder)) <= {
             a.uri for a in result.executions["Source"].outputs["rejects"]
         } | {a.uri for a in result.executions["Evaluate"].outputs["evaluation"]}
@@ -81,12 +83,15 @@ class TestGc:
         for steps in range(1, 4):
             run(folder, steps=steps)
         before = published(folder)
-        told = gc.collect(config_of(folder), keep=1, dry_run=True)
+        planned = housekeeping.collect(config_of(folder), keep=1, dry_run=True)
         assert published(folder) == before
-        done = gc.collect(config_of(folder), keep=1)
-        assert (done, bool(done.artifacts)) == (told, True)
-        assert gc.render(told, True).splitlines()[:-1] == gc.render(done, False).splitlines()[:-1]
-        again = gc.collect(config_of(folder), keep=1)
+        done = housekeeping.collect(config_of(folder), keep=1)
+        assert done.artifacts
+        assert dataclasses.replace(planned, dry_run=False) == done
+        *paths, totals = housekeeping.render(done).splitlines()
+        assert totals.startswith("removed ")
+        assert housekeeping.render(planned).splitlines() == [*paths, f"would remove {totals[8:]}"]
+        again = housekeeping.collect(config_of(folder), keep=1)
         assert (again.artifacts, again.logs, again.size) == ([], [], 0)
 
     def test_a_failed_run_counts_for_none_and_keeps_what_it_began(self, folder: Path) -> None:
@@ -95,9 +100,9 @@ class TestGc:
         with pytest.raises(ValueError, match="no"):
             run(folder, steps=2)
         Calls.inside.clear()
-        assert gc.collect(config_of(folder), keep=1).attempts == []
+        assert housekeeping.collect(config_of(folder), keep=1).attempts == []
         run(folder, steps=3)
-        [attempt] = gc.collect(config_of(folder), keep=1).attempts
+        [attempt] = housekeeping.collect(config_of(folder), keep=1).attempts
         assert not attempt.exists()
         run(folder, steps=3)
         assert Calls.nodes == []
@@ -105,7 +110,7 @@ class TestGc:
     def test_the_record_says_what_was_deleted(self, folder: Path) -> None:
         for steps in range(1, 4):
             run(folder, steps=steps)
-        gone = {str(path) for path in gc.collect(config_of(folder), keep=1).artifacts}
+        gone = {str(path) for path in housekeeping.collect(config_of(folder), keep=1).artifacts}
         records = store_of(folder)._store.get_artifacts()
         deleted = {str(folder / "root" / a.uri) for a in records if a.state == a.DELETED}
         assert deleted == gone
@@ -113,24 +118,24 @@ class TestGc:
     def test_a_run_under_way_is_left_alone(self, folder: Path) -> None:
         run(folder)
         with locked(folder / "root"), pytest.raises(LockedError, match=r"root: process"):
-            gc.collect(config_of(folder), keep=1)
+            housekeeping.collect(config_of(folder), keep=1)
 
     def test_what_a_person_does_by_hand_waits_as_long_as_told(self, folder: Path) -> None:
         run(folder)
         by_hand = (
-            lambda: gc.collect(config_of(folder), keep=1, wait=0.2),
+            lambda: housekeeping.collect(config_of(folder), keep=1, wait=0.2),
             lambda: roll_back(config_of(folder), "because", wait=0.2),
         )
         for work in by_hand:
-            with locked(folder / "root"), pytest.raises(LockedError, match=r"0\.2 s later still"):
+            with locked(folder / "root"), pytest.raises(LockedError, match=r"after 0\.2 s"):
                 work()
 
     def test_nothing_to_keep_is_refused(self, folder: Path) -> None:
         with pytest.raises(ConfigError, match="at least one run"):
-            gc.collect(config_of(folder), keep=0)
+            housekeeping.collect(config_of(folder), keep=0)
 
     def test_a_pipeline_that_never_ran_has_nothing(self, folder: Path) -> None:
-        assert gc.collect(config_of(folder), keep=1).artifacts == []
+        assert housekeeping.collect(config_of(folder), keep=1).artifacts == []
         assert not (folder / "root").exists()
 
 
@@ -158,7 +163,7 @@ class TestLineage:
     def test_it_outlives_what_it_tells_of(self, folder: Path) -> None:
         for steps in range(1, 4):
             run(folder, steps=steps)
-        gc.collect(config_of(folder), keep=1)
+        housekeeping.collect(config_of(folder), keep=1)
         found = lineage.collect(config_of(folder), 1)["executions"]
         assert {execution["node"] for execution in found} == set(NODES)
 
@@ -193,7 +198,7 @@ def roll_back_in_vain(config: PipelineConfig) -> None:
         roll_back(config, "users complain")
 
 
-@pytest.mark.parametrize("work", [lambda config: gc.collect(config, keep=1), roll_back_in_vain])
+@pytest.mark.parametrize("work", [lambda config: housekeeping.collect(config, keep=1), roll_back_in_vain])
 def test_a_record_torn_by_a_full_disk_is_mended_first(
     work: Callable[[PipelineConfig], object], folder: Path
 ) -> None:

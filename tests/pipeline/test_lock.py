@@ -80,7 +80,7 @@ def test_the_second_leaves_with_5_and_names_the_first(folder: Path, first: subpr
     second = begun(folder)
     out, err = second.communicate()
     assert (second.returncode, out) == (5, "")
-    assert err.startswith(f"error: another run is under way in runs/toy: process {first.pid} on ")
+    assert err.startswith(f"error: another run is in progress in runs/toy: process {first.pid} on ")
     assert "--wait" in err
     first.communicate()
     assert first.returncode == 0
@@ -102,7 +102,7 @@ def test_the_second_waits_no_longer_than_told(folder: Path, first: subprocess.Po
     out, err = second.communicate()
     assert second.returncode == 5
     assert out.count("waiting") == 1
-    assert f"another run is under way in runs/toy, 0.4 s later still: process {first.pid} on " in err
+    assert f"another run is in progress in runs/toy after 0.4 s: process {first.pid} on " in err
 
 
 def test_a_killed_run_is_taken_over_from_at_once_and_named(
@@ -117,7 +117,7 @@ def test_a_killed_run_is_taken_over_from_at_once_and_named(
     assert (second.returncode, err) == (0, "")
     words = (
         f"runs/toy/.lock taken over from process {first.pid} on {holder['host']}, since {holder['started']}, "
-        "which ended without clearing up"
+        "which was killed"
     )
     assert out.splitlines()[0] == words
     logs = [path.read_text(encoding="utf-8") for path in (folder / "runs" / "toy" / "logs").iterdir()]

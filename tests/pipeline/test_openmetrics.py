@@ -14,12 +14,13 @@ import pytest
 
 from bitext.components.component import Context
 from bitext.components.shared import errors
-from bitext.pipeline import cli, graph, openmetrics
+from bitext.pipeline import cli, graph
 from bitext.pipeline.config import load
 from bitext.pipeline.lock import locked
-from bitext.pipeline.openmetrics import Ending
-from bitext.pipeline.outcome import collect
 from bitext.pipeline.records import Execution, Run, State, StoredArtifact
+from bitext.pipeline.reports import openmetrics
+from bitext.pipeline.reports.openmetrics import Ending
+from bitext.pipeline.reports.outcome import collect
 from bitext.pipeline.store import Store
 from tests.pipeline import fakes
 from tests.pipeline.fakes import Calls

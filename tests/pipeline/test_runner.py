@@ -22,13 +22,13 @@ from bitext.components.shared.errors import (
     DataError,
     EnvironmentFault,
     LockedError,
-    NotBlessedError,
 )
 from bitext.pipeline.beam import pipeline_factory
 from bitext.pipeline.config import Metadata
 from bitext.pipeline.lock import locked
 from bitext.pipeline.records import Execution, Run, State
-from bitext.pipeline.runner import Result, Runner, Selection, check_blessed
+from bitext.pipeline.reports.refusal import refusal
+from bitext.pipeline.runner import Result, Runner, Selection
 from bitext.pipeline.store import Store
 from bitext.pipeline.terminal import Terminal
 from tests.pipeline import fakes
@@ -555,9 +555,11 @@ def test_a_refused_model_ends_the_complete_run_with_its_reasons(folder: Path) ->
         result = run(folder, bless=False)
         assert list(result.executions) == ALL
         assert result.run.state == State.COMPLETE
-        with pytest.raises(NotBlessedError, match="BLEU 31.25 is under 40"):
-            check_blessed(result)
-    check_blessed(run(folder, steps=2))
+        refused = refusal(result)
+        assert refused is not None
+        assert refused.message == "the model was not blessed: BLEU 31.25 is under 40"
+        assert refused.remedy.startswith("Nothing was pushed.")
+    assert refusal(run(folder, steps=2)) is None
 
 
 def test_a_missing_source_file_is_named(folder: Path) -> None:

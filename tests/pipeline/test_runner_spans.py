@@ -15,11 +15,12 @@ from bitext.components import artifacts
 from bitext.components.component import Component, Context, Parameters, Part
 from bitext.components.example_gen import Parameters as ExampleGenParameters
 from bitext.components.shared.errors import ConfigError, DataError
-from bitext.pipeline import status
 from bitext.pipeline.config import Metadata, PipelineConfig
-from bitext.pipeline.graph import BaseModel, NewestOutput, Node, Pipeline, PreviousStatistics, ServedModel
+from bitext.pipeline.graph import Node, Pipeline
 from bitext.pipeline.records import Run, State
+from bitext.pipeline.reports import status
 from bitext.pipeline.runner import Result, Runner, Selection
+from bitext.pipeline.sources import BaseModel, NewestOutput, PreviousStatistics, ServedModel
 from bitext.pipeline.store import Store
 from bitext.pipeline.terminal import Terminal
 
@@ -155,6 +156,7 @@ class Judge(Component[Blessed]):
     outputs = {"blessing": artifacts.ModelBlessing}
     parameters = Blessed
     optional = frozenset({"baseline"})
+    obeys_force_bless = True
 
     def run(
         self,
@@ -182,7 +184,10 @@ def pipeline(folder: Path, bless: bool, every: int = 0) -> Pipeline:
     checked = Node(
         Check(),
         Nothing(),
-        {"statistics": counted["statistics"], "previous_statistics": PreviousStatistics(counted.name)},
+        {
+            "statistics": counted["statistics"],
+            "previous_statistics": PreviousStatistics(counted.name, other_than="statistics"),
+        },
     )
     trained = Node(
         Train(),
@@ -193,7 +198,7 @@ def pipeline(folder: Path, bless: bool, every: int = 0) -> Pipeline:
             "base_model": BaseModel(str(folder / "serving"), every),
         },
     )
-    baseline = ServedModel(str(folder / "serving"))
+    baseline = ServedModel(str(folder / "serving"), other_than="model")
     judged = Node(Judge(), Blessed(bless=bless), {"model": trained["model"], "baseline": baseline})
     return Pipeline("toy", (source, counted, checked, trained, judged))
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bitext.pipeline import status
 from bitext.pipeline.config import load
 from bitext.pipeline.records import Execution, Run, State, StoredArtifact
+from bitext.pipeline.reports import status
 from bitext.pipeline.store import Store
 
 NOT_BLESSED = {"ModelBlessing": "NOT_BLESSED", "InfraBlessing": "INFRA_NOT_BLESSED"}

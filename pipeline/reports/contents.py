@@ -1,7 +1,7 @@
-"""Reads what components report: scores, translations, verdicts, pushes.
+"""Reads the artifacts that reports are made from.
 
-Whoever shows these to a person goes on without a file that is missing or damaged, so each is None, or empty,
-then.
+A report is printed without what is missing, damaged or unreadable: each function then returns None, or an
+empty list.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from bitext.pipeline.records import StoredArtifact
 
 T = TypeVar("T")
 BLESSINGS = {kind.TYPE_NAME: kind for kind in (ModelBlessing, InfraBlessing)}
+"""The kinds that hold a verdict, by type name."""
 
 
 def metrics(evaluation: StoredArtifact) -> Metrics | None:
@@ -41,8 +42,8 @@ def translations(evaluation: StoredArtifact) -> list[Translated]:
     return _readable(ModelEvaluation(Path(evaluation.uri)).translations) or []
 
 
-def refusal(blessing: StoredArtifact) -> list[str]:
-    """Returns the reasons of a verdict; where to look if it cannot be read."""
+def reasons(blessing: StoredArtifact) -> list[str]:
+    """Returns the reasons of a verdict; its folder if it cannot be read."""
     verdict = _readable(BLESSINGS[blessing.type](Path(blessing.uri)).verdict)
     return verdict.reasons if verdict is not None else [f"see {blessing.uri}"]
 
@@ -55,8 +56,8 @@ def evenly(items: Sequence[T], count: int) -> list[T]:
 
 
 def _readable(read: Callable[[], T]) -> T | None:
-    """Returns what a function reads; None if the file is missing or damaged."""
+    """Returns what a function reads; None if the file is missing, damaged or unreadable."""
     try:
         return read()
-    except DataError:
+    except (DataError, OSError):
         return None

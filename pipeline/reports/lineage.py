@@ -1,28 +1,29 @@
-"""`bitext lineage`: from a pushed version down to the files, parameters and libraries it comes from."""
+"""The report of `bitext lineage`: the files, parameters and libraries a pushed version was made from."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from bitext.components.shared.errors import DataError
 from bitext.pipeline.config import PipelineConfig
-from bitext.pipeline.records import Execution, State, StoredArtifact, pushed_artifact
+from bitext.pipeline.records import Execution, History, State, StoredArtifact, pushed_artifact
 from bitext.pipeline.store import Store
 from bitext.pipeline.store import exists as store_exists
 from bitext.pipeline.terminal import moment
 
-DIGEST_SHOWN = 12
+SHOWN_DIGEST = 12
+"""Characters shown of a digest."""
 
 
 def collect(config: PipelineConfig, version: int) -> dict[str, Any]:
-    """The chain behind a pushed version, as an object that JSON can hold.
+    """Returns the report as an object that JSON can hold.
 
     Returns:
-      `model`, `version`, `path`, `digest`; and `executions`, from the push down, each with `node`, `part`,
-      `id`, `run`, `started`, `finished` (ISO 8601), `inputs` and `outputs` {name: [{`type`, `uri`,
+      `model`, `version`, `path`, `digest`; and `executions`, newest first, each with `node`, `part`, `id`,
+      `run`, `started`, `finished` (ISO 8601), `inputs` and `outputs` {name: [{`type`, `uri`,
       `digest`}]}, `files` {path: sha256}, `parameters`, `libraries` and `python` {name: version}, and
       `properties` of its outputs.
 
@@ -30,17 +31,18 @@ def collect(config: PipelineConfig, version: int) -> dict[str, Any]:
       DataError: no such version is on record.
     """
     root = Path(config.root)
-    history = Store(config.metadata, root, config.name).executions() if _is_made(config) else []
+    recorded = store_exists(config.metadata, root)
+    history = Store(config.metadata, root, config.name).executions() if recorded else []
     pushes = {
         int(artifact.properties["version"]): (execution, artifact)
-        for execution in reversed(history)  # of several pushes of one version the newest counts
+        for execution in reversed(history)  # if a version was pushed twice, the newest push counts
         if execution.state == State.COMPLETE and (artifact := pushed_artifact(execution))
     }
     if version not in pushes:
         known = ", ".join(map(str, sorted(pushes)))
         raise DataError(
             f"the pipeline {config.name} has pushed no version {version}",
-            f"It has pushed {known or 'none'}. `bitext status` tells of the runs.",
+            f"It has pushed {known or 'none'}. `bitext status` shows the runs.",
         )
     last, artifact = pushes[version]
     return {
@@ -52,27 +54,22 @@ def collect(config: PipelineConfig, version: int) -> dict[str, Any]:
     }
 
 
-def _is_made(config: PipelineConfig) -> bool:
-    return store_exists(config.metadata, Path(config.root))
-
-
-def chain(history: Sequence[Execution], last: Execution) -> list[Execution]:
-    """An execution and all whose outputs it, or one of them, was made from: each once, newest first."""
+def chain(history: History, last: Execution) -> list[Execution]:
+    """Returns an execution and all executions that its inputs come from, directly or not, newest first."""
     makers = {
         artifact.id: execution
         for execution in reversed(history)
         if execution.state == State.COMPLETE and execution.cache_key_parts
         for artifact in execution.all_outputs()
     }
-    found, pending = {}, [last]
+    lineage, pending = {}, [last]
     while pending:
         execution = pending.pop()
-        if execution.id in found:
+        if execution.id in lineage:
             continue
-        found[execution.id] = execution
-        inputs = (artifact for several in execution.inputs.values() for artifact in several)
-        pending += [makers[artifact.id] for artifact in inputs if artifact.id in makers]
-    return sorted(found.values(), key=lambda execution: execution.id or 0, reverse=True)
+        lineage[execution.id] = execution
+        pending += [makers[artifact.id] for artifact in execution.all_inputs() if artifact.id in makers]
+    return sorted(lineage.values(), key=lambda execution: execution.id or 0, reverse=True)
 
 
 def _execution(execution: Execution) -> dict[str, Any]:
@@ -85,8 +82,8 @@ def _execution(execution: Execution) -> dict[str, Any]:
         "run": execution.run_id,
         "started": moment(execution.started),
         "finished": moment(execution.finished),
-        "inputs": {name: _artifacts(several) for name, several in execution.inputs.items()},
-        "outputs": {name: _artifacts(several) for name, several in execution.outputs.items()},
+        "inputs": {name: _artifacts(artifacts) for name, artifacts in execution.inputs.items()},
+        "outputs": {name: _artifacts(artifacts) for name, artifacts in execution.outputs.items()},
         "files": parts.get("file", {}),
         "parameters": parts.get("parameter", {}),
         "libraries": parts.get("library", {}),
@@ -95,29 +92,29 @@ def _execution(execution: Execution) -> dict[str, Any]:
     }
 
 
-def _artifacts(several: Iterable[StoredArtifact]) -> list[dict[str, str]]:
-    return [{"type": a.type, "uri": a.uri, "digest": a.digest} for a in several]
+def _artifacts(artifacts: Iterable[StoredArtifact]) -> list[dict[str, str]]:
+    return [{"type": a.type, "uri": a.uri, "digest": a.digest} for a in artifacts]
 
 
 def render(lineage: dict[str, Any]) -> str:
-    """The chain for a person; digests shortened, parameters left to --json."""
+    """Returns the report as text, with shortened digests and without parameters."""
     lines = [f"{lineage['model']} version {lineage['version']}: {lineage['path']}", str(lineage["digest"])]
     libraries: dict[str, str] = {}
     for execution in lineage["executions"]:
         name = f"{execution['node']} {execution['part']}".rstrip()
         lines += ["", f"{name}, execution {execution['id']}, {execution['finished']}, run {execution['run']}"]
-        for way, sign in (("inputs", "<-"), ("outputs", "->")):
-            for key, several in execution[way].items():
-                lines += [f"    {sign} {key:<20} {_short(a['digest'])}  {a['uri']}" for a in several]
+        for side, arrow in (("inputs", "<-"), ("outputs", "->")):
+            for key, artifacts in execution[side].items():
+                lines += [f"    {arrow} {key:<20} {_short(a['digest'])}  {a['uri']}" for a in artifacts]
         lines += [
             f"    <- {'file':<20} {_short(digest)}  {path}" for path, digest in execution["files"].items()
         ]
         libraries |= execution["libraries"] | {
             f"python {name}".removesuffix(" version"): value for name, value in execution["python"].items()
         }
-    told = ", ".join(f"{name} {version}" for name, version in sorted(libraries.items()))
-    return "\n".join([*lines, "", f"made with {told}"])
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(libraries.items()))
+    return "\n".join([*lines, "", f"made with {versions}"])
 
 
 def _short(digest: str) -> str:
-    return digest[:DIGEST_SHOWN]
+    return digest[:SHOWN_DIGEST]

@@ -1,4 +1,4 @@
-"""`bitext status`: the last runs, what each node did, how long it took, the score, and what is pushed."""
+"""The report of `bitext status`: the last runs, their nodes and scores, and the pushed model."""
 
 from __future__ import annotations
 
@@ -6,44 +6,47 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from bitext.components.artifacts import ModelEvaluation, PushedModel
 from bitext.components.shared.metrics import METRICS, Bleu
-from bitext.pipeline import reports
 from bitext.pipeline.config import PipelineConfig
-from bitext.pipeline.records import Execution, Run, State, StoredArtifact
+from bitext.pipeline.records import Execution, History, Run, State, StoredArtifact
+from bitext.pipeline.reports import contents
 from bitext.pipeline.store import Store
 from bitext.pipeline.store import exists as store_exists
 from bitext.pipeline.terminal import duration, moment
 
 SHOWN_RUNS = 10
+"""The most runs shown."""
 SHOWN_CHARACTERS = 200
+"""The most characters shown of an error or a reason."""
 
 
 def collect(config: PipelineConfig) -> dict[str, Any]:
-    """What is on record, as an object that JSON can hold.
+    """Returns the report as an object that JSON can hold.
 
     Returns:
       `runs`, newest first, each with `id`, `state`, `started` (ISO 8601), `seconds` (null until it ends),
       `spans` (their names), `nodes` {name: {`state`, `seconds`, `cached`, `outputs` {name: folder, or a list
-      of them, one a span}}}, `scores` {metric: score}, `bleu`, `bleu_signature`,
-      `blessed` (by Evaluator and InfraValidator; null where neither judged), `reasons` (of a refusal, from
-      both) and `error`; and `pushed`, null or with `model`, `version`, `path`, `digest`.
+      of folders, one per span}}}, `scores` {metric: score}, `bleu`, `bleu_signature`, `blessed` (by Evaluator
+      and InfraValidator; null if there is no verdict), `reasons` (of a refusal, from both) and `error`; and
+      `pushed`, null or with `model`, `version`, `path`, `digest`.
     """
     root = Path(config.root)
     if not store_exists(config.metadata, root):
         return {"runs": [], "pushed": None}
     store = Store(config.metadata, root, config.name)
-    executions = store.executions()
-    runs = [_run(run, [e for e in executions if e.run_id == run.run_id]) for run in store.runs()]
-    return {"runs": runs, "pushed": _pushed(executions)}
+    history = store.executions()
+    runs = [_run(run, [e for e in history if e.run_id == run.run_id]) for run in store.runs()]
+    return {"runs": runs, "pushed": _pushed(history)}
 
 
 def _run(run: Run, executions: list[Execution]) -> dict[str, Any]:
     in_order = sorted(executions, key=lambda e: e.id or 0)
     outputs = {artifact.type: artifact for e in in_order for artifact in e.all_outputs()}
-    evaluation = outputs.get("ModelEvaluation")
-    metrics = reports.metrics(evaluation) if evaluation else None
+    evaluation = outputs.get(ModelEvaluation.TYPE_NAME)
+    metrics = contents.metrics(evaluation) if evaluation else None
     bleu = metrics.scores.get(Bleu.name) if metrics else None
-    blessings = [outputs[kind] for kind in ("ModelBlessing", "InfraBlessing") if kind in outputs]
+    blessings = [outputs[kind] for kind in contents.BLESSINGS if kind in outputs]
     refusals = [blessing for blessing in blessings if blessing.properties.get("blessed") == 0]
     return {
         "id": run.run_id,
@@ -56,7 +59,7 @@ def _run(run: Run, executions: list[Execution]) -> dict[str, Any]:
         "bleu": bleu.score if bleu else None,
         "bleu_signature": bleu.signature if bleu else None,
         "blessed": not refusals if blessings else None,
-        "reasons": [reason for blessing in refusals for reason in reports.refusal(blessing)],
+        "reasons": [reason for blessing in refusals for reason in contents.reasons(blessing)],
         "error": run.error or None,
     }
 
@@ -67,28 +70,28 @@ def _node(execution: Execution) -> dict[str, Any]:
         "state": State.COMPLETE if cached else execution.state,
         "seconds": round(execution.seconds, 3) if execution.finished else None,
         "cached": cached,
-        "outputs": {key: _folders(several) for key, several in execution.outputs.items()},
+        "outputs": {key: _folders(artifacts) for key, artifacts in execution.outputs.items()},
     }
 
 
 def _folders(artifacts: tuple[StoredArtifact, ...]) -> str | list[str]:
-    """One folder, or of a node that works by spans one a span."""
+    """The folder of one artifact, or a list of the folders of several (one per span)."""
     folders = [artifact.uri for artifact in artifacts]
     return folders[0] if len(folders) == 1 else folders
 
 
-def _pushed(executions: list[Execution]) -> dict[str, Any] | None:
-    """The newest push; `executions` are newest first."""
-    for execution in executions:
+def _pushed(history: History) -> dict[str, Any] | None:
+    """The newest push."""
+    for execution in history:
         for artifact in execution.all_outputs():
-            record = reports.pushed(artifact) if artifact.type == "PushedModel" else None
+            record = contents.pushed(artifact) if artifact.type == PushedModel.TYPE_NAME else None
             if record and record.path:
                 return {key: getattr(record, key) for key in ("model", "version", "path", "digest")}
     return None
 
 
 def render(status: dict[str, Any]) -> str:
-    """The status for a person."""
+    """Returns the report as text."""
     if not status["runs"]:
         return "No runs yet. Start one with: bitext run"
     lines = []
@@ -100,8 +103,8 @@ def render(status: dict[str, Any]) -> str:
             lines.append(f"    {spans[0]}{rest}")
         for name, node in run["nodes"].items():
             seconds = "" if node["seconds"] is None else duration(node["seconds"])
-            what = "cached" if node["cached"] else f"{node['state'].lower():<10}{seconds:>12}"
-            lines.append(f"    {name:<18}{what}")
+            state = "cached" if node["cached"] else f"{node['state'].lower():<10}{seconds:>12}"
+            lines.append(f"    {name:<18}{state}")
         for text in (*run["reasons"], run["error"] or ""):
             lines += textwrap.wrap(
                 text, SHOWN_CHARACTERS, initial_indent="    ", max_lines=1, placeholder=" ..."

@@ -1,0 +1,61 @@
+"""Translates errors of the operating system and of Beam to errors that a person can act on."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from bitext.components.shared import faults
+from bitext.components.shared.errors import BitextError, EnvironmentFault
+from bitext.pipeline.beam import raised_in_beam
+
+_FOUND_IN_TEXT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""Errors that are also recognized by their text: Beam and TensorFlow pass system errors on as text."""
+
+
+@contextlib.contextmanager
+def translating_errors(root: Path) -> Iterator[None]:
+    """Context manager: re-raises a full disk or a read-only or forbidden folder as an EnvironmentFault.
+
+    An error that a Beam function raised is re-raised without Beam's wrapping.
+
+    Args:
+      root: the folder to name if an error names none.
+
+    Raises:
+      EnvironmentFault: an operating system error of the environment occurred.
+      BitextError: a Beam function raised it.
+    """
+    try:
+        yield
+    except Exception as error:
+        if own := raised_in_beam(error):
+            raise own from error
+        if isinstance(error, BitextError):
+            raise
+        if fault := environment_fault(error, root):
+            raise fault from error
+        raise
+
+
+def environment_fault(error: BaseException, root: Path) -> EnvironmentFault | None:
+    """Returns the EnvironmentFault that caused an exception, or None.
+
+    Args:
+      error: the exception. Its causes are searched, and then its text.
+      root: the folder to name if the error names none.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in faults.REMEDIES:
+            return faults.environment_fault(cause.errno, str(cause.filename or root))
+        cause = cause.__cause__ or cause.__context__
+    for number in _FOUND_IN_TEXT:
+        if os.strerror(number) in str(error):
+            path = re.search(rf"{os.strerror(number)}: '([^']+)'", str(error))
+            return faults.environment_fault(number, path[1] if path else str(root))
+    return None

@@ -1,0 +1,159 @@
+"""Removes what no run needs any more: the work of `bitext gc`."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from bitext.components.shared.errors import ConfigError
+from bitext.components.shared.files import tree_size
+from bitext.pipeline.config import PipelineConfig
+from bitext.pipeline.layout import Layout
+from bitext.pipeline.lock import locked
+from bitext.pipeline.records import (
+    History,
+    Run,
+    State,
+    StoredArtifact,
+    artifacts_by_id,
+    pushed_artifact,
+)
+from bitext.pipeline.reports.lineage import chain
+from bitext.pipeline.sources import served_model
+from bitext.pipeline.store import Store
+from bitext.pipeline.store import exists as store_exists
+
+
+@dataclasses.dataclass(frozen=True)
+class Collected:
+    """What was removed, or would be removed.
+
+    Attributes:
+      artifacts: output folders.
+      attempts: folders of unfinished attempts that no run would continue.
+      logs: logs of older runs.
+      size: bytes of all of them.
+      remaining: number of output folders that stay.
+      dry_run: whether nothing was removed.
+    """
+
+    artifacts: list[Path]
+    attempts: list[Path]
+    logs: list[Path]
+    size: int
+    remaining: int
+    dry_run: bool
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All paths, in the order of removal."""
+        return (*self.artifacts, *self.attempts, *self.logs)
+
+
+def collect(config: PipelineConfig, keep: int, dry_run: bool = False, wait: float = 0.0) -> Collected:
+    """Removes outputs of earlier runs.
+
+    What stays: all that the newest `keep` complete runs, and every run since the oldest of them, made, found
+    in the cache or had as input; and the served model with everything that it was made from, down to the
+    examples. So the next run finds everything in the cache that it would have found before.
+
+    A folder is moved by one rename before it is deleted: if the process is killed, no output is half deleted.
+
+    Args:
+      config: the configuration of the pipeline.
+      keep: number of complete runs to keep, at least one.
+      dry_run: whether nothing is removed.
+      wait: seconds to wait for a run in progress to end.
+
+    Raises:
+      ConfigError: `keep` is not positive.
+      LockedError: a run is in progress.
+      EnvironmentFault: the metadata store fails.
+    """
+    if keep < 1:
+        raise ConfigError(f"--keep {keep}: at least one run must be kept", "Give a positive number.")
+    layout = Layout(Path(config.root))
+    if not store_exists(config.metadata, layout.root):
+        return Collected([], [], [], 0, 0, dry_run)
+    with locked(layout.root, wait):
+        store = Store(config.metadata, layout.root, config.name)
+        store.delete_orphans()
+        history, runs = store.executions(), store.runs()
+        recent = _recent(runs, keep)
+        needed = {artifact.id for artifact in _needed(history, recent, config.serving)}
+        existing = {id_: a for id_, a in artifacts_by_id(history).items() if a.exists}
+        unneeded = [artifact for id_, artifact in sorted(existing.items()) if id_ not in needed]
+        collected = Collected(
+            artifacts=[Path(artifact.uri) for artifact in unneeded],
+            attempts=_attempts(layout, history, recent),
+            logs=_logs(layout, {run.run_id for run in runs} - recent),
+            size=0,
+            remaining=len(existing) - len(unneeded),
+            dry_run=dry_run,
+        )
+        collected = dataclasses.replace(collected, size=sum(map(tree_size, collected.paths)))
+        if not dry_run:
+            _remove(layout, collected.paths)
+            store.mark_deleted(unneeded)
+    return collected
+
+
+def _recent(runs: Sequence[Run], keep: int) -> set[str]:
+    """The ids of the newest runs up to the `keep`th complete one; `runs` are newest first."""
+    recent, complete = set(), 0
+    for run in runs:
+        if complete == keep:
+            break
+        recent.add(run.run_id)
+        complete += run.state == State.COMPLETE
+    return recent
+
+
+def _needed(history: History, recent: set[str], serving: str) -> Iterable[StoredArtifact]:
+    """Yields the inputs and outputs of recent runs, and the lineage of the served model."""
+    executions = [execution for execution in history if execution.run_id in recent]
+    last_push = next((e for e in history if e.state == State.COMPLETE and pushed_artifact(e)), None)
+    if last_push is not None:
+        executions += chain(history, last_push)
+    for execution in executions:
+        yield from itertools.chain(execution.all_outputs(), execution.all_inputs())
+    yield from served_model(history, serving)
+
+
+def _attempts(layout: Layout, history: History, recent: set[str]) -> list[Path]:
+    """Working folders of attempts that belong to no recent run."""
+    keys = {execution.cache_key for execution in history if execution.run_id in recent}
+    return [folder for folder in layout.all_working() if folder.name not in keys]
+
+
+def _logs(layout: Layout, old: set[str]) -> list[Path]:
+    """Logs of old runs."""
+    return [path for path in sorted(layout.logs.glob("*.log")) if path.stem in old]
+
+
+def _remove(layout: Layout, paths: Iterable[Path]) -> None:
+    """Moves each path into the staging folder, which the next run clears if this process is killed."""
+    staging = layout.staging / f"gc-{os.getpid()}"
+    staging.mkdir(parents=True, exist_ok=True)
+    for number, path in enumerate(paths):
+        moved = staging / str(number)
+        path.rename(moved)
+        if moved.is_dir():
+            shutil.rmtree(moved)
+        else:
+            moved.unlink()
+    shutil.rmtree(staging)
+
+
+def render(collected: Collected) -> str:
+    """Returns the result as text: each path, and the totals."""
+    totals = (
+        f"{'would remove' if collected.dry_run else 'removed'} {len(collected.artifacts)} outputs, "
+        f"{len(collected.attempts)} unfinished attempts and {len(collected.logs)} logs, "
+        f"{collected.size / 1e6:,.1f} MB; {collected.remaining} outputs stay"
+    )
+    return "\n".join([*map(str, collected.paths), totals])

@@ -1,0 +1,92 @@
+"""The folders below a pipeline root."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from bitext.pipeline.terminal import log
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """The folders below a pipeline root::
+
+    <node>/<output key>/<execution id>/        published artifacts
+    .id                                        the root's id in the metadata store, wherever it is mounted
+    .lock                                      held by the process that uses the root
+    .staging/<run id>/<node>/                  outputs and temporary files of the attempt in progress
+    .working/<node>/<cache key>/               what an interrupted attempt leaves for the next (checkpoints)
+    .unrecorded/<run id>/...                   outputs found that are in no metadata record
+    logs/<run id>.log
+    """
+
+    root: Path
+
+    @property
+    def staging(self) -> Path:
+        """The folder of all attempts in progress."""
+        return self.root / ".staging"
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the logs."""
+        return self.root / "logs"
+
+    def log_file(self, run_id: str) -> Path:
+        """The log of a run."""
+        return self.logs / f"{run_id}.log"
+
+    def working(self, node: str, cache_key: str) -> Path:
+        """The folder that attempts at the same work share."""
+        return self.root / ".working" / node / cache_key
+
+    def all_working(self) -> list[Path]:
+        """The folders of unfinished work: `.working/<node>/<cache key>`."""
+        return sorted((self.root / ".working").glob("*/*"))
+
+    def unrecorded(self, run_id: str, folder: Path) -> Path:
+        """Where a run moves an output folder that is in no record."""
+        return self.root / ".unrecorded" / run_id / folder.relative_to(self.root)
+
+    def output(self, node: str, key: str, execution_id: int | None) -> Path:
+        """The folder of a published artifact."""
+        return self.root / node / key / str(execution_id)
+
+    def outputs(self, node: str, key: str) -> Iterator[tuple[int, Path]]:
+        """Yields the execution ids and folders of what is published under an output key."""
+        for folder in sorted((self.root / node / key).glob("*")):
+            if folder.name.isdecimal():
+                yield int(folder.name), folder
+
+    def remove_empty_folders(self) -> None:
+        """Removes the empty folders of `.working` and `.staging`. What an attempt left for the next stays."""
+        working = self.root / ".working"
+        for folder in (*working.glob("*/*"), *working.glob("*"), working, self.staging):
+            with suppress(OSError):  # not empty, or not there
+                folder.rmdir()
+
+    def read_id(self) -> str:
+        """The root's id in the metadata store, which is created on first use."""
+        path = self.root / ".id"
+        try:
+            return path.read_text(encoding="ascii")
+        except FileNotFoundError:
+            new = path.with_suffix(".new")
+            new.write_text(uuid.uuid4().hex, encoding="ascii")
+            new.rename(path)
+            return path.read_text(encoding="ascii")
+
+
+def remove(folder: Path) -> None:
+    """Removes a folder that may not exist. If it cannot be removed, it stays, with a warning in the log."""
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        log.warning("%s cannot be removed: %s", folder, error)

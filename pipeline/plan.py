@@ -1,0 +1,117 @@
+"""Which nodes run, and the work that each of them has."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from bitext.components.component import Parameters, Part
+from bitext.components.shared.errors import ConfigError
+from bitext.pipeline.cache_keys import KeyParts, key_of, key_parts
+from bitext.pipeline.graph import Node, Pipeline
+from bitext.pipeline.records import Artifacts
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """Which nodes run.
+
+    Attributes:
+      first: nodes before it are not run, and their newest outputs are used. None: the first node.
+      last: nodes after it are not run. None: the last node.
+      force: nodes that run even if they are cached.
+      explain: print for every node why it is cached or not.
+      force_bless: the reason why the model is blessed whatever its scores. None: the scores decide.
+    """
+
+    first: str | None = None
+    last: str | None = None
+    force: frozenset[str] = frozenset()
+    explain: bool = False
+    force_bless: str | None = None
+
+    def nodes_of(self, pipeline: Pipeline) -> dict[str, bool]:
+        """Returns the names of the nodes up to the last, and whether each may run.
+
+        Raises:
+          ConfigError: the selection names a node that does not exist, or is empty.
+        """
+        names = [node.name for node in pipeline.nodes]
+        for name in (self.first, self.last, *sorted(self.force)):
+            if name is not None and name not in names:
+                raise ConfigError(f"there is no node {name}", f"The nodes are {', '.join(names)}.")
+        first = names.index(self.first) if self.first else 0
+        last = names.index(self.last) if self.last else len(names) - 1
+        if first > last:
+            raise ConfigError(
+                f"--from {self.first} comes after --to {self.last}", f"The order is {', '.join(names)}."
+            )
+        for name in sorted(self.force):
+            if not first <= names.index(name) <= last:
+                raise ConfigError(
+                    f"--force {name} is outside --from and --to", "Widen the range or drop --force."
+                )
+        return {name: index >= first for index, name in enumerate(names[: last + 1])}
+
+    def why_forced(self, node: Node) -> str:
+        """Returns why a node runs even if it is cached; empty: it need not."""
+        if node.name in self.force:
+            return "--force names it"
+        if node.component.obeys_force_bless and self.force_bless is not None:
+            return "--force-bless is given"
+        return ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """The work of a node in a run, or one part of it.
+
+    Attributes:
+      node: the node.
+      part: the name of the part; empty: the node's work is not divided.
+      is_whole: whether it is all of the node's work.
+      parameters: the node's parameters, or those of the part.
+      inputs: its input artifacts.
+      key_parts: what its cache key is the hash of.
+      cache_key: the key.
+    """
+
+    node: Node
+    part: str
+    is_whole: bool
+    parameters: Parameters
+    inputs: Artifacts
+    key_parts: KeyParts
+    cache_key: str
+
+    @property
+    def recorded_part(self) -> str:
+        """The part's name in the execution's record: empty if it is all of the node's work."""
+        return "" if self.is_whole else self.part
+
+
+def divide(node: Node, parts: list[Part], inputs: Artifacts) -> list[Work]:
+    """Divides a node's work into its parts, or by the artifacts of the input that it maps over.
+
+    Args:
+      node: the node.
+      parts: the parts that its parameters give.
+      inputs: its input artifacts.
+    """
+    component = node.component
+    if component.map_over is None:
+        return [_work(node, part, len(parts) == 1, inputs) for part in parts]
+    artifacts = inputs[component.map_over]
+    return [
+        _work(
+            node,
+            Part(str(artifact.properties.get("part", "")), node.parameters),
+            len(artifacts) == 1,
+            inputs | {component.map_over: (artifact,)},
+        )
+        for artifact in artifacts
+    ]
+
+
+def _work(node: Node, part: Part, is_whole: bool, inputs: Artifacts) -> Work:
+    parts = key_parts(node.component, part.parameters, inputs)
+    return Work(node, part.name, is_whole, part.parameters, inputs, parts, key_of(parts))

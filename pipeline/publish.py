@@ -1,0 +1,180 @@
+"""Executes work in a staging folder and publishes its outputs.
+
+No output is visible before it is complete. An execution is recorded as RUNNING before it starts. Its outputs
+are published by one rename each, followed by one transaction that records it as COMPLETE. What a crash leaves
+in between belongs to an execution that is not COMPLETE, and the next run removes it (see `recovery`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from bitext.components.artifacts import Artifact
+from bitext.components.component import Context
+from bitext.components.shared.errors import BitextError, EnvironmentFault
+from bitext.pipeline.faults import translating_errors
+from bitext.pipeline.layout import Layout, remove
+from bitext.pipeline.lookup import component_artifacts
+from bitext.pipeline.plan import Work
+from bitext.pipeline.records import Artifacts, Execution, Run, State, StoredArtifact
+from bitext.pipeline.store import Store
+from bitext.pipeline.terminal import Terminal, log
+
+if TYPE_CHECKING:
+    import apache_beam
+
+_LONGEST_ERROR = 2000
+"""Characters of an error's text that a record keeps."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Publisher:
+    """Executes and publishes the work of one run.
+
+    Attributes:
+      layout: the folders of the pipeline root.
+      store: the metadata store.
+      run: the run.
+      beam_pipeline: creates the Beam pipeline for components.
+      terminal: prints what components say.
+      force_bless: see `Context`.
+    """
+
+    layout: Layout
+    store: Store
+    run: Run
+    beam_pipeline: Callable[[], apache_beam.Pipeline]
+    terminal: Terminal
+    force_bless: str | None = None
+
+    def execute_and_publish(self, work: Work) -> Execution:
+        """Executes work, publishes its outputs and returns its record.
+
+        Raises:
+          BitextError, or any exception: what the component raised. It is recorded with its traceback.
+        """
+        execution = Execution(
+            node=work.node.name,
+            run_id=self.run.run_id,
+            state=State.RUNNING,
+            started=time.time(),
+            cache_key=work.cache_key,
+            cache_key_parts=json.dumps(work.key_parts, sort_keys=True),
+            inputs={key: artifacts for key, artifacts in work.inputs.items() if artifacts},
+            part=work.recorded_part,
+        )
+        self.store.put_execution(execution, self.run)
+        try:
+            outputs = self._execute(work)
+            self._publish(work, execution, outputs)
+        except BaseException as error:
+            remove(self.layout.staging / self.run.run_id)  # first: on a full disk, the record needs room
+            self._record_failure(execution, error)
+            raise
+        remove(self.layout.working(work.node.name, work.cache_key))
+        self.layout.remove_empty_folders()
+        return execution
+
+    def _execute(self, work: Work) -> dict[str, Artifact]:
+        """Runs the component on staged output folders and returns its outputs."""
+        component = work.node.component
+        staging = self.layout.staging / self.run.run_id / component.name
+        temp_dir, working_dir = staging / ".tmp", self.layout.working(component.name, work.cache_key)
+        outputs = {key: kind(staging / key) for key, kind in component.outputs.items()}
+        for folder in (*(artifact.path for artifact in outputs.values()), temp_dir, working_dir):
+            folder.mkdir(parents=True, exist_ok=True)
+        inputs = component_artifacts(work.node, {key: work.inputs.get(key, ()) for key in component.inputs})
+        context = Context(
+            working_dir=working_dir,
+            temp_dir=temp_dir,
+            beam_pipeline=self.beam_pipeline,
+            say=self._say_of(work.part),
+            interactive=self.terminal.interactive,
+            run_id=self.run.run_id,
+            force_bless=self.force_bless,
+        )
+        with translating_errors(self.layout.root):
+            component.run(work.parameters, context, **inputs, **outputs)
+        return outputs
+
+    def _say_of(self, part: str) -> Callable[[str], None]:
+        """The function that prints a component's lines, with the name of the part in front."""
+        say = self.terminal.say
+        return (lambda text: say(f"{part}: {text}")) if part else say
+
+    def _publish(self, work: Work, execution: Execution, outputs: dict[str, Artifact]) -> None:
+        """Moves each output to its folder, then records the execution as complete in one transaction."""
+        published: Artifacts = {}
+        for key, artifact in outputs.items():
+            digest = artifact.content_digest()
+            split_digests = {name: artifact.split_digest(name) for name in artifact.splits()}
+            folder = self.layout.output(work.node.name, key, execution.id)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(artifact.path, folder)
+            properties = dict(artifact.properties) | ({"part": work.part} if work.part else {})
+            stored = StoredArtifact(artifact.TYPE_NAME, str(folder.resolve()), digest, properties)
+            stored.split_digests = split_digests
+            published[key] = (stored,)
+        execution.outputs = published
+        execution.finished, execution.state = time.time(), State.COMPLETE
+        self.store.put_execution(execution, self.run)
+
+    def _record_failure(self, execution: Execution, error: BaseException) -> None:
+        def record() -> None:
+            if self.store.is_complete(execution):  # interrupted just after its transaction
+                return
+            execution.state, execution.outputs = state_after(error), {}
+            execution.finished = time.time()
+            execution.error = one_line(error)
+            execution.traceback = "".join(traceback.format_exception(error))
+            self.store.put_execution(execution, self.run)
+
+        try_to_record(record)
+
+    def record_whole(
+        self, works: list[Work], executions: list[Execution], started: float, cached: bool
+    ) -> Execution:
+        """Records the execution of a whole node: its outputs are those of all its parts, in order.
+
+        Args:
+          works: the node's work, part by part.
+          executions: the execution of each, from this run or cached.
+          started: when the node started.
+          cached: whether all of them are cached.
+        """
+        [first, *_] = works
+        state = State.CACHED if cached else State.COMPLETE
+        key = first.cache_key if first.is_whole else ""
+        whole = Execution(first.node.name, self.run.run_id, state, started, time.time(), cache_key=key)
+        if first.is_whole:
+            whole.inputs = {name: artifacts for name, artifacts in first.inputs.items() if artifacts}
+        for execution in executions:
+            for name, artifacts in execution.outputs.items():
+                whole.outputs[name] = (*whole.outputs.get(name, ()), *artifacts)
+        self.store.put_execution(whole, self.run)
+        return whole
+
+
+def try_to_record(record: Callable[[], None]) -> None:
+    """Records a failure. If the store fails too (on the same full disk), the first failure is reported."""
+    try:
+        record()
+    except EnvironmentFault as fault:
+        log.error("the failure could not be recorded: %s", fault)
+
+
+def state_after(error: BaseException) -> State:
+    """The state of what an exception ended."""
+    return State.CANCELED if isinstance(error, KeyboardInterrupt) else State.FAILED
+
+
+def one_line(error: BaseException) -> str:
+    """The text of an error as a record keeps it."""
+    name = "" if isinstance(error, BitextError) else f"{type(error).__name__}: "
+    return " ".join(f"{name}{error}".split())[:_LONGEST_ERROR]

@@ -1,0 +1,83 @@
+"""Removes what killed runs left: records that are still RUNNING, staging folders, unpublished outputs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+
+from bitext.pipeline.graph import Pipeline
+from bitext.pipeline.layout import Layout, remove
+from bitext.pipeline.records import History, Run, State
+from bitext.pipeline.store import Store
+from bitext.pipeline.terminal import log
+
+
+@dataclasses.dataclass(frozen=True)
+class Recovery:
+    """Clears a pipeline root before a run. The root must be locked, so that no other run is in progress.
+
+    Attributes:
+      pipeline: the pipeline.
+      layout: the folders of the root.
+      store: the metadata store.
+      run: the run that is about to start.
+      tell: prints one line.
+    """
+
+    pipeline: Pipeline
+    layout: Layout
+    store: Store
+    run: Run
+    tell: Callable[[str], None]
+
+    def clear(self, history: History) -> None:
+        """Ends the records of killed runs and removes the folders that they left.
+
+        Args:
+          history: see `History`. Its records are brought up to date.
+        """
+        self._end_records(history)
+        remove(self.layout.staging)
+        for folder in self.layout.all_working():
+            newest = next((e for e in history if (e.node, e.cache_key) == folder.parts[-2:]), None)
+            if newest is not None and newest.state == State.COMPLETE:  # killed just after its transaction
+                remove(folder)
+        self.layout.remove_empty_folders()
+        self._clear_unpublished()
+
+    def _end_records(self, history: History) -> None:
+        killed = {
+            run.run_id: run
+            for run in self.store.runs()
+            if run.state == State.RUNNING and run.root_id == self.run.root_id
+        }
+        for execution in history:
+            if execution.state == State.RUNNING and execution.run_id in killed:
+                execution.state, execution.error = State.CANCELED, "the process ended before the node did"
+                execution.finished, execution.outputs = execution.started, {}
+                self.store.put_execution(execution, killed[execution.run_id])
+        for run in killed.values():
+            run.state, run.error = State.CANCELED, "the process ended before the run did"
+            run.finished = run.started
+            self.store.put_run(run)
+
+    def _clear_unpublished(self) -> None:
+        """Removes outputs of executions that never completed; moves outputs without a record aside."""
+        folders = {
+            folder: (node.name, execution_id)
+            for node in self.pipeline.nodes
+            for key in node.component.outputs
+            for execution_id, folder in self.layout.outputs(node.name, key)
+        }
+        ids = {execution_id for _, execution_id in folders.values()}
+        states = self.store.execution_states(ids, self.run.root_id) if ids else {}
+        for folder, owner in folders.items():
+            if owner not in states:
+                aside = self.layout.unrecorded(self.run.run_id, folder)
+                aside.parent.mkdir(parents=True, exist_ok=True)
+                os.rename(folder, aside)
+                self.tell(f"{folder} is in no metadata record; moved to {aside}")
+            elif states[owner] != State.COMPLETE:
+                log.info("removing %s, which its execution left unpublished", folder)
+                remove(folder)

@@ -1,0 +1,208 @@
+"""Where a node's inputs come from: outputs of this run, or artifacts of earlier runs.
+
+Every source resolves itself. Each chooses such that a run in which nothing is new makes the same choices
+again and finds all of its work cached: a model is not compared with itself, and a training does not begin
+with its own result because that was blessed meanwhile.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bitext.components.artifacts import ServedVersion
+from bitext.components.pusher.serving import versions
+from bitext.pipeline.cache_keys import KeyParts, key_parts
+from bitext.pipeline.records import (
+    Artifacts,
+    Execution,
+    History,
+    State,
+    StoredArtifact,
+    blesses,
+    newest_usable,
+    pushed_artifact,
+)
+
+if TYPE_CHECKING:
+    from bitext.pipeline.graph import Node
+
+Resolved = tuple[StoredArtifact, ...]
+"""The artifacts of one input; empty: the input is absent."""
+
+
+class Inputs:
+    """Resolves the inputs of one node.
+
+    Args:
+      node: the node.
+      executions: the executions of this run so far, by node.
+      history: see `History`.
+    """
+
+    def __init__(self, node: Node, executions: Mapping[str, Execution], history: History):
+        self.node, self.executions, self.history = node, executions, history
+        self._resolved: Artifacts = {}
+
+    def __getitem__(self, key: str) -> Resolved:
+        """The artifacts of an input, which is resolved on first use."""
+        if key not in self._resolved:
+            self._resolved[key] = self.node.inputs[key].resolve(self)
+        return self._resolved[key]
+
+    def all(self) -> Artifacts:
+        """The artifacts of every input."""
+        return {key: self[key] for key in self.node.inputs}
+
+    def key_of(self, source: Source) -> str:
+        """The keyword of the input that has this source."""
+        return next(key for key, value in self.node.inputs.items() if value is source)
+
+    def key_parts_without(self, excluded: str) -> KeyParts:
+        """The parts of the node's cache key, without one input."""
+        others = {key: self[key] for key in self.node.inputs if key != excluded}
+        return key_parts(self.node.component, self.node.parameters, others)
+
+
+class Source(abc.ABC):
+    """Where an input comes from."""
+
+    @abc.abstractmethod
+    def resolve(self, inputs: Inputs) -> Resolved:
+        """Returns the artifacts that the input has in this run.
+
+        Args:
+          inputs: the other inputs of the node, the executions of this run and the history.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class Output(Source):
+    """The output `key` of the node named `node` in this run."""
+
+    node: str
+    key: str
+
+    def resolve(self, inputs: Inputs) -> Resolved:
+        return inputs.executions[self.node].outputs[self.key]
+
+
+@dataclasses.dataclass(frozen=True)
+class ServedModel(Source):
+    """The model that `serving` now serves, unless it is the model of the input `other_than`."""
+
+    serving: str
+    other_than: str
+
+    def resolve(self, inputs: Inputs) -> Resolved:
+        [model] = inputs[self.other_than]
+        return served_model(inputs.history, self.serving, other_than=model.digest)
+
+
+@dataclasses.dataclass(frozen=True)
+class BaseModel(Source):
+    """The model that a training begins with.
+
+    It is the model that was served when a training with this cache key began; for a new training, the model
+    that `serving` now serves. One training in `from_scratch_every` begins without one, whatever became of the
+    trainings before it. 0: each begins with one, once a model is served.
+    """
+
+    serving: str
+    from_scratch_every: int = 0
+
+    def resolve(self, inputs: Inputs) -> Resolved:
+        key = inputs.key_of(self)
+        others = inputs.key_parts_without(key)
+        trainings = [e for e in inputs.history if e.node == inputs.node.name and e.state == State.COMPLETE]
+        for execution in trainings:
+            base = execution.inputs.get(key, ())
+            digest = base[0].digest if base else None
+            same = others | {"input": others["input"] | {key: digest}}
+            if json.loads(execution.cache_key_parts) == same and not execution.missing_outputs():
+                return base
+        warm = list(itertools.takewhile(lambda execution: execution.inputs.get(key), trainings))
+        if 0 < self.from_scratch_every <= len(warm) + 1 and trainings:
+            return ()
+        return served_model(inputs.history, self.serving)
+
+
+@dataclasses.dataclass(frozen=True)
+class PreviousStatistics(Source):
+    """The statistics that `node` made in the newest run that blessed a model and had other data.
+
+    Other data: its statistics differ from those of the input `other_than`.
+    """
+
+    node: str
+    other_than: str
+
+    def resolve(self, inputs: Inputs) -> Resolved:
+        blessed_runs = {execution.run_id for execution in inputs.history if blesses(execution)}
+        present = {artifact.digest for artifact in inputs[self.other_than]}
+        for execution in inputs.history:
+            if execution.node != self.node or execution.part or execution.run_id not in blessed_runs:
+                continue
+            statistics = tuple(execution.all_outputs())
+            if {artifact.digest for artifact in statistics} != present and not execution.missing_outputs():
+                return statistics
+        return ()
+
+
+@dataclasses.dataclass(frozen=True)
+class NewestOutput(Source):
+    """The output `key` of the newest execution of the node itself, in whatever run."""
+
+    key: str
+
+    def resolve(self, inputs: Inputs) -> Resolved:
+        newest = newest_usable(inputs.history, inputs.node.name)
+        return newest.outputs.get(self.key, ()) if newest else ()
+
+
+def served_model(history: History, serving: str, other_than: str = "") -> Resolved:
+    """Returns the model that the newest version in the serving folder is a copy of.
+
+    If the records do not have that model, it is the model pushed last; if none was ever pushed, the model
+    blessed last.
+
+    Args:
+      history: see `History`.
+      serving: the serving folder.
+      other_than: the digest of a model to pass over.
+    """
+    folder = Path(serving)
+    newest = max(versions(folder), default=0) if folder.is_dir() else 0
+    metadata = ServedVersion(folder / str(newest)).metadata()
+    served = pushed_with(history, metadata.digest) if metadata else ()
+    pushed, blessed = _models_of(history, pushed_artifact), _models_of(history, blesses)
+    models = (model for model in itertools.chain(served, pushed, blessed) if model.digest != other_than)
+    return tuple(itertools.islice(models, 1))
+
+
+def pushed_with(history: History, digest: str) -> Resolved:
+    """Returns the model that was pushed with this digest, if its folder exists.
+
+    Args:
+      history: see `History`.
+      digest: the digest of its SavedModel, as in the served version's metadata.
+    """
+    for execution in history:
+        pushed = pushed_artifact(execution)
+        if pushed is None or pushed.properties.get("digest") != digest:
+            continue
+        if models := tuple(model for model in execution.inputs.get("model", ()) if model.exists):
+            return models
+    return ()
+
+
+def _models_of(history: History, matches: Callable[[Execution], object]) -> Iterator[StoredArtifact]:
+    """Yields the input models of the complete executions that match, newest first."""
+    for execution in history:
+        if execution.state == State.COMPLETE and matches(execution):
+            yield from (model for model in execution.inputs.get("model", ()) if model.exists)
