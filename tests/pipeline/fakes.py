@@ -181,7 +181,10 @@ class Push(Component[PushParameters]):
 
     def still_valid(self, *, pushed_model: artifacts.PushedModel) -> bool:
         """Whether the pushed version is still there."""
-        record = pushed_model.record()
+        try:
+            record = pushed_model.record()
+        except DataError:
+            return False
         return record.path is None or Path(record.path).is_dir()
 
 

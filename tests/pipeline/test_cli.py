@@ -75,7 +75,7 @@ def test_summary_has_score_sample_translations_and_the_translate_command(
         ]
         assert "reference   r22" in output
         assert f"SavedModel  {folder / 'serving' / '1'}" in output
-        assert 'echo "Where is the station?" | ' in output
+        assert 'echo "s0" | ' in output
         assert "translate --model serving/toy" in output
         assert f"4 nodes, {cached} of them cached" in output
 
