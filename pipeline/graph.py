@@ -112,7 +112,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
     served = Node(infra_validator.InfraValidator(), config.infra_validator, {"model": trained["model"]})
     pushed = Node(
         pusher.Pusher(),
-        config.pusher,
+        pusher.Parameters(destination=config.serving, card=config.pusher.card),
         {
             "examples": examples["examples"],
             "rejects": examples["rejects"],

@@ -131,7 +131,6 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
       max_reject_share: with more than this share of the rows rejected, the run stops.
       shards: files a split is written to, by the same hash. More than one lets Beam's workers share a
         corpus too large for one of them; all translations of a source are in one file.
-      span: the span that this part of the work is; filled in for each of them, and not for a configuration.
     """
 
     format: Annotated[str, msgspec.Meta(extra={"choices": tuple(FORMATS)})] = "tsv"
@@ -153,7 +152,6 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     ratio_from_characters: Annotated[int, msgspec.Meta(ge=0)] = 30
     max_reject_share: Share = 0.05
     shards: Annotated[int, msgspec.Meta(ge=1, le=99999)] = 1
-    span: Span | None = None
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -161,8 +159,6 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
         file_format = FORMATS[self.format]
         if self.golden.patterns():
             file_format.check_files(self.golden, "golden")
-        if self.span is not None:  # the files of one span, which may lack those of a split
-            return
         if self.splits is None:
             file_format.check_files(self.everything(), "example_gen")
             if self.eval_share <= 0 or self.test_share <= 0:
@@ -188,6 +184,24 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
         if self.splits is None:
             return {None: self.everything()}
         return {name: getattr(self.splits, name) for name in SPLITS}
+
+
+class SpanParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The parameters of one part of a corpus that comes in spans.
+
+    Attributes:
+      span: the span.
+    """
+
+    span: Span
+
+    def __post_init__(self) -> None:
+        """Checks nothing: the whole corpus was checked, and a span may lack the files of a split."""
+
+
+def span_of(parameters: Parameters) -> Span | None:
+    """Returns the span that the parameters are for; None: the corpus has no spans."""
+    return parameters.span if isinstance(parameters, SpanParameters) else None
 
 
 class ExampleGen(Component[Parameters]):

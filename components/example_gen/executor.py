@@ -23,7 +23,7 @@ import pyarrow.ipc
 from bitext.components import artifacts
 from bitext.components.artifacts.rejects import Reject
 from bitext.components.component import Context
-from bitext.components.example_gen import GOLDEN_SPLIT, SPLITS, Parameters, summary
+from bitext.components.example_gen import GOLDEN_SPLIT, SPLITS, Parameters, span_of, summary
 from bitext.components.example_gen.filters import REASONS, Filtered, filter_rows
 from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.example_gen.rows import Rows
@@ -74,7 +74,7 @@ def run(
     rejects.write_summary(totals)
     summary.report(totals, context)
     summary.check_rejects(totals, rejects, parameters, context)
-    span = parameters.span
+    span = span_of(parameters)
     if span is None:
         summary.check_splits(totals)
     elif totals.rows == 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from bitext.components.example_gen import Files, Parameters
+from bitext.components.example_gen import Files, Parameters, span_of
 from bitext.components.example_gen.formats import FORMATS
 from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.example_gen.rows import Rows
@@ -55,7 +55,7 @@ def _name(path: str) -> str:
 
 def _label_prefix(parameters: Parameters) -> str:
     """What the labels of a span's files begin with: `span-7/`, `span-7-v2/`; "" without a span."""
-    span = parameters.span
+    span = span_of(parameters)
     if span is None or span.number is None:
         return ""
     return f"span-{span.number}/" if span.version is None else f"span-{span.number}-v{span.version}/"

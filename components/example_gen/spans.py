@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import msgspec
 
 from bitext.components.component import Part
-from bitext.components.example_gen import EPOCH, Files, Parameters, Span, Window
+from bitext.components.example_gen import EPOCH, Files, Parameters, Span, SpanParameters, Window
 from bitext.components.shared import reading
 from bitext.components.shared.errors import ConfigError, DataError
 from bitext.components.shared.files import literal_prefix
@@ -95,7 +95,7 @@ def _files_of(
     return files
 
 
-def _part(parameters: Parameters, span: Span, files: dict[str, tuple[str, ...]]) -> Parameters:
+def _part(parameters: Parameters, span: Span, files: dict[str, tuple[str, ...]]) -> SpanParameters:
     """The parameters of a part: of a span, its files for their patterns; else the patterns without a span."""
 
     def chosen(patterns: tuple[str, ...]) -> tuple[str, ...]:
@@ -113,7 +113,7 @@ def _part(parameters: Parameters, span: Span, files: dict[str, tuple[str, ...]])
         given = parameters.splits
         splits = {name: replaced(getattr(given, name)) for name in given.__struct_fields__}
         changes["splits"] = msgspec.structs.replace(given, **splits)
-    return msgspec.structs.replace(parameters, **changes)
+    return SpanParameters(**(msgspec.structs.asdict(parameters) | changes))
 
 
 # Patterns.

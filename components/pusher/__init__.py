@@ -21,17 +21,24 @@ class CardSettings(component.Parameters, frozen=True, kw_only=True, forbid_unkno
     licence: str = ""
 
 
-class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a model is pushed, and what its card states.
+class Settings(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the configuration says of the Pusher.
 
     Attributes:
-      destination: the model's serving folder; versions are its subfolders `1`, `2`, ... The pipeline sets it
-        to the configuration's `serving`.
       card: statements for the model card.
     """
 
-    destination: str = ""
     card: CardSettings = CardSettings()
+
+
+class Parameters(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a model is pushed, and what its card states.
+
+    Attributes:
+      destination: the model's serving folder; versions are its subfolders `1`, `2`, ...
+    """
+
+    destination: str
 
 
 class Pusher(Component[Parameters]):

@@ -46,7 +46,7 @@ def run(
     that a rollback withdrew is not pushed.
 
     Raises:
-      errors.ConfigError: no destination, or it is not a folder.
+      errors.ConfigError: the destination is not a folder.
       errors.DataError: the model, or a verdict, is damaged or incomplete.
       errors.EnvironmentFault: the destination cannot be written; nothing is visible there.
     """
@@ -101,8 +101,6 @@ def _refusal(blessing: artifacts.ModelBlessing, infra_blessing: artifacts.InfraB
 
 def _push(parameters: Parameters, inputs: card.Inputs, run_id: str) -> Pushed:
     model = inputs.model
-    if not parameters.destination:
-        raise errors.ConfigError("pusher.destination is empty", "name a folder: `serving: serving/es-en`")
     model.verify()
     if not model.has_saved_model:
         raise model.damaged(model.serving, "holds no SavedModel")

@@ -11,7 +11,7 @@ from bitext.components.evaluator import Parameters as EvaluatorParameters
 from bitext.components.example_gen import Parameters as ExampleGenParameters
 from bitext.components.example_validator import Parameters as ExampleValidatorParameters
 from bitext.components.infra_validator import Parameters as InfraValidatorParameters
-from bitext.components.pusher import Parameters as PusherParameters
+from bitext.components.pusher import Settings as PusherSettings
 from bitext.components.schema_gen import Parameters as SchemaGenParameters
 from bitext.components.shared.path_types import LocalPath
 from bitext.components.statistics_gen import Parameters as StatisticsGenParameters
@@ -142,14 +142,12 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
     evaluator: EvaluatorParameters = msgspec.field(default_factory=EvaluatorParameters)
     request_log: RequestParameters = msgspec.field(default_factory=RequestParameters)
     infra_validator: InfraValidatorParameters = msgspec.field(default_factory=InfraValidatorParameters)
-    pusher: PusherParameters = msgspec.field(default_factory=PusherParameters)
+    pusher: PusherSettings = msgspec.field(default_factory=PusherSettings)
 
     def __post_init__(self) -> None:
         for name in ("root", "serving"):
             if "://" in getattr(self, name):
                 raise ValueError(f"{name} must be a folder of this machine; received {getattr(self, name)!r}")
-        if self.example_gen.span is not None:
-            raise ValueError("example_gen.span is filled in for each span: give patterns and a window")
         if self.evaluator.min_golden_bleu and not self.example_gen.golden.patterns():
             raise ValueError("evaluator.min_golden_bleu is given, and example_gen.golden names no file")
         longest = self.transform.target_max_length - 1  # the search does not produce `<s>`
@@ -162,17 +160,7 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
 
 
 def resolve_defaults(config: PipelineConfig) -> PipelineConfig:
-    """Fills in the defaults that follow from other values: folders, and how the Trainer validates.
-
-    Raises:
-      ValueError: `pusher.destination` is not `serving`.
-    """
-    serving = config.serving or f"serving/{config.name}"
-    if config.pusher.destination not in ("", serving):
-        raise ValueError(
-            f"pusher.destination {config.pusher.destination!r} is not serving {serving!r}: the two are"
-            " one folder; give serving alone"
-        )
+    """Fills in the defaults that follow from other values: folders, and how the Trainer validates."""
     trainer, evaluator = config.trainer, config.evaluator
     validation = trainer.validation
     tokenize, lowercase, references = validation.tokenize, validation.lowercase, validation.references
@@ -185,8 +173,7 @@ def resolve_defaults(config: PipelineConfig) -> PipelineConfig:
     return msgspec.structs.replace(
         config,
         root=config.root or f"runs/{config.name}",
-        serving=serving,
+        serving=config.serving or f"serving/{config.name}",
         beam=msgspec.structs.replace(config.beam, runner=runner_name(config.beam.runner)),
-        pusher=msgspec.structs.replace(config.pusher, destination=serving),
         trainer=msgspec.structs.replace(trainer, validation=validation),
     )

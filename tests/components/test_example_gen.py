@@ -28,6 +28,7 @@ from bitext.components.example_gen import (
     Files,
     GoldenGen,
     Parameters,
+    SpanParameters,
     executor,
     golden,
 )
@@ -65,7 +66,7 @@ class Result:
             say=self.said.append,
         )
         executor.run(
-            msgspec.convert(parameters, Parameters),
+            msgspec.convert(parameters, SpanParameters if "span" in parameters else Parameters),
             context,
             golden=golden,
             examples=self.examples,
