@@ -1,4 +1,4 @@
-"""The pipeline: which components run, in which order, and whose output is whose input."""
+"""The pipeline: which components run, in which order, and which output is which input."""
 
 from __future__ import annotations
 
@@ -6,26 +6,23 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from bitext.components import (
-    evaluator,
-    example_gen,
-    example_validator,
-    infra_validator,
-    pusher,
-    schema_gen,
-    statistics_gen,
-    trainer,
-    transform,
-)
+from bitext.components import pusher
 from bitext.components.component import Component, Parameters
-from bitext.components.trainer import LAST_BLESSED
+from bitext.components.evaluator import Evaluator
+from bitext.components.example_gen import ExampleGen, GoldenGen
+from bitext.components.example_validator import ExampleValidator
+from bitext.components.infra_validator import InfraValidator
+from bitext.components.schema_gen import SchemaGen
+from bitext.components.statistics_gen import RequestStatistics, StatisticsGen
+from bitext.components.trainer import LAST_BLESSED, Trainer
+from bitext.components.transform import Transform
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.sources import BaseModel, NewestOutput, Output, PreviousStatistics, ServedModel, Source
 
 
 @dataclasses.dataclass(frozen=True)
 class Node:
-    """A component at its place in the pipeline."""
+    """A component in the pipeline, with its parameters and the source of each input."""
 
     component: Component[Any]
     parameters: Parameters
@@ -45,86 +42,83 @@ class Node:
 
 @dataclasses.dataclass(frozen=True)
 class Pipeline:
-    """Nodes in an order in which every input comes before its use."""
+    """Nodes in an order in which every output is made before it is an input."""
 
     name: str
     nodes: tuple[Node, ...]
 
 
 def create_pipeline(config: PipelineConfig) -> Pipeline:
-    """Raw bitext in, a pushed SavedModel out."""
-    golden = (
-        Node(example_gen.GoldenGen(), config.example_gen) if config.example_gen.golden.patterns() else None
-    )
-    scored: dict[str, Source] = {"golden": golden["examples"]} if golden else {}
-    examples = Node(example_gen.ExampleGen(), config.example_gen, scored)
-    statistics = Node(
-        statistics_gen.StatisticsGen(), config.statistics_gen, {"examples": examples["examples"]}
-    )
-    schema = Node(schema_gen.SchemaGen(), config.schema_gen, {"statistics": statistics["statistics"]})
-    requests = (
-        Node(statistics_gen.RequestStatistics(), config.request_log) if config.request_log.files else None
-    )
-    validated = Node(
-        example_validator.ExampleValidator(),
+    """Wires the pipeline from raw bitext to a pushed SavedModel."""
+    data = _data_nodes(config)
+    return Pipeline(config.name, (*data.values(), *_model_nodes(config, data)))
+
+
+def _data_nodes(config: PipelineConfig) -> dict[str, Node]:
+    """The nodes from the bitext to padded token ids, by name."""
+    golden = Node(GoldenGen(), config.example_gen) if config.example_gen.golden.patterns() else None
+    examples = _node(ExampleGen(), config.example_gen, golden=golden["examples"] if golden else None)
+    statistics = _node(StatisticsGen(), config.statistics_gen, examples=examples["examples"])
+    schema = _node(SchemaGen(), config.schema_gen, statistics=statistics["statistics"])
+    requests = Node(RequestStatistics(), config.request_log) if config.request_log.files else None
+    validator = _node(
+        ExampleValidator(),
         config.example_validator,
-        {
-            "statistics": statistics["statistics"],
-            "schema": schema["schema"],
-            "previous_statistics": PreviousStatistics(statistics.name, other_than="statistics"),
-            **({"serving_statistics": requests["statistics"]} if requests else {}),
-        },
+        statistics=statistics["statistics"],
+        schema=schema["schema"],
+        previous_statistics=PreviousStatistics(statistics.name, other_than="statistics"),
+        serving_statistics=requests["statistics"] if requests else None,
     )
-    transformed = Node(
-        transform.Transform(),
+    transform = _node(
+        Transform(),
         config.transform,
-        {
-            "examples": examples["examples"],
-            "schema": schema["schema"],
-            "analyzer_cache": NewestOutput("updated_analyzer_cache"),
-        },
+        examples=examples["examples"],
+        schema=schema["schema"],
+        analyzer_cache=NewestOutput("updated_analyzer_cache"),
     )
+    nodes = (golden, examples, statistics, schema, requests, validator, transform)
+    return {node.name: node for node in nodes if node is not None}
+
+
+def _model_nodes(config: PipelineConfig, data: Mapping[str, Node]) -> tuple[Node, ...]:
+    """The nodes from training to the push."""
+    examples, transform, golden = data["ExampleGen"], data["Transform"], data.get("GoldenGen")
     warm_start = config.trainer.warm_start
-    trained = Node(
-        trainer.Trainer(),
+    is_warm = warm_start.model == LAST_BLESSED
+    trainer = _node(
+        Trainer(),
         config.trainer,
-        {
-            "transformed_examples": transformed["transformed_examples"],
-            "transform_graph": transformed["transform_graph"],
-            "examples": examples["examples"],
-            **(
-                {"base_model": BaseModel(config.serving, warm_start.from_scratch_every)}
-                if warm_start.model == LAST_BLESSED
-                else {}
-            ),
-        },
+        transformed_examples=transform["transformed_examples"],
+        transform_graph=transform["transform_graph"],
+        examples=examples["examples"],
+        base_model=BaseModel(config.serving, warm_start.from_scratch_every) if is_warm else None,
     )
-    evaluated = Node(
-        evaluator.Evaluator(),
+    evaluator = _node(
+        Evaluator(),
         config.evaluator,
-        {
-            "examples": examples["examples"],
-            "model": trained["model"],
-            "baseline": ServedModel(config.serving, other_than="model"),
-            **scored,
-        },
+        examples=examples["examples"],
+        model=trainer["model"],
+        baseline=ServedModel(config.serving, other_than="model"),
+        golden=golden["examples"] if golden else None,
     )
-    served = Node(infra_validator.InfraValidator(), config.infra_validator, {"model": trained["model"]})
-    pushed = Node(
+    infra_validator = _node(InfraValidator(), config.infra_validator, model=trainer["model"])
+    push = _node(
         pusher.Pusher(),
         pusher.Parameters(destination=config.serving, card=config.pusher.card),
-        {
-            "examples": examples["examples"],
-            "rejects": examples["rejects"],
-            "schema": schema["schema"],
-            "transformed_examples": transformed["transformed_examples"],
-            "transform_graph": transformed["transform_graph"],
-            "model": trained["model"],
-            "evaluation": evaluated["evaluation"],
-            "blessing": evaluated["blessing"],
-            "infra_blessing": served["infra_blessing"],
-        },
+        examples=examples["examples"],
+        rejects=examples["rejects"],
+        schema=data["SchemaGen"]["schema"],
+        transformed_examples=transform["transformed_examples"],
+        transform_graph=transform["transform_graph"],
+        model=trainer["model"],
+        evaluation=evaluator["evaluation"],
+        blessing=evaluator["blessing"],
+        infra_blessing=infra_validator["infra_blessing"],
     )
-    nodes: tuple[Node | None, ...] = (golden, examples, statistics, schema, requests, validated, transformed)
-    nodes += (trained, evaluated, served, pushed)
-    return Pipeline(config.name, tuple(node for node in nodes if node is not None))
+    return trainer, evaluator, infra_validator, push
+
+
+def _node(component: Component[Any], parameters: Parameters, **inputs: Source | None) -> Node:
+    """A node without the inputs that are None."""
+    present = {key: source for key, source in inputs.items() if source is not None}
+    return Node(component, parameters, present)

@@ -220,15 +220,56 @@ class TestDirection:
         assert not broken(one for one in all_imports() if one.is_within("tests", "pytest", "hypothesis"))
 
 
-class TestOneKeeper:
-    def test_of_metadata(self) -> None:
-        keepers = {one.module for one in all_imports() if one.is_within("ml_metadata")}
-        assert keepers
-        assert all(keeper.startswith("bitext.pipeline.store.") for keeper in keepers)
+class TestOneUser:
+    """Libraries and packages that only one package of this project imports."""
+
+    def test_of_ml_metadata(self) -> None:
+        users = {one.module for one in all_imports() if one.is_within("ml_metadata")}
+        assert users
+        assert all(user.startswith("bitext.pipeline.store.") for user in users)
 
     def test_of_beam_runners_and_options(self) -> None:
         inner = ("apache_beam.runners", "apache_beam.options")
         assert {one.module for one in all_imports() if one.is_within(*inner)} == {"bitext.pipeline.beam"}
+
+    def test_only_the_graph_knows_components_by_name(self) -> None:
+        """The modules that run nodes know the interface of a component, and no component."""
+        rooms = ("plan", "lookup", "runner", "publish", "recovery", "layout", "cache_keys", "records")
+        modules = {f"bitext.pipeline.{room}" for room in rooms}
+        assert modules <= {dotted(path) for path in sources()}
+        known = [f"bitext.components.{step}" for step in steps()]
+        assert not broken(one for one in all_imports() if one.module in modules and one.is_within(*known))
+
+
+class TestSizes:
+    """A module is read in one sitting, a function on one screen."""
+
+    LONGEST_MODULE = 350
+    LONGEST_FUNCTION = 60
+    TOO_LONG = frozenset(
+        {
+            "bitext.components.seq2seq.decoding.sampling:sample",
+            "bitext.components.seq2seq.decoding.search:beam_search",
+            "bitext.components.trainer.executor:run",
+        }
+    )
+    """Functions that are still to be divided."""
+
+    def test_of_modules(self) -> None:
+        lengths = {dotted(p): len(p.read_text(encoding="utf-8").splitlines()) for p in sources()}
+        assert len(lengths) > 100
+        assert {name: n for name, n in lengths.items() if n > self.LONGEST_MODULE} == {}
+
+    def test_of_functions(self) -> None:
+        lengths = {
+            f"{dotted(path)}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
+            for path in sources()
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        }
+        assert len(lengths) > 500
+        long = {name: n for name, n in lengths.items() if n > self.LONGEST_FUNCTION}
+        assert {name: n for name, n in long.items() if name not in self.TOO_LONG} == {}
 
 
 def test_nothing_removed_from_tensorflow_is_used() -> None:
@@ -314,6 +355,8 @@ class TestLightFrontDoor:
         light = {
             "bitext.pipeline",
             "bitext.pipeline.cli",
+            "bitext.pipeline.records",
+            "bitext.pipeline.layout",
             "bitext.components",
             "bitext.components.artifacts",
             *(f"bitext.components.{step}" for step in steps()),
@@ -326,6 +369,8 @@ class TestLightFrontDoor:
         [
             "bitext.pipeline.cli",
             "bitext.components.artifacts",
+            "bitext.pipeline.graph",
+            "bitext.pipeline.records",
             *(f"bitext.components.{step}" for step in steps()),
         ],
     )
