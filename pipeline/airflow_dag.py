@@ -1,24 +1,23 @@
-"""The pipeline as an Airflow DAG, one task a component, and what its exit codes mean to Airflow.
+"""The pipeline as an Airflow DAG with one task per component.
 
-For Airflow 2.10 or newer, or 3, in an environment of its own: this file imports nothing of ours, and each
-task runs `bitext run CONFIG --from NODE --to NODE` as a process. The nodes that only some configurations have
-are done by the task after them. Link the file into Airflow's `dags` folder:
+It needs Airflow 2.10 or newer, or 3, in an environment of its own: this file imports nothing of bitext, and
+each task runs `bitext run CONFIG --from NODE --to NODE` as a process. A node that only some configurations
+have is run by the task of the node after it. Link the file into Airflow's `dags` folder:
 
     ln -s /srv/bitext/pipeline/airflow_dag.py ~/airflow/dags/bitext.py
 
-The environment of Airflow (scheduler, DAG processor and workers) may set:
+The environment of Airflow (scheduler, DAG processor and workers) may set (defaults in brackets):
 
-    BITEXT_HOME           where the command starts; its .venv has the command (the checkout this file is in)
-    BITEXT_COMMAND        the command, with words before it if need be (BITEXT_HOME/.venv/bin/bitext)
-    BITEXT_CONFIGS        configurations, a DAG `bitext_<file name>` each (pipeline/configs/tatoeba.yaml)
+    BITEXT_HOME           the folder the command starts in (the checkout that this file is in)
+    BITEXT_COMMAND        the command, with a prefix if necessary (BITEXT_HOME/.venv/bin/bitext)
+    BITEXT_CONFIGS        configurations, each a DAG `bitext_<file name>` (pipeline/configs/tatoeba.yaml)
     BITEXT_SCHEDULE       cron expression or preset; empty for none (0 2 * * *)
-    BITEXT_RETRIES        how often a task is tried again, where that can help (3)
-    BITEXT_RETRY_MINUTES  how long it waits before (10)
+    BITEXT_RETRIES        retries of a task, after errors that a retry can mend (3)
+    BITEXT_RETRY_MINUTES  minutes between retries (10)
 
-A run takes the parameters `first` and `last`, the nodes to begin and to end with, and `force`, nodes that run
-though cached. Nodes outside are skipped. A model that was refused (exit code 4) skips too: the Evaluator and
-the tasks after it, which ask again and are told the same, are skipped, nothing is pushed, and the run did
-not fail.
+A run has the parameters `first` and `last`, the first and last node, and `force`, nodes that run even if they
+are cached. Tasks of other nodes are skipped. If the model is refused (exit code 4), the Evaluator's task and
+all tasks after it are skipped: they get the same answer. Nothing is pushed, and the run does not fail.
 """
 
 from __future__ import annotations
@@ -51,22 +50,27 @@ NODES = (
     "InfraValidator",
     "Pusher",
 )
-# What a task begins with, where it is not its own node: a golden set may come first of all, and statistics of
-# the log of requests after SchemaGen, which is cached by then.
 BEGIN = {"ExampleGen": "", "ExampleValidator": "SchemaGen"}
+"""The first node of a task that runs more than its own node.
+
+GoldenGen, if there is one, comes before ExampleGen. RequestStatistics comes between SchemaGen, which is
+cached by then, and ExampleValidator.
+"""
 HOME = Path(os.environ.get("BITEXT_HOME") or Path(__file__).resolve().parents[1])
 COMMAND = shlex.split(os.environ.get("BITEXT_COMMAND") or shlex.quote(f"{HOME}/.venv/bin/bitext"))
 CONFIGS = shlex.split(os.environ.get("BITEXT_CONFIGS") or "pipeline/configs/tatoeba.yaml")
 REFUSED = 4
-FOR_A_PERSON = (2, 3, 7)  # the configuration, the data, the training: another try ends the same
+"""The exit code of a complete run whose model was refused."""
+FOR_A_PERSON = (2, 3, 7)
+"""Exit codes after which a retry does not help: configuration, data, diverged training."""
 
 
 class BitextOperator(BaseOperator):  # type: ignore[misc]  # Airflow is in another environment
-    """Runs one node, which is the task's name.
+    """Runs one node, which has the name of the task.
 
     Args:
-      config: the configuration file, seen from BITEXT_HOME.
-      others: of Airflow's operators.
+      config: the configuration file; a relative path is relative to BITEXT_HOME.
+      others: arguments of Airflow's operators.
     """
 
     process: subprocess.Popen[str] | None = None
@@ -76,12 +80,12 @@ class BitextOperator(BaseOperator):  # type: ignore[misc]  # Airflow is in anoth
         self.config = config
 
     def execute(self, context: Mapping[str, Any]) -> None:
-        """Runs the command to its end; its output is the task's log.
+        """Runs the command and logs its output.
 
         Raises:
-          AirflowSkipException: if the node is outside the run's range, or the model was refused.
-          AirflowFailException: if another try cannot help.
-          AirflowException: if it can.
+          AirflowSkipException: the node is not between `first` and `last`, or the model was refused.
+          AirflowFailException: an error that a retry cannot mend.
+          AirflowException: any other error.
         """
         options = self._options(context["params"])
         command = [*COMMAND, "run", self.config, *options]
@@ -100,7 +104,7 @@ class BitextOperator(BaseOperator):  # type: ignore[misc]  # Airflow is in anoth
             raise AirflowException(f"exit code {code}: {error}")
 
     def _options(self, params: Mapping[str, Any]) -> list[str]:
-        """Those of the command, after the run's parameters."""
+        """The options of the command for the parameters of the run."""
         first, last, force = params["first"], params["last"], params["force"]
         chosen = NODES[NODES.index(first) : NODES.index(last) + 1]
         if not chosen:
@@ -118,9 +122,10 @@ class BitextOperator(BaseOperator):  # type: ignore[misc]  # Airflow is in anoth
         ]
 
     def _run(self, command: list[str]) -> tuple[int, str]:
-        """Runs the command, and returns its exit code and the line that says what went wrong.
+        """Runs the command and returns its exit code and its error message.
 
-        The session is its own, for Airflow signals whole process groups, and the command ends its helpers.
+        It runs in a session of its own: Airflow signals whole process groups, and the command itself ends the
+        processes that it started.
         """
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         self.process = process = subprocess.Popen(
@@ -138,14 +143,14 @@ class BitextOperator(BaseOperator):  # type: ignore[misc]  # Airflow is in anoth
         with process:
             try:
                 error = self._log_output(process)
-            except BaseException:  # Airflow's word that time is up, or that the task is to end
+            except BaseException:  # Airflow's timeout, or an end of the task on demand
                 self.on_kill()
                 self._log_output(process)
                 raise
         return process.returncode, error
 
     def _log_output(self, process: subprocess.Popen[str]) -> str:
-        """Logs every line until the process has no more to say, and returns the last that tells an error."""
+        """Logs each line of the process until it ends, and returns the last error message."""
         error = ""
         for line in process.stdout or ():
             self.log.info("%s", line.rstrip("\n"))
@@ -154,14 +159,14 @@ class BitextOperator(BaseOperator):  # type: ignore[misc]  # Airflow is in anoth
         return error
 
     def on_kill(self) -> None:
-        """Has the command end, once: it tidies up, and a second signal would interrupt that."""
+        """Terminates the command, only once: a second signal would interrupt its clean-up."""
         process, self.process = self.process, None
         if process is not None:
             process.terminate()
 
 
 def create_dag(config: str) -> DAG:
-    """One task a node, in a chain: a run of the pipeline holds a lock, so no two nodes run at once."""
+    """Creates a DAG with one task per node, in a chain, because a run locks the pipeline root."""
     with DAG(
         f"bitext_{Path(config).stem}",
         description=f"bitext run {config}",
@@ -173,22 +178,22 @@ def create_dag(config: str) -> DAG:
         default_args={
             "retries": int(os.environ.get("BITEXT_RETRIES") or 3),
             "retry_delay": datetime.timedelta(minutes=float(os.environ.get("BITEXT_RETRY_MINUTES") or 10)),
-            "trigger_rule": "none_failed",  # nodes before `first` are skipped, and those after them are not
+            "trigger_rule": "none_failed",  # tasks before `first` are skipped, but not those after them
         },
         params={
-            "first": Param(NODES[0], "Begin with this node.", type="string", enum=list(NODES)),
-            "last": Param(NODES[-1], "End with this node.", type="string", enum=list(NODES)),
-            "force": Param([], "Run these though they are cached.", type="array", examples=list(NODES)),
+            "first": Param(NODES[0], "The first node to run.", type="string", enum=list(NODES)),
+            "last": Param(NODES[-1], "The last node to run.", type="string", enum=list(NODES)),
+            "force": Param([], "Nodes that run even if they are cached.", type="array", examples=list(NODES)),
         },
         tags=["bitext"],
     ) as dag:
-        before = None
+        previous = None
         for node in NODES:
             task = BitextOperator(task_id=node, config=config)
-            if before is not None:
-                before >> task
-            before = task
+            if previous is not None:
+                previous >> task
+            previous = task
     return dag
 
 
-DAGS = [create_dag(config) for config in CONFIGS]  # Airflow finds them by itself
+DAGS = [create_dag(config) for config in CONFIGS]  # Airflow finds DAGs in module variables
