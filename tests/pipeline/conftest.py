@@ -1,4 +1,4 @@
-"""What the tests of the command share."""
+"""Fixtures for the tests of the command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.pipeline import fakes
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The current folder, in which `bitext run toy.yaml` runs the fakes, and writes `metrics/toy.prom`."""
+    """The current folder, where `bitext run toy.yaml` runs the fakes and writes `metrics/toy.prom`."""
     (tmp_path / "rows.txt").write_text("a\tb\ntest\tc\n", encoding="utf-8")
     (tmp_path / "metrics").mkdir()
     (tmp_path / "toy.yaml").write_text(

@@ -15,7 +15,7 @@ from bitext.pipeline.sources import ServedModel
 
 
 class SourceParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Attributes: `files` read; `chatter`, which changes no output."""
+    """Attributes: the `files` to read; `chatter`, which does not change the outputs."""
 
     files: tuple[str, ...]
     chatter: int = 0
@@ -28,7 +28,7 @@ class TrainParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class EvaluateParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Attributes: `bless` the model or not."""
+    """Attributes: whether to `bless` the model."""
 
     bless: bool = True
 
@@ -40,7 +40,7 @@ class PushParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Calls:
-    """What was called, in order, and what is to happen inside the next calls."""
+    """The calls so far, in order, and what the next calls do besides."""
 
     nodes: ClassVar[list[str]] = []
     inside: ClassVar[dict[str, Callable[[Context], None]]] = {}
@@ -48,7 +48,7 @@ class Calls:
 
     @classmethod
     def enter(cls, node: str, context: Context) -> None:
-        """Notes the call, then does what a test has planted."""
+        """Records the call, then calls the function that a test has set for the node."""
         cls.nodes.append(node)
         if node in cls.inside:
             cls.inside[node](context)
@@ -90,7 +90,7 @@ class Source(Component[SourceParameters]):
 
 
 class Train(Component[TrainParameters]):
-    """The model is its data and its steps; a count in the working folder shows resumption."""
+    """The model is its data and its steps; the checkpoint counts the attempts."""
 
     inputs = {"examples": artifacts.Examples}
     outputs = {"model": artifacts.Model}
@@ -115,7 +115,7 @@ class Train(Component[TrainParameters]):
 
 
 class Evaluate(Component[EvaluateParameters]):
-    """Writes what the summary and the status read."""
+    """Writes what summary and status read."""
 
     inputs = {"model": artifacts.Model, "baseline": artifacts.Model}
     outputs = {"evaluation": artifacts.ModelEvaluation, "blessing": artifacts.ModelBlessing}
@@ -180,7 +180,7 @@ class Push(Component[PushParameters]):
         pushed_model.properties["pushed"] = int(record.pushed)
 
     def still_valid(self, *, pushed_model: artifacts.PushedModel) -> bool:
-        """Whether the pushed version is still there."""
+        """Whether the pushed version still exists."""
         try:
             record = pushed_model.record()
         except DataError:

@@ -1,8 +1,8 @@
 """Kills runs of fake components at every step that changes a file or a record. Started by test_killed.py.
 
-Each run is a fork of this process, which has one thread; it dies before the Nth step, or after it where that
-is a transaction, until a run ends by itself. After each, another run must complete, with nothing torn before
-it and nothing left over after it.
+Each run is a fork of this process, which has one thread. The run is killed before step N, and for a
+transaction also after it, with increasing N, until a run ends by itself. After each kill, no output is
+incomplete, and the next run completes and leaves nothing over.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ KILLED = 9
 
 
 def die_at(step: int) -> None:
-    """Has this process end, as by SIGKILL, when it comes to its so-manieth step."""
+    """Makes this process exit at once, as by SIGKILL, when it reaches this step."""
     taken = 0
 
     def count(*_: object) -> None:
@@ -53,7 +53,7 @@ def die_at(step: int) -> None:
 
 
 def forked(work: Callable[[], object]) -> int:
-    """Does the work in a process of its own; its exit code."""
+    """Does the work in a forked process and returns its exit code."""
     if (child := os.fork()) == 0:
         with contextlib.redirect_stdout(io.StringIO()):
             work()
@@ -62,7 +62,7 @@ def forked(work: Callable[[], object]) -> int:
 
 
 def check_nothing_torn(folder: Path) -> None:
-    """What is on record as complete is as it was recorded."""
+    """Checks that all complete outputs are as recorded."""
     root = folder / "root"
     if not (root / "metadata.sqlite").is_file():
         return
@@ -70,7 +70,7 @@ def check_nothing_torn(folder: Path) -> None:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Everything published, whatever the numbers of the executions."""
+    """The digests of everything published, without execution ids."""
     root, found = folder / "root", {}
     recorded = set()
     for execution in Store(test_runner.Metadata(), root, "toy").executions():
@@ -89,7 +89,7 @@ def contents(folder: Path) -> dict[str, str]:
 def kill_everywhere(
     place: Path, prepare: Callable[[Path], None], run: Callable[[Path], object], stride: int
 ) -> int:
-    """Kills runs at every `stride`th step; how many that were."""
+    """Kills runs at every `stride`th step and returns the number of kills."""
     expected = None
     for kills, step in enumerate(itertools.count(0, stride)):  # the first is not killed
         place.mkdir()
@@ -111,12 +111,12 @@ def kill_everywhere(
 
 
 def rows(folder: Path) -> None:
-    """What Source reads."""
+    """Writes the rows that Source reads."""
     (folder / "rows.txt").write_text("a\tb\n", encoding="utf-8")
 
 
 def spans(folder: Path) -> None:
-    """Two spans to read."""
+    """Writes two spans."""
     for number in (1, 2):
         test_runner_spans.arrive(folder, number)
 

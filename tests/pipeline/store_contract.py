@@ -1,4 +1,4 @@
-"""What every metadata store does, whatever database is under it, and what must hold of what it records."""
+"""Checks that hold for every metadata store, whatever its database."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from bitext.pipeline.records import Execution, Run, State, StoredArtifact
 from bitext.pipeline.store import Store
 
 
-def what_is_put_comes_back(settings: Metadata, root: Path) -> None:
-    """Runs, executions and artifacts are read as they were put, by their own pipeline only."""
+def check_round_trip(settings: Metadata, root: Path) -> None:
+    """Checks that records are read as they were written, by their own pipeline only."""
     store = Store(settings, root, "toy")
     run = Run("r1", "toy", str(root), State.RUNNING, 1.5, root_id="id")
     store.put_run(run)

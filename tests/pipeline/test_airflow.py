@@ -1,4 +1,4 @@
-"""The DAG in Airflow itself, 2 and 3, each in an environment of its own (`make test-airflow`)."""
+"""The DAG in Airflow 2 and 3, each in an environment of its own (`make test-airflow`)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ print(json.dumps([list(bag.import_errors.values()), chains]))
 
 
 def constant(name: str) -> Any:
-    """A constant of the file, which cannot be imported without Airflow."""
+    """A constant of the DAG file, read from its source: without Airflow the file cannot be imported."""
     (value,) = (
         node.value
         for node in TREE.body
@@ -61,14 +61,14 @@ def constant(name: str) -> Any:
 class TestWithoutAirflow:
     @staticmethod
     def nodes(*overrides: str) -> list[str]:
-        """Of the pipeline, with a configuration."""
+        """The nodes of the pipeline with a configuration."""
         loaded = config.load(toy.REPOSITORY / "pipeline" / "configs" / "tatoeba.yaml", overrides)
         return [node.name for node in create_pipeline(loaded).nodes]
 
-    def test_its_nodes_are_the_pipelines(self) -> None:
+    def test_its_nodes_are_those_of_the_pipeline(self) -> None:
         assert list(constant("NODES")) == self.nodes()
 
-    def test_its_tasks_do_every_node_there_may_be(self) -> None:
+    def test_its_tasks_cover_every_possible_node(self) -> None:
         every = self.nodes("example_gen.golden.files=[golden.tsv]", "request_log.files=[requests.txt]")
         assert len(every) == len(self.nodes()) + 2
         done: list[str] = []
@@ -77,12 +77,12 @@ class TestWithoutAirflow:
             done += every[every.index(begin) : every.index(task) + 1]
         assert list(dict.fromkeys(done)) == every
 
-    def test_its_exit_codes_are_the_commands(self) -> None:
+    def test_its_exit_codes_are_those_of_the_command(self) -> None:
         codes = {action: [row.code for row in exit_codes() if row.action == action] for action in Action}
         assert codes[Action.CONTINUE] == [0, constant("REFUSED")]
         assert tuple(codes[Action.STOP]) == constant("FOR_A_PERSON")
 
-    def test_it_imports_airflow_and_the_standard_library_alone(self) -> None:
+    def test_it_imports_only_airflow_and_the_standard_library(self) -> None:
         imported = {
             name.split(".")[0]
             for node in ast.walk(TREE)
@@ -96,7 +96,7 @@ class TestWithoutAirflow:
 
 @dataclasses.dataclass(frozen=True)
 class Ran:
-    """How a DAG run ended: its own state, its tasks' states and tries, and what was logged."""
+    """The end of a DAG run: its state, its tasks' states and tries, and its log."""
 
     state: str
     tasks: dict[str, str]
@@ -107,7 +107,7 @@ class Ran:
         return [node for node in ALL if self.tasks[node] == state]
 
     def cached(self) -> list[str]:
-        """The nodes that bitext said are cached. Airflow 2 logs each line twice."""
+        """The nodes that bitext printed as cached. Airflow 2 logs each line twice."""
         return list(
             dict.fromkeys(
                 re.findall(r"([A-Z]\w+Gen|Transform|Trainer|Evaluator|\w+Validator|Pusher) +cached", self.log)
@@ -117,7 +117,7 @@ class Ran:
 
 @dataclasses.dataclass(frozen=True)
 class Airflow:
-    """An installation of Airflow with a home of its own, in which the DAG file is linked."""
+    """An installation of Airflow with a home of its own, to which the DAG file is linked."""
 
     binaries: Path
     home: Path
@@ -147,18 +147,18 @@ class Airflow:
         )
 
     def dags_test(self, parameters: dict[str, Any], **settings: str) -> subprocess.Popen[str]:
-        """Airflow's own command to run a DAG, without its services."""
+        """Starts Airflow's command that runs a DAG without Airflow's services."""
         return self.start(
             "airflow", "dags", "test", "bitext_toy", "--conf", json.dumps(parameters), **settings
         )
 
     def run(self, folder: Path, command: list[str], **parameters: Any) -> Ran:
-        """A DAG run with parameters, of `command` in `folder`."""
+        """Runs the DAG with these parameters; its tasks run `command` in `folder`."""
         settings = {"BITEXT_HOME": str(folder), "BITEXT_COMMAND": shlex.join(command)}
         return self.ended(self.dags_test(parameters, **settings))
 
     def ended(self, process: subprocess.Popen[str]) -> Ran:
-        """Waits for a DAG run, and looks it up in Airflow's database."""
+        """Waits for a DAG run and reads its states from Airflow's database."""
         log, _ = process.communicate()
         with sqlite3.connect(self.home / "airflow.db") as database:
             number, state = database.execute("SELECT run_id, state FROM dag_run ORDER BY id DESC").fetchone()
@@ -186,7 +186,7 @@ def airflow(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def script(folder: Path, body: str) -> list[str]:
-    """A command that stands for bitext, in Python: the arguments are in `arguments`."""
+    """A Python script instead of bitext. Its arguments are in `arguments`."""
     path = folder / "bitext.py"
     path.write_text(
         f"import pathlib, signal, sys\n\n_, *arguments = sys.argv\n{textwrap.dedent(body)}", encoding="utf-8"
@@ -200,7 +200,7 @@ BITEXT = ["env", f"PYTHONPATH={toy.REPOSITORY}", *toy.command()]
 
 @pytest.mark.slow
 class TestTask:
-    """A command that only ends as bitext may end."""
+    """With a script instead of bitext that exits as bitext may exit."""
 
     def test_airflow_loads_it(self, airflow: Airflow) -> None:
         process = airflow.start(
@@ -212,7 +212,7 @@ class TestTask:
         assert errors == []
         assert chains == {"bitext_toy": ALL, "bitext_other": ALL}
 
-    def test_each_runs_its_node(self, airflow: Airflow, tmp_path: Path) -> None:
+    def test_each_task_runs_its_node(self, airflow: Airflow, tmp_path: Path) -> None:
         command = script(
             tmp_path, 'with open("calls", "a") as calls: print(*arguments, pathlib.Path.cwd(), file=calls)'
         )
@@ -233,7 +233,7 @@ class TestTask:
             ({"first": "Trainer", "force": ["Transform"]}, "force names Transform; the run has Trainer"),
         ],
     )
-    def test_what_cannot_be_run(
+    def test_an_impossible_range_fails(
         self, airflow: Airflow, tmp_path: Path, parameters: dict[str, Any], said: str
     ) -> None:
         ran = airflow.run(tmp_path, ["false"], **parameters)
@@ -245,7 +245,7 @@ class TestTask:
         assert (ran.state, ran.having("failed"), ran.tries["ExampleGen"]) == ("failed", ["ExampleGen"], 1)
         assert "Set BITEXT_HOME or BITEXT_COMMAND" in ran.log
 
-    def test_a_lock_is_tried_again(self, airflow: Airflow, tmp_path: Path) -> None:
+    def test_a_locked_root_is_retried(self, airflow: Airflow, tmp_path: Path) -> None:
         body = f"""
             locked = pathlib.Path("locked")
             if not locked.exists():
@@ -270,7 +270,7 @@ class TestTask:
         sys.exit(143)
     """
 
-    def test_a_killed_task_lets_the_command_end(self, airflow: Airflow, tmp_path: Path) -> None:
+    def test_a_killed_task_terminates_the_command(self, airflow: Airflow, tmp_path: Path) -> None:
         command = script(
             tmp_path, self.SLOW.replace('print("begun", flush=True)', 'open("begun", "w").close()')
         )
@@ -285,7 +285,7 @@ class TestTask:
         assert (tmp_path / "told").read_text().split() == [str(int(signal.SIGTERM))]
         assert "error: interrupted" in ran.log
 
-    def test_a_task_out_of_time_lets_the_command_end(self, airflow: Airflow, tmp_path: Path) -> None:
+    def test_a_task_timeout_terminates_the_command(self, airflow: Airflow, tmp_path: Path) -> None:
         settings = {"BITEXT_HOME": str(tmp_path), "BITEXT_COMMAND": shlex.join(script(tmp_path, self.SLOW))}
         process = airflow.dags_test(
             {"last": "ExampleGen"},
@@ -302,11 +302,11 @@ class TestTask:
 
 @pytest.mark.slow
 class TestPipeline:
-    """bitext itself, on the toy corpus."""
+    """With bitext itself, on the toy corpus."""
 
     @pytest.fixture(scope="class")
     def first(self, airflow: Airflow, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
-        """The folder of a whole run, and how it went."""
+        """The folder of a whole run, and its result."""
         folder = tmp_path_factory.mktemp("toy")
         toy.write_tsv(folder / "toy.tsv", toy.sentences())
         toy.write_tsv(folder / "golden.tsv", toy.sentences()[::30])
@@ -323,14 +323,14 @@ class TestPipeline:
         assert (folder / "serving" / "toy" / "1" / "saved_model.pb").is_file()
         assert "pushed: " in ran.log
 
-    def test_the_next_night_all_is_cached(self, airflow: Airflow, first: tuple[Path, Ran]) -> None:
+    def test_the_next_run_is_cached(self, airflow: Airflow, first: tuple[Path, Ran]) -> None:
         folder, _ = first
         ran = airflow.run(folder, BITEXT)
         assert (ran.state, ran.having("success")) == ("success", ALL)
         assert ran.cached() == ["GoldenGen", *ALL]
         assert [version.name for version in (folder / "serving" / "toy").iterdir()] == ["1"]
 
-    def test_a_refused_model_is_no_failure(self, airflow: Airflow, copy: Path) -> None:
+    def test_a_refused_model_does_not_fail_the_run(self, airflow: Airflow, copy: Path) -> None:
         toy.write_config(copy, toy.config(example_gen=GOLDEN, evaluator={"min_bleu": 100}))
         ran = airflow.run(copy, BITEXT)
         assert ran.state == "success"
@@ -339,7 +339,7 @@ class TestPipeline:
         assert [version.name for version in (copy / "serving" / "toy").iterdir()] == ["1"]
         assert "the model was not blessed" in ran.log
 
-    def test_bad_data_is_not_tried_again(self, airflow: Airflow, tmp_path: Path) -> None:
+    def test_bad_data_is_not_retried(self, airflow: Airflow, tmp_path: Path) -> None:
         toy.write_tsv(tmp_path / "toy.tsv", [("one side", "")] * 20)
         toy.write_config(tmp_path, toy.config())
         ran = airflow.run(tmp_path, BITEXT)
@@ -347,7 +347,7 @@ class TestPipeline:
         assert ran.having("upstream_failed") == ALL[1:]
         assert f"exit code {DataError.exit_code}: " in ran.log
 
-    def test_a_part_of_the_pipeline(self, airflow: Airflow, copy: Path) -> None:
+    def test_a_range_of_nodes(self, airflow: Airflow, copy: Path) -> None:
         ran = airflow.run(copy, BITEXT, first="Evaluator", last="InfraValidator", force=["InfraValidator"])
         assert (ran.state, ran.having("success")) == ("success", ["Evaluator", "InfraValidator"])
         assert ran.having("skipped") == [*ALL[: ALL.index("Evaluator")], "Pusher"]

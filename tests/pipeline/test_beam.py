@@ -1,4 +1,4 @@
-"""Local Beam runs stay in this process, need no other binary, and fail with the real traceback."""
+"""Beam: local runs stay in this process and need no binary; failures are reported as what they are."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_direct_runner_is_the_runner_in_this_process(
     assert sorted((tmp_path / "out-00000-of-00001").read_text().split()) == ["1", "2", "3"]
 
 
-def test_a_failure_names_the_line_that_failed() -> None:
+def test_an_error_names_the_step_that_failed() -> None:
     import apache_beam
 
     def fails(value: int) -> int:
@@ -47,12 +47,12 @@ def test_a_failure_names_the_line_that_failed() -> None:
     assert "Divide" in str(caught.value)
 
 
-def test_an_unknown_runner_is_a_fault_of_the_configuration() -> None:
+def test_an_unknown_runner_is_a_config_error() -> None:
     with pytest.raises(ConfigError, match=r"beam\.runner NoSuchRunner"):
         pipeline_factory("NoSuchRunner")()
 
 
-def test_fingerprints_follow_size(tmp_path: Path) -> None:
+def test_fingerprints_depend_on_the_size(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("1")
     before = remote_fingerprints(str(tmp_path / "*"))
     (tmp_path / "a").write_text("12")
@@ -63,7 +63,7 @@ def test_fingerprints_follow_size(tmp_path: Path) -> None:
 class TestEngine:
     """Failures of an engine other than this process are reported as the engine's."""
 
-    def test_its_name_has_its_address(self) -> None:
+    def test_the_name_includes_the_address(self) -> None:
         assert engine_name("FlinkRunner", ["--flink_master=host:8081"]) == "FlinkRunner at host:8081"
         assert engine_name("DataflowRunner", ["--region=europe-west1"]) == "DataflowRunner"
 
@@ -121,7 +121,9 @@ class TestEngine:
             ("Trace\nbitext.components.shared.errors.ConfigError: bad [while running 'Step']", ConfigError),
         ],
     )
-    def test_an_error_is_told_by_what_raised_it(self, text: str, expected: type[Exception]) -> None:
+    def test_the_type_of_an_error_depends_on_what_raised_it(
+        self, text: str, expected: type[Exception]
+    ) -> None:
         with (
             pytest.raises(Exception, match="no task slots|division by zero|bad") as caught,
             reporting_engine_failure("FlinkRunner"),

@@ -19,7 +19,7 @@ from tests.pipeline import fakes
 
 @pytest.fixture
 def our_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package `ours` in the place of components and schemas."""
+    """A package `ours` instead of components and schemas."""
     package = tmp_path / "ours"
     (package / "step").mkdir(parents=True)
     (package / "__init__.py").write_text("")
@@ -43,7 +43,7 @@ def digests() -> dict[str, str]:
     return source_digests.source_digests("ours.step")
 
 
-def test_the_source_is_the_package_and_what_it_imports_of_ours(our_package: Path) -> None:
+def test_the_source_is_the_package_and_its_imports_of_this_project(our_package: Path) -> None:
     expected = {"ours", "ours.step", "ours.step.executor", "ours.step.script"}
     assert set(digests()) == expected | {"ours.shared", "ours.deep", "ours.late"}
 
@@ -57,14 +57,14 @@ def test_the_source_is_the_package_and_what_it_imports_of_ours(our_package: Path
         ("deep.py", "# a comment\nimport os, json\n", set()),
     ],
 )
-def test_only_code_that_is_reached_counts(our_package: Path, file: str, text: str, changed: set[str]) -> None:
+def test_only_imported_code_counts(our_package: Path, file: str, text: str, changed: set[str]) -> None:
     before = digests()
     (our_package / file).write_text(text)
     after = digests()
     assert {name for name in before if before[name] != after[name]} == changed
 
 
-def test_the_real_components_reach_their_shared_modules() -> None:
+def test_real_components_include_their_shared_modules() -> None:
     found = source_digests.source_digests("bitext.components.evaluator")
     assert {
         "bitext.components.evaluator",
@@ -74,7 +74,7 @@ def test_the_real_components_reach_their_shared_modules() -> None:
     assert not any(name.startswith("bitext.pipeline") for name in found)
 
 
-def test_content_is_names_and_bytes(tmp_path: Path) -> None:
+def test_the_content_digest_covers_names_and_bytes(tmp_path: Path) -> None:
     def digest(**files: str) -> str:
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         folder.mkdir()
@@ -90,7 +90,7 @@ VALUES = st.dictionaries(st.text(min_size=1, max_size=3), st.none() | st.integer
 
 
 @given(VALUES, VALUES)
-def test_keys_differ_exactly_where_differences_are_told(
+def test_keys_differ_exactly_if_differences_are_listed(
     old: dict[str, int | str | None], new: dict[str, int | str | None]
 ) -> None:
     before, after = {"parameter": old}, {"parameter": new}
@@ -99,7 +99,7 @@ def test_keys_differ_exactly_where_differences_are_told(
     )
 
 
-def test_patterns_are_read_file_by_file(tmp_path: Path) -> None:
+def test_the_files_of_a_pattern_have_a_digest_each(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("1")
     (tmp_path / "b.tsv").write_text("2")
     parameters = fakes.SourceParameters(files=(str(tmp_path / "*.tsv"),))
@@ -110,7 +110,7 @@ def test_patterns_are_read_file_by_file(tmp_path: Path) -> None:
     assert {name for name in before if before[name] != after[name]} == {str(tmp_path / "b.tsv")}
 
 
-def test_what_is_keyed_on_is_what_is_read(tmp_path: Path) -> None:
+def test_the_key_covers_exactly_the_files_that_are_read(tmp_path: Path) -> None:
     for name in ("a.tsv", ".hidden.tsv", "b[1].tsv", "b1.tsv", "deep/er/c.tsv", "deep/.git/d.tsv"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x\ty\n")
@@ -135,12 +135,12 @@ def test_what_is_keyed_on_is_what_is_read(tmp_path: Path) -> None:
             )
 
 
-def test_a_pattern_that_matches_nothing_is_named(tmp_path: Path) -> None:
+def test_a_pattern_without_a_match_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"Source: .*\*\.tsv: there is no such file"):
         cache_keys.external_digests(fakes.Source(), fakes.SourceParameters(files=(str(tmp_path / "*.tsv"),)))
 
 
-def test_a_time_allowed_is_no_part_of_the_key() -> None:
+def test_a_timeout_is_not_part_of_the_key() -> None:
     keys = [
         cache_keys.key_parts(
             infra_validator.InfraValidator(), infra_validator.Parameters(timeout_seconds=n), {}
@@ -150,6 +150,6 @@ def test_a_time_allowed_is_no_part_of_the_key() -> None:
     assert keys[0] == keys[1]
 
 
-def test_a_missing_library_is_part_of_the_key_too() -> None:
+def test_a_missing_library_is_part_of_the_key() -> None:
     assert cache_keys._version("no-such-distribution-here") == "not installed"
     assert cache_keys._version("msgspec")[0].isdigit()

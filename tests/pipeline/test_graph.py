@@ -1,4 +1,4 @@
-"""The real pipeline is wired as its components declare."""
+"""The wiring of the real pipeline matches the declarations of its components."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def test_parameters_are_of_the_component_and_names_are_unique(nodes: tuple[Node,
     assert len({node.name for node in nodes}) == len(nodes)
 
 
-def test_the_pusher_is_told_where_to(nodes: tuple[Node, ...]) -> None:
+def test_the_pusher_gets_the_serving_folder(nodes: tuple[Node, ...]) -> None:
     assert isinstance(nodes[-1].parameters, PusherParameters)
     assert nodes[-1].parameters.destination == "put/here"
 
 
-def test_an_output_that_is_not_declared_is_refused() -> None:
+def test_a_reference_to_an_undeclared_output_is_an_error() -> None:
     node = Node(example_gen.ExampleGen(), ExampleGenParameters(files=("toy.tsv",)))
     with pytest.raises(KeyError, match="examples, rejects"):
         node["exmaples"]

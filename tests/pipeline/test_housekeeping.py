@@ -1,4 +1,4 @@
-"""`bitext gc` and `bitext lineage`: what is needed stays, and what is pushed can be traced."""
+"""`bitext gc` keeps what is needed; `bitext lineage` traces what is pushed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def uris(store: Store) -> set[str]:
 
 
 class TestGc:
-    def test_old_runs_go_and_the_next_run_finds_all_it_needs(self, folder: Path) -> None:
+    def test_outputs_of_old_runs_are_removed_and_the_next_run_is_cached(self, folder: Path) -> None:
         for steps in range(1, 7):
             run(folder, steps=steps)
         before = published(folder)
@@ -65,7 +65,7 @@ class TestGc:
         run(folder, steps=1)
         assert Calls.nodes == ["Train", "Evaluate", "Push"]
 
-    def test_what_is_served_and_its_lineage_stay_however_old(self, folder: Path) -> None:
+    def test_the_served_model_and_its_lineage_stay_however_old(self, folder: Path) -> None:
         result = run(folder, steps=1)
         needed = {a.uri for e in result.executions.values() for a in e.all_outputs()}
         for steps in range(2, 6):
@@ -79,7 +79,7 @@ class TestGc:
         assert model is not None
         assert Path(model.uri).is_dir()
 
-    def test_a_dry_run_removes_nothing_and_says_the_same(self, folder: Path) -> None:
+    def test_a_dry_run_reports_the_same_and_removes_nothing(self, folder: Path) -> None:
         for steps in range(1, 4):
             run(folder, steps=steps)
         before = published(folder)
@@ -94,7 +94,7 @@ class TestGc:
         again = housekeeping.collect(config_of(folder), keep=1)
         assert (again.artifacts, again.logs, again.size) == ([], [], 0)
 
-    def test_a_failed_run_counts_for_none_and_keeps_what_it_began(self, folder: Path) -> None:
+    def test_a_failed_run_does_not_count_and_keeps_its_unfinished_work(self, folder: Path) -> None:
         run(folder)
         Calls.inside["Train"] = fail(ValueError("no"))
         with pytest.raises(ValueError, match="no"):
@@ -107,7 +107,7 @@ class TestGc:
         run(folder, steps=3)
         assert Calls.nodes == []
 
-    def test_the_record_says_what_was_deleted(self, folder: Path) -> None:
+    def test_deleted_artifacts_are_marked_in_the_store(self, folder: Path) -> None:
         for steps in range(1, 4):
             run(folder, steps=steps)
         gone = {str(path) for path in housekeeping.collect(config_of(folder), keep=1).artifacts}
@@ -115,12 +115,12 @@ class TestGc:
         deleted = {str(folder / "root" / a.uri) for a in records if a.state == a.DELETED}
         assert deleted == gone
 
-    def test_a_run_under_way_is_left_alone(self, folder: Path) -> None:
+    def test_a_run_in_progress_is_an_error(self, folder: Path) -> None:
         run(folder)
         with locked(folder / "root"), pytest.raises(LockedError, match=r"root: process"):
             housekeeping.collect(config_of(folder), keep=1)
 
-    def test_what_a_person_does_by_hand_waits_as_long_as_told(self, folder: Path) -> None:
+    def test_gc_and_rollback_wait_for_a_run_as_long_as_given(self, folder: Path) -> None:
         run(folder)
         by_hand = (
             lambda: housekeeping.collect(config_of(folder), keep=1, wait=0.2),
@@ -130,17 +130,17 @@ class TestGc:
             with locked(folder / "root"), pytest.raises(LockedError, match=r"after 0\.2 s"):
                 work()
 
-    def test_nothing_to_keep_is_refused(self, folder: Path) -> None:
+    def test_keeping_no_run_is_an_error(self, folder: Path) -> None:
         with pytest.raises(ConfigError, match="at least one run"):
             housekeeping.collect(config_of(folder), keep=0)
 
-    def test_a_pipeline_that_never_ran_has_nothing(self, folder: Path) -> None:
+    def test_a_pipeline_that_never_ran_has_nothing_to_remove(self, folder: Path) -> None:
         assert housekeeping.collect(config_of(folder), keep=1).artifacts == []
         assert not (folder / "root").exists()
 
 
 class TestLineage:
-    def test_it_goes_down_to_the_files_and_libraries(self, folder: Path) -> None:
+    def test_it_lists_the_files_and_libraries(self, folder: Path) -> None:
         result = run(folder)
         run(folder)
         found = lineage.collect(config_of(folder), 1)
@@ -160,14 +160,14 @@ class TestLineage:
         assert all(word in text for word in (*NODES, content[:12], "made with msgspec", "python 3"))
         assert json.dumps(found)
 
-    def test_it_outlives_what_it_tells_of(self, folder: Path) -> None:
+    def test_it_still_lists_artifacts_whose_folders_were_removed(self, folder: Path) -> None:
         for steps in range(1, 4):
             run(folder, steps=steps)
         housekeeping.collect(config_of(folder), keep=1)
         found = lineage.collect(config_of(folder), 1)["executions"]
         assert {execution["node"] for execution in found} == set(NODES)
 
-    def test_a_version_never_pushed_is_refused(self, folder: Path) -> None:
+    def test_a_version_that_was_never_pushed_is_an_error(self, folder: Path) -> None:
         with pytest.raises(DataError, match="has pushed no version 1") as caught:
             lineage.collect(config_of(folder), 1)
         assert "none" in caught.value.remedy
@@ -176,7 +176,7 @@ class TestLineage:
             lineage.collect(config_of(folder), 7)
         assert "It has pushed 1." in caught.value.remedy
 
-    def test_a_model_trained_on_from_another_has_both_in_its_chain(self, folder: Path) -> None:
+    def test_a_warm_started_model_has_both_trainings_in_its_lineage(self, folder: Path) -> None:
         from tests.pipeline import test_runner_spans as spans
 
         for name in ("a", "b"):
@@ -199,9 +199,7 @@ def roll_back_in_vain(config: PipelineConfig) -> None:
 
 
 @pytest.mark.parametrize("work", [lambda config: housekeeping.collect(config, keep=1), roll_back_in_vain])
-def test_a_record_torn_by_a_full_disk_is_mended_first(
-    work: Callable[[PipelineConfig], object], folder: Path
-) -> None:
+def test_orphan_rows_are_deleted_first(work: Callable[[PipelineConfig], object], folder: Path) -> None:
     run(folder)
     with sqlite3.connect(folder / "root" / "metadata.sqlite") as database:
         database.execute("DELETE FROM Artifact WHERE uri LIKE 'Source/rejects/%'")

@@ -1,4 +1,4 @@
-"""A run killed anywhere leaves nothing torn, and the next completes it as if nothing had happened."""
+"""A run killed at any step leaves no incomplete output, and the next run completes it."""
 
 from __future__ import annotations
 

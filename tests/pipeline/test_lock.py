@@ -1,4 +1,4 @@
-"""Two runs at once, in two processes: who leaves, who waits, and who takes over from the dead."""
+"""Two runs at once, in two processes: one exits, waits, or takes over the lock of a killed process."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def begun(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def said(process: subprocess.Popen[str], words: str) -> str:
-    """The line with these words, once the process says it."""
+    """Waits until the process prints a line with these words, and returns it."""
     assert process.stdout is not None
     for line in process.stdout:
         if words in line:
@@ -68,7 +68,7 @@ def said(process: subprocess.Popen[str], words: str) -> str:
 
 @pytest.fixture
 def first(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """A run that is inside its first node."""
+    """A run that is in its first node."""
     process = begun(folder)
     said(process, "is inside")
     yield process
@@ -76,7 +76,7 @@ def first(folder: Path) -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
-def test_the_second_leaves_with_5_and_names_the_first(folder: Path, first: subprocess.Popen[str]) -> None:
+def test_the_second_run_exits_with_5_and_names_the_first(folder: Path, first: subprocess.Popen[str]) -> None:
     second = begun(folder)
     out, err = second.communicate()
     assert (second.returncode, out) == (5, "")
@@ -86,7 +86,7 @@ def test_the_second_leaves_with_5_and_names_the_first(folder: Path, first: subpr
     assert first.returncode == 0
 
 
-def test_the_second_waits_as_long_as_it_takes(folder: Path, first: subprocess.Popen[str]) -> None:
+def test_the_second_run_waits_without_limit(folder: Path, first: subprocess.Popen[str]) -> None:
     second = begun(folder, "--wait")
     assert said(second, "waiting").startswith(f"waiting for another run in runs/toy: process {first.pid} on ")
     first.communicate()
@@ -97,7 +97,7 @@ def test_the_second_waits_as_long_as_it_takes(folder: Path, first: subprocess.Po
     assert len(list((folder / "runs" / "toy" / "logs").iterdir())) == 2
 
 
-def test_the_second_waits_no_longer_than_told(folder: Path, first: subprocess.Popen[str]) -> None:
+def test_the_second_run_waits_no_longer_than_given(folder: Path, first: subprocess.Popen[str]) -> None:
     second = begun(folder, "--wait=0.4")
     out, err = second.communicate()
     assert second.returncode == 5
@@ -105,7 +105,7 @@ def test_the_second_waits_no_longer_than_told(folder: Path, first: subprocess.Po
     assert f"another run is in progress in runs/toy after 0.4 s: process {first.pid} on " in err
 
 
-def test_a_killed_run_is_taken_over_from_at_once_and_named(
+def test_the_lock_of_a_killed_run_is_taken_over_at_once_and_reported(
     folder: Path, first: subprocess.Popen[str]
 ) -> None:
     holder = json.loads((folder / "runs" / "toy" / ".lock").read_text(encoding="utf-8"))
@@ -151,7 +151,7 @@ def test_a_wait_in_seconds_ends_when_the_lock_is_free(tmp_path: Path) -> None:
     assert held.returncode == 0
 
 
-def test_nobody_is_named_before_he_has_written_his_name(tmp_path: Path) -> None:
+def test_a_process_that_has_not_written_its_name_is_described(tmp_path: Path) -> None:
     with locked(tmp_path):
         (tmp_path / ".lock").write_text("", encoding="utf-8")
         with pytest.raises(LockedError, match="a process that has not yet written its name"):
@@ -159,7 +159,7 @@ def test_nobody_is_named_before_he_has_written_his_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
-def test_a_file_system_without_locks_is_told_as_such(
+def test_a_file_system_without_locks_is_an_environment_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def refuse(descriptor: int, operation: int) -> None:
@@ -171,10 +171,10 @@ def test_a_file_system_without_locks_is_told_as_such(
     assert "file system" in caught.value.remedy
 
 
-def test_what_was_removed_while_it_was_waited_for_is_made_anew(
+def test_a_lock_file_removed_during_the_wait_is_created_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A lock on a file that no path leads to any more keeps nobody out."""
+    """A lock on a removed file excludes no other process."""
     flock, path = fcntl.flock, tmp_path / ".lock"
 
     def late(descriptor: int, operation: int) -> None:

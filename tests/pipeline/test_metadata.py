@@ -1,4 +1,4 @@
-"""The metadata store: what is put comes back, and connections never show a password."""
+"""The metadata store: records, connections, retries and orphan rows."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from bitext.pipeline.store import Store
 from bitext.pipeline.store import store as store_module
 from bitext.pipeline.store.connection import connection_config, describe
 from bitext.pipeline.store.orphans import SCHEMA_VERSION, delete_orphans
-from tests.pipeline.store_contract import what_is_put_comes_back
+from tests.pipeline.store_contract import check_round_trip
 
 SERVER = SqlServer(host="db", port=3306, database="mlmd", user="me", password_env="BITEXT_TEST_PASSWORD")
 
 
-def test_what_is_put_comes_back(tmp_path: Path) -> None:
-    what_is_put_comes_back(Metadata(sqlite=str(tmp_path / "deep" / "er" / "m.sqlite")), tmp_path)
+def test_records_are_read_as_they_were_written(tmp_path: Path) -> None:
+    check_round_trip(Metadata(sqlite=str(tmp_path / "deep" / "er" / "m.sqlite")), tmp_path)
 
 
-def test_addresses_are_relative_to_the_root_and_absolute_elsewhere(tmp_path: Path) -> None:
+def test_folders_are_stored_relative_to_the_root_and_absolute_elsewhere(tmp_path: Path) -> None:
     store = Store(Metadata(), tmp_path, "toy")
     run = Run("r1", "toy", str(tmp_path), State.RUNNING, 1.5)
     store.put_run(run)
@@ -67,7 +67,7 @@ def test_pipelines_in_one_store_do_not_see_each_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mysql", "postgresql"])
-def test_a_server_is_configured_with_the_password_of_its_variable(
+def test_the_password_of_a_server_is_read_from_the_environment(
     kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     settings = Metadata(mysql=SERVER) if kind == "mysql" else Metadata(postgresql=SERVER)
@@ -82,7 +82,7 @@ def test_a_server_is_configured_with_the_password_of_its_variable(
 
 
 class TestTransactions:
-    """One that another host's came between is tried again; any other failure is told at once."""
+    """A conflict with another host's transaction is retried; any other failure is reported at once."""
 
     @staticmethod
     def failing(times: int, words: str) -> tuple[list[int], Callable[[], str]]:
@@ -96,7 +96,7 @@ class TestTransactions:
 
         return tried, transaction
 
-    def test_what_came_between_is_tried_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_conflict_is_retried(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(store_module, "_RETRY_SECONDS", (0.0, 0.0))
         tried, transaction = self.failing(2, "ERROR:  duplicate key value violates unique constraint")
         assert Store(Metadata(), tmp_path, "toy")._retrying(transaction) == "done"
@@ -106,15 +106,15 @@ class TestTransactions:
             Store(Metadata(), tmp_path, "toy")._retrying(transaction)
         assert len(tried) == 3
 
-    def test_a_full_disk_is_told_at_once(self, tmp_path: Path) -> None:
+    def test_a_full_disk_is_reported_at_once(self, tmp_path: Path) -> None:
         tried, transaction = self.failing(1, "database or disk is full")
         with pytest.raises(EnvironmentFault, match="disk is full"):
             Store(Metadata(), tmp_path, "toy")._retrying(transaction)
         assert len(tried) == 1
 
 
-def test_a_record_torn_by_a_full_disk_is_mended(tmp_path: Path) -> None:
-    """SQLite ends a transaction by itself then, and ML Metadata writes on outside of it."""
+def test_orphan_rows_of_a_full_disk_are_deleted(tmp_path: Path) -> None:
+    """On a full disk, SQLite ends the transaction, and ML Metadata continues to write outside of it."""
     store = Store(Metadata(), tmp_path, "toy")
     run = Run("r1", "toy", str(tmp_path), State.RUNNING, 1.5)
     store.put_run(run)

@@ -1,4 +1,4 @@
-"""The textfile of the last run: what both parsers read of it, however the run ended."""
+"""The metrics textfile, as both parsers read it, after every kind of end of a run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SUCCESS = "bitext_last_success_timestamp_seconds"
 
 
 def parsed(text: str) -> Samples:
-    """The samples by name and labels (without `pipeline`, which all have), as both parsers read them."""
+    """The samples by name and labels, as both parsers read them, without the label `pipeline`."""
     read = []
     for parser in (openmetrics_parser, prometheus_parser):
         samples: Samples = {}
@@ -63,7 +63,7 @@ def raising(error: BaseException) -> Callable[[Context], None]:
     return inside
 
 
-def test_a_complete_run_is_told_in_full(toy: Path) -> None:
+def test_a_complete_run_writes_all_metrics(toy: Path) -> None:
     before = time.time()
     assert run() == 0
     found = samples()
@@ -92,7 +92,7 @@ def test_a_complete_run_is_told_in_full(toy: Path) -> None:
     assert again[SUCCESS] > found[SUCCESS]
 
 
-def test_the_file_is_for_every_reader_and_alone(toy: Path) -> None:
+def test_the_file_is_readable_for_all_and_no_temporary_file_stays(toy: Path) -> None:
     previous = os.umask(0o077)
     try:
         run()
@@ -115,7 +115,7 @@ def test_a_failed_run_keeps_the_last_success_and_the_served_version(toy: Path) -
     assert not {"bitext_bleu", "bitext_model_blessed", "bitext_node_cached Push"} & found.keys()
 
 
-def test_a_first_run_that_fails_has_never_succeeded(toy: Path) -> None:
+def test_a_failed_first_run_has_no_last_success(toy: Path) -> None:
     Calls.inside["Train"] = raising(KeyboardInterrupt())
     assert run() == 130
     assert (samples()[SUCCESS], samples()["bitext_run_exit_code"]) == (0, 130)
@@ -130,7 +130,7 @@ def test_a_refused_model_is_a_complete_run(toy: Path, monkeypatch: pytest.Monkey
     assert "bitext_pushed_version" not in found
 
 
-def test_a_run_that_leaves_another_alone_leaves_its_metrics_too(toy: Path) -> None:
+def test_a_run_that_finds_the_root_locked_does_not_write_metrics(toy: Path) -> None:
     run()
     before = TEXTFILE.read_bytes()
     with locked(toy / "runs" / "toy"):
@@ -138,7 +138,7 @@ def test_a_run_that_leaves_another_alone_leaves_its_metrics_too(toy: Path) -> No
     assert TEXTFILE.read_bytes() == before
 
 
-def test_where_the_store_does_not_answer_the_rest_is_told(
+def test_without_the_store_the_other_metrics_are_written(
     toy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run()
@@ -152,7 +152,7 @@ def test_where_the_store_does_not_answer_the_rest_is_told(
     assert "bitext_bleu" not in samples()
 
 
-def test_a_store_that_breaks_during_the_run_masks_nothing(
+def test_a_store_that_breaks_during_the_run_does_not_hide_the_error(
     toy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def inside(context: Context) -> None:
@@ -180,13 +180,13 @@ def test_a_textfile_that_cannot_be_written_is_a_warning(
     assert capsys.readouterr().err.startswith(warning)
 
 
-def test_what_cannot_be_put_in_place_leaves_nothing_behind(toy: Path) -> None:
+def test_a_failed_rename_leaves_no_temporary_file(toy: Path) -> None:
     TEXTFILE.mkdir()
     assert run() == 0
     assert list(TEXTFILE.parent.iterdir()) == [TEXTFILE]
 
 
-def test_no_textfile_is_asked_for_and_none_written(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_configured_textfile_none_is_written(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openmetrics, "write", lambda path, ending: pytest.fail("written"))
     assert run("--set", "metrics.textfile=''") == 0
 
@@ -195,7 +195,7 @@ def test_no_textfile_is_asked_for_and_none_written(toy: Path, monkeypatch: pytes
     ("textfile", "message"),
     [("metrics/toy.txt", "must end in .prom"), ("gs://b/toy.prom", "must be a file of this machine")],
 )
-def test_a_textfile_that_none_would_read_is_refused(
+def test_a_textfile_that_no_collector_reads_is_an_error(
     toy: Path, capsys: pytest.CaptureFixture[str], textfile: str, message: str
 ) -> None:
     assert run("--set", f"metrics.textfile={textfile}") == 2
@@ -203,7 +203,7 @@ def test_a_textfile_that_none_would_read_is_refused(
 
 
 def recorded(folder: Path, *runs: tuple[str, list[Execution]]) -> Callable[[str], openmetrics.Ending]:
-    """How a run ended, by its id, after these."""
+    """The end of a run with this id, after the runs before it."""
     config = load(folder / "toy.yaml")
     store = Store(config.metadata, Path(config.root), "toy")
     for at, (run_id, executions) in enumerate(runs, 1):
@@ -219,7 +219,7 @@ def execution(node: str, seconds: float, state: str = State.COMPLETE, **outputs:
     return Execution(node, "", state, 10.0, 10.0 + seconds, outputs={key: (a,) for key, a in outputs.items()})
 
 
-def test_several_executions_of_a_node_are_added_up(toy: Path) -> None:
+def test_the_executions_of_a_node_are_summed(toy: Path) -> None:
     def span(number: int, state: str) -> Execution:
         examples = StoredArtifact("Examples", f"e{number}", "d", {"train": 10 * number, "test": number})
         rejects = StoredArtifact("Rejects", f"r{number}", "d", {"rows": 12 * number, "rejected": number})
@@ -245,14 +245,14 @@ def test_several_executions_of_a_node_are_added_up(toy: Path) -> None:
     assert (found["bitext_node_duration_seconds Source"], found["bitext_node_cached Source"]) == (3, 0)
 
 
-def test_either_judge_can_refuse(toy: Path) -> None:
+def test_a_model_is_blessed_only_if_both_verdicts_are(toy: Path) -> None:
     blessing = StoredArtifact("ModelBlessing", "b", "d", {"blessed": 1})
     refusal = StoredArtifact("InfraBlessing", "i", "d", {"blessed": 0})
     ending = recorded(toy, ("r1", [execution("Evaluate", 1, blessing=blessing, infra=refusal)]))
     assert parsed(openmetrics.render(ending("r1")))["bitext_model_blessed"] == 0
 
 
-def test_a_run_that_another_has_followed_leaves_the_file_to_it(toy: Path) -> None:
+def test_a_run_with_a_later_run_on_record_does_not_write(toy: Path) -> None:
     ending = recorded(toy, ("r1", []), ("r2", []))
     openmetrics.write(TEXTFILE, ending("r1"))
     assert not TEXTFILE.exists()
@@ -260,7 +260,7 @@ def test_a_run_that_another_has_followed_leaves_the_file_to_it(toy: Path) -> Non
     assert samples()[SUCCESS] == 2.5
 
 
-def test_the_file_before_is_believed_of_its_own_pipeline_alone(toy: Path) -> None:
+def test_the_last_success_in_the_file_counts_for_the_same_pipeline_only(toy: Path) -> None:
     ending = recorded(toy, ("r1", []))
     openmetrics.write(TEXTFILE, ending("r1"))
     unknown = Ending("toy", 6, 5.0, 6.0, None)

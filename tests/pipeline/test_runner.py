@@ -1,4 +1,4 @@
-"""What runs and what is cached, and that nothing half-done is ever visible."""
+"""The runner: what runs and what is cached, and that no incomplete output is ever visible."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def runner_of(folder: Path, **options: Any) -> Runner:
 
 
 def run(folder: Path, selection: Selection | None = None, **options: Any) -> Result:
-    """Runs the pipeline; `Calls.nodes` then holds what ran in this run."""
+    """Runs the pipeline. `Calls.nodes` then names the nodes that ran."""
     Calls.nodes.clear()
     return runner_of(folder, **options).run(selection or Selection())
 
@@ -101,7 +101,7 @@ def test_folders_are_laid_out_as_tfx_does(folder: Path) -> None:
     assert not (folder / "root" / ".working").exists()
 
 
-def test_what_an_attempt_left_stays_and_empty_folders_go(folder: Path) -> None:
+def test_checkpoints_of_an_attempt_stay_and_empty_folders_are_removed(folder: Path) -> None:
     Calls.inside["Train"] = fail(ValueError("no such luck"))
     with pytest.raises(ValueError, match="no such luck"):
         run(folder)
@@ -115,7 +115,7 @@ def test_what_an_attempt_left_stays_and_empty_folders_go(folder: Path) -> None:
     assert not working.exists()
 
 
-def test_a_moved_root_is_found_again(folder: Path) -> None:
+def test_a_moved_root_finds_its_artifacts(folder: Path) -> None:
     run(folder)
     root_id = (folder / "root" / ".id").read_text(encoding="ascii")
     killed = Run("killed", "toy", str(folder / "root"), State.RUNNING, 1.0, root_id=root_id)
@@ -158,7 +158,7 @@ def test_an_uncached_parameter_reruns_nothing(folder: Path) -> None:
     assert Calls.nodes == []
 
 
-def test_caching_keys_on_content_and_not_on_clocks(folder: Path) -> None:
+def test_the_cache_key_depends_on_content_and_not_on_modification_times(folder: Path) -> None:
     run(folder)
     rows = folder / "rows.txt"
     os.utime(rows, (1, 1))
@@ -198,7 +198,7 @@ def test_a_split_that_is_read_must_be_declared(folder: Path, monkeypatch: pytest
         run(folder)
 
 
-def test_deleted_outputs_are_made_again(folder: Path) -> None:
+def test_a_node_with_deleted_outputs_runs_again(folder: Path) -> None:
     model = run(folder).artifact("Model")
     assert model is not None
     subprocess.run(["rm", "-r", model.uri], check=True)
@@ -206,7 +206,7 @@ def test_deleted_outputs_are_made_again(folder: Path) -> None:
     assert Calls.nodes == ["Train"]
 
 
-def test_what_is_complete_without_an_output_is_done_again(folder: Path) -> None:
+def test_a_complete_execution_without_an_output_runs_again(folder: Path) -> None:
     run(folder)
     store = store_of(folder)
     [train] = [e for e in store.executions() if e.node == "Train"]
@@ -217,7 +217,7 @@ def test_what_is_complete_without_an_output_is_done_again(folder: Path) -> None:
     assert Calls.nodes == ["Train"]
 
 
-def test_a_push_that_is_gone_is_done_again(folder: Path) -> None:
+def test_a_removed_version_is_pushed_again(folder: Path) -> None:
     run(folder)
     (folder / "serving" / "1").rmdir()
     run(folder)
@@ -233,7 +233,7 @@ def test_the_baseline_is_the_newest_blessed_other_model(folder: Path) -> None:
     assert Calls.baselines == [None, "1 a\tb\n", "1 a\tb\n", "3 a\tb\n"]
 
 
-def test_from_takes_earlier_outputs_as_they_are(folder: Path) -> None:
+def test_from_uses_earlier_outputs(folder: Path) -> None:
     first = run(folder)
     (folder / "rows.txt").unlink()
     result = run(folder, Selection(first="Train", force=frozenset({"Train"})), steps=5)
@@ -241,7 +241,7 @@ def test_from_takes_earlier_outputs_as_they_are(folder: Path) -> None:
     assert result.executions["Source"].outputs == first.executions["Source"].outputs
 
 
-def test_from_without_an_earlier_run_says_where_to_start(folder: Path) -> None:
+def test_from_without_an_earlier_run_is_an_error_that_names_the_node(folder: Path) -> None:
     with pytest.raises(ConfigError, match="no earlier run's outputs") as caught:
         run(folder, Selection(first="Train"))
     assert "--from Source" in caught.value.remedy
@@ -261,7 +261,7 @@ def test_to_stops_after_its_node(folder: Path) -> None:
         (Selection(last="Train", force=frozenset({"Push"})), "outside"),
     ],
 )
-def test_an_impossible_selection_is_refused(folder: Path, selection: Selection, message: str) -> None:
+def test_an_impossible_selection_is_an_error(folder: Path, selection: Selection, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         run(folder, selection)
     assert not (folder / "root").exists()
@@ -347,7 +347,9 @@ def wrapped_in_text() -> BaseException:
         (wrapped_in_text(), "/big/file: No space left on device"),
     ],
 )
-def test_a_fault_of_the_machine_is_told_as_such(folder: Path, error: BaseException, message: str) -> None:
+def test_a_fault_of_the_environment_is_reported_with_its_path(
+    folder: Path, error: BaseException, message: str
+) -> None:
     Calls.inside["Train"] = fail(error)
     with pytest.raises(EnvironmentFault) as caught:
         run(folder)
@@ -358,7 +360,7 @@ def test_a_fault_of_the_machine_is_told_as_such(folder: Path, error: BaseExcepti
 
 
 @pytest.mark.parametrize("lifecycle", ["setup", "process"])
-def test_an_error_raised_inside_beam_is_told_as_it_was_raised(folder: Path, lifecycle: str) -> None:
+def test_an_error_of_a_beam_function_is_reported_without_beams_wrapping(folder: Path, lifecycle: str) -> None:
     import apache_beam as beam
 
     def refuse(*_: object) -> None:
@@ -389,7 +391,7 @@ def test_the_root_cannot_be_a_file(folder: Path) -> None:
         run(folder)
 
 
-def test_a_damaged_metadata_store_is_told_as_such(folder: Path) -> None:
+def test_a_damaged_metadata_store_is_an_environment_fault(folder: Path) -> None:
     (folder / "root").mkdir()
     (folder / "root" / "metadata.sqlite").write_text("not a database, surely " * 100, encoding="utf-8")
     with pytest.raises(EnvironmentFault, match=r"metadata\.sqlite"):
@@ -417,7 +419,7 @@ runner_of(Path(sys.argv[1])).run()
 
 
 @pytest.mark.parametrize("where", ["inside", "between rename and transaction"])
-def test_what_a_killed_run_leaves_is_cleared_by_the_next(folder: Path, where: str) -> None:
+def test_the_next_run_clears_what_a_killed_run_left(folder: Path, where: str) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED, str(folder), where], check=False)
     assert killed.returncode == 9
     dead = newest(folder, "Train")
@@ -441,7 +443,7 @@ def train_is_complete_with_its_model(folder: Path) -> bool:
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EBUSY, "busy"), KeyboardInterrupt()])
-def test_what_is_complete_stays_so_when_clearing_up_fails(
+def test_a_failing_clean_up_leaves_the_execution_complete(
     folder: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     remove = shutil.rmtree
@@ -465,7 +467,7 @@ def test_what_is_complete_stays_so_when_clearing_up_fails(
     assert not (folder / "root" / ".working").exists()
 
 
-def test_an_interruption_just_after_the_transaction_takes_nothing_back(
+def test_an_interrupt_just_after_the_transaction_leaves_the_execution_complete(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = Store.put_execution
@@ -490,10 +492,10 @@ def run_with_store(folder: Path, store: Store) -> None:
 
 
 @pytest.mark.parametrize(("node", "in_this_root"), [("Source", True), ("Train", False)])
-def test_another_store_deletes_nothing_it_did_not_see_made(
+def test_a_new_store_moves_outputs_of_another_store_aside(
     folder: Path, node: str, in_this_root: bool
 ) -> None:
-    """Ids that two stores share mean other executions: of another node, or in another root."""
+    """An id that two stores share belongs to different executions: of another node, or in another root."""
     run(folder)
     weights = (folder / "root" / "Train" / "model" / "2" / "weights").read_text(encoding="utf-8")
     settings = Metadata(sqlite=str(folder / "elsewhere.sqlite"))
@@ -509,14 +511,14 @@ def test_another_store_deletes_nothing_it_did_not_see_made(
     assert [p.read_text(encoding="utf-8") for p in aside] == [weights]
 
 
-def test_two_pipelines_in_one_root_leave_each_others_outputs(folder: Path) -> None:
+def test_two_pipelines_in_one_root_keep_each_others_outputs(folder: Path) -> None:
     run(folder)
     run_with_store(folder, Store(Metadata(), folder / "root", "namesake"))
     run(folder)
     assert Calls.nodes == []
 
 
-def test_the_history_is_read_once_a_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_history_is_read_once_per_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(folder)
     read = []
     executions = Store.executions
@@ -525,7 +527,7 @@ def test_the_history_is_read_once_a_run(folder: Path, monkeypatch: pytest.Monkey
     assert len(read) == 1
 
 
-def test_outputs_without_any_record_are_set_aside_and_not_deleted(folder: Path) -> None:
+def test_outputs_without_a_record_are_moved_aside(folder: Path) -> None:
     run(folder)
     (folder / "root" / "metadata.sqlite").unlink()
     result = run(folder)
@@ -534,14 +536,14 @@ def test_outputs_without_any_record_are_set_aside_and_not_deleted(folder: Path) 
     assert [p.read_text(encoding="utf-8") for p in aside.glob("Train/model/*/weights")] == ["1 a\tb\n"]
 
 
-def test_two_runs_in_one_root_are_refused(folder: Path) -> None:
+def test_two_runs_at_once_in_one_root_are_an_error(folder: Path) -> None:
     with locked(folder / "root"), pytest.raises(LockedError, match=f"process {os.getpid()} on "):
         run(folder)
     run(folder)  # released
     assert Calls.nodes == ALL
 
 
-def test_the_lock_of_a_dead_process_is_taken_over(folder: Path) -> None:
+def test_the_lock_of_a_dead_process_is_free(folder: Path) -> None:
     code = "import os,sys; from pathlib import Path; from bitext.pipeline.lock import locked\n"
     code += "with locked(Path(sys.argv[1])): os._exit(0)"
     subprocess.run([sys.executable, "-c", code, str(folder / "root")], check=True)
@@ -550,7 +552,7 @@ def test_the_lock_of_a_dead_process_is_taken_over(folder: Path) -> None:
     assert Calls.nodes == ALL
 
 
-def test_a_refused_model_ends_the_complete_run_with_its_reasons(folder: Path) -> None:
+def test_a_run_with_a_refused_model_is_complete_and_has_the_reasons(folder: Path) -> None:
     for _ in range(2):  # a cached refusal is a refusal
         result = run(folder, bless=False)
         assert list(result.executions) == ALL
@@ -569,7 +571,7 @@ def test_a_missing_source_file_is_named(folder: Path) -> None:
     assert caught.value.exit_code == 3
 
 
-def test_a_file_that_a_later_node_lacks_is_told_before_the_first_runs(
+def test_a_missing_file_of_a_later_node_is_reported_before_the_first_node_runs(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fakes.Train, "external_inputs", lambda self, parameters: ["none.npz"])
@@ -578,7 +580,9 @@ def test_a_file_that_a_later_node_lacks_is_told_before_the_first_runs(
     assert Calls.nodes == []
 
 
-def test_what_a_node_says_is_indented_below_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_of_a_node_are_indented_below_its_name(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(folder)
     lines = capsys.readouterr().out.splitlines()
     assert lines[lines.index("Source") + 1] == "    1 rows"

@@ -1,4 +1,4 @@
-"""Work by spans: only what is new is done, and what an input stands for does not change by itself."""
+"""A corpus in spans: only new spans are processed; and how inputs from earlier runs are chosen."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ GIVEN: dict[str, Any] = {}
 
 
 class Files(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Attributes: `folder` of the spans; `file`, that of one."""
+    """Attributes: `folder` of all spans; `file` of one span."""
 
     folder: str
     file: str = ""
 
 
 class Blessed(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Attributes: `bless` or not."""
+    """Attributes: whether to `bless`."""
 
     bless: bool = True
 
@@ -71,7 +71,7 @@ class Read(Component[Files]):
 
 
 class Count(Component[Nothing]):
-    """Counts each span by itself."""
+    """Counts each span."""
 
     inputs = {"examples": artifacts.Examples}
     outputs = {"statistics": artifacts.ExampleStatistics}
@@ -92,7 +92,7 @@ class Count(Component[Nothing]):
 
 
 class Check(Component[Nothing]):
-    """Notes which statistics it is given."""
+    """Records which statistics it gets."""
 
     inputs = {"statistics": artifacts.ExampleStatistics, "previous_statistics": artifacts.ExampleStatistics}
     outputs = {"anomalies": artifacts.ExampleAnomalies}
@@ -116,7 +116,7 @@ class Check(Component[Nothing]):
 
 
 class Train(Component[Nothing]):
-    """Notes what it begins with; the model is the text of all spans."""
+    """Records its cache and base model; the model is the text of all spans."""
 
     inputs = {
         "examples": artifacts.Examples,
@@ -150,7 +150,7 @@ class Train(Component[Nothing]):
 
 
 class Judge(Component[Blessed]):
-    """Blesses the model as its parameters say."""
+    """Blesses the model if its parameters say so."""
 
     inputs = {"model": artifacts.Model, "baseline": artifacts.Model}
     outputs = {"blessing": artifacts.ModelBlessing}
@@ -233,7 +233,7 @@ def run(folder: Path, selection: Selection | None = None, bless: bool = True, ev
     )
 
 
-def test_only_new_spans_are_read_and_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_new_spans_are_processed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(folder)
     assert ["Read 1", "Count span 1", *LAST] == CALLS
     run(folder)
@@ -254,7 +254,7 @@ def test_only_new_spans_are_read_and_counted(folder: Path, capsys: pytest.Captur
     assert GIVEN["statistics"] == ["1-train", "2b-train", "3-train"]
 
 
-def test_a_window_that_moves_does_later_work_alone(folder: Path) -> None:
+def test_a_moved_window_reruns_only_the_nodes_after_the_spans(folder: Path) -> None:
     arrive(folder, 2)
     run(folder)
     (folder / "1.txt").unlink()
@@ -263,7 +263,7 @@ def test_a_window_that_moves_does_later_work_alone(folder: Path) -> None:
     assert GIVEN["statistics"] == ["2-train"]
 
 
-def test_a_run_names_its_spans_and_a_span_its_execution(folder: Path) -> None:
+def test_a_run_and_its_executions_record_the_names_of_the_spans(folder: Path) -> None:
     arrive(folder, 2)
     result = run(folder)
     [record] = store_of(folder).runs()
@@ -279,7 +279,7 @@ def test_a_run_names_its_spans_and_a_span_its_execution(folder: Path) -> None:
     assert [len(a.split_digests) for a in result.executions["Read"].outputs["examples"]] == [2, 2]
 
 
-def test_a_failed_span_leaves_the_others_done(folder: Path) -> None:
+def test_spans_before_a_failed_one_stay_cached(folder: Path) -> None:
     arrive(folder, 2)
     Read.failing = "2"
     with pytest.raises(DataError, match="torn"):
@@ -289,7 +289,7 @@ def test_a_failed_span_leaves_the_others_done(folder: Path) -> None:
     assert ["Read 2", "Count span 1", "Count span 2", *LAST] == CALLS
 
 
-def test_from_takes_every_span_of_the_newest_whole_run(folder: Path) -> None:
+def test_from_uses_every_span_of_the_newest_run(folder: Path) -> None:
     arrive(folder, 2)
     run(folder)
     arrive(folder, 3)
@@ -302,7 +302,7 @@ def test_from_takes_every_span_of_the_newest_whole_run(folder: Path) -> None:
     assert result.executions["Read"].state == State.CACHED
 
 
-def test_drift_is_judged_against_the_last_blessed_run_on_other_data(folder: Path) -> None:
+def test_previous_statistics_are_of_the_newest_blessed_run_with_other_data(folder: Path) -> None:
     run(folder)
     assert GIVEN["previous"] == []
     arrive(folder, 2)
@@ -320,7 +320,7 @@ def test_drift_is_judged_against_the_last_blessed_run_on_other_data(folder: Path
     assert GIVEN["previous"] == ["1-train", "2-train", "3-train"]
 
 
-def test_a_training_begins_with_the_served_model_and_never_with_its_own(folder: Path) -> None:
+def test_a_training_begins_with_the_served_model_and_not_with_its_own_result(folder: Path) -> None:
     run(folder)
     assert GIVEN["base"] is None
     run(folder)
@@ -338,7 +338,7 @@ def test_a_training_begins_with_the_served_model_and_never_with_its_own(folder: 
     assert GIVEN["base"] == "1-train 2-train 3-train" == GIVEN["baseline"]
 
 
-def test_one_training_in_so_many_begins_anew_whatever_becomes_of_it(folder: Path) -> None:
+def test_every_nth_training_begins_from_scratch_whether_blessed_or_not(folder: Path) -> None:
     begun_with = []
     for day, blessed in enumerate([True, True, False, True, True, False, True, True], start=1):
         arrive(folder, day)
@@ -349,7 +349,7 @@ def test_one_training_in_so_many_begins_anew_whatever_becomes_of_it(folder: Path
     assert begun_with == [None, 1, 2, None, 4, 5, None, 7]
 
 
-def test_an_uncached_input_is_given_and_runs_nothing_again(folder: Path) -> None:
+def test_an_uncached_input_is_passed_and_does_not_change_the_key(folder: Path) -> None:
     run(folder)
     assert GIVEN["cache"] is None
     run(folder)
@@ -363,7 +363,7 @@ def test_an_uncached_input_is_given_and_runs_nothing_again(folder: Path) -> None
     assert GIVEN["cache"] is None
 
 
-def test_a_forced_blessing_stays_until_something_changes(folder: Path) -> None:
+def test_a_forced_blessing_is_cached_until_an_input_changes(folder: Path) -> None:
     run(folder, bless=False)
     assert GIVEN["forced"] is None
     result = run(folder, Selection(force_bless="the fair is tomorrow"), bless=False)
@@ -377,8 +377,8 @@ def test_a_forced_blessing_stays_until_something_changes(folder: Path) -> None:
     assert GIVEN["forced"] is None
 
 
-def test_two_machines_share_a_history_and_clear_up_after_themselves_alone(folder: Path) -> None:
-    """Their roots have one name, and are not one folder."""
+def test_two_machines_share_a_history_and_each_clears_its_own_killed_runs(folder: Path) -> None:
+    """Their roots have the same path on different disks."""
     shared = Metadata(sqlite=str(folder / "shared.sqlite"))
     roots = [folder / "a" / "root", folder / "b" / "root"]
     store = Store(shared, roots[0], "toy")
@@ -408,7 +408,7 @@ def test_two_machines_share_a_history_and_clear_up_after_themselves_alone(folder
     assert (states["alive"], states["killed"]) == (State.RUNNING, State.CANCELED)
 
 
-def test_status_tells_of_the_spans(folder: Path) -> None:
+def test_status_shows_the_spans(folder: Path) -> None:
     arrive(folder, 2)
     run(folder)
     config = PipelineConfig(
@@ -422,7 +422,7 @@ def test_status_tells_of_the_spans(folder: Path) -> None:
     assert json.dumps(found)
 
 
-def test_spans_and_from_do_not_go_together_without_a_whole_run(folder: Path) -> None:
+def test_from_needs_a_whole_execution_of_nodes_with_spans(folder: Path) -> None:
     Read.failing = "1"
     with pytest.raises(DataError):
         run(folder)

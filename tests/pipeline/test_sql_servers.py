@@ -1,4 +1,4 @@
-"""The metadata store on real PostgreSQL and MySQL servers: the same code, the same memory."""
+"""The metadata store on real PostgreSQL and MySQL servers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from bitext.pipeline.store import Store
 from bitext.pipeline.terminal import Terminal
 from tests.pipeline import fakes
 from tests.pipeline.fakes import Calls
-from tests.pipeline.store_contract import altered, what_is_put_comes_back
+from tests.pipeline.store_contract import altered, check_round_trip
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,7 @@ VARIABLE, PASSWORD = "BITEXT_TEST_PASSWORD", "correct horse"
 
 
 def binary(name: str) -> str | None:
-    """A server's program, where the PATH or Debian has it."""
+    """The path of a server's program: on the PATH, or where Debian installs it."""
     places = [str(p) for p in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
     return shutil.which(name, path=os.pathsep.join([*places, os.environ.get("PATH", ""), "/usr/sbin"]))
 
@@ -47,7 +47,7 @@ def free_port() -> int:
 
 
 def as_user(name: str, folder: Path) -> dict[str, Any]:
-    """`subprocess` arguments to be a user who owns the folder, for database servers refuse to run as root."""
+    """`subprocess` arguments to run as a user who owns the folder: database servers do not run as root."""
     how: dict[str, Any] = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     if os.geteuid() == 0:
         try:
@@ -117,7 +117,7 @@ def mysql(folder: Path) -> Iterator[Metadata]:
 
 @pytest.fixture(scope="module", params=[postgresql, mysql], ids=lambda kind: kind.__name__)
 def settings(request: pytest.FixtureRequest) -> Iterator[Metadata]:
-    """A server of its own, thrown away afterwards."""
+    """A server for these tests, removed afterwards."""
     with (
         tempfile.TemporaryDirectory(prefix="bitext-") as name,
         pytest.MonkeyPatch.context() as environment,
@@ -127,8 +127,8 @@ def settings(request: pytest.FixtureRequest) -> Iterator[Metadata]:
         yield found
 
 
-def test_what_is_put_comes_back(settings: Metadata, tmp_path: Path) -> None:
-    what_is_put_comes_back(settings, tmp_path)
+def test_records_are_read_as_they_were_written(settings: Metadata, tmp_path: Path) -> None:
+    check_round_trip(settings, tmp_path)
 
 
 def test_a_pipeline_runs_and_is_cached(settings: Metadata, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ for steps in range(1, 6):
 
 
 def host(settings: Metadata, folder: Path, how: str, name: str) -> subprocess.Popen[bytes]:
-    """Five runs (`whole`) of the pipeline `name` on a machine of their own, as it were, or one `killed`."""
+    """Five runs (`whole`) of the pipeline `name` in a process that stands for a machine, or one `killed`."""
     folder.mkdir(exist_ok=True)
     (folder / "rows.txt").write_text(f"{folder.name}\tb\n", encoding="utf-8")
     given = msgspec.json.encode(settings).decode()
@@ -200,7 +200,7 @@ def test_two_hosts_share_one_history(settings: Metadata, tmp_path: Path) -> None
             assert artifact.uri.startswith(runs[execution.run_id])
 
 
-def test_a_host_clears_up_after_its_own_killed_run_alone(settings: Metadata, tmp_path: Path) -> None:
+def test_a_host_clears_only_its_own_killed_runs(settings: Metadata, tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     assert host(settings, one, "killed", "kills").wait() == 9
     store = Store(settings, tmp_path, "kills")
@@ -214,7 +214,7 @@ def test_a_host_clears_up_after_its_own_killed_run_alone(settings: Metadata, tmp
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mysql"])
-def test_a_server_that_is_not_there_is_named(kind: str, tmp_path: Path) -> None:
+def test_an_unreachable_server_is_named(kind: str, tmp_path: Path) -> None:
     nowhere = SqlServer(host="127.0.0.1", port=free_port(), database="mlmd", user="me")
     with pytest.raises(EnvironmentFault, match=f"{kind}://me@127.0.0.1") as caught:
         Store(Metadata(**{kind: nowhere}), tmp_path, "toy")

@@ -1,4 +1,4 @@
-"""`bitext status`: what it says of a run's verdicts."""
+"""`bitext status`: the verdicts of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOT_BLESSED = {"ModelBlessing": "NOT_BLESSED", "InfraBlessing": "INFRA_NOT_BLESS
 
 
 def judged(folder: Path, **verdicts: str | None) -> dict[str, Any]:
-    """The status after a run with these blessings: kind to None (blessed), or to what its file holds."""
+    """The status after a run with these verdicts, by kind: None (blessed) or the content of the file."""
     (folder / "toy.yaml").write_text("name: toy\nexample_gen: {files: [a.tsv]}\n", encoding="utf-8")
     config = load(folder / "toy.yaml", [f"root={folder / 'root'}"])
     store = Store(config.metadata, folder / "root", "toy")
@@ -51,7 +51,7 @@ LOW, SKEWED = (
         ({"ModelBlessing": LOW, "InfraBlessing": SKEWED}, False, ["BLEU is low", "one", "two"]),
     ],
 )
-def test_a_model_is_blessed_by_both_and_refused_with_the_reasons_of_each(
+def test_status_shows_the_verdict_of_both_with_all_reasons(
     tmp_path: Path, verdicts: dict[str, str | None], blessed: bool | None, reasons: list[str]
 ) -> None:
     found = judged(tmp_path, **verdicts)
@@ -63,6 +63,6 @@ def test_a_model_is_blessed_by_both_and_refused_with_the_reasons_of_each(
     assert shown[0].endswith({True: "  blessed", False: "  not blessed", None: ""}[blessed])
 
 
-def test_a_damaged_verdict_says_where_it_lies(tmp_path: Path) -> None:
+def test_a_damaged_verdict_is_replaced_by_its_folder(tmp_path: Path) -> None:
     found = judged(tmp_path, ModelBlessing='{"reas')
     assert found["runs"][0]["reasons"] == [f"see {tmp_path / 'root' / 'ModelBlessing'}"]
