@@ -71,42 +71,42 @@ def check_nothing_torn(folder: Path) -> None:
 
 def contents(folder: Path) -> dict[str, str]:
     """The digests of everything published, without execution ids."""
-    root, found = folder / "root", {}
+    root, digests = folder / "root", {}
     recorded = set()
     for execution in Store(test_runner.Metadata(), root, "toy").executions():
         assert execution.state != State.RUNNING, execution
-        for key, several in execution.outputs.items():
-            for index, artifact in enumerate(several):
+        for key, artifacts in execution.outputs.items():
+            for index, artifact in enumerate(artifacts):
                 assert Path(artifact.uri).is_dir(), artifact
                 recorded.add(artifact.uri)
-                found[f"{execution.node} {execution.part} {key} {index}"] = artifact.digest
+                digests[f"{execution.node} {execution.part} {key} {index}"] = artifact.digest
     assert {str(p) for p in root.glob("[A-Z]*/*/*")} == recorded
-    left = [p.name for p in root.iterdir() if p.name.startswith(".")]
-    assert sorted(left) == [".id", ".lock"], left
-    return found
+    leftovers = [p.name for p in root.iterdir() if p.name.startswith(".")]
+    assert sorted(leftovers) == [".id", ".lock"], leftovers
+    return digests
 
 
 def kill_everywhere(
-    place: Path, prepare: Callable[[Path], None], run: Callable[[Path], object], stride: int
+    folder: Path, prepare: Callable[[Path], None], run: Callable[[Path], object], stride: int
 ) -> int:
     """Kills runs at every `stride`th step and returns the number of kills."""
     expected = None
     for kills, step in enumerate(itertools.count(0, stride)):  # the first is not killed
-        place.mkdir()
-        prepare(place)
+        folder.mkdir()
+        prepare(folder)
 
         def killed(step: int = step) -> None:
             die_at(step)
-            run(place)
+            run(folder)
 
         ended = forked(killed)
         if ended == 0 and step:
             return kills - 1
-        check_nothing_torn(place)
-        assert forked(lambda: run(place)) == 0, step
-        expected = expected or contents(place)
-        assert contents(place) == expected, step
-        shutil.rmtree(place)
+        check_nothing_torn(folder)
+        assert forked(lambda: run(folder)) == 0, step
+        expected = expected or contents(folder)
+        assert contents(folder) == expected, step
+        shutil.rmtree(folder)
     raise AssertionError("not reached")
 
 

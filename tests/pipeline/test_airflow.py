@@ -162,12 +162,12 @@ class Airflow:
         log, _ = process.communicate()
         with sqlite3.connect(self.home / "airflow.db") as database:
             number, state = database.execute("SELECT run_id, state FROM dag_run ORDER BY id DESC").fetchone()
-            found = database.execute(
+            tasks = database.execute(
                 "SELECT task_id, state, try_number FROM task_instance WHERE run_id = ?", (number,)
             ).fetchall()
         assert process.returncode == (state != "success"), log
-        assert sorted(task for task, _, _ in found) == sorted(ALL), log
-        return Ran(state, {t: s for t, s, _ in found}, {t: n for t, _, n in found}, log)
+        assert sorted(task for task, _, _ in tasks) == sorted(ALL), log
+        return Ran(state, {t: s for t, s, _ in tasks}, {t: n for t, _, n in tasks}, log)
 
 
 @pytest.fixture(scope="module", params=["2", "3"], ids="Airflow{}".format)
@@ -180,8 +180,8 @@ def airflow(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     (installed.home / "dags").mkdir()
     (installed.home / "dags" / "bitext.py").symlink_to(DAG_FILE)
     process = installed.start("airflow", "db", "migrate")
-    said, _ = process.communicate()
-    assert process.returncode == 0, said
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
     return installed
 
 
@@ -206,9 +206,9 @@ class TestTask:
         process = airflow.start(
             "python", "-c", LOAD, str(airflow.home / "dags"), BITEXT_CONFIGS="toy.yaml sub/other.yaml"
         )
-        said, _ = process.communicate()
-        assert process.returncode == 0, said
-        errors, chains = json.loads(said.splitlines()[-1])
+        output, _ = process.communicate()
+        assert process.returncode == 0, output
+        errors, chains = json.loads(output.splitlines()[-1])
         assert errors == []
         assert chains == {"bitext_toy": ALL, "bitext_other": ALL}
 
@@ -227,18 +227,18 @@ class TestTask:
         ]
 
     @pytest.mark.parametrize(
-        ("parameters", "said"),
+        ("parameters", "message"),
         [
             ({"first": "Trainer", "last": "Transform"}, "first, Trainer, comes after last, Transform"),
             ({"first": "Trainer", "force": ["Transform"]}, "force names Transform; the run has Trainer"),
         ],
     )
     def test_an_impossible_range_fails(
-        self, airflow: Airflow, tmp_path: Path, parameters: dict[str, Any], said: str
+        self, airflow: Airflow, tmp_path: Path, parameters: dict[str, Any], message: str
     ) -> None:
         ran = airflow.run(tmp_path, ["false"], **parameters)
         assert (ran.state, ran.having("failed"), ran.tries["ExampleGen"]) == ("failed", ["ExampleGen"], 1)
-        assert said in ran.log
+        assert message in ran.log
 
     def test_no_command(self, airflow: Airflow, tmp_path: Path) -> None:
         ran = airflow.run(tmp_path, [str(tmp_path / "bitext")])
@@ -259,10 +259,10 @@ class TestTask:
         assert f"exit code {LockedError.exit_code}: another run is in progress" in ran.log
 
     SLOW = """
-        def told(number, frame):
-            with open("told", "a") as file: print(number, file=file)
+        def record(number, frame):
+            with open("signals", "a") as file: print(number, file=file)
 
-        signal.signal(signal.SIGTERM, told)
+        signal.signal(signal.SIGTERM, record)
         print("begun", flush=True)
         signal.pause()
         print("tidied " * 20_000, flush=True)  # more than a pipe holds
@@ -282,7 +282,7 @@ class TestTask:
         os.killpg(process.pid, signal.SIGTERM)
         ran = airflow.ended(process)
         assert ran.having("failed") == ["ExampleGen"]
-        assert (tmp_path / "told").read_text().split() == [str(int(signal.SIGTERM))]
+        assert (tmp_path / "signals").read_text().split() == [str(int(signal.SIGTERM))]
         assert "error: interrupted" in ran.log
 
     def test_a_task_timeout_terminates_the_command(self, airflow: Airflow, tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ class TestTask:
         )
         ran = airflow.ended(process)
         assert ran.having("failed") == ["ExampleGen"]
-        assert (tmp_path / "told").read_text().split() == [str(int(signal.SIGTERM))]
+        assert (tmp_path / "signals").read_text().split() == [str(int(signal.SIGTERM))]
         assert "begun" in ran.log
         assert "error: interrupted" in ran.log
 

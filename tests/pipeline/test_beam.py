@@ -27,9 +27,9 @@ def test_the_direct_runner_is_the_runner_in_this_process(
         raise AssertionError("Prism was asked for")
 
     monkeypatch.setattr(prism_runner.PrismRunner, "__init__", never)
-    with pipeline_factory()() as made:
-        assert type(made.runner) is FnApiRunner
-        lines = made | apache_beam.Create([1, 2, 3]) | apache_beam.Map(str)
+    with pipeline_factory()() as pipeline:
+        assert type(pipeline.runner) is FnApiRunner
+        lines = pipeline | apache_beam.Create([1, 2, 3]) | apache_beam.Map(str)
         _ = lines | apache_beam.io.WriteToText(str(tmp_path / "out"), num_shards=1)
     assert sorted((tmp_path / "out-00000-of-00001").read_text().split()) == ["1", "2", "3"]
 
@@ -40,10 +40,10 @@ def test_an_error_names_the_step_that_failed() -> None:
     def fails(value: int) -> int:
         return 1 // value
 
-    made = pipeline_factory()()
-    _ = made | apache_beam.Create([0]) | "Divide" >> apache_beam.Map(fails)
+    pipeline = pipeline_factory()()
+    _ = pipeline | apache_beam.Create([0]) | "Divide" >> apache_beam.Map(fails)
     with pytest.raises(Exception, match="division") as caught:
-        made.run().wait_until_finish()
+        pipeline.run().wait_until_finish()
     assert "Divide" in str(caught.value)
 
 

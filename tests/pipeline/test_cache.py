@@ -65,13 +65,13 @@ def test_only_imported_code_counts(our_package: Path, file: str, text: str, chan
 
 
 def test_real_components_include_their_shared_modules() -> None:
-    found = source_digests.source_digests("bitext.components.evaluator")
+    digests_by_module = source_digests.source_digests("bitext.components.evaluator")
     assert {
         "bitext.components.evaluator",
         "bitext.components.artifacts",
         "bitext.components.component",
-    } <= set(found)
-    assert not any(name.startswith("bitext.pipeline") for name in found)
+    } <= set(digests_by_module)
+    assert not any(name.startswith("bitext.pipeline") for name in digests_by_module)
 
 
 def test_the_content_digest_covers_names_and_bytes(tmp_path: Path) -> None:

@@ -25,15 +25,15 @@ def nodes() -> tuple[Node, ...]:
 
 
 def test_every_input_is_an_earlier_output_of_the_declared_kind(nodes: tuple[Node, ...]) -> None:
-    made: dict[tuple[str, str], type] = {}
+    outputs: dict[tuple[str, str], type] = {}
     for node in nodes:
         assert set(node.component.inputs) - set(node.inputs) <= node.component.optional, node.name
         for key, source in node.inputs.items():
             if isinstance(source, Output):
-                assert made[source.node, source.key] is node.component.inputs[key], (node.name, key)
+                assert outputs[source.node, source.key] is node.component.inputs[key], (node.name, key)
             else:
                 assert key in node.component.optional
-        made |= {(node.name, key): kind for key, kind in node.component.outputs.items()}
+        outputs |= {(node.name, key): kind for key, kind in node.component.outputs.items()}
 
 
 def test_run_takes_what_the_component_declares(nodes: tuple[Node, ...]) -> None:

@@ -110,10 +110,10 @@ class TestGc:
     def test_deleted_artifacts_are_marked_in_the_store(self, folder: Path) -> None:
         for steps in range(1, 4):
             run(folder, steps=steps)
-        gone = {str(path) for path in housekeeping.collect(config_of(folder), keep=1).artifacts}
+        removed = {str(path) for path in housekeeping.collect(config_of(folder), keep=1).artifacts}
         records = store_of(folder)._store.get_artifacts()
         deleted = {str(folder / "root" / a.uri) for a in records if a.state == a.DELETED}
-        assert deleted == gone
+        assert deleted == removed
 
     def test_a_run_in_progress_is_an_error(self, folder: Path) -> None:
         run(folder)
@@ -143,29 +143,29 @@ class TestLineage:
     def test_it_lists_the_files_and_libraries(self, folder: Path) -> None:
         result = run(folder)
         run(folder)
-        found = lineage.collect(config_of(folder), 1)
-        assert (found["version"], found["path"]) == (1, str(folder / "serving" / "1"))
-        assert [e["node"] for e in found["executions"]] == list(reversed(NODES))
-        assert {e["run"] for e in found["executions"]} == {result.run.run_id}
-        source = found["executions"][-1]
+        report = lineage.collect(config_of(folder), 1)
+        assert (report["version"], report["path"]) == (1, str(folder / "serving" / "1"))
+        assert [e["node"] for e in report["executions"]] == list(reversed(NODES))
+        assert {e["run"] for e in report["executions"]} == {result.run.run_id}
+        source = report["executions"][-1]
         content = hashlib.sha256((folder / "rows.txt").read_bytes()).hexdigest()
         assert source["files"] == {str(folder / "rows.txt"): content}
         assert set(source["libraries"]) == {"msgspec"}
         assert source["parameters"]["files"] == [str(folder / "rows.txt")]
-        for execution in found["executions"]:
+        for execution in report["executions"]:
             for artifact in itertools.chain.from_iterable(execution["outputs"].values()):
                 assert len(artifact["digest"]) == 64
-        text = lineage.render(found)
+        text = lineage.render(report)
         assert text.startswith("toy version 1: ")
         assert all(word in text for word in (*NODES, content[:12], "made with msgspec", "python 3"))
-        assert json.dumps(found)
+        assert json.dumps(report)
 
     def test_it_still_lists_artifacts_whose_folders_were_removed(self, folder: Path) -> None:
         for steps in range(1, 4):
             run(folder, steps=steps)
         housekeeping.collect(config_of(folder), keep=1)
-        found = lineage.collect(config_of(folder), 1)["executions"]
-        assert {execution["node"] for execution in found} == set(NODES)
+        report = lineage.collect(config_of(folder), 1)["executions"]
+        assert {execution["node"] for execution in report} == set(NODES)
 
     def test_a_version_that_was_never_pushed_is_an_error(self, folder: Path) -> None:
         with pytest.raises(DataError, match="has pushed no version 1") as caught:

@@ -57,20 +57,20 @@ def begun(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def said(process: subprocess.Popen[str], words: str) -> str:
+def wait_for_line(process: subprocess.Popen[str], words: str) -> str:
     """Waits until the process prints a line with these words, and returns it."""
     assert process.stdout is not None
     for line in process.stdout:
         if words in line:
             return line.strip()
-    raise AssertionError(f"never said {words!r}: {process.communicate()[1]}")
+    raise AssertionError(f"never printed {words!r}: {process.communicate()[1]}")
 
 
 @pytest.fixture
 def first(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """A run that is in its first node."""
     process = begun(folder)
-    said(process, "is inside")
+    wait_for_line(process, "is inside")
     yield process
     process.kill()
     process.communicate()
@@ -88,7 +88,9 @@ def test_the_second_run_exits_with_5_and_names_the_first(folder: Path, first: su
 
 def test_the_second_run_waits_without_limit(folder: Path, first: subprocess.Popen[str]) -> None:
     second = begun(folder, "--wait")
-    assert said(second, "waiting").startswith(f"waiting for another run in runs/toy: process {first.pid} on ")
+    assert wait_for_line(second, "waiting").startswith(
+        f"waiting for another run in runs/toy: process {first.pid} on "
+    )
     first.communicate()
     out, _ = second.communicate()
     assert (first.returncode, second.returncode) == (0, 0)
@@ -144,7 +146,7 @@ def test_a_wait_in_seconds_ends_when_the_lock_is_free(tmp_path: Path) -> None:
         text=True,
         cwd=REPOSITORY,
     )
-    said(held, "held")
+    wait_for_line(held, "held")
     started = time.monotonic()
     with locked(tmp_path, 60, say=lambda text: held.communicate() and None):
         assert time.monotonic() - started < 30

@@ -66,12 +66,14 @@ def raising(error: BaseException) -> Callable[[Context], None]:
 def test_a_complete_run_writes_all_metrics(toy: Path) -> None:
     before = time.time()
     assert run() == 0
-    found = samples()
-    assert before <= found["bitext_run_start_timestamp_seconds"] <= found["bitext_run_end_timestamp_seconds"]
-    assert found["bitext_run_end_timestamp_seconds"] == found[SUCCESS] <= time.time()
-    durations = [found[f"bitext_node_duration_seconds {node}"] for node in fakes.NODES]
-    assert found["bitext_run_duration_seconds"] >= sum(durations) > 0
-    steady = {name: value for name, value in found.items() if not name.split()[0].endswith("_seconds")}
+    values = samples()
+    assert (
+        before <= values["bitext_run_start_timestamp_seconds"] <= values["bitext_run_end_timestamp_seconds"]
+    )
+    assert values["bitext_run_end_timestamp_seconds"] == values[SUCCESS] <= time.time()
+    durations = [values[f"bitext_node_duration_seconds {node}"] for node in fakes.NODES]
+    assert values["bitext_run_duration_seconds"] >= sum(durations) > 0
+    steady = {name: value for name, value in values.items() if not name.split()[0].endswith("_seconds")}
     assert steady == {
         "bitext_run_exit_code": 0,
         **{f"bitext_node_cached {node}": 0 for node in fakes.NODES},
@@ -88,8 +90,8 @@ def test_a_complete_run_writes_all_metrics(toy: Path) -> None:
     assert run() == 0
     again = samples()
     assert [again[f"bitext_node_cached {node}"] for node in fakes.NODES] == [1] * 4
-    assert again.keys() == found.keys()
-    assert again[SUCCESS] > found[SUCCESS]
+    assert again.keys() == values.keys()
+    assert again[SUCCESS] > values[SUCCESS]
 
 
 def test_the_file_is_readable_for_all_and_no_temporary_file_stays(toy: Path) -> None:
@@ -107,12 +109,12 @@ def test_a_failed_run_keeps_the_last_success_and_the_served_version(toy: Path) -
     first = samples()
     Calls.inside["Evaluate"] = raising(errors.DataError("bad day"))
     assert run("--force", "Evaluate") == 3
-    found = samples()
-    assert found["bitext_run_exit_code"] == 3
-    assert found["bitext_run_end_timestamp_seconds"] > first["bitext_run_end_timestamp_seconds"]
-    assert (found[SUCCESS], found["bitext_pushed_version"]) == (first[SUCCESS], 1)
-    assert (found["bitext_node_cached Train"], found["bitext_node_cached Evaluate"]) == (1, 0)
-    assert not {"bitext_bleu", "bitext_model_blessed", "bitext_node_cached Push"} & found.keys()
+    values = samples()
+    assert values["bitext_run_exit_code"] == 3
+    assert values["bitext_run_end_timestamp_seconds"] > first["bitext_run_end_timestamp_seconds"]
+    assert (values[SUCCESS], values["bitext_pushed_version"]) == (first[SUCCESS], 1)
+    assert (values["bitext_node_cached Train"], values["bitext_node_cached Evaluate"]) == (1, 0)
+    assert not {"bitext_bleu", "bitext_model_blessed", "bitext_node_cached Push"} & values.keys()
 
 
 def test_a_failed_first_run_has_no_last_success(toy: Path) -> None:
@@ -124,10 +126,10 @@ def test_a_failed_first_run_has_no_last_success(toy: Path) -> None:
 def test_a_refused_model_is_a_complete_run(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "create_pipeline", lambda config: fakes.pipeline(toy, bless=False))
     assert run() == 4
-    found = samples()
-    assert (found["bitext_run_exit_code"], found["bitext_model_blessed"]) == (4, 0)
-    assert found[SUCCESS] == found["bitext_run_end_timestamp_seconds"]
-    assert "bitext_pushed_version" not in found
+    values = samples()
+    assert (values["bitext_run_exit_code"], values["bitext_model_blessed"]) == (4, 0)
+    assert values[SUCCESS] == values["bitext_run_end_timestamp_seconds"]
+    assert "bitext_pushed_version" not in values
 
 
 def test_a_run_that_finds_the_root_locked_does_not_write_metrics(toy: Path) -> None:
@@ -238,11 +240,11 @@ def test_the_executions_of_a_node_are_summed(toy: Path) -> None:
             ],
         ),
     )
-    found = parsed(openmetrics.render(ending("r1")))
-    assert (found["bitext_rows"], found["bitext_rows_rejected"]) == (36, 3)
-    assert (found["bitext_examples train"], found["bitext_examples test"]) == (30, 3)
-    assert (found["bitext_anomalies error"], found["bitext_anomalies warning"]) == (0, 2)
-    assert (found["bitext_node_duration_seconds Source"], found["bitext_node_cached Source"]) == (3, 0)
+    values = parsed(openmetrics.render(ending("r1")))
+    assert (values["bitext_rows"], values["bitext_rows_rejected"]) == (36, 3)
+    assert (values["bitext_examples train"], values["bitext_examples test"]) == (30, 3)
+    assert (values["bitext_anomalies error"], values["bitext_anomalies warning"]) == (0, 2)
+    assert (values["bitext_node_duration_seconds Source"], values["bitext_node_cached Source"]) == (3, 0)
 
 
 def test_a_model_is_blessed_only_if_both_verdicts_are(toy: Path) -> None:

@@ -107,10 +107,10 @@ def test_checkpoints_of_an_attempt_stay_and_empty_folders_are_removed(folder: Pa
         run(folder)
     Calls.inside.clear()
     working = folder / "root" / ".working"
-    left = list(working.glob("Train/*/checkpoint"))
+    checkpoints = list(working.glob("Train/*/checkpoint"))
     (working / "Evaluate" / "key").mkdir(parents=True)  # of an attempt that left nothing
     run(folder, steps=2)
-    assert list(working.rglob("*")) == [left[0].parent.parent, left[0].parent, left[0]]
+    assert list(working.rglob("*")) == [checkpoints[0].parent.parent, checkpoints[0].parent, checkpoints[0]]
     run(folder)
     assert not working.exists()
 

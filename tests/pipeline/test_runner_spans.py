@@ -414,12 +414,12 @@ def test_status_shows_the_spans(folder: Path) -> None:
     config = PipelineConfig(
         name="toy", root=str(folder / "root"), example_gen=ExampleGenParameters(files=("a.tsv",))
     )
-    [found] = status.collect(config)["runs"]
-    assert found["spans"] == ["span 1", "span 2"]
-    assert found["nodes"]["Read"]["outputs"]["examples"] == [
+    [shown] = status.collect(config)["runs"]
+    assert shown["spans"] == ["span 1", "span 2"]
+    assert shown["nodes"]["Read"]["outputs"]["examples"] == [
         str(folder / "root" / "Read" / "examples" / number) for number in ("1", "2")
     ]
-    assert json.dumps(found)
+    assert json.dumps(shown)
 
 
 def test_from_needs_a_whole_execution_of_nodes_with_spans(folder: Path) -> None:

@@ -41,9 +41,9 @@ def binary(name: str) -> str | None:
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def as_user(name: str, folder: Path) -> dict[str, Any]:
@@ -121,10 +121,10 @@ def settings(request: pytest.FixtureRequest) -> Iterator[Metadata]:
     with (
         tempfile.TemporaryDirectory(prefix="bitext-") as name,
         pytest.MonkeyPatch.context() as environment,
-        request.param(Path(name)) as found,
+        request.param(Path(name)) as server,
     ):
         environment.setenv(VARIABLE, PASSWORD)
-        yield found
+        yield server
 
 
 def test_records_are_read_as_they_were_written(settings: Metadata, tmp_path: Path) -> None:

@@ -54,15 +54,15 @@ LOW, SKEWED = (
 def test_status_shows_the_verdict_of_both_with_all_reasons(
     tmp_path: Path, verdicts: dict[str, str | None], blessed: bool | None, reasons: list[str]
 ) -> None:
-    found = judged(tmp_path, **verdicts)
-    assert (found["runs"][0]["blessed"], found["runs"][0]["reasons"]) == (blessed, reasons)
-    for name, node in found["runs"][0]["nodes"].items():
+    report = judged(tmp_path, **verdicts)
+    assert (report["runs"][0]["blessed"], report["runs"][0]["reasons"]) == (blessed, reasons)
+    for name, node in report["runs"][0]["nodes"].items():
         assert node["outputs"] == {"blessing": str(tmp_path / "root" / name)}
-    shown = status.render(found).splitlines()
+    shown = status.render(report).splitlines()
     assert [line.strip() for line in shown if line.strip() in reasons] == reasons
     assert shown[0].endswith({True: "  blessed", False: "  not blessed", None: ""}[blessed])
 
 
 def test_a_damaged_verdict_is_replaced_by_its_folder(tmp_path: Path) -> None:
-    found = judged(tmp_path, ModelBlessing='{"reas')
-    assert found["runs"][0]["reasons"] == [f"see {tmp_path / 'root' / 'ModelBlessing'}"]
+    report = judged(tmp_path, ModelBlessing='{"reas')
+    assert report["runs"][0]["reasons"] == [f"see {tmp_path / 'root' / 'ModelBlessing'}"]
