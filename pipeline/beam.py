@@ -23,7 +23,8 @@ QUIET_SECONDS = 10.0
 _LONGEST_MESSAGE = 500
 """Characters of an engine's message that are shown. The log has all of it."""
 _OWN_ERROR = re.compile(
-    rf"^{re.escape(errors.__name__)}\.(\w+): (.*?)(?: \[while running '|\Z)", re.DOTALL | re.MULTILINE
+    rf"^{re.escape(errors.__name__)}\.(\w+): (.*?)(?= \[while running '|\n\n(?:During|The above) |\Z)",
+    re.DOTALL | re.MULTILINE,
 )
 """An error of this program in the traceback that an engine returns as text."""
 

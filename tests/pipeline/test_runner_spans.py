@@ -349,6 +349,17 @@ def test_every_nth_training_begins_from_scratch_whether_blessed_or_not(folder: P
     assert begun_with == [None, 1, 2, None, 4, 5, None, 7]
 
 
+def test_several_artifacts_for_an_input_that_takes_one_are_an_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the error, the component would get the first span and never see the others."""
+    monkeypatch.setattr(Train, "list_inputs", frozenset())
+    arrive(folder, 2)
+    with pytest.raises(ValueError, match="Train takes one artifact as examples, and has 2"):
+        run(folder)
+    assert "Train" not in CALLS
+
+
 def test_an_uncached_input_is_passed_and_does_not_change_the_key(folder: Path) -> None:
     run(folder)
     assert GIVEN["cache"] is None
