@@ -250,7 +250,6 @@ class TestSizes:
         {
             "bitext.components.seq2seq.decoding.sampling:sample",
             "bitext.components.seq2seq.decoding.search:beam_search",
-            "bitext.components.trainer.executor:run",
         }
     )
     """Functions that are still to be divided."""
