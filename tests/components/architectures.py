@@ -1,4 +1,4 @@
-"""Architectures in which any two values of different settings meet, unless no architecture can have both."""
+"""Architectures that cover every pair of values of different settings, if the pair is possible."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ FIXED_CONTEXT = SHARED | {"attention": ["none"], "bridge": ["dense", "mean", "co
 
 
 def pairwise(choices: dict[str, Sequence[object]]) -> Iterator[ModelSettings]:
-    """Settings in which every value of a choice meets every value of each other choice, where it can."""
+    """Settings that cover every possible pair of values of two choices, chosen greedily."""
     numbers: dict[object, int] = {}
-    everything: dict[int, ModelSettings] = {}  # By the pairs it holds, a bit for each.
+    candidates: dict[int, ModelSettings] = {}  # By the pairs that it covers, one bit each.
     for values in itertools.product(*choices.values()):
         chosen = dict(zip(choices, values, strict=True))
         try:
@@ -51,18 +51,18 @@ def pairwise(choices: dict[str, Sequence[object]]) -> Iterator[ModelSettings]:
         except ValueError:
             continue
         pairs = itertools.combinations(chosen.items(), 2)
-        everything[sum(1 << numbers.setdefault(pair, len(numbers)) for pair in pairs)] = settings
+        candidates[sum(1 << numbers.setdefault(pair, len(numbers)) for pair in pairs)] = settings
     missing = (1 << len(numbers)) - 1
     while missing:
-        best = max(everything, key=lambda pairs: (pairs & missing).bit_count())
+        best = max(candidates, key=lambda pairs: (pairs & missing).bit_count())
         missing &= ~best
-        yield everything[best]
+        yield candidates[best]
 
 
 ARCHITECTURES = (*pairwise(ATTENDING), *pairwise(FIXED_CONTEXT))
 
 
 def label(settings: ModelSettings) -> str:
-    """What distinguishes the settings, as a test's name."""
+    """The settings that differ from SETTINGS, as the name of a test."""
     changed = {f: getattr(settings, f) for f in settings.__struct_fields__}
     return "-".join(f"{f}={v}" for f, v in changed.items() if v != getattr(SETTINGS, f)) or "default"

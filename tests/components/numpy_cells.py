@@ -1,4 +1,4 @@
-"""The cells' equations in NumPy, on the products of the inputs (wx) and of the hidden state (uh)."""
+"""The equations of the cells in NumPy, on the products of the inputs (wx) and of the hidden state (uh)."""
 
 from __future__ import annotations
 

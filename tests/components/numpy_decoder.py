@@ -1,7 +1,7 @@
-"""The decoders as the papers have them, in NumPy: one sentence, one token at a time.
+"""The decoders in NumPy, by the equations of the papers: one sentence, one token at a time.
 
-Written from the papers, sharing nothing with `components` but the weights, the encoder's outputs and the
-state the bridge makes of them, which have tests of their own.
+They share only the weights, the encoder's outputs and the initial state with `components`. The encoder and
+the bridge have tests of their own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class NumpyDecoder:
         self.vector = np.zeros(model.settings.embedding_units)
 
     def decode(self, fed: list[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Scores [T, V] of every next token, and its alignments [T, S]."""
+        """Logits [T, V] of every next token, and its alignments [T, S]."""
         embeddings = self.model.target_embedding.numpy()
         outputs = embeddings if self.model.settings.tie_embeddings else self.model.output_embedding.numpy()
         logits, alignments = [], []
@@ -65,7 +65,7 @@ class NumpyDecoder:
         return hidden
 
     def run(self, layer: int, inputs: np.ndarray, other: object = None) -> np.ndarray:
-        """A layer's next hidden state, by its own cell or another."""
+        """The next hidden state of a layer, by its own cell or by another one."""
         cell, state = other or self.decoder.cells[layer], self.states[layer]
         x = inputs @ cell.kernel.numpy() + cell.bias.numpy()
         self.states[layer] = self.update(x, state[0] @ cell.recurrent_kernel.numpy(), state)

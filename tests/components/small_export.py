@@ -1,8 +1,9 @@
-"""A small model, exported and moved, for tests of the export and of its clients."""
+"""A small exported model, for tests of the export and of its clients."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import msgspec
 import numpy as np
 import tensorflow as tf
 
-from bitext.components.seq2seq import SearchSettings
+from bitext.components.seq2seq import ModelSettings, SearchSettings
+from bitext.components.seq2seq.decoders.base import Decoder
 from bitext.components.seq2seq.export.saved_model import Translator
 from bitext.components.text import TextSettings, learn, processor
 from tests.components.tiny_model import SETTINGS, build
@@ -28,7 +30,7 @@ SEARCH = SearchSettings(beam_size=3, length_penalty=1.0, max_length=MAX_LENGTH)
 
 
 def text_pair(folder: Path, shared: bool) -> processor.TextPair:
-    """Text paths of characters, their files in `folder`."""
+    """Text processors of characters; their files are in `folder`."""
     settings = TextSettings(unit="character")
 
     def side(name: str, words: dict[str, int]) -> processor.TextProcessor:
@@ -44,21 +46,29 @@ def text_pair(folder: Path, shared: bool) -> processor.TextPair:
 
 
 class Export:
-    """A translator, and its SavedModel loaded after the vocabularies' own folder has gone."""
+    """A translator, and its SavedModel, which is loaded after it was moved and the vocabularies were deleted.
 
-    def __init__(self, folder: Path, **changes):
+    Args:
+      folder: for all files.
+      make_decoder: as `Seq2Seq` has it.
+      **changes: of SETTINGS.
+    """
+
+    def __init__(
+        self, folder: Path, make_decoder: Callable[[ModelSettings], Decoder] | None = None, **changes: Any
+    ):
         graph = folder / "graph"
         graph.mkdir()
         pair = text_pair(graph, shared=False)
         settings = msgspec.structs.replace(SETTINGS, **changes)
-        model = build(settings, pair.target.size(), pair.source.size(), seed=5)
+        sizes = pair.target.size(), pair.source.size()
+        model = build(settings, *sizes, seed=5, make_decoder=make_decoder)
         self.translator = Translator(model, pair, SEARCH)
-        self.path = folder / "model"
-        self.translator.save(self.path)
+        self.translator.save(folder / "model")
         shutil.rmtree(graph)
-        shutil.move(self.path, folder / "moved")
-        self.loaded = tf.saved_model.load(str(folder / "moved"))
         self.path = folder / "moved"
+        shutil.move(folder / "model", self.path)
+        self.loaded = tf.saved_model.load(str(self.path))
 
     def __call__(self, signature: str, **inputs) -> dict[str, np.ndarray]:
         """Calls a signature with constants."""
@@ -69,25 +79,25 @@ class Export:
         return self("translate_nbest", text=text, beam_size=beam, length_penalty=alpha, max_length=MAX_LENGTH)
 
     def client_greedy(self, text: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """A client of `encode` and `decode_step` searches greedily: tokens int[B, T], log probabilities."""
+        """Greedy search by a client of `encode` and `decode_step`: tokens [B, T], log probabilities [B]."""
         state = self("encode", text=text)
         memory = {name: state.pop(name) for name in list(state) if name.startswith("memory")}
         token, total = np.full(len(text), 1, np.int32), np.zeros(len(text))
-        taken: list[np.ndarray] = []
+        steps: list[np.ndarray] = []
         for _ in range(MAX_LENGTH):
             state = self("decode_step", token=token, **memory, **state)
             alignment, log_probs = state.pop("alignment"), state.pop("log_probs")
             assert alignment.shape == memory["memory"].shape[:2]
             log_probs[:, :2] = -np.inf
-            ended = (np.stack(taken) == 2).any(0) if taken else np.zeros(len(text), bool)
+            ended = (np.stack(steps) == 2).any(0) if steps else np.zeros(len(text), bool)
             token = np.where(ended, 0, log_probs.argmax(-1)).astype(np.int32)
             total += np.where(ended, 0.0, log_probs.max(-1))
-            taken.append(token)
-        return np.stack(taken, 1), total
+            steps.append(token)
+        return np.stack(steps, 1), total
 
 
 def assert_same(found: dict[str, Any], expected: dict[str, np.ndarray]) -> None:
-    """A client's outputs, arrays or lists, are a signature's: floats nearly so."""
+    """A client's outputs, arrays or lists, equal a signature's; floats approximately."""
     assert set(found) == set(expected)
     for name, value in expected.items():
         if value.dtype.kind == "f":

@@ -1,4 +1,4 @@
-"""The attention: what its alignments promise, and NumPy's opinion."""
+"""The attention: properties of its alignments, and the same in NumPy."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ LENGTHS = [4, 1, 0]
 WIDTH, QUERIES = 4, 2
 
 
-def remembered(kind: tuple[str, int], width: int = WIDTH) -> tuple[Attention, Memory, tf.Tensor]:
-    """An attention, a memory of sentences of LENGTHS, and queries."""
+def make(kind: tuple[str, int], width: int = WIDTH) -> tuple[Attention, Memory, tf.Tensor]:
+    """An attention, a memory of sentences of LENGTHS, and hidden states to query it with."""
     attention = make_attention(msgspec.structs.replace(SETTINGS, attention=kind[0], attention_heads=kind[1]))
     assert attention is not None
     random = np.random.default_rng(6)
@@ -26,7 +26,7 @@ def remembered(kind: tuple[str, int], width: int = WIDTH) -> tuple[Attention, Me
         variable.assign(random.normal(size=variable.shape))
     queries = tf.constant(random.normal(size=(len(LENGTHS), QUERIES, UNITS)), tf.float32)
     values = np.zeros([len(LENGTHS), width, UNITS], np.float32)
-    # Padding holds what would win every alignment, were it looked at.
+    # Padding would win every alignment if it were not masked.
     values[:] = 50.0 * np.sign(queries.numpy()[:, :1])
     for row, length in zip(values, LENGTHS, strict=True):
         row[:length] = random.normal(size=(length, UNITS))
@@ -39,28 +39,28 @@ def attend(attention: Attention, memory: Memory, hidden: tf.Tensor) -> tuple[tf.
 
 
 def in_numpy(kind: str, attention: Attention, values: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-    """Alignments of each head [H, N, S] as the papers have them, of one sentence's real tokens."""
-    shares = [
+    """Alignments [H, N, S] of one sentence's real tokens, by the equations of the papers."""
+    head_columns = [
         slice(h * UNITS // attention.heads, (h + 1) * UNITS // attention.heads)
         for h in range(attention.heads)
     ]
     keys = values @ attention.key_kernel.numpy() if kind in ("general", "additive") else values
     queries = hidden @ attention.query_kernel.numpy() if kind == "additive" else hidden
     rows = []
-    for share in shares:
-        q, k = queries[:, share], keys[:, share]
+    for columns in head_columns:
+        q, k = queries[:, columns], keys[:, columns]
         if kind == "additive":
-            scores = np.tanh(q[:, None] + k[None]) @ attention.vector.numpy()[share]
+            scores = np.tanh(q[:, None] + k[None]) @ attention.vector.numpy()[columns]
         else:
             scores = q @ k.T / (np.sqrt(q.shape[1]) if kind == "scaled" else 1.0)
-        odds = np.exp(scores - scores.max(-1, initial=-np.inf, keepdims=True)) if len(values) else scores
-        rows.append(odds / odds.sum(-1, keepdims=True) if len(values) else odds)
+        p = np.exp(scores - scores.max(-1, initial=-np.inf, keepdims=True)) if len(values) else scores
+        rows.append(p / p.sum(-1, keepdims=True) if len(values) else p)
     return np.stack(rows)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_alignments_and_contexts_are_numpys(kind):
-    attention, memory, hidden = remembered(kind)
+    attention, memory, hidden = make(kind)
     contexts, alignment = attend(attention, memory, hidden)
     for row, length in enumerate(LENGTHS):
         values = memory.values.numpy()[row, :length]
@@ -73,7 +73,7 @@ def test_alignments_and_contexts_are_numpys(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_row_sums_to_one_over_real_tokens_and_is_zero_on_padding(kind):
-    _, alignment = attend(*remembered(kind))
+    _, alignment = attend(*make(kind))
     assert (alignment.numpy() >= 0).all()
     np.testing.assert_allclose(alignment.numpy().sum(-1)[:2], 1.0, rtol=1e-6)
     np.testing.assert_array_equal(alignment[1, :, 1:], 0.0)
@@ -82,14 +82,14 @@ def test_a_row_sums_to_one_over_real_tokens_and_is_zero_on_padding(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_more_padding_changes_nothing(kind):
-    contexts, _ = attend(*remembered(kind))
-    wider, _ = attend(*remembered(kind, WIDTH + 3))
+    contexts, _ = attend(*make(kind))
+    wider, _ = attend(*make(kind, WIDTH + 3))
     np.testing.assert_allclose(wider, contexts, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_sentence_of_padding_alone_has_finite_gradients(kind):
-    attention, memory, hidden = remembered(kind)
+    attention, memory, hidden = make(kind)
     with tf.GradientTape() as tape:
         tape.watch((hidden, memory.values, memory.keys))
         total = tf.reduce_sum(tf.square(attend(attention, memory, hidden)[0]))

@@ -1,4 +1,4 @@
-"""The cells against NumPy and against Keras."""
+"""The cells against NumPy and Keras."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def make(kind: str, seed: int = 0, layer_norm: bool = False) -> Cell:
     return cell
 
 
-def normalised(x: np.ndarray, gain: np.ndarray) -> np.ndarray:
+def normalize(x: np.ndarray, gain: np.ndarray) -> np.ndarray:
     return gain * (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + EPSILON)
 
 
@@ -37,9 +37,9 @@ def test_a_step_is_the_published_one(kind, layer_norm):
     wx, uh = x @ cell.kernel.numpy(), state[0] @ cell.recurrent_kernel.numpy()
     found = cell.step(cell.project(x), uh, state, cell.constants())
     if layer_norm:
-        wx, uh = normalised(wx, cell.input_gain.numpy()), normalised(uh, cell.gains[0].numpy())
-    more = [lambda c: normalised(c, cell.gains[1].numpy())] if layer_norm and kind == "lstm" else []
-    expected = REFERENCES[kind](wx + cell.bias.numpy(), uh, state, *more)
+        wx, uh = normalize(wx, cell.input_gain.numpy()), normalize(uh, cell.gains[0].numpy())
+    cell_norm = [lambda c: normalize(c, cell.gains[1].numpy())] if layer_norm and kind == "lstm" else []
+    expected = REFERENCES[kind](wx + cell.bias.numpy(), uh, state, *cell_norm)
     for got, want in zip(found, expected, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 

@@ -53,7 +53,7 @@ def test_scores_and_alignments_are_numpys(decoder, cell, attention, tied):
 
 @pytest.fixture(scope="module")
 def undropped() -> dict[str, np.ndarray]:
-    """What each decoder puts out in training where no rate is set."""
+    """The output of each decoder in training without dropout."""
     models = {d: build(msgspec.structs.replace(TWO_LAYERS, decoder=d)) for d in DECODERS}
     return {d: m.teacher_force(SOURCE, TARGET, Dropout(SEED))[0].numpy() for d, m in models.items()}
 
@@ -63,20 +63,20 @@ def undropped() -> dict[str, np.ndarray]:
 def test_every_dropout_acts_in_the_decoder_in_training_only(rate, decoder, undropped, monkeypatch):
     model = build(msgspec.structs.replace(TWO_LAYERS, decoder=decoder, **{rate: 0.5}))
     start = model.start(SOURCE)
-    # The encoder drops nothing: memory and first state are always these.
+    # The encoder has no dropout: memory and initial state are fixed.
     monkeypatch.setattr(model, "start", lambda *_: start)
-    whole, dropped = (model.teacher_force(SOURCE, TARGET, d)[0].numpy() for d in (Dropout(), Dropout(SEED)))
-    np.testing.assert_allclose(whole, undropped[decoder], rtol=1e-5, atol=1e-6)
-    assert np.abs(dropped - whole).max() > 1e-3
+    plain, dropped = (model.teacher_force(SOURCE, TARGET, d)[0].numpy() for d in (Dropout(), Dropout(SEED)))
+    np.testing.assert_allclose(plain, undropped[decoder], rtol=1e-5, atol=1e-6)
+    assert np.abs(dropped - plain).max() > 1e-3
 
 
 @pytest.mark.parametrize("rate", [r for r in RATES if r != "output_dropout"])
 def test_every_dropout_acts_in_the_encoder_in_training_only(rate):
     model = build(msgspec.structs.replace(TWO_LAYERS, **{rate: 0.5}))
-    whole, dropped = (model.start(SOURCE, d).memory.values.numpy() for d in (Dropout(), Dropout(SEED)))
+    plain, dropped = (model.start(SOURCE, d).memory.values.numpy() for d in (Dropout(), Dropout(SEED)))
     undropped = build(TWO_LAYERS).start(SOURCE, Dropout(SEED)).memory.values
-    np.testing.assert_allclose(whole, undropped, rtol=1e-5, atol=1e-6)
-    assert np.abs(dropped - whole).max() > 1e-3
+    np.testing.assert_allclose(plain, undropped, rtol=1e-5, atol=1e-6)
+    assert np.abs(dropped - plain).max() > 1e-3
 
 
 @pytest.mark.parametrize("layer_norm", [False, True])
@@ -87,15 +87,15 @@ def test_gradients_under_every_dropout_are_those_of_autodiff(decoder, layer_norm
     loss, gradients = loss_and_gradients(model, SOURCE, TARGET)
 
     unroll = recurrence.unroll
-    without_its_own = mock.Mock(
+    without_custom_gradient = mock.Mock(
         side_effect=lambda loop, inputs, initial, mask=None, reverse=False, training=True: unroll(
             loop, inputs, initial, mask, reverse, training=False
         )
     )
     for module in (recurrence, decoder_module):
-        monkeypatch.setattr(module, "unroll", without_its_own)
+        monkeypatch.setattr(module, "unroll", without_custom_gradient)
     same, expected = loss_and_gradients(model, SOURCE, TARGET)
-    assert without_its_own.call_count > 4  # Two layers in two directions, and the decoder.
+    assert without_custom_gradient.call_count > 4  # Two layers in two directions, and the decoder.
     np.testing.assert_allclose(loss.smoothed, same.smoothed, rtol=1e-5)
     for got, want in zip(gradients, expected, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4 * np.abs(want).max())
@@ -170,24 +170,24 @@ class TestCompiledTraining:
         before = total()
         for step in range(30):
             update(*self.BATCHES[step % 2])
-        # Less than knowing how often each word comes would do.
+        # Lower than the entropy of the word frequencies.
         assert total() < 0.6 * before
 
-    def test_only_a_decoder_whose_steps_see_the_attention_attends_inside_a_loop(self, training):
-        """Luong and gnmt attend for all positions at once: no loop of theirs has a softmax in its body."""
+    def test_only_a_decoder_whose_steps_read_the_attention_attends_in_a_loop(self, training):
+        """`luong` and `gnmt` compute all positions at once: none of their loops has a softmax in its body."""
         model, update = training
         definition = update.get_concrete_function().graph.as_graph_def()
         functions = {f.signature.name: f.node_def for f in definition.library.function}
 
         def operations(name: str) -> set[str]:
-            found = set()
+            kinds = set()
             for node in functions[name]:
                 called = [a.func.name for a in node.attr.values() if a.HasField("func")]
-                found |= {node.op}.union(*map(operations, called))
-            return found
+                kinds |= {node.op}.union(*map(operations, called))
+            return kinds
 
         nodes = [*definition.node, *(node for nodes in functions.values() for node in nodes)]
         bodies = {node.attr["body"].func.name for node in nodes if node.op in ("While", "StatelessWhile")}
-        assert len(bodies) >= 4  # The encoder's loop and the decoder's, there and back.
-        attending = any("Softmax" in operations(body) for body in bodies)
-        assert attending == (model.settings.decoder in ("input_feeding", "conditional"))
+        assert len(bodies) >= 4  # Encoder and decoder, forward and backward.
+        attends_in_loop = any("Softmax" in operations(body) for body in bodies)
+        assert attends_in_loop == (model.settings.decoder in ("input_feeding", "conditional"))

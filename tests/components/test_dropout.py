@@ -1,4 +1,4 @@
-"""Dropout: how much is dropped, what is left, and what decides it."""
+"""Dropout: rates, scaling and seeds."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ SEED = tf.constant([3, 4])
 
 
 @pytest.mark.parametrize("rate", [0.001, 0.02, 0.1, 0.3, 0.5, 0.9, 0.99])
-def test_as_many_are_dropped_as_asked_and_the_mean_stays(rate):
+def test_the_rate_is_kept_and_the_mean_is_1(rate):
     shape = [300, 7, 191]
     mask = Dropout(SEED).mask(shape, rate).numpy()
-    many = np.prod(shape)
-    spread = (rate * (1 - rate) / many) ** 0.5
+    deviation = (rate * (1 - rate) / np.prod(shape)) ** 0.5
     assert mask.shape == tuple(shape)
-    away = TOLERANCE * min(rate, 1 - rate)
-    assert abs((mask == 0).mean() - rate) < 4 * spread + away
+    tolerance = TOLERANCE * min(rate, 1 - rate)
+    assert abs((mask == 0).mean() - rate) < 4 * deviation + tolerance
     np.testing.assert_allclose(mask[mask != 0], 1 / (1 - rate), rtol=1.01 * TOLERANCE)
-    assert abs(mask.mean() - 1) < 4 * spread / (1 - rate)
-    # Neither rows nor columns go together.
+    assert abs(mask.mean() - 1) < 4 * deviation / (1 - rate)
+    # Rows and columns are independent.
     for axis in range(3):
         others = tuple(i for i in range(3) if i != axis)
         shares = (mask == 0).mean(others)
-        assert abs(shares - rate).max() < 6 * spread * shape[axis] ** 0.5 + away
+        assert abs(shares - rate).max() < 6 * deviation * shape[axis] ** 0.5 + tolerance
 
 
 @pytest.mark.parametrize("rate", [0.00003, 0.0001, 0.0005])
-def test_a_rare_drop_is_as_rare_as_asked(rate):
+def test_a_small_rate_is_kept(rate):
     mask = Dropout(SEED).mask([1000, 1000], rate).numpy()
-    # What the others are multiplied with tells of the rate more precisely than a count can.
+    # The scale of the other elements gives the rate more precisely than a count.
     np.testing.assert_allclose(mask.max() - 1, rate / (1 - rate), rtol=TOLERANCE)
     assert abs((mask == 0).sum() - rate * mask.size) < 4 * (rate * mask.size) ** 0.5
 
@@ -47,7 +46,7 @@ def test_any_shape_and_any_rate(shape, rate):
     assert np.isfinite(found).all()
 
 
-def test_what_is_not_dropped_is_scaled_and_so_is_its_gradient():
+def test_elements_and_gradients_that_are_not_dropped_are_scaled():
     inputs = tf.random.stateless_normal([40, 9], [1, 2])
     with tf.GradientTape() as tape:
         tape.watch(inputs)
@@ -57,7 +56,7 @@ def test_what_is_not_dropped_is_scaled_and_so_is_its_gradient():
     assert set(np.unique(gradient)) == {0.0, np.float32(4 / 3)}
 
 
-def test_seed_and_place_decide():
+def test_a_mask_follows_from_the_seed_and_the_number_of_draws():
     one, same, other = Dropout(SEED), Dropout(SEED), Dropout(SEED + 1)
     first, second = (one.mask([1000], 0.5).numpy() for _ in range(2))
     assert (first == same.mask([1000], 0.5).numpy()).all()

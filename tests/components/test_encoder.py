@@ -1,4 +1,4 @@
-"""The encoder and the bridge against Keras's layers and NumPy."""
+"""The encoder and the bridge against Keras layers and NumPy."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_two_layers_are_keras_layers_with_a_residual(bidirectional):
     for variable in encoder.trainable_variables:
         variable.assign(random.normal(0.0, 0.5, variable.shape))
     found = encoder.encode(tf.constant(EMBEDDED.transpose(1, 0, 2)), tf.constant(MASK), Dropout())
-    # Keras, a sentence at a time and without padding: nothing of its masking is relied on.
+    # Keras runs one sentence at a time without padding, so that its masking is not involved.
     for row, length in enumerate(LENGTHS):
         sequence = EMBEDDED[row : row + 1, :length]
         for layer, cells in enumerate(encoder.cells):
@@ -54,22 +54,23 @@ def test_two_layers_are_keras_layers_with_a_residual(bidirectional):
 
 @pytest.mark.parametrize("bridge", ["dense", "mean", "copy", "zero"])
 @pytest.mark.parametrize(
-    ("read", "layers", "begins_with"), [(1, 1, [0]), (2, 2, [0, 1]), (2, 1, [1]), (1, 2, [0, 0])]
+    ("encoder_layers", "layers", "sources"), [(1, 1, [0]), (2, 2, [0, 1]), (2, 1, [1]), (1, 2, [0, 0])]
 )
-def test_the_bridge_is_numpys_and_stacked_layers_begin_where_the_encoders_ended(
-    bridge, read, layers, begins_with
+def test_the_bridge_is_numpys_and_each_layer_starts_from_its_encoder_layer(
+    bridge, encoder_layers, layers, sources
 ):
-    settings = msgspec.structs.replace(SETTINGS, bridge=bridge, encoder_layers=read, decoder_layers=layers)
+    changes = {"encoder_layers": encoder_layers, "decoder_layers": layers}
+    settings = msgspec.structs.replace(SETTINGS, bridge=bridge, **changes)
     decoder, random = build(settings).decoder, np.random.default_rng(5)
     outputs = random.normal(size=(len(LENGTHS), WIDTH, 8)).astype(np.float32) * MASK[:, :, np.newaxis]
-    final = random.normal(size=(read, 2, len(LENGTHS), 8)).astype(np.float32)
+    final = random.normal(size=(encoder_layers, 2, len(LENGTHS), 8)).astype(np.float32)
     states = tuple(tuple(map(tf.constant, layer)) for layer in final)
     encoded = Encoded(tf.constant(outputs), tf.constant(MASK), states)
     mean = outputs.sum(1) / np.array(LENGTHS)[:, np.newaxis]
-    lasts = [last for layer in begins_with for last in final[layer]]
-    for name, got, last in zip(decoder.state_names, decoder.initial_state(encoded), lasts, strict=True):
-        want = {"copy": last, "zero": np.zeros_like(last)}.get(bridge)
+    tensors = [tensor for layer in sources for tensor in final[layer]]
+    for name, got, tensor in zip(decoder.state_names, decoder.initial_state(encoded), tensors, strict=True):
+        want = {"copy": tensor, "zero": np.zeros_like(tensor)}.get(bridge)
         if want is None:
-            want = (mean if bridge == "mean" else last) @ decoder.bridges[name].numpy()
+            want = (mean if bridge == "mean" else tensor) @ decoder.bridges[name].numpy()
             want = np.tanh(want) if name.endswith("hidden") else want
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)

@@ -1,4 +1,4 @@
-"""The exported SavedModel, used as a stranger would: signatures alone, and the trainer's folders gone."""
+"""The exported SavedModel through its signatures only, after the trainer's folders were deleted."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from bitext.components.text import TextSettings, learn, processor
 from tests.components.architectures import ARCHITECTURES, label
 from tests.components.small_export import LINES, MAX_LENGTH, SEARCH, SOURCE_MAX_LENGTH, Export
 from tests.components.tiny_model import SETTINGS, build
+from tests.components.transformer_decoder import CHANGES as TRANSFORMER_CHANGES
+from tests.components.transformer_decoder import TransformerDecoder
 
-SEVERAL = {"text", "score", "log_prob", "length", "alignment"}
+NBEST = {"text", "score", "log_prob", "length", "alignment"}
 SIGNATURES = {
     "serving_default": ({"text"}, {"text", "score", "length", "alignment"}),
-    "translate_nbest": ({"text", "beam_size", "length_penalty", "max_length"}, SEVERAL),
+    "translate_nbest": ({"text", "beam_size", "length_penalty", "max_length"}, NBEST),
     "translate_sample": (
         {"text", "samples", "temperature", "top_k", "top_p", "max_length", "seed"},
-        SEVERAL,
+        NBEST,
     ),
     "score": ({"source", "target"}, {"log_prob", "length", "alignment"}),
     "tokenize": ({"text"}, {"tokens", "length"}),
@@ -36,18 +38,33 @@ def names(specification: dict) -> set[str]:
     return set(specification)
 
 
-def test_every_signature_is_there_with_its_names(export):
+def test_every_signature_has_its_inputs_and_outputs(export):
     signatures = export.loaded.signatures
     assert set(signatures) == {*SIGNATURES, "encode", "decode_step"}
     for name, (inputs, outputs) in SIGNATURES.items():
         assert names(signatures[name].structured_input_signature[1]) == inputs
         assert names(signatures[name].structured_outputs) == outputs
-    # Whatever `encode` gives, `decode_step` takes, and its state it gives back.
-    given = names(signatures["encode"].structured_outputs)
-    taken = names(signatures["decode_step"].structured_input_signature[1])
-    back = names(signatures["decode_step"].structured_outputs)
-    assert taken == given | {"token"}
-    assert back == {n for n in given if not n.startswith("memory")} | {"log_probs", "alignment"}
+    assert_decode_step_takes_what_encode_returns(export)
+    # Clients in other languages rely on these names and shapes.
+    specs = signatures["decode_step"].structured_input_signature[1]
+    assert {name: spec.shape.as_list() for name, spec in specs.items()} == {
+        "token": [None],
+        "memory": [None, None, 8],
+        "memory_keys": [None, None, 8],
+        "memory_length": [None],
+        "layer0_hidden": [None, 8],
+        "layer0_cell": [None, 8],
+    }
+
+
+def assert_decode_step_takes_what_encode_returns(export: Export) -> None:
+    signatures = export.loaded.signatures
+    encoded = names(signatures["encode"].structured_outputs)
+    inputs = names(signatures["decode_step"].structured_input_signature[1])
+    outputs = names(signatures["decode_step"].structured_outputs)
+    assert inputs == encoded | {"token"}
+    state = {name for name in encoded if not name.startswith("memory")}
+    assert outputs == state | {"log_probs", "alignment"}
 
 
 def test_the_graph_holds_core_cpu_operations_only(export):
@@ -57,7 +74,7 @@ def test_the_graph_holds_core_cpu_operations_only(export):
     operations |= {n.op for f in definition.library.function for n in f.node_def}
     assert "MatMul" in operations
     assert not [op for op in operations if "cudnn" in op.lower()]
-    # A gradient of ours would make every program that loads it print a warning.
+    # A program that loads a graph with a custom gradient prints a warning.
     nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
     assert not [n.name for n in nodes if "_gradient_op_type" in n.attr]
     assert not [op for op in operations if op in ("PyFunc", "EagerPyFunc", "PyFuncStateless")]
@@ -91,8 +108,8 @@ def test_alignments_belong_to_the_tokens(export):
 def test_every_hypothesis_has_its_alignment_and_its_log_probability(export):
     found, lengths = export.nbest(LINES, beam=3, alpha=0.7), export("tokenize", text=LINES)["length"]
     for row, source in enumerate(lengths):
-        for each, target in enumerate(found["length"][row]):
-            alignment = found["alignment"][row, each]
+        for rank, target in enumerate(found["length"][row]):
+            alignment = found["alignment"][row, rank]
             np.testing.assert_allclose(alignment[:target, :source].sum(-1), 1.0, rtol=1e-5)
             assert not alignment[target:].any()
             assert not alignment[:, source:].any()
@@ -106,8 +123,8 @@ def test_every_hypothesis_has_its_alignment_and_its_log_probability(export):
     )
 
 
-def assert_all_decode_alike(model: Export) -> None:
-    """Greedily: the model in memory, a client that steps by itself, and the search in the SavedModel."""
+def assert_same_greedy_translations(model: Export) -> None:
+    """The model in memory, a client of `decode_step`, and the search in the SavedModel agree."""
     tokens, totals = model.client_greedy(LINES)
     translator = model.translator
     start = translator.start(tf.constant(LINES))
@@ -129,22 +146,31 @@ def assert_all_decode_alike(model: Export) -> None:
         {"decoder": "gnmt", "attention": "scaled", "decoder_layers": 2, "layer_norm": True},
         {"decoder": "input_feeding", "attention": "additive", "cell": "rnn", "bridge": "copy"},
         {"decoder": "conditional", "attention": "additive", "cell": "gru", "attention_heads": 2},
+        {"make_decoder": TransformerDecoder, **TRANSFORMER_CHANGES},
     ],
-    ids=["default", "deep GRU without attention", "GNMT", "input feeding", "conditional GRU"],
+    ids=[
+        "default",
+        "deep GRU without attention",
+        "GNMT",
+        "input feeding",
+        "conditional GRU",
+        "Transformer",
+    ],
 )
-def test_a_client_stepping_by_itself_gets_the_greedy_translation(export, changes, tmp_path):
+def test_a_client_of_decode_step_gets_the_greedy_translation(export, changes, tmp_path):
     model = Export(tmp_path, **changes) if changes else export
-    assert_all_decode_alike(model)
+    assert_decode_step_takes_what_encode_returns(model)
+    assert_same_greedy_translations(model)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", ARCHITECTURES, ids=label)
 def test_every_architecture_is_exported_and_stepped(settings, tmp_path):
     model = Export(tmp_path, **{f: getattr(settings, f) for f in settings.__struct_fields__})
-    assert_all_decode_alike(model)
+    assert_same_greedy_translations(model)
 
 
-def test_samples_are_drawn_by_the_seed_and_from_the_best_word_alone_are_greedy(export):
+def test_samples_follow_from_the_seed_and_with_top_k_1_are_greedy(export):
     numbers = {"samples": 2, "temperature": 1.5, "top_k": 5, "top_p": 0.9, "max_length": MAX_LENGTH}
     found, same, other = (export("translate_sample", text=LINES, seed=[n, 0], **numbers) for n in (1, 1, 2))
     assert found["text"].shape == (len(LINES), 2)
@@ -165,7 +191,7 @@ def test_an_unknown_word_is_replaced_by_the_source_word_it_is_aligned_to(tmp_pat
     side = processor.TextProcessor(settings, *map(str, paths))
     pair = processor.TextPair(side, side, True, SOURCE_MAX_LENGTH)
     model = build(SETTINGS, 6)
-    # A model that says <unk> until it is cut.
+    # A model that predicts <unk> until the maximum length.
     model.output_bias.assign([0.0, 0.0, -50.0, 50.0, 0.0, 0.0])
     lines = [b"the cat, Zaphod", b"Beeblebrox", b""]
     search = msgspec.structs.replace(SEARCH, max_length=4)
@@ -178,8 +204,8 @@ def test_an_unknown_word_is_replaced_by_the_source_word_it_is_aligned_to(tmp_pat
         best = found["alignment"].numpy()[row, :, : len(words)].argmax(-1) if words else []
         expected = "".join(w if w == "," else f" {w}" for w in (words[b] for b in best)) or " ⁇" * 4
         assert text == expected.strip()
-    kept = Translator(model, pair, msgspec.structs.replace(search, replace_unknown=False))
-    assert kept.translate(tf.constant(lines))["text"][0].numpy().decode() == "⁇ ⁇ ⁇ ⁇"
+    unchanged = Translator(model, pair, msgspec.structs.replace(search, replace_unknown=False))
+    assert unchanged.translate(tf.constant(lines))["text"][0].numpy().decode() == "⁇ ⁇ ⁇ ⁇"
 
 
 def test_scores_are_the_models(export):
@@ -219,10 +245,10 @@ def test_no_translation_is_longer_than_its_source_allows(export, beam):
     translator = Translator(export.translator.model, export.translator, search)
     lines = tf.constant([*LINES, b"the"])
     found, sources = translator.translate(lines), translator.tokenize(lines)["length"].numpy()
-    most = np.minimum(sources + 10, 20)
-    assert len(set(most)) > 2
-    assert (found["length"].numpy() == most).any()
-    for row, limit in enumerate(most):
+    limits = np.minimum(sources + 10, 20)
+    assert len(set(limits)) > 2
+    assert (found["length"].numpy() == limits).any()
+    for row, limit in enumerate(limits):
         unlimited = export.translator.translate_nbest(
             lines[row : row + 1], tf.constant(beam), tf.constant(2.0), tf.constant(limit)
         )
@@ -233,7 +259,7 @@ def test_no_translation_is_longer_than_its_source_allows(export, beam):
 
 @pytest.fixture(scope="module")
 def odd_lines() -> list[bytes]:
-    """What people and machines send: all lengths, scripts and directions, and what is no text at all."""
+    """Requests of all lengths, scripts and directions, and bytes that are not text."""
     family, flag, keycap = (
         "👩🏽‍👩🏻‍👧🏿‍👦",
         "🏴\U000e0067\U000e0062\U000e0077\U000e006c\U000e0073\U000e007f",
@@ -253,12 +279,12 @@ def odd_lines() -> list[bytes]:
 
 
 def test_a_rows_answer_does_not_depend_on_the_others(export, odd_lines):
-    together = export.nbest(odd_lines, beam=3)
+    batch = export.nbest(odd_lines, beam=3)
     for row, line in enumerate(odd_lines):
-        alone = export.nbest([line], beam=3)
-        assert together["text"][row].tolist() == alone["text"][0].tolist()
-        np.testing.assert_allclose(together["score"][row], alone["score"][0], rtol=1e-4)
-        [text.decode() for text in alone["text"][0]]  # Whatever came in, UTF-8 goes out.
+        single = export.nbest([line], beam=3)
+        assert batch["text"][row].tolist() == single["text"][0].tolist()
+        np.testing.assert_allclose(batch["score"][row], single["score"][0], rtol=1e-4)
+        [text.decode() for text in single["text"][0]]  # Every output is valid UTF-8.
 
 
 def test_a_batch_in_another_order_has_the_same_answers_in_that_order(export, odd_lines):

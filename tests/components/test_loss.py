@@ -1,4 +1,4 @@
-"""The training loss against NumPy, and what must not change it."""
+"""The training loss against NumPy, and its invariance."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def batch(count: int = 4) -> tuple[list[list[int]], list[list[int]]]:
 
 
 def naive(model: Seq2Seq, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Cross entropy against the smoothed distribution written out."""
+    """Cross entropy with the smoothed distribution as an array."""
     vectors, _ = model.teacher_force(source, target[:, :-1])
     labels = target[:, 1:]
     logits = model.logits(tf.reshape(vectors, [-1, vectors.shape[-1]]))
-    wanted = (1 - SMOOTHING) * tf.one_hot(tf.reshape(labels, [-1]), VOCABULARY) + SMOOTHING / VOCABULARY
-    losses = tf.nn.softmax_cross_entropy_with_logits(wanted, logits)
+    distribution = (1 - SMOOTHING) * tf.one_hot(tf.reshape(labels, [-1]), VOCABULARY) + SMOOTHING / VOCABULARY
+    losses = tf.nn.softmax_cross_entropy_with_logits(distribution, logits)
     return tf.reduce_sum(tf.where(tf.reshape(labels, [-1]) != PAD, losses, 0.0))
 
 
@@ -52,20 +52,20 @@ def test_the_sums_are_numpys(model):
     np.testing.assert_allclose(loss.cross_entropy, -tf.reduce_sum(log_probs), rtol=1e-5)
 
 
-def test_without_smoothing_the_two_sums_are_one(model):
+def test_without_smoothing_the_two_sums_are_equal(model):
     source, target = map(padded, batch())
     loss = masked_loss(model, source, target, 0.0, Dropout())
     assert float(loss.smoothed) == float(loss.cross_entropy)
 
 
-def test_the_gradient_is_that_of_the_smoothed_distribution_written_out(model):
+def test_the_gradient_is_that_of_the_smoothed_distribution(model):
     source, target = map(padded, batch())
-    loss, ours = loss_and_gradients(model, source, target, SMOOTHING)
+    loss, gradients = loss_and_gradients(model, source, target, SMOOTHING)
     variables = [v.value for v in model.trainable_variables]
     with tf.GradientTape() as tape:
         total = naive(model, source, target)
     np.testing.assert_allclose(loss.smoothed, total, rtol=1e-5)
-    for a, b in zip(ours, tape.gradient(total, variables), strict=True):
+    for a, b in zip(gradients, tape.gradient(total, variables), strict=True):
         np.testing.assert_allclose(a, tf.convert_to_tensor(b), rtol=1e-4, atol=1e-4)
 
 
@@ -100,18 +100,18 @@ class TestScheduledSampling:
         np.testing.assert_array_equal(fed[true == PAD], PAD)
         assert (fed != true).any()
 
-    def test_guesses_are_what_the_model_expects_after_the_true_tokens(self, model):
+    def test_replacements_are_drawn_from_the_predictions_after_the_true_tokens(self, model):
         source, target = map(padded, batch(1))
         true = tf.repeat(target[:, :-1], 2000, axis=0)
         vectors, _ = model.teacher_force(source, true[:1])
-        # But nothing that no search feeds: padding, <s> and </s> are the ids below 3.
-        odds = tf.nn.softmax(model.logits(vectors[0, 0][None])[:, 3:]).numpy()[0]
-        guesses = scheduled_sampling(
+        # No token that a search never feeds: padding, <s> and </s> are the ids below 3.
+        p = tf.nn.softmax(model.logits(vectors[0, 0][None])[:, 3:]).numpy()[0]
+        fed = scheduled_sampling(
             model, tf.repeat(source, 2000, axis=0), true, 1.0, Dropout(tf.constant([1, 1]))
         )
-        drawn = np.bincount(guesses.numpy()[:, 1], minlength=VOCABULARY) / 2000
+        drawn = np.bincount(fed.numpy()[:, 1], minlength=VOCABULARY) / 2000
         assert drawn[:3].tolist() == [0, 0, 0]
-        np.testing.assert_allclose(drawn[3:], odds, atol=0.05)
+        np.testing.assert_allclose(drawn[3:], p, atol=0.05)
 
     def test_the_rate_is_the_share_replaced(self, model):
         differ = [
@@ -120,7 +120,7 @@ class TestScheduledSampling:
         ]
         assert differ[0] == pytest.approx(differ[1] / 2, abs=0.15)
 
-    def test_the_loss_is_that_of_what_was_fed(self, model):
+    def test_the_loss_is_that_of_the_fed_tokens(self, model):
         source, target = map(padded, batch())
         seed, labels = tf.constant([1, 2]), target.numpy()[:, 1:]
         plain, never, always = (
@@ -133,14 +133,14 @@ class TestScheduledSampling:
         assert (fed != target[:, :-1]).numpy().any()
         vectors, _ = model.teacher_force(source, fed)
         log_probs = tf.nn.log_softmax(model.logits(tf.reshape(vectors, [-1, vectors.shape[-1]]))).numpy()
-        of_labels = log_probs[np.arange(labels.size), labels.ravel()]
-        expected = -of_labels[labels.ravel() != PAD].sum()
+        label_log_probs = log_probs[np.arange(labels.size), labels.ravel()]
+        expected = -label_log_probs[labels.ravel() != PAD].sum()
         np.testing.assert_allclose(always.cross_entropy, expected, rtol=1e-5)
         assert abs(float(plain.cross_entropy) - expected) > 0.1
 
 
-def test_teacher_forcing_feeds_the_truth_and_never_its_own_output(model):
-    """Free running where teacher forcing was meant: then a wrong guess would change what comes after it."""
+def test_teacher_forcing_feeds_the_true_tokens(model):
+    """Without teacher forcing, a change of the predictions would change the vectors of later positions."""
     source, target = map(padded, batch(1))
     biased = model.output_bias.numpy()
     vectors, _ = model.teacher_force(source, target)
@@ -148,12 +148,12 @@ def test_teacher_forcing_feeds_the_truth_and_never_its_own_output(model):
     again, _ = model.teacher_force(source, target)
     model.output_bias.assign(biased)
     np.testing.assert_array_equal(vectors, again)
-    # But what is fed does: of two targets the vectors are the same up to where they part, and not after.
+    # The vectors of two targets are equal up to their first difference, and differ after it.
     other = target.numpy().copy()
     other[0, 1] = 4 if other[0, 1] != 4 else 5
-    parted, _ = model.teacher_force(source, tf.constant(other))
-    np.testing.assert_array_equal(parted[:, :1], vectors[:, :1])
-    assert (parted.numpy()[:, 1:] != vectors.numpy()[:, 1:]).any()
+    changed, _ = model.teacher_force(source, tf.constant(other))
+    np.testing.assert_array_equal(changed[:, :1], vectors[:, :1])
+    assert (changed.numpy()[:, 1:] != vectors.numpy()[:, 1:]).any()
 
 
 def test_word_dropout_drops_whole_embeddings():

@@ -1,4 +1,4 @@
-"""The model as a whole: one step at a time or all at once, alone or in a batch, in every architecture."""
+"""The whole model: one step at a time or all at once, in any batch, in every architecture."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from bitext.components.seq2seq import ModelSettings
+from bitext.components.seq2seq.decoders.base import Decoder
 from bitext.components.seq2seq.decoding.search import beam_search
 from bitext.components.seq2seq.model import PAD, Seq2Seq
 from tests.components.architectures import ARCHITECTURES, ATTENDING, DECODERS, RATES, label
@@ -22,7 +23,13 @@ from tests.components.tiny_model import (
     sources,
     targets,
 )
+from tests.components.transformer_decoder import TRANSFORMER, TransformerDecoder
 
+MODELS: list[tuple[ModelSettings, type[Decoder] | None]] = [
+    *((settings, None) for settings in ARCHITECTURES),
+    (TRANSFORMER, TransformerDecoder),
+]
+MODEL_NAMES = [label(settings) for settings in ARCHITECTURES] + ["Transformer"]
 RANDOM = np.random.default_rng(8)
 SOURCES, TARGETS = sources(RANDOM, 3), targets(RANDOM, 3, longest=4)
 
@@ -45,12 +52,13 @@ def forced(model: Seq2Seq, source: tf.Tensor, target: tf.Tensor) -> tuple[np.nda
     return scores.numpy().reshape([*target.shape, -1]), alignments.numpy()
 
 
-@pytest.mark.parametrize("settings", ARCHITECTURES, ids=label)
-def test_every_architecture_trains_and_decodes(settings):
+@pytest.mark.parametrize(("settings", "make_decoder"), MODELS, ids=MODEL_NAMES)
+def test_every_architecture_trains_and_decodes(settings, make_decoder):
     """Steps equal teacher forcing, every weight learns from a training step, and search decodes."""
     reads_a_memory = settings.attention != "none" or settings.bridge == "mean"
     rates = [rate for rate in RATES if reads_a_memory or rate != "memory_dropout"]
-    model = build(msgspec.structs.replace(settings, **dict.fromkeys(rates, 0.2)))
+    rates = dict.fromkeys(rates, 0.2)
+    model = build(msgspec.structs.replace(settings, **rates), make_decoder=make_decoder)
     source, target = padded(SOURCES), padded(TARGETS)
     for got, want in zip(
         stepped(model, source, target[:, :-1]), forced(model, source, target[:, :-1]), strict=True
@@ -65,25 +73,25 @@ def test_every_architecture_trains_and_decodes(settings):
 
     found = beam_search(model, model.start(source), 2, 1.0, 3)
     assert (found.length.numpy() >= 1).all()
-    # Both hypotheses of every sentence, asked again: none read another's state, memory or alignment.
+    # Both hypotheses of every sentence are scored again: none read another's state, memory or alignment.
     for rank in range(2):
-        asked = tf.concat([target[:, :1], found.tokens[:, rank]], 1)
-        again, _ = model.score(source, asked)
-        np.testing.assert_allclose(found.log_prob[:, rank], again, rtol=1e-4, atol=1e-4)
+        translation = tf.concat([target[:, :1], found.tokens[:, rank]], 1)
+        rescored, _ = model.score(source, translation)
+        np.testing.assert_allclose(found.log_prob[:, rank], rescored, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("settings", ARCHITECTURES, ids=label)
-def test_order_padding_and_rows_of_padding_change_nothing_in_any_architecture(settings):
-    model = build(settings)
+@pytest.mark.parametrize(("settings", "make_decoder"), MODELS, ids=MODEL_NAMES)
+def test_order_padding_and_rows_of_padding_change_nothing_in_any_architecture(settings, make_decoder):
+    model = build(settings, make_decoder=make_decoder)
     source, target = padded(SOURCES), padded(TARGETS)
-    # The same rows backwards, wider, and behind one that is nothing but padding.
-    turned = [3, 2, 1]
+    # The same rows in reverse order, wider, and after a row of padding.
+    reversed_rows = [3, 2, 1]
     wide = padded([[], *SOURCES[::-1]], source.shape[1] + 2)
     wide_target = padded([[], *TARGETS[::-1]], target.shape[1] + 2)
 
     log_probs, _ = model.score(source, target)
     wide_log_probs, alignment = (found.numpy() for found in model.score(wide, wide_target))
-    np.testing.assert_allclose(wide_log_probs[turned], log_probs, rtol=1e-4)
+    np.testing.assert_allclose(wide_log_probs[reversed_rows], log_probs, rtol=1e-4)
     assert np.isfinite(wide_log_probs).all()
     if settings.attention != "none":
         real = np.broadcast_to(wide.numpy()[:, np.newaxis] != PAD, alignment.shape)
@@ -91,11 +99,11 @@ def test_order_padding_and_rows_of_padding_change_nothing_in_any_architecture(se
         np.testing.assert_array_equal(alignment[~real], 0.0)
 
     found, wide_found = (beam_search(model, model.start(tokens), 2, 1.0, 3) for tokens in (source, wide))
-    length = wide_found.length.numpy()[turned]
+    length = wide_found.length.numpy()[reversed_rows]
     np.testing.assert_array_equal(length, found.length)
     longest = length.max()
-    np.testing.assert_array_equal(wide_found.tokens.numpy()[turned, :, :longest], found.tokens)
-    np.testing.assert_allclose(wide_found.score.numpy()[turned], found.score, rtol=1e-4)
+    np.testing.assert_array_equal(wide_found.tokens.numpy()[reversed_rows, :, :longest], found.tokens)
+    np.testing.assert_allclose(wide_found.score.numpy()[reversed_rows], found.score, rtol=1e-4)
     assert np.isfinite(wide_found.score).all()
 
     loss, gradients = loss_and_gradients(model, source, target)
@@ -105,7 +113,7 @@ def test_order_padding_and_rows_of_padding_change_nothing_in_any_architecture(se
         np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4 * np.abs(want).max())
 
 
-def test_two_choices_meet_in_some_architecture_unless_none_can_have_both():
+def test_some_architecture_has_both_of_any_two_possible_choices():
     attending = [{n: getattr(s, n) for n in ATTENDING} for s in ARCHITECTURES if s.attention != "none"]
     met = {pair for chosen in attending for pair in itertools.combinations(chosen.items(), 2)}
     every = {
@@ -153,18 +161,18 @@ def test_gradients_are_those_of_the_steps(decoder, attention, layer_norm):
 
 def test_a_sentence_scores_the_same_in_any_batch():
     model = build()
-    together, _ = model.score(padded(SOURCES, width=9), padded(TARGETS, width=10))
+    batch, _ = model.score(padded(SOURCES, width=9), padded(TARGETS, width=10))
     for row, (source, target) in enumerate(zip(SOURCES, TARGETS, strict=True)):
-        alone, alignment = model.score(padded([source]), padded([target]))
-        np.testing.assert_allclose(together[row], alone[0], rtol=1e-5)
+        single, alignment = model.score(padded([source]), padded([target]))
+        np.testing.assert_allclose(batch[row], single[0], rtol=1e-5)
         assert alignment.shape == (1, len(target) - 1, len(source))
 
 
 def test_one_embedding_serves_both_sides_only_when_shared():
-    shared, apart = build(), build(source_vocabulary=7)
+    shared, separate = build(), build(source_vocabulary=7)
     assert shared.source_embedding is shared.target_embedding is shared.output_embedding
-    assert apart.source_embedding.shape[0] == 7
-    assert apart.output_embedding is apart.target_embedding
+    assert separate.source_embedding.shape[0] == 7
+    assert separate.output_embedding is separate.target_embedding
     assert build(msgspec.structs.replace(SETTINGS, tie_embeddings=False)).output_embedding.shape == (12, 6)
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,14 +21,17 @@ from bitext.components.seq2seq.export.saved_model import Translator
 from tests.components.architectures import ARCHITECTURES, label
 from tests.components.small_export import LINES, MAX_LENGTH, SEARCH, text_pair
 from tests.components.tiny_model import SETTINGS, build
+from tests.components.transformer_decoder import CHANGES as TRANSFORMER_CHANGES
+from tests.components.transformer_decoder import TransformerDecoder
 
 ARCHITECTURE = {"decoder": "gnmt", "decoder_layers": 2, "attention_heads": 2, "cell": "gru"}
 
 
-def make(folder: Path, **changes) -> Translator:
+def make(folder: Path, make_decoder: Any = None, **changes: Any) -> Translator:
     folder.mkdir(exist_ok=True)
     pair = text_pair(folder, shared=False)
-    model = build(msgspec.structs.replace(SETTINGS, **changes), pair.target.size(), pair.source.size(), 5)
+    settings, sizes = msgspec.structs.replace(SETTINGS, **changes), (pair.target.size(), pair.source.size())
+    model = build(settings, *sizes, seed=5, make_decoder=make_decoder)
     return Translator(model, pair, SEARCH)
 
 
@@ -44,7 +48,7 @@ def translator(tmp_path_factory) -> Translator:
     st.sampled_from(["decoder/kernel", "seq2seq/target_embedding"]),
     st.integers(0, 2**32 - 1),
 )
-def test_an_int8_weight_is_off_by_half_a_step_of_its_row_or_column(rows, columns, size, name, seed):
+def test_an_int8_weight_is_rounded_to_a_step_of_its_row_or_column(rows, columns, size, name, seed):
     values = np.random.default_rng(seed).normal(0.0, size, (rows, columns)).astype(np.float32)
     values[0] = 0.0
     stored = quantize.QuantizedWeight(name, values, "int8")
@@ -54,7 +58,7 @@ def test_an_int8_weight_is_off_by_half_a_step_of_its_row_or_column(rows, columns
     assert (np.abs(stored().numpy() - values) <= 0.501 * step + 1e-37).all()
 
 
-def test_vectors_stay_as_they_are():
+def test_vectors_stay_float32():
     bias = np.array([0.1, -2.7], np.float32)
     for precision in ("float16", "int8"):
         np.testing.assert_array_equal(quantize.QuantizedWeight("bias", bias, precision)(), bias)
@@ -81,28 +85,28 @@ def rounded(translator, small) -> Iterator[Translator]:
 
 
 def test_a_smaller_saved_model_computes_with_the_rounded_weights(rounded, small):
-    """Nothing else differs, in any signature."""
+    """No signature differs otherwise."""
     functions = tf.saved_model.load(str(small[1])).signatures
     signatures = rounded.signatures()
     assert set(functions) == set(signatures)
     text, token = tf.constant(LINES), tf.fill([len(LINES)], 1)
     numbers = {"max_length": MAX_LENGTH, "beam_size": 3, "length_penalty": 1.0}
-    drawn = {"samples": 2, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": [1, 2]}
-    given = {n: tf.constant(v) for n, v in (numbers | drawn).items()}
-    given |= {"text": text, "source": text, "target": text, "tokens": tf.constant([[60, 61, 2]])}
-    given |= {"token": token, **rounded.encode(text)}
+    sampling = {"samples": 2, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": [1, 2]}
+    values = {n: tf.constant(v) for n, v in (numbers | sampling).items()}
+    values |= {"text": text, "source": text, "target": text, "tokens": tf.constant([[60, 61, 2]])}
+    values |= {"token": token, **rounded.encode(text)}
     for name, (function, inputs) in signatures.items():
-        wanted = {key: given[key] for key in inputs}
-        mine, theirs = function(**wanted), functions[name](**wanted)
-        assert set(mine) == set(theirs)
-        for output, value in theirs.items():
+        arguments = {key: values[key] for key in inputs}
+        expected, found = function(**arguments), functions[name](**arguments)
+        assert set(expected) == set(found)
+        for output, value in found.items():
             if value.dtype == tf.string:
-                assert value.numpy().tolist() == mine[output].numpy().tolist()
+                assert value.numpy().tolist() == expected[output].numpy().tolist()
             else:
-                np.testing.assert_allclose(value, mine[output], rtol=2e-4, atol=1e-5)
+                np.testing.assert_allclose(value, expected[output], rtol=2e-4, atol=1e-5)
 
 
-def test_the_stored_weights_are_as_small_as_said():
+def test_the_stored_weights_have_a_half_or_a_quarter_of_the_size():
     values = np.ones([128, 512], np.float32)
     sizes = {
         precision: sum(v.dtype.size * v.shape.num_elements() for v in stored.variables)
@@ -121,7 +125,7 @@ def test_a_smaller_saved_model_holds_no_weight_twice(small, translator):
     assert {reader.get_tensor(name).dtype.name for name in matrices} == {precision}
 
 
-STRANGER = """
+PROGRAM = """
 import sys
 import tensorflow as tf
 model = tf.saved_model.load(sys.argv[1])
@@ -133,27 +137,34 @@ print(found["text"].numpy()[0].decode())
 
 def test_a_smaller_saved_model_needs_nothing_but_tensorflow(small, rounded, tmp_path):
     moved = shutil.copytree(small[1], tmp_path / "moved")
-    command = [sys.executable, "-I", "-c", STRANGER, str(moved)]
+    command = [sys.executable, "-I", "-c", PROGRAM, str(moved)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     expected = rounded.signatures()["serving_default"][0](text=tf.constant(["the cat sat"]))
     assert done.stdout.rstrip("\n") == expected["text"].numpy()[0].decode()
 
 
-def steps_greedily(translator: Translator, model: lite.LiteModel) -> None:
-    """The interpreter's greedy search gives the tokens that the graph's gives."""
+def assert_same_greedy_tokens(translator: Translator, model: lite.LiteModel) -> None:
+    """Greedy search in the interpreter and in the graph give the same tokens."""
     tokens = translator.source_tokens(tf.constant(LINES))
     start = translator.model.start(tokens)
     found = translator.decode(start, tf.constant(1), tf.constant(0.0), tf.constant(MAX_LENGTH))
     for row, source in enumerate(tokens.numpy()):
-        mine = model.greedy(source[source > 0], MAX_LENGTH)
+        tokens = model.greedy(source[source > 0], MAX_LENGTH)
         length = int(found.length[row, 0])
-        assert mine.tolist() == found.tokens[row, 0, :length].numpy().tolist()
+        assert tokens.tolist() == found.tokens[row, 0, :length].numpy().tolist()
 
 
-def test_tensorflow_lite_translates_greedily_as_the_model_does(translator):
+@pytest.fixture(scope="module")
+def transformer(tmp_path_factory) -> Translator:
+    return make(tmp_path_factory.mktemp("transformer"), TransformerDecoder, **TRANSFORMER_CHANGES)
+
+
+@pytest.mark.parametrize("model", ["translator", "transformer"])
+def test_tensorflow_lite_translates_greedily_as_the_model_does(request, model):
+    translator = request.getfixturevalue(model)
     content = lite.convert(translator, None)
-    steps_greedily(translator, lite.LiteModel(content))
+    assert_same_greedy_tokens(translator, lite.LiteModel(content))
     interpreter = tf.lite.Interpreter(model_content=content)
     operations = {detail["op_name"] for detail in interpreter._get_ops_details()}
     assert operations
@@ -175,14 +186,14 @@ def test_a_smaller_tensorflow_lite_model_is_near_the_model(translator, precision
         np.testing.assert_allclose(value, first[name], atol=near)
 
 
-def test_a_client_of_tensorflow_lite_may_follow_several_hypotheses(translator):
+def test_a_client_of_tensorflow_lite_steps_several_hypotheses(translator):
     interpreter = tf.lite.Interpreter(model_content=lite.convert(translator, None))
     [tokens] = translator.source_tokens(tf.constant(LINES[:1])).numpy()
     encoded = interpreter.get_signature_runner("encode")(tokens=tokens[np.newaxis])
     repeated = {name: np.repeat(value, 3, 0) for name, value in encoded.items()}
-    words = np.array([1, 5, 6], np.int32)
-    stepped = interpreter.get_signature_runner("decode_step")(token=words, **repeated)
-    expected = translator.decode_step(tf.constant(words), **{n: tf.constant(v) for n, v in repeated.items()})
+    tokens = np.array([1, 5, 6], np.int32)
+    stepped = interpreter.get_signature_runner("decode_step")(token=tokens, **repeated)
+    expected = translator.decode_step(tf.constant(tokens), **{n: tf.constant(v) for n, v in repeated.items()})
     np.testing.assert_allclose(stepped["log_probs"], expected["log_probs"], rtol=1e-4, atol=1e-5)
 
 
@@ -191,14 +202,14 @@ def test_a_client_of_tensorflow_lite_may_follow_several_hypotheses(translator):
 def test_every_architecture_converts_to_tensorflow_lite(architecture, tmp_path):
     changes = {f: getattr(architecture, f) for f in architecture.__struct_fields__}
     translator = make(tmp_path / "text", **changes)
-    steps_greedily(translator, lite.LiteModel(lite.convert(translator, None)))
+    assert_same_greedy_tokens(translator, lite.LiteModel(lite.convert(translator, None)))
 
 
 def test_a_restored_checkpoint_is_the_model(translator, tmp_path):
     checkpoint.save(translator.model, translator.source, translator.target, tmp_path)
     (tmp_path / "text").mkdir()
     pair = text_pair(tmp_path / "text", shared=False)
-    again = Translator(checkpoint.restore(tmp_path, pair), pair, SEARCH)
-    mine, theirs = (t.translate(tf.constant(LINES)) for t in (translator, again))
-    for name, value in mine.items():
-        assert theirs[name].numpy().tolist() == value.numpy().tolist()
+    restored = Translator(checkpoint.restore(tmp_path, pair), pair, SEARCH)
+    expected, found = (t.translate(tf.constant(LINES)) for t in (translator, restored))
+    for name, value in expected.items():
+        assert found[name].numpy().tolist() == value.numpy().tolist()

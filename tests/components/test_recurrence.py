@@ -1,4 +1,4 @@
-"""The scan against a loop written out, its gradients included."""
+"""`scan` and its gradients against a plain Python loop."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def make(kind: str, layer_norm: bool = False) -> Cell:
     return cell
 
 
-KEPT = tf.constant(np.random.default_rng(7).integers(0, 2, (BATCH, UNITS)) * 2.0, tf.float32)
+RECURRENT_MASK = tf.constant(np.random.default_rng(7).integers(0, 2, (BATCH, UNITS)) * 2.0, tf.float32)
 
 
 def data(cell: Cell, steps: int = STEPS) -> tuple[tf.Tensor, State]:
-    """Inputs of which the first STEPS are the same for any number of steps, and a first state."""
+    """Inputs, whose first STEPS are the same for any number of steps, and an initial state."""
     random = np.random.default_rng(4)
     state = tuple(tf.constant(random.normal(size=(BATCH, UNITS)), tf.float32) for _ in cell.state_names)
     return tf.constant(random.normal(size=(steps, BATCH, INPUTS)), tf.float32), state
@@ -41,18 +41,18 @@ def real(steps: int = STEPS) -> tf.Tensor:
     return tf.transpose(tf.sequence_mask(LENGTHS, steps))
 
 
-def unrolled(
+def plain_scan(
     cell: Cell,
     inputs: tf.Tensor,
     state: State,
     mask: tf.Tensor | None,
     reverse: bool,
-    kept: tf.Tensor | None = None,
+    recurrent_mask: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, State]:
-    """What `scan` promises, a step at a time."""
+    """`scan`, one step at a time."""
     outputs = {}
     for t in reversed(range(STEPS)) if reverse else range(STEPS):
-        hidden = state[0] if kept is None else state[0] * kept
+        hidden = state[0] if recurrent_mask is None else state[0] * recurrent_mask
         recurrent = tf.matmul(hidden, cell.recurrent_kernel)
         new = cell.step(cell.project(inputs[t]), recurrent, state, cell.constants())
         if mask is not None:
@@ -62,8 +62,8 @@ def unrolled(
     return tf.stack([outputs[t] for t in range(STEPS)]), state
 
 
-def weighed(outputs: tf.Tensor, final: State, mask: tf.Tensor | None) -> tf.Tensor:
-    """A scalar that depends on every output at a real position and on the final state, each differently."""
+def weighted_sum(outputs: tf.Tensor, final: State, mask: tf.Tensor | None) -> tf.Tensor:
+    """A scalar that depends on every output at a real position and on the final state, weighted."""
     random = np.random.default_rng(5)
     weights = tf.constant(random.normal(size=(STEPS, BATCH, UNITS)), tf.float32)
     if mask is not None:
@@ -77,7 +77,7 @@ def weighed(outputs: tf.Tensor, final: State, mask: tf.Tensor | None) -> tf.Tens
 def gradients(run, cell: Cell, inputs: tf.Tensor, state: State, mask: tf.Tensor | None) -> list[np.ndarray]:
     with tf.GradientTape() as tape:
         tape.watch((inputs, state))
-        total = weighed(*run(cell, inputs, state), mask)
+        total = weighted_sum(*run(cell, inputs, state), mask)
     watched = [inputs, *state, *(v.value for v in cell.trainable_variables)]
     return [g.numpy() for g in tape.gradient(total, watched)]
 
@@ -90,21 +90,23 @@ CASES = [
 
 
 @pytest.mark.parametrize(("kind", "masked", "reverse", "extra"), CASES)
-def test_values_and_gradients_are_those_of_the_loop_written_out(kind, masked, reverse, extra):
+def test_values_and_gradients_are_those_of_a_plain_loop(kind, masked, reverse, extra):
     cell = make(kind, layer_norm=extra == "layer_norm")
-    kept = KEPT if extra == "dropout" else None
+    recurrent_mask = RECURRENT_MASK if extra == "dropout" else None
     inputs, state = data(cell)
     mask = real() if masked else None
-    got, final = scan(cell, inputs, state, mask, reverse, kept)
-    want, last = unrolled(cell, inputs, state, mask, reverse, kept)
+    got, final = scan(cell, inputs, state, mask, reverse, recurrent_mask)
+    want, last = plain_scan(cell, inputs, state, mask, reverse, recurrent_mask)
     for a, b in zip((got, *final), (want, *last), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
-    compiled = tf.function(lambda inputs, state: scan(cell, inputs, state, mask, reverse, kept))
-    ours = gradients(lambda _, i, s: compiled(i, s), cell, inputs, state, mask)
-    theirs = gradients(lambda c, i, s: unrolled(c, i, s, mask, reverse, kept), cell, inputs, state, mask)
-    eager = gradients(lambda c, i, s: scan(c, i, s, mask, reverse, kept), cell, inputs, state, mask)
-    for a, b, c in zip(ours, theirs, eager, strict=True):
+    compiled = tf.function(lambda inputs, state: scan(cell, inputs, state, mask, reverse, recurrent_mask))
+    got_gradients = gradients(lambda _, i, s: compiled(i, s), cell, inputs, state, mask)
+    expected = gradients(
+        lambda c, i, s: plain_scan(c, i, s, mask, reverse, recurrent_mask), cell, inputs, state, mask
+    )
+    eager = gradients(lambda c, i, s: scan(c, i, s, mask, reverse, recurrent_mask), cell, inputs, state, mask)
+    for a, b, c in zip(got_gradients, expected, eager, strict=True):
         assert np.abs(b).max() > 0.01
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(c, b, rtol=1e-4, atol=1e-5)

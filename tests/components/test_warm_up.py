@@ -1,4 +1,4 @@
-"""The warm-up requests as TensorFlow Serving reads them: from the file, against the signatures on disk."""
+"""The warm-up requests, read from the file as TensorFlow Serving reads them, against the saved signatures."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from bitext.components.artifacts import warm_up_file
 from bitext.components.infra_validator import standalone
 from bitext.components.seq2seq.export import warm_up
 from tests.components.small_export import Export
+from tests.components.transformer_decoder import CHANGES as TRANSFORMER_CHANGES
+from tests.components.transformer_decoder import TransformerDecoder
 
 SENTENCES = ["the cat sat", "a mat", "", "seven songs on the mat, he said", "їжак", "the cat"]
 
@@ -30,7 +32,7 @@ def export(tmp_path_factory) -> Export:
     return Export(tmp_path_factory.mktemp("export"))
 
 
-def test_what_is_asked(export):
+def test_requests_cover_the_signatures_and_are_reproducible(export):
     warm_up.write(export.translator, SENTENCES, export.path)
     found = read(export.path)
     assert {request.model_spec.signature_name for request in found} == {
@@ -50,8 +52,9 @@ def test_what_is_asked(export):
         (SENTENCES, {}),
         (SENTENCES[:1], {}),
         (SENTENCES, {"attention": "none", "cell": "gru", "bidirectional": False, "decoder_layers": 2}),
+        (SENTENCES, {"make_decoder": TransformerDecoder, **TRANSFORMER_CHANGES}),
     ],
-    ids=["default", "one sentence", "deep GRU without attention"],
+    ids=["default", "one sentence", "deep GRU without attention", "Transformer"],
 )
 def test_every_request_fits_its_signature_and_is_answered(export, sentences, changes, tmp_path):
     model = Export(tmp_path, **changes) if changes else export
@@ -66,7 +69,7 @@ def test_every_request_fits_its_signature_and_is_answered(export, sentences, cha
         for key, info in signature.inputs.items():
             assert request.inputs[key].dtype == info.dtype
             assert tf.TensorShape(info.tensor_shape).is_compatible_with(arrays[key].shape)
-        # As one that batches needs it: rows come in, and as many go out.
+        # A server that batches needs as many rows in every output as in the inputs.
         (rows,) = {array.shape[0] for array in arrays.values()}
         answer = model(name, **arrays)
         assert {value.shape[0] for value in answer.values()} == {rows}

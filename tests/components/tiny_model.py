@@ -1,4 +1,4 @@
-"""Models small enough to be compared with plain NumPy and exhaustive search."""
+"""Models that are small enough for comparisons with NumPy and exhaustive search."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def build(
     eos_bias: float = 0.0,
     make_decoder: Callable[[ModelSettings], Decoder] | None = None,
 ) -> Seq2Seq:
-    """A model whose weights are so large that its distributions are far from even.
+    """A model with large weights, so that its distributions are far from uniform.
 
-    It has one embedding for both sides unless `source_vocabulary` is given.
+    Both sides share one embedding unless `source_vocabulary` is given.
     """
     shared = source_vocabulary is None
     model = Seq2Seq(settings, source_vocabulary or vocabulary, vocabulary, shared, make_decoder)
@@ -78,9 +78,9 @@ def targets(random: np.random.Generator, count: int, longest: int = 5) -> list[l
 def loss_and_gradients(
     model: Seq2Seq, source: tf.Tensor, target: tf.Tensor, label_smoothing: float = 0.0
 ) -> tuple[Loss, list[tf.Tensor]]:
-    """The loss of a training step, and the gradients of every weight."""
+    """The loss of a training step, and the gradients of all weights."""
     variables = [v.value for v in model.trainable_variables]
     with tf.GradientTape() as tape:
-        # With a seed even where there is nothing to drop: only then are the gradients those of `recurrence`.
+        # With a seed, even without dropout: only then does training use the custom gradients.
         loss = masked_loss(model, source, target, label_smoothing, Dropout(tf.constant([1, 2])))
     return loss, [tf.convert_to_tensor(g) for g in tape.gradient(loss.smoothed, variables)]

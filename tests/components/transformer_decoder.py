@@ -20,7 +20,8 @@ from tests.components.tiny_model import SETTINGS
 
 State = dict[str, dict[str, tf.Tensor]]
 """`keys` and `values` float32[N, H, slots, U / H] of each layer. Slots that are not used yet are zero."""
-TRANSFORMER = msgspec.structs.replace(SETTINGS, decoder_layers=2, attention_heads=2, encoder_units=12)
+CHANGES = {"decoder_layers": 2, "attention_heads": 2, "encoder_units": 12}
+TRANSFORMER = msgspec.structs.replace(SETTINGS, **CHANGES)
 """Settings of a small model with this decoder."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import tensorflow as tf
@@ -9,6 +10,7 @@ import tensorflow as tf
 from bitext.components.seq2seq.decoders.base import DecoderState
 from bitext.components.seq2seq.decoding.hypotheses import Hypotheses
 from bitext.components.seq2seq.decoding.scoring import NEVER, forbidden_tokens
+from bitext.components.seq2seq.memory import Memory
 from bitext.components.seq2seq.model import BOS, EOS, PAD, Seq2Seq, Start, lengths
 
 
@@ -43,40 +45,17 @@ def sample(
     Returns:
       The translations, in the order drawn.
     """
-    size, shape = model.target_size, [tf.shape(start.memory.mask)[0], samples]
-    top_k = tf.where(tf.equal(top_k, 0), size, top_k)
-
-    def unfinished(t: tf.Tensor, state: DecoderState, tokens: tf.Tensor, *_: Any) -> tf.Tensor:
-        return tf.logical_and(t < max_length, tf.reduce_any(_is_open(tokens)))
-
-    def advance(
-        t: tf.Tensor,
-        state: DecoderState,
-        tokens: tf.Tensor,
-        total: tf.Tensor,
-        drawn: tf.TensorArray,
-        alignments: tf.TensorArray,
-    ) -> tuple[Any, ...]:
-        is_open = _is_open(tokens)
-        log_probs, alignment, state = model.step(tokens, t, state, start.memory)
-        forbidden = forbidden_tokens(tf.range(size), size, t + 1, min_length)
-        step_seed = tf.random.experimental.stateless_fold_in(seed, t)
-        log_probs = tf.where(forbidden, NEVER, log_probs)
-        token, log_prob = draw_tokens(log_probs, step_seed, temperature, top_k, top_p)
-        tokens = tf.where(is_open, token, PAD)
-        total += tf.where(is_open, log_prob, 0.0)
-        alignment *= tf.cast(is_open, tf.float32)[:, :, tf.newaxis]
-        return t + 1, state, tokens, total, drawn.write(t, tokens), alignments.write(t, alignment)
-
+    shape = [tf.shape(start.memory.mask)[0], samples]
     state = tf.nest.map_structure(lambda tensor: tf.repeat(tensor, samples, axis=0), start.state)
     state_shape = tf.nest.map_structure(lambda spec: spec.shape, model.decoder.state_spec)
     arrays = [
         tf.TensorArray(dtype, max_length, element_shape=[None] * rank)
         for dtype, rank in ((tf.int32, 2), (tf.float32, 3))
     ]
+    sampler = _Sampler(model, start.memory, seed, temperature, top_k, top_p, max_length, min_length)
     steps, _, _, total, *arrays = tf.while_loop(
-        unfinished,
-        advance,
+        sampler.is_unfinished,
+        sampler.advance,
         (tf.constant(0), state, tf.fill(shape, BOS), tf.zeros(shape), *arrays),
         (tf.TensorShape([]), state_shape, *[tf.TensorShape([None, None])] * 2, *[tf.TensorShape(None)] * 2),
         parallel_iterations=1,
@@ -86,11 +65,58 @@ def sample(
     return Hypotheses(tokens, lengths(tokens), total, total, alignment)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Sampler:
+    """The condition and the body of the loop. Attributes as the arguments of `sample`."""
+
+    model: Seq2Seq
+    memory: Memory
+    seed: tf.Tensor
+    temperature: tf.Tensor | float
+    top_k: tf.Tensor | int
+    top_p: tf.Tensor | float
+    max_length: tf.Tensor
+    min_length: tf.Tensor | int
+
+    def is_unfinished(self, t: tf.Tensor, state: DecoderState, tokens: tf.Tensor, *_: Any) -> tf.Tensor:
+        return tf.logical_and(t < self.max_length, tf.reduce_any(_is_open(tokens)))
+
+    def advance(
+        self,
+        t: tf.Tensor,
+        state: DecoderState,
+        tokens: tf.Tensor,
+        total: tf.Tensor,
+        drawn: tf.TensorArray,
+        alignments: tf.TensorArray,
+    ) -> tuple[Any, ...]:
+        """Extends every open translation by one token.
+
+        Args:
+          t: int32[], number of tokens so far.
+          state: the decoder's, with B * K rows.
+          tokens: int32[B, K], the last tokens.
+          total: float32[B, K], log probabilities so far.
+          drawn: the tokens of each step.
+          alignments: float32[B, K, S] of each step.
+        """
+        is_open, size = _is_open(tokens), self.model.target_size
+        log_probs, alignment, state = self.model.step(tokens, t, state, self.memory)
+        forbidden = forbidden_tokens(tf.range(size), size, t + 1, self.min_length)
+        seed = tf.random.experimental.stateless_fold_in(self.seed, t)
+        log_probs = tf.where(forbidden, NEVER, log_probs)
+        token, log_prob = draw_tokens(log_probs, seed, self.temperature, self.top_k, self.top_p)
+        tokens = tf.where(is_open, token, PAD)
+        total += tf.where(is_open, log_prob, 0.0)
+        alignment *= tf.cast(is_open, tf.float32)[:, :, tf.newaxis]
+        return t + 1, state, tokens, total, drawn.write(t, tokens), alignments.write(t, alignment)
+
+
 def draw_tokens(
     log_probs: tf.Tensor,
     seed: tf.Tensor,
     temperature: tf.Tensor | float,
-    top_k: tf.Tensor,
+    top_k: tf.Tensor | int,
     top_p: tf.Tensor | float,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Draws one token of each distribution.
@@ -98,7 +124,7 @@ def draw_tokens(
     Args:
       log_probs: float32[B, K, V].
       seed: int32[2].
-      temperature, top_k, top_p: as in `sample`; top_k is not 0.
+      temperature, top_k, top_p: as in `sample`.
 
     Returns:
       Tokens int32[B, K] and their log probabilities float32[B, K].
@@ -107,8 +133,8 @@ def draw_tokens(
     sorted_log_probs, tokens = tf.math.top_k(log_probs, size)
     tempered = tf.nn.log_softmax(sorted_log_probs / temperature)
     cumulative = tf.cumsum(tf.exp(tempered), axis=-1, exclusive=True)
-    rank = tf.range(size)
-    is_candidate = tf.logical_or(rank == 0, tf.logical_and(rank < top_k, cumulative < top_p))
+    rank, limit = tf.range(size), tf.where(tf.equal(top_k, 0), size, top_k)
+    is_candidate = tf.logical_or(rank == 0, tf.logical_and(rank < limit, cumulative < top_p))
     flat = tf.reshape(tf.where(is_candidate, tempered, NEVER), [-1, size])
     chosen = tf.random.stateless_categorical(flat, 1, seed, tf.int32)
     chosen = tf.reshape(chosen, [*tf.unstack(tf.shape(log_probs)[:2]), 1])

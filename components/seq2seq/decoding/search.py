@@ -7,6 +7,7 @@ penalty.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -25,6 +26,7 @@ from bitext.components.seq2seq.model import BOS, EOS, PAD, Seq2Seq, Start
 
 GROUP = 64
 """Number of neighboring words of the vocabulary whose maximum is computed first, before `top_k`."""
+_POINTERS_SHAPE = BackPointers(*(tf.TensorShape(None) for _ in BackPointers._fields))
 
 
 def beam_search(
@@ -58,36 +60,13 @@ def beam_search(
     """
     search = _Search(model, beam_size, alpha, min_length, beta)
     beams = search.first(start, max_length, beam_size if nbest is None else nbest)
-    scalar = tf.TensorShape([])
-    beams_shape = search.shape_invariants(beams)
-    finished_shape = tf.nest.map_structure(lambda tensor: tensor.shape, beams.finished)
-    pointers_shape = BackPointers(*(tf.TensorShape(None) for _ in BackPointers._fields))
-
-    def stage(
-        t: tf.Tensor, beams: _Beams, pointers: BackPointers, finished: Finished
-    ) -> tuple[tf.Tensor, _Beams, BackPointers, Finished]:
-        """Searches until enough sentences are done to continue without them."""
-        t, beams, pointers = tf.while_loop(
-            search.is_full,
-            search.advance,
-            (t, beams, pointers),
-            (scalar, beams_shape, pointers_shape),
-            parallel_iterations=1,
-        )
-        finished = tf.nest.map_structure(
-            lambda all_, some: tf.tensor_scatter_nd_update(all_, beams.sentence[:, tf.newaxis], some),
-            finished,
-            beams.finished,
-        )
-        remaining = tf.where(search.is_searching(beams))[:, 0]
-        beams = tf.nest.map_structure(lambda tensor: tf.gather(tensor, remaining), beams)
-        return t, beams, pointers, finished
-
+    scalar, shapes = tf.TensorShape([]), search.shape_invariants(beams)
+    finished_shapes = tf.nest.map_structure(lambda tensor: tensor.shape, beams.finished)
     _, _, pointers, finished = tf.while_loop(
         lambda t, beams, pointers, finished: tf.size(beams.sentence) > 0,
-        stage,
+        functools.partial(search.stage, shapes),
         (tf.constant(0), beams, BackPointers.empty(), beams.finished),
-        (scalar, beams_shape, pointers_shape, finished_shape),
+        (scalar, shapes, _POINTERS_SHAPE, finished_shapes),
         parallel_iterations=1,
     )
     return pointers.backtrace(finished, tf.shape(start.memory.mask)[1])
@@ -173,6 +152,34 @@ class _Search:
             if name not in fixed
         }
         return _Beams(**others, **fixed)
+
+    def stage(
+        self, shapes: _Beams, t: tf.Tensor, beams: _Beams, pointers: BackPointers, finished: Finished
+    ) -> tuple[tf.Tensor, _Beams, BackPointers, Finished]:
+        """Searches until enough sentences are done to continue without them.
+
+        Args:
+          shapes: from `shape_invariants`.
+          t: int32[], number of tokens so far.
+          beams: of the sentences that are not done.
+          pointers: of all steps so far.
+          finished: of all sentences of the batch.
+        """
+        t, beams, pointers = tf.while_loop(
+            self.is_full,
+            self.advance,
+            (t, beams, pointers),
+            (tf.TensorShape([]), shapes, _POINTERS_SHAPE),
+            parallel_iterations=1,
+        )
+        finished = tf.nest.map_structure(
+            lambda all_, some: tf.tensor_scatter_nd_update(all_, beams.sentence[:, tf.newaxis], some),
+            finished,
+            beams.finished,
+        )
+        remaining = tf.where(self.is_searching(beams))[:, 0]
+        beams = tf.nest.map_structure(lambda tensor: tf.gather(tensor, remaining), beams)
+        return t, beams, pointers, finished
 
     def is_searching(self, beams: _Beams) -> tf.Tensor:
         """Which sentences are not done: bool[B]."""
