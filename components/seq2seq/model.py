@@ -41,7 +41,7 @@ class Start(NamedTuple):
 
 
 class Seq2Seq(keras.layers.Layer):
-    """The model.
+    """The model: a Keras layer that owns named weights. Call its methods; it has no `call`.
 
     The initial weights follow from the random state of Keras: call `keras.utils.set_random_seed` first.
 

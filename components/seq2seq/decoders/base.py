@@ -16,7 +16,7 @@ DecoderState = Any
 
 
 class Decoder(keras.layers.Layer):
-    """Base class of the decoders.
+    """Base class of the decoders: a Keras layer that owns named weights, without `call`.
 
     Search, sampling and the exports repeat, reorder and drop rows of the state, and know nothing else of it.
     A tensor of the state has any rank and any dtype, and may grow from step to step in the dimensions that

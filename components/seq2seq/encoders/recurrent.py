@@ -13,7 +13,10 @@ from bitext.components.seq2seq.memory import Encoded
 
 
 class Encoder(keras.layers.Layer):
-    """Layers of cells, each in one or both directions (Schuster and Paliwal 1997)."""
+    """Layers of cells, each in one or both directions (Schuster and Paliwal 1997).
+
+    A Keras layer that owns named weights, without `call`.
+    """
 
     def __init__(self, settings: ModelSettings):
         super().__init__(name="encoder")
