@@ -55,13 +55,13 @@ format: setup ## format the code with ruff
 	$(BIN)/ruff format .
 
 wheel: setup ## build the wheel, install it alone into .venv-wheel, and run a small pipeline with it
-	rm -rf dist .venv-wheel
-	$(BIN)/python -m build --no-isolation --outdir dist . > dist.log 2>&1 || { cat dist.log; exit 1; }
-	rm -f dist.log
-	$(UV) venv --quiet --python "$$($(BIN)/python -c 'import sys; print(sys._base_executable)')" .venv-wheel
-	$(UV) pip install --quiet --python .venv-wheel/bin/python dist/*.whl \
+	@rm -rf dist .venv-wheel
+	@$(BIN)/python -m build --no-isolation --outdir dist . > dist.log 2>&1 || { cat dist.log; exit 1; }
+	@rm -f dist.log
+	@$(UV) venv --quiet --python "$$($(BIN)/python -c 'import sys; print(sys._base_executable)')" .venv-wheel
+	@$(UV) pip install --quiet --python .venv-wheel/bin/python dist/*.whl \
 	  -c requirements/py$$($(BIN)/python -c 'import sys; print("%d%d" % sys.version_info[:2])').txt
-	empty=$$(mktemp -d) && cd $$empty && "$(CURDIR)/.venv-wheel/bin/python" -P "$(CURDIR)/tests/wheel/smoke.py"; \
+	@empty=$$(mktemp -d) && cd $$empty && "$(CURDIR)/.venv-wheel/bin/python" -P "$(CURDIR)/tests/wheel/smoke.py"; \
 	  code=$$?; rm -rf $$empty; exit $$code
 
 hooks: setup ## install the git hooks of .pre-commit-config.yaml

@@ -54,7 +54,7 @@ def main() -> None:
     top_level = {path.parts[0] for path in importlib.metadata.files("bitext") or ()}
     modules = {name for name in top_level if "." not in name}
     expect(modules == {"bitext"}, f"the wheel installs the top-level names {sorted(modules)}")
-    for generic in ("pipeline", "components", "schemas", "tests"):
+    for generic in ("pipeline", "components", "schemas"):
         expect(importlib.util.find_spec(generic) is None, f"{generic} is importable")
     home = importlib.util.find_spec("bitext")
     expect(home is not None and "site-packages" in str(home.origin), f"bitext comes from {home}")
