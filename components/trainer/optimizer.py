@@ -75,10 +75,7 @@ class Optimizer(tf.Module):
         """
         p = self.parameters.optimizer
         norm = tf.linalg.global_norm(gradients)
-        # Most updates are not clipped, and then read no gradient again.
-        gradients = tf.cond(
-            norm > p.clip_norm, lambda: [g * (p.clip_norm / norm) for g in gradients], lambda: gradients
-        )
+        clipping = tf.minimum(1.0, p.clip_norm / norm)
         rate = learning_rate(self.parameters, self.step) * self.scale
         count = tf.cast(self.step + 1, tf.float32)
         for variable, first, second, gradient in zip(
@@ -96,7 +93,7 @@ class Optimizer(tf.Module):
                 beta1=p.beta1,
                 beta2=p.beta2,
                 epsilon=p.epsilon,
-                grad=gradient,
+                grad=gradient * clipping,
             )
         self.step.assign_add(1)
         if self.average and not p.average_checkpoints:
