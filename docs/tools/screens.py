@@ -47,14 +47,14 @@ def main() -> None:
         print(page.relative_to(ROOT), flush=True)
         shutil.rmtree(WORK / "copy", ignore_errors=True)
         printed = first[page] if page in TUTORIAL else list(stage.copy(WORK / "copy").run_page(page))
-        wrong += _rewrite(page, printed)
+        wrong += rewrite(page, printed)
         if (picture := WORK / "copy" / "alignment.png").is_file() and page.name == "look.md":
             shutil.copy(picture, ASSETS / "alignment.png")
     history = max((stage.folder / "runs" / "mine" / "Trainer" / "model_run").glob("*/history.jsonl"))
-    _draw_training(history, ASSETS / "training.svg")
+    draw_training(history, ASSETS / "training.svg")
     cold = next(text for block, text in first[TUTORIAL[0]] if block.text == "make run")
-    _draw_terminal(cold, ASSETS / "terminal.svg")
-    _write_figures(ROOT / "docs" / "performance.md")
+    draw_terminal(cold, ASSETS / "terminal.svg")
+    write_figures(ROOT / "docs" / "performance.md")
     if wrong:
         raise SystemExit("\n".join(["these blocks show lines that are not printed:", *wrong]))
 
@@ -71,7 +71,7 @@ def _prepared(keep: bool) -> tuple[Stage, dict[Path, list[tuple[Block, str]]]]:
     return prepared
 
 
-def _rewrite(page: Path, printed: Iterable[tuple[Block, str]]) -> list[str]:
+def rewrite(page: Path, printed: Iterable[tuple[Block, str]]) -> list[str]:
     """Puts what was printed into the page's blocks; returns what does not fit."""
     lines, wrong = page.read_text(encoding="utf-8").splitlines(), []
     for block, text in printed:
@@ -89,7 +89,7 @@ def _rewrite(page: Path, printed: Iterable[tuple[Block, str]]) -> list[str]:
     return wrong
 
 
-def _draw_training(history: Path, path: Path) -> None:
+def draw_training(history: Path, path: Path) -> None:
     """Loss and validation BLEU over the updates, for light and dark pages."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -113,7 +113,7 @@ def _draw_training(history: Path, path: Path) -> None:
     figure.savefig(path, transparent=True, metadata={"Date": None})
 
 
-def _draw_terminal(text: str, path: Path) -> None:
+def draw_terminal(text: str, path: Path) -> None:
     """The end of a run as a picture of a terminal."""
     lines = ["$ make run", "...", *text.rstrip().splitlines()[-LINES_SHOWN:]]
     width = max(map(len, lines)) * 7.3 + 40
@@ -132,7 +132,7 @@ def _draw_terminal(text: str, path: Path) -> None:
     )
 
 
-def _write_figures(page: Path) -> None:
+def write_figures(page: Path) -> None:
     """Commit, machine and versions, in the one place that has them."""
     from importlib import metadata
 
