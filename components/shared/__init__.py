@@ -1,1 +1,1 @@
-"""What several components share: errors, files, TFRecords, reading."""
+"""Code that components share: errors, faults, files, TFRecords, reading, metrics."""
