@@ -68,6 +68,7 @@ def _data_nodes(config: PipelineConfig) -> dict[str, Node]:
         schema=schema["schema"],
         previous_statistics=PreviousStatistics(statistics.name, other_than="statistics"),
         serving_statistics=requests["statistics"] if requests else None,
+        examples=examples["examples"],
     )
     transform = _node(
         Transform(),

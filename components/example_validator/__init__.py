@@ -1,4 +1,4 @@
-"""ExampleValidator: stops the run when the data breaks the schema, or is not what it was. See `executor`."""
+"""ExampleValidator: stops the run if data breaks the schema or differs from earlier data. See `executor`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Check = Literal["schema", "train_eval", "drift", "serving"]
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What anomalies of a kind do: warn, or stop the run.
+    """Whether some anomalies warn or stop the run.
 
     Attributes:
       severity: `warn` or `stop`.
-      anomaly: a name of TFDV's (`AnomalyInfo.Type`), or a pattern of them: `COMPARATOR_*`.
-      feature: a feature's name, or a pattern: `source_*`.
-      check: the comparison it was found in, one alone; null for any of them. `schema`: with the schema.
-        `train_eval`: train with eval split. `drift`: a new span (without spans: a changed corpus) with what
-        the previous blessed run had. `serving`: train split with the log of requests.
+      anomaly: TFDV's name of the anomaly (`AnomalyInfo.Type`), or a pattern: `COMPARATOR_*`.
+      feature: name of the feature, or a pattern: `source_*`.
+      check: the comparison that found it; null for any. `schema`: a split with the schema. `train_eval`: the
+        train split with the eval split. `drift`: a new span (without spans: a changed corpus) with the data
+        of the previous blessed run. `serving`: the train split with the log of requests.
     """
 
     severity: Literal["warn", "stop"]
@@ -37,24 +37,26 @@ DEFAULT_RULES = (
     Rule(check="drift", anomaly="COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH", severity="warn"),
     Rule(anomaly="COMPARATOR_CONTROL_DATA_MISSING", severity="warn"),
 )
-"""What holds where no rule of the configuration does; for the rest, TFDV's own severity (nearly always stop).
+"""The rules after those of the configuration. After them, TFDV's own severity decides: nearly always stop.
 
-With nobody watching, a day in another language, in another script or of copies must not be trained on; a day
-of longer sentences may be news. Requests unlike the training data are for a person to act on: a run that
-stops leaves an older model serving, which suits them no better. Statistics of an older version of this
-program lack its newer features.
+* A new span in another language or script, or of copied sources, stops an unattended run: a model must not be
+  trained on it. A new span with longer sentences may be right, so it warns.
+* Requests that differ from the training data warn: a run that stops leaves an older model serving, which fits
+  the requests no better.
+* `COMPARATOR_CONTROL_DATA_MISSING` warns: statistics written by another version of the schema may lack a
+  feature.
 """
 
 
 class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How strict to be.
+    """How strict the checks are.
 
     Attributes:
-      check_skew: compare the training split with the eval split by the schema's skew comparators.
-      min_examples: of fewer examples (of either side of a comparison), shares tell too little: anomalies of
-        them (comparators, min_domain_mass) warn. Those of types, bounds and presence stop all the same.
-      severities: rules of what warns and what stops; the first that fits holds, then DEFAULT_RULES.
-        `[{severity: stop}]` stops on anything.
+      check_skew: compare the train split with the eval split, by the skew comparators of the schema.
+      min_examples: with fewer examples on either side of a comparison, anomalies of shares (comparators,
+        `min_domain_mass`) only warn. Anomalies of types, bounds and presence still stop the run.
+      severities: rules that decide which anomalies warn and which stop the run. The first rule that fits
+        decides, then `DEFAULT_RULES`. `[{severity: stop}]` stops the run on every anomaly.
     """
 
     check_skew: bool = True
@@ -70,12 +72,16 @@ class ExampleValidator(Component[Parameters]):
         "schema": artifacts.Schema,
         "previous_statistics": artifacts.ExampleStatistics,
         "serving_statistics": artifacts.ExampleStatistics,
+        "examples": artifacts.Examples,
     }
     outputs = {"anomalies": artifacts.ExampleAnomalies}
     parameters = Parameters
     libraries = ("tensorflow-data-validation",)
     optional = frozenset({"previous_statistics", "serving_statistics"})
-    list_inputs = frozenset({"statistics", "previous_statistics"})
+    list_inputs = frozenset({"statistics", "previous_statistics", "examples"})
+    uncached_inputs = frozenset(
+        {"examples"}
+    )  # messages show one of them; the anomalies do not depend on them
 
     def run(
         self,
@@ -86,6 +92,7 @@ class ExampleValidator(Component[Parameters]):
         schema: artifacts.Schema,
         previous_statistics: tuple[artifacts.ExampleStatistics, ...],
         serving_statistics: artifacts.ExampleStatistics | None,
+        examples: tuple[artifacts.Examples, ...],
         anomalies: artifacts.ExampleAnomalies,
     ) -> None:
         with heavy_imports():
@@ -98,4 +105,5 @@ class ExampleValidator(Component[Parameters]):
             previous_statistics=previous_statistics,
             serving_statistics=serving_statistics,
             anomalies=anomalies,
+            examples=examples,
         )

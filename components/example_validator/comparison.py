@@ -1,4 +1,7 @@
-"""Statistics against others, by the schema's comparators, with an eye to how many examples there are."""
+"""Compares statistics with other statistics, by the comparators of the schema and TFDV.
+
+Every threshold is raised by three standard deviations of the sampling noise.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,11 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_p
 Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
 Comparator = Literal["skew_comparator", "drift_comparator"]
 DEVIATIONS = 3.0
+"""By how many standard deviations of the sampling noise a threshold is raised."""
 
 
 def examples_of(statistics: Statistics) -> int:
-    """The number of examples of all its data sets."""
+    """The number of examples in all data sets of the statistics."""
     return sum(int(dataset.num_examples) for dataset in statistics.datasets)
 
 
@@ -27,17 +31,21 @@ def compare(
     *,
     shared: bool,
 ) -> anomalies_pb2.Anomalies:
-    """What TFDV's comparators find, and nothing else: both data sets have been held against the schema.
+    """Compares the features that have the comparator. The rest of the schema is not checked.
 
-    To each threshold is added what chance alone may do to samples of these sizes (`allowance`), so that an
-    anomaly says that the data differ, not that there are few of them.
+    Each threshold is raised by `allowance`, so that an anomaly means that the data differ and not that there
+    are few examples.
 
     Args:
-      current: the statistics judged.
-      control: what they are compared with.
+      current: the statistics that are judged.
+      control: the statistics to compare them with.
       contract: the schema.
-      comparator: which of its comparators. TFDV calls the control "serving" for skew, "previous" for drift.
-      shared: compare only the features the control has.
+      comparator: the comparator to use. In its messages, TFDV calls the control "serving" for skew and
+        "previous" for drift.
+      shared: compare only features that the control has.
+
+    Returns:
+      The anomalies that TFDV finds.
     """
     features = {one.path.step[0]: one for one in current.datasets[0].features}
     controls = {one.path.step[0]: one for one in control.datasets[0].features}
@@ -49,7 +57,7 @@ def compare(
         judged = schema.feature.add(name=name, type=feature.type)
         getattr(judged, comparator).CopyFrom(getattr(feature, comparator))
         if name in controls:
-            _raise(getattr(judged, comparator), allowance(features[name], controls[name]))
+            _raise_thresholds(getattr(judged, comparator), allowance(features[name], controls[name]))
     names = {feature.name for feature in schema.feature}
     sides = {
         "serving_statistics" if comparator == "skew_comparator" else "previous_statistics": _only(
@@ -59,31 +67,32 @@ def compare(
     return tfdv.validate_statistics(_only(current, names), schema, **sides)
 
 
-def _raise(comparator: schema_pb2.FeatureComparator, by: float) -> None:
+def _raise_thresholds(comparator: schema_pb2.FeatureComparator, by: float) -> None:
     for kind in ("infinity_norm", "jensen_shannon_divergence"):
         if comparator.HasField(kind):
             getattr(comparator, kind).threshold += by
 
 
 def _only(statistics: Statistics, names: Iterable[str]) -> Statistics:
-    """The statistics of the features named."""
-    kept = Statistics()
-    whole = kept.datasets.add(num_examples=statistics.datasets[0].num_examples)
-    whole.features.extend(f for f in statistics.datasets[0].features if f.path.step[0] in names)
-    return kept
+    """The statistics of the named features alone."""
+    selected = Statistics()
+    dataset = selected.datasets.add(num_examples=statistics.datasets[0].num_examples)
+    dataset.features.extend(f for f in statistics.datasets[0].features if f.path.step[0] in names)
+    return selected
 
 
 def allowance(
     current: statistics_pb2.FeatureNameStatistics, control: statistics_pb2.FeatureNameStatistics
 ) -> float:
-    """How far apart chance may put two samples of one population: three standard deviations.
+    """How far two samples of one population may differ by chance: three standard deviations.
 
-    Of a string feature, of the difference between the shares of a value, for the value where it is largest:
-    p1 (1 - p1) / n1 + p2 (1 - p2) / n2 under the root, each share after one more example with the value and
-    one without (Agresti and Caffo 2000, The American Statistician 54(4), section 2). Of a number, the bound
-    of that for any share, 1 / (4 n1) + 1 / (4 n2): the Jensen-Shannon divergence is at most the largest
-    difference between shares (Lin 1991, IEEE Transactions on Information Theory 37(1), theorem 3), and
-    between samples it falls with the root of their size as well, since the edges of their quantiles do.
+    * String features: the standard deviation of the difference between the shares p1 and p2 of a value,
+      `sqrt(p1 (1 - p1) / n1 + p2 (1 - p2) / n2)`, for the value where it is largest. One example with the
+      value and one without are added to each sample (Agresti and Caffo 2000, The American Statistician 54(4),
+      section 2).
+    * Numeric features: its upper bound for any share, `sqrt(1 / (4 n1) + 1 / (4 n2))`. The Jensen-Shannon
+      divergence is at most the largest difference between shares (Lin 1991, IEEE Transactions on Information
+      Theory 37(1), theorem 3). The edges of quantiles vary by the inverse root of the sample size too.
     """
     sides = [current, control]
     if all(side.HasField("string_stats") for side in sides):
@@ -103,6 +112,6 @@ def allowance(
 
 
 def _variance(count: float, total: float) -> float:
-    """Of the share of a value that `count` of `total` examples have."""
+    """The variance of the share of a value that `count` of `total` examples have."""
     share = (count + 1) / (total + 2)
     return share * (1 - share) / (total + 2)

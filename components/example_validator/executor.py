@@ -1,22 +1,37 @@
-"""ExampleValidator's work: statistics against the schema and one another, by TFDV, in files and words."""
+"""Runs ExampleValidator: compares statistics with the schema and with one another, by TFDV."""
 
 from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias
 
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
 from bitext.components import artifacts
+from bitext.components.artifacts.statistics import SERVING_SPLIT
 from bitext.components.component import Context
-from bitext.components.example_validator import Check, Parameters, merged_statistics
+from bitext.components.example_validator import Check, Parameters, domains, merged_statistics
 from bitext.components.example_validator.comparison import Statistics, compare, examples_of
-from bitext.components.example_validator.severity import ERROR, NO_DATA, WARNING, Severities
+from bitext.components.example_validator.severity import ERROR, NO_DATA, WARNING, Finding, Severities
 from bitext.components.shared.errors import DataError
 
-EVAL, PREVIOUS, SERVED = "eval", "the previous blessed run", "what serving saw"
+PREVIOUS = "the previous blessed run"
+Cause: TypeAlias = Check | Literal["no_data"]
+
+_REMEDIES: dict[Cause, str] = {
+    "no_data": "give every split more rows, or files of its own, in example_gen",
+    "schema": "correct the rows; or allow the values: copy schemas/bitext.pbtxt, change the feature, and name"
+    " the copy in schema_gen.curated (for scripts: schema_gen.source_scripts and target_scripts)",
+    "train_eval": "give train and eval sentences of one kind, or set example_validator.check_skew: false",
+    "drift": "correct the new files; or, if their data is right, add {check: drift, severity: warn} to"
+    " example_validator.severities",
+    "serving": "train on sentences like the requests, or add {check: serving, severity: warn} to"
+    " example_validator.severities",
+}
 
 
 def run(
@@ -28,174 +43,211 @@ def run(
     previous_statistics: Sequence[artifacts.ExampleStatistics],
     serving_statistics: artifacts.ExampleStatistics | None,
     anomalies: artifacts.ExampleAnomalies,
+    examples: Sequence[artifacts.Examples] = (),
 ) -> None:
-    """Writes an Anomalies message for every comparison, then judges.
+    """Writes the anomalies of every comparison, prints those that warn, and stops the run for the others.
 
-    Every split of every span is held against the schema; all train splits together against all eval splits
-    and against what serving saw; and every split of a span that the previous blessed run did not have
-    against that split of all the spans it had.
+    Comparisons: every split of every span with the schema; the train splits of all spans with their eval
+    splits and with the requests; and every split of each span that the previous blessed run did not have
+    with the same split of all spans that it had.
+
+    Args:
+      parameters: the parameters of ExampleValidator.
+      context: of the run.
+      statistics: the statistics of each span.
+      schema: the data contract.
+      previous_statistics: the statistics that the previous blessed run had.
+      serving_statistics: the statistics of the requests to the served model.
+      anomalies: receives the anomalies.
+      examples: the examples of each span, in the order of `statistics`, which messages take an example from.
 
     Raises:
-      ConfigError: a rule names no anomaly there is.
-      DataError: an anomaly that stops, or no example to train on; it says where the files are.
+      ConfigError: a rule of `severities` names an anomaly that TFDV does not have.
+      DataError: an anomaly stops the run, or there is no example to train on.
     """
-    contract = schema.load()
-    validation = _Validation(parameters, context, contract, anomalies)
+    validation = _Validation(parameters, context, schema.load(), anomalies)
     validation.check_presence(statistics)
-    for span in statistics:
-        validation.check_schema(span)
-    train, evaluation = _merged(statistics, "train"), _merged(statistics, "eval")
+    for number, span in enumerate(statistics):
+        validation.check_schema(span, examples[number] if number < len(examples) else None)
+    train, evaluation = _merge(statistics, "train"), _merge(statistics, "eval")
     if parameters.check_skew:
-        validation.check_skew("train_eval", train, evaluation, EVAL)
+        validation.check_skew("train_eval", train, evaluation, "eval")
     known = {_identity(span) for span in previous_statistics}
-    previous = functools.cache(lambda split: _merged(previous_statistics, split))
+    previous = functools.cache(lambda split: _merge(previous_statistics, split))
     for span in statistics:
         if previous_statistics and _identity(span) not in known:
             for split in span.splits():
                 validation.check_drift(span, split, previous(split))
     if serving_statistics is not None:
-        validation.check_skew("serving", train, _load(serving_statistics, "serving"), SERVED)
-    validation.judge(anomalies)
+        validation.check_skew("serving", train, serving_statistics.load(SERVING_SPLIT), "the requests")
+    validation.conclude()
 
 
 class _Validation:
-    """The comparisons of one run, what they found, and the verdict."""
+    """The comparisons of one run and their anomalies."""
 
     def __init__(
         self,
         parameters: Parameters,
         context: Context,
         contract: schema_pb2.Schema,
-        artifact: artifacts.ExampleAnomalies,
+        anomalies: artifacts.ExampleAnomalies,
     ):
         self._parameters, self._context, self._contract = parameters, context, contract
-        self._artifact = artifact
+        self._anomalies = anomalies
         self._severities = Severities(parameters.severities, contract)
-        self._compared: list[str] = []
-        self._drifting: set[str] = set()
-        self.errors: list[str] = []
-        self.warnings: list[str] = []
+        self._comparisons: list[str] = []
+        self._new_spans: set[str] = set()
+        self._errors: list[str] = []
+        self._warnings: list[str] = []
+        self._causes: set[Cause] = set()
 
-    def check_presence(self, several: Sequence[artifacts.ExampleStatistics]) -> None:
-        """Without spans, every split has examples; of spans, the whole has some to train on.
+    def check_presence(self, statistics: Sequence[artifacts.ExampleStatistics]) -> None:
+        """Checks that there are examples.
 
-        A span without any warns, and one without those of a split that another span has.
+        Without spans, every split needs one. With spans, their train splits together do; a span without
+        examples warns, and so does a span without examples of a split that another span has.
         """
         counts = {
-            artifacts.span_of(one): {split: examples_of(_load(one, split)) for split in one.splits()}
-            for one in several
+            artifacts.span_of(span): {split: examples_of(span.load(split)) for split in span.splits()}
+            for span in statistics
         }
         if list(counts) == [""]:
-            self._compared.append(", ".join(counts[""]))
+            self._comparisons.append(", ".join(counts[""]))
             for split in (split for split, count in counts[""].items() if not count):
-                self._add(self._severity_of_no_data(ERROR), f"split {split}: no examples")
+                self._add(self._severity_of_no_data(ERROR), "no_data", f"split {split}: no examples")
             return
         if not any(count.get("train") for count in counts.values()):
-            self._add(ERROR, "no span has an example to train on")
-        spans = [artifacts.span_of(one) for one in several if "span" in one.properties]
-        self._compared.append(f"{len(spans)} span{'s' * (len(spans) != 1)}")
-        usual = {split for span in spans for split, count in counts[span].items() if count}
+            self._add(ERROR, "no_data", "no span has an example to train on")
+        spans = [artifacts.span_of(span) for span in statistics if "span" in span.properties]
+        self._comparisons.append(f"{len(spans)} span{'s' * (len(spans) != 1)}")
+        expected = {split for span in spans for split, count in counts[span].items() if count}
         for span in spans:
-            missing = sorted(split for split in usual if not counts[span].get(split))
+            missing = sorted(split for split in expected if not counts[span].get(split))
             severity = self._severity_of_no_data(WARNING)
             if not any(counts[span].values()):
-                self._add(severity, f"{span}: no examples")
+                self._add(severity, "no_data", f"{span}: no examples")
             elif missing:
-                self._add(severity, f"{span}: no examples in split {', '.join(missing)}")
+                self._add(severity, "no_data", f"{span}: no examples in split {', '.join(missing)}")
 
     def _severity_of_no_data(self, default: int) -> int:
         return self._severities.of(NO_DATA, "", "schema", default)
 
-    def check_schema(self, span: artifacts.ExampleStatistics) -> None:
-        """Every split of a span, or of a corpus without spans, against the schema."""
+    def check_schema(
+        self, span: artifacts.ExampleStatistics, examples: artifacts.Examples | None = None
+    ) -> None:
+        """Compares every split of a span, or of a corpus without spans, with the schema."""
         name = artifacts.span_of(span)
         for split in span.splits():
-            statistics = _load(span, split)
+            statistics = span.load(split)
             found = tfdv.validate_statistics(statistics, self._contract)
-            self._take(found, "schema", _place(name, split), _folder(span), split, statistics)
+            example_of = functools.partial(self._example_of, examples, split)
+            self._record(
+                found, "schema", _label(name, split), split, _folder(span), statistics, example_of=example_of
+            )
 
-    def check_skew(self, check: Check, train: Statistics, control: Statistics, named: str) -> None:
-        """All training examples against others of the same time."""
+    def _example_of(self, examples: artifacts.Examples | None, split: str, feature: str) -> str:
+        """An example that breaks the schema in a feature, as a line of a message; "" if none is known."""
+        if examples is None:
+            return ""
+        example = domains.find_example_outside(examples, split, feature, self._contract)
+        return f"\n    for example {example}" if example else ""
+
+    def check_skew(self, check: Check, train: Statistics, control: Statistics, control_name: str) -> None:
+        """Compares all train splits with other data of the same time."""
         if not examples_of(train) or not examples_of(control):
             return
         found = compare(train, control, self._contract, "skew_comparator", shared=check == "serving")
-        place = f"train against {named}"
-        self._compared.append(place)
-        self._take(found, check, place, check.replace("_", "-"), "train", train, control)
+        label = f"train against {control_name}"
+        self._comparisons.append(label)
+        self._record(found, check, label, "train", check.replace("_", "-"), train, control)
 
     def check_drift(self, span: artifacts.ExampleStatistics, split: str, previous: Statistics) -> None:
-        """A split of a new span against what the previous blessed run had of that split."""
-        current = _load(span, split)
+        """Compares a split of a new span with that split of the previous blessed run."""
+        current = span.load(split)
         if not examples_of(current) or not examples_of(previous):
             return
         found = compare(current, previous, self._contract, "drift_comparator", shared=False)
         name = artifacts.span_of(span)
-        place = f"{_place(name, split)} against {PREVIOUS}"
-        self._drifting.add(name)
-        self._take(found, "drift", place, f"{_folder(span)}/drift", split, current, previous)
+        self._new_spans.add(name)
+        label = f"{_label(name, split)} against {PREVIOUS}"
+        self._record(found, "drift", label, split, f"{_folder(span)}/drift", current, previous)
 
-    def _take(
+    def _record(
         self,
         found: anomalies_pb2.Anomalies,
         check: Check,
-        place: str,
-        folder: str,
+        label: str,
         split: str,
-        *sides: Statistics,
+        folder: str,
+        *compared: Statistics,
+        example_of: Callable[[str], str] | None = None,
     ) -> None:
-        """Decides the severities of what was found, writes it and notes it in words."""
-        few = min(examples_of(side) for side in sides) < self._parameters.min_examples
-        for severity, words in self._severities.decide(found, check, few=few):
-            if check == "train_eval":  # TFDV has one word for whatever training data are compared with
-                words = words.replace("training and serving", "training and eval")
-            self._add(severity, f"{place}: {words}")
-        self._artifact.write(found, split, folder)
+        """Decides the severities of a comparison's anomalies, writes them, and adds them to the messages."""
+        few = min(examples_of(side) for side in compared) < self._parameters.min_examples
+        for finding in self._severities.decide(found, check, few=few):
+            text = _in_words(finding, check)
+            if finding.severity == ERROR and finding.outside_domain and example_of is not None:
+                text += example_of(finding.feature)
+            self._add(finding.severity, check, f"{label}: {text}")
+        self._anomalies.write(found, split, folder)
 
-    def _add(self, severity: int, words: str) -> None:
-        (self.warnings if severity == WARNING else self.errors).append(words)
+    def _add(self, severity: int, cause: Cause, text: str) -> None:
+        if severity == WARNING:
+            self._warnings.append(text)
+        else:
+            self._errors.append(text)
+            self._causes.add(cause)
 
-    def judge(self, anomalies: artifacts.ExampleAnomalies) -> None:
-        """Says what warns, and stops on what stops."""
-        anomalies.properties.update(errors=len(self.errors), warnings=len(self.warnings))
-        for words in self.warnings:
-            self._context.say(f"warning: {words}")
-        if self.errors:
-            # The output folder goes with the failed attempt; the working folder stays.
-            kept = shutil.copytree(anomalies.path, self._context.working_dir, dirs_exist_ok=True)
+    def conclude(self) -> None:
+        """Prints the warnings and one line about all comparisons.
+
+        Raises:
+          DataError: an anomaly stops the run.
+        """
+        self._anomalies.properties.update(errors=len(self._errors), warnings=len(self._warnings))
+        for text in self._warnings:
+            self._context.say(f"warning: {text}")
+        if self._errors:
+            # The output folder is deleted with the failed attempt; the working folder stays.
+            folder = shutil.copytree(self._anomalies.path, self._context.working_dir, dirs_exist_ok=True)
+            count = len(self._errors)
             raise DataError(
-                f"the data breaks the schema in {len(self.errors)} place{'s' * (len(self.errors) != 1)}"
-                f" ({artifacts.ExampleAnomalies.pattern(kept)}):\n"
-                + "\n".join(f"  {words}" for words in self.errors),
-                "correct the data, or the schema if it asks too much (schema_gen.curated,"
-                " schemas/bitext.pbtxt), or have it only warn (example_validator.severities)",
+                f"the data breaks the schema in {count} place{'s' * (count != 1)}"
+                f" ({self._anomalies.pattern(Path(folder))}):\n"
+                + "\n".join(f"  {text}" for text in self._errors),
+                "; ".join(remedy for cause, remedy in _REMEDIES.items() if cause in self._causes),
             )
-        count = len(self.warnings)
-        told = f"{count} warning{'s' * (count != 1)}, no errors" if count else "no anomalies"
-        if self._drifting:
-            new = f"{len(self._drifting)} new " if "" not in self._drifting else ""
-            self._compared.append(f"{new}against {PREVIOUS}")
-        self._context.say(f"{'; '.join(self._compared)}: {told}")
+        count = len(self._warnings)
+        outcome = f"{count} warning{'s' * (count != 1)}, no errors" if count else "no anomalies"
+        if self._new_spans:
+            new = f"{len(self._new_spans)} new " if "" not in self._new_spans else ""
+            self._comparisons.append(f"{new}against {PREVIOUS}")
+        self._context.say(f"{'; '.join(self._comparisons)}: {outcome}")
 
 
-def _load(statistics: artifacts.ExampleStatistics, split: str) -> Statistics:
-    return statistics.load(split)
+def _in_words(finding: Finding, check: Check) -> str:
+    # TFDV says "serving" of whatever training data are compared with.
+    if check == "train_eval":
+        return finding.text.replace("training and serving", "training and eval")
+    return finding.text
 
 
-def _merged(several: Sequence[artifacts.ExampleStatistics], split: str) -> Statistics:
-    """The statistics of a split of all spans; of one alone, as they are."""
-    parts = [_load(one, split) for one in several if split in one.splits()]
+def _merge(statistics: Sequence[artifacts.ExampleStatistics], split: str) -> Statistics:
+    """The statistics of a split of all spans together."""
+    parts = [span.load(split) for span in statistics if split in span.splits()]
     return parts[0] if len(parts) == 1 else merged_statistics.merge(parts)
 
 
 def _identity(statistics: artifacts.ExampleStatistics) -> str:
-    """By what the same statistics are known in another run: their content."""
+    """What the same statistics have in common in all runs: the digest of their content."""
     return statistics.digest or str(statistics.path.resolve())
 
 
-def _place(span: str, split: str) -> str:
+def _label(span: str, split: str) -> str:
     return f"{span}, split {split}" if span else f"split {split}"
 
 
 def _folder(statistics: artifacts.ExampleStatistics) -> str:
-    """Where a span's messages go: `span-7`; without spans, the folder itself."""
+    """The folder of a span's anomalies below the artifact: `span-7`; without spans, `.`."""
     return f"span-{statistics.properties['span']}" if "span" in statistics.properties else "."

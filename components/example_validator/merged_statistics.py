@@ -1,8 +1,11 @@
-"""Statistics of several data sets as those of the whole, for what TFDV's comparators look at.
+"""Merges the statistics of several data sets into those of the whole, as TFDV's comparators need them.
 
-Exact are the counts of string values (as far as TFDV kept every value: up to a thousand) and all counts.
-Histograms of numbers are put on common edges, values lying evenly within a bucket, as TFDV itself has them
-when it compares two. Medians, and histograms of the number of values, cannot be merged and are left out.
+* Exact: all counts, and the counts of string values if TFDV listed every value (up to 1,000).
+* Approximate: histograms of numbers, which get common edges. Values are taken to be evenly distributed
+  within a bucket, as TFDV does when it compares histograms.
+* Left out, because they cannot be merged: medians, and histograms of the number of values.
+
+TFDV has no public function for this.
 """
 
 from __future__ import annotations
@@ -21,13 +24,13 @@ Path = tuple[str, ...]
 def merge(
     parts: Iterable[statistics_pb2.DatasetFeatureStatisticsList],
 ) -> statistics_pb2.DatasetFeatureStatisticsList:
-    """The statistics of all examples of the parts together; parts without examples add nothing.
+    """The statistics of the examples of all parts.
 
     Args:
-      parts: of one data set each, as TFDV writes them without slices.
+      parts: statistics of one data set each, without slices. Parts without examples add nothing.
 
     Raises:
-      ValueError: a feature has one type here and another there.
+      ValueError: a feature has different types in two parts.
     """
     datasets = [dataset for part in parts for dataset in part.datasets if dataset.num_examples]
     merged = statistics_pb2.DatasetFeatureStatisticsList()
@@ -48,7 +51,7 @@ def _merge_feature(
     types = {part.type for part in parts}
     if len(types) > 1:
         names = " and ".join(sorted(kinds.Name(kind) for kind in types))
-        raise ValueError(f"feature {'.'.join(path)} is of types {names}: statistics that cannot be merged")
+        raise ValueError(f"feature {'.'.join(path)} has types {names}, so its statistics cannot be merged")
     merged = statistics_pb2.FeatureNameStatistics(type=parts[0].type)
     merged.path.step.extend(path)
     if parts[0].HasField("num_stats"):
@@ -67,7 +70,7 @@ def _merge_feature(
 def _merge_common(
     parts: Sequence[statistics_pb2.CommonStatistics], examples: int
 ) -> statistics_pb2.CommonStatistics:
-    """Counts of values; examples of parts that lack the feature are missing values."""
+    """Sums of the counts of values. Examples of parts that lack the feature count as missing values."""
     present = sum(part.num_non_missing for part in parts)
     total = sum(part.tot_num_values for part in parts)
     filled = [part for part in parts if part.num_non_missing]
@@ -111,14 +114,17 @@ def _merge_numbers(
     squares = _mean([part.std_dev**2 + part.mean**2 for part in parts], values)
     merged.std_dev = math.sqrt(max(0.0, squares - merged.mean**2))
     for kind in (statistics_pb2.Histogram.STANDARD, statistics_pb2.Histogram.QUANTILES):
-        if found := [h for part in parts for h in part.histograms if h.type == kind]:
-            merged.histograms.append(merge_histograms(found))
+        if histograms := [h for part in parts for h in part.histograms if h.type == kind]:
+            merged.histograms.append(merge_histograms(histograms))
 
 
 def merge_histograms(parts: Sequence[statistics_pb2.Histogram]) -> statistics_pb2.Histogram:
-    """One histogram on all edges of the parts, which are of one type.
+    """One histogram with the bucket edges of all parts.
 
-    A bucket of no width (many equal values between quantiles) and one that is unbounded stay as they are.
+    Buckets without width (many equal values between two quantiles) and unbounded buckets are not divided.
+
+    Args:
+      parts: histograms of one type.
     """
     merged = statistics_pb2.Histogram(
         type=parts[0].type,

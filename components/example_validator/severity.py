@@ -1,54 +1,84 @@
-"""Which anomalies warn, and which stop the run."""
+"""Decides which anomalies warn and which stop the run."""
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 from collections.abc import Iterator, Sequence
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
-from bitext.components.example_validator import DEFAULT_RULES, Check, Rule
+from bitext.components.example_validator import DEFAULT_RULES, Check, Rule, domains
 from bitext.components.shared.errors import ConfigError
 
 _INFO = anomalies_pb2.AnomalyInfo
 WARNING, ERROR = _INFO.WARNING, _INFO.ERROR
-OF_SHARES = "COMPARATOR_*"
-OUT_OF_DOMAIN = "ENUM_TYPE_UNEXPECTED_STRING_VALUES"
 NO_DATA = "NO_DATA_IN_SPAN"
-Words = tuple[int, str]
+_COMPARATORS = "COMPARATOR_*"
+_OUT_OF_DOMAIN = "ENUM_TYPE_UNEXPECTED_STRING_VALUES"
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """The anomalies of one severity that one feature has.
+
+    Attributes:
+      severity: WARNING or ERROR.
+      feature: name of the feature; "" for the data set.
+      text: what TFDV found, and what the schema expects.
+      outside_domain: whether there are values that the schema does not allow.
+    """
+
+    severity: int
+    feature: str
+    text: str
+    outside_domain: bool
 
 
 class Severities:
-    """Decides by the rules of the configuration, then by the default rules, then as TFDV does.
-
-    Raises:
-      ConfigError: a rule names no anomaly there is.
-    """
+    """Applies the rules of the configuration, then the default rules, then TFDV's own severity."""
 
     def __init__(self, rules: Sequence[Rule], contract: schema_pb2.Schema):
+        """Checks the rules.
+
+        Args:
+          rules: the rules of the configuration; the first that fits an anomaly decides.
+          contract: the schema.
+
+        Raises:
+          ConfigError: a rule names an anomaly that TFDV does not have.
+        """
         for rule in rules:
             if not fnmatch.filter(_INFO.Type.keys(), rule.anomaly):
                 raise ConfigError(
                     f"example_validator.severities: TFDV has no anomaly {rule.anomaly!r}",
-                    f"it has {', '.join(sorted(_INFO.Type.keys()))}",
+                    f"use one of its names: {', '.join(sorted(_INFO.Type.keys()))}",
                 )
         self._rules = (*rules, *DEFAULT_RULES)
-        self._shares = {f.name for f in contract.feature if f.distribution_constraints.min_domain_mass < 1.0}
+        self._contract = contract
+        self._with_shares = {
+            feature.name
+            for feature in contract.feature
+            if feature.distribution_constraints.min_domain_mass < 1.0
+        }
 
-    def decide(self, found: anomalies_pb2.Anomalies, check: Check, *, few: bool) -> list[Words]:
-        """Sets the severity of every anomaly in place; returns each with its text, by feature.
+    def decide(self, found: anomalies_pb2.Anomalies, check: Check, *, few: bool) -> list[Finding]:
+        """Sets the severity of every anomaly in `found`, and returns all anomalies in words.
 
         Args:
-          found: what TFDV found. A feature's severity becomes that of its gravest anomaly.
-          check: what was compared.
-          few: there are too few examples for shares to tell anything.
+          found: the anomalies that TFDV found. The severity of a feature becomes that of its gravest anomaly.
+          check: the comparison.
+          few: whether there are too few examples to judge shares.
+
+        Returns:
+          One finding per feature and severity: those of the data set, then by feature name.
         """
-        words: list[Words] = []
+        findings: list[Finding] = []
         if found.HasField("dataset_anomaly_info"):
-            words += self._decide("", found.dataset_anomaly_info, check, few)
+            findings += self._findings("", found.dataset_anomaly_info, check, few)
         for feature in sorted(found.anomaly_info):
-            words += self._decide(feature, found.anomaly_info[feature], check, few)
-        return words
+            findings += self._findings(feature, found.anomaly_info[feature], check, few)
+        return findings
 
     def of(self, anomaly: str, feature: str, check: Check, default: int) -> int:
         """The severity of one anomaly."""
@@ -61,23 +91,31 @@ class Severities:
                 return WARNING if rule.severity == "warn" else ERROR
         return default
 
-    def _decide(
+    def _findings(
         self, feature: str, info: anomalies_pb2.AnomalyInfo, check: Check, few: bool
-    ) -> Iterator[Words]:
-        told: dict[int, list[str]] = {}
+    ) -> Iterator[Finding]:
+        texts: dict[int, list[str]] = {}
+        outside_domain: set[int] = set()
         for reason in info.reason:
-            name = _INFO.Type.Name(reason.type)
-            if few and self._is_of_shares(feature, name):
+            anomaly = _INFO.Type.Name(reason.type)
+            if few and self._is_share(feature, anomaly):
                 severity: int = WARNING
             else:
-                severity = self.of(name, feature, check, info.severity)
+                severity = self.of(anomaly, feature, check, info.severity)
             detail = reason.description.strip().rstrip(".")
-            told.setdefault(severity, []).append(f"{reason.short_description} ({detail})")
-        info.severity = max(told, default=info.severity)
-        for severity in sorted(told):
-            yield severity, (f"feature {feature}: " if feature else "") + "; ".join(told[severity])
+            texts.setdefault(severity, []).append(f"{reason.short_description} ({detail})")
+            if anomaly in domains.ANOMALIES:
+                outside_domain.add(severity)
+        info.severity = max(texts, default=info.severity)
+        for severity in sorted(texts):
+            text = (f"feature {feature}: " if feature else "") + "; ".join(texts[severity])
+            expected = domains.in_words(feature, self._contract) if severity in outside_domain else ""
+            if expected:
+                text += f"; the schema expects {expected}"
+            yield Finding(severity, feature, text, severity in outside_domain)
 
-    def _is_of_shares(self, feature: str, anomaly: str) -> bool:
-        return fnmatch.fnmatchcase(anomaly, OF_SHARES) or (
-            anomaly == OUT_OF_DOMAIN and feature in self._shares
+    def _is_share(self, feature: str, anomaly: str) -> bool:
+        """Whether an anomaly is about the shares of values, which few examples cannot show."""
+        return fnmatch.fnmatchcase(anomaly, _COMPARATORS) or (
+            anomaly == _OUT_OF_DOMAIN and feature in self._with_shares
         )

@@ -1,4 +1,4 @@
-"""SchemaGen: the curated contract, or one inferred from the statistics to start from. See `executor`."""
+"""SchemaGen: publishes the curated schema, or one inferred from the statistics. See `executor`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     """Where the schema comes from.
 
     Attributes:
-      curated: path of the curated schema (text format of tensorflow.metadata.v0.Schema); null for the
-        packaged `schemas/bitext.pbtxt`.
-      infer: infer the schema from the training split's statistics (of all spans) instead, for a new corpus.
-      source_scripts: scripts the source may be written in (`Latin`, `Cyrillic`, `Han`, ...:
-        schemas/__init__.py), narrowing the schema; empty for what the schema says.
-      target_scripts: scripts the target may be written in, likewise.
+      curated: path of your own schema (`tensorflow.metadata.v0.Schema` in text format); null for
+        `schemas/bitext.pbtxt` of this project.
+      infer: infer the schema from the statistics of the train split (of all spans) instead: a start for your
+        own schema.
+      source_scripts: scripts that the source may be written in (`Latin`, `Cyrillic`, `Han`, ...; all names
+        are in `schemas/__init__.py`); empty for those of the schema.
+      target_scripts: scripts that the target may be written in, likewise.
     """
 
     curated: LocalPath | None = None
@@ -28,10 +29,10 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
 
     def __post_init__(self) -> None:
         if self.infer and self.curated is not None:
-            raise ValueError("infer is true and curated names a file: give one or the other")
+            raise ValueError("infer is true and curated names a file: give one of the two")
 
     def curated_path(self) -> str:
-        """The curated schema's path, the packaged one by default."""
+        """The path of the curated schema: the schema of this project by default."""
         return str(BITEXT) if self.curated is None else self.curated
 
 

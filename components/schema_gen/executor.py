@@ -1,4 +1,4 @@
-"""SchemaGen's work: copies the curated schema, narrowed by the parameters, or infers one to start from."""
+"""Runs SchemaGen: publishes the curated schema, narrowed by the parameters, or infers a schema."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from bitext.components.schema_gen import Parameters
 from bitext.components.shared.errors import ConfigError, DataError
 from bitext.schemas import loader
 
-INFERRED = """Inferred from the statistics of the training split: what the data looked like, not what it must.
+INFERRED = """Inferred from the statistics of the training split: what the data is like, not what it must be.
 Loosen what is accidental (bounds, values), tighten what you rely on (presence, min_domain_mass,
-skew_comparator), then name your copy as schema_gen.curated. schemas/bitext.pbtxt shows how."""
+skew_comparator), then name your copy in schema_gen.curated. schemas/bitext.pbtxt is an example."""
 
 
 def run(
@@ -29,62 +29,81 @@ def run(
     """Writes the schema.
 
     Raises:
-      ConfigError: the schema has no feature for a script.
-      DataError: the curated schema is missing or malformed, or there is no example to infer one from.
+      ConfigError: the schema has no feature for the script of a side.
+      DataError: the curated schema is missing or malformed, or there is no example to infer a schema from.
     """
-    curated = Path(parameters.curated_path())
-    contract = _inferred(statistics) if parameters.infer else _curated(curated)
-    narrowed = _narrow(contract, parameters)
+    path = Path(parameters.curated_path())
+    contract = _infer(statistics) if parameters.infer else _load(path)
+    narrowed = _narrow(contract, parameters, "the inferred schema" if parameters.infer else str(path))
     if parameters.infer:
         schema.write(contract, INFERRED)
         context.say(f"schema inferred from the training split: {len(contract.feature)} features")
     else:
         if narrowed:
-            schema.write(contract, f"{curated.name}, narrowed: {narrowed}")
+            schema.write(contract, f"{path.name}, narrowed: {narrowed}")
         else:
-            shutil.copyfile(curated, schema.file)  # keeps the comments
+            shutil.copyfile(path, schema.file)  # keeps the comments
         suffix = f", narrowed: {narrowed}" if narrowed else ""
-        context.say(f"schema {curated.name}: {len(contract.feature)} features{suffix}")
+        context.say(f"schema {path.name}: {len(contract.feature)} features{suffix}")
     schema.properties["features"] = len(contract.feature)
 
 
-def _curated(path: Path) -> schema_pb2.Schema:
+def _load(path: Path) -> schema_pb2.Schema:
+    """The curated schema."""
     try:
         return loader.load(path)
     except OSError as error:
         raise DataError(
-            f"cannot read the curated schema {path}: {error.strerror or error}", "correct schema_gen.curated"
+            f"cannot read the curated schema {path}: {error.strerror or error}",
+            "correct the path in schema_gen.curated, or leave it out to use the schema of this project",
         ) from error
     except ValueError as error:
-        raise DataError(str(error), "correct that line; schemas/bitext.pbtxt is an example") from error
+        raise DataError(
+            str(error),
+            "correct that line; schemas/bitext.pbtxt is an example of the format"
+            " (tensorflow.metadata.v0.Schema in text format)",
+        ) from error
 
 
-def _inferred(statistics: Sequence[artifacts.ExampleStatistics]) -> schema_pb2.Schema:
-    """Inferred from the first train split that has examples, and widened by the others."""
+def _infer(statistics: Sequence[artifacts.ExampleStatistics]) -> schema_pb2.Schema:
+    """A schema inferred from the first train split that has examples, and widened to fit the others."""
     import tensorflow_data_validation as tfdv
 
-    parts = [artifact.load("train") for artifact in statistics if "train" in artifact.splits()]
-    parts = [part for part in parts if part.datasets[0].num_examples]
-    if not parts:
+    splits = [span.load("train") for span in statistics if "train" in span.splits()]
+    splits = [split for split in splits if split.datasets[0].num_examples]
+    if not splits:
         raise DataError(
-            "there is no training example to infer a schema from", "give data, or a curated schema"
+            "the train split has no example to infer a schema from",
+            "give example_gen files with sentence pairs, or set schema_gen.infer: false",
         )
-    contract = tfdv.infer_schema(parts[0])
-    for part in parts[1:]:
-        contract = tfdv.update_schema(contract, part)
+    contract = tfdv.infer_schema(splits[0])
+    for split in splits[1:]:
+        contract = tfdv.update_schema(contract, split)
     return contract
 
 
-def _narrow(contract: schema_pb2.Schema, parameters: Parameters) -> str:
-    """Applies source_scripts and target_scripts; says what it did, "" for nothing."""
-    done = []
+def _narrow(contract: schema_pb2.Schema, parameters: Parameters, name: str) -> str:
+    """Restricts the scripts of both sides to those of the parameters.
+
+    Args:
+      contract: the schema, which is changed.
+      parameters: the parameters of SchemaGen.
+      name: what a message calls the schema.
+
+    Returns:
+      What was restricted: `target in Latin`; "" if nothing.
+    """
+    restricted = []
     for side, scripts in (("source", parameters.source_scripts), ("target", parameters.target_scripts)):
         if scripts:
             try:
                 loader.restrict_domain(contract, f"{side}_script", scripts)
             except ValueError as error:
                 raise ConfigError(
-                    f"schema_gen.{side}_scripts: {error}", "add it to the curated schema"
+                    f"schema_gen.{side}_scripts is {', '.join(scripts)}, but {name} cannot be restricted:"
+                    f" {error}",
+                    f"add the feature {side}_script to the schema, as in schemas/bitext.pbtxt, or leave out"
+                    f" schema_gen.{side}_scripts",
                 ) from error
-            done.append(f"{side} in {', '.join(scripts)}")
-    return "; ".join(done)
+            restricted.append(f"{side} in {', '.join(scripts)}")
+    return "; ".join(restricted)

@@ -1,6 +1,6 @@
-"""StatisticsGen: TFDV statistics of every split, on the text and on bitext features. See `executor`.
+"""StatisticsGen: TFDV statistics of the texts and of features derived from them. See `executor`.
 
-RequestStatistics: the same of a log of what a served model was asked. See `requests`.
+RequestStatistics: the same for a log of requests to a served model. See `requests`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from bitext.components.shared.path_types import PathPattern
 
 
 class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How fine the statistics are.
+    """How detailed the statistics are.
 
     Attributes:
-      histogram_buckets: buckets of every standard histogram.
-      top_values: how many of the most frequent values of a string feature are kept.
-      exact_top_values: count every distinct sentence exactly, in memory and time that grow with the corpus.
-        Otherwise TFDV's sketches count: exactly in a feature of at most 1,024 distinct values, so in all that
-        a schema compares; of sentences, those that make up less than a thousandth may be missing among the
-        most frequent, and the number of distinct ones is an estimate from 16,384 on.
-      sample_rate: share of the examples looked at.
+      histogram_buckets: number of buckets of every standard histogram.
+      top_values: number of most frequent values that are listed for a string feature.
+      exact_top_values: count every distinct sentence exactly, which needs memory and time in proportion to
+        the corpus. If false, TFDV counts by sketches: exactly for features with at most 1,024 distinct
+        values, which are all features that a schema compares. For sentences, the list of most frequent
+        values may lack some that make up less than 0.1 % of the corpus, and the number of distinct values is
+        an estimate above 16,384.
+      sample_rate: share of the examples that the statistics are computed from.
     """
 
     histogram_buckets: Annotated[int, msgspec.Meta(ge=2)] = 10
@@ -35,12 +36,12 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class RequestParameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the log of requests lies.
+    """Where the log of requests is.
 
     Attributes:
-      files: paths or globs, local or of any file system Beam opens; names ending in .gz, .bz2 or .zst are
-        decompressed. Each line is one source text, or, in a file called `.jsonl`, a JSON object with the
-        text as its field `text`.
+      files: paths or globs, local or of any file system that Beam opens. Names that end in .gz, .bz2 or .zst
+        are decompressed. Each line is one source text; in a file whose name ends in `.jsonl`, it is a JSON
+        object with the source text in its field `text`.
     """
 
     files: tuple[PathPattern, ...] = ()

@@ -75,6 +75,7 @@ class Line:
             previous_statistics=(),
             serving_statistics=None,
             anomalies=self.anomalies,
+            examples=(self.examples,),
         )
         return self.anomalies
 
@@ -124,10 +125,45 @@ def test_an_inferred_schema_fits_what_it_was_inferred_from(good):
 @pytest.mark.parametrize(
     ("pairs", "scripts", "words"),
     [
-        ([(source, source) for source, _ in PAIRS], {}, ["feature copied", "yes"]),
-        (PAIRS, {"target_scripts": ("Cyrillic",)}, ["feature target_script", "Latin"]),
-        ([(source, "12345") for source, _ in PAIRS], {}, ["feature target_script", "None"]),
-        ([("x", "y" * 90)] * 300, {}, ["feature length_ratio", "Out-of-range values"]),
+        (
+            [*PAIRS[:200], *((source, source) for source, _ in PAIRS[200:])],
+            {},
+            [
+                "feature copied: Unexpected string values",
+                "yes",
+                "; the schema expects no, in at least 95 % of the examples",
+                "\n    for example a.tsv:201: 'The 200th sentence is here.' -> 'The 200th sentence is here.'",
+            ],
+        ),
+        (
+            PAIRS,
+            {"target_scripts": ("Cyrillic", "Greek")},
+            [
+                "feature target_script",
+                "Latin",
+                "; the schema expects Cyrillic, Greek, in at least 95 % of the examples",
+                "\n    for example a.tsv:1: 'The 0th sentence is here.' -> 'La oración 0 está aquí.'",
+            ],
+        ),
+        (
+            [(source, "12345") for source, _ in PAIRS],
+            {},
+            [
+                "feature target_script",
+                "None",
+                "expects Latin, Greek, Cyrillic, Armenian, Hebrew, Arabic or 23",
+            ],
+        ),
+        (
+            [*PAIRS[:20], *[("x", "y" * 90)] * 300],
+            {},
+            [
+                "feature length_ratio",
+                "Out-of-range values",
+                "; the schema expects 0.02 to 50",
+                f"\n    for example a.tsv:21: 'x' -> '{'y' * 80}...'",
+            ],
+        ),
     ],
     ids=["copied source", "wrong script", "no letters", "length ratio"],
 )
@@ -216,7 +252,7 @@ def test_a_schema_that_knows_no_scripts_cannot_be_narrowed(tmp_path, good):
 
 
 def test_infer_and_curated_exclude_each_other():
-    with pytest.raises(ValueError, match="one or the other"):
+    with pytest.raises(ValueError, match="give one of the two"):
         schema_gen.Parameters(curated="a.pbtxt", infer=True)
     assert schema_gen.SchemaGen().external_inputs(schema_gen.Parameters(infer=True)) == []
     assert schema_gen.SchemaGen().external_inputs(schema_gen.Parameters()) == [str(schema_gen.BITEXT)]

@@ -156,7 +156,7 @@ class TestSpans:
             "train-eval/Split-train", "serving/Split-train",
         }  # fmt: skip
         assert corpus.said == [
-            "2 spans; train against eval; train against what serving saw;"
+            "2 spans; train against eval; train against the requests;"
             " 1 new against the previous blessed run: no anomalies"
         ]
 
@@ -250,7 +250,7 @@ class TestServing:
         found = corpus.severities("serving/Split-train")
         assert found["source_ending"] == WARNING
         assert all(feature.startswith("source_") for feature in found)
-        with pytest.raises(DataError, match="train against what serving saw: feature source_ending"):
+        with pytest.raises(DataError, match="train against the requests: feature source_ending"):
             corpus.validate(
                 corpus.span(1, train=pairs(500)),
                 serving=serving,
@@ -363,7 +363,7 @@ class TestSchemaOfSpans:
             assert not tfdv.validate_statistics(found, schema).anomaly_info
 
     def test_there_must_be_an_example(self, corpus):
-        with pytest.raises(DataError, match="no training example"):
+        with pytest.raises(DataError, match="the train split has no example"):
             self.infer(corpus, corpus.span(0, train=[]))
 
 
