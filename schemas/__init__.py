@@ -1,4 +1,4 @@
-"""What data may look like: curated schemas, the features they speak of, and their loader."""
+"""The data contract: curated schemas, the features that they check, and their loader."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 BITEXT = Path(__file__).resolve().parent / "bitext.pbtxt"
+"""The curated schema of this project."""
 
 Script = Literal[
     "Latin", "Greek", "Cyrillic", "Armenian", "Hebrew", "Arabic", "Syriac", "Thaana", "Devanagari", "Bengali",
@@ -13,4 +14,4 @@ Script = Literal[
     "Tibetan", "Myanmar", "Georgian", "Ethiopic", "Khmer", "Mongolian", "Kana", "Hangul", "Han", "Other",
     "None",
 ]  # fmt: skip
-"""What the script features can be: `features.SCRIPTS`."""
+"""The values of the script features: `features.SCRIPTS`."""

@@ -1,6 +1,6 @@
-"""The features of bitext that a schema speaks of beside the text: lengths, ratios, scripts, endings, copies.
+"""The derived features of sentence pairs that a schema checks: lengths, ratios, scripts, endings, copies.
 
-All are derived a block of rows at a time on Arrow and numpy columns.
+They are computed for a block of rows at a time, on Arrow and numpy columns.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 
 Ints = npt.NDArray[np.int64]
 
-# Ranges of code points whose letters and marks belong to a script (Unicode's Blocks.txt; blocks, not single
-# exceptions: the dominant script of a sentence is all they decide). Kana is Hiragana and Katakana.
+# Ranges of code points whose letters and marks belong to a script: blocks of Unicode's Blocks.txt, without
+# exceptions for single characters, because only the script of most letters of a sentence is used. Kana is
+# Hiragana and Katakana.
 RANGES: dict[str, tuple[tuple[int, int], ...]] = {
     "Latin": (
         (0x41, 0x24F), (0x250, 0x2AF), (0x1D00, 0x1DBF), (0x1E00, 0x1EFF), (0x2C60, 0x2C7F), (0xA720, 0xA7FF),
@@ -54,12 +55,17 @@ RANGES: dict[str, tuple[tuple[int, int], ...]] = {
     "Han": ((0x2E80, 0x2FDF), (0x3005, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF),
         (0x20000, 0x323AF)),
 }  # fmt: skip
-OTHER, NONE = "Other", "None"  # letters of no script above; no letters at all
+OTHER = "Other"
+"""Letters of a script that is not in RANGES."""
+NONE = "None"
+"""No letters."""
 SCRIPTS = (*RANGES, OTHER, NONE)
-# Scripts with too many letters to tell them apart one by one: their letters fall into so many classes.
-CLASSED, CLASSES = frozenset({"Han", "Ethiopic", OTHER}), 32
-# Classes of length in characters, by their lower bounds; each twice as wide as the one before.
+CLASSED = frozenset({"Han", "Ethiopic", OTHER})
+"""Scripts with so many letters that the ending is a class of letters instead of a letter."""
+CLASSES = 32
+"""Number of classes that the letters of each of these scripts fall into."""
 LENGTH_BOUNDS = (1, 10, 20, 40, 80, 160, 320)
+"""Lower bounds of the classes of length, in characters."""
 LENGTHS = (
     *tuple(f"{low}-{high - 1}" for low, high in itertools.pairwise(LENGTH_BOUNDS)),
     f"{LENGTH_BOUNDS[-1]}+",
@@ -68,7 +74,7 @@ LENGTHS = (
 
 @functools.cache
 def _script_of_code_point() -> npt.NDArray[np.uint8]:
-    """Index in SCRIPTS of every code point: a letter's script, NONE for the rest. uint8[0x110000]."""
+    """The script of every code point, as index in SCRIPTS; NONE if it is no letter: uint8[0x110000]."""
     alphabetic = np.fromiter(
         (unicodedata.category(chr(c))[0] in "LM" for c in range(0x110000)), bool, 0x110000
     )
@@ -76,7 +82,7 @@ def _script_of_code_point() -> npt.NDArray[np.uint8]:
     for index, ranges in enumerate(RANGES.values()):
         for first, last in ranges:
             table[first : last + 1] = index
-    # Combining diacritics (U+0300 to U+036F) take the script of what they stand on: count them with none.
+    # Combining diacritics (U+0300 to U+036F) are used with letters of any script: they count for none.
     table[0x300:0x370] = SCRIPTS.index(NONE)
     table[~alphabetic] = SCRIPTS.index(NONE)
     return table
@@ -84,7 +90,11 @@ def _script_of_code_point() -> npt.NDArray[np.uint8]:
 
 @functools.cache
 def _ending_of_code_point() -> tuple[npt.NDArray[np.uint16], tuple[str, ...]]:
-    """Index of every code point in the endings' names, uint16[0x110000], and the names; NONE is the first."""
+    """The ending that every code point stands for.
+
+    Returns:
+      Index of each code point in the names, uint16[0x110000]; and the names, of which NONE is the first.
+    """
     scripts = _script_of_code_point()
     names = {NONE: 0}
     table = np.zeros(0x110000, np.uint16)
@@ -93,22 +103,23 @@ def _ending_of_code_point() -> tuple[npt.NDArray[np.uint16], tuple[str, ...]]:
         name = f"{SCRIPTS[scripts[point]]} {point % CLASSES}"
         table[point] = names.setdefault(name, len(names))
     for point in np.flatnonzero(~classed & (scripts != SCRIPTS.index(NONE))).tolist():
-        parts = unicodedata.normalize("NFKD", chr(point).lower())
-        name = next((part for part in parts if part.isalpha()), chr(point))
+        decomposed = unicodedata.normalize("NFKD", chr(point).lower())
+        name = next((character for character in decomposed if character.isalpha()), chr(point))
         table[point] = names.setdefault(name, len(names))
     return table, tuple(names)
 
 
 def derive(source: pa.Array, target: pa.Array) -> dict[str, pa.Array]:
-    """The derived features of a block of rows: those of either side, and of the pair.
+    """Derives the features of a block of rows.
 
     Args:
       source: string[N].
       target: string[N].
 
     Returns:
-      Arrays of length N by name: `of_side` of both sides; `length_ratio` float32, target by source
-      characters; `copied`, "yes" where both sides are the same but for case, else "no".
+      Arrays of length N by name: the features of both sides (`of_side`); `length_ratio` float32, target
+      characters divided by source characters; `copied`, "yes" if both sides differ in case at most, else
+      "no".
     """
     features = of_side("source", source) | of_side("target", target)
     lengths = [_ints(features[f"{side}_characters"]) for side in ("target", "source")]
@@ -119,20 +130,25 @@ def derive(source: pa.Array, target: pa.Array) -> dict[str, pa.Array]:
 
 
 def of_side(side: str, text: pa.Array) -> dict[str, pa.Array]:
-    """The derived features of one side of a block of rows.
+    """Derives the features of one side of a block of rows.
 
     Args:
-      side: `source` or `target`, which the names begin with.
+      side: `source` or `target`: the names of the features begin with it.
       text: string[N].
 
     Returns:
-      Arrays of length N by name: `source_characters`, `source_words` int64 (words are what white space
-      parts); `source_length`, one of LENGTHS, whose shares tell two splits apart more soundly than
-      histograms of unlike ranges do; `source_non_alphabetic` float32, share of characters that are neither
-      letters nor marks nor white space; `source_script`, one of SCRIPTS, that of most letters; and
-      `source_ending`, the last letter, lower-case and without diacritics (of a script in CLASSED: one of
-      CLASSES classes), NONE where there is no letter. How often sentences end in which letter is much the
-      same whatever they speak of, and another in another language: a fingerprint of the language.
+      Arrays of length N by name:
+
+      * `source_characters` int64;
+      * `source_words` int64, words separated by white space;
+      * `source_length`, one of LENGTHS. Shares of classes compare two splits more reliably than histograms
+        with different ranges do;
+      * `source_non_alphabetic` float32, share of characters that are neither letters nor marks nor white
+        space;
+      * `source_script`, the script of most letters, one of SCRIPTS;
+      * `source_ending`, the last letter in lower case and without diacritics; for a script in CLASSED, one of
+        CLASSES classes; NONE without letters. The frequencies of last letters depend on the language and
+        hardly on the topic, so they show a change of language.
     """
     characters = _ints(pc.utf8_length(text))
     length = np.searchsorted(LENGTH_BOUNDS[1:], characters, side="right")
@@ -156,19 +172,28 @@ def of_side(side: str, text: pa.Array) -> dict[str, pa.Array]:
 
 
 def _count_scripts(script: npt.NDArray[np.uint8], row: Ints, rows: int) -> Ints:
-    """Letters of every script but NONE in every row: int64[N, len(SCRIPTS) - 1]."""
+    """Counts the letters of each script in each row: int64[N, len(SCRIPTS) - 1], without NONE."""
     width = len(SCRIPTS)
     counts = np.bincount(row * width + script, minlength=rows * width).reshape(-1, width)
     return counts[:, : width - 1].astype(np.int64)
 
 
 def _endings(points: npt.NDArray[np.uint32], script: npt.NDArray[np.uint8], letters: Ints) -> pa.Array:
-    """The last letter of every row, string[N]."""
+    """The ending of each row.
+
+    Args:
+      points: uint32[M], the code points of all rows.
+      script: uint8[M], the script of each.
+      letters: int64[N], the number of letters of each row.
+
+    Returns:
+      string[N].
+    """
     table, names = _ending_of_code_point()
-    place = np.flatnonzero(script != SCRIPTS.index(NONE))  # of every letter
-    some = letters > 0
+    letter_positions = np.flatnonzero(script != SCRIPTS.index(NONE))
+    has_letters = letters > 0
     ending = np.full(len(letters), names.index(NONE), np.int64)
-    ending[some] = table[points[place[np.cumsum(letters)[some] - 1]]]
+    ending[has_letters] = table[points[letter_positions[np.cumsum(letters)[has_letters] - 1]]]
     return pa.array(names).take(pa.array(ending))
 
 

@@ -1,4 +1,4 @@
-"""ExampleGen: raw bitext in, tf.Examples by split and rejected rows out. See `executor`."""
+"""ExampleGen: reads sentence pairs and writes tf.Examples by split, and the rejected rows. See `executor`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ GOLDEN_SPLIT = "golden"
 
 
 class Files(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the text of one split (or of the whole corpus) lies.
+    """The files of one split, or of the whole corpus.
 
     Attributes:
       files: paths or globs of TSV or CSV files (formats `tsv` and `csv`).
-      source_files: paths or globs of text files, one source sentence a line (format `parallel`).
-      target_files: their translations, line by line; matched with `source_files` in order.
+      source_files: paths or globs of text files with one source sentence a line (format `parallel`).
+      target_files: paths or globs of the files with their translations, line by line. The n-th file belongs
+        to the n-th of `source_files`.
     """
 
     files: tuple[PathPattern, ...] = ()
@@ -33,17 +34,17 @@ class Files(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     target_files: tuple[PathPattern, ...] = ()
 
     def patterns(self) -> tuple[str, ...]:
-        """Every path or glob named, in order."""
+        """All paths and globs, in order."""
         return self.files + self.source_files + self.target_files
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which spans of the corpus are used, of those there are. Without anything given: all.
+    """Which spans of the corpus are used: all, if nothing is given.
 
     Attributes:
-      newest: at most so many, those with the highest numbers.
-      first: the lowest number used; of spans by date, a date (`2026-11-24`) as well.
-      last: the highest number used, likewise.
+      newest: maximum number of spans; those with the highest numbers are used.
+      first: lowest span number that is used. For spans by date, a date (`2026-11-24`) is possible too.
+      last: highest span number that is used, likewise.
     """
 
     newest: Annotated[int, msgspec.Meta(ge=1)] | None = None
@@ -56,12 +57,12 @@ class Window(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(f"window.first {self.first} is after window.last {self.last}")
 
     def bounds(self) -> tuple[int | None, int | None]:
-        """The lowest and the highest number, None where there is no bound."""
+        """The lowest and the highest span number; None without a bound."""
         return _span_number(self.first), _span_number(self.last)
 
 
 EPOCH = datetime.date(1970, 1, 1)
-"""The day whose span is number 0 where spans are dates, as in TFX."""
+"""The day of span number 0 if spans are dates, as in TFX."""
 
 
 def _span_number(bound: int | datetime.date | None) -> int | None:
@@ -69,11 +70,11 @@ def _span_number(bound: int | datetime.date | None) -> int | None:
 
 
 class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A part of the corpus, worked on by itself.
+    """A part of the corpus that is processed in an execution of its own.
 
     Attributes:
-      number: the span's; None: the part is what no span holds, files without a span in their pattern.
-      version: of the span; None: its pattern has none.
+      number: number of the span; None for the files without a span in their pattern.
+      version: version of the span; None if its pattern has no version.
     """
 
     number: int | None
@@ -81,7 +82,7 @@ class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GivenSplits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The files of each split, where the corpus comes already split.
+    """The files of each split, for a corpus that is already split.
 
     Attributes:
       train: the files of the training split.
@@ -95,15 +96,16 @@ class GivenSplits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to read, how to split it, and which rows to refuse.
+    """Which files to read, how to split the corpus, and which rows to reject.
 
-    Paths are local or of any file system Beam opens (gs://, s3://, hdfs://); names ending in .gz, .bz2 or
-    .zst are decompressed. A local path that exists stands for itself; a glob passes over hidden files, and
-    `**` in it stands for folders at any depth.
+    Paths are local or of any file system that Beam opens (gs://, s3://, hdfs://). Files whose names end in
+    .gz, .bz2 or .zst are decompressed. A local path that exists is no glob, even with brackets in it, and so
+    are the existing folders at the start of a glob. A glob does not match hidden files; `**` matches folders
+    at any depth.
 
-    A corpus that grows comes in spans. `{SPAN}` in a pattern stands for a span's number, or `{YYYY}`, `{MM}`
-    and `{DD}` for its date, and `{VERSION}` for the version of it, of which the highest counts; `{SPAN:4}`
-    has four digits. Each span is read, and its statistics are computed, once. Files without a span in their
+    A corpus that grows is read by spans. In a pattern, `{SPAN}` is the number of a span, or `{YYYY}`, `{MM}`
+    and `{DD}` are its date. `{VERSION}` is its version, of which the highest is used. `{SPAN:4}` has four
+    digits. Each span is read once, and its statistics are computed once. Files without a span in their
     pattern are in every window.
 
     Attributes:
@@ -112,25 +114,26 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
       files: paths or globs of TSV or CSV files.
       source_files: for `parallel`: paths or globs of the source side.
       target_files: for `parallel`: paths or globs of the target side, in the same order.
-      header: whether the first line of each TSV or CSV file names its columns.
-      source_column: the source's column: an index from 0, or a name if `header`.
-      target_column: the target's column, likewise.
-      delimiter: the CSV's delimiter, one character.
+      header: whether the first line of each TSV or CSV file has the names of the columns.
+      source_column: column of the source: an index from 0, or a name if `header` is true.
+      target_column: column of the target, likewise.
+      delimiter: the character between the columns of a CSV file.
       window: which spans are used.
-      splits: the files of each split, instead of splitting by hash.
-      golden: a test set that stays as it is, of the same format: it is scored in every run, and what has a
-        source of it is neither trained on nor validated with.
+      splits: the files of each split; if given, the corpus is not split by hash.
+      golden: a test set of the same format that is scored in every run. Rows with one of its sources are
+        removed from train and eval.
       eval_share: share of source sentences that go to the eval split, by a hash of the normalized source.
-      test_share: share of source sentences that go to the test split.
-      drop_duplicates: of which splits exact duplicates are dropped: of `all`, or of `train` alone, for a
-        published test set that is scored line by line (see also `evaluator.references`).
-      max_characters: a longer source or target is rejected as `too_long`.
-      max_length_ratio: a row whose longer side has over this many times the other's characters is rejected
-        as `length_ratio`; not of an eval or test split whose files are given, which is scored as it is.
-      ratio_from_characters: the ratio is judged only where the longer side has at least this many characters.
-      max_reject_share: with more than this share of the rows rejected, the run stops.
-      shards: files a split is written to, by the same hash. More than one lets Beam's workers share a
-        corpus too large for one of them; all translations of a source are in one file.
+      test_share: share of source sentences that go to the test split, likewise.
+      drop_duplicates: the splits whose exact duplicates are dropped: `all`, or `train` alone for a published
+        test set that is scored line by line (see also `evaluator.references`).
+      max_characters: rows with a longer source or target are rejected as `too_long`.
+      max_length_ratio: rows whose longer side has more than this many times the characters of the other are
+        rejected as `length_ratio`. Not checked in eval and test splits whose files are given in `splits`.
+      ratio_from_characters: the length ratio is checked only if the longer side has at least this many
+        characters.
+      max_reject_share: the run stops if a larger share of the rows is rejected.
+      shards: number of files of each split, by the same hash. With several, Beam's workers divide a corpus
+        that is too large for one worker. All translations of a source are in one file.
     """
 
     format: Annotated[str, msgspec.Meta(extra={"choices": tuple(FORMATS)})] = "tsv"
@@ -162,10 +165,10 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
         if self.splits is None:
             file_format.check_files(self.everything(), "example_gen")
             if self.eval_share <= 0 or self.test_share <= 0:
-                raise ValueError("eval_share and test_share must be over 0, or splits given")
+                raise ValueError("eval_share and test_share must be over 0, or splits must be given")
             if self.eval_share + self.test_share >= 1:
                 raise ValueError(
-                    f"eval_share + test_share must leave something to train on: "
+                    "eval_share + test_share must be under 1, to leave something to train on; received "
                     f"{self.eval_share} + {self.test_share}"
                 )
         else:
@@ -176,11 +179,11 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
         file_format.check_parameters(self)
 
     def everything(self) -> Files:
-        """The files of a corpus that is to be split by hash."""
+        """The files of a corpus that is split by hash."""
         return Files(files=self.files, source_files=self.source_files, target_files=self.target_files)
 
     def groups(self) -> dict[str | None, Files]:
-        """Files by given split, or all under None where the hash decides."""
+        """The files by split; all under None if the corpus is split by hash."""
         if self.splits is None:
             return {None: self.everything()}
         return {name: getattr(self.splits, name) for name in SPLITS}

@@ -1,7 +1,7 @@
-"""Which spans a corpus has, and the part of ExampleGen's work that each of them is.
+"""Finds the spans of a corpus, and divides ExampleGen's work into one part per span.
 
-The names are TFX's: `{SPAN}`, `{VERSION}`, `{YYYY}`, `{MM}`, `{DD}` in a pattern; a span by date is numbered
-by the days since 1970-01-01.
+The markers in patterns are those of TFX: `{SPAN}`, `{VERSION}`, `{YYYY}`, `{MM}`, `{DD}`. A span by date has
+the number of days since 1970-01-01 as its number.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import msgspec
 
@@ -18,45 +19,49 @@ from bitext.components.shared import reading
 from bitext.components.shared.errors import ConfigError, DataError
 from bitext.components.shared.files import literal_prefix
 
+SpanFiles: TypeAlias = dict[tuple[int, int | None], list[str]]
+"""The files of each span, by its number and version."""
+
 MARKER = re.compile(r"\{(SPAN|VERSION|YYYY|MM|DD)(?::(\d+))?\}")
 _DATE = {"YYYY": 4, "MM": 2, "DD": 2}
 _TOKEN = re.compile(
     rf"(?P<marker>{MARKER.pattern})|(?P<glob>\*\*/|\*\*|\*|\?)|(?P<set>\[[^]]+\])|(?P<text>.)", re.DOTALL
 )
 _GLOBS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-_REMEDY = "correct the patterns of example_gen, or provide the file"
+_REMEDY = "add the file, or correct the patterns in example_gen"
 
 
 def parts(parameters: Parameters) -> list[Part]:
-    """The parts of ExampleGen's work: what has no span, then the spans in the window, in order.
+    """Divides ExampleGen's work: the files without a span first, then one part per span of the window.
 
-    A corpus without spans is one part, and its name is empty.
+    A corpus without spans is one part with an empty name.
 
     Raises:
-      ConfigError: a pattern's markers make no span, or a window is given and no pattern has one.
-      DataError: there is no span in the window, one lacks a file, or a file's name is no date.
+      ConfigError: the markers of a pattern are not a span, or a window is given and no pattern has a span.
+      DataError: no span is in the window, a span lacks a file, or a file name has an impossible date.
     """
     spanned = [p for files in parameters.groups().values() for p in files.patterns() if MARKER.search(p)]
     if not spanned:
         if parameters.window != Window():
             raise ConfigError(
-                "example_gen.window is given, and no pattern has a span",
-                "put {SPAN}, or {YYYY}, {MM} and {DD}, where the names of the files have it",
+                "example_gen.window is given, but no pattern has a span",
+                "write {SPAN}, or {YYYY}, {MM} and {DD}, in a pattern where the file names have the number or"
+                " the date; or leave out example_gen.window",
             )
         return [Part("", parameters)]
-    found = {pattern: _find(pattern) for pattern in spanned}
-    numbers = _in_window(sorted({number for spans in found.values() for number, _ in spans}), parameters)
+    spans_of = {pattern: _find(pattern) for pattern in spanned}
+    numbers = {number for spans in spans_of.values() for number, _ in spans}
     by_date = any("{YYYY}" in pattern for pattern in spanned)
-    made = []
+    divided = []
     if any(not MARKER.search(p) for files in parameters.groups().values() for p in files.patterns()):
-        made.append(Part("no span", _part(parameters, Span(None), {})))
-    for number in numbers:
-        versions = [v for spans in found.values() for n, v in spans if n == number and v is not None]
+        divided.append(Part("no span", _part(parameters, Span(None), {})))
+    for number in _in_window(sorted(numbers), parameters):
+        versions = [v for spans in spans_of.values() for n, v in spans if n == number and v is not None]
         span = Span(number, max(versions, default=None))
         label = (EPOCH + datetime.timedelta(days=number)).isoformat() if by_date else str(number)
         name = f"span {label}" + (f" version {span.version}" if span.version is not None else "")
-        made.append(Part(name, _part(parameters, span, _files_of(span, name, found))))
-    return made
+        divided.append(Part(name, _part(parameters, span, _files_of(span, name, spans_of))))
+    return divided
 
 
 def _in_window(numbers: list[int], parameters: Parameters) -> list[int]:
@@ -65,14 +70,14 @@ def _in_window(numbers: list[int], parameters: Parameters) -> list[int]:
     inside = [n for n in numbers if (first is None or n >= first) and (last is None or n <= last)]
     if not inside:
         raise DataError(
-            f"no span of the corpus is in the window: there are {_ranges(numbers) or 'none'}",
-            "check example_gen's patterns and its window",
+            f"no span of the corpus is in example_gen.window; spans that exist: {_ranges(numbers) or 'none'}",
+            "correct the patterns in example_gen or example_gen.window, or add files",
         )
     return inside[-window.newest :] if window.newest else inside
 
 
 def _ranges(numbers: list[int]) -> str:
-    """`1 to 4, 7`."""
+    """Span numbers in words: `1 to 4, 7`."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and runs[-1][1] == number - 1:
@@ -82,12 +87,10 @@ def _ranges(numbers: list[int]) -> str:
     return ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in runs)
 
 
-def _files_of(
-    span: Span, name: str, found: dict[str, dict[tuple[int, int | None], list[str]]]
-) -> dict[str, tuple[str, ...]]:
-    """By pattern, the files of a span, of its newest version where the pattern has one."""
+def _files_of(span: Span, name: str, spans_of: dict[str, SpanFiles]) -> dict[str, tuple[str, ...]]:
+    """The files of a span by pattern: of its newest version, if the pattern has a version."""
     files = {}
-    for pattern, spans in found.items():
+    for pattern, spans in spans_of.items():
         version = span.version if "{VERSION" in pattern else None
         files[pattern] = tuple(spans.get((span.number or 0, version), ()))
         if not files[pattern]:
@@ -96,7 +99,7 @@ def _files_of(
 
 
 def _part(parameters: Parameters, span: Span, files: dict[str, tuple[str, ...]]) -> SpanParameters:
-    """The parameters of a part: of a span, its files for their patterns; else the patterns without a span."""
+    """The parameters of a part: the files of a span, or the patterns without a span."""
 
     def chosen(patterns: tuple[str, ...]) -> tuple[str, ...]:
         if span.number is None:
@@ -119,17 +122,17 @@ def _part(parameters: Parameters, span: Span, files: dict[str, tuple[str, ...]])
 # Patterns.
 
 
-def _find(pattern: str) -> dict[tuple[int, int | None], list[str]]:
-    """The files that match a pattern, sorted, by span and version."""
+def _find(pattern: str) -> SpanFiles:
+    """The files that match a pattern, sorted, by span number and version."""
     expression = _expression(pattern)
     glob = MARKER.sub("*", pattern)
-    found: dict[tuple[int, int | None], list[str]] = {}
+    spans: SpanFiles = {}
     for path in reading.find(glob):
         if match := expression.fullmatch(path):
             version = match.groupdict().get("VERSION")
             key = (_number(match, path), None if version is None else int(version))
-            found.setdefault(key, []).append(path)
-    return found
+            spans.setdefault(key, []).append(path)
+    return spans
 
 
 def _number(match: re.Match[str], path: str) -> int:
@@ -140,22 +143,23 @@ def _number(match: re.Match[str], path: str) -> int:
         date = datetime.date(*(int(fields[name]) for name in _DATE))
     except ValueError as error:
         raise DataError(
-            f"{path}: its name is no date: {error}", "rename the file, or take it out of the folder"
+            f"{path}: its name has no valid date: {error}",
+            "rename the file, or move it to another folder",
         ) from error
     return (date - EPOCH).days
 
 
 def _expression(pattern: str) -> re.Pattern[str]:
-    """The regular expression of a pattern with spans, a named group for each marker.
+    """The regular expression for a pattern, with a named group for each marker.
 
     Raises:
-      ConfigError: the markers in it make no span.
+      ConfigError: the markers are not a span.
     """
     markers = {match[1] for match in MARKER.finditer(pattern)}
     if ("SPAN" in markers) == bool(markers & set(_DATE)) or markers & set(_DATE) not in (set(), set(_DATE)):
         raise ConfigError(
             f"example_gen: {pattern}: a span is {{SPAN}}, or {{YYYY}}, {{MM}} and {{DD}} together",
-            "correct the pattern",
+            "write one of these in the pattern, and no other marker except {VERSION}",
         )
     first = MARKER.search(pattern)
     prefix = literal_prefix(pattern[: first.start()] if first else pattern)

@@ -1,6 +1,6 @@
-"""Text to token ids and back: the one text path of the project, in core TensorFlow ops.
+"""The text path: text to token ids and back, in core TensorFlow ops. Training and serving share it.
 
-`processor.TextProcessor` is the graph, `learn` learns a vocabulary. Here are only the settings and `load`.
+`processor.TextProcessor` is the graph, `learn` learns a vocabulary. This module has the settings and files.
 """
 
 from __future__ import annotations
@@ -16,20 +16,23 @@ if TYPE_CHECKING:
 PAD_ID, BOS_ID, EOS_ID, UNK_ID = 0, 1, 2, 3
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
 WORD_BOUNDARY = "\u2581"
-"""What a piece that begins a word begins with (sentencepiece's mark)."""
+"""The first character of a piece at the start of a word (the mark that sentencepiece uses)."""
 KEY_FACTOR = 2**32
-"""A pair of ids is one number in the merges file: left * KEY_FACTOR + right."""
+"""A pair of ids is one key of the merges file: `left * KEY_FACTOR + right`."""
+
+REMEDY = "make it again: `bitext run CONFIG --force Transform`"
 
 Unit = Literal["subword", "word", "character"]
 
 
 class TextSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How one side's text becomes tokens.
+    """How text becomes tokens.
 
     Attributes:
-      unit: `subword` (byte-pair encoding), `word` or `character`. Words can be unknown; a character that is
-        not in the vocabulary is spelt in its UTF-8 bytes, so that nothing is lost.
-      lowercase: whether normalizing lower-cases.
+      unit: `subword` (byte-pair encoding), `word` or `character`. A word that is not in the vocabulary is
+        unknown. With the other units, a character that is not in the vocabulary becomes its UTF-8 bytes, so
+        no text is lost.
+      lowercase: whether normalization converts to lower case.
     """
 
     unit: Unit = "subword"

@@ -1,10 +1,12 @@
-"""Learning a vocabulary from pretoken counts, and its files.
+"""Learns a vocabulary from the counts of pretokens, and writes its two files.
 
-A vocabulary is two text files. `vocabulary`: a piece a line, the id being the line's number from 0: the four
-specials, then (except for words) the 256 bytes `<0xNN>`, the merged pieces in the order they were learnt, the
-characters. `merges`: `key<TAB>id` lines, `key = left id * 2**32 + right id`: which pairs of pieces join.
-No piece holds a control character or a space, so lines need no escaping; and the pretokens never join `<` to
-a letter or digit, so no learnt piece looks like a special.
+* The vocabulary file has one piece a line. The id of a piece is its line number, from 0: the four special
+  tokens; except for words, the 256 bytes `<0xNN>`; the merged pieces in the order of learning; the
+  characters.
+* The merges file has lines `key<TAB>id`: the pair `key = left id * 2**32 + right id` merges to `id`.
+
+No piece has a control character or a space, so lines need no escaping. No pretoken joins `<` with a letter or
+a digit, so no learned piece equals a special token.
 """
 
 from __future__ import annotations
@@ -20,15 +22,20 @@ import sentencepiece
 from bitext.components.text import KEY_FACTOR, SPECIALS, TextSettings
 
 BYTES = tuple(f"<0x{b:02X}>" for b in range(256))
-# A table is never empty, whatever the unit: no pair of ids has this key.
 NO_MERGE = "-1\t0"
-# sentencepiece's own mark, which it refuses in what it learns from.
-_REFUSED_BY_SENTENCEPIECE = "\u2585"
+"""First line of every merges file, because TensorFlow has no empty tables. No pair of ids has this key."""
+_REJECTED_BY_SENTENCEPIECE = "\u2585"
+"""A mark that sentencepiece uses itself and does not accept in training text."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """Pieces by id, and `(left id, right id, merged id)` of every pair of them that joins."""
+    """A learned vocabulary.
+
+    Attributes:
+      pieces: the piece of each id.
+      merges: (left id, right id, merged id) of every pair of pieces that merges.
+    """
 
     pieces: tuple[str, ...]
     merges: tuple[tuple[int, int, int], ...] = ()
@@ -44,12 +51,18 @@ class Vocabulary:
 
 
 def empty(settings: TextSettings) -> Vocabulary:
-    """The vocabulary of no text: specials and, except for words, bytes."""
+    """The vocabulary of an empty text: the special tokens and, except for words, the bytes."""
     return Vocabulary(pieces=SPECIALS if settings.unit == "word" else SPECIALS + BYTES)
 
 
 def learn(counts: Mapping[str, int], settings: TextSettings, size: int) -> Vocabulary:
-    """A vocabulary of at most `size` ids from how often each pretoken occurs; it depends on nothing else."""
+    """Learns a vocabulary. Equal counts give equal vocabularies.
+
+    Args:
+      counts: how often each pretoken occurs.
+      settings: the unit of the vocabulary.
+      size: maximum number of ids.
+    """
     base = empty(settings).pieces
     room = size - len(base)
     if settings.unit == "word":
@@ -57,13 +70,19 @@ def learn(counts: Mapping[str, int], settings: TextSettings, size: int) -> Vocab
     characters = _character_counts(counts)
     if settings.unit == "character":
         return Vocabulary(pieces=base + _most_frequent(characters, room))
-    # Rarer characters are left to the bytes when they would take more than half of what there is to learn.
-    kept = _most_frequent(characters, max(1, room // 2))
-    return byte_pair_encoding(_split_at_others(counts, kept), kept, size)
+    # At most half of the ids are characters. Rarer characters are represented by their bytes.
+    alphabet = _most_frequent(characters, max(1, room // 2))
+    return byte_pair_encoding(_split_at_others(counts, alphabet), alphabet, size)
 
 
 def byte_pair_encoding(counts: Mapping[str, int], characters: tuple[str, ...], size: int) -> Vocabulary:
-    """Byte-pair encoding (Sennrich et al. 2016, section 3.2) of pretokens made of `characters` only."""
+    """Learns byte-pair encoding (Sennrich et al. 2016, section 3.2).
+
+    Args:
+      counts: how often each pretoken occurs; pretokens consist of `characters` only.
+      characters: the characters that get an id.
+      size: maximum number of ids.
+    """
     merged: tuple[str, ...] = ()
     if any(len(word) > 1 for word in counts):
         merged = tuple(
@@ -82,9 +101,16 @@ def byte_pair_encoding(counts: Mapping[str, int], characters: tuple[str, ...], s
 
 
 def train_sentencepiece(counts: Mapping[str, int], size: int) -> bytes:
-    """A sentencepiece BPE model (its serialised ModelProto) from pretoken counts, single-threaded.
+    """Trains a sentencepiece BPE model in one thread.
 
-    sentencepiece is only the trainer here: the text is not normalized, split or prefixed by it.
+    sentencepiece only learns the merges: it does not normalize, split or prefix the text.
+
+    Args:
+      counts: how often each pretoken occurs.
+      size: maximum number of pieces.
+
+    Returns:
+      The serialized ModelProto.
     """
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
@@ -113,14 +139,14 @@ def train_sentencepiece(counts: Mapping[str, int], size: int) -> bytes:
 
 
 def _sentencepiece_pieces(model: bytes) -> list[str]:
-    """The learnt pieces (merged ones in order, then characters) of a serialised sentencepiece model."""
+    """The learned pieces of a serialized sentencepiece model: merged pieces in order, then characters."""
     processor = sentencepiece.SentencePieceProcessor(model_proto=model)
     first = len(SPECIALS) + len(BYTES)
     return [processor.id_to_piece(i) for i in range(first, processor.get_piece_size())]
 
 
 def _tsv(counts: Mapping[str, int]) -> Iterator[str]:
-    """`word<TAB>count` lines, in an order that depends on nothing but the counts."""
+    """Lines `word<TAB>count`, in an order that depends on the counts alone."""
     return (
         f"{word}\t{count}" for word, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     )
@@ -136,15 +162,15 @@ def _character_counts(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def _most_frequent(counts: Mapping[str, int], most: int) -> tuple[str, ...]:
-    """The `most` most frequent, by falling count; equally frequent ones in code point order."""
+    """The `most` most frequent items by descending count; of equal counts, in the order of code points."""
     ranked = sorted(counts, key=lambda item: (-counts[item], item))
     return tuple(ranked[: max(0, most)])
 
 
 def _split_at_others(counts: Mapping[str, int], characters: tuple[str, ...]) -> dict[str, int]:
-    """The counts of what is left of the words when they are cut at every character not among `characters`."""
-    kept = "".join(re.escape(c) for c in characters if c != _REFUSED_BY_SENTENCEPIECE)
-    runs = re.compile(f"[{kept}]+") if kept else re.compile("(?!)")
+    """Counts the parts of words that remain when words are split at characters not in `characters`."""
+    escaped = "".join(re.escape(c) for c in characters if c != _REJECTED_BY_SENTENCEPIECE)
+    runs = re.compile(f"[{escaped}]+") if escaped else re.compile("(?!)")
     result: collections.Counter[str] = collections.Counter()
     for word, count in counts.items():
         for run in runs.findall(word):

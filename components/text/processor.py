@@ -1,7 +1,8 @@
-"""The text path as a graph: normalize, tokenize, detokenize, in core TensorFlow ops, whatever the batch.
+"""The text path as a graph: normalize, tokenize and detokenize in core TensorFlow ops.
 
-Pretokens are found by regular expression; byte-pair encoding (Sennrich et al. 2016) then runs on integers,
-for all distinct pretokens of a batch at once.
+A regular expression splits text into pretokens. Byte-pair encoding (Sennrich et al. 2016) then runs on
+integers, for all distinct pretokens of a batch at once. The ids of a text do not depend on the rest of its
+batch.
 """
 
 from __future__ import annotations
@@ -16,37 +17,43 @@ from bitext.components.artifacts import SideFiles, TransformGraph
 from bitext.components.text import BOS_ID, EOS_ID, KEY_FACTOR, PAD_ID, UNK_ID, WORD_BOUNDARY, TextSettings
 
 UNKNOWN_WORD = "\u2047"
-# Separators, controls, zero-width space, byte order mark. Joiners stay: Persian and emoji need them.
 _SPACES = "[\\p{Z}\\p{Cc}\u200b\ufeff]+"
-# Letters (with apostrophes inside), digits, or anything else; each with the word boundary before it, if any.
+"""What becomes one space: separators, control characters, zero-width spaces and byte order marks. Zero-width
+joiners stay, because Persian and emoji need them."""
+# Letters (with apostrophes between them), digits, or other characters; each with the word boundary before it.
 _PRETOKEN = (
     "\u2581?[\\p{L}\\p{M}]+(?:['\u2019][\\p{L}\\p{M}]+)*|\u2581?\\p{N}+|\u2581?[^\u2581\\p{L}\\p{M}\\p{N}]+"
 )
-# Longer pretokens are cut into pieces of so many characters, which bounds the work.
 LONGEST_PRETOKEN = 32
+"""Characters of the longest pretoken. Longer ones are split, which bounds the time of byte-pair encoding."""
 _CUT = f"[^ ]{{{LONGEST_PRETOKEN}}}"
 _FIRST_BYTE_ID = 4
 _NO_MERGE = 2**31 - 1
 
 
 def normalize(text: tf.Tensor, settings: TextSettings) -> tf.Tensor:
-    """Valid UTF-8 with single spaces, none at the ends, and no control characters.
+    """Normalizes to valid UTF-8 with single spaces, no space at the ends, and no control characters.
 
     Args:
-      text: string[B], any bytes. What is not UTF-8 becomes U+FFFD.
-      settings: whether to lower-case.
+      text: string[B], any bytes. Bytes that are not UTF-8 become U+FFFD.
+      settings: whether to convert to lower case.
 
     Returns:
-      string[B]. Normalising it again changes nothing.
+      string[B]. Normalizing it again changes nothing.
     """
     text = _tidy(text)
     return tf.strings.lower(text, encoding="utf-8") if settings.lowercase else text
 
 
 def pretokenize(text: tf.Tensor) -> tf.RaggedTensor:
-    """Normalised text string[B] to pretokens string[B, None]; spaces have become U+2581.
+    """Splits normalized text into pretokens.
 
-    The first has one before it too, so joining the pretokens and taking that one off restores the text.
+    Args:
+      text: string[B], normalized.
+
+    Returns:
+      string[B, None]. Spaces have become U+2581, and one more is at the start of each text: the joined
+      pretokens without their first character are the text.
     """
     marked = tf.strings.regex_replace(text, " ", WORD_BOUNDARY)
     marked = tf.where(tf.equal(marked, ""), marked, WORD_BOUNDARY + marked)
@@ -55,10 +62,10 @@ def pretokenize(text: tf.Tensor) -> tf.RaggedTensor:
 
 
 class _VocabularyFile(tf.lookup.TextFileInitializer):
-    """A table's content, in a file.
+    """The content of a lookup table, in a file.
 
-    TensorFlow names a table by the path of its file, and shares tables of one name within a process. Named by
-    the content instead, no folder of this machine is in what is exported: it is the same bytes each time.
+    TensorFlow names a table by the path of its file. This class names it by the file's content instead, so
+    that an exported graph has no path of this machine and is the same in every run.
     """
 
     @property
@@ -67,20 +74,26 @@ class _VocabularyFile(tf.lookup.TextFileInitializer):
         path = self._filename_arg
         if tf.is_tensor(path):
             if not hasattr(path, "numpy"):
-                return name  # a placeholder, while the graph is only analysed
+                return name  # a placeholder, while TensorFlow Transform analyzes the graph
             path = path.numpy().decode()
         digest = hashlib.sha256(tf.io.gfile.GFile(path, "rb").read()).hexdigest()
         return name.replace(str(self._filename_arg), digest[:16])
 
 
 class TextProcessor(tf.Module):
-    """One language's text path.
+    """The text path of one side.
 
-    Its tables track their files as assets, so a module that holds a TextProcessor exports them.
+    Its tables track their files as assets: a module that has a TextProcessor exports them.
     """
 
     def __init__(self, settings: TextSettings, vocabulary: str | tf.Tensor, merges: str | tf.Tensor):
-        """Args: the settings, and the paths of the two vocabulary files (see `text.learn`)."""
+        """Loads the tables.
+
+        Args:
+          settings: how text becomes tokens.
+          vocabulary: path of the vocabulary file (see `text.learn`).
+          merges: path of the merges file.
+        """
         super().__init__(name="text_processor")
         self._settings = settings
         line, number = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
@@ -92,7 +105,7 @@ class TextProcessor(tf.Module):
         self._merges = tf.lookup.StaticHashTable(to_merged, _NO_MERGE)
 
     def size(self) -> int:
-        """How many ids there are. Eager only."""
+        """The number of ids. Eager mode only."""
         return int(self._ids.size())
 
     def normalize(self, text: tf.Tensor) -> tf.Tensor:
@@ -100,43 +113,43 @@ class TextProcessor(tf.Module):
         return normalize(text, self._settings)
 
     def tokenize(self, text: tf.Tensor) -> tf.RaggedTensor:
-        """Text string[B] to ids int32[B, None], without `<s>` or `</s>`."""
+        """Converts text string[B] to ids int32[B, None], without `<s>` and `</s>`."""
         pretokens = pretokenize(self.normalize(text))
         if self._settings.unit == "word":
             return pretokens.with_values(tf.cast(self._ids.lookup(pretokens.values), tf.int32))
         distinct, where = tf.unique(pretokens.values)
-        spelt = self._spell(distinct)
-        tokens = spelt if self._settings.unit == "character" else self._merge(spelt)
+        symbols = self._split_into_symbols(distinct)
+        tokens = symbols if self._settings.unit == "character" else self._merge(symbols)
         return pretokens.with_values(tf.gather(tokens, where)).merge_dims(1, 2)
 
     @property
     def words(self) -> bool:
-        """Whether tokens are words, of which some are unknown."""
+        """Whether tokens are words, so that some are unknown."""
         return self._settings.unit == "word"
 
     def pieces(self) -> list[str]:
-        """The vocabulary, by id. Eager only."""
+        """The vocabulary: the piece of each id. Eager mode only."""
         ids, pieces = self._pieces.export()
         by_id = sorted(zip(ids.numpy().tolist(), pieces.numpy().tolist(), strict=True))
         return [piece.decode() for _, piece in by_id]
 
     def detokenize(self, ids: tf.Tensor, unknown: tf.Tensor | None = None) -> tf.Tensor:
-        """Ids to text.
+        """Converts ids to text.
 
         Args:
-          ids: int32[B, T]. `<pad>` and `<s>` are skipped; the first `</s>` and all after it are dropped.
-          unknown: string[B, T], pretokens to take the place of unknown words; empty where there is none.
+          ids: int32[B, T]. `<pad>` and `<s>` are skipped. The first `</s>` and all ids after it are dropped.
+          unknown: string[B, T], pretokens that replace unknown words; empty strings where there is none.
 
         Returns:
-          string[B], normalized but for letter case. An unknown word with nothing in its place reads U+2047.
+          string[B], normalized except for letter case. An unknown word without a replacement becomes U+2047.
         """
         ended = tf.cumsum(tf.cast(tf.equal(ids, EOS_ID), tf.int32), axis=1) > 0
         dropped = ended | tf.equal(ids, PAD_ID) | tf.equal(ids, BOS_ID)
         pieces = self._pieces.lookup(tf.cast(ids, tf.int64))
-        stranger = tf.fill(tf.shape(ids), WORD_BOUNDARY + UNKNOWN_WORD)
+        replacements = tf.fill(tf.shape(ids), WORD_BOUNDARY + UNKNOWN_WORD)
         if unknown is not None:
-            stranger = tf.where(tf.equal(unknown, ""), stranger, unknown)
-        pieces = tf.where(tf.equal(ids, UNK_ID), stranger, pieces)
+            replacements = tf.where(tf.equal(unknown, ""), replacements, unknown)
+        pieces = tf.where(tf.equal(ids, UNK_ID), replacements, pieces)
         if self._settings.unit != "word":
             byte = ids - _FIRST_BYTE_ID
             single = tf.gather(tf.constant([bytes([b]) for b in range(256)]), tf.clip_by_value(byte, 0, 255))
@@ -144,15 +157,18 @@ class TextProcessor(tf.Module):
         joined = tf.strings.reduce_join(tf.where(dropped, "", pieces), axis=1)
         return _tidy(tf.strings.regex_replace(_valid(joined), WORD_BOUNDARY, " "))
 
-    def _spell(self, words: tf.Tensor) -> tf.RaggedTensor:
-        """Words string[N] to ids int32[N, None] of their characters; unknown ones as their UTF-8 bytes."""
+    def _split_into_symbols(self, words: tf.Tensor) -> tf.RaggedTensor:
+        """Converts words string[N] to the ids int32[N, None] of their characters.
+
+        A character that is not in the vocabulary becomes the ids of its UTF-8 bytes.
+        """
         characters = tf.strings.unicode_split(words, "UTF-8")
         flat = characters.values
         ids = tf.cast(self._ids.lookup(flat), tf.int32)
         unknown = tf.equal(ids, UNK_ID)
         octets = tf.io.decode_raw(tf.strings.reduce_join(tf.boolean_mask(flat, unknown)), tf.uint8)
         lengths = tf.where(unknown, tf.strings.length(flat), 1)
-        # Every id repeated as often as it has symbols, and the unknown ones replaced by the bytes, in order.
+        # Repeat every id once per symbol, then replace those of unknown characters by their bytes, in order.
         spread, is_byte = tf.repeat(ids, lengths), tf.repeat(unknown, lengths)
         spread = tf.tensor_scatter_nd_update(
             spread, tf.where(is_byte), tf.cast(octets, tf.int32) + _FIRST_BYTE_ID
@@ -160,14 +176,14 @@ class TextProcessor(tf.Module):
         ends = tf.concat([[0], tf.cumsum(tf.cast(lengths, tf.int64))], axis=0)
         return tf.RaggedTensor.from_row_splits(spread, tf.gather(ends, characters.row_splits), validate=False)
 
-    def _merge(self, spelt: tf.RaggedTensor) -> tf.RaggedTensor:
-        """Byte-pair encoding of words spelt int32[N, None]: int32[N, None].
+    def _merge(self, symbols: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Applies byte-pair encoding to the symbols of words: int32[N, None] to int32[N, None].
 
-        In each word the pair that was learnt first is joined, the leftmost of equals, until none is known.
-        Ids are in the order of learning, so it is the pair with the smallest merged id.
+        In each word, the pair that was learned first is merged (of equal pairs, the leftmost), until no pair
+        can be merged. Ids are in the order of learning, so this is the pair with the smallest merged id.
         """
-        words = spelt.to_tensor(default_value=-1)
-        # A column on the right that never holds a symbol: every position has a right neighbour.
+        words = symbols.to_tensor(default_value=-1)
+        # One empty column on the right, so that every position has a right neighbor.
         words = tf.pad(words, [[0, 0], [0, 1]], constant_values=-1)
         joins = self._joins(words[:, :-1], words[:, 1:])
         joins = tf.pad(joins, [[0, 0], [0, 1]], constant_values=_NO_MERGE)
@@ -197,15 +213,15 @@ class TextProcessor(tf.Module):
         return tf.RaggedTensor.from_row_lengths(tf.boolean_mask(done, done >= 0), lengths, validate=False)
 
     def _join_one(self, words: tf.Tensor, joins: tf.Tensor, best: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Joins in each word the leftmost pair whose merged id is `best`.
+        """Merges in each word the leftmost pair whose merged id is `best`.
 
         Args:
           words: int32[A, W], -1 after the end.
-          joins: int32[A, W], merged id of each symbol and its right neighbour, or 2**31 - 1.
-          best: int32[A], the smallest of each row of `joins`.
+          joins: int32[A, W], merged id of each symbol and its right neighbor; 2**31 - 1 if they do not merge.
+          best: int32[A], the smallest value of each row of `joins`.
 
         Returns:
-          The same two after the join: everything right of the pair has moved one to the left.
+          `words` and `joins` after the merge: all symbols right of the pair have moved left by one.
         """
         at = tf.argmax(tf.equal(joins, best[:, None]), axis=1, output_type=tf.int32)[:, None]
         column = tf.range(tf.shape(words)[1])[None, :]
@@ -221,27 +237,31 @@ class TextProcessor(tf.Module):
         return words, tf.where(tf.equal(column, at - 1), left[:, None], joins)
 
     def _joins(self, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
-        """The merged id of each pair of neighbours, int32 of their shape; 2**31 - 1 where they do not."""
+        """The merged id of each pair, int32 of their shape; 2**31 - 1 if a pair does not merge."""
         keys = tf.cast(left, tf.int64) * KEY_FACTOR + tf.cast(right, tf.int64)
         return tf.cast(self._merges.lookup(keys), tf.int32)
 
 
 def _valid(text: tf.Tensor) -> tf.Tensor:
-    """Valid UTF-8: what is not becomes U+FFFD."""
+    """Makes text valid UTF-8: other bytes become U+FFFD."""
     return tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
 
 
 def _tidy(text: tf.Tensor) -> tf.Tensor:
-    """Valid UTF-8, single spaces, no controls, and U+2581, which is the word boundary's mark, as `_`."""
+    """Makes text valid UTF-8 with single spaces and no control characters. U+2581, the mark of a word
+    boundary, becomes `_`."""
     text = tf.strings.regex_replace(_valid(text), _SPACES, " ")
     return tf.strings.strip(tf.strings.regex_replace(text, WORD_BOUNDARY, "_"))
 
 
 @dataclasses.dataclass(frozen=True)
 class TextPair:
-    """Both sides' text paths: the same object when the vocabulary is shared.
+    """The text paths of both sides.
 
-    `source_max_length` is the most tokens of a source, `</s>` included.
+    Attributes:
+      source, target: the text path of each side; the same object if the vocabulary is shared.
+      shared: whether the vocabulary is shared.
+      source_max_length: maximum number of tokens of a source, `</s>` included.
     """
 
     source: TextProcessor

@@ -1,4 +1,4 @@
-"""StatisticsGen, SchemaGen and ExampleValidator in a row: good bitext passes, bad is named in words."""
+"""StatisticsGen, SchemaGen and ExampleValidator in sequence: good data passes, messages describe bad data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SPLITS = ("train", "eval", "test")
 
 
 class Line:
-    """Three components in a row over given pairs."""
+    """Runs StatisticsGen on sentence pairs, then SchemaGen and ExampleValidator on request."""
 
     def __init__(self, root: Path, statistics=None, **pairs: list[tuple[str, str]]):
         self.root = root
@@ -85,7 +85,7 @@ def good(tmp_path_factory) -> Line:
     return Line(tmp_path_factory.mktemp("good"))
 
 
-def test_statistics_are_told_in_one_line(good):
+def test_statistics_are_reported_in_one_line(good):
     features = len(loader.load().feature)
     assert good.said[0] == f"{features} features of the examples: eval 300, test 300, train 300"
     assert not any("features of" in line for line in good.said[1:])
@@ -113,7 +113,7 @@ def test_good_bitext_passes_the_curated_schema(good):
         assert len(diff.baseline.feature) == 17
 
 
-def test_an_inferred_schema_fits_what_it_was_inferred_from(good):
+def test_an_inferred_schema_fits_its_statistics(good):
     path = good.schema("inferred", infer=True).path / "schema.pbtxt"
     schema = loader.load(path)
     assert {f.name for f in schema.feature} == {f.name for f in loader.load().feature}
@@ -167,7 +167,9 @@ def test_an_inferred_schema_fits_what_it_was_inferred_from(good):
     ],
     ids=["copied source", "wrong script", "no letters", "length ratio"],
 )
-def test_bad_bitext_stops_the_run_in_words(tmp_path, pairs, scripts, words):
+def test_the_message_about_bad_data_has_what_was_found_what_is_expected_and_an_example(
+    tmp_path, pairs, scripts, words
+):
     line = Line(tmp_path, train=pairs)
     with pytest.raises(DataError) as error:
         line.validate(line.schema(**scripts))
@@ -185,7 +187,7 @@ def test_bad_bitext_stops_the_run_in_words(tmp_path, pairs, scripts, words):
     [{"exact_top_values": True}, {"sample_rate": 0.5}, {"top_values": 3}, {"histogram_buckets": 4}],
     ids=lambda parameters: next(iter(parameters)),
 )
-def test_statistics_are_as_fine_as_asked(tmp_path, parameters):
+def test_parameters_of_the_statistics(tmp_path, parameters):
     line = Line(tmp_path, statistics=parameters)
     [dataset] = tfdv.load_stats_binary(str(line.statistics.split("train") / "FeatureStats.pb")).datasets
     features = {f.path.step[0]: f for f in dataset.features}
@@ -221,8 +223,8 @@ def test_skew_between_train_and_eval_stops_the_run(tmp_path):
     ("text", "message"),
     [
         (None, "cannot read the curated schema"),
-        ("feature { nam: 'x' }", "no schema: 1:11"),
-        ("feature {", "no schema"),
+        ("feature { nam: 'x' }", "my.pbtxt is not a schema: 1:11"),
+        ("feature {", "is not a schema"),
     ],
 )
 def test_a_curated_schema_that_cannot_be_used(tmp_path, good, text, message):
@@ -239,7 +241,7 @@ def test_a_curated_schema_that_cannot_be_used(tmp_path, good, text, message):
         )
 
 
-def test_a_schema_that_knows_no_scripts_cannot_be_narrowed(tmp_path, good):
+def test_a_schema_without_the_script_feature_cannot_be_restricted(tmp_path, good):
     path = tmp_path / "my.pbtxt"
     path.write_text("feature { name: 'source' }")
     with pytest.raises(ConfigError, match="no feature 'target_script'"):
@@ -258,7 +260,7 @@ def test_infer_and_curated_exclude_each_other():
     assert schema_gen.SchemaGen().external_inputs(schema_gen.Parameters()) == [str(schema_gen.BITEXT)]
 
 
-def test_examples_without_a_side_are_refused(tmp_path):
+def test_examples_without_a_side_are_an_error(tmp_path):
     path = tmp_path / "a.gz"
     tfrecord.write_examples(path, {"id": pa.array(["a:1"]), "source": pa.array(["x"])})
     with pytest.raises(DataError, match="no single value of feature 'target'"):

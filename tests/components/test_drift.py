@@ -1,4 +1,4 @@
-"""ExampleValidator over spans: what is compared with what, what chance may do, what warns and what stops."""
+"""ExampleValidator with spans: the comparisons, the allowance for sampling noise, and the severities."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def swapped(rows: Pairs) -> Pairs:
 
 
 def statistics_of(rows: Pairs, only: str = "") -> statistics_pb2.DatasetFeatureStatisticsList:
-    """Of the features whose names begin with `only`."""
+    """The statistics of the features whose names begin with `only`."""
     if not rows:
         empty = statistics_pb2.DatasetFeatureStatisticsList()
         empty.datasets.add()
@@ -87,7 +87,7 @@ def statistics_of(rows: Pairs, only: str = "") -> statistics_pb2.DatasetFeatureS
 
 
 class Corpus:
-    """Statistics written by hand, and the validator run on them."""
+    """Writes statistics and runs ExampleValidator on them."""
 
     def __init__(self, root: Path, schema: Path = BITEXT):
         self.root = root
@@ -145,7 +145,7 @@ WARNING, ERROR = anomalies_pb2.AnomalyInfo.WARNING, anomalies_pb2.AnomalyInfo.ER
 
 
 class TestSpans:
-    def test_every_span_has_its_messages_and_all_together_are_compared(self, corpus):
+    def test_every_span_is_compared_with_the_schema_and_all_spans_together_with_eval(self, corpus):
         spans = [corpus.span(n, train=pairs(600, n), eval=pairs(300, 10 + n)) for n in (7, 8)]
         serving = corpus.span(only="source", serving=pairs(300, 5))
         anomalies = corpus.validate(*spans, previous=spans[:1], serving=serving)
@@ -160,7 +160,7 @@ class TestSpans:
             " 1 new against the previous blessed run: no anomalies"
         ]
 
-    def test_one_bad_span_is_named(self, corpus):
+    def test_the_message_names_the_bad_span_alone(self, corpus):
         good, bad = corpus.span(1, train=pairs(300)), corpus.span(2, train=[(s, s) for s, _ in pairs(300)])
         with pytest.raises(DataError, match=r"span 2 version 1, split train: feature copied") as error:
             corpus.validate(good, bad)
@@ -183,7 +183,7 @@ class TestSpans:
                 full, corpus.span(4), severities=[{"anomaly": "NO_DATA_IN_SPAN", "severity": "stop"}]
             )
 
-    def test_what_has_no_span_need_not_have_every_split_nor_the_spans_what_it_has(self, corpus):
+    def test_files_without_a_span_and_spans_may_have_different_splits(self, corpus):
         rest = corpus.span(eval=pairs(300, 1), test=pairs(300, 2), train=[])
         rest.properties["part"] = "no span"
         spans = [corpus.span(n, train=pairs(300, n), eval=[], test=[]) for n in (1, 2)]
@@ -191,17 +191,17 @@ class TestSpans:
         assert anomalies.properties == {"errors": 0, "warnings": 0}
         assert "Split-eval" in corpus.files()
 
-    def test_nothing_to_train_on_stops(self, corpus):
+    def test_spans_without_a_training_example_stop_the_run(self, corpus):
         with pytest.raises(DataError, match="no span has an example to train on"):
             corpus.validate(corpus.span(1, train=[], eval=pairs(300)), corpus.span(2))
 
-    def test_an_empty_split_of_a_corpus_without_spans_stops(self, corpus):
+    def test_an_empty_split_of_a_corpus_without_spans_stops_the_run(self, corpus):
         with pytest.raises(DataError, match="split test: no examples"):
             corpus.validate(corpus.span(train=pairs(300), test=[]))
 
 
 class TestDrift:
-    def test_another_language_stops_and_swapped_columns_do(self, corpus):
+    def test_swapped_languages_stop_the_run(self, corpus):
         old = [corpus.span(n, train=pairs(500, n)) for n in range(3)]
         with pytest.raises(DataError) as error:
             corpus.validate(*old, corpus.span(3, train=swapped(pairs(500, 3))), previous=old)
@@ -218,8 +218,8 @@ class TestDrift:
         assert {"source_length", "target_length", "source_characters", "target_characters"} <= set(found)
         assert set(found.values()) == {WARNING}
 
-    def test_what_the_previous_run_had_is_not_judged_again(self, corpus):
-        """The same content is no news, wherever it lies; another version of a span is."""
+    def test_data_of_the_previous_run_is_not_compared_again(self, corpus):
+        """Equal content in another folder is not new; another version of a span is."""
         old, new = corpus.span(1, train=pairs(500)), corpus.span(1, train=swapped(pairs(500)))
         old.digest = new.digest = "sha256:1"
         corpus.validate(new, previous=[old])
@@ -228,13 +228,13 @@ class TestDrift:
         with pytest.raises(DataError, match="source_ending"):
             corpus.validate(new, previous=[old])
 
-    def test_a_corpus_without_spans_is_compared_with_what_it_was(self, corpus):
+    def test_a_corpus_without_spans_is_compared_with_its_former_content(self, corpus):
         old = corpus.span(train=pairs(500))
         with pytest.raises(DataError, match="split train against the previous blessed run"):
             corpus.validate(corpus.span(train=swapped(pairs(500))), previous=[old])
         assert "drift/Split-train" in corpus.files()
 
-    def test_a_feature_the_previous_run_did_not_have_warns(self, corpus):
+    def test_a_feature_that_the_previous_run_lacks_warns(self, corpus):
         old = corpus.span(1, only="source", train=pairs(500))
         anomalies = corpus.validate(corpus.span(2, train=pairs(500, 1)), previous=[old])
         assert anomalies.properties["errors"] == 0
@@ -244,7 +244,7 @@ class TestDrift:
 
 
 class TestServing:
-    def test_requests_unlike_the_training_data_warn(self, corpus):
+    def test_requests_that_differ_from_the_training_data_warn(self, corpus):
         serving = corpus.span(only="source", serving=swapped(pairs(500, 1)))
         corpus.validate(corpus.span(1, train=pairs(500)), serving=serving)
         found = corpus.severities("serving/Split-train")
@@ -263,8 +263,8 @@ class TestServing:
 
 
 class TestSizes:
-    def test_few_examples_never_stop_for_their_shares(self, corpus):
-        """But for a length that cannot be they do."""
+    def test_with_few_examples_shares_only_warn(self, corpus):
+        """Values outside the bounds still stop the run."""
         few = corpus.span(2, train=[(s, s) for s, _ in swapped(pairs(150))])
         old = corpus.span(1, train=pairs(500))
         anomalies = corpus.validate(old, few, previous=[old])
@@ -276,8 +276,8 @@ class TestSizes:
         with pytest.raises(DataError, match="feature length_ratio: Out-of-range values"):
             corpus.validate(old, corpus.span(2, train=[("x", "y" * 90)] * 40))
 
-    def test_chance_alone_raises_no_alarm(self):
-        """Of 400 comparisons of samples of one population none is as far apart as is allowed for."""
+    def test_samples_of_one_population_stay_within_the_allowance(self):
+        """At most 1 of 100 samples of each size is farther from the population than the allowance."""
         draw = random.Random(1)
         letters, weights = "abcdef", (20, 5, 5, 4, 3, 1)
 
@@ -303,8 +303,8 @@ class TestSizes:
             assert allowance(drawn[0], whole) < 2 * math.sqrt(1 / n)
         assert allowance(whole, whole) < 0.02
 
-    def test_what_chance_may_do_is_added_to_the_threshold(self, corpus):
-        """A distance over the schema's threshold, yet not by more than so few examples may be off."""
+    def test_the_threshold_is_raised_by_the_allowance(self, corpus):
+        """An anomaly needs a distance over the threshold plus the allowance."""
         new, old = pairs(300, 2), pairs(5000, 1)
         shifted = [(s[:-1] + " zz.", t) if i % 7 == 0 else (s, t) for i, (s, t) in enumerate(new)]
         corpus.validate(corpus.span(2, train=shifted), previous=[corpus.span(1, train=old)])
@@ -315,7 +315,7 @@ class TestSizes:
 
 
 class TestSeverities:
-    def test_the_first_rule_that_fits_holds(self, corpus):
+    def test_the_first_rule_that_fits_decides(self, corpus):
         old, new = corpus.span(1, train=pairs(500)), corpus.span(2, train=swapped(pairs(500)))
         rules = [
             {"check": "drift", "feature": "source_*", "anomaly": "COMPARATOR_*", "severity": "warn"},
@@ -329,12 +329,12 @@ class TestSeverities:
         assert (found["source_ending"], found["target_ending"]) == (WARNING, ERROR)
         corpus.validate(new, previous=[old], severities=[{"check": "drift", "severity": "warn"}])
 
-    def test_everything_may_stop(self, corpus):
+    def test_a_rule_can_make_every_anomaly_stop_the_run(self, corpus):
         old, new = corpus.span(1, train=pairs(500)), corpus.span(2, train=pairs(500, 1, words=30))
         with pytest.raises(DataError, match="source_length"):
             corpus.validate(new, previous=[old], severities=[{"severity": "stop"}])
 
-    def test_an_anomaly_tfdv_does_not_know(self, corpus):
+    def test_a_rule_with_an_unknown_anomaly_is_rejected(self, corpus):
         with pytest.raises(ConfigError, match="no anomaly 'COMPARATOR_L_INFTY'") as error:
             corpus.validate(
                 corpus.span(1, train=pairs(300)),
@@ -342,7 +342,7 @@ class TestSeverities:
             )
         assert "COMPARATOR_L_INFTY_HIGH" in error.value.remedy
 
-    def test_a_severity_there_is_not(self):
+    def test_a_rule_with_an_unknown_severity_is_rejected(self):
         with pytest.raises(msgspec.ValidationError, match="severity"):
             msgspec.convert({"severities": [{"severity": "ignore"}]}, example_validator.Parameters)
         assert all(isinstance(rule, Rule) for rule in example_validator.DEFAULT_RULES)
@@ -362,13 +362,13 @@ class TestSchemaOfSpans:
             found = tfdv.load_stats_binary(str(span.split("train") / "FeatureStats.pb"))
             assert not tfdv.validate_statistics(found, schema).anomaly_info
 
-    def test_there_must_be_an_example(self, corpus):
+    def test_inferring_needs_an_example(self, corpus):
         with pytest.raises(DataError, match="the train split has no example"):
             self.infer(corpus, corpus.span(0, train=[]))
 
 
 def statistics_gen_of(root: Path, properties: dict[str, int], **splits: Pairs):
-    """StatisticsGen on one artifact: its output and what it said."""
+    """Runs StatisticsGen on examples; returns its output and the printed lines."""
     examples = artifacts.Examples(root / "examples", dict(properties))
     examples.path.mkdir()
     for split, rows in splits.items():

@@ -1,4 +1,4 @@
-"""ExampleGen: nothing lost, nothing leaked, everything named."""
+"""ExampleGen: every row is an example, a duplicate or a reject, and no source is in two splits."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ from bitext.pipeline.source_digests import source_digests
 
 
 class Result:
-    """What a run of ExampleGen left behind."""
+    """Runs ExampleGen and holds its outputs."""
 
     def __init__(self, root: Path, *, golden: artifacts.Examples | None = None, **parameters):
         folders = {name: root / name for name in ("working", "temp", "examples", "rejects")}
         for folder in folders.values():
             folder.mkdir(parents=True)
-        self.said: list[str] = []
+        self.lines: list[str] = []
         self.examples = artifacts.Examples(folders["examples"])
         self.rejects_artifact = artifacts.Rejects(folders["rejects"])
         context = Context(
             folders["working"],
             folders["temp"],
             beam_pipeline=lambda: beam.Pipeline(runner=FnApiRunner()),
-            say=self.said.append,
+            say=self.lines.append,
         )
         executor.run(
             msgspec.convert(parameters, SpanParameters if "span" in parameters else Parameters),
@@ -74,7 +74,7 @@ class Result:
         )
 
     def rows(self, split: str) -> list[tuple[str, str, str]]:
-        """(id, source, target) of a split, file after file."""
+        """(id, source, target) of every example of a split, in the order of the files."""
         decoder = example_coder.ExamplesToRecordBatchDecoder(None)
         out: list[tuple[str, str, str]] = []
         for path in sorted(self.examples.split(split).glob("data_tfrecord-*.gz")):
@@ -117,13 +117,13 @@ def test_every_row_has_one_split_and_its_id(tmp_path):
         numbers = [int(row[0].rpartition(":")[2]) for row in result.rows(split)]
         assert numbers == sorted(numbers)
         assert result.examples.properties[split] == len(numbers) > 0
-    assert result.said == [result.said[0]]
-    assert "60 rows" in result.said[0]
+    assert result.lines == [result.lines[0]]
+    assert "60 rows" in result.lines[0]
 
 
-def test_translations_of_one_source_stay_together_and_duplicates_go(tmp_path):
+def test_translations_of_one_source_are_in_one_split_and_duplicates_are_dropped(tmp_path):
     lines = _corpus(40)
-    lines += [line.upper().replace(" ", "  ") for line in lines]  # the same sources once normalized
+    lines += [line.upper().replace(" ", "  ") for line in lines]  # equal after normalization
     lines += lines[:7]
     result = Result(tmp_path / "run", files=[_write(tmp_path / "a.tsv", lines)], **WIDE)
     seen: dict[str, set[str]] = {}
@@ -134,10 +134,10 @@ def test_translations_of_one_source_stay_together_and_duplicates_go(tmp_path):
     assert all(len(splits) == 1 for splits in seen.values())
     assert result.summary()["duplicates"] == result.examples.properties["duplicates"] == 7
     ids = {int(row[0].rpartition(":")[2]) for row in result.all_rows()}
-    assert ids == set(range(1, 81))  # the first of each is kept
+    assert ids == set(range(1, 81))  # the first of each pair
 
 
-def test_bytes_do_not_depend_on_the_run(tmp_path):
+def test_equal_runs_write_equal_bytes(tmp_path):
     path = _write(tmp_path / "a.tsv", _corpus())
     results = [Result(tmp_path / name, files=[path], **WIDE) for name in ("one", "two")]
     for split in SPLITS:
@@ -157,8 +157,8 @@ def test_shards_hold_the_same_rows(tmp_path):
 GOLDEN = ["24c4e79f019ea69f", "79ea4833cf67eda1", "22fefe5846453bfc", "9fed818fac878702"]
 
 
-def test_a_split_is_for_ever():
-    # Literal values: if this fails, sentences held out by earlier versions now leak into training.
+def test_the_hash_of_a_source_never_changes():
+    # If this fails, sentences that were held out so far become training data.
     sources = pa.array(["Go.", "  gO.\u00a0", "Ｇｏ.", "¿Dónde está?", "你好。", ""])
     hashes = source_hashes(sources)
     assert hashes[0] == hashes[1] == hashes[2]
@@ -192,14 +192,14 @@ def test_reasons(row, reason, detail):
     assert rows.line.tolist() == [10, 11, 12]
 
 
-def test_a_given_test_split_is_scored_as_it_is_whatever_the_ratio() -> None:
+def test_the_length_ratio_is_not_checked_in_given_eval_and_test_splits() -> None:
     rows = split_tsv(b"abcde\t" + b"b" * 40 + b"\n\tempty\n", 1, (0, 1))
     parameters = Parameters(files=("x",))
-    for split, refused in (("test", {1}), ("eval", {1}), ("train", {0, 1}), (None, {0, 1})):
-        assert set(filter_rows(rows, parameters, split).details) == refused
+    for split, rejected in (("test", {1}), ("eval", {1}), ("train", {0, 1}), (None, {0, 1})):
+        assert set(filter_rows(rows, parameters, split).details) == rejected
 
 
-def test_short_rows_may_have_any_ratio():
+def test_the_length_ratio_of_short_rows_is_not_checked():
     filtered = filter_rows(split_tsv(b"I\tYo mismo, en persona\n", 1, (0, 1)), Parameters(files=("x",)))
     assert filtered.reason.tolist() == [0]
 
@@ -211,10 +211,10 @@ def test_rejects_are_written_and_counted(tmp_path):
     found = [(r["line"], r["reason"], r["text"]) for r in result.rejects()]
     assert found == [(5, "missing_column", "no tab"), (10, "empty_side", "x\t")]
     assert result.summary()["reasons"] == {"missing_column": 1, "empty_side": 1}
-    assert "2 rows rejected: missing_column 1, empty_side 1" in result.said[1]
+    assert "2 rows rejected: missing_column 1, empty_side 1" in result.lines[1]
 
 
-def test_too_many_rejects_stop_the_run_with_ten_examples(tmp_path):
+def test_too_many_rejects_stop_the_run_and_ten_are_shown(tmp_path):
     lines = [line if i % 2 else f"broken {i}" for i, line in enumerate(_corpus())]
     path = _write(tmp_path / "a.tsv", lines)
     with pytest.raises(DataError) as error:
@@ -224,9 +224,9 @@ def test_too_many_rejects_stop_the_run_with_ten_examples(tmp_path):
     assert message.count("missing_column") == 10
     assert f"{path}:1: " in message
     assert "max_reject_share" in message
-    [kept] = (tmp_path / "run").rglob("working/rejects.jsonl.gz")
-    assert str(kept) in message
-    with gzip.open(kept, "rt", encoding="utf-8") as rejects:
+    [rejects_file] = (tmp_path / "run").rglob("working/rejects.jsonl.gz")
+    assert str(rejects_file) in message
+    with gzip.open(rejects_file, "rt", encoding="utf-8") as rejects:
         assert len(rejects.readlines()) == 30
 
 
@@ -238,7 +238,7 @@ alphabet = st.sampled_from(
 @settings(max_examples=300, deadline=None)
 @given(st.lists(alphabet, max_size=60).map(b"".join), st.tuples(st.integers(0, 2), st.integers(0, 2)))
 def test_every_line_is_an_example_a_duplicate_or_a_reject(tmp_path_factory, text, columns):
-    """And agrees with the plainest reading of the file, line by line."""
+    """The result equals that of a simple implementation that reads line by line."""
     if columns[0] == columns[1]:
         columns = (0, 1)
     path = tmp_path_factory.mktemp("property") / "a.tsv"
@@ -247,26 +247,27 @@ def test_every_line_is_an_example_a_duplicate_or_a_reject(tmp_path_factory, text
         files=(str(path),), source_column=columns[0], target_column=columns[1], max_characters=9
     )
     (file,) = find(parameters)
-    lines, kept, refused = [], [], 0
+    lines, accepted, rejected = [], [], 0
     for rows in read(file, parameters):
         filtered = filter_rows(rows, parameters)
         lines += rows.line.tolist()
         assert set(filtered.details) == set(np.flatnonzero(filtered.reason).tolist())
-        refused += len(filtered.details)
+        rejected += len(filtered.details)
         for row in np.flatnonzero(filtered.reason == 0).tolist():
-            kept.append((int(rows.line[row]), filtered.source[row].as_py(), filtered.target[row].as_py()))
+            accepted.append((int(rows.line[row]), filtered.source[row].as_py(), filtered.target[row].as_py()))
     expected = _plain(text, columns, 9)
     assert lines == list(range(1, len(expected) + 1))
-    assert kept == [(i + 1, *pair) for i, pair in enumerate(expected) if pair]
-    assert len(kept) + refused == len(lines)
+    assert accepted == [(i + 1, *pair) for i, pair in enumerate(expected) if pair]
+    assert len(accepted) + rejected == len(lines)
     firsts = first_of_duplicates(
-        pa.array([k[1] for k in kept], pa.string()), pa.array([k[2] for k in kept], pa.string())
+        pa.array([row[1] for row in accepted], pa.string()),
+        pa.array([row[2] for row in accepted], pa.string()),
     )
-    assert firsts.tolist() == sorted({k[1:]: i for i, k in reversed(list(enumerate(kept)))}.values())
+    assert firsts.tolist() == sorted({row[1:]: i for i, row in reversed(list(enumerate(accepted)))}.values())
 
 
 def _plain(text: bytes, columns: tuple[int, int], longest: int) -> list[tuple[str, str] | None]:
-    """The pair on every line, None for a bad row; one row at a time."""
+    """The pair of every line; None for a row that is rejected."""
     text = text.removeprefix(b"\xef\xbb\xbf")
     out: list[tuple[str, str] | None] = []
     for line in text.removesuffix(b"\n").split(b"\n") if text else []:
@@ -285,7 +286,7 @@ def _plain(text: bytes, columns: tuple[int, int], longest: int) -> list[tuple[st
 
 
 @pytest.mark.parametrize("ending", ["", ".gz", ".bz2", ".zst"])
-def test_compressed_and_plain_read_alike(tmp_path, ending, monkeypatch):
+def test_compressed_files_are_read_like_plain_files(tmp_path, ending, monkeypatch):
     monkeypatch.setattr(
         "bitext.components.example_gen.formats.base.BLOCK_BYTES", 37
     )  # many blocks, cut within lines
@@ -298,7 +299,7 @@ def test_compressed_and_plain_read_alike(tmp_path, ending, monkeypatch):
         ".zst": zstandard.ZstdCompressor().compress,
     }[ending]
     path = tmp_path / f"a.tsv{ending}"
-    path.write_bytes(pack(data[:half]) + pack(data[half:]))  # two streams, one after the other
+    path.write_bytes(pack(data[:half]) + pack(data[half:]))  # two concatenated streams
     parameters = Parameters(files=(str(path),))
     sources, lines = [], []
     for rows in read(find(parameters)[0], parameters):
@@ -309,7 +310,7 @@ def test_compressed_and_plain_read_alike(tmp_path, ending, monkeypatch):
 
 
 @pytest.mark.parametrize("ending", [".gz", ".bz2", ".zst"])
-def test_a_compressed_file_cut_short_is_an_error(tmp_path, ending):
+def test_a_truncated_compressed_file_is_an_error(tmp_path, ending):
     pack = {".gz": gzip.compress, ".bz2": bz2.compress, ".zst": zstandard.ZstdCompressor().compress}[ending]
     path = tmp_path / f"a.tsv{ending}"
     path.write_bytes(pack("\n".join(_corpus(500)).encode())[:-9])
@@ -336,7 +337,7 @@ def test_csv_quoting_newlines_and_header(tmp_path):
     assert len(rows) == 40
 
 
-def test_broken_csv_quoting_rejects_every_line_it_took(tmp_path):
+def test_broken_csv_quoting_rejects_every_line_of_the_record(tmp_path):
     lines = [f"en {i},es {i}" for i in range(20)] + ['en,"es'] + [f"en {i},es {i}" for i in range(100, 103)]
     path = _write(tmp_path / "a.csv", lines)
     result = Result(tmp_path / "run", format="csv", files=[path], max_reject_share=1.0, **WIDE)
@@ -345,7 +346,7 @@ def test_broken_csv_quoting_rejects_every_line_it_took(tmp_path):
     assert len(result.all_rows()) == 20
 
 
-def test_csv_names_invalid_utf8(tmp_path):
+def test_invalid_utf8_in_csv_is_rejected_with_its_position(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(b"good,bueno\nb\xffd,malo\n")
     parameters = Parameters(format="csv", files=(str(path),))
@@ -384,7 +385,7 @@ def test_given_splits_and_globs(tmp_path):
         Result(tmp_path / "again", splits=splits)
 
 
-def test_a_published_test_set_keeps_every_line(tmp_path):
+def test_duplicates_in_a_published_test_set_are_kept(tmp_path):
     lines = _corpus(30)
     for name, low, high in (("train", 0, 20), ("eval", 20, 25), ("test", 25, 30)):
         _write(tmp_path / f"{name}.tsv", lines[low:high] + lines[low : low + 2])
@@ -397,16 +398,16 @@ def test_a_published_test_set_keeps_every_line(tmp_path):
     assert [len(everywhere.rows(split)) for split in SPLITS] == [20, 5, 5]
 
 
-def test_given_splits_that_share_sources_are_said(tmp_path):
+def test_sources_that_given_splits_share_are_reported(tmp_path):
     for name, low, high in (("train", 0, 10), ("dev", 10, 15), ("test", 8, 15)):
         _write(tmp_path / f"{name}.tsv", _corpus(30)[low:high])
     names = zip(SPLITS, ("train", "dev", "test"), strict=True)
     result = Result(tmp_path / "run", splits={s: {"files": [str(tmp_path / f"{n}.tsv")]} for s, n in names})
     assert result.summary()["sources_also_in_train"] == {"eval": 0, "test": 2}
-    assert "warning: 2 sources of test are also in train; scores on test will be too high" in result.said
+    assert "warning: 2 sources of test are also in train; scores on test will be too high" in result.lines
 
 
-def test_files_of_one_name_have_distinct_ids(tmp_path):
+def test_ids_are_distinct_if_files_have_the_same_name(tmp_path):
     paths = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -432,7 +433,7 @@ def test_missing_header_column(tmp_path):
     ("lines", "message"),
     [(["One line.\tUna línea."], "the corpus has 1 usable example,"), ([], "no rows in")],
 )
-def test_a_corpus_too_small_names_the_empty_split(tmp_path, lines, message):
+def test_the_message_about_a_small_corpus_names_the_empty_split(tmp_path, lines, message):
     path = tmp_path / "a.tsv"
     path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     with pytest.raises(DataError, match=message) as error:
@@ -453,7 +454,7 @@ def test_a_corpus_too_small_names_the_empty_split(tmp_path, lines, message):
         ({"files": ["a"], "splits": {s: {"files": ["b"]} for s in SPLITS}}, "not both"),
     ],
 )
-def test_impossible_parameters_are_refused(parameters, message):
+def test_invalid_parameters_are_rejected(parameters, message):
     with pytest.raises(msgspec.ValidationError, match=message):
         msgspec.convert(parameters, Parameters)
 
@@ -466,9 +467,9 @@ def test_external_inputs_are_all_patterns():
 
 
 class TestSpans:
-    """A span is read by itself, and what it holds does not decide what becomes of a sentence."""
+    """A span is read in an execution of its own, and the split of a sentence does not depend on the span."""
 
-    def test_a_source_is_in_the_same_split_whatever_span_it_comes_in(self, tmp_path: Path) -> None:
+    def test_a_source_is_in_the_same_split_in_every_span(self, tmp_path: Path) -> None:
         lines = _corpus(80)
         spans = [lines[:50], [line.upper() for line in lines[30:]], lines[::3]]
         seen: dict[str, set[str]] = {}
@@ -492,41 +493,41 @@ class TestSpans:
         result = Result(tmp_path / "run", files=[str(path)], span={"number": 1})
         assert len(result.all_rows()) == rows
         assert result.summary()["splits"] == {split: len(result.rows(split)) for split in SPLITS}
-        assert ("warning: no rows" in result.said) == (rows == 0)
+        assert ("warning: no rows" in result.lines) == (rows == 0)
 
-    def test_a_span_that_is_no_bitext_is_refused(self, tmp_path: Path) -> None:
+    def test_a_span_with_too_many_rejects_stops_the_run(self, tmp_path: Path) -> None:
         file = _write(tmp_path / "1.tsv", ["no tab"] * 30)
         with pytest.raises(DataError, match="30 of 30 rows"):
             Result(tmp_path / "run", files=[file], span={"number": 1})
 
 
 class Golden:
-    """What GoldenGen makes of rows."""
+    """Runs GoldenGen on rows and holds its outputs."""
 
     def __init__(self, root: Path, lines: list[str]):
         path = _write(root / "golden.tsv", lines)
-        self.said: list[str] = []
+        self.lines: list[str] = []
         self.parameters = Parameters(files=("unread.tsv",), golden=Files(files=(path,)))
         self.examples = artifacts.Examples(root / "golden")
         self.rejects = artifacts.Rejects(root / "golden-rejects")
         for artifact in (self.examples, self.rejects):
             artifact.path.mkdir()
-        context = Context(root, root, beam_pipeline=beam.Pipeline, say=self.said.append)
+        context = Context(root, root, beam_pipeline=beam.Pipeline, say=self.lines.append)
         golden.run(self.parameters, context, examples=self.examples, rejects=self.rejects)
 
 
 class TestGolden:
-    """A golden sentence is scored, and neither trained on nor chosen by."""
+    """A sentence of the golden set is scored, and is in neither the train nor the eval split."""
 
     def test_no_golden_source_is_in_train_or_eval(self, tmp_path: Path) -> None:
         lines = _corpus(100)
         chosen = [line.upper() for line in lines[::4]]
-        made = Golden(tmp_path, chosen)
-        assert GoldenGen().external_inputs(made.parameters) == [str(tmp_path / "golden.tsv")]
-        assert made.said == ["25 pairs"]
+        golden_gen = Golden(tmp_path, chosen)
+        assert GoldenGen().external_inputs(golden_gen.parameters) == [str(tmp_path / "golden.tsv")]
+        assert golden_gen.lines == ["25 pairs"]
         file = _write(tmp_path / "a.tsv", lines)
         without = Result(tmp_path / "without", files=[file], **WIDE)
-        result = Result(tmp_path / "run", files=[file], golden=made.examples, **WIDE)
+        result = Result(tmp_path / "run", files=[file], golden=golden_gen.examples, **WIDE)
         held_out = {normalize_source(line.split("\t")[0]) for line in chosen}
         for split in SPLITS:
             kept = [
@@ -539,19 +540,19 @@ class TestGolden:
         removed = len(without.all_rows()) - len(result.all_rows())
         assert summary["golden_removed"] == removed > 10
         assert summary["rows"] == summary["accepted"] + summary["duplicates"] + removed
-        assert f"{removed} rows removed because their source is in the golden set" in result.said
+        assert f"{removed} rows removed because their source is in the golden set" in result.lines
 
-    def test_rows_are_kept_as_they_are_and_the_unusable_are_rejected(self, tmp_path: Path) -> None:
-        made = Golden(tmp_path, ["A.\tB.", "no tab", "A.\tB.", "A.\t" + "B" * 500])
-        [path] = made.examples.split("golden").glob("*.gz")
+    def test_duplicates_are_kept_and_unusable_rows_are_rejected(self, tmp_path: Path) -> None:
+        golden_gen = Golden(tmp_path, ["A.\tB.", "no tab", "A.\tB.", "A.\t" + "B" * 500])
+        [path] = golden_gen.examples.split("golden").glob("*.gz")
         decoder = example_coder.ExamplesToRecordBatchDecoder(None)
         [batch] = [decoder.DecodeBatch(records).to_pydict() for records in tfrecord.read_records(path)]
         assert [v[0].decode() for v in batch["id"]] == ["golden.tsv:1", "golden.tsv:3", "golden.tsv:4"]
-        with gzip.open(made.rejects.path / "rejects.jsonl.gz", "rt", encoding="utf-8") as rejected:
+        with gzip.open(golden_gen.rejects.path / "rejects.jsonl.gz", "rt", encoding="utf-8") as rejected:
             assert [json.loads(line)["line"] for line in rejected] == [2]
-        assert json.loads((made.rejects.path / "summary.json").read_text())["rows"] == 4
+        assert json.loads((golden_gen.rejects.path / "summary.json").read_text())["rows"] == 4
 
-    def test_a_golden_set_of_nothing_is_refused(self, tmp_path: Path) -> None:
+    def test_a_golden_set_without_a_usable_row_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="no row of the golden set can be used"):
             Golden(tmp_path, ["no tab"])
 

@@ -1,4 +1,4 @@
-"""Merged statistics are those of the whole: in counts exactly, in histograms as far as buckets tell."""
+"""Merged statistics equal those of the whole: counts exactly, histograms within the width of a bucket."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def parts(frame):
     return [statistics_of(frame[start:end]) for start, end in ((0, 17), (17, 40), (40, 300))]
 
 
-def test_splits_of_a_data_set_give_what_tfdv_gives_for_the_whole(frame, parts):
+def test_merged_statistics_equal_those_that_tfdv_computes_for_the_whole(frame, parts):
     whole, merged = features_of(statistics_of(frame)), features_of(merge(parts))
     assert merge(parts).datasets[0].num_examples == 300
     assert set(merged) == set(whole)
@@ -63,7 +63,7 @@ def test_splits_of_a_data_set_give_what_tfdv_gives_for_the_whole(frame, parts):
             assert getattr(ours, field) == getattr(theirs, field)
 
 
-def test_tfdv_takes_them_and_finds_no_distance_between_a_whole_and_itself(parts):
+def test_tfdv_reads_merged_statistics_and_finds_no_distance_to_the_whole(parts):
     schema = schema_pb2.Schema()
     for name, kind in (("number", schema_pb2.FLOAT), ("size", schema_pb2.INT)):
         feature = schema.feature.add(name=name, type=kind)
@@ -78,7 +78,7 @@ def test_tfdv_takes_them_and_finds_no_distance_between_a_whole_and_itself(parts)
     )
 
 
-def test_the_order_and_the_nesting_do_not_matter(parts):
+def test_order_and_nesting_of_merges_do_not_matter(parts):
     a, b, c = parts
     straight = features_of(merge([a, b, c]))
     for other in (merge([c, a, b]), merge([merge([a, b]), c]), merge([a, merge([b, c])])):
@@ -101,7 +101,7 @@ def test_parts_without_examples_or_without_a_feature(parts):
     assert merged["word"].string_stats.common_stats.num_missing == 0
 
 
-def test_a_feature_of_two_types(parts):
+def test_a_feature_with_two_types_is_an_error(parts):
     other = statistics_of(pd.DataFrame({"word": [1, 2]}))
     with pytest.raises(ValueError, match="feature word is of types INT and STRING"):
         merge([parts[0], other])
@@ -131,7 +131,7 @@ def histograms(draw) -> statistics_pb2.Histogram:
 
 
 @given(st.lists(histograms(), min_size=1, max_size=4), st.randoms())
-def test_histograms_keep_every_count_in_any_order_and_nesting(parts, random):
+def test_merged_histograms_keep_every_count_in_any_order_and_nesting(parts, random):
     merged = merge_histograms(parts)
     assert sum(t[2] for t in triples(merged)) == pytest.approx(sum(t[2] for p in parts for t in triples(p)))
     edges = [t[:2] for t in triples(merged)]
@@ -142,7 +142,7 @@ def test_histograms_keep_every_count_in_any_order_and_nesting(parts, random):
     same(merge_histograms([merge_histograms(parts[:-1] or parts), *parts[-1:][: len(parts) - 1]]), merged)
 
 
-def test_histograms_on_common_edges():
+def test_merged_histograms_have_common_edges():
     inf = float("inf")
     merged = merge_histograms([histogram([(0, 4, 8), (4, 4, 3)]), histogram([(1, 2, 1), (4, inf, 5)])])
     assert triples(merged) == [(0, 1, 2), (1, 2, 3), (2, 4, 4), (4, 4, 3), (4, inf, 5)]

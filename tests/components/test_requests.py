@@ -1,4 +1,4 @@
-"""RequestStatistics: a log of requests in, the source's derived features out."""
+"""RequestStatistics computes the derived features of the requests in a log."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def read(path: Path) -> tuple[list[str], LineCounts]:
         ("log.jsonl.gz", gzip.compress),
     ],
 )
-def test_whatever_the_form_the_texts_are_the_same(tmp_path, name, compress):
+def test_every_format_and_compression_gives_the_same_texts(tmp_path, name, compress):
     lines = TEXTS if "jsonl" not in name else [json.dumps({"time": 1, "text": text}) for text in TEXTS]
     path = tmp_path / name
     path.write_bytes(compress(b"\xef\xbb\xbf" + "\r\n\n".join(lines).encode()))
@@ -61,7 +61,7 @@ def test_whatever_the_form_the_texts_are_the_same(tmp_path, name, compress):
 @pytest.mark.parametrize(
     "bad", [b"{", b"[]", b'{"txt": "x"}', b'{"text": 1}', b'{"text": "\xff"}', b'{"text": "\\ud800"}']
 )
-def test_a_damaged_line_is_counted_and_passed_over(tmp_path, bad):
+def test_damaged_lines_are_counted_and_skipped(tmp_path, bad):
     path = tmp_path / "log.jsonl"
     path.write_bytes(b'{"text": "a"}\n' + bad + b'\n{"text": "b"}\n' + bad)
     texts, count = read(path)
@@ -84,13 +84,13 @@ def test_statistics_hold_the_features_of_the_source_and_no_text(tmp_path):
     assert said[1] == f"{len(known)} features of 61 requests"
 
 
-def test_a_file_that_is_no_log_is_refused(tmp_path):
+def test_a_file_with_mostly_damaged_lines_is_an_error(tmp_path):
     (tmp_path / "log.jsonl").write_text('{"text": "a"}\nplain\nplain\n', encoding="utf-8")
     with pytest.raises(DataError, match=r"log\.jsonl: 2 of 3 lines are damaged, the first of them line 2"):
         run(tmp_path, str(tmp_path / "log.jsonl"))
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_a_missing_log(tmp_path):
     with pytest.raises(DataError, match="no file matches"):
         run(tmp_path, str(tmp_path / "*.log"))
 

@@ -1,4 +1,4 @@
-"""Spans: which there are, which are used, and what of the corpus is each one's."""
+"""Spans: which exist, which are in the window, and which files each has."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def touch(folder: Path, *names: str) -> None:
 
 
 def found(folder: Path, pattern: str, **window: object) -> dict[str, tuple[str, ...]]:
-    """Name of each part to its files, below the folder."""
+    """The files of each part by its name, relative to the folder."""
     made = parts(Parameters(files=(f"{folder}/{pattern}",), window=Window(**window)))  # type: ignore[arg-type]
     return {part.name: below(folder, part) for part in made}
 
@@ -34,7 +34,7 @@ def below(folder: Path, part: Part) -> tuple[str, ...]:
     return tuple(str(Path(file).relative_to(folder)) for file in part.parameters.files)
 
 
-def test_a_corpus_without_spans_is_one_part_as_it_is() -> None:
+def test_a_corpus_without_spans_is_one_part_with_the_same_parameters() -> None:
     parameters = Parameters(files=("a-*.tsv",))
     assert parts(parameters) == [Part("", parameters)]
 
@@ -49,7 +49,7 @@ def test_spans_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     ]
 
 
-def test_digits_can_be_counted(tmp_path: Path) -> None:
+def test_a_marker_with_a_width_matches_that_many_digits(tmp_path: Path) -> None:
     touch(tmp_path, "s-0010.tsv", "s-9.tsv")
     assert found(tmp_path, "s-{SPAN:4}.tsv") == {"span 10": ("s-0010.tsv",)}
 
@@ -62,7 +62,7 @@ def test_a_span_may_have_many_files_in_a_folder_of_its_own(tmp_path: Path) -> No
     }
 
 
-def test_a_date_is_a_span_and_may_be_said_twice(tmp_path: Path) -> None:
+def test_a_span_by_date_and_a_marker_that_is_repeated(tmp_path: Path) -> None:
     touch(tmp_path, "2026/11/2026-11-23.tsv", "2026/11/2026-11-24.tsv", "2026/12/2026-11-25.tsv")
     pattern = "{YYYY}/{MM}/{YYYY}-{MM}-{DD}.tsv"
     assert list(found(tmp_path, pattern)) == ["span 2026-11-23", "span 2026-11-24"]
@@ -72,13 +72,13 @@ def test_a_date_is_a_span_and_may_be_said_twice(tmp_path: Path) -> None:
     assert part.parameters.span == Span((day - EPOCH).days)
 
 
-def test_a_file_whose_name_is_no_date_is_named(tmp_path: Path) -> None:
+def test_an_impossible_date_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     touch(tmp_path, "2026-02-30.tsv")
     with pytest.raises(DataError, match=r"2026-02-30\.tsv: its name is no date"):
         found(tmp_path, "{YYYY}-{MM}-{DD}.tsv")
 
 
-def test_the_newest_version_of_a_span_counts(tmp_path: Path) -> None:
+def test_the_newest_version_of_a_span_is_used(tmp_path: Path) -> None:
     touch(tmp_path, "1-v1.tsv", "1-v10.tsv", "1-v9.tsv", "2-v1.tsv")
     assert found(tmp_path, "{SPAN}-v{VERSION}.tsv") == {
         "span 1 version 10": ("1-v10.tsv",),
@@ -122,7 +122,7 @@ def test_a_part_does_not_depend_on_the_window(tmp_path: Path) -> None:
     assert alone == both[1:]
 
 
-def test_what_has_no_span_is_a_part_of_every_window(tmp_path: Path) -> None:
+def test_files_without_a_span_are_in_every_window(tmp_path: Path) -> None:
     touch(tmp_path, "base.tsv", "1.tsv", "2.tsv")
     files = (f"{tmp_path}/base.tsv", f"{tmp_path}/{{SPAN}}.tsv")
     made = parts(Parameters(files=files, window=Window(newest=1)))
@@ -132,7 +132,7 @@ def test_what_has_no_span_is_a_part_of_every_window(tmp_path: Path) -> None:
     ]
 
 
-def test_both_sides_of_a_span_must_be_there_in_one_version(tmp_path: Path) -> None:
+def test_both_sides_of_a_span_must_have_the_same_version(tmp_path: Path) -> None:
     touch(tmp_path, "1-v1.en", "1-v1.es", "1-v2.en")
     parameters = Parameters(
         format="parallel",
@@ -150,7 +150,7 @@ def test_both_sides_of_a_span_must_be_there_in_one_version(tmp_path: Path) -> No
     )
 
 
-def test_given_splits_may_have_spans_in_train_alone(tmp_path: Path) -> None:
+def test_of_given_splits_train_alone_may_have_spans(tmp_path: Path) -> None:
     touch(tmp_path, "1.tsv", "eval.tsv", "test.tsv")
     given = GivenSplits(
         train=Files(files=(f"{tmp_path}/{{SPAN}}.tsv",)),
@@ -167,16 +167,16 @@ def test_given_splits_may_have_spans_in_train_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["{SPAN}-{YYYY}-{MM}-{DD}.tsv", "{YYYY}-{MM}.tsv", "v{VERSION}.tsv"])
-def test_markers_that_make_no_span_are_refused(pattern: str) -> None:
+def test_markers_that_are_not_a_span_are_rejected(pattern: str) -> None:
     with pytest.raises(ConfigError, match="a span is {SPAN}, or {YYYY}, {MM} and {DD} together"):
         parts(Parameters(files=(pattern,)))
 
 
-def test_a_window_without_spans_is_refused() -> None:
+def test_a_window_without_spans_is_rejected() -> None:
     with pytest.raises(ConfigError, match="no pattern has a span"):
         parts(Parameters(files=("a.tsv",), window=Window(newest=3)))
 
 
-def test_a_corpus_without_any_span_yet_is_told() -> None:
+def test_a_corpus_without_a_file_of_any_span_is_an_error() -> None:
     with pytest.raises(DataError, match="there are none"):
         parts(Parameters(files=("no/{SPAN}.tsv",)))

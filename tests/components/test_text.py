@@ -1,4 +1,4 @@
-"""The text path: what holds for any text, and agreement with sentencepiece's own encoder."""
+"""The text path: properties that hold for any text, and agreement with sentencepiece's encoder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ counter = itertools.count()
 
 
 def make(folder: Path, lines: list[str], size: int = 400, **changes) -> processor.TextProcessor:
-    """A processor whose vocabulary was learnt from the lines. No two share a path: tables are keyed by it."""
+    """A processor with a vocabulary learned from the lines, in files of its own."""
     text_settings = TextSettings(**changes)
     vocabulary = learn.learn(pretoken_counts(lines, text_settings), text_settings, size)
     paths = [folder / f"{name}{next(counter)}" for name in ("vocabulary", "merges")]
@@ -52,7 +52,7 @@ def processors(tmp_path_factory) -> dict[str, processor.TextProcessor]:
 
 
 def round_trip(path: processor.TextProcessor, text: list) -> tuple[list[bytes], list[bytes]]:
-    """(detokenized, normalized) texts."""
+    """The texts after tokenize and detokenize, and after normalize."""
     batch = tf.constant(text, tf.string, shape=[len(text)])
     ids = path.tokenize(batch).to_tensor()
     return path.detokenize(ids).numpy().tolist(), path.normalize(batch).numpy().tolist()
@@ -72,7 +72,7 @@ def test_detokenize_undoes_tokenize_for_any_bytes(processors, unit, texts):
 
 @given(any_texts)
 @settings(max_examples=150, deadline=None)
-def test_normalized_text_is_tidy_and_stays(texts):
+def test_normalized_text_has_single_spaces_and_normalizing_again_changes_nothing(texts):
     for lowercase in (False, True):
         text_settings = TextSettings(lowercase=lowercase)
         once = processor.normalize(tf.constant(texts), text_settings)
@@ -104,7 +104,7 @@ def test_a_sentence_has_the_same_ids_in_every_batch(processors, unit):
 
 @given(st.text(alphabet="theórabcs'.,5 ", max_size=40))
 @settings(max_examples=150, deadline=None)
-def test_subword_pieces_are_sentencepieces(parity, text):
+def test_subword_pieces_equal_those_of_sentencepiece(parity, text):
     path, reference, pieces = parity
     normalized = path.normalize(tf.constant([text]))
     expected = [
@@ -129,7 +129,7 @@ def parity(tmp_path_factory):
     return path, reference, learn.learn(counts, TextSettings(), 340).pieces
 
 
-def test_learnt_pieces_shorten_text(processors):
+def test_learned_pieces_shorten_text(processors):
     line = tf.constant(["the theatre there"])
     subwords = processors["subword"].tokenize(line).to_list()[0]
     assert (
@@ -154,7 +154,7 @@ def test_detokenize_skips_specials_and_stops_at_the_first_end(processors):
     assert path.detokenize(dense).numpy().tolist() == [b"Tom", b"much"]
 
 
-def test_detokenize_of_odd_ids_is_one_valid_line(processors):
+def test_detokenize_makes_one_valid_line_of_any_ids(processors):
     newline, half, beyond = 4 + 0x0A, 4 + 0xC3, 10**6
     text = processors["subword"].detokenize(tf.constant([[4 + ord("a"), newline, half, beyond, -5]]))
     assert text.numpy()[0].decode() == "a \ufffd"
@@ -170,7 +170,7 @@ def test_tiny_corpora_yield_a_vocabulary(tmp_path, unit, lines):
 
 
 @pytest.mark.parametrize("size", [261, 262, 270])
-def test_a_vocabulary_is_never_larger_than_asked(tmp_path, size):
+def test_a_vocabulary_has_at_most_the_requested_size(tmp_path, size):
     for unit in ("subword", "character"):
         path = make(tmp_path, LINES, unit=unit, size=size)
         assert path.size() <= size
@@ -189,7 +189,7 @@ def test_lowercase(tmp_path):
     assert round_trip(path, ["ÁRBOL Їжак"])[0] == ["árbol їжак".encode()]
 
 
-def test_an_exported_module_carries_its_vocabulary(tmp_path):
+def test_an_exported_module_contains_its_vocabulary(tmp_path):
     path = make(tmp_path, LINES)
     module = tf.Module()
     module.path = path

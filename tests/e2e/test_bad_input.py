@@ -1,4 +1,4 @@
-"""What cannot be used ends with one clear message, the documented exit code, and earlier outputs intact."""
+"""Unusable input ends a command with one clear message and its exit code, and earlier outputs stay."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONFIG, DATA, ENVIRONMENT = 2, 3, 6
 
 
 def assert_refused(folder: Path, done: Done, code: int, *words: str) -> None:
-    """One message naming the thing, one remedy, and the traceback in the log alone, where a run was begun."""
+    """Checks for one message with the words, one remedy, and a traceback in the log of the run alone."""
     assert done.code == code, done.out + done.err
     message, _, rest = done.err.partition("what to do: ")
     assert message.startswith("error: ")
@@ -126,7 +126,7 @@ def test_aligned_files_of_different_length(tmp_path: Path) -> None:
 
 
 def test_data_that_breaks_the_schema(tmp_path: Path) -> None:
-    """Cyrillic where the configuration promises Latin: told by the validator, before anything is trained."""
+    """Cyrillic text, but the configuration allows Latin alone: ExampleValidator stops before training."""
     rows = [(source, "Кішка бачить річку і хліб") for source, _ in sentences()]
     folder = prepare(tmp_path, rows, schema_gen={"target_scripts": ["Latin"]})
     done = bitext(folder, "run", "toy.yaml")
@@ -141,7 +141,7 @@ def test_data_that_breaks_the_schema(tmp_path: Path) -> None:
 
 
 def fill(path: Path) -> None:
-    """A file that takes all the room the disk has."""
+    """Writes a file that fills the disk."""
     with path.open("wb", buffering=0) as filler, contextlib.suppress(OSError):
         while True:
             filler.write(bytes(4096))
@@ -149,7 +149,7 @@ def fill(path: Path) -> None:
 
 
 def test_a_full_and_a_read_only_disk(small_disk: Path) -> None:
-    """A run on a disk that fills up, then one on a disk that cannot be written; afterwards all goes on."""
+    """A run on a full disk, a run on a read-only disk, and a run after both are repaired."""
     folder, root = prepare(small_disk, sentences()), small_disk / "runs" / "toy"
     assert bitext(folder, "run", "toy.yaml", "--to", "ExampleGen").code == 0
     before = toy.contents(root)
@@ -175,7 +175,7 @@ def test_a_full_and_a_read_only_disk(small_disk: Path) -> None:
 
 
 def test_a_limit_on_the_size_of_files(copy: Path, finished: Finished) -> None:
-    """What needs no right to mount: a write that fails in the midst of a node, here in copying the model."""
+    """A write fails in the middle of a node, here while the model is copied. Needs no right to mount."""
     model = toy.output(copy, "Trainer", "model") / "Format-Serving" / "saved_model.pb"
     metadata = copy / "runs" / "toy" / "metadata.sqlite"
     limit = model.stat().st_size // 2

@@ -1,4 +1,4 @@
-"""Days of a pipeline that retrains by spans: what is done, what is served, what a person may do about it."""
+"""A pipeline that retrains by spans over several days: what runs, what is served, and rollback."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def run(folder: Path, *arguments: str) -> Done:
 
 
 def read(done: Done) -> list[str]:
-    """The parts that ExampleGen read."""
+    """The names of the parts that ExampleGen read."""
     lines = done.out.splitlines()
     return [
         line.split(":")[0].strip() for line in lines if line.startswith("    span ") and " rows: " in line
@@ -62,7 +62,7 @@ def pushed(folder: Path) -> int:
     return int(found["version"])
 
 
-def test_days_pass(folder: Path) -> None:
+def test_runs_over_several_days(folder: Path) -> None:
     first = run(folder)
     assert (first.code, read(first)) == (0, ["span 1 version 1", "span 2 version 1"]), first.err
     assert pushed(folder) == 1
@@ -88,7 +88,7 @@ def test_days_pass(folder: Path) -> None:
     assert sorted(models) == [20, 40]
 
 
-def test_a_push_is_rolled_back_for_good(folder: Path) -> None:
+def test_a_withdrawn_model_is_not_pushed_again(folder: Path) -> None:
     done = bitext(folder, "rollback", "toy.yaml", "--reason", "users complain")
     assert (done.code, done.err) == (0, "")
     assert "toy version 3 is a copy of version 1" in done.out
@@ -104,7 +104,7 @@ def test_a_push_is_rolled_back_for_good(folder: Path) -> None:
     assert {"Trainer", "Transform", "ExampleGen"} <= set(nodes)
 
 
-def test_a_day_in_another_language_stops_and_its_second_version_goes_on(folder: Path) -> None:
+def test_a_span_in_another_language_stops_the_run_until_its_second_version(folder: Path) -> None:
     many = [(f"{source} {i}", f"{target} {i}") for i in range(4) for source, target in ROWS]
     arrive(folder, 4, [(target, source) for source, target in many])
     stopped = run(folder)
@@ -119,7 +119,7 @@ def test_a_day_in_another_language_stops_and_its_second_version_goes_on(folder: 
     assert newest["spans"] == [f"span {day} version {version}" for day, version in ((2, 1), (3, 1), (4, 2))]
 
 
-def test_the_lineage_names_files_and_what_is_old_goes(folder: Path) -> None:
+def test_lineage_names_the_files_and_gc_removes_old_outputs(folder: Path) -> None:
     done = bitext(folder, "lineage", str(pushed(folder)), "toy.yaml")
     assert done.code == 0
     assert "day-1-v1.tsv" in done.out

@@ -1,4 +1,4 @@
-"""Derived features, as literal vectors."""
+"""Derived features: literal inputs and outputs."""
 
 from __future__ import annotations
 
@@ -73,20 +73,20 @@ def test_length_classes(size, name):
     ],
 )
 def test_ending(text, ending):
-    """Of every row its own, also where rows without letters come before and after."""
+    """Each row has its own ending, also between rows without letters."""
     features = derive(pa.array(["!", text, "", "x"]), pa.array([text, "", text, "y"]))
     assert features["source_ending"].to_pylist() == [NONE, ending, NONE, "x"]
     assert features["target_ending"].to_pylist() == [ending, NONE, ending, "y"]
 
 
-def test_endings_are_few_whatever_the_script():
+def test_scripts_with_many_letters_have_few_endings():
     letters = ["".join(chr(c) for c in range(*block)) for block in ((0x4E00, 0xA000), (0x1200, 0x13A0))]
     for text in letters:
         endings = of_side("source", pa.array(list(text)))["source_ending"]
         assert len(endings.unique()) <= 34
 
 
-def test_a_side_alone_has_the_features_it_has_in_a_pair():
+def test_one_side_has_the_same_features_as_in_a_pair():
     text = pa.array(["Go on, 7!", "día"])
     pair = derive(text, pa.array(["x", "y"]))
     alone = of_side("source", text)
@@ -99,7 +99,7 @@ def test_no_rows():
     assert {len(array) for array in derive(empty, empty).values()} == {0}
 
 
-def test_curated_schema_knows_every_feature_and_script():
+def test_the_curated_schema_has_every_feature_and_script():
     schema = loader.load()
     derived = derive(pa.array(["a"]), pa.array(["b"]))
     assert {f.name for f in schema.feature} == {"id", "source", "target", *derived}
