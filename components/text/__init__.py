@@ -1,6 +1,6 @@
 """The text path: text to token ids and back, in core TensorFlow ops. Training and serving share it.
 
-`processor.TextProcessor` is the graph, `learn` learns a vocabulary. This module has the settings and files.
+`processor.TextProcessor` is the graph, `learn` learns a vocabulary. This module has the settings.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ WORD_BOUNDARY = "\u2581"
 """The first character of a piece at the start of a word (the mark that sentencepiece uses)."""
 KEY_FACTOR = 2**32
 """A pair of ids is one key of the merges file: `left * KEY_FACTOR + right`."""
-
-REMEDY = "make it again: `bitext run CONFIG --force Transform`"
 
 Unit = Literal["subword", "word", "character"]
 
