@@ -27,7 +27,7 @@ _SHOWN_CHARACTERS = 80
 
 
 def in_words(name: str, schema: schema_pb2.Schema) -> str:
-    """The domain of a feature: `1 to 50000`, `Latin, in at least 95 % of the examples`; "" if it has none."""
+    """The domain of a feature: `1 to 50000`, `Latin, in at least 95% of the examples`; "" if it has none."""
     feature = _feature(name, schema)
     values = _values(feature, schema)
     if values:

@@ -131,7 +131,7 @@ def test_an_inferred_schema_fits_its_statistics(good):
             [
                 "feature copied: Unexpected string values",
                 "yes",
-                "; the schema expects no, in at least 95 % of the examples",
+                "; the schema expects no, in at least 95% of the examples",
                 "\n    for example a.tsv:201: 'The 200th sentence is here.' -> 'The 200th sentence is here.'",
             ],
         ),
@@ -141,7 +141,7 @@ def test_an_inferred_schema_fits_its_statistics(good):
             [
                 "feature target_script",
                 "Latin",
-                "; the schema expects Cyrillic, Greek, in at least 95 % of the examples",
+                "; the schema expects Cyrillic, Greek, in at least 95% of the examples",
                 "\n    for example a.tsv:1: 'The 0th sentence is here.' -> 'La oración 0 está aquí.'",
             ],
         ),

@@ -103,7 +103,7 @@ def test_parts_without_examples_or_without_a_feature(parts):
 
 def test_a_feature_with_two_types_is_an_error(parts):
     other = statistics_of(pd.DataFrame({"word": [1, 2]}))
-    with pytest.raises(ValueError, match="feature word is of types INT and STRING"):
+    with pytest.raises(ValueError, match="feature word has types INT and STRING"):
         merge([parts[0], other])
 
 

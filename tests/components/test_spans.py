@@ -74,7 +74,7 @@ def test_a_span_by_date_and_a_marker_that_is_repeated(tmp_path: Path) -> None:
 
 def test_an_impossible_date_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     touch(tmp_path, "2026-02-30.tsv")
-    with pytest.raises(DataError, match=r"2026-02-30\.tsv: its name is no date"):
+    with pytest.raises(DataError, match=r"2026-02-30\.tsv: its name has no valid date"):
         found(tmp_path, "{YYYY}-{MM}-{DD}.tsv")
 
 
@@ -108,7 +108,7 @@ def test_the_window_is_the_newest_within_its_bounds(
     inside = sorted(n for n in numbers if n >= (first or 0) and n <= (300 if last is None else last))
     expected = inside[-newest:] if newest else inside
     if not expected:
-        with pytest.raises(DataError, match="no span of the corpus is in the window"):
+        with pytest.raises(DataError, match="no span of the corpus is in example_gen.window"):
             found(folder, "{SPAN}.tsv", newest=newest, first=first, last=last)
         return
     made = found(folder, "{SPAN}.tsv", newest=newest, first=first, last=last)
@@ -178,5 +178,5 @@ def test_a_window_without_spans_is_rejected() -> None:
 
 
 def test_a_corpus_without_a_file_of_any_span_is_an_error() -> None:
-    with pytest.raises(DataError, match="there are none"):
+    with pytest.raises(DataError, match="spans that exist: none"):
         parts(Parameters(files=("no/{SPAN}.tsv",)))
