@@ -79,9 +79,8 @@ class ExampleValidator(Component[Parameters]):
     libraries = ("tensorflow-data-validation",)
     optional = frozenset({"previous_statistics", "serving_statistics"})
     list_inputs = frozenset({"statistics", "previous_statistics", "examples"})
-    uncached_inputs = frozenset(
-        {"examples"}
-    )  # messages show one of them; the anomalies do not depend on them
+    # Messages show an example; the anomalies do not depend on them.
+    uncached_inputs = frozenset({"examples"})
 
     def run(
         self,

@@ -47,8 +47,8 @@ def compare(
     Returns:
       The anomalies that TFDV finds.
     """
-    features = {one.path.step[0]: one for one in current.datasets[0].features}
-    controls = {one.path.step[0]: one for one in control.datasets[0].features}
+    features = {feature.path.step[0]: feature for feature in current.datasets[0].features}
+    controls = {feature.path.step[0]: feature for feature in control.datasets[0].features}
     schema = schema_pb2.Schema()
     for feature in contract.feature:
         name = feature.name

@@ -94,7 +94,7 @@ class _Validation:
         anomalies: artifacts.ExampleAnomalies,
     ):
         self._parameters, self._context, self._contract = parameters, context, contract
-        self._anomalies = anomalies
+        self._artifact = anomalies
         self._severities = Severities(parameters.severities, contract)
         self._comparisons: list[str] = []
         self._new_spans: set[str] = set()
@@ -140,10 +140,16 @@ class _Validation:
         name = artifacts.span_of(span)
         for split in span.splits():
             statistics = span.load(split)
-            found = tfdv.validate_statistics(statistics, self._contract)
+            anomalies = tfdv.validate_statistics(statistics, self._contract)
             example_of = functools.partial(self._example_of, examples, split)
             self._record(
-                found, "schema", _label(name, split), split, _folder(span), statistics, example_of=example_of
+                anomalies,
+                "schema",
+                _label(name, split),
+                split,
+                _folder(span),
+                statistics,
+                example_of=example_of,
             )
 
     def _example_of(self, examples: artifacts.Examples | None, split: str, feature: str) -> str:
@@ -157,25 +163,25 @@ class _Validation:
         """Compares all train splits with other data of the same time."""
         if not examples_of(train) or not examples_of(control):
             return
-        found = compare(train, control, self._contract, "skew_comparator", shared=check == "serving")
+        anomalies = compare(train, control, self._contract, "skew_comparator", shared=check == "serving")
         label = f"train against {control_name}"
         self._comparisons.append(label)
-        self._record(found, check, label, "train", check.replace("_", "-"), train, control)
+        self._record(anomalies, check, label, "train", check.replace("_", "-"), train, control)
 
     def check_drift(self, span: artifacts.ExampleStatistics, split: str, previous: Statistics) -> None:
         """Compares a split of a new span with that split of the previous blessed run."""
         current = span.load(split)
         if not examples_of(current) or not examples_of(previous):
             return
-        found = compare(current, previous, self._contract, "drift_comparator", shared=False)
+        anomalies = compare(current, previous, self._contract, "drift_comparator", shared=False)
         name = artifacts.span_of(span)
         self._new_spans.add(name)
         label = f"{_label(name, split)} against {PREVIOUS}"
-        self._record(found, "drift", label, split, f"{_folder(span)}/drift", current, previous)
+        self._record(anomalies, "drift", label, split, f"{_folder(span)}/drift", current, previous)
 
     def _record(
         self,
-        found: anomalies_pb2.Anomalies,
+        anomalies: anomalies_pb2.Anomalies,
         check: Check,
         label: str,
         split: str,
@@ -185,12 +191,12 @@ class _Validation:
     ) -> None:
         """Decides the severities of a comparison's anomalies, writes them, and adds them to the messages."""
         few = min(examples_of(side) for side in compared) < self._parameters.min_examples
-        for finding in self._severities.decide(found, check, few=few):
+        for finding in self._severities.decide(anomalies, check, few=few):
             text = _in_words(finding, check)
             if finding.severity == ERROR and finding.outside_domain and example_of is not None:
                 text += example_of(finding.feature)
             self._add(finding.severity, check, f"{label}: {text}")
-        self._anomalies.write(found, split, folder)
+        self._artifact.write(anomalies, split, folder)
 
     def _add(self, severity: int, cause: Cause, text: str) -> None:
         if severity == WARNING:
@@ -205,16 +211,16 @@ class _Validation:
         Raises:
           DataError: an anomaly stops the run.
         """
-        self._anomalies.properties.update(errors=len(self._errors), warnings=len(self._warnings))
+        self._artifact.properties.update(errors=len(self._errors), warnings=len(self._warnings))
         for text in self._warnings:
             self._context.say(f"warning: {text}")
         if self._errors:
             # The output folder is deleted with the failed attempt; the working folder stays.
-            folder = shutil.copytree(self._anomalies.path, self._context.working_dir, dirs_exist_ok=True)
+            folder = shutil.copytree(self._artifact.path, self._context.working_dir, dirs_exist_ok=True)
             count = len(self._errors)
             raise DataError(
                 f"the data breaks the schema in {count} place{'s' * (count != 1)}"
-                f" ({self._anomalies.pattern(Path(folder))}):\n"
+                f" ({self._artifact.pattern(Path(folder))}):\n"
                 + "\n".join(f"  {text}" for text in self._errors),
                 "; ".join(remedy for cause, remedy in _REMEDIES.items() if cause in self._causes),
             )

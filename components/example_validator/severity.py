@@ -62,11 +62,12 @@ class Severities:
             if feature.distribution_constraints.min_domain_mass < 1.0
         }
 
-    def decide(self, found: anomalies_pb2.Anomalies, check: Check, *, few: bool) -> list[Finding]:
-        """Sets the severity of every anomaly in `found`, and returns all anomalies in words.
+    def decide(self, anomalies: anomalies_pb2.Anomalies, check: Check, *, few: bool) -> list[Finding]:
+        """Sets the severity of every anomaly in place, and returns all anomalies in words.
 
         Args:
-          found: the anomalies that TFDV found. The severity of a feature becomes that of its gravest anomaly.
+          anomalies: the anomalies that TFDV found. The severity of a feature becomes the highest of its
+            anomalies.
           check: the comparison.
           few: whether there are too few examples to judge shares.
 
@@ -74,10 +75,10 @@ class Severities:
           One finding per feature and severity: those of the data set, then by feature name.
         """
         findings: list[Finding] = []
-        if found.HasField("dataset_anomaly_info"):
-            findings += self._findings("", found.dataset_anomaly_info, check, few)
-        for feature in sorted(found.anomaly_info):
-            findings += self._findings(feature, found.anomaly_info[feature], check, few)
+        if anomalies.HasField("dataset_anomaly_info"):
+            findings += self._findings("", anomalies.dataset_anomaly_info, check, few)
+        for feature in sorted(anomalies.anomaly_info):
+            findings += self._findings(feature, anomalies.anomaly_info[feature], check, few)
         return findings
 
     def of(self, anomaly: str, feature: str, check: Check, default: int) -> int:
