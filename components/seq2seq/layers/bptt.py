@@ -95,9 +95,9 @@ class _Passes:
         """Returns the gradients of inputs, kernel and initial state, whose hidden state is `first`."""
         # Transposed once: `transpose_b` would repack the matrix at every step.
         transposed = tf.transpose(kernel)
-        one_gradient, width, zeros = self.cell.one_gradient, kernel.shape[1], tf.zeros_like(first)
+        width, zeros = kernel.shape[1], tf.zeros_like(first)
 
-        def step(t: tf.Tensor, d_state: State, *arrays: tf.TensorArray) -> Any:
+        def step(t: tf.Tensor, d_state: State, d_inputs: tf.TensorArray, d_products: tf.TensorArray) -> Any:
             position = self.order.position(t)
             d_output, is_real = self._rows(position, d_hidden)
             d_state = d_state[0] + d_output, *d_state[1:]
@@ -109,17 +109,17 @@ class _Passes:
             d_through = apply_mask(tf.matmul(d_recurrent, transposed), self.recurrent_mask)
             d_before = d_through if d_direct is None else d_through + d_direct, *d_others
             d_before = tuple(_where(is_real, b, d) for b, d in zip(d_before, d_state, strict=True))
-            values = (d_projected,) if one_gradient else (d_projected, d_recurrent)
-            return t - 1, d_before, *(a.write(position, v) for a, v in zip(arrays, values, strict=True))
+            d_products = d_products.write(position, d_recurrent)
+            return t - 1, d_before, d_inputs.write(position, d_projected), d_products
 
-        arrays = (self._array(width) for _ in range(1 if one_gradient else 2))
-        start = self.order.steps - 1, tuple(d_final), *arrays
-        _, d_initial, *written = tf.while_loop(lambda t, *_: t >= 0, step, start, parallel_iterations=1)
-        gradients = [array.stack() for array in written]
+        start = self.order.steps - 1, tuple(d_final), self._array(width), self._array(width)
+        _, d_initial, d_inputs, d_products = tf.while_loop(
+            lambda t, *_: t >= 0, step, start, parallel_iterations=1
+        )
         before = apply_mask(self.order.states_before(hidden, first), self.recurrent_mask)
         multiplied = tf.reshape(before, [-1, kernel.shape[0]])
-        d_kernel = tf.matmul(multiplied, tf.reshape(gradients[-1], [-1, width]), transpose_a=True)
-        return gradients[0], d_kernel, *d_initial
+        d_kernel = tf.matmul(multiplied, d_products.concat(), transpose_a=True)
+        return d_inputs.stack(), d_kernel, *d_initial
 
     def _array(self, width: int | None) -> tf.TensorArray:
         shape = [None, width]
@@ -127,17 +127,9 @@ class _Passes:
 
     def _rows(self, position: tf.Tensor, sequence: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
         """The matrix of a sequence at a position, and which of its rows are real: bool[B]; None: all."""
-        begin = tf.reshape(position, [1])
-        end = begin + 1
-
-        def row(x: tf.Tensor) -> tf.Tensor:
-            # x[position] as one operation instead of four.
-            return tf.raw_ops.StridedSlice(input=x, begin=begin, end=end, strides=[1], shrink_axis_mask=1)
-
-        return row(sequence), None if self.mask is None else row(self.mask)
+        return sequence[position], None if self.mask is None else self.mask[position]
 
 
 def _where(is_real: tf.Tensor | None, real: tf.Tensor, padding: tf.Tensor) -> tf.Tensor:
     """`real` in the real rows, `padding` in the others."""
-    # `Select` takes a vector of conditions; `tf.where` would broadcast it.
-    return real if is_real is None else tf.raw_ops.Select(condition=is_real, x=real, y=padding)
+    return real if is_real is None else tf.where(is_real[:, tf.newaxis], real, padding)

@@ -82,14 +82,14 @@ class Cell(keras.layers.Layer):
         Returns:
           float32[..., gates * U].
         """
-        return multiply(inputs, self.kernel, lambda product: self.add_bias(product, self.bias_terms()))
+        return self.add_bias(multiply(inputs, self.kernel), self.bias_terms())
 
     def bias_terms(self) -> tuple[tf.Tensor, ...]:
         """Arguments of `add_bias`: the bias and, with layer normalization, the gain of the input product."""
         return tuple(map(tf.convert_to_tensor, [self.bias, self.input_gain] if self.gains else [self.bias]))
 
     def add_bias(self, product: tf.Tensor, bias_terms: tuple[tf.Tensor, ...]) -> tf.Tensor:
-        """Normalizes the product `inputs @ kernel` float32[N, gates * U] if it has a gain; adds the bias."""
+        """Normalizes `inputs @ kernel` float32[..., gates * U] if it has a gain, and adds the bias."""
         return tf.nn.bias_add(_layer_norm(product, bias_terms[1:]), bias_terms[0])
 
     def step(
@@ -129,12 +129,9 @@ class CellWithBackward(Cell):
 
     Attributes:
       residuals: number of tensors that `backward` needs of a step.
-      one_gradient: whether `step` uses only the sum of `projected` and `recurrent`, so that both have the
-        same gradient.
     """
 
     residuals: int
-    one_gradient = True
 
     def step(
         self, projected: tf.Tensor, recurrent: tf.Tensor, state: State, constants: tuple[tf.Tensor, ...]
@@ -240,7 +237,6 @@ class GRUCell(CellWithBackward):
 
     gates = 3
     residuals = 3
-    one_gradient = False
 
     def step_with_residuals(
         self, projected: tf.Tensor, recurrent: tf.Tensor, state: State, constants: tuple[tf.Tensor, ...]
@@ -272,20 +268,17 @@ CELLS: dict[str, type[Cell]] = {"lstm": LSTMCell, "gru": GRUCell, "rnn": SimpleR
 """The cells by their name in `ModelSettings.cell`."""
 
 
-def multiply(
-    inputs: tf.Tensor, kernel: tf.Tensor, then: Callable[[tf.Tensor], tf.Tensor] = lambda product: product
-) -> tf.Tensor:
-    """Computes `then(inputs @ kernel)` as one matrix product.
+def multiply(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Computes `inputs @ kernel` as one matrix product.
 
     Args:
       inputs: float32[..., I].
       kernel: float32[I, O].
-      then: applied to the product float32[N, O].
 
     Returns:
       float32[..., O].
     """
-    flat = then(tf.matmul(tf.reshape(inputs, [-1, kernel.shape[0]]), kernel))
+    flat = tf.matmul(tf.reshape(inputs, [-1, kernel.shape[0]]), kernel)
     return tf.reshape(flat, tf.concat([tf.shape(inputs)[:-1], [kernel.shape[1]]], 0))
 
 
