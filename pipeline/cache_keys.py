@@ -90,7 +90,7 @@ def external_digests(component: Component[Any], parameters: Parameters) -> dict[
         if files.is_remote(pattern):
             matches = remote_fingerprints(pattern)
         else:
-            matches = {path: files.file_digest(Path(path)) for path in files.matching(pattern)}
+            matches = {path: files.file_digest(Path(path)) for path in files.local_files(pattern)}
         if not matches:
             raise _no_such_file(component, pattern)
         digests.update(matches)
@@ -100,7 +100,7 @@ def external_digests(component: Component[Any], parameters: Parameters) -> dict[
 def check_external(component: Component[Any], parameters: Parameters) -> None:
     """Raises DataError, as `external_digests` does, if a file of this machine is missing. Reads no file."""
     for pattern in component.external_inputs(parameters):
-        if not files.is_remote(pattern) and not files.matching(pattern):
+        if not files.is_remote(pattern) and not files.local_files(pattern):
             raise _no_such_file(component, pattern)
 
 

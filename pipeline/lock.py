@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bitext.components.shared.errors import EnvironmentFault, LockedError
-from bitext.components.shared.files import hold
+from bitext.components.shared.files import open_locked
 from bitext.pipeline.terminal import moment
 
 
@@ -62,7 +62,7 @@ def _acquire(path: Path, wait: float) -> int | None:
     """Returns the descriptor of the locked file; None if another process still holds it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return hold(path, wait, os.O_RDWR | os.O_CREAT)
+        return open_locked(path, wait, os.O_RDWR | os.O_CREAT)
     except BlockingIOError:
         return None
     except OSError as error:

@@ -1,14 +1,14 @@
-"""Artifact kinds: the typed folders that travel between components.
+"""Artifact kinds: the typed folders that components pass to each other.
 
-Each kind draws its file tree, and alone knows its files' names and how they are read and written. Names,
-folders and file names are those of TFX, so that its users and its tools feel at home. Importing this package
-imports nothing heavy.
+The class of a kind documents its file tree and reads and writes its files; no other code spells their names.
+Names of types, folders and files are those of TFX, so that its users and tools recognize them. Importing this
+package imports no large library.
 """
 
 from __future__ import annotations
 
 from bitext.components.artifacts.anomalies import ExampleAnomalies
-from bitext.components.artifacts.base import Artifact, Property, span_of
+from bitext.components.artifacts.base import Artifact, Property, span_label
 from bitext.components.artifacts.blessing import Blessing, InfraBlessing, ModelBlessing, Verdict
 from bitext.components.artifacts.evaluation import (
     BaselineComparison,
@@ -56,7 +56,11 @@ KINDS: tuple[type[Artifact], ...] = (
 
 
 def kind_named(type_name: str) -> type[Artifact]:
-    """Returns the kind with this name in the metadata store."""
+    """Returns the kind with this name in the metadata store.
+
+    Raises:
+      StopIteration: there is no such kind.
+    """
     return next(kind for kind in KINDS if type_name == kind.TYPE_NAME)
 
 
@@ -102,7 +106,7 @@ __all__ = [
     "is_saved_model",
     "kind_named",
     "model_digest",
-    "span_of",
+    "span_label",
     "vocabulary_digest",
     "warm_up_file",
 ]

@@ -1,4 +1,4 @@
-"""ExampleAnomalies: where the data departs from the schema, from earlier data, or from served requests."""
+"""ExampleAnomalies: how the data differs from the schema, from earlier data, and from served requests."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ if TYPE_CHECKING:
 
 
 class ExampleAnomalies(Artifact):
-    """What TFDV found, an `Anomalies` message a comparison, with the severities ExampleValidator decided::
+    """TFDV's anomalies: one `Anomalies` message for each comparison, with ExampleValidator's severities::
 
     Split-train/SchemaDiff.pb               a split against the schema
-    drift/Split-train/SchemaDiff.pb         a split against the previous blessed run's
+    drift/Split-train/SchemaDiff.pb         a split against the same split of the previous blessed run
     train-eval/Split-train/SchemaDiff.pb    the train split against the eval split
-    serving/Split-train/SchemaDiff.pb       the train split against what serving saw
+    serving/Split-train/SchemaDiff.pb       the train split against the requests to the served model
 
-    Of a corpus by spans, the first two for each span (drift of the new ones), the others of all together::
+    With spans, each span has the first comparison, and each new span the second. The other comparisons are of
+    all spans together::
 
     span-7/Split-train/SchemaDiff.pb
     span-7/drift/Split-train/SchemaDiff.pb
@@ -34,7 +35,7 @@ class ExampleAnomalies(Artifact):
 
         Args:
           split: the split that is compared.
-          comparison: the folder of the comparison, below the artifact's: `drift`, `span-7/drift`.
+          comparison: the comparison's folder in the artifact: `drift`, `span-7/drift`.
         """
         return self.path / comparison / f"Split-{split}" / "SchemaDiff.pb"
 
@@ -61,7 +62,7 @@ class ExampleAnomalies(Artifact):
         return anomalies
 
     def write(self, anomalies: anomalies_pb2.Anomalies, split: str, comparison: str = ".") -> None:
-        """Writes the anomalies of a comparison, equal messages in equal bytes."""
+        """Writes the anomalies of a comparison. Equal messages give equal bytes."""
         path = self.file(split, comparison)
         path.parent.mkdir(parents=True)
         path.write_bytes(anomalies.SerializeToString(deterministic=True))

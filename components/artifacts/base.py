@@ -36,16 +36,15 @@ SAVED_MODEL_FILE = "saved_model.pb"
 class Artifact:
     """A typed folder that one component writes and others read, with its properties in the metadata store.
 
-    A subclass draws the kind's file tree, names its files, and has a method to read and one to write each of
-    them. A method that reads raises DataError if the file is missing or damaged.
+    A subclass documents the kind's file tree, and has a method to read and a method to write each file. A
+    method that reads raises DataError if the file is missing or damaged.
 
     Attributes:
-      path: the folder. A component reads inputs below it and fills an output's, which exists and is
-        empty when the component is called.
-      properties: scalars recorded beside the artifact (counts, scores). A component adds to an
-        output's; the runner stores them.
-      readable: of an input, the only splits its reader declared; None: all.
-      digest: of an input, the recorded SHA-256 of its content; None: no record has one.
+      path: the folder. The folder of an output exists and is empty when the component is called.
+      properties: scalars recorded with the artifact (counts, scores). A component adds properties to its
+        outputs; the runner stores them.
+      readable: for an input, the splits that the component may read because it declared them; None: all.
+      digest: for an input, the recorded SHA-256 of its content; None: none is recorded.
     """
 
     TYPE_NAME: ClassVar[str] = "Artifact"
@@ -53,7 +52,7 @@ class Artifact:
     FILES: ClassVar[tuple[str, ...]] = ()
     """Names of the kind's files. Code outside this package does not spell them."""
     NODE: ClassVar[str] = ""
-    """The node that usually makes artifacts of this kind."""
+    """The node that usually writes artifacts of this kind."""
 
     path: Path
     properties: dict[str, Property] = dataclasses.field(default_factory=dict)
@@ -76,22 +75,22 @@ class Artifact:
 
     @property
     def node(self) -> str:
-        """The node that made the artifact.
+        """The node that wrote the artifact.
 
-        A published artifact lies at `<root>/<node>/<output>/<execution id>`; for any other, it is the node
-        that usually makes the kind.
+        A published artifact is stored in `<root>/<node>/<output>/<execution id>`. For other folders, this is
+        the node that usually writes the kind.
         """
         return self.path.parts[-3] if self.path.name.isdecimal() and len(self.path.parts) > 3 else self.NODE
 
     def content_digest(self) -> str:
-        """Returns the SHA-256 of what the artifact holds, in hexadecimal: the names and bytes of its files.
+        """Returns the SHA-256 of the names and bytes of the artifact's files, in hexadecimal.
 
-        A kind whose files hold the same content in different bytes overrides this.
+        A kind whose files may hold equal content in different bytes overrides this.
         """
         return folder_digest(self.path)
 
     def verify(self) -> None:
-        """Checks that the content is the recorded content, if there is a record.
+        """Checks that the content has the recorded digest, if one is recorded.
 
         Raises:
           DataError: a file was changed, added or removed.
@@ -103,17 +102,17 @@ class Artifact:
             )
 
     def split_digest(self, name: str) -> str:
-        """Returns the SHA-256 of one split, in hexadecimal: the names and bytes of its files."""
+        """Returns the SHA-256 of the names and bytes of one split's files, in hexadecimal."""
         return folder_digest(self.split(name))
 
     @contextlib.contextmanager
     def reporting_damage(self, file: Path, *errors: type[Exception]) -> Iterator[None]:
-        """Context manager: re-raises what reading a file raises as a DataError with a remedy.
+        """Context manager: re-raises errors of reading a file as a DataError with a remedy.
 
         Args:
           file: the file that is read, below `path`.
-          *errors: further exception types that the reader raises for damaged content. Missing files and
-            malformed JSON, text, gzip and zip are known.
+          *errors: further exception types that the reader raises for damaged content. Those of missing files
+            and of malformed JSON, UTF-8, gzip and zip are always included.
 
         Raises:
           DataError: the file is missing or damaged. The message names the artifact, the file and the command
@@ -131,7 +130,7 @@ class Artifact:
 
         Args:
           file: the file, below `path`.
-          problem: what is wrong with it, a verb first: `is missing`.
+          problem: what is wrong with it, beginning with a verb: `is missing`.
         """
         name = file.relative_to(self.path) if file.is_relative_to(self.path) else file
         return DataError(
@@ -147,7 +146,7 @@ class Artifact:
           kind: the type of its content.
 
         Raises:
-          DataError: the file is missing, is no JSON, or holds something else.
+          DataError: the file is missing, is not JSON, or has a value of another type.
         """
         with self.reporting_damage(file):
             return msgspec.json.decode(file.read_bytes(), type=kind)
@@ -160,7 +159,7 @@ class Artifact:
           kind: the type of a line.
 
         Raises:
-          DataError: the file is missing or empty, or a line is no JSON or holds something else.
+          DataError: the file is missing or empty, or a line is not JSON or has a value of another type.
         """
         with self.reporting_damage(file):
             values = msgspec.json.Decoder(kind).decode_lines(file.read_bytes())
@@ -169,10 +168,10 @@ class Artifact:
         return values
 
 
-def span_of(artifact: Artifact) -> str:
-    """Returns what a person calls the artifact's span: `span 7`, `span 7 version 2`; empty without spans.
+def span_label(artifact: Artifact) -> str:
+    """Returns the label of the artifact's span: `span 7`, `span 7 version 2`; empty without spans.
 
-    This is the part that the runner recorded, or else is derived from the artifact's properties.
+    It is the property `part` that the runner recorded. Without it, it is made from `span` and `version`.
     """
     numbers = [
         f"{name} {artifact.properties[name]}" for name in ("span", "version") if name in artifact.properties

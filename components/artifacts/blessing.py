@@ -14,9 +14,9 @@ class Verdict(msgspec.Struct, frozen=True):
     """Whether a model is blessed, that is, approved for publishing.
 
     Attributes:
-      blessed: whether it is.
-      reasons: why, in words.
-      forced: why a person had the model blessed whatever its scores; None: nobody did.
+      blessed: whether the model is blessed.
+      reasons: the reasons, in words.
+      forced: a person's reason to bless the model whatever its scores; None: nobody forced it.
     """
 
     blessed: bool
@@ -25,21 +25,21 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Blessing(Artifact):
-    """A verdict, as one of two files: the name says whether the model is blessed, the content why."""
+    """A verdict, stored in one of two files. The file's name tells whether the model is blessed."""
 
     BLESSED: ClassVar[str]
     NOT_BLESSED: ClassVar[str]
 
     @property
     def is_blessed(self) -> bool:
-        """Whether the file of a blessed model is there."""
+        """Whether the artifact has the file of a blessed model."""
         return (self.path / self.BLESSED).is_file()
 
     def verdict(self) -> Verdict:
         """Reads the verdict.
 
         Raises:
-          DataError: the file is missing or damaged, or says the opposite of its name.
+          DataError: the file is missing or damaged, or its content contradicts its name.
         """
         path = self.path / (self.BLESSED if self.is_blessed else self.NOT_BLESSED)
         verdict = self.read_json(path, Verdict)
@@ -53,7 +53,7 @@ class Blessing(Artifact):
 
 
 class ModelBlessing(Blessing):
-    """The Evaluator's verdict: one of two files, {"blessed", "reasons", "forced"}::
+    """The Evaluator's verdict {"blessed", "reasons", "forced"}, in one of two files::
 
     BLESSED | NOT_BLESSED
     """
@@ -64,7 +64,7 @@ class ModelBlessing(Blessing):
 
 
 class InfraBlessing(Blessing):
-    """Whether stock TensorFlow serves the export as the trainer ran it: one of two files, the same content::
+    """The InfraValidator's verdict {"blessed", "reasons", "forced": null}, in one of two files::
 
     INFRA_BLESSED | INFRA_NOT_BLESSED
     """

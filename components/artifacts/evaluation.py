@@ -14,7 +14,13 @@ from bitext.components.shared.metrics.metric import CorpusScore
 
 
 class LengthRow(msgspec.Struct, frozen=True):
-    """BLEU of the sources with `first` to `last` words (null: no upper end)."""
+    """BLEU of the sources of some lengths.
+
+    Attributes:
+      first, last: the smallest and largest number of words; `last` is None in the last row.
+      sentences: number of sources.
+      bleu: their BLEU.
+    """
 
     first: int = msgspec.field(name="from")
     last: int | None = msgspec.field(name="to")
@@ -23,12 +29,12 @@ class LengthRow(msgspec.Struct, frozen=True):
 
 
 class BaselineComparison(msgspec.Struct, frozen=True):
-    """The model against the model now served, by paired bootstrap on the same sentences.
+    """The comparison with the model now served, by paired bootstrap on the same sentences.
 
     Attributes:
-      bleu: the score of the model now served.
-      interval: the 95 % interval of that score.
-      difference: the model's score minus that score.
+      bleu: BLEU of the model now served.
+      interval: the 95 % interval of that BLEU.
+      difference: BLEU of the new model minus BLEU of the model now served.
       p_value: two-sided.
     """
 
@@ -44,12 +50,12 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     In JSON, the scores are fields beside the others: `bleu`, `chrf`.
 
     Attributes:
-      scores: by the metric's name: `bleu`, `chrf`.
+      scores: the score of each metric, by its name: `bleu`, `chrf`.
       perplexity: of the references given their sources, per token; None: not finite.
-      length_ratio: words of the translations over words of the closest references.
+      length_ratio: words of the translations divided by words of the closest references.
       by_source_length: BLEU by the source's length.
-      sentences: how many were translated.
-      sentences_per_second: how fast, in this run.
+      sentences: number of sentences that were translated.
+      sentences_per_second: speed of the translation in this run.
       baseline: the comparison with the model now served; None: there is none.
       golden: the same figures on the golden set; None: there is none.
     """
@@ -96,8 +102,8 @@ class Translated(msgspec.Struct, frozen=True):
     Attributes:
       id: the id of the first example with this source.
       source, hypothesis: the sentence and the model's translation.
-      references: the translations it is scored against.
-      score: the hypothesis's score.
+      references: the translations that the hypothesis is scored against.
+      score: the score that the search gave the hypothesis.
     """
 
     id: str
@@ -110,9 +116,9 @@ class Translated(msgspec.Struct, frozen=True):
 class ModelEvaluation(Artifact):
     """Scores on the held-out sets::
 
-    metrics.json                BLEU, chrF with signatures and intervals, perplexity, ...; `golden`: the same
-    translations.jsonl          {"id", "source", "hypothesis", "references", "score"} a sentence translated
-    translations-golden.jsonl   the golden set's, if there is one
+    metrics.json                scores with signatures and intervals, perplexity, ...; `golden`: the same
+    translations.jsonl          {"id", "source", "hypothesis", "references", "score"} for each sentence
+    translations-golden.jsonl   the same for the golden set, if there is one
     """
 
     TYPE_NAME = "ModelEvaluation"

@@ -38,7 +38,7 @@ class Examples(Artifact):
         """Returns the TFRecord files of a split, in order; none if the split has none.
 
         Raises:
-          DataError: one of several files is missing: each name says how many there are.
+          DataError: a shard is missing; each file name contains the number of shards.
         """
         files = sorted(self.split(split).glob("data_tfrecord-*.gz"))
         if files:
@@ -53,10 +53,10 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True):
     """The examples of one padded shape.
 
     Attributes:
-      source: positions of the source.
-      target: positions of the target, `<s>` included.
+      source: padded length of the source, in tokens.
+      target: padded length of the target, in tokens, `<s>` included.
       examples: number of examples.
-      target_tokens: their target tokens without padding and without `<s>`, which is not predicted.
+      target_tokens: number of their target tokens, without padding and without `<s>`, which is not predicted.
       files: names of the TFRecord files that hold them.
     """
 
@@ -68,7 +68,7 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TransformedExamples(Examples):
-    """TFRecords of padded tf.Examples from Transform, one file or more for every pair of padded lengths.
+    """TFRecords of padded tf.Examples from Transform, one file or more for each pair of padded lengths.
 
     Features `id`, `source_ids` int64[S], `source_length`, `target_ids` int64[T] (with `<s>` and `</s>`),
     `target_length`::
@@ -87,7 +87,7 @@ class TransformedExamples(Examples):
         return self.split(split) / name
 
     def buckets(self, split: str) -> list[Bucket]:
-        """Reads what each bucket of a split holds.
+        """Reads the list of buckets of a split.
 
         Raises:
           DataError: the file is missing or damaged, or a file that it names is missing.
@@ -101,5 +101,5 @@ class TransformedExamples(Examples):
         return buckets
 
     def write_buckets(self, split: str, buckets: list[Bucket]) -> None:
-        """Writes what each bucket of a split holds."""
+        """Writes the list of buckets of a split."""
         write_json(self.split(split) / "buckets.json", buckets)

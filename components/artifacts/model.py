@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _ARCHIVE_DAMAGE = (ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError, struct.error)
-"""What zipfile and NumPy raise for a damaged archive, beside the errors known for all files."""
+"""Further errors that zipfile and NumPy raise for a damaged archive."""
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """A translation by the trainer's model, while it is in memory.
+    """A translation by the Trainer, made with the model in memory before it is exported.
 
     Attributes:
       source: the sentence.
@@ -44,13 +44,13 @@ class Vocabulary(msgspec.Struct, frozen=True):
 class Model(Artifact):
     """A trained model::
 
-    Format-Serving/saved_model.pb ...   what Evaluator scores and Pusher pushes
+    Format-Serving/saved_model.pb ...   the SavedModel that Evaluator scores and Pusher pushes
     Format-Serving/assets.extra/tf_serving_warmup_requests
     checkpoint/weights.npz              the same weights by name, for warm starts and tests
     checkpoint/vocabulary.json          {"source": [...], "target": [...]}: tokens by id
     checkpoint/settings.json            the architecture, `ModelSettings`
     model.json                          the Trainer's parameters: architecture and training settings
-    samples.json                        [{"source", "translation", "score"}, ...]: the trainer's output
+    samples.json                        [{"source", "translation", "score"}, ...]: the Trainer's output
     """
 
     TYPE_NAME = "Model"
@@ -73,7 +73,7 @@ class Model(Artifact):
 
     @property
     def has_saved_model(self) -> bool:
-        """Whether the SavedModel is there."""
+        """Whether the artifact has a SavedModel."""
         return is_saved_model(self.serving)
 
     @property
@@ -133,7 +133,7 @@ class Model(Artifact):
         write_json(self.architecture_file, architecture)
 
     def trainer_parameters(self, kind: type[T]) -> T:
-        """Reads the Trainer's parameters, or those of them that a type has.
+        """Reads the Trainer's parameters, or the subset that `kind` declares.
 
         Args:
           kind: a struct with the fields to read, or `dict[str, Any]`.
@@ -149,11 +149,11 @@ class Model(Artifact):
 
     @property
     def samples_file(self) -> Path:
-        """The file of the trainer's translations."""
+        """The file of the Trainer's translations."""
         return self.path / "samples.json"
 
     def samples(self) -> list[Sample]:
-        """Reads the trainer's translations.
+        """Reads the Trainer's translations.
 
         Raises:
           DataError: the file is missing or damaged.
@@ -161,7 +161,7 @@ class Model(Artifact):
         return self.read_json(self.samples_file, list[Sample])
 
     def write_samples(self, samples: list[Sample]) -> None:
-        """Writes the trainer's translations."""
+        """Writes the Trainer's translations."""
         write_json(self.samples_file, samples)
 
 

@@ -14,10 +14,10 @@ class Validation(msgspec.Struct, frozen=True):
     """A validation during training.
 
     Attributes:
-      step: updates made.
-      minutes: time spent training, over all attempts.
-      loss: mean training loss since the last line of the log, in nats a token.
-      bleu: BLEU on the held-out sentences.
+      step: number of updates before the validation.
+      minutes: training time until then, over all attempts.
+      loss: mean training loss since the last progress message, in nats per token.
+      bleu: BLEU on sentences of the eval split.
     """
 
     step: int
@@ -30,7 +30,7 @@ class ModelRun(Artifact):
     """The record of a training, for TensorBoard and for programs::
 
     logs/train/events.out.tfevents...
-    history.jsonl               {"step", "minutes", "loss", "bleu"} a validation
+    history.jsonl               {"step", "minutes", "loss", "bleu"} for each validation
     """
 
     TYPE_NAME = "ModelRun"
@@ -61,10 +61,10 @@ class ModelRun(Artifact):
             file.write(json.dumps(msgspec.structs.asdict(validation)) + "\n")
 
     def discard_after(self, step: int) -> None:
-        """Drops validations after an update, and a last line that is cut short.
+        """Removes the validations after an update, and an incomplete last line.
 
-        A killed attempt may have written them after its last checkpoint; the next attempt writes them again.
-        TensorBoard's event files keep them: there, these steps appear twice.
+        A killed attempt may have written them after its last checkpoint. The next attempt writes them again.
+        TensorBoard's event files keep both, so these steps appear twice there.
         """
         lines = self.history_file.read_bytes().splitlines(keepends=True) if self.history_file.exists() else []
         complete = [line for line in lines if line.endswith(b"\n")]

@@ -1,4 +1,4 @@
-"""PushedModel: what was pushed; and a version in the serving folder."""
+"""PushedModel: what the Pusher did; and ServedVersion: a version in the serving folder."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Pushed(msgspec.Struct, frozen=True):
 
     Attributes:
       pushed: whether the model is the newest version in the serving folder.
-      reason: why, in words.
-      model: the serving folder's name. This and the following are null without a push.
+      reason: the reason, in words.
+      model: the serving folder's name. This field and the following are null if `pushed` is false.
       version: the version's number.
       path: the version's folder.
       digest: the digest of the model's files.
@@ -38,10 +38,11 @@ class RolledBack(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
       pushed: true, as in `Pushed`: there is a new version.
       model: the serving folder's name.
-      version, path, digest: of the new version, now the newest.
-      rolled_back_to: the earlier version that it is a copy of.
-      from_version, withdrawn: the version that was the newest, and the digest of its model.
-      reason, time: why, and when (ISO 8601, UTC).
+      version, path, digest: of the new version.
+      rolled_back_to: the earlier version that the new version is a copy of.
+      from_version, withdrawn: the version that was the newest before, and the digest of its model.
+      reason: a person's reason.
+      time: the time of the rollback (ISO 8601, UTC).
     """
 
     pushed: bool = True
@@ -57,11 +58,11 @@ class RolledBack(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PushedModel(Artifact):
-    """What was pushed, where::
+    """The result of a push or a rollback::
 
-        pushed.json    {"pushed": bool, "model", "version": int, "path", "digest", "reason"}
+        pushed.json    {"pushed": bool, "reason", "model", "version": int, "path", "digest"}
 
-    The model itself lies at `<serving folder>/<version>/`: see `ServedVersion`.
+    The model itself is in `<serving folder>/<version>/`: see `ServedVersion`.
     """
 
     TYPE_NAME = "PushedModel"
@@ -69,7 +70,7 @@ class PushedModel(Artifact):
     NODE = "Pusher"
 
     def record(self) -> Pushed:
-        """Reads what was pushed.
+        """Reads the result.
 
         Raises:
           DataError: the file is missing or damaged.
@@ -77,12 +78,18 @@ class PushedModel(Artifact):
         return self.read_json(self.path / "pushed.json", Pushed)
 
     def write(self, record: Pushed | RolledBack) -> None:
-        """Writes what was pushed."""
+        """Writes the result."""
         write_json(self.path / "pushed.json", record)
 
 
 class Withdrawal(msgspec.Struct, frozen=True):
-    """Why a rollback withdrew a model, which was `version` then, and when (ISO 8601, UTC)."""
+    """The withdrawal of a model by a rollback.
+
+    Attributes:
+      version: the model's version in the serving folder.
+      reason: a person's reason.
+      time: the time of the rollback (ISO 8601, UTC).
+    """
 
     version: int
     reason: str
@@ -90,14 +97,14 @@ class Withdrawal(msgspec.Struct, frozen=True):
 
 
 class VersionMetadata(msgspec.Struct, frozen=True):
-    """What is recorded of a pushed version.
+    """The content of a version's `bitext.json`.
 
     Attributes:
-      digest: of the model's files, those in `ServedVersion.FILES` left out.
-      bleu, bleu_signature: on the test split.
-      withdrawn: the models that may not be pushed again, by digest, in the order of their rollbacks. Every
-        version has those of the one before it.
-      rolled_back_to: the earlier version that a rollback made this one a copy of.
+      digest: the digest of the model's files, without those in `ServedVersion.FILES`.
+      bleu, bleu_signature: BLEU on the test split.
+      withdrawn: the models that may not be pushed again, by digest, in the order of their rollbacks. Each
+        version repeats the entries of the version before it.
+      rolled_back_to: the earlier version that this version is a copy of, if a rollback made it.
     """
 
     digest: str
@@ -116,10 +123,10 @@ class ServedVersion(Artifact):
 
         saved_model.pb ...
         assets.extra/bitext.json        digest of the model, BLEU, withdrawn models: the next push reads it
-        assets.extra/model_card.json    what is known of the model (components/pusher/card.py)
-        assets.extra/model_card.md      its main points, to be read
+        assets.extra/model_card.json    the model card for programs (components/pusher/card.py)
+        assets.extra/model_card.md      the model card for people
 
-    TensorFlow Serving leaves `assets.extra/` to whoever made the model. This folder is outside the pipeline
+    A SavedModel may have files of its authors in `assets.extra/`. The serving folder is outside the pipeline
     root, so the metadata store has no artifact of this kind.
     """
 
@@ -132,7 +139,7 @@ class ServedVersion(Artifact):
 
     @property
     def has_saved_model(self) -> bool:
-        """Whether the SavedModel is there."""
+        """Whether the version has a SavedModel."""
         return is_saved_model(self.path)
 
     def metadata(self) -> VersionMetadata | None:
@@ -151,5 +158,5 @@ class ServedVersion(Artifact):
 
 def model_digest(saved_model: Path) -> str:
     """Returns the digest of a SavedModel, `sha256:...`, without the files that describe a pushed version."""
-    described = (ServedVersion.METADATA, ServedVersion.CARD_JSON, ServedVersion.CARD_MARKDOWN)
-    return f"sha256:{folder_digest(saved_model, exclude=described)}"
+    card_files = (ServedVersion.METADATA, ServedVersion.CARD_JSON, ServedVersion.CARD_MARKDOWN)
+    return f"sha256:{folder_digest(saved_model, exclude=card_files)}"

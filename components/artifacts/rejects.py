@@ -19,10 +19,10 @@ class Reject(msgspec.Struct, frozen=True):
     """A row that cannot be used.
 
     Attributes:
-      file, line: where it begins; lines count from 1.
-      reason: one word: `too_long`.
+      file, line: where the row begins; lines count from 1.
+      reason: the kind of reason: `too_long`.
       detail: the reason in words, with the numbers.
-      text: the row. Bytes that are no UTF-8 are lone surrogates here, and backslash escapes in the file.
+      text: the row. Bytes that are not UTF-8 are lone surrogates here, and backslash escapes in the file.
     """
 
     file: str
@@ -63,10 +63,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     def total(cls, summaries: Sequence[Summary]) -> Summary:
         """Returns the sums over the spans of a corpus."""
 
-        def sums(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+        def sums(counts_by_span: Iterable[Mapping[str, int]]) -> dict[str, int]:
             total: collections.Counter[str] = collections.Counter()
-            for count in counts:
-                total.update(count)
+            for counts in counts_by_span:
+                total.update(counts)
             return dict(total)
 
         return cls(
@@ -84,9 +84,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rejects(Artifact):
-    """Rows that did not become examples, in file order, with the reason of each::
+    """Rows that did not become examples, in file order, with their reasons::
 
-    rejects.jsonl.gz     {"file", "line", "reason", "detail", "text"} a line
+    rejects.jsonl.gz     {"file", "line", "reason", "detail", "text"} for each row
     summary.json         {"rows", "accepted", "duplicates", "golden_removed", "reasons": {reason: count}, ...}
     """
 
@@ -117,7 +117,7 @@ class Rejects(Artifact):
         with gzip_writer(self.rows_file) as file:
             for row in rows:
                 text = json.dumps(msgspec.structs.asdict(row), ensure_ascii=False)
-                # backslashreplace: bytes that are no UTF-8 arrive as lone surrogates.
+                # backslashreplace: bytes that are not UTF-8 arrive as lone surrogates.
                 file.write(text.encode("utf-8", "backslashreplace") + b"\n")
 
     def summary(self) -> Summary:

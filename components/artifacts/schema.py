@@ -41,7 +41,7 @@ class Schema(Artifact):
         return schema
 
     def write(self, schema: schema_pb2.Schema, comment: str = "") -> None:
-        """Writes the schema, below a comment of one line or more."""
+        """Writes the schema after a comment of one line or more."""
         from bitext.schemas import loader
 
         loader.save(schema, self.file, comment)

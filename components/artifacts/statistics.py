@@ -19,7 +19,7 @@ class ExampleStatistics(Artifact):
 
     Split-train/FeatureStats.pb
 
-    From RequestStatistics, of what a served model was asked, the source side alone::
+    From RequestStatistics, statistics of the requests to a served model, source side only::
 
     Split-serving/FeatureStats.pb
     """
@@ -49,9 +49,9 @@ class ExampleStatistics(Artifact):
         return statistics
 
     def write(self, statistics: statistics_pb2.DatasetFeatureStatisticsList, split: str) -> None:
-        """Writes a split's statistics, equal messages in equal bytes.
+        """Writes a split's statistics. Equal messages give equal bytes.
 
-        Beam's and TFDV's own sinks fail if the path has a character of a glob (`[`, `*`, `?`).
+        Beam's and TFDV's sinks are not used: they fail if the path has a glob character (`[`, `*`, `?`).
         """
         path = self.file(split)
         path.parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""TransformCache: what TensorFlow Transform's analyzers counted in each span."""
+"""TransformCache: the counts of TensorFlow Transform's analyzers for each span."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 class DamagedEntryError(ValueError):
-    """An entry of the cache is not as it was written. The analysis counts that span again."""
+    """A cache entry has a wrong checksum. The analysis counts its span again."""
 
 
 class TransformCache(Artifact):
-    """What TensorFlow Transform counted in each span, kept for the next analysis (TFT's analyzer cache)::
+    """The counts of each span, so that the next analysis counts new spans only (TFT's analyzer cache)::
 
     <digest of a span's train split>-0/<digest of TFT's cache entry key>
 
@@ -45,7 +45,7 @@ class TransformCache(Artifact):
 
         Raises:
           FileNotFoundError: the cache has no such entry.
-          DamagedEntryError: the file does not hold what was written.
+          DamagedEntryError: the file has a wrong checksum.
         """
         path = self.file(dataset, analyzer)
         content = path.read_bytes()

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2
 
 
-_NAMED_BY_CONTENT = re.compile(r"-([0-9a-f]{12})\.txt$")
+_DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{12})\.txt$")
 
 
 def vocabulary_digest(content: bytes) -> str:
     """Returns the digest in the names of a side's vocabulary files.
 
     Args:
-      content: of the vocabulary file, followed by that of the merges file.
+      content: the bytes of the vocabulary file, then those of the merges file.
     """
     return hashlib.sha256(content).hexdigest()[:12]
 
@@ -39,7 +39,7 @@ class SideFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class TextFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How text becomes tokens: the content of `text.json`.
+    """The content of `text.json`: how text becomes tokens.
 
     Attributes:
       settings: the settings of both sides.
@@ -79,11 +79,11 @@ class TransformGraph(Artifact):
         return self.graph / "assets"
 
     def content_digest(self) -> str:
-        """Returns the SHA-256 of what the graph computes: text settings, vocabularies, feature schemas.
+        """Returns the SHA-256 of all files except the SavedModel: settings, vocabularies, feature schemas.
 
-        The SavedModel is left out, because TensorFlow numbers its functions by how many the process has
-        named before. It is a function of the files that are covered and of the code, which the cache key of
-        the node covers.
+        TensorFlow numbers the functions of a SavedModel by a counter of the process, so equal graphs have
+        different bytes. The other files and the code determine the graph, and the code is in the cache key of
+        the node.
         """
         files = [path for path in self.path.rglob("*") if path.is_file()]
         return digest_of_files(
@@ -91,7 +91,7 @@ class TransformGraph(Artifact):
         )
 
     def text(self) -> TextFile:
-        """Reads how text becomes tokens.
+        """Reads `text.json`.
 
         Raises:
           DataError: `text.json` is missing or malformed, or a vocabulary file it names is missing.
@@ -102,13 +102,13 @@ class TransformGraph(Artifact):
             for name in (side.vocabulary, side.merges):
                 with self.reporting_damage(self.path / name):
                     content += (self.path / name).read_bytes()
-            named = _NAMED_BY_CONTENT.search(side.vocabulary)
-            if named and named[1] != vocabulary_digest(content):
+            digest = _DIGEST_IN_NAME.search(side.vocabulary)
+            if digest and digest[1] != vocabulary_digest(content):
                 raise self.damaged(self.path / side.vocabulary, f"or {side.merges} is damaged")
         return text
 
     def write_text(self, text: TextFile) -> None:
-        """Writes how text becomes tokens."""
+        """Writes `text.json`."""
         write_json(self.path / "text.json", text)
 
     def copy_text(self, folder: Path) -> None:
@@ -119,14 +119,14 @@ class TransformGraph(Artifact):
         """
         text = self.text()
 
-        def copied(files: SideFiles) -> SideFiles:
+        def copy_side(files: SideFiles) -> SideFiles:
             for name in (files.vocabulary, files.merges):
                 shutil.copyfile(self.path / name, folder / Path(name).name)
             return SideFiles(
                 vocabulary=Path(files.vocabulary).name, merges=Path(files.merges).name, size=files.size
             )
 
-        copy = msgspec.structs.replace(text, source=copied(text.source), target=copied(text.target))
+        copy = msgspec.structs.replace(text, source=copy_side(text.source), target=copy_side(text.target))
         write_json(folder / "text.json", copy)
 
     def write_feature_schema(self, schema: schema_pb2.Schema) -> None:

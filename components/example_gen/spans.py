@@ -127,7 +127,7 @@ def _find(pattern: str) -> SpanFiles:
     expression = _expression(pattern)
     glob = MARKER.sub("*", pattern)
     spans: SpanFiles = {}
-    for path in reading.find(glob):
+    for path in reading.matching_files(glob):
         if match := expression.fullmatch(path):
             version = match.groupdict().get("VERSION")
             key = (_number(match, path), None if version is None else int(version))

@@ -109,7 +109,7 @@ class _Validation:
         examples warns, and so does a span without examples of a split that another span has.
         """
         counts = {
-            artifacts.span_of(span): {split: examples_of(span.load(split)) for split in span.splits()}
+            artifacts.span_label(span): {split: examples_of(span.load(split)) for split in span.splits()}
             for span in statistics
         }
         if list(counts) == [""]:
@@ -119,7 +119,7 @@ class _Validation:
             return
         if not any(count.get("train") for count in counts.values()):
             self._add(ERROR, "no_data", "no span has an example to train on")
-        spans = [artifacts.span_of(span) for span in statistics if "span" in span.properties]
+        spans = [artifacts.span_label(span) for span in statistics if "span" in span.properties]
         self._comparisons.append(f"{len(spans)} span{'s' * (len(spans) != 1)}")
         expected = {split for span in spans for split, count in counts[span].items() if count}
         for span in spans:
@@ -137,7 +137,7 @@ class _Validation:
         self, span: artifacts.ExampleStatistics, examples: artifacts.Examples | None = None
     ) -> None:
         """Compares every split of a span, or of a corpus without spans, with the schema."""
-        name = artifacts.span_of(span)
+        name = artifacts.span_label(span)
         for split in span.splits():
             statistics = span.load(split)
             anomalies = tfdv.validate_statistics(statistics, self._contract)
@@ -174,7 +174,7 @@ class _Validation:
         if not examples_of(current) or not examples_of(previous):
             return
         anomalies = compare(current, previous, self._contract, "drift_comparator", shared=False)
-        name = artifacts.span_of(span)
+        name = artifacts.span_label(span)
         self._new_spans.add(name)
         label = f"{_label(name, split)} against {PREVIOUS}"
         self._record(anomalies, "drift", label, split, f"{_folder(span)}/drift", current, previous)

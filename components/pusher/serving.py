@@ -12,7 +12,7 @@ from pathlib import Path
 from bitext.components.artifacts import ServedVersion, Withdrawal
 from bitext.components.shared import errors
 from bitext.components.shared.faults import reporting_faults
-from bitext.components.shared.files import flush, hold
+from bitext.components.shared.files import fsync, open_locked
 
 STAGING_PREFIX = ".staging-"
 
@@ -60,9 +60,9 @@ def publish(model: Path, destination: Path, version: int, metadata_files: Mappin
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(content)
         for path in [*folder.rglob("*"), folder]:
-            flush(path)
+            fsync(path)
         folder.rename(destination / str(version))
-    flush(destination)
+    fsync(destination)
 
 
 def update_metadata(destination: Path, version: int, metadata_files: Mapping[Path, bytes]) -> None:
@@ -70,9 +70,9 @@ def update_metadata(destination: Path, version: int, metadata_files: Mapping[Pat
     with _staging(destination, version) as folder:
         for name, content in metadata_files.items():
             (folder / name.name).write_bytes(content)
-            flush(folder / name.name)
+            fsync(folder / name.name)
             (folder / name.name).rename(destination / str(version) / name)
-    flush((destination / str(version) / ServedVersion.METADATA).parent)
+    fsync((destination / str(version) / ServedVersion.METADATA).parent)
 
 
 @contextlib.contextmanager
@@ -90,7 +90,7 @@ def _staging(destination: Path, version: int) -> Iterator[Path]:
 def sole_writer(destination: Path) -> Iterator[None]:
     """Context manager: locks the serving folder against other pushes and rollbacks; creates and waits."""
     destination.mkdir(parents=True, exist_ok=True)
-    descriptor = hold(destination, wait=math.inf)
+    descriptor = open_locked(destination, wait=math.inf)
     try:
         yield
     finally:

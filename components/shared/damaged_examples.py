@@ -1,4 +1,4 @@
-"""Translates TensorFlow's errors about damaged TFRecords."""
+"""Turns TensorFlow's errors about damaged TFRecords into errors with a remedy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def reporting_damaged_examples(folder: Path, node: str) -> Iterator[None]:
 
     Args:
       folder: the folder of the TFRecords that are read.
-      node: the node that makes them.
+      node: the node that writes them.
 
     Raises:
       DataError: a file is missing, damaged, or holds other features.

@@ -7,11 +7,11 @@ import enum
 from typing import ClassVar
 
 REFUSED = 4
-"""The exit code of a complete run whose model was refused, which is no error."""
+"""The exit code of a complete run whose model was refused. This is not an error."""
 
 
 class Action(enum.StrEnum):
-    """What a scheduler does after the command ended."""
+    """What a scheduler should do after the command ended."""
 
     CONTINUE = "continue"
     RETRY = "try again later"
@@ -25,7 +25,7 @@ class ExitCode:
     Attributes:
       code: the number.
       meaning: what happened.
-      action: what a scheduler does.
+      action: what a scheduler should do.
     """
 
     code: int
@@ -42,7 +42,7 @@ class BitextError(Exception):
       remedy: what to do next; empty: unknown.
       exit_code: the exit code of the process.
       meaning: what the exit code means.
-      action: what a scheduler does.
+      action: what a scheduler should do.
     """
 
     exit_code: ClassVar[int] = 1
@@ -97,7 +97,7 @@ TERMINATED = ExitCode(143, "terminated (SIGTERM); the same command continues", A
 
 
 def exit_codes() -> tuple[ExitCode, ...]:
-    """Every exit code of the command, in ascending order: for `bitext --help` and the documentation."""
+    """Returns all exit codes of the command in ascending order, for `bitext --help` and the documentation."""
     errors = (BitextError, ConfigError, DataError, LockedError, EnvironmentFault, TrainingError)
     rows = [ExitCode(error.exit_code, error.meaning, error.action) for error in errors]
     outcomes = [

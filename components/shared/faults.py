@@ -1,4 +1,4 @@
-"""Faults of the environment: which operating system errors they are, and how a person removes them."""
+"""Faults of the environment: the operating system errors that are faults, and their remedies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REMEDIES = {
     errno.EACCES: "Give this user the right to it, or choose another folder (`root`, `serving`).",
     errno.EPERM: "Give this user the right to it, or choose another folder (`root`, `serving`).",
 }
-"""The operating system errors that are faults of the environment wherever they occur, with their remedies."""
+"""Remedies by `errno`, for the operating system errors that are environment faults at any path."""
 
 
 def environment_fault(number: int, path: Path | str) -> EnvironmentFault:
@@ -26,7 +26,7 @@ def environment_fault(number: int, path: Path | str) -> EnvironmentFault:
 
     Args:
       number: the `errno`, one of `REMEDIES`.
-      path: the file or folder it occurred at.
+      path: the file or folder where it occurred.
     """
     return EnvironmentFault(f"{path}: {os.strerror(number)}", REMEDIES[number])
 
@@ -35,7 +35,7 @@ def environment_fault(number: int, path: Path | str) -> EnvironmentFault:
 def reporting_faults(path: Path, remedy: str) -> Iterator[None]:
     """Context manager: re-raises an operating system error as an EnvironmentFault about writing `path`.
 
-    Use it around the calls that write, where any such error has that meaning.
+    Use it only around calls that write, so that every operating system error is a failure to write.
 
     Args:
       path: the file or folder that is written.

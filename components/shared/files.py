@@ -32,12 +32,12 @@ def is_remote(pattern: str) -> bool:
     return "://" in pattern
 
 
-def matching(pattern: str) -> list[str]:
-    """Returns the files that a local path or pattern names, sorted.
+def local_files(pattern: str) -> list[str]:
+    """Returns the files that a local path or pattern matches, sorted.
 
-    A path that exists stands for itself, brackets included, and so do the folders at the start of a pattern
-    (`literal_prefix`). In the rest of a pattern, `*`, `?` and `[...]` match within one folder, `**` matches
-    any number of folders, and hidden files are left out.
+    A path of an existing file is no pattern, even if it has brackets, and neither are the existing folders at
+    the start of a pattern (`literal_prefix`). In the rest of a pattern, `*`, `?` and `[...]` match within one
+    folder, `**` matches any number of folders, and hidden files are left out.
     """
     if Path(pattern).is_file():
         return [pattern]
@@ -59,11 +59,11 @@ def literal_prefix(pattern: str) -> str:
 
 @contextlib.contextmanager
 def path_without_globs(folder: Path) -> Iterator[Path]:
-    """Context manager: gives a path of a folder that a library may take for a glob.
+    """Context manager: yields a path of the folder that has no glob characters.
 
     TensorFlow looks up the variables of checkpoints and SavedModels by a glob, so it finds none in a folder
-    named `a [b]`. A folder whose path has a glob character gets a symbolic link in the folder of temporary
-    files, until the context ends. The folder must exist before TensorFlow writes to it.
+    named `a [b]`. For such a folder, the yielded path is a temporary symbolic link that is removed when the
+    context ends. The folder must exist before TensorFlow writes to it.
     """
     if not GLOB_CHARACTERS.intersection(str(folder)):
         yield folder
@@ -79,7 +79,7 @@ def folder_digest(folder: Path, exclude: Collection[Path] = ()) -> str:
 
     Args:
       folder: the folder.
-      exclude: files that do not count, relative to the folder.
+      exclude: files to leave out, relative to the folder.
     """
     files = (path for path in folder.rglob("*") if path.is_file())
     return digest_of_files(folder, [path for path in files if path.relative_to(folder) not in exclude])
@@ -88,7 +88,7 @@ def folder_digest(folder: Path, exclude: Collection[Path] = ()) -> str:
 def digest_of_files(folder: Path, files: Iterable[Path]) -> str:
     """Returns the SHA-256, in hexadecimal, of the names and contents of files.
 
-    It is the digest of what `sha256sum` prints for the files in the order of their paths.
+    It is the SHA-256 of the output of `sha256sum` for the files, sorted by path.
 
     Args:
       folder: the folder that their names are relative to.
@@ -124,11 +124,13 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextlib.contextmanager
 def gzip_writer(path: Path, level: int = 6) -> Iterator[gzip.GzipFile]:
-    """Opens a gzip file to write: equal content gives equal bytes, for neither name nor time is in it.
+    """Context manager: opens a gzip file to write. Equal content gives equal bytes.
+
+    The header has no file name and no time.
 
     Args:
       path: the file, replaced if present.
-      level: of the compression, 1 (fast) to 9 (small).
+      level: compression level, 1 (fast) to 9 (small).
     """
     with path.open("wb") as raw, gzip.GzipFile("", "wb", level, raw, mtime=0) as file:
         yield file
@@ -136,15 +138,15 @@ def gzip_writer(path: Path, level: int = 6) -> Iterator[gzip.GzipFile]:
 
 @contextlib.contextmanager
 def atomic_writer(path: Path, *, mode: int = 0o666, durable: bool = False) -> Iterator[BinaryIO]:
-    """Opens a file that replaces `path` when the context ends without an exception, and not before.
+    """Context manager: opens a file that replaces `path` when the context ends without an exception.
 
-    The content goes to a new file in the same folder, whose name nobody can foresee and which is removed if
-    the context raises. `path` then names the new file by one rename; a link at `path` is replaced.
+    The content is written to a new file with a random name in the same folder, which is then renamed to
+    `path`. If the context raises, the new file is removed. A link at `path` is replaced, not followed.
 
     Args:
       path: the file to write.
-      mode: its permissions, from which the process's umask is taken.
-      durable: whether the content is on the disk before the rename.
+      mode: its permissions before the process's umask is applied.
+      durable: whether to sync the content to disk before the rename.
 
     Raises:
       OSError: the file cannot be written.
@@ -163,8 +165,8 @@ def atomic_writer(path: Path, *, mode: int = 0o666, durable: bool = False) -> It
         raise
 
 
-def flush(path: Path) -> None:
-    """Waits until the disk holds a file's content, or a folder's entries."""
+def fsync(path: Path) -> None:
+    """Waits until the content of a file, or the entries of a folder, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -172,19 +174,21 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def hold(path: Path, wait: float = 0.0, flags: int = os.O_RDONLY) -> int:
+def open_locked(path: Path, wait: float = 0.0, flags: int = os.O_RDONLY) -> int:
     """Opens a file or folder and locks it until the descriptor is closed.
 
-    The system closes the descriptor when the process ends, even if it is killed, so no lock outlives its
-    holder.
+    The system closes the descriptor when the process ends, even if it is killed, so the lock ends with it.
 
     Args:
       path: the file or folder to lock.
-      wait: how many seconds to wait for another holder; `math.inf`: without limit.
+      wait: how many seconds to wait for another process to unlock it; `math.inf`: without limit.
       flags: how to open it, as for `os.open`.
 
+    Returns:
+      The descriptor.
+
     Raises:
-      BlockingIOError: another process or descriptor holds it.
+      BlockingIOError: it is still locked by another process or descriptor.
       EnvironmentFault: its file system has no locks.
       OSError: it cannot be opened.
     """
@@ -203,9 +207,9 @@ def hold(path: Path, wait: float = 0.0, flags: int = os.O_RDONLY) -> int:
 
 
 def _lock(descriptor: int, path: Path, deadline: float) -> None:
-    """Locks an open file. `flock` has no timeout, so a bounded wait polls.
+    """Locks an open file. `flock` has no timeout, so a limited wait polls.
 
-    A signal could interrupt `flock`, but a process has only one alarm, and it may be in use.
+    An alarm signal could interrupt `flock`, but a process has only one alarm, and it may be in use.
     """
     while True:
         try:
@@ -226,7 +230,7 @@ def _lock(descriptor: int, path: Path, deadline: float) -> None:
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
-    """Whether a path still names the open file: the former holder may have removed it."""
+    """Whether a path still is the open file: the process that locked it before may have removed it."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:

@@ -18,7 +18,13 @@ FEATURES = ("id", "source", "target")
 
 @dataclasses.dataclass
 class Sentence:
-    """A source and its references, in the order of the examples. `id` is the id of the first example."""
+    """A source and its references.
+
+    Attributes:
+      id: the id of the first example with this source.
+      source: the source.
+      references: the references, in the order of the examples.
+    """
 
     id: str
     source: str
@@ -32,12 +38,12 @@ def read_sentences(
 
     Args:
       folders: the split's folder, `Split-eval` or `Split-test`, of each of ExampleGen's outputs, in order.
-      limit: maximum number of sources. Those with the smallest hashes are taken, the same in every run.
-      by_line: whether each example is a sentence of its own with one reference, even if others have the same
-        source.
+      limit: maximum number of sources. Those with the smallest hashes are read, the same in every run.
+      by_line: whether each example is a separate sentence with one reference, even if other examples have the
+        same source.
 
     Raises:
-      errors.DataError: there is no such split, it is empty, or a file of it is damaged.
+      errors.DataError: the split is missing or empty, or one of its files is damaged.
     """
     sentences: dict[str, Sentence] = {}
     for folder in folders:
@@ -66,5 +72,6 @@ def _rows(folder: Path) -> Iterator[tuple[str, str, str]]:
         for records in tfrecord.read_records(file):
             with reporting_damaged_examples(folder, examples.node):
                 batch = tf.io.parse_example(tf.constant(records), spec)
-            columns = [[value.decode("utf-8", "replace") for value in batch[n].numpy()] for n in FEATURES]
-            yield from zip(*columns, strict=True)
+            columns = (batch[name].numpy() for name in FEATURES)
+            texts = [[value.decode("utf-8", "replace") for value in column] for column in columns]
+            yield from zip(*texts, strict=True)

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 def gc_disabled() -> Iterator[None]:
     """Context manager: disables the cyclic garbage collector.
 
-    Importing TensorFlow or loading a model creates hundreds of thousands of objects that stay alive.
-    Collections meanwhile free little and take a fifth of the time.
+    Importing TensorFlow or loading a model creates hundreds of thousands of objects that stay alive. Garbage
+    collections during that time free little and take a fifth of the time.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -26,10 +26,10 @@ def gc_disabled() -> Iterator[None]:
 
 @contextlib.contextmanager
 def packages_hidden(*packages: str) -> Iterator[None]:
-    """Context manager: makes optional packages look absent to whoever imports them.
+    """Context manager: makes imports of optional packages fail, as if they were not installed.
 
     Args:
-      packages: their top-level names. A package that is imported already stays available.
+      packages: their top-level names. A package that is already imported stays available.
     """
     hidden = [name for name in packages if name not in sys.modules]
     # Python raises ModuleNotFoundError for a name whose entry in sys.modules is None.

@@ -1,7 +1,7 @@
-"""How much of the logging of libraries reaches the log of a run.
+"""Filters the messages of libraries in the log of a run.
 
-Apache Beam and TensorFlow log hundreds of lines that their users do not need. Warnings and errors of theirs
-are kept; `BITEXT_LIBRARY_LOG_LEVEL=INFO` (or `DEBUG`, `WARNING`, `ERROR`) keeps more or less.
+Apache Beam and TensorFlow log hundreds of lines that users do not need. Only their warnings and errors are
+logged. `BITEXT_LIBRARY_LOG_LEVEL` (`DEBUG`, `INFO`, `WARNING`, `ERROR`) sets another level.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _NATIVE_NOTICES = re.compile(
     rb"|oneDNN custom operations are on"
     rb"|All log messages before absl::InitializeLog\(\) is called"
 )
-"""What TensorFlow writes to standard error whenever it is imported without a GPU, partly marked as errors."""
+"""Lines that TensorFlow writes to standard error at import without a GPU. Some are marked as errors."""
 _NOTICES = re.compile(r"crcmod package not found")
-"""Warnings about packages that nothing here uses."""
+"""Warnings about packages that this project does not use."""
 
 
 def level() -> int:
-    """The lowest level of libraries' messages that are kept.
+    """Returns the lowest level of libraries' messages that are logged.
 
     Raises:
       ConfigError: the environment variable names no level.
@@ -43,14 +43,14 @@ def level() -> int:
 
 
 class LibraryFilter(logging.Filter):
-    """Keeps every record of this project, and those of libraries from a level on."""
+    """Logging filter: passes every record of this project, and records of libraries from a level on."""
 
     def __init__(self, lowest: int) -> None:
         super().__init__()
         self._lowest = lowest
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is kept."""
+        """Returns whether the record is logged."""
         if record.name == "bitext" or record.name.startswith("bitext."):
             return True
         is_notice = record.levelno == logging.WARNING and _NOTICES.match(record.getMessage())
@@ -61,25 +61,25 @@ class LibraryFilter(logging.Filter):
 def import_notices_removed() -> Iterator[None]:
     """Context manager for imports: removes TensorFlow's usual notices from the log file.
 
-    It does so only if file descriptor 2 is a file that can be read, as it is during a run. The lines are
-    written first and removed afterwards, so that an import that crashes the process leaves all of them.
+    It works only if file descriptor 2 is a readable file, as it is during a run. The lines are written first
+    and removed afterwards, so that all of them remain if an import crashes the process.
     """
-    start = _size_of_log() if level() > logging.INFO else None
+    size_before = _size_of_log() if level() > logging.INFO else None
     try:
         yield
     finally:
-        if start is not None:
-            text = os.pread(2, os.fstat(2).st_size - start, start)
-            kept = b"".join(
+        if size_before is not None:
+            text = os.pread(2, os.fstat(2).st_size - size_before, size_before)
+            without_notices = b"".join(
                 line for line in text.splitlines(keepends=True) if not _NATIVE_NOTICES.search(line)
             )
-            if kept != text:
-                os.ftruncate(2, start)
-                os.write(2, kept)
+            if without_notices != text:
+                os.ftruncate(2, size_before)
+                os.write(2, without_notices)
 
 
 def _size_of_log() -> int | None:
-    """The size of the file that descriptor 2 is; None: it is something else, or cannot be read."""
+    """Returns the bytes of the file at descriptor 2; None if that is not a readable file."""
     status = os.fstat(2)
     access = fcntl.fcntl(2, fcntl.F_GETFL) & os.O_ACCMODE
     return status.st_size if stat.S_ISREG(status.st_mode) and access == os.O_RDWR else None

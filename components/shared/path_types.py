@@ -1,4 +1,4 @@
-"""Types of parameters that name files. In a configuration a leading `~` of theirs is a home directory."""
+"""Types of configuration values that are paths: a leading `~` in them is expanded to the home directory."""
 
 from __future__ import annotations
 

@@ -10,21 +10,21 @@ from typing import Any, BinaryIO
 import zstandard
 
 from bitext.components.shared.errors import DataError
-from bitext.components.shared.files import is_remote, matching
+from bitext.components.shared.files import is_remote, local_files
 
 ENDINGS = (".gz", ".bz2", ".zst")
 """Endings of the names of compressed files."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def find(pattern: str) -> list[str]:
-    """Returns the files that a path or pattern names, local or remote, sorted; none if it matches none.
+def matching_files(pattern: str) -> list[str]:
+    """Returns the files that a local or remote path or pattern matches, sorted; may be empty.
 
     Raises:
       DataError: a remote pattern cannot be looked up.
     """
     if not is_remote(pattern):
-        return matching(pattern)
+        return local_files(pattern)
     from apache_beam.io.filesystems import FileSystems
 
     try:
@@ -36,7 +36,7 @@ def find(pattern: str) -> list[str]:
 
 
 def find_files(pattern: str, remedy: str) -> list[str]:
-    """Returns the files that a path or pattern names, local or remote, sorted.
+    """Returns the files that a local or remote path or pattern matches, sorted; at least one.
 
     Args:
       pattern: the path or pattern.
@@ -45,60 +45,61 @@ def find_files(pattern: str, remedy: str) -> list[str]:
     Raises:
       DataError: the pattern matches no file, or cannot be looked up.
     """
-    matched_paths = find(pattern)
+    matched_paths = matching_files(pattern)
     if not matched_paths:
         raise DataError(f"no file matches {pattern}", remedy)
     return matched_paths
 
 
-def chunks(path: str, size: int) -> Iterator[bytes]:
-    """Yields the bytes of a file, local or remote, as `pieces_of` yields those of a stream.
+def read_chunks(path: str, size: int) -> Iterator[bytes]:
+    """Yields the bytes of a local or remote file in chunks, decompressed. See `stream_chunks`.
 
     Raises:
-      DataError: it cannot be read, or its compressed stream is damaged or cut short.
+      DataError: the file cannot be read, or its compressed stream is damaged or truncated.
     """
     from apache_beam.io.filesystem import CompressionTypes
     from apache_beam.io.filesystems import FileSystems
 
     try:
         with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-            yield from pieces_of(file, path, size)
+            yield from stream_chunks(file, path, size)
     except OSError as error:
         raise DataError(
             f"cannot read {path}: {error}", "check that the file is whole and readable"
         ) from error
 
 
-def pieces_of(stream: BinaryIO, path: str, size: int) -> Iterator[bytes]:
-    """Yields the bytes of a stream, `size` at a time, fewer at the end.
+def stream_chunks(stream: BinaryIO, path: str, size: int) -> Iterator[bytes]:
+    """Yields the bytes of a stream in chunks of `size` bytes; the last chunk may be smaller.
+
+    Beam's decompression is not used, because it does not report a truncated stream.
 
     Args:
       stream: the stream.
-      path: its name. If it ends as a compressed file's does, the bytes are decompressed.
-      size: bytes in a piece.
+      path: its name. If it ends with one of `ENDINGS`, the bytes are decompressed.
+      size: bytes in a chunk.
 
     Raises:
-      DataError: it cannot be read, or its compressed stream is damaged or cut short (which Beam's own
-        decompression does not report).
+      DataError: the stream cannot be read, or is damaged or truncated.
     """
-    pieces = iter(lambda: stream.read(size), b"")
+    chunks = iter(lambda: stream.read(size), b"")
     try:
-        yield from _of_size(_decompressed(pieces, path), size) if path.endswith(ENDINGS) else pieces
+        yield from _of_size(_decompressed(chunks, path), size) if path.endswith(ENDINGS) else chunks
     except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
         raise DataError(
             f"cannot read {path}: {error}", "check that the file is whole and readable"
         ) from error
 
 
-def _decompressed(pieces: Iterator[bytes], path: str) -> Iterator[bytes]:
-    """Decompresses one stream after another (compressed files may be concatenated)."""
+def _decompressed(chunks: Iterator[bytes], path: str) -> Iterator[bytes]:
+    """Yields decompressed bytes. Compressed files may be concatenated, so each stream gets a decompressor."""
     decompressor = None
-    for piece in pieces:
-        while piece:
+    for chunk in chunks:
+        while chunk:
             decompressor = decompressor or _decompressor(path)
-            if out := decompressor.decompress(piece):
-                yield out
-            piece = decompressor.unused_data if decompressor.eof else b""
+            if decompressed := decompressor.decompress(chunk):
+                yield decompressed
+            chunk = decompressor.unused_data if decompressor.eof else b""
             if decompressor.eof:
                 decompressor = None
     if decompressor is not None:
@@ -106,7 +107,7 @@ def _decompressed(pieces: Iterator[bytes], path: str) -> Iterator[bytes]:
 
 
 def _decompressor(path: str) -> Any:
-    """Returns a new decompressor for the ending of a name."""
+    """Returns a new decompressor for the ending of the file name."""
     if path.endswith(".gz"):
         return zlib.decompressobj(wbits=31)
     if path.endswith(".bz2"):
@@ -114,11 +115,11 @@ def _decompressor(path: str) -> Any:
     return zstandard.ZstdDecompressor().decompressobj()
 
 
-def _of_size(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """Yields the same bytes, `size` at a time."""
+def _of_size(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Yields the same bytes in chunks of `size` bytes; the last chunk may be smaller."""
     buffer = bytearray()
-    for piece in pieces:
-        buffer += piece
+    for chunk in chunks:
+        buffer += chunk
         complete = len(buffer) - len(buffer) % size
         for start in range(0, complete, size):
             yield bytes(buffer[start : start + size])
@@ -127,18 +128,18 @@ def _of_size(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
         yield bytes(buffer)
 
 
-def whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yields the same bytes in blocks of whole lines, a block for every piece that ends a line.
+def whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yields the same bytes in blocks of complete lines, one block for each chunk that has a line feed.
 
-    Blocks keep their line ends, and none is empty. The last line may have no line end.
+    Blocks include their line feeds, and none is empty. The last line may have no line feed.
     """
     incomplete: list[bytes] = []
-    for piece in pieces:
-        end = piece.rfind(b"\n") + 1
+    for chunk in chunks:
+        end = chunk.rfind(b"\n") + 1
         if end:
-            yield b"".join([*incomplete, piece[:end]])
+            yield b"".join([*incomplete, chunk[:end]])
             incomplete = []
-        incomplete.append(piece[end:])
+        incomplete.append(chunk[end:])
     if last := b"".join(incomplete):
         yield last
 

@@ -1,8 +1,7 @@
-"""Serializes tf.Examples from columns, a block of rows at a time, into the same bytes every time.
+"""Serializes tf.Examples from columns, without one Python object for each row.
 
-Equal rows give equal bytes, which caching by content needs. A protocol buffer gives the same bytes, with
-`SerializeToString(deterministic=True)`, but needs one Python object a row and takes 4 times as long (see
-docs/performance.md).
+Equal rows give equal bytes, because artifacts are cached by content. The protocol buffer library gives the
+same bytes with `SerializeToString(deterministic=True)`, but takes 4 times as long (see docs/performance.md).
 """
 
 from __future__ import annotations
@@ -47,12 +46,12 @@ def serialize(columns: Mapping[str, pa.Array | Ints]) -> pa.Array:
 
 
 def byte_lengths(array: pa.Array) -> Ints:
-    """Returns the bytes of each value of a binary or string array, int64[N]."""
+    """Returns the number of bytes of each value of a binary or string array, int64[N]."""
     return cast(Ints, pc.binary_length(array).to_numpy(zero_copy_only=False).astype(np.int64))
 
 
 def varints(values: Ints) -> pa.Array:
-    """Encodes each row of int64[N, W] as the base-128 forms of its numbers, in order: binary[N]."""
+    """Encodes each row of int64[N, W] as consecutive varints of its numbers: binary[N]."""
     rows, width = values.shape
     flat = values.ravel()
     sizes = np.ones(len(flat), np.int64)
@@ -69,7 +68,7 @@ def varints(values: Ints) -> pa.Array:
 
 
 def _field(tag: bytes, *values: pa.Array) -> pa.Array:
-    """Returns a tag, a length, and the bytes of the values one after the other: binary[N]."""
+    """Returns the tag, the length in bytes, and the concatenated values: binary[N]."""
     size = np.stack([byte_lengths(array) for array in values]).sum(axis=0, keepdims=True).T
     separator = pa.scalar(b"", pa.binary())
     return pc.binary_join_element_wise(pa.scalar(tag, pa.binary()), varints(size), *values, separator)

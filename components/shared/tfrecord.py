@@ -1,4 +1,4 @@
-"""Gzipped TFRecords of tf.Example, written and read a block at a time without TensorFlow.
+"""Reads and writes gzipped TFRecords of tf.Example in blocks, without TensorFlow.
 
 A record is `uint64 length, uint32 masked CRC-32C of it, payload, uint32 masked CRC-32C of the payload`,
 little endian: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
@@ -28,7 +28,7 @@ from bitext.components.shared.tf_example import Ints, byte_lengths, serialize
 Bytes = npt.NDArray[np.uint8]
 
 BLOCK_ROWS = 16384
-"""Rows in a block: few enough to stay far below Arrow's limit of 2 GiB of bytes an array."""
+"""Rows in a block. An Arrow array of so many rows is far smaller than Arrow's limit of 2 GiB."""
 COMPRESSION_LEVEL = 3
 _HEADER = struct.Struct("<Q4x")
 _FOOTER_BYTES = 4
@@ -40,7 +40,7 @@ def write_examples(path: Path, columns: Mapping[str, pa.Array | Ints]) -> None:
 
     Args:
       path: the `.gz` file, replaced if present.
-      columns: feature name to values without nulls, all of one length; see `tf_example.serialize`.
+      columns: feature name to values without nulls, all of equal length; see `tf_example.serialize`.
     """
     rows = len(next(iter(columns.values())))
     with gzip_writer(path, COMPRESSION_LEVEL) as file:
@@ -73,7 +73,7 @@ def _fixed_width(data: Bytes, width: int) -> pa.Array:
 
 
 def _flat(array: pa.Array) -> tuple[Bytes, Ints]:
-    """Returns the bytes below a binary array, and its offsets int64[N + 1] into them."""
+    """Returns the data buffer of a binary array, and the offsets int64[N + 1] of its values in the buffer."""
     _, offset_buffer, data_buffer = array.buffers()
     offsets = np.frombuffer(offset_buffer, np.int32)[array.offset : array.offset + len(array) + 1]
     data = np.frombuffer(data_buffer, np.uint8) if data_buffer is not None else np.zeros(0, np.uint8)
@@ -85,7 +85,7 @@ def masked_crc32c(data: Bytes, offsets: Ints) -> npt.NDArray[np.uint32]:
 
     Args:
       data: uint8[M].
-      offsets: int64[N + 1], where each slice begins, and where the last one ends.
+      offsets: int64[N + 1], the begin of each slice, and the end of the last.
 
     Returns:
       uint32[N].
@@ -100,10 +100,10 @@ def masked_crc32c(data: Bytes, offsets: Ints) -> npt.NDArray[np.uint32]:
 def read_records(path: Path, block_rows: int = BLOCK_ROWS) -> Iterator[list[bytes]]:
     """Yields the records of a gzipped TFRecord file, in order, in lists of at most `block_rows`.
 
-    The checksums of the records are not compared: gzip has one of its own.
+    The checksums of the records are not checked, because gzip has its own checksum.
 
     Raises:
-      DataError: the file is missing, damaged or cut short.
+      DataError: the file is missing, damaged or truncated.
     """
     try:
         if not path.stat().st_size:  # without records, gzip still writes a header
@@ -117,6 +117,7 @@ def read_records(path: Path, block_rows: int = BLOCK_ROWS) -> Iterator[list[byte
 
 
 def _records(file: BinaryIO, path: Path, block_rows: int) -> Iterator[list[bytes]]:
+    """Yields the records of a decompressed stream. `path` is for messages."""
     incomplete, records = b"", list[bytes]()
     while chunk := file.read(_READ_BYTES):
         buffer, position = incomplete + chunk, 0
@@ -138,14 +139,15 @@ def _records(file: BinaryIO, path: Path, block_rows: int) -> Iterator[list[bytes
 
 
 def _damaged(path: Path, problem: str) -> DataError:
+    """Returns the error for a file of a split of an Examples artifact."""
     return Examples(path.parents[1]).damaged(path, problem)
 
 
 def read_record_batches(path: Path, block_rows: int = BLOCK_ROWS) -> Iterator[pa.RecordBatch]:
-    """Yields the tf.Examples of a file as record batches, with a column large_list<item> for every feature.
+    """Yields the tf.Examples of a file as record batches, with a column large_list<item> for each feature.
 
     Raises:
-      DataError: the file is missing, damaged or cut short.
+      DataError: the file is missing, damaged or truncated.
     """
     from tfx_bsl.coders import example_coder
 
@@ -155,7 +157,7 @@ def read_record_batches(path: Path, block_rows: int = BLOCK_ROWS) -> Iterator[pa
 
 
 def string_column(batch: pa.RecordBatch, name: str, path: Path) -> pa.Array:
-    """The texts of a feature that has one UTF-8 string in every example.
+    """Returns the values of a feature that has one UTF-8 string in every example.
 
     Args:
       batch: examples, as `read_record_batches` returns them.

@@ -132,7 +132,7 @@ def read_texts(path: str, counts: LineCounts) -> Iterator[list[str]]:
     """
     is_json = _without_compression_ending(path).endswith(".jsonl")
     number = 0
-    for block in reading.whole_lines(reading.chunks(path, BLOCK_BYTES)):
+    for block in reading.whole_lines(reading.read_chunks(path, BLOCK_BYTES)):
         texts = []
         for line in reading.split_lines(block):
             number += 1

@@ -38,7 +38,7 @@ def open_input(path: Path | None) -> Iterator[Iterator[bytes]]:
             f"cannot read {path}: {error.strerror}", "name a text file with one sentence a line"
         ) from error
     with stream:
-        yield reading.pieces_of(stream, str(path), READ_BYTES)
+        yield reading.stream_chunks(stream, str(path), READ_BYTES)
 
 
 def read_windows(pieces: Iterable[bytes]) -> Iterator[list[bytes]]:

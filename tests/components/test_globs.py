@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from bitext.components.example_gen import Parameters
 from bitext.components.example_gen.spans import parts
-from bitext.components.shared.files import literal_prefix, matching, path_without_globs
+from bitext.components.shared.files import literal_prefix, local_files, path_without_globs
 
 NAMES = ("data [1]", "what?", "a*b", "back\\slash", "{c} ~é 語")
 
@@ -27,15 +27,15 @@ class TestPatterns:
         folder = corpus(tmp_path / name)
         for pattern in ("*.tsv", "**/day-[0-9].tsv"):
             expected = [f"{folder}/day-{number}.tsv" for number in (1, 2)]
-            assert matching(f"{folder}/{pattern}") == expected
+            assert local_files(f"{folder}/{pattern}") == expected
         assert literal_prefix(f"{folder}/*/x") == f"{folder}/"
 
     def test_a_relative_pattern(self, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         corpus(tmp_path / name)
         monkeypatch.chdir(tmp_path)
-        assert matching(f"{name}/day*") == [f"{name}/day-1.tsv", f"{name}/day-2.tsv"]
+        assert local_files(f"{name}/day*") == [f"{name}/day-1.tsv", f"{name}/day-2.tsv"]
         monkeypatch.chdir(tmp_path / name)
-        assert matching("day*") == ["day-1.tsv", "day-2.tsv"]
+        assert local_files("day*") == ["day-1.tsv", "day-2.tsv"]
 
     def test_spans(self, tmp_path: Path, name: str) -> None:
         folder = corpus(tmp_path / name)
@@ -64,8 +64,8 @@ def test_a_folder_in_a_glob_is_still_a_glob(tmp_path: Path) -> None:
     for name in ("1", "2", "x"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.tsv").touch()
-    assert matching(f"{tmp_path}/[12]/*.tsv") == [f"{tmp_path}/1/a.tsv", f"{tmp_path}/2/a.tsv"]
-    assert matching(f"{tmp_path}/") == []
+    assert local_files(f"{tmp_path}/[12]/*.tsv") == [f"{tmp_path}/1/a.tsv", f"{tmp_path}/2/a.tsv"]
+    assert local_files(f"{tmp_path}/") == []
 
 
 def test_a_path_without_glob_characters_stays(tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ def test_a_fault_while_metadata_is_updated_leaves_the_old_files(
     def fail(path: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
-    monkeypatch.setattr(serving, "flush", fail)
+    monkeypatch.setattr(serving, "fsync", fail)
     with pytest.raises(errors.EnvironmentFault, match="No space left"):
         push("a")
     assert {path: path.read_bytes() for path in push.destination.rglob("*") if path.is_file()} == before
@@ -482,7 +482,7 @@ def _killed_at(destination: Path, fatal: int) -> bool:
         try:
             for owner, name in [
                 *((Path, name) for name in ("mkdir", "write_bytes", "rename")),
-                *((shutil, "copyfile"), (shutil, "rmtree"), (serving, "flush")),
+                *((shutil, "copyfile"), (shutil, "rmtree"), (serving, "fsync")),
             ]:
                 setattr(owner, name, counting(getattr(owner, name)))
             rollback(destination, "killed")

@@ -32,7 +32,7 @@ def test_every_ending_is_tested() -> None:
 def test_pieces_are_the_content_in_the_given_size(ending: str, parts: list[bytes], size: int) -> None:
     """Compressed files may be concatenated."""
     file = io.BytesIO(b"".join(map(COMPRESSORS[ending], parts)))
-    pieces = list(reading.pieces_of(file, f"text{ending}", size))
+    pieces = list(reading.stream_chunks(file, f"text{ending}", size))
     assert b"".join(pieces) == b"".join(parts)
     assert all(len(piece) == size for piece in pieces[:-1])
     assert all(0 < len(piece) <= size for piece in pieces[-1:])
@@ -45,27 +45,27 @@ def test_truncated_or_foreign_stream_is_an_error(
 ) -> None:
     file = io.BytesIO(damage(COMPRESSORS[ending](b"text" * 100)))
     with pytest.raises(errors.DataError, match=f"cannot read text{ending}: "):
-        list(reading.pieces_of(file, f"text{ending}", 64))
+        list(reading.stream_chunks(file, f"text{ending}", 64))
 
 
 def test_files_are_found_and_read(tmp_path: Path) -> None:
     for name in ("b.txt.gz", "a.txt.gz", "other"):
         (tmp_path / name).write_bytes(gzip.compress(name.encode()))
-    paths = reading.find(str(tmp_path / "*.gz"))
+    paths = reading.matching_files(str(tmp_path / "*.gz"))
     assert paths == [str(tmp_path / "a.txt.gz"), str(tmp_path / "b.txt.gz")]
-    assert list(reading.chunks(paths[0], 4)) == [b"a.tx", b"t.gz"]
+    assert list(reading.read_chunks(paths[0], 4)) == [b"a.tx", b"t.gz"]
     assert reading.find_files(str(tmp_path / "*.gz"), "") == paths
-    assert reading.find(str(tmp_path / "none*")) == []
+    assert reading.matching_files(str(tmp_path / "none*")) == []
     with pytest.raises(errors.DataError, match="no file matches .*none") as caught:
         reading.find_files(str(tmp_path / "none*"), "name another")
     assert caught.value.remedy == "name another"
     with pytest.raises(errors.DataError, match="cannot read .*none"):
-        list(reading.chunks(str(tmp_path / "none"), 4))
+        list(reading.read_chunks(str(tmp_path / "none"), 4))
 
 
 def test_unknown_file_system_is_an_error() -> None:
     with pytest.raises(errors.DataError, match="cannot look up nowhere://files/a: "):
-        reading.find("nowhere://files/a")
+        reading.matching_files("nowhere://files/a")
 
 
 @given(st.lists(st.binary(min_size=1, max_size=8), max_size=10))

@@ -123,7 +123,7 @@ def test_the_key_covers_exactly_the_files_that_are_read(tmp_path: Path) -> None:
     }.items():
         chosen = (str(tmp_path / pattern),)
         expected = [str(tmp_path / name) for name in names]
-        assert files.matching(chosen[0]) == expected
+        assert files.local_files(chosen[0]) == expected
         if names:
             keyed = cache_keys.external_digests(
                 example_gen.ExampleGen(), example_gen.Parameters(files=chosen)

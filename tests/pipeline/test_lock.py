@@ -190,4 +190,4 @@ def test_a_lock_file_removed_during_the_wait_is_created_again(
     with locked(tmp_path, math.inf):
         assert len(calls) == 2
         with pytest.raises(BlockingIOError):
-            files.hold(path)
+            files.open_locked(path)

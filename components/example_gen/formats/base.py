@@ -168,7 +168,7 @@ def matching_files(patterns: tuple[str, ...]) -> list[str]:
 
 def text_blocks(path: str) -> Iterator[bytes]:
     """The bytes of a text file, cut at line ends, without a byte order mark; no block is empty."""
-    for index, block in enumerate(reading.whole_lines(reading.chunks(path, BLOCK_BYTES))):
+    for index, block in enumerate(reading.whole_lines(reading.read_chunks(path, BLOCK_BYTES))):
         if text := block if index else block.removeprefix(reading.BYTE_ORDER_MARK):
             yield text
 

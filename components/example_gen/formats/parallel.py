@@ -83,7 +83,7 @@ def _target_of(path: str, target_path: str | None) -> str:
 def _count_lines(path: str) -> int:
     """The number of lines of a text file; a last line without a line feed counts."""
     lines, last_byte = 0, b"\n"
-    for chunk in reading.chunks(path, base.BLOCK_BYTES):
+    for chunk in reading.read_chunks(path, base.BLOCK_BYTES):
         lines += chunk.count(b"\n")
         last_byte = chunk[-1:]
     return lines + (last_byte != b"\n")

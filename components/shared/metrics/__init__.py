@@ -1,6 +1,6 @@
-"""Corpus metrics. To add one, write a subclass of `Metric` and add it to `METRICS`.
+"""Corpus metrics. To add a metric, write a subclass of `Metric` and add it to `METRICS`.
 
-Everything that computes, shows or checks scores loops over `METRICS`: the Evaluator, metrics.json, the model
+All code that computes, shows or checks scores loops over `METRICS`: the Evaluator, metrics.json, the model
 card, the summary of a run and the OpenMetrics file.
 """
 

@@ -1,6 +1,6 @@
 """The base class of metrics: a corpus score from statistics that add up over sentences.
 
-Imports nothing heavy, so that programs which only show scores can loop over the metrics.
+This module imports no large library, so that programs that only show scores can loop over the metrics.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class MetricOptions(Protocol):
-    """Options that metrics read. The Evaluator's parameters have them.
+    """Options of the metrics. The Evaluator's parameters implement this protocol.
 
     Attributes:
       tokenize: sacreBLEU's tokenizer, for BLEU.
       lowercase: whether letter case is ignored.
-      bootstrap_samples: resamples behind an interval or a comparison.
+      bootstrap_samples: number of resamples for an interval or a comparison.
     """
 
     @property
@@ -37,7 +37,7 @@ class MetricOptions(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class CorpusScore:
-    """A metric over all sentences, with its 95 % interval and its signature."""
+    """The score of a corpus, with its 95 % interval and its signature (the metric's options)."""
 
     score: float
     signature: str
@@ -46,7 +46,7 @@ class CorpusScore:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """A candidate against a baseline, by paired bootstrap on the same sentences.
+    """The comparison of a candidate with a baseline, by paired bootstrap on the same sentences.
 
     Attributes:
       score: the baseline's score.
@@ -62,14 +62,14 @@ class Comparison:
 
 
 class Metric(abc.ABC):
-    """A corpus metric against one set of references.
+    """A corpus metric with fixed references.
 
-    A subclass defines the class attributes, `statistics`, `corpus_score` and `signature`. Intervals and
-    comparisons follow from these by bootstrap resampling.
+    A subclass defines the class attributes, `statistics`, `corpus_score` and `signature`. This class computes
+    intervals and comparisons from them by bootstrap resampling.
 
     Attributes:
-      name: the key in metrics.json and the metadata store, and the end of the OpenMetrics name.
-      label: the name shown to people.
+      name: the key in metrics.json and in the metadata store, and the last part of the OpenMetrics name.
+      label: the name that people read.
       bounds: the smallest and largest value, in words, for the help text of the OpenMetrics file.
       higher_is_better: false for an error rate.
 
@@ -89,22 +89,22 @@ class Metric(abc.ABC):
 
     @abc.abstractmethod
     def statistics(self, hypotheses: Sequence[str]) -> SentenceStatistics:
-        """The statistics of each sentence, float64[sentences, figures]."""
+        """Returns the statistics of each sentence, float64[sentences, figures]."""
 
     @abc.abstractmethod
     def corpus_score(self, sums: SentenceStatistics) -> float:
-        """The score of a corpus.
+        """Returns the score of a corpus.
 
         Args:
-          sums: float64[figures], the statistics summed over its sentences.
+          sums: float64[figures], the statistics summed over the corpus's sentences.
         """
 
     @abc.abstractmethod
     def signature(self) -> str:
-        """The options that a score depends on, as sacreBLEU writes them."""
+        """Returns the options that the score depends on, in sacreBLEU's format."""
 
     def score(self, statistics: SentenceStatistics) -> CorpusScore:
-        """Score, signature and 95 % interval over all sentences."""
+        """Returns score, signature and 95 % interval over all sentences."""
         from bitext.components.shared.metrics import bootstrap
 
         [resampled] = bootstrap.resampled_scores(self, [statistics], self.options.bootstrap_samples)
@@ -112,12 +112,12 @@ class Metric(abc.ABC):
         return CorpusScore(score, self.signature(), bootstrap.interval(resampled))
 
     def compare(self, candidate: SentenceStatistics, baseline: SentenceStatistics) -> Comparison:
-        """Compares two systems on the same sentences, by paired bootstrap."""
+        """Compares the statistics of two systems on the same sentences, by paired bootstrap."""
         from bitext.components.shared.metrics import bootstrap
 
         systems = [candidate, baseline]
         resampled = bootstrap.resampled_scores(self, systems, self.options.bootstrap_samples)
-        of_candidate, of_baseline = (self.corpus_score(system.sum(axis=0)) for system in systems)
-        difference = of_candidate - of_baseline
+        candidate_score, baseline_score = (self.corpus_score(system.sum(axis=0)) for system in systems)
+        difference = candidate_score - baseline_score
         p = bootstrap.p_value(resampled[0], resampled[1], difference)
-        return Comparison(of_baseline, bootstrap.interval(resampled[1]), difference, p)
+        return Comparison(baseline_score, bootstrap.interval(resampled[1]), difference, p)

@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from bitext.components.shared.metrics.metric import SentenceStatistics
 
 ReferenceStreams = list[list[str | None]]
-"""sacreBLEU's form of several references: stream k holds the k-th reference of each sentence, or None."""
+"""References in sacreBLEU's form: stream k holds the k-th reference of each sentence, or None."""
 
 
 def reference_streams(references: Sequence[Sequence[str]]) -> ReferenceStreams:
-    """The references of each sentence as sacreBLEU takes them."""
-    streams = max(len(of_sentence) for of_sentence in references)
+    """Returns the references of each sentence in sacreBLEU's form."""
+    stream_count = max(len(of_sentence) for of_sentence in references)
     return [
         [of_sentence[k] if k < len(of_sentence) else None for of_sentence in references]
-        for k in range(streams)
+        for k in range(stream_count)
     ]
 
 
 class SacreBleuMetric(Metric):
-    """Adapter for a metric of sacreBLEU. A subclass says which, in `make`."""
+    """Adapter for a metric of sacreBLEU, which a subclass makes in `make`."""
 
     def __init__(self, references: Sequence[Sequence[str]], options: MetricOptions):
         super().__init__(references, options)
@@ -39,12 +39,12 @@ class SacreBleuMetric(Metric):
 
     @abc.abstractmethod
     def make(self, streams: ReferenceStreams) -> SacreBleu:
-        """sacreBLEU's metric with these references."""
+        """Returns sacreBLEU's metric with these references."""
 
     def statistics(self, hypotheses: Sequence[str]) -> SentenceStatistics:
         import numpy as np
 
-        # None: the references given to the constructor.
+        # None: sacreBLEU uses the references of its constructor.
         return np.asarray(self._metric._extract_corpus_statistics(hypotheses, None), np.float64)
 
     def corpus_score(self, sums: SentenceStatistics) -> float:
@@ -58,27 +58,27 @@ class SacreBleuMetric(Metric):
 
 
 class Bleu(SacreBleuMetric):
-    """BLEU: n-grams of words that the references have too."""
+    """BLEU: precision of word n-grams, with a penalty for short translations."""
 
     name, label = "bleu", "BLEU"
 
     def make(self, streams: ReferenceStreams) -> SacreBleu:
         from sacrebleu.metrics import BLEU
 
-        # `force` silences sacreBLEU's guess that sentences ending in " ." were not detokenized.
+        # `force` disables sacreBLEU's warning that sentences ending in " ." may not be detokenized.
         return BLEU(
             lowercase=self.options.lowercase, tokenize=self.options.tokenize, force=True, references=streams
         )
 
     @staticmethod
     def length_ratio(statistics: SentenceStatistics) -> float:
-        """Words of the hypotheses divided by words of the closest references."""
+        """Returns the words of the hypotheses divided by the words of the closest references."""
         hypothesis_words, reference_words = statistics[:, :2].sum(axis=0)
         return float(hypothesis_words / reference_words) if reference_words else 0.0
 
 
 class ChrF(SacreBleuMetric):
-    """chrF: n-grams of characters that the references have too."""
+    """chrF: F-score of character n-grams."""
 
     name, label = "chrf", "chrF"
 
@@ -89,9 +89,9 @@ class ChrF(SacreBleuMetric):
 
 
 class Ter(SacreBleuMetric):
-    """TER, the translation edit rate: edits and shifts of words for each word of the references.
+    """TER, translation edit rate: number of edits and shifts of words per reference word.
 
-    Words are divided at spaces, as sacreBLEU does by default, so punctuation counts as part of a word.
+    Text is split into words at spaces, sacreBLEU's default, so punctuation is part of a word.
     """
 
     name, label, bounds, higher_is_better = "ter", "TER", "0 (best) upwards", False

@@ -19,7 +19,7 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from bitext.components.shared import errors, reading
 from bitext.components.shared.faults import reporting_faults
-from bitext.components.shared.files import atomic_writer, folder_digest, hold
+from bitext.components.shared.files import atomic_writer, folder_digest, open_locked
 from bitext.components.translation.lines import lines_of, open_input
 from bitext.components.translation.output import FILE_REMEDY, check_output_file, is_special, open_output
 from bitext.components.translation.search import Search
@@ -278,7 +278,7 @@ def _locked_home(output: Path) -> Iterator[Path]:
     with reporting_faults(output, FILE_REMEDY):
         home.mkdir(exist_ok=True)
         try:
-            descriptor = hold(home)
+            descriptor = open_locked(home)
         except (BlockingIOError, FileNotFoundError):  # locked, or just deleted, by another process
             raise errors.LockedError(
                 f"another command is translating into {output}",
