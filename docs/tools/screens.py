@@ -46,7 +46,11 @@ def main() -> None:
             continue
         print(page.relative_to(ROOT), flush=True)
         shutil.rmtree(WORK / "copy", ignore_errors=True)
-        printed = first[page] if page in TUTORIAL else list(stage.copy(WORK / "copy").run_page(page))
+        printed = (
+            first[page]
+            if page in TUTORIAL
+            else list(stage.copy(WORK / "copy").run_page(page, shown_only=True))
+        )
         wrong += rewrite(page, printed)
         if (picture := WORK / "copy" / "alignment.png").is_file() and page.name == "look.md":
             shutil.copy(picture, ASSETS / "alignment.png")

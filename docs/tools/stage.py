@@ -122,9 +122,18 @@ class Stage:
         """Runs the pages that the others build on; returns what they print."""
         return {page: list(self.run_page(page)) for page in TUTORIAL}
 
-    def run_page(self, page: Path) -> Iterator[tuple[Block, str]]:
-        """Runs the blocks of a page in order; yields each that runs, with what it prints."""
-        for block in blocks.parse(page):
+    def run_page(self, page: Path, shown_only: bool = False) -> Iterator[tuple[Block, str]]:
+        """Runs the blocks of a page in order; yields each that runs, with what it prints.
+
+        Args:
+          page: the page.
+          shown_only: stop after the last block whose output the page shows.
+        """
+        every = blocks.parse(page)
+        if shown_only:
+            last = max((i for i, block in enumerate(every) if blocks.shown_after(block)), default=-1)
+            every = every[: last + 1]
+        for block in every:
             for name in block.marks.get("file", []):
                 (self.folder / name).write_text(block.text + "\n", encoding="utf-8")
             if block.not_run is None and block.language in blocks.RUNS and "file" not in block.marks:
