@@ -7,6 +7,7 @@ A mark is an HTML comment in front of a block, one comment a line::
     <!-- setup: COMMAND -->              run before the block, not shown to the reader
     <!-- exit: 3 -->                     the block's last command ends with this exit code
     <!-- free -->                        of printed text, only the layout and the number of lines are compared
+    <!-- long -->                        it trains a model, and nothing that the pages show depends on it
 
 A `text` block after a block that runs shows what that block prints. `...` on a line of its own stands for any
 lines. Figures, times and identifiers are not compared.
@@ -21,12 +22,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-MARKS = {"not run", "file", "setup", "exit", "free"}
+MARKS = {"not run", "file", "setup", "exit", "free", "long"}
 RUNS = ("sh", "python")
 PRINTED = "text"
 ELLIPSIS = "..."
 
-_MARK = re.compile(r"^\s*<!-- (not run|file|setup|exit|free)(?:: (.*))? -->\s*$")
+_MARK = re.compile(r"^\s*<!-- (not run|file|setup|exit|free|long)(?:: (.*))? -->\s*$")
 _FENCE = re.compile(r"^(\s*)(`{3,}|~{3,})\s*(\S*)\s*$")
 
 

@@ -127,12 +127,12 @@ class Stage:
 
         Args:
           page: the page.
-          shown_only: stop after the last block whose output the page shows.
+          shown_only: leave out blocks marked as long, and those after the last whose output is shown.
         """
         every = blocks.parse(page)
         if shown_only:
             last = max((i for i, block in enumerate(every) if blocks.shown_after(block)), default=-1)
-            every = every[: last + 1]
+            every = [block for block in every[: last + 1] if "long" not in block.marks]
         for block in every:
             for name in block.marks.get("file", []):
                 (self.folder / name).write_text(block.text + "\n", encoding="utf-8")
