@@ -50,9 +50,9 @@ def measure(folder: str) -> list[Result]:
     bitext("run", CONFIG, *run_options, "--to", "Trainer")
     model = outputs_of(CONFIG, "Trainer", *run_options)["model"]
     share_cores()
-    from bitext.components import text
+    from bitext.components.text.processor import load_text_pair
 
-    pair = text.load(outputs_of(CONFIG, "Transform", *run_options)["transform_graph"])
+    pair = load_text_pair(outputs_of(CONFIG, "Transform", *run_options)["transform_graph"])
     with tempfile.TemporaryDirectory(dir=ROOT) as folder_name:
         write(folder, pair, Path(folder_name).resolve())
         peers = [kind(Path(folder_name).resolve(), stock) for kind in (OpenNMT, JoeyNMT)]

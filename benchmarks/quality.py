@@ -47,9 +47,9 @@ def peer(folder: str, run_options: tuple[str, ...], ours: float) -> tuple[list[R
     import tensorflow as tf
 
     from benchmarks import tutorial
-    from bitext.components import text
+    from bitext.components.text.processor import load_text_pair
 
-    pair = text.load(outputs_of(CONFIG, "Transform", *run_options)["transform_graph"])
+    pair = load_text_pair(outputs_of(CONFIG, "Transform", *run_options)["transform_graph"])
 
     def ids(split: str, language: str) -> list[list[int]]:
         side = pair.source if language == "en" else pair.target

@@ -22,9 +22,9 @@ def measure() -> list[Result]:
     os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
     import tensorflow as tf
 
-    from bitext.components import text
+    from bitext.components.text.processor import load_text_pair
 
-    processor = text.load(graph).source
+    processor = load_text_pair(graph).source
     sentences = sources(SENTENCES)
     batches = [tf.constant(sentences[i : i + BATCH]) for i in range(0, len(sentences), BATCH)]
     words = sum(len(sentence.split()) for sentence in sentences)

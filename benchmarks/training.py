@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.commands import outputs_of
 from benchmarks.report import Result, hand_over, progress, result
-from bitext.components import text
 from bitext.components.artifacts import TransformedExamples
 from bitext.components.component import Context
 from bitext.components.shared.parallel import CONCURRENT_TASKS, share_cores
+from bitext.components.text.processor import load_text_pair
 from bitext.pipeline import config
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def open_training(parameters: Parameters, transform: dict[str, Path], folder: Pa
     keras.utils.set_random_seed(parameters.seed)
     examples = TransformedExamples(transform["transformed_examples"])
     batches = Batches.open(examples, parameters.batch_tokens, parameters.seed)
-    pair = text.load(transform["transform_graph"])
+    pair = load_text_pair(transform["transform_graph"])
     network = Seq2Seq(parameters.model, pair.source.size(), pair.target.size(), pair.shared)
     context = Context(folder, folder, beam_pipeline=lambda: None, say=progress)
     return Training(network, parameters, batches, lambda: 0.0, context)

@@ -17,27 +17,7 @@ from bitext.components.statistics_gen import RequestStatistics, StatisticsGen
 from bitext.components.trainer import LAST_BLESSED, Trainer
 from bitext.components.transform import Transform
 from bitext.pipeline.config import PipelineConfig
-from bitext.pipeline.sources import BaseModel, NewestOutput, Output, PreviousStatistics, ServedModel, Source
-
-
-@dataclasses.dataclass(frozen=True)
-class Node:
-    """A component in the pipeline, with its parameters and the source of each input."""
-
-    component: Component[Any]
-    parameters: Parameters
-    inputs: Mapping[str, Source] = dataclasses.field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """The node's name, which is its component's."""
-        return self.component.name
-
-    def __getitem__(self, key: str) -> Output:
-        """A reference to the output `key`."""
-        if key not in self.component.outputs:
-            raise KeyError(f"{self.name} has no output {key!r}; it has {', '.join(self.component.outputs)}")
-        return Output(self.name, key)
+from bitext.pipeline.sources import BaseModel, NewestOutput, Node, PreviousStatistics, ServedModel, Source
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from bitext.components.artifacts import Artifact
 from bitext.pipeline.cache_keys import differences
-from bitext.pipeline.graph import Node
 from bitext.pipeline.plan import Work
 from bitext.pipeline.records import Artifacts, Execution, History, State, with_key
+from bitext.pipeline.sources import Node
 
 ComponentArtifact = Artifact | tuple[Artifact, ...] | None
 """An input or output as a component takes it."""

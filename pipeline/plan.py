@@ -7,8 +7,9 @@ import dataclasses
 from bitext.components.component import Parameters, Part
 from bitext.components.shared.errors import ConfigError
 from bitext.pipeline.cache_keys import KeyParts, key_of, key_parts
-from bitext.pipeline.graph import Node, Pipeline
+from bitext.pipeline.graph import Pipeline
 from bitext.pipeline.records import Artifacts
+from bitext.pipeline.sources import Node
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,7 @@ from bitext.components.component import Part
 from bitext.components.shared.errors import ConfigError
 from bitext.pipeline import cache_keys
 from bitext.pipeline.faults import translating_errors
-from bitext.pipeline.graph import Node, Pipeline
+from bitext.pipeline.graph import Pipeline
 from bitext.pipeline.layout import Layout, remove
 from bitext.pipeline.lock import locked
 from bitext.pipeline.lookup import look_up
@@ -33,7 +33,7 @@ from bitext.pipeline.records import (
     newest_usable,
 )
 from bitext.pipeline.recovery import Recovery
-from bitext.pipeline.sources import Inputs
+from bitext.pipeline.sources import Inputs, Node
 from bitext.pipeline.store import Store
 from bitext.pipeline.terminal import Terminal, log, logging_to
 

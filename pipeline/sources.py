@@ -1,4 +1,4 @@
-"""Where a node's inputs come from: outputs of this run, or artifacts of earlier runs.
+"""Nodes, and where their inputs come from: outputs of this run, or artifacts of earlier runs.
 
 Every source resolves itself. Each chooses such that a run in which nothing is new makes the same choices
 again and finds all of its work cached: a model is not compared with itself, and a training does not begin
@@ -13,9 +13,10 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from bitext.components.artifacts import ServedVersion
+from bitext.components.component import Component, Parameters
 from bitext.components.pusher.serving import versions
 from bitext.pipeline.cache_keys import KeyParts, key_parts
 from bitext.pipeline.records import (
@@ -28,9 +29,6 @@ from bitext.pipeline.records import (
     newest_usable,
     pushed_artifact,
 )
-
-if TYPE_CHECKING:
-    from bitext.pipeline.graph import Node
 
 Resolved = tuple[StoredArtifact, ...]
 """The artifacts of one input; empty: the input is absent."""
@@ -90,6 +88,26 @@ class Output(Source):
 
     def resolve(self, inputs: Inputs) -> Resolved:
         return inputs.executions[self.node].outputs[self.key]
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """A component in the pipeline, with its parameters and the source of each input."""
+
+    component: Component[Any]
+    parameters: Parameters
+    inputs: Mapping[str, Source] = dataclasses.field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The node's name, which is its component's."""
+        return self.component.name
+
+    def __getitem__(self, key: str) -> Output:
+        """A reference to the output `key`."""
+        if key not in self.component.outputs:
+            raise KeyError(f"{self.name} has no output {key!r}; it has {', '.join(self.component.outputs)}")
+        return Output(self.name, key)
 
 
 @dataclasses.dataclass(frozen=True)

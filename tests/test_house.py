@@ -10,7 +10,7 @@ import runpy
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeGuard
 
@@ -144,6 +144,28 @@ def broken(imports: Iterable[Import]) -> str:
     return "\n".join(str(found) for found in imports)
 
 
+def target_module(name: str, modules: set[str]) -> str:
+    """The module of this project that an imported name lies in; empty for names of other packages."""
+    while name and name not in modules:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def circles(imported: Mapping[str, Iterable[str]]) -> list[set[str]]:
+    """Sets of modules that import each other, directly or not."""
+    reached = {module: set(others) for module, others in imported.items()}
+    for middle in reached:
+        for others in reached.values():
+            if middle in others:
+                others |= reached[middle]
+    in_circle = [module for module in sorted(reached) if module in reached[module]]
+    members = [
+        {other for other in in_circle if module in reached[other] and other in reached[module]}
+        for module in in_circle
+    ]
+    return [circle for index, circle in enumerate(members) if circle not in members[:index]]
+
+
 class TestReadingImports:
     """The reader itself, on sources where the answer is known."""
 
@@ -215,6 +237,21 @@ class TestDirection:
     def test_packages_are_imported_from_bitext(self) -> None:
         """`pipeline` beside `bitext.pipeline` would be a second copy of each module."""
         assert not broken(one for one in all_imports() if one.is_within(*PACKAGES))
+
+    def test_there_is_no_import_circle(self) -> None:
+        """Imports in functions and for type checking count, but for those by which a package's own
+        declaration reaches its work: `run` of a component."""
+        imported: dict[str, set[str]] = {dotted(path): set() for path in sources()}
+        modules = set(imported)
+        for one in all_imports():
+            target = target_module(one.name, modules)
+            is_deferred_work = not one.on_import and target.startswith(f"{one.module}.")
+            if target and target != one.module and not is_deferred_work:
+                imported[one.module].add(target)
+        assert not circles(imported)
+
+    def test_a_circle_is_found(self) -> None:
+        assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [{"a", "b", "c"}]
 
     def test_the_application_imports_no_tests(self) -> None:
         assert not broken(one for one in all_imports() if one.is_within("tests", "pytest", "hypothesis"))

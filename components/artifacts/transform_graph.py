@@ -6,13 +6,12 @@ import hashlib
 import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
 from bitext.components.artifacts.base import Artifact
 from bitext.components.shared.files import digest_of_files, write_json
-from bitext.components.text import TextSettings
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2
@@ -28,6 +27,23 @@ def vocabulary_digest(content: bytes) -> str:
       content: the bytes of the vocabulary file, then those of the merges file.
     """
     return hashlib.sha256(content).hexdigest()[:12]
+
+
+Unit = Literal["subword", "word", "character"]
+
+
+class TextSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How text becomes tokens.
+
+    Attributes:
+      unit: `subword` (byte-pair encoding), `word` or `character`. A word that is not in the vocabulary is
+        unknown. With the other units, a character that is not in the vocabulary becomes its UTF-8 bytes, so
+        no text is lost.
+      lowercase: whether normalization converts to lower case.
+    """
+
+    unit: Unit = "subword"
+    lowercase: bool = False
 
 
 class SideFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

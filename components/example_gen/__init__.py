@@ -10,6 +10,7 @@ import msgspec
 from bitext.components import artifacts
 from bitext.components.component import Component, Context, Part, heavy_imports
 from bitext.components.component import Parameters as BaseParameters
+from bitext.components.example_gen.files import Files
 from bitext.components.example_gen.formats import FORMATS
 from bitext.components.shared.path_types import PathPattern
 
@@ -17,25 +18,6 @@ Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Index = Annotated[int, msgspec.Meta(ge=0)]
 SPLITS = ("train", "eval", "test")
 GOLDEN_SPLIT = "golden"
-
-
-class Files(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The files of one split, or of the whole corpus.
-
-    Attributes:
-      files: paths or globs of TSV or CSV files (formats `tsv` and `csv`).
-      source_files: paths or globs of text files with one source sentence a line (format `parallel`).
-      target_files: paths or globs of the files with their translations, line by line. The n-th file belongs
-        to the n-th of `source_files`.
-    """
-
-    files: tuple[PathPattern, ...] = ()
-    source_files: tuple[PathPattern, ...] = ()
-    target_files: tuple[PathPattern, ...] = ()
-
-    def patterns(self) -> tuple[str, ...]:
-        """All paths and globs, in order."""
-        return self.files + self.source_files + self.target_files
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -176,7 +158,7 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
                 raise ValueError("give either splits or files (source_files, target_files), not both")
             for name in SPLITS:
                 file_format.check_files(getattr(self.splits, name), f"splits.{name}")
-        file_format.check_parameters(self)
+        file_format.check_options(self)
 
     def everything(self) -> Files:
         """The files of a corpus that is split by hash."""

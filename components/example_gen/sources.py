@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from bitext.components.example_gen import Files, Parameters, span_of
+from bitext.components.example_gen import Parameters, span_of
+from bitext.components.example_gen.files import Files
 from bitext.components.example_gen.formats import FORMATS
 from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.example_gen.rows import Rows

@@ -14,7 +14,8 @@ from typing import TypeAlias
 import msgspec
 
 from bitext.components.component import Part
-from bitext.components.example_gen import EPOCH, Files, Parameters, Span, SpanParameters, Window
+from bitext.components.example_gen import EPOCH, Parameters, Span, SpanParameters, Window
+from bitext.components.example_gen.files import Files
 from bitext.components.shared import reading
 from bitext.components.shared.errors import ConfigError, DataError
 from bitext.components.shared.files import literal_prefix

@@ -10,12 +10,12 @@ from typing import Literal
 
 import msgspec
 
-from bitext.components import text
 from bitext.components.artifacts import Examples, Model, TransformGraph, warm_up_file
 from bitext.components.seq2seq import SearchSettings
 from bitext.components.seq2seq.export import checkpoint, lite, quantize
 from bitext.components.seq2seq.export.saved_model import Translator
 from bitext.components.shared.errors import ConfigError
+from bitext.components.text.processor import load_text_pair
 
 Form = Literal["saved_model", "tflite"]
 LITE_FILE = "translator.tflite"
@@ -86,6 +86,6 @@ def restore(trained: TrainedModel) -> Translator:
     Raises:
       DataError: a file of the model is missing or damaged.
     """
-    pair = text.load(trained.transform_graph.path)
+    pair = load_text_pair(trained.transform_graph.path)
     search = trained.model.trainer_parameters(_TrainerParameters).search
     return Translator(checkpoint.restore(trained.model.path, pair), pair, search)

@@ -1,17 +1,11 @@
 """The text path: text to token ids and back, in core TensorFlow ops. Training and serving share it.
 
-`processor.TextProcessor` is the graph, `learn` learns a vocabulary. This module has the settings.
+`processor.TextProcessor` is the graph, `learn` learns a vocabulary. The settings are part of `text.json`.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-import msgspec
-
-if TYPE_CHECKING:
-    from bitext.components.text.processor import TextPair
+from bitext.components.artifacts.transform_graph import TextSettings, Unit
 
 PAD_ID, BOS_ID, EOS_ID, UNK_ID = 0, 1, 2, 3
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
@@ -20,32 +14,14 @@ WORD_BOUNDARY = "\u2581"
 KEY_FACTOR = 2**32
 """A pair of ids is one key of the merges file: `left * KEY_FACTOR + right`."""
 
-Unit = Literal["subword", "word", "character"]
-
-
-class TextSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How text becomes tokens.
-
-    Attributes:
-      unit: `subword` (byte-pair encoding), `word` or `character`. A word that is not in the vocabulary is
-        unknown. With the other units, a character that is not in the vocabulary becomes its UTF-8 bytes, so
-        no text is lost.
-      lowercase: whether normalization converts to lower case.
-    """
-
-    unit: Unit = "subword"
-    lowercase: bool = False
-
-
-def load(transform_graph: Path) -> TextPair:
-    """Loads the text path of a transform graph.
-
-    Args:
-      transform_graph: the artifact's folder, or another with a copy of its text settings and vocabularies.
-
-    Raises:
-      DataError: the settings or a vocabulary file are missing or damaged.
-    """
-    from bitext.components.text import processor
-
-    return processor.load(transform_graph)
+__all__ = [
+    "BOS_ID",
+    "EOS_ID",
+    "KEY_FACTOR",
+    "PAD_ID",
+    "SPECIALS",
+    "UNK_ID",
+    "WORD_BOUNDARY",
+    "TextSettings",
+    "Unit",
+]

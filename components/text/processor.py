@@ -270,8 +270,15 @@ class TextPair:
     source_max_length: int
 
 
-def load(transform_graph: Path) -> TextPair:
-    """See `bitext.components.text.load`."""
+def load_text_pair(transform_graph: Path) -> TextPair:
+    """Loads the text path of a transform graph.
+
+    Args:
+      transform_graph: the artifact's folder, or another with a copy of its text settings and vocabularies.
+
+    Raises:
+      DataError: the settings or a vocabulary file are missing or damaged.
+    """
     graph = TransformGraph(transform_graph)
     text = graph.text()
 

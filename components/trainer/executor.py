@@ -13,7 +13,7 @@ import numpy as np
 import sacrebleu
 import tensorflow as tf
 
-from bitext.components import artifacts, text
+from bitext.components import artifacts
 from bitext.components.component import Context
 from bitext.components.seq2seq.export import checkpoint, warm_up
 from bitext.components.seq2seq.export.saved_model import TEXT, Translator
@@ -22,7 +22,7 @@ from bitext.components.shared.files import path_without_globs
 from bitext.components.shared.heldout import Sentence, read_sentences
 from bitext.components.shared.metrics.sacrebleu_metrics import reference_streams
 from bitext.components.shared.parallel import parallel_map
-from bitext.components.text.processor import TextPair
+from bitext.components.text.processor import TextPair, load_text_pair
 from bitext.components.trainer import Parameters
 from bitext.components.trainer.data import Batches
 from bitext.components.trainer.training import Training
@@ -63,7 +63,7 @@ def run(
     if start.refusal:
         context.say(f"training from scratch: {start.refusal}")
     batches = Batches.open(transformed_examples, parameters.batch_tokens, parameters.seed)
-    pair = text.load(transform_graph.path)
+    pair = load_text_pair(transform_graph.path)
     network = _build(start, pair, context)
     translator = Translator(network, pair, parameters.search)
     by_line = parameters.validation.references == "by_line"

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitext.components.component import Part
-from bitext.components.example_gen import EPOCH, Files, GivenSplits, Parameters, Span, Window
+from bitext.components.example_gen import EPOCH, GivenSplits, Parameters, Span, Window
+from bitext.components.example_gen.files import Files
 from bitext.components.example_gen.spans import parts
 from bitext.components.shared.errors import ConfigError, DataError
 

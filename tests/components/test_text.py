@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bitext.components.artifacts import SideFiles, TextFile
 from bitext.components.shared.errors import DataError
-from bitext.components.text import EOS_ID, SPECIALS, TextSettings, learn, load, processor
+from bitext.components.text import EOS_ID, SPECIALS, TextSettings, learn, processor
 
 LINES = [
     "Tom doesn't like cheese very much, does he?",
@@ -207,9 +207,9 @@ def test_an_exported_module_contains_its_vocabulary(tmp_path):
 
 def test_load_names_what_is_missing(tmp_path):
     with pytest.raises(DataError, match="text.json"):
-        load(tmp_path)
+        processor.load_text_pair(tmp_path)
     side = SideFiles(vocabulary="v.txt", merges="m.txt", size=5)
     text = TextFile(settings=TextSettings(), shared=True, source_max_length=60, source=side, target=side)
     (tmp_path / "text.json").write_bytes(msgspec.json.encode(text))
     with pytest.raises(DataError, match="v.txt"):
-        load(tmp_path)
+        processor.load_text_pair(tmp_path)

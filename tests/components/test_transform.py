@@ -26,6 +26,7 @@ from bitext.components.component import Context
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
 from bitext.components.text import learn
+from bitext.components.text.processor import load_text_pair
 from bitext.components.transform import (
     Parameters,
     Transform,
@@ -162,7 +163,7 @@ def default_run(tmp_path_factory) -> Run:
 
 def expected_ids(run: Run, split: str) -> dict[bytes, tuple[list[int], list[int]]]:
     """Token ids of a split by the text path that exported models use."""
-    pair = text.load(run.graph.path)
+    pair = load_text_pair(run.graph.path)
     names, sources, targets = zip(*SPLITS[split])
     source = pair.source.tokenize(tf.constant(sources)).to_list()
     target = pair.target.tokenize(tf.constant(targets)).to_list()
@@ -188,7 +189,7 @@ def test_serving_makes_the_same_ids(default_run, split):
 def test_serving_makes_the_same_ids_with_other_settings(tmp_path, parameters):
     run = Run(tmp_path, SPLITS, **parameters)
     assert run.read("test") == expected_ids(run, "test")
-    pair = text.load(run.graph.path)
+    pair = load_text_pair(run.graph.path)
     assert pair.shared == run.parameters.shared_vocabulary
     assert pair.source.size() == run.graph.properties["source_vocabulary"] <= run.parameters.vocabulary_size
     if not pair.shared:
@@ -264,7 +265,7 @@ def test_further_tokenizations_of_the_training_split_are_the_same_text(default_r
     changes = {"subword_samples": 3, "subword_dropout": 0.2}
     run = Run(tmp_path, SPLITS, **changes)
     assert run.read("test") == default_run.read("test")
-    pair, whole = text.load(run.graph.path), default_run.read("train")
+    pair, whole = load_text_pair(run.graph.path), default_run.read("train")
     found: dict[bytes, list[tuple[list[int], list[int]]]] = {}
     for name, ids in run.records("train"):
         found.setdefault(name, []).append(ids)

@@ -10,8 +10,8 @@ from bitext.components import artifacts
 from bitext.components.component import Component, Context, Parameters
 from bitext.components.shared.errors import DataError
 from bitext.components.shared.metrics import METRICS, CorpusScore
-from bitext.pipeline.graph import Node, Pipeline
-from bitext.pipeline.sources import ServedModel
+from bitext.pipeline.graph import Pipeline
+from bitext.pipeline.sources import Node, ServedModel
 
 
 class SourceParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):

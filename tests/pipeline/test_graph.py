@@ -13,7 +13,8 @@ from bitext.components.example_gen import Parameters as ExampleGenParameters
 from bitext.components.pusher import Parameters as PusherParameters
 from bitext.components.statistics_gen import RequestStatistics
 from bitext.pipeline.config import PipelineConfig, resolve_defaults
-from bitext.pipeline.graph import Node, Output, create_pipeline
+from bitext.pipeline.graph import create_pipeline
+from bitext.pipeline.sources import Node, Output
 
 
 @pytest.fixture

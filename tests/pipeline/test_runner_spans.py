@@ -16,11 +16,11 @@ from bitext.components.component import Component, Context, Parameters, Part
 from bitext.components.example_gen import Parameters as ExampleGenParameters
 from bitext.components.shared.errors import ConfigError, DataError
 from bitext.pipeline.config import Metadata, PipelineConfig
-from bitext.pipeline.graph import Node, Pipeline
+from bitext.pipeline.graph import Pipeline
 from bitext.pipeline.records import Run, State
 from bitext.pipeline.reports import status
 from bitext.pipeline.runner import Result, Runner, Selection
-from bitext.pipeline.sources import BaseModel, NewestOutput, PreviousStatistics, ServedModel
+from bitext.pipeline.sources import BaseModel, NewestOutput, Node, PreviousStatistics, ServedModel
 from bitext.pipeline.store import Store
 from bitext.pipeline.terminal import Terminal
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from bitext.components.shared import reading
 from bitext.components.shared.errors import DataError
 
 if TYPE_CHECKING:
-    from bitext.components.example_gen import Files, Parameters
+    from bitext.components.example_gen.files import Files
     from bitext.components.example_gen.rows import Rows
 
 BLOCK_BYTES = 1 << 22
@@ -49,6 +49,19 @@ class SourceFile:
     columns: tuple[int, int]
 
 
+class FormatOptions(Protocol):
+    """What a format reads of ExampleGen's parameters: `Parameters` documents the fields."""
+
+    @property
+    def header(self) -> bool: ...
+    @property
+    def delimiter(self) -> str: ...
+    @property
+    def source_column(self) -> int | str: ...
+    @property
+    def target_column(self) -> int | str: ...
+
+
 class Format(abc.ABC):
     """An input format.
 
@@ -73,14 +86,14 @@ class Format(abc.ABC):
         if not files.files or files.source_files or files.target_files:
             raise ValueError(f"{where}: format {self.name} takes files, and no source_files or target_files")
 
-    def check_parameters(self, parameters: Parameters) -> None:
+    def check_options(self, options: FormatOptions) -> None:
         """Checks `header` and the columns.
 
         Raises:
-          ValueError: the format cannot be read with these parameters.
+          ValueError: the format cannot be read with these options.
         """
         for key in ("source_column", "target_column"):
-            if isinstance(getattr(parameters, key), str) and not parameters.header:
+            if isinstance(getattr(options, key), str) and not options.header:
                 raise ValueError(f"{key} is a name, so header must be true")
 
     def find(self, files: Files) -> list[Paths]:
@@ -91,7 +104,7 @@ class Format(abc.ABC):
         """
         return [(path, None) for path in matching_files(files.files)]
 
-    def inspect(self, path: str, target_path: str | None, parameters: Parameters) -> tuple[int, int]:
+    def inspect(self, path: str, target_path: str | None, options: FormatOptions) -> tuple[int, int]:
         """Checks a file, or an aligned pair of files, before its rows are read.
 
         Returns:
@@ -103,7 +116,7 @@ class Format(abc.ABC):
         return (0, 1)
 
     @abc.abstractmethod
-    def rows(self, file: SourceFile, parameters: Parameters) -> Iterator[Rows]:
+    def rows(self, file: SourceFile, options: FormatOptions) -> Iterator[Rows]:
         """The rows of a file, without its header, in order and in blocks that are not empty.
 
         A row that cannot be read is rejected with its line number (`Rows.rejected`); the rows after it are
@@ -117,23 +130,23 @@ class Format(abc.ABC):
 class Table(Format):
     """A text format with a row of columns a line, whose first line may name the columns."""
 
-    def check_parameters(self, parameters: Parameters) -> None:
+    def check_options(self, options: FormatOptions) -> None:
         """Checks `header` and the columns."""
-        super().check_parameters(parameters)
-        if parameters.source_column == parameters.target_column:
-            raise ValueError(f"source_column and target_column are the same: {parameters.source_column!r}")
+        super().check_options(options)
+        if options.source_column == options.target_column:
+            raise ValueError(f"source_column and target_column are the same: {options.source_column!r}")
 
     @abc.abstractmethod
-    def header(self, line: str, parameters: Parameters) -> list[str]:
+    def header(self, line: str, options: FormatOptions) -> list[str]:
         """The column names in the first line of a file."""
 
-    def inspect(self, path: str, target_path: str | None, parameters: Parameters) -> tuple[int, int]:
+    def inspect(self, path: str, target_path: str | None, options: FormatOptions) -> tuple[int, int]:
         """Looks up columns that are given by name in the header. Returns the indices of both columns."""
-        columns = (parameters.source_column, parameters.target_column)
+        columns = (options.source_column, options.target_column)
         names: list[str] = []
         if any(isinstance(column, str) for column in columns):
             line = next(text_lines(path), b"").decode("utf-8", "backslashreplace").rstrip("\r")
-            names = [name.strip() for name in self.header(line, parameters)]
+            names = [name.strip() for name in self.header(line, options)]
         source, target = (
             _index_of(column, names, path, key)
             for key, column in zip(("source_column", "target_column"), columns, strict=True)

@@ -8,12 +8,17 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bitext.components.example_gen.formats.base import BLOCK_ROWS, SourceFile, Table, text_lines
+from bitext.components.example_gen.formats.base import (
+    BLOCK_ROWS,
+    FormatOptions,
+    SourceFile,
+    Table,
+    text_lines,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from bitext.components.example_gen import Parameters
     from bitext.components.example_gen.rows import Rows
 
 
@@ -22,19 +27,19 @@ class Csv(Table):
 
     name = "csv"
 
-    def header(self, line: str, parameters: Parameters) -> list[str]:
+    def header(self, line: str, options: FormatOptions) -> list[str]:
         """The column names in the first line of a file."""
-        return next(csv.reader([line], delimiter=parameters.delimiter), [])
+        return next(csv.reader([line], delimiter=options.delimiter), [])
 
-    def rows(self, file: SourceFile, parameters: Parameters) -> Iterator[Rows]:
+    def rows(self, file: SourceFile, options: FormatOptions) -> Iterator[Rows]:
         """The rows of a file, without its header, in order."""
         import numpy as np
         import pyarrow as pa
 
         from bitext.components.example_gen.rows import Rows
 
-        records = _records(file.path, parameters.delimiter)
-        if parameters.header:
+        records = _records(file.path, options.delimiter)
+        if options.header:
             next(records, None)
         while block := list(itertools.islice(records, BLOCK_ROWS)):
             yield Rows(

@@ -11,7 +11,7 @@ from bitext.components.shared import reading
 from bitext.components.shared.errors import DataError
 
 if TYPE_CHECKING:
-    from bitext.components.example_gen import Files, Parameters
+    from bitext.components.example_gen.files import Files
     from bitext.components.example_gen.rows import Rows
 
 
@@ -25,10 +25,10 @@ class Parallel(base.Format):
         if not files.source_files or not files.target_files or files.files:
             raise ValueError(f"{where}: format parallel takes source_files and target_files, and no files")
 
-    def check_parameters(self, parameters: Parameters) -> None:
+    def check_options(self, options: base.FormatOptions) -> None:
         """Checks that no header is asked for."""
-        super().check_parameters(parameters)
-        if parameters.header:
+        super().check_options(options)
+        if options.header:
             raise ValueError("format parallel has no header")
 
     def find(self, files: Files) -> list[base.Paths]:
@@ -46,7 +46,7 @@ class Parallel(base.Format):
             )
         return list(zip(source, target, strict=True))
 
-    def inspect(self, path: str, target_path: str | None, parameters: Parameters) -> tuple[int, int]:
+    def inspect(self, path: str, target_path: str | None, options: base.FormatOptions) -> tuple[int, int]:
         """Checks that both files have the same number of lines."""
         source, target = path, _target_of(path, target_path)
         lines = [_count_lines(path) for path in (source, target)]
@@ -58,7 +58,7 @@ class Parallel(base.Format):
             )
         return (0, 1)
 
-    def rows(self, file: base.SourceFile, parameters: Parameters) -> Iterator[Rows]:
+    def rows(self, file: base.SourceFile, options: base.FormatOptions) -> Iterator[Rows]:
         """The rows of a pair of files, in order."""
         import numpy as np
         import pyarrow as pa

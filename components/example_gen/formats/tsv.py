@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bitext.components.example_gen.formats.base import SourceFile, Table, text_blocks
+from bitext.components.example_gen.formats.base import FormatOptions, SourceFile, Table, text_blocks
 
 if TYPE_CHECKING:
-    from bitext.components.example_gen import Parameters
     from bitext.components.example_gen.rows import Rows
 
 
@@ -17,15 +16,15 @@ class Tsv(Table):
 
     name = "tsv"
 
-    def header(self, line: str, parameters: Parameters) -> list[str]:
+    def header(self, line: str, options: FormatOptions) -> list[str]:
         """The column names in the first line of a file."""
         return line.split("\t")
 
-    def rows(self, file: SourceFile, parameters: Parameters) -> Iterator[Rows]:
+    def rows(self, file: SourceFile, options: FormatOptions) -> Iterator[Rows]:
         """The rows of a file, without its header, in order."""
         line = 1
         for block in text_blocks(file.path):
-            if parameters.header and line == 1:
+            if options.header and line == 1:
                 block = block.partition(b"\n")[2]
                 line = 2
             if block:

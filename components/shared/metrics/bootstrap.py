@@ -7,13 +7,10 @@ held-out split.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-
-if TYPE_CHECKING:
-    from bitext.components.shared.metrics.metric import Metric, SentenceStatistics
 
 SEED = 12345
 """The seed of sacreBLEU, so that its command line reproduces the intervals."""
@@ -21,19 +18,21 @@ SEED = 12345
 CHUNK_CELLS = 2_000_000
 """Number of resampled indices held in memory at once."""
 
+Statistics = npt.NDArray[np.float64]
+"""float64[sentences, figures] of a system, or their sums float64[figures]."""
 ResampledScores = npt.NDArray[np.float64]
 """float64[samples]: the score of each resampled corpus."""
 
 
 def resampled_scores(
-    metric: Metric, systems: list[SentenceStatistics], samples: int
+    corpus_score: Callable[[Statistics], float], systems: list[Statistics], samples: int
 ) -> list[ResampledScores]:
     """Returns the scores of `samples` resampled corpora, with the same resamples for every system.
 
     Published in: Koehn 2004, "Statistical significance tests for machine translation evaluation".
 
     Args:
-      metric: computes a score from summed statistics.
+      corpus_score: computes a score from summed statistics.
       systems: the statistics of each system on the same sentences.
       samples: number of corpora, each drawn with replacement and as large as the original.
 
@@ -50,7 +49,7 @@ def resampled_scores(
         for offset, indices in enumerate(chunk):
             counts = np.bincount(indices, minlength=sentences).astype(np.float64)
             for system, statistics in enumerate(systems):
-                scores[system][start + offset] = metric.corpus_score(counts @ statistics)
+                scores[system][start + offset] = corpus_score(counts @ statistics)
     return scores
 
 

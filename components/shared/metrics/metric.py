@@ -107,7 +107,9 @@ class Metric(abc.ABC):
         """Returns score, signature and 95 % interval over all sentences."""
         from bitext.components.shared.metrics import bootstrap
 
-        [resampled] = bootstrap.resampled_scores(self, [statistics], self.options.bootstrap_samples)
+        [resampled] = bootstrap.resampled_scores(
+            self.corpus_score, [statistics], self.options.bootstrap_samples
+        )
         score = self.corpus_score(statistics.sum(axis=0))
         return CorpusScore(score, self.signature(), bootstrap.interval(resampled))
 
@@ -116,7 +118,7 @@ class Metric(abc.ABC):
         from bitext.components.shared.metrics import bootstrap
 
         systems = [candidate, baseline]
-        resampled = bootstrap.resampled_scores(self, systems, self.options.bootstrap_samples)
+        resampled = bootstrap.resampled_scores(self.corpus_score, systems, self.options.bootstrap_samples)
         candidate_score, baseline_score = (self.corpus_score(system.sum(axis=0)) for system in systems)
         difference = candidate_score - baseline_score
         p = bootstrap.p_value(resampled[0], resampled[1], difference)
