@@ -1,4 +1,4 @@
-"""The steps of the pipeline: plain functions from typed input artifacts to output artifacts.
+"""The components of the pipeline: each reads typed input artifacts and writes output artifacts.
 
-A component knows nothing of the runner, of metadata or of other components.
+A component does not depend on the runner, the metadata store or another component.
 """

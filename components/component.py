@@ -1,7 +1,7 @@
 """The interface of a component: typed inputs, outputs and parameters, and the methods that the runner calls.
 
-The package of a step declares its component, and that module imports nothing heavy: `run` imports the module
-that does the work.
+A component is declared in the `__init__.py` of its package, which imports no large library. `run` imports the
+module that does the work.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every component's parameters: frozen, typed, checked when read; unknown names are refused."""
+    """Base class of every component's parameters: frozen, typed, validated; unknown names are errors."""
 
 
 P = TypeVar("P", bound=Parameters)
@@ -46,18 +46,19 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """What a component may use of the run that calls it.
+    """The resources of a run that a component may use.
 
     Attributes:
-      working_dir: a folder that outlives a killed attempt and is handed to the next attempt at the same work
-        (same cache key); the runner deletes it after publishing. Checkpoints live here.
-      temp_dir: a folder for this attempt alone.
+      working_dir: folder for checkpoints. If an attempt is killed, the next attempt with the same cache key
+        gets the same folder. The runner deletes it after publishing.
+      temp_dir: a folder for this attempt only.
       beam_pipeline: creates the Beam pipeline to run in.
-      say: prints one line on the terminal and logs it.
+      say: prints one line on the terminal and writes it to the log.
       interactive: whether the output goes to a terminal (progress bars).
-      run_id: the run's id, as `bitext status` prints it. Use it only for what leaves the pipeline root:
-        an output that contains it differs in every run, so no later node would be cached.
-      force_bless: the reason why the model is blessed whatever its scores; None: the scores decide.
+      run_id: the run's id, as `bitext status` prints it. Do not write it to an output in the pipeline root:
+        the output would differ in every run, so no later node would be cached.
+      force_bless: the reason for which the model is blessed without regard to its scores; None: the scores
+        decide.
     """
 
     working_dir: Path
@@ -70,9 +71,9 @@ class Context:
 
 
 class Component(Generic[P]):
-    """One kind of step. A subclass declares its inputs and outputs and defines `run`.
+    """Base class of components. A subclass declares its inputs and outputs and defines `run`.
 
-    Its name, and that of its node in the pipeline, is the name of the class.
+    The name of the class is the name of the component and of its node in the pipeline.
 
     Example::
 
@@ -99,13 +100,15 @@ class Component(Generic[P]):
       parameters: the type of its parameters.
       libraries: distributions whose versions are part of the cache key.
       optional: names of inputs that may be absent.
-      list_inputs: names of inputs that are tuples of artifacts: one artifact per span, in order (one in all
-        for a corpus without spans).
-      map_over: the input over whose artifacts the work is divided: one execution per artifact.
-      uncached_inputs: inputs that cannot change the outputs (counts of an earlier execution).
-      input_splits: by input, the only splits that are read, for inputs of which not all are: a new test split
-        does not train the model again.
-      uncached_parameters: parameters that cannot change the outputs (a progress interval).
+      list_inputs: names of inputs that are tuples of artifacts: one artifact per span, in order (a single
+        artifact for a corpus without spans).
+      map_over: name of the input whose artifacts are processed separately: one execution per artifact.
+      uncached_inputs: inputs that are not part of the cache key, because they cannot change the outputs
+        (counts of an earlier execution).
+      input_splits: the splits that are read of an input, by its name; an input that is not named is read
+        whole. Other splits are not part of the cache key: a new test split does not train the model again.
+      uncached_parameters: parameters that are not part of the cache key, because they cannot change the
+        outputs (a progress bar).
       obeys_force_bless: whether it blesses the model if `Context.force_bless` is given. It then runs even if
         it is cached.
     """
@@ -124,35 +127,35 @@ class Component(Generic[P]):
 
     @property
     def name(self) -> str:
-        """The name of the component and of its node, as TFX has it: `ExampleGen`."""
+        """The name of the component and of its node, for example `ExampleGen`."""
         return type(self).__name__
 
     def run(self, parameters: P, context: Context, /, *args: Any, **artifacts: Any) -> None:
-        """Does the work: fills the outputs' folders and properties.
+        """Writes the folders and properties of the outputs.
 
         A subclass names each input and output as a keyword argument.
 
         Args:
           parameters: the component's parameters, or those of one part of its work.
-          context: what it may use of the run.
-          args: none; a type checker lets a subclass name its own arguments in the place of `*args, **kwargs`.
+          context: the resources of the run that it may use.
+          args: none. It is declared so that type checkers accept a subclass with its own keyword arguments.
           artifacts: inputs and outputs by keyword; an absent optional input is None.
         """
         raise NotImplementedError(f"{self.name} defines no run()")
 
     def external_inputs(self, parameters: P) -> list[str]:
-        """The paths and patterns of files read beside the inputs; their content is part of the cache key."""
+        """Paths and patterns of other files to read. Their content is part of the cache key."""
         return []
 
     def parts(self, parameters: P) -> list[Part]:
-        """The parts of the work (the spans of a corpus), each of which gets an execution of its own."""
+        """The parts of the work (the spans of a corpus). Each part gets an execution of its own."""
         return [Part("", parameters)]
 
     def still_valid(self, *args: Any, **outputs: Any) -> bool:
-        """Whether cached outputs still describe the world outside the pipeline root.
+        """Whether cached outputs still agree with files outside the pipeline root.
 
-        An output that records a pushed model is no longer valid if that model is no longer served. A subclass
-        names each output as a keyword argument.
+        For example, the record of a pushed model is no longer valid if that model is no longer served. A
+        subclass names each output as a keyword argument.
         """
         return True
 
@@ -161,12 +164,12 @@ class Component(Generic[P]):
 def heavy_imports() -> Iterator[None]:
     """Context manager for the imports in `run`: disables garbage collection and redirects stderr to the log.
 
-    TFDV, for one, writes to stderr that IPython is missing.
+    For example, TFDV writes to stderr that IPython is missing.
     """
-    written = io.StringIO()
+    stderr = io.StringIO()
     try:
-        with contextlib.redirect_stderr(written), gc_disabled(), import_notices_removed():
+        with contextlib.redirect_stderr(stderr), gc_disabled(), import_notices_removed():
             yield
     finally:
-        if text := written.getvalue().strip():
+        if text := stderr.getvalue().strip():
             logging.getLogger("imports").info("%s", text)

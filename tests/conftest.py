@@ -1,4 +1,4 @@
-"""What every test shares: quiet libraries, one Hypothesis profile, and no network."""
+"""Fixtures and settings of all tests: library logs off, one Hypothesis profile, no network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-# Set before any test module imports TensorFlow: it reads them once.
+# Set before any test module imports TensorFlow, which reads these variables once.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -19,10 +19,10 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-# A shell's background jobs ignore Ctrl-C, and so would the commands that tests start and interrupt.
+# A background job of a shell ignores Ctrl-C, and so do its child processes. Some tests interrupt commands.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# No deadline: the first example pays for tracing a graph. In CI the same examples every time.
+# No deadline, because the first example traces a graph. In CI the examples are the same in every run.
 hypothesis.settings.register_profile(
     "house", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True
 )
@@ -31,26 +31,26 @@ hypothesis.settings.load_profile("house")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """Has the tests of a file, and all that share the finished pipeline run, in one worker process."""
+    """Runs the tests of a file in one worker process, and likewise all end-to-end tests."""
 
-    class ByFixtures(LoadScopeScheduling):
+    class FileScheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
             return "e2e" if "/e2e/" in file else file
 
-    return ByFixtures(config, log)
+    return FileScheduling(config, log)
 
 
 @pytest.fixture(scope="session")
 def export(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A small model, exported: `tests.components.small_export.Export`."""
-    from tests.components.small_export import Export  # brings TensorFlow, which most tests do without
+    """A small exported model: `tests.components.small_export.Export`."""
+    from tests.components.small_export import Export  # imports TensorFlow, which most tests do not need
 
     return Export(tmp_path_factory.mktemp("export"))
 
 
 class NetworkRefused(OSError):
-    """A test tried to leave this machine."""
+    """A test tried to connect to another machine."""
 
 
 def _is_local(family: int, address: Any) -> bool:
@@ -61,13 +61,13 @@ def _is_local(family: int, address: Any) -> bool:
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
-    except ValueError:  # A name: resolving it would need the network already.
+    except ValueError:  # a host name, which only the network can resolve
         return False
 
 
 @pytest.fixture(autouse=True)
 def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Connections that leave this machine fail, and so does the test, even where a library swallows it.
+    """Connections to other machines fail, and so does the test, even if a library catches the error.
 
     Covers Python sockets of this process. Tests marked `network` are exempt.
     """

@@ -42,7 +42,7 @@ class Block:
 
 
 def recipes() -> dict[str, list[Block]]:
-    """The blocks of each recipe by its heading."""
+    """Returns the blocks of each recipe by its heading."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("\n## Recipes\n")[2]
     sections = re.split(r"^### (.+)\n", text, flags=re.MULTILINE)[1:]
     pairs = zip(sections[::2], sections[1::2], strict=True)
@@ -67,7 +67,7 @@ def test_a_recipe_works(heading, tmp_path):
     for block in blocks:
         block.apply(tmp_path)
     tests = [block.path for block in blocks if block.path.startswith("tests/")]
-    done = subprocess.run(
+    tested = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", *tests],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
@@ -76,10 +76,10 @@ def test_a_recipe_works(heading, tmp_path):
         check=False,
         timeout=280,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    changed = [block.path for block in blocks if block.kind == "python"]
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    written = [block.path for block in blocks if block.kind == "python"]
     linted = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", *changed],
+        [sys.executable, "-m", "ruff", "check", *written],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -1,6 +1,6 @@
-"""A SavedModel with the signatures of a real export, which upper-cases, copies or reverses words.
+"""A SavedModel with the signatures of a real export. It upper-cases, copies or reverses words.
 
-The score of a translation is minus its length. Each target token has probability 1/2, so the perplexity is 2.
+The score of a translation is minus its length in tokens. Each target token has probability 1/2: perplexity 2.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Behavior = Literal["upper", "copy", "reverse"]
 BATCH_OF_TEXT = tf.TensorSpec([None], tf.string)
 SCALAR_INT, SCALAR_FLOAT = tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.float32)
 OFFSET = 4
-"""Byte b is token b + OFFSET; the smaller tokens are pad, bos, eos and unk."""
+"""Byte b is token b + OFFSET. Tokens below OFFSET are pad, bos, eos and unk."""
 
 
 class ToyTranslator(tf.Module):
@@ -106,8 +106,12 @@ class ToyTranslator(tf.Module):
     def score(self, source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
         length = tf.cast(self._words(target).row_lengths(), tf.int32) + 1
         length += 0 * tf.cast(self._words(source).row_lengths(), tf.int32)
-        even = tf.ones([tf.size(target), tf.reduce_max(length), 1])
-        return {"log_prob": -math.log(2.0) * tf.cast(length, tf.float32), "length": length, "alignment": even}
+        uniform = tf.ones([tf.size(target), tf.reduce_max(length), 1])
+        return {
+            "log_prob": -math.log(2.0) * tf.cast(length, tf.float32),
+            "length": length,
+            "alignment": uniform,
+        }
 
     @tf.function(input_signature=[BATCH_OF_TEXT])
     def tokenize(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -144,7 +148,7 @@ class ToyTranslator(tf.Module):
 
     @tf.function(input_signature=[])
     def default_search(self) -> dict[str, tf.Tensor]:
-        """Two hypotheses, whose scores are not normalized."""
+        """Beam size 2, length penalty 1, and at most 50 tokens."""
         return {
             "beam_size": tf.constant(2),
             "length_penalty": tf.constant(1.0),

@@ -1,4 +1,5 @@
-"""Smaller and other forms of a trained model: the work of `bitext export`.
+"""Exports a trained model with smaller weights or to TensorFlow Lite: the work of `bitext export`.
 
-`forms` writes a model in another form; `exporter` measures what that costs, and refuses a form that is worse.
+`forms` writes a model in another form. `exporter` compares its translations with the original's, and refuses
+a form that is significantly worse.
 """

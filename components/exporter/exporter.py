@@ -29,7 +29,7 @@ REPORT_FILE = "export.json"
 
 
 class ScorePair(msgspec.Struct, frozen=True):
-    """A metric of the form and of the original, on the same sentences, with sacreBLEU's signature."""
+    """The scores of the form and of the original on the same sentences, with sacreBLEU's signature."""
 
     score: float
     original: float
@@ -42,17 +42,17 @@ class Report(msgspec.Struct, frozen=True):
     Attributes:
       model: folder of the original's artifact.
       digest: the original's digest.
-      form: the form.
+      form: format of the files.
       quantize: type of the stored weights; None: float32.
       bytes: size of the form's files.
       original_bytes: size of the original's files.
-      sentences: number of sentences that both translated in this run.
-      bleu: BLEU of the form, with the Evaluator's search, or with greedy search if the form has no other.
+      sentences: number of test sentences that both translated.
+      bleu: BLEU of the form with the Evaluator's search; for `tflite` with greedy search, its only search.
       original_bleu: BLEU of the original with the same search.
       bleu_signature: sacreBLEU's signature.
       difference: `bleu` minus `original_bleu`.
-      p_value: of the difference, two-sided, by paired bootstrap.
-      scores: every metric, by name.
+      p_value: two-sided p-value of the difference, by paired bootstrap.
+      scores: the scores of each metric, by its name.
     """
 
     model: str
@@ -75,7 +75,7 @@ class Report(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """What a person calls the form."""
+        """Name of the form in messages."""
         return f"{self.form} with {self.quantize or 'float32'} weights"
 
 
@@ -89,18 +89,18 @@ def export(
 ) -> Report:
     """Writes a model in another form to a new folder, completely or not at all.
 
-    Nothing is written if the form is significantly worse: `Report.is_worse`.
+    Nothing is written if the form is significantly worse (`Report.is_worse`).
 
     Args:
       trained: the model.
       output: a folder that does not exist.
-      form: the form.
+      form: format of the files.
       precision: type of the stored weights; None: float32.
-      options: how both forms translate and are scored.
+      options: how the form and the original translate and are scored.
       significance: the p-value below which a loss of BLEU is significant.
 
     Raises:
-      ConfigError: the output exists, or the form is the model as it is.
+      ConfigError: the output exists, or the form is the served model unchanged.
       DataError: a file of the model, or of the examples, is missing or damaged.
       EnvironmentFault: the output cannot be written.
     """
@@ -112,10 +112,10 @@ def export(
         report = _measure(trained, folder, form, precision, options)
         if report.is_worse(significance):
             return report
-        extra = warm_up_file(folder).parent if form == "saved_model" else folder
+        report_folder = warm_up_file(folder).parent if form == "saved_model" else folder
         with reporting_faults(output, FOLDER_REMEDY):
-            extra.mkdir(exist_ok=True)
-            write_json(extra / REPORT_FILE, report)
+            report_folder.mkdir(exist_ok=True)
+            write_json(report_folder / REPORT_FILE, report)
         new.commit()
     return report
 
@@ -152,14 +152,14 @@ def _measure(
     references = [s.references for s in sentences]
     originals = _translate(original, sentences)
     scores = {}
-    for kind in METRICS:
-        metric = kind(references, options)
+    for metric_class in METRICS:
+        metric = metric_class(references, options)
         score, original_score = (
             metric.corpus_score(metric.statistics(texts).sum(axis=0)) for texts in (translations, originals)
         )
-        scores[kind.name] = ScorePair(score, original_score, metric.signature())
+        scores[metric_class.name] = ScorePair(score, original_score, metric.signature())
     bleu = Bleu(references, options)
-    compared = bleu.compare(bleu.statistics(translations), bleu.statistics(originals))
+    comparison = bleu.compare(bleu.statistics(translations), bleu.statistics(originals))
     return Report(
         model=str(trained.model.path),
         digest=trained.digest,
@@ -169,10 +169,10 @@ def _measure(
         original_bytes=tree_size(serving),
         sentences=len(sentences),
         bleu=scores[Bleu.name].score,
-        original_bleu=compared.score,
+        original_bleu=comparison.score,
         bleu_signature=scores[Bleu.name].signature,
-        difference=compared.difference,
-        p_value=compared.p_value,
+        difference=comparison.difference,
+        p_value=comparison.p_value,
         scores=scores,
     )
 
@@ -182,7 +182,7 @@ def _translate(translator: LineTranslator, sentences: list[Sentence]) -> list[st
 
 
 def _translate_greedily(original: LineTranslator, path: Path, sentences: list[Sentence]) -> list[str]:
-    """Translates with TensorFlow Lite's interpreter. The original tokenizes and detokenizes."""
+    """Translates with TensorFlow Lite's interpreter. The original SavedModel tokenizes and detokenizes."""
     model = lite.LiteModel(path.read_bytes())
     max_length = original.search.max_length or int(original.signature("default_search")()["max_length"])
     tokenized = original.signature("tokenize")(text=tf.constant([s.source for s in sentences]))

@@ -1,4 +1,4 @@
-"""The forms that a trained model is exported in: a SavedModel with smaller weights, or TensorFlow Lite."""
+"""Writes a trained model in another form: a SavedModel with smaller weights, or TensorFlow Lite."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TrainedModel:
     Attributes:
       model: the model.
       digest: the model's recorded digest.
-      transform_graph: its text path.
+      transform_graph: its vocabularies and text settings.
       examples: the examples of each span; the model is scored on their test splits.
     """
 
@@ -39,20 +39,20 @@ class TrainedModel:
 
 
 class _TrainerParameters(msgspec.Struct, frozen=True):
-    """What the exporter reads of the Trainer's parameters."""
+    """The parameters of the Trainer that the exporter reads."""
 
     search: SearchSettings
 
 
 def check_form(form: Form, precision: quantize.Precision | None) -> None:
-    """Checks that a form differs from the model as it is served.
+    """Checks that a form differs from the served model.
 
     Raises:
-      ConfigError: it does not.
+      ConfigError: the form is the served model unchanged.
     """
     if form == "saved_model" and precision is None:
         raise ConfigError(
-            "nothing to make smaller: a SavedModel with float32 weights is the served model as it is",
+            "nothing to make smaller: a SavedModel with float32 weights is the served model itself",
             "copy the serving folder, or give --quantize or --format tflite",
         )
 
@@ -63,7 +63,7 @@ def write_form(trained: TrainedModel, folder: Path, form: Form, precision: quant
     Args:
       trained: the model.
       folder: an empty folder. For `tflite` it also gets the files of the vocabulary.
-      form: the form.
+      form: format of the files.
       precision: type of the stored weights; None: float32.
 
     Raises:
@@ -75,13 +75,13 @@ def write_form(trained: TrainedModel, folder: Path, form: Form, precision: quant
         trained.transform_graph.copy_text(folder)
     elif precision is not None:
         quantize.save(translator, precision, folder)
-        extra = warm_up_file(trained.model.serving).parent
-        if extra.is_dir():
-            shutil.copytree(extra, folder / extra.name)
+        extra_assets = warm_up_file(trained.model.serving).parent
+        if extra_assets.is_dir():
+            shutil.copytree(extra_assets, folder / extra_assets.name)
 
 
 def restore(trained: TrainedModel) -> Translator:
-    """Returns the model as it was in the Trainer.
+    """Restores the model from its checkpoint, with the search that the Trainer exported.
 
     Raises:
       DataError: a file of the model is missing or damaged.

@@ -1,4 +1,4 @@
-"""Trainer: transformed examples in, a trained and exported attention Seq2Seq out."""
+"""Trainer: trains an attention Seq2Seq model on the transformed examples and exports it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 SEED_COUNT = 2**31 - 2
 """Number of valid seeds, which start at 1. TensorFlow takes 0 and 2**31 - 1 as "no seed"."""
 LAST_BLESSED = "last_blessed"
-"""Value of `warm_start.model` that stands for the model now served."""
+"""Value of `warm_start.model` that selects the model now served."""
 
 
 class OptimizerParameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,11 +39,11 @@ class OptimizerParameters(component.Parameters, frozen=True, kw_only=True, forbi
       clip_norm: upper bound of the gradient's global norm; a larger gradient is scaled down to it.
       average_decay: upper bound of the decay of the exponential moving average (EMA) of the weights. The
         average, not the weights, is validated and exported. After n updates the decay is n / (n + 10), until
-        it reaches this bound (0.999: after 9,990 updates). After 100 updates the average is updated at every
-        fourth update only, with the decay of four updates, because each update of it reads all weights. A
-        validation may therefore miss up to three updates. 0 turns the average off.
-      average_checkpoints: validates and exports the mean of the weights at this many last validations,
-        instead of the moving average. 0 turns this off.
+        it reaches this bound (0.999: after 9,990 updates). Computing the average reads all weights.
+        Therefore, after 100 updates, it is computed at every fourth update only, with the decay of four
+        updates, and a validation may miss up to three updates. 0 turns the average off.
+      average_checkpoints: number of validations. The mean of the weights at the last so many validations is
+        validated and exported, instead of the moving average. 0 turns this off.
     """
 
     learning_rate: PositiveFloat = 2e-3
@@ -77,13 +77,13 @@ class ValidationParameters(component.Parameters, frozen=True, kw_only=True, forb
 
     Attributes:
       every: number of updates between two validations. Each validation is followed by a checkpoint.
-      sentences: number of sources of the eval split that are translated: those with the smallest hash.
+      sentences: number of source sentences of the eval split to translate: those with the smallest hash.
       beam_size: beam size of the search; 1 is greedy search.
-      tokenize: sacreBLEU's tokenizer; null: the evaluator's (if the component runs alone: sacreBLEU's
+      tokenize: sacreBLEU's tokenizer; null: that of `evaluator` (if the component runs alone: sacreBLEU's
         default).
-      lowercase: whether BLEU ignores case; null: as the evaluator (if the component runs alone: no).
+      lowercase: whether BLEU ignores case; null: as in `evaluator` (if the component runs alone: no).
       references: whether equal sources are one sentence with several references (`by_source`) or one sentence
-        each (`by_line`); null: as the evaluator (if the component runs alone: `by_source`).
+        each (`by_line`); null: as in `evaluator` (if the component runs alone: `by_source`).
       patience: training stops after this many validations without a better BLEU; 0: never.
     """
 
@@ -100,17 +100,17 @@ class WarmStartParameters(component.Parameters, frozen=True, kw_only=True, forbi
     """Starting from the weights of an earlier model.
 
     Attributes:
-      model: where the weights come from: null, no earlier model (training from scratch); `last_blessed`, the
-        model now served (from scratch if none is served, or if it has another architecture); or the folder of
-        a Model artifact, `runs/<name>/Trainer/model/<id>`. If the vocabulary changed, rows of the embeddings
-        follow their tokens. A newer served model alone does not make the Trainer run again.
+      model: the base model: null, none (training from scratch); `last_blessed`, the model now served
+        (training from scratch if none is served, or if it has another architecture); or the folder of a Model
+        artifact, `runs/<name>/Trainer/model/<id>`. If the vocabulary changed, each token keeps its row of the
+        embeddings. A newer served model alone does not make the Trainer run again.
       from_scratch_every: with `last_blessed`, one in this many trainings starts from scratch; 0: only the
         first one.
       steps: number of updates of a training that starts from the last blessed model, in place of
         `trainer.steps`. The warm-up is shortened in proportion, and the schedule ends with these updates.
         null: `trainer.steps`.
       learning_rate: the highest learning rate of a training that starts from the last blessed model. null: a
-        quarter of `optimizer.learning_rate`, because the whole of it undoes much of the earlier training.
+        quarter of `optimizer.learning_rate`, because the full rate undoes much of the earlier training.
     """
 
     model: LocalPath | None = None
@@ -127,7 +127,7 @@ class WarmStartParameters(component.Parameters, frozen=True, kw_only=True, forbi
 
 
 class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How to train.
+    """Parameters of the Trainer.
 
     Attributes:
       model: the architecture.
@@ -137,22 +137,22 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
       validation: BLEU on the eval split during training, and early stopping.
       warm_start: starting from the weights of an earlier model.
       steps: maximum number of updates of the weights.
-      batch_tokens: target positions in a batch, padding included. The number of sentences follows from the
-        batch's padded length.
+      batch_tokens: maximum number of target positions in a batch, with padding. The number of sentences is
+        `batch_tokens` divided by the padded target length.
       accumulate: number of batches whose gradients are summed for one update.
       replicas: each batch is split into this many parts that run in parallel, each on its share of the cores.
-        Their gradients are summed, so that the update is that of the whole batch. 2 is right for a CPU, whose
-        cores one small matrix product cannot fill; 1 for a GPU.
-      label_smoothing: share of the target distribution that is spread over the vocabulary.
-      scheduled_sampling: probability, at the last update, that the decoder is fed its own prediction in place
-        of the true token; it rises linearly from 0 (Bengio et al. 2015; for all positions at once: Duckworth
+        Their gradients are summed, so that the update is that of the whole batch. Use 2 on a CPU, because one
+        small matrix product cannot use all cores, and 1 on a GPU.
+      label_smoothing: share of the target probability that is spread evenly over the vocabulary.
+      scheduled_sampling: probability, at the last update, that the decoder reads its own prediction instead
+        of the true token. It rises linearly from 0 (Bengio et al. 2015; for all positions at once: Duckworth
         et al. 2019). 0 is teacher forcing.
-      precision: `bfloat16` lets TensorFlow (oneDNN) compute matrix products in bfloat16 on the CPU, in
-        training and validation; the exported model computes in float32. It is faster on some processors,
-        slower on others, and has no effect on a GPU.
+      precision: type of the matrix products in training and validation. With `bfloat16`, TensorFlow (oneDNN)
+        may compute them in bfloat16 on a CPU, which is faster on some processors and slower on others; it has
+        no effect on a GPU. The exported model computes in float32.
       seed: seed of the initial weights, of dropout and of the order of the batches, from 1. A training that
-        starts from the last blessed model adds the number of warm starts before it, so that each one sees the
-        batches in another order.
+        starts from the last blessed model adds the number of warm starts since the last training from
+        scratch, so that each training sees the batches in another order.
       samples: maximum number of validation sentences that are translated at the end. The InfraValidator
         compares the exported model with these translations.
       progress: whether to show a progress bar on a terminal.
@@ -182,7 +182,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
                 f"Received: {self.schedule.warmup_steps} and {self.steps}"
             )
         if self.search.coverage_penalty and self.model.attention == "none":
-            raise ValueError("search.coverage_penalty needs an attention, and model.attention is none")
+            raise ValueError("search.coverage_penalty needs an attention, but model.attention is none")
 
 
 class Trainer(Component[Parameters]):
@@ -203,7 +203,7 @@ class Trainer(Component[Parameters]):
     uncached_parameters = frozenset({"progress"})
 
     def external_inputs(self, parameters: Parameters) -> list[str]:
-        """The checkpoint files of the model folder that `warm_start.model` names."""
+        """Paths of the checkpoint files if `warm_start.model` is a folder."""
         if parameters.warm_start.model in (None, LAST_BLESSED):
             return []
         model = artifacts.Model(Path(parameters.warm_start.model))

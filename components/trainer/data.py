@@ -1,8 +1,8 @@
-"""Training batches, read from the transformed TFRecords in an order that depends on seed and epoch only.
+"""Training batches, read from the transformed TFRecords. Their order depends on seed and epoch only.
 
-Each file holds examples of one padded shape, so that a whole batch is parsed at once and batches of a shape
-need no further padding. The order of the batches of an epoch is drawn in advance, so that a resumed training
-continues with the next batch.
+All examples of a file are padded to the same shape, so that a batch is parsed at once and needs no further
+padding. The order of the batches of an epoch is drawn before the epoch, so that a resumed training continues
+with the next batch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SHUFFLE_BUFFER = 20_000
 """Maximum number of examples of one shape that are shuffled at a time."""
 PREFETCHED_BATCHES = 4
 EPOCH_SEEDS = 100_003
-"""Distance between the shuffle seeds of two training seeds: more epochs than any training has."""
+"""Distance between the shuffle seeds of two training seeds; no training has so many epochs."""
 Batch = tuple[tf.Tensor, tf.Tensor]
 """Source int32[B, S] and target int32[B, T]."""
 
@@ -36,7 +36,7 @@ class Batches:
     Args:
       folder: the split's folder.
       buckets: the examples by padded shape; at least one.
-      batch_tokens: target positions in a batch.
+      batch_tokens: maximum number of target positions in a batch.
       seed: seed of the order. The order also depends on TensorFlow's global seed
         (`keras.utils.set_random_seed`), which `trainer.executor.run` sets.
     """
@@ -103,9 +103,9 @@ class Batches:
         return batches.skip(tf.cast(skip, tf.int64)).map(_parse)
 
     def after(self, batch_count: int) -> Iterator[Batch]:
-        """Returns the endless sequence of batches, without the first `batch_count`."""
+        """Returns an endless iterator over the batches of all epochs after the first `batch_count`."""
         epoch, skip = divmod(batch_count, self.per_epoch)
-        # With many shapes the graph of an epoch takes seconds to build: it is built once for all epochs.
+        # One graph for all epochs, because with many shapes it takes seconds to build.
         epochs = tf.data.Dataset.counter(epoch)
         skips = tf.data.Dataset.from_tensors(np.int64(skip)).concatenate(
             tf.data.Dataset.from_tensors(np.int64(0)).repeat()
@@ -114,23 +114,23 @@ class Batches:
         return iter(dataset.prefetch(PREFETCHED_BATCHES))
 
     def read_ahead(self, batch_count: int) -> Generator[Batch, None, None]:
-        """Yields the batches of `after`. A thread fetches each one while the one before it is trained on.
+        """Yields the batches of `after`. A thread fetches the next batch while the caller trains on this one.
 
-        Even a prefetched batch takes milliseconds to fetch when updates keep all cores busy.
+        Even a prefetched batch takes milliseconds to fetch while an update uses all cores.
 
         Args:
-          batch_count: number of batches to leave out at the start.
+          batch_count: number of batches to skip at the start.
 
         Raises:
           DataError: a file is damaged.
         """
         batches = self.after(batch_count)
         with ThreadPoolExecutor(1) as pool:
-            following = pool.submit(next, batches)
+            next_batch = pool.submit(next, batches)
             while True:
                 with reporting_damaged_examples(self.folder, "Transform"):
-                    batch = following.result()
-                following = pool.submit(next, batches)
+                    batch = next_batch.result()
+                next_batch = pool.submit(next, batches)
                 yield batch
 
 

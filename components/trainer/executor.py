@@ -46,8 +46,14 @@ def run(
     """Trains a model and exports it.
 
     Args:
-      examples: the examples of each span; their eval splits are validated on.
+      parameters: the configured parameters.
+      context: the resources of the run.
+      transformed_examples: the training examples.
+      transform_graph: the vocabularies.
+      examples: the examples of each span; validations translate their eval splits.
       base_model: the model now served, used if `warm_start.model` is `last_blessed`.
+      model: the output for the exported model.
+      model_run: the output for the history of the validations and the TensorBoard logs.
 
     Raises:
       DataError: a split is empty or damaged; the weights to start from cannot be read or belong to another
@@ -60,8 +66,8 @@ def run(
     tf.config.experimental.enable_op_determinism()
     # The initial weights and the order of the batches depend on this seed.
     keras.utils.set_random_seed(parameters.seed)
-    if start.refusal:
-        context.say(f"training from scratch: {start.refusal}")
+    if start.from_scratch_reason:
+        context.say(f"training from scratch: {start.from_scratch_reason}")
     batches = Batches.open(transformed_examples, parameters.batch_tokens, parameters.seed)
     pair = load_text_pair(transform_graph.path)
     network = _build(start, pair, context)
@@ -73,10 +79,10 @@ def run(
         f"{_weight_count(network):,} weights, vocabulary {pair.target.size():,}, "
         f"{batches.per_epoch:,} batches an epoch"
     )
-    for line in warnings(parameters, gpu=bool(tf.config.list_physical_devices("GPU"))):
+    for line in setting_warnings(parameters, gpu=bool(tf.config.list_physical_devices("GPU"))):
         context.say(f"warning: {line}")
-    validate = validation(translator, held_out, parameters)
-    with precision(parameters.precision), path_without_globs(context.working_dir) as working_dir:
+    validate = validation_function(translator, held_out, parameters)
+    with matmul_precision(parameters.precision), path_without_globs(context.working_dir) as working_dir:
         training_context = dataclasses.replace(context, working_dir=working_dir)
         Training(network, parameters, batches, validate, training_context).run()
     training_run = artifacts.ModelRun(context.working_dir)
@@ -107,11 +113,11 @@ def _weight_count(network: Seq2Seq) -> int:
     return sum(int(np.prod(v.shape)) for v in network.trainable_variables)
 
 
-def warnings(parameters: Parameters, gpu: bool) -> list[str]:
-    """Returns a warning for each setting that is slow or without effect on this machine."""
+def setting_warnings(parameters: Parameters, gpu: bool) -> list[str]:
+    """Returns a warning for each setting that is slow or has no effect on this machine."""
     lines = []
     if parameters.model.recurrent_dropout:
-        lines.append("recurrent_dropout: cuDNN's kernels do not support it, should this model move to them")
+        lines.append("recurrent_dropout: cuDNN's kernels do not support it")
     if parameters.precision == "bfloat16" and gpu:
         lines.append("precision bfloat16 has an effect on a CPU only (oneDNN); the GPU computes in float32")
     if parameters.replicas > 1 and gpu:
@@ -122,8 +128,8 @@ def warnings(parameters: Parameters, gpu: bool) -> list[str]:
 
 
 @contextlib.contextmanager
-def precision(name: str) -> Iterator[None]:
-    """Context manager: TensorFlow may compute matrix products in this precision."""
+def matmul_precision(name: str) -> Iterator[None]:
+    """Context manager: allows TensorFlow to compute matrix products in bfloat16 if `name` is `bfloat16`."""
     option = "auto_mixed_precision_onednn_bfloat16"
     before = tf.config.optimizer.get_experimental_options().get(option, False)
     tf.config.optimizer.set_experimental_options({option: name == "bfloat16"})
@@ -133,7 +139,7 @@ def precision(name: str) -> Iterator[None]:
         tf.config.optimizer.set_experimental_options({option: before})
 
 
-def validation(
+def validation_function(
     translator: Translator, held_out: list[Sentence], parameters: Parameters
 ) -> Callable[[], float]:
     """Returns a function that translates the held-out sentences and returns their BLEU.
@@ -141,7 +147,7 @@ def validation(
     Args:
       translator: the model, whose weights may change between two calls of the function.
       held_out: the sentences, with their references.
-      parameters: the search and BLEU's options; sacreBLEU's defaults where they are null.
+      parameters: the options of the search and of BLEU; where they are null, sacreBLEU's defaults.
     """
     options = parameters.validation
     length_penalty = translator.search.length_penalty if options.beam_size > 1 else 0.0

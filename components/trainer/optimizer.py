@@ -1,4 +1,4 @@
-"""AdamW on TensorFlow's fused update, the learning rate schedule, and the average of the weights."""
+"""AdamW with TensorFlow's fused update, the learning rate schedule, and the average of the weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tensorflow as tf
 from bitext.components.trainer import Parameters
 
 EMA_WARMUP_UPDATES, EMA_INTERVAL = 100.0, 4.0
-"""The moving average is updated at each of the first updates, and at every fourth update after them."""
+"""The moving average is computed at each of the first 100 updates, then at every fourth update."""
 EMA_RAMP = 10.0
 """After n updates the decay of the moving average is at most n / (n + EMA_RAMP)."""
 
@@ -31,12 +31,12 @@ def learning_rate(parameters: Parameters, step: tf.Tensor) -> tf.Tensor:
 
 
 def sampling_rate(parameters: Parameters, step: tf.Tensor) -> tf.Tensor:
-    """Returns the probability float32[] that update `step` (int64[], from 0) feeds a predicted token."""
+    """Returns the probability float32[] that update `step` (int64[], from 0) feeds back a prediction."""
     return parameters.scheduled_sampling * tf.cast(step, tf.float32) / parameters.steps
 
 
 class Optimizer(tf.Module):
-    """AdamW (Loshchilov and Hutter 2019) for a fixed list of variables, with an average of them.
+    """AdamW (Loshchilov and Hutter 2019) for a fixed list of variables, with an average of the weights.
 
     TensorFlow's fused `ResourceApplyAdam` reads and writes each variable once; the Keras optimizer does so in
     about ten operations.
@@ -46,7 +46,7 @@ class Optimizer(tf.Module):
       scale: float32[], factor of the learning rate; plateaus lower it.
       average: the average of the weights, which is validated and exported: the moving average, or the mean of
         `snapshots`.
-      snapshots: the weights at the last validations.
+      snapshots: the weights at the last `average_checkpoints` validations.
       snapshots_taken: int64[], number of snapshots taken so far.
     """
 
@@ -71,7 +71,7 @@ class Optimizer(tf.Module):
           gradients: float32, one for each variable and of its shape.
 
         Returns:
-          Their global norm before clipping, float32[].
+          The global norm of the gradients before clipping, float32[].
         """
         p = self.parameters.optimizer
         norm = tf.linalg.global_norm(gradients)
@@ -115,7 +115,7 @@ class Optimizer(tf.Module):
         tf.cond(tf.equal(count % interval, 0.0), update, lambda: None)
 
     def snapshot(self) -> None:
-        """Adds the weights to the snapshots and averages these. Call it once before each validation."""
+        """Adds the weights to the snapshots and averages the snapshots. Call it before each validation."""
         count = self.parameters.optimizer.average_checkpoints
         if not count:
             return

@@ -27,12 +27,12 @@ LOG_EVERY = 50
 """Updates between two points of the TensorBoard log."""
 CHECKPOINTS_KEPT = 2
 _READ_ERRORS = (tf.errors.OpError, AssertionError, LookupError, RuntimeError, ValueError)
-"""What TensorFlow raises on damaged checkpoints."""
+"""Exceptions that TensorFlow raises on damaged checkpoints."""
 TOKENS = tf.TensorSpec([None, None], tf.int32)
 
 
 class Progress(tf.Module):
-    """The state of a training beside weights and optimizer: what a resumed training needs.
+    """The state of a training that a checkpoint holds besides the weights and the optimizer.
 
     Attributes:
       best_bleu: float64[], the best validation BLEU so far, -1 before the first validation.
@@ -61,14 +61,14 @@ class Progress(tf.Module):
 
 @dataclasses.dataclass
 class Training:
-    """One training. It resumes from the checkpoint in `context.working_dir`, if there is one.
+    """Trains a model. It resumes from the checkpoint in `context.working_dir`, if there is one.
 
     Args:
       model: the model, trained in place.
-      parameters: how to train.
+      parameters: the parameters in effect.
       batches: the training data.
       validate: returns the BLEU of the model with its current weights.
-      context: the run around the training.
+      context: the resources of the run.
     """
 
     model: Seq2Seq
@@ -81,8 +81,8 @@ class Training:
         self.variables = [v.value for v in self.model.trainable_variables]
         self.optimizer = Optimizer(self.parameters, self.variables)
         self.progress = Progress(self.variables)
-        # The loss of an update is divided by the mean number of tokens of an update, not by its own number,
-        # so that each token of an epoch has the same weight.
+        # The loss of an update is divided by the mean number of tokens of all updates, not by its own number
+        # of tokens, so that each token of an epoch has the same weight.
         self.loss_scale = 1.0 / (self.batches.mean_tokens * self.parameters.accumulate)
         checkpoint = tf.train.Checkpoint(
             variables=self.variables, optimizer=self.optimizer, progress=self.progress
@@ -110,7 +110,7 @@ class Training:
 
     @functools.cached_property
     def train_on(self) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], None]:
-        """The graph of `_train_on`: it trains on one batch."""
+        """The graph of `_train_on`, which trains on one batch."""
         signature = [TOKENS, TOKENS, tf.TensorSpec([], tf.int32)]
         # A concrete function does not check the types of its arguments before each call.
         return tf.function(self._train_on, input_signature=signature).get_concrete_function()
@@ -136,7 +136,7 @@ class Training:
 
     def _damaged(self, path: str, error: Exception) -> DataError:
         return DataError(
-            f"{path}, which the interrupted training left behind, cannot be read: {error}",
+            f"{path}, a file of the interrupted training, cannot be read: {error}",
             f"delete {self.context.working_dir} to train from the start",
         )
 
@@ -152,13 +152,13 @@ class Training:
         logged_time, logged_step = started, step
         with contextlib.closing(self.batches.read_ahead(step * p.accumulate)) as batches:
             while step < p.steps and not progress.stopped:
-                for number in range(p.accumulate):
-                    self.train_on(*next(batches), tf.constant(number))
+                for index in range(p.accumulate):
+                    self.train_on(*next(batches), tf.constant(index))
                 step += 1
                 bar.update()
                 is_validation = step % p.validation.every == 0 or step == p.steps
                 if is_validation or step % LOG_EVERY == 0:
-                    # Before each checkpoint, because it raises TrainingError if the loss is not finite.
+                    # It raises TrainingError if the loss is not finite, so it runs before each checkpoint.
                     self._log(bar, step, step - logged_step, time.monotonic() - logged_time)
                     logged_time, logged_step = time.monotonic(), step
                 if is_validation:
@@ -168,30 +168,34 @@ class Training:
                     logged_time = time.monotonic()
                     self.manager.save(step)
 
-    def gradients(self, source: tf.Tensor, target: tf.Tensor, number: tf.Tensor | int) -> list[tf.Tensor]:
+    def gradients(self, source: tf.Tensor, target: tf.Tensor, index: tf.Tensor | int) -> list[tf.Tensor]:
         """Returns the gradients of one batch and adds its loss to the running sums.
 
         Args:
           source: int32[B, S].
           target: int32[B, T].
-          number: the batch's number within its update, from 0.
+          index: index of the batch within its update, int32[] or int.
+
+        Returns:
+          float32, one for each variable and of its shape.
         """
         p, rows = self.parameters, tf.shape(source)[0]
-        batch = self.optimizer.step * p.accumulate + tf.cast(number, tf.int64)
+        batch_number = self.optimizer.step * p.accumulate + tf.cast(index, tf.int64)
         outputs = []
         for replica in range(p.replicas):
-            part = slice(rows * replica // p.replicas, rows * (replica + 1) // p.replicas)
-            seed = tf.stack([tf.constant(p.seed, tf.int64), batch * p.replicas + replica])
-            outputs.append(self._replica(source[part], target[part], Dropout(tf.cast(seed, tf.int32))))
+            replica_rows = slice(rows * replica // p.replicas, rows * (replica + 1) // p.replicas)
+            seed = tf.stack([tf.constant(p.seed, tf.int64), batch_number * p.replicas + replica])
+            dropout = Dropout(tf.cast(seed, tf.int32))
+            outputs.append(self._replica(source[replica_rows], target[replica_rows], dropout))
         losses = [loss for loss, _ in outputs]
         self.progress.loss.assign_add(tf.add_n([loss.cross_entropy for loss in losses]))
         self.progress.tokens.assign_add(tf.add_n([loss.tokens for loss in losses]))
-        return [tf.add_n(parts) for parts in zip(*(gradients for _, gradients in outputs), strict=True)]
+        return [tf.add_n(summands) for summands in zip(*(gradients for _, gradients in outputs), strict=True)]
 
     def _replica(
         self, source: tf.Tensor, target: tf.Tensor, dropout: Dropout
     ) -> tuple[Loss, list[tf.Tensor]]:
-        """Returns the loss of one part of a batch, and its gradients. Replicas do not wait for each other."""
+        """Returns the loss of one part of a batch, and its gradients. Replicas run in parallel."""
         p = self.parameters
         rate = sampling_rate(p, self.optimizer.step) if p.scheduled_sampling else None
         with tf.GradientTape() as tape:
@@ -199,20 +203,20 @@ class Training:
             scaled = loss.smoothed * self.loss_scale
         return loss, [tf.convert_to_tensor(g) for g in tape.gradient(scaled, self.variables)]
 
-    def _train_on(self, source: tf.Tensor, target: tf.Tensor, number: tf.Tensor) -> None:
+    def _train_on(self, source: tf.Tensor, target: tf.Tensor, index: tf.Tensor) -> None:
         """Trains on one batch: updates the weights if it is the last batch of an update.
 
         Args:
           source: int32[B, S].
           target: int32[B, T].
-          number: int32[], the batch's number within its update, from 0.
+          index: int32[], index of the batch within its update.
         """
         accumulate = self.parameters.accumulate
-        gradients = self.gradients(source, target, number)
+        gradients = self.gradients(source, target, index)
         if accumulate == 1:
             self._apply(gradients)
         else:
-            is_last = tf.equal(number, accumulate - 1)
+            is_last = tf.equal(index, accumulate - 1)
             tf.cond(is_last, lambda: self._apply(gradients), lambda: self._accumulate(gradients))
 
     def _accumulate(self, gradients: list[tf.Tensor]) -> None:
@@ -220,7 +224,7 @@ class Training:
             total.assign_add(gradient)
 
     def _apply(self, gradients: list[tf.Tensor]) -> None:
-        """Makes one update of the weights, with the accumulated gradients added."""
+        """Updates the weights with the sum of these and the accumulated gradients."""
         if self.accumulated:
             gradients = [g + total for g, total in zip(gradients, self.accumulated, strict=True)]
         self.progress.norm.assign_add(self.optimizer.apply(gradients))
@@ -228,7 +232,13 @@ class Training:
             total.assign(tf.zeros_like(total))
 
     def _log(self, bar: tqdm, step: int, updates: int, seconds: float) -> None:
-        """Shows and records the means of the last `updates`, which took `seconds`.
+        """Shows and records means over the last updates.
+
+        Args:
+          bar: the progress bar.
+          step: number of updates made.
+          updates: number of updates since the last call.
+          seconds: duration of these updates.
 
         Raises:
           TrainingError: the loss or the gradient is not finite.
@@ -254,19 +264,19 @@ class Training:
         tf.summary.scalar("learning_rate", rate, step)
 
     def _validate(self, step: int) -> None:
-        """Computes BLEU with the averaged weights, keeps the best weights, and decides whether to stop."""
+        """Computes BLEU with the averaged weights, saves the best weights, and decides whether to stop."""
         self.optimizer.snapshot()
         self.optimizer.swap()
         bleu = self.validate()
         is_better = bleu > float(self.progress.best_bleu)
         if is_better:
-            self._keep_best(bleu)
+            self._save_best(bleu)
         else:
             self._count_failure(step)
         self.optimizer.swap()
         self._report(step, bleu, is_better)
 
-    def _keep_best(self, bleu: float) -> None:
+    def _save_best(self, bleu: float) -> None:
         progress = self.progress
         progress.best_bleu.assign(bleu)
         progress.validations_without_improvement.assign(0)
@@ -274,7 +284,7 @@ class Training:
             best.assign(variable)
 
     def _count_failure(self, step: int) -> None:
-        """Counts a validation without a better BLEU: lowers the learning rate or stops, if so configured."""
+        """Counts a validation without a better BLEU. May lower the learning rate or stop the training."""
         p, progress = self.parameters, self.progress
         progress.validations_without_improvement.assign_add(1)
         if p.schedule.kind == "plateau" and step > p.schedule.warmup_steps:
@@ -284,7 +294,7 @@ class Training:
         progress.stopped.assign(bool(patience) and failures >= patience)
 
     def _report(self, step: int, bleu: float, is_better: bool) -> None:
-        """Writes a validation to TensorBoard, to the history and to the terminal."""
+        """Writes the result of a validation to TensorBoard, to the history and to the terminal."""
         p, progress = self.parameters, self.progress
         minutes, loss = float(progress.seconds) / 60, float(progress.logged_loss)
         tf.summary.scalar("validation_bleu", bleu, step)

@@ -1,5 +1,6 @@
-"""Warm start: whether a training starts from an earlier model's weights, and how they are carried over to a
-changed vocabulary.
+"""Warm start: decides whether a training starts from a base model, and copies its weights.
+
+If the vocabulary has changed, each token keeps its row of the embeddings.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _TOKEN_SIDES = {
     "seq2seq/output_embedding": "target",
     "seq2seq/output_bias": "target",
 }
-"""The weights that have one row for each token, and the side of these tokens."""
+"""Variables with one row for each token, and the side whose tokens they are."""
 _DEFAULT_RATE_FACTOR = 1 / 4
 """`warm_start.learning_rate` by default, as a share of `optimizer.learning_rate`."""
 _REMEDY = "start from a model with the same trainer.model settings, or remove trainer.warm_start.model"
@@ -35,26 +36,27 @@ _REMEDY = "start from a model with the same trainer.model settings, or remove tr
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """What a training starts from.
+    """The base model of a training, and the parameters that follow from it.
 
     Attributes:
       parameters: the parameters of this training: steps, warm-up, learning rate and seed may differ from the
         configured ones.
-      model: the earlier model; None: from scratch.
+      model: the base model; None: training from scratch.
       warm_starts: number of warm starts since the last training from scratch, this one included.
       digest: digest of the last blessed model, if the training starts from it and the digest is recorded.
-      refusal: why a training that should start from the last blessed model starts from scratch; else empty.
+      from_scratch_reason: if `warm_start.model` is `last_blessed` but the training starts from scratch: why;
+        else empty.
     """
 
     parameters: Parameters
     model: Model | None = None
     warm_starts: int = 0
     digest: str | None = None
-    refusal: str = ""
+    from_scratch_reason: str = ""
 
 
 def choose_start(parameters: Parameters, base: Model | None) -> Start:
-    """Decides what a training starts from.
+    """Returns the base model of a training, and the parameters in effect.
 
     Args:
       parameters: the configured parameters.
@@ -68,10 +70,10 @@ def choose_start(parameters: Parameters, base: Model | None) -> Start:
         return Start(parameters)
     if warm.model != LAST_BLESSED:
         return Start(parameters, Model(Path(warm.model)), 1)
-    refusal = _refusal(parameters, base)
-    if base is None or refusal:
-        cold = msgspec.structs.replace(parameters, warm_start=WarmStartParameters())
-        return Start(cold, refusal=refusal)
+    reason = _from_scratch_reason(parameters, base)
+    if base is None or reason:
+        from_scratch = msgspec.structs.replace(parameters, warm_start=WarmStartParameters())
+        return Start(from_scratch, from_scratch_reason=reason)
     warm_starts = int(base.properties.get("warm_starts", 0)) + 1
     rate = warm.learning_rate or parameters.optimizer.learning_rate * _DEFAULT_RATE_FACTOR
     steps = warm.steps or parameters.steps
@@ -88,7 +90,7 @@ def choose_start(parameters: Parameters, base: Model | None) -> Start:
     return Start(effective, base, warm_starts, base.digest)
 
 
-def _refusal(parameters: Parameters, base: Model | None) -> str:
+def _from_scratch_reason(parameters: Parameters, base: Model | None) -> str:
     """Returns why a training cannot start from the model now served; empty if it can."""
     if base is None:
         every = parameters.warm_start.from_scratch_every
@@ -110,7 +112,7 @@ class _Table(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class _Checkpoint:
-    """The weights of an earlier model.
+    """The weights of a base model.
 
     Attributes:
       model: the artifact.
@@ -138,17 +140,17 @@ class _Checkpoint:
         """Returns the weights of a variable.
 
         Raises:
-          DataError: they are missing or have another shape.
+          DataError: the weights are missing or have another shape.
         """
         side, array = _TOKEN_SIDES.get(variable.path), self.weights.get(variable.path)
         if array is None and variable.path.endswith("_embedding"):
-            # The earlier model had one embedding for both sides, or for the output layer as well.
+            # The base model shares one embedding between both sides or with the output layer.
             array = self.weights.get(TARGET_EMBEDDING)
         rows = len(self.tokens[side]) if side else variable.shape[0]
         if array is None or array.shape != (rows, *variable.shape[1:]):
             state = "missing" if array is None else f"of shape {list(array.shape)}"
             raise DataError(
-                f"{self.model.weights_file}: {variable.path} is {state}, and the model to train has "
+                f"{self.model.weights_file}: {variable.path} is {state}, but in the model to train of shape "
                 f"{list(variable.shape)}",
                 _REMEDY,
             )
@@ -156,34 +158,37 @@ class _Checkpoint:
 
 
 def load_weights(network: Seq2Seq, pair: TextPair, model: Model) -> Iterator[str]:
-    """Copies an earlier model's weights into a new model, and yields a line about each embedding.
+    """Copies a base model's weights into a new model.
 
-    Rows of the embeddings and of the output layer follow their tokens; new tokens keep their initial weights.
-    If one embedding replaces several, it takes the rows of the target embedding, and those of the source
-    embedding for tokens that only the source had.
+    Each token keeps its rows of the embeddings and of the output layer. New tokens keep their initial
+    weights. If one embedding replaces two, it takes the rows of the target embedding, and the rows of the
+    source embedding for tokens that only the source had.
 
     Args:
       network: the new model, with its initial weights.
-      pair: the new model's text path.
-      model: the earlier model.
+      pair: the text processors of the new model.
+      model: the base model.
+
+    Yields:
+      A line about each embedding: how many tokens the base model knows.
 
     Raises:
       DataError: the files cannot be read, or the architectures differ.
     """
-    earlier = _Checkpoint.read(model)
+    base = _Checkpoint.read(model)
     if difference := _difference(_architecture(model), msgspec.to_builtins(network.settings)):
         raise DataError(f"{model.architecture_file}: {difference}", _REMEDY)
     tokens = {"source": pair.source.pieces(), "target": pair.target.pieces()}
     for variable in network.weights:
-        array, side = earlier.array(variable), _TOKEN_SIDES.get(variable.path)
+        array, side = base.array(variable), _TOKEN_SIDES.get(variable.path)
         if side is None:
             variable.assign(array)
             continue
-        tables = [_Table(array, earlier.tokens[side])]
-        source_rows = earlier.weights.get(SOURCE_EMBEDDING)
+        tables = [_Table(array, base.tokens[side])]
+        source_rows = base.weights.get(SOURCE_EMBEDDING)
         is_joint = variable is network.source_embedding is network.target_embedding
         if is_joint and source_rows is not None:
-            tables.insert(0, _Table(source_rows, earlier.tokens["source"]))
+            tables.insert(0, _Table(source_rows, base.tokens["source"]))
         rows, is_known = variable.numpy(), np.zeros(len(tokens[side]), bool)
         for table in tables:
             rows, is_in_table = _remap(table.rows, rows, table.tokens, tokens[side])
@@ -195,7 +200,7 @@ def load_weights(network: Seq2Seq, pair: TextPair, model: Model) -> Iterator[str
 
 
 def _architecture(model: Model) -> dict[str, Any]:
-    """Reads the architecture of an earlier model: settings by name, whatever its version.
+    """Reads the architecture of a base model: settings by name, of any version of the settings.
 
     Raises:
       DataError: the file is missing or damaged.
@@ -206,7 +211,7 @@ def _architecture(model: Model) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _replacing_remedy() -> Iterator[None]:
-    """Context manager: gives errors about the earlier model a remedy that does not need that model."""
+    """Context manager: gives errors about the base model a remedy that works without that model."""
     try:
         yield
     except DataError as error:
@@ -216,15 +221,15 @@ def _replacing_remedy() -> Iterator[None]:
         ) from error
 
 
-def _difference(earlier: dict[str, Any], new: dict[str, Any]) -> str:
-    """Returns the first setting that gives the earlier weights another meaning; empty if there is none.
+def _difference(base: dict[str, Any], new: dict[str, Any]) -> str:
+    """Returns the first setting with which the base model's weights cannot be used; empty if there is none.
 
-    Weights of equal shapes may differ in meaning. Dropout rates may differ, and whether the output layer is
-    tied to the embedding.
+    Equal shapes do not suffice: another number of attention heads gives the same shapes. Dropout rates and
+    `tie_embeddings` may differ.
     """
     for name, value in new.items():
-        if not (name.endswith("_dropout") or name == "tie_embeddings" or earlier.get(name) == value):
-            return f"{name} is {earlier.get(name)}, and the model to train has {value}"
+        if not (name.endswith("_dropout") or name == "tie_embeddings" or base.get(name) == value):
+            return f"{name} is {base.get(name)}, and the model to train has {value}"
     return ""
 
 
@@ -234,13 +239,13 @@ def _remap(
     """Copies the rows of tokens that both vocabularies have.
 
     Args:
-      rows: the earlier rows [V, ...].
-      new_rows: the new rows [W, ...]; they are not changed.
-      tokens: the V earlier tokens.
-      new_tokens: the W new tokens.
+      rows: float32[V, ...], rows of the base model.
+      new_rows: float32[W, ...], rows of the new model; they are not changed.
+      tokens: the V tokens of the base model.
+      new_tokens: the W tokens of the new model.
 
     Returns:
-      `new_rows` with the rows copied, and which ones these are: bool[W].
+      `new_rows` with the copied rows float32[W, ...], and whether each row was copied bool[W].
     """
     index = {token: row for row, token in enumerate(tokens)}
     is_known = np.array([token in index for token in new_tokens])

@@ -1,4 +1,4 @@
-"""Translating the held-out sentences that models are scored on."""
+"""Translates the held-out sentences that models are scored on."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from bitext.components.translation.translator import LineTranslator, Translation
 
 
 class EvaluationOptions(MetricOptions, Protocol):
-    """How held-out sentences are chosen, translated and scored. The Evaluator's parameters have this form,
-    and its docstring describes each."""
+    """How held-out sentences are chosen, translated and scored.
+
+    A protocol that the Evaluator's parameters implement. Their docstring describes each option.
+    """
 
     @property
     def references(self) -> Literal["by_source", "by_line"]: ...
@@ -30,12 +32,12 @@ class EvaluationOptions(MetricOptions, Protocol):
 
 
 def evaluated_search(options: EvaluationOptions) -> Search:
-    """The search whose translations are scored."""
+    """Returns the search whose translations are scored."""
     return Search(
         beam_size=options.beam_size, length_penalty=options.length_penalty, max_length=options.max_length
     )
 
 
 def translate_sentences(translator: LineTranslator, sentences: Sequence[Sentence]) -> list[Translation]:
-    """The best translation of each sentence, in order."""
+    """Returns the best translation of each sentence, in order."""
     return [best[0] for best in translator.translate([s.source.encode() for s in sentences])]

@@ -1,4 +1,4 @@
-"""Lines of text to translate: reading them, asking for them at a terminal, batching them."""
+"""Lines of text to translate: reads them from files, pipes and terminals, and divides them into batches."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 from bitext.components.shared import errors, reading
 
 MAX_BATCH_BYTES = 64 * 1024
-"""Maximum number of lines of a batch times its longest line in bytes, which bounds the memory."""
+"""Maximum of a batch's number of lines times its longest line in bytes. It limits the memory."""
 
 READ_BYTES = 128 * 1024
-"""Bytes of one read: a window of lines. A terminal returns one line, a pipe up to 64 KiB. The windows of a
-file are the same each time, and are the shards of `translation.bulk`."""
+"""Maximum number of bytes of one read. A terminal returns one line, a pipe up to 64 KiB. The whole lines
+of one read are a block. The blocks of a file are the same each time: the shards of `translation.bulk`."""
 
 
 @contextlib.contextmanager
 def open_input(path: Path | None) -> Iterator[Iterator[bytes]]:
-    """Opens an input as a sequence of byte strings of at most `READ_BYTES`, decompressed as its name says.
+    """Opens an input as an iterator over byte strings of at most `READ_BYTES`, decompressed by its file name.
 
     Args:
-      path: a file, plain, .gz, .bz2 or .zst; None: standard input, whose bytes are returned as they arrive.
+      path: a file, plain, .gz, .bz2 or .zst; None: standard input, whose bytes are yielded as they arrive.
 
     Raises:
       errors.DataError: the file cannot be read.
@@ -41,12 +41,12 @@ def open_input(path: Path | None) -> Iterator[Iterator[bytes]]:
         yield reading.stream_chunks(stream, str(path), READ_BYTES)
 
 
-def read_windows(pieces: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Yields whole lines, without their line ends, as they arrive: a window for each piece that ends a line.
+def read_blocks(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yields blocks of whole lines, without their line ends: one for each chunk that contains a line end.
 
-    A person at a terminal thus gets an answer to each line, and a file is read in large windows.
+    A person at a terminal thus gets an answer to each line, and a file is read in large blocks.
     """
-    return map(lines_of, reading.whole_lines(pieces))
+    return map(lines_of, reading.whole_lines(chunks))
 
 
 def lines_of(block: bytes) -> list[bytes]:
@@ -55,29 +55,29 @@ def lines_of(block: bytes) -> list[bytes]:
 
 
 def one_line(text: bytes) -> str:
-    """Returns a translation on one line, because a line break in it would shift every line after it."""
+    """Returns a translation without line breaks, because a line break would shift all lines after it."""
     return " ".join(text.decode("utf-8", errors="replace").splitlines())
 
 
-def prompted(windows: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
-    """Yields the windows, each after a prompt on standard error. Ctrl-C ends the input, as Ctrl-D does."""
+def prompted(blocks: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+    """Yields the blocks, each after a prompt on standard error. Ctrl-C ends the input, like Ctrl-D."""
     print("One sentence a line; Ctrl-D ends.", file=sys.stderr)
     while True:
         print("> ", end="", file=sys.stderr, flush=True)
         try:
-            window = next(windows, None)
+            block = next(blocks, None)
         except KeyboardInterrupt:
-            window = None
-        if window is None:
+            block = None
+        if block is None:
             print(file=sys.stderr)
             return
-        yield window
+        yield block
 
 
 def length_sorted_batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
     """Yields indices into `lengths`, longest first, in batches of at most `batch_size`.
 
-    Longest first, so that a batch that is too large for the memory fails at the start and not at the end.
+    A batch that is too large for the memory thus fails at the start and not at the end.
     """
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     start = 0

@@ -1,6 +1,7 @@
-"""The output of a command: standard output, a file that appears complete or not at all, a pipe or a device.
+"""The output of a command: standard output, a pipe, a device, or a file.
 
-`check_output_file` and `check_output_folder` refuse an impossible output before any work is done.
+A file is written completely or not at all.
+`check_output_file` and `check_output_folder` refuse an impossible output before the command does any work.
 """
 
 from __future__ import annotations
@@ -26,19 +27,21 @@ from bitext.components.shared.files import atomic_writer
 FILE_REMEDY = "free space, or name another file with --output"
 FOLDER_REMEDY = "free space, or name another folder with --output"
 COMPRESSION_LEVEL = 6
+"""Of gzip."""
 MAX_LINKS = 40
-"""Symbolic links that Linux follows in one path."""
+"""Maximum number of symbolic links that Linux follows in one path."""
 
 
 def check_output_file(path: Path | None, input: Path | None = None) -> None:
-    """Checks that an output file can be written. It writes nothing.
+    """Checks that an output file can be written, without writing it.
 
     Args:
       path: the file; None: standard output.
-      input: the file that is read meanwhile.
+      input: the file that the command reads.
 
     Raises:
-      ConfigError: the output is a folder or the input, or its folder does not exist.
+      ConfigError: the output is a folder or is the input, its folder does not exist, or its symbolic links
+        form a circle.
       EnvironmentFault: the output cannot be written by this user.
     """
     if path is None:
@@ -48,7 +51,7 @@ def check_output_file(path: Path | None, input: Path | None = None) -> None:
     if is_special(path):
         _check_writable(path)
         return
-    if input is not None and _is_same(input, path):
+    if input is not None and _is_same_file(input, path):
         raise ConfigError(
             f"cannot write {path}: it is the input, which would be lost", "name another file with --output"
         )
@@ -68,18 +71,18 @@ def check_output_file(path: Path | None, input: Path | None = None) -> None:
 
 
 def check_output_folder(path: Path) -> None:
-    """Checks that an output folder can be created. It creates nothing.
+    """Checks that an output folder can be created, without creating it.
 
     Raises:
-      ConfigError: the folder exists, or something above it is no folder.
+      ConfigError: the folder exists, or a parent is not a folder.
       EnvironmentFault: this user cannot create it.
     """
     if os.path.lexists(path):
         raise ConfigError(f"{path} exists already", "name a folder that does not exist with --output")
-    above = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
-    if not above.is_dir():
-        raise ConfigError(f"cannot create {path}: {above} is no folder", "name another folder with --output")
-    _check_writable(above)
+    parent = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+    if not parent.is_dir():
+        raise ConfigError(f"cannot create {path}: {parent} is no folder", "name another folder with --output")
+    _check_writable(parent)
 
 
 def _check_writable(path: Path) -> None:
@@ -90,14 +93,14 @@ def _check_writable(path: Path) -> None:
         )
 
 
-def _is_same(one: Path, other: Path) -> bool:
+def _is_same_file(first: Path, second: Path) -> bool:
     with contextlib.suppress(OSError):
-        return os.path.samefile(one, other)
+        return os.path.samefile(first, second)
     return False
 
 
 def is_special(path: Path) -> bool:
-    """Whether a path names a pipe, a device or an open file (/dev/stdout), which cannot be replaced."""
+    """Whether a path is a pipe, a device or a descriptor (/dev/stdout), which a rename cannot replace."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -107,7 +110,7 @@ def is_special(path: Path) -> bool:
 
 
 def _own_descriptor(path: Path) -> int | None:
-    """Returns the descriptor of this process that a path leads to (/dev/stdout: 1), or None."""
+    """Returns the file descriptor of this process that a path leads to (/dev/stdout: 1), or None."""
     for _ in range(MAX_LINKS):
         absolute = Path(os.path.realpath(path.absolute().parent)) / path.name
         if absolute.parent == Path(f"/proc/{os.getpid()}/fd") and absolute.name.isdecimal():
@@ -120,19 +123,20 @@ def _own_descriptor(path: Path) -> int | None:
 
 @contextlib.contextmanager
 def open_output(path: Path | None) -> Iterator[Callable[[bytes], None]]:
-    """Opens an output and returns a function that writes to it.
+    """Context manager: opens an output and yields a function that writes to it.
 
-    * A regular file gets its content when all of it is written, by one rename; it keeps its mode and, if this
-      user may set it, its owner. A symbolic link is followed: its target gets the content.
-    * A pipe or a device is written into.
-    * The content is compressed as the file's name says: .gz, .bz2 or .zst.
+    * A regular file is replaced by one rename when its content is complete. It keeps its mode and, if this
+      user may set it, its owner. A symbolic link is followed: its target is replaced.
+    * A pipe or a device is written to directly.
+    * The content is compressed by the ending of the file name: .gz, .bz2 or .zst.
 
     Args:
       path: the file; None: standard output.
 
     Raises:
-      ConfigError, EnvironmentFault: as `check_output_file`, or the output cannot be written.
-      BrokenPipeError: nobody reads the standard output or the pipe any more.
+      ConfigError: as `check_output_file`.
+      EnvironmentFault: the output cannot be written.
+      BrokenPipeError: the reader has closed standard output or the pipe.
     """
     check_output_file(path)
     if path is None:
@@ -150,9 +154,9 @@ def open_output(path: Path | None) -> Iterator[Callable[[bytes], None]]:
     try:
         yield write
         with _reporting_faults(path):
-            stream.close()  # writes the rest
+            stream.close()  # writes buffered bytes
     except BaseException as error:
-        # What is buffered cannot be written after a failed write: this must not hide the first error.
+        # After a failed write, closing may fail as well. That error must not hide the first one.
         with contextlib.suppress(OSError):
             stream.close()
         with contextlib.suppress(OSError):
@@ -163,16 +167,16 @@ def open_output(path: Path | None) -> Iterator[Callable[[bytes], None]]:
 
 
 def _write_to_standard_output(data: bytes) -> None:
-    """Writes past Python's buffer, which would otherwise fail again at exit."""
+    """Writes without Python's buffer: bytes left in it after a failed write would fail again at exit."""
     with _reporting_faults(Path("standard output")):
         sys.stdout.flush()
         binary: Any = sys.stdout.buffer
-        _WholeWrites(getattr(binary, "raw", binary)).write(data)
+        _UnbufferedWriter(getattr(binary, "raw", binary)).write(data)
 
 
 @contextlib.contextmanager
 def _reporting_faults(path: Path) -> Iterator[None]:
-    """`reporting_faults`, but a closed pipe stays a BrokenPipeError."""
+    """Context manager: `reporting_faults`, except that BrokenPipeError is re-raised unchanged."""
     broken_pipe = None
     with reporting_faults(path, FILE_REMEDY):
         try:
@@ -183,54 +187,54 @@ def _reporting_faults(path: Path) -> Iterator[None]:
         raise broken_pipe
 
 
-class _WholeWrites:
-    """An unbuffered file that writes all it is given."""
+class _UnbufferedWriter:
+    """Writes all bytes to an unbuffered file, whose `write` may write only some of them."""
 
     def __init__(self, file: io.RawIOBase):
         self._file = file
 
     def write(self, data: bytes) -> int:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[self._file.write(rest) or 0 :]
+        unwritten = memoryview(data)
+        while unwritten:
+            unwritten = unwritten[self._file.write(unwritten) or 0 :]
         return len(data)
 
     def flush(self) -> None:
-        """Nothing is buffered."""
+        """Does nothing, because nothing is buffered."""
 
 
 @contextlib.contextmanager
 def _open_special(path: Path) -> Iterator[BinaryIO]:
     """Opens a pipe or a device. Opening a pipe waits for a reader."""
-    number = _own_descriptor(path)
-    # A duplicate shares its place in the file: what a shell appends to (`>>`) is appended to.
-    descriptor = os.open(path, os.O_WRONLY) if number is None else os.dup(number)
+    own = _own_descriptor(path)
+    # A duplicate keeps the append mode and the offset of a file that the shell opened (`>>`).
+    descriptor = os.open(path, os.O_WRONLY) if own is None else os.dup(own)
     with open(descriptor, "wb", buffering=0) as file:
-        yield cast(BinaryIO, _WholeWrites(file))
+        yield cast(BinaryIO, _UnbufferedWriter(file))
 
 
 @contextlib.contextmanager
 def _open_regular(path: Path) -> Iterator[BinaryIO]:
-    """Opens a new file that replaces the file that `path` leads to, with its mode and owner."""
+    """Opens a temporary file that replaces the target of `path` on success and takes its mode and owner."""
     target = Path(os.path.realpath(path))
-    before = target.stat() if target.exists() else None
-    with atomic_writer(target, mode=0o600 if before else 0o666) as file:
-        if before:
+    replaced = target.stat() if target.exists() else None
+    with atomic_writer(target, mode=0o600 if replaced else 0o666) as file:
+        if replaced:
             with contextlib.suppress(PermissionError):  # only root may set another owner
-                os.fchown(file.fileno(), before.st_uid, before.st_gid)
-            os.fchmod(file.fileno(), stat.S_IMODE(before.st_mode))
+                os.fchown(file.fileno(), replaced.st_uid, replaced.st_gid)
+            os.fchmod(file.fileno(), stat.S_IMODE(replaced.st_mode))
         yield file
 
 
 class _Uncompressed:
-    """A stream whose `close` leaves the file open, as those of the compressors do."""
+    """A stream without compression. Its `close` leaves the file open, as those of the compressors do."""
 
     def __init__(self, file: BinaryIO):
         self.write, self.close = file.write, file.flush
 
 
 def _compressing(file: BinaryIO, name: str) -> BinaryIO:
-    """Returns a stream that compresses into a file as its name says. Closing it leaves the file open."""
+    """Returns a stream that compresses into a file as `name` ends. Its `close` leaves the file open."""
     stream: object
     if name.endswith(".gz"):
         stream = gzip.GzipFile("", "wb", COMPRESSION_LEVEL, file, mtime=0)
@@ -247,11 +251,11 @@ def _compressing(file: BinaryIO, name: str) -> BinaryIO:
 
 @dataclasses.dataclass(frozen=True)
 class NewFolder:
-    """A folder that is being filled.
+    """A temporary folder that `commit` renames to its target.
 
     Attributes:
-      path: the folder, whose name nobody can foresee.
-      target: the folder that it becomes.
+      path: the temporary folder; its name is random.
+      target: the final path.
     """
 
     path: Path
@@ -261,7 +265,7 @@ class NewFolder:
         """Renames the folder to its target.
 
         Raises:
-          ConfigError: the target exists by now.
+          ConfigError: the target exists.
           EnvironmentFault: the folder cannot be renamed.
         """
         check_output_folder(self.target)
@@ -271,10 +275,11 @@ class NewFolder:
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[NewFolder]:
-    """Creates an empty folder beside `path`, which is removed unless it is committed.
+    """Context manager: creates an empty folder beside `path`, and deletes it unless it was committed.
 
     Raises:
-      ConfigError, EnvironmentFault: as `check_output_folder`, or the folder cannot be created.
+      ConfigError: as `check_output_folder`.
+      EnvironmentFault: the folder cannot be created.
     """
     check_output_folder(path)
     folder = NewFolder(path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.partial"), path)

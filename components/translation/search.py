@@ -1,4 +1,4 @@
-"""Options of the search for translations."""
+"""Options of the beam search."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ _MINIMUMS = {"beam_size": 1, "max_length": 1, "nbest": 1, "length_penalty": 0}
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """How to search. None: the option of the model's default search (signature `default_search`).
+    """Options of the beam search. None: the value of the model's default search (signature `default_search`).
 
     Attributes:
-      beam_size: number of hypotheses kept at each step.
-      length_penalty: exponent of the length that divides a score; 0: scores are plain log probabilities.
+      beam_size: number of hypotheses kept at each step, at least `nbest`; None: the default search's, or
+        `nbest` if that is larger.
+      length_penalty: exponent of the length by which the log probability is divided; 0: scores are log
+        probabilities.
       max_length: maximum length of a translation, in tokens.
       nbest: number of translations returned for each line.
     """

@@ -1,6 +1,6 @@
-"""A SavedModel that translates lines of text.
+"""Loads a SavedModel and translates lines of text with it.
 
-TensorFlow is imported when a model is loaded, not before.
+This module imports TensorFlow only when it loads a model.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from bitext.components.translation.search import Search
 
 @dataclasses.dataclass(frozen=True)
 class Translation:
-    """A translation and its score, the log probability divided by the length penalty."""
+    """A translation and its score: the log probability, normalized by the length penalty."""
 
     text: str
     score: float
 
 
 def find_saved_model(model: Path) -> Path:
-    """Returns the SavedModel folder that `model` stands for.
+    """Returns the folder of the SavedModel in `model`.
 
     Args:
       model: a SavedModel; a Model artifact; or a serving folder with integer versions, of which the newest is
-        taken.
+        returned.
 
     Raises:
-      errors.DataError: there is none.
+      errors.DataError: there is no SavedModel.
     """
     for candidate in (model, Model(model).serving):
         if is_saved_model(candidate):
@@ -54,11 +54,11 @@ def find_saved_model(model: Path) -> Path:
 
 
 class LineTranslator:
-    """A loaded SavedModel.
+    """Translates with a loaded SavedModel.
 
     Args:
       model: as for `find_saved_model`.
-      search: how to search.
+      search: options of the beam search; None: the model's default search.
       batch_size: maximum number of lines in one call of the model.
 
     Raises:
@@ -76,29 +76,37 @@ class LineTranslator:
         self.search = search or Search()
         self.batch_size = batch_size
         self._tf = tf
-        damage = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
-        loading = self._reporting_damage("cannot be loaded", tf.errors.OpError, *damage)
+        load_errors = (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            OSError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        )
+        loading = self._reporting_damage("cannot be loaded", tf.errors.OpError, *load_errors)
         with loading, gc_disabled(), path_without_globs(self.path) as path:
-            # Kept, because its variables are deleted with it and the signatures then fail.
+            # This reference keeps the model's variables alive. Without them the signatures fail.
             self._model = tf.saved_model.load(str(path))
 
     @contextlib.contextmanager
-    def _reporting_damage(self, problem: str, *damage: type[Exception]) -> Iterator[None]:
-        """Context manager: re-raises what TensorFlow raises for a damaged model as a DataError."""
+    def _reporting_damage(self, problem: str, *damage_errors: type[Exception]) -> Iterator[None]:
+        """Context manager: re-raises errors that mean a damaged model as DataError, and others unchanged."""
         try:
             yield
         except self._tf.errors.ResourceExhaustedError as error:
             raise errors.EnvironmentFault(
                 f"out of memory in the model at {self.path}", "give a smaller --batch-size"
             ) from error
-        except damage as error:
+        except damage_errors as error:
             raise errors.DataError(
                 f"the model at {self.path} {problem}: {error}",
                 "push it again with `bitext run`, or name another model with --model",
             ) from error
 
     def signature(self, name: str) -> Callable[..., dict[str, Any]]:
-        """Returns the function of a signature: keyword tensors to a dictionary of tensors.
+        """Returns the function of a signature, from tensors by keyword to a dictionary of tensors.
 
         Raises:
           errors.DataError: the model has no such signature.
@@ -117,7 +125,7 @@ class LineTranslator:
 
         Raises:
           errors.DataError: the model is damaged.
-          errors.EnvironmentFault: the memory does not suffice for a batch.
+          errors.EnvironmentFault: there is not enough memory for a batch.
         """
         results: list[list[Translation]] = [[]] * len(lines)
         batches = list(length_sorted_batches([len(line) for line in lines], self.batch_size))
@@ -128,7 +136,7 @@ class LineTranslator:
         return results
 
     def _call(self, lines: list[bytes]) -> list[list[Translation]]:
-        """Translates one batch: `nbest` translations for each line."""
+        """Returns the `nbest` translations of each line of one batch."""
         text = self._tf.constant(lines, self._tf.string)
         with self._reporting_damage("fails", self._tf.errors.OpError):
             if self._uses_default_search:
@@ -147,9 +155,9 @@ class LineTranslator:
 
     @functools.cached_property
     def _uses_default_search(self) -> bool:
-        """Whether the best translation by the model's default search is wanted.
+        """Whether `search` is the model's default search with one translation a line.
 
-        The signature `serving_default` computes it faster than `translate_nbest`.
+        If so, the signature `serving_default` is faster than `translate_nbest`.
         """
         if self.search.is_default:
             return True
@@ -171,13 +179,13 @@ class LineTranslator:
 
 
 def translate_lines(
-    translator: LineTranslator, windows: Iterable[list[bytes]]
+    translator: LineTranslator, blocks: Iterable[list[bytes]]
 ) -> Iterator[list[list[Translation]]]:
-    """Translates windows of lines, in order. The translation of a blank line is "", without the model."""
-    for window in windows:
-        indices = [i for i, line in enumerate(window) if line.strip()]
-        results = [[Translation("", 0.0)] for _ in window]
-        for i, translations in zip(indices, translator.translate([window[i] for i in indices]), strict=True):
+    """Yields the translations of each block of lines. A blank line is not sent to the model."""
+    for block in blocks:
+        indices = [i for i, line in enumerate(block) if line.strip()]
+        results = [[Translation("", 0.0)] for _ in block]
+        for i, translations in zip(indices, translator.translate([block[i] for i in indices]), strict=True):
             results[i] = translations
         yield results
 
@@ -187,9 +195,9 @@ def format_lines(results: list[list[Translation]], first_line: int, nbest: int) 
 
     Args:
       results: the translations of each source line.
-      first_line: the number of the first source line.
-      nbest: 1: a line for each source line, its best translation; more: a line for each translation,
-        `line number <tab> score <tab> text`.
+      first_line: number of the first source line, from 1.
+      nbest: if 1, each source line gives one line with its best translation; if more, each translation gives
+        one line, `line number <tab> score <tab> text`.
     """
     if nbest == 1:
         return "".join(f"{translations[0].text}\n" for translations in results)

@@ -1,4 +1,4 @@
-"""The bulk inferrer: every line exactly once and in order, as without Beam, even after interruptions."""
+"""BulkInferrer: every line exactly once and in order, as without Beam, even after interruptions."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclasses.dataclass
 class Bulk:
-    """A folder in which `in.txt` is translated into `out.txt`."""
+    """Translates `in.txt` into `out.txt` in a folder."""
 
     model: Path
     folder: Path
-    said: list[str] = dataclasses.field(default_factory=list)
+    messages: list[str] = dataclasses.field(default_factory=list)
 
     def __call__(
         self,
         data: bytes,
         name: str = "in.txt",
-        make: Callable[[], beam.Pipeline] | None = None,
+        beam_pipeline: Callable[[], beam.Pipeline] | None = None,
         batch_size: int = 64,
         **search: int,
     ) -> bytes:
@@ -72,14 +72,14 @@ class Bulk:
                 self.folder / name,
                 self.folder / "out.txt",
                 Search(**search),
-                make or pipeline_factory(),
+                beam_pipeline or pipeline_factory(),
                 batch_size=batch_size,
-                say=self.said.append,
+                say=self.messages.append,
             )
         return (self.folder / "out.txt").read_bytes()
 
-    def plainly(self, data: bytes, **search: int) -> bytes:
-        """What `bitext translate` without Beam writes."""
+    def without_beam(self, data: bytes, **search: int) -> bytes:
+        """Returns the output of `bitext translate` without Beam."""
         (self.folder / "plain.txt").write_bytes(data)
         translate.main_translate(
             self.model, self.folder / "plain.txt", self.folder / "plain.out", Search(**search)
@@ -87,9 +87,9 @@ class Bulk:
         return (self.folder / "plain.out").read_bytes()
 
     def shards(self) -> dict[str, tuple[int, int]]:
-        """Inode and time of each shard that is done, by name."""
-        found = self.folder.glob(".out.txt.bulk/*/[0-9]*")
-        return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
+        """Returns inode and modification time of each finished shard, by name."""
+        paths = self.folder.glob(".out.txt.bulk/*/[0-9]*")
+        return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
 
 
 @pytest.fixture
@@ -105,14 +105,14 @@ class TestDivide:
     @given(CONTENT, st.integers(1, 20))
     def test_every_line_is_in_one_shard_in_order(self, content: list[bytes], size: int) -> None:
         data = b"".join(content)
-        pieces = [data[start : start + size] for start in range(0, len(data), size)]
-        shards = list(executor.divide(pieces))
-        assert shards == list(executor.divide(pieces))
+        chunks = [data[start : start + size] for start in range(0, len(data), size)]
+        shards = list(executor.divide(chunks))
+        assert shards == list(executor.divide(chunks))
         assert b"".join(data[s.offset : s.offset + s.size] for s in shards) == data
         shard_lines = [lines.lines_of(data[s.offset : s.offset + s.size]) for s in shards]
         assert [len(block) for block in shard_lines] == [s.lines for s in shards]
-        # As `bitext translate` reads them: one after another, and in the same company.
-        assert shard_lines == list(lines.read_windows(pieces))
+        # The shards are the blocks that `bitext translate` without Beam reads.
+        assert shard_lines == list(lines.read_blocks(chunks))
         assert [s.first_line for s in shards] == [
             1 + sum(map(len, shard_lines[:n])) for n in range(len(shard_lines))
         ]
@@ -127,15 +127,17 @@ class TestDivide:
         (folder / "input").write_bytes(data)
         shards = list(executor.divide(data[start : start + size] for start in range(0, len(data), size)))
 
-        def answer(line: bytes) -> list[Translation]:
+        def translate_line(line: bytes) -> list[Translation]:
             return [Translation(line.hex(), 0.0)] * nbest if line.strip() else [Translation("", 0.0)]
 
         for shard in reversed(shards):
             _, source = executor.read(shard, folder / "input")
-            executor.write((shard, [answer(line) for line in source]), folder, nbest)
+            executor.write((shard, [translate_line(line) for line in source]), folder, nbest)
         joined = b"".join(executor._read_translations(shard, folder, nbest) for shard in shards)
         expected = lines.lines_of(data) if data else []
-        assert joined.decode() == translator.format_lines([answer(line) for line in expected], 1, nbest)
+        assert joined.decode() == translator.format_lines(
+            [translate_line(line) for line in expected], 1, nbest
+        )
 
 
 class TestResult:
@@ -143,15 +145,17 @@ class TestResult:
         "data", [b"", b"\n", b"one", TEXT, ODD], ids=["empty", "blank", "one", "text", "odd"]
     )
     @pytest.mark.parametrize("search", [{}, {"nbest": 2}], ids=["best", "nbest"])
-    def test_equals_the_output_without_beam(self, bulk: Bulk, data: bytes, search: dict[str, int]) -> None:
-        assert bulk(data, **search) == bulk.plainly(data, **search)
+    def test_the_output_equals_that_without_beam(
+        self, bulk: Bulk, data: bytes, search: dict[str, int]
+    ) -> None:
+        assert bulk(data, **search) == bulk.without_beam(data, **search)
         assert sorted(os.listdir(bulk.folder)) == ["in.txt", "out.txt", "plain.out", "plain.txt"]
 
-    def test_of_a_compressed_input_is_that_of_its_content(self, bulk: Bulk) -> None:
-        assert bulk(gzip.compress(TEXT), "in.txt.gz") == bulk.plainly(TEXT)
+    def test_a_compressed_input_is_decompressed(self, bulk: Bulk) -> None:
+        assert bulk(gzip.compress(TEXT), "in.txt.gz") == bulk.without_beam(TEXT)
 
     @pytest.mark.parametrize("name", ["out.gz", "out.bz2", "out.zst"])
-    def test_of_a_compressed_output_is_compressed_as_without_beam(self, bulk: Bulk, name: str) -> None:
+    def test_a_compressed_output_equals_that_without_beam(self, bulk: Bulk, name: str) -> None:
         (bulk.folder / "in.txt").write_bytes(TEXT)
         plain, through_beam = bulk.folder / f"plain-{name}", bulk.folder / name
         translate.main_translate(bulk.model, bulk.folder / "in.txt", plain)
@@ -159,22 +163,22 @@ class TestResult:
             bulk.model, bulk.folder / "in.txt", through_beam, Search(), pipeline_factory(), say=str
         )
         assert through_beam.read_bytes() == plain.read_bytes()
-        with lines.open_input(through_beam) as pieces:
-            assert b"".join(pieces) == bulk.plainly(TEXT)
+        with lines.open_input(through_beam) as chunks:
+            assert b"".join(chunks) == bulk.without_beam(TEXT)
 
     def test_lines_are_counted(self, bulk: Bulk) -> None:
-        made: list[beam.Pipeline] = []
+        pipelines: list[beam.Pipeline] = []
 
-        def make() -> beam.Pipeline:
-            made.append(pipeline_factory()())
-            return made[0]
+        def create_pipeline() -> beam.Pipeline:
+            pipelines.append(pipeline_factory()())
+            return pipelines[0]
 
-        bulk(TEXT, make=make)
-        counters = made[0].result.metrics().query()["counters"]
+        bulk(TEXT, beam_pipeline=create_pipeline)
+        counters = pipelines[0].result.metrics().query()["counters"]
         counts = {counter.key.metric.name: counter.result for counter in counters}
         assert (counts["lines"], counts["blank_lines"]) == (59, 11)
         shards = counts["num_inferences"]
-        assert bulk.said == [f"59 lines in {shards} shards, {shards} of them to translate"]
+        assert bulk.messages == [f"59 lines in {shards} shards, {shards} of them to translate"]
 
 
 KILLED = """
@@ -186,13 +190,13 @@ from bitext.components.translation.search import Search
 from bitext.components.translation.translator import LineTranslator
 from bitext.pipeline.beam import pipeline_factory
 
-lines.READ_BYTES, calls, answer = {size}, [], LineTranslator.translate
+lines.READ_BYTES, calls, translate = {size}, [], LineTranslator.translate
 
 def hang_at_the_fourth_shard(self, lines):
     calls.append(lines)
     if len(calls) == 4:
         threading.Event().wait()
-    return answer(self, lines)
+    return translate(self, lines)
 
 LineTranslator.translate = hang_at_the_fourth_shard
 executor.translate_file(Path({model!r}), Path("in.txt"), Path("out.txt"), Search(), pipeline_factory())
@@ -231,18 +235,18 @@ class TestRestart:
             lambda p: (before_join.append(bulk.shards()), output.open_output(p))[1],
         )
         with caplog.at_level("INFO", "bitext.bulk_inferrer"):
-            assert bulk(TEXT) == bulk.plainly(TEXT)
-        [every] = before_join
-        assert {name: every[name] for name in done} == done
-        assert len([r for r in caplog.records if r.name == "bitext.bulk_inferrer"]) == len(every) - 3 > 0
+            assert bulk(TEXT) == bulk.without_beam(TEXT)
+        [all_shards] = before_join
+        assert {name: all_shards[name] for name in done} == done
+        assert len([r for r in caplog.records if r.name == "bitext.bulk_inferrer"]) == len(all_shards) - 3 > 0
         assert bulk.shards() == {}
 
     def test_a_joined_output_can_be_joined_again(self, bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
-        """As if killed between the last rename and the deletion of the work folder."""
+        """The state after a kill between the last rename and the deletion of the folder of the shards."""
         with monkeypatch.context() as patch:
             patch.setattr(executor.shutil, "rmtree", lambda *_, **__: None)
             first = bulk(TEXT)
-        assert bulk(TEXT, make=no_pipeline) == first
+        assert bulk(TEXT, beam_pipeline=no_pipeline) == first
 
     @pytest.mark.parametrize("change", ["text", "model", "search"])
     def test_nothing_is_reused_from_another_input_model_or_search(
@@ -256,28 +260,28 @@ class TestRestart:
             bulk.model = toy_model.save(tmp_path / "other", "reverse")
         text, search = TEXT + b"more" * (change == "text"), {"max_length": 9} if change == "search" else {}
         with pytest.raises(AssertionError, match="nothing is left"):
-            bulk(text, make=no_pipeline, **search)
+            bulk(text, beam_pipeline=no_pipeline, **search)
         assert not before & set(bulk.folder.glob(".out.txt.bulk/*"))
-        assert bulk(text, **search) == bulk.plainly(text, **search)
+        assert bulk(text, **search) == bulk.without_beam(text, **search)
 
-    def test_another_batch_size_resumes(self, bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_run_with_another_batch_size_resumes(self, bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
         """A command that ran out of memory can be resumed with a smaller batch size."""
         with monkeypatch.context() as patch:
             patch.setattr(executor.shutil, "rmtree", lambda *_, **__: None)
             first = bulk(TEXT, batch_size=64)
-        assert bulk(TEXT, batch_size=3, make=no_pipeline) == first
+        assert bulk(TEXT, batch_size=3, beam_pipeline=no_pipeline) == first
 
 
 class TestFaults:
-    def test_an_input_that_changes_meanwhile_is_refused(self, bulk: Bulk) -> None:
-        def make() -> beam.Pipeline:
+    def test_an_input_that_changes_during_the_translation_is_refused(self, bulk: Bulk) -> None:
+        def create_pipeline() -> beam.Pipeline:
             (bulk.folder / "in.txt").write_bytes(TEXT.replace(b"line 57", b"line 75"))
             return pipeline_factory()()
 
         with pytest.raises(
             errors.DataError, match="in.txt has changed since .* at line 5. or later"
         ) as caught:
-            bulk(TEXT, make=make)
+            bulk(TEXT, beam_pipeline=create_pipeline)
         assert "same command" in caught.value.remedy
         assert not (bulk.folder / "out.txt").exists()
 
@@ -288,7 +292,7 @@ class TestFaults:
         format_lines = translator.format_lines
         monkeypatch.setattr(executor, "format_lines", lambda results, *a: format_lines(results[1:], *a))
         for search in ({}, {"nbest": 2}):
-            with pytest.raises(errors.DataError, match="000000 has the translations of . lines, and not of"):
+            with pytest.raises(errors.DataError, match="000000 has the translations of . lines instead of"):
                 bulk(TEXT, **search)
         assert (bulk.folder / "out.txt").read_bytes() == b"before"
 
@@ -315,7 +319,7 @@ class TestFaults:
             run("in.txt", "out.txt")
         assert not list(tmp_path.glob(".*"))
 
-    def test_a_model_that_cannot_be_loaded_is_named(self, bulk: Bulk, tmp_path: Path) -> None:
+    def test_a_model_that_cannot_be_loaded_is_a_data_error(self, bulk: Bulk, tmp_path: Path) -> None:
         (tmp_path / "model").mkdir()
         (tmp_path / "model" / "saved_model.pb").write_bytes(b"nothing")
         bulk.model = tmp_path / "model"
@@ -330,16 +334,16 @@ class TestFaults:
         with pytest.raises(KeyboardInterrupt):
             bulk(TEXT)
 
-    def test_a_work_folder_deleted_before_it_is_locked_belongs_to_another_command(
+    def test_a_folder_deleted_before_it_is_locked_belongs_to_another_command(
         self, bulk: Bulk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The other command ends, and deletes the folder, after this one has opened it."""
+        """The other command ends and deletes the folder after this command has opened it."""
         flock = fcntl.flock
 
-        def late(descriptor: int, operation: int) -> None:
+        def delete_and_lock(descriptor: int, operation: int) -> None:
             (bulk.folder / ".out.txt.bulk").rmdir()
             flock(descriptor, operation)
 
-        monkeypatch.setattr(fcntl, "flock", late)
+        monkeypatch.setattr(fcntl, "flock", delete_and_lock)
         with pytest.raises(errors.LockedError):
             bulk(TEXT)

@@ -38,7 +38,7 @@ REPORT = Report(
 
 @dataclasses.dataclass
 class Exports:
-    """Exports of a model whose forms are a file each, with a given report."""
+    """A model to export. Each form is one empty file, and `report` replaces the measurement."""
 
     trained: TrainedModel
     report: Report = REPORT
@@ -108,7 +108,7 @@ def test_the_command_prints_the_outcome(
 
 
 @pytest.mark.parametrize("arguments", [[], ["--format", "saved_model"]])
-def test_the_model_as_it_is_is_refused_before_any_work(
+def test_the_unchanged_model_is_refused_before_any_work(
     exports: Exports, tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["export", "--output", str(tmp_path / "same"), *arguments]) == 2
@@ -119,7 +119,7 @@ def test_the_model_as_it_is_is_refused_before_any_work(
 
 
 @pytest.mark.parametrize("content", ["", "{", "{}", '{"search": {"beam_size": 0}}'])
-def test_damaged_parameters_of_the_trainer_are_named(
+def test_the_error_about_damaged_trainer_parameters_names_the_file(
     exports: Exports, monkeypatch: pytest.MonkeyPatch, content: str
 ) -> None:
     exports.trained.model.path.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The output of `bitext translate` and `bitext export`: files, links, pipes, devices, folders."""
+"""Outputs of `bitext translate` and `bitext export`: files, links, pipes, devices, folders."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ ROOT = Path(__file__).resolve().parents[2]
 AS_ROOT = os.geteuid() == 0
 
 
-def write(path: Path, *pieces: bytes) -> None:
-    with open_output(path) as write_piece:
-        for piece in pieces:
-            write_piece(piece)
+def write(path: Path, *chunks: bytes) -> None:
+    with open_output(path) as write_chunk:
+        for chunk in chunks:
+            write_chunk(chunk)
 
 
 def mode(path: Path) -> int:
@@ -41,13 +41,13 @@ def mode(path: Path) -> int:
 
 
 class TestFile:
-    def test_it_appears_when_it_is_complete(self, tmp_path: Path) -> None:
+    def test_a_file_appears_when_it_is_complete(self, tmp_path: Path) -> None:
         path = tmp_path / "out.txt"
         path.write_text("before")
-        with open_output(path) as write_piece:
-            write_piece(b"one\n")
+        with open_output(path) as write_chunk:
+            write_chunk(b"one\n")
             assert path.read_text() == "before"
-            write_piece(b"two\n")
+            write_chunk(b"two\n")
         assert path.read_text() == "one\ntwo\n"
         assert os.listdir(tmp_path) == ["out.txt"]
 
@@ -56,8 +56,8 @@ class TestFile:
         path.write_text("before")
 
         def fails() -> None:
-            with open_output(path) as write_piece:
-                write_piece(b"one\n")
+            with open_output(path) as write_chunk:
+                write_chunk(b"one\n")
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
@@ -93,7 +93,7 @@ class TestFile:
         ("ending", "decompress"),
         [(".gz", gzip.decompress), (".bz2", bz2.decompress), (".zst", zstandard.decompress)],
     )
-    def test_it_is_compressed_as_its_name_says(
+    def test_the_file_name_selects_the_compression(
         self, tmp_path: Path, ending: str, decompress: Callable[[bytes], bytes]
     ) -> None:
         path = tmp_path / f"out{ending}"
@@ -107,7 +107,7 @@ class TestFile:
         write(path, b"one\n", b"two\n")
         assert path.read_bytes() == compressed, "the same content gives the same bytes"
 
-    def test_a_full_disk_is_named_and_leaves_nothing(self, tmp_path: Path) -> None:
+    def test_a_full_disk_is_an_environment_fault_and_leaves_no_file(self, tmp_path: Path) -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         for name, size in (("out.txt", 100_000), ("out.txt", 2_000), ("out.gz", 3_000_000)):
@@ -130,16 +130,16 @@ class TestFile:
             assert len(os.listdir(tmp_path)) == 2
             first(b"first")
             second(b"second")
-        assert path.read_bytes() == b"first first", "the one that ends last"
+        assert path.read_bytes() == b"first first", "the output that is closed last wins"
 
-    def test_a_planted_link_overwrites_nothing(self, tmp_path: Path) -> None:
-        """Wherever the temporary file is, creating it follows no link."""
+    def test_a_link_at_the_temporary_name_is_not_followed(self, tmp_path: Path) -> None:
+        """An attacker places links at earlier temporary names; the next output has another name."""
         other, path = tmp_path / "other", tmp_path / "out.txt"
         other.write_text("other")
         names: list[str] = []
         for _ in range(2):
-            with open_output(path) as write_piece:
-                write_piece(b"new")
+            with open_output(path) as write_chunk:
+                write_chunk(b"new")
                 [name] = set(os.listdir(tmp_path)) - {"other", "out.txt", *names}
             (tmp_path / name).symlink_to(other)
             names.append(name)
@@ -148,14 +148,14 @@ class TestFile:
 
 
 class TestLink:
-    def test_its_target_is_replaced_and_the_link_stays(self, tmp_path: Path) -> None:
+    def test_the_target_of_a_link_is_replaced_and_the_link_stays(self, tmp_path: Path) -> None:
         (tmp_path / "store").mkdir()
         target, link = tmp_path / "store" / "data", tmp_path / "out.txt"
         target.write_text("before")
         target.chmod(0o600)
         link.symlink_to("store/data")
-        with open_output(link) as write_piece:
-            write_piece(b"new")
+        with open_output(link) as write_chunk:
+            write_chunk(b"new")
             assert target.read_text() == "before"
         assert link.is_symlink()
         assert (target.read_bytes(), mode(target)) == (b"new", 0o600)
@@ -177,7 +177,7 @@ class TestLink:
 
 
 class TestPipeAndDevice:
-    def test_a_fifo_is_written_into(self, tmp_path: Path) -> None:
+    def test_a_fifo_is_written_to(self, tmp_path: Path) -> None:
         fifo, received = tmp_path / "fifo", list[bytes]()
         os.mkfifo(fifo)
         reader = threading.Thread(target=lambda: received.append(fifo.read_bytes()))
@@ -187,21 +187,21 @@ class TestPipeAndDevice:
         assert received == [b"one\n" + b"x" * 200_000 + b"two\n"]
         assert stat.S_ISFIFO(fifo.stat().st_mode)
 
-    def test_a_reader_that_leaves_is_a_broken_pipe(self, tmp_path: Path) -> None:
+    def test_a_closed_reader_raises_broken_pipe(self, tmp_path: Path) -> None:
         fifo = tmp_path / "fifo"
         os.mkfifo(fifo)
         opened = threading.Thread(target=lambda: os.close(os.open(fifo, os.O_RDONLY)))
         opened.start()
 
-        def write_after_it_left() -> None:
-            with open_output(fifo) as write_piece:
+        def write_to_closed_pipe() -> None:
+            with open_output(fifo) as write_chunk:
                 opened.join(10)
-                write_piece(b"one\n")
+                write_chunk(b"one\n")
 
         with pytest.raises(BrokenPipeError):
-            write_after_it_left()
+            write_to_closed_pipe()
 
-    def test_a_device_is_written_into(self, tmp_path: Path) -> None:
+    def test_a_device_is_written_to(self, tmp_path: Path) -> None:
         write(Path("/dev/null"), b"one\n")
         assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
         with pytest.raises(EnvironmentFault, match="cannot write /dev/full: No space left"):
@@ -211,7 +211,7 @@ class TestPipeAndDevice:
         assert os.listdir(tmp_path) == ["link"]
 
     @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
-    def test_standard_output_by_name_is_appended_to_where_the_shell_appends(
+    def test_standard_output_by_path_keeps_the_append_mode_of_the_shell(
         self, tmp_path: Path, name: str
     ) -> None:
         code = (
@@ -223,8 +223,8 @@ class TestPipeAndDevice:
         with path.open("ab") as file:
             subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=file, check=True)
         assert path.read_text() == "old\nnewer\n"
-        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, check=True)
-        assert done.stdout == b"newer\n"
+        process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, check=True)
+        assert process.stdout == b"newer\n"
 
 
 class TestStandardOutput:
@@ -238,16 +238,16 @@ class TestStandardOutput:
             [sys.executable, "-c", self.CODE], cwd=ROOT, stdout=stdout, stderr=subprocess.PIPE, check=False
         )
 
-    def test_it_is_written_into(self) -> None:
-        done = self.run(subprocess.PIPE)
-        assert (done.returncode, done.stdout, done.stderr) == (0, b"one\ntwo\n", b"")
+    def test_standard_output_is_written_to(self) -> None:
+        process = self.run(subprocess.PIPE)
+        assert (process.returncode, process.stdout, process.stderr) == (0, b"one\ntwo\n", b"")
 
-    def test_a_full_disk_is_named_once(self) -> None:
+    def test_a_full_disk_is_reported_once(self) -> None:
         with Path("/dev/full").open("wb") as full:
-            done = self.run(full.fileno())
-        assert done.returncode == 1
-        assert done.stderr.count(b"EnvironmentFault: cannot write standard output: No space left") == 1
-        assert b"Exception ignored" not in done.stderr
+            process = self.run(full.fileno())
+        assert process.returncode == 1
+        assert process.stderr.count(b"EnvironmentFault: cannot write standard output: No space left") == 1
+        assert b"Exception ignored" not in process.stderr
 
 
 class TestChecks:
@@ -286,10 +286,10 @@ class TestChecks:
         check_output_folder(tmp_path / "new" / "er")
         assert sorted(os.listdir(tmp_path)) == ["dangling", "file"]
 
-    def test_what_this_user_may_not_write_is_refused(
+    def test_paths_without_write_permission_are_refused(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """`os.access` is replaced, because root may write everywhere."""
+        """`os.access` is patched, because root may write everywhere."""
         (tmp_path / "out.txt").touch()
         monkeypatch.setattr(output.os, "access", lambda path, _: path != tmp_path)
         for check, name in ((check_output_file, "out.txt"), (check_output_folder, "new")):
@@ -301,7 +301,7 @@ class TestChecks:
 
 
 class TestFolder:
-    def test_it_appears_when_it_is_complete(self, tmp_path: Path) -> None:
+    def test_a_folder_appears_when_it_is_committed(self, tmp_path: Path) -> None:
         with new_folder(tmp_path / "deep" / "new") as folder:
             (folder.path / "file").touch()
             assert not (tmp_path / "deep" / "new").exists()
@@ -322,7 +322,7 @@ class TestFolder:
             fails()
         assert os.listdir(tmp_path) == []
 
-    def test_a_folder_that_appears_meanwhile_is_not_replaced(self, tmp_path: Path) -> None:
+    def test_a_target_that_appears_before_the_commit_is_not_replaced(self, tmp_path: Path) -> None:
         def fails() -> None:
             with new_folder(tmp_path / "new") as folder:
                 (tmp_path / "new").mkdir()

@@ -1,4 +1,4 @@
-"""The trainer: its data, its optimizer, its loop; an interrupted training gives the same weights."""
+"""Trainer: data, optimizer, training loop, warm start. An interrupted training gives the same weights."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from bitext.components.trainer import (
     WarmStartParameters,
 )
 from bitext.components.trainer.data import Batches
-from bitext.components.trainer.executor import precision, validation, warnings
+from bitext.components.trainer.executor import matmul_precision, setting_warnings, validation_function
 from bitext.components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
 from bitext.components.trainer.training import Training
 from bitext.components.trainer.warm_start import load_weights
@@ -44,7 +44,7 @@ from tests.components.tiny_model import SETTINGS, VOCABULARY, build, initialize
 from tests.structs import changed
 
 SHAPES = {(3, 4): 13, (5, 4): 7, (4, 6): 1}
-"""Number of examples of each padded shape. Every other target of shape (5, 4) has a token of padding."""
+"""Number of examples of each padded shape. Every second target of shape (5, 4) has one padding token."""
 BATCH_TOKENS = 12
 
 
@@ -54,28 +54,29 @@ def split(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("transformed") / "Split-train"
     folder.mkdir()
     random = np.random.default_rng(9)
-    listed = []
+    buckets = []
     for (source, target), count in SHAPES.items():
         name = f"transformed_examples-s{source:03d}-t{target:03d}-00000-of-00001.gz"
         with tf.io.TFRecordWriter(str(folder / name), tf.io.TFRecordOptions(compression_type="GZIP")) as file:
             tokens = 0
             for number in range(count):
-                short = int(source == 5 and number % 2)
-                words = random.integers(4, VOCABULARY, target - 2 - short).tolist()
+                padding = int(source == 5 and number % 2)
+                words = random.integers(4, VOCABULARY, target - 2 - padding).tolist()
                 tokens += len(words) + 1
                 file.write(
                     example(
                         [*random.integers(4, VOCABULARY, source - 1).tolist(), EOS],
-                        [BOS, *words, EOS, *[PAD] * short],
+                        [BOS, *words, EOS, *[PAD] * padding],
                     )
                 )
         bucket = {"source": source, "target": target, "examples": count, "target_tokens": tokens}
-        listed.append({**bucket, "files": [name]})
-    (folder / "buckets.json").write_text(json.dumps(listed), encoding="utf-8")
+        buckets.append({**bucket, "files": [name]})
+    (folder / "buckets.json").write_text(json.dumps(buckets), encoding="utf-8")
     return folder
 
 
 def example(source: list[int], target: list[int]) -> bytes:
+    """Returns a serialized tf.Example of one pair."""
     lists = {"source_ids": source, "target_ids": target}
     feature = {
         name: tf.train.Feature(int64_list=tf.train.Int64List(value=values)) for name, values in lists.items()
@@ -85,7 +86,7 @@ def example(source: list[int], target: list[int]) -> bytes:
 
 
 def rows(batches: list) -> list[tuple]:
-    """The examples of batches, in order."""
+    """Returns the examples of batches, in order."""
     return [
         (tuple(s), tuple(t))
         for source, target in batches
@@ -114,7 +115,7 @@ def open_batches(split: Path, seed: int) -> Batches:
 class TestBatches:
     def test_an_epoch_holds_every_example_once(self, split):
         batches = open_batches(split, seed=1)
-        assert batches.per_epoch == 5 + 3 + 1  # Three, three and two sentences a batch.
+        assert batches.per_epoch == 5 + 3 + 1  # with 3, 3 and 2 sentences a batch
         for epoch in range(3):
             taken = take(batches, epoch * batches.per_epoch, batches.per_epoch)
             assert sorted(rows(taken)) == every_example(split)
@@ -123,8 +124,8 @@ class TestBatches:
     def test_epochs_and_seeds_differ_and_repeat(self, split):
         def epochs(seed: int) -> list[list[tuple]]:
             batches = open_batches(split, seed)
-            every = take(batches, 0, 2 * batches.per_epoch)
-            return [rows(every[: batches.per_epoch]), rows(every[batches.per_epoch :])]
+            taken = take(batches, 0, 2 * batches.per_epoch)
+            return [rows(taken[: batches.per_epoch]), rows(taken[batches.per_epoch :])]
 
         assert epochs(1) == epochs(1)
         assert epochs(1)[0] != epochs(1)[1]
@@ -132,38 +133,38 @@ class TestBatches:
 
     def test_a_later_start_continues_the_same_sequence(self, split):
         batches = open_batches(split, seed=3)
-        whole = take(batches, 0, 25)
+        from_start = take(batches, 0, 25)
         for step in (1, 8, 9, 10, 20):
-            assert rows(take(batches, step, 25 - step)) == rows(whole[step:])
+            assert rows(take(batches, step, 25 - step)) == rows(from_start[step:])
 
     def test_batches_read_ahead_are_in_order(self, split):
         batches = open_batches(split, seed=3)
-        ahead = list(itertools.islice(batches.read_ahead(2), 12))
-        assert rows(ahead) == rows(take(batches, 2, 12))
+        read_ahead = list(itertools.islice(batches.read_ahead(2), 12))
+        assert rows(read_ahead) == rows(take(batches, 2, 12))
 
-    def test_a_damaged_file_is_named_with_the_remedy(self, split, tmp_path):
+    def test_the_error_about_a_damaged_file_names_it_and_the_remedy(self, split, tmp_path):
         copy = shutil.copytree(split, tmp_path / "Split-train")
         file = next(copy.glob("*.gz"))
         file.write_bytes(file.read_bytes()[:-20])
-        with pytest.raises(DataError, match=re.escape(str(copy))) as raised:
+        with pytest.raises(DataError, match=re.escape(str(copy))) as caught:
             list(itertools.islice(open_batches(copy, seed=1).read_ahead(0), 10))
-        assert "Transform" in raised.value.remedy
+        assert "Transform" in caught.value.remedy
 
-    def test_reading_ahead_may_be_closed(self, split):
+    def test_read_ahead_can_be_closed(self, split):
         batches = open_batches(split, seed=1).read_ahead(0)
         next(batches)
         batches.close()
         with pytest.raises(StopIteration):
             next(batches)
 
-    def test_the_mean_batch_counts_real_predicted_tokens(self, split):
+    def test_mean_tokens_counts_predicted_tokens_without_padding(self, split):
         batches = open_batches(split, seed=1)
         predicted = [target.numpy()[:, 1:] for _, target in take(batches, 0, 9)]
         assert batches.mean_tokens == pytest.approx(sum((p != PAD).sum() for p in predicted) / 9)
         assert batches.mean_tokens < sum(p.size for p in predicted) / 9
 
     @pytest.mark.parametrize("content", ["", "[", "7", '[{"files": []}]'])
-    def test_a_damaged_list_of_buckets_is_named_with_the_remedy(self, tmp_path, content):
+    def test_the_error_about_a_damaged_list_of_buckets_names_it_and_the_remedy(self, tmp_path, content):
         split = tmp_path / "Split-train"
         split.mkdir()
         (split / "buckets.json").write_text(content, encoding="utf-8")
@@ -179,7 +180,7 @@ class TestBatches:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "expected"),
+    ("schedule", "factor"),
     [
         ("constant", lambda n: 1.0),
         ("linear", lambda n: 1.0 - (n - 10) / 90),
@@ -187,16 +188,16 @@ class TestBatches:
         ("inverse_sqrt", lambda n: math.sqrt(10 / n)),
     ],
 )
-def test_learning_rates(schedule, expected):
+def test_the_learning_rate_of_each_schedule(schedule, factor):
     parameters = Parameters(
         steps=100,
         schedule=ScheduleParameters(kind=schedule, warmup_steps=10),
         optimizer=OptimizerParameters(learning_rate=0.5),
     )
     for update in range(1, 101):
-        wanted = 0.5 * (update / 10 if update <= 10 else expected(update))
-        got = float(learning_rate(parameters, tf.constant(update - 1, tf.int64)))
-        assert got == pytest.approx(wanted, rel=1e-4, abs=1e-6)
+        expected_rate = 0.5 * (update / 10 if update <= 10 else factor(update))
+        rate = float(learning_rate(parameters, tf.constant(update - 1, tf.int64)))
+        assert rate == pytest.approx(expected_rate, rel=1e-4, abs=1e-6)
 
 
 def test_the_sampling_rate_rises_linearly():
@@ -233,8 +234,8 @@ class TestOptimizer:
         for step in range(1, 7):
             gradients = [random.normal(size=v.shape) * 0.1**step * 10 for v in values]
             norm = math.sqrt(sum((g**2).sum() for g in gradients))
-            got = optimizer.apply([tf.constant(g, tf.float32) for g in gradients])
-            assert float(got) == pytest.approx(norm, rel=1e-4)
+            returned_norm = optimizer.apply([tf.constant(g, tf.float32) for g in gradients])
+            assert float(returned_norm) == pytest.approx(norm, rel=1e-4)
             for i, gradient in enumerate(gradients):
                 gradient = gradient * min(1.0, 1.0 / norm)
                 first[i] = p.beta1 * first[i] + (1 - p.beta1) * gradient
@@ -249,7 +250,7 @@ class TestOptimizer:
                 np.testing.assert_allclose(optimizer.average[i], averages[i], rtol=1e-4, atol=1e-5)
         assert int(optimizer.step) == 6
 
-    def test_after_100_updates_the_average_is_updated_at_every_fourth(self):
+    def test_after_100_updates_the_average_changes_at_every_fourth_update(self):
         variable = tf.Variable([1.0, -2.0])
         optimizer = Optimizer(changed(self.P, optimizer={"average_decay": 0.98}), [variable])
         apply = tf.function(lambda: optimizer.apply([tf.sin(3.0 * variable)]))
@@ -308,14 +309,14 @@ class Killed(Exception):
 
 @dataclasses.dataclass
 class Attempt:
-    """One attempt at a training in `folder`. Attempts share its working folder."""
+    """One attempt at a training. Attempts with the same `folder` share the working folder."""
 
     split: Path
     folder: Path
     parameters: Parameters = PARAMETERS
 
     def run(self, validate: Callable[[int], float]) -> Attempt:
-        """Trains; `validate` receives the number of validations this attempt has made before."""
+        """Trains. `validate` receives the number of earlier validations of this attempt."""
         self.messages: list[str] = []
         self.weights_seen: list[list[np.ndarray]] = []
         self.model = initialize(self.parameters.model, VOCABULARY, VOCABULARY, seed=self.parameters.seed)
@@ -327,12 +328,12 @@ class Attempt:
             say=self.messages.append,
         )
 
-        def counted() -> float:
+        def count_and_validate() -> float:
             self.weights_seen.append(self.weights())
             return validate(len(self.weights_seen) - 1)
 
         batches = open_batches(self.split, self.parameters.seed)
-        Training(self.model, self.parameters, batches, counted, context).run()
+        Training(self.model, self.parameters, batches, count_and_validate, context).run()
         return self
 
     def weights(self) -> list[np.ndarray]:
@@ -343,50 +344,50 @@ class Attempt:
         return [json.loads(line) for line in lines]
 
 
-def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+def are_equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 @pytest.mark.usefixtures("deterministic")
 class TestTraining:
-    def test_an_interrupted_training_ends_as_an_unbroken_one(self, split, tmp_path):
+    def test_an_interrupted_training_gives_the_weights_of_an_unbroken_one(self, split, tmp_path):
         unbroken = Attempt(split, tmp_path / "unbroken").run(float)
         assert [line["step"] for line in unbroken.history()] == [4, 8, 12]
 
-        def dies_in_its_second_validation(count: int) -> float:
+        def killed_in_its_second_validation(count: int) -> float:
             if count == 1:
                 raise Killed
             return float(count)
 
         with pytest.raises(Killed):
-            Attempt(split, tmp_path / "broken").run(dies_in_its_second_validation)
-        # As if killed between the line of a validation and its checkpoint, and in the middle of a line.
+            Attempt(split, tmp_path / "broken").run(killed_in_its_second_validation)
+        # The history as after a kill between the line of a validation and its checkpoint, and within a line.
         with (tmp_path / "broken" / "working" / "history.jsonl").open("a") as file:
             file.write('{"step": 8, "minutes": 0.1, "loss": 1.0, "bleu": 1.0}\n{"step": 1')
         resumed = Attempt(split, tmp_path / "broken").run(lambda count: float(count + 1))
         assert "resumed at step 4 of 12" in resumed.messages
         assert [line["step"] for line in resumed.history()] == [4, 8, 12]
         assert [line["bleu"] for line in resumed.history()] == [0.0, 1.0, 2.0]
-        for one, other in zip(unbroken.weights_seen[1:], resumed.weights_seen, strict=True):
-            assert same(one, other)
-        assert same(unbroken.weights(), resumed.weights())
+        for expected, weights in zip(unbroken.weights_seen[1:], resumed.weights_seen, strict=True):
+            assert are_equal(expected, weights)
+        assert are_equal(unbroken.weights(), resumed.weights())
 
-        # A training that is over stays as it is.
+        # Another attempt at a finished training changes nothing.
         again = Attempt(split, tmp_path / "broken").run(lambda _: pytest.fail("there is nothing to validate"))
-        assert same(again.weights(), unbroken.weights())
+        assert are_equal(again.weights(), unbroken.weights())
         assert again.history() == resumed.history()
 
-    def test_training_stops_without_progress_and_keeps_the_best_weights(self, split, tmp_path):
+    def test_training_stops_early_and_returns_the_best_weights(self, split, tmp_path):
         parameters = changed(PARAMETERS, steps=40, validation={"patience": 2, "every": 2})
         bleu = [5.0, 9.0, 8.0, 9.0]
         attempt = Attempt(split, tmp_path, parameters).run(lambda count: bleu[count])
         assert [line["step"] for line in attempt.history()] == [2, 4, 6, 8]
-        assert same(attempt.weights(), attempt.weights_seen[1])
-        assert not same(attempt.weights(), attempt.weights_seen[3])
+        assert are_equal(attempt.weights(), attempt.weights_seen[1])
+        assert not are_equal(attempt.weights(), attempt.weights_seen[3])
         assert any("stopped early" in line for line in attempt.messages)
         assert any("not better" in line for line in attempt.messages)
 
-    def test_a_loss_that_is_not_finite_stops_training_before_the_checkpoint(self, split, tmp_path):
+    def test_training_stops_before_the_checkpoint_if_the_loss_is_not_finite(self, split, tmp_path):
         parameters = changed(PARAMETERS, optimizer={"learning_rate": 1e38, "clip_norm": 1e30})
         with pytest.raises(TrainingError, match="at step 4") as caught:
             Attempt(split, tmp_path, parameters).run(float)
@@ -411,7 +412,7 @@ class TestTraining:
         assert log_prob(attempt.model) > 0.8 * log_prob(untrained)
 
     @pytest.mark.parametrize("damage", ["index", "data", "history"])
-    def test_a_damaged_checkpoint_is_named_with_the_remedy(self, split, tmp_path, damage):
+    def test_the_error_about_a_damaged_checkpoint_names_it_and_the_remedy(self, split, tmp_path, damage):
         def killed_in_its_second_validation(count: int) -> float:
             if count == 1:
                 raise Killed
@@ -432,8 +433,8 @@ class TestTraining:
 
 @pytest.mark.usefixtures("deterministic")
 class TestTrainingOptions:
-    def test_accumulated_batches_are_one_large_batch(self, split, tmp_path):
-        # Without dropout, an update of the sum of two batches' gradients is that of the two batches as one.
+    def test_accumulated_batches_give_the_update_of_one_large_batch(self, split, tmp_path):
+        # Without dropout, the update with the summed gradients of two batches is that of their union.
         model = msgspec.structs.replace(PARAMETERS.model, output_dropout=0.0)
         parameters = changed(
             PARAMETERS,
@@ -458,62 +459,62 @@ class TestTrainingOptions:
                 total = tf.add_n(losses) / (2 * batches.mean_tokens)
             optimizer.apply([tf.convert_to_tensor(g) for g in tape.gradient(total, variables)])
         optimizer.swap()
-        for got, want in zip(attempt.weights(), network.trainable_variables, strict=True):
-            np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-5)
+        for weights, expected in zip(attempt.weights(), network.trainable_variables, strict=True):
+            np.testing.assert_allclose(weights, expected, rtol=1e-3, atol=1e-5)
 
-    def test_replicas_make_the_update_of_the_whole_batch(self, split, tmp_path):
+    def test_replicas_give_the_update_of_the_whole_batch(self, split, tmp_path):
         model = msgspec.structs.replace(PARAMETERS.model, output_dropout=0.0)
-        # One of the batches has a single sentence.
-        whole, parts = (
+        # One of the batches has a single sentence, so one replica is empty.
+        single, replicas = (
             Attempt(split, tmp_path / str(n), changed(PARAMETERS, model=model, replicas=n)).run(float)
             for n in (1, 2)
         )
-        for got, want in zip(parts.weights(), whole.weights(), strict=True):
-            np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-5)
-        for got, want in zip(parts.history(), whole.history(), strict=True):
-            assert got["loss"] == pytest.approx(want["loss"], rel=1e-3)
+        for weights, expected in zip(replicas.weights(), single.weights(), strict=True):
+            np.testing.assert_allclose(weights, expected, rtol=1e-3, atol=1e-5)
+        for line, expected in zip(replicas.history(), single.history(), strict=True):
+            assert line["loss"] == pytest.approx(expected["loss"], rel=1e-3)
 
-    def test_replicas_draw_their_own_dropout(self, split, tmp_path):
-        drawn = []
+    def test_each_replica_has_its_own_dropout_seed(self, split, tmp_path):
+        seeds = []
 
-        class Recorded(Training):
+        class SeedRecorder(Training):
             def _replica(self, source, target, dropout):
-                drawn.append(dropout.next_seed())
+                seeds.append(dropout.next_seed())
                 return super()._replica(source, target, dropout)
 
         parameters = changed(PARAMETERS, replicas=3, accumulate=2)
         network = initialize(parameters.model, VOCABULARY, VOCABULARY, seed=parameters.seed)
         context = Context(tmp_path, tmp_path, lambda: pytest.fail("no Beam"), [].append)
         batches = open_batches(split, parameters.seed)
-        training = Recorded(network, parameters, batches, float, context)
-        for number in range(2):
-            training.gradients(*next(batches.after(0)), number)
-        assert len({tuple(seed.numpy()) for seed in drawn}) == 6
+        training = SeedRecorder(network, parameters, batches, float, context)
+        for index in range(2):
+            training.gradients(*next(batches.after(0)), index)
+        assert len({tuple(seed.numpy()) for seed in seeds}) == 6
 
     def unbroken_and_resumed(
         self, split: Path, folder: Path, parameters: Parameters, bleu: list[float]
     ) -> tuple[Attempt, Attempt]:
-        """A training, and the same one killed in its third validation, after the best one."""
+        """Runs a training, and the same training killed in its third validation and resumed."""
         unbroken = Attempt(split, folder / "unbroken", parameters).run(lambda count: bleu[count])
 
-        def dies(count: int) -> float:
+        def killed_in_its_third_validation(count: int) -> float:
             if count == 2:
                 raise Killed
             return bleu[count]
 
         with pytest.raises(Killed):
-            Attempt(split, folder / "broken", parameters).run(dies)
+            Attempt(split, folder / "broken", parameters).run(killed_in_its_third_validation)
         resumed = Attempt(split, folder / "broken", parameters).run(lambda count: bleu[count + 2])
         assert any("resumed at step" in line for line in resumed.messages)
         return unbroken, resumed
 
-    def test_patience_and_the_best_weights_outlive_an_interruption(self, split, tmp_path):
+    def test_a_resumed_training_knows_its_patience_and_best_weights(self, split, tmp_path):
         parameters = changed(PARAMETERS, validation={"patience": 3}, steps=40)
         bleu = [5.0, 3.0, 4.0, 4.5, 9.0]
         unbroken, resumed = self.unbroken_and_resumed(split, tmp_path, parameters, bleu)
         for attempt in (unbroken, resumed):
             assert [line["bleu"] for line in attempt.history()] == bleu[:4]
-            assert same(attempt.weights(), unbroken.weights_seen[0])
+            assert are_equal(attempt.weights(), unbroken.weights_seen[0])
 
     @pytest.mark.parametrize(
         "changes",
@@ -526,14 +527,16 @@ class TestTrainingOptions:
         ],
         ids=lambda c: next(iter(c)),
     )
-    def test_an_interrupted_training_with_options_ends_as_an_unbroken_one(self, split, tmp_path, changes):
+    def test_an_interrupted_training_with_options_gives_the_weights_of_an_unbroken_one(
+        self, split, tmp_path, changes
+    ):
         parameters = changed(PARAMETERS, **changes)
         bleu = [5.0, 3.0, 4.0]
         unbroken, resumed = self.unbroken_and_resumed(split, tmp_path, parameters, bleu)
-        for one, other in zip(unbroken.weights_seen[2:], resumed.weights_seen, strict=True):
-            assert same(one, other)
-        assert same(unbroken.weights(), resumed.weights())
-        assert not same(
+        for expected, weights in zip(unbroken.weights_seen[2:], resumed.weights_seen, strict=True):
+            assert are_equal(expected, weights)
+        assert are_equal(unbroken.weights(), resumed.weights())
+        assert not are_equal(
             unbroken.weights_seen[1], Attempt(split, tmp_path / "plain").run(float).weights_seen[1]
         )
 
@@ -548,7 +551,7 @@ class TestTrainingOptions:
             .run(float)
             .weights_seen
         )
-        assert same(single[0], double[0])
+        assert are_equal(single[0], double[0])
         for n in (1, 2):
             for a, b, mean in zip(single[n - 1], single[n], double[n], strict=True):
                 np.testing.assert_allclose(mean, (a + b) / 2, rtol=1e-5, atol=1e-6)
@@ -557,34 +560,34 @@ class TestTrainingOptions:
         parameters = changed(PARAMETERS, schedule={"kind": "plateau", "plateau_factor": 0.25})
         better = Attempt(split, tmp_path / "better", parameters).run(float)
         worse = Attempt(split, tmp_path / "worse", parameters).run(lambda count: -float(count))
-        moved = [
+        changes = [
             [np.abs(a - b).max() for a, b in zip(x.weights_seen[1], x.weights_seen[2], strict=True)]
             for x in (better, worse)
         ]
-        assert same(better.weights_seen[1], worse.weights_seen[1])
-        assert max(moved[1]) < 0.7 * max(moved[0])
+        assert are_equal(better.weights_seen[1], worse.weights_seen[1])
+        assert max(changes[1]) < 0.7 * max(changes[0])
 
 
-def test_the_precision_is_in_effect_during_training_only():
+def test_bfloat16_is_allowed_only_within_the_context_manager():
     option = "auto_mixed_precision_onednn_bfloat16"
 
-    def allowed() -> bool:
+    def is_allowed() -> bool:
         return bool(tf.config.optimizer.get_experimental_options().get(option, False))
 
-    assert not allowed()
-    with precision("float32"):
-        assert not allowed()
-    with precision("bfloat16"):
-        assert allowed()
-    assert not allowed()
+    assert not is_allowed()
+    with matmul_precision("float32"):
+        assert not is_allowed()
+    with matmul_precision("bfloat16"):
+        assert is_allowed()
+    assert not is_allowed()
 
-    def dies() -> None:
-        with precision("bfloat16"):
+    def fails() -> None:
+        with matmul_precision("bfloat16"):
             raise Killed
 
     with pytest.raises(Killed):
-        dies()
-    assert not allowed()
+        fails()
+    assert not is_allowed()
 
 
 @pytest.mark.parametrize(
@@ -603,7 +606,7 @@ def test_the_precision_is_in_effect_during_training_only():
     ],
 )
 def test_settings_without_effect_on_this_machine_give_a_warning(changes, gpu, expected):
-    lines = warnings(msgspec.convert(changes, Parameters), gpu)
+    lines = setting_warnings(msgspec.convert(changes, Parameters), gpu)
     assert len(lines) == len(expected)
     assert all(words in line for words, line in zip(expected, lines, strict=True))
 
@@ -617,30 +620,29 @@ class TestValidation:
         paths[0].write_bytes(vocabulary.vocabulary_file())
         paths[1].write_bytes(vocabulary.merges_file())
         side = processor.TextProcessor(settings, *map(str, paths))
-        # An untrained model says as much as it may, whatever the source's length.
+        # An untrained model rarely ends a translation, so its length is limited for every source.
         search = SearchSettings(beam_size=3, min_length=20, max_length=24)
         return Translator(build(SETTINGS, 7), processor.TextPair(side, side, True, 9), search)
 
     SOURCES = ("a B c", "c", "a c Zaphod B", "B B a")
 
-    def test_it_scores_the_translations_of_the_exported_model(self, translator):
+    def test_the_translations_of_the_exported_model_are_scored(self, translator):
         translations = translator.translate(tf.constant(self.SOURCES))["text"].numpy()
         assert len(set(translations)) > 1
         references = [[text.decode()] for text in translations]
         held_out = [Sentence(s, s, r) for s, r in zip(self.SOURCES, references, strict=True)]
-        # Unknown words are replaced, the beam and its penalty are the export's.
-        assert validation(
-            translator, held_out, Parameters(validation=ValidationParameters(beam_size=3))
-        )() == pytest.approx(100)
+        # As in the export: unknown words are replaced, and the search has the same beam and length penalty.
+        parameters = Parameters(validation=ValidationParameters(beam_size=3))
+        assert validation_function(translator, held_out, parameters)() == pytest.approx(100)
 
-    def test_it_compares_as_configured(self, translator):
+    def test_bleu_options_are_in_effect(self, translator):
         translations = translator.translate(tf.constant(self.SOURCES))["text"].numpy()
         references = [[text.decode().upper().replace(" ", "")] for text in translations]
         held_out = [Sentence(s, s, r) for s, r in zip(self.SOURCES, references, strict=True)]
 
-        def bleu(**how) -> float:
-            options = ValidationParameters(beam_size=3, **how)
-            return validation(translator, held_out, Parameters(validation=options))()
+        def bleu(**options) -> float:
+            parameters = Parameters(validation=ValidationParameters(beam_size=3, **options))
+            return validation_function(translator, held_out, parameters)()
 
         assert bleu() < 50
         assert bleu(tokenize="char", lowercase=True) == pytest.approx(100)
@@ -670,7 +672,7 @@ class TestWarmStart:
         checkpoint.save(network, pair.source, pair.target, folder)
         return Model(folder)
 
-    def test_the_same_vocabulary_gives_the_same_model(self, tmp_path):
+    def test_with_the_same_vocabulary_all_weights_are_copied(self, tmp_path):
         pair = self.pair(tmp_path / "text", ["▁a", "▁b"], shared=False)
         old, new = self.network(pair, 1), self.network(pair, 2)
         messages = list(load_weights(new, pair, self.saved(tmp_path / "old", pair, old)))
@@ -705,7 +707,7 @@ class TestWarmStart:
             np.testing.assert_array_equal(new.source_embedding.numpy()[row], fresh[row])
         np.testing.assert_array_equal(new.decoder.read_kernel, old.decoder.read_kernel)
 
-    def test_one_table_may_become_several(self, tmp_path):
+    def test_a_shared_embedding_can_be_split(self, tmp_path):
         words = ["▁a", "▁b"]
         shared = self.pair(tmp_path / "shared", words)
         separate = self.pair(tmp_path / "separate", words, shared=False)
@@ -715,14 +717,14 @@ class TestWarmStart:
         order = [shared.target.pieces().index(piece) for piece in separate.target.pieces()]
         np.testing.assert_array_equal(new.output_embedding, old.target_embedding.numpy()[order])
 
-    def test_several_tables_may_become_one(self, tmp_path):
+    def test_separate_embeddings_can_be_merged(self, tmp_path):
         separate = self.pair(tmp_path / "separate", ["▁a", "▁b"], shared=False)
         old = self.network(separate, 1)
         model = self.saved(tmp_path / "old", separate, old)
         vocabulary = model.vocabulary_file
         tokens = json.loads(vocabulary.read_text(encoding="utf-8"))
-        only = {"source": "▁x", "target": "▁y"}  # as if each side had a token that the other lacks
-        for side, token in only.items():
+        one_sided = {"source": "▁x", "target": "▁y"}  # tokens that the other side lacks
+        for side, token in one_sided.items():
             tokens[side][tokens[side].index("▁a")] = token
         vocabulary.write_text(json.dumps(tokens), encoding="utf-8")
         shared = self.pair(tmp_path / "shared", ["▁b", "▁x", "▁y", "▁new"])
@@ -739,7 +741,7 @@ class TestWarmStart:
                 new.target_embedding.numpy()[now.index(token)], table.numpy()[tokens[side].index(token)]
             )
 
-    def test_another_architecture_is_refused_by_name(self, tmp_path):
+    def test_the_error_about_another_architecture_names_the_setting(self, tmp_path):
         pair = self.pair(tmp_path / "text", ["▁a"])
         model = self.saved(tmp_path / "old", pair, self.network(pair, 1))
         for changes, message in [
@@ -751,7 +753,7 @@ class TestWarmStart:
             with pytest.raises(DataError, match=message):
                 list(load_weights(self.network(pair, 1, **changes), pair, model))
 
-    def test_weights_that_are_not_what_the_settings_say_are_refused_by_name(self, tmp_path):
+    def test_the_error_about_missing_or_misshapen_weights_names_them(self, tmp_path):
         pair = self.pair(tmp_path / "text", ["▁a"])
         network = self.network(pair, 1)
         model = self.saved(tmp_path / "old", pair, network)
@@ -776,14 +778,14 @@ class TestWarmStart:
         damages += [bytes([255]) + content[1:], b"7", b"[1, 2]"]
         for start in random.integers(0, len(content) - 8, 100 if name == "weights.npz" else 0):
             damages.append(content[:start] + random.bytes(8) + content[start + 8 :])
-        errors = [error for damage in damages if (error := self.refusal(path, damage, network, pair))]
+        errors = [error for damage in damages if (error := self.load_error(path, damage, network, pair))]
         assert len(errors) >= 7
         assert all(f"{tmp_path / 'old'}" in str(error) and error.remedy for error in errors)
 
-    def refusal(
+    def load_error(
         self, path: Path, content: bytes, network: Seq2Seq, pair: processor.TextPair
     ) -> DataError | None:
-        """What `load_weights` raises if a file has this content. Damaged padding is harmless."""
+        """Returns the error of `load_weights` if a file has this content. Damaged padding gives none."""
         path.write_bytes(content)
         try:
             list(load_weights(network, pair, Model(path.parents[1])))
@@ -797,7 +799,7 @@ class TestWarmStart:
             list(load_weights(self.network(pair, 1), pair, Model(tmp_path / "nowhere")))
         assert "trainer.warm_start" in caught.value.remedy
 
-    def test_its_files_are_inputs_of_the_trainer(self):
+    def test_files_of_the_base_model_are_external_inputs(self):
         assert Trainer().external_inputs(Parameters()) == []
         names = Trainer().external_inputs(
             Parameters(warm_start=WarmStartParameters(model="runs/x/Trainer/model/6"))

@@ -1,4 +1,4 @@
-"""`bitext translate`: the translation of every line, in order, whatever the batches; errors with a remedy."""
+"""`bitext translate`: translations in the order of the lines, independent of batches; errors."""
 
 from __future__ import annotations
 
@@ -47,59 +47,61 @@ def run(model: Path, folder: Path, data: bytes, search: Search | None = None) ->
 
 class TestOrder:
     @given(texts=st.lists(LINE, max_size=12))
-    def test_each_line_gets_its_translation_whatever_the_batches(
+    def test_translations_do_not_depend_on_the_batches(
         self, translators: list[LineTranslator], texts: list[str]
     ) -> None:
         data = [text.encode() for text in texts]
-        answers = [[r for w in translate_lines(t, [data]) for r in w] for t in translators]
-        assert answers[0] == answers[1] == answers[2]
-        # The toy splits at ASCII white space, as bytes.split does.
+        outputs = [[r for block in translate_lines(t, [data]) for r in block] for t in translators]
+        assert outputs[0] == outputs[1] == outputs[2]
+        # The toy model splits at ASCII white space, as bytes.split does.
         expected = [b" ".join(line.split()).decode() for line in data]
-        assert [translations[0].text for translations in answers[0]] == expected
+        assert [translations[0].text for translations in outputs[0]] == expected
 
     @given(st.lists(st.integers(0, 200_000), max_size=40), st.integers(1, 9))
-    def test_batches_are_a_permutation_and_bounded(self, lengths: list[int], size: int) -> None:
+    def test_batches_contain_each_line_once_and_are_bounded(self, lengths: list[int], size: int) -> None:
         batches = list(lines.length_sorted_batches(lengths, size))
         assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
         for batch in batches:
             longest = max(lengths[i] for i in batch)
             assert len(batch) == 1 or (len(batch) <= size and len(batch) * longest <= lines.MAX_BATCH_BYTES)
-        longests = [lengths[batch[0]] for batch in batches]
-        assert longests == sorted(longests, reverse=True)
+        longest_first = [lengths[batch[0]] for batch in batches]
+        assert longest_first == sorted(longest_first, reverse=True)
 
 
 class TestReading:
     @given(st.lists(st.binary(min_size=1, max_size=8), max_size=10))
-    def test_lines_do_not_depend_on_how_they_arrive(self, pieces: list[bytes]) -> None:
-        whole = b"".join(pieces)
+    def test_lines_do_not_depend_on_the_pieces_they_arrive_in(self, chunks: list[bytes]) -> None:
+        text = b"".join(chunks)
         expected = (
-            [line.removesuffix(b"\r") for line in whole.removesuffix(b"\n").split(b"\n")] if whole else []
+            [line.removesuffix(b"\r") for line in text.removesuffix(b"\n").split(b"\n")] if text else []
         )
-        windows = lines.read_windows(pieces)
-        assert [line for window in windows for line in window] == expected
+        blocks = lines.read_blocks(chunks)
+        assert [line for block in blocks for line in block] == expected
 
-    def test_a_line_is_passed_on_as_soon_as_it_arrives(self) -> None:
-        windows = lines.read_windows([b"a\n", b"b\nc", b"\n"])
-        assert list(windows) == [[b"a"], [b"b"], [b"c"]]
+    def test_a_line_is_yielded_as_soon_as_it_arrives(self) -> None:
+        blocks = lines.read_blocks([b"a\n", b"b\nc", b"\n"])
+        assert list(blocks) == [[b"a"], [b"b"], [b"c"]]
 
 
 class TestFiles:
-    def test_blank_lines_stay_and_line_ends_do_not_matter(self, model: Path, tmp_path: Path) -> None:
+    def test_blank_lines_stay_blank_and_any_line_ends_are_read(self, model: Path, tmp_path: Path) -> None:
         assert run(model, tmp_path, b"uno\r\n\n  \ndos tres") == "uno\n\n\ndos tres\n"
         assert run(model, tmp_path, b"") == ""
 
-    def test_a_compressed_file_is_read_as_its_content(self, model: Path, tmp_path: Path) -> None:
+    def test_a_compressed_input_is_decompressed(self, model: Path, tmp_path: Path) -> None:
         (tmp_path / "in.txt.gz").write_bytes(gzip.compress(b"uno\ndos"))
         translate.main_translate(model, tmp_path / "in.txt.gz", tmp_path / "out.txt")
         assert (tmp_path / "out.txt").read_text() == "uno\ndos\n"
 
-    def test_invalid_utf8_is_translated_in_its_place(self, model: Path, tmp_path: Path) -> None:
+    def test_a_line_of_invalid_utf8_shifts_no_other_line(self, model: Path, tmp_path: Path) -> None:
         assert run(model, tmp_path, b"a\n\xff\xfe\nb\n").split("\n")[::2] == ["a", "b"]
 
-    def test_several_translations_are_rows_with_line_and_score(self, model: Path, tmp_path: Path) -> None:
+    def test_nbest_translations_are_rows_with_line_number_and_score(
+        self, model: Path, tmp_path: Path
+    ) -> None:
         rows = [row.split("\t") for row in run(model, tmp_path, b"ab\n\ncd\n", Search(nbest=2)).splitlines()]
-        found = [f"{row[0]} {row[2]}" for row in rows]
-        assert found == ["1 ab", "1 aab", "2 ", "3 cd", "3 ccd"]
+        numbered_texts = [f"{row[0]} {row[2]}" for row in rows]
+        assert numbered_texts == ["1 ab", "1 aab", "2 ", "3 cd", "3 ccd"]
         assert float(rows[0][1]) > float(rows[1][1])
 
     def test_a_failed_run_leaves_the_earlier_output(
@@ -107,7 +109,7 @@ class TestFiles:
     ) -> None:
         (tmp_path / "out.txt").write_text("before")
 
-        def fail(translator: LineTranslator, windows: object) -> Iterator[list[list[Translation]]]:
+        def fail(translator: LineTranslator, blocks: object) -> Iterator[list[list[Translation]]]:
             yield [[Translation("a", 0.0)]]
             raise errors.DataError("no more")
 
@@ -118,19 +120,19 @@ class TestFiles:
         assert sorted(os.listdir(tmp_path)) == ["in.txt", "out.txt"]
 
 
-def test_a_line_break_in_a_translation_shifts_no_line() -> None:
+def test_line_breaks_in_a_translation_are_removed() -> None:
     assert lines.one_line("a\nb\u2028c".encode()) == "a b c"
 
 
 class TestSearch:
-    def test_scalars_reach_the_model(self, model: Path) -> None:
-        [[plain]] = LineTranslator(model).translate([b"a"])
-        [[heavy]] = LineTranslator(model, Search(length_penalty=2.0)).translate([b"a"])
-        assert heavy == Translation(plain.text, pytest.approx(2 * plain.score))
+    def test_the_length_penalty_reaches_the_model(self, model: Path) -> None:
+        [[default]] = LineTranslator(model).translate([b"a"])
+        [[penalized]] = LineTranslator(model, Search(length_penalty=2.0)).translate([b"a"])
+        assert penalized == Translation(default.text, pytest.approx(2 * default.score))
 
-    def test_options_that_are_not_given_are_the_models(self, model: Path) -> None:
-        given = LineTranslator(model, Search(max_length=7))._nbest_inputs
-        assert {name: float(value) for name, value in given.items()} == {
+    def test_missing_options_are_those_of_the_default_search(self, model: Path) -> None:
+        inputs = LineTranslator(model, Search(max_length=7))._nbest_inputs
+        assert {name: float(value) for name, value in inputs.items()} == {
             "beam_size": 2.0,
             "length_penalty": 1.0,
             "max_length": 7.0,
@@ -153,8 +155,8 @@ class TestSearch:
             Search(**wrong)
 
 
-class TestFindingTheModel:
-    def test_the_newest_version_by_number(self, model: Path, tmp_path: Path) -> None:
+class TestFindSavedModel:
+    def test_the_highest_version_number_is_chosen(self, model: Path, tmp_path: Path) -> None:
         for version in ("9", "10", "half", ".staging-11"):
             (tmp_path / version).mkdir()
             (tmp_path / version / "saved_model.pb").touch()
@@ -163,20 +165,20 @@ class TestFindingTheModel:
         assert find_saved_model(tmp_path / "9") == tmp_path / "9"
         assert find_saved_model(model) == model / "Format-Serving"
 
-    def test_none_is_an_error_with_a_remedy(self, tmp_path: Path) -> None:
-        for folder, why in ((tmp_path, "holds no SavedModel"), (tmp_path / "none", "does not exist")):
-            with pytest.raises(errors.DataError, match=why) as caught:
+    def test_a_missing_model_is_an_error_with_a_remedy(self, tmp_path: Path) -> None:
+        for folder, problem in ((tmp_path, "holds no SavedModel"), (tmp_path / "none", "does not exist")):
+            with pytest.raises(errors.DataError, match=problem) as caught:
                 translate.main_translate(folder, None, None)
             assert "bitext run" in caught.value.remedy
 
-    def test_a_damaged_one_is_an_error(self, tmp_path: Path) -> None:
+    def test_a_damaged_model_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / "saved_model.pb").write_bytes(b"nothing")
         with pytest.raises(errors.DataError, match="cannot be loaded"):
             LineTranslator(tmp_path)
 
 
 class TestErrors:
-    def test_a_missing_input_is_named(self, model: Path, tmp_path: Path) -> None:
+    def test_the_error_about_a_missing_input_names_it(self, model: Path, tmp_path: Path) -> None:
         with pytest.raises(errors.DataError, match="absent.txt: No such file"):
             translate.main_translate(model, tmp_path / "absent.txt", None)
 
@@ -193,20 +195,20 @@ class TestErrors:
         with pytest.raises(errors.ConfigError, match="it is a folder"):
             translate.main_translate(model, tmp_path / "in.txt", tmp_path)
 
-    @pytest.mark.parametrize("target", ["saved_model.pb", "variables.index", "variables.data-00000-of-00001"])
-    @pytest.mark.parametrize("keep", [0, 20, -1])
+    @pytest.mark.parametrize("name", ["saved_model.pb", "variables.index", "variables.data-00000-of-00001"])
+    @pytest.mark.parametrize("size", [0, 20, -1])
     def test_a_model_with_a_damaged_file_is_an_error(
-        self, model: Path, tmp_path: Path, target: str, keep: int
+        self, model: Path, tmp_path: Path, name: str, size: int
     ) -> None:
         copy = shutil.copytree(find_saved_model(model), tmp_path / "model")
-        [path] = copy.rglob(target)
-        path.write_bytes(path.read_bytes()[:keep])
+        [path] = copy.rglob(name)
+        path.write_bytes(path.read_bytes()[:size])
         with pytest.raises(errors.DataError, match=f"the model at {copy} (cannot be loaded|fails)") as caught:
             translate.main_translate(copy, None, tmp_path / "out.txt")
         assert "bitext run" in caught.value.remedy
 
 
-def test_as_a_process_a_line_in_is_a_line_out_and_a_closed_reader_is_no_error(model: Path) -> None:
+def test_a_process_answers_line_by_line_and_accepts_a_closed_pipe(model: Path) -> None:
     code = f"import sys; from pathlib import Path\n" \
            f"from bitext.components.translation.translate import main_translate\n" \
            f"sys.exit(main_translate(Path({str(model)!r}), None, None))"  # fmt: skip

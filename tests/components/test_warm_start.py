@@ -1,4 +1,4 @@
-"""Warm start: what a training starts from, and the parameters that follow from it."""
+"""Warm start: the base model of a training, and the parameters that follow from it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ WARM = changed(PARAMETERS, warm_start={"model": "last_blessed", "steps": 4, "lea
 
 
 def base(folder: Path, warm_starts: int | None = None, **changes: Any) -> artifacts.Model:
-    """A Model artifact that holds its architecture only."""
+    """Returns a Model artifact with an architecture and no weights."""
     (folder / "checkpoint").mkdir(parents=True)
     settings = msgspec.structs.replace(WARM.model, **changes)
     (folder / "checkpoint" / "settings.json").write_bytes(msgspec.json.encode(settings))
@@ -70,16 +70,16 @@ class TestStart:
         assert rates == pytest.approx([0.005, 0.0025, 0.0])
         assert msgspec.convert(msgspec.to_builtins(p), Parameters) == p
 
-    def test_by_default_only_the_learning_rate_differs_and_is_a_quarter(self, tmp_path: Path) -> None:
+    def test_by_default_a_warm_start_only_divides_the_learning_rate_by_four(self, tmp_path: Path) -> None:
         started = choose_start(changed(PARAMETERS, warm_start={"model": "last_blessed"}), base(tmp_path))
         assert started.parameters.optimizer.learning_rate == PARAMETERS.optimizer.learning_rate / 4
-        otherwise = msgspec.structs.replace(
+        with_configured_rate = msgspec.structs.replace(
             started.parameters,
             warm_start=PARAMETERS.warm_start,
             seed=PARAMETERS.seed,
             optimizer=PARAMETERS.optimizer,
         )
-        assert (otherwise, started.warm_starts) == (PARAMETERS, 1)
+        assert (with_configured_rate, started.warm_starts) == (PARAMETERS, 1)
 
     def test_the_warm_up_stays_shorter_than_the_training(self, tmp_path: Path) -> None:
         served, draw = base(tmp_path), random.Random(3)
@@ -97,33 +97,34 @@ class TestStart:
         served, seeds = None, []
         for number in range(4):
             started = choose_start(WARM, served)
-            assert (started.model is None) == bool(started.refusal) == (number == 0)
+            assert (started.model is None) == bool(started.from_scratch_reason) == (number == 0)
             assert started.warm_starts == number
             assert started.parameters.steps == (WARM.warm_start.steps if number else WARM.steps)
             seeds.append(started.parameters.seed)
             served = base(tmp_path / str(number), started.warm_starts)
         assert len(set(seeds)) == 4
 
-    def test_a_training_from_scratch_that_is_due_is_announced(self) -> None:
+    def test_the_reason_names_from_scratch_every(self) -> None:
         started = choose_start(changed(WARM, warm_start={"from_scratch_every": 7}), None)
-        assert "one training in 7 starts from scratch" in started.refusal
+        assert "one training in 7 starts from scratch" in started.from_scratch_reason
         assert (started.parameters.steps, started.warm_starts) == (WARM.steps, 0)
 
-    def test_a_model_that_cannot_be_started_from_is_refused(self, tmp_path: Path) -> None:
-        for served, refusal in [
+    def test_training_is_from_scratch_if_the_served_model_cannot_be_used(self, tmp_path: Path) -> None:
+        for served, reason in [
             (None, "no model is served yet"),
             (artifacts.Model(tmp_path / "gone"), "the model now served is gone from"),
             (base(tmp_path / "other", 1, cell="gru"), "another architecture: cell is gru, and the model to"),
         ]:
             started = choose_start(WARM, served)
-            assert refusal in started.refusal
+            assert reason in started.from_scratch_reason
             assert (started.model, started.warm_starts, started.digest) == (None, 0, None)
             assert started.parameters == PARAMETERS
 
-    def test_dropouts_may_differ(self, tmp_path: Path) -> None:
-        assert not choose_start(WARM, base(tmp_path, output_dropout=0.4, tie_embeddings=False)).refusal
+    def test_dropout_rates_and_tied_embeddings_may_differ(self, tmp_path: Path) -> None:
+        served = base(tmp_path, output_dropout=0.4, tie_embeddings=False)
+        assert choose_start(WARM, served).model is served
 
-    def test_a_model_given_by_name_is_started_from_whatever_is_served(self, tmp_path: Path) -> None:
+    def test_a_configured_model_folder_takes_precedence_over_the_served_model(self, tmp_path: Path) -> None:
         parameters = changed(PARAMETERS, warm_start={"model": "runs/x/Trainer/model/6"})
         started = choose_start(parameters, base(tmp_path, 5))
         assert started == Start(parameters, artifacts.Model(Path("runs/x/Trainer/model/6")), 1)
@@ -146,7 +147,9 @@ class TestStart:
         ({"from_scratch_every": -1, "model": "last_blessed"}, "warm_start.from_scratch_every"),
     ],
 )
-def test_options_of_a_warm_start_without_one_are_refused(wrong: dict[str, Any], message: str) -> None:
+def test_options_that_need_the_last_blessed_model_are_refused_without_it(
+    wrong: dict[str, Any], message: str
+) -> None:
     with pytest.raises(msgspec.ValidationError, match=message):
         msgspec.convert({"warm_start": wrong}, Parameters)
 
@@ -155,16 +158,16 @@ def test_last_blessed_is_no_path() -> None:
     assert Trainer().external_inputs(WARM) == []
 
 
-def test_rows_follow_their_tokens_whatever_the_vocabulary_becomes() -> None:
-    """The vocabulary grows, shrinks, changes its order, or shares nothing."""
+def test_rows_follow_their_tokens_in_random_vocabularies() -> None:
+    """The new vocabulary is larger, smaller, in another order, or shares no token with the old one."""
     draw = random.Random(5)
     for _ in range(300):
         before, now = (draw.sample(range(12), draw.randint(1, 12)) for _ in range(2))
         old, new = np.array(before)[:, None] + 100.0, np.array(now)[:, None] + 200.0
-        rows, known = _remap(old, new, [str(n) for n in before], [str(n) for n in now])
+        rows, is_known = _remap(old, new, [str(n) for n in before], [str(n) for n in now])
         assert rows[:, 0].tolist() == [token + (100 if token in before else 200) for token in now]
-        assert known.tolist() == [token in before for token in now]
-        assert new[:, 0].tolist() == [token + 200 for token in now], "the new table is left as it is"
+        assert is_known.tolist() == [token in before for token in now]
+        assert new[:, 0].tolist() == [token + 200 for token in now], "_remap does not change its arguments"
 
 
 class Killed(Exception):
@@ -172,7 +175,7 @@ class Killed(Exception):
 
 
 class Trainings:
-    """Whole trainings on a toy corpus in folders below `root`; no SavedModel is exported."""
+    """Runs trainings on a toy corpus in folders below `root`, without exporting a SavedModel."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch):
         self.root, self.monkeypatch = root, monkeypatch
@@ -226,26 +229,26 @@ class Trainings:
         words: list[str] = WORDS,
         killed_after: int | None = None,
     ) -> artifacts.Model:
-        """One attempt, killed after `killed_after` validations. Attempts of a name share a working folder."""
-        for part in ("working", "model", "run"):
-            (self.root / name / part).mkdir(parents=True, exist_ok=part == "working")
+        """Runs one attempt at a training. Attempts with the same name share a working folder."""
+        for subfolder in ("working", "model", "run"):
+            (self.root / name / subfolder).mkdir(parents=True, exist_ok=subfolder == "working")
         self.messages: list[str] = []
         model = artifacts.Model(self.root / name / "model", {}, None, name)
         working = self.root / name / "working"
         sources = list(dict.fromkeys(source for _, source, _ in ROWS))
 
-        def validation(translator: Any, held_out: list[Any], parameters: Parameters) -> Any:
-            assert [s.source for s in held_out] == sources, "of every span"
+        def validation_function(translator: Any, held_out: list[Any], parameters: Parameters) -> Any:
+            assert [s.source for s in held_out] == sources, "the eval splits of all spans"
 
-            def better_every_time() -> float:
-                done = (working / "history.jsonl").read_text(encoding="utf-8").count("\n")
-                if done == killed_after:
+            def increasing_bleu() -> float:
+                validations = (working / "history.jsonl").read_text(encoding="utf-8").count("\n")
+                if validations == killed_after:
                     raise Killed
-                return 1.0 + done
+                return 1.0 + validations
 
-            return better_every_time
+            return increasing_bleu
 
-        self.monkeypatch.setattr(executor, "validation", validation)
+        self.monkeypatch.setattr(executor, "validation_function", validation_function)
         try:
             executor.run(
                 parameters,
@@ -258,8 +261,8 @@ class Trainings:
                 model_run=artifacts.ModelRun(self.root / name / "run"),
             )
         except Killed:
-            for part in ("model", "run"):
-                (self.root / name / part).rmdir()
+            for subfolder in ("model", "run"):
+                (self.root / name / subfolder).rmdir()
             raise
         return model
 
@@ -277,12 +280,12 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainings:
     return Trainings(tmp_path, monkeypatch)
 
 
-def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
-    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+def are_equal(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bool:
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
 
 
 class TestTraining:
-    def test_trainings_follow_each_other(self, train: Trainings) -> None:
+    def test_a_training_starts_from_the_model_of_the_one_before(self, train: Trainings) -> None:
         first = train("first", WARM)
         assert "training from scratch: no model is served yet" in train.messages
         assert (first.properties["warm_starts"], train.steps("first")) == (0, [2, 4, 6])
@@ -296,15 +299,15 @@ class TestTraining:
         assert effective["optimizer"]["learning_rate"] == 0.005
         third = train("third", changed(WARM, warm_start={"from_scratch_every": 2}))
         assert (third.properties["warm_starts"], train.steps("third")) == (0, [2, 4, 6])
-        assert same(train.weights(third), train.weights(first))
+        assert are_equal(train.weights(third), train.weights(first))
 
-    def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(self, train: Trainings) -> None:
+    def test_a_killed_training_gives_the_weights_of_an_unbroken_one(self, train: Trainings) -> None:
         served = train("served", PARAMETERS)
         unbroken = train("unbroken", WARM, served)
         with pytest.raises(Killed):
             train("broken", WARM, served, killed_after=1)
         resumed = train("broken", WARM, served)
         assert "resumed at step 2 of 4" in train.messages
-        assert same(train.weights(resumed), train.weights(unbroken))
+        assert are_equal(train.weights(resumed), train.weights(unbroken))
         assert resumed.properties == unbroken.properties
         assert train.steps("broken") == [2, 4]

@@ -1,4 +1,4 @@
-"""One pipeline run, shared by every test that only looks at it; tests that change something get a copy."""
+"""Fixtures: a finished pipeline run for tests that only read it, and a copy for the others."""
 
 from __future__ import annotations
 
@@ -16,15 +16,21 @@ from tests.e2e import toy
 
 @dataclasses.dataclass(frozen=True)
 class Finished:
-    """A finished run: the folder it was started in, the lines it was given, and how the command ended."""
+    """A finished run of the pipeline.
+
+    Attributes:
+      folder: the working directory of the command.
+      lines: the lines of the corpus.
+      result: the result of the command.
+    """
 
     folder: Path
     lines: list[str]
-    done: toy.Done
+    result: toy.Result
 
 
 def corpus() -> list[str]:
-    """The made pairs, and what real corpora have: second translations, duplicates, and lines to refuse."""
+    """Returns the lines of the toy corpus, with second translations, duplicates and malformed lines."""
     pairs = toy.sentences()
     lines = [f"{source}\t{target}" for source, target in pairs]
     lines += [f"{source}\t¡{target.removesuffix('.')}!" for source, target in pairs[::20]]
@@ -40,7 +46,7 @@ def corpus() -> list[str]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """The whole pipeline, run once."""
+    """Runs the whole pipeline once."""
     folder = tmp_path_factory.mktemp("toy")
     lines = corpus()
     (folder / "toy.tsv").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -50,21 +56,21 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 @pytest.fixture
 def copy(finished: Finished, tmp_path: Path) -> Path:
-    """A copy of the finished run's folder, free to be changed. What is pushed still lies in the original."""
+    """Returns a copy of the finished run's folder that a test may change."""
     return Path(shutil.copytree(finished.folder, tmp_path / "copy"))
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 6 MB. Only root may mount one."""
+    """Mounts a disk of 6 MB. Only root can mount one; other users skip the test."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("only root can mount a small disk")
-    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if mounted.returncode != 0:
-        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    process = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if process.returncode != 0:
+        pytest.skip(f"a small disk cannot be mounted here: {process.stderr.strip()}")
     try:
         yield folder
     finally:

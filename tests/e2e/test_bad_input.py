@@ -1,4 +1,4 @@
-"""Unusable input ends a command with one clear message and its exit code, and earlier outputs stay."""
+"""Bad input gives one clear message and the documented exit code, and earlier outputs stay unchanged."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ import pytest
 
 from tests.e2e import toy
 from tests.e2e.conftest import Finished
-from tests.e2e.toy import Done, bitext, sentences, write_config, write_tsv
+from tests.e2e.toy import Result, bitext, sentences, write_config, write_tsv
 
 CONFIG, DATA, ENVIRONMENT = 2, 3, 6
 
 
-def assert_refused(folder: Path, done: Done, code: int, *words: str) -> None:
-    """Checks for one message with the words, one remedy, and a traceback in the log of the run alone."""
-    assert done.code == code, done.out + done.err
-    message, _, rest = done.err.partition("what to do: ")
+def assert_refused(folder: Path, result: Result, code: int, *words: str) -> None:
+    """Checks the exit code, and that standard error has one message with `words` and one remedy.
+
+    The traceback is only in the log, which exists if a run was started.
+    """
+    assert result.code == code, result.out + result.err
+    message, _, remedy_and_log = result.err.partition("what to do: ")
     assert message.startswith("error: ")
-    remedy, _, log = rest.partition("log: ")
+    remedy, _, log = remedy_and_log.partition("log: ")
     assert len(remedy.strip()) > 10
     for word in words:
         assert word in message + remedy
-    assert "Traceback" not in done.out + done.err
+    assert "Traceback" not in result.out + result.err
     assert message.count("error: ") == 1
-    assert not re.search(r"warning|absl|while running|Errno", done.err, re.IGNORECASE)
+    assert not re.search(r"warning|absl|while running|Errno", result.err, re.IGNORECASE)
     assert len(remedy.strip().splitlines()) == 1
     if log:
         assert "Traceback" in (folder / log.strip()).read_text(encoding="utf-8")
@@ -38,7 +41,7 @@ def assert_refused(folder: Path, done: Done, code: int, *words: str) -> None:
 
 
 def prepare(folder: Path, rows: list[toy.Pair], **changes: Any) -> Path:
-    """A corpus and a configuration."""
+    """Writes a corpus and a configuration, and returns the folder."""
     write_tsv(folder / "toy.tsv", rows)
     write_config(folder, toy.config(**changes))
     return folder
@@ -80,26 +83,26 @@ def test_a_missing_configuration(tmp_path: Path) -> None:
 
 def test_a_missing_corpus(copy: Path) -> None:
     before = toy.contents(copy / "runs" / "toy")
-    done = bitext(copy, "run", "toy.yaml", "--set", "example_gen.files=[none.tsv]")
-    assert_refused(copy, done, DATA, "none.tsv: there is no such file", "bitext fetch")
+    result = bitext(copy, "run", "toy.yaml", "--set", "example_gen.files=[none.tsv]")
+    assert_refused(copy, result, DATA, "none.tsv: there is no such file", "bitext fetch")
     assert toy.contents(copy / "runs" / "toy") == before
     assert toy.status(copy)["runs"][0]["error"] == "ExampleGen: none.tsv: there is no such file"
 
 
 def test_a_missing_model(tmp_path: Path) -> None:
-    done = bitext(tmp_path, "translate", "--model", "serving/none", stdin="x\n")
-    assert_refused(tmp_path, done, DATA, "serving/none")
+    result = bitext(tmp_path, "translate", "--model", "serving/none", stdin="x\n")
+    assert_refused(tmp_path, result, DATA, "serving/none")
 
 
 def test_a_corpus_of_one_line(tmp_path: Path) -> None:
-    done = bitext(prepare(tmp_path, sentences()[:1]), "run", "toy.yaml")
-    assert_refused(tmp_path, done, DATA, "split is empty", "1 usable example,")
+    result = bitext(prepare(tmp_path, sentences()[:1]), "run", "toy.yaml")
+    assert_refused(tmp_path, result, DATA, "split is empty", "1 usable example,")
 
 
 def test_an_empty_split(tmp_path: Path) -> None:
     folder = prepare(tmp_path, sentences()[:50], example_gen={"eval_share": 1e-6})
-    done = bitext(folder, "run", "toy.yaml")
-    assert_refused(tmp_path, done, DATA, "the eval split is empty", "50 usable examples", "eval_share")
+    result = bitext(folder, "run", "toy.yaml")
+    assert_refused(tmp_path, result, DATA, "the eval split is empty", "50 usable examples", "eval_share")
 
 
 def test_an_empty_corpus(tmp_path: Path) -> None:
@@ -109,10 +112,10 @@ def test_an_empty_corpus(tmp_path: Path) -> None:
 def test_too_many_rejects(copy: Path) -> None:
     before = toy.contents(copy / "runs" / "toy")
     write_tsv(copy / "toy.tsv", [*sentences(), *[("El río.", "")] * 40])
-    done = bitext(copy, "run", "toy.yaml")
-    assert_refused(copy, done, DATA, "40 of 490 rows (8.2%)", "max_reject_share 5.0%")
-    shown = [line for line in done.err.splitlines() if line.startswith("  toy.tsv:")]
-    assert [line.split(":")[1] for line in shown] == [str(n) for n in range(451, 461)]
+    result = bitext(copy, "run", "toy.yaml")
+    assert_refused(copy, result, DATA, "40 of 490 rows (8.2%)", "max_reject_share 5.0%")
+    rejects = [line for line in result.err.splitlines() if line.startswith("  toy.tsv:")]
+    assert [line.split(":")[1] for line in rejects] == [str(n) for n in range(451, 461)]
     assert toy.contents(copy / "runs" / "toy") == before
 
 
@@ -121,20 +124,24 @@ def test_aligned_files_of_different_length(tmp_path: Path) -> None:
     (tmp_path / "a.es").write_text("uno\ndos\n", encoding="utf-8")
     files = {"format": "parallel", "source_files": ["a.en"], "target_files": ["a.es"]}
     write_config(tmp_path, {"name": "toy", "example_gen": files})
-    done = bitext(tmp_path, "run", "toy.yaml")
-    assert_refused(tmp_path, done, DATA, "a.en has 3 lines", "a.es has 2")
+    result = bitext(tmp_path, "run", "toy.yaml")
+    assert_refused(tmp_path, result, DATA, "a.en has 3 lines", "a.es has 2")
 
 
 def test_data_that_breaks_the_schema(tmp_path: Path) -> None:
-    """Cyrillic text, but the configuration allows Latin alone: ExampleValidator stops before training."""
+    """ExampleValidator reports Cyrillic text where the configuration demands Latin. No training starts."""
     rows = [(source, "Кішка бачить річку і хліб") for source, _ in sentences()]
     folder = prepare(tmp_path, rows, schema_gen={"target_scripts": ["Latin"]})
-    done = bitext(folder, "run", "toy.yaml")
-    assert_refused(tmp_path, done, DATA, "the data breaks the schema", "target_script", "Cyrillic", "schema")
-    assert done.ran() == list(toy.NODES[:4])
-    kept = re.search(r"\((\S+)/\*\*/SchemaDiff\.pb\):", done.err)
-    assert kept is not None
-    diffs = [folder / kept[1] / f"Split-{split}" / "SchemaDiff.pb" for split in ("train", "eval", "test")]
+    result = bitext(folder, "run", "toy.yaml")
+    assert_refused(
+        tmp_path, result, DATA, "the data breaks the schema", "target_script", "Cyrillic", "schema"
+    )
+    assert result.ran() == list(toy.NODES[:4])
+    diff_folder = re.search(r"\((\S+)/\*\*/SchemaDiff\.pb\):", result.err)
+    assert diff_folder is not None
+    diffs = [
+        folder / diff_folder[1] / f"Split-{split}" / "SchemaDiff.pb" for split in ("train", "eval", "test")
+    ]
     assert all(b"target_script" in diff.read_bytes() for diff in diffs)
     nodes = toy.status(folder)["runs"][0]["nodes"]
     assert [node["state"] for node in nodes.values()] == ["COMPLETE"] * 3 + ["FAILED"]
@@ -149,47 +156,47 @@ def fill(path: Path) -> None:
 
 
 def test_a_full_and_a_read_only_disk(small_disk: Path) -> None:
-    """A run on a full disk, a run on a read-only disk, and a run after both are repaired."""
+    """A run on a full disk fails, then one on a read-only disk; a run after both succeeds."""
     folder, root = prepare(small_disk, sentences()), small_disk / "runs" / "toy"
     assert bitext(folder, "run", "toy.yaml", "--to", "ExampleGen").code == 0
     before = toy.contents(root)
     write_tsv(folder / "toy.tsv", sentences()[1:])
     fill(folder / "filler")
-    done = bitext(folder, "run", "toy.yaml", "--to", "ExampleGen")
-    assert done.code == ENVIRONMENT, done.err
-    assert re.match(r"error: .*(No space left on device|disk)", done.err)
-    assert "Traceback" not in done.err
+    result = bitext(folder, "run", "toy.yaml", "--to", "ExampleGen")
+    assert result.code == ENVIRONMENT, result.err
+    assert re.match(r"error: .*(No space left on device|disk)", result.err)
+    assert "Traceback" not in result.err
     assert toy.contents(root) == before
     (folder / "filler").unlink()
 
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    done = bitext(folder, "run", "toy.yaml", "--to", "ExampleGen")
-    assert done.code == ENVIRONMENT, done.err
-    assert re.match(r"error: .*runs/toy.*Read-only file system\nwhat to do: ", done.err)
+    result = bitext(folder, "run", "toy.yaml", "--to", "ExampleGen")
+    assert result.code == ENVIRONMENT, result.err
+    assert re.match(r"error: .*runs/toy.*Read-only file system\nwhat to do: ", result.err)
     assert toy.contents(root) == before
     subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
 
-    done = bitext(folder, "run", "toy.yaml", "--to", "ExampleGen")
-    assert (done.code, done.ran()) == (0, ["ExampleGen"])
+    result = bitext(folder, "run", "toy.yaml", "--to", "ExampleGen")
+    assert (result.code, result.ran()) == (0, ["ExampleGen"])
     assert before.items() <= toy.contents(root).items()
 
 
 def test_a_limit_on_the_size_of_files(copy: Path, finished: Finished) -> None:
-    """A write fails in the middle of a node, here while the model is copied. Needs no right to mount."""
+    """A write fails while a node copies the model. Unlike a full disk, this test needs no right to mount."""
     model = toy.output(copy, "Trainer", "model") / "Format-Serving" / "saved_model.pb"
     metadata = copy / "runs" / "toy" / "metadata.sqlite"
     limit = model.stat().st_size // 2
     assert metadata.stat().st_size < limit
     before = toy.contents(copy / "runs" / "toy")
-    done = bitext(copy, "run", "toy.yaml", "--force", "InfraValidator", largest_file=limit)
-    assert_refused(copy, done, ENVIRONMENT, "File too large", "ulimit -f")
-    assert done.ran() == ["InfraValidator"]
+    result = bitext(copy, "run", "toy.yaml", "--force", "InfraValidator", largest_file=limit)
+    assert_refused(copy, result, ENVIRONMENT, "File too large", "ulimit -f")
+    assert result.ran() == ["InfraValidator"]
     assert toy.contents(copy / "runs" / "toy") == before
     assert toy.contents(copy / "serving") == toy.contents(finished.folder / "serving")
 
 
 def test_a_serving_folder_that_is_a_file(copy: Path) -> None:
-    (copy / "taken").write_text("", encoding="utf-8")
-    done = bitext(copy, "run", "toy.yaml", "--set", "serving=taken")
-    assert_refused(copy, done, CONFIG, "the serving folder", "is not a folder")
-    assert done.ran() == ["Pusher"]
+    (copy / "file").write_text("", encoding="utf-8")
+    result = bitext(copy, "run", "toy.yaml", "--set", "serving=file")
+    assert_refused(copy, result, CONFIG, "the serving folder", "is not a folder")
+    assert result.ran() == ["Pusher"]

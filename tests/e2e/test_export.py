@@ -1,4 +1,4 @@
-"""`bitext export` after a run: smaller forms of the blessed model, compared with it."""
+"""`bitext export` after a run: other forms of the blessed model, and their comparison with it."""
 
 from __future__ import annotations
 
@@ -13,44 +13,46 @@ from tests.e2e.toy import bitext, config, output, write_config
 
 def report(folder: Path) -> dict[str, object]:
     [path] = folder.rglob("export.json")
-    result: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
-    return result
+    content: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    return content
 
 
 @pytest.mark.slow
 def test_a_smaller_saved_model_is_measured_and_translates(finished: Finished, tmp_path: Path) -> None:
     folder = tmp_path / "small"
-    done = bitext(finished.folder, "export", "toy.yaml", "--quantize", "int8", "--output", str(folder))
-    assert (done.code, done.err) == (0, "")
-    result = report(folder)
+    result = bitext(finished.folder, "export", "toy.yaml", "--quantize", "int8", "--output", str(folder))
+    assert (result.code, result.err) == (0, "")
+    content = report(folder)
     evaluation = output(finished.folder, "Evaluator", "evaluation") / "metrics.json"
     metrics = json.loads(evaluation.read_text(encoding="utf-8"))
-    assert result["original_bleu"] == metrics["bleu"]["score"]
-    assert result["bleu_signature"] == metrics["bleu"]["signature"]
+    assert content["original_bleu"] == metrics["bleu"]["score"]
+    assert content["bleu_signature"] == metrics["bleu"]["signature"]
     for name, label in (("bleu", "BLEU"), ("chrf", "chrF"), ("ter", "TER")):
-        pair = result["scores"][name]
+        pair = content["scores"][name]
         assert pair["original"] == metrics[name]["score"]
-        assert f"{label} {pair['score']:.2f} against {pair['original']:.2f} of the original" in done.out
-    assert (result["form"], result["quantize"]) == ("saved_model", "int8")
-    assert result["model"] == str(output(finished.folder, "Trainer", "model"))
+        assert f"{label} {pair['score']:.2f} against {pair['original']:.2f} of the original" in result.out
+    assert (content["form"], content["quantize"]) == ("saved_model", "int8")
+    assert content["model"] == str(output(finished.folder, "Trainer", "model"))
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != "export.json"]
-    assert result["bytes"] == sum(path.stat().st_size for path in files)
-    assert f"BLEU {result['bleu']:.2f} against {result['original_bleu']:.2f} of the original" in done.out
-    answered = bitext(finished.folder, "translate", "--model", str(folder), stdin="The cat sees the river.\n")
-    assert answered.code == 0
-    assert answered.out.strip()
+    assert content["bytes"] == sum(path.stat().st_size for path in files)
+    assert f"BLEU {content['bleu']:.2f} against {content['original_bleu']:.2f} of the original" in result.out
+    translated = bitext(
+        finished.folder, "translate", "--model", str(folder), stdin="The cat sees the river.\n"
+    )
+    assert translated.code == 0
+    assert translated.out.strip()
     assert [path.name for path in tmp_path.iterdir()] == ["small"]
 
 
-def test_a_tensorflow_lite_model_brings_its_vocabulary(finished: Finished, tmp_path: Path) -> None:
+def test_a_tensorflow_lite_model_comes_with_its_vocabulary(finished: Finished, tmp_path: Path) -> None:
     folder = tmp_path / "lite"
-    done = bitext(finished.folder, "export", "toy.yaml", "--format", "tflite", "--output", str(folder))
-    assert (done.code, done.err) == (0, "")
-    result = report(folder)
+    result = bitext(finished.folder, "export", "toy.yaml", "--format", "tflite", "--output", str(folder))
+    assert (result.code, result.err) == (0, "")
+    content = report(folder)
     # Greedy search in TensorFlow Lite and in the SavedModel gives the same translations.
-    assert (result["difference"], result["p_value"]) == (0.0, 1.0)
-    described = json.loads((folder / "text.json").read_text(encoding="utf-8"))
-    files = {described[side][kind] for side in ("source", "target") for kind in ("vocabulary", "merges")}
+    assert (content["difference"], content["p_value"]) == (0.0, 1.0)
+    text = json.loads((folder / "text.json").read_text(encoding="utf-8"))
+    files = {text[side][kind] for side in ("source", "target") for kind in ("vocabulary", "merges")}
     assert {p.name for p in folder.iterdir()} == files | {"translator.tflite", "text.json", "export.json"}
 
 
@@ -72,10 +74,10 @@ def test_impossible_exports_are_refused(finished: Finished, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_damaged_checkpoint_is_named_and_leaves_nothing(copy: Path) -> None:
+def test_a_damaged_checkpoint_is_an_error_and_leaves_no_output(copy: Path) -> None:
     weights = output(copy, "Trainer", "model") / "checkpoint" / "weights.npz"
     weights.write_bytes(weights.read_bytes()[:1000])
-    done = bitext(copy, "export", "toy.yaml", "--quantize", "float16", "--output", "small")
-    assert done.code == 3
-    assert f"Model {weights.parents[1]}: checkpoint/weights.npz is damaged" in done.err
+    result = bitext(copy, "export", "toy.yaml", "--quantize", "float16", "--output", "small")
+    assert result.code == 3
+    assert f"Model {weights.parents[1]}: checkpoint/weights.npz is damaged" in result.err
     assert not list(copy.glob("*small*"))

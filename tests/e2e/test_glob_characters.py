@@ -1,4 +1,4 @@
-"""A folder whose name has characters of a glob: no step and no library takes its name for a pattern."""
+"""A folder name with glob characters: no component and no library interprets it as a pattern."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NAME = "a [b] {c} *?~é 語"
 
 
 def prepare(tmp_path: Path) -> Path:
-    """Spans, a golden set and a log of requests in a folder named NAME. All paths are absolute."""
+    """Writes spans, a golden set and a request log into a folder named NAME. All paths are absolute."""
     folder = tmp_path / NAME
     (folder / "data").mkdir(parents=True)
     pairs = toy.sentences()
@@ -35,14 +35,14 @@ def prepare(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_data_steps(tmp_path: Path) -> None:
+def test_examplegen_to_transform(tmp_path: Path) -> None:
     folder = prepare(tmp_path)
-    done = bitext(folder, "run", "toy.yaml", "--to", "Transform")
-    assert done.code == 0, done.out + done.err
-    assert done.ran() == list(toy.NODES[:5])
+    result = bitext(folder, "run", "toy.yaml", "--to", "Transform")
+    assert result.code == 0, result.out + result.err
+    assert result.ran() == list(toy.NODES[:5])
     for name in ("no span: ", "span 1: ", "span 2: "):
-        assert name in done.out
-    assert "features of 450 requests" in done.out
+        assert name in result.out
+    assert "features of 450 requests" in result.out
     again = bitext(folder, "run", "toy.yaml", "--to", "Transform")
     assert (again.code, again.ran()) == (0, [])
 
@@ -50,8 +50,8 @@ def test_the_data_steps(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_whole_pipeline_and_the_translation(tmp_path: Path) -> None:
     folder = prepare(tmp_path)
-    done = bitext(folder, "run", "toy.yaml")
-    assert done.code == 0, done.out + done.err
+    result = bitext(folder, "run", "toy.yaml")
+    assert result.code == 0, result.out + result.err
     assert (folder / "serving" / "1" / "saved_model.pb").is_file()
     translated = bitext(folder, "translate", "--model", str(folder / "serving"), stdin="The cat.\nA dog.\n")
     assert (translated.code, translated.err) == (0, "")

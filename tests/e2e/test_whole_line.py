@@ -1,4 +1,4 @@
-"""The whole line on a made corpus: raw bitext in, a blessed SavedModel out, and what a second run does."""
+"""The whole pipeline on a generated corpus: from a raw bitext to a pushed SavedModel, and further runs."""
 
 from __future__ import annotations
 
@@ -25,56 +25,58 @@ SPLITS = ("train", "eval", "test")
 
 
 def examples(folder: Path, split: str) -> list[dict[str, str]]:
-    """The examples ExampleGen wrote for a split."""
+    """Returns the examples that ExampleGen wrote for a split."""
     import tensorflow as tf
 
     files = sorted(output(folder, "ExampleGen", "examples").glob(f"Split-{split}/*.gz"))
-    found = []
+    rows = []
     for record in tf.data.TFRecordDataset([str(f) for f in files], "GZIP").as_numpy_iterator():
         features = tf.train.Example.FromString(record).features.feature
-        found.append(
+        rows.append(
             {name: features[name].bytes_list.value[0].decode() for name in ("id", "source", "target")}
         )
-    return found
+    return rows
 
 
-def test_every_node_runs_in_order_and_the_end_says_all(finished: Finished) -> None:
-    done = finished.done
-    assert (done.code, done.err) == (0, ""), done.out
-    assert done.ran() == list(NODES)
+def test_every_node_runs_in_order_and_the_summary_is_complete(finished: Finished) -> None:
+    result = finished.result
+    assert (result.code, result.err) == (0, ""), result.out
+    assert result.ran() == list(NODES)
     version = finished.folder / "serving" / "toy" / "1"
-    assert re.search(r"^BLEU \d+\.\d\d .*nrefs:.*tok:13a.*version:", done.out, re.MULTILINE)
-    assert done.out.count("    source      ") == 10
-    assert f"SavedModel  {version}\n" in done.out
-    assert "translate --model serving/toy\n" in done.out
+    assert re.search(r"^BLEU \d+\.\d\d .*nrefs:.*tok:13a.*version:", result.out, re.MULTILINE)
+    assert result.out.count("    source      ") == 10
+    assert f"SavedModel  {version}\n" in result.out
+    assert "translate --model serving/toy\n" in result.out
     assert (version / "saved_model.pb").is_file()
 
 
-def test_the_screen_shows_nothing_of_libraries(finished: Finished) -> None:
-    assert not re.search(r"warning|deprecat|tensorflow/|absl|I0000|\bWARN", finished.done.out, re.IGNORECASE)
+def test_no_messages_of_libraries_are_printed(finished: Finished) -> None:
+    assert not re.search(
+        r"warning|deprecat|tensorflow/|absl|I0000|\bWARN", finished.result.out, re.IGNORECASE
+    )
 
 
 def test_a_second_run_takes_everything_from_the_cache_within_seconds(finished: Finished) -> None:
-    done = bitext(finished.folder, "run", "toy.yaml")
-    assert (done.code, done.err, done.ran()) == (0, "", [])
-    assert done.cached() == list(NODES)
-    assert done.seconds < 5  # under one on a quiet machine
+    result = bitext(finished.folder, "run", "toy.yaml")
+    assert (result.code, result.err, result.ran()) == (0, "", [])
+    assert result.cached() == list(NODES)
+    assert result.seconds < 5  # less than 1 s on an idle machine
 
 
 def test_status_is_one_object_of_the_documented_shape(finished: Finished) -> None:
-    found = status(finished.folder)
-    assert set(found) == {"runs", "pushed"}
-    assert set(found["pushed"]) == {"model", "version", "path", "digest"}
-    assert (found["pushed"]["model"], found["pushed"]["version"]) == ("toy", 1)
-    assert found["pushed"]["path"] == str(finished.folder / "serving" / "toy" / "1")
-    first = found["runs"][-1]
+    report = status(finished.folder)
+    assert set(report) == {"runs", "pushed"}
+    assert set(report["pushed"]) == {"model", "version", "path", "digest"}
+    assert (report["pushed"]["model"], report["pushed"]["version"]) == ("toy", 1)
+    assert report["pushed"]["path"] == str(finished.folder / "serving" / "toy" / "1")
+    first = report["runs"][-1]
     assert set(first) == {
         *("id", "state", "started", "seconds", "spans", "nodes", "scores", "bleu", "bleu_signature"),
         *("blessed", "reasons", "error"),
     }
     assert set(first["scores"]) == {"bleu", "chrf", "ter"}
-    judged = (first["state"], first["blessed"], first["reasons"], first["error"])
-    assert judged == ("COMPLETE", True, [], None)
+    outcome = (first["state"], first["blessed"], first["reasons"], first["error"])
+    assert outcome == ("COMPLETE", True, [], None)
     assert "tok:13a" in first["bleu_signature"]
     assert list(first["nodes"]) == list(NODES)
     for node in first["nodes"].values():
@@ -86,28 +88,28 @@ def test_status_is_one_object_of_the_documented_shape(finished: Finished) -> Non
     assert 0 <= first["bleu"] <= 100
 
 
-def test_every_line_became_an_example_a_duplicate_or_a_reject(finished: Finished) -> None:
+def test_every_line_is_an_example_a_duplicate_or_a_reject(finished: Finished) -> None:
     artifact = output(finished.folder, "ExampleGen", "rejects")
     with gzip.open(artifact / "rejects.jsonl.gz", "rt", encoding="utf-8") as file:
         rejects = {reject["line"]: reject["reason"] for reject in map(json.loads, file)}
     assert sorted(rejects) == [51, 52, 53, 54]
-    found = [example for split in SPLITS for example in examples(finished.folder, split)]
-    kept = {int(example["id"].removeprefix("toy.tsv:")): example for example in found}
-    assert len(kept) == len(found)
+    rows = [example for split in SPLITS for example in examples(finished.folder, split)]
+    accepted = {int(example["id"].removeprefix("toy.tsv:")): example for example in rows}
+    assert len(accepted) == len(rows)
     seen: set[str] = set()
     duplicates = 0
     for number, line in enumerate(finished.lines, 1):
         if number in rejects:
-            assert number not in kept
+            assert number not in accepted
         elif line in seen:
             duplicates += 1
-            assert number not in kept
+            assert number not in accepted
         else:
-            assert f"{kept[number]['source']}\t{kept[number]['target']}" == line
+            assert f"{accepted[number]['source']}\t{accepted[number]['target']}" == line
         seen.add(line)
     summary = json.loads((artifact / "summary.json").read_text(encoding="utf-8"))
-    counted = (summary["rows"], summary["accepted"], summary["duplicates"], summary["rejected"])
-    assert counted == (len(finished.lines), len(kept), duplicates, len(rejects))
+    counts = (summary["rows"], summary["accepted"], summary["duplicates"], summary["rejected"])
+    assert counts == (len(finished.lines), len(accepted), duplicates, len(rejects))
     assert duplicates > 0
 
 
@@ -118,8 +120,8 @@ def test_all_translations_of_a_source_are_in_one_split(finished: Finished) -> No
         for example in examples(finished.folder, split):
             splits[example["source"]].add(split)
             targets[example["source"]].add(example["target"])
-    assert sum(len(of_one) > 1 for of_one in targets.values()) > 10
-    assert all(len(of_one) == 1 for of_one in splits.values())
+    assert sum(len(source_targets) > 1 for source_targets in targets.values()) > 10
+    assert all(len(source_splits) == 1 for source_splits in splits.values())
     rows = (output(finished.folder, "Evaluator", "evaluation") / "translations.jsonl").read_text(
         encoding="utf-8"
     )
@@ -127,7 +129,7 @@ def test_all_translations_of_a_source_are_in_one_split(finished: Finished) -> No
         assert set(row["references"]) == targets[row["source"]]
 
 
-def test_training_saw_the_ids_that_serving_makes(finished: Finished) -> None:
+def test_training_and_serving_have_the_same_token_ids(finished: Finished) -> None:
     import tensorflow as tf
 
     model = tf.saved_model.load(str(finished.folder / "serving" / "toy" / "1"))
@@ -150,47 +152,47 @@ def test_training_saw_the_ids_that_serving_makes(finished: Finished) -> None:
     assert compared == len(sources) > 0
 
 
-PLAIN = """
+SERVE = """
 import sys
 import tensorflow as tf
 model = tf.saved_model.load(sys.argv[1])
 text = tf.constant(["The cat sees the river.", "A child buys some bread today."])
-found = model.signatures["serving_default"](text=text)
-assert found["text"].shape == (2,) and found["score"].dtype == tf.float32
+outputs = model.signatures["serving_default"](text=text)
+assert outputs["text"].shape == (2,) and outputs["score"].dtype == tf.float32
 assert not {"components", "tensorflow_text", "tensorflow_transform"} & set(sys.modules)
 print("served")
 """
 
 
-def test_the_pushed_model_needs_nothing_but_tensorflow(finished: Finished, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", PLAIN, str(finished.folder / "serving" / "toy" / "1")],
+def test_the_pushed_model_needs_only_tensorflow(finished: Finished, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-I", "-c", SERVE, str(finished.folder / "serving" / "toy" / "1")],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (0, "served\n"), done.stderr
+    assert (result.returncode, result.stdout) == (0, "served\n"), result.stderr
 
 
-def test_the_pushed_model_says_what_it_is(finished: Finished) -> None:
+def test_the_pushed_model_has_a_model_card(finished: Finished) -> None:
     version, root = finished.folder / "serving" / "toy" / "1", finished.folder / "runs" / "toy"
-    made = json.loads((version / ServedVersion.CARD_JSON).read_text(encoding="utf-8"))
+    card = json.loads((version / ServedVersion.CARD_JSON).read_text(encoding="utf-8"))
     run, evaluation = status(finished.folder)["runs"][-1], output(finished.folder, "Evaluator", "evaluation")
-    assert (made["model"], made["version"], made["run_id"]) == ("toy", 1, run["id"])
-    assert made["digest"] == json.loads((version / "assets.extra" / "bitext.json").read_text())["digest"]
+    assert (card["model"], card["version"], card["run_id"]) == ("toy", 1, run["id"])
+    assert card["digest"] == json.loads((version / "assets.extra" / "bitext.json").read_text())["digest"]
     metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
-    assert (made["scores"]["bleu"], made["scores"]["chrf"]) == (metrics["bleu"], metrics["chrf"])
-    assert (made["scores"]["bleu"]["score"], run["bleu_signature"]) == (
-        *(run["bleu"], made["scores"]["bleu"]["signature"]),
+    assert (card["scores"]["bleu"], card["scores"]["chrf"]) == (metrics["bleu"], metrics["chrf"])
+    assert (card["scores"]["bleu"]["score"], run["bleu_signature"]) == (
+        *(run["bleu"], card["scores"]["bleu"]["signature"]),
     )
-    assert sum(made["data"]["splits"].values()) == sum(len(examples(finished.folder, s)) for s in SPLITS)
-    assert made["settings"]["steps"] == 40
-    assert made["text"]["source"]["size"] == 400
-    assert set(made["software"]) == {"python", "tensorflow"}
-    assert len(made["lineage"]) == 9
-    assert [len(made["lineage"][name]) for name in ("examples", "rejects")] == [1, 1]
-    origins = [[given] if isinstance(given, dict) else given for given in made["lineage"].values()]
+    assert sum(card["data"]["splits"].values()) == sum(len(examples(finished.folder, s)) for s in SPLITS)
+    assert card["settings"]["steps"] == 40
+    assert card["text"]["source"]["size"] == 400
+    assert set(card["software"]) == {"python", "tensorflow"}
+    assert len(card["lineage"]) == 9
+    assert [len(card["lineage"][name]) for name in ("examples", "rejects")] == [1, 1]
+    origins = [[entry] if isinstance(entry, dict) else entry for entry in card["lineage"].values()]
     for origin in itertools.chain.from_iterable(origins):
         node, key, _ = origin["artifact"].split("/")
         assert root / origin["artifact"] == output(finished.folder, node, key)
@@ -201,10 +203,10 @@ def test_the_pushed_model_says_what_it_is(finished: Finished) -> None:
     assert "None was stated." in text
 
 
-def test_a_licence_stated_later_is_on_the_card_of_the_same_version(copy: Path) -> None:
+def test_a_license_stated_later_is_added_to_the_card_of_the_same_version(copy: Path) -> None:
     before = toy.contents(copy / "serving")
-    done = bitext(copy, "run", "toy.yaml", "--set", "pusher.card.licence=CC0")
-    assert (done.code, done.ran()) == (0, ["Pusher"])
+    result = bitext(copy, "run", "toy.yaml", "--set", "pusher.card.licence=CC0")
+    assert (result.code, result.ran()) == (0, ["Pusher"])
     after = toy.contents(copy / "serving")
     assert {name for name in after if after[name] != before.get(name)} == {
         *(f"toy/1/{ServedVersion.CARD_JSON}", f"toy/1/{ServedVersion.CARD_MARKDOWN}")
@@ -228,28 +230,28 @@ def test_a_server_warms_up_with_held_out_sentences(finished: Finished) -> None:
     assert standalone.check_warm_up(str(version), model.signatures) == []
 
 
-def test_translate_answers_line_by_line_in_order(finished: Finished) -> None:
+def test_translate_writes_one_line_for_each_line_in_order(finished: Finished) -> None:
     lines = ["The cat sees the river.", "", "A child.", "The doctor wants two apples every day.", "x"]
-    together = bitext(finished.folder, "translate", "--model", "serving/toy", stdin="\n".join(lines))
-    assert (together.code, together.err) == (0, "")
-    answers = together.out.split("\n")
-    assert len(answers) == len(lines) + 1
-    assert (answers[1], answers[-1]) == ("", "")
-    backwards = bitext(
+    result = bitext(finished.folder, "translate", "--model", "serving/toy", stdin="\n".join(lines))
+    assert (result.code, result.err) == (0, "")
+    translations = result.out.split("\n")
+    assert len(translations) == len(lines) + 1
+    assert (translations[1], translations[-1]) == ("", "")
+    backward = bitext(
         finished.folder, "translate", "--model", "serving/toy", stdin="\n".join(reversed(lines)) + "\n"
     )
-    assert backwards.out.split("\n")[:-1] == answers[-2::-1]
+    assert backward.out.split("\n")[:-1] == translations[-2::-1]
 
 
 def test_a_refused_model_is_not_pushed_and_the_pushed_one_stays(copy: Path) -> None:
     served = toy.contents(copy / "serving")
-    done = bitext(copy, "run", "toy.yaml", "--set", "evaluator.min_bleu=100")
-    assert done.code == 4
-    assert done.ran() == ["Evaluator", "Pusher"]  # and nothing before: only they depend on it
+    result = bitext(copy, "run", "toy.yaml", "--set", "evaluator.min_bleu=100")
+    assert result.code == 4
+    assert result.ran() == ["Evaluator", "Pusher"]  # no other node depends on min_bleu
     assert re.match(
-        r"error: the model was not blessed: BLEU .* is below the threshold min_bleu 100", done.err
+        r"error: the model was not blessed: BLEU .* is below the threshold min_bleu 100", result.err
     )
-    assert "Nothing was pushed." in done.err
+    assert "Nothing was pushed." in result.err
     blessing = output(copy, "Evaluator", "blessing")
     assert [path.name for path in blessing.iterdir()] == ["NOT_BLESSED"]
     reasons = json.loads((blessing / "NOT_BLESSED").read_text(encoding="utf-8"))["reasons"]
@@ -262,7 +264,7 @@ def test_a_refused_model_is_not_pushed_and_the_pushed_one_stays(copy: Path) -> N
 
 
 def test_a_changed_line_and_a_killed_training(copy: Path) -> None:
-    """One line of the data changes, the training that follows is killed, and the next run goes on with it."""
+    """A line of the corpus changes, the training is killed, and the next run resumes the training."""
     lines = (copy / "toy.tsv").read_text(encoding="utf-8").splitlines(keepends=True)
     lines[7] = "The lion sees a red house today.\tEl león ve una casa roja hoy.\n"
     (copy / "toy.tsv").write_text("".join(lines), encoding="utf-8")
@@ -271,24 +273,24 @@ def test_a_changed_line_and_a_killed_training(copy: Path) -> None:
     assert [line for line in killed.splitlines() if line in NODES] == list(NODES[:6])
     assert list((copy / "runs" / "toy" / "Trainer" / "model").iterdir()) != []
     before = output(copy, "Trainer", "model")
-    done = bitext(copy, *arguments)
-    assert (done.code, done.err) == (0, "")
-    assert (done.cached(), done.ran()) == (list(NODES[:5]), list(NODES[5:]))
-    resumed = re.search(r"resumed at step (\d+) of 120", done.out)
+    result = bitext(copy, *arguments)
+    assert (result.code, result.err) == (0, "")
+    assert (result.cached(), result.ran()) == (list(NODES[:5]), list(NODES[5:]))
+    resumed = re.search(r"resumed at step (\d+) of 120", result.out)
     assert resumed is not None
     assert 0 < int(resumed[1]) < 120
     assert output(copy, "Trainer", "model") != before
-    found = status(copy)
-    assert [run["state"] for run in found["runs"][:2]] == ["COMPLETE", "CANCELED"]
-    assert found["runs"][1]["nodes"]["Trainer"]["state"] == "CANCELED"
-    assert found["pushed"]["version"] == 2
+    report = status(copy)
+    assert [run["state"] for run in report["runs"][:2]] == ["COMPLETE", "CANCELED"]
+    assert report["runs"][1]["nodes"]["Trainer"]["state"] == "CANCELED"
+    assert report["pushed"]["version"] == 2
     history = output(copy, "Trainer", "model_run") / "history.jsonl"
     steps = [json.loads(line)["step"] for line in history.read_text(encoding="utf-8").splitlines()]
     assert steps == [20, 40, 60, 80, 100, 120]
 
 
 @pytest.mark.slow
-def test_a_training_begins_with_an_earlier_model_and_another_vocabulary(copy: Path) -> None:
+def test_a_warm_start_with_another_vocabulary(copy: Path) -> None:
     before = output(copy, "Trainer", "model").relative_to(copy)
     options = {
         "trainer.warm_start.model": before,
@@ -300,28 +302,28 @@ def test_a_training_begins_with_an_earlier_model_and_another_vocabulary(copy: Pa
         "trainer.optimizer.average_checkpoints": 2,
     }
     sets = [word for name, value in options.items() for word in ("--set", f"{name}={value}")]
-    done = bitext(copy, "run", "toy.yaml", *sets, "--to", "Trainer")
-    assert (done.code, done.err) == (0, ""), done.out
-    found = re.search(r"target_embedding: (\d+) of (\d+) tokens were known to (\S+)", done.out)
-    assert found is not None
-    assert 256 < int(found[1]) <= int(found[2]) == 390
-    assert found[3] == str(before)
+    result = bitext(copy, "run", "toy.yaml", *sets, "--to", "Trainer")
+    assert (result.code, result.err) == (0, ""), result.out
+    known = re.search(r"target_embedding: (\d+) of (\d+) tokens were known to (\S+)", result.out)
+    assert known is not None
+    assert 256 < int(known[1]) <= int(known[2]) == 390
+    assert known[3] == str(before)
     again = bitext(copy, "run", "toy.yaml", *sets, "--to", "Trainer")
     assert (again.code, again.ran()) == (0, [])
 
 
-def test_a_model_to_begin_with_that_is_not_there_is_named(copy: Path) -> None:
-    done = bitext(copy, "run", "toy.yaml", "--set", "trainer.warm_start.model=runs/nowhere")
-    assert done.code == 3
-    assert "runs/nowhere/checkpoint/weights.npz" in done.err
-    assert done.cached() == done.ran() == []
+def test_the_error_about_a_missing_base_model_names_its_folder(copy: Path) -> None:
+    result = bitext(copy, "run", "toy.yaml", "--set", "trainer.warm_start.model=runs/nowhere")
+    assert result.code == 3
+    assert "runs/nowhere/checkpoint/weights.npz" in result.err
+    assert result.cached() == result.ran() == []
 
 
 def _kill_training(folder: Path, arguments: tuple[str, ...]) -> str:
-    """Runs the command, kills it (SIGKILL) after its training's first checkpoint; what it said."""
-    with (folder / "killed.txt").open("w", encoding="utf-8") as said:
+    """Runs the command, kills it (SIGKILL) after the first checkpoint, and returns its output."""
+    with (folder / "killed.txt").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
-            toy.command(*arguments), cwd=folder, env=toy.environment(), stdout=said, stderr=said
+            toy.command(*arguments), cwd=folder, env=toy.environment(), stdout=log, stderr=log
         )
         try:
             deadline = time.monotonic() + 120
@@ -338,8 +340,8 @@ def _kill_training(folder: Path, arguments: tuple[str, ...]) -> str:
 
 @pytest.mark.slow
 def test_the_same_data_gives_the_same_bytes(copy: Path) -> None:
-    """What is forced to run again changes nothing after it: Trainer is still cached."""
-    again = ("ExampleGen", "StatisticsGen", "Transform")
-    forced = [word for node in again for word in ("--force", node)]
-    done = bitext(copy, "run", "toy.yaml", *forced)
-    assert (done.code, done.ran()) == (0, list(again))
+    """Nodes that are forced to run again give the same outputs: later nodes are cached."""
+    rerun = ("ExampleGen", "StatisticsGen", "Transform")
+    forced = [word for node in rerun for word in ("--force", node)]
+    result = bitext(copy, "run", "toy.yaml", *forced)
+    assert (result.code, result.ran()) == (0, list(rerun))

@@ -1,7 +1,7 @@
-"""A made language pair, its pipeline's configuration, and the command run on it in a process of its own.
+"""A generated parallel corpus, a configuration for it, and functions that run `bitext` in a process.
 
-Every file is below the folder a test gives, the command starts there, and all paths in the configuration are
-relative to it: as a user has them.
+All files are below a folder that the test names. It is the working directory of the command, and all paths in
+the configuration are relative to it, as in a user's project.
 """
 
 from __future__ import annotations
@@ -53,22 +53,22 @@ Pair = tuple[str, str]
 
 
 def sentences() -> list[Pair]:
-    """450 pairs, every source once, always the same."""
-    parts = itertools.product(_SUBJECTS.items(), _VERBS.items(), _OBJECTS.items(), _TIMES.items())
+    """Returns 450 pairs, always the same; every source occurs once."""
+    phrases = itertools.product(_SUBJECTS.items(), _VERBS.items(), _OBJECTS.items(), _TIMES.items())
     return [
         (f"{s.capitalize()} {v} {o}{t}.", f"{s_.capitalize()} {v_} {o_}{t_}.")
-        for (s, s_), (v, v_), (o, o_), (t, t_) in parts
+        for (s, s_), (v, v_), (o, o_), (t, t_) in phrases
     ]
 
 
 def write_tsv(path: Path, rows: list[Pair]) -> Path:
-    """One pair a line."""
+    """Writes pairs as tab-separated lines and returns the path."""
     path.write_text("".join(f"{source}\t{target}\n" for source, target in rows), encoding="utf-8")
     return path
 
 
 def config(**changes: Any) -> dict[str, Any]:
-    """A configuration whose whole run takes seconds; `changes` replace keys of its sections."""
+    """Returns a configuration whose run takes seconds; `changes` replace keys of its sections."""
     values: dict[str, Any] = {
         "name": "toy",
         "example_gen": {"files": ["toy.tsv"], "eval_share": 0.1, "test_share": 0.1},
@@ -92,13 +92,20 @@ def config(**changes: Any) -> dict[str, Any]:
 
 
 def write_config(folder: Path, values: dict[str, Any]) -> None:
-    """`toy.yaml` in the folder."""
+    """Writes a configuration to `toy.yaml` in the folder."""
     (folder / "toy.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
 
 
 @dataclasses.dataclass(frozen=True)
-class Done:
-    """How a command ended."""
+class Result:
+    """The result of a command.
+
+    Attributes:
+      code: the exit code.
+      out: standard output.
+      err: standard error.
+      seconds: wall time.
+    """
 
     code: int
     out: str
@@ -106,17 +113,17 @@ class Done:
     seconds: float
 
     def ran(self) -> list[str]:
-        """The nodes that did work in a run."""
+        """Returns the nodes that the run executed."""
         return [line for line in self.out.splitlines() if line in NODES]
 
     def cached(self) -> list[str]:
-        """The nodes that were taken from the cache."""
+        """Returns the nodes that the run took from the cache."""
         words = [line.split() for line in self.out.splitlines()]
         return [line[0] for line in words if len(line) == 2 and line[0] in NODES and line[1] == "cached"]
 
 
 def command(*arguments: str) -> list[str]:
-    """`bitext ...` as a process's arguments."""
+    """Returns the process arguments of `bitext ...`."""
     return [sys.executable, "-m", "bitext", *arguments]
 
 
@@ -126,14 +133,14 @@ def environment() -> dict[str, str]:
     return users | {"PYTHONPATH": str(REPOSITORY)}
 
 
-def bitext(folder: Path, *arguments: str, stdin: str = "", largest_file: int | None = None) -> Done:
-    """Runs the command in `folder`, to its end.
+def bitext(folder: Path, *arguments: str, stdin: str = "", largest_file: int | None = None) -> Result:
+    """Runs the command and waits for its end.
 
     Args:
-      folder: where it starts.
-      arguments: of the command.
-      stdin: its standard input.
-      largest_file: bytes beyond which no file may grow.
+      folder: the working directory.
+      arguments: arguments of the command.
+      stdin: text for standard input.
+      largest_file: maximum size of a file that it may write, in bytes; None: no limit.
     """
 
     def limit() -> None:
@@ -141,7 +148,7 @@ def bitext(folder: Path, *arguments: str, stdin: str = "", largest_file: int | N
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
     started = time.perf_counter()
-    done = subprocess.run(
+    process = subprocess.run(
         command(*arguments),
         cwd=folder,
         env=environment(),
@@ -153,24 +160,24 @@ def bitext(folder: Path, *arguments: str, stdin: str = "", largest_file: int | N
         check=False,
         preexec_fn=limit,
     )
-    return Done(done.returncode, done.stdout, done.stderr, time.perf_counter() - started)
+    return Result(process.returncode, process.stdout, process.stderr, time.perf_counter() - started)
 
 
 def status(folder: Path) -> dict[str, Any]:
-    """`bitext status --json`."""
-    done = bitext(folder, "status", "--json", "toy.yaml")
-    assert (done.code, done.err) == (0, "")
-    found: dict[str, Any] = json.loads(done.out)
-    return found
+    """Returns the output of `bitext status --json`."""
+    result = bitext(folder, "status", "--json", "toy.yaml")
+    assert (result.code, result.err) == (0, "")
+    report: dict[str, Any] = json.loads(result.out)
+    return report
 
 
 def output(folder: Path, node: str, key: str) -> Path:
-    """The newest published output of a node."""
+    """Returns the folder of a node's newest published output."""
     return max((folder / "runs" / "toy" / node / key).iterdir(), key=lambda path: int(path.name))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every published file below a pipeline root or a serving folder: no log, metadata or working file."""
+    """Returns the published files below a pipeline root or a serving folder, without logs and metadata."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))

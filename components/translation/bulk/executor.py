@@ -1,4 +1,4 @@
-"""BulkInferrer's work: divides the input, translates missing shards with Beam, joins their translations."""
+"""Divides an input into shards, translates the missing shards with Beam, and joins their translations."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class Shard:
     """Consecutive whole lines of the input.
 
     Attributes:
-      index: its number, from 0.
-      offset: its first byte in the decompressed input.
-      size: its size in bytes.
-      first_line: the number of its first line, from 1.
-      lines: its number of lines.
+      index: index of the shard.
+      offset: offset of its first byte in the decompressed input.
+      size: size in bytes.
+      first_line: number of its first line, from 1.
+      lines: number of lines.
       digest: SHA-256 of its bytes.
     """
 
@@ -59,7 +59,7 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """The name of the file that holds its translations."""
+        """Name of the file with its translations."""
         return f"{self.index:06d}"
 
 
@@ -79,63 +79,64 @@ def translate_file(
 ) -> None:
     """Translates a file of any size with Beam: each line exactly once and in order, completely or not at all.
 
-    Shards that an interrupted attempt has translated are reused. The memory used does not depend on the size.
+    Shards that an interrupted attempt has translated are reused. The peak memory does not depend on the size.
 
     Args:
       model: as for `find_saved_model`.
       input: a file with one sentence a line, plain, .gz, .bz2 or .zst.
       output: the file to write, with the bytes that `bitext translate` writes.
-      search: how to search.
+      search: options of the beam search.
       beam_pipeline: creates the Beam pipeline to run in.
       batch_size: maximum number of lines in one call of the model.
-      say: prints one line for the person watching.
+      say: prints one line about the progress.
 
     Raises:
       errors.ConfigError: the output is no regular file, or is the input.
-      errors.DataError: the model or the input cannot be read, or the input changes meanwhile.
+      errors.DataError: the model or the input cannot be read, or the input changes during the translation.
       errors.LockedError: another command is translating into the same output.
-      errors.EnvironmentFault: the output, or the work folder beside it, cannot be written.
+      errors.EnvironmentFault: the output, or the folder of the shards beside it, cannot be written.
     """
     model, input, output = find_saved_model(model).absolute(), input.absolute(), output.absolute()
     check_output_file(output, input)
     if is_special(output):
         raise errors.ConfigError(
-            f"{output} is no regular file: nothing can be kept beside it",
+            f"{output} is no regular file: finished shards cannot be saved beside it",
             "name a file with --output, or translate without --beam-runner",
         )
-    with open_input(input) as pieces, _locked_home(output) as home:
-        shards = list(divide(pieces))
-        work = home / _key(shards, model, search)
+    with open_input(input) as chunks, _locked_folder(output) as folder:
+        shards = list(divide(chunks))
+        shard_folder = folder / _key(shards, model, search)
         with reporting_faults(output, FILE_REMEDY):
-            _clear(home, work)
-        missing = [shard for shard in shards if not (work / shard.name).exists()]
+            _clear(folder, shard_folder)
+        missing = [shard for shard in shards if not (shard_folder / shard.name).exists()]
         lines = sum(shard.lines for shard in shards)
         say(f"{lines:,} lines in {len(shards):,} shards, {len(missing):,} of them to translate")
         if missing:
-            source = _decompressed(input, work)
+            source = _decompressed(input, shard_folder)
             with beam_pipeline() as pipeline:
                 _ = (
                     pipeline
                     | "Shards" >> beam.Create(missing)
                     | "Read" >> beam.Map(read, source)
                     | "Translate" >> RunInference(ShardTranslator(model, search, batch_size))
-                    | "Write" >> beam.Map(write, work, search.nbest)
+                    | "Write" >> beam.Map(write, shard_folder, search.nbest)
                 )
         with open_output(output) as write_out:
             for shard in shards:
-                write_out(_read_translations(shard, work, search.nbest))
-        shutil.rmtree(work, ignore_errors=True)
+                write_out(_read_translations(shard, shard_folder, search.nbest))
+        shutil.rmtree(shard_folder, ignore_errors=True)
 
 
 class ShardTranslator(ModelHandler[SourceLines, ShardTranslations, LineTranslator]):
-    """Lets Beam load the model once a process and pass it one shard at a time.
+    """Model handler for RunInference: Beam loads the model once per process and passes single shards.
 
-    Beam's example is a shard, not a line: if Beam batched lines by a GroupByKey, all of them would be in
-    memory, and none on disk before the last is translated. `LineTranslator` batches the lines of a shard.
+    RunInference's example is a shard, not a line. If Beam batched lines with a GroupByKey, all lines would be
+    in memory, and no translation on disk before the last line is translated. `LineTranslator` batches the
+    lines of a shard.
 
     Args:
       model: a SavedModel.
-      search: how to search.
+      search: options of the beam search.
       batch_size: maximum number of lines in one call of the model.
     """
 
@@ -165,10 +166,10 @@ class ShardTranslator(ModelHandler[SourceLines, ShardTranslations, LineTranslato
         return METRICS
 
 
-def divide(pieces: Iterable[bytes]) -> Iterator[Shard]:
-    """Yields the shards of an input, in order. Each line is in exactly one; equal bytes give equal shards."""
+def divide(chunks: Iterable[bytes]) -> Iterator[Shard]:
+    """Yields the shards of an input, in order. Each line is in one shard. Equal inputs give equal shards."""
     offset, line = 0, 1
-    for index, block in enumerate(reading.whole_lines(pieces)):
+    for index, block in enumerate(reading.whole_lines(chunks)):
         lines = len(reading.split_lines(block))
         yield Shard(index, offset, len(block), line, lines, hashlib.sha256(block).hexdigest())
         offset, line = offset + len(block), line + lines
@@ -199,31 +200,31 @@ def read(shard: Shard, source: Path) -> SourceLines:
     return shard, lines
 
 
-def write(translated: ShardTranslations, work: Path, nbest: int) -> None:
-    """Writes the translations of a shard to a file that appears when all of it is on the disk.
+def write(translated: ShardTranslations, shard_folder: Path, nbest: int) -> None:
+    """Writes the translations of a shard to a file, which appears only when it is completely on the disk.
 
-    Two workers may do so at the same time, because Beam may run a shard twice: each writes a file of its own.
+    Beam may run a shard twice at the same time: each worker writes its own temporary file.
 
     Raises:
       errors.EnvironmentFault: the file cannot be written.
     """
     shard, results = translated
-    _write_durably(work / shard.name, [format_lines(results, shard.first_line, nbest).encode()])
-    log.info("lines %s to %s", f"{shard.first_line:,}", f"{shard.first_line + shard.lines - 1:,}")
+    _write_durably(shard_folder / shard.name, [format_lines(results, shard.first_line, nbest).encode()])
+    log.info("translated lines %s to %s", f"{shard.first_line:,}", f"{shard.first_line + shard.lines - 1:,}")
 
 
-def _write_durably(path: Path, pieces: Iterable[bytes]) -> None:
+def _write_durably(path: Path, chunks: Iterable[bytes]) -> None:
     with reporting_faults(path, FILE_REMEDY), atomic_writer(path, durable=True) as file:
-        file.writelines(pieces)
+        file.writelines(chunks)
 
 
-def _read_translations(shard: Shard, work: Path, nbest: int) -> bytes:
+def _read_translations(shard: Shard, shard_folder: Path, nbest: int) -> bytes:
     """Reads the translations of a shard.
 
     Raises:
-      errors.DataError: they are missing, or belong to more or fewer lines.
+      errors.DataError: the file is missing, or has another number of lines than the shard.
     """
-    path = work / shard.name
+    path = shard_folder / shard.name
     data = path.read_bytes() if path.exists() else b""
     if nbest == 1:
         lines = data.count(b"\n")
@@ -231,62 +232,62 @@ def _read_translations(shard: Shard, work: Path, nbest: int) -> bytes:
         lines = len({row.partition(b"\t")[0] for row in data.splitlines()})
     if lines != shard.lines:
         raise errors.DataError(
-            f"{path} has the translations of {lines:,} lines, and not of {shard.lines:,}",
+            f"{path} has the translations of {lines:,} lines instead of {shard.lines:,}",
             "delete it and run the same command again",
         )
     return data
 
 
-def _decompressed(input: Path, work: Path) -> Path:
+def _decompressed(input: Path, shard_folder: Path) -> Path:
     """Returns a file that holds the decompressed input: the input itself or a copy."""
     if not input.name.endswith(reading.ENDINGS):
         return input
-    copy = work / "input"
+    copy = shard_folder / "input"
     if not copy.exists():
-        with open_input(input) as pieces:
-            _write_durably(copy, pieces)
+        with open_input(input) as chunks:
+            _write_durably(copy, chunks)
     return copy
 
 
 def _key(shards: Sequence[Shard], model: Path, search: Search) -> str:
-    """Returns a digest of what the translations depend on. The batch size is not part of it.
+    """Returns a digest of the input, the model and the search, without the batch size.
 
-    A command that ran out of memory can thus be resumed with a smaller batch size.
+    A command that ran out of memory can thus resume with a smaller batch size.
     """
-    parts = [[shard.digest for shard in shards], folder_digest(model), dataclasses.astuple(search)]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    inputs = [[shard.digest for shard in shards], folder_digest(model), dataclasses.astuple(search)]
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
 
 
-def _clear(home: Path, work: Path) -> None:
-    """Creates the work folder, and deletes those of other inputs, models and searches."""
-    work.mkdir(exist_ok=True)
-    for other in home.iterdir():
-        if other != work:
+def _clear(folder: Path, shard_folder: Path) -> None:
+    """Creates the folder of the shards, and deletes those of other inputs, models and searches."""
+    shard_folder.mkdir(exist_ok=True)
+    for other in folder.iterdir():
+        if other != shard_folder:
             shutil.rmtree(other)
 
 
 @contextlib.contextmanager
-def _locked_home(output: Path) -> Iterator[Path]:
-    """Creates the folder beside the output and locks it until the process ends, even if it is killed.
+def _locked_folder(output: Path) -> Iterator[Path]:
+    """Context manager: creates the folder beside the output and locks it. A killed process loses the lock.
 
     Raises:
-      errors.LockedError: another process has locked it.
-      errors.EnvironmentFault: it cannot be created.
+      errors.LockedError: another process has locked the folder.
+      errors.EnvironmentFault: the folder cannot be created.
     """
     target = Path(os.path.realpath(output))
-    home = target.with_name(f".{target.name}.bulk")
+    folder = target.with_name(f".{target.name}.bulk")
     with reporting_faults(output, FILE_REMEDY):
-        home.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)
         try:
-            descriptor = open_locked(home)
+            descriptor = open_locked(folder)
         except (BlockingIOError, FileNotFoundError):  # locked, or just deleted, by another process
             raise errors.LockedError(
                 f"another command is translating into {output}",
                 "wait for it, or name another file with --output",
             ) from None
     try:
-        yield home
+        yield folder
     finally:
         with contextlib.suppress(OSError):  # not empty: the next attempt resumes with it
-            home.rmdir()
+            folder.rmdir()
         os.close(descriptor)
