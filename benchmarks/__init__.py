@@ -1,1 +1,1 @@
-"""Benchmarks of the figures in the documentation: `make bench`."""
+"""Measures the figures in the documentation: `make bench`."""

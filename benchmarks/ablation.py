@@ -1,12 +1,12 @@
-"""Ablation: trainings that differ in one setting at a time, and a table of their scores.
+"""Ablation: trains models that differ in one setting at a time, and writes a table of their scores.
 
     python -m benchmarks.ablation CONFIG [--set a.b=c ...]
 
-Each row is a run of the pipeline in the same root. All rows share ExampleGen to Transform, rows that differ
-only in the search share a model, and a second call trains nothing again. `--set` applies to every row, before
-the row's own settings: use it for the folder of the corpus and, with `trainer.steps`, for the number of
-updates. All rows make the same number of updates from about the same number of pairs, so the vocabulary of
-words is larger and the batches of characters are longer. ABLATION.md and ABLATION.json are rewritten after
+Each row is a run of the pipeline in the same root. Cached nodes are shared: rows that differ only in the
+search share a model, and a second call trains nothing again. `--set` applies to every row, before the row's
+own settings: use it for the folder of the corpus and, with `trainer.steps`, for the number of updates. All
+rows make the same number of updates from about the same number of pairs. For this reason, the vocabulary of
+words is larger, and the batches of characters are longer. ABLATION.md and ABLATION.json are rewritten after
 each row.
 """
 
@@ -16,16 +16,15 @@ import argparse
 import json
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from benchmarks.process import BITEXT
 from bitext.components.shared.errors import REFUSED, TrainingError
 
 HERE = Path(__file__).parent
-BITEXT = (sys.executable, "-m", "bitext")
 NOT_BLESSED, DIVERGED = REFUSED, TrainingError.exit_code
 BASE = {
     "trainer.model.cell": "gru",
@@ -38,7 +37,7 @@ BASE = {
     "evaluator.compare_with_baseline": False,
     "trainer.search.beam_size": 5,
     "transform.unit": "subword",
-    # Words and characters have no subword sampling.
+    # Off in all rows, because words and characters have no subword sampling.
     "transform.subword_samples": 1,
     "transform.subword_dropout": 0.0,
 }
@@ -81,16 +80,20 @@ ROWS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 
 
-def bitext(*arguments: str, may: tuple[int, ...] = (0,)) -> subprocess.CompletedProcess[str]:
-    """Runs the command. Exits if its exit code is not one of those it `may` have."""
-    done = subprocess.run([*BITEXT, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode not in may:
-        raise SystemExit(f"bitext {shlex.join(arguments)} failed:\n{done.stderr}")
-    return done
+def bitext(*arguments: str, expected_codes: tuple[int, ...] = (0,)) -> subprocess.CompletedProcess[str]:
+    """Runs `bitext`.
+
+    Raises:
+      SystemExit: its exit code is not one of those expected.
+    """
+    process = subprocess.run([*BITEXT, *arguments], capture_output=True, text=True, check=False)
+    if process.returncode not in expected_codes:
+        raise SystemExit(f"bitext {shlex.join(arguments)} failed:\n{process.stderr}")
+    return process
 
 
 def flags(sets: list[str]) -> list[str]:
-    """Returns the values, each after `--set`."""
+    """Returns the command line options: `--set` before each value."""
     return [word for value in sets for word in ("--set", value)]
 
 
@@ -102,11 +105,12 @@ def as_sets(values: dict[str, Any]) -> list[str]:
 def measure(config: str, root: str, sets: list[str]) -> dict[str, Any]:
     """Trains and scores a configuration with these settings. Scores are None if the training diverged.
 
-    A refused model is no failure here: its score counts.
+    The score of a model that was not blessed counts as well.
     """
     arguments = [config, "--root", root, *flags(sets)]
-    done = bitext("run", *arguments, "--to", "Evaluator", may=(0, NOT_BLESSED, DIVERGED))
-    if done.returncode == DIVERGED:
+    codes = (0, NOT_BLESSED, DIVERGED)
+    process = bitext("run", *arguments, "--to", "Evaluator", expected_codes=codes)
+    if process.returncode == DIVERGED:
         return {"validation_bleu": None, "test_bleu": None, "minutes": None}
     run = json.loads(bitext("status", *arguments, "--json").stdout)["runs"][0]
     history = Path(run["nodes"]["Trainer"]["outputs"]["model_run"]) / "history.jsonl"
@@ -120,7 +124,7 @@ def measure(config: str, root: str, sets: list[str]) -> dict[str, Any]:
 
 
 def write(command: str, settings: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-    """Writes both files."""
+    """Writes ABLATION.md and ABLATION.json."""
     trainer, model = settings["trainer"], settings["trainer"]["model"]
     widths = ", ".join(f"{n.removesuffix('_units')} {model[n]}" for n in model if n.endswith("_units"))
     signature = next((row["signature"] for row in rows if "signature" in row), "")
@@ -143,10 +147,10 @@ def write(command: str, settings: dict[str, Any], rows: list[dict[str, Any]]) ->
 
 def _line(row: dict[str, Any]) -> str:
     """Returns a row of the table."""
-    start = f"| {row['choice']} | {row['value']} |"
+    row_start = f"| {row['choice']} | {row['value']} |"
     if row["test_bleu"] is None:
-        return f"{start} diverged | | |"
-    return f"{start} {row['validation_bleu']:.2f} | {row['test_bleu']:.2f} | {row['minutes']:.1f} |"
+        return f"{row_start} diverged | | |"
+    return f"{row_start} {row['validation_bleu']:.2f} | {row['test_bleu']:.2f} | {row['minutes']:.1f} |"
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
-"""Duration of `bitext` commands as whole processes, and the memory of a training.
+"""Measures the duration of `bitext` commands as processes, and the memory of a training.
 
     python -m benchmarks.commands
 
 Needs a finished `make run`: the corpus, a cached run, a pushed model. Each command except the training runs
-once unmeasured and then RUNS times.
+once without measurement and then RUNS times.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.process import BITEXT
-from benchmarks.report import Result, hand_over, progress, result
+from benchmarks.report import Result, print_results, progress, result
 from bitext.components.translation.translator import find_saved_model
 
 CONFIG = "pipeline/configs/tatoeba.yaml"
@@ -34,7 +34,7 @@ def bitext(*arguments: str, text: bytes = b"") -> tuple[float, float]:
     """Runs `bitext` and returns wall seconds and peak memory in MB.
 
     Raises:
-      SystemExit: it failed.
+      SystemExit: the command failed.
     """
     start = time.perf_counter()
     with tempfile.TemporaryFile() as stdin:
@@ -61,12 +61,13 @@ def child(
     """Runs another benchmark module in a process of its own and returns its standard output.
 
     Args:
-      module: its name.
+      module: name of the module in `benchmarks`.
+      arguments: its command line arguments.
       text: its standard input.
-      environment: None: that of this process.
+      environment: its environment variables; None: those of this process.
 
     Raises:
-      subprocess.CalledProcessError: it failed.
+      subprocess.CalledProcessError: the process failed.
     """
     command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
     return subprocess.run(command, input=text, stdout=subprocess.PIPE, check=True, env=environment).stdout
@@ -76,7 +77,7 @@ def outputs_of(config: str, node: str, *options: str) -> dict[str, Path]:
     """Returns the folders of a node's outputs in the last run of a configuration.
 
     Raises:
-      subprocess.CalledProcessError: there was no run.
+      subprocess.CalledProcessError: `bitext status` failed.
     """
     command = [*BITEXT, "status", config, "--json", *options]
     report = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
@@ -84,13 +85,13 @@ def outputs_of(config: str, node: str, *options: str) -> dict[str, Path]:
 
 
 def sources(count: int) -> list[bytes]:
-    """Returns English sentences, taken evenly from the whole corpus."""
+    """Returns English sentences, evenly spaced in the corpus."""
     rows = CORPUS.read_bytes().splitlines()
     return [row.split(b"\t")[0] for row in rows[:: len(rows) // count][:count]]
 
 
 def measure() -> list[Result]:
-    """Measures all figures."""
+    """Measures all figures of this benchmark."""
     lines = b"\n".join(sources(1000)) + b"\n"
     translate = ("translate", "--model", SERVING)
     return [
@@ -111,22 +112,22 @@ def timed(name: str, at_most: float | None, *arguments: str, text: bytes = b"") 
 
 
 def latency() -> list[Result]:
-    """Measures how long a client waits."""
-    progress("loading, and sentence by sentence")
+    """Measures the time to load the model, and to translate a single sentence."""
+    progress("loading, and single sentences")
     model = str(find_saved_model(Path(SERVING)))
     cores = str(len(os.sched_getaffinity(0)))
     loads = [json.loads(child("latency", model, cores))["load"] for _ in range(RUNS)]
-    of_12_words = [sentence for sentence in sources(20_000) if len(sentence.split()) == 12]
-    text = b"\n".join(of_12_words[:: len(of_12_words) // SENTENCES][:SENTENCES])
+    twelve_words = [sentence for sentence in sources(20_000) if len(sentence.split()) == 12]
+    text = b"\n".join(twelve_words[:: len(twelve_words) // SENTENCES][:SENTENCES])
     one_core = [json.loads(child("latency", model, "1", text=text)) for _ in range(RUNS)]
     results = [
         result("loading the SavedModel, after TensorFlow", loads, "s", at_most=3.0),
         result("the same on one core", [times["load"] for times in one_core], "s", at_most=5.0),
     ]
     for beam, target in (("1", 50.0), ("5", 150.0)):
-        # The median over the runs of each sentence; the result is the median over the sentences.
+        # The median of each sentence over the runs. The result is the median over the sentences.
         runs = [times[beam] for times in one_core]
-        medians = [statistics.median(of_sentence) for of_sentence in zip(*runs, strict=True)]
+        medians = [statistics.median(sentence_times) for sentence_times in zip(*runs, strict=True)]
         results.append(
             result(f"a sentence of 12 words, beam {beam}, one core", medians, "ms", at_most=target)
         )
@@ -134,7 +135,7 @@ def latency() -> list[Result]:
 
 
 def memory_of_training() -> Result:
-    """Measures the peak memory of a run to the end of a short training, with validations and export."""
+    """Measures the peak memory of a run with a short training, its validations and its export."""
     progress("memory of a training")
     with tempfile.TemporaryDirectory() as root:
         peak = bitext("run", CONFIG, "--root", root, *TRAINING)[1]
@@ -142,4 +143,4 @@ def memory_of_training() -> Result:
 
 
 if __name__ == "__main__":
-    hand_over(measure())
+    print_results(measure())

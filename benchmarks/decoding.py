@@ -1,11 +1,12 @@
-"""Speed of translating, from text to text after loading, and the duration of an evaluation.
+"""Measures the speed of translation after loading, from text to text, and the duration of an evaluation.
 
     python -m benchmarks.decoding MULTI30K           # all figures
-    python -m benchmarks.decoding MULTI30K MODEL     # the loops, once
+    python -m benchmarks.decoding MULTI30K MODEL     # only the Python loops
 
-Translates the 1,000 sentences of test_2016_flickr with the model `USUAL` of `benchmarks.multi30k`, which is
-trained first if necessary. For comparison, Python loops over the signature `decode_step` translate them, one
-sentence at a time and in batches: in a new process in each round, with TensorFlow's default threads.
+Translates the 1,000 sentences of test_2016_flickr with the model `PEER_MODEL` of `benchmarks.multi30k`, which
+is trained first if necessary. For comparison, Python loops over the signature `decode_step` translate them,
+one sentence at a time and in batches. Each round runs the loops in a new process, with TensorFlow's default
+threads.
 """
 
 from __future__ import annotations
@@ -21,23 +22,23 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.commands import bitext, child, outputs_of
-from benchmarks.multi30k import CONFIG, USUAL, options, sentences
-from benchmarks.report import Result, hand_over, progress, result
+from benchmarks.multi30k import CONFIG, PEER_MODEL, options, sentences
+from benchmarks.report import Result, print_results, progress, result
 from bitext.components.shared.parallel import share_cores
 
 ROUNDS = 5
 BATCH = 64
 ONE_BY_ONE = 100
-"""Number of sentences translated by the loop over single sentences."""
+"""Number of sentences that the loop over single sentences translates."""
 LOOPS = ("one by one", f"{BATCH} at a time")
 
 
 def measure(folder: str) -> list[Result]:
-    """Measures all figures."""
+    """Measures all figures of this benchmark."""
     progress("the model, if there is none yet")
-    bitext("run", CONFIG, *options(folder, USUAL), "--to", "Trainer")
-    model = outputs_of(CONFIG, "Trainer", *options(folder, USUAL))["model"]
-    stock = dict(os.environ)
+    bitext("run", CONFIG, *options(folder, PEER_MODEL), "--to", "Trainer")
+    model = outputs_of(CONFIG, "Trainer", *options(folder, PEER_MODEL))["model"]
+    unchanged_environment = dict(os.environ)  # before share_cores
     share_cores()
     lines = [line.encode() for line in sentences(folder, "test_2016_flickr", "en")]
     from bitext.components.translation.search import Search
@@ -50,13 +51,14 @@ def measure(folder: str) -> list[Result]:
     for number in range(ROUNDS):
         rates["beam 5"].append(rate(lambda: translators[5].translate(lines), len(lines)))
         rates["greedy"].append(rate(lambda: translators[1].translate(lines), len(lines)))
-        loop_rates = json.loads(child("decoding", folder, str(model), environment=stock))
-        for name, loop in zip(LOOPS, loop_rates, strict=True):
-            rates[name].append(loop)
-        last = ", ".join(f"{name} {values[-1]:.0f}" for name, values in rates.items())
-        progress(f"round {number + 1}: sentences a second: {last}")
+        loop_rates = json.loads(child("decoding", folder, str(model), environment=unchanged_environment))
+        for name, loop_rate in zip(LOOPS, loop_rates, strict=True):
+            rates[name].append(loop_rate)
+        round_rates = ", ".join(f"{name} {values[-1]:.0f}" for name, values in rates.items())
+        progress(f"round {number + 1}, sentences per second: {round_rates}")
     single, batched = (
-        [ours / loop for ours, loop in zip(rates["greedy"], rates[name], strict=True)] for name in LOOPS
+        [greedy_rate / loop_rate for greedy_rate, loop_rate in zip(rates["greedy"], rates[name], strict=True)]
+        for name in LOOPS
     )
     return [
         result("beam 5", rates["beam 5"], "sentences/s", at_least=150),
@@ -68,10 +70,10 @@ def measure(folder: str) -> list[Result]:
     ]
 
 
-def rate(work: Callable[[], object], items: int) -> float:
-    """Returns how many items per second a function processes."""
+def rate(function: Callable[[], object], items: int) -> float:
+    """Calls a function that processes so many items, and returns items per second."""
     start = time.perf_counter()
-    work()
+    function()
     return items / (time.perf_counter() - start)
 
 
@@ -102,7 +104,7 @@ def loops(folder: str, model: Path) -> list[float]:
 
 
 def greedy(signature: Callable[[str], Callable[..., dict[str, Any]]], lines: list[bytes]) -> list[bytes]:
-    """Greedy search in Python: `encode`, then `decode_step` until all sentences have ended."""
+    """Translates by greedy search in Python: `encode`, then `decode_step` until all have ended."""
     import numpy as np
     import tensorflow as tf
 
@@ -127,13 +129,13 @@ def greedy(signature: Callable[[str], Callable[..., dict[str, Any]]], lines: lis
 
 
 def evaluations(folder: str, model: Path) -> list[float]:
-    """Measures the seconds of an evaluation of the test split, with loading and scoring, after imports."""
+    """Returns the seconds of three evaluations of the test split, without imports."""
     from bitext.components import artifacts
     from bitext.components.component import Context
     from bitext.components.evaluator import Parameters, executor
     from bitext.pipeline import config
 
-    examples = outputs_of(CONFIG, "ExampleGen", *options(folder, USUAL))["examples"]
+    examples = outputs_of(CONFIG, "ExampleGen", *options(folder, PEER_MODEL))["examples"]
     parameters = config.load(Path(CONFIG)).evaluator
     assert isinstance(parameters, Parameters)
     durations = []
@@ -161,4 +163,4 @@ if __name__ == "__main__":
     if len(sys.argv) > 2:
         print(json.dumps(loops(sys.argv[1], Path(sys.argv[2]))))
     else:
-        hand_over(measure(sys.argv[1]))
+        print_results(measure(sys.argv[1]))

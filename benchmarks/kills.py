@@ -2,12 +2,12 @@
 
     python -m benchmarks.kills [--kills 54] [--seed 0] [--folder FOLDER]
 
-The pipeline runs on a small generated corpus in three daily spans: once without a kill, then with a kill at a
-random moment of each component in turn, until every component was killed once and the pipeline is complete;
-then it starts anew. After each kill, everything published must be whole. When a pipeline is complete, nothing
-may be left over, and the outputs must equal those of the run without a kill: the same bytes of the
-deterministic components, the same weights of the model. Then the same on a disk that is too small and grows;
-only root can mount a disk, so other users skip this.
+The pipeline runs on a small generated corpus in three daily spans, first without a kill (the reference). Then
+new pipelines run in turn: each component is killed once at a random moment, and a last run completes the
+pipeline. After each kill, all published files must be complete. When a pipeline is complete, no temporary
+files may be left, and its outputs must equal those of the reference: the same bytes of the deterministic
+components, the same weights of the model. At the end, a pipeline runs on a disk that is too small and grows.
+Only root can mount a disk, so other users skip this check.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from tests.pipeline.store_contract import altered
 DETERMINISTIC = ("ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform")
 SPANS = 3
 DISK_FULL = 6
-# ML Metadata may report only that SQLite could not write the transaction.
-FULL = ("No space left on device", "disk is full", "its disk not full")
+DISK_FULL_MESSAGES = ("No space left on device", "disk is full", "its disk not full")
+"""Messages of a full disk. The last is a remedy: ML Metadata may report only that SQLite could not write."""
 DISKS = (
     300,
     400,
@@ -60,16 +60,16 @@ DISKS = (
     8000,
     16000,
 )
-"""Sizes of the disk in KB; the first are too small."""
+"""Sizes of the disk in KB. The first sizes are too small."""
 
 
 class InconsistentError(Exception):
-    """Something incomplete is visible or left over, or differs from the run without a kill."""
+    """Published files are incomplete, temporary files are left, or outputs differ from the reference."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Line:
-    """One pipeline and its root, from the first run until it is complete."""
+class Pipeline:
+    """A pipeline on the toy corpus, in its own folder."""
 
     folder: Path
 
@@ -95,36 +95,36 @@ class Line:
         """Returns every recorded execution, newest first."""
         config = self.config()
         store = Store(config.metadata, self.root, config.name)
-        store.delete_orphans()  # as at the beginning of a run
+        store.delete_orphans()  # as a run does at its start
         return store.executions()
 
     def run(self) -> tuple[int, str]:
-        """Runs to the end. Returns exit code and output."""
+        """Runs the pipeline to the end. Returns exit code and output."""
         process = start(self.folder, "run", "toy.yaml")
         printed, _ = process.communicate()
         return process.returncode, printed
 
     def kill(self, node: str, delay: float) -> bool:
-        """Runs and kills the run some seconds after `node` began. Returns whether it was still alive."""
+        """Starts a run and kills it `delay` seconds after `node` began. Returns whether it was still alive."""
         alive, _ = kill(start(self.folder, "run", "toy.yaml"), node, delay)
         return alive
 
-    def check_whole(self) -> None:
-        """Checks that everything recorded as complete, or visible to a server, is whole."""
+    def check_published(self) -> None:
+        """Checks that recorded artifacts are unchanged and pushed versions complete."""
         if store_exists(self.config().metadata, self.root):
             for artifact in altered(self.history()):
                 raise InconsistentError(f"{artifact.uri} differs from its record")
         for version in (self.folder / "serving" / "toy").glob("[0-9]*"):
             for name in ("saved_model.pb", "assets.extra/bitext.json"):
                 if not (version / name).is_file():
-                    raise InconsistentError(f"{version} is visible and has no {name}")
+                    raise InconsistentError(f"{version} is visible to a server and has no {name}")
 
-    def check_complete(self, reference: Line | None) -> None:
-        """Checks that a further run does nothing, nothing is left over, and the outputs are right."""
+    def check_complete(self, reference: Pipeline | None) -> None:
+        """Checks that a further run is cached, no temporary files are left, and outputs are right."""
         code, printed = self.run()
         if code or printed.count(" cached\n") != len(toy.NODES):
             raise InconsistentError(
-                f"a run of a complete pipeline did something, or ended with {code}:\n{printed}"
+                f"a run of a complete pipeline was not cached, or ended with {code}:\n{printed}"
             )
         leftovers = [
             path for name in (".staging", ".working", ".unrecorded") if (path := self.root / name).exists()
@@ -137,12 +137,12 @@ class Line:
             if str(folder) not in self._recorded()
         ]
         if leftovers:
-            raise InconsistentError(f"left over: {', '.join(map(str, leftovers))}")
+            raise InconsistentError(f"temporary files are left: {', '.join(map(str, leftovers))}")
         versions = [path.name for path in (self.folder / "serving" / "toy").iterdir()]
         if versions != ["1"]:
             raise InconsistentError(f"pushed versions: {versions}")
         if states := {e.state for e in self.history()} & {State.RUNNING}:
-            raise InconsistentError(f"executions are recorded as {states}")
+            raise InconsistentError(f"executions of finished runs are recorded as {states}")
         if reference is not None and (self.outputs() != reference.outputs()):
             raise InconsistentError(f"outputs differ: {self.outputs()}\n{reference.outputs()}")
 
@@ -150,7 +150,7 @@ class Line:
         return {a.uri for e in self.history() if e.state == State.COMPLETE for a in e.all_outputs()}
 
     def outputs(self) -> dict[str, list[str]]:
-        """Returns the digests of the deterministic components' outputs, and of the weights."""
+        """Returns the digests of the outputs of deterministic components, and of the weights."""
         history = self.history()
         digests = {}
         for node in DETERMINISTIC:
@@ -163,64 +163,63 @@ class Line:
         return digests | {"weights": [file_digest(weights)]}
 
 
-def durations(line: Line) -> dict[str, float]:
+def durations(pipeline: Pipeline) -> dict[str, float]:
     """Returns the seconds of each node in the first run."""
-    config = line.config()
-    first = Store(config.metadata, line.root, config.name).runs()[-1].run_id
-    whole = [e for e in line.history() if e.run_id == first and not e.part]
+    config = pipeline.config()
+    first = Store(config.metadata, pipeline.root, config.name).runs()[-1].run_id
+    executions = [e for e in pipeline.history() if e.run_id == first and not e.part]
     return {
-        node.name: sum(e.seconds for e in whole if e.node == node.name)
+        node.name: sum(e.seconds for e in executions if e.node == node.name)
         for node in create_pipeline(config).nodes
     }
 
 
-def kill_lines(
-    folder: Path, reference: Line, kills: int, generator: random.Random
+def kill_pipelines(
+    folder: Path, reference: Pipeline, kills: int, generator: random.Random
 ) -> list[tuple[str, float]]:
-    """Kills runs until there were this many kills. Returns node and seconds of each."""
+    """Makes this many kills in one pipeline after another. Returns node and delay in seconds of each kill."""
     seconds = durations(reference)
-    done: list[tuple[str, float]] = []
+    killed: list[tuple[str, float]] = []
     number = 0
-    while len(done) < kills:
+    while len(killed) < kills:
         number += 1
-        line = Line(folder / f"killed-{number}")
+        pipeline = Pipeline(folder / f"killed-{number}")
         for node in toy.NODES:
             delay = generator.uniform(0.0, 1.1 * seconds[node])
-            if len(done) < kills and line.kill(node, delay):
-                done.append((node, delay))
-                print(f"kill {len(done):>3}: {node}, {delay:.1f} s after it began", flush=True)
-            line.check_whole()
-        code, printed = line.run()
+            if len(killed) < kills and pipeline.kill(node, delay):
+                killed.append((node, delay))
+                print(f"kill {len(killed):>3}: {node}, {delay:.1f} s after it began", flush=True)
+            pipeline.check_published()
+        code, printed = pipeline.run()
         if code:
             raise InconsistentError(f"the run after the kills ended with {code}:\n{printed}")
-        line.check_complete(reference)
-        shutil.rmtree(line.folder)
-    return done
+        pipeline.check_complete(reference)
+        shutil.rmtree(pipeline.folder)
+    return killed
 
 
-def full_disks(folder: Path, reference: Line) -> list[tuple[int, str]]:
-    """Runs on a disk that grows until the pipeline is complete. Returns KB and node of each full disk."""
+def fill_disks(folder: Path, reference: Pipeline) -> list[tuple[int, str]]:
+    """Runs a pipeline on a growing disk until it is complete. Returns KB and node of each full disk."""
     disk = folder / "disk"
     disk.mkdir()
-    full: list[tuple[int, str]] = []
+    full_disks: list[tuple[int, str]] = []
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISKS[0]}k", "tmpfs", str(disk)], check=True)
     try:
-        line = Line(disk / "line")
+        pipeline = Pipeline(disk / "pipeline")
         for size in DISKS:
             subprocess.run(["mount", "-o", f"remount,size={size}k", str(disk)], check=True)
-            if full:  # opening the store needs space
-                line.check_whole()
-            code, printed = line.run()
+            if full_disks:  # not on the smallest disk: opening the store needs space
+                pipeline.check_published()
+            code, printed = pipeline.run()
             if code == 0:
-                line.check_complete(reference)
-                return full
-            if code != DISK_FULL or not any(words in printed for words in FULL):
+                pipeline.check_complete(reference)
+                return full_disks
+            if code != DISK_FULL or not any(message in printed for message in DISK_FULL_MESSAGES):
                 raise InconsistentError(f"on a disk of {size} KB the run ended with {code}:\n{printed}")
-            started_nodes = [
-                word for words in printed.splitlines() if (word := words.partition(" ")[0]) in toy.NODES
-            ]
-            full.append((size, started_nodes[-1] if started_nodes else "the store"))
-            print(f"a disk of {size} KB was full in {full[-1][1]}", flush=True)
+            first_words = [line.partition(" ")[0] for line in printed.splitlines()]
+            started_nodes = [word for word in first_words if word in toy.NODES]
+            full_disks.append((size, started_nodes[-1] if started_nodes else "the store"))
+            print(f"a disk of {size} KB was full in {full_disks[-1][1]}", flush=True)
         raise InconsistentError(f"a disk of {DISKS[-1]} KB is too small")
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
@@ -229,28 +228,30 @@ def full_disks(folder: Path, reference: Line) -> list[tuple[int, str]]:
 def main() -> None:
     """Runs all checks and exits with 1 if one fails."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--kills", type=int, default=54)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kills", type=int, default=54, help="number of kills (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments (default: %(default)s)")
     parser.add_argument("--folder", type=Path, help="working folder (default: a temporary folder)")
     options = parser.parse_args()
     start_time = time.monotonic()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
-        reference = Line(folder / "reference")
+        reference = Pipeline(folder / "reference")
         code, printed = reference.run()
         if code:
             sys.exit(f"the run without a kill ended with {code}:\n{printed}")
         reference.check_complete(None)
         try:
-            kills = kill_lines(folder, reference, options.kills, random.Random(options.seed))
-            root = os.geteuid() == 0
-            full = full_disks(folder, reference) if root else []
+            kills = kill_pipelines(folder, reference, options.kills, random.Random(options.seed))
+            is_root = os.geteuid() == 0
+            disks = fill_disks(folder, reference) if is_root else []
         except InconsistentError as error:
-            sys.exit(f"TORN: {error}")
+            sys.exit(f"inconsistent: {error}")
     by_node = ", ".join(f"{node} {sum(n == node for n, _ in kills)}" for node in toy.NODES)
-    disks = f"{len(full)} times a full disk" if root else "no full disk: only root can mount one"
-    print(f"{len(kills)} kills ({by_node}), {disks}, in {time.monotonic() - start_time:,.0f} s:")
-    print("everything published is whole, nothing is left over, bytes and weights equal the reference run's")
+    full = f"{len(disks)} full disks" if is_root else "no full disk: only root can mount one"
+    print(f"{len(kills)} kills ({by_node}), {full}, in {time.monotonic() - start_time:,.0f} s:")
+    print(
+        "published files are complete, no temporary files are left, bytes and weights equal the reference's"
+    )
 
 
 if __name__ == "__main__":

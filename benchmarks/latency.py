@@ -1,9 +1,9 @@
-"""How long a client waits: to load the model, and for the translation of one sentence.
+"""Measures the time to load a SavedModel, and to translate one sentence.
 
     python -m benchmarks.latency SAVED_MODEL CORES < SENTENCES
 
-Uses stock TensorFlow with one sentence in each call. Prints {"load": seconds, "1": [milliseconds, ...],
-"5": [...]}: by beam size, the time of each sentence after all have been translated once.
+Uses TensorFlow only, with one sentence in each call. Prints {"load": seconds, "1": [milliseconds, ...],
+"5": [...]}: for each beam size, the time of each sentence, measured after all were translated once.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ BEAMS = (1, 5)
 
 
 def measure(saved_model: str, cores: int, sentences: list[str]) -> dict[str, Any]:
-    """Loads the model and translates the sentences."""
+    """Measures the loading of the model, and the translation of each sentence."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
-    import tensorflow as tf  # after the affinity is set: it starts a thread for each core
+    import tensorflow as tf  # after the affinity is set, because it starts a thread for each core
 
     start = time.perf_counter()
     model = tf.saved_model.load(saved_model)
@@ -31,17 +31,17 @@ def measure(saved_model: str, cores: int, sentences: list[str]) -> dict[str, Any
     for beam in BEAMS:
         search = default | {"beam_size": tf.constant(beam)}
 
-        def once(sentence: str, search: dict[str, Any] = search) -> None:
+        def translate_one(sentence: str, search: dict[str, Any] = search) -> None:
             translate(text=tf.constant([sentence]), **search)["text"].numpy()
 
         for sentence in sentences:
-            once(sentence)
-        times[str(beam)] = [milliseconds(once, sentence) for sentence in sentences]
+            translate_one(sentence)
+        times[str(beam)] = [milliseconds(translate_one, sentence) for sentence in sentences]
     return times
 
 
 def milliseconds(function: Callable[[str], None], argument: str) -> float:
-    """Returns how long a call takes."""
+    """Returns the duration of a call."""
     start = time.perf_counter()
     function(argument)
     return 1000 * (time.perf_counter() - start)

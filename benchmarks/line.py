@@ -1,4 +1,4 @@
-"""Time and memory of the components from ExampleGen to Transform, by the size of the corpus.
+"""Measures time and memory of ExampleGen to Transform for several sizes of the corpus.
 
     python -m benchmarks.line            # all sizes
     python -m benchmarks.line CORPUS     # one corpus, in this process
@@ -18,31 +18,31 @@ import time
 from pathlib import Path
 
 from benchmarks.commands import CONFIG, CORPUS, child
-from benchmarks.report import Result, hand_over, progress, result
+from benchmarks.report import Result, print_results, progress, result
 from bitext.components.shared.parallel import share_cores
 
 PAIRS = 140_868
 SIZES = (10_000, 100_000, 1_000_000)
 MAX_GROWTH = 1.2
-"""Largest ratio of peak memory between ten times as many pairs and as many."""
+"""Maximum ratio of the peak memory at 1,000,000 pairs to that at 100,000 pairs."""
 RUNS = 3
 NODES = ("ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform")
 
 
 def write_corpus(pairs: int, path: Path) -> None:
-    """Writes a corpus of this many pairs, taken evenly from Tatoeba."""
+    """Writes a corpus of this many pairs, evenly spaced in Tatoeba."""
     rows = [line.split("\t")[:2] for line in CORPUS.read_text(encoding="utf-8").splitlines()]
     if pairs < len(rows):
         rows = rows[:: len(rows) // pairs]
     numbered = ((source, target, repetition) for repetition in itertools.count() for source, target in rows)
     with path.open("w", encoding="utf-8", newline="\n") as out:
         for source, target, repetition in itertools.islice(numbered, pairs):
-            end = f" {repetition}" if repetition else ""
-            out.write(f"{source}{end}\t{target}{end}\n")
+            suffix = f" {repetition}" if repetition else ""
+            out.write(f"{source}{suffix}\t{target}{suffix}\n")
 
 
-def once(corpus: str) -> tuple[float, float]:
-    """Runs once: wall seconds after imports, and this process's peak memory in MB.
+def run(corpus: str) -> tuple[float, float]:
+    """Runs ExampleGen to Transform. Returns wall seconds after imports, and the peak memory in MB.
 
     Raises:
       SystemExit: the run failed.
@@ -64,9 +64,9 @@ def once(corpus: str) -> tuple[float, float]:
 
 
 def measure() -> list[Result]:
-    """Measures all figures."""
+    """Measures all figures of this benchmark."""
 
-    def of_size(pairs: int, runs: int) -> tuple[list[float], list[float]]:
+    def measure_size(pairs: int, runs: int) -> tuple[list[float], list[float]]:
         measured = []
         with tempfile.TemporaryDirectory() as folder:
             corpus = Path(folder) / "corpus.tsv"
@@ -76,16 +76,16 @@ def measure() -> list[Result]:
                 progress(f"{pairs:,} pairs: {measured[-1][0]:.1f} s, {measured[-1][1]:.0f} MB")
         return [seconds for seconds, _ in measured], [peak for _, peak in measured]
 
-    seconds, peaks = of_size(PAIRS, RUNS)
-    by_size = {pairs: of_size(pairs, 1) for pairs in SIZES}
+    seconds, peaks = measure_size(PAIRS, RUNS)
+    by_size = {pairs: measure_size(pairs, 1) for pairs in SIZES}
     (small_time, small_memory), (large_time, large_memory) = by_size[100_000], by_size[1_000_000]
-    each = [result(f"{pairs:,} pairs", by_size[pairs][0], "s") for pairs in SIZES] + [
+    size_results = [result(f"{pairs:,} pairs", by_size[pairs][0], "s") for pairs in SIZES] + [
         result(f"peak memory, {pairs:,} pairs", by_size[pairs][1], "MB") for pairs in SIZES
     ]
     return [
         result(f"data to examples, {PAIRS:,} pairs, after imports", seconds, "s", at_most=43),
         result("peak memory of the same", peaks, "MB", at_most=1500),
-        *each,
+        *size_results,
         result(
             "time at 1,000,000 pairs, of that at 100,000",
             [large_time[0] / small_time[0]],
@@ -103,6 +103,6 @@ def measure() -> list[Result]:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        print(json.dumps(once(sys.argv[1])))
+        print(json.dumps(run(sys.argv[1])))
     else:
-        hand_over(measure())
+        print_results(measure())

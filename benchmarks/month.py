@@ -1,11 +1,11 @@
-"""A simulated month: thirty daily spans of Tatoeba pairs, one run each day, and the usual failures.
+"""Simulates a month: thirty daily spans of Tatoeba pairs, one run each day, and typical failures.
 
     python -m benchmarks.month [--corpus data/spa.tsv] [--pairs 1500] [--folder FOLDER]
 
-A small model is trained with warm starts on a rolling window of two weeks, with a golden set and a request
-log. One span is corrupt, one has its languages swapped, one is empty, one is late; two runs are killed, one
-push is rolled back, and old outputs are removed every week. It prints a table with a row for each run. At the
-end it checks the state, and exits with 1 if a check fails.
+A small model is trained with warm starts on a window of the newest 14 spans, with a golden set and a request
+log. One span is corrupt, one has its languages swapped, one is empty, and one is late. Two runs are killed,
+one push is rolled back, and `bitext gc` deletes old outputs every week. The benchmark prints a row of a table
+for each run. At the end it checks the state, and exits with 1 if a check fails.
 """
 
 from __future__ import annotations
@@ -70,8 +70,19 @@ class CheckError(Exception):
 
 
 @dataclasses.dataclass
-class Day:
-    """The outcome of a run: a row of the table."""
+class Run:
+    """The outcome of a run: a row of the table.
+
+    Attributes:
+      day: day of the month.
+      event: what was special about the run.
+      exit: exit code.
+      seconds: wall time.
+      new: number of spans that ExampleGen read.
+      bleu: BLEU of the newly trained model; None: none was scored.
+      blessed: whether it was blessed; None: it was not judged.
+      served: the pushed version; None: none.
+    """
 
     day: int
     event: str
@@ -94,15 +105,15 @@ class Month:
     """The folder of the month's pipeline, with its spans."""
 
     def __init__(self, folder: Path, corpus: Path, per_day: int):
-        self.folder, self.days, self.reads = folder, list[Day](), Counter[str]()
+        self.folder, self.runs, self.reads = folder, list[Run](), Counter[str]()
         rows = pairs(corpus, GOLDEN + DAYS * per_day)
-        self.golden, rest = rows[:GOLDEN], rows[GOLDEN:]
-        self.spans = {day + 1: rest[day * per_day : (day + 1) * per_day] for day in range(DAYS)}
-        # Golden sentences are in a span too: they must not be trained on.
-        self.spans[3][:20] = self.golden[:20]
+        golden, span_rows = rows[:GOLDEN], rows[GOLDEN:]
+        self.spans = {day + 1: span_rows[day * per_day : (day + 1) * per_day] for day in range(DAYS)}
+        # A span contains golden sentences. ExampleGen must remove them from the training data.
+        self.spans[3][:20] = golden[:20]
         (folder / "spans").mkdir()
-        self.write("golden.tsv", self.golden)
-        (folder / "requests.txt").write_text("".join(f"{s}\n" for s, _ in rest[:2000]), encoding="utf-8")
+        self.write("golden.tsv", golden)
+        (folder / "requests.txt").write_text("".join(f"{s}\n" for s, _ in span_rows[:2000]), encoding="utf-8")
         (folder / "month.yaml").write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
 
     def write(self, name: str, rows: Sequence[Pair]) -> None:
@@ -111,12 +122,16 @@ class Month:
         staged.write_text("".join(f"{s}\t{t}\n" for s, t in rows), encoding="utf-8")
         staged.rename(self.folder / name)
 
-    def arrive(self, day: int, version: int, rows: Sequence[Pair]) -> None:
+    def write_span(self, day: int, version: int, rows: Sequence[Pair]) -> None:
         """Writes the file of a span."""
         self.write(f"spans/day-{day:02d}-v{version}.tsv", rows)
 
     def command(self, *arguments: str, expected: Sequence[int] = (0,)) -> tuple[int, str]:
-        """Runs the command. Returns its exit code, one of those expected, and its output."""
+        """Runs `bitext`. Returns its exit code and its output.
+
+        Raises:
+          CheckError: the exit code is not one of those expected.
+        """
         process = start(self.folder, *arguments)
         printed, _ = process.communicate()
         if process.returncode not in expected:
@@ -130,7 +145,7 @@ class Month:
         return status
 
     def run(self, day: int, event: str, expected: Sequence[int] = (0, 4)) -> str:
-        """Runs the pipeline and adds a row to the table. Returns the output."""
+        """Runs the pipeline, adds a row to the table, and returns the output."""
         start_time = time.monotonic()
         code, printed = self.command("run", "month.yaml", expected=expected)
         seconds = time.monotonic() - start_time
@@ -138,7 +153,7 @@ class Month:
         newest, pushed = status["runs"][0], status["pushed"]
         before = self.reads.total()
         self.count_reads(printed.splitlines())
-        row = Day(
+        row = Run(
             day,
             event,
             code,
@@ -148,19 +163,19 @@ class Month:
             newest["blessed"],
             pushed["version"] if pushed else None,
         )
-        self.days.append(row)
+        self.runs.append(row)
         print(render(row), flush=True)
         return printed
 
     def kill(self, node: str) -> None:
-        """Starts a run and kills it while `node` works."""
-        alive, lines = kill(start(self.folder, "run", "month.yaml"), node, 3)  # during its work
+        """Starts a run and kills it 3 s after `node` began."""
+        alive, lines = kill(start(self.folder, "run", "month.yaml"), node, 3)
         self.count_reads(lines)
         if not alive:
             raise CheckError(f"the run ended before it was killed in {node}")
 
     def count_reads(self, lines: Sequence[str]) -> None:
-        """Counts the spans that ExampleGen reads, by its output."""
+        """Counts the spans that ExampleGen read, from the output of a run."""
         self.reads.update(
             line.split(":")[0].strip() for line in lines if line.startswith("    span") and " rows: " in line
         )
@@ -179,24 +194,24 @@ class Month:
         if day == CORRUPT:
             (self.folder / f"spans/day-{day:02d}-v1.tsv").write_bytes(b"\x1f\x8b\x00\xff torn \xfe\n" * 400)
             self.run(day, "corrupt span: refused", expected=(3,))
-            self.arrive(day, 2, rows)
-            self.run(day, "its second version")
+            self.write_span(day, 2, rows)
+            self.run(day, "the second version")
         elif day == SWAPPED:
-            self.arrive(day, 1, [(t, s) for s, t in rows])
+            self.write_span(day, 1, [(t, s) for s, t in rows])
             self.run(day, "languages swapped: refused", expected=(3,))
-            self.arrive(day, 2, rows)
-            self.run(day, "its second version")
+            self.write_span(day, 2, rows)
+            self.run(day, "the second version")
         elif day == EMPTY:
-            self.arrive(day, 1, [])
+            self.write_span(day, 1, [])
             self.run(day, "empty span: a warning")
         elif day == LATE:
             printed = self.run(day, "no span: nothing to do")
             if printed.count(" cached\n") != len(self.status()["runs"][0]["nodes"]):
-                raise CheckError(f"a day without a span did something:\n{printed}")
+                raise CheckError(f"a run without a new span was not cached:\n{printed}")
         else:
-            self.arrive(day, 1, rows)
+            self.write_span(day, 1, rows)
             if day == LATE + 1:
-                self.arrive(LATE, 1, self.spans[LATE])
+                self.write_span(LATE, 1, self.spans[LATE])
             if day in KILLED:
                 self.kill(KILLED[day])
                 self.run(day, f"killed in {KILLED[day]}, run again")
@@ -210,23 +225,24 @@ class Month:
     def check(self) -> None:
         """Checks the state at the end of the month."""
         status = self.status()
-        last = {row.day: row for row in self.days}
-        used = status["runs"][0]["spans"]
+        runs_by_day = {row.day: row for row in self.runs}
+        spans = status["runs"][0]["spans"]
         expected = [f"span {day} version 1" for day in range(DAYS - WINDOW + 1, DAYS + 1)]
-        if used != expected:
-            raise CheckError(f"the last run used {used} instead of {expected}")
-        once = {f"span {day} version {v}" for day in range(1, DAYS + 1) for v in versions_of(day)}
-        if self.reads != Counter(once):
-            raise CheckError(
-                f"not every span was read once: {self.reads - Counter(once)} {once - set(self.reads)}"
-            )
+        if spans != expected:
+            raise CheckError(f"the last run used {spans} instead of {expected}")
+        all_spans = {f"span {day} version {v}" for day in range(1, DAYS + 1) for v in versions_of(day)}
+        if self.reads != Counter(all_spans):
+            repeated, unread = self.reads - Counter(all_spans), all_spans - set(self.reads)
+            raise CheckError(f"spans read more than once: {repeated}; spans not read: {unread}")
         serving = self.folder / "serving" / NAME
         versions = sorted(int(path.name) for path in serving.iterdir() if path.name.isdecimal())
         if versions != list(range(1, len(versions) + 1)) or status["pushed"]["version"] != versions[-1]:
-            raise CheckError(f"versions {versions}, but the status reports {status['pushed']}")
-        if [row.exit for row in self.days if "refused" in row.event] != [3, 3]:
+            raise CheckError(
+                f"the serving folder has versions {versions}, but the status reports {status['pushed']}"
+            )
+        if [row.exit for row in self.runs if "refused" in row.event] != [3, 3]:
             raise CheckError("a bad span was not refused")
-        if last[EMPTY].exit not in (0, 4) or last[EMPTY].new != 1:
+        if runs_by_day[EMPTY].exit not in (0, 4) or runs_by_day[EMPTY].new != 1:
             raise CheckError("the empty span stopped the run")
         root = self.folder / "runs" / NAME
         leftovers = [
@@ -234,7 +250,7 @@ class Month:
         ]
         leftovers += [str(path) for path in serving.glob(".*")]
         if leftovers:
-            raise CheckError(f"left over: {leftovers}")
+            raise CheckError(f"temporary files are left: {leftovers}")
         _, printed = self.command("lineage", str(versions[-1]), "month.yaml", "--json")
         chain = json.loads(printed[printed.index("{") :])["executions"]
         pushed = next(row for row in status["runs"] if row["id"] == chain[0]["run"])
@@ -246,11 +262,11 @@ class Month:
         _, printed = self.command("run", "month.yaml", expected=(0, 4))
         seconds = time.monotonic() - start_time
         if printed.count(" cached\n") != len(status["runs"][0]["nodes"]):
-            raise CheckError(f"a run with nothing new did something:\n{printed}")
+            raise CheckError(f"a run without new spans was not cached:\n{printed}")
         text = (self.folder / "bitext.prom").read_text(encoding="utf-8")
         if "bitext_pushed_version{" not in text:
             raise CheckError(f"the textfile does not name the pushed version:\n{text}")
-        print(f"a run with nothing new: {seconds:.1f} s; served: version {versions[-1]} of {len(versions)}")
+        print(f"a run without new spans: {seconds:.1f} s; pushed version: {versions[-1]}")
 
 
 def versions_of(day: int) -> tuple[int, ...]:
@@ -258,7 +274,7 @@ def versions_of(day: int) -> tuple[int, ...]:
     return (1, 2) if day in (CORRUPT, SWAPPED) else (1,)
 
 
-def render(row: Day) -> str:
+def render(row: Run) -> str:
     """Returns a row of the table."""
     bleu = "" if row.bleu is None else f"{row.bleu:.2f}"
     verdict = {True: "blessed", False: "refused", None: ""}[row.blessed]
@@ -270,12 +286,16 @@ def render(row: Day) -> str:
 def main() -> None:
     """Simulates the month and exits with 1 if a check fails."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--corpus", type=Path, default=Path("data/spa.tsv"))
+    parser.add_argument(
+        "--corpus", type=Path, default=Path("data/spa.tsv"), help="tab-separated pairs (default: %(default)s)"
+    )
     parser.add_argument("--pairs", type=int, default=1500, help="pairs in each span (default: %(default)s)")
-    parser.add_argument("--folder", type=Path, help="working folder, kept (default: a temporary folder)")
+    parser.add_argument(
+        "--folder", type=Path, help="working folder, not deleted (default: a temporary folder)"
+    )
     options = parser.parse_args()
     if not options.corpus.is_file():
-        sys.exit(f"{options.corpus} is not there: bitext fetch tatoeba-es")
+        sys.exit(f"{options.corpus} does not exist; run `bitext fetch tatoeba-es`")
     folder = options.folder or Path(tempfile.mkdtemp(prefix="bitext-month-"))
     folder.mkdir(parents=True, exist_ok=True)
     start_time = time.monotonic()
@@ -285,7 +305,7 @@ def main() -> None:
         month.simulate()
         month.check()
     except CheckError as error:
-        sys.exit(f"WRONG: {error}")
+        sys.exit(f"a check failed: {error}")
     print(f"a month in {(time.monotonic() - start_time) / 60:.0f} minutes; all checks passed")
     if options.folder is None:
         shutil.rmtree(folder)

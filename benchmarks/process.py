@@ -1,4 +1,4 @@
-"""Starts the `bitext` command as a process, and kills it."""
+"""Starts `bitext` in a process, and kills it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BITEXT = (sys.executable, "-m", "bitext")
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Starts `bitext ...` in a folder; standard output and standard error are a pipe."""
+    """Starts `bitext ...` in a folder, with standard output and standard error in one pipe."""
     return subprocess.Popen(
         [*BITEXT, *arguments],
         cwd=folder,
@@ -26,7 +26,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def kill(process: subprocess.Popen[str], node: str, delay: float) -> tuple[bool, list[str]]:
-    """Kills a run some seconds after a node began.
+    """Kills a run (SIGKILL) some seconds after a node began.
 
     Args:
       process: the run.

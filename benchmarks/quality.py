@@ -1,11 +1,11 @@
-"""Minutes of training until validation BLEU 36 on Multi30k: this project and TensorFlow's tutorial model.
+"""Measures the minutes of training to validation BLEU 36 on Multi30k: this project and TensorFlow's tutorial.
 
     python -m benchmarks.quality MULTI30K
 
-Lowercased, tokenized English to German. This project's time is that of a pipeline run, with its validations
-(beam 5). The tutorial model (`benchmarks.tutorial`, greedy, validations not counted) trains afterwards in
-this process, for at most TIME_LIMIT times as long; if it does not reach the BLEU, the ratio is an upper
-bound. The last figure is the time after which this project reached the tutorial model's best BLEU.
+The data is lowercased, tokenized English to German. The time of this project includes its validations (beam
+5). Then the tutorial model (`benchmarks.tutorial`, greedy search, time without validations) trains in this
+process, for at most TIME_LIMIT times as long. If it does not reach the BLEU, the ratio is an upper bound. The
+last figure is the time in which this project reached the tutorial model's best BLEU.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ import json
 import sys
 
 from benchmarks.commands import bitext, outputs_of
-from benchmarks.multi30k import CONFIG, FAST, options, sentences
-from benchmarks.report import Result, hand_over, progress, result
+from benchmarks.multi30k import CONFIG, FAST_MODEL, options, sentences
+from benchmarks.report import Result, print_results, progress, result
 
 BLEU = 36.0
 TIME_LIMIT = 3.3
+"""Maximum training time of the tutorial model, as a multiple of this project's time to the BLEU."""
 
 
 def measure(folder: str) -> list[Result]:
-    """Measures both, and their ratio."""
-    run_options = options(folder, FAST)
+    """Measures both times and their ratio."""
+    run_options = options(folder, FAST_MODEL)
     bitext("run", CONFIG, *run_options, "--to", "Trainer", "--force", "Trainer")
     history = (outputs_of(CONFIG, "Trainer", *run_options)["model_run"] / "history.jsonl").read_text()
     points = [json.loads(line) for line in history.splitlines()]
@@ -34,13 +35,15 @@ def measure(folder: str) -> list[Result]:
     if not reached:
         return [best]
     ours = result(f"ours until BLEU {BLEU:g}", reached[:1], "minutes")
-    peer_results, peer_best = peer(folder, run_options, reached[0])
-    as_good = [point["minutes"] for point in points if point["bleu"] >= peer_best]
+    tutorial_results, tutorial_best = train_tutorial(folder, run_options, reached[0])
+    as_good = [point["minutes"] for point in points if point["bleu"] >= tutorial_best]
     name = "ours until the tutorial's best BLEU"
-    return [best, ours, *peer_results, *(result(name, [minutes], "minutes") for minutes in as_good[:1])]
+    return [best, ours, *tutorial_results, *(result(name, [minutes], "minutes") for minutes in as_good[:1])]
 
 
-def peer(folder: str, run_options: tuple[str, ...], ours: float) -> tuple[list[Result], float]:
+def train_tutorial(
+    folder: str, run_options: tuple[str, ...], our_minutes: float
+) -> tuple[list[Result], float]:
     """Trains the tutorial model on the same subwords. Returns its figures and its best BLEU."""
     import numpy as np
     import sacrebleu
@@ -64,17 +67,17 @@ def peer(folder: str, run_options: tuple[str, ...], ours: float) -> tuple[list[R
     def validate(translate: tutorial.Translate) -> float:
         lines: list[str] = []
         for batch in batches:
-            texts = pair.target.detokenize(tf.constant(tutorial.cut(np.asarray(translate(batch)))))
+            texts = pair.target.detokenize(tf.constant(tutorial.cut_at_eos(np.asarray(translate(batch)))))
             lines += [line.decode() for line in texts.numpy()]
         return float(sacrebleu.corpus_bleu(lines, references, tokenize="none", force=True).score)
 
     minutes, bleu = 0.0, 0.0
-    curve = tutorial.curve(
+    curve = tutorial.learning_curve(
         ids("train", "en"),
         ids("train", "de"),
         (pair.source.size(), pair.target.size()),
         validate,
-        seconds=60 * TIME_LIMIT * ours,
+        seconds=60 * TIME_LIMIT * our_minutes,
     )
     best, best_minutes = 0.0, 0.0
     for seconds, bleu in curve:
@@ -93,10 +96,12 @@ def peer(folder: str, run_options: tuple[str, ...], ours: float) -> tuple[list[R
         result(name, [minutes], "minutes"),
         result("the tutorial's until its best BLEU", [best_minutes], "minutes"),
         result("best BLEU of the tutorial's until then", [best], "BLEU"),
-        result("ours, of the tutorial's time, at most", [ours / minutes], "times", at_most=round(1 / 3, 3)),
+        result(
+            "ours, of the tutorial's time, at most", [our_minutes / minutes], "times", at_most=round(1 / 3, 3)
+        ),
     ]
     return figures, best
 
 
 if __name__ == "__main__":
-    hand_over(measure(sys.argv[1]))
+    print_results(measure(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""Measured figures, and the two files that they are written to."""
+"""Measured figures: targets, and the files RESULTS.md and RESULTS.json."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
       name: what was measured.
       value: the median.
-      unit: of value, spread and target.
-      spread: the smallest and the largest value.
-      runs: number of values: runs, or sentences if each sentence has a value.
-      target: largest value wanted or, with `at_least`, the smallest; null: no target.
-      at_least: whether larger is better.
+      unit: unit of value, spread and target.
+      spread: the smallest and the largest measured value.
+      runs: number of measured values: runs, or sentences if each sentence has a value.
+      target: the upper limit, or the lower limit if `at_least`; null: no target.
+      at_least: whether the target is a lower limit.
       met: whether the value meets the target; null: no target.
       bench: the benchmark.
       commit: the commit of this project that was measured.
@@ -57,7 +57,15 @@ def result(
     at_most: float | None = None,
     at_least: float | None = None,
 ) -> Result:
-    """Returns median, smallest and largest value, to three or four digits, compared with a target."""
+    """Returns the median and the spread of measured values, rounded to three or four digits.
+
+    Args:
+      name: what was measured.
+      values: the measured values.
+      unit: their unit.
+      at_most: target: upper limit of the median.
+      at_least: target: lower limit of the median.
+    """
     value = statistics.median(values)
     target = at_most if at_least is None else at_least
     met = None if target is None else (value <= target if at_least is None else value >= target)
@@ -78,12 +86,12 @@ def _rounded(value: float) -> float:
 
 
 def progress(line: str) -> None:
-    """Prints a line on standard error. Standard output is for the figures."""
+    """Prints a line on standard error, because standard output is for the figures."""
     print(f"    {line}", file=sys.stderr, flush=True)
 
 
-def hand_over(results: list[Result]) -> None:
-    """Prints the figures of a benchmark for `python -m benchmarks`."""
+def print_results(results: list[Result]) -> None:
+    """Prints the figures of a benchmark as JSON, for `python -m benchmarks`."""
     print(msgspec.json.encode(results).decode())
 
 
@@ -114,10 +122,10 @@ def _processor() -> str:
 
 
 def commit() -> str:
-    """Returns the commit that is checked out, with `-dirty` if a file other than the results differs."""
-    others = (f":(exclude){file.name}" for file in (JSON, MARKDOWN))
-    differ = _git("status", "--porcelain", "--", ":/", *others)
-    return _git("rev-parse", "--short=7", "HEAD") + ("-dirty" if differ else "")
+    """Returns the checked-out commit, with `-dirty` if a file other than the results was changed."""
+    exclusions = (f":(exclude){file.name}" for file in (JSON, MARKDOWN))
+    changes = _git("status", "--porcelain", "--", ":/", *exclusions)
+    return _git("rev-parse", "--short=7", "HEAD") + ("-dirty" if changes else "")
 
 
 def _git(*arguments: str) -> str:
@@ -139,11 +147,11 @@ def table(results: list[Result]) -> str:
     for r in results:
         if r.machine not in machines:
             machines.append(r.machine)
-    parts = list[str]()
-    for one in machines:
-        parts.append(", ".join(f"{name} {value}" for name, value in one.items()))
-        parts.append(_rows([r for r in results if r.machine == one]))
-    return "\n\n".join(parts)
+    paragraphs = list[str]()
+    for described in machines:
+        paragraphs.append(", ".join(f"{name} {value}" for name, value in described.items()))
+        paragraphs.append(_rows([r for r in results if r.machine == described]))
+    return "\n\n".join(paragraphs)
 
 
 def _rows(results: list[Result]) -> str:
@@ -159,7 +167,7 @@ def _rows(results: list[Result]) -> str:
 
 
 def write(results: list[Result]) -> None:
-    """Writes RESULTS.json, which begins with this machine, and RESULTS.md."""
+    """Writes RESULTS.json and RESULTS.md."""
     content = {"machine": machine(), "results": results}
     JSON.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
     MARKDOWN.write_text(f"# Results of `make bench`\n\n{table(results)}\n", encoding="utf-8")

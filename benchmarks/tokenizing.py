@@ -1,8 +1,8 @@
-"""Speed of the tokenization in the graph, in words per second on one core.
+"""Measures the speed of the tokenizer in the graph, in words per second on one core.
 
     python -m benchmarks.tokenizing
 
-The vocabulary is that of the last run. Words are divided by white space. Each call has BATCH sentences.
+The vocabulary is that of the last run. Words are separated by white space. Each call has BATCH sentences.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import os
 import time
 
 from benchmarks.commands import CONFIG, outputs_of, sources
-from benchmarks.report import Result, hand_over, result
+from benchmarks.report import Result, print_results, result
 
 SENTENCES, BATCH, ROUNDS = 20_000, 2_000, 7
 
 
 def measure() -> list[Result]:
-    """Measures the speed."""
+    """Measures the words per second."""
     graph = outputs_of(CONFIG, "Transform")["transform_graph"]
     os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
     import tensorflow as tf
@@ -43,4 +43,4 @@ def measure() -> list[Result]:
 
 
 if __name__ == "__main__":
-    hand_over(measure())
+    print_results(measure())

@@ -1,4 +1,4 @@
-"""OpenNMT-tf and JoeyNMT as `benchmarks.peers` measures them: their settings, commands and logs."""
+"""Runs OpenNMT-tf and JoeyNMT for `benchmarks.peers`, and reads times from their logs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-UPDATES, LOGGED, BATCH = 1200, 50, 128
+UPDATES, LOG_EVERY, BATCH = 1200, 50, 128
 TEST = "test_2016_flickr"
 MAX_LENGTH = 80
 LEARNING_RATE, SMOOTHING, DROPOUT, EMBEDDING, ENCODER, DECODER = 0.001, 0.1, 0.1, 256, 256, 512
@@ -21,11 +21,11 @@ class Peer(Protocol):
     name: str
 
     def train(self) -> list[float]:
-        """Trains for UPDATES. Returns the target tokens per second of each LOGGED updates after the first."""
+        """Trains for UPDATES updates. Returns target tokens per second, of each log line but the first."""
         ...
 
     def translate(self, beam: int) -> tuple[float, list[str]]:
-        """Returns the seconds for all sentences of TEST, and their translations as subword numbers."""
+        """Translates TEST. Returns the seconds, and the translations as token ids."""
         ...
 
 
@@ -49,7 +49,7 @@ def model():
 
     def __init__(self, folder: Path, environment: Mapping[str, str]):
         self.folder, self.environment = folder, environment
-        (folder / "usual.py").write_text(self.MODEL, encoding="utf-8")
+        (folder / "model.py").write_text(self.MODEL, encoding="utf-8")
         vocabulary = ["<blank>", "<s>", "</s>", *(folder / "vocabulary").read_text().split()]
         (folder / "opennmt.vocabulary").write_text("\n".join(vocabulary) + "\n")
 
@@ -78,17 +78,19 @@ def model():
                 "sample_buffer_size": 30_000,
                 "max_step": UPDATES,
                 "save_checkpoints_steps": UPDATES,
-                "save_summary_steps": LOGGED,
+                "save_summary_steps": LOG_EVERY,
             },
             "infer": {"batch_size": 64, "length_bucket_width": 2},
         }
         toolkit_options = (
             "--model",
-            str(folder / "usual.py"),
+            str(folder / "model.py"),
             "--config",
-            _written(folder / "opennmt.yaml", settings),
+            _write_json(folder / "opennmt.yaml", settings),
         )
-        return _log(".venv-opennmt/bin/onmt-main", *toolkit_options, *arguments, environment=self.environment)
+        return _run_command(
+            ".venv-opennmt/bin/onmt-main", *toolkit_options, *arguments, environment=self.environment
+        )
 
     def train(self) -> list[float]:
         """See `Peer`."""
@@ -122,7 +124,7 @@ class JoeyNMT:
             "use_cuda": False,
             "data": {
                 "train": str(folder / "train"),
-                "dev": str(folder / "some"),
+                "dev": str(folder / "dev"),
                 "test": str(folder / TEST),
                 "dataset_type": "plain",
                 "src": {"lang": "en", **side},
@@ -146,7 +148,7 @@ class JoeyNMT:
                 "epochs": UPDATES,
                 "updates": UPDATES,
                 "validation_freq": UPDATES,
-                "logging_freq": LOGGED,
+                "logging_freq": LOG_EVERY,
                 "early_stopping_metric": "loss",
                 "print_valid_sents": [],
             },
@@ -162,9 +164,9 @@ class JoeyNMT:
                 },
             },
         }
-        toolkit_options = (mode, _written(folder / "joeynmt.yaml", settings), *arguments)
+        toolkit_options = (mode, _write_json(folder / "joeynmt.yaml", settings), *arguments)
         command = (".venv-joeynmt/bin/python", "-m", "joeynmt", *toolkit_options)
-        return _log(*command, environment=self.environment)
+        return _run_command(*command, environment=self.environment)
 
     def train(self) -> list[float]:
         """See `Peer`."""
@@ -174,7 +176,7 @@ class JoeyNMT:
     def translate(self, beam: int) -> tuple[float, list[str]]:
         """See `Peer`."""
         log = self._run("test", beam, "--output-path", str(self.folder / "joeynmt.translations"))
-        # It is logged twice: for the validation sentences, then for TEST.
+        # The log has two durations: for the validation sentences, then for TEST.
         seconds = _seconds(r"Generation took ([\d.]+)", log.partition("Decoding on test set")[2])
         return seconds, (self.folder / "joeynmt.translations.test").read_text().splitlines()
 
@@ -184,26 +186,27 @@ def missing() -> bool:
     return not all(Path(f".venv-{name}/bin/python").exists() for name in ("opennmt", "joeynmt"))
 
 
-def _written(path: Path, settings: dict[str, Any]) -> str:
+def _write_json(path: Path, settings: dict[str, Any]) -> str:
     path.write_text(json.dumps(settings), encoding="utf-8")
     return str(path)
 
 
-def _log(*command: str, environment: Mapping[str, str]) -> str:
+def _run_command(*command: str, environment: Mapping[str, str]) -> str:
     """Runs a command and returns what it writes to standard output and standard error.
 
     Raises:
-      SystemExit: it failed.
+      SystemExit: the command failed.
     """
-    done = subprocess.run(
+    process = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, check=False
     )
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}")
-    return done.stdout
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{process.stdout}")
+    return process.stdout
 
 
 def _seconds(pattern: str, log: str) -> float:
+    """Returns the number that a pattern captures in a log."""
     match = re.search(pattern, log)
     if match is None:
         raise SystemExit(f"{pattern} is not in the log:\n{log}")

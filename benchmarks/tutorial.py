@@ -1,9 +1,9 @@
 """The model of TensorFlow's tutorial "Neural machine translation with attention", trained by Keras.
 
 As in the tutorial: embedding and GRUs of 256 units, a bidirectional encoder with summed directions, one
-attention head with residual and layer normalization; batches of 64 random pairs padded to the longest, Adam
-with learning rate 1e-3, `model.fit`; greedy translation. Better than in the tutorial: this project's subwords
-instead of the 5,000 most frequent words, translation in the graph, and validations do not count as time.
+attention head with a residual connection and layer normalization, batches of 64 random pairs padded to the
+longest, Adam with learning rate 1e-3, `model.fit`, greedy search. Better than in the tutorial: this project's
+subwords instead of the 5,000 most frequent words, translation in the graph, and time without validations.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import tensorflow as tf
 UNITS, BATCH, MAX_LENGTH = 256, 64, 60
 PAD, BOS, EOS = 0, 1, 2
 Translate = Callable[[tf.Tensor], tf.Tensor]
-"""Sources int32[B, S] to translations int32[B, T]."""
+"""A function from sources int32[B, S] to translations int32[B, T]."""
 
 
 class CrossAttention(keras.layers.Layer):
@@ -31,7 +31,7 @@ class CrossAttention(keras.layers.Layer):
         self.norm, self.add = keras.layers.LayerNormalization(), keras.layers.Add()
 
     def call(self, x: tf.Tensor, memory: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        """`mask` bool[B, S] is true on tokens of the source."""
+        """Applies the attention. `mask` bool[B, S] is true for source tokens and false for padding."""
         context = self.attention(query=x, value=memory, attention_mask=mask[:, tf.newaxis])
         return self.norm(self.add([x, context]))
 
@@ -49,23 +49,23 @@ class Translator(keras.Model):
         self.output_layer = keras.layers.Dense(target_size)
 
     def encode(self, source: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """int32[B, S] -> float32[B, S, U], bool[B, S]."""
+        """Encodes sources int32[B, S]. Returns memory float32[B, S, U] and mask bool[B, S]."""
         mask = tf.not_equal(source, PAD)
         return self.encoder(self.source(source), mask=mask), mask
 
     def decode(self, memory: tf.Tensor, mask: tf.Tensor, tokens: tf.Tensor, state: Any) -> tuple[Any, Any]:
-        """int32[B, T] -> logits float32[B, T, V], state."""
+        """Decodes tokens int32[B, T]. Returns logits float32[B, T, V] and the new state float32[B, U]."""
         x, state = self.rnn(self.target(tokens), initial_state=state, mask=tf.not_equal(tokens, PAD))
         return self.output_layer(self.attention(x, memory, mask)), state
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        """Teacher-forced logits float32[B, T, V]."""
+        """Returns logits float32[B, T, V] with teacher forcing."""
         source, tokens = inputs
         return self.decode(*self.encode(source), tokens, None)[0]
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
     def translate(self, source: tf.Tensor) -> tf.Tensor:
-        """Greedy search: int32[B, S] -> int32[B, T]. Tokens after `</s>` have no meaning."""
+        """Translates int32[B, S] to int32[B, T] by greedy search. Tokens after `</s>` are undefined."""
         memory, mask = self.encode(source)
         rows = tf.shape(source)[0]
         token, state = tf.fill([rows], BOS), tf.zeros([rows, UNITS])
@@ -84,14 +84,14 @@ class Translator(keras.Model):
 
 
 def masked_loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """The tutorial's loss: the mean cross entropy over tokens."""
+    """Returns the tutorial's loss: the mean cross entropy of the tokens, without padding."""
     labels = tf.cast(labels, tf.int32)  # Keras converts labels to float
     cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
     mask = tf.cast(tf.not_equal(labels, PAD), cross_entropy.dtype)
     return tf.reduce_sum(cross_entropy * mask) / tf.reduce_sum(mask)
 
 
-def curve(
+def learning_curve(
     source: list[list[int]],
     target: list[list[int]],
     sizes: tuple[int, int],
@@ -101,13 +101,14 @@ def curve(
     """Trains from random weights and validates after each epoch.
 
     Args:
-      source, target: token ids of the pairs, each with `</s>`.
-      sizes: of the source and the target vocabulary.
-      validate: returns the BLEU of a function int32[B, S] -> int32[B, T].
-      seconds: of training after which no further epoch starts.
+      source: token ids of the sources, with `</s>`.
+      target: token ids of the targets, with `</s>`.
+      sizes: sizes of the source and the target vocabulary.
+      validate: returns the BLEU of a translation function.
+      seconds: seconds of training after which no further epoch starts.
 
     Yields:
-      Seconds of training so far, and the BLEU.
+      The seconds of training so far, and the BLEU.
     """
     keras.utils.set_random_seed(1)
     model = Translator(*sizes)
@@ -122,14 +123,14 @@ def curve(
         .map(lambda s, t: ((s, t[:, :-1]), t[:, 1:]))
         .prefetch(tf.data.AUTOTUNE)
     )
-    trained = 0.0
-    while trained < seconds:
+    trained_seconds = 0.0
+    while trained_seconds < seconds:
         start = time.perf_counter()
         model.fit(batches, verbose=0)
-        trained += time.perf_counter() - start
-        yield trained, validate(model.translate)
+        trained_seconds += time.perf_counter() - start
+        yield trained_seconds, validate(model.translate)
 
 
-def cut(ids: np.ndarray) -> np.ndarray:
-    """Returns int32[B, T] with padding from the first `</s>` on."""
+def cut_at_eos(ids: np.ndarray) -> np.ndarray:
+    """Returns token ids int32[B, T] in which the first `</s>` and all later tokens are padding."""
     return np.where(np.cumsum(ids == EOS, 1) > 0, PAD, ids)

@@ -138,7 +138,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
       warm_start: starting from the weights of an earlier model.
       steps: maximum number of updates of the weights.
       batch_tokens: maximum number of target positions in a batch, with padding. The number of sentences is
-        `batch_tokens` divided by the padded target length.
+        `batch_tokens` divided by the padded target length, at least 1.
       accumulate: number of batches whose gradients are summed for one update.
       replicas: each batch is split into this many parts that run in parallel, each on its share of the cores.
         Their gradients are summed, so that the update is that of the whole batch. Use 2 on a CPU, because one
