@@ -105,7 +105,7 @@ class Pipeline:
         return process.returncode, printed
 
     def kill(self, node: str, delay: float) -> bool:
-        """Starts a run and kills it `delay` seconds after `node` began. Returns whether it was still alive."""
+        """Kills a run `delay` seconds after `node` began. Returns whether it was still alive."""
         alive, _ = kill(start(self.folder, "run", "toy.yaml"), node, delay)
         return alive
 

@@ -119,7 +119,7 @@ def main() -> None:
         check_rest(body, signature)
         print("gRPC", request, "REST", json.dumps(body, ensure_ascii=False), sep="\n")
     else:
-        parser.error("give --host or --model, to check the requests against")
+        parser.error("give --host or --model: the requests are checked against its signature")
 
 
 if __name__ == "__main__":

@@ -42,8 +42,8 @@ class OptimizerParameters(component.Parameters, frozen=True, kw_only=True, forbi
         it reaches this bound (0.999: after 9,990 updates). Computing the average reads all weights.
         Therefore, after 100 updates, it is computed at every fourth update only, with the decay of four
         updates, and a validation may miss up to three updates. 0 turns the average off.
-      average_checkpoints: number of validations. The mean of the weights at the last so many validations is
-        validated and exported, instead of the moving average. 0 turns this off.
+      average_checkpoints: number of the last validations over which the weights are averaged. This mean is
+        validated and exported instead of the moving average. 0 turns it off.
     """
 
     learning_rate: PositiveFloat = 2e-3
@@ -152,7 +152,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
         no effect on a GPU. The exported model computes in float32.
       seed: seed of the initial weights, of dropout and of the order of the batches, from 1. A training that
         starts from the last blessed model adds the number of warm starts since the last training from
-        scratch, so that each training sees the batches in another order.
+        scratch, itself included, so that each training sees the batches in another order.
       samples: maximum number of validation sentences that are translated at the end. The InfraValidator
         compares the exported model with these translations.
       progress: whether to show a progress bar on a terminal.
