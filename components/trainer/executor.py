@@ -75,12 +75,7 @@ def run(
     by_line = parameters.validation.references == "by_line"
     splits = [span.split("eval") for span in examples]
     held_out = read_sentences(splits, parameters.validation.sentences, by_line=by_line)
-    context.say(
-        f"{_weight_count(network):,} weights, vocabulary {pair.target.size():,}, "
-        f"{batches.per_epoch:,} batches an epoch"
-    )
-    for line in setting_warnings(parameters, gpu=bool(tf.config.list_physical_devices("GPU"))):
-        context.say(f"warning: {line}")
+    _print_sizes_and_warnings(network, batches, parameters, context)
     validate = validation_function(translator, held_out, parameters)
     with matmul_precision(parameters.precision), path_without_globs(context.working_dir) as working_dir:
         training_context = dataclasses.replace(context, working_dir=working_dir)
@@ -107,6 +102,17 @@ def _build(start: Start, pair: TextPair, context: Context) -> Seq2Seq:
         for line in load_weights(network, pair, start.model):
             context.say(line)
     return network
+
+
+def _print_sizes_and_warnings(
+    network: Seq2Seq, batches: Batches, parameters: Parameters, context: Context
+) -> None:
+    context.say(
+        f"{_weight_count(network):,} weights, vocabulary {network.target_size:,}, "
+        f"{batches.per_epoch:,} batches an epoch"
+    )
+    for line in setting_warnings(parameters, gpu=bool(tf.config.list_physical_devices("GPU"))):
+        context.say(f"warning: {line}")
 
 
 def _weight_count(network: Seq2Seq) -> int:

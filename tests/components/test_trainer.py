@@ -774,7 +774,7 @@ class TestWarmStart:
         path = self.saved(tmp_path / "old", pair, network).weights_file.with_name(name)
         content = path.read_bytes()
         random = np.random.default_rng(3)
-        damages = [content[:size] for size in (0, 1, len(content) // 2, len(content) - 1)]
+        damages = [content[:size] for size in (0, 1, len(content) // 2, len(content) - 2)]
         damages += [bytes([255]) + content[1:], b"7", b"[1, 2]"]
         for start in random.integers(0, len(content) - 8, 100 if name == "weights.npz" else 0):
             damages.append(content[:start] + random.bytes(8) + content[start + 8 :])
