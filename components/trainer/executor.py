@@ -72,9 +72,7 @@ def run(
     pair = load_text_pair(transform_graph.path)
     network = _build(start, pair, context)
     translator = Translator(network, pair, parameters.search)
-    by_line = parameters.validation.references == "by_line"
-    splits = [span.split("eval") for span in examples]
-    held_out = read_sentences(splits, parameters.validation.sentences, by_line=by_line)
+    held_out = _read_validation_sentences(parameters, examples)
     _print_sizes_and_warnings(network, batches, parameters, context)
     validate = validation_function(translator, held_out, parameters)
     with matmul_precision(parameters.precision), path_without_globs(context.working_dir) as working_dir:
@@ -102,6 +100,14 @@ def _build(start: Start, pair: TextPair, context: Context) -> Seq2Seq:
         for line in load_weights(network, pair, start.model):
             context.say(line)
     return network
+
+
+def _read_validation_sentences(
+    parameters: Parameters, examples: Sequence[artifacts.Examples]
+) -> list[Sentence]:
+    by_line = parameters.validation.references == "by_line"
+    splits = [span.split("eval") for span in examples]
+    return read_sentences(splits, parameters.validation.sentences, by_line=by_line)
 
 
 def _print_sizes_and_warnings(

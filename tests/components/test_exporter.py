@@ -124,7 +124,7 @@ def test_the_error_about_damaged_trainer_parameters_names_the_file(
 ) -> None:
     exports.trained.model.path.mkdir(parents=True)
     (exports.trained.model.path / "model.json").write_text(content, encoding="utf-8")
-    monkeypatch.setattr(forms.text, "load", lambda _: None)
+    monkeypatch.setattr(forms, "load_text_pair", lambda _: None)
     with pytest.raises(DataError, match=f"{exports.trained.model.path}: model.json is damaged") as caught:
         forms.restore(exports.trained)
     assert "--force Trainer" in caught.value.remedy
