@@ -12,7 +12,7 @@ The environment of Airflow (scheduler, DAG processor and workers) may set (defau
     BITEXT_COMMAND        the command, with a prefix if necessary (BITEXT_HOME/.venv/bin/bitext)
     BITEXT_CONFIGS        configurations, each a DAG `bitext_<file name>` (pipeline/configs/tatoeba.yaml)
     BITEXT_SCHEDULE       cron expression or preset; empty for none (0 2 * * *)
-    BITEXT_RETRIES        retries of a task, after errors that a retry can mend (3)
+    BITEXT_RETRIES        retries of a task, after errors that a retry can fix (3)
     BITEXT_RETRY_MINUTES  minutes between retries (10)
 
 A run has the parameters `first` and `last`, the first and last node, and `force`, nodes that run even if they
@@ -50,18 +50,18 @@ NODES = (
     "InfraValidator",
     "Pusher",
 )
-BEGIN = {"ExampleGen": "", "ExampleValidator": "SchemaGen"}
-"""The first node of a task that runs more than its own node.
+FIRST_NODES = {"ExampleGen": "", "ExampleValidator": "SchemaGen"}
+"""The value of `--from` for tasks that run optional nodes too; empty: no `--from`.
 
-GoldenGen, if there is one, comes before ExampleGen. RequestStatistics comes between SchemaGen, which is
-cached by then, and ExampleValidator.
+GoldenGen is an optional node before ExampleGen. RequestStatistics is an optional node between SchemaGen,
+which is cached by then, and ExampleValidator.
 """
 HOME = Path(os.environ.get("BITEXT_HOME") or Path(__file__).resolve().parents[1])
 COMMAND = shlex.split(os.environ.get("BITEXT_COMMAND") or shlex.quote(f"{HOME}/.venv/bin/bitext"))
 CONFIGS = shlex.split(os.environ.get("BITEXT_CONFIGS") or "pipeline/configs/tatoeba.yaml")
 REFUSED = 4
 """The exit code of a complete run whose model was refused."""
-FOR_A_PERSON = (2, 3, 7)
+NOT_RETRIED = (2, 3, 7)
 """Exit codes after which a retry does not help: configuration, data, diverged training."""
 
 
@@ -70,13 +70,13 @@ class BitextOperator(BaseOperator):  # type: ignore[misc]  # Airflow is in anoth
 
     Args:
       config: the configuration file; a relative path is relative to BITEXT_HOME.
-      others: arguments of Airflow's operators.
+      operator_arguments: arguments of Airflow's operators.
     """
 
     process: subprocess.Popen[str] | None = None
 
-    def __init__(self, *, config: str, **others: Any):
-        super().__init__(**others)
+    def __init__(self, *, config: str, **operator_arguments: Any):
+        super().__init__(**operator_arguments)
         self.config = config
 
     def execute(self, context: Mapping[str, Any]) -> None:
@@ -84,7 +84,7 @@ class BitextOperator(BaseOperator):  # type: ignore[misc]  # Airflow is in anoth
 
         Raises:
           AirflowSkipException: the node is not between `first` and `last`, or the model was refused.
-          AirflowFailException: an error that a retry cannot mend.
+          AirflowFailException: an error that a retry cannot fix.
           AirflowException: any other error.
         """
         options = self._options(context["params"])
@@ -98,7 +98,7 @@ class BitextOperator(BaseOperator):  # type: ignore[misc]  # Airflow is in anoth
             ) from fault
         if code == REFUSED:
             raise AirflowSkipException(error)
-        if code in FOR_A_PERSON:
+        if code in NOT_RETRIED:
             raise AirflowFailException(f"exit code {code}: {error}")
         if code != 0:
             raise AirflowException(f"exit code {code}: {error}")
@@ -106,16 +106,16 @@ class BitextOperator(BaseOperator):  # type: ignore[misc]  # Airflow is in anoth
     def _options(self, params: Mapping[str, Any]) -> list[str]:
         """The options of the command for the parameters of the run."""
         first, last, force = params["first"], params["last"], params["force"]
-        chosen = NODES[NODES.index(first) : NODES.index(last) + 1]
-        if not chosen:
+        selected = NODES[NODES.index(first) : NODES.index(last) + 1]
+        if not selected:
             raise AirflowFailException(f"first, {first}, comes after last, {last}")
-        if outside := [node for node in force if node not in chosen]:
-            raise AirflowFailException(f"force names {', '.join(outside)}; the run has {', '.join(chosen)}")
-        if self.task_id not in chosen:
+        if outside := [node for node in force if node not in selected]:
+            raise AirflowFailException(f"force names {', '.join(outside)}; the run has {', '.join(selected)}")
+        if self.task_id not in selected:
             raise AirflowSkipException(f"the run is from {first} to {last}")
-        begin = BEGIN.get(self.task_id, self.task_id)
+        first_node = FIRST_NODES.get(self.task_id, self.task_id)
         return [
-            *(["--from", begin] if begin else []),
+            *(["--from", first_node] if first_node else []),
             "--to",
             self.task_id,
             *(["--force", self.task_id] if self.task_id in force else []),
@@ -143,7 +143,7 @@ class BitextOperator(BaseOperator):  # type: ignore[misc]  # Airflow is in anoth
         with process:
             try:
                 error = self._log_output(process)
-            except BaseException:  # Airflow's timeout, or an end of the task on demand
+            except BaseException:  # Airflow's timeout, or a user ends the task
                 self.on_kill()
                 self._log_output(process)
                 raise
@@ -159,7 +159,7 @@ class BitextOperator(BaseOperator):  # type: ignore[misc]  # Airflow is in anoth
         return error
 
     def on_kill(self) -> None:
-        """Terminates the command, only once: a second signal would interrupt its clean-up."""
+        """Terminates the command. It sends one signal only: a second one would interrupt the clean-up."""
         process, self.process = self.process, None
         if process is not None:
             process.terminate()

@@ -1,4 +1,4 @@
-"""The only module that knows Beam's runners and options, its remote file systems and how it wraps errors."""
+"""Beam's runners and options, remote file systems and wrapped errors. No other module knows them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     import apache_beam
 
 LOCAL = "DirectRunner"
-"""The runner inside this process."""
+"""The name of the runner inside this process."""
 QUIET_SECONDS = 10.0
-"""How long a pipeline runs on another engine before a line says that this process waits for it."""
+"""Seconds that a pipeline runs on another engine before a line announces the wait."""
 _LONGEST_MESSAGE = 500
-"""Characters of an engine's message that are shown. The log has all of it."""
+"""The most characters of an engine's message that are shown. The log has the whole message."""
 _OWN_ERROR = re.compile(
     rf"^{re.escape(errors.__name__)}\.(\w+): (.*?)(?= \[while running '|\n\n(?:During|The above) |\Z)",
     re.DOTALL | re.MULTILINE,
@@ -30,7 +30,7 @@ _OWN_ERROR = re.compile(
 
 
 def pipeline_factory(
-    runner: str = LOCAL, options: Sequence[str] = (), tell: Callable[[str], None] = print
+    runner: str = LOCAL, options: Sequence[str] = (), say: Callable[[str], None] = print
 ) -> Callable[[], apache_beam.Pipeline]:
     """Returns a function that creates the Beam pipeline for components. It imports Beam when it is called.
 
@@ -41,11 +41,11 @@ def pipeline_factory(
     Args:
       runner: the name of a Beam runner.
       options: flags for Beam, `--name=value` each.
-      tell: prints a line if another engine runs for long.
+      say: prints a line if another engine runs for long.
     """
     if runner == LOCAL:
         return lambda: _local_pipeline(options)
-    return lambda: _remote_pipeline(runner, options, tell)
+    return lambda: _remote_pipeline(runner, options, say)
 
 
 def _local_pipeline(options: Sequence[str]) -> apache_beam.Pipeline:
@@ -57,19 +57,17 @@ def _local_pipeline(options: Sequence[str]) -> apache_beam.Pipeline:
     return apache_beam.Pipeline(runner=FnApiRunner(), options=flags)
 
 
-def _remote_pipeline(
-    runner: str, options: Sequence[str], tell: Callable[[str], None]
-) -> apache_beam.Pipeline:
+def _remote_pipeline(runner: str, options: Sequence[str], say: Callable[[str], None]) -> apache_beam.Pipeline:
     import apache_beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
     engine = engine_name(runner, options)
 
     class RemotePipeline(apache_beam.Pipeline):  # type: ignore[misc]  # Beam is untyped
-        """A pipeline whose `run` waits for the engine, says so, and reports a failure as the engine's."""
+        """A pipeline whose `run` waits for the engine and names the engine in errors."""
 
         def run(self, *args: Any, **kwargs: Any) -> Any:
-            with _announcing_wait(engine, tell), reporting_engine_failure(engine):
+            with _announcing_wait(engine, say), reporting_engine_failure(engine):
                 result = super().run(*args, **kwargs)
                 result.wait_until_finish()
                 return result
@@ -93,10 +91,10 @@ def engine_name(runner: str, options: Sequence[str]) -> str:
 
 
 @contextlib.contextmanager
-def _announcing_wait(engine: str, tell: Callable[[str], None]) -> Iterator[None]:
+def _announcing_wait(engine: str, say: Callable[[str], None]) -> Iterator[None]:
     """Context manager: prints a line if it takes longer than `QUIET_SECONDS`."""
     line = f"waiting for Beam's {engine}; its own log and web page show its progress"
-    timer = threading.Timer(QUIET_SECONDS, tell, [line])
+    timer = threading.Timer(QUIET_SECONDS, say, [line])
     timer.daemon = True
     timer.start()
     try:
@@ -109,12 +107,12 @@ def _announcing_wait(engine: str, tell: Callable[[str], None]) -> Iterator[None]
 def reporting_engine_failure(engine: str) -> Iterator[None]:
     """Context manager: re-raises the failure of a Beam engine as an EnvironmentFault that names the engine.
 
-    An error that a function of this program raised there is re-raised as such; its remedy is lost. Other
-    errors of such functions stay as they are: their text has the traceback.
+    A BitextError that a Beam function raised is re-raised with its type and message, without its remedy.
+    Other errors of Beam functions are not changed: their text has the traceback.
 
     Raises:
       EnvironmentFault: the engine failed.
-      BitextError: a function of this program raised it.
+      BitextError: a Beam function raised it.
     """
     try:
         yield

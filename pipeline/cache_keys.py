@@ -25,7 +25,7 @@ from bitext.pipeline.records import Artifacts
 from bitext.pipeline.source_digests import source_digests
 
 KeyParts = dict[str, dict[str, Any]]
-"""What a cache key is the hash of, by kind (`input`, `file`, `parameter`, ...) and name."""
+"""The values that a cache key is the hash of, by kind (`input`, `file`, `parameter`, ...) and name."""
 
 
 def key_parts(component: Component[Any], parameters: Parameters, inputs: Artifacts) -> KeyParts:
@@ -80,7 +80,7 @@ def _one_or_list(digests: list[str] | list[str | None]) -> Any:
 
 
 def external_digests(component: Component[Any], parameters: Parameters) -> dict[str, str]:
-    """Returns the digest, by path, of each file that a component reads beside its inputs.
+    """Returns the digest, by path, of each file that a component reads in addition to its inputs.
 
     Raises:
       DataError: if a path does not exist or a pattern matches nothing.
@@ -98,7 +98,7 @@ def external_digests(component: Component[Any], parameters: Parameters) -> dict[
 
 
 def check_external(component: Component[Any], parameters: Parameters) -> None:
-    """Raises DataError, as `external_digests` does, if a file of this machine is missing. Reads no file."""
+    """Raises the DataError of `external_digests` if a local file is missing. Reads no file."""
     for pattern in component.external_inputs(parameters):
         if not files.is_remote(pattern) and not files.local_files(pattern):
             raise _no_such_file(component, pattern)
@@ -108,7 +108,7 @@ def _no_such_file(component: Component[Any], pattern: str) -> DataError:
     return DataError(
         f"{component.name}: {pattern}: there is no such file",
         "Check the path in the configuration (paths are relative to the current folder)."
-        " `bitext fetch NAME` obtains an example corpus.",
+        " `bitext fetch NAME` downloads an example corpus.",
     )
 
 

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         streams.discard(sys.stdout)
         if session.log_file:
             print_error(
-                "the reader of the output is gone, so the run ended",
+                "the reader of standard output closed the pipe, so the run ended",
                 "The same command continues where this one stopped.",
                 session,
             )
@@ -85,7 +85,7 @@ def _raise_on_sigterm() -> signal._HANDLER:
 
 
 def _log_traceback(error: Exception, session: Session) -> Path:
-    """A log file with the traceback of the error: the run's, or a new temporary file."""
+    """Writes the traceback to the log of the run, or to a new temporary file, and returns the path."""
     if path := session.existing_log:
         innermost = "".join(traceback.format_exception(error)[-2:])
         if innermost not in path.read_text(encoding="utf-8", errors="replace"):
@@ -100,7 +100,7 @@ def _log_traceback(error: Exception, session: Session) -> Path:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Prints errors as the other errors of `bitext` are: a message, what to do, exit code 2."""
+    """Reports an invalid command line in the format of all errors: a message, what to do, exit code 2."""
 
     def error(self, message: str) -> NoReturn:
         print(f"error: {message}\nwhat to do: {self.prog} --help", file=sys.stderr)
@@ -108,7 +108,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Version(argparse.Action):
-    """Prints the version, which is looked up only when asked for."""
+    """Prints the version. It is looked up only for `--version`."""
 
     def __init__(self, option_strings: list[str], dest: str, help: str):
         super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)

@@ -13,7 +13,7 @@ from bitext.components.shared import faults
 from bitext.components.shared.errors import BitextError, EnvironmentFault
 from bitext.pipeline.beam import raised_in_beam
 
-_FOUND_IN_TEXT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_ERRNOS_IN_TEXT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """Errors that are also recognized by their text: Beam and TensorFlow pass system errors on as text."""
 
 
@@ -54,7 +54,7 @@ def environment_fault(error: BaseException, root: Path) -> EnvironmentFault | No
         if isinstance(cause, OSError) and cause.errno in faults.REMEDIES:
             return faults.environment_fault(cause.errno, str(cause.filename or root))
         cause = cause.__cause__ or cause.__context__
-    for number in _FOUND_IN_TEXT:
+    for number in _ERRNOS_IN_TEXT:
         if os.strerror(number) in str(error):
             path = re.search(rf"{os.strerror(number)}: '([^']+)'", str(error))
             return faults.environment_fault(number, path[1] if path else str(root))

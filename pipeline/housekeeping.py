@@ -1,4 +1,4 @@
-"""Removes what no run needs any more: the work of `bitext gc`."""
+"""The work of `bitext gc`: removes outputs, unfinished attempts and logs that are no longer needed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Collected:
       artifacts: output folders.
       attempts: folders of unfinished attempts that no run would continue.
       logs: logs of older runs.
-      size: bytes of all of them.
+      size: the size of all of them, in bytes.
       remaining: number of output folders that stay.
       dry_run: whether nothing was removed.
     """
@@ -57,9 +57,11 @@ class Collected:
 def collect(config: PipelineConfig, keep: int, dry_run: bool = False, wait: float = 0.0) -> Collected:
     """Removes outputs of earlier runs.
 
-    What stays: all that the newest `keep` complete runs, and every run since the oldest of them, made, found
-    in the cache or had as input; and the served model with everything that it was made from, down to the
-    examples. So the next run finds everything in the cache that it would have found before.
+    These outputs stay, so that the next run finds the same outputs in the cache as before:
+
+    * inputs and outputs, new or cached, of the newest `keep` complete runs and of all runs since the oldest
+      of them;
+    * the served model and its lineage, down to the examples.
 
     A folder is moved by one rename before it is deleted: if the process is killed, no output is half deleted.
 

@@ -20,8 +20,8 @@ class Layout:
     .id                                        the root's id in the metadata store, wherever it is mounted
     .lock                                      held by the process that uses the root
     .staging/<run id>/<node>/                  outputs and temporary files of the attempt in progress
-    .working/<node>/<cache key>/               what an interrupted attempt leaves for the next (checkpoints)
-    .unrecorded/<run id>/...                   outputs found that are in no metadata record
+    .working/<node>/<cache key>/               checkpoints that an interrupted attempt leaves for the next
+    .unrecorded/<run id>/...                   outputs without a metadata record
     logs/<run id>.log
     """
 
@@ -42,15 +42,15 @@ class Layout:
         return self.logs / f"{run_id}.log"
 
     def working(self, node: str, cache_key: str) -> Path:
-        """The folder that attempts at the same work share."""
+        """The folder that attempts with the same cache key share."""
         return self.root / ".working" / node / cache_key
 
     def all_working(self) -> list[Path]:
-        """The folders of unfinished work: `.working/<node>/<cache key>`."""
+        """The folders of unfinished attempts: `.working/<node>/<cache key>`."""
         return sorted((self.root / ".working").glob("*/*"))
 
     def unrecorded(self, run_id: str, folder: Path) -> Path:
-        """Where a run moves an output folder that is in no record."""
+        """The path that a run moves an output folder without a record to."""
         return self.root / ".unrecorded" / run_id / folder.relative_to(self.root)
 
     def output(self, node: str, key: str, execution_id: int | None) -> Path:

@@ -1,4 +1,4 @@
-"""One run at a time in a pipeline root."""
+"""The lock of a pipeline root: one run at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bitext.pipeline.terminal import moment
 
 @contextlib.contextmanager
 def locked(root: Path, wait: float = 0.0, say: Callable[[str], None] = print) -> Iterator[str]:
-    """Holds `<root>/.lock`. The operating system releases it when the process ends, however it ends.
+    """Context manager: holds `<root>/.lock`. The operating system releases it even if the process is killed.
 
     The file names the process that holds it, and is emptied at the end. A killed process leaves its name.
 
@@ -27,7 +27,7 @@ def locked(root: Path, wait: float = 0.0, say: Callable[[str], None] = print) ->
       say: prints, once, which process is waited for.
 
     Yields:
-      A message about a process that was killed while it held the lock; empty: there is none.
+      A message about a process that was killed while it held the lock; empty if there is none.
 
     Raises:
       LockedError: another process, which the message names, holds the lock.

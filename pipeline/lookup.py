@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bitext.components.artifacts import Artifact
 from bitext.pipeline.cache_keys import differences
-from bitext.pipeline.plan import Work
+from bitext.pipeline.plan import WorkItem
 from bitext.pipeline.records import Artifacts, Execution, History, State, with_key
 from bitext.pipeline.sources import Node
 
@@ -21,47 +21,49 @@ class Lookup:
     """The result of a cache lookup.
 
     Attributes:
-      hit: the execution whose outputs are used; None: the work must be done.
-      reasons: why, one line each.
+      hit: the execution whose outputs are used; None: the work item must be executed.
+      reasons: why there is a hit or none, one line each.
     """
 
     hit: Execution | None
     reasons: list[str]
 
 
-def look_up(work: Work, history: History, forced: str) -> Lookup:
-    """Finds a complete execution with the cache key of `work` whose outputs can be used.
+def look_up(item: WorkItem, history: History, forced: str) -> Lookup:
+    """Finds a complete execution with the cache key of a work item whose outputs can be used.
 
     Args:
-      work: the work.
+      item: the work item.
       history: see `History`.
-      forced: why the work is done even if it is cached; empty: it is done only if it is not.
+      forced: why the work item is executed even if it is cached; empty: the cache decides.
     """
     if forced:
         return Lookup(None, [forced])
-    component = work.node.component
+    component = item.node.component
     complete = [
         execution
-        for execution in with_key(history, component.name, work.cache_key)
+        for execution in with_key(history, component.name, item.cache_key)
         if set(component.outputs) <= set(execution.outputs)
     ]
     hit = next((execution for execution in complete if not execution.missing_outputs()), None)
     if hit is None and complete:
         return Lookup(None, [f"{path} is gone" for path in complete[0].missing_outputs()])
     if hit is None:
-        return Lookup(None, _why_no_hit(work, history))
-    if not component.still_valid(**component_artifacts(work.node, hit.outputs)):
-        return Lookup(None, ["what its outputs describe outside the pipeline root has changed"])
+        return Lookup(None, _why_no_hit(item, history))
+    if not component.still_valid(**component_artifacts(item.node, hit.outputs)):
+        return Lookup(
+            None, ["files outside the pipeline root that belong to its outputs were changed or removed"]
+        )
     return Lookup(hit, [f"nothing changed since run {hit.run_id}"])
 
 
-def _why_no_hit(work: Work, history: History) -> list[str]:
-    """Compares the key with that of the newest complete execution of the same work."""
+def _why_no_hit(item: WorkItem, history: History) -> list[str]:
+    """Compares the key with that of the newest complete execution of the same node and part."""
     for execution in history:
-        if (execution.node, execution.part) != (work.node.name, work.recorded_part):
+        if (execution.node, execution.part) != (item.node.name, item.recorded_part):
             continue
         if execution.state == State.COMPLETE and execution.cache_key_parts:
-            return differences(json.loads(execution.cache_key_parts), work.key_parts)
+            return differences(json.loads(execution.cache_key_parts), item.key_parts)
     return ["it has never completed before"]
 
 
@@ -69,7 +71,7 @@ def component_artifacts(node: Node, stored: Artifacts) -> dict[str, ComponentArt
     """Converts records to artifacts: tuples for list inputs, None for absent inputs.
 
     Raises:
-      ValueError: an input that is no list input has several artifacts.
+      ValueError: an input has several artifacts and is not a list input.
     """
     component = node.component
     kinds = {**component.inputs, **component.outputs}

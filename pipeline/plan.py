@@ -1,4 +1,4 @@
-"""Which nodes run, and the work that each of them has."""
+"""Selects the nodes that run, and divides each node into work items."""
 
 from __future__ import annotations
 
@@ -37,9 +37,12 @@ class Selection:
           ConfigError: the selection names a node that does not exist, or is empty.
         """
         names = [node.name for node in pipeline.nodes]
-        for name in (self.first, self.last, *sorted(self.force)):
+        options = [("--from", self.first), ("--to", self.last), *(("--force", n) for n in sorted(self.force))]
+        for option, name in options:
             if name is not None and name not in names:
-                raise ConfigError(f"there is no node {name}", f"The nodes are {', '.join(names)}.")
+                raise ConfigError(
+                    f"{option} {name}: there is no such node", f"The nodes are {', '.join(names)}."
+                )
         first = names.index(self.first) if self.first else 0
         last = names.index(self.last) if self.last else len(names) - 1
         if first > last:
@@ -63,8 +66,8 @@ class Selection:
 
 
 @dataclasses.dataclass(frozen=True)
-class Work:
-    """The work of a node in a run, or one part of it.
+class WorkItem:
+    """What one execution does: all the work of a node in a run, or one part of it.
 
     Attributes:
       node: the node.
@@ -72,8 +75,8 @@ class Work:
       is_whole: whether it is all of the node's work.
       parameters: the node's parameters, or those of the part.
       inputs: its input artifacts.
-      key_parts: what its cache key is the hash of.
-      cache_key: the key.
+      key_parts: the values that its cache key is the hash of.
+      cache_key: the cache key.
     """
 
     node: Node
@@ -90,8 +93,8 @@ class Work:
         return "" if self.is_whole else self.part
 
 
-def divide(node: Node, parts: list[Part], inputs: Artifacts) -> list[Work]:
-    """Divides a node's work into its parts, or by the artifacts of the input that it maps over.
+def divide(node: Node, parts: list[Part], inputs: Artifacts) -> list[WorkItem]:
+    """Divides a node into work items: one per part, or one per artifact of the input that it maps over.
 
     Args:
       node: the node.
@@ -100,10 +103,10 @@ def divide(node: Node, parts: list[Part], inputs: Artifacts) -> list[Work]:
     """
     component = node.component
     if component.map_over is None:
-        return [_work(node, part, len(parts) == 1, inputs) for part in parts]
+        return [_work_item(node, part, len(parts) == 1, inputs) for part in parts]
     artifacts = inputs[component.map_over]
     return [
-        _work(
+        _work_item(
             node,
             Part(str(artifact.properties.get("part", "")), node.parameters),
             len(artifacts) == 1,
@@ -113,6 +116,6 @@ def divide(node: Node, parts: list[Part], inputs: Artifacts) -> list[Work]:
     ]
 
 
-def _work(node: Node, part: Part, is_whole: bool, inputs: Artifacts) -> Work:
+def _work_item(node: Node, part: Part, is_whole: bool, inputs: Artifacts) -> WorkItem:
     parts = key_parts(node.component, part.parameters, inputs)
-    return Work(node, part.name, is_whole, part.parameters, inputs, parts, key_of(parts))
+    return WorkItem(node, part.name, is_whole, part.parameters, inputs, parts, key_of(parts))

@@ -1,4 +1,4 @@
-"""Executes work in a staging folder and publishes its outputs.
+"""Executes work items in a staging folder and publishes their outputs.
 
 No output is visible before it is complete. An execution is recorded as RUNNING before it starts. Its outputs
 are published by one rename each, followed by one transaction that records it as COMPLETE. What a crash leaves
@@ -21,7 +21,7 @@ from bitext.components.shared.errors import BitextError, EnvironmentFault
 from bitext.pipeline.faults import translating_errors
 from bitext.pipeline.layout import Layout, remove
 from bitext.pipeline.lookup import component_artifacts
-from bitext.pipeline.plan import Work
+from bitext.pipeline.plan import WorkItem
 from bitext.pipeline.records import Artifacts, Execution, Run, State, StoredArtifact
 from bitext.pipeline.store import Store
 from bitext.pipeline.terminal import Terminal, log
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     import apache_beam
 
 _LONGEST_ERROR = 2000
-"""Characters of an error's text that a record keeps."""
+"""The most characters of an error that are recorded."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Publisher:
-    """Executes and publishes the work of one run.
+    """Executes and publishes the work items of one run.
 
     Attributes:
       layout: the folders of the pipeline root.
       store: the metadata store.
       run: the run.
       beam_pipeline: creates the Beam pipeline for components.
-      terminal: prints what components say.
+      terminal: prints the lines of components.
       force_bless: see `Context`.
     """
 
@@ -53,71 +53,73 @@ class Publisher:
     terminal: Terminal
     force_bless: str | None = None
 
-    def execute_and_publish(self, work: Work) -> Execution:
-        """Executes work, publishes its outputs and returns its record.
+    def execute_and_publish(self, item: WorkItem) -> Execution:
+        """Executes a work item, publishes its outputs and returns the record of the execution.
 
         Raises:
           BitextError, or any exception: what the component raised. It is recorded with its traceback.
         """
         execution = Execution(
-            node=work.node.name,
+            node=item.node.name,
             run_id=self.run.run_id,
             state=State.RUNNING,
             started=time.time(),
-            cache_key=work.cache_key,
-            cache_key_parts=json.dumps(work.key_parts, sort_keys=True),
-            inputs={key: artifacts for key, artifacts in work.inputs.items() if artifacts},
-            part=work.recorded_part,
+            cache_key=item.cache_key,
+            cache_key_parts=json.dumps(item.key_parts, sort_keys=True),
+            inputs={key: artifacts for key, artifacts in item.inputs.items() if artifacts},
+            part=item.recorded_part,
         )
         self.store.put_execution(execution, self.run)
         try:
-            outputs = self._execute(work)
-            self._publish(work, execution, outputs)
+            outputs = self._execute(item)
+            self._publish(item, execution, outputs)
         except BaseException as error:
-            remove(self.layout.staging / self.run.run_id)  # first: on a full disk, the record needs room
+            remove(
+                self.layout.staging / self.run.run_id
+            )  # first: on a full disk, this frees space for the record
             self._record_failure(execution, error)
             raise
-        remove(self.layout.working(work.node.name, work.cache_key))
+        remove(self.layout.working(item.node.name, item.cache_key))
         self.layout.remove_empty_folders()
         return execution
 
-    def _execute(self, work: Work) -> dict[str, Artifact]:
+    def _execute(self, item: WorkItem) -> dict[str, Artifact]:
         """Runs the component on staged output folders and returns its outputs."""
-        component = work.node.component
+        component = item.node.component
         staging = self.layout.staging / self.run.run_id / component.name
-        temp_dir, working_dir = staging / ".tmp", self.layout.working(component.name, work.cache_key)
+        temp_dir, working_dir = staging / ".tmp", self.layout.working(component.name, item.cache_key)
         outputs = {key: kind(staging / key) for key, kind in component.outputs.items()}
         for folder in (*(artifact.path for artifact in outputs.values()), temp_dir, working_dir):
             folder.mkdir(parents=True, exist_ok=True)
-        inputs = component_artifacts(work.node, {key: work.inputs.get(key, ()) for key in component.inputs})
+        inputs = component_artifacts(item.node, {key: item.inputs.get(key, ()) for key in component.inputs})
         context = Context(
             working_dir=working_dir,
             temp_dir=temp_dir,
             beam_pipeline=self.beam_pipeline,
-            say=self._say_of(work.part),
+            say=self._say_of(item.part),
             interactive=self.terminal.interactive,
             run_id=self.run.run_id,
             force_bless=self.force_bless,
         )
         with translating_errors(self.layout.root):
-            component.run(work.parameters, context, **inputs, **outputs)
+            component.run(item.parameters, context, **inputs, **outputs)
         return outputs
 
     def _say_of(self, part: str) -> Callable[[str], None]:
-        """The function that prints a component's lines, with the name of the part in front."""
+        """Returns the function that prints a component's lines, prefixed by the name of the part."""
         say = self.terminal.say
         return (lambda text: say(f"{part}: {text}")) if part else say
 
-    def _publish(self, work: Work, execution: Execution, outputs: dict[str, Artifact]) -> None:
+    def _publish(self, item: WorkItem, execution: Execution, outputs: dict[str, Artifact]) -> None:
         """Moves each output to its folder, then records the execution as complete in one transaction."""
         published: Artifacts = {}
         for key, artifact in outputs.items():
             digest = artifact.content_digest()
             split_digests = {name: artifact.split_digest(name) for name in artifact.splits()}
-            folder = self.layout.output(work.node.name, key, execution.id)
+            folder = self.layout.output(item.node.name, key, execution.id)
             folder.parent.mkdir(parents=True, exist_ok=True)
             os.rename(artifact.path, folder)
-            properties = dict(artifact.properties) | ({"part": work.part} if work.part else {})
+            properties = dict(artifact.properties) | ({"part": item.part} if item.part else {})
             stored = StoredArtifact(artifact.TYPE_NAME, str(folder.resolve()), digest, properties)
             stored.split_digests = split_digests
             published[key] = (stored,)
@@ -137,32 +139,32 @@ class Publisher:
 
         try_to_record(record)
 
-    def record_whole(
-        self, works: list[Work], executions: list[Execution], started: float, cached: bool
+    def record_node(
+        self, items: list[WorkItem], executions: list[Execution], started: float, cached: bool
     ) -> Execution:
-        """Records the execution of a whole node: its outputs are those of all its parts, in order.
+        """Records the execution of a node: its outputs are those of all its work items, in order.
 
         Args:
-          works: the node's work, part by part.
-          executions: the execution of each, from this run or cached.
+          items: all work items of the node.
+          executions: the execution of each work item, from this run or cached.
           started: when the node started.
-          cached: whether all of them are cached.
+          cached: whether all work items are cached.
         """
-        [first, *_] = works
+        [first, *_] = items
         state = State.CACHED if cached else State.COMPLETE
         key = first.cache_key if first.is_whole else ""
-        whole = Execution(first.node.name, self.run.run_id, state, started, time.time(), cache_key=key)
+        execution = Execution(first.node.name, self.run.run_id, state, started, time.time(), cache_key=key)
         if first.is_whole:
-            whole.inputs = {name: artifacts for name, artifacts in first.inputs.items() if artifacts}
-        for execution in executions:
-            for name, artifacts in execution.outputs.items():
-                whole.outputs[name] = (*whole.outputs.get(name, ()), *artifacts)
-        self.store.put_execution(whole, self.run)
-        return whole
+            execution.inputs = {name: artifacts for name, artifacts in first.inputs.items() if artifacts}
+        for item_execution in executions:
+            for name, artifacts in item_execution.outputs.items():
+                execution.outputs[name] = (*execution.outputs.get(name, ()), *artifacts)
+        self.store.put_execution(execution, self.run)
+        return execution
 
 
 def try_to_record(record: Callable[[], None]) -> None:
-    """Records a failure. If the store fails too (on the same full disk), the first failure is reported."""
+    """Records a failure. If the store fails too (on the same full disk), that error is only logged."""
     try:
         record()
     except EnvironmentFault as fault:
@@ -170,11 +172,11 @@ def try_to_record(record: Callable[[], None]) -> None:
 
 
 def state_after(error: BaseException) -> State:
-    """The state of what an exception ended."""
+    """Returns the state of a run or execution that an exception ended."""
     return State.CANCELED if isinstance(error, KeyboardInterrupt) else State.FAILED
 
 
 def one_line(error: BaseException) -> str:
-    """The text of an error as a record keeps it."""
+    """Returns the text of an error for a record: one line, at most `_LONGEST_ERROR` characters."""
     name = "" if isinstance(error, BitextError) else f"{type(error).__name__}: "
     return " ".join(f"{name}{error}".split())[:_LONGEST_ERROR]

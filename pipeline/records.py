@@ -53,7 +53,7 @@ class StoredArtifact:
 
 
 Artifacts = dict[str, tuple[StoredArtifact, ...]]
-"""The artifacts of an execution by keyword: one, or one per part (span), in order."""
+"""The artifacts of an execution by keyword: a tuple of one, or of one per part (span) in order."""
 
 
 @dataclasses.dataclass
@@ -147,7 +147,7 @@ def newest_usable(history: History, node: str) -> Execution | None:
 
 
 def pushed_artifact(execution: Execution) -> StoredArtifact | None:
-    """The PushedModel by which an execution pushed a version or put one back; None: it did neither.
+    """Returns the PushedModel of an execution that pushed or rolled back a version; None for any other.
 
     It has the properties `version`, `path` and `digest`. A CACHED execution pushed nothing itself: its
     artifact describes what an earlier one did.

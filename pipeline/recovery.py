@@ -1,4 +1,4 @@
-"""Removes what killed runs left: records that are still RUNNING, staging folders, unpublished outputs."""
+"""Cleans up after killed runs: records that are still RUNNING, staging folders, unpublished outputs."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Recovery:
       layout: the folders of the root.
       store: the metadata store.
       run: the run that is about to start.
-      tell: prints one line.
+      say: prints one line.
     """
 
     pipeline: Pipeline
     layout: Layout
     store: Store
     run: Run
-    tell: Callable[[str], None]
+    say: Callable[[str], None]
 
     def clear(self, history: History) -> None:
         """Ends the records of killed runs and removes the folders that they left.
@@ -74,10 +74,10 @@ class Recovery:
         states = self.store.execution_states(ids, self.run.root_id) if ids else {}
         for folder, owner in folders.items():
             if owner not in states:
-                aside = self.layout.unrecorded(self.run.run_id, folder)
-                aside.parent.mkdir(parents=True, exist_ok=True)
-                os.rename(folder, aside)
-                self.tell(f"{folder} is in no metadata record; moved to {aside}")
+                target = self.layout.unrecorded(self.run.run_id, folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.rename(folder, target)
+                self.say(f"{folder} is in no metadata record; moved to {target}")
             elif states[owner] != State.COMPLETE:
                 log.info("removing %s, which its execution left unpublished", folder)
                 remove(folder)

@@ -43,11 +43,11 @@ def roll_back(config: PipelineConfig, reason: str, wait: float = 0.0) -> RolledB
         store.put_run(run)
         execution = Execution(NODE, run.run_id, State.RUNNING, now)
         try:
-            done = rollback(Path(config.serving), reason)
-            model = pushed_with(history, done.digest)
+            record = rollback(Path(config.serving), reason)
+            model = pushed_with(history, record.digest)
             execution.inputs = {"model": model} if model else {}
             store.put_execution(execution, run)
-            execution.outputs = {"pushed_model": (_publish(layout, execution, done),)}
+            execution.outputs = {"pushed_model": (_publish(layout, execution, record),)}
             execution.state = run.state = State.COMPLETE
         except BaseException as error:
             execution.state, run.state, run.error = State.FAILED, State.FAILED, str(error)
@@ -56,24 +56,25 @@ def roll_back(config: PipelineConfig, reason: str, wait: float = 0.0) -> RolledB
             execution.finished = run.finished = time.time()
             store.put_execution(execution, run)
             store.put_run(run)
-    return done
+    return record
 
 
-def _publish(layout: Layout, execution: Execution, done: RolledBack) -> StoredArtifact:
+def _publish(layout: Layout, execution: Execution, record: RolledBack) -> StoredArtifact:
     """Publishes the PushedModel of a rollback in the pipeline root."""
     folder = layout.output(NODE, "pushed_model", execution.id)
     folder.mkdir(parents=True)
     artifact = PushedModel(folder)
-    artifact.write(done)
-    properties = {name: value for name, value in msgspec.structs.asdict(done).items() if name != "model"}
+    artifact.write(record)
+    properties = {name: value for name, value in msgspec.structs.asdict(record).items() if name != "model"}
     return StoredArtifact(
         artifact.TYPE_NAME, str(folder.resolve()), artifact.content_digest(), properties | {"pushed": 1}
     )
 
 
-def render(done: RolledBack) -> str:
+def render(record: RolledBack) -> str:
     """Returns the result as text."""
     return (
-        f"{done.model} version {done.version} is a copy of version {done.rolled_back_to}: {done.path}\n"
-        f"version {done.from_version} is withdrawn and will not be pushed again: {done.reason}"
+        f"{record.model} version {record.version} is a copy of version {record.rolled_back_to}: "
+        f"{record.path}\n"
+        f"version {record.from_version} is withdrawn and will not be pushed again: {record.reason}"
     )

@@ -1,7 +1,7 @@
 """Runs a pipeline: for each node in order, resolves its inputs, looks in the cache, executes and publishes.
 
-A node whose work is divided (by the spans of a corpus) has an execution for each part that is new, and one
-for the whole node, whose outputs are those of all its parts in this run.
+A node whose work is divided (by the spans of a corpus) has one execution for each new part. One more
+execution records the whole node: its outputs are those of all parts, new or cached.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bitext.pipeline.graph import Pipeline
 from bitext.pipeline.layout import Layout, remove
 from bitext.pipeline.lock import locked
 from bitext.pipeline.lookup import look_up
-from bitext.pipeline.plan import Selection, Work, divide
+from bitext.pipeline.plan import Selection, WorkItem, divide
 from bitext.pipeline.publish import Publisher, one_line, state_after, try_to_record
 from bitext.pipeline.records import (
     Execution,
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Result", "Runner", "Selection"]
 
-EVERYTHING = Selection()
-"""Selects all nodes."""
+ALL_NODES = Selection()
+"""The selection of all nodes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,8 +87,8 @@ class Runner:
         self._run_id = new_run_id()
         self.log_file = self._layout.log_file(self._run_id)
 
-    def run(self, selection: Selection = EVERYTHING, wait: float = 0.0) -> Result:
-        """Runs the selected nodes. A refused model is no error: see `reports.refusal`.
+    def run(self, selection: Selection = ALL_NODES, wait: float = 0.0) -> Result:
+        """Runs the selected nodes. A refused model is not an error: see `reports.refusal`.
 
         Args:
           selection: which nodes run.
@@ -104,10 +104,10 @@ class Runner:
         root = self._layout.root
         if root.exists() and not root.is_dir():
             raise ConfigError(f"root {root} is not a folder", "Choose another with `root` or --root.")
-        lock = locked(root, wait, self._terminal.header)
+        lock = locked(root, wait, self._terminal.say_of_run)
         with translating_errors(root), lock as dead_holder, logging_to(self.log_file):
             if dead_holder:
-                self._terminal.header(dead_holder)
+                self._terminal.say_of_run(dead_holder)
             return self._run(may_run, selection)
 
     def _run(self, may_run: dict[str, bool], selection: Selection) -> Result:
@@ -123,9 +123,9 @@ class Runner:
             time.time(),
             root_id=layout.read_id(),
         )
-        Recovery(self._pipeline, layout, store, run, terminal.header).clear(history)
+        Recovery(self._pipeline, layout, store, run, terminal.say_of_run).clear(history)
         store.put_run(run)
-        terminal.begun(self._run_id, self._pipeline.name, layout.root)
+        terminal.run_started(self._run_id, self._pipeline.name, layout.root)
         publisher = Publisher(layout, store, run, self._beam_pipeline, terminal, selection.force_bless)
         session = _Session(selection, history, publisher)
         try:
@@ -155,7 +155,7 @@ class _Session:
     Args:
       selection: which nodes run.
       history: see `History`, as it was before the run.
-      publisher: executes and publishes work.
+      publisher: executes and publishes work items.
 
     Attributes:
       executions: the executions so far, by node.
@@ -184,10 +184,10 @@ class _Session:
         newest = newest_usable(self._history, node.name)
         if newest is None or not set(node.component.outputs) <= set(newest.outputs):
             raise ConfigError(
-                f"--from starts after {node.name}, and no earlier run's outputs of it exist",
+                f"--from starts after {node.name}, and no earlier run's outputs of this node exist",
                 f"Start from {node.name} or before: --from {node.name}.",
             )
-        self._terminal.taken(node.name, newest.run_id)
+        self._terminal.node_taken(node.name, newest.run_id)
         run = self._publisher.run
         used = dataclasses.replace(newest, id=None, run_id=run.run_id, state=State.CACHED)
         used.started = used.finished = time.time()
@@ -195,37 +195,37 @@ class _Session:
         return used
 
     def _run_node(self, node: Node, parts: list[Part]) -> Execution:
-        """Does what of a node's work is not cached."""
+        """Executes the work items of a node that are not cached, and returns the execution of the node."""
         started = time.time()
-        works = divide(node, parts, Inputs(node, self.executions, self._history).all())
-        if node.component.map_over is None and works[0].part:
-            self._record_parts(works)
+        items = divide(node, parts, Inputs(node, self.executions, self._history).all())
+        if node.component.map_over is None and items[0].part:
+            self._record_parts(items)
         forced = self._selection.why_forced(node)
-        lookups = [look_up(work, self._history, forced) for work in works]
-        new = sum(lookup.hit is None for lookup in lookups)
-        if not new:
-            self._terminal.skipped(node.name, "cached")
+        lookups = [look_up(item, self._history, forced) for item in items]
+        new_count = sum(lookup.hit is None for lookup in lookups)
+        if not new_count:
+            self._terminal.node_cached(node.name, "cached")
         else:
-            self._terminal.started(node.name)
-            if new < len(works):
-                self._terminal.say(f"{len(works) - new} of {len(works)} cached")
+            self._terminal.node_started(node.name)
+            if new_count < len(items):
+                self._terminal.say(f"{len(items) - new_count} of {len(items)} cached")
         executions = []
-        for work, lookup in zip(works, lookups, strict=True):
+        for item, lookup in zip(items, lookups, strict=True):
             for reason in lookup.reasons if self._selection.explain else ():
-                self._terminal.because(node.name, f"{work.part}: {reason}" if work.part else reason)
-            executions.append(lookup.hit or self._publisher.execute_and_publish(work))
-        if new == 1 and works[0].is_whole:
-            [whole] = executions
+                self._terminal.node_reason(node.name, f"{item.part}: {reason}" if item.part else reason)
+            executions.append(lookup.hit or self._publisher.execute_and_publish(item))
+        if new_count == 1 and items[0].is_whole:
+            [node_execution] = executions
         else:
-            whole = self._publisher.record_whole(works, executions, started, cached=not new)
-        if new:
-            self._terminal.finished(time.time() - started)
-        return whole
+            node_execution = self._publisher.record_node(items, executions, started, cached=not new_count)
+        if new_count:
+            self._terminal.node_finished(time.time() - started)
+        return node_execution
 
-    def _record_parts(self, works: list[Work]) -> None:
+    def _record_parts(self, items: list[WorkItem]) -> None:
         """Records and prints the parts that the corpus is divided into."""
-        names = [work.part for work in works]
+        names = [item.part for item in items]
         self._publisher.run.parts = ", ".join(names)
         self._publisher.store.put_run(self._publisher.run)
         shown = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
-        self._terminal.header(f"{len(names)} parts of the corpus: {shown}")
+        self._terminal.say_of_run(f"{len(names)} parts of the corpus: {shown}")

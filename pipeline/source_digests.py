@@ -1,4 +1,4 @@
-"""Digests of the source code behind a component, found by reading the code and without importing it."""
+"""Digests of the source code of a component. The code is read and not imported."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Nodes, and where their inputs come from: outputs of this run, or artifacts of earlier runs.
 
-Every source resolves itself. Each chooses such that a run in which nothing is new makes the same choices
-again and finds all of its work cached: a model is not compared with itself, and a training does not begin
-with its own result because that was blessed meanwhile.
+If nothing is new, every source chooses the same artifacts as in the run before, so that all nodes are
+cached. For example, a model is not compared with itself, and a training does not begin with its own result,
+although that was blessed since.
 """
 
 from __future__ import annotations
@@ -126,9 +126,9 @@ class ServedModel(Source):
 class BaseModel(Source):
     """The model that a training begins with.
 
-    It is the model that was served when a training with this cache key began; for a new training, the model
-    that `serving` now serves. One training in `from_scratch_every` begins without one, whatever became of the
-    trainings before it. 0: each begins with one, once a model is served.
+    If a training with this cache key is on record, its base model is used again. A new training begins with
+    the model that `serving` now serves. Every `from_scratch_every`th training begins without a base model,
+    whether the trainings before it were blessed or not. 0: none does, once a model is served.
     """
 
     serving: str
@@ -141,8 +141,8 @@ class BaseModel(Source):
         for execution in trainings:
             base = execution.inputs.get(key, ())
             digest = base[0].digest if base else None
-            same = others | {"input": others["input"] | {key: digest}}
-            if json.loads(execution.cache_key_parts) == same and not execution.missing_outputs():
+            expected = others | {"input": others["input"] | {key: digest}}
+            if json.loads(execution.cache_key_parts) == expected and not execution.missing_outputs():
                 return base
         warm = list(itertools.takewhile(lambda execution: execution.inputs.get(key), trainings))
         if 0 < self.from_scratch_every <= len(warm) + 1 and trainings:
@@ -152,9 +152,9 @@ class BaseModel(Source):
 
 @dataclasses.dataclass(frozen=True)
 class PreviousStatistics(Source):
-    """The statistics that `node` made in the newest run that blessed a model and had other data.
+    """The statistics of `node` in the newest run that blessed a model and had different data.
 
-    Other data: its statistics differ from those of the input `other_than`.
+    The data is different if its statistics differ from those of the input `other_than`.
     """
 
     node: str
@@ -174,7 +174,7 @@ class PreviousStatistics(Source):
 
 @dataclasses.dataclass(frozen=True)
 class NewestOutput(Source):
-    """The output `key` of the newest execution of the node itself, in whatever run."""
+    """The output `key` of the newest execution of the node itself in any earlier run."""
 
     key: str
 
@@ -192,7 +192,7 @@ def served_model(history: History, serving: str, other_than: str = "") -> Resolv
     Args:
       history: see `History`.
       serving: the serving folder.
-      other_than: the digest of a model to pass over.
+      other_than: the digest of a model to skip; empty: no model is skipped.
     """
     folder = Path(serving)
     newest = max(versions(folder), default=0) if folder.is_dir() else 0

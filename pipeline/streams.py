@@ -37,7 +37,7 @@ def open_closed_streams() -> frozenset[str]:
 
 
 def discard(stream: TextIO) -> None:
-    """Sends what is still written to a stream to /dev/null, so that Python's flush at exit does not fail."""
+    """Redirects a stream to /dev/null, so that Python's flush at exit does not fail."""
     try:
         number = stream.fileno()
     except (io.UnsupportedOperation, ValueError):  # replaced by a test or a notebook
@@ -49,9 +49,12 @@ def discard(stream: TextIO) -> None:
 
 @contextlib.contextmanager
 def writing_output(stream: TextIO) -> Iterator[None]:
-    """Around writes to `stream`, which is standard output: an error of it becomes an EnvironmentFault.
+    """Context manager: re-raises an error of writing standard output as an EnvironmentFault.
 
-    A reader that closed the pipe stays a BrokenPipeError.
+    If the reader closed the pipe, the BrokenPipeError is not changed.
+
+    Args:
+      stream: standard output.
     """
     try:
         yield

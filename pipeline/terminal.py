@@ -1,4 +1,4 @@
-"""What a run prints, its log file, and where the messages of libraries go."""
+"""Prints the progress of a run, writes its log file, and redirects the messages of libraries."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NAME_WIDTH = 18
 
 
 def quiet_libraries(native_errors: bool = True) -> None:
-    """Sets how much TensorFlow, gRPC and Python's warnings write. Call it before they are imported.
+    """Reduces the messages of TensorFlow, gRPC and Python's warnings. Call it before they are imported.
 
     Args:
       native_errors: whether TensorFlow's C++ code reports errors. It reports a missing GPU as one, so a
@@ -41,7 +41,7 @@ def quiet_libraries(native_errors: bool = True) -> None:
 def logging_to(path: Path) -> Iterator[None]:
     """Context manager: all logging, Python's warnings and native libraries' stderr go to the file `path`.
 
-    Of libraries, `library_logs.level` and above is kept.
+    Messages of libraries are written from the level `library_logs.level` on.
 
     Raises:
       ConfigError: the level in the environment is unknown.
@@ -71,7 +71,7 @@ def logging_to(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def log_shown() -> Iterator[None]:
-    """Context manager: this project's log lines are printed to standard error; of libraries, only errors."""
+    """Context manager: log lines of this project, and errors of libraries, go to standard error."""
     root, handler = logging.getLogger(), logging.StreamHandler()
     levels, propagate = (root.level, log.level), log.propagate
     log.addHandler(handler)
@@ -88,7 +88,7 @@ def log_shown() -> Iterator[None]:
 
 
 class _LogHandler(logging.StreamHandler[TextIO]):
-    """Writes to the log file. A full disk is reported by the work that needs it, not by the log."""
+    """Writes to the log file. It ignores a full disk: the code that writes outputs reports it."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Ignores a record that cannot be written."""
@@ -121,7 +121,7 @@ def _native_stderr_to(descriptor: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def native_notices_dropped() -> Iterator[None]:
-    """Context manager: what native libraries write to standard error is dropped.
+    """Context manager: drops what native libraries write to standard error.
 
     Use it around the import of TensorFlow: since 2.21 it reports the CPU features it uses before it reads
     TF_CPP_MIN_LOG_LEVEL.
@@ -131,7 +131,7 @@ def native_notices_dropped() -> Iterator[None]:
 
 
 class Terminal:
-    """Prints the progress of a run to standard output, and logs what it prints.
+    """Prints the progress of a run to standard output, and logs what it prints. One method per event.
 
     Attributes:
       run_id: the ID of the run; None: the run is not recorded yet.
@@ -146,50 +146,50 @@ class Terminal:
         """Whether a person watches, so that a progress bar makes sense."""
         return sys.stdout.isatty() and sys.stderr.isatty()
 
-    def begun(self, run_id: str, pipeline: str, root: Path) -> None:
-        """The run is recorded and starts."""
+    def run_started(self, run_id: str, pipeline: str, root: Path) -> None:
+        """Reports that the run is recorded and starts."""
         self.run_id = run_id
         text = f"Pipeline {pipeline}, run {run_id}, in {root}"
-        self._tell("run_started", text, text, pipeline=pipeline, root=str(root))
+        self._emit("run_started", text, text, pipeline=pipeline, root=str(root))
 
-    def header(self, text: str) -> None:
-        """A line about the whole run."""
-        self._tell("run_said", text, text)
+    def say_of_run(self, text: str) -> None:
+        """Prints a line about the whole run."""
+        self._emit("run_said", text, text)
 
-    def started(self, node: str) -> None:
-        """A node starts; its lines follow."""
+    def node_started(self, node: str) -> None:
+        """Reports that a node starts; its lines follow."""
         self._node = node
-        self._tell("node_started", f"{node} runs", node)
+        self._emit("node_started", f"{node} runs", node)
 
-    def because(self, node: str, reason: str) -> None:
-        """The reason why a node runs or is cached."""
-        self._tell("node_reason", f"because {reason}", f"{INDENT}because {reason}", node=node)
+    def node_reason(self, node: str, reason: str) -> None:
+        """Reports why a node runs or is cached."""
+        self._emit("node_reason", f"because {reason}", f"{INDENT}because {reason}", node=node)
 
     def say(self, text: str) -> None:
-        """A line of the current node."""
+        """Prints a line of the current node."""
         for line in text.splitlines() or [""]:
-            self._tell("node_said", line, INDENT + line)
+            self._emit("node_said", line, INDENT + line)
 
-    def finished(self, seconds: float) -> None:
-        """The current node published its outputs."""
+    def node_finished(self, seconds: float) -> None:
+        """Reports that the current node published its outputs."""
         text = f"done in {duration(seconds)}"
-        self._tell("node_finished", text, INDENT + text, seconds=round(seconds, 3))
+        self._emit("node_finished", text, INDENT + text, seconds=round(seconds, 3))
         self._node = None
 
-    def skipped(self, node: str, why: str) -> None:
-        """A node that is cached."""
-        self._tell("node_cached", f"{node} {why}", f"{node:<{_NAME_WIDTH}}{why}", node=node)
+    def node_cached(self, node: str, why: str) -> None:
+        """Reports that a node is cached."""
+        self._emit("node_cached", f"{node} {why}", f"{node:<{_NAME_WIDTH}}{why}", node=node)
 
-    def taken(self, node: str, run_id: str) -> None:
-        """A node outside the range that was asked for: its outputs are those of an earlier run."""
+    def node_taken(self, node: str, run_id: str) -> None:
+        """Reports that a node before `--from` is not run and that its outputs are those of an earlier run."""
         why = f"taken from run {run_id}"
         shown = f"{node:<{_NAME_WIDTH}}{why}"
-        self._tell("node_taken", f"{node} {why}", shown, node=node, from_run=run_id)
+        self._emit("node_taken", f"{node} {why}", shown, node=node, from_run=run_id)
 
-    def ended(self, event: str, message: str, **fields: JsonValue) -> None:
-        """The run ended. A person reads it in the summary or on standard error, so nothing is printed."""
+    def run_ended(self, event: str, message: str, **fields: JsonValue) -> None:
+        """Reports the end of the run. Here it prints nothing: the summary or standard error has it."""
 
-    def _tell(self, event: str, message: str, shown: str, **fields: JsonValue) -> None:
+    def _emit(self, event: str, message: str, shown: str, **fields: JsonValue) -> None:
         """Logs `message`; prints it as `shown`."""
         log.info("%s", message)
         print_output(shown)
@@ -208,11 +208,11 @@ class JsonLines(Terminal):
         super().__init__()
         self._out = out
 
-    def ended(self, event: str, message: str, **fields: JsonValue) -> None:
-        """The run ended; the field `node` is the node that failed, if one did."""
+    def run_ended(self, event: str, message: str, **fields: JsonValue) -> None:
+        """Reports the end of the run; the field `node` is the node that failed, if one did."""
         self._write(event, message, fields)
 
-    def _tell(self, event: str, message: str, shown: str, **fields: JsonValue) -> None:
+    def _emit(self, event: str, message: str, shown: str, **fields: JsonValue) -> None:
         log.info("%s", message)
         self._write(event, message, fields)
 

@@ -99,7 +99,7 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
       header: whether the first line of each TSV or CSV file has the names of the columns.
       source_column: column of the source: an index from 0, or a name if `header` is true.
       target_column: column of the target, likewise.
-      delimiter: the character between the columns of a CSV file.
+      delimiter: the character between columns, for `format: csv`.
       window: which spans are used.
       splits: the files of each split; if given, the corpus is not split by hash.
       golden: a test set of the same format that is scored in every run. Rows with one of its sources are

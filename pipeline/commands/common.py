@@ -1,4 +1,4 @@
-"""What several commands share: the session, the exit code of an error, common options, loading the config."""
+"""Shared code of the commands: the session, exit codes and messages of errors, common options."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def print_error(message: str, remedy: str, session: Session) -> None:
         lines.append(f"log: {session.existing_log}")
     try:
         print("\n".join(lines), file=sys.stderr, flush=True)
-    except OSError:  # the exit code alone tells the error
+    except OSError:  # the exit code still reports the error
         streams.discard(sys.stderr)
 
 
@@ -145,7 +145,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load(options: argparse.Namespace) -> PipelineConfig:
-    """The configuration that CONFIG, `--root` and `--set` describe."""
+    """Loads the configuration that CONFIG, `--root` and `--set` describe."""
     from bitext.pipeline import config
 
     return config.load(options.config or DEFAULT_CONFIG, options.set, options.root and str(options.root))

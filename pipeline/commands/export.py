@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     share_cores()
     config = common.load(options)
     check_output_folder(options.output)
-    with native_notices_dropped():  # the converter to TensorFlow Lite writes many
+    with native_notices_dropped():  # the converter to TensorFlow Lite writes many notices
         from bitext.components.exporter.exporter import export, render
         from bitext.components.exporter.forms import check_form
 
@@ -76,10 +76,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def served_model(config: PipelineConfig) -> TrainedModel:
-    """Returns the model now served, or the last blessed one if none was pushed.
+    """Returns the served model, or the model blessed last if none was pushed.
 
     Raises:
-      DataError: there is none, or an artifact it was trained with is gone.
+      DataError: no model was blessed, or an artifact that it was trained with is gone.
     """
     from bitext.components.artifacts import Examples, Model, TransformGraph
     from bitext.components.exporter.forms import TrainedModel
@@ -96,8 +96,8 @@ def served_model(config: PipelineConfig) -> TrainedModel:
     [model] = served
     for execution in executions:
         if execution.inputs and any(output.digest == model.digest for output in execution.all_outputs()):
-            names = ("transform_graph", "examples")
-            paths = {name: [Path(artifact.uri) for artifact in execution.inputs[name]] for name in names}
+            keys = ("transform_graph", "examples")
+            paths = {key: [Path(artifact.uri) for artifact in execution.inputs[key]] for key in keys}
             for path in itertools.chain.from_iterable(paths.values()):
                 if not path.is_dir():
                     raise DataError(f"{path}, which {model.uri} was trained with, is gone", remedy)

@@ -28,7 +28,7 @@ def add_to(commands: common.Commands) -> None:
         commands,
         "run",
         run,
-        "run the pipeline; steps whose inputs did not change are cached",
+        "run the pipeline; nodes whose inputs did not change are cached",
         "bitext run my.yaml",
         "bitext run my.yaml --set trainer.steps=9000 --from Trainer",
     )
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
         if options.log_format == "json":
             session.require_output()
             terminal = JsonLines(sys.stdout)
-            stack.enter_context(contextlib.redirect_stdout(sys.stderr))  # keeps prints of libraries out of it
+            stack.enter_context(contextlib.redirect_stdout(sys.stderr))  # where libraries print
         progress = stack.enter_context(_reporting_the_end(options, terminal, session))
         config = progress.config = common.load(options)
         from bitext.pipeline.beam import pipeline_factory
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
         runner = Runner(
             create_pipeline(config),
             Path(config.root),
-            lambda: Store(config.metadata, Path(config.root), config.name, terminal.header),
+            lambda: Store(config.metadata, Path(config.root), config.name, terminal.say_of_run),
             pipeline_factory(config.beam.runner, config.beam.options, terminal.say),
             terminal,
         )
@@ -124,7 +124,7 @@ class _Progress:
 def _reporting_the_end(
     options: argparse.Namespace, terminal: Terminal, session: common.Session
 ) -> Iterator[_Progress]:
-    """Reports how the run ends to the programs that watch it; re-raises what ended it."""
+    """Context manager: reports the end of the run to monitoring; an exception is re-raised."""
     progress = _Progress(time.time())
     try:
         yield progress
@@ -168,7 +168,7 @@ def _report_end(
         message, remedy = common.describe(error, session)
     elif progress.refusal is not None:
         message, remedy = progress.refusal.message, progress.refusal.remedy
-    terminal.ended(
+    terminal.run_ended(
         "run_finished" if error is None else "run_failed",
         message,
         state=outcome.run.state if outcome else None,

@@ -43,11 +43,19 @@ def add_to(commands: common.Commands) -> None:
         help="a SavedModel or a serving folder (default: the serving folder of the default configuration)",
     )
     parser.add_argument("--beam-size", type=int, help="hypotheses kept at each step (default: the model's)")
-    parser.add_argument("--length-penalty", type=float, help="exponent of the length that divides a score")
-    parser.add_argument("--max-length", type=int, help="longest translation, in tokens")
-    parser.add_argument("--nbest", type=int, default=1, help="translations a line, each with its score")
     parser.add_argument(
-        "--batch-size", type=int, default=64, help="sentences in a batch (default: %(default)s)"
+        "--length-penalty",
+        type=float,
+        help="exponent of the length by which scores are divided (default: the model's)",
+    )
+    parser.add_argument(
+        "--max-length", type=int, help="the most tokens of a translation (default: the model's)"
+    )
+    parser.add_argument(
+        "--nbest", type=int, default=1, help="number of translations per line, each with its score"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=64, help="number of sentences per batch (default: %(default)s)"
     )
     parser.add_argument(
         "--beam-runner",
@@ -98,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _uses_beam(options: argparse.Namespace) -> bool:
-    """Whether a Beam runner is named and the file is large enough for it."""
+    """Returns whether a Beam runner is named and the file is large enough for Beam."""
     from bitext.components.translation.bulk import WORTHWHILE_BYTES
 
     if options.beam_runner is None:
@@ -110,7 +118,7 @@ def _uses_beam(options: argparse.Namespace) -> bool:
             "--beam-runner translates a file into another, not standard input or output",
             "name both: bitext translate FILE --output FILE --beam-runner direct",
         )
-    if not options.input.is_file():  # the path without Beam reports it
+    if not options.input.is_file():  # the code without Beam reports it
         return False
     size: int = options.input.stat().st_size
     if size <= WORTHWHILE_BYTES:

@@ -1,6 +1,6 @@
-"""The configuration: frozen structs read from YAML, every value checked, unknown keys refused by name.
+"""The configuration: frozen structs read from YAML. Unknown keys and invalid values are errors.
 
-`sections` declares the structs, `source` reads them from YAML, `messages` words the errors. Each component
+`sections` declares the structs, `source` reads them from YAML, `messages` rewords errors. Each component
 section is that component's own `Parameters`, where its fields are documented.
 """
 

@@ -32,7 +32,7 @@ RENAMED: dict[str, str] = {
     "trainer.warm_steps": "trainer.warm_start.steps",
     "trainer.warm_learning_rate": "trainer.warm_start.learning_rate",
 }
-"""New dotted key by old dotted key. A section of today may have the name of an old plain value."""
+"""New dotted key by old dotted key. A current section can have the name of an old plain value."""
 
 
 @dataclasses.dataclass
@@ -75,7 +75,7 @@ def rename_keys(
       ConfigError: the old and the new key are both given.
     """
     moved: dict[str, str] = {}
-    taken: dict[str, Any] = {}
+    old_values: dict[str, Any] = {}
     for old, new in (RENAMED if renamed is None else renamed).items():
         section = _section(raw.values, old)
         name = old.rpartition(".")[2]
@@ -83,8 +83,8 @@ def rename_keys(
             continue
         value = section[name]
         if new.startswith(f"{old}.") and (value is None or isinstance(value, dict)):
-            continue  # the section of today
-        taken[old] = section.pop(name)
+            continue  # the current section
+        old_values[old] = section.pop(name)
         moved[old] = new
     for old, new in moved.items():
         where = raw.where(old)
@@ -93,9 +93,9 @@ def rename_keys(
         if section is not None and name in section:
             other = raw.where(new)
             raise ConfigError(
-                f"{where}: {old} is the old name of {new}, which {other} gives too", f"Remove {old}."
+                f"{where}: {old} is the old name of {new}, which is also given at {other}", f"Remove {old}."
             )
-        _put(raw, new, taken[old], where)
+        _put(raw, new, old_values[old], where)
         _move(raw.locations, old, new)
         _move(raw.written, old, new)
         warn(f"warning: {where}: {old} is now named {new}")
@@ -121,7 +121,7 @@ def _put(raw: RawConfig, dotted: str, value: Any, where: str) -> None:
         if not isinstance(inner, dict):
             name = ".".join(outer[:depth])
             raise ConfigError(
-                f"{raw.where(name)}: {name} must be a section: {where} gives a key of it by its old name",
+                f"{raw.where(name)}: {name} must be a section: {where} gives one of its keys by the old name",
                 f"Give {dotted} instead.",
             )
         section = inner

@@ -1,4 +1,4 @@
-"""Questions about the type of a configuration field: is it a section, a list, a path?"""
+"""Inspects the types of configuration fields: sections, lists, choices and paths."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 
 def alternatives(kind: Any) -> Iterator[Any]:
-    """The types of a union without annotations; of another type, itself."""
+    """Yields the types of a union, without annotations; for any other type, the type itself."""
     if typing.get_origin(kind) is typing.Annotated:
         yield from alternatives(kind.__origin__)
     elif typing.get_origin(kind) in (typing.Union, types.UnionType):
@@ -31,7 +31,7 @@ def constraints(kind: Any) -> msgspec.Meta | None:
 
 
 def struct_in(kind: Any) -> type[msgspec.Struct] | None:
-    """The struct among the alternatives of a type: the field is a section."""
+    """The struct among the alternatives of a type; None: the field is not a section."""
     for alternative in alternatives(kind):
         if isinstance(alternative, type) and issubclass(alternative, msgspec.Struct):
             return alternative
@@ -39,7 +39,7 @@ def struct_in(kind: Any) -> type[msgspec.Struct] | None:
 
 
 def item_type(kind: Any) -> Any:
-    """The type of the items, where the type or an alternative of it is a list; else None."""
+    """The type of the items if the type, or one of its alternatives, is a list; else None."""
     for alternative in alternatives(kind):
         if typing.get_origin(alternative) in (tuple, list):
             return typing.get_args(alternative)[0]
@@ -60,7 +60,7 @@ def choices(kind: Any) -> list[str]:
 
 
 def path_kind(kind: Any) -> str:
-    """What kind of path a text is (see `components.shared.path_types`); empty: it is none."""
+    """The kind of path that a text is (see `components.shared.path_types`); empty: it is not a path."""
     meta = constraints(kind)
     return str((meta.extra or {}).get("path", "")) if meta else ""
 

@@ -1,4 +1,4 @@
-"""Values and msgspec's messages in plain words."""
+"""Describes values, and rewords the validation messages of msgspec, for users."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HINTS = (
 
 
 def describe_value(value: Any) -> str:
-    """A value and what it is."""
+    """Returns a value with its type, for a message."""
     if value is None:
         return "nothing"
     if isinstance(value, dict):
@@ -37,13 +37,13 @@ def describe_value(value: Any) -> str:
     return f"the text {value!r}" if isinstance(value, str) else f"the number {value}"
 
 
-def explain(message: str, received: Any, choices: list[str]) -> str:
-    """A validation message of msgspec in words.
+def reword(message: str, received: Any, choices: list[str]) -> str:
+    """Returns a validation message of msgspec in the words of this project.
 
     Args:
       message: msgspec's, without the path.
       received: the value that was refused.
-      choices: the values that the field takes, if it takes few.
+      choices: the allowed values, if the field is a choice.
     """
     if match := re.fullmatch(r"Expected `([^`]+)`, got `([^`]+)`", message):
         kinds = [kind.strip() for kind in match[1].split("|")]
@@ -62,7 +62,7 @@ def explain(message: str, received: Any, choices: list[str]) -> str:
 
 
 def _hint(kinds: list[str], received: Any) -> str:
-    """How to write what was probably meant."""
+    """Returns how to write the value that was probably meant; empty if there is no hint."""
     if not isinstance(received, str):
         return ""
     for expected, pattern, hint in _HINTS:

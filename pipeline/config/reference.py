@@ -1,4 +1,4 @@
-"""What every configuration key means, read from the structs: for `bitext config` and the documentation.
+"""The reference of configuration keys, read from the structs: for `bitext config` and the documentation.
 
 Types, defaults and ranges come from the annotations, meanings from the docstrings' `Attributes:` sections.
 """
@@ -45,7 +45,7 @@ class Key:
       name: the dotted name; `[]` stands for each item of a list: `example_validator.severities[].severity`.
       type: in words.
       default: as YAML; `required` if there is none; empty for a section.
-      range: the numbers or choices that are allowed; empty: the type says it all.
+      range: the allowed numbers or choices; empty: the type has no further limits.
       meaning: one or more sentences, in Markdown.
       is_section: whether it has keys of its own.
     """
@@ -76,10 +76,10 @@ def all_keys() -> tuple[Key, ...]:
 
 
 def find(name: str) -> list[Key]:
-    """The key of that name; a section is followed by all keys inside it.
+    """Returns the key of that name; a section is followed by all keys inside it.
 
     Args:
-      name: a dotted key of today, or the old name of a renamed one. An index may stand for `[]`.
+      name: a dotted key, or the old name of a renamed key. An index may stand for `[]`.
 
     Raises:
       ConfigError: there is no such key.
@@ -90,10 +90,10 @@ def find(name: str) -> list[Key]:
     if name in names:
         return [key for key in keys if key.name == name or re.match(rf"{re.escape(name)}(\.|\[)", key.name)]
     last = name.rpartition(".")[2]
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
-    close += [key for key in names if key.rpartition(".")[2] == last and key not in close]
-    close = close or difflib.get_close_matches(name, names, n=3)
-    hint = f"Did you mean {' or '.join(close[:3])}?" if close else "`bitext config` prints every key."
+    similar = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
+    similar += [key for key in names if key.rpartition(".")[2] == last and key not in similar]
+    similar = similar or difflib.get_close_matches(name, names, n=3)
+    hint = f"Did you mean {' or '.join(similar[:3])}?" if similar else "`bitext config` prints every key."
     raise ConfigError(f"there is no configuration key {name}", hint)
 
 
@@ -103,7 +103,7 @@ def meanings(struct: type[msgspec.Struct]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for entry in re.split(r"\n(?=\S)", textwrap.dedent(attributes).strip("\n")):
         names, _, text = entry.partition(":")
-        paragraphs = [" ".join(part.split()) for part in text.split("\n\n")]
+        paragraphs = [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
         for name in names.split(","):
             texts[name.strip()] = "\n\n".join(filter(None, paragraphs))
     return texts
@@ -115,7 +115,7 @@ def _keys_of(struct: type[msgspec.Struct], prefix: str, defaults: Any) -> Iterat
     Args:
       struct: the section's type.
       prefix: its dotted name and a dot; empty for the whole configuration.
-      defaults: the section as it is when the configuration leaves it out; None: it must be given.
+      defaults: the section's value if the configuration omits it; None: the section is required.
     """
     texts = meanings(struct)
     for name, field in field_types.fields(struct).items():

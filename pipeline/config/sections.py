@@ -45,7 +45,7 @@ class Metadata(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The database that records runs and artifacts: at most one of three.
 
     Attributes:
-      sqlite: an SQLite file. Empty, and no server is given: `<root>/metadata.sqlite`.
+      sqlite: an SQLite file. Empty: `<root>/metadata.sqlite`, unless a server is given.
       mysql: a MySQL server.
       postgresql: a PostgreSQL server.
     """
@@ -149,12 +149,12 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
             if "://" in getattr(self, name):
                 raise ValueError(f"{name} must be a folder of this machine; received {getattr(self, name)!r}")
         if self.evaluator.min_golden_bleu and not self.example_gen.golden.patterns():
-            raise ValueError("evaluator.min_golden_bleu is given, and example_gen.golden names no file")
+            raise ValueError("evaluator.min_golden_bleu is given, but example_gen.golden names no file")
         longest = self.transform.target_max_length - 1  # the search does not produce `<s>`
         if self.trainer.search.max_length < longest:
             raise ValueError(
-                "trainer.search.max_length must be at least transform.target_max_length - 1: the model would"
-                " learn targets that the search cannot produce."
+                "trainer.search.max_length must be at least transform.target_max_length - 1: otherwise the"
+                " model learns targets that the search cannot produce."
                 f" Received: {self.trainer.search.max_length}, below {longest}"
             )
 

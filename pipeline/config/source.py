@@ -20,8 +20,8 @@ from bitext.pipeline.config.typed import typed
 from bitext.pipeline.config.yaml_values import YamlError
 
 MAX_BYTES = 256 * 1024
-"""Size of a configuration file."""
-EXAMPLES = Path(__file__).parents[1] / "configs"
+"""The maximum size of a configuration file."""
+EXAMPLES_FOLDER = Path(__file__).parents[1] / "configs"
 
 
 def _to_stderr(line: str) -> None:
@@ -40,7 +40,7 @@ def load(
       path: the YAML file.
       overrides: `a.b=c` each, with c in YAML; they replace values of the file.
       root: the pipeline root, which replaces the file's.
-      warn: is given a line for every key that has another name now.
+      warn: is called with one line for every key that is given by its old name.
 
     Raises:
       ConfigError: naming the file, the line and the field, what was received and what to do.
@@ -48,14 +48,16 @@ def load(
     path = Path(path)
     raw = _read(path)
     aliases.rename_keys(raw, warn)
-    in_file = _variables_used(raw.values)
+    used_in_file = _variables_used(raw.values)
     for override in overrides:
         _apply(raw, _parse_override(override), warn)
     if root:
         _apply(raw, _Override("root", root, f"--root {root}"), warn)
     # A variable that only an overridden value used is not reported as unused.
-    spared = {name for name in in_file if not raw.locations.get(f"variables.{name}", "").startswith("--set")}
-    raw.values = _substitute_variables(raw, spared)
+    exempt = {
+        name for name in used_in_file if not raw.locations.get(f"variables.{name}", "").startswith("--set")
+    }
+    raw.values = _substitute_variables(raw, exempt)
     return typed(raw)
 
 
@@ -71,7 +73,7 @@ def _read(path: Path) -> RawConfig:
         received = describe_value(parsed.value) if text.strip() else "an empty file"
         raise ConfigError(
             f"{path}: a configuration is a mapping of keys to values; received {received}",
-            f"Start from a file in {EXAMPLES}.",
+            f"Start from a file in {EXAMPLES_FOLDER}.",
         )
     locations = {key: f"{path}:{line}" for key, line in parsed.lines.items()}
     return RawConfig(parsed.value, locations, parsed.written, str(path))
@@ -83,7 +85,8 @@ def _text(path: Path) -> str:
         content = _read_at_most(path, MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise ConfigError(
-                f"{path}: more than {MAX_BYTES // 1024} KiB is no configuration", "Name a YAML file."
+                f"{path}: larger than {MAX_BYTES // 1024} KiB, the limit for a configuration",
+                "Name a YAML file.",
             )
         return content.decode("utf-8-sig")
     except FileNotFoundError:
@@ -97,7 +100,7 @@ def _text(path: Path) -> str:
 
 
 def _read_at_most(path: Path, size: int) -> bytes:
-    """The first bytes of a file. A FIFO that no process writes to is empty, instead of a wait without end."""
+    """Returns at most `size` bytes of a file. A FIFO that no process writes to is read as empty."""
     if path.is_dir():
         raise ConfigError(f"{path}: is a folder", "Name a YAML file in it.")
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -113,7 +116,7 @@ def _read_at_most(path: Path, size: int) -> bytes:
 
 def _similar(path: Path) -> str:
     """A hint that names an existing configuration with a similar name."""
-    names = {p.name: p for folder in (path.parent, EXAMPLES) for p in folder.glob("*.yaml")}
+    names = {p.name: p for folder in (path.parent, EXAMPLES_FOLDER) for p in folder.glob("*.yaml")}
     close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
     return f" Did you mean {names[close[0]]}?" if close else ""
 
@@ -126,14 +129,14 @@ class _Override:
       field: the dotted key.
       value: its new value.
       label: its name in messages.
-      inner: the dotted keys inside the value.
+      inner_keys: the dotted keys inside the value.
       written: as in `RawConfig`.
     """
 
     field: str
     value: Any
     label: str
-    inner: tuple[str, ...] = ()
+    inner_keys: tuple[str, ...] = ()
     written: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -148,28 +151,28 @@ def _parse_override(override: str) -> _Override:
         parsed = yaml_values.parse(text, field)
     except YamlError as error:
         raise ConfigError(f"{label}: the value is not YAML: {error.problem}", "Quote the value.") from None
-    if rest := yaml_values.text_after_value(text):
+    if comment := yaml_values.text_after_value(text):
         raise ConfigError(
-            f"{label}: {rest} is a comment in YAML", f"Quote the value: --set {field}='\"...\"'."
+            f"{label}: {comment} is a comment in YAML", f"Quote the value: --set {field}='\"...\"'."
         )
     return _Override(field, parsed.value, label, tuple(parsed.lines), parsed.written)
 
 
 def _apply(raw: RawConfig, override: _Override, warn: Callable[[str], None]) -> None:
-    """Replaces a value."""
+    """Replaces a value of the file, or adds it."""
     values: dict[str, Any] = {}
     section = values
     *outer, name = override.field.split(".")
     for key in outer:
         section = section.setdefault(key, {})
     section[name] = override.value
-    locations = dict.fromkeys([override.field, *override.inner], override.label)
-    one = RawConfig(values, locations, override.written, override.label)
-    field = aliases.rename_keys(one, warn).get(override.field, override.field)
+    locations = dict.fromkeys([override.field, *override.inner_keys], override.label)
+    new = RawConfig(values, locations, override.written, override.label)
+    field = aliases.rename_keys(new, warn).get(override.field, override.field)
     for key in [key for key in raw.locations if key == field or key.startswith(f"{field}.")]:
         del raw.locations[key]
         raw.written.pop(key, None)
-    source, target = one.values, raw.values
+    source, target = new.values, raw.values
     *outer, name = field.split(".")
     for depth, key in enumerate(outer, 1):
         inner = target.get(key)
@@ -183,8 +186,8 @@ def _apply(raw: RawConfig, override: _Override, warn: Callable[[str], None]) -> 
             )
         source, target = source[key], inner
     target[name] = source[name]
-    raw.locations |= one.locations
-    raw.written |= one.written
+    raw.locations |= new.locations
+    raw.written |= new.written
 
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -194,21 +197,21 @@ def _variables_used(values: dict[str, Any]) -> set[str]:
     return set(_VARIABLE.findall(str({key: v for key, v in values.items() if key != "variables"})))
 
 
-def _substitute_variables(raw: RawConfig, spared: set[str]) -> dict[str, Any]:
+def _substitute_variables(raw: RawConfig, exempt: set[str]) -> dict[str, Any]:
     """The values with every `${name}` replaced, and without the section `variables`.
 
     Raises:
-      ConfigError: a used variable is missing, or a given variable is not used and not `spared`.
+      ConfigError: a used variable is missing, or a given variable is not used and not `exempt`.
     """
     variables = _Variables(raw)
     values = {
         key: variables.substitute(value, key) for key, value in raw.values.items() if key != "variables"
     }
     for name in variables.values:
-        if name not in variables.used | spared:
+        if name not in variables.used | exempt:
             raise ConfigError(
                 f"{raw.where(f'variables.{name}')}: no value uses the variable {name}",
-                f"Write ${{{name}}} where it is meant, or remove it.",
+                f"Write ${{{name}}} in the value that needs it, or remove the variable.",
             )
     return values
 
@@ -232,7 +235,7 @@ class _Variables:
             if isinstance(value, str) and (inner := _VARIABLE.search(value)):
                 raise ConfigError(
                     f"{raw.where(f'variables.{name}')}: the variable {name} uses the variable {inner[1]}",
-                    "Write out its value, or use both where they are needed.",
+                    "Write its value instead, or use both variables in the values that need them.",
                 )
         self._raw = raw
         self.values: dict[str, Any] = values
@@ -250,8 +253,8 @@ class _Variables:
             return [self.substitute(inner, f"{field}.{index}") for index, inner in enumerate(value)]
         if not isinstance(value, str):
             return value
-        if whole := _VARIABLE.fullmatch(value):
-            return self._value(whole[1], field)
+        if match := _VARIABLE.fullmatch(value):
+            return self._value(match[1], field)
         return _VARIABLE.sub(lambda match: self._text(match[1], field), value)
 
     def _value(self, name: str, field: str) -> Any:

@@ -1,4 +1,4 @@
-"""From raw values to the typed configuration, or an error that names the place, the value and the remedy."""
+"""Converts raw values to the typed configuration. An error names the location, the value and the remedy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 from bitext.components.shared.errors import ConfigError
 from bitext.pipeline.config import field_types
 from bitext.pipeline.config.aliases import RawConfig
-from bitext.pipeline.config.messages import explain
+from bitext.pipeline.config.messages import reword
 from bitext.pipeline.config.sections import PipelineConfig, resolve_defaults
 
 
@@ -36,7 +36,7 @@ def typed(raw: RawConfig) -> PipelineConfig:
         raise ConfigError(
             f"{raw.where(field)}: {field} is missing", f"Add {field} to the file, or --set {field}=..."
         )
-    words = explain(
+    words = reword(
         message, _value_at(values, field), field_types.choices(field_types.type_of(PipelineConfig, field))
     )
     where = _keys_named(field, words, raw) or raw.where(field)
@@ -64,8 +64,8 @@ def _refuse_unknown(value: Any, kind: Any, prefix: str, raw: RawConfig) -> None:
             _refuse_unknown(inner, fields[key].type, f"{prefix}{key}.", raw)
             continue
         close = difflib.get_close_matches(key, fields, n=1)
-        known = f"Did you mean {prefix}{close[0]}?" if close else f"Known keys: {', '.join(fields)}."
-        raise ConfigError(f"{raw.where(f'{prefix}{key}')}: unknown key {prefix}{key}", known)
+        hint = f"Did you mean {prefix}{close[0]}?" if close else f"Known keys: {', '.join(fields)}."
+        raise ConfigError(f"{raw.where(f'{prefix}{key}')}: unknown key {prefix}{key}", hint)
 
 
 def prepare(value: Any, kind: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Writes a configuration as YAML, and what a key means as text."""
+"""Writes a configuration as YAML, and the reference of a key as text."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _section(section: msgspec.Struct, indent: str) -> Iterator[str]:
 
 
 def _plain(name: str, value: Any) -> str:
-    """A key and its value, where that is no section."""
+    """Returns the line or lines of a key whose value is not a section."""
     built: Any = msgspec.to_builtins(value)
     if isinstance(built, list | tuple) and not any(isinstance(item, dict | list) for item in built):
         return f"{name}: {reference.as_yaml(built)}"
@@ -60,7 +60,7 @@ def _plain(name: str, value: Any) -> str:
 
 
 def explain(keys: list[Key]) -> str:
-    """The type, default, range and meaning of each key, to be read on a terminal."""
+    """Returns the type, default, range and meaning of each key, for a terminal."""
     return "\n\n".join("\n".join(_explain(key)) for key in keys)
 
 

@@ -1,4 +1,4 @@
-"""YAML without its surprises: plain scalars are read as YAML 1.2's core schema reads them, or stricter.
+"""Reads YAML. Plain scalars are read as in YAML 1.2's core schema, with stricter rules.
 
 YAML 1.1, which PyYAML implements, reads `no` as false, `010` as 8, `1:30` as 90, `1_000` as 1000 and
 `2026-01-31` as a date. Here only these plain scalars are not text:
@@ -68,7 +68,7 @@ def parse(text: str, prefix: str = "") -> Parsed:
       prefix: the dotted key that the text is the value of; empty: the text is a whole configuration.
 
     Raises:
-      YamlError: it is no YAML, too large, or has something that a configuration cannot have.
+      YamlError: it is not YAML, is too large, or has something that a configuration cannot have.
     """
     try:
         node = yaml.compose(text, Loader=_Loader)
@@ -132,7 +132,7 @@ class _Builder:
     def build(self, node: yaml.Node, dotted: str, depth: int) -> Any:
         """The value of a node, which is at the dotted key."""
         if isinstance(node, yaml.ScalarNode):
-            self._count_one(node)
+            self._count_node(node)
             return self._scalar(node, dotted)
         with self._entered(node, depth):
             if isinstance(node, yaml.MappingNode):
@@ -141,8 +141,8 @@ class _Builder:
 
     @contextlib.contextmanager
     def _entered(self, node: yaml.Node, depth: int) -> Iterator[None]:
-        """Checks the limits, and that the node is not inside itself."""
-        self._count_one(node)
+        """Context manager: checks the limits, and that the node does not contain itself."""
+        self._count_node(node)
         line = node.start_mark.line + 1
         if id(node) in self._open:
             raise YamlError("an alias refers to the section or list that it is in", line)
@@ -154,7 +154,7 @@ class _Builder:
         finally:
             self._open.remove(id(node))
 
-    def _count_one(self, node: yaml.Node) -> None:
+    def _count_node(self, node: yaml.Node) -> None:
         self._count += 1
         if self._count > MAX_VALUES:
             raise YamlError(
@@ -179,7 +179,7 @@ class _Builder:
         return values
 
     def _items(self, node: yaml.MappingNode, depth: int) -> dict[str, tuple[yaml.Node, yaml.Node]]:
-        """Key and value nodes by key. A merged section gives the keys that are not there already."""
+        """Returns key and value nodes by key. A merged section adds the keys that are not given already."""
         _check_tag(node, "map")
         items: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         merged: list[yaml.Node] = []
@@ -241,7 +241,7 @@ def _join(dotted: str, key: str) -> str:
 
 
 def _in_words(error: yaml.MarkedYAMLError) -> str:
-    """PyYAML's message in words that name the remedy where there is a usual one."""
+    """Returns PyYAML's message, with the remedy for common mistakes."""
     problem = str(error.problem or error.context)
     if r"'\t'" in problem:
         return "a tab; indent with spaces, and quote text that begins with one"

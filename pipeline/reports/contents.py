@@ -1,7 +1,7 @@
 """Reads the artifacts that reports are made from.
 
-A report is printed without what is missing, damaged or unreadable: each function then returns None, or an
-empty list.
+If an artifact is missing, damaged or unreadable, each function returns None or an empty list, and the report
+leaves that content out.
 """
 
 from __future__ import annotations

@@ -79,24 +79,24 @@ def render(ending: Ending, last_success: float = 0.0) -> str:
 def _families(ending: Ending, last_success: float) -> Iterator[Family]:
     """Yields the metrics of a run."""
     outcome = ending.outcome
-    yield "bitext_run_exit_code", "Exit code of the last run.", _one(ending.exit_code)
-    yield "bitext_run_start_timestamp_seconds", "When the last run began.", _one(ending.started)
-    yield "bitext_run_end_timestamp_seconds", "When the last run ended.", _one(ending.ended)
+    yield "bitext_run_exit_code", "Exit code of the last run.", _sample(ending.exit_code)
+    yield "bitext_run_start_timestamp_seconds", "When the last run began.", _sample(ending.started)
+    yield "bitext_run_end_timestamp_seconds", "When the last run ended.", _sample(ending.ended)
     duration = ending.ended - ending.started
-    yield "bitext_run_duration_seconds", "How long the last run took.", _one(duration)
+    yield "bitext_run_duration_seconds", "How long the last run took.", _sample(duration)
     success = outcome.last_success if outcome else last_success
     description = "When the newest complete run ended, its model blessed or not; 0: never."
-    yield _LAST_SUCCESS, description, _one(success)
+    yield _LAST_SUCCESS, description, _sample(success)
     if outcome is not None:
         yield from _node_families(outcome.nodes())
         yield from _data_families(outcome)
         for metric in METRICS:
             score = outcome.last(ModelEvaluation.TYPE_NAME, metric.name)
             description = f"{metric.label} of the last run's model, {metric.bounds}."
-            yield f"bitext_{metric.name}", description, _one(score)
-        yield "bitext_model_blessed", "Whether the last run's model was blessed.", _one(outcome.blessed)
+            yield f"bitext_{metric.name}", description, _sample(score)
+        yield "bitext_model_blessed", "Whether the last run's model was blessed.", _sample(outcome.blessed)
         description = "Version that was pushed last, by this run or an earlier one."
-        yield "bitext_pushed_version", description, _one(outcome.served)
+        yield "bitext_pushed_version", description, _sample(outcome.served)
 
 
 def _node_families(nodes: Mapping[str, list[Execution]]) -> Iterator[Family]:
@@ -111,8 +111,8 @@ def _node_families(nodes: Mapping[str, list[Execution]]) -> Iterator[Family]:
 
 def _data_families(outcome: Outcome) -> Iterator[Family]:
     rejects = Rejects.TYPE_NAME
-    yield "bitext_rows", "Rows read.", _one(outcome.total(rejects, "rows"))
-    yield "bitext_rows_rejected", "Rows rejected.", _one(outcome.total(rejects, "rejected"))
+    yield "bitext_rows", "Rows read.", _sample(outcome.total(rejects, "rows"))
+    yield "bitext_rows_rejected", "Rows rejected.", _sample(outcome.total(rejects, "rejected"))
     examples = [
         ({"split": split}, outcome.total(Examples.TYPE_NAME, split, beside=rejects)) for split in SPLITS
     ]
@@ -125,8 +125,8 @@ def _data_families(outcome: Outcome) -> Iterator[Family]:
     yield "bitext_anomalies", description, anomalies
 
 
-def _one(value: Scalar | None) -> Samples:
-    """One sample without labels."""
+def _sample(value: Scalar | None) -> Samples:
+    """Returns one sample without labels."""
     return [({}, None if value is None else float(value))]
 
 

@@ -13,14 +13,14 @@ from bitext.pipeline.store import Store
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What is recorded of a run at its end.
+    """The record of a run at its end.
 
     Attributes:
       run: the run.
       executions: the executions of its nodes, in order, without those of parts.
       newest: whether no later run of the pipeline is recorded.
       last_success: when the newest complete run ended, in seconds since the epoch; 0: there is none.
-      served: the version that was pushed last, by whatever run; None: there is none.
+      served: the version that was pushed last, by any run; None: no version was pushed.
     """
 
     run: Run

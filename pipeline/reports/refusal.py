@@ -32,9 +32,9 @@ _VERDICTS = (
 
 
 def refusal(result: Result) -> Refusal | None:
-    """Returns why the run's model was refused; None: it was not.
+    """Returns why the run's model was refused; None: it was not refused.
 
-    A verdict refused it, or a rollback had withdrawn it.
+    Evaluator or InfraValidator refused it, or a rollback withdrew it before.
     """
     for type_name, approved, remedy in _VERDICTS:
         verdict = result.artifact(type_name)
@@ -46,6 +46,6 @@ def refusal(result: Result) -> Refusal | None:
         record = contents.pushed(pushed)
         return Refusal(
             record.reason if record else f"not pushed: see {pushed.uri}",
-            "The model served before stays. Other data or settings train another model.",
+            "The served model stays. Change the data or the configuration to train another model.",
         )
     return None

@@ -1,7 +1,7 @@
-"""Deletes rows of an SQLite file that ML Metadata left without the row they belong to.
+"""Deletes orphan rows of ML Metadata's SQLite file: rows that refer to a row that does not exist.
 
 When SQLite finds the disk full, it ends the transaction by itself, and ML Metadata continues to write outside
-of it. Later it aborts the process when it reads the properties of an artifact that does not exist.
+of it. Later, ML Metadata aborts the process when it reads the properties of an artifact that does not exist.
 """
 
 from __future__ import annotations
@@ -49,5 +49,5 @@ def delete_orphans(file: Path) -> None:
                 SCHEMA_VERSION,
             )
             return
-        for table, column, referred in _REFERENCES:
-            database.execute(f"DELETE FROM {table} WHERE {column} NOT IN (SELECT id FROM {referred})")
+        for table, column, referenced in _REFERENCES:
+            database.execute(f"DELETE FROM {table} WHERE {column} NOT IN (SELECT id FROM {referenced})")

@@ -45,13 +45,13 @@ class Store:
       settings: the database.
       root: the pipeline root.
       pipeline: the name of the pipeline.
-      tell: prints a line if a server does not answer for long.
+      say: prints a line if a server does not answer for long.
 
     Raises (every method):
-      EnvironmentFault: if the database cannot be reached, read or written.
+      EnvironmentFault: the database cannot be reached, read or written.
     """
 
-    def __init__(self, settings: Metadata, root: Path, pipeline: str, tell: Callable[[str], None] = log.info):
+    def __init__(self, settings: Metadata, root: Path, pipeline: str, say: Callable[[str], None] = log.info):
         self._address = describe(settings, root)
         self._pipeline = pipeline
         self._file: Path | None = None
@@ -61,7 +61,7 @@ class Store:
             self._base = self._file.parent
             self._base.mkdir(parents=True, exist_ok=True)
         connection = connection_config(settings, root)
-        wait_for_server(settings, self._address, tell)
+        wait_for_server(settings, self._address, say)
         self._store = self._retrying(lambda: metadata_store.MetadataStore(connection))
         # Another version of this program may have declared fewer fields, or more.
         self._run_type: int = self._retrying(
@@ -92,16 +92,16 @@ class Store:
 
     def _put_pipeline(self) -> int:
         kind = self._store.put_context_type(pb.ContextType(name="pipeline"))
-        known = self._store.get_context_by_type_and_name("pipeline", self._pipeline)
+        existing = self._store.get_context_by_type_and_name("pipeline", self._pipeline)
         new = pb.Context(type_id=kind, name=self._pipeline)
-        context: int = known.id if known else self._store.put_contexts([new])[0]
+        context: int = existing.id if existing else self._store.put_contexts([new])[0]
         return context
 
     def _retrying(self, transaction: Callable[[], T]) -> T:
         """Returns what a transaction returns; retries it after a conflict with another host's transaction.
 
         A failed transaction has changed nothing. Two hosts conflict if both create the tables of an empty
-        database, or declare the same type: the second finds half of it there, or all.
+        database, or declare the same type: the second host finds some or all of it.
         """
         for pause in (*_RETRY_SECONDS, None):
             try:
@@ -169,7 +169,7 @@ class Store:
         return pairs
 
     def _relative(self, folder: str) -> str:
-        """The address by which a folder is stored."""
+        """Returns the address that a folder is stored under."""
         if self._base is None or not Path(folder).is_relative_to(self._base):
             return folder
         return Path(folder).relative_to(self._base).as_posix()
@@ -178,12 +178,12 @@ class Store:
         """The folder of a stored address."""
         return address if self._base is None else str(self._base / address)
 
-    def _type_id(self, of: str, name: str) -> int:
+    def _type_id(self, kind: str, name: str) -> int:
         """The id of an artifact or execution type, which is declared when first used."""
-        if (of, name) not in self._type_ids:
-            put = self._put_artifact_type if of == "artifact" else self._put_execution_type
-            self._type_ids[of, name] = self._retrying(lambda: put(name))
-        return self._type_ids[of, name]
+        if (kind, name) not in self._type_ids:
+            put = self._put_artifact_type if kind == "artifact" else self._put_execution_type
+            self._type_ids[kind, name] = self._retrying(lambda: put(name))
+        return self._type_ids[kind, name]
 
     def _put_artifact_type(self, name: str) -> int:
         type_id: int = self._store.put_artifact_type(pb.ArtifactType(name=name))

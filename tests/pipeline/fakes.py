@@ -40,7 +40,7 @@ class PushParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Calls:
-    """The calls so far, in order, and what the next calls do besides."""
+    """Records the calls so far, in order, and runs the functions that a test set for the next calls."""
 
     nodes: ClassVar[list[str]] = []
     inside: ClassVar[dict[str, Callable[[Context], None]]] = {}
@@ -115,7 +115,7 @@ class Train(Component[TrainParameters]):
 
 
 class Evaluate(Component[EvaluateParameters]):
-    """Writes what summary and status read."""
+    """Writes the scores and translations that the summary and the status show."""
 
     inputs = {"model": artifacts.Model, "baseline": artifacts.Model}
     outputs = {"evaluation": artifacts.ModelEvaluation, "blessing": artifacts.ModelBlessing}

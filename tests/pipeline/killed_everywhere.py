@@ -22,18 +22,18 @@ from tests.pipeline import test_runner, test_runner_spans
 from tests.pipeline.store_contract import altered
 
 STEPS = {"os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.truncate", "shutil.rmtree"}
-KILLED = 9
+KILLED_CODE = 9
 
 
 def die_at(step: int) -> None:
     """Makes this process exit at once, as by SIGKILL, when it reaches this step."""
-    taken = 0
+    reached = 0
 
     def count(*_: object) -> None:
-        nonlocal taken
-        taken += 1
-        if taken == step:
-            os._exit(KILLED)
+        nonlocal reached
+        reached += 1
+        if reached == step:
+            os._exit(KILLED_CODE)
 
     def audit(event: str, arguments: tuple[object, ...]) -> None:
         writing = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
@@ -61,8 +61,8 @@ def forked(work: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def check_nothing_torn(folder: Path) -> None:
-    """Checks that all complete outputs are as recorded."""
+def check_complete_outputs(folder: Path) -> None:
+    """Checks that the content of all complete outputs matches their recorded digests."""
     root = folder / "root"
     if not (root / "metadata.sqlite").is_file():
         return
@@ -70,7 +70,7 @@ def check_nothing_torn(folder: Path) -> None:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """The digests of everything published, without execution ids."""
+    """Checks that nothing is left over; returns the digest of each published artifact, without execution ids."""
     root, digests = folder / "root", {}
     recorded = set()
     for execution in Store(test_runner.Metadata(), root, "toy").executions():
@@ -91,18 +91,18 @@ def kill_everywhere(
 ) -> int:
     """Kills runs at every `stride`th step and returns the number of kills."""
     expected = None
-    for kills, step in enumerate(itertools.count(0, stride)):  # the first is not killed
+    for kills, step in enumerate(itertools.count(0, stride)):  # step 0: the run is not killed
         folder.mkdir()
         prepare(folder)
 
-        def killed(step: int = step) -> None:
+        def run_until_killed(step: int = step) -> None:
             die_at(step)
             run(folder)
 
-        ended = forked(killed)
-        if ended == 0 and step:
+        exit_code = forked(run_until_killed)
+        if exit_code == 0 and step:
             return kills - 1
-        check_nothing_torn(folder)
+        check_complete_outputs(folder)
         assert forked(lambda: run(folder)) == 0, step
         expected = expected or contents(folder)
         assert contents(folder) == expected, step

@@ -29,7 +29,7 @@ DAG_FILE = toy.REPOSITORY / "pipeline" / "airflow_dag.py"
 TREE = ast.parse(DAG_FILE.read_text(encoding="utf-8"))
 ALL = list(toy.NODES)
 
-# Runs in Airflow's environment: what it makes of the file.
+# Runs in Airflow's environment: prints what Airflow loads from the file.
 LOAD = """
 import json, sys
 try:
@@ -73,14 +73,14 @@ class TestWithoutAirflow:
         assert len(every) == len(self.nodes()) + 2
         done: list[str] = []
         for task in constant("NODES"):
-            begin = constant("BEGIN").get(task, task) or every[0]
+            begin = constant("FIRST_NODES").get(task, task) or every[0]
             done += every[every.index(begin) : every.index(task) + 1]
         assert list(dict.fromkeys(done)) == every
 
     def test_its_exit_codes_are_those_of_the_command(self) -> None:
         codes = {action: [row.code for row in exit_codes() if row.action == action] for action in Action}
         assert codes[Action.CONTINUE] == [0, constant("REFUSED")]
-        assert tuple(codes[Action.STOP]) == constant("FOR_A_PERSON")
+        assert tuple(codes[Action.STOP]) == constant("NOT_RETRIED")
 
     def test_it_imports_only_airflow_and_the_standard_library(self) -> None:
         imported = {
@@ -200,7 +200,7 @@ BITEXT = ["env", f"PYTHONPATH={toy.REPOSITORY}", *toy.command()]
 
 @pytest.mark.slow
 class TestTask:
-    """With a script instead of bitext that exits as bitext may exit."""
+    """Tasks run a script instead of bitext, which exits with one of the codes of bitext."""
 
     def test_airflow_loads_it(self, airflow: Airflow) -> None:
         process = airflow.start(
@@ -302,11 +302,11 @@ class TestTask:
 
 @pytest.mark.slow
 class TestPipeline:
-    """With bitext itself, on the toy corpus."""
+    """Tasks run bitext itself, on the toy corpus."""
 
     @pytest.fixture(scope="class")
     def first(self, airflow: Airflow, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
-        """The folder of a whole run, and its result."""
+        """The folder and the result of a complete run."""
         folder = tmp_path_factory.mktemp("toy")
         toy.write_tsv(folder / "toy.tsv", toy.sentences())
         toy.write_tsv(folder / "golden.tsv", toy.sentences()[::30])

@@ -167,9 +167,9 @@ def test_a_refused_model_exits_with_4_after_the_summary(
     assert "BLEU 31.25" in captured.out
     assert "Not pushed: not blessed" in captured.out
     assert "error: the model was not blessed: BLEU 31.25 is under 40" in captured.err
-    found = status(capsys)
-    assert (found["runs"][0]["blessed"], found["runs"][0]["state"]) == (False, "COMPLETE")
-    assert found["pushed"] is None
+    report = status(capsys)
+    assert (report["runs"][0]["blessed"], report["runs"][0]["state"]) == (False, "COMPLETE")
+    assert report["pushed"] is None
 
 
 def test_status_shows_every_run_and_node(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -179,8 +179,8 @@ def test_status_shows_every_run_and_node(folder: Path, capsys: pytest.CaptureFix
     OPTIONS["steps"] = 2
     Calls.inside["Evaluate"] = raising(errors.DataError("bad day"))
     cli.main(["run", "toy.yaml"])
-    found = status(capsys)
-    failed, complete = found["runs"]
+    report = status(capsys)
+    failed, complete = report["runs"]
     assert (failed["state"], complete["state"]) == ("FAILED", "COMPLETE")
     assert (failed["error"], failed["bleu"], failed["blessed"]) == ("bad day", None, None)
     assert {n: (v["state"], v["cached"]) for n, v in failed["nodes"].items()} == {
@@ -195,7 +195,7 @@ def test_status_shows_every_run_and_node(folder: Path, capsys: pytest.CaptureFix
         True,
     )
     assert complete["seconds"] >= sum(node["seconds"] for node in complete["nodes"].values()) - 0.01
-    assert found["pushed"] == {
+    assert report["pushed"] == {
         "model": "toy",
         "version": 1,
         "path": str(folder / "serving" / "1"),

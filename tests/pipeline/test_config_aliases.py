@@ -59,7 +59,7 @@ class TestRenaming:
         with pytest.raises(ConfigError) as caught:
             load(tmp_path, GOOD + "  updates: 3\n")
         assert str(caught.value).replace(f"{tmp_path}/", "") == (
-            "toy.yaml:7: trainer.updates is the old name of trainer.steps, which toy.yaml:5 gives too"
+            "toy.yaml:7: trainer.updates is the old name of trainer.steps, which is also given at toy.yaml:5"
         )
         assert caught.value.remedy == "Remove trainer.updates."
         with pytest.raises(ConfigError, match="is the old name of"):
@@ -164,16 +164,16 @@ trainer:
 
 def test_a_configuration_with_every_old_key_equals_that_with_the_new_ones(tmp_path: Path) -> None:
     old, warnings = load(tmp_path, OLD)
-    new, none = load(tmp_path, NEW)
+    new, new_warnings = load(tmp_path, NEW)
     assert old == new
-    assert none == []
+    assert new_warnings == []
     assert {line.split(": ", 2)[2] for line in warnings} == {
         f"{key} is now named {name}" for key, name in aliases.RENAMED.items()
     }
 
 
 def test_every_old_key_can_be_set(tmp_path: Path) -> None:
-    """Each value of the old file, as an option."""
+    """Gives each value of the old file as an option."""
     values = yaml_values.parse(OLD).value
     sets = [
         f"{section}.{key}={json.dumps(value)}"
@@ -181,3 +181,9 @@ def test_every_old_key_can_be_set(tmp_path: Path) -> None:
         for key, value in values[section].items()
     ]
     assert load(tmp_path, "\n".join(OLD.splitlines()[:2]), *sets)[0] == load(tmp_path, NEW)[0]
+
+
+@pytest.mark.parametrize("key", ["warm_start", "warm_start.model"])
+def test_a_tilde_is_the_home_directory_in_the_old_and_the_new_key(tmp_path: Path, key: str) -> None:
+    loaded, _ = load(tmp_path, NEW, f"trainer.{key}=~/models/6")
+    assert loaded.trainer.warm_start.model == str(Path("~/models/6").expanduser())

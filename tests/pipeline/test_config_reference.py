@@ -26,13 +26,13 @@ def test_every_key_has_a_meaning() -> None:
 
 
 def structs(kind: type[msgspec.Struct]) -> set[type[msgspec.Struct]]:
-    found = {kind}
+    nested = {kind}
     for field in msgspec.structs.fields(kind):
         inner = config.field_types.struct_in(field.type) or config.field_types.struct_in(
             config.field_types.item_type(field.type)
         )
-        found |= structs(inner) if inner else set()
-    return found
+        nested |= structs(inner) if inner else set()
+    return nested
 
 
 def test_no_docstring_explains_a_field_that_is_not_there() -> None:

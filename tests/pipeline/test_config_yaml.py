@@ -102,7 +102,7 @@ def test_what_is_written_is_read_back(value: object) -> None:
         ("? [a]\n: b", "a section or a list cannot be a key", 1),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_line(text: str, problem: str, line: int) -> None:
+def test_an_invalid_text_is_reported_with_its_line(text: str, problem: str, line: int) -> None:
     with pytest.raises(YamlError, match=problem.replace("(", r"\(").replace("+", r"\+")) as caught:
         parse(text)
     assert caught.value.line == line
@@ -135,7 +135,9 @@ MERGES = "a0: &a0 {k: v}\n" + "".join(
     ],
     ids=lambda value: value[:30],
 )
-def test_aliases_and_nesting_end_in_an_error_and_soon(tmp_path: Path, text: str, problem: str) -> None:
+def test_too_many_aliases_or_levels_are_an_error_within_seconds(
+    tmp_path: Path, text: str, problem: str
+) -> None:
     started = time.process_time()
     with pytest.raises(YamlError, match=problem):
         parse(text)
@@ -205,7 +207,7 @@ def test_a_variable_in_a_text_is_as_it_was_written(tmp_path: Path) -> None:
 
 
 class TestFiles:
-    """What may be in the place of a configuration file."""
+    """Paths that are not an ordinary configuration file: folders, devices, pipes, other content."""
 
     @pytest.mark.parametrize(
         ("content", "message"),
@@ -217,11 +219,13 @@ class TestFiles:
             (GOOD.encode("utf-16"), "not UTF-8 text"),
             (b"\x7fELF\x02\x01\x01\x00", "toy.yaml:1: the character U+007F is not allowed in YAML"),
             (bytes(range(128)) * 9, "the character U+0000 is not allowed in YAML"),
-            (b"#" * (config.source.MAX_BYTES + 1), "more than 256 KiB is no configuration"),
+            (b"#" * (config.source.MAX_BYTES + 1), "larger than 256 KiB, the limit for a configuration"),
         ],
         ids=lambda value: str(value)[:20],
     )
-    def test_no_configuration(self, tmp_path: Path, content: bytes, message: str) -> None:
+    def test_a_file_that_is_no_configuration_is_refused(
+        self, tmp_path: Path, content: bytes, message: str
+    ) -> None:
         (tmp_path / "toy.yaml").write_bytes(content)
         with pytest.raises(ConfigError) as caught:
             config.load(tmp_path / "toy.yaml")

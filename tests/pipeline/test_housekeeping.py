@@ -193,12 +193,12 @@ class TestLineage:
         assert len(chain) == len({e.id for e in lineage.chain(history, last)})
 
 
-def roll_back_in_vain(config: PipelineConfig) -> None:
+def roll_back_and_fail(config: PipelineConfig) -> None:
     with pytest.raises(ConfigError, match="no serving folder"):
         roll_back(config, "users complain")
 
 
-@pytest.mark.parametrize("work", [lambda config: housekeeping.collect(config, keep=1), roll_back_in_vain])
+@pytest.mark.parametrize("work", [lambda config: housekeeping.collect(config, keep=1), roll_back_and_fail])
 def test_orphan_rows_are_deleted_first(work: Callable[[PipelineConfig], object], folder: Path) -> None:
     run(folder)
     with sqlite3.connect(folder / "root" / "metadata.sqlite") as database:

@@ -12,7 +12,7 @@ SCRIPT = Path(__file__).with_name("killed_everywhere.py")
 
 
 @pytest.mark.parametrize(
-    ("kind", "stride", "least"),
+    ("kind", "stride", "min_kills"),
     [
         ("one", 5, 8),
         pytest.param("one", 1, 40, marks=pytest.mark.slow),
@@ -20,7 +20,7 @@ SCRIPT = Path(__file__).with_name("killed_everywhere.py")
         pytest.param("spans", 1, 60, marks=pytest.mark.slow),
     ],
 )
-def test_killed_at_every_step(kind: str, stride: int, least: int, tmp_path: Path) -> None:
+def test_killed_at_every_step(kind: str, stride: int, min_kills: int, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT), str(tmp_path / "line"), kind, str(stride)],
         cwd=SCRIPT.parents[2],
@@ -30,4 +30,4 @@ def test_killed_at_every_step(kind: str, stride: int, least: int, tmp_path: Path
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    assert int(done.stdout) >= least
+    assert int(done.stdout) >= min_kills

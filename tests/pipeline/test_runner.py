@@ -368,7 +368,7 @@ def test_an_error_of_a_beam_function_is_reported_without_beams_wrapping(folder: 
 
     class Refuser(beam.DoFn):
         def process(self, element: int) -> None:
-            """Does nothing, or what the test wants."""
+            """Does nothing in `process`; the test replaces one method."""
 
     setattr(Refuser, lifecycle, refuse)
 

@@ -32,7 +32,7 @@ def settings(kind: str, listener: socket.socket) -> Metadata:
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The printed lines, with waits short enough for a test."""
     monkeypatch.setattr(server, "QUIET_SECONDS", 0.1)
-    monkeypatch.setattr(server, "LONGEST_WAIT", 0.4)
+    monkeypatch.setattr(server, "MAX_WAIT_SECONDS", 0.4)
     return []
 
 

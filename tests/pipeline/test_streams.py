@@ -84,7 +84,7 @@ def test_a_closed_stream(folder: Path, arguments: str, code: int, redirection: s
 
 @pytest.mark.parametrize(("arguments", "code"), CASES)
 def test_a_full_device(folder: Path, arguments: str, code: int) -> None:
-    """What is printed is lost, which is an error unless another error is told."""
+    """The printed text is lost: that is an error, unless the command reports another error."""
     done = bitext(folder, arguments, ">/dev/full")
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
