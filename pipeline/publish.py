@@ -74,9 +74,8 @@ class Publisher:
             outputs = self._execute(item)
             self._publish(item, execution, outputs)
         except BaseException as error:
-            remove(
-                self.layout.staging / self.run.run_id
-            )  # first: on a full disk, this frees space for the record
+            # First: on a full disk, this frees space for the record.
+            remove(self.layout.staging / self.run.run_id)
             self._record_failure(execution, error)
             raise
         remove(self.layout.working(item.node.name, item.cache_key))

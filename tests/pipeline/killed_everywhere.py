@@ -70,7 +70,7 @@ def check_complete_outputs(folder: Path) -> None:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Checks that nothing is left over; returns the digest of each published artifact, without execution ids."""
+    """Checks that nothing is left over; returns the digest of each artifact, without execution ids."""
     root, digests = folder / "root", {}
     recorded = set()
     for execution in Store(test_runner.Metadata(), root, "toy").executions():

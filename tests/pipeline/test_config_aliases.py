@@ -185,5 +185,5 @@ def test_every_old_key_can_be_set(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["warm_start", "warm_start.model"])
 def test_a_tilde_is_the_home_directory_in_the_old_and_the_new_key(tmp_path: Path, key: str) -> None:
-    loaded, _ = load(tmp_path, NEW, f"trainer.{key}=~/models/6")
+    loaded, _ = load(tmp_path, GOOD, f"trainer.{key}=~/models/6")
     assert loaded.trainer.warm_start.model == str(Path("~/models/6").expanduser())

@@ -251,7 +251,7 @@ class TestFiles:
             config.load(path / "toy.yaml")
 
     def test_a_device_without_end(self) -> None:
-        with pytest.raises(ConfigError, match="more than 256 KiB"):
+        with pytest.raises(ConfigError, match="larger than 256 KiB"):
             config.load("/dev/zero")
 
     def test_a_fifo_that_nobody_writes_to(self, tmp_path: Path) -> None:

@@ -255,8 +255,8 @@ def test_to_stops_after_its_node(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("selection", "message"),
     [
-        (Selection(first="Trian"), "no node Trian"),
-        (Selection(force=frozenset({"X"})), "no node X"),
+        (Selection(first="Trian"), "--from Trian: there is no such node"),
+        (Selection(force=frozenset({"X"})), "--force X: there is no such node"),
         (Selection(first="Push", last="Source"), "comes after"),
         (Selection(last="Train", force=frozenset({"Push"})), "outside"),
     ],
