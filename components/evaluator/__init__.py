@@ -1,7 +1,7 @@
 """Evaluator: scores a model on the held-out sets and decides whether it is blessed.
 
-To bless is TFX's word for approving a model for publishing. Pusher publishes only models that both Evaluator
-(for quality) and InfraValidator (for serving) have blessed.
+To bless a model is TFX's term for approving it for publishing. Pusher publishes only models that both
+Evaluator (quality) and InfraValidator (serving) have blessed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from bitext.components.component import Component, Context, heavy_imports
 from bitext.components.shared.metrics import METRICS, Bleu
 
 GOLDEN = "golden"
-"""The only split of the golden set: a fixed test file, scored beside the test split in every run."""
+"""The only split of the golden set: a fixed test file that is scored in every run, as the test split is."""
 
 
 def set_label(split: str) -> str:
-    """Returns the name that people read for a held-out set."""
+    """Returns the label of a held-out set in messages: `test split`, `golden set`."""
     return "golden set" if split == GOLDEN else f"{split} split"
 
 
@@ -31,7 +31,7 @@ class Threshold:
 
     Attributes:
       metric: the metric's name.
-      value: the score: at least, or for an error rate at most.
+      value: the smallest score that passes; for an error rate, the largest.
       key: the configuration key below `evaluator` that sets it.
     """
 
@@ -41,22 +41,22 @@ class Threshold:
 
 
 class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a model is translated with and scored, and the scores that it needs to be blessed.
+    """How a model is scored, and the scores that it needs to be blessed.
 
     Attributes:
       min_bleu: smallest BLEU on the test split with which a model is blessed.
       min_golden_bleu: smallest BLEU on the golden set with which a model is blessed.
-      thresholds: further thresholds on the test split, by metric: `{chrf: 55, ter: 50}`. A score must be at
-        least the threshold; an error rate (`ter`) at most.
+      thresholds: further thresholds on the test split, by metric: `{chrf: 55, ter: 50}`. They are the
+        smallest scores with which a model is blessed; for an error rate (`ter`), the largest.
       golden_thresholds: the same for the golden set.
-      compare_with_baseline: translate the same sentences with the model now served, and compare BLEU by
-        paired bootstrap.
+      compare_with_baseline: whether to translate the same sentences with the model now served, and compare
+        BLEU by paired bootstrap.
       significance: a model is refused as worse than the model now served if on either set its BLEU is lower
         and the p-value of the difference is below this. Two trainings with equal settings differ by chance,
         so a lower BLEU alone does not refuse a model.
       bootstrap_samples: resamples for the intervals and for the comparison with the model now served.
-      references: what a translation is scored against: `by_source`, all translations of its source in the
-        set; `by_line`, only the translation on the same line, as for published scores of a test set (see also
+      references: the references of a translation: `by_source`, all translations of its source in the set;
+        `by_line`, only the translation on the same line, as for published scores of a test set (see also
         `example_gen.drop_duplicates`).
       max_sentences: largest number of distinct sources scored in a set, chosen by a hash of the text; null:
         all.
@@ -103,14 +103,14 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
 
         Args:
           split: the set's split.
-          defaults: whether a `min_bleu` or `min_golden_bleu` of 0 is among them.
+          defaults: whether to include a `min_bleu` or `min_golden_bleu` of 0, the default.
         """
         bleu_key, others_key = (
             ("min_golden_bleu", "golden_thresholds") if split == GOLDEN else ("min_bleu", "thresholds")
         )
-        least_bleu: float = getattr(self, bleu_key)
+        min_bleu: float = getattr(self, bleu_key)
         others: dict[str, float] = getattr(self, others_key)
-        bleu = [Threshold(Bleu.name, least_bleu, bleu_key)] if least_bleu or defaults else []
+        bleu = [Threshold(Bleu.name, min_bleu, bleu_key)] if min_bleu or defaults else []
         return bleu + [Threshold(name, value, f"{others_key}.{name}") for name, value in others.items()]
 
 

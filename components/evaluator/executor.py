@@ -1,4 +1,4 @@
-"""The evaluator's work: translates and scores the held-out sets, and writes scores and verdict."""
+"""Executor of Evaluator: translates and scores the held-out sets, and writes scores and verdict."""
 
 from __future__ import annotations
 
@@ -33,12 +33,15 @@ def run(
 ) -> None:
     """Scores `model` on the test split and on the golden set; writes scores, translations and the verdict.
 
-    A refused model is no error: the verdict is written, and the pipeline continues without pushing.
+    A refused model is not an error: the verdict is written, and the pipeline continues without pushing.
 
     Args:
-      examples: of each span; their test splits are scored.
+      examples: the examples of each span, whose test splits are scored as one set.
       golden: the golden set, if there is one.
+      model: the model to score.
       baseline: the model now served, if there is one.
+      evaluation: the output for scores and translations.
+      blessing: the output for the verdict.
 
     Raises:
       errors.ConfigError: a threshold is set for a golden set that does not exist.
@@ -54,8 +57,8 @@ def run(
         folders[GOLDEN] = [golden.split(GOLDEN)]
     by_line = parameters.references == "by_line"
     sets = {
-        name: read_sentences(of_set, parameters.max_sentences, by_line=by_line)
-        for name, of_set in folders.items()
+        name: read_sentences(set_folders, parameters.max_sentences, by_line=by_line)
+        for name, set_folders in folders.items()
     }
     model.verify()
     candidate = _translator(model, parameters)
@@ -75,7 +78,7 @@ def _translator(model: artifacts.Model, parameters: Parameters) -> LineTranslato
     """Loads a model.
 
     Raises:
-      errors.DataError: it is missing, damaged or lacks a signature.
+      errors.DataError: the model is missing or damaged, or lacks a signature.
     """
     try:
         return LineTranslator(model.serving, evaluated_search(parameters), parameters.batch_size)
@@ -86,11 +89,15 @@ def _translator(model: artifacts.Model, parameters: Parameters) -> LineTranslato
 def _baseline_translator(
     baseline: artifacts.Model | None, parameters: Parameters, context: Context
 ) -> LineTranslator | None:
-    """Loads the model now served; None if there is none or no comparison is wanted."""
+    """Loads the model now served; returns None if there is none or `compare_with_baseline` is false.
+
+    Raises:
+      errors.DataError: the model is damaged or lacks a signature.
+    """
     if baseline is None or not parameters.compare_with_baseline:
         return None
     if not baseline.has_saved_model:
-        # Someone may have deleted an old run's folder; that must not stop every later model.
+        # A person may have deleted the folder of an old run. This must not stop every later model.
         context.say(f"the model now served is gone from {baseline.path}; no comparison with it")
         return None
     try:
@@ -118,7 +125,7 @@ def _write_evaluation(evaluation: artifacts.ModelEvaluation, scored: Mapping[str
 
 
 def _properties(metrics: Metrics) -> dict[str, artifacts.Property]:
-    """Returns the properties that record a set's scores. The store takes no number that is not finite."""
+    """Returns the properties for a set's scores. The store refuses values that are not finite."""
     properties: dict[str, artifacts.Property] = {
         "length_ratio": metrics.length_ratio,
         "sentences": metrics.sentences,
@@ -127,7 +134,11 @@ def _properties(metrics: Metrics) -> dict[str, artifacts.Property]:
         properties["perplexity"] = metrics.perplexity
     for name, score in metrics.scores.items():
         properties |= {name: score.score, f"{name}_signature": score.signature}
-    return {k: v for k, v in properties.items() if not isinstance(v, float) or math.isfinite(v)}
+    return {
+        name: value
+        for name, value in properties.items()
+        if not isinstance(value, float) or math.isfinite(value)
+    }
 
 
 def _write_blessing(blessing: artifacts.ModelBlessing, verdict: Verdict) -> None:
@@ -140,16 +151,17 @@ def _write_blessing(blessing: artifacts.ModelBlessing, verdict: Verdict) -> None
 
 def _report(context: Context, metrics: Mapping[str, Metrics], verdict: Verdict) -> None:
     """Prints the scores of each set, and the verdict."""
-    for name, of_set in metrics.items():
+    for name, set_metrics in metrics.items():
         context.say(
-            f"{set_label(name)}: {of_set.sentences:,} sentences at {of_set.sentences_per_second:.0f} "
-            f"per second, perplexity {of_set.perplexity:.2f}, length ratio {of_set.length_ratio:.3f}"
+            f"{set_label(name)}: {set_metrics.sentences:,} sentences at "
+            f"{set_metrics.sentences_per_second:.0f} per second, perplexity {set_metrics.perplexity:.2f}, "
+            f"length ratio {set_metrics.length_ratio:.3f}"
         )
         for metric in METRICS:
-            score = of_set.scores[metric.name]
+            score = set_metrics.scores[metric.name]
             low, high = score.interval
             context.say(f"  {metric.label} {score.score:.2f} [{low:.2f}, {high:.2f}]  {score.signature}")
-        for row in of_set.by_source_length:
+        for row in set_metrics.by_source_length:
             words = f"{row.first}-{row.last}" if row.last else f"{row.first}+"
             context.say(f"  {words:>6} words: BLEU {row.bleu:5.2f} on {row.sentences:,}")
     outcome = "BLESSED BY FORCE" if verdict.forced else "blessed" if verdict.blessed else "NOT blessed"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class ScoredSet:
-    """One set of held-out sentences, the translation of each in the same order, and the scores."""
+    """One set of held-out sentences, their translations in the same order, and the scores."""
 
     sentences: list[Sentence]
     translations: list[Translation]
@@ -40,13 +40,15 @@ def score_set(
     parameters: Parameters,
     context: Context,
 ) -> ScoredSet:
-    """Translates a set with the candidate, scores it with every metric, and compares its BLEU with the
-    baseline's.
+    """Translates a set, scores it with every metric, and compares BLEU with the baseline.
 
     Args:
       name: the set's split.
+      sentences: the set's sentences.
       candidate: the model to score.
       baseline: the model now served, which translates the same sentences; None: no comparison.
+      parameters: the Evaluator's parameters.
+      context: the run, which prints messages.
     """
     context.say(f"translating the {len(sentences):,} sentences of the {set_label(name)}")
     started = time.monotonic()
@@ -54,20 +56,18 @@ def score_set(
     seconds = time.monotonic() - started
     references = [s.references for s in sentences]
     hypotheses = [t.text for t in translations]
-    by_name = {kind.name: kind(references, parameters) for kind in METRICS}
-    statistics = {name: metric.statistics(hypotheses) for name, metric in by_name.items()}
-    bleu, bleu_statistics = by_name[Bleu.name], statistics[Bleu.name]
+    metrics = {metric.name: metric(references, parameters) for metric in METRICS}
+    statistics = {name: metric.statistics(hypotheses) for name, metric in metrics.items()}
+    bleu, bleu_statistics = metrics[Bleu.name], statistics[Bleu.name]
     comparison = None
     if baseline is not None:
         context.say("translating them with the model now served, to compare")
         baseline_texts = [t.text for t in translate_sentences(baseline, sentences)]
-        compared = bleu.compare(bleu_statistics, bleu.statistics(baseline_texts))
-        comparison = BaselineComparison(
-            compared.score, compared.interval, compared.difference, compared.p_value
-        )
+        result = bleu.compare(bleu_statistics, bleu.statistics(baseline_texts))
+        comparison = BaselineComparison(result.score, result.interval, result.difference, result.p_value)
     words = [len(s.source.split()) for s in sentences]
-    metrics = Metrics(
-        scores={name: metric.score(statistics[name]) for name, metric in by_name.items()},
+    set_metrics = Metrics(
+        scores={name: metric.score(statistics[name]) for name, metric in metrics.items()},
         perplexity=perplexity(candidate, sentences),
         length_ratio=Bleu.length_ratio(bleu_statistics),
         by_source_length=by_source_length(bleu, bleu_statistics, words, parameters.length_bins),
@@ -75,17 +75,17 @@ def score_set(
         sentences_per_second=len(sentences) / max(seconds, 1e-9),
         baseline=comparison,
     )
-    return ScoredSet(sentences, translations, metrics)
+    return ScoredSet(sentences, translations, set_metrics)
 
 
 def by_source_length(
     bleu: Metric, statistics: SentenceStatistics, words: Sequence[int], starts: Sequence[int]
 ) -> tuple[LengthRow, ...]:
-    """Returns the BLEU of each length bin that holds a sentence.
+    """Returns the BLEU of each length bin that is not empty.
 
     Args:
-      bleu: BLEU against the set's references.
-      statistics: BLEU's statistics of each sentence.
+      bleu: BLEU with the set's references.
+      statistics: BLEU's statistics of each sentence, float64[sentences, figures].
       words: the length of each source, in words.
       starts: the length at which each bin begins.
     """
@@ -102,7 +102,7 @@ def by_source_length(
 def perplexity(translator: LineTranslator, sentences: list[Sentence]) -> float:
     """Returns the perplexity of the references given their sources, per target token, `</s>` included.
 
-    It is not finite if one of the model's probabilities is not.
+    It is not finite if one of the model's log-probabilities is not finite.
     """
     score = translator.signature("score")
     pairs = [(s.source.encode(), r.encode()) for s in sentences for r in s.references]

@@ -1,4 +1,4 @@
-"""Decides whether a model is blessed, from its scores alone."""
+"""Decides from the scores whether a model is blessed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from bitext.components.shared.metrics import METRICS, Bleu
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """A condition of the blessing.
+    """A condition that a model must meet to be blessed.
 
     Attributes:
-      passed: whether the scores meet it.
+      passed: whether the scores meet the condition.
       message: the scores and the condition, as a clause: `BLEU 31.25 on the test split reaches ...`.
     """
 
@@ -25,23 +25,25 @@ class Check:
 
 
 def judge(metrics: Mapping[str, Metrics], parameters: Parameters, force: str | None = None) -> Verdict:
-    """Returns the verdict.
+    """Returns the verdict on a model.
 
-    A model is refused if on any set its probabilities are not finite, a metric misses its threshold, or its
-    BLEU is significantly worse than that of the model now served: lower, with a p-value below `significance`.
+    A model is refused if on any set its perplexity is not finite, a metric misses its threshold, or its BLEU
+    is significantly worse than that of the model now served: lower, with a p-value below `significance`.
 
     Args:
       metrics: the scores of each set, by the set's split.
       parameters: the thresholds.
       force: a person's reason to bless the model whatever its scores; None: nobody forces it. A model whose
-        probabilities are not finite is refused even then.
+        perplexity is not finite is refused even then.
     """
-    checks = [check for name, of_set in metrics.items() for check in _checks(name, of_set, parameters)]
+    checks = [
+        check for name, set_metrics in metrics.items() for check in _checks(name, set_metrics, parameters)
+    ]
     failed = [check.message for check in checks if not check.passed]
     reasons = failed or [check.message for check in checks]
     if force is None:
         return Verdict(not failed, reasons)
-    if not all(_is_finite(of_set.perplexity) for of_set in metrics.values()):
+    if not all(_is_finite(set_metrics.perplexity) for set_metrics in metrics.values()):
         return Verdict(False, [*reasons, f"cannot be forced ({force}): its probabilities are not finite"])
     return Verdict(True, [*reasons, f"forced: {force}"], force)
 
@@ -65,7 +67,7 @@ def _checks(name: str, metrics: Metrics, parameters: Parameters) -> Iterator[Che
 
 
 def _threshold_checks(name: str, metrics: Metrics, parameters: Parameters) -> Iterator[Check]:
-    """Yields a check for each threshold of a set. A metric is compared in its own direction."""
+    """Yields a check for each threshold of a set. An error rate must not exceed its threshold."""
     for threshold in parameters.thresholds_of(name):
         [metric] = (metric for metric in METRICS if metric.name == threshold.metric)
         score = metrics.scores[metric.name].score

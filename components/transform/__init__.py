@@ -28,15 +28,15 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
       target_max_length: maximum number of tokens of a target, `<s>` and `</s>` included.
       over_long: what happens to a pair with a side over its limit: `reject` leaves it out and counts it,
         `truncate` cuts the side to its limit and keeps `</s>`.
-      bucket_growth: ratio of each padded length to the next smaller one, at least. A smaller ratio gives less
+      bucket_growth: smallest ratio of each padded length to the next smaller one. A smaller ratio gives less
         padding and more shapes.
-      subword_samples: how many times the training split is written: once tokenized as serving does, and each
-        further time with subwords split at random (`subword_dropout`). An epoch of the training is as many
-        passes over the text.
+      subword_samples: number of times that the training split is written: once tokenized as in serving, and
+        further times with subwords split at random (`subword_dropout`). An epoch of the training reads all of
+        them.
       subword_dropout: in the further tokenizations, the probability that a subword is split in two, and its
         parts again (similar to BPE-dropout: Provilkov et al. 2020).
-      batch_size: sentences in a batch given to the transform graph. It also seeds the further tokenizations,
-        which are drawn batch by batch.
+      batch_size: sentences in a batch given to the transform graph. The further tokenizations depend on it,
+        because their random numbers are drawn for each batch.
     """
 
     unit: Unit = "subword"

@@ -1,7 +1,7 @@
-"""Reuses what TensorFlow Transform's analyzers counted in earlier spans.
+"""Reuses the counts of TensorFlow Transform's analyzers for earlier spans.
 
-`tft_beam.analyzer_cache` has a file format of its own: pickles without a checksum, in a dozen Beam stages for
-each span. Here, each entry is one file with a checksum (`artifacts.TransformCache`).
+The file format of `tft_beam.analyzer_cache` is not used: it has pickles without a checksum, and needs a dozen
+Beam stages for each span. Here, each entry is one file with a checksum (`artifacts.TransformCache`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bitext.components.shared.files import folder_digest
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """What one analyzer counted in one span.
+    """The key of a cache entry: the counts of one analyzer for one span.
 
     Attributes:
       dataset: the span's `DatasetKey.key`.
@@ -39,7 +39,7 @@ class Entry:
         cache.write(self.dataset, self.analyzer, counts)
 
     def copy(self, old: TransformCache, new: TransformCache) -> bool:
-        """Copies the entry from another cache; returns whether it is there and undamaged."""
+        """Copies the entry to another cache. Returns false if it is missing or damaged."""
         try:
             counts = self.read(old)
         except (OSError, DamagedEntryError):
@@ -49,7 +49,7 @@ class Entry:
 
 
 def dataset_keys(folders: Iterable[Path]) -> list[DatasetKey]:
-    """Returns a key for each folder of examples: its content, and a number that tells equal folders apart."""
+    """Returns a key for each folder of examples: the digest of its content, and a counter."""
     occurrences: collections.Counter[str] = collections.Counter()
     keys = []
     for folder in folders:
@@ -61,7 +61,7 @@ def dataset_keys(folders: Iterable[Path]) -> list[DatasetKey]:
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """The spans of an analysis, and which of their counts are already in the updated cache.
+    """The spans of an analysis, and their entries that are already in the updated cache.
 
     Attributes:
       cache: the updated cache.
@@ -86,7 +86,7 @@ class Window:
         Args:
           cache: the updated cache.
           keys: the keys of the spans.
-          old: the old cache, whose folder may hold anything.
+          old: the old cache, which may be missing or damaged.
           analyzers: TFT's cache entry keys. Entries of other analyzers are not copied.
         """
         needed = {key: [Entry(key.key, analyzer) for analyzer in sorted(analyzers)] for key in keys}
@@ -95,7 +95,7 @@ class Window:
         return cls(cache, cached, complete)
 
     def read(self, pipeline: beam.Pipeline) -> dict[DatasetKey, DatasetCache]:
-        """Returns the cached counts in the form TFT takes."""
+        """Returns the cached counts in TFT's form, read when the pipeline runs."""
         return {
             key: DatasetCache(
                 {
@@ -111,7 +111,7 @@ class Window:
         }
 
     def write(self, counted: dict[DatasetKey, DatasetCache]) -> None:
-        """Adds the steps that write what TFT counts in this run."""
+        """Adds the Beam steps that write the counts of this run to the cache."""
         for span, (key, dataset) in enumerate(counted.items()):
             for number, (analyzer, encoded) in enumerate(dataset.items()):
                 entry = Entry(key.key, analyzer)

@@ -18,51 +18,53 @@ def bounds(max_length: int, growth: float) -> Ints:
     """Returns increasing padded lengths int64[K].
 
     Args:
-      max_length: the last of them.
-      growth: about the ratio of each to the one before.
+      max_length: the last padded length.
+      growth: smallest ratio of each length to the one before; the last ratio may be smaller.
     """
-    result = [min(SMALLEST_BOUND, max_length)]
-    while result[-1] < max_length:
-        result.append(min(max_length, max(result[-1] + 1, math.ceil(result[-1] * growth))))
-    return np.array(result, np.int64)
+    lengths = [min(SMALLEST_BOUND, max_length)]
+    while lengths[-1] < max_length:
+        lengths.append(min(max_length, max(lengths[-1] + 1, math.ceil(lengths[-1] * growth))))
+    return np.array(lengths, np.int64)
 
 
 def merge_rare(
     counts: Ints, source_bounds: Ints, target_bounds: Ints, min_examples: int = MIN_EXAMPLES
 ) -> Ints:
-    """Merges each rare bucket into the cheapest larger bucket in use.
+    """Merges each rare bucket into the larger bucket with examples that has the fewest positions.
 
     Args:
-      counts: int64[K, L], training examples by source and target bound.
-      source_bounds: int64[K], target_bounds: int64[L].
-      min_examples: a bucket with fewer examples is merged, if a larger one is in use.
+      counts: int64[R, C], training examples by source bound (row) and target bound (column).
+      source_bounds: int64[R], the padded lengths of sources.
+      target_bounds: int64[C], the padded lengths of targets.
+      min_examples: a bucket with fewer examples is merged, if a larger one has examples.
 
     Returns:
-      int64[K, L]: `k * L + l` of the bucket that each bucket is merged into. Neither length is smaller.
+      int64[R, C]: `row * C + column` of the bucket that each bucket is merged into. Neither of its padded
+      lengths is smaller.
     """
     counts = counts.copy()
     rows, columns = counts.shape
-    cost = source_bounds[:, None] + target_bounds[None, :]
+    positions = source_bounds[:, None] + target_bounds[None, :]
     destination = np.arange(rows * columns).reshape(rows, columns)
     # Smaller buckets come first, so that a larger bucket counts the examples merged into it.
-    for flat in np.argsort(cost, axis=None, kind="stable"):
-        k, column = divmod(int(flat), columns)
-        if counts[k, column] >= min_examples:
+    for index in np.argsort(positions, axis=None, kind="stable"):
+        row, column = divmod(int(index), columns)
+        if counts[row, column] >= min_examples:
             continue
-        used = counts[k:, column:] > 0
-        used[0, 0] = False
-        if not used.any():
+        candidates = counts[row:, column:] > 0
+        candidates[0, 0] = False
+        if not candidates.any():
             continue
-        best = int(np.argmin(np.where(used, cost[k:, column:], np.iinfo(np.int64).max)))
-        to_k, to_column = k + best // used.shape[1], column + best % used.shape[1]
-        counts[to_k, to_column] += counts[k, column]
-        counts[k, column] = 0
-        destination[k, column] = to_k * columns + to_column
-    return _follow(destination)
+        smallest = int(np.argmin(np.where(candidates, positions[row:, column:], np.iinfo(np.int64).max)))
+        to_row, to_column = row + smallest // candidates.shape[1], column + smallest % candidates.shape[1]
+        counts[to_row, to_column] += counts[row, column]
+        counts[row, column] = 0
+        destination[row, column] = to_row * columns + to_column
+    return _last_destinations(destination)
 
 
-def _follow(destination: Ints) -> Ints:
-    """Returns the ends of chains of merges."""
+def _last_destinations(destination: Ints) -> Ints:
+    """Returns the last bucket of each chain of merges."""
     flat = destination.ravel()
     while not np.array_equal(flat[flat], flat):
         flat = flat[flat]
@@ -74,17 +76,17 @@ def pad(values: Ints, starts: Ints, lengths: Ints, width: int, last: int) -> Int
 
     Args:
       values: int64[V], all rows one after another.
-      starts: int64[N], where in `values` each row begins.
+      starts: int64[N], the index in `values` of the begin of each row.
       lengths: int64[N], values of each row to keep, at least 1 and at most `width`.
       width: columns of the result.
-      last: the id that every row ends with (`</s>`), also where the row is cut.
+      last: the id that every row ends with (`</s>`), also if the row is truncated.
 
     Returns:
       int64[N, width].
     """
     columns = np.arange(width)
     inside = columns[None, :] < lengths[:, None]
-    at = np.minimum(starts[:, None] + columns[None, :], len(values) - 1)
-    result = np.where(inside, values[at], 0)
-    result[np.arange(len(lengths)), lengths - 1] = last
-    return result
+    indices = np.minimum(starts[:, None] + columns[None, :], len(values) - 1)
+    padded = np.where(inside, values[indices], 0)
+    padded[np.arange(len(lengths)), lengths - 1] = last
+    return padded

@@ -33,11 +33,11 @@ from bitext.components.transform.preprocessing import (
 
 TRAIN = "train"
 POSITION = "position"
-"""The column with each row's position in its split. It bypasses the graph and puts the batches in order."""
+"""The column with each row's position in its split. The graph passes it through; it sorts the batches."""
 _MAX_ROWS_PER_FILE = 2**40
-"""The positions of file k begin at k times this: above any number of rows, and 2**63 holds 2**23 files."""
+"""The positions of file k begin at `k * 2**40`. int64 has room for 2**23 files of so many rows."""
 MAX_SPANS_PER_PASS = 16
-"""Spans counted in one pass. TFT loads the graph once for each, into about 30 MB."""
+"""Spans counted in one pass. TFT loads the graph once for each span, which takes about 30 MB."""
 
 
 def run(
@@ -51,10 +51,19 @@ def run(
     transformed_examples: artifacts.TransformedExamples,
     updated_analyzer_cache: artifacts.TransformCache,
 ) -> None:
-    """See `bitext.components.transform`.
+    """Learns the vocabularies from the train split, and writes the transform graph and the token ids.
+
+    Args:
+      parameters: Transform's parameters.
+      context: the run.
+      examples: the examples of each span.
+      schema: the schema of the examples.
+      previous_cache: the analyzer cache of an earlier run, if there is one.
+      transform_graph, transformed_examples, updated_analyzer_cache: the outputs.
 
     Raises:
-      DataError: the schema lacks a feature, or a split has no examples in any span, or none short enough.
+      DataError: the schema lacks a feature, there is no train split, or a split has no example in any span or
+        no example within the maximum lengths.
     """
     names = sorted({name for span in examples for name in span.splits()})
     if TRAIN not in names:
@@ -86,7 +95,7 @@ def run(
 
 
 def _files(examples: Sequence[artifacts.Examples], split: str) -> list[list[str]]:
-    """Returns the split's TFRecord files, of each span in order.
+    """Returns the split's TFRecord files: a list for each span, in order.
 
     Raises:
       DataError: the split has no example in any span, or a file is damaged.
@@ -107,24 +116,24 @@ def _has_record(file: str) -> bool:
 
 
 def _feature_schema(schema_artifact: artifacts.Schema) -> schema_pb2.Schema:
-    """Returns a schema of the three features, each with one value in every example.
+    """Returns a schema of the features `FEATURES` alone, each with one value in every example.
 
     Raises:
       DataError: the schema is damaged, or has no such feature.
     """
     schema = schema_artifact.load()
-    known = {feature.name: feature for feature in schema.feature}
-    result = schema_pb2.Schema()
+    features = {feature.name: feature for feature in schema.feature}
+    feature_schema = schema_pb2.Schema()
     for name in FEATURES:
-        if name not in known or known[name].type != schema_pb2.BYTES:
+        if name not in features or features[name].type != schema_pb2.BYTES:
             raise DataError(
                 f"{schema_artifact.file}: no feature {name} of type BYTES",
                 f"add the feature {name} to the schema",
             )
-        feature = result.feature.add(name=name, type=schema_pb2.BYTES)
+        feature = feature_schema.feature.add(name=name, type=schema_pb2.BYTES)
         feature.shape.SetInParent()
         feature.presence.min_fraction = 1.0
-    return result
+    return feature_schema
 
 
 def _window(
@@ -134,7 +143,7 @@ def _window(
     old: artifacts.TransformCache | None,
     cache: artifacts.TransformCache,
 ) -> analyzer_cache.Window:
-    """Returns the spans to analyze, with the counts that an old cache has of them."""
+    """Returns the spans to analyze, with their counts from an old cache."""
     keys = analyzer_cache.dataset_keys(span.split(TRAIN) for span in examples)
     if old is None:
         return analyzer_cache.Window(cache, {key: [] for key in keys})
@@ -170,7 +179,7 @@ def _count(
 
 
 def _tft_folder(context: Context) -> contextlib.AbstractContextManager[Path]:
-    """The folder of TensorFlow Transform's temporary files, which it loads models from."""
+    """Context manager: yields a folder without glob characters for TensorFlow Transform's temporary files."""
     folder = context.temp_dir / "tft"
     folder.mkdir(exist_ok=True)
     return path_without_globs(folder)
@@ -200,7 +209,7 @@ def _run_beam(
         window.write(newly_counted)
         _ = transform_fn | "WriteTransformFn" >> tft_beam.WriteTransformFn(str(transform_graph))
         for split, spans in splits.items():
-            # Reading the files twice is cheaper than keeping the batches of the analysis.
+            # The files are read a second time: this costs less than to keep the batches of the analysis.
             files = list(enumerate(itertools.chain.from_iterable(spans)))
             rows = pipeline | f"List/{split}" >> beam.Create(files)
             rows = rows | f"Reshuffle/{split}" >> beam.Reshuffle() | f"Read/{split}" >> beam.FlatMap(read)
@@ -218,20 +227,20 @@ def _read_new(
     window: analyzer_cache.Window,
     limit: int | None = None,
 ) -> dict[DatasetKey, beam.PCollection]:
-    """Reads the record batches of each span that is not cached, or of the first `limit` of them."""
-    new = [
+    """Reads the record batches of the spans that are not cached, or of the first `limit` of these spans."""
+    uncached = [
         (key, files) for key, files in zip(window.cached, train, strict=True) if key not in window.complete
     ]
     return {
         key: pipeline
         | f"ListTrain/{span}" >> beam.Create(list(enumerate(files)))
         | f"ReadTrain/{span}" >> beam.FlatMap(read)
-        for span, (key, files) in enumerate(new[:limit])
+        for span, (key, files) in enumerate(uncached[:limit])
     }
 
 
 def _tensor_adapter_config(schema: schema_pb2.Schema) -> tensor_adapter.TensorAdapterConfig:
-    """Returns how record batches of `_read` become tensors: the schema's features, and the position."""
+    """Returns how `_read`'s record batches become tensors: the schema's features and the position."""
     config = tf_example_record.TFExampleBeamRecord(
         physical_format="inmem", telemetry_descriptors=["bitext"], schema=schema
     ).TensorAdapterConfig()

@@ -1,4 +1,4 @@
-"""Writes transformed batches as TFRecords of padded examples, one file or more for each padded shape."""
+"""Writes transformed batches as TFRecords of padded examples: one file or more for each padded shape."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bitext.components.transform import Parameters, buckets, ragged
 from bitext.components.transform.buckets import Ints
 
 CHUNK_EXAMPLES = 200_000
-"""Examples held in memory at a time. A bucket gets a file for each chunk with an example of it."""
+"""Examples held in memory at a time. Each bucket gets one file for each chunk that has examples of it."""
 SIDES = ("source", "target")
 Shape = tuple[int, int]
 """Padded lengths of source and target."""
@@ -60,13 +60,13 @@ def write(
     batches: dict[str, Path],
     output: artifacts.TransformedExamples,
 ) -> None:
-    """Pads and writes every split; reports and records counts.
+    """Pads and writes every split; prints and records the counts.
 
     Args:
-      parameters: Transform's.
-      context: the run around it.
-      batches: by split, the folder of Arrow files whose names sort in the order of the input.
-      output: the artifact to fill.
+      parameters: Transform's parameters.
+      context: the run, which prints messages.
+      batches: by split, the folder of Arrow files. Sorted by name, they are in the order of the input.
+      output: the artifact to write.
 
     Raises:
       DataError: all pairs of a split are over-long.
@@ -84,13 +84,13 @@ def write(
     accepted = lengths["train"].accepted
     np.add.at(counts, (source[accepted], target[accepted]), 1)
     destination = buckets.merge_rare(counts, source_bounds, target_bounds)
-    for split, of_split in lengths.items():
+    for split, split_lengths in lengths.items():
         merged = destination[bucket(split)]
         shapes = np.stack(
             [source_bounds[merged // len(target_bounds)], target_bounds[merged % len(target_bounds)]], axis=1
         )
-        written = _write_split(parameters, of_split, shapes, output, split)
-        _report(parameters, context, split, of_split, shapes, len(written), output)
+        split_buckets = _write_split(parameters, split_lengths, shapes, output, split)
+        _report(parameters, context, split, split_lengths, shapes, len(split_buckets), output)
 
 
 def _lengths(parameters: Parameters, split: str, folder: Path) -> Lengths:
@@ -100,7 +100,7 @@ def _lengths(parameters: Parameters, split: str, folder: Path) -> Lengths:
       DataError: all pairs are over-long.
     """
     files = sorted(folder.glob("*.arrow"))
-    # Tables are memory-mapped one by one: all of them together would be the whole corpus.
+    # Tables are read one by one, because all of them together may not fit into memory.
     by_file = [
         [ragged.column(table, f"{side}_ids")[2] for side in SIDES] for table in map(ragged.read, files)
     ]
@@ -112,14 +112,14 @@ def _lengths(parameters: Parameters, split: str, folder: Path) -> Lengths:
         raise DataError(
             f"every pair of the {split} split is longer than source_max_length "
             f"{parameters.source_max_length} or target_max_length {parameters.target_max_length} tokens",
-            "raise these two, or set over_long: truncate, in the transform section",
+            "raise these limits, or set `transform.over_long: truncate`",
         )
     rows = np.array([len(of_source) for of_source, _ in by_file])
     return Lengths(files, rows, source, target, accepted)
 
 
 def _chunks(rows: Ints) -> Iterator[tuple[int, int]]:
-    """Yields half-open ranges of files that together hold about CHUNK_EXAMPLES examples.
+    """Yields half-open ranges of files. The files of a range hold about CHUNK_EXAMPLES examples.
 
     Args:
       rows: int64[F], examples of each file.
@@ -140,7 +140,7 @@ def _write_split(
     output: artifacts.TransformedExamples,
     split: str,
 ) -> list[Bucket]:
-    """Writes a split's TFRecords and its list of buckets, which is returned.
+    """Writes a split's TFRecords and its list of buckets; returns the list.
 
     Args:
       shapes: int64[N, 2], the padded shape of each example.
@@ -165,27 +165,33 @@ def _write_split(
             chunk_files.setdefault(shape, []).append(path)
             examples[shape] += len(rows)
             tokens[shape] += int((target_length[chunk][rows] - 1).sum())
-    written = []
+    split_buckets = []
     for shape, paths in sorted(chunk_files.items()):
-        # The final names tell how many files a bucket has, which is known only now.
-        names = [output.bucket_file(split, shape, index, len(paths)) for index in range(len(paths))]
-        for path, name in zip(paths, names, strict=True):
-            path.rename(name)
-        written.append(
+        # The final names contain the number of files of the bucket, which is known only now.
+        files = [output.bucket_file(split, shape, index, len(paths)) for index in range(len(paths))]
+        for path, file in zip(paths, files, strict=True):
+            path.rename(file)
+        split_buckets.append(
             Bucket(
                 source=shape[0],
                 target=shape[1],
                 examples=examples[shape],
                 target_tokens=tokens[shape],
-                files=tuple(name.name for name in names),
+                files=tuple(file.name for file in files),
             )
         )
-    output.write_buckets(split, written)
-    return written
+    output.write_buckets(split, split_buckets)
+    return split_buckets
 
 
 class _Columns:
-    """A chunk of transformed examples, to be padded and written by rows."""
+    """The columns of a chunk of transformed examples, which pads and writes chosen rows.
+
+    Args:
+      table: the examples, with ragged ids.
+      source_length: int64[N], tokens of each source, after truncation.
+      target_length: int64[N], tokens of each target, after truncation.
+    """
 
     def __init__(self, table: pa.Table, source_length: Ints, target_length: Ints):
         self._ids = pa.concat_arrays(table.column("id").chunks).flatten()
@@ -220,13 +226,15 @@ def _report(
     shape_count: int,
     output: artifacts.TransformedExamples,
 ) -> None:
-    """Reports and records how many examples were written, left out or truncated, and the share of padding."""
+    """Prints and records how many examples were written, left out or truncated, and the share of padding."""
     samples = parameters.subword_samples if split == "train" else 1
     accepted = lengths.accepted
     source, target = lengths.truncated(parameters)
     padding = 1 - (source[accepted].sum() + target[accepted].sum()) / shapes[accepted].sum()
-    over = (lengths.source > parameters.source_max_length) | (lengths.target > parameters.target_max_length)
-    examples, over_long = int(accepted.sum()) // samples, int(over.sum()) // samples
+    is_over_long = (lengths.source > parameters.source_max_length) | (
+        lengths.target > parameters.target_max_length
+    )
+    examples, over_long = int(accepted.sum()) // samples, int(is_over_long.sum()) // samples
     output.properties.update(
         {
             f"{split}_examples": examples,
@@ -234,9 +242,9 @@ def _report(
             f"{split}_padding": round(float(padding), 4),
         }
     )
-    fate = "left out" if parameters.over_long == "reject" else "truncated"
+    action = "left out" if parameters.over_long == "reject" else "truncated"
     times = f", each in {samples} tokenizations," if samples > 1 else ""
     context.say(
         f"{split}: {examples:,} pairs{times} in {shape_count} shapes, {padding:.1%} padding; "
-        f"{over_long:,} over-long {fate}"
+        f"{over_long:,} over-long {action}"
     )

@@ -19,7 +19,7 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], *, parameters: Parameters) ->
 
     Args:
       inputs: `id`, `source` and `target`, string[B] each.
-      parameters: Transform's.
+      parameters: Transform's parameters.
 
     Returns:
       `id` string[B], `source_ids` and `target_ids` int64[B, None].
@@ -43,10 +43,10 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], *, parameters: Parameters) ->
 
 
 def analysis_fn(inputs: dict[str, tf.Tensor], *, parameters: Parameters) -> dict[str, tf.Tensor]:
-    """Builds the part of the graph that TFT's cache keys depend on, and that is counted.
+    """Builds the part of the graph with the analyzers, which TFT's cache keys depend on.
 
-    The whole graph cannot be traced for the keys: the paths of the vocabularies are placeholders then, and no
-    lookup table can be made of a placeholder.
+    The complete graph cannot be traced to get the keys: in that trace, the paths of the vocabularies are
+    placeholders, and a lookup table cannot be made from a placeholder.
     """
     _vocabularies(inputs, parameters)
     return {"id": inputs["id"]}
@@ -55,7 +55,7 @@ def analysis_fn(inputs: dict[str, tf.Tensor], *, parameters: Parameters) -> dict
 def _vocabularies(
     inputs: dict[str, tf.Tensor], parameters: Parameters
 ) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
-    """Adds the analyzers; returns the paths of the vocabulary files that each side learns."""
+    """Adds the analyzers; returns the paths of the vocabulary and merges files of each side."""
     settings = text_settings(parameters)
     pretokens = {
         side: processor.pretokenize(processor.normalize(inputs[side], settings)).values
@@ -65,8 +65,8 @@ def _vocabularies(
         vocabulary.vocabulary_assets, settings=settings, size=parameters.vocabulary_size
     )
     if parameters.shared_vocabulary:
-        both = learn(tf.concat([pretokens["source"], pretokens["target"]], axis=0), prefix="")
-        return {"source": both, "target": both}
+        shared = learn(tf.concat([pretokens["source"], pretokens["target"]], axis=0), prefix="")
+        return {"source": shared, "target": shared}
     return {side: learn(pretokens[side], prefix=f"{side}.") for side in pretokens}
 
 

@@ -1,4 +1,4 @@
-"""Arrow files of transformed batches, whose columns are lists of ids."""
+"""Reads and writes Arrow files of transformed batches, whose columns are lists of ids."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def column(table: pa.Table, name: str) -> tuple[Ints, Ints, Ints]:
     """Returns a list column as arrays.
 
     Returns:
-      All values int64[V], and of each row the start in them and the length, int64[N] each.
+      All values int64[V], the start of each row in the values int64[N], and the length of each row int64[N].
     """
     lists = pa.concat_arrays(table.column(name).chunks)
     offsets = lists.offsets.to_numpy(zero_copy_only=False).astype(np.int64)

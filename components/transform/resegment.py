@@ -1,8 +1,8 @@
 """Further tokenizations of the training split: subword regularization (Kudo 2018).
 
-As in BPE-dropout (Provilkov et al. 2020), a word is sometimes spelled in smaller subwords than byte-pair
-encoding gives, so that the model learns what subwords are made of. BPE-dropout leaves merges out while it
-encodes a word; here, merges are undone in the encoded text, which takes one pass over arrays of ids.
+As in BPE-dropout (Provilkov et al. 2020), some words are split into smaller subwords than byte-pair encoding
+gives, so that the model learns what subwords consist of. BPE-dropout skips merges while it encodes a word.
+This module undoes merges in the encoded text, which works on arrays of ids.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bitext.components.transform import ragged
 from bitext.components.transform.buckets import Ints
 
 SEED = 1
-"""Seeds the samples, with the number of the batch and of the sample."""
+"""The random seed of a sample consists of this, the number of the batch, and the number of the sample."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Splits:
     """The pairs of subwords that each subword can be split into.
 
     Attributes:
-      left: int64[M], first halves, in the order of the ids of the whole subwords.
-      right: int64[M], second halves.
-      starts: int64[V + 1], where the pairs of each id begin.
+      left: int64[M], ids of the first halves, sorted by the id of the subword that is split.
+      right: int64[M], ids of the second halves.
+      starts: int64[V + 1], the index in `left` and `right` of the first pair of each subword.
     """
 
     left: Ints
@@ -54,7 +54,7 @@ class Splits:
           random: the random generator.
 
         Returns:
-          The ids int64[N'], and for each the index in the input of the subword it is a part of, int64[N'].
+          The new ids int64[N'], and for each the index of its subword in the input, int64[N'].
         """
         origin = np.arange(len(ids))
         is_new = np.ones(len(ids), bool)
@@ -64,9 +64,9 @@ class Splits:
             offset = (random.random(np.count_nonzero(split)) * pairs[split]).astype(np.int64)
             pair = first_pair[split] + offset
             sizes = 1 + split
-            at = (np.cumsum(sizes) - sizes)[split]
+            left_index = (np.cumsum(sizes) - sizes)[split]
             ids, origin, is_new = (np.repeat(array, sizes) for array in (ids, origin, split))
-            ids[at], ids[at + 1] = self.left[pair], self.right[pair]
+            ids[left_index], ids[left_index + 1] = self.left[pair], self.right[pair]
         return ids, origin
 
 
@@ -76,20 +76,20 @@ def write(
     """Writes `samples - 1` further tokenizations beside each Arrow file of a folder.
 
     Args:
-      folder: the Arrow files. Their names are digits that sort in the order of the input; the further
-        tokenizations sort after them, each a pass over the whole text.
+      folder: the folder of Arrow files. Their names are digits that sort in the order of the input. The files
+        of each further tokenization sort after them.
       samples: the number of tokenizations, the existing one included.
       rate: see `Splits.apply`.
-      splits: by column.
-      max_lengths: by column, the maximum number of ids of a row. A row that would exceed it stays as it is.
+      splits: the possible splits of each column's subwords.
+      max_lengths: by column, the maximum number of ids of a row. A row that would exceed it is not changed.
     """
     for number, file in enumerate(sorted(folder.glob("*.arrow"))):
         table = ragged.read(file)
         for sample in range(1, samples):
             random = np.random.default_rng((SEED, number, sample))
             resampled = table
-            for name, of_column in splits.items():
-                lists = _split(table, name, of_column, rate, max_lengths[name], random)
+            for name, column_splits in splits.items():
+                lists = _split(table, name, column_splits, rate, max_lengths[name], random)
                 index = table.schema.get_field_index(name)
                 resampled = resampled.set_column(index, table.schema.field(index), lists)
             ragged.write(folder / f"further-{sample:05d}-{file.stem}.arrow", resampled)

@@ -1,6 +1,7 @@
-"""The TensorFlow Transform analyzer that learns a vocabulary: counts pretokens, adds the counts, trains once.
+"""The TensorFlow Transform analyzer that learns a vocabulary from the counts of pretokens.
 
-TFT's analyzer cache stores the counts of each span.
+It counts the pretokens of each span, adds the counts, and learns the vocabulary once. TFT's analyzer cache
+stores the counts of each span.
 """
 
 from __future__ import annotations
@@ -28,26 +29,26 @@ Counts = collections.Counter[bytes]
 
 
 def asset_name(prefix: str, kind: str, digest: str) -> str:
-    """Returns the name of a vocabulary file: `kind` is `vocabulary` or `merges`."""
+    """Returns the file name of an asset. `kind` is `vocabulary` or `merges`."""
     return f"{prefix}{kind}-{digest}.txt"
 
 
 def vocabulary_assets(
     pretokens: tf.Tensor, settings: TextSettings, size: int, prefix: str
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Adds the analyzer that learns a vocabulary over the whole analyzed dataset.
+    """Adds the analyzer that learns a vocabulary from the complete analyzed dataset.
 
     Args:
       pretokens: string[N], the pretokens of a batch.
       settings: the text settings.
       size: maximum number of ids.
-      prefix: begins the names of the two asset files.
+      prefix: the first part of the names of the two asset files.
 
     Returns:
-      Paths of the vocabulary and merges files, string[] each, assets of the transform graph.
+      The paths of the vocabulary file and the merges file, string[] each; both are assets of the graph.
     """
     distinct, _, counts = tf.unique_with_counts(pretokens, out_idx=tf.int64)
-    blank = learn.empty(settings)
+    empty = learn.empty(settings)
     with tf.name_scope(f"{prefix}vocabulary"):
         vocabulary, merges = _cacheable_analyzer(
             [distinct, counts],
@@ -57,7 +58,7 @@ def vocabulary_assets(
                 extract_output_ptransform=LearnVocabulary(settings, size, prefix),
                 cache_coder=CountsCoder(settings),
             ),
-            [blank.vocabulary_file(), blank.merges_file()],
+            [empty.vocabulary_file(), empty.merges_file()],
         )
     return vocabulary, merges
 
@@ -65,9 +66,9 @@ def vocabulary_assets(
 def _cacheable_analyzer(
     inputs: list[tf.Tensor], analyzer: tft.experimental.CacheablePTransformAnalyzer, defaults: list[bytes]
 ) -> list[tf.Tensor]:
-    """`tft.experimental.ptransform_analyzer` for a cacheable analyzer with more than one asset.
+    """Adds a cacheable analyzer with more than one asset, as `tft.experimental.ptransform_analyzer` does.
 
-    TFT's own gives each stage as many outputs as the last stage has, but a cached stage must have one.
+    TFT's function gives every stage as many outputs as the last stage has, but a cached stage must have one.
     This function uses internals of TensorFlow Transform 1.16 and 1.17 (`analyzer_nodes`, `nodes`); no other
     code does.
     """
@@ -118,7 +119,7 @@ def tokenize(
       settings: the text settings.
       size: maximum number of ids, as given to `vocabulary_assets`.
       assets: the paths that `vocabulary_assets` returned.
-      name: names the processor in the graph; equal names and assets share one processor.
+      name: the name of the text processor in the graph. Calls with equal names and assets share it.
 
     Returns:
       int64[B, None].
@@ -126,13 +127,13 @@ def tokenize(
     vocabulary, merges = assets
     max_size = tf.constant(size, tf.int64)
 
-    # Only `apply_vocabulary` passes on the files that analyzers write. There are two files, so it is nested.
+    # TFT gives the files that analyzers write to `apply_vocabulary` only, and one file to each call.
     def with_vocabulary(text: tf.Tensor, vocabulary_path: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
         def with_merges(text: tf.Tensor, merges_path: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
-            path = tft.make_and_track_object(
+            text_processor = tft.make_and_track_object(
                 lambda: processor.TextProcessor(settings, vocabulary_path, merges_path), name=name
             )
-            return tf.cast(path.tokenize(text), tf.int64), max_size
+            return tf.cast(text_processor.tokenize(text), tf.int64), max_size
 
         ids = tft.apply_vocabulary(text, merges, default_value=0, lookup_fn=with_merges)
         return ids, max_size
@@ -174,14 +175,14 @@ class SumCounts(beam.CombineFn):
         return accumulator
 
 
-class _Named(beam.PTransform):  # type: ignore[misc]
-    """A transform whose `repr`, part of TFT's cache key, has no memory address in it."""
+class _NamedByType(beam.PTransform):  # type: ignore[misc]
+    """Base of transforms whose `repr` is the class's name. TFT's cache key has it; Beam's has an address."""
 
     def __repr__(self) -> str:
         return type(self).__name__
 
 
-class CountBatches(_Named):
+class CountBatches(_NamedByType):
     """Turns batches of (pretokens string[N], counts int64[N]) into counts."""
 
     def expand(self, batches: beam.PCollection[tuple[np.ndarray, np.ndarray]]) -> beam.PCollection[Counts]:
@@ -189,8 +190,8 @@ class CountBatches(_Named):
         return batches | "Count" >> beam.Map(count_batch)
 
 
-class MergeCounts(_Named):
-    """Adds counts. The sum of none is empty."""
+class MergeCounts(_NamedByType):
+    """Adds counts. Without counts, the sum is empty."""
 
     def expand(self, counts: beam.PCollection[Counts]) -> beam.PCollection[Counts]:
         """See `beam.PTransform.expand`."""
@@ -198,11 +199,11 @@ class MergeCounts(_Named):
 
 
 class CountsCoder(tft.experimental.PTransformAnalyzerCacheCoder):
-    """Encodes counts as deflated bytes: their number, the pretokens' lengths, the counts, the pretokens.
+    """Encodes counts as deflated bytes: number of pretokens, their lengths, their counts, the pretokens.
 
-    Its `repr` is part of TFT's cache key. Otherwise, the key covers only the constants and attributes of the
-    graph and not what an operation does, so the `repr` names everything that the counts depend on beside the
-    text: the settings, the source code and TensorFlow's version.
+    The `repr` is part of TFT's cache key. The rest of the key covers only constants and attributes of the
+    graph, but not the code of its operations. The `repr` therefore has everything else that the counts depend
+    on, except the text: the settings, the digest of the source code and TensorFlow's version.
     """
 
     _SIZE = struct.Struct("<Q")
@@ -211,14 +212,14 @@ class CountsCoder(tft.experimental.PTransformAnalyzerCacheCoder):
         self._settings = settings
 
     def __repr__(self) -> str:
-        return f"CountsCoder({self._settings}, {_sources()}, TensorFlow {tf.__version__})"
+        return f"CountsCoder({self._settings}, {_source_digest()}, TensorFlow {tf.__version__})"
 
     def encode_cache(self, counts: Counts) -> bytes:
         """Encodes counts; equal counts give equal bytes."""
         words = sorted(counts)
-        numbers = [len(word) for word in words], [counts[word] for word in words]
-        columns = [np.array(column, "<u8").tobytes() for column in numbers]
-        return zlib.compress(b"".join([self._SIZE.pack(len(words)), *columns, *words]), 1)
+        columns = [len(word) for word in words], [counts[word] for word in words]
+        encoded = [np.array(column, "<u8").tobytes() for column in columns]
+        return zlib.compress(b"".join([self._SIZE.pack(len(words)), *encoded, *words]), 1)
 
     def decode_cache(self, encoded: bytes) -> Counts:
         """Decodes counts."""
@@ -232,8 +233,8 @@ class CountsCoder(tft.experimental.PTransformAnalyzerCacheCoder):
 
 
 @functools.cache
-def _sources() -> str:
-    """Returns a digest of the code that makes pretokens of text and counts them."""
+def _source_digest() -> str:
+    """Returns a digest of the code that splits text into pretokens and counts them."""
     total = hashlib.sha256()
     for module in (__file__, processor.__file__):
         for path in sorted(Path(module).parent.glob("*.py")):
@@ -265,8 +266,8 @@ def _learn_and_write(
     words = {word.decode(): count for word, count in counts.items()}
     vocabulary = learn.learn(words, settings, size)
     contents = {"vocabulary": vocabulary.vocabulary_file(), "merges": vocabulary.merges_file()}
-    # TensorFlow shares lookup tables of a process by the paths of their files, so equal paths must have equal
-    # contents.
+    # Within a process, TensorFlow shares lookup tables that have equal file paths, so equal paths must have
+    # equal contents.
     digest = vocabulary_digest(b"".join(contents.values()))
     tf.io.gfile.makedirs(folder)
     paths = {kind: f"{folder}/{asset_name(prefix, kind, digest)}" for kind in contents}
