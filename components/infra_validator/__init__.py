@@ -1,4 +1,4 @@
-"""InfraValidator: checks that stock TensorFlow alone serves the export, and translates as the trainer did."""
+"""InfraValidator: checks that stock TensorFlow serves the export and translates as the Trainer did."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bitext.components.component import Component, Context, heavy_imports
 
 
 class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How strictly the export is compared with the trainer's translations.
+    """How the export's translations are compared with the Trainer's.
 
     Attributes:
-      timeout_seconds: time for a fresh process to load and check the export. After it the run fails with an
-        environment error, and there is no verdict.
-      max_samples: largest number of the trainer's translations to compare with.
+      timeout_seconds: seconds for a fresh process to load and check the export. If they are exceeded, the run
+        fails with an environment error and without a verdict.
+      max_samples: largest number of the Trainer's translations that are compared.
       score_tolerance: largest absolute difference of a translation's score. The texts must be equal.
     """
 
@@ -26,7 +26,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
 
 
 class InfraValidator(Component[Parameters]):
-    """Loads the export in a fresh process and compares its translations with the trainer's."""
+    """Loads the export in a fresh process and compares its translations with the Trainer's."""
 
     inputs = {"model": artifacts.Model}
     outputs = {"infra_blessing": artifacts.InfraBlessing}

@@ -1,4 +1,4 @@
-"""The infra validator's work: copies the export, validates it in a fresh process, writes the verdict."""
+"""Executor of InfraValidator: copies the export, validates it in a fresh process, writes the verdict."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ log = logging.getLogger("bitext")
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What the validating process found.
+    """The answer of the validating process.
 
     Attributes:
-      reasons: why the export cannot be served; empty: it can.
-      damage: which file of the export cannot be read, and why; None: all can be read.
+      reasons: the reasons why the export cannot be served; empty: it can be served.
+      damage: the file of the export that cannot be read, and why; None: all files can be read.
     """
 
     reasons: list[str]
@@ -46,11 +46,11 @@ def run(
     model: artifacts.Model,
     infra_blessing: artifacts.InfraBlessing,
 ) -> None:
-    """Validates the export and writes the verdict. A refused model is no error.
+    """Validates the export and writes the verdict. A refused model is not an error.
 
     Raises:
       DataError: the model is damaged or incomplete.
-      EnvironmentFault: the process was killed or gave no answer in time, which says nothing of the model.
+      EnvironmentFault: the process was killed or gave no answer in time. There is no verdict then.
     """
     model.verify()
     if not model.has_saved_model:
@@ -61,8 +61,8 @@ def run(
     answer = validate(model.serving, samples, parameters, context.temp_dir)
     if answer.damage is not None:
         raise model.damaged(model.serving, f"is damaged: {answer.damage}")
-    passed = f"stock TensorFlow alone translates {len(samples)} samples as the trainer did"
-    verdict = Verdict(not answer.reasons, answer.reasons or [passed])
+    passed_reason = f"stock TensorFlow alone translates {len(samples)} samples as the trainer did"
+    verdict = Verdict(not answer.reasons, answer.reasons or [passed_reason])
     infra_blessing.write(verdict)
     infra_blessing.properties["blessed"] = int(verdict.blessed)
     context.say(f"{'blessed' if verdict.blessed else 'NOT blessed'}: {'; '.join(verdict.reasons)}")
@@ -71,13 +71,14 @@ def run(
 def validate(serving: Path, samples: list[Sample], parameters: Parameters, temp_dir: Path) -> Answer:
     """Validates a copy of the export.
 
-    The copy is in another folder, so that a model that reads a file beside its original place fails here and
+    The copy is in another folder, so that a model that reads files next to its original folder fails here and
     not where it is served.
 
     Args:
       serving: the SavedModel.
-      samples: the trainer's translations.
-      temp_dir: a folder for the copy.
+      samples: the Trainer's translations.
+      parameters: InfraValidator's parameters.
+      temp_dir: the folder in which the copy is made.
 
     Raises:
       EnvironmentFault: the process was killed or gave no answer within `timeout_seconds`.
@@ -93,12 +94,12 @@ def validate(serving: Path, samples: list[Sample], parameters: Parameters, temp_
 
 
 def ask(request: dict[str, Any], timeout_seconds: int, temp_dir: Path) -> Answer:
-    """Runs the script in a fresh, isolated process. If the process crashes, that is a reason.
+    """Runs the script in a fresh, isolated process. If the process crashes, the crash is a reason to refuse.
 
     Raises:
       EnvironmentFault: the process was killed or gave no answer within `timeout_seconds`.
     """
-    # Absolute, because the process starts in another folder.
+    # The path must be absolute, because the process starts in another folder.
     temp_dir = temp_dir.absolute()
     request_file, answer_file = temp_dir / "request.json", temp_dir / "answer.json"
     request_file.write_text(json.dumps(request), encoding="utf-8")
@@ -124,16 +125,16 @@ def ask(request: dict[str, Any], timeout_seconds: int, temp_dir: Path) -> Answer
         ) from None
     if process.returncode in KILLED:
         raise EnvironmentFault(
-            f"the process that validates the export was killed by {_ending(process.returncode)}",
+            f"the process that validates the export was killed by {_exit_text(process.returncode)}",
             "Check whether the machine ran out of memory (`dmesg`), and run again: finished nodes are kept.",
         )
     if process.returncode != 0:
         log.error("the validating process ended with %d:\n%s", process.returncode, process.stderr)
         lines = process.stderr.strip().splitlines() or ["it printed no error"]
-        return Answer([f"the validating process ended with {_ending(process.returncode)}: {lines[-1]}"])
+        return Answer([f"the validating process ended with {_exit_text(process.returncode)}: {lines[-1]}"])
     return msgspec.json.decode(answer_file.read_bytes(), type=Answer)
 
 
-def _ending(code: int) -> str:
-    """Returns an exit code in words."""
+def _exit_text(code: int) -> str:
+    """Returns an exit code, or the name of the signal that ended the process, for messages."""
     return f"exit code {code}" if code >= 0 else signal.Signals(-code).name

@@ -1,12 +1,12 @@
-"""Run as a script in a fresh process: loads an export with stock TensorFlow, as a server does.
+"""Script that loads an export with stock TensorFlow in a fresh process, as a server does, and checks it.
 
-The script imports nothing of this project, and makes the project and all libraries that a server lacks
-impossible to import. A server has TensorFlow and the messages of its API. Usage:
+It imports no module of this project, and blocks imports of the project and of all libraries that a server
+lacks. A server has TensorFlow and the protocol buffers of TensorFlow Serving's API. Usage:
 `python -I standalone.py REQUEST.json ANSWER.json`. The request is
 
     {"model": SavedModel folder, "samples": [{"source", "translation", "score"}], "score_tolerance": float}
 
-and the answer `{"reasons": [why it cannot be served], "damage": which file cannot be read, or null}`.
+and the answer `{"reasons": [why it cannot be served], "damage": the file that cannot be read, or null}`.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ SIGNATURES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "info": ({}, dict.fromkeys(("pad", "bos", "eos", "unk", "vocab_size"), "int32")),
     "default_search": ({}, {"beam_size": "int32", "length_penalty": "float32", "max_length": "int32"}),
 }
-"""Signature: (inputs, outputs), each from name to dtype. More outputs are allowed, and more inputs of
-`decode_step`: they are the decoder's states, and each model names its own."""
+"""The inputs and outputs of each signature, name to dtype. More outputs are allowed, and more inputs of
+`decode_step`: the decoder's states, whose names depend on the model."""
 
 SAVED_MODEL_FILE = "saved_model.pb"
 WARM_UP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
@@ -75,7 +75,7 @@ MAX_WARM_UP_REQUESTS = 1000
 """TensorFlow Serving refuses a model with more."""
 
 PYTHON_OPS = ("PyFunc", "PyFuncStateless", "EagerPyFunc", "NumpyFunc")
-"""Ops that call the Python of the process that made them."""
+"""Ops that call Python code of the process that exported the graph."""
 
 
 class DamagedModelError(Exception):
@@ -103,7 +103,7 @@ def check_isolation() -> list[str]:
 
 
 def read_meta_graphs(folder: str) -> list[Any]:
-    """Returns the graphs with their signatures in `saved_model.pb`.
+    """Returns the meta graphs (graphs with signatures) in `saved_model.pb`.
 
     Raises:
       DamagedModelError: the file is missing, or is not a SavedModel.
@@ -137,8 +137,8 @@ def graph_nodes(meta_graphs: list[Any]) -> tuple[list[Any], set[str]]:
 def check_variables(meta_graphs: list[Any]) -> list[str]:
     """Checks that every variable that a signature reads is restored.
 
-    `tf.saved_model.load` finds all variables. A session, which TensorFlow Serving, saved_model_cli, C and
-    Java use, knows only those that the restore operation assigns.
+    `tf.saved_model.load` restores all variables. A session, which TensorFlow Serving, saved_model_cli, C and
+    Java use, has only the variables that the restore operation assigns.
     """
     unrestored = set()
     for meta_graph in meta_graphs:
@@ -155,7 +155,7 @@ def check_variables(meta_graphs: list[Any]) -> list[str]:
 
 
 def check_graph(meta_graphs: list[Any]) -> list[str]:
-    """Checks that all ops are of stock TensorFlow and run on any machine, and that no outside file isread."""
+    """Checks that all ops are in stock TensorFlow and run on any machine, and that no other file is read."""
     import tensorflow as tf
     from tensorflow.python.framework import op_def_registry
 
@@ -167,7 +167,7 @@ def check_graph(meta_graphs: list[Any]) -> list[str]:
         elif "cudnn" in op.lower():
             reasons.append(f"the op {op} runs only on a GPU")
         elif op in PYTHON_OPS:
-            reasons.append(f"the op {op} calls the Python of the exporting process")
+            reasons.append(f"the op {op} calls Python code of the exporting process")
     for node in nodes:
         if node.op == "Const" and node.attr["dtype"].type == tf.string.as_datatype_enum:
             reasons.extend(check_constant(node.name, node.attr["value"].tensor))
@@ -175,7 +175,7 @@ def check_graph(meta_graphs: list[Any]) -> list[str]:
 
 
 def check_constant(name: str, tensor: Any) -> list[str]:
-    """Checks that a scalar string constant is not the path of a file: other machines do not have the file."""
+    """Checks that a scalar string constant is not the path of a file, which other machines do not have."""
     if tensor.tensor_shape.dim or len(tensor.string_val) != 1:
         return []
     [value] = tensor.string_val
@@ -209,11 +209,11 @@ def check_signatures(functions: Any) -> list[str]:
 
 
 def check_samples(function: Any, samples: list[dict[str, Any]], tolerance: float) -> list[str]:
-    """Checks that the export translates the samples as the trainer did: equal texts, nearly equal scores.
+    """Checks that the export translates the samples as the Trainer did: equal texts, nearly equal scores.
 
     Args:
       function: the signature `serving_default`.
-      samples: the trainer's sources, translations and scores.
+      samples: the Trainer's sources, translations and scores.
       tolerance: largest absolute difference of a score.
     """
     import tensorflow as tf
@@ -221,9 +221,9 @@ def check_samples(function: Any, samples: list[dict[str, Any]], tolerance: float
     outputs = function(text=tf.constant([sample["source"] for sample in samples]))
     reasons = []
     for sample, text, score in zip(samples, outputs["text"].numpy(), outputs["score"].numpy(), strict=True):
-        source, translation = sample["source"], text.decode("utf-8", "replace")
-        if translation != sample["translation"]:
-            expected = sample["translation"]
+        source, expected = sample["source"], sample["translation"]
+        translation = text.decode("utf-8", "replace")
+        if translation != expected:
             reasons.append(f"{source!r} became {translation!r}; the trainer's translation is {expected!r}")
         # `not ... <=`, so that NaN fails.
         elif not abs(float(score) - sample["score"]) <= tolerance:
@@ -234,10 +234,10 @@ def check_samples(function: Any, samples: list[dict[str, Any]], tolerance: float
 
 
 def check_warm_up(folder: str, functions: Any) -> list[str]:
-    """Checks that the warm-up requests, if any, are answered: else TensorFlow Serving refuses the model.
+    """Checks that all warm-up requests succeed. Otherwise, TensorFlow Serving refuses the model.
 
     Raises:
-      DamagedModelError: they cannot be read.
+      DamagedModelError: the requests cannot be read.
     """
     import tensorflow as tf
     from google.protobuf.message import DecodeError
@@ -258,7 +258,7 @@ def check_warm_up(folder: str, functions: Any) -> list[str]:
 
 
 def replay(log: Any, functions: Any) -> str:
-    """Runs a warm-up request as a server that batches would. Returns why it fails, or ""."""
+    """Runs a warm-up request as a server with batching does. Returns why it fails, or an empty string."""
     import tensorflow as tf
 
     if log.WhichOneof("log_type") != "predict_log":
@@ -291,7 +291,7 @@ def load(folder: str) -> Any:
     """Loads the SavedModel.
 
     Raises:
-      DamagedModelError: a file of it is missing or cannot be read.
+      DamagedModelError: a file of the SavedModel is missing or cannot be read.
     """
     import tensorflow as tf
 
@@ -302,7 +302,7 @@ def load(folder: str) -> Any:
 
 
 def validate(request: dict[str, Any]) -> list[str]:
-    """Returns everything that is wrong with the export, in words.
+    """Returns all reasons why the export cannot be served.
 
     Raises:
       DamagedModelError: a file of the SavedModel is missing or cannot be read.
@@ -312,7 +312,7 @@ def validate(request: dict[str, Any]) -> list[str]:
     try:
         model = load(request["model"])
     except DamagedModelError as error:
-        # A graph that stock TensorFlow does not know cannot be loaded either, and is not damaged.
+        # A graph with unknown ops cannot be loaded either, but it is not damaged.
         if reasons:
             return [*reasons, f"it cannot be loaded: {error}"]
         raise

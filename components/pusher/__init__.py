@@ -7,7 +7,7 @@ from bitext.components.component import Component, Context
 
 
 class CardSettings(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What only a person knows about the model, for its card. An empty field is left out of the card.
+    """Statements for the model card that only a person can make. An empty field is left out of the card.
 
     Attributes:
       languages: source and target language: `English to Spanish`.
@@ -22,7 +22,7 @@ class CardSettings(component.Parameters, frozen=True, kw_only=True, forbid_unkno
 
 
 class Settings(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the configuration says of the Pusher.
+    """The Pusher's section of the configuration.
 
     Attributes:
       card: statements for the model card.
@@ -32,7 +32,7 @@ class Settings(component.Parameters, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Parameters(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a model is pushed, and what its card states.
+    """The serving folder, and the settings.
 
     Attributes:
       destination: the model's serving folder; versions are its subfolders `1`, `2`, ...
@@ -93,7 +93,7 @@ class Pusher(Component[Parameters]):
         )
 
     def still_valid(self, *, pushed_model: artifacts.PushedModel) -> bool:
-        """Whether the pushed version is still served, and no rollback has withdrawn it."""
+        """Returns whether the pushed version is still the newest version in the serving folder."""
         from bitext.components.pusher import executor
 
         return executor.still_valid(pushed_model=pushed_model)

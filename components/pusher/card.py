@@ -1,7 +1,7 @@
-"""The model card: what is known about a pushed model, as JSON for programs and as Markdown for people.
+"""The model card of a pushed model: collects its fields from artifacts, and reads and writes its JSON.
 
-It is collected from the artifacts that the model was made and judged by. A field whose artifact is missing or
-damaged stays empty: an incomplete card is no reason not to push.
+The artifacts are the Pusher's inputs. A field whose artifact is missing or damaged is empty: an incomplete
+card does not prevent a push.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Origin(msgspec.Struct, frozen=True):
 
     Attributes:
       type: its kind.
-      artifact: `<node>/<output>/<execution>`, its folder below the pipeline root.
+      artifact: its folder below the pipeline root: `<node>/<output>/<execution>`.
       digest: the recorded SHA-256 of its content; null if none is recorded.
     """
 
@@ -62,24 +62,24 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     """The content of model_card.json. A field that is null or empty is not recorded.
 
     Attributes:
-      format: 2. It changes when a field's name or meaning does.
+      format: 2. It changes when the name or the meaning of a field changes.
       model, version: the serving folder's name, and the model's version there.
-      digest: of the SavedModel's files, as in bitext.json.
-      rolled_back_to: the earlier version that a rollback made this one a copy of.
+      digest: the digest of the SavedModel's files, as in bitext.json.
+      rolled_back_to: the earlier version that this version is a copy of, if a rollback made it.
       withdrawn: the models withdrawn by rollbacks, as in bitext.json.
-      run_id: the run that pushed it, or last updated this card. It begins with the time, UTC.
-      stated: what the configuration says about the model (`pusher.card`).
-      scores: on the test split, and on the golden set if there is one.
+      run_id: the run that pushed the model or last updated this card. It begins with the time, UTC.
+      stated: the statements of the configuration (`pusher.card`).
+      scores: the scores on the test split, and on the golden set if there is one.
       blessings: the reasons of both blessings, by node.
-      forced: why a person had the model blessed whatever its scores.
+      forced: a person's reason to bless the model whatever its scores.
       data: counts of the corpus, summed over its spans.
-      over_long: pairs of the training split that have more tokens than the model reads.
+      over_long: number of training pairs that have more tokens than the model reads.
       text: how text becomes tokens, from the transform graph.
       weights: number of trained weights.
       settings: the Trainer's parameters.
-      software: versions of the software it was trained with.
-      lineage: the artifacts it was made from, by the name of the Pusher's input; a list for an input with one
-        artifact for each span.
+      software: versions of the software that the model was trained with.
+      lineage: the Pusher's input artifacts, by the input's name; a list for an input with one artifact for
+        each span.
     """
 
     format: int = FORMAT
@@ -108,19 +108,19 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def decode(cls, content: bytes) -> Card:
-        """Returns the card with this content. Scores and data of another form are left out.
+        """Returns the card with this content. Scores and data with other fields or types are left out.
 
         Raises:
-          msgspec.MsgspecError, UnicodeDecodeError: it is no card.
+          msgspec.MsgspecError, UnicodeDecodeError: the content is not a card.
         """
         fields = msgspec.json.decode(content, type=dict[str, Any])
-        scores = _converted(Metrics.from_json, fields.pop("scores", None))
-        data = _converted(lambda value: msgspec.convert(value, Summary), fields.pop("data", None))
+        scores = _convert_or_none(Metrics.from_json, fields.pop("scores", None))
+        data = _convert_or_none(lambda value: msgspec.convert(value, Summary), fields.pop("data", None))
         return msgspec.structs.replace(msgspec.convert(fields, cls), scores=scores, data=data)
 
 
-def _converted(convert: Callable[[Any], T], value: Any) -> T | None:
-    """Returns what a function makes of a value; None if the value is null or of another form."""
+def _convert_or_none(convert: Callable[[Any], T], value: Any) -> T | None:
+    """Returns the converted value; None if the value is null or cannot be converted."""
     try:
         return None if value is None else convert(value)
     except msgspec.MsgspecError:
@@ -139,14 +139,14 @@ def collect(
 
     Args:
       inputs: the artifacts.
-      stated: what the configuration says about the model.
+      stated: the statements of the configuration.
       model, version: see `Card`.
       metadata: the metadata of the version.
       run_id: see `Card`.
     """
-    judges = {artifact.NODE: artifact for artifact in (inputs.blessing, inputs.infra_blessing)}
-    verdicts = {node: _recorded(artifact.verdict) for node, artifact in judges.items()}
-    blessing = verdicts[inputs.blessing.NODE]
+    blessings = (inputs.blessing, inputs.infra_blessing)
+    verdicts = {artifact.NODE: _read_or_none(artifact.verdict) for artifact in blessings}
+    verdict = verdicts[inputs.blessing.NODE]
     training = inputs.model.properties
     return Card(
         model=model,
@@ -156,14 +156,14 @@ def collect(
         withdrawn=metadata.withdrawn,
         run_id=run_id or None,
         stated=stated,
-        scores=_recorded(inputs.evaluation.metrics),
+        scores=_read_or_none(inputs.evaluation.metrics),
         blessings={node: tuple(v.reasons) for node, v in verdicts.items() if v is not None and v.reasons},
-        forced=blessing.forced if blessing is not None else None,
-        data=_recorded(lambda: Summary.total([span.summary() for span in inputs.rejects])),
+        forced=verdict.forced if verdict is not None else None,
+        data=_read_or_none(lambda: Summary.total([span.summary() for span in inputs.rejects])),
         over_long=_integer(inputs.transformed_examples.properties.get("train_over_long")),
-        text=_recorded(inputs.transform_graph.text),
+        text=_read_or_none(inputs.transform_graph.text),
         weights=_integer(training.get("weights")),
-        settings=_recorded(lambda: inputs.model.trainer_parameters(dict[str, Any])) or {},
+        settings=_read_or_none(lambda: inputs.model.trainer_parameters(dict[str, Any])) or {},
         software={name: str(training[name]) for name in ("python", "tensorflow") if name in training},
         lineage={field.name: _origins(getattr(inputs, field.name)) for field in dataclasses.fields(Inputs)},
     )
@@ -191,8 +191,8 @@ def card_of_copy(earlier: ServedVersion, model: str, version: int, metadata: Ver
     )
 
 
-def _recorded(read: Callable[[], T]) -> T | None:
-    """Returns what a function reads; None if a file is missing or damaged."""
+def _read_or_none(read: Callable[[], T]) -> T | None:
+    """Returns the result of a function that reads a file; None if the file is missing or damaged."""
     try:
         return read()
     except DataError:

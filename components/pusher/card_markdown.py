@@ -13,8 +13,8 @@ from bitext.components.artifacts import Metrics, ServedVersion
 from bitext.components.pusher.card import Card, Origin
 from bitext.components.shared.metrics import METRICS
 
-LISTED = 5
-"""How many corpus files, and artifacts of an input, are listed; the others are counted."""
+MAX_LISTED = 5
+"""Largest number of corpus files, and of artifacts of an input, that are listed; the others are counted."""
 
 MAIN_SETTINGS = {
     "architecture": (
@@ -28,7 +28,7 @@ MAIN_SETTINGS = {
     ),
     "default search": ("search.beam_size", "search.length_penalty", "search.max_length"),
 }
-"""Names of the Trainer's parameters that are shown, by the row they are shown in."""
+"""The Trainer's parameters that the card shows, by the label of their row."""
 
 
 def card_files(card: Card) -> dict[Path, bytes]:
@@ -60,8 +60,8 @@ def _rollback(card: Card) -> Iterator[str]:
     if card.rolled_back_to is None:
         return
     withdrawals = [
-        f" Version {one.version} was withdrawn at {_inline(one.time)}: {_inline(one.reason)}"
-        for one in card.withdrawn.values()
+        f" Version {entry.version} was withdrawn at {_inline(entry.time)}: {_inline(entry.reason)}"
+        for entry in card.withdrawn.values()
     ]
     latest = withdrawals[-1] if withdrawals else ""
     yield f"**A rollback**: this is version {card.rolled_back_to} again.{latest}"
@@ -141,13 +141,13 @@ def _data(card: Card) -> str:
         if card.over_long:
             sentences.append(f"Training pairs with more tokens than the model reads: {card.over_long:,}.")
         parts.append(" ".join(sentences))
-        files = [f"- {_code(path)}" for path in data.files[:LISTED]]
+        files = [f"- {_code(path)}" for path in data.files[:MAX_LISTED]]
         parts.append("\n".join([*files, *(f"- {more}" for more in _more(data.files))]))
     return "\n\n".join(parts)
 
 
 def _license(text: str) -> str:
-    """Returns the license as it was stated, as a quotation: nothing in it can end the quotation."""
+    """Returns the stated license as a block quotation, which no text in it can end."""
     if not text.strip():
         return "None was stated. Find out what the corpus allows before you pass the model on."
     return "\n".join(f"> {line}".rstrip() for line in text.strip().splitlines())
@@ -175,7 +175,7 @@ def _model(card: Card) -> str:
 
 
 def _label(name: str) -> str:
-    """Returns the name of a setting as the card shows it: without a section that the key alone implies."""
+    """Returns the label of a setting: its name, without the section if the key alone is clear."""
     section, _, key = name.rpartition(".")
     return key if section in ("model", "search", "optimizer") else name
 
@@ -195,7 +195,7 @@ def _lineage(card: Card) -> str:
     for name, entry in card.lineage.items():
         origins = (entry,) if isinstance(entry, Origin) else entry
         rows += (
-            (name, _code(o.artifact), _code(o.digest[:12]) if o.digest else "") for o in origins[:LISTED]
+            (name, _code(o.artifact), _code(o.digest[:12]) if o.digest else "") for o in origins[:MAX_LISTED]
         )
         rows += ((name, more, "") for more in _more(origins))
     run = f", as of run {_code(card.run_id)}" if card.run_id else ""
@@ -203,10 +203,10 @@ def _lineage(card: Card) -> str:
     return f"Below the pipeline's root{run}:\n\n{table}\n\nThe SavedModel: {_code(card.digest)}"
 
 
-def _more(listed: Sequence[Any]) -> Iterator[str]:
-    """Yields how many items are not listed, if any."""
-    if len(listed) > LISTED:
-        yield f"and {len(listed) - LISTED:,} more: see {_code(ServedVersion.CARD_JSON.name)}"
+def _more(items: Sequence[Any]) -> Iterator[str]:
+    """Yields the number of items that are not listed, if there are any."""
+    if len(items) > MAX_LISTED:
+        yield f"and {len(items) - MAX_LISTED:,} more: see {_code(ServedVersion.CARD_JSON.name)}"
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -215,12 +215,12 @@ def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def _inline(text: str) -> str:
-    """Returns text in one line with Markdown escaped. An underscore inside a word needs no escape."""
+    """Returns text on one line with Markdown escaped. An underscore inside a word needs no escape."""
     return re.sub(r"([\\`*{}\[\]<>#|&~]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", " ".join(text.split()))
 
 
 def _code(text: str) -> str:
-    """Returns text in one line as code, whatever backticks are in it."""
+    """Returns text on one line as inline code. The text may have backticks."""
     text = " ".join(text.split())
     ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{ticks}{text}{ticks}" if len(ticks) == 1 else f"{ticks} {text} {ticks}"

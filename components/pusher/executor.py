@@ -1,4 +1,4 @@
-"""Pushes a blessed model to the serving folder, with its metadata and model card. Imports nothing heavy."""
+"""Executor of Pusher: pushes a blessed model to the serving folder, with metadata and model card."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def run(
     infra_blessing: artifacts.InfraBlessing,
     pushed_model: artifacts.PushedModel,
 ) -> None:
-    """Pushes the model if both verdicts bless it, and records in any case what was done.
+    """Pushes the model if both verdicts bless it, and writes the result to `pushed_model`.
 
-    A model that is already the newest version is not pushed again; its metadata and card are updated. A model
-    that a rollback withdrew is not pushed.
+    A model that is already the newest version is not pushed again, but its metadata and card are updated. A
+    model that a rollback withdrew is not pushed.
 
     Raises:
       errors.ConfigError: the destination is not a folder.
-      errors.DataError: the model, or a verdict, is damaged or incomplete.
-      errors.EnvironmentFault: the destination cannot be written; nothing is visible there.
+      errors.DataError: the model or a verdict is damaged or incomplete.
+      errors.EnvironmentFault: the destination cannot be written. It has no new version then.
     """
     inputs = card.Inputs(
         examples=examples,
@@ -71,9 +71,9 @@ def run(
 
 
 def still_valid(*, pushed_model: artifacts.PushedModel) -> bool:
-    """Whether the pushed model is still there as the newest version, which it is not after a rollback.
+    """Returns whether the pushed model is still the newest version, which it is not after a rollback.
 
-    A refused model stays refused: neither a blessing nor a withdrawal is ever taken back.
+    The result for a model that was not pushed stays valid, because verdicts and withdrawals are permanent.
     """
     try:
         record = pushed_model.record()
@@ -100,6 +100,7 @@ def _refusal(blessing: artifacts.ModelBlessing, infra_blessing: artifacts.InfraB
 
 
 def _push(parameters: Parameters, inputs: card.Inputs, run_id: str) -> Pushed:
+    """Pushes the model, or updates the metadata of the newest version if that is the same model."""
     model = inputs.model
     model.verify()
     if not model.has_saved_model:

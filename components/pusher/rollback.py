@@ -1,4 +1,4 @@
-"""Rollback: serves an earlier version again and withdraws the newest for good. Imports nothing heavy."""
+"""Rollback: serves an earlier version again and withdraws the newest version permanently."""
 
 from __future__ import annotations
 
@@ -8,12 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from bitext.components.artifacts import (
-    RolledBack,
-    ServedVersion,
-    VersionMetadata,
-    Withdrawal,
-)
+from bitext.components.artifacts import RolledBack, ServedVersion, VersionMetadata, Withdrawal
 from bitext.components.pusher import card
 from bitext.components.pusher.card_markdown import card_files
 from bitext.components.pusher.serving import (
@@ -28,18 +23,19 @@ from bitext.components.shared import errors
 
 
 def rollback(destination: Path, reason: str) -> RolledBack:
-    """Publishes the newest earlier model as the next version, and withdraws the one that was the newest.
+    """Publishes a copy of an earlier version as the next version, and withdraws the newest model.
 
-    A server serves the highest version, so an earlier model comes back as a copy under a higher number, and
-    nothing is deleted. A model once withdrawn is neither rolled back to nor pushed again. The copy becomes a
-    version by one rename: a crash leaves the state before or the state after.
+    The earlier version is the newest one with another model that is not withdrawn. It is copied to a higher
+    number, because a server serves the highest version; no version is deleted. A withdrawn model is neither
+    rolled back to nor pushed again. The copy becomes a version by one rename, so a crash leaves the state
+    before or after the rollback.
 
     Args:
       destination: the model's serving folder.
-      reason: why, in a person's words.
+      reason: a person's reason.
 
     Raises:
-      errors.ConfigError: there is nothing to go back to.
+      errors.ConfigError: there is no version to go back to.
       errors.DataError: the earlier version's files are not those that were pushed.
       errors.EnvironmentFault: the serving folder cannot be written.
     """
@@ -82,22 +78,25 @@ def rollback(destination: Path, reason: str) -> RolledBack:
 
 
 def _earlier(destination: Path, excluded: Collection[str]) -> tuple[int, VersionMetadata]:
-    """Returns the newest version before the newest whose model is not excluded, and its metadata.
+    """Returns the newest earlier version whose model is not excluded, and its metadata.
 
     Args:
       destination: the serving folder.
       excluded: digests of models.
+
+    Raises:
+      errors.ConfigError: there is no such version.
     """
     newest_first = sorted(versions(destination), reverse=True)
     for version in newest_first[1:]:
         metadata = ServedVersion(destination / str(version)).metadata()
         if metadata is not None and metadata.digest not in excluded:
             return version, metadata
-    why = (
+    problem = (
         f"no other model was pushed before version {newest_first[0]}, or all were withdrawn"
         if len(newest_first) > 1
         else f"it has {'one version' if newest_first else 'no version'}"
     )
     raise errors.ConfigError(
-        f"{destination} has nothing to go back to: {why}", "push another model: bitext run"
+        f"{destination} has nothing to go back to: {problem}", "push another model: bitext run"
     )

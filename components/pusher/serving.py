@@ -1,4 +1,4 @@
-"""The serving folder: which versions it has, and how one is added, complete or not at all."""
+"""The serving folder: lists its versions, and adds a version completely or not at all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def versions(destination: Path) -> list[int]:
 
 
 def withdrawn(destination: Path) -> dict[str, Withdrawal]:
-    """Returns the models that may not be pushed again, by digest, from the newest version with metadata."""
+    """Returns the withdrawn models by digest, from the newest version with metadata."""
     for version in sorted(versions(destination), reverse=True):
         if (metadata := ServedVersion(destination / str(version)).metadata()) is not None:
             return metadata.withdrawn
@@ -31,16 +31,16 @@ def withdrawn(destination: Path) -> dict[str, Withdrawal]:
 
 
 def clear(destination: Path) -> None:
-    """Removes the staging folders that a crash left beside the versions."""
-    for leftover in destination.glob(f"{STAGING_PREFIX}*"):
-        shutil.rmtree(leftover)
+    """Removes staging folders that a crashed push left in the serving folder."""
+    for staging_folder in destination.glob(f"{STAGING_PREFIX}*"):
+        shutil.rmtree(staging_folder)
 
 
 def publish(model: Path, destination: Path, version: int, metadata_files: Mapping[Path, bytes]) -> None:
-    """Copies a SavedModel and the files that describe it beside the versions, then makes it one by a rename.
+    """Copies a SavedModel and its metadata files to a staging folder, and renames that to the new version.
 
-    A server that watches the folder sees the whole version or none. The next push clears what a crash leaves.
-    Everything is on the disk before the rename is.
+    A server that watches the serving folder sees the complete version or none. All files are synced to disk
+    before the rename. A staging folder that a crash leaves is removed by the next push.
 
     Args:
       model: the SavedModel.
@@ -49,7 +49,7 @@ def publish(model: Path, destination: Path, version: int, metadata_files: Mappin
       metadata_files: content by path below the version's folder.
     """
     with _staging(destination, version) as folder:
-        # Not shutil.copytree: its error has no errno, by which a full disk is recognized.
+        # shutil.copytree is not used: its error has no errno, which tells that the disk is full.
         for path in sorted(model.rglob("*")):
             target = folder / path.relative_to(model)
             if path.is_dir():
@@ -66,7 +66,7 @@ def publish(model: Path, destination: Path, version: int, metadata_files: Mappin
 
 
 def update_metadata(destination: Path, version: int, metadata_files: Mapping[Path, bytes]) -> None:
-    """Replaces the files that describe a version, each by one rename. The model itself is not touched."""
+    """Replaces the metadata files of a version, each by one rename. The model's files are not changed."""
     with _staging(destination, version) as folder:
         for name, content in metadata_files.items():
             (folder / name.name).write_bytes(content)
@@ -77,7 +77,7 @@ def update_metadata(destination: Path, version: int, metadata_files: Mapping[Pat
 
 @contextlib.contextmanager
 def _staging(destination: Path, version: int) -> Iterator[Path]:
-    """Context manager: a folder beside the versions, removed at the end; after a crash, by the next push."""
+    """Context manager: yields a staging folder in the serving folder, and removes it at the end."""
     folder = destination / f"{STAGING_PREFIX}{version}"
     try:
         folder.mkdir()
@@ -88,7 +88,10 @@ def _staging(destination: Path, version: int) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def sole_writer(destination: Path) -> Iterator[None]:
-    """Context manager: locks the serving folder against other pushes and rollbacks; creates and waits."""
+    """Context manager: locks the serving folder against other pushes and rollbacks, and waits for them.
+
+    The folder is created if it is missing.
+    """
     destination.mkdir(parents=True, exist_ok=True)
     descriptor = open_locked(destination, wait=math.inf)
     try:
@@ -103,7 +106,7 @@ def reporting_serving_faults(destination: Path) -> Iterator[None]:
 
     Raises:
       errors.ConfigError: the serving folder is not a folder.
-      errors.EnvironmentFault: it cannot be written.
+      errors.EnvironmentFault: the serving folder cannot be written.
     """
     remedy = "free space or make the folder writable, then run again: finished nodes are kept"
     with reporting_faults(destination, remedy):

@@ -231,7 +231,7 @@ def test_python_ops_and_outside_files_are_named(tmp_path: Path) -> None:
     vocabulary.write_text("a")
     tf.saved_model.save(Unservable(vocabulary), str(tmp_path / "model"))
     reasons = "\n".join(standalone.check_graph(standalone.read_meta_graphs(str(tmp_path / "model"))))
-    assert "calls the Python of the exporting process" in reasons
+    assert "calls Python code of the exporting process" in reasons
     assert f"names a file outside the model: {vocabulary}" in reasons
 
 
