@@ -54,16 +54,18 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
       significance: a model is refused as worse than the model now served if on either set its BLEU is lower
         and the p-value of the difference is below this. Two trainings with equal settings differ by chance,
         so a lower BLEU alone does not refuse a model.
-      bootstrap_samples: resamples for the intervals and for the comparison with the model now served.
+      bootstrap_samples: number of bootstrap resamples for the intervals and for the comparison with the model now served.
       references: the references of a translation: `by_source`, all translations of its source in the set;
         `by_line`, only the translation on the same line, as for published scores of a test set (see also
         `example_gen.drop_duplicates`).
       max_sentences: largest number of distinct sources scored in a set, chosen by a hash of the text; null:
         all.
-      batch_size: sentences translated at once.
+      batch_size: number of sentences that are translated at once.
       beam_size: beam size of the scored search; null: the model's default search (`serving_default`).
-      length_penalty: strength of the length normalization of hypothesis scores; needs `beam_size`.
-      max_length: longest translation, in tokens; needs `beam_size`.
+      length_penalty: larger values prefer longer translations; null: that of the model's default search.
+        Needs `beam_size`.
+      max_length: maximum number of tokens of a translation; null: that of the model's default search. Needs
+        `beam_size`.
       tokenize: sacreBLEU's tokenizer for BLEU. Papers report `13a`.
       lowercase: whether all metrics ignore letter case.
       length_bins: source lengths, in words, at which each row of the scores by length begins.

@@ -26,7 +26,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
       newest: maximum number of spans; those with the highest numbers are used.
       first: lowest span number that is used. For spans by date, a date (`2026-11-24`) is possible too.
-      last: highest span number that is used, likewise.
+      last: highest span number that is used, or a date as for `first`.
     """
 
     newest: Annotated[int, msgspec.Meta(ge=1)] | None = None
@@ -98,15 +98,15 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
       target_files: for `parallel`: paths or globs of the target side, in the same order.
       header: whether the first line of each TSV or CSV file has the names of the columns.
       source_column: column of the source: an index from 0, or a name if `header` is true.
-      target_column: column of the target, likewise.
+      target_column: column of the target: an index from 0, or a name if `header` is true.
       delimiter: the character between columns, for `format: csv`.
       window: which spans are used.
       splits: the files of each split; if given, the corpus is not split by hash.
-      golden: a test set of the same format that is scored in every run. Rows with one of its sources are
+      golden: a test set of the same format that is scored in every run. Pairs whose source is in it are
         removed from train and eval.
       eval_share: share of source sentences that go to the eval split, by a hash of the normalized source.
-      test_share: share of source sentences that go to the test split, likewise.
-      drop_duplicates: the splits whose exact duplicates are dropped: `all`, or `train` alone for a published
+      test_share: share of source sentences that go to the test split, by the same hash.
+      drop_duplicates: drop exact duplicates in `all` splits, or only in `train`. Use `train` for a published
         test set that is scored line by line (see also `evaluator.references`).
       max_characters: rows with a longer source or target are rejected as `too_long`.
       max_length_ratio: rows whose longer side has more than this many times the characters of the other are

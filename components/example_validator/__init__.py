@@ -53,8 +53,9 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
 
     Attributes:
       check_skew: compare the train split with the eval split, by the skew comparators of the schema.
-      min_examples: with fewer examples on either side of a comparison, anomalies of shares (comparators,
-        `min_domain_mass`) only warn. Anomalies of types, bounds and presence still stop the run.
+      min_examples: with fewer examples than this on either side of a comparison, anomalies of shares
+        (comparators, `min_domain_mass`) only warn. Anomalies of types, bounds and presence still stop the
+        run.
       severities: rules that decide which anomalies warn and which stop the run. The first rule that fits
         decides, then `DEFAULT_RULES`. `[{severity: stop}]` stops the run on every anomaly.
     """

@@ -19,7 +19,7 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
         own schema.
       source_scripts: scripts that the source may be written in (`Latin`, `Cyrillic`, `Han`, ...; all names
         are in `schemas/__init__.py`); empty for those of the schema.
-      target_scripts: scripts that the target may be written in, likewise.
+      target_scripts: scripts that the target may be written in; empty for those of the schema.
     """
 
     curated: LocalPath | None = None

@@ -64,7 +64,8 @@ class ScheduleParameters(component.Parameters, frozen=True, kw_only=True, forbid
         `inverse_sqrt` decay (Vaswani et al. 2017); `constant`; or `plateau`: constant, but multiplied by
         `plateau_factor` after each validation without a better BLEU.
       warmup_steps: number of updates over which the learning rate rises linearly from 0.
-      plateau_factor: see `kind`.
+      plateau_factor: with `kind: plateau`, the factor of the learning rate after each validation without a
+        better BLEU.
     """
 
     kind: Literal["linear", "cosine", "inverse_sqrt", "constant", "plateau"] = "linear"

@@ -120,6 +120,13 @@ def path_argument(text: str) -> Path:
     return Path(os.path.expanduser(text))
 
 
+def reason_argument(text: str) -> str:
+    """A reason on the command line, which is recorded and so must not be blank."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the reason must not be empty: it is recorded")
+    return text
+
+
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds CONFIG, `--root` and `--set`, which `load` reads."""
     parser.add_argument(

@@ -18,7 +18,13 @@ def add_to(commands: common.Commands) -> None:
         'bitext rollback my.yaml --reason "wrong numbers in dates"',
     )
     common.add_config_arguments(parser)
-    parser.add_argument("--reason", required=True, metavar="TEXT", help="the reason, which is recorded")
+    parser.add_argument(
+        "--reason",
+        required=True,
+        type=common.reason_argument,
+        metavar="TEXT",
+        help="the reason, which is recorded",
+    )
     common.add_wait_argument(parser)
 
 

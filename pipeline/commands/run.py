@@ -56,6 +56,7 @@ def add_to(commands: common.Commands) -> None:
     common.add_wait_argument(parser)
     parser.add_argument(
         "--force-bless",
+        type=common.reason_argument,
         metavar="REASON",
         help="bless the model whatever its scores; the reason is recorded with the verdict",
     )

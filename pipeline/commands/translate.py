@@ -46,7 +46,7 @@ def add_to(commands: common.Commands) -> None:
     parser.add_argument(
         "--length-penalty",
         type=float,
-        help="exponent of the length by which scores are divided (default: the model's)",
+        help="larger values prefer longer translations (default: the model's)",
     )
     parser.add_argument(
         "--max-length", type=int, help="the most tokens of a translation (default: the model's)"

@@ -245,6 +245,18 @@ def test_an_invalid_command_line_exits_with_2(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err.startswith("error: ")
 
 
+@pytest.mark.parametrize("reason", ["", "  ", "\n"])
+@pytest.mark.parametrize("command", [["run", "--force-bless"], ["rollback", "--reason"]])
+def test_a_blank_reason_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], command: list[str], reason: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*command, reason])
+    assert ended.value.code == 2
+    assert f"argument {command[1]}: the reason must not be empty" in capsys.readouterr().err
+    assert not (folder / "runs").exists()
+
+
 def test_config_prints_every_default(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["config", "toy.yaml", "--root", "123"]) == 0
     printed = capsys.readouterr().out
