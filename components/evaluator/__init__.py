@@ -54,7 +54,8 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
       significance: a model is refused as worse than the model now served if on either set its BLEU is lower
         and the p-value of the difference is below this. Two trainings with equal settings differ by chance,
         so a lower BLEU alone does not refuse a model.
-      bootstrap_samples: number of bootstrap resamples for the intervals and for the comparison with the model now served.
+      bootstrap_samples: number of bootstrap resamples for the intervals and for the comparison with the
+        model now served.
       references: the references of a translation: `by_source`, all translations of its source in the set;
         `by_line`, only the translation on the same line, as for published scores of a test set (see also
         `example_gen.drop_duplicates`).
