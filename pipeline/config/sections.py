@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import msgspec
@@ -21,6 +22,13 @@ from bitext.components.transform import Parameters as TransformParameters
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+NODE_FOLDERS = frozenset(
+    {
+        "GoldenGen", "ExampleGen", "StatisticsGen", "SchemaGen", "RequestStatistics", "ExampleValidator",
+        "Transform", "Trainer", "Evaluator", "InfraValidator", "Pusher", "Rollback", "logs",
+    }
+)  # fmt: skip
+"""The folders below a pipeline root that only runs write, besides those whose names begin with a dot."""
 
 
 class SqlServer(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -148,6 +156,7 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
         for name in ("root", "serving"):
             if "://" in getattr(self, name):
                 raise ValueError(f"{name} must be a folder of this machine; received {getattr(self, name)!r}")
+        self._check_folders()
         if self.evaluator.min_golden_bleu and not self.example_gen.golden.patterns():
             raise ValueError("evaluator.min_golden_bleu is given, but example_gen.golden names no file")
         longest = self.transform.target_max_length - 1  # the search does not produce `<s>`
@@ -157,6 +166,39 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
                 " model learns targets that the search cannot produce."
                 f" Received: {self.trainer.search.max_length}, below {longest}"
             )
+
+    def _check_folders(self) -> None:
+        """Refuses a serving folder that is the pipeline root, or a folder in it in which the runs write."""
+        root, serving = (os.path.abspath(folder) for folder in (self.root_folder, self.serving_folder))
+        if root == serving:
+            raise ValueError(
+                f"root and serving must be two folders; both are {self.root_folder!r}. Leave them empty for"
+                f" {_default_root(self.name)!r} and {_default_serving(self.name)!r}"
+            )
+        first, *_ = os.path.relpath(serving, root).split(os.sep)
+        if first in NODE_FOLDERS or (first.startswith(".") and first != os.pardir):
+            raise ValueError(
+                f"serving must not be in a folder that runs write: {self.serving_folder!r} is in {first!r}"
+                f" of root {self.root_folder!r}"
+            )
+
+    @property
+    def root_folder(self) -> str:
+        """The pipeline root, also if it is left to the default."""
+        return self.root or _default_root(self.name)
+
+    @property
+    def serving_folder(self) -> str:
+        """The serving folder, also if it is left to the default."""
+        return self.serving or _default_serving(self.name)
+
+
+def _default_root(name: str) -> str:
+    return f"runs/{name}"
+
+
+def _default_serving(name: str) -> str:
+    return f"serving/{name}"
 
 
 def resolve_defaults(config: PipelineConfig) -> PipelineConfig:
@@ -172,8 +214,28 @@ def resolve_defaults(config: PipelineConfig) -> PipelineConfig:
     )
     return msgspec.structs.replace(
         config,
-        root=config.root or f"runs/{config.name}",
-        serving=config.serving or f"serving/{config.name}",
+        root=config.root_folder,
+        serving=config.serving_folder,
         beam=msgspec.structs.replace(config.beam, runner=runner_name(config.beam.runner)),
         trainer=msgspec.structs.replace(trainer, validation=validation),
+    )
+
+
+def unresolve_defaults(config: PipelineConfig) -> PipelineConfig:
+    """The inverse of `resolve_defaults`: leaves values open that equal the default that follows from others.
+
+    A copy of the written configuration with another name then has other folders.
+    """
+    evaluator, validation = config.evaluator, config.trainer.validation
+    validation = msgspec.structs.replace(
+        validation,
+        tokenize=None if validation.tokenize == evaluator.tokenize else validation.tokenize,
+        lowercase=None if validation.lowercase == evaluator.lowercase else validation.lowercase,
+        references=None if validation.references == evaluator.references else validation.references,
+    )
+    return msgspec.structs.replace(
+        config,
+        root="" if config.root == _default_root(config.name) else config.root,
+        serving="" if config.serving == _default_serving(config.name) else config.serving,
+        trainer=msgspec.structs.replace(config.trainer, validation=validation),
     )

@@ -11,7 +11,7 @@ import yaml
 
 from bitext.pipeline.config import reference, yaml_values
 from bitext.pipeline.config.reference import Key
-from bitext.pipeline.config.sections import PipelineConfig
+from bitext.pipeline.config.sections import PipelineConfig, unresolve_defaults
 
 WIDTH = 100
 _INDENT = "  "
@@ -20,9 +20,10 @@ _INDENT = "  "
 def dump(config: PipelineConfig) -> str:
     """The configuration as YAML: every default filled in, and the meaning of each key as a comment above it.
 
-    `load` reads it back to an equal value.
+    A default that follows from another value, such as `root` from `name`, is left open, so that it still
+    follows after an edit. `load` reads the text back to an equal value.
     """
-    return "\n".join(_section(config, "")).strip("\n") + "\n"
+    return "\n".join(_section(unresolve_defaults(config), "")).strip("\n") + "\n"
 
 
 def _section(section: msgspec.Struct, indent: str) -> Iterator[str]:

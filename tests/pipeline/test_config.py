@@ -11,7 +11,8 @@ import pytest
 
 from benchmarks import ablation
 from bitext.components.shared.errors import ConfigError
-from bitext.pipeline import config
+from bitext.pipeline import config, graph, rollback
+from bitext.pipeline.config import sections
 
 GOOD = """\
 name: toy
@@ -46,6 +47,52 @@ def test_folders_default_to_the_name(tmp_path: Path) -> None:
 def test_a_dumped_configuration_loads_to_an_equal_value(tmp_path: Path) -> None:
     loaded = config.load(written(tmp_path, GOOD), ["metadata.sqlite=elsewhere.db", "trainer.steps=2000"])
     assert config.load(written(tmp_path, config.dump(loaded))) == loaded
+
+
+def test_a_dumped_configuration_with_another_name_has_other_folders(tmp_path: Path) -> None:
+    dumped = config.dump(config.load(written(tmp_path, GOOD)))
+    other = config.load(written(tmp_path, dumped.replace("name: toy", "name: mine")))
+    assert (other.root, other.serving) == ("runs/mine", "serving/mine")
+
+
+def test_a_dumped_configuration_keeps_folders_that_do_not_follow_from_the_name(tmp_path: Path) -> None:
+    dumped = config.dump(config.load(written(tmp_path, GOOD + "root: runs/a\nserving: serving/b\n")))
+    other = config.load(written(tmp_path, dumped.replace("name: toy", "name: mine")))
+    assert (other.root, other.serving) == ("runs/a", "serving/b")
+
+
+def test_a_dumped_configuration_validates_as_the_evaluator_scores_after_an_edit(tmp_path: Path) -> None:
+    dumped = config.dump(config.load(written(tmp_path, GOOD)))
+    other = config.load(written(tmp_path, dumped), ["evaluator.tokenize=char", "evaluator.lowercase=true"])
+    assert (other.trainer.validation.tokenize, other.trainer.validation.lowercase) == ("char", True)
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        ("root: x\nserving: ./x/\n", "toy.yaml:7, toy.yaml:8: root and serving must be two folders"),
+        ("root: serving/toy\n", "toy.yaml:7: root and serving must be two folders"),
+        (
+            "serving: runs/toy/Trainer/model\n",
+            "toy.yaml:7: serving must not be in a folder that runs write",
+        ),
+        ("serving: runs/toy/.staging\n", "serving must not be in a folder that runs write"),
+        ("root: a\nserving: a/Pusher\n", "toy.yaml:7, toy.yaml:8: serving must not be in"),
+    ],
+)
+def test_a_serving_folder_that_runs_write_into_is_refused(tmp_path: Path, folders: str, message: str) -> None:
+    assert message in str(refused(tmp_path, GOOD + folders)).replace(f"{tmp_path}/", "")
+
+
+@pytest.mark.parametrize("serving", ["a/serving", "a/../serving", "b", "ab/Trainer"])
+def test_another_serving_folder_is_accepted(tmp_path: Path, serving: str) -> None:
+    assert config.load(written(tmp_path, f"{GOOD}root: a\nserving: {serving}\n")).serving == serving
+
+
+def test_the_folders_of_a_root_are_those_of_all_nodes(tmp_path: Path) -> None:
+    everything = ["example_gen.golden.files=[g.tsv]", "request_log.files=[r.txt]"]
+    nodes = graph.create_pipeline(config.load(written(tmp_path, GOOD), everything)).nodes
+    assert {*(node.name for node in nodes), rollback.NODE, "logs"} == sections.NODE_FOLDERS
 
 
 def test_set_values_are_yaml(tmp_path: Path) -> None:
