@@ -36,13 +36,14 @@ def rollback(destination: Path, reason: str) -> RolledBack:
 
     Raises:
       errors.ConfigError: there is no version to go back to.
-      errors.DataError: the earlier version's files are not those that were pushed.
+      errors.DataError: there is no serving folder, or the earlier version's files are not those that were
+        pushed.
       errors.EnvironmentFault: the serving folder cannot be written.
     """
     destination = destination.absolute()
     if not destination.is_dir():
-        raise errors.ConfigError(
-            f"there is no serving folder {destination}", "run the pipeline first: bitext run"
+        raise errors.DataError(
+            f"there is no serving folder {destination}", "run the pipeline first: `bitext run CONFIG`"
         )
     with reporting_serving_faults(destination), sole_writer(destination):
         clear(destination)
@@ -98,5 +99,5 @@ def _earlier(destination: Path, excluded: Collection[str]) -> tuple[int, Version
         else f"it has {'one version' if newest_first else 'no version'}"
     )
     raise errors.ConfigError(
-        f"{destination} has nothing to go back to: {problem}", "push another model: bitext run"
+        f"{destination} has nothing to go back to: {problem}", "push another model: `bitext run CONFIG`"
     )

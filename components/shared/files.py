@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from bitext.components.shared.errors import EnvironmentFault
+from bitext.components.shared.errors import DataError, EnvironmentFault
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 _POLL_SECONDS = 0.2
@@ -38,12 +38,22 @@ def local_files(pattern: str) -> list[str]:
     A path of an existing file is no pattern, even if it has brackets, and neither are the existing folders at
     the start of a pattern (`literal_prefix`). In the rest of a pattern, `*`, `?` and `[...]` match within one
     folder, `**` matches any number of folders, and hidden files are left out.
+
+    Raises:
+      DataError: a matched path is a symbolic link whose target does not exist.
     """
     if Path(pattern).is_file():
         return [pattern]
     prefix = literal_prefix(pattern)
     matched = glob.glob(pattern.removeprefix(prefix), root_dir=prefix or None, recursive=True)
-    return sorted(prefix + path for path in matched if Path(prefix + path).is_file())
+    paths = sorted(prefix + path for path in matched)
+    for path in paths:
+        if not Path(path).exists():
+            raise DataError(
+                f"{path} is a symbolic link to {os.readlink(path)}, which does not exist",
+                "restore the file, or remove the link",
+            )
+    return [path for path in paths if Path(path).is_file()]
 
 
 def literal_prefix(pattern: str) -> str:

@@ -85,7 +85,7 @@ def served_model(config: PipelineConfig) -> TrainedModel:
     from bitext.components.exporter.forms import TrainedModel
     from bitext.pipeline import sources, store
 
-    remedy = "run the pipeline first: bitext run"
+    remedy = "run the pipeline first: `bitext run CONFIG`"
     root = Path(config.root)
     if not store.exists(config.metadata, root):
         raise DataError(f"the pipeline {config.name} has not run in {root}", remedy)

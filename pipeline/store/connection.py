@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from bitext.components.shared.errors import ConfigError
+from bitext.components.shared.errors import ConfigError, DataError
 from bitext.pipeline.config import Metadata
 
 
@@ -20,9 +20,26 @@ def describe(settings: Metadata, root: Path) -> str:
 
 
 def exists(settings: Metadata, root: Path) -> bool:
-    """Whether there may be records: true for a server, and for an SQLite file that exists."""
-    server = settings.mysql or settings.postgresql
-    return server is not None or sqlite_file(settings, root).is_file()
+    """Whether there may be records: true for a server, and for an SQLite file that is not empty.
+
+    Raises:
+      ConfigError: the root is not a folder.
+      DataError: the root has published outputs, but the SQLite file is missing or empty.
+    """
+    if settings.mysql or settings.postgresql:
+        return True
+    if root.exists() and not root.is_dir():
+        raise ConfigError(f"root {root} is not a folder", "Choose another with `root` or --root.")
+    file = sqlite_file(settings, root)
+    if file.is_file() and file.stat().st_size:
+        return True
+    if any(folder.name.isdecimal() for folder in root.glob("[!.]*/*/*")):
+        raise DataError(
+            f"{root} has outputs, but its metadata store {file} is {'empty' if file.exists() else 'missing'}",
+            "Restore a copy of the file; or run again: the run moves these outputs to .unrecorded and makes"
+            " new ones.",
+        )
+    return False
 
 
 def sqlite_file(settings: Metadata, root: Path) -> Path:

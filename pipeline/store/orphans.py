@@ -40,7 +40,8 @@ def delete_orphans(file: Path) -> None:
       sqlite3.Error: the file cannot be read or written.
     """
     with contextlib.closing(sqlite3.connect(file)) as database, database:
-        (version,) = database.execute("SELECT schema_version FROM MLMDEnv").fetchone()
+        row = database.execute("SELECT schema_version FROM MLMDEnv").fetchone()
+        version = row[0] if row else None
         if version != SCHEMA_VERSION:
             logging.getLogger("bitext").warning(
                 "%s: ML Metadata's schema version is %s; orphan rows are deleted in version %s only",

@@ -14,7 +14,7 @@ from ml_metadata import errors as mlmd_errors
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from bitext.components.shared.errors import EnvironmentFault
+from bitext.components.shared.errors import BitextError, DataError, EnvironmentFault
 from bitext.pipeline.config import Metadata
 from bitext.pipeline.records import Artifacts, Execution, Run, State, StoredArtifact
 from bitext.pipeline.store import messages
@@ -25,6 +25,10 @@ from bitext.pipeline.terminal import log
 
 _RETRY_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """The longest pauses before the retries of a transaction."""
+_DAMAGE_MESSAGES = re.compile(
+    "malformed|not a database|subset of tables|no such table|file is encrypted", re.IGNORECASE
+)
+"""Parts of SQLite's and ML Metadata's messages about a damaged file."""
 _CONFLICT_MESSAGES = re.compile(
     "duplicate (key|entry)|already exists|concurrent|deadlock|could not serialize|please retry|restarting",
     re.IGNORECASE,
@@ -49,6 +53,7 @@ class Store:
 
     Raises (every method):
       EnvironmentFault: the database cannot be reached, read or written.
+      DataError: an SQLite file is damaged.
     """
 
     def __init__(self, settings: Metadata, root: Path, pipeline: str, say: Callable[[str], None] = log.info):
@@ -83,7 +88,13 @@ class Store:
         except sqlite3.Error as error:
             raise self._fault(error) from error
 
-    def _fault(self, error: Exception) -> EnvironmentFault:
+    def _fault(self, error: Exception) -> BitextError:
+        """The error for a failed transaction: damage of an SQLite file, or a fault of the environment."""
+        if self._file and _DAMAGE_MESSAGES.search(str(error)):
+            return DataError(
+                f"the metadata store {self._address} is damaged",
+                "Restore a copy of the file; or move it away and run again, which makes all outputs again.",
+            )
         return EnvironmentFault(
             f"the metadata store {self._address} failed: {error}",
             "Check that it is reachable and writable, and its disk not full (see `metadata`). The log of a"

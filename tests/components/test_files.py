@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bitext.components.shared import faults, files
-from bitext.components.shared.errors import EnvironmentFault
+from bitext.components.shared.errors import DataError, EnvironmentFault
 
 
 def test_folder_digest_is_that_of_sha256sum(tmp_path: Path) -> None:
@@ -116,3 +116,10 @@ class TestFaults:
     def test_other_errors_are_not(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="defect"), faults.reporting_faults(tmp_path, ""):
             raise ValueError("defect")
+
+
+def test_a_dangling_link_that_a_pattern_matches_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("", encoding="ascii")
+    (tmp_path / "b.tsv").symlink_to("gone.tsv")
+    with pytest.raises(DataError, match=r"b\.tsv is a symbolic link to gone\.tsv"):
+        files.local_files(str(tmp_path / "*.tsv"))

@@ -390,7 +390,7 @@ class TestRollback:
         assert push.listing() == before
 
     def test_without_an_earlier_version_a_rollback_is_refused(self, push: Push) -> None:
-        with pytest.raises(errors.ConfigError, match="no serving folder"):
+        with pytest.raises(errors.DataError, match="no serving folder"):
             rollback(push.destination, "x")
         push.destination.mkdir(parents=True)
         with pytest.raises(errors.ConfigError, match="no version"):

@@ -194,7 +194,7 @@ class TestLineage:
 
 
 def roll_back_and_fail(config: PipelineConfig) -> None:
-    with pytest.raises(ConfigError, match="no serving folder"):
+    with pytest.raises(DataError, match="no serving folder"):
         roll_back(config, "users complain")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bitext.components.shared.errors import ConfigError, EnvironmentFault
+from bitext.components.shared.errors import ConfigError, DataError, EnvironmentFault
 from bitext.pipeline.config import Metadata, SqlServer
 from bitext.pipeline.records import Execution, Run, State, StoredArtifact
-from bitext.pipeline.store import Store
+from bitext.pipeline.store import Store, exists
 from bitext.pipeline.store import store as store_module
 from bitext.pipeline.store.connection import connection_config, describe
 from bitext.pipeline.store.orphans import SCHEMA_VERSION, delete_orphans
@@ -145,3 +146,45 @@ def test_tables_of_another_schema_version_stay_as_they_are(
     delete_orphans(file)
     with contextlib.closing(sqlite3.connect(file)) as database, database:
         assert database.execute("SELECT count(*) FROM Event").fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "table"])
+def test_a_damaged_sqlite_file_is_a_data_error(tmp_path: Path, damage: str) -> None:
+    store = Store(Metadata(), tmp_path, "p")
+    store.put_run(Run("r", "p", str(tmp_path), State.COMPLETE, 1.0))
+    del store
+    file = tmp_path / "metadata.sqlite"
+    if damage == "cut":
+        os.truncate(file, 20_000)
+    elif damage == "text":
+        file.write_text("no database " * 1000, encoding="ascii")
+    else:
+        with contextlib.closing(sqlite3.connect(file)) as database, database:
+            database.execute("DROP TABLE Artifact")
+
+    def read() -> None:
+        broken = Store(Metadata(), tmp_path, "p")
+        broken.delete_orphans()
+        broken.runs()
+        broken.executions()
+
+    with pytest.raises(DataError, match=f"{file} is damaged") as raised:
+        read()
+    assert "SELECT" not in str(raised.value)
+    assert "Restore" in raised.value.remedy
+
+
+@pytest.mark.parametrize("content", [b"", None])
+def test_outputs_without_a_store_are_reported(tmp_path: Path, content: bytes | None) -> None:
+    assert not exists(Metadata(), tmp_path)
+    (tmp_path / "ExampleGen" / "examples" / "1").mkdir(parents=True)
+    if content is not None:
+        (tmp_path / "metadata.sqlite").write_bytes(content)
+    with pytest.raises(DataError, match="empty" if content is not None else "missing"):
+        exists(Metadata(), tmp_path)
+
+
+def test_a_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "root").write_text("", encoding="ascii")
+    with pytest.raises(ConfigError, match="is not a folder"):
+        exists(Metadata(), tmp_path / "root")
