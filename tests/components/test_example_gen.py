@@ -309,6 +309,16 @@ def test_compressed_files_are_read_like_plain_files(tmp_path, ending, monkeypatc
     assert lines == list(range(1, 21))
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])
+def test_a_file_in_another_encoding_is_refused_with_the_command_that_converts_it(tmp_path, encoding):
+    path = tmp_path / "a.tsv"
+    path.write_bytes(("\ufeff" if "be" in encoding else "").encode(encoding) + "a\tb\n".encode(encoding))
+    parameters = Parameters(files=(str(path),))
+    with pytest.raises(DataError, match="UTF-16 or UTF-32") as raised:
+        list(read(find(parameters)[0], parameters))
+    assert "iconv" in raised.value.remedy
+
+
 @pytest.mark.parametrize("ending", [".gz", ".bz2", ".zst"])
 def test_a_truncated_compressed_file_is_an_error(tmp_path, ending):
     pack = {".gz": gzip.compress, ".bz2": bz2.compress, ".zst": zstandard.ZstdCompressor().compress}[ending]

@@ -7,6 +7,7 @@ imported: the methods that read rows do.
 from __future__ import annotations
 
 import abc
+import codecs
 import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -180,8 +181,16 @@ def matching_files(patterns: tuple[str, ...]) -> list[str]:
 
 
 def text_blocks(path: str) -> Iterator[bytes]:
-    """The bytes of a text file, cut at line ends, without a byte order mark; no block is empty."""
+    """The bytes of a text file, cut at line ends, without a byte order mark; no block is empty.
+
+    Raises:
+      DataError: the file cannot be read, or begins with the byte order mark of UTF-16 or UTF-32.
+    """
     for index, block in enumerate(reading.whole_lines(reading.read_chunks(path, BLOCK_BYTES))):
+        if index == 0 and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):
+            raise DataError(
+                f"{path} is UTF-16 or UTF-32 text", f"convert it to UTF-8: iconv -f UTF-16 -t UTF-8 {path}"
+            )
         if text := block if index else block.removeprefix(reading.BYTE_ORDER_MARK):
             yield text
 
