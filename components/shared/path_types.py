@@ -8,5 +8,5 @@ import msgspec
 
 LocalPath = Annotated[str, msgspec.Meta(extra={"path": "path"})]
 """A file or folder of this machine."""
-PathPattern = Annotated[str, msgspec.Meta(extra={"path": "path or glob"})]
+PathPattern = Annotated[str, msgspec.Meta(min_length=1, extra={"path": "path or glob"})]
 """A path or a glob, local or of a file system that Beam opens."""

@@ -46,6 +46,14 @@ def item_type(kind: Any) -> Any:
     return None
 
 
+def mapped_type(kind: Any) -> Any:
+    """The type of the values, where the type or an alternative of it is a mapping; else None."""
+    for alternative in alternatives(kind):
+        if typing.get_origin(alternative) is dict:
+            return typing.get_args(alternative)[1]
+    return None
+
+
 def choices(kind: Any) -> list[str]:
     """The values that a type allows: of literal types, or of `Meta(extra={"choices": ...})`."""
     meta = constraints(kind)
@@ -76,6 +84,8 @@ def type_of(struct: type[msgspec.Struct], key: str) -> Any:
     for name in key.split("."):
         if name.isdecimal():
             kind = item_type(kind)
+        elif (mapped := mapped_type(kind)) is not None:
+            kind = mapped
         else:
             section = struct_in(kind)
             field = fields(section).get(name) if section else None

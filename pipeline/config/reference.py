@@ -79,22 +79,31 @@ def find(name: str) -> list[Key]:
     """Returns the key of that name; a section is followed by all keys inside it.
 
     Args:
-      name: a dotted key, or the old name of a renamed key. An index may stand for `[]`.
+      name: a dotted key, or the old name of a renamed key. `[]` may have an index, or be left out. A name
+        inside a section of names stands for the section.
 
     Raises:
       ConfigError: there is no such key.
     """
-    name = re.sub(r"\.\d+(?=\.|$)", "[]", aliases.RENAMED.get(name, name)).strip(".")
+    name = re.sub(r"\.\d+(?=\.|\[|$)|\[\d+\]", "[]", aliases.RENAMED.get(name, name)).strip(".")
     keys = all_keys()
     names = [key.name for key in keys]
-    if name in names:
+    by_plain_name = {key.name.replace("[]", ""): key.name for key in keys}
+    sections_of_names = {key.name for key in keys if key.type.startswith("section of names")}
+    if (outer := name.rpartition(".")[0]) in sections_of_names:
+        name = outer
+    if (name := by_plain_name.get(name.replace("[]", ""), name)) in names:
         return [key for key in keys if key.name == name or re.match(rf"{re.escape(name)}(\.|\[)", key.name)]
-    last = name.rpartition(".")[2]
     similar = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
-    similar += [key for key in names if key.rpartition(".")[2] == last and key not in similar]
+    similar += [key for key in keys_ending_in(name.rpartition(".")[2]) if key not in similar]
     similar = similar or difflib.get_close_matches(name, names, n=3)
     hint = f"Did you mean {' or '.join(similar[:3])}?" if similar else "`bitext config` prints every key."
     raise ConfigError(f"there is no configuration key {name}", hint)
+
+
+def keys_ending_in(last: str) -> list[str]:
+    """Returns up to three dotted keys with this last part: `example_gen.delimiter` for `delimiter`."""
+    return [key.name for key in all_keys() if key.name.rpartition(".")[2] == last][:3]
 
 
 def meanings(struct: type[msgspec.Struct]) -> dict[str, str]:
@@ -211,7 +220,7 @@ def range_in_words(kind: Any) -> str:
     bounds = {">=": meta.ge, ">": meta.gt, "<=": meta.le, "<": meta.lt}
     words = [f"{sign} {_number(bound)}" for sign, bound in bounds.items() if bound is not None]
     if meta.pattern:
-        words.append(f"matches `{meta.pattern}`")
+        words.append(meta.description or f"matches `{meta.pattern}`")
     if meta.max_length is not None:
         words.append("one character" if meta.max_length == 1 else f"at most {meta.max_length} characters")
     return " and ".join(words)

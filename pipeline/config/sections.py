@@ -20,7 +20,13 @@ from bitext.components.statistics_gen import RequestParameters
 from bitext.components.trainer import Parameters as TrainerParameters
 from bitext.components.transform import Parameters as TransformParameters
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Name = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        description="letters, digits, `_`, `.` and `-`, with a letter or a digit first",
+    ),
+]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 NODE_FOLDERS = frozenset(
     {
@@ -116,7 +122,7 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
     """One pipeline. Relative paths are relative to the folder that the command starts in.
 
     Attributes:
-      name: the pipeline's name: letters, digits, `_`, `.` and `-`.
+      name: the pipeline's name: letters, digits, `_`, `.` and `-`, with a letter or a digit first.
       example_gen: which files hold the bitext, how they are split, and which rows are rejected.
       root: the folder of artifacts, logs and (by default) metadata. Empty: `runs/<name>`.
       serving: the folder that models are pushed to, as `<serving>/<version>/`. Empty: `serving/<name>`.

@@ -14,7 +14,7 @@ from typing import Any
 from bitext.components.shared.errors import ConfigError
 from bitext.pipeline.config import aliases, yaml_values
 from bitext.pipeline.config.aliases import RawConfig
-from bitext.pipeline.config.messages import describe_value
+from bitext.pipeline.config.messages import describe_value, spelled
 from bitext.pipeline.config.sections import PipelineConfig
 from bitext.pipeline.config.typed import typed
 from bitext.pipeline.config.yaml_values import YamlError
@@ -147,6 +147,11 @@ def _parse_override(override: str) -> _Override:
     if not equals or not all(keys):
         raise ConfigError(f"{label}: not of the form a.b=value", "For example: --set trainer.steps=9000")
     field = ".".join(keys)
+    if element := re.match(r"([^\[]+?)(\.\d+(\.|$)|\[)", field):
+        raise ConfigError(
+            f"{label}: --set cannot change one element of a list",
+            f"Change it in the file, or replace the whole list: --set {element[1]}=[...]",
+        )
     try:
         parsed = yaml_values.parse(text, field)
     except YamlError as error:
@@ -182,7 +187,7 @@ def _apply(raw: RawConfig, override: _Override, warn: Callable[[str], None]) -> 
             raise ConfigError(
                 f"{override.label}: {'.'.join(outer[:depth])} is {describe_value(inner)} in {raw.origin},"
                 " not a section",
-                "See `bitext config` for the sections and keys.",
+                f"`bitext config --explain {'.'.join(outer[:depth])}` explains the key.",
             )
         source, target = source[key], inner
     target[name] = source[name]
@@ -260,7 +265,7 @@ class _Variables:
     def _value(self, name: str, field: str) -> Any:
         if name not in self.values:
             raise ConfigError(
-                f"{self._raw.where(field)}: {field}: there is no variable {name}",
+                f"{self._raw.where(field)}: {spelled(field)}: there is no variable {name}",
                 f"Give it under variables, or with --set variables.{name}=...",
             )
         self.used.add(name)

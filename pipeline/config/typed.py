@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from bitext.components.shared.errors import ConfigError
-from bitext.pipeline.config import field_types
+from bitext.pipeline.config import field_types, reference
 from bitext.pipeline.config.aliases import RawConfig
-from bitext.pipeline.config.messages import reword
+from bitext.pipeline.config.messages import reword, spelled
 from bitext.pipeline.config.sections import PipelineConfig, resolve_defaults
 
 
@@ -30,20 +30,68 @@ def typed(raw: RawConfig) -> PipelineConfig:
         message, _, pointer = str(error).partition(" - at `")
     except ValueError as error:  # two sections do not fit together
         message, pointer = str(error), ""
-    field = re.sub(r"\[(\d+)\]", r".\1", pointer.rstrip("`")).removeprefix("$").removeprefix(".")
+    field = _dotted(pointer.rstrip("`").removeprefix("$"), values)
     if missing := re.match(r"Object missing required field `(\w+)`", message):
-        field = f"{field}.{missing[1]}".lstrip(".")
-        raise ConfigError(
-            f"{raw.where(field)}: {field} is missing", f"Add {field} to the file, or --set {field}=..."
-        )
-    words = reword(
-        message, _value_at(values, field), field_types.choices(field_types.type_of(PipelineConfig, field))
-    )
+        raise _missing(f"{field}.{missing[1]}".lstrip("."), raw)
+    kind = field_types.type_of(PipelineConfig, field)
+    words = reword(message, _value_at(values, field), kind, raw.written.get(field, ""))
     where = _keys_named(field, words, raw) or raw.where(field)
-    raise ConfigError(
-        f"{where}: {field}{': ' if field else ''}{words}",
-        "Correct it there or with --set; `bitext config CONFIG` prints every key and its value.",
-    )
+    raise ConfigError(f"{where}: {spelled(field)}{': ' if field else ''}{words}", _remedy(field))
+
+
+def _missing(field: str, raw: RawConfig) -> ConfigError:
+    """Returns the error of a key that is required and not given."""
+    remedy = f"Add {field} to the file, or --set {field}=..."
+    if list_key := _list_around(field):
+        name = field.rpartition(".")[2]
+        choices = field_types.choices(field_types.type_of(PipelineConfig, field))
+        values = f" ({' or '.join(f'{name}: {value}' for value in choices)})" if choices else ""
+        remedy = f"Add {name}{values} there, to that element of the list {list_key}."
+    return ConfigError(f"{raw.where(field)}: {spelled(field)} is missing", remedy)
+
+
+def _remedy(field: str) -> str:
+    """Returns what to do about a wrong value."""
+    if not field:
+        return "Correct it there or with --set; `bitext config --explain KEY` explains a key."
+    if list_key := _list_around(field):
+        return (
+            f"Correct it there, or replace the whole list: --set {list_key}=[...]."
+            f" `bitext config --explain {list_key}` explains the key."
+        )
+    return f"Correct it there or with --set; `bitext config --explain {field}` explains the key."
+
+
+def _list_around(field: str) -> str:
+    """Returns the dotted key of the list that a dotted key goes through; empty: through none."""
+    match = re.match(r"(.+?)\.\d+(?:\.|$)", field)
+    return match[1] if match else ""
+
+
+def _dotted(pointer: str, values: Any) -> str:
+    """Returns the dotted key of msgspec's pointer: `.a.b[3].c`.
+
+    `[...]` in it stands for a value of a mapping. msgspec does not name that value's key, so the values are
+    converted one by one.
+    """
+    field = ""
+    for name, index in re.findall(r"\.(\w+)|\[([^\]]+)\]", pointer):
+        key = name or index
+        if key == "...":
+            kind = field_types.type_of(PipelineConfig, field)
+            key = _refused_key(_value_at(values, field), field_types.mapped_type(kind))
+        field = f"{field}.{key}".lstrip(".")
+    return field
+
+
+def _refused_key(section: Any, kind: Any) -> str:
+    """Returns the first key of a mapping whose value is refused."""
+    for key, value in section.items():
+        try:
+            msgspec.convert(value, kind)
+        except msgspec.ValidationError:
+            return str(key)
+    raise LookupError(f"every value of {section} is accepted")
 
 
 def _refuse_unknown(value: Any, kind: Any, prefix: str, raw: RawConfig) -> None:
@@ -64,8 +112,10 @@ def _refuse_unknown(value: Any, kind: Any, prefix: str, raw: RawConfig) -> None:
             _refuse_unknown(inner, fields[key].type, f"{prefix}{key}.", raw)
             continue
         close = difflib.get_close_matches(key, fields, n=1)
-        hint = f"Did you mean {prefix}{close[0]}?" if close else f"Known keys: {', '.join(fields)}."
-        raise ConfigError(f"{raw.where(f'{prefix}{key}')}: unknown key {prefix}{key}", hint)
+        similar = [spelled(f"{prefix}{close[0]}")] if close else reference.keys_ending_in(key)
+        hint = f"Did you mean {' or '.join(similar)}?" if similar else f"Known keys: {', '.join(fields)}."
+        name = f"{prefix}{key}"
+        raise ConfigError(f"{raw.where(name)}: unknown key {spelled(name)}", hint)
 
 
 def prepare(value: Any, kind: Any) -> Any:

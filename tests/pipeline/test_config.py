@@ -118,6 +118,7 @@ def test_an_empty_section_is_all_defaults(tmp_path: Path) -> None:
     [
         ("trianer: {}", "toy.yaml:7: unknown key trianer", "Did you mean trainer?"),
         ("evaluator:\n  min_blue: 3", "toy.yaml:8: unknown key evaluator.min_blue", "evaluator.min_bleu?"),
+        ("delimiter: x", "toy.yaml:7: unknown key delimiter", "Did you mean example_gen.delimiter?"),
         ("beam: {colour: red}", "toy.yaml:7: unknown key beam.colour", "Known keys: runner, options."),
     ],
 )
@@ -146,7 +147,29 @@ def test_an_unknown_key_is_reported_with_its_line_and_a_similar_key(
         ("schema_gen.target_scripts=[Latn]", "must be Latin or Greek or Cyrillic or "),
         ("example_gen.files=x.tsv", "example_gen.files: must be a list; received the text 'x.tsv'"),
         ("trainer=5", "trainer: must be a section of keys and values; received the number 5"),
-        ("example_gen.files=[3]", "example_gen.files.0: must be text; received the number 3"),
+        ("example_gen.files=[3]", "example_gen.files[0]: must be text; received the number 3"),
+        ("example_gen.files=a", "must be a list; received the text 'a' (write [a])"),
+        ("example_gen.files=['']", "example_gen.files[0]: must not be empty"),
+        ("example_gen.delimiter=ab", "example_gen.delimiter: must be one character; received the text 'ab'"),
+        ("name=1e3", "name: must be text; received the number 1e3 (in quotes it is text)"),
+        ("name=true", "name: must be text; received true (in quotes it is text)"),
+        (
+            "name=a b",
+            "name: must be letters, digits, `_`, `.` and `-`, with a letter or a digit first; received",
+        ),
+        (
+            "example_gen.window.first=2026-13-01",
+            "must be a date that exists (YYYY-MM-DD) or a whole number or",
+        ),
+        (
+            "evaluator.thresholds={ter: 3, chrf: '50'}",
+            "--set evaluator.thresholds={ter: 3, chrf: '50'}: evaluator.thresholds.chrf: must be a number;"
+            " received the text '50'",
+        ),
+        (
+            "evaluator.golden_thresholds.ter=-1",
+            "evaluator.golden_thresholds.ter: must be a number >= 0.0; received",
+        ),
         ("beam.options=[verbose]", "beam: a Beam option starts with --, and 'verbose' does not"),
     ],
 )
@@ -182,6 +205,33 @@ def test_two_metadata_stores_are_refused(tmp_path: Path) -> None:
     assert "toy.yaml:8, toy.yaml:9: metadata: give one of" in message
 
 
+def test_a_wrong_threshold_is_reported_with_its_line(tmp_path: Path) -> None:
+    error = refused(tmp_path, GOOD + "evaluator:\n  thresholds:\n    ter: 3\n    chrf: '50'\n")
+    assert "toy.yaml:10: evaluator.thresholds.chrf: must be a number; received the text '50'" in str(error)
+
+
+def test_a_key_that_is_missing_in_a_list_element_is_to_be_added_to_the_file(tmp_path: Path) -> None:
+    error = refused(tmp_path, GOOD + "example_validator:\n  severities:\n    - feature: x\n")
+    assert str(error).endswith("toy.yaml:9: example_validator.severities[0].severity is missing")
+    assert error.remedy.startswith("Add severity (severity: warn or severity: stop) there")
+    assert "--set" not in error.remedy
+
+
+@pytest.mark.parametrize("key", ["severities.0.severity", "severities[0].severity"])
+def test_an_element_of_a_list_cannot_be_set(tmp_path: Path, key: str) -> None:
+    error = refused(tmp_path, GOOD, f"example_validator.{key}=warn")
+    assert str(error).endswith("--set cannot change one element of a list")
+    assert "--set example_validator.severities=[...]" in error.remedy
+
+
+def test_the_remedies_of_wrong_values_are_commands_that_work(tmp_path: Path) -> None:
+    wrong = ["example_gen.files=[3]", "evaluator.thresholds={chrf: x}", "trainer.steps=x", "name=a b"]
+    for override in wrong:
+        command = refused(tmp_path, GOOD, override).remedy.split("`")[1].split()
+        assert command[:3] == ["bitext", "config", "--explain"]
+        assert config.reference.find(command[3])
+
+
 @pytest.mark.parametrize(
     ("override", "where"),
     [
@@ -211,7 +261,7 @@ def test_an_impossible_combination_is_reported_with_the_lines_of_its_keys(
         (GOOD + "root: !!bool maybe\n", "toy.yaml:7: 'maybe' cannot be read"),
         (
             GOOD + "schema_gen:\n  source_scripts: [Latin,\n    Latn]\n",
-            "toy.yaml:9: schema_gen.source_scripts.1",
+            "toy.yaml:9: schema_gen.source_scripts[1]",
         ),
         ("", "received an empty file"),
     ],
@@ -275,7 +325,7 @@ trainer:
 
     def test_an_undefined_one_is_reported_with_the_line_of_its_use(self, tmp_path: Path) -> None:
         error = refused(tmp_path, self.TEXT.replace("  folder: data/en\n", ""))
-        assert str(error).endswith("toy.yaml:6: example_gen.files.0: there is no variable folder")
+        assert str(error).endswith("toy.yaml:6: example_gen.files[0]: there is no variable folder")
         assert "--set variables.folder=" in error.remedy
 
     def test_an_unused_one_is_refused(self, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_a_meaning_is_read_with_its_paragraphs_and_shared_entries() -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "default", "range_"),
     [
-        ("name", "text", "required", "matches `^[A-Za-z0-9][A-Za-z0-9_.-]*$`"),
+        ("name", "text", "required", "letters, digits, `_`, `.` and `-`, with a letter or a digit first"),
         ("root", "path", "''", ""),
         ("example_gen.format", "choice", "tsv", "tsv, csv, parallel"),
         ("example_gen.files", "list of path or glob", "[]", ""),
@@ -95,8 +95,19 @@ def test_explain_prints_a_key_and_a_section_with_all_its_keys(capsys: pytest.Cap
     assert cli.main(["config", "--explain", "evaluator"]) == 0
     shown = re.findall(r"^\S+", capsys.readouterr().out, re.MULTILINE)
     assert shown == [name for name in KEYS if name == "evaluator" or name.startswith("evaluator.")]
-    assert cli.main(["config", "--explain", "example_validator.severities.0.check"]) == 0
+
+
+@pytest.mark.parametrize("list_name", ["severities[0]", "severities[]", "severities", "severities.0"])
+def test_explain_takes_every_spelling_of_a_key_in_a_list(
+    capsys: pytest.CaptureFixture[str], list_name: str
+) -> None:
+    assert cli.main(["config", "--explain", f"example_validator.{list_name}.check"]) == 0
     assert capsys.readouterr().out.startswith("example_validator.severities[].check\n")
+
+
+def test_explain_shows_the_section_of_a_name_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["config", "--explain", "evaluator.thresholds.chrf"]) == 0
+    assert capsys.readouterr().out.startswith("evaluator.thresholds\n")
 
 
 @pytest.mark.parametrize(
