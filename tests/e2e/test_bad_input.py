@@ -52,7 +52,7 @@ def prepare(folder: Path, rows: list[toy.Pair], **changes: Any) -> Path:
     [
         ("trainer: [1, 2\n", ("toy.yaml:", "YAML")),
         ("just words\n", ("toy.yaml", "mapping")),
-        ("", ("toy.yaml", "name is missing")),
+        ("", ("toy.yaml", "an empty file")),
         (
             "name: toy\nexample_gen: {files: [a.tsv]}\ntrainer:\n  stepps: 5\n",
             ("toy.yaml:4", "trainer.stepps", "Did you mean trainer.steps?"),
