@@ -2,6 +2,8 @@
 CONFIG ?= pipeline/configs/tatoeba.yaml
 PYTEST_FLAGS ?=
 WORKERS ?= 2
+# Percent of lines and branches that `make test` must run. For a part of the tests: make test COVERAGE= PYTEST_FLAGS='-k search'
+COVERAGE ?= --cov --cov-report=term --cov-fail-under=80
 LOCK_FLAGS ?=
 AIRFLOW ?= 2 3
 UV ?= $(if $(wildcard .venv/bin/uv),.venv/bin/uv,uv)
@@ -26,7 +28,7 @@ run: setup ## download the corpus and run the whole pipeline (CONFIG=... names a
 	@$(BIN)/bitext run $(CONFIG)
 
 test: setup ## run the test suite: 10 minutes, no network (WORKERS=... processes, default 2)
-	$(BIN)/python -m pytest -m 'not slow and not network' -n $(WORKERS) $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -m 'not slow and not network' -n $(WORKERS) $(COVERAGE) $(PYTEST_FLAGS)
 
 test-slow: setup ## run the tests marked slow (about 15 minutes)
 	$(BIN)/python -m pytest -m 'slow and not network' --timeout=3600 $(PYTEST_FLAGS)
