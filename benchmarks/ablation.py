@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 
 from benchmarks.process import BITEXT
+from bitext.components.artifacts import ModelRun
 from bitext.components.shared.errors import REFUSED, TrainingError
 
 HERE = Path(__file__).parent
@@ -113,12 +114,11 @@ def measure(config: str, root: str, sets: list[str]) -> dict[str, Any]:
     if process.returncode == DIVERGED:
         return {"validation_bleu": None, "test_bleu": None, "minutes": None}
     run = json.loads(bitext("status", *arguments, "--json").stdout)["runs"][0]
-    history = Path(run["nodes"]["Trainer"]["outputs"]["model_run"]) / "history.jsonl"
-    lines = [json.loads(line) for line in history.read_text(encoding="utf-8").splitlines()]
+    history = ModelRun(Path(run["nodes"]["Trainer"]["outputs"]["model_run"])).history()
     return {
-        "validation_bleu": max(line["bleu"] for line in lines),
+        "validation_bleu": max(validation.bleu for validation in history),
         "test_bleu": float(run["bleu"]),
-        "minutes": lines[-1]["minutes"],
+        "minutes": history[-1].minutes,
         "signature": run["bleu_signature"],
     }
 

@@ -10,12 +10,12 @@ last figure is the time in which this project reached the tutorial model's best 
 
 from __future__ import annotations
 
-import json
 import sys
 
 from benchmarks.commands import bitext, outputs_of
 from benchmarks.multi30k import CONFIG, FAST_MODEL, options, sentences
 from benchmarks.report import Result, print_results, progress, result
+from bitext.components.artifacts import ModelRun
 
 BLEU = 36.0
 TIME_LIMIT = 3.3
@@ -26,17 +26,17 @@ def measure(folder: str) -> list[Result]:
     """Measures both times and their ratio."""
     run_options = options(folder, FAST_MODEL)
     bitext("run", CONFIG, *run_options, "--to", "Trainer", "--force", "Trainer")
-    history = (outputs_of(CONFIG, "Trainer", *run_options)["model_run"] / "history.jsonl").read_text()
-    points = [json.loads(line) for line in history.splitlines()]
-    for point in points:
-        progress(f"ours: {point['minutes']:.1f} min, BLEU {point['bleu']:.2f}")
-    reached = [point["minutes"] for point in points if point["bleu"] >= BLEU]
-    best = result("best BLEU of ours", [max(point["bleu"] for point in points)], "BLEU", at_least=BLEU)
+    history = ModelRun(outputs_of(CONFIG, "Trainer", *run_options)["model_run"]).history()
+    for validation in history:
+        progress(f"ours: {validation.minutes:.1f} min, BLEU {validation.bleu:.2f}")
+    reached = [validation.minutes for validation in history if validation.bleu >= BLEU]
+    best_bleu = max(validation.bleu for validation in history)
+    best = result("best BLEU of ours", [best_bleu], "BLEU", at_least=BLEU)
     if not reached:
         return [best]
     ours = result(f"ours until BLEU {BLEU:g}", reached[:1], "minutes")
     tutorial_results, tutorial_best = train_tutorial(folder, run_options, reached[0])
-    as_good = [point["minutes"] for point in points if point["bleu"] >= tutorial_best]
+    as_good = [validation.minutes for validation in history if validation.bleu >= tutorial_best]
     name = "ours until the tutorial's best BLEU"
     return [best, ours, *tutorial_results, *(result(name, [minutes], "minutes") for minutes in as_good[:1])]
 

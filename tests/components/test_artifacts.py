@@ -56,7 +56,7 @@ def make(folder: Path, kind: type[artifacts.Artifact]) -> dict[str, Read]:
     """Writes an artifact of a kind.
 
     Returns:
-      How each of its files is read, by the file's path below the artifact's folder.
+      For each of its files, by path below the artifact's folder, a function that reads it.
     """
     folder.mkdir(parents=True)
     return globals()[f"make_{kind.__name__}"](kind(folder))
@@ -228,13 +228,13 @@ def test_the_files_are_those_that_the_kind_names(kind: type[artifacts.Artifact],
         assert any(Path(part).name.startswith(kind.FILES) for part in Path(name).parts), name
 
 
-def test_the_node_is_that_of_the_folder_or_the_usual_one(tmp_path: Path) -> None:
+def test_the_node_comes_from_the_folder_or_else_from_the_kind(tmp_path: Path) -> None:
     assert artifacts.Examples(Path("runs/es-en/GoldenGen/examples/7")).node == "GoldenGen"
     assert artifacts.Examples(tmp_path / "examples").node == "ExampleGen"
     assert artifacts.TransformedExamples(tmp_path / "examples").node == "Transform"
 
 
-def test_a_permission_that_is_missing_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_permission_is_not_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))
 

@@ -1,4 +1,4 @@
-"""The model card: it states all recorded values and no others, and no value breaks the page."""
+"""The model card: it has all recorded values and no others, and Markdown in values is escaped."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ EVERY_SECTION = [
 
 @pytest.fixture
 def collect(tmp_path: Path) -> Any:
-    """Returns a function that makes artifacts with these files, and their card."""
+    """Returns a function that writes artifacts with the given files and collects their card."""
 
     def make(
         files: dict[str, Any] = FILES, properties: dict[str, Any] = PROPERTIES, **stated: str
@@ -104,7 +104,7 @@ def test_the_markdown_states_every_recorded_value(collect: Any) -> None:
     model_card = collect(languages="English to Spanish", corpus="Tatoeba", licence="CC BY 2.0 FR")
     text = markdown(model_card)
     assert sections(text) == EVERY_SECTION
-    for words in (
+    for expected in (
         "translates from English to Spanish:",
         f"- BLEU 40.54 (95 % interval 39.16 to 41.89), `{BLEU}`",
         "- perplexity 4.43",
@@ -127,12 +127,12 @@ def test_the_markdown_states_every_recorded_value(collect: Any) -> None:
         "| transform_graph | `Node/transform_graph/4` | `444444444444` |",
         "`sha256:abc`",
     ):
-        assert words in text
-    for words in ("warm_start", "golden", "by force", "rollback"):
-        assert words not in text
+        assert expected in text
+    for unexpected in ("warm_start", "golden", "by force", "rollback"):
+        assert unexpected not in text
 
 
-def test_the_json_has_the_documented_structure(collect: Any) -> None:
+def test_the_json_has_the_documented_fields(collect: Any) -> None:
     model_card = collect(licence="CC0")
     written = card_files(model_card)
     assert set(written) == {ServedVersion.CARD_JSON, ServedVersion.CARD_MARKDOWN}
@@ -159,7 +159,7 @@ def test_the_json_has_the_documented_structure(collect: Any) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"{", b"\xff", b"[]", {"bleu": 1, "search": [1]}], ids=str)
-def test_missing_or_damaged_files_are_left_out(collect: Any, content: Any) -> None:
+def test_fields_of_missing_or_damaged_files_are_empty(collect: Any, content: Any) -> None:
     model_card = collect({} if content is None else dict.fromkeys(FILES, content), {})
     assert (model_card.scores, model_card.data, model_card.text, model_card.weights) == (
         None,
@@ -202,14 +202,14 @@ def test_markdown_in_values_is_escaped(collect: Any) -> None:
     assert json.loads(card_files(model_card)[ServedVersion.CARD_JSON])["stated"]["licence"] == licence
 
 
-def test_the_settings_shown_are_parameters_of_the_trainer() -> None:
+def test_all_settings_on_the_card_are_parameters_of_the_trainer() -> None:
     names = [name for group in MAIN_SETTINGS.values() for name in group]
     for name in names:
         operator.attrgetter(name)(TrainerParameters())
     assert len(set(names)) == len(names)
 
 
-def test_the_golden_set_and_a_forced_blessing_are_shown(collect: Any) -> None:
+def test_the_card_has_the_golden_set_and_a_forced_blessing(collect: Any) -> None:
     golden = {name: value for name, value in METRICS.items() if name != "golden"} | {"sentences": 1234}
     verdict = {"blessed": True, "reasons": ["below", "forced: a *demo*"], "forced": "a *demo*"}
     model_card = collect(
@@ -275,10 +275,10 @@ class TestSpans:
         assert "- `data/spa.tsv`\n- `data/2.tsv`\n" in text
         assert "more: see" not in text
 
-    def test_without_the_counts_of_one_span_there_is_no_sum(self, tmp_path: Path) -> None:
+    def test_counts_are_empty_if_those_of_one_span_are_missing(self, tmp_path: Path) -> None:
         assert self.collect(tmp_path, [SUMMARY, None, SUMMARY]).data is None
 
-    def test_the_first_files_are_listed_and_the_others_counted(self, tmp_path: Path) -> None:
+    def test_the_markdown_lists_the_first_files_and_counts_the_others(self, tmp_path: Path) -> None:
         count = 365
         model_card = self.collect(tmp_path, [SUMMARY | {"files": [f"data/{n}.tsv"]} for n in range(count)])
         assert model_card.data is not None
@@ -293,7 +293,7 @@ class TestSpans:
         assert "| rejects | and 360 more: see `model_card.json` |  |\n" in text
 
 
-def test_scores_and_data_of_another_form_are_left_out(collect: Any) -> None:
+def test_scores_and_data_with_other_fields_are_left_out(collect: Any) -> None:
     """A rollback keeps everything else on the card of the earlier version."""
     model_card = collect(licence="CC0")
     fields = json.loads(model_card.encode())

@@ -43,7 +43,7 @@ FILES = (
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    """A model as its trainer leaves it."""
+    """Returns a model as the Trainer writes it."""
     model = Model(tmp_path_factory.mktemp("export") / "Trainer" / "model" / "5")
     model.path.mkdir(parents=True)
     shutil.copytree(Export(tmp_path_factory.mktemp("trained")).path, model.serving)
@@ -55,7 +55,7 @@ def damaged(exported: Model, folder: Path, file: str, damage: str, *, recorded: 
     """Returns a copy of the model with one file damaged.
 
     Args:
-      recorded: whether the digest of the undamaged model is on record.
+      recorded: whether the digest of the undamaged model is recorded.
     """
     model = Model(folder / "Trainer" / "model" / "5")
     shutil.copytree(exported.path, model.path)
@@ -124,7 +124,7 @@ def assert_names_model_and_remedy(error: DataError, model: Model) -> None:
 @pytest.mark.parametrize("damage", [*DAMAGES, "missing"])
 @pytest.mark.parametrize("file", FILES)
 class TestRecorded:
-    """The digest on record tells every damage, also one that would load."""
+    """With a recorded digest, every damage is detected, even if the model can still be loaded."""
 
     def test_evaluator(self, exported: Model, tmp_path: Path, file: str, damage: str) -> None:
         model = damaged(exported, tmp_path, file, damage, recorded=True)
@@ -150,7 +150,7 @@ LOADING_FAILS = [
     *((file, damage) for file in FILES[:3] for damage in [*DAMAGES, "missing"]),
     *((file, damage) for file in FILES[3:] for damage in ("empty", "missing")),
 ]
-"""Without a record, the damages with which the model cannot be loaded."""
+"""The damages with which a model cannot be loaded. They are detected without a recorded digest."""
 
 
 @pytest.mark.parametrize(("file", "damage"), LOADING_FAILS)

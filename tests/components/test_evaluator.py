@@ -419,10 +419,10 @@ class TestGolden:
 def test_the_test_splits_of_all_spans_are_scored_as_one(
     evaluate: Evaluate, models: dict[str, artifacts.Model], tmp_path: Path
 ) -> None:
-    parts = {"span 1": ROWS[:30], "span 2": [], "span 3": ROWS[30:]}
-    for name, rows in parts.items():
+    span_rows = {"span 1": ROWS[:30], "span 2": [], "span 3": ROWS[30:]}
+    for name, rows in span_rows.items():
         toy_model.write_examples(tmp_path / name, "test", rows)
-    of_spans = evaluate(models["upper"], spans=[artifacts.Examples(tmp_path / name) for name in parts])
+    of_spans = evaluate(models["upper"], spans=[artifacts.Examples(tmp_path / name) for name in span_rows])
     assert of_spans.translations == evaluate(models["upper"]).translations
 
 

@@ -83,7 +83,7 @@ class TestAtomicWriter:
             pass
         assert victim.read_text() == "precious"
 
-    def test_two_writers_do_not_meet(self, tmp_path: Path) -> None:
+    def test_two_writers_use_different_temporary_files(self, tmp_path: Path) -> None:
         path = tmp_path / ("x" * 250)
         with files.atomic_writer(path) as first, files.atomic_writer(path) as second:
             first.write(b"first")
@@ -113,7 +113,7 @@ class TestFaults:
         ):
             raise OSError(errno.EIO, "not a file", str(tmp_path / "elsewhere"))
 
-    def test_other_errors_are_not(self, tmp_path: Path) -> None:
+    def test_other_errors_are_not_faults(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="defect"), faults.reporting_faults(tmp_path, ""):
             raise ValueError("defect")
 

@@ -10,11 +10,11 @@ from bitext.components.shared.parallel import CONCURRENT_TASKS, parallel_map, sh
 
 
 def test_results_are_in_order_and_calls_run_at_the_same_time():
-    # Each call waits for another one: if they ran one by one, none would return.
-    together = threading.Barrier(CONCURRENT_TASKS, timeout=60)
+    # Each call waits for another call, so calls that run one by one never return.
+    barrier = threading.Barrier(CONCURRENT_TASKS, timeout=60)
 
     def square(number: int) -> int:
-        together.wait()
+        barrier.wait()
         return number * number
 
     numbers = range(2 * CONCURRENT_TASKS)

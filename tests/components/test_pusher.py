@@ -1,4 +1,4 @@
-"""Pusher and rollback: one version for each model, complete or absent, also after a crash."""
+"""Pusher and rollback: a version is complete or absent, also after a crash; a model is pushed once."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def folder(path: Path, **files: str) -> Path:
 
 
 class Push:
-    """Pushes models of given content into one serving folder."""
+    """Pushes models with given content to one serving folder."""
 
     def __init__(self, root: Path):
         self.root = root
@@ -53,45 +53,45 @@ class Push:
         self, content: str, blessed: bool = True, infra: bool = True, **other: Any
     ) -> artifacts.PushedModel:
         self.count += 1
-        here = self.root / str(self.count)
+        run_folder = self.root / str(self.count)
         files = {
             "Format-Serving__saved_model_pb": content,
             "Format-Serving__variables__data": "1",
             "samples": "",
         }
-        model = artifacts.Model(folder(here / "model", **files))
-        blessing = artifacts.ModelBlessing(here / "blessing")
-        infra_blessing = artifacts.InfraBlessing(here / "infra_blessing")
+        model = artifacts.Model(folder(run_folder / "model", **files))
+        blessing = artifacts.ModelBlessing(run_folder / "blessing")
+        infra_blessing = artifacts.InfraBlessing(run_folder / "infra_blessing")
         artifact: artifacts.Blessing
         for artifact, is_blessed in ((blessing, blessed), (infra_blessing, infra)):
             artifact.path.mkdir()
             artifact.write(artifacts.Verdict(is_blessed, ["a reason"]))
         if self.damaged:
-            [file] = (here / self.damaged).iterdir()
+            [file] = (run_folder / self.damaged).iterdir()
             file.write_bytes(b"")
         bleu = {"score": self.bleu, "signature": "nrefs:1", "interval": [30.0, 33.0]}
         metrics = METRICS | {"bleu": bleu}
-        (here / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
-        (here / "pushed").mkdir()
-        (here / "working").mkdir()
-        pushed = artifacts.PushedModel(here / "pushed")
+        (run_folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+        (run_folder / "pushed").mkdir()
+        (run_folder / "working").mkdir()
+        pushed = artifacts.PushedModel(run_folder / "pushed")
         executor.run(
             msgspec.convert({"destination": str(self.destination), **other}, Parameters),
             Context(
-                *(here / "working", here / "working"),
+                *(run_folder / "working", run_folder / "working"),
                 beam_pipeline=lambda: None,  # type: ignore
                 say=self.lines.append,
                 run_id=f"run {self.count}",
             ),
-            examples=[artifacts.Examples(here)],
-            rejects=[artifacts.Rejects(here)],
-            schema=artifacts.Schema(here),
-            transformed_examples=artifacts.Examples(here),
-            transform_graph=artifacts.TransformGraph(here),
+            examples=[artifacts.Examples(run_folder)],
+            rejects=[artifacts.Rejects(run_folder)],
+            schema=artifacts.Schema(run_folder),
+            transformed_examples=artifacts.Examples(run_folder),
+            transform_graph=artifacts.TransformGraph(run_folder),
             model=model,
             blessing=blessing,
             infra_blessing=infra_blessing,
-            evaluation=artifacts.ModelEvaluation(here),
+            evaluation=artifacts.ModelEvaluation(run_folder),
             pushed_model=pushed,
         )
         return pushed
@@ -110,7 +110,7 @@ def record(pushed: artifacts.PushedModel) -> dict[str, Any]:
     return content
 
 
-def test_a_first_model_becomes_version_1_with_metadata(push: Push) -> None:
+def test_the_first_model_becomes_version_1_with_metadata(push: Push) -> None:
     pushed = push("a")
     version = push.destination / "1"
     assert push.listing() == ["1"]
@@ -129,7 +129,7 @@ def test_a_first_model_becomes_version_1_with_metadata(push: Push) -> None:
     assert pushed.properties == {"pushed": 1, "version": 1, "path": str(version), "digest": written["digest"]}
 
 
-def test_the_same_model_is_pushed_once(push: Push) -> None:
+def test_an_equal_model_is_not_pushed_again(push: Push) -> None:
     first, second = push("a"), push("a")
     assert push.listing() == ["1"]
     assert first.properties == second.properties
@@ -154,7 +154,7 @@ def test_pushing_the_newest_model_again_updates_only_its_metadata_files(push: Pu
     assert "> CC0\n" in (version / ServedVersion.CARD_MARKDOWN).read_text()
 
 
-def test_extra_assets_of_the_trainer_are_pushed_too(push: Push) -> None:
+def test_extra_assets_of_the_export_are_pushed(push: Push) -> None:
     model = folder(push.root / "1" / "model", **{"Format-Serving__assets.extra__warm": "requests"})
     push("a")
     extra = push.destination / "1" / "assets.extra"
@@ -165,7 +165,7 @@ def test_extra_assets_of_the_trainer_are_pushed_too(push: Push) -> None:
     assert written["digest"] == model_digest(model / "Format-Serving")
 
 
-def test_another_model_is_the_next_version_also_if_it_was_pushed_before(push: Push) -> None:
+def test_each_other_model_becomes_the_next_version_even_if_it_was_pushed_before(push: Push) -> None:
     assert [push(content).properties["version"] for content in ("a", "b", "a")] == [1, 2, 3]
 
 
@@ -192,7 +192,7 @@ def test_staging_folders_of_a_crash_are_removed(push: Push) -> None:
     assert push.listing() == ["1"]
 
 
-def test_valid_until_the_version_is_removed_or_replaced(push: Push) -> None:
+def test_a_push_is_valid_until_its_version_is_removed_or_replaced(push: Push) -> None:
     pushed = push("a")
     assert executor.still_valid(pushed_model=pushed)
     file = push.destination / "1" / ServedVersion.METADATA
@@ -204,7 +204,7 @@ def test_valid_until_the_version_is_removed_or_replaced(push: Push) -> None:
     assert not executor.still_valid(pushed_model=pushed)
 
 
-def test_valid_until_there_is_a_newer_version(push: Push) -> None:
+def test_a_push_is_valid_until_there_is_a_newer_version(push: Push) -> None:
     first, second = push("a"), push("b")
     assert [executor.still_valid(pushed_model=pushed) for pushed in (first, second)] == [False, True]
     third = push("a")
@@ -212,7 +212,7 @@ def test_valid_until_there_is_a_newer_version(push: Push) -> None:
     assert valid == [False, False, True]
 
 
-def test_a_fault_while_metadata_is_updated_leaves_the_old_files(
+def test_an_environment_fault_during_an_update_of_metadata_leaves_the_old_files(
     push: Push, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push("a")
@@ -229,7 +229,7 @@ def test_a_fault_while_metadata_is_updated_leaves_the_old_files(
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO])
-def test_an_environment_fault_is_reported_and_leaves_no_version(
+def test_an_environment_fault_during_a_push_leaves_no_version(
     push: Push, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     push("a")
@@ -251,7 +251,7 @@ def test_a_damaged_verdict_is_an_error(push: Push, name: str) -> None:
     assert push.listing() == []
 
 
-def test_impossible_destinations_are_refused(push: Push) -> None:
+def test_a_destination_that_is_not_a_folder_is_refused(push: Push) -> None:
     folder(push.root, file="")
     with pytest.raises(errors.ConfigError, match="not a folder"):
         push("a", destination=str(push.root / "file"))
@@ -268,9 +268,9 @@ def test_the_digest_depends_on_names_and_contents(tmp_path: Path) -> None:
 
 
 def test_excluded_files_do_not_change_the_digest(tmp_path: Path) -> None:
-    some = folder_digest(folder(tmp_path / "1", a="x"))
-    more = folder(tmp_path / "2", a="x", sub__b="y")
-    assert folder_digest(more, exclude=(Path("sub/b"),)) == some != folder_digest(more)
+    digest = folder_digest(folder(tmp_path / "1", a="x"))
+    larger = folder(tmp_path / "2", a="x", sub__b="y")
+    assert folder_digest(larger, exclude=(Path("sub/b"),)) == digest != folder_digest(larger)
 
 
 def metadata(push: Push) -> dict[int, VersionMetadata]:
@@ -291,10 +291,10 @@ class TestRollback:
             push.bleu = bleu
             push(model, card={"licence": f"of {model}"})
         before = metadata(push)
-        done = rollback(push.destination, "it *swears*")
+        result = rollback(push.destination, "it *swears*")
         assert push.listing() == ["1", "2", "3", "4"]
         assert [content(push, version) for version in range(1, 5)] == ["a", "b", "c", "b"]
-        assert done == RolledBack(
+        assert result == RolledBack(
             model="es-en",
             version=4,
             path=str(push.destination / "4"),
@@ -303,11 +303,11 @@ class TestRollback:
             from_version=3,
             withdrawn=before[3].digest,
             reason="it *swears*",
-            time=done.time,
+            time=result.time,
         )
         after = metadata(push)
         assert {version: after[version] for version in before} == before
-        withdrawal = artifacts.Withdrawal(3, "it *swears*", done.time)
+        withdrawal = artifacts.Withdrawal(3, "it *swears*", result.time)
         assert after[4] == VersionMetadata(
             before[2].digest, 31.0, "nrefs:1", {before[3].digest: withdrawal}, 2
         )
@@ -326,9 +326,9 @@ class TestRollback:
         text = (extra / ServedVersion.CARD_MARKDOWN.name).read_text(encoding="utf-8")
         assert text.startswith("# es-en, version 4\n")
         assert "**A rollback**: this is version 2 again. Version 3 was withdrawn at " in text
-        assert f"{done.time}: it \\*swears\\*\n" in text
+        assert f"{result.time}: it \\*swears\\*\n" in text
 
-    def test_a_withdrawn_model_is_never_pushed_again(self, push: Push) -> None:
+    def test_a_withdrawn_model_is_not_pushed_again(self, push: Push) -> None:
         push("a")
         pushed = push("b")
         assert executor.still_valid(pushed_model=pushed)
@@ -366,7 +366,7 @@ class TestRollback:
         assert "**A rollback**" in (push.destination / "3" / ServedVersion.CARD_MARKDOWN).read_text()
         assert executor.still_valid(pushed_model=pushed)
 
-    def test_a_withdrawal_removed_by_hand_allows_the_push(self, push: Push) -> None:
+    def test_a_model_is_pushed_after_its_withdrawal_was_removed_by_hand(self, push: Push) -> None:
         push("a")
         push("b")
         rollback(push.destination, "wrong numbers")
@@ -377,11 +377,11 @@ class TestRollback:
         assert "**A rollback**: this is version 1 again.\n" in text
         assert push("b").properties["version"] == 4
 
-    def test_each_rollback_goes_back_further_until_no_version_is_left(self, push: Push) -> None:
+    def test_each_rollback_goes_further_back_until_no_model_is_left(self, push: Push) -> None:
         for model in "abcb":
             push(model)
         versions = [rollback(push.destination, "again").rolled_back_to for _ in range(2)]
-        assert versions == [3, 1]  # of the four, the newest and the second are the same model
+        assert versions == [3, 1]  # versions 2 and 4 are the same model
         assert [content(push, version) for version in (5, 6)] == ["c", "a"]
         assert [w.version for w in metadata(push)[6].withdrawn.values()] == [4, 5]
         before = push.listing()
@@ -412,7 +412,7 @@ class TestRollback:
         (push.destination / "2").rename(push.root / "elsewhere")
         assert rollback(push.destination, "x").rolled_back_to == 1
 
-    def test_versions_without_metadata(self, push: Push) -> None:
+    def test_versions_without_metadata_are_withdrawn_but_not_rolled_back_to(self, push: Push) -> None:
         push("a")
         push("b")
         (push.destination / "2" / ServedVersion.METADATA).write_text("{")
@@ -420,24 +420,24 @@ class TestRollback:
         (push.destination / "1" / ServedVersion.CARD_JSON).unlink()
         folder(push.destination / "3", saved_model_pb="by hand")
         digest = model_digest(push.destination / "3")
-        done = rollback(push.destination, "by hand it is worse")
-        assert (done.withdrawn, done.rolled_back_to, content(push, 4)) == (digest, 1, "a")
+        result = rollback(push.destination, "by hand it is worse")
+        assert (result.withdrawn, result.rolled_back_to, content(push, 4)) == (digest, 1, "a")
         assert (
             "**A rollback**: this is version 1 again"
             in (push.destination / "4" / ServedVersion.CARD_MARKDOWN).read_text()
         )
 
-    def test_a_kill_leaves_the_state_before_or_after(self, push: Push) -> None:
+    def test_a_killed_rollback_leaves_the_state_before_or_after_it(self, push: Push) -> None:
         push("a")
         push("b")
         pristine = shutil.copytree(push.destination, push.root / "pristine")
-        seen = set()
+        newest_versions = set()
         for fatal in range(100):
             shutil.rmtree(push.destination)
             shutil.copytree(pristine, push.destination)
-            done = _killed_at(push.destination, fatal)
+            completed = _killed_at(push.destination, fatal)
             versions = serving.versions(push.destination)
-            seen.add(max(versions))
+            newest_versions.add(max(versions))
             assert sorted(versions) in ([1, 2], [1, 2, 3])
             if 3 in versions:
                 entry = metadata(push)[3]
@@ -454,9 +454,9 @@ class TestRollback:
                 assert rollback(push.destination, "again").version == 3
             assert push("c").properties["version"] == 4
             assert push.listing() == ["1", "2", "3", "4"]
-            if done:
+            if completed:
                 break
-        assert (done, seen) == (True, {2, 3})
+        assert (completed, newest_versions) == (True, {2, 3})
         assert fatal > 10
 
 
@@ -464,7 +464,7 @@ def _killed_at(destination: Path, fatal: int) -> bool:
     """Rolls back in a process that is killed before its change number `fatal` of a file or folder.
 
     Returns:
-      Whether the process reached its end.
+      Whether the rollback was completed.
     """
     if (child := os.fork()) == 0:
         count = 0

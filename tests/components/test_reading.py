@@ -1,4 +1,4 @@
-"""Reading files: however they are compressed and split, no byte is lost, added or moved."""
+"""Reading files: for every compression and chunk size, the bytes are those of the file."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def test_every_ending_is_tested() -> None:
 
 @pytest.mark.parametrize("ending", COMPRESSORS)
 @given(parts=st.lists(st.binary(max_size=50), max_size=3), size=st.integers(1, 60))
-def test_pieces_are_the_content_in_the_given_size(ending: str, parts: list[bytes], size: int) -> None:
+def test_chunks_are_the_content_in_the_given_size(ending: str, parts: list[bytes], size: int) -> None:
     """Compressed files may be concatenated."""
     file = io.BytesIO(b"".join(map(COMPRESSORS[ending], parts)))
-    pieces = list(reading.stream_chunks(file, f"text{ending}", size))
-    assert b"".join(pieces) == b"".join(parts)
-    assert all(len(piece) == size for piece in pieces[:-1])
-    assert all(0 < len(piece) <= size for piece in pieces[-1:])
+    chunks = list(reading.stream_chunks(file, f"text{ending}", size))
+    assert b"".join(chunks) == b"".join(parts)
+    assert all(len(chunk) == size for chunk in chunks[:-1])
+    assert all(0 < len(chunk) <= size for chunk in chunks[-1:])
 
 
 @pytest.mark.parametrize("ending", reading.ENDINGS)
@@ -69,8 +69,8 @@ def test_unknown_file_system_is_an_error() -> None:
 
 
 @given(st.lists(st.binary(min_size=1, max_size=8), max_size=10))
-def test_blocks_are_whole_lines(pieces: list[bytes]) -> None:
-    blocks = list(reading.whole_lines(pieces))
-    assert b"".join(blocks) == b"".join(pieces)
+def test_blocks_are_whole_lines(chunks: list[bytes]) -> None:
+    blocks = list(reading.whole_lines(chunks))
+    assert b"".join(blocks) == b"".join(chunks)
     assert all(block.endswith(b"\n") for block in blocks[:-1])
     assert all(blocks)

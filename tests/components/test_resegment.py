@@ -26,8 +26,8 @@ def splits(tmp_path_factory) -> resegment.Splits:
 def test_splitting_keeps_the_text(splits, ids, rate, seed):
     parts, origin = splits.apply(np.array(ids, np.int64), rate, np.random.default_rng(seed))
     assert np.all(np.diff(origin) >= 0)
-    for place, whole in enumerate(ids):
-        assert "".join(TEXT[part] for part in parts[origin == place].tolist()) == TEXT[whole]
+    for index, subword in enumerate(ids):
+        assert "".join(TEXT[part] for part in parts[origin == index].tolist()) == TEXT[subword]
 
 
 def test_rate_one_splits_into_characters_and_rate_zero_splits_nothing(splits):
@@ -35,15 +35,15 @@ def test_rate_one_splits_into_characters_and_rate_zero_splits_nothing(splits):
     all_split, _ = splits.apply(ids, 1.0, np.random.default_rng(0))
     assert "".join(TEXT[i] for i in all_split.tolist()) == "abcabdabca"
     assert all_split.max() < 5
-    as_it_is, _ = splits.apply(ids, 0.0, np.random.default_rng(0))
-    assert as_it_is.tolist() == ids.tolist()
+    unsplit, _ = splits.apply(ids, 0.0, np.random.default_rng(0))
+    assert unsplit.tolist() == ids.tolist()
 
 
 def test_subwords_and_their_halves_are_split_at_the_given_rate(splits):
-    many = 40_000
-    parts, origin = splits.apply(np.full(many, 6), 0.3, np.random.default_rng(1))
+    count = 40_000
+    parts, origin = splits.apply(np.full(count, 6), 0.3, np.random.default_rng(1))
     sizes = np.bincount(origin)
-    # abc stays with 0.7, is ab c with 0.3 x 0.7, and a b c with 0.3 x 0.3.
+    # Probabilities: abc 0.7; ab c 0.3 * 0.7; a b c 0.3 * 0.3.
     for size, share in ((1, 0.7), (2, 0.21), (3, 0.09)):
         assert abs(np.mean(sizes == size) - share) < 0.01
     assert len(parts) == sizes.sum()
@@ -59,7 +59,7 @@ def test_every_pair_of_a_subword_occurs(tmp_path):
     assert abs(np.mean(first == 0) - 0.5) < 0.03
 
 
-def test_vocabulary_without_merges(tmp_path):
+def test_a_vocabulary_without_merges_has_nothing_to_split(tmp_path):
     path = tmp_path / "merges.txt"
     path.write_bytes(Vocabulary(tuple("ab")).merges_file())
     parts, _ = resegment.Splits.read(path, 2).apply(np.array([0, 1]), 0.9, np.random.default_rng(0))
@@ -77,7 +77,7 @@ def test_further_files_are_written_and_rows_that_would_be_too_long_stay(tmp_path
         "further-00001-000.arrow",
         "further-00002-000.arrow",
     ]
-    other = ragged.read(tmp_path / "further-00002-000.arrow")
-    assert other.schema == table.schema
-    assert other.column("id").to_pylist() == ["a", "b", "c", "d"]
-    assert other.column("ids").to_pylist() == [[7, 7], [3], [0, 1, 2], [7, 3, 7, 4]]
+    further = ragged.read(tmp_path / "further-00002-000.arrow")
+    assert further.schema == table.schema
+    assert further.column("id").to_pylist() == ["a", "b", "c", "d"]
+    assert further.column("ids").to_pylist() == [[7, 7], [3], [0, 1, 2], [7, 3, 7, 4]]

@@ -1,4 +1,4 @@
-"""TFRecords as TensorFlow reads them."""
+"""TFRecords: TensorFlow reads them, and writes the same bytes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_bytes_equal_those_of_tensorflow(tmp_path):
     assert gzip.decompress((tmp_path / "ours.gz").read_bytes()) == (tmp_path / "theirs").read_bytes()
 
 
-def test_read_back_and_deterministic(tmp_path):
+def test_records_are_read_back_and_files_are_deterministic(tmp_path):
     columns = _columns(50)
     first, second = tmp_path / "a.gz", tmp_path / "b.gz"
     tfrecord.write_examples(first, columns)
@@ -73,7 +73,7 @@ def test_no_rows_make_an_empty_file(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [3, 200])
-def test_damage_is_an_error(tmp_path, cut):
+def test_a_truncated_file_is_an_error(tmp_path, cut):
     path = tmp_path / "a.gz"
     tfrecord.write_examples(path, _columns(50))
     path.write_bytes(path.read_bytes()[:-cut])
@@ -81,7 +81,7 @@ def test_damage_is_an_error(tmp_path, cut):
         list(tfrecord.read_records(path))
 
 
-def test_known_checksum():
+def test_the_checksum_of_a_known_record():
     # RFC 3720, B.4: CRC-32C of 32 zero bytes is 0x8A9136AA; the mask is TFRecord's.
     crc = 0x8A9136AA
     masked = (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
@@ -101,6 +101,6 @@ def test_serialized_examples_are_what_protobuf_reads(values):
         assert len(features) == 2
 
 
-def test_serialized_example_of_known_bytes():
+def test_a_serialized_example_has_known_bytes():
     (record,) = serialize({"n": np.array([[1, 300]])}).to_pylist()
     assert record == b"\x0a\x0e\x0a\x0c\x0a\x01n\x12\x07\x1a\x05\x0a\x03\x01\xac\x02"

@@ -87,7 +87,7 @@ Splits = dict[str, list[tuple[str, str, str]]]
 
 
 class Run:
-    """One run of Transform over a corpus without spans, or over spans: its outputs and messages."""
+    """A run of Transform over a corpus without spans, or over spans: its outputs and messages."""
 
     def __init__(self, folder: Path, *spans: Splits, cache: Path | None = None, **parameters):
         names = ("schema", "graph", "output", "cache", "working", "temp")
@@ -95,7 +95,7 @@ class Run:
         for path in paths.values():
             path.mkdir(parents=True)
         (paths["schema"] / "schema.pbtxt").write_text(SCHEMA)
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.graph = artifacts.TransformGraph(paths["graph"])
         self.output = artifacts.TransformedExamples(paths["output"])
         self.cache = paths["cache"]
@@ -105,7 +105,7 @@ class Run:
         Transform().run(
             self.parameters,
             Context(
-                paths["working"], paths["temp"], lambda: Pipeline(runner=FnApiRunner()), self.said.append
+                paths["working"], paths["temp"], lambda: Pipeline(runner=FnApiRunner()), self.messages.append
             ),
             examples=tuple(
                 write_examples(folder / "examples" / str(i), splits) for i, splits in enumerate(spans)
@@ -121,11 +121,11 @@ class Run:
         return json.loads((self.output.split(split) / "buckets.json").read_text())
 
     def read(self, split: str) -> dict[bytes, tuple[list[int], list[int]]]:
-        """Ids by example id."""
+        """Returns the ids of both sides, by example id."""
         return dict(self.records(split))
 
     def records(self, split: str) -> Iterator[tuple[bytes, tuple[list[int], list[int]]]]:
-        """Example ids and the ids of both sides, having checked padding, lengths and counts."""
+        """Yields example ids and the ids of both sides. Checks padding, lengths and counts."""
         for bucket in self.buckets(split):
             tokens = 0
             spec = {"id": tf.io.FixedLenFeature([], tf.string)}
@@ -162,7 +162,7 @@ def default_run(tmp_path_factory) -> Run:
 
 
 def expected_ids(run: Run, split: str) -> dict[bytes, tuple[list[int], list[int]]]:
-    """Token ids of a split by the text path that exported models use."""
+    """Returns the token ids of a split, made by the text processor that exported models use."""
     pair = load_text_pair(run.graph.path)
     names, sources, targets = zip(*SPLITS[split])
     source = pair.source.tokenize(tf.constant(sources)).to_list()
@@ -174,7 +174,7 @@ def expected_ids(run: Run, split: str) -> dict[bytes, tuple[list[int], list[int]
 
 
 @pytest.mark.parametrize("split", ["train", "eval", "test"])
-def test_serving_makes_the_same_ids(default_run, split):
+def test_ids_equal_those_of_serving(default_run, split):
     assert default_run.read(split) == expected_ids(default_run, split)
 
 
@@ -186,7 +186,7 @@ def test_serving_makes_the_same_ids(default_run, split):
     ],
     ids=["word", "separate"],
 )
-def test_serving_makes_the_same_ids_with_other_settings(tmp_path, parameters):
+def test_ids_equal_those_of_serving_with_other_settings(tmp_path, parameters):
     run = Run(tmp_path, SPLITS, **parameters)
     assert run.read("test") == expected_ids(run, "test")
     pair = load_text_pair(run.graph.path)
@@ -236,14 +236,16 @@ def test_no_folder_of_this_machine_is_in_the_transform_graph(default_run):
 
 
 def test_over_long_pairs_are_left_out_and_counted(default_run, tmp_path):
-    whole = default_run.read("train")
+    complete = default_run.read("train")
     run = Run(tmp_path, SPLITS, source_max_length=20, target_max_length=24)
-    kept = run.read("train")
-    assert kept == {k: v for k, v in whole.items() if len(v[0]) <= 20 and len(v[1]) <= 24}
-    left_out = len(whole) - len(kept)
+    written = run.read("train")
+    assert written == {k: v for k, v in complete.items() if len(v[0]) <= 20 and len(v[1]) <= 24}
+    left_out = len(complete) - len(written)
     assert 0 < left_out == run.output.properties["train_over_long"]
-    assert run.output.properties["train_examples"] == len(kept)
-    assert any(said.startswith("train:") and f"{left_out} over-long left out" in said for said in run.said)
+    assert run.output.properties["train_examples"] == len(written)
+    assert any(
+        line.startswith("train:") and f"{left_out} over-long left out" in line for line in run.messages
+    )
 
 
 def test_over_long_pairs_are_truncated_when_asked_and_large_buckets_get_several_files(
@@ -255,8 +257,8 @@ def test_over_long_pairs_are_truncated_when_asked_and_large_buckets_get_several_
     def cut(ids: list[int], limit: int) -> list[int]:
         return ids if len(ids) <= limit else [*ids[: limit - 1], text.EOS_ID]
 
-    whole = default_run.read("train")
-    assert run.read("train") == {k: (cut(s, 20), cut(t, 24)) for k, (s, t) in whole.items()}
+    complete = default_run.read("train")
+    assert run.read("train") == {k: (cut(s, 20), cut(t, 24)) for k, (s, t) in complete.items()}
     largest = max(run.buckets("train"), key=lambda bucket: bucket["examples"])
     assert [name.split("-", 3)[3] for name in largest["files"]] == [f"{i:05d}-of-00003.gz" for i in range(3)]
 
@@ -265,22 +267,22 @@ def test_further_tokenizations_of_the_training_split_are_the_same_text(default_r
     changes = {"subword_samples": 3, "subword_dropout": 0.2}
     run = Run(tmp_path, SPLITS, **changes)
     assert run.read("test") == default_run.read("test")
-    pair, whole = load_text_pair(run.graph.path), default_run.read("train")
-    found: dict[bytes, list[tuple[list[int], list[int]]]] = {}
+    pair, default_ids = load_text_pair(run.graph.path), default_run.read("train")
+    tokenizations: dict[bytes, list[tuple[list[int], list[int]]]] = {}
     for name, ids in run.records("train"):
-        found.setdefault(name, []).append(ids)
-    assert found.keys() == whole.keys()
-    for side, process, least in ((0, pair.source, 1.02), (1, pair.target, 1.05)):
-        for name, several in found.items():
-            spelt = [ids[side] for ids in several]
-            assert len(spelt) == 3
-            assert whole[name][side] in spelt  # as serving splits it
-            assert len(set(process.detokenize(tf.ragged.constant(spelt).to_tensor()).numpy())) == 1
-        once = sum(len(ids[side]) for ids in whole.values())
-        lengths = sum(len(ids[side]) for several in found.values() for ids in several)
-        assert once * 3 * least < lengths < once * 3 * 1.5
-    assert run.output.properties["train_examples"] == len(whole)
-    assert any(f"train: {len(whole)} pairs, each in 3 tokenizations" in said for said in run.said)
+        tokenizations.setdefault(name, []).append(ids)
+    assert tokenizations.keys() == default_ids.keys()
+    for side, processor, smallest_ratio in ((0, pair.source, 1.02), (1, pair.target, 1.05)):
+        for name, samples in tokenizations.items():
+            side_ids = [ids[side] for ids in samples]
+            assert len(side_ids) == 3
+            assert default_ids[name][side] in side_ids
+            assert len(set(processor.detokenize(tf.ragged.constant(side_ids).to_tensor()).numpy())) == 1
+        default_tokens = sum(len(ids[side]) for ids in default_ids.values())
+        tokens = sum(len(ids[side]) for samples in tokenizations.values() for ids in samples)
+        assert default_tokens * 3 * smallest_ratio < tokens < default_tokens * 3 * 1.5
+    assert run.output.properties["train_examples"] == len(default_ids)
+    assert any(f"train: {len(default_ids)} pairs, each in 3 tokenizations" in line for line in run.messages)
 
 
 @pytest.mark.parametrize(
@@ -296,7 +298,7 @@ def test_contradicting_subword_samples_are_refused(impossible):
         Parameters(**impossible)
 
 
-def test_a_corpus_of_one_line(tmp_path):
+def test_a_corpus_of_one_line_is_transformed(tmp_path):
     run = Run(tmp_path, {"train": [("one.tsv:1", "Go.", "Ve.")]})
     assert list(run.read("train")) == [b"one.tsv:1"]
 
@@ -321,15 +323,15 @@ def test_split_that_is_empty_in_every_span_is_an_error(tmp_path):
 
 
 def partition(splits: Splits, spans: int) -> list[Splits]:
-    """The splits divided into spans; the last three have no train, no test, and no row at all."""
-    parts: list[Splits] = [{name: [] for name in splits} for _ in range(spans + 3)]
-    holders = {"train": [*range(spans), spans + 1], "test": [0, spans]}
+    """Divides the splits into spans, and adds three: without train, without test, and without any row."""
+    span_splits: list[Splits] = [{name: [] for name in splits} for _ in range(spans + 3)]
+    spans_with = {"train": [*range(spans), spans + 1], "test": [0, spans]}
     for name, split in splits.items():
-        among = holders.get(name, [0, 1, spans])
-        for place, part in enumerate(among):
-            first, last = (len(split) * at // len(among) for at in (place, place + 1))
-            parts[part][name] = split[first:last]
-    return parts
+        indices = spans_with.get(name, [0, 1, spans])
+        for number, index in enumerate(indices):
+            first, last = (len(split) * n // len(indices) for n in (number, number + 1))
+            span_splits[index][name] = split[first:last]
+    return span_splits
 
 
 def digests(run: Run) -> tuple[str, str]:
@@ -337,16 +339,16 @@ def digests(run: Run) -> tuple[str, str]:
 
 
 files_read: list[str] = []
-read_truly = executor._read
+original_read = executor._read
 
 
 def read_and_count(numbered_file, **arguments):
     files_read.append(numbered_file[1])
-    return read_truly(numbered_file, **arguments)
+    return original_read(numbered_file, **arguments)
 
 
-def analysed(folder: Path, spans: int) -> list[int]:
-    """How often each span's train split was read for the analysis; it is read once more to transform it."""
+def analysis_reads(folder: Path, spans: int) -> list[int]:
+    """Returns how often the analysis read each span's train split. The transformation reads it once more."""
     return [files_read.count(str(next(folder.glob(f"examples/{i}/Split-train/*")))) - 1 for i in range(spans)]
 
 
@@ -365,13 +367,13 @@ def test_old_spans_are_not_counted_again_and_bytes_are_equal(tmp_path, monkeypat
     monkeypatch.setattr(executor, "_read", read_and_count)
     spans = partition(SPLITS, 3)
     whole = Run(tmp_path / "whole", SPLITS, **parameters)
-    assert not [said for said in whole.said if "spans" in said]
+    assert not [line for line in whole.messages if "spans" in line]
     first = Run(tmp_path / "first", *spans[:3], **parameters)
-    assert "analysis of 0 of 3 spans taken from the cache" in first.said
+    assert "analysis of 0 of 3 spans taken from the cache" in first.messages
     files_read.clear()
     second = Run(tmp_path / "second", *spans, cache=first.cache, **parameters)
-    assert "analysis of 3 of 6 spans taken from the cache" in second.said
-    assert analysed(tmp_path / "second", 6) == [0, 0, 0, 1, 1, 1]
+    assert "analysis of 3 of 6 spans taken from the cache" in second.messages
+    assert analysis_reads(tmp_path / "second", 6) == [0, 0, 0, 1, 1, 1]
     assert digests(second) == digests(whole)
 
 
@@ -381,11 +383,11 @@ def test_many_new_spans_are_counted_in_passes_and_bytes_are_equal(tmp_path, monk
     monkeypatch.setattr(executor, "MAX_SPANS_PER_PASS", 2)
     files_read.clear()
     run = Run(tmp_path / "run", *partition(SPLITS, 3))
-    assert analysed(tmp_path / "run", 6) == [1] * 6
+    assert analysis_reads(tmp_path / "run", 6) == [1] * 6
     assert digests(run) == digests(default_run)
 
 
-def test_window_of_spans_moves(tmp_path, monkeypatch):
+def test_after_the_window_moves_only_damaged_and_new_entries_are_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(executor, "_read", read_and_count)
     spans = partition(SPLITS, 3)
     both = {name: spans[1][name] + spans[2][name] + spans[3][name] for name in SPLITS}
@@ -396,13 +398,13 @@ def test_window_of_spans_moves(tmp_path, monkeypatch):
     files_read.clear()
     # The counts do not depend on the size of the vocabulary.
     second = Run(tmp_path / "second", *spans[1:4], cache=first.cache, vocabulary_size=300)
-    assert analysed(tmp_path / "second", 3) == [0, 1, 0]
+    assert analysis_reads(tmp_path / "second", 3) == [0, 1, 0]
     assert digests(second) == digests(whole)
     assert len(list(second.cache.iterdir())) == 3
 
 
 def key_of(span: Path) -> str:
-    """The key of a span, if no other span has the same content."""
+    """Returns the key of a span that differs from all other spans."""
     (key,) = analyzer_cache.dataset_keys([span / "Split-train"])
     return key.key
 
@@ -467,9 +469,9 @@ TEXT = st.text(st.characters(blacklist_categories=("C", "Z")), min_size=1, max_s
 def test_vocabulary_from_counts_by_span_equals_that_of_all(batches, span_of_batch, unit):
     combine, coder = vocabulary.SumCounts(), vocabulary.CountsCoder(text.TextSettings(unit=unit))
 
-    def count(some: list[list[tuple[str, int]]]) -> vocabulary.Counts:
+    def count(counted: list[list[tuple[str, int]]]) -> vocabulary.Counts:
         accumulator = combine.create_accumulator()
-        for batch in some:
+        for batch in counted:
             distinct = {word.encode(): number for word, number in batch}
             arrays = np.array(list(distinct), object), np.array(list(distinct.values()), np.int64)
             accumulator = combine.add_input(accumulator, vocabulary.count_batch(arrays))
@@ -482,12 +484,12 @@ def test_vocabulary_from_counts_by_span_equals_that_of_all(batches, span_of_batc
     merged = combine.merge_accumulators([coder.decode_cache(encoded) for encoded in reversed(cached)])
     assert merged == count(batches)
     assert coder.encode_cache(merged) == coder.encode_cache(count(batches))
-    learnt, expected = (
+    learned, expected = (
         learn.learn({w.decode(): n for w, n in c.items()}, text.TextSettings(unit=unit), 280)
         for c in (merged, count(batches))
     )
-    assert learnt.vocabulary_file() == expected.vocabulary_file()
-    assert learnt.merges_file() == expected.merges_file()
+    assert learned.vocabulary_file() == expected.vocabulary_file()
+    assert learned.merges_file() == expected.merges_file()
 
 
 @given(st.dictionaries(st.binary(max_size=5), st.integers(0, 2**62)))
@@ -512,7 +514,7 @@ def test_cache_keys_cover_the_text_settings():
 
 
 def test_graph_digest_covers_settings_vocabularies_and_schemas_alone(default_run, tmp_path):
-    """Which bytes TensorFlow writes for the graph depends on what the process did before."""
+    """TensorFlow's bytes of an equal graph depend on what the process did before."""
 
     def digest_with(name: str, content: bytes) -> str:
         graph = artifacts.TransformGraph(tmp_path / str(len(list(tmp_path.iterdir()))))
@@ -530,12 +532,12 @@ def test_graph_digest_is_equal_in_another_process(default_run, tmp_path):
     code = f"""
 from pathlib import Path
 import tensorflow as tf
-tf.function(lambda x: x)(tf.constant(1))  # functions of this process get other numbers
+tf.function(lambda x: x)(tf.constant(1))  # later functions get higher numbers
 from tests.components.test_transform import SPLITS, Run
 print(Run(Path({str(tmp_path)!r}), SPLITS).graph.content_digest())
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split()[-1] == default_run.graph.content_digest()
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.split()[-1] == default_run.graph.content_digest()
 
 
 def test_a_schema_without_the_features_is_refused(tmp_path):
@@ -570,9 +572,9 @@ def test_rare_buckets_are_merged_into_larger_ones(data):
     destination = buckets.merge_rare(counts, source, target)
     merged = np.zeros(counts.size, int)
     np.add.at(merged, destination.ravel(), counts.ravel())
-    for (row, column), to in np.ndenumerate(destination):
-        assert to // shape[1] >= row
-        assert to % shape[1] >= column
+    for (row, column), index in np.ndenumerate(destination):
+        assert index // shape[1] >= row
+        assert index % shape[1] >= column
     # A rare bucket is left only where nothing larger is in use.
     used = merged.reshape(shape)
     for (row, column), count in np.ndenumerate(used):
