@@ -145,7 +145,7 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
         if self.golden.patterns():
             file_format.check_files(self.golden, "golden")
         if self.splits is None:
-            file_format.check_files(self.everything(), "example_gen")
+            file_format.check_files(self.everything(), "")
             if self.eval_share <= 0 or self.test_share <= 0:
                 raise ValueError("eval_share and test_share must be over 0, or splits must be given")
             if self.eval_share + self.test_share >= 1:

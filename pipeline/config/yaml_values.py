@@ -74,7 +74,7 @@ def parse(text: str, prefix: str = "") -> Parsed:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise YamlError(_in_words(error), mark.line + 1 if mark else None) from None
+        raise YamlError(_in_words(error, text), mark.line + 1 if mark else None) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise YamlError(f"the character U+{int(error.character):04X} is not allowed in YAML", line) from None
@@ -206,6 +206,10 @@ class _Builder:
         line = node.start_mark.line + 1
         kind = node.tag.removeprefix(_TAG)
         try:
+            if node.style in ("|", ">") and not node.value:
+                raise YamlError(
+                    f"{node.style} begins a text of several lines, and none follows; {_QUOTE}", line
+                )
             if kind == "str":
                 return node.value
             self.parsed.written[dotted] = node.value
@@ -222,7 +226,7 @@ class _Builder:
                 return number
         except (ValueError, KeyError):
             raise YamlError(f"{node.value!r} cannot be read as {kind}; in quotes it is text", line) from None
-        raise YamlError(f"the tag {node.tag} is not supported; in quotes the value is text", line)
+        raise YamlError(f"the tag {node.tag} is not supported; {_QUOTE}", line)
 
 
 def _within_64_bits(number: int, line: int) -> int:
@@ -233,16 +237,35 @@ def _within_64_bits(number: int, line: int) -> int:
 
 def _check_tag(node: yaml.Node, kind: str) -> None:
     if node.tag != _TAG + kind:
-        raise YamlError(f"the tag {node.tag} is not supported", node.start_mark.line + 1)
+        raise YamlError(f"the tag {node.tag} is not supported; {_QUOTE}", node.start_mark.line + 1)
 
 
 def _join(dotted: str, key: str) -> str:
     return f"{dotted}.{key}" if dotted else key
 
 
-def _in_words(error: yaml.MarkedYAMLError) -> str:
-    """Returns PyYAML's message, with the remedy for common mistakes."""
+_QUOTE = "quote text that begins with one of * & ! | > % @ `"
+_READS = {"alias": "*", "anchor": "&", "tag": "!", "directive": "%"}
+"""What YAML reads after a special character, by the last word of PyYAML's `while scanning an alias`."""
+
+
+def _in_words(error: yaml.MarkedYAMLError, text: str) -> str:
+    """Returns PyYAML's message, with the remedy for common mistakes.
+
+    Args:
+      error: the error.
+      text: the text that is read.
+    """
     problem = str(error.problem or error.context)
+    if special := _READS.get(str(error.context).split(" ")[-1]):
+        return f"{special} has a meaning in YAML; quote text that begins with {special}"
+    if problem.startswith("found undefined alias"):
+        return f"{problem.removeprefix('found ')}; quote text that begins with *"
+    if problem.startswith("expected ',' or") and "!" in text:  # a tag may have commas and brackets in it
+        return f"{problem}; close the bracket, and quote text that begins with !"
+    if problem == "but found another document":
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        return f"the file has a second document, which begins with --- at line {line}; leave it out"
     if r"'\t'" in problem:
         return "a tab; indent with spaces, and quote text that begins with one"
     if "cannot start any token" in problem:

@@ -185,7 +185,14 @@ def test_a_wrong_value_in_the_file_is_reported_with_its_line(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("example_gen.files=[]", "example_gen"),
+        (
+            "example_gen.files=[]",
+            "--set example_gen.files=[]: example_gen: format tsv takes files, and files is empty",
+        ),
+        (
+            "example_gen.source_files=[a]",
+            "example_gen: format tsv takes files, and source_files must be left out",
+        ),
         ("trainer.schedule.warmup_steps=1000", "warmup_steps must be below steps"),
         ("root=gs://bucket/runs", "root must be a folder of this machine; received 'gs://bucket/runs'"),
         ("serving=gs://bucket/runs", "serving must be a folder of this machine; received 'gs://bucket/runs'"),

@@ -70,22 +70,32 @@ class Format(abc.ABC):
 
     Attributes:
       name: value of `example_gen.format` that selects it.
+      fields_read: fields of `Files` that it reads.
     """
 
     name: ClassVar[str]
+    fields_read: ClassVar[tuple[str, ...]] = ("files",)
 
     def check_files(self, files: Files, where: str) -> None:
         """Checks that a configuration gives the fields of `Files` that this format reads, and no others.
 
         Args:
           files: the files of a split, or of the corpus.
-          where: key of `files` in the configuration, for the message.
+          where: key of `files` below `example_gen`, for the message; empty: `example_gen` itself.
 
         Raises:
           ValueError: a field is missing, or is given and not read.
         """
-        if not files.files or files.source_files or files.target_files:
-            raise ValueError(f"{where}: format {self.name} takes files, and no source_files or target_files")
+        names = type(files).__struct_fields__
+        given = [name for name in names if getattr(files, name)]
+        extra = [name for name in given if name not in self.fields_read]
+        empty = [name for name in self.fields_read if name not in given]
+        problem = f"{' and '.join(empty)} {'are' if empty[1:] else 'is'} empty" if empty else ""
+        if extra:
+            problem = f"{' and '.join(extra)} must be left out"
+        if problem:
+            takes = f"format {self.name} takes {' and '.join(self.fields_read)}, and {problem}"
+            raise ValueError(f"{where}: {takes}" if where else takes)
 
     def check_options(self, options: FormatOptions) -> None:
         """Checks `header` and the columns.

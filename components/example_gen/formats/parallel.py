@@ -19,11 +19,7 @@ class Parallel(base.Format):
     """Pairs of text files with one sentence a line. The lists of both sides match file by file."""
 
     name = "parallel"
-
-    def check_files(self, files: Files, where: str) -> None:
-        """Checks that both sides are given, and `files` is not."""
-        if not files.source_files or not files.target_files or files.files:
-            raise ValueError(f"{where}: format parallel takes source_files and target_files, and no files")
+    fields_read = ("source_files", "target_files")
 
     def check_options(self, options: base.FormatOptions) -> None:
         """Checks that no header is asked for."""
