@@ -39,10 +39,10 @@ def test_a_large_file_is_translated_with_beam_and_each_shard_is_printed(
     printed = capfd.readouterr()
     assert printed.err.splitlines() == [
         "100 lines in 4 shards, 4 of them to translate",
-        "lines 1 to 32",
-        "lines 33 to 63",
-        "lines 64 to 94",
-        "lines 95 to 100",
+        "translated lines 1 to 32",
+        "translated lines 33 to 63",
+        "translated lines 64 to 94",
+        "translated lines 95 to 100",
     ]
     assert printed.out == ""
     assert cli.main(["translate", "--model", str(model), "--nbest", "2", "large.txt", "--output", "out"]) == 0
@@ -112,8 +112,8 @@ def test_a_signal_ends_it_and_the_same_command_resumes(
     arguments = ["large.txt", "--output", "out.txt", "--beam-runner", "direct"]
     command = ["translate", "--model", str(model), *arguments]
     assert cli.main(command) == code
-    assert capfd.readouterr().err.splitlines()[-2:] == ["lines 1 to 32", "error: interrupted"]
+    assert capfd.readouterr().err.splitlines()[-2:] == ["translated lines 1 to 32", "error: interrupted"]
     assert not Path("out.txt").exists()
     assert cli.main(command) == 0
-    assert "100 lines in 4 shards, 3 of them to translate\nlines 33 to 63\n" in capfd.readouterr().err
+    assert "100 lines in 4 shards, 3 of them to translate\ntranslated lines 33 to 63\n" in capfd.readouterr().err
     assert Path("out.txt").read_bytes() == TEXT.upper()
