@@ -115,5 +115,7 @@ def test_a_signal_ends_it_and_the_same_command_resumes(
     assert capfd.readouterr().err.splitlines()[-2:] == ["translated lines 1 to 32", "error: interrupted"]
     assert not Path("out.txt").exists()
     assert cli.main(command) == 0
-    assert "100 lines in 4 shards, 3 of them to translate\ntranslated lines 33 to 63\n" in capfd.readouterr().err
+    assert (
+        "100 lines in 4 shards, 3 of them to translate\ntranslated lines 33 to 63\n" in capfd.readouterr().err
+    )
     assert Path("out.txt").read_bytes() == TEXT.upper()
