@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None, session: Session) -> int:
     """Parses the command line, runs the command and writes out what it printed."""
     try:
-        options = build_parser().parse_args(arguments)
+        options = _parse(arguments)
     except SystemExit:  # --help, --version, or a command line that cannot be parsed
         with streams.writing_output(sys.stdout):
             sys.stdout.flush()
@@ -70,6 +70,18 @@ def _run(arguments: Sequence[str] | None, session: Session) -> int:
     with streams.writing_output(sys.stdout):
         sys.stdout.flush()
     return code
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parses the command line. An unknown word is reported by the parser of its command."""
+    parser = build_parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        kind = "unknown option" if unknown[0].startswith("-") else "unexpected argument"
+        getattr(options, "parser", parser).error(f"{kind} {unknown[0]}")
+    if not hasattr(options, "run"):
+        parser.error("name a COMMAND")
+    return options
 
 
 def _raise_on_sigterm() -> signal._HANDLER:
@@ -129,7 +141,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action=_Version, help="print the version and exit")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for command in (run, config, status, lineage, rollback, gc_command, export, fetch, translate):
         command.add_to(commands)
     return parser

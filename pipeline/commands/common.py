@@ -7,6 +7,8 @@ import dataclasses
 import json
 import math
 import os
+import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,10 +34,19 @@ class Session:
     Attributes:
       closed_streams: the standard streams that the caller closed: `stdin`, `stdout`, `stderr`.
       log_file: the log file of the run, once it is known. The file need not exist.
+      config_arguments: CONFIG, `--root` and `--set` as the user gave them, for the shell; None: not read yet.
     """
 
     closed_streams: frozenset[str] = frozenset()
     log_file: Path | None = None
+    config_arguments: str | None = None
+
+    def with_config(self, text: str) -> str:
+        """Replaces CONFIG in a remedy, such as `bitext run CONFIG`, by what the user gave."""
+        if self.config_arguments is None:
+            return text
+        given = f" {self.config_arguments}" if self.config_arguments else ""
+        return re.sub(r" CONFIG\b", lambda _: given, text)
 
     def require_input(self) -> None:
         """Raises ConfigError if standard input, which is to be read, is closed."""
@@ -71,7 +82,7 @@ def exit_code(error: BaseException | None) -> int:
 def describe(error: BaseException, session: Session) -> tuple[str, str]:
     """The message of an error, and the remedy."""
     if isinstance(error, BitextError):
-        return str(error), error.remedy
+        return session.with_config(str(error)), session.with_config(error.remedy)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", "The same command continues where this one stopped." if session.log_file else ""
     return f"{type(error).__name__}: {error}", "The traceback is in the log."
@@ -109,8 +120,24 @@ def add_command(
         epilog="\n".join(["examples:", *(f"  {example}" for example in examples)]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, parser=parser)
     return parser
+
+
+def whole_number(text: str) -> int:
+    """A whole number on the command line."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number; received {text!r}") from None
+
+
+def number(text: str) -> float:
+    """A number on the command line."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number; received {text!r}") from None
 
 
 def path_argument(text: str) -> Path:
@@ -155,6 +182,10 @@ def load(options: argparse.Namespace) -> PipelineConfig:
     """Loads the configuration that CONFIG, `--root` and `--set` describe."""
     from bitext.pipeline import config
 
+    words = [str(options.config)] if options.config else []
+    words += ["--root", str(options.root)] if options.root else []
+    words += [word for override in options.set for word in ("--set", override)]
+    options.session.config_arguments = shlex.join(words)
     return config.load(options.config or DEFAULT_CONFIG, options.set, options.root and str(options.root))
 
 

@@ -21,8 +21,10 @@ def add_to(commands: common.Commands) -> None:
     common.add_config_arguments(parser)
     parser.add_argument(
         "--explain",
+        action="append",
         metavar="KEY",
-        help="print type, default, range and meaning of one key, or of a section's keys; takes no CONFIG",
+        help="print type, default, range and meaning of a key, or of a section's keys (repeatable); takes no"
+        " CONFIG",
     )
 
 
@@ -39,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
     if options.config or options.root or options.set:
         raise ConfigError(
             "--explain explains a key of every configuration, so it takes no CONFIG, --root or --set",
-            f"bitext config --explain {options.explain}",
+            f"bitext config {' '.join(f'--explain {key}' for key in options.explain)}",
         )
-    print_output(writing.explain(reference.find(options.explain)))
+    keys = [key for name in options.explain for key in reference.find(name)]
+    print_output(writing.explain(list(dict.fromkeys(keys))))
     return 0

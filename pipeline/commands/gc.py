@@ -20,7 +20,7 @@ def add_to(commands: common.Commands) -> None:
     )
     common.add_config_arguments(parser)
     parser.add_argument(
-        "--keep", type=int, required=True, metavar="N", help="number of complete runs to keep"
+        "--keep", type=common.whole_number, required=True, metavar="N", help="number of complete runs to keep"
     )
     parser.add_argument("--dry-run", action="store_true", help="only print what would be removed")
     common.add_wait_argument(parser)

@@ -17,9 +17,18 @@ def add_to(commands: common.Commands) -> None:
         "bitext lineage 3 my.yaml",
         "bitext lineage 3 my.yaml --json",
     )
-    parser.add_argument("version", type=int, metavar="VERSION", help="the pushed version")
+    parser.add_argument("version", type=_version, metavar="VERSION", help="the pushed version")
     common.add_config_arguments(parser)
     common.add_json_argument(parser, " with all parameters")
+
+
+def _version(text: str) -> int:
+    """The number of a pushed version."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(
+            f"must be the number of a pushed version; received {text!r} (VERSION comes before CONFIG)"
+        )
+    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:

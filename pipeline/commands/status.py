@@ -30,5 +30,8 @@ def run(options: argparse.Namespace) -> int:
     config = common.load(options)
     from bitext.pipeline.reports import status
 
-    common.print_report(status.collect(config), status.render, options.json)
+    report = status.collect(config)
+    common.print_report(
+        report, lambda report: options.session.with_config(status.render(report)), options.json
+    )
     return 0

@@ -42,20 +42,30 @@ def add_to(commands: common.Commands) -> None:
         type=common.path_argument,
         help="a SavedModel or a serving folder (default: the serving folder of the default configuration)",
     )
-    parser.add_argument("--beam-size", type=int, help="hypotheses kept at each step (default: the model's)")
+    parser.add_argument(
+        "--beam-size", type=common.whole_number, help="hypotheses kept at each step (default: the model's)"
+    )
     parser.add_argument(
         "--length-penalty",
-        type=float,
+        type=common.number,
         help="larger values prefer longer translations (default: the model's)",
     )
     parser.add_argument(
-        "--max-length", type=int, help="the most tokens of a translation (default: the model's)"
+        "--max-length",
+        type=common.whole_number,
+        help="the most tokens of a translation (default: the model's)",
     )
     parser.add_argument(
-        "--nbest", type=int, default=1, help="number of translations per line, each with its score"
+        "--nbest",
+        type=common.whole_number,
+        default=1,
+        help="number of translations per line, each with its score",
     )
     parser.add_argument(
-        "--batch-size", type=int, default=64, help="number of sentences per batch (default: %(default)s)"
+        "--batch-size",
+        type=common.whole_number,
+        default=64,
+        help="number of sentences per batch (default: %(default)s)",
     )
     parser.add_argument(
         "--beam-runner",

@@ -93,7 +93,7 @@ def _pushed(history: History) -> dict[str, Any] | None:
 def render(status: dict[str, Any]) -> str:
     """Returns the report as text."""
     if not status["runs"]:
-        return "No runs yet. Start one with: bitext run"
+        return "No runs yet. Start one with: bitext run CONFIG"
     lines = []
     for run in status["runs"][:SHOWN_RUNS]:
         took = "" if run["seconds"] is None else f"  {duration(run['seconds'])}"

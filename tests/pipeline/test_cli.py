@@ -257,6 +257,51 @@ def test_a_blank_reason_is_refused(
     assert not (folder / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message", "command"),
+    [
+        (["--versoin"], "unknown option --versoin", "bitext"),
+        ([], "name a COMMAND", "bitext"),
+        (["run", "a.yaml", "b.yaml"], "unexpected argument b.yaml", "bitext run"),
+        (["gc", "--keep", "x"], "argument --keep: must be a whole number; received 'x'", "bitext gc"),
+        (
+            ["lineage", "mine.yaml", "1"],
+            "argument VERSION: must be the number of a pushed version; received 'mine.yaml' (VERSION comes"
+            " before CONFIG)",
+            "bitext lineage",
+        ),
+        (
+            ["translate", "--length-penalty", "x"],
+            "argument --length-penalty: must be a number; received 'x'",
+            "bitext translate",
+        ),
+    ],
+)
+def test_a_wrong_command_line_is_reported_in_words_with_the_help_of_its_command(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str, command: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"error: {message}\nwhat to do: {command} --help\n"
+
+
+@pytest.mark.parametrize("command", [["status"], ["rollback", "--reason", "x"]])
+def test_remedies_name_the_configuration_that_was_given(
+    folder: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    (folder / "my own.yaml").write_text((folder / "toy.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    first, *others = command
+    cli.main([first, "my own.yaml", *others, "--set", "trainer.steps=900"])
+    captured = capsys.readouterr()
+    assert "bitext run 'my own.yaml' --set trainer.steps=900" in captured.out + captured.err
+
+
+def test_explain_shows_every_key_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["config", "--explain", "trainer.steps", "--explain", "name"]) == 0
+    assert re.findall(r"^\S+", capsys.readouterr().out, re.MULTILINE) == ["trainer.steps", "name"]
+
+
 def test_config_prints_every_default(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["config", "toy.yaml", "--root", "123"]) == 0
     printed = capsys.readouterr().out
