@@ -21,7 +21,7 @@ GOLDEN_SPLIT = "golden"
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which spans of the corpus are used: all, if nothing is given.
+    """The spans of the corpus that are used; by default all.
 
     Attributes:
       newest: maximum number of spans; those with the highest numbers are used.
@@ -52,7 +52,7 @@ def _span_number(bound: int | datetime.date | None) -> int | None:
 
 
 class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A part of the corpus that is processed in an execution of its own.
+    """A numbered part of the corpus; each is read in its own execution.
 
     Attributes:
       number: number of the span; None for the files without a span in their pattern.
@@ -81,9 +81,9 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     """Which files to read, how to split the corpus, and which rows to reject.
 
     Paths are local or of any file system that Beam opens (gs://, s3://, hdfs://). Files whose names end in
-    .gz, .bz2 or .zst are decompressed. A local path that exists is no glob, even with brackets in it, and so
-    are the existing folders at the start of a glob. A glob does not match hidden files; `**` matches folders
-    at any depth.
+    .gz, .bz2 or .zst are decompressed. A local path that exists is taken literally, even if it contains
+    brackets. So are the existing folders at the start of a glob. A glob does not match hidden files; `**`
+    matches folders at any depth.
 
     A corpus that grows is read by spans. In a pattern, `{SPAN}` is the number of a span, or `{YYYY}`, `{MM}`
     and `{DD}` are its date. `{VERSION}` is its version, of which the highest is used. `{SPAN:4}` has four
@@ -109,13 +109,13 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
       drop_duplicates: drop exact duplicates in `all` splits, or only in `train`. Use `train` for a published
         test set that is scored line by line (see also `evaluator.references`).
       max_characters: rows with a longer source or target are rejected as `too_long`.
-      max_length_ratio: rows whose longer side has more than this many times the characters of the other are
-        rejected as `length_ratio`. Not checked in eval and test splits whose files are given in `splits`.
+      max_length_ratio: rows are rejected as `length_ratio` if the longer side divided by the shorter side, in
+        characters, is above this. Not checked in eval and test splits whose files are given in `splits`.
       ratio_from_characters: the length ratio is checked only if the longer side has at least this many
         characters.
       max_reject_share: the run stops if a larger share of the rows is rejected.
-      shards: number of files of each split, by the same hash. With several, Beam's workers divide a corpus
-        that is too large for one worker. All translations of a source are in one file.
+      shards: number of files of each split, by the same hash. With more than one, Beam's workers share
+        the writing of a large corpus. All translations of a source are in one file.
     """
 
     format: Annotated[str, msgspec.Meta(extra={"choices": tuple(FORMATS)})] = "tsv"
@@ -145,7 +145,7 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
         if self.golden.patterns():
             file_format.check_files(self.golden, "golden")
         if self.splits is None:
-            file_format.check_files(self.everything(), "")
+            file_format.check_files(self.unsplit_files(), "")
             if self.eval_share <= 0 or self.test_share <= 0:
                 raise ValueError("eval_share and test_share must be over 0, or splits must be given")
             if self.eval_share + self.test_share >= 1:
@@ -154,38 +154,38 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
                     f"{self.eval_share} + {self.test_share}"
                 )
         else:
-            if self.everything().patterns():
+            if self.unsplit_files().patterns():
                 raise ValueError("give either splits or files (source_files, target_files), not both")
             for name in SPLITS:
                 file_format.check_files(getattr(self.splits, name), f"splits.{name}")
         file_format.check_options(self)
 
-    def everything(self) -> Files:
+    def unsplit_files(self) -> Files:
         """The files of a corpus that is split by hash."""
         return Files(files=self.files, source_files=self.source_files, target_files=self.target_files)
 
-    def groups(self) -> dict[str | None, Files]:
-        """The files by split; all under None if the corpus is split by hash."""
+    def files_by_split(self) -> dict[str | None, Files]:
+        """The files by split; all under the key None if the corpus is split by hash."""
         if self.splits is None:
-            return {None: self.everything()}
+            return {None: self.unsplit_files()}
         return {name: getattr(self.splits, name) for name in SPLITS}
 
 
 class SpanParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The parameters of one part of a corpus that comes in spans.
+    """The parameters of one span, or of the files without a span.
 
     Attributes:
-      span: the span.
+      span: the span that is read.
     """
 
     span: Span
 
     def __post_init__(self) -> None:
-        """Checks nothing: the whole corpus was checked, and a span may lack the files of a split."""
+        """Checks nothing: `Parameters` has checked the corpus, and a span may lack the files of a split."""
 
 
 def span_of(parameters: Parameters) -> Span | None:
-    """Returns the span that the parameters are for; None: the corpus has no spans."""
+    """Returns the span that the parameters are for; None if the corpus has no spans."""
     return parameters.span if isinstance(parameters, SpanParameters) else None
 
 
@@ -204,7 +204,7 @@ class ExampleGen(Component[Parameters]):
         return spans.parts(parameters)
 
     def external_inputs(self, parameters: Parameters) -> list[str]:
-        return [pattern for files in parameters.groups().values() for pattern in files.patterns()]
+        return [pattern for files in parameters.files_by_split().values() for pattern in files.patterns()]
 
     def run(
         self,

@@ -27,7 +27,7 @@ from bitext.components.example_gen import GOLDEN_SPLIT, SPLITS, Parameters, span
 from bitext.components.example_gen.filters import REASONS, Filtered, filter_rows
 from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.example_gen.rows import Rows
-from bitext.components.example_gen.sources import find, read
+from bitext.components.example_gen.sources import find_source_files, read_rows
 from bitext.components.example_gen.splitting import assign_splits, first_of_duplicates, source_hashes
 from bitext.components.example_gen.summary import Counts
 from bitext.components.shared import tfrecord
@@ -52,8 +52,8 @@ def run(
 
     Args:
       parameters: the parameters of ExampleGen.
-      context: of the run.
-      golden: the golden test set. Rows with a source of it are left out of train and eval.
+      context: the folders, the Beam pipeline and the output of the run.
+      golden: the golden test set. Rows whose source is in it are removed from train and eval.
       examples: receives the examples.
       rejects: receives the rejected rows and the counts.
 
@@ -61,7 +61,7 @@ def run(
       DataError: a file is missing or damaged, too many rows are rejected, or a split of a corpus without
         spans is empty.
     """
-    files = find(parameters)
+    files = find_source_files(parameters)
     golden_hashes = np.zeros(0, np.uint64) if golden is None else _source_hashes_of(golden)
     for split in SPLITS:
         examples.split(split).mkdir()
@@ -108,7 +108,7 @@ def _build(
     rejects: artifacts.Rejects,
     counts_file: Path,
 ) -> None:
-    """Adds all transforms: read, filter, group by split and shard, write; and sum the counts of all."""
+    """Adds all transforms: read, filter, group by split and shard, write, and sum all counts."""
     keys = [(split, shard) for split in SPLITS for shard in range(parameters.shards)]
     blocks = (
         pipeline
@@ -120,22 +120,22 @@ def _build(
     )
     # Every file is written, even if no row belongs in it.
     every_key = pipeline | "Keys" >> beam.Create([(key, None) for key in keys])
-    written = (
+    split_counts = (
         (filtered.rows, every_key)
         | "WithEmpty" >> beam.Flatten()
         | "BySplit" >> beam.GroupByKey()
         | "WriteExamples" >> beam.Map(_write_split, examples, parameters)
     )
-    shared = filtered.given | "GatherGiven" >> beam.GroupByKey() | "Shared" >> beam.Map(_count_shared)
-    start = pipeline | "RejectsKey" >> beam.Create([(None, None)])
-    rejected = (
-        (filtered.rejects, start)
+    shared_counts = filtered.given | "GatherGiven" >> beam.GroupByKey() | "Shared" >> beam.Map(_count_shared)
+    no_rejects = pipeline | "RejectsKey" >> beam.Create([(None, None)])
+    reason_counts = (
+        (filtered.rejects, no_rejects)
         | "WithNoRejects" >> beam.Flatten()
         | "GatherRejects" >> beam.GroupByKey()
         | "WriteRejects" >> beam.Map(_write_rejects, rejects)
     )
     _ = (
-        (blocks.faults, filtered.counts, written, rejected, shared)
+        (blocks.faults, filtered.counts, split_counts, reason_counts, shared_counts)
         | "AllCounts" >> beam.Flatten()
         | "Sum" >> beam.CombineGlobally(_sum)
         | "WriteCounts"
@@ -145,8 +145,8 @@ def _build(
 
 def _sum(counts: Iterable[Counts]) -> Counts:
     total: Counts = Counter()
-    for one in counts:
-        total.update(one)
+    for partial_counts in counts:
+        total.update(partial_counts)
     return total
 
 
@@ -158,7 +158,7 @@ class _Read(beam.DoFn):
 
     def process(self, file: SourceFile) -> Iterator[Any]:
         try:
-            for rows in read(file, self._parameters):
+            for rows in read_rows(file, self._parameters):
                 yield file, rows
         except DataError as error:
             yield beam.pvalue.TaggedOutput("faults", summary.fault(error))
@@ -211,8 +211,8 @@ class _Filter(beam.DoFn):
         for split, shard in sorted(set(zip(splits.tolist(), shards.tolist(), strict=True))):
             if split < 0:
                 continue
-            chosen = np.flatnonzero((splits == split) & (shards == shard))
-            yield (SPLITS[split], shard), (order, _pack(table.take(pa.array(chosen))))
+            row_indices = np.flatnonzero((splits == split) & (shards == shard))
+            yield (SPLITS[split], shard), (order, _pack(table.take(pa.array(row_indices))))
 
 
 def rejected_rows(file: SourceFile, rows: Rows, filtered: Filtered) -> list[Reject]:
@@ -230,7 +230,7 @@ def rejected_rows(file: SourceFile, rows: Rows, filtered: Filtered) -> list[Reje
 
 
 def _count_shared(group: tuple[None, Iterable[tuple[str, np.ndarray]]]) -> Counts:
-    """Counts the distinct sources of given eval and test splits that the given train split has too."""
+    """Counts the distinct sources of the eval and test files that are also in the train files."""
     by_split: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
     for split, hashes in group[1]:
         by_split[split].append(hashes)
@@ -264,7 +264,7 @@ def _write_split(
 
 def _in_order(blocks: Iterable[tuple[BlockOrder, bytes]]) -> dict[str, pa.Array]:
     """The columns of packed blocks, in the order of the corpus."""
-    # A function of its own: the batches of a large split are freed when it returns.
+    # In its own function, so that the batches of a large split are freed when it returns.
     batches = [_unpack(rows) for _, rows in sorted(blocks)]
     if not batches:
         return {name: pa.array([], pa.string()) for name in COLUMNS}
@@ -272,15 +272,15 @@ def _in_order(blocks: Iterable[tuple[BlockOrder, bytes]]) -> dict[str, pa.Array]
 
 
 def _pack(batch: pa.RecordBatch) -> bytes:
-    """Compresses rows on their way into a split: a runner may hold all of them at once, some repeatedly."""
+    """Compresses rows before they are grouped: a runner may hold several copies of all of them."""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as out:
-        out.write_batch(batch)
+    with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_batch(batch)
     return cast(bytes, sink.getvalue().to_pybytes())
 
 
 def _unpack(rows: bytes) -> pa.RecordBatch:
-    """The inverse of `_pack`."""
+    """Reads the rows that `_pack` compressed."""
     with pa.ipc.open_stream(rows) as stream:
         return stream.read_next_batch()
 

@@ -1,4 +1,4 @@
-"""Which rows become examples: every other row is rejected, with a reason and a detail.
+"""Checks rows: a row that cannot become an example is rejected with a reason and a detail.
 
 The checks run on Arrow columns, a block of rows at a time. Python code sees single rows only if they are
 rejected.
@@ -58,13 +58,13 @@ class Filtered:
 
 
 def filter_rows(rows: Rows, parameters: Parameters, split: str | None = None) -> Filtered:
-    """Checks every row. A row with several faults gets the first of REASONS that applies.
+    """Checks every row. The reason of a row is the first of REASONS that applies.
 
     Args:
       rows: a block of rows of one file.
       parameters: the limits.
       split: split of the file; None if each row's split is decided by a hash. The length ratio is checked
-        in `train` and None alone.
+        only if this is `train` or None.
     """
     reason = np.zeros(len(rows.line), np.int8)
     details: dict[int, str] = {}

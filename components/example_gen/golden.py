@@ -1,4 +1,7 @@
-"""Runs GoldenGen: the golden test set as examples. ExampleGen keeps its sources out of train and eval."""
+"""Runs GoldenGen: writes the golden test set as examples.
+
+ExampleGen removes rows with these sources from train and eval.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from bitext.components.component import Context
 from bitext.components.example_gen import GOLDEN_SPLIT, Parameters
 from bitext.components.example_gen.executor import COLUMNS, rejected_rows
 from bitext.components.example_gen.filters import filter_rows
-from bitext.components.example_gen.sources import find, read
+from bitext.components.example_gen.sources import find_source_files, read_rows
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
 
@@ -28,8 +31,8 @@ def run(
     blocks: list[pa.Table] = []
     rejected = []
     rows = 0
-    for file in find(parameters, {GOLDEN_SPLIT: parameters.golden}):
-        for block in read(file, parameters):
+    for file in find_source_files(parameters, {GOLDEN_SPLIT: parameters.golden}):
+        for block in read_rows(file, parameters):
             filtered = filter_rows(block, parameters, GOLDEN_SPLIT)
             rows += len(block.line)
             rejected += rejected_rows(file, block, filtered)

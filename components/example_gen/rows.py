@@ -1,4 +1,4 @@
-"""A block of rows as Arrow columns: what a format reads and `filters` checks."""
+"""A block of rows as Arrow columns. Formats make it, `filters` checks it."""
 
 from __future__ import annotations
 

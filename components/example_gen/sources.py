@@ -1,4 +1,4 @@
-"""The source files of a corpus: which they are, and what is checked before they are read."""
+"""Finds the source files of a corpus, and checks them before they are read."""
 
 from __future__ import annotations
 
@@ -13,40 +13,42 @@ from bitext.components.example_gen.rows import Rows
 from bitext.components.shared.errors import DataError
 
 
-def find(parameters: Parameters, groups: Mapping[str | None, Files] | None = None) -> list[SourceFile]:
-    """The files that the configuration names, after all checks that need no parsing of the rows.
+def find_source_files(
+    parameters: Parameters, files_by_split: Mapping[str | None, Files] | None = None
+) -> list[SourceFile]:
+    """Finds the files that the configuration names, and runs all checks that do not parse rows.
 
     Args:
       parameters: the parameters of ExampleGen.
-      groups: the files of each split; None for those of the corpus (`parameters.groups()`).
+      files_by_split: the files of each split; by default `parameters.files_by_split()`.
 
     Raises:
       DataError: a pattern matches no file, a file is in two splits, a header lacks a column, or aligned files
         have different numbers of lines.
     """
     file_format = FORMATS[parameters.format]
-    splits: dict[str, str | None] = {}
-    targets: dict[str, str | None] = {}
-    for split, files in (groups or parameters.groups()).items():
+    split_of_path: dict[str, str | None] = {}
+    target_of_path: dict[str, str | None] = {}
+    for split, files in (files_by_split or parameters.files_by_split()).items():
         for path, target in file_format.find(files):
-            if path in splits:
+            if path in split_of_path:
                 raise DataError(
-                    f"{path} is given twice: for {splits[path]} and {split}",
+                    f"{path} is given twice: for {split_of_path[path]} and {split}",
                     "name the file in one split of example_gen.splits only",
                 )
-            splits[path], targets[path] = split, target
+            split_of_path[path], target_of_path[path] = split, target
     prefix = _label_prefix(parameters)
-    name_counts = Counter(map(_name, splits))
+    name_counts = Counter(map(_name, split_of_path))
     return [
         SourceFile(
             index=index,
             label=prefix + (_name(path) if name_counts[_name(path)] == 1 else path),
             path=path,
-            target_path=targets[path],
+            target_path=target_of_path[path],
             split=split,
-            columns=file_format.inspect(path, targets[path], parameters),
+            columns=file_format.inspect(path, target_of_path[path], parameters),
         )
-        for index, (path, split) in enumerate(splits.items())
+        for index, (path, split) in enumerate(split_of_path.items())
     ]
 
 
@@ -55,14 +57,14 @@ def _name(path: str) -> str:
 
 
 def _label_prefix(parameters: Parameters) -> str:
-    """What the labels of a span's files begin with: `span-7/`, `span-7-v2/`; "" without a span."""
+    """The first part of the labels of a span's files: `span-7/`, `span-7-v2/`; "" without a span."""
     span = span_of(parameters)
     if span is None or span.number is None:
         return ""
     return f"span-{span.number}/" if span.version is None else f"span-{span.number}-v{span.version}/"
 
 
-def read(file: SourceFile, parameters: Parameters) -> Iterator[Rows]:
+def read_rows(file: SourceFile, parameters: Parameters) -> Iterator[Rows]:
     """The rows of a file, without its header, in order and in blocks.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Finds the spans of a corpus, and divides ExampleGen's work into one part per span.
+"""Finds the spans of a corpus, and divides the work of ExampleGen into one part for each span.
 
 The markers in patterns are those of TFX: `{SPAN}`, `{VERSION}`, `{YYYY}`, `{MM}`, `{DD}`. A span by date has
 the number of days since 1970-01-01 as its number.
@@ -33,16 +33,18 @@ _REMEDY = "add the file, or correct the patterns in example_gen"
 
 
 def parts(parameters: Parameters) -> list[Part]:
-    """Divides ExampleGen's work: the files without a span first, then one part per span of the window.
+    """Divides the work of ExampleGen: files without a span first, then one part for each span of the window.
 
     A corpus without spans is one part with an empty name.
 
     Raises:
-      ConfigError: the markers of a pattern are not a span, or a window is given and no pattern has a span.
+      ConfigError: the markers of a pattern do not form a span, or a window is given without such a pattern.
       DataError: no span is in the window, a span lacks a file, or a file name has an impossible date.
     """
-    spanned = [p for files in parameters.groups().values() for p in files.patterns() if MARKER.search(p)]
-    if not spanned:
+    span_patterns = [
+        p for files in parameters.files_by_split().values() for p in files.patterns() if MARKER.search(p)
+    ]
+    if not span_patterns:
         if parameters.window != Window():
             raise ConfigError(
                 "example_gen.window is given, but no pattern has a span",
@@ -50,35 +52,35 @@ def parts(parameters: Parameters) -> list[Part]:
                 " the date; or leave out example_gen.window",
             )
         return [Part("", parameters)]
-    spans_of = {pattern: _find(pattern) for pattern in spanned}
+    spans_of = {pattern: _find_spans(pattern) for pattern in span_patterns}
     numbers = {number for spans in spans_of.values() for number, _ in spans}
-    by_date = any("{YYYY}" in pattern for pattern in spanned)
-    divided = []
-    if any(not MARKER.search(p) for files in parameters.groups().values() for p in files.patterns()):
-        divided.append(Part("no span", _part(parameters, Span(None), {})))
-    for number in _in_window(sorted(numbers), parameters):
+    by_date = any("{YYYY}" in pattern for pattern in span_patterns)
+    span_parts = []
+    if any(not MARKER.search(p) for files in parameters.files_by_split().values() for p in files.patterns()):
+        span_parts.append(Part("no span", _part_parameters(parameters, Span(None), {})))
+    for number in _select_window(sorted(numbers), parameters):
         versions = [v for spans in spans_of.values() for n, v in spans if n == number and v is not None]
         span = Span(number, max(versions, default=None))
         label = (EPOCH + datetime.timedelta(days=number)).isoformat() if by_date else str(number)
         name = f"span {label}" + (f" version {span.version}" if span.version is not None else "")
-        divided.append(Part(name, _part(parameters, span, _files_of(span, name, spans_of))))
-    return divided
+        span_parts.append(Part(name, _part_parameters(parameters, span, _files_of(span, name, spans_of))))
+    return span_parts
 
 
-def _in_window(numbers: list[int], parameters: Parameters) -> list[int]:
+def _select_window(numbers: list[int], parameters: Parameters) -> list[int]:
     window = parameters.window
     first, last = window.bounds()
-    inside = [n for n in numbers if (first is None or n >= first) and (last is None or n <= last)]
-    if not inside:
+    numbers_in_window = [n for n in numbers if (first is None or n >= first) and (last is None or n <= last)]
+    if not numbers_in_window:
         raise DataError(
             f"no span of the corpus is in example_gen.window; spans that exist: {_ranges(numbers) or 'none'}",
             "correct the patterns in example_gen or example_gen.window, or add files",
         )
-    return inside[-window.newest :] if window.newest else inside
+    return numbers_in_window[-window.newest :] if window.newest else numbers_in_window
 
 
 def _ranges(numbers: list[int]) -> str:
-    """Span numbers in words: `1 to 4, 7`."""
+    """Formats ascending span numbers as ranges: `1 to 4, 7`."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and runs[-1][1] == number - 1:
@@ -89,7 +91,11 @@ def _ranges(numbers: list[int]) -> str:
 
 
 def _files_of(span: Span, name: str, spans_of: dict[str, SpanFiles]) -> dict[str, tuple[str, ...]]:
-    """The files of a span by pattern: of its newest version, if the pattern has a version."""
+    """The files of a span by pattern. If a pattern has a version, only those of the newest version.
+
+    Raises:
+      DataError: no file matches a pattern.
+    """
     files = {}
     for pattern, spans in spans_of.items():
         version = span.version if "{VERSION" in pattern else None
@@ -99,23 +105,23 @@ def _files_of(span: Span, name: str, spans_of: dict[str, SpanFiles]) -> dict[str
     return files
 
 
-def _part(parameters: Parameters, span: Span, files: dict[str, tuple[str, ...]]) -> SpanParameters:
-    """The parameters of a part: the files of a span, or the patterns without a span."""
+def _part_parameters(parameters: Parameters, span: Span, files: dict[str, tuple[str, ...]]) -> SpanParameters:
+    """The parameters of a part: with the files of one span, or with the patterns without a span."""
 
-    def chosen(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    def select_paths(patterns: tuple[str, ...]) -> tuple[str, ...]:
         if span.number is None:
             return tuple(pattern for pattern in patterns if not MARKER.search(pattern))
         return tuple(path for pattern in patterns for path in files.get(pattern, ()))
 
-    def replaced(given: Files) -> Files:
-        return Files(**{name: chosen(getattr(given, name)) for name in given.__struct_fields__})
+    def select_files(given: Files) -> Files:
+        return Files(**{name: select_paths(getattr(given, name)) for name in given.__struct_fields__})
 
     changes: dict[str, object] = {"span": span, "window": Window()}
     if parameters.splits is None:
-        changes |= msgspec.structs.asdict(replaced(parameters.everything()))
+        changes |= msgspec.structs.asdict(select_files(parameters.unsplit_files()))
     else:
         given = parameters.splits
-        splits = {name: replaced(getattr(given, name)) for name in given.__struct_fields__}
+        splits = {name: select_files(getattr(given, name)) for name in given.__struct_fields__}
         changes["splits"] = msgspec.structs.replace(given, **splits)
     return SpanParameters(**(msgspec.structs.asdict(parameters) | changes))
 
@@ -123,20 +129,20 @@ def _part(parameters: Parameters, span: Span, files: dict[str, tuple[str, ...]])
 # Patterns.
 
 
-def _find(pattern: str) -> SpanFiles:
-    """The files that match a pattern, sorted, by span number and version."""
+def _find_spans(pattern: str) -> SpanFiles:
+    """The files that match a pattern, by span number and version; sorted within a span."""
     expression = _expression(pattern)
     glob = MARKER.sub("*", pattern)
     spans: SpanFiles = {}
     for path in reading.matching_files(glob):
         if match := expression.fullmatch(path):
             version = match.groupdict().get("VERSION")
-            key = (_number(match, path), None if version is None else int(version))
+            key = (_span_number(match, path), None if version is None else int(version))
             spans.setdefault(key, []).append(path)
     return spans
 
 
-def _number(match: re.Match[str], path: str) -> int:
+def _span_number(match: re.Match[str], path: str) -> int:
     fields = match.groupdict()
     if "SPAN" in fields:
         return int(fields["SPAN"])
@@ -154,7 +160,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
     """The regular expression for a pattern, with a named group for each marker.
 
     Raises:
-      ConfigError: the markers are not a span.
+      ConfigError: the markers do not form a span.
     """
     markers = {match[1] for match in MARKER.finditer(pattern)}
     if ("SPAN" in markers) == bool(markers & set(_DATE)) or markers & set(_DATE) not in (set(), set(_DATE)):
@@ -164,16 +170,20 @@ def _expression(pattern: str) -> re.Pattern[str]:
         )
     first = MARKER.search(pattern)
     prefix = literal_prefix(pattern[: first.start()] if first else pattern)
-    return re.compile(re.escape(prefix) + "".join(_pieces(pattern.removeprefix(prefix))))
+    return re.compile(re.escape(prefix) + "".join(_expression_pieces(pattern.removeprefix(prefix))))
 
 
-def _pieces(pattern: str) -> Iterator[str]:
-    seen = set()
+def _expression_pieces(pattern: str) -> Iterator[str]:
+    named_markers = set()
     for match in _TOKEN.finditer(pattern):
         if match["marker"]:
             name, width = match[2], match[3] or _DATE.get(match[2])
-            yield f"(?P={name})" if name in seen else f"(?P<{name}>[0-9]{f'{{{width}}}' if width else '+'})"
-            seen.add(name)
+            yield (
+                f"(?P={name})"
+                if name in named_markers
+                else f"(?P<{name}>[0-9]{f'{{{width}}}' if width else '+'})"
+            )
+            named_markers.add(name)
         elif match["glob"]:
             yield _GLOBS[match["glob"]]
         elif match["set"]:

@@ -1,4 +1,4 @@
-"""Which split a row belongs to, and which rows are duplicates.
+"""Assigns rows to splits, and finds duplicates.
 
 The split of a row depends on its normalized source alone: all translations of a source are in one split, and
 a source stays in its split when the corpus grows.

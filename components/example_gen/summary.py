@@ -1,4 +1,4 @@
-"""What became of the rows: their counts, the lines printed about them, and the checks that stop a run."""
+"""Counts of rows: the summary, the printed lines, and the checks that stop a run."""
 
 from __future__ import annotations
 
@@ -28,12 +28,16 @@ _REMEDIES = {
 
 
 def fault(error: DataError) -> Counts:
-    """The count that stands for a file that cannot be read."""
+    """Encodes the error of a file that cannot be read as a count, so that it can be summed."""
     return Counter({f"{_FAULT}{error}\n{error.remedy}": 1})
 
 
 def check_files_were_read(counts: Counts) -> None:
-    """Raises the DataError of a file that could not be read; of several, the first by message."""
+    """Checks that every file was read.
+
+    Raises:
+      DataError: a file could not be read. The error of the first file by message is raised.
+    """
     faults = sorted(name.removeprefix(_FAULT) for name in counts if name.startswith(_FAULT))
     if faults:
         message, _, remedy = faults[0].partition("\n")
@@ -80,7 +84,7 @@ def check_rejects(
     """Checks that at most `max_reject_share` of the rows are rejected.
 
     Raises:
-      DataError: more are. The message shows the first of them and names a file with all.
+      DataError: more rows are rejected. The message shows the first of them, and names a file with all.
     """
     if summary.rejected <= parameters.max_reject_share * summary.rows:
         return

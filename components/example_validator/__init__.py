@@ -14,15 +14,16 @@ Check = Literal["schema", "train_eval", "drift", "serving"]
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whether some anomalies warn or stop the run.
+    """Decides whether the anomalies that it matches warn or stop the run.
 
     Attributes:
       severity: `warn` or `stop`.
       anomaly: TFDV's name of the anomaly (`AnomalyInfo.Type`), or a pattern: `COMPARATOR_*`.
       feature: name of the feature, or a pattern: `source_*`.
-      check: the comparison that found it; null for any. `schema`: a split with the schema. `train_eval`: the
-        train split with the eval split. `drift`: a new span (without spans: a changed corpus) with the data
-        of the previous blessed run. `serving`: the train split with the log of requests.
+      check: the comparison that found the anomaly; null for any. `schema`: a split with the schema.
+        `train_eval`: the train split with the eval split. `drift`: a new span (without spans: a changed
+        corpus) with the data of the previous blessed run. `serving`: the train split with the log of
+        requests.
     """
 
     severity: Literal["warn", "stop"]
@@ -39,8 +40,8 @@ DEFAULT_RULES = (
 )
 """The rules after those of the configuration. After them, TFDV's own severity decides: nearly always stop.
 
-* A new span in another language or script, or of copied sources, stops an unattended run: a model must not be
-  trained on it. A new span with longer sentences may be right, so it warns.
+* A new span in another language or script, or with copied sources, stops an unattended run: a model must not
+  be trained on it. A new span with longer sentences may be right, so it warns.
 * Requests that differ from the training data warn: a run that stops leaves an older model serving, which fits
   the requests no better.
 * `COMPARATOR_CONTROL_DATA_MISSING` warns: statistics written by another version of the schema may lack a
@@ -56,8 +57,8 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
       min_examples: with fewer examples than this on either side of a comparison, anomalies of shares
         (comparators, `min_domain_mass`) only warn. Anomalies of types, bounds and presence still stop the
         run.
-      severities: rules that decide which anomalies warn and which stop the run. The first rule that fits
-        decides, then `DEFAULT_RULES`. `[{severity: stop}]` stops the run on every anomaly.
+      severities: rules that decide which anomalies warn and which stop the run. The first rule that
+        matches decides, then `DEFAULT_RULES`. `[{severity: stop}]` stops the run on every anomaly.
     """
 
     check_skew: bool = True
@@ -80,7 +81,7 @@ class ExampleValidator(Component[Parameters]):
     libraries = ("tensorflow-data-validation",)
     optional = frozenset({"previous_statistics", "serving_statistics"})
     list_inputs = frozenset({"statistics", "previous_statistics", "examples"})
-    # Messages show an example; the anomalies do not depend on them.
+    # Messages quote examples; the anomalies do not depend on the examples.
     uncached_inputs = frozenset({"examples"})
 
     def run(

@@ -29,12 +29,12 @@ def compare(
     contract: schema_pb2.Schema,
     comparator: Comparator,
     *,
-    shared: bool,
+    only_common: bool,
 ) -> anomalies_pb2.Anomalies:
     """Compares the features that have the comparator. The rest of the schema is not checked.
 
-    Each threshold is raised by `allowance`, so that an anomaly means that the data differ and not that there
-    are few examples.
+    Each threshold is raised by `allowance`, so that differences by chance between small samples are no
+    anomalies.
 
     Args:
       current: the statistics that are judged.
@@ -42,7 +42,7 @@ def compare(
       contract: the schema.
       comparator: the comparator to use. In its messages, TFDV calls the control "serving" for skew and
         "previous" for drift.
-      shared: compare only features that the control has.
+      only_common: skip features that the control does not have.
 
     Returns:
       The anomalies that TFDV finds.
@@ -52,7 +52,7 @@ def compare(
     schema = schema_pb2.Schema()
     for feature in contract.feature:
         name = feature.name
-        if not feature.HasField(comparator) or name not in features or (shared and name not in controls):
+        if not feature.HasField(comparator) or name not in features or (only_common and name not in controls):
             continue
         judged = schema.feature.add(name=name, type=feature.type)
         getattr(judged, comparator).CopyFrom(getattr(feature, comparator))
@@ -60,11 +60,11 @@ def compare(
             _raise_thresholds(getattr(judged, comparator), allowance(features[name], controls[name]))
     names = {feature.name for feature in schema.feature}
     sides = {
-        "serving_statistics" if comparator == "skew_comparator" else "previous_statistics": _only(
+        "serving_statistics" if comparator == "skew_comparator" else "previous_statistics": _select_features(
             control, names
         )
     }
-    return tfdv.validate_statistics(_only(current, names), schema, **sides)
+    return tfdv.validate_statistics(_select_features(current, names), schema, **sides)
 
 
 def _raise_thresholds(comparator: schema_pb2.FeatureComparator, by: float) -> None:
@@ -73,7 +73,7 @@ def _raise_thresholds(comparator: schema_pb2.FeatureComparator, by: float) -> No
             getattr(comparator, kind).threshold += by
 
 
-def _only(statistics: Statistics, names: Iterable[str]) -> Statistics:
+def _select_features(statistics: Statistics, names: Iterable[str]) -> Statistics:
     """The statistics of the named features alone."""
     selected = Statistics()
     dataset = selected.datasets.add(num_examples=statistics.datasets[0].num_examples)

@@ -47,19 +47,22 @@ def run(
 ) -> None:
     """Writes the anomalies of every comparison, prints those that warn, and stops the run for the others.
 
-    Comparisons: every split of every span with the schema; the train splits of all spans with their eval
-    splits and with the requests; and every split of each span that the previous blessed run did not have
-    with the same split of all spans that it had.
+    The comparisons:
+
+    * every split of every span with the schema;
+    * the train splits of all spans with the eval splits, and with the log of requests;
+    * every split of a span that the previous blessed run did not have with the same split of all its spans.
 
     Args:
       parameters: the parameters of ExampleValidator.
-      context: of the run.
+      context: the folders and the output of the run.
       statistics: the statistics of each span.
       schema: the data contract.
-      previous_statistics: the statistics that the previous blessed run had.
+      previous_statistics: the statistics of each span of the previous blessed run.
       serving_statistics: the statistics of the requests to the served model.
       anomalies: receives the anomalies.
-      examples: the examples of each span, in the order of `statistics`, which messages take an example from.
+      examples: the examples of each span, in the order of `statistics`. Messages quote an example that breaks
+        the schema.
 
     Raises:
       ConfigError: a rule of `severities` names an anomaly that TFDV does not have.
@@ -67,15 +70,15 @@ def run(
     """
     validation = _Validation(parameters, context, schema.load(), anomalies)
     validation.check_presence(statistics)
-    for number, span in enumerate(statistics):
-        validation.check_schema(span, examples[number] if number < len(examples) else None)
+    for index, span in enumerate(statistics):
+        validation.check_schema(span, examples[index] if index < len(examples) else None)
     train, evaluation = _merge(statistics, "train"), _merge(statistics, "eval")
     if parameters.check_skew:
         validation.check_skew("train_eval", train, evaluation, "eval")
-    known = {_identity(span) for span in previous_statistics}
+    previous_digests = {_digest(span) for span in previous_statistics}
     previous = functools.cache(lambda split: _merge(previous_statistics, split))
     for span in statistics:
-        if previous_statistics and _identity(span) not in known:
+        if previous_statistics and _digest(span) not in previous_digests:
             for split in span.splits():
                 validation.check_drift(span, split, previous(split))
     if serving_statistics is not None:
@@ -105,8 +108,8 @@ class _Validation:
     def check_presence(self, statistics: Sequence[artifacts.ExampleStatistics]) -> None:
         """Checks that there are examples.
 
-        Without spans, every split needs one. With spans, their train splits together do; a span without
-        examples warns, and so does a span without examples of a split that another span has.
+        Without spans, every split must have one. With spans, one of their train splits must have one. A span
+        without examples warns, and so does a span without examples in a split that is not empty elsewhere.
         """
         counts = {
             artifacts.span_label(span): {split: examples_of(span.load(split)) for split in span.splits()}
@@ -131,7 +134,7 @@ class _Validation:
                 self._add(severity, "no_data", f"{span}: no examples in split {', '.join(missing)}")
 
     def _severity_of_no_data(self, default: int) -> int:
-        return self._severities.of(NO_DATA, "", "schema", default)
+        return self._severities.severity_of(NO_DATA, "", "schema", default)
 
     def check_schema(
         self, span: artifacts.ExampleStatistics, examples: artifacts.Examples | None = None
@@ -160,10 +163,10 @@ class _Validation:
         return f"\n    for example {example}" if example else ""
 
     def check_skew(self, check: Check, train: Statistics, control: Statistics, control_name: str) -> None:
-        """Compares all train splits with other data of the same time."""
+        """Compares the train splits of all spans with other data: the eval splits or the log of requests."""
         if not examples_of(train) or not examples_of(control):
             return
-        anomalies = compare(train, control, self._contract, "skew_comparator", shared=check == "serving")
+        anomalies = compare(train, control, self._contract, "skew_comparator", only_common=check == "serving")
         label = f"train against {control_name}"
         self._comparisons.append(label)
         self._record(anomalies, check, label, "train", check.replace("_", "-"), train, control)
@@ -173,7 +176,7 @@ class _Validation:
         current = span.load(split)
         if not examples_of(current) or not examples_of(previous):
             return
-        anomalies = compare(current, previous, self._contract, "drift_comparator", shared=False)
+        anomalies = compare(current, previous, self._contract, "drift_comparator", only_common=False)
         name = artifacts.span_label(span)
         self._new_spans.add(name)
         label = f"{_label(name, split)} against {PREVIOUS}"
@@ -190,8 +193,8 @@ class _Validation:
         example_of: Callable[[str], str] | None = None,
     ) -> None:
         """Decides the severities of a comparison's anomalies, writes them, and adds them to the messages."""
-        few = min(examples_of(side) for side in compared) < self._parameters.min_examples
-        for finding in self._severities.decide(anomalies, check, few=few):
+        too_few = min(examples_of(side) for side in compared) < self._parameters.min_examples
+        for finding in self._severities.decide(anomalies, check, too_few=too_few):
             text = _in_words(finding, check)
             if finding.severity == ERROR and finding.outside_domain and example_of is not None:
                 text += example_of(finding.feature)
@@ -233,7 +236,7 @@ class _Validation:
 
 
 def _in_words(finding: Finding, check: Check) -> str:
-    # TFDV says "serving" of whatever training data are compared with.
+    # TFDV calls the control "serving", also if it is the eval split.
     if check == "train_eval":
         return finding.text.replace("training and serving", "training and eval")
     return finding.text
@@ -245,8 +248,8 @@ def _merge(statistics: Sequence[artifacts.ExampleStatistics], split: str) -> Sta
     return parts[0] if len(parts) == 1 else merged_statistics.merge(parts)
 
 
-def _identity(statistics: artifacts.ExampleStatistics) -> str:
-    """What the same statistics have in common in all runs: the digest of their content."""
+def _digest(statistics: artifacts.ExampleStatistics) -> str:
+    """The digest of the content, which identifies equal statistics of different runs; else the path."""
     return statistics.digest or str(statistics.path.resolve())
 
 

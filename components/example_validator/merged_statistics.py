@@ -1,4 +1,4 @@
-"""Merges the statistics of several data sets into those of the whole, as TFDV's comparators need them.
+"""Merges the statistics of several data sets into statistics of all their examples, for TFDV's comparators.
 
 * Exact: all counts, and the counts of string values if TFDV listed every value (up to 1,000).
 * Approximate: histograms of numbers, which get common edges. Values are taken to be evenly distributed
@@ -34,13 +34,13 @@ def merge(
     """
     datasets = [dataset for part in parts for dataset in part.datasets if dataset.num_examples]
     merged = statistics_pb2.DatasetFeatureStatisticsList()
-    whole = merged.datasets.add(num_examples=sum(dataset.num_examples for dataset in datasets))
+    merged_dataset = merged.datasets.add(num_examples=sum(dataset.num_examples for dataset in datasets))
     features: dict[Path, list[statistics_pb2.FeatureNameStatistics]] = {}
     for dataset in datasets:
         for feature in dataset.features:
             features.setdefault(tuple(feature.path.step), []).append(feature)
     for path in sorted(features):
-        whole.features.append(_merge_feature(path, features[path], int(whole.num_examples)))
+        merged_dataset.features.append(_merge_feature(path, features[path], int(merged_dataset.num_examples)))
     return merged
 
 
@@ -73,13 +73,13 @@ def _merge_common(
     """Sums of the counts of values. Examples of parts that lack the feature count as missing values."""
     present = sum(part.num_non_missing for part in parts)
     total = sum(part.tot_num_values for part in parts)
-    filled = [part for part in parts if part.num_non_missing]
+    nonempty_parts = [part for part in parts if part.num_non_missing]
     return statistics_pb2.CommonStatistics(
         num_non_missing=present,
         num_missing=examples - present,
         tot_num_values=total,
-        min_num_values=min((part.min_num_values for part in filled), default=0),
-        max_num_values=max((part.max_num_values for part in filled), default=0),
+        min_num_values=min((part.min_num_values for part in nonempty_parts), default=0),
+        max_num_values=max((part.max_num_values for part in nonempty_parts), default=0),
         avg_num_values=total / present if present else 0.0,
     )
 
@@ -106,10 +106,10 @@ def _merge_numbers(
     parts: Sequence[statistics_pb2.NumericStatistics], merged: statistics_pb2.NumericStatistics
 ) -> None:
     values = [part.common_stats.tot_num_values for part in parts]
-    filled = [part for part, count in zip(parts, values, strict=True) if count]
+    nonempty_parts = [part for part, count in zip(parts, values, strict=True) if count]
     merged.num_zeros = sum(part.num_zeros for part in parts)
-    merged.min = min((part.min for part in filled), default=0.0)
-    merged.max = max((part.max for part in filled), default=0.0)
+    merged.min = min((part.min for part in nonempty_parts), default=0.0)
+    merged.max = max((part.max for part in nonempty_parts), default=0.0)
     merged.mean = _mean([part.mean for part in parts], values)
     squares = _mean([part.std_dev**2 + part.mean**2 for part in parts], values)
     merged.std_dev = math.sqrt(max(0.0, squares - merged.mean**2))

@@ -26,7 +26,7 @@ class Finding:
       severity: WARNING or ERROR.
       feature: name of the feature; "" for the data set.
       text: what TFDV found, and what the schema expects.
-      outside_domain: whether there are values that the schema does not allow.
+      outside_domain: whether the feature has values that the schema does not allow.
     """
 
     severity: int
@@ -42,7 +42,7 @@ class Severities:
         """Checks the rules.
 
         Args:
-          rules: the rules of the configuration; the first that fits an anomaly decides.
+          rules: the rules of the configuration; the first that matches an anomaly decides.
           contract: the schema.
 
         Raises:
@@ -62,26 +62,26 @@ class Severities:
             if feature.distribution_constraints.min_domain_mass < 1.0
         }
 
-    def decide(self, anomalies: anomalies_pb2.Anomalies, check: Check, *, few: bool) -> list[Finding]:
+    def decide(self, anomalies: anomalies_pb2.Anomalies, check: Check, *, too_few: bool) -> list[Finding]:
         """Sets the severity of every anomaly in place, and returns all anomalies in words.
 
         Args:
           anomalies: the anomalies that TFDV found. The severity of a feature becomes the highest of its
             anomalies.
           check: the comparison.
-          few: whether there are too few examples to judge shares.
+          too_few: whether there are too few examples to compare shares of values.
 
         Returns:
           One finding per feature and severity: those of the data set, then by feature name.
         """
         findings: list[Finding] = []
         if anomalies.HasField("dataset_anomaly_info"):
-            findings += self._findings("", anomalies.dataset_anomaly_info, check, few)
+            findings += self._findings("", anomalies.dataset_anomaly_info, check, too_few)
         for feature in sorted(anomalies.anomaly_info):
-            findings += self._findings(feature, anomalies.anomaly_info[feature], check, few)
+            findings += self._findings(feature, anomalies.anomaly_info[feature], check, too_few)
         return findings
 
-    def of(self, anomaly: str, feature: str, check: Check, default: int) -> int:
+    def severity_of(self, anomaly: str, feature: str, check: Check, default: int) -> int:
         """The severity of one anomaly."""
         for rule in self._rules:
             if (
@@ -93,16 +93,16 @@ class Severities:
         return default
 
     def _findings(
-        self, feature: str, info: anomalies_pb2.AnomalyInfo, check: Check, few: bool
+        self, feature: str, info: anomalies_pb2.AnomalyInfo, check: Check, too_few: bool
     ) -> Iterator[Finding]:
         texts: dict[int, list[str]] = {}
         outside_domain: set[int] = set()
         for reason in info.reason:
             anomaly = _INFO.Type.Name(reason.type)
-            if few and self._is_share(feature, anomaly):
+            if too_few and self._is_share(feature, anomaly):
                 severity: int = WARNING
             else:
-                severity = self.of(anomaly, feature, check, info.severity)
+                severity = self.severity_of(anomaly, feature, check, info.severity)
             detail = reason.description.strip().rstrip(".")
             texts.setdefault(severity, []).append(f"{reason.short_description} ({detail})")
             if anomaly in domains.ANOMALIES:
@@ -116,7 +116,7 @@ class Severities:
             yield Finding(severity, feature, text, severity in outside_domain)
 
     def _is_share(self, feature: str, anomaly: str) -> bool:
-        """Whether an anomaly is about the shares of values, which few examples cannot show."""
+        """Whether an anomaly is about shares of values, which need many examples."""
         return fnmatch.fnmatchcase(anomaly, _COMPARATORS) or (
             anomaly == _OUT_OF_DOMAIN and feature in self._with_shares
         )

@@ -49,7 +49,7 @@ def run(
 
 
 def _load(path: Path) -> schema_pb2.Schema:
-    """The curated schema."""
+    """Reads the curated schema."""
     try:
         return loader.load(path)
     except OSError as error:
@@ -66,19 +66,19 @@ def _load(path: Path) -> schema_pb2.Schema:
 
 
 def _infer(statistics: Sequence[artifacts.ExampleStatistics]) -> schema_pb2.Schema:
-    """A schema inferred from the first train split that has examples, and widened to fit the others."""
+    """Infers a schema from the first train split that has examples, and widens it to fit the others."""
     import tensorflow_data_validation as tfdv
 
-    splits = [span.load("train") for span in statistics if "train" in span.splits()]
-    splits = [split for split in splits if split.datasets[0].num_examples]
-    if not splits:
+    train_statistics = [span.load("train") for span in statistics if "train" in span.splits()]
+    train_statistics = [train for train in train_statistics if train.datasets[0].num_examples]
+    if not train_statistics:
         raise DataError(
             "the train split has no example to infer a schema from",
             "give example_gen files with sentence pairs, or set schema_gen.infer: false",
         )
-    contract = tfdv.infer_schema(splits[0])
-    for split in splits[1:]:
-        contract = tfdv.update_schema(contract, split)
+    contract = tfdv.infer_schema(train_statistics[0])
+    for train in train_statistics[1:]:
+        contract = tfdv.update_schema(contract, train)
     return contract
 
 
@@ -88,10 +88,10 @@ def _narrow(contract: schema_pb2.Schema, parameters: Parameters, name: str) -> s
     Args:
       contract: the schema, which is changed.
       parameters: the parameters of SchemaGen.
-      name: what a message calls the schema.
+      name: name of the schema in messages.
 
     Returns:
-      What was restricted: `target in Latin`; "" if nothing.
+      The restrictions in words: `target in Latin`; "" if there are none.
     """
     restricted = []
     for side, scripts in (("source", parameters.source_scripts), ("target", parameters.target_scripts)):

@@ -54,7 +54,7 @@ def run(
 
 
 def _options(parameters: Parameters) -> tfdv.StatsOptions:
-    # Without TFDV's own sample_rate: it draws whole batches, and other ones in every run.
+    # TFDV's own sample_rate is not used: it samples whole batches, and different ones in every run.
     return tfdv.StatsOptions(
         num_histogram_buckets=parameters.histogram_buckets,
         num_top_values=parameters.top_values,
@@ -63,7 +63,7 @@ def _options(parameters: Parameters) -> tfdv.StatsOptions:
 
 
 def read_batches(path: str, sample_rate: float = 1.0) -> Iterator[pa.RecordBatch]:
-    """The examples of a file with their derived features.
+    """Reads the examples of a file, and adds their derived features.
 
     Args:
       path: the TFRecord file.
@@ -76,8 +76,8 @@ def read_batches(path: str, sample_rate: float = 1.0) -> Iterator[pa.RecordBatch
       DataError: the file is damaged, or an example has no single source or target.
     """
     random = np.random.default_rng(0)
-    for all_rows in tfrecord.read_record_batches(Path(path)):
-        batch = all_rows.filter(pa.array(random.random(all_rows.num_rows) < sample_rate))
+    for unsampled in tfrecord.read_record_batches(Path(path)):
+        batch = unsampled.filter(pa.array(random.random(unsampled.num_rows) < sample_rate))
         if not batch.num_rows:
             continue
         columns = {name: batch.column(index) for index, name in enumerate(batch.schema.names)}

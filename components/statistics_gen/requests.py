@@ -5,7 +5,6 @@ The output holds lengths and shares of derived features, and no text of a reques
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -19,13 +18,14 @@ from bitext.components.artifacts.statistics import SERVING_SPLIT
 from bitext.components.component import Context
 from bitext.components.shared import reading
 from bitext.components.shared.errors import DataError
+from bitext.components.shared.files import write_json
 from bitext.components.statistics_gen import RequestParameters
 from bitext.components.statistics_gen.executor import as_lists
 from bitext.schemas import features
 
 BLOCK_BYTES = 1 << 20
 MAX_DAMAGED_SHARE = 0.5
-"""A file with a larger share of damaged lines is taken for something else than a log of requests."""
+"""A file with a larger share of damaged lines is not accepted as a log of requests."""
 
 
 class Request(msgspec.Struct):
@@ -41,8 +41,8 @@ class LineCounts(msgspec.Struct):
       path: the file.
       lines: lines that are not empty.
       damaged: lines that cannot be read.
-      first_damaged: number of the first of these, from 1.
-      reason: why it cannot be read.
+      first_damaged: number of the first damaged line, from 1.
+      reason: why this line cannot be read.
     """
 
     path: str
@@ -53,7 +53,7 @@ class LineCounts(msgspec.Struct):
 
 
 def run(parameters: RequestParameters, context: Context, *, statistics: artifacts.ExampleStatistics) -> None:
-    """Writes the statistics of the split `serving`: the derived features of the source, an example a request.
+    """Writes the statistics of the split `serving`: the derived features of the source text of each request.
 
     Raises:
       DataError: a pattern matches no file, a file cannot be read, or most lines of a file are damaged.
@@ -78,7 +78,7 @@ def run(parameters: RequestParameters, context: Context, *, statistics: artifact
         _ = (
             read.counts
             | "Gather" >> beam.CombineGlobally(_gather)
-            | "WriteCounts" >> beam.Map(_write_json, str(counts_file))
+            | "WriteCounts" >> beam.Map(lambda counts, path: write_json(path, counts), counts_file)
         )
     files_counted = msgspec.json.decode(counts_file.read_bytes(), type=list[LineCounts])
     for counts in sorted(files_counted, key=lambda counts: counts.path):
@@ -92,7 +92,7 @@ def _check(counts: LineCounts, context: Context) -> None:
     """Prints how many lines of a file are damaged.
 
     Raises:
-      DataError: most of them are.
+      DataError: most lines of the file are damaged.
     """
     if not counts.damaged:
         return
@@ -162,8 +162,3 @@ def _gather(counts: Iterable[Any]) -> list[Any]:
     for count in counts:
         gathered += count if isinstance(count, list) else [count]
     return gathered
-
-
-def _write_json(counts: list[Any], path: str) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(counts, file)

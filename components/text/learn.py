@@ -64,15 +64,15 @@ def learn(counts: Mapping[str, int], settings: TextSettings, size: int) -> Vocab
       size: maximum number of ids.
     """
     base = empty(settings).pieces
-    room = size - len(base)
+    free_ids = size - len(base)
     if settings.unit == "word":
-        return Vocabulary(pieces=base + _most_frequent(counts, room))
+        return Vocabulary(pieces=base + _most_frequent(counts, free_ids))
     characters = _character_counts(counts)
     if settings.unit == "character":
-        return Vocabulary(pieces=base + _most_frequent(characters, room))
+        return Vocabulary(pieces=base + _most_frequent(characters, free_ids))
     # At most half of the ids are characters. Rarer characters are represented by their bytes.
-    alphabet = _most_frequent(characters, max(1, room // 2))
-    return byte_pair_encoding(_split_at_others(counts, alphabet), alphabet, size)
+    alphabet = _most_frequent(characters, max(1, free_ids // 2))
+    return byte_pair_encoding(_split_at_rare_characters(counts, alphabet), alphabet, size)
 
 
 def byte_pair_encoding(counts: Mapping[str, int], characters: tuple[str, ...], size: int) -> Vocabulary:
@@ -167,8 +167,8 @@ def _most_frequent(counts: Mapping[str, int], most: int) -> tuple[str, ...]:
     return tuple(ranked[: max(0, most)])
 
 
-def _split_at_others(counts: Mapping[str, int], characters: tuple[str, ...]) -> dict[str, int]:
-    """Counts the parts of words that remain when words are split at characters not in `characters`."""
+def _split_at_rare_characters(counts: Mapping[str, int], characters: tuple[str, ...]) -> dict[str, int]:
+    """Splits pretokens at every character that is not in `characters`, and counts the parts."""
     escaped = "".join(re.escape(c) for c in characters if c != _REJECTED_BY_SENTENCEPIECE)
     runs = re.compile(f"[{escaped}]+") if escaped else re.compile("(?!)")
     result: collections.Counter[str] = collections.Counter()

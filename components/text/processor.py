@@ -41,7 +41,7 @@ def normalize(text: tf.Tensor, settings: TextSettings) -> tf.Tensor:
     Returns:
       string[B]. Normalizing it again changes nothing.
     """
-    text = _tidy(text)
+    text = _clean(text)
     return tf.strings.lower(text, encoding="utf-8") if settings.lowercase else text
 
 
@@ -62,10 +62,10 @@ def pretokenize(text: tf.Tensor) -> tf.RaggedTensor:
 
 
 class _VocabularyFile(tf.lookup.TextFileInitializer):
-    """The content of a lookup table, in a file.
+    """Initializes a lookup table from a file.
 
-    TensorFlow names a table by the path of its file. This class names it by the file's content instead, so
-    that an exported graph has no path of this machine and is the same in every run.
+    TensorFlow names a table by the path of its file. This class uses the digest of the file's content, so
+    that an exported graph contains no local path and is equal in every run.
     """
 
     @property
@@ -109,7 +109,7 @@ class TextProcessor(tf.Module):
         return int(self._ids.size())
 
     def normalize(self, text: tf.Tensor) -> tf.Tensor:
-        """See the function `normalize`."""
+        """Normalizes text string[B]; see the function `normalize`."""
         return normalize(text, self._settings)
 
     def tokenize(self, text: tf.Tensor) -> tf.RaggedTensor:
@@ -117,10 +117,10 @@ class TextProcessor(tf.Module):
         pretokens = pretokenize(self.normalize(text))
         if self._settings.unit == "word":
             return pretokens.with_values(tf.cast(self._ids.lookup(pretokens.values), tf.int32))
-        distinct, where = tf.unique(pretokens.values)
+        distinct, indices = tf.unique(pretokens.values)
         symbols = self._split_into_symbols(distinct)
         tokens = symbols if self._settings.unit == "character" else self._merge(symbols)
-        return pretokens.with_values(tf.gather(tokens, where)).merge_dims(1, 2)
+        return pretokens.with_values(tf.gather(tokens, indices)).merge_dims(1, 2)
 
     @property
     def words(self) -> bool:
@@ -155,7 +155,7 @@ class TextProcessor(tf.Module):
             single = tf.gather(tf.constant([bytes([b]) for b in range(256)]), tf.clip_by_value(byte, 0, 255))
             pieces = tf.where((byte >= 0) & (byte < 256), single, pieces)
         joined = tf.strings.reduce_join(tf.where(dropped, "", pieces), axis=1)
-        return _tidy(tf.strings.regex_replace(_valid(joined), WORD_BOUNDARY, " "))
+        return _clean(tf.strings.regex_replace(_to_valid_utf8(joined), WORD_BOUNDARY, " "))
 
     def _split_into_symbols(self, words: tf.Tensor) -> tf.RaggedTensor:
         """Converts words string[N] to the ids int32[N, None] of their characters.
@@ -183,7 +183,7 @@ class TextProcessor(tf.Module):
         can be merged. Ids are in the order of learning, so this is the pair with the smallest merged id.
         """
         words = symbols.to_tensor(default_value=-1)
-        # One empty column on the right, so that every position has a right neighbor.
+        # A padding column on the right, so that every position has a right neighbor.
         words = tf.pad(words, [[0, 0], [0, 1]], constant_values=-1)
         joins = self._joins(words[:, :-1], words[:, 1:])
         joins = tf.pad(joins, [[0, 0], [0, 1]], constant_values=_NO_MERGE)
@@ -223,18 +223,20 @@ class TextProcessor(tf.Module):
         Returns:
           `words` and `joins` after the merge: all symbols right of the pair have moved left by one.
         """
-        at = tf.argmax(tf.equal(joins, best[:, None]), axis=1, output_type=tf.int32)[:, None]
+        position = tf.argmax(tf.equal(joins, best[:, None]), axis=1, output_type=tf.int32)[:, None]
         column = tf.range(tf.shape(words)[1])[None, :]
-        words = tf.where(column <= at, words, tf.pad(words[:, 1:], [[0, 0], [0, 1]], constant_values=-1))
-        words = tf.where(tf.equal(column, at), best[:, None], words)
-        joins = tf.where(
-            column <= at, joins, tf.pad(joins[:, 1:], [[0, 0], [0, 1]], constant_values=_NO_MERGE)
+        words = tf.where(
+            column <= position, words, tf.pad(words[:, 1:], [[0, 0], [0, 1]], constant_values=-1)
         )
-        before = tf.gather(words, tf.maximum(at - 1, 0), batch_dims=1)[:, 0]
-        after = tf.gather(words, at + 1, batch_dims=1)[:, 0]
+        words = tf.where(tf.equal(column, position), best[:, None], words)
+        joins = tf.where(
+            column <= position, joins, tf.pad(joins[:, 1:], [[0, 0], [0, 1]], constant_values=_NO_MERGE)
+        )
+        before = tf.gather(words, tf.maximum(position - 1, 0), batch_dims=1)[:, 0]
+        after = tf.gather(words, position + 1, batch_dims=1)[:, 0]
         left, right = self._joins(before, best), self._joins(best, after)
-        joins = tf.where(tf.equal(column, at), right[:, None], joins)
-        return words, tf.where(tf.equal(column, at - 1), left[:, None], joins)
+        joins = tf.where(tf.equal(column, position), right[:, None], joins)
+        return words, tf.where(tf.equal(column, position - 1), left[:, None], joins)
 
     def _joins(self, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
         """The merged id of each pair, int32 of their shape; 2**31 - 1 if a pair does not merge."""
@@ -242,15 +244,15 @@ class TextProcessor(tf.Module):
         return tf.cast(self._merges.lookup(keys), tf.int32)
 
 
-def _valid(text: tf.Tensor) -> tf.Tensor:
+def _to_valid_utf8(text: tf.Tensor) -> tf.Tensor:
     """Makes text valid UTF-8: other bytes become U+FFFD."""
     return tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
 
 
-def _tidy(text: tf.Tensor) -> tf.Tensor:
+def _clean(text: tf.Tensor) -> tf.Tensor:
     """Makes text valid UTF-8 with single spaces and no control characters. U+2581, the mark of a word
     boundary, becomes `_`."""
-    text = tf.strings.regex_replace(_valid(text), _SPACES, " ")
+    text = tf.strings.regex_replace(_to_valid_utf8(text), _SPACES, " ")
     return tf.strings.strip(tf.strings.regex_replace(text, WORD_BOUNDARY, "_"))
 
 

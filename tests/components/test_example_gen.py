@@ -37,7 +37,7 @@ from bitext.components.example_gen.formats import FORMATS, Format
 from bitext.components.example_gen.formats.base import SourceFile, text_lines
 from bitext.components.example_gen.formats.tsv import split_tsv
 from bitext.components.example_gen.rows import Rows
-from bitext.components.example_gen.sources import find, read
+from bitext.components.example_gen.sources import find_source_files, read_rows
 from bitext.components.example_gen.splitting import (
     assign_splits,
     first_of_duplicates,
@@ -246,9 +246,9 @@ def test_every_line_is_an_example_a_duplicate_or_a_reject(tmp_path_factory, text
     parameters = Parameters(
         files=(str(path),), source_column=columns[0], target_column=columns[1], max_characters=9
     )
-    (file,) = find(parameters)
+    (file,) = find_source_files(parameters)
     lines, accepted, rejected = [], [], 0
-    for rows in read(file, parameters):
+    for rows in read_rows(file, parameters):
         filtered = filter_rows(rows, parameters)
         lines += rows.line.tolist()
         assert set(filtered.details) == set(np.flatnonzero(filtered.reason).tolist())
@@ -302,7 +302,7 @@ def test_compressed_files_are_read_like_plain_files(tmp_path, ending, monkeypatc
     path.write_bytes(pack(data[:half]) + pack(data[half:]))  # two concatenated streams
     parameters = Parameters(files=(str(path),))
     sources, lines = [], []
-    for rows in read(find(parameters)[0], parameters):
+    for rows in read_rows(find_source_files(parameters)[0], parameters):
         sources += filter_rows(rows, parameters).source.to_pylist()
         lines += rows.line.tolist()
     assert sources == [line.split("\t")[0] for line in _corpus(20)]
@@ -315,7 +315,7 @@ def test_a_file_in_another_encoding_is_refused_with_the_command_that_converts_it
     path.write_bytes(("\ufeff" if "be" in encoding else "").encode(encoding) + "a\tb\n".encode(encoding))
     parameters = Parameters(files=(str(path),))
     with pytest.raises(DataError, match="UTF-16 or UTF-32") as raised:
-        list(read(find(parameters)[0], parameters))
+        list(read_rows(find_source_files(parameters)[0], parameters))
     assert "iconv" in raised.value.remedy
 
 
@@ -360,7 +360,7 @@ def test_invalid_utf8_in_csv_is_rejected_with_its_position(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(b"good,bueno\nb\xffd,malo\n")
     parameters = Parameters(format="csv", files=(str(path),))
-    (rows,) = read(find(parameters)[0], parameters)
+    (rows,) = read_rows(find_source_files(parameters)[0], parameters)
     assert filter_rows(rows, parameters).details == {1: "source: byte 0xff at 1, invalid start byte"}
     assert rows.text(1) == "b\\xffd,malo"
 

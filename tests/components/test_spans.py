@@ -24,13 +24,13 @@ def touch(folder: Path, *names: str) -> None:
         path.touch()
 
 
-def found(folder: Path, pattern: str, **window: object) -> dict[str, tuple[str, ...]]:
+def files_by_part(folder: Path, pattern: str, **window: object) -> dict[str, tuple[str, ...]]:
     """The files of each part by its name, relative to the folder."""
-    made = parts(Parameters(files=(f"{folder}/{pattern}",), window=Window(**window)))  # type: ignore[arg-type]
-    return {part.name: below(folder, part) for part in made}
+    span_parts = parts(Parameters(files=(f"{folder}/{pattern}",), window=Window(**window)))  # type: ignore[arg-type]
+    return {part.name: relative_files(folder, part) for part in span_parts}
 
 
-def below(folder: Path, part: Part) -> tuple[str, ...]:
+def relative_files(folder: Path, part: Part) -> tuple[str, ...]:
     assert isinstance(part.parameters, Parameters)
     return tuple(str(Path(file).relative_to(folder)) for file in part.parameters.files)
 
@@ -42,8 +42,8 @@ def test_a_corpus_without_spans_is_one_part_with_the_same_parameters() -> None:
 
 def test_spans_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     touch(tmp_path, "s-10.tsv", "s-9.tsv", "s-x.tsv", "s-011.tsv")
-    made = found(tmp_path, "s-{SPAN}.tsv")
-    assert list(made.items()) == [
+    span_parts = files_by_part(tmp_path, "s-{SPAN}.tsv")
+    assert list(span_parts.items()) == [
         ("span 9", ("s-9.tsv",)),
         ("span 10", ("s-10.tsv",)),
         ("span 11", ("s-011.tsv",)),
@@ -52,12 +52,12 @@ def test_spans_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 
 def test_a_marker_with_a_width_matches_that_many_digits(tmp_path: Path) -> None:
     touch(tmp_path, "s-0010.tsv", "s-9.tsv")
-    assert found(tmp_path, "s-{SPAN:4}.tsv") == {"span 10": ("s-0010.tsv",)}
+    assert files_by_part(tmp_path, "s-{SPAN:4}.tsv") == {"span 10": ("s-0010.tsv",)}
 
 
 def test_a_span_may_have_many_files_in_a_folder_of_its_own(tmp_path: Path) -> None:
     touch(tmp_path, "7/b/part-1.tsv", "7/part-0.tsv", "8/part-0.tsv", "8/other.txt")
-    assert found(tmp_path, "{SPAN}/**/part-[0-9].tsv") == {
+    assert files_by_part(tmp_path, "{SPAN}/**/part-[0-9].tsv") == {
         "span 7": ("7/b/part-1.tsv", "7/part-0.tsv"),
         "span 8": ("8/part-0.tsv",),
     }
@@ -66,7 +66,7 @@ def test_a_span_may_have_many_files_in_a_folder_of_its_own(tmp_path: Path) -> No
 def test_a_span_by_date_and_a_marker_that_is_repeated(tmp_path: Path) -> None:
     touch(tmp_path, "2026/11/2026-11-23.tsv", "2026/11/2026-11-24.tsv", "2026/12/2026-11-25.tsv")
     pattern = "{YYYY}/{MM}/{YYYY}-{MM}-{DD}.tsv"
-    assert list(found(tmp_path, pattern)) == ["span 2026-11-23", "span 2026-11-24"]
+    assert list(files_by_part(tmp_path, pattern)) == ["span 2026-11-23", "span 2026-11-24"]
     day = datetime.date(2026, 11, 24)
     [part] = parts(Parameters(files=(f"{tmp_path}/{pattern}",), window=Window(first=day)))
     assert isinstance(part.parameters, Parameters)
@@ -76,12 +76,12 @@ def test_a_span_by_date_and_a_marker_that_is_repeated(tmp_path: Path) -> None:
 def test_an_impossible_date_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     touch(tmp_path, "2026-02-30.tsv")
     with pytest.raises(DataError, match=r"2026-02-30\.tsv: its name has no valid date"):
-        found(tmp_path, "{YYYY}-{MM}-{DD}.tsv")
+        files_by_part(tmp_path, "{YYYY}-{MM}-{DD}.tsv")
 
 
 def test_the_newest_version_of_a_span_is_used(tmp_path: Path) -> None:
     touch(tmp_path, "1-v1.tsv", "1-v10.tsv", "1-v9.tsv", "2-v1.tsv")
-    assert found(tmp_path, "{SPAN}-v{VERSION}.tsv") == {
+    assert files_by_part(tmp_path, "{SPAN}-v{VERSION}.tsv") == {
         "span 1 version 10": ("1-v10.tsv",),
         "span 2 version 1": ("2-v1.tsv",),
     }
@@ -110,10 +110,10 @@ def test_the_window_is_the_newest_within_its_bounds(
     expected = inside[-newest:] if newest else inside
     if not expected:
         with pytest.raises(DataError, match="no span of the corpus is in example_gen.window"):
-            found(folder, "{SPAN}.tsv", newest=newest, first=first, last=last)
+            files_by_part(folder, "{SPAN}.tsv", newest=newest, first=first, last=last)
         return
-    made = found(folder, "{SPAN}.tsv", newest=newest, first=first, last=last)
-    assert list(made) == [f"span {n}" for n in expected]
+    span_parts = files_by_part(folder, "{SPAN}.tsv", newest=newest, first=first, last=last)
+    assert list(span_parts) == [f"span {n}" for n in expected]
 
 
 def test_a_part_does_not_depend_on_the_window(tmp_path: Path) -> None:
@@ -126,8 +126,8 @@ def test_a_part_does_not_depend_on_the_window(tmp_path: Path) -> None:
 def test_files_without_a_span_are_in_every_window(tmp_path: Path) -> None:
     touch(tmp_path, "base.tsv", "1.tsv", "2.tsv")
     files = (f"{tmp_path}/base.tsv", f"{tmp_path}/{{SPAN}}.tsv")
-    made = parts(Parameters(files=files, window=Window(newest=1)))
-    assert [(part.name, below(tmp_path, part)) for part in made] == [
+    span_parts = parts(Parameters(files=files, window=Window(newest=1)))
+    assert [(part.name, relative_files(tmp_path, part)) for part in span_parts] == [
         ("no span", ("base.tsv",)),
         ("span 2", ("2.tsv",)),
     ]
@@ -158,8 +158,8 @@ def test_of_given_splits_train_alone_may_have_spans(tmp_path: Path) -> None:
         eval=Files(files=(f"{tmp_path}/eval.tsv",)),
         test=Files(files=(f"{tmp_path}/test.tsv",)),
     )
-    made = parts(Parameters(splits=given))
-    splits = [msgspec.to_builtins(part.parameters)["splits"] for part in made]
+    span_parts = parts(Parameters(splits=given))
+    splits = [msgspec.to_builtins(part.parameters)["splits"] for part in span_parts]
     files = [{name: [Path(f).name for f in split[name]["files"]] for name in split} for split in splits]
     assert files == [
         {"train": [], "eval": ["eval.tsv"], "test": ["test.tsv"]},

@@ -7,5 +7,5 @@ from bitext.components.example_gen.formats.csv import Csv
 from bitext.components.example_gen.formats.parallel import Parallel
 from bitext.components.example_gen.formats.tsv import Tsv
 
-FORMATS: dict[str, Format] = {one.name: one for one in (Tsv(), Csv(), Parallel())}
-"""By the value of `example_gen.format`. A new format is one more entry of this tuple."""
+FORMATS: dict[str, Format] = {file_format.name: file_format for file_format in (Tsv(), Csv(), Parallel())}
+"""The formats by the value of `example_gen.format`. To add a format, add it to this tuple."""

@@ -1,7 +1,7 @@
-"""What an input format offers to ExampleGen, and what the text formats share.
+"""The base classes of input formats, and how text files are read.
 
-The configuration is checked with these classes, so their modules import no numpy and no pyarrow when they are
-imported: the methods that read rows do.
+The configuration is checked with these classes, so their modules do not import numpy and pyarrow at the top:
+only the methods that read rows import them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 1 << 22
 """Text files are read in blocks of this size."""
 BLOCK_ROWS = 1 << 15
-"""Formats that are parsed row by row are passed on in blocks of at most this many rows."""
+"""Maximum number of rows in a block, for formats that are parsed row by row."""
 
 Paths = tuple[str, str | None]
 """The path of a file; or the paths of a source file and of the target file aligned with it."""
@@ -139,7 +139,7 @@ class Format(abc.ABC):
 
 
 class Table(Format):
-    """A text format with a row of columns a line, whose first line may name the columns."""
+    """A text format whose rows have columns. The first line may be a header with their names."""
 
     def check_options(self, options: FormatOptions) -> None:
         """Checks `header` and the columns."""

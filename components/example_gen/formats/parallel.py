@@ -22,7 +22,7 @@ class Parallel(base.Format):
     fields_read = ("source_files", "target_files")
 
     def check_options(self, options: base.FormatOptions) -> None:
-        """Checks that no header is asked for."""
+        """Checks that `header` is false."""
         super().check_options(options)
         if options.header:
             raise ValueError("format parallel has no header")

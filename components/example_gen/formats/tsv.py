@@ -53,7 +53,7 @@ def split_tsv(block: bytes, first_line: int, columns: tuple[int, int]) -> Rows:
     tabs = np.flatnonzero(data == 0x09)
     first_tab, next_line_tab = np.searchsorted(tabs, starts), np.searchsorted(tabs, ends)
     column_counts = next_line_tab - first_tab + 1
-    # One more tab at the end keeps every index below within bounds; `where` discards what it gives.
+    # One more tab at the end keeps every index below within bounds; `where` discards the values read from it.
     tabs = np.append(tabs, len(data))
     last_tab = len(tabs) - 1
     sides = []
