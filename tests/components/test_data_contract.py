@@ -13,25 +13,25 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from bitext.components import artifacts, example_validator, schema_gen, statistics_gen
 from bitext.components.component import Context
-from bitext.components.example_validator import executor as validator
-from bitext.components.schema_gen import executor as schema_maker
+from bitext.components.example_validator import executor as validator_executor
+from bitext.components.schema_gen import executor as schema_gen_executor
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import ConfigError, DataError
-from bitext.components.statistics_gen import executor as statistician
+from bitext.components.statistics_gen import executor as statistics_gen_executor
 from bitext.schemas import loader
 
 PAIRS = [(f"The {i}th sentence is here.", f"La oración {i} está aquí.") for i in range(300)]
 SPLITS = ("train", "eval", "test")
 
 
-class Line:
+class Checks:
     """Runs StatisticsGen on sentence pairs, then SchemaGen and ExampleValidator on request."""
 
     def __init__(self, root: Path, statistics=None, **pairs: list[tuple[str, str]]):
         self.root = root
-        self.said: list[str] = []
+        self.printed: list[str] = []
         self.context = Context(
-            root, root, beam_pipeline=lambda: beam.Pipeline(runner=FnApiRunner()), say=self.said.append
+            root, root, beam_pipeline=lambda: beam.Pipeline(runner=FnApiRunner()), say=self.printed.append
         )
         self.examples = artifacts.Examples(root / "examples")
         for split in SPLITS:
@@ -44,7 +44,7 @@ class Line:
             }
             tfrecord.write_examples(self.examples.split(split) / "data_tfrecord-00000-of-00001.gz", columns)
         self.statistics = artifacts.ExampleStatistics(self._folder("statistics"))
-        statistician.run(
+        statistics_gen_executor.run(
             statistics_gen.Parameters(**(statistics or {})),
             self.context,
             examples=self.examples,
@@ -59,7 +59,7 @@ class Line:
     def schema(self, name: str = "schema", **parameters) -> artifacts.Schema:
         """Runs SchemaGen."""
         schema = artifacts.Schema(self._folder(name))
-        schema_maker.run(
+        schema_gen_executor.run(
             schema_gen.Parameters(**parameters), self.context, statistics=(self.statistics,), schema=schema
         )
         return schema
@@ -67,7 +67,7 @@ class Line:
     def validate(self, schema: artifacts.Schema, **parameters) -> artifacts.ExampleAnomalies:
         """Runs ExampleValidator."""
         self.anomalies = artifacts.ExampleAnomalies(self._folder("anomalies"))
-        validator.run(
+        validator_executor.run(
             example_validator.Parameters(**parameters),
             self.context,
             statistics=(self.statistics,),
@@ -81,20 +81,20 @@ class Line:
 
 
 @pytest.fixture(scope="module")
-def good(tmp_path_factory) -> Line:
-    return Line(tmp_path_factory.mktemp("good"))
+def good(tmp_path_factory) -> Checks:
+    return Checks(tmp_path_factory.mktemp("good"))
 
 
 def test_statistics_are_reported_in_one_line(good):
     features = len(loader.load().feature)
-    assert good.said[0] == f"{features} features of the examples: eval 300, test 300, train 300"
-    assert not any("features of" in line for line in good.said[1:])
+    assert good.printed[0] == f"{features} features of the examples: eval 300, test 300, train 300"
+    assert not any("features of" in line for line in good.printed[1:])
 
 
 def test_statistics_hold_text_and_derived_features(good):
-    found = tfdv.load_stats_binary(str(good.statistics.split("train") / "FeatureStats.pb"))
-    features = {f.path.step[0]: f for f in found.datasets[0].features}
-    assert found.datasets[0].num_examples == good.statistics.properties["train"] == 300
+    statistics = tfdv.load_stats_binary(str(good.statistics.split("train") / "FeatureStats.pb"))
+    features = {f.path.step[0]: f for f in statistics.datasets[0].features}
+    assert statistics.datasets[0].num_examples == good.statistics.properties["train"] == 300
     assert set(features) == {f.name for f in loader.load().feature}
     assert features["source_words"].num_stats.mean == 5
     assert features["source_characters"].num_stats.max == len("The 299th sentence is here.")
@@ -167,17 +167,17 @@ def test_an_inferred_schema_fits_its_statistics(good):
     ],
     ids=["copied source", "wrong script", "no letters", "length ratio"],
 )
-def test_the_message_about_bad_data_has_what_was_found_what_is_expected_and_an_example(
+def test_the_message_about_bad_data_names_the_values_the_domain_and_an_example(
     tmp_path, pairs, scripts, words
 ):
-    line = Line(tmp_path, train=pairs)
+    checks = Checks(tmp_path, train=pairs)
     with pytest.raises(DataError) as error:
-        line.validate(line.schema(**scripts))
+        checks.validate(checks.schema(**scripts))
     for word in ["split train", *words]:
         assert word in str(error.value)
     assert "schema_gen.curated" in error.value.remedy
-    assert f"({line.context.working_dir}/**/SchemaDiff.pb)" in str(error.value)
-    for folder in (line.anomalies.path, line.context.working_dir):
+    assert f"({checks.context.working_dir}/**/SchemaDiff.pb)" in str(error.value)
+    for folder in (checks.anomalies.path, checks.context.working_dir):
         diff = (folder / "Split-train" / "SchemaDiff.pb").read_bytes()
         assert anomalies_pb2.Anomalies.FromString(diff).anomaly_info
 
@@ -188,8 +188,8 @@ def test_the_message_about_bad_data_has_what_was_found_what_is_expected_and_an_e
     ids=lambda parameters: next(iter(parameters)),
 )
 def test_parameters_of_the_statistics(tmp_path, parameters):
-    line = Line(tmp_path, statistics=parameters)
-    [dataset] = tfdv.load_stats_binary(str(line.statistics.split("train") / "FeatureStats.pb")).datasets
+    checks = Checks(tmp_path, statistics=parameters)
+    [dataset] = tfdv.load_stats_binary(str(checks.statistics.split("train") / "FeatureStats.pb")).datasets
     features = {f.path.step[0]: f for f in dataset.features}
     sampled = "sample_rate" in parameters
     assert 100 < dataset.num_examples < 200 if sampled else dataset.num_examples == 300
@@ -200,23 +200,23 @@ def test_parameters_of_the_statistics(tmp_path, parameters):
 
 
 def test_a_few_copies_are_tolerated(tmp_path):
-    line = Line(tmp_path, train=[(s, s) if i < 9 else (s, t) for i, (s, t) in enumerate(PAIRS)])
-    line.validate(line.schema())
+    checks = Checks(tmp_path, train=[(s, s) if i < 9 else (s, t) for i, (s, t) in enumerate(PAIRS)])
+    checks.validate(checks.schema())
 
 
 LONG = [(f"{s} {s} {s} {s}", f"{t} {t} {t} {t}") for s, t in PAIRS]
 
 
 def test_skew_between_train_and_eval_stops_the_run(tmp_path):
-    line = Line(tmp_path, eval=LONG)
-    schema = line.schema()
+    checks = Checks(tmp_path, eval=LONG)
+    schema = checks.schema()
     with pytest.raises(
         DataError,
         match=r"train against eval: feature source_length: High Linfty distance between training and eval",
     ):
-        line.validate(schema)
+        checks.validate(schema)
     (tmp_path / "anomalies").rename(tmp_path / "first")
-    line.validate(schema, check_skew=False)
+    checks.validate(schema, check_skew=False)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_a_curated_schema_that_cannot_be_used(tmp_path, good, text, message):
         path.write_text(text)
     schema = artifacts.Schema(tmp_path)
     with pytest.raises(DataError, match=message):
-        schema_maker.run(
+        schema_gen_executor.run(
             schema_gen.Parameters(curated=str(path)),
             good.context,
             statistics=(good.statistics,),
@@ -245,7 +245,7 @@ def test_a_schema_without_the_script_feature_cannot_be_restricted(tmp_path, good
     path = tmp_path / "my.pbtxt"
     path.write_text("feature { name: 'source' }")
     with pytest.raises(ConfigError, match="no feature 'target_script'"):
-        schema_maker.run(
+        schema_gen_executor.run(
             schema_gen.Parameters(curated=str(path), target_scripts=("Cyrillic",)),
             good.context,
             statistics=(good.statistics,),
@@ -264,4 +264,4 @@ def test_examples_without_a_side_are_an_error(tmp_path):
     path = tmp_path / "a.gz"
     tfrecord.write_examples(path, {"id": pa.array(["a:1"]), "source": pa.array(["x"])})
     with pytest.raises(DataError, match="no single value of feature 'target'"):
-        list(statistician.read_batches(str(path)))
+        list(statistics_gen_executor.read_batches(str(path)))

@@ -19,12 +19,12 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_p
 from bitext.components import artifacts, example_validator, schema_gen, statistics_gen
 from bitext.components.component import Context
 from bitext.components.example_validator import Rule
-from bitext.components.example_validator import executor as validator
+from bitext.components.example_validator import executor as validator_executor
 from bitext.components.example_validator.comparison import allowance
-from bitext.components.schema_gen import executor as schema_maker
+from bitext.components.schema_gen import executor as schema_gen_executor
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import ConfigError, DataError
-from bitext.components.statistics_gen import executor as statistician
+from bitext.components.statistics_gen import executor as statistics_gen_executor
 from bitext.schemas import BITEXT, features, loader
 
 Pairs = list[tuple[str, str]]
@@ -101,22 +101,22 @@ class Corpus:
         return path
 
     def span(self, number: int | None = None, only: str = "", **splits: Pairs) -> artifacts.ExampleStatistics:
-        found = artifacts.ExampleStatistics(self.folder("statistics"))
+        statistics = artifacts.ExampleStatistics(self.folder("statistics"))
         if number is not None:
-            found.properties.update(span=number, version=1)
+            statistics.properties.update(span=number, version=1)
         for split, rows in splits.items():
-            found.split(split).mkdir()
+            statistics.split(split).mkdir()
             content = statistics_of(rows, only).SerializeToString(deterministic=True)
-            (found.split(split) / "FeatureStats.pb").write_bytes(content)
-        return found
+            (statistics.split(split) / "FeatureStats.pb").write_bytes(content)
+        return statistics
 
     def validate(self, *spans, previous=(), serving=None, **parameters) -> artifacts.ExampleAnomalies:
-        self.said: list[str] = []
+        self.printed: list[str] = []
         self.anomalies = artifacts.ExampleAnomalies(self.folder("anomalies"))
-        work = self.folder("work")
-        validator.run(
+        work_dir = self.folder("work")
+        validator_executor.run(
             msgspec.convert(parameters, example_validator.Parameters),
-            Context(work, work, beam_pipeline=beam.Pipeline, say=self.said.append),
+            Context(work_dir, work_dir, beam_pipeline=beam.Pipeline, say=self.printed.append),
             statistics=spans,
             schema=self.schema,
             previous_statistics=previous,
@@ -126,12 +126,12 @@ class Corpus:
         return self.anomalies
 
     def files(self) -> set[str]:
-        found = self.anomalies.path.rglob("SchemaDiff.pb")
-        return {path.parent.relative_to(self.anomalies.path).as_posix() for path in found}
+        diff_files = self.anomalies.path.rglob("SchemaDiff.pb")
+        return {path.parent.relative_to(self.anomalies.path).as_posix() for path in diff_files}
 
-    def severities(self, place: str) -> dict[str, int]:
+    def severities(self, folder: str) -> dict[str, int]:
         diff = anomalies_pb2.Anomalies.FromString(
-            (self.anomalies.path / place / "SchemaDiff.pb").read_bytes()
+            (self.anomalies.path / folder / "SchemaDiff.pb").read_bytes()
         )
         return {feature: info.severity for feature, info in diff.anomaly_info.items()}
 
@@ -155,7 +155,7 @@ class TestSpans:
             "span-8/drift/Split-train", "span-8/drift/Split-eval",
             "train-eval/Split-train", "serving/Split-train",
         }  # fmt: skip
-        assert corpus.said == [
+        assert corpus.printed == [
             "2 spans; train against eval; train against the requests;"
             " 1 new against the previous blessed run: no anomalies"
         ]
@@ -173,7 +173,7 @@ class TestSpans:
             full, some, corpus.span(3, train=[], eval=[]), corpus.span(4), previous=[full]
         )
         assert anomalies.properties == {"errors": 0, "warnings": 3}
-        assert corpus.said[:3] == [
+        assert corpus.printed[:3] == [
             "warning: span 2 version 1: no examples in split test",
             "warning: span 3 version 1: no examples",
             "warning: span 4 version 1: no examples",
@@ -184,10 +184,10 @@ class TestSpans:
             )
 
     def test_files_without_a_span_and_spans_may_have_different_splits(self, corpus):
-        rest = corpus.span(eval=pairs(300, 1), test=pairs(300, 2), train=[])
-        rest.properties["part"] = "no span"
+        without_span = corpus.span(eval=pairs(300, 1), test=pairs(300, 2), train=[])
+        without_span.properties["part"] = "no span"
         spans = [corpus.span(n, train=pairs(300, n), eval=[], test=[]) for n in (1, 2)]
-        anomalies = corpus.validate(rest, *spans, previous=[rest, spans[0]])
+        anomalies = corpus.validate(without_span, *spans, previous=[without_span, spans[0]])
         assert anomalies.properties == {"errors": 0, "warnings": 0}
         assert "Split-eval" in corpus.files()
 
@@ -214,9 +214,9 @@ class TestDrift:
     def test_longer_sentences_warn(self, corpus):
         old = corpus.span(1, train=pairs(500))
         corpus.validate(old, corpus.span(2, train=pairs(500, 1, words=30)), previous=[old])
-        found = corpus.severities("span-2/drift/Split-train")
-        assert {"source_length", "target_length", "source_characters", "target_characters"} <= set(found)
-        assert set(found.values()) == {WARNING}
+        severities = corpus.severities("span-2/drift/Split-train")
+        assert {"source_length", "target_length", "source_characters", "target_characters"} <= set(severities)
+        assert set(severities.values()) == {WARNING}
 
     def test_data_of_the_previous_run_is_not_compared_again(self, corpus):
         """Equal content in another folder is not new; another version of a span is."""
@@ -228,7 +228,7 @@ class TestDrift:
         with pytest.raises(DataError, match="source_ending"):
             corpus.validate(new, previous=[old])
 
-    def test_a_corpus_without_spans_is_compared_with_its_former_content(self, corpus):
+    def test_a_corpus_without_spans_is_compared_with_its_earlier_content(self, corpus):
         old = corpus.span(train=pairs(500))
         with pytest.raises(DataError, match="split train against the previous blessed run"):
             corpus.validate(corpus.span(train=swapped(pairs(500))), previous=[old])
@@ -238,18 +238,18 @@ class TestDrift:
         old = corpus.span(1, only="source", train=pairs(500))
         anomalies = corpus.validate(corpus.span(2, train=pairs(500, 1)), previous=[old])
         assert anomalies.properties["errors"] == 0
-        found = corpus.severities("span-2/drift/Split-train")
-        assert found["target_ending"] == WARNING
-        assert "source_ending" not in found
+        severities = corpus.severities("span-2/drift/Split-train")
+        assert severities["target_ending"] == WARNING
+        assert "source_ending" not in severities
 
 
 class TestServing:
     def test_requests_that_differ_from_the_training_data_warn(self, corpus):
         serving = corpus.span(only="source", serving=swapped(pairs(500, 1)))
         corpus.validate(corpus.span(1, train=pairs(500)), serving=serving)
-        found = corpus.severities("serving/Split-train")
-        assert found["source_ending"] == WARNING
-        assert all(feature.startswith("source_") for feature in found)
+        severities = corpus.severities("serving/Split-train")
+        assert severities["source_ending"] == WARNING
+        assert all(feature.startswith("source_") for feature in severities)
         with pytest.raises(DataError, match="train against the requests: feature source_ending"):
             corpus.validate(
                 corpus.span(1, train=pairs(500)),
@@ -282,11 +282,13 @@ class TestSizes:
         letters, weights = "abcdef", (20, 5, 5, 4, 3, 1)
 
         def sample(n: int) -> statistics_pb2.FeatureNameStatistics:
-            found = statistics_pb2.FeatureNameStatistics(type=statistics_pb2.FeatureNameStatistics.STRING)
+            feature = statistics_pb2.FeatureNameStatistics(type=statistics_pb2.FeatureNameStatistics.STRING)
             drawn = draw.choices(letters, weights, k=n)
             for letter in set(drawn):
-                found.string_stats.rank_histogram.buckets.add(label=letter, sample_count=drawn.count(letter))
-            return found
+                feature.string_stats.rank_histogram.buckets.add(
+                    label=letter, sample_count=drawn.count(letter)
+                )
+            return feature
 
         def distance(one, two) -> float:
             shares = []
@@ -295,13 +297,13 @@ class TestSizes:
                 shares.append({letter: counts.get(letter, 0) / sum(counts.values()) for letter in letters})
             return max(abs(shares[0][letter] - shares[1][letter]) for letter in letters)
 
-        whole = sample(20000)
+        population = sample(20000)
         for n in (50, 200, 1000):
             drawn = [sample(n) for _ in range(100)]
-            over = [one for one in drawn if distance(one, whole) > allowance(one, whole)]
-            assert len(over) <= 1
-            assert allowance(drawn[0], whole) < 2 * math.sqrt(1 / n)
-        assert allowance(whole, whole) < 0.02
+            outliers = [s for s in drawn if distance(s, population) > allowance(s, population)]
+            assert len(outliers) <= 1
+            assert allowance(drawn[0], population) < 2 * math.sqrt(1 / n)
+        assert allowance(population, population) < 0.02
 
     def test_the_threshold_is_raised_by_the_allowance(self, corpus):
         """An anomaly needs a distance over the threshold plus the allowance."""
@@ -315,7 +317,7 @@ class TestSizes:
 
 
 class TestSeverities:
-    def test_the_first_rule_that_fits_decides(self, corpus):
+    def test_the_first_rule_that_matches_decides(self, corpus):
         old, new = corpus.span(1, train=pairs(500)), corpus.span(2, train=swapped(pairs(500)))
         rules = [
             {"check": "drift", "feature": "source_*", "anomaly": "COMPARATOR_*", "severity": "warn"},
@@ -325,8 +327,8 @@ class TestSeverities:
             corpus.validate(new, previous=[old], severities=rules)
         assert "target_ending" in str(error.value)
         assert "source_ending" not in str(error.value)
-        found = corpus.severities("span-2/drift/Split-train")
-        assert (found["source_ending"], found["target_ending"]) == (WARNING, ERROR)
+        severities = corpus.severities("span-2/drift/Split-train")
+        assert (severities["source_ending"], severities["target_ending"]) == (WARNING, ERROR)
         corpus.validate(new, previous=[old], severities=[{"check": "drift", "severity": "warn"}])
 
     def test_a_rule_can_make_every_anomaly_stop_the_run(self, corpus):
@@ -352,15 +354,15 @@ class TestSchemaOfSpans:
     def infer(self, corpus: Corpus, *spans) -> schema_pb2.Schema:
         schema = artifacts.Schema(corpus.folder("inferred"))
         context = Context(corpus.root, corpus.root, beam_pipeline=beam.Pipeline, say=lambda line: None)
-        schema_maker.run(schema_gen.Parameters(infer=True), context, statistics=spans, schema=schema)
+        schema_gen_executor.run(schema_gen.Parameters(infer=True), context, statistics=spans, schema=schema)
         return loader.load(schema.path / "schema.pbtxt")
 
     def test_an_inferred_schema_fits_every_span(self, corpus):
         spans = [corpus.span(n, train=pairs(300, n, words=4 * n)) for n in (1, 2)]
         schema = self.infer(corpus, corpus.span(0, train=[]), corpus.span(3), *spans)
         for span in spans:
-            found = tfdv.load_stats_binary(str(span.split("train") / "FeatureStats.pb"))
-            assert not tfdv.validate_statistics(found, schema).anomaly_info
+            statistics = tfdv.load_stats_binary(str(span.split("train") / "FeatureStats.pb"))
+            assert not tfdv.validate_statistics(statistics, schema).anomaly_info
 
     def test_inferring_needs_an_example(self, corpus):
         with pytest.raises(DataError, match="the train split has no example"):
@@ -379,26 +381,28 @@ def statistics_gen_of(root: Path, properties: dict[str, int], **splits: Pairs):
             "target": pa.array([t for _, t in rows], pa.string()),
         }
         tfrecord.write_examples(examples.split(split) / "data_tfrecord-00000-of-00001.gz", columns)
-    said: list[str] = []
+    printed: list[str] = []
     output = artifacts.ExampleStatistics(root / "statistics")
     output.path.mkdir()
-    context = Context(root, root, beam_pipeline=lambda: beam.Pipeline(runner=FnApiRunner()), say=said.append)
-    statistician.run(statistics_gen.Parameters(), context, examples=examples, statistics=output)
-    return output, said
+    context = Context(
+        root, root, beam_pipeline=lambda: beam.Pipeline(runner=FnApiRunner()), say=printed.append
+    )
+    statistics_gen_executor.run(statistics_gen.Parameters(), context, examples=examples, statistics=output)
+    return output, printed
 
 
 def test_statistics_of_a_small_span(tmp_path):
-    output, said = statistics_gen_of(
+    output, printed = statistics_gen_of(
         tmp_path, {"span": 7, "version": 2, "rejected": 1}, train=pairs(5), test=[]
     )
     assert output.properties == {"span": 7, "version": 2, "train": 5, "test": 0}
     [dataset] = tfdv.load_stats_binary(str(output.split("test") / "FeatureStats.pb")).datasets
     assert dataset.num_examples == 0
-    assert said == ["17 features of the examples: test 0, train 5"]
+    assert printed == ["17 features of the examples: test 0, train 5"]
 
 
 @pytest.mark.parametrize("splits", [{}, {"train": []}])
 def test_statistics_of_an_empty_span(tmp_path, splits):
-    output, said = statistics_gen_of(tmp_path, {"span": 7}, **splits)
+    output, printed = statistics_gen_of(tmp_path, {"span": 7}, **splits)
     assert output.splits() == list(splits)
-    assert said == ["no examples"]
+    assert printed == ["no examples"]

@@ -208,8 +208,8 @@ def test_rejects_are_written_and_counted(tmp_path):
     lines = _corpus()
     lines[4], lines[9] = "no tab", "x\t"
     result = Result(tmp_path / "run", files=[_write(tmp_path / "a.tsv", lines)], **WIDE)
-    found = [(r["line"], r["reason"], r["text"]) for r in result.rejects()]
-    assert found == [(5, "missing_column", "no tab"), (10, "empty_side", "x\t")]
+    rejected = [(r["line"], r["reason"], r["text"]) for r in result.rejects()]
+    assert rejected == [(5, "missing_column", "no tab"), (10, "empty_side", "x\t")]
     assert result.summary()["reasons"] == {"missing_column": 1, "empty_side": 1}
     assert "2 rows rejected: missing_column 1, empty_side 1" in result.lines[1]
 
@@ -255,7 +255,7 @@ def test_every_line_is_an_example_a_duplicate_or_a_reject(tmp_path_factory, text
         rejected += len(filtered.details)
         for row in np.flatnonzero(filtered.reason == 0).tolist():
             accepted.append((int(rows.line[row]), filtered.source[row].as_py(), filtered.target[row].as_py()))
-    expected = _plain(text, columns, 9)
+    expected = _read_line_by_line(text, columns, 9)
     assert lines == list(range(1, len(expected) + 1))
     assert accepted == [(i + 1, *pair) for i, pair in enumerate(expected) if pair]
     assert len(accepted) + rejected == len(lines)
@@ -266,7 +266,7 @@ def test_every_line_is_an_example_a_duplicate_or_a_reject(tmp_path_factory, text
     assert firsts.tolist() == sorted({row[1:]: i for i, row in reversed(list(enumerate(accepted)))}.values())
 
 
-def _plain(text: bytes, columns: tuple[int, int], longest: int) -> list[tuple[str, str] | None]:
+def _read_line_by_line(text: bytes, columns: tuple[int, int], longest: int) -> list[tuple[str, str] | None]:
     """The pair of every line; None for a row that is rejected."""
     text = text.removeprefix(b"\xef\xbb\xbf")
     out: list[tuple[str, str] | None] = []
@@ -477,7 +477,7 @@ def test_external_inputs_are_all_patterns():
 
 
 class TestSpans:
-    """A span is read in an execution of its own, and the split of a sentence does not depend on the span."""
+    """A span is read in its own execution, and the split of a sentence does not depend on the span."""
 
     def test_a_source_is_in_the_same_split_in_every_span(self, tmp_path: Path) -> None:
         lines = _corpus(80)
@@ -531,21 +531,21 @@ class TestGolden:
 
     def test_no_golden_source_is_in_train_or_eval(self, tmp_path: Path) -> None:
         lines = _corpus(100)
-        chosen = [line.upper() for line in lines[::4]]
-        golden_gen = Golden(tmp_path, chosen)
+        golden_lines = [line.upper() for line in lines[::4]]
+        golden_gen = Golden(tmp_path, golden_lines)
         assert GoldenGen().external_inputs(golden_gen.parameters) == [str(tmp_path / "golden.tsv")]
         assert golden_gen.lines == ["25 pairs"]
         file = _write(tmp_path / "a.tsv", lines)
         without = Result(tmp_path / "without", files=[file], **WIDE)
         result = Result(tmp_path / "run", files=[file], golden=golden_gen.examples, **WIDE)
-        held_out = {normalize_source(line.split("\t")[0]) for line in chosen}
+        held_out = {normalize_source(line.split("\t")[0]) for line in golden_lines}
         for split in SPLITS:
-            kept = [
+            expected = [
                 row
                 for row in without.rows(split)
                 if split == "test" or normalize_source(row[1]) not in held_out
             ]
-            assert result.rows(split) == kept
+            assert result.rows(split) == expected
         summary = result.summary()
         removed = len(without.all_rows()) - len(result.all_rows())
         assert summary["golden_removed"] == removed > 10
@@ -614,4 +614,4 @@ class TestFormats:
 
     def test_the_source_code_of_every_format_is_in_the_cache_key(self) -> None:
         digests = source_digests("bitext.components.example_gen")
-        assert {type(one).__module__ for one in FORMATS.values()} < set(digests)
+        assert {type(file_format).__module__ for file_format in FORMATS.values()} < set(digests)

@@ -1,4 +1,4 @@
-"""Merged statistics equal those of the whole: counts exactly, histograms within the width of a bucket."""
+"""Merged statistics equal those of all examples: counts exactly, histograms within the width of a bucket."""
 
 from __future__ import annotations
 
@@ -41,29 +41,29 @@ def parts(frame):
     return [statistics_of(frame[start:end]) for start, end in ((0, 17), (17, 40), (40, 300))]
 
 
-def test_merged_statistics_equal_those_that_tfdv_computes_for_the_whole(frame, parts):
-    whole, merged = features_of(statistics_of(frame)), features_of(merge(parts))
+def test_merged_statistics_equal_those_that_tfdv_computes_for_all_examples(frame, parts):
+    expected, merged = features_of(statistics_of(frame)), features_of(merge(parts))
     assert merge(parts).datasets[0].num_examples == 300
-    assert set(merged) == set(whole)
-    assert counts_of(merged["word"]) == counts_of(whole["word"])
-    ours, theirs = merged["word"].string_stats, whole["word"].string_stats
+    assert set(merged) == set(expected)
+    assert counts_of(merged["word"]) == counts_of(expected["word"])
+    ours, theirs = merged["word"].string_stats, expected["word"].string_stats
     assert [b.label for b in ours.rank_histogram.buckets] == [v.value for v in ours.top_values]
     assert ours.unique == theirs.unique
     assert ours.avg_length == pytest.approx(theirs.avg_length)
     for name in ("number", "size"):
-        ours, theirs = merged[name].num_stats, whole[name].num_stats
+        ours, theirs = merged[name].num_stats, expected[name].num_stats
         assert (ours.min, ours.max, ours.num_zeros) == (theirs.min, theirs.max, theirs.num_zeros)
         assert (ours.mean, ours.std_dev) == pytest.approx((theirs.mean, theirs.std_dev))
         for histogram in ours.histograms:
             assert sum(bucket.sample_count for bucket in histogram.buckets) == pytest.approx(300, rel=1e-6)
     for name, kind in (("word", "string_stats"), ("number", "num_stats")):
         ours = getattr(merged[name], kind).common_stats
-        theirs = getattr(whole[name], kind).common_stats
+        theirs = getattr(expected[name], kind).common_stats
         for field in COUNTS:
             assert getattr(ours, field) == getattr(theirs, field)
 
 
-def test_tfdv_reads_merged_statistics_and_finds_no_distance_to_the_whole(parts):
+def test_tfdv_reads_merged_statistics_and_finds_no_distance_to_another_order(parts):
     schema = schema_pb2.Schema()
     for name, kind in (("number", schema_pb2.FLOAT), ("size", schema_pb2.INT)):
         feature = schema.feature.add(name=name, type=kind)
@@ -87,7 +87,7 @@ def test_order_and_nesting_of_merges_do_not_matter(parts):
             for one, two in zip(
                 feature.num_stats.histograms, straight[name].num_stats.histograms, strict=True
             ):
-                same(one, two)
+                assert_equal(one, two)
 
 
 def test_parts_without_examples_or_without_a_feature(parts):
@@ -108,17 +108,17 @@ def test_a_feature_with_two_types_is_an_error(parts):
 
 
 def histogram(buckets: Buckets) -> statistics_pb2.Histogram:
-    found = statistics_pb2.Histogram(type=statistics_pb2.Histogram.QUANTILES)
+    result = statistics_pb2.Histogram(type=statistics_pb2.Histogram.QUANTILES)
     for low, high, count in buckets:
-        found.buckets.add(low_value=low, high_value=high, sample_count=count)
-    return found
+        result.buckets.add(low_value=low, high_value=high, sample_count=count)
+    return result
 
 
-def triples(found: statistics_pb2.Histogram) -> Buckets:
-    return [(b.low_value, b.high_value, b.sample_count) for b in found.buckets]
+def triples(histogram: statistics_pb2.Histogram) -> Buckets:
+    return [(b.low_value, b.high_value, b.sample_count) for b in histogram.buckets]
 
 
-def same(one: statistics_pb2.Histogram, two: statistics_pb2.Histogram) -> None:
+def assert_equal(one: statistics_pb2.Histogram, two: statistics_pb2.Histogram) -> None:
     assert [t[:2] for t in triples(one)] == [t[:2] for t in triples(two)]
     assert [t[2] for t in triples(one)] == pytest.approx([t[2] for t in triples(two)])
 
@@ -137,9 +137,11 @@ def test_merged_histograms_keep_every_count_in_any_order_and_nesting(parts, rand
     edges = [t[:2] for t in triples(merged)]
     assert edges == sorted(set(edges))
     shuffled = random.sample(parts, len(parts))
-    same(merge_histograms(shuffled), merged)
-    same(merge_histograms([merge_histograms(parts[:1]), *parts[1:]]), merged)
-    same(merge_histograms([merge_histograms(parts[:-1] or parts), *parts[-1:][: len(parts) - 1]]), merged)
+    assert_equal(merge_histograms(shuffled), merged)
+    assert_equal(merge_histograms([merge_histograms(parts[:1]), *parts[1:]]), merged)
+    assert_equal(
+        merge_histograms([merge_histograms(parts[:-1] or parts), *parts[-1:][: len(parts) - 1]]), merged
+    )
 
 
 def test_merged_histograms_have_common_edges():

@@ -25,12 +25,14 @@ TEXTS = ["Where is the station?", "¿Dónde está?", "x"]
 
 
 def run(root: Path, *files: str) -> tuple[artifacts.ExampleStatistics, list[str]]:
-    said: list[str] = []
+    printed: list[str] = []
     statistics = artifacts.ExampleStatistics(root / "statistics")
     statistics.path.mkdir()
-    context = Context(root, root, beam_pipeline=lambda: beam.Pipeline(runner=FnApiRunner()), say=said.append)
+    context = Context(
+        root, root, beam_pipeline=lambda: beam.Pipeline(runner=FnApiRunner()), say=printed.append
+    )
     requests_gen.run(RequestParameters(files=files), context, statistics=statistics)
-    return statistics, said
+    return statistics, printed
 
 
 def read(path: Path) -> tuple[list[str], LineCounts]:
@@ -73,15 +75,15 @@ def test_damaged_lines_are_counted_and_skipped(tmp_path, bad):
 def test_statistics_hold_the_features_of_the_source_and_no_text(tmp_path):
     (tmp_path / "a.log").write_bytes("\n".join(TEXTS * 20).encode() + b"\n\xff\xff\n")
     (tmp_path / "b.log").write_text("one more", encoding="utf-8")
-    statistics, said = run(tmp_path, str(tmp_path / "*.log"), str(tmp_path / "a.log"))
+    statistics, printed = run(tmp_path, str(tmp_path / "*.log"), str(tmp_path / "a.log"))
     path = statistics.split("serving") / "FeatureStats.pb"
     [dataset] = tfdv.load_stats_binary(str(path)).datasets
     assert dataset.num_examples == statistics.properties["serving"] == 61
     known = {f.name for f in loader.load().feature if f.name.startswith("source_")}
     assert {f.path.step[0] for f in dataset.features} == known
     assert b"station" not in path.read_bytes()
-    assert said[0].startswith(f"{tmp_path}/a.log: 1 of 61 lines are damaged, the first of them line 61: ")
-    assert said[1] == f"{len(known)} features of 61 requests"
+    assert printed[0].startswith(f"{tmp_path}/a.log: 1 of 61 lines are damaged, the first of them line 61: ")
+    assert printed[1] == f"{len(known)} features of 61 requests"
 
 
 def test_a_file_with_mostly_damaged_lines_is_an_error(tmp_path):
@@ -97,9 +99,9 @@ def test_a_missing_log(tmp_path):
 
 def test_an_empty_log(tmp_path):
     (tmp_path / "log.txt").write_text("\n", encoding="utf-8")
-    statistics, said = run(tmp_path, str(tmp_path / "log.txt"))
+    statistics, printed = run(tmp_path, str(tmp_path / "log.txt"))
     assert statistics.properties == {"serving": 0}
-    assert said == ["0 features of 0 requests"]
+    assert printed == ["0 features of 0 requests"]
 
 
 def test_the_declaration_names_what_is_read():

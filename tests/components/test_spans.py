@@ -1,4 +1,4 @@
-"""Spans: which exist, which are in the window, and which files each has."""
+"""Spans of a corpus: their numbers, the window, and the files of each span."""
 
 from __future__ import annotations
 

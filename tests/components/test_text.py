@@ -27,8 +27,8 @@ UNITS = ("subword", "character", "word")
 counter = itertools.count()
 
 
-def make(folder: Path, lines: list[str], size: int = 400, **changes) -> processor.TextProcessor:
-    """A processor with a vocabulary learned from the lines, in files of its own."""
+def make_processor(folder: Path, lines: list[str], size: int = 400, **changes) -> processor.TextProcessor:
+    """Creates a processor with a vocabulary learned from the lines, in new files."""
     text_settings = TextSettings(**changes)
     vocabulary = learn.learn(pretoken_counts(lines, text_settings), text_settings, size)
     paths = [folder / f"{name}{next(counter)}" for name in ("vocabulary", "merges")]
@@ -48,7 +48,7 @@ def pretoken_counts(lines: list[str], text_settings: TextSettings) -> dict[str, 
 @pytest.fixture(scope="module")
 def processors(tmp_path_factory) -> dict[str, processor.TextProcessor]:
     folder = tmp_path_factory.mktemp("text")
-    return {unit: make(folder, LINES, unit=unit) for unit in UNITS}
+    return {unit: make_processor(folder, LINES, unit=unit) for unit in UNITS}
 
 
 def round_trip(path: processor.TextProcessor, text: list) -> tuple[list[bytes], list[bytes]]:
@@ -123,7 +123,7 @@ def parity(tmp_path_factory):
         "the other brother bathes; the others' broths",
         "ó cabaré 55.5",
     ] * 3
-    path = make(tmp_path_factory.mktemp("parity"), lines, size=340)
+    path = make_processor(tmp_path_factory.mktemp("parity"), lines, size=340)
     counts = pretoken_counts(lines, TextSettings())
     reference = sentencepiece.SentencePieceProcessor(model_proto=learn.train_sentencepiece(counts, 340))
     return path, reference, learn.learn(counts, TextSettings(), 340).pieces
@@ -163,7 +163,7 @@ def test_detokenize_makes_one_valid_line_of_any_ids(processors):
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("lines", [[], ["a"], ["Go."], ["a", "ab abc"], ["\u2585"], ["ñ" * 1000]])
 def test_tiny_corpora_yield_a_vocabulary(tmp_path, unit, lines):
-    path = make(tmp_path, lines or [""], unit=unit)
+    path = make_processor(tmp_path, lines or [""], unit=unit)
     assert path.size() >= len(SPECIALS)
     detokenized, normalized = round_trip(path, lines or ["x"])
     assert unit == "word" or detokenized == normalized
@@ -172,7 +172,7 @@ def test_tiny_corpora_yield_a_vocabulary(tmp_path, unit, lines):
 @pytest.mark.parametrize("size", [261, 262, 270])
 def test_a_vocabulary_has_at_most_the_requested_size(tmp_path, size):
     for unit in ("subword", "character"):
-        path = make(tmp_path, LINES, unit=unit, size=size)
+        path = make_processor(tmp_path, LINES, unit=unit, size=size)
         assert path.size() <= size
         detokenized, normalized = round_trip(path, LINES)
         assert detokenized == normalized
@@ -185,12 +185,12 @@ def test_the_vocabulary_depends_on_counts_alone():
 
 
 def test_lowercase(tmp_path):
-    path = make(tmp_path, LINES, lowercase=True)
+    path = make_processor(tmp_path, LINES, lowercase=True)
     assert round_trip(path, ["ÁRBOL Їжак"])[0] == ["árbol їжак".encode()]
 
 
 def test_an_exported_module_contains_its_vocabulary(tmp_path):
-    path = make(tmp_path, LINES)
+    path = make_processor(tmp_path, LINES)
     module = tf.Module()
     module.path = path
     module.tokenize = tf.function(
