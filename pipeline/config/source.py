@@ -147,6 +147,7 @@ def _parse_override(override: str) -> _Override:
     if not equals or not all(keys):
         raise ConfigError(f"{label}: not of the form a.b=value", "For example: --set trainer.steps=9000")
     field = ".".join(keys)
+    quoted = f"Quote the value for the shell and for YAML: --set {field}='\"...\"'."
     if element := re.match(r"([^\[]+?)(\.\d+(\.|$)|\[)", field):
         raise ConfigError(
             f"{label}: --set cannot change one element of a list",
@@ -155,11 +156,9 @@ def _parse_override(override: str) -> _Override:
     try:
         parsed = yaml_values.parse(text, field)
     except YamlError as error:
-        raise ConfigError(f"{label}: the value is not YAML: {error.problem}", "Quote the value.") from None
+        raise ConfigError(f"{label}: the value is not YAML: {error.problem}", quoted) from None
     if comment := yaml_values.text_after_value(text):
-        raise ConfigError(
-            f"{label}: {comment} is a comment in YAML", f"Quote the value: --set {field}='\"...\"'."
-        )
+        raise ConfigError(f"{label}: {comment} is a comment in YAML", quoted)
     return _Override(field, parsed.value, label, tuple(parsed.lines), parsed.written)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -188,6 +189,12 @@ def test_anchors_and_merges_are_read_with_the_lines_they_come_from() -> None:
 )  # fmt: skip
 def test_set_has_the_same_rules(tmp_path: Path, override: str, message: str) -> None:
     assert message in str(refused(tmp_path, GOOD, override))
+
+
+def test_the_remedy_of_a_value_that_is_no_yaml_quotes_it_for_shell_and_yaml(tmp_path: Path) -> None:
+    remedy = refused(tmp_path, GOOD, "example_gen.delimiter=|").remedy
+    words = shlex.split(remedy.split(": ", 1)[1].rstrip(".").replace("...", "|"))
+    assert config.load(written(tmp_path, GOOD), words[1:]).example_gen.delimiter == "|"
 
 
 def test_text_fields_take_what_yaml_1_1_would_convert(tmp_path: Path) -> None:
