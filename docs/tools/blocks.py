@@ -147,6 +147,12 @@ def mask(line: str, free: bool = False) -> str:
     return line.strip()
 
 
+def first_figure(line: str) -> str:
+    """The first number of a line, which identifies it among lines that are equal when masked: the step."""
+    figure = re.search(r"\d[\d,.]*", line)
+    return figure[0] if figure else ""
+
+
 def refresh(shown: str, printed: str, free: bool = False) -> str:
     """What a page shows, with the figures of a new run.
 
@@ -167,7 +173,9 @@ def refresh(shown: str, printed: str, free: bool = False) -> str:
             continue
         wanted = mask(line, free)
         reach = range(at, len(lines)) if gap or at == 0 else range(at, min(at + 1, len(lines)))
-        match = next((i for i in reach if mask(lines[i], free) == wanted), None)
+        matches = [i for i in reach if mask(lines[i], free) == wanted]
+        same = [i for i in matches if first_figure(lines[i]) == first_figure(line)]
+        match = next(iter(same or matches), None)
         if match is None:
             rest = "\n    ".join(lines[at : at + 12])
             raise LookupError(f"shown: {line!r}\nmasked: {wanted!r}\nprinted from here:\n    {rest}")
