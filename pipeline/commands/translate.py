@@ -42,25 +42,7 @@ def add_to(commands: common.Commands) -> None:
         type=common.path_argument,
         help="a SavedModel or a serving folder (default: the serving folder of the default configuration)",
     )
-    parser.add_argument(
-        "--beam-size", type=common.whole_number, help="hypotheses kept at each step (default: the model's)"
-    )
-    parser.add_argument(
-        "--length-penalty",
-        type=common.number,
-        help="larger values prefer longer translations (default: the model's)",
-    )
-    parser.add_argument(
-        "--max-length",
-        type=common.whole_number,
-        help="the most tokens of a translation (default: the model's)",
-    )
-    parser.add_argument(
-        "--nbest",
-        type=common.whole_number,
-        default=1,
-        help="number of translations per line, each with its score",
-    )
+    _add_search_arguments(parser)
     parser.add_argument(
         "--batch-size",
         type=common.whole_number,
@@ -81,6 +63,28 @@ def add_to(commands: common.Commands) -> None:
         help="an option of the Beam runner (repeatable)",
     )
     parser.set_defaults(config=None, root=None, set=[])
+
+
+def _add_search_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--beam-size", type=common.whole_number, help="hypotheses kept at each step (default: the model's)"
+    )
+    parser.add_argument(
+        "--length-penalty",
+        type=common.number,
+        help="larger values prefer longer translations (default: the model's)",
+    )
+    parser.add_argument(
+        "--max-length",
+        type=common.whole_number,
+        help="the most tokens of a translation (default: the model's)",
+    )
+    parser.add_argument(
+        "--nbest",
+        type=common.whole_number,
+        default=1,
+        help="number of translations per line, each with its score",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
