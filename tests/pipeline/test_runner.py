@@ -391,10 +391,10 @@ def test_the_root_cannot_be_a_file(folder: Path) -> None:
         run(folder)
 
 
-def test_a_damaged_metadata_store_is_an_environment_fault(folder: Path) -> None:
+def test_a_damaged_metadata_store_is_a_data_error(folder: Path) -> None:
     (folder / "root").mkdir()
     (folder / "root" / "metadata.sqlite").write_text("not a database, surely " * 100, encoding="utf-8")
-    with pytest.raises(EnvironmentFault, match=r"metadata\.sqlite"):
+    with pytest.raises(DataError, match=r"metadata\.sqlite"):
         run(folder)
 
 

@@ -32,7 +32,7 @@ CASES = [
     ("status toy.yaml", 0),
     ("status toy.yaml --json", 0),
     ("lineage 1 toy.yaml", 3),
-    ("rollback toy.yaml --reason x", 2),
+    ("rollback toy.yaml --reason x", 3),
     ("gc toy.yaml --keep 1", 0),
     ("export none.yaml --output out", 2),
     ("fetch nothing", 2),
