@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from bitext.components.artifacts import Artifact
 from bitext.components.component import Context
-from bitext.components.shared.errors import BitextError, EnvironmentFault
+from bitext.components.shared.errors import BitextError, DataError, EnvironmentFault
 from bitext.pipeline.faults import translating_errors
 from bitext.pipeline.layout import Layout, remove
 from bitext.pipeline.lookup import component_artifacts
@@ -166,7 +166,7 @@ def try_to_record(record: Callable[[], None]) -> None:
     """Records a failure. If the store fails too (on the same full disk), that error is only logged."""
     try:
         record()
-    except EnvironmentFault as fault:
+    except (DataError, EnvironmentFault) as fault:
         log.error("the failure could not be recorded: %s", fault)
 
 

@@ -6,6 +6,7 @@ TensorFlow Lite: `test_quantize`. Warm-up requests: `test_warm_up`.
 
 from __future__ import annotations
 
+import keras
 import msgspec
 import numpy as np
 import tensorflow as tf
@@ -30,10 +31,10 @@ def pairs(random: np.random.Generator, count: int) -> tuple[tf.Tensor, tf.Tensor
 
 
 def test_it_learns_to_reverse_a_sentence():
-    tf.keras.utils.set_random_seed(1)
+    keras.utils.set_random_seed(1)
     model = Seq2Seq(SETTINGS, VOCABULARY, VOCABULARY, make_decoder=TransformerDecoder)
     variables = [v.value for v in model.trainable_variables]
-    random, optimizer = np.random.default_rng(1), tf.keras.optimizers.Adam(0.003)
+    random, optimizer = np.random.default_rng(1), keras.optimizers.Adam(0.003)
     optimizer.build(model.trainable_variables)
 
     @tf.function

@@ -130,7 +130,7 @@ def test_the_key_covers_exactly_the_files_that_are_read(tmp_path: Path) -> None:
             )
             assert (
                 list(keyed)
-                == [f.path for f in sources.find(example_gen.Parameters(files=chosen))]
+                == [f.path for f in sources.find_source_files(example_gen.Parameters(files=chosen))]
                 == expected
             )
 
