@@ -7,7 +7,6 @@ import random
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +17,10 @@ from sacrebleu.significance import PairedTest
 
 from bitext.components.shared.metrics import METRICS, Bleu, ChrF, Metric, Ter
 from bitext.components.shared.metrics.sacrebleu_metrics import SacreBleuMetric, reference_streams
+from tests.exact_match import ExactMatch
 
 if TYPE_CHECKING:
-    from bitext.components.shared.metrics.metric import SentenceStatistics
+    pass
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = ("the", "cat", "sat", "on", "a", "mat", ",", "and", "two", "dogs", "run", "past", "its", "house", ".")
@@ -155,22 +155,6 @@ def test_listing_the_metrics_imports_no_library() -> None:
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (process.returncode, process.stdout.split()) == (0, []), process.stderr
-
-
-class ExactMatch(Metric):
-    """The share of translations that equal a reference: a metric without sacreBLEU."""
-
-    name, label = "exact", "exact match"
-
-    def statistics(self, hypotheses: Sequence[str]) -> SentenceStatistics:
-        hits = [float(h in references) for h, references in zip(hypotheses, self.references, strict=True)]
-        return np.stack([hits, np.ones(len(hits))], axis=1)
-
-    def corpus_score(self, sums: SentenceStatistics) -> float:
-        return float(100 * sums[0] / sums[1])
-
-    def signature(self) -> str:
-        return "case:mixed"
 
 
 def test_a_metric_of_another_kind_has_an_interval_and_a_comparison() -> None:

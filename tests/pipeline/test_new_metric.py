@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
 from bitext.components import artifacts
@@ -16,28 +15,13 @@ from bitext.components.component import Context
 from bitext.components.evaluator import Parameters, executor
 from bitext.components.pusher.card import Card
 from bitext.components.pusher.card_markdown import card_files
-from bitext.components.shared.metrics import METRICS, Metric
+from bitext.components.shared.metrics import METRICS
 from bitext.pipeline import cli
 from tests import toy_model
+from tests.exact_match import ExactMatch
 
 if TYPE_CHECKING:
-    from bitext.components.shared.metrics.metric import SentenceStatistics
-
-
-class ExactMatch(Metric):
-    """The share of translations that equal a reference."""
-
-    name, label = "exact", "exact match"
-
-    def statistics(self, hypotheses: Sequence[str]) -> SentenceStatistics:
-        hits = [float(h in references) for h, references in zip(hypotheses, self.references, strict=True)]
-        return np.stack([hits, np.ones(len(hits))], axis=1)
-
-    def corpus_score(self, sums: SentenceStatistics) -> float:
-        return float(100 * sums[0] / sums[1])
-
-    def signature(self) -> str:
-        return "case:mixed"
+    pass
 
 
 @pytest.fixture(autouse=True)
