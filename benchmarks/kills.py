@@ -33,7 +33,7 @@ from bitext.pipeline.records import Execution, State, newest_usable
 from bitext.pipeline.store import Store
 from bitext.pipeline.store import exists as store_exists
 from tests.e2e import toy
-from tests.pipeline.store_contract import altered
+from tests.pipeline.store_contract import altered_outputs
 
 DETERMINISTIC = ("ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform")
 SPANS = 3
@@ -112,7 +112,7 @@ class Pipeline:
     def check_published(self) -> None:
         """Checks that recorded artifacts are unchanged and pushed versions complete."""
         if store_exists(self.config().metadata, self.root):
-            for artifact in altered(self.history()):
+            for artifact in altered_outputs(self.history()):
                 raise InconsistentError(f"{artifact.uri} differs from its record")
         for version in (self.folder / "serving" / "toy").glob("[0-9]*"):
             for name in ("saved_model.pb", "assets.extra/bitext.json"):

@@ -24,9 +24,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline, because the first example traces a graph. In CI the examples are the same in every run.
 hypothesis.settings.register_profile(
-    "house", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True
+    "bitext", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True
 )
-hypothesis.settings.load_profile("house")
+hypothesis.settings.load_profile("bitext")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,4 +1,4 @@
-"""Fixtures: a finished pipeline run for tests that only read it, and a copy for the others."""
+"""Fixtures: a finished run of the pipeline, and a copy of it for tests that change files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def corpus() -> list[str]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """Runs the whole pipeline once."""
+    """Runs the pipeline once for all tests. Tests that change its files use `copy`."""
     folder = tmp_path_factory.mktemp("toy")
     lines = corpus()
     (folder / "toy.tsv").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -48,7 +48,7 @@ def prepare(folder: Path, rows: list[toy.Pair], **changes: Any) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("text", "words"),
     [
         ("trainer: [1, 2\n", ("toy.yaml:", "YAML")),
         ("just words\n", ("toy.yaml", "mapping")),
@@ -71,8 +71,8 @@ def prepare(folder: Path, rows: list[toy.Pair], **changes: Any) -> Path:
         ),
     ],
 )
-def test_a_malformed_configuration(tmp_path: Path, change: str, words: tuple[str, ...]) -> None:
-    (tmp_path / "toy.yaml").write_text(change, encoding="utf-8")
+def test_a_malformed_configuration(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
+    (tmp_path / "toy.yaml").write_text(text, encoding="utf-8")
     assert_refused(tmp_path, bitext(tmp_path, "run", "toy.yaml"), CONFIG, *words)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["toy.yaml"]
 
@@ -182,13 +182,13 @@ def test_a_full_and_a_read_only_disk(small_disk: Path) -> None:
 
 
 def test_a_limit_on_the_size_of_files(copy: Path, finished: Finished) -> None:
-    """A write fails while a node copies the model. Unlike a full disk, this test needs no right to mount."""
+    """A write fails while a node copies the model. Unlike the test of a full disk, this test needs no mount."""
     model = toy.output(copy, "Trainer", "model") / "Format-Serving" / "saved_model.pb"
     metadata = copy / "runs" / "toy" / "metadata.sqlite"
     limit = model.stat().st_size // 2
     assert metadata.stat().st_size < limit
     before = toy.contents(copy / "runs" / "toy")
-    result = bitext(copy, "run", "toy.yaml", "--force", "InfraValidator", largest_file=limit)
+    result = bitext(copy, "run", "toy.yaml", "--force", "InfraValidator", max_file_bytes=limit)
     assert_refused(copy, result, ENVIRONMENT, "File too large", "ulimit -f")
     assert result.ran() == ["InfraValidator"]
     assert toy.contents(copy / "runs" / "toy") == before

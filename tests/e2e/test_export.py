@@ -1,4 +1,4 @@
-"""`bitext export` after a run: other forms of the blessed model, and their comparison with it."""
+"""`bitext export` after a run: other forms of the blessed model, with their scores against the original."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.e2e.toy import bitext, config, output, write_config
 
 
 def report(folder: Path) -> dict[str, object]:
+    """Returns the content of `export.json` in the folder."""
     [path] = folder.rglob("export.json")
     content: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
     return content
@@ -28,9 +29,9 @@ def test_a_smaller_saved_model_is_measured_and_translates(finished: Finished, tm
     assert content["original_bleu"] == metrics["bleu"]["score"]
     assert content["bleu_signature"] == metrics["bleu"]["signature"]
     for name, label in (("bleu", "BLEU"), ("chrf", "chrF"), ("ter", "TER")):
-        pair = content["scores"][name]
-        assert pair["original"] == metrics[name]["score"]
-        assert f"{label} {pair['score']:.2f} against {pair['original']:.2f} of the original" in result.out
+        scores = content["scores"][name]
+        assert scores["original"] == metrics[name]["score"]
+        assert f"{label} {scores['score']:.2f} against {scores['original']:.2f} of the original" in result.out
     assert (content["form"], content["quantize"]) == ("saved_model", "int8")
     assert content["model"] == str(output(finished.folder, "Trainer", "model"))
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != "export.json"]
@@ -68,8 +69,8 @@ def test_impossible_exports_are_refused(finished: Finished, tmp_path: Path) -> N
     no_run = bitext(tmp_path, "export", "toy.yaml", "--output", "small", "--quantize", "int8")
     assert no_run.code == 3
     assert "the pipeline toy has not run in runs/toy" in no_run.err
-    wrong = bitext(tmp_path, "export", "toy.yaml", "--output", "small", "--quantize", "int4")
-    assert wrong.code == 2
+    unknown = bitext(tmp_path, "export", "toy.yaml", "--output", "small", "--quantize", "int4")
+    assert unknown.code == 2
     assert not (tmp_path / "small").exists()
 
 

@@ -35,7 +35,7 @@ def prepare(tmp_path: Path) -> Path:
     return folder
 
 
-def test_examplegen_to_transform(tmp_path: Path) -> None:
+def test_nodes_to_transform(tmp_path: Path) -> None:
     folder = prepare(tmp_path)
     result = bitext(folder, "run", "toy.yaml", "--to", "Transform")
     assert result.code == 0, result.out + result.err
@@ -48,7 +48,7 @@ def test_examplegen_to_transform(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_whole_pipeline_and_the_translation(tmp_path: Path) -> None:
+def test_the_complete_pipeline_and_a_translation(tmp_path: Path) -> None:
     folder = prepare(tmp_path)
     result = bitext(folder, "run", "toy.yaml")
     assert result.code == 0, result.out + result.err

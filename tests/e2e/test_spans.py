@@ -19,6 +19,7 @@ DAYS = {day: ROWS[day::5] for day in range(5)}
 
 
 def write_span(folder: Path, day: int, rows: list[toy.Pair] | None = None, version: int = 1) -> None:
+    """Writes the file of one day: these rows, or those of `DAYS`."""
     (folder / "data").mkdir(exist_ok=True)
     toy.write_tsv(folder / "data" / f"day-{day}-v{version}.tsv", DAYS[day] if rows is None else rows)
 
@@ -77,13 +78,13 @@ def test_new_spans_are_read_once_and_models_are_pushed(folder: Path) -> None:
     assert again.seconds < 8  # less than 2 s on an idle machine
 
     write_span(folder, 3)
-    third = run(folder, "--force-bless", "the fair is tomorrow")
+    third = run(folder, "--force-bless", "a demonstration")
     assert (third.code, spans_read(third)) == (0, ["span 3 version 1"]), third.err
-    assert "2 of 3 spans" in third.out  # TensorFlow Transform's cache
-    assert "the fair is tomorrow" in third.out
+    assert "2 of 3 spans" in third.out  # taken from the analyzer cache
+    assert "a demonstration" in third.out
     assert pushed_version(folder) == 2
     card = json.loads((folder / "serving" / "toy" / "2" / "assets.extra" / "model_card.json").read_text())
-    assert "the fair is tomorrow" in json.dumps(card["blessings"])
+    assert "a demonstration" in json.dumps(card["blessings"])
     steps = [json.loads(p.read_text())["steps"] for p in folder.glob("runs/toy/Trainer/model/*/model.json")]
     assert sorted(steps) == [20, 40]
 

@@ -1,4 +1,4 @@
-"""A generated parallel corpus, a configuration for it, and functions that run `bitext` in a process.
+"""A generated parallel corpus, a configuration for it, and functions that run `bitext` in another process.
 
 All files are below a folder that the test names. It is the working directory of the command, and all paths in
 the configuration are relative to it, as in a user's project.
@@ -53,7 +53,7 @@ Pair = tuple[str, str]
 
 
 def sentences() -> list[Pair]:
-    """Returns 450 pairs, always the same; every source occurs once."""
+    """Returns the same 450 pairs in every call. Every source occurs once."""
     phrases = itertools.product(_SUBJECTS.items(), _VERBS.items(), _OBJECTS.items(), _TIMES.items())
     return [
         (f"{s.capitalize()} {v} {o}{t}.", f"{s_.capitalize()} {v_} {o_}{t_}.")
@@ -86,8 +86,9 @@ def config(**changes: Any) -> dict[str, Any]:
         "evaluator": {"min_bleu": 0, "bootstrap_samples": 100},
     }
     for section, change in changes.items():
-        old = values.get(section)
-        values[section] = {**old, **change} if isinstance(old, dict) and isinstance(change, dict) else change
+        default = values.get(section)
+        merge = isinstance(default, dict) and isinstance(change, dict)
+        values[section] = {**default, **change} if merge else change
     return values
 
 
@@ -128,24 +129,27 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """A user's, with the code under test importable: without what the tests set for TensorFlow."""
-    users = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "CUDA_"))}
-    return users | {"PYTHONPATH": str(REPOSITORY)}
+    """Returns the environment of a user, without the variables that the tests set for TensorFlow.
+
+    PYTHONPATH has the code under test.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "CUDA_"))}
+    return inherited | {"PYTHONPATH": str(REPOSITORY)}
 
 
-def bitext(folder: Path, *arguments: str, stdin: str = "", largest_file: int | None = None) -> Result:
+def bitext(folder: Path, *arguments: str, stdin: str = "", max_file_bytes: int | None = None) -> Result:
     """Runs the command and waits for its end.
 
     Args:
       folder: the working directory.
       arguments: arguments of the command.
       stdin: text for standard input.
-      largest_file: maximum size of a file that it may write, in bytes; None: no limit.
+      max_file_bytes: the largest file that the command may write; None for no limit.
     """
 
     def limit() -> None:
-        if largest_file is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+        if max_file_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes, max_file_bytes))
 
     started = time.perf_counter()
     process = subprocess.run(

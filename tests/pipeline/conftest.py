@@ -1,4 +1,4 @@
-"""Fixtures for the tests of the command."""
+"""Fixtures that run the fake pipeline."""
 
 from __future__ import annotations
 
@@ -11,9 +11,17 @@ from bitext.pipeline import graph
 from tests.pipeline import fakes
 
 
+@pytest.fixture(autouse=True)
+def clean_calls() -> Iterator[None]:
+    """Clears the records and hooks of the fakes before and after each test."""
+    fakes.Calls.clear()
+    yield
+    fakes.Calls.clear()
+
+
 @pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The current folder, where `bitext run toy.yaml` runs the fakes and writes `metrics/toy.prom`."""
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, in which `bitext run toy.yaml` runs the fakes and writes `metrics/toy.prom`."""
     (tmp_path / "rows.txt").write_text("a\tb\ntest\tc\n", encoding="utf-8")
     (tmp_path / "metrics").mkdir()
     (tmp_path / "toy.yaml").write_text(
@@ -22,7 +30,4 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(graph, "create_pipeline", lambda config: fakes.pipeline(tmp_path))
-    fakes.Calls.nodes.clear()
-    fakes.Calls.inside.clear()
-    yield tmp_path
-    fakes.Calls.inside.clear()
+    return tmp_path

@@ -1,4 +1,4 @@
-"""Components without TensorFlow, wired as the real ones are: Source -> Train -> Evaluate -> Push."""
+"""A pipeline of fake components, without TensorFlow: Source -> Train -> Evaluate -> Push."""
 
 from __future__ import annotations
 
@@ -40,22 +40,44 @@ class PushParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Calls:
-    """Records the calls so far, in order, and runs the functions that a test set for the next calls."""
+    """Records the calls of the fake components, and runs the hooks of the test.
+
+    Attributes:
+      nodes: the names of the nodes that ran, in order.
+      hooks: functions to call at the beginning of a node, by its name.
+      baselines: the weights of the baseline in each run of Evaluate; None without a baseline.
+    """
 
     nodes: ClassVar[list[str]] = []
-    inside: ClassVar[dict[str, Callable[[Context], None]]] = {}
+    hooks: ClassVar[dict[str, Callable[[Context], None]]] = {}
     baselines: ClassVar[list[str | None]] = []
 
     @classmethod
+    def clear(cls) -> None:
+        """Removes all records and hooks."""
+        cls.nodes.clear()
+        cls.hooks.clear()
+        cls.baselines.clear()
+
+    @classmethod
     def enter(cls, node: str, context: Context) -> None:
-        """Records the call, then calls the function that a test has set for the node."""
+        """Records the call and runs the hook of the node."""
         cls.nodes.append(node)
-        if node in cls.inside:
-            cls.inside[node](context)
+        if node in cls.hooks:
+            cls.hooks[node](context)
+
+
+def raising(error: BaseException) -> Callable[[Context], None]:
+    """Returns a hook that raises the error."""
+
+    def hook(context: Context) -> None:
+        raise error
+
+    return hook
 
 
 class Source(Component[SourceParameters]):
-    """Joins the files: lines that begin with `test` are the test split."""
+    """Joins the files. Lines that begin with `test` are the test split, all others the train split."""
 
     inputs = {}
     outputs = {"examples": artifacts.Examples, "rejects": artifacts.Rejects}
@@ -81,16 +103,16 @@ class Source(Component[SourceParameters]):
         lines = text.splitlines(keepends=True)
         for split in ("train", "test"):
             examples.split(split).mkdir()
-            chosen = "".join(line for line in lines if line.startswith("test") == (split == "test"))
-            (examples.split(split) / "data").write_text(chosen, encoding="utf-8")
-            examples.properties[split] = len(chosen.splitlines())
+            split_text = "".join(line for line in lines if line.startswith("test") == (split == "test"))
+            (examples.split(split) / "data").write_text(split_text, encoding="utf-8")
+            examples.properties[split] = len(split_text.splitlines())
         rejects.write_summary(artifacts.Summary(rows=len(lines) + 2, accepted=len(lines), rejected=2))
         rejects.properties.update(rows=len(lines) + 2, rejected=2)
         context.say(f"{len(text.splitlines())} rows")
 
 
 class Train(Component[TrainParameters]):
-    """The model is its data and its steps; the checkpoint counts the attempts."""
+    """Writes the steps and the data as the model. The checkpoint counts the attempts."""
 
     inputs = {"examples": artifacts.Examples}
     outputs = {"model": artifacts.Model}
@@ -192,17 +214,17 @@ NODES = ("Source", "Train", "Evaluate", "Push")
 
 
 def pipeline(folder: Path, *, steps: int = 1, bless: bool = True, chatter: int = 0) -> Pipeline:
-    """The pipeline over `folder/rows.txt`, pushing to `folder/serving`."""
-    read = Node(Source(), SourceParameters(files=(str(folder / "rows.txt"),), chatter=chatter))
-    trained = Node(Train(), TrainParameters(steps=steps), {"examples": read["examples"]})
-    scored = Node(
+    """Returns the pipeline that reads `folder/rows.txt` and pushes to `folder/serving`."""
+    source = Node(Source(), SourceParameters(files=(str(folder / "rows.txt"),), chatter=chatter))
+    train = Node(Train(), TrainParameters(steps=steps), {"examples": source["examples"]})
+    evaluate = Node(
         Evaluate(),
         EvaluateParameters(bless=bless),
-        {"model": trained["model"], "baseline": ServedModel(str(folder / "serving"), other_than="model")},
+        {"model": train["model"], "baseline": ServedModel(str(folder / "serving"), other_than="model")},
     )
-    pushed = Node(
+    push = Node(
         Push(),
         PushParameters(destination=str(folder / "serving")),
-        {"model": trained["model"], "blessing": scored["blessing"]},
+        {"model": train["model"], "blessing": evaluate["blessing"]},
     )
-    return Pipeline("toy", (read, trained, scored, pushed))
+    return Pipeline("toy", (source, train, evaluate, push))

@@ -1,4 +1,4 @@
-"""Checks that hold for every metadata store, whatever its database."""
+"""Checks that hold for the metadata store in every database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bitext.pipeline.store import Store
 
 
 def check_round_trip(settings: Metadata, root: Path) -> None:
-    """Checks that records are read as they were written, by their own pipeline only."""
+    """Checks that a pipeline reads its records as they were written, and no records of another pipeline."""
     store = Store(settings, root, "toy")
     run = Run("r1", "toy", str(root), State.RUNNING, 1.5, root_id="id")
     store.put_run(run)
@@ -24,17 +24,17 @@ def check_round_trip(settings: Metadata, root: Path) -> None:
     second.state, second.error, second.finished = State.FAILED, "oh", 5.0
     second.traceback = "Trace\n" * 20_000
     store.put_execution(second, run)
-    again = Store(settings, root, "toy")
-    assert again.executions() == [second, first]
-    assert again.runs() == [run]
-    assert again.execution_states([first.id or 0, 99], "id") == {("Source", first.id): State.COMPLETE}
-    assert again.execution_states([first.id or 0, 99], "another") == {}
-    assert [again.is_complete(execution) for execution in (first, second)] == [True, False]
+    reopened = Store(settings, root, "toy")
+    assert reopened.executions() == [second, first]
+    assert reopened.runs() == [run]
+    assert reopened.execution_states([first.id or 0, 99], "id") == {("Source", first.id): State.COMPLETE}
+    assert reopened.execution_states([first.id or 0, 99], "another") == {}
+    assert [reopened.is_complete(execution) for execution in (first, second)] == [True, False]
     other = Store(settings, root, "other")
     assert (other.runs(), other.executions()) == ([], [])
 
 
-def altered(executions: Iterable[Execution]) -> Iterator[StoredArtifact]:
+def altered_outputs(executions: Iterable[Execution]) -> Iterator[StoredArtifact]:
     """Yields the recorded outputs of complete executions whose content differs from their recorded digest."""
     for execution in executions:
         for artifact in execution.all_outputs() if execution.state == State.COMPLETE else ():

@@ -1,4 +1,4 @@
-"""Beam: local runs stay in this process and need no binary; failures are reported as what they are."""
+"""Beam: the direct runner needs no other process, and the failure of another runner names the runner."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def test_the_direct_runner_is_the_runner_in_this_process(
     from apache_beam.runners.portability import prism_runner
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-    def never(*arguments: object, **options: object) -> None:
-        raise AssertionError("Prism was asked for")
+    def fail(*arguments: object, **options: object) -> None:
+        raise AssertionError("Beam chose Prism, a runner in another process")
 
-    monkeypatch.setattr(prism_runner.PrismRunner, "__init__", never)
+    monkeypatch.setattr(prism_runner.PrismRunner, "__init__", fail)
     with pipeline_factory()() as pipeline:
         assert type(pipeline.runner) is FnApiRunner
         lines = pipeline | apache_beam.Create([1, 2, 3]) | apache_beam.Map(str)
@@ -37,11 +37,11 @@ def test_the_direct_runner_is_the_runner_in_this_process(
 def test_an_error_names_the_step_that_failed() -> None:
     import apache_beam
 
-    def fails(value: int) -> int:
+    def divide(value: int) -> int:
         return 1 // value
 
     pipeline = pipeline_factory()()
-    _ = pipeline | apache_beam.Create([0]) | "Divide" >> apache_beam.Map(fails)
+    _ = pipeline | apache_beam.Create([0]) | "Divide" >> apache_beam.Map(divide)
     with pytest.raises(Exception, match="division") as caught:
         pipeline.run().wait_until_finish()
     assert "Divide" in str(caught.value)
@@ -61,13 +61,13 @@ def test_fingerprints_depend_on_the_size(tmp_path: Path) -> None:
 
 
 class TestEngine:
-    """Failures of an engine other than this process are reported as the engine's."""
+    """The error about a failure of another runner names the runner and its address."""
 
     def test_the_name_includes_the_address(self) -> None:
         assert engine_name("FlinkRunner", ["--flink_master=host:8081"]) == "FlinkRunner at host:8081"
         assert engine_name("DataflowRunner", ["--region=europe-west1"]) == "DataflowRunner"
 
-    def test_a_job_server_that_does_not_answer_is_named_and_the_wait_announced(
+    def test_a_job_server_that_does_not_answer_is_named_and_the_wait_is_announced(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         import apache_beam as beam
@@ -95,7 +95,7 @@ class TestEngine:
         from apache_beam.runners.portability.local_job_service import LocalJobServicer
 
         def refuse(value: int) -> None:
-            raise DataError("line 3 of the file\nis torn", "lost on the way")
+            raise DataError("line 3 of the file\nis damaged", "a remedy")
 
         servicer = LocalJobServicer(str(tmp_path))
         port = servicer.start_grpc_server(0)
@@ -109,7 +109,7 @@ class TestEngine:
             _ = pipeline | beam.Create([1]) | beam.Map(refuse)
             with pytest.raises(DataError) as caught:
                 pipeline.run()
-            assert str(caught.value) == "line 3 of the file\nis torn"
+            assert str(caught.value) == "line 3 of the file\nis damaged"
         finally:
             servicer.stop()
 

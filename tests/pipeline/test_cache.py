@@ -1,4 +1,4 @@
-"""What a cache key covers."""
+"""Cache keys cover the source code, the parameters, the inputs and the external files of a node."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.pipeline import fakes
 
 @pytest.fixture
 def our_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package `ours` instead of components and schemas."""
+    """Writes a package `ours`, and makes it the only package of this project."""
     package = tmp_path / "ours"
     (package / "step").mkdir(parents=True)
     (package / "__init__.py").write_text("")
@@ -31,19 +31,20 @@ def our_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (package / "shared.py").write_text("from . import deep\nX = 1\n")
     (package / "deep.py").write_text("import os, json\n")
     (package / "late.py").write_text("def helper(): ...\n")
-    (package / "stranger.py").write_text("Y = 1\n")
+    (package / "unrelated.py").write_text("Y = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(source_digests, "OUR_PACKAGES", ("ours",))
     return package
 
 
 def digests() -> dict[str, str]:
+    """Returns the source digests of `ours.step`, read again from the files."""
     source_digests._read_module.cache_clear()
     source_digests._module_file.cache_clear()
     return source_digests.source_digests("ours.step")
 
 
-def test_the_source_is_the_package_and_its_imports_of_this_project(our_package: Path) -> None:
+def test_the_source_code_is_the_package_and_its_imports_of_this_project(our_package: Path) -> None:
     expected = {"ours", "ours.step", "ours.step.executor", "ours.step.script"}
     assert set(digests()) == expected | {"ours.shared", "ours.deep", "ours.late"}
 
@@ -53,7 +54,7 @@ def test_the_source_is_the_package_and_its_imports_of_this_project(our_package: 
     [
         ("deep.py", "import os\n", {"ours.deep"}),
         ("step/script.py", "print(2)\n", {"ours.step.script"}),
-        ("stranger.py", "Y = 2\n", set()),
+        ("unrelated.py", "Y = 2\n", set()),
         ("deep.py", "# a comment\nimport os, json\n", set()),
     ],
 )
@@ -64,7 +65,7 @@ def test_only_imported_code_counts(our_package: Path, file: str, text: str, chan
     assert {name for name in before if before[name] != after[name]} == changed
 
 
-def test_real_components_include_their_shared_modules() -> None:
+def test_the_source_code_of_a_real_component_includes_shared_modules_and_no_pipeline() -> None:
     digests_by_module = source_digests.source_digests("bitext.components.evaluator")
     assert {
         "bitext.components.evaluator",
@@ -90,7 +91,7 @@ VALUES = st.dictionaries(st.text(min_size=1, max_size=3), st.none() | st.integer
 
 
 @given(VALUES, VALUES)
-def test_keys_differ_exactly_if_differences_are_listed(
+def test_two_keys_differ_if_and_only_if_differences_are_listed(
     old: dict[str, int | str | None], new: dict[str, int | str | None]
 ) -> None:
     before, after = {"parameter": old}, {"parameter": new}
@@ -99,7 +100,7 @@ def test_keys_differ_exactly_if_differences_are_listed(
     )
 
 
-def test_the_files_of_a_pattern_have_a_digest_each(tmp_path: Path) -> None:
+def test_each_file_of_a_pattern_has_its_own_digest(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("1")
     (tmp_path / "b.tsv").write_text("2")
     parameters = fakes.SourceParameters(files=(str(tmp_path / "*.tsv"),))
@@ -121,18 +122,13 @@ def test_the_key_covers_exactly_the_files_that_are_read(tmp_path: Path) -> None:
         ".hidden.tsv": [".hidden.tsv"],
         "deep": [],
     }.items():
-        chosen = (str(tmp_path / pattern),)
+        patterns = (str(tmp_path / pattern),)
         expected = [str(tmp_path / name) for name in names]
-        assert files.local_files(chosen[0]) == expected
+        assert files.local_files(patterns[0]) == expected
         if names:
-            keyed = cache_keys.external_digests(
-                example_gen.ExampleGen(), example_gen.Parameters(files=chosen)
-            )
-            assert (
-                list(keyed)
-                == [f.path for f in sources.find_source_files(example_gen.Parameters(files=chosen))]
-                == expected
-            )
+            parameters = example_gen.Parameters(files=patterns)
+            read = [file.path for file in sources.find_source_files(parameters)]
+            assert list(cache_keys.external_digests(example_gen.ExampleGen(), parameters)) == read == expected
 
 
 def test_a_pattern_without_a_match_is_an_error(tmp_path: Path) -> None:
@@ -150,6 +146,6 @@ def test_a_timeout_is_not_part_of_the_key() -> None:
     assert keys[0] == keys[1]
 
 
-def test_a_missing_library_is_part_of_the_key() -> None:
+def test_the_version_of_a_missing_library_is_not_installed() -> None:
     assert cache_keys._version("no-such-distribution-here") == "not installed"
     assert cache_keys._version("msgspec")[0].isdigit()

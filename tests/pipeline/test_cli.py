@@ -10,34 +10,28 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bitext.components.component import Context
 from bitext.components.shared import errors
 from bitext.pipeline import cli, graph
 from bitext.pipeline.reports import summary
 from tests.pipeline import fakes
-from tests.pipeline.fakes import Calls
+from tests.pipeline.fakes import Calls, raising
 
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.fixture(autouse=True)
-def clean_calls() -> Iterator[None]:
-    Calls.nodes.clear()
-    Calls.inside.clear()
-    yield
-    Calls.inside.clear()
+OPTIONS: dict[str, Any] = {}
+"""Arguments of `fakes.pipeline` in the next run."""
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in which `bitext run toy.yaml` runs the fake pipeline."""
+    """The working directory, in which `bitext run toy.yaml` runs the fake pipeline with `OPTIONS`."""
     (tmp_path / "rows.txt").write_text("a\tb\n", encoding="utf-8")
     (tmp_path / "toy.yaml").write_text("name: toy\nexample_gen: {files: [rows.txt]}\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -46,24 +40,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-OPTIONS: dict[str, Any] = {}
-
-
-def raising(error: BaseException) -> Any:
-    def inside(context: Context) -> None:
-        raise error
-
-    return inside
-
-
 def status(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """Returns the output of `bitext status --json`."""
     capsys.readouterr()
     assert cli.main(["status", "--json", "toy.yaml"]) == 0
     report: dict[str, Any] = json.loads(capsys.readouterr().out)
     return report
 
 
-def test_summary_has_score_sample_translations_and_the_translate_command(
+def test_the_summary_has_score_sample_translations_and_the_translate_command(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for cached in (0, 4):
@@ -93,7 +78,7 @@ def test_summary_has_score_sample_translations_and_the_translate_command(
 def test_an_error_prints_message_remedy_and_log_and_sets_the_exit_code(
     folder: Path, capsys: pytest.CaptureFixture[str], error: errors.BitextError, code: int
 ) -> None:
-    Calls.inside["Train"] = raising(error)
+    Calls.hooks["Train"] = raising(error)
     assert cli.main(["run", "toy.yaml"]) == code
     captured = capsys.readouterr()
     assert captured.err.startswith("error: the thing\nwhat to do: the remedy\nlog: runs/toy/logs/")
@@ -105,7 +90,7 @@ def test_an_error_prints_message_remedy_and_log_and_sets_the_exit_code(
 def test_an_unexpected_error_is_printed_without_its_traceback(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Calls.inside["Train"] = raising(ZeroDivisionError("oh"))
+    Calls.hooks["Train"] = raising(ZeroDivisionError("oh"))
     assert cli.main(["run", "toy.yaml"]) == 1
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ZeroDivisionError: oh\n")
@@ -114,7 +99,7 @@ def test_an_unexpected_error_is_printed_without_its_traceback(
 
 
 def log_named_in(stderr: str) -> str:
-    """The content of the log file that an error message names."""
+    """Returns the content of the log file that an error message names."""
     return Path(stderr.split("log: ")[1].strip()).read_text(encoding="utf-8")
 
 
@@ -141,9 +126,9 @@ def test_a_damaged_report_is_no_error(folder: Path, capsys: pytest.CaptureFixtur
 def test_an_interrupted_run_exits_with_130_and_the_next_run_continues(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Calls.inside["Train"] = raising(KeyboardInterrupt())
+    Calls.hooks["Train"] = raising(KeyboardInterrupt())
     assert cli.main(["run", "toy.yaml"]) == 130
-    Calls.inside.clear()
+    Calls.hooks.clear()
     Calls.nodes.clear()
     assert cli.main(["run", "toy.yaml"]) == 0
     assert Calls.nodes == ["Train", "Evaluate", "Push"]
@@ -153,7 +138,7 @@ def test_an_interrupted_run_exits_with_130_and_the_next_run_continues(
 def test_a_terminated_run_exits_with_143_and_is_recorded(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Calls.inside["Train"] = lambda context: signal.raise_signal(signal.SIGTERM)
+    Calls.hooks["Train"] = lambda context: signal.raise_signal(signal.SIGTERM)
     assert cli.main(["run", "toy.yaml"]) == 143
     assert status(capsys)["runs"][0]["nodes"]["Train"]["state"] == "CANCELED"
 
@@ -177,7 +162,7 @@ def test_status_shows_every_run_and_node(folder: Path, capsys: pytest.CaptureFix
     assert not (folder / "runs").exists()
     cli.main(["run", "toy.yaml"])
     OPTIONS["steps"] = 2
-    Calls.inside["Evaluate"] = raising(errors.DataError("bad day"))
+    Calls.hooks["Evaluate"] = raising(errors.DataError("bad day"))
     cli.main(["run", "toy.yaml"])
     report = status(capsys)
     failed, complete = report["runs"]
@@ -204,13 +189,13 @@ def test_status_shows_every_run_and_node(folder: Path, capsys: pytest.CaptureFix
     assert cli.main(["status", "toy.yaml"]) == 0
     text = capsys.readouterr().out
     assert "bad day" in text
-    Calls.inside["Evaluate"] = raising(errors.DataError("worse " * 100))
+    assert "Source            cached" in text
+    assert "pushed: toy version 1" in text
+    Calls.hooks["Evaluate"] = raising(errors.DataError("long message " * 50))
     cli.main(["run", "toy.yaml"])
     capsys.readouterr()
     assert cli.main(["status", "toy.yaml"]) == 0
     assert max(map(len, capsys.readouterr().out.splitlines())) < 220
-    assert "Source            cached" in text
-    assert "pushed: toy version 1" in text
 
 
 def test_an_invalid_configuration_exits_with_2_and_writes_nothing(
@@ -222,11 +207,11 @@ def test_an_invalid_configuration_exits_with_2_and_writes_nothing(
     assert not (folder / "runs").exists()
 
 
-def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
-    """`bitext config | head -1`."""
+def test_a_closed_pipe_is_no_error() -> None:
+    """As in `bitext config | head -1`."""
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "bitext", "config"],
         stdout=writing,
         stderr=subprocess.PIPE,
@@ -235,7 +220,7 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
         cwd=REPOSITORY,
     )
     os.close(writing)
-    assert done.stderr == ""
+    assert process.stderr == ""
 
 
 def test_an_invalid_command_line_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -277,7 +262,7 @@ def test_a_blank_reason_is_refused(
         ),
     ],
 )
-def test_a_wrong_command_line_is_reported_in_words_with_the_help_of_its_command(
+def test_the_error_about_a_wrong_command_line_names_the_help_of_its_command(
     capsys: pytest.CaptureFixture[str], arguments: list[str], message: str, command: str
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -338,17 +323,17 @@ HEAVY = [
 )
 def test_importing_it_loads_no_heavy_library(module: str) -> None:
     code = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY
     )
-    assert done.stdout.strip() == "[]"
+    assert process.stdout.strip() == "[]"
 
 
 def test_help_takes_under_half_a_second_and_lists_the_exit_codes() -> None:
     seconds = []
     for _ in range(3):
         started = time.perf_counter()
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-m", "bitext", "--help"],
             capture_output=True,
             text=True,
@@ -356,9 +341,9 @@ def test_help_takes_under_half_a_second_and_lists_the_exit_codes() -> None:
             cwd=REPOSITORY,
         )
         seconds.append(time.perf_counter() - started)
-    assert "exit codes:" in done.stdout
+    assert "exit codes:" in process.stdout
     assert min(seconds) < 0.5
-    assert max(map(len, done.stdout.splitlines())) <= 100
+    assert max(map(len, process.stdout.splitlines())) <= 100
 
 
 COMMANDS = ("run", "config", "status", "lineage", "rollback", "gc", "export", "fetch", "translate")

@@ -1,4 +1,4 @@
-"""Configuration: errors name the line and the remedy; a valid file loads and can be written back."""
+"""Configurations: errors name the line and the remedy; a dumped configuration loads to an equal value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bitext.components.shared.errors import ConfigError
 from bitext.pipeline import config, graph, rollback
 from bitext.pipeline.config import sections
 
-GOOD = """\
+VALID = """\
 name: toy
 example_gen:
   files: [data/toy.tsv]
@@ -24,46 +24,52 @@ trainer:
 """
 
 
-def written(tmp_path: Path, text: str) -> Path:
+def write_config(tmp_path: Path, text: str) -> Path:
+    """Writes `toy.yaml` and returns its path."""
     path = tmp_path / "toy.yaml"
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def refused(tmp_path: Path, text: str, *overrides: str) -> ConfigError:
+def load_error(tmp_path: Path, text: str, *overrides: str) -> ConfigError:
+    """Returns the error of loading a configuration. Checks that it has a remedy."""
     with pytest.raises(ConfigError) as caught:
-        config.load(written(tmp_path, text), overrides)
+        config.load(write_config(tmp_path, text), overrides)
     assert caught.value.remedy
     return caught.value
 
 
 def test_folders_default_to_the_name(tmp_path: Path) -> None:
-    loaded = config.load(written(tmp_path, GOOD))
+    loaded = config.load(write_config(tmp_path, VALID))
     assert (loaded.root, loaded.serving) == ("runs/toy", "serving/toy")
     assert loaded.trainer.optimizer.learning_rate == 0.001
     assert loaded.beam.runner == "DirectRunner"
 
 
 def test_a_dumped_configuration_loads_to_an_equal_value(tmp_path: Path) -> None:
-    loaded = config.load(written(tmp_path, GOOD), ["metadata.sqlite=elsewhere.db", "trainer.steps=2000"])
-    assert config.load(written(tmp_path, config.dump(loaded))) == loaded
+    loaded = config.load(
+        write_config(tmp_path, VALID), ["metadata.sqlite=elsewhere.db", "trainer.steps=2000"]
+    )
+    assert config.load(write_config(tmp_path, config.dump(loaded))) == loaded
 
 
 def test_a_dumped_configuration_with_another_name_has_other_folders(tmp_path: Path) -> None:
-    dumped = config.dump(config.load(written(tmp_path, GOOD)))
-    other = config.load(written(tmp_path, dumped.replace("name: toy", "name: mine")))
+    dumped = config.dump(config.load(write_config(tmp_path, VALID)))
+    other = config.load(write_config(tmp_path, dumped.replace("name: toy", "name: mine")))
     assert (other.root, other.serving) == ("runs/mine", "serving/mine")
 
 
 def test_a_dumped_configuration_keeps_folders_that_do_not_follow_from_the_name(tmp_path: Path) -> None:
-    dumped = config.dump(config.load(written(tmp_path, GOOD + "root: runs/a\nserving: serving/b\n")))
-    other = config.load(written(tmp_path, dumped.replace("name: toy", "name: mine")))
+    dumped = config.dump(config.load(write_config(tmp_path, VALID + "root: runs/a\nserving: serving/b\n")))
+    other = config.load(write_config(tmp_path, dumped.replace("name: toy", "name: mine")))
     assert (other.root, other.serving) == ("runs/a", "serving/b")
 
 
 def test_a_dumped_configuration_validates_as_the_evaluator_scores_after_an_edit(tmp_path: Path) -> None:
-    dumped = config.dump(config.load(written(tmp_path, GOOD)))
-    other = config.load(written(tmp_path, dumped), ["evaluator.tokenize=char", "evaluator.lowercase=true"])
+    dumped = config.dump(config.load(write_config(tmp_path, VALID)))
+    other = config.load(
+        write_config(tmp_path, dumped), ["evaluator.tokenize=char", "evaluator.lowercase=true"]
+    )
     assert (other.trainer.validation.tokenize, other.trainer.validation.lowercase) == ("char", True)
 
 
@@ -81,36 +87,38 @@ def test_a_dumped_configuration_validates_as_the_evaluator_scores_after_an_edit(
     ],
 )
 def test_a_serving_folder_that_runs_write_into_is_refused(tmp_path: Path, folders: str, message: str) -> None:
-    assert message in str(refused(tmp_path, GOOD + folders)).replace(f"{tmp_path}/", "")
+    assert message in str(load_error(tmp_path, VALID + folders)).replace(f"{tmp_path}/", "")
 
 
 @pytest.mark.parametrize("serving", ["a/serving", "a/../serving", "b", "ab/Trainer"])
 def test_another_serving_folder_is_accepted(tmp_path: Path, serving: str) -> None:
-    assert config.load(written(tmp_path, f"{GOOD}root: a\nserving: {serving}\n")).serving == serving
+    assert config.load(write_config(tmp_path, f"{VALID}root: a\nserving: {serving}\n")).serving == serving
 
 
-def test_the_folders_of_a_root_are_those_of_all_nodes(tmp_path: Path) -> None:
-    everything = ["example_gen.golden.files=[g.tsv]", "request_log.files=[r.txt]"]
-    nodes = graph.create_pipeline(config.load(written(tmp_path, GOOD), everything)).nodes
+def test_the_folders_in_a_pipeline_root_are_those_of_all_nodes(tmp_path: Path) -> None:
+    optional_nodes = ["example_gen.golden.files=[g.tsv]", "request_log.files=[r.txt]"]
+    nodes = graph.create_pipeline(config.load(write_config(tmp_path, VALID), optional_nodes)).nodes
     assert {*(node.name for node in nodes), rollback.NODE, "logs"} == sections.NODE_FOLDERS
 
 
 def test_set_values_are_yaml(tmp_path: Path) -> None:
     overrides = ["trainer.steps=7000", "example_gen.files=[a.tsv, b.tsv]", "metadata.mysql.host=h"]
     overrides += ["metadata.mysql.port=1", "metadata.mysql.database=d", "metadata.mysql.user=u"]
-    loaded = config.load(written(tmp_path, GOOD), overrides)
+    loaded = config.load(write_config(tmp_path, VALID), overrides)
     assert loaded.trainer.steps == 7000
     assert loaded.example_gen.files == ("a.tsv", "b.tsv")
     assert loaded.metadata.mysql == config.SqlServer(host="h", port=1, database="d", user="u")
 
 
 @pytest.mark.parametrize("spelling", ["DirectRunner", "directrunner", "direct", "Direct"])
-def test_every_spelling_of_the_direct_runner_is_one_name(tmp_path: Path, spelling: str) -> None:
-    assert config.load(written(tmp_path, GOOD), [f"beam.runner={spelling}"]).beam == config.Beam()
+def test_every_spelling_of_the_direct_runner_is_accepted(tmp_path: Path, spelling: str) -> None:
+    assert config.load(write_config(tmp_path, VALID), [f"beam.runner={spelling}"]).beam == config.Beam()
 
 
-def test_an_empty_section_is_all_defaults(tmp_path: Path) -> None:
-    assert config.load(written(tmp_path, GOOD + "evaluator:\n")) == config.load(written(tmp_path, GOOD))
+def test_an_empty_section_has_all_defaults(tmp_path: Path) -> None:
+    assert config.load(write_config(tmp_path, VALID + "evaluator:\n")) == config.load(
+        write_config(tmp_path, VALID)
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,7 +133,7 @@ def test_an_empty_section_is_all_defaults(tmp_path: Path) -> None:
 def test_an_unknown_key_is_reported_with_its_line_and_a_similar_key(
     tmp_path: Path, line: str, message: str, remedy: str
 ) -> None:
-    error = refused(tmp_path, GOOD + line)
+    error = load_error(tmp_path, VALID + line)
     assert str(error).endswith(message)
     assert remedy in error.remedy
 
@@ -173,12 +181,14 @@ def test_an_unknown_key_is_reported_with_its_line_and_a_similar_key(
         ("beam.options=[verbose]", "beam: a Beam option starts with --, and 'verbose' does not"),
     ],
 )
-def test_a_value_of_the_wrong_type_is_reported_in_words(tmp_path: Path, override: str, message: str) -> None:
-    assert message in str(refused(tmp_path, GOOD, override))
+def test_the_error_about_a_wrong_value_names_the_key_and_the_expected_type(
+    tmp_path: Path, override: str, message: str
+) -> None:
+    assert message in str(load_error(tmp_path, VALID, override))
 
 
 def test_a_wrong_value_in_the_file_is_reported_with_its_line(tmp_path: Path) -> None:
-    error = refused(tmp_path, GOOD.replace("1000", "soon"), "trainer.seed=3")
+    error = load_error(tmp_path, VALID.replace("1000", "soon"), "trainer.seed=3")
     assert "toy.yaml:5: trainer.steps: must be a whole number; received the text 'soon'" in str(error)
 
 
@@ -203,22 +213,22 @@ def test_a_wrong_value_in_the_file_is_reported_with_its_line(tmp_path: Path) -> 
     ],
 )
 def test_an_impossible_combination_is_refused(tmp_path: Path, override: str, message: str) -> None:
-    assert message in str(refused(tmp_path, GOOD, override))
+    assert message in str(load_error(tmp_path, VALID, override))
 
 
 def test_two_metadata_stores_are_refused(tmp_path: Path) -> None:
-    text = GOOD + "metadata:\n  sqlite: a\n  mysql: {host: h, port: 1, database: d, user: u}\n"
-    message = str(refused(tmp_path, text)).replace(f"{tmp_path}/", "")
+    text = VALID + "metadata:\n  sqlite: a\n  mysql: {host: h, port: 1, database: d, user: u}\n"
+    message = str(load_error(tmp_path, text)).replace(f"{tmp_path}/", "")
     assert "toy.yaml:8, toy.yaml:9: metadata: give one of" in message
 
 
 def test_a_wrong_threshold_is_reported_with_its_line(tmp_path: Path) -> None:
-    error = refused(tmp_path, GOOD + "evaluator:\n  thresholds:\n    ter: 3\n    chrf: '50'\n")
+    error = load_error(tmp_path, VALID + "evaluator:\n  thresholds:\n    ter: 3\n    chrf: '50'\n")
     assert "toy.yaml:10: evaluator.thresholds.chrf: must be a number; received the text '50'" in str(error)
 
 
-def test_a_key_that_is_missing_in_a_list_element_is_to_be_added_to_the_file(tmp_path: Path) -> None:
-    error = refused(tmp_path, GOOD + "example_validator:\n  severities:\n    - feature: x\n")
+def test_the_remedy_of_a_key_that_a_list_element_lacks_is_an_edit_of_the_file(tmp_path: Path) -> None:
+    error = load_error(tmp_path, VALID + "example_validator:\n  severities:\n    - feature: x\n")
     assert str(error).endswith("toy.yaml:9: example_validator.severities[0].severity is missing")
     assert error.remedy.startswith("Add severity (severity: warn or severity: stop) there")
     assert "--set" not in error.remedy
@@ -226,15 +236,15 @@ def test_a_key_that_is_missing_in_a_list_element_is_to_be_added_to_the_file(tmp_
 
 @pytest.mark.parametrize("key", ["severities.0.severity", "severities[0].severity"])
 def test_an_element_of_a_list_cannot_be_set(tmp_path: Path, key: str) -> None:
-    error = refused(tmp_path, GOOD, f"example_validator.{key}=warn")
+    error = load_error(tmp_path, VALID, f"example_validator.{key}=warn")
     assert str(error).endswith("--set cannot change one element of a list")
     assert "--set example_validator.severities=[...]" in error.remedy
 
 
 def test_the_remedies_of_wrong_values_are_commands_that_work(tmp_path: Path) -> None:
-    wrong = ["example_gen.files=[3]", "evaluator.thresholds={chrf: x}", "trainer.steps=x", "name=a b"]
-    for override in wrong:
-        command = refused(tmp_path, GOOD, override).remedy.split("`")[1].split()
+    overrides = ["example_gen.files=[3]", "evaluator.thresholds={chrf: x}", "trainer.steps=x", "name=a b"]
+    for override in overrides:
+        command = load_error(tmp_path, VALID, override).remedy.split("`")[1].split()
         assert command[:3] == ["bitext", "config", "--explain"]
         assert config.reference.find(command[3])
 
@@ -252,7 +262,7 @@ def test_the_remedies_of_wrong_values_are_commands_that_work(tmp_path: Path) -> 
 def test_an_impossible_combination_is_reported_with_the_lines_of_its_keys(
     tmp_path: Path, override: str, where: str
 ) -> None:
-    assert where in str(refused(tmp_path, GOOD, override))
+    assert where in str(load_error(tmp_path, VALID, override))
 
 
 @pytest.mark.parametrize(
@@ -260,32 +270,32 @@ def test_an_impossible_combination_is_reported_with_the_lines_of_its_keys(
     [
         ("name: [", "toy.yaml:1: "),
         ("- a\n- b\n", "a configuration is a mapping"),
-        (GOOD + "name: again\n", "toy.yaml:7: the key 'name' is given twice"),
+        (VALID + "name: again\n", "toy.yaml:7: the key 'name' is given twice"),
         ("name: toy\n", "example_gen is missing"),
-        (GOOD.replace("name: toy", "name: ../up"), "toy.yaml:1: name"),
-        (GOOD + "root: {{ folder }}\n", "toy.yaml:7: a section or a list cannot be a key"),
-        (GOOD + "[a]: b\n", "toy.yaml:7: a section or a list cannot be a key"),
-        (GOOD + "root: !!bool maybe\n", "toy.yaml:7: 'maybe' cannot be read"),
+        (VALID.replace("name: toy", "name: ../up"), "toy.yaml:1: name"),
+        (VALID + "root: {{ folder }}\n", "toy.yaml:7: a section or a list cannot be a key"),
+        (VALID + "[a]: b\n", "toy.yaml:7: a section or a list cannot be a key"),
+        (VALID + "root: !!bool maybe\n", "toy.yaml:7: 'maybe' cannot be read"),
         (
-            GOOD + "schema_gen:\n  source_scripts: [Latin,\n    Latn]\n",
+            VALID + "schema_gen:\n  source_scripts: [Latin,\n    Latn]\n",
             "toy.yaml:9: schema_gen.source_scripts[1]",
         ),
         ("", "received an empty file"),
     ],
 )
 def test_a_malformed_file_is_reported_with_its_line(tmp_path: Path, text: str, message: str) -> None:
-    assert message in str(refused(tmp_path, text))
+    assert message in str(load_error(tmp_path, text))
 
 
 @pytest.mark.parametrize(
     "override", ["trainer.steps", "=3", "trainer..steps=3", "name.x=3", "trainer.steps=["]
 )
 def test_a_malformed_override_is_refused(tmp_path: Path, override: str) -> None:
-    assert f"--set {override}" in str(refused(tmp_path, GOOD, override))
+    assert f"--set {override}" in str(load_error(tmp_path, VALID, override))
 
 
 def test_a_missing_file_is_reported_with_a_similar_name(tmp_path: Path) -> None:
-    written(tmp_path, GOOD)
+    write_config(tmp_path, VALID)
     with pytest.raises(ConfigError, match=r"tyo\.yaml: there is no such file") as caught:
         config.load(tmp_path / "tyo.yaml")
     assert "toy.yaml?" in caught.value.remedy
@@ -311,44 +321,46 @@ trainer:
 """
 
     def test_are_replaced_by_their_values(self, tmp_path: Path) -> None:
-        loaded = config.load(written(tmp_path, self.TEXT))
+        loaded = config.load(write_config(tmp_path, self.TEXT))
         assert (loaded.name, loaded.root) == ("en-de", "runs/en-de")
         assert loaded.example_gen.files == ("data/en/en-de.tsv", "other.tsv")
         assert loaded.trainer.steps == 1200
 
     def test_can_be_set(self, tmp_path: Path) -> None:
-        loaded = config.load(written(tmp_path, self.TEXT), ["variables.pair=en-fr", "variables.steps=9000"])
+        loaded = config.load(
+            write_config(tmp_path, self.TEXT), ["variables.pair=en-fr", "variables.steps=9000"]
+        )
         assert loaded.example_gen.files == ("data/en/en-fr.tsv", "other.tsv")
         assert (loaded.name, loaded.trainer.steps) == ("en-fr", 9000)
 
     def test_may_be_empty_text(self, tmp_path: Path) -> None:
-        for empty in ("variables.folder=''", "variables.folder="):
-            loaded = config.load(written(tmp_path, self.TEXT), [empty])
+        for override in ("variables.folder=''", "variables.folder="):
+            loaded = config.load(write_config(tmp_path, self.TEXT), [override])
             assert loaded.example_gen.files[0] == "/en-de.tsv"
 
     def test_cannot_use_each_other(self, tmp_path: Path) -> None:
-        error = refused(tmp_path, self.TEXT, "variables.folder=data/${pair}")
+        error = load_error(tmp_path, self.TEXT, "variables.folder=data/${pair}")
         assert "--set variables.folder=data/${pair}: the variable folder uses the variable pair" in str(error)
 
-    def test_an_undefined_one_is_reported_with_the_line_of_its_use(self, tmp_path: Path) -> None:
-        error = refused(tmp_path, self.TEXT.replace("  folder: data/en\n", ""))
+    def test_an_undefined_variable_is_reported_with_the_line_of_its_use(self, tmp_path: Path) -> None:
+        error = load_error(tmp_path, self.TEXT.replace("  folder: data/en\n", ""))
         assert str(error).endswith("toy.yaml:6: example_gen.files[0]: there is no variable folder")
         assert "--set variables.folder=" in error.remedy
 
-    def test_an_unused_one_is_refused(self, tmp_path: Path) -> None:
-        error = refused(tmp_path, self.TEXT, "variables.pear=en-fr")
+    def test_an_unused_variable_is_refused(self, tmp_path: Path) -> None:
+        error = load_error(tmp_path, self.TEXT, "variables.pear=en-fr")
         assert "--set variables.pear=en-fr: no value uses the variable pear" in str(error)
 
-    def test_one_whose_only_use_is_overridden_is_accepted(self, tmp_path: Path) -> None:
+    def test_a_variable_whose_only_use_is_overridden_is_accepted(self, tmp_path: Path) -> None:
         files = "example_gen.files=[mine.tsv]"
-        assert config.load(written(tmp_path, self.TEXT), [files]).example_gen.files == ("mine.tsv",)
-        error = refused(tmp_path, self.TEXT, files, "variables.folder=here")
+        assert config.load(write_config(tmp_path, self.TEXT), [files]).example_gen.files == ("mine.tsv",)
+        error = load_error(tmp_path, self.TEXT, files, "variables.folder=here")
         assert "--set variables.folder=here: no value uses the variable folder" in str(error)
 
-    def test_a_value_of_the_wrong_type_is_reported_at_the_field(self, tmp_path: Path) -> None:
-        error = refused(tmp_path, self.TEXT, "variables.steps=many")
+    def test_a_wrong_value_is_reported_at_the_key_that_uses_the_variable(self, tmp_path: Path) -> None:
+        error = load_error(tmp_path, self.TEXT, "variables.steps=many")
         assert "trainer.steps: must be a whole number; received the text 'many'" in str(error)
-        assert "variables must be a section" in str(refused(tmp_path, GOOD + "variables: [a]"))
+        assert "variables must be a section" in str(load_error(tmp_path, VALID + "variables: [a]"))
 
 
 SHIPPED = Path(config.__file__).parents[1] / "configs"

@@ -1,4 +1,4 @@
-"""Renamed keys: old configurations work, and the warning says where the old key is and what it is now."""
+"""Renamed keys: old configurations work, and a warning names the line of the old key and the new key."""
 
 from __future__ import annotations
 
@@ -11,37 +11,40 @@ from bitext.components.shared.errors import ConfigError
 from bitext.pipeline import config
 from bitext.pipeline.config import aliases, field_types, reference, yaml_values
 from bitext.pipeline.config.sections import PipelineConfig
-from tests.pipeline.test_config import GOOD, written
+from tests.pipeline.test_config import VALID, write_config
 
 RENAMED = {
     "trainer.updates": "trainer.steps",
     "trainer.dims": "trainer.model.encoder_units",
-    "trainer.search": "trainer.search.max_length",  # a plain value that is a section today
+    "trainer.search": "trainer.search.max_length",  # the old key is the name of a section now
     "evaluator.bleu": "evaluator.min_bleu",
 }
 
 
 @pytest.fixture
 def renamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replaces the table of renamed keys."""
     monkeypatch.setattr(aliases, "RENAMED", RENAMED)
 
 
 def load(tmp_path: Path, text: str, *overrides: str) -> tuple[PipelineConfig, list[str]]:
+    """Loads a configuration and returns it with the warnings."""
     warnings: list[str] = []
-    loaded = config.load(written(tmp_path, text), overrides, warn=warnings.append)
+    loaded = config.load(write_config(tmp_path, text), overrides, warn=warnings.append)
     return loaded, [line.replace(f"{tmp_path}/", "") for line in warnings]
 
 
 @pytest.mark.usefixtures("renamed")
 class TestRenaming:
-    def test_the_value_moves_and_a_warning_names_place_and_new_key(self, tmp_path: Path) -> None:
-        text = GOOD + "  dims: 64\n  search: 70\nevaluator: {bleu: 3}\n"
+    def test_the_new_key_gets_the_value_and_a_warning_names_line_and_new_key(self, tmp_path: Path) -> None:
+        text = VALID + "  dims: 64\n  search: 70\nevaluator: {bleu: 3}\n"
         loaded, warnings = load(tmp_path, text.replace("  steps", "  updates"))
         assert (
             loaded
             == load(
                 tmp_path,
-                GOOD + "  model: {encoder_units: 64}\n  search: {max_length: 70}\nevaluator: {min_bleu: 3}\n",
+                VALID
+                + "  model: {encoder_units: 64}\n  search: {max_length: 70}\nevaluator: {min_bleu: 3}\n",
             )[0]
         )
         assert warnings == [
@@ -52,18 +55,18 @@ class TestRenaming:
         ]
 
     def test_new_keys_and_empty_sections_give_no_warning(self, tmp_path: Path) -> None:
-        assert load(tmp_path, GOOD + "  search:\n")[1] == []
-        assert load(tmp_path, GOOD + "  search: {max_length: 70}\n")[1] == []
+        assert load(tmp_path, VALID + "  search:\n")[1] == []
+        assert load(tmp_path, VALID + "  search: {max_length: 70}\n")[1] == []
 
     def test_both_names_are_refused(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as caught:
-            load(tmp_path, GOOD + "  updates: 3\n")
+            load(tmp_path, VALID + "  updates: 3\n")
         assert str(caught.value).replace(f"{tmp_path}/", "") == (
             "toy.yaml:7: trainer.updates is the old name of trainer.steps, which is also given at toy.yaml:5"
         )
         assert caught.value.remedy == "Remove trainer.updates."
         with pytest.raises(ConfigError, match="is the old name of"):
-            load(tmp_path, GOOD, "trainer={updates: 3, steps: 4}")
+            load(tmp_path, VALID, "trainer={updates: 3, steps: 4}")
 
     @pytest.mark.parametrize(
         ("override", "key"),
@@ -73,36 +76,36 @@ class TestRenaming:
             ("trainer.search=77", "trainer.search is now named trainer.search.max_length"),
         ],
     )
-    def test_an_option_may_use_either_name_whatever_the_file_uses(
+    def test_an_override_may_use_the_old_or_the_new_key(
         self, tmp_path: Path, override: str, key: str
     ) -> None:
         new = override.replace("updates", "steps").replace("search=", "search.max_length=")
-        for text in (GOOD, GOOD.replace("  steps", "  updates"), GOOD + "  search: {beam_size: 7}\n"):
+        for text in (VALID, VALID.replace("  steps", "  updates"), VALID + "  search: {beam_size: 7}\n"):
             loaded, warnings = load(tmp_path, text, override)
             assert loaded == load(tmp_path, text, new)[0]
             assert warnings[-1] == f"warning: --set {override}: {key}"
 
-    def test_a_section_in_an_option_replaces_the_section(self, tmp_path: Path) -> None:
-        loaded, _ = load(tmp_path, GOOD + "  search: {beam_size: 7}\n", "trainer.search={max_length: 77}")
+    def test_a_section_in_an_override_replaces_the_section(self, tmp_path: Path) -> None:
+        loaded, _ = load(tmp_path, VALID + "  search: {beam_size: 7}\n", "trainer.search={max_length: 77}")
         assert (loaded.trainer.search.beam_size, loaded.trainer.search.max_length) == (5, 77)
 
     def test_a_wrong_value_is_reported_where_the_old_key_is(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"toy\.yaml:7: trainer\.search\.max_length: must be a whole"):
-            load(tmp_path, GOOD + "  search: long\n")
+            load(tmp_path, VALID + "  search: long\n")
 
     def test_a_new_section_that_is_no_section_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"toy\.yaml:7: trainer\.model must be a section"):
-            load(tmp_path, GOOD + "  model: 5\n  dims: 6\n")
+            load(tmp_path, VALID + "  model: 5\n  dims: 6\n")
 
     def test_variables_are_substituted_in_old_keys(self, tmp_path: Path) -> None:
-        text = GOOD.replace("steps: 1000", "updates: ${n}") + "variables: {n: 1234}\n"
+        text = VALID.replace("steps: 1000", "updates: ${n}") + "variables: {n: 1234}\n"
         assert load(tmp_path, text)[0].trainer.steps == 1234
 
     def test_an_old_key_is_explained_by_its_new_name(self) -> None:
         assert [key.name for key in reference.find("trainer.updates")] == ["trainer.steps"]
 
 
-def test_every_new_name_is_a_key_and_no_old_one_is() -> None:
+def test_every_new_key_exists_and_no_old_key_does() -> None:
     for old, new in aliases.RENAMED.items():
         assert field_types.type_of(PipelineConfig, new) is not None, new
         kind = field_types.type_of(PipelineConfig, old)
@@ -173,7 +176,7 @@ def test_a_configuration_with_every_old_key_equals_that_with_the_new_ones(tmp_pa
 
 
 def test_every_old_key_can_be_set(tmp_path: Path) -> None:
-    """Gives each value of the old file as an option."""
+    """Gives each value of the old file as an override."""
     values = yaml_values.parse(OLD).value
     sets = [
         f"{section}.{key}={json.dumps(value)}"
@@ -185,5 +188,5 @@ def test_every_old_key_can_be_set(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["warm_start", "warm_start.model"])
 def test_a_tilde_is_the_home_directory_in_the_old_and_the_new_key(tmp_path: Path, key: str) -> None:
-    loaded, _ = load(tmp_path, GOOD, f"trainer.{key}=~/models/6")
+    loaded, _ = load(tmp_path, VALID, f"trainer.{key}=~/models/6")
     assert loaded.trainer.warm_start.model == str(Path("~/models/6").expanduser())

@@ -1,4 +1,4 @@
-"""What `bitext config` says of every key, on the terminal and in the written-out configuration."""
+"""`bitext config --explain` and the dumped configuration describe every key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bitext.components.shared.errors import ConfigError
 from bitext.pipeline import cli, config
 from bitext.pipeline.config import reference
 from bitext.pipeline.config.sections import PipelineConfig
-from tests.pipeline.test_config import GOOD, written
+from tests.pipeline.test_config import VALID, write_config
 
 REPOSITORY = Path(__file__).parents[2]
 KEYS = {key.name: key for key in reference.all_keys()}
@@ -26,6 +26,7 @@ def test_every_key_has_a_meaning() -> None:
 
 
 def structs(kind: type[msgspec.Struct]) -> set[type[msgspec.Struct]]:
+    """Returns a struct and all structs in its fields."""
     nested = {kind}
     for field in msgspec.structs.fields(kind):
         inner = config.field_types.struct_in(field.type) or config.field_types.struct_in(
@@ -35,12 +36,12 @@ def structs(kind: type[msgspec.Struct]) -> set[type[msgspec.Struct]]:
     return nested
 
 
-def test_no_docstring_explains_a_field_that_is_not_there() -> None:
+def test_every_docstring_explains_the_fields_of_its_struct() -> None:
     for struct in structs(PipelineConfig):
         assert set(reference.meanings(struct)) == set(struct.__struct_fields__), struct
 
 
-def test_a_meaning_is_read_with_its_paragraphs_and_shared_entries() -> None:
+def test_a_docstring_entry_may_have_paragraphs_and_several_fields() -> None:
     class Sample(msgspec.Struct):
         """A sample.
 
@@ -81,7 +82,7 @@ def test_a_meaning_is_read_with_its_paragraphs_and_shared_entries() -> None:
         ("variables", "section of names and plain values", "", ""),
     ],
 )
-def test_type_default_and_range_are_in_words(name: str, kind: str, default: str, range_: str) -> None:
+def test_type_default_and_range_of_a_key(name: str, kind: str, default: str, range_: str) -> None:
     key = KEYS[name]
     assert (key.type, key.default, key.range) == (kind, default, range_)
 
@@ -93,8 +94,8 @@ def test_explain_prints_a_key_and_a_section_with_all_its_keys(capsys: pytest.Cap
         "trainer.steps\n  type     whole number\n  default  4000\n  range    >= 1\n  meaning  "
     )
     assert cli.main(["config", "--explain", "evaluator"]) == 0
-    shown = re.findall(r"^\S+", capsys.readouterr().out, re.MULTILINE)
-    assert shown == [name for name in KEYS if name == "evaluator" or name.startswith("evaluator.")]
+    names = re.findall(r"^\S+", capsys.readouterr().out, re.MULTILINE)
+    assert names == [name for name in KEYS if name == "evaluator" or name.startswith("evaluator.")]
 
 
 @pytest.mark.parametrize("list_name", ["severities[0]", "severities[]", "severities", "severities.0"])
@@ -105,26 +106,28 @@ def test_explain_takes_every_spelling_of_a_key_in_a_list(
     assert capsys.readouterr().out.startswith("example_validator.severities[].check\n")
 
 
-def test_explain_shows_the_section_of_a_name_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_explain_shows_the_section_for_a_name_that_the_user_chooses(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert cli.main(["config", "--explain", "evaluator.thresholds.chrf"]) == 0
     assert capsys.readouterr().out.startswith("evaluator.thresholds\n")
 
 
 @pytest.mark.parametrize(
-    ("name", "likely"),
+    ("name", "suggestion"),
     [
         ("trianer.steps", "Did you mean trainer.steps"),
         ("beam_size", "Did you mean trainer.search.beam_size or trainer.validation.beam_size or eval"),
         ("xyzzy", "`bitext config` prints every key."),
     ],
 )
-def test_an_unknown_key_ends_with_2_and_the_likely_ones(
-    capsys: pytest.CaptureFixture[str], name: str, likely: str
+def test_an_unknown_key_exits_with_2_and_suggestions(
+    capsys: pytest.CaptureFixture[str], name: str, suggestion: str
 ) -> None:
     assert cli.main(["config", "--explain", name]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"error: there is no configuration key {name}\n")
-    assert likely in error
+    assert suggestion in error
 
 
 def test_explain_takes_no_configuration(capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,8 +135,8 @@ def test_explain_takes_no_configuration(capsys: pytest.CaptureFixture[str]) -> N
     assert "takes no CONFIG" in capsys.readouterr().err
 
 
-def test_the_written_configuration_has_each_meaning_above_its_key(tmp_path: Path) -> None:
-    text = config.dump(config.load(written(tmp_path, GOOD)))
+def test_the_dumped_configuration_has_each_meaning_above_its_key(tmp_path: Path) -> None:
+    text = config.dump(config.load(write_config(tmp_path, VALID)))
     lines = text.splitlines()
     assert max(map(len, lines)) <= 110
     for name, key in KEYS.items():
@@ -154,21 +157,21 @@ def test_the_written_configuration_has_each_meaning_above_its_key(tmp_path: Path
 
 
 def section_of(lines: list[str], number: int) -> str:
-    """The top-level key above a line."""
+    """Returns the top-level key above a line."""
     return next(line.rstrip(":") for line in reversed(lines[:number]) if line[0:1].strip(" #"))
 
 
 @pytest.mark.parametrize(
     "path", sorted((REPOSITORY / "pipeline" / "configs").glob("*.yaml")), ids=lambda p: p.stem
 )
-def test_a_written_configuration_loads_to_an_equal_value(tmp_path: Path, path: Path) -> None:
+def test_a_shipped_configuration_dumps_and_loads_to_an_equal_value(tmp_path: Path, path: Path) -> None:
     loaded = config.load(path)
-    again = config.load(written(tmp_path, config.dump(loaded)))
-    assert again == loaded
-    assert config.dump(again) == config.dump(loaded)
+    reloaded = config.load(write_config(tmp_path, config.dump(loaded)))
+    assert reloaded == loaded
+    assert config.dump(reloaded) == config.dump(loaded)
 
 
-def test_odd_texts_survive_being_written(tmp_path: Path) -> None:
+def test_texts_that_need_quotes_are_dumped_and_loaded(tmp_path: Path) -> None:
     for text in (
         "no",
         "010",
@@ -183,24 +186,24 @@ def test_odd_texts_survive_being_written(tmp_path: Path) -> None:
         "x" * 300,
         " a ",
     ):
-        loaded = config.load(written(tmp_path, GOOD))
+        loaded = config.load(write_config(tmp_path, VALID))
         card = msgspec.structs.replace(loaded.pusher.card, corpus=text)
         loaded = msgspec.structs.replace(loaded, pusher=msgspec.structs.replace(loaded.pusher, card=card))
-        assert config.load(written(tmp_path, config.dump(loaded))) == loaded
+        assert config.load(write_config(tmp_path, config.dump(loaded))) == loaded
 
 
-def test_it_needs_no_tensorflow() -> None:
+def test_the_reference_of_the_keys_imports_no_tensorflow_and_no_numpy() -> None:
     code = (
         "import sys; from bitext.pipeline.config import reference; reference.all_keys();"
         " print('tensorflow' in sys.modules, 'numpy' in sys.modules)"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY
     )
-    assert done.stdout.split() == ["False", "False"]
+    assert process.stdout.split() == ["False", "False"]
 
 
-def test_find_refuses_what_is_no_key() -> None:
+def test_find_refuses_a_name_that_is_no_key() -> None:
     for name in ("", ".", "trainer.steps.x", "[]"):
         with pytest.raises(ConfigError):
             reference.find(name)

@@ -1,4 +1,4 @@
-"""YAML as it is written: no value is read as something that its text does not say, and no file takes long."""
+"""YAML: plain values are numbers, true, false, null or text, and every file is read or refused in seconds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bitext.components.shared.errors import ConfigError
 from bitext.pipeline import config
 from bitext.pipeline.config import yaml_values
 from bitext.pipeline.config.yaml_values import YamlError, parse
-from tests.pipeline.test_config import GOOD, refused, written
+from tests.pipeline.test_config import VALID, load_error, write_config
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -30,13 +30,11 @@ REPOSITORY = Path(__file__).parents[2]
     [
         "no", "No", "NO", "yes", "on", "off", "y", "n", "Off", "tRUE",
         "010", "0o10", "0x1F", "0b11", "1_000", "1:30", "-010", "00", "1_0.5", "01.5",
-        "2026-01-31", "2026-01-31 10:00:00", ".inf", "-.INF", ".nan", "1.2.3", "~", "=", "1e", ".", "-", "+",
+        "2026-01-31", "2026-01-31 10:00:00", ".inf", "-.INF", ".nan", "1.2.3", "~", "=", "1e", ".", "-a", "+",
         "nullable", "NuLL", "1,000", "5 %",
     ],
 )  # fmt: skip
 def test_a_plain_scalar_that_only_yaml_1_1_converts_is_text(text: str) -> None:
-    if text == "-":
-        text = "-a"
     assert parse(f"key: {text}").value == {"key": text}
     assert parse(text, "key").value == text
 
@@ -50,9 +48,9 @@ def test_a_plain_scalar_that_only_yaml_1_1_converts_is_text(text: str) -> None:
         ("'010'", "010"), ('"no"', "no"), ("!!str 010", "010"), ("!!int 7", 7), ("|\n  a\n  b\n", "a\nb\n"),
     ],
 )  # fmt: skip
-def test_numbers_truth_values_and_nothing(text: str, value: object) -> None:
-    read = parse(f"key: {text}").value["key"]
-    assert (read, type(read)) == (value, type(value))
+def test_numbers_booleans_null_and_quoted_text(text: str, value: object) -> None:
+    parsed = parse(f"key: {text}").value["key"]
+    assert (parsed, type(parsed)) == (value, type(value))
 
 
 def test_a_key_is_text() -> None:
@@ -64,16 +62,30 @@ def test_a_key_is_text() -> None:
     }
 
 
-STRANGE = ["1e3", "no", "010", "~", "null", "<<", "1:30", "2026-01-31", "0x1", ".inf", "=", "# a", "a\x85b"]
+NEED_QUOTES = [
+    "1e3",
+    "no",
+    "010",
+    "~",
+    "null",
+    "<<",
+    "1:30",
+    "2026-01-31",
+    "0x1",
+    ".inf",
+    "=",
+    "# a",
+    "a\x85b",
+]
 
 
 @given(st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=12)
-    | st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(STRANGE),
+    | st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(NEED_QUOTES),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=8,
 ))  # fmt: skip
-def test_what_is_written_is_read_back(value: object) -> None:
+def test_a_dumped_value_is_parsed_to_an_equal_value(value: object) -> None:
     for flow in (True, False):
         text = yaml.dump(value, Dumper=yaml_values.Dumper, default_flow_style=flow, allow_unicode=True)
         assert parse(text).value == value
@@ -119,7 +131,8 @@ def test_an_invalid_text_is_reported_with_its_line(text: str, problem: str, line
     assert caught.value.line == line
 
 
-LAUGHS = "a0: &a0 [ha, ha]\n" + "".join(
+# Each line repeats the line before it several times: the "billion laughs" attack.
+LISTS = "a0: &a0 [ha, ha]\n" + "".join(
     f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}, *a{i - 1}, *a{i - 1}]\n" for i in range(1, 40)
 )
 SECTIONS = "a0: &a0 {x: y}\n" + "".join(f"a{i}: &a{i} {{p: *a{i - 1}, q: *a{i - 1}}}\n" for i in range(1, 28))
@@ -131,7 +144,7 @@ MERGES = "a0: &a0 {k: v}\n" + "".join(
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (LAUGHS, "more than 20,000 values, with those that aliases repeat|nested too deeply"),
+        (LISTS, "more than 20,000 values, with those that aliases repeat|nested too deeply"),
         (SECTIONS, "more than 20,000 values, with those that aliases repeat"),
         (MERGES, "more than 20,000 values, with those that aliases repeat"),
         ("a: &a [*a]", "an alias refers to the section or list that it is in"),
@@ -154,10 +167,10 @@ def test_too_many_aliases_or_levels_are_an_error_within_seconds(
         parse(text)
     assert time.process_time() - started < 5
     with pytest.raises(ConfigError, match=r"toy\.yaml(:1?\d)?: "):
-        config.load(written(tmp_path, text))
+        config.load(write_config(tmp_path, text))
 
 
-def test_anchors_and_merges_are_read_with_the_lines_they_come_from() -> None:
+def test_anchors_and_merges_have_the_lines_of_their_values() -> None:
     parsed = parse("base: &b {x: 1, y: 010}\nother:\n  <<: *b\n  y: 2\nthird: {<<: [{x: 5}, *b]}\n")
     assert parsed.value == {
         "base": {"x": 1, "y": "010"},
@@ -187,42 +200,42 @@ def test_anchors_and_merges_are_read_with_the_lines_they_come_from() -> None:
         ("name=\tx", "the value is not YAML: a tab"),
     ],
 )  # fmt: skip
-def test_set_has_the_same_rules(tmp_path: Path, override: str, message: str) -> None:
-    assert message in str(refused(tmp_path, GOOD, override))
+def test_overrides_have_the_same_rules(tmp_path: Path, override: str, message: str) -> None:
+    assert message in str(load_error(tmp_path, VALID, override))
 
 
 def test_the_remedy_of_a_value_that_is_no_yaml_quotes_it_for_shell_and_yaml(tmp_path: Path) -> None:
-    remedy = refused(tmp_path, GOOD, "example_gen.delimiter=|").remedy
+    remedy = load_error(tmp_path, VALID, "example_gen.delimiter=|").remedy
     words = shlex.split(remedy.split(": ", 1)[1].rstrip(".").replace("...", "|"))
-    assert config.load(written(tmp_path, GOOD), words[1:]).example_gen.delimiter == "|"
+    assert config.load(write_config(tmp_path, VALID), words[1:]).example_gen.delimiter == "|"
 
 
 def test_text_fields_take_what_yaml_1_1_would_convert(tmp_path: Path) -> None:
     loaded = config.load(
-        written(tmp_path, GOOD.replace("toy\n", "no\n", 1)),
+        write_config(tmp_path, VALID.replace("toy\n", "no\n", 1)),
         ["pusher.card.languages=010", "pusher.card.corpus=2026-01-31", "root=1:30"],
     )
     assert (loaded.name, loaded.pusher.card.languages, loaded.pusher.card.corpus, loaded.root) == (
         "no", "010", "2026-01-31", "1:30",
     )  # fmt: skip
-    assert config.load(written(tmp_path, config.dump(loaded))) == loaded
+    assert config.load(write_config(tmp_path, config.dump(loaded))) == loaded
 
 
-def test_a_date_is_read_where_a_date_is_meant(tmp_path: Path) -> None:
-    text = GOOD.replace("data/toy.tsv", "'{YYYY}-{MM}-{DD}.tsv'") + "variables: {day: 2026-01-31}\n"
-    loaded = config.load(written(tmp_path, text), ["example_gen.window.first=${day}"])
+def test_a_date_is_read_in_a_field_for_dates(tmp_path: Path) -> None:
+    text = VALID.replace("data/toy.tsv", "'{YYYY}-{MM}-{DD}.tsv'") + "variables: {day: 2026-01-31}\n"
+    loaded = config.load(write_config(tmp_path, text), ["example_gen.window.first=${day}"])
     assert loaded.example_gen.window.first == datetime.date(2026, 1, 31)
-    assert config.load(written(tmp_path, config.dump(loaded))) == loaded
+    assert config.load(write_config(tmp_path, config.dump(loaded))) == loaded
 
 
-def test_a_variable_in_a_text_is_as_it_was_written(tmp_path: Path) -> None:
-    text = GOOD.replace("data/toy.tsv", "'${a}-${b}-${c}-${d}'") + (
+def test_a_variable_in_a_text_keeps_its_spelling(tmp_path: Path) -> None:
+    text = VALID.replace("data/toy.tsv", "'${a}-${b}-${c}-${d}'") + (
         "variables:\n  a: 1.10\n  b: 007\n  c: true\n  d: +5\n"
     )
-    assert config.load(written(tmp_path, text)).example_gen.files == ("1.10-007-true-+5",)
-    assert config.load(written(tmp_path, text), ["variables.a=2.50", "variables.c=no"]).example_gen.files == (
-        "2.50-007-no-+5",
-    )
+    assert config.load(write_config(tmp_path, text)).example_gen.files == ("1.10-007-true-+5",)
+    assert config.load(
+        write_config(tmp_path, text), ["variables.a=2.50", "variables.c=no"]
+    ).example_gen.files == ("2.50-007-no-+5",)
 
 
 class TestFiles:
@@ -235,7 +248,7 @@ class TestFiles:
             (b"# only a comment\n", "received nothing"),
             (b"just text", "received the text 'just text'"),
             (b"name: \xff\xfe", "not UTF-8 text"),
-            (GOOD.encode("utf-16"), "not UTF-8 text"),
+            (VALID.encode("utf-16"), "not UTF-8 text"),
             (b"\x7fELF\x02\x01\x01\x00", "toy.yaml:1: the character U+007F is not allowed in YAML"),
             (bytes(range(128)) * 9, "the character U+0000 is not allowed in YAML"),
             (b"#" * (config.source.MAX_BYTES + 1), "larger than 256 KiB, the limit for a configuration"),
@@ -252,39 +265,39 @@ class TestFiles:
         assert caught.value.remedy
 
     def test_other_line_ends_and_a_byte_order_mark_change_nothing(self, tmp_path: Path) -> None:
-        plain = config.load(written(tmp_path, GOOD))
-        for text in (GOOD.replace("\n", "\r\n"), "\ufeff" + GOOD, "\ufeff" + GOOD.replace("\n", "\r\n")):
+        plain = config.load(write_config(tmp_path, VALID))
+        for text in (VALID.replace("\n", "\r\n"), "\ufeff" + VALID, "\ufeff" + VALID.replace("\n", "\r\n")):
             (tmp_path / "toy.yaml").write_bytes(text.encode())
             assert config.load(tmp_path / "toy.yaml") == plain
-        (tmp_path / "toy.yaml").write_bytes(GOOD.replace("1000", "soon").replace("\n", "\r\n").encode())
+        (tmp_path / "toy.yaml").write_bytes(VALID.replace("1000", "soon").replace("\n", "\r\n").encode())
         with pytest.raises(ConfigError, match=r"toy\.yaml:5: trainer\.steps: must be a whole number"):
             config.load(tmp_path / "toy.yaml")
 
-    def test_a_folder(self, tmp_path: Path) -> None:
+    def test_a_folder_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="is a folder"):
             config.load(tmp_path)
 
-    def test_a_file_in_the_place_of_its_folder(self, tmp_path: Path) -> None:
-        path = written(tmp_path, GOOD)
+    def test_a_path_below_a_file_is_refused(self, tmp_path: Path) -> None:
+        path = write_config(tmp_path, VALID)
         with pytest.raises(ConfigError, match="cannot be read: Not a directory"):
             config.load(path / "toy.yaml")
 
-    def test_a_device_without_end(self) -> None:
+    def test_an_endless_device_is_refused(self) -> None:
         with pytest.raises(ConfigError, match="larger than 256 KiB"):
             config.load("/dev/zero")
 
-    def test_a_fifo_that_nobody_writes_to(self, tmp_path: Path) -> None:
+    def test_a_fifo_without_a_writer_is_refused(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "fifo")
         with pytest.raises(ConfigError, match="received an empty file"):
             config.load(tmp_path / "fifo")
 
-    def test_a_pipe_from_a_slow_program(self) -> None:
-        """`bitext config <(generate)`."""
+    def test_a_pipe_from_a_slow_program_is_read(self) -> None:
+        """As in `bitext config <(generate)`."""
         reading, writing = os.pipe()
 
         def write() -> None:
             with open(writing, "wb", buffering=0) as stream:
-                for line in GOOD.encode().splitlines(keepends=True):
+                for line in VALID.encode().splitlines(keepends=True):
                     stream.write(line)
                     time.sleep(0.01)
 
@@ -296,16 +309,16 @@ class TestFiles:
             thread.join()
             os.close(reading)
 
-    def test_standard_input(self) -> None:
-        done = subprocess.run(
+    def test_standard_input_is_read(self) -> None:
+        process = subprocess.run(
             [sys.executable, "-m", "bitext", "config", "/dev/stdin"],
-            input=GOOD, capture_output=True, text=True, check=False, cwd=REPOSITORY,
+            input=VALID, capture_output=True, text=True, check=False, cwd=REPOSITORY,
         )  # fmt: skip
-        assert (done.returncode, done.stderr) == (0, "")
-        assert "steps: 1000" in done.stdout
+        assert (process.returncode, process.stderr) == (0, "")
+        assert "steps: 1000" in process.stdout
 
     def test_the_largest_file_is_read_in_seconds(self, tmp_path: Path) -> None:
         started = time.process_time()
-        lines = "# comment\n" * ((config.source.MAX_BYTES - len(GOOD)) // 10)
-        assert config.load(written(tmp_path, GOOD + lines)).name == "toy"
+        lines = "# comment\n" * ((config.source.MAX_BYTES - len(VALID)) // 10)
+        assert config.load(write_config(tmp_path, VALID + lines)).name == "toy"
         assert time.process_time() - started < 5

@@ -1,4 +1,4 @@
-"""Exit codes are declared in one module; the help, Airflow and the documentation agree with it."""
+"""One module declares the exit codes. The help, the Airflow DAG and the documentation have the same codes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROWS = {row.code: row for row in errors.exit_codes()}
 
 
 def error_classes(base: type[BitextError] = BitextError) -> set[type[BitextError]]:
-    """The errors that the module declares."""
+    """Returns a class and all its subclasses in the module of the errors."""
     subclasses = {cls for cls in base.__subclasses__() if cls.__module__ == errors.__name__}
     return {base}.union(*(error_classes(cls) for cls in subclasses))
 
@@ -53,7 +53,7 @@ def test_the_reference_page_lists_every_code() -> None:
         assert f"| {row.code} | {row.meaning} | {row.action} |" in page
 
 
-def test_the_page_about_schedules_has_what_airflow_does() -> None:
+def test_the_page_about_schedules_has_the_actions_of_airflow() -> None:
     text = (DOCS / "how-to" / "schedule.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| ([\d, ]+) \| (.+) \|$", text, re.MULTILINE)
     codes = {meaning: [int(code) for code in cell.split(",")] for cell, meaning in rows}
@@ -63,6 +63,6 @@ def test_the_page_about_schedules_has_what_airflow_does() -> None:
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.stem)
-def test_a_page_names_no_code_that_is_not_there(page: Path) -> None:
+def test_a_page_names_only_codes_that_exist(page: Path) -> None:
     named = re.findall(r"exit codes? (\d+)", page.read_text(encoding="utf-8"))
     assert {int(code) for code in named} <= set(ROWS)

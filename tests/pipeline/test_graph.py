@@ -1,4 +1,4 @@
-"""The wiring of the real pipeline matches the declarations of its components."""
+"""The nodes of the real pipeline match the declarations of their components."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bitext.pipeline.sources import Node, Output
 @pytest.fixture
 def nodes() -> tuple[Node, ...]:
     config = PipelineConfig(
-        name="toy", example_gen=ExampleGenParameters(files=("toy.tsv",)), serving="put/here"
+        name="toy", example_gen=ExampleGenParameters(files=("toy.tsv",)), serving="models/toy"
     )
     return create_pipeline(resolve_defaults(config)).nodes
 
@@ -37,7 +37,7 @@ def test_every_input_is_an_earlier_output_of_the_declared_kind(nodes: tuple[Node
         outputs |= {(node.name, key): kind for key, kind in node.component.outputs.items()}
 
 
-def test_run_takes_what_the_component_declares(nodes: tuple[Node, ...]) -> None:
+def test_run_takes_the_declared_inputs_and_outputs(nodes: tuple[Node, ...]) -> None:
     for component in (*(node.component for node in nodes), GoldenGen(), RequestStatistics()):
         hints = typing.get_type_hints(component.run)
         expected: dict[str, object] = dict(component.outputs)
@@ -51,14 +51,14 @@ def test_run_takes_what_the_component_declares(nodes: tuple[Node, ...]) -> None:
         assert {name: hints[name] for name in names[2:]} == expected, component.name
 
 
-def test_parameters_are_of_the_component_and_names_are_unique(nodes: tuple[Node, ...]) -> None:
+def test_parameters_have_the_declared_type_and_names_are_unique(nodes: tuple[Node, ...]) -> None:
     assert all(type(node.parameters) is node.component.parameters for node in nodes)
     assert len({node.name for node in nodes}) == len(nodes)
 
 
 def test_the_pusher_gets_the_serving_folder(nodes: tuple[Node, ...]) -> None:
     assert isinstance(nodes[-1].parameters, PusherParameters)
-    assert nodes[-1].parameters.destination == "put/here"
+    assert nodes[-1].parameters.destination == "models/toy"
 
 
 def test_a_reference_to_an_undeclared_output_is_an_error() -> None:

@@ -12,13 +12,14 @@ import pytest
 from bitext.pipeline import cli, config
 from bitext.pipeline.config import reference, typed
 from bitext.pipeline.config.sections import PipelineConfig
-from tests.pipeline.test_config import GOOD, written
+from tests.pipeline.test_config import VALID, write_config
 
-PATHS = [key for key in reference.all_keys() if "path" in key.type]
+PATH_KEYS = [key for key in reference.all_keys() if "path" in key.type]
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Sets the home directory to a folder of the test."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     return tmp_path / "home"
 
@@ -30,11 +31,11 @@ def test_every_key_that_names_files_is_a_path() -> None:
         if "text" in key.type and re.search(r"\b(file|folder|path)s?\b", key.meaning)
     ]
     assert names == []
-    assert len(PATHS) > 15
+    assert len(PATH_KEYS) > 15
 
 
-@pytest.mark.parametrize("key", PATHS, ids=lambda key: key.name)
-def test_in_a_configuration(home: Path, key: reference.Key) -> None:
+@pytest.mark.parametrize("key", PATH_KEYS, ids=lambda key: key.name)
+def test_every_path_key_expands_the_tilde(home: Path, key: reference.Key) -> None:
     is_list = key.type.startswith("list")
     value: Any = ["~/x", "a"] if is_list else "~/x"
     for name in reversed(key.name.split(".")):
@@ -45,18 +46,20 @@ def test_in_a_configuration(home: Path, key: reference.Key) -> None:
     assert value == ([str(home / "x"), "a"] if is_list else str(home / "x"))
 
 
-def test_of_another_user_and_elsewhere_in_the_text(tmp_path: Path, home: Path) -> None:
+def test_only_a_tilde_at_the_start_of_a_path_is_expanded(tmp_path: Path, home: Path) -> None:
     for text in ("a/~/b", "./~", "~no-such-user/x", "$HOME/x", "a~"):
-        assert config.load(written(tmp_path, GOOD), [f"root={text}"]).root == text
-    assert config.load(written(tmp_path, GOOD), ["root=~"]).root == str(home)
-    assert config.load(written(tmp_path, GOOD), ["root='~/x'"]).root == str(home / "x")
-    assert config.load(written(tmp_path, GOOD), ["root=~root"]).root == "/root"
-    assert config.load(written(tmp_path, GOOD + "root: ~/${n}\nvariables: {n: 1}\n")).root == str(home / "1")
+        assert config.load(write_config(tmp_path, VALID), [f"root={text}"]).root == text
+    assert config.load(write_config(tmp_path, VALID), ["root=~"]).root == str(home)
+    assert config.load(write_config(tmp_path, VALID), ["root='~/x'"]).root == str(home / "x")
+    assert config.load(write_config(tmp_path, VALID), ["root=~root"]).root == "/root"
+    assert config.load(write_config(tmp_path, VALID + "root: ~/${n}\nvariables: {n: 1}\n")).root == str(
+        home / "1"
+    )
 
 
-def test_a_text_that_is_no_path_stays(tmp_path: Path, home: Path) -> None:
+def test_a_text_that_is_no_path_is_unchanged(tmp_path: Path, home: Path) -> None:
     loaded = config.load(
-        written(tmp_path, GOOD), ["pusher.card.corpus=~/x", "beam.options=[--temp_location=~/x]"]
+        write_config(tmp_path, VALID), ["pusher.card.corpus=~/x", "beam.options=[--temp_location=~/x]"]
     )
     assert (loaded.pusher.card.corpus, loaded.beam.options) == ("~/x", ("--temp_location=~/x",))
 
@@ -74,13 +77,13 @@ def test_a_text_that_is_no_path_stays(tmp_path: Path, home: Path) -> None:
         (["translate", "--model=~/x"], "model"),
     ],
 )
-def test_on_the_command_line(home: Path, arguments: list[str], option: str) -> None:
+def test_every_path_option_expands_the_tilde(home: Path, arguments: list[str], option: str) -> None:
     options = cli.build_parser().parse_args(arguments)
     assert getattr(options, option) == home / "x"
 
 
-def test_every_path_of_the_command_line_is_read_by_one_function() -> None:
-    """An option of type `Path` would not expand `~`."""
+def test_no_option_has_the_type_path() -> None:
+    """An option of the type `Path` would not expand `~`."""
     [commands] = [a for a in cli.build_parser()._actions if isinstance(a, argparse._SubParsersAction)]
     types = {action.type for command in commands.choices.values() for action in command._actions}
     assert Path not in types
@@ -94,7 +97,7 @@ def test_an_empty_path_is_refused(capsys: pytest.CaptureFixture[str], arguments:
     assert "a path must not be empty" in capsys.readouterr().err
 
 
-def test_a_run_makes_no_folder_of_that_name(toy: Path, home: Path) -> None:
+def test_a_run_creates_no_folder_named_tilde(toy: Path, home: Path) -> None:
     home.mkdir()
     assert cli.main(["run", "toy.yaml", "--set", "root=~/runs", "--set", "metadata.sqlite=~/m.sqlite"]) == 0
     assert cli.main(["status", "toy.yaml", "--root=~/runs", "--set", "metadata.sqlite=~/m.sqlite"]) == 0

@@ -1,4 +1,4 @@
-"""`bitext gc` keeps what is needed; `bitext lineage` traces what is pushed."""
+"""`bitext gc` keeps the outputs of recent runs and of the served model; `bitext lineage` traces a version."""
 
 from __future__ import annotations
 
@@ -21,10 +21,8 @@ from bitext.pipeline.records import newest_usable
 from bitext.pipeline.reports import lineage
 from bitext.pipeline.rollback import roll_back
 from bitext.pipeline.store import Store
-from tests.pipeline.fakes import NODES, Calls
-from tests.pipeline.test_runner import clean_calls, fail, published, run, store_of
-
-__all__ = ["clean_calls"]
+from tests.pipeline.fakes import NODES, Calls, raising
+from tests.pipeline.test_runner import open_store, published_outputs, run
 
 
 @pytest.fixture
@@ -42,7 +40,8 @@ def config_of(folder: Path) -> PipelineConfig:
     )
 
 
-def uris(store: Store) -> set[str]:
+def existing_outputs(store: Store) -> set[str]:
+    """Returns the recorded outputs whose folders exist."""
     return {a.uri for e in store.executions() for a in e.all_outputs() if Path(a.uri).is_dir()}
 
 
@@ -50,29 +49,29 @@ class TestGc:
     def test_outputs_of_old_runs_are_removed_and_the_next_run_is_cached(self, folder: Path) -> None:
         for steps in range(1, 7):
             run(folder, steps=steps)
-        before = published(folder)
+        before = published_outputs(folder)
         collected = housekeeping.collect(config_of(folder), keep=2)
-        after = published(folder)
+        after = published_outputs(folder)
         assert before - after == {str(p.relative_to(folder / "root")) for p in collected.artifacts}
         assert len(after) == collected.remaining
         assert {p.name for p in (folder / "root" / "Train" / "model").iterdir()} == {
             e.outputs["model"][0].uri.rpartition("/")[2]
-            for e in store_of(folder).executions()
+            for e in open_store(folder).executions()
             if e.node == "Train" and json.loads(e.cache_key_parts)["parameter"]["steps"] >= 4
-        }  # 4: what 5 was compared with
+        }  # model 4 was the baseline of model 5
         run(folder, steps=6)
         assert Calls.nodes == []
         run(folder, steps=1)
         assert Calls.nodes == ["Train", "Evaluate", "Push"]
 
-    def test_the_served_model_and_its_lineage_stay_however_old(self, folder: Path) -> None:
+    def test_the_served_model_and_its_lineage_stay(self, folder: Path) -> None:
         result = run(folder, steps=1)
         needed = {a.uri for e in result.executions.values() for a in e.all_outputs()}
         for steps in range(2, 6):
             (folder / "rows.txt").write_text(f"{steps}\n", encoding="utf-8")
             run(folder, steps=steps, bless=False)
         housekeeping.collect(config_of(folder), keep=1)
-        assert needed - uris(store_of(folder)) <= {
+        assert needed - existing_outputs(open_store(folder)) <= {
             a.uri for a in result.executions["Source"].outputs["rejects"]
         } | {a.uri for a in result.executions["Evaluate"].outputs["evaluation"]}
         model = result.artifact("Model")
@@ -82,9 +81,9 @@ class TestGc:
     def test_a_dry_run_reports_the_same_and_removes_nothing(self, folder: Path) -> None:
         for steps in range(1, 4):
             run(folder, steps=steps)
-        before = published(folder)
+        before = published_outputs(folder)
         planned = housekeeping.collect(config_of(folder), keep=1, dry_run=True)
-        assert published(folder) == before
+        assert published_outputs(folder) == before
         done = housekeeping.collect(config_of(folder), keep=1)
         assert done.artifacts
         assert dataclasses.replace(planned, dry_run=False) == done
@@ -94,12 +93,12 @@ class TestGc:
         again = housekeeping.collect(config_of(folder), keep=1)
         assert (again.artifacts, again.logs, again.size) == ([], [], 0)
 
-    def test_a_failed_run_does_not_count_and_keeps_its_unfinished_work(self, folder: Path) -> None:
+    def test_a_failed_run_is_not_counted_and_keeps_its_working_folder(self, folder: Path) -> None:
         run(folder)
-        Calls.inside["Train"] = fail(ValueError("no"))
+        Calls.hooks["Train"] = raising(ValueError("no"))
         with pytest.raises(ValueError, match="no"):
             run(folder, steps=2)
-        Calls.inside.clear()
+        Calls.hooks.clear()
         assert housekeeping.collect(config_of(folder), keep=1).attempts == []
         run(folder, steps=3)
         [attempt] = housekeeping.collect(config_of(folder), keep=1).attempts
@@ -111,7 +110,7 @@ class TestGc:
         for steps in range(1, 4):
             run(folder, steps=steps)
         removed = {str(path) for path in housekeeping.collect(config_of(folder), keep=1).artifacts}
-        records = store_of(folder)._store.get_artifacts()
+        records = open_store(folder)._store.get_artifacts()
         deleted = {str(folder / "root" / a.uri) for a in records if a.state == a.DELETED}
         assert deleted == removed
 
@@ -120,15 +119,15 @@ class TestGc:
         with locked(folder / "root"), pytest.raises(LockedError, match=r"root: process"):
             housekeeping.collect(config_of(folder), keep=1)
 
-    def test_gc_and_rollback_wait_for_a_run_as_long_as_given(self, folder: Path) -> None:
+    def test_gc_and_rollback_wait_for_a_run_for_the_given_seconds(self, folder: Path) -> None:
         run(folder)
-        by_hand = (
+        commands: tuple[Callable[[], object], ...] = (
             lambda: housekeeping.collect(config_of(folder), keep=1, wait=0.2),
             lambda: roll_back(config_of(folder), "because", wait=0.2),
         )
-        for work in by_hand:
+        for command in commands:
             with locked(folder / "root"), pytest.raises(LockedError, match=r"after 0\.2 s"):
-                work()
+                command()
 
     def test_keeping_no_run_is_an_error(self, folder: Path) -> None:
         with pytest.raises(ConfigError, match="at least one run"):
@@ -179,12 +178,12 @@ class TestLineage:
     def test_a_warm_started_model_has_both_trainings_in_its_lineage(self, folder: Path) -> None:
         from tests.pipeline import test_runner_spans as spans
 
-        for name in ("a", "b"):
-            spans.arrive(folder, len(name) + (name == "b"))
+        for number in (1, 2):
+            spans.write_span(folder, number)
         spans.run(folder)
-        spans.arrive(folder, 3)
+        spans.write_span(folder, 3)
         spans.run(folder)
-        history = spans.store_of(folder).executions()
+        history = spans.open_store(folder).executions()
         last = newest_usable(history, "Judge")
         assert last is not None
         chain = [(e.node, e.part) for e in lineage.chain(history, last)]
@@ -198,11 +197,11 @@ def roll_back_and_fail(config: PipelineConfig) -> None:
         roll_back(config, "users complain")
 
 
-@pytest.mark.parametrize("work", [lambda config: housekeeping.collect(config, keep=1), roll_back_and_fail])
-def test_orphan_rows_are_deleted_first(work: Callable[[PipelineConfig], object], folder: Path) -> None:
+@pytest.mark.parametrize("command", [lambda config: housekeeping.collect(config, keep=1), roll_back_and_fail])
+def test_orphan_rows_are_deleted_first(command: Callable[[PipelineConfig], object], folder: Path) -> None:
     run(folder)
     with sqlite3.connect(folder / "root" / "metadata.sqlite") as database:
         database.execute("DELETE FROM Artifact WHERE uri LIKE 'Source/rejects/%'")
     database.close()
-    work(config_of(folder))  # ML Metadata would abort this process
-    assert [set(e.outputs) for e in store_of(folder).executions() if e.node == "Source"] == [{"examples"}]
+    command(config_of(folder))  # with orphan rows, ML Metadata would abort this process
+    assert [set(e.outputs) for e in open_store(folder).executions() if e.node == "Source"] == [{"examples"}]

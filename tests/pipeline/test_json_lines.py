@@ -1,4 +1,4 @@
-"""`bitext run --log-format json`: the events of a run for other programs."""
+"""`bitext run --log-format json` prints the events of a run as JSON lines."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from typing import Any
 
 import pytest
 
-from bitext.components.component import Context
 from bitext.components.shared import errors
 from bitext.pipeline import cli, graph
 from bitext.pipeline.lock import locked
 from tests.pipeline import fakes
-from tests.pipeline.fakes import Calls
+from tests.pipeline.fakes import Calls, raising
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "operate.md").read_text(encoding="utf-8")
 COMMON = {"time", "event", "run", "node", "message"}
@@ -30,7 +29,7 @@ Run = Callable[..., tuple[int, Events, str]]
 
 @pytest.fixture
 def run(toy: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command; returns its exit code, its events and its standard error."""
+    """Returns a function that runs the command, and returns exit code, events and standard error."""
 
     def call(*arguments: str) -> tuple[int, Events, str]:
         capsys.readouterr()
@@ -41,21 +40,14 @@ def run(toy: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     return call
 
 
-def raising(error: BaseException) -> Callable[[Context], None]:
-    def inside(context: Context) -> None:
-        raise error
-
-    return inside
-
-
 def events_and_nodes(events: Events) -> list[tuple[str, str | None]]:
     return [(event["event"], event["node"]) for event in events]
 
 
-def documented() -> dict[str, set[str]]:
-    """The fields of each event in the documentation's table, without the common ones.
+def documented_fields() -> dict[str, set[str]]:
+    """Returns the fields of each event in the table of the documentation, without the common fields.
 
-    The fields of an event can be those of another event: "as `run_finished`".
+    A row can refer to another event: "as `run_finished`".
     """
     rows = re.findall(r"^\| `((?:run|node)_\w+)` \|[^|]*\|([^|]*)\|$", PAGE, re.MULTILINE)
     texts = {event: text.strip() for event, text in rows}
@@ -65,7 +57,7 @@ def documented() -> dict[str, set[str]]:
     }
 
 
-def test_every_event_of_a_run_and_of_a_cached_run_is_one_object(toy: Path, run: Run) -> None:
+def test_the_events_of_a_run_and_of_a_cached_run(toy: Path, run: Run) -> None:
     code, first, error = run()
     assert (code, error) == (0, "")
     assert events_and_nodes(first) == [
@@ -79,10 +71,10 @@ def test_every_event_of_a_run_and_of_a_cached_run_is_one_object(toy: Path, run: 
     assert len({event["run"] for event in first}) == 1
     assert (first[0]["pipeline"], first[0]["root"]) == ("toy", "runs/toy")
     assert first[2]["message"] == "2 rows"
-    ended = first[-1]
-    assert ended["seconds"] >= sum(event.get("seconds", 0) for event in first[:-1])
+    last = first[-1]
+    assert last["seconds"] >= sum(event.get("seconds", 0) for event in first[:-1])
     path = str(toy / "serving" / "1")
-    result = {key: ended[key] for key in documented()["run_finished"] - {"seconds", "log"}}
+    result = {key: last[key] for key in documented_fields()["run_finished"] - {"seconds", "log"}}
     assert result == {
         "state": "COMPLETE",
         "exit_code": 0,
@@ -93,7 +85,7 @@ def test_every_event_of_a_run_and_of_a_cached_run_is_one_object(toy: Path, run: 
         "error": None,
         "remedy": None,
     }
-    assert Path(ended["log"]).read_text(encoding="utf-8").count("2 rows") == 1
+    assert Path(last["log"]).read_text(encoding="utf-8").count("2 rows") == 1
     code, second, _ = run("--explain-cache")
     assert code == 0
     assert events_and_nodes(second) == [
@@ -113,7 +105,7 @@ def test_times_are_utc_to_the_millisecond_and_in_order(run: Run) -> None:
     assert [before, *parsed] == sorted([before, *parsed])
 
 
-def test_outputs_of_an_earlier_run_are_events(run: Run) -> None:
+def test_taken_outputs_of_an_earlier_run_are_events(run: Run) -> None:
     first = run()[1][0]["run"]
     events = run("--from", "Push")[1]
     assert [(e["node"], e["from_run"]) for e in events if e["event"] == "node_taken"] == [
@@ -132,16 +124,16 @@ def test_outputs_of_an_earlier_run_are_events(run: Run) -> None:
 def test_an_error_is_the_last_event_and_on_standard_error(
     run: Run, error: BaseException, code: int, state: str, message: str
 ) -> None:
-    Calls.inside["Train"] = raising(error)
-    ended, events, stderr = run()
+    Calls.hooks["Train"] = raising(error)
+    exit_code, events, stderr = run()
     last = events[-1]
-    assert (ended, last["exit_code"], last["state"], last["error"]) == (code, code, state, message)
+    assert (exit_code, last["exit_code"], last["state"], last["error"]) == (code, code, state, message)
     assert (last["event"], last["node"], last["bleu"], last["blessed"]) == ("run_failed", "Train", None, None)
     assert stderr.startswith(f"error: {message}\nwhat to do: {last['remedy']}\nlog: {last['log']}\n")
 
 
 def test_the_last_event_of_a_failed_run_has_the_scores_so_far(run: Run) -> None:
-    Calls.inside["Push"] = lambda context: signal.raise_signal(signal.SIGTERM)
+    Calls.hooks["Push"] = lambda context: signal.raise_signal(signal.SIGTERM)
     last = run()[1][-1]
     assert (last["exit_code"], last["bleu"], last["blessed"], last["pushed_version"]) == (
         143,
@@ -151,7 +143,9 @@ def test_the_last_event_of_a_failed_run_has_the_scores_so_far(run: Run) -> None:
     )
 
 
-def test_a_run_with_a_refused_model_is_finished(toy: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_with_a_refused_model_ends_with_run_finished(
+    toy: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(graph, "create_pipeline", lambda config: fakes.pipeline(toy, bless=False))
     code, events, _ = run()
     last = events[-1]
@@ -171,14 +165,14 @@ def test_an_error_before_the_run_starts_is_an_event_without_run_id(toy: Path, ru
 
 
 def test_prints_of_a_library_go_to_standard_error(run: Run) -> None:
-    Calls.inside["Train"] = lambda context: print("Using 7 threads")
+    Calls.hooks["Train"] = lambda context: print("Using 7 threads")
     code, events, error = run()
     assert code == 0
     assert not any("threads" in event["message"] for event in events)
     assert "Using 7 threads" in error
 
 
-def test_the_log_file_is_the_same_in_either_format(toy: Path, run: Run) -> None:
+def test_the_log_file_is_the_same_in_both_formats(toy: Path, run: Run) -> None:
     def logged_lines() -> list[str]:
         [path] = (toy / "runs" / "toy" / "logs").iterdir()
         text = path.read_text(encoding="utf-8")
@@ -189,8 +183,8 @@ def test_the_log_file_is_the_same_in_either_format(toy: Path, run: Run) -> None:
     as_json = logged_lines()
     (toy / "runs" / "toy" / "metadata.sqlite").unlink()
     assert cli.main(["run", "toy.yaml"]) == 0
-    human = [line for line in logged_lines() if "metadata record" not in line]
-    assert as_json == human
+    as_text = [line for line in logged_lines() if "metadata record" not in line]
+    assert as_json == as_text
     assert as_json
 
 
@@ -199,31 +193,31 @@ def test_undecodable_names_and_an_ascii_locale_are_escaped(toy: Path) -> None:
         "import sys\nfrom bitext.pipeline.terminal import JsonLines\n"
         "JsonLines(sys.stdout).say('\\udcff é 語')"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         check=True,
         cwd=Path(__file__).parents[2],
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
     )
-    assert json.loads(done.stdout)["message"] == "\udcff é 語"
+    assert json.loads(process.stdout)["message"] == "\udcff é 語"
 
 
 def test_a_run_with_json_events_is_not_interactive(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     interactive = []
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    Calls.inside["Train"] = lambda context: interactive.append(context.interactive)
+    Calls.hooks["Train"] = lambda context: interactive.append(context.interactive)
     run()
     assert interactive == [False]
 
 
 def test_the_documentation_has_every_event_and_every_field(run: Run) -> None:
-    Calls.inside["Push"] = raising(errors.DataError("bad day"))
+    Calls.hooks["Push"] = raising(errors.DataError("bad day"))
     events = [*run()[1], *run("--explain-cache")[1]]
-    Calls.inside.clear()
+    Calls.hooks.clear()
     events += [*run()[1], *run("--from", "Push")[1]]
     Path("runs/toy/metadata.sqlite").unlink()
-    events += run()[1]  # reports that it moves outputs aside
+    events += run()[1]  # moves the unrecorded outputs and reports it
     assert all(set(event) >= COMMON for event in events)
-    assert {event["event"]: set(event) - COMMON for event in events} == documented()
+    assert {event["event"]: set(event) - COMMON for event in events} == documented_fields()

@@ -8,26 +8,26 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).with_name("killed_everywhere.py")
+SCRIPT = Path(__file__).with_name("kill_at_every_step.py")
 
 
 @pytest.mark.parametrize(
     ("kind", "stride", "min_kills"),
     [
-        ("one", 5, 8),
-        pytest.param("one", 1, 40, marks=pytest.mark.slow),
+        ("rows", 5, 8),
+        pytest.param("rows", 1, 40, marks=pytest.mark.slow),
         ("spans", 9, 6),
         pytest.param("spans", 1, 60, marks=pytest.mark.slow),
     ],
 )
 def test_killed_at_every_step(kind: str, stride: int, min_kills: int, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(tmp_path / "line"), kind, str(stride)],
+    process = subprocess.run(
+        [sys.executable, str(SCRIPT), str(tmp_path / "pipeline"), kind, str(stride)],
         cwd=SCRIPT.parents[2],
         env={"PYTHONPATH": str(SCRIPT.parents[2]), "PATH": ""},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert int(done.stdout) >= min_kills
+    assert process.returncode == 0, process.stderr[-4000:]
+    assert int(process.stdout) >= min_kills

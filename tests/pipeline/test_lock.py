@@ -1,4 +1,4 @@
-"""Two runs at once, in two processes: one exits, waits, or takes over the lock of a killed process."""
+"""The lock of a pipeline root: a second run exits or waits, and takes over the lock of a killed run."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from bitext.components.shared.errors import EnvironmentFault, LockedError
 from bitext.pipeline.lock import locked
 
 REPOSITORY = Path(__file__).parents[2]
-# `bitext` over the fakes, in a folder; a run stays inside its first node until standard input ends.
+# Runs `bitext run` with the fakes in a folder. The first node waits until standard input ends.
 COMMAND = """
 import os, sys
 from pathlib import Path
 from bitext.pipeline import cli, graph
 from tests.pipeline import fakes
 
-def inside(context):
-    context.say("is inside")
+def wait_for_input(context):
+    context.say("is reading input")
     sys.stdin.read()
 
 sys.path.insert(0, os.getcwd())
 folder = Path(sys.argv[1])
-fakes.Calls.inside["Source"] = inside
+fakes.Calls.hooks["Source"] = wait_for_input
 graph.create_pipeline = lambda config: fakes.pipeline(folder)
 os.chdir(folder)
 sys.exit(cli.main(["run", "toy.yaml", *sys.argv[2:]]))
@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def begun(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def start_run(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", COMMAND, str(folder), *arguments],
         stdin=subprocess.PIPE,
@@ -58,7 +58,7 @@ def begun(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def wait_for_line(process: subprocess.Popen[str], words: str) -> str:
-    """Waits until the process prints a line with these words, and returns it."""
+    """Waits until the process prints a line with these words, and returns the line."""
     assert process.stdout is not None
     for line in process.stdout:
         if words in line:
@@ -68,16 +68,16 @@ def wait_for_line(process: subprocess.Popen[str], words: str) -> str:
 
 @pytest.fixture
 def first(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """A run that is in its first node."""
-    process = begun(folder)
-    wait_for_line(process, "is inside")
+    """Returns a run that is in its first node and holds the lock."""
+    process = start_run(folder)
+    wait_for_line(process, "is reading input")
     yield process
     process.kill()
     process.communicate()
 
 
 def test_the_second_run_exits_with_5_and_names_the_first(folder: Path, first: subprocess.Popen[str]) -> None:
-    second = begun(folder)
+    second = start_run(folder)
     out, err = second.communicate()
     assert (second.returncode, out) == (5, "")
     assert err.startswith(f"error: another run is in progress in runs/toy: process {first.pid} on ")
@@ -87,7 +87,7 @@ def test_the_second_run_exits_with_5_and_names_the_first(folder: Path, first: su
 
 
 def test_the_second_run_waits_without_limit(folder: Path, first: subprocess.Popen[str]) -> None:
-    second = begun(folder, "--wait")
+    second = start_run(folder, "--wait")
     assert wait_for_line(second, "waiting").startswith(
         f"waiting for another run in runs/toy: process {first.pid} on "
     )
@@ -99,8 +99,10 @@ def test_the_second_run_waits_without_limit(folder: Path, first: subprocess.Pope
     assert len(list((folder / "runs" / "toy" / "logs").iterdir())) == 2
 
 
-def test_the_second_run_waits_no_longer_than_given(folder: Path, first: subprocess.Popen[str]) -> None:
-    second = begun(folder, "--wait=0.4")
+def test_the_second_run_waits_for_the_given_seconds_at_most(
+    folder: Path, first: subprocess.Popen[str]
+) -> None:
+    second = start_run(folder, "--wait=0.4")
     out, err = second.communicate()
     assert second.returncode == 5
     assert out.count("waiting") == 1
@@ -114,7 +116,7 @@ def test_the_lock_of_a_killed_run_is_taken_over_at_once_and_reported(
     assert holder["pid"] == first.pid
     first.kill()
     first.communicate()
-    second = begun(folder)
+    second = start_run(folder)
     out, err = second.communicate()
     assert (second.returncode, err) == (0, "")
     words = (
@@ -124,7 +126,7 @@ def test_the_lock_of_a_killed_run_is_taken_over_at_once_and_reported(
     assert out.splitlines()[0] == words
     logs = [path.read_text(encoding="utf-8") for path in (folder / "runs" / "toy" / "logs").iterdir()]
     assert sum(words in log for log in logs) == 1
-    third = begun(folder)
+    third = start_run(folder)
     assert "taken over" not in third.communicate()[0]
 
 
@@ -139,18 +141,18 @@ print("held", flush=True)
 
 
 def test_a_wait_in_seconds_ends_when_the_lock_is_free(tmp_path: Path) -> None:
-    held = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", f"{HOLD}sys.stdin.read()", str(tmp_path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=REPOSITORY,
     )
-    wait_for_line(held, "held")
+    wait_for_line(process, "held")
     started = time.monotonic()
-    with locked(tmp_path, 60, say=lambda text: held.communicate() and None):
+    with locked(tmp_path, 60, say=lambda text: process.communicate() and None):
         assert time.monotonic() - started < 30
-    assert held.returncode == 0
+    assert process.returncode == 0
 
 
 def test_a_process_that_has_not_written_its_name_is_described(tmp_path: Path) -> None:
@@ -179,14 +181,14 @@ def test_a_lock_file_removed_during_the_wait_is_created_again(
     """A lock on a removed file excludes no other process."""
     flock, path = fcntl.flock, tmp_path / ".lock"
 
-    def late(descriptor: int, operation: int) -> None:
+    def lock_and_remove(descriptor: int, operation: int) -> None:
         flock(descriptor, operation)
         if not calls:
             path.unlink()
         calls.append(descriptor)
 
     calls: list[int] = []
-    monkeypatch.setattr(fcntl, "flock", late)
+    monkeypatch.setattr(fcntl, "flock", lock_and_remove)
     with locked(tmp_path, math.inf):
         assert len(calls) == 2
         with pytest.raises(BlockingIOError):

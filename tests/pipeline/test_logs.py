@@ -1,4 +1,4 @@
-"""The log of a run: every line of this project, warnings and errors of libraries, no usual notices."""
+"""The log of a run: all lines of this project, and warnings and errors of libraries."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ NOTICE = "2026-01-31 10:00:00.1: E external/cuda_fft.cc:479] Unable to register 
 
 
 def write_messages() -> None:
-    """One message of every level, by this project, by libraries and by native code."""
-    log.info("ours")
+    """Writes one message of each level, by this project, by libraries and by native code."""
+    log.info("bitext info")
     log.getChild("inner").debug("detail")
     for level in ("debug", "info", "warning", "error"):
         getattr(logging.getLogger("apache_beam.x"), level)("beam %s", level)
-    tensorflow = logging.getLogger("some_library")  # which sets a level of its own
+    tensorflow = logging.getLogger("some_library")  # a library that sets its own level
     tensorflow.setLevel(logging.DEBUG)
     tensorflow.debug("own level")
     tensorflow.setLevel(logging.NOTSET)
@@ -35,12 +35,12 @@ def write_messages() -> None:
     os.write(2, b"native message\n")
 
 
-def logged(path: Path) -> list[str]:
-    """The messages in the log, in order."""
+def logged_messages(path: Path) -> list[str]:
+    """Writes the messages to a log and returns those that are in it."""
     with logging_to(path):
         write_messages()
     text = path.read_text(encoding="utf-8")
-    messages = ("ours", "beam debug", "beam info", "beam warning", "beam error", "own level", "crcmod",
+    messages = ("bitext info", "beam debug", "beam info", "beam warning", "beam error", "own level", "crcmod",
                 "python warning", "native message")  # fmt: skip
     return [message for message in messages if message in text]
 
@@ -51,13 +51,13 @@ ALWAYS = ["beam warning", "beam error", "python warning", "native message"]
 @pytest.mark.parametrize(
     ("level", "expected"),
     [
-        (None, ["ours", *ALWAYS]),
-        ("", ["ours", *ALWAYS]),
-        ("ERROR", ["ours", "beam error", "native message"]),
-        ("info", ["ours", "beam info", "beam warning", "beam error", "crcmod", "python warning",
+        (None, ["bitext info", *ALWAYS]),
+        ("", ["bitext info", *ALWAYS]),
+        ("ERROR", ["bitext info", "beam error", "native message"]),
+        ("info", ["bitext info", "beam info", "beam warning", "beam error", "crcmod", "python warning",
                   "native message"]),
-        ("DEBUG", ["ours", "beam debug", "beam info", "beam warning", "beam error", "own level", "crcmod",
-                   "python warning", "native message"]),
+        ("DEBUG", ["bitext info", "beam debug", "beam info", "beam warning", "beam error", "own level",
+                   "crcmod", "python warning", "native message"]),
     ],
 )  # fmt: skip
 def test_the_level_of_libraries(
@@ -67,7 +67,7 @@ def test_the_level_of_libraries(
     if level is not None:
         monkeypatch.setenv(library_logs.VARIABLE, level)
     before = (logging.getLogger().level, log.level, logging.getLogger().handlers[:])
-    assert logged(tmp_path / "run.log") == expected
+    assert logged_messages(tmp_path / "run.log") == expected
     assert (logging.getLogger().level, log.level, logging.getLogger().handlers[:]) == before
 
 
@@ -82,7 +82,7 @@ def test_an_unknown_level_is_refused(
 
 
 class TestImportNotices:
-    def test_are_removed_and_nothing_else_is(self, tmp_path: Path) -> None:
+    def test_are_removed_and_other_lines_stay(self, tmp_path: Path) -> None:
         path = tmp_path / "run.log"
         with logging_to(path):
             os.write(2, b"before\n" + NOTICE.encode())
@@ -101,9 +101,7 @@ class TestImportNotices:
         ]
         assert "meanwhile" in lines[3]
 
-    def test_stay_where_information_is_asked_for(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_stay_at_the_level_info(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(library_logs.VARIABLE, "INFO")
         with logging_to(tmp_path / "run.log"), library_logs.import_notices_removed():
             os.write(2, NOTICE.encode())
@@ -117,12 +115,12 @@ class TestImportNotices:
             f"    os.write(2, {NOTICE.encode()!r} + b'F fatal')\n    os.abort()\n"
         )
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=False)
-        assert done.returncode < 0
+        process = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=False)
+        assert process.returncode < 0
         assert (tmp_path / "run.log").read_text(encoding="utf-8") == NOTICE + "F fatal"
 
     @pytest.mark.parametrize("redirection", ["2>file", "2>/dev/null", "2>&-", "2>&1 | cat"])
-    def test_leave_a_standard_error_alone_that_is_no_log(self, tmp_path: Path, redirection: str) -> None:
+    def test_stay_in_a_standard_error_that_is_no_log(self, tmp_path: Path, redirection: str) -> None:
         code = (
             "import os\nfrom bitext.pipeline import streams\n"
             "from bitext.components.shared import library_logs\n"
@@ -130,11 +128,11 @@ class TestImportNotices:
             f"with library_logs.import_notices_removed(): os.write(2, {NOTICE.encode()!r})\n"
         )
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-        done = subprocess.run(
+        process = subprocess.run(
             ["bash", "-c", f'"$0" -c "$1" {redirection}', sys.executable, code],
             cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (process.returncode, process.stderr) == (0, "")
         if redirection == "2>file":
             assert (tmp_path / "file").read_text(encoding="utf-8") == NOTICE
 
@@ -142,10 +140,10 @@ class TestImportNotices:
 def test_a_run_logs_what_it_prints_and_no_library_below_a_warning(
     toy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Calls.inside["Train"] = lambda context: logging.getLogger("apache_beam").info("of no interest")
+    Calls.hooks["Train"] = lambda context: logging.getLogger("apache_beam").info("an unneeded detail")
     assert cli.main(["run", "toy.yaml"]) == 0
     printed = [line.strip() for line in capsys.readouterr().out.split("\n\n")[0].splitlines()]
     [path] = (toy / "runs" / "toy" / "logs").iterdir()
     text = path.read_text(encoding="utf-8")
-    assert "of no interest" not in text
+    assert "an unneeded detail" not in text
     assert [line for line in printed if line not in text] == []

@@ -38,12 +38,12 @@ def test_folders_are_stored_relative_to_the_root_and_absolute_elsewhere(tmp_path
     }
     execution = Execution("Train", "r1", State.COMPLETE, 1.0, outputs=outputs)
     store.put_execution(execution, run)
-    raw = store._store.get_artifacts()
-    assert [a.uri for a in raw] == ["Train/model/1", "/else/1"]
+    records = store._store.get_artifacts()
+    assert [a.uri for a in records] == ["Train/model/1", "/else/1"]
     assert store.executions() == [execution]
 
 
-def test_numbers_of_numpy_stay_numbers(tmp_path: Path) -> None:
+def test_numpy_numbers_are_stored_as_numbers(tmp_path: Path) -> None:
     store = Store(Metadata(), tmp_path, "toy")
     run = Run("r1", "toy", str(tmp_path), State.RUNNING, 1.5)
     store.put_run(run)
@@ -86,32 +86,33 @@ class TestTransactions:
     """A conflict with another host's transaction is retried; any other failure is reported at once."""
 
     @staticmethod
-    def failing(times: int, words: str) -> tuple[list[int], Callable[[], str]]:
-        tried: list[int] = []
+    def failing(times: int, message: str) -> tuple[list[int], Callable[[], str]]:
+        """Returns a transaction that fails `times` times, and a list with one entry for each attempt."""
+        attempts: list[int] = []
 
         def transaction() -> str:
-            tried.append(1)
-            if len(tried) <= times:
-                raise RuntimeError(words)
+            attempts.append(len(attempts) + 1)
+            if len(attempts) <= times:
+                raise RuntimeError(message)
             return "done"
 
-        return tried, transaction
+        return attempts, transaction
 
     def test_a_conflict_is_retried(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(store_module, "_RETRY_SECONDS", (0.0, 0.0))
-        tried, transaction = self.failing(2, "ERROR:  duplicate key value violates unique constraint")
+        attempts, transaction = self.failing(2, "ERROR:  duplicate key value violates unique constraint")
         assert Store(Metadata(), tmp_path, "toy")._retrying(transaction) == "done"
-        assert len(tried) == 3
-        tried, transaction = self.failing(3, "could not serialize access")
+        assert len(attempts) == 3
+        attempts, transaction = self.failing(3, "could not serialize access")
         with pytest.raises(EnvironmentFault, match="could not serialize"):
             Store(Metadata(), tmp_path, "toy")._retrying(transaction)
-        assert len(tried) == 3
+        assert len(attempts) == 3
 
     def test_a_full_disk_is_reported_at_once(self, tmp_path: Path) -> None:
-        tried, transaction = self.failing(1, "database or disk is full")
+        attempts, transaction = self.failing(1, "database or disk is full")
         with pytest.raises(EnvironmentFault, match="disk is full"):
             Store(Metadata(), tmp_path, "toy")._retrying(transaction)
-        assert len(tried) == 1
+        assert len(attempts) == 1
 
 
 def test_orphan_rows_of_a_full_disk_are_deleted(tmp_path: Path) -> None:
@@ -125,11 +126,11 @@ def test_orphan_rows_of_a_full_disk_are_deleted(tmp_path: Path) -> None:
         database.execute("DELETE FROM Artifact WHERE uri = '/lost'")
     database.close()
     store.delete_orphans()  # without it, ML Metadata aborts this process
-    [read] = store.executions()
-    assert list(read.outputs) == ["model"]
+    [execution] = store.executions()
+    assert list(execution.outputs) == ["model"]
 
 
-def test_tables_of_another_schema_version_stay_as_they_are(
+def test_tables_of_another_schema_version_are_not_changed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     Store(Metadata(), tmp_path, "toy")

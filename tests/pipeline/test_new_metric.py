@@ -1,11 +1,10 @@
-"""A metric that is added to `METRICS` by one line is computed, written and shown everywhere."""
+"""A new entry of `METRICS` is computed by Evaluator and shown on the card and in every report."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,12 +19,10 @@ from bitext.pipeline import cli
 from tests import toy_model
 from tests.exact_match import ExactMatch
 
-if TYPE_CHECKING:
-    pass
-
 
 @pytest.fixture(autouse=True)
 def exact_match() -> Iterator[None]:
+    """Adds the metric for the duration of a test."""
     METRICS.append(ExactMatch)
     yield
     METRICS.remove(ExactMatch)

@@ -1,4 +1,4 @@
-"""The runner: what runs and what is cached, and that no incomplete output is ever visible."""
+"""The runner: which nodes run or are cached, and that an incomplete output is never visible."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +31,9 @@ from bitext.pipeline.runner import Result, Runner, Selection
 from bitext.pipeline.store import Store
 from bitext.pipeline.terminal import Terminal
 from tests.pipeline import fakes
-from tests.pipeline.fakes import Calls
+from tests.pipeline.fakes import Calls, raising
 
-ALL = list(fakes.NODES)
-
-
-@pytest.fixture(autouse=True)
-def clean_calls() -> Iterator[None]:
-    Calls.nodes.clear()
-    Calls.inside.clear()
-    Calls.baselines.clear()
-    yield
-    Calls.inside.clear()
+NODES = list(fakes.NODES)
 
 
 @pytest.fixture
@@ -56,34 +46,35 @@ def no_beam() -> Any:
     raise AssertionError("the fakes use no Beam")
 
 
-def store_of(folder: Path) -> Store:
+def open_store(folder: Path) -> Store:
     return Store(Metadata(), folder / "root", "toy")
 
 
-def runner_of(folder: Path, **options: Any) -> Runner:
+def create_runner(folder: Path, **options: Any) -> Runner:
     return Runner(
-        fakes.pipeline(folder, **options), folder / "root", lambda: store_of(folder), no_beam, Terminal()
+        fakes.pipeline(folder, **options), folder / "root", lambda: open_store(folder), no_beam, Terminal()
     )
 
 
 def run(folder: Path, selection: Selection | None = None, **options: Any) -> Result:
-    """Runs the pipeline. `Calls.nodes` then names the nodes that ran."""
+    """Runs the pipeline. `Calls.nodes` has the nodes that ran in this call only."""
     Calls.nodes.clear()
-    return runner_of(folder, **options).run(selection or Selection())
+    return create_runner(folder, **options).run(selection or Selection())
 
 
-def newest(folder: Path, node: str) -> Execution:
-    return next(e for e in store_of(folder).executions() if e.node == node)
+def newest_execution(folder: Path, node: str) -> Execution:
+    return next(e for e in open_store(folder).executions() if e.node == node)
 
 
-def published(folder: Path) -> set[str]:
+def published_outputs(folder: Path) -> set[str]:
+    """Returns the folders of all published outputs, relative to the pipeline root."""
     root = folder / "root"
-    return {p.relative_to(root).as_posix() for node in ALL for p in (root / node).glob("*/*")}
+    return {p.relative_to(root).as_posix() for node in NODES for p in (root / node).glob("*/*")}
 
 
-def test_a_first_run_runs_everything_and_a_second_nothing(folder: Path) -> None:
+def test_a_first_run_runs_every_node_and_a_second_run_none(folder: Path) -> None:
     first = run(folder)
-    assert Calls.nodes == ALL
+    assert Calls.nodes == NODES
     assert all(e.state == State.COMPLETE for e in first.executions.values())
     second = run(folder)
     assert Calls.nodes == []
@@ -102,13 +93,13 @@ def test_folders_are_laid_out_as_tfx_does(folder: Path) -> None:
 
 
 def test_checkpoints_of_an_attempt_stay_and_empty_folders_are_removed(folder: Path) -> None:
-    Calls.inside["Train"] = fail(ValueError("no such luck"))
-    with pytest.raises(ValueError, match="no such luck"):
+    Calls.hooks["Train"] = raising(ValueError("bad luck"))
+    with pytest.raises(ValueError, match="bad luck"):
         run(folder)
-    Calls.inside.clear()
+    Calls.hooks.clear()
     working = folder / "root" / ".working"
     checkpoints = list(working.glob("Train/*/checkpoint"))
-    (working / "Evaluate" / "key").mkdir(parents=True)  # of an attempt that left nothing
+    (working / "Evaluate" / "key").mkdir(parents=True)  # an attempt without a checkpoint
     run(folder, steps=2)
     assert list(working.rglob("*")) == [checkpoints[0].parent.parent, checkpoints[0].parent, checkpoints[0]]
     run(folder)
@@ -119,11 +110,11 @@ def test_a_moved_root_finds_its_artifacts(folder: Path) -> None:
     run(folder)
     root_id = (folder / "root" / ".id").read_text(encoding="ascii")
     killed = Run("killed", "toy", str(folder / "root"), State.RUNNING, 1.0, root_id=root_id)
-    store_of(folder).put_run(killed)
+    open_store(folder).put_run(killed)
     (folder / "moved").mkdir()
     (folder / "root").rename(folder / "moved" / "root")
     Calls.nodes.clear()
-    store = store_of(folder / "moved")
+    store = open_store(folder / "moved")
     result = Runner(
         fakes.pipeline(folder), folder / "moved" / "root", lambda: store, no_beam, Terminal()
     ).run()
@@ -137,19 +128,19 @@ def test_a_moved_root_finds_its_artifacts(folder: Path) -> None:
 
 def test_properties_and_digests_are_recorded(folder: Path) -> None:
     model = run(folder).artifact("Model")
-    stored = newest(folder, "Train").outputs["model"][0]
+    stored = newest_execution(folder, "Train").outputs["model"][0]
     assert model is not None
     assert stored.properties == {"attempts": 1}
     assert len(stored.digest) == 64
-    assert stored.digest == model.digest == newest(folder, "Evaluate").inputs["model"][0].digest
+    assert stored.digest == model.digest == newest_execution(folder, "Evaluate").inputs["model"][0].digest
 
 
-def test_a_changed_parameter_reruns_its_node_and_what_depends_on_it(folder: Path) -> None:
+def test_a_changed_parameter_reruns_its_node_and_the_nodes_after_it(folder: Path) -> None:
     run(folder)
     run(folder, steps=2)
     assert Calls.nodes == ["Train", "Evaluate", "Push"]
     run(folder, steps=1)
-    assert Calls.nodes == ["Evaluate"]  # there is another blessed model to compare with now
+    assert Calls.nodes == ["Evaluate"]  # the baseline is another model now
 
 
 def test_an_uncached_parameter_reruns_nothing(folder: Path) -> None:
@@ -168,16 +159,16 @@ def test_the_cache_key_depends_on_content_and_not_on_modification_times(folder: 
     rows.write_text("a\tc\n", encoding="utf-8")
     os.utime(rows, (stamp, stamp))
     run(folder)
-    assert Calls.nodes == ALL
+    assert Calls.nodes == NODES
 
 
-def test_equal_outputs_of_a_forced_node_leave_the_rest_cached(folder: Path) -> None:
+def test_a_forced_node_with_equal_outputs_leaves_the_later_nodes_cached(folder: Path) -> None:
     run(folder)
     run(folder, Selection(force=frozenset({"Source"})))
     assert Calls.nodes == ["Source"]
 
 
-def test_only_the_splits_that_a_node_reads_run_it_again(
+def test_a_node_runs_again_only_if_a_split_that_it_reads_has_changed(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(folder)
@@ -192,7 +183,7 @@ def test_only_the_splits_that_a_node_reads_run_it_again(
     assert explanation(capsys, "Train")[0] == "because input examples/train: content changed"
 
 
-def test_a_split_that_is_read_must_be_declared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_an_undeclared_split_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fakes.Train, "input_splits", {"examples": ("test",)})
     with pytest.raises(ValueError, match="split train is not among those declared as read"):
         run(folder)
@@ -208,7 +199,7 @@ def test_a_node_with_deleted_outputs_runs_again(folder: Path) -> None:
 
 def test_a_complete_execution_without_an_output_runs_again(folder: Path) -> None:
     run(folder)
-    store = store_of(folder)
+    store = open_store(folder)
     [train] = [e for e in store.executions() if e.node == "Train"]
     with sqlite3.connect(folder / "root" / "metadata.sqlite") as database:
         database.execute("DELETE FROM Artifact WHERE id = ?", (train.outputs["model"][0].id,))
@@ -268,6 +259,7 @@ def test_an_impossible_selection_is_an_error(folder: Path, selection: Selection,
 
 
 def explanation(capsys: pytest.CaptureFixture[str], node: str) -> list[str]:
+    """Returns the lines that the run printed below the name of a node."""
     lines = capsys.readouterr().out.splitlines()
     start = next(i for i, line in enumerate(lines) if line.split()[:1] == [node]) + 1
     indented = []
@@ -298,26 +290,19 @@ def test_explain_cache_says_why_each_node_runs_or_does_not(
     assert explanation(capsys, "Push")[0] == "because --force names it"
 
 
-def fail(error: BaseException) -> Callable[[Context], None]:
-    def inside(context: Context) -> None:
-        raise error
-
-    return inside
-
-
 def test_a_failure_is_recorded_with_its_traceback_and_earlier_outputs_stay(folder: Path) -> None:
-    Calls.inside["Train"] = fail(ValueError("no such luck"))
-    runner = runner_of(folder)
-    with pytest.raises(ValueError, match="no such luck"):
+    Calls.hooks["Train"] = raising(ValueError("bad luck"))
+    runner = create_runner(folder)
+    with pytest.raises(ValueError, match="bad luck"):
         runner.run()
-    execution = newest(folder, "Train")
-    assert (execution.state, execution.error) == (State.FAILED, "ValueError: no such luck")
+    execution = newest_execution(folder, "Train")
+    assert (execution.state, execution.error) == (State.FAILED, "ValueError: bad luck")
     assert "fakes.py" in execution.traceback
-    assert "no such luck" in execution.traceback
+    assert "bad luck" in execution.traceback
     assert "fakes.py" in runner.log_file.read_text(encoding="utf-8")
-    assert [r.state for r in store_of(folder).runs()] == [State.FAILED]
-    assert {p.split("/")[1] for p in published(folder)} == {"examples", "rejects"}
-    Calls.inside.clear()
+    assert [r.state for r in open_store(folder).runs()] == [State.FAILED]
+    assert {p.split("/")[1] for p in published_outputs(folder)} == {"examples", "rejects"}
+    Calls.hooks.clear()
     result = run(folder)
     assert Calls.nodes == ["Train", "Evaluate", "Push"]
     model = result.artifact("Model")
@@ -326,15 +311,15 @@ def test_a_failure_is_recorded_with_its_traceback_and_earlier_outputs_stay(folde
 
 
 def test_an_interruption_is_recorded_as_canceled(folder: Path) -> None:
-    Calls.inside["Train"] = fail(KeyboardInterrupt())
+    Calls.hooks["Train"] = raising(KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         run(folder)
-    assert newest(folder, "Train").state == State.CANCELED
-    assert store_of(folder).runs()[0].state == State.CANCELED
+    assert newest_execution(folder, "Train").state == State.CANCELED
+    assert open_store(folder).runs()[0].state == State.CANCELED
 
 
-def wrapped_in_text() -> BaseException:
-    return RuntimeError("OSError: [Errno 28] No space left on device: '/big/file' [while running 'Write']")
+BEAM_ERROR = RuntimeError("OSError: [Errno 28] No space left on device: '/big/file' [while running 'Write']")
+"""An error of a Beam function, which Beam reports as text only."""
 
 
 @pytest.mark.parametrize(
@@ -344,19 +329,19 @@ def wrapped_in_text() -> BaseException:
         (OSError(errno.EROFS, os.strerror(errno.EROFS), "/ro/file"), "/ro/file: Read-only file system"),
         (OSError(errno.EFBIG, os.strerror(errno.EFBIG), "/big/file"), "/big/file: File too large"),
         (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/no/file"), "/no/file: Permission denied"),
-        (wrapped_in_text(), "/big/file: No space left on device"),
+        (BEAM_ERROR, "/big/file: No space left on device"),
     ],
 )
 def test_a_fault_of_the_environment_is_reported_with_its_path(
     folder: Path, error: BaseException, message: str
 ) -> None:
-    Calls.inside["Train"] = fail(error)
+    Calls.hooks["Train"] = raising(error)
     with pytest.raises(EnvironmentFault) as caught:
         run(folder)
     assert str(caught.value) == message
     assert caught.value.remedy
-    assert newest(folder, "Train").state == State.FAILED
-    assert newest(folder, "Source").state == State.COMPLETE
+    assert newest_execution(folder, "Train").state == State.FAILED
+    assert newest_execution(folder, "Source").state == State.COMPLETE
 
 
 @pytest.mark.parametrize("lifecycle", ["setup", "process"])
@@ -376,11 +361,11 @@ def test_an_error_of_a_beam_function_is_reported_without_beams_wrapping(folder: 
         with pipeline_factory()() as pipeline:
             _ = pipeline | beam.Create([1]) | beam.ParDo(Refuser())
 
-    Calls.inside["Train"] = inside
+    Calls.hooks["Train"] = inside
     with pytest.raises(DataError) as caught:
         run(folder)
     assert (str(caught.value), caught.value.remedy) == ("the file\nand its line", "the remedy")
-    execution = newest(folder, "Train")
+    execution = newest_execution(folder, "Train")
     assert execution.error == "the file and its line"
     assert "while running" in execution.traceback
 
@@ -403,10 +388,10 @@ import os, sys
 from pathlib import Path
 from tests.pipeline import fakes
 from bitext.pipeline.store import Store
-from tests.pipeline.test_runner import runner_of, store_of
+from tests.pipeline.test_runner import create_runner
 where = sys.argv[2]
 if where == "inside":
-    fakes.Calls.inside["Train"] = lambda context: os._exit(9)
+    fakes.Calls.hooks["Train"] = lambda context: os._exit(9)
 else:
     put = Store.put_execution
     def put_or_die(self, execution, run):
@@ -414,31 +399,32 @@ else:
             os._exit(9)
         put(self, execution, run)
     Store.put_execution = put_or_die
-runner_of(Path(sys.argv[1])).run()
+create_runner(Path(sys.argv[1])).run()
 """
 
 
 @pytest.mark.parametrize("where", ["inside", "between rename and transaction"])
-def test_the_next_run_clears_what_a_killed_run_left(folder: Path, where: str) -> None:
+def test_the_next_run_deletes_the_incomplete_output_of_a_killed_run(folder: Path, where: str) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED, str(folder), where], check=False)
     assert killed.returncode == 9
-    dead = newest(folder, "Train")
+    dead = newest_execution(folder, "Train")
     assert dead.state == State.RUNNING
     orphan = f"Train/model/{dead.id}"
-    assert (orphan in published(folder)) == (where != "inside")
+    assert (orphan in published_outputs(folder)) == (where != "inside")
     result = run(folder)
     assert Calls.nodes == ["Train", "Evaluate", "Push"]
-    assert orphan not in published(folder)
-    assert {e.state for e in store_of(folder).executions() if e.id == dead.id} == {State.CANCELED}
-    assert [r.state for r in store_of(folder).runs()] == [State.COMPLETE, State.CANCELED]
+    assert orphan not in published_outputs(folder)
+    assert {e.state for e in open_store(folder).executions() if e.id == dead.id} == {State.CANCELED}
+    assert [r.state for r in open_store(folder).runs()] == [State.COMPLETE, State.CANCELED]
     assert list((folder / "root").glob(".staging/*")) == []
     model = result.artifact("Model")
     assert model is not None
     assert model.properties["attempts"] == 2
 
 
-def train_is_complete_with_its_model(folder: Path) -> bool:
-    record = newest(folder, "Train")
+def is_train_complete(folder: Path) -> bool:
+    """Whether the execution of Train is complete and its model exists."""
+    record = newest_execution(folder, "Train")
     return record.state == State.COMPLETE and Path(record.outputs["model"][0].uri).is_dir()
 
 
@@ -448,19 +434,19 @@ def test_a_failing_clean_up_leaves_the_execution_complete(
 ) -> None:
     remove = shutil.rmtree
 
-    def fail(path: Path) -> None:
+    def fail_in_working_folder(path: Path) -> None:
         if ".working/Train" in str(path):
             raise error
         remove(path)
 
-    monkeypatch.setattr(shutil, "rmtree", fail)
+    monkeypatch.setattr(shutil, "rmtree", fail_in_working_folder)
     if isinstance(error, OSError):
         run(folder)
-        assert Calls.nodes == ALL
+        assert Calls.nodes == NODES
     else:
         with pytest.raises(KeyboardInterrupt):
             run(folder)
-    assert train_is_complete_with_its_model(folder)
+    assert is_train_complete(folder)
     monkeypatch.undo()
     run(folder)
     assert "Train" not in Calls.nodes
@@ -480,8 +466,8 @@ def test_an_interrupt_just_after_the_transaction_leaves_the_execution_complete(
     monkeypatch.setattr(Store, "put_execution", put_and_interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(folder)
-    assert train_is_complete_with_its_model(folder)
-    assert store_of(folder).runs()[0].state == State.CANCELED
+    assert is_train_complete(folder)
+    assert open_store(folder).runs()[0].state == State.CANCELED
     run(folder)
     assert Calls.nodes == ["Evaluate", "Push"]
 
@@ -506,7 +492,7 @@ def test_a_new_store_moves_outputs_of_another_store_aside(
     for _ in range(2):
         other.put_execution(Execution(node, ended.run_id, State.FAILED, 1.0), ended)
     run_with_store(folder, other)
-    assert Calls.nodes == ALL
+    assert Calls.nodes == NODES
     aside = (folder / "root" / ".unrecorded").glob("*/Train/model/2/weights")
     assert [p.read_text(encoding="utf-8") for p in aside] == [weights]
 
@@ -520,18 +506,18 @@ def test_two_pipelines_in_one_root_keep_each_others_outputs(folder: Path) -> Non
 
 def test_the_history_is_read_once_per_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(folder)
-    read = []
+    reads = []
     executions = Store.executions
-    monkeypatch.setattr(Store, "executions", lambda self: read.append(self) or executions(self))
+    monkeypatch.setattr(Store, "executions", lambda self: reads.append(self) or executions(self))
     run(folder, steps=2)
-    assert len(read) == 1
+    assert len(reads) == 1
 
 
 def test_outputs_without_a_record_are_moved_aside(folder: Path) -> None:
     run(folder)
     (folder / "root" / "metadata.sqlite").unlink()
     result = run(folder)
-    assert Calls.nodes == ALL
+    assert Calls.nodes == NODES
     aside = folder / "root" / ".unrecorded" / result.run.run_id
     assert [p.read_text(encoding="utf-8") for p in aside.glob("Train/model/*/weights")] == ["1 a\tb\n"]
 
@@ -539,23 +525,23 @@ def test_outputs_without_a_record_are_moved_aside(folder: Path) -> None:
 def test_two_runs_at_once_in_one_root_are_an_error(folder: Path) -> None:
     with locked(folder / "root"), pytest.raises(LockedError, match=f"process {os.getpid()} on "):
         run(folder)
-    run(folder)  # released
-    assert Calls.nodes == ALL
+    run(folder)
+    assert Calls.nodes == NODES
 
 
 def test_the_lock_of_a_dead_process_is_free(folder: Path) -> None:
-    code = "import os,sys; from pathlib import Path; from bitext.pipeline.lock import locked\n"
+    code = "import os, sys; from pathlib import Path; from bitext.pipeline.lock import locked\n"
     code += "with locked(Path(sys.argv[1])): os._exit(0)"
     subprocess.run([sys.executable, "-c", code, str(folder / "root")], check=True)
     assert json.loads((folder / "root" / ".lock").read_text(encoding="utf-8"))["pid"] != os.getpid()
     run(folder)
-    assert Calls.nodes == ALL
+    assert Calls.nodes == NODES
 
 
 def test_a_run_with_a_refused_model_is_complete_and_has_the_reasons(folder: Path) -> None:
-    for _ in range(2):  # a cached refusal is a refusal
+    for _ in range(2):  # the second refusal is taken from the cache
         result = run(folder, bless=False)
-        assert list(result.executions) == ALL
+        assert list(result.executions) == NODES
         assert result.run.state == State.COMPLETE
         refused = refusal(result)
         assert refused is not None

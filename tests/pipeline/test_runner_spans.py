@@ -1,4 +1,4 @@
-"""A corpus in spans: only new spans are processed; and how inputs from earlier runs are chosen."""
+"""Runs over spans: only new spans are processed, and inputs come from the right earlier run."""
 
 from __future__ import annotations
 
@@ -25,62 +25,64 @@ from bitext.pipeline.store import Store
 from bitext.pipeline.terminal import Terminal
 
 CALLS: list[str] = []
-GIVEN: dict[str, Any] = {}
+"""The components that ran, in order, with the span for Read and Count."""
+RECEIVED: dict[str, Any] = {}
+"""The content of the inputs that the components received, by a short name."""
 
 
-class Files(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReadParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Attributes: `folder` of all spans; `file` of one span."""
 
     folder: str
     file: str = ""
 
 
-class Blessed(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class JudgeParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Attributes: whether to `bless`."""
 
     bless: bool = True
 
 
-class Nothing(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NoParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """No parameters."""
 
 
-class Read(Component[Files]):
+class Read(Component[ReadParameters]):
     """Reads each span."""
 
     inputs = {}
     outputs = {"examples": artifacts.Examples}
-    parameters = Files
+    parameters = ReadParameters
     failing: ClassVar[str] = ""
 
-    def parts(self, parameters: Files) -> list[Part]:
+    def parts(self, parameters: ReadParameters) -> list[Part]:
         files = sorted(Path(parameters.folder).glob("*.txt"))
-        return [Part(f"span {f.stem}", Files(folder="", file=str(f))) for f in files]
+        return [Part(f"span {f.stem}", ReadParameters(folder="", file=str(f))) for f in files]
 
-    def external_inputs(self, parameters: Files) -> list[str]:
+    def external_inputs(self, parameters: ReadParameters) -> list[str]:
         return [parameters.file] if parameters.file else []
 
-    def run(self, parameters: Files, context: Context, *, examples: artifacts.Examples) -> None:
+    def run(self, parameters: ReadParameters, context: Context, *, examples: artifacts.Examples) -> None:
         CALLS.append(f"Read {Path(parameters.file).stem}")
         if Path(parameters.file).stem == Read.failing:
-            raise DataError("torn", "mend it")
+            raise DataError("damaged", "repair it")
         for split in ("train", "eval"):
             examples.split(split).mkdir()
             (examples.split(split) / "data").write_bytes(Path(parameters.file).read_bytes() + split.encode())
         context.say("read")
 
 
-class Count(Component[Nothing]):
+class Count(Component[NoParameters]):
     """Counts each span."""
 
     inputs = {"examples": artifacts.Examples}
     outputs = {"statistics": artifacts.ExampleStatistics}
-    parameters = Nothing
+    parameters = NoParameters
     map_over = "examples"
 
     def run(
         self,
-        parameters: Nothing,
+        parameters: NoParameters,
         context: Context,
         *,
         examples: artifacts.Examples,
@@ -91,18 +93,18 @@ class Count(Component[Nothing]):
         (statistics.path / "count").write_text(text)
 
 
-class Check(Component[Nothing]):
+class Check(Component[NoParameters]):
     """Records which statistics it gets."""
 
     inputs = {"statistics": artifacts.ExampleStatistics, "previous_statistics": artifacts.ExampleStatistics}
     outputs = {"anomalies": artifacts.ExampleAnomalies}
-    parameters = Nothing
+    parameters = NoParameters
     optional = frozenset({"previous_statistics"})
     list_inputs = frozenset({"statistics", "previous_statistics"})
 
     def run(
         self,
-        parameters: Nothing,
+        parameters: NoParameters,
         context: Context,
         *,
         statistics: tuple[artifacts.ExampleStatistics, ...],
@@ -110,13 +112,13 @@ class Check(Component[Nothing]):
         anomalies: artifacts.ExampleAnomalies,
     ) -> None:
         CALLS.append("Check")
-        GIVEN["statistics"] = [(a.path / "count").read_text() for a in statistics]
-        GIVEN["previous"] = [(a.path / "count").read_text() for a in previous_statistics]
+        RECEIVED["statistics"] = [(a.path / "count").read_text() for a in statistics]
+        RECEIVED["previous"] = [(a.path / "count").read_text() for a in previous_statistics]
         (anomalies.path / "none").touch()
 
 
-class Train(Component[Nothing]):
-    """Records its cache and base model; the model is the text of all spans."""
+class Train(Component[NoParameters]):
+    """Records its cache and base model, and writes the text of all spans as the model."""
 
     inputs = {
         "examples": artifacts.Examples,
@@ -124,7 +126,7 @@ class Train(Component[Nothing]):
         "base_model": artifacts.Model,
     }
     outputs = {"model": artifacts.Model, "updated_cache": artifacts.TransformCache}
-    parameters = Nothing
+    parameters = NoParameters
     optional = frozenset({"cache", "base_model"})
     list_inputs = frozenset({"examples"})
     uncached_inputs = frozenset({"cache"})
@@ -132,7 +134,7 @@ class Train(Component[Nothing]):
 
     def run(
         self,
-        parameters: Nothing,
+        parameters: NoParameters,
         context: Context,
         *,
         examples: tuple[artifacts.Examples, ...],
@@ -142,25 +144,25 @@ class Train(Component[Nothing]):
         updated_cache: artifacts.TransformCache,
     ) -> None:
         CALLS.append("Train")
-        GIVEN["cache"] = None if cache is None else (cache.path / "names").read_text()
-        GIVEN["base"] = None if base_model is None else (base_model.path / "weights").read_text()
+        RECEIVED["cache"] = None if cache is None else (cache.path / "names").read_text()
+        RECEIVED["base"] = None if base_model is None else (base_model.path / "weights").read_text()
         texts = [(e.split("train") / "data").read_text() for e in examples]
         (model.path / "weights").write_text(" ".join(texts))
         (updated_cache.path / "names").write_text(str(len(texts)))
 
 
-class Judge(Component[Blessed]):
+class Judge(Component[JudgeParameters]):
     """Blesses the model if its parameters say so."""
 
     inputs = {"model": artifacts.Model, "baseline": artifacts.Model}
     outputs = {"blessing": artifacts.ModelBlessing}
-    parameters = Blessed
+    parameters = JudgeParameters
     optional = frozenset({"baseline"})
     obeys_force_bless = True
 
     def run(
         self,
-        parameters: Blessed,
+        parameters: JudgeParameters,
         context: Context,
         *,
         model: artifacts.Model,
@@ -168,43 +170,44 @@ class Judge(Component[Blessed]):
         blessing: artifacts.ModelBlessing,
     ) -> None:
         CALLS.append("Judge")
-        GIVEN["baseline"] = None if baseline is None else (baseline.path / "weights").read_text()
-        GIVEN["forced"] = context.force_bless
+        RECEIVED["baseline"] = None if baseline is None else (baseline.path / "weights").read_text()
+        RECEIVED["forced"] = context.force_bless
         blessed = parameters.bless or context.force_bless is not None
         (blessing.path / ("BLESSED" if blessed else "NOT_BLESSED")).write_text("{}")
         blessing.properties["blessed"] = int(blessed)
 
 
-LAST = ["Check", "Train", "Judge"]
+NODES_AFTER_SPANS = ["Check", "Train", "Judge"]
+"""The nodes that run once for all spans."""
 
 
-def pipeline(folder: Path, bless: bool, every: int = 0) -> Pipeline:
-    source = Node(Read(), Files(folder=str(folder)))
-    counted = Node(Count(), Nothing(), {"examples": source["examples"]})
-    checked = Node(
+def pipeline(folder: Path, bless: bool, from_scratch_every: int = 0) -> Pipeline:
+    read = Node(Read(), ReadParameters(folder=str(folder)))
+    count = Node(Count(), NoParameters(), {"examples": read["examples"]})
+    check = Node(
         Check(),
-        Nothing(),
+        NoParameters(),
         {
-            "statistics": counted["statistics"],
-            "previous_statistics": PreviousStatistics(counted.name, other_than="statistics"),
+            "statistics": count["statistics"],
+            "previous_statistics": PreviousStatistics(count.name, other_than="statistics"),
         },
     )
-    trained = Node(
+    train = Node(
         Train(),
-        Nothing(),
+        NoParameters(),
         {
-            "examples": source["examples"],
+            "examples": read["examples"],
             "cache": NewestOutput("updated_cache"),
-            "base_model": BaseModel(str(folder / "serving"), every),
+            "base_model": BaseModel(str(folder / "serving"), from_scratch_every),
         },
     )
     baseline = ServedModel(str(folder / "serving"), other_than="model")
-    judged = Node(Judge(), Blessed(bless=bless), {"model": trained["model"], "baseline": baseline})
-    return Pipeline("toy", (source, counted, checked, trained, judged))
+    judge = Node(Judge(), JudgeParameters(bless=bless), {"model": train["model"], "baseline": baseline})
+    return Pipeline("toy", (read, count, check, train, judge))
 
 
 @pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
+def no_failing_span() -> Iterator[None]:
     Read.failing = ""
     yield
     Read.failing = ""
@@ -212,37 +215,44 @@ def clean() -> Iterator[None]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    arrive(tmp_path, 1)
+    write_span(tmp_path, 1)
     return tmp_path
 
 
-def arrive(folder: Path, number: int) -> None:
+def write_span(folder: Path, number: int) -> None:
     (folder / f"{number}.txt").write_text(f"{number}-")
 
 
-def store_of(folder: Path) -> Store:
+def open_store(folder: Path) -> Store:
     return Store(Metadata(), folder / "root", "toy")
 
 
-def run(folder: Path, selection: Selection | None = None, bless: bool = True, every: int = 0) -> Result:
+def run(
+    folder: Path, selection: Selection | None = None, bless: bool = True, from_scratch_every: int = 0
+) -> Result:
+    """Runs the pipeline. `CALLS` and `RECEIVED` have the records of this call only."""
     CALLS.clear()
-    GIVEN.clear()
-    open_store = functools.partial(store_of, folder)
-    return Runner(pipeline(folder, bless, every), folder / "root", open_store, lambda: None, Terminal()).run(  # type: ignore[arg-type, return-value]
-        selection or Selection()
+    RECEIVED.clear()
+    runner = Runner(
+        pipeline(folder, bless, from_scratch_every),
+        folder / "root",
+        functools.partial(open_store, folder),
+        lambda: None,  # type: ignore[arg-type, return-value]
+        Terminal(),
     )
+    return runner.run(selection or Selection())
 
 
 def test_only_new_spans_are_processed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(folder)
-    assert ["Read 1", "Count span 1", *LAST] == CALLS
+    assert ["Read 1", "Count span 1", *NODES_AFTER_SPANS] == CALLS
     run(folder)
     assert CALLS == []
-    arrive(folder, 2)
-    arrive(folder, 3)
+    write_span(folder, 2)
+    write_span(folder, 3)
     capsys.readouterr()
     run(folder)
-    assert ["Read 2", "Read 3", "Count span 2", "Count span 3", *LAST] == CALLS
+    assert ["Read 2", "Read 3", "Count span 2", "Count span 3", *NODES_AFTER_SPANS] == CALLS
     lines = capsys.readouterr().out.splitlines()
     start = lines.index("Read")
     assert lines[start + 1 : start + 4] == ["    1 of 3 cached", "    span 2: read", "    span 3: read"]
@@ -250,111 +260,111 @@ def test_only_new_spans_are_processed(folder: Path, capsys: pytest.CaptureFixtur
     assert CALLS == []
     (folder / "2.txt").write_text("2b-")
     run(folder)
-    assert ["Read 2", "Count span 2", *LAST] == CALLS
-    assert GIVEN["statistics"] == ["1-train", "2b-train", "3-train"]
+    assert ["Read 2", "Count span 2", *NODES_AFTER_SPANS] == CALLS
+    assert RECEIVED["statistics"] == ["1-train", "2b-train", "3-train"]
 
 
 def test_a_moved_window_reruns_only_the_nodes_after_the_spans(folder: Path) -> None:
-    arrive(folder, 2)
+    write_span(folder, 2)
     run(folder)
     (folder / "1.txt").unlink()
     run(folder)
-    assert CALLS == LAST
-    assert GIVEN["statistics"] == ["2-train"]
+    assert CALLS == NODES_AFTER_SPANS
+    assert RECEIVED["statistics"] == ["2-train"]
 
 
 def test_a_run_and_its_executions_record_the_names_of_the_spans(folder: Path) -> None:
-    arrive(folder, 2)
+    write_span(folder, 2)
     result = run(folder)
-    [record] = store_of(folder).runs()
+    [record] = open_store(folder).runs()
     assert record.parts == result.run.parts == "span 1, span 2"
-    executions = store_of(folder).executions()
+    executions = open_store(folder).executions()
     assert [(e.part, e.state) for e in executions if e.node == "Read"] == [
         ("", State.COMPLETE),
         ("span 2", State.COMPLETE),
         ("span 1", State.COMPLETE),
     ]
-    whole = result.executions["Count"].outputs["statistics"]
-    assert [a.properties["part"] for a in whole] == ["span 1", "span 2"]
+    statistics = result.executions["Count"].outputs["statistics"]
+    assert [a.properties["part"] for a in statistics] == ["span 1", "span 2"]
     assert [len(a.split_digests) for a in result.executions["Read"].outputs["examples"]] == [2, 2]
 
 
 def test_spans_before_a_failed_one_stay_cached(folder: Path) -> None:
-    arrive(folder, 2)
+    write_span(folder, 2)
     Read.failing = "2"
-    with pytest.raises(DataError, match="torn"):
+    with pytest.raises(DataError, match="damaged"):
         run(folder)
     Read.failing = ""
     run(folder)
-    assert ["Read 2", "Count span 1", "Count span 2", *LAST] == CALLS
+    assert ["Read 2", "Count span 1", "Count span 2", *NODES_AFTER_SPANS] == CALLS
 
 
 def test_from_uses_every_span_of_the_newest_run(folder: Path) -> None:
-    arrive(folder, 2)
+    write_span(folder, 2)
     run(folder)
-    arrive(folder, 3)
+    write_span(folder, 3)
     Read.failing = "3"
     with pytest.raises(DataError):
         run(folder)
     result = run(folder, Selection(first="Check", force=frozenset({"Check"})))
     assert CALLS == ["Check"]
-    assert GIVEN["statistics"] == ["1-train", "2-train"]
+    assert RECEIVED["statistics"] == ["1-train", "2-train"]
     assert result.executions["Read"].state == State.CACHED
 
 
 def test_previous_statistics_are_of_the_newest_blessed_run_with_other_data(folder: Path) -> None:
     run(folder)
-    assert GIVEN["previous"] == []
-    arrive(folder, 2)
+    assert RECEIVED["previous"] == []
+    write_span(folder, 2)
     run(folder, bless=False)
-    assert GIVEN["previous"] == ["1-train"]
+    assert RECEIVED["previous"] == ["1-train"]
     run(folder, bless=False)
     assert CALLS == []
-    arrive(folder, 3)
+    write_span(folder, 3)
     run(folder)
-    assert GIVEN["previous"] == ["1-train"]
+    assert RECEIVED["previous"] == ["1-train"]
     run(folder)
     assert CALLS == []
-    arrive(folder, 4)
+    write_span(folder, 4)
     run(folder)
-    assert GIVEN["previous"] == ["1-train", "2-train", "3-train"]
+    assert RECEIVED["previous"] == ["1-train", "2-train", "3-train"]
 
 
-def test_a_training_begins_with_the_served_model_and_not_with_its_own_result(folder: Path) -> None:
+def test_the_base_model_is_the_served_model_and_not_the_result_of_the_same_training(folder: Path) -> None:
     run(folder)
-    assert GIVEN["base"] is None
+    assert RECEIVED["base"] is None
     run(folder)
     assert CALLS == []
-    arrive(folder, 2)
+    write_span(folder, 2)
     run(folder, bless=False)
-    assert GIVEN["base"] == "1-train"
-    arrive(folder, 3)
+    assert RECEIVED["base"] == "1-train"
+    write_span(folder, 3)
     run(folder)
-    assert GIVEN["base"] == "1-train"
+    assert RECEIVED["base"] == "1-train"
     run(folder)
     assert CALLS == []
-    arrive(folder, 4)
+    write_span(folder, 4)
     run(folder)
-    assert GIVEN["base"] == "1-train 2-train 3-train" == GIVEN["baseline"]
+    assert RECEIVED["base"] == "1-train 2-train 3-train" == RECEIVED["baseline"]
 
 
 def test_every_nth_training_begins_from_scratch_whether_blessed_or_not(folder: Path) -> None:
-    begun_with = []
+    base_model_spans = []
     for day, blessed in enumerate([True, True, False, True, True, False, True, True], start=1):
-        arrive(folder, day)
-        run(folder, bless=blessed, every=3)
-        begun_with.append(GIVEN["base"] and len(GIVEN["base"].split()))
-        run(folder, bless=blessed, every=3)
+        write_span(folder, day)
+        run(folder, bless=blessed, from_scratch_every=3)
+        base_model_spans.append(RECEIVED["base"] and len(RECEIVED["base"].split()))
+        run(folder, bless=blessed, from_scratch_every=3)
         assert CALLS == []
-    assert begun_with == [None, 1, 2, None, 4, 5, None, 7]
+    assert base_model_spans == [None, 1, 2, None, 4, 5, None, 7]
 
 
-def test_several_artifacts_for_an_input_that_takes_one_are_an_error(
+def test_two_artifacts_for_an_input_that_takes_one_are_an_error(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the error, the component would get the first span and never see the others."""
+    """Without the error, the component would get the first span only."""
     monkeypatch.setattr(Train, "list_inputs", frozenset())
-    arrive(folder, 2)
+    write_span(folder, 2)
     with pytest.raises(ValueError, match="Train takes one artifact as examples, and has 2"):
         run(folder)
     assert "Train" not in CALLS
@@ -362,30 +372,30 @@ def test_several_artifacts_for_an_input_that_takes_one_are_an_error(
 
 def test_an_uncached_input_is_passed_and_does_not_change_the_key(folder: Path) -> None:
     run(folder)
-    assert GIVEN["cache"] is None
+    assert RECEIVED["cache"] is None
     run(folder)
     assert CALLS == []
-    arrive(folder, 2)
+    write_span(folder, 2)
     run(folder)
-    assert GIVEN["cache"] == "1"
-    arrive(folder, 3)
+    assert RECEIVED["cache"] == "1"
+    write_span(folder, 3)
     shutil.rmtree(folder / "root" / "Train" / "updated_cache")
     run(folder)
-    assert GIVEN["cache"] is None
+    assert RECEIVED["cache"] is None
 
 
 def test_a_forced_blessing_is_cached_until_an_input_changes(folder: Path) -> None:
     run(folder, bless=False)
-    assert GIVEN["forced"] is None
-    result = run(folder, Selection(force_bless="the fair is tomorrow"), bless=False)
-    assert (CALLS, GIVEN["forced"]) == (["Judge"], "the fair is tomorrow")
+    assert RECEIVED["forced"] is None
+    result = run(folder, Selection(force_bless="a demonstration"), bless=False)
+    assert (CALLS, RECEIVED["forced"]) == (["Judge"], "a demonstration")
     again = run(folder, bless=False)
     assert CALLS == []
     blessings = [r.artifact("ModelBlessing") for r in (result, again)]
     assert [b.properties["blessed"] for b in blessings if b is not None] == [1, 1]
-    arrive(folder, 2)
+    write_span(folder, 2)
     run(folder, bless=False)
-    assert GIVEN["forced"] is None
+    assert RECEIVED["forced"] is None
 
 
 def test_two_machines_share_a_history_and_each_clears_its_own_killed_runs(folder: Path) -> None:
@@ -402,8 +412,8 @@ def test_two_machines_share_a_history_and_each_clears_its_own_killed_runs(folder
     ).run()
     alive = Run("alive", "toy", str(roots[1]), State.RUNNING, 1.0, root_id=result.run.root_id)
     killed = Run("killed", "toy", "/elsewhere", State.RUNNING, 1.0, root_id="of b")
-    for one in (alive, killed):
-        store.put_run(one)
+    for other_run in (alive, killed):
+        store.put_run(other_run)
     roots[1].mkdir(parents=True)
     (roots[1] / ".id").write_text("of b", encoding="ascii")
     CALLS.clear()
@@ -414,26 +424,26 @@ def test_two_machines_share_a_history_and_each_clears_its_own_killed_runs(folder
         lambda: None,
         Terminal(),  # type: ignore[arg-type, return-value]
     ).run()
-    assert CALLS == []  # a's outputs can be reached from b here, and so are used
+    assert CALLS == []  # here, the outputs in a can be read from b
     states = {run.run_id: run.state for run in store.runs()}
     assert (states["alive"], states["killed"]) == (State.RUNNING, State.CANCELED)
 
 
 def test_status_shows_the_spans(folder: Path) -> None:
-    arrive(folder, 2)
+    write_span(folder, 2)
     run(folder)
     config = PipelineConfig(
         name="toy", root=str(folder / "root"), example_gen=ExampleGenParameters(files=("a.tsv",))
     )
-    [shown] = status.collect(config)["runs"]
-    assert shown["spans"] == ["span 1", "span 2"]
-    assert shown["nodes"]["Read"]["outputs"]["examples"] == [
+    [report] = status.collect(config)["runs"]
+    assert report["spans"] == ["span 1", "span 2"]
+    assert report["nodes"]["Read"]["outputs"]["examples"] == [
         str(folder / "root" / "Read" / "examples" / number) for number in ("1", "2")
     ]
-    assert json.dumps(shown)
+    assert json.dumps(report)
 
 
-def test_from_needs_a_whole_execution_of_nodes_with_spans(folder: Path) -> None:
+def test_from_needs_an_execution_over_all_spans(folder: Path) -> None:
     Read.failing = "1"
     with pytest.raises(DataError):
         run(folder)

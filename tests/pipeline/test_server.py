@@ -1,4 +1,4 @@
-"""A metadata server that does not answer: the wait is announced, and it ends."""
+"""A metadata server that does not answer: the wait is announced and ends after a limit."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ KINDS = ["mysql", "postgresql"]
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """A server that accepts connections, and sends nothing by itself."""
-    with socket.create_server(("127.0.0.1", 0)) as created:
-        yield created
+    """A socket that accepts connections and sends nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server_socket:
+        yield server_socket
 
 
 def settings(kind: str, listener: socket.socket) -> Metadata:
@@ -30,14 +30,14 @@ def settings(kind: str, listener: socket.socket) -> Metadata:
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The printed lines, with waits short enough for a test."""
+    """Returns a list for the printed lines, and shortens the waits."""
     monkeypatch.setattr(server, "QUIET_SECONDS", 0.1)
     monkeypatch.setattr(server, "MAX_WAIT_SECONDS", 0.4)
     return []
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_silent_server_is_announced_and_given_up(
+def test_the_wait_for_a_silent_server_is_announced_and_ends(
     kind: str, listener: socket.socket, lines: list[str], tmp_path: Path
 ) -> None:
     address = f"{kind}://me@127.0.0.1:{listener.getsockname()[1]}/mlmd"
@@ -49,12 +49,12 @@ def test_a_silent_server_is_announced_and_given_up(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_server_that_answers_late_is_announced_and_used(
+def test_the_wait_for_a_server_that_answers_late_is_announced(
     kind: str, listener: socket.socket, lines: list[str]
 ) -> None:
     received = []
 
-    def answer_the_second() -> None:
+    def answer_the_second_connection() -> None:
         for answers in (False, True):
             connection, _ = listener.accept()
             if kind == "postgresql":
@@ -63,7 +63,7 @@ def test_a_server_that_answers_late_is_announced_and_used(
                 connection.sendall(b"N")
                 connection.close()
 
-    answering = threading.Thread(target=answer_the_second)
+    answering = threading.Thread(target=answer_the_second_connection)
     answering.start()
     server.wait_for_server(settings(kind, listener), "the address", lines.append)
     answering.join()
@@ -72,10 +72,10 @@ def test_a_server_that_answers_late_is_announced_and_used(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_refused_connection_is_left_to_ml_metadata(kind: str, lines: list[str]) -> None:
+def test_a_refused_connection_is_not_waited_for(kind: str, lines: list[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
-        nowhere = settings(kind, closed)
-    server.wait_for_server(nowhere, "the address", lines.append)
+        unreachable = settings(kind, closed)
+    server.wait_for_server(unreachable, "the address", lines.append)
     assert lines == []
 
 

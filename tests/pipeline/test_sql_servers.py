@@ -27,7 +27,7 @@ from bitext.pipeline.store import Store
 from bitext.pipeline.terminal import Terminal
 from tests.pipeline import fakes
 from tests.pipeline.fakes import Calls
-from tests.pipeline.store_contract import altered, check_round_trip
+from tests.pipeline.store_contract import altered_outputs, check_round_trip
 
 pytestmark = pytest.mark.slow
 
@@ -35,28 +35,28 @@ VARIABLE, PASSWORD = "BITEXT_TEST_PASSWORD", "correct horse"
 
 
 def binary(name: str) -> str | None:
-    """The path of a server's program: on the PATH, or where Debian installs it."""
-    places = [str(p) for p in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
-    return shutil.which(name, path=os.pathsep.join([*places, os.environ.get("PATH", ""), "/usr/sbin"]))
+    """Returns the path of a server's program: on the PATH, or where Debian installs it."""
+    folders = [str(p) for p in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
+    return shutil.which(name, path=os.pathsep.join([*folders, os.environ.get("PATH", ""), "/usr/sbin"]))
 
 
 def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return int(unused.getsockname()[1])
 
 
 def as_user(name: str, folder: Path) -> dict[str, Any]:
-    """`subprocess` arguments to run as a user who owns the folder: database servers do not run as root."""
-    how: dict[str, Any] = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    """Returns `subprocess` arguments to run as a user who owns the folder: database servers refuse root."""
+    options: dict[str, Any] = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     if os.geteuid() == 0:
         try:
             user = pwd.getpwnam(name)
         except KeyError:
             pytest.skip(f"there is no user {name} to run the server as")
         os.chown(folder, user.pw_uid, user.pw_gid)
-        how |= {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    return how
+        options |= {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    return options
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def mysql(folder: Path) -> Iterator[Metadata]:
     install, server, admin = binary("mariadb-install-db"), binary("mariadbd"), binary("mariadb-admin")
     if install is None or server is None or admin is None:
         pytest.skip("MariaDB's server is not installed (Debian: apt-get install mariadb-server)")
-    how, port = as_user("mysql", folder), free_port()
+    run_as, port = as_user("mysql", folder), free_port()
     data, socket_file, users = (
         f"--datadir={folder / 'data'}",
         f"--socket={folder / 'socket'}",
@@ -91,20 +91,14 @@ def mysql(folder: Path) -> Iterator[Metadata]:
     users.write_text(
         f"CREATE USER me IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO me;\n", encoding="utf-8"
     )
-    install_it = [
-        install,
-        "--no-defaults",
-        data,
-        "--skip-test-db",
-        "--auth-root-authentication-method=normal",
-    ]
-    subprocess.run(install_it, check=True, **how)
+    root_login = "--auth-root-authentication-method=normal"
+    subprocess.run([install, "--no-defaults", data, "--skip-test-db", root_login], check=True, **run_as)
     files = [data, socket_file, f"--pid-file={folder / 'pid'}", f"--log-error={folder / 'log'}"]
-    reached = [f"--port={port}", "--bind-address=127.0.0.1", f"--init-file={users}"]
-    with subprocess.Popen([server, "--no-defaults", *files, *reached], **how) as running:
+    network = [f"--port={port}", "--bind-address=127.0.0.1", f"--init-file={users}"]
+    with subprocess.Popen([server, "--no-defaults", *files, *network], **run_as) as running:
         try:
             ping = [admin, "--no-defaults", socket_file, "--user=root", "--wait=60", "ping"]
-            subprocess.run(ping, check=True, **how)
+            subprocess.run(ping, check=True, **run_as)
             yield Metadata(
                 mysql=SqlServer(
                     host="127.0.0.1", port=port, database="mlmd", user="me", password_env=VARIABLE
@@ -163,7 +157,7 @@ from tests.pipeline import fakes
 settings, folder = msgspec.json.decode(sys.argv[1], type=Metadata), Path(sys.argv[2])
 if sys.argv[3] == "killed":
     import os
-    fakes.Calls.inside["Train"] = lambda context: os._exit(9)
+    fakes.Calls.hooks["Train"] = lambda context: os._exit(9)
 for steps in range(1, 6):
     open_store = functools.partial(Store, settings, folder / "root", sys.argv[4])
     pipeline = dataclasses.replace(fakes.pipeline(folder, steps=steps), name=sys.argv[4])
@@ -171,21 +165,27 @@ for steps in range(1, 6):
 """
 
 
-def host(settings: Metadata, folder: Path, how: str, name: str) -> subprocess.Popen[bytes]:
-    """Five runs (`whole`) of the pipeline `name` in a process that stands for a machine, or one `killed`."""
+def start_host(settings: Metadata, folder: Path, end: str, name: str) -> subprocess.Popen[bytes]:
+    """Starts a process that simulates another machine: it runs the pipeline `name` in `folder`.
+
+    Args:
+      settings: the metadata store that all machines share.
+      folder: the working directory of this machine.
+      end: `complete` for five complete runs; `killed` for one run that is killed in Train.
+      name: the name of the pipeline.
+    """
     folder.mkdir(exist_ok=True)
     (folder / "rows.txt").write_text(f"{folder.name}\tb\n", encoding="utf-8")
-    given = msgspec.json.encode(settings).decode()
+    encoded = msgspec.json.encode(settings).decode()
     return subprocess.Popen(
-        [sys.executable, "-c", HOST, given, str(folder), how, name], stdout=subprocess.DEVNULL
+        [sys.executable, "-c", HOST, encoded, str(folder), end, name], stdout=subprocess.DEVNULL
     )
 
 
 def test_two_hosts_share_one_history(settings: Metadata, tmp_path: Path) -> None:
     folders = [tmp_path / "one", tmp_path / "other"]
-    assert [
-        process.wait() for process in [host(settings, folder, "whole", "shared") for folder in folders]
-    ] == [0, 0]
+    processes = [start_host(settings, folder, "complete", "shared") for folder in folders]
+    assert [process.wait() for process in processes] == [0, 0]
     store = Store(settings, tmp_path, "shared")
     assert Counter(run.state for run in store.runs()) == {State.COMPLETE: 10}
     assert len({run.root_id for run in store.runs()}) == 2
@@ -194,7 +194,7 @@ def test_two_hosts_share_one_history(settings: Metadata, tmp_path: Path) -> None
     assert Counter(runs[e.run_id] for e in executions if e.node == "Train") == {
         str(folder / "root"): 5 for folder in folders
     }
-    assert list(altered(executions)) == []
+    assert list(altered_outputs(executions)) == []
     for execution in executions:
         for artifact in execution.all_outputs() if execution.state == State.COMPLETE else ():
             assert artifact.uri.startswith(runs[execution.run_id])
@@ -202,20 +202,20 @@ def test_two_hosts_share_one_history(settings: Metadata, tmp_path: Path) -> None
 
 def test_a_host_clears_only_its_own_killed_runs(settings: Metadata, tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
-    assert host(settings, one, "killed", "kills").wait() == 9
+    assert start_host(settings, one, "killed", "kills").wait() == 9
     store = Store(settings, tmp_path, "kills")
     killed = store.runs()[0]
-    assert host(settings, other, "whole", "kills").wait() == 0
+    assert start_host(settings, other, "complete", "kills").wait() == 0
     states = {run.run_id: run.state for run in store.runs()}
     assert states[killed.run_id] == State.RUNNING
-    assert host(settings, one, "whole", "kills").wait() == 0
+    assert start_host(settings, one, "complete", "kills").wait() == 0
     states = {run.run_id: run.state for run in store.runs()}
     assert states[killed.run_id] == State.CANCELED
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mysql"])
 def test_an_unreachable_server_is_named(kind: str, tmp_path: Path) -> None:
-    nowhere = SqlServer(host="127.0.0.1", port=free_port(), database="mlmd", user="me")
+    unreachable = SqlServer(host="127.0.0.1", port=free_port(), database="mlmd", user="me")
     with pytest.raises(EnvironmentFault, match=f"{kind}://me@127.0.0.1") as caught:
-        Store(Metadata(**{kind: nowhere}), tmp_path, "toy")
+        Store(Metadata(**{kind: unreachable}), tmp_path, "toy")
     assert "Check that it is reachable" in caught.value.remedy

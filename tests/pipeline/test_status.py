@@ -1,4 +1,4 @@
-"""`bitext status`: the verdicts of a run."""
+"""`bitext status` shows the verdicts of a run with their reasons."""
 
 from __future__ import annotations
 
@@ -15,8 +15,13 @@ from bitext.pipeline.store import Store
 NOT_BLESSED = {"ModelBlessing": "NOT_BLESSED", "InfraBlessing": "INFRA_NOT_BLESSED"}
 
 
-def judged(folder: Path, **verdicts: str | None) -> dict[str, Any]:
-    """The status after a run with these verdicts, by kind: None (blessed) or the content of the file."""
+def status_after(folder: Path, **verdicts: str | None) -> dict[str, Any]:
+    """Returns the status after a run with verdicts.
+
+    Args:
+      folder: where the configuration and the pipeline root are written.
+      verdicts: by artifact kind, None for a blessed model, or the content of the file of a refused model.
+    """
     (folder / "toy.yaml").write_text("name: toy\nexample_gen: {files: [a.tsv]}\n", encoding="utf-8")
     config = load(folder / "toy.yaml", [f"root={folder / 'root'}"])
     store = Store(config.metadata, folder / "root", "toy")
@@ -34,10 +39,8 @@ def judged(folder: Path, **verdicts: str | None) -> dict[str, Any]:
     return status.collect(config)
 
 
-LOW, SKEWED = (
-    '{"blessed": false, "reasons": ["BLEU is low"]}',
-    '{"blessed": false, "reasons": ["one", "two"]}',
-)
+LOW_BLEU = '{"blessed": false, "reasons": ["BLEU is low"]}'
+TWO_REASONS = '{"blessed": false, "reasons": ["one", "two"]}'
 
 
 @pytest.mark.parametrize(
@@ -46,23 +49,23 @@ LOW, SKEWED = (
         ({}, None, []),
         ({"ModelBlessing": None}, True, []),
         ({"ModelBlessing": None, "InfraBlessing": None}, True, []),
-        ({"ModelBlessing": LOW, "InfraBlessing": None}, False, ["BLEU is low"]),
-        ({"ModelBlessing": None, "InfraBlessing": SKEWED}, False, ["one", "two"]),
-        ({"ModelBlessing": LOW, "InfraBlessing": SKEWED}, False, ["BLEU is low", "one", "two"]),
+        ({"ModelBlessing": LOW_BLEU, "InfraBlessing": None}, False, ["BLEU is low"]),
+        ({"ModelBlessing": None, "InfraBlessing": TWO_REASONS}, False, ["one", "two"]),
+        ({"ModelBlessing": LOW_BLEU, "InfraBlessing": TWO_REASONS}, False, ["BLEU is low", "one", "two"]),
     ],
 )
-def test_status_shows_the_verdict_of_both_with_all_reasons(
+def test_status_shows_the_common_verdict_with_all_reasons(
     tmp_path: Path, verdicts: dict[str, str | None], blessed: bool | None, reasons: list[str]
 ) -> None:
-    report = judged(tmp_path, **verdicts)
+    report = status_after(tmp_path, **verdicts)
     assert (report["runs"][0]["blessed"], report["runs"][0]["reasons"]) == (blessed, reasons)
     for name, node in report["runs"][0]["nodes"].items():
         assert node["outputs"] == {"blessing": str(tmp_path / "root" / name)}
-    shown = status.render(report).splitlines()
-    assert [line.strip() for line in shown if line.strip() in reasons] == reasons
-    assert shown[0].endswith({True: "  blessed", False: "  not blessed", None: ""}[blessed])
+    lines = status.render(report).splitlines()
+    assert [line.strip() for line in lines if line.strip() in reasons] == reasons
+    assert lines[0].endswith({True: "  blessed", False: "  not blessed", None: ""}[blessed])
 
 
-def test_a_damaged_verdict_is_replaced_by_its_folder(tmp_path: Path) -> None:
-    report = judged(tmp_path, ModelBlessing='{"reas')
+def test_the_reason_of_a_damaged_verdict_names_its_folder(tmp_path: Path) -> None:
+    report = status_after(tmp_path, ModelBlessing='{"reas')
     assert report["runs"][0]["reasons"] == [f"see {tmp_path / 'root' / 'ModelBlessing'}"]

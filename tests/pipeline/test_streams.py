@@ -1,4 +1,4 @@
-"""Every command with a standard stream that is closed, full or abandoned: no traceback, right exit code."""
+"""Every command has the right exit code and prints no traceback if a standard stream is closed or full."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.pipeline import fakes
 graph.create_pipeline = lambda config: fakes.pipeline(Path.cwd())
 sys.exit(cli.main(sys.argv[1:]))
 """
-# Arguments, and the exit code with all streams open.
+# The arguments of each command, and its exit code with all streams open.
 CASES = [
     ("--help", 0),
     ("--version", 0),
@@ -65,34 +65,34 @@ def bitext(folder: Path, arguments: str, redirection: str) -> subprocess.Complet
 
 @pytest.mark.parametrize(("arguments", "code"), CASES)
 @pytest.mark.parametrize("redirection", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"])
-def test_a_closed_stream(folder: Path, arguments: str, code: int, redirection: str) -> None:
-    done = bitext(folder, arguments, redirection)
-    assert "Traceback" not in done.stderr + done.stdout
+def test_every_command_with_closed_streams(folder: Path, arguments: str, code: int, redirection: str) -> None:
+    process = bitext(folder, arguments, redirection)
+    assert "Traceback" not in process.stderr + process.stdout
     expected = code
     if ">&-" in redirection.replace("2>&-", "") and arguments.startswith(NEEDS_OUTPUT):
         expected = 2
         if "2>" not in redirection:
             closed = "input" if arguments.startswith("translate") and "<" in redirection else "output"
-            assert f"error: standard {closed} is closed" in done.stderr
+            assert f"error: standard {closed} is closed" in process.stderr
     elif "<&-" in redirection and arguments == "translate --model serving/none":
         expected = 2
-        assert "error: standard input is closed\nwhat to do: Name a FILE" in done.stderr
-    assert done.returncode == expected, done.stderr
+        assert "error: standard input is closed\nwhat to do: Name a FILE" in process.stderr
+    assert process.returncode == expected, process.stderr
     if "2>&-" in redirection:
-        assert "error:" not in done.stdout
+        assert "error:" not in process.stdout
 
 
 @pytest.mark.parametrize(("arguments", "code"), CASES)
-def test_a_full_device(folder: Path, arguments: str, code: int) -> None:
-    """The printed text is lost: that is an error, unless the command reports another error."""
-    done = bitext(folder, arguments, ">/dev/full")
-    assert "Traceback" not in done.stderr
-    assert "Exception ignored" not in done.stderr
+def test_every_command_with_a_full_standard_output(folder: Path, arguments: str, code: int) -> None:
+    """Lost output is an error, unless the command reports another error."""
+    process = bitext(folder, arguments, ">/dev/full")
+    assert "Traceback" not in process.stderr
+    assert "Exception ignored" not in process.stderr
     if code == 0:
-        assert done.returncode == 6
-        assert "No space left on device" in done.stderr
+        assert process.returncode == 6
+        assert "No space left on device" in process.stderr
     else:
-        assert done.returncode == code
+        assert process.returncode == code
 
 
 @pytest.mark.parametrize("redirection", ["2>/dev/full", "2> >(true)"])
@@ -101,12 +101,12 @@ def test_standard_error_that_cannot_be_written_keeps_the_exit_code(folder: Path,
 
 
 def test_no_file_gets_the_descriptor_of_a_closed_stream(folder: Path) -> None:
-    """A library that prints would write into the metadata."""
-    noise = "import os; fakes.Calls.inside['Train'] = lambda context: os.write(1, b'noise') and None\n"
+    """Otherwise a library that prints would write into the file."""
+    noise = "import os; fakes.Calls.hooks['Train'] = lambda context: os.write(1, b'noise') and None\n"
     script = COMMAND.replace("sys.exit(", f"{noise}sys.exit(")
-    done = subprocess.run(
+    process = subprocess.run(
         ["bash", "-c", 'exec "$0" "$@" <&- >&-', sys.executable, "-c", script, "run", "toy.yaml"],
         cwd=folder, env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"}, check=False, timeout=120,
     )  # fmt: skip
-    assert done.returncode == 0
+    assert process.returncode == 0
     assert not [path for path in folder.rglob("*") if path.is_file() and b"noise" in path.read_bytes()]

@@ -12,7 +12,8 @@ from bitext.pipeline import cli
 from bitext.pipeline.reports import summary
 
 
-def rows(*sources: str) -> list[Translated]:
+def translations(*sources: str) -> list[Translated]:
+    """Returns a translation of each source sentence."""
     return [Translated(f"f:{n}", source, "h", ["r"], -0.5) for n, source in enumerate(sources)]
 
 
@@ -31,7 +32,7 @@ def rows(*sources: str) -> list[Translated]:
     ids=["the first that fits", "the shortest", "a long one", "only printable ones", "none"],
 )
 def test_the_example_is_a_source_sentence_of_the_corpus(sources: tuple[str, ...], expected: str) -> None:
-    assert summary._example(rows(*sources)) == expected
+    assert summary._example(translations(*sources)) == expected
 
 
 @pytest.mark.parametrize(
@@ -40,19 +41,20 @@ def test_the_example_is_a_source_sentence_of_the_corpus(sources: tuple[str, ...]
 )
 def test_the_shell_echoes_the_sentence_as_it_is(sentence: str) -> None:
     command = f"printf '%s\\n' {summary._quoted(sentence)}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
-    assert done.stdout == f"{sentence}\n"
+    process = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert process.stdout == f"{sentence}\n"
 
 
-DAMAGED = {
+LINE_WITHOUT_FILE = {
     "metrics.json": "SavedModel",
     "translations.jsonl": "SavedModel",
     "pushed.json": "BLEU 31.25",
 }
+"""A line that the summary still has if this file is damaged."""
 
 
 @pytest.mark.parametrize("content", ['{"bleu": ', "", "[1, 2]", "null", "\x00\xff", None])
-@pytest.mark.parametrize("name", DAMAGED)
+@pytest.mark.parametrize("name", LINE_WITHOUT_FILE)
 def test_a_damaged_file_is_left_out_of_the_summary(
     toy: Path, capsys: pytest.CaptureFixture[str], name: str, content: str | None
 ) -> None:
@@ -67,5 +69,5 @@ def test_a_damaged_file_is_left_out_of_the_summary(
     assert cli.main(["run", "toy.yaml", "--to", "Push"]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
-    assert DAMAGED[name] in captured.out
+    assert LINE_WITHOUT_FILE[name] in captured.out
     assert "4 nodes, " in captured.out

@@ -1,4 +1,4 @@
-"""`bitext translate --beam-runner`: when Beam is used, what is printed, the exit code."""
+"""`bitext translate --beam-runner`: when it uses Beam, its messages and its exit codes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, with a file that is large for this test."""
+    """The working directory, with a file over and a file under the size limit for Beam."""
     (tmp_path / "large.txt").write_bytes(TEXT)
     (tmp_path / "small.txt").write_bytes(b"one\n\ntwo\n")
     monkeypatch.chdir(tmp_path)
@@ -79,7 +79,7 @@ def test_a_small_file_is_translated_without_beam_and_says_so(
         (["large.txt", "--output", ".", "--beam-runner", "direct"], "it is a folder"),
     ],
 )
-def test_impossible_options_give_one_message_and_exit_code_2(
+def test_contradictory_options_give_one_message_and_exit_code_2(
     model: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     assert cli.main(["translate", "--model", str(model), *arguments]) == 2
@@ -90,25 +90,25 @@ def test_impossible_options_give_one_message_and_exit_code_2(
     assert "while running" not in error
 
 
-def test_a_missing_file_is_reported_as_without_beam(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_is_a_data_error(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["absent.txt", "--output", "out.txt", "--beam-runner", "direct"]
     assert cli.main(["translate", "--model", str(model), *arguments]) == 3
     assert "cannot read absent.txt: No such file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_it_and_the_same_command_resumes(
+def test_a_signal_ends_the_command_and_the_same_command_resumes(
     model: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int, code: int
 ) -> None:
-    lines_of, seen = lines.lines_of, list[bytes]()
+    lines_of, blocks = lines.lines_of, list[bytes]()
 
-    def stopped_at_the_third(block: bytes) -> list[bytes]:
-        seen.append(block)
-        if len(seen) == 3:  # Beam reads a shard before the one before it is translated
+    def signal_at_the_third_shard(block: bytes) -> list[bytes]:
+        blocks.append(block)
+        if len(blocks) == 3:  # Beam reads the next shard before it translates the current one
             signal.raise_signal(number)
         return lines_of(block)
 
-    monkeypatch.setattr(executor, "lines_of", stopped_at_the_third)
+    monkeypatch.setattr(executor, "lines_of", signal_at_the_third_shard)
     arguments = ["large.txt", "--output", "out.txt", "--beam-runner", "direct"]
     command = ["translate", "--model", str(model), *arguments]
     assert cli.main(command) == code

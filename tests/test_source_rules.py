@@ -1,4 +1,4 @@
-"""The rules of the house, read off the source: which way imports point, what the front door may load."""
+"""Rules 1 to 6 of CONTRIBUTING.md: imports, artifact file names, light start, sizes and locked versions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bitext.components.artifacts import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("pipeline", "components", "schemas")
-HEAVY = {
+HEAVY_LIBRARIES = {
     "apache_beam",
     "keras",
     "ml_metadata",
@@ -44,10 +44,10 @@ class Import:
     """One imported name.
 
     Attributes:
-      module: the file, dotted: `bitext.components.transform.executor`.
-      name: what it imports, dotted to the last name: `apache_beam.runners.direct`.
-      line: where.
-      on_import: whether importing the module runs it: not in a function, not under TYPE_CHECKING.
+      module: the importing module: `bitext.components.transform.executor`.
+      name: the full imported name: `apache_beam.runners.direct`.
+      line: the line number.
+      on_import: whether it runs when the module is imported: not in a function, not under TYPE_CHECKING.
     """
 
     module: str
@@ -56,17 +56,18 @@ class Import:
     on_import: bool
 
     def is_within(self, *names: str) -> bool:
+        """Whether the imported name is one of these modules or below one of them."""
         return any(self.name == name or self.name.startswith(f"{name}.") for name in names)
 
     def __str__(self) -> str:
         return f"{self.module} (line {self.line}) imports {self.name}"
 
 
-def sources() -> list[Path]:
+def source_files() -> list[Path]:
     return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
-def dotted(path: Path) -> str:
+def module_name(path: Path) -> str:
     parts = ("bitext", *path.relative_to(ROOT).with_suffix("").parts)
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -81,7 +82,7 @@ def _is_subpackage_of(beam_names: set[str], node: ast.AST) -> TypeGuard[ast.Attr
 
 
 def imports_of(tree: ast.Module, module: str, is_package: bool) -> Iterator[Import]:
-    """Every import in a module, relative ones resolved, attribute use of Beam's subpackages included."""
+    """Yields every import in a module. An access to `beam.runners` or `beam.options` is an import too."""
     beam_names: set[str] = set()
 
     def visit(node: ast.AST, on_import: bool) -> Iterator[Import]:
@@ -116,16 +117,16 @@ def imports_of(tree: ast.Module, module: str, is_package: bool) -> Iterator[Impo
 @functools.cache
 def all_imports() -> list[Import]:
     return [
-        found
-        for path in sources()
-        for found in imports_of(
-            ast.parse(path.read_text(encoding="utf-8")), dotted(path), path.name == "__init__.py"
+        imported
+        for path in source_files()
+        for imported in imports_of(
+            ast.parse(path.read_text(encoding="utf-8")), module_name(path), path.name == "__init__.py"
         )
     ]
 
 
-def steps() -> list[str]:
-    """Names of the packages that declare a component (`class ExampleGen(Component[Parameters])`)."""
+def component_packages() -> list[str]:
+    """Returns the packages that declare a component (`class ExampleGen(Component[Parameters])`)."""
     return [
         path.parent.name
         for path in sorted((ROOT / "components").glob("*/__init__.py"))
@@ -140,34 +141,35 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
-def broken(imports: Iterable[Import]) -> str:
-    return "\n".join(str(found) for found in imports)
+def listing(imports: Iterable[Import]) -> str:
+    """Returns one line for each import, for the message of a failed assertion."""
+    return "\n".join(map(str, imports))
 
 
 def target_module(name: str, modules: set[str]) -> str:
-    """The module of this project that an imported name lies in; empty for names of other packages."""
+    """Returns the module of this project that an imported name is in; empty for other packages."""
     while name and name not in modules:
         name = name.rpartition(".")[0]
     return name
 
 
-def circles(imported: Mapping[str, Iterable[str]]) -> list[set[str]]:
-    """Sets of modules that import each other, directly or not."""
-    reached = {module: set(others) for module, others in imported.items()}
+def import_cycles(targets: Mapping[str, Iterable[str]]) -> list[set[str]]:
+    """Returns the sets of modules that import each other, directly or not."""
+    reached = {module: set(others) for module, others in targets.items()}
     for middle in reached:
         for others in reached.values():
             if middle in others:
                 others |= reached[middle]
-    in_circle = [module for module in sorted(reached) if module in reached[module]]
+    in_cycle = [module for module in sorted(reached) if module in reached[module]]
     members = [
-        {other for other in in_circle if module in reached[other] and other in reached[module]}
-        for module in in_circle
+        {other for other in in_cycle if module in reached[other] and other in reached[module]}
+        for module in in_cycle
     ]
-    return [circle for index, circle in enumerate(members) if circle not in members[:index]]
+    return [cycle for index, cycle in enumerate(members) if cycle not in members[:index]]
 
 
 class TestReadingImports:
-    """The reader itself, on sources where the answer is known."""
+    """`imports_of` on small sources."""
 
     @pytest.mark.parametrize(
         ("source", "expected"),
@@ -185,134 +187,144 @@ class TestReadingImports:
             ),
         ],
     )
-    def test_names_and_when(self, source: str, expected: list[tuple[str, bool]]) -> None:
-        found = imports_of(ast.parse(source), "p.q.m", is_package=False)
-        assert [(one.name, one.on_import) for one in found] == expected
+    def test_imports_of_a_module(self, source: str, expected: list[tuple[str, bool]]) -> None:
+        imports = imports_of(ast.parse(source), "p.q.m", is_package=False)
+        assert [(imported.name, imported.on_import) for imported in imports] == expected
 
     def test_relative_import_in_a_package(self) -> None:
-        (found,) = imports_of(ast.parse("from . import m"), "p.q", is_package=True)
-        assert found.name == "p.q.m"
+        (imported,) = imports_of(ast.parse("from . import m"), "p.q", is_package=True)
+        assert imported.name == "p.q.m"
 
 
 class TestDirection:
-    def test_there_is_something_to_read(self) -> None:
-        assert len(sources()) > 20
-        assert {"example_gen", "transform", "trainer", "pusher"} <= set(steps())
+    def test_sources_and_components_are_found(self) -> None:
+        assert len(source_files()) > 20
+        assert {"example_gen", "transform", "trainer", "pusher"} <= set(component_packages())
 
-    def test_components_know_nothing_of_the_pipeline(self) -> None:
-        components = (one for one in all_imports() if one.module.startswith("bitext.components"))
-        assert not broken(one for one in components if one.is_within("bitext.pipeline"))
-
-    def test_schemas_know_of_nothing_above_them(self) -> None:
-        wrong = (
-            one
-            for one in all_imports()
-            if one.module.startswith("bitext.schemas")
-            and one.is_within("bitext.pipeline", "bitext.components")
+    def test_components_do_not_import_the_pipeline(self) -> None:
+        components = (
+            imported for imported in all_imports() if imported.module.startswith("bitext.components")
         )
-        assert not broken(wrong)
+        assert not listing(imported for imported in components if imported.is_within("bitext.pipeline"))
 
-    def test_no_component_knows_another(self) -> None:
-        """Steps may share `text`, `seq2seq` and `shared`; those know no step."""
+    def test_schemas_import_neither_pipeline_nor_components(self) -> None:
         wrong = (
-            one
-            for one in all_imports()
-            if one.module.startswith("bitext.components")
-            and one.is_within(*(f"bitext.components.{step}" for step in steps()))
-            and one.name.split(".")[2] != one.module.split(".")[2]
+            imported
+            for imported in all_imports()
+            if imported.module.startswith("bitext.schemas")
+            and imported.is_within("bitext.pipeline", "bitext.components")
         )
-        assert not broken(wrong)
+        assert not listing(wrong)
 
-    def test_an_example_needs_nothing_of_this_project(self) -> None:
+    def test_no_component_imports_another(self) -> None:
+        """Shared packages such as `text`, `seq2seq` and `shared` import no component either."""
+        wrong = (
+            imported
+            for imported in all_imports()
+            if imported.module.startswith("bitext.components")
+            and imported.is_within(*(f"bitext.components.{name}" for name in component_packages()))
+            and imported.name.split(".")[2] != imported.module.split(".")[2]
+        )
+        assert not listing(wrong)
+
+    def test_examples_import_nothing_of_this_project(self) -> None:
         examples = sorted((ROOT / "examples").glob("*.py"))
         assert len(examples) == 3
         wrong = (
-            one
+            imported
             for path in examples
-            for one in imports_of(ast.parse(path.read_text(encoding="utf-8")), path.stem, is_package=False)
-            if one.is_within("bitext", *PACKAGES, "tests")
+            for imported in imports_of(
+                ast.parse(path.read_text(encoding="utf-8")), path.stem, is_package=False
+            )
+            if imported.is_within("bitext", *PACKAGES, "tests")
         )
-        assert not broken(wrong)
+        assert not listing(wrong)
 
     def test_packages_are_imported_from_bitext(self) -> None:
-        """`pipeline` beside `bitext.pipeline` would be a second copy of each module."""
-        assert not broken(one for one in all_imports() if one.is_within(*PACKAGES))
+        """`import pipeline` would load a second copy of each module."""
+        assert not listing(imported for imported in all_imports() if imported.is_within(*PACKAGES))
 
-    def test_there_is_no_import_circle(self) -> None:
-        """Imports in functions and for type checking count, but for those by which a package's own
-        declaration reaches its work: `run` of a component."""
-        imported: dict[str, set[str]] = {dotted(path): set() for path in sources()}
-        modules = set(imported)
-        for one in all_imports():
-            target = target_module(one.name, modules)
-            is_deferred_work = not one.on_import and target.startswith(f"{one.module}.")
-            if target and target != one.module and not is_deferred_work:
-                imported[one.module].add(target)
-        assert not circles(imported)
+    def test_there_is_no_import_cycle(self) -> None:
+        """Imports in functions and for type checking count. One kind is allowed: in a function, a package may
+        import its own modules, as `run` of a component imports the executor."""
+        targets: dict[str, set[str]] = {module_name(path): set() for path in source_files()}
+        modules = set(targets)
+        for imported in all_imports():
+            target = target_module(imported.name, modules)
+            is_own_executor = not imported.on_import and target.startswith(f"{imported.module}.")
+            if target and target != imported.module and not is_own_executor:
+                targets[imported.module].add(target)
+        assert not import_cycles(targets)
 
-    def test_a_circle_is_found(self) -> None:
-        assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [{"a", "b", "c"}]
+    def test_an_import_cycle_is_found(self) -> None:
+        assert import_cycles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [{"a", "b", "c"}]
 
     def test_the_application_imports_no_tests(self) -> None:
-        assert not broken(one for one in all_imports() if one.is_within("tests", "pytest", "hypothesis"))
+        assert not listing(
+            imported for imported in all_imports() if imported.is_within("tests", "pytest", "hypothesis")
+        )
 
 
-class TestOneUser:
-    """Libraries and packages that only one package of this project imports."""
+class TestOwners:
+    """Libraries and packages that only one package of this project may import."""
 
-    def test_of_ml_metadata(self) -> None:
-        users = {one.module for one in all_imports() if one.is_within("ml_metadata")}
-        assert users
-        assert all(user.startswith("bitext.pipeline.store.") for user in users)
+    def test_only_the_store_imports_ml_metadata(self) -> None:
+        importers = {i.module for i in all_imports() if i.is_within("ml_metadata")}
+        assert importers
+        assert all(module.startswith("bitext.pipeline.store.") for module in importers)
 
-    def test_of_beam_runners_and_options(self) -> None:
-        inner = ("apache_beam.runners", "apache_beam.options")
-        assert {one.module for one in all_imports() if one.is_within(*inner)} == {"bitext.pipeline.beam"}
+    def test_only_one_module_imports_beam_runners_and_options(self) -> None:
+        names = ("apache_beam.runners", "apache_beam.options")
+        assert {i.module for i in all_imports() if i.is_within(*names)} == {"bitext.pipeline.beam"}
 
-    def test_only_the_graph_knows_components_by_name(self) -> None:
-        """The modules that run nodes know the interface of a component, and no component."""
-        rooms = ("plan", "lookup", "runner", "publish", "recovery", "layout", "cache_keys", "records")
-        modules = {f"bitext.pipeline.{room}" for room in rooms}
-        assert modules <= {dotted(path) for path in sources()}
-        known = [f"bitext.components.{step}" for step in steps()]
-        assert not broken(one for one in all_imports() if one.module in modules and one.is_within(*known))
+    def test_modules_that_run_nodes_import_no_component(self) -> None:
+        """They use the interface `Component` only. The graph imports the components."""
+        names = ("plan", "lookup", "runner", "publish", "recovery", "layout", "cache_keys", "records")
+        modules = {f"bitext.pipeline.{name}" for name in names}
+        assert modules <= {module_name(path) for path in source_files()}
+        components = [f"bitext.components.{name}" for name in component_packages()]
+        assert not listing(
+            imported
+            for imported in all_imports()
+            if imported.module in modules and imported.is_within(*components)
+        )
 
 
 class TestSizes:
-    """A module is read in one sitting, a function on one screen."""
+    """Limits of rule 5, in lines with docstrings."""
 
-    LONGEST_MODULE = 350
-    LONGEST_FUNCTION = 60
+    MAX_MODULE_LINES = 350
+    MAX_FUNCTION_LINES = 60
 
-    def test_of_modules(self) -> None:
-        lengths = {dotted(p): len(p.read_text(encoding="utf-8").splitlines()) for p in sources()}
+    def test_modules(self) -> None:
+        lengths = {module_name(p): len(p.read_text(encoding="utf-8").splitlines()) for p in source_files()}
         assert len(lengths) > 100
-        assert {name: n for name, n in lengths.items() if n > self.LONGEST_MODULE} == {}
+        assert {name: n for name, n in lengths.items() if n > self.MAX_MODULE_LINES} == {}
 
-    def test_of_functions(self) -> None:
+    def test_functions(self) -> None:
         lengths = {
-            f"{dotted(path)}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
-            for path in sources()
+            f"{module_name(path)}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
+            for path in source_files()
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         }
         assert len(lengths) > 500
-        assert {name: n for name, n in lengths.items() if n > self.LONGEST_FUNCTION} == {}
+        assert {name: n for name, n in lengths.items() if n > self.MAX_FUNCTION_LINES} == {}
 
 
 def test_nothing_removed_from_tensorflow_is_used() -> None:
-    """Neither what TensorFlow 2 and Keras 3 took away, nor the module that keeps its remains."""
+    """No API that TensorFlow 2 or Keras 3 removed, and no `tf.compat.v1`."""
     removed = re.compile(
         r"\b(?:tf|tensorflow)\.(?:compat\.v1|contrib|placeholder|Session|get_variable)\b"
         r"|\b(?:dynamic_rnn|rnn_cell)\b|compat import v1|\bRNN\(.*constants="
     )
-    found = [
+    uses = [
         f"{path.relative_to(ROOT)}:{number}"
-        for path in sources()
+        for path in source_files()
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if removed.search(line)
     ]
-    assert not found
+    assert not uses
     for line in (
         "x = tf.compat.v1.placeholder(tf.float32)",
         "from tensorflow.compat import v1",
@@ -323,16 +335,16 @@ def test_nothing_removed_from_tensorflow_is_used() -> None:
 
 
 def literals(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Line and value of every text in a module but docstrings and other texts that stand alone."""
-    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    """Yields line number and value of every string in a module, without docstrings."""
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in alone:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
             yield node.lineno, node.value
 
 
 def spells(text: str, name: str) -> bool:
-    """Whether a text has the name of a file in it: a word with a dot, else a whole part of a path."""
-    if name.endswith("-"):  # the beginning of a name
+    """Whether a text contains the name of a file: with a dot as a word, without a dot as a path component."""
+    if name.endswith("-"):  # a prefix of file names
         return any(part.startswith(name) for part in text.split("/"))
     return (
         bool(re.search(rf"(?<![\w.-]){re.escape(name)}(?!\w)", text))
@@ -345,7 +357,7 @@ class TestArtifactsOwnTheirFiles:
     """No module outside `components/artifacts/` spells the name of a file of an artifact."""
 
     NAMES = sorted({name for kind in KINDS for name in kind.FILES})
-    # It runs in a process that has stock TensorFlow alone.
+    # It runs in a process that can import TensorFlow only.
     EXEMPT = ("components/infra_validator/standalone.py",)
 
     @pytest.mark.parametrize(
@@ -361,14 +373,14 @@ class TestArtifactsOwnTheirFiles:
             ("transformed_examples", "transformed_examples-", False),
         ],
     )
-    def test_the_search_itself(self, text: str, name: str, expected: bool) -> None:
+    def test_spells(self, text: str, name: str, expected: bool) -> None:
         assert spells(text, name) == expected
 
-    def test_nobody_else_spells_them(self) -> None:
+    def test_no_other_module_spells_them(self) -> None:
         assert {"metrics.json", "pushed.json", "BLESSED", "weights.npz", "bitext.json"} <= set(self.NAMES)
         spelled = [
             f"{path.relative_to(ROOT)}:{line}: {name}"
-            for path in sources()
+            for path in source_files()
             if not path.is_relative_to(ROOT / "components" / "artifacts")
             if path.relative_to(ROOT).as_posix() not in self.EXEMPT
             for line, text in literals(ast.parse(path.read_text(encoding="utf-8")))
@@ -378,19 +390,19 @@ class TestArtifactsOwnTheirFiles:
         assert not spelled, "\n".join(spelled)
 
 
-class TestLightFrontDoor:
-    def test_declarations_name_nothing_heavy(self) -> None:
-        light = {
+class TestLightStart:
+    def test_declarations_import_no_heavy_library(self) -> None:
+        light_modules = {
             "bitext.pipeline",
             "bitext.pipeline.cli",
             "bitext.pipeline.records",
             "bitext.pipeline.layout",
             "bitext.components",
             "bitext.components.artifacts",
-            *(f"bitext.components.{step}" for step in steps()),
+            *(f"bitext.components.{name}" for name in component_packages()),
         }
-        loaded = (one for one in all_imports() if one.module in light and one.on_import)
-        assert not broken(one for one in loaded if one.is_within(*HEAVY))
+        loaded = (i for i in all_imports() if i.module in light_modules and i.on_import)
+        assert not listing(i for i in loaded if i.is_within(*HEAVY_LIBRARIES))
 
     @pytest.mark.parametrize(
         "module",
@@ -399,17 +411,17 @@ class TestLightFrontDoor:
             "bitext.components.artifacts",
             "bitext.pipeline.graph",
             "bitext.pipeline.records",
-            *(f"bitext.components.{step}" for step in steps()),
+            *(f"bitext.components.{name}" for name in component_packages()),
         ],
     )
-    def test_importing_it_loads_nothing_heavy(self, module: str) -> None:
-        process = run_python(f"import {module}, sys; print(*sorted({HEAVY} & set(sys.modules)))")
+    def test_importing_a_module_loads_no_heavy_library(self, module: str) -> None:
+        process = run_python(f"import {module}, sys; print(*sorted({HEAVY_LIBRARIES} & set(sys.modules)))")
         assert process.returncode == 0, process.stderr
         assert process.stdout.split() == []
 
 
 class TestLocks:
-    """requirements/py3*.txt against setup.py."""
+    """The versions in requirements/py3*.txt are in the ranges of setup.py."""
 
     @staticmethod
     def pins(python: str) -> dict[str, Version]:
@@ -419,30 +431,30 @@ class TestLocks:
         return {line[0].split("==")[0]: Version(line[0].split("==")[1]) for line in lines}
 
     @pytest.mark.parametrize("python", INTERPRETERS)
-    def test_honours_the_ranges_of_setup_py(self, python: str) -> None:
+    def test_versions_are_in_the_ranges_of_setup_py(self, python: str) -> None:
         declared = runpy.run_path(str(ROOT / "setup.py"))
         pins = self.pins(python)
-        applied = 0
+        compared = 0
         for requirement in map(Requirement, declared["REQUIREMENTS"] + declared["DEV"]):
             if requirement.marker and not requirement.marker.evaluate({"python_version": python}):
                 continue
-            applied += 1
+            compared += 1
             assert pins[requirement.name.lower()] in requirement.specifier, str(requirement)
-        assert applied > 20
+        assert compared > 20
 
     @pytest.mark.parametrize("python", INTERPRETERS)
-    def test_names_no_host(self, python: str) -> None:
+    def test_requirements_name_no_host(self, python: str) -> None:
         text = (ROOT / "requirements" / f"py{python.replace('.', '')}.txt").read_text(encoding="utf-8")
         assert "://" not in text
 
 
 class TestNoNetwork:
-    """The guard in conftest.py, tried in a pytest of its own."""
+    """The fixture `no_network` of conftest.py, tested in another pytest process."""
 
     SOURCE = """
         import socket
 
-        def test_swallowed_attempt():
+        def test_caught_error():
             with socket.socket() as client:
                 try:
                     client.connect(("host.invalid", 80))

@@ -1,8 +1,8 @@
 """Kills runs of fake components at every step that changes a file or a record. Started by test_killed.py.
 
-Each run is a fork of this process, which has one thread. The run is killed before step N, and for a
-transaction also after it, with increasing N, until a run ends by itself. After each kill, no output is
-incomplete, and the next run completes and leaves nothing over.
+Each run is a fork of this process, which has one thread. The run is killed at step N, with increasing N,
+until a run ends by itself. A transaction is two steps: before and after it. After each kill, no output is
+incomplete, and the next run completes and leaves no temporary file.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from bitext.pipeline.config import Metadata
 from bitext.pipeline.records import State
 from bitext.pipeline.store import Store
 from tests.pipeline import test_runner, test_runner_spans
-from tests.pipeline.store_contract import altered
+from tests.pipeline.store_contract import altered_outputs
 
-STEPS = {"os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.truncate", "shutil.rmtree"}
+FILE_EVENTS = {"os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.truncate", "shutil.rmtree"}
+"""Audit events of Python that are steps, besides opening a file to write."""
 KILLED_CODE = 9
 
 
@@ -37,7 +39,7 @@ def die_at(step: int) -> None:
 
     def audit(event: str, arguments: tuple[object, ...]) -> None:
         writing = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
-        if event in STEPS or writing:
+        if event in FILE_EVENTS or writing:
             count()
 
     sys.addaudithook(audit)
@@ -52,11 +54,11 @@ def die_at(step: int) -> None:
         setattr(Store, name, counted)
 
 
-def forked(work: Callable[[], object]) -> int:
-    """Does the work in a forked process and returns its exit code."""
+def exit_code_of_fork(function: Callable[[], object]) -> int:
+    """Calls the function in a forked process and returns the exit code of the process."""
     if (child := os.fork()) == 0:
         with contextlib.redirect_stdout(io.StringIO()):
-            work()
+            function()
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
@@ -66,14 +68,14 @@ def check_complete_outputs(folder: Path) -> None:
     root = folder / "root"
     if not (root / "metadata.sqlite").is_file():
         return
-    assert list(altered(Store(test_runner.Metadata(), root, "toy").executions())) == []
+    assert list(altered_outputs(Store(Metadata(), root, "toy").executions())) == []
 
 
-def contents(folder: Path) -> dict[str, str]:
-    """Checks that nothing is left over; returns the digest of each artifact, without execution ids."""
+def output_digests(folder: Path) -> dict[str, str]:
+    """Checks that all files belong to recorded outputs; returns the digest of each output by node and key."""
     root, digests = folder / "root", {}
     recorded = set()
-    for execution in Store(test_runner.Metadata(), root, "toy").executions():
+    for execution in Store(Metadata(), root, "toy").executions():
         assert execution.state != State.RUNNING, execution
         for key, artifacts in execution.outputs.items():
             for index, artifact in enumerate(artifacts):
@@ -99,28 +101,27 @@ def kill_everywhere(
             die_at(step)
             run(folder)
 
-        exit_code = forked(run_until_killed)
+        exit_code = exit_code_of_fork(run_until_killed)
         if exit_code == 0 and step:
             return kills - 1
         check_complete_outputs(folder)
-        assert forked(lambda: run(folder)) == 0, step
-        expected = expected or contents(folder)
-        assert contents(folder) == expected, step
+        assert exit_code_of_fork(lambda: run(folder)) == 0, step
+        expected = expected or output_digests(folder)
+        assert output_digests(folder) == expected, step
         shutil.rmtree(folder)
     raise AssertionError("not reached")
 
 
-def rows(folder: Path) -> None:
+def write_rows(folder: Path) -> None:
     """Writes the rows that Source reads."""
     (folder / "rows.txt").write_text("a\tb\n", encoding="utf-8")
 
 
-def spans(folder: Path) -> None:
-    """Writes two spans."""
+def write_two_spans(folder: Path) -> None:
     for number in (1, 2):
-        test_runner_spans.arrive(folder, number)
+        test_runner_spans.write_span(folder, number)
 
 
 if __name__ == "__main__":
-    kinds = {"one": (rows, test_runner.run), "spans": (spans, test_runner_spans.run)}
+    kinds = {"rows": (write_rows, test_runner.run), "spans": (write_two_spans, test_runner_spans.run)}
     print(kill_everywhere(Path(sys.argv[1]), *kinds[sys.argv[2]], stride=int(sys.argv[3])))

@@ -1,4 +1,4 @@
-"""The whole pipeline on a generated corpus: from a raw bitext to a pushed SavedModel, and further runs."""
+"""The pipeline on a generated corpus: from raw text to a pushed SavedModel, and further runs."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def test_no_messages_of_libraries_are_printed(finished: Finished) -> None:
     )
 
 
-def test_a_second_run_takes_everything_from_the_cache_within_seconds(finished: Finished) -> None:
+def test_a_second_run_is_cached_and_takes_seconds(finished: Finished) -> None:
     result = bitext(finished.folder, "run", "toy.yaml")
     assert (result.code, result.err, result.ran()) == (0, "", [])
     assert result.cached() == list(NODES)
     assert result.seconds < 5  # less than 1 s on an idle machine
 
 
-def test_status_is_one_object_of_the_documented_shape(finished: Finished) -> None:
+def test_status_has_the_documented_fields(finished: Finished) -> None:
     report = status(finished.folder)
     assert set(report) == {"runs", "pushed"}
     assert set(report["pushed"]) == {"model", "version", "path", "digest"}
@@ -75,8 +75,12 @@ def test_status_is_one_object_of_the_documented_shape(finished: Finished) -> Non
         *("blessed", "reasons", "error"),
     }
     assert set(first["scores"]) == {"bleu", "chrf", "ter"}
-    outcome = (first["state"], first["blessed"], first["reasons"], first["error"])
-    assert outcome == ("COMPLETE", True, [], None)
+    assert (first["state"], first["blessed"], first["reasons"], first["error"]) == (
+        "COMPLETE",
+        True,
+        [],
+        None,
+    )
     assert "tok:13a" in first["bleu_signature"]
     assert list(first["nodes"]) == list(NODES)
     for node in first["nodes"].values():
@@ -152,6 +156,7 @@ def test_training_and_serving_have_the_same_token_ids(finished: Finished) -> Non
     assert compared == len(sources) > 0
 
 
+# Runs in a process that loads the model without this project.
 SERVE = """
 import sys
 import tensorflow as tf
@@ -159,7 +164,7 @@ model = tf.saved_model.load(sys.argv[1])
 text = tf.constant(["The cat sees the river.", "A child buys some bread today."])
 outputs = model.signatures["serving_default"](text=text)
 assert outputs["text"].shape == (2,) and outputs["score"].dtype == tf.float32
-assert not {"components", "tensorflow_text", "tensorflow_transform"} & set(sys.modules)
+assert not {"bitext", "tensorflow_text", "tensorflow_transform"} & set(sys.modules)
 print("served")
 """
 
@@ -183,8 +188,9 @@ def test_the_pushed_model_has_a_model_card(finished: Finished) -> None:
     assert card["digest"] == json.loads((version / "assets.extra" / "bitext.json").read_text())["digest"]
     metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
     assert (card["scores"]["bleu"], card["scores"]["chrf"]) == (metrics["bleu"], metrics["chrf"])
-    assert (card["scores"]["bleu"]["score"], run["bleu_signature"]) == (
-        *(run["bleu"], card["scores"]["bleu"]["signature"]),
+    assert (card["scores"]["bleu"]["score"], card["scores"]["bleu"]["signature"]) == (
+        run["bleu"],
+        run["bleu_signature"],
     )
     assert sum(card["data"]["splits"].values()) == sum(len(examples(finished.folder, s)) for s in SPLITS)
     assert card["settings"]["steps"] == 40
@@ -203,13 +209,14 @@ def test_the_pushed_model_has_a_model_card(finished: Finished) -> None:
     assert "None was stated." in text
 
 
-def test_a_license_stated_later_is_added_to_the_card_of_the_same_version(copy: Path) -> None:
+def test_a_license_that_is_added_later_changes_only_the_card_of_the_version(copy: Path) -> None:
     before = toy.contents(copy / "serving")
     result = bitext(copy, "run", "toy.yaml", "--set", "pusher.card.licence=CC0")
     assert (result.code, result.ran()) == (0, ["Pusher"])
     after = toy.contents(copy / "serving")
     assert {name for name in after if after[name] != before.get(name)} == {
-        *(f"toy/1/{ServedVersion.CARD_JSON}", f"toy/1/{ServedVersion.CARD_MARKDOWN}")
+        f"toy/1/{ServedVersion.CARD_JSON}",
+        f"toy/1/{ServedVersion.CARD_MARKDOWN}",
     }
     assert "> CC0\n" in after[f"toy/1/{ServedVersion.CARD_MARKDOWN}"].decode()
     assert set(after) == set(before)
@@ -263,8 +270,8 @@ def test_a_refused_model_is_not_pushed_and_the_pushed_one_stays(copy: Path) -> N
     assert (again.code, again.ran()) == (4, [])
 
 
-def test_a_changed_line_and_a_killed_training(copy: Path) -> None:
-    """A line of the corpus changes, the training is killed, and the next run resumes the training."""
+def test_a_killed_training_on_a_changed_corpus_is_resumed(copy: Path) -> None:
+    """A line of the corpus changes, the training is killed, and the next run resumes it."""
     lines = (copy / "toy.tsv").read_text(encoding="utf-8").splitlines(keepends=True)
     lines[7] = "The lion sees a red house today.\tEl león ve una casa roja hoy.\n"
     (copy / "toy.tsv").write_text("".join(lines), encoding="utf-8")
@@ -291,9 +298,9 @@ def test_a_changed_line_and_a_killed_training(copy: Path) -> None:
 
 @pytest.mark.slow
 def test_a_warm_start_with_another_vocabulary(copy: Path) -> None:
-    before = output(copy, "Trainer", "model").relative_to(copy)
+    base_model = output(copy, "Trainer", "model").relative_to(copy)
     options = {
-        "trainer.warm_start.model": before,
+        "trainer.warm_start.model": base_model,
         "transform.vocabulary_size": 390,
         "trainer.precision": "bfloat16",
         "trainer.scheduled_sampling": 0.2,
@@ -304,10 +311,10 @@ def test_a_warm_start_with_another_vocabulary(copy: Path) -> None:
     sets = [word for name, value in options.items() for word in ("--set", f"{name}={value}")]
     result = bitext(copy, "run", "toy.yaml", *sets, "--to", "Trainer")
     assert (result.code, result.err) == (0, ""), result.out
-    known = re.search(r"target_embedding: (\d+) of (\d+) tokens were known to (\S+)", result.out)
-    assert known is not None
-    assert 256 < int(known[1]) <= int(known[2]) == 390
-    assert known[3] == str(before)
+    match = re.search(r"target_embedding: (\d+) of (\d+) tokens were known to (\S+)", result.out)
+    assert match is not None
+    assert 256 < int(match[1]) <= int(match[2]) == 390
+    assert match[3] == str(base_model)
     again = bitext(copy, "run", "toy.yaml", *sets, "--to", "Trainer")
     assert (again.code, again.ran()) == (0, [])
 
@@ -340,8 +347,8 @@ def _kill_training(folder: Path, arguments: tuple[str, ...]) -> str:
 
 @pytest.mark.slow
 def test_the_same_data_gives_the_same_bytes(copy: Path) -> None:
-    """Nodes that are forced to run again give the same outputs: later nodes are cached."""
-    rerun = ("ExampleGen", "StatisticsGen", "Transform")
-    forced = [word for node in rerun for word in ("--force", node)]
-    result = bitext(copy, "run", "toy.yaml", *forced)
-    assert (result.code, result.ran()) == (0, list(rerun))
+    """Forced nodes write the same outputs, so later nodes are cached."""
+    forced_nodes = ("ExampleGen", "StatisticsGen", "Transform")
+    options = [word for node in forced_nodes for word in ("--force", node)]
+    result = bitext(copy, "run", "toy.yaml", *options)
+    assert (result.code, result.ran()) == (0, list(forced_nodes))
