@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ExactMatch(Metric):
-    """The share of translations that equal a reference: a metric without sacreBLEU."""
+    """The percentage of translations that are equal to a reference."""
 
     name, label = "exact", "exact match"
 

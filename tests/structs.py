@@ -1,4 +1,4 @@
-"""Changes to nested configuration structs."""
+"""A function that changes nested configuration structs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING.md: each is applied to a copy of the checkout, and its test passes there."""
+"""The recipes of CONTRIBUTING.md: each recipe is applied to a copy of the checkout, and its test passes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def recipes() -> dict[str, list[Block]]:
     return {heading: [Block(*match) for match in BLOCK.findall(body)] for heading, body in pairs}
 
 
-def test_there_are_four_recipes():
+def test_each_of_the_four_recipes_has_a_test():
     assert len(recipes()) == 4
     assert all(any(block.path.startswith("tests/") for block in blocks) for blocks in recipes().values())
 
@@ -67,7 +67,7 @@ def test_a_recipe_works(heading, tmp_path):
     for block in blocks:
         block.apply(tmp_path)
     tests = [block.path for block in blocks if block.path.startswith("tests/")]
-    tested = subprocess.run(
+    pytest_process = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", *tests],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
@@ -76,13 +76,13 @@ def test_a_recipe_works(heading, tmp_path):
         check=False,
         timeout=280,
     )
-    assert tested.returncode == 0, tested.stdout + tested.stderr
-    written = [block.path for block in blocks if block.kind == "python"]
-    linted = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", *written],
+    assert pytest_process.returncode == 0, pytest_process.stdout + pytest_process.stderr
+    new_files = [block.path for block in blocks if block.kind == "python"]
+    ruff_process = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", *new_files],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert linted.returncode == 0, linted.stdout
+    assert ruff_process.returncode == 0, ruff_process.stdout

@@ -1,4 +1,4 @@
-"""Artifacts: what is written is read back, and a damaged file of any kind is an error with a remedy."""
+"""Artifacts: the content of each file is read back, and a damaged file is an error with a remedy."""
 
 from __future__ import annotations
 
@@ -52,17 +52,17 @@ def metrics(**fields: Any) -> Metrics:
     )
 
 
-def make(folder: Path, kind: type[artifacts.Artifact]) -> dict[str, Read]:
-    """Writes an artifact of a kind.
+def write_artifact(folder: Path, kind: type[artifacts.Artifact]) -> dict[str, Read]:
+    """Writes an artifact of a kind with the function `write_KIND` of this module.
 
     Returns:
-      For each of its files, by path below the artifact's folder, a function that reads it.
+      A function that reads each file, by the path of the file below the artifact's folder.
     """
     folder.mkdir(parents=True)
-    return globals()[f"make_{kind.__name__}"](kind(folder))
+    return globals()[f"write_{kind.__name__}"](kind(folder))
 
 
-def make_Examples(examples: artifacts.Examples) -> dict[str, Read]:
+def write_Examples(examples: artifacts.Examples) -> dict[str, Read]:
     columns = {name: pa.array([f"{name} {i}" for i in range(99)]) for name in ("id", "source", "target")}
     examples.split("test").mkdir()
     for shard in range(2):
@@ -74,7 +74,7 @@ def make_Examples(examples: artifacts.Examples) -> dict[str, Read]:
     return {f"Split-test/data_tfrecord-0000{shard}-of-00002.gz": read for shard in range(2)}
 
 
-def make_TransformedExamples(examples: artifacts.TransformedExamples) -> dict[str, Read]:
+def write_TransformedExamples(examples: artifacts.TransformedExamples) -> dict[str, Read]:
     examples.split("train").mkdir()
     path = examples.bucket_file("train", (12, 14), 0, 1)
     tfrecord.write_examples(path, {"source_ids": np.arange(24).reshape(2, 12)})
@@ -89,7 +89,7 @@ def make_TransformedExamples(examples: artifacts.TransformedExamples) -> dict[st
     return {"Split-train/buckets.json": read, f"Split-train/{path.name}": read}
 
 
-def make_Rejects(rejects: artifacts.Rejects) -> dict[str, Read]:
+def write_Rejects(rejects: artifacts.Rejects) -> dict[str, Read]:
     rows = [Reject("a.tsv", line, "too_long", "1,200 characters", "їжак" * line) for line in range(1, 50)]
     rejects.write_rows(rows)
     assert rejects.rows() == rows
@@ -98,7 +98,7 @@ def make_Rejects(rejects: artifacts.Rejects) -> dict[str, Read]:
     return {"rejects.jsonl.gz": rejects.rows, "summary.json": rejects.summary}
 
 
-def make_ExampleStatistics(statistics: artifacts.ExampleStatistics) -> dict[str, Read]:
+def write_ExampleStatistics(statistics: artifacts.ExampleStatistics) -> dict[str, Read]:
     message = statistics_pb2.DatasetFeatureStatisticsList()
     message.datasets.add(num_examples=9, name="a name that is long enough")
     statistics.split("train").mkdir()
@@ -106,7 +106,7 @@ def make_ExampleStatistics(statistics: artifacts.ExampleStatistics) -> dict[str,
     return {"Split-train/FeatureStats.pb": lambda: statistics.load("train")}
 
 
-def make_Schema(schema: artifacts.Schema) -> dict[str, Read]:
+def write_Schema(schema: artifacts.Schema) -> dict[str, Read]:
     message = schema_pb2.Schema()
     message.feature.add(name="source", type=schema_pb2.BYTES)
     schema.write(message, "a comment")
@@ -114,7 +114,7 @@ def make_Schema(schema: artifacts.Schema) -> dict[str, Read]:
     return {"schema.pbtxt": schema.load}
 
 
-def make_ExampleAnomalies(anomalies: artifacts.ExampleAnomalies) -> dict[str, Read]:
+def write_ExampleAnomalies(anomalies: artifacts.ExampleAnomalies) -> dict[str, Read]:
     message = anomalies_pb2.Anomalies()
     message.anomaly_info["source"].description = "a description"
     anomalies.write(message, "train", "span-7/drift")
@@ -122,7 +122,7 @@ def make_ExampleAnomalies(anomalies: artifacts.ExampleAnomalies) -> dict[str, Re
     return {"span-7/drift/Split-train/SchemaDiff.pb": lambda: anomalies.load("train", "span-7/drift")}
 
 
-def make_TransformGraph(graph: artifacts.TransformGraph) -> dict[str, Read]:
+def write_TransformGraph(graph: artifacts.TransformGraph) -> dict[str, Read]:
     graph.assets.mkdir(parents=True)
     contents = {"vocabulary": b"<pad>\n<s>\n</s>\n<unk>\na\n", "merges": b"-1\t-1\n"}
     digest = vocabulary_digest(b"".join(contents.values()))
@@ -136,7 +136,7 @@ def make_TransformGraph(graph: artifacts.TransformGraph) -> dict[str, Read]:
     return {"text.json": graph.text, **dict.fromkeys(names.values(), graph.text)}
 
 
-def make_Model(model: artifacts.Model) -> dict[str, Read]:
+def write_Model(model: artifacts.Model) -> dict[str, Read]:
     settings, vocabulary = ModelSettings(), Vocabulary(["<pad>", "a"], ["<pad>", "b"])
     model.write_checkpoint(settings, vocabulary, {"a/kernel": np.arange(600.0).reshape(2, 300)})
     model.write_samples([artifacts.Sample("one", "uno", -0.5)])
@@ -152,7 +152,7 @@ def make_Model(model: artifacts.Model) -> dict[str, Read]:
     }
 
 
-def make_ModelRun(run: artifacts.ModelRun) -> dict[str, Read]:
+def write_ModelRun(run: artifacts.ModelRun) -> dict[str, Read]:
     validations = [Validation(step, step / 9, 2.5, 30.0) for step in (100, 200, 300)]
     for validation in validations:
         run.append(validation)
@@ -160,10 +160,10 @@ def make_ModelRun(run: artifacts.ModelRun) -> dict[str, Read]:
     return {"history.jsonl": run.history}
 
 
-def make_ModelEvaluation(evaluation: artifacts.ModelEvaluation) -> dict[str, Read]:
-    given = metrics(golden=metrics(), baseline=artifacts.BaselineComparison(39.0, (38.0, 40.0), 1.5, 0.01))
-    evaluation.write_metrics(given)
-    assert evaluation.metrics() == given
+def write_ModelEvaluation(evaluation: artifacts.ModelEvaluation) -> dict[str, Read]:
+    written = metrics(golden=metrics(), baseline=artifacts.BaselineComparison(39.0, (38.0, 40.0), 1.5, 0.01))
+    evaluation.write_metrics(written)
+    assert evaluation.metrics() == written
     rows = [Translated(f"a.tsv:{i}", "one", "uno", ["uno", "un"], -0.5) for i in range(3)]
     reads: dict[str, Read] = {"metrics.json": evaluation.metrics}
     for golden in (False, True):
@@ -174,27 +174,27 @@ def make_ModelEvaluation(evaluation: artifacts.ModelEvaluation) -> dict[str, Rea
     return reads
 
 
-def make_ModelBlessing(blessing: artifacts.Blessing) -> dict[str, Read]:
+def write_ModelBlessing(blessing: artifacts.Blessing) -> dict[str, Read]:
     blessing.write(Verdict(False, ["BLEU is low"]))
     assert blessing.verdict() == Verdict(False, ["BLEU is low"])
     return {blessing.NOT_BLESSED: blessing.verdict}
 
 
-make_InfraBlessing = make_ModelBlessing
+write_InfraBlessing = write_ModelBlessing
 
 
-def make_PushedModel(pushed: artifacts.PushedModel) -> dict[str, Read]:
+def write_PushedModel(pushed: artifacts.PushedModel) -> dict[str, Read]:
     record = Pushed(True, "pushed", "es-en", 3, "serving/es-en/3", "sha256:abc")
     pushed.write(record)
     assert pushed.record() == record
     return {"pushed.json": pushed.record}
 
 
-READ_ELSEWHERE = {
+TESTED_ELSEWHERE = {
     artifacts.TransformCache: "a damaged entry is counted again: tests/components/test_transform.py",
     artifacts.ServedVersion: "outside the pipeline root: tests/components/test_pusher.py",
 }
-KINDS = [kind for kind in artifacts.KINDS if kind not in READ_ELSEWHERE]
+KINDS = [kind for kind in artifacts.KINDS if kind not in TESTED_ELSEWHERE]
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "missing": Path.unlink,
     "empty": lambda path: path.write_bytes(b""),
@@ -209,9 +209,9 @@ def test_every_file_is_read_back_and_a_damaged_one_is_an_error(
     kind: type[artifacts.Artifact], tmp_path: Path
 ) -> None:
     for damage, apply in DAMAGES.items():
-        for number, name in enumerate(make(tmp_path / damage / "names", kind)):
+        for number, name in enumerate(write_artifact(tmp_path / damage / "names", kind)):
             folder = tmp_path / damage / "Node" / "output" / str(number)
-            read = make(folder, kind)[name]
+            read = write_artifact(folder, kind)[name]
             read()
             apply(folder / name)
             with pytest.raises(DataError) as caught:
@@ -222,13 +222,14 @@ def test_every_file_is_read_back_and_a_damaged_one_is_an_error(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_files_are_those_that_the_kind_names(kind: type[artifacts.Artifact], tmp_path: Path) -> None:
-    written = make(tmp_path / "a", kind)
-    for name in written:
+def test_every_file_is_listed_in_the_files_of_its_kind(
+    kind: type[artifacts.Artifact], tmp_path: Path
+) -> None:
+    for name in write_artifact(tmp_path / "a", kind):
         assert any(Path(part).name.startswith(kind.FILES) for part in Path(name).parts), name
 
 
-def test_the_node_comes_from_the_folder_or_else_from_the_kind(tmp_path: Path) -> None:
+def test_the_node_is_named_by_the_folder_or_else_by_the_kind(tmp_path: Path) -> None:
     assert artifacts.Examples(Path("runs/es-en/GoldenGen/examples/7")).node == "GoldenGen"
     assert artifacts.Examples(tmp_path / "examples").node == "ExampleGen"
     assert artifacts.TransformedExamples(tmp_path / "examples").node == "Transform"
@@ -251,7 +252,7 @@ def test_a_verdict_that_contradicts_its_name_is_damaged(tmp_path: Path) -> None:
         blessing.verdict()
 
 
-def test_metrics_of_any_name_are_fields_beside_the_others() -> None:
+def test_the_json_of_metrics_has_one_field_for_each_metric() -> None:
     content = metrics(golden=metrics()).to_json()
     assert list(content)[:3] == ["bleu", "ter", "perplexity"]
     assert content["ter"] == {"score": 44.0, "signature": "", "interval": (43.0, 45.0)}
@@ -273,13 +274,13 @@ def test_history_after_a_checkpoint_is_discarded(tmp_path: Path) -> None:
     assert [validation.step for validation in run.history()] == [100, 200]
 
 
-def walk(folder: Path) -> Iterator[str]:
+def files_in(folder: Path) -> Iterator[str]:
     return (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_file_that_is_written_is_damaged_by_the_test_above(
+def test_the_damage_test_covers_every_file_of_an_artifact(
     kind: type[artifacts.Artifact], tmp_path: Path
 ) -> None:
-    reads = make(tmp_path / "a", kind)
-    assert set(walk(tmp_path / "a")) == set(reads)
+    reads = write_artifact(tmp_path / "a", kind)
+    assert set(files_in(tmp_path / "a")) == set(reads)

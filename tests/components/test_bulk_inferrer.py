@@ -1,4 +1,4 @@
-"""BulkInferrer: every line exactly once and in order, as without Beam, even after interruptions."""
+"""BulkInferrer: every line is translated once and in order, as without Beam, even after interruptions."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclasses.dataclass
 class Bulk:
-    """Translates `in.txt` into `out.txt` in a folder."""
+    """Translates `in.txt` into `out.txt` in a folder. `messages` has the printed lines of all calls."""
 
     model: Path
     folder: Path
@@ -224,20 +224,21 @@ class TestRestart:
             assert process.stderr
             error = process.stderr.read().decode()
             assert process.wait() == -signal.SIGKILL, error
-        done = bulk.shards()
-        assert len(done) == 3
+        finished = bulk.shards()
+        assert len(finished) == 3
         assert not (bulk.folder / "out.txt").exists()
 
         before_join: list[dict[str, tuple[int, int]]] = []
-        monkeypatch.setattr(
-            executor,
-            "open_output",
-            lambda p: (before_join.append(bulk.shards()), output.open_output(p))[1],
-        )
+
+        def record_shards_and_open(path: Path) -> object:
+            before_join.append(bulk.shards())
+            return output.open_output(path)
+
+        monkeypatch.setattr(executor, "open_output", record_shards_and_open)
         with caplog.at_level("INFO", "bitext.bulk_inferrer"):
             assert bulk(TEXT) == bulk.without_beam(TEXT)
         [all_shards] = before_join
-        assert {name: all_shards[name] for name in done} == done
+        assert {name: all_shards[name] for name in finished} == finished
         assert len([r for r in caplog.records if r.name == "bitext.bulk_inferrer"]) == len(all_shards) - 3 > 0
         assert bulk.shards() == {}
 
@@ -327,14 +328,14 @@ class TestFaults:
             bulk(TEXT)
         assert "while running" not in str(caught.value)
 
-    def test_an_interrupt_stays_a_keyboard_interrupt(
+    def test_an_interrupt_raises_keyboard_interrupt(
         self, bulk: Bulk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(executor, "lines_of", lambda block: signal.raise_signal(signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
             bulk(TEXT)
 
-    def test_a_folder_deleted_before_it_is_locked_belongs_to_another_command(
+    def test_a_folder_that_is_deleted_before_it_is_locked_is_a_locked_error(
         self, bulk: Bulk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The other command ends and deletes the folder after this command has opened it."""

@@ -1,4 +1,4 @@
-"""The model card: it has all recorded values and no others, and Markdown in values is escaped."""
+"""The model card: it has all recorded values and no other values, and Markdown in values is escaped."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ EVERY_SECTION = [
 def collect(tmp_path: Path) -> Any:
     """Returns a function that writes artifacts with the given files and collects their card."""
 
-    def make(
+    def write_and_collect(
         files: dict[str, Any] = FILES, properties: dict[str, Any] = PROPERTIES, **stated: str
     ) -> card.Card:
         inputs = {}
@@ -93,10 +93,11 @@ def collect(tmp_path: Path) -> Any:
             card.Inputs(**by_name), CardSettings(**stated), "es-en", 3, metadata, "20261123T133147Z-912e"
         )
 
-    return make
+    return write_and_collect
 
 
 def sections(markdown: str) -> list[str]:
+    """Returns the headings of a Markdown text."""
     return [line.removeprefix("## ") for line in markdown.splitlines() if line.startswith("#")]
 
 
@@ -182,14 +183,14 @@ def test_a_perplexity_that_is_not_finite_is_null_and_left_out(collect: Any) -> N
 
 
 def test_markdown_in_values_is_escaped(collect: Any) -> None:
-    licence = "\n# Free\n\n```\n## Scores\n<!-- not closed\n| a |\n\u2028[x](y)\n"
+    license_text = "\n# Free\n\n```\n## Scores\n<!-- not closed\n| a |\n\u2028[x](y)\n"
     summary = SUMMARY | {"files": ["data/a`b``.tsv", "дані/ü *.tsv"]}
     reasons = {"blessed": True, "reasons": ["a | b\n# c", "<b>*d*</b> _e_"]}
     model_card = collect(
         FILES | {"rejects/summary.json": summary, "blessing/BLESSED": reasons},
         languages="es *to*\nen | de",
         corpus="# Corpus\n## of [links](x)",
-        licence=licence,
+        licence=license_text,
     )
     text = markdown(model_card)
     assert sections(text) == EVERY_SECTION
@@ -199,7 +200,7 @@ def test_markdown_in_values_is_escaped(collect: Any) -> None:
     assert "- ``` data/a`b``.tsv ```\n- `дані/ü *.tsv`\n" in text
     quoted = "> # Free\n>\n> ```\n> ## Scores\n> <!-- not closed\n> | a |\n>\n> [x](y)"
     assert f"## License of the corpus\n\n{quoted}\n\n## Model\n" in text
-    assert json.loads(card_files(model_card)[ServedVersion.CARD_JSON])["stated"]["licence"] == licence
+    assert json.loads(card_files(model_card)[ServedVersion.CARD_JSON])["stated"]["licence"] == license_text
 
 
 def test_all_settings_on_the_card_are_parameters_of_the_trainer() -> None:
@@ -227,16 +228,17 @@ def test_the_card_has_the_golden_set_and_a_forced_blessing(collect: Any) -> None
 
 class TestSpans:
     def collect(self, root: Path, summaries: list[dict[str, Any] | None]) -> card.Card:
+        """Collects the card of a model that was trained on one span for each summary of rejects."""
         inputs: dict[str, Any] = {}
         for name, kind in Pusher.inputs.items():
-            many = name in Pusher.list_inputs
+            is_list = name in Pusher.list_inputs
             inputs[name] = [
                 kind(root / "Node" / name / str(number), {}, None, f"{number:064}")
-                for number in range(len(summaries) if many else 1)
+                for number in range(len(summaries) if is_list else 1)
             ]
             for artifact in inputs[name]:
                 artifact.path.mkdir(parents=True)
-            if not many:
+            if not is_list:
                 [inputs[name]] = inputs[name]
         for rejects, summary in zip(inputs["rejects"], summaries, strict=True):
             if summary is not None:
@@ -293,10 +295,10 @@ class TestSpans:
         assert "| rejects | and 360 more: see `model_card.json` |  |\n" in text
 
 
-def test_scores_and_data_with_other_fields_are_left_out(collect: Any) -> None:
+def test_scores_and_data_with_unknown_fields_are_left_out(collect: Any) -> None:
     """A rollback keeps everything else on the card of the earlier version."""
     model_card = collect(licence="CC0")
     fields = json.loads(model_card.encode())
     other = fields | {"scores": {"bleu": {"score": 40.5}}, "data": {"rows": "many"}}
-    read = card.Card.decode(json.dumps(other).encode())
-    assert read == msgspec.structs.replace(model_card, scores=None, data=None)
+    decoded = card.Card.decode(json.dumps(other).encode())
+    assert decoded == msgspec.structs.replace(model_card, scores=None, data=None)

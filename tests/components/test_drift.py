@@ -1,4 +1,4 @@
-"""ExampleValidator with spans: the comparisons, the allowance for sampling noise, and the severities."""
+"""ExampleValidator with spans: comparisons, the allowance for sampling noise, and severities."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_p
 
 from bitext.components import artifacts, example_validator, schema_gen, statistics_gen
 from bitext.components.component import Context
-from bitext.components.example_validator import Rule
 from bitext.components.example_validator import executor as validator_executor
 from bitext.components.example_validator.comparison import allowance
 from bitext.components.schema_gen import executor as schema_gen_executor
@@ -62,19 +61,21 @@ SPANISH = (
 
 
 def pairs(rows: int, seed: int = 0, words: int = 6) -> Pairs:
-    draw = random.Random(seed)
+    """Returns random pairs of English and Spanish words."""
+    rng = random.Random(seed)
     return [
-        tuple(" ".join(draw.choice(side) for _ in range(words)) + "." for side in (ENGLISH, SPANISH))
+        tuple(" ".join(rng.choice(side) for _ in range(words)) + "." for side in (ENGLISH, SPANISH))
         for _ in range(rows)
     ]
 
 
 def swapped(rows: Pairs) -> Pairs:
+    """Returns pairs with the languages exchanged."""
     return [(target, source) for source, target in rows]
 
 
-def statistics_of(rows: Pairs, only: str = "") -> statistics_pb2.DatasetFeatureStatisticsList:
-    """The statistics of the features whose names begin with `only`."""
+def statistics_of(rows: Pairs, prefix: str = "") -> statistics_pb2.DatasetFeatureStatisticsList:
+    """Returns the statistics of the features whose names begin with `prefix`."""
     if not rows:
         empty = statistics_pb2.DatasetFeatureStatisticsList()
         empty.datasets.add()
@@ -82,12 +83,17 @@ def statistics_of(rows: Pairs, only: str = "") -> statistics_pb2.DatasetFeatureS
     source, target = (list(side) for side in zip(*rows, strict=True))
     columns = {"id": [str(i) for i in range(len(rows))], "source": source, "target": target}
     columns |= {n: a.to_pylist() for n, a in features.derive(pa.array(source), pa.array(target)).items()}
-    frame = pd.DataFrame({name: column for name, column in columns.items() if name.startswith(only)})
+    frame = pd.DataFrame({name: column for name, column in columns.items() if name.startswith(prefix)})
     return tfdv.generate_statistics_from_dataframe(frame, n_jobs=1)
 
 
 class Corpus:
-    """Writes statistics and runs ExampleValidator on them."""
+    """Writes statistics below a folder, and runs ExampleValidator on them.
+
+    Attributes:
+      printed: the printed lines of the newest run.
+      anomalies: the output of the newest run.
+    """
 
     def __init__(self, root: Path, schema: Path = BITEXT):
         self.root = root
@@ -96,17 +102,20 @@ class Corpus:
         (self.schema.path / "schema.pbtxt").write_text(schema.read_text(encoding="utf-8"), encoding="utf-8")
 
     def folder(self, name: str) -> Path:
+        """Creates a new folder with a number in its name."""
         path = self.root / f"{name}-{next(self.numbers)}"
         path.mkdir(parents=True)
         return path
 
-    def span(self, number: int | None = None, only: str = "", **splits: Pairs) -> artifacts.ExampleStatistics:
+    def span(
+        self, number: int | None = None, prefix: str = "", **splits: Pairs
+    ) -> artifacts.ExampleStatistics:
         statistics = artifacts.ExampleStatistics(self.folder("statistics"))
         if number is not None:
             statistics.properties.update(span=number, version=1)
         for split, rows in splits.items():
             statistics.split(split).mkdir()
-            content = statistics_of(rows, only).SerializeToString(deterministic=True)
+            content = statistics_of(rows, prefix).SerializeToString(deterministic=True)
             (statistics.split(split) / "FeatureStats.pb").write_bytes(content)
         return statistics
 
@@ -125,11 +134,13 @@ class Corpus:
         )
         return self.anomalies
 
-    def files(self) -> set[str]:
+    def diff_folders(self) -> set[str]:
+        """Returns the folders that have a `SchemaDiff.pb`, relative to the output."""
         diff_files = self.anomalies.path.rglob("SchemaDiff.pb")
         return {path.parent.relative_to(self.anomalies.path).as_posix() for path in diff_files}
 
     def severities(self, folder: str) -> dict[str, int]:
+        """Returns the severity of the anomaly of each feature in a `SchemaDiff.pb`."""
         diff = anomalies_pb2.Anomalies.FromString(
             (self.anomalies.path / folder / "SchemaDiff.pb").read_bytes()
         )
@@ -147,10 +158,10 @@ WARNING, ERROR = anomalies_pb2.AnomalyInfo.WARNING, anomalies_pb2.AnomalyInfo.ER
 class TestSpans:
     def test_every_span_is_compared_with_the_schema_and_all_spans_together_with_eval(self, corpus):
         spans = [corpus.span(n, train=pairs(600, n), eval=pairs(300, 10 + n)) for n in (7, 8)]
-        serving = corpus.span(only="source", serving=pairs(300, 5))
+        serving = corpus.span(prefix="source", serving=pairs(300, 5))
         anomalies = corpus.validate(*spans, previous=spans[:1], serving=serving)
         assert anomalies.properties == {"errors": 0, "warnings": 0}
-        assert corpus.files() == {
+        assert corpus.diff_folders() == {
             "span-7/Split-train", "span-7/Split-eval", "span-8/Split-train", "span-8/Split-eval",
             "span-8/drift/Split-train", "span-8/drift/Split-eval",
             "train-eval/Split-train", "serving/Split-train",
@@ -160,7 +171,7 @@ class TestSpans:
             " 1 new against the previous blessed run: no anomalies"
         ]
 
-    def test_the_message_names_the_bad_span_alone(self, corpus):
+    def test_the_error_names_only_the_span_with_the_anomaly(self, corpus):
         good, bad = corpus.span(1, train=pairs(300)), corpus.span(2, train=[(s, s) for s, _ in pairs(300)])
         with pytest.raises(DataError, match=r"span 2 version 1, split train: feature copied") as error:
             corpus.validate(good, bad)
@@ -168,9 +179,9 @@ class TestSpans:
 
     def test_an_empty_span_or_split_warns(self, corpus):
         full = corpus.span(1, train=pairs(300), eval=pairs(300, 1), test=pairs(300, 2))
-        some = corpus.span(2, train=pairs(300, 3), eval=pairs(300, 4), test=[])
+        without_test = corpus.span(2, train=pairs(300, 3), eval=pairs(300, 4), test=[])
         anomalies = corpus.validate(
-            full, some, corpus.span(3, train=[], eval=[]), corpus.span(4), previous=[full]
+            full, without_test, corpus.span(3, train=[], eval=[]), corpus.span(4), previous=[full]
         )
         assert anomalies.properties == {"errors": 0, "warnings": 3}
         assert corpus.printed[:3] == [
@@ -189,7 +200,7 @@ class TestSpans:
         spans = [corpus.span(n, train=pairs(300, n), eval=[], test=[]) for n in (1, 2)]
         anomalies = corpus.validate(without_span, *spans, previous=[without_span, spans[0]])
         assert anomalies.properties == {"errors": 0, "warnings": 0}
-        assert "Split-eval" in corpus.files()
+        assert "Split-eval" in corpus.diff_folders()
 
     def test_spans_without_a_training_example_stop_the_run(self, corpus):
         with pytest.raises(DataError, match="no span has an example to train on"):
@@ -219,11 +230,11 @@ class TestDrift:
         assert set(severities.values()) == {WARNING}
 
     def test_data_of_the_previous_run_is_not_compared_again(self, corpus):
-        """Equal content in another folder is not new; another version of a span is."""
+        """Equal content in another folder is not new. Another version of a span is new."""
         old, new = corpus.span(1, train=pairs(500)), corpus.span(1, train=swapped(pairs(500)))
         old.digest = new.digest = "sha256:1"
         corpus.validate(new, previous=[old])
-        assert "span-1/drift/Split-train" not in corpus.files()
+        assert "span-1/drift/Split-train" not in corpus.diff_folders()
         new.digest = "sha256:2"
         with pytest.raises(DataError, match="source_ending"):
             corpus.validate(new, previous=[old])
@@ -232,10 +243,10 @@ class TestDrift:
         old = corpus.span(train=pairs(500))
         with pytest.raises(DataError, match="split train against the previous blessed run"):
             corpus.validate(corpus.span(train=swapped(pairs(500))), previous=[old])
-        assert "drift/Split-train" in corpus.files()
+        assert "drift/Split-train" in corpus.diff_folders()
 
     def test_a_feature_that_the_previous_run_lacks_warns(self, corpus):
-        old = corpus.span(1, only="source", train=pairs(500))
+        old = corpus.span(1, prefix="source", train=pairs(500))
         anomalies = corpus.validate(corpus.span(2, train=pairs(500, 1)), previous=[old])
         assert anomalies.properties["errors"] == 0
         severities = corpus.severities("span-2/drift/Split-train")
@@ -245,7 +256,7 @@ class TestDrift:
 
 class TestServing:
     def test_requests_that_differ_from_the_training_data_warn(self, corpus):
-        serving = corpus.span(only="source", serving=swapped(pairs(500, 1)))
+        serving = corpus.span(prefix="source", serving=swapped(pairs(500, 1)))
         corpus.validate(corpus.span(1, train=pairs(500)), serving=serving)
         severities = corpus.severities("serving/Split-train")
         assert severities["source_ending"] == WARNING
@@ -257,14 +268,14 @@ class TestServing:
                 severities=[{"check": "serving", "feature": "*_ending", "severity": "stop"}],
             )
 
-    def test_no_requests_yet(self, corpus):
+    def test_an_empty_request_log_is_not_compared(self, corpus):
         corpus.validate(corpus.span(1, train=pairs(300)), serving=corpus.span(serving=[]))
-        assert corpus.files() == {"span-1/Split-train"}
+        assert corpus.diff_folders() == {"span-1/Split-train"}
 
 
 class TestSizes:
-    def test_with_few_examples_shares_only_warn(self, corpus):
-        """Values outside the bounds still stop the run."""
+    def test_anomalies_of_shares_in_few_examples_only_warn(self, corpus):
+        """Values outside the bounds stop the run even so."""
         few = corpus.span(2, train=[(s, s) for s, _ in swapped(pairs(150))])
         old = corpus.span(1, train=pairs(500))
         anomalies = corpus.validate(old, few, previous=[old])
@@ -277,13 +288,13 @@ class TestSizes:
             corpus.validate(old, corpus.span(2, train=[("x", "y" * 90)] * 40))
 
     def test_samples_of_one_population_stay_within_the_allowance(self):
-        """At most 1 of 100 samples of each size is farther from the population than the allowance."""
-        draw = random.Random(1)
+        """At most 1 of 100 samples of a size has a larger distance to the population than the allowance."""
+        rng = random.Random(1)
         letters, weights = "abcdef", (20, 5, 5, 4, 3, 1)
 
         def sample(n: int) -> statistics_pb2.FeatureNameStatistics:
             feature = statistics_pb2.FeatureNameStatistics(type=statistics_pb2.FeatureNameStatistics.STRING)
-            drawn = draw.choices(letters, weights, k=n)
+            drawn = rng.choices(letters, weights, k=n)
             for letter in set(drawn):
                 feature.string_stats.rank_histogram.buckets.add(
                     label=letter, sample_count=drawn.count(letter)
@@ -292,8 +303,8 @@ class TestSizes:
 
         def distance(one, two) -> float:
             shares = []
-            for side in (one, two):
-                counts = {b.label: b.sample_count for b in side.string_stats.rank_histogram.buckets}
+            for statistics in (one, two):
+                counts = {b.label: b.sample_count for b in statistics.string_stats.rank_histogram.buckets}
                 shares.append({letter: counts.get(letter, 0) / sum(counts.values()) for letter in letters})
             return max(abs(shares[0][letter] - shares[1][letter]) for letter in letters)
 
@@ -306,7 +317,7 @@ class TestSizes:
         assert allowance(population, population) < 0.02
 
     def test_the_threshold_is_raised_by_the_allowance(self, corpus):
-        """An anomaly needs a distance over the threshold plus the allowance."""
+        """A distance is an anomaly if it is over the sum of threshold and allowance."""
         new, old = pairs(300, 2), pairs(5000, 1)
         shifted = [(s[:-1] + " zz.", t) if i % 7 == 0 else (s, t) for i, (s, t) in enumerate(new)]
         corpus.validate(corpus.span(2, train=shifted), previous=[corpus.span(1, train=old)])
@@ -331,7 +342,7 @@ class TestSeverities:
         assert (severities["source_ending"], severities["target_ending"]) == (WARNING, ERROR)
         corpus.validate(new, previous=[old], severities=[{"check": "drift", "severity": "warn"}])
 
-    def test_a_rule_can_make_every_anomaly_stop_the_run(self, corpus):
+    def test_a_rule_without_conditions_makes_every_anomaly_stop_the_run(self, corpus):
         old, new = corpus.span(1, train=pairs(500)), corpus.span(2, train=pairs(500, 1, words=30))
         with pytest.raises(DataError, match="source_length"):
             corpus.validate(new, previous=[old], severities=[{"severity": "stop"}])
@@ -347,11 +358,11 @@ class TestSeverities:
     def test_a_rule_with_an_unknown_severity_is_rejected(self):
         with pytest.raises(msgspec.ValidationError, match="severity"):
             msgspec.convert({"severities": [{"severity": "ignore"}]}, example_validator.Parameters)
-        assert all(isinstance(rule, Rule) for rule in example_validator.DEFAULT_RULES)
 
 
 class TestSchemaOfSpans:
     def infer(self, corpus: Corpus, *spans) -> schema_pb2.Schema:
+        """Runs SchemaGen and returns the inferred schema."""
         schema = artifacts.Schema(corpus.folder("inferred"))
         context = Context(corpus.root, corpus.root, beam_pipeline=beam.Pipeline, say=lambda line: None)
         schema_gen_executor.run(schema_gen.Parameters(infer=True), context, statistics=spans, schema=schema)
@@ -369,8 +380,8 @@ class TestSchemaOfSpans:
             self.infer(corpus, corpus.span(0, train=[]))
 
 
-def statistics_gen_of(root: Path, properties: dict[str, int], **splits: Pairs):
-    """Runs StatisticsGen on examples; returns its output and the printed lines."""
+def run_statistics_gen(root: Path, properties: dict[str, int], **splits: Pairs):
+    """Runs StatisticsGen on examples, and returns its output and the printed lines."""
     examples = artifacts.Examples(root / "examples", dict(properties))
     examples.path.mkdir()
     for split, rows in splits.items():
@@ -392,7 +403,7 @@ def statistics_gen_of(root: Path, properties: dict[str, int], **splits: Pairs):
 
 
 def test_statistics_of_a_small_span(tmp_path):
-    output, printed = statistics_gen_of(
+    output, printed = run_statistics_gen(
         tmp_path, {"span": 7, "version": 2, "rejected": 1}, train=pairs(5), test=[]
     )
     assert output.properties == {"span": 7, "version": 2, "train": 5, "test": 0}
@@ -403,6 +414,6 @@ def test_statistics_of_a_small_span(tmp_path):
 
 @pytest.mark.parametrize("splits", [{}, {"train": []}])
 def test_statistics_of_an_empty_span(tmp_path, splits):
-    output, printed = statistics_gen_of(tmp_path, {"span": 7}, **splits)
+    output, printed = run_statistics_gen(tmp_path, {"span": 7}, **splits)
     assert output.splits() == list(splits)
     assert printed == ["no examples"]

@@ -50,7 +50,7 @@ from bitext.pipeline.source_digests import source_digests
 
 
 class Result:
-    """Runs ExampleGen and holds its outputs."""
+    """Runs ExampleGen, and holds its outputs and the printed lines."""
 
     def __init__(self, root: Path, *, golden: artifacts.Examples | None = None, **parameters):
         folders = {name: root / name for name in ("working", "temp", "examples", "rejects")}
@@ -74,15 +74,15 @@ class Result:
         )
 
     def rows(self, split: str) -> list[tuple[str, str, str]]:
-        """(id, source, target) of every example of a split, in the order of the files."""
+        """Returns (id, source, target) of every example of a split, in the order of the files."""
         decoder = example_coder.ExamplesToRecordBatchDecoder(None)
-        out: list[tuple[str, str, str]] = []
+        rows: list[tuple[str, str, str]] = []
         for path in sorted(self.examples.split(split).glob("data_tfrecord-*.gz")):
             for records in tfrecord.read_records(path):
                 columns = decoder.DecodeBatch(records).to_pydict()
-                sides = ([v[0].decode() for v in columns[name]] for name in ("id", "source", "target"))
-                out += list(zip(*sides, strict=True))
-        return out
+                features = ([v[0].decode() for v in columns[name]] for name in ("id", "source", "target"))
+                rows += list(zip(*features, strict=True))
+        return rows
 
     def all_rows(self) -> list[tuple[str, str, str]]:
         return [row for split in SPLITS for row in self.rows(split)]
@@ -96,36 +96,37 @@ class Result:
 
 
 def _corpus(rows: int = 60) -> list[str]:
+    """Returns lines of a TSV file with three columns."""
     return [f"Sentence number {i}.\tOración número {i}.\tby {i}" for i in range(rows)]
 
 
-def _write(path: Path, lines: list[str], opener=open) -> str:
-    with opener(path, "wb") as file:
-        file.write(("\n".join(lines) + "\n").encode())
+def _write(path: Path, lines: list[str]) -> str:
+    """Writes lines and returns the path as text."""
+    path.write_bytes(("\n".join(lines) + "\n").encode())
     return str(path)
 
 
-WIDE = {"eval_share": 0.3, "test_share": 0.3}
+LARGE_SHARES = {"eval_share": 0.3, "test_share": 0.3}
 
 
 def test_every_row_has_one_split_and_its_id(tmp_path):
     lines = _corpus()
-    result = Result(tmp_path / "run", files=[_write(tmp_path / "spa.tsv", lines)], **WIDE)
+    result = Result(tmp_path / "run", files=[_write(tmp_path / "spa.tsv", lines)], **LARGE_SHARES)
     rows = result.all_rows()
     assert sorted(rows) == sorted((f"spa.tsv:{i + 1}", *lines[i].split("\t")[:2]) for i in range(60))
     for split in SPLITS:
         numbers = [int(row[0].rpartition(":")[2]) for row in result.rows(split)]
         assert numbers == sorted(numbers)
         assert result.examples.properties[split] == len(numbers) > 0
-    assert result.lines == [result.lines[0]]
-    assert "60 rows" in result.lines[0]
+    [line] = result.lines
+    assert "60 rows" in line
 
 
 def test_translations_of_one_source_are_in_one_split_and_duplicates_are_dropped(tmp_path):
     lines = _corpus(40)
     lines += [line.upper().replace(" ", "  ") for line in lines]  # equal after normalization
     lines += lines[:7]
-    result = Result(tmp_path / "run", files=[_write(tmp_path / "a.tsv", lines)], **WIDE)
+    result = Result(tmp_path / "run", files=[_write(tmp_path / "a.tsv", lines)], **LARGE_SHARES)
     seen: dict[str, set[str]] = {}
     for split in SPLITS:
         for _, source, _ in result.rows(split):
@@ -139,7 +140,7 @@ def test_translations_of_one_source_are_in_one_split_and_duplicates_are_dropped(
 
 def test_equal_runs_write_equal_bytes(tmp_path):
     path = _write(tmp_path / "a.tsv", _corpus())
-    results = [Result(tmp_path / name, files=[path], **WIDE) for name in ("one", "two")]
+    results = [Result(tmp_path / name, files=[path], **LARGE_SHARES) for name in ("one", "two")]
     for split in SPLITS:
         files = [r.examples.split(split) / "data_tfrecord-00000-of-00001.gz" for r in results]
         assert files[0].read_bytes() == files[1].read_bytes()
@@ -147,24 +148,24 @@ def test_equal_runs_write_equal_bytes(tmp_path):
 
 def test_shards_hold_the_same_rows(tmp_path):
     path = _write(tmp_path / "a.tsv", _corpus())
-    one = Result(tmp_path / "one", files=[path], **WIDE)
-    three = Result(tmp_path / "three", files=[path], shards=3, **WIDE)
+    one = Result(tmp_path / "one", files=[path], **LARGE_SHARES)
+    three = Result(tmp_path / "three", files=[path], shards=3, **LARGE_SHARES)
     for split in SPLITS:
         assert sorted(one.rows(split)) == sorted(three.rows(split))
         assert len(list(three.examples.split(split).iterdir())) == 3
 
 
-GOLDEN = ["24c4e79f019ea69f", "79ea4833cf67eda1", "22fefe5846453bfc", "9fed818fac878702"]
+EXPECTED_HASHES = ["24c4e79f019ea69f", "79ea4833cf67eda1", "22fefe5846453bfc", "9fed818fac878702"]
 
 
 def test_the_hash_of_a_source_never_changes():
-    # If this fails, sentences that were held out so far become training data.
+    # With other hashes, sentences that were held out in earlier runs would become training data.
     sources = pa.array(["Go.", "  gO.\u00a0", "Ｇｏ.", "¿Dónde está?", "你好。", ""])
     hashes = source_hashes(sources)
     assert hashes[0] == hashes[1] == hashes[2]
-    assert [f"{h:016x}" for h in hashes[[0, 3, 4, 5]].tolist()] == GOLDEN
-    shares = assign_splits(np.array([0, 2**62, 2**63, 2**64 - 1], np.uint64), 0.1, 0.25)
-    assert shares.tolist() == [2, 0, 0, 1]
+    assert [f"{h:016x}" for h in hashes[[0, 3, 4, 5]].tolist()] == EXPECTED_HASHES
+    splits = assign_splits(np.array([0, 2**62, 2**63, 2**64 - 1], np.uint64), 0.1, 0.25)
+    assert splits.tolist() == [2, 0, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,7 @@ def test_the_hash_of_a_source_never_changes():
         (b"abcde\t" + b"b" * 40, "length_ratio", "5 against 40"),
     ],
 )
-def test_reasons(row, reason, detail):
+def test_an_unusable_row_is_rejected_with_reason_and_detail(row, reason, detail):
     parameters = Parameters(files=("x",), max_characters=50)
     rows = split_tsv(b"good\tbueno\n" + row + b"\ngood too\tbueno\n", 10, (0, 1))
     filtered = filter_rows(rows, parameters)
@@ -207,18 +208,18 @@ def test_the_length_ratio_of_short_rows_is_not_checked():
 def test_rejects_are_written_and_counted(tmp_path):
     lines = _corpus()
     lines[4], lines[9] = "no tab", "x\t"
-    result = Result(tmp_path / "run", files=[_write(tmp_path / "a.tsv", lines)], **WIDE)
+    result = Result(tmp_path / "run", files=[_write(tmp_path / "a.tsv", lines)], **LARGE_SHARES)
     rejected = [(r["line"], r["reason"], r["text"]) for r in result.rejects()]
     assert rejected == [(5, "missing_column", "no tab"), (10, "empty_side", "x\t")]
     assert result.summary()["reasons"] == {"missing_column": 1, "empty_side": 1}
     assert "2 rows rejected: missing_column 1, empty_side 1" in result.lines[1]
 
 
-def test_too_many_rejects_stop_the_run_and_ten_are_shown(tmp_path):
+def test_too_many_rejects_stop_the_run_and_the_error_shows_ten(tmp_path):
     lines = [line if i % 2 else f"broken {i}" for i, line in enumerate(_corpus())]
     path = _write(tmp_path / "a.tsv", lines)
     with pytest.raises(DataError) as error:
-        Result(tmp_path / "run", files=[path], **WIDE)
+        Result(tmp_path / "run", files=[path], **LARGE_SHARES)
     message = str(error.value)
     assert "30 of 60 rows (50.0%)" in message
     assert message.count("missing_column") == 10
@@ -230,13 +231,13 @@ def test_too_many_rejects_stop_the_run_and_ten_are_shown(tmp_path):
         assert len(rejects.readlines()) == 30
 
 
-alphabet = st.sampled_from(
+FRAGMENTS = st.sampled_from(
     [b"a", b"b", b"\t", b"\n", b"\n", b" ", b"\xff", b"\x00", "é".encode(), b"\r", b"\xef\xbb\xbf"]
 )
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(alphabet, max_size=60).map(b"".join), st.tuples(st.integers(0, 2), st.integers(0, 2)))
+@given(st.lists(FRAGMENTS, max_size=60).map(b"".join), st.tuples(st.integers(0, 2), st.integers(0, 2)))
 def test_every_line_is_an_example_a_duplicate_or_a_reject(tmp_path_factory, text, columns):
     """The result equals that of a simple implementation that reads line by line."""
     if columns[0] == columns[1]:
@@ -267,39 +268,43 @@ def test_every_line_is_an_example_a_duplicate_or_a_reject(tmp_path_factory, text
 
 
 def _read_line_by_line(text: bytes, columns: tuple[int, int], longest: int) -> list[tuple[str, str] | None]:
-    """The pair of every line; None for a row that is rejected."""
+    """Returns the pair of every line; None for a rejected row."""
     text = text.removeprefix(b"\xef\xbb\xbf")
-    out: list[tuple[str, str] | None] = []
+    pairs: list[tuple[str, str] | None] = []
     for line in text.removesuffix(b"\n").split(b"\n") if text else []:
         fields = line.split(b"\t")
         try:
             pair = [fields[c].decode().strip() for c in columns]
         except (IndexError, UnicodeDecodeError):
-            out.append(None)
+            pairs.append(None)
             continue
-        control = any(
+        has_control_character = any(
             unicodedata.category(c) == "Cc" and c not in "\t\n\r\x85" for side in pair for c in side
         )
-        good = not control and all(0 < len(side) <= longest for side in pair)
-        out.append((pair[0], pair[1]) if good else None)
-    return out
+        is_accepted = not has_control_character and all(0 < len(side) <= longest for side in pair)
+        pairs.append((pair[0], pair[1]) if is_accepted else None)
+    return pairs
 
 
-@pytest.mark.parametrize("ending", ["", ".gz", ".bz2", ".zst"])
+COMPRESSORS = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".zst": zstandard.ZstdCompressor().compress,
+}
+"""The compression function of each file name ending."""
+
+
+@pytest.mark.parametrize("ending", COMPRESSORS)
 def test_compressed_files_are_read_like_plain_files(tmp_path, ending, monkeypatch):
     monkeypatch.setattr(
         "bitext.components.example_gen.formats.base.BLOCK_BYTES", 37
     )  # many blocks, cut within lines
     data = ("\ufeff" + "\r\n".join(_corpus(20)) + "\r\n").encode()
     half = len(data) // 2
-    pack = {
-        "": bytes,
-        ".gz": gzip.compress,
-        ".bz2": bz2.compress,
-        ".zst": zstandard.ZstdCompressor().compress,
-    }[ending]
+    compress = COMPRESSORS[ending]
     path = tmp_path / f"a.tsv{ending}"
-    path.write_bytes(pack(data[:half]) + pack(data[half:]))  # two concatenated streams
+    path.write_bytes(compress(data[:half]) + compress(data[half:]))  # two concatenated streams
     parameters = Parameters(files=(str(path),))
     sources, lines = [], []
     for rows in read_rows(find_source_files(parameters)[0], parameters):
@@ -321,11 +326,10 @@ def test_a_file_in_another_encoding_is_refused_with_the_command_that_converts_it
 
 @pytest.mark.parametrize("ending", [".gz", ".bz2", ".zst"])
 def test_a_truncated_compressed_file_is_an_error(tmp_path, ending):
-    pack = {".gz": gzip.compress, ".bz2": bz2.compress, ".zst": zstandard.ZstdCompressor().compress}[ending]
     path = tmp_path / f"a.tsv{ending}"
-    path.write_bytes(pack("\n".join(_corpus(500)).encode())[:-9])
+    path.write_bytes(COMPRESSORS[ending]("\n".join(_corpus(500)).encode())[:-9])
     with pytest.raises(DataError, match="cannot read .*a.tsv"):
-        Result(tmp_path / "run", files=[str(path)], **WIDE)
+        Result(tmp_path / "run", files=[str(path)], **LARGE_SHARES)
 
 
 def test_csv_quoting_newlines_and_header(tmp_path):
@@ -339,7 +343,7 @@ def test_csv_quoting_newlines_and_header(tmp_path):
         header=True,
         source_column="en",
         target_column="es, texto",
-        **WIDE,
+        **LARGE_SHARES,
     )
     rows = sorted(result.all_rows(), key=lambda row: int(row[0].rpartition(":")[2]))
     assert rows[0] == ("a.csv:2", "He said 0, and left", 'Dijo "0", y\nse fue')
@@ -350,7 +354,7 @@ def test_csv_quoting_newlines_and_header(tmp_path):
 def test_broken_csv_quoting_rejects_every_line_of_the_record(tmp_path):
     lines = [f"en {i},es {i}" for i in range(20)] + ['en,"es'] + [f"en {i},es {i}" for i in range(100, 103)]
     path = _write(tmp_path / "a.csv", lines)
-    result = Result(tmp_path / "run", format="csv", files=[path], max_reject_share=1.0, **WIDE)
+    result = Result(tmp_path / "run", format="csv", files=[path], max_reject_share=1.0, **LARGE_SHARES)
     assert [(r["line"], r["reason"]) for r in result.rejects()] == [(n, "bad_quoting") for n in range(21, 25)]
     assert "begins on line 21" in result.rejects()[0]["detail"]
     assert len(result.all_rows()) == 20
@@ -365,20 +369,20 @@ def test_invalid_utf8_in_csv_is_rejected_with_its_position(tmp_path):
     assert rows.text(1) == "b\\xffd,malo"
 
 
-def test_aligned_files(tmp_path):
+def test_aligned_files_are_joined_line_by_line_and_need_equal_lengths(tmp_path):
     lines = _corpus(50)
     for name, side in (("a.en", 0), ("a.es", 1)):
         _write(tmp_path / name, [line.split("\t")[side] for line in lines])
     sides = {"source_files": [str(tmp_path / "a.en")], "target_files": [str(tmp_path / "a.es")]}
-    result = Result(tmp_path / "run", format="parallel", **sides, **WIDE)
+    result = Result(tmp_path / "run", format="parallel", **sides, **LARGE_SHARES)
     assert sorted(result.all_rows())[0] == ("a.en:1", "Sentence number 0.", "Oración número 0.")
     with (tmp_path / "a.es").open("a") as file:
         file.write("one more")
     with pytest.raises(DataError, match=r"a\.en has 50 lines, .*a\.es has 51"):
-        Result(tmp_path / "again", format="parallel", **sides, **WIDE)
+        Result(tmp_path / "again", format="parallel", **sides, **LARGE_SHARES)
 
 
-def test_given_splits_and_globs(tmp_path):
+def test_given_splits_are_read_with_globs_and_no_file_twice(tmp_path):
     for name, low, high in (("train1", 0, 10), ("train2", 10, 20), ("dev", 20, 25), ("test", 25, 30)):
         _write(tmp_path / f"{name}.tsv", _corpus(30)[low:high])
     splits = {
@@ -408,7 +412,7 @@ def test_duplicates_in_a_published_test_set_are_kept(tmp_path):
     assert [len(everywhere.rows(split)) for split in SPLITS] == [20, 5, 5]
 
 
-def test_sources_that_given_splits_share_are_reported(tmp_path):
+def test_test_sources_that_are_also_in_train_are_reported(tmp_path):
     for name, low, high in (("train", 0, 10), ("dev", 10, 15), ("test", 8, 15)):
         _write(tmp_path / f"{name}.tsv", _corpus(30)[low:high])
     names = zip(SPLITS, ("train", "dev", "test"), strict=True)
@@ -422,18 +426,18 @@ def test_ids_are_distinct_if_files_have_the_same_name(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         paths.append(_write(tmp_path / name / "a.tsv", [f"{name} {line}" for line in _corpus(30)]))
-    result = Result(tmp_path / "run", files=paths, **WIDE)
+    result = Result(tmp_path / "run", files=paths, **LARGE_SHARES)
     ids = [row[0] for row in result.all_rows()]
     assert len(set(ids)) == 60
     assert f"{paths[1]}:30" in ids
 
 
-def test_missing_file(tmp_path):
+def test_the_error_about_a_missing_file_names_it(tmp_path):
     with pytest.raises(DataError, match=r"no file matches .*nowhere\.tsv"):
         Result(tmp_path / "run", files=[str(tmp_path / "nowhere.tsv")])
 
 
-def test_missing_header_column(tmp_path):
+def test_the_error_about_a_missing_column_lists_the_header(tmp_path):
     path = _write(tmp_path / "a.tsv", ["en\tes", *_corpus(5)])
     with pytest.raises(DataError, match=r"no column 'de'; its header names 'en', 'es'"):
         Result(tmp_path / "run", files=[path], header=True, source_column="en", target_column="de")
@@ -469,7 +473,7 @@ def test_invalid_parameters_are_rejected(parameters, message):
         msgspec.convert(parameters, Parameters)
 
 
-def test_external_inputs_are_all_patterns():
+def test_the_external_inputs_are_all_patterns():
     parameters = msgspec.convert(
         {"format": "parallel", "source_files": ["a*"], "target_files": ["b"]}, Parameters
     )
@@ -486,7 +490,7 @@ class TestSpans:
         for number, rows in enumerate(spans):
             span = {"number": number, "version": 1}
             file = _write(tmp_path / f"{number}.tsv", rows)
-            result = Result(tmp_path / str(number), files=[file], span=span, **WIDE)
+            result = Result(tmp_path / str(number), files=[file], span=span, **LARGE_SHARES)
             properties = result.examples.properties
             assert (properties["span"], properties["version"]) == (number, 1)
             for split in SPLITS:
@@ -511,8 +515,8 @@ class TestSpans:
             Result(tmp_path / "run", files=[file], span={"number": 1})
 
 
-class Golden:
-    """Runs GoldenGen on rows and holds its outputs."""
+class GoldenResult:
+    """Runs GoldenGen, and holds its outputs and the printed lines."""
 
     def __init__(self, root: Path, lines: list[str]):
         path = _write(root / "golden.tsv", lines)
@@ -527,17 +531,17 @@ class Golden:
 
 
 class TestGolden:
-    """A sentence of the golden set is scored, and is in neither the train nor the eval split."""
+    """The sentences of the golden set are scored, and are in neither the train nor the eval split."""
 
     def test_no_golden_source_is_in_train_or_eval(self, tmp_path: Path) -> None:
         lines = _corpus(100)
         golden_lines = [line.upper() for line in lines[::4]]
-        golden_gen = Golden(tmp_path, golden_lines)
+        golden_gen = GoldenResult(tmp_path, golden_lines)
         assert GoldenGen().external_inputs(golden_gen.parameters) == [str(tmp_path / "golden.tsv")]
         assert golden_gen.lines == ["25 pairs"]
         file = _write(tmp_path / "a.tsv", lines)
-        without = Result(tmp_path / "without", files=[file], **WIDE)
-        result = Result(tmp_path / "run", files=[file], golden=golden_gen.examples, **WIDE)
+        without = Result(tmp_path / "without", files=[file], **LARGE_SHARES)
+        result = Result(tmp_path / "run", files=[file], golden=golden_gen.examples, **LARGE_SHARES)
         held_out = {normalize_source(line.split("\t")[0]) for line in golden_lines}
         for split in SPLITS:
             expected = [
@@ -553,7 +557,7 @@ class TestGolden:
         assert f"{removed} rows removed because their source is in the golden set" in result.lines
 
     def test_duplicates_are_kept_and_unusable_rows_are_rejected(self, tmp_path: Path) -> None:
-        golden_gen = Golden(tmp_path, ["A.\tB.", "no tab", "A.\tB.", "A.\t" + "B" * 500])
+        golden_gen = GoldenResult(tmp_path, ["A.\tB.", "no tab", "A.\tB.", "A.\t" + "B" * 500])
         [path] = golden_gen.examples.split("golden").glob("*.gz")
         decoder = example_coder.ExamplesToRecordBatchDecoder(None)
         [batch] = [decoder.DecodeBatch(records).to_pydict() for records in tfrecord.read_records(path)]
@@ -564,11 +568,11 @@ class TestGolden:
 
     def test_a_golden_set_without_a_usable_row_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="no row of the golden set can be used"):
-            Golden(tmp_path, ["no tab"])
+            GoldenResult(tmp_path, ["no tab"])
 
 
 class JsonLines(Format):
-    """A format that the project does not have: one JSON object a line with a source and a target."""
+    """A format of this test only: each line is a JSON object with a source and a target."""
 
     name = "jsonl"
 
@@ -596,8 +600,8 @@ class TestFormats:
         with pytest.raises(msgspec.ValidationError, match="format must be tsv or csv or parallel"):
             msgspec.convert({"files": [path], "format": "jsonl"}, Parameters)
         monkeypatch.setitem(FORMATS, JsonLines.name, JsonLines())
-        result = Result(tmp_path / "run", format="jsonl", files=[path], **WIDE)
-        tsv = Result(tmp_path / "tsv", files=[_write(tmp_path / "a.tsv", _corpus())], **WIDE)
+        result = Result(tmp_path / "run", format="jsonl", files=[path], **LARGE_SHARES)
+        tsv = Result(tmp_path / "tsv", files=[_write(tmp_path / "a.tsv", _corpus())], **LARGE_SHARES)
         expected = {row[1:] for row in tsv.all_rows()} - {tuple(pairs[4]), tuple(pairs[9])}
         assert {row[1:] for row in result.all_rows()} == expected
         assert {row[0].partition(":")[0] for row in result.all_rows()} == {"a.jsonl"}

@@ -27,16 +27,18 @@ from bitext.components.translation.output import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-AS_ROOT = os.geteuid() == 0
+IS_ROOT = os.geteuid() == 0
 
 
 def write(path: Path, *chunks: bytes) -> None:
+    """Writes chunks through `open_output`."""
     with open_output(path) as write_chunk:
         for chunk in chunks:
             write_chunk(chunk)
 
 
 def mode(path: Path) -> int:
+    """Returns the permission bits of a file."""
     return stat.S_IMODE(path.stat().st_mode)
 
 
@@ -55,13 +57,13 @@ class TestFile:
         path = tmp_path / "out.txt"
         path.write_text("before")
 
-        def fails() -> None:
+        def interrupt() -> None:
             with open_output(path) as write_chunk:
                 write_chunk(b"one\n")
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            fails()
+            interrupt()
         assert path.read_text() == "before"
         assert os.listdir(tmp_path) == ["out.txt"]
 
@@ -81,7 +83,7 @@ class TestFile:
             os.umask(umask)
         assert mode(tmp_path / "out.txt") == 0o640
 
-    @pytest.mark.skipif(not AS_ROOT, reason="only root may set another owner")
+    @pytest.mark.skipif(not IS_ROOT, reason="only root may set another owner")
     def test_an_existing_file_keeps_its_owner(self, tmp_path: Path) -> None:
         path = tmp_path / "out.txt"
         path.touch()
@@ -133,7 +135,7 @@ class TestFile:
         assert path.read_bytes() == b"first first", "the output that is closed last wins"
 
     def test_a_link_at_the_temporary_name_is_not_followed(self, tmp_path: Path) -> None:
-        """An attacker places links at earlier temporary names; the next output has another name."""
+        """An attacker creates links at earlier temporary names. The next output uses another name."""
         other, path = tmp_path / "other", tmp_path / "out.txt"
         other.write_text("other")
         names: list[str] = []
@@ -310,7 +312,7 @@ class TestFolder:
         assert os.listdir(tmp_path / "deep" / "new") == ["file"]
 
     def test_without_a_commit_nothing_is_left(self, tmp_path: Path) -> None:
-        def fails() -> None:
+        def interrupt() -> None:
             with new_folder(tmp_path / "new") as folder:
                 (folder.path / "file").touch()
                 raise KeyboardInterrupt
@@ -319,15 +321,15 @@ class TestFolder:
             (folder.path / "file").touch()
         assert os.listdir(tmp_path) == []
         with pytest.raises(KeyboardInterrupt):
-            fails()
+            interrupt()
         assert os.listdir(tmp_path) == []
 
     def test_a_target_that_appears_before_the_commit_is_not_replaced(self, tmp_path: Path) -> None:
-        def fails() -> None:
+        def commit_over_a_folder() -> None:
             with new_folder(tmp_path / "new") as folder:
                 (tmp_path / "new").mkdir()
                 folder.commit()
 
         with pytest.raises(ConfigError, match="exists already"):
-            fails()
+            commit_over_a_folder()
         assert os.listdir(tmp_path) == ["new"]

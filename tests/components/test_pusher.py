@@ -1,4 +1,4 @@
-"""Pusher and rollback: a version is complete or absent, also after a crash; a model is pushed once."""
+"""Pusher and rollback: a version is complete or absent, even after a crash, and a model is pushed once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ METRICS = {
 }
 
 
-def folder(path: Path, **files: str) -> Path:
+def write_files(path: Path, **files: str) -> Path:
+    """Writes files into a folder and returns the folder. In a name, `__` is `/`, and `_pb` is `.pb`."""
     for name, content in files.items():
         target = path / name.replace("__", "/").replace("_pb", ".pb")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +40,15 @@ def folder(path: Path, **files: str) -> Path:
 
 
 class Push:
-    """Pushes models with given content to one serving folder."""
+    """Pushes models to one serving folder. A model has the content of its `saved_model.pb`.
+
+    Attributes:
+      destination: the serving folder.
+      lines: the printed lines of all pushes.
+      count: the number of pushes.
+      bleu: the BLEU of the next model.
+      damaged: the name of an input whose file is emptied before the next push.
+    """
 
     def __init__(self, root: Path):
         self.root = root
@@ -59,7 +68,7 @@ class Push:
             "Format-Serving__variables__data": "1",
             "samples": "",
         }
-        model = artifacts.Model(folder(run_folder / "model", **files))
+        model = artifacts.Model(write_files(run_folder / "model", **files))
         blessing = artifacts.ModelBlessing(run_folder / "blessing")
         infra_blessing = artifacts.InfraBlessing(run_folder / "infra_blessing")
         artifact: artifacts.Blessing
@@ -97,6 +106,7 @@ class Push:
         return pushed
 
     def listing(self) -> list[str]:
+        """Returns the names in the serving folder."""
         return sorted(os.listdir(self.destination)) if self.destination.exists() else []
 
 
@@ -106,6 +116,7 @@ def push(tmp_path: Path) -> Push:
 
 
 def record(pushed: artifacts.PushedModel) -> dict[str, Any]:
+    """Returns the content of `pushed.json`."""
     content: dict[str, Any] = json.loads((pushed.path / "pushed.json").read_text(encoding="utf-8"))
     return content
 
@@ -155,7 +166,7 @@ def test_pushing_the_newest_model_again_updates_only_its_metadata_files(push: Pu
 
 
 def test_extra_assets_of_the_export_are_pushed(push: Push) -> None:
-    model = folder(push.root / "1" / "model", **{"Format-Serving__assets.extra__warm": "requests"})
+    model = write_files(push.root / "1" / "model", **{"Format-Serving__assets.extra__warm": "requests"})
     push("a")
     extra = push.destination / "1" / "assets.extra"
     assert sorted(path.name for path in extra.iterdir()) == [
@@ -165,7 +176,7 @@ def test_extra_assets_of_the_export_are_pushed(push: Push) -> None:
     assert written["digest"] == model_digest(model / "Format-Serving")
 
 
-def test_each_other_model_becomes_the_next_version_even_if_it_was_pushed_before(push: Push) -> None:
+def test_a_model_that_differs_from_the_newest_becomes_the_next_version(push: Push) -> None:
     assert [push(content).properties["version"] for content in ("a", "b", "a")] == [1, 2, 3]
 
 
@@ -187,7 +198,7 @@ def test_a_model_without_both_blessings_is_not_pushed(push: Push, blessed: bool,
 
 
 def test_staging_folders_of_a_crash_are_removed(push: Push) -> None:
-    folder(push.destination / ".staging-1", saved_model_pb="half")
+    write_files(push.destination / ".staging-1", saved_model_pb="half")
     push("a")
     assert push.listing() == ["1"]
 
@@ -252,24 +263,24 @@ def test_a_damaged_verdict_is_an_error(push: Push, name: str) -> None:
 
 
 def test_a_destination_that_is_not_a_folder_is_refused(push: Push) -> None:
-    folder(push.root, file="")
+    write_files(push.root, file="")
     with pytest.raises(errors.ConfigError, match="not a folder"):
         push("a", destination=str(push.root / "file"))
 
 
 def test_the_digest_depends_on_names_and_contents(tmp_path: Path) -> None:
     digests = {
-        folder_digest(folder(tmp_path / "1", a="x", b="y")),
-        folder_digest(folder(tmp_path / "2", a="y", b="x")),
-        folder_digest(folder(tmp_path / "3", a="x", sub__b="y")),
-        folder_digest(folder(tmp_path / "4", b="y", a="x")),
+        folder_digest(write_files(tmp_path / "1", a="x", b="y")),
+        folder_digest(write_files(tmp_path / "2", a="y", b="x")),
+        folder_digest(write_files(tmp_path / "3", a="x", sub__b="y")),
+        folder_digest(write_files(tmp_path / "4", b="y", a="x")),
     }
     assert len(digests) == 3
 
 
 def test_excluded_files_do_not_change_the_digest(tmp_path: Path) -> None:
-    digest = folder_digest(folder(tmp_path / "1", a="x"))
-    larger = folder(tmp_path / "2", a="x", sub__b="y")
+    digest = folder_digest(write_files(tmp_path / "1", a="x"))
+    larger = write_files(tmp_path / "2", a="x", sub__b="y")
     assert folder_digest(larger, exclude=(Path("sub/b"),)) == digest != folder_digest(larger)
 
 
@@ -282,6 +293,7 @@ def metadata(push: Push) -> dict[int, VersionMetadata]:
 
 
 def content(push: Push, version: int) -> str:
+    """Returns the content of the `saved_model.pb` of a version."""
     return (push.destination / str(version) / "saved_model.pb").read_text(encoding="utf-8")
 
 
@@ -291,7 +303,7 @@ class TestRollback:
             push.bleu = bleu
             push(model, card={"licence": f"of {model}"})
         before = metadata(push)
-        result = rollback(push.destination, "it *swears*")
+        result = rollback(push.destination, "it *fails*")
         assert push.listing() == ["1", "2", "3", "4"]
         assert [content(push, version) for version in range(1, 5)] == ["a", "b", "c", "b"]
         assert result == RolledBack(
@@ -302,12 +314,12 @@ class TestRollback:
             rolled_back_to=2,
             from_version=3,
             withdrawn=before[3].digest,
-            reason="it *swears*",
+            reason="it *fails*",
             time=result.time,
         )
         after = metadata(push)
         assert {version: after[version] for version in before} == before
-        withdrawal = artifacts.Withdrawal(3, "it *swears*", result.time)
+        withdrawal = artifacts.Withdrawal(3, "it *fails*", result.time)
         assert after[4] == VersionMetadata(
             before[2].digest, 31.0, "nrefs:1", {before[3].digest: withdrawal}, 2
         )
@@ -326,7 +338,7 @@ class TestRollback:
         text = (extra / ServedVersion.CARD_MARKDOWN.name).read_text(encoding="utf-8")
         assert text.startswith("# es-en, version 4\n")
         assert "**A rollback**: this is version 2 again. Version 3 was withdrawn at " in text
-        assert f"{result.time}: it \\*swears\\*\n" in text
+        assert f"{result.time}: it \\*fails\\*\n" in text
 
     def test_a_withdrawn_model_is_not_pushed_again(self, push: Push) -> None:
         push("a")
@@ -337,7 +349,7 @@ class TestRollback:
         for _ in range(2):
             again = push("b")
             reason = "not pushed: this model was withdrawn by a rollback (wrong numbers)"
-            assert record(again) | {"pushed": False, "reason": reason} == record(again)
+            assert (record(again)["pushed"], record(again)["reason"]) == (False, reason)
             assert again.properties == {"pushed": 0}
             assert push.lines[-1] == reason
             assert executor.still_valid(pushed_model=again)
@@ -418,7 +430,7 @@ class TestRollback:
         (push.destination / "2" / ServedVersion.METADATA).write_text("{")
         (push.destination / "2" / ServedVersion.CARD_JSON).write_text("{")
         (push.destination / "1" / ServedVersion.CARD_JSON).unlink()
-        folder(push.destination / "3", saved_model_pb="by hand")
+        write_files(push.destination / "3", saved_model_pb="by hand")
         digest = model_digest(push.destination / "3")
         result = rollback(push.destination, "by hand it is worse")
         assert (result.withdrawn, result.rolled_back_to, content(push, 4)) == (digest, 1, "a")
@@ -430,12 +442,12 @@ class TestRollback:
     def test_a_killed_rollback_leaves_the_state_before_or_after_it(self, push: Push) -> None:
         push("a")
         push("b")
-        pristine = shutil.copytree(push.destination, push.root / "pristine")
+        original = shutil.copytree(push.destination, push.root / "original")
         newest_versions = set()
-        for fatal in range(100):
+        for change in range(100):
             shutil.rmtree(push.destination)
-            shutil.copytree(pristine, push.destination)
-            completed = _killed_at(push.destination, fatal)
+            shutil.copytree(original, push.destination)
+            completed = _killed_at(push.destination, change)
             versions = serving.versions(push.destination)
             newest_versions.add(max(versions))
             assert sorted(versions) in ([1, 2], [1, 2, 3])
@@ -457,11 +469,11 @@ class TestRollback:
             if completed:
                 break
         assert (completed, newest_versions) == (True, {2, 3})
-        assert fatal > 10
+        assert change > 10
 
 
-def _killed_at(destination: Path, fatal: int) -> bool:
-    """Rolls back in a process that is killed before its change number `fatal` of a file or folder.
+def _killed_at(destination: Path, change: int) -> bool:
+    """Rolls back in a process that is killed before it changes a file or folder for the nth time, from 0.
 
     Returns:
       Whether the rollback was completed.
@@ -472,7 +484,7 @@ def _killed_at(destination: Path, fatal: int) -> bool:
         def counting(function: Any) -> Any:
             def call(*arguments: Any, **keywords: Any) -> Any:
                 nonlocal count
-                if count == fatal:
+                if count == change:
                     os._exit(9)
                 count += 1
                 return function(*arguments, **keywords)

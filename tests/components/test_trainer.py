@@ -1,4 +1,4 @@
-"""Trainer: data, optimizer, training loop, warm start. An interrupted training gives the same weights."""
+"""Trainer: batches, optimizer, training loop, warm start. An interrupted training gives the same weights."""
 
 from __future__ import annotations
 
@@ -95,11 +95,13 @@ def rows(batches: list) -> list[tuple]:
 
 
 def take(batches: Batches, step: int, count: int) -> list:
+    """Returns `count` batches after a step."""
     iterator = batches.after(step)
     return [next(iterator) for _ in range(count)]
 
 
 def every_example(split: Path) -> list[tuple]:
+    """Returns the examples in the files of a split, sorted."""
     examples = []
     for path in sorted(split.glob("*.gz")):
         for record in tf.data.TFRecordDataset(str(path), "GZIP"):
@@ -216,7 +218,7 @@ def test_without_a_warm_up_the_first_update_has_the_full_learning_rate():
 
 
 class TestOptimizer:
-    P = Parameters(
+    PARAMETERS = Parameters(
         steps=10,
         schedule=ScheduleParameters(kind="constant", warmup_steps=1),
         optimizer=OptimizerParameters(
@@ -228,7 +230,7 @@ class TestOptimizer:
         random = np.random.default_rng(10)
         values = [random.normal(size=(2, 3)), random.normal(size=3)]
         variables = [tf.Variable(v, dtype=tf.float32) for v in values]
-        optimizer, p = Optimizer(self.P, variables), self.P.optimizer
+        optimizer, p = Optimizer(self.PARAMETERS, variables), self.PARAMETERS.optimizer
         first, second = [np.zeros_like(v) for v in values], [np.zeros_like(v) for v in values]
         averages = [v.copy() for v in values]
         for step in range(1, 7):
@@ -252,7 +254,7 @@ class TestOptimizer:
 
     def test_after_100_updates_the_average_changes_at_every_fourth_update(self):
         variable = tf.Variable([1.0, -2.0])
-        optimizer = Optimizer(changed(self.P, optimizer={"average_decay": 0.98}), [variable])
+        optimizer = Optimizer(changed(self.PARAMETERS, optimizer={"average_decay": 0.98}), [variable])
         apply = tf.function(lambda: optimizer.apply([tf.sin(3.0 * variable)]))
         average, averages = variable.numpy(), []
         for count in range(1, 121):
@@ -269,7 +271,7 @@ class TestOptimizer:
 
     def test_two_swaps_restore_the_weights(self):
         variable = tf.Variable([1.0, 2.0])
-        optimizer = Optimizer(self.P, [variable])
+        optimizer = Optimizer(self.PARAMETERS, [variable])
         optimizer.apply([tf.constant([0.3, -0.3])])
         weights, average = variable.numpy(), optimizer.average[0].numpy()
         assert (weights != average).all()
@@ -280,7 +282,7 @@ class TestOptimizer:
 
     def test_without_averaging_a_swap_changes_nothing(self):
         variable = tf.Variable([1.0, 2.0])
-        optimizer = Optimizer(changed(self.P, optimizer={"average_decay": 0.0}), [variable])
+        optimizer = Optimizer(changed(self.PARAMETERS, optimizer={"average_decay": 0.0}), [variable])
         optimizer.apply([tf.constant([0.3, -0.3])])
         weights = variable.numpy()
         optimizer.swap()
@@ -300,11 +302,19 @@ PARAMETERS = Parameters(
 
 @pytest.fixture
 def deterministic():
+    """Makes TensorFlow deterministic, for all later tests too."""
     tf.config.experimental.enable_op_determinism()
 
 
 class Killed(Exception):
     """Raised by a validation to simulate a killed process."""
+
+
+def killed_in_second_validation(count: int) -> float:
+    """A validation function for `Attempt.run`."""
+    if count == 1:
+        raise Killed
+    return float(count)
 
 
 @dataclasses.dataclass
@@ -354,13 +364,8 @@ class TestTraining:
         unbroken = Attempt(split, tmp_path / "unbroken").run(float)
         assert [line["step"] for line in unbroken.history()] == [4, 8, 12]
 
-        def killed_in_its_second_validation(count: int) -> float:
-            if count == 1:
-                raise Killed
-            return float(count)
-
         with pytest.raises(Killed):
-            Attempt(split, tmp_path / "broken").run(killed_in_its_second_validation)
+            Attempt(split, tmp_path / "broken").run(killed_in_second_validation)
         # The history as after a kill between the line of a validation and its checkpoint, and within a line.
         with (tmp_path / "broken" / "working" / "history.jsonl").open("a") as file:
             file.write('{"step": 8, "minutes": 0.1, "loss": 1.0, "bleu": 1.0}\n{"step": 1')
@@ -413,13 +418,8 @@ class TestTraining:
 
     @pytest.mark.parametrize("damage", ["index", "data", "history"])
     def test_the_error_about_a_damaged_checkpoint_names_it_and_the_remedy(self, split, tmp_path, damage):
-        def killed_in_its_second_validation(count: int) -> float:
-            if count == 1:
-                raise Killed
-            return float(count)
-
         with pytest.raises(Killed):
-            Attempt(split, tmp_path).run(killed_in_its_second_validation)
+            Attempt(split, tmp_path).run(killed_in_second_validation)
         working = tmp_path / "working"
         if damage == "history":
             (working / "history.jsonl").write_text("{\n")
@@ -497,18 +497,18 @@ class TestTrainingOptions:
         """Runs a training, and the same training killed in its third validation and resumed."""
         unbroken = Attempt(split, folder / "unbroken", parameters).run(lambda count: bleu[count])
 
-        def killed_in_its_third_validation(count: int) -> float:
+        def killed_in_third_validation(count: int) -> float:
             if count == 2:
                 raise Killed
             return bleu[count]
 
         with pytest.raises(Killed):
-            Attempt(split, folder / "broken", parameters).run(killed_in_its_third_validation)
+            Attempt(split, folder / "broken", parameters).run(killed_in_third_validation)
         resumed = Attempt(split, folder / "broken", parameters).run(lambda count: bleu[count + 2])
         assert any("resumed at step" in line for line in resumed.messages)
         return unbroken, resumed
 
-    def test_a_resumed_training_knows_its_patience_and_best_weights(self, split, tmp_path):
+    def test_a_resumed_training_keeps_its_patience_and_best_weights(self, split, tmp_path):
         parameters = changed(PARAMETERS, validation={"patience": 3}, steps=40)
         bleu = [5.0, 3.0, 4.0, 4.5, 9.0]
         unbroken, resumed = self.unbroken_and_resumed(split, tmp_path, parameters, bleu)
@@ -561,8 +561,8 @@ class TestTrainingOptions:
         better = Attempt(split, tmp_path / "better", parameters).run(float)
         worse = Attempt(split, tmp_path / "worse", parameters).run(lambda count: -float(count))
         changes = [
-            [np.abs(a - b).max() for a, b in zip(x.weights_seen[1], x.weights_seen[2], strict=True)]
-            for x in (better, worse)
+            [np.abs(a - b).max() for a, b in zip(run.weights_seen[1], run.weights_seen[2], strict=True)]
+            for run in (better, worse)
         ]
         assert are_equal(better.weights_seen[1], worse.weights_seen[1])
         assert max(changes[1]) < 0.7 * max(changes[0])
@@ -581,12 +581,8 @@ def test_bfloat16_is_allowed_only_within_the_context_manager():
         assert is_allowed()
     assert not is_allowed()
 
-    def fails() -> None:
-        with matmul_precision("bfloat16"):
-            raise Killed
-
-    with pytest.raises(Killed):
-        fails()
+    with pytest.raises(Killed), matmul_precision("bfloat16"):
+        raise Killed
     assert not is_allowed()
 
 
@@ -605,7 +601,7 @@ def test_bfloat16_is_allowed_only_within_the_context_manager():
         ({"precision": "bfloat16", "replicas": 1}, True, ["the GPU computes in float32"]),
     ],
 )
-def test_settings_without_effect_on_this_machine_give_a_warning(changes, gpu, expected):
+def test_warnings_about_settings_without_effect_on_this_machine(changes, gpu, expected):
     lines = setting_warnings(msgspec.convert(changes, Parameters), gpu)
     assert len(lines) == len(expected)
     assert all(words in line for words, line in zip(expected, lines, strict=True))
@@ -635,7 +631,7 @@ class TestValidation:
         parameters = Parameters(validation=ValidationParameters(beam_size=3))
         assert validation_function(translator, held_out, parameters)() == pytest.approx(100)
 
-    def test_bleu_options_are_in_effect(self, translator):
+    def test_tokenize_and_lowercase_change_the_bleu(self, translator):
         translations = translator.translate(tf.constant(self.SOURCES))["text"].numpy()
         references = [[text.decode().upper().replace(" ", "")] for text in translations]
         held_out = [Sentence(s, s, r) for s, r in zip(self.SOURCES, references, strict=True)]
@@ -650,6 +646,7 @@ class TestValidation:
 
 class TestWarmStart:
     def pair(self, folder: Path, words: list[str], shared: bool = True) -> processor.TextPair:
+        """Returns text processors with these words. If not `shared`, the target has them in reverse order."""
         folder.mkdir(parents=True)
         settings = TextSettings(unit="word")
 
@@ -667,7 +664,8 @@ class TestWarmStart:
         settings = msgspec.structs.replace(SETTINGS, **changes)
         return initialize(settings, pair.source.size(), pair.target.size(), pair.shared, seed)
 
-    def saved(self, folder: Path, pair: processor.TextPair, network: Seq2Seq) -> Model:
+    def save(self, folder: Path, pair: processor.TextPair, network: Seq2Seq) -> Model:
+        """Writes a checkpoint and returns its Model artifact."""
         folder.mkdir()
         checkpoint.save(network, pair.source, pair.target, folder)
         return Model(folder)
@@ -675,7 +673,7 @@ class TestWarmStart:
     def test_with_the_same_vocabulary_all_weights_are_copied(self, tmp_path):
         pair = self.pair(tmp_path / "text", ["▁a", "▁b"], shared=False)
         old, new = self.network(pair, 1), self.network(pair, 2)
-        messages = list(load_weights(new, pair, self.saved(tmp_path / "old", pair, old)))
+        messages = list(load_weights(new, pair, self.save(tmp_path / "old", pair, old)))
         for a, b in zip(old.weights, new.weights, strict=True):
             np.testing.assert_array_equal(a, b)
         assert [line.split(" tokens")[0] for line in messages] == [
@@ -691,20 +689,22 @@ class TestWarmStart:
     @pytest.mark.parametrize("shared", [True, False])
     def test_rows_follow_their_tokens(self, tmp_path, shared, words):
         before = self.pair(tmp_path / "before", ["▁a", "▁b", "▁gone"], shared)
-        now = self.pair(tmp_path / "now", words, shared)
-        old, new = self.network(before, 1, tie_embeddings=False), self.network(now, 2, tie_embeddings=False)
-        fresh = new.source_embedding.numpy()
-        list(load_weights(new, now, self.saved(tmp_path / "old", before, old)))
+        after = self.pair(tmp_path / "after", words, shared)
+        old, new = (
+            self.network(pair, seed, tie_embeddings=False) for seed, pair in enumerate((before, after), 1)
+        )
+        initial = new.source_embedding.numpy()
+        list(load_weights(new, after, self.save(tmp_path / "old", before, old)))
         for name in ("source_embedding", "target_embedding", "output_embedding", "output_bias"):
             side = "source" if name == "source_embedding" else "target"
-            tokens = [getattr(p, side).pieces() for p in (before, now)]
+            tokens = [getattr(p, side).pieces() for p in (before, after)]
             rows = [getattr(n, name).numpy() for n in (old, new)]
             for token in ("<s>", "</s>", "▁a", "▁b"):
                 ids = [t.index(token) for t in tokens]
                 np.testing.assert_array_equal(rows[1][ids[1]], rows[0][ids[0]])
         for token in {"▁new", "▁more"} & set(words):
-            row = now.source.pieces().index(token)
-            np.testing.assert_array_equal(new.source_embedding.numpy()[row], fresh[row])
+            row = after.source.pieces().index(token)
+            np.testing.assert_array_equal(new.source_embedding.numpy()[row], initial[row])
         np.testing.assert_array_equal(new.decoder.read_kernel, old.decoder.read_kernel)
 
     def test_a_shared_embedding_can_be_split(self, tmp_path):
@@ -712,7 +712,7 @@ class TestWarmStart:
         shared = self.pair(tmp_path / "shared", words)
         separate = self.pair(tmp_path / "separate", words, shared=False)
         old, new = self.network(shared, 1), self.network(separate, 2, tie_embeddings=False)
-        list(load_weights(new, separate, self.saved(tmp_path / "old", shared, old)))
+        list(load_weights(new, separate, self.save(tmp_path / "old", shared, old)))
         np.testing.assert_array_equal(new.source_embedding, old.target_embedding)
         order = [shared.target.pieces().index(piece) for piece in separate.target.pieces()]
         np.testing.assert_array_equal(new.output_embedding, old.target_embedding.numpy()[order])
@@ -720,7 +720,7 @@ class TestWarmStart:
     def test_separate_embeddings_can_be_merged(self, tmp_path):
         separate = self.pair(tmp_path / "separate", ["▁a", "▁b"], shared=False)
         old = self.network(separate, 1)
-        model = self.saved(tmp_path / "old", separate, old)
+        model = self.save(tmp_path / "old", separate, old)
         vocabulary = model.vocabulary_file
         tokens = json.loads(vocabulary.read_text(encoding="utf-8"))
         one_sided = {"source": "▁x", "target": "▁y"}  # tokens that the other side lacks
@@ -730,24 +730,24 @@ class TestWarmStart:
         shared = self.pair(tmp_path / "shared", ["▁b", "▁x", "▁y", "▁new"])
         new = self.network(shared, 2)
         messages = list(load_weights(new, shared, model))
-        now = shared.target.pieces()
-        assert f"target_embedding: {len(now) - 1} of {len(now)} tokens" in messages[0]
+        pieces = shared.target.pieces()
+        assert f"target_embedding: {len(pieces) - 1} of {len(pieces)} tokens" in messages[0]
         for table, token, side in [
             (old.source_embedding, "▁x", "source"),
             (old.target_embedding, "▁y", "target"),
             (old.target_embedding, "▁b", "target"),
         ]:
             np.testing.assert_array_equal(
-                new.target_embedding.numpy()[now.index(token)], table.numpy()[tokens[side].index(token)]
+                new.target_embedding.numpy()[pieces.index(token)], table.numpy()[tokens[side].index(token)]
             )
 
     def test_the_error_about_another_architecture_names_the_setting(self, tmp_path):
         pair = self.pair(tmp_path / "text", ["▁a"])
-        model = self.saved(tmp_path / "old", pair, self.network(pair, 1))
+        model = self.save(tmp_path / "old", pair, self.network(pair, 1))
         for changes, message in [
             ({"cell": "gru"}, "cell is lstm, and the model to train has gru"),
             ({"encoder_layers": 2}, "encoder_layers is 1, and"),
-            ({"attention_heads": 2}, "attention_heads is 1, and"),  # the same shapes
+            ({"attention_heads": 2}, "attention_heads is 1, and"),  # the weights have the same shapes
             ({"embedding_units": 4}, "embedding_units is 6, and"),
         ]:
             with pytest.raises(DataError, match=message):
@@ -756,7 +756,7 @@ class TestWarmStart:
     def test_the_error_about_missing_or_misshapen_weights_names_them(self, tmp_path):
         pair = self.pair(tmp_path / "text", ["▁a"])
         network = self.network(pair, 1)
-        model = self.saved(tmp_path / "old", pair, network)
+        model = self.save(tmp_path / "old", pair, network)
         arrays = dict(np.load(model.weights_file))
         name = next(n for n in arrays if n.endswith("layer0_forward/kernel"))
         np.savez(model.weights_file, **(arrays | {name: arrays[name][:2]}))
@@ -771,7 +771,7 @@ class TestWarmStart:
     def test_damaged_files_are_refused(self, tmp_path, name):
         pair = self.pair(tmp_path / "text", ["▁a"])
         network = self.network(pair, 1)
-        path = self.saved(tmp_path / "old", pair, network).weights_file.with_name(name)
+        path = self.save(tmp_path / "old", pair, network).weights_file.with_name(name)
         content = path.read_bytes()
         random = np.random.default_rng(3)
         damages = [content[:size] for size in (0, 1, len(content) // 2, len(content) - 2)]
@@ -785,7 +785,7 @@ class TestWarmStart:
     def load_error(
         self, path: Path, content: bytes, network: Seq2Seq, pair: processor.TextPair
     ) -> DataError | None:
-        """Returns the error of `load_weights` if a file has this content. Damaged padding gives none."""
+        """Returns the error of `load_weights` if a file has this content; None if only padding is damaged."""
         path.write_bytes(content)
         try:
             list(load_weights(network, pair, Model(path.parents[1])))
@@ -824,6 +824,6 @@ def test_settings_that_contradict_each_other_are_refused(wrong, message):
 
 
 @pytest.mark.parametrize("seed", [-1, 0, 2**31 - 1])
-def test_seeds_that_tensorflow_does_not_take_are_refused(seed):
+def test_seeds_that_are_not_positive_or_too_large_are_refused(seed):
     with pytest.raises(msgspec.ValidationError, match="seed"):
         msgspec.convert({"seed": seed}, Parameters)

@@ -1,4 +1,4 @@
-"""Transform on small corpora: ids equal to those of serving, buckets, over-long pairs, equal bytes."""
+"""Transform: token ids equal those of serving; buckets, over-long pairs, analyzer cache, equal bytes."""
 
 from __future__ import annotations
 
@@ -65,15 +65,21 @@ LONG_ENOUGH = {"source_max_length": 200, "target_max_length": 200}
 
 
 def rows(count: int, seed: int) -> list[tuple[str, str, str]]:
+    """Returns random (id, source, target) rows. A target is its source in upper case."""
     rng = random.Random(seed)
 
     def sentence() -> str:
         return " ".join(rng.choice(WORDS) for _ in range(rng.randint(1, 14)))
 
-    return [(f"made{seed}.tsv:{i}", sentence(), sentence().upper()) for i in range(count)]
+    return [(f"random{seed}.tsv:{i}", sentence(), sentence().upper()) for i in range(count)]
 
 
-def write_examples(folder: Path, splits: dict[str, list[tuple[str, str, str]]]) -> artifacts.Examples:
+Splits = dict[str, list[tuple[str, str, str]]]
+"""The rows of each split."""
+
+
+def write_examples(folder: Path, splits: Splits) -> artifacts.Examples:
+    """Writes an Examples artifact."""
     examples = artifacts.Examples(folder)
     for name, split in splits.items():
         examples.split(name).mkdir(parents=True)
@@ -83,11 +89,8 @@ def write_examples(folder: Path, splits: dict[str, list[tuple[str, str, str]]]) 
     return examples
 
 
-Splits = dict[str, list[tuple[str, str, str]]]
-
-
 class Run:
-    """A run of Transform over a corpus without spans, or over spans: its outputs and messages."""
+    """Runs Transform over one or more spans, and holds its outputs and messages."""
 
     def __init__(self, folder: Path, *spans: Splits, cache: Path | None = None, **parameters):
         names = ("schema", "graph", "output", "cache", "working", "temp")
@@ -121,11 +124,11 @@ class Run:
         return json.loads((self.output.split(split) / "buckets.json").read_text())
 
     def read(self, split: str) -> dict[bytes, tuple[list[int], list[int]]]:
-        """Returns the ids of both sides, by example id."""
+        """Returns the token ids of source and target, by example id."""
         return dict(self.records(split))
 
     def records(self, split: str) -> Iterator[tuple[bytes, tuple[list[int], list[int]]]]:
-        """Yields example ids and the ids of both sides. Checks padding, lengths and counts."""
+        """Yields example ids with the token ids of source and target. Checks padding, lengths and counts."""
         for bucket in self.buckets(split):
             tokens = 0
             spec = {"id": tf.io.FixedLenFeature([], tf.string)}
@@ -193,13 +196,13 @@ def test_ids_equal_those_of_serving_with_other_settings(tmp_path, parameters):
     assert pair.shared == run.parameters.shared_vocabulary
     assert pair.source.size() == run.graph.properties["source_vocabulary"] <= run.parameters.vocabulary_size
     if not pair.shared:
-        # Targets are upper case, and each side learns from its own text alone.
+        # Targets are upper case, and each vocabulary is learned from its own side only.
         assert b"seven" not in b"".join(p.read_bytes() for p in run.graph.path.rglob("target.vocabulary*"))
         piece = pair.target.tokenize(tf.constant(["seven"])).to_list()[0]
         assert len(piece) > len(pair.source.tokenize(tf.constant(["seven"])).to_list()[0])
 
 
-def test_the_vocabulary_is_learned_from_train_alone(default_run):
+def test_the_vocabulary_is_learned_from_the_train_split_only(default_run):
     pieces = next(default_run.graph.path.rglob("vocabulary-*.txt")).read_text().split("\n")
     assert len(pieces) > 300
     assert not [piece for piece in pieces[260:] if set(piece.lower()) & {"z", "q"}]
@@ -229,7 +232,7 @@ def test_batch_size_changes_no_byte_of_the_examples(default_run, tmp_path):
     assert default_run.graph.content_digest() == other.graph.content_digest()
 
 
-def test_no_folder_of_this_machine_is_in_the_transform_graph(default_run):
+def test_the_transform_graph_contains_no_path_of_this_machine(default_run):
     graph = default_run.graph.path
     model = (graph / "transform_fn" / "saved_model.pb").read_bytes()
     assert str(graph.parent).encode() not in model
@@ -248,24 +251,23 @@ def test_over_long_pairs_are_left_out_and_counted(default_run, tmp_path):
     )
 
 
-def test_over_long_pairs_are_truncated_when_asked_and_large_buckets_get_several_files(
+def test_over_long_pairs_can_be_truncated_and_large_buckets_have_several_files(
     default_run, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(padded, "CHUNK_EXAMPLES", 40)
     run = Run(tmp_path, SPLITS, source_max_length=20, target_max_length=24, over_long="truncate")
 
-    def cut(ids: list[int], limit: int) -> list[int]:
+    def truncate(ids: list[int], limit: int) -> list[int]:
         return ids if len(ids) <= limit else [*ids[: limit - 1], text.EOS_ID]
 
     complete = default_run.read("train")
-    assert run.read("train") == {k: (cut(s, 20), cut(t, 24)) for k, (s, t) in complete.items()}
+    assert run.read("train") == {k: (truncate(s, 20), truncate(t, 24)) for k, (s, t) in complete.items()}
     largest = max(run.buckets("train"), key=lambda bucket: bucket["examples"])
     assert [name.split("-", 3)[3] for name in largest["files"]] == [f"{i:05d}-of-00003.gz" for i in range(3)]
 
 
-def test_further_tokenizations_of_the_training_split_are_the_same_text(default_run, tmp_path):
-    changes = {"subword_samples": 3, "subword_dropout": 0.2}
-    run = Run(tmp_path, SPLITS, **changes)
+def test_all_subword_samples_of_a_training_pair_detokenize_to_the_same_text(default_run, tmp_path):
+    run = Run(tmp_path, SPLITS, subword_samples=3, subword_dropout=0.2)
     assert run.read("test") == default_run.read("test")
     pair, default_ids = load_text_pair(run.graph.path), default_run.read("train")
     tokenizations: dict[bytes, list[tuple[list[int], list[int]]]] = {}
@@ -286,16 +288,16 @@ def test_further_tokenizations_of_the_training_split_are_the_same_text(default_r
 
 
 @pytest.mark.parametrize(
-    "impossible",
+    "parameters",
     [
         {"subword_samples": 2},
         {"subword_dropout": 0.1},
         {"subword_samples": 2, "subword_dropout": 0.1, "unit": "word"},
     ],
 )
-def test_contradicting_subword_samples_are_refused(impossible):
+def test_subword_samples_without_dropout_or_subwords_are_refused(parameters):
     with pytest.raises(ValueError, match="subword_samples above 1"):
-        Parameters(**impossible)
+        Parameters(**parameters)
 
 
 def test_a_corpus_of_one_line_is_transformed(tmp_path):
@@ -316,7 +318,7 @@ def test_unusable_data_is_an_error(tmp_path, splits, parameters, message):
     assert error.value.remedy
 
 
-def test_split_that_is_empty_in_every_span_is_an_error(tmp_path):
+def test_a_split_that_is_empty_in_every_span_is_an_error(tmp_path):
     span = {"train": rows(3, 1), "test": []}
     with pytest.raises(DataError, match=r"0/Split-test: the split has no examples here or in the 1 spans"):
         Run(tmp_path, span, span)
@@ -335,14 +337,17 @@ def partition(splits: Splits, spans: int) -> list[Splits]:
 
 
 def digests(run: Run) -> tuple[str, str]:
+    """Returns the content digests of the graph and of the transformed examples."""
     return run.graph.content_digest(), run.output.content_digest()
 
 
 files_read: list[str] = []
+"""The files that `read_and_count` has read."""
 original_read = executor._read
 
 
 def read_and_count(numbered_file, **arguments):
+    """Replaces `executor._read`."""
     files_read.append(numbered_file[1])
     return original_read(numbered_file, **arguments)
 
@@ -363,22 +368,24 @@ def analysis_reads(folder: Path, spans: int) -> list[int]:
         ),
     ],
 )
-def test_old_spans_are_not_counted_again_and_bytes_are_equal(tmp_path, monkeypatch, parameters):
+def test_only_new_spans_are_counted_and_the_bytes_are_those_of_one_corpus(tmp_path, monkeypatch, parameters):
     monkeypatch.setattr(executor, "_read", read_and_count)
     spans = partition(SPLITS, 3)
-    whole = Run(tmp_path / "whole", SPLITS, **parameters)
-    assert not [line for line in whole.messages if "spans" in line]
+    one_corpus = Run(tmp_path / "one corpus", SPLITS, **parameters)
+    assert not [line for line in one_corpus.messages if "spans" in line]
     first = Run(tmp_path / "first", *spans[:3], **parameters)
     assert "analysis of 0 of 3 spans taken from the cache" in first.messages
     files_read.clear()
     second = Run(tmp_path / "second", *spans, cache=first.cache, **parameters)
     assert "analysis of 3 of 6 spans taken from the cache" in second.messages
     assert analysis_reads(tmp_path / "second", 6) == [0, 0, 0, 1, 1, 1]
-    assert digests(second) == digests(whole)
+    assert digests(second) == digests(one_corpus)
 
 
 @pytest.mark.slow
-def test_many_new_spans_are_counted_in_passes_and_bytes_are_equal(tmp_path, monkeypatch, default_run):
+def test_many_new_spans_are_counted_in_passes_and_the_bytes_are_those_of_one_corpus(
+    tmp_path, monkeypatch, default_run
+):
     monkeypatch.setattr(executor, "_read", read_and_count)
     monkeypatch.setattr(executor, "MAX_SPANS_PER_PASS", 2)
     files_read.clear()
@@ -387,11 +394,11 @@ def test_many_new_spans_are_counted_in_passes_and_bytes_are_equal(tmp_path, monk
     assert digests(run) == digests(default_run)
 
 
-def test_after_the_window_moves_only_damaged_and_new_entries_are_counted(tmp_path, monkeypatch):
+def test_a_span_with_a_damaged_cache_entry_is_counted_again(tmp_path, monkeypatch):
     monkeypatch.setattr(executor, "_read", read_and_count)
     spans = partition(SPLITS, 3)
-    both = {name: spans[1][name] + spans[2][name] + spans[3][name] for name in SPLITS}
-    whole = Run(tmp_path / "whole", both, vocabulary_size=300)
+    joined = {name: spans[1][name] + spans[2][name] + spans[3][name] for name in SPLITS}
+    one_corpus = Run(tmp_path / "one corpus", joined, vocabulary_size=300)
     first = Run(tmp_path / "first", *spans[:4])
     damaged = next(first.cache.glob(f"{key_of(tmp_path / 'first' / 'examples' / '2')}/*"))
     damaged.write_bytes(damaged.read_bytes()[:-1])
@@ -399,7 +406,7 @@ def test_after_the_window_moves_only_damaged_and_new_entries_are_counted(tmp_pat
     # The counts do not depend on the size of the vocabulary.
     second = Run(tmp_path / "second", *spans[1:4], cache=first.cache, vocabulary_size=300)
     assert analysis_reads(tmp_path / "second", 3) == [0, 1, 0]
-    assert digests(second) == digests(whole)
+    assert digests(second) == digests(one_corpus)
     assert len(list(second.cache.iterdir())) == 3
 
 
@@ -409,7 +416,7 @@ def key_of(span: Path) -> str:
     return key.key
 
 
-def test_key_of_a_span_covers_its_training_split_alone(tmp_path):
+def test_the_key_of_a_span_covers_its_training_split_only(tmp_path):
     split = {"train": rows(5, 1), "eval": rows(2, 2)}
     write_examples(tmp_path / "one", split)
     write_examples(tmp_path / "other eval", {**split, "eval": rows(2, 3)})
@@ -420,8 +427,6 @@ def test_key_of_a_span_covers_its_training_split_alone(tmp_path):
 
 
 KEY = DatasetKey("0123-0")
-
-
 ENTRY = analyzer_cache.Entry(KEY.key, b"key")
 OTHER = analyzer_cache.Entry("0123-1", b"key")
 
@@ -444,7 +449,7 @@ def entry_file(cache: artifacts.TransformCache, entry: analyzer_cache.Entry) -> 
     ],
     ids=["cut", "altered", "empty", "another span's", "a folder", "no span", "no cache", "gone"],
 )
-def test_damaged_or_foreign_entries_are_not_used(tmp_path, damage):
+def test_damaged_entries_and_those_of_another_span_are_not_used(tmp_path, damage):
     old, new = artifacts.TransformCache(tmp_path / "old"), artifacts.TransformCache(tmp_path / "new")
     ENTRY.write(old, b"counts")
     OTHER.write(old, b"other counts")
@@ -458,20 +463,20 @@ def test_damaged_or_foreign_entries_are_not_used(tmp_path, damage):
     assert analyzer_cache.Window.carried_over(new, [KEY], old, [b"key"]).cached == {KEY: []}
 
 
-TEXT = st.text(st.characters(blacklist_categories=("C", "Z")), min_size=1, max_size=4)
+WORD = st.text(st.characters(blacklist_categories=("C", "Z")), min_size=1, max_size=4)
 
 
 @given(
-    st.lists(st.lists(st.tuples(TEXT, st.integers(1, 40)), max_size=6), min_size=1, max_size=6),
+    st.lists(st.lists(st.tuples(WORD, st.integers(1, 40)), max_size=6), min_size=1, max_size=6),
     st.lists(st.integers(0, 3), min_size=6, max_size=6),
     st.sampled_from(["subword", "word", "character"]),
 )
-def test_vocabulary_from_counts_by_span_equals_that_of_all(batches, span_of_batch, unit):
+def test_the_vocabulary_of_merged_span_counts_equals_that_of_all_counts(batches, span_of_batch, unit):
     combine, coder = vocabulary.SumCounts(), vocabulary.CountsCoder(text.TextSettings(unit=unit))
 
-    def count(counted: list[list[tuple[str, int]]]) -> vocabulary.Counts:
+    def count(word_batches: list[list[tuple[str, int]]]) -> vocabulary.Counts:
         accumulator = combine.create_accumulator()
-        for batch in counted:
+        for batch in word_batches:
             distinct = {word.encode(): number for word, number in batch}
             arrays = np.array(list(distinct), object), np.array(list(distinct.values()), np.int64)
             accumulator = combine.add_input(accumulator, vocabulary.count_batch(arrays))
@@ -500,7 +505,7 @@ def test_counts_are_encoded_and_decoded(counts):
     assert coder.encode_cache(dict(reversed(counts.items()))) == encoded
 
 
-def test_cache_keys_cover_the_text_settings():
+def test_analyzer_cache_keys_cover_the_text_settings():
     reprs = {
         repr(vocabulary.CountsCoder(text.TextSettings(unit=unit, lowercase=lowercase)))
         for unit in ("subword", "word")
@@ -513,8 +518,8 @@ def test_cache_keys_cover_the_text_settings():
     }
 
 
-def test_graph_digest_covers_settings_vocabularies_and_schemas_alone(default_run, tmp_path):
-    """TensorFlow's bytes of an equal graph depend on what the process did before."""
+def test_the_graph_digest_covers_settings_vocabularies_and_schemas_only(default_run, tmp_path):
+    """The SavedModel is not covered: its function names depend on earlier functions of the process."""
 
     def digest_with(name: str, content: bytes) -> str:
         graph = artifacts.TransformGraph(tmp_path / str(len(list(tmp_path.iterdir()))))
@@ -528,7 +533,7 @@ def test_graph_digest_covers_settings_vocabularies_and_schemas_alone(default_run
         assert digest_with(name, b"other") != digest
 
 
-def test_graph_digest_is_equal_in_another_process(default_run, tmp_path):
+def test_the_graph_digest_is_equal_in_another_process(default_run, tmp_path):
     code = f"""
 from pathlib import Path
 import tensorflow as tf

@@ -1,4 +1,4 @@
-"""`bitext translate`: translations in the order of the lines, independent of batches; errors."""
+"""`bitext translate`: translations are in the order of the lines and do not depend on the batches; errors."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ def translators(model: Path) -> list[LineTranslator]:
 
 
 def run(model: Path, folder: Path, data: bytes, search: Search | None = None) -> str:
+    """Translates a file with this content, and returns the content of the output."""
     (folder / "in.txt").write_bytes(data)
     assert translate.main_translate(model, folder / "in.txt", folder / "out.txt", search) == 0
     return (folder / "out.txt").read_text(encoding="utf-8")
@@ -70,7 +71,7 @@ class TestOrder:
 
 class TestReading:
     @given(st.lists(st.binary(min_size=1, max_size=8), max_size=10))
-    def test_lines_do_not_depend_on_the_pieces_they_arrive_in(self, chunks: list[bytes]) -> None:
+    def test_lines_do_not_depend_on_the_chunks(self, chunks: list[bytes]) -> None:
         text = b"".join(chunks)
         expected = (
             [line.removesuffix(b"\r") for line in text.removesuffix(b"\n").split(b"\n")] if text else []
@@ -130,7 +131,7 @@ class TestSearch:
         [[penalized]] = LineTranslator(model, Search(length_penalty=2.0)).translate([b"a"])
         assert penalized == Translation(default.text, pytest.approx(2 * default.score))
 
-    def test_missing_options_are_those_of_the_default_search(self, model: Path) -> None:
+    def test_the_default_search_sets_the_missing_options(self, model: Path) -> None:
         inputs = LineTranslator(model, Search(max_length=7))._nbest_inputs
         assert {name: float(value) for name, value in inputs.items()} == {
             "beam_size": 2.0,
@@ -208,7 +209,7 @@ class TestErrors:
         assert "bitext run" in caught.value.remedy
 
 
-def test_a_process_answers_line_by_line_and_accepts_a_closed_pipe(model: Path) -> None:
+def test_each_line_is_answered_at_once_and_a_closed_pipe_is_no_error(model: Path) -> None:
     code = f"import sys; from pathlib import Path\n" \
            f"from bitext.components.translation.translate import main_translate\n" \
            f"sys.exit(main_translate(Path({str(model)!r}), None, None))"  # fmt: skip

@@ -1,4 +1,4 @@
-"""Warm start: the base model of a training, and the parameters that follow from it."""
+"""Warm start: the choice of the base model of a training, and the parameters of the training."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ PARAMETERS = Parameters(
 WARM = changed(PARAMETERS, warm_start={"model": "last_blessed", "steps": 4, "learning_rate": 0.005})
 
 
-def base(folder: Path, warm_starts: int | None = None, **changes: Any) -> artifacts.Model:
-    """Returns a Model artifact with an architecture and no weights."""
+def architecture_only(folder: Path, warm_starts: int | None = None, **changes: Any) -> artifacts.Model:
+    """Returns a Model artifact with an architecture and without weights."""
     (folder / "checkpoint").mkdir(parents=True)
     settings = msgspec.structs.replace(WARM.model, **changes)
     (folder / "checkpoint" / "settings.json").write_bytes(msgspec.json.encode(settings))
@@ -55,13 +55,13 @@ def base(folder: Path, warm_starts: int | None = None, **changes: Any) -> artifa
     return artifacts.Model(folder, properties, None, "ab" * 32)
 
 
-class TestStart:
+class TestChooseStart:
     def test_training_is_from_scratch_by_default(self, tmp_path: Path) -> None:
-        assert choose_start(PARAMETERS, base(tmp_path)) == Start(PARAMETERS)
+        assert choose_start(PARAMETERS, architecture_only(tmp_path)) == Start(PARAMETERS)
 
     def test_the_parameters_of_a_warm_start_are_in_effect(self, tmp_path: Path) -> None:
         configured = changed(WARM, steps=100, schedule={"warmup_steps": 20}, warm_start={"steps": 50}, seed=7)
-        served = base(tmp_path, 2)
+        served = architecture_only(tmp_path, 2)
         started = choose_start(configured, served)
         p = started.parameters
         assert started == Start(p, served, 3, "ab" * 32)
@@ -71,7 +71,9 @@ class TestStart:
         assert msgspec.convert(msgspec.to_builtins(p), Parameters) == p
 
     def test_by_default_a_warm_start_only_divides_the_learning_rate_by_four(self, tmp_path: Path) -> None:
-        started = choose_start(changed(PARAMETERS, warm_start={"model": "last_blessed"}), base(tmp_path))
+        started = choose_start(
+            changed(PARAMETERS, warm_start={"model": "last_blessed"}), architecture_only(tmp_path)
+        )
         assert started.parameters.optimizer.learning_rate == PARAMETERS.optimizer.learning_rate / 4
         with_configured_rate = msgspec.structs.replace(
             started.parameters,
@@ -82,10 +84,10 @@ class TestStart:
         assert (with_configured_rate, started.warm_starts) == (PARAMETERS, 1)
 
     def test_the_warm_up_stays_shorter_than_the_training(self, tmp_path: Path) -> None:
-        served, draw = base(tmp_path), random.Random(3)
+        served, rng = architecture_only(tmp_path), random.Random(3)
         for _ in range(200):
-            steps = draw.randint(1, 1000)
-            warmup_steps, warm_steps = draw.randrange(steps), draw.randint(1, 1000)
+            steps = rng.randint(1, 1000)
+            warmup_steps, warm_steps = rng.randrange(steps), rng.randint(1, 1000)
             parameters = changed(
                 WARM, steps=steps, schedule={"warmup_steps": warmup_steps}, warm_start={"steps": warm_steps}
             )
@@ -101,7 +103,7 @@ class TestStart:
             assert started.warm_starts == number
             assert started.parameters.steps == (WARM.warm_start.steps if number else WARM.steps)
             seeds.append(started.parameters.seed)
-            served = base(tmp_path / str(number), started.warm_starts)
+            served = architecture_only(tmp_path / str(number), started.warm_starts)
         assert len(set(seeds)) == 4
 
     def test_the_reason_names_from_scratch_every(self) -> None:
@@ -113,7 +115,10 @@ class TestStart:
         for served, reason in [
             (None, "no model is served yet"),
             (artifacts.Model(tmp_path / "gone"), "the model now served is gone from"),
-            (base(tmp_path / "other", 1, cell="gru"), "another architecture: cell is gru, and the model to"),
+            (
+                architecture_only(tmp_path / "other", 1, cell="gru"),
+                "another architecture: cell is gru, and the model to",
+            ),
         ]:
             started = choose_start(WARM, served)
             assert reason in started.from_scratch_reason
@@ -121,16 +126,16 @@ class TestStart:
             assert started.parameters == PARAMETERS
 
     def test_dropout_rates_and_tied_embeddings_may_differ(self, tmp_path: Path) -> None:
-        served = base(tmp_path, output_dropout=0.4, tie_embeddings=False)
+        served = architecture_only(tmp_path, output_dropout=0.4, tie_embeddings=False)
         assert choose_start(WARM, served).model is served
 
     def test_a_configured_model_folder_takes_precedence_over_the_served_model(self, tmp_path: Path) -> None:
         parameters = changed(PARAMETERS, warm_start={"model": "runs/x/Trainer/model/6"})
-        started = choose_start(parameters, base(tmp_path, 5))
+        started = choose_start(parameters, architecture_only(tmp_path, 5))
         assert started == Start(parameters, artifacts.Model(Path("runs/x/Trainer/model/6")), 1)
 
     def test_damaged_settings_are_an_error(self, tmp_path: Path) -> None:
-        served = base(tmp_path)
+        served = architecture_only(tmp_path)
         for content in ("{", "7"):
             (tmp_path / "checkpoint" / "settings.json").write_text(content)
             with pytest.raises(DataError, match="settings.json is damaged.*cannot start from"):
@@ -154,20 +159,20 @@ def test_options_that_need_the_last_blessed_model_are_refused_without_it(
         msgspec.convert({"warm_start": wrong}, Parameters)
 
 
-def test_last_blessed_is_no_path() -> None:
+def test_last_blessed_is_not_an_external_input() -> None:
     assert Trainer().external_inputs(WARM) == []
 
 
 def test_rows_follow_their_tokens_in_random_vocabularies() -> None:
     """The new vocabulary is larger, smaller, in another order, or shares no token with the old one."""
-    draw = random.Random(5)
+    rng = random.Random(5)
     for _ in range(300):
-        before, now = (draw.sample(range(12), draw.randint(1, 12)) for _ in range(2))
-        old, new = np.array(before)[:, None] + 100.0, np.array(now)[:, None] + 200.0
-        rows, is_known = _remap(old, new, [str(n) for n in before], [str(n) for n in now])
-        assert rows[:, 0].tolist() == [token + (100 if token in before else 200) for token in now]
-        assert is_known.tolist() == [token in before for token in now]
-        assert new[:, 0].tolist() == [token + 200 for token in now], "_remap does not change its arguments"
+        before, after = (rng.sample(range(12), rng.randint(1, 12)) for _ in range(2))
+        old, new = np.array(before)[:, None] + 100.0, np.array(after)[:, None] + 200.0
+        rows, is_known = _remap(old, new, [str(n) for n in before], [str(n) for n in after])
+        assert rows[:, 0].tolist() == [token + (100 if token in before else 200) for token in after]
+        assert is_known.tolist() == [token in before for token in after]
+        assert new[:, 0].tolist() == [token + 200 for token in after], "_remap does not change its arguments"
 
 
 class Killed(Exception):
@@ -188,17 +193,18 @@ class Trainings:
             toy_model.write_examples(root / f"span {number}", "eval", rows)
             self.spans.append(artifacts.Examples(root / f"span {number}"))
         self.transformed = root / "transformed"
-        self._transform(self.transformed / "Split-train")
+        self._write_split(self.transformed / "Split-train")
 
-    def _transform(self, folder: Path) -> None:
+    def _write_split(self, folder: Path) -> None:
+        """Writes a training split as Transform does."""
         folder.mkdir(parents=True)
-        draw = random.Random(9)
+        rng = random.Random(9)
         name = "transformed_examples-s003-t004-00000-of-00001.gz"
         with tf.io.TFRecordWriter(str(folder / name), tf.io.TFRecordOptions(compression_type="GZIP")) as file:
             for _ in range(20):
                 ids = {
-                    "source_ids": [*draw.choices(range(4, 9), k=2), EOS],
-                    "target_ids": [BOS, *draw.choices(range(4, 9), k=2), EOS],
+                    "source_ids": [*rng.choices(range(4, 9), k=2), EOS],
+                    "target_ids": [BOS, *rng.choices(range(4, 9), k=2), EOS],
                 }
                 feature = {
                     name: tf.train.Feature(int64_list=tf.train.Int64List(value=value))
@@ -208,7 +214,8 @@ class Trainings:
         bucket = {"source": 3, "target": 4, "examples": 20, "target_tokens": 60, "files": [name]}
         (folder / "buckets.json").write_text(json.dumps([bucket]))
 
-    def graph(self, words: list[str]) -> artifacts.TransformGraph:
+    def transform_graph(self, words: list[str]) -> artifacts.TransformGraph:
+        """Writes a TransformGraph artifact with a vocabulary of these words."""
         folder = self.root / f"text {len(words)}"
         folder.mkdir(exist_ok=True)
         vocabulary = learn.learn(
@@ -254,7 +261,7 @@ class Trainings:
                 parameters,
                 Context(working, working, beam_pipeline=lambda: None, say=self.messages.append),  # type: ignore
                 transformed_examples=artifacts.TransformedExamples(self.transformed),
-                transform_graph=self.graph(words),
+                transform_graph=self.transform_graph(words),
                 examples=self.spans,
                 base_model=served,
                 model=model,
@@ -271,6 +278,7 @@ class Trainings:
             return {name: file[name] for name in file.files}
 
     def steps(self, name: str) -> list[int]:
+        """Returns the steps of the validations of a training."""
         lines = (self.root / name / "run" / "history.jsonl").read_text(encoding="utf-8").splitlines()
         return [json.loads(line)["step"] for line in lines]
 
@@ -285,7 +293,7 @@ def are_equal(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bo
 
 
 class TestTraining:
-    def test_a_training_starts_from_the_model_of_the_one_before(self, train: Trainings) -> None:
+    def test_a_warm_start_uses_the_weights_of_the_served_model(self, train: Trainings) -> None:
         first = train("first", WARM)
         assert "training from scratch: no model is served yet" in train.messages
         assert (first.properties["warm_starts"], train.steps("first")) == (0, [2, 4, 6])

@@ -182,7 +182,7 @@ def test_a_full_and_a_read_only_disk(small_disk: Path) -> None:
 
 
 def test_a_limit_on_the_size_of_files(copy: Path, finished: Finished) -> None:
-    """A write fails while a node copies the model. Unlike the test of a full disk, this test needs no mount."""
+    """A write fails while a node copies the model. In contrast to a full disk, this needs no mount."""
     model = toy.output(copy, "Trainer", "model") / "Format-Serving" / "saved_model.pb"
     metadata = copy / "runs" / "toy" / "metadata.sqlite"
     limit = model.stat().st_size // 2
