@@ -26,6 +26,7 @@ HEAVY_LIBRARIES = {
     "apache_beam",
     "keras",
     "ml_metadata",
+    "numpy",
     "pandas",
     "pyarrow",
     "tensorflow",
@@ -407,7 +408,9 @@ class TestLightStart:
     @pytest.mark.parametrize(
         "module",
         [
+            "bitext.pipeline.beam",
             "bitext.pipeline.cli",
+            "bitext.pipeline.config",
             "bitext.components.artifacts",
             "bitext.pipeline.graph",
             "bitext.pipeline.records",

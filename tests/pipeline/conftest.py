@@ -20,6 +20,14 @@ def clean_calls() -> Iterator[None]:
 
 
 @pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a configuration, `toy.yaml`, and its corpus, `rows.txt`."""
+    (tmp_path / "rows.txt").write_text("a\tb\n", encoding="utf-8")
+    (tmp_path / "toy.yaml").write_text("name: toy\nexample_gen: {files: [rows.txt]}\n", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory, in which `bitext run toy.yaml` runs the fakes and writes `metrics/toy.prom`."""
     (tmp_path / "rows.txt").write_text("a\tb\ntest\tc\n", encoding="utf-8")

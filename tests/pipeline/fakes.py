@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from bitext.components import artifacts
 from bitext.components.component import Component, Context, Parameters
@@ -74,6 +74,11 @@ def raising(error: BaseException) -> Callable[[Context], None]:
         raise error
 
     return hook
+
+
+def no_beam() -> Any:
+    """Takes the place of the function that creates a Beam pipeline."""
+    raise AssertionError("the fakes use no Beam")
 
 
 class Source(Component[SourceParameters]):

@@ -30,14 +30,12 @@ OPTIONS: dict[str, Any] = {}
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory, in which `bitext run toy.yaml` runs the fake pipeline with `OPTIONS`."""
-    (tmp_path / "rows.txt").write_text("a\tb\n", encoding="utf-8")
-    (tmp_path / "toy.yaml").write_text("name: toy\nexample_gen: {files: [rows.txt]}\n", encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(graph, "create_pipeline", lambda config: fakes.pipeline(tmp_path, **OPTIONS))
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(graph, "create_pipeline", lambda config: fakes.pipeline(folder, **OPTIONS))
     OPTIONS.clear()
-    return tmp_path
+    return folder
 
 
 def status(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -304,29 +302,6 @@ def test_a_root_that_cannot_be_created_exits_with_6(folder: Path, capsys: pytest
     error = capsys.readouterr().err
     assert "/proc/bitext" in error
     assert "Traceback" not in error
-
-
-HEAVY = [
-    "tensorflow",
-    "apache_beam",
-    "ml_metadata",
-    "tensorflow_data_validation",
-    "tensorflow_transform",
-    "numpy",
-    "pyarrow",
-]
-
-
-@pytest.mark.parametrize(
-    "module",
-    ["bitext.pipeline.cli", "bitext.pipeline.config", "bitext.pipeline.graph", "bitext.pipeline.beam"],
-)
-def test_importing_it_loads_no_heavy_library(module: str) -> None:
-    code = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"
-    process = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY
-    )
-    assert process.stdout.strip() == "[]"
 
 
 def test_help_takes_under_half_a_second_and_lists_the_exit_codes() -> None:

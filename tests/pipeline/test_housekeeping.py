@@ -25,12 +25,6 @@ from tests.pipeline.fakes import NODES, Calls, raising
 from tests.pipeline.test_runner import open_store, published_outputs, run
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "rows.txt").write_text("a\tb\n", encoding="utf-8")
-    return tmp_path
-
-
 def config_of(folder: Path) -> PipelineConfig:
     return PipelineConfig(
         name="toy",

@@ -39,13 +39,6 @@ sys.exit(cli.main(["run", "toy.yaml", *sys.argv[2:]]))
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "rows.txt").write_text("a\tb\n", encoding="utf-8")
-    (tmp_path / "toy.yaml").write_text("name: toy\nexample_gen: {files: [rows.txt]}\n", encoding="utf-8")
-    return tmp_path
-
-
 def start_run(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", COMMAND, str(folder), *arguments],

@@ -36,23 +36,17 @@ from tests.pipeline.fakes import Calls, raising
 NODES = list(fakes.NODES)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "rows.txt").write_text("a\tb\n", encoding="utf-8")
-    return tmp_path
-
-
-def no_beam() -> Any:
-    raise AssertionError("the fakes use no Beam")
-
-
 def open_store(folder: Path) -> Store:
     return Store(Metadata(), folder / "root", "toy")
 
 
 def create_runner(folder: Path, **options: Any) -> Runner:
     return Runner(
-        fakes.pipeline(folder, **options), folder / "root", lambda: open_store(folder), no_beam, Terminal()
+        fakes.pipeline(folder, **options),
+        folder / "root",
+        lambda: open_store(folder),
+        fakes.no_beam,
+        Terminal(),
     )
 
 
@@ -116,7 +110,7 @@ def test_a_moved_root_finds_its_artifacts(folder: Path) -> None:
     Calls.nodes.clear()
     store = open_store(folder / "moved")
     result = Runner(
-        fakes.pipeline(folder), folder / "moved" / "root", lambda: store, no_beam, Terminal()
+        fakes.pipeline(folder), folder / "moved" / "root", lambda: store, fakes.no_beam, Terminal()
     ).run()
     assert Calls.nodes == []
     assert {e.state for e in result.executions.values()} == {State.CACHED}
@@ -474,7 +468,7 @@ def test_an_interrupt_just_after_the_transaction_leaves_the_execution_complete(
 
 def run_with_store(folder: Path, store: Store) -> None:
     Calls.nodes.clear()
-    Runner(fakes.pipeline(folder), folder / "root", lambda: store, no_beam, Terminal()).run()
+    Runner(fakes.pipeline(folder), folder / "root", lambda: store, fakes.no_beam, Terminal()).run()
 
 
 @pytest.mark.parametrize(("node", "in_this_root"), [("Source", True), ("Train", False)])

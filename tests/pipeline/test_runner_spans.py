@@ -23,6 +23,7 @@ from bitext.pipeline.runner import Result, Runner, Selection
 from bitext.pipeline.sources import BaseModel, NewestOutput, Node, PreviousStatistics, ServedModel
 from bitext.pipeline.store import Store
 from bitext.pipeline.terminal import Terminal
+from tests.pipeline import fakes
 
 CALLS: list[str] = []
 """The components that ran, in order, with the span for Read and Count."""
@@ -237,7 +238,7 @@ def run(
         pipeline(folder, bless, from_scratch_every),
         folder / "root",
         functools.partial(open_store, folder),
-        lambda: None,  # type: ignore[arg-type, return-value]
+        fakes.no_beam,
         Terminal(),
     )
     return runner.run(selection or Selection())
@@ -407,8 +408,8 @@ def test_two_machines_share_a_history_and_each_clears_its_own_killed_runs(folder
         pipeline(folder, True),
         roots[0],
         lambda: Store(shared, roots[0], "toy"),
-        lambda: None,
-        Terminal(),  # type: ignore[arg-type, return-value]
+        fakes.no_beam,
+        Terminal(),
     ).run()
     alive = Run("alive", "toy", str(roots[1]), State.RUNNING, 1.0, root_id=result.run.root_id)
     killed = Run("killed", "toy", "/elsewhere", State.RUNNING, 1.0, root_id="of b")
@@ -421,8 +422,8 @@ def test_two_machines_share_a_history_and_each_clears_its_own_killed_runs(folder
         pipeline(folder, True),
         roots[1],
         lambda: Store(shared, roots[1], "toy"),
-        lambda: None,
-        Terminal(),  # type: ignore[arg-type, return-value]
+        fakes.no_beam,
+        Terminal(),
     ).run()
     assert CALLS == []  # here, the outputs in a can be read from b
     states = {run.run_id: run.state for run in store.runs()}

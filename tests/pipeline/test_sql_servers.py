@@ -128,14 +128,11 @@ def test_records_are_read_as_they_were_written(settings: Metadata, tmp_path: Pat
 def test_a_pipeline_runs_and_is_cached(settings: Metadata, tmp_path: Path) -> None:
     (tmp_path / "rows.txt").write_text("a\tb\n", encoding="utf-8")
 
-    def no_beam() -> None:
-        raise AssertionError("the fakes use no Beam")
-
     def run(steps: int) -> list[str]:
         Calls.nodes.clear()
         open_store = functools.partial(Store, settings, tmp_path / "root", "cached")
         Runner(
-            fakes.pipeline(tmp_path, steps=steps), tmp_path / "root", open_store, no_beam, Terminal()
+            fakes.pipeline(tmp_path, steps=steps), tmp_path / "root", open_store, fakes.no_beam, Terminal()
         ).run()
         return list(Calls.nodes)
 

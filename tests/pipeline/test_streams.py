@@ -42,13 +42,6 @@ CASES = [
 NEEDS_OUTPUT = ("run toy.yaml --log-format json", "config", "status", "lineage", "translate --model")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "rows.txt").write_text("a\tb\n", encoding="utf-8")
-    (tmp_path / "toy.yaml").write_text("name: toy\nexample_gen: {files: [rows.txt]}\n", encoding="utf-8")
-    return tmp_path
-
-
 def bitext(folder: Path, arguments: str, redirection: str) -> subprocess.CompletedProcess[str]:
     """Runs the command with a shell's redirection."""
     return subprocess.run(
