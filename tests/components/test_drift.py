@@ -275,7 +275,7 @@ class TestServing:
 
 class TestSizes:
     def test_anomalies_of_shares_in_few_examples_only_warn(self, corpus):
-        """Values outside the bounds stop the run even so."""
+        """Values outside the bounds stop the run with few examples too."""
         few = corpus.span(2, train=[(s, s) for s, _ in swapped(pairs(150))])
         old = corpus.span(1, train=pairs(500))
         anomalies = corpus.validate(old, few, previous=[old])

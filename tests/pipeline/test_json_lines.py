@@ -106,10 +106,10 @@ def test_times_are_utc_to_the_millisecond_and_in_order(run: Run) -> None:
 
 
 def test_taken_outputs_of_an_earlier_run_are_events(run: Run) -> None:
-    first = run()[1][0]["run"]
+    first_run_id = run()[1][0]["run"]
     events = run("--from", "Push")[1]
     assert [(e["node"], e["from_run"]) for e in events if e["event"] == "node_taken"] == [
-        (node, first) for node in fakes.NODES[:-1]
+        (node, first_run_id) for node in fakes.NODES[:-1]
     ]
 
 

@@ -218,7 +218,7 @@ def test_the_baseline_is_the_newest_blessed_other_model(folder: Path) -> None:
     assert Calls.baselines == [None, "1 a\tb\n", "1 a\tb\n", "3 a\tb\n"]
 
 
-def test_from_uses_earlier_outputs(folder: Path) -> None:
+def test_a_run_with_from_uses_outputs_of_the_earlier_run(folder: Path) -> None:
     first = run(folder)
     (folder / "rows.txt").unlink()
     result = run(folder, Selection(first="Train", force=frozenset({"Train"})), steps=5)
@@ -226,13 +226,13 @@ def test_from_uses_earlier_outputs(folder: Path) -> None:
     assert result.executions["Source"].outputs == first.executions["Source"].outputs
 
 
-def test_from_without_an_earlier_run_is_an_error_that_names_the_node(folder: Path) -> None:
+def test_a_first_run_with_from_is_an_error_that_names_the_node(folder: Path) -> None:
     with pytest.raises(ConfigError, match="no earlier run's outputs") as caught:
         run(folder, Selection(first="Train"))
     assert "--from Source" in caught.value.remedy
 
 
-def test_to_stops_after_its_node(folder: Path) -> None:
+def test_a_run_with_to_ends_after_the_given_node(folder: Path) -> None:
     result = run(folder, Selection(last="Train"))
     assert Calls.nodes == ["Source", "Train"] == list(result.executions)
 

@@ -300,7 +300,7 @@ def test_spans_before_a_failed_one_stay_cached(folder: Path) -> None:
     assert ["Read 2", "Count span 1", "Count span 2", *NODES_AFTER_SPANS] == CALLS
 
 
-def test_from_uses_every_span_of_the_newest_run(folder: Path) -> None:
+def test_a_run_with_from_uses_all_spans_of_the_newest_complete_run(folder: Path) -> None:
     write_span(folder, 2)
     run(folder)
     write_span(folder, 3)
@@ -444,7 +444,7 @@ def test_status_shows_the_spans(folder: Path) -> None:
     assert json.dumps(report)
 
 
-def test_from_needs_an_execution_over_all_spans(folder: Path) -> None:
+def test_a_run_with_from_needs_an_earlier_execution_over_all_spans(folder: Path) -> None:
     Read.failing = "1"
     with pytest.raises(DataError):
         run(folder)
