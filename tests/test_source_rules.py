@@ -219,11 +219,12 @@ class TestDirection:
 
     def test_no_component_imports_another(self) -> None:
         """Shared packages such as `text`, `seq2seq` and `shared` import no component either."""
+        packages = [f"bitext.components.{name}" for name in component_packages()]
         wrong = (
             imported
             for imported in all_imports()
             if imported.module.startswith("bitext.components")
-            and imported.is_within(*(f"bitext.components.{name}" for name in component_packages()))
+            and imported.is_within(*packages)
             and imported.name.split(".")[2] != imported.module.split(".")[2]
         )
         assert not listing(wrong)
