@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from bitext.components.seq2seq.decoding.scoring import MIN_PROBABILITY, NEVER, forbidden_tokens
+from bitext.components.seq2seq.decoding.scoring import MIN_PROBABILITY, NEG_INF, forbidden_tokens
 from bitext.components.seq2seq.layers.dropout import Dropout
 from bitext.components.seq2seq.model import PAD, Seq2Seq
 
@@ -138,7 +138,7 @@ def scheduled_sampling(
     vectors, _ = model.teacher_force(source, fed, dropout)
     logits = model.logits(tf.reshape(vectors, [-1, vectors.shape[-1]]))
     size = model.target_size
-    logits = tf.where(forbidden_tokens(tf.range(size), size, length=0, min_length=1), NEVER, logits)
+    logits = tf.where(forbidden_tokens(tf.range(size), size, length=0, min_length=1), NEG_INF, logits)
     sampled = tf.random.stateless_categorical(logits, 1, dropout.next_seed(), tf.int32)
     predictions = tf.reshape(sampled, tf.shape(fed))[:, :-1]
     draws = tf.random.stateless_uniform(tf.shape(predictions), dropout.next_seed())

@@ -17,12 +17,12 @@ class Encoded:
     Attributes:
       outputs: float32[B, S, E], zero on padding.
       mask: bool[B, S], true on real tokens.
-      final: each layer's state after the whole sentence, float32[B, E] each, both directions concatenated.
+      final_states: each layer's state after the whole sentence, float32[B, E] each, both directions concatenated.
     """
 
     outputs: tf.Tensor
     mask: tf.Tensor
-    final: tuple[State, ...]
+    final_states: tuple[State, ...]
 
 
 class Memory(NamedTuple):

@@ -28,7 +28,7 @@ DECODERS: dict[str, Callable[[ModelSettings], Decoder]] = {
 """The decoders by their name in `ModelSettings.decoder`."""
 
 
-def lengths(tokens: tf.Tensor) -> tf.Tensor:
+def count_tokens(tokens: tf.Tensor) -> tf.Tensor:
     """Number of real tokens in each row of int32[..., T]: int32[...]."""
     return tf.reduce_sum(tf.cast(tf.not_equal(tokens, PAD), tf.int32), -1)
 
@@ -110,7 +110,7 @@ class Seq2Seq(keras.layers.Layer):
         bias = tf.pad(self.output_bias, [[0, missing]], constant_values=-1e9)
         return lambda vectors: tf.matmul(vectors, kernel) + bias
 
-    def vectors(
+    def step_vectors(
         self, tokens: tf.Tensor, position: tf.Tensor | int, state: DecoderState, memory: Memory
     ) -> tuple[tf.Tensor, tf.Tensor, DecoderState]:
         """Reads one token of each of K hypotheses of B sentences.
@@ -132,8 +132,8 @@ class Seq2Seq(keras.layers.Layer):
     def step(
         self, tokens: tf.Tensor, position: tf.Tensor | int, state: DecoderState, memory: Memory
     ) -> tuple[tf.Tensor, tf.Tensor, DecoderState]:
-        """As `vectors`, but with log probabilities float32[B, K, V] of the next token instead of vectors."""
-        vectors, alignment, state = self.vectors(tokens, position, state, memory)
+        """As `step_vectors`, but with log probabilities float32[B, K, V] of the next token instead of vectors."""
+        vectors, alignment, state = self.step_vectors(tokens, position, state, memory)
         shape = tf.concat([tf.shape(tokens), [self.target_size]], 0)
         return tf.reshape(tf.nn.log_softmax(self.logits(vectors)), shape), alignment, state
 

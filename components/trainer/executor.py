@@ -17,7 +17,7 @@ from bitext.components import artifacts
 from bitext.components.component import Context
 from bitext.components.seq2seq.export import checkpoint, warm_up
 from bitext.components.seq2seq.export.saved_model import TEXT, Translator
-from bitext.components.seq2seq.model import Seq2Seq, lengths
+from bitext.components.seq2seq.model import Seq2Seq, count_tokens
 from bitext.components.shared.files import path_without_globs
 from bitext.components.shared.heldout import Sentence, read_sentences
 from bitext.components.shared.metrics.sacrebleu_metrics import reference_streams
@@ -164,7 +164,7 @@ def validation_function(
     options = parameters.validation
     length_penalty = translator.search.length_penalty if options.beam_size > 1 else 0.0
     sources = tf.constant([s.source for s in held_out])
-    order = np.argsort(lengths(translator.source_tokens(sources)).numpy(), kind="stable")
+    order = np.argsort(count_tokens(translator.source_tokens(sources)).numpy(), kind="stable")
     batches = [order[i : i + VALIDATION_BATCH] for i in range(0, len(order), VALIDATION_BATCH)]
     streams = reference_streams([s.references for s in held_out])
     scorer = sacrebleu.BLEU(tokenize=options.tokenize, lowercase=bool(options.lowercase), force=True)
@@ -175,7 +175,7 @@ def validation_function(
         hypotheses = translator.decode(
             start, options.beam_size, length_penalty, translator.search.max_length, nbest=1
         )
-        return translator.texts(text, hypotheses)[:, 0]
+        return translator.detokenize_hypotheses(text, hypotheses)[:, 0]
 
     def bleu() -> float:
         translations = np.empty(len(order), object)

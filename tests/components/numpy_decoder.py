@@ -56,7 +56,7 @@ class NumpyDecoder:
 
     def conditional(self, embedded: np.ndarray) -> tuple[np.ndarray, ...]:
         context, alignment = self.attend(self.run(0, embedded))
-        return context, alignment, self.upper(self.run(0, context, self.decoder.second), context)
+        return context, alignment, self.upper(self.run(0, context, self.decoder.context_cell), context)
 
     def upper(self, hidden: np.ndarray, *context: np.ndarray) -> np.ndarray:
         """The layers from the second on, each with a residual connection."""

@@ -46,7 +46,7 @@ def test_two_layers_are_keras_layers_with_a_residual(bidirectional):
             joined = np.concatenate([outputs[0], *(out[:, ::-1] for out in outputs[1:])], -1)
             sequence = joined + sequence if layer else joined
             final = [np.concatenate(states, -1) for states in zip(*(run[1:] for run in runs), strict=True)]
-            for got, want in zip(found.final[layer], final, strict=True):
+            for got, want in zip(found.final_states[layer], final, strict=True):
                 np.testing.assert_allclose(got[row], want[0], rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(found.outputs[row, :length], sequence[0], rtol=1e-4, atol=1e-5)
         np.testing.assert_array_equal(found.outputs[row, length:], 0.0)

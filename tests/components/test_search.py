@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from bitext.components.seq2seq.decoding.hypotheses import Hypotheses
 from bitext.components.seq2seq.decoding.sampling import sample
-from bitext.components.seq2seq.decoding.scoring import NEVER
-from bitext.components.seq2seq.decoding.search import GROUP, _Search, beam_search
+from bitext.components.seq2seq.decoding.scoring import NEG_INF
+from bitext.components.seq2seq.decoding.search import GROUP_SIZE, _Search, beam_search
 from bitext.components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
 from tests.components.tiny_model import SETTINGS, build, padded, sources
 from tests.components.transformer_decoder import TRANSFORMER, TransformerDecoder
@@ -184,7 +184,7 @@ def test_a_beam_as_wide_as_all_sequences_finds_them_in_order(alpha, beta, seed):
         np.testing.assert_allclose(found.score[row, :-1], [s for s, _, _ in expected], rtol=1e-4)
         # There are no more hypotheses: the last row is empty.
         assert found.length[row, -1] == 0
-        assert found.score[row, -1] == np.float32(NEVER)
+        assert found.score[row, -1] == np.float32(NEG_INF)
 
 
 @pytest.mark.parametrize("key", [Key(1, 0.0), Key(1, 4.0), LIKELY_TO_END, TRANSFORMER_KEY])
@@ -195,7 +195,7 @@ def test_a_beam_as_wide_as_all_sequences_finds_them_in_order(alpha, beta, seed):
 )
 def test_early_stopping_finds_what_a_full_search_finds(key, beam, alpha, beta, monkeypatch):
     model = make(key)
-    monkeypatch.setattr(model, "vectors", mock.Mock(wraps=model.vectors))
+    monkeypatch.setattr(model, "step_vectors", mock.Mock(wraps=model.step_vectors))
     sentences = [SENTENCES[0], SENTENCES[3], [7, 10, 11, 6, 4, 8, 9, 10, 9, EOS]]
     for source in sentences:
         found = search(model, padded([source]), beam, alpha, 12, beta=beta)
@@ -203,7 +203,7 @@ def test_early_stopping_finds_what_a_full_search_finds(key, beam, alpha, beta, m
         assert [hypothesis(found, 0, n) for n in range(beam)] == [tokens for _, tokens, _ in expected]
         np.testing.assert_allclose(found.score[0], [s for s, _, _ in expected], rtol=1e-4)
     if key == LIKELY_TO_END:
-        assert model.vectors.call_count < 12 * len(sentences)
+        assert model.step_vectors.call_count < 12 * len(sentences)
 
 
 @pytest.mark.parametrize("key", MODELS)
@@ -224,13 +224,13 @@ def test_fewer_translations_are_the_best_of_the_full_search(models, key, beam, a
 def test_a_done_sentence_leaves_the_batch(models, key, monkeypatch):
     model, rows = models[key], list[int]()
 
-    vectors = model.vectors
+    vectors = model.step_vectors
 
     def counted(tokens: tf.Tensor, *rest: object) -> object:
         rows.append(tokens.shape[0])
         return vectors(tokens, *rest)
 
-    monkeypatch.setattr(model, "vectors", counted)
+    monkeypatch.setattr(model, "step_vectors", counted)
     search(model, padded(SENTENCES), 1, 0.0, 12)
     assert rows[0] == len(SENTENCES)
     assert rows == sorted(rows, reverse=True)
@@ -239,7 +239,7 @@ def test_a_done_sentence_leaves_the_batch(models, key, monkeypatch):
 
 def test_a_pruned_hypothesis_is_not_scored(models, monkeypatch):
     model, followed, scored = models[MANY_LENGTHS], list[int](), list[int]()
-    vectors, output_layer = model.vectors, model.output_layer
+    vectors, output_layer = model.step_vectors, model.output_layer
 
     def counted(tokens: tf.Tensor, *rest: object) -> object:
         followed.append(tf.size(tokens).numpy())
@@ -254,7 +254,7 @@ def test_a_pruned_hypothesis_is_not_scored(models, monkeypatch):
 
         return score
 
-    monkeypatch.setattr(model, "vectors", counted)
+    monkeypatch.setattr(model, "step_vectors", counted)
     monkeypatch.setattr(model, "output_layer", counting)
     search(model, padded(SENTENCES), 4, max_length=12, nbest=1)
     assert scored[:2] == followed[:2] == [len(SENTENCES), 4 * len(SENTENCES)]
@@ -264,18 +264,18 @@ def test_a_pruned_hypothesis_is_not_scored(models, monkeypatch):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.integers(1, 3), st.integers(1, 4), st.integers(4, 3 * GROUP + 1), st.booleans(), st.integers(0, 2**31)
+    st.integers(1, 3), st.integers(1, 4), st.integers(4, 3 * GROUP_SIZE + 1), st.booleans(), st.integers(0, 2**31)
 )
 def test_the_best_continuations_are_those_of_a_full_sort(sentences, beam, size, too_short, seed):
     random = np.random.default_rng(seed)
     logits = random.normal(0.0, 3.0, [sentences, beam, size]).astype(np.float32)
     before = -random.exponential(2.0, [sentences, beam]).astype(np.float32)
-    before[random.random(before.shape) < 0.3] = NEVER
+    before[random.random(before.shape) < 0.3] = NEG_INF
     before[0, 0] = -1.0
 
     def layer(multiple: int) -> object:
         missing = [[0, 0], [0, -size % multiple]]
-        return lambda logits: tf.pad(logits, missing, constant_values=NEVER)
+        return lambda logits: tf.pad(logits, missing, constant_values=NEG_INF)
 
     model = SimpleNamespace(target_size=size, output_layer=layer)
     flat = tf.reshape(logits, [-1, size])
@@ -283,11 +283,11 @@ def test_the_best_continuations_are_those_of_a_full_sort(sentences, beam, size, 
     best, tokens, parents = (tensor.numpy() for tensor in found)
 
     totals = before[:, :, np.newaxis] + tf.nn.log_softmax(logits).numpy()
-    totals[:, :, [PAD, BOS, *([EOS] if too_short else [])]] = NEVER
+    totals[:, :, [PAD, BOS, *([EOS] if too_short else [])]] = NEG_INF
     ordered = -np.sort(-totals.reshape(sentences, -1), 1)
     for row in range(sentences):
-        real = best[row] > NEVER / 2
-        expected = ordered[row][ordered[row] > NEVER / 2][: 2 * beam]
+        real = best[row] > NEG_INF / 2
+        expected = ordered[row][ordered[row] > NEG_INF / 2][: 2 * beam]
         np.testing.assert_allclose(best[row][real], expected, rtol=1e-4, atol=1e-4)
         pairs = list(zip(parents[row][real].tolist(), tokens[row][real].tolist(), strict=True))
         assert len(set(pairs)) == len(pairs)
@@ -296,13 +296,13 @@ def test_the_best_continuations_are_those_of_a_full_sort(sentences, beam, size, 
         assert not tokens[row][~real].any()
 
 
-@pytest.mark.parametrize("size", [GROUP - 1, GROUP, GROUP + 1])
+@pytest.mark.parametrize("size", [GROUP_SIZE - 1, GROUP_SIZE, GROUP_SIZE + 1])
 def test_the_padded_output_layer_has_the_same_logits_and_words_of_probability_0(size):
     model = build(vocabulary=size)
     vectors = tf.random.stateless_normal([5, SETTINGS.embedding_units], [1, 2])
-    found = model.output_layer(GROUP)(vectors)
+    found = model.output_layer(GROUP_SIZE)(vectors)
     np.testing.assert_allclose(found[:, :size], model.logits(vectors), rtol=1e-5, atol=1e-5)
-    assert found.shape[1] % GROUP == 0
+    assert found.shape[1] % GROUP_SIZE == 0
     assert not tf.nn.softmax(found)[:, size:].numpy().any()
 
 

@@ -30,10 +30,10 @@ class ConditionalDecoder(RecurrentDecoder):
 
     def __init__(self, settings: ModelSettings):
         super().__init__(settings)
-        self.second = self._make_cell(settings.encoder_units, "layer0_context")
+        self.context_cell = self._make_cell(settings.encoder_units, "layer0_context")
 
     def _make_loops(self, memory: Memory, dropout: Dropout) -> list[Loop]:
-        first, second, attention = self.cells[0], self.second, self.attention
+        first, second, attention = self.cells[0], self.context_cell, self.attention
         recurrent_masks = [self._recurrent_mask(memory, dropout) for _ in range(2)]
         weights = {
             "first": first.recurrent_kernel,
@@ -65,7 +65,7 @@ class ConditionalDecoder(RecurrentDecoder):
             second.constants(),
             attention.constants(),
         )
-        bottom = Loop(first.project, step, as_tensors(weights), constants, outputs=2)
+        bottom = Loop(first.project, step, as_tensors(weights), constants, num_outputs=2)
         upper = (cell_loop(cell, self._recurrent_mask(memory, dropout)) for cell in self.cells[1:])
         return [bottom, *upper]
 
@@ -78,4 +78,4 @@ class ConditionalDecoder(RecurrentDecoder):
         hidden = dropout(hidden, self.settings.layer_dropout)
         for layer in range(1, len(self.cells)):
             hidden = self._run_layer(layer, hidden, [context], run, dropout)
-        return self._attentional([context], hidden, dropout), alignment
+        return self._attentional_vectors([context], hidden, dropout), alignment

@@ -105,8 +105,8 @@ class InputFeedingDecoder(RecurrentDecoder):
                 step,
                 as_tensors(weights),
                 constants,
-                outputs=1,
-                fixed=len(mask_names),
+                num_outputs=1,
+                num_fixed_inputs=len(mask_names),
             )
         ]
 

@@ -87,9 +87,9 @@ class RecurrentDecoder(Decoder):
         tokens = tf.maximum(tf.reduce_sum(real, 1, keepdims=True), 1.0)
         mean = tf.reduce_sum(encoded.outputs, 1) / tokens
         state = []
-        offset = len(encoded.final) - len(self.cells)
+        offset = len(encoded.final_states) - len(self.cells)
         for layer, cell in enumerate(self.cells):
-            for kind, final in zip(cell.state_names, encoded.final[max(0, offset + layer)], strict=True):
+            for kind, final in zip(cell.state_names, encoded.final_states[max(0, offset + layer)], strict=True):
                 if settings.bridge == "zero":
                     state.append(tf.zeros([tf.shape(real)[0], settings.decoder_units]))
                 elif settings.bridge == "copy":
@@ -181,7 +181,7 @@ class RecurrentDecoder(Decoder):
                 queries = self.attention.queries(hidden)
                 context, alignment = self.attention.attend(queries, memory, self.attention.constants())
                 contexts = [context]
-        return self._attentional(contexts, hidden, dropout), alignment
+        return self._attentional_vectors(contexts, hidden, dropout), alignment
 
     def _run_layer(
         self, layer: int, below: tf.Tensor, contexts: list[tf.Tensor], run: RunLoop, dropout: Dropout
@@ -192,7 +192,7 @@ class RecurrentDecoder(Decoder):
         hidden = dropout(hidden, self.settings.layer_dropout)
         return hidden + below if layer else hidden
 
-    def _attentional(self, contexts: list[tf.Tensor], hidden: tf.Tensor, dropout: Dropout) -> tf.Tensor:
+    def _attentional_vectors(self, contexts: list[tf.Tensor], hidden: tf.Tensor, dropout: Dropout) -> tf.Tensor:
         """The attentional vectors float32[B, N, D]."""
         vectors = tf.tanh(multiply(tf.concat([*contexts, hidden], -1), self.read_kernel))
         return dropout(vectors, self.settings.output_dropout)

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from bitext.components.seq2seq.decoders.base import DecoderState
 from bitext.components.seq2seq.decoding.hypotheses import Hypotheses
-from bitext.components.seq2seq.decoding.scoring import NEVER, forbidden_tokens
+from bitext.components.seq2seq.decoding.scoring import NEG_INF, forbidden_tokens
 from bitext.components.seq2seq.memory import Memory
-from bitext.components.seq2seq.model import BOS, EOS, PAD, Seq2Seq, Start, lengths
+from bitext.components.seq2seq.model import BOS, EOS, PAD, Seq2Seq, Start, count_tokens
 
 
 def sample(
@@ -54,7 +54,7 @@ def sample(
     ]
     sampler = _Sampler(model, start.memory, seed, temperature, top_k, top_p, max_length, min_length)
     steps, _, _, total, *arrays = tf.while_loop(
-        sampler.is_unfinished,
+        sampler.any_is_unfinished,
         sampler.advance,
         (tf.constant(0), state, tf.fill(shape, BOS), tf.zeros(shape), *arrays),
         (tf.TensorShape([]), state_shape, *[tf.TensorShape([None, None])] * 2, *[tf.TensorShape(None)] * 2),
@@ -62,7 +62,7 @@ def sample(
     )
     drawn, alignments = (array.gather(tf.range(steps)) for array in arrays)
     tokens, alignment = tf.transpose(drawn, [1, 2, 0]), tf.transpose(alignments, [1, 2, 0, 3])
-    return Hypotheses(tokens, lengths(tokens), total, total, alignment)
+    return Hypotheses(tokens, count_tokens(tokens), total, total, alignment)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,8 +78,8 @@ class _Sampler:
     max_length: tf.Tensor
     min_length: tf.Tensor | int
 
-    def is_unfinished(self, t: tf.Tensor, state: DecoderState, tokens: tf.Tensor, *_: Any) -> tf.Tensor:
-        return tf.logical_and(t < self.max_length, tf.reduce_any(_is_open(tokens)))
+    def any_is_unfinished(self, t: tf.Tensor, state: DecoderState, tokens: tf.Tensor, *_: Any) -> tf.Tensor:
+        return tf.logical_and(t < self.max_length, tf.reduce_any(_is_unfinished(tokens)))
 
     def advance(
         self,
@@ -100,15 +100,15 @@ class _Sampler:
           drawn: the tokens of each step.
           alignments: float32[B, K, S] of each step.
         """
-        is_open, size = _is_open(tokens), self.model.target_size
+        is_unfinished, size = _is_unfinished(tokens), self.model.target_size
         log_probs, alignment, state = self.model.step(tokens, t, state, self.memory)
         forbidden = forbidden_tokens(tf.range(size), size, t + 1, self.min_length)
         seed = tf.random.experimental.stateless_fold_in(self.seed, t)
-        log_probs = tf.where(forbidden, NEVER, log_probs)
+        log_probs = tf.where(forbidden, NEG_INF, log_probs)
         token, log_prob = draw_tokens(log_probs, seed, self.temperature, self.top_k, self.top_p)
-        tokens = tf.where(is_open, token, PAD)
-        total += tf.where(is_open, log_prob, 0.0)
-        alignment *= tf.cast(is_open, tf.float32)[:, :, tf.newaxis]
+        tokens = tf.where(is_unfinished, token, PAD)
+        total += tf.where(is_unfinished, log_prob, 0.0)
+        alignment *= tf.cast(is_unfinished, tf.float32)[:, :, tf.newaxis]
         return t + 1, state, tokens, total, drawn.write(t, tokens), alignments.write(t, alignment)
 
 
@@ -135,13 +135,13 @@ def draw_tokens(
     cumulative = tf.cumsum(tf.exp(tempered), axis=-1, exclusive=True)
     rank, limit = tf.range(size), tf.where(tf.equal(top_k, 0), size, top_k)
     is_candidate = tf.logical_or(rank == 0, tf.logical_and(rank < limit, cumulative < top_p))
-    flat = tf.reshape(tf.where(is_candidate, tempered, NEVER), [-1, size])
+    flat = tf.reshape(tf.where(is_candidate, tempered, NEG_INF), [-1, size])
     chosen = tf.random.stateless_categorical(flat, 1, seed, tf.int32)
     chosen = tf.reshape(chosen, [*tf.unstack(tf.shape(log_probs)[:2]), 1])
     token, log_prob = (tf.gather(by_rank, chosen, batch_dims=2) for by_rank in (tokens, sorted_log_probs))
     return token[:, :, 0], log_prob[:, :, 0]
 
 
-def _is_open(tokens: tf.Tensor) -> tf.Tensor:
+def _is_unfinished(tokens: tf.Tensor) -> tf.Tensor:
     """Whether the last token is neither `</s>` nor padding after it."""
     return tf.logical_and(tf.not_equal(tokens, EOS), tf.not_equal(tokens, PAD))

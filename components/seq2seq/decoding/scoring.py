@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from bitext.components.seq2seq.model import BOS, EOS, PAD
 
-NEVER = -1.0e9
+NEG_INF = -1.0e9
 """The log probability of what cannot be chosen."""
 MIN_COVERAGE = 1e-4
 """Source tokens that are covered less count as covered this much."""

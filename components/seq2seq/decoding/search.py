@@ -15,7 +15,7 @@ import tensorflow as tf
 from bitext.components.seq2seq.decoders.base import DecoderState
 from bitext.components.seq2seq.decoding.hypotheses import BackPointers, Finished, Hypotheses
 from bitext.components.seq2seq.decoding.scoring import (
-    NEVER,
+    NEG_INF,
     coverage_penalty,
     forbidden_tokens,
     length_penalty,
@@ -24,7 +24,7 @@ from bitext.components.seq2seq.decoding.scoring import (
 from bitext.components.seq2seq.memory import Memory
 from bitext.components.seq2seq.model import BOS, EOS, PAD, Seq2Seq, Start
 
-GROUP = 64
+GROUP_SIZE = 64
 """Number of neighboring words of the vocabulary whose maximum is computed first, before `top_k`."""
 _POINTERS_SHAPE = BackPointers(*(tf.TensorShape(None) for _ in BackPointers._fields))
 
@@ -59,12 +59,12 @@ def beam_search(
         fewer, the search ends sooner.
     """
     search = _Search(model, beam_size, alpha, min_length, beta)
-    beams = search.first(start, max_length, beam_size if nbest is None else nbest)
+    beams = search.initial_beams(start, max_length, beam_size if nbest is None else nbest)
     scalar, shapes = tf.TensorShape([]), search.shape_invariants(beams)
     finished_shapes = tf.nest.map_structure(lambda tensor: tensor.shape, beams.finished)
     _, _, pointers, finished = tf.while_loop(
         lambda t, beams, pointers, finished: tf.size(beams.sentence) > 0,
-        functools.partial(search.stage, shapes),
+        functools.partial(search.search_and_shrink, shapes),
         (tf.constant(0), beams, BackPointers.empty(), beams.finished),
         (scalar, shapes, _POINTERS_SHAPE, finished_shapes),
         parallel_iterations=1,
@@ -111,12 +111,12 @@ class _Search:
     ):
         self.model, self.beam_size, self.alpha, self.beta = model, beam_size, alpha, beta
         self.min_length = min_length
-        self.output_layer = model.output_layer(GROUP)
+        self.output_layer = model.output_layer(GROUP_SIZE)
 
-    def first(self, start: Start, max_length: tf.Tensor, nbest: tf.Tensor | int) -> _Beams:
+    def initial_beams(self, start: Start, max_length: tf.Tensor, nbest: tf.Tensor | int) -> _Beams:
         """The beams before the first token."""
         batch, source_length = tf.unstack(tf.shape(start.memory.mask))
-        zeros, never = tf.zeros([batch, nbest], tf.int32), tf.fill([batch, nbest], NEVER)
+        zeros, never = tf.zeros([batch, nbest], tf.int32), tf.fill([batch, nbest], NEG_INF)
         max_length = tf.broadcast_to(max_length, [batch])
         return _Beams(
             sentence=tf.range(batch),
@@ -124,7 +124,7 @@ class _Search:
             memory=self.model.decoder.split_heads(start.memory),
             state=tf.nest.map_structure(lambda tensor: tensor[:, tf.newaxis], start.state),
             token=tf.fill([batch, 1], BOS),
-            log_prob=tf.where(max_length > 0, 0.0, NEVER)[:, tf.newaxis],
+            log_prob=tf.where(max_length > 0, 0.0, NEG_INF)[:, tf.newaxis],
             coverage=tf.zeros([batch, 1, source_length if self.beta else 0]),
             finished=Finished(zeros, zeros, zeros, never, never),
         )
@@ -153,7 +153,7 @@ class _Search:
         }
         return _Beams(**others, **fixed)
 
-    def stage(
+    def search_and_shrink(
         self, shapes: _Beams, t: tf.Tensor, beams: _Beams, pointers: BackPointers, finished: Finished
     ) -> tuple[tf.Tensor, _Beams, BackPointers, Finished]:
         """Searches until enough sentences are done to continue without them.
@@ -166,7 +166,7 @@ class _Search:
           finished: of all sentences of the batch.
         """
         t, beams, pointers = tf.while_loop(
-            self.is_full,
+            self.most_are_searching,
             self.advance,
             (t, beams, pointers),
             (tf.TensorShape([]), shapes, _POINTERS_SHAPE),
@@ -183,9 +183,9 @@ class _Search:
 
     def is_searching(self, beams: _Beams) -> tf.Tensor:
         """Which sentences are not done: bool[B]."""
-        return tf.reduce_any(beams.log_prob > NEVER / 2, 1)
+        return tf.reduce_any(beams.log_prob > NEG_INF / 2, 1)
 
-    def is_full(self, t: tf.Tensor, beams: _Beams, pointers: BackPointers) -> tf.Tensor:
+    def most_are_searching(self, t: tf.Tensor, beams: _Beams, pointers: BackPointers) -> tf.Tensor:
         """Whether fewer than a quarter of the sentences are done."""
         searching = tf.math.count_nonzero(self.is_searching(beams), dtype=tf.int32)
         return 4 * searching > 3 * tf.size(beams.sentence)
@@ -198,7 +198,7 @@ class _Search:
         state = tf.nest.map_structure(
             lambda tensor: _reshape_leading(tensor, 2, [sentences * width]), beams.state
         )
-        vectors, alignment, state = self.model.vectors(beams.token, t, state, beams.memory)
+        vectors, alignment, state = self.model.step_vectors(beams.token, t, state, beams.memory)
         length = t + 1
         log_prob, token, parent = self.continuations(length, beams.log_prob, vectors)
         coverage = beams.coverage
@@ -211,7 +211,7 @@ class _Search:
         # Greedy search, a beam of one, ends at its first </s>.
         ended = is_eos | is_last | (tf.equal(self.beam_size, 1) & is_eos[:, :1])
         log_prob, chosen = tf.math.top_k(
-            tf.where(ended, NEVER, log_prob), tf.minimum(self.beam_size, tf.shape(token)[1])
+            tf.where(ended, NEG_INF, log_prob), tf.minimum(self.beam_size, tf.shape(token)[1])
         )
         best_score = log_prob / length_penalty(beams.max_length, self.alpha)[:, tf.newaxis]
         can_win = best_score > tf.reduce_min(finished.score, 1, keepdims=True)
@@ -225,7 +225,7 @@ class _Search:
                 lambda tensor: _reshape_leading(tf.gather(tensor, rows), 1, shape), state
             ),
             token=token,
-            log_prob=tf.where(can_win, log_prob, NEVER),
+            log_prob=tf.where(can_win, log_prob, NEG_INF),
             coverage=coverage,
             finished=finished,
         )
@@ -244,11 +244,11 @@ class _Search:
         """Adds the continuations [B, N] that end to the finished hypotheses, and keeps the best."""
         # Only the beam_size best may finish, or a beam of one would not be greedy search. Continuations of no
         # hypothesis, in a sentence with fewer than K, have a log probability of -1e9.
-        may_finish = (tf.range(tf.shape(token)[1]) < self.beam_size) & (log_prob > NEVER / 2)
+        may_finish = (tf.range(tf.shape(token)[1]) < self.beam_size) & (log_prob > NEG_INF / 2)
         score = log_prob / length_penalty(length, self.alpha)
         if self.beta:
             score += coverage_penalty(coverage, beams.memory.mask, self.beta)
-        score = tf.where(ends & may_finish, score, NEVER)
+        score = tf.where(ends & may_finish, score, NEG_INF)
         new = Finished(token, parent, tf.fill(tf.shape(token), length), log_prob, score)
         both = [tf.concat(pair, 1) for pair in zip(beams.finished, new, strict=True)]
         _, chosen = tf.math.top_k(both[-1], tf.shape(beams.finished.score)[1])
@@ -275,14 +275,14 @@ class _Search:
         sentences, width = tf.unstack(tf.shape(log_prob))
         candidates = 2 * self.beam_size
         flat = tf.reshape(log_prob, [-1])
-        live = tf.where(flat > NEVER / 2)
+        live = tf.where(flat > NEG_INF / 2)
         p = tf.nn.softmax(self.output_layer(tf.gather(vectors, live[:, 0])))
-        groups = p.shape[-1] // GROUP
-        p = tf.reshape(p, [-1, groups, GROUP])
-        first = tf.where(self._forbidden(tf.range(GROUP), length), 0.0, p[:, 0])
+        groups = p.shape[-1] // GROUP_SIZE
+        p = tf.reshape(p, [-1, groups, GROUP_SIZE])
+        first = tf.where(self._forbidden(tf.range(GROUP_SIZE), length), 0.0, p[:, 0])
         highest = tf.concat([tf.reduce_max(first, 1)[:, tf.newaxis], tf.reduce_max(p, 2)[:, 1:]], 1)
         highest = tf.gather(flat, live) + log_probability(highest)
-        highest = tf.tensor_scatter_nd_update(tf.fill([tf.size(flat), groups], NEVER), live, highest)
+        highest = tf.tensor_scatter_nd_update(tf.fill([tf.size(flat), groups], NEG_INF), live, highest)
         highest = tf.reshape(highest, [sentences, width * groups])
         _, chosen = tf.math.top_k(highest, tf.minimum(candidates, width * groups))
 
@@ -290,13 +290,13 @@ class _Search:
         rows = parents + (tf.range(sentences) * width)[:, tf.newaxis]
         live_index = tf.scatter_nd(live, tf.range(tf.shape(live)[0]), [tf.size(flat)])
         in_groups = tf.gather_nd(p, tf.stack([tf.gather(live_index, rows), group], -1))
-        tokens = group[:, :, tf.newaxis] * GROUP + tf.range(GROUP)
+        tokens = group[:, :, tf.newaxis] * GROUP_SIZE + tf.range(GROUP_SIZE)
         total = tf.gather(flat, rows)[:, :, tf.newaxis] + log_probability(in_groups)
-        total = tf.reshape(tf.where(self._forbidden(tokens, length), NEVER, total), [sentences, -1])
+        total = tf.reshape(tf.where(self._forbidden(tokens, length), NEG_INF, total), [sentences, -1])
         best, chosen = tf.math.top_k(total, tf.minimum(candidates, tf.shape(total)[1]))
         tokens = tf.gather(tf.reshape(tokens, [sentences, -1]), chosen, batch_dims=1)
-        tokens = tf.where(best > NEVER / 2, tokens, PAD)
-        return best, tokens, tf.gather(parents, chosen // GROUP, batch_dims=1)
+        tokens = tf.where(best > NEG_INF / 2, tokens, PAD)
+        return best, tokens, tf.gather(parents, chosen // GROUP_SIZE, batch_dims=1)
 
     def _forbidden(self, tokens: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
         return forbidden_tokens(tokens, self.model.target_size, length, self.min_length)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from bitext.components.seq2seq.decoding.scoring import NEVER
+from bitext.components.seq2seq.decoding.scoring import NEG_INF
 from bitext.components.seq2seq.export.quantize import Precision, replace_weights
 from bitext.components.seq2seq.export.saved_model import Translator
 from bitext.components.seq2seq.model import BOS, EOS, PAD
@@ -82,7 +82,7 @@ class LiteModel:
         while token != EOS and len(translation) < max_length:
             outputs = self._step(token=np.array([token], np.int32), **memory, **state)
             log_probs = outputs["log_probs"][0]
-            log_probs[[PAD, BOS]] = NEVER
+            log_probs[[PAD, BOS]] = NEG_INF
             token = int(log_probs.argmax())
             translation.append(token)
             state = {name: outputs[name] for name in state}

@@ -13,7 +13,7 @@ from bitext.components.seq2seq.decoding.hypotheses import Hypotheses
 from bitext.components.seq2seq.decoding.sampling import sample
 from bitext.components.seq2seq.decoding.search import beam_search
 from bitext.components.seq2seq.memory import Memory
-from bitext.components.seq2seq.model import BOS, EOS, PAD, UNK, Seq2Seq, Start, lengths
+from bitext.components.seq2seq.model import BOS, EOS, PAD, UNK, Seq2Seq, Start, count_tokens
 from bitext.components.text.processor import TextPair, pretokenize
 
 TEXT = tf.TensorSpec([None], tf.string)
@@ -76,7 +76,7 @@ class Translator(tf.Module):
         words = self.source.words and self.target.words
         return words and self.search.replace_unknown and self.model.decoder.attends
 
-    def texts(self, text: tf.Tensor, hypotheses: Hypotheses) -> tf.Tensor:
+    def detokenize_hypotheses(self, text: tf.Tensor, hypotheses: Hypotheses) -> tf.Tensor:
         """The text string[B, N] of translations of text string[B]."""
         tokens = hypotheses.tokens
         sentences, translations, length = tf.unstack(tf.shape(tokens))
@@ -104,7 +104,7 @@ class Translator(tf.Module):
         start, search = self.start(text), self.search
         best = self.decode(start, search.beam_size, search.length_penalty, search.max_length, nbest=1)
         return {
-            "text": self.texts(text, best)[:, 0],
+            "text": self.detokenize_hypotheses(text, best)[:, 0],
             "score": best.score[:, 0],
             "length": best.length[:, 0],
             "alignment": best.alignment[:, 0],
@@ -128,7 +128,7 @@ class Translator(tf.Module):
     def _outputs(self, text: tf.Tensor, hypotheses: Hypotheses) -> dict[str, tf.Tensor]:
         """The outputs of a signature that returns N translations of each text."""
         return {
-            "text": self.texts(text, hypotheses),
+            "text": self.detokenize_hypotheses(text, hypotheses),
             "score": hypotheses.score,
             "log_prob": hypotheses.log_prob,
             "length": hypotheses.length,
@@ -168,13 +168,13 @@ class Translator(tf.Module):
         log_prob, alignment = self.model.score(self.source_tokens(source), tokens)
         labels = tokens[:, 1:]
         alignment *= tf.cast(tf.not_equal(labels, PAD), tf.float32)[:, :, tf.newaxis]
-        return {"log_prob": log_prob, "length": lengths(labels), "alignment": alignment}
+        return {"log_prob": log_prob, "length": count_tokens(labels), "alignment": alignment}
 
     @tf.function(input_signature=[TEXT])
     def tokenize(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Source tokens of text, as `encode` reads them."""
         tokens = self.source_tokens(text)
-        return {"tokens": tokens, "length": lengths(tokens)}
+        return {"tokens": tokens, "length": count_tokens(tokens)}
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
     def detokenize(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:

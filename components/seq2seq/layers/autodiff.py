@@ -58,7 +58,7 @@ class ForwardPass:
     def run(self, inputs: Tensors, initial: State) -> tuple[tf.Tensor, Tensors, State]:
         """Returns the first tensor of the states, the outputs and the final state, as `unroll` does."""
         operands = self._operands(inputs, initial)
-        shapes = [initial[0].shape], [None] * self.loop.outputs
+        shapes = [initial[0].shape], [None] * self.loop.num_outputs
         ((hidden,), outputs), final = self._forward(
             operands, shapes, lambda state, outputs, products: (state[:1], outputs)
         )
@@ -128,7 +128,7 @@ class DifferentiablePass(ForwardPass):
         loop, operands = self.loop, self._operands(inputs, initial)
         shapes = (
             [tensor.shape for tensor in initial],
-            [None] * loop.outputs,
+            [None] * loop.num_outputs,
             [[None, weight.shape[1]] for weight in operands.weights],
         )
 
@@ -138,12 +138,12 @@ class DifferentiablePass(ForwardPass):
             (states, outputs, products), final = self._forward(current, shapes, lambda *all_: all_)
 
             def gradient(*upstream: tf.Tensor) -> Tensors:
-                (d_hidden,), d_outputs, d_final = _split(upstream, [1, loop.outputs, len(initial)])
+                (d_hidden,), d_outputs, d_final = _split(upstream, [1, loop.num_outputs, len(initial)])
                 return self._backward(current, states, products, d_hidden, d_outputs, d_final)
 
             return (states[0], *outputs, *final), gradient
 
-        (hidden,), outputs, final = _split(run(*operands.flat()), [1, loop.outputs, len(initial)])
+        (hidden,), outputs, final = _split(run(*operands.flat()), [1, loop.num_outputs, len(initial)])
         return hidden, outputs, final
 
     def _backward(
@@ -162,7 +162,7 @@ class DifferentiablePass(ForwardPass):
         steps.
         """
         before = tuple(map(self.order.states_before, states, operands.initial))
-        differentiated = len(operands.inputs) - self.loop.fixed
+        differentiated = len(operands.inputs) - self.loop.num_fixed_inputs
 
         def step(t: tf.Tensor, d_state: State, d_constants: Tensors, *arrays: Any) -> tuple[Any, ...]:
             position = self.order.position(t)
@@ -193,7 +193,7 @@ class DifferentiablePass(ForwardPass):
             tf.reshape(d.stack(), tf.shape(sequence))
             for d, sequence in zip(d_inputs, operands.inputs, strict=False)
         )
-        return (*d_sequences, *[None] * self.loop.fixed, *d_initial, *d_weights, *d_constants)
+        return (*d_sequences, *[None] * self.loop.num_fixed_inputs, *d_initial, *d_weights, *d_constants)
 
 
 class _SavedProducts:

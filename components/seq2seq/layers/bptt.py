@@ -77,7 +77,7 @@ class _Passes:
             values = (new[0], *residuals())
             return t + 1, new, *(a.write(position, v) for a, v in zip(arrays, values, strict=True))
 
-        arrays = self._array(self.cell.units), *(self._array(None) for _ in range(self.cell.residuals))
+        arrays = self._array(self.cell.units), *(self._array(None) for _ in range(self.cell.num_residuals))
         _, final, hidden, *residuals = tf.while_loop(
             lambda t, *_: t < self.order.steps, step, (0, initial, *arrays), parallel_iterations=1
         )

@@ -129,10 +129,10 @@ class CellWithBackward(Cell):
     """A cell with a hand-written backward pass, which `bptt` uses in training.
 
     Attributes:
-      residuals: number of tensors that `backward` needs of a step.
+      num_residuals: number of tensors that `backward` needs of a step.
     """
 
-    residuals: int
+    num_residuals: int
 
     def step(
         self, projected: tf.Tensor, recurrent: tf.Tensor, state: State, constants: tuple[tf.Tensor, ...]
@@ -169,7 +169,7 @@ class SimpleRNNCell(CellWithBackward):
     """h' = tanh(W x + U h + b) (Elman 1990)."""
 
     gates = 1
-    residuals = 1
+    num_residuals = 1
 
     def step_with_residuals(
         self, projected: tf.Tensor, recurrent: tf.Tensor, state: State, constants: tuple[tf.Tensor, ...]
@@ -191,7 +191,7 @@ class LSTMCell(CellWithBackward):
     """
 
     gates = 4
-    residuals = 3
+    num_residuals = 3
     state_names = ("hidden", "cell")
 
     def extra_gains(self) -> list[keras.Variable]:
@@ -237,7 +237,7 @@ class GRUCell(CellWithBackward):
     Keras."""
 
     gates = 3
-    residuals = 3
+    num_residuals = 3
 
     def step_with_residuals(
         self, projected: tf.Tensor, recurrent: tf.Tensor, state: State, constants: tuple[tf.Tensor, ...]

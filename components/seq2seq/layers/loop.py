@@ -31,8 +31,8 @@ class Loop:
       step: one step. It multiplies by every weight exactly once, through the `product` it is given.
       weights: float32[I, O] each, by name.
       constants: other tensors that every step uses, in any nest of tuples.
-      outputs: number of tensors that a step returns in addition to its state.
-      fixed: number of inputs, the last ones, that need no gradient.
+      num_outputs: number of tensors that a step returns in addition to its state.
+      num_fixed_inputs: number of inputs, the last ones, that need no gradient.
       cell: the cell, if a step is a single cell and nothing else.
       recurrent_mask: the mask of that cell's recurrent dropout.
     """
@@ -41,8 +41,8 @@ class Loop:
     step: Step
     weights: dict[str, tf.Tensor]
     constants: Any = ()
-    outputs: int = 0
-    fixed: int = 0
+    num_outputs: int = 0
+    num_fixed_inputs: int = 0
     cell: Cell | None = None
     recurrent_mask: tf.Tensor | None = None
 
