@@ -1,8 +1,8 @@
-"""The attention Seq2Seq model: its settings are here and import nothing heavy.
+"""The attention Seq2Seq model. This module has the settings and does not import TensorFlow.
 
-`layers`: cells, recurrence, attention, dropout. `encoders` and `decoders`. `model`: these parts put together.
-`loss`. `decoding`: beam search and sampling. `export`: SavedModel, checkpoint, quantized and TensorFlow Lite
-models, and TensorFlow Serving's warm-up requests.
+`layers`: cells, recurrence, attention, dropout. `encoders`, `decoders`. `model`: the network that consists of
+them. `loss`: the training loss. `decoding`: beam search and sampling. `export`: SavedModel, checkpoint,
+quantized and TensorFlow Lite models, and TensorFlow Serving's warm-up requests.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Rate = Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)]
 
 
 class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The architecture.
+    """The architecture of the network.
 
     Attributes:
       cell: `lstm` (Hochreiter and Schmidhuber 1997), `gru` (Cho et al. 2014, in cuDNN's form) or `rnn` (Elman
@@ -49,8 +49,8 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
         a shared vocabulary, source and target embeddings are one table, too.
       word_dropout: share of tokens whose whole embedding is dropped, on both sides (Sennrich and Zhang 2019).
       embedding_dropout: dropout of embedded tokens.
-      layer_input_dropout: dropout of the input of every recurrent layer (in a conditional layer, of the
-        token).
+      layer_input_dropout: dropout of the input of every recurrent layer. In the first layer of the decoder
+        `conditional`, only the token is dropped, not the context.
       layer_dropout: dropout of the output of every recurrent layer.
       recurrent_dropout: dropout of the hidden state before the next step, with the same mask at every step of
         a sentence (variational dropout: Gal and Ghahramani 2016).
@@ -80,7 +80,7 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
     output_dropout: Rate = 0.1
 
     def __post_init__(self) -> None:
-        equal = self.encoder_units == self.decoder_units
+        units_are_equal = self.encoder_units == self.decoder_units
         units = f"Received: {self.encoder_units} and {self.decoder_units}"
         heads = self.attention_heads
         if self.bidirectional and self.encoder_units % 2:
@@ -89,27 +89,25 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
             if self.decoder != "luong":
                 raise ValueError(f"decoder {self.decoder} needs an attention, not none")
             if self.memory_dropout and self.bridge != "mean":
-                raise ValueError(
-                    "memory_dropout needs an attention or bridge mean: nothing else reads those outputs"
-                )
+                raise ValueError("memory_dropout has no effect with attention none, unless bridge is mean")
             if self.bridge == "zero":
                 raise ValueError(
-                    "attention none needs a bridge: with zero, the decoder would read nothing of the source"
+                    "attention none needs a bridge: with bridge zero, the decoder would not read the source"
                 )
         if self.decoder == "gnmt" and self.decoder_layers < 2:
-            raise ValueError("decoder gnmt needs two decoder_layers or more")
-        if self.attention in ("dot", "scaled") and not equal:
+            raise ValueError("decoder gnmt needs two decoder_layers or more. Received: 1")
+        if self.attention in ("dot", "scaled") and not units_are_equal:
             raise ValueError(
                 f"attention {self.attention} needs encoder_units equal to decoder_units; use general. {units}"
             )
-        if self.bridge == "copy" and not equal:
+        if self.bridge == "copy" and not units_are_equal:
             raise ValueError(f"bridge copy needs encoder_units equal to decoder_units; use dense. {units}")
         if self.attention != "none" and (self.encoder_units % heads or self.decoder_units % heads):
             raise ValueError(f"attention_heads {heads} must divide encoder_units and decoder_units. {units}")
 
 
 LENGTH_SLACK = 10
-"""Tokens added to the bound of `SearchSettings.max_length_factor`, for very short sources."""
+"""Tokens that `length_bound` adds to the product, for very short sources."""
 
 
 def length_bound(factor: int, source_tokens: Any) -> Any:
@@ -131,10 +129,10 @@ class SearchSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_field
       coverage_penalty: beta of the same equation; 0 ignores which source tokens were translated.
       min_length: minimum number of tokens of a translation, `</s>` included.
       max_length: maximum number of tokens of a translation, `</s>` included.
-      max_length_factor: also limits a translation to this many tokens for each source token, plus
-        LENGTH_SLACK, `</s>` included on both sides (tensorflow/nmt has twice the source; Marian has
-        `max-length-factor`). The search ends sooner, and no translation repeats itself without end. 0: only
-        `max_length`. Check your data before you set it: a translation from a script with one character a word
+      max_length_factor: also limits a translation to this many tokens for each source token, plus 10, `</s>`
+        included on both sides. 0: only `max_length` limits it. With a factor, the search ends sooner, and
+        no translation repeats itself up to `max_length`. Marian has the same option; tensorflow/nmt
+        uses 2. Check your data before you set it: a translation from a script with one character per word
         into an alphabet can be longer than twice its source.
       replace_unknown: with a vocabulary of words, replace an unknown word by the source word that it is
         aligned to (Jean et al. 2015, section 3.3), if the model has an attention.

@@ -35,22 +35,21 @@ def masked_loss(
     dropout: Dropout,
     sampling_rate: tf.Tensor | None = None,
 ) -> Loss:
-    """Computes the teacher-forced loss of a batch.
-
-    Only real positions reach the output layer.
+    """Computes the loss of a batch. Only real target positions reach the output layer.
 
     Args:
+      model: the model.
       source: int32[B, S].
       target: int32[B, T], `<s>` ... `</s>`, padded with 0.
       label_smoothing: share of the target distribution that is spread over the vocabulary.
       dropout: of this forward pass.
-      sampling_rate: float32[], the probability that a token to feed is replaced by one that the model
-        predicts (`scheduled_sampling`); None: never, which is teacher forcing.
+      sampling_rate: float32[], the probability that the decoder reads a token that the model predicts instead
+        of the true one (`scheduled_sampling`); None: teacher forcing.
     """
-    fed = target[:, :-1]
+    inputs = target[:, :-1]
     if sampling_rate is not None:
-        fed = scheduled_sampling(model, source, fed, sampling_rate, dropout)
-    vectors, _ = model.teacher_force(source, fed, dropout)
+        inputs = scheduled_sampling(model, source, inputs, sampling_rate, dropout)
+    vectors, _ = model.teacher_force(source, inputs, dropout)
     labels = target[:, 1:]
     real = tf.not_equal(labels, PAD)
     vectors, labels = tf.boolean_mask(vectors, real), tf.boolean_mask(labels, real)
@@ -69,15 +68,15 @@ def smoothed_cross_entropy(
     logit).
 
     The gradient is written by hand. The only arrays of shape [N, V] are the logits and their softmax. All
-    terms of the labels, in the losses and in the gradient p - target, are computed on arrays of shape [N, D],
-    and so is the product with the upstream gradient.
+    terms of the labels, in the losses and in the gradient (probability - target), and the product with the
+    upstream gradient are computed on arrays of shape [N, D].
 
     Args:
       vectors: float32[N, D].
       table: float32[V, D].
       bias: float32[V].
       labels: int32[N].
-      smoothing: e.
+      smoothing: e, between 0 and 1.
 
     Returns:
       Smoothed and plain cross entropy, float32[] each, in nats. Only the first has a gradient.
@@ -88,22 +87,22 @@ def smoothed_cross_entropy(
         vectors: tf.Tensor, table: tf.Tensor, bias: tf.Tensor
     ) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable[..., tuple[tf.Tensor, ...]]]:
         p = tf.nn.softmax(tf.matmul(vectors, table, transpose_b=True) + bias)
-        rows = tf.gather(table, labels)
+        label_rows = tf.gather(table, labels)
         label_p = tf.maximum(tf.gather(p, labels, batch_dims=1), MIN_PROBABILITY)
         cross_entropy = -tf.reduce_sum(tf.math.log(label_p))
-        mean_row, total = _sum_rows(table) / tf.cast(tf.shape(bias)[0], tf.float32), _sum_rows(vectors)
-        counts = tf.math.bincount(labels, minlength=tf.shape(bias)[0], dtype=tf.float32)
-        label_logits = tf.reduce_sum(vectors * rows) + tf.tensordot(counts, bias, 1)
+        mean_row, vector_sum = _sum_rows(table) / tf.cast(tf.shape(bias)[0], tf.float32), _sum_rows(vectors)
+        label_counts = tf.math.bincount(labels, minlength=tf.shape(bias)[0], dtype=tf.float32)
+        label_logits = tf.reduce_sum(vectors * label_rows) + tf.tensordot(label_counts, bias, 1)
         tokens = tf.cast(tf.size(labels), tf.float32)
-        mean_logits = tf.tensordot(total, mean_row, 1) + tokens * tf.reduce_mean(bias)
+        mean_logits = tf.tensordot(vector_sum, mean_row, 1) + tokens * tf.reduce_mean(bias)
 
         def gradient(d: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            scaled, on_label = d * vectors, 1.0 - smoothing
-            per_word = smoothing / tf.cast(tf.shape(bias)[0], tf.float32)
-            d_vectors = d * (tf.matmul(p, table) - on_label * rows - smoothing * mean_row)
-            d_table = tf.matmul(p, scaled, transpose_a=True) - d * per_word * total
-            d_table = tf.tensor_scatter_nd_sub(d_table, labels[:, tf.newaxis], on_label * scaled)
-            d_bias = d * (_sum_rows(p) - on_label * counts - per_word * tokens)
+            scaled_vectors, label_share = d * vectors, 1.0 - smoothing
+            word_share = smoothing / tf.cast(tf.shape(bias)[0], tf.float32)
+            d_vectors = d * (tf.matmul(p, table) - label_share * label_rows - smoothing * mean_row)
+            d_table = tf.matmul(p, scaled_vectors, transpose_a=True) - d * word_share * vector_sum
+            d_table = tf.tensor_scatter_nd_sub(d_table, labels[:, tf.newaxis], label_share * scaled_vectors)
+            d_bias = d * (_sum_rows(p) - label_share * label_counts - word_share * tokens)
             return d_vectors, d_table, d_bias
 
         return (cross_entropy + smoothing * (label_logits - mean_logits), cross_entropy), gradient
@@ -113,35 +112,36 @@ def smoothed_cross_entropy(
 
 
 def _sum_rows(matrix: tf.Tensor) -> tf.Tensor:
-    """`tf.reduce_sum(matrix, 0)`, by a faster kernel."""
+    """`tf.reduce_sum(matrix, 0)`, by a faster kernel (docs/performance.md)."""
     return tf.raw_ops.BiasAddGrad(out_backprop=matrix)
 
 
 def scheduled_sampling(
-    model: Seq2Seq, source: tf.Tensor, fed: tf.Tensor, rate: tf.Tensor, dropout: Dropout
+    model: Seq2Seq, source: tf.Tensor, inputs: tf.Tensor, rate: tf.Tensor, dropout: Dropout
 ) -> tf.Tensor:
-    """Replaces a share `rate` of the tokens to feed by tokens sampled from the model's predictions.
+    """Replaces a share `rate` of the decoder's inputs by tokens sampled from the model's predictions.
 
     This is parallel scheduled sampling (Duckworth et al. 2019) with one pass: all tokens of a sentence are
     sampled at once, from the predictions after the true tokens, so that the decoder's loop stays the same.
-    `<s>` and padding are never replaced, and no token is replaced by a special token that a search never
-    feeds.
+    `<s>` and padding are never replaced. A replacement is never padding, `<s>` or `</s>`.
 
     Args:
+      model: the model.
       source: int32[B, S].
-      fed: int32[B, T], `<s>` and the true tokens after it.
-      rate: float32[].
+      inputs: int32[B, T], `<s>` and the true tokens after it.
+      rate: float32[], share of the tokens.
+      dropout: of this forward pass.
 
     Returns:
-      int32[B, T].
+      int32[B, T], the decoder's inputs.
     """
-    vectors, _ = model.teacher_force(source, fed, dropout)
+    vectors, _ = model.teacher_force(source, inputs, dropout)
     logits = model.logits(tf.reshape(vectors, [-1, vectors.shape[-1]]))
     size = model.target_size
     logits = tf.where(forbidden_tokens(tf.range(size), size, length=0, min_length=1), NEG_INF, logits)
     sampled = tf.random.stateless_categorical(logits, 1, dropout.next_seed(), tf.int32)
-    predictions = tf.reshape(sampled, tf.shape(fed))[:, :-1]
+    predictions = tf.reshape(sampled, tf.shape(inputs))[:, :-1]
     draws = tf.random.stateless_uniform(tf.shape(predictions), dropout.next_seed())
-    true = fed[:, 1:]
+    true = inputs[:, 1:]
     mixed = tf.where(tf.logical_and(draws < rate, tf.not_equal(true, PAD)), predictions, true)
-    return tf.stop_gradient(tf.concat([fed[:, :1], mixed], 1))
+    return tf.stop_gradient(tf.concat([inputs[:, :1], mixed], 1))

@@ -1,4 +1,4 @@
-"""What an encoder hands to a decoder."""
+"""What the encoder passes to the decoder: its outputs and states, and the memory of the attention."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Encoded:
     Attributes:
       outputs: float32[B, S, E], zero on padding.
       mask: bool[B, S], true on real tokens.
-      final_states: each layer's state after the whole sentence, float32[B, E] each, both directions concatenated.
+      final_states: each layer's state after its last step, float32[B, E] each, both directions concatenated.
     """
 
     outputs: tf.Tensor
@@ -26,11 +26,11 @@ class Encoded:
 
 
 class Memory(NamedTuple):
-    """What a decoder attends to. Computed once a sentence.
+    """Keys and values of the attention, computed once per sentence.
 
     Attributes:
       values: float32[B, S, E], the encoder's outputs.
-      keys: float32[B, S, Q], what queries are compared with. Width 0: the decoder does not attend.
+      keys: float32[B, S, Q], which the queries are compared with. Q is 0 if the decoder does not attend.
       mask: bool[B, S], true on real tokens.
     """
 

@@ -1,4 +1,7 @@
-"""The attention Seq2Seq model: embeddings, encoder, decoder, output layer, and one step of decoding."""
+"""The attention Seq2Seq network: embeddings, encoder, decoder and output layer.
+
+It reads whole target sequences (training, scoring) or one token at a time (search, sampling, `decode_step`).
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ DECODERS: dict[str, Callable[[ModelSettings], Decoder]] = {
 
 
 def count_tokens(tokens: tf.Tensor) -> tf.Tensor:
-    """Number of real tokens in each row of int32[..., T]: int32[...]."""
+    """Counts the real tokens in each row of int32[..., T]: int32[...]."""
     return tf.reduce_sum(tf.cast(tf.not_equal(tokens, PAD), tf.int32), -1)
 
 
@@ -50,7 +53,7 @@ class Seq2Seq(keras.layers.Layer):
       source_size: size of the source vocabulary, special tokens included.
       target_size: size of the target vocabulary, special tokens included; the same if `shared`.
       shared: whether both sides use one embedding table.
-      make_decoder: makes the decoder; None: the one that `settings.decoder` names.
+      make_decoder: constructs the decoder; None: the class that `settings.decoder` names.
     """
 
     def __init__(
@@ -83,8 +86,9 @@ class Seq2Seq(keras.layers.Layer):
         return self.add_weight(name=name, shape=(size, units), initializer=initializer)
 
     def _embed(self, table: keras.Variable, tokens: tf.Tensor, dropout: Dropout = NO_DROPOUT) -> tf.Tensor:
-        # The rows of a tied table have norm one, as the output layer needs; a recurrence needs variance one.
-        # `tf.gather` reads a tensor, because reading a variable that was gathered from copies it whole.
+        # The initial rows have norm 1 for the tied output layer. The factor gives the units variance 1 for
+        # the recurrence. Rows are gathered from a tensor: after a gather from a variable, TensorFlow copies
+        # the whole variable at each later read.
         embedded = tf.gather(tf.convert_to_tensor(table), tokens) * (self.settings.embedding_units**0.5)
         embedded = dropout(embedded, self.settings.embedding_dropout)
         return dropout.drop_words(embedded, self.settings.word_dropout)
@@ -100,14 +104,14 @@ class Seq2Seq(keras.layers.Layer):
         return tf.matmul(vectors, self.output_embedding, transpose_b=True) + self.output_bias
 
     def output_layer(self, multiple: int) -> Callable[[tf.Tensor], tf.Tensor]:
-        """Returns `logits` for many calls, its kernel transposed and padded once.
+        """Returns a function that computes `logits`, for many calls: it transposes and pads the kernel once.
 
         Args:
           multiple: the vocabulary is padded to a multiple of this, with words of probability 0.
         """
-        missing = -self.target_size % multiple
-        kernel = tf.pad(tf.transpose(self.output_embedding), [[0, 0], [0, missing]])
-        bias = tf.pad(self.output_bias, [[0, missing]], constant_values=-1e9)
+        padding = -self.target_size % multiple
+        kernel = tf.pad(tf.transpose(self.output_embedding), [[0, 0], [0, padding]])
+        bias = tf.pad(self.output_bias, [[0, padding]], constant_values=-1e9)
         return lambda vectors: tf.matmul(vectors, kernel) + bias
 
     def step_vectors(
@@ -132,7 +136,11 @@ class Seq2Seq(keras.layers.Layer):
     def step(
         self, tokens: tf.Tensor, position: tf.Tensor | int, state: DecoderState, memory: Memory
     ) -> tuple[tf.Tensor, tf.Tensor, DecoderState]:
-        """As `step_vectors`, but with log probabilities float32[B, K, V] of the next token instead of vectors."""
+        """Reads one token, as `step_vectors`, and applies the output layer.
+
+        Returns:
+          Log probabilities float32[B, K, V] of the next token, alignments float32[B, K, S], the next state.
+        """
         vectors, alignment, state = self.step_vectors(tokens, position, state, memory)
         shape = tf.concat([tf.shape(tokens), [self.target_size]], 0)
         return tf.reshape(tf.nn.log_softmax(self.logits(vectors)), shape), alignment, state
@@ -144,7 +152,7 @@ class Seq2Seq(keras.layers.Layer):
 
         Args:
           source: int32[B, S].
-          target: int32[B, T], the tokens to feed: `<s>` and the tokens after it.
+          target: int32[B, T], the tokens that the decoder reads: `<s>` and the tokens after it.
           dropout: of this forward pass.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Architectures that cover every pair of values of different settings, if the pair is possible."""
+"""Architectures that cover every valid pair of values of two different settings (pairwise testing)."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ FIXED_CONTEXT = SHARED | {"attention": ["none"], "bridge": ["dense", "mean", "co
 
 
 def pairwise(choices: dict[str, Sequence[object]]) -> Iterator[ModelSettings]:
-    """Settings that cover every possible pair of values of two choices, chosen greedily."""
-    numbers: dict[object, int] = {}
-    candidates: dict[int, ModelSettings] = {}  # By the pairs that it covers, one bit each.
+    """Yields settings that cover every valid pair of values of two choices, selected greedily."""
+    pair_numbers: dict[object, int] = {}
+    candidates: dict[int, ModelSettings] = {}  # The key has one bit for each pair that the settings cover.
     for values in itertools.product(*choices.values()):
         chosen = dict(zip(choices, values, strict=True))
         try:
@@ -51,8 +51,8 @@ def pairwise(choices: dict[str, Sequence[object]]) -> Iterator[ModelSettings]:
         except ValueError:
             continue
         pairs = itertools.combinations(chosen.items(), 2)
-        candidates[sum(1 << numbers.setdefault(pair, len(numbers)) for pair in pairs)] = settings
-    missing = (1 << len(numbers)) - 1
+        candidates[sum(1 << pair_numbers.setdefault(pair, len(pair_numbers)) for pair in pairs)] = settings
+    missing = (1 << len(pair_numbers)) - 1
     while missing:
         best = max(candidates, key=lambda pairs: (pairs & missing).bit_count())
         missing &= ~best
@@ -63,6 +63,6 @@ ARCHITECTURES = (*pairwise(ATTENDING), *pairwise(FIXED_CONTEXT))
 
 
 def label(settings: ModelSettings) -> str:
-    """The settings that differ from SETTINGS, as the name of a test."""
+    """Returns the settings that differ from SETTINGS, as the name of a test."""
     changed = {f: getattr(settings, f) for f in settings.__struct_fields__}
     return "-".join(f"{f}={v}" for f, v in changed.items() if v != getattr(SETTINGS, f)) or "default"

@@ -11,10 +11,10 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return 1.0 / (1.0 + np.exp(-x))
 
 
-def lstm(wx: np.ndarray, uh: np.ndarray, state: tuple, read: Callable = lambda c: c) -> tuple:
+def lstm(wx: np.ndarray, uh: np.ndarray, state: tuple, normalize: Callable = lambda c: c) -> tuple:
     i, f, g, o = np.split(wx + uh, 4, axis=-1)
     c = sigmoid(f) * state[1] + sigmoid(i) * np.tanh(g)
-    return sigmoid(o) * np.tanh(read(c)), c
+    return sigmoid(o) * np.tanh(normalize(c)), c
 
 
 def gru(wx: np.ndarray, uh: np.ndarray, state: tuple) -> tuple:

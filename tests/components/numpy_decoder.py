@@ -1,7 +1,7 @@
 """The decoders in NumPy, by the equations of the papers: one sentence, one token at a time.
 
-They share only the weights, the encoder's outputs and the initial state with `components`. The encoder and
-the bridge have tests of their own.
+They read only the weights, the encoder's outputs and the initial state from the model. The encoder and the
+bridge have tests of their own.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ class NumpyDecoder:
         self.model, self.decoder, self.attention = model, model.decoder, model.decoder.attention
         self.update = REFERENCES[model.settings.cell]
         self.values = start.memory.values.numpy()[0]
-        named = dict(zip(self.decoder.state_names, (s.numpy()[0] for s in start.state), strict=True))
-        self.states = [[named[f"{c.name}_{n}"] for n in c.state_names] for c in self.decoder.cells]
+        states = dict(zip(self.decoder.state_names, (s.numpy()[0] for s in start.state), strict=True))
+        self.states = [[states[f"{c.name}_{n}"] for n in c.state_names] for c in self.decoder.cells]
         self.vector = np.zeros(model.settings.embedding_units)
 
-    def decode(self, fed: list[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Logits [T, V] of every next token, and its alignments [T, S]."""
+    def decode(self, tokens: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the logits [T, V] of every next token, and its alignments [T, S]."""
         embeddings = self.model.target_embedding.numpy()
         outputs = embeddings if self.model.settings.tie_embeddings else self.model.output_embedding.numpy()
         logits, alignments = [], []
-        for token in fed:
+        for token in tokens:
             embedded = embeddings[token] * np.sqrt(embeddings.shape[1])
             context, alignment, top = getattr(self, self.model.settings.decoder)(embedded)
             self.vector = np.tanh(np.concatenate([context, top]) @ self.decoder.read_kernel.numpy())
@@ -59,14 +59,14 @@ class NumpyDecoder:
         return context, alignment, self.upper(self.run(0, context, self.decoder.context_cell), context)
 
     def upper(self, hidden: np.ndarray, *context: np.ndarray) -> np.ndarray:
-        """The layers from the second on, each with a residual connection."""
+        """Runs the layers from the second on, each with a residual connection."""
         for layer in range(1, len(self.states)):
             hidden = self.run(layer, np.concatenate([hidden, *context])) + hidden
         return hidden
 
-    def run(self, layer: int, inputs: np.ndarray, other: object = None) -> np.ndarray:
-        """The next hidden state of a layer, by its own cell or by another one."""
-        cell, state = other or self.decoder.cells[layer], self.states[layer]
+    def run(self, layer: int, inputs: np.ndarray, second_cell: object = None) -> np.ndarray:
+        """Returns the next hidden state of a layer, by its cell or by the second cell of the layer."""
+        cell, state = second_cell or self.decoder.cells[layer], self.states[layer]
         x = inputs @ cell.kernel.numpy() + cell.bias.numpy()
         self.states[layer] = self.update(x, state[0] @ cell.recurrent_kernel.numpy(), state)
         return self.states[layer][0]

@@ -30,7 +30,7 @@ SEARCH = SearchSettings(beam_size=3, length_penalty=1.0, max_length=MAX_LENGTH)
 
 
 def text_pair(folder: Path, shared: bool) -> processor.TextPair:
-    """Text processors of characters; their files are in `folder`."""
+    """Returns text processors of characters, whose files are in `folder`."""
     settings = TextSettings(unit="character")
 
     def side(name: str, words: dict[str, int]) -> processor.TextProcessor:
@@ -46,12 +46,12 @@ def text_pair(folder: Path, shared: bool) -> processor.TextPair:
 
 
 class Export:
-    """A translator, and its SavedModel, which is loaded after it was moved and the vocabularies were deleted.
+    """A translator and its SavedModel, loaded after it was moved and the vocabularies were deleted.
 
     Args:
-      folder: for all files.
-      make_decoder: as `Seq2Seq` has it.
-      **changes: of SETTINGS.
+      folder: folder of all files.
+      make_decoder: as in `Seq2Seq`.
+      **changes: changed fields of SETTINGS.
     """
 
     def __init__(
@@ -96,11 +96,11 @@ class Export:
         return np.stack(steps, 1), total
 
 
-def assert_same(found: dict[str, Any], expected: dict[str, np.ndarray]) -> None:
-    """A client's outputs, arrays or lists, equal a signature's; floats approximately."""
-    assert set(found) == set(expected)
+def assert_same(outputs: dict[str, Any], expected: dict[str, np.ndarray]) -> None:
+    """Asserts that a client's outputs, arrays or lists, equal those of a signature; floats approximately."""
+    assert set(outputs) == set(expected)
     for name, value in expected.items():
         if value.dtype.kind == "f":
-            np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
+            np.testing.assert_allclose(outputs[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
         else:
-            assert np.asarray(found[name], value.dtype).tolist() == value.tolist(), name
+            assert np.asarray(outputs[name], value.dtype).tolist() == value.tolist(), name

@@ -1,4 +1,4 @@
-"""The attention: properties of its alignments, and the same in NumPy."""
+"""The attention against NumPy, and properties of its alignments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WIDTH, QUERIES = 4, 2
 
 
 def make(kind: tuple[str, int], width: int = WIDTH) -> tuple[Attention, Memory, tf.Tensor]:
-    """An attention, a memory of sentences of LENGTHS, and hidden states to query it with."""
+    """Returns an attention, a memory of sentences of LENGTHS, and hidden states for the queries."""
     attention = make_attention(msgspec.structs.replace(SETTINGS, attention=kind[0], attention_heads=kind[1]))
     assert attention is not None
     random = np.random.default_rng(6)
@@ -26,7 +26,7 @@ def make(kind: tuple[str, int], width: int = WIDTH) -> tuple[Attention, Memory, 
         variable.assign(random.normal(size=variable.shape))
     queries = tf.constant(random.normal(size=(len(LENGTHS), QUERIES, UNITS)), tf.float32)
     values = np.zeros([len(LENGTHS), width, UNITS], np.float32)
-    # Padding would win every alignment if it were not masked.
+    # Without a mask, padding would have the highest scores.
     values[:] = 50.0 * np.sign(queries.numpy()[:, :1])
     for row, length in zip(values, LENGTHS, strict=True):
         row[:length] = random.normal(size=(length, UNITS))
@@ -39,7 +39,7 @@ def attend(attention: Attention, memory: Memory, hidden: tf.Tensor) -> tuple[tf.
 
 
 def in_numpy(kind: str, attention: Attention, values: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-    """Alignments [H, N, S] of one sentence's real tokens, by the equations of the papers."""
+    """Computes alignments [H, N, S] of one sentence's real tokens, by the equations of the papers."""
     head_columns = [
         slice(h * UNITS // attention.heads, (h + 1) * UNITS // attention.heads)
         for h in range(attention.heads)

@@ -35,12 +35,12 @@ def test_a_step_is_the_published_one(kind, layer_norm):
     x = random.normal(size=(BATCH, INPUTS)).astype(np.float32)
     state = tuple(random.normal(size=(BATCH, UNITS)).astype(np.float32) for _ in cell.state_names)
     wx, uh = x @ cell.kernel.numpy(), state[0] @ cell.recurrent_kernel.numpy()
-    found = cell.step(cell.project(x), uh, state, cell.constants())
+    state_after = cell.step(cell.project(x), uh, state, cell.constants())
     if layer_norm:
         wx, uh = normalize(wx, cell.input_gain.numpy()), normalize(uh, cell.gains[0].numpy())
     cell_norm = [lambda c: normalize(c, cell.gains[1].numpy())] if layer_norm and kind == "lstm" else []
     expected = REFERENCES[kind](wx + cell.bias.numpy(), uh, state, *cell_norm)
-    for got, want in zip(found, expected, strict=True):
+    for got, want in zip(state_after, expected, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 

@@ -1,6 +1,6 @@
 """A damaged export: Evaluator, InfraValidator and Pusher name the artifact and the remedy for each file.
 
-The exporting model is a small one with variables and vocabularies, so that each kind of file is there.
+The exported model is small, but has variables and vocabularies, so that every kind of file exists.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ FILES = (
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    """Returns a model as the Trainer writes it."""
+    """Returns a model artifact with the files that Trainer writes."""
     model = Model(tmp_path_factory.mktemp("export") / "Trainer" / "model" / "5")
     model.path.mkdir(parents=True)
     shutil.copytree(Export(tmp_path_factory.mktemp("trained")).path, model.serving)

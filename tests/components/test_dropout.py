@@ -33,7 +33,7 @@ def test_the_rate_is_kept_and_the_mean_is_1(rate):
 @pytest.mark.parametrize("rate", [0.00003, 0.0001, 0.0005])
 def test_a_small_rate_is_kept(rate):
     mask = Dropout(SEED).mask([1000, 1000], rate).numpy()
-    # The scale of the other elements gives the rate more precisely than a count.
+    # The scale of the other elements shows the rate more precisely than a count.
     np.testing.assert_allclose(mask.max() - 1, rate / (1 - rate), rtol=TOLERANCE)
     assert abs((mask == 0).sum() - rate * mask.size) < 4 * (rate * mask.size) ** 0.5
 
@@ -41,9 +41,9 @@ def test_a_small_rate_is_kept(rate):
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=3), st.floats(0, 1, exclude_max=True))
 def test_any_shape_and_any_rate(shape, rate):
-    found = Dropout(SEED)(tf.ones(shape), rate)
-    assert found.shape == tuple(shape)
-    assert np.isfinite(found).all()
+    outputs = Dropout(SEED)(tf.ones(shape), rate)
+    assert outputs.shape == tuple(shape)
+    assert np.isfinite(outputs).all()
 
 
 def test_elements_and_gradients_that_are_not_dropped_are_scaled():

@@ -36,7 +36,7 @@ def test_two_layers_are_keras_layers_with_a_residual(bidirectional):
     encoder, random = Encoder(settings), np.random.default_rng(4)
     for variable in encoder.trainable_variables:
         variable.assign(random.normal(0.0, 0.5, variable.shape))
-    found = encoder.encode(tf.constant(EMBEDDED.transpose(1, 0, 2)), tf.constant(MASK), Dropout())
+    encoded = encoder.encode(tf.constant(EMBEDDED.transpose(1, 0, 2)), tf.constant(MASK), Dropout())
     # Keras runs one sentence at a time without padding, so that its masking is not involved.
     for row, length in enumerate(LENGTHS):
         sequence = EMBEDDED[row : row + 1, :length]
@@ -46,10 +46,10 @@ def test_two_layers_are_keras_layers_with_a_residual(bidirectional):
             joined = np.concatenate([outputs[0], *(out[:, ::-1] for out in outputs[1:])], -1)
             sequence = joined + sequence if layer else joined
             final = [np.concatenate(states, -1) for states in zip(*(run[1:] for run in runs), strict=True)]
-            for got, want in zip(found.final_states[layer], final, strict=True):
+            for got, want in zip(encoded.final_states[layer], final, strict=True):
                 np.testing.assert_allclose(got[row], want[0], rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(found.outputs[row, :length], sequence[0], rtol=1e-4, atol=1e-5)
-        np.testing.assert_array_equal(found.outputs[row, length:], 0.0)
+        np.testing.assert_allclose(encoded.outputs[row, :length], sequence[0], rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(encoded.outputs[row, length:], 0.0)
 
 
 @pytest.mark.parametrize("bridge", ["dense", "mean", "copy", "zero"])

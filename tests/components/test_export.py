@@ -34,16 +34,12 @@ SIGNATURES = {
 }
 
 
-def names(specification: dict) -> set[str]:
-    return set(specification)
-
-
 def test_every_signature_has_its_inputs_and_outputs(export):
     signatures = export.loaded.signatures
     assert set(signatures) == {*SIGNATURES, "encode", "decode_step"}
     for name, (inputs, outputs) in SIGNATURES.items():
-        assert names(signatures[name].structured_input_signature[1]) == inputs
-        assert names(signatures[name].structured_outputs) == outputs
+        assert set(signatures[name].structured_input_signature[1]) == inputs
+        assert set(signatures[name].structured_outputs) == outputs
     assert_decode_step_takes_what_encode_returns(export)
     # Clients in other languages rely on these names and shapes.
     specs = signatures["decode_step"].structured_input_signature[1]
@@ -59,9 +55,9 @@ def test_every_signature_has_its_inputs_and_outputs(export):
 
 def assert_decode_step_takes_what_encode_returns(export: Export) -> None:
     signatures = export.loaded.signatures
-    encoded = names(signatures["encode"].structured_outputs)
-    inputs = names(signatures["decode_step"].structured_input_signature[1])
-    outputs = names(signatures["decode_step"].structured_outputs)
+    encoded = set(signatures["encode"].structured_outputs)
+    inputs = set(signatures["decode_step"].structured_input_signature[1])
+    outputs = set(signatures["decode_step"].structured_outputs)
     assert inputs == encoded | {"token"}
     state = {name for name in encoded if not name.startswith("memory")}
     assert outputs == state | {"log_probs", "alignment"}
@@ -85,36 +81,36 @@ def test_a_session_restores_every_variable(export):
 
 
 def test_translations_are_the_translators_own(export):
-    mine = export.translator.translate(tf.constant(LINES))
-    theirs = export("serving_default", text=LINES)
-    assert theirs["text"].tolist() == mine["text"].numpy().tolist()
-    np.testing.assert_allclose(theirs["score"], mine["score"], rtol=1e-5)
+    expected = export.translator.translate(tf.constant(LINES))
+    outputs = export("serving_default", text=LINES)
+    assert outputs["text"].tolist() == expected["text"].numpy().tolist()
+    np.testing.assert_allclose(outputs["score"], expected["score"], rtol=1e-5)
     best = export.nbest(LINES, SEARCH.beam_size)
-    assert best["text"][:, 0].tolist() == theirs["text"].tolist()
-    np.testing.assert_allclose(best["score"][:, 0], theirs["score"], rtol=1e-5)
+    assert best["text"][:, 0].tolist() == outputs["text"].tolist()
+    np.testing.assert_allclose(best["score"][:, 0], outputs["score"], rtol=1e-5)
     assert (np.diff(best["score"], axis=1) <= 0).all()
 
 
 def test_alignments_belong_to_the_tokens(export):
-    found = export("serving_default", text=LINES)
+    outputs = export("serving_default", text=LINES)
     lengths = export("tokenize", text=LINES)["length"]
-    assert found["alignment"].shape == (len(LINES), found["length"].max(), lengths.max())
-    for row, (target, source) in enumerate(zip(found["length"], lengths, strict=True)):
-        np.testing.assert_allclose(found["alignment"][row, :target, :source].sum(-1), 1.0, rtol=1e-5)
-        assert not found["alignment"][row, target:].any()
-        assert not found["alignment"][row, :, source:].any()
+    assert outputs["alignment"].shape == (len(LINES), outputs["length"].max(), lengths.max())
+    for row, (target, source) in enumerate(zip(outputs["length"], lengths, strict=True)):
+        np.testing.assert_allclose(outputs["alignment"][row, :target, :source].sum(-1), 1.0, rtol=1e-5)
+        assert not outputs["alignment"][row, target:].any()
+        assert not outputs["alignment"][row, :, source:].any()
 
 
 def test_every_hypothesis_has_its_alignment_and_its_log_probability(export):
-    found, lengths = export.nbest(LINES, beam=3, alpha=0.7), export("tokenize", text=LINES)["length"]
+    outputs, lengths = export.nbest(LINES, beam=3, alpha=0.7), export("tokenize", text=LINES)["length"]
     for row, source in enumerate(lengths):
-        for rank, target in enumerate(found["length"][row]):
-            alignment = found["alignment"][row, rank]
+        for rank, target in enumerate(outputs["length"][row]):
+            alignment = outputs["alignment"][row, rank]
             np.testing.assert_allclose(alignment[:target, :source].sum(-1), 1.0, rtol=1e-5)
             assert not alignment[target:].any()
             assert not alignment[:, source:].any()
-    penalty = ((5.0 + found["length"]) / 6.0) ** 0.7
-    np.testing.assert_allclose(found["score"], found["log_prob"] / penalty, rtol=1e-5)
+    penalty = ((5.0 + outputs["length"]) / 6.0) ** 0.7
+    np.testing.assert_allclose(outputs["score"], outputs["log_prob"] / penalty, rtol=1e-5)
     best = export("serving_default", text=LINES)
     np.testing.assert_allclose(
         export.nbest(LINES, beam=3, alpha=1.0)["alignment"][:, 0, : best["alignment"].shape[1]],
@@ -124,7 +120,7 @@ def test_every_hypothesis_has_its_alignment_and_its_log_probability(export):
 
 
 def assert_same_greedy_translations(model: Export) -> None:
-    """The model in memory, a client of `decode_step`, and the search in the SavedModel agree."""
+    """Asserts that the model in memory, a client of `decode_step`, and the SavedModel's search agree."""
     tokens, totals = model.client_greedy(LINES)
     translator = model.translator
     start = translator.start(tf.constant(LINES))
@@ -132,10 +128,10 @@ def assert_same_greedy_translations(model: Export) -> None:
     longest = in_memory.shape[-1]
     assert tokens[:, :longest].tolist() == in_memory[:, 0].numpy().tolist()
     assert not tokens[:, longest:].any()
-    found = model.nbest(LINES, beam=1, alpha=0.0)
-    assert found["text"][:, 0].tolist() == model("detokenize", tokens=tokens)["text"].tolist()
-    assert found["length"][:, 0].tolist() == np.count_nonzero(tokens, axis=1).tolist()
-    np.testing.assert_allclose(found["score"][:, 0], totals, rtol=1e-4)
+    outputs = model.nbest(LINES, beam=1, alpha=0.0)
+    assert outputs["text"][:, 0].tolist() == model("detokenize", tokens=tokens)["text"].tolist()
+    assert outputs["length"][:, 0].tolist() == np.count_nonzero(tokens, axis=1).tolist()
+    np.testing.assert_allclose(outputs["score"][:, 0], totals, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -172,9 +168,9 @@ def test_every_architecture_is_exported_and_stepped(settings, tmp_path):
 
 def test_samples_follow_from_the_seed_and_with_top_k_1_are_greedy(export):
     numbers = {"samples": 2, "temperature": 1.5, "top_k": 5, "top_p": 0.9, "max_length": MAX_LENGTH}
-    found, same, other = (export("translate_sample", text=LINES, seed=[n, 0], **numbers) for n in (1, 1, 2))
-    assert found["text"].shape == (len(LINES), 2)
-    assert found["text"].tolist() == same["text"].tolist() != other["text"].tolist()
+    drawn, same, other = (export("translate_sample", text=LINES, seed=[n, 0], **numbers) for n in (1, 1, 2))
+    assert drawn["text"].shape == (len(LINES), 2)
+    assert drawn["text"].tolist() == same["text"].tolist() != other["text"].tolist()
     best = export("translate_sample", text=LINES, seed=[1, 0], **(numbers | {"top_k": 1}))
     greedy = export.nbest(LINES, beam=1, alpha=0.0)
     for n in range(2):
@@ -196,12 +192,12 @@ def test_an_unknown_word_is_replaced_by_the_source_word_it_is_aligned_to(tmp_pat
     lines = [b"the cat, Zaphod", b"Beeblebrox", b""]
     search = msgspec.structs.replace(SEARCH, max_length=4)
     replacing = Translator(model, pair, search)
-    found = replacing.translate(tf.constant(lines))
+    outputs = replacing.translate(tf.constant(lines))
     source = [["the", "cat", ",", "Zaphod"], ["Beeblebrox"], []]
     for row, words in enumerate(source):
-        text, length = found["text"][row].numpy().decode(), int(found["length"][row])
+        text, length = outputs["text"][row].numpy().decode(), int(outputs["length"][row])
         assert length == 4
-        best = found["alignment"].numpy()[row, :, : len(words)].argmax(-1) if words else []
+        best = outputs["alignment"].numpy()[row, :, : len(words)].argmax(-1) if words else []
         expected = "".join(w if w == "," else f" {w}" for w in (words[b] for b in best)) or " ⁇" * 4
         assert text == expected.strip()
     unchanged = Translator(model, pair, msgspec.structs.replace(search, replace_unknown=False))
@@ -210,17 +206,17 @@ def test_an_unknown_word_is_replaced_by_the_source_word_it_is_aligned_to(tmp_pat
 
 def test_scores_are_the_models(export):
     targets = [b"el gato", b"", b"la alfombra", b"\xff", b"x", b"canciones"]
-    found = export("score", source=LINES, target=targets)
-    mine = export.translator
-    tokens = mine.target_tokens(tf.constant(targets))
-    expected, alignment = mine.model.score(mine.source_tokens(tf.constant(LINES)), tokens)
-    np.testing.assert_allclose(found["log_prob"], expected, rtol=1e-5)
-    assert found["length"].tolist() == (np.count_nonzero(tokens, axis=1) - 1).tolist()
-    assert found["length"][1] == 1  # An empty translation is `</s>`.
-    for row, length in enumerate(found["length"]):
-        np.testing.assert_allclose(found["alignment"][row, :length], alignment[row, :length], atol=1e-6)
-        np.testing.assert_allclose(found["alignment"][row, :length].sum(-1), 1.0, rtol=1e-5)
-        assert not found["alignment"][row, length:].any()
+    outputs = export("score", source=LINES, target=targets)
+    translator = export.translator
+    tokens = translator.target_tokens(tf.constant(targets))
+    expected, alignment = translator.model.score(translator.source_tokens(tf.constant(LINES)), tokens)
+    np.testing.assert_allclose(outputs["log_prob"], expected, rtol=1e-5)
+    assert outputs["length"].tolist() == (np.count_nonzero(tokens, axis=1) - 1).tolist()
+    assert outputs["length"][1] == 1  # An empty translation is `</s>`.
+    for row, length in enumerate(outputs["length"]):
+        np.testing.assert_allclose(outputs["alignment"][row, :length], alignment[row, :length], atol=1e-6)
+        np.testing.assert_allclose(outputs["alignment"][row, :length].sum(-1), 1.0, rtol=1e-5)
+        assert not outputs["alignment"][row, length:].any()
 
 
 def test_tokenize_is_what_encode_reads(export):
@@ -244,17 +240,17 @@ def test_no_translation_is_longer_than_its_source_allows(export, beam):
     search = SearchSettings(beam_size=beam, length_penalty=2.0, max_length=20, max_length_factor=1)
     translator = Translator(export.translator.model, export.translator, search)
     lines = tf.constant([*LINES, b"the"])
-    found, sources = translator.translate(lines), translator.tokenize(lines)["length"].numpy()
+    outputs, sources = translator.translate(lines), translator.tokenize(lines)["length"].numpy()
     limits = np.minimum(sources + 10, 20)
     assert len(set(limits)) > 2
-    assert (found["length"].numpy() == limits).any()
+    assert (outputs["length"].numpy() == limits).any()
     for row, limit in enumerate(limits):
         unlimited = export.translator.translate_nbest(
             lines[row : row + 1], tf.constant(beam), tf.constant(2.0), tf.constant(limit)
         )
-        assert found["text"][row] == unlimited["text"][0, 0]
-        assert found["length"][row] == unlimited["length"][0, 0] <= limit
-        np.testing.assert_allclose(found["score"][row], unlimited["score"][0, 0], rtol=1e-4)
+        assert outputs["text"][row] == unlimited["text"][0, 0]
+        assert outputs["length"][row] == unlimited["length"][0, 0] <= limit
+        np.testing.assert_allclose(outputs["score"][row], unlimited["score"][0, 0], rtol=1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -284,19 +280,19 @@ def test_a_rows_answer_does_not_depend_on_the_others(export, odd_lines):
         single = export.nbest([line], beam=3)
         assert batch["text"][row].tolist() == single["text"][0].tolist()
         np.testing.assert_allclose(batch["score"][row], single["score"][0], rtol=1e-4)
-        [text.decode() for text in single["text"][0]]  # Every output is valid UTF-8.
+        [text.decode() for text in single["text"][0]]  # Raises if an output is not valid UTF-8.
 
 
 def test_a_batch_in_another_order_has_the_same_answers_in_that_order(export, odd_lines):
-    found = export("serving_default", text=odd_lines)
+    outputs = export("serving_default", text=odd_lines)
     order = np.random.default_rng(1).permutation(len(odd_lines))
     other = export("serving_default", text=[odd_lines[row] for row in order])
-    assert other["text"].tolist() == found["text"][order].tolist()
-    assert other["length"].tolist() == found["length"][order].tolist()
+    assert other["text"].tolist() == outputs["text"][order].tolist()
+    assert other["length"].tolist() == outputs["length"][order].tolist()
     for name in ("score", "alignment"):
-        np.testing.assert_allclose(other[name], found[name][order], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(other[name], outputs[name][order], rtol=1e-4, atol=1e-6)
 
 
 def test_an_empty_batch_gives_an_empty_answer(export):
-    found = export("serving_default", text=np.array([], object).astype(bytes))
-    assert found["text"].shape == found["score"].shape == (0,)
+    outputs = export("serving_default", text=np.array([], object).astype(bytes))
+    assert outputs["text"].shape == outputs["score"].shape == (0,)

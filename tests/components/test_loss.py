@@ -24,8 +24,8 @@ def batch(count: int = 4) -> tuple[list[list[int]], list[list[int]]]:
     return sources(random, count), targets(random, count)
 
 
-def naive(model: Seq2Seq, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Cross entropy with the smoothed distribution as an array."""
+def plain_loss(model: Seq2Seq, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """Computes the cross entropy with the smoothed distribution as an array [tokens, V]."""
     vectors, _ = model.teacher_force(source, target[:, :-1])
     labels = target[:, 1:]
     logits = model.logits(tf.reshape(vectors, [-1, vectors.shape[-1]]))
@@ -63,7 +63,7 @@ def test_the_gradient_is_that_of_the_smoothed_distribution(model):
     loss, gradients = loss_and_gradients(model, source, target, SMOOTHING)
     variables = [v.value for v in model.trainable_variables]
     with tf.GradientTape() as tape:
-        total = naive(model, source, target)
+        total = plain_loss(model, source, target)
     np.testing.assert_allclose(loss.smoothed, total, rtol=1e-5)
     for a, b in zip(gradients, tape.gradient(total, variables), strict=True):
         np.testing.assert_allclose(a, tf.convert_to_tensor(b), rtol=1e-4, atol=1e-4)
@@ -104,7 +104,7 @@ class TestScheduledSampling:
         source, target = map(padded, batch(1))
         true = tf.repeat(target[:, :-1], 2000, axis=0)
         vectors, _ = model.teacher_force(source, true[:1])
-        # No token that a search never feeds: padding, <s> and </s> are the ids below 3.
+        # Padding, <s> and </s>, the ids below 3, are never drawn.
         p = tf.nn.softmax(model.logits(vectors[0, 0][None])[:, 3:]).numpy()[0]
         fed = scheduled_sampling(
             model, tf.repeat(source, 2000, axis=0), true, 1.0, Dropout(tf.constant([1, 1]))

@@ -34,7 +34,7 @@ RANDOM = np.random.default_rng(8)
 SOURCES, TARGETS = sources(RANDOM, 3), targets(RANDOM, 3, longest=4)
 
 
-def stepped(model: Seq2Seq, source: tf.Tensor, target: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
+def step_by_step(model: Seq2Seq, source: tf.Tensor, target: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Log probabilities float32[B, T, V] and alignments float32[B, T, S], a token at a time."""
     start = model.start(source)
     state, scores, alignments = start.state, [], []
@@ -45,8 +45,8 @@ def stepped(model: Seq2Seq, source: tf.Tensor, target: tf.Tensor) -> tuple[np.nd
     return np.stack(scores, 1), np.stack(alignments, 1)
 
 
-def forced(model: Seq2Seq, source: tf.Tensor, target: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """The same by teacher forcing."""
+def teacher_forced(model: Seq2Seq, source: tf.Tensor, target: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Log probabilities float32[B, T, V] and alignments float32[B, T, S], by teacher forcing."""
     vectors, alignments = model.teacher_force(source, target)
     scores = tf.nn.log_softmax(model.logits(tf.reshape(vectors, [-1, vectors.shape[-1]])))
     return scores.numpy().reshape([*target.shape, -1]), alignments.numpy()
@@ -54,14 +54,16 @@ def forced(model: Seq2Seq, source: tf.Tensor, target: tf.Tensor) -> tuple[np.nda
 
 @pytest.mark.parametrize(("settings", "make_decoder"), MODELS, ids=MODEL_NAMES)
 def test_every_architecture_trains_and_decodes(settings, make_decoder):
-    """Steps equal teacher forcing, every weight learns from a training step, and search decodes."""
+    """Steps equal teacher forcing, every weight has a gradient, and search decodes."""
     reads_a_memory = settings.attention != "none" or settings.bridge == "mean"
     rates = [rate for rate in RATES if reads_a_memory or rate != "memory_dropout"]
     rates = dict.fromkeys(rates, 0.2)
     model = build(msgspec.structs.replace(settings, **rates), make_decoder=make_decoder)
     source, target = padded(SOURCES), padded(TARGETS)
     for got, want in zip(
-        stepped(model, source, target[:, :-1]), forced(model, source, target[:, :-1]), strict=True
+        step_by_step(model, source, target[:, :-1]),
+        teacher_forced(model, source, target[:, :-1]),
+        strict=True,
     ):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
@@ -71,13 +73,13 @@ def test_every_architecture_trains_and_decodes(settings, make_decoder):
         assert np.any(gradient)
         variable.assign_sub(1e-3 * gradient)
 
-    found = beam_search(model, model.start(source), 2, 1.0, 3)
-    assert (found.length.numpy() >= 1).all()
-    # Both hypotheses of every sentence are scored again: none read another's state, memory or alignment.
+    hypotheses = beam_search(model, model.start(source), 2, 1.0, 3)
+    assert (hypotheses.length.numpy() >= 1).all()
+    # Rescoring shows that no hypothesis read the state, memory or alignment of another one.
     for rank in range(2):
-        translation = tf.concat([target[:, :1], found.tokens[:, rank]], 1)
+        translation = tf.concat([target[:, :1], hypotheses.tokens[:, rank]], 1)
         rescored, _ = model.score(source, translation)
-        np.testing.assert_allclose(found.log_prob[:, rank], rescored, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(hypotheses.log_prob[:, rank], rescored, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("settings", "make_decoder"), MODELS, ids=MODEL_NAMES)
@@ -90,7 +92,7 @@ def test_order_padding_and_rows_of_padding_change_nothing_in_any_architecture(se
     wide_target = padded([[], *TARGETS[::-1]], target.shape[1] + 2)
 
     log_probs, _ = model.score(source, target)
-    wide_log_probs, alignment = (found.numpy() for found in model.score(wide, wide_target))
+    wide_log_probs, alignment = (tensor.numpy() for tensor in model.score(wide, wide_target))
     np.testing.assert_allclose(wide_log_probs[reversed_rows], log_probs, rtol=1e-4)
     assert np.isfinite(wide_log_probs).all()
     if settings.attention != "none":
@@ -98,13 +100,17 @@ def test_order_padding_and_rows_of_padding_change_nothing_in_any_architecture(se
         np.testing.assert_allclose(alignment.sum(-1), real.any(-1), rtol=1e-5)
         np.testing.assert_array_equal(alignment[~real], 0.0)
 
-    found, wide_found = (beam_search(model, model.start(tokens), 2, 1.0, 3) for tokens in (source, wide))
-    length = wide_found.length.numpy()[reversed_rows]
-    np.testing.assert_array_equal(length, found.length)
+    hypotheses, wide_hypotheses = (
+        beam_search(model, model.start(tokens), 2, 1.0, 3) for tokens in (source, wide)
+    )
+    length = wide_hypotheses.length.numpy()[reversed_rows]
+    np.testing.assert_array_equal(length, hypotheses.length)
     longest = length.max()
-    np.testing.assert_array_equal(wide_found.tokens.numpy()[reversed_rows, :, :longest], found.tokens)
-    np.testing.assert_allclose(wide_found.score.numpy()[reversed_rows], found.score, rtol=1e-4)
-    assert np.isfinite(wide_found.score).all()
+    np.testing.assert_array_equal(
+        wide_hypotheses.tokens.numpy()[reversed_rows, :, :longest], hypotheses.tokens
+    )
+    np.testing.assert_allclose(wide_hypotheses.score.numpy()[reversed_rows], hypotheses.score, rtol=1e-4)
+    assert np.isfinite(wide_hypotheses.score).all()
 
     loss, gradients = loss_and_gradients(model, source, target)
     wide_loss, wide_gradients = loss_and_gradients(model, wide, wide_target)
@@ -115,14 +121,14 @@ def test_order_padding_and_rows_of_padding_change_nothing_in_any_architecture(se
 
 def test_some_architecture_has_both_of_any_two_possible_choices():
     attending = [{n: getattr(s, n) for n in ATTENDING} for s in ARCHITECTURES if s.attention != "none"]
-    met = {pair for chosen in attending for pair in itertools.combinations(chosen.items(), 2)}
-    every = {
+    covered = {pair for chosen in attending for pair in itertools.combinations(chosen.items(), 2)}
+    pairs = {
         ((a, x), (b, y))
         for a, b in itertools.combinations(ATTENDING, 2)
         for x, y in itertools.product(ATTENDING[a], ATTENDING[b])
     }
     need_equal_units = ("attention", "dot"), ("attention", "scaled"), ("bridge", "copy")
-    assert every - met == {
+    assert pairs - covered == {
         (("decoder_layers", 1), ("decoder", "gnmt")),
         *((("encoder_units", 12), other) for other in need_equal_units),
     }

@@ -85,7 +85,7 @@ def rounded(translator, small) -> Iterator[Translator]:
 
 
 def test_a_smaller_saved_model_computes_with_the_rounded_weights(rounded, small):
-    """No signature differs otherwise."""
+    """Every signature equals that of the translator with the rounded weights."""
     functions = tf.saved_model.load(str(small[1])).signatures
     signatures = rounded.signatures()
     assert set(functions) == set(signatures)
@@ -97,9 +97,9 @@ def test_a_smaller_saved_model_computes_with_the_rounded_weights(rounded, small)
     values |= {"token": token, **rounded.encode(text)}
     for name, (function, inputs) in signatures.items():
         arguments = {key: values[key] for key in inputs}
-        expected, found = function(**arguments), functions[name](**arguments)
-        assert set(expected) == set(found)
-        for output, value in found.items():
+        expected, outputs = function(**arguments), functions[name](**arguments)
+        assert set(expected) == set(outputs)
+        for output, value in outputs.items():
             if value.dtype == tf.string:
                 assert value.numpy().tolist() == expected[output].numpy().tolist()
             else:
@@ -129,30 +129,30 @@ PROGRAM = """
 import sys
 import tensorflow as tf
 model = tf.saved_model.load(sys.argv[1])
-found = model.signatures["serving_default"](text=tf.constant(["the cat sat"]))
+outputs = model.signatures["serving_default"](text=tf.constant(["the cat sat"]))
 assert "components" not in sys.modules
-print(found["text"].numpy()[0].decode())
+print(outputs["text"].numpy()[0].decode())
 """
 
 
 def test_a_smaller_saved_model_needs_nothing_but_tensorflow(small, rounded, tmp_path):
     moved = shutil.copytree(small[1], tmp_path / "moved")
     command = [sys.executable, "-I", "-c", PROGRAM, str(moved)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
     expected = rounded.signatures()["serving_default"][0](text=tf.constant(["the cat sat"]))
-    assert done.stdout.rstrip("\n") == expected["text"].numpy()[0].decode()
+    assert process.stdout.rstrip("\n") == expected["text"].numpy()[0].decode()
 
 
 def assert_same_greedy_tokens(translator: Translator, model: lite.LiteModel) -> None:
-    """Greedy search in the interpreter and in the graph give the same tokens."""
+    """Asserts that greedy search in the interpreter and in the graph give the same tokens."""
     tokens = translator.source_tokens(tf.constant(LINES))
     start = translator.model.start(tokens)
-    found = translator.decode(start, tf.constant(1), tf.constant(0.0), tf.constant(MAX_LENGTH))
+    hypotheses = translator.decode(start, tf.constant(1), tf.constant(0.0), tf.constant(MAX_LENGTH))
     for row, source in enumerate(tokens.numpy()):
         tokens = model.greedy(source[source > 0], MAX_LENGTH)
-        length = int(found.length[row, 0])
-        assert tokens.tolist() == found.tokens[row, 0, :length].numpy().tolist()
+        length = int(hypotheses.length[row, 0])
+        assert tokens.tolist() == hypotheses.tokens[row, 0, :length].numpy().tolist()
 
 
 @pytest.fixture(scope="module")
@@ -181,9 +181,9 @@ def test_a_smaller_tensorflow_lite_model_is_near_the_model(translator, precision
     assert set(encoded) == set(expected)
     first = translator.decode_step(tf.constant([1]), **expected)
     assert set(stepped) == set(first)
-    near = 0.02 if precision == "float16" else 0.5
+    tolerance = 0.02 if precision == "float16" else 0.5
     for name, value in stepped.items():
-        np.testing.assert_allclose(value, first[name], atol=near)
+        np.testing.assert_allclose(value, first[name], atol=tolerance)
 
 
 def test_a_client_of_tensorflow_lite_steps_several_hypotheses(translator):
@@ -210,6 +210,6 @@ def test_a_restored_checkpoint_is_the_model(translator, tmp_path):
     (tmp_path / "text").mkdir()
     pair = text_pair(tmp_path / "text", shared=False)
     restored = Translator(checkpoint.restore(tmp_path, pair), pair, SEARCH)
-    expected, found = (t.translate(tf.constant(LINES)) for t in (translator, restored))
+    expected, outputs = (t.translate(tf.constant(LINES)) for t in (translator, restored))
     for name, value in expected.items():
-        assert found[name].numpy().tolist() == value.numpy().tolist()
+        assert outputs[name].numpy().tolist() == value.numpy().tolist()

@@ -15,7 +15,6 @@ from tests.components.toy_cell import LeakyCell
 STEPS, BATCH, INPUTS, UNITS = 5, 3, 4, 3
 LENGTHS = [5, 2, 0]
 
-
 KINDS: dict[str, type[Cell]] = CELLS | {"toy": LeakyCell}
 
 
@@ -31,7 +30,7 @@ RECURRENT_MASK = tf.constant(np.random.default_rng(7).integers(0, 2, (BATCH, UNI
 
 
 def data(cell: Cell, steps: int = STEPS) -> tuple[tf.Tensor, State]:
-    """Inputs, whose first STEPS are the same for any number of steps, and an initial state."""
+    """Returns inputs and an initial state. The first STEPS inputs are the same for any number of steps."""
     random = np.random.default_rng(4)
     state = tuple(tf.constant(random.normal(size=(BATCH, UNITS)), tf.float32) for _ in cell.state_names)
     return tf.constant(random.normal(size=(steps, BATCH, INPUTS)), tf.float32), state
@@ -49,7 +48,7 @@ def plain_scan(
     reverse: bool,
     recurrent_mask: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, State]:
-    """`scan`, one step at a time."""
+    """Computes `scan` one step at a time."""
     outputs = {}
     for t in reversed(range(STEPS)) if reverse else range(STEPS):
         hidden = state[0] if recurrent_mask is None else state[0] * recurrent_mask
@@ -63,7 +62,7 @@ def plain_scan(
 
 
 def weighted_sum(outputs: tf.Tensor, final: State, mask: tf.Tensor | None) -> tf.Tensor:
-    """A scalar that depends on every output at a real position and on the final state, weighted."""
+    """Returns a scalar that depends on every output at a real position and on the final state."""
     random = np.random.default_rng(5)
     weights = tf.constant(random.normal(size=(STEPS, BATCH, UNITS)), tf.float32)
     if mask is not None:
@@ -85,7 +84,7 @@ def gradients(run, cell: Cell, inputs: tf.Tensor, state: State, mask: tf.Tensor 
 CASES = [
     case
     for case in itertools.product(KINDS, [False, True], [False, True], ["plain", "layer_norm", "dropout"])
-    if case[0] != "toy" or case[3] != "layer_norm"  # It does not normalize.
+    if case[0] != "toy" or case[3] != "layer_norm"  # The toy cell has no layer normalization.
 ]
 
 
@@ -124,7 +123,7 @@ def test_more_padding_changes_nothing(kind, reverse):
     np.testing.assert_allclose(outputs[mask], wide_outputs[:STEPS][mask], rtol=1e-6, atol=1e-7)
     for a, b in zip(final, wide_final, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
-    # A sentence of padding alone leaves the state as it was.
+    # A sentence that consists of padding does not change the state.
     np.testing.assert_array_equal(wide_final[0][2], state[0][2])
 
     short = gradients(lambda c, i, s: scan(c, i, s, mask, reverse), cell, inputs, state, mask)

@@ -33,16 +33,18 @@ def search(
     return as_numpy(beam_search(model, model.start(source), beam, alpha, max_length, **rest))
 
 
-def as_numpy(found: Hypotheses) -> Hypotheses:
-    return Hypotheses(*(getattr(found, field.name).numpy() for field in dataclasses.fields(Hypotheses)))
+def as_numpy(hypotheses: Hypotheses) -> Hypotheses:
+    return Hypotheses(*(getattr(hypotheses, field.name).numpy() for field in dataclasses.fields(Hypotheses)))
 
 
 def penalty(length: int, alpha: float) -> float:
     return ((5 + length) / 6) ** alpha
 
 
-def following(model: Seq2Seq, source: list[int], prefixes: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions after prefixes of equal length.
+def predict_next(
+    model: Seq2Seq, source: list[int], prefixes: list[list[int]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predicts the next token after prefixes of equal length.
 
     Returns:
       Log probabilities float32[N, V] of the next token, without padding and `<s>`, and the sums float32[N, S]
@@ -56,7 +58,7 @@ def following(model: Seq2Seq, source: list[int], prefixes: list[list[int]]) -> t
 
 
 def coverage(covered: np.ndarray, beta: float) -> np.ndarray:
-    """Coverage penalties float32[...] of alignments that are summed over the tokens, float32[..., S]."""
+    """Computes coverage penalties float32[...] from alignments summed over the tokens, float32[..., S]."""
     return beta * np.log(np.clip(covered, 1e-4, 1.0)).sum(-1)
 
 
@@ -64,16 +66,16 @@ def greedy(model: Seq2Seq, source: list[int], max_length: int) -> tuple[list[int
     tokens: list[int] = []
     total = 0.0
     while len(tokens) < max_length and EOS not in tokens:
-        scores = following(model, source, [tokens])[0][0]
+        scores = predict_next(model, source, [tokens])[0][0]
         tokens.append(int(scores.argmax()))
         total += scores.max()
     return tokens, total
 
 
-def every_sequence(
+def score_all_sequences(
     model: Seq2Seq, source: list[int], alpha: float, beta: float, max_length: int
 ) -> list[Scored]:
-    """All sequences that end with `</s>` or at the maximum length, best first."""
+    """Scores all sequences that end with `</s>` or at the maximum length; best first."""
     words = [w for w in range(model.target_size) if w not in (PAD, BOS, EOS)]
     sequences = []
     for length in range(1, max_length + 1):
@@ -93,11 +95,11 @@ def every_sequence(
 def plain_beam_search(
     model: Seq2Seq, source: list[int], beam: int, alpha: float, beta: float, max_length: int
 ) -> list[Scored]:
-    """Beam search that never stops early, for one sentence."""
+    """Runs a beam search without early stopping, for one sentence."""
     alive: list[tuple[float, list[int]]] = [(0.0, [])]
     done: list[Scored] = []
     for length in range(1, max_length + 1):
-        scores, covered = following(model, source, [tokens for _, tokens in alive])
+        scores, covered = predict_next(model, source, [tokens for _, tokens in alive])
         candidates = [
             (total + float(row[word]), [*tokens, word], float(bonus))
             for (total, tokens), row, bonus in zip(alive, scores, coverage(covered, beta), strict=True)
@@ -110,13 +112,13 @@ def plain_beam_search(
     return sorted(done, reverse=True)[:beam]
 
 
-def hypothesis(found: Hypotheses, row: int, rank: int) -> list[int]:
-    tokens: list[int] = found.tokens[row, rank, : found.length[row, rank]].tolist()
+def hypothesis(hypotheses: Hypotheses, row: int, rank: int) -> list[int]:
+    tokens: list[int] = hypotheses.tokens[row, rank, : hypotheses.length[row, rank]].tolist()
     return tokens
 
 
 class Key(NamedTuple):
-    """A model: the seed of its weights, what is added to the logit of `</s>`, and its decoder."""
+    """A model: the seed of its weights, the number added to the logit of `</s>`, and its decoder."""
 
     seed: int
     eos_bias: float
@@ -141,10 +143,10 @@ def models() -> dict[Key, Seq2Seq]:
 SENTENCES = sources(np.random.default_rng(8), 6)
 
 
-def rescored(model: Seq2Seq, found: Hypotheses) -> tuple[np.ndarray, np.ndarray]:
+def rescored(model: Seq2Seq, hypotheses: Hypotheses) -> tuple[np.ndarray, np.ndarray]:
     """Log probabilities [B, N] and alignments [B, N, T, S] of hypotheses of SENTENCES, by `Seq2Seq.score`."""
-    nbest = found.score.shape[1]
-    flat = found.tokens.reshape(len(SENTENCES) * nbest, -1)
+    nbest = hypotheses.score.shape[1]
+    flat = hypotheses.tokens.reshape(len(SENTENCES) * nbest, -1)
     target = np.concatenate([np.full([len(flat), 1], BOS), flat], 1).astype(np.int32)
     totals, alignments = model.score(
         padded([s for s in SENTENCES for _ in range(nbest)]), tf.constant(target)
@@ -153,22 +155,22 @@ def rescored(model: Seq2Seq, found: Hypotheses) -> tuple[np.ndarray, np.ndarray]
     return totals.numpy().reshape(shape), alignments.numpy().reshape([*shape, *alignments.shape[1:]])
 
 
-def assert_rescored(model: Seq2Seq, found: Hypotheses) -> None:
-    """Log probabilities and alignments equal those of scoring the translations."""
-    log_prob, alignment = rescored(model, found)
-    np.testing.assert_allclose(found.log_prob, log_prob, rtol=1e-4, atol=1e-5)
-    real = (found.tokens != PAD)[..., np.newaxis]
-    np.testing.assert_allclose(found.alignment, alignment * real, rtol=1e-3, atol=1e-5)
+def assert_rescored(model: Seq2Seq, hypotheses: Hypotheses) -> None:
+    """Asserts that log probabilities and alignments equal those of `Seq2Seq.score`."""
+    log_prob, alignment = rescored(model, hypotheses)
+    np.testing.assert_allclose(hypotheses.log_prob, log_prob, rtol=1e-4, atol=1e-5)
+    real = (hypotheses.tokens != PAD)[..., np.newaxis]
+    np.testing.assert_allclose(hypotheses.alignment, alignment * real, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("key", MODELS)
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_a_beam_of_one_is_greedy_search(models, key, alpha):
-    found = search(models[key], padded(SENTENCES), beam=1, alpha=alpha)
+    hypotheses = search(models[key], padded(SENTENCES), beam=1, alpha=alpha)
     for row, source in enumerate(SENTENCES):
         tokens, total = greedy(models[key], source, 8)
-        assert hypothesis(found, row, 0) == tokens
-        np.testing.assert_allclose(found.log_prob[row, 0], total, rtol=1e-4)
+        assert hypothesis(hypotheses, row, 0) == tokens
+        np.testing.assert_allclose(hypotheses.log_prob[row, 0], total, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("alpha", "beta"), [(0.0, 0.0), (1.0, 0.0), (1.0, 0.7)])
@@ -176,21 +178,23 @@ def test_a_beam_of_one_is_greedy_search(models, key, alpha):
 def test_a_beam_as_wide_as_all_sequences_finds_them_in_order(alpha, beta, seed):
     model = build(vocabulary=6, seed=seed)
     source = [[4, 5, EOS], [3, EOS]]
-    all_sequences = [every_sequence(model, s, alpha, beta, 3) for s in source]
+    all_sequences = [score_all_sequences(model, s, alpha, beta, 3) for s in source]
     beam = len(all_sequences[0]) + 1
-    found = search(model, padded(source), beam, alpha, 3, beta=beta)
+    hypotheses = search(model, padded(source), beam, alpha, 3, beta=beta)
     for row, expected in enumerate(all_sequences):
-        assert [hypothesis(found, row, n) for n in range(beam - 1)] == [tokens for _, tokens, _ in expected]
-        np.testing.assert_allclose(found.score[row, :-1], [s for s, _, _ in expected], rtol=1e-4)
-        # There are no more hypotheses: the last row is empty.
-        assert found.length[row, -1] == 0
-        assert found.score[row, -1] == np.float32(NEG_INF)
+        assert [hypothesis(hypotheses, row, n) for n in range(beam - 1)] == [
+            tokens for _, tokens, _ in expected
+        ]
+        np.testing.assert_allclose(hypotheses.score[row, :-1], [s for s, _, _ in expected], rtol=1e-4)
+        # There is one hypothesis less than the beam: the last row is empty.
+        assert hypotheses.length[row, -1] == 0
+        assert hypotheses.score[row, -1] == np.float32(NEG_INF)
 
 
 @pytest.mark.parametrize("key", [Key(1, 0.0), Key(1, 4.0), LIKELY_TO_END, TRANSFORMER_KEY])
 @pytest.mark.parametrize(
     ("beam", "alpha", "beta"),
-    # In the last two, with a bias of 4, one of the best hypotheses ends at the twelfth token.
+    # In the last two cases with a bias of 4, one of the best hypotheses ends at the twelfth token.
     [(2, 0.0, 0.0), (3, 1.0, 0.0), (5, 0.6, 0.0), (3, 1.0, 1.0), (3, 2.0, 0.7)],
 )
 def test_early_stopping_finds_what_a_full_search_finds(key, beam, alpha, beta, monkeypatch):
@@ -198,10 +202,10 @@ def test_early_stopping_finds_what_a_full_search_finds(key, beam, alpha, beta, m
     monkeypatch.setattr(model, "step_vectors", mock.Mock(wraps=model.step_vectors))
     sentences = [SENTENCES[0], SENTENCES[3], [7, 10, 11, 6, 4, 8, 9, 10, 9, EOS]]
     for source in sentences:
-        found = search(model, padded([source]), beam, alpha, 12, beta=beta)
+        hypotheses = search(model, padded([source]), beam, alpha, 12, beta=beta)
         expected = plain_beam_search(model, source, beam, alpha, beta, 12)
-        assert [hypothesis(found, 0, n) for n in range(beam)] == [tokens for _, tokens, _ in expected]
-        np.testing.assert_allclose(found.score[0], [s for s, _, _ in expected], rtol=1e-4)
+        assert [hypothesis(hypotheses, 0, n) for n in range(beam)] == [tokens for _, tokens, _ in expected]
+        np.testing.assert_allclose(hypotheses.score[0], [s for s, _, _ in expected], rtol=1e-4)
     if key == LIKELY_TO_END:
         assert model.step_vectors.call_count < 12 * len(sentences)
 
@@ -213,11 +217,11 @@ def test_early_stopping_finds_what_a_full_search_finds(key, beam, alpha, beta, m
 def test_fewer_translations_are_the_best_of_the_full_search(models, key, beam, alpha, beta):
     full = search(models[key], padded(SENTENCES), beam, alpha, 12, beta=beta)
     for nbest in range(1, beam + 1):
-        found = search(models[key], padded(SENTENCES), beam, alpha, 12, beta=beta, nbest=nbest)
-        assert found.score.shape == (len(SENTENCES), nbest)
-        for row, rank in np.ndindex(*found.score.shape):
-            assert hypothesis(found, row, rank) == hypothesis(full, row, rank)
-        np.testing.assert_allclose(found.score, full.score[:, :nbest], rtol=1e-4)
+        hypotheses = search(models[key], padded(SENTENCES), beam, alpha, 12, beta=beta, nbest=nbest)
+        assert hypotheses.score.shape == (len(SENTENCES), nbest)
+        for row, rank in np.ndindex(*hypotheses.score.shape):
+            assert hypothesis(hypotheses, row, rank) == hypothesis(full, row, rank)
+        np.testing.assert_allclose(hypotheses.score, full.score[:, :nbest], rtol=1e-4)
 
 
 @pytest.mark.parametrize("key", [MANY_LENGTHS, TRANSFORMER_KEY])
@@ -238,11 +242,11 @@ def test_a_done_sentence_leaves_the_batch(models, key, monkeypatch):
 
 
 def test_a_pruned_hypothesis_is_not_scored(models, monkeypatch):
-    model, followed, scored = models[MANY_LENGTHS], list[int](), list[int]()
+    model, read, scored = models[MANY_LENGTHS], list[int](), list[int]()
     vectors, output_layer = model.step_vectors, model.output_layer
 
     def counted(tokens: tf.Tensor, *rest: object) -> object:
-        followed.append(tf.size(tokens).numpy())
+        read.append(tf.size(tokens).numpy())
         return vectors(tokens, *rest)
 
     def counting(multiple: int) -> object:
@@ -257,14 +261,18 @@ def test_a_pruned_hypothesis_is_not_scored(models, monkeypatch):
     monkeypatch.setattr(model, "step_vectors", counted)
     monkeypatch.setattr(model, "output_layer", counting)
     search(model, padded(SENTENCES), 4, max_length=12, nbest=1)
-    assert scored[:2] == followed[:2] == [len(SENTENCES), 4 * len(SENTENCES)]
-    assert all(some <= all_ for some, all_ in zip(scored, followed, strict=True))
-    assert sum(scored) < sum(followed)
+    assert scored[:2] == read[:2] == [len(SENTENCES), 4 * len(SENTENCES)]
+    assert all(some <= all_ for some, all_ in zip(scored, read, strict=True))
+    assert sum(scored) < sum(read)
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.integers(1, 3), st.integers(1, 4), st.integers(4, 3 * GROUP_SIZE + 1), st.booleans(), st.integers(0, 2**31)
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.integers(4, 3 * GROUP_SIZE + 1),
+    st.booleans(),
+    st.integers(0, 2**31),
 )
 def test_the_best_continuations_are_those_of_a_full_sort(sentences, beam, size, too_short, seed):
     random = np.random.default_rng(seed)
@@ -279,8 +287,10 @@ def test_the_best_continuations_are_those_of_a_full_sort(sentences, beam, size, 
 
     model = SimpleNamespace(target_size=size, output_layer=layer)
     flat = tf.reshape(logits, [-1, size])
-    found = _Search(model, beam, 0.0, 3, 0.0).continuations(2 if too_short else 3, tf.constant(before), flat)
-    best, tokens, parents = (tensor.numpy() for tensor in found)
+    continuations = _Search(model, beam, 0.0, 3, 0.0).continuations(
+        2 if too_short else 3, tf.constant(before), flat
+    )
+    best, tokens, parents = (tensor.numpy() for tensor in continuations)
 
     totals = before[:, :, np.newaxis] + tf.nn.log_softmax(logits).numpy()
     totals[:, :, [PAD, BOS, *([EOS] if too_short else [])]] = NEG_INF
@@ -300,20 +310,22 @@ def test_the_best_continuations_are_those_of_a_full_sort(sentences, beam, size, 
 def test_the_padded_output_layer_has_the_same_logits_and_words_of_probability_0(size):
     model = build(vocabulary=size)
     vectors = tf.random.stateless_normal([5, SETTINGS.embedding_units], [1, 2])
-    found = model.output_layer(GROUP_SIZE)(vectors)
-    np.testing.assert_allclose(found[:, :size], model.logits(vectors), rtol=1e-5, atol=1e-5)
-    assert found.shape[1] % GROUP_SIZE == 0
-    assert not tf.nn.softmax(found)[:, size:].numpy().any()
+    logits = model.output_layer(GROUP_SIZE)(vectors)
+    np.testing.assert_allclose(logits[:, :size], model.logits(vectors), rtol=1e-5, atol=1e-5)
+    assert logits.shape[1] % GROUP_SIZE == 0
+    assert not tf.nn.softmax(logits)[:, size:].numpy().any()
 
 
 @pytest.mark.parametrize("key", MODELS)
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_the_reported_score_is_the_rescored_one(models, key, alpha):
     model = models[key]
-    found = search(model, padded(SENTENCES), 4, alpha)
-    assert_rescored(model, found)
-    np.testing.assert_allclose(found.score, found.log_prob / penalty(found.length, alpha), rtol=1e-5)
-    assert (np.diff(found.score, axis=1) <= 0).all()
+    hypotheses = search(model, padded(SENTENCES), 4, alpha)
+    assert_rescored(model, hypotheses)
+    np.testing.assert_allclose(
+        hypotheses.score, hypotheses.log_prob / penalty(hypotheses.length, alpha), rtol=1e-5
+    )
+    assert (np.diff(hypotheses.score, axis=1) <= 0).all()
 
 
 @pytest.mark.parametrize(
@@ -334,17 +346,18 @@ def test_alignments_are_those_of_rescoring_with_every_decoder(decoder, attention
 
 def test_hypotheses_are_well_formed(models):
     for model in models.values():
-        found = search(model, padded(SENTENCES), 4, 1.0, 6)
-        assert found.tokens.shape[2] <= 6
-        assert found.length.max() == found.tokens.shape[2]
-        for row, rank in np.ndindex(*found.length.shape):
-            tokens = hypothesis(found, row, rank)
+        hypotheses = search(model, padded(SENTENCES), 4, 1.0, 6)
+        assert hypotheses.tokens.shape[2] <= 6
+        assert hypotheses.length.max() == hypotheses.tokens.shape[2]
+        for row, rank in np.ndindex(*hypotheses.length.shape):
+            tokens = hypothesis(hypotheses, row, rank)
             assert not {PAD, BOS} & set(tokens)
             assert EOS not in tokens[:-1]
             assert tokens[-1] == EOS or len(tokens) == 6
-            assert not found.tokens[row, rank, len(tokens) :].any()
+            assert not hypotheses.tokens[row, rank, len(tokens) :].any()
         assert all(
-            len({tuple(hypothesis(found, row, n)) for n in range(4)}) == 4 for row in range(len(SENTENCES))
+            len({tuple(hypothesis(hypotheses, row, n)) for n in range(4)}) == 4
+            for row in range(len(SENTENCES))
         )
 
 
@@ -366,9 +379,9 @@ def test_batch_size_order_and_padding_change_nothing(models):
 
 
 def test_a_maximum_of_one_token_gives_one_token(models):
-    found = search(models[Key(1, 0.0)], padded(SENTENCES), 2, 1.0, 1)
-    assert found.tokens.shape[2] == 1
-    assert (found.length == 1).all()
+    hypotheses = search(models[Key(1, 0.0)], padded(SENTENCES), 2, 1.0, 1)
+    assert hypotheses.tokens.shape[2] == 1
+    assert (hypotheses.length == 1).all()
 
 
 @pytest.mark.parametrize("key", [Key(2, 2.0), TRANSFORMER_KEY])
@@ -399,27 +412,27 @@ def test_beam_size_penalty_and_length_are_tensors_in_a_graph(models, key):
 @pytest.mark.parametrize("key", MODELS)
 def test_the_coverage_penalty_is_that_of_the_paper(models, key):
     model, alpha, beta = models[key], 1.0, 0.7
-    found = search(model, padded(SENTENCES), 4, alpha, beta=beta)
-    totals, alignments = rescored(model, found)
-    np.testing.assert_allclose(found.log_prob, totals, rtol=1e-4, atol=1e-5)
-    for row, rank in np.ndindex(*found.score.shape):
-        length = found.length[row, rank]
+    hypotheses = search(model, padded(SENTENCES), 4, alpha, beta=beta)
+    totals, alignments = rescored(model, hypotheses)
+    np.testing.assert_allclose(hypotheses.log_prob, totals, rtol=1e-4, atol=1e-5)
+    for row, rank in np.ndindex(*hypotheses.score.shape):
+        length = hypotheses.length[row, rank]
         covered = alignments[row, rank, :length, : len(SENTENCES[row])].sum(0)
         expected = totals[row, rank] / penalty(length, alpha)
         expected += coverage(covered, beta)
-        np.testing.assert_allclose(found.score[row, rank], expected, rtol=1e-3, atol=1e-4)
-    assert (np.diff(found.score, axis=1) <= 0).all()
+        np.testing.assert_allclose(hypotheses.score[row, rank], expected, rtol=1e-3, atol=1e-4)
+    assert (np.diff(hypotheses.score, axis=1) <= 0).all()
     plain = search(model, padded(SENTENCES), 4, alpha)
-    assert (found.score < plain.score).any()
+    assert (hypotheses.score < plain.score).any()
 
 
 @pytest.mark.parametrize("beam", [1, 3])
 def test_no_hypothesis_is_shorter_than_the_minimum(models, beam):
     model = models[LIKELY_TO_END]
     assert (search(model, padded(SENTENCES), beam).length < 5).any()
-    found = search(model, padded(SENTENCES), beam, min_length=5)
-    assert (found.length >= 5).all()
-    np.testing.assert_allclose(found.log_prob, rescored(model, found)[0], rtol=1e-4, atol=1e-5)
+    hypotheses = search(model, padded(SENTENCES), beam, min_length=5)
+    assert (hypotheses.length >= 5).all()
+    np.testing.assert_allclose(hypotheses.log_prob, rescored(model, hypotheses)[0], rtol=1e-4, atol=1e-5)
 
 
 def draw(model: Seq2Seq, seed: int = 1, samples: int = 3, **settings: float) -> Hypotheses:
@@ -432,18 +445,18 @@ class TestSampling:
     @pytest.mark.parametrize("key", [Key(2, 2.0), TRANSFORMER_KEY])
     def test_from_the_best_token_only_it_is_greedy_search(self, models, key, settings):
         model = models[key]
-        found = draw(model, **settings)
+        hypotheses = draw(model, **settings)
         for row, source in enumerate(SENTENCES):
             tokens, total = greedy(model, source, 8)
             for rank in range(3):
-                assert hypothesis(found, row, rank) == tokens
-                np.testing.assert_allclose(found.log_prob[row, rank], total, rtol=1e-4)
+                assert hypothesis(hypotheses, row, rank) == tokens
+                np.testing.assert_allclose(hypotheses.log_prob[row, rank], total, rtol=1e-4)
 
     def test_the_reported_score_is_the_rescored_one(self, models):
         for model in models.values():
-            found = draw(model, temperature=1.7, top_p=0.9)
-            assert_rescored(model, found)
-            assert not (found.tokens == BOS).any()
+            hypotheses = draw(model, temperature=1.7, top_p=0.9)
+            assert_rescored(model, hypotheses)
+            assert not (hypotheses.tokens == BOS).any()
 
     def test_no_translation_is_shorter_than_the_minimum(self, models):
         model = models[LIKELY_TO_END]
@@ -458,13 +471,13 @@ class TestSampling:
     @pytest.mark.parametrize(("settings", "size"), [({}, 12), ({"top_k": 3}, 3), ({"top_p": 0.6}, None)])
     def test_first_tokens_are_drawn_with_their_probability(self, models, settings, size):
         model, samples = models[Key(1, 0.0)], 4000
-        found = draw(model, samples=samples, **settings)
+        hypotheses = draw(model, samples=samples, **settings)
         for row, source in enumerate(SENTENCES):
-            p = np.exp(following(model, source, [[]])[0][0])
+            p = np.exp(predict_next(model, source, [[]])[0][0])
             order = np.argsort(-p)
             # With top_p: the smallest set with a total probability of 0.6.
             candidates = size or int((np.cumsum(p[order]) / p.sum() < 0.6).sum()) + 1
             p[order[candidates:]] = 0.0
-            drawn = np.bincount(found.tokens[row, :, 0], minlength=len(p)) / samples
+            drawn = np.bincount(hypotheses.tokens[row, :, 0], minlength=len(p)) / samples
             np.testing.assert_allclose(drawn, p / p.sum(), atol=0.035)
             assert not drawn[p == 0.0].any()

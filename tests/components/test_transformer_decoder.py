@@ -1,4 +1,4 @@
-"""A decoder of another kind learns a task; the files beside hold it to the properties of every decoder.
+"""A Transformer decoder learns a task. Other files test that it has the properties of every decoder.
 
 Search and sampling: `test_search`. Steps, padding and batches: `test_model`. SavedModel: `test_export`.
 TensorFlow Lite: `test_quantize`. Warm-up requests: `test_warm_up`.

@@ -34,11 +34,11 @@ def export(tmp_path_factory) -> Export:
 
 def test_requests_cover_the_signatures_and_are_reproducible(export):
     warm_up.write(export.translator, SENTENCES, export.path)
-    found = read(export.path)
-    assert {request.model_spec.signature_name for request in found} == {
+    requests = read(export.path)
+    assert {request.model_spec.signature_name for request in requests} == {
         *("serving_default", "score", "encode", "decode_step", "tokenize", "detokenize")
     }
-    texts = [tf.make_ndarray(r.inputs["text"]).tolist() for r in found if "text" in r.inputs]
+    texts = [tf.make_ndarray(r.inputs["text"]).tolist() for r in requests if "text" in r.inputs]
     assert {len(text) for text in texts} == {1, warm_up.BATCH_SIZE}
     assert all(text == [s.encode() for s in SENTENCES[: len(text)]] for text in texts)
     before = warm_up_file(export.path).read_bytes()

@@ -29,7 +29,7 @@ SETTINGS = ModelSettings(
 def initialize(
     settings: ModelSettings, source_size: int, target_size: int, shared: bool = True, seed: int = 1
 ) -> Seq2Seq:
-    """A model with the initial weights of a training with this seed."""
+    """Returns a model with the initial weights of a training with this seed."""
     keras.utils.set_random_seed(seed)
     return Seq2Seq(settings, source_size, target_size, shared)
 
@@ -42,7 +42,7 @@ def build(
     eos_bias: float = 0.0,
     make_decoder: Callable[[ModelSettings], Decoder] | None = None,
 ) -> Seq2Seq:
-    """A model with large weights, so that its distributions are far from uniform.
+    """Returns a model with large weights, so that its distributions are far from uniform.
 
     Both sides share one embedding unless `source_vocabulary` is given.
     """
@@ -58,29 +58,29 @@ def build(
 
 
 def padded(rows: list[list[int]], width: int | None = None) -> tf.Tensor:
-    """Rows of tokens as int32[B, width], padded on the right."""
+    """Pads rows of tokens on the right: int32[B, width]."""
     width = width or max(map(len, rows))
     return tf.constant([row + [PAD] * (width - len(row)) for row in rows], tf.int32)
 
 
 def sources(random: np.random.Generator, count: int, longest: int = 5) -> list[list[int]]:
-    """Random source sentences with `</s>`."""
+    """Draws random source sentences with `</s>`."""
     return [
         [*random.integers(4, VOCABULARY, random.integers(0, longest)).tolist(), EOS] for _ in range(count)
     ]
 
 
 def targets(random: np.random.Generator, count: int, longest: int = 5) -> list[list[int]]:
-    """Random target sentences from `<s>` to `</s>`."""
+    """Draws random target sentences from `<s>` to `</s>`."""
     return [[BOS, *row] for row in sources(random, count, longest)]
 
 
 def loss_and_gradients(
     model: Seq2Seq, source: tf.Tensor, target: tf.Tensor, label_smoothing: float = 0.0
 ) -> tuple[Loss, list[tf.Tensor]]:
-    """The loss of a training step, and the gradients of all weights."""
+    """Computes the loss of a training step and the gradients of all weights."""
     variables = [v.value for v in model.trainable_variables]
     with tf.GradientTape() as tape:
-        # With a seed, even without dropout: only then does training use the custom gradients.
+        # The seed makes this a training step, which uses the custom gradients, even if all rates are 0.
         loss = masked_loss(model, source, target, label_smoothing, Dropout(tf.constant([1, 2])))
     return loss, [tf.convert_to_tensor(g) for g in tape.gradient(loss.smoothed, variables)]

@@ -1,7 +1,7 @@
-"""A decoder of another kind: a small Transformer decoder (Vaswani et al. 2017, with normalization first).
+"""A small Transformer decoder (Vaswani et al. 2017, with normalization before each layer).
 
-It shows what the contract of `Decoder` allows: the state is nested, its tensors have rank 4 and grow by one
-slot a step, and a step depends on the position.
+It uses all that the interface `Decoder` allows: the state is nested, its tensors have rank 4 and grow by one
+slot per step, and a step depends on the position.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class TransformerDecoder(Decoder):
 
     @property
     def state_spec(self) -> dict[str, dict[str, tf.TensorSpec]]:
-        """Keys and values of all layers."""
+        """The specs of keys and values of all layers."""
         shape = [None, self.heads, None, self.units // self.heads]
         return {
             f"layer{layer}": {
@@ -64,7 +64,7 @@ class TransformerDecoder(Decoder):
         return Memory(encoded.outputs, multiply(encoded.outputs, self.memory_kernel), encoded.mask)
 
     def initial_state(self, encoded: Encoded) -> State:
-        """One empty slot, because TensorFlow Lite takes no empty tensors."""
+        """Returns one slot of zeros, because TensorFlow Lite does not take empty tensors."""
         empty = tf.zeros([tf.shape(encoded.mask)[0], self.heads, 1, self.units // self.heads])
         return tf.nest.map_structure(lambda _: empty, self.state_spec)
 
@@ -78,14 +78,14 @@ class TransformerDecoder(Decoder):
 
         def attend(layer: int, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
             cache = state[f"layer{layer}"]
-            number = tf.shape(cache["keys"])[2] + 1
-            slots = tf.range(number)
-            here = tf.reshape(tf.cast(tf.equal(slots, position), tf.float32), [-1, 1, number, 1])
+            slot_count = tf.shape(cache["keys"])[2] + 1
+            slots = tf.range(slot_count)
+            is_new = tf.reshape(tf.cast(tf.equal(slots, position), tf.float32), [-1, 1, slot_count, 1])
             grow = [[0, 0], [0, 0], [0, 1], [0, 0]]
-            new = {"keys": tf.pad(cache["keys"], grow) + here * key}
-            new["values"] = tf.pad(cache["values"], grow) + here * value
+            new = {"keys": tf.pad(cache["keys"], grow) + is_new * key}
+            new["values"] = tf.pad(cache["values"], grow) + is_new * value
             after[f"layer{layer}"] = new
-            visible = tf.reshape(slots <= position, [-1, 1, 1, number])
+            visible = tf.reshape(slots <= position, [-1, 1, 1, slot_count])
             return attention(query, new["keys"], new["values"], visible)[0]
 
         flat = tf.reshape(embedded, [sentences * hypotheses, 1, embedded.shape[-1]])
@@ -114,7 +114,7 @@ class TransformerDecoder(Decoder):
         memory: Memory,
         dropout: Dropout,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Vectors float32[N, T, D] and alignments float32[N, T, S] of embedded tokens float32[N, T, D].
+        """Computes vectors float32[N, T, D] and alignments float32[N, T, S] from tokens float32[N, T, D].
 
         Args:
           positions: int32[1, T] or int32[N, 1].
@@ -131,7 +131,7 @@ class TransformerDecoder(Decoder):
             query, key, value = tf.split(multiply(normalize(x), kernels["self"]), 3, -1)
             mixed = self._merge(attend(layer, self._split(query), self._split(key), self._split(value)))
             x += dropout(multiply(mixed, kernels["self_output"]), rate)
-            # The hypotheses of a sentence are further queries of the same memory.
+            # All hypotheses of a sentence query the same memory.
             query = tf.reshape(multiply(normalize(x), kernels["query"]), [sentences, -1, self.units])
             key, value = memories[2 * layer : 2 * layer + 2]
             context, alignments = attention(self._split(query), self._split(key), self._split(value), real)

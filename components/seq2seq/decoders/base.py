@@ -1,4 +1,4 @@
-"""The contract of a decoder: what training, search, sampling and the exports call."""
+"""The interface of a decoder, which training, search, sampling and the exports call."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ DecoderState = Any
 
 
 class Decoder(keras.layers.Layer):
-    """Base class of the decoders: a Keras layer that owns named weights, without `call`.
+    """Base class of the decoders: a Keras layer that owns named weights and has no `call`.
 
-    Search, sampling and the exports repeat, reorder and drop rows of the state, and know nothing else of it.
-    A tensor of the state has any rank and any dtype, and may grow from step to step in the dimensions that
-    `state_spec` leaves open.
+    Search, sampling and the exports only repeat, reorder and remove rows of the state. A tensor of the state
+    has any rank and any dtype. It may grow from step to step in the dimensions that are None in `state_spec`.
 
     Attributes:
       attends: whether the decoder computes alignments. If not, they are zeros.
@@ -51,15 +50,15 @@ class Decoder(keras.layers.Layer):
         return [spec.name for spec in tf.nest.flatten(self.state_spec)]
 
     def project_keys(self, encoded: Encoded) -> Memory:
-        """Computes what the steps read of the source, once a sentence. Without attention: no keys."""
+        """Computes the memory that the steps read, once per sentence. Without attention it has no keys."""
         return Memory(encoded.outputs, encoded.outputs[:, :, :0], encoded.mask)
 
     def split_heads(self, memory: Memory) -> Memory:
-        """Lays the memory out for many calls of `step`. `step` takes a memory with or without that."""
+        """Prepares the memory for many calls of `step`, which also takes a memory that is not prepared."""
         return memory
 
     def initial_state(self, encoded: Encoded) -> DecoderState:
-        """The state before `<s>`: one row a sentence."""
+        """Returns the state before `<s>`, with one row per sentence."""
         raise NotImplementedError
 
     def step(
@@ -70,7 +69,7 @@ class Decoder(keras.layers.Layer):
         Args:
           embedded: float32[B, K, D], the embedded token.
           position: int32[] or int32[B * K], number of tokens before it.
-          state: as `state_spec` has it, with B * K rows.
+          state: as `state_spec` describes it, with B * K rows.
           memory: of the B sentences; it is not repeated for the hypotheses.
 
         Returns:
@@ -91,6 +90,6 @@ class Decoder(keras.layers.Layer):
           dropout: of this forward pass.
 
         Returns:
-          What `step` returns for each token: vectors float32[B, T, D] and alignments float32[B, T, S].
+          Vectors float32[B, T, D] and alignments float32[B, T, S], equal to those that `step` returns.
         """
         raise NotImplementedError

@@ -22,8 +22,8 @@ from bitext.components.seq2seq.memory import Memory
 class ConditionalDecoder(RecurrentDecoder):
     """The conditional GRU of Sennrich et al. 2017, section 2, with any cell.
 
-    The first layer is two cells. The first one reads the token, and its state is the query. The second one
-    reads the context, and its state is the layer's.
+    The first layer has two cells. The first cell reads the token. Its state is the query of the attention.
+    The second cell starts from this state and reads the context. Its state is the state of the layer.
     """
 
     attention: Attention
@@ -49,25 +49,25 @@ class ConditionalDecoder(RecurrentDecoder):
             recurrent = product("first", apply_mask(state[0], recurrent_masks[0]))
             state = first.step(inputs[0], recurrent, state, first_constants)
             query = product("query", state[0]) if "query" in weights else state[0]
-            split = Memory(values, keys, memory.mask)
-            context, alignment = attend_in_loop(attention, query, split, attention_constants)
+            heads = Memory(values, keys, memory.mask)
+            context, alignment = attend_in_loop(attention, query, heads, attention_constants)
             projected = second.add_bias(product("context", context), bias_terms)
             recurrent = product("second", apply_mask(state[0], recurrent_masks[1]))
             state = second.step(projected, recurrent, state, second_constants)
             return state, (context, alignment)
 
-        split = attention.split_heads(memory)
+        heads = attention.split_heads(memory)
         constants = (
-            split.values,
-            split.keys,
+            heads.values,
+            heads.keys,
             first.constants(),
             second.bias_terms(),
             second.constants(),
             attention.constants(),
         )
-        bottom = Loop(first.project, step, as_tensors(weights), constants, num_outputs=2)
-        upper = (cell_loop(cell, self._recurrent_mask(memory, dropout)) for cell in self.cells[1:])
-        return [bottom, *upper]
+        first_loop = Loop(first.project, step, as_tensors(weights), constants, num_outputs=2)
+        upper_loops = (cell_loop(cell, self._recurrent_mask(memory, dropout)) for cell in self.cells[1:])
+        return [first_loop, *upper_loops]
 
     def _run_layers(
         self, embedded: tf.Tensor, memory: Memory, run: RunLoop, dropout: Dropout

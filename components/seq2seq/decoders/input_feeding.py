@@ -1,4 +1,4 @@
-"""The decoder `input_feeding`: the attentional vector is an input of the next step."""
+"""The decoder `input_feeding`: the next step reads the attentional vector."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bitext.components.seq2seq.memory import Encoded, Memory
 class InputFeedingDecoder(RecurrentDecoder):
     """The first layer also reads the attentional vector of the step before (Luong et al. 2015, section 3.3).
 
-    All layers and the attention are one loop. Its state is the attentional vector and the cells' states.
+    One loop runs all layers and the attention. Its state is the attentional vector and the cells' states.
     """
 
     attention: Attention
@@ -33,12 +33,12 @@ class InputFeedingDecoder(RecurrentDecoder):
 
     @property
     def state_spec(self) -> tuple[tf.TensorSpec, ...]:
-        """The attentional vector, then the states of the cells."""
+        """The specs of the attentional vector and of the cells' states, in this order."""
         vector = tf.TensorSpec([None, self.settings.embedding_units], tf.float32, "attentional")
         return vector, *super().state_spec
 
     def initial_state(self, encoded: Encoded) -> State:
-        """The state before `<s>`: an attentional vector of zeros, and the cells' initial states."""
+        """Returns the state before `<s>`: an attentional vector of zeros, and the cells' initial states."""
         vector = tf.zeros([tf.shape(encoded.mask)[0], self.settings.embedding_units])
         return vector, *super().initial_state(encoded)
 
@@ -46,23 +46,23 @@ class InputFeedingDecoder(RecurrentDecoder):
         return [state]
 
     @property
-    def _rates(self) -> dict[str, tuple[float, int]]:
-        """The dropout inside the loop: its rate and the width of its mask, by name."""
-        settings, rates = self.settings, {}
+    def _loop_dropout(self) -> dict[str, tuple[float, int]]:
+        """The rate and the width of each mask that is applied inside the loop, by name."""
+        settings, masks = self.settings, {}
         for layer in range(len(self.cells)):
             width = settings.decoder_units if layer else settings.embedding_units
-            rates[f"input{layer}"] = settings.layer_input_dropout, width
-            rates[f"output{layer}"] = settings.layer_dropout, settings.decoder_units
-        rates["vector"] = settings.output_dropout, settings.embedding_units
-        return {name: (rate, width) for name, (rate, width) in rates.items() if rate}
+            masks[f"input{layer}"] = settings.layer_input_dropout, width
+            masks[f"output{layer}"] = settings.layer_dropout, settings.decoder_units
+        masks["vector"] = settings.output_dropout, settings.embedding_units
+        return {name: (rate, width) for name, (rate, width) in masks.items() if rate}
 
     def _make_loops(self, memory: Memory, dropout: Dropout) -> list[Loop]:
         cells, attention, units = self.cells, self.attention, self.settings.embedding_units
-        layers, mask_names = range(len(cells)), list(self._rates) if dropout.training else []
+        layers, mask_names = range(len(cells)), list(self._loop_dropout) if dropout.training else []
         recurrent_masks = [self._recurrent_mask(memory, dropout) for _ in layers]
         weights = {
-            # The rows of the first kernel that read the attentional vector. The loop's `project` has the
-            # others.
+            # The rows of the first kernel that read the attentional vector. `project` multiplies by the rows
+            # that read the token.
             "input0": tf.convert_to_tensor(cells[0].kernel)[units:],
             **{f"input{layer}": cells[layer].kernel for layer in layers[1:]},
             **{f"recurrent{layer}": cells[layer].recurrent_kernel for layer in layers},
@@ -75,7 +75,7 @@ class InputFeedingDecoder(RecurrentDecoder):
         ) -> tuple[State, Tensors]:
             projected, masks = inputs[0], dict(zip(mask_names, inputs[1:], strict=True))
             values, keys, bias_terms, cell_constants, attention_constants = constants
-            below, before, after = state[0], split_cells(state[1:]), list[tf.Tensor]()
+            below, before, after = state[0], split_cell_states(state[1:]), list[tf.Tensor]()
             for layer in layers:
                 projected += product(f"input{layer}", apply_mask(below, masks.get(f"input{layer}")))
                 recurrent = product(f"recurrent{layer}", apply_mask(before[layer][0], recurrent_masks[layer]))
@@ -83,17 +83,18 @@ class InputFeedingDecoder(RecurrentDecoder):
                 new = cells[layer].step(biased, recurrent, before[layer], cell_constants[layer])
                 after.extend(new)
                 hidden = apply_mask(new[0], masks.get(f"output{layer}"))
-                below, projected = hidden + below if layer else hidden, 0.0
+                below = hidden + below if layer else hidden
+                projected = 0.0  # only the first layer has a product that is computed before the loop
             query = product("query", below) if "query" in weights else below
-            split = Memory(values, keys, memory.mask)
-            context, alignment = attend_in_loop(attention, query, split, attention_constants)
+            heads = Memory(values, keys, memory.mask)
+            context, alignment = attend_in_loop(attention, query, heads, attention_constants)
             vector = tf.tanh(product("read", tf.concat([context, below], -1)))
             return (apply_mask(vector, masks.get("vector")), *after), (alignment,)
 
-        split_cells, split = super()._split_state, attention.split_heads(memory)
+        split_cell_states, heads = super()._split_state, attention.split_heads(memory)
         constants = (
-            split.values,
-            split.keys,
+            heads.values,
+            heads.keys,
             tuple(cell.bias_terms() for cell in cells),
             tuple(cell.constants() for cell in cells),
             attention.constants(),
@@ -116,7 +117,7 @@ class InputFeedingDecoder(RecurrentDecoder):
         settings = self.settings
         inputs = dropout(embedded, settings.layer_input_dropout)
         shape = tf.unstack(tf.shape(embedded)[:2])
-        rates = self._rates.values() if dropout.training else []
-        masks = [dropout.mask([*shape, width], rate) for rate, width in rates]
+        rates_and_widths = self._loop_dropout.values() if dropout.training else []
+        masks = [dropout.mask([*shape, width], rate) for rate, width in rates_and_widths]
         vectors, (alignment,) = run(0, (inputs, *masks))
         return vectors, alignment

@@ -1,8 +1,8 @@
-"""The decoders `luong` and `gnmt`, whose recurrences do not read their own attention.
+"""The decoders `luong` and `gnmt`, and the base class of the other recurrent decoders.
 
-A recurrent decoder is a list of loops, and what is computed between and above them. `step` (one token) and
-`unroll` (a whole sequence) run the same loops through `RecurrentDecoder._run_layers`. In training, these
-decoders compute the attention of all positions in one product.
+A recurrent decoder defines its loops (`_make_loops`) and the layers between and above them (`_run_layers`).
+`step` (one token) and `unroll` (a whole sequence) run both. No loop of `luong` and `gnmt` reads their own
+attention, so in training they compute the attention of all positions in one product.
 """
 
 from __future__ import annotations
@@ -22,16 +22,19 @@ from bitext.components.seq2seq.layers.recurrence import unroll
 from bitext.components.seq2seq.memory import Encoded, Memory
 
 RunLoop = Callable[[int, Tensors], tuple[tf.Tensor, Tensors]]
-"""Runs a loop: its index and its inputs float32[B, N, I] each -> the first tensor of its states float32[B, N,
-U], and its outputs float32[B, N, O] each."""
+"""Runs a loop.
+
+Its arguments are the index of the loop and the inputs float32[B, N, I] each. It returns the first tensor of
+the states float32[B, N, U] and the other outputs float32[B, N, O] each.
+"""
 
 
 class RecurrentDecoder(Decoder):
-    """Layers of cells, and the attention after the last one (`luong`) or after the first one (`gnmt`).
+    """Recurrent layers, with the attention after the last layer (`luong`) or after the first (`gnmt`).
 
-    Above them is the attentional layer, tanh(W [context; hidden]), which the output layer reads.
+    The output layer reads the attentional vector, tanh(W [context; hidden]).
 
-    Its state is a tuple of float32[B * K, U]: the states of the cells, one after the other.
+    The decoder's state is a tuple of float32[B * K, U]: the states of the cells, one after the other.
     """
 
     def __init__(self, settings: ModelSettings):
@@ -45,8 +48,8 @@ class RecurrentDecoder(Decoder):
         for layer in range(settings.decoder_layers):
             self.cells.append(self._make_cell(width, f"layer{layer}"))
             width = settings.decoder_units + context
-        read = settings.decoder_units + (settings.encoder_units if self.attends else 0)
-        self.read_kernel = self._make_matrix("read_kernel", read, settings.embedding_units)
+        width = settings.decoder_units + (settings.encoder_units if self.attends else 0)
+        self.read_kernel = self._make_matrix("read_kernel", width, settings.embedding_units)
         self.bridges = {}
         if settings.bridge in ("dense", "mean"):
             for name in self._cell_state_names():
@@ -55,7 +58,7 @@ class RecurrentDecoder(Decoder):
 
     @property
     def fed_units(self) -> int:
-        """Width of what the first layer reads in addition to the embedded token."""
+        """Width of the vector that the first layer reads in addition to the embedded token."""
         return 0
 
     def _make_cell(self, width: int, name: str) -> Cell:
@@ -71,37 +74,39 @@ class RecurrentDecoder(Decoder):
 
     @property
     def state_spec(self) -> tuple[tf.TensorSpec, ...]:
-        """The states of the cells, in order."""
+        """The specs of the cells' states, in order."""
         shape = [None, self.settings.decoder_units]
         return tuple(tf.TensorSpec(shape, tf.float32, name) for name in self._cell_state_names())
 
     def initial_state(self, encoded: Encoded) -> State:
-        """The state before `<s>`, float32[B, U] each: the encoder's final states through the bridge.
+        """Computes the state before `<s>`, float32[B, U] each, from the encoder's final states by the bridge.
 
-        The top layer starts from the encoder's top layer, the layer below from the one below (Sutskever et
-        al. 2014). If the encoder has fewer layers, the lowest ones start from its first. The hidden state
-        passes through tanh, because it stands for the output of a cell; an LSTM's cell state does not.
+        The top layer starts from the encoder's top layer, the layer below it from the layer below, and so on
+        (Sutskever et al. 2014). If the encoder has fewer layers, the lowest layers start from its first.
+        A projected hidden state passes through tanh, as the output of a cell does; an LSTM's cell state does
+        not.
         """
         settings = self.settings
         real = tf.cast(encoded.mask, tf.float32)
-        tokens = tf.maximum(tf.reduce_sum(real, 1, keepdims=True), 1.0)
-        mean = tf.reduce_sum(encoded.outputs, 1) / tokens
+        token_counts = tf.maximum(tf.reduce_sum(real, 1, keepdims=True), 1.0)
+        mean = tf.reduce_sum(encoded.outputs, 1) / token_counts
         state = []
         offset = len(encoded.final_states) - len(self.cells)
         for layer, cell in enumerate(self.cells):
-            for kind, final in zip(cell.state_names, encoded.final_states[max(0, offset + layer)], strict=True):
+            final_state = encoded.final_states[max(0, offset + layer)]
+            for state_name, final in zip(cell.state_names, final_state, strict=True):
                 if settings.bridge == "zero":
                     state.append(tf.zeros([tf.shape(real)[0], settings.decoder_units]))
                 elif settings.bridge == "copy":
                     state.append(final)
                 else:
-                    kernel = self.bridges[f"{cell.name}_{kind}"]
+                    kernel = self.bridges[f"{cell.name}_{state_name}"]
                     bridged = tf.matmul(mean if settings.bridge == "mean" else final, kernel)
-                    state.append(tf.tanh(bridged) if kind == "hidden" else bridged)
+                    state.append(tf.tanh(bridged) if state_name == "hidden" else bridged)
         return tuple(state)
 
     def project_keys(self, encoded: Encoded) -> Memory:
-        """Projects the keys of the attention, once a sentence."""
+        """Projects the keys of the attention, once per sentence."""
         if self.attention is None:
             return super().project_keys(encoded)
         return self.attention.project_keys(encoded)
@@ -114,23 +119,23 @@ class RecurrentDecoder(Decoder):
         self, embedded: tf.Tensor, position: tf.Tensor, state: State, memory: Memory
     ) -> tuple[tf.Tensor, tf.Tensor, State]:
         """Reads one token; see `Decoder.step`. A recurrence does not depend on the position."""
-        loops, states = self._make_loops(memory, NO_DROPOUT), list[State]()
-        before, width = self._split_state(state), tf.shape(embedded)[:2]
+        loops, states_after = self._make_loops(memory, NO_DROPOUT), list[State]()
+        states_before, batch_shape = self._split_state(state), tf.shape(embedded)[:2]
 
         def flatten(inputs: tf.Tensor) -> tf.Tensor:
             return tf.reshape(inputs, [-1, inputs.shape[-1]])
 
         def unflatten(outputs: tf.Tensor) -> tf.Tensor:
-            return tf.reshape(outputs, tf.concat([width, tf.shape(outputs)[1:]], 0))
+            return tf.reshape(outputs, tf.concat([batch_shape, tf.shape(outputs)[1:]], 0))
 
         def run(index: int, inputs: Tensors) -> tuple[tf.Tensor, Tensors]:
-            new, outputs = loops[index].single_step(tuple(map(flatten, inputs)), before[index])
-            states.append(new)
+            new, outputs = loops[index].single_step(tuple(map(flatten, inputs)), states_before[index])
+            states_after.append(new)
             hidden = tf.ensure_shape(unflatten(new[0]), [None, None, new[0].shape[-1]])
             return hidden, tuple(map(unflatten, outputs))
 
         vectors, alignment = self._run_layers(embedded, memory, run, NO_DROPOUT)
-        return vectors, alignment, tuple(tensor for new in states for tensor in new)
+        return vectors, alignment, tuple(tensor for new in states_after for tensor in new)
 
     def unroll(
         self, embedded: tf.Tensor, state: State, memory: Memory, dropout: Dropout
@@ -149,7 +154,7 @@ class RecurrentDecoder(Decoder):
         return self._run_layers(embedded, memory, run, dropout)
 
     def _split_state(self, state: State) -> list[State]:
-        """The state of each loop."""
+        """Returns the state of each loop."""
         size = len(self.cells[0].state_names)
         return [state[i : i + size] for i in range(0, len(state), size)]
 
@@ -157,17 +162,20 @@ class RecurrentDecoder(Decoder):
         return [cell_loop(cell, self._recurrent_mask(memory, dropout)) for cell in self.cells]
 
     def _recurrent_mask(self, memory: Memory, dropout: Dropout) -> tf.Tensor | None:
-        """A mask float32[B, U] of recurrent dropout."""
+        """Draws a mask float32[B, U] of recurrent dropout; None: no dropout."""
         shape = [tf.shape(memory.mask)[0], self.settings.decoder_units]
         return dropout.mask(shape, self.settings.recurrent_dropout)
 
     def _run_layers(
         self, embedded: tf.Tensor, memory: Memory, run: RunLoop, dropout: Dropout
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Runs all layers and the attention for N tokens, consecutive ones or one of each hypothesis.
+        """Runs all layers and the attention for N consecutive tokens, or for one token of N hypotheses.
 
         Args:
           embedded: float32[B, N, D].
+          memory: of the B sentences.
+          run: runs one of the loops.
+          dropout: of this forward pass.
 
         Returns:
           Attentional vectors float32[B, N, D] and alignments float32[B, N, S].
@@ -186,42 +194,46 @@ class RecurrentDecoder(Decoder):
     def _run_layer(
         self, layer: int, below: tf.Tensor, contexts: list[tf.Tensor], run: RunLoop, dropout: Dropout
     ) -> tf.Tensor:
-        """A layer's outputs float32[B, N, U] after dropout and the residual connection."""
+        """Returns a layer's outputs float32[B, N, U] after dropout and the residual connection."""
         inputs = dropout(tf.concat([below, *contexts], -1), self.settings.layer_input_dropout)
         hidden, _ = run(layer, (inputs,))
         hidden = dropout(hidden, self.settings.layer_dropout)
         return hidden + below if layer else hidden
 
-    def _attentional_vectors(self, contexts: list[tf.Tensor], hidden: tf.Tensor, dropout: Dropout) -> tf.Tensor:
-        """The attentional vectors float32[B, N, D]."""
+    def _attentional_vectors(
+        self, contexts: list[tf.Tensor], hidden: tf.Tensor, dropout: Dropout
+    ) -> tf.Tensor:
+        """Computes the attentional vectors float32[B, N, D]."""
         vectors = tf.tanh(multiply(tf.concat([*contexts, hidden], -1), self.read_kernel))
         return dropout(vectors, self.settings.output_dropout)
 
 
 def query_kernel(attention: Attention) -> dict[str, keras.Variable]:
-    """The kernel that projects queries, as a weight of a loop; empty if there is none."""
+    """Returns the kernel that projects queries, as a weight of a loop; empty if there is none."""
     return {} if attention.query_kernel is None else {"query": attention.query_kernel}
 
 
 def as_tensors(weights: dict[str, tf.Tensor | keras.Variable]) -> dict[str, tf.Tensor]:
-    """The weights of a loop, as tensors."""
+    """Converts the weights of a loop to tensors."""
     return {name: tf.convert_to_tensor(weight) for name, weight in weights.items()}
 
 
 def attend_in_loop(
     attention: Attention, queries: tf.Tensor, memory: Memory, constants: Tensors
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Attention for decoders that attend at every step.
+    """Computes the attention inside a loop, for decoders that attend at every step.
 
     Args:
+      attention: the attention.
       queries: float32[B * K, Q].
       memory: of B sentences.
+      constants: from `attention.constants()`.
 
     Returns:
       Contexts float32[B * K, E] and alignments float32[B * K, S].
     """
     sentences, rows = tf.shape(memory.mask)[0], tf.shape(queries)[0]
-    # Without sentences there are no hypotheses either: their number does not follow from the shapes.
+    # In an empty batch there are no rows, and the number of hypotheses is 0.
     hypotheses = rows // tf.maximum(sentences, 1)
     by_sentence = tf.reshape(queries, [sentences, hypotheses, queries.shape[-1]])
     contexts, alignments = attention.attend(by_sentence, memory, constants)

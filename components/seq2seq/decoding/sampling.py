@@ -1,4 +1,4 @@
-"""Sampling in the graph: translations drawn token by token, for a whole batch."""
+"""Sampling: draws translations token by token, for a whole batch, in the TensorFlow graph."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def sample(
 ) -> Hypotheses:
     """Draws translations token by token.
 
-    Log probabilities and scores are those of the model's own distribution, before temperature, `top_k` and
-    `top_p`. The score is not normalized by length.
+    Log probabilities and scores are those of the model's distribution before temperature, `top_k` and `top_p`
+    change it. The score is not normalized by length.
 
     Args:
       model: the model.
       start: the encoded sources.
       samples: int32[], number of translations of each sentence.
       max_length: int32[], maximum number of tokens, `</s>` included.
-      seed: int32[2]. The same seed draws the same translations of the same batch.
+      seed: int32[2]. The same seed draws the same translations for the same batch.
       temperature: float32[], above 0; log probabilities are divided by it.
       top_k: int32[], draw from this many most probable tokens only (Fan et al. 2018); 0: from all.
       top_p: float32[], draw from the smallest set of tokens with this total probability, at least one token
@@ -67,7 +67,7 @@ def sample(
 
 @dataclasses.dataclass(frozen=True)
 class _Sampler:
-    """The condition and the body of the loop. Attributes as the arguments of `sample`."""
+    """The condition and the body of the loop. The attributes are the arguments of `sample`."""
 
     model: Seq2Seq
     memory: Memory
@@ -90,15 +90,15 @@ class _Sampler:
         drawn: tf.TensorArray,
         alignments: tf.TensorArray,
     ) -> tuple[Any, ...]:
-        """Extends every open translation by one token.
+        """Extends every unfinished translation by one token.
 
         Args:
           t: int32[], number of tokens so far.
-          state: the decoder's, with B * K rows.
+          state: state of the decoder, with B * K rows.
           tokens: int32[B, K], the last tokens.
-          total: float32[B, K], log probabilities so far.
-          drawn: the tokens of each step.
-          alignments: float32[B, K, S] of each step.
+          total: float32[B, K], log probabilities of the tokens so far.
+          drawn: int32[B, K] per step, the tokens.
+          alignments: float32[B, K, S] per step.
         """
         is_unfinished, size = _is_unfinished(tokens), self.model.target_size
         log_probs, alignment, state = self.model.step(tokens, t, state, self.memory)
@@ -119,7 +119,7 @@ def draw_tokens(
     top_k: tf.Tensor | int,
     top_p: tf.Tensor | float,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Draws one token of each distribution.
+    """Draws one token from each distribution.
 
     Args:
       log_probs: float32[B, K, V].
@@ -143,5 +143,5 @@ def draw_tokens(
 
 
 def _is_unfinished(tokens: tf.Tensor) -> tf.Tensor:
-    """Whether the last token is neither `</s>` nor padding after it."""
+    """Whether translations are unfinished: bool, true where the last token is neither `</s>` nor padding."""
     return tf.logical_and(tf.not_equal(tokens, EOS), tf.not_equal(tokens, PAD))

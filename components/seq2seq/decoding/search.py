@@ -1,8 +1,7 @@
-"""Beam search in the graph, for a whole batch, without repeating the memory for the hypotheses.
+"""Beam search for a whole batch, in the TensorFlow graph. The memory is not repeated for the hypotheses.
 
 Unfinished and finished hypotheses are separate (as in Tensor2Tensor, Vaswani et al. 2018), because they are
-ranked differently: the unfinished ones by log probability, the finished ones by log probability over length
-penalty.
+ranked differently: unfinished hypotheses by log probability, finished hypotheses by score.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from bitext.components.seq2seq.memory import Memory
 from bitext.components.seq2seq.model import BOS, EOS, PAD, Seq2Seq, Start
 
 GROUP_SIZE = 64
-"""Number of neighboring words of the vocabulary whose maximum is computed first, before `top_k`."""
+"""Number of neighboring words of the vocabulary in a group. `top_k` first reads one maximum per group."""
 _POINTERS_SHAPE = BackPointers(*(tf.TensorShape(None) for _ in BackPointers._fields))
 
 
@@ -41,11 +40,11 @@ def beam_search(
 ) -> Hypotheses:
     """Finds the translations with the best scores.
 
-    A hypothesis is pruned when it cannot beat the worst finished one of its sentence, whatever its final
-    length: log probabilities only fall, the length penalty is largest at `max_length`, and the coverage
-    penalty is at most 0. A hypothesis that reaches `max_length` without `</s>` counts as finished there. A
-    sentence is done when it has no unfinished hypothesis. Done sentences leave the batch as soon as they are
-    a quarter of it.
+    An unfinished hypothesis is pruned when it cannot beat the worst of the `nbest` finished hypotheses of its
+    sentence, whatever its final length: log probabilities only fall, the length penalty is largest at
+    `max_length`, and the coverage penalty is at most 0. A hypothesis that reaches `max_length` without `</s>`
+    counts as finished. A sentence is done when it has no unfinished hypothesis. Done sentences are removed
+    from the batch as soon as they are a quarter of it.
 
     Args:
       model: the model.
@@ -55,8 +54,8 @@ def beam_search(
       max_length: int32[] or int32[B], maximum number of tokens, `</s>` included.
       min_length: int32[], minimum number of tokens, `</s>` included.
       beta: weight of the coverage penalty in the ranking of finished hypotheses, 0 or more.
-      nbest: int32[], number of translations of each sentence, at most `beam_size`, which is the default. With
-        fewer, the search ends sooner.
+      nbest: int32[], number of translations of each sentence, at most `beam_size`; None: `beam_size`. With
+        a smaller number, the search ends sooner.
     """
     search = _Search(model, beam_size, alpha, min_length, beta)
     beams = search.initial_beams(start, max_length, beam_size if nbest is None else nbest)
@@ -73,17 +72,17 @@ def beam_search(
 
 
 class _Beams(NamedTuple):
-    """What the search carries from step to step, for B sentences with K unfinished hypotheses each.
+    """The loop variables of the search, for B sentences with K unfinished hypotheses each.
 
     Before the first token, K is 1.
 
     Attributes:
       sentence: int32[B], indices of the sentences in the batch.
       max_length: int32[B], maximum number of tokens of their hypotheses.
-      memory: of these sentences, with heads split.
-      state: the decoder's, [B, K, ...] each.
+      memory: the memory of these sentences, with heads split.
+      state: state of the decoder, [B, K, ...] each.
       token: int32[B, K], the last token.
-      log_prob: float32[B, K], best first; -1e9 where there is no hypothesis, or a pruned one.
+      log_prob: float32[B, K], best first; -1e9 where there is no hypothesis or it is pruned.
       coverage: float32[B, K, S], sums of the alignments; S is 0 without a coverage penalty.
       finished: the finished hypotheses.
     """
@@ -114,9 +113,9 @@ class _Search:
         self.output_layer = model.output_layer(GROUP_SIZE)
 
     def initial_beams(self, start: Start, max_length: tf.Tensor, nbest: tf.Tensor | int) -> _Beams:
-        """The beams before the first token."""
+        """Returns the beams before the first token."""
         batch, source_length = tf.unstack(tf.shape(start.memory.mask))
-        zeros, never = tf.zeros([batch, nbest], tf.int32), tf.fill([batch, nbest], NEG_INF)
+        zeros, neg_inf = tf.zeros([batch, nbest], tf.int32), tf.fill([batch, nbest], NEG_INF)
         max_length = tf.broadcast_to(max_length, [batch])
         return _Beams(
             sentence=tf.range(batch),
@@ -126,11 +125,11 @@ class _Search:
             token=tf.fill([batch, 1], BOS),
             log_prob=tf.where(max_length > 0, 0.0, NEG_INF)[:, tf.newaxis],
             coverage=tf.zeros([batch, 1, source_length if self.beta else 0]),
-            finished=Finished(zeros, zeros, zeros, never, never),
+            finished=Finished(zeros, zeros, zeros, neg_inf, neg_inf),
         )
 
     def shape_invariants(self, beams: _Beams) -> _Beams:
-        """The shapes that do not change from step to step: the ranks, and the widths of memory and state."""
+        """Returns the shape invariants of the loop: the ranks, and the widths of memory and state."""
 
         def rank(tensor: tf.Tensor) -> tf.TensorShape:
             return tf.TensorShape([None] * tensor.shape.rank)
@@ -145,25 +144,28 @@ class _Search:
             rank_and_width(beams.memory.values), rank_and_width(beams.memory.keys), rank(beams.memory.mask)
         )
         state = tf.nest.map_structure(by_hypothesis, self.model.decoder.state_spec)
-        fixed = {"memory": memory, "state": state}
+        with_widths = {"memory": memory, "state": state}
         others = {
             name: tf.nest.map_structure(rank, getattr(beams, name))
             for name in _Beams._fields
-            if name not in fixed
+            if name not in with_widths
         }
-        return _Beams(**others, **fixed)
+        return _Beams(**others, **with_widths)
 
     def search_and_shrink(
         self, shapes: _Beams, t: tf.Tensor, beams: _Beams, pointers: BackPointers, finished: Finished
     ) -> tuple[tf.Tensor, _Beams, BackPointers, Finished]:
-        """Searches until enough sentences are done to continue without them.
+        """Searches until a quarter of the sentences are done, and removes the done sentences from the beams.
 
         Args:
           shapes: from `shape_invariants`.
           t: int32[], number of tokens so far.
-          beams: of the sentences that are not done.
-          pointers: of all steps so far.
-          finished: of all sentences of the batch.
+          beams: the beams of the sentences that are not done.
+          pointers: the back-pointers of all steps so far.
+          finished: the finished hypotheses of all sentences of the batch.
+
+        Returns:
+          The arguments after the search, without `shapes`.
         """
         t, beams, pointers = tf.while_loop(
             self.most_are_searching,
@@ -173,7 +175,7 @@ class _Search:
             parallel_iterations=1,
         )
         finished = tf.nest.map_structure(
-            lambda all_, some: tf.tensor_scatter_nd_update(all_, beams.sentence[:, tf.newaxis], some),
+            lambda all_, new: tf.tensor_scatter_nd_update(all_, beams.sentence[:, tf.newaxis], new),
             finished,
             beams.finished,
         )
@@ -182,11 +184,11 @@ class _Search:
         return t, beams, pointers, finished
 
     def is_searching(self, beams: _Beams) -> tf.Tensor:
-        """Which sentences are not done: bool[B]."""
+        """Whether each sentence is not done: bool[B]."""
         return tf.reduce_any(beams.log_prob > NEG_INF / 2, 1)
 
     def most_are_searching(self, t: tf.Tensor, beams: _Beams, pointers: BackPointers) -> tf.Tensor:
-        """Whether fewer than a quarter of the sentences are done."""
+        """Whether more than three quarters of the sentences are not done."""
         searching = tf.math.count_nonzero(self.is_searching(beams), dtype=tf.int32)
         return 4 * searching > 3 * tf.size(beams.sentence)
 
@@ -208,10 +210,10 @@ class _Search:
         is_eos, is_last = tf.equal(token, EOS), tf.equal(length, beams.max_length)[:, tf.newaxis]
         finished = self._finish(beams, length, log_prob, token, parent, coverage, is_eos | is_last)
 
-        # Greedy search, a beam of one, ends at its first </s>.
-        ended = is_eos | is_last | (tf.equal(self.beam_size, 1) & is_eos[:, :1])
+        # Greedy search (a beam of one) ends at its first </s>.
+        is_ended = is_eos | is_last | (tf.equal(self.beam_size, 1) & is_eos[:, :1])
         log_prob, chosen = tf.math.top_k(
-            tf.where(ended, NEG_INF, log_prob), tf.minimum(self.beam_size, tf.shape(token)[1])
+            tf.where(is_ended, NEG_INF, log_prob), tf.minimum(self.beam_size, tf.shape(token)[1])
         )
         best_score = log_prob / length_penalty(beams.max_length, self.alpha)[:, tf.newaxis]
         can_win = best_score > tf.reduce_min(finished.score, 1, keepdims=True)
@@ -241,59 +243,61 @@ class _Search:
         coverage: tf.Tensor,
         ends: tf.Tensor,
     ) -> Finished:
-        """Adds the continuations [B, N] that end to the finished hypotheses, and keeps the best."""
-        # Only the beam_size best may finish, or a beam of one would not be greedy search. Continuations of no
-        # hypothesis, in a sentence with fewer than K, have a log probability of -1e9.
+        """Adds the continuations [B, N] that end to the finished hypotheses, and returns the best of both."""
+        # Only the beam_size best continuations may finish, so that a beam of one is greedy search. In a
+        # sentence with fewer than K hypotheses, some continuations extend none; their log_prob is -1e9.
         may_finish = (tf.range(tf.shape(token)[1]) < self.beam_size) & (log_prob > NEG_INF / 2)
         score = log_prob / length_penalty(length, self.alpha)
         if self.beta:
             score += coverage_penalty(coverage, beams.memory.mask, self.beta)
         score = tf.where(ends & may_finish, score, NEG_INF)
         new = Finished(token, parent, tf.fill(tf.shape(token), length), log_prob, score)
-        both = [tf.concat(pair, 1) for pair in zip(beams.finished, new, strict=True)]
-        _, chosen = tf.math.top_k(both[-1], tf.shape(beams.finished.score)[1])
-        return Finished(*(tf.gather(tensor, chosen, batch_dims=1) for tensor in both))
+        candidates = [tf.concat(pair, 1) for pair in zip(beams.finished, new, strict=True)]
+        _, chosen = tf.math.top_k(candidates[-1], tf.shape(beams.finished.score)[1])
+        return Finished(*(tf.gather(tensor, chosen, batch_dims=1) for tensor in candidates))
 
     def continuations(
         self, length: tf.Tensor, log_prob: tf.Tensor, vectors: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Finds the best one-token extensions of all hypotheses of a sentence.
+        """Finds the best continuations of all hypotheses of a sentence by one token.
 
-        Two for each hypothesis of the beam are enough to continue with, even if all others end here. They are
-        in the groups of neighboring words, each of one hypothesis, with the largest maxima: computing maxima
-        is vectorized, `top_k` is not.
+        N = 2 * beam_size are enough: each hypothesis has one continuation that ends, by `</s>`, so at least
+        beam_size of the N do not end. The N best are in the N groups of neighboring words with the largest
+        maxima. Computing maxima is vectorized, `top_k` is not, so `top_k` reads the maxima and then only
+        these groups.
 
         Args:
-          length: int32[], number of tokens of the extensions.
-          log_prob: float32[B, K], of the hypotheses so far. Those of -1e9 are not scored.
+          length: int32[], number of tokens of the continuations.
+          log_prob: float32[B, K], log probabilities of the hypotheses. Hypotheses of -1e9 are not scored.
           vectors: float32[B * K, D], from the decoder.
 
         Returns:
-          Log probabilities float32[B, N], best first; the tokens int32[B, N] (padding where there are fewer
-          extensions, with -1e9); and the indices int32[B, N] of the hypotheses that they extend.
+          Log probabilities float32[B, N], best first; the tokens int32[B, N]; and the indices int32[B, N] of
+          the hypotheses that they extend. If there are fewer than N continuations, the rest are padding with
+          a log probability of -1e9.
         """
         sentences, width = tf.unstack(tf.shape(log_prob))
         candidates = 2 * self.beam_size
         flat = tf.reshape(log_prob, [-1])
-        live = tf.where(flat > NEG_INF / 2)
-        p = tf.nn.softmax(self.output_layer(tf.gather(vectors, live[:, 0])))
+        scored = tf.where(flat > NEG_INF / 2)
+        p = tf.nn.softmax(self.output_layer(tf.gather(vectors, scored[:, 0])))
         groups = p.shape[-1] // GROUP_SIZE
         p = tf.reshape(p, [-1, groups, GROUP_SIZE])
-        first = tf.where(self._forbidden(tf.range(GROUP_SIZE), length), 0.0, p[:, 0])
-        highest = tf.concat([tf.reduce_max(first, 1)[:, tf.newaxis], tf.reduce_max(p, 2)[:, 1:]], 1)
-        highest = tf.gather(flat, live) + log_probability(highest)
-        highest = tf.tensor_scatter_nd_update(tf.fill([tf.size(flat), groups], NEG_INF), live, highest)
-        highest = tf.reshape(highest, [sentences, width * groups])
-        _, chosen = tf.math.top_k(highest, tf.minimum(candidates, width * groups))
+        first_group = tf.where(self._forbidden(tf.range(GROUP_SIZE), length), 0.0, p[:, 0])
+        maxima = tf.concat([tf.reduce_max(first_group, 1)[:, tf.newaxis], tf.reduce_max(p, 2)[:, 1:]], 1)
+        maxima = tf.gather(flat, scored) + log_probability(maxima)
+        maxima = tf.tensor_scatter_nd_update(tf.fill([tf.size(flat), groups], NEG_INF), scored, maxima)
+        maxima = tf.reshape(maxima, [sentences, width * groups])
+        _, best_groups = tf.math.top_k(maxima, tf.minimum(candidates, width * groups))
 
-        parents, group = chosen // groups, chosen % groups
+        parents, group = best_groups // groups, best_groups % groups
         rows = parents + (tf.range(sentences) * width)[:, tf.newaxis]
-        live_index = tf.scatter_nd(live, tf.range(tf.shape(live)[0]), [tf.size(flat)])
-        in_groups = tf.gather_nd(p, tf.stack([tf.gather(live_index, rows), group], -1))
+        scored_index = tf.scatter_nd(scored, tf.range(tf.shape(scored)[0]), [tf.size(flat)])
+        p_in_groups = tf.gather_nd(p, tf.stack([tf.gather(scored_index, rows), group], -1))
         tokens = group[:, :, tf.newaxis] * GROUP_SIZE + tf.range(GROUP_SIZE)
-        total = tf.gather(flat, rows)[:, :, tf.newaxis] + log_probability(in_groups)
-        total = tf.reshape(tf.where(self._forbidden(tokens, length), NEG_INF, total), [sentences, -1])
-        best, chosen = tf.math.top_k(total, tf.minimum(candidates, tf.shape(total)[1]))
+        log_probs = tf.gather(flat, rows)[:, :, tf.newaxis] + log_probability(p_in_groups)
+        log_probs = tf.reshape(tf.where(self._forbidden(tokens, length), NEG_INF, log_probs), [sentences, -1])
+        best, chosen = tf.math.top_k(log_probs, tf.minimum(candidates, tf.shape(log_probs)[1]))
         tokens = tf.gather(tf.reshape(tokens, [sentences, -1]), chosen, batch_dims=1)
         tokens = tf.where(best > NEG_INF / 2, tokens, PAD)
         return best, tokens, tf.gather(parents, chosen // GROUP_SIZE, batch_dims=1)

@@ -13,9 +13,9 @@ from bitext.components.seq2seq.memory import Encoded
 
 
 class Encoder(keras.layers.Layer):
-    """Layers of cells, each in one or both directions (Schuster and Paliwal 1997).
+    """Recurrent layers, each in one or both directions (Schuster and Paliwal 1997).
 
-    A Keras layer that owns named weights, without `call`.
+    This Keras layer owns named weights and has no `call`.
     """
 
     def __init__(self, settings: ModelSettings):
@@ -42,23 +42,23 @@ class Encoder(keras.layers.Layer):
         Returns:
           The outputs, batch first, and the final states of the layers.
         """
-        rates, batch = self.settings, tf.shape(mask)[0]
+        settings, batch = self.settings, tf.shape(mask)[0]
         sequence, time_mask = embedded, tf.transpose(mask)
         final: list[State] = []
         for layer, cells in enumerate(self.cells):
-            inputs = dropout(sequence, rates.layer_input_dropout)
+            inputs = dropout(sequence, settings.layer_input_dropout)
             outputs, states = [], []
             for cell, direction in zip(cells, self.directions, strict=True):
-                recurrent_mask = dropout.mask([batch, cell.units], rates.recurrent_dropout)
+                recurrent_mask = dropout.mask([batch, cell.units], settings.recurrent_dropout)
                 zeros, reverse = cell.zero_state(batch), direction == "backward"
                 hidden, state = scan(
                     cell, inputs, zeros, time_mask, reverse, recurrent_mask, dropout.training
                 )
                 outputs.append(hidden)
                 states.append(state)
-            joined = dropout(tf.concat(outputs, -1), rates.layer_dropout)
+            joined = dropout(tf.concat(outputs, -1), settings.layer_dropout)
             sequence = joined + sequence if layer else joined
             final.append(tuple(tf.concat(tensors, -1) for tensors in zip(*states, strict=True)))
-        sequence = dropout(sequence, rates.memory_dropout)
+        sequence = dropout(sequence, settings.memory_dropout)
         real = tf.cast(time_mask, tf.float32)[:, :, tf.newaxis]
         return Encoded(tf.transpose(sequence * real, [1, 0, 2]), mask, tuple(final))

@@ -15,8 +15,8 @@ def save(network: Seq2Seq, source: TextProcessor, target: TextProcessor, folder:
 
     Args:
       network: the network.
-      source, target: the text path it was trained with.
-      folder: the artifact's.
+      source, target: the text processors that the network was trained with.
+      folder: folder of the artifact.
     """
     weights = {variable.path: variable.numpy() for variable in network.weights}
     vocabulary = Vocabulary(source.pieces(), target.pieces())
@@ -27,11 +27,11 @@ def restore(folder: Path, pair: TextPair) -> Seq2Seq:
     """Restores the network of a model artifact.
 
     Args:
-      folder: the artifact's.
-      pair: the text path it was trained with.
+      folder: folder of the artifact.
+      pair: the text processors that the network was trained with.
 
     Raises:
-      DataError: the files cannot be read, or belong to another text path or another version of the model.
+      DataError: the files cannot be read, or belong to other text processors or another version of the model.
     """
     model = Model(folder)
     settings, weights = model.architecture(ModelSettings), model.weights()

@@ -1,7 +1,7 @@
 """TensorFlow Lite: the signatures `encode` and `decode_step` on tokens, in built-in operations only.
 
-Text stays outside: TensorFlow Lite has regular expressions and string tables only in Select TF ops, a second
-and much larger runtime. `bitext export` writes what a client needs to tokenize by itself.
+The client tokenizes, because TensorFlow Lite has regular expressions and string tables only in Select TF ops,
+a much larger runtime. `bitext export` writes the files that the client needs.
 """
 
 from __future__ import annotations
@@ -23,14 +23,17 @@ def convert(translator: Translator, precision: Precision | None) -> bytes:
     """Converts the model to a TensorFlow Lite file with two signatures.
 
     `encode` takes `tokens` int32[1, S] without padding and returns what the SavedModel's `encode` returns.
-    `decode_step` is the SavedModel's. A client with several hypotheses repeats the memory for each.
+    `decode_step` is that of the SavedModel. A client with several hypotheses repeats the memory for each.
 
     Args:
       translator: the model.
-      precision: of the stored matrices, by TensorFlow Lite's own converter; None: float32.
+      precision: dtype of the stored matrices, which TensorFlow Lite's converter quantizes; None: float32.
+
+    Returns:
+      The content of the file.
     """
     variables = translator.model.weights
-    # The converter's matrix products take no resources, so the weights are constants and not variables.
+    # The weights are constants, because TensorFlow Lite's matrix products do not read variables.
     constants = [functools.partial(tf.constant, v.numpy()) for v in variables]
     tokens = tf.TensorSpec([1, None], tf.int32, "tokens")
     functions: dict[str, tuple[Any, dict[str, tf.TensorSpec]]] = {
@@ -56,7 +59,7 @@ class LiteModel:
     """A converted model in TensorFlow Lite's interpreter.
 
     Args:
-      content: content of the file.
+      content: content of the file, from `convert`.
       threads: number of threads of each operation.
     """
 
@@ -66,14 +69,14 @@ class LiteModel:
         self._step = interpreter.get_signature_runner("decode_step")
 
     def greedy(self, tokens: np.ndarray, max_length: int) -> np.ndarray:
-        """Chooses the most probable token at each step.
+        """Translates one sentence by greedy search.
 
         Args:
-          tokens: int32[S], of the source, `</s>` included.
+          tokens: int32[S], tokens of the source, `</s>` included.
           max_length: maximum number of target tokens, `</s>` included.
 
         Returns:
-          int32[T], with `</s>` unless it was cut.
+          int32[T], tokens of the translation, with `</s>` unless truncated at `max_length`.
         """
         state = self._encode(tokens=tokens[np.newaxis])
         memory = {name: state.pop(name) for name in [*state] if name.startswith("memory")}

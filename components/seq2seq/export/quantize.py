@@ -1,7 +1,6 @@
-"""A SavedModel with smaller weights.
+"""A SavedModel whose weights are stored as float16 or int8.
 
-Only the stored weights are smaller. Every call of a signature widens them once, before any loop, and computes
-in float32.
+Every call of a signature converts the weights to float32 once, before any loop, and computes in float32.
 """
 
 from __future__ import annotations
@@ -22,12 +21,17 @@ INT8_MAX = 127
 
 
 class QuantizedWeight(tf.Module):
-    """One weight in a smaller dtype.
+    """One weight, stored as float16 or int8.
 
-    A matrix is stored as `float16`, or as `int8` with a float32 scale for each row of an embedding and for
-    each column of a kernel: its largest magnitude over 127 (Wu et al. 2016, section 6, with the ranges of the
-      weights).
-    A vector stays float32, because vectors are small.
+    An int8 matrix has a float32 scale for each row of an embedding, or for each column of a kernel: the
+    largest magnitude in the row or column, divided by 127 (Wu et al. 2016, section 6, with the ranges of the
+    weights).
+    Vectors stay float32, because they are small.
+
+    Args:
+      name: path of the variable; `*_embedding` is an embedding.
+      values: float32 values of the weight.
+      precision: dtype of a matrix.
     """
 
     def __init__(self, name: str, values: np.ndarray, precision: Precision):
@@ -43,13 +47,13 @@ class QuantizedWeight(tf.Module):
         self.values = tf.Variable(values, trainable=False)
 
     def __call__(self) -> tf.Tensor:
-        """The weight as float32."""
-        wide = tf.cast(self.values, tf.float32)
-        return wide if self.scale is None else wide * self.scale
+        """Returns the weight as float32."""
+        weight = tf.cast(self.values, tf.float32)
+        return weight if self.scale is None else weight * self.scale
 
 
 def save(translator: Translator, precision: Precision, folder: Path) -> None:
-    """Writes the SavedModel, with all signatures of `Translator.save`."""
+    """Writes a quantized SavedModel into a folder, with all signatures of `Translator.save`."""
     variables = translator.model.weights
     exported = tf.Module(name="translator")
     exported.weights = [QuantizedWeight(v.path, v.numpy(), precision) for v in variables]
@@ -66,7 +70,13 @@ def replace_weights(
     values: Iterable[Callable[[], tf.Tensor]],
     function: Callable[..., dict[str, tf.Tensor]],
 ) -> tf.types.experimental.PolymorphicFunction:
-    """Returns the function with other values instead of the variables, which are not part of its graph."""
+    """Returns a function that computes with other values instead of the variables.
+
+    Args:
+      variables: the variables that `function` reads. They are not part of the new function's graph.
+      values: for each variable, a function that returns its value.
+      function: a function with named tensors as inputs and outputs.
+    """
 
     def computed(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         mapping = [(variable, value()) for variable, value in zip(variables, values, strict=True)]

@@ -1,4 +1,4 @@
-"""The SavedModel and its signatures: text to text and step by step, in core TensorFlow operations."""
+"""The SavedModel and its signatures, in core TensorFlow operations: from text to text, and step by step."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from bitext.components.text.processor import TextPair, pretokenize
 
 TEXT = tf.TensorSpec([None], tf.string)
 Signature = Callable[..., dict[str, tf.Tensor]]
-"""From named tensors to named tensors."""
+"""The Python function of a signature: named tensors -> named tensors."""
 
 
 class Translator(tf.Module):
-    """A model with its text path: what is exported, and what the trainer validates with.
+    """A model with its text processors. The trainer validates it and exports it.
 
     Args:
       model: the trained model.
-      text: text processors of both sides, made from the transform graph's assets. Sources longer than its
-        `source_max_length` are truncated, because the model was trained on none that long.
+      text: text processors of both sides, from the assets of the transform graph. Sources with more tokens
+        than its `source_max_length` are truncated, because the model was not trained on such sources.
       search: the search that `serving_default` runs.
     """
 
@@ -37,13 +37,13 @@ class Translator(tf.Module):
         self.source, self.target, self.source_max_length = text.source, text.target, text.source_max_length
 
     def source_tokens(self, text: tf.Tensor) -> tf.Tensor:
-        """Source tokens int32[B, S] with `</s>`, padded with 0, of text string[B]."""
+        """Converts text string[B] to source tokens int32[B, S] with `</s>`, padded with 0."""
         tokens = self.source.tokenize(text)[:, : self.source_max_length - 1]
         eos = tf.fill([tf.size(text), 1], EOS)
         return _to_padded(tf.concat([tokens, eos], 1))
 
     def target_tokens(self, text: tf.Tensor) -> tf.Tensor:
-        """Target tokens int32[B, T] from `<s>` to `</s>`, padded with 0, of text string[B]."""
+        """Converts text string[B] to target tokens int32[B, T] from `<s>` to `</s>`, padded with 0."""
         bos, eos = (tf.fill([tf.size(text), 1], token) for token in (BOS, EOS))
         return _to_padded(tf.concat([bos, self.target.tokenize(text), eos], 1))
 
@@ -59,14 +59,18 @@ class Translator(tf.Module):
         max_length: tf.Tensor,
         nbest: tf.Tensor | int | None = None,
     ) -> Hypotheses:
-        """Finds the `nbest` best translations of encoded sources; by default as many as `beam_size`."""
+        """Finds the `nbest` best translations of encoded sources.
+
+        Arguments as in `beam_search`; `length_penalty` is its `alpha`. `self.search` sets the minimum length,
+        the coverage penalty and `max_length_factor`.
+        """
         settings = self.search
         min_length = tf.minimum(settings.min_length, max_length)
         if settings.max_length_factor:
             source_lengths = tf.reduce_sum(tf.cast(start.memory.mask, tf.int32), 1)
             bound = tf.maximum(length_bound(settings.max_length_factor, source_lengths), min_length)
             max_length = tf.minimum(bound, max_length)
-        # Without alignments there is no coverage.
+        # A decoder that does not attend has no coverage.
         beta = settings.coverage_penalty if self.model.decoder.attends else 0.0
         return beam_search(self.model, start, beam_size, length_penalty, max_length, min_length, beta, nbest)
 
@@ -77,7 +81,7 @@ class Translator(tf.Module):
         return words and self.search.replace_unknown and self.model.decoder.attends
 
     def detokenize_hypotheses(self, text: tf.Tensor, hypotheses: Hypotheses) -> tf.Tensor:
-        """The text string[B, N] of translations of text string[B]."""
+        """Converts translations of text string[B] to text string[B, N]."""
         tokens = hypotheses.tokens
         sentences, translations, length = tf.unstack(tf.shape(tokens))
         flat = tf.reshape(tokens, [sentences * translations, length])
@@ -85,13 +89,13 @@ class Translator(tf.Module):
         return tf.reshape(self.target.detokenize(flat, aligned), [sentences, translations])
 
     def _aligned_words(self, text: tf.Tensor, alignment: tf.Tensor) -> tf.Tensor:
-        """The source word string[B * N, T] that each target token is aligned to most."""
+        """Returns the source word string[B * N, T] with the highest alignment for each target token."""
         sentences, translations, length, source_length = tf.unstack(tf.shape(alignment))
         words = pretokenize(self.source.normalize(text))[:, : self.source_max_length - 1]
         words = words.to_tensor("", shape=[None, None])
-        # The alignment is wider: `</s>` is a source token, but no word.
-        missing = source_length - tf.shape(words)[1]
-        words = tf.pad(words, [[0, 0], [0, missing]], constant_values="")
+        # The alignment has more columns, because `</s>` is a source token but not a word.
+        padding = source_length - tf.shape(words)[1]
+        words = tf.pad(words, [[0, 0], [0, padding]], constant_values="")
         is_word = tf.cast(tf.not_equal(words, ""), tf.float32)[:, tf.newaxis, tf.newaxis]
         positions = tf.argmax(alignment * is_word, -1, output_type=tf.int32)
         positions = tf.reshape(positions, [sentences, translations * length])
@@ -100,7 +104,7 @@ class Translator(tf.Module):
 
     @tf.function(input_signature=[TEXT])
     def translate(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The best translation of each text. The alignment has a row for every target token."""
+        """Returns the best translation of each text. The alignment has a row for every target token."""
         start, search = self.start(text), self.search
         best = self.decode(start, search.beam_size, search.length_penalty, search.max_length, nbest=1)
         return {
@@ -121,12 +125,12 @@ class Translator(tf.Module):
     def translate_nbest(
         self, text: tf.Tensor, beam_size: tf.Tensor, length_penalty: tf.Tensor, max_length: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """The `beam_size` best translations of each text, best first."""
+        """Returns the `beam_size` best translations of each text, best first."""
         hypotheses = self.decode(self.start(text), beam_size, length_penalty, max_length)
         return self._outputs(text, hypotheses)
 
     def _outputs(self, text: tf.Tensor, hypotheses: Hypotheses) -> dict[str, tf.Tensor]:
-        """The outputs of a signature that returns N translations of each text."""
+        """Returns the outputs of a signature with N translations of each text."""
         return {
             "text": self.detokenize_hypotheses(text, hypotheses),
             "score": hypotheses.score,
@@ -156,14 +160,14 @@ class Translator(tf.Module):
         max_length: tf.Tensor,
         seed: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        """Random translations of each text, in the order drawn."""
+        """Returns random translations of each text, in the order drawn."""
         start, min_length = self.start(text), tf.minimum(self.search.min_length, max_length)
         drawn = sample(self.model, start, samples, max_length, seed, temperature, top_k, top_p, min_length)
         return self._outputs(text, drawn)
 
     @tf.function(input_signature=[TEXT, TEXT])
     def score(self, source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Log probabilities of given translations. The alignment has a row for every target token."""
+        """Returns log probabilities of given translations. The alignment has a row for every target token."""
         tokens = self.target_tokens(target)
         log_prob, alignment = self.model.score(self.source_tokens(source), tokens)
         labels = tokens[:, 1:]
@@ -172,25 +176,25 @@ class Translator(tf.Module):
 
     @tf.function(input_signature=[TEXT])
     def tokenize(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Source tokens of text, as `encode` reads them."""
+        """Returns the source tokens of text, as `encode` reads them."""
         tokens = self.source_tokens(text)
         return {"tokens": tokens, "length": count_tokens(tokens)}
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
     def detokenize(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Text of target tokens, up to the first `</s>`."""
+        """Returns the text of target tokens, up to the first `</s>`."""
         return {"text": self.target.detokenize(tokens)}
 
     @tf.function(input_signature=[])
     def info(self) -> dict[str, tf.Tensor]:
-        """The ids of the special tokens, the size of the target vocabulary, and `max_length_factor`."""
+        """Returns the ids of the special tokens, the target vocabulary's size, and `max_length_factor`."""
         numbers = {"pad": PAD, "bos": BOS, "eos": EOS, "unk": UNK, "vocab_size": self.model.target_size}
         numbers["max_length_factor"] = self.search.max_length_factor
         return {name: tf.constant(value, tf.int32) for name, value in numbers.items()}
 
     @tf.function(input_signature=[])
     def default_search(self) -> dict[str, tf.Tensor]:
-        """The settings that `serving_default` searches with, as inputs of `translate_nbest`."""
+        """Returns the settings of the search in `serving_default`, as inputs of `translate_nbest`."""
         search = self.search
         return {
             "beam_size": tf.constant(search.beam_size, tf.int32),
@@ -200,11 +204,11 @@ class Translator(tf.Module):
 
     @tf.function(input_signature=[TEXT])
     def encode(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The inputs of `decode_step` for each text: the memory, and the first state by name."""
+        """Returns the inputs of `decode_step` for each text: the memory, and the first state by name."""
         return self.encode_tokens(self.source_tokens(text))
 
     def encode_tokens(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`encode` of source tokens int32[B, S], padded with 0."""
+        """Computes the outputs of `encode` from source tokens int32[B, S], padded with 0."""
         start, decoder = self.model.start(tokens), self.model.decoder
         length = tf.reduce_sum(tf.cast(start.memory.mask, tf.int32), -1)
         outputs = {"memory": start.memory.values, "memory_length": length}
@@ -217,7 +221,7 @@ class Translator(tf.Module):
     def decode_step(
         self, token: tf.Tensor, memory: tf.Tensor, memory_length: tf.Tensor, **rest: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """Reads one token of one hypothesis a row.
+        """Reads one token of one hypothesis per row.
 
         Args:
           token: int32[B].
@@ -253,10 +257,10 @@ class Translator(tf.Module):
         return {spec.name: spec for spec in [*specs, *tf.nest.flatten(decoder.state_spec)]}
 
     def save(self, folder: Path) -> None:
-        """Writes the SavedModel with all signatures. Stock TensorFlow loads it on a CPU.
+        """Writes the SavedModel with all signatures into a folder. TensorFlow alone loads it, on a CPU.
 
-        The exported object holds TensorFlow's own variables. If it held Keras's variables, a session
-        (TensorFlow Serving, C, Java) would restore copies that no signature reads.
+        The exported object has TensorFlow's variables. With Keras's variables, a session (TensorFlow Serving,
+        C, Java) would restore copies that no signature reads.
         """
         step = tf.function(self.decode_step).get_concrete_function(**self._decode_step_inputs())
         exported = tf.Module()
@@ -265,7 +269,7 @@ class Translator(tf.Module):
         tf.saved_model.save(exported, str(folder), signatures=self._functions() | {"decode_step": step})
 
     def signatures(self) -> dict[str, tuple[Signature, dict[str, tf.TensorSpec]]]:
-        """The Python function of each signature, and its inputs."""
+        """Returns the Python function of each signature, and its inputs."""
         signatures: dict[str, tuple[Signature, dict[str, tf.TensorSpec]]] = {}
         for name, function in self._functions().items():
             names = inspect.signature(function.python_function).parameters
@@ -275,7 +279,7 @@ class Translator(tf.Module):
         return signatures | {"decode_step": (self.decode_step, self._decode_step_inputs())}
 
     def _functions(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
-        """The signatures whose inputs are the same for all models."""
+        """Returns the signatures whose inputs are the same for all models."""
         return {
             "serving_default": self.translate,
             "translate_nbest": self.translate_nbest,
@@ -290,6 +294,6 @@ class Translator(tf.Module):
 
 
 def _to_padded(tokens: tf.RaggedTensor) -> tf.Tensor:
-    """Tokens padded with 0, with one column at least, even for an empty batch."""
+    """Pads tokens with 0. The result has at least one column, even for an empty batch."""
     dense = tokens.to_tensor(PAD)
     return tf.pad(dense, [[0, 0], [0, tf.cast(tf.equal(tf.shape(dense)[1], 0), tf.int32)]])

@@ -1,8 +1,7 @@
-"""Warm-up requests, which TensorFlow Serving runs when it loads a model, so that the first user does not
-wait.
+"""Warm-up requests, which TensorFlow Serving runs when it loads a model, before the first client's request.
 
-It reads them from `assets.extra/tf_serving_warmup_requests` in the folder of a version, and does not load a
-version if one of them fails: https://www.tensorflow.org/tfx/serving/saved_model_warmup
+TensorFlow Serving reads them from `assets.extra/tf_serving_warmup_requests` in the folder of a version. It
+does not load the version if a request fails: https://www.tensorflow.org/tfx/serving/saved_model_warmup
 """
 
 from __future__ import annotations
@@ -18,19 +17,19 @@ from bitext.components.seq2seq.export.saved_model import Translator
 from bitext.components.seq2seq.model import BOS
 
 BATCH_SIZE = 4
-"""Sentences in the larger requests. A server that batches may allow only a few."""
+"""Number of sentences in the larger requests. A server that batches may allow only few."""
 
 Request = tuple[str, dict[str, tf.Tensor]]
-"""A signature, and its inputs."""
+"""The name of a signature, and its inputs."""
 
 
 def write(translator: Translator, sentences: Sequence[str], saved_model: Path) -> None:
-    """Writes the requests into the folder of a SavedModel: an uncompressed TFRecord of PredictionLog.
+    """Writes the requests into the folder of a SavedModel: an uncompressed TFRecord file of PredictionLogs.
 
     Args:
-      translator: the model that is saved there.
-      sentences: typical requests; the first few are used.
-      saved_model: the folder.
+      translator: the model that is saved in the folder.
+      sentences: typical source sentences; the first `BATCH_SIZE` are used.
+      saved_model: folder of the SavedModel.
     """
     path = warm_up_file(saved_model)
     path.parent.mkdir(exist_ok=True)
@@ -45,17 +44,18 @@ def write(translator: Translator, sentences: Sequence[str], saved_model: Path) -
 
 
 def requests(translator: Translator, sentences: Sequence[str]) -> Iterator[Request]:
-    """Yields one or two requests for each signature whose inputs all have a row for each sentence.
+    """Yields one or two requests for each signature whose inputs all have one row per sentence.
 
-    `translate_nbest` and `translate_sample` take scalars, `info` and `default_search` take nothing. A server
-    that batches (`--enable_batching`) answers such requests with an error, and would not load the model.
+    The other signatures take scalars (`translate_nbest`, `translate_sample`) or no inputs (`info`,
+    `default_search`). A server that batches (`--enable_batching`) answers such requests with an error, so it
+    would not load the model.
     """
-    one, few = tf.constant(sentences[:1]), tf.constant(sentences[:BATCH_SIZE])
+    single, few = tf.constant(sentences[:1]), tf.constant(sentences[:BATCH_SIZE])
     translations = translator.translate(few)["text"]
-    yield "serving_default", {"text": one}
+    yield "serving_default", {"text": single}
     yield "serving_default", {"text": few}
     yield "score", {"source": few, "target": translations}
-    yield "encode", {"text": one}
-    yield "decode_step", {"token": tf.constant([BOS]), **translator.encode(one)}
+    yield "encode", {"text": single}
+    yield "decode_step", {"token": tf.constant([BOS]), **translator.encode(single)}
     yield "tokenize", {"text": few}
     yield "detokenize", {"tokens": translator.target_tokens(translations)[:, 1:]}

@@ -1,4 +1,4 @@
-"""Attention of many queries at once: all target positions in training, all hypotheses in search."""
+"""Attention for many queries at once: all target positions in training, all hypotheses in search."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Attention(keras.layers.Layer):
     def split_heads(self, memory: Memory) -> Memory:
         """Splits values and keys into heads, as `attend` reads them.
 
-        Call it once before many calls of `attend`. A memory that is split already stays as it is.
+        Call it once before many calls of `attend`. A memory that is already split is returned unchanged.
         """
         return memory._replace(values=self.split_columns(memory.values), keys=self.split_columns(memory.keys))
 
@@ -79,19 +79,22 @@ class Attention(keras.layers.Layer):
         shape = [*tf.unstack(tf.shape(queries)[:2]), self.heads * values.shape[-1]]
         return tf.reshape(tf.transpose(contexts, [0, 2, 1, 3]), shape), tf.reduce_mean(alignments, 1)
 
-    def split_columns(self, columns: tf.Tensor) -> tf.Tensor:
-        """Splits float32[B, N, C] into heads float32[B, H, N, C / H]; what is split already stays."""
-        if columns.shape.rank == 4:
-            return columns
+    def split_columns(self, tensor: tf.Tensor) -> tf.Tensor:
+        """Splits float32[B, N, C] into heads float32[B, H, N, C / H]. Returns a split tensor unchanged."""
+        if tensor.shape.rank == 4:
+            return tensor
         if self.heads == 1:
-            return columns[:, tf.newaxis]
-        shape = [*tf.unstack(tf.shape(columns)[:2]), self.heads, columns.shape[-1] // self.heads]
-        return tf.transpose(tf.reshape(columns, shape), [0, 2, 1, 3])
+            return tensor[:, tf.newaxis]
+        shape = [*tf.unstack(tf.shape(tensor)[:2]), self.heads, tensor.shape[-1] // self.heads]
+        return tf.transpose(tf.reshape(tensor, shape), [0, 2, 1, 3])
 
 
 class LuongAttention(Attention):
-    """Multiplicative attention: the scores `dot` and `general` (Luong et al. 2015, section 3.1) and `scaled`,
-    which divides `dot` by the square root of the head's width (Vaswani et al. 2017, section 3.2.1)."""
+    """Multiplicative attention with the score `dot`, `general` or `scaled`.
+
+    `dot` and `general`: Luong et al. 2015, section 3.1. `scaled`: `dot` divided by the square root of the
+    head's width (Vaswani et al. 2017, section 3.2.1).
+    """
 
     def __init__(self, settings: ModelSettings):
         super().__init__(settings)
@@ -117,7 +120,7 @@ class LuongAttention(Attention):
 
 
 class AdditiveAttention(Attention):
-    """v . tanh(W query + U key) (Bahdanau et al. 2015, appendix A.1.2)."""
+    """Additive attention: the score is v . tanh(W query + U key) (Bahdanau et al. 2015, appendix A.1.2)."""
 
     def __init__(self, settings: ModelSettings):
         super().__init__(settings)
@@ -137,7 +140,7 @@ class AdditiveAttention(Attention):
         return Memory(encoded.outputs, multiply(encoded.outputs, self.key_kernel), encoded.mask)
 
     def split_heads(self, memory: Memory) -> Memory:
-        """Splits the values only: the scores add queries and keys before they are split."""
+        """Splits the values only: `scores` adds queries and keys before it splits the sum."""
         return memory._replace(values=self.split_columns(memory.values))
 
     def constants(self) -> tuple[tf.Tensor, ...]:
@@ -147,9 +150,10 @@ class AdditiveAttention(Attention):
     def scores(self, queries: tf.Tensor, keys: tf.Tensor, constants: tuple[tf.Tensor, ...]) -> tf.Tensor:
         """Inner products of v and tanh(query + key)."""
         hidden = tf.tanh(queries[:, :, tf.newaxis] + keys[:, tf.newaxis])
-        # Each head's columns of v in a column of their own: one product for all heads.
-        columns = tf.repeat(tf.eye(self.heads), self.key_units // self.heads, axis=0)
-        return tf.transpose(multiply(hidden, columns * constants[0][:, tf.newaxis]), [0, 3, 1, 2])
+        # One product computes the scores of all heads: its matrix [Q, H] has the units of v in the columns of
+        # their heads, and zeros elsewhere.
+        head_of_unit = tf.repeat(tf.eye(self.heads), self.key_units // self.heads, axis=0)
+        return tf.transpose(multiply(hidden, head_of_unit * constants[0][:, tf.newaxis]), [0, 3, 1, 2])
 
 
 ATTENTIONS: dict[str, type[Attention]] = {
@@ -162,5 +166,5 @@ ATTENTIONS: dict[str, type[Attention]] = {
 
 
 def make_attention(settings: ModelSettings) -> Attention | None:
-    """The attention that the settings name; None for `none`."""
+    """Returns the attention that the settings name; None for `none`."""
     return None if settings.attention == "none" else ATTENTIONS[settings.attention](settings)

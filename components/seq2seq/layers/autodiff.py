@@ -1,7 +1,7 @@
-"""A loop over a sequence, and its gradient by automatic differentiation of one step at a time.
+"""Runs a `Loop` over a sequence, and differentiates it automatically, one step at a time.
 
-The backward loop carries only the gradients of the state and of the constants. Every step is recomputed under
-a tape, with the saved products.
+The backward loop carries only the gradients of the state and of the constants. It recomputes every step under
+a tape, but reads the matrix products that the forward pass saved.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from bitext.components.seq2seq.layers.loop import Loop, Order, Product, Tensors
 
 @dataclasses.dataclass(frozen=True)
 class _Operands:
-    """Everything that a gradient may reach.
+    """The tensors that a gradient may flow to.
 
     Attributes:
       inputs: float32[T, B, ...] each, projected.
       initial: the initial state.
-      weights: in the order of `Loop.weights`.
-      constants: `Loop.constants`, flat.
+      weights: the weights, in the order of `Loop.weights`.
+      constants: `Loop.constants`, flattened.
     """
 
     inputs: Tensors
@@ -37,7 +37,7 @@ class _Operands:
         return (*self.inputs, *self.initial, *self.weights, *self.constants)
 
     def replace(self, tensors: Tensors) -> _Operands:
-        """Other tensors, in the order of `flat`."""
+        """Returns operands with other tensors, which are in the order of `flat`."""
         groups = (self.inputs, self.initial, self.weights, self.constants)
         return _Operands(*_split(tensors, [len(group) for group in groups]))
 
@@ -48,7 +48,7 @@ class ForwardPass:
     Args:
       loop: what is computed at every step.
       mask: bool[T, B], false where the state does not change; None: nowhere.
-      order: of the steps.
+      order: the order of the steps.
     """
 
     def __init__(self, loop: Loop, mask: tf.Tensor | None, order: Order):
@@ -69,17 +69,17 @@ class ForwardPass:
         return _Operands(inputs, tuple(initial), tuple(self.loop.weights.values()), constants)
 
     def _forward(
-        self, operands: _Operands, shapes: Any, saved: Callable[[State, Tensors, Tensors], Any]
+        self, operands: _Operands, shapes: Any, select: Callable[[State, Tensors, Tensors], Any]
     ) -> tuple[Any, State]:
         """Runs the loop.
 
         Args:
-          operands: tensors that the steps read.
-          shapes: of each tensor that is saved, grouped as `saved` returns them; None: any matrix.
-          saved: chooses what to save of a step's state, outputs and products with the weights.
+          operands: the tensors that the steps read.
+          shapes: shape of each saved tensor, grouped as `select` returns them; None: any matrix.
+          select: returns the tensors to save from a step's state, outputs and products with the weights.
 
         Returns:
-          What was saved of all steps float32[T, B, ...], and the final state.
+          The saved tensors of all steps, float32[T, B, ...] each, and the final state.
         """
         by_name = dict(zip(self.loop.weights, operands.weights, strict=True))
 
@@ -92,7 +92,7 @@ class ForwardPass:
 
             inputs = tuple(sequence[position] for sequence in operands.inputs)
             state, outputs = self._advance(position, inputs, state, operands.constants, product)
-            values = saved(state, outputs, tuple(products[name] for name in by_name))
+            values = select(state, outputs, tuple(products[name] for name in by_name))
             return t + 1, state, *(_write(a, position, v) for a, v in zip(arrays, values, strict=True))
 
         arrays = [self._arrays(group) for group in shapes]
@@ -104,7 +104,7 @@ class ForwardPass:
     def _advance(
         self, position: tf.Tensor, inputs: Tensors, state: State, constants: Tensors, product: Product
     ) -> tuple[State, Tensors]:
-        """One step at a position of the sequence. On padding the state does not change."""
+        """Computes the step at a position of the sequence. On padding the state does not change."""
         nested = tf.nest.pack_sequence_as(self.loop.constants, constants)
         new, outputs = self.loop.step(inputs, state, nested, product)
         if self.real is None:
@@ -113,7 +113,7 @@ class ForwardPass:
         return tuple(old + real * (n - old) for n, old in zip(new, state, strict=True)), tuple(outputs)
 
     def _arrays(self, shapes: Any) -> tuple[tf.TensorArray, ...]:
-        """An array with one matrix a step for each of the shapes."""
+        """Returns, for each shape, an array of one matrix per step."""
         return tuple(
             tf.TensorArray(tf.float32, self.order.steps, element_shape=shape or [None, None])
             for shape in shapes
@@ -135,7 +135,7 @@ class DifferentiablePass(ForwardPass):
         @tf.custom_gradient
         def run(*tensors: tf.Tensor) -> tuple[Any, Callable[..., Any]]:
             current = operands.replace(tensors)
-            (states, outputs, products), final = self._forward(current, shapes, lambda *all_: all_)
+            (states, outputs, products), final = self._forward(current, shapes, lambda *tensors: tensors)
 
             def gradient(*upstream: tf.Tensor) -> Tensors:
                 (d_hidden,), d_outputs, d_final = _split(upstream, [1, loop.num_outputs, len(initial)])
@@ -161,23 +161,24 @@ class DifferentiablePass(ForwardPass):
         each product and their gradients are collected, so that the gradient of a weight is one product of all
         steps.
         """
-        before = tuple(map(self.order.states_before, states, operands.initial))
+        states_before = tuple(map(self.order.states_before, states, operands.initial))
         differentiated = len(operands.inputs) - self.loop.num_fixed_inputs
 
         def step(t: tf.Tensor, d_state: State, d_constants: Tensors, *arrays: Any) -> tuple[Any, ...]:
             position = self.order.position(t)
             inputs = tuple(sequence[position] for sequence in operands.inputs)
-            sources = inputs[:differentiated], tuple(b[position] for b in before), operands.constants
+            watched = inputs[:differentiated], tuple(b[position] for b in states_before), operands.constants
             saved = _SavedProducts(self.loop.weights, operands.weights, products, position)
             with tf.GradientTape() as tape:
-                tape.watch(sources)
-                after = self._advance(position, inputs, sources[1], operands.constants, saved.product)
+                tape.watch(watched)
+                new = self._advance(position, inputs, watched[1], operands.constants, saved.product)
             d_after = (d_state[0] + d_hidden[position], *d_state[1:]), tuple(d[position] for d in d_outputs)
-            d_inputs, d_before, d_more = tape.gradient(after, sources, d_after, tf.UnconnectedGradients.ZERO)
-            d_constants = tuple(d + more for d, more in zip(d_constants, d_more, strict=True))
+            gradients = tape.gradient(new, watched, d_after, tf.UnconnectedGradients.ZERO)
+            d_inputs, d_before, d_constants_here = gradients
+            d_constants = tuple(total + d for total, d in zip(d_constants, d_constants_here, strict=True))
             values = d_inputs, saved.in_order(saved.factors), saved.in_order(saved.gradients)
-            rest = (_write(a, position, v) for a, v in zip(arrays, values, strict=True))
-            return t - 1, d_before, d_constants, *rest
+            written = (_write(a, position, v) for a, v in zip(arrays, values, strict=True))
+            return t - 1, d_before, d_constants, *written
 
         weights = len(operands.weights)
         arrays = (self._arrays([None] * number) for number in (differentiated, weights, weights))
@@ -197,17 +198,17 @@ class DifferentiablePass(ForwardPass):
 
 
 class _SavedProducts:
-    """The products of one step, read from the forward pass instead of being computed again.
+    """Reads the products of one step that the forward pass saved, instead of computing them again.
 
     Args:
-      names: of the weights.
+      names: names of the weights.
       weights: float32[I, O] each.
-      products: of all steps, float32[T, B, O] each.
-      position: of the step.
+      products: the products of all steps, float32[T, B, O] each.
+      position: int32[], position of the step.
 
     Attributes:
-      factors: float32[B, I], what each weight was multiplied with.
-      gradients: float32[B, O], of each product, after the tape has run.
+      factors: float32[B, I], the tensor that each weight is multiplied with, by the weight's name.
+      gradients: float32[B, O], the gradient of each product, by the weight's name; set by the tape.
     """
 
     def __init__(self, names: Any, weights: Tensors, products: Tensors, position: tf.Tensor):
@@ -217,7 +218,7 @@ class _SavedProducts:
         self.gradients: dict[str, tf.Tensor] = {}
 
     def product(self, name: str, x: tf.Tensor) -> tf.Tensor:
-        """The saved product of x float32[B, I] with a weight; its gradient is that of a product."""
+        """Returns the saved product of x float32[B, I] with a weight, with the gradient of a product."""
         weight, saved = self._by_name[name]
 
         @tf.custom_gradient
@@ -232,7 +233,7 @@ class _SavedProducts:
         return read(x)
 
     def in_order(self, by_name: dict[str, tf.Tensor]) -> list[tf.Tensor]:
-        """The values in the order of the weights."""
+        """Returns the values in the order of the weights."""
         return [by_name[name] for name in self._by_name]
 
 

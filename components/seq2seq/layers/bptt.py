@@ -30,7 +30,7 @@ def scan_with_backward(
       cell: a cell without layer normalization: the residuals are not valid with it.
       inputs: float32[T, B, gates * U], from `Cell.project`.
       initial, mask, recurrent_mask: as in `recurrence.scan`.
-      order: of the steps.
+      order: the order of the steps.
 
     Returns:
       The hidden states float32[T, B, U] in the order of the inputs, and the state after the last step.
@@ -55,7 +55,7 @@ def scan_with_backward(
 class _Passes:
     """The forward and the backward pass. Arguments as in `scan_with_backward`.
 
-    Each step depends on the one before, so the loops run with `parallel_iterations=1`.
+    Each step depends on the step before it, so the loops run with `parallel_iterations=1`.
     """
 
     def __init__(
@@ -86,16 +86,16 @@ class _Passes:
     def backward(
         self,
         kernel: tf.Tensor,
-        first: tf.Tensor,
+        initial_hidden: tf.Tensor,
         hidden: tf.Tensor,
         residuals: tuple[tf.TensorArray, ...],
         d_hidden: tf.Tensor,
         d_final: State,
     ) -> tuple[tf.Tensor, ...]:
-        """Returns the gradients of inputs, kernel and initial state, whose hidden state is `first`."""
+        """Returns the gradients of inputs, kernel and initial state, in that order."""
         # Transposed once: `transpose_b` would repack the matrix at every step.
-        transposed = tf.transpose(kernel)
-        width, zeros = kernel.shape[1], tf.zeros_like(first)
+        transposed_kernel = tf.transpose(kernel)
+        width, zeros = kernel.shape[1], tf.zeros_like(initial_hidden)
 
         def step(t: tf.Tensor, d_state: State, d_inputs: tf.TensorArray, d_products: tf.TensorArray) -> Any:
             position = self.order.position(t)
@@ -106,8 +106,11 @@ class _Passes:
             d_projected, d_recurrent, (d_direct, *d_others) = self.cell.backward(
                 tuple(array.read(position) for array in residuals), d_new
             )
-            d_through = apply_mask(tf.matmul(d_recurrent, transposed), self.recurrent_mask)
-            d_before = d_through if d_direct is None else d_through + d_direct, *d_others
+            # The hidden state before the step is a factor of the recurrent product, and in some cells more.
+            d_hidden_before = apply_mask(tf.matmul(d_recurrent, transposed_kernel), self.recurrent_mask)
+            if d_direct is not None:
+                d_hidden_before += d_direct
+            d_before = d_hidden_before, *d_others
             d_before = tuple(_where(is_real, b, d) for b, d in zip(d_before, d_state, strict=True))
             d_products = d_products.write(position, d_recurrent)
             return t - 1, d_before, d_inputs.write(position, d_projected), d_products
@@ -116,9 +119,9 @@ class _Passes:
         _, d_initial, d_inputs, d_products = tf.while_loop(
             lambda t, *_: t >= 0, step, start, parallel_iterations=1
         )
-        before = apply_mask(self.order.states_before(hidden, first), self.recurrent_mask)
-        multiplied = tf.reshape(before, [-1, kernel.shape[0]])
-        d_kernel = tf.matmul(multiplied, d_products.concat(), transpose_a=True)
+        hidden_before = self.order.states_before(hidden, initial_hidden)
+        factors = tf.reshape(apply_mask(hidden_before, self.recurrent_mask), [-1, kernel.shape[0]])
+        d_kernel = tf.matmul(factors, d_products.concat(), transpose_a=True)
         return d_inputs.stack(), d_kernel, *d_initial
 
     def _array(self, width: int | None) -> tf.TensorArray:
@@ -126,10 +129,10 @@ class _Passes:
         return tf.TensorArray(tf.float32, self.order.steps, element_shape=shape, clear_after_read=False)
 
     def _rows(self, position: tf.Tensor, sequence: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """The matrix of a sequence at a position, and which of its rows are real: bool[B]; None: all."""
+        """Returns the matrix at a position, and which of its rows are real: bool[B]; None: all rows."""
         return sequence[position], None if self.mask is None else self.mask[position]
 
 
 def _where(is_real: tf.Tensor | None, real: tf.Tensor, padding: tf.Tensor) -> tf.Tensor:
-    """`real` in the real rows, `padding` in the others."""
+    """Returns the rows of `real` where the token is real, and those of `padding` elsewhere."""
     return real if is_real is None else tf.where(is_real[:, tf.newaxis], real, padding)

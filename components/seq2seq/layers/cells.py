@@ -26,8 +26,9 @@ EPSILON = 1e-5
 class Cell(keras.layers.Layer):
     """Base class of the cells.
 
-    A subclass sets `gates` and `state_names` and implements `step`. If `step` reads further weights, it reads
-    them from `constants`: what it captures otherwise gets no gradient. `keras.layers.RNN(cell)` runs it, too.
+    A subclass sets `gates` and `state_names` and implements `step`. If `step` needs other weights, it reads
+    them from `constants`: weights that it reads from `self` get no gradient. `keras.layers.RNN(cell)` runs a
+    cell, too.
 
     With `layer_norm`, both products are normalized, each with its own gain (Ba et al. 2016, equations 20 to
     22).
@@ -62,7 +63,7 @@ class Cell(keras.layers.Layer):
         return self.add_weight(name=name, shape=(width,), initializer="ones")
 
     def extra_gains(self) -> list[keras.Variable]:
-        """Creates the gains of what the cell normalizes besides the two products."""
+        """Creates the gains of the tensors that the cell normalizes in addition to the two products."""
         return []
 
     def initial_bias(self, shape: tuple[int, ...], dtype: str | None = None) -> tf.Tensor:
@@ -82,11 +83,11 @@ class Cell(keras.layers.Layer):
         Returns:
           float32[..., gates * U].
         """
-        # The bias is added before the product is reshaped, so that TensorFlow fuses both.
+        # The bias is added before the product is reshaped, so that TensorFlow fuses product and bias.
         return multiply(inputs, self.kernel, lambda product: self.add_bias(product, self.bias_terms()))
 
     def bias_terms(self) -> tuple[tf.Tensor, ...]:
-        """Arguments of `add_bias`: the bias and, with layer normalization, the gain of the input product."""
+        """Tensors that `add_bias` needs: the bias and, with layer normalization, the gain of the product."""
         return tuple(map(tf.convert_to_tensor, [self.bias, self.input_gain] if self.gains else [self.bias]))
 
     def add_bias(self, product: tf.Tensor, bias_terms: tuple[tf.Tensor, ...]) -> tf.Tensor:
@@ -102,7 +103,7 @@ class Cell(keras.layers.Layer):
           projected: float32[B, gates * U], `project(inputs)` at this step.
           recurrent: float32[B, gates * U], `hidden @ recurrent_kernel`.
           state: float32[B, U] for each of `state_names`.
-          constants: the cell's own, from `constants()`.
+          constants: from `constants()`.
 
         Returns:
           The state after the step.
@@ -155,18 +156,19 @@ class CellWithBackward(Cell):
         """Vector-Jacobian product of one step.
 
         Args:
-          residuals: the step's, in the order that `step_with_residuals` returns them.
+          residuals: the residuals of the step, in the order of `step_with_residuals`.
           d_state: gradient of the state after the step, float32[B, U] each.
 
         Returns:
-          The gradients of `projected`, of `recurrent`, and of each tensor of the state before the step, apart
-          from its use in the product `recurrent`. None: `step` does not use that tensor otherwise.
+          The gradients of `projected`, of `recurrent`, and of each tensor of the state before the step. The
+          last do not include the use of the hidden state in the product `recurrent`. None: there is no other
+          use.
         """
         raise NotImplementedError
 
 
 class SimpleRNNCell(CellWithBackward):
-    """h' = tanh(W x + U h + b) (Elman 1990)."""
+    """Simple recurrent network: h' = tanh(W x + U h + b) (Elman 1990)."""
 
     gates = 1
     num_residuals = 1
@@ -233,8 +235,7 @@ class LSTMCell(CellWithBackward):
 
 
 class GRUCell(CellWithBackward):
-    """Gated recurrent unit (Cho et al. 2014) with the reset gate applied after the product, as in cuDNN and
-    Keras."""
+    """Gated recurrent unit (Cho et al. 2014), with the reset gate after the product as in cuDNN and Keras."""
 
     gates = 3
     num_residuals = 3
@@ -277,7 +278,7 @@ def multiply(
     Args:
       inputs: float32[..., I].
       kernel: float32[I, O].
-      then: applied to the product float32[N, O].
+      then: function of the product float32[N, O], before the product is reshaped.
 
     Returns:
       float32[..., O].
@@ -287,28 +288,28 @@ def multiply(
 
 
 def _sigmoid_gradient(value: tf.Tensor, d: tf.Tensor) -> tf.Tensor:
-    """d times the derivative of the sigmoid, where the sigmoid is `value`."""
+    """Multiplies d by the derivative of the sigmoid at the point where the sigmoid is `value`."""
     return tf.raw_ops.SigmoidGrad(y=value, dy=d)
 
 
 def _tanh_gradient(value: tf.Tensor, d: tf.Tensor) -> tf.Tensor:
-    """d times the derivative of tanh, where tanh is `value`."""
+    """Multiplies d by the derivative of tanh at the point where tanh is `value`."""
     return tf.raw_ops.TanhGrad(y=value, dy=d)
 
 
 def normalize(inputs: tf.Tensor) -> tf.Tensor:
-    """Mean 0 and variance 1 over the last axis (Ba et al. 2016)."""
+    """Normalizes to mean 0 and variance 1 over the last axis (Ba et al. 2016)."""
     centered = inputs - tf.reduce_mean(inputs, -1, keepdims=True)
     return centered * tf.math.rsqrt(tf.reduce_mean(tf.square(centered), -1, keepdims=True) + EPSILON)
 
 
 def _layer_norm(inputs: tf.Tensor, gains: tuple[tf.Tensor, ...]) -> tf.Tensor:
-    """Inputs normalized and multiplied by the first of the gains; unchanged if there is none."""
+    """Normalizes the inputs and multiplies them by the first gain; without gains, returns them unchanged."""
     return normalize(inputs) * gains[0] if gains else inputs
 
 
 def _orthogonal_blocks(gates: int) -> Callable[..., tf.Tensor]:
-    """An initializer: the square block of each gate is an orthogonal matrix (Saxe et al. 2014)."""
+    """Returns an initializer that makes each gate's square block an orthogonal matrix (Saxe et al. 2014)."""
 
     def initialize(shape: tuple[int, ...], dtype: str | None = None) -> tf.Tensor:
         block = keras.initializers.Orthogonal(seed=keras.random.SeedGenerator())

@@ -17,7 +17,7 @@ class Dropout:
 
     def __init__(self, seed: tf.Tensor | None = None):
         self._seed = seed
-        self._drawn = 0
+        self._seeds_drawn = 0
 
     def __call__(self, inputs: tf.Tensor, rate: float) -> tf.Tensor:
         """Sets a share `rate` of the elements to zero and scales the others (Srivastava et al. 2014)."""
@@ -26,22 +26,23 @@ class Dropout:
     def mask(self, shape: tf.Tensor | list[tf.Tensor | int], rate: float) -> tf.Tensor | None:
         """Draws a mask, for dropout that several positions or steps share.
 
-        Most of the cost of dropout is drawing random bits. An element takes the fewest bits that keep the
-        rate within `TOLERANCE`: 8 bits for 0.1 or 0.3, 16 bits for 0.001, otherwise 32 bits.
+        Most of the cost of dropout is drawing random bits. So each element uses the fewest bits of 8, 16
+        and 32 that keep the rate within `TOLERANCE`: 8 bits for a rate of 0.1 or 0.3, 16 bits for 0.001.
 
         Args:
-          shape: of the mask.
+          shape: shape of the mask.
           rate: share of zeros.
 
         Returns:
-          float32[shape], zeros and one other value, so that the mean is 1. None: nothing is dropped.
+          float32[shape] of zeros and one other value, such that the expected mean is 1. None: nothing is
+          dropped.
         """
         if self._seed is None or not rate:
             return None
         dtype, values, dropped = _bits_per_element(rate)
         size = tf.reduce_prod(shape)
-        words = -(-size * dtype.size // tf.uint32.size)
-        bits = tf.random.stateless_uniform([words], self.next_seed(), None, None, tf.uint32)
+        numbers = -(-size * dtype.size // tf.uint32.size)  # rounded up
+        bits = tf.random.stateless_uniform([numbers], self.next_seed(), None, None, tf.uint32)
         drawn = tf.reshape(tf.reshape(tf.bitcast(bits, dtype), [-1])[:size], shape)
         return tf.cast(drawn >= tf.constant(dropped, dtype), tf.float32) * (values / (values - dropped))
 
@@ -52,8 +53,8 @@ class Dropout:
         Ghahramani 2016 (section 4.2) drop all occurrences of a word in a sentence together.
 
         Args:
-          embedded: float32[N, M, D].
-          rate: share of tokens.
+          embedded: float32[N, M, D], N * M tokens.
+          rate: share of the tokens.
         """
         return apply_mask(embedded, self.mask([*tf.unstack(tf.shape(embedded)[:2]), 1], rate))
 
@@ -63,13 +64,13 @@ class Dropout:
         return self._seed is not None
 
     def next_seed(self) -> tf.Tensor:
-        """The next seed int32[2]."""
-        self._drawn += 1
-        return tf.random.experimental.stateless_fold_in(self._seed, self._drawn)
+        """Returns the next seed int32[2] of this forward pass."""
+        self._seeds_drawn += 1
+        return tf.random.experimental.stateless_fold_in(self._seed, self._seeds_drawn)
 
 
 def _bits_per_element(rate: float) -> tuple[tf.DType, int, int]:
-    """The smallest unsigned dtype for a rate, the number of its values, and how many of them mean "drop"."""
+    """Returns the smallest dtype for a rate, the number of its values, and how many of them mean "drop"."""
     for dtype in (tf.uint8, tf.uint16, tf.uint32):
         values = dtype.max + 1
         dropped = min(round(rate * values), values - 1)
@@ -79,7 +80,7 @@ def _bits_per_element(rate: float) -> tuple[tf.DType, int, int]:
 
 
 def apply_mask(inputs: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
-    """Inputs times a mask from `Dropout.mask`; None: inputs unchanged."""
+    """Multiplies inputs by a mask from `Dropout.mask`; without a mask, returns them unchanged."""
     return inputs if mask is None else inputs * mask
 
 

@@ -1,4 +1,4 @@
-"""What a recurrence computes at every step, and in which order."""
+"""What a recurrence computes at every step (`Loop`), and the order of the steps (`Order`)."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ Step = Callable[[Tensors, State, Any, Product], tuple[State, Tensors]]
 class Loop:
     """What is computed at every step of a sequence.
 
-    A gradient flows only to what is named here and to the inputs of `unroll`. Tensors that `step` captures
-    from its closure get none.
+    A gradient flows only to the weights, the constants, and the inputs and initial state of `unroll`. Tensors
+    that `step` captures from its closure get no gradient.
 
     Attributes:
-      project: applied to the first of the inputs, float32[..., I], of all steps before the loop: the products
-        that do not depend on the state.
-      step: one step. It multiplies by every weight exactly once, through the `product` it is given.
+      project: function of the first input float32[..., I] of all steps. It runs before the loop and computes
+        the products that do not depend on the state.
+      step: function that computes one step. It multiplies by every weight exactly once, with its argument
+        `product`.
       weights: float32[I, O] each, by name.
       constants: other tensors that every step uses, in any nest of tuples.
       num_outputs: number of tensors that a step returns in addition to its state.
-      num_fixed_inputs: number of inputs, the last ones, that need no gradient.
+      num_fixed_inputs: number of inputs, at the end of the inputs, that need no gradient.
       cell: the cell, if a step is a single cell and nothing else.
       recurrent_mask: the mask of that cell's recurrent dropout.
     """
@@ -47,13 +48,13 @@ class Loop:
     recurrent_mask: tf.Tensor | None = None
 
     def single_step(self, inputs: Tensors, state: State) -> tuple[State, Tensors]:
-        """Runs one step: inputs float32[B, I] each -> the next state, other outputs."""
+        """Runs one step: inputs float32[B, I] each -> the next state, and the other outputs."""
         inputs = self.project(inputs[0]), *inputs[1:]
         return self.step(inputs, state, self.constants, lambda name, x: tf.matmul(x, self.weights[name]))
 
 
 def cell_loop(cell: Cell, recurrent_mask: tf.Tensor | None = None) -> Loop:
-    """The loop whose step is one cell."""
+    """Returns the loop whose step is one cell."""
 
     def step(inputs: Tensors, state: State, constants: Any, product: Product) -> tuple[State, Tensors]:
         recurrent = product("recurrent", apply_mask(state[0], recurrent_mask))
@@ -65,7 +66,7 @@ def cell_loop(cell: Cell, recurrent_mask: tf.Tensor | None = None) -> Loop:
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """The order in which the steps of a sequence are taken.
+    """The order of the steps of a sequence.
 
     Attributes:
       steps: int32[], number of steps.
@@ -76,11 +77,11 @@ class Order:
     reverse: bool
 
     def position(self, t: tf.Tensor) -> tf.Tensor:
-        """Position in the sequence of the t-th step."""
+        """Returns the position of the t-th step in the sequence."""
         return self.steps - 1 - t if self.reverse else t
 
     def states_before(self, states: tf.Tensor, initial: tf.Tensor) -> tf.Tensor:
-        """The state before each step, from the states after each step and the initial state.
+        """Returns the state before each step, from the states after each step and the initial state.
 
         Args:
           states: float32[T, B, U].

@@ -1,9 +1,9 @@
-"""A whole sequence through a step function, with the large products outside the loop in both passes.
+"""Runs a cell or a `Loop` over a sequence, with the large matrix products outside the loop in both passes.
 
-Forward, the products that do not depend on the state are computed before the loop (`Cell.project`). Backward,
-the gradient of a weight, which is a sum over the steps, is one product after the loop. cuDNN does the same on
-a GPU (Appleyard et al. 2016). A cell with its own `backward` is run by `bptt`. Any other step is run by
-`autodiff`, which differentiates it under a tape.
+The forward pass computes the products that do not depend on the state before the loop (`Cell.project`). The
+backward pass computes the gradient of a weight, which is a sum over the steps, as one product after the loop.
+cuDNN does the same on a GPU (Appleyard et al. 2016). In training, `bptt` runs a cell that has its own
+`backward`. `autodiff` runs everything else and differentiates it under a tape.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def scan(
       inputs: float32[T, B, I], time first.
       initial: the state before the first step, float32[B, U] each.
       mask: bool[T, B], false on padding, where the state does not change; None: there is no padding.
-      reverse: from the last step to the first.
+      reverse: whether the loop runs from the last position to the first.
       recurrent_mask: float32[B, U], multiplied with the hidden state before each step (recurrent dropout with
         one mask for all steps: Gal and Ghahramani 2016); None: no dropout.
       training: whether a gradient is needed.
@@ -55,13 +55,14 @@ def unroll(
     """Runs a loop over a sequence.
 
     Args:
+      loop: what is computed at every step.
       inputs: float32[T, B, I] each, time first.
       initial, mask, reverse: as in `scan`.
       training: whether a gradient is needed. If not, the graph holds no custom gradient, and an export can be
         loaded without one.
 
     Returns:
-      The first tensor of the states float32[T, B, U], the steps' outputs float32[T, B, O] each, both in the
+      The first tensor of the states float32[T, B, U] and the other outputs float32[T, B, O] each, both in the
       order of the inputs, and the state after the last step.
     """
     inputs = loop.project(inputs[0]), *inputs[1:]
@@ -70,7 +71,7 @@ def unroll(
     if training and isinstance(cell, CellWithBackward) and not cell.gains:
         hidden, final = scan_with_backward(cell, inputs[0], initial, mask, order, loop.recurrent_mask)
         return hidden, (), final
-    kind = DifferentiablePass if training else ForwardPass
-    hidden, outputs, final = kind(loop, mask, order).run(inputs, initial)
+    pass_class = DifferentiablePass if training else ForwardPass
+    hidden, outputs, final = pass_class(loop, mask, order).run(inputs, initial)
     hidden.set_shape([None, None, initial[0].shape[-1]])
     return hidden, outputs, final
