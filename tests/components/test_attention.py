@@ -59,7 +59,7 @@ def in_numpy(kind: str, attention: Attention, values: np.ndarray, hidden: np.nda
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_alignments_and_contexts_are_numpys(kind):
+def test_alignments_and_contexts_equal_numpy(kind):
     attention, memory, hidden = make(kind)
     contexts, alignment = attend(attention, memory, hidden)
     for row, length in enumerate(LENGTHS):

@@ -30,7 +30,7 @@ def normalize(x: np.ndarray, gain: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("layer_norm", [False, True])
 @pytest.mark.parametrize("kind", CELLS)
-def test_a_step_is_the_published_one(kind, layer_norm):
+def test_a_step_equals_the_published_equations(kind, layer_norm):
     cell, random = make(kind, layer_norm=layer_norm), np.random.default_rng(1)
     x = random.normal(size=(BATCH, INPUTS)).astype(np.float32)
     state = tuple(random.normal(size=(BATCH, UNITS)).astype(np.float32) for _ in cell.state_names)

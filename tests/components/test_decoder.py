@@ -38,7 +38,7 @@ SEED = tf.constant([1, 2])
 @pytest.mark.parametrize(
     ("cell", "attention", "tied"), [("lstm", "general", True), ("gru", "additive", False)]
 )
-def test_scores_and_alignments_are_numpys(decoder, cell, attention, tied):
+def test_scores_and_alignments_equal_numpy(decoder, cell, attention, tied):
     widths = {"encoder_units": 12, "decoder_layers": 3}
     kinds = {"decoder": decoder, "cell": cell, "attention": attention, "tie_embeddings": tied}
     model = build(msgspec.structs.replace(SETTINGS, **widths, **kinds), source_vocabulary=VOCABULARY)

@@ -56,7 +56,7 @@ def test_two_layers_are_keras_layers_with_a_residual(bidirectional):
 @pytest.mark.parametrize(
     ("encoder_layers", "layers", "sources"), [(1, 1, [0]), (2, 2, [0, 1]), (2, 1, [1]), (1, 2, [0, 0])]
 )
-def test_the_bridge_is_numpys_and_each_layer_starts_from_its_encoder_layer(
+def test_the_bridge_equals_numpy_and_each_layer_starts_from_its_encoder_layer(
     bridge, encoder_layers, layers, sources
 ):
     changes = {"encoder_layers": encoder_layers, "decoder_layers": layers}

@@ -80,7 +80,7 @@ def test_a_session_restores_every_variable(export):
     assert standalone.check_variables(standalone.read_meta_graphs(str(export.path))) == []
 
 
-def test_translations_are_the_translators_own(export):
+def test_translations_equal_those_of_the_translator(export):
     expected = export.translator.translate(tf.constant(LINES))
     outputs = export("serving_default", text=LINES)
     assert outputs["text"].tolist() == expected["text"].numpy().tolist()
@@ -204,7 +204,7 @@ def test_an_unknown_word_is_replaced_by_the_source_word_it_is_aligned_to(tmp_pat
     assert unchanged.translate(tf.constant(lines))["text"][0].numpy().decode() == "⁇ ⁇ ⁇ ⁇"
 
 
-def test_scores_are_the_models(export):
+def test_scores_equal_those_of_the_model(export):
     targets = [b"el gato", b"", b"la alfombra", b"\xff", b"x", b"canciones"]
     outputs = export("score", source=LINES, target=targets)
     translator = export.translator
@@ -219,7 +219,7 @@ def test_scores_are_the_models(export):
         assert not outputs["alignment"][row, length:].any()
 
 
-def test_tokenize_is_what_encode_reads(export):
+def test_tokenize_returns_the_tokens_that_encode_reads(export):
     tokens, state = export("tokenize", text=LINES), export("encode", text=LINES)
     assert tokens["length"].tolist() == state["memory_length"].tolist()
     assert tokens["length"].max() == SOURCE_MAX_LENGTH

@@ -34,7 +34,7 @@ def plain_loss(model: Seq2Seq, source: tf.Tensor, target: tf.Tensor) -> tf.Tenso
     return tf.reduce_sum(tf.where(tf.reshape(labels, [-1]) != PAD, losses, 0.0))
 
 
-def test_the_sums_are_numpys(model):
+def test_the_sums_equal_numpy(model):
     source, target = batch()
     loss = masked_loss(model, padded(source), padded(target), SMOOTHING, Dropout())
     plain = smoothed = 0.0
@@ -83,22 +83,22 @@ def test_padding_and_rows_of_padding_change_nothing(model):
 
 
 class TestScheduledSampling:
-    def fed(self, model: Seq2Seq, rate: float, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    def sample_inputs(self, model: Seq2Seq, rate: float, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
         source, target = map(padded, batch(40))
         true = target[:, :-1]
         return true.numpy(), scheduled_sampling(
             model, source, true, rate, Dropout(tf.constant([1, step]))
         ).numpy()
 
-    def test_at_rate_zero_the_true_tokens_are_fed(self, model):
-        true, fed = self.fed(model, 0.0)
-        np.testing.assert_array_equal(fed, true)
+    def test_at_rate_zero_the_inputs_are_the_true_tokens(self, model):
+        true, inputs = self.sample_inputs(model, 0.0)
+        np.testing.assert_array_equal(inputs, true)
 
-    def test_begin_and_padding_are_never_replaced(self, model):
-        true, fed = self.fed(model, 1.0)
-        np.testing.assert_array_equal(fed[:, 0], true[:, 0])
-        np.testing.assert_array_equal(fed[true == PAD], PAD)
-        assert (fed != true).any()
+    def test_bos_and_padding_are_never_replaced(self, model):
+        true, inputs = self.sample_inputs(model, 1.0)
+        np.testing.assert_array_equal(inputs[:, 0], true[:, 0])
+        np.testing.assert_array_equal(inputs[true == PAD], PAD)
+        assert (inputs != true).any()
 
     def test_replacements_are_drawn_from_the_predictions_after_the_true_tokens(self, model):
         source, target = map(padded, batch(1))
@@ -106,21 +106,21 @@ class TestScheduledSampling:
         vectors, _ = model.teacher_force(source, true[:1])
         # Padding, <s> and </s>, the ids below 3, are never drawn.
         p = tf.nn.softmax(model.logits(vectors[0, 0][None])[:, 3:]).numpy()[0]
-        fed = scheduled_sampling(
+        inputs = scheduled_sampling(
             model, tf.repeat(source, 2000, axis=0), true, 1.0, Dropout(tf.constant([1, 1]))
         )
-        drawn = np.bincount(fed.numpy()[:, 1], minlength=VOCABULARY) / 2000
+        drawn = np.bincount(inputs.numpy()[:, 1], minlength=VOCABULARY) / 2000
         assert drawn[:3].tolist() == [0, 0, 0]
         np.testing.assert_allclose(drawn[3:], p, atol=0.05)
 
     def test_the_rate_is_the_share_replaced(self, model):
         differ = [
-            np.mean((fed != true)[:, 1:][true[:, 1:] != PAD])
-            for true, fed in (self.fed(model, rate) for rate in (0.5, 1.0))
+            np.mean((inputs != true)[:, 1:][true[:, 1:] != PAD])
+            for true, inputs in (self.sample_inputs(model, rate) for rate in (0.5, 1.0))
         ]
         assert differ[0] == pytest.approx(differ[1] / 2, abs=0.15)
 
-    def test_the_loss_is_that_of_the_fed_tokens(self, model):
+    def test_the_loss_is_that_of_the_sampled_inputs(self, model):
         source, target = map(padded, batch())
         seed, labels = tf.constant([1, 2]), target.numpy()[:, 1:]
         plain, never, always = (
@@ -129,9 +129,9 @@ class TestScheduledSampling:
         np.testing.assert_allclose(never.smoothed, plain.smoothed, rtol=1e-6)
         assert float(always.tokens) == float(plain.tokens)
 
-        fed = scheduled_sampling(model, source, target[:, :-1], 1.0, Dropout(seed))
-        assert (fed != target[:, :-1]).numpy().any()
-        vectors, _ = model.teacher_force(source, fed)
+        inputs = scheduled_sampling(model, source, target[:, :-1], 1.0, Dropout(seed))
+        assert (inputs != target[:, :-1]).numpy().any()
+        vectors, _ = model.teacher_force(source, inputs)
         log_probs = tf.nn.log_softmax(model.logits(tf.reshape(vectors, [-1, vectors.shape[-1]]))).numpy()
         label_log_probs = log_probs[np.arange(labels.size), labels.ravel()]
         expected = -label_log_probs[labels.ravel() != PAD].sum()

@@ -119,7 +119,7 @@ def test_order_padding_and_rows_of_padding_change_nothing_in_any_architecture(se
         np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4 * np.abs(want).max())
 
 
-def test_some_architecture_has_both_of_any_two_possible_choices():
+def test_the_architectures_cover_every_valid_pair_of_choices():
     attending = [{n: getattr(s, n) for n in ATTENDING} for s in ARCHITECTURES if s.attention != "none"]
     covered = {pair for chosen in attending for pair in itertools.combinations(chosen.items(), 2)}
     pairs = {
@@ -182,7 +182,7 @@ def test_one_embedding_serves_both_sides_only_when_shared():
     assert build(msgspec.structs.replace(SETTINGS, tie_embeddings=False)).output_embedding.shape == (12, 6)
 
 
-def test_the_seed_decides_the_weights():
+def test_equal_seeds_give_equal_weights():
     one, two, other = (initialize(SETTINGS, 12, 12, True, seed) for seed in (1, 1, 2))
     for a, b in zip(one.weights, two.weights, strict=True):
         np.testing.assert_array_equal(a, b)

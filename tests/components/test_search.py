@@ -463,7 +463,7 @@ class TestSampling:
         assert (draw(model).length < 5).any()
         assert (draw(model, min_length=5).length >= 5).all()
 
-    def test_the_seed_decides(self, models):
+    def test_equal_seeds_draw_equal_translations(self, models):
         one, same, other = (draw(models[Key(1, 0.0)], seed).tokens for seed in (1, 1, 2))
         np.testing.assert_array_equal(one, same)
         assert one.shape != other.shape or (one != other).any()
