@@ -71,6 +71,7 @@ class Attention(keras.layers.Layer):
           real tokens and is zero on padding; if a sentence has no real token, the row is all zeros.
         """
         values, keys, mask = self.split_heads(memory)
+        # Not `[:, tf.newaxis, tf.newaxis]`: TensorFlow Lite has no such operation.
         real = tf.expand_dims(tf.cast(mask, tf.float32)[:, tf.newaxis], 1)
         alignments = tf.nn.softmax(self.scores(queries, keys, constants) + (real - 1.0) * 1e9) * real
         contexts = tf.matmul(alignments, values)
