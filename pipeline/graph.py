@@ -85,7 +85,12 @@ def _model_nodes(config: PipelineConfig, data: Mapping[str, Node]) -> tuple[Node
     infra_validator = _node(InfraValidator(), config.infra_validator, model=trainer["model"])
     push = _node(
         pusher.Pusher(),
-        pusher.Parameters(destination=config.serving, card=config.pusher.card),
+        pusher.Parameters(
+            destination=config.serving,
+            pipeline=config.name,
+            card=config.pusher.card,
+            take_over=config.pusher.take_over,
+        ),
         examples=examples["examples"],
         rejects=examples["rejects"],
         schema=data["SchemaGen"]["schema"],

@@ -28,7 +28,7 @@ def roll_back(config: PipelineConfig, reason: str, wait: float = 0.0) -> RolledB
       wait: seconds to wait for a run in progress to end.
 
     Raises:
-      ConfigError: there is no earlier model.
+      ConfigError: there is no earlier model, or another pipeline pushed the newest one.
       LockedError: a run is in progress.
       DataError: the earlier version's files are not those that were pushed.
       EnvironmentFault: the serving folder or the metadata store fails.
@@ -43,7 +43,7 @@ def roll_back(config: PipelineConfig, reason: str, wait: float = 0.0) -> RolledB
         store.put_run(run)
         execution = Execution(NODE, run.run_id, State.RUNNING, now)
         try:
-            record = rollback(Path(config.serving), reason)
+            record = rollback(Path(config.serving), reason, config.name)
             model = pushed_with(history, record.digest)
             execution.inputs = {"model": model} if model else {}
             store.put_execution(execution, run)

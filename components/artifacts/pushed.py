@@ -105,6 +105,7 @@ class VersionMetadata(msgspec.Struct, frozen=True):
       withdrawn: the models that may not be pushed again, by digest, in the order of their rollbacks. Each
         version repeats the entries of the version before it.
       rolled_back_to: the earlier version that this version is a copy of, if a rollback made it.
+      pipeline: the name of the pipeline that pushed the version; null: bitext 0.2.0 or earlier pushed it.
     """
 
     digest: str
@@ -112,6 +113,7 @@ class VersionMetadata(msgspec.Struct, frozen=True):
     bleu_signature: str | None = None
     withdrawn: dict[str, Withdrawal] = {}
     rolled_back_to: int | None = None
+    pipeline: str | None = None
 
     def encode(self) -> bytes:
         """Returns the content of the file."""

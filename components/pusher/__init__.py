@@ -26,9 +26,13 @@ class Settings(component.Parameters, frozen=True, kw_only=True, forbid_unknown_f
 
     Attributes:
       card: statements for the model card.
+      take_over: whether to push into a serving folder whose newest version another pipeline or another
+        program wrote. Without it, such a run is refused before its first step. For one run:
+        `--set pusher.take_over=true`.
     """
 
     card: CardSettings = CardSettings()
+    take_over: bool = False
 
 
 class Parameters(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,9 +40,11 @@ class Parameters(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     Attributes:
       destination: the model's serving folder; versions are its subfolders `1`, `2`, ...
+      pipeline: the name of the pipeline, which is recorded in the version.
     """
 
     destination: str
+    pipeline: str
 
 
 class Pusher(Component[Parameters]):
@@ -58,6 +64,7 @@ class Pusher(Component[Parameters]):
     outputs = {"pushed_model": artifacts.PushedModel}
     parameters = Parameters
     list_inputs = frozenset({"examples", "rejects"})
+    uncached_parameters = frozenset({"take_over"})
 
     def run(
         self,

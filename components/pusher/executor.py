@@ -13,6 +13,8 @@ from bitext.components.component import Context
 from bitext.components.pusher import Parameters, card
 from bitext.components.pusher.card_markdown import card_files
 from bitext.components.pusher.serving import (
+    TAKE_OVER_REMEDY,
+    check_owner,
     clear,
     publish,
     reporting_serving_faults,
@@ -46,7 +48,7 @@ def run(
     model that a rollback withdrew is not pushed.
 
     Raises:
-      errors.ConfigError: the destination is not a folder.
+      errors.ConfigError: the destination is not a folder, or belongs to another pipeline.
       errors.DataError: the model or a verdict is damaged or incomplete.
       errors.EnvironmentFault: the destination cannot be written. It has no new version then.
     """
@@ -109,6 +111,8 @@ def _push(parameters: Parameters, inputs: card.Inputs, run_id: str) -> Pushed:
     digest = model_digest(model.serving)
 
     with reporting_serving_faults(destination), sole_writer(destination):
+        if not parameters.take_over:
+            check_owner(destination, parameters.pipeline, TAKE_OVER_REMEDY)
         clear(destination)
         newest = max(versions(destination), default=0)
         current = ServedVersion(destination / str(newest)).metadata()
@@ -121,6 +125,7 @@ def _push(parameters: Parameters, inputs: card.Inputs, run_id: str) -> Pushed:
             digest,
             withdrawn=withdrawals,
             rolled_back_to=current.rolled_back_to if current is not None and is_newest else None,
+            pipeline=parameters.pipeline,
         )
         version = newest if is_newest else newest + 1
         model_card = card.collect(inputs, parameters.card, destination.name, version, metadata, run_id)

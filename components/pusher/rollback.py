@@ -12,6 +12,7 @@ from bitext.components.artifacts import RolledBack, ServedVersion, VersionMetada
 from bitext.components.pusher import card
 from bitext.components.pusher.card_markdown import card_files
 from bitext.components.pusher.serving import (
+    check_pipeline,
     clear,
     publish,
     reporting_serving_faults,
@@ -22,7 +23,7 @@ from bitext.components.pusher.serving import (
 from bitext.components.shared import errors
 
 
-def rollback(destination: Path, reason: str) -> RolledBack:
+def rollback(destination: Path, reason: str, pipeline: str) -> RolledBack:
     """Publishes a copy of an earlier version as the next version, and withdraws the newest model.
 
     The earlier version is the newest one with another model that is not withdrawn. It is copied to a higher
@@ -33,9 +34,10 @@ def rollback(destination: Path, reason: str) -> RolledBack:
     Args:
       destination: the model's serving folder.
       reason: a person's reason.
+      pipeline: the name of the pipeline.
 
     Raises:
-      errors.ConfigError: there is no version to go back to.
+      errors.ConfigError: there is no version to go back to, or another pipeline pushed the newest version.
       errors.DataError: there is no serving folder, or the earlier version's files are not those that were
         pushed.
       errors.EnvironmentFault: the serving folder cannot be written.
@@ -46,6 +48,9 @@ def rollback(destination: Path, reason: str) -> RolledBack:
             f"there is no serving folder {destination}", "run the pipeline first: `bitext run CONFIG`"
         )
     with reporting_serving_faults(destination), sole_writer(destination):
+        check_pipeline(
+            destination, pipeline, "roll back with the configuration of the pipeline that pushed it"
+        )
         clear(destination)
         newest = ServedVersion(destination / str(max(versions(destination), default=0)))
         newest_metadata, withdrawals = newest.metadata(), withdrawn(destination)
@@ -60,7 +65,9 @@ def rollback(destination: Path, reason: str) -> RolledBack:
         time = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         from_version = int(newest.path.name)
         withdrawals = {**withdrawals, newest_digest: Withdrawal(from_version, reason, time)}
-        metadata = msgspec.structs.replace(metadata, withdrawn=withdrawals, rolled_back_to=earlier)
+        metadata = msgspec.structs.replace(
+            metadata, withdrawn=withdrawals, rolled_back_to=earlier, pipeline=pipeline
+        )
         version = from_version + 1
         model_card = card.card_of_copy(source, destination.name, version, metadata)
         metadata_files = {ServedVersion.METADATA: metadata.encode(), **card_files(model_card)}

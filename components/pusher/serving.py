@@ -15,6 +15,10 @@ from bitext.components.shared.faults import reporting_faults
 from bitext.components.shared.files import fsync, open_locked
 
 STAGING_PREFIX = ".staging-"
+TAKE_OVER_REMEDY = (
+    "name another folder with `serving`; or, to serve this pipeline's models there from now on, run once with"
+    " `--set pusher.take_over=true`"
+)
 
 
 def versions(destination: Path) -> list[int]:
@@ -28,6 +32,51 @@ def withdrawn(destination: Path) -> dict[str, Withdrawal]:
         if (metadata := ServedVersion(destination / str(version)).metadata()) is not None:
             return metadata.withdrawn
     return {}
+
+
+def check_owner(destination: Path, pipeline: str, remedy: str) -> None:
+    """Checks that this pipeline pushed the newest version in a serving folder.
+
+    A version of bitext 0.2.0 or earlier does not name its pipeline, and is accepted.
+
+    Args:
+      destination: the serving folder; it may be missing.
+      pipeline: the name of this pipeline.
+      remedy: what to do if the folder belongs to another pipeline or program.
+
+    Raises:
+      errors.ConfigError: another pipeline pushed the newest version, or it was not pushed by bitext.
+    """
+    check_pipeline(destination, pipeline, remedy)
+    newest = newest_version(destination)
+    if newest.has_saved_model and not (newest.path / ServedVersion.METADATA).exists():
+        raise errors.ConfigError(f"{_newest_model(newest)} was not pushed by bitext", remedy)
+
+
+def check_pipeline(destination: Path, pipeline: str, remedy: str) -> None:
+    """Checks that no other pipeline pushed the newest version in a serving folder; see `check_owner`.
+
+    Raises:
+      errors.ConfigError: another pipeline pushed it.
+    """
+    newest = newest_version(destination)
+    metadata = newest.metadata()
+    if metadata is not None and metadata.pipeline not in (None, pipeline):
+        raise errors.ConfigError(
+            f"{_newest_model(newest)} was pushed by the pipeline {metadata.pipeline!r}; this pipeline is"
+            f" {pipeline!r}",
+            remedy,
+        )
+
+
+def newest_version(destination: Path) -> ServedVersion:
+    """Returns the version with the highest number; a version 0, which does not exist, if there is none."""
+    numbers = versions(destination) if destination.is_dir() else []
+    return ServedVersion(destination / str(max(numbers, default=0)))
+
+
+def _newest_model(newest: ServedVersion) -> str:
+    return f"the newest model in the serving folder {newest.path.parent}, version {newest.path.name},"
 
 
 def clear(destination: Path) -> None:

@@ -78,6 +78,7 @@ def run(options: argparse.Namespace) -> int:
             stack.enter_context(contextlib.redirect_stdout(sys.stderr))  # where libraries print
         progress = stack.enter_context(_reporting_the_end(options, terminal, session))
         config = progress.config = common.load(options)
+        from bitext.components.pusher.serving import TAKE_OVER_REMEDY, check_owner
         from bitext.pipeline.beam import pipeline_factory
         from bitext.pipeline.graph import create_pipeline
         from bitext.pipeline.reports.refusal import refusal
@@ -85,6 +86,8 @@ def run(options: argparse.Namespace) -> int:
         from bitext.pipeline.runner import Runner, Selection
         from bitext.pipeline.store import Store
 
+        if not config.pusher.take_over:
+            check_owner(Path(config.serving), config.name, TAKE_OVER_REMEDY)
         runner = Runner(
             create_pipeline(config),
             Path(config.root),

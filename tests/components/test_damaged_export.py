@@ -100,7 +100,7 @@ def push(model: Model, folder: Path) -> None:
     for verdict in (blessing, infra_blessing):
         verdict.write(Verdict(True, ["good"]))
     pusher.run(
-        PusherParameters(destination=str(folder / "serving")),
+        PusherParameters(destination=str(folder / "serving"), pipeline="toy"),
         Context(folder, folder, lambda: None),  # type: ignore[arg-type,return-value]
         examples=[],
         rejects=[],

@@ -20,6 +20,8 @@ from bitext.components.pusher.rollback import rollback
 from bitext.components.shared import errors
 from bitext.components.shared.files import folder_digest
 
+PIPELINE = "es-en"
+
 METRICS = {
     "chrf": {"score": 50.0, "signature": "nrefs:1", "interval": [49.0, 51.0]},
     "perplexity": 4.0,
@@ -85,7 +87,9 @@ class Push:
         (run_folder / "working").mkdir()
         pushed = artifacts.PushedModel(run_folder / "pushed")
         executor.run(
-            msgspec.convert({"destination": str(self.destination), **other}, Parameters),
+            msgspec.convert(
+                {"destination": str(self.destination), "pipeline": PIPELINE, **other}, Parameters
+            ),
             Context(
                 *(run_folder / "working", run_folder / "working"),
                 beam_pipeline=lambda: None,  # type: ignore
@@ -303,7 +307,7 @@ class TestRollback:
             push.bleu = bleu
             push(model, card={"licence": f"of {model}"})
         before = metadata(push)
-        result = rollback(push.destination, "it *fails*")
+        result = rollback(push.destination, "it *fails*", PIPELINE)
         assert push.listing() == ["1", "2", "3", "4"]
         assert [content(push, version) for version in range(1, 5)] == ["a", "b", "c", "b"]
         assert result == RolledBack(
@@ -321,7 +325,7 @@ class TestRollback:
         assert {version: after[version] for version in before} == before
         withdrawal = artifacts.Withdrawal(3, "it *fails*", result.time)
         assert after[4] == VersionMetadata(
-            before[2].digest, 31.0, "nrefs:1", {before[3].digest: withdrawal}, 2
+            before[2].digest, 31.0, "nrefs:1", {before[3].digest: withdrawal}, 2, PIPELINE
         )
         extra = push.destination / "4" / "assets.extra"
         model_card = card.Card.decode((extra / ServedVersion.CARD_JSON.name).read_bytes())
@@ -344,7 +348,7 @@ class TestRollback:
         push("a")
         pushed = push("b")
         assert executor.still_valid(pushed_model=pushed)
-        rollback(push.destination, "wrong numbers")
+        rollback(push.destination, "wrong numbers", PIPELINE)
         assert not executor.still_valid(pushed_model=pushed)
         for _ in range(2):
             again = push("b")
@@ -369,7 +373,7 @@ class TestRollback:
     def test_pushing_the_rolled_back_model_keeps_the_withdrawals(self, push: Push) -> None:
         push("a")
         push("b")
-        rollback(push.destination, "wrong numbers")
+        rollback(push.destination, "wrong numbers", PIPELINE)
         before = metadata(push)[3]
         push.bleu = 33.0
         pushed = push("a")
@@ -381,7 +385,7 @@ class TestRollback:
     def test_a_model_is_pushed_after_its_withdrawal_was_removed_by_hand(self, push: Push) -> None:
         push("a")
         push("b")
-        rollback(push.destination, "wrong numbers")
+        rollback(push.destination, "wrong numbers", PIPELINE)
         file = push.destination / "3" / ServedVersion.METADATA
         file.write_bytes(msgspec.structs.replace(metadata(push)[3], withdrawn={}).encode())
         push("a")
@@ -392,24 +396,24 @@ class TestRollback:
     def test_each_rollback_goes_further_back_until_no_model_is_left(self, push: Push) -> None:
         for model in "abcb":
             push(model)
-        versions = [rollback(push.destination, "again").rolled_back_to for _ in range(2)]
+        versions = [rollback(push.destination, "again", PIPELINE).rolled_back_to for _ in range(2)]
         assert versions == [3, 1]  # versions 2 and 4 are the same model
         assert [content(push, version) for version in (5, 6)] == ["c", "a"]
         assert [w.version for w in metadata(push)[6].withdrawn.values()] == [4, 5]
         before = push.listing()
         with pytest.raises(errors.ConfigError, match="nothing to go back to.* or all were withdrawn"):
-            rollback(push.destination, "again")
+            rollback(push.destination, "again", PIPELINE)
         assert push.listing() == before
 
     def test_without_an_earlier_version_a_rollback_is_refused(self, push: Push) -> None:
         with pytest.raises(errors.DataError, match="no serving folder"):
-            rollback(push.destination, "x")
+            rollback(push.destination, "x", PIPELINE)
         push.destination.mkdir(parents=True)
         with pytest.raises(errors.ConfigError, match="no version"):
-            rollback(push.destination, "x")
+            rollback(push.destination, "x", PIPELINE)
         push("a")
         with pytest.raises(errors.ConfigError, match="one version"):
-            rollback(push.destination, "x")
+            rollback(push.destination, "x", PIPELINE)
         assert push.listing() == ["1"]
 
     @pytest.mark.parametrize("name", ["saved_model.pb", "variables/data", "assets.extra/new"])
@@ -418,11 +422,11 @@ class TestRollback:
             push(model)
         (push.destination / "2" / name).write_text("other")
         with pytest.raises(errors.DataError, match="2: its files are not those that were pushed") as caught:
-            rollback(push.destination, "x")
+            rollback(push.destination, "x", PIPELINE)
         assert "to go back further" in caught.value.remedy
         assert push.listing() == ["1", "2", "3"]
         (push.destination / "2").rename(push.root / "elsewhere")
-        assert rollback(push.destination, "x").rolled_back_to == 1
+        assert rollback(push.destination, "x", PIPELINE).rolled_back_to == 1
 
     def test_versions_without_metadata_are_withdrawn_but_not_rolled_back_to(self, push: Push) -> None:
         push("a")
@@ -432,7 +436,7 @@ class TestRollback:
         (push.destination / "1" / ServedVersion.CARD_JSON).unlink()
         write_files(push.destination / "3", saved_model_pb="by hand")
         digest = model_digest(push.destination / "3")
-        result = rollback(push.destination, "by hand it is worse")
+        result = rollback(push.destination, "by hand it is worse", PIPELINE)
         assert (result.withdrawn, result.rolled_back_to, content(push, 4)) == (digest, 1, "a")
         assert (
             "**A rollback**: this is version 1 again"
@@ -463,7 +467,7 @@ class TestRollback:
                     "**A rollback**"
                 ) == 1
             else:
-                assert rollback(push.destination, "again").version == 3
+                assert rollback(push.destination, "again", PIPELINE).version == 3
             assert push("c").properties["version"] == 4
             assert push.listing() == ["1", "2", "3", "4"]
             if completed:
@@ -497,7 +501,7 @@ def _killed_at(destination: Path, change: int) -> bool:
                 *((shutil, "copyfile"), (shutil, "rmtree"), (serving, "fsync")),
             ]:
                 setattr(owner, name, counting(getattr(owner, name)))
-            rollback(destination, "killed")
+            rollback(destination, "killed", PIPELINE)
             os._exit(0)
         finally:
             os._exit(1)
@@ -505,3 +509,44 @@ def _killed_at(destination: Path, change: int) -> bool:
     code = os.waitstatus_to_exitcode(status)
     assert code in (0, 9)
     return code == 0
+
+
+class TestOwner:
+    """A serving folder belongs to the pipeline that pushed its newest version."""
+
+    def test_version_names_its_pipeline(self, push: Push) -> None:
+        push("a")
+        assert metadata(push)[1].pipeline == PIPELINE
+
+    def test_another_pipeline_is_refused(self, push: Push) -> None:
+        push("a")
+        with pytest.raises(
+            errors.ConfigError, match="version 1, was pushed by the pipeline 'es-en'; this"
+        ) as e:
+            push("b", pipeline="fr-en")
+        assert "`--set pusher.take_over=true`" in e.value.remedy
+        assert push.listing() == ["1"]
+        with pytest.raises(errors.ConfigError, match="this pipeline is 'fr-en'"):
+            rollback(push.destination, "x", "fr-en")
+
+    def test_takeover(self, push: Push) -> None:
+        push("a")
+        push("b", pipeline="fr-en", take_over=True)
+        push("c", pipeline="fr-en")
+        assert [metadata(push)[version].pipeline for version in (1, 2, 3)] == ["es-en", "fr-en", "fr-en"]
+        with pytest.raises(errors.ConfigError, match="was pushed by the pipeline 'fr-en'"):
+            push("d")
+
+    def test_model_of_another_program_is_refused(self, push: Push) -> None:
+        write_files(push.destination / "7", saved_model_pb="by hand")
+        with pytest.raises(errors.ConfigError, match="version 7, was not pushed by bitext"):
+            push("a")
+        push("a", take_over=True)
+        assert push.listing() == ["7", "8"]
+
+    def test_version_without_a_pipeline_is_accepted(self, push: Push) -> None:
+        push("a")
+        file = push.destination / "1" / ServedVersion.METADATA
+        file.write_bytes(msgspec.structs.replace(metadata(push)[1], pipeline=None).encode())
+        push("b")
+        assert metadata(push)[2].pipeline == PIPELINE

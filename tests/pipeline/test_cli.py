@@ -297,6 +297,21 @@ def test_a_missing_model_is_named(folder: Path, capsys: pytest.CaptureFixture[st
     assert "serving/none" in capsys.readouterr().err
 
 
+def test_serving_folder_of_another_pipeline_is_refused_before_the_first_step(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = folder / "serving" / "toy" / "3"
+    (version / "assets.extra").mkdir(parents=True)
+    (version / "saved_model.pb").write_bytes(b"x")
+    (version / "assets.extra" / "bitext.json").write_text('{"digest": "sha256:0", "pipeline": "other"}')
+    assert cli.main(["run", "toy.yaml"]) == 2
+    error = capsys.readouterr().err
+    assert "version 3, was pushed by the pipeline 'other'; this pipeline is 'toy'" in error
+    assert "--set pusher.take_over=true" in error
+    assert not Calls.nodes
+    assert cli.main(["run", "toy.yaml", "--set", "pusher.take_over=true"]) == 0
+
+
 def test_a_root_that_cannot_be_created_exits_with_6(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "toy.yaml", "--root", "/proc/bitext"]) == 6
     error = capsys.readouterr().err
