@@ -115,7 +115,8 @@ class _Parser(argparse.ArgumentParser):
     """Reports an invalid command line in the format of all errors: a message, what to do, exit code 2."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"error: {message}\nwhat to do: {self.prog} --help", file=sys.stderr)
+        streams.print_message(f"error: {message}")
+        streams.print_message(f"what to do: {self.prog} --help")
         sys.exit(ConfigError.exit_code)
 
 

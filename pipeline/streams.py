@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
+from bitext.components.shared.display import message_lines, printable
 from bitext.components.shared.errors import EnvironmentFault
 
 _STREAMS = (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w"))
@@ -67,11 +68,24 @@ def writing_output(stream: TextIO) -> Iterator[None]:
         ) from error
 
 
-def print_output(text: str, end: str = "\n") -> None:
+def print_output(text: str, end: str = "\n", *, exact: bool = False) -> None:
     """Prints to standard output at once.
+
+    Args:
+      text: the text. Its control characters are escaped (`display.printable`).
+      end: what is printed after it.
+      exact: whether another program reads the text (JSON, YAML), so that nothing is escaped.
 
     Raises:
       EnvironmentFault: it cannot be written.
     """
     with writing_output(sys.stdout):
-        print(text, end=end, flush=True)
+        print(text if exact else printable(text), end=end, flush=True)
+
+
+def print_message(text: str) -> None:
+    """Prints an error or a warning to standard error at once; nothing if that cannot be written."""
+    try:
+        print(message_lines(text), file=sys.stderr, flush=True)
+    except OSError:  # the exit code still reports an error
+        discard(sys.stderr)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from bitext.components.shared import library_logs
+from bitext.components.shared.display import message_lines
 from bitext.pipeline.streams import print_output, writing_output
 
 log = logging.getLogger("bitext")
@@ -54,7 +55,7 @@ def logging_to(path: Path) -> Iterator[None]:
     with path.open("a+", encoding="utf-8") as stream:  # readable for `library_logs.import_notices_removed`
         handler = _LogHandler(stream)
         handler.addFilter(library_logs.LibraryFilter(library_level))
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(_LogFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         root.handlers[:] = [handler]
         root.setLevel(library_level)
         log.setLevel(logging.INFO)
@@ -73,6 +74,7 @@ def logging_to(path: Path) -> Iterator[None]:
 def log_shown() -> Iterator[None]:
     """Context manager: log lines of this project, and errors of libraries, go to standard error."""
     root, handler = logging.getLogger(), logging.StreamHandler()
+    handler.setFormatter(_LogFormatter())
     levels, propagate = (root.level, log.level), log.propagate
     log.addHandler(handler)
     root.setLevel(logging.ERROR)
@@ -85,6 +87,14 @@ def log_shown() -> Iterator[None]:
         root.setLevel(levels[0])
         log.setLevel(levels[1])
         log.propagate = propagate
+
+
+class _LogFormatter(logging.Formatter):
+    """Escapes control characters in messages, and indents the second and further lines of a message."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = message_lines(record.message)
+        return super().formatMessage(record)
 
 
 class _LogHandler(logging.StreamHandler[TextIO]):

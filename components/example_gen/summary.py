@@ -12,6 +12,7 @@ from bitext.components.component import Context
 from bitext.components.example_gen import SPLITS, Parameters
 from bitext.components.example_gen.filters import REASONS
 from bitext.components.example_gen.formats.base import SourceFile
+from bitext.components.shared.display import quoted
 from bitext.components.shared.errors import DataError
 
 Counts: TypeAlias = Counter[str]
@@ -89,7 +90,7 @@ def check_rejects(
     if summary.rejected <= parameters.max_reject_share * summary.rows:
         return
     shown = [
-        f"  {row.file}:{row.line}: {row.reason} ({row.detail}): {row.text[:SHOWN_CHARACTERS]!r}"
+        f"  {row.file}:{row.line}: {row.reason} ({row.detail}): {quoted(row.text[:SHOWN_CHARACTERS])}"
         for row in rejects.rows(SHOWN_REJECTS)
     ]
     # The output folder is deleted with the failed attempt; the working folder stays.

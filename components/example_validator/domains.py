@@ -9,6 +9,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from bitext.components import artifacts
 from bitext.components.shared import tfrecord
+from bitext.components.shared.display import quoted
 from bitext.schemas import features
 
 ANOMALIES = frozenset(
@@ -127,4 +128,4 @@ def _bounds(feature: schema_pb2.Feature) -> tuple[float | None, float | None]:
 
 def _shorten(text: str) -> str:
     shown = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
-    return repr(shown)
+    return quoted(shown)

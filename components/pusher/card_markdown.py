@@ -11,6 +11,7 @@ import msgspec
 
 from bitext.components.artifacts import Metrics, ServedVersion
 from bitext.components.pusher.card import Card, Origin
+from bitext.components.shared.display import isolate, printable
 from bitext.components.shared.metrics import METRICS
 
 MAX_LISTED = 5
@@ -216,11 +217,12 @@ def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 def _inline(text: str) -> str:
     """Returns text on one line with Markdown escaped. An underscore inside a word needs no escape."""
-    return re.sub(r"([\\`*{}\[\]<>#|&~]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", " ".join(text.split()))
+    text = isolate(" ".join(text.split()))
+    return re.sub(r"([\\`*{}\[\]<>#|&~]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
 
 
 def _code(text: str) -> str:
     """Returns text on one line as inline code. The text may have backticks."""
-    text = " ".join(text.split())
+    text = isolate(printable(" ".join(text.split())))
     ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{ticks}{text}{ticks}" if len(ticks) == 1 else f"{ticks} {text} {ticks}"

@@ -9,7 +9,6 @@ import math
 import os
 import re
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,15 +89,11 @@ def describe(error: BaseException, session: Session) -> tuple[str, str]:
 
 def print_error(message: str, remedy: str, session: Session) -> None:
     """Prints an error, or why a model was refused, to standard error."""
-    lines = [f"error: {message}"]
+    streams.print_message(f"error: {message}")
     if remedy:
-        lines.append(f"what to do: {remedy}")
+        streams.print_message(f"what to do: {remedy}")
     if session.existing_log:
-        lines.append(f"log: {session.existing_log}")
-    try:
-        print("\n".join(lines), file=sys.stderr, flush=True)
-    except OSError:  # the exit code still reports the error
-        streams.discard(sys.stderr)
+        streams.print_message(f"log: {session.existing_log}")
 
 
 def add_command(
@@ -222,4 +217,7 @@ def add_json_argument(parser: argparse.ArgumentParser, contents: str = "") -> No
 
 def print_report(report: Any, render: Callable[[Any], str], as_json: bool) -> None:
     """Prints a report as JSON or as `render` formats it."""
-    print_output(json.dumps(report, indent=2, ensure_ascii=False) if as_json else render(report))
+    if as_json:
+        print_output(json.dumps(report, indent=2), exact=True)
+    else:
+        print_output(render(report))

@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     session: common.Session = options.session
     session.require_output()
     if options.explain is None:
-        print_output(writing.dump(common.load(options)), end="")
+        print_output(writing.dump(common.load(options)), end="", exact=True)
         return 0
     if options.config or options.root or options.set:
         raise ConfigError(

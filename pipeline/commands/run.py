@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from bitext.components.shared.errors import REFUSED, BitextError, LockedError
 from bitext.pipeline.commands import common
-from bitext.pipeline.streams import print_output
+from bitext.pipeline.streams import print_message, print_output
 
 if TYPE_CHECKING:
     from bitext.pipeline.config import PipelineConfig
@@ -164,9 +164,7 @@ def _report_end(
                 Path(textfile), openmetrics.Ending(config.name, exit_code, started, ended, outcome)
             )
         except OSError as fault:
-            print(
-                f"warning: metrics.textfile {textfile} cannot be written: {fault.strerror}", file=sys.stderr
-            )
+            print_message(f"warning: metrics.textfile {textfile} cannot be written: {fault.strerror}")
     message, remedy = "complete", ""
     if error is not None:
         message, remedy = common.describe(error, session)
@@ -195,5 +193,5 @@ def _outcome(config: PipelineConfig, run_id: str) -> Outcome | None:
     try:
         return collect(config, run_id)
     except (BitextError, OSError) as fault:
-        print(f"warning: the record of the run cannot be read: {fault}", file=sys.stderr)
+        print_message(f"warning: the record of the run cannot be read: {fault}")
         return None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bitext.components.shared.errors import ConfigError
 from bitext.pipeline.commands import common
+from bitext.pipeline.streams import print_message
 
 if TYPE_CHECKING:
     from bitext.components.translation.search import Search
@@ -136,9 +136,8 @@ def _uses_beam(options: argparse.Namespace) -> bool:
         return False
     size: int = options.input.stat().st_size
     if size <= WORTHWHILE_BYTES:
-        print(
-            f"{options.input} has {size:,} bytes; up to {WORTHWHILE_BYTES:,} are translated without Beam",
-            file=sys.stderr,
+        print_message(
+            f"{options.input} has {size:,} bytes; up to {WORTHWHILE_BYTES:,} are translated without Beam"
         )
     return size > WORTHWHILE_BYTES
 

@@ -6,7 +6,6 @@ import dataclasses
 import difflib
 import os
 import re
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,21 +17,18 @@ from bitext.pipeline.config.messages import describe_value, spelled
 from bitext.pipeline.config.sections import PipelineConfig
 from bitext.pipeline.config.typed import typed
 from bitext.pipeline.config.yaml_values import YamlError
+from bitext.pipeline.streams import print_message
 
 MAX_BYTES = 256 * 1024
 """The maximum size of a configuration file."""
 EXAMPLES_FOLDER = Path(__file__).parents[1] / "configs"
 
 
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
 def load(
     path: Path | str,
     overrides: Sequence[str] = (),
     root: str | None = None,
-    warn: Callable[[str], None] = _to_stderr,
+    warn: Callable[[str], None] = print_message,
 ) -> PipelineConfig:
     """Reads a configuration file.
 

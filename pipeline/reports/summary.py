@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bitext.components.artifacts import ModelEvaluation, PushedModel, Translated
+from bitext.components.shared.display import isolate
 from bitext.components.shared.metrics import METRICS, CorpusScore
 from bitext.pipeline.records import State
 from bitext.pipeline.reports import contents
@@ -41,9 +42,9 @@ def _translations(rows: Sequence[Translated]) -> str:
         return ""
     lines = [f"{len(shown)} held-out sentences:"]
     for row in shown:
-        lines.append(f"{INDENT}source      {row.source}")
-        lines.append(f"{INDENT}model       {row.hypothesis}")
-        lines += [f"{INDENT}reference   {reference}" for reference in row.references]
+        lines.append(f"{INDENT}source      {isolate(row.source)}")
+        lines.append(f"{INDENT}model       {isolate(row.hypothesis)}")
+        lines += [f"{INDENT}reference   {isolate(reference)}" for reference in row.references]
         lines.append("")
     return "\n".join(lines).rstrip()
 

@@ -312,6 +312,15 @@ def test_serving_folder_of_another_pipeline_is_refused_before_the_first_step(
     assert cli.main(["run", "toy.yaml", "--set", "pusher.take_over=true"]) == 0
 
 
+def test_control_characters_of_file_names_are_escaped(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["config", "no\x1b[31m\nerror: forged\u202e.yaml"]) == 2
+    error = capsys.readouterr().err
+    assert "no\\x1b[31m" in error and "\\u202e.yaml" in error
+    assert not re.search("\x1b|\u202e|^error: forged", error, re.MULTILINE)
+
+
 def test_a_root_that_cannot_be_created_exits_with_6(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "toy.yaml", "--root", "/proc/bitext"]) == 6
     error = capsys.readouterr().err
