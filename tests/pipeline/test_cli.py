@@ -317,7 +317,8 @@ def test_control_characters_of_file_names_are_escaped(
 ) -> None:
     assert cli.main(["config", "no\x1b[31m\nerror: forged\u202e.yaml"]) == 2
     error = capsys.readouterr().err
-    assert "no\\x1b[31m" in error and "\\u202e.yaml" in error
+    assert "no\\x1b[31m" in error
+    assert "\\u202e.yaml" in error
     assert not re.search("\x1b|\u202e|^error: forged", error, re.MULTILINE)
 
 
