@@ -77,7 +77,7 @@ def _remote_pipeline(runner: str, options: Sequence[str], say: Callable[[str], N
     except (ValueError, ImportError) as error:
         raise ConfigError(
             f"beam.runner {runner}: {error}",
-            "Correct beam.runner and beam.options, or install the runner's package.",
+            "correct beam.runner and beam.options, or install the runner's package",
         ) from error
 
 
@@ -127,8 +127,8 @@ def reporting_engine_failure(engine: str) -> Iterator[None]:
         message = " ".join((str(details()) if callable(details) else text).split()) or "it does not answer"
         raise EnvironmentFault(
             f"Beam's {engine} failed: {type(error).__name__}: {message[:_LONGEST_MESSAGE]}",
-            "Check that it is running and reachable (see `beam`). Its own log, that of the job server and the"
-            " workers, has the cause.",
+            "check that it is running and reachable (see `beam`); its own log, that of the job server and the"
+            " workers, has the cause",
         ) from error
 
 
@@ -175,10 +175,10 @@ def remote_fingerprints(pattern: str) -> dict[str, str]:
         contents = {f.path: f"{FileSystems.checksum(f.path)} {f.size_in_bytes}" for f in files}
     except ValueError as error:
         raise DataError(
-            f"{pattern}: {error}", "Install the extra of apache-beam for this file system."
+            f"{pattern}: {error}", "install the extra of apache-beam for this file system"
         ) from error
     except OSError as error:
         raise EnvironmentFault(
-            f"{pattern}: cannot be reached: {error}", "Check the address and the credentials."
+            f"{pattern}: cannot be reached: {error}", "check the address and the credentials"
         ) from error
     return {path: hashlib.sha256(text.encode()).hexdigest() for path, text in contents.items()}

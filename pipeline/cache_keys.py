@@ -108,14 +108,14 @@ def _no_such_file(component: Component[Any], pattern: str) -> DataError:
     path = Path(pattern)
     if path.is_dir():
         return DataError(
-            f"{component.name}: {pattern} is a folder", f"Name its files, for example {path / '*.tsv'}."
+            f"{component.name}: {pattern} is a folder", f"name its files, for example {path / '*.tsv'}"
         )
     if path.exists():
-        return DataError(f"{component.name}: {pattern} is not a regular file", "Name a file.")
+        return DataError(f"{component.name}: {pattern} is not a regular file", "name a file")
     return DataError(
         f"{component.name}: {pattern}: there is no such file",
-        "Check the path in the configuration (paths are relative to the current folder)."
-        " `bitext fetch NAME` downloads an example corpus.",
+        "check the path in the configuration (paths are relative to the current folder);"
+        " `bitext fetch NAME` downloads an example corpus",
     )
 
 

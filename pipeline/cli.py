@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if session.log_file:
             print_error(
                 "the reader of standard output closed the pipe, so the run ended",
-                "The same command continues where this one stopped.",
+                "the same command continues where this one stopped",
                 session,
             )
         return exit_code(error)

@@ -77,7 +77,7 @@ def collect(config: PipelineConfig, keep: int, dry_run: bool = False, wait: floa
       EnvironmentFault: the metadata store fails.
     """
     if keep < 1:
-        raise ConfigError(f"--keep {keep}: at least one run must be kept", "Give a positive number.")
+        raise ConfigError(f"--keep {keep}: at least one run must be kept", "give a positive number")
     layout = Layout(Path(config.root))
     if not store_exists(config.metadata, layout.root):
         return Collected([], [], [], 0, 0, dry_run)

@@ -42,7 +42,7 @@ def locked(root: Path, wait: float = 0.0, say: Callable[[str], None] = print) ->
         waited = f" after {wait:g} s" if wait else ""
         raise LockedError(
             f"another run is in progress in {root}{waited}: {_holder(path)}",
-            "Wait until it ends, or use --wait. For an independent run, use another --root.",
+            "wait until it ends, or use --wait; for an independent run, use another --root",
         )
     with os.fdopen(descriptor, "r+", encoding="utf-8", errors="replace") as file:
         dead_holder = file.read()
@@ -68,7 +68,7 @@ def _acquire(path: Path, wait: float) -> int | None:
     except OSError as error:
         raise EnvironmentFault(
             f"{path} cannot be created: {error.strerror}",
-            "Make the folder writable, or choose another with `root` or --root.",
+            "make the folder writable, or choose another with `root` or --root",
         ) from error
 
 

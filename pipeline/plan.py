@@ -41,18 +41,18 @@ class Selection:
         for option, name in options:
             if name is not None and name not in names:
                 raise ConfigError(
-                    f"{option} {name}: there is no such node", f"The nodes are {', '.join(names)}."
+                    f"{option} {name}: there is no such node", f"the nodes are {', '.join(names)}"
                 )
         first = names.index(self.first) if self.first else 0
         last = names.index(self.last) if self.last else len(names) - 1
         if first > last:
             raise ConfigError(
-                f"--from {self.first} comes after --to {self.last}", f"The order is {', '.join(names)}."
+                f"--from {self.first} comes after --to {self.last}", f"the order is {', '.join(names)}"
             )
         for name in sorted(self.force):
             if not first <= names.index(name) <= last:
                 raise ConfigError(
-                    f"--force {name} is outside --from and --to", "Widen the range or drop --force."
+                    f"--force {name} is outside --from and --to", "widen the range or drop --force"
                 )
         return {name: index >= first for index, name in enumerate(names[: last + 1])}
 

@@ -103,7 +103,7 @@ class Runner:
         may_run = selection.nodes_of(self._pipeline)
         root = self._layout.root
         if root.exists() and not root.is_dir():
-            raise ConfigError(f"root {root} is not a folder", "Choose another with `root` or --root.")
+            raise ConfigError(f"root {root} is not a folder", "choose another with `root` or --root")
         lock = locked(root, wait, self._terminal.say_of_run)
         with translating_errors(root), lock as dead_holder, logging_to(self.log_file):
             if dead_holder:
@@ -185,7 +185,7 @@ class _Session:
         if newest is None or not set(node.component.outputs) <= set(newest.outputs):
             raise ConfigError(
                 f"--from starts after {node.name}, and no earlier run's outputs of this node exist",
-                f"Start from {node.name} or before: --from {node.name}.",
+                f"start from {node.name} or before: --from {node.name}",
             )
         self._terminal.node_taken(node.name, newest.run_id)
         run = self._publisher.run

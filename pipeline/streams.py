@@ -64,7 +64,7 @@ def writing_output(stream: TextIO) -> Iterator[None]:
     except OSError as error:
         discard(stream)
         raise EnvironmentFault(
-            f"standard output cannot be written: {error.strerror}", "Free space, or redirect it elsewhere."
+            f"standard output cannot be written: {error.strerror}", "free space, or redirect it elsewhere"
         ) from error
 
 

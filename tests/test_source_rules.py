@@ -392,6 +392,136 @@ class TestArtifactsOwnTheirFiles:
         assert not spelled, "\n".join(spelled)
 
 
+ERRORS = ("BitextError", "ConfigError", "DataError", "EnvironmentFault", "LockedError", "TrainingError")
+
+
+def text_forms(value: ast.expr, module: ast.Module) -> Iterator[tuple[int, str]]:
+    """Line and text of every string that an expression can be; `{}` stands for a value in an f-string.
+
+    Names of variables, and calls of functions of the module, are replaced by what the module assigns or
+    returns.
+    """
+    if isinstance(value, ast.Constant) and isinstance(value.value, str):
+        yield value.lineno, value.value
+    elif isinstance(value, ast.JoinedStr):
+        parts = (part.value if isinstance(part, ast.Constant) else "{}" for part in value.values)
+        yield value.lineno, "".join(map(str, parts))
+    inner: list[ast.expr] = []
+    if isinstance(value, ast.IfExp):
+        inner = [value.body, value.orelse]
+    elif isinstance(value, ast.Dict):
+        inner = value.values
+    elif isinstance(value, ast.Subscript):
+        inner = [value.value]
+    elif isinstance(value, ast.Name):
+        inner = [
+            node.value
+            for node in ast.walk(module)
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value
+            if any(
+                isinstance(target, ast.Name) and target.id == value.id
+                for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+            )
+        ]
+    elif isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
+        inner = [
+            node.value
+            for function in ast.walk(module)
+            if isinstance(function, ast.FunctionDef) and function.name == value.func.id
+            for node in ast.walk(function)
+            if isinstance(node, ast.Return) and node.value
+        ]
+    for one in inner:
+        yield from text_forms(one, module)
+
+
+def remedies(module: ast.Module, positions: Mapping[str, int]) -> Iterator[tuple[int, str]]:
+    """Line and text of every remedy in a module.
+
+    Args:
+      module: the module.
+      positions: position of the argument `remedy`, by the name of the function or class that takes it.
+    """
+    for node in ast.walk(module):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func).rpartition(".")[2]
+            values = [keyword.value for keyword in node.keywords if keyword.arg == "remedy"]
+            if name in positions:
+                values += node.args[positions[name] :][:1]
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            is_remedy = any(re.search("(?i)remed(y|ies)$", ast.unparse(target)) for target in targets)
+            values = [node.value] if is_remedy else []
+        else:
+            continue
+        for value in values:
+            yield from text_forms(value, module)
+
+
+def is_remedy_form(text: str) -> bool:
+    """Whether a text continues `what to do: `: no capital first, clauses joined by `;`, no full stop."""
+    return not text[:1].isupper() and not re.search(r"(?<!\.\.)\.( [A-Z`{]|$)", text.rstrip())
+
+
+class TestRemedies:
+    """`what to do: ` is followed by text of one form, whichever package raises the error."""
+
+    def positions(self) -> dict[str, int]:
+        positions = dict.fromkeys((*ERRORS, "Refusal"), 1)
+        for path in sources():
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.FunctionDef) and not node.name.startswith("__"):
+                    names = [argument.arg for argument in node.args.args if argument.arg != "self"]
+                    if "remedy" in names:
+                        positions[node.name] = names.index("remedy")
+        return positions
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("name a file", True),
+            ("`bitext config` prints every key", True),
+            ("did you mean trainer?", True),
+            ("set it with --set {}=...", True),
+            ("wait; then run `bitext run`", True),
+            ("", True),
+            ("Name a file", False),
+            ("name a file.", False),
+            ("name a file. Then run again", False),
+            ("name a file. `bitext` finds it", False),
+        ],
+    )
+    def test_the_form(self, text: str, expected: bool) -> None:
+        assert is_remedy_form(text) == expected
+
+    @pytest.mark.parametrize(
+        ("source", "expected"),
+        [
+            ("DataError('a', 'b')", ["b"]),
+            ("errors.DataError('a', f'b {c}')", ["b {}"]),
+            ("DataError('a', remedy='b' if c else 'd')", ["b", "d"]),
+            ("x = 'b'\nDataError('a', x)", ["b"]),
+            ("_REMEDIES = {1: 'b'}", ["b"]),
+            ("def f():\n  return 'b'\nDataError('a', f())", ["b"]),
+            ("print('a', 'b')", []),
+        ],
+    )
+    def test_the_search(self, source: str, expected: list[str]) -> None:
+        assert [text for _, text in remedies(ast.parse(source), {"DataError": 1})] == expected
+
+    def test_all_have_it(self) -> None:
+        positions = self.positions()
+        assert {"reporting_faults", "find_files"} <= set(positions)
+        found = [
+            (f"{path.relative_to(ROOT)}:{line}: {text}", text)
+            for path in sources()
+            for line, text in remedies(ast.parse(path.read_text(encoding="utf-8")), positions)
+        ]
+        assert len(found) > 150
+        wrong = [shown for shown, text in found if not is_remedy_form(text)]
+        assert not wrong, "\n".join(wrong)
+
+
 class TestLightStart:
     def test_declarations_import_no_heavy_library(self) -> None:
         light_modules = {

@@ -120,13 +120,13 @@ def ask(request: dict[str, Any], timeout_seconds: int, temp_dir: Path) -> Answer
     except subprocess.TimeoutExpired:
         raise EnvironmentFault(
             f"the process that validates the export gave no answer within {timeout_seconds} s",
-            f"Raise `infra_validator.timeout_seconds` (it is {timeout_seconds}), or wait until the machine is"
-            " less busy, and run again: finished nodes are kept.",
+            f"raise `infra_validator.timeout_seconds` (it is {timeout_seconds}), or wait until the machine is"
+            " less busy, and run again: finished nodes are kept",
         ) from None
     if process.returncode in KILLED:
         raise EnvironmentFault(
             f"the process that validates the export was killed by {_exit_text(process.returncode)}",
-            "Check whether the machine ran out of memory (`dmesg`), and run again: finished nodes are kept.",
+            "check whether the machine ran out of memory (`dmesg`), and run again: finished nodes are kept",
         )
     if process.returncode != 0:
         log.error("the validating process ended with %d:\n%s", process.returncode, process.stderr)

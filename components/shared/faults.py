@@ -11,12 +11,12 @@ from pathlib import Path
 from bitext.components.shared.errors import EnvironmentFault
 
 REMEDIES = {
-    errno.ENOSPC: "Free space there, or move `root` to another disk, and run again: finished nodes are kept.",
-    errno.EDQUOT: "Free some of your quota, or move `root`, and run again: finished nodes are kept.",
-    errno.EFBIG: "Raise the limit of a file's size (`ulimit -f`), or move `root`, and run again.",
-    errno.EROFS: "Make it writable, or choose another folder (`root`, `serving`).",
-    errno.EACCES: "Give this user the right to it, or choose another folder (`root`, `serving`).",
-    errno.EPERM: "Give this user the right to it, or choose another folder (`root`, `serving`).",
+    errno.ENOSPC: "free space there, or move `root` to another disk, and run again: finished nodes are kept",
+    errno.EDQUOT: "free some of your quota, or move `root`, and run again: finished nodes are kept",
+    errno.EFBIG: "raise the limit of a file's size (`ulimit -f`), or move `root`, and run again",
+    errno.EROFS: "make it writable, or choose another folder (`root`, `serving`)",
+    errno.EACCES: "give this user the right to it, or choose another folder (`root`, `serving`)",
+    errno.EPERM: "give this user the right to it, or choose another folder (`root`, `serving`)",
 }
 """Remedies by `errno`, for the operating system errors that are environment faults at any path."""
 

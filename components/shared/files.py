@@ -235,7 +235,7 @@ def _lock(descriptor: int, path: Path, deadline: float) -> None:
                 raise
             raise EnvironmentFault(
                 f"{path} cannot be locked: {error.strerror}",
-                "Choose a folder on a file system that has locks (on NFS: have its lock service run).",
+                "choose a folder on a file system that has locks (on NFS: have its lock service run)",
             ) from error
 
 

@@ -38,7 +38,7 @@ def level() -> int:
     """
     name = os.environ.get(VARIABLE) or "WARNING"
     if name.upper() not in _LEVELS:
-        raise ConfigError(f"{VARIABLE} is {name!r}", f"Set it to one of {', '.join(_LEVELS)}.")
+        raise ConfigError(f"{VARIABLE} is {name!r}", f"set it to one of {', '.join(_LEVELS)}")
     return int(getattr(logging, name.upper()))
 
 

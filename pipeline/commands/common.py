@@ -50,12 +50,12 @@ class Session:
     def require_input(self) -> None:
         """Raises ConfigError if standard input, which is to be read, is closed."""
         if "stdin" in self.closed_streams:
-            raise ConfigError("standard input is closed", "Name a FILE, or leave standard input open.")
+            raise ConfigError("standard input is closed", "name a FILE, or leave standard input open")
 
     def require_output(self) -> None:
         """Raises ConfigError if standard output, which takes the result, is closed."""
         if "stdout" in self.closed_streams:
-            raise ConfigError("standard output is closed", "Redirect it to a file or to /dev/null.")
+            raise ConfigError("standard output is closed", "redirect it to a file or to /dev/null")
 
     @property
     def existing_log(self) -> Path | None:
@@ -83,8 +83,8 @@ def describe(error: BaseException, session: Session) -> tuple[str, str]:
     if isinstance(error, BitextError):
         return session.with_config(str(error)), session.with_config(error.remedy)
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted", "The same command continues where this one stopped." if session.log_file else ""
-    return f"{type(error).__name__}: {error}", "The traceback is in the log."
+        return "interrupted", "the same command continues where this one stopped" if session.log_file else ""
+    return f"{type(error).__name__}: {error}", "the traceback is in the log"
 
 
 def print_error(message: str, remedy: str, session: Session) -> None:

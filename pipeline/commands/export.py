@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
         common.print_error(
             f"{report.name} is significantly worse: BLEU {report.bleu:.2f} against "
             f"{report.original_bleu:.2f} (p = {report.p_value:.3f}); nothing was written",
-            "Choose another precision with --quantize.",
+            "choose another precision with --quantize",
             options.session,
         )
         return REFUSED

@@ -93,7 +93,7 @@ def rename_keys(
         if section is not None and name in section:
             other = raw.where(new)
             raise ConfigError(
-                f"{where}: {old} is the old name of {new}, which is also given at {other}", f"Remove {old}."
+                f"{where}: {old} is the old name of {new}, which is also given at {other}", f"remove {old}"
             )
         _put(raw, new, old_values[old], where)
         _move(raw.locations, old, new)
@@ -122,7 +122,7 @@ def _put(raw: RawConfig, dotted: str, value: Any, where: str) -> None:
             name = ".".join(outer[:depth])
             raise ConfigError(
                 f"{raw.where(name)}: {name} must be a section: {where} gives one of its keys by the old name",
-                f"Give {dotted} instead.",
+                f"give {dotted} instead",
             )
         section = inner
     section[name] = value

@@ -97,7 +97,7 @@ def find(name: str) -> list[Key]:
     similar = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
     similar += [key for key in keys_ending_in(name.rpartition(".")[2]) if key not in similar]
     similar = similar or difflib.get_close_matches(name, names, n=3)
-    hint = f"Did you mean {' or '.join(similar[:3])}?" if similar else "`bitext config` prints every key."
+    hint = f"did you mean {' or '.join(similar[:3])}?" if similar else "`bitext config` prints every key"
     raise ConfigError(f"there is no configuration key {name}", hint)
 
 

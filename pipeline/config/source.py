@@ -64,12 +64,12 @@ def _read(path: Path) -> RawConfig:
         parsed = yaml_values.parse(text)
     except YamlError as error:
         where = f"{path}:{error.line}" if error.line else str(path)
-        raise ConfigError(f"{where}: {error.problem}", "Correct the YAML there.") from None
+        raise ConfigError(f"{where}: {error.problem}", "correct the YAML there") from None
     if not isinstance(parsed.value, dict):
         received = describe_value(parsed.value) if text.strip() else "an empty file"
         raise ConfigError(
             f"{path}: a configuration is a mapping of keys to values; received {received}",
-            f"Start from a file in {EXAMPLES_FOLDER}.",
+            f"start from a file in {EXAMPLES_FOLDER}",
         )
     locations = {key: f"{path}:{line}" for key, line in parsed.lines.items()}
     return RawConfig(parsed.value, locations, parsed.written, str(path))
@@ -82,23 +82,23 @@ def _text(path: Path) -> str:
         if len(content) > MAX_BYTES:
             raise ConfigError(
                 f"{path}: larger than {MAX_BYTES // 1024} KiB, the limit for a configuration",
-                "Name a YAML file.",
+                "name a YAML file",
             )
         return content.decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(
-            f"{path}: there is no such file", f"Name an existing configuration.{_similar(path)}"
+            f"{path}: there is no such file", f"name an existing configuration{_similar(path)}"
         ) from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text ({error})", "Save the file as UTF-8.") from None
+        raise ConfigError(f"{path}: not UTF-8 text ({error})", "save the file as UTF-8") from None
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}", "Name a readable YAML file.") from None
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}", "name a readable YAML file") from None
 
 
 def _read_at_most(path: Path, size: int) -> bytes:
     """Returns at most `size` bytes of a file. A FIFO that no process writes to is read as empty."""
     if path.is_dir():
-        raise ConfigError(f"{path}: is a folder", "Name a YAML file in it.")
+        raise ConfigError(f"{path}: is a folder", "name a YAML file in it")
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb", buffering=0) as file:
         content = file.read(size)  # None: a process has the FIFO open and has not written yet
@@ -114,7 +114,7 @@ def _similar(path: Path) -> str:
     """A hint that names an existing configuration with a similar name."""
     names = {p.name: p for folder in (path.parent, EXAMPLES_FOLDER) for p in folder.glob("*.yaml")}
     close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
-    return f" Did you mean {names[close[0]]}?" if close else ""
+    return f"; did you mean {names[close[0]]}?" if close else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,13 +141,13 @@ def _parse_override(override: str) -> _Override:
     dotted, equals, text = override.partition("=")
     keys = dotted.strip().split(".")
     if not equals or not all(keys):
-        raise ConfigError(f"{label}: not of the form a.b=value", "For example: --set trainer.steps=9000")
+        raise ConfigError(f"{label}: not of the form a.b=value", "for example: --set trainer.steps=9000")
     field = ".".join(keys)
-    quoted = f"Quote the value for the shell and for YAML: --set {field}='\"...\"'."
+    quoted = f"quote the value for the shell and for YAML: --set {field}='\"...\"'"
     if element := re.match(r"([^\[]+?)(\.\d+(\.|$)|\[)", field):
         raise ConfigError(
             f"{label}: --set cannot change one element of a list",
-            f"Change it in the file, or replace the whole list: --set {element[1]}=[...]",
+            f"change it in the file, or replace the whole list: --set {element[1]}=[...]",
         )
     try:
         parsed = yaml_values.parse(text, field)
@@ -182,7 +182,7 @@ def _apply(raw: RawConfig, override: _Override, warn: Callable[[str], None]) -> 
             raise ConfigError(
                 f"{override.label}: {'.'.join(outer[:depth])} is {describe_value(inner)} in {raw.origin},"
                 " not a section",
-                f"`bitext config --explain {'.'.join(outer[:depth])}` explains the key.",
+                f"`bitext config --explain {'.'.join(outer[:depth])}` explains the key",
             )
         source, target = source[key], inner
     target[name] = source[name]
@@ -211,7 +211,7 @@ def _substitute_variables(raw: RawConfig, exempt: set[str]) -> dict[str, Any]:
         if name not in variables.used | exempt:
             raise ConfigError(
                 f"{raw.where(f'variables.{name}')}: no value uses the variable {name}",
-                f"Write ${{{name}}} in the value that needs it, or remove the variable.",
+                f"write ${{{name}}} in the value that needs it, or remove the variable",
             )
     return values
 
@@ -229,13 +229,13 @@ class _Variables:
         if not isinstance(values, dict) or any(isinstance(value, dict | list) for value in values.values()):
             raise ConfigError(
                 f"{raw.where('variables')}: variables must be a section of names and plain values",
-                "For example: variables: {data: data/multi30k}",
+                "for example: variables: {data: data/multi30k}",
             )
         for name, value in values.items():
             if isinstance(value, str) and (inner := _VARIABLE.search(value)):
                 raise ConfigError(
                     f"{raw.where(f'variables.{name}')}: the variable {name} uses the variable {inner[1]}",
-                    "Write its value instead, or use both variables in the values that need them.",
+                    "write its value instead, or use both variables in the values that need them",
                 )
         self._raw = raw
         self.values: dict[str, Any] = values
@@ -261,7 +261,7 @@ class _Variables:
         if name not in self.values:
             raise ConfigError(
                 f"{self._raw.where(field)}: {spelled(field)}: there is no variable {name}",
-                f"Give it under variables, or with --set variables.{name}=...",
+                f"give it under variables, or with --set variables.{name}=...",
             )
         self.used.add(name)
         return self.values[name]

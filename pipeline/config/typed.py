@@ -41,25 +41,25 @@ def typed(raw: RawConfig) -> PipelineConfig:
 
 def _missing(field: str, raw: RawConfig) -> ConfigError:
     """Returns the error of a key that is required and not given."""
-    remedy = f"Add {field} to the file, or --set {field}=..."
+    remedy = f"add {field} to the file, or --set {field}=..."
     if list_key := _list_around(field):
         name = field.rpartition(".")[2]
         choices = field_types.choices(field_types.type_of(PipelineConfig, field))
         values = f" ({' or '.join(f'{name}: {value}' for value in choices)})" if choices else ""
-        remedy = f"Add {name}{values} there, to that element of the list {list_key}."
+        remedy = f"add {name}{values} there, to that element of the list {list_key}"
     return ConfigError(f"{raw.where(field)}: {spelled(field)} is missing", remedy)
 
 
 def _remedy(field: str) -> str:
     """Returns what to do about a wrong value."""
     if not field:
-        return "Correct it there or with --set; `bitext config --explain KEY` explains a key."
+        return "correct it there or with --set; `bitext config --explain KEY` explains a key"
     if list_key := _list_around(field):
         return (
-            f"Correct it there, or replace the whole list: --set {list_key}=[...]."
-            f" `bitext config --explain {list_key}` explains the key."
+            f"correct it there, or replace the whole list: --set {list_key}=[...];"
+            f" `bitext config --explain {list_key}` explains the key"
         )
-    return f"Correct it there or with --set; `bitext config --explain {field}` explains the key."
+    return f"correct it there or with --set; `bitext config --explain {field}` explains the key"
 
 
 def _list_around(field: str) -> str:
@@ -113,7 +113,7 @@ def _refuse_unknown(value: Any, kind: Any, prefix: str, raw: RawConfig) -> None:
             continue
         close = difflib.get_close_matches(key, fields, n=1)
         similar = [spelled(f"{prefix}{close[0]}")] if close else reference.keys_ending_in(key)
-        hint = f"Did you mean {' or '.join(similar)}?" if similar else f"Known keys: {', '.join(fields)}."
+        hint = f"did you mean {' or '.join(similar)}?" if similar else f"known keys: {', '.join(fields)}"
         name = f"{prefix}{key}"
         raise ConfigError(f"{raw.where(name)}: unknown key {spelled(name)}", hint)
 

@@ -42,7 +42,7 @@ def collect(config: PipelineConfig, version: int) -> dict[str, Any]:
         known = ", ".join(map(str, sorted(pushes)))
         raise DataError(
             f"the pipeline {config.name} has pushed no version {version}",
-            f"It has pushed {known or 'none'}. `bitext status CONFIG` shows the runs.",
+            f"it has pushed {known or 'none'}; `bitext status CONFIG` shows the runs",
         )
     last, artifact = pushes[version]
     return {

@@ -21,12 +21,12 @@ _VERDICTS = (
     (
         ModelBlessing.TYPE_NAME,
         "blessed",
-        "Train longer or on more data, or change the thresholds in `evaluator`.",
+        "train longer or on more data, or change the thresholds in `evaluator`",
     ),
     (
         InfraBlessing.TYPE_NAME,
         "infra-blessed",
-        "Its export does not translate as the trained model does: see the log.",
+        "its export does not translate as the trained model does: see the log",
     ),
 )
 
@@ -40,12 +40,12 @@ def refusal(result: Result) -> Refusal | None:
         verdict = result.artifact(type_name)
         if verdict is not None and verdict.properties.get("blessed") == 0:
             reasons = "; ".join(contents.reasons(verdict))
-            return Refusal(f"the model was not {approved}: {reasons}", f"Nothing was pushed. {remedy}")
+            return Refusal(f"the model was not {approved}: {reasons}", f"nothing was pushed; {remedy}")
     pushed = result.artifact(PushedModel.TYPE_NAME)
     if pushed is not None and pushed.properties.get("pushed") == 0:
         record = contents.pushed(pushed)
         return Refusal(
             record.reason if record else f"not pushed: see {pushed.uri}",
-            "The served model stays. Change the data or the configuration to train another model.",
+            "the served model stays; change the data or the configuration to train another model",
         )
     return None

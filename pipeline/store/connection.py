@@ -29,15 +29,15 @@ def exists(settings: Metadata, root: Path) -> bool:
     if settings.mysql or settings.postgresql:
         return True
     if root.exists() and not root.is_dir():
-        raise ConfigError(f"root {root} is not a folder", "Choose another with `root` or --root.")
+        raise ConfigError(f"root {root} is not a folder", "choose another with `root` or --root")
     file = sqlite_file(settings, root)
     if file.is_file() and file.stat().st_size:
         return True
     if any(folder.name.isdecimal() for folder in root.glob("[!.]*/*/*")):
         raise DataError(
             f"{root} has outputs, but its metadata store {file} is {'empty' if file.exists() else 'missing'}",
-            "Restore a copy of the file; or run again: the run moves these outputs to .unrecorded and makes"
-            " new ones.",
+            "restore a copy of the file; or run again: the run moves these outputs to .unrecorded and makes"
+            " new ones",
         )
     return False
 
@@ -64,7 +64,7 @@ def connection_config(settings: Metadata, root: Path) -> pb.ConnectionConfig:
         if server.password_env not in os.environ:
             raise ConfigError(
                 f"the environment variable {server.password_env} is not set",
-                f"Set it to the password of {describe(settings, root)}; password_env names it.",
+                f"set it to the password of {describe(settings, root)}; password_env names it",
             )
         password = os.environ[server.password_env]
     if settings.mysql:

@@ -46,7 +46,7 @@ def wait_for_server(settings: Metadata, address: str, say: Callable[[str], None]
         return
     raise EnvironmentFault(
         f"the metadata store {address} does not answer within {MAX_WAIT_SECONDS:g} s",
-        "Check that the server is running and reachable; its own log says more (see `metadata`).",
+        "check that the server is running and reachable; its own log says more (see `metadata`)",
     )
 
 

@@ -93,12 +93,12 @@ class Store:
         if self._file and _DAMAGE_MESSAGES.search(str(error)):
             return DataError(
                 f"the metadata store {self._address} is damaged",
-                "Restore a copy of the file; or move it away and run again, which makes all outputs again.",
+                "restore a copy of the file; or move it away and run again, which makes all outputs again",
             )
         return EnvironmentFault(
             f"the metadata store {self._address} failed: {error}",
-            "Check that it is reachable and writable, and its disk not full (see `metadata`). The log of a"
-            " server has more.",
+            "check that it is reachable and writable, and its disk not full (see `metadata`); the log of a"
+            " server has more",
         )
 
     def _put_pipeline(self) -> int:

@@ -94,7 +94,7 @@ def test_the_command_prints_the_outcome(
         assert printed.err.splitlines() == [
             "error: saved_model with int8 weights is significantly worse: BLEU 30.00 against 30.50 "
             "(p = 0.040); nothing was written",
-            "what to do: Choose another precision with --quantize.",
+            "what to do: choose another precision with --quantize",
         ]
     else:
         assert printed.out.splitlines() == [

@@ -55,7 +55,7 @@ def prepare(folder: Path, rows: list[toy.Pair], **changes: Any) -> Path:
         ("", ("toy.yaml", "an empty file")),
         (
             "name: toy\nexample_gen: {files: [a.tsv]}\ntrainer:\n  stepps: 5\n",
-            ("toy.yaml:4", "trainer.stepps", "Did you mean trainer.steps?"),
+            ("toy.yaml:4", "trainer.stepps", "did you mean trainer.steps?"),
         ),
         (
             "name: toy\nexample_gen: {files: [a.tsv]}\ntrainer:\n  steps: many\n",

@@ -258,7 +258,7 @@ def test_a_refused_model_is_not_pushed_and_the_pushed_one_stays(copy: Path) -> N
     assert re.match(
         r"error: the model was not blessed: BLEU .* is below the threshold min_bleu 100", result.err
     )
-    assert "Nothing was pushed." in result.err
+    assert "nothing was pushed;" in result.err
     blessing = output(copy, "Evaluator", "blessing")
     assert [path.name for path in blessing.iterdir()] == ["NOT_BLESSED"]
     reasons = json.loads((blessing / "NOT_BLESSED").read_text(encoding="utf-8"))["reasons"]

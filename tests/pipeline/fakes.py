@@ -104,7 +104,7 @@ class Source(Component[SourceParameters]):
         Calls.enter("Source", context)
         text = "".join(Path(file).read_text(encoding="utf-8") for file in parameters.files)
         if not text:
-            raise DataError("Source: no rows", "Give rows.")
+            raise DataError("Source: no rows", "give rows")
         lines = text.splitlines(keepends=True)
         for split in ("train", "test"):
             examples.split(split).mkdir()

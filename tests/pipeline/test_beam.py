@@ -83,7 +83,7 @@ class TestEngine:
             pipeline.run()
         assert str(caught.value).startswith(f"Beam's PortableRunner at {endpoint} failed: ")
         assert "does not answer" in str(caught.value)
-        assert "Its own log" in caught.value.remedy
+        assert "its own log" in caught.value.remedy
         assert lines == [
             f"waiting for Beam's PortableRunner at {endpoint}; its own log and web page show its progress"
         ]

@@ -124,10 +124,10 @@ def test_an_empty_section_has_all_defaults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message", "remedy"),
     [
-        ("trianer: {}", "toy.yaml:7: unknown key trianer", "Did you mean trainer?"),
+        ("trianer: {}", "toy.yaml:7: unknown key trianer", "did you mean trainer?"),
         ("evaluator:\n  min_blue: 3", "toy.yaml:8: unknown key evaluator.min_blue", "evaluator.min_bleu?"),
-        ("delimiter: x", "toy.yaml:7: unknown key delimiter", "Did you mean example_gen.delimiter?"),
-        ("beam: {colour: red}", "toy.yaml:7: unknown key beam.colour", "Known keys: runner, options."),
+        ("delimiter: x", "toy.yaml:7: unknown key delimiter", "did you mean example_gen.delimiter?"),
+        ("beam: {colour: red}", "toy.yaml:7: unknown key beam.colour", "known keys: runner, options"),
     ],
 )
 def test_an_unknown_key_is_reported_with_its_line_and_a_similar_key(
@@ -230,7 +230,7 @@ def test_a_wrong_threshold_is_reported_with_its_line(tmp_path: Path) -> None:
 def test_the_remedy_of_a_key_that_a_list_element_lacks_is_an_edit_of_the_file(tmp_path: Path) -> None:
     error = load_error(tmp_path, VALID + "example_validator:\n  severities:\n    - feature: x\n")
     assert str(error).endswith("toy.yaml:9: example_validator.severities[0].severity is missing")
-    assert error.remedy.startswith("Add severity (severity: warn or severity: stop) there")
+    assert error.remedy.startswith("add severity (severity: warn or severity: stop) there")
     assert "--set" not in error.remedy
 
 

@@ -64,7 +64,7 @@ class TestRenaming:
         assert str(caught.value).replace(f"{tmp_path}/", "") == (
             "toy.yaml:7: trainer.updates is the old name of trainer.steps, which is also given at toy.yaml:5"
         )
-        assert caught.value.remedy == "Remove trainer.updates."
+        assert caught.value.remedy == "remove trainer.updates"
         with pytest.raises(ConfigError, match="is the old name of"):
             load(tmp_path, VALID, "trainer={updates: 3, steps: 4}")
 

@@ -116,8 +116,8 @@ def test_explain_shows_the_section_for_a_name_that_the_user_chooses(
 @pytest.mark.parametrize(
     ("name", "suggestion"),
     [
-        ("trianer.steps", "Did you mean trainer.steps"),
-        ("beam_size", "Did you mean trainer.search.beam_size or trainer.validation.beam_size or eval"),
+        ("trianer.steps", "did you mean trainer.steps"),
+        ("beam_size", "did you mean trainer.search.beam_size or trainer.validation.beam_size or eval"),
         ("xyzzy", "`bitext config` prints every key."),
     ],
 )

@@ -167,7 +167,7 @@ class TestLineage:
         run(folder)
         with pytest.raises(DataError, match="has pushed no version 7") as caught:
             lineage.collect(config_of(folder), 7)
-        assert "It has pushed 1." in caught.value.remedy
+        assert "it has pushed 1;" in caught.value.remedy
 
     def test_a_warm_started_model_has_both_trainings_in_its_lineage(self, folder: Path) -> None:
         from tests.pipeline import test_runner_spans as spans

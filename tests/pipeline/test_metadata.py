@@ -172,7 +172,7 @@ def test_a_damaged_sqlite_file_is_a_data_error(tmp_path: Path, damage: str) -> N
     with pytest.raises(DataError, match=f"{file} is damaged") as raised:
         read()
     assert "SELECT" not in str(raised.value)
-    assert "Restore" in raised.value.remedy
+    assert "restore" in raised.value.remedy
 
 
 @pytest.mark.parametrize("content", [b"", None])

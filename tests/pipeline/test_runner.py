@@ -540,7 +540,7 @@ def test_a_run_with_a_refused_model_is_complete_and_has_the_reasons(folder: Path
         refused = refusal(result)
         assert refused is not None
         assert refused.message == "the model was not blessed: BLEU 31.25 is under 40"
-        assert refused.remedy.startswith("Nothing was pushed.")
+        assert refused.remedy.startswith("nothing was pushed;")
     assert refusal(run(folder, steps=2)) is None
 
 

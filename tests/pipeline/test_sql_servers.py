@@ -215,4 +215,4 @@ def test_an_unreachable_server_is_named(kind: str, tmp_path: Path) -> None:
     unreachable = SqlServer(host="127.0.0.1", port=free_port(), database="mlmd", user="me")
     with pytest.raises(EnvironmentFault, match=f"{kind}://me@127.0.0.1") as caught:
         Store(Metadata(**{kind: unreachable}), tmp_path, "toy")
-    assert "Check that it is reachable" in caught.value.remedy
+    assert "check that it is reachable" in caught.value.remedy

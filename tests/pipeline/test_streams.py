@@ -69,7 +69,7 @@ def test_every_command_with_closed_streams(folder: Path, arguments: str, code: i
             assert f"error: standard {closed} is closed" in process.stderr
     elif "<&-" in redirection and arguments == "translate --model serving/none":
         expected = 2
-        assert "error: standard input is closed\nwhat to do: Name a FILE" in process.stderr
+        assert "error: standard input is closed\nwhat to do: name a FILE" in process.stderr
     assert process.returncode == expected, process.stderr
     if "2>&-" in redirection:
         assert "error:" not in process.stdout
