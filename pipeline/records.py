@@ -153,7 +153,10 @@ def pushed_artifact(execution: Execution) -> StoredArtifact | None:
     artifact describes what an earlier one did.
     """
     for artifact in execution.all_outputs():
-        if artifact.type == PushedModel.TYPE_NAME and artifact.properties.get("pushed") == 1:
+        if (
+            artifact.type == PushedModel.TYPE_NAME
+            and artifact.properties.get(PushedModel.PUSHED_PROPERTY) == 1
+        ):
             return artifact
     return None
 
@@ -161,7 +164,8 @@ def pushed_artifact(execution: Execution) -> StoredArtifact | None:
 def blesses(execution: Execution) -> bool:
     """Whether an execution blessed a model."""
     return any(
-        artifact.type == ModelBlessing.TYPE_NAME and artifact.properties.get("blessed") == 1
+        artifact.type == ModelBlessing.TYPE_NAME
+        and artifact.properties.get(ModelBlessing.BLESSED_PROPERTY) == 1
         for artifact in execution.all_outputs()
     )
 

@@ -67,7 +67,10 @@ def _publish(layout: Layout, execution: Execution, record: RolledBack) -> Stored
     artifact.write(record)
     properties = {name: value for name, value in msgspec.structs.asdict(record).items() if name != "model"}
     return StoredArtifact(
-        artifact.TYPE_NAME, str(folder.resolve()), artifact.content_digest(), properties | {"pushed": 1}
+        artifact.TYPE_NAME,
+        str(folder.resolve()),
+        artifact.content_digest(),
+        properties | {artifact.PUSHED_PROPERTY: 1},
     )
 
 

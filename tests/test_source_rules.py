@@ -18,7 +18,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from bitext.components.artifacts import KINDS
+from bitext.components.artifacts import KINDS, PushedModel
+from bitext.components.artifacts.blessing import Blessing
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("pipeline", "components", "schemas")
@@ -388,6 +389,36 @@ class TestArtifactsOwnTheirFiles:
             for line, text in literals(ast.parse(path.read_text(encoding="utf-8")))
             for name in self.NAMES
             if spells(text, name)
+        ]
+        assert not spelled, "\n".join(spelled)
+
+
+class TestPropertiesOfVerdicts:
+    """The keys of `blessed` and `pushed` in the metadata store are spelled by the artifact kinds alone."""
+
+    LITERAL = re.compile(r"""(properties\b.*|TYPE_NAME, )["'](blessed|pushed)["']""")
+
+    @pytest.mark.parametrize(
+        ("line", "expected"),
+        [
+            ('blessing.properties["blessed"] = 1', True),
+            ('artifact.properties.get("pushed") == 1', True),
+            ('properties | {"pushed": 1}', True),
+            ('self.values(kind.TYPE_NAME, "blessed")', True),
+            ("artifact.properties.get(PushedModel.PUSHED_PROPERTY)", False),
+            ('status["pushed"]', False),
+        ],
+    )
+    def test_the_search_itself(self, line: str, expected: bool) -> None:
+        assert bool(self.LITERAL.search(line)) == expected
+
+    def test_nobody_else_spells_them(self) -> None:
+        assert (Blessing.BLESSED_PROPERTY, PushedModel.PUSHED_PROPERTY) == ("blessed", "pushed")
+        spelled = [
+            f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+            for path in sources()
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+            if self.LITERAL.search(line)
         ]
         assert not spelled, "\n".join(spelled)
 

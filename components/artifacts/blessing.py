@@ -29,6 +29,8 @@ class Blessing(Artifact):
 
     BLESSED: ClassVar[str]
     NOT_BLESSED: ClassVar[str]
+    BLESSED_PROPERTY: ClassVar[str] = "blessed"
+    """The property in the metadata store: 1 if the model is blessed, else 0."""
 
     @property
     def is_blessed(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 
@@ -66,6 +67,8 @@ class PushedModel(Artifact):
     """
 
     TYPE_NAME = "PushedModel"
+    PUSHED_PROPERTY: ClassVar[str] = "pushed"
+    """The property in the metadata store: 1 if a version was pushed, else 0."""
     FILES = ("pushed.json",)
     NODE = "Pusher"
 

@@ -144,7 +144,7 @@ def _properties(metrics: Metrics) -> dict[str, artifacts.Property]:
 def _write_blessing(blessing: artifacts.ModelBlessing, verdict: Verdict) -> None:
     """Writes the verdict and the artifact's properties."""
     blessing.write(verdict)
-    blessing.properties["blessed"] = int(verdict.blessed)
+    blessing.properties[blessing.BLESSED_PROPERTY] = int(verdict.blessed)
     if verdict.forced is not None:
         blessing.properties["forced"] = verdict.forced
 

@@ -64,7 +64,7 @@ def run(
     passed_reason = f"stock TensorFlow alone translates {len(samples)} samples as the trainer did"
     verdict = Verdict(not answer.reasons, answer.reasons or [passed_reason])
     infra_blessing.write(verdict)
-    infra_blessing.properties["blessed"] = int(verdict.blessed)
+    infra_blessing.properties[infra_blessing.BLESSED_PROPERTY] = int(verdict.blessed)
     context.say(f"{'blessed' if verdict.blessed else 'NOT blessed'}: {'; '.join(verdict.reasons)}")
 
 

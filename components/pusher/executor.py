@@ -66,7 +66,7 @@ def run(
     refusal = _refusal(blessing, infra_blessing)
     record = Pushed(False, refusal) if refusal else _push(parameters, inputs, context.run_id)
     pushed_model.write(record)
-    pushed_model.properties["pushed"] = int(record.pushed)
+    pushed_model.properties[pushed_model.PUSHED_PROPERTY] = int(record.pushed)
     if record.version is not None and record.path is not None and record.digest is not None:
         pushed_model.properties.update(version=record.version, path=record.path, digest=record.digest)
     context.say(record.reason)

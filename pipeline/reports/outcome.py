@@ -68,7 +68,7 @@ class Outcome:
         verdicts = [
             value
             for kind in (ModelBlessing, InfraBlessing)
-            for value in self.values(kind.TYPE_NAME, "blessed")
+            for value in self.values(kind.TYPE_NAME, kind.BLESSED_PROPERTY)
         ]
         return all(verdicts) if verdicts else None
 

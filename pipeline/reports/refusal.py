@@ -38,11 +38,11 @@ def refusal(result: Result) -> Refusal | None:
     """
     for type_name, approved, remedy in _VERDICTS:
         verdict = result.artifact(type_name)
-        if verdict is not None and verdict.properties.get("blessed") == 0:
+        if verdict is not None and verdict.properties.get(ModelBlessing.BLESSED_PROPERTY) == 0:
             reasons = "; ".join(contents.reasons(verdict))
             return Refusal(f"the model was not {approved}: {reasons}", f"nothing was pushed; {remedy}")
     pushed = result.artifact(PushedModel.TYPE_NAME)
-    if pushed is not None and pushed.properties.get("pushed") == 0:
+    if pushed is not None and pushed.properties.get(PushedModel.PUSHED_PROPERTY) == 0:
         record = contents.pushed(pushed)
         return Refusal(
             record.reason if record else f"not pushed: see {pushed.uri}",

@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from bitext.components.artifacts import ModelEvaluation, PushedModel
+from bitext.components.artifacts import ModelBlessing, ModelEvaluation, PushedModel
 from bitext.components.shared.metrics import METRICS, Bleu
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.records import Execution, History, Run, State, StoredArtifact
@@ -47,7 +47,9 @@ def _run(run: Run, executions: list[Execution]) -> dict[str, Any]:
     metrics = contents.metrics(evaluation) if evaluation else None
     bleu = metrics.scores.get(Bleu.name) if metrics else None
     blessings = [outputs[kind] for kind in contents.BLESSINGS if kind in outputs]
-    refusals = [blessing for blessing in blessings if blessing.properties.get("blessed") == 0]
+    refusals = [
+        blessing for blessing in blessings if blessing.properties.get(ModelBlessing.BLESSED_PROPERTY) == 0
+    ]
     return {
         "id": run.run_id,
         "state": run.state,
