@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import io
 import logging
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -52,6 +53,8 @@ class Context:
       working_dir: folder for checkpoints. If an attempt is killed, the next attempt with the same cache key
         gets the same folder. The runner deletes it after publishing.
       temp_dir: a folder for this attempt only.
+      failure_dir: where `keep` copies files that explain an error; None: `working_dir`. The runner never
+        deletes it with a failed attempt.
       beam_pipeline: creates the Beam pipeline to run in.
       say: prints one line on the terminal and writes it to the log.
       interactive: whether the output goes to a terminal (progress bars).
@@ -68,6 +71,21 @@ class Context:
     interactive: bool = False
     run_id: str = ""
     force_bless: str | None = None
+    failure_dir: Path | None = None
+
+    def keep(self, path: Path) -> Path:
+        """Copies a file or folder of a failing attempt to `failure_dir`, so that an error can name it.
+
+        The outputs of a failed attempt are deleted.
+
+        Returns:
+          The copy.
+        """
+        folder = self.failure_dir or self.working_dir
+        folder.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            return Path(shutil.copytree(path, folder / path.name, dirs_exist_ok=True))
+        return Path(shutil.copy(path, folder))
 
 
 class Component(Generic[P]):

@@ -35,7 +35,7 @@ class Collected:
     Attributes:
       artifacts: output folders.
       attempts: folders of unfinished attempts that no run would continue.
-      logs: logs of older runs.
+      logs: logs of older runs, and the folders of files that their errors name.
       size: the size of all of them, in bytes.
       remaining: number of output folders that stay.
       dry_run: whether nothing was removed.
@@ -133,8 +133,8 @@ def _attempts(layout: Layout, history: History, recent: set[str]) -> list[Path]:
 
 
 def _logs(layout: Layout, old: set[str]) -> list[Path]:
-    """Logs of old runs."""
-    return [path for path in sorted(layout.logs.glob("*.log")) if path.stem in old]
+    """Logs of old runs, and the folders of files that their errors name."""
+    return [path for path in sorted(layout.logs.glob("*")) if path.name.removesuffix(".log") in old]
 
 
 def _remove(layout: Layout, paths: Iterable[Path]) -> None:

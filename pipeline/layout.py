@@ -23,6 +23,7 @@ class Layout:
     .working/<node>/<cache key>/               checkpoints that an interrupted attempt leaves for the next
     .unrecorded/<run id>/...                   outputs without a metadata record
     logs/<run id>.log
+    logs/<run id>/<node>/                      files that the error of a failed run names
     """
 
     root: Path
@@ -40,6 +41,10 @@ class Layout:
     def log_file(self, run_id: str) -> Path:
         """The log of a run."""
         return self.logs / f"{run_id}.log"
+
+    def failure(self, run_id: str, node: str) -> Path:
+        """The folder of the files that explain why a node failed in a run."""
+        return self.logs / run_id / node
 
     def working(self, node: str, cache_key: str) -> Path:
         """The folder that attempts with the same cache key share."""

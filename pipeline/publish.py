@@ -99,6 +99,7 @@ class Publisher:
             interactive=self.terminal.interactive,
             run_id=self.run.run_id,
             force_bless=self.force_bless,
+            failure_dir=self.layout.failure(self.run.run_id, component.name),
         )
         with translating_errors(self.layout.root):
             component.run(item.parameters, context, **inputs, **outputs)

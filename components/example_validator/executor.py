@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import shutil
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 import tensorflow_data_validation as tfdv
@@ -218,13 +216,11 @@ class _Validation:
         for text in self._warnings:
             self._context.say(f"warning: {text}")
         if self._errors:
-            # The output folder is deleted with the failed attempt; the working folder stays.
-            folder = shutil.copytree(self._artifact.path, self._context.working_dir, dirs_exist_ok=True)
+            folder = self._context.keep(self._artifact.path)
             count = len(self._errors)
             raise DataError(
                 f"the data breaks the schema in {count} place{'s' * (count != 1)}"
-                f" ({self._artifact.pattern(Path(folder))}):\n"
-                + "\n".join(f"  {text}" for text in self._errors),
+                f" ({self._artifact.pattern(folder)}):\n" + "\n".join(f"  {text}" for text in self._errors),
                 "; ".join(remedy for cause, remedy in _REMEDIES.items() if cause in self._causes),
             )
         count = len(self._warnings)

@@ -31,7 +31,11 @@ class Checks:
         self.root = root
         self.printed: list[str] = []
         self.context = Context(
-            root, root, beam_pipeline=lambda: beam.Pipeline(runner=FnApiRunner()), say=self.printed.append
+            root,
+            root,
+            beam_pipeline=lambda: beam.Pipeline(runner=FnApiRunner()),
+            say=self.printed.append,
+            failure_dir=root / "failure",
         )
         self.examples = artifacts.Examples(root / "examples")
         for split in SPLITS:
@@ -176,8 +180,9 @@ def test_the_message_about_bad_data_names_the_values_the_domain_and_an_example(
     for word in ["split train", *words]:
         assert word in str(error.value)
     assert "schema_gen.curated" in error.value.remedy
-    assert f"({checks.context.working_dir}/**/SchemaDiff.pb)" in str(error.value)
-    for folder in (checks.anomalies.path, checks.context.working_dir):
+    stays = tmp_path / "failure" / checks.anomalies.path.name
+    assert f"({stays}/**/SchemaDiff.pb)" in str(error.value)
+    for folder in (checks.anomalies.path, stays):
         diff = (folder / "Split-train" / "SchemaDiff.pb").read_bytes()
         assert anomalies_pb2.Anomalies.FromString(diff).anomaly_info
 

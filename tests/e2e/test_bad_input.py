@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import re
 import shutil
 import subprocess
@@ -116,6 +117,10 @@ def test_too_many_rejects(copy: Path) -> None:
     assert_refused(copy, result, DATA, "40 of 490 rows (8.2%)", "max_reject_share 5.0%")
     rejects = [line for line in result.err.splitlines() if line.startswith("  toy.tsv:")]
     assert [line.split(":")[1] for line in rejects] == [str(n) for n in range(451, 461)]
+    [named] = re.findall(r"all are in (\S+):$", result.err, re.MULTILINE)
+    assert re.fullmatch(r"runs/toy/logs/[\w.-]{,40}/ExampleGen/rejects\.jsonl\.gz", named)
+    with gzip.open(copy / named, "rt", encoding="utf-8") as rows:
+        assert len(rows.readlines()) == 40
     assert toy.contents(copy / "runs" / "toy") == before
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bitext.components.component import Context
 from bitext.components.example_gen import Parameters as ExampleGenParameters
 from bitext.components.shared.errors import ConfigError, DataError, LockedError
 from bitext.pipeline import housekeeping
@@ -99,6 +100,24 @@ class TestGc:
         assert not attempt.exists()
         run(folder, steps=3)
         assert Calls.nodes == []
+
+    def test_files_that_the_error_of_an_old_run_names_are_removed_with_its_log(self, folder: Path) -> None:
+        def refuse(context: Context) -> None:
+            (context.temp_dir / "rejects").write_text("a row", encoding="utf-8")
+            raise DataError(f"see {context.keep(context.temp_dir / 'rejects')}")
+
+        Calls.inside["Train"] = refuse
+        with pytest.raises(DataError) as caught:
+            run(folder)
+        kept = Path(str(caught.value).removeprefix("see "))
+        [log] = (folder / "root" / "logs").glob("*.log")
+        assert kept == log.with_suffix("") / "Train" / "rejects"
+        assert kept.read_text(encoding="utf-8") == "a row"
+        Calls.inside.clear()
+        run(folder)
+        assert housekeeping.collect(config_of(folder), keep=2).logs == []
+        assert housekeeping.collect(config_of(folder), keep=1).logs == [log.with_suffix(""), log]
+        assert not kept.exists()
 
     def test_deleted_artifacts_are_marked_in_the_store(self, folder: Path) -> None:
         for steps in range(1, 4):
