@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from typing import TypeAlias
 
@@ -11,6 +10,7 @@ from bitext.components.artifacts.rejects import Summary
 from bitext.components.component import Context
 from bitext.components.example_gen import SPLITS, Parameters
 from bitext.components.example_gen.filters import REASONS
+from bitext.components.example_gen.formats import FORMATS
 from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.shared.display import quoted
 from bitext.components.shared.errors import DataError
@@ -93,14 +93,14 @@ def check_rejects(
         f"  {row.file}:{row.line}: {row.reason} ({row.detail}): {quoted(row.text[:SHOWN_CHARACTERS])}"
         for row in rejects.rows(SHOWN_REJECTS)
     ]
-    # The output folder is deleted with the failed attempt; the working folder stays.
-    all_rows = shutil.copy(rejects.rows_file, context.working_dir)
+    all_rows = context.keep(rejects.rows_file)
+    keys = FORMATS[parameters.format].keys_of_layout
     raise DataError(
         f"{summary.rejected:,} of {summary.rows:,} rows ({summary.rejected / summary.rows:.1%}) cannot be"
         f" used, over max_reject_share {parameters.max_reject_share:.1%}. The first are below, all are in"
         f" {all_rows}:\n" + "\n".join(shown),
-        "correct the file; or example_gen's format, source_column and target_column, if they do not fit it;"
-        " or raise example_gen.max_reject_share",
+        f"correct the file; or correct {', '.join(f'example_gen.{key}' for key in keys)} if they do not"
+        " fit it; or raise example_gen.max_reject_share",
     )
 
 

@@ -64,6 +64,7 @@ class Result:
             folders["temp"],
             beam_pipeline=lambda: beam.Pipeline(runner=FnApiRunner()),
             say=self.lines.append,
+            failure_dir=root / "failure",
         )
         executor.run(
             msgspec.convert(parameters, SpanParameters if "span" in parameters else Parameters),
@@ -225,10 +226,24 @@ def test_too_many_rejects_stop_the_run_and_the_error_shows_ten(tmp_path):
     assert message.count("missing_column") == 10
     assert f"{path}:1: " in message
     assert "max_reject_share" in message
-    [rejects_file] = (tmp_path / "run").rglob("working/rejects.jsonl.gz")
-    assert str(rejects_file) in message
+    rejects_file = tmp_path / "run" / "failure" / "rejects.jsonl.gz"
+    assert f"all are in {rejects_file}:" in message
     with gzip.open(rejects_file, "rt", encoding="utf-8") as rejects:
         assert len(rejects.readlines()) == 30
+    assert "example_gen.source_column" in error.value.remedy
+    assert "delimiter" not in error.value.remedy  # TSV has none
+
+
+@pytest.mark.parametrize("header", [False, True])
+def test_the_remedy_for_another_csv_delimiter_names_the_parameter(tmp_path, header):
+    lines = [line.replace("\t", ";") for line in _corpus()]
+    path = _write(tmp_path / "a.csv", ["en;es;by"] * header + lines)
+    columns = {"header": True, "source_column": "en", "target_column": "es"} if header else {}
+    with pytest.raises(DataError, match="no column 'en'" if header else "missing_column") as error:
+        Result(tmp_path / "run", format="csv", files=[path], **columns, **WIDE)
+    assert "example_gen.delimiter" in error.value.remedy
+    result = Result(tmp_path / "again", format="csv", files=[path], delimiter=";", **columns, **WIDE)
+    assert len(result.all_rows()) == len(lines)
 
 
 FRAGMENTS = st.sampled_from(

@@ -71,10 +71,12 @@ class Format(abc.ABC):
     Attributes:
       name: value of `example_gen.format` that selects it.
       fields_read: fields of `Files` that it reads.
+      keys_of_layout: keys of `example_gen` that say how a row is written, for messages.
     """
 
     name: ClassVar[str]
     fields_read: ClassVar[tuple[str, ...]] = ("files",)
+    keys_of_layout: ClassVar[tuple[str, ...]] = ("format",)
 
     def check_files(self, files: Files, where: str) -> None:
         """Checks that a configuration gives the fields of `Files` that this format reads, and no others.
@@ -141,6 +143,8 @@ class Format(abc.ABC):
 class Table(Format):
     """A text format whose rows have columns. The first line may be a header with their names."""
 
+    keys_of_layout = ("format", "source_column", "target_column")
+
     def check_options(self, options: FormatOptions) -> None:
         """Checks `header` and the columns."""
         super().check_options(options)
@@ -159,21 +163,25 @@ class Table(Format):
             line = next(text_lines(path), b"").decode("utf-8", "backslashreplace").rstrip("\r")
             names = [name.strip() for name in self.header(line, options)]
         source, target = (
-            _index_of(column, names, path, key)
+            self._index_of(column, names, path, key)
             for key, column in zip(("source_column", "target_column"), columns, strict=True)
         )
         return source, target
 
-
-def _index_of(column: int | str, names: list[str], path: str, key: str) -> int:
-    if isinstance(column, int):
-        return column
-    if column not in names:
-        raise DataError(
-            f"{path} has no column {column!r}; its header names {', '.join(map(repr, names))}",
-            f"set example_gen.{key} to one of these names, or correct the first line of the file",
-        )
-    return names.index(column)
+    def _index_of(self, column: int | str, names: list[str], path: str, key: str) -> int:
+        if isinstance(column, int):
+            return column
+        if column not in names:
+            others = "".join(
+                f", correct example_gen.{other}"
+                for other in self.keys_of_layout
+                if other not in ("source_column", "target_column")
+            )
+            raise DataError(
+                f"{path} has no column {column!r}; its header names {', '.join(map(repr, names))}",
+                f"set example_gen.{key} to one of these names{others}, or correct the first line of the file",
+            )
+        return names.index(column)
 
 
 def matching_files(patterns: tuple[str, ...]) -> list[str]:

@@ -26,6 +26,7 @@ class Csv(Table):
     """CSV with any delimiter of one character. A row has the number of its first line."""
 
     name = "csv"
+    keys_of_layout = (*Table.keys_of_layout, "delimiter")
 
     def header(self, line: str, options: FormatOptions) -> list[str]:
         """The column names in the first line of a file."""
