@@ -151,7 +151,7 @@ def _translate_with_beam(options: argparse.Namespace, model: Path, search: Searc
     try:
         settings = Beam(runner=options.beam_runner, options=tuple(f"--{o}" for o in options.beam_option))
     except ValueError as error:
-        raise ConfigError(str(error), "correct --beam-option") from error
+        raise ConfigError(str(error), "correct --beam-runner or --beam-option") from error
     with log_shown(), errors_unwrapped():
         from bitext.components.translation.bulk.executor import translate_file
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Annotated
 
 import msgspec
@@ -73,11 +74,19 @@ class Metadata(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError("give one of sqlite, mysql and postgresql")
 
 
+BEAM_RUNNERS = (
+    "DirectRunner", "FlinkRunner", "SparkRunner", "PortableRunner", "PrismRunner", "DataflowRunner"
+)  # fmt: skip
+"""The runners of Beam that a pipeline can use, besides a runner class that is named by its module."""
+
+
 class Beam(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where Apache Beam pipelines run.
 
     Attributes:
-      runner: the name of a Beam runner. `DirectRunner` runs in this process and needs nothing else.
+      runner: the name of a Beam runner. `DirectRunner` runs in this process and needs nothing else. The
+        others are `FlinkRunner`, `SparkRunner`, `PortableRunner`, `PrismRunner` and `DataflowRunner`, or
+        `module.Class` for a runner class of another package.
       options: more Beam options, each `--name=value`.
     """
 
@@ -85,6 +94,11 @@ class Beam(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not is_beam_runner(self.runner):
+            raise ValueError(
+                f"runner must be {', '.join(BEAM_RUNNERS)}, or module.Class for a runner class of another"
+                f" package; received {self.runner!r}"
+            )
         for option in self.options:
             if not option.startswith("--"):
                 raise ValueError(f"a Beam option starts with --, and {option!r} does not")
@@ -92,6 +106,15 @@ class Beam(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 raise ValueError("name the runner in beam.runner, not in beam.options")
             if option.split("=")[0] == "--direct_running_mode":
                 raise ValueError("DirectRunner always runs in this process: leave --direct_running_mode out")
+
+
+def is_beam_runner(name: str) -> bool:
+    """Whether Beam can have a runner of this name. Beam takes any case, and `flink` for `FlinkRunner`."""
+    if re.fullmatch(r"\w+(\.\w+)+", name):
+        return True
+    return name.lower().removesuffix("runner") in [
+        runner.lower().removesuffix("runner") for runner in BEAM_RUNNERS
+    ]
 
 
 def runner_name(name: str) -> str:

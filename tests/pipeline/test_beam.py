@@ -9,11 +9,13 @@ import pytest
 
 from bitext.components.shared.errors import ConfigError, DataError, EnvironmentFault
 from bitext.pipeline.beam import (
+    LOCAL,
     engine_name,
     pipeline_factory,
     remote_fingerprints,
     reporting_engine_failure,
 )
+from bitext.pipeline.config import sections
 
 
 def test_the_direct_runner_is_the_runner_in_this_process(
@@ -45,6 +47,13 @@ def test_an_error_names_the_step_that_failed() -> None:
     with pytest.raises(Exception, match="division") as caught:
         pipeline.run().wait_until_finish()
     assert "Divide" in str(caught.value)
+
+
+def test_beam_knows_the_runners_that_the_configuration_accepts() -> None:
+    from apache_beam.options.pipeline_options import StandardOptions
+
+    assert set(sections.BEAM_RUNNERS) <= set(StandardOptions.KNOWN_RUNNER_NAMES)
+    assert LOCAL in sections.BEAM_RUNNERS
 
 
 def test_an_unknown_runner_is_a_config_error() -> None:

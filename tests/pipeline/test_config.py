@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from itertools import pairwise
 from pathlib import Path
@@ -113,6 +114,22 @@ def test_set_values_are_yaml(tmp_path: Path) -> None:
 @pytest.mark.parametrize("spelling", ["DirectRunner", "directrunner", "direct", "Direct"])
 def test_every_spelling_of_the_direct_runner_is_accepted(tmp_path: Path, spelling: str) -> None:
     assert config.load(write_config(tmp_path, VALID), [f"beam.runner={spelling}"]).beam == config.Beam()
+
+
+@pytest.mark.parametrize(
+    "spelling", ["FlinkRunner", "flink", "sparkrunner", "their_package.runners.TheirRunner"]
+)
+def test_a_runner_that_beam_finds_is_accepted(tmp_path: Path, spelling: str) -> None:
+    assert config.load(write_config(tmp_path, VALID), [f"beam.runner={spelling}"]).beam.runner == spelling
+
+
+@pytest.mark.parametrize("spelling", ["Foo", "FlinkRuner", "", "runner", "a/b.C"])
+def test_a_runner_that_beam_does_not_know_is_refused_with_those_it_knows(
+    tmp_path: Path, spelling: str
+) -> None:
+    error = load_error(tmp_path, VALID + f"beam:\n  runner: '{spelling}'")
+    assert re.search(r"toy\.yaml:8: beam: runner must be DirectRunner, FlinkRunner, ", str(error))
+    assert str(error).endswith(f"; received {spelling!r}")
 
 
 def test_an_empty_section_has_all_defaults(tmp_path: Path) -> None:
