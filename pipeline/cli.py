@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import difflib
 import gc
 import signal
 import sys
@@ -115,9 +116,26 @@ class _Parser(argparse.ArgumentParser):
     """Reports an invalid command line in the format of all errors: a message, what to do, exit code 2."""
 
     def error(self, message: str) -> NoReturn:
+        self._refuse(message, f"{self.prog} --help")
+
+    def _refuse(self, message: str, remedy: str) -> NoReturn:
         streams.print_message(f"error: {message}")
-        streams.print_message(f"what to do: {self.prog} --help")
+        streams.print_message(f"what to do: {remedy}")
         sys.exit(ConfigError.exit_code)
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """Refuses a value that is not one of the action's choices, and names the most similar choice."""
+        if action.choices is None or value in action.choices:
+            return
+        choices = [str(choice) for choice in action.choices]
+        if isinstance(action.choices, dict):  # the commands
+            message = f"there is no command {value!r}; the commands are {', '.join(choices)}"
+        else:
+            name = "/".join(action.option_strings) or action.metavar or action.dest
+            message = f"argument {name}: must be {' or '.join(choices)}; received {value!r}"
+        similar = difflib.get_close_matches(str(value), choices, n=1)
+        hint = f"did you mean {similar[0]}? " if similar else ""
+        self._refuse(message, f"{hint}{self.prog} --help")
 
 
 class _Version(argparse.Action):

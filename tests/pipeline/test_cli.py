@@ -269,6 +269,34 @@ def test_the_error_about_a_wrong_command_line_names_the_help_of_its_command(
     assert capsys.readouterr().err == f"error: {message}\nwhat to do: {command} --help\n"
 
 
+COMMANDS = "run, config, status, lineage, rollback, gc, export, fetch, translate"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "remedy"),
+    [
+        (["nope"], f"there is no command 'nope'; the commands are {COMMANDS}", "bitext --help"),
+        (
+            ["statsu", "mine.yaml"],
+            f"there is no command 'statsu'; the commands are {COMMANDS}",
+            "did you mean status? bitext --help",
+        ),
+        (
+            ["run", "--log-format", "jsn"],
+            "argument --log-format: must be human or json; received 'jsn'",
+            "did you mean json? bitext run --help",
+        ),
+    ],
+)
+def test_an_unknown_command_or_choice_is_reported_with_a_similar_one(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str, remedy: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"error: {message}\nwhat to do: {remedy}\n"
+
+
 @pytest.mark.parametrize("command", [["status"], ["rollback", "--reason", "x"]])
 def test_remedies_name_the_configuration_that_was_given(
     folder: Path, capsys: pytest.CaptureFixture[str], command: list[str]
