@@ -17,7 +17,8 @@ class LengthRow(msgspec.Struct, frozen=True):
     """BLEU of the sources of some lengths.
 
     Attributes:
-      first, last: the smallest and largest number of words; `last` is None in the last row.
+      first: the smallest number of words.
+      last: the largest number of words; None in the last row.
       sentences: number of sources.
       bleu: their BLEU.
     """
@@ -35,7 +36,7 @@ class BaselineComparison(msgspec.Struct, frozen=True):
       bleu: BLEU of the model now served.
       interval: the 95 % interval of that BLEU.
       difference: BLEU of the new model minus BLEU of the model now served.
-      p_value: two-sided.
+      p_value: two-sided p-value of the difference.
     """
 
     bleu: float
@@ -51,7 +52,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
       scores: the score of each metric, by its name: `bleu`, `chrf`.
-      perplexity: of the references given their sources, per token; None: not finite.
+      perplexity: perplexity of the references given their sources, per token; None: not finite.
       length_ratio: words of the translations divided by words of the closest references.
       by_source_length: BLEU by the source's length.
       sentences: number of sentences that were translated.
@@ -101,7 +102,8 @@ class Translated(msgspec.Struct, frozen=True):
 
     Attributes:
       id: the id of the first example with this source.
-      source, hypothesis: the sentence and the model's translation.
+      source: the sentence.
+      hypothesis: the model's translation of it.
       references: the translations that the hypothesis is scored against.
       score: the score that the search gave the hypothesis.
     """

@@ -35,7 +35,12 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class Vocabulary(msgspec.Struct, frozen=True):
-    """The tokens of each side, by id."""
+    """The tokens of each side, by id.
+
+    Attributes:
+      source: the tokens of the source side; a token's position is its id.
+      target: the tokens of the target side; a token's position is its id.
+    """
 
     source: list[str]
     target: list[str]

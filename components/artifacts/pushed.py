@@ -39,9 +39,12 @@ class RolledBack(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
       pushed: true, as in `Pushed`: there is a new version.
       model: the serving folder's name.
-      version, path, digest: of the new version.
+      version: the number of the new version.
+      path: the folder of the new version.
+      digest: the digest of the model's files in the new version.
       rolled_back_to: the earlier version that the new version is a copy of.
-      from_version, withdrawn: the version that was the newest before, and the digest of its model.
+      from_version: the version that was the newest before.
+      withdrawn: the digest of that version's model.
       reason: a person's reason.
       time: the time of the rollback (ISO 8601, UTC).
     """
@@ -104,7 +107,8 @@ class VersionMetadata(msgspec.Struct, frozen=True):
 
     Attributes:
       digest: the digest of the model's files, without those in `ServedVersion.FILES`.
-      bleu, bleu_signature: BLEU on the test split.
+      bleu: BLEU on the test split.
+      bleu_signature: the signature of that BLEU, as sacreBLEU prints it.
       withdrawn: the models that may not be pushed again, by digest, in the order of their rollbacks. Each
         version repeats the entries of the version before it.
       rolled_back_to: the earlier version that this version is a copy of, if a rollback made it.

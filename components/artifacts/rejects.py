@@ -19,7 +19,8 @@ class Reject(msgspec.Struct, frozen=True):
     """A row that cannot be used.
 
     Attributes:
-      file, line: where the row begins; lines count from 1.
+      file: the file that the row is in.
+      line: the line where the row begins; the first line is 1.
       reason: the kind of reason: `too_long`.
       detail: the reason in words, with the numbers.
       text: the row. Bytes that are not UTF-8 are lone surrogates here, and backslash escapes in the file.

@@ -47,7 +47,13 @@ class TextSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class SideFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One side's vocabulary files, relative to the transform graph, and its number of ids."""
+    """One side's vocabulary files. Their paths are relative to the transform graph.
+
+    Attributes:
+      vocabulary: the file with the piece of each id.
+      merges: the file with the pairs of pieces that merge, in byte-pair encoding.
+      size: number of ids.
+    """
 
     vocabulary: str
     merges: str
@@ -61,7 +67,8 @@ class TextFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
       settings: the settings of both sides.
       shared: whether both sides have one vocabulary, so that `source` and `target` are equal.
       source_max_length: maximum number of tokens of a source, `</s>` included.
-      source, target: each side's files.
+      source: the files of the source side.
+      target: the files of the target side.
     """
 
     settings: TextSettings

@@ -61,6 +61,10 @@ MEANINGS = {
     "vocab_size": "Ids of the target vocabulary.",
     "max_length_factor": "See [Search](../concepts/search.md#lengths).",
 }
+ONLY_MEANINGS = {
+    ("translate_sample", "score"): "The same as `log_prob`: samples are not ranked.",
+}
+"""Meanings of tensors that mean something else in one signature."""
 STATE = "State of the decoder: pass it to the next step under the same name."
 
 
@@ -102,7 +106,8 @@ def _tensor(signature: str, name: str, spec: Any, several: bool) -> dict[str, st
     if rank is not None and len(axes) != rank:
         raise ValueError(f"{signature}: {name} has the shape {spec.shape}, documented as {axes}")
     shape = f"[{', '.join(axes)}]" if axes else ""
-    return {"name": name, "type": f"{spec.dtype.name}{shape}", "meaning": MEANINGS.get(name, STATE)}
+    meaning = ONLY_MEANINGS.get((signature, name)) or MEANINGS.get(name, STATE)
+    return {"name": name, "type": f"{spec.dtype.name}{shape}", "meaning": meaning}
 
 
 if __name__ == "__main__":
