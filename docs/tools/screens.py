@@ -10,16 +10,17 @@ from __future__ import annotations
 import argparse
 import datetime
 import html
-import json
 import os
 import pickle
 import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from bitext.components.artifacts.model_run import ModelRun, Validation
+from bitext.pipeline.layout import Layout
 from docs.tools import blocks
 from docs.tools.blocks import ROOT, Block
 from docs.tools.stage import TUTORIAL, Stage
@@ -54,8 +55,7 @@ def main() -> None:
         wrong += rewrite(page, printed)
         if (picture := WORK / "copy" / "alignment.png").is_file() and page.name == "look.md":
             shutil.copy(picture, ASSETS / "alignment.png")
-    history = max((stage.folder / "runs" / "mine" / "Trainer" / "model_run").glob("*/history.jsonl"))
-    draw_training(history, ASSETS / "training.svg")
+    draw_training(newest_training(stage.folder / "runs" / "mine").history(), ASSETS / "training.svg")
     cold = next(text for block, text in first[TUTORIAL[0]] if block.text == "make run")
     draw_terminal(cold, ASSETS / "terminal.svg")
     write_figures(ROOT / "docs" / "performance.md")
@@ -93,22 +93,27 @@ def rewrite(page: Path, printed: Iterable[tuple[Block, str]]) -> list[str]:
     return wrong
 
 
-def draw_training(history: Path, path: Path) -> None:
+def newest_training(root: Path) -> ModelRun:
+    """The record of the newest training in a pipeline root."""
+    _, folder = max(Layout(root).outputs(ModelRun.NODE, "model_run"))
+    return ModelRun(folder)
+
+
+def draw_training(history: Sequence[Validation], path: Path) -> None:
     """Loss and validation BLEU over the updates, for light and dark pages."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     mpl.rcParams["svg.hashsalt"] = "bitext"
-    rows = [json.loads(line) for line in history.read_text(encoding="utf-8").splitlines()]
-    steps = [row["step"] for row in rows]
+    steps = [validation.step for validation in history]
     figure = Figure(figsize=(7, 3), layout="constrained")
     axes = figure.add_subplot()
     other = axes.twinx()
-    for one, key, label, color in (
-        (axes, "bleu", "validation BLEU", "#4f6bd0"),
-        (other, "loss", "loss", "#c08a2b"),
+    for one, values, label, color in (
+        (axes, [validation.bleu for validation in history], "validation BLEU", "#4f6bd0"),
+        (other, [validation.loss for validation in history], "loss", "#c08a2b"),
     ):
-        one.plot(steps, [row[key] for row in rows], marker="o", color=color)
+        one.plot(steps, values, marker="o", color=color)
         one.set_ylabel(label, color=color)
         one.tick_params(colors="#8a8f98")
         for spine in one.spines.values():

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+from bitext.components.artifacts.model_run import ModelRun, Validation
 from docs.tools import blocks, screens
 
 PAGE = """\
@@ -63,10 +63,16 @@ def test_a_line_that_is_not_printed_is_reported_and_stays(tmp_path: Path) -> Non
     assert path.read_text(encoding="utf-8") == PAGE
 
 
+def test_the_newest_training_is_that_of_the_highest_execution(tmp_path: Path) -> None:
+    for execution in (9, 10):
+        training = ModelRun(tmp_path / "Trainer" / "model_run" / str(execution))
+        training.path.mkdir(parents=True)
+        training.append(Validation(step=execution, minutes=0.1, loss=1.0, bleu=2.0))
+    assert [validation.step for validation in screens.newest_training(tmp_path).history()] == [10]
+
+
 def test_the_pictures_are_drawn(tmp_path: Path) -> None:
-    history = tmp_path / "history.jsonl"
-    rows = [{"step": step, "minutes": 0.1, "loss": 9.0 / step, "bleu": step / 10} for step in (20, 40)]
-    history.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    history = [Validation(step, minutes=0.1, loss=9.0 / step, bleu=step / 10) for step in (20, 40)]
     screens.draw_training(history, tmp_path / "training.svg")
     first = (tmp_path / "training.svg").read_bytes()
     screens.draw_training(history, tmp_path / "training.svg")
