@@ -118,7 +118,7 @@ def test_explain_shows_the_section_for_a_name_that_the_user_chooses(
     [
         ("trianer.steps", "did you mean trainer.steps"),
         ("beam_size", "did you mean trainer.search.beam_size or trainer.validation.beam_size or eval"),
-        ("xyzzy", "`bitext config` prints every key."),
+        ("xyzzy", "`bitext config` prints every key"),
     ],
 )
 def test_an_unknown_key_exits_with_2_and_suggestions(
