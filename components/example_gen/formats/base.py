@@ -143,7 +143,7 @@ class Format(abc.ABC):
 class Table(Format):
     """A text format whose rows have columns. The first line may be a header with their names."""
 
-    keys_of_layout = ("format", "source_column", "target_column")
+    keys_of_layout: ClassVar[tuple[str, ...]] = ("format", "source_column", "target_column")
 
     def check_options(self, options: FormatOptions) -> None:
         """Checks `header` and the columns."""
