@@ -416,7 +416,7 @@ class TestPropertiesOfVerdicts:
         assert (Blessing.BLESSED_PROPERTY, PushedModel.PUSHED_PROPERTY) == ("blessed", "pushed")
         spelled = [
             f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
-            for path in sources()
+            for path in source_files()
             for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
             if self.LITERAL.search(line)
         ]
@@ -499,7 +499,7 @@ class TestRemedies:
 
     def positions(self) -> dict[str, int]:
         positions = dict.fromkeys((*ERRORS, "Refusal"), 1)
-        for path in sources():
+        for path in source_files():
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.FunctionDef) and not node.name.startswith("__"):
                     names = [argument.arg for argument in node.args.args if argument.arg != "self"]
@@ -545,7 +545,7 @@ class TestRemedies:
         assert {"reporting_faults", "find_files"} <= set(positions)
         found = [
             (f"{path.relative_to(ROOT)}:{line}: {text}", text)
-            for path in sources()
+            for path in source_files()
             for line, text in remedies(ast.parse(path.read_text(encoding="utf-8")), positions)
         ]
         assert len(found) > 150
