@@ -106,14 +106,14 @@ class TestGc:
             (context.temp_dir / "rejects").write_text("a row", encoding="utf-8")
             raise DataError(f"see {context.keep(context.temp_dir / 'rejects')}")
 
-        Calls.inside["Train"] = refuse
+        Calls.hooks["Train"] = refuse
         with pytest.raises(DataError) as caught:
             run(folder)
         kept = Path(str(caught.value).removeprefix("see "))
         [log] = (folder / "root" / "logs").glob("*.log")
         assert kept == log.with_suffix("") / "Train" / "rejects"
         assert kept.read_text(encoding="utf-8") == "a row"
-        Calls.inside.clear()
+        Calls.hooks.clear()
         run(folder)
         assert housekeeping.collect(config_of(folder), keep=2).logs == []
         assert housekeeping.collect(config_of(folder), keep=1).logs == [log.with_suffix(""), log]
