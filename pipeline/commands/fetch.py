@@ -15,11 +15,17 @@ def add_to(commands: common.Commands) -> None:
         commands,
         "fetch",
         run,
-        "download an example corpus: tatoeba-es or tatoeba-uk",
+        "download corpora: Tatoeba, or translations of LibreOffice, pretix and Django",
+        "bitext fetch                                     # lists them",
         "bitext fetch tatoeba-es",
-        "bitext fetch tatoeba-uk --directory corpora",
+        "bitext fetch libreoffice-th pretix-th --directory corpora",
     )
-    parser.add_argument("name", metavar="NAME", help="the corpus")
+    parser.add_argument(
+        "names",
+        metavar="NAME",
+        nargs="*",
+        help="a corpus: tatoeba-es, tatoeba-uk, or libreoffice-, pretix- or django- and a language",
+    )
     parser.add_argument(
         "--directory",
         type=common.path_argument,
@@ -29,8 +35,12 @@ def add_to(commands: common.Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Downloads the corpus and returns the exit code."""
-    from bitext.pipeline.fetch import fetch
+    """Downloads the corpora, or lists them, and returns the exit code."""
+    from bitext.pipeline.fetch import fetch, overview
 
-    fetch(options.name, options.directory, print_output)
+    for name in options.names:
+        fetch(name, options.directory, print_output)
+    if not options.names:
+        for line in overview():
+            print_output(line)
     return 0
