@@ -16,7 +16,6 @@ def add_to(commands: common.Commands) -> None:
         "fetch",
         run,
         "download corpora: Tatoeba, or translations of LibreOffice, pretix and Django",
-        "bitext fetch                                     # lists them",
         "bitext fetch tatoeba-es",
         "bitext fetch libreoffice-th pretix-th --directory corpora",
     )
@@ -24,7 +23,8 @@ def add_to(commands: common.Commands) -> None:
         "names",
         metavar="NAME",
         nargs="*",
-        help="a corpus: tatoeba-es, tatoeba-uk, or libreoffice-, pretix- or django- and a language",
+        help="a corpus: tatoeba-es, tatoeba-uk, or libreoffice-, pretix- or django- and a language;"
+        " without a name, the command lists the corpora",
     )
     parser.add_argument(
         "--directory",
