@@ -280,7 +280,7 @@ def django(tmp_path, monkeypatch, index):
     return requested, sha256
 
 
-def test_catalogs_of_a_wheel(tmp_path, django):
+def test_catalogs_of_a_wheel_become_pairs_with_a_license_file(tmp_path, django):
     requested, sha256 = django
     lines: list[str] = []
     path = fetch("django-zh_Hans", tmp_path / "data", lines.append)
@@ -299,7 +299,7 @@ def test_catalogs_of_a_wheel(tmp_path, django):
     assert fetch("django-zh-hans", tmp_path / "data").read_text("utf-8").startswith("Yes")
 
 
-def test_a_language_without_translations(tmp_path, django):
+def test_a_language_without_translations_is_an_error(tmp_path, django):
     with pytest.raises(DataError, match="django has no translation into th"):
         fetch("django-th", tmp_path / "data")
     assert list((tmp_path / "data").iterdir()) == []
@@ -375,7 +375,7 @@ def page(paragraph):
     return f'<p id="par_id1">{paragraph}</p>'.encode()
 
 
-def test_packages_of_debian(tmp_path, apt):
+def test_packages_of_debian_become_pairs_with_a_license_file(tmp_path, apt):
     _, build = apt
     deb = build("libreoffice-l10n-ja", interface("ja", {"ctx\4_Save": "保存(_S)", "Same": "Same"}))
     build("libreoffice-help-ja", {"usr/share/libreoffice/help/ja/text/a/b.html": page("頁です。")})
@@ -391,18 +391,18 @@ def test_packages_of_debian(tmp_path, apt):
     assert fetch("libreoffice-ja", tmp_path / "data") == path
 
 
-def test_a_language_without_help(tmp_path, apt):
+def test_a_language_without_help_has_the_interface_only(tmp_path, apt):
     _, build = apt
     build("libreoffice-l10n-th", interface("th", {"Save": "บันทึก"}))
     assert fetch("libreoffice-th", tmp_path / "data").read_text("utf-8") == "Save\tบันทึก\n"
 
 
-def test_a_language_that_debian_does_not_have(tmp_path, apt):
+def test_a_language_that_debian_does_not_have_is_refused(tmp_path, apt):
     with pytest.raises(ConfigError, match="no corpus named 'libreoffice-xx'"):
         fetch("libreoffice-xx", tmp_path / "data")
 
 
-def test_no_package_lists(tmp_path, apt):
+def test_the_error_about_missing_package_lists_names_apt_get_update(tmp_path, apt):
     programs, _ = apt
     (programs / "apt-cache").write_text("#!/bin/sh\nexit 100\n")
     with pytest.raises(EnvironmentFault, match="Unable to locate package libreoffice-l10n-th") as error:
@@ -410,7 +410,7 @@ def test_no_package_lists(tmp_path, apt):
     assert "apt-get update" in error.value.remedy
 
 
-def test_a_damaged_package(tmp_path, apt):
+def test_a_damaged_package_is_an_error(tmp_path, apt):
     _, build = apt
     deb = build("libreoffice-l10n-th", interface("th", {"Save": "บันทึก"}))
     deb.write_bytes(deb.read_bytes()[:300])
@@ -419,7 +419,7 @@ def test_a_damaged_package(tmp_path, apt):
     assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_a_machine_without_apt(tmp_path, monkeypatch):
+def test_a_machine_without_apt_get_is_an_environment_fault(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EnvironmentFault, match="this machine has no apt-get") as error:
         fetch("libreoffice-th", tmp_path / "data")
