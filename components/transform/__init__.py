@@ -15,6 +15,23 @@ MIN_VOCABULARY_SIZE = 4 + 256 + 1
 """The specials, the 256 bytes, and one token to learn."""
 
 
+Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+
+
+class Augmentation(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Altered copies of training pairs, which make the model less sensitive to how its input is written.
+
+    Attributes:
+      upper_case: share of the training pairs that are written once more in capitals, on both sides. Use it if
+        users may write in capitals.
+      no_final_mark: share of the training pairs that are written once more without the final mark of the
+        source. The target loses a full stop too, but keeps a question mark or an exclamation mark.
+    """
+
+    upper_case: Probability = 0.0
+    no_final_mark: Probability = 0.0
+
+
 class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How text becomes training examples.
 
@@ -35,6 +52,7 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
         them.
       subword_dropout: in the further tokenizations, the probability that a subword is split in two, and its
         parts again (similar to BPE-dropout: Provilkov et al. 2020).
+      augmentation: altered copies of training pairs.
       batch_size: sentences in a batch given to the transform graph. The further tokenizations depend on it,
         because their random numbers are drawn for each batch.
     """
@@ -49,6 +67,7 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     bucket_growth: Annotated[float, msgspec.Meta(ge=1.0, le=10.0)] = 1.12
     subword_samples: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
     subword_dropout: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.0
+    augmentation: Augmentation = Augmentation()
     batch_size: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2000
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,7 +16,8 @@ import apache_beam as beam
 from tensorflow_transform.beam.analyzer_cache import DatasetCache, DatasetKey
 
 from bitext.components.artifacts import DamagedEntryError, TransformCache
-from bitext.components.shared.files import folder_digest
+from bitext.components.shared.files import encode_json, folder_digest
+from bitext.components.transform import Augmentation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +50,18 @@ class Entry:
         return True
 
 
-def dataset_keys(folders: Iterable[Path]) -> list[DatasetKey]:
-    """Returns a key for each folder of examples: the digest of its content, and a counter."""
+def dataset_keys(folders: Iterable[Path], augmentation: Augmentation) -> list[DatasetKey]:
+    """Returns a key for each folder of examples: the digest of its content, and a counter.
+
+    With an augmentation, the key depends on its settings, because the analyzers count the copies too.
+    """
     occurrences: collections.Counter[str] = collections.Counter()
     keys = []
     for folder in folders:
         digest = folder_digest(folder)
+        if augmentation != Augmentation():
+            settings = hashlib.sha256(encode_json(augmentation)).hexdigest()
+            digest = f"{digest}-{settings[:12]}"
         keys.append(DatasetKey(f"{digest}-{occurrences[digest]}"))
         occurrences[digest] += 1
     return keys

@@ -23,7 +23,16 @@ from bitext.components.component import Context
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
 from bitext.components.shared.files import path_without_globs
-from bitext.components.transform import Parameters, analyzer_cache, padded, ragged, resegment, vocabulary
+from bitext.components.transform import (
+    Augmentation,
+    Parameters,
+    analyzer_cache,
+    padded,
+    ragged,
+    resegment,
+    vocabulary,
+)
+from bitext.components.transform.augmentation import augment
 from bitext.components.transform.preprocessing import (
     FEATURES,
     analysis_fn,
@@ -144,7 +153,7 @@ def _window(
     cache: artifacts.TransformCache,
 ) -> analyzer_cache.Window:
     """Returns the spans to analyze, with their counts from an old cache."""
-    keys = analyzer_cache.dataset_keys(span.split(TRAIN) for span in examples)
+    keys = analyzer_cache.dataset_keys((span.split(TRAIN) for span in examples), parameters.augmentation)
     if old is None:
         return analyzer_cache.Window(cache, {key: [] for key in keys})
     analyzers = tft_beam.analysis_graph_builder.get_analysis_cache_entry_keys(
@@ -164,7 +173,7 @@ def _count(
     schema: schema_pb2.Schema,
 ) -> None:
     """Counts the first MAX_SPANS_PER_PASS of the spans that are not cached, into the window's cache."""
-    read = functools.partial(_read, schema=schema, batch_size=parameters.batch_size)
+    read = functools.partial(_read, schema=schema, parameters=parameters, augmented=True)
     with (
         _tft_folder(context) as temp_dir,
         context.beam_pipeline() as pipeline,
@@ -196,13 +205,14 @@ def _run_beam(
 ) -> None:
     """Analyzes train, transforms every split to Arrow files of ragged ids, and writes the transform graph."""
     config = _tensor_adapter_config(schema)
-    read = functools.partial(_read, schema=schema, batch_size=parameters.batch_size)
+    read = functools.partial(_read, schema=schema, parameters=parameters)
+    read_train = functools.partial(read, augmented=True)
     with (
         _tft_folder(context) as temp_dir,
         context.beam_pipeline() as pipeline,
         tft_beam.Context(temp_dir=str(temp_dir), passthrough_keys={POSITION}),
     ):
-        train = dict.fromkeys(window.cached) | _read_new(pipeline, read, splits[TRAIN], window)
+        train = dict.fromkeys(window.cached) | _read_new(pipeline, read_train, splits[TRAIN], window)
         preprocess = functools.partial(preprocessing_fn, parameters=parameters)
         analyze = tft_beam.AnalyzeDatasetWithCache(preprocess, pipeline)
         transform_fn, newly_counted = (train, window.read(pipeline), config) | "Analyze" >> analyze
@@ -212,7 +222,8 @@ def _run_beam(
             # The files are read a second time: this costs less than to keep the batches of the analysis.
             files = list(enumerate(itertools.chain.from_iterable(spans)))
             rows = pipeline | f"List/{split}" >> beam.Create(files)
-            rows = rows | f"Reshuffle/{split}" >> beam.Reshuffle() | f"Read/{split}" >> beam.FlatMap(read)
+            rows = rows | f"Reshuffle/{split}" >> beam.Reshuffle()
+            rows = rows | f"Read/{split}" >> beam.FlatMap(read_train if split == TRAIN else read)
             transformed, _ = (
                 (rows, config),
                 transform_fn,
@@ -251,20 +262,35 @@ def _tensor_adapter_config(schema: schema_pb2.Schema) -> tensor_adapter.TensorAd
 
 
 def _read(
-    numbered_file: tuple[int, str], *, schema: schema_pb2.Schema, batch_size: int
+    numbered_file: tuple[int, str],
+    *,
+    schema: schema_pb2.Schema,
+    parameters: Parameters,
+    augmented: bool = False,
 ) -> Iterator[pa.RecordBatch]:
-    """Yields the record batches of one TFRecord file, with a column of positions."""
+    """Yields the record batches of one TFRecord file, with a column of positions.
+
+    Args:
+      numbered_file: the number of the file in its split, and its path.
+      schema: the schema of the features.
+      parameters: Transform's parameters.
+      augmented: whether altered copies of rows are added (`augmentation`). They have the positions of their
+        rows.
+    """
     number, file = numbered_file
     decoder = example_coder.ExamplesToRecordBatchDecoder(schema.SerializeToString())
     first = number * _MAX_ROWS_PER_FILE
-    for records in tfrecord.read_records(Path(file), batch_size):
+    for records in tfrecord.read_records(Path(file), parameters.batch_size):
         batch = decoder.DecodeBatch(records)
         size = batch.num_rows
         position = pa.LargeListArray.from_arrays(
             pa.array(np.arange(size + 1)), pa.array(np.arange(first, first + size))
         )
         names = [*batch.schema.names, POSITION]
-        yield pa.RecordBatch.from_arrays([*batch.columns, position], names)
+        batch = pa.RecordBatch.from_arrays([*batch.columns, position], names)
+        if augmented and parameters.augmentation != Augmentation():
+            batch = augment(batch, parameters.augmentation)
+        yield batch
         first += size
 
 

@@ -18,7 +18,7 @@ from bitext.components.shared.errors import DataError
 from bitext.components.shared.files import gzip_writer
 from bitext.components.shared.tf_example import serialize
 from bitext.components.text import EOS_ID
-from bitext.components.transform import Parameters, buckets, ragged
+from bitext.components.transform import Augmentation, Parameters, buckets, ragged
 from bitext.components.transform.buckets import Ints
 
 CHUNK_EXAMPLES = 200_000
@@ -227,7 +227,9 @@ def _report(
     output: artifacts.TransformedExamples,
 ) -> None:
     """Prints and records how many examples were written, left out or truncated, and the share of padding."""
-    samples = parameters.subword_samples if split == "train" else 1
+    is_train = split == "train"
+    samples = parameters.subword_samples if is_train else 1
+    is_augmented = is_train and parameters.augmentation != Augmentation()
     accepted = lengths.accepted
     source, target = lengths.truncated(parameters)
     padding = 1 - (source[accepted].sum() + target[accepted].sum()) / shapes[accepted].sum()
@@ -243,8 +245,12 @@ def _report(
         }
     )
     action = "left out" if parameters.over_long == "reject" else "truncated"
-    times = f", each in {samples} tokenizations," if samples > 1 else ""
+    remarks = [
+        *(["altered copies included"] if is_augmented else []),
+        *([f"each in {samples} tokenizations"] if samples > 1 else []),
+    ]
+    remark = f", {', '.join(remarks)}," if remarks else ""
     context.say(
-        f"{split}: {examples:,} pairs{times} in {shape_count} shapes, {padding:.1%} padding; "
+        f"{split}: {examples:,} pairs{remark} in {shape_count} shapes, {padding:.1%} padding; "
         f"{over_long:,} over-long {action}"
     )

@@ -28,6 +28,7 @@ from bitext.components.shared.errors import DataError
 from bitext.components.text import learn
 from bitext.components.text.processor import load_text_pair
 from bitext.components.transform import (
+    Augmentation,
     Parameters,
     Transform,
     analyzer_cache,
@@ -412,7 +413,7 @@ def test_a_span_with_a_damaged_cache_entry_is_counted_again(tmp_path, monkeypatc
 
 def key_of(span: Path) -> str:
     """Returns the key of a span that differs from all other spans."""
-    (key,) = analyzer_cache.dataset_keys([span / "Split-train"])
+    (key,) = analyzer_cache.dataset_keys([span / "Split-train"], Augmentation())
     return key.key
 
 
@@ -422,7 +423,7 @@ def test_the_key_of_a_span_covers_its_training_split_only(tmp_path):
     write_examples(tmp_path / "other eval", {**split, "eval": rows(2, 3)})
     write_examples(tmp_path / "other train", {**split, "train": [*rows(4, 1), ("a", "b", "c")]})
     assert key_of(tmp_path / "one") == key_of(tmp_path / "other eval") != key_of(tmp_path / "other train")
-    equal = analyzer_cache.dataset_keys([tmp_path / "one" / "Split-train"] * 2)
+    equal = analyzer_cache.dataset_keys([tmp_path / "one" / "Split-train"] * 2, Augmentation())
     assert len(set(equal)) == 2
 
 
