@@ -143,7 +143,7 @@ class Runner:
             store.put_run(run)
         else:
             run.state, run.error = state_after(error), one_line(error)
-            log.error("run %s: %s", run.state, "".join(traceback.format_exception(error)))
+            log.error("run %s", run.state, exc_info=error)
             try_to_record(lambda: store.put_run(run))
         remove(self._layout.staging / self._run_id)
         self._layout.remove_empty_folders()

@@ -7,6 +7,7 @@ such input badly. The copies are made before tokenization, so that the vocabular
 from __future__ import annotations
 
 import zlib
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ SEED = 1
 """The random numbers of a batch are drawn with this and the id of its first example."""
 _FULL_STOPS = "[.。．।۔።։]+$"
 _QUESTION_OR_EXCLAMATION = "[?!？！؟՞]+$"
-Side = pa.Array
+Side: TypeAlias = pa.Array
 """large_string[N], source or target."""
 
 
