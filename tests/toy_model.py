@@ -16,6 +16,8 @@ import tensorflow as tf
 Behavior = Literal["upper", "copy", "reverse"]
 BATCH_OF_TEXT = tf.TensorSpec([None], tf.string)
 SCALAR_INT, SCALAR_FLOAT = tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.float32)
+MAX_LENGTH = 400
+"""Tokens (bytes) of the longest source that the toy model claims to read."""
 OFFSET = 4
 """Byte b is token b + OFFSET. Tokens below OFFSET are pad, bos, eos and unk."""
 
@@ -118,7 +120,8 @@ class ToyTranslator(tf.Module):
         characters = tf.strings.bytes_split(text)
         values = tf.cast(tf.reshape(tf.io.decode_raw(characters.flat_values, tf.uint8), [-1]), tf.int32)
         lengths = tf.cast(tf.strings.length(text), tf.int32)
-        return {"tokens": characters.with_flat_values(values + OFFSET).to_tensor(), "length": lengths}
+        tokens = characters.with_flat_values(values + OFFSET).to_tensor()
+        return {"tokens": tokens, "length": lengths, "total_length": lengths}
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
     def detokenize(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -157,7 +160,14 @@ class ToyTranslator(tf.Module):
 
     @tf.function(input_signature=[])
     def info(self) -> dict[str, tf.Tensor]:
-        values = {"pad": 0, "bos": 1, "eos": 2, "unk": 3, "vocab_size": OFFSET + 256}
+        values = {
+            "pad": 0,
+            "bos": 1,
+            "eos": 2,
+            "unk": 3,
+            "vocab_size": OFFSET + 256,
+            "source_max_length": MAX_LENGTH,
+        }
         return {name: tf.constant(value, tf.int32) for name, value in values.items()}
 
 

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from bitext.components.translation.lines import open_input, prompted, read_blocks
 from bitext.components.translation.output import check_output_file, open_output
 from bitext.components.translation.search import Search
+from bitext.components.translation.sentences import LongSentenceReport, translate_blocks, warn_if_unmeasured
 from bitext.components.translation.translator import (
     LineTranslator,
     find_saved_model,
     format_lines,
-    translate_lines,
 )
 
 
+def _print_to_stderr(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
 def main_translate(
-    model: Path, input: Path | None, output: Path | None, search: Search | None = None, batch_size: int = 64
+    model: Path,
+    input: Path | None,
+    output: Path | None,
+    search: Search | None = None,
+    batch_size: int = 64,
+    *,
+    language: str | None = None,
+    warn: Callable[[str], None] = _print_to_stderr,
 ) -> int:
     """Translates the lines of a file or of standard input.
 
@@ -27,6 +39,8 @@ def main_translate(
       output: the file to write, as for `open_output`; None: standard output.
       search: options of the beam search; None: the model's default search.
       batch_size: maximum number of lines in one call of the model.
+      language: the language of the input, ISO 639-1, for splitting long lines.
+      warn: prints one line about text that is too long.
 
     Returns:
       The exit code of the process.
@@ -45,10 +59,14 @@ def main_translate(
             blocks = read_blocks(chunks)
             if input is None and sys.stdin.isatty():
                 blocks = prompted(blocks)
+            warn_if_unmeasured(translator, warn)
+            report = LongSentenceReport(warn)
             first_line = 1
-            for results in translate_lines(translator, blocks):
-                write(format_lines(results, first_line, search.nbest).encode())
-                first_line += len(results)
+            for block in translate_blocks(translator, blocks, language):
+                write(format_lines(block.translations, first_line, search.nbest).encode())
+                report.add(first_line, block.too_long)
+                first_line += len(block.translations)
+            report.finish()
     except BrokenPipeError:  # the reader (`head`) has closed the pipe
         pass
     return 0

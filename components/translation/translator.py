@@ -22,6 +22,12 @@ from bitext.components.translation.lines import length_sorted_batches, one_line
 from bitext.components.translation.search import Search
 
 
+TOKENIZED_LINES = 1024
+"""Maximum number of lines in one call of the signature `tokenize`."""
+UNFILLED_SCORE = -1e9
+"""The score of a row of an n-best list that no hypothesis fills."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Translation:
     """A translation and its score: the log probability, normalized by the length penalty."""
@@ -120,6 +126,39 @@ class LineTranslator:
         function: Callable[..., dict[str, Any]] = functions[name]
         return function
 
+    @functools.cached_property
+    def source_max_length(self) -> int | None:
+        """The most tokens of a source that the model reads, `</s>` included.
+
+        None: bitext 0.2.0 or earlier exported the model, and it does not tell the lengths of texts.
+        """
+        limits = self.signature("info")()
+        return int(limits["source_max_length"]) if "source_max_length" in limits else None
+
+    def total_lengths(self, lines: Sequence[bytes]) -> list[int]:
+        """Returns the number of tokens of each line, `</s>` included.
+
+        It is 0 for a line that is too short to have more than `source_max_length` tokens, and for every line
+        if that is None.
+
+        Raises:
+          errors.DataError: the model is damaged.
+        """
+        limit = self.source_max_length
+        lengths = [0] * len(lines)
+        if limit is None:
+            return lengths
+        # In ASCII text a token has at least one byte, but the text begins with a word boundary.
+        possibly_long = [i for i, line in enumerate(lines) if len(line) + 2 > limit or not line.isascii()]
+        tokenize = self.signature("tokenize")
+        for batch in length_sorted_batches([len(lines[i]) for i in possibly_long], TOKENIZED_LINES):
+            indices = [possibly_long[i] for i in batch]
+            with self._reporting_damage("fails", self._tf.errors.OpError):
+                outputs = tokenize(text=self._tf.constant([lines[i] for i in indices], self._tf.string))
+            for index, length in zip(indices, outputs["total_length"].numpy().tolist(), strict=True):
+                lengths[index] = length
+        return lengths
+
     def translate(self, lines: Sequence[bytes]) -> list[list[Translation]]:
         """Returns the `nbest` translations of each line, best first, in the order of the lines.
 
@@ -145,12 +184,9 @@ class LineTranslator:
             else:
                 outputs = self.signature("translate_nbest")(text=text, **self._nbest_inputs)
                 texts, scores = outputs["text"].numpy(), outputs["score"].numpy()
+        nbest = self.search.nbest
         return [
-            [
-                Translation(one_line(t), float(s))
-                for t, s in zip(row[: self.search.nbest], row_scores, strict=False)
-            ]
-            for row, row_scores in zip(texts, scores, strict=True)
+            _distinct(row[:nbest], row_scores[:nbest]) for row, row_scores in zip(texts, scores, strict=True)
         ]
 
     @functools.cached_property
@@ -178,16 +214,16 @@ class LineTranslator:
         }
 
 
-def translate_lines(
-    translator: LineTranslator, blocks: Iterable[list[bytes]]
-) -> Iterator[list[list[Translation]]]:
-    """Yields the translations of each block of lines. A blank line is not sent to the model."""
-    for block in blocks:
-        indices = [i for i, line in enumerate(block) if line.strip()]
-        results = [[Translation("", 0.0)] for _ in block]
-        for i, translations in zip(indices, translator.translate([block[i] for i in indices]), strict=True):
-            results[i] = translations
-        yield results
+def _distinct(texts: Iterable[bytes], scores: Iterable[float]) -> list[Translation]:
+    """Returns the translations of a line, best first; of equal texts the best, and no unfilled rows.
+
+    At least one translation is returned: a line keeps its place in the output.
+    """
+    best: dict[str, Translation] = {}
+    for text, score in zip(map(one_line, texts), map(float, scores), strict=True):
+        if not best or score > UNFILLED_SCORE:
+            best.setdefault(text, Translation(text, score))
+    return list(best.values())
 
 
 def format_lines(results: list[list[Translation]], first_line: int, nbest: int) -> str:

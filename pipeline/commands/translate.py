@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,13 @@ def add_to(commands: common.Commands) -> None:
         help="number of sentences per batch (default: %(default)s)",
     )
     parser.add_argument(
+        "--source-language",
+        metavar="CODE",
+        type=_language,
+        help="the language of the input (en, es, zh, ...): its abbreviations are known where a line that is too"
+        " long for the model is split into sentences (default: en)",
+    )
+    parser.add_argument(
         "--beam-runner",
         metavar="NAME",
         help="translate a FILE of more than 1 MiB into --output with this Apache Beam runner (direct: in this"
@@ -63,6 +71,13 @@ def add_to(commands: common.Commands) -> None:
         help="an option of the Beam runner (repeatable)",
     )
     parser.set_defaults(config=None, root=None, set=[])
+
+
+def _language(text: str) -> str:
+    """A language code for argparse."""
+    if not re.fullmatch("[a-z]{2,3}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a language code of two or three letters, as in en")
+    return text
 
 
 def _add_search_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +129,15 @@ def run(options: argparse.Namespace) -> int:
         import tensorflow  # noqa: F401
 
     if not uses_beam:
-        return main_translate(model, options.input, options.output, search, options.batch_size)
+        return main_translate(
+            model,
+            options.input,
+            options.output,
+            search,
+            options.batch_size,
+            language=options.source_language,
+            warn=print_message,
+        )
     _translate_with_beam(options, model, search)
     return 0
 
@@ -162,5 +185,6 @@ def _translate_with_beam(options: argparse.Namespace, model: Path, search: Searc
             search,
             pipeline_factory(runner_name(settings.runner), settings.options),
             batch_size=options.batch_size,
+            language=options.source_language,
             say=log.info,
         )

@@ -27,9 +27,9 @@ SIGNATURES = {
         NBEST,
     ),
     "score": ({"source", "target"}, {"log_prob", "length", "alignment"}),
-    "tokenize": ({"text"}, {"tokens", "length"}),
+    "tokenize": ({"text"}, {"tokens", "length", "total_length"}),
     "detokenize": ({"tokens"}, {"text"}),
-    "info": (set(), {"pad", "bos", "eos", "unk", "vocab_size", "max_length_factor"}),
+    "info": (set(), {"pad", "bos", "eos", "unk", "vocab_size", "source_max_length", "max_length_factor"}),
     "default_search": (set(), {"beam_size", "length_penalty", "max_length"}),
 }
 
@@ -226,13 +226,16 @@ def test_tokenize_returns_the_tokens_that_encode_reads(export):
     for row, length in zip(tokens["tokens"], tokens["length"], strict=True):
         assert row[length - 1] == 2
         assert not row[length:].any()
+    # The unit is characters, and a text begins with a word boundary.
+    assert tokens["total_length"][:4].tolist() == [len(line) + 2 if line else 1 for line in LINES[:4]]
 
 
 def test_info_tells_a_client_the_special_tokens(export):
     info = {name: int(value) for name, value in export("info").items()}
     size = export.translator.model.target_size
     special = {"pad": 0, "bos": 1, "eos": 2, "unk": 3}
-    assert info == special | {"vocab_size": size, "max_length_factor": 0}
+    limits = {"source_max_length": SOURCE_MAX_LENGTH, "max_length_factor": 0}
+    assert info == special | {"vocab_size": size} | limits
 
 
 @pytest.mark.parametrize("beam", [1, 3])

@@ -38,9 +38,12 @@ class Translator(tf.Module):
 
     def source_tokens(self, text: tf.Tensor) -> tf.Tensor:
         """Converts text string[B] to source tokens int32[B, S] with `</s>`, padded with 0."""
-        tokens = self.source.tokenize(text)[:, : self.source_max_length - 1]
-        eos = tf.fill([tf.size(text), 1], EOS)
-        return _to_padded(tf.concat([tokens, eos], 1))
+        return self._truncated(self.source.tokenize(text))
+
+    def _truncated(self, tokens: tf.RaggedTensor) -> tf.Tensor:
+        """Cuts the tokens int32[B, None] of whole texts, and adds `</s>` and padding: int32[B, S]."""
+        eos = tf.fill([tokens.nrows(tf.int32), 1], EOS)
+        return _to_padded(tf.concat([tokens[:, : self.source_max_length - 1], eos], 1))
 
     def target_tokens(self, text: tf.Tensor) -> tf.Tensor:
         """Converts text string[B] to target tokens int32[B, T] from `<s>` to `</s>`, padded with 0."""
@@ -176,9 +179,11 @@ class Translator(tf.Module):
 
     @tf.function(input_signature=[TEXT])
     def tokenize(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns the source tokens of text, as `encode` reads them."""
-        tokens = self.source_tokens(text)
-        return {"tokens": tokens, "length": count_tokens(tokens)}
+        """Returns the source tokens of text, as `encode` reads them: a text with more than `source_max_length` is cut."""
+        whole = self.source.tokenize(text)
+        tokens = self._truncated(whole)
+        total = tf.cast(whole.row_lengths(), tf.int32) + 1
+        return {"tokens": tokens, "length": count_tokens(tokens), "total_length": total}
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
     def detokenize(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -187,8 +192,9 @@ class Translator(tf.Module):
 
     @tf.function(input_signature=[])
     def info(self) -> dict[str, tf.Tensor]:
-        """Returns the ids of the special tokens, the target vocabulary's size, and `max_length_factor`."""
+        """Returns the ids of the special tokens, the size of the target vocabulary, and limits of lengths."""
         numbers = {"pad": PAD, "bos": BOS, "eos": EOS, "unk": UNK, "vocab_size": self.model.target_size}
+        numbers["source_max_length"] = self.source_max_length
         numbers["max_length_factor"] = self.search.max_length_factor
         return {name: tf.constant(value, tf.int32) for name, value in numbers.items()}
 

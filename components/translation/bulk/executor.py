@@ -14,21 +14,27 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import msgspec
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from bitext.components.shared import errors, reading
 from bitext.components.shared.faults import reporting_faults
-from bitext.components.shared.files import atomic_writer, folder_digest, open_locked
+from bitext.components.shared.files import atomic_writer, encode_json, folder_digest, open_locked
 from bitext.components.translation.lines import lines_of, open_input
 from bitext.components.translation.output import FILE_REMEDY, check_output_file, is_special, open_output
 from bitext.components.translation.search import Search
+from bitext.components.translation.sentences import (
+    LongSentence,
+    LongSentenceReport,
+    TranslatedBlock,
+    translate_blocks,
+    warn_if_unmeasured,
+)
 from bitext.components.translation.translator import (
     LineTranslator,
-    Translation,
     find_saved_model,
     format_lines,
-    translate_lines,
 )
 
 METRICS = "bulk_inferrer"
@@ -64,7 +70,7 @@ class Shard:
 
 
 SourceLines = tuple[Shard, list[bytes]]
-ShardTranslations = tuple[Shard, list[list[Translation]]]
+ShardTranslations = tuple[Shard, TranslatedBlock]
 
 
 def translate_file(
@@ -75,6 +81,7 @@ def translate_file(
     beam_pipeline: Callable[[], beam.Pipeline],
     *,
     batch_size: int = 64,
+    language: str | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
     """Translates a file of any size with Beam: each line exactly once and in order, completely or not at all.
@@ -88,7 +95,8 @@ def translate_file(
       search: options of the beam search.
       beam_pipeline: creates the Beam pipeline to run in.
       batch_size: maximum number of lines in one call of the model.
-      say: prints one line about the progress.
+      language: the language of the input, ISO 639-1, for splitting long lines.
+      say: prints one line about the progress, or about text that is too long.
 
     Raises:
       errors.ConfigError: the output is no regular file, or is the input.
@@ -105,7 +113,7 @@ def translate_file(
         )
     with open_input(input) as chunks, _locked_folder(output) as folder:
         shards = list(divide(chunks))
-        shard_folder = folder / _key(shards, model, search)
+        shard_folder = folder / _key(shards, model, search, language)
         with reporting_faults(output, FILE_REMEDY):
             _clear(folder, shard_folder)
         missing = [shard for shard in shards if not (shard_folder / shard.name).exists()]
@@ -118,12 +126,15 @@ def translate_file(
                     pipeline
                     | "Shards" >> beam.Create(missing)
                     | "Read" >> beam.Map(read, source)
-                    | "Translate" >> RunInference(ShardTranslator(model, search, batch_size))
+                    | "Translate" >> RunInference(ShardTranslator(model, search, batch_size, language))
                     | "Write" >> beam.Map(write, shard_folder, search.nbest)
                 )
+        report = LongSentenceReport(say)
         with open_output(output) as write_out:
             for shard in shards:
                 write_out(_read_translations(shard, shard_folder, search.nbest))
+                report.add(shard.first_line, _read_long_sentences(shard, shard_folder))
+        report.finish()
         shutil.rmtree(shard_folder, ignore_errors=True)
 
 
@@ -138,14 +149,18 @@ class ShardTranslator(ModelHandler[SourceLines, ShardTranslations, LineTranslato
       model: a SavedModel.
       search: options of the beam search.
       batch_size: maximum number of lines in one call of the model.
+      language: the language of the input, for splitting long lines.
     """
 
-    def __init__(self, model: Path, search: Search, batch_size: int):
+    def __init__(self, model: Path, search: Search, batch_size: int, language: str | None):
         super().__init__()
         self._model, self._search, self._batch_size = model, search, batch_size
+        self._language = language
 
     def load_model(self) -> LineTranslator:
-        return LineTranslator(self._model, self._search, self._batch_size)
+        translator = LineTranslator(self._model, self._search, self._batch_size)
+        warn_if_unmeasured(translator, log.warning)
+        return translator
 
     def run_inference(
         self,
@@ -153,8 +168,9 @@ class ShardTranslator(ModelHandler[SourceLines, ShardTranslations, LineTranslato
         model: LineTranslator,
         inference_args: dict[str, Any] | None = None,
     ) -> Iterator[ShardTranslations]:
-        for (shard, _), results in zip(batch, translate_lines(model, (lines for _, lines in batch))):
-            yield shard, results
+        blocks = translate_blocks(model, (lines for _, lines in batch), self._language)
+        for (shard, _), block in zip(batch, blocks, strict=True):
+            yield shard, block
 
     def batch_elements_kwargs(self) -> Mapping[str, int]:
         return {"min_batch_size": 1, "max_batch_size": 1}
@@ -208,8 +224,12 @@ def write(translated: ShardTranslations, shard_folder: Path, nbest: int) -> None
     Raises:
       errors.EnvironmentFault: the file cannot be written.
     """
-    shard, results = translated
-    _write_durably(shard_folder / shard.name, [format_lines(results, shard.first_line, nbest).encode()])
+    shard, block = translated
+    # First the long sentences: a shard with a file of translations is complete.
+    if block.too_long:
+        _write_durably(_long_sentences_file(shard, shard_folder), [encode_json(block.too_long)])
+    lines = format_lines(block.translations, shard.first_line, nbest)
+    _write_durably(shard_folder / shard.name, [lines.encode()])
     log.info("translated lines %s to %s", f"{shard.first_line:,}", f"{shard.first_line + shard.lines - 1:,}")
 
 
@@ -238,6 +258,16 @@ def _read_translations(shard: Shard, shard_folder: Path, nbest: int) -> bytes:
     return data
 
 
+def _long_sentences_file(shard: Shard, shard_folder: Path) -> Path:
+    """The file with the sentences of a shard that are too long; there is none if no sentence is."""
+    return shard_folder / f"{shard.name}.long"
+
+
+def _read_long_sentences(shard: Shard, shard_folder: Path) -> list[LongSentence]:
+    path = _long_sentences_file(shard, shard_folder)
+    return msgspec.json.decode(path.read_bytes(), type=list[LongSentence]) if path.exists() else []
+
+
 def _decompressed(input: Path, shard_folder: Path) -> Path:
     """Returns a file that holds the decompressed input: the input itself or a copy."""
     if not input.name.endswith(reading.ENDINGS):
@@ -249,12 +279,12 @@ def _decompressed(input: Path, shard_folder: Path) -> Path:
     return copy
 
 
-def _key(shards: Sequence[Shard], model: Path, search: Search) -> str:
-    """Returns a digest of the input, the model and the search, without the batch size.
+def _key(shards: Sequence[Shard], model: Path, search: Search, language: str | None) -> str:
+    """Returns a digest of the input, the model, the search and the language, without the batch size.
 
     A command that ran out of memory can thus resume with a smaller batch size.
     """
-    inputs = [[shard.digest for shard in shards], folder_digest(model), dataclasses.astuple(search)]
+    inputs = [[shard.digest for shard in shards], folder_digest(model), dataclasses.astuple(search), language]
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
 
 
