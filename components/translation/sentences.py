@@ -126,8 +126,9 @@ def split(line: bytes, language: str) -> list[bytes]:
     """
     import sentencex
 
-    sentences = sentencex.segment(language, line.decode("utf-8", "replace"))
-    return [sentence.strip().encode() for sentence in sentences if sentence.strip()]
+    # Single blanks only: sentencex 1.0 panics at a letter, a white space beyond ASCII and a full stop.
+    text = " ".join(line.decode("utf-8", "replace").split())
+    return [sentence.strip().encode() for sentence in sentencex.segment(language, text) if sentence.strip()]
 
 
 def join(sentences: Sequence[Sequence[Translation]], nbest: int = 1) -> list[Translation]:

@@ -21,7 +21,6 @@ from bitext.components.shared.parallel import parallel_map
 from bitext.components.translation.lines import length_sorted_batches, one_line
 from bitext.components.translation.search import Search
 
-
 TOKENIZED_LINES = 1024
 """Maximum number of lines in one call of the signature `tokenize`."""
 UNFILLED_SCORE = -1e9

@@ -54,8 +54,8 @@ def add_to(commands: common.Commands) -> None:
         "--source-language",
         metavar="CODE",
         type=_language,
-        help="the language of the input (en, es, zh, ...): its abbreviations are known where a line that is too"
-        " long for the model is split into sentences (default: en)",
+        help="the language of the input, whose abbreviations are known where a line that is too long for the"
+        " model is split into sentences (default: en)",
     )
     parser.add_argument(
         "--beam-runner",

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from bitext.components.shared import errors
 from bitext.components.translation import lines, translate
 from bitext.components.translation.search import Search
+from bitext.components.translation.sentences import TranslatedBlock, translate_blocks
 from bitext.components.translation.translator import (
     LineTranslator,
     Translation,
     find_saved_model,
-    translate_lines,
 )
 from tests import toy_model
 
@@ -52,7 +52,9 @@ class TestOrder:
         self, translators: list[LineTranslator], texts: list[str]
     ) -> None:
         data = [text.encode() for text in texts]
-        outputs = [[r for block in translate_lines(t, [data]) for r in block] for t in translators]
+        outputs = [
+            [r for block in translate_blocks(t, [data]) for r in block.translations] for t in translators
+        ]
         assert outputs[0] == outputs[1] == outputs[2]
         # The toy model splits at ASCII white space, as bytes.split does.
         expected = [b" ".join(line.split()).decode() for line in data]
@@ -110,11 +112,11 @@ class TestFiles:
     ) -> None:
         (tmp_path / "out.txt").write_text("before")
 
-        def fail(translator: LineTranslator, blocks: object) -> Iterator[list[list[Translation]]]:
-            yield [[Translation("a", 0.0)]]
+        def fail(*_: object) -> Iterator[TranslatedBlock]:
+            yield TranslatedBlock([[Translation("a", 0.0)]], [])
             raise errors.DataError("no more")
 
-        monkeypatch.setattr(translate, "translate_lines", fail)
+        monkeypatch.setattr(translate, "translate_blocks", fail)
         with pytest.raises(errors.DataError, match="no more"):
             run(model, tmp_path, b"a\nb\n")
         assert (tmp_path / "out.txt").read_text() == "before"
