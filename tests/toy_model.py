@@ -159,6 +159,10 @@ class ToyTranslator(tf.Module):
         }
 
     @tf.function(input_signature=[])
+    def languages(self) -> dict[str, tf.Tensor]:
+        return {"source_language": tf.constant("en")}
+
+    @tf.function(input_signature=[])
     def info(self) -> dict[str, tf.Tensor]:
         values = {
             "pad": 0,
@@ -183,6 +187,7 @@ def signatures(module: ToyTranslator) -> dict[str, Any]:
         "encode": module.encode,
         "decode_step": module.decode_step,
         "info": module.info,
+        "languages": module.languages,
         "default_search": module.default_search,
     }
 

@@ -69,6 +69,7 @@ class TextFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
       source_max_length: maximum number of tokens of a source, `</s>` included.
       source: the files of the source side.
       target: the files of the target side.
+      source_language: the language of the source, ISO 639-1; empty: unknown.
     """
 
     settings: TextSettings
@@ -76,6 +77,7 @@ class TextFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     source_max_length: Annotated[int, msgspec.Meta(ge=2)]
     source: SideFiles
     target: SideFiles
+    source_language: str = ""
 
 
 class TransformGraph(Artifact):

@@ -64,6 +64,7 @@ SIGNATURES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "encode": ({"text": "string"}, {"memory": "float32", "memory_length": "int32"}),
     "decode_step": ({"token": "int32"}, {"log_probs": "float32", "alignment": "float32"}),
     "info": ({}, dict.fromkeys(("pad", "bos", "eos", "unk", "vocab_size", "source_max_length"), "int32")),
+    "languages": ({}, {"source_language": "string"}),
     "default_search": ({}, {"beam_size": "int32", "length_penalty": "float32", "max_length": "int32"}),
 }
 """The inputs and outputs of each signature, name to dtype. More outputs are allowed, and more inputs of

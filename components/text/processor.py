@@ -264,12 +264,14 @@ class TextPair:
       source, target: the text path of each side; the same object if the vocabulary is shared.
       shared: whether the vocabulary is shared.
       source_max_length: maximum number of tokens of a source, `</s>` included.
+      source_language: the language of the source, ISO 639-1; empty: unknown.
     """
 
     source: TextProcessor
     target: TextProcessor
     shared: bool
     source_max_length: int
+    source_language: str = ""
 
 
 def load_text_pair(transform_graph: Path) -> TextPair:
@@ -291,4 +293,4 @@ def load_text_pair(transform_graph: Path) -> TextPair:
 
     source = side(text.source)
     target = source if text.shared else side(text.target)
-    return TextPair(source, target, text.shared, text.source_max_length)
+    return TextPair(source, target, text.shared, text.source_max_length, text.source_language)

@@ -327,5 +327,6 @@ def _text_file(parameters: Parameters, graph: artifacts.TransformGraph) -> TextF
         settings=text_settings(parameters),
         shared=parameters.shared_vocabulary,
         source_max_length=parameters.source_max_length,
+        source_language=parameters.source_language,
         **sides,
     )

@@ -1,6 +1,8 @@
-"""Lines that are longer than the model reads: splits them into sentences and joins the translations.
+"""Lines with several sentences: splits them, translates each sentence, and joins the translations.
 
-`bitext translate` and the bulk translation with Beam use it. The served graph translates one sentence.
+A model that is trained on single sentences translates two sentences in one line badly, and loses what is
+longer than it reads. `bitext translate`, with or without Beam, uses this module. The served graph translates
+one sentence.
 """
 
 from __future__ import annotations
@@ -8,13 +10,26 @@ from __future__ import annotations
 import dataclasses
 import heapq
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from bitext.components.text.scripts import dominant_script
 from bitext.components.translation.translator import LineTranslator, Translation
 
+LANGUAGES = {
+    "Arabic": "ar",
+    "Armenian": "hy",
+    "Cyrillic": "ru",
+    "Devanagari": "hi",
+    "Greek": "el",
+    "Han": "zh",
+    "Japanese": "ja",
+}
+"""The language whose abbreviations are known, by the script of a line, if the language is unknown."""
 DEFAULT_LANGUAGE = "en"
-"""The language of the splitter if none is given. It knows the sentence ends of all scripts, and the
-abbreviations of this language."""
+"""The same for other scripts. The ends of sentences are known for all scripts."""
+_ABBREVIATION = re.compile(r"[^ ]{1,5}\.")
+"""A sentence of one short word is more likely an abbreviation."""
 MAX_REPORTED = 20
 """So many long sentences are reported one by one; all are counted."""
 
@@ -85,50 +100,65 @@ def warn_if_unmeasured(translator: LineTranslator, warn: Callable[[str], None]) 
 
 
 def translate_blocks(
-    translator: LineTranslator, blocks: Iterable[list[bytes]], language: str | None = None
+    translator: LineTranslator,
+    blocks: Iterable[list[bytes]],
+    language: str | None = None,
+    *,
+    whole_lines: bool = False,
 ) -> Iterator[TranslatedBlock]:
     """Yields the translations of each block of lines.
 
-    A line with more tokens than the model reads is split at the ends of its sentences. The translations of
-    the sentences are joined, and the score of the line is the mean of theirs. A blank line is not sent to the
+    The score of a line with several sentences is the mean of their scores. A blank line is not sent to the
     model.
 
     Args:
       translator: the model.
       blocks: lines of text, UTF-8.
-      language: the language of the text, ISO 639-1, for its abbreviations; None: `DEFAULT_LANGUAGE`.
+      language: the language of the text, ISO 639-1; None: that of the model, or by the script of the line.
+      whole_lines: whether only lines that are longer than the model reads are split.
     """
+    language = language or translator.source_language or None
     for block in blocks:
-        units = [[line] if line.strip() else [] for line in block]
+        is_split = translator.are_too_long(block) if whole_lines else [True] * len(block)
+        units = [
+            [] if not line.strip() else split(line, language) if splits else [line]
+            for line, splits in zip(block, is_split, strict=True)
+        ]
+        sentences = [sentence for of_line in units for sentence in of_line]
+        lengths, results = iter(translator.total_lengths(sentences)), iter(translator.translate(sentences))
         limit = translator.source_max_length or 0
-        is_long = [length > limit for length in translator.total_lengths(block)]
-        for index in itertools.compress(range(len(block)), is_long):
-            units[index] = split(block[index], language or DEFAULT_LANGUAGE)
-        results = iter(translator.translate([unit for of_line in units for unit in of_line]))
         by_line = [list(itertools.islice(results, len(of_line))) for of_line in units]
-        yield TranslatedBlock(
-            [join(of_line, translator.search.nbest) for of_line in by_line],
-            [
-                LongSentence(index, length, limit)
-                for index in itertools.compress(range(len(block)), is_long)
-                for length in translator.total_lengths(units[index])
-                if length > limit
-            ],
-        )
+        too_long = [
+            LongSentence(index, length, limit)
+            for index, of_line in enumerate(units)
+            for length in itertools.islice(lengths, len(of_line))
+            if length > limit
+        ]
+        yield TranslatedBlock([join(of_line, translator.search.nbest) for of_line in by_line], too_long)
 
 
-def split(line: bytes, language: str) -> list[bytes]:
-    """Splits a line at the ends of its sentences. It loses no text but white space between sentences.
+def split(line: bytes, language: str | None) -> list[bytes]:
+    """Splits a line at the ends of its sentences.
+
+    The sentences have single blanks and no white space at their ends. Nothing else is lost.
 
     Args:
       line: UTF-8; other bytes become U+FFFD.
-      language: ISO 639-1.
+      language: ISO 639-1; None: by the script of the line.
     """
     import sentencex
 
-    # Single blanks only: sentencex 1.0 panics at a letter, a white space beyond ASCII and a full stop.
+    # Single blanks: sentencex 1.0 panics at a letter, a white space beyond ASCII and a full stop.
     text = " ".join(line.decode("utf-8", "replace").split())
-    return [sentence.strip().encode() for sentence in sentencex.segment(language, text) if sentence.strip()]
+    if language is None:
+        language = LANGUAGES.get(dominant_script([text]), DEFAULT_LANGUAGE)
+    sentences: list[str] = []
+    for sentence in map(str.strip, sentencex.segment(language, text)):
+        if sentences and _ABBREVIATION.fullmatch(sentences[-1]):
+            sentences[-1] += f" {sentence}"
+        elif sentence:
+            sentences.append(sentence)
+    return [sentence.encode() for sentence in sentences]
 
 
 def join(sentences: Sequence[Sequence[Translation]], nbest: int = 1) -> list[Translation]:

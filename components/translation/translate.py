@@ -29,6 +29,7 @@ def main_translate(
     batch_size: int = 64,
     *,
     language: str | None = None,
+    whole_lines: bool = False,
     warn: Callable[[str], None] = _print_to_stderr,
 ) -> int:
     """Translates the lines of a file or of standard input.
@@ -39,7 +40,8 @@ def main_translate(
       output: the file to write, as for `open_output`; None: standard output.
       search: options of the beam search; None: the model's default search.
       batch_size: maximum number of lines in one call of the model.
-      language: the language of the input, ISO 639-1, for splitting long lines.
+      language: the language of the input, ISO 639-1; None: as `translate_blocks` has it.
+      whole_lines: whether only lines that are longer than the model reads are split into sentences.
       warn: prints one line about text that is too long.
 
     Returns:
@@ -62,7 +64,7 @@ def main_translate(
             warn_if_unmeasured(translator, warn)
             report = LongSentenceReport(warn)
             first_line = 1
-            for block in translate_blocks(translator, blocks, language):
+            for block in translate_blocks(translator, blocks, language, whole_lines=whole_lines):
                 write(format_lines(block.translations, first_line, search.nbest).encode())
                 report.add(first_line, block.too_long)
                 first_line += len(block.translations)

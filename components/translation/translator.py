@@ -134,6 +134,14 @@ class LineTranslator:
         limits = self.signature("info")()
         return int(limits["source_max_length"]) if "source_max_length" in limits else None
 
+    @functools.cached_property
+    def source_language(self) -> str:
+        """The language of the source, ISO 639-1; empty: unknown."""
+        if "languages" not in self._model.signatures:  # exported by bitext 0.2.0 or earlier
+            return ""
+        language: bytes = self.signature("languages")()["source_language"].numpy()
+        return language.decode()
+
     def total_lengths(self, lines: Sequence[bytes]) -> list[int]:
         """Returns the number of tokens of each line, `</s>` included.
 
@@ -157,6 +165,11 @@ class LineTranslator:
             for index, length in zip(indices, outputs["total_length"].numpy().tolist(), strict=True):
                 lengths[index] = length
         return lengths
+
+    def are_too_long(self, lines: Sequence[bytes]) -> list[bool]:
+        """Returns for each line whether it has more tokens than the model reads."""
+        limit = self.source_max_length or 0
+        return [length > limit for length in self.total_lengths(lines)]
 
     def translate(self, lines: Sequence[bytes]) -> list[list[Translation]]:
         """Returns the `nbest` translations of each line, best first, in the order of the lines.

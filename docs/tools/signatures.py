@@ -62,6 +62,7 @@ MEANINGS = {
     "eos": "Id of `</s>`.",
     "unk": "Id of `<unk>`.",
     "vocab_size": "Ids of the target vocabulary.",
+    "source_language": "Language of the source, ISO 639-1 (`en`); empty: unknown.",
     "max_length_factor": "See [Search](../concepts/search.md#lengths).",
 }
 ONLY_MEANINGS = {

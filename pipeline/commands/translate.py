@@ -54,8 +54,14 @@ def add_to(commands: common.Commands) -> None:
         "--source-language",
         metavar="CODE",
         type=_language,
-        help="the language of the input, whose abbreviations are known where a line that is too long for the"
-        " model is split into sentences (default: en)",
+        help="the language of the input (de, fr, ...), whose abbreviations end no sentence (default: the model's"
+        " transform.source_language, or by the script)",
+    )
+    parser.add_argument(
+        "--whole-lines",
+        action="store_true",
+        help="split a line into sentences only if it is longer than the model reads: for a model that is trained"
+        " on lines with several sentences",
     )
     parser.add_argument(
         "--beam-runner",
@@ -136,6 +142,7 @@ def run(options: argparse.Namespace) -> int:
             search,
             options.batch_size,
             language=options.source_language,
+            whole_lines=options.whole_lines,
             warn=print_message,
         )
     _translate_with_beam(options, model, search)
@@ -186,5 +193,6 @@ def _translate_with_beam(options: argparse.Namespace, model: Path, search: Searc
             pipeline_factory(runner_name(settings.runner), settings.options),
             batch_size=options.batch_size,
             language=options.source_language,
+            whole_lines=options.whole_lines,
             say=log.info,
         )

@@ -30,6 +30,7 @@ SIGNATURES = {
     "tokenize": ({"text"}, {"tokens", "length", "total_length"}),
     "detokenize": ({"tokens"}, {"text"}),
     "info": (set(), {"pad", "bos", "eos", "unk", "vocab_size", "source_max_length", "max_length_factor"}),
+    "languages": (set(), {"source_language"}),
     "default_search": (set(), {"beam_size", "length_penalty", "max_length"}),
 }
 

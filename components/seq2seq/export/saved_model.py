@@ -35,6 +35,7 @@ class Translator(tf.Module):
         super().__init__(name="translator")
         self.model, self.search = model, search
         self.source, self.target, self.source_max_length = text.source, text.target, text.source_max_length
+        self.source_language = text.source_language
 
     def source_tokens(self, text: tf.Tensor) -> tf.Tensor:
         """Converts text string[B] to source tokens int32[B, S] with `</s>`, padded with 0."""
@@ -199,6 +200,11 @@ class Translator(tf.Module):
         return {name: tf.constant(value, tf.int32) for name, value in numbers.items()}
 
     @tf.function(input_signature=[])
+    def languages(self) -> dict[str, tf.Tensor]:
+        """The language of the source, for programs that split text into sentences."""
+        return {"source_language": tf.constant(self.source_language)}
+
+    @tf.function(input_signature=[])
     def default_search(self) -> dict[str, tf.Tensor]:
         """Returns the settings of the search in `serving_default`, as inputs of `translate_nbest`."""
         search = self.search
@@ -294,6 +300,7 @@ class Translator(tf.Module):
             "tokenize": self.tokenize,
             "detokenize": self.detokenize,
             "info": self.info,
+            "languages": self.languages,
             "default_search": self.default_search,
             "encode": self.encode,
         }

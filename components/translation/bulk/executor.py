@@ -82,6 +82,7 @@ def translate_file(
     *,
     batch_size: int = 64,
     language: str | None = None,
+    whole_lines: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
     """Translates a file of any size with Beam: each line exactly once and in order, completely or not at all.
@@ -95,7 +96,8 @@ def translate_file(
       search: options of the beam search.
       beam_pipeline: creates the Beam pipeline to run in.
       batch_size: maximum number of lines in one call of the model.
-      language: the language of the input, ISO 639-1, for splitting long lines.
+      language: the language of the input, ISO 639-1; None: as `translate_blocks` has it.
+      whole_lines: whether only lines that are longer than the model reads are split into sentences.
       say: prints one line about the progress, or about text that is too long.
 
     Raises:
@@ -113,7 +115,7 @@ def translate_file(
         )
     with open_input(input) as chunks, _locked_folder(output) as folder:
         shards = list(divide(chunks))
-        shard_folder = folder / _key(shards, model, search, language)
+        shard_folder = folder / _key(shards, model, search, language, whole_lines)
         with reporting_faults(output, FILE_REMEDY):
             _clear(folder, shard_folder)
         missing = [shard for shard in shards if not (shard_folder / shard.name).exists()]
@@ -126,7 +128,7 @@ def translate_file(
                     pipeline
                     | "Shards" >> beam.Create(missing)
                     | "Read" >> beam.Map(read, source)
-                    | "Translate" >> RunInference(ShardTranslator(model, search, batch_size, language))
+                    | "Translate" >> RunInference(ShardTranslator(model, search, batch_size, language, whole_lines))
                     | "Write" >> beam.Map(write, shard_folder, search.nbest)
                 )
         report = LongSentenceReport(say)
@@ -149,13 +151,13 @@ class ShardTranslator(ModelHandler[SourceLines, ShardTranslations, LineTranslato
       model: a SavedModel.
       search: options of the beam search.
       batch_size: maximum number of lines in one call of the model.
-      language: the language of the input, for splitting long lines.
+      language, whole_lines: as `translate_blocks` has them.
     """
 
-    def __init__(self, model: Path, search: Search, batch_size: int, language: str | None):
+    def __init__(self, model: Path, search: Search, batch_size: int, language: str | None, whole_lines: bool):
         super().__init__()
         self._model, self._search, self._batch_size = model, search, batch_size
-        self._language = language
+        self._language, self._whole_lines = language, whole_lines
 
     def load_model(self) -> LineTranslator:
         translator = LineTranslator(self._model, self._search, self._batch_size)
@@ -168,7 +170,9 @@ class ShardTranslator(ModelHandler[SourceLines, ShardTranslations, LineTranslato
         model: LineTranslator,
         inference_args: dict[str, Any] | None = None,
     ) -> Iterator[ShardTranslations]:
-        blocks = translate_blocks(model, (lines for _, lines in batch), self._language)
+        blocks = translate_blocks(
+            model, (lines for _, lines in batch), self._language, whole_lines=self._whole_lines
+        )
         for (shard, _), block in zip(batch, blocks, strict=True):
             yield shard, block
 
@@ -279,12 +283,12 @@ def _decompressed(input: Path, shard_folder: Path) -> Path:
     return copy
 
 
-def _key(shards: Sequence[Shard], model: Path, search: Search, language: str | None) -> str:
-    """Returns a digest of the input, the model, the search and the language, without the batch size.
+def _key(shards: Sequence[Shard], model: Path, search: Search, language: str | None, whole_lines: bool) -> str:
+    """Returns a digest of the input, the model, the search and how lines are split, without the batch size.
 
     A command that ran out of memory can thus resume with a smaller batch size.
     """
-    inputs = [[shard.digest for shard in shards], folder_digest(model), dataclasses.astuple(search), language]
+    inputs = [[shard.digest for shard in shards], folder_digest(model), dataclasses.astuple(search), language, whole_lines]
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
 
 
