@@ -73,6 +73,7 @@ REQUIREMENTS = [
     "PyYAML>=6",
     "sacrebleu>=2.4,<3",
     "sentencepiece>=0.2,<0.3",
+    "sentencex>=1.0.28,<2",
     "tensorboard>=2.16,<3",  # event files of training; newer TensorFlow does not depend on it
     "tqdm>=4.66",
     "zstandard>=0.22,<1",

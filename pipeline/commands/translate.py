@@ -60,8 +60,8 @@ def add_to(commands: common.Commands) -> None:
     parser.add_argument(
         "--whole-lines",
         action="store_true",
-        help="split a line into sentences only if it is longer than the model reads: for a model that is trained"
-        " on lines with several sentences",
+        help="split a line into sentences only if it is longer than the model reads: for a model whose training"
+        " data has lines with several sentences",
     )
     parser.add_argument(
         "--beam-runner",

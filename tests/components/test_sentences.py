@@ -51,8 +51,15 @@ class TestSplit:
         assert [sentence.decode() for sentence in split(line.encode(), "en")] == expected
 
     def test_abbreviations_are_those_of_the_language(self) -> None:
-        line = "Г. Иванов пришел. Да.".encode()
-        assert len(split(line, "ru")) < len(split(line, "en"))
+        line = b"Er kam am 5. Mai. Das ist z. B. gut."
+        assert len(split(line, "de")) == 2 < len(split(line, "en"))
+
+    def test_an_unknown_language_is_that_of_the_script(self) -> None:
+        line = "Это, напр. Москва и т. д. Да.".encode()
+        assert split(line, None) == split(line, "ru") != split(line, "en")
+
+    def test_a_short_word_with_a_full_stop_is_no_sentence(self) -> None:
+        assert split("M. Dupont est là. Oui.".encode(), "fr") == ["M. Dupont est là.".encode(), b"Oui."]
 
     @given(st.text(st.sampled_from("aB .。!?\n\u3000\u200b\u00a0\"'»1é中")))
     def test_no_text_is_lost(self, line: str) -> None:
@@ -96,10 +103,14 @@ class TestLongLines:
         assert block.too_long == []
         assert block.translations[1][0].score == pytest.approx(-len(SENTENCE.split()) - 1)
 
-    def test_a_line_within_the_limit_is_not_split(self, translator: LineTranslator) -> None:
-        line = ("A. B. " * (MAX_LENGTH // 6)).strip().encode()
-        [block] = translate_blocks(translator, [[line]])
-        assert block.translations[0][0].score == -len(line.split()) - 1
+    @pytest.mark.parametrize("whole_lines", [False, True])
+    def test_whole_lines_are_split_only_if_they_are_too_long(
+        self, translator: LineTranslator, whole_lines: bool
+    ) -> None:
+        line = "One sentence here. Another one there.".encode()
+        [block] = translate_blocks(translator, [[line, LONG_LINE.encode()]], whole_lines=whole_lines)
+        scores = [translations[0].score for translations in block.translations]
+        assert scores == [-7 if whole_lines else -4, -len(SENTENCE.split()) - 1]
 
     def test_a_sentence_that_is_too_long_is_reported(self, model: Path, tmp_path: Path) -> None:
         (tmp_path / "in.txt").write_text(f"a\n{LONG_LINE}{ENDLESS}\nb\n{ENDLESS}\n", encoding="utf-8")

@@ -128,7 +128,8 @@ def translate_file(
                     pipeline
                     | "Shards" >> beam.Create(missing)
                     | "Read" >> beam.Map(read, source)
-                    | "Translate" >> RunInference(ShardTranslator(model, search, batch_size, language, whole_lines))
+                    | "Translate"
+                    >> RunInference(ShardTranslator(model, search, batch_size, language, whole_lines))
                     | "Write" >> beam.Map(write, shard_folder, search.nbest)
                 )
         report = LongSentenceReport(say)
@@ -283,12 +284,20 @@ def _decompressed(input: Path, shard_folder: Path) -> Path:
     return copy
 
 
-def _key(shards: Sequence[Shard], model: Path, search: Search, language: str | None, whole_lines: bool) -> str:
+def _key(
+    shards: Sequence[Shard], model: Path, search: Search, language: str | None, whole_lines: bool
+) -> str:
     """Returns a digest of the input, the model, the search and how lines are split, without the batch size.
 
     A command that ran out of memory can thus resume with a smaller batch size.
     """
-    inputs = [[shard.digest for shard in shards], folder_digest(model), dataclasses.astuple(search), language, whole_lines]
+    inputs = [
+        [shard.digest for shard in shards],
+        folder_digest(model),
+        dataclasses.astuple(search),
+        language,
+        whole_lines,
+    ]
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
 
 
