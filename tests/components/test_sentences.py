@@ -17,7 +17,6 @@ from bitext.components.translation.translate import main_translate
 from bitext.components.translation.translator import LineTranslator, Translation
 from bitext.pipeline.beam import pipeline_factory
 from tests import toy_model
-from tests.toy_model import MAX_LENGTH
 
 SENTENCE = "The cat sat on the mat, said Dr. Smith. "
 LONG_LINE = SENTENCE * 20
@@ -107,7 +106,7 @@ class TestLongLines:
     def test_whole_lines_are_split_only_if_they_are_too_long(
         self, translator: LineTranslator, whole_lines: bool
     ) -> None:
-        line = "One sentence here. Another one there.".encode()
+        line = b"One sentence here. Another one there."
         [block] = translate_blocks(translator, [[line, LONG_LINE.encode()]], whole_lines=whole_lines)
         scores = [translations[0].score for translations in block.translations]
         assert scores == [-7 if whole_lines else -4, -len(SENTENCE.split()) - 1]
