@@ -54,14 +54,14 @@ def add_to(commands: common.Commands) -> None:
         "--source-language",
         metavar="CODE",
         type=_language,
-        help="the language of the input (de, fr, ...), whose abbreviations end no sentence (default: that of the"
-        " model, or by the script)",
+        help="the language of the input (de, fr, ...), whose abbreviations end no sentence (default: the"
+        " model's, or by the script)",
     )
     parser.add_argument(
         "--whole-lines",
         action="store_true",
-        help="split only lines that are longer than the model reads: for a model whose training data has lines"
-        " with several sentences",
+        help="split only lines that are longer than the model reads: for models trained on lines with several"
+        " sentences",
     )
     parser.add_argument(
         "--beam-runner",
