@@ -180,7 +180,7 @@ class Translator(tf.Module):
 
     @tf.function(input_signature=[TEXT])
     def tokenize(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns the source tokens of text, as `encode` reads them: a text with more than `source_max_length` is cut."""
+        """Returns the source tokens of text, as `encode` reads them: at most `source_max_length`."""
         whole = self.source.tokenize(text)
         tokens = self._truncated(whole)
         total = tf.cast(whole.row_lengths(), tf.int32) + 1
