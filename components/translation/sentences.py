@@ -28,7 +28,7 @@ LANGUAGES = {
 """The language whose abbreviations are known, by the script of a line, if the language is unknown."""
 DEFAULT_LANGUAGE = "en"
 """The same for other scripts. The ends of sentences are known for all scripts."""
-_ABBREVIATION = re.compile(r"[^ ]{1,5}\.")
+_ABBREVIATION = re.compile(r"[^ ]{1,3}\.")
 """A sentence of one short word is more likely an abbreviation."""
 MAX_REPORTED = 20
 """So many long sentences are reported one by one; all are counted."""
