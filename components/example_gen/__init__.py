@@ -81,7 +81,7 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     """Which files to read, how to split the corpus, and which rows to reject.
 
     Paths are local or of any file system that Beam opens (gs://, s3://, hdfs://). Files whose names end in
-    .gz, .bz2 or .zst are decompressed. A local path that exists is taken literally, even if it contains
+    .gz, .bz2, .xz or .zst are decompressed. A local path that exists is taken literally, even if it contains
     brackets. So are the existing folders at the start of a glob. A glob does not match hidden files; `**`
     matches folders at any depth.
 

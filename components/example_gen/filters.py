@@ -24,6 +24,7 @@ Reject: TypeAlias = Callable[[Mask, str, dict[int, str] | str], None]
 
 REASONS = (
     "bad_quoting",
+    "carriage_return",
     "missing_column",
     "invalid_utf8",
     "control_characters",

@@ -11,6 +11,8 @@ import hashlib
 import math
 import os
 import secrets
+import shlex
+import stat
 import tempfile
 import time
 from collections.abc import Collection, Iterable, Iterator
@@ -37,23 +39,91 @@ def local_files(pattern: str) -> list[str]:
 
     A path of an existing file is no pattern, even if it has brackets, and neither are the existing folders at
     the start of a pattern (`literal_prefix`). In the rest of a pattern, `*`, `?` and `[...]` match within one
-    folder, `**` matches any number of folders, and hidden files are left out.
+    folder, `**` matches any number of folders, and hidden files are left out. With `**`, a file that several
+    paths lead to through links between folders is returned once.
+
+    Folders are left out if the last part of the pattern has no ending (`data/*`). A folder that a pattern
+    with an ending matches (`*.tsv`) is an error, unless the pattern matches files in it, too.
 
     Raises:
-      DataError: a matched path is a symbolic link whose target does not exist.
+      DataError: a matched path is a symbolic link whose target does not exist, or a pipe, a socket, a device
+        or a folder instead of a file; or a file or a folder of the pattern cannot be read.
     """
     if Path(pattern).is_file():
-        return [pattern]
+        return [_readable(pattern)]
     prefix = literal_prefix(pattern)
-    matched = glob.glob(pattern.removeprefix(prefix), root_dir=prefix or None, recursive=True)
-    paths = sorted(prefix + path for path in matched)
-    for path in paths:
-        if not Path(path).exists():
+    rest = pattern.removeprefix(prefix)
+    _check_folders(prefix, rest)
+    files: list[str] = []
+    folders: list[str] = []
+    for path in sorted(prefix + name for name in glob.glob(rest, root_dir=prefix or None, recursive=True)):
+        (folders if _is_folder(path) else files).append(path)
+    if glob.has_magic(rest) and "." in Path(rest).name:
+        for folder in folders:
+            if not any(path.startswith(f"{folder}/") for path in files):
+                raise DataError(
+                    f"{folder} is a folder, but {pattern} matches it like a file",
+                    f"name the files in it, for example {folder}/*, or rename the folder",
+                )
+    if "**" in rest:
+        files = sorted({os.path.realpath(path): path for path in reversed(files)}.values())
+    return [_readable(path) for path in files]
+
+
+def _is_folder(path: str) -> bool:
+    """Whether a matched path is a folder and not a regular file. Links are followed.
+
+    Raises:
+      DataError: it is neither.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        if os.path.islink(path):
+            problem = "is a loop of links" if error.errno == errno.ELOOP else "does not exist"
             raise DataError(
-                f"{path} is a symbolic link to {os.readlink(path)}, which does not exist",
+                f"{path} is a symbolic link to {os.readlink(path)}, which {problem}",
                 "restore the file, or remove the link",
+            ) from error
+        raise DataError(
+            f"cannot read {path}: {error.strerror}", "check the file and your access to it"
+        ) from error
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise DataError(
+            f"{path} is {_special_kind(mode)}, not a regular file",
+            "name regular files: write what it gives into a file, or correct the pattern",
+        )
+    return stat.S_ISDIR(mode)
+
+
+def _special_kind(mode: int) -> str:
+    if stat.S_ISFIFO(mode):
+        return "a pipe (FIFO)"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"
+
+
+def _readable(path: str) -> str:
+    if not os.access(path, os.R_OK):
+        raise DataError(f"cannot read {path}: permission denied", f"allow it: chmod u+r {shlex.quote(path)}")
+    return path
+
+
+def _check_folders(prefix: str, pattern: str) -> None:
+    """Checks that the folders in which a pattern is looked up can be read: `glob` skips those that cannot.
+
+    Raises:
+      DataError: one cannot be read.
+    """
+    parts = pattern.split("/")
+    folders = {prefix}
+    for end in range(1, len(parts)):
+        part = "/".join([*parts[:end], ""])
+        folders.update(prefix + name for name in glob.glob(part, root_dir=prefix or None, recursive=True))
+    for folder in sorted(folders):
+        if not os.access(folder or ".", os.R_OK | os.X_OK):
+            raise DataError(
+                f"cannot read the folder {folder}: permission denied", "allow it, or correct the pattern"
             )
-    return [path for path in paths if Path(path).is_file()]
 
 
 def literal_prefix(pattern: str) -> str:

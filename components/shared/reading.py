@@ -1,18 +1,25 @@
-"""Finds and reads local and remote files: decompresses by file name, splits at line ends."""
+"""Finds and reads local and remote files: decompresses by file name, splits at line ends.
+
+A line ends with a line feed, a carriage return, or both (LF, CR, CRLF), as in Python's text mode. No other
+character ends a line: vertical tab, form feed, U+0085, U+2028 and U+2029 are white space.
+"""
 
 from __future__ import annotations
 
 import bz2
+import itertools
+import lzma
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 import zstandard
 
+from bitext.components.shared import file_kinds
 from bitext.components.shared.errors import DataError
 from bitext.components.shared.files import is_remote, local_files
 
-ENDINGS = (".gz", ".bz2", ".zst")
+ENDINGS = tuple(file_kinds.COMPRESSED)
 """Endings of the names of compressed files."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -70,7 +77,7 @@ def read_chunks(path: str, size: int) -> Iterator[bytes]:
 
 
 def stream_chunks(stream: BinaryIO, path: str, size: int) -> Iterator[bytes]:
-    """Yields the bytes of a stream in chunks of `size` bytes; the last chunk may be smaller.
+    """Yields the bytes of a text file in chunks of `size` bytes; the last chunk may be smaller.
 
     Beam's decompression is not used, because it does not report a truncated stream.
 
@@ -80,23 +87,41 @@ def stream_chunks(stream: BinaryIO, path: str, size: int) -> Iterator[bytes]:
       size: bytes in a chunk.
 
     Raises:
-      DataError: the stream cannot be read, or is damaged or truncated.
+      DataError: the stream cannot be read, is damaged or truncated, is not compressed as its name says, or is
+        no text (`file_kinds.check_text`).
     """
     chunks = iter(lambda: stream.read(size), b"")
     try:
-        yield from _of_size(_decompressed(chunks, path), size) if path.endswith(ENDINGS) else chunks
-    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+        if path.endswith(ENDINGS):
+            first = next(chunks, b"")
+            file_kinds.check_compression(first, path)
+            chunks = _of_size(_decompressed(itertools.chain([first], chunks), path), size)
+        first = next(chunks, b"")
+        file_kinds.check_text(first, path)
+        if first:
+            yield first
+        yield from chunks
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
         raise DataError(
             f"cannot read {path}: {error}", "check that the file is whole and readable"
         ) from error
 
 
-def _decompressed(chunks: Iterator[bytes], path: str) -> Iterator[bytes]:
-    """Yields decompressed bytes. Compressed files may be concatenated, so each stream gets a decompressor."""
-    decompressor = None
+def _decompressed(chunks: Iterable[bytes], path: str) -> Iterator[bytes]:
+    """Yields decompressed bytes. Compressed files may be concatenated, so each stream gets a decompressor.
+
+    Zero bytes after a stream are ignored, as gzip and xz do: tapes and block devices pad with them.
+    """
+    decompressor, is_first = None, True
     for chunk in chunks:
         while chunk:
-            decompressor = decompressor or _decompressor(path)
+            if decompressor is None:
+                chunk = chunk if is_first else chunk.lstrip(b"\0")
+                if not chunk:
+                    break
+                if not is_first and chunk[0] not in file_kinds.first_bytes(path):
+                    raise EOFError("other data follows the end of the compressed data")
+                decompressor, is_first = _decompressor(path), False
             if decompressed := decompressor.decompress(chunk):
                 yield decompressed
             chunk = decompressor.unused_data if decompressor.eof else b""
@@ -112,6 +137,8 @@ def _decompressor(path: str) -> Any:
         return zlib.decompressobj(wbits=31)
     if path.endswith(".bz2"):
         return bz2.BZ2Decompressor()
+    if path.endswith(".xz"):
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ)
     return zstandard.ZstdDecompressor().decompressobj()
 
 
@@ -129,21 +156,27 @@ def _of_size(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
 
 
 def whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yields the same bytes in blocks of complete lines, one block for each chunk that has a line feed.
+    """Yields the same bytes in blocks of complete lines, one block for each chunk in which a line ends.
 
-    Blocks include their line feeds, and none is empty. The last line may have no line feed.
+    Blocks include their line ends, and none is empty. The last line may have no line end. A block ends with a
+    line feed if the chunk has one, so that the pieces of a line with a carriage return stay together.
     """
     incomplete: list[bytes] = []
     for chunk in chunks:
-        end = chunk.rfind(b"\n") + 1
+        # A carriage return at the end of a chunk ends a line unless the next chunk begins with a line feed.
+        if incomplete and incomplete[-1].endswith(b"\r") and not chunk.startswith(b"\n"):
+            yield b"".join(incomplete)
+            incomplete = []
+        end = chunk.rfind(b"\n") + 1 or chunk.rfind(b"\r", 0, len(chunk) - 1) + 1
         if end:
             yield b"".join([*incomplete, chunk[:end]])
             incomplete = []
-        incomplete.append(chunk[end:])
+        if end < len(chunk):
+            incomplete.append(chunk[end:])
     if last := b"".join(incomplete):
         yield last
 
 
 def split_lines(block: bytes) -> list[bytes]:
-    """Returns the lines of a block, without their line feeds."""
-    return block.removesuffix(b"\n").split(b"\n")
+    """Returns the lines of a block without their line ends (LF, CR or CRLF)."""
+    return block.splitlines()

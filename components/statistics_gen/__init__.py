@@ -39,9 +39,9 @@ class RequestParameters(BaseParameters, frozen=True, kw_only=True, forbid_unknow
     """Where the log of requests is.
 
     Attributes:
-      files: paths or globs, local or of any file system that Beam opens. Names that end in .gz, .bz2 or .zst
-        are decompressed. Each line is one source text; in a file whose name ends in `.jsonl`, it is a JSON
-        object with the source text in its field `text`.
+      files: paths or globs, local or of any file system that Beam opens. Names that end in .gz, .bz2, .xz or
+        .zst are decompressed. Each line is one source text; in a file whose name ends in `.jsonl`, it is a
+        JSON object with the source text in its field `text`.
     """
 
     files: tuple[PathPattern, ...] = ()

@@ -1,4 +1,7 @@
-"""Lines of text to translate: reads them from files, pipes and terminals, and divides them into batches."""
+"""Lines of text to translate: reads them from files, pipes and terminals, and divides them into batches.
+
+A line ends with LF, CRLF or CR (`reading`). Each line gives one line of output.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,15 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from bitext.components.shared import errors, reading
+from bitext.components.shared import encodings, errors, file_kinds, reading
 
 MAX_BATCH_BYTES = 64 * 1024
 """Maximum of a batch's number of lines times its longest line in bytes. It limits the memory."""
+
+SHOWN_LINES = 10
+"""Number of lines that are not UTF-8 of which each has a warning. The others are counted."""
+LEAST_FOREIGN_LINES = 5
+"""Text with fewer lines that are not UTF-8 is translated, unless none of its first lines is UTF-8."""
 
 READ_BYTES = 128 * 1024
 """Maximum number of bytes of one read. A terminal returns one line, a pipe up to 64 KiB. The whole lines
@@ -22,14 +30,14 @@ def open_input(path: Path | None) -> Iterator[Iterator[bytes]]:
     """Opens an input as an iterator over byte strings of at most `READ_BYTES`, decompressed by its file name.
 
     Args:
-      path: a file, plain, .gz, .bz2 or .zst; None: standard input, whose bytes are yielded as they arrive.
+      path: a file, plain, .gz, .bz2, .xz or .zst; None: standard input, whose bytes are yielded as they
+        arrive.
 
     Raises:
-      errors.DataError: the file cannot be read.
+      errors.DataError: the file cannot be read, or is no text (`file_kinds.check_text`).
     """
     if path is None:
-        read = getattr(sys.stdin.buffer, "read1", sys.stdin.buffer.read)
-        yield iter(lambda: read(READ_BYTES), b"")
+        yield _standard_input()
         return
     try:
         stream = path.open("rb")
@@ -41,6 +49,16 @@ def open_input(path: Path | None) -> Iterator[Iterator[bytes]]:
         yield reading.stream_chunks(stream, str(path), READ_BYTES)
 
 
+def _standard_input() -> Iterator[bytes]:
+    read = getattr(sys.stdin.buffer, "read1", sys.stdin.buffer.read)
+    is_first = True
+    for chunk in iter(lambda: read(READ_BYTES), b""):
+        if is_first:
+            file_kinds.check_text(chunk, None)
+        is_first = False
+        yield chunk
+
+
 def read_blocks(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
     """Yields blocks of whole lines, without their line ends: one for each chunk that contains a line end.
 
@@ -49,9 +67,49 @@ def read_blocks(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
     return map(lines_of, reading.whole_lines(chunks))
 
 
+def check_blocks(blocks: Iterable[list[bytes]], path: Path | None) -> Iterator[list[bytes]]:
+    """Yields the blocks, and tells on standard error which lines are not UTF-8.
+
+    The model reads bytes that are not UTF-8 as U+FFFD.
+
+    Args:
+      blocks: blocks of lines.
+      path: the file they are from; None: standard input.
+
+    Raises:
+      errors.DataError: the text as a whole has another encoding than UTF-8.
+    """
+    counts, first_line = encodings.LineCounts(), 1
+    for block in blocks:
+        invalid = counts.add(block)
+        is_whole = first_line == 1 and 1 < counts.invalid == counts.lines
+        if is_whole or counts.is_foreign(LEAST_FOREIGN_LINES):
+            encoding = encodings.likely_encoding(counts.sample)
+            raise errors.DataError(
+                f"{path or 'standard input'} is not UTF-8 text: {counts.invalid:,} of its first"
+                f" {counts.lines:,} lines are not" + (f"; it looks like {encoding}" if encoding else ""),
+                encodings.remedy(encoding, None if path is None else str(path)),
+            )
+        shown = max(0, SHOWN_LINES - counts.invalid + len(invalid))
+        for index in invalid[:shown]:
+            fault = encodings.fault(block[index])
+            print(
+                f"warning: line {first_line + index} is not UTF-8: {fault}, read as U+FFFD", file=sys.stderr
+            )
+        first_line += len(block)
+        yield block
+    if counts.invalid:
+        encoding = encodings.likely_encoding(counts.sample)
+        print(
+            f"warning: {counts.invalid:,} of {first_line - 1:,} lines are not UTF-8"
+            + (f" and look like {encoding}" if encoding else ""),
+            file=sys.stderr,
+        )
+
+
 def lines_of(block: bytes) -> list[bytes]:
-    """Returns the lines of a block, without their line ends (Unix or Windows)."""
-    return [line.removesuffix(b"\r") for line in reading.split_lines(block)]
+    """Returns the lines of a block, without their line ends."""
+    return reading.split_lines(block)
 
 
 def one_line(text: bytes) -> str:

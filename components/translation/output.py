@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import gzip
 import io
+import lzma
 import os
 import secrets
 import shutil
@@ -128,7 +129,7 @@ def open_output(path: Path | None) -> Iterator[Callable[[bytes], None]]:
     * A regular file is replaced by one rename when its content is complete. It keeps its mode and, if this
       user may set it, its owner. A symbolic link is followed: its target is replaced.
     * A pipe or a device is written to directly.
-    * The content is compressed by the ending of the file name: .gz, .bz2 or .zst.
+    * The content is compressed by the ending of the file name: .gz, .bz2, .xz or .zst.
 
     Args:
       path: the file; None: standard output.
@@ -240,6 +241,8 @@ def _compressing(file: BinaryIO, name: str) -> BinaryIO:
         stream = gzip.GzipFile("", "wb", COMPRESSION_LEVEL, file, mtime=0)
     elif name.endswith(".bz2"):
         stream = bz2.BZ2File(file, "wb")
+    elif name.endswith(".xz"):
+        stream = lzma.LZMAFile(file, "wb")  # noqa: SIM115
     elif name.endswith(".zst"):
         import zstandard
 

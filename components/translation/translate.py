@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bitext.components.translation.lines import open_input, prompted, read_blocks
+from bitext.components.translation.lines import check_blocks, open_input, prompted, read_blocks
 from bitext.components.translation.output import check_output_file, open_output
 from bitext.components.translation.search import Search
 from bitext.components.translation.sentences import LongSentenceReport, translate_blocks, warn_if_unmeasured
@@ -36,7 +36,7 @@ def main_translate(
 
     Args:
       model: as for `find_saved_model`.
-      input: a file with one sentence a line, plain, .gz, .bz2 or .zst; None: standard input.
+      input: a file with one sentence a line, plain, .gz, .bz2, .xz or .zst; None: standard input.
       output: the file to write, as for `open_output`; None: standard output.
       search: options of the beam search; None: the model's default search.
       batch_size: maximum number of lines in one call of the model.
@@ -61,6 +61,7 @@ def main_translate(
             blocks = read_blocks(chunks)
             if input is None and sys.stdin.isatty():
                 blocks = prompted(blocks)
+            blocks = check_blocks(blocks, input)
             warn_if_unmeasured(translator, warn)
             report = LongSentenceReport(warn)
             first_line = 1

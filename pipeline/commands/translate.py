@@ -30,12 +30,12 @@ def add_to(commands: common.Commands) -> None:
         nargs="?",
         type=common.path_argument,
         metavar="FILE",
-        help="a file with one sentence a line, plain, .gz, .bz2 or .zst (default: standard input)",
+        help="a file with one sentence a line, plain, .gz, .bz2, .xz or .zst (default: standard input)",
     )
     parser.add_argument(
         "--output",
         type=common.path_argument,
-        help="the file to write, complete or not at all, compressed if its name ends in .gz, .bz2 or .zst; a"
+        help="the file to write, complete or not at all, compressed if its name ends in .gz, .bz2, .xz or .zst; a"
         " pipe or a device is written into (default: standard output)",
     )
     parser.add_argument(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import lzma
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,
     ".bz2": bz2.compress,
     ".zst": zstandard.ZstdCompressor().compress,
+    ".xz": lzma.compress,
 }
 
 
@@ -72,5 +74,32 @@ def test_unknown_file_system_is_an_error() -> None:
 def test_blocks_are_whole_lines(chunks: list[bytes]) -> None:
     blocks = list(reading.whole_lines(chunks))
     assert b"".join(blocks) == b"".join(chunks)
-    assert all(block.endswith(b"\n") for block in blocks[:-1])
+    assert all(block.endswith((b"\n", b"\r")) for block in blocks[:-1])
     assert all(blocks)
+
+
+@given(
+    st.lists(st.sampled_from([b"\n", b"\r", b"\r\n", b"a", b"\x0b\x0c\x85", "\u2028".encode()])),
+    st.integers(1, 9),
+)
+def test_a_line_ends_with_lf_crlf_or_cr_wherever_chunks_end(pieces: list[bytes], size: int) -> None:
+    data = b"".join(pieces)
+    chunks = [data[start : start + size] for start in range(0, len(data), size)]
+    lines = [line for block in reading.whole_lines(chunks) for line in reading.split_lines(block)]
+    with io.TextIOWrapper(io.BytesIO(data), encoding="latin-1") as file:  # Python's text mode
+        assert lines == [line.removesuffix("\n").encode("latin-1") for line in file]
+
+
+@pytest.mark.parametrize("ending", reading.ENDINGS)
+def test_zero_bytes_after_a_compressed_file_are_ignored_and_other_bytes_are_an_error(ending: str) -> None:
+    data = COMPRESSORS[ending](b"text")
+
+    def read(data: bytes, size: int = 64) -> bytes:
+        return b"".join(reading.stream_chunks(io.BytesIO(data), f"text{ending}", size))
+
+    assert read(data + bytes(700)) == b"text"
+    assert read(data + bytes(5), 3) == b"text"
+    assert read(data + bytes(9) + data) == b"texttext"
+    for garbage in (b"\n", b"garbage", bytes(9) + b"x"):
+        with pytest.raises(errors.DataError, match=rf"text{ending}: other data follows"):
+            read(data + garbage)

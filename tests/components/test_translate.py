@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import shutil
 import subprocess
@@ -75,11 +76,8 @@ class TestReading:
     @given(st.lists(st.binary(min_size=1, max_size=8), max_size=10))
     def test_lines_do_not_depend_on_the_chunks(self, chunks: list[bytes]) -> None:
         text = b"".join(chunks)
-        expected = (
-            [line.removesuffix(b"\r") for line in text.removesuffix(b"\n").split(b"\n")] if text else []
-        )
         blocks = lines.read_blocks(chunks)
-        assert [line for block in blocks for line in block] == expected
+        assert [line for block in blocks for line in block] == text.splitlines()
 
     def test_a_line_is_yielded_as_soon_as_it_arrives(self) -> None:
         blocks = lines.read_blocks([b"a\n", b"b\nc", b"\n"])
@@ -89,6 +87,7 @@ class TestReading:
 class TestFiles:
     def test_blank_lines_stay_blank_and_any_line_ends_are_read(self, model: Path, tmp_path: Path) -> None:
         assert run(model, tmp_path, b"uno\r\n\n  \ndos tres") == "uno\n\n\ndos tres\n"
+        assert run(model, tmp_path, b"uno\rdos\r\rtres") == "uno\ndos\n\ntres\n"
         assert run(model, tmp_path, b"") == ""
 
     def test_a_compressed_input_is_decompressed(self, model: Path, tmp_path: Path) -> None:
@@ -96,8 +95,32 @@ class TestFiles:
         translate.main_translate(model, tmp_path / "in.txt.gz", tmp_path / "out.txt")
         assert (tmp_path / "out.txt").read_text() == "uno\ndos\n"
 
-    def test_a_line_of_invalid_utf8_shifts_no_other_line(self, model: Path, tmp_path: Path) -> None:
+    def test_a_line_of_invalid_utf8_shifts_no_other_line_and_is_told(
+        self, model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
         assert run(model, tmp_path, b"a\n\xff\xfe\nb\n").split("\n")[::2] == ["a", "b"]
+        told = capfd.readouterr().err
+        assert "warning: line 2 is not UTF-8: byte 0xff at 0, invalid start byte" in told
+        assert "warning: 1 of 3 lines are not UTF-8" in told
+
+    @pytest.mark.parametrize(
+        ("data", "kind"),
+        [
+            ("¿Dónde?\nAquí.\n".encode("latin-1"), "looks like windows-1252"),
+            ("Кошка.\n".encode("koi8-r") * 9 + b"a\n", "looks like koi8-r"),
+            ("Where is the station?\n".encode("utf-16-le") * 2, "it is UTF-16LE text"),
+            (gzip.compress(b"a\n"), "it is gzip data"),
+            (b"PK\x03\x04" + bytes(40), "it is a ZIP archive"),
+        ],
+    )
+    def test_text_that_is_none_is_refused_by_name(
+        self, tmp_path: Path, data: bytes, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "in.txt").write_bytes(data)
+        for path, name in ((tmp_path / "in.txt", "in.txt"), (None, "standard input")):
+            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+            with pytest.raises(errors.DataError, match=f"{name}.*{kind}"), lines.open_input(path) as chunks:
+                list(lines.check_blocks(lines.read_blocks(chunks), path))
 
     def test_nbest_translations_are_rows_with_line_number_and_score(
         self, model: Path, tmp_path: Path

@@ -7,22 +7,26 @@ only the methods that read rows import them.
 from __future__ import annotations
 
 import abc
-import codecs
 import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from bitext.components.shared import reading
+from bitext.components.shared import encodings, reading
 from bitext.components.shared.errors import DataError
 
 if TYPE_CHECKING:
     from bitext.components.example_gen.files import Files
-    from bitext.components.example_gen.rows import Rows
+    from bitext.components.example_gen.rows import Ints, Mask, Rows
 
 BLOCK_BYTES = 1 << 22
 """Text files are read in blocks of this size."""
 BLOCK_ROWS = 1 << 15
 """Maximum number of rows in a block, for formats that are parsed row by row."""
+
+LEAST_FOREIGN_LINES = 10
+"""A file with fewer lines that are not UTF-8 is read, and these lines are rejected."""
+
+_CUT = "a carriage return within the row cuts it into pieces"
 
 Paths = tuple[str, str | None]
 """The path of a file; or the paths of a source file and of the target file aligned with it."""
@@ -152,16 +156,15 @@ class Table(Format):
             raise ValueError(f"source_column and target_column are the same: {options.source_column!r}")
 
     @abc.abstractmethod
-    def header(self, line: str, options: FormatOptions) -> list[str]:
-        """The column names in the first line of a file."""
+    def header(self, path: str, options: FormatOptions) -> list[str]:
+        """The column names in the first row of a file; none if the file is empty."""
 
     def inspect(self, path: str, target_path: str | None, options: FormatOptions) -> tuple[int, int]:
         """Looks up columns that are given by name in the header. Returns the indices of both columns."""
         columns = (options.source_column, options.target_column)
         names: list[str] = []
         if any(isinstance(column, str) for column in columns):
-            line = next(text_lines(path), b"").decode("utf-8", "backslashreplace").rstrip("\r")
-            names = [name.strip() for name in self.header(line, options)]
+            names = [name.strip() for name in self.header(path, options)]
         source, target = (
             self._index_of(column, names, path, key)
             for key, column in zip(("source_column", "target_column"), columns, strict=True)
@@ -201,19 +204,64 @@ def matching_files(patterns: tuple[str, ...]) -> list[str]:
 def text_blocks(path: str) -> Iterator[bytes]:
     """The bytes of a text file, cut at line ends, without a byte order mark; no block is empty.
 
+    CRLF becomes LF: every carriage return that is left ends a line alone (`reading`).
+
     Raises:
-      DataError: the file cannot be read, or begins with the byte order mark of UTF-16 or UTF-32.
+      DataError: the file cannot be read, is no text, or is text in another encoding: half of the lines of a
+        block that are not ASCII, a quarter of all and at least `LEAST_FOREIGN_LINES` are not UTF-8.
     """
     for index, block in enumerate(reading.whole_lines(reading.read_chunks(path, BLOCK_BYTES))):
-        if index == 0 and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):
-            raise DataError(
-                f"{path} is UTF-16 or UTF-32 text", f"convert it to UTF-8: iconv -f UTF-16 -t UTF-8 {path}"
-            )
-        if text := block if index else block.removeprefix(reading.BYTE_ORDER_MARK):
+        text = block if index else block.removeprefix(reading.BYTE_ORDER_MARK)
+        if b"\r" in text:
+            text = text.replace(b"\r\n", b"\n")
+        if not encodings.is_utf8(text):
+            _check_encoding(text, path)
+        if text:
             yield text
 
 
+def _check_encoding(block: bytes, path: str) -> None:
+    """Checks that a block with lines that are not UTF-8 is not text in another encoding."""
+    counts = encodings.LineCounts()
+    counts.add(split_block(block))
+    if counts.is_foreign(LEAST_FOREIGN_LINES):
+        encoding = encodings.likely_encoding(counts.sample)
+        raise DataError(
+            f"{path} is not UTF-8 text: {counts.invalid:,} of {counts.lines:,} lines are not"
+            + (f"; it looks like {encoding}" if encoding else ""),
+            encodings.remedy(encoding, path),
+        )
+
+
 def text_lines(path: str) -> Iterator[bytes]:
-    """The lines of a text file without their line feeds."""
+    """The lines of a text file without their line ends (LF, CR or CRLF)."""
     for block in text_blocks(path):
-        yield from reading.split_lines(block)
+        yield from split_block(block)
+
+
+def split_block(block: bytes) -> list[bytes]:
+    """The lines of a block of `text_blocks` without their line ends."""
+    return block.replace(b"\r", b"\n").removesuffix(b"\n").split(b"\n")
+
+
+def cut_by_carriage_returns(after_return: Mask, column_counts: Ints) -> dict[int, tuple[str, str]]:
+    """The rows that a carriage return within a field has cut into pieces, for `Rows.rejected`.
+
+    A carriage return alone ends a row. But if line feeds end most rows of a block, and a row beside a
+    carriage return has fewer columns than the other rows, then the carriage return stood within a field: the
+    pieces on both sides of it are no pairs.
+
+    Args:
+      after_return: bool[N], whether the line end before each row is a carriage return alone.
+      column_counts: int64[N], number of columns of each row.
+    """
+    import numpy as np
+
+    rows = len(column_counts)
+    if not after_return.any() or 2 * after_return.sum() > rows:
+        return {}
+    others = column_counts[~(after_return | np.append(after_return[1:], False))]
+    usual = np.bincount(others).argmax() if len(others) else column_counts.max()
+    is_piece = column_counts < usual
+    cut = np.flatnonzero(after_return[1:] & (is_piece[1:] | is_piece[:-1]))
+    return dict.fromkeys(np.union1d(cut, cut + 1).tolist(), ("carriage_return", _CUT))

@@ -1,10 +1,16 @@
-"""Comma-separated values as RFC 4180 defines them: quoting, and line breaks inside quotes."""
+"""Comma-separated values as RFC 4180 defines them: quoting, and line breaks inside quotes.
+
+If a quotation mark is not closed, the line that opens it is rejected, and reading takes up again at the next
+line.
+"""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
 import itertools
+import re
+from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -13,13 +19,19 @@ from bitext.components.example_gen.formats.base import (
     FormatOptions,
     SourceFile,
     Table,
-    text_lines,
+    cut_by_carriage_returns,
+    text_blocks,
 )
+from bitext.components.shared.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from bitext.components.example_gen.rows import Rows
+
+_LINE = re.compile("([^\r\n]*)([\r\n])")
+MAX_RECORD_BYTES = 1 << 20
+"""A record over several lines is at most this long. Over that, its quotation mark counts as not closed."""
 
 
 class Csv(Table):
@@ -28,9 +40,17 @@ class Csv(Table):
     name = "csv"
     keys_of_layout = (*Table.keys_of_layout, "delimiter")
 
-    def header(self, line: str, options: FormatOptions) -> list[str]:
-        """The column names in the first line of a file."""
-        return next(csv.reader([line], delimiter=options.delimiter), [])
+    def header(self, path: str, options: FormatOptions) -> list[str]:
+        """The column names in the first record of a file."""
+        record = next(_Records(path, options.delimiter), None)
+        if record is None:
+            return []
+        if record.rejected is not None:
+            raise DataError(
+                f"{path}: the quoting of the header is broken: {record.rejected[1]}",
+                "correct the first line of the file",
+            )
+        return [name.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for name in record.fields]
 
     def rows(self, file: SourceFile, options: FormatOptions) -> Iterator[Rows]:
         """The rows of a file, without its header, in order."""
@@ -39,77 +59,128 @@ class Csv(Table):
 
         from bitext.components.example_gen.rows import Rows
 
-        records = _records(file.path, options.delimiter)
+        records: Iterator[_Record] = _Records(file.path, options.delimiter)
         if options.header:
             next(records, None)
         while block := list(itertools.islice(records, BLOCK_ROWS)):
+            column_counts = np.array([len(record.fields) for record in block], np.int64)
+            after_return = np.array([record.after_return for record in block], bool)
+            rejected = cut_by_carriage_returns(after_return, column_counts)
+            rejected |= {row: r.rejected for row, r in enumerate(block) if r.rejected is not None}
             yield Rows(
                 np.array([record.line for record in block], np.int64),
                 (_column(block, file.columns[0]), _column(block, file.columns[1])),
                 (pa.array([record.raw.encode("utf-8", "surrogateescape") for record in block], pa.binary()),),
-                np.array([len(record.fields) for record in block], np.int64),
-                {row: record.rejected for row, record in enumerate(block) if record.rejected is not None},
+                column_counts,
+                rejected,
             )
 
 
 @dataclasses.dataclass
 class _Record:
-    """A record, or a line of a record that cannot be parsed.
+    """A record, or the first line of a record that cannot be parsed.
 
     Attributes:
       line: number of its first line.
       fields: its columns.
-      raw: its text, line feeds included.
-      rejected: (reason, detail) if it cannot be parsed.
+      raw: its text.
+      after_return: whether the line end before it is a carriage return alone.
+      rejected: reason and detail if it cannot be parsed.
     """
 
     line: int
     fields: list[str]
     raw: str
+    after_return: bool
     rejected: tuple[str, str] | None = None
 
 
-class _Lines:
-    """Iterator of a file's lines for `csv.reader`: text with line feeds.
+class _NotClosedError(Exception):
+    """The quotation mark of the current record is known not to be closed."""
 
-    Attributes:
-      count: how many lines have been read.
-      record: the lines read since the caller last emptied it: those of the current record.
+
+class _Records:
+    """Iterator over the records of a file, in linear time.
+
+    The lines of a record that cannot be parsed are read again, except the first. Whether the parser can go on
+    from the beginning of a line, inside quotes, does not depend on what was before. So a record that is still
+    open at the beginning of a line at which an earlier record was open, and which could not be parsed to its
+    end, cannot be parsed either: each line is read at most three times.
     """
 
-    def __init__(self, path: str):
-        self._lines = text_lines(path)
-        self.count = 0
-        self.record: list[str] = []
+    def __init__(self, path: str, delimiter: str):
+        self._delimiter = delimiter
+        self._lines = _lines(path)
+        self._again: deque[tuple[str, bool]] = deque()
+        self._record: list[tuple[str, bool]] = []
+        self._size = 0
+        self._line = 1
+        self._open_until = 0
+        self._reader = csv.reader(self._texts(), delimiter=delimiter, strict=True)
 
-    def __iter__(self) -> _Lines:
+    def __iter__(self) -> _Records:
         return self
 
-    def __next__(self) -> str:
-        # Bytes that are not UTF-8 become surrogates here, and the same bytes again in `_column`.
-        line = next(self._lines).decode("utf-8", "surrogateescape") + "\n"
-        self.count += 1
-        self.record.append(line)
-        return line
+    def _texts(self) -> Iterator[str]:
+        """The lines for `csv.reader`, which asks for a second line of a record only inside quotes."""
+        while True:
+            if self._record and (
+                self._line + len(self._record) <= self._open_until or self._size > MAX_RECORD_BYTES
+            ):
+                raise _NotClosedError
+            entry = self._again.popleft() if self._again else next(self._lines, None)
+            if entry is None:
+                return
+            self._record.append(entry)
+            self._size += len(entry[0])
+            yield entry[0]
 
-
-def _records(path: str, delimiter: str) -> Iterator[_Record]:
-    """The records of a file. If the quoting of one is broken, each of its lines is a rejected record."""
-    lines = _Lines(path)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    while True:
-        lines.record, start = [], lines.count + 1
+    def __next__(self) -> _Record:
+        self._record, self._size = [], 0
+        fields: list[str] = []
+        rejected = None
         try:
-            fields = next(reader)
+            fields = next(self._reader)
         except StopIteration:
-            return
+            if not self._record:
+                raise
+            rejected = "the quotation mark is not closed"
+        except _NotClosedError:
+            rejected = "the quotation mark is not closed"
         except csv.Error as error:
-            rejected = ("bad_quoting", f"{error}, in the record that begins on line {start}")
-            for offset, raw in enumerate(lines.record):
-                yield _Record(start + offset, [], raw, rejected)
-            reader = csv.reader(lines, delimiter=delimiter, strict=True)
+            rejected = str(error) if len(self._record) == 1 else "the quotation mark is not closed"
+        lines = self._record
+        if rejected is not None:
+            self._open_until = max(self._open_until, self._line + len(lines) - 1)
+            self._again.extendleft(reversed(lines[1:]))
+            del lines[1:]
+            self._reader = csv.reader(self._texts(), delimiter=self._delimiter, strict=True)
+        raw = lines[0][0] if len(lines) == 1 else "".join(text for text, _ in lines)
+        record = _Record(
+            self._line,
+            fields,
+            raw,
+            lines[0][1],
+            None if rejected is None else ("bad_quoting", f"{rejected}, in the row of line {self._line}"),
+        )
+        self._line += len(lines)
+        return record
+
+
+def _lines(path: str) -> Iterator[tuple[str, bool]]:
+    """The lines of a file, each ended by a line feed; and whether a carriage return alone is before it."""
+    after_return = False
+    for block in text_blocks(path):
+        # Bytes that are not UTF-8 become surrogates here, and the same bytes again in `_column`.
+        text = block.decode("utf-8", "surrogateescape")
+        if "\r" not in text:
+            for line in text.removesuffix("\n").split("\n"):
+                yield line + "\n", after_return
+                after_return = False
             continue
-        yield _Record(start, fields, "".join(lines.record))
+        for line, end in _LINE.findall(text if text.endswith(("\r", "\n")) else text + "\n"):
+            yield line + "\n", after_return
+            after_return = end == "\r"
 
 
 def _column(block: list[_Record], column: int) -> pa.Array:

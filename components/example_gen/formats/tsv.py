@@ -5,27 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bitext.components.example_gen.formats.base import FormatOptions, SourceFile, Table, text_blocks
+from bitext.components.example_gen.formats.base import (
+    FormatOptions,
+    SourceFile,
+    Table,
+    cut_by_carriage_returns,
+    split_block,
+    text_blocks,
+    text_lines,
+)
 
 if TYPE_CHECKING:
     from bitext.components.example_gen.rows import Rows
 
 
 class Tsv(Table):
-    """One row a line, columns separated by tabs. Only a line feed ends a line, and nothing is quoted."""
+    """One row a line, columns separated by tabs. Nothing is quoted."""
 
     name = "tsv"
 
-    def header(self, line: str, options: FormatOptions) -> list[str]:
+    def header(self, path: str, options: FormatOptions) -> list[str]:
         """The column names in the first line of a file."""
-        return line.split("\t")
+        return next(text_lines(path), b"").decode("utf-8", "backslashreplace").split("\t")
 
     def rows(self, file: SourceFile, options: FormatOptions) -> Iterator[Rows]:
         """The rows of a file, without its header, in order."""
         line = 1
         for block in text_blocks(file.path):
             if options.header and line == 1:
-                block = block.partition(b"\n")[2]
+                block = block[len(split_block(block)[0]) + 1 :]
                 line = 2
             if block:
                 rows = split_tsv(block, line, file.columns)
@@ -37,7 +45,7 @@ def split_tsv(block: bytes, first_line: int, columns: tuple[int, int]) -> Rows:
     """Splits whole lines into rows and reads two of their columns, without a loop over rows.
 
     Args:
-      block: lines that end in a line feed, which the last one may lack; not empty.
+      block: lines that end in a line feed or a carriage return, which the last one may lack; not empty.
       first_line: line number of the first line of the block.
       columns: indices of the source and the target column.
     """
@@ -46,7 +54,8 @@ def split_tsv(block: bytes, first_line: int, columns: tuple[int, int]) -> Rows:
     from bitext.components.example_gen.rows import Rows, slices
 
     data = np.frombuffer(block, np.uint8)
-    ends = np.flatnonzero(data == 0x0A)
+    returns = b"\r" in block
+    ends = np.flatnonzero((data == 0x0A) | (data == 0x0D)) if returns else np.flatnonzero(data == 0x0A)
     if not len(ends) or ends[-1] != len(data) - 1:
         ends = np.append(ends, len(data))
     starts = np.concatenate([[0], ends[:-1] + 1])
@@ -64,4 +73,8 @@ def split_tsv(block: bytes, first_line: int, columns: tuple[int, int]) -> Rows:
         sides.append(slices(block, np.where(present, begin, ends), np.where(present, end, ends), present))
     lines = slices(block, starts, ends, np.ones(len(ends), bool))
     numbers = first_line + np.arange(len(ends), dtype=np.int64)
-    return Rows(numbers, (sides[0], sides[1]), (lines,), column_counts.astype(np.int64))
+    column_counts = column_counts.astype(np.int64)
+    rejected = {}
+    if returns:
+        rejected = cut_by_carriage_returns(np.append(False, data[ends[:-1]] == 0x0D), column_counts)
+    return Rows(numbers, (sides[0], sides[1]), (lines,), column_counts, rejected)

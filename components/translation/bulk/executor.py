@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -21,7 +22,7 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 from bitext.components.shared import errors, reading
 from bitext.components.shared.faults import reporting_faults
 from bitext.components.shared.files import atomic_writer, encode_json, folder_digest, open_locked
-from bitext.components.translation.lines import lines_of, open_input
+from bitext.components.translation.lines import check_blocks, lines_of, open_input
 from bitext.components.translation.output import FILE_REMEDY, check_output_file, is_special, open_output
 from bitext.components.translation.search import Search
 from bitext.components.translation.sentences import (
@@ -91,7 +92,7 @@ def translate_file(
 
     Args:
       model: as for `find_saved_model`.
-      input: a file with one sentence a line, plain, .gz, .bz2 or .zst.
+      input: a file with one sentence a line, plain, .gz, .bz2, .xz or .zst.
       output: the file to write, with the bytes that `bitext translate` writes.
       search: options of the beam search.
       beam_pipeline: creates the Beam pipeline to run in.
@@ -114,7 +115,7 @@ def translate_file(
             "name a file with --output, or translate without --beam-runner",
         )
     with open_input(input) as chunks, _locked_folder(output) as folder:
-        shards = list(divide(chunks))
+        shards = list(divide(chunks, input))
         shard_folder = folder / _key(shards, model, search, language, whole_lines)
         with reporting_faults(output, FILE_REMEDY):
             _clear(folder, shard_folder)
@@ -187,13 +188,23 @@ class ShardTranslator(ModelHandler[SourceLines, ShardTranslations, LineTranslato
         return METRICS
 
 
-def divide(chunks: Iterable[bytes]) -> Iterator[Shard]:
-    """Yields the shards of an input, in order. Each line is in one shard. Equal inputs give equal shards."""
+def divide(chunks: Iterable[bytes], path: Path) -> Iterator[Shard]:
+    """Yields the shards of an input, in order. Each line is in one shard. Equal inputs give equal shards.
+
+    Args:
+      chunks: the bytes of the input.
+      path: the input, for `check_blocks`.
+
+    Raises:
+      errors.DataError: the input has another encoding than UTF-8.
+    """
+    blocks, blocks_again = itertools.tee(reading.whole_lines(chunks))
     offset, line = 0, 1
-    for index, block in enumerate(reading.whole_lines(chunks)):
-        lines = len(reading.split_lines(block))
-        yield Shard(index, offset, len(block), line, lines, hashlib.sha256(block).hexdigest())
-        offset, line = offset + len(block), line + lines
+    for index, (block, lines) in enumerate(
+        zip(blocks, check_blocks(map(lines_of, blocks_again), path), strict=True)
+    ):
+        yield Shard(index, offset, len(block), line, len(lines), hashlib.sha256(block).hexdigest())
+        offset, line = offset + len(block), line + len(lines)
 
 
 def read(shard: Shard, source: Path) -> SourceLines:
