@@ -114,6 +114,9 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
       ratio_from_characters: the length ratio is checked only if the longer side has at least this many
         characters.
       max_reject_share: the run stops if a larger share of the rows is rejected.
+      max_out_of_step_share: the run stops if a larger share of the rows looks out of step: in sequences of
+        lines in which the lengths, numbers and final marks of source and target agree no better than by
+        chance, while they agree in the other lines of the file. Below it, a warning names the lines.
       shards: number of files of each split, by the same hash. With more than one, Beam's workers share
         the writing of a large corpus. All translations of a source are in one file.
     """
@@ -136,6 +139,7 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     max_length_ratio: Annotated[float, msgspec.Meta(ge=1.0)] = 5.0
     ratio_from_characters: Annotated[int, msgspec.Meta(ge=0)] = 30
     max_reject_share: Share = 0.05
+    max_out_of_step_share: Share = 0.1
     shards: Annotated[int, msgspec.Meta(ge=1, le=99999)] = 1
 
     def __post_init__(self) -> None:

@@ -23,7 +23,15 @@ import pyarrow.ipc
 from bitext.components import artifacts
 from bitext.components.artifacts.rejects import Reject
 from bitext.components.component import Context
-from bitext.components.example_gen import GOLDEN_SPLIT, SPLITS, Parameters, span_of, summary
+from bitext.components.example_gen import (
+    GOLDEN_SPLIT,
+    SPLITS,
+    Parameters,
+    alignment,
+    out_of_step,
+    span_of,
+    summary,
+)
 from bitext.components.example_gen.filters import REASONS, Filtered, filter_rows
 from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.example_gen.rows import Rows
@@ -74,6 +82,7 @@ def run(
     rejects.write_summary(totals)
     summary.report(totals, context)
     summary.check_rejects(totals, rejects, parameters, context)
+    out_of_step.check(counts, totals.rows, parameters.max_out_of_step_share, context)
     span = span_of(parameters)
     if span is None:
         summary.check_splits(totals)
@@ -116,7 +125,7 @@ def _build(
         | "Read" >> beam.ParDo(_Read(parameters)).with_outputs("faults", main="blocks")
     )
     filtered = blocks.blocks | "Filter" >> beam.ParDo(_Filter(parameters, golden)).with_outputs(
-        "rejects", "counts", "given", main="rows"
+        "rejects", "counts", "given", "alignment", main="rows"
     )
     # Every file is written, even if no row belongs in it.
     every_key = pipeline | "Keys" >> beam.Create([(key, None) for key in keys])
@@ -127,6 +136,9 @@ def _build(
         | "WriteExamples" >> beam.Map(_write_split, examples, parameters)
     )
     shared_counts = filtered.given | "GatherGiven" >> beam.GroupByKey() | "Shared" >> beam.Map(_count_shared)
+    alignment_counts = (
+        filtered.alignment | "ByFile" >> beam.GroupByKey() | "Alignment" >> beam.Map(out_of_step.count, files)
+    )
     no_rejects = pipeline | "RejectsKey" >> beam.Create([(None, None)])
     reason_counts = (
         (filtered.rejects, no_rejects)
@@ -135,7 +147,7 @@ def _build(
         | "WriteRejects" >> beam.Map(_write_rejects, rejects)
     )
     _ = (
-        (blocks.faults, filtered.counts, split_counts, reason_counts, shared_counts)
+        (blocks.faults, filtered.counts, split_counts, reason_counts, shared_counts, alignment_counts)
         | "AllCounts" >> beam.Flatten()
         | "Sum" >> beam.CombineGlobally(_sum)
         | "WriteCounts"
@@ -168,7 +180,7 @@ class _Filter(beam.DoFn):
     """(file, Rows) -> ((split, shard), (order, packed rows)).
 
     Side outputs: `rejects`, the rejected rows; `counts`; `given`, the source hashes of files whose split is
-    given.
+    given; `alignment`, (index of the file, measures).
     """
 
     def __init__(self, parameters: Parameters, golden: Hashes):
@@ -181,6 +193,8 @@ class _Filter(beam.DoFn):
         yield beam.pvalue.TaggedOutput("counts", Counter(rows=len(rows.line)))
         if filtered.details:
             yield beam.pvalue.TaggedOutput("rejects", (None, (order, rejected_rows(file, rows, filtered))))
+        measures = alignment.measure(rows.line, filtered.source, filtered.target, filtered.reason == 0)
+        yield beam.pvalue.TaggedOutput("alignment", (file.index, measures))
         accepted = filtered.accepted()
         if len(accepted):
             yield from self._by_split_and_shard(file, order, rows, filtered, accepted)

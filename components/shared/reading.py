@@ -21,6 +21,7 @@ from bitext.components.shared.files import is_remote, local_files
 
 ENDINGS = tuple(file_kinds.COMPRESSED)
 """Endings of the names of compressed files."""
+_HEAD_BYTES = 512
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -93,18 +94,24 @@ def stream_chunks(stream: BinaryIO, path: str, size: int) -> Iterator[bytes]:
     chunks = iter(lambda: stream.read(size), b"")
     try:
         if path.endswith(ENDINGS):
-            first = next(chunks, b"")
-            file_kinds.check_compression(first, path)
-            chunks = _of_size(_decompressed(itertools.chain([first], chunks), path), size)
-        first = next(chunks, b"")
-        file_kinds.check_text(first, path)
-        if first:
-            yield first
+            head, compressed = _with_head(chunks)
+            file_kinds.check_compression(head, path)
+            chunks = _of_size(_decompressed(compressed, path), size)
+        head, chunks = _with_head(chunks)
+        file_kinds.check_text(head, path)
         yield from chunks
     except (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
         raise DataError(
             f"cannot read {path}: {error}", "check that the file is whole and readable"
         ) from error
+
+
+def _with_head(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first bytes, at least `_HEAD_BYTES` if there are so many; and all chunks, with these bytes."""
+    first: list[bytes] = []
+    while sum(map(len, first)) < _HEAD_BYTES and (chunk := next(chunks, b"")):
+        first.append(chunk)
+    return b"".join(first), itertools.chain(first, chunks)
 
 
 def _decompressed(chunks: Iterable[bytes], path: str) -> Iterator[bytes]:

@@ -125,7 +125,11 @@ class TestDivide:
         """The translation of a line is its bytes in hexadecimal. The last shard is written first."""
         folder, data = tmp_path_factory.mktemp("work"), b"".join(content)
         (folder / "input").write_bytes(data)
-        shards = list(executor.divide(data[start : start + size] for start in range(0, len(data), size)))
+        shards = list(
+            executor.divide(
+                (data[start : start + size] for start in range(0, len(data), size)), Path("in.txt")
+            )
+        )
 
         def translate_line(line: bytes) -> list[Translation]:
             return [Translation(line.hex(), 0.0)] * nbest if line.strip() else [Translation("", 0.0)]

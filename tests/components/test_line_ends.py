@@ -92,19 +92,13 @@ class TestParallel:
         except DataError:
             assert len(sides[0].splitlines()) != len(sides[1].splitlines())
             return
-        numbers = [row[0] for row in rows]
-        assert numbers == sorted(set(numbers))
-        lost = len(sides[0].splitlines()) - len(rows)
-        assert lost == 0 or b"\r\r" in sides[0] or any(row[3] == "carriage_return" for row in rows)
+        assert [row[0] for row in rows] == list(range(1, len(sides[0].splitlines()) + 1))
 
     def test_a_carriage_return_within_a_line_of_one_side_rejects_that_row_only(self, tmp_path: Path) -> None:
         sides = [[b"%s %d" % (side, n) for n in range(20)] for side in (b"en", b"es")]
         sides[0][3], sides[1][9] = b"e\rn", b"e\r\rs"
         rows = read(tmp_path, "parallel", *map(b"\n".join, sides))
-        assert [(row[0], row[3]) for row in rows if row[3]] == [
-            (4, "carriage_return"),
-            (11, "carriage_return"),
-        ]
+        assert [(row[0], row[3]) for row in rows if row[3]] == [(n, "carriage_return") for n in (4, 5, 11)]
         assert [row[1:3] for row in rows if not row[3]] == [
             pair for n, pair in enumerate(zip(*sides, strict=True)) if n not in (3, 9)
         ]

@@ -157,7 +157,7 @@ def _lines(path: str, are_within: Callable[[], bool]) -> Iterator[bytes]:
 def _split_at_returns(
     block: list[tuple[bytes, bytes]], line: int
 ) -> tuple[list[tuple[bytes, bytes]], Ints, dict[int, tuple[str, str]], int]:
-    """Splits lines at carriage returns if both sides have equally many, and rejects them otherwise.
+    """Splits lines at carriage returns, and rejects the pieces unless both sides have equally many.
 
     Args:
       block: pairs of lines.
@@ -171,20 +171,18 @@ def _split_at_returns(
 
     pairs: list[tuple[bytes, bytes]] = []
     numbers: list[int] = []
-    rejected = {}
+    rejected: dict[int, tuple[str, str]] = {}
     for pair in block:
-        # A carriage return at the end of a line is no piece of its own.
-        pieces = [side.removesuffix(b"\r").split(b"\r") for side in pair]
-        if len(pieces[0]) == len(pieces[1]):
-            numbers += range(line, line + len(pieces[0]))
-            pairs += zip(*pieces, strict=True)
-        else:
-            rejected[len(pairs)] = (
-                "carriage_return",
-                f"{len(pieces[0]) - 1} carriage returns within the source and {len(pieces[1]) - 1} within the"
-                " target",
+        source, target = (side.split(b"\r") for side in pair)
+        if len(source) != len(target):
+            detail = (
+                f"{len(source) - 1} carriage returns within the source, {len(target) - 1} within the target"
             )
-            numbers.append(line)
-            pairs.append(pair)
-        line += 1 + pair[0].count(b"\r")
+            rejected |= dict.fromkeys(
+                range(len(pairs), len(pairs) + len(source)), ("carriage_return", detail)
+            )
+            target = [pair[1]] + [b""] * (len(source) - 1)
+        pairs += zip(source, target, strict=True)
+        numbers += range(line, line + len(source))
+        line += len(source)
     return pairs, np.array(numbers, np.int64), rejected, line

@@ -1,0 +1,74 @@
+"""Warns of lines that look out of step (`alignment`), and stops the run if there are too many."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from bitext.components.component import Context
+from bitext.components.example_gen.alignment import Groups, OutOfStep, concatenate, find
+from bitext.components.example_gen.formats.base import SourceFile
+from bitext.components.shared.errors import DataError
+
+_COUNT = "out_of_step/"
+_SHOWN = 10
+
+
+def count(group: tuple[int, Iterable[Groups]], files: Sequence[SourceFile]) -> Counter[str]:
+    """Judges the groups of a file.
+
+    Args:
+      group: index of the file, and the groups of its blocks in any order.
+      files: all files.
+
+    Returns:
+      For each sequence that looks out of step, the number of its rows, by a name that describes it.
+    """
+    index, blocks = group
+    file = files[index]
+    names = file.path if file.target_path is None else f"{file.path} and {file.target_path}"
+    counts: Counter[str] = Counter()
+    for part in find(concatenate(sorted(blocks, key=lambda block: int(block.first[0])))):
+        counts[_COUNT + json.dumps([index, part.first, _describe(part, names)])] = part.rows
+    return counts
+
+
+def _describe(part: OutOfStep, names: str) -> str:
+    detail = f"the lengths correlate by {part.correlation:.2f}"
+    if part.usual > part.correlation + 0.1:
+        detail += f", in the file by {part.usual:.2f}"
+    if part.shift:
+        plural = "s" * (abs(part.shift) > 1)
+        detail += f"; the translations seem to be {abs(part.shift)} row{plural} "
+        detail += "above" if part.shift < 0 else "below"
+    return f"lines {part.first:,} to {part.last:,} of {names} look out of step ({detail})"
+
+
+def check(counts: Counter[str], rows: int, most: float, context: Context) -> None:
+    """Prints a warning for each sequence of lines that looks out of step.
+
+    Args:
+      counts: counts of `count`, among others.
+      rows: number of all rows.
+      most: the limit, `example_gen.max_out_of_step_share`.
+      context: prints the warnings.
+
+    Raises:
+      DataError: their share of the rows is over the limit.
+    """
+    found = sorted(json.loads(name.removeprefix(_COUNT)) for name in counts if name.startswith(_COUNT))
+    messages = [message for _, _, message in found[:_SHOWN]]
+    if len(found) > _SHOWN:
+        messages.append(f"{len(found) - _SHOWN:,} more sequences of lines look out of step")
+    out_of_step = sum(number for name, number in counts.items() if name.startswith(_COUNT))
+    if out_of_step > most * rows:
+        raise DataError(
+            f"{out_of_step:,} of {rows:,} rows ({out_of_step / rows:.1%}) look out of step, over"
+            f" max_out_of_step_share {most:.1%}: source and target no longer correspond:\n"
+            + "\n".join(f"  {message}" for message in messages),
+            "compare both sides at the first of these lines: a line is missing or is one too many there; or"
+            " raise example_gen.max_out_of_step_share if they do correspond",
+        )
+    for message in messages:
+        context.say(f"warning: {message}")
