@@ -33,6 +33,8 @@ LEAST_GROUPS = 6
 """A file with fewer groups is not judged."""
 EVIDENCE = 20.0
 """Least sum of the evidence of a sequence of groups, as a logarithm of odds."""
+MOST_OF_A_GROUP = 8.0
+"""Most evidence of one group, so that a few odd rows, such as a table, do not suffice."""
 
 _MARKS = {
     "?": 1,
@@ -219,11 +221,15 @@ def find(groups: Groups) -> list[OutOfStep]:
     count = len(groups.rows)
     if count < LEAST_GROUPS:
         return []
-    evidence = _evidence(groups)
+    lengths = _evidence_of_lengths(groups)
+    evidence = np.maximum(lengths + _evidence_of_marks_and_numbers(groups), -MOST_OF_A_GROUP)
     correlations = _correlations(groups)
     usual = float(np.quantile(correlations[:, 0], _USUAL))
+    in_step = np.quantile(evidence, _USUAL, axis=0).max()
     found = []
     for first, end in _sequences(-evidence[:, 0]):
+        if lengths[first:end, 0].sum() > 0:
+            continue
         totals = evidence[first:end].sum(0)
         best = int(totals.argmax())
         found.append(
@@ -231,7 +237,7 @@ def find(groups: Groups) -> list[OutOfStep]:
                 first=int(groups.first[first]),
                 last=int(groups.last[end - 1]),
                 rows=int(groups.rows[first:end].sum()),
-                shift=OFFSETS[best] if totals[best] > EVIDENCE else 0,
+                shift=OFFSETS[best] if totals[best] > _STRENGTH * in_step * (end - first) else 0,
                 correlation=float(correlations[first:end, 0].mean()),
                 usual=usual,
             )
@@ -244,9 +250,9 @@ def _correlations(groups: Groups) -> Floats:
     return np.clip(groups.covariance / variances[:, None], -1, 1)
 
 
-def _evidence(groups: Groups) -> Floats:
+def _evidence_of_marks_and_numbers(groups: Groups) -> Floats:
     """The logarithm of the odds that a group is in step, for each offset: float32[G, offsets]."""
-    evidence: Floats = _evidence_of_lengths(groups)
+    evidence: Floats = np.zeros_like(groups.pairs)
     for same, chance in zip(groups.same, groups.chance, strict=True):
         pairs = np.maximum(groups.pairs, 1)
         by_chance = np.minimum(np.maximum(chance, 1e-3), 1.0)[:, None]
@@ -265,7 +271,10 @@ def _evidence(groups: Groups) -> Floats:
 
 
 def _evidence_of_lengths(groups: Groups) -> Floats:
-    """Compares the correlation of lengths with what the variance of the source in the group lets expect."""
+    """The logarithm of the odds that a group is in step, by the lengths: float32[G, offsets].
+
+    The expected correlation follows from the variance of the source in the group.
+    """
     correlations = _correlations(groups)
     slope = np.sqrt(np.median(groups.target_variance) / np.maximum(np.median(groups.source_variance), 1e-9))
     residuals = (

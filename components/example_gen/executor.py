@@ -66,8 +66,8 @@ def run(
       rejects: receives the rejected rows and the counts.
 
     Raises:
-      DataError: a file is missing or damaged, too many rows are rejected, or a split of a corpus without
-        spans is empty.
+      DataError: a file is missing or damaged, too many rows are rejected or look out of step, or a split of
+        a corpus without spans is empty.
     """
     files = find_source_files(parameters)
     golden_hashes = np.zeros(0, np.uint64) if golden is None else _source_hashes_of(golden)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from bitext.components import artifacts
 from bitext.components.artifacts.rejects import Summary
 from bitext.components.component import Context
-from bitext.components.example_gen import GOLDEN_SPLIT, Parameters
+from bitext.components.example_gen import GOLDEN_SPLIT, Parameters, alignment, out_of_step
 from bitext.components.example_gen.executor import COLUMNS, rejected_rows
 from bitext.components.example_gen.filters import filter_rows
 from bitext.components.example_gen.sources import find_source_files, read_rows
@@ -26,26 +26,35 @@ def run(
     """Writes `Split-golden`: every usable row in the order of the files, duplicates included.
 
     Raises:
-      DataError: a file is missing or damaged, or no row is usable.
+      DataError: a file is missing or damaged, no row is usable, or too many rows look out of step.
     """
     blocks: list[pa.Table] = []
     rejected = []
     rows = 0
-    for file in find_source_files(parameters, {GOLDEN_SPLIT: parameters.golden}):
+    suspicious: Counter[str] = Counter()
+    files = find_source_files(parameters, {GOLDEN_SPLIT: parameters.golden})
+    for file in files:
+        measures = []
         for block in read_rows(file, parameters):
             filtered = filter_rows(block, parameters, GOLDEN_SPLIT)
             rows += len(block.line)
             rejected += rejected_rows(file, block, filtered)
+            measures.append(
+                alignment.measure(block.line, filtered.source, filtered.target, filtered.reason == 0)
+            )
             accepted = filtered.accepted()
             ids = [f"{file.label}:{line}" for line in block.line[accepted].tolist()]
             sides = [side.take(pa.array(accepted)) for side in (filtered.source, filtered.target)]
             blocks.append(pa.table([pa.array(ids, pa.string()), *sides], list(COLUMNS)))
+        if measures:
+            suspicious += out_of_step.count((file.index, measures), files)
     examples_written = sum(block.num_rows for block in blocks)
     if not examples_written:
         raise DataError(
             f"no row of the golden set can be used: {', '.join(parameters.golden.patterns())}",
             "name a file with sentence pairs, of the same format as the corpus, in example_gen.golden",
         )
+    out_of_step.check(suspicious, rows, parameters.max_out_of_step_share, context)
     table = pa.concat_tables(blocks).combine_chunks()
     examples.split(GOLDEN_SPLIT).mkdir()
     columns = {name: pa.concat_arrays(table.column(name).chunks) for name in table.column_names}

@@ -47,6 +47,7 @@ from bitext.components.example_gen.splitting import (
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
 from bitext.pipeline.source_digests import source_digests
+from tests.e2e import toy
 
 
 class Result:
@@ -385,6 +386,32 @@ def test_aligned_files_are_joined_line_by_line_and_need_equal_lengths(tmp_path):
         file.write("one more")
     with pytest.raises(DataError, match=r"a\.en has 50 lines, .*a\.es has 51"):
         Result(tmp_path / "again", format="parallel", **sides, **LARGE_SHARES)
+
+
+def _aligned_files(folder: Path, first: int = 0, last: int = 0, shift: int = 0) -> dict:
+    """450 aligned lines; from `first` to `last`, those of the target are shifted."""
+    pairs = toy.sentences()
+    source, target = [list(side) for side in zip(*pairs, strict=True)]
+    target[first:last] = [*target[first + shift : last], *target[first : first + shift]]
+    files = {"source_files": _write(folder / "a.en", source), "target_files": _write(folder / "a.es", target)}
+    return {"format": "parallel", **{key: [path] for key, path in files.items()}}
+
+
+def test_lines_that_are_out_of_step_stop_the_run_or_are_warned_of(tmp_path):
+    files = _aligned_files(tmp_path, 200, 400, 1)
+    with pytest.raises(DataError) as raised:
+        Result(tmp_path / "run", **files, **LARGE_SHARES)
+    message = str(raised.value)
+    assert message.startswith("200 of 450 rows (44.4%) look out of step, over max_out_of_step_share 10.0%")
+    assert f"lines 201 to 400 of {tmp_path}/a.en and {tmp_path}/a.es look out of step" in message
+    assert "the translations seem to be 1 row above" in message
+    assert "max_out_of_step_share" in raised.value.remedy
+    result = Result(tmp_path / "again", max_out_of_step_share=0.5, **files, **LARGE_SHARES)
+    [warning] = [line for line in result.lines if "out of step" in line]
+    assert warning.startswith("warning: lines 201 to 400 of ")
+    assert result.summary()["accepted"] == 450
+    in_step = Result(tmp_path / "in step", **_aligned_files(tmp_path), **LARGE_SHARES)
+    assert not [line for line in in_step.lines if "warning" in line]
 
 
 def test_given_splits_are_read_with_globs_and_no_file_twice(tmp_path):
