@@ -83,7 +83,7 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     Paths are local or of any file system that Beam opens (gs://, s3://, hdfs://). Files whose names end in
     .gz, .bz2, .xz or .zst are decompressed. A local path that exists is taken literally, even if it contains
     brackets. So are the existing folders at the start of a glob. A glob does not match hidden files; `**`
-    matches folders at any depth.
+    matches folders at any depth. Files are UTF-8. A line ends with LF, CRLF or CR.
 
     A corpus that grows is read by spans. In a pattern, `{SPAN}` is the number of a span, or `{YYYY}`, `{MM}`
     and `{DD}` are its date. `{VERSION}` is its version, of which the highest is used. `{SPAN:4}` has four

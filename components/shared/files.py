@@ -112,13 +112,14 @@ def _check_folders(prefix: str, pattern: str) -> None:
     """Checks that the folders in which a pattern is looked up can be read: `glob` skips those that cannot.
 
     Raises:
-      DataError: one cannot be read.
+      DataError: one cannot be read, or is a link whose target does not exist.
     """
     parts = pattern.split("/")
     folders = {prefix}
     for end in range(1, len(parts)):
-        part = "/".join([*parts[:end], ""])
-        folders.update(prefix + name for name in glob.glob(part, root_dir=prefix or None, recursive=True))
+        part = "/".join([*parts[:end], "" if "**" in parts[end - 1] else "."]).removesuffix("/.")
+        names = glob.glob(part, root_dir=prefix or None, recursive=True)
+        folders.update(path for path in (prefix + name for name in names) if _is_folder(path))
     for folder in sorted(folders):
         if not os.access(folder or ".", os.R_OK | os.X_OK):
             raise DataError(

@@ -6,6 +6,7 @@ import errno
 import gzip
 import json
 import os
+import socket
 import stat
 import subprocess
 from pathlib import Path
@@ -118,8 +119,68 @@ class TestFaults:
             raise ValueError("defect")
 
 
-def test_a_dangling_link_that_a_pattern_matches_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.tsv").write_text("", encoding="ascii")
-    (tmp_path / "b.tsv").symlink_to("gone.tsv")
-    with pytest.raises(DataError, match=r"b\.tsv is a symbolic link to gone\.tsv"):
-        files.local_files(str(tmp_path / "*.tsv"))
+class TestLocalFiles:
+    """A pattern matches regular files; what cannot be read is an error, not a smaller corpus."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        for name in ("a.tsv", "b.tsv", ".hidden.tsv", "folder/c.tsv"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).touch()
+        return tmp_path
+
+    @pytest.mark.parametrize("pattern", ["*.tsv", "*", "[a-z].tsv", "**/*.tsv", "x.tsv"])
+    def test_a_dangling_link_and_a_loop_of_links_are_named(self, folder: Path, pattern: str) -> None:
+        (folder / "x.tsv").symlink_to("gone.tsv")
+        with pytest.raises(DataError, match=r"x\.tsv is a symbolic link to gone\.tsv, which does not exist"):
+            files.local_files(f"{folder}/{pattern}")
+        (folder / "gone.tsv").symlink_to("x.tsv")
+        with pytest.raises(DataError, match=r"is a symbolic link to .*, which is a loop of links"):
+            files.local_files(f"{folder}/{pattern}")
+
+    @pytest.mark.parametrize("pattern", ["*.tsv", "*", "x.tsv"])
+    def test_special_files_are_named(self, folder: Path, pattern: str) -> None:
+        os.mkfifo(folder / "x.tsv")
+        with pytest.raises(DataError, match=r"x\.tsv is a pipe \(FIFO\), not a regular file"):
+            files.local_files(f"{folder}/{pattern}")
+        (folder / "x.tsv").unlink()
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(os.path.relpath(folder / "x.tsv"))
+            with pytest.raises(DataError, match=r"x\.tsv is a socket"):
+                files.local_files(f"{folder}/{pattern}")
+        (folder / "x.tsv").unlink()
+        (folder / "x.tsv").symlink_to("/dev/null")
+        with pytest.raises(DataError, match=r"x\.tsv is a device"):
+            files.local_files(f"{folder}/{pattern}")
+
+    def test_folders_are_left_out_unless_the_pattern_has_an_ending(self, folder: Path) -> None:
+        both = [f"{folder}/a.tsv", f"{folder}/b.tsv"]
+        assert files.local_files(f"{folder}/*") == both
+        assert files.local_files(f"{folder}") == []
+        (folder / "d.tsv").mkdir()
+        with pytest.raises(DataError, match=r"d\.tsv is a folder, but .*\*\.tsv matches it") as caught:
+            files.local_files(f"{folder}/*.tsv")
+        assert f"{folder}/d.tsv/*" in caught.value.remedy
+        (folder / "d.tsv" / "part-1.tsv").touch()
+        assert f"{folder}/d.tsv/part-1.tsv" in files.local_files(f"{folder}/**/*.tsv")
+
+    def test_a_file_or_a_folder_that_cannot_be_read_is_named(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("b.tsv", "folder"):
+            # The superuser, who may run this test, can read everything.
+            monkeypatch.setattr(
+                os, "access", lambda path, mode, name=name: not str(path).rstrip("/").endswith(name)
+            )
+            with pytest.raises(DataError, match=f"cannot read .*{name}/?: permission denied"):
+                files.local_files(f"{folder}/**/*.tsv")
+
+    def test_a_link_to_a_folder_above_gives_no_file_twice(self, folder: Path) -> None:
+        (folder / "folder" / "up").symlink_to("..", target_is_directory=True)
+        found = files.local_files(f"{folder}/**/*.tsv")
+        assert found == [f"{folder}/{name}" for name in ("a.tsv", "b.tsv", "folder/c.tsv")]
+
+    def test_a_dangling_link_to_a_folder_is_named(self, folder: Path) -> None:
+        (folder / "more").symlink_to("gone", target_is_directory=True)
+        with pytest.raises(DataError, match="more is a symbolic link to gone"):
+            files.local_files(f"{folder}/*/*.tsv")
