@@ -81,8 +81,8 @@ def run(
     totals = summary.summarize(counts, parameters, files)
     rejects.write_summary(totals)
     summary.report(totals, context)
-    summary.check_rejects(totals, rejects, parameters, context)
     out_of_step.check(counts, totals.rows, parameters.max_out_of_step_share, context)
+    summary.check_rejects(totals, rejects, parameters, context)
     span = span_of(parameters)
     if span is None:
         summary.check_splits(totals)

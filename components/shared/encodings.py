@@ -106,12 +106,12 @@ class LineCounts:
     def is_foreign(self, minimum: int) -> bool:
         """Whether the text as a whole is not UTF-8: not a few damaged lines only.
 
-        So it is if at least `minimum` lines, a quarter of all lines, and half of those with bytes beyond
+        So it is if at least `minimum` lines, a tenth of all lines, and half of those with bytes beyond
         ASCII are not UTF-8.
         """
         return (
             self.invalid >= minimum
-            and 4 * self.invalid >= self.lines
+            and 10 * self.invalid >= self.lines
             and 2 * self.invalid > self.beyond_ascii
         )
 

@@ -1,7 +1,7 @@
 """Finds and reads local and remote files: decompresses by file name, splits at line ends.
 
 A line ends with a line feed, a carriage return, or both (LF, CR, CRLF), as in Python's text mode. No other
-character ends a line: vertical tab, form feed, U+0085, U+2028 and U+2029 are white space.
+character ends a line: not vertical tab, form feed, U+0085, U+2028 or U+2029.
 """
 
 from __future__ import annotations

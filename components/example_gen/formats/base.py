@@ -208,7 +208,7 @@ def text_blocks(path: str) -> Iterator[bytes]:
 
     Raises:
       DataError: the file cannot be read, is no text, or is text in another encoding: half of the lines of a
-        block that are not ASCII, a quarter of all and at least `LEAST_FOREIGN_LINES` are not UTF-8.
+        block that are not ASCII, a tenth of all and at least `LEAST_FOREIGN_LINES` are not UTF-8.
     """
     for index, block in enumerate(reading.whole_lines(reading.read_chunks(path, BLOCK_BYTES))):
         text = block if index else block.removeprefix(reading.BYTE_ORDER_MARK)
