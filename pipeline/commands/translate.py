@@ -35,8 +35,8 @@ def add_to(commands: common.Commands) -> None:
     parser.add_argument(
         "--output",
         type=common.path_argument,
-        help="the file to write, complete or not at all, compressed if its name ends in .gz, .bz2, .xz or .zst;"
-        " a pipe or a device is written into (default: standard output)",
+        help="the file to write, complete or not at all, compressed if its name ends in .gz, .bz2, .xz or"
+        " .zst; a pipe or a device is written into (default: standard output)",
     )
     parser.add_argument(
         "--model",
