@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bitext.components.example_gen.rows import Ints, Mask, to_ints, to_mask
+from bitext.components.example_gen.rows import Ints, Mask, to_ints
 
 Floats: TypeAlias = npt.NDArray[np.float64] | npt.NDArray[np.float32]
 
@@ -59,6 +59,10 @@ _MARKS = {
 }
 _CLOSING = "\"'”’»›)]）」』】 "
 _MARK_CLASSES = 7
+_ASCII_MARKS = np.zeros(256, np.uint8)
+_ASCII_MARKS[[ord(mark) for mark in _MARKS if mark.isascii()]] = [
+    mark_class for mark, mark_class in _MARKS.items() if mark.isascii()
+]
 _STRENGTH, _MOST_CORRELATION = 0.75, 0.5
 _MOST_AGREEMENT = 0.9
 _USUAL = 0.75
@@ -181,19 +185,31 @@ def _shifted(values: npt.NDArray[np.float32], offset: int) -> npt.NDArray[np.flo
     return shifted.reshape(values.shape)
 
 
-def _final_marks(text: pa.Array) -> Ints:
+def _buffers(text: pa.Array) -> tuple[Ints, npt.NDArray[np.uint8]]:
+    """Where each text begins, and where the last ends; and the bytes of all texts."""
+    _, offsets, data = text.buffers()
+    begin = np.frombuffer(offsets, np.int32)[text.offset : text.offset + len(text) + 1].astype(np.int64)
+    return begin, np.frombuffer(data or b"", np.uint8)
+
+
+def _final_marks(text: pa.Array) -> npt.NDArray[np.uint8]:
     """The class of the final punctuation mark of each text; 0: none."""
-    last = pc.utf8_slice_codeunits(pc.utf8_rtrim(text, characters=_CLOSING), -1, None)
-    index = pc.fill_null(pc.index_in(last, value_set=pa.array(list(_MARKS), pa.string())), len(_MARKS))
-    return np.array([*_MARKS.values(), 0], np.int64)[to_ints(index)]
+    begin, data = _buffers(pc.utf8_rtrim(text, characters=_CLOSING))
+    last = np.where(begin[1:] > begin[:-1], data[np.maximum(begin[1:], 1) - 1] if len(data) else 0, 0)
+    marks = _ASCII_MARKS[last]
+    others = pa.array(np.flatnonzero(last > 127))
+    characters = pc.utf8_slice_codeunits(pc.utf8_rtrim(text.take(others), characters=_CLOSING), -1, None)
+    index = pc.index_in(characters, value_set=pa.array(list(_MARKS), pa.string()))
+    marks[others.to_numpy()] = np.array([*_MARKS.values(), 0], np.uint8)[
+        to_ints(pc.fill_null(index, len(_MARKS)))
+    ]
+    return marks
 
 
 def _numbers(source: pa.Array, target: pa.Array) -> list[Ints]:
     """A code for the digits of each text, equal for equal digits on both sides; 0: none."""
     codes = [np.zeros(len(side), np.int64) for side in (source, target)]
-    with_digits = [
-        np.flatnonzero(to_mask(pc.match_substring_regex(side, "[0-9]"))) for side in (source, target)
-    ]
+    with_digits = [_rows_with_digits(side) for side in (source, target)]
     digits = [
         pc.replace_substring_regex(side.take(pa.array(rows)), "[^0-9]+", "")
         for side, rows in zip((source, target), with_digits, strict=True)
@@ -202,6 +218,14 @@ def _numbers(source: pa.Array, target: pa.Array) -> list[Ints]:
     for side, rows, part in zip(codes, with_digits, np.split(encoded, [len(with_digits[0])]), strict=True):
         side[rows] = part
     return codes
+
+
+def _rows_with_digits(text: pa.Array) -> Ints:
+    """Indices of the texts with an ASCII digit, ascending."""
+    begin, data = _buffers(text)
+    first = int(begin[0])
+    digits = first + np.flatnonzero((data[first : int(begin[-1])] - np.uint8(48)) < 10)
+    return np.unique(np.searchsorted(begin, digits, "right") - 1)
 
 
 def concatenate(blocks: Sequence[Groups]) -> Groups:
