@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bitext.components.shared import errors, reading
+from bitext.components.shared import errors, file_kinds, reading
 
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
@@ -33,6 +33,7 @@ def test_every_ending_is_tested() -> None:
 @given(parts=st.lists(st.binary(max_size=50), max_size=3), size=st.integers(1, 60))
 def test_chunks_are_the_content_in_the_given_size(ending: str, parts: list[bytes], size: int) -> None:
     """Compressed files may be concatenated."""
+    assume(file_kinds.kind_of(b"".join(parts)) is None)
     file = io.BytesIO(b"".join(map(COMPRESSORS[ending], parts)))
     chunks = list(reading.stream_chunks(file, f"text{ending}", size))
     assert b"".join(chunks) == b"".join(parts)

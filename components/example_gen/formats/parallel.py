@@ -150,8 +150,8 @@ def _lines(path: str, are_within: Callable[[], bool]) -> Iterator[bytes]:
             yield from lines
         else:
             yield from base.split_block(block)
-    if incomplete:
-        yield incomplete
+    if incomplete:  # a carriage return at its end ends it
+        yield incomplete.removesuffix(b"\r")
 
 
 def _split_at_returns(
