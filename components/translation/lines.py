@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from bitext.components.shared import encodings, errors, file_kinds, reading
@@ -67,14 +67,17 @@ def read_blocks(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
     return map(lines_of, reading.whole_lines(chunks))
 
 
-def check_blocks(blocks: Iterable[list[bytes]], path: Path | None) -> Iterator[list[bytes]]:
-    """Yields the blocks, and tells on standard error which lines are not UTF-8.
+def check_blocks(
+    blocks: Iterable[list[bytes]], path: Path | None, warn: Callable[[str], None]
+) -> Iterator[list[bytes]]:
+    """Yields the blocks, and warns of lines that are not UTF-8.
 
     The model reads bytes that are not UTF-8 as U+FFFD.
 
     Args:
       blocks: blocks of lines.
       path: the file they are from; None: standard input.
+      warn: prints one line.
 
     Raises:
       errors.DataError: the text as a whole has another encoding than UTF-8.
@@ -93,17 +96,14 @@ def check_blocks(blocks: Iterable[list[bytes]], path: Path | None) -> Iterator[l
         shown = max(0, SHOWN_LINES - counts.invalid + len(invalid))
         for index in invalid[:shown]:
             fault = encodings.fault(block[index])
-            print(
-                f"warning: line {first_line + index} is not UTF-8: {fault}, read as U+FFFD", file=sys.stderr
-            )
+            warn(f"warning: line {first_line + index} is not UTF-8: {fault}, read as U+FFFD")
         first_line += len(block)
         yield block
     if counts.invalid:
         encoding = encodings.likely_encoding(counts.sample)
-        print(
+        warn(
             f"warning: {counts.invalid:,} of {first_line - 1:,} lines are not UTF-8"
-            + (f" and look like {encoding}" if encoding else ""),
-            file=sys.stderr,
+            + (f" and look like {encoding}" if encoding else "")
         )
 
 

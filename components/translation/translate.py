@@ -42,7 +42,7 @@ def main_translate(
       batch_size: maximum number of lines in one call of the model.
       language: the language of the input, ISO 639-1; None: as `translate_blocks` has it.
       whole_lines: whether only lines that are longer than the model reads are split into sentences.
-      warn: prints one line about text that is too long.
+      warn: prints one line about text that is too long or not UTF-8.
 
     Returns:
       The exit code of the process.
@@ -61,7 +61,7 @@ def main_translate(
             blocks = read_blocks(chunks)
             if input is None and sys.stdin.isatty():
                 blocks = prompted(blocks)
-            blocks = check_blocks(blocks, input)
+            blocks = check_blocks(blocks, input, warn)
             warn_if_unmeasured(translator, warn)
             report = LongSentenceReport(warn)
             first_line = 1

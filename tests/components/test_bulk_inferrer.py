@@ -106,8 +106,8 @@ class TestDivide:
     def test_every_line_is_in_one_shard_in_order(self, content: list[bytes], size: int) -> None:
         data = b"".join(content)
         chunks = [data[start : start + size] for start in range(0, len(data), size)]
-        shards = list(executor.divide(chunks, Path("in.txt")))
-        assert shards == list(executor.divide(chunks, Path("in.txt")))
+        shards = list(executor.divide(chunks, Path("in.txt"), str))
+        assert shards == list(executor.divide(chunks, Path("in.txt"), str))
         assert b"".join(data[s.offset : s.offset + s.size] for s in shards) == data
         shard_lines = [lines.lines_of(data[s.offset : s.offset + s.size]) for s in shards]
         assert [len(block) for block in shard_lines] == [s.lines for s in shards]
@@ -127,7 +127,7 @@ class TestDivide:
         (folder / "input").write_bytes(data)
         shards = list(
             executor.divide(
-                (data[start : start + size] for start in range(0, len(data), size)), Path("in.txt")
+                (data[start : start + size] for start in range(0, len(data), size)), Path("in.txt"), str
             )
         )
 

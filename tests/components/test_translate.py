@@ -120,7 +120,7 @@ class TestFiles:
         for path, name in ((tmp_path / "in.txt", "in.txt"), (None, "standard input")):
             monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
             with pytest.raises(errors.DataError, match=f"{name}.*{kind}"), lines.open_input(path) as chunks:
-                list(lines.check_blocks(lines.read_blocks(chunks), path))
+                list(lines.check_blocks(lines.read_blocks(chunks), path, str))
 
     def test_nbest_translations_are_rows_with_line_number_and_score(
         self, model: Path, tmp_path: Path

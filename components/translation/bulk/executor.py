@@ -115,7 +115,7 @@ def translate_file(
             "name a file with --output, or translate without --beam-runner",
         )
     with open_input(input) as chunks, _locked_folder(output) as folder:
-        shards = list(divide(chunks, input))
+        shards = list(divide(chunks, input, say))
         shard_folder = folder / _key(shards, model, search, language, whole_lines)
         with reporting_faults(output, FILE_REMEDY):
             _clear(folder, shard_folder)
@@ -188,12 +188,13 @@ class ShardTranslator(ModelHandler[SourceLines, ShardTranslations, LineTranslato
         return METRICS
 
 
-def divide(chunks: Iterable[bytes], path: Path) -> Iterator[Shard]:
+def divide(chunks: Iterable[bytes], path: Path, warn: Callable[[str], None]) -> Iterator[Shard]:
     """Yields the shards of an input, in order. Each line is in one shard. Equal inputs give equal shards.
 
     Args:
       chunks: the bytes of the input.
       path: the input, for `check_blocks`.
+      warn: prints one line.
 
     Raises:
       errors.DataError: the input has another encoding than UTF-8.
@@ -201,7 +202,7 @@ def divide(chunks: Iterable[bytes], path: Path) -> Iterator[Shard]:
     blocks, blocks_again = itertools.tee(reading.whole_lines(chunks))
     offset, line = 0, 1
     for index, (block, lines) in enumerate(
-        zip(blocks, check_blocks(map(lines_of, blocks_again), path), strict=True)
+        zip(blocks, check_blocks(map(lines_of, blocks_again), path, warn), strict=True)
     ):
         yield Shard(index, offset, len(block), line, len(lines), hashlib.sha256(block).hexdigest())
         offset, line = offset + len(block), line + len(lines)
