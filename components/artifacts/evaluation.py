@@ -17,8 +17,8 @@ class LengthRow(msgspec.Struct, frozen=True):
     """BLEU of the sources of some lengths.
 
     Attributes:
-      first: the smallest number of words.
-      last: the largest number of words; None in the last row.
+      first: the smallest length, in `Metrics.source_unit`.
+      last: the largest length; None in the last row.
       sentences: number of sources.
       bleu: their BLEU.
     """
@@ -53,8 +53,12 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
       scores: the score of each metric, by its name: `bleu`, `chrf`.
       perplexity: perplexity of the references given their sources, per token; None: not finite.
-      length_ratio: words of the translations divided by words of the closest references.
+      length_ratio: tokens of the translations divided by tokens of the closest references.
       by_source_length: BLEU by the source's length.
+      source_unit: the unit of the source's length: `words`, or `characters` in a script without blanks
+        between words.
+      tokenizer: sacreBLEU's tokenizer, whose tokens BLEU and `length_ratio` count; None: not recorded, as
+        in older files.
       sentences: number of sentences that were translated.
       sentences_per_second: speed of the translation in this run.
       baseline: the comparison with the model now served; None: there is none.
@@ -65,6 +69,8 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     perplexity: float | None
     length_ratio: float
     by_source_length: tuple[LengthRow, ...]
+    source_unit: str = "words"
+    tokenizer: str | None = None
     sentences: int
     sentences_per_second: float
     baseline: BaselineComparison | None = None

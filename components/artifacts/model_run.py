@@ -18,19 +18,23 @@ class Validation(msgspec.Struct, frozen=True):
       minutes: training time until then, over all attempts.
       loss: mean training loss since the last progress message, in nats per token.
       bleu: BLEU on sentences of the eval split.
+      chrf: their chrF; None: not recorded, as in older files.
+      validation_loss: mean loss of their references, in nats per token; None: not recorded.
     """
 
     step: int
     minutes: float
     loss: float
     bleu: float
+    chrf: float | None = None
+    validation_loss: float | None = None
 
 
 class ModelRun(Artifact):
     """The record of a training, for TensorBoard and for programs::
 
     logs/train/events.out.tfevents...
-    history.jsonl               {"step", "minutes", "loss", "bleu"} for each validation
+    history.jsonl               {"step", "minutes", "loss", "bleu", "chrf", "validation_loss"} per validation
     """
 
     TYPE_NAME = "ModelRun"

@@ -15,6 +15,7 @@ import msgspec
 from bitext.components import artifacts, component
 from bitext.components.component import Component, Context, heavy_imports
 from bitext.components.shared.metrics import METRICS, Bleu
+from bitext.components.shared.metrics.tokenizers import AUTO, Tokenizer
 
 GOLDEN = "golden"
 """The only split of the golden set: a fixed test file that is scored in every run, as the test split is."""
@@ -67,9 +68,14 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
         Needs `beam_size`.
       max_length: maximum number of tokens of a translation; null: that of the model's default search. Needs
         `beam_size`.
-      tokenize: sacreBLEU's tokenizer for BLEU. Papers report `13a`.
+      tokenize: sacreBLEU's tokenizer for BLEU. `auto` chooses it by the script of the references: `zh`,
+        `ja-mecab` or `ko-mecab` for Chinese, Japanese and Korean, `char` for other scripts without blanks
+        between words (Thai, Lao, Khmer, Burmese, ...), else `13a`, which papers report. A tokenizer that does
+        not split the script of the references is refused.
       lowercase: whether all metrics ignore letter case.
-      length_bins: source lengths, in words, at which each row of the scores by length begins.
+      length_bins: source lengths at which each row of the scores by length begins: in words, or in characters
+        if the sources are in a script without blanks between words. null: 1, 5, 9, 13, 17 and 25 words, or
+        about as many characters.
     """
 
     min_bleu: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.0
@@ -85,15 +91,17 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     beam_size: Annotated[int, msgspec.Meta(ge=1, le=256)] | None = None
     length_penalty: Annotated[float, msgspec.Meta(ge=0, le=10)] | None = None
     max_length: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    tokenize: Literal["13a", "intl", "char", "none"] = "13a"
+    tokenize: Tokenizer = AUTO
     lowercase: bool = False
-    length_bins: tuple[Annotated[int, msgspec.Meta(ge=1)], ...] = (1, 5, 9, 13, 17, 25)
+    length_bins: tuple[Annotated[int, msgspec.Meta(ge=1)], ...] | None = None
 
     def __post_init__(self) -> None:
         if self.beam_size is None and (self.length_penalty is not None or self.max_length is not None):
             raise ValueError("length_penalty and max_length need beam_size: set it too")
         bins = self.length_bins
-        if not bins or bins[0] != 1 or any(a >= b for a, b in itertools.pairwise(bins)):
+        if bins is not None and (
+            not bins or bins[0] != 1 or any(a >= b for a, b in itertools.pairwise(bins))
+        ):
             raise ValueError(f"length_bins must begin with 1 and increase, received {list(bins)}")
         names = [metric.name for metric in METRICS]
         for key in ("thresholds", "golden_thresholds"):

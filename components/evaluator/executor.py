@@ -14,8 +14,8 @@ from bitext.components.evaluator import GOLDEN, Parameters, set_label
 from bitext.components.evaluator.scoring import ScoredSet, score_set
 from bitext.components.evaluator.verdict import judge
 from bitext.components.shared import errors
-from bitext.components.shared.heldout import read_sentences
-from bitext.components.shared.metrics import METRICS
+from bitext.components.shared.heldout import Sentence, read_sentences
+from bitext.components.shared.metrics import METRICS, tokenizers
 from bitext.components.translation.held_out import evaluated_search
 from bitext.components.translation.translator import LineTranslator
 
@@ -44,7 +44,8 @@ def run(
       blessing: the output for the verdict.
 
     Raises:
-      errors.ConfigError: a threshold is set for a golden set that does not exist.
+      errors.ConfigError: a threshold is set for a golden set that does not exist, or the tokenizer does not
+        suit the references.
       errors.DataError: a set has no sentence, or a model cannot be loaded.
     """
     if golden is None and (unused := parameters.thresholds_of(GOLDEN, defaults=False)):
@@ -60,6 +61,7 @@ def run(
         name: read_sentences(set_folders, parameters.max_sentences, by_line=by_line)
         for name, set_folders in folders.items()
     }
+    parameters = _with_tokenizer(parameters, sets[TEST_SPLIT], context)
     model.verify()
     candidate = _translator(model, parameters)
     served = _baseline_translator(baseline, parameters, context)
@@ -72,6 +74,19 @@ def run(
     _write_evaluation(evaluation, scored)
     _write_blessing(blessing, verdict)
     _report(context, metrics, verdict)
+
+
+def _with_tokenizer(parameters: Parameters, sentences: Sequence[Sentence], context: Context) -> Parameters:
+    """Returns the parameters with the tokenizer for the test split's references. All sets are scored with it.
+
+    Raises:
+      errors.ConfigError: the tokenizer that is set does not suit the references.
+    """
+    tokenization = tokenizers.resolve(parameters.tokenize, [s.references for s in sentences])
+    if tokenization.warning:
+        context.say(f"warning: {tokenization.warning}")
+    context.say(str(tokenization))
+    return msgspec.structs.replace(parameters, tokenize=tokenization.tokenizer)
 
 
 def _translator(model: artifacts.Model, parameters: Parameters) -> LineTranslator:
@@ -162,7 +177,7 @@ def _report(context: Context, metrics: Mapping[str, Metrics], verdict: Verdict) 
             low, high = score.interval
             context.say(f"  {metric.label} {score.score:.2f} [{low:.2f}, {high:.2f}]  {score.signature}")
         for row in set_metrics.by_source_length:
-            words = f"{row.first}-{row.last}" if row.last else f"{row.first}+"
-            context.say(f"  {words:>6} words: BLEU {row.bleu:5.2f} on {row.sentences:,}")
+            length = f"{row.first}-{row.last}" if row.last else f"{row.first}+"
+            context.say(f"  {length:>6} {set_metrics.source_unit}: BLEU {row.bleu:5.2f} on {row.sentences:,}")
     outcome = "BLESSED BY FORCE" if verdict.forced else "blessed" if verdict.blessed else "NOT blessed"
     context.say(f"{outcome}: {'; '.join(verdict.reasons)}")

@@ -18,9 +18,13 @@ from bitext.components.shared.metrics import METRICS, Bleu, Metric
 from bitext.components.translation.held_out import translate_sentences
 from bitext.components.translation.lines import length_sorted_batches
 from bitext.components.translation.translator import LineTranslator, Translation
+from bitext.schemas import scripts
 
 if TYPE_CHECKING:
     from bitext.components.shared.metrics.metric import SentenceStatistics
+
+LENGTH_BINS = (1, 5, 9, 13, 17, 25)
+"""The default of `evaluator.length_bins`, in words."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,12 +69,17 @@ def score_set(
         baseline_texts = [t.text for t in translate_sentences(baseline, sentences)]
         result = bleu.compare(bleu_statistics, bleu.statistics(baseline_texts))
         comparison = BaselineComparison(result.score, result.interval, result.difference, result.p_value)
-    words = [len(s.source.split()) for s in sentences]
+    sources = [s.source for s in sentences]
+    script = scripts.dominant_script(sources)
+    lengths = [scripts.length(source, script) for source in sources]
+    bins = length_bins(parameters, script)
     set_metrics = Metrics(
         scores={name: metric.score(statistics[name]) for name, metric in metrics.items()},
         perplexity=perplexity(candidate, sentences),
         length_ratio=Bleu.length_ratio(bleu_statistics),
-        by_source_length=by_source_length(bleu, bleu_statistics, words, parameters.length_bins),
+        by_source_length=by_source_length(bleu, bleu_statistics, lengths, bins),
+        source_unit=scripts.unit(script),
+        tokenizer=parameters.tokenize,
         sentences=len(sentences),
         sentences_per_second=len(sentences) / max(seconds, 1e-9),
         baseline=comparison,
@@ -78,18 +87,26 @@ def score_set(
     return ScoredSet(sentences, translations, set_metrics)
 
 
+def length_bins(parameters: Parameters, script: str) -> tuple[int, ...]:
+    """Returns the lengths at which the rows by source length begin, in the unit of the sources' script."""
+    if parameters.length_bins is not None:
+        return parameters.length_bins
+    factor = 1 if scripts.counts_words(script) else scripts.characters_per_word(script)
+    return tuple((first - 1) * factor + 1 for first in LENGTH_BINS)
+
+
 def by_source_length(
-    bleu: Metric, statistics: SentenceStatistics, words: Sequence[int], starts: Sequence[int]
+    bleu: Metric, statistics: SentenceStatistics, lengths: Sequence[int], starts: Sequence[int]
 ) -> tuple[LengthRow, ...]:
     """Returns the BLEU of each length bin that is not empty.
 
     Args:
       bleu: BLEU with the set's references.
       statistics: BLEU's statistics of each sentence, float64[sentences, figures].
-      words: the length of each source, in words.
+      lengths: the length of each source.
       starts: the length at which each bin begins.
     """
-    bins = np.digitize(np.maximum(np.asarray(words), 1), starts) - 1
+    bins = np.digitize(np.maximum(np.asarray(lengths), 1), starts) - 1
     rows = []
     for index, first in enumerate(starts):
         in_bin = statistics[bins == index]

@@ -74,7 +74,8 @@ def _scores(card: Card) -> str:
         lines = list(_corpus_scores(scores))
         if scores.perplexity is not None:
             lines.append(f"- perplexity {scores.perplexity:.2f}")
-        lines.append(f"- translations {scores.length_ratio:.3f} times as long as the references")
+        unit = "" if scores.tokenizer is None else f", in tokens of the tokenizer {scores.tokenizer}"
+        lines.append(f"- translations {scores.length_ratio:.3f} times as long as the references{unit}")
         parts.append(f"On {scores.sentences:,} held-out sentences, never trained on:\n\n" + "\n".join(lines))
         if scores.by_source_length:
             rows = (
@@ -85,7 +86,7 @@ def _scores(card: Card) -> str:
                 )
                 for row in scores.by_source_length
             )
-            parts.append(_table(("words of the source", "sentences", "BLEU"), rows))
+            parts.append(_table((f"{scores.source_unit} of the source", "sentences", "BLEU"), rows))
         if (golden := scores.golden) is not None:
             lines = list(_corpus_scores(golden))
             parts.append(f"On the golden set, {golden.sentences:,} sentences:\n\n" + "\n".join(lines))

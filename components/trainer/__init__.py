@@ -15,6 +15,7 @@ from bitext.components.seq2seq import (
     Rate,
     SearchSettings,
 )
+from bitext.components.shared.metrics.tokenizers import Tokenizer
 from bitext.components.shared.path_types import LocalPath
 
 NonNegative = Annotated[int, msgspec.Meta(ge=0)]
@@ -62,10 +63,10 @@ class ScheduleParameters(component.Parameters, frozen=True, kw_only=True, forbid
     Attributes:
       kind: the learning rate after the warm-up: `linear` or `cosine` decay to 0 at the last update;
         `inverse_sqrt` decay (Vaswani et al. 2017); `constant`; or `plateau`: constant, but multiplied by
-        `plateau_factor` after each validation without a better BLEU.
+        `plateau_factor` after each validation that is not better.
       warmup_steps: number of updates over which the learning rate rises linearly from 0.
-      plateau_factor: with `kind: plateau`, the factor of the learning rate after each validation without a
-        better BLEU.
+      plateau_factor: with `kind: plateau`, the factor of the learning rate after each validation that is not
+        better.
     """
 
     kind: Literal["linear", "cosine", "inverse_sqrt", "constant", "plateau"] = "linear"
@@ -74,24 +75,27 @@ class ScheduleParameters(component.Parameters, frozen=True, kw_only=True, forbid
 
 
 class ValidationParameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """BLEU on the eval split during training.
+    """Scores on the eval split during training, by which the exported weights are chosen.
+
+    A validation is better than another if its BLEU is higher; with equal BLEU, if its chrF is higher; with
+    equal chrF, if its loss is lower.
 
     Attributes:
       every: number of updates between two validations. Each validation is followed by a checkpoint.
       sentences: number of source sentences of the eval split to translate: those with the smallest hash.
       beam_size: beam size of the search; 1 is greedy search.
-      tokenize: sacreBLEU's tokenizer; null: that of `evaluator` (if the component runs alone: sacreBLEU's
-        default).
-      lowercase: whether BLEU ignores case; null: as in `evaluator` (if the component runs alone: no).
+      tokenize: sacreBLEU's tokenizer for BLEU; `auto`: by the script of the references in the eval split;
+        null: as in `evaluator` (if the component runs alone: `auto`).
+      lowercase: whether BLEU and chrF ignore case; null: as in `evaluator` (if the component runs alone: no).
       references: whether equal sources are one sentence with several references (`by_source`) or one sentence
         each (`by_line`); null: as in `evaluator` (if the component runs alone: `by_source`).
-      patience: training stops after this many validations without a better BLEU; 0: never.
+      patience: training stops after this many validations of which none is better; 0: never.
     """
 
     every: Positive = 500
     sentences: Positive = 500
     beam_size: Positive = 1
-    tokenize: Literal["13a", "intl", "char", "none"] | None = None
+    tokenize: Tokenizer | None = None
     lowercase: bool | None = None
     references: Literal["by_source", "by_line"] | None = None
     patience: NonNegative = 5
@@ -135,7 +139,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
       search: the default search of the exported model.
       optimizer: AdamW and the averaging of the weights.
       schedule: how the learning rate changes.
-      validation: BLEU on the eval split during training, and early stopping.
+      validation: scores on the eval split during training, and early stopping.
       warm_start: starting from the weights of an earlier model.
       steps: maximum number of updates of the weights.
       batch_tokens: maximum number of target positions in a batch, with padding. The number of sentences is

@@ -6,30 +6,25 @@ import contextlib
 import dataclasses
 import platform
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
-import sacrebleu
 import tensorflow as tf
 
 from bitext.components import artifacts
 from bitext.components.component import Context
 from bitext.components.seq2seq.export import checkpoint, warm_up
-from bitext.components.seq2seq.export.saved_model import TEXT, Translator
-from bitext.components.seq2seq.model import Seq2Seq, count_tokens
+from bitext.components.seq2seq.export.saved_model import Translator
+from bitext.components.seq2seq.model import Seq2Seq
 from bitext.components.shared.files import path_without_globs
 from bitext.components.shared.heldout import Sentence, read_sentences
-from bitext.components.shared.metrics.sacrebleu_metrics import reference_streams
-from bitext.components.shared.parallel import parallel_map
 from bitext.components.text.processor import TextPair, load_text_pair
 from bitext.components.trainer import Parameters
 from bitext.components.trainer.data import Batches
 from bitext.components.trainer.training import Training
+from bitext.components.trainer.validation import validation_function
 from bitext.components.trainer.warm_start import Start, choose_start, load_weights
-
-VALIDATION_BATCH = 100
-"""Sentences that a validation translates at a time."""
 
 
 def run(
@@ -74,7 +69,7 @@ def run(
     translator = Translator(network, pair, parameters.search)
     held_out = _read_validation_sentences(parameters, examples)
     _print_sizes_and_warnings(network, batches, parameters, context)
-    validate = validation_function(translator, held_out, parameters)
+    validate = validation_function(translator, held_out, parameters, context.say)
     with matmul_precision(parameters.precision), path_without_globs(context.working_dir) as working_dir:
         training_context = dataclasses.replace(context, working_dir=working_dir)
         Training(network, parameters, batches, validate, training_context).run()
@@ -149,42 +144,6 @@ def matmul_precision(name: str) -> Iterator[None]:
         yield
     finally:
         tf.config.optimizer.set_experimental_options({option: before})
-
-
-def validation_function(
-    translator: Translator, held_out: list[Sentence], parameters: Parameters
-) -> Callable[[], float]:
-    """Returns a function that translates the held-out sentences and returns their BLEU.
-
-    Args:
-      translator: the model, whose weights may change between two calls of the function.
-      held_out: the sentences, with their references.
-      parameters: the options of the search and of BLEU; where they are null, sacreBLEU's defaults.
-    """
-    options = parameters.validation
-    length_penalty = translator.search.length_penalty if options.beam_size > 1 else 0.0
-    sources = tf.constant([s.source for s in held_out])
-    order = np.argsort(count_tokens(translator.source_tokens(sources)).numpy(), kind="stable")
-    batches = [order[i : i + VALIDATION_BATCH] for i in range(0, len(order), VALIDATION_BATCH)]
-    streams = reference_streams([s.references for s in held_out])
-    scorer = sacrebleu.BLEU(tokenize=options.tokenize, lowercase=bool(options.lowercase), force=True)
-
-    @tf.function(input_signature=[TEXT])
-    def translate(text: tf.Tensor) -> tf.Tensor:
-        start = translator.start(text)
-        hypotheses = translator.decode(
-            start, options.beam_size, length_penalty, translator.search.max_length, nbest=1
-        )
-        return translator.detokenize_hypotheses(text, hypotheses)[:, 0]
-
-    def bleu() -> float:
-        translations = np.empty(len(order), object)
-        outputs = parallel_map(lambda batch: translate(tf.gather(sources, batch)).numpy(), batches)
-        for batch, texts in zip(batches, outputs, strict=True):
-            translations[batch] = [t.decode() for t in texts]
-        return float(scorer.corpus_score(list(translations), streams).score)
-
-    return bleu
 
 
 def _publish(

@@ -22,6 +22,7 @@ from bitext.components.shared.errors import DataError, TrainingError
 from bitext.components.trainer import Parameters
 from bitext.components.trainer.data import Batches
 from bitext.components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
+from bitext.components.trainer.validation import ValidationScores
 
 LOG_EVERY = 50
 """Updates between two points of the TensorBoard log."""
@@ -35,7 +36,8 @@ class Progress(tf.Module):
     """The state of a training that a checkpoint holds besides the weights and the optimizer.
 
     Attributes:
-      best_bleu: float64[], the best validation BLEU so far, -1 before the first validation.
+      best_bleu, best_chrf, best_loss: float64[], the scores of the best validation so far; -1, -1 and
+        infinity before the first validation.
       validations_without_improvement: int64[], number of validations since the best one.
       stopped: bool[], whether training has stopped early.
       loss: float32[], sum of the cross entropies since the last log line, in nats.
@@ -49,6 +51,8 @@ class Progress(tf.Module):
     def __init__(self, variables: list[tf.Variable]):
         super().__init__(name="progress")
         self.best_bleu = tf.Variable(-1.0, dtype=tf.float64, trainable=False)
+        self.best_chrf = tf.Variable(-1.0, dtype=tf.float64, trainable=False)
+        self.best_loss = tf.Variable(math.inf, dtype=tf.float64, trainable=False)
         self.validations_without_improvement = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.stopped = tf.Variable(False, trainable=False)
         self.loss = tf.Variable(0.0, trainable=False)
@@ -57,6 +61,17 @@ class Progress(tf.Module):
         self.logged_loss = tf.Variable(0.0, trainable=False)
         self.seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         self.best_weights = [tf.Variable(v, trainable=False) for v in variables]
+
+    @property
+    def best(self) -> ValidationScores:
+        """The scores of the best validation. A checkpoint of an older version has its BLEU only."""
+        return ValidationScores(float(self.best_bleu), float(self.best_chrf), float(self.best_loss))
+
+    @best.setter
+    def best(self, scores: ValidationScores) -> None:
+        self.best_bleu.assign(scores.bleu)
+        self.best_chrf.assign(scores.chrf)
+        self.best_loss.assign(scores.loss)
 
 
 @dataclasses.dataclass
@@ -67,14 +82,14 @@ class Training:
       model: the model, trained in place.
       parameters: the parameters in effect.
       batches: the training data.
-      validate: returns the BLEU of the model with its current weights.
+      validate: returns the scores of the model with its current weights.
       context: the resources of the run.
     """
 
     model: Seq2Seq
     parameters: Parameters
     batches: Batches
-    validate: Callable[[], float]
+    validate: Callable[[], ValidationScores]
     context: Context
 
     def __post_init__(self) -> None:
@@ -264,27 +279,27 @@ class Training:
         tf.summary.scalar("learning_rate", rate, step)
 
     def _validate(self, step: int) -> None:
-        """Computes BLEU with the averaged weights, saves the best weights, and decides whether to stop."""
+        """Scores the averaged weights, saves the best weights, and decides whether to stop."""
         self.optimizer.snapshot()
         self.optimizer.swap()
-        bleu = self.validate()
-        is_better = bleu > float(self.progress.best_bleu)
+        scores = self.validate()
+        is_better = scores.is_better_than(self.progress.best)
         if is_better:
-            self._save_best(bleu)
+            self._save_best(scores)
         else:
             self._count_failure(step)
         self.optimizer.swap()
-        self._report(step, bleu, is_better)
+        self._report(step, scores, is_better)
 
-    def _save_best(self, bleu: float) -> None:
+    def _save_best(self, scores: ValidationScores) -> None:
         progress = self.progress
-        progress.best_bleu.assign(bleu)
+        progress.best = scores
         progress.validations_without_improvement.assign(0)
         for best, variable in zip(progress.best_weights, self.variables, strict=True):
             best.assign(variable)
 
     def _count_failure(self, step: int) -> None:
-        """Counts a validation without a better BLEU. May lower the learning rate or stop the training."""
+        """Counts a validation that is not better. May lower the learning rate or stop the training."""
         p, progress = self.parameters, self.progress
         progress.validations_without_improvement.assign_add(1)
         if p.schedule.kind == "plateau" and step > p.schedule.warmup_steps:
@@ -293,17 +308,25 @@ class Training:
         failures = int(progress.validations_without_improvement)
         progress.stopped.assign(bool(patience) and failures >= patience)
 
-    def _report(self, step: int, bleu: float, is_better: bool) -> None:
+    def _report(self, step: int, scores: ValidationScores, is_better: bool) -> None:
         """Writes the result of a validation to TensorBoard, to the history and to the terminal."""
         p, progress = self.parameters, self.progress
         minutes, loss = float(progress.seconds) / 60, float(progress.logged_loss)
+        bleu, chrf = scores.bleu, scores.chrf
+        validation_loss = round(scores.loss, 4) if math.isfinite(scores.loss) else None
         tf.summary.scalar("validation_bleu", bleu, step)
-        self.model_run.append(Validation(step, round(minutes, 3), round(loss, 4), round(bleu, 3)))
+        tf.summary.scalar("validation_chrf", chrf, step)
+        tf.summary.scalar("validation_loss", scores.loss, step)
+        self.model_run.append(
+            Validation(
+                step, round(minutes, 3), round(loss, 4), round(bleu, 3), round(chrf, 3), validation_loss
+            )
+        )
         epoch = step * p.accumulate / self.batches.per_epoch
         mark = "" if is_better else " (not better)"
         self.context.say(
             f"step {step:>6,}  epoch {epoch:5.1f}  {minutes:5.1f} min  loss {loss:.3f}  "
-            f"validation BLEU {bleu:5.2f}{mark}"
+            f"validation BLEU {bleu:5.2f} chrF {chrf:5.2f}{mark}"
         )
         if progress.stopped:
-            self.context.say(f"stopped early: no better BLEU in {p.validation.patience} validations")
+            self.context.say(f"stopped early: none of {p.validation.patience} validations was better")

@@ -15,7 +15,7 @@ import pytest
 from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.significance import PairedTest
 
-from bitext.components.shared.metrics import METRICS, Bleu, ChrF, Metric, Ter
+from bitext.components.shared.metrics import METRICS, Bleu, ChrF, ChrFPlusPlus, Metric, Ter
 from bitext.components.shared.metrics.sacrebleu_metrics import SacreBleuMetric, reference_streams
 from tests.exact_match import ExactMatch
 
@@ -56,8 +56,8 @@ def public(metric: type[Metric], options: Options) -> Any:
     """sacreBLEU's metric, made as its users make it."""
     if metric is Bleu:
         return BLEU(lowercase=options.lowercase, tokenize=options.tokenize)
-    if metric is ChrF:
-        return CHRF(lowercase=options.lowercase)
+    if metric in (ChrF, ChrFPlusPlus):
+        return CHRF(lowercase=options.lowercase, word_order=2 if metric is ChrFPlusPlus else 0)
     return TER(case_sensitive=not options.lowercase)
 
 
@@ -145,7 +145,13 @@ def test_length_ratio_is_of_words() -> None:
 def test_names_and_labels_are_distinct() -> None:
     for values in ([metric.name for metric in METRICS], [metric.label for metric in METRICS]):
         assert len(set(values)) == len(values)
-    assert [metric.higher_is_better for metric in (Bleu, ChrF, Ter)] == [True, True, False]
+    assert [metric.higher_is_better for metric in (Bleu, ChrF, ChrFPlusPlus, Ter)] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert all(re.fullmatch(r"[a-z_]+", metric.name) for metric in METRICS), "a name of OpenMetrics"
 
 
 def test_listing_the_metrics_imports_no_library() -> None:

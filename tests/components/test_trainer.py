@@ -8,7 +8,7 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -24,7 +24,7 @@ from bitext.components.seq2seq.export.saved_model import Translator
 from bitext.components.seq2seq.layers.dropout import Dropout
 from bitext.components.seq2seq.loss import masked_loss
 from bitext.components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
-from bitext.components.shared.errors import DataError, TrainingError
+from bitext.components.shared.errors import ConfigError, DataError, TrainingError
 from bitext.components.shared.heldout import Sentence
 from bitext.components.text import TextSettings, learn, processor
 from bitext.components.trainer import (
@@ -36,9 +36,10 @@ from bitext.components.trainer import (
     WarmStartParameters,
 )
 from bitext.components.trainer.data import Batches
-from bitext.components.trainer.executor import matmul_precision, setting_warnings, validation_function
+from bitext.components.trainer.executor import matmul_precision, setting_warnings
 from bitext.components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
-from bitext.components.trainer.training import Training
+from bitext.components.trainer.training import Progress, Training
+from bitext.components.trainer.validation import ValidationScores, validation_function
 from bitext.components.trainer.warm_start import load_weights
 from tests.components.tiny_model import SETTINGS, VOCABULARY, build, initialize
 from tests.structs import changed
@@ -325,8 +326,8 @@ class Attempt:
     folder: Path
     parameters: Parameters = PARAMETERS
 
-    def run(self, validate: Callable[[int], float]) -> Attempt:
-        """Trains. `validate` receives the number of earlier validations of this attempt."""
+    def run(self, validate: Callable[[int], float | ValidationScores]) -> Attempt:
+        """Trains. `validate` receives the number of earlier validations. It returns the scores, or BLEU."""
         self.messages: list[str] = []
         self.weights_seen: list[list[np.ndarray]] = []
         self.model = initialize(self.parameters.model, VOCABULARY, VOCABULARY, seed=self.parameters.seed)
@@ -338,9 +339,10 @@ class Attempt:
             say=self.messages.append,
         )
 
-        def count_and_validate() -> float:
+        def count_and_validate() -> ValidationScores:
             self.weights_seen.append(self.weights())
-            return validate(len(self.weights_seen) - 1)
+            scores = validate(len(self.weights_seen) - 1)
+            return scores if isinstance(scores, ValidationScores) else ValidationScores(scores)
 
         batches = open_batches(self.split, self.parameters.seed)
         Training(self.model, self.parameters, batches, count_and_validate, context).run()
@@ -352,6 +354,20 @@ class Attempt:
     def history(self) -> list[dict]:
         lines = (self.folder / "working" / "history.jsonl").read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
+
+
+def progress_of_an_older_version(self: Progress, variables: list[tf.Variable]) -> None:
+    """Makes a `Progress` whose checkpoint has the best BLEU only."""
+    tf.Module.__init__(self, name="progress")
+    self.best_bleu = tf.Variable(-1.0, dtype=tf.float64, trainable=False)
+    self.validations_without_improvement = tf.Variable(0, dtype=tf.int64, trainable=False)
+    self.stopped = tf.Variable(False, trainable=False)
+    for name in ("loss", "tokens", "norm", "logged_loss"):
+        setattr(self, name, tf.Variable(0.0, trainable=False))
+    self.seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+    self.best_weights = [tf.Variable(v, trainable=False) for v in variables]
+    for name in ("best_chrf", "best_loss"):
+        object.__setattr__(self, name, tf.Variable(0.0, dtype=tf.float64, trainable=False))
 
 
 def are_equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
@@ -391,6 +407,29 @@ class TestTraining:
         assert not are_equal(attempt.weights(), attempt.weights_seen[3])
         assert any("stopped early" in line for line in attempt.messages)
         assert any("not better" in line for line in attempt.messages)
+
+    @pytest.mark.parametrize(
+        ("scores", "best", "stops_after"),
+        [
+            # BLEU decides, whatever chrF and the loss are.
+            ([(5, 9, 1), (9, 2, 9), (8, 50, 0), (9, 2, 9), (8, 60, 0)], 1, 4),
+            # chrF decides between equal BLEU.
+            ([(0, 3, 5), (0, 7, 5), (0, 6, 1), (0, 7.5, 9), (0, 7, 0), (0, 7.5, 9)], 3, 6),
+            # The loss decides between equal BLEU and chrF.
+            ([(0, 0, 5), (0, 0, 4), (0, 0, 4), (0, 0, 3), (0, 0, 3.5), (0, 0, 3)], 3, 6),
+            ([(0, 0, math.nan)] * 3, 0, 3),
+        ],
+    )
+    def test_the_best_validation_has_the_highest_bleu_then_chrf_then_the_lowest_loss(
+        self, split, tmp_path, scores, best, stops_after
+    ):
+        parameters = changed(PARAMETERS, steps=40, validation={"patience": 2, "every": 2})
+        attempt = Attempt(split, tmp_path, parameters).run(lambda count: ValidationScores(*scores[count]))
+        assert len(attempt.history()) == stops_after
+        assert are_equal(attempt.weights(), attempt.weights_seen[best])
+        assert [line["chrf"] for line in attempt.history()] == [chrf for _, chrf, _ in scores[:stops_after]]
+        losses = [loss if math.isfinite(loss) else None for *_, loss in scores[:stops_after]]
+        assert [line["validation_loss"] for line in attempt.history()] == losses
 
     def test_training_stops_before_the_checkpoint_if_the_loss_is_not_finite(self, split, tmp_path):
         parameters = changed(PARAMETERS, optimizer={"learning_rate": 1e38, "clip_norm": 1e30})
@@ -492,7 +531,7 @@ class TestTrainingOptions:
         assert len({tuple(seed.numpy()) for seed in seeds}) == 6
 
     def unbroken_and_resumed(
-        self, split: Path, folder: Path, parameters: Parameters, bleu: list[float]
+        self, split: Path, folder: Path, parameters: Parameters, bleu: Sequence[float | ValidationScores]
     ) -> tuple[Attempt, Attempt]:
         """Runs a training, and the same training killed in its third validation and resumed."""
         unbroken = Attempt(split, folder / "unbroken", parameters).run(lambda count: bleu[count])
@@ -515,6 +554,30 @@ class TestTrainingOptions:
         for attempt in (unbroken, resumed):
             assert [line["bleu"] for line in attempt.history()] == bleu[:4]
             assert are_equal(attempt.weights(), unbroken.weights_seen[0])
+
+    def test_a_resumed_training_knows_chrf_and_loss_of_the_best_validation(self, split, tmp_path):
+        parameters = changed(PARAMETERS, validation={"patience": 3}, steps=40)
+        scores = [ValidationScores(0.0, *rest) for rest in ((9.0, 3.0), (8.0, 1.0), (9.0, 3.0), (7.0, 0.5))]
+        unbroken, resumed = self.unbroken_and_resumed(split, tmp_path, parameters, scores)
+        for attempt in (unbroken, resumed):
+            assert [line["chrf"] for line in attempt.history()] == [9.0, 8.0, 9.0, 7.0]
+            assert are_equal(attempt.weights(), unbroken.weights_seen[0])
+
+    def test_a_checkpoint_of_an_older_version_is_resumed(self, split, tmp_path, monkeypatch):
+        """It has the best BLEU, but no chrF and no loss: with equal BLEU, the next validation is better."""
+
+        def killed_in_its_third_validation(count: int) -> float:
+            if count == 2:
+                raise Killed
+            return 5.0
+
+        with monkeypatch.context() as older:
+            older.setattr(Progress, "__init__", progress_of_an_older_version)
+            with pytest.raises(Killed):
+                Attempt(split, tmp_path).run(killed_in_its_third_validation)
+        resumed = Attempt(split, tmp_path).run(lambda _: ValidationScores(5.0, 1.0, 2.0))
+        assert any("resumed at step 8" in line for line in resumed.messages)
+        assert are_equal(resumed.weights(), resumed.weights_seen[0])
 
     @pytest.mark.parametrize(
         "changes",
@@ -629,7 +692,26 @@ class TestValidation:
         held_out = [Sentence(s, s, r) for s, r in zip(self.SOURCES, references, strict=True)]
         # As in the export: unknown words are replaced, and the search has the same beam and length penalty.
         parameters = Parameters(validation=ValidationParameters(beam_size=3))
-        assert validation_function(translator, held_out, parameters)() == pytest.approx(100)
+        scores = validation_function(translator, held_out, parameters)()
+        assert (scores.bleu, scores.chrf) == pytest.approx((100, 100))
+
+    def test_the_loss_is_that_of_the_references(self, translator):
+        held_out = [Sentence(s, s, [s, "unused"]) for s in self.SOURCES]
+        scored = translator.score(tf.constant(self.SOURCES), tf.constant(self.SOURCES))
+        expected = -np.sum(scored["log_prob"].numpy()) / np.sum(scored["length"].numpy())
+        scores = validation_function(translator, held_out, Parameters())()
+        assert scores.loss == pytest.approx(expected, rel=1e-6)
+
+    def test_the_tokenizer_is_that_of_the_script_and_is_said(self, translator):
+        held_out = [Sentence(s, s, ["我们今天去公园。"]) for s in self.SOURCES]
+        lines = []
+        validation_function(translator, held_out, Parameters(), lines.append)
+        assert lines == ["validation with tokenizer zh: the references are in Han script"]
+        refused = Parameters(validation=ValidationParameters(tokenize="13a"))
+        with pytest.raises(
+            ConfigError, match=r"trainer\.validation\.tokenize .*evaluator\.tokenize.* Han script"
+        ):
+            validation_function(translator, held_out, refused, lines.append)
 
     def test_tokenize_and_lowercase_change_the_bleu(self, translator):
         translations = translator.translate(tf.constant(self.SOURCES))["text"].numpy()
@@ -638,7 +720,7 @@ class TestValidation:
 
         def bleu(**options) -> float:
             parameters = Parameters(validation=ValidationParameters(beam_size=3, **options))
-            return validation_function(translator, held_out, parameters)()
+            return validation_function(translator, held_out, parameters)().bleu
 
         assert bleu() < 50
         assert bleu(tokenize="char", lowercase=True) == pytest.approx(100)

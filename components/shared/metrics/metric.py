@@ -22,7 +22,7 @@ class MetricOptions(Protocol):
     """Options of the metrics. The Evaluator's parameters implement this protocol.
 
     Attributes:
-      tokenize: sacreBLEU's tokenizer, for BLEU.
+      tokenize: sacreBLEU's tokenizer, for BLEU; `auto`: by the script of the references.
       lowercase: whether letter case is ignored.
       bootstrap_samples: number of resamples for an interval or a comparison.
     """

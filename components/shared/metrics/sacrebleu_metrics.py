@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from bitext.components.shared.metrics import tokenizers
 from bitext.components.shared.metrics.metric import Metric, MetricOptions
+from bitext.schemas import scripts
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric as SacreBleu
@@ -58,45 +60,87 @@ class SacreBleuMetric(Metric):
 
 
 class Bleu(SacreBleuMetric):
-    """BLEU: precision of word n-grams, with a penalty for short translations."""
+    """BLEU: precision of n-grams of tokens, with a penalty for short translations.
+
+    Raises:
+      ConfigError: the tokenizer does not suit the script of the references (see `tokenizers.resolve`).
+    """
 
     name, label = "bleu", "BLEU"
 
     def make(self, streams: ReferenceStreams) -> SacreBleu:
         from sacrebleu.metrics import BLEU
 
+        tokenizer = tokenizers.resolve(self.options.tokenize, self.references).tokenizer
         # `force` disables sacreBLEU's warning that sentences ending in " ." may not be detokenized.
-        return BLEU(
-            lowercase=self.options.lowercase, tokenize=self.options.tokenize, force=True, references=streams
-        )
+        return BLEU(lowercase=self.options.lowercase, tokenize=tokenizer, force=True, references=streams)
 
     @staticmethod
     def length_ratio(statistics: SentenceStatistics) -> float:
-        """Returns the words of the hypotheses divided by the words of the closest references."""
-        hypothesis_words, reference_words = statistics[:, :2].sum(axis=0)
-        return float(hypothesis_words / reference_words) if reference_words else 0.0
+        """Returns the tokens of the hypotheses divided by the tokens of the closest references."""
+        hypothesis_tokens, reference_tokens = statistics[:, :2].sum(axis=0)
+        return float(hypothesis_tokens / reference_tokens) if reference_tokens else 0.0
 
 
 class ChrF(SacreBleuMetric):
-    """chrF: F-score of character n-grams."""
+    """chrF: F-score of character n-grams (Popović 2015). It needs no tokenizer."""
 
     name, label = "chrf", "chrF"
+    word_order: ClassVar[int] = 0
 
     def make(self, streams: ReferenceStreams) -> SacreBleu:
         from sacrebleu.metrics import CHRF
 
-        return CHRF(lowercase=self.options.lowercase, references=streams)
+        return CHRF(lowercase=self.options.lowercase, word_order=self.word_order, references=streams)
+
+
+class ChrFPlusPlus(ChrF):
+    """chrF++: chrF with n-grams of one and two words (Popović 2017).
+
+    Words are what stands between blanks, in every script, as sacreBLEU and published scores have it.
+    """
+
+    name, label = "chrfpp", "chrF++"
+    word_order = 2
 
 
 class Ter(SacreBleuMetric):
-    """TER, translation edit rate: number of edits and shifts of words per reference word.
+    """TER, translation edit rate: edits and shifts of words per reference word (Snover et al. 2006).
 
-    Text is split into words at spaces, sacreBLEU's default, so punctuation is part of a word.
+    Text is split into words at spaces, sacreBLEU's default, so punctuation is part of a word. For references
+    in Han characters, kana or Hangul, sacreBLEU's `normalized` and `asian_support` split Han characters and
+    punctuation. In other scripts without blanks between words, each character is a word. The signature shows
+    which of these applies: `asian:yes` or `tok:char`.
     """
 
     name, label, bounds, higher_is_better = "ter", "TER", "0 (best) upwards", False
+    _by_character = False
 
     def make(self, streams: ReferenceStreams) -> SacreBleu:
         from sacrebleu.metrics import TER
 
-        return TER(case_sensitive=not self.options.lowercase, references=streams)
+        texts = tokenizers.sample(self.references)
+        script = scripts.dominant_script(texts)
+        asian = script in ("Han", scripts.JAPANESE, "Hangul")
+        self._by_character = not (
+            asian or scripts.counts_words(script) or scripts.is_segmented(texts, script)
+        )
+        if self._by_character:
+            streams = [[text and _spaced(text) for text in stream] for stream in streams]
+        metric = TER(
+            normalized=asian,
+            asian_support=asian,
+            case_sensitive=not self.options.lowercase,
+            references=streams,
+        )
+        if self._by_character:
+            metric.tokenizer_signature = "char"
+        return metric
+
+    def statistics(self, hypotheses: Sequence[str]) -> SentenceStatistics:
+        return super().statistics([_spaced(h) for h in hypotheses] if self._by_character else hypotheses)
+
+
+def _spaced(text: str) -> str:
+    """Returns a text with a blank between all characters."""
+    return " ".join("".join(text.split()))

@@ -1,0 +1,122 @@
+"""The validation of a training: translates sentences of the eval split and scores the translations."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+from sacrebleu.metrics import BLEU, CHRF
+
+from bitext.components.seq2seq.export.saved_model import TEXT, Translator
+from bitext.components.seq2seq.model import PAD, count_tokens
+from bitext.components.shared.heldout import Sentence
+from bitext.components.shared.metrics import tokenizers
+from bitext.components.shared.metrics.sacrebleu_metrics import reference_streams
+from bitext.components.shared.parallel import parallel_map
+from bitext.components.trainer import Parameters
+
+VALIDATION_BATCH = 100
+"""Sentences that a validation translates at a time."""
+LOSS_BATCH = 25
+"""Sentences whose loss a validation computes at a time. It holds the logits of all their tokens."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ValidationScores:
+    """The scores of a model on sentences of the eval split.
+
+    BLEU of a model that has learned little is 0 in many validations. chrF and the loss then tell which
+    weights are better.
+
+    Attributes:
+      bleu, chrf: 0 to 100; -1 before the first validation.
+      loss: mean cross entropy of the references, in nats per token.
+    """
+
+    bleu: float
+    chrf: float = -1.0
+    loss: float = math.inf
+
+    def is_better_than(self, other: ValidationScores) -> bool:
+        """Whether BLEU is higher; with equal BLEU, chrF is higher; with equal chrF, the loss is lower."""
+        return (self.bleu, self.chrf, -self.loss) > (other.bleu, other.chrf, -other.loss)
+
+
+def validation_function(
+    translator: Translator,
+    held_out: list[Sentence],
+    parameters: Parameters,
+    say: Callable[[str], None] = print,
+) -> Callable[[], ValidationScores]:
+    """Returns a function that translates the held-out sentences and returns the scores.
+
+    Args:
+      translator: the model, whose weights may change between two calls of the function.
+      held_out: the sentences, with their references.
+      parameters: the options of the search and of the scores; where they are null, sacreBLEU's defaults.
+      say: prints the tokenizer.
+
+    Raises:
+      ConfigError: the tokenizer does not suit the references.
+    """
+    options = parameters.validation
+    length_penalty = translator.search.length_penalty if options.beam_size > 1 else 0.0
+    sources = tf.constant([s.source for s in held_out])
+    targets = tf.constant([s.references[0] for s in held_out])
+    order = np.argsort(count_tokens(translator.source_tokens(sources)).numpy(), kind="stable")
+    batches, loss_batches = (
+        [order[i : i + size] for i in range(0, len(order), size)] for size in (VALIDATION_BATCH, LOSS_BATCH)
+    )
+    references = [s.references for s in held_out]
+    tokenizer = _tokenizer(options.tokenize or tokenizers.AUTO, references, say)
+    streams, lowercase = reference_streams(references), bool(options.lowercase)
+    bleu = BLEU(tokenize=tokenizer, lowercase=lowercase, force=True, references=streams)
+    chrf = CHRF(lowercase=lowercase, references=streams)
+
+    @tf.function(input_signature=[TEXT])
+    def translate(text: tf.Tensor) -> tf.Tensor:
+        start = translator.start(text)
+        hypotheses = translator.decode(
+            start, options.beam_size, length_penalty, translator.search.max_length, nbest=1
+        )
+        return translator.detokenize_hypotheses(text, hypotheses)[:, 0]
+
+    @tf.function(input_signature=[TEXT, TEXT])
+    def score(source: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The summed log probability of the targets, and their number of tokens."""
+        tokens = translator.target_tokens(target)
+        log_prob, _ = translator.model.score(translator.source_tokens(source), tokens)
+        return tf.reduce_sum(log_prob), tf.math.count_nonzero(tokens[:, 1:] != PAD)
+
+    def validate() -> ValidationScores:
+        translations = np.empty(len(order), object)
+        outputs = parallel_map(lambda batch: translate(tf.gather(sources, batch)).numpy(), batches)
+        for batch, texts in zip(batches, outputs, strict=True):
+            translations[batch] = [t.decode() for t in texts]
+        scored = parallel_map(
+            lambda batch: [float(v) for v in score(tf.gather(sources, batch), tf.gather(targets, batch))],
+            loss_batches,
+        )
+        log_probs, tokens = zip(*scored, strict=True)
+        hypotheses = list(translations)
+        return ValidationScores(
+            float(bleu.corpus_score(hypotheses, None).score),
+            float(chrf.corpus_score(hypotheses, None).score),
+            -sum(log_probs) / sum(tokens),
+        )
+
+    return validate
+
+
+def _tokenizer(tokenize: str, references: list[list[str]], say: Callable[[str], None]) -> str:
+    """Returns the tokenizer of the validation BLEU. Prints it if it is chosen and not the usual one."""
+    key = "trainer.validation.tokenize (by default evaluator.tokenize)"
+    tokenization = tokenizers.resolve(tokenize, references, key)
+    if tokenization.warning:
+        say(f"warning: {tokenization.warning}")
+    if tokenize == tokenizers.AUTO and tokenization.tokenizer != tokenizers.USUAL:
+        say(f"validation with {tokenization}")
+    return tokenization.tokenizer
