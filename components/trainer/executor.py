@@ -14,9 +14,10 @@ import tensorflow as tf
 
 from bitext.components import artifacts
 from bitext.components.component import Context
+from bitext.components.seq2seq import length_bound
 from bitext.components.seq2seq.export import checkpoint, warm_up
 from bitext.components.seq2seq.export.saved_model import Translator
-from bitext.components.seq2seq.model import Seq2Seq
+from bitext.components.seq2seq.model import Seq2Seq, lengths
 from bitext.components.shared.files import path_without_globs
 from bitext.components.shared.heldout import Sentence, read_sentences
 from bitext.components.text.processor import TextPair, load_text_pair
@@ -69,6 +70,8 @@ def run(
     translator = Translator(network, pair, parameters.search)
     held_out = _read_validation_sentences(parameters, examples)
     _print_sizes_and_warnings(network, batches, parameters, context)
+    for line in search_warnings(translator, held_out):
+        context.say(f"warning: {line}")
     validate = validation_function(translator, held_out, parameters, context.say)
     with matmul_precision(parameters.precision), path_without_globs(context.working_dir) as working_dir:
         training_context = dataclasses.replace(context, working_dir=working_dir)
@@ -132,6 +135,26 @@ def setting_warnings(parameters: Parameters, gpu: bool) -> list[str]:
             f"replicas {parameters.replicas} is for a CPU; a GPU is faster with whole batches: replicas 1"
         )
     return lines
+
+
+def search_warnings(translator: Translator, held_out: Sequence[Sentence]) -> list[str]:
+    """Returns a warning if `search.max_length_factor` is too small for the languages of the corpus.
+
+    A character of one script is a word of another, so the usual factor depends on the pair of languages.
+    """
+    factor = translator.search.max_length_factor
+    if not factor:
+        return []
+    source_tokens = lengths(translator.source_tokens(tf.constant([s.source for s in held_out]))).numpy()
+    targets = translator.target_tokens(tf.constant([s.references[0] for s in held_out]))
+    target_tokens = lengths(targets[:, 1:]).numpy()
+    longer = int(np.sum(target_tokens > length_bound(factor, source_tokens)))
+    if not longer:
+        return []
+    return [
+        f"search.max_length_factor {factor}: {longer:,} of {len(held_out):,} references of the eval split "
+        "are longer than it allows, so such translations will be cut; raise it, or set 0"
+    ]
 
 
 @contextlib.contextmanager

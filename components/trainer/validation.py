@@ -87,7 +87,8 @@ def validation_function(
     @tf.function(input_signature=[TEXT, TEXT])
     def score(source: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The summed log probability of the targets, and their number of tokens."""
-        tokens = translator.target_tokens(target)
+        # No longer than a translation: the logits of a very long reference would fill the memory.
+        tokens = translator.target_tokens(target)[:, : translator.search.max_length + 1]
         log_prob, _ = translator.model.score(translator.source_tokens(source), tokens)
         return tf.reduce_sum(log_prob), tf.math.count_nonzero(tokens[:, 1:] != PAD)
 

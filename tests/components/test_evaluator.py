@@ -466,5 +466,5 @@ class TestHeldOut:
     ],
 )
 def test_impossible_parameters_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="length|no metric 'wer'; there are bleu, chrf, ter"):
+    with pytest.raises(ValueError, match="length|no metric 'wer'; there are bleu, chrf, chrfpp, ter"):
         Parameters(**wrong)

@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -36,7 +37,7 @@ from bitext.components.trainer import (
     WarmStartParameters,
 )
 from bitext.components.trainer.data import Batches
-from bitext.components.trainer.executor import matmul_precision, setting_warnings
+from bitext.components.trainer.executor import matmul_precision, search_warnings, setting_warnings
 from bitext.components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
 from bitext.components.trainer.training import Progress, Training
 from bitext.components.trainer.validation import ValidationScores, validation_function
@@ -668,6 +669,21 @@ def test_warnings_about_settings_without_effect_on_this_machine(changes, gpu, ex
     lines = setting_warnings(msgspec.convert(changes, Parameters), gpu)
     assert len(lines) == len(expected)
     assert all(words in line for words, line in zip(expected, lines, strict=True))
+
+
+def test_a_bound_of_the_length_that_cuts_references_gives_a_warning():
+    """The target side has 40 tokens, as from a script with one character a word into an alphabet."""
+    translator = SimpleNamespace(
+        search=SearchSettings(max_length_factor=2),
+        source_tokens=lambda text: tf.ones([tf.size(text), 5], tf.int32),
+        target_tokens=lambda text: tf.ones([tf.size(text), 41], tf.int32),
+    )
+    held_out = [Sentence("1", "a", ["b"]), Sentence("2", "c", ["d"])]
+    [line] = search_warnings(translator, held_out)
+    assert "max_length_factor 2: 2 of 2 references" in line
+    for factor in (0, 6):
+        translator.search = SearchSettings(max_length_factor=factor)
+        assert search_warnings(translator, held_out) == []
 
 
 class TestValidation:
