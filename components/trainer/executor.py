@@ -17,7 +17,7 @@ from bitext.components.component import Context
 from bitext.components.seq2seq import length_bound
 from bitext.components.seq2seq.export import checkpoint, warm_up
 from bitext.components.seq2seq.export.saved_model import Translator
-from bitext.components.seq2seq.model import Seq2Seq, lengths
+from bitext.components.seq2seq.model import Seq2Seq, count_tokens
 from bitext.components.shared.files import path_without_globs
 from bitext.components.shared.heldout import Sentence, read_sentences
 from bitext.components.text.processor import TextPair, load_text_pair
@@ -145,9 +145,9 @@ def search_warnings(translator: Translator, held_out: Sequence[Sentence]) -> lis
     factor = translator.search.max_length_factor
     if not factor:
         return []
-    source_tokens = lengths(translator.source_tokens(tf.constant([s.source for s in held_out]))).numpy()
+    source_tokens = count_tokens(translator.source_tokens(tf.constant([s.source for s in held_out]))).numpy()
     targets = translator.target_tokens(tf.constant([s.references[0] for s in held_out]))
-    target_tokens = lengths(targets[:, 1:]).numpy()
+    target_tokens = count_tokens(targets[:, 1:]).numpy()
     longer = int(np.sum(target_tokens > length_bound(factor, source_tokens)))
     if not longer:
         return []

@@ -10,14 +10,14 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from bitext.components.shared.errors import ConfigError
 from bitext.schemas import scripts
 
 Tokenizer = Literal["auto", "13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none"]
 """The values of `evaluator.tokenize`. sacreBLEU has more, which download a model."""
-AUTO = "auto"
+AUTO: Final = "auto"
 USUAL = "13a"
 """The tokenizer of scripts with blanks between words. It separates punctuation."""
 KEY = "evaluator.tokenize"
