@@ -73,9 +73,9 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
         between words (Thai, Lao, Khmer, Burmese, ...), else `13a`, which papers report. A tokenizer that does
         not split the script of the references is refused.
       lowercase: whether all metrics ignore letter case.
-      length_bins: source lengths at which each row of the scores by length begins: in words, or in characters
-        if the sources are in a script without blanks between words. null: 1, 5, 9, 13, 17 and 25 words, or
-        about as many characters.
+      length_bins: source lengths, in words, at which each row of the scores by length begins. For sources in
+        a script without blanks between words, the rows are in characters: 2 for a word in Chinese and
+        Japanese, else 5.
     """
 
     min_bleu: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.0
@@ -93,15 +93,13 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     max_length: Annotated[int, msgspec.Meta(ge=1)] | None = None
     tokenize: Tokenizer = AUTO
     lowercase: bool = False
-    length_bins: tuple[Annotated[int, msgspec.Meta(ge=1)], ...] | None = None
+    length_bins: tuple[Annotated[int, msgspec.Meta(ge=1)], ...] = (1, 5, 9, 13, 17, 25)
 
     def __post_init__(self) -> None:
         if self.beam_size is None and (self.length_penalty is not None or self.max_length is not None):
             raise ValueError("length_penalty and max_length need beam_size: set it too")
         bins = self.length_bins
-        if bins is not None and (
-            not bins or bins[0] != 1 or any(a >= b for a, b in itertools.pairwise(bins))
-        ):
+        if not bins or bins[0] != 1 or any(a >= b for a, b in itertools.pairwise(bins)):
             raise ValueError(f"length_bins must begin with 1 and increase, received {list(bins)}")
         names = [metric.name for metric in METRICS]
         for key in ("thresholds", "golden_thresholds"):

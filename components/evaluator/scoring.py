@@ -23,9 +23,6 @@ from bitext.schemas import scripts
 if TYPE_CHECKING:
     from bitext.components.shared.metrics.metric import SentenceStatistics
 
-LENGTH_BINS = (1, 5, 9, 13, 17, 25)
-"""The default of `evaluator.length_bins`, in words."""
-
 
 @dataclasses.dataclass(frozen=True)
 class ScoredSet:
@@ -89,10 +86,8 @@ def score_set(
 
 def length_bins(parameters: Parameters, script: str) -> tuple[int, ...]:
     """Returns the lengths at which the rows by source length begin, in the unit of the sources' script."""
-    if parameters.length_bins is not None:
-        return parameters.length_bins
     factor = 1 if scripts.counts_words(script) else scripts.characters_per_word(script)
-    return tuple((first - 1) * factor + 1 for first in LENGTH_BINS)
+    return tuple((first - 1) * factor + 1 for first in parameters.length_bins)
 
 
 def by_source_length(

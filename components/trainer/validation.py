@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 from sacrebleu.metrics import BLEU, CHRF
 
@@ -65,16 +66,14 @@ def validation_function(
     options = parameters.validation
     length_penalty = translator.search.length_penalty if options.beam_size > 1 else 0.0
     sources = tf.constant([s.source for s in held_out])
-    targets = tf.constant([s.references[0] for s in held_out])
     order = np.argsort(count_tokens(translator.source_tokens(sources)).numpy(), kind="stable")
-    batches, loss_batches = (
-        [order[i : i + size] for i in range(0, len(order), size)] for size in (VALIDATION_BATCH, LOSS_BATCH)
-    )
+    batches = [order[i : i + VALIDATION_BATCH] for i in range(0, len(order), VALIDATION_BATCH)]
     references = [s.references for s in held_out]
     tokenizer = _tokenizer(options.tokenize or tokenizers.AUTO, references, say)
     streams, lowercase = reference_streams(references), bool(options.lowercase)
     bleu = BLEU(tokenize=tokenizer, lowercase=lowercase, force=True, references=streams)
     chrf = CHRF(lowercase=lowercase, references=streams)
+    loss = loss_function(translator, held_out, order)
 
     @tf.function(input_signature=[TEXT])
     def translate(text: tf.Tensor) -> tf.Tensor:
@@ -84,6 +83,35 @@ def validation_function(
         )
         return translator.detokenize_hypotheses(text, hypotheses)[:, 0]
 
+    def validate() -> ValidationScores:
+        translations = np.empty(len(order), object)
+        outputs = parallel_map(lambda batch: translate(tf.gather(sources, batch)).numpy(), batches)
+        for batch, texts in zip(batches, outputs, strict=True):
+            translations[batch] = [t.decode() for t in texts]
+        hypotheses = list(translations)
+        return ValidationScores(
+            float(bleu.corpus_score(hypotheses, None).score),
+            float(chrf.corpus_score(hypotheses, None).score),
+            loss(),
+        )
+
+    return validate
+
+
+def loss_function(
+    translator: Translator, held_out: list[Sentence], order: npt.NDArray[np.int64]
+) -> Callable[[], float]:
+    """Returns a function that returns the mean loss of the first references, in nats per token.
+
+    Args:
+      translator: the model, whose weights may change between two calls of the function.
+      held_out: the sentences.
+      order: the order in which they are put into batches, by length.
+    """
+    sources = tf.constant([s.source for s in held_out])
+    targets = tf.constant([s.references[0] for s in held_out])
+    batches = [order[i : i + LOSS_BATCH] for i in range(0, len(order), LOSS_BATCH)]
+
     @tf.function(input_signature=[TEXT, TEXT])
     def score(source: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The summed log probability of the targets, and their number of tokens."""
@@ -92,24 +120,14 @@ def validation_function(
         log_prob, _ = translator.model.score(translator.source_tokens(source), tokens)
         return tf.reduce_sum(log_prob), tf.math.count_nonzero(tokens[:, 1:] != PAD)
 
-    def validate() -> ValidationScores:
-        translations = np.empty(len(order), object)
-        outputs = parallel_map(lambda batch: translate(tf.gather(sources, batch)).numpy(), batches)
-        for batch, texts in zip(batches, outputs, strict=True):
-            translations[batch] = [t.decode() for t in texts]
-        scored = parallel_map(
-            lambda batch: [float(v) for v in score(tf.gather(sources, batch), tf.gather(targets, batch))],
-            loss_batches,
+    def loss() -> float:
+        outputs = parallel_map(
+            lambda batch: score(tf.gather(sources, batch), tf.gather(targets, batch)), batches
         )
-        log_probs, tokens = zip(*scored, strict=True)
-        hypotheses = list(translations)
-        return ValidationScores(
-            float(bleu.corpus_score(hypotheses, None).score),
-            float(chrf.corpus_score(hypotheses, None).score),
-            -sum(log_probs) / sum(tokens),
-        )
+        log_probs, tokens = zip(*((float(log_prob), int(count)) for log_prob, count in outputs), strict=True)
+        return -sum(log_probs) / sum(tokens)
 
-    return validate
+    return loss
 
 
 def _tokenizer(tokenize: str, references: list[list[str]], say: Callable[[str], None]) -> str:

@@ -27,6 +27,8 @@ METRICS: dict[str, Any] = {
         {"from": 1, "to": 24, "sentences": 2408, "bleu": 41.0},
         {"from": 25, "to": None, "sentences": 2, "bleu": 9.43},
     ],
+    "source_unit": "words",
+    "tokenizer": "13a",
     "sentences": 2410,
     "sentences_per_second": 83.1,
     "baseline": None,

@@ -44,7 +44,7 @@ def test_the_evaluator_computes_it_and_the_card_shows_it(tmp_path: Path) -> None
     )
     written = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     assert (written["exact"]["score"], written["exact"]["signature"]) == (75.0, "case:mixed")
-    assert list(written)[:4] == ["bleu", "chrf", "ter", "exact"]
+    assert list(written)[:5] == ["bleu", "chrf", "chrfpp", "ter", "exact"]
     assert evaluation.properties["exact"] == 75.0
     low, high = written["exact"]["interval"]
     assert f"  exact match 75.00 [{low:.2f}, {high:.2f}]  case:mixed" in lines
