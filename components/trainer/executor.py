@@ -69,9 +69,7 @@ def run(
     network = _build(start, pair, context)
     translator = Translator(network, pair, parameters.search)
     held_out = _read_validation_sentences(parameters, examples)
-    _print_sizes_and_warnings(network, batches, parameters, context)
-    for line in search_warnings(translator, held_out):
-        context.say(f"warning: {line}")
+    _print_sizes_and_warnings(network, batches, parameters, context, search_warnings(translator, held_out))
     validate = validation_function(translator, held_out, parameters, context.say)
     with matmul_precision(parameters.precision), path_without_globs(context.working_dir) as working_dir:
         training_context = dataclasses.replace(context, working_dir=working_dir)
@@ -109,13 +107,14 @@ def _read_validation_sentences(
 
 
 def _print_sizes_and_warnings(
-    network: Seq2Seq, batches: Batches, parameters: Parameters, context: Context
+    network: Seq2Seq, batches: Batches, parameters: Parameters, context: Context, warnings: Sequence[str]
 ) -> None:
     context.say(
         f"{_weight_count(network):,} weights, vocabulary {network.target_size:,}, "
         f"{batches.per_epoch:,} batches an epoch"
     )
-    for line in setting_warnings(parameters, gpu=bool(tf.config.list_physical_devices("GPU"))):
+    gpu = bool(tf.config.list_physical_devices("GPU"))
+    for line in (*setting_warnings(parameters, gpu=gpu), *warnings):
         context.say(f"warning: {line}")
 
 

@@ -101,6 +101,7 @@ def test_the_command_prints_the_outcome(
             "small: saved_model with int8 weights, 1.0 MB of 4.0 MB",
             "BLEU 30.00 against 30.50 of the original (-0.50, p = 0.060) on 500 sentences",
             "chrF 30.00 against 30.50 of the original",
+            "chrF++ 30.00 against 30.50 of the original",
             "TER 30.00 against 30.50 of the original",
             "nrefs:1",
         ]

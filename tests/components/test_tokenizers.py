@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bitext.components.evaluator import Parameters as EvaluatorParameters
 from bitext.components.shared.errors import ConfigError
 from bitext.components.shared.metrics import METRICS, Bleu, Ter, tokenizers
+from bitext.components.shared.metrics.sacrebleu_metrics import edit_distance
 
 needs_mecab = pytest.mark.skipif(
     not (tokenizers.is_installed("ja-mecab") and tokenizers.is_installed("ko-mecab")),
@@ -199,6 +204,9 @@ def test_ter_counts_characters_in_scripts_without_blanks() -> None:
     ter = Ter([["ฉันไปสวน"]], Options())
     assert ter.corpus_score(ter.statistics(["ฉันไปสวย"]).sum(axis=0)) == pytest.approx(100 / 8)
     assert "tok:char" in ter.signature()
+    assert "shift:no" in ter.signature()
+    several = Ter([["ฉันไปสวน", "เราไปสวนนี้"]], Options())
+    assert several.statistics(["เราไป สวน"]).tolist() == [[3.0, 9.5]]
     chinese = Ter([["我去公园。"]], Options())
     assert chinese.corpus_score(chinese.statistics(["我去花园。"]).sum(axis=0)) == pytest.approx(100 / 5)
     assert "norm:yes" in chinese.signature()
@@ -221,3 +229,16 @@ def test_the_sample_is_from_the_whole_set() -> None:
     assert tokenizers.SAMPLE / 2 < len(sampled) <= tokenizers.SAMPLE
     assert int(sampled[-1]) > 3 * tokenizers.SAMPLE - 4
     assert tokenizers.sample([]) == []
+
+
+@given(st.text("กขค๐ก่"), st.text("กขค๐ก่"))
+def test_the_edit_distance_is_that_of_the_recursive_definition(hypothesis: str, reference: str) -> None:
+    @functools.cache
+    def distance(i: int, j: int) -> int:
+        if not i or not j:
+            return i + j
+        substituted = distance(i - 1, j - 1) + (hypothesis[i - 1] != reference[j - 1])
+        return min(distance(i - 1, j) + 1, distance(i, j - 1) + 1, substituted)
+
+    codes = [np.array([ord(c) for c in text], np.uint32) for text in (hypothesis, reference)]
+    assert edit_distance(*codes) == distance(len(hypothesis), len(reference))
