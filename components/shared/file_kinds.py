@@ -102,17 +102,15 @@ def check_compression(head: bytes, path: str) -> None:
     expected = COMPRESSED.get(ending)
     if not head or expected is None or (kind is not None and kind.name == expected):
         return
-    actual = kind.name if kind is not None else _text_or_data(head)
-    endings = [ending for ending, name in COMPRESSED.items() if name == actual]
-    raise DataError(
-        f"cannot read {path}: it is {actual}, not {expected} as its name says",
-        f"rename it, with the ending {endings[0]}" if endings else "give it the name of what it is",
-    )
-
-
-def _text_or_data(head: bytes) -> str:
-    is_text = head.translate(None, delete=_CONTROLS) == head
-    return "plain text" if is_text else "data without the first bytes of a compressed file"
+    endings = [other for other, name in COMPRESSED.items() if kind is not None and name == kind.name]
+    if kind is not None:
+        actual = kind.name
+        remedy = f"rename it, with the ending {endings[0]}" if endings else f"rename it, without {ending}"
+    elif head.translate(None, delete=_CONTROLS) == head:
+        actual, remedy = "plain text", f"rename it, without the ending {ending}"
+    else:
+        actual, remedy = "other data", "check how the file was made, or fetch it again"
+    raise DataError(f"cannot read {path}: it is {actual}, not {expected} as its name says", remedy)
 
 
 def check_text(head: bytes, path: str | None) -> None:
