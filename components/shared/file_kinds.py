@@ -138,7 +138,7 @@ def check_text(head: bytes, path: str | None) -> None:
         raise DataError(
             f"cannot read {name}: it is {encoding} text, not UTF-8", encodings.remedy(encoding, path)
         )
-    if b"\x1b$B" in head or b"\x1b$@" in head:
+    if head.isascii() and 2 <= len(re.findall(rb"\x1b\$[@B]", head)) <= len(re.findall(rb"\x1b\([BJ]", head)):
         raise DataError(
             f"cannot read {name}: it is ISO-2022-JP text, not UTF-8", encodings.remedy("ISO-2022-JP", path)
         )
