@@ -40,10 +40,12 @@ class TextSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         unknown. With the other units, a character that is not in the vocabulary becomes its UTF-8 bytes, so
         no text is lost.
       lowercase: whether normalization converts to lower case.
+      fold_quotes: whether normalization makes typographic quotation marks and apostrophes " and '.
     """
 
     unit: Unit = "subword"
     lowercase: bool = False
+    fold_quotes: bool = True
 
 
 class SideFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

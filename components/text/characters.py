@@ -1,12 +1,13 @@
 """The tables of normalization: which characters are removed, replaced or kept, and where.
 
-Python (`normalization`) and the graph (`graph_normalization`) read the same tables. What Unicode defines comes
-from `unicodedata`; what `unicodedata` lacks (default-ignorable code points, scripts, emoji) is listed here by
-range. Characters that this Python's Unicode does not assign are not changed.
+Python (`normalization`) and the graph (`normalizer`) read the same tables. What Unicode defines comes from
+`unicodedata`; what `unicodedata` lacks (default-ignorable code points, scripts, emoji) is listed here by range.
+Characters that this Python's Unicode does not assign are not changed.
 """
 
 from __future__ import annotations
 
+import bisect
 import functools
 import unicodedata
 from collections.abc import Iterable
@@ -55,7 +56,8 @@ EMOJI: tuple[Range, ...] = (
     (0x00A9, 0x00A9),
     (0x00AE, 0x00AE),
     (0x2190, 0x21FF),
-    (0x2300, 0x23FF),
+    (0x2300, 0x2328),
+    (0x232B, 0x23FF),
     (0x25A0, 0x27BF),
     (0x2934, 0x2935),
     (0x2B00, 0x2BFF),
@@ -101,11 +103,15 @@ CJK_LETTERS: tuple[Range, ...] = (
 """Han, Hiragana, Katakana and Bopomofo letters, and their iteration and length marks."""
 CJK_PUNCTUATION = "！（），．：；？［］｛｝～｟｠"
 """The full-width punctuation that stays in a text with a letter of `CJK_LETTERS`."""
-SINGLE_QUOTES = "\u2018\u2019\u201a\u201b\u2032\u00b4\u02bb\u02bc\u02bd\u055a\u05f3\u1fbd\u1fbf\u1ffd"
+SINGLE_QUOTES = "\u2018\u2019\u201a\u201b\u2032\u00b4\u02bb\u02bc\u02bd\u055a\u05f3\u1fbd\u1ffd"
 DOUBLE_QUOTES = "\u201c\u201d\u201e\u201f\u2033\u02ee\u05f4\u2e42"
 WIDTHS: Range = (0xFF01, 0xFFEE)
 PRESENTATION_FORMS: tuple[Range, ...] = ((0xFB00, 0xFB4F), (0xFB50, 0xFDFB), (0xFE70, 0xFEFC))
 """Latin, Armenian and Hebrew ligatures, and the Arabic letter forms."""
+
+
+_PLANES = (range(0x20000), range(0x2F800, 0x2FA20), range(0xE0000, 0xE1000))
+"""The code points that have a combining class or a canonical decomposition are among these."""
 
 
 def code_points(ranges: Iterable[Range]) -> Iterable[int]:
@@ -124,6 +130,19 @@ def to_ranges(codes: Iterable[int]) -> tuple[Range, ...]:
     return tuple((first, last) for first, last in ranges)
 
 
+def without(ranges: Iterable[Range], codes: Iterable[int]) -> tuple[Range, ...]:
+    """The ranges without some code points. The ranges are ascending."""
+    left, removed = [], sorted(codes)
+    for first, last in ranges:
+        for code in removed[bisect.bisect_left(removed, first) : bisect.bisect_right(removed, last)]:
+            if code > first:
+                left.append((first, code - 1))
+            first = code + 1
+        if first <= last:
+            left.append((first, last))
+    return tuple(left)
+
+
 def is_white_space(character: str) -> bool:
     """Whether a character is a separator or a control character: it becomes a space."""
     category = unicodedata.category(character)
@@ -139,9 +158,38 @@ def white_space() -> tuple[Range, ...]:
 @functools.cache
 def combining_marks() -> dict[int, int]:
     """The canonical combining class of each code point whose class is not 0."""
-    planes = (range(0x20000), range(0xE0000, 0xE1000))
-    classes = {code: unicodedata.combining(chr(code)) for plane in planes for code in plane}
+    classes = {code: unicodedata.combining(chr(code)) for plane in _PLANES for code in plane}
     return {code: number for code, number in classes.items() if number}
+
+
+@functools.cache
+def not_composed() -> tuple[Range, ...]:
+    """The characters that canonical composition replaces."""
+    return to_ranges(
+        code for plane in _PLANES for code in plane if not unicodedata.is_normalized("NFC", chr(code))
+    )
+
+
+@functools.cache
+def decomposable() -> tuple[Range, ...]:
+    """The characters with a canonical decomposition, without Hangul syllables."""
+    return to_ranges(
+        code
+        for plane in _PLANES
+        for code in plane
+        if not 0xAC00 <= code <= 0xD7A3 and not unicodedata.is_normalized("NFD", chr(code))
+    )
+
+
+@functools.cache
+def compositions() -> dict[tuple[int, int], int]:
+    """The primary composite of each pair of code points, without Hangul syllables."""
+    pairs = {}
+    for code in (code for plane in _PLANES for code in plane):
+        parts = unicodedata.decomposition(chr(code)).split()
+        if len(parts) == 2 and parts[0][0] != "<" and unicodedata.is_normalized("NFC", chr(code)):
+            pairs[int(parts[0], 16), int(parts[1], 16)] = code
+    return pairs
 
 
 @functools.cache
@@ -205,4 +253,11 @@ def python_class(ranges: Iterable[Range]) -> str:
 
 def re2_class(ranges: Iterable[Range]) -> str:
     """The inside of a character class of RE2, which TensorFlow and Arrow use."""
-    return "".join(f"\\x{{{first:x}}}-\\x{{{last:x}}}" for first, last in ranges)
+    return "".join(
+        _re2_character(first) + (f"-{_re2_character(last)}" if last > first else "") for first, last in ranges
+    )
+
+
+def _re2_character(code: int) -> str:
+    """A character as it is, for short patterns, or escaped if it is ASCII or not allowed in UTF-8."""
+    return f"\\x{{{code:x}}}" if code < 0x80 or 0xD800 <= code <= 0xDFFF else chr(code)

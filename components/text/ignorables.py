@@ -37,8 +37,8 @@ def remove(text: str) -> str:
 def re2_rules() -> tuple[Rule, ...]:
     """The replacements that do the same as `remove`, one after the other."""
     c = {name: re2_class(ranges) for name, ranges in _sets().items()}
-    # A joiner that nothing of its script follows goes, except after a virama. Then goes one that nothing of its
-    # script precedes.
+    # First goes a joiner that nothing of its script follows, except after a virama; then one that nothing of
+    # its script precedes.
     after = "([{virama}][{mark}]*[{joiner}])|[{non}]([^{follows}])|[{zwj}]([^{follows}{emoji}])|[{joiner}]$"
     before = "([{starter}{virama}][{mark}]*[{joiner}]|[{emoji}][{mark}]*[{zwj}])|[{joiner}]"
     return *_simple_rules(re2_class), (after.format(**c), "\\1\\2\\3"), (before.format(**c), "\\1")

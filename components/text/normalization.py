@@ -1,7 +1,7 @@
 """The definition of text: which texts are the same, and which are blank.
 
-`normalize` is what the exported graph does before it tokenizes (`processor.normalize`), except for lower case.
-The graph and this module are tested to agree on all of Unicode. The rules, in this order:
+`normalize` is what the exported graph does before it tokenizes (`processor.normalize`), without lower case. The
+graph and this module are tested to agree on all of Unicode. The rules, in this order:
 
 1. Invalid UTF-8 and lone surrogates become U+FFFD.
 2. Default-ignorable characters (soft hyphen, zero-width space, byte order mark, variation selectors,
@@ -31,6 +31,9 @@ from bitext.components.text import characters, ignorables
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_LONG = 1000
+"""Characters of a text that may have a long run of combining marks."""
 
 
 def normalize(text: str, *, fold_quotes: bool = True) -> str:
@@ -84,7 +87,22 @@ def _normalize_characters(text: str, fold_quotes: bool) -> str:
     text = ignorables.remove(text)
     if _replaced().search(text):
         text = text.translate(_replacements(fold_quotes, bool(_cjk_letter().search(text))))
+    if len(text) > _LONG:
+        text = _runs_of_marks().sub(_sorted_marks, text)
     return unicodedata.normalize("NFC", text)
+
+
+def _sorted_marks(run: re.Match[str]) -> str:
+    """A run of marks in canonical order."""
+    return "".join(sorted(run[0], key=unicodedata.combining))
+
+
+@functools.cache
+def _runs_of_marks() -> re.Pattern[str]:
+    """Runs that are sorted here, because the time of `unicodedata.normalize` is quadratic in their length."""
+    return re.compile(
+        f"[{characters.python_class(characters.to_ranges(characters.combining_marks()))}]{{32,}}"
+    )
 
 
 @functools.cache

@@ -14,16 +14,22 @@ from pathlib import Path
 import tensorflow as tf
 
 from bitext.components.artifacts import SideFiles, TransformGraph
-from bitext.components.text import BOS_ID, EOS_ID, KEY_FACTOR, PAD_ID, UNK_ID, WORD_BOUNDARY, TextSettings
+from bitext.components.text import (
+    BOS_ID,
+    EOS_ID,
+    KEY_FACTOR,
+    PAD_ID,
+    UNK_ID,
+    WORD_BOUNDARY,
+    TextSettings,
+    normalizer,
+)
 
 UNKNOWN_WORD = "\u2047"
-_SPACES = "[\\p{Z}\\p{Cc}\u200b\ufeff]+"
-"""What becomes one space: separators, control characters, zero-width spaces and byte order marks. Zero-width
-joiners stay, because Persian and emoji need them."""
+_WORD = "[\\p{L}\\p{M}][\\p{L}\\p{M}\u180e\u200c\u200d]*"
+"""Letters and marks, and what joins or separates them within a word of some scripts."""
 # Letters (with apostrophes between them), digits, or other characters; each with the word boundary before it.
-_PRETOKEN = (
-    "\u2581?[\\p{L}\\p{M}]+(?:['\u2019][\\p{L}\\p{M}]+)*|\u2581?\\p{N}+|\u2581?[^\u2581\\p{L}\\p{M}\\p{N}]+"
-)
+_PRETOKEN = f"\u2581?{_WORD}(?:['\u2019]{_WORD})*|\u2581?\\p{{N}}+|\u2581?[^\u2581\\p{{L}}\\p{{M}}\\p{{N}}]+"
 LONGEST_PRETOKEN = 32
 """Characters of the longest pretoken. Longer ones are split, which bounds the time of byte-pair encoding."""
 _CUT = f"[^ ]{{{LONGEST_PRETOKEN}}}"
@@ -32,17 +38,20 @@ _NO_MERGE = 2**31 - 1
 
 
 def normalize(text: tf.Tensor, settings: TextSettings) -> tf.Tensor:
-    """Normalizes to valid UTF-8 with single spaces, no space at the ends, and no control characters.
+    """Normalizes text as `normalization.normalize` does; with `lowercase`, to lower case.
 
     Args:
       text: string[B], any bytes. Bytes that are not UTF-8 become U+FFFD.
-      settings: whether to convert to lower case.
+      settings: whether to fold quotation marks and to convert to lower case.
 
     Returns:
-      string[B]. Normalizing it again changes nothing.
+      string[B], valid UTF-8. Normalizing it again changes nothing.
     """
-    text = _clean(text)
-    return tf.strings.lower(text, encoding="utf-8") if settings.lowercase else text
+    text = normalizer.normalize(text, fold_quotes=settings.fold_quotes)
+    if not settings.lowercase:
+        return text
+    # Some capital letters with marks have no composed form, but their small letters have one.
+    return normalizer.normalize(tf.strings.lower(text, encoding="utf-8"), fold_quotes=settings.fold_quotes)
 
 
 def pretokenize(text: tf.Tensor) -> tf.RaggedTensor:
@@ -155,7 +164,9 @@ class TextProcessor(tf.Module):
             single = tf.gather(tf.constant([bytes([b]) for b in range(256)]), tf.clip_by_value(byte, 0, 255))
             pieces = tf.where((byte >= 0) & (byte < 256), single, pieces)
         joined = tf.strings.reduce_join(tf.where(dropped, "", pieces), axis=1)
-        return _clean(tf.strings.regex_replace(_to_valid_utf8(joined), WORD_BOUNDARY, " "))
+        joined = tf.strings.unicode_transcode(joined, "UTF-8", "UTF-8", errors="replace")
+        spaced = tf.strings.regex_replace(joined, WORD_BOUNDARY, " ")
+        return normalizer.normalize(spaced, fold_quotes=self._settings.fold_quotes)
 
     def _split_into_symbols(self, words: tf.Tensor) -> tf.RaggedTensor:
         """Converts words string[N] to the ids int32[N, None] of their characters.
@@ -242,18 +253,6 @@ class TextProcessor(tf.Module):
         """The merged id of each pair, int32 of their shape; 2**31 - 1 if a pair does not merge."""
         keys = tf.cast(left, tf.int64) * KEY_FACTOR + tf.cast(right, tf.int64)
         return tf.cast(self._merges.lookup(keys), tf.int32)
-
-
-def _to_valid_utf8(text: tf.Tensor) -> tf.Tensor:
-    """Makes text valid UTF-8: other bytes become U+FFFD."""
-    return tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
-
-
-def _clean(text: tf.Tensor) -> tf.Tensor:
-    """Makes text valid UTF-8 with single spaces and no control characters. U+2581, the mark of a word
-    boundary, becomes `_`."""
-    text = tf.strings.regex_replace(_to_valid_utf8(text), _SPACES, " ")
-    return tf.strings.strip(tf.strings.regex_replace(text, WORD_BOUNDARY, "_"))
 
 
 @dataclasses.dataclass(frozen=True)

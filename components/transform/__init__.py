@@ -41,6 +41,8 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
         unit `word`, the 256 bytes. A small corpus may yield fewer.
       shared_vocabulary: whether both sides share one vocabulary, learned from both.
       lowercase: whether all text is lower-cased. Translations are lower case too; see `evaluator.lowercase`.
+      fold_quotes: whether typographic quotation marks and apostrophes become " and ' in all text, so that `don’t`
+        and `don't` are one word. Translations then have " and '.
       source_language: language of the source, ISO 639-1 (`en`, `de`, `zh`). The exported model tells it to
         `bitext translate`, which splits a line with several sentences by the abbreviations of this language.
         Empty: by the script of the line (English for Latin script).
@@ -64,6 +66,7 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     vocabulary_size: Annotated[int, msgspec.Meta(ge=5, le=1_000_000)] = 8000
     shared_vocabulary: bool = True
     lowercase: bool = False
+    fold_quotes: bool = True
     source_language: Annotated[str, msgspec.Meta(pattern="^([a-z]{2,3})?$")] = ""
     source_max_length: Annotated[int, msgspec.Meta(ge=2, le=10_000)] = 60
     target_max_length: Annotated[int, msgspec.Meta(ge=3, le=10_000)] = 60

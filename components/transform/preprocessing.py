@@ -72,4 +72,6 @@ def _vocabularies(
 
 def text_settings(parameters: Parameters) -> TextSettings:
     """Returns the text settings among the parameters."""
-    return TextSettings(unit=parameters.unit, lowercase=parameters.lowercase)
+    return TextSettings(
+        unit=parameters.unit, lowercase=parameters.lowercase, fold_quotes=parameters.fold_quotes
+    )

@@ -1,0 +1,79 @@
+"""Normalization as a graph, in core TensorFlow ops: the same as `normalization.normalize`.
+
+One regular expression finds the texts that do not change. Only the others are taken apart into code points.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import tensorflow as tf
+
+from bitext.components.text import canonical, characters, ignorables, ordinary
+
+TEXT = tf.TensorSpec([None], tf.string)
+
+
+def normalize(text: tf.Tensor, *, fold_quotes: bool) -> tf.Tensor:
+    """Normalizes text string[B], any bytes, to valid UTF-8; see the rules of `normalization`."""
+    return _normalizer(fold_quotes)(text)
+
+
+@functools.cache
+def _normalizer(fold_quotes: bool) -> tf.types.experimental.PolymorphicFunction:
+    """The function of each setting. It is one function, so that a graph contains its tables once."""
+
+    @tf.function(input_signature=[TEXT])
+    def normalize_text(text: tf.Tensor) -> tf.Tensor:
+        other = tf.where(~tf.strings.regex_full_match(text, ordinary.pattern(fold_quotes)))
+
+        def normalized() -> tf.Tensor:
+            changed = _normalize_all(tf.gather_nd(text, other), fold_quotes)
+            return tf.tensor_scatter_nd_update(text, other, changed)
+
+        return tf.cond(tf.size(other) > 0, normalized, lambda: text)
+
+    return normalize_text
+
+
+def _normalize_all(text: tf.Tensor, fold_quotes: bool) -> tf.Tensor:
+    """Normalizes text string[B] by its code points."""
+    text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
+    for pattern, new in ignorables.re2_rules():
+        text = tf.strings.regex_replace(text, pattern, new)
+    cjk = tf.strings.regex_full_match(text, f"(?s).*[{characters.re2_class(characters.CJK_LETTERS)}].*")
+    decoded = tf.strings.unicode_decode(text, "UTF-8")
+    codes, splits = decoded.values, tf.cast(decoded.row_splits, tf.int32)
+    is_punctuation = tf.reduce_any(
+        tf.equal(codes[:, None], [ord(mark) for mark in characters.CJK_PUNCTUATION]), axis=1
+    )
+    kept = is_punctuation & tf.repeat(cjk, splits[1:] - splits[:-1])
+    codes, lengths = canonical.decompose(codes, kept, _table(fold_quotes))
+    splits = _new_splits(splits, lengths)
+    classes, first = canonical.combining_classes(codes), _is_first(codes, splits)
+    codes, classes = canonical.reorder(codes, classes, first)
+    codes, present = canonical.compose(codes, classes, first)
+    splits = _new_splits(splits, tf.cast(present, tf.int32))
+    composed = tf.RaggedTensor.from_row_splits(tf.boolean_mask(codes, present), splits, validate=False)
+    text = tf.strings.unicode_encode(composed, "UTF-8")
+    return tf.strings.strip(tf.strings.regex_replace(text, " +", " "))
+
+
+def _is_first(codes: tf.Tensor, splits: tf.Tensor) -> tf.Tensor:
+    """Whether a code point is the first of its row: bool[N]."""
+    starts = tf.boolean_mask(splits[:-1], splits[:-1] < splits[1:])[:, None]
+    return tf.tensor_scatter_nd_update(
+        tf.zeros_like(codes, tf.bool), starts, tf.ones_like(starts[:, 0], tf.bool)
+    )
+
+
+def _new_splits(splits: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+    """The row splits after each element has become `lengths` elements."""
+    return tf.gather(tf.concat([[0], tf.cumsum(lengths)], 0), splits)
+
+
+@functools.cache
+def _table(fold_quotes: bool) -> canonical.Expansions:
+    """All replacements, white space included."""
+    spaces = dict.fromkeys(characters.code_points(characters.white_space()), " ")
+    return canonical.expansions(spaces | characters.replacements(fold_quotes, cjk=False))
