@@ -1,13 +1,12 @@
 """Assigns rows to splits, and finds duplicates.
 
-The split of a row depends on its normalized source alone: all translations of a source are in one split, and
+The split of a row depends on the key of its source alone: all translations of a source are in one split, and
 a source stays in its split when the corpus grows.
 """
 
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from typing import cast
 
 import numpy as np
@@ -15,15 +14,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from bitext.components.example_gen.rows import Ints, to_ints
-
-
-def normalize_source(text: str) -> str:
-    """NFKC, case folding, and single spaces: equal for sources that count as the same sentence."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+from bitext.components.text import normalization
 
 
 def source_hashes(sources: pa.Array) -> npt.NDArray[np.uint64]:
-    """A hash of each normalized source.
+    """A hash of each source's key; see `normalization.split_key`.
 
     Neither the function nor its salt may change: a sentence that is held out must stay held out. (Unicode
     guarantees the same for NFKC and case folding of assigned characters.)
@@ -36,8 +31,8 @@ def source_hashes(sources: pa.Array) -> npt.NDArray[np.uint64]:
     """
     encoded = sources.dictionary_encode()
     digests = b"".join(
-        hashlib.blake2b(normalize_source(text).encode(), digest_size=8, person=b"bitext-split-1").digest()
-        for text in encoded.dictionary.to_pylist()
+        hashlib.blake2b(key.encode(), digest_size=8, person=b"bitext-split-1").digest()
+        for key in normalization.split_keys(encoded.dictionary)
     )
     return np.frombuffer(digests, ">u8").astype(np.uint64)[to_ints(encoded.indices)]
 
@@ -63,12 +58,19 @@ def assign_splits(
 
 
 def first_of_duplicates(source: pa.Array, target: pa.Array) -> Ints:
-    """Indices, ascending, of the first row with each pair of source and target: int64[M].
+    """Indices, ascending, of the first row with each pair of normalized source and target: int64[M].
 
     Args:
       source: string[N].
       target: string[N].
     """
-    codes = [to_ints(side.dictionary_encode().indices) for side in (source, target)]
+    codes = [_codes_of_texts(side) for side in (source, target)]
     pair = codes[0] * (int(codes[1].max(initial=0)) + 1) + codes[1]
     return cast(Ints, np.sort(np.unique(pair, return_index=True)[1]).astype(np.int64))
+
+
+def _codes_of_texts(texts: pa.Array) -> Ints:
+    """A number for each text of string[N], equal for texts that are equal after normalization: int64[N]."""
+    encoded = texts.dictionary_encode()
+    normalized = normalization.normalize_array(encoded.dictionary).dictionary_encode()
+    return to_ints(normalized.indices.take(encoded.indices))

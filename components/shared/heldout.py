@@ -12,6 +12,7 @@ import tensorflow as tf
 from bitext.components.artifacts import Examples
 from bitext.components.shared import errors, tfrecord
 from bitext.components.shared.damaged_examples import reporting_damaged_examples
+from bitext.components.text.normalization import normalize
 
 FEATURES = ("id", "source", "target")
 
@@ -36,6 +37,8 @@ def read_sentences(
 ) -> list[Sentence]:
     """Reads the distinct sources of a held-out split, in order of first appearance.
 
+    Sources that are equal after normalization are one source, and so are references.
+
     Args:
       folders: the split's folder, `Split-eval` or `Split-test`, of each of ExampleGen's outputs, in order.
       limit: maximum number of sources. Those with the smallest hashes are read, the same in every run.
@@ -46,10 +49,14 @@ def read_sentences(
       errors.DataError: the split is missing or empty, or one of its files is damaged.
     """
     sentences: dict[str, Sentence] = {}
+    seen: set[tuple[str, str]] = set()
     for folder in folders:
         for id_, source, target in _rows(folder):
-            sentence = sentences.setdefault(id_ if by_line else source, Sentence(id_, source, []))
-            if target not in sentence.references:
+            key = id_ if by_line else normalize(source)
+            sentence = sentences.setdefault(key, Sentence(id_, source, []))
+            reference = key, normalize(target)
+            if reference not in seen:
+                seen.add(reference)
                 sentence.references.append(target)
     if not sentences:
         raise errors.DataError(
@@ -57,11 +64,11 @@ def read_sentences(
             f"{', '.join(map(str, folders))}",
             "give it a share of the data, or files of its own: `splits` of example_gen in the configuration",
         )
-    sources = {sentence.source for sentence in sentences.values()}
+    sources = {normalize(sentence.source) for sentence in sentences.values()}
     if limit is not None and len(sources) > limit:
         by_hash = sorted(sources, key=lambda source: hashlib.blake2b(source.encode()).digest())
         sources = set(by_hash[:limit])
-    return [sentence for sentence in sentences.values() if sentence.source in sources]
+    return [sentence for sentence in sentences.values() if normalize(sentence.source) in sources]
 
 
 def _rows(folder: Path) -> Iterator[tuple[str, str, str]]:

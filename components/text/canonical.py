@@ -1,8 +1,8 @@
 """Unicode's canonical composition (NFC) of many texts at once, in core TensorFlow ops on code points.
 
-The texts are one flat tensor of code points. `decompose` replaces each by its table entry, `reorder` sorts the
-marks of each sequence, `compose` joins them to the letters (UAX #15). Time is linear in the number of code
-points, but for the sort of marks: also in a text of a million marks.
+The texts are one flat tensor of code points. `decompose` replaces each by its table entry, `reorder` sorts
+the marks of each sequence, `compose` joins them to the letters (UAX #15). Except for the sort, time is linear
+in the number of code points, also in a text of a million marks.
 """
 
 from __future__ import annotations
@@ -112,9 +112,9 @@ def reorder(codes: tf.Tensor, classes: tf.Tensor, first: tf.Tensor) -> tuple[tf.
 def compose(codes: tf.Tensor, classes: tf.Tensor, first: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Composes decomposed code points in canonical order.
 
-    The texts are cut into clusters: a starter and what could be composed with it. A loop composes the clusters
-    side by side. A mark that is not composed blocks the others of its class, so that they are skipped; a cluster
-    takes no more steps than it has classes and compositions.
+    The texts are cut into clusters: a starter and what could be composed with it. A loop composes all of
+    them at once. A mark that is not composed blocks the others of its class, so that they are skipped, and a
+    cluster takes no more steps than it has classes and compositions.
 
     Args:
       codes: int32[N], decomposed except for Hangul.

@@ -1,8 +1,8 @@
 """The tables of normalization: which characters are removed, replaced or kept, and where.
 
 Python (`normalization`) and the graph (`normalizer`) read the same tables. What Unicode defines comes from
-`unicodedata`; what `unicodedata` lacks (default-ignorable code points, scripts, emoji) is listed here by range.
-Characters that this Python's Unicode does not assign are not changed.
+`unicodedata`; what `unicodedata` lacks (default-ignorable code points, scripts, emoji) is listed here by
+range. Characters that this Python's Unicode does not assign are not changed.
 """
 
 from __future__ import annotations

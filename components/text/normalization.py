@@ -1,7 +1,7 @@
 """The definition of text: which texts are the same, and which are blank.
 
-`normalize` is what the exported graph does before it tokenizes (`processor.normalize`), without lower case. The
-graph and this module are tested to agree on all of Unicode. The rules, in this order:
+`normalize` is what the exported graph does before it tokenizes (`processor.normalize`), without lower case.
+The graph and this module are tested to agree on all of Unicode. The rules, in this order:
 
 1. Invalid UTF-8 and lone surrogates become U+FFFD.
 2. Default-ignorable characters (soft hyphen, zero-width space, byte order mark, variation selectors,
@@ -72,13 +72,23 @@ def split_key(text: str) -> str:
     """Returns what the hash of a source is computed from: equal for sources that count as the same sentence.
 
     It is the normalized text after NFKC and case folding, with single spaces. Texts with equal tokens have
-    equal keys, whether the model ignores letter case or not. The second pass makes the keys of `ΐ` and of its
-    capital letters equal.
+    equal keys, whether the model ignores letter case or not.
     """
-    key = normalize(text)
+    return _fold(normalize(text))
+
+
+def split_keys(values: pa.Array) -> list[str]:
+    """Returns the key of each text of string[N]; see `split_key`."""
+    return [_fold(text) for text in normalize_array(values).to_pylist()]
+
+
+def _fold(normalized: str) -> str:
+    """NFKC and case folding. The second pass makes `\u0390` equal to its capital letter with two marks."""
+    if normalized.isascii():
+        return normalized.casefold()
     for _ in range(2):
-        key = unicodedata.normalize("NFKC", key).casefold()
-    return " ".join(key.split())
+        normalized = unicodedata.normalize("NFKC", normalized).casefold()
+    return " ".join(normalized.split())
 
 
 def _normalize_characters(text: str, fold_quotes: bool) -> str:

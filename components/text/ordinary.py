@@ -1,7 +1,7 @@
 """One regular expression that matches texts which normalization does not change.
 
-Most texts match, so that normalization costs them one pass of RE2. A text that does not match is normalized in
-full; some of these do not change either (a text with a combining mark that could be composed, for example).
+Most texts match, so that normalization costs them one pass of RE2. A text that does not match is normalized
+in full; some of these do not change either, such as a text with a combining mark that could be composed.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from bitext.components.text.characters import re2_class, to_ranges, without
 
 _LAST_CODE = 0x10FFFF
 _INDIC_CLASSES = frozenset((0, 7, 9))
-"""Combining classes of the marks that compose with few letters: vowel signs, nuktas and viramas. All other marks
-that could be composed send a text to full normalization."""
+"""Combining classes of the marks that compose with few letters: vowel signs, nuktas and viramas. A text with
+another mark that could be composed is normalized in full."""
 
 
 @functools.cache

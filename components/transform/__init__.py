@@ -41,8 +41,8 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
         unit `word`, the 256 bytes. A small corpus may yield fewer.
       shared_vocabulary: whether both sides share one vocabulary, learned from both.
       lowercase: whether all text is lower-cased. Translations are lower case too; see `evaluator.lowercase`.
-      fold_quotes: whether typographic quotation marks and apostrophes become " and ' in all text, so that `don’t`
-        and `don't` are one word. Translations then have " and '.
+      fold_quotes: whether typographic quotation marks and apostrophes become " and ' in all text, so that
+        `don’t` and `don't` are one word. Translations then have " and '.
       source_language: language of the source, ISO 639-1 (`en`, `de`, `zh`). The exported model tells it to
         `bitext translate`, which splits a line with several sentences by the abbreviations of this language.
         Empty: by the script of the line (English for Latin script).

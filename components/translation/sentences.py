@@ -13,6 +13,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from bitext.components.text.normalization import is_blank
 from bitext.components.text.scripts import dominant_script
 from bitext.components.translation.translator import LineTranslator, Translation
 
@@ -121,7 +122,7 @@ def translate_blocks(
     for block in blocks:
         is_split = translator.are_too_long(block) if whole_lines else [True] * len(block)
         units = [
-            [] if not line.strip() else split(line, language) if splits else [line]
+            [] if is_blank(line.decode("utf-8", "replace")) else split(line, language) if splits else [line]
             for line, splits in zip(block, is_split, strict=True)
         ]
         sentences = [sentence for of_line in units for sentence in of_line]

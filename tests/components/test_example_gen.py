@@ -41,11 +41,11 @@ from bitext.components.example_gen.sources import find_source_files, read_rows
 from bitext.components.example_gen.splitting import (
     assign_splits,
     first_of_duplicates,
-    normalize_source,
     source_hashes,
 )
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
+from bitext.components.text.normalization import normalize, split_key
 from bitext.pipeline.source_digests import source_digests
 from tests.e2e import toy
 
@@ -132,7 +132,7 @@ def test_translations_of_one_source_are_in_one_split_and_duplicates_are_dropped(
     seen: dict[str, set[str]] = {}
     for split in SPLITS:
         for _, source, _ in result.rows(split):
-            seen.setdefault(normalize_source(source), set()).add(split)
+            seen.setdefault(split_key(source), set()).add(split)
     assert len(seen) == 40
     assert all(len(splits) == 1 for splits in seen.values())
     assert result.summary()["duplicates"] == result.examples.properties["duplicates"] == 7
@@ -280,7 +280,8 @@ def test_every_line_is_an_example_a_duplicate_or_a_reject(tmp_path_factory, text
         pa.array([row[1] for row in accepted], pa.string()),
         pa.array([row[2] for row in accepted], pa.string()),
     )
-    assert firsts.tolist() == sorted({row[1:]: i for i, row in reversed(list(enumerate(accepted)))}.values())
+    normalized = [tuple(map(normalize, row[1:])) for row in accepted]
+    assert firsts.tolist() == sorted({pair: i for i, pair in reversed(list(enumerate(normalized)))}.values())
 
 
 def _read_line_by_line(text: bytes, columns: tuple[int, int], longest: int) -> list[tuple[str, str] | None]:
@@ -528,7 +529,7 @@ class TestSpans:
             for split in SPLITS:
                 for id_, source, _ in result.rows(split):
                     assert id_.startswith(f"span-{number}-v1/{number}.tsv:")
-                    seen.setdefault(normalize_source(source), set()).add(split)
+                    seen.setdefault(split_key(source), set()).add(split)
         assert len(seen) == 80
         assert all(len(splits) == 1 for splits in seen.values())
 
@@ -574,12 +575,10 @@ class TestGolden:
         file = _write(tmp_path / "a.tsv", lines)
         without = Result(tmp_path / "without", files=[file], **LARGE_SHARES)
         result = Result(tmp_path / "run", files=[file], golden=golden_gen.examples, **LARGE_SHARES)
-        held_out = {normalize_source(line.split("\t")[0]) for line in golden_lines}
+        held_out = {split_key(line.split("\t")[0]) for line in golden_lines}
         for split in SPLITS:
             expected = [
-                row
-                for row in without.rows(split)
-                if split == "test" or normalize_source(row[1]) not in held_out
+                row for row in without.rows(split) if split == "test" or split_key(row[1]) not in held_out
             ]
             assert result.rows(split) == expected
         summary = result.summary()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -108,9 +109,14 @@ class Translator(tf.Module):
 
     @tf.function(input_signature=[TEXT])
     def translate(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns the best translation of each text. The alignment has a row for every target token."""
-        start, search = self.start(text), self.search
+        """Returns the best translation of each text. The alignment has a row for every target token.
+
+        A blank text has the translation "" with a score, length and alignment of 0.
+        """
+        search, tokens = self.search, self.source_tokens(text)
+        start = self.model.start(tokens)
         best = self.decode(start, search.beam_size, search.length_penalty, search.max_length, nbest=1)
+        best = _empty_where(_is_blank(tokens), best)
         return {
             "text": self.detokenize_hypotheses(text, best)[:, 0],
             "score": best.score[:, 0],
@@ -129,12 +135,17 @@ class Translator(tf.Module):
     def translate_nbest(
         self, text: tf.Tensor, beam_size: tf.Tensor, length_penalty: tf.Tensor, max_length: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """Returns the `beam_size` best translations of each text, best first."""
-        hypotheses = self.decode(self.start(text), beam_size, length_penalty, max_length)
-        return self._outputs(text, hypotheses)
+        """Returns the `beam_size` best translations of each text, best first.
 
-    def _outputs(self, text: tf.Tensor, hypotheses: Hypotheses) -> dict[str, tf.Tensor]:
-        """Returns the outputs of a signature with N translations of each text."""
+        All translations of a blank text are "" with scores and lengths of 0.
+        """
+        tokens = self.source_tokens(text)
+        hypotheses = self.decode(self.model.start(tokens), beam_size, length_penalty, max_length)
+        return self._outputs(text, tokens, hypotheses)
+
+    def _outputs(self, text: tf.Tensor, tokens: tf.Tensor, hypotheses: Hypotheses) -> dict[str, tf.Tensor]:
+        """Returns the outputs of a signature with N translations of each text with these source tokens."""
+        hypotheses = _empty_where(_is_blank(tokens), hypotheses)
         return {
             "text": self.detokenize_hypotheses(text, hypotheses),
             "score": hypotheses.score,
@@ -164,10 +175,14 @@ class Translator(tf.Module):
         max_length: tf.Tensor,
         seed: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        """Returns random translations of each text, in the order drawn."""
-        start, min_length = self.start(text), tf.minimum(self.search.min_length, max_length)
+        """Returns random translations of each text, in the order drawn.
+
+        All translations of a blank text are "" with scores and lengths of 0.
+        """
+        tokens, min_length = self.source_tokens(text), tf.minimum(self.search.min_length, max_length)
+        start = self.model.start(tokens)
         drawn = sample(self.model, start, samples, max_length, seed, temperature, top_k, top_p, min_length)
-        return self._outputs(text, drawn)
+        return self._outputs(text, tokens, drawn)
 
     @tf.function(input_signature=[TEXT, TEXT])
     def score(self, source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -304,6 +319,22 @@ class Translator(tf.Module):
             "default_search": self.default_search,
             "encode": self.encode,
         }
+
+
+def _is_blank(tokens: tf.Tensor) -> tf.Tensor:
+    """Returns whether source tokens int32[B, S] are those of a blank text, `</s>` alone: bool[B]."""
+    return tf.equal(tokens[:, 0], EOS)
+
+
+def _empty_where(blank: tf.Tensor, hypotheses: Hypotheses) -> Hypotheses:
+    """Returns the hypotheses with no token, and with scores of 0, for the sentences where `blank` bool[B] is true."""
+
+    def emptied(values: tf.Tensor) -> tf.Tensor:
+        where = tf.reshape(blank, [-1] + [1] * (values.shape.rank - 1))
+        return tf.where(where, tf.zeros_like(values), values)
+
+    fields = dataclasses.fields(hypotheses)
+    return Hypotheses(**{field.name: emptied(getattr(hypotheses, field.name)) for field in fields})
 
 
 def _to_padded(tokens: tf.RaggedTensor) -> tf.Tensor:

@@ -22,6 +22,7 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 from bitext.components.shared import errors, reading
 from bitext.components.shared.faults import reporting_faults
 from bitext.components.shared.files import atomic_writer, encode_json, folder_digest, open_locked
+from bitext.components.text.normalization import is_blank
 from bitext.components.translation.lines import check_blocks, lines_of, open_input
 from bitext.components.translation.output import FILE_REMEDY, check_output_file, is_special, open_output
 from bitext.components.translation.search import Search
@@ -229,7 +230,9 @@ def read(shard: Shard, source: Path) -> SourceLines:
         )
     lines = lines_of(block)
     Metrics.counter(METRICS, "lines").inc(len(lines))
-    Metrics.counter(METRICS, "blank_lines").inc(sum(not line.strip() for line in lines))
+    Metrics.counter(METRICS, "blank_lines").inc(
+        sum(is_blank(line.decode("utf-8", "replace")) for line in lines)
+    )
     return shard, lines
 
 
