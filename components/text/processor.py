@@ -30,9 +30,13 @@ _WORD = "[\\p{L}\\p{M}][\\p{L}\\p{M}\u180e\u200c\u200d]*"
 """Letters and marks, and what joins or separates them within a word of some scripts."""
 # Letters (with apostrophes between them), digits, or other characters; each with the word boundary before it.
 _PRETOKEN = f"\u2581?{_WORD}(?:['\u2019]{_WORD})*|\u2581?\\p{{N}}+|\u2581?[^\u2581\\p{{L}}\\p{{M}}\\p{{N}}]+"
+_LOCAL_CAPITALS = (("İ", "i\u0307"), ("Ì", "ì"), ("Í", "í"), ("Ĩ", "ĩ"), ("Į", "į"))
+"""What Turkish, Azeri and Lithuanian convert otherwise, and its small letter in all other languages."""
 LONGEST_PRETOKEN = 32
-"""Characters of the longest pretoken. Longer ones are split, which bounds the time of byte-pair encoding."""
-_CUT = f"[^ ]{{{LONGEST_PRETOKEN}}}"
+"""Characters of the longest pretoken, without the marks of the last one. Longer ones are split, which bounds the
+time of byte-pair encoding."""
+MOST_LAST_MARKS = 8
+_CUT = f"[^ ]{{{LONGEST_PRETOKEN}}}[\\p{{M}}\u180e\u200c\u200d]{{0,{MOST_LAST_MARKS}}}"
 _FIRST_BYTE_ID = 4
 _NO_MERGE = 2**31 - 1
 
@@ -51,7 +55,19 @@ def normalize(text: tf.Tensor, settings: TextSettings) -> tf.Tensor:
     if not settings.lowercase:
         return text
     # Some capital letters with marks have no composed form, but their small letters have one.
-    return normalizer.normalize(tf.strings.lower(text, encoding="utf-8"), fold_quotes=settings.fold_quotes)
+    return normalizer.normalize(lower(text), fold_quotes=settings.fold_quotes)
+
+
+def lower(text: tf.Tensor) -> tf.Tensor:
+    """Converts text string[B] to lower case, equally in every locale.
+
+    TensorFlow lets the locale of the process (`LANG`) decide what becomes of I and J, with and without marks.
+    These letters are therefore converted first.
+    """
+    text = tf.strings.lower(text)  # ASCII only, without a locale
+    for capital, small in _LOCAL_CAPITALS:
+        text = tf.strings.regex_replace(text, capital, small)
+    return tf.strings.lower(text, encoding="utf-8")
 
 
 def pretokenize(text: tf.Tensor) -> tf.RaggedTensor:

@@ -122,14 +122,15 @@ def test_every_hypothesis_has_its_alignment_and_its_log_probability(export):
 
 def assert_same_greedy_translations(model: Export) -> None:
     """Asserts that the model in memory, a client of `decode_step`, and the SavedModel's search agree."""
-    tokens, totals = model.client_greedy(LINES)
+    lines = [line for line in LINES if line]
+    tokens, totals = model.client_greedy(lines)
     translator = model.translator
-    start = translator.start(tf.constant(LINES))
+    start = translator.start(tf.constant(lines))
     in_memory = translator.decode(start, tf.constant(1), tf.constant(0.0), tf.constant(MAX_LENGTH)).tokens
     longest = in_memory.shape[-1]
     assert tokens[:, :longest].tolist() == in_memory[:, 0].numpy().tolist()
     assert not tokens[:, longest:].any()
-    outputs = model.nbest(LINES, beam=1, alpha=0.0)
+    outputs = model.nbest(lines, beam=1, alpha=0.0)
     assert outputs["text"][:, 0].tolist() == model("detokenize", tokens=tokens)["text"].tolist()
     assert outputs["length"][:, 0].tolist() == np.count_nonzero(tokens, axis=1).tolist()
     np.testing.assert_allclose(outputs["score"][:, 0], totals, rtol=1e-4)
@@ -167,6 +168,31 @@ def test_every_architecture_is_exported_and_stepped(settings, tmp_path):
     assert_same_greedy_translations(model)
 
 
+def test_a_blank_text_has_an_empty_translation(export):
+    blank = ["", " ", "\u00a0", "\u3000\n", "\u200b", "\ufeff", "\0", "\u00ad\u2060"]
+    lines = [line.encode() for line in [*blank, "the cat"]]
+    numbers = {"samples": 2, "temperature": 1.5, "top_k": 5, "top_p": 0.9, "max_length": MAX_LENGTH}
+    for found in (
+        export("serving_default", text=lines),
+        export.nbest(lines, beam=3, alpha=0.7),
+        export("translate_sample", text=lines, seed=[1, 0], **numbers),
+    ):
+        assert not found["text"][:-1].any()
+        assert all(not values[:-1].any() for name, values in found.items() if name != "text")
+        assert found["length"][-1].all()
+
+
+def test_the_same_text_has_the_same_translation(export):
+    pairs = [
+        ("caf\u00e9 cat", "cafe\u0301 c\u200bat\ufeff"),
+        ("it's, the cat", "it\u2019s\uff0c\u00a0the cat"),
+    ]
+    for first, second in pairs:
+        found = export("serving_default", text=[first.encode(), second.encode()])
+        assert found["text"][0] == found["text"][1]
+        assert found["score"][0] == pytest.approx(found["score"][1], rel=1e-5)
+
+
 def test_samples_follow_from_the_seed_and_with_top_k_1_are_greedy(export):
     numbers = {"samples": 2, "temperature": 1.5, "top_k": 5, "top_p": 0.9, "max_length": MAX_LENGTH}
     drawn, same, other = (export("translate_sample", text=LINES, seed=[n, 0], **numbers) for n in (1, 1, 2))
@@ -194,13 +220,12 @@ def test_an_unknown_word_is_replaced_by_the_source_word_it_is_aligned_to(tmp_pat
     search = msgspec.structs.replace(SEARCH, max_length=4)
     replacing = Translator(model, pair, search)
     outputs = replacing.translate(tf.constant(lines))
-    source = [["the", "cat", ",", "Zaphod"], ["Beeblebrox"], []]
-    for row, words in enumerate(source):
+    for row, words in enumerate([["the", "cat", ",", "Zaphod"], ["Beeblebrox"]]):
         text, length = outputs["text"][row].numpy().decode(), int(outputs["length"][row])
         assert length == 4
-        best = outputs["alignment"].numpy()[row, :, : len(words)].argmax(-1) if words else []
-        expected = "".join(w if w == "," else f" {w}" for w in (words[b] for b in best)) or " ⁇" * 4
-        assert text == expected.strip()
+        best = outputs["alignment"].numpy()[row, :, : len(words)].argmax(-1)
+        assert text == "".join(w if w == "," else f" {w}" for w in (words[b] for b in best)).strip()
+    assert (outputs["text"][2].numpy(), int(outputs["length"][2])) == (b"", 0)
     unchanged = Translator(model, pair, msgspec.structs.replace(search, replace_unknown=False))
     assert unchanged.translate(tf.constant(lines))["text"][0].numpy().decode() == "⁇ ⁇ ⁇ ⁇"
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
+import unicodedata
 from pathlib import Path
 
 import msgspec
@@ -91,7 +95,16 @@ def test_pretokens_are_short_and_lose_nothing(texts):
     pretokens = processor.pretokenize(normalized).to_list()
     for parts, text in zip(pretokens, normalized.numpy().tolist(), strict=True):
         assert b"".join(parts).decode().replace("\u2581", " ")[1:] == text.decode()
-        assert all(0 < len(part.decode()) <= processor.LONGEST_PRETOKEN for part in parts)
+        longest = processor.LONGEST_PRETOKEN + processor.MOST_LAST_MARKS
+        assert all(0 < len(part.decode()) <= longest for part in parts)
+
+
+@pytest.mark.parametrize("letter", ["ที่", "क्", "e\u0323\u0308", "ب\u064e"])
+def test_a_cut_does_not_separate_a_letter_from_its_marks(letter):
+    text = tf.constant(["x" * offset + letter * 40 for offset in range(8)])
+    for parts in processor.pretokenize(text).to_list():
+        assert len(parts) > 1
+        assert not any(unicodedata.category(part.decode()[0])[0] == "M" for part in parts)
 
 
 @pytest.mark.parametrize("unit", UNITS)
@@ -187,6 +200,20 @@ def test_the_vocabulary_depends_on_counts_alone():
 def test_lowercase(tmp_path):
     path = make_processor(tmp_path, LINES, lowercase=True)
     assert round_trip(path, ["ÁRBOL Їжак"])[0] == ["árbol їжак".encode()]
+
+
+@pytest.mark.parametrize("locale", ["tr_TR.UTF-8", "lt_LT.UTF-8"])
+def test_lower_case_does_not_depend_on_the_locale(locale):
+    program = (
+        "import sys, tensorflow as tf; from bitext.components.text import processor;"
+        "sys.stdout.buffer.write(processor.lower(tf.constant([sys.argv[1]])).numpy()[0])"
+    )
+    text = "I İ Ì Í Ĩ J̃ Į̃ AΣ ẞ"
+    environment = os.environ | {"LANG": locale, "LC_ALL": locale}
+    done = subprocess.run(
+        [sys.executable, "-c", program, text], capture_output=True, env=environment, check=True
+    )
+    assert done.stdout.decode() == processor.lower(tf.constant([text])).numpy()[0].decode() == text.lower()
 
 
 def test_an_exported_module_contains_its_vocabulary(tmp_path):
