@@ -56,7 +56,8 @@ def expansions(replacements: dict[int, str]) -> Expansions:
             rows.pop()
         rows += [(code, len(codes), len(text)), (code + 1, -1, 1)]
         codes += map(ord, text)
-    return Expansions(*np.array(rows, np.int32).T, np.array(codes, np.int32))
+    breaks, offsets, lengths = np.array(rows, np.int32).T
+    return Expansions(breaks, offsets, lengths, np.array(codes, np.int32))
 
 
 def decompose(codes: tf.Tensor, kept: tf.Tensor, table: Expansions) -> tuple[tf.Tensor, tf.Tensor]:

@@ -33,8 +33,8 @@ _PRETOKEN = f"\u2581?{_WORD}(?:['\u2019]{_WORD})*|\u2581?\\p{{N}}+|\u2581?[^\u25
 _LOCAL_CAPITALS = (("İ", "i\u0307"), ("Ì", "ì"), ("Í", "í"), ("Ĩ", "ĩ"), ("Į", "į"))
 """What Turkish, Azeri and Lithuanian convert otherwise, and its small letter in all other languages."""
 LONGEST_PRETOKEN = 32
-"""Characters of the longest pretoken, without the marks of the last one. Longer ones are split, which bounds the
-time of byte-pair encoding."""
+"""Characters of the longest pretoken, without the marks of the last one. Longer ones are split, which bounds
+the time of byte-pair encoding."""
 MOST_LAST_MARKS = 8
 _CUT = f"[^ ]{{{LONGEST_PRETOKEN}}}[\\p{{M}}\u180e\u200c\u200d]{{0,{MOST_LAST_MARKS}}}"
 _FIRST_BYTE_ID = 4

@@ -327,7 +327,7 @@ def _is_blank(tokens: tf.Tensor) -> tf.Tensor:
 
 
 def _empty_where(blank: tf.Tensor, hypotheses: Hypotheses) -> Hypotheses:
-    """Returns the hypotheses with no token, and with scores of 0, for the sentences where `blank` bool[B] is true."""
+    """Returns the hypotheses, with no token and with scores of 0 where `blank` bool[B] is true."""
 
     def emptied(values: tf.Tensor) -> tf.Tensor:
         where = tf.reshape(blank, [-1] + [1] * (values.shape.rank - 1))
