@@ -22,6 +22,7 @@ from bitext.components.shared import errors
 from bitext.components.translation import lines, output, translate, translator
 from bitext.components.translation.bulk import executor
 from bitext.components.translation.search import Search
+from bitext.components.translation.sentences import TranslatedBlock
 from bitext.components.translation.translator import Translation
 from bitext.pipeline.beam import errors_unwrapped, pipeline_factory
 from tests import toy_model
@@ -88,7 +89,7 @@ class Bulk:
 
     def shards(self) -> dict[str, tuple[int, int]]:
         """Returns inode and modification time of each finished shard, by name."""
-        paths = self.folder.glob(".out.txt.bulk/*/[0-9]*")
+        paths = self.folder.glob(".out.txt.bulk/*/[0-9]*[0-9]")
         return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
 
 
@@ -136,7 +137,8 @@ class TestDivide:
 
         for shard in reversed(shards):
             _, source = executor.read(shard, folder / "input")
-            executor.write((shard, [translate_line(line) for line in source]), folder, nbest)
+            block = TranslatedBlock([translate_line(line) for line in source], [])
+            executor.write((shard, block), folder, nbest)
         joined = b"".join(executor._read_translations(shard, folder, nbest) for shard in shards)
         expected = lines.lines_of(data) if data else []
         assert joined.decode() == translator.format_lines(
@@ -191,6 +193,7 @@ from pathlib import Path
 from bitext.components.translation import lines
 from bitext.components.translation.bulk import executor
 from bitext.components.translation.search import Search
+from bitext.components.translation.sentences import TranslatedBlock
 from bitext.components.translation.translator import LineTranslator
 from bitext.pipeline.beam import pipeline_factory
 
