@@ -23,7 +23,8 @@ class Reject(msgspec.Struct, frozen=True):
       line: the line where the row begins; the first line is 1.
       reason: the kind of reason: `too_long`.
       detail: the reason in words, with the numbers.
-      text: the row. Bytes that are not UTF-8 are lone surrogates here, and backslash escapes in the file.
+      text: the row; its source and target if the reason is `length_ratio`. Bytes that are not UTF-8 are lone
+        surrogates here, and backslash escapes in the file.
     """
 
     file: str
@@ -47,6 +48,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
       sources_also_in_train: by held-out split, sources that the training split has too.
       max_reject_share: share of rejected rows above which the run stops.
       files: the files read, in order.
+      length_ratio: the length ratio that rows were compared with (`example_gen.max_length_ratio`); None for
+        the golden set and for several spans.
     """
 
     rows: int
@@ -59,6 +62,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     sources_also_in_train: dict[str, int] = {}
     max_reject_share: float | None = None
     files: tuple[str, ...] = ()
+    length_ratio: float | None = None
 
     @classmethod
     def total(cls, summaries: Sequence[Summary]) -> Summary:
@@ -81,6 +85,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
             sources_also_in_train=sums(span.sources_also_in_train for span in summaries),
             max_reject_share=summaries[0].max_reject_share if summaries else None,
             files=tuple(path for span in summaries for path in span.files),
+            length_ratio=summaries[0].length_ratio if len(summaries) == 1 else None,
         )
 
 

@@ -109,10 +109,13 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
       drop_duplicates: drop exact duplicates in `all` splits, or only in `train`. Use `train` for a published
         test set that is scored line by line (see also `evaluator.references`).
       max_characters: rows with a longer source or target are rejected as `too_long`.
-      max_length_ratio: rows are rejected as `length_ratio` if the longer side divided by the shorter side, in
-        characters, is above this. Not checked in eval and test splits whose files are given in `splits`.
+      max_length_ratio: rows are rejected as `length_ratio` if their ratio of target length to source length
+        differs from the corpus's by more than this factor. Lengths are in characters, of which a Han
+        character counts 3, and kana and Hangul syllables count 2. The corpus's ratio is the median of its
+        rows (of each span by itself); 1 with fewer than 100 rows that are long enough. Not checked in eval
+        and test splits whose files are given in `splits`.
       ratio_from_characters: the length ratio is checked only if the longer side has at least this many
-        characters.
+        characters, counted in the same way.
       max_reject_share: the run stops if a larger share of the rows is rejected.
       max_out_of_step_share: the run stops if a larger share of the rows looks out of step: in sequences of
         lines in which the lengths, numbers and final marks of source and target agree no better than by

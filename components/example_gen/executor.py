@@ -3,6 +3,9 @@
 Its elements are blocks of thousands of rows as Arrow columns. Rows are grouped by split and shard, which
 depend on the normalized source alone: duplicates meet in one group, and no source is in two splits.
 
+The length ratio is checked when a split is written, because the corpus's ratio is known only after all rows
+are read.
+
 One worker reads a file from beginning to end: give a very large corpus as several files.
 """
 
@@ -12,13 +15,12 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.ipc
 
 from bitext.components import artifacts
 from bitext.components.artifacts.rejects import Reject
@@ -34,17 +36,23 @@ from bitext.components.example_gen import (
 )
 from bitext.components.example_gen.filters import REASONS, Filtered, filter_rows
 from bitext.components.example_gen.formats.base import SourceFile
+from bitext.components.example_gen.ratios import Ratios
 from bitext.components.example_gen.rows import Rows
 from bitext.components.example_gen.sources import find_source_files, read_rows
-from bitext.components.example_gen.splitting import assign_splits, first_of_duplicates, source_hashes
+from bitext.components.example_gen.splitting import assign_splits, source_hashes
 from bitext.components.example_gen.summary import Counts
+from bitext.components.example_gen.writing import (
+    COLUMNS,
+    HASH,
+    BlockOrder,
+    NumberedReject,
+    WriteSplit,
+    has_checked_ratios,
+    pack,
+)
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
 
-COLUMNS = ("id", "source", "target")
-SplitShard: TypeAlias = tuple[str, int]
-BlockOrder: TypeAlias = tuple[int, int]
-"""Index of the file and number of the first line: sorts blocks into the order of the corpus."""
 Hashes: TypeAlias = npt.NDArray[np.uint64]
 
 
@@ -125,29 +133,33 @@ def _build(
         | "Read" >> beam.ParDo(_Read(parameters)).with_outputs("faults", main="blocks")
     )
     filtered = blocks.blocks | "Filter" >> beam.ParDo(_Filter(parameters, golden)).with_outputs(
-        "rejects", "counts", "given", "alignment", main="rows"
+        "rejects", "counts", "alignment", main="rows"
     )
+    row_counts = filtered.counts | "SumRows" >> beam.CombineGlobally(_sum)
     # Every file is written, even if no row belongs in it.
     every_key = pipeline | "Keys" >> beam.Create([(key, None) for key in keys])
-    split_counts = (
+    written = (
         (filtered.rows, every_key)
         | "WithEmpty" >> beam.Flatten()
         | "BySplit" >> beam.GroupByKey()
-        | "WriteExamples" >> beam.Map(_write_split, examples, parameters)
+        | "WriteExamples"
+        >> beam.ParDo(
+            WriteSplit(files, parameters, examples), row_counts=beam.pvalue.AsSingleton(row_counts)
+        ).with_outputs("rejects", "given", main="counts")
     )
-    shared_counts = filtered.given | "GatherGiven" >> beam.GroupByKey() | "Shared" >> beam.Map(_count_shared)
+    shared_counts = written.given | "GatherGiven" >> beam.GroupByKey() | "Shared" >> beam.Map(_count_shared)
     alignment_counts = (
         filtered.alignment | "ByFile" >> beam.GroupByKey() | "Alignment" >> beam.Map(out_of_step.count, files)
     )
-    no_rejects = pipeline | "RejectsKey" >> beam.Create([(None, None)])
+    no_rejects = pipeline | "RejectsKey" >> beam.Create([(None, [])])
     reason_counts = (
-        (filtered.rejects, no_rejects)
+        (filtered.rejects, written.rejects, no_rejects)
         | "WithNoRejects" >> beam.Flatten()
         | "GatherRejects" >> beam.GroupByKey()
         | "WriteRejects" >> beam.Map(_write_rejects, rejects)
     )
     _ = (
-        (blocks.faults, filtered.counts, split_counts, reason_counts, shared_counts, alignment_counts)
+        (blocks.faults, row_counts, written.counts, reason_counts, shared_counts, alignment_counts)
         | "AllCounts" >> beam.Flatten()
         | "Sum" >> beam.CombineGlobally(_sum)
         | "WriteCounts"
@@ -179,8 +191,8 @@ class _Read(beam.DoFn):
 class _Filter(beam.DoFn):
     """(file, Rows) -> ((split, shard), (order, packed rows)).
 
-    Side outputs: `rejects`, the rejected rows; `counts`; `given`, the source hashes of files whose split is
-    given; `alignment`, (index of the file, measures).
+    Side outputs: `rejects`, the rejected rows; `counts`, of rows and of their length ratios; `alignment`,
+    (index of the file, measures).
     """
 
     def __init__(self, parameters: Parameters, golden: Hashes):
@@ -188,11 +200,11 @@ class _Filter(beam.DoFn):
 
     def process(self, element: tuple[SourceFile, Rows]) -> Iterator[Any]:
         file, rows = element
-        filtered = filter_rows(rows, self._parameters, file.split)
+        filtered = filter_rows(rows, self._parameters)
         order = (file.index, int(rows.line[0]))
         yield beam.pvalue.TaggedOutput("counts", Counter(rows=len(rows.line)))
-        if filtered.details:
-            yield beam.pvalue.TaggedOutput("rejects", (None, (order, rejected_rows(file, rows, filtered))))
+        if rejected := rejected_rows(file, rows, filtered):
+            yield beam.pvalue.TaggedOutput("rejects", (None, [(file.index, row) for row in rejected]))
         measures = alignment.measure(rows.line, filtered.source, filtered.target, filtered.reason == 0)
         yield beam.pvalue.TaggedOutput("alignment", (file.index, measures))
         accepted = filtered.accepted()
@@ -211,13 +223,16 @@ class _Filter(beam.DoFn):
             ],
             list(COLUMNS),
         )
+        if has_checked_ratios(p, file.split):
+            ratios = Ratios(table.column(1), table.column(2), p)
+            yield beam.pvalue.TaggedOutput("counts", ratios.histogram())
         hashes = source_hashes(table.column(1))
         shards = (hashes % np.uint64(p.shards)).astype(np.int64)
         if file.split is None:
             splits = assign_splits(hashes, p.eval_share, p.test_share)
         else:
             splits = np.full(len(accepted), SPLITS.index(file.split), np.int8)
-            yield beam.pvalue.TaggedOutput("given", (None, (file.split, np.unique(hashes))))
+            table = table.append_column(HASH, pa.array(hashes))
         # A source of the golden set is neither trained on nor used to choose a checkpoint.
         golden = np.isin(hashes, self._golden) & (splits != SPLITS.index("test"))
         yield beam.pvalue.TaggedOutput("counts", Counter(golden=int(golden.sum())))
@@ -226,7 +241,7 @@ class _Filter(beam.DoFn):
             if split < 0:
                 continue
             row_indices = np.flatnonzero((splits == split) & (shards == shard))
-            yield (SPLITS[split], shard), (order, _pack(table.take(pa.array(row_indices))))
+            yield (SPLITS[split], shard), (order, pack(table.take(pa.array(row_indices))))
 
 
 def rejected_rows(file: SourceFile, rows: Rows, filtered: Filtered) -> list[Reject]:
@@ -258,53 +273,9 @@ def _count_shared(group: tuple[None, Iterable[tuple[str, np.ndarray]]]) -> Count
     )
 
 
-def _write_split(
-    group: tuple[SplitShard, Iterable[tuple[BlockOrder, bytes] | None]],
-    examples: artifacts.Examples,
-    parameters: Parameters,
-) -> Counts:
-    """Writes one shard of one split in the order of the corpus, without duplicates if they are dropped."""
-    (split, shard), blocks = group
-    columns = _in_order(block for block in blocks if block is not None)
-    rows = len(columns["id"])
-    if parameters.drop_duplicates == "all" or split == "train":
-        first = first_of_duplicates(columns["source"], columns["target"])
-        if len(first) < rows:
-            columns = {name: array.take(pa.array(first)) for name, array in columns.items()}
-    tfrecord.write_examples(examples.shard(split, shard, parameters.shards), columns)
-    written = len(columns["id"])
-    return Counter({f"split/{split}": written, "duplicates": rows - written}) if rows else Counter()
-
-
-def _in_order(blocks: Iterable[tuple[BlockOrder, bytes]]) -> dict[str, pa.Array]:
-    """The columns of packed blocks, in the order of the corpus."""
-    # In its own function, so that the batches of a large split are freed when it returns.
-    batches = [_unpack(rows) for _, rows in sorted(blocks)]
-    if not batches:
-        return {name: pa.array([], pa.string()) for name in COLUMNS}
-    return {name: pa.concat_arrays([batch.column(i) for batch in batches]) for i, name in enumerate(COLUMNS)}
-
-
-def _pack(batch: pa.RecordBatch) -> bytes:
-    """Compresses rows before they are grouped: a runner may hold several copies of all of them."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
-        writer.write_batch(batch)
-    return cast(bytes, sink.getvalue().to_pybytes())
-
-
-def _unpack(rows: bytes) -> pa.RecordBatch:
-    """Reads the rows that `_pack` compressed."""
-    with pa.ipc.open_stream(rows) as stream:
-        return stream.read_next_batch()
-
-
-def _write_rejects(
-    group: tuple[None, Iterable[tuple[BlockOrder, list[Reject]] | None]], rejects: artifacts.Rejects
-) -> Counts:
+def _write_rejects(group: tuple[None, Iterable[list[NumberedReject]]], rejects: artifacts.Rejects) -> Counts:
     """Writes the rejected rows in the order of the corpus, and counts their reasons."""
-    _, blocks = group
-    ordered = sorted((block for block in blocks if block is not None), key=lambda block: block[0])
-    rows = [row for _, block in ordered for row in block]
+    ordered = sorted((row for block in group[1] for row in block), key=lambda row: (row[0], row[1].line))
+    rows = [row for _, row in ordered]
     rejects.write_rows(rows)
     return Counter(f"reason/{row.reason}" for row in rows)

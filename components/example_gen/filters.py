@@ -18,10 +18,12 @@ import pyarrow.compute as pc
 
 from bitext.components.example_gen import Parameters
 from bitext.components.example_gen.rows import Ints, Mask, Rows, to_ints, to_mask
+from bitext.components.shared.strings import blank_rows
 
 Reject: TypeAlias = Callable[[Mask, str, dict[int, str] | str], None]
 """Rejects the rows of a mask: (mask, reason, detail of each row or of all rows)."""
 
+LENGTH_RATIO = "length_ratio"
 REASONS = (
     "bad_quoting",
     "carriage_return",
@@ -30,9 +32,10 @@ REASONS = (
     "control_characters",
     "empty_side",
     "too_long",
-    "length_ratio",
+    LENGTH_RATIO,
 )
 SIDES = ("source", "target")
+SHOWN_CHARACTERS = 5
 CONTROL_CHARACTERS = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x{84}\x{86}-\x{9F}]"
 """Unicode category Cc without tab, line feed, carriage return and next line, which are white space."""
 
@@ -58,14 +61,14 @@ class Filtered:
         return np.flatnonzero(self.reason == 0)
 
 
-def filter_rows(rows: Rows, parameters: Parameters, split: str | None = None) -> Filtered:
-    """Checks every row. The reason of a row is the first of REASONS that applies.
+def filter_rows(rows: Rows, parameters: Parameters) -> Filtered:
+    """Checks every row by itself. The reason of a row is the first of REASONS that applies.
+
+    The length ratio is not checked here: it is judged by the ratio of the whole corpus (`ratios`).
 
     Args:
       rows: a block of rows of one file.
       parameters: the limits.
-      split: split of the file; None if each row's split is decided by a hash. The length ratio is checked
-        only if this is `train` or None.
     """
     reason = np.zeros(len(rows.line), np.int8)
     details: dict[int, str] = {}
@@ -86,19 +89,18 @@ def filter_rows(rows: Rows, parameters: Parameters, split: str | None = None) ->
         mask[list(invalid)] = True
         reject(mask, "invalid_utf8", {row: f"{side}: {fault}" for row, fault in invalid.items()})
         texts.append(pc.utf8_trim_whitespace(text))
-    for side, text in zip(SIDES, texts, strict=True):
-        mask = to_mask(pc.match_substring_regex(text, pattern=CONTROL_CHARACTERS))
+    blank = [blank_rows(text) for text in texts]
+    for side, text, is_empty in zip(SIDES, texts, blank, strict=True):
+        mask = to_mask(pc.match_substring_regex(text, pattern=CONTROL_CHARACTERS)) & ~is_empty
         controls = {r: f"{side}: {_control_characters(text[r].as_py())}" for r in _indices(mask)}
         reject(mask, "control_characters", controls)
-    lengths = [to_ints(pc.utf8_length(text)) for text in texts]
-    for side, length in zip(SIDES, lengths, strict=True):
-        reject(length == 0, "empty_side", f"{side} is empty")
-    for side, length in zip(SIDES, lengths, strict=True):
+    for side, text, mask in zip(SIDES, texts, blank, strict=True):
+        reject(mask, "empty_side", {r: f"{side} {_blank_in_words(text[r].as_py())}" for r in _indices(mask)})
+    for side, text in zip(SIDES, texts, strict=True):
+        length = to_ints(pc.utf8_length(text))
         mask = length > parameters.max_characters
         limit = f"over max_characters {parameters.max_characters}"
         reject(mask, "too_long", {r: f"{side}: {length[r]} characters, {limit}" for r in _indices(mask)})
-    if split in (None, "train"):
-        _reject_length_ratios(lengths[0], lengths[1], parameters, reject)
     return Filtered(reason, texts[0], texts[1], details)
 
 
@@ -112,12 +114,14 @@ def _reject_missing_columns(rows: Rows, parameters: Parameters, reject: Reject) 
         reject(mask, "missing_column", details)
 
 
-def _reject_length_ratios(source: Ints, target: Ints, parameters: Parameters, reject: Reject) -> None:
-    longer, shorter = np.maximum(source, target), np.maximum(np.minimum(source, target), 1)
-    mask = (longer >= parameters.ratio_from_characters) & (longer > parameters.max_length_ratio * shorter)
-    limit = f"over max_length_ratio {parameters.max_length_ratio:g}"
-    details = {r: f"{source[r]} against {target[r]} characters, {limit}" for r in _indices(mask)}
-    reject(mask, "length_ratio", details)
+def _blank_in_words(text: str) -> str:
+    """Says that a text is blank, and which characters it has: `has only invisible characters: U+200B`."""
+    if not text:
+        return "is empty"
+    characters = sorted(set(text))
+    more = len(characters) - SHOWN_CHARACTERS
+    shown = ", ".join(f"U+{ord(c):04X}" for c in characters[:SHOWN_CHARACTERS])
+    return f"has only invisible characters: {shown}" + (f" and {more} others" if more > 0 else "")
 
 
 def _decode(binary: pa.Array) -> tuple[pa.Array, dict[int, str]]:

@@ -13,9 +13,10 @@ from bitext.components import artifacts
 from bitext.components.artifacts.rejects import Summary
 from bitext.components.component import Context
 from bitext.components.example_gen import GOLDEN_SPLIT, Parameters, alignment, out_of_step
-from bitext.components.example_gen.executor import COLUMNS, rejected_rows
+from bitext.components.example_gen.executor import rejected_rows
 from bitext.components.example_gen.filters import filter_rows
 from bitext.components.example_gen.sources import find_source_files, read_rows
+from bitext.components.example_gen.writing import COLUMNS
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
 
@@ -36,7 +37,7 @@ def run(
     for file in files:
         measures = []
         for block in read_rows(file, parameters):
-            filtered = filter_rows(block, parameters, GOLDEN_SPLIT)
+            filtered = filter_rows(block, parameters)
             rows += len(block.line)
             rejected += rejected_rows(file, block, filtered)
             measures.append(

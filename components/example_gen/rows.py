@@ -38,10 +38,14 @@ class Rows:
         text = "\t".join(
             (array[row].as_py() or b"").decode("utf-8", "backslashreplace") for array in self.raw
         )
-        text = text.rstrip("\r\n")
-        if len(text) <= REJECT_TEXT_CHARACTERS:
-            return text
-        return f"{text[:REJECT_TEXT_CHARACTERS]}... ({len(text)} characters)"
+        return shorten(text.rstrip("\r\n"))
+
+
+def shorten(text: str) -> str:
+    """At most `REJECT_TEXT_CHARACTERS` characters of a text, and how many it has."""
+    if len(text) <= REJECT_TEXT_CHARACTERS:
+        return text
+    return f"{text[:REJECT_TEXT_CHARACTERS]}... ({len(text)} characters)"
 
 
 def slices(data: bytes, begin: Ints, end: Ints, present: Mask) -> pa.Array:

@@ -12,8 +12,9 @@ from bitext.components.example_gen import SPLITS, Parameters
 from bitext.components.example_gen.filters import REASONS
 from bitext.components.example_gen.formats import FORMATS
 from bitext.components.example_gen.formats.base import SourceFile
+from bitext.components.example_gen.ratios import corpus_ratio
 from bitext.components.shared.display import quoted
-from bitext.components.shared.errors import DataError
+from bitext.components.shared.errors import BitextError, DataError
 
 Counts: TypeAlias = Counter[str]
 """Counts by name: `rows`, `duplicates`, `golden`, `split/train`, `shared/eval`, `reason/too_long`, ..."""
@@ -46,10 +47,14 @@ def check_files_were_read(counts: Counts) -> None:
 
 
 def summarize(counts: Counts, parameters: Parameters, files: list[SourceFile]) -> Summary:
-    """The summary that the artifact of rejects holds."""
+    """The summary that the artifact of rejects holds.
+
+    Raises:
+      BitextError: the counts do not add up: a row was lost, or counted twice.
+    """
     reasons = {name: counts[f"reason/{name}"] for name in REASONS if counts[f"reason/{name}"]}
     splits = {split: counts[f"split/{split}"] for split in SPLITS}
-    return Summary(
+    summary = Summary(
         rows=counts["rows"],
         accepted=sum(splits.values()),
         duplicates=counts["duplicates"],
@@ -60,7 +65,26 @@ def summarize(counts: Counts, parameters: Parameters, files: list[SourceFile]) -
         sources_also_in_train={split: counts[f"shared/{split}"] for split in SPLITS[1:]},
         max_reject_share=parameters.max_reject_share,
         files=tuple(path for file in files for path in (file.path, file.target_path) if path is not None),
+        length_ratio=round(corpus_ratio(counts), 3),
     )
+    _check_sum(summary)
+    return summary
+
+
+def _check_sum(summary: Summary) -> None:
+    """Checks that every row that was read is an example, a duplicate, a golden source or a reject."""
+    parts = {
+        "examples": summary.accepted,
+        "duplicates": summary.duplicates,
+        "removed for the golden set": summary.golden_removed,
+        "rejected": summary.rejected,
+    }
+    if sum(parts.values()) != summary.rows:
+        raise BitextError(
+            f"ExampleGen read {summary.rows:,} rows, but wrote {sum(parts.values()):,}: "
+            + ", ".join(f"{name} {count:,}" for name, count in parts.items()),
+            f"this is an error of bitext, not of your data: report it with {', '.join(summary.files)}",
+        )
 
 
 def report(summary: Summary, context: Context) -> None:

@@ -35,7 +35,9 @@ def in_words(name: str, schema: schema_pb2.Schema) -> str:
         more = len(values) - _SHOWN_VALUES
         listed = ", ".join(values[:_SHOWN_VALUES]) + (f" or {more} others" if more > 0 else "")
         share = feature.distribution_constraints.min_domain_mass
-        return f"{listed}, in at least {share:.0%} of the examples" if share < 1.0 else listed
+        mass = f", in at least {share:.0%} of the examples" if share < 1.0 else ""
+        meaning = "; None: a text without letters" if name.endswith("_script") else ""
+        return f"{listed}{mass}{meaning}"
     low, high = _bounds(feature)
     if low is None and high is None:
         return ""

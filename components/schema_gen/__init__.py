@@ -18,7 +18,8 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
       infer: infer the schema from the statistics of the train split (of all spans) instead: a start for your
         own schema.
       source_scripts: scripts that the source may be written in (`Latin`, `Cyrillic`, `Han`, ...; all names
-        are in `schemas/__init__.py`); empty for those of the schema.
+        are in `schemas/__init__.py`); empty for those of the schema. Japanese is `[Kana, Han]`: a text with
+        kana is Kana, a text of Han characters alone is Han.
       target_scripts: scripts that the target may be written in; empty for those of the schema.
     """
 

@@ -19,6 +19,7 @@ from bitext.components.component import Context
 from bitext.components.shared import reading
 from bitext.components.shared.errors import DataError
 from bitext.components.shared.files import write_json
+from bitext.components.shared.strings import blank_rows
 from bitext.components.statistics_gen import RequestParameters
 from bitext.components.statistics_gen.executor import as_lists
 from bitext.schemas import features
@@ -123,6 +124,8 @@ class _Read(beam.DoFn):
 def read_texts(path: str, counts: LineCounts) -> Iterator[list[str]]:
     """The texts of the requests in one file, in blocks that are not empty.
 
+    Blank texts are left out: the model is not asked about them.
+
     Args:
       path: the file.
       counts: counts every line that is read.
@@ -146,8 +149,9 @@ def read_texts(path: str, counts: LineCounts) -> Iterator[list[str]]:
                 counts.damaged += 1
                 if counts.damaged == 1:
                     counts.first_damaged, counts.reason = number, str(error)
-        if texts:
-            yield texts
+        blank = blank_rows(pa.array(texts, pa.string())).tolist()
+        if visible := [text for text, is_blank in zip(texts, blank, strict=True) if not is_blank]:
+            yield visible
 
 
 def _without_compression_ending(path: str) -> str:

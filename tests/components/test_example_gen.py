@@ -182,7 +182,6 @@ def test_the_hash_of_a_source_never_changes():
         (b"  \tvac\xc3\xado", "empty_side", "source is empty"),
         (b"empty\t\xc2\xa0", "empty_side", "target is empty"),
         (b"a" * 51 + b"\tlargo", "too_long", "source: 51 characters"),
-        (b"abcde\t" + b"b" * 40, "length_ratio", "5 against 40"),
     ],
 )
 def test_an_unusable_row_is_rejected_with_reason_and_detail(row, reason, detail):
@@ -193,18 +192,6 @@ def test_an_unusable_row_is_rejected_with_reason_and_detail(row, reason, detail)
     assert REASONS[filtered.reason[1] - 1] == reason
     assert detail in filtered.details[1]
     assert rows.line.tolist() == [10, 11, 12]
-
-
-def test_the_length_ratio_is_not_checked_in_given_eval_and_test_splits() -> None:
-    rows = split_tsv(b"abcde\t" + b"b" * 40 + b"\n\tempty\n", 1, (0, 1))
-    parameters = Parameters(files=("x",))
-    for split, rejected in (("test", {1}), ("eval", {1}), ("train", {0, 1}), (None, {0, 1})):
-        assert set(filter_rows(rows, parameters, split).details) == rejected
-
-
-def test_the_length_ratio_of_short_rows_is_not_checked():
-    filtered = filter_rows(split_tsv(b"I\tYo mismo, en persona\n", 1, (0, 1)), Parameters(files=("x",)))
-    assert filtered.reason.tolist() == [0]
 
 
 def test_rejects_are_written_and_counted(tmp_path):

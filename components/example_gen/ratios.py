@@ -1,0 +1,115 @@
+"""Judges the length ratio of a pair by the median ratio of its corpus.
+
+Languages differ in how many characters they need for the same text. Two corrections make one limit fit all:
+
+* Characters of dense scripts count more (`weighted_lengths`), so that ordinary pairs of any two languages
+  have a ratio near 1.
+* A pair is compared with the median ratio of its corpus. The median is found in the same pass: each block of
+  rows gives a histogram of its ratios, and their sum does not depend on how Beam bundles the blocks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bitext.components.example_gen import Parameters
+from bitext.components.example_gen.rows import Ints, Mask, to_ints
+from bitext.components.shared.strings import bytes_of
+
+MIN_ROWS = 100
+"""With fewer rows that are long enough, the corpus's ratio is taken to be 1."""
+BINS_PER_OCTAVE = 16
+"""Resolution of the histogram of ratios: 4.4 %."""
+_KEY = "ratio/"
+_FIRST_DENSE_BYTE = 0xE3
+"""The lowest first byte, in UTF-8, of a character that counts more than one."""
+
+
+def weighted_lengths(text: pa.Array) -> Ints:
+    """The length of each text in characters of an alphabet.
+
+    A Han character counts 3; kana, CJK punctuation and a Hangul syllable count 2; all others count 1. So a
+    sentence has about the same length in English, Chinese, Japanese and Korean.
+
+    Args:
+      text: string[N].
+
+    Returns:
+      int64[N].
+    """
+    lengths = to_ints(pc.utf8_length(text))
+    data, offsets = bytes_of(text)
+    wide = np.flatnonzero(data >= _FIRST_DENSE_BYTE)  # continuation bytes are lower
+    if len(wide):
+        first, second = data[wide], data[wide + 1]
+        dense = (first == 0xE3) | ((first >= 0xEB) & (first <= 0xED)) | ((first == 0xEA) & (second >= 0xB0))
+        extra = np.where((first >= 0xE4) & (first <= 0xE9), 2, dense)
+        row = np.searchsorted(offsets, wide, side="right") - 1
+        lengths = lengths + np.bincount(row, extra, len(lengths)).astype(np.int64)
+    return lengths
+
+
+class Ratios:
+    """The length ratios of a block of pairs: target divided by source.
+
+    Attributes:
+      octaves: float64[N], log2 of each ratio.
+      long_enough: bool[N], whether the longer side has `ratio_from_characters`.
+    """
+
+    def __init__(self, source: pa.Array, target: pa.Array, parameters: Parameters):
+        self._texts = (source, target)
+        self._lengths = weighted_lengths(source), weighted_lengths(target)
+        self._limit = parameters.max_length_ratio
+        lengths = [np.maximum(side, 1) for side in self._lengths]
+        self.octaves: npt.NDArray[np.float64] = np.log2(lengths[1] / lengths[0])
+        self.long_enough: Mask = np.maximum(*self._lengths) >= parameters.ratio_from_characters
+
+    def histogram(self) -> Counter[str]:
+        """Counts the ratios of the pairs that are long enough: as `ratio/B` those around 2**(B / 16)."""
+        bins = np.rint(self.octaves[self.long_enough] * BINS_PER_OCTAVE).astype(np.int64)
+        values, counts = np.unique(bins, return_counts=True)
+        return Counter(
+            {f"{_KEY}{value}": count for value, count in zip(values.tolist(), counts.tolist(), strict=True)}
+        )
+
+    def too_far(self, ratio: float) -> Ints:
+        """Indices of the pairs that are long enough and over the limit: int64[M]."""
+        distance = np.abs(self.octaves - np.log2(ratio))
+        return np.flatnonzero(self.long_enough & (distance > np.log2(self._limit)))
+
+    def detail(self, row: int, ratio: float) -> str:
+        """What is wrong with a pair that is too far from the corpus's ratio."""
+        lengths = [len(side[row].as_py()) for side in self._texts]
+        weighted = [int(side[row]) for side in self._lengths]
+        text = f"{lengths[0]} against {lengths[1]} characters"
+        if weighted != lengths:
+            text += f" (weighted: {weighted[0]} against {weighted[1]})"
+        own = 2.0 ** self.octaves[row]
+        factor = max(own / ratio, ratio / own)
+        return (
+            f"{text}: ratio {own:.3g}, {factor:.1f} times apart from the corpus's {ratio:.3g}, over"
+            f" max_length_ratio {self._limit:g}"
+        )
+
+
+def corpus_ratio(counts: Mapping[str, int]) -> float:
+    """The median ratio of the pairs that are long enough; 1 if they are fewer than `MIN_ROWS`.
+
+    Args:
+      counts: sums of `Ratios.histogram`; other counts are ignored.
+    """
+    bins = sorted((int(name.removeprefix(_KEY)), n) for name, n in counts.items() if name.startswith(_KEY))
+    rows = sum(n for _, n in bins)
+    if rows < MIN_ROWS:
+        return 1.0
+    below = np.cumsum([n for _, n in bins])
+    middle, _ = bins[int(np.searchsorted(below, rows / 2))]
+    return cast(float, 2.0 ** (middle / BINS_PER_OCTAVE))
