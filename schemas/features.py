@@ -40,8 +40,14 @@ IGNORABLE = (
 """Unicode's property Default_Ignorable_Code_Point."""
 _SMALLEST_KANA_SHARE = 0.05
 """Share of kana from which text with Han characters is Japanese."""
-CLASSED = frozenset({"Han", "Ethiopic", "Yi", "Vai", "Canadian_Aboriginal", OTHER})
+CLASSED = frozenset({"Ethiopic", "Yi", "Vai", "Canadian_Aboriginal", OTHER})
 """Scripts with so many letters that the ending is a class of letters instead of a letter."""
+UNDIVIDED = {
+    **dict.fromkeys(("Han", KANA), f"Han, {KANA}"),
+    **{name: name for name in ("Hangul", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan")},
+}
+"""The ending of all letters of a script, by script. In these, the last letter of a sentence depends on how
+polite or formal it is: it would show a change of style as one of language. The script tells the language."""
 CLASSES = 32
 """Number of classes that the letters of each of these scripts fall into."""
 LENGTH_BOUNDS = (1, 10, 20, 40, 80, 160, 320)
@@ -84,11 +90,15 @@ def _ending_of_code_point() -> tuple[npt.NDArray[np.uint16], tuple[str, ...]]:
     scripts_of = _script_of_code_point()
     names = {NONE: 0}
     table = np.zeros(0x110000, np.uint16)
+    undivided = np.isin(scripts_of, [SCRIPTS.index(name) for name in UNDIVIDED])
+    for point in np.flatnonzero(undivided).tolist():
+        name = UNDIVIDED[SCRIPTS[scripts_of[point]]]
+        table[point] = names.setdefault(name, len(names))
     classed = np.isin(scripts_of, [SCRIPTS.index(name) for name in CLASSED])
     for point in np.flatnonzero(classed).tolist():
         name = f"{SCRIPTS[scripts_of[point]]} {point % CLASSES}"
         table[point] = names.setdefault(name, len(names))
-    for point in np.flatnonzero(~classed & (scripts_of < SCRIPTS.index(NONE))).tolist():
+    for point in np.flatnonzero(~classed & ~undivided & (scripts_of < SCRIPTS.index(NONE))).tolist():
         decomposed = unicodedata.normalize("NFKD", chr(point).lower())
         name = next((character for character in decomposed if character.isalpha()), chr(point))
         table[point] = names.setdefault(name, len(names))
@@ -136,8 +146,8 @@ def of_side(side: str, text: pa.Array) -> dict[str, pa.Array]:
         that a name in Latin letters does not outnumber a Chinese sentence. Text with Han characters and kana
         is Kana;
       * `source_ending`, the last letter in lower case and without diacritics; for a script in CLASSED, one of
-        CLASSES classes; NONE without letters. The frequencies of last letters depend on the language and
-        hardly on the topic, so they show a change of language.
+        CLASSES classes; for one in UNDIVIDED, the script; NONE without letters. The frequencies of last
+        letters depend on the language and hardly on the topic, so they show a change of language.
     """
     characters = _ints(pc.utf8_length(text))
     length = np.searchsorted(LENGTH_BOUNDS[1:], characters, side="right")

@@ -59,7 +59,9 @@ class Checks:
         )
         return schema
 
-    def validate(self, schema: artifacts.Schema, **parameters) -> artifacts.ExampleAnomalies:
+    def validate(
+        self, schema: artifacts.Schema, previous_statistics=(), **parameters
+    ) -> artifacts.ExampleAnomalies:
         """Runs ExampleValidator."""
         self.anomalies = artifacts.ExampleAnomalies(self._folder("anomalies"))
         validator_executor.run(
@@ -67,7 +69,7 @@ class Checks:
             self.context,
             statistics=(self.statistics,),
             schema=schema,
-            previous_statistics=(),
+            previous_statistics=previous_statistics,
             serving_statistics=None,
             anomalies=self.anomalies,
             examples=(self.examples,),

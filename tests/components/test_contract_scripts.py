@@ -92,3 +92,18 @@ def test_the_script_of_a_row_is_that_of_the_text_path():
     found = features.of_side("source", pa.array(texts))["source_script"].to_pylist()
     expected = [scripts.dominant_script([text]) for text in texts]
     assert found == [names.get(name, name) for name in expected]
+
+
+POLITE = ("駅はどこですか。", "本を読みます。", "雨が降りました。", "犬は大きいです。", "明日行きません。")
+PLAIN = ("駅はどこだ。", "本を読む。", "雨が降った。", "犬は大きい。", "明日は行かない。")
+
+
+def test_another_style_of_one_language_is_no_drift(tmp_path):
+    """Polite and plain Japanese differ in their last letters, like talk and news."""
+    spans = []
+    for index, texts in enumerate((POLITE, PLAIN)):
+        rows = [(f"The sentence number {i} is here.", f"{i}、{texts[i % len(texts)]}") for i in range(600)]
+        checks = Checks(tmp_path / str(index), train=rows, eval=rows, test=rows)
+        spans.append(checks.statistics)
+    checks.validate(checks.schema(), previous_statistics=(spans[0],))
+    assert checks.anomalies.properties["errors"] == 0
