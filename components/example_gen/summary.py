@@ -13,6 +13,7 @@ from bitext.components.example_gen.filters import REASONS
 from bitext.components.example_gen.formats import FORMATS
 from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.example_gen.ratios import corpus_ratio
+from bitext.components.example_gen.remedies import remedy_for
 from bitext.components.shared.display import quoted
 from bitext.components.shared.errors import BitextError, DataError
 
@@ -118,13 +119,12 @@ def check_rejects(
         for row in rejects.rows(SHOWN_REJECTS)
     ]
     all_rows = context.keep(rejects.rows_file)
-    keys = FORMATS[parameters.format].keys_of_layout
+    reasons = ", ".join(f"{name} {count:,}" for name, count in summary.reasons.items())
     raise DataError(
         f"{summary.rejected:,} of {summary.rows:,} rows ({summary.rejected / summary.rows:.1%}) cannot be"
-        f" used, over max_reject_share {parameters.max_reject_share:.1%}. The first are below, all are in"
-        f" {all_rows}:\n" + "\n".join(shown),
-        f"correct the file; or correct {', '.join(f'example_gen.{key}' for key in keys)} if they do not"
-        " fit it; or raise example_gen.max_reject_share",
+        f" used ({reasons}), over max_reject_share {parameters.max_reject_share:.1%}. The first are below,"
+        f" all are in {all_rows}:\n" + "\n".join(shown),
+        remedy_for(summary.reasons, FORMATS[parameters.format].keys_of_layout),
     )
 
 

@@ -26,7 +26,11 @@ class Checks:
         self.root = root
         self.printed: list[str] = []
         self.context = Context(
-            root, root, beam_pipeline=lambda: beam.Pipeline(runner=FnApiRunner()), say=self.printed.append
+            root,
+            root,
+            beam_pipeline=lambda: beam.Pipeline(runner=FnApiRunner()),
+            say=self.printed.append,
+            failure_dir=root / "failure",
         )
         self.examples = artifacts.Examples(root / "examples")
         for split in SPLITS:

@@ -32,6 +32,7 @@ class Result:
             folders["temp"],
             beam_pipeline=lambda: beam.Pipeline(runner=FnApiRunner()),
             say=self.lines.append,
+            failure_dir=root / "failure",
         )
         executor.run(
             msgspec.convert(parameters, SpanParameters if "span" in parameters else Parameters),

@@ -211,7 +211,7 @@ def test_too_many_rejects_stop_the_run_and_the_error_shows_ten(tmp_path):
         Result(tmp_path / "run", files=[path], **LARGE_SHARES)
     message = str(error.value)
     assert "30 of 60 rows (50.0%)" in message
-    assert message.count("missing_column") == 10
+    assert message.count("missing_column (") == 10
     assert f"{path}:1: " in message
     assert "max_reject_share" in message
     rejects_file = tmp_path / "run" / "failure" / "rejects.jsonl.gz"

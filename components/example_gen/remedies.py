@@ -1,0 +1,37 @@
+"""What to do about rejected rows: the remedy names the limit that the rows passed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+DOMINANT_SHARE = 0.2
+"""Reasons with at least this share of the rejected rows are in the remedy."""
+_LAYOUT = "correct the file; or correct {keys} if they do not fit it"
+_REMEDIES = {
+    "bad_quoting": "correct the quotation marks in the file, or correct {keys} if they do not fit it",
+    "missing_column": _LAYOUT,
+    "invalid_utf8": "convert the file to UTF-8 (iconv -f ENCODING -t UTF-8 FILE)",
+    "control_characters": "remove the control characters from the file; or correct example_gen.format, if the"
+    " file is no text of this format",
+    "empty_side": "fill or remove the rows with an empty side, or correct {keys} if they do not fit the file",
+    "too_long": "split the long rows into sentences, or raise example_gen.max_characters",
+    "length_ratio": "correct the rows whose sides do not correspond, or raise example_gen.max_length_ratio",
+}
+"""Remedies by reason. `{keys}` are the keys that say how a row is written."""
+
+
+def remedy_for(reasons: Mapping[str, int], keys_of_layout: Sequence[str]) -> str:
+    """The remedy for too many rejected rows: those of the reasons with most rows, most rows first.
+
+    Args:
+      reasons: rejected rows by reason.
+      keys_of_layout: keys of `example_gen` that say how a row is written, for the format that is read.
+    """
+    rejected = sum(reasons.values())
+    dominant = sorted(
+        (name for name, rows in reasons.items() if rows >= DOMINANT_SHARE * rejected),
+        key=lambda name: -reasons[name],
+    )
+    keys = ", ".join(f"example_gen.{key}" for key in keys_of_layout)
+    remedies = list(dict.fromkeys(_REMEDIES[name].format(keys=keys) for name in dominant))
+    return "; ".join([*remedies, "or raise example_gen.max_reject_share"])
