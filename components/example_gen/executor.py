@@ -232,7 +232,7 @@ class _Filter(beam.DoFn):
             splits = assign_splits(hashes, p.eval_share, p.test_share)
         else:
             splits = np.full(len(accepted), SPLITS.index(file.split), np.int8)
-            table = table.append_column(HASH, pa.array(hashes))
+            table = pa.RecordBatch.from_arrays([*table.columns, pa.array(hashes)], [*COLUMNS, HASH])
         # A source of the golden set is neither trained on nor used to choose a checkpoint.
         golden = np.isin(hashes, self._golden) & (splits != SPLITS.index("test"))
         yield beam.pvalue.TaggedOutput("counts", Counter(golden=int(golden.sum())))

@@ -18,7 +18,7 @@ from bitext.components.shared import tfrecord
 
 
 class Result:
-    """Runs ExampleGen and holds its outputs."""
+    """Runs ExampleGen, and holds its outputs and the printed lines."""
 
     def __init__(self, root: Path, *, golden: artifacts.Examples | None = None, **parameters):
         folders = {name: root / name for name in ("working", "temp", "examples", "rejects")}
@@ -43,15 +43,15 @@ class Result:
         )
 
     def rows(self, split: str) -> list[tuple[str, str, str]]:
-        """(id, source, target) of every example of a split, in the order of the files."""
+        """Returns (id, source, target) of every example of a split, in the order of the files."""
         decoder = example_coder.ExamplesToRecordBatchDecoder(None)
-        out: list[tuple[str, str, str]] = []
+        rows: list[tuple[str, str, str]] = []
         for path in sorted(self.examples.split(split).glob("data_tfrecord-*.gz")):
             for records in tfrecord.read_records(path):
                 columns = decoder.DecodeBatch(records).to_pydict()
-                sides = ([v[0].decode() for v in columns[name]] for name in ("id", "source", "target"))
-                out += list(zip(*sides, strict=True))
-        return out
+                features = ([v[0].decode() for v in columns[name]] for name in ("id", "source", "target"))
+                rows += list(zip(*features, strict=True))
+        return rows
 
     def all_rows(self) -> list[tuple[str, str, str]]:
         return [row for split in SPLITS for row in self.rows(split)]
@@ -64,7 +64,7 @@ class Result:
         return json.loads((self.rejects_artifact.path / "summary.json").read_text())
 
 
-def write(path: Path, lines: list[str], opener=open) -> str:
-    with opener(path, "wb") as file:
-        file.write(("\n".join(lines) + "\n").encode())
+def write(path: Path, lines: list[str]) -> str:
+    """Writes lines and returns the path as text."""
+    path.write_bytes(("\n".join(lines) + "\n").encode())
     return str(path)

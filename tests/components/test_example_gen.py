@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import zstandard
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tfx_bsl.coders import example_coder
@@ -28,8 +27,6 @@ from bitext.components.example_gen import (
     Files,
     GoldenGen,
     Parameters,
-    SpanParameters,
-    executor,
     golden,
 )
 from bitext.components.example_gen.filters import REASONS, filter_rows
@@ -45,67 +42,16 @@ from bitext.components.example_gen.splitting import (
 )
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
-from bitext.components.text.normalization import normalize, split_key
+from bitext.components.text.normalization import is_blank, normalize, split_key
 from bitext.pipeline.source_digests import source_digests
+from tests.components.example_gen_runs import Result
+from tests.components.example_gen_runs import write as _write
 from tests.e2e import toy
-
-
-class Result:
-    """Runs ExampleGen, and holds its outputs and the printed lines."""
-
-    def __init__(self, root: Path, *, golden: artifacts.Examples | None = None, **parameters):
-        folders = {name: root / name for name in ("working", "temp", "examples", "rejects")}
-        for folder in folders.values():
-            folder.mkdir(parents=True)
-        self.lines: list[str] = []
-        self.examples = artifacts.Examples(folders["examples"])
-        self.rejects_artifact = artifacts.Rejects(folders["rejects"])
-        context = Context(
-            folders["working"],
-            folders["temp"],
-            beam_pipeline=lambda: beam.Pipeline(runner=FnApiRunner()),
-            say=self.lines.append,
-            failure_dir=root / "failure",
-        )
-        executor.run(
-            msgspec.convert(parameters, SpanParameters if "span" in parameters else Parameters),
-            context,
-            golden=golden,
-            examples=self.examples,
-            rejects=self.rejects_artifact,
-        )
-
-    def rows(self, split: str) -> list[tuple[str, str, str]]:
-        """Returns (id, source, target) of every example of a split, in the order of the files."""
-        decoder = example_coder.ExamplesToRecordBatchDecoder(None)
-        rows: list[tuple[str, str, str]] = []
-        for path in sorted(self.examples.split(split).glob("data_tfrecord-*.gz")):
-            for records in tfrecord.read_records(path):
-                columns = decoder.DecodeBatch(records).to_pydict()
-                features = ([v[0].decode() for v in columns[name]] for name in ("id", "source", "target"))
-                rows += list(zip(*features, strict=True))
-        return rows
-
-    def all_rows(self) -> list[tuple[str, str, str]]:
-        return [row for split in SPLITS for row in self.rows(split)]
-
-    def rejects(self) -> list[dict]:
-        with gzip.open(self.rejects_artifact.path / "rejects.jsonl.gz", "rt", encoding="utf-8") as lines:
-            return [json.loads(line) for line in lines]
-
-    def summary(self) -> dict:
-        return json.loads((self.rejects_artifact.path / "summary.json").read_text())
 
 
 def _corpus(rows: int = 60) -> list[str]:
     """Returns lines of a TSV file with three columns."""
     return [f"Sentence number {i}.\tOración número {i}.\tby {i}" for i in range(rows)]
-
-
-def _write(path: Path, lines: list[str]) -> str:
-    """Writes lines and returns the path as text."""
-    path.write_bytes(("\n".join(lines) + "\n").encode())
-    return str(path)
 
 
 LARGE_SHARES = {"eval_share": 0.3, "test_share": 0.3}
@@ -285,7 +231,9 @@ def _read_line_by_line(text: bytes, columns: tuple[int, int], longest: int) -> l
         has_control_character = any(
             unicodedata.category(c) == "Cc" and c not in "\t\n\r\x85" for side in pair for c in side
         )
-        is_accepted = not has_control_character and all(0 < len(side) <= longest for side in pair)
+        is_accepted = not has_control_character and all(
+            len(side) <= longest and not is_blank(side) for side in pair
+        )
         pairs.append((pair[0], pair[1]) if is_accepted else None)
     return pairs
 

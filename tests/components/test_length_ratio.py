@@ -20,6 +20,7 @@ SHARES = {"eval_share": 0.3, "test_share": 0.3}
 
 
 def _run(root: Path, rows: list[tuple[str, str]], **parameters) -> Result:
+    root.mkdir(exist_ok=True)
     file = write(root / "a.tsv", ["\t".join(row) for row in rows])
     return Result(root / "run", **{"files": [file], "max_reject_share": 1.0, **SHARES, **parameters})
 

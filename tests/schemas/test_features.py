@@ -20,7 +20,7 @@ from bitext.schemas.features import LENGTHS, NONE, OTHER, SCRIPTS, derive, of_si
         ("مرحبا", "Arabic"),
         ("שלום", "Hebrew"),
         ("नमस्ते", "Devanagari"),
-        ("你好，世界。", "Han, Kana"),
+        ("你好，世界。", "Han"),
         ("ありがとうございます", "Kana"),
         ("안녕하세요", "Hangul"),
         ("สวัสดี", "Thai"),
