@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import cast
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bitext.components.text import normalization
+from bitext.components.text import characters, normalization
 
 _INVISIBLE = (
     r"^[\p{Z}\p{C}\p{M}\x{115F}\x{1160}\x{2065}\x{3164}\x{FFA0}\x{FFF0}-\x{FFFB}\x{E0000}-\x{E0FFF}]*$"
@@ -44,12 +45,25 @@ def blank_rows(text: pa.Array) -> npt.NDArray[np.bool_]:
       bool[N].
     """
     data, offsets = bytes_of(text)
-    first_byte = np.append(data, np.uint8(0))[offsets[:-1]]
-    # A text that begins with a visible ASCII character is not blank. Of the others, a regular expression
-    # selects the few that Python looks at.
-    doubtful = np.flatnonzero((first_byte <= 0x20) | (first_byte >= 0x7F) | (offsets[:-1] == offsets[1:]))
+    is_empty = offsets[:-1] == offsets[1:]
+    doubtful = np.flatnonzero(is_empty)
+    if len(data):
+        # The first two bytes show that most texts begin with a visible character. Of the others, a regular
+        # expression selects the few that Python looks at.
+        first, second = (data[np.minimum(offsets[:-1] + i, len(data) - 1)].astype(np.int64) for i in (0, 1))
+        doubtful = np.flatnonzero(is_empty | _invisible_first_bytes()[first << 8 | second])
     invisible = pc.match_substring_regex(text.take(pa.array(doubtful)), pattern=_INVISIBLE)
     blank = np.zeros(len(text), bool)
     for row in doubtful[cast(np.ndarray, invisible.to_numpy(zero_copy_only=False)).astype(bool)].tolist():
         blank[row] = normalization.is_blank(text[row].as_py())
     return blank
+
+
+@functools.cache
+def _invisible_first_bytes() -> npt.NDArray[np.bool_]:
+    """Whether an invisible character may begin with two bytes of UTF-8: bool[65536]."""
+    table = np.zeros(1 << 16, bool)
+    for code in characters.code_points((*characters.white_space(), *characters.IGNORABLE)):
+        first, *others = chr(code).encode()
+        table[first << 8 | others[0] if others else slice(first << 8, (first + 1) << 8)] = True
+    return table
