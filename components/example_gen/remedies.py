@@ -9,6 +9,7 @@ DOMINANT_SHARE = 0.2
 _LAYOUT = "correct the file; or correct {keys} if they do not fit it"
 _REMEDIES = {
     "bad_quoting": "correct the quotation marks in the file, or correct {keys} if they do not fit it",
+    "carriage_return": "remove the carriage returns within rows, or correct {keys} if they do not fit the file",
     "missing_column": _LAYOUT,
     "invalid_utf8": "convert the file to UTF-8 (iconv -f ENCODING -t UTF-8 FILE)",
     "control_characters": "remove the control characters from the file; or correct example_gen.format, if the"
@@ -33,5 +34,5 @@ def remedy_for(reasons: Mapping[str, int], keys_of_layout: Sequence[str]) -> str
         key=lambda name: -reasons[name],
     )
     keys = ", ".join(f"example_gen.{key}" for key in keys_of_layout)
-    remedies = list(dict.fromkeys(_REMEDIES[name].format(keys=keys) for name in dominant))
+    remedies = list(dict.fromkeys(_REMEDIES.get(name, _LAYOUT).format(keys=keys) for name in dominant))
     return "; ".join([*remedies, "or raise example_gen.max_reject_share"])
