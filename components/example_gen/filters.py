@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from bitext.components.example_gen import Parameters
 from bitext.components.example_gen.rows import Ints, Mask, Rows, to_ints, to_mask
-from bitext.components.shared.strings import blank_rows
+from bitext.components.shared.strings import blank_rows, rows_with_controls
 
 Reject: TypeAlias = Callable[[Mask, str, dict[int, str] | str], None]
 """Rejects the rows of a mask: (mask, reason, detail of each row or of all rows)."""
@@ -36,8 +36,6 @@ REASONS = (
 )
 SIDES = ("source", "target")
 SHOWN_CHARACTERS = 5
-CONTROL_CHARACTERS = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x{84}\x{86}-\x{9F}]"
-"""Unicode category Cc without tab, line feed, carriage return and next line, which are white space."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +89,7 @@ def filter_rows(rows: Rows, parameters: Parameters) -> Filtered:
         texts.append(pc.utf8_trim_whitespace(text))
     blank = [blank_rows(text) for text in texts]
     for side, text, is_empty in zip(SIDES, texts, blank, strict=True):
-        mask = to_mask(pc.match_substring_regex(text, pattern=CONTROL_CHARACTERS)) & ~is_empty
+        mask = rows_with_controls(text) & ~is_empty
         controls = {r: f"{side}: {_control_characters(text[r].as_py())}" for r in _indices(mask)}
         reject(mask, "control_characters", controls)
     for side, text, mask in zip(SIDES, texts, blank, strict=True):

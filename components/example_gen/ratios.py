@@ -75,9 +75,10 @@ class Ratios:
     def histogram(self) -> Counter[str]:
         """Counts the ratios of the pairs that are long enough: as `ratio/B` those around 2**(B / 16)."""
         bins = np.rint(self.octaves[self.long_enough] * BINS_PER_OCTAVE).astype(np.int64)
-        values, counts = np.unique(bins, return_counts=True)
+        lowest = int(bins.min(initial=0))
+        counts = np.bincount(bins - lowest)
         return Counter(
-            {f"{_KEY}{value}": count for value, count in zip(values.tolist(), counts.tolist(), strict=True)}
+            {f"{_KEY}{lowest + bin_}": int(counts[bin_]) for bin_ in np.flatnonzero(counts).tolist()}
         )
 
     def too_far(self, ratio: float) -> Ints:

@@ -9,7 +9,8 @@ DOMINANT_SHARE = 0.2
 _LAYOUT = "correct the file; or correct {keys} if they do not fit it"
 _REMEDIES = {
     "bad_quoting": "correct the quotation marks in the file, or correct {keys} if they do not fit it",
-    "carriage_return": "remove the carriage returns within rows, or correct {keys} if they do not fit the file",
+    "carriage_return": "remove the carriage returns within rows, or correct {keys} if they do not fit"
+    " the file",
     "missing_column": _LAYOUT,
     "invalid_utf8": "convert the file to UTF-8 (iconv -f ENCODING -t UTF-8 FILE)",
     "control_characters": "remove the control characters from the file; or correct example_gen.format, if the"

@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 
 from bitext.components.text import characters, normalization
 
+_CONTROLS = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x{84}\x{86}-\x{9F}]"
+"""Unicode category Cc without tab, line feed, carriage return and next line, which are white space."""
 _INVISIBLE = (
     r"^[\p{Z}\p{C}\p{M}\x{115F}\x{1160}\x{2065}\x{3164}\x{FFA0}\x{FFF0}-\x{FFFB}\x{E0000}-\x{E0FFF}]*$"
 )
@@ -33,6 +35,21 @@ def bytes_of(text: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int6
     offsets = np.frombuffer(offsets_buffer, np.int32)[text.offset : text.offset + len(text) + 1]
     data = np.zeros(0, np.uint8) if data_buffer is None else np.frombuffer(data_buffer, np.uint8)
     return data[offsets[0] : offsets[-1]], offsets.astype(np.int64) - int(offsets[0])
+
+
+def rows_with_controls(text: pa.Array) -> npt.NDArray[np.bool_]:
+    """Which texts contain control characters other than white space: bool[N].
+
+    Args:
+      text: string[N] without nulls.
+    """
+    data, _ = bytes_of(text)
+    # Most blocks have no byte that a control character begins with, and need no regular expression.
+    after_c2 = data[np.flatnonzero(data == 0xC2) + 1]
+    if not ((data < 0x20).any() or (data == 0x7F).any() or (after_c2 < 0xA0).any()):
+        return np.zeros(len(text), bool)
+    matches = pc.match_substring_regex(text, pattern=_CONTROLS)
+    return cast(npt.NDArray[np.bool_], matches.to_numpy(zero_copy_only=False).astype(bool))
 
 
 def blank_rows(text: pa.Array) -> npt.NDArray[np.bool_]:
