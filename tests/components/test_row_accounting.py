@@ -74,7 +74,7 @@ def check(result: Result, lines: int | None) -> None:
     assert len(set(places)) == len(places) == counts["rows"] - counts["duplicates"] - counts["golden_removed"]
 
 
-few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @few
