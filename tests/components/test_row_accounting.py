@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from bitext.components.artifacts.rejects import Summary
@@ -100,6 +100,8 @@ def test_every_line_of_given_splits_is_accounted_for(folders, train, test, drop_
 @few
 @given(bytes_of_any_kind, bytes_of_any_kind, st.booleans())
 def test_every_line_of_aligned_files_is_accounted_for(folders, source, target, same_length):
+    """A carriage return at the end may end the last line, or be within it."""
+    assume(not source.endswith(b"\r") and not target.endswith(b"\r"))
     root = next(folders)
     if same_length:
         longest = max(lines_of(source), lines_of(target))
