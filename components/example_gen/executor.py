@@ -31,23 +31,22 @@ from bitext.components.example_gen import (
     Parameters,
     alignment,
     out_of_step,
+    ratios,
     span_of,
     summary,
 )
 from bitext.components.example_gen.filters import REASONS, Filtered, filter_rows
 from bitext.components.example_gen.formats.base import SourceFile
-from bitext.components.example_gen.ratios import Ratios
 from bitext.components.example_gen.rows import Rows
 from bitext.components.example_gen.sources import find_source_files, read_rows
 from bitext.components.example_gen.splitting import assign_splits, source_hashes
 from bitext.components.example_gen.summary import Counts
 from bitext.components.example_gen.writing import (
-    COLUMNS,
     HASH,
+    OCTAVES,
     BlockOrder,
     NumberedReject,
     WriteSplit,
-    has_checked_ratios,
     pack,
 )
 from bitext.components.shared import tfrecord
@@ -215,24 +214,23 @@ class _Filter(beam.DoFn):
         self, file: SourceFile, order: BlockOrder, rows: Rows, filtered: Filtered, accepted: np.ndarray
     ) -> Iterator[Any]:
         p = self._parameters
-        table = pa.RecordBatch.from_arrays(
-            [
-                pa.array([f"{file.label}:{line}" for line in rows.line[accepted].tolist()], pa.string()),
-                filtered.source.take(pa.array(accepted)),
-                filtered.target.take(pa.array(accepted)),
-            ],
-            list(COLUMNS),
-        )
-        if has_checked_ratios(p, file.split):
-            ratios = Ratios(table.column(1), table.column(2), p)
-            yield beam.pvalue.TaggedOutput("counts", ratios.histogram())
-        hashes = source_hashes(table.column(1))
+        columns = {
+            "id": pa.array([f"{file.label}:{line}" for line in rows.line[accepted].tolist()], pa.string()),
+            "source": filtered.source.take(pa.array(accepted)),
+            "target": filtered.target.take(pa.array(accepted)),
+        }
+        if file.split in (None, "train"):  # the length ratio is not checked in given eval and test splits
+            octaves = ratios.log_ratios(columns["source"], columns["target"], p.ratio_from_characters)
+            columns[OCTAVES] = pa.array(octaves)
+            yield beam.pvalue.TaggedOutput("counts", ratios.histogram(octaves))
+        hashes = source_hashes(columns["source"])
         shards = (hashes % np.uint64(p.shards)).astype(np.int64)
         if file.split is None:
             splits = assign_splits(hashes, p.eval_share, p.test_share)
         else:
             splits = np.full(len(accepted), SPLITS.index(file.split), np.int8)
-            table = pa.RecordBatch.from_arrays([*table.columns, pa.array(hashes)], [*COLUMNS, HASH])
+            columns[HASH] = pa.array(hashes)
+        table = pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
         # A source of the golden set is neither trained on nor used to choose a checkpoint.
         golden = np.isin(hashes, self._golden) & (splits != SPLITS.index("test"))
         yield beam.pvalue.TaggedOutput("counts", Counter(golden=int(golden.sum())))

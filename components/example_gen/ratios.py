@@ -12,17 +12,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import cast
+from typing import TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bitext.components.example_gen import Parameters
-from bitext.components.example_gen.rows import Ints, Mask, to_ints
+from bitext.components.example_gen.rows import Ints, to_ints
 from bitext.components.shared.strings import bytes_of
 
+Octaves: TypeAlias = npt.NDArray[np.float32]
 MIN_ROWS = 100
 """With fewer rows that are long enough, the corpus's ratio is taken to be 1."""
 BINS_PER_OCTAVE = 16
@@ -56,56 +56,62 @@ def weighted_lengths(text: pa.Array) -> Ints:
     return lengths
 
 
-class Ratios:
-    """The length ratios of a block of pairs: target divided by source.
+def log_ratios(source: pa.Array, target: pa.Array, from_characters: int) -> Octaves:
+    """The length ratio of each pair, target divided by source, as its binary logarithm.
 
-    Attributes:
-      octaves: float64[N], log2 of each ratio.
-      long_enough: bool[N], whether the longer side has `ratio_from_characters`.
+    Args:
+      source: string[N].
+      target: string[N].
+      from_characters: if both sides are shorter, the pair is not checked.
+
+    Returns:
+      float32[N]; NaN for a pair that is not checked.
     """
+    lengths = [weighted_lengths(side) for side in (source, target)]
+    octaves = np.diff(np.log2(np.maximum(lengths, 1)), axis=0)[0].astype(np.float32)
+    octaves[np.maximum(*lengths) < from_characters] = np.nan
+    return cast(Octaves, octaves)
 
-    def __init__(self, source: pa.Array, target: pa.Array, parameters: Parameters):
-        self._texts = (source, target)
-        self._lengths = weighted_lengths(source), weighted_lengths(target)
-        self._limit = parameters.max_length_ratio
-        lengths = [np.maximum(side, 1) for side in self._lengths]
-        self.octaves: npt.NDArray[np.float64] = np.log2(lengths[1] / lengths[0])
-        self.long_enough: Mask = np.maximum(*self._lengths) >= parameters.ratio_from_characters
 
-    def histogram(self) -> Counter[str]:
-        """Counts the ratios of the pairs that are long enough: as `ratio/B` those around 2**(B / 16)."""
-        bins = np.rint(self.octaves[self.long_enough] * BINS_PER_OCTAVE).astype(np.int64)
-        lowest = int(bins.min(initial=0))
-        counts = np.bincount(bins - lowest)
-        return Counter(
-            {f"{_KEY}{lowest + bin_}": int(counts[bin_]) for bin_ in np.flatnonzero(counts).tolist()}
-        )
+def histogram(octaves: Octaves) -> Counter[str]:
+    """Counts the ratios of the pairs that are checked: as `ratio/B` those around 2**(B / 16)."""
+    bins = np.rint(octaves[~np.isnan(octaves)] * BINS_PER_OCTAVE).astype(np.int64)
+    lowest = int(bins.min(initial=0))
+    counts = np.bincount(bins - lowest)
+    return Counter({f"{_KEY}{lowest + i}": int(counts[i]) for i in np.flatnonzero(counts).tolist()})
 
-    def too_far(self, ratio: float) -> Ints:
-        """Indices of the pairs that are long enough and over the limit: int64[M]."""
-        distance = np.abs(self.octaves - np.log2(ratio))
-        return np.flatnonzero(self.long_enough & (distance > np.log2(self._limit)))
 
-    def detail(self, row: int, ratio: float) -> str:
-        """What is wrong with a pair that is too far from the corpus's ratio."""
-        lengths = [len(side[row].as_py()) for side in self._texts]
-        weighted = [int(side[row]) for side in self._lengths]
-        text = f"{lengths[0]} against {lengths[1]} characters"
-        if weighted != lengths:
-            text += f" (weighted: {weighted[0]} against {weighted[1]})"
-        own = 2.0 ** self.octaves[row]
-        factor = max(own / ratio, ratio / own)
-        return (
-            f"{text}: ratio {own:.3g}, {factor:.1f} times apart from the corpus's {ratio:.3g}, over"
-            f" max_length_ratio {self._limit:g}"
-        )
+def too_far(octaves: Octaves, ratio: float, limit: float) -> Ints:
+    """Indices of the pairs that are checked and whose ratio is over the limit: int64[M].
+
+    Args:
+      octaves: float32[N], from `log_ratios`.
+      ratio: the corpus's ratio.
+      limit: the largest factor between a ratio and the corpus's ratio.
+    """
+    return cast(Ints, np.flatnonzero(np.abs(octaves - np.log2(ratio)) > np.log2(limit)))
+
+
+def detail(source: str, target: str, ratio: float, limit: float) -> str:
+    """What is wrong with a pair that is too far from the corpus's ratio."""
+    lengths = [len(side) for side in (source, target)]
+    weighted = weighted_lengths(pa.array([source, target], pa.string())).tolist()
+    text = f"{lengths[0]} against {lengths[1]} characters"
+    if weighted != lengths:
+        text += f" (weighted: {weighted[0]} against {weighted[1]})"
+    own = weighted[1] / weighted[0]
+    factor = max(own / ratio, ratio / own)
+    return (
+        f"{text}: ratio {own:.3g}, {factor:.1f} times apart from the corpus's {ratio:.3g}, over"
+        f" max_length_ratio {limit:g}"
+    )
 
 
 def corpus_ratio(counts: Mapping[str, int]) -> float:
     """The median ratio of the pairs that are long enough; 1 if they are fewer than `MIN_ROWS`.
 
     Args:
-      counts: sums of `Ratios.histogram`; other counts are ignored.
+      counts: sums of `histogram`; other counts are ignored.
     """
     bins = sorted((int(name.removeprefix(_KEY)), n) for name, n in counts.items() if name.startswith(_KEY))
     rows = sum(n for _, n in bins)

@@ -14,10 +14,9 @@ import pyarrow.ipc
 
 from bitext.components import artifacts
 from bitext.components.artifacts.rejects import Reject
-from bitext.components.example_gen import Parameters
+from bitext.components.example_gen import Parameters, ratios
 from bitext.components.example_gen.filters import LENGTH_RATIO
 from bitext.components.example_gen.formats.base import SourceFile
-from bitext.components.example_gen.ratios import Ratios, corpus_ratio
 from bitext.components.example_gen.rows import shorten
 from bitext.components.example_gen.splitting import first_of_duplicates
 from bitext.components.example_gen.summary import Counts
@@ -26,18 +25,15 @@ from bitext.components.shared import tfrecord
 COLUMNS = ("id", "source", "target")
 HASH = "hash"
 """The column of source hashes, which rows have if the splits are given."""
+OCTAVES = "octaves"
+"""The column of `ratios.log_ratios`, which rows have if their length ratio is checked."""
 SplitShard: TypeAlias = tuple[str, int]
 BlockOrder: TypeAlias = tuple[int, int]
 """Index of the file and number of the first line: sorts blocks into the order of the corpus."""
 NumberedReject: TypeAlias = tuple[int, Reject]
 """Index of the file and a rejected row of it."""
 Columns: TypeAlias = dict[str, pa.Array]
-"""The columns of rows by name: COLUMNS, and HASH if the splits are given."""
-
-
-def has_checked_ratios(parameters: Parameters, split: str | None) -> bool:
-    """Whether the length ratio of a split's rows is checked: not in given eval and test splits."""
-    return parameters.splits is None or split == "train"
+"""The columns of rows by name: COLUMNS, and perhaps OCTAVES and HASH."""
 
 
 class WriteSplit(beam.DoFn):
@@ -55,8 +51,8 @@ class WriteSplit(beam.DoFn):
     ) -> Iterator[Any]:
         p, ((split, shard), blocks) = self._parameters, group
         columns = _in_order(block for block in blocks if block is not None)
-        if has_checked_ratios(p, split):
-            columns, rejected = self._reject_ratios(columns, corpus_ratio(row_counts))
+        if OCTAVES in columns:
+            columns, rejected = self._reject_ratios(columns, ratios.corpus_ratio(row_counts))
             yield beam.pvalue.TaggedOutput("rejects", (None, rejected))
         rows = len(columns["id"])
         if HASH in columns:
@@ -72,8 +68,8 @@ class WriteSplit(beam.DoFn):
 
     def _reject_ratios(self, columns: Columns, ratio: float) -> tuple[Columns, list[NumberedReject]]:
         """The rows whose length ratio is near the corpus's, and the others as rejected rows."""
-        ratios = Ratios(columns["source"], columns["target"], self._parameters)
-        too_far = ratios.too_far(ratio)
+        limit = self._parameters.max_length_ratio
+        too_far = ratios.too_far(columns.pop(OCTAVES).to_numpy(), ratio, limit)
         if not len(too_far):
             return columns, []
         files = {file.label: file for file in self._files}
@@ -85,7 +81,7 @@ class WriteSplit(beam.DoFn):
                 file=files[label].path,
                 line=int(line),
                 reason=LENGTH_RATIO,
-                detail=ratios.detail(row, ratio),
+                detail=ratios.detail(source, target, ratio, limit),
                 text=shorten(f"{source}\t{target}"),
             )
             rejected.append((files[label].index, reject))

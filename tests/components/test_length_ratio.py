@@ -11,10 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitext.components.example_gen import SPLITS, Parameters
-from bitext.components.example_gen.ratios import MIN_ROWS, Ratios, corpus_ratio, weighted_lengths
+from bitext.components.example_gen import SPLITS, Parameters, ratios
 from tests.components import phrases
 from tests.components.example_gen_runs import Result, write
+
+
+def _octaves(pairs: list[tuple[str, str]]) -> ratios.Octaves:
+    """The ratios of pairs with the default limits."""
+    source, target = (pa.array(side, pa.string()) for side in zip(*pairs, strict=True))
+    return ratios.log_ratios(source, target, Parameters(files=("x",)).ratio_from_characters)
+
 
 SHARES = {"eval_share": 0.3, "test_share": 0.3}
 
@@ -35,18 +41,22 @@ def test_ordinary_pairs_are_accepted_and_mismatched_ones_rejected(language, rows
         tuple(" ".join(side) for side in zip(*phrases.pairs(language), strict=True)),
     )
     bad = [(sentence[0], paragraph[1]), (paragraph[0], sentence[1])]
-    sides = [pa.array(side) for side in zip(*(pairs + bad), strict=True)]
-    ratios = Ratios(*(reversed(sides) if swap else sides), Parameters(files=("x",)))
-    ratio = corpus_ratio(ratios.histogram())
+    octaves = _octaves([pair[::-1] if swap else pair for pair in pairs + bad])
+    ratio = ratios.corpus_ratio(ratios.histogram(octaves))
     assert 0.4 < ratio < 2.5
-    assert ratios.too_far(ratio).tolist() == [rows, rows + 1]
+    assert ratios.too_far(octaves, ratio, 5).tolist() == [rows, rows + 1]
 
 
-def test_a_pair_of_the_first_report():
-    """67 English characters against 8 Chinese ones, in a corpus of ten rows."""
-    rows = [("x" * 67, "他又把雨伞忘了。")] * 10
-    ratios = Ratios(*(pa.array(side) for side in zip(*rows, strict=True)), Parameters(files=("x",)))
-    assert not len(ratios.too_far(corpus_ratio(ratios.histogram())))
+def test_a_short_chinese_sentence_in_a_small_corpus():
+    """67 English characters against 8 Chinese ones."""
+    octaves = _octaves([("x" * 67, "他又把雨伞忘了。")] * 10)
+    assert not len(ratios.too_far(octaves, ratios.corpus_ratio(ratios.histogram(octaves)), 5))
+
+
+def test_short_pairs_are_not_checked():
+    octaves = _octaves([("I", "Yo mismo, en persona"), ("I", "x" * 29), ("I", "x" * 30), ("我" * 10, "I")])
+    assert np.isnan(octaves).tolist() == [True, True, False, False]
+    assert ratios.too_far(octaves, 1.0, 5).tolist() == [2, 3]
 
 
 @given(st.lists(st.text(max_size=9), max_size=9))
@@ -57,32 +67,30 @@ def test_weighted_lengths(texts):
         return 2 if "\u3000" <= c <= "\u3fff" or "\uac00" <= c <= "\ud7ff" else 1
 
     expected = [sum(map(weight, text)) for text in texts]
-    assert weighted_lengths(pa.array(texts, pa.string())).tolist() == expected
+    assert ratios.weighted_lengths(pa.array(texts, pa.string())).tolist() == expected
     assert (
-        weighted_lengths(pa.array(["猫", *texts, "猫"], pa.string()).slice(1, len(texts))).tolist()
+        ratios.weighted_lengths(pa.array(["猫", *texts, "猫"], pa.string()).slice(1, len(texts))).tolist()
         == expected
     )
 
 
 def _histogram(octaves):
     """The histogram of pairs with given ratios."""
-    rows = [("x" * 1000, "y" * round(1000 * 2.0**octave)) for octave in octaves]
-    parameters = Parameters(files=("x",), max_characters=10**6)
-    return Ratios(*(pa.array(side, pa.string()) for side in zip(*rows, strict=True)), parameters).histogram()
+    return ratios.histogram(_octaves([("x" * 1000, "y" * round(1000 * 2.0**octave)) for octave in octaves]))
 
 
 def test_the_corpus_ratio_is_the_median():
     octaves = np.random.default_rng(1).normal(-1.3, 0.5, 501)
-    assert np.log2(corpus_ratio(_histogram(octaves))) == pytest.approx(np.median(octaves), abs=1 / 16)
+    assert np.log2(ratios.corpus_ratio(_histogram(octaves))) == pytest.approx(np.median(octaves), abs=1 / 16)
     # A third of garbage moves it little.
     octaves[:166] = 5
-    assert np.log2(corpus_ratio(_histogram(octaves))) == pytest.approx(-1.3, abs=0.5)
+    assert np.log2(ratios.corpus_ratio(_histogram(octaves))) == pytest.approx(-1.3, abs=0.5)
 
 
 def test_few_rows_are_compared_with_a_ratio_of_one():
-    assert corpus_ratio(_histogram([2.0] * (MIN_ROWS - 1))) == 1.0
-    assert corpus_ratio(_histogram([2.0] * MIN_ROWS)) == 4.0
-    assert corpus_ratio({"rows": 500}) == 1.0
+    assert ratios.corpus_ratio(_histogram([2.0] * (ratios.MIN_ROWS - 1))) == 1.0
+    assert ratios.corpus_ratio(_histogram([2.0] * ratios.MIN_ROWS)) == 4.0
+    assert ratios.corpus_ratio({"rows": 500}) == 1.0
 
 
 def test_the_ratio_does_not_depend_on_the_order_and_the_files(tmp_path, monkeypatch):
