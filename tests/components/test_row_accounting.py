@@ -9,12 +9,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import apache_beam as beam
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from bitext.components import artifacts
 from bitext.components.artifacts.rejects import Summary
-from bitext.components.example_gen import SPLITS, Parameters, summary
+from bitext.components.component import Context
+from bitext.components.example_gen import SPLITS, Files, Parameters, golden, summary
 from bitext.components.shared.errors import BitextError, DataError
 from tests.components.example_gen_runs import Result
 
@@ -158,19 +161,20 @@ def test_no_line_of_a_damaged_csv_file_is_lost_or_counted_twice(folders, data):
 
 
 def test_rows_of_a_golden_set_are_accounted_for(tmp_path):
-    lines = GOOD.splitlines(keepends=True)
-    golden = run(tmp_path, {"g.tsv": b"".join(lines[:9])}, files=[str(tmp_path / "g.tsv")])
-    examples = golden.examples
-    for split in SPLITS:
-        for path in examples.split(split).iterdir():
-            examples.split("golden").mkdir(exist_ok=True)
-            path.rename(examples.split("golden") / f"{split}-{path.name}")
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "a.tsv").write_bytes(GOOD + GOOD[:90] + b"no tab\n")
-    result = Result(
-        tmp_path / "b" / "run", golden=examples, files=[str(tmp_path / "b" / "a.tsv")], span={"number": 1}
-    )
-    check(result, lines_of(GOOD) + 3)
+    path = tmp_path / "golden.tsv"
+    path.write_bytes(b"".join(GOOD.splitlines(keepends=True)[:9]) + b"no tab\n")
+    examples, rejects = artifacts.Examples(tmp_path / "golden"), artifacts.Rejects(tmp_path / "rejects")
+    for artifact in (examples, rejects):
+        artifact.path.mkdir()
+    parameters = Parameters(files=("unread.tsv",), golden=Files(files=(str(path),)))
+    context = Context(tmp_path, tmp_path, beam_pipeline=beam.Pipeline, say=print)
+    golden.run(parameters, context, examples=examples, rejects=rejects)
+    counts = rejects.summary()
+    assert (counts.rows, counts.accepted, counts.rejected) == (10, 9, 1)
+    (tmp_path / "a.tsv").write_bytes(GOOD + GOOD[:90] + b"no tab\n")
+    files = [str(tmp_path / "a.tsv")]
+    result = Result(tmp_path / "run", golden=examples, files=files, span={"number": 1}, max_reject_share=1.0)
+    check(result, lines_of(GOOD + GOOD[:90] + b"no tab\n"))
     assert result.summary()["golden_removed"] > 5
 
 
