@@ -19,7 +19,8 @@ class Validation(msgspec.Struct, frozen=True):
       loss: mean training loss since the last progress message, in nats per token.
       bleu: BLEU on sentences of the eval split.
       chrf: their chrF; None: not recorded, as in older files.
-      validation_loss: mean loss of their references, in nats per token; None: not recorded.
+      validation_loss: mean loss of the references of the first 100 of them, in nats per token; None: not
+        recorded.
     """
 
     step: int

@@ -159,7 +159,7 @@ def test_a_tokenizer_that_makes_one_token_of_a_sentence_is_refused(name: str, re
             ConfigError, match=f"evaluator.tokenize: {tokenize} .*{SCRIPTS[name]} script"
         ) as error:
             Bleu(references, Options(tokenize))
-        assert f"`evaluator.tokenize: {name}`" in error.value.remedy
+        assert f"set it to {name}," in error.value.remedy
     for tokenize in (name, "char"):
         assert tokenizers.resolve(tokenize, references).tokenizer == tokenize
 

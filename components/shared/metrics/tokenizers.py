@@ -102,7 +102,7 @@ def _check(tokenize: str, script: str, texts: Sequence[str], key: str) -> None:
     if not is_installed(tokenize):
         raise ConfigError(
             f"{key}: {tokenize} needs packages that are not installed",
-            f"install them: pip install '{_EXTRA[tokenize]}'; or set `{key}: char`",
+            f"install them: pip install '{_EXTRA[tokenize]}'; or set it to char",
         )
     advised = tokenizer_of(script)
     if scripts.counts_words(script) or tokenize in (advised, "char") or scripts.is_segmented(texts, script):
@@ -110,5 +110,5 @@ def _check(tokenize: str, script: str, texts: Sequence[str], key: str) -> None:
     raise ConfigError(
         f"{key}: {tokenize} does not split text in {script} script: it has no blanks between words, so each "
         "phrase is one token and BLEU is near 0 whatever the model",
-        f"set `{key}: {advised}`, or leave it out: `{AUTO}` chooses {advised}",
+        f"set it to {advised}, or leave it out: the default `{AUTO}` chooses {advised}",
     )
