@@ -36,6 +36,22 @@ MAX_REPORTED = 20
 
 
 @dataclasses.dataclass(frozen=True)
+class Splitting:
+    """How lines are split into sentences.
+
+    Attributes:
+      language: the language of the text, ISO 639-1; None: that of the model, or by the script of the line.
+      whole_lines: whether only lines that are longer than the model reads are split.
+    """
+
+    language: str | None = None
+    whole_lines: bool = False
+
+
+DEFAULT_SPLITTING = Splitting()
+
+
+@dataclasses.dataclass(frozen=True)
 class LongSentence:
     """A sentence that is longer than the model reads, so that its end is not translated.
 
@@ -101,11 +117,7 @@ def warn_if_unmeasured(translator: LineTranslator, warn: Callable[[str], None]) 
 
 
 def translate_blocks(
-    translator: LineTranslator,
-    blocks: Iterable[list[bytes]],
-    language: str | None = None,
-    *,
-    whole_lines: bool = False,
+    translator: LineTranslator, blocks: Iterable[list[bytes]], splitting: Splitting = DEFAULT_SPLITTING
 ) -> Iterator[TranslatedBlock]:
     """Yields the translations of each block of lines.
 
@@ -115,12 +127,11 @@ def translate_blocks(
     Args:
       translator: the model.
       blocks: lines of text, UTF-8.
-      language: the language of the text, ISO 639-1; None: that of the model, or by the script of the line.
-      whole_lines: whether only lines that are longer than the model reads are split.
+      splitting: how lines are split into sentences.
     """
-    language = language or translator.source_language or None
+    language = splitting.language or translator.source_language or None
     for block in blocks:
-        is_split = translator.are_too_long(block) if whole_lines else [True] * len(block)
+        is_split = translator.are_too_long(block) if splitting.whole_lines else [True] * len(block)
         units = [
             [] if is_blank(line.decode("utf-8", "replace")) else split(line, language) if splits else [line]
             for line, splits in zip(block, is_split, strict=True)

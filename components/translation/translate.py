@@ -9,7 +9,13 @@ from pathlib import Path
 from bitext.components.translation.lines import check_blocks, open_input, prompted, read_blocks
 from bitext.components.translation.output import check_output_file, open_output
 from bitext.components.translation.search import Search
-from bitext.components.translation.sentences import LongSentenceReport, translate_blocks, warn_if_unmeasured
+from bitext.components.translation.sentences import (
+    DEFAULT_SPLITTING,
+    LongSentenceReport,
+    Splitting,
+    translate_blocks,
+    warn_if_unmeasured,
+)
 from bitext.components.translation.translator import (
     LineTranslator,
     find_saved_model,
@@ -28,8 +34,7 @@ def main_translate(
     search: Search | None = None,
     batch_size: int = 64,
     *,
-    language: str | None = None,
-    whole_lines: bool = False,
+    splitting: Splitting = DEFAULT_SPLITTING,
     warn: Callable[[str], None] = _print_to_stderr,
 ) -> int:
     """Translates the lines of a file or of standard input.
@@ -40,8 +45,7 @@ def main_translate(
       output: the file to write, as for `open_output`; None: standard output.
       search: options of the beam search; None: the model's default search.
       batch_size: maximum number of lines in one call of the model.
-      language: the language of the input, ISO 639-1; None: as `translate_blocks` has it.
-      whole_lines: whether only lines that are longer than the model reads are split into sentences.
+      splitting: how lines are split into sentences.
       warn: prints one line about text that is too long or not UTF-8.
 
     Returns:
@@ -65,7 +69,7 @@ def main_translate(
             warn_if_unmeasured(translator, warn)
             report = LongSentenceReport(warn)
             first_line = 1
-            for block in translate_blocks(translator, blocks, language, whole_lines=whole_lines):
+            for block in translate_blocks(translator, blocks, splitting):
                 write(format_lines(block.translations, first_line, search.nbest).encode())
                 report.add(first_line, block.too_long)
                 first_line += len(block.translations)

@@ -13,6 +13,7 @@ from bitext.pipeline.streams import print_message
 
 if TYPE_CHECKING:
     from bitext.components.translation.search import Search
+    from bitext.components.translation.sentences import Splitting
 
 
 def add_to(commands: common.Commands) -> None:
@@ -44,24 +45,12 @@ def add_to(commands: common.Commands) -> None:
         help="a SavedModel or a serving folder (default: the serving folder of the default configuration)",
     )
     _add_search_arguments(parser)
+    _add_splitting_arguments(parser)
     parser.add_argument(
         "--batch-size",
         type=common.whole_number,
         default=64,
         help="number of sentences per batch (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--source-language",
-        metavar="CODE",
-        type=_language,
-        help="the language of the input (de, fr, ...), whose abbreviations end no sentence (default: the"
-        " model's, or by the script)",
-    )
-    parser.add_argument(
-        "--whole-lines",
-        action="store_true",
-        help="split only lines that are longer than the model reads: for models trained on lines with several"
-        " sentences",
     )
     parser.add_argument(
         "--beam-runner",
@@ -77,6 +66,22 @@ def add_to(commands: common.Commands) -> None:
         help="an option of the Beam runner (repeatable)",
     )
     parser.set_defaults(config=None, root=None, set=[])
+
+
+def _add_splitting_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--source-language",
+        metavar="CODE",
+        type=_language,
+        help="the language of the input (de, fr, ...), whose abbreviations end no sentence (default: the"
+        " model's, or by the script)",
+    )
+    parser.add_argument(
+        "--whole-lines",
+        action="store_true",
+        help="split only lines that are longer than the model reads: for models trained on lines with several"
+        " sentences",
+    )
 
 
 def _language(text: str) -> str:
@@ -116,6 +121,7 @@ def run(options: argparse.Namespace) -> int:
     from bitext.components.shared.imports import gc_disabled, packages_hidden
     from bitext.components.translation.output import check_output_file
     from bitext.components.translation.search import Search
+    from bitext.components.translation.sentences import Splitting
     from bitext.components.translation.translate import main_translate
     from bitext.components.translation.translator import find_saved_model
 
@@ -134,6 +140,7 @@ def run(options: argparse.Namespace) -> int:
     with native_notices_dropped(), gc_disabled(), packages_hidden("keras", "tf_keras", "googleapiclient"):
         import tensorflow  # noqa: F401
 
+    splitting = Splitting(options.source_language, options.whole_lines)
     if not uses_beam:
         return main_translate(
             model,
@@ -141,11 +148,10 @@ def run(options: argparse.Namespace) -> int:
             options.output,
             search,
             options.batch_size,
-            language=options.source_language,
-            whole_lines=options.whole_lines,
+            splitting=splitting,
             warn=print_message,
         )
-    _translate_with_beam(options, model, search)
+    _translate_with_beam(options, model, search, splitting)
     return 0
 
 
@@ -172,7 +178,9 @@ def _uses_beam(options: argparse.Namespace) -> bool:
     return size > WORTHWHILE_BYTES
 
 
-def _translate_with_beam(options: argparse.Namespace, model: Path, search: Search) -> None:
+def _translate_with_beam(
+    options: argparse.Namespace, model: Path, search: Search, splitting: Splitting
+) -> None:
     """Translates with Beam and prints the progress to standard error."""
     from bitext.pipeline.beam import errors_unwrapped, pipeline_factory
     from bitext.pipeline.config import Beam, runner_name
@@ -192,7 +200,6 @@ def _translate_with_beam(options: argparse.Namespace, model: Path, search: Searc
             search,
             pipeline_factory(runner_name(settings.runner), settings.options),
             batch_size=options.batch_size,
-            language=options.source_language,
-            whole_lines=options.whole_lines,
+            splitting=splitting,
             say=log.info,
         )

@@ -139,7 +139,7 @@ class TestDivide:
             _, source = executor.read(shard, folder / "input")
             block = TranslatedBlock([translate_line(line) for line in source], [])
             executor.write((shard, block), folder, nbest)
-        joined = b"".join(executor._read_translations(shard, folder, nbest) for shard in shards)
+        joined = b"".join(executor.read_translations(shard, folder, nbest) for shard in shards)
         expected = lines.lines_of(data) if data else []
         assert joined.decode() == translator.format_lines(
             [translate_line(line) for line in expected], 1, nbest

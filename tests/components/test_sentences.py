@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bitext.components.translation import sentences
 from bitext.components.translation.search import Search
-from bitext.components.translation.sentences import LongSentence, join, split, translate_blocks
+from bitext.components.translation.sentences import LongSentence, Splitting, join, split, translate_blocks
 from bitext.components.translation.translate import main_translate
 from bitext.components.translation.translator import LineTranslator, Translation
 from bitext.pipeline.beam import pipeline_factory
@@ -114,7 +114,9 @@ class TestLongLines:
         self, translator: LineTranslator, whole_lines: bool
     ) -> None:
         line = b"One sentence here. Another one there."
-        [block] = translate_blocks(translator, [[line, LONG_LINE.encode()]], whole_lines=whole_lines)
+        [block] = translate_blocks(
+            translator, [[line, LONG_LINE.encode()]], Splitting(whole_lines=whole_lines)
+        )
         scores = [translations[0].score for translations in block.translations]
         assert scores == [-7 if whole_lines else -4, -len(SENTENCE.split()) - 1]
 

@@ -5,74 +5,45 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import itertools
 import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-import msgspec
-from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from bitext.components.shared import errors, reading
 from bitext.components.shared.faults import reporting_faults
-from bitext.components.shared.files import atomic_writer, encode_json, folder_digest, open_locked
-from bitext.components.text.normalization import is_blank
-from bitext.components.translation.lines import check_blocks, lines_of, open_input
+from bitext.components.shared.files import folder_digest, open_locked
+from bitext.components.translation.bulk.shards import (
+    METRICS,
+    Shard,
+    ShardTranslations,
+    SourceLines,
+    divide,
+    read,
+    read_long_sentences,
+    read_translations,
+    write,
+    write_durably,
+)
+from bitext.components.translation.lines import open_input
 from bitext.components.translation.output import FILE_REMEDY, check_output_file, is_special, open_output
 from bitext.components.translation.search import Search
 from bitext.components.translation.sentences import (
-    LongSentence,
+    DEFAULT_SPLITTING,
     LongSentenceReport,
-    TranslatedBlock,
+    Splitting,
     translate_blocks,
     warn_if_unmeasured,
 )
-from bitext.components.translation.translator import (
-    LineTranslator,
-    find_saved_model,
-    format_lines,
-)
-
-METRICS = "bulk_inferrer"
-"""Namespace of Beam's counters: `lines`, `blank_lines`, and those of RunInference, which count shards."""
+from bitext.components.translation.translator import LineTranslator, find_saved_model
 
 log = logging.getLogger("bitext.bulk_inferrer")
-
-
-@dataclasses.dataclass(frozen=True)
-class Shard:
-    """Consecutive whole lines of the input.
-
-    Attributes:
-      index: index of the shard.
-      offset: offset of its first byte in the decompressed input.
-      size: size in bytes.
-      first_line: number of its first line, from 1.
-      lines: number of lines.
-      digest: SHA-256 of its bytes.
-    """
-
-    index: int
-    offset: int
-    size: int
-    first_line: int
-    lines: int
-    digest: str
-
-    @property
-    def name(self) -> str:
-        """Name of the file with its translations."""
-        return f"{self.index:06d}"
-
-
-SourceLines = tuple[Shard, list[bytes]]
-ShardTranslations = tuple[Shard, TranslatedBlock]
 
 
 def translate_file(
@@ -83,8 +54,7 @@ def translate_file(
     beam_pipeline: Callable[[], beam.Pipeline],
     *,
     batch_size: int = 64,
-    language: str | None = None,
-    whole_lines: bool = False,
+    splitting: Splitting = DEFAULT_SPLITTING,
     say: Callable[[str], None] = print,
 ) -> None:
     """Translates a file of any size with Beam: each line exactly once and in order, completely or not at all.
@@ -98,8 +68,7 @@ def translate_file(
       search: options of the beam search.
       beam_pipeline: creates the Beam pipeline to run in.
       batch_size: maximum number of lines in one call of the model.
-      language: the language of the input, ISO 639-1; None: as `translate_blocks` has it.
-      whole_lines: whether only lines that are longer than the model reads are split into sentences.
+      splitting: how lines are split into sentences.
       say: prints one line about the progress, or about text that is too long.
 
     Raises:
@@ -117,7 +86,7 @@ def translate_file(
         )
     with open_input(input) as chunks, _locked_folder(output) as folder:
         shards = list(divide(chunks, input, say))
-        shard_folder = folder / _key(shards, model, search, language, whole_lines)
+        shard_folder = folder / _key(shards, model, search, splitting)
         with reporting_faults(output, FILE_REMEDY):
             _clear(folder, shard_folder)
         missing = [shard for shard in shards if not (shard_folder / shard.name).exists()]
@@ -130,17 +99,23 @@ def translate_file(
                     pipeline
                     | "Shards" >> beam.Create(missing)
                     | "Read" >> beam.Map(read, source)
-                    | "Translate"
-                    >> RunInference(ShardTranslator(model, search, batch_size, language, whole_lines))
+                    | "Translate" >> RunInference(ShardTranslator(model, search, batch_size, splitting))
                     | "Write" >> beam.Map(write, shard_folder, search.nbest)
                 )
-        report = LongSentenceReport(say)
-        with open_output(output) as write_out:
-            for shard in shards:
-                write_out(_read_translations(shard, shard_folder, search.nbest))
-                report.add(shard.first_line, _read_long_sentences(shard, shard_folder))
-        report.finish()
+        _join(shards, shard_folder, output, search.nbest, say)
         shutil.rmtree(shard_folder, ignore_errors=True)
+
+
+def _join(
+    shards: Sequence[Shard], shard_folder: Path, output: Path, nbest: int, say: Callable[[str], None]
+) -> None:
+    """Writes the translations of all shards to the output, and reports sentences that are too long."""
+    report = LongSentenceReport(say)
+    with open_output(output) as write_out:
+        for shard in shards:
+            write_out(read_translations(shard, shard_folder, nbest))
+            report.add(shard.first_line, read_long_sentences(shard, shard_folder))
+    report.finish()
 
 
 class ShardTranslator(ModelHandler[SourceLines, ShardTranslations, LineTranslator]):
@@ -154,13 +129,13 @@ class ShardTranslator(ModelHandler[SourceLines, ShardTranslations, LineTranslato
       model: a SavedModel.
       search: options of the beam search.
       batch_size: maximum number of lines in one call of the model.
-      language, whole_lines: as `translate_blocks` has them.
+      splitting: how lines are split into sentences.
     """
 
-    def __init__(self, model: Path, search: Search, batch_size: int, language: str | None, whole_lines: bool):
+    def __init__(self, model: Path, search: Search, batch_size: int, splitting: Splitting):
         super().__init__()
         self._model, self._search, self._batch_size = model, search, batch_size
-        self._language, self._whole_lines = language, whole_lines
+        self._splitting = splitting
 
     def load_model(self) -> LineTranslator:
         translator = LineTranslator(self._model, self._search, self._batch_size)
@@ -173,9 +148,7 @@ class ShardTranslator(ModelHandler[SourceLines, ShardTranslations, LineTranslato
         model: LineTranslator,
         inference_args: dict[str, Any] | None = None,
     ) -> Iterator[ShardTranslations]:
-        blocks = translate_blocks(
-            model, (lines for _, lines in batch), self._language, whole_lines=self._whole_lines
-        )
+        blocks = translate_blocks(model, (lines for _, lines in batch), self._splitting)
         for (shard, _), block in zip(batch, blocks, strict=True):
             yield shard, block
 
@@ -189,105 +162,6 @@ class ShardTranslator(ModelHandler[SourceLines, ShardTranslations, LineTranslato
         return METRICS
 
 
-def divide(chunks: Iterable[bytes], path: Path, warn: Callable[[str], None]) -> Iterator[Shard]:
-    """Yields the shards of an input, in order. Each line is in one shard. Equal inputs give equal shards.
-
-    Args:
-      chunks: the bytes of the input.
-      path: the input, for `check_blocks`.
-      warn: prints one line.
-
-    Raises:
-      errors.DataError: the input has another encoding than UTF-8.
-    """
-    blocks, blocks_again = itertools.tee(reading.whole_lines(chunks))
-    offset, line = 0, 1
-    for index, (block, lines) in enumerate(
-        zip(blocks, check_blocks(map(lines_of, blocks_again), path, warn), strict=True)
-    ):
-        yield Shard(index, offset, len(block), line, len(lines), hashlib.sha256(block).hexdigest())
-        offset, line = offset + len(block), line + len(lines)
-
-
-def read(shard: Shard, source: Path) -> SourceLines:
-    """Reads the lines of a shard.
-
-    Raises:
-      errors.DataError: the file cannot be read, or has changed since it was divided.
-    """
-    try:
-        with source.open("rb") as file:
-            file.seek(shard.offset)
-            block = file.read(shard.size)
-    except OSError as error:
-        raise errors.DataError(
-            f"cannot read {source}: {error.strerror}", "put it where every worker sees it under this name"
-        ) from error
-    if hashlib.sha256(block).hexdigest() != shard.digest:
-        raise errors.DataError(
-            f"{source} has changed since the translation began: at line {shard.first_line} or later",
-            "run the same command again: it translates the changed file",
-        )
-    lines = lines_of(block)
-    Metrics.counter(METRICS, "lines").inc(len(lines))
-    Metrics.counter(METRICS, "blank_lines").inc(
-        sum(is_blank(line.decode("utf-8", "replace")) for line in lines)
-    )
-    return shard, lines
-
-
-def write(translated: ShardTranslations, shard_folder: Path, nbest: int) -> None:
-    """Writes the translations of a shard to a file, which appears only when it is completely on the disk.
-
-    Beam may run a shard twice at the same time: each worker writes its own temporary file.
-
-    Raises:
-      errors.EnvironmentFault: the file cannot be written.
-    """
-    shard, block = translated
-    # First the long sentences: a shard with a file of translations is complete.
-    if block.too_long:
-        _write_durably(_long_sentences_file(shard, shard_folder), [encode_json(block.too_long)])
-    lines = format_lines(block.translations, shard.first_line, nbest)
-    _write_durably(shard_folder / shard.name, [lines.encode()])
-    log.info("translated lines %s to %s", f"{shard.first_line:,}", f"{shard.first_line + shard.lines - 1:,}")
-
-
-def _write_durably(path: Path, chunks: Iterable[bytes]) -> None:
-    with reporting_faults(path, FILE_REMEDY), atomic_writer(path, durable=True) as file:
-        file.writelines(chunks)
-
-
-def _read_translations(shard: Shard, shard_folder: Path, nbest: int) -> bytes:
-    """Reads the translations of a shard.
-
-    Raises:
-      errors.DataError: the file is missing, or has another number of lines than the shard.
-    """
-    path = shard_folder / shard.name
-    data = path.read_bytes() if path.exists() else b""
-    if nbest == 1:
-        lines = data.count(b"\n")
-    else:
-        lines = len({row.partition(b"\t")[0] for row in data.splitlines()})
-    if lines != shard.lines:
-        raise errors.DataError(
-            f"{path} has the translations of {lines:,} lines instead of {shard.lines:,}",
-            "delete it and run the same command again",
-        )
-    return data
-
-
-def _long_sentences_file(shard: Shard, shard_folder: Path) -> Path:
-    """The file with the sentences of a shard that are too long; there is none if no sentence is."""
-    return shard_folder / f"{shard.name}.long"
-
-
-def _read_long_sentences(shard: Shard, shard_folder: Path) -> list[LongSentence]:
-    path = _long_sentences_file(shard, shard_folder)
-    return msgspec.json.decode(path.read_bytes(), type=list[LongSentence]) if path.exists() else []
-
-
 def _decompressed(input: Path, shard_folder: Path) -> Path:
     """Returns a file that holds the decompressed input: the input itself or a copy."""
     if not input.name.endswith(reading.ENDINGS):
@@ -295,13 +169,11 @@ def _decompressed(input: Path, shard_folder: Path) -> Path:
     copy = shard_folder / "input"
     if not copy.exists():
         with open_input(input) as chunks:
-            _write_durably(copy, chunks)
+            write_durably(copy, chunks)
     return copy
 
 
-def _key(
-    shards: Sequence[Shard], model: Path, search: Search, language: str | None, whole_lines: bool
-) -> str:
+def _key(shards: Sequence[Shard], model: Path, search: Search, splitting: Splitting) -> str:
     """Returns a digest of the input, the model, the search and how lines are split, without the batch size.
 
     A command that ran out of memory can thus resume with a smaller batch size.
@@ -310,8 +182,7 @@ def _key(
         [shard.digest for shard in shards],
         folder_digest(model),
         dataclasses.astuple(search),
-        language,
-        whole_lines,
+        dataclasses.astuple(splitting),
     ]
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
 
