@@ -1,11 +1,13 @@
 """Normalization as a graph, in core TensorFlow ops: the same as `normalization.normalize`.
 
-One regular expression finds the texts that do not change. Only the others are taken apart into code points.
+One regular expression finds the texts that do not change. In the others, quotation marks and white space are
+replaced; only those that may still change are taken apart into code points.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -25,20 +27,40 @@ def _normalizer(fold_quotes: bool) -> tf.types.experimental.PolymorphicFunction:
 
     @tf.function(input_signature=[TEXT])
     def normalize_text(text: tf.Tensor) -> tf.Tensor:
-        other = tf.where(~tf.strings.regex_full_match(text, ordinary.pattern(fold_quotes)))
+        def normalize_some(text: tf.Tensor) -> tf.Tensor:
+            text = _replace_common(text, fold_quotes)
+            return _where_not_ordinary(text, fold_quotes, functools.partial(_normalize_all, table=table))
 
-        def normalized() -> tf.Tensor:
-            changed = _normalize_all(tf.gather_nd(text, other), fold_quotes)
-            return tf.tensor_scatter_nd_update(text, other, changed)
-
-        return tf.cond(tf.size(other) > 0, normalized, lambda: text)
+        table = _table(fold_quotes)
+        return _where_not_ordinary(text, fold_quotes, normalize_some)
 
     return normalize_text
 
 
-def _normalize_all(text: tf.Tensor, fold_quotes: bool) -> tf.Tensor:
-    """Normalizes text string[B] by its code points."""
+def _where_not_ordinary(
+    text: tf.Tensor, fold_quotes: bool, normalize_some: Callable[[tf.Tensor], tf.Tensor]
+) -> tf.Tensor:
+    """Applies a function to those texts string[B] that normalization could change."""
+    other = tf.where(~tf.strings.regex_full_match(text, ordinary.pattern(fold_quotes)))
+
+    def normalized() -> tf.Tensor:
+        return tf.tensor_scatter_nd_update(text, other, normalize_some(tf.gather_nd(text, other)))
+
+    return tf.cond(tf.size(other) > 0, normalized, lambda: text)
+
+
+def _replace_common(text: tf.Tensor, fold_quotes: bool) -> tf.Tensor:
+    """Makes text string[B] valid UTF-8 and replaces quotation marks and white space: few texts need more."""
     text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
+    if fold_quotes:
+        for quotes, new in ((characters.SINGLE_QUOTES, "'"), (characters.DOUBLE_QUOTES, '"')):
+            text = tf.strings.regex_replace(text, f"[{quotes}]", new)
+    text = tf.strings.regex_replace(text, f"[{characters.re2_class(characters.white_space())}]+", " ")
+    return tf.strings.strip(text)
+
+
+def _normalize_all(text: tf.Tensor, table: canonical.Expansions) -> tf.Tensor:
+    """Normalizes text string[B], valid UTF-8, by its code points."""
     for pattern, new in ignorables.re2_rules():
         text = tf.strings.regex_replace(text, pattern, new)
     cjk = tf.strings.regex_full_match(text, f"(?s).*[{characters.re2_class(characters.CJK_LETTERS)}].*")
@@ -48,7 +70,7 @@ def _normalize_all(text: tf.Tensor, fold_quotes: bool) -> tf.Tensor:
         tf.equal(codes[:, None], [ord(mark) for mark in characters.CJK_PUNCTUATION]), axis=1
     )
     kept = is_punctuation & tf.repeat(cjk, splits[1:] - splits[:-1])
-    codes, lengths = canonical.decompose(codes, kept, _table(fold_quotes))
+    codes, lengths = canonical.decompose(codes, kept, table)
     splits = _new_splits(splits, lengths)
     classes, first = canonical.combining_classes(codes), _is_first(codes, splits)
     codes, classes = canonical.reorder(codes, classes, first)

@@ -37,11 +37,13 @@ def pattern(fold_quotes: bool) -> str:
     excluded = changed | set(marks) | seconds | firsts
     after_plain = _in_order(plain_marks | indic_marks)
     vowels = _class(code for code in allowed if code not in marks)
+    joined = f"[{re2_class(without(characters.joiner_letters(), excluded))}]{after_plain}"
+    joined = f"(?:{joined}[{re2_class(characters.JOINERS)}])+{joined}"
 
     def unit(excluded: set[int]) -> str:
         starters = re2_class(without([(0, _LAST_CODE)], excluded))
         plain = f"[{starters}]{after_plain}(?:[{vowels}]{after_plain})*"
-        return f"(?:{plain}|[{_class(firsts - changed)}]{_in_order(plain_marks)})"
+        return f"(?:{plain}|{joined}|[{_class(firsts - changed)}]{_in_order(plain_marks)})"
 
     ordinary = unit(excluded | punctuation)
     rest = f"[{re2_class(without(characters.CJK_LETTERS, excluded))}](?: ?{unit(excluded)})*"
