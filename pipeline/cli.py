@@ -6,9 +6,11 @@ import argparse
 import atexit
 import difflib
 import gc
+import os
 import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +30,9 @@ from bitext.pipeline.commands import (
 )
 from bitext.pipeline.commands import gc as gc_command
 from bitext.pipeline.commands.common import Session, Terminated, describe, exit_code, print_error
+
+RESEND_SECONDS = 0.1
+"""Seconds until a discarded interruption is sent again."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         if previous is not None:
             signal.signal(signal.SIGTERM, previous)
+            sys.unraisablehook = sys.__unraisablehook__
 
 
 def _run(arguments: Sequence[str] | None, session: Session) -> int:
@@ -92,9 +98,24 @@ def _raise_on_sigterm() -> signal._HANDLER:
         raise Terminated
 
     try:
-        return signal.signal(signal.SIGTERM, handler)
+        previous = signal.signal(signal.SIGTERM, handler)
     except ValueError:  # not the main thread: the surrounding program handles signals
         return None
+    sys.unraisablehook = _interrupt_again
+    return previous
+
+
+def _interrupt_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Sends an interruption again that Python has discarded.
+
+    Python discards an exception that a signal handler raises in a finalizer or in the callback of a weak
+    reference. The signal is sent from a thread, a moment later, so that it arrives in other code.
+    """
+    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
+        return
+    number = signal.SIGTERM if issubclass(unraisable.exc_type, Terminated) else signal.SIGINT
+    threading.Timer(RESEND_SECONDS, os.kill, (os.getpid(), number)).start()
 
 
 def _log_traceback(error: Exception, session: Session) -> Path:

@@ -44,6 +44,8 @@ class Blessing(Artifact):
           DataError: the file is missing or damaged, or its content contradicts its name.
         """
         path = self.path / (self.BLESSED if self.is_blessed else self.NOT_BLESSED)
+        if not path.exists():
+            raise self.damaged(self.path / self.BLESSED, f"or {self.NOT_BLESSED} is missing")
         verdict = self.read_json(path, Verdict)
         if verdict.blessed != self.is_blessed:
             raise self.damaged(path, f"is damaged: it says blessed: {str(verdict.blessed).lower()}")

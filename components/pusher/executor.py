@@ -73,7 +73,9 @@ def run(
 
 
 def still_valid(*, pushed_model: artifacts.PushedModel) -> bool:
-    """Returns whether the pushed model is still the newest version, which it is not after a rollback.
+    """Returns whether the pushed model is still the newest version and its files are unchanged.
+
+    It is not the newest version after a rollback.
 
     The result for a model that was not pushed stays valid, because verdicts and withdrawals are permanent.
     """
@@ -83,11 +85,11 @@ def still_valid(*, pushed_model: artifacts.PushedModel) -> bool:
         return False
     if not record.pushed or record.path is None:
         return not record.pushed
-    path = Path(record.path)
-    metadata = ServedVersion(path).metadata()
-    if metadata is None or metadata.digest != record.digest:
+    served = ServedVersion(Path(record.path))
+    metadata = served.metadata()
+    if metadata is None or metadata.digest != record.digest or not served.is_intact():
         return False
-    return record.version == max(versions(path.parent))
+    return record.version == max(versions(served.path.parent))
 
 
 def _refusal(blessing: artifacts.ModelBlessing, infra_blessing: artifacts.InfraBlessing) -> str:
@@ -115,12 +117,14 @@ def _push(parameters: Parameters, inputs: card.Inputs, run_id: str) -> Pushed:
             check_owner(destination, parameters.pipeline, TAKE_OVER_REMEDY)
         clear(destination)
         newest = max(versions(destination), default=0)
-        current = ServedVersion(destination / str(newest)).metadata()
+        served = ServedVersion(destination / str(newest))
+        current = served.metadata()
         withdrawals = withdrawn(destination)
         if digest in withdrawals:
             reason = withdrawals[digest].reason
             return Pushed(False, f"not pushed: this model was withdrawn by a rollback ({reason})")
-        is_newest = current is not None and current.digest == digest
+        # A model whose files were damaged in the serving folder is pushed again, as the next version.
+        is_newest = current is not None and current.digest == digest and served.is_intact()
         metadata = VersionMetadata(
             digest,
             withdrawn=withdrawals,

@@ -94,12 +94,23 @@ def _earlier(destination: Path, excluded: Collection[str]) -> tuple[int, Version
 
     Raises:
       errors.ConfigError: there is no such version.
+      errors.DataError: there is none, and an earlier version is damaged.
     """
     newest_first = sorted(versions(destination), reverse=True)
+    damaged = []
     for version in newest_first[1:]:
-        metadata = ServedVersion(destination / str(version)).metadata()
-        if metadata is not None and metadata.digest not in excluded:
+        served = ServedVersion(destination / str(version))
+        metadata = served.metadata()
+        if metadata is None:
+            damaged.append(served.path)
+        elif metadata.digest not in excluded:
             return version, metadata
+    if damaged:
+        raise errors.DataError(
+            f"{destination} has nothing to go back to: {damaged[0]} has no SavedModel, or no readable"
+            f" {ServedVersion.METADATA}",
+            "restore the folder from a copy, or push another model: `bitext run CONFIG`",
+        )
     problem = (
         f"no other model was pushed before version {newest_first[0]}, or all were withdrawn"
         if len(newest_first) > 1

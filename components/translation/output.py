@@ -27,6 +27,8 @@ from bitext.components.shared.files import atomic_writer
 
 FILE_REMEDY = "free space, or name another file with --output"
 FOLDER_REMEDY = "free space, or name another folder with --output"
+STANDARD_INPUT = Path("/dev/stdin")
+"""For `check_output_file`: the file that the shell opened as standard input."""
 COMPRESSION_LEVEL = 6
 """Of gzip."""
 MAX_LINKS = 40

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bitext.components.translation.lines import check_blocks, open_input, prompted, read_blocks
-from bitext.components.translation.output import check_output_file, open_output
+from bitext.components.translation.output import STANDARD_INPUT, check_output_file, open_output
 from bitext.components.translation.search import Search
 from bitext.components.translation.sentences import (
     DEFAULT_SPLITTING,
@@ -58,7 +58,7 @@ def main_translate(
     """
     search = search or Search()
     find_saved_model(model)
-    check_output_file(output, input)
+    check_output_file(output, input or STANDARD_INPUT)
     try:
         with open_input(input) as chunks, open_output(output) as write:
             translator = LineTranslator(model, search, batch_size)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bitext.components.artifacts import Model, is_saved_model
+from bitext.components.artifacts import Model, ServedVersion, is_saved_model
 from bitext.components.shared import errors
 from bitext.components.shared.files import path_without_globs
 from bitext.components.shared.imports import gc_disabled
@@ -21,6 +21,7 @@ from bitext.components.shared.parallel import parallel_map
 from bitext.components.translation.lines import length_sorted_batches, one_line
 from bitext.components.translation.search import Search
 
+_PUSH_AGAIN = "push it again with `bitext run`, or name another model with --model"
 TOKENIZED_LINES = 1024
 """Maximum number of lines in one call of the signature `tokenize`."""
 UNFILLED_SCORE = -1e9
@@ -78,6 +79,11 @@ class LineTranslator:
         import tensorflow as tf
 
         self.path = find_saved_model(model)
+        served = ServedVersion(self.path)
+        if served.metadata() is not None and not served.is_intact():
+            raise errors.DataError(
+                f"the model at {self.path} is damaged: its files are not those that were pushed", _PUSH_AGAIN
+            )
         self.search = search or Search()
         self.batch_size = batch_size
         self._tf = tf
@@ -107,7 +113,7 @@ class LineTranslator:
         except damage_errors as error:
             raise errors.DataError(
                 f"the model at {self.path} {problem}: {error}",
-                "push it again with `bitext run`, or name another model with --model",
+                _PUSH_AGAIN,
             ) from error
 
     def signature(self, name: str) -> Callable[..., dict[str, Any]]:

@@ -83,7 +83,8 @@ def describe(error: BaseException, session: Session) -> tuple[str, str]:
     if isinstance(error, BitextError):
         return session.with_config(str(error)), session.with_config(error.remedy)
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted", "the same command continues where this one stopped" if session.log_file else ""
+        ending = "terminated" if isinstance(error, Terminated) else "interrupted"
+        return ending, "the same command continues where this one stopped" if session.log_file else ""
     return f"{type(error).__name__}: {error}", "the traceback is in the log"
 
 

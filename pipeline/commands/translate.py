@@ -119,7 +119,7 @@ def run(options: argparse.Namespace) -> int:
 
     quiet_libraries(native_errors=False)
     from bitext.components.shared.imports import gc_disabled, packages_hidden
-    from bitext.components.translation.output import check_output_file
+    from bitext.components.translation.output import STANDARD_INPUT, check_output_file
     from bitext.components.translation.search import Search
     from bitext.components.translation.sentences import Splitting
     from bitext.components.translation.translate import main_translate
@@ -133,7 +133,7 @@ def run(options: argparse.Namespace) -> int:
     uses_beam = _uses_beam(options)
     names = ("beam_size", "length_penalty", "max_length", "nbest")
     search = Search(**{name: getattr(options, name) for name in names})
-    check_output_file(options.output, options.input)
+    check_output_file(options.output, options.input or STANDARD_INPUT)
     model = options.model or Path(common.load(options).serving)
     find_saved_model(model)
     # TensorFlow imports Keras if it is installed, and Keras its plotting library; a SavedModel needs neither.

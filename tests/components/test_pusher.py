@@ -550,3 +550,25 @@ class TestOwner:
         file.write_bytes(msgspec.structs.replace(metadata(push)[1], pipeline=None).encode())
         push("b")
         assert metadata(push)[2].pipeline == PIPELINE
+
+
+class TestDamagedVersion:
+    """A served model whose files changed is found, and pushed again as the next version."""
+
+    @pytest.mark.parametrize("name", ["saved_model.pb", "variables/data"])
+    @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("other")])
+    def test_it_is_pushed_again(self, push: Push, name: str, damage: Any) -> None:
+        pushed = push("a")
+        assert executor.still_valid(pushed_model=pushed)
+        damage(push.destination / "1" / name)
+        assert not executor.still_valid(pushed_model=pushed)
+        push("a")
+        assert push.listing() == ["1", "2"]
+        assert ServedVersion(push.destination / "2").is_intact()
+
+    def test_a_rollback_names_the_damaged_version(self, push: Push) -> None:
+        push("a")
+        push("b")
+        (push.destination / "1" / "saved_model.pb").unlink()
+        with pytest.raises(errors.DataError, match="es-en/1 has no SavedModel, or no readable"):
+            rollback(push.destination, "x", PIPELINE)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bitext.components.artifacts import ServedVersion, VersionMetadata, model_digest
 from bitext.components.shared import errors
 from bitext.components.translation import lines, translate
 from bitext.components.translation.search import Search
@@ -89,6 +90,32 @@ class TestFiles:
         assert run(model, tmp_path, b"uno\r\n\n  \ndos tres") == "uno\n\n\ndos tres\n"
         assert run(model, tmp_path, b"uno\rdos\r\rtres") == "uno\ndos\n\ntres\n"
         assert run(model, tmp_path, b"") == ""
+
+    def test_the_output_may_not_be_the_file_of_standard_input(self, model: Path, tmp_path: Path) -> None:
+        (tmp_path / "in.txt").write_text("uno\n")
+        process = subprocess.run(
+            [sys.executable, "-m", "bitext", "translate", "--model", str(model), "--output", "in.txt"],
+            stdin=(tmp_path / "in.txt").open(),
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert process.returncode == 2
+        assert "it is the input" in process.stderr
+        assert (tmp_path / "in.txt").read_text() == "uno\n"
+
+    def test_a_served_model_whose_files_changed_is_refused(self, model: Path, tmp_path: Path) -> None:
+        served = tmp_path / "1"
+        shutil.copytree(model / "Format-Serving", served)
+        metadata = VersionMetadata(model_digest(served)).encode()
+        (served / "assets.extra").mkdir()
+        (served / ServedVersion.METADATA).write_bytes(metadata)
+        assert LineTranslator(served).translate([b"uno"])[0][0].text == "uno"
+        (served / "fingerprint.pb").write_bytes(b"other")
+        with pytest.raises(errors.DataError, match="its files are not those that were pushed"):
+            LineTranslator(served)
 
     def test_a_compressed_input_is_decompressed(self, model: Path, tmp_path: Path) -> None:
         (tmp_path / "in.txt.gz").write_bytes(gzip.compress(b"uno\ndos"))

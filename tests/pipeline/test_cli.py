@@ -406,3 +406,36 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
         cli.main(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"bitext {metadata.version('bitext')}\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interruption_in_a_finalizer_is_not_lost(tmp_path: Path, number: signal.Signals) -> None:
+    """Python discards what a signal handler raises in `__del__`: the signal is sent again."""
+    script = f"""
+import os, signal, time
+from bitext.pipeline import cli
+
+class Finalized:
+    def __del__(self):
+        os.kill(os.getpid(), {int(number)})
+        time.sleep(0)  # the handler runs here
+
+def run(*_):
+    Finalized()
+    for _ in range(1000):
+        time.sleep(0.01)
+
+cli._run = run
+raise SystemExit(cli.main([]))
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert process.returncode == 128 + number
+    assert process.stderr == f"error: {'terminated' if number == signal.SIGTERM else 'interrupted'}\n"
