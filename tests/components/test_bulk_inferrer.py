@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from bitext.components.shared import errors
 from bitext.components.translation import lines, output, translate, translator
-from bitext.components.translation.bulk import executor
+from bitext.components.translation.bulk import executor, shards
 from bitext.components.translation.search import Search
 from bitext.components.translation.sentences import TranslatedBlock
 from bitext.components.translation.translator import Translation
@@ -298,7 +298,7 @@ class TestFaults:
     ) -> None:
         (bulk.folder / "out.txt").write_bytes(b"before")
         format_lines = translator.format_lines
-        monkeypatch.setattr(executor, "format_lines", lambda results, *a: format_lines(results[1:], *a))
+        monkeypatch.setattr(shards, "format_lines", lambda results, *a: format_lines(results[1:], *a))
         for search in ({}, {"nbest": 2}):
             with pytest.raises(errors.DataError, match="000000 has the translations of . lines instead of"):
                 bulk(TEXT, **search)
@@ -338,7 +338,7 @@ class TestFaults:
     def test_an_interrupt_raises_keyboard_interrupt(
         self, bulk: Bulk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(executor, "lines_of", lambda block: signal.raise_signal(signal.SIGINT))
+        monkeypatch.setattr(shards, "lines_of", lambda block: signal.raise_signal(signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
             bulk(TEXT)
 

@@ -47,11 +47,12 @@ SUMMARY: dict[str, Any] = {
 }
 SIDE = {"vocabulary": "v.txt", "merges": "m.txt", "size": 4000}
 TEXT: dict[str, Any] = {
-    "settings": {"unit": "subword", "lowercase": True},
+    "settings": {"unit": "subword", "lowercase": True, "fold_quotes": True},
     "shared": True,
     "source_max_length": 60,
     "source": SIDE,
     "target": SIDE,
+    "source_language": "",
 }
 FILES: dict[str, Any] = {
     "evaluation/metrics.json": METRICS,
@@ -148,7 +149,7 @@ def test_the_json_has_the_documented_fields(collect: Any) -> None:
     ]
     assert content["format"] == 2
     assert content["scores"] == METRICS
-    assert content["data"] == SUMMARY | {"golden_removed": 0}
+    assert content["data"] == SUMMARY | {"golden_removed": 0, "length_ratio": None}
     assert (content["settings"], content["text"]) == (FILES["model/model.json"], TEXT)
     assert list(content["lineage"]) == list(Pusher.inputs)
     assert content["lineage"]["model"] == {

@@ -101,7 +101,7 @@ def test_a_smaller_saved_model_computes_with_the_rounded_weights(rounded, small)
         assert set(expected) == set(outputs)
         for output, value in outputs.items():
             if value.dtype == tf.string:
-                assert value.numpy().tolist() == expected[output].numpy().tolist()
+                np.testing.assert_array_equal(value.numpy(), expected[output].numpy())
             else:
                 np.testing.assert_allclose(value, expected[output], rtol=2e-4, atol=1e-5)
 
@@ -212,4 +212,4 @@ def test_a_restored_checkpoint_is_the_model(translator, tmp_path):
     restored = Translator(checkpoint.restore(tmp_path, pair), pair, SEARCH)
     expected, outputs = (t.translate(tf.constant(LINES)) for t in (translator, restored))
     for name, value in expected.items():
-        assert outputs[name].numpy().tolist() == value.numpy().tolist()
+        np.testing.assert_array_equal(outputs[name].numpy(), value.numpy())

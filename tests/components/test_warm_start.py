@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from bitext.components.trainer import (
     executor,
 )
 from bitext.components.trainer.optimizer import learning_rate
+from bitext.components.trainer.validation import ValidationScores
 from bitext.components.trainer.warm_start import Start, _remap, choose_start
 from tests import toy_model
 from tests.components.tiny_model import SETTINGS
@@ -242,16 +244,18 @@ class Trainings:
         self.messages: list[str] = []
         model = artifacts.Model(self.root / name / "model", {}, None, name)
         working = self.root / name / "working"
-        sources = list(dict.fromkeys(source for _, source, _ in ROWS))
+        sources = list(dict.fromkeys(source.strip() for _, source, _ in ROWS))
 
-        def validation_function(translator: Any, held_out: list[Any], parameters: Parameters) -> Any:
+        def validation_function(
+            translator: Any, held_out: list[Any], parameters: Parameters, say: Callable[[str], None]
+        ) -> Callable[[], ValidationScores]:
             assert [s.source for s in held_out] == sources, "the eval splits of all spans"
 
-            def increasing_bleu() -> float:
+            def increasing_bleu() -> ValidationScores:
                 validations = (working / "history.jsonl").read_text(encoding="utf-8").count("\n")
                 if validations == killed_after:
                     raise Killed
-                return 1.0 + validations
+                return ValidationScores(1.0 + validations)
 
             return increasing_bleu
 

@@ -74,7 +74,7 @@ def test_status_has_the_documented_fields(finished: Finished) -> None:
         *("id", "state", "started", "seconds", "spans", "nodes", "scores", "bleu", "bleu_signature"),
         *("blessed", "reasons", "error"),
     }
-    assert set(first["scores"]) == {"bleu", "chrf", "ter"}
+    assert set(first["scores"]) == {"bleu", "chrf", "chrfpp", "ter"}
     assert (first["state"], first["blessed"], first["reasons"], first["error"]) == (
         "COMPLETE",
         True,

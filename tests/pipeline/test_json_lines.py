@@ -129,7 +129,8 @@ def test_an_error_is_the_last_event_and_on_standard_error(
     last = events[-1]
     assert (exit_code, last["exit_code"], last["state"], last["error"]) == (code, code, state, message)
     assert (last["event"], last["node"], last["bleu"], last["blessed"]) == ("run_failed", "Train", None, None)
-    assert stderr.startswith(f"error: {message}\nwhat to do: {last['remedy']}\nlog: {last['log']}\n")
+    shown = message.replace("\n", "\n  ")
+    assert stderr.startswith(f"error: {shown}\nwhat to do: {last['remedy']}\nlog: {last['log']}\n")
 
 
 def test_the_last_event_of_a_failed_run_has_the_scores_so_far(run: Run) -> None:

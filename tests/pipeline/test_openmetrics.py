@@ -79,6 +79,7 @@ def test_a_complete_run_writes_all_metrics(toy: Path) -> None:
         "bitext_examples test": 1,
         "bitext_bleu": 31.25,
         "bitext_chrf": 31.25,
+        "bitext_chrfpp": 31.25,
         "bitext_ter": 31.25,
         "bitext_model_blessed": 1,
         "bitext_pushed_version": 1,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bitext.components.translation import bulk, lines
-from bitext.components.translation.bulk import executor
+from bitext.components.translation.bulk import executor, shards
 from bitext.pipeline import cli
 from tests import toy_model
 
@@ -104,15 +104,17 @@ def test_a_signal_ends_the_command_and_the_same_command_resumes(
 
     def signal_at_the_third_shard(block: bytes) -> list[bytes]:
         blocks.append(block)
-        if len(blocks) == 3:  # Beam reads the next shard before it translates the current one
+        # First, the input is divided into 4 shards. Beam reads a shard before it translates the one before it.
+        if len(blocks) == 4 + 3:
             signal.raise_signal(number)
         return lines_of(block)
 
-    monkeypatch.setattr(executor, "lines_of", signal_at_the_third_shard)
+    monkeypatch.setattr(shards, "lines_of", signal_at_the_third_shard)
     arguments = ["large.txt", "--output", "out.txt", "--beam-runner", "direct"]
     command = ["translate", "--model", str(model), *arguments]
     assert cli.main(command) == code
-    assert capfd.readouterr().err.splitlines()[-2:] == ["translated lines 1 to 32", "error: interrupted"]
+    ending = "terminated" if number == signal.SIGTERM else "interrupted"
+    assert capfd.readouterr().err.splitlines()[-2:] == ["translated lines 1 to 32", f"error: {ending}"]
     assert not Path("out.txt").exists()
     assert cli.main(command) == 0
     assert (
