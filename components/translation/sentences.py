@@ -13,7 +13,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from bitext.components.text.normalization import is_blank
+from bitext.components.text.normalization import normalize
 from bitext.components.text.scripts import dominant_script
 from bitext.components.translation.translator import LineTranslator, Translation
 
@@ -29,8 +29,13 @@ LANGUAGES = {
 """The language whose abbreviations are known, by the script of a line, if the language is unknown."""
 DEFAULT_LANGUAGE = "en"
 """The same for other scripts. The ends of sentences are known for all scripts."""
-_ABBREVIATION = re.compile(r"[^ ]{1,3}\.")
-"""A sentence of one short word is more likely an abbreviation."""
+MAX_SEGMENTED = 4000
+"""Characters that are given to sentencex at a time."""
+_CUT_AFTER = ("。", "！", "？", "।", ". ", "! ", "? ")
+_INITIAL = re.compile(r"[^ ]\.")
+"""A sentence of one letter is the initial of a name."""
+_KHMER_OR_TIBETAN = re.compile("[^។៕།༎]*[។៕།༎]+ *|[^។៕།༎]+$")
+"""A part of a segment up to a final mark that sentencex does not know."""
 MAX_REPORTED = 20
 """So many long sentences are reported one by one; all are counted."""
 
@@ -133,8 +138,10 @@ def translate_blocks(
     for block in blocks:
         is_split = translator.are_too_long(block) if splitting.whole_lines else [True] * len(block)
         units = [
-            [] if is_blank(line.decode("utf-8", "replace")) else split(line, language) if splits else [line]
-            for line, splits in zip(block, is_split, strict=True)
+            sentences if splits or not sentences else [line]
+            for line, splits, sentences in zip(
+                block, is_split, (split(line, language) for line in block), strict=True
+            )
         ]
         sentences = [sentence for of_line in units for sentence in of_line]
         lengths, results = iter(translator.total_lengths(sentences)), iter(translator.translate(sentences))
@@ -152,25 +159,48 @@ def translate_blocks(
 def split(line: bytes, language: str | None) -> list[bytes]:
     """Splits a line at the ends of its sentences.
 
-    The sentences have single blanks and no white space at their ends. Nothing else is lost.
+    Equal text (`normalization.normalize`) is split equally. The sentences are normalized, except for
+    quotation marks; nothing else is lost.
 
     Args:
       line: UTF-8; other bytes become U+FFFD.
       language: ISO 639-1; None: by the script of the line.
     """
-    import sentencex
-
-    # Single blanks: sentencex 1.0 panics at a letter, a white space beyond ASCII and a full stop.
-    text = " ".join(line.decode("utf-8", "replace").split())
+    line_text = line.decode("utf-8", "replace")
+    text, shown = normalize(line_text), normalize(line_text, fold_quotes=False)
+    if len(shown) != len(text):  # a quotation mark has composed with a mark after it
+        shown = text
     if language is None:
         language = LANGUAGES.get(dominant_script([text]), DEFAULT_LANGUAGE)
     sentences: list[str] = []
-    for sentence in map(str.strip, sentencex.segment(language, text)):
-        if sentences and _ABBREVIATION.fullmatch(sentences[-1]):
+    for start, end in _spans(text, language):
+        sentence = shown[start:end].strip()
+        if sentences and _INITIAL.fullmatch(sentences[-1]):
             sentences[-1] += f" {sentence}"
         elif sentence:
             sentences.append(sentence)
     return [sentence.encode() for sentence in sentences]
+
+
+def _spans(text: str, language: str) -> Iterator[tuple[int, int]]:
+    """Yields the first and the last index of each sentence of a normalized text; together they cover it."""
+    import sentencex
+
+    start = 0
+    for piece in _pieces(text):
+        for segment in sentencex.segment(language, piece):
+            for part in _KHMER_OR_TIBETAN.findall(segment):
+                yield start, start + len(part)
+                start += len(part)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Cuts a long text after a final mark or a space, because the time of sentencex is quadratic."""
+    while len(text) > MAX_SEGMENTED:
+        cut = max(text.rfind(mark, 0, MAX_SEGMENTED) for mark in _CUT_AFTER) + 1 or MAX_SEGMENTED
+        yield text[:cut]
+        text = text[cut:]
+    yield text
 
 
 def join(sentences: Sequence[Sequence[Translation]], nbest: int = 1) -> list[Translation]:
@@ -201,10 +231,11 @@ def join(sentences: Sequence[Sequence[Translation]], nbest: int = 1) -> list[Tra
 
 
 def _joined(left: str, right: str) -> str:
-    """Joins two sentences: with a space, unless the script of the first has none after a sentence."""
+    """Joins two sentences: with a space, unless the first is Chinese or Japanese."""
     if not left or not right:
         return left or right
-    return f"{left}{right}" if _is_wide(left[-1]) else f"{left} {right}"
+    last_letter = next((character for character in reversed(left) if character.isalnum()), left[-1])
+    return f"{left}{right}" if _is_wide(left[-1]) or _is_wide(last_letter) else f"{left} {right}"
 
 
 def _is_wide(character: str) -> bool:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bitext.components.text.normalization import normalize
 from bitext.components.translation import sentences
 from bitext.components.translation.search import Search
 from bitext.components.translation.sentences import LongSentence, Splitting, join, split, translate_blocks
@@ -61,16 +65,53 @@ class TestSplit:
         line = "Это, напр. Москва и т. д. Да.".encode()
         assert split(line, None) == split(line, "ru") != split(line, "en")
 
-    def test_a_short_word_with_a_full_stop_is_no_sentence(self) -> None:
-        assert split("M. Dupont est là. Bonjour.".encode(), "fr") == [
-            "M. Dupont est là.".encode(),
-            b"Bonjour.",
-        ]
+    def test_an_initial_is_no_sentence(self) -> None:
+        assert split("M. Dupont est là. Oui.".encode(), "fr") == ["M. Dupont est là.".encode(), b"Oui."]
+
+    @pytest.mark.parametrize(
+        ("line", "count"), [("ខ្ញុំសុខសប្បាយ។ អរគុណ។ ទេ", 3), ("བཀྲ་ཤིས། ཁྱེད་རང་།", 2), ("“你好吗？”「是的。」", 2)]
+    )
+    def test_marks_that_the_splitter_does_not_know(self, line: str, count: int) -> None:
+        assert len(split(line.encode(), None)) == count
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "See www.example.com at 5 p.m. today. It is new.",
+            'He said "I will go. I promise." Then he left.',
+            "你好。我是学生！",
+        ],
+    )
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda text: "\u00ad".join(text),
+            lambda text: "\u200b".join(text) + "\u200b",
+            lambda text: f"\u2067{text}\u2069",
+            lambda text: text.replace('"', "”").replace(" ", "\u00a0"),
+            lambda text: unicodedata.normalize("NFD", text),
+        ],
+    )
+    def test_equal_text_is_split_equally(self, text: str, change: Callable[[str], str]) -> None:
+        changed = [normalize(sentence.decode()) for sentence in split(change(text).encode(), "en")]
+        assert changed == [normalize(sentence.decode()) for sentence in split(text.encode(), "en")]
+
+    def test_quotation_marks_stay_for_a_model_that_knows_them(self) -> None:
+        assert split("“One.” Two.".encode(), "en") == ["“One.”".encode(), b"Two."]
+
+    @pytest.mark.parametrize("unit", ["你好。", "“", "（a。", "I like tea. ", "word "])
+    def test_the_time_is_linear(self, unit: str) -> None:
+        line = (unit * (200_000 // len(unit))).encode()
+        started = time.process_time()
+        split(line, "zh")
+        assert time.process_time() - started < 20  # about a second; quadratic time took minutes
 
     @given(st.text(st.sampled_from("aB .。!?\n\u3000\u200b\u00a0\"'»1é中")))
     def test_no_text_is_lost(self, line: str) -> None:
-        joined = b"".join(split(line.encode(), "en")).decode()
-        assert "".join(joined.split()) == "".join(line.split())
+        parts = [sentence.decode() for sentence in split(line.encode(), "en")]
+        joined, expected = "".join(parts), normalize(line, fold_quotes=False)
+        assert joined.replace(" ", "") == expected.replace(" ", "")
+        assert all(sentence == sentence.strip() != "" for sentence in parts)
 
 
 class TestJoin:
@@ -81,6 +122,7 @@ class TestJoin:
         assert text("One.", "Two.", "") == "One. Two."
         assert text("你好。", "再见。") == "你好。再见。"
         assert text("안녕.", "네.") == "안녕. 네."
+        assert text('"你好吗？"', "是的。") == '"你好吗？"是的。'
         assert text() == ""
 
     @given(

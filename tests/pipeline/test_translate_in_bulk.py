@@ -104,7 +104,7 @@ def test_a_signal_ends_the_command_and_the_same_command_resumes(
 
     def signal_at_the_third_shard(block: bytes) -> list[bytes]:
         blocks.append(block)
-        # First, the input is divided into 4 shards. Beam reads a shard before it translates the one before it.
+        # First, the input is divided into 4 shards. Beam reads a shard before it translates the last one.
         if len(blocks) == 4 + 3:
             signal.raise_signal(number)
         return lines_of(block)
