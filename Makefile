@@ -3,7 +3,7 @@ CONFIG ?= pipeline/configs/tatoeba.yaml
 PYTEST_FLAGS ?=
 WORKERS ?= 2
 # Percent of lines and branches that `make test` must run. For a part of the tests: make test COVERAGE= PYTEST_FLAGS='-k search'
-COVERAGE ?= --cov --cov-report=term --cov-fail-under=80
+COVERAGE ?= --cov --cov-report=term --cov-fail-under=90
 LOCK_FLAGS ?=
 AIRFLOW ?= 2 3
 UV ?= $(if $(wildcard .venv/bin/uv),.venv/bin/uv,uv)
