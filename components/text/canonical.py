@@ -46,12 +46,9 @@ def expansions(replacements: dict[int, str]) -> Expansions:
 
     Hangul syllables are left as they are: composition never needs their letters.
     """
-    new = {code: _decomposed(text) for code, text in replacements.items()}
-    for code in characters.code_points(characters.decomposable()):
-        new.setdefault(code, _decomposed("".join(replacements.get(c, chr(c)) for c in _codes(chr(code)))))
     rows: list[tuple[int, int, int]] = [(0, -1, 1)]
     codes: list[int] = []
-    for code, text in sorted(new.items()):
+    for code, text in sorted(characters.decompositions(replacements).items()):
         if rows[-1][0] == code:
             rows.pop()
         rows += [(code, len(codes), len(text)), (code + 1, -1, 1)]
@@ -214,11 +211,7 @@ def _keys(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
 
 def _codes(text: str) -> list[int]:
     """The code points of a text's canonical decomposition."""
-    return [ord(c) for c in _decomposed(text)]
-
-
-def _decomposed(text: str) -> str:
-    return unicodedata.normalize("NFD", text)
+    return [ord(c) for c in unicodedata.normalize("NFD", text)]
 
 
 @functools.cache

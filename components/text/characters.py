@@ -18,6 +18,11 @@ Range = tuple[int, int]
 BOUNDARY_MARK = 0x2581
 """U+2581, the mark of a word boundary. In a text it becomes `_`."""
 SURROGATES: Range = (0xD800, 0xDFFF)
+NONCHARACTERS: tuple[Range, ...] = (
+    (0xFDD0, 0xFDEF),
+    *((last - 1, last) for last in range(0xFFFF, 0x110000, 0x10000)),
+)
+"""The code points that never are characters. TensorFlow encodes them as U+FFFD."""
 IGNORABLE: tuple[Range, ...] = (
     (0x00AD, 0x00AD),
     (0x034F, 0x034F),
@@ -82,6 +87,7 @@ _JOINER_SCRIPTS: tuple[Range, ...] = (
     (0x1E900, 0x1E95F),  # Adlam
 )
 """The blocks of the scripts in which joiners distinguish words."""
+_ARABIC: tuple[Range, ...] = ((0x0600, 0x06FF), (0x0750, 0x077F), (0x0870, 0x08FF), (0x10EC0, 0x10EFF))
 CJK_LETTERS: tuple[Range, ...] = (
     (0x3005, 0x3007),
     (0x3021, 0x3029),
@@ -98,7 +104,8 @@ CJK_LETTERS: tuple[Range, ...] = (
     (0xF900, 0xFAFF),
     (0xFF66, 0xFF9D),
     (0x1AFF0, 0x1B16F),
-    (0x20000, 0x3FFFD),
+    (0x20000, 0x2FFFD),
+    (0x30000, 0x3FFFD),
 )
 """Han, Hiragana, Katakana and Bopomofo letters, and their iteration and length marks."""
 CJK_PUNCTUATION = "！（），．：；？［］｛｝～｟｠"
@@ -112,6 +119,8 @@ PRESENTATION_FORMS: tuple[Range, ...] = ((0xFB00, 0xFB4F), (0xFB50, 0xFDFB), (0x
 
 _PLANES = (range(0x20000), range(0x2F800, 0x2FA20), range(0xE0000, 0xE1000))
 """The code points that have a combining class or a canonical decomposition are among these."""
+_END_OF_LETTERS = 0x40000
+"""Behind the last letter. The marks after it are ignorable."""
 
 
 def code_points(ranges: Iterable[Range]) -> Iterable[int]:
@@ -195,16 +204,31 @@ def compositions() -> dict[tuple[int, int], int]:
 @functools.cache
 def joiner_letters() -> tuple[Range, ...]:
     """The letters and marks of the scripts that use joiners."""
-    return to_ranges(
-        code
-        for code in code_points(_JOINER_SCRIPTS)
-        if unicodedata.category(chr(code))[0] in "LM" and not _decomposes_with_space(chr(code))
-    ) + tuple(MONGOLIAN_VOWEL_SEPARATOR)
+    return _in_categories(code_points(_JOINER_SCRIPTS), "LM") + MONGOLIAN_VOWEL_SEPARATOR
 
 
-def _decomposes_with_space(character: str) -> bool:
-    """Whether a presentation form begins with a space: a mark on its own."""
-    return unicodedata.normalize("NFKC", character)[0] == " "
+@functools.cache
+def arabic_letters() -> tuple[Range, ...]:
+    """The letters of the Arabic script, without presentation forms."""
+    return _in_categories(code_points(_ARABIC), "L")
+
+
+@functools.cache
+def word_characters() -> tuple[Range, ...]:
+    """The letters, marks and digits of all scripts."""
+    return _in_categories(range(_END_OF_LETTERS), "LMN")
+
+
+@functools.cache
+def closing() -> tuple[Range, ...]:
+    """The closing brackets and the quotation marks, which a suffix may follow."""
+    closing = (code for code in range(0x10000) if unicodedata.category(chr(code)) in ("Pe", "Pf"))
+    return to_ranges({*closing, *map(ord, SINGLE_QUOTES + DOUBLE_QUOTES + "'\"")})
+
+
+def _in_categories(codes: Iterable[int], categories: str) -> tuple[Range, ...]:
+    """The code points whose category begins with one of the letters."""
+    return to_ranges(code for code in codes if unicodedata.category(chr(code))[0] in categories)
 
 
 @functools.cache
@@ -229,7 +253,7 @@ def replacements(fold_quotes: bool, cjk: bool) -> dict[int, str]:
       fold_quotes: whether typographic quotation marks and apostrophes are replaced.
       cjk: whether the text has a letter of `CJK_LETTERS`, so that full-width punctuation stays.
     """
-    table = {BOUNDARY_MARK: "_"}
+    table = {BOUNDARY_MARK: "_"} | dict.fromkeys(code_points(NONCHARACTERS), "\ufffd")
     for code in range(WIDTHS[0], WIDTHS[1] + 1):
         kind, _, form = unicodedata.decomposition(chr(code)).partition(" ")
         if kind in ("<wide>", "<narrow>") and not (cjk and chr(code) in CJK_PUNCTUATION):
@@ -240,6 +264,19 @@ def replacements(fold_quotes: bool, cjk: bool) -> dict[int, str]:
     if fold_quotes:
         table |= {ord(quote): "'" for quote in SINGLE_QUOTES} | {ord(quote): '"' for quote in DOUBLE_QUOTES}
     return {code: new for code, new in table.items() if not _in(code, IGNORABLE)}
+
+
+def decompositions(replacements: dict[int, str]) -> dict[int, str]:
+    """What each character that is replaced or canonically decomposed, or both, becomes; in form NFD."""
+    new = {code: _decomposed(text) for code, text in replacements.items()}
+    for code in code_points(decomposable()):
+        parts = (replacements.get(ord(part), part) for part in _decomposed(chr(code)))
+        new.setdefault(code, _decomposed("".join(parts)))
+    return new
+
+
+def _decomposed(text: str) -> str:
+    return unicodedata.normalize("NFD", text)
 
 
 def _in(code: int, ranges: Iterable[Range]) -> bool:

@@ -2,9 +2,10 @@
 
 An ignorable character is removed except where a script needs it:
 
-* U+200C and U+200D stay after a virama, and between letters or marks of a script that uses them (Arabic,
-  Syriac, Indic, Khmer, Mongolian and others); U+200D also stays between two emoji. Of several in a row, the
-  first counts.
+* U+200C and U+200D stay after a virama, and between two letters, marks or digits, if one of them is a letter
+  or mark of a script that uses joiners (Arabic, Syriac, Indic, Khmer, Mongolian and others). They also stay
+  between a closing bracket or quotation mark and a letter of such a script. U+200D also stays after any
+  Arabic letter, and between two emoji. Of several in a row, the first counts.
 * U+180B to U+180F stay after a Mongolian letter.
 * Tag characters stay in the flags of regions, such as U+1F3F4 with the tags of `gbsct`.
 
@@ -37,19 +38,22 @@ def remove(text: str) -> str:
 def re2_rules() -> tuple[Rule, ...]:
     """The replacements that do the same as `remove`, one after the other."""
     c = {name: re2_class(ranges) for name, ranges in _sets().items()}
-    # First goes a joiner that nothing of its script follows, except after a virama; then one that nothing of
-    # its script precedes.
-    after = "([{virama}][{mark}]*[{joiner}])|[{non}]([^{follows}])|[{zwj}]([^{follows}{emoji}])|[{joiner}]$"
-    before = "([{starter}{virama}][{mark}]*[{joiner}]|[{emoji}][{mark}]*[{zwj}])|[{joiner}]"
-    return *_simple_rules(re2_class), (after.format(**c), "\\1\\2\\3"), (before.format(**c), "\\1")
+    # A joiner is removed by what follows it (except where that does not matter), then after an emoji, then by
+    # what precedes it. No match ends before a character that the next match needs: in the last pattern, the
+    # letter after a joiner may be the letter before the next one.
+    always = "[{virama}][{mark}]*[{joiner}]|[{arabic}][{mark}]*[{zwj}]"
+    after = f"({always})|[{{non}}]([^{{word}}])|[{{zwj}}]([^{{word}}{{emoji}}])|[{{joiner}}]$"
+    emoji = "([{emoji}][{plain}]*)[{zwj}]([^{joined}{emoji}])"
+    joined = "[{before}{virama}][{mark}]*[{joiner}]|[{emoji}][{mark}]*[{zwj}]"
+    other = "[{other}][{mark}]*[{joiner}][{after}](?:[{mark}]*[{joiner}])?"
+    rules = ((after, "\\1\\2\\3"), (emoji, "\\1\\2"), (f"({joined}|{other})|[{{joiner}}]", "\\1"))
+    return *_simple_rules(re2_class), *((pattern.format(**c), new) for pattern, new in rules)
 
 
 @functools.cache
 def _sets() -> dict[str, tuple[Range, ...]]:
     """The sets of characters that the patterns are made of."""
-    marks = characters.combining_marks()
-    letters = set(characters.code_points(characters.joiner_letters()))
-    return {
+    return _context_sets() | {
         "always": always_removed(),
         "mongolian": characters.MONGOLIAN_LETTERS,
         "variation": characters.MONGOLIAN_VARIATION,
@@ -61,12 +65,44 @@ def _sets() -> dict[str, tuple[Range, ...]]:
         "joiner": characters.JOINERS,
         "non": ((characters.NON_JOINER, characters.NON_JOINER),),
         "zwj": ((characters.JOINER, characters.JOINER),),
-        "starter": characters.to_ranges(letters - set(marks)),
         "virama": characters.viramas(),
-        "mark": characters.to_ranges(marks),
-        "follows": characters.to_ranges(letters | set(marks)),
         "emoji": characters.EMOJI,
     }
+
+
+def _context_sets() -> dict[str, tuple[Range, ...]]:
+    """The sets of characters that may be before or after a joiner.
+
+    A character is in the same set as what it becomes in later rules. So canonically equal texts keep the same
+    joiners, and normalizing again keeps them too. Before a joiner, the last character without its marks
+    (`mark`) counts; after it, the first.
+    """
+    new = characters.decompositions(characters.replacements(True, False))
+    marks = characters.combining_marks()
+    bases = {code: [ord(c) for c in text if ord(c) not in marks] for code, text in new.items()}
+    last = {code: base[-1] if base else -1 for code, base in bases.items()}
+    first = {code: ord(text[0]) for code, text in new.items()}
+    letters = set(characters.code_points(characters.joiner_letters()))
+    arabic = set(characters.code_points(characters.arabic_letters()))
+    word = set(characters.code_points(characters.word_characters()))
+    closing = set(characters.code_points(characters.closing()))
+    viramas = set(characters.code_points(characters.viramas()))
+    sets = {
+        "mark": marks.keys() | {code for code, base in bases.items() if not base},
+        "plain": (marks.keys() - viramas) | {code for code, base in bases.items() if not base},
+        "before": _with_equals(letters - marks.keys(), last),
+        "arabic": _with_equals(arabic, last),
+        "other": _with_equals((word | closing) - marks.keys(), last),
+        "after": _with_equals(letters - marks.keys(), first),
+        "joined": _with_equals(letters | marks.keys(), first),
+        "word": _with_equals(word | letters | marks.keys(), first),
+    }
+    return {name: characters.to_ranges(codes) for name, codes in sets.items()}
+
+
+def _with_equals(codes: set[int], becomes: dict[int, int]) -> set[int]:
+    """The code points, and those that become one of them, without those that become another."""
+    return (codes - becomes.keys()) | {code for code, new in becomes.items() if new in codes}
 
 
 def always_removed() -> tuple[Range, ...]:
@@ -110,16 +146,21 @@ def _joiner_if_needed(match: re.Match[str]) -> str:
     """The marks of a match, and its joiner if it stays."""
     text, (marks, joiner) = match.string, match.groups()
     before, after = text[max(match.start() - 1, 0) : match.start()], text[match.end() : match.end() + 1]
-    joins_emoji = ord(joiner) == characters.JOINER
     stays = (
         _is("virama", before)
         or any(_is("virama", mark) for mark in marks)
-        or (
-            (_is("starter", before) or (joins_emoji and _is("emoji", before)))
-            and (_is("follows", after) or (joins_emoji and _is("emoji", after)))
-        )
+        or (_is("before", before) and _is("word", after))
+        or (_is("other", before) and _is("after", after))
+        or (ord(joiner) == characters.JOINER and _zwj_stays(before, after))
     )
     return marks + joiner if stays else marks
+
+
+def _zwj_stays(before: str, after: str) -> bool:
+    """Whether U+200D stays where U+200C does not."""
+    if _is("emoji", before):
+        return _is("emoji", after) or _is("joined", after)
+    return _is("arabic", before) or (_is("before", before) and _is("emoji", after))
 
 
 def _is(name: str, character: str) -> bool:

@@ -3,7 +3,7 @@
 `normalize` is what the exported graph does before it tokenizes (`processor.normalize`), without lower case.
 The graph and this module are tested to agree on all of Unicode. The rules, in this order:
 
-1. Invalid UTF-8 and lone surrogates become U+FFFD.
+1. Invalid UTF-8, lone surrogates and noncharacters (U+FDD0, U+FFFE and others) become U+FFFD.
 2. Default-ignorable characters (soft hyphen, zero-width space, byte order mark, variation selectors,
    directional marks) are removed, except where a script needs them; see `ignorables`.
 3. Separators and control characters (categories Z and Cc) become a space.

@@ -40,10 +40,37 @@ def test_every_character_is_the_same_in_python_and_in_the_graph(fold_quotes):
     assert_same(ALL, fold_quotes)
 
 
+def test_tensorflow_encodes_every_normalized_character_as_it_is():
+    once = [normalize(f"a{c}b") for c in ALL]
+    encoded = tf.strings.unicode_encode(tf.strings.unicode_decode(once, "UTF-8"), "UTF-8").numpy().tolist()
+    assert [t.decode() for t in encoded] == once
+
+
+def test_noncharacters_are_the_replacement_character():
+    noncharacters = [c for c in ALL if "\ufdd0" <= c <= "\ufdef" or ord(c) & 0xFFFE == 0xFFFE]
+    assert len(noncharacters) == 66
+    assert_same([text for c in noncharacters for text in (f"a{c}b", f"{c}\u0301’", f"ن\u200c{c}م")])
+    texts = [f"a{c}b（" for c in noncharacters]
+    assert {normalize(t) for t in texts} == set(in_graph(texts)) == {"a\ufffdb("}
+    assert {split_key(t) for t in texts} == {split_key("a\ufffdb（")}
+
+
 def test_canonically_equal_characters_are_equal():
     decomposed = [unicodedata.normalize("NFD", c) for c in ALL]
     assert in_graph(decomposed) == in_graph(ALL)
     assert [normalize(c) for c in decomposed] == [normalize(c) for c in ALL]
+
+
+@pytest.mark.parametrize("joiner", ["\u200c", "\u200d"])
+def test_canonically_equal_neighbors_of_joiners_are_equal(joiner):
+    decomposable = [c for c in ALL if not "가" <= c <= "힣" and not unicodedata.is_normalized("NFD", c)]
+    others = ["م", "م\u0650", "क्", "ක්", "👩", "É", "1", ")", "\u0f71", "\u0650", "ﾞ"]
+    texts = [text for c in [*decomposable, "각"] for b in others for text in (b + joiner + c, c + joiner + b)]
+    once = [normalize(text) for text in texts]
+    assert in_graph(texts) == once
+    assert [normalize(text) for text in once] == once
+    for form in ("NFD", "NFC"):
+        assert [normalize(unicodedata.normalize(form, text)) for text in texts] == once
 
 
 def test_text_without_replaced_characters_is_composed_as_unicodedata_does():
@@ -65,6 +92,7 @@ PIECES = [chr(part) for pair in characters.compositions() for part in pair]
 HANGUL = [*map(chr, range(0x1100, 0x1200)), "가", "각", "힣", "\u3131", "\uffa1"]
 JOINED = list(
     "ابمیक्षন্ക\u0d4dන🏴👩❤aq \u200b\u200c\u200d\u180b\u180e\ufe0f\ufeff\u00ad\u064e\u0323\u1820\ufefb\ufe70\n"
+    "۱1)(»”ʻﾞ\uff9e\u0f71\u0f73\u0622\u0653\ufdd0\U0002ffff➀²"
 )
 TAGS = ["\U000e0067", "\U000e0062", "\U000e007f", "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e007f"]
 SIGNS = list(
@@ -115,6 +143,17 @@ def test_all_marks_in_reverse_order_and_lone_surrogates():
         ("so\u00adft w\u200bo\u2060r\ufeffd\u200e", "soft word"),
         ("می\u200cخواهم", "می\u200cخواهم"),
         ("می\u200c\u200cخواهم \u200cw\u200cord", "می\u200cخواهم word"),
+        ("۱۲\u200cساله 12\u200cساله", "۱۲\u200cساله 12\u200cساله"),
+        ("A\u200cها É\u200cها E\u0301\u200cها", "A\u200cها É\u200cها É\u200cها"),
+        ("ن\u200cA ن\u200d۱", "ن\u200cA ن\u200d۱"),
+        ("(کتاب)\u200cها «کتاب»\u200cها “کتاب”\u200cها", '(کتاب)\u200cها «کتاب»\u200cها "کتاب"\u200cها'),
+        ("ه\u200d ه\u200d.ق. 5 ه\u200d", "ه\u200d ه\u200d.ق. 5 ه\u200d"),
+        ("ه\u064e\u200d ﻪ\u200d ه\u200c ܐ\u200d क\u200d ", "ه\u064e\u200d ه\u200d ه ܐ क"),
+        ("\u200dه A\u200d \u200cها (\u200cها !\u200cها", "ه A ها (ها !ها"),
+        ("A\u200cB 1\u200c2 1\u200dA 你\u200c好 א\u200dב", "AB 12 1A 你好 אב"),
+        ("م\u200cA\u200cم\u200cA\u200cB\u200cم", "م\u200cA\u200cم\u200cA" + "B\u200cم"),
+        ("م\u200c( A\u200c\u0301م م\u200c½", "م( Áم م\u200c½"),
+        ("م\u200c\u0f73 م\u200c\u0f71\u0f72", "م\u200c\u0f71\u0f72 م\u200c\u0f71\u0f72"),
         ("അവന\u0d4d\u200d", "അവന\u0d4d\u200d"),
         ("র\u200d্যাব", "র\u200d্যাব"),
         ("👩\u200d❤\ufe0f\u200d👩\u200d", "👩\u200d❤\u200d👩"),

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from bitext.components.artifacts import SideFiles, TextFile
 from bitext.components.shared.errors import DataError
 from bitext.components.text import EOS_ID, SPECIALS, TextSettings, learn, processor
+from bitext.components.text.normalization import split_key
 
 LINES = [
     "Tom doesn't like cheese very much, does he?",
@@ -140,6 +141,14 @@ def parity(tmp_path_factory):
     counts = pretoken_counts(lines, TextSettings())
     reference = sentencepiece.SentencePieceProcessor(model_proto=learn.train_sentencepiece(counts, 340))
     return path, reference, learn.learn(counts, TextSettings(), 340).pieces
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_noncharacters_have_the_tokens_and_the_key_of_the_replacement_character(processors, unit):
+    texts = [f"a{c}b" for c in ("\ufffd", "\ufdd0", "\ufdef", "\ufffe", "\U0001ffff", "\U0010fffe")]
+    tokens = processors[unit].tokenize(tf.constant(texts)).to_list()
+    assert tokens == tokens[:1] * len(texts)
+    assert {split_key(text) for text in texts} == {split_key(texts[0])}
 
 
 def test_learned_pieces_shorten_text(processors):
