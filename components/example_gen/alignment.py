@@ -83,6 +83,7 @@ class Groups:
       pairs: float32[G, offsets], rows that have both sides at an offset.
       same: for the final marks and the numbers: float32[G, offsets], pairs in which both sides are equal.
       chance: for both: float32[G], the share of equal pairs if the targets of the group are shuffled.
+      most: for both: float32[G], the largest share of equal pairs in any order of the targets.
     """
 
     first: Ints
@@ -94,6 +95,7 @@ class Groups:
     pairs: Floats
     same: tuple[Floats, Floats]
     chance: tuple[Floats, Floats]
+    most: tuple[Floats, Floats]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,11 +153,11 @@ def measure(line: Ints, source: pa.Array, target: pa.Array, accepted: Mask) -> G
         covariances.append(products / np.maximum(pairs[-1] - 1, 1))
         same_marks.append(_total(both, marks[0] == _shifted(marks[1], offset)))
         same_numbers.append(_total(both, numbers[0] == _shifted(numbers[1], offset)))
-    equal_marks = sum(
-        _total(weight, marks[0] == mark) * _total(weight, marks[1] == mark) for mark in range(_MARK_CLASSES)
-    )
-    equal_numbers = _total(weight, numbers[0] == 0) * _total(weight, numbers[1] == 0)
-    squared = np.maximum(rows, 1) ** 2
+    mark_shares = [
+        tuple(_total(weight, side == mark) / np.maximum(rows, 1) for side in marks)
+        for mark in range(_MARK_CLASSES)
+    ]
+    without = tuple(_total(weight, side == 0) / np.maximum(rows, 1) for side in numbers)
     return Groups(
         first=line[::GROUP],
         last=line[np.minimum(np.arange(1, groups + 1) * GROUP, len(line)) - 1],
@@ -165,7 +167,8 @@ def measure(line: Ints, source: pa.Array, target: pa.Array, accepted: Mask) -> G
         covariance=np.stack(covariances, 1),
         pairs=np.stack(pairs, 1),
         same=(np.stack(same_marks, 1), np.stack(same_numbers, 1)),
-        chance=(equal_marks / squared, equal_numbers / squared),
+        chance=(sum(np.multiply(*shares) for shares in mark_shares), without[0] * without[1]),
+        most=(sum(np.minimum(*shares) for shares in mark_shares), 1 - np.abs(without[0] - without[1])),
     )
 
 
@@ -247,11 +250,11 @@ def find(groups: Groups) -> list[OutOfStep]:
         return []
     lengths = _evidence_of_lengths(groups)
     evidence = np.maximum(lengths + _evidence_of_marks_and_numbers(groups), -MOST_OF_A_GROUP)
-    correlations = _correlations(groups)
-    usual = float(np.quantile(correlations[:, 0], _USUAL))
+    by_length = correlations(groups)
+    usual = float(np.quantile(by_length[:, 0], _USUAL))
     in_step = np.quantile(evidence, _USUAL, axis=0).max()
     found = []
-    for first, end in _sequences(-evidence[:, 0]):
+    for first, end in sequences(-evidence[:, 0]):
         if lengths[first:end, 0].sum() > 0:
             continue
         totals = evidence[first:end].sum(0)
@@ -262,14 +265,15 @@ def find(groups: Groups) -> list[OutOfStep]:
                 last=int(groups.last[end - 1]),
                 rows=int(groups.rows[first:end].sum()),
                 shift=OFFSETS[best] if totals[best] > _STRENGTH * in_step * (end - first) else 0,
-                correlation=float(correlations[first:end, 0].mean()),
+                correlation=float(by_length[first:end, 0].mean()),
                 usual=usual,
             )
         )
     return found
 
 
-def _correlations(groups: Groups) -> Floats:
+def correlations(groups: Groups) -> Floats:
+    """The correlation of the lengths in each group: [G, offsets]."""
     variances = np.sqrt(np.maximum(groups.source_variance * groups.target_variance, 1e-9))
     return np.clip(groups.covariance / variances[:, None], -1, 1)
 
@@ -299,7 +303,7 @@ def _evidence_of_lengths(groups: Groups) -> Floats:
 
     The expected correlation follows from the variance of the source in the group.
     """
-    correlations = _correlations(groups)
+    by_length = correlations(groups)
     slope = np.sqrt(np.median(groups.target_variance) / np.maximum(np.median(groups.source_variance), 1e-9))
     residuals = (
         groups.target_variance[:, None]
@@ -308,15 +312,15 @@ def _evidence_of_lengths(groups: Groups) -> Floats:
     )
     noise = np.median(np.maximum(residuals, 0), axis=0).min()
     signal = slope**2 * groups.source_variance
-    usual = np.quantile(correlations, _USUAL, axis=0).max()
+    usual = np.quantile(by_length, _USUAL, axis=0).max()
     expected = np.sqrt(signal / np.maximum(signal + noise, 1e-9))
     expected = np.minimum(_STRENGTH * np.minimum(expected, np.maximum(usual, 0)), _MOST_CORRELATION)[:, None]
     rest = 1 - expected**2
     freedom = np.maximum(groups.pairs - 2, 0)
-    return freedom * (-0.5 * np.log(rest) - (expected**2 - expected * correlations) / rest)
+    return freedom * (-0.5 * np.log(rest) - (expected**2 - expected * by_length) / rest)
 
 
-def _sequences(scores: Floats) -> list[tuple[int, int]]:
+def sequences(scores: Floats) -> list[tuple[int, int]]:
     """The sequences with a maximal sum of at least EVIDENCE, in order (Ruzzo and Tompa 1999, simplified).
 
     A sequence ends where its sum has its maximum, before it falls by EVIDENCE.

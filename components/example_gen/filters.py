@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from bitext.components.example_gen import Parameters
 from bitext.components.example_gen.rows import Ints, Mask, Rows, to_ints, to_mask
 from bitext.components.shared.strings import blank_rows, rows_with_controls
+from bitext.components.text.normalization import is_blank
 
 Reject: TypeAlias = Callable[[Mask, str, dict[int, str] | str], None]
 """Rejects the rows of a mask: (mask, reason, detail of each row or of all rows)."""
@@ -106,6 +107,9 @@ def _reject_missing_columns(rows: Rows, parameters: Parameters, reject: Reject) 
     columns = (parameters.source_column, parameters.target_column)
     for side, column, binary in zip(SIDES, columns, rows.sides, strict=True):
         mask = to_mask(binary.is_null())
+        blank = np.zeros(len(mask), bool)
+        blank[[r for r in _indices(mask) if rows.column_counts[r] <= 1 and is_blank(rows.text(r))]] = True
+        reject(blank, "empty_side", "the line is blank")
         details = {
             r: f"no {side} column {column!r}: the row has {rows.column_counts[r]}" for r in _indices(mask)
         }

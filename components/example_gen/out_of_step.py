@@ -1,4 +1,4 @@
-"""Warns of lines that look out of step (`alignment`), and stops the run if there are too many."""
+"""Warns of lines that look out of step (`alignment`, `whole_file`), and stops the run if there are too many."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from bitext.components.component import Context
+from bitext.components.example_gen import whole_file
 from bitext.components.example_gen.alignment import Groups, OutOfStep, concatenate, find
 from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.shared.errors import DataError
@@ -29,7 +30,9 @@ def count(group: tuple[int, Iterable[Groups]], files: Sequence[SourceFile]) -> C
     file = files[index]
     names = file.path if file.target_path is None else f"{file.path} and {file.target_path}"
     counts: Counter[str] = Counter()
-    for part in find(concatenate(sorted(blocks, key=lambda block: int(block.first[0])))):
+    groups = concatenate(sorted(blocks, key=lambda block: int(block.first[0])))
+    parts = max(find(groups), whole_file.find(groups), key=lambda found: sum(part.rows for part in found))
+    for part in parts:
         counts[_COUNT + json.dumps([index, part.first, _describe(part, names)])] = part.rows
     return counts
 
@@ -67,8 +70,8 @@ def check(counts: Counter[str], rows: int, most: float, context: Context) -> Non
             f"{out_of_step:,} of {rows:,} rows ({out_of_step / rows:.1%}) look out of step, over"
             f" max_out_of_step_share {most:.1%}: source and target no longer correspond:\n"
             + "\n".join(f"  {message}" for message in messages),
-            "compare both sides at the first of these lines: a line is missing or is one too many there; or"
-            " raise example_gen.max_out_of_step_share if they do correspond",
+            "compare both sides at the first of these lines: a line is missing or is one too many there, or one"
+            " side is in another order; or raise example_gen.max_out_of_step_share if they do correspond",
         )
     for message in messages:
         context.say(f"warning: {message}")

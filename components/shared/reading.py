@@ -1,6 +1,7 @@
 """Finds and reads local and remote files: decompresses by file name, splits at line ends.
 
-A line ends with a line feed, a carriage return, or both (LF, CR, CRLF), as in Python's text mode. No other
+A line ends with a line feed, a carriage return, or both (LF, CR, CRLF), as in Python's text mode. Several
+carriage returns before a line feed are one line end: a file that was converted twice has CR CR LF. No other
 character ends a line: not vertical tab, form feed, U+0085, U+2028 or U+2029.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import bz2
 import itertools
 import lzma
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
@@ -22,6 +24,7 @@ from bitext.components.shared.files import is_remote, local_files
 ENDINGS = tuple(file_kinds.COMPRESSED)
 """Endings of the names of compressed files."""
 _HEAD_BYTES = 512
+_RETURNS = re.compile(rb"(?<!\r)\r++\n")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -170,11 +173,11 @@ def whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """
     incomplete: list[bytes] = []
     for chunk in chunks:
-        # A carriage return at the end of a chunk ends a line unless the next chunk begins with a line feed.
-        if incomplete and incomplete[-1].endswith(b"\r") and not chunk.startswith(b"\n"):
+        # Carriage returns at the end of a chunk end lines unless a line feed follows.
+        if incomplete and incomplete[-1].endswith(b"\r") and chunk.lstrip(b"\r")[:1] not in (b"\n", b""):
             yield b"".join(incomplete)
             incomplete = []
-        end = chunk.rfind(b"\n") + 1 or chunk.rfind(b"\r", 0, len(chunk) - 1) + 1
+        end = chunk.rfind(b"\n") + 1 or chunk.rstrip(b"\r").rfind(b"\r") + 1
         if end:
             yield b"".join([*incomplete, chunk[:end]])
             incomplete = []
@@ -185,5 +188,12 @@ def whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def split_lines(block: bytes) -> list[bytes]:
-    """Returns the lines of a block without their line ends (LF, CR or CRLF)."""
-    return block.splitlines()
+    """Returns the lines of a block without their line ends (LF, CR, CRLF or CR CR LF)."""
+    return without_returns(block).splitlines()
+
+
+def without_returns(block: bytes) -> bytes:
+    """Returns a block with a line feed in place of each line feed that carriage returns are before."""
+    if b"\r\r\n" in block:
+        return _RETURNS.sub(b"\n", block)
+    return block.replace(b"\r\n", b"\n")

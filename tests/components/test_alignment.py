@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitext.components.example_gen import alignment
-from bitext.components.example_gen.alignment import OutOfStep, concatenate, find, measure
+from bitext.components.example_gen import alignment, whole_file
+from bitext.components.example_gen.alignment import Groups, OutOfStep, concatenate, find, measure
 from tests.e2e import toy
 
 Pairs = list[tuple[str, str]]
 
 
-def found(pairs: Pairs, block: int = 10_000, rejected: tuple[int, ...] = ()) -> list[OutOfStep]:
-    """What is found in rows that are measured in blocks."""
+def grouped(pairs: Pairs, block: int = 10_000, rejected: tuple[int, ...] = ()) -> Groups:
+    """The measures of rows in blocks."""
     groups = []
     for start in range(0, len(pairs), block):
         source, target = (
@@ -24,7 +24,18 @@ def found(pairs: Pairs, block: int = 10_000, rejected: tuple[int, ...] = ()) -> 
         )
         line = np.arange(start + 1, start + 1 + len(source))
         groups.append(measure(line, source, target, ~np.isin(line, rejected)))
-    return find(concatenate(groups))
+    return concatenate(groups)
+
+
+def found(pairs: Pairs, block: int = 10_000, rejected: tuple[int, ...] = ()) -> list[OutOfStep]:
+    """What is found in rows that are measured in blocks."""
+    return find(grouped(pairs, block, rejected))
+
+
+def shuffled(pairs: Pairs, first: int = 0) -> Pairs:
+    """The pairs with the targets from row `first` on in a random order."""
+    order = first + np.random.default_rng(0).permutation(len(pairs) - first)
+    return pairs[:first] + [(pairs[n][0], pairs[m][1]) for n, m in zip(range(first, len(pairs)), order, strict=True)]
 
 
 def moved(pairs: Pairs, first: int, last: int, shift: int) -> Pairs:
@@ -84,6 +95,53 @@ class TestCorpora:
         parts = found(moved(CORPORA[name], 0, rows, 1))
         assert sum(part.rows for part in parts) > 0.8 * rows
         assert {part.shift for part in parts} == {-1}
+
+
+@pytest.mark.parametrize("name", CORPORA)
+class TestWholeFile:
+    @pytest.mark.parametrize("right", [0, 80, 200])
+    def test_a_shuffled_file_is_found(self, name: str, right: int) -> None:
+        if name == "toy":
+            pytest.skip("its sentences are about equally long")
+        rows = len(CORPORA[name])
+        parts = whole_file.find(grouped(shuffled(CORPORA[name], right)))
+        assert sum(part.rows for part in parts) >= 0.9 * (rows - right)
+        assert parts[0].first > right - 2 * alignment.GROUP
+        assert max(part.correlation for part in parts) < 0.2
+
+    @pytest.mark.parametrize("shift", [5, 30])
+    def test_a_shifted_file_is_found(self, name: str, shift: int) -> None:
+        if name == "toy":
+            pytest.skip("its sentences are about equally long")
+        rows = len(CORPORA[name])
+        parts = whole_file.find(grouped(moved(CORPORA[name], 0, rows, shift)))
+        assert sum(part.rows for part in parts) > 0.7 * rows
+
+    @pytest.mark.parametrize("rows", [150, 300, 1000])
+    def test_rows_in_step_are_not_found(self, name: str, rows: int) -> None:
+        pairs = CORPORA[name]
+        for order in (pairs, sorted(pairs), sorted(pairs, key=lambda pair: len(pair[1]))):
+            for first in range(0, len(order) - rows + 1, rows):
+                assert whole_file.find(grouped(order[first : first + rows])) == []
+
+    def test_a_few_rows_are_not_judged(self, name: str) -> None:
+        assert whole_file.find(grouped(shuffled(CORPORA[name][:125]))) == []
+
+
+def test_weakly_related_lengths_are_in_step() -> None:
+    random = np.random.default_rng(3)
+    words = random.integers(3, 12, 1000)
+    pairs = [("a" * n, "b" * max(1, n + d)) for n, d in zip(words, random.integers(-8, 9, 1000))]
+    assert whole_file.find(grouped(pairs)) == []
+
+
+def test_rows_of_one_length_are_not_judged() -> None:
+    random = np.random.default_rng(3)
+    codes = ["".join(random.choice(list("abcdef"), 8)) for _ in range(1000)]
+    assert whole_file.find(grouped([(code, code[::-1]) for code in codes])) == []
+    assert whole_file.find(grouped(shuffled([(code, code[::-1]) for code in codes]))) == []
+    sentences = [source for source, _ in made_up(1000, "Latin")]
+    assert whole_file.find(grouped(list(zip(sentences, codes, strict=True)))) == []
 
 
 def test_rejected_rows_are_not_judged() -> None:

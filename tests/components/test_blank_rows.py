@@ -79,6 +79,19 @@ def test_a_block_of_rows(texts):
     assert blank_rows(pa.array(["a", *texts], pa.string()).slice(1)).tolist() == expected
 
 
+@pytest.mark.parametrize("file_format", ["tsv", "csv"])
+@pytest.mark.parametrize("line", ["", "  ", "\u200b"])
+def test_a_blank_line_is_an_empty_side(tmp_path, file_format, line):
+    comma = {"tsv": "\t", "csv": ","}[file_format]
+    path = tmp_path / "a"
+    path.write_text(f"en 1{comma}es 1\n{line}\nen 2\n")
+    parameters = Parameters(format=file_format, files=(str(path),))
+    [rows] = read_rows(find_source_files(parameters)[0], parameters)
+    filtered = filter_rows(rows, parameters)
+    assert [REASONS[code - 1] for code in filtered.reason[1:]] == ["empty_side", "missing_column"]
+    assert filtered.details[1] == "the line is blank"
+
+
 def test_no_blank_row_reaches_a_split(tmp_path):
     rows = [(f"{source} {i}", f"{target} {i}") for i, (source, target) in enumerate(phrases.corpus("ja"))]
     rows += [(f"Sentence {i}", text) for i, text in enumerate(INVISIBLE)]

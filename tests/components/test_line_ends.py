@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,16 @@ from bitext.components.example_gen.formats import base, csv
 from bitext.components.example_gen.sources import find_source_files, read_rows
 from bitext.components.shared.errors import DataError
 
-ENDS = (b"\n", b"\r\n", b"\r")
+ENDS = (b"\n", b"\r\n", b"\r", b"\r\r\n")
 PIECES = [*ENDS, b"a", b"b", b"\t", b"\t", b",", b'"', b"\xff", b"\0", b"\x0b\x0c", "é\u2028\x85".encode()]
 FILES = st.lists(st.sampled_from(PIECES), max_size=40).map(b"".join)
 
 Row = tuple[int, bytes | None, bytes | None, str]
+
+
+def lines_of(data: bytes) -> list[bytes]:
+    """The lines of a file: carriage returns before a line feed are a part of its line end."""
+    return re.sub(rb"\r+\n", b"\n", data).splitlines()
 
 
 def read(folder: Path, file_format: str, *contents: bytes, **options: Any) -> list[Row]:
@@ -56,7 +62,7 @@ class TestTsv:
     @given(data=FILES, header=st.booleans())
     def test_every_line_is_a_row(self, folder: Path, data: bytes, header: bool) -> None:
         rows = read(folder, "tsv", data, header=header)
-        lines = list(enumerate(data.splitlines(), 1))[header:]
+        lines = list(enumerate(lines_of(data), 1))[header:]
         assert [row[0] for row in rows] == [number for number, _ in lines]
         for (_, source, target, _), (_, line) in zip(rows, lines, strict=True):
             assert (source, target) == (*line.split(b"\t"), None)[:2]
@@ -76,12 +82,34 @@ class TestTsv:
             assert [row[0] for row in rows if row[3] == "carriage_return"] == [8, 9]
 
 
+    @pytest.mark.parametrize("file_format", ["tsv", "csv"])
+    def test_complete_rows_beside_blank_lines_are_kept(self, tmp_path: Path, file_format: str) -> None:
+        comma = {"tsv": b"\t", "csv": b","}[file_format]
+        lines = [b"en %d%bes %d" % (n, comma, n) for n in range(30)]
+        rows = read(tmp_path, file_format, b"\n\r".join(lines))
+        assert not [row for row in rows if row[3]]
+        assert [row[1:3] for row in rows if row[2]] == [(b"en %d" % n, b"es %d" % n) for n in range(30)]
+
+    def test_pieces_with_blank_lines_between_them_give_no_pair(self, tmp_path: Path) -> None:
+        lines = [b"en %d\tes %d" % (n, n) for n in range(30)]
+        lines[7] = b"en\te\r\rs"
+        rows = read(tmp_path, "tsv", b"\n".join(lines))
+        if base.BLOCK_BYTES > 100:
+            assert [row[0] for row in rows if row[3] == "carriage_return"] == [8, 9, 10]
+
+
 class TestParallel:
+    def test_blank_pieces_on_one_side_lose_no_row(self, tmp_path: Path) -> None:
+        sides = [[b"%s %d" % (side, n) for n in range(20)] for side in (b"en", b"es")]
+        rows = read(tmp_path, "parallel", b"\n\r".join(sides[0]), b"\n".join(sides[1]))
+        assert [row[1:3] for row in rows if row[1] or row[2]] == list(zip(*sides, strict=True))
+        assert not [row for row in rows if row[3]]
+
     @given(data=FILES, end=st.sampled_from(ENDS), other=st.sampled_from(ENDS))
     def test_sides_with_different_line_ends_are_aligned(
         self, folder: Path, data: bytes, end: bytes, other: bytes
     ) -> None:
-        lines = data.splitlines()
+        lines = lines_of(data)
         rows = read(folder, "parallel", end.join([*lines, b""]), other.join([*lines, b""]))
         assert rows == [(number, line, line, "") for number, line in enumerate(lines, 1)]
 
@@ -90,9 +118,9 @@ class TestParallel:
         try:
             rows = read(folder, "parallel", *sides)
         except DataError:
-            assert len(sides[0].splitlines()) != len(sides[1].splitlines())
+            assert len(lines_of(sides[0])) != len(lines_of(sides[1]))
             return
-        assert [row[0] for row in rows] == list(range(1, len(sides[0].splitlines()) + 1))
+        assert [row[0] for row in rows] == list(range(1, len(lines_of(sides[0])) + 1))
 
     def test_a_carriage_return_within_a_line_of_one_side_rejects_that_row_only(self, tmp_path: Path) -> None:
         sides = [[b"%s %d" % (side, n) for n in range(20)] for side in (b"en", b"es")]
@@ -116,10 +144,10 @@ class TestCsv:
         rows = read(folder, "csv", data)
         numbers = [row[0] for row in rows]
         assert numbers == sorted(set(numbers))
-        assert set(numbers) <= set(range(1, len(data.splitlines()) + 1))
-        assert numbers[:1] == [1] * bool(data.splitlines())
+        assert set(numbers) <= set(range(1, len(lines_of(data)) + 1))
+        assert numbers[:1] == [1] * bool(lines_of(data))
         if b'"' not in data:
-            assert len(rows) == len(data.splitlines())
+            assert len(rows) == len(lines_of(data))
 
     @pytest.mark.parametrize("end", ENDS)
     @pytest.mark.parametrize("delimiter", [",", ";", "\t"])

@@ -6,6 +6,8 @@ import bz2
 import gzip
 import io
 import lzma
+import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,8 +89,17 @@ def test_a_line_ends_with_lf_crlf_or_cr_wherever_chunks_end(pieces: list[bytes],
     data = b"".join(pieces)
     chunks = [data[start : start + size] for start in range(0, len(data), size)]
     lines = [line for block in reading.whole_lines(chunks) for line in reading.split_lines(block)]
+    data = re.sub(rb"\r+\n", b"\n", data)  # CR CR LF is one line end
     with io.TextIOWrapper(io.BytesIO(data), encoding="latin-1") as file:  # Python's text mode
         assert lines == [line.removesuffix("\n").encode("latin-1") for line in file]
+
+
+def test_many_carriage_returns_are_read_in_linear_time() -> None:
+    start = time.process_time()
+    data = b"\r" * 2_000_000
+    assert reading.split_lines(data + b"\na") == [b"", b"a"]
+    assert len(reading.split_lines(data + b"b\r\r\na")) == 2_000_002
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize("ending", reading.ENDINGS)

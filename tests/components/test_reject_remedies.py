@@ -39,6 +39,8 @@ def test_other_reasons():
     keys = FORMATS["csv"].keys_of_layout
     assert "iconv" in remedy_for({"invalid_utf8": 3}, keys)
     assert "example_gen.delimiter" in remedy_for({"bad_quoting": 3}, keys)
+    assert "out of step" in remedy_for({"length_ratio": 3}, keys)
+    assert "out of step" not in remedy_for({"too_long": 3}, keys)
     both = remedy_for({"too_long": 3, "length_ratio": 4, "empty_side": 1}, keys)
     assert both.index("max_length_ratio") < both.index("max_characters")
     assert "empty side" not in both

@@ -204,7 +204,7 @@ def matching_files(patterns: tuple[str, ...]) -> list[str]:
 def text_blocks(path: str) -> Iterator[bytes]:
     """The bytes of a text file, cut at line ends, without a byte order mark; no block is empty.
 
-    CRLF becomes LF: every carriage return that is left ends a line alone (`reading`).
+    CRLF and CR CR LF become LF: every carriage return that is left ends a line alone (`reading`).
 
     Raises:
       DataError: the file cannot be read, is no text, or is text in another encoding: half of the lines of a
@@ -213,7 +213,7 @@ def text_blocks(path: str) -> Iterator[bytes]:
     for index, block in enumerate(reading.whole_lines(reading.read_chunks(path, BLOCK_BYTES))):
         text = block if index else block.removeprefix(reading.BYTE_ORDER_MARK)
         if b"\r" in text:
-            text = text.replace(b"\r\n", b"\n")
+            text = reading.without_returns(text)
         if not encodings.is_utf8(text):
             _check_encoding(text, path)
         if text:
@@ -249,19 +249,22 @@ def cut_by_carriage_returns(after_return: Mask, column_counts: Ints) -> dict[int
 
     A carriage return alone ends a row. But if line feeds end most rows of a block, and a row beside a
     carriage return has fewer columns than the other rows, then the carriage return stood within a field: the
-    pieces on both sides of it are no pairs.
+    pieces on both sides of it, and blank lines between them, are no pairs.
 
     Args:
       after_return: bool[N], whether the line end before each row is a carriage return alone.
-      column_counts: int64[N], number of columns of each row.
+      column_counts: int64[N], number of columns of each row; 0: it is a blank line.
     """
     import numpy as np
 
-    rows = len(column_counts)
-    if not after_return.any() or 2 * after_return.sum() > rows:
+    if not after_return.any() or 2 * after_return.sum() > len(column_counts):
         return {}
-    others = column_counts[~(after_return | np.append(after_return[1:], False))]
+    written = np.flatnonzero(column_counts > 0)
+    others = column_counts[~(after_return | np.append(after_return[1:], False)) & (column_counts > 0)]
     usual = np.bincount(others).argmax() if len(others) else column_counts.max()
-    is_piece = column_counts < usual
-    cut = np.flatnonzero(after_return[1:] & (is_piece[1:] | is_piece[:-1]))
-    return dict.fromkeys(np.union1d(cut, cut + 1).tolist(), ("carriage_return", _CUT))
+    is_piece = column_counts[written] < usual
+    # Only carriage returns are between these and the next written row.
+    returns = np.diff(np.cumsum(after_return)[written]) == np.diff(written)
+    cut = np.flatnonzero(returns & (is_piece[1:] | is_piece[:-1]))
+    rows = sorted({row for k in cut.tolist() for row in range(int(written[k]), int(written[k + 1]) + 1)})
+    return dict.fromkeys(rows, ("carriage_return", _CUT))

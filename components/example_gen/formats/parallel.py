@@ -174,6 +174,9 @@ def _split_at_returns(
     rejected: dict[int, tuple[str, str]] = {}
     for pair in block:
         source, target = (side.split(b"\r") for side in pair)
+        written = [[piece for piece in side if piece] for side in (source, target)]
+        if len(source) != len(target) and all(len(pieces) == 1 for pieces in written):
+            target = [written[1][0] if piece else b"" for piece in source]  # the other pieces are blank
         if len(source) != len(target):
             detail = (
                 f"{len(source) - 1} carriage returns within the source, {len(target) - 1} within the target"

@@ -76,5 +76,7 @@ def split_tsv(block: bytes, first_line: int, columns: tuple[int, int]) -> Rows:
     column_counts = column_counts.astype(np.int64)
     rejected = {}
     if returns:
-        rejected = cut_by_carriage_returns(np.append(False, data[ends[:-1]] == 0x0D), column_counts)
+        rejected = cut_by_carriage_returns(
+            np.append(False, data[ends[:-1]] == 0x0D), np.where(starts == ends, 0, column_counts)
+        )
     return Rows(numbers, (sides[0], sides[1]), (lines,), column_counts, rejected)
