@@ -70,6 +70,22 @@ _LATIN = frozenset(
 )
 _MIXED = re.compile(r"[A-Za-z](?=[^\W\d_A-Za-z])|[^\W\d_A-Za-z](?=[A-Za-z])")
 _LEAST_SCORE = 0.6
+_MARGIN = 0.02
+"""Encodings whose scores differ by at most this much are about equally likely."""
+_OR = " or "
+_HIRAGANA = "".join(map(chr, range(0x3041, 0x3094)))
+_COMMON = {
+    "shift_jis": _HIRAGANA,
+    "cp949": "이다는을가의에하를은고지니기",
+    "euc-jp": _HIRAGANA,
+    "gb18030": "的一是不了人我在有他这中大来",
+    "big5": "的一是不了人我在有他這中大來",
+}
+_LEAST_COMMON = 0.1
+_KANA, _BEYOND_KOREAN = 0.05, 0.1
+"""Least shares of the characters: kana in Japanese, and in Chinese those with a first byte over 0xC8."""
+_MANY = 20
+"""Fewer characters do not show that Chinese is unlikely."""
 
 
 @dataclasses.dataclass
@@ -137,15 +153,31 @@ def fault(line: bytes) -> str:
 
 
 def likely_encoding(sample: bytes) -> str:
-    """The likely encoding of text that is not UTF-8, by the name that iconv uses; "" if none is likely."""
-    scores = {name: _score_of_frequent(sample, *entry) for name, entry in FREQUENT.items()}
+    """The likely encoding of text that is not UTF-8, by the name that iconv uses; "" if none is likely.
+
+    Encodings of Chinese, Japanese and Korean that are about equally likely are all named: `big5 or gb18030`.
+    """
+    scores = {name: _score_of_frequent(sample, name) for name in FREQUENT}
     scores |= {name: _score_of_letters(sample, name) for name in ALPHABETS}
     best = max(scores, key=lambda name: scores[name])
-    return best if scores[best] >= _LEAST_SCORE else ""
+    if scores[best] < _LEAST_SCORE:
+        return ""
+    if best in ALPHABETS:
+        return best
+    likely = [name for name in FREQUENT if scores[name] >= scores[best] - _MARGIN]
+    return _OR.join([name for name in likely if len(likely) > 1 and _has_common(sample, name)] or likely)
+
+
+def _has_common(sample: bytes, name: str) -> bool:
+    """Whether text has, in an encoding, some of the most common characters of its language."""
+    characters = [c for c in _decoded(sample, FREQUENT[name][0]) or "" if not c.isascii()]
+    return sum(map(_COMMON[name].__contains__, characters)) > _LEAST_COMMON * len(characters)
 
 
 def remedy(encoding: str, path: str | None) -> str:
     """How to convert a file, or standard input if there is no path, to UTF-8."""
+    if _OR in encoding:
+        return "convert it to UTF-8: find out in which of these encodings it was written"
     source = encoding.upper() or "ENCODING"
     command = f"iconv -f {source} -t UTF-8"
     return (
@@ -186,17 +218,29 @@ def _weight(character: str, letters: frozenset[str]) -> float:
     return 0.5 if unicodedata.category(character) == "Mn" else -1.0
 
 
-def _score_of_frequent(sample: bytes, codec: str, standard: str, last: int) -> float:
-    """The share of the characters that are frequent by the standard of the language."""
+def _score_of_frequent(sample: bytes, name: str) -> float:
+    """The share of the characters that are frequent by the standard of the language.
+
+    It is 0 if the characters are not those of the language: Japanese has kana, and Chinese does not; Chinese
+    has characters beyond the range that GB 2312 shares with the syllables of Korean.
+    """
+    codec, standard, last = FREQUENT[name]
     text = _decoded(sample, codec)
     characters = [c for c in text or "" if not c.isascii() and c not in _NEUTRAL]
     if not characters:
         return 0.0
-    frequent = 0
+    if name in ("euc-jp", "gb18030"):
+        has_kana = sum("\u3041" <= c <= "\u30fe" for c in characters) >= _KANA * len(characters)
+        if has_kana != (name == "euc-jp"):
+            return 0.0
+    frequent = beyond_korean = 0
     for character in characters:
         encoded = character.encode(standard, "ignore")
         # Two bytes: no half-width katakana, which other text looks like.
         frequent += len(encoded) == 2 and (
             0xB0 <= encoded[0] <= last if standard == "euc_kr" else encoded[0] <= last
         )
+        beyond_korean += encoded[:1] > b"\xc8"
+    if name == "gb18030" and len(characters) >= _MANY and beyond_korean < _BEYOND_KOREAN * len(characters):
+        return 0.0
     return frequent / len(characters)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bitext.components.example_gen import SPLITS, Parameters
 from bitext.components.example_gen.filters import REASONS, filter_rows
 from bitext.components.example_gen.formats.tsv import split_tsv
+from bitext.components.example_gen.sources import find_source_files, read_rows
 from bitext.components.shared.strings import blank_rows
 from bitext.components.text import normalization
 from tests.components import phrases

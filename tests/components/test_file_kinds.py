@@ -68,6 +68,25 @@ def test_the_likely_encoding(language: str, encoding: str, tmp_path: Path) -> No
     assert f"iconv -f {encoding.upper()} -t UTF-8 '{path}'" in caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("euc-jp", "待機中、製品 3x 提供可能\nから\n払い戻しを必ず実行してください。\n"),
+        ("cp949", "저장한 파일을 열 수 없습니다 ※ 漢字\n다시 시도하십시오 → 도움말\n"),
+        ("gb18030", "您可以选择一个模板の\n是否要保存所有的文件？\n我的哥哥买了一座红色的房子。\n"),
+    ],
+)
+def test_japanese_chinese_and_korean_are_told_apart(encoding: str, text: str) -> None:
+    assert encodings.likely_encoding(text.encode(encoding) * 20) == encoding
+
+
+def test_for_an_ambiguous_encoding_no_command_is_given() -> None:
+    assert encodings.likely_encoding("컴퓨터".encode("cp949")) == "shift_jis or cp949"
+    remedy = encodings.remedy("cp949 or gb18030", "a.tsv")
+    assert "iconv" not in remedy
+    assert "which of these encodings" in remedy
+
+
 def test_a_few_lines_that_are_not_utf8_are_rejected_one_by_one(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
     lines = ["¿Dónde?\tWhere?\n".encode()] * 100
