@@ -26,11 +26,11 @@ LEAST_SHARE = 0.5
 MOST_DEVIATION = 3.0
 """Rows agree no better than chance if they agree by at most so many standard deviations more."""
 _NOISE = 1.0
-"""Variance of the length of translations of equally long sources, in square roots of characters: corpora of ten
-languages have 0.3 to 0.9."""
+"""Variance of the length of translations of equally long sources, in square roots of characters. Corpora of
+ten languages have 0.3 to 0.9."""
 _STRENGTH, _MOST_CORRELATION = 0.75, 0.5
 _AGREEMENT = 0.4
-"""Least agreement of marks and numbers in a translation: 0: as by chance, 1: as much as their shares allow."""
+"""Least agreement of marks and numbers in translations: 0 is by chance, 1 is as much as their shares allow."""
 
 
 def find(groups: Groups) -> list[OutOfStep]:

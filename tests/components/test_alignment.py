@@ -35,7 +35,9 @@ def found(pairs: Pairs, block: int = 10_000, rejected: tuple[int, ...] = ()) -> 
 def shuffled(pairs: Pairs, first: int = 0) -> Pairs:
     """The pairs with the targets from row `first` on in a random order."""
     order = first + np.random.default_rng(0).permutation(len(pairs) - first)
-    return pairs[:first] + [(pairs[n][0], pairs[m][1]) for n, m in zip(range(first, len(pairs)), order, strict=True)]
+    return pairs[:first] + [
+        (pairs[n][0], pairs[m][1]) for n, m in zip(range(first, len(pairs)), order, strict=True)
+    ]
 
 
 def moved(pairs: Pairs, first: int, last: int, shift: int) -> Pairs:

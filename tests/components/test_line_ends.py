@@ -81,7 +81,6 @@ class TestTsv:
         if len(rows) == 31 and base.BLOCK_BYTES > 100:
             assert [row[0] for row in rows if row[3] == "carriage_return"] == [8, 9]
 
-
     @pytest.mark.parametrize("file_format", ["tsv", "csv"])
     def test_complete_rows_beside_blank_lines_are_kept(self, tmp_path: Path, file_format: str) -> None:
         comma = {"tsv": b"\t", "csv": b","}[file_format]
