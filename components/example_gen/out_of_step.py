@@ -1,4 +1,4 @@
-"""Warns of lines that look out of step (`alignment`, `whole_file`), and stops the run if there are too many."""
+"""Warns of lines that look out of step (`alignment`, `whole_file`), and stops if they are too many."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def check(counts: Counter[str], rows: int, most: float, context: Context) -> Non
             f"{out_of_step:,} of {rows:,} rows ({out_of_step / rows:.1%}) look out of step, over"
             f" max_out_of_step_share {most:.1%}: source and target no longer correspond:\n"
             + "\n".join(f"  {message}" for message in messages),
-            "compare both sides at the first of these lines: a line is missing or is one too many there, or one"
-            " side is in another order; or raise example_gen.max_out_of_step_share if they do correspond",
+            "compare both sides at the first of these lines: a line is missing or is one too many there, or"
+            " one side is in another order; or raise example_gen.max_out_of_step_share if they do correspond",
         )
     for message in messages:
         context.say(f"warning: {message}")

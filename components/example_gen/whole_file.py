@@ -1,4 +1,4 @@
-"""Judges whether a file is out of step for the most part, where its own rows give no measure of being in step.
+"""Judges whether a file is out of step for the most part: its own rows then do not show what in step is.
 
 `alignment.find` compares groups with the usual group of the same file, so it finds nothing if most groups are
 out of step. Here each group is compared with what little any translation shows, and the rows found must agree
@@ -30,7 +30,7 @@ _NOISE = 1.0
 ten languages have 0.3 to 0.9."""
 _STRENGTH, _MOST_CORRELATION = 0.75, 0.5
 _AGREEMENT = 0.4
-"""Least agreement of marks and numbers in translations: 0 is by chance, 1 is as much as their shares allow."""
+"""Least agreement of marks and numbers in translations: 0 is by chance, 1 is the most that is possible."""
 
 
 def find(groups: Groups) -> list[OutOfStep]:
