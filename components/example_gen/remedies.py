@@ -17,8 +17,8 @@ _REMEDIES = {
     " file is no text of this format",
     "empty_side": "fill or remove the rows with an empty side, or correct {keys} if they do not fit the file",
     "too_long": "split the long rows into sentences, or raise example_gen.max_characters",
-    "length_ratio": "correct the rows whose sides do not correspond (if they are many, the sides may be out of"
-    " step: compare them at the first of these rows), or raise example_gen.max_length_ratio",
+    "length_ratio": "correct the rows whose sides do not correspond (if they are many, the sides may be out"
+    " of step: compare them at the first of these rows), or raise example_gen.max_length_ratio",
 }
 """Remedies by reason. `{keys}` are the keys that say how a row is written."""
 
