@@ -65,8 +65,8 @@ def find(groups: Groups) -> list[OutOfStep]:
 def _lengths(groups: Groups) -> tuple[Floats, tuple[Floats, Floats]]:
     """By the lengths: the logarithm of the odds that a group is in step; and its agreement and variance."""
     correlation = correlations(groups)
-    least = np.minimum(groups.source_variance, groups.target_variance)
-    expected = np.minimum(_STRENGTH * np.sqrt(least / (least + _NOISE)), _MOST_CORRELATION)
+    least: Floats = np.minimum(groups.source_variance, groups.target_variance)
+    expected: Floats = np.minimum(_STRENGTH * np.sqrt(least / (least + _NOISE)), _MOST_CORRELATION)
     freedom = np.maximum(groups.rows - 2, 0)
     rest = 1 - expected**2
     evidence = freedom * (-0.5 * np.log(rest) - (expected**2 - expected * correlation[:, 0]) / rest)
@@ -79,8 +79,8 @@ def _agreement(
 ) -> tuple[Floats, tuple[Floats, Floats]]:
     """The same by equal marks or numbers."""
     pairs = np.maximum(groups.pairs, 1)
-    by_chance = np.clip(chance, 1e-3, 1 - 1e-3)
-    expected = np.clip(by_chance + _AGREEMENT * np.maximum(most - by_chance, 0), 1e-3, 1 - 1e-3)
+    by_chance: Floats = np.clip(chance, 1e-3, 1 - 1e-3)
+    expected: Floats = np.clip(by_chance + _AGREEMENT * np.maximum(most - by_chance, 0), 1e-3, 1 - 1e-3)
     agreed, number = same[:, 0], groups.pairs[:, 0]
     evidence = agreed * np.log(expected / by_chance) + (number - agreed) * np.log(
         (1 - expected) / (1 - by_chance)
