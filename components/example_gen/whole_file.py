@@ -79,7 +79,7 @@ def _agreement(
 ) -> tuple[Floats, tuple[Floats, Floats]]:
     """The same by equal marks or numbers."""
     pairs = np.maximum(groups.pairs, 1)
-    by_chance: Floats = np.clip(chance, 1e-3, 1 - 1e-3)
+    by_chance: Floats = np.minimum(np.maximum(chance, 1e-3), 1 - 1e-3)
     expected: Floats = np.clip(by_chance + _AGREEMENT * np.maximum(most - by_chance, 0), 1e-3, 1 - 1e-3)
     agreed, number = same[:, 0], groups.pairs[:, 0]
     evidence = agreed * np.log(expected / by_chance) + (number - agreed) * np.log(
