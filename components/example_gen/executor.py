@@ -50,6 +50,7 @@ from bitext.components.example_gen.writing import (
     pack,
 )
 from bitext.components.shared import tfrecord
+from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
@@ -88,6 +89,7 @@ def run(
     totals = summary.summarize(counts, parameters, files)
     rejects.write_summary(totals)
     summary.report(totals, context)
+    summary.warn_of_files_without_rows(counts, files, context)
     out_of_step.check(counts, totals.rows, parameters.max_out_of_step_share, context)
     summary.check_rejects(totals, rejects, parameters, context)
     span = span_of(parameters)
@@ -174,17 +176,22 @@ def _sum(counts: Iterable[Counts]) -> Counts:
 
 
 class _Read(beam.DoFn):
-    """SourceFile -> (file, Rows). The message of a file that cannot be read is counted in `faults`."""
+    """SourceFile -> (file, Rows). Counts files that cannot be read, and files without rows, in `faults`."""
 
     def __init__(self, parameters: Parameters):
         self._parameters = parameters
 
     def process(self, file: SourceFile) -> Iterator[Any]:
+        has_rows = False
         try:
             for rows in read_rows(file, self._parameters):
+                has_rows = True
                 yield file, rows
         except DataError as error:
             yield beam.pvalue.TaggedOutput("faults", summary.fault(error))
+            return
+        if not has_rows:
+            yield beam.pvalue.TaggedOutput("faults", summary.no_rows(file))
 
 
 class _Filter(beam.DoFn):
@@ -246,7 +253,7 @@ def rejected_rows(file: SourceFile, rows: Rows, filtered: Filtered) -> list[Reje
     """The rejected rows of a block, in order."""
     return [
         Reject(
-            file=file.path,
+            file=path_text(file.path),
             line=int(rows.line[row]),
             reason=REASONS[filtered.reason[row] - 1],
             detail=filtered.details[row],

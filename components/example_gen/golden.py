@@ -18,6 +18,7 @@ from bitext.components.example_gen.filters import filter_rows
 from bitext.components.example_gen.sources import find_source_files, read_rows
 from bitext.components.example_gen.writing import COLUMNS
 from bitext.components.shared import tfrecord
+from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 
 
@@ -51,8 +52,9 @@ def run(
             suspicious += out_of_step.count((file.index, measures), files)
     examples_written = sum(block.num_rows for block in blocks)
     if not examples_written:
+        names = ", ".join(map(path_text, parameters.golden.patterns()))
         raise DataError(
-            f"no row of the golden set can be used: {', '.join(parameters.golden.patterns())}",
+            f"no row of the golden set can be used: {names}",
             "name a file with sentence pairs, of the same format as the corpus, in example_gen.golden",
         )
     out_of_step.check(suspicious, rows, parameters.max_out_of_step_share, context)

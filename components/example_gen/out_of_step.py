@@ -10,6 +10,7 @@ from bitext.components.component import Context
 from bitext.components.example_gen import whole_file
 from bitext.components.example_gen.alignment import Groups, OutOfStep, concatenate, find
 from bitext.components.example_gen.formats.base import SourceFile
+from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 
 _COUNT = "out_of_step/"
@@ -28,7 +29,7 @@ def count(group: tuple[int, Iterable[Groups]], files: Sequence[SourceFile]) -> C
     """
     index, blocks = group
     file = files[index]
-    names = file.path if file.target_path is None else f"{file.path} and {file.target_path}"
+    names = " and ".join(path_text(path) for path in (file.path, file.target_path) if path is not None)
     counts: Counter[str] = Counter()
     groups = concatenate(sorted(blocks, key=lambda block: int(block.first[0])))
     parts = max(find(groups), whole_file.find(groups), key=lambda found: sum(part.rows for part in found))

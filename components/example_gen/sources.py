@@ -10,6 +10,7 @@ from bitext.components.example_gen.files import Files
 from bitext.components.example_gen.formats import FORMATS
 from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.example_gen.rows import Rows
+from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 
 
@@ -33,7 +34,7 @@ def find_source_files(
         for path, target in file_format.find(files):
             if path in split_of_path:
                 raise DataError(
-                    f"{path} is given twice: for {split_of_path[path]} and {split}",
+                    f"{path_text(path)} is given twice: for {split_of_path[path]} and {split}",
                     "name the file in one split of example_gen.splits only",
                 )
             split_of_path[path], target_of_path[path] = split, target
@@ -42,7 +43,7 @@ def find_source_files(
     return [
         SourceFile(
             index=index,
-            label=prefix + (_name(path) if name_counts[_name(path)] == 1 else path),
+            label=prefix + (_name(path) if name_counts[_name(path)] == 1 else path_text(path)),
             path=path,
             target_path=target_of_path[path],
             split=split,
@@ -53,7 +54,7 @@ def find_source_files(
 
 
 def _name(path: str) -> str:
-    return path.rpartition("/")[2]
+    return path_text(path.rpartition("/")[2])
 
 
 def _label_prefix(parameters: Parameters) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import TypeAlias
 
@@ -14,7 +15,7 @@ from bitext.components.example_gen.formats import FORMATS
 from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.example_gen.ratios import corpus_ratio
 from bitext.components.example_gen.remedies import remedy_for
-from bitext.components.shared.display import quoted
+from bitext.components.shared.display import path_text, quoted
 from bitext.components.shared.errors import BitextError, DataError
 
 Counts: TypeAlias = Counter[str]
@@ -23,6 +24,7 @@ Counts: TypeAlias = Counter[str]
 SHOWN_REJECTS = 10
 SHOWN_CHARACTERS = 120
 _FAULT = "fault/"
+_NO_ROWS = "no_rows/"
 _REMEDIES = {
     "train": "give more rows, or lower example_gen.eval_share and example_gen.test_share",
     "eval": "give more rows, raise example_gen.eval_share, or name each split's files in example_gen.splits",
@@ -32,7 +34,20 @@ _REMEDIES = {
 
 def fault(error: DataError) -> Counts:
     """Encodes the error of a file that cannot be read as a count, so that it can be summed."""
-    return Counter({f"{_FAULT}{error}\n{error.remedy}": 1})
+    return Counter({_FAULT + json.dumps([str(error), error.remedy]): 1})
+
+
+def no_rows(file: SourceFile) -> Counts:
+    """Counts a file that has no rows."""
+    return Counter({f"{_NO_ROWS}{file.index}": 1})
+
+
+def warn_of_files_without_rows(counts: Counts, files: list[SourceFile], context: Context) -> None:
+    """Prints a warning for the files that have no rows, if others have."""
+    names = [path_text(file.path) for file in files if counts[f"{_NO_ROWS}{file.index}"]]
+    if names and counts["rows"]:
+        more = f" and {len(names) - SHOWN_REJECTS:,} more" if len(names) > SHOWN_REJECTS else ""
+        context.say(f"warning: no rows in {', '.join(names[:SHOWN_REJECTS])}{more}")
 
 
 def check_files_were_read(counts: Counts) -> None:
@@ -43,7 +58,7 @@ def check_files_were_read(counts: Counts) -> None:
     """
     faults = sorted(name.removeprefix(_FAULT) for name in counts if name.startswith(_FAULT))
     if faults:
-        message, _, remedy = faults[0].partition("\n")
+        message, remedy = json.loads(faults[0])
         raise DataError(message, remedy)
 
 
@@ -65,7 +80,9 @@ def summarize(counts: Counts, parameters: Parameters, files: list[SourceFile]) -
         splits=splits,
         sources_also_in_train={split: counts[f"shared/{split}"] for split in SPLITS[1:]},
         max_reject_share=parameters.max_reject_share,
-        files=tuple(path for file in files for path in (file.path, file.target_path) if path is not None),
+        files=tuple(
+            path_text(path) for file in files for path in (file.path, file.target_path) if path is not None
+        ),
         length_ratio=round(corpus_ratio(counts), 3),
     )
     _check_sum(summary)

@@ -21,6 +21,7 @@ from bitext.components.example_gen.rows import shorten
 from bitext.components.example_gen.splitting import first_of_duplicates
 from bitext.components.example_gen.summary import Counts
 from bitext.components.shared import tfrecord
+from bitext.components.shared.display import path_text
 
 COLUMNS = ("id", "source", "target")
 HASH = "hash"
@@ -78,7 +79,7 @@ class WriteSplit(beam.DoFn):
             id_, source, target = (columns[name][row].as_py() for name in COLUMNS)
             label, _, line = id_.rpartition(":")
             reject = Reject(
-                file=files[label].path,
+                file=path_text(files[label].path),
                 line=int(line),
                 reason=LENGTH_RATIO,
                 detail=ratios.detail(source, target, ratio, limit),

@@ -8,6 +8,7 @@ the direction of the text around them. `printable` is applied once, where lines 
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 
 _ISOLATE, _END_OF_ISOLATE = "\u2068", "\u2069"
@@ -25,6 +26,22 @@ def printable(text: str) -> str:
     controls except those that `isolate` adds, and bytes of file names that are not UTF-8.
     """
     return _NOT_PRINTABLE.sub(_escape, text)
+
+
+def path_text(path: str) -> str:
+    r"""A path in a message, an id or a report, on one line: `a\nb.tsv`, `caf\xe9.tsv`.
+
+    The characters that `printable` escapes, line feeds and tabs are escaped.
+    """
+    return printable(path).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def shell_path(path: str) -> str:
+    r"""A path in a command of the shell: quoted if needed, with the escapes of `path_text` as `$'a\nb'`."""
+    if path_text(path) == path:
+        return shlex.quote(path)
+    escaped = path.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{path_text(escaped)}'"
 
 
 def message_lines(text: str) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import shlex
 import unicodedata
 from collections.abc import Sequence
+
+from bitext.components.shared.display import shell_path
 
 SAMPLE_BYTES = 1 << 16
 _NEUTRAL = frozenset("\xa0«»‹›“”„‘’‚–—…¿¡°·•€£§´`¨№«»、。「」『』（），！？：；・《》“”")
@@ -180,9 +181,7 @@ def remedy(encoding: str, path: str | None) -> str:
         return "convert it to UTF-8: find out in which of these encodings it was written"
     source = encoding.upper() or "ENCODING"
     command = f"iconv -f {source} -t UTF-8"
-    return (
-        f"convert it to UTF-8: {command} {shlex.quote(path)}" if path else f"convert it to UTF-8: {command}"
-    )
+    return f"convert it to UTF-8: {command} {shell_path(path)}" if path else f"convert it to UTF-8: {command}"
 
 
 def _decoded(sample: bytes, codec: str) -> str | None:

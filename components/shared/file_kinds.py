@@ -8,10 +8,10 @@ from __future__ import annotations
 import codecs
 import dataclasses
 import re
-import shlex
 import unicodedata
 
 from bitext.components.shared import encodings
+from bitext.components.shared.display import path_text, shell_path
 from bitext.components.shared.errors import DataError
 
 HEAD_BYTES = 1 << 16
@@ -110,7 +110,7 @@ def check_compression(head: bytes, path: str) -> None:
         actual, remedy = "plain text", f"rename it, without the ending {ending}"
     else:
         actual, remedy = "other data", "check how the file was made, or fetch it again"
-    raise DataError(f"cannot read {path}: it is {actual}, not {expected} as its name says", remedy)
+    raise DataError(f"cannot read {path_text(path)}: it is {actual}, not {expected} as its name says", remedy)
 
 
 def check_text(head: bytes, path: str | None) -> None:
@@ -124,7 +124,9 @@ def check_text(head: bytes, path: str | None) -> None:
       DataError: it is compressed, another kind of file, UTF-16, UTF-32 or binary data.
     """
     head = head[:HEAD_BYTES]
-    name, argument = path or "standard input", f" {shlex.quote(path)}" if path else ""
+    name, argument = "standard input", ""
+    if path:
+        name, argument = path_text(path), f" {shell_path(path)}"
     if kind := kind_of(head):
         compressed = f"{kind.name} data" if not kind.name.startswith(("a ", "an ")) else kind.name
         endings = [ending for ending, known in COMPRESSED.items() if known == kind.name]

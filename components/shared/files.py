@@ -11,7 +11,6 @@ import hashlib
 import math
 import os
 import secrets
-import shlex
 import stat
 import tempfile
 import time
@@ -21,6 +20,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from bitext.components.shared.display import path_text, shell_path
 from bitext.components.shared.errors import DataError, EnvironmentFault
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
@@ -62,8 +62,8 @@ def local_files(pattern: str) -> list[str]:
         for folder in folders:
             if not any(path.startswith(f"{folder}/") for path in files):
                 raise DataError(
-                    f"{folder} is a folder, but {pattern} matches it like a file",
-                    f"name the files in it, for example {folder}/*, or rename the folder",
+                    f"{path_text(folder)} is a folder, but {path_text(pattern)} matches it like a file",
+                    f"name the files in it, for example {path_text(folder)}/*, or rename the folder",
                 )
     if "**" in rest:
         files = sorted({os.path.realpath(path): path for path in reversed(files)}.values())
@@ -82,15 +82,15 @@ def _is_folder(path: str) -> bool:
         if os.path.islink(path):
             problem = "is a loop of links" if error.errno == errno.ELOOP else "does not exist"
             raise DataError(
-                f"{path} is a symbolic link to {os.readlink(path)}, which {problem}",
+                f"{path_text(path)} is a symbolic link to {path_text(os.readlink(path))}, which {problem}",
                 "restore the file, or remove the link",
             ) from error
         raise DataError(
-            f"cannot read {path}: {error.strerror}", "check the file and your access to it"
+            f"cannot read {path_text(path)}: {error.strerror}", "check the file and your access to it"
         ) from error
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise DataError(
-            f"{path} is {_special_kind(mode)}, not a regular file",
+            f"{path_text(path)} is {_special_kind(mode)}, not a regular file",
             "name regular files: write what it gives into a file, or correct the pattern",
         )
     return stat.S_ISDIR(mode)
@@ -104,7 +104,9 @@ def _special_kind(mode: int) -> str:
 
 def _readable(path: str) -> str:
     if not os.access(path, os.R_OK):
-        raise DataError(f"cannot read {path}: permission denied", f"allow it: chmod u+r {shlex.quote(path)}")
+        raise DataError(
+            f"cannot read {path_text(path)}: permission denied", f"allow it: chmod u+r {shell_path(path)}"
+        )
     return path
 
 
@@ -123,7 +125,8 @@ def _check_folders(prefix: str, pattern: str) -> None:
     for folder in sorted(folders):
         if not os.access(folder or ".", os.R_OK | os.X_OK):
             raise DataError(
-                f"cannot read the folder {folder}: permission denied", "allow it, or correct the pattern"
+                f"cannot read the folder {path_text(folder)}: permission denied",
+                "allow it, or correct the pattern",
             )
 
 

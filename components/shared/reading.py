@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import zstandard
 
 from bitext.components.shared import file_kinds
+from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 from bitext.components.shared.files import is_remote, local_files
 
@@ -42,7 +43,7 @@ def matching_files(pattern: str) -> list[str]:
         return sorted(m.path for result in FileSystems.match([pattern]) for m in result.metadata_list)
     except (OSError, ValueError) as error:  # Beam's own error is an OSError
         raise DataError(
-            f"cannot look up {pattern}: {error}", "check the path and your access to it"
+            f"cannot look up {path_text(pattern)}: {error}", "check the path and your access to it"
         ) from error
 
 
@@ -58,7 +59,7 @@ def find_files(pattern: str, remedy: str) -> list[str]:
     """
     matched_paths = matching_files(pattern)
     if not matched_paths:
-        raise DataError(f"no file matches {pattern}", remedy)
+        raise DataError(f"no file matches {path_text(pattern)}", remedy)
     return matched_paths
 
 
@@ -76,7 +77,7 @@ def read_chunks(path: str, size: int) -> Iterator[bytes]:
             yield from stream_chunks(file, path, size)
     except OSError as error:
         raise DataError(
-            f"cannot read {path}: {error}", "check that the file is whole and readable"
+            f"cannot read {path_text(path)}: {error}", "check that the file is whole and readable"
         ) from error
 
 
@@ -98,6 +99,8 @@ def stream_chunks(stream: BinaryIO, path: str, size: int) -> Iterator[bytes]:
     try:
         if path.endswith(ENDINGS):
             head, compressed = _with_head(chunks)
+            if not head:
+                raise EOFError("the compressed stream ends too early")
             file_kinds.check_compression(head, path)
             chunks = _of_size(_decompressed(compressed, path), size)
         head, chunks = _with_head(chunks)
@@ -105,7 +108,7 @@ def stream_chunks(stream: BinaryIO, path: str, size: int) -> Iterator[bytes]:
         yield from chunks
     except (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
         raise DataError(
-            f"cannot read {path}: {error}", "check that the file is whole and readable"
+            f"cannot read {path_text(path)}: {error}", "check that the file is whole and readable"
         ) from error
 
 

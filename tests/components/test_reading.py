@@ -35,7 +35,7 @@ def test_every_ending_is_tested() -> None:
 @given(parts=st.lists(st.binary(max_size=50), max_size=3), size=st.integers(1, 60))
 def test_chunks_are_the_content_in_the_given_size(ending: str, parts: list[bytes], size: int) -> None:
     """Compressed files may be concatenated."""
-    assume(file_kinds.kind_of(b"".join(parts)) is None)
+    assume(file_kinds.kind_of(b"".join(parts)) is None and (parts or not ending))
     file = io.BytesIO(b"".join(map(COMPRESSORS[ending], parts)))
     chunks = list(reading.stream_chunks(file, f"text{ending}", size))
     assert b"".join(chunks) == b"".join(parts)
@@ -44,7 +44,9 @@ def test_chunks_are_the_content_in_the_given_size(ending: str, parts: list[bytes
 
 
 @pytest.mark.parametrize("ending", reading.ENDINGS)
-@pytest.mark.parametrize("damage", [lambda data: data[:-3], lambda data: b"no stream at all"])
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-3], lambda data: b"no stream at all", lambda data: b""]
+)
 def test_truncated_or_foreign_stream_is_an_error(
     ending: str, damage: Callable[[bytes], bytes], tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from bitext.components.shared import encodings, reading
+from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ class Table(Format):
                 if other not in ("source_column", "target_column")
             )
             raise DataError(
-                f"{path} has no column {column!r}; its header names {', '.join(map(repr, names))}",
+                f"{path_text(path)} has no column {column!r}; its header names {', '.join(map(repr, names))}",
                 f"set example_gen.{key} to one of these names{others}, or correct the first line of the file",
             )
         return names.index(column)
@@ -227,7 +228,7 @@ def _check_encoding(block: bytes, path: str) -> None:
     if counts.is_foreign(LEAST_FOREIGN_LINES):
         encoding = encodings.likely_encoding(counts.sample)
         raise DataError(
-            f"{path} is not UTF-8 text: {counts.invalid:,} of {counts.lines:,} lines are not"
+            f"{path_text(path)} is not UTF-8 text: {counts.invalid:,} of {counts.lines:,} lines are not"
             + (f"; it looks like {encoding}" if encoding else ""),
             encodings.remedy(encoding, path),
         )

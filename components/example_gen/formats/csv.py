@@ -22,6 +22,7 @@ from bitext.components.example_gen.formats.base import (
     cut_by_carriage_returns,
     text_blocks,
 )
+from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Csv(Table):
             return []
         if record.rejected is not None:
             raise DataError(
-                f"{path}: the quoting of the header is broken: {record.rejected[1]}",
+                f"{path_text(path)}: the quoting of the header is broken: {record.rejected[1]}",
                 "correct the first line of the file",
             )
         return [name.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for name in record.fields]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from bitext.components.example_gen.formats import base
+from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Parallel(base.Format):
         if len(source) != len(target):
             raise DataError(
                 f"source_files match {len(source)} files and target_files {len(target)}: "
-                f"{', '.join(source)} against {', '.join(target)}",
+                f"{', '.join(map(path_text, source))} against {', '.join(map(path_text, target))}",
                 "name the same number of files on both sides, in the same order",
             )
         return list(zip(source, target, strict=True))
@@ -125,14 +126,14 @@ def _ends_of_both(source: str, target: str) -> bool:
         return True
     if ends[0].lines != ends[1].lines:
         returns = "; ".join(
-            f"{side.returns} lines of {path} end with a carriage return alone, the first is line"
+            f"{side.returns} lines of {path_text(path)} end with a carriage return alone, the first is line"
             f" {side.first_return}"
             for side, path in zip(ends, (source, target), strict=True)
             if side.returns
         )
         raise DataError(
-            f"aligned files differ in length: {source} has {ends[0].lines} lines,"
-            f" {target} has {ends[1].lines}" + (f" ({returns})" if returns else ""),
+            f"aligned files differ in length: {path_text(source)} has {ends[0].lines} lines,"
+            f" {path_text(target)} has {ends[1].lines}" + (f" ({returns})" if returns else ""),
             "line n of one file must translate line n of the other: find the first line where the files"
             " no longer correspond, and correct it",
         )
