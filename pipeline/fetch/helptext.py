@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 _PARAGRAPH = re.compile(r'<(p|h[1-6])\b[^>]*?\bid="((?:par|hd)_[^"]+)"[^>]*>(.*?)</\1>', re.DOTALL)
 # Texts for several systems and programs are in one paragraph; the page's script shows one of them.
 _ALTERNATIVES = 'hidden="'
+# The help was built without an embedded text: "[text/scalc/01/func_imsec.xhp#imsec_head not found]".
+_INCOMPLETE = re.compile(r"\[text/[^\]]* not found\]")
 _LINE_BREAK = re.compile(r"<br\s*/?>")
 _ANY_TAG = re.compile(r"<[^<>]*>")
 _SENTENCE_END = re.compile(r"(?<=[.!?؟])\s+(?=\S)|(?<=[。！？।])\s*(?=\S)")
@@ -23,7 +25,7 @@ def paragraphs(page: str) -> dict[tuple[str, int], str]:
     counts: dict[str, int] = {}
     for _, name, inner in _PARAGRAPH.findall(page):
         counts[name] = number = counts.get(name, -1) + 1
-        if _ALTERNATIVES not in inner:
+        if _ALTERNATIVES not in inner and not _INCOMPLETE.search(inner):
             found[name, number] = html.unescape(_ANY_TAG.sub("", _LINE_BREAK.sub(" ", inner)))
     return found
 

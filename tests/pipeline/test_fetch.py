@@ -235,11 +235,13 @@ def test_help_is_aligned_by_paragraph_and_sentence():
         "a.html": '<h1 id="hd_id1" dir="auto">Title</h1>'
         '<p id="par_id2" class="x">One. <b>Two</b>!<br>A &amp; B</p>'
         '<p id="par_id3">Only &#65;ne. Side.</p><p id="par_id4">Press <span hidden="true">Ctrl</span>.</p>'
-        '<p id="par_id5">English only</p><p id="par_id1">first</p><p id="par_id1">second</p>',
+        '<p id="par_id6">IMSEC</p><p id="par_id5">English only</p>'
+        '<p id="par_id1">first</p><p id="par_id1">second</p>',
         "b.html": '<p id="par_id9">unmatched</p>',
     }
     other = {
         "a.html": '<h1 id="hd_id1">題</h1>\n<p id="par_id2">一。<i>二</i>！甲と乙</p>'
+        '<p id="par_id6">[text/scalc/01/func.xhp#head not found].</p>'
         '<p id="par_id3">片側。</p><p id="par_id4">押す<span hidden="true">Ctrl</span></p>'
         '<p id="par_id1">最初</p><p id="par_id1">二番目</p>',
     }
