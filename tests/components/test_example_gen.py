@@ -120,7 +120,7 @@ def test_the_hash_of_a_source_never_changes():
     ("row", "reason", "detail"),
     [
         (b"only one column", "missing_column", "no target column 1"),
-        (b"", "missing_column", "the row has 1"),
+        (b"", "empty_side", "the line is blank"),
         (b"bad \xff byte\tmal", "invalid_utf8", "source: byte 0xff at 4"),
         (b"ok\tmal \xc3", "invalid_utf8", "target: byte 0xc3 at 4"),
         (b"null\x00\tnulo", "control_characters", "source: U+0000"),
