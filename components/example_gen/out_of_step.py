@@ -1,4 +1,8 @@
-"""Warns of lines that look out of step (`alignment`, `whole_file`), and stops if they are too many."""
+"""Warns of lines that look out of step, and stops if they are too many.
+
+`alignment` compares the lines with the other lines of their file. `whole_file` compares the file with chance:
+sides that agree nowhere may also be free or made-up pairs, so it gives a warning only.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,8 @@ from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 
 _COUNT = "out_of_step/"
+_DOUBT = "doubt/"
+"""The prefixes of the names of counts: of lines that `alignment` found, and that `whole_file` found."""
 _SHOWN = 10
 
 
@@ -32,9 +38,11 @@ def count(group: tuple[int, Iterable[Groups]], files: Sequence[SourceFile]) -> C
     names = " and ".join(path_text(path) for path in (file.path, file.target_path) if path is not None)
     counts: Counter[str] = Counter()
     groups = concatenate(sorted(blocks, key=lambda block: int(block.first[0])))
-    parts = max(find(groups), whole_file.find(groups), key=lambda found: sum(part.rows for part in found))
-    for part in parts:
-        counts[_COUNT + json.dumps([index, part.first, _describe(part, names)])] = part.rows
+    found, doubtful = find(groups), whole_file.find(groups)
+    is_doubtful = sum(part.rows for part in doubtful) > sum(part.rows for part in found)
+    for part in doubtful if is_doubtful else found:
+        name = json.dumps([index, part.first, _describe(part, names)])
+        counts[(_DOUBT if is_doubtful else _COUNT) + name] = part.rows
     return counts
 
 
@@ -61,7 +69,7 @@ def check(counts: Counter[str], rows: int, most: float, context: Context) -> Non
     Raises:
       DataError: their share of the rows is over the limit.
     """
-    found = sorted(json.loads(name.removeprefix(_COUNT)) for name in counts if name.startswith(_COUNT))
+    found = _sorted(counts, _COUNT)
     messages = [message for _, _, message in found[:_SHOWN]]
     if len(found) > _SHOWN:
         messages.append(f"{len(found) - _SHOWN:,} more sequences of lines look out of step")
@@ -76,3 +84,13 @@ def check(counts: Counter[str], rows: int, most: float, context: Context) -> Non
         )
     for message in messages:
         context.say(f"warning: {message}")
+    doubtful = _sorted(counts, _DOUBT)
+    for _, _, message in doubtful[:_SHOWN]:
+        context.say(
+            f"warning: {message}; most of the file agrees no better than by chance: compare both sides"
+        )
+
+
+def _sorted(counts: Counter[str], prefix: str) -> list[tuple[int, int, str]]:
+    """The index of the file, the first line and the message of each sequence of lines, in order."""
+    return sorted(json.loads(name.removeprefix(prefix)) for name in counts if name.startswith(prefix))
