@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bitext.components.trainer import Parameters
     from bitext.components.trainer.data import Batch
     from bitext.components.trainer.training import Training
+    from bitext.components.trainer.validation import ValidationScores
 
 ROUNDS, UPDATES = 7, 40
 PEAK_SIZE, PEAK_PRODUCTS = 1024, 24
@@ -87,6 +88,7 @@ def open_training(parameters: Parameters, transform: dict[str, Path], folder: Pa
     from bitext.components.seq2seq.model import Seq2Seq
     from bitext.components.trainer.data import Batches
     from bitext.components.trainer.training import Training
+    from bitext.components.trainer.validation import ValidationScores
 
     keras.utils.set_random_seed(parameters.seed)
     examples = TransformedExamples(transform["transformed_examples"])
@@ -94,7 +96,7 @@ def open_training(parameters: Parameters, transform: dict[str, Path], folder: Pa
     pair = load_text_pair(transform["transform_graph"])
     network = Seq2Seq(parameters.model, pair.source.size(), pair.target.size(), pair.shared)
     context = Context(folder, folder, beam_pipeline=lambda: None, say=progress)
-    return Training(network, parameters, batches, lambda: 0.0, context)
+    return Training(network, parameters, batches, lambda: ValidationScores(0.0), context)
 
 
 def count_operations(training: Training, batch: tuple[Any, Any]) -> int:
