@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from bitext.components.trainer import Parameters
     from bitext.components.trainer.data import Batch
     from bitext.components.trainer.training import Training
-    from bitext.components.trainer.validation import ValidationScores
 
 ROUNDS, UPDATES = 7, 40
 PEAK_SIZE, PEAK_PRODUCTS = 1024, 24
