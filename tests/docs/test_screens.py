@@ -5,6 +5,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import pytest
+
 from bitext.components.artifacts.model_run import ModelRun, Validation
 from docs.tools import blocks, screens
 
@@ -82,12 +84,13 @@ def test_the_pictures_are_drawn(tmp_path: Path) -> None:
     assert texts == ["$ make run", "...", "a < b", "BLEU 1 & 2"]
 
 
-def test_commit_and_machine_stand_in_one_place(tmp_path: Path) -> None:
+def test_commit_and_machine_stand_in_one_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screens, "_git", lambda *_: "0123abc")
     path = tmp_path / "performance.md"
     path.write_text("a\n<!-- figures -->\nold\n<!-- /figures -->\nb\n", encoding="utf-8")
     screens.write_figures(path)
     text = path.read_text(encoding="utf-8")
     assert "old" not in text
-    assert "| commit | " in text
+    assert "| commit | 0123abc |\n" in text
     assert (text.startswith("a\n<!-- figures -->\n"), text.endswith("<!-- /figures -->\nb\n")) == (True, True)
     assert "<!-- figures -->" in (blocks.ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
