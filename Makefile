@@ -27,7 +27,7 @@ run: setup ## download the corpus and run the whole pipeline (CONFIG=... names a
 	esac
 	@$(BIN)/bitext run $(CONFIG)
 
-test: setup ## run the test suite: 10 minutes, no network (WORKERS=... processes, default 2)
+test: setup ## run the test suite: 15 minutes, no network (WORKERS=... processes, default 2)
 	$(BIN)/python -m pytest -m 'not slow and not network' -n $(WORKERS) $(COVERAGE) $(PYTEST_FLAGS)
 
 test-slow: setup ## run the tests marked slow (about 15 minutes)
