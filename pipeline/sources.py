@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bitext.components.artifacts import ServedVersion
 from bitext.components.component import Component, Parameters
-from bitext.components.pusher.serving import versions
+from bitext.components.pusher.serving import newest_version
 from bitext.pipeline.cache_keys import KeyParts, key_parts
 from bitext.pipeline.records import (
     Artifacts,
@@ -194,9 +193,7 @@ def served_model(history: History, serving: str, other_than: str = "") -> Resolv
       serving: the serving folder.
       other_than: the digest of a model to skip; empty: no model is skipped.
     """
-    folder = Path(serving)
-    newest = max(versions(folder), default=0) if folder.is_dir() else 0
-    metadata = ServedVersion(folder / str(newest)).metadata()
+    metadata = newest_version(Path(serving)).metadata()
     served = pushed_with(history, metadata.digest) if metadata else ()
     pushed, blessed = _models_of(history, pushed_artifact), _models_of(history, blesses)
     models = (model for model in itertools.chain(served, pushed, blessed) if model.digest != other_than)

@@ -164,11 +164,6 @@ class ServedVersion(Artifact):
         """Returns the digest of the model's files, as `VersionMetadata.digest` has it."""
         return model_digest(self.path)
 
-    def is_intact(self) -> bool:
-        """Whether the version has metadata, and its model's files are those that were pushed."""
-        metadata = self.metadata()
-        return metadata is not None and metadata.digest == self.model_digest()
-
 
 def model_digest(saved_model: Path) -> str:
     """Returns the digest of a SavedModel, `sha256:...`, without the files that describe a pushed version."""

@@ -16,11 +16,11 @@ from bitext.components.pusher.serving import (
     TAKE_OVER_REMEDY,
     check_owner,
     clear,
+    newest_version,
     publish,
     reporting_serving_faults,
     sole_writer,
     update_metadata,
-    versions,
     withdrawn,
 )
 from bitext.components.shared import errors
@@ -87,9 +87,9 @@ def still_valid(*, pushed_model: artifacts.PushedModel) -> bool:
         return not record.pushed
     served = ServedVersion(Path(record.path))
     metadata = served.metadata()
-    if metadata is None or metadata.digest != record.digest or not served.is_intact():
+    if metadata is None or not metadata.digest == served.model_digest() == record.digest:
         return False
-    return record.version == max(versions(served.path.parent))
+    return served.path == newest_version(served.path.parent).path
 
 
 def _refusal(blessing: artifacts.ModelBlessing, infra_blessing: artifacts.InfraBlessing) -> str:
@@ -116,15 +116,14 @@ def _push(parameters: Parameters, inputs: card.Inputs, run_id: str) -> Pushed:
         if not parameters.take_over:
             check_owner(destination, parameters.pipeline, TAKE_OVER_REMEDY)
         clear(destination)
-        newest = max(versions(destination), default=0)
-        served = ServedVersion(destination / str(newest))
-        current = served.metadata()
+        served = newest_version(destination)
+        newest, current = int(served.path.name), served.metadata()
         withdrawals = withdrawn(destination)
         if digest in withdrawals:
             reason = withdrawals[digest].reason
             return Pushed(False, f"not pushed: this model was withdrawn by a rollback ({reason})")
         # A model whose files were damaged in the serving folder is pushed again, as the next version.
-        is_newest = current is not None and current.digest == digest and served.is_intact()
+        is_newest = current is not None and current.digest == digest == served.model_digest()
         metadata = VersionMetadata(
             digest,
             withdrawn=withdrawals,

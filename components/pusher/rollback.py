@@ -14,6 +14,7 @@ from bitext.components.pusher.card_markdown import card_files
 from bitext.components.pusher.serving import (
     check_pipeline,
     clear,
+    newest_version,
     publish,
     reporting_serving_faults,
     sole_writer,
@@ -52,7 +53,7 @@ def rollback(destination: Path, reason: str, pipeline: str) -> RolledBack:
             destination, pipeline, "roll back with the configuration of the pipeline that pushed it"
         )
         clear(destination)
-        newest = ServedVersion(destination / str(max(versions(destination), default=0)))
+        newest = newest_version(destination)
         newest_metadata, withdrawals = newest.metadata(), withdrawn(destination)
         newest_digest = newest_metadata.digest if newest_metadata else newest.model_digest()
         earlier, metadata = _earlier(destination, {newest_digest, *withdrawals})

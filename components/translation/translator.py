@@ -80,7 +80,8 @@ class LineTranslator:
 
         self.path = find_saved_model(model)
         served = ServedVersion(self.path)
-        if served.metadata() is not None and not served.is_intact():
+        metadata = served.metadata()
+        if metadata is not None and metadata.digest != served.model_digest():
             raise errors.DataError(
                 f"the model at {self.path} is damaged: its files are not those that were pushed", _PUSH_AGAIN
             )
