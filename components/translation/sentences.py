@@ -13,7 +13,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from bitext.components.text.normalization import normalize
+from bitext.components.text.normalization import is_blank, normalize
 from bitext.components.text.scripts import dominant_script
 from bitext.components.translation.translator import LineTranslator, Translation
 
@@ -138,10 +138,8 @@ def translate_blocks(
     for block in blocks:
         is_split = translator.are_too_long(block) if splitting.whole_lines else [True] * len(block)
         units = [
-            sentences if splits or not sentences else [line]
-            for line, splits, sentences in zip(
-                block, is_split, (split(line, language) for line in block), strict=True
-            )
+            split(line, language) if splits or is_blank(line.decode("utf-8", "replace")) else [line]
+            for line, splits in zip(block, is_split, strict=True)
         ]
         sentences = [sentence for of_line in units for sentence in of_line]
         lengths, results = iter(translator.total_lengths(sentences)), iter(translator.translate(sentences))
