@@ -50,9 +50,20 @@ def _read_module(name: str, file: Path) -> tuple[str, list[str]]:
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), ours
 
 
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yields all statements below `tree`. `ast.walk` takes eight times as long for the expressions."""
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        yield node
+        for block in ("body", "handlers", "orelse", "finalbody", "cases"):
+            below = getattr(node, block, ())
+            pending += below if isinstance(below, list) else ()
+
+
 def _imports(tree: ast.AST, module: str, is_package: bool) -> Iterator[str]:
     """Yields the names in import statements. Some of them are contents of a module and not modules."""
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -65,6 +65,36 @@ def test_only_imported_code_counts(our_package: Path, file: str, text: str, chan
     assert {name for name in before if before[name] != after[name]} == changed
 
 
+def test_an_import_counts_in_every_kind_of_block(our_package: Path) -> None:
+    (our_package / "deep.py").write_text(
+        """
+try:
+    import ours.a
+except ImportError:
+    import ours.b
+else:
+    import ours.c
+finally:
+    import ours.d
+for _ in range(0):
+    with open("x"):
+        import ours.e
+else:
+    import ours.f
+class C:
+    async def f(self):
+        match self:
+            case 1 if True:
+                import ours.g
+        while False:
+            import ours.h
+"""
+    )
+    for name in "abcdefgh":
+        (our_package / f"{name}.py").write_text("")
+    assert {f"ours.{name}" for name in "abcdefgh"} <= set(digests())
+
+
 def test_the_source_code_of_a_real_component_includes_shared_modules_and_no_pipeline() -> None:
     digests_by_module = source_digests.source_digests("bitext.components.evaluator")
     assert {
