@@ -178,5 +178,5 @@ def state_after(error: BaseException) -> State:
 
 def one_line(error: BaseException) -> str:
     """Returns the text of an error for a record: one line, at most `_LONGEST_ERROR` characters."""
-    name = "" if isinstance(error, BitextError) else f"{type(error).__name__}: "
-    return " ".join(f"{name}{error}".split())[:_LONGEST_ERROR]
+    parts = [str(error)] if isinstance(error, BitextError) else [type(error).__name__, str(error)]
+    return " ".join(": ".join(filter(None, parts)).split())[:_LONGEST_ERROR]

@@ -143,6 +143,11 @@ def path_argument(text: str) -> Path:
     return Path(os.path.expanduser(text))
 
 
+def path_or_stream(text: str) -> Path | None:
+    """A path on the command line, or None for `-`: standard input or standard output, as elsewhere."""
+    return None if text == "-" else path_argument(text)
+
+
 def reason_argument(text: str) -> str:
     """A reason on the command line, which is recorded and so must not be blank."""
     if not text.strip():

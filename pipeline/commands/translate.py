@@ -29,15 +29,15 @@ def add_to(commands: common.Commands) -> None:
     parser.add_argument(
         "input",
         nargs="?",
-        type=common.path_argument,
+        type=common.path_or_stream,
         metavar="FILE",
-        help="a file with one sentence a line, plain, .gz, .bz2, .xz or .zst (default: standard input)",
+        help="a file with one sentence a line, plain, .gz, .bz2, .xz or .zst (default or -: standard input)",
     )
     parser.add_argument(
         "--output",
-        type=common.path_argument,
+        type=common.path_or_stream,
         help="the file to write, complete or not at all, compressed if its name ends in .gz, .bz2, .xz or"
-        " .zst; a pipe or a device is written into (default: standard output)",
+        " .zst; a pipe or a device is written into (default or -: standard output)",
     )
     parser.add_argument(
         "--model",

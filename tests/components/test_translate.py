@@ -108,6 +108,19 @@ class TestFiles:
         assert "it is the input" in process.stderr
         assert (tmp_path / "in.txt").read_text() == "uno\n"
 
+    def test_a_hyphen_is_standard_input_and_standard_output(self, model: Path, tmp_path: Path) -> None:
+        process = subprocess.run(
+            [sys.executable, "-m", "bitext", "translate", "-", "--output", "-", "--model", str(model)],
+            input="uno\n",
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert process.stdout == "uno\n"
+        assert not list(tmp_path.iterdir())
+
     def test_a_served_model_whose_files_changed_is_refused(self, model: Path, tmp_path: Path) -> None:
         served = tmp_path / "1"
         shutil.copytree(model / "Format-Serving", served)

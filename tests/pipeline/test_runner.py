@@ -22,6 +22,7 @@ from bitext.components.shared.errors import (
     EnvironmentFault,
     LockedError,
 )
+from bitext.pipeline import publish
 from bitext.pipeline.beam import pipeline_factory
 from bitext.pipeline.config import Metadata
 from bitext.pipeline.lock import locked
@@ -568,3 +569,9 @@ def test_lines_of_a_node_are_indented_below_its_name(
     assert lines[lines.index("Source") + 1] == "    1 rows"
     run(folder)
     assert "Source            cached" in capsys.readouterr().out
+
+
+def test_the_record_of_an_error_is_one_line_that_ends_in_text() -> None:
+    assert publish.one_line(KeyboardInterrupt()) == "KeyboardInterrupt"
+    assert publish.one_line(ValueError("a\nb")) == "ValueError: a b"
+    assert publish.one_line(DataError("a  b")) == "a b"
