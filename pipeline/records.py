@@ -37,6 +37,7 @@ class StoredArtifact:
       properties: the properties that its component set.
       id: its id in the store; None: not stored yet.
       split_digests: SHA-256 of the content of each split, if it has any.
+      deleted: whether its record says that `bitext gc` removed its folder.
     """
 
     type: str
@@ -45,6 +46,7 @@ class StoredArtifact:
     properties: dict[str, Scalar] = dataclasses.field(default_factory=dict)
     id: int | None = None
     split_digests: dict[str, str] = dataclasses.field(default_factory=dict)
+    deleted: bool = False
 
     @property
     def exists(self) -> bool:

@@ -95,7 +95,8 @@ def artifact_message(artifact: StoredArtifact, type_id: int, address: str) -> pb
       type_id: the id of its type.
       address: its folder as the store has it.
     """
-    message = pb.Artifact(type_id=type_id, uri=address, state=pb.Artifact.LIVE)
+    state = pb.Artifact.DELETED if artifact.deleted else pb.Artifact.LIVE
+    message = pb.Artifact(type_id=type_id, uri=address, state=state)
     if artifact.id is not None:
         message.id = artifact.id
     properties = {**artifact.properties, _DIGEST: artifact.digest}
@@ -111,7 +112,8 @@ def artifact_record(message: pb.Artifact, folder: str) -> StoredArtifact:
     properties = {name: scalar(value) for name, value in message.custom_properties.items()}
     digest = str(properties.pop(_DIGEST, ""))
     split_digests = json.loads(str(properties.pop(_SPLIT_DIGESTS, "{}")))
-    return StoredArtifact(message.type, folder, digest, properties, message.id, split_digests)
+    deleted = message.state == pb.Artifact.DELETED
+    return StoredArtifact(message.type, folder, digest, properties, message.id, split_digests, deleted)
 
 
 def event_message(key: str, index: int, artifact: StoredArtifact, kind: pb.Event.Type) -> pb.Event:

@@ -247,12 +247,15 @@ class Store:
 
     def mark_deleted(self, artifacts: Iterable[StoredArtifact]) -> None:
         """Records that the folders of these artifacts are deleted. They stay in the lineage."""
+        artifacts = list(artifacts)
         if not (ids := [artifact.id for artifact in artifacts]):
             return
         records = self._retrying(lambda: self._store.get_artifacts_by_id(ids))
         for record in records:
             record.state = pb.Artifact.DELETED
         self._retrying(lambda: self._store.put_artifacts(records))
+        for artifact in artifacts:
+            artifact.deleted = True
 
     def is_complete(self, execution: Execution) -> bool:
         """Whether the store has the execution as complete."""

@@ -30,8 +30,26 @@ def check_round_trip(settings: Metadata, root: Path) -> None:
     assert reopened.execution_states([first.id or 0, 99], "id") == {("Source", first.id): State.COMPLETE}
     assert reopened.execution_states([first.id or 0, 99], "another") == {}
     assert [reopened.is_complete(execution) for execution in (first, second)] == [True, False]
+    _check_deleted(settings, root, run, source)
     other = Store(settings, root, "other")
     assert (other.runs(), other.executions()) == ([], [])
+
+
+def _check_deleted(settings: Metadata, root: Path, run: Run, source: StoredArtifact) -> None:
+    """Checks that a deleted artifact stays deleted in the records, also as the input of a later execution."""
+    store = Store(settings, root, "toy")
+    kept = StoredArtifact("Model", "/b", "d2")
+    store.put_execution(Execution("Train", "r1", State.COMPLETE, 4.0, outputs={"model": (kept,)}), run)
+    store.mark_deleted([source])
+    assert source.deleted
+    reader = Execution("Evaluate", "r1", State.COMPLETE, 5.0, inputs={"x": (source,), "model": (kept,)})
+    store.put_execution(reader, run)
+    recorded = {
+        (artifact.uri, artifact.deleted)
+        for execution in Store(settings, root, "toy").executions()
+        for artifact in (*execution.all_inputs(), *execution.all_outputs())
+    }
+    assert recorded == {("/a", True), ("/b", False)}
 
 
 def altered_outputs(executions: Iterable[Execution]) -> Iterator[StoredArtifact]:
