@@ -87,8 +87,10 @@ def config(**changes: Any) -> dict[str, Any]:
     }
     for section, change in changes.items():
         default = values.get(section)
-        merge = isinstance(default, dict) and isinstance(change, dict)
-        values[section] = {**default, **change} if merge else change
+        if isinstance(default, dict) and isinstance(change, dict):
+            values[section] = {**default, **change}
+        else:
+            values[section] = change
     return values
 
 
