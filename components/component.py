@@ -60,6 +60,8 @@ class Context:
       interactive: whether the output goes to a terminal (progress bars).
       run_id: the run's id, as `bitext status` prints it. Do not write it to an output in the pipeline root:
         the output would differ in every run, so no later node would be cached.
+      root_id: the id of the pipeline root. It must not change an output in the pipeline root either.
+      place: host and path of the pipeline root, as `root_id`.
       force_bless: the reason for which the model is blessed without regard to its scores; None: the scores
         decide.
     """
@@ -70,6 +72,8 @@ class Context:
     say: Callable[[str], None] = print
     interactive: bool = False
     run_id: str = ""
+    root_id: str = ""
+    place: str = ""
     force_bless: str | None = None
     failure_dir: Path | None = None
 
@@ -169,11 +173,16 @@ class Component(Generic[P]):
         """The parts of the work (the spans of a corpus). Each part gets an execution of its own."""
         return [Part("", parameters)]
 
-    def still_valid(self, *args: Any, **outputs: Any) -> bool:
+    def still_valid(self, parameters: P, /, *args: Any, **outputs: Any) -> bool:
         """Whether cached outputs still agree with files outside the pipeline root.
 
         For example, the record of a pushed model is no longer valid if that model is no longer served. A
         subclass names each output as a keyword argument.
+
+        Args:
+          parameters: the component's parameters in this run.
+          args: none, as in `run`.
+          outputs: the cached outputs by keyword.
         """
         return True
 

@@ -27,6 +27,7 @@ from bitext.pipeline.commands import (
     run,
     status,
     translate,
+    verify,
 )
 from bitext.pipeline.commands import gc as gc_command
 from bitext.pipeline.commands.common import Session, Terminated, describe, exit_code, print_error
@@ -182,7 +183,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (run, config, status, lineage, rollback, gc_command, export, fetch, translate):
+    for command in (run, config, status, lineage, rollback, gc_command, verify, export, fetch, translate):
         command.add_to(commands)
     return parser
 

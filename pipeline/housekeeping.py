@@ -6,14 +6,15 @@ import dataclasses
 import itertools
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from bitext.components.shared.errors import ConfigError
 from bitext.components.shared.files import tree_size
 from bitext.pipeline.config import PipelineConfig
-from bitext.pipeline.layout import Layout
+from bitext.pipeline.layout import Layout, remove
 from bitext.pipeline.lock import locked
+from bitext.pipeline.opening import open_store
 from bitext.pipeline.records import (
     History,
     Run,
@@ -24,8 +25,10 @@ from bitext.pipeline.records import (
 )
 from bitext.pipeline.reports.lineage import chain
 from bitext.pipeline.sources import served_model
-from bitext.pipeline.store import Store
 from bitext.pipeline.store import exists as store_exists
+
+_STAGING_PREFIX = "gc-"
+"""How the folders begin that `gc` moves outputs to before it deletes them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,22 +57,30 @@ class Collected:
         return (*self.artifacts, *self.attempts, *self.logs)
 
 
-def collect(config: PipelineConfig, keep: int, dry_run: bool = False, wait: float = 0.0) -> Collected:
+def collect(
+    config: PipelineConfig,
+    keep: int,
+    dry_run: bool = False,
+    wait: float = 0.0,
+    say: Callable[[str], None] = print,
+) -> Collected:
     """Removes outputs of earlier runs.
 
     These outputs stay, so that the next run finds the same outputs in the cache as before:
 
-    * inputs and outputs, new or cached, of the newest `keep` complete runs and of all runs since the oldest
-      of them;
-    * the served model and its lineage, down to the examples.
+    * inputs and outputs, new or cached, of the newest `keep` passes through the pipeline and of all runs
+      since the oldest of them (see `_recent`);
+    * the served model with its lineage, down to the examples, and all outputs of the run that pushed it.
 
-    A folder is moved by one rename before it is deleted: if the process is killed, no output is half deleted.
+    A folder is moved by one rename before it is deleted: if the process is killed, no output is half deleted,
+    and the next call records those that were.
 
     Args:
       config: the configuration of the pipeline.
-      keep: number of complete runs to keep, at least one.
+      keep: number of passes through the pipeline to keep, at least one.
       dry_run: whether nothing is removed.
       wait: seconds to wait for a run in progress to end.
+      say: prints one line.
 
     Raises:
       ConfigError: `keep` is not positive.
@@ -82,13 +93,13 @@ def collect(config: PipelineConfig, keep: int, dry_run: bool = False, wait: floa
     if not store_exists(config.metadata, layout.root):
         return Collected([], [], [], 0, 0, dry_run)
     with locked(layout.root, wait):
-        store = Store(config.metadata, layout.root, config.name)
-        store.delete_orphans()
+        store = open_store(config, layout, say)
         history, runs = store.executions(), store.runs()
-        recent = _recent(runs, keep)
+        recent = _recent(history, runs, keep)
         needed = {artifact.id for artifact in _needed(history, recent, config.serving)}
         existing = {id_: a for id_, a in artifacts_by_id(history).items() if a.exists}
         unneeded = [artifact for id_, artifact in sorted(existing.items()) if id_ not in needed]
+        removed_before = [a for a in artifacts_by_id(history).values() if _was_removed(a, layout)]
         collected = Collected(
             artifacts=[Path(artifact.uri) for artifact in unneeded],
             attempts=_attempts(layout, history, recent),
@@ -99,31 +110,61 @@ def collect(config: PipelineConfig, keep: int, dry_run: bool = False, wait: floa
         )
         collected = dataclasses.replace(collected, size=sum(map(tree_size, collected.paths)))
         if not dry_run:
+            for interrupted in layout.staging.glob(f"{_STAGING_PREFIX}*"):
+                remove(interrupted)
             _remove(layout, collected.paths)
-            store.mark_deleted(unneeded)
+            store.mark_deleted([*unneeded, *removed_before])
     return collected
 
 
-def _recent(runs: Sequence[Run], keep: int) -> set[str]:
-    """The ids of the newest runs up to the `keep`th complete one; `runs` are newest first."""
-    recent, complete = set(), 0
+def _recent(history: History, runs: Sequence[Run], keep: int) -> set[str]:
+    """The ids of the newest runs that make up `keep` passes through the pipeline.
+
+    A pass is a run of all nodes, or consecutive runs that complete all nodes together: a scheduler may run
+    each node by itself, and a failed run may have completed only some. Nodes before `--from` do not count.
+    A rollback completes no node.
+
+    Args:
+      history: see `History`.
+      runs: newest first.
+      keep: number of passes.
+    """
+    completed: dict[str, set[str]] = {}
+    for execution in history:
+        if execution.state in (State.COMPLETE, State.CACHED) and not execution.part:
+            completed.setdefault(execution.run_id, set()).add(execution.node)
+    pipeline = next((run.nodes.split(", ") for run in runs if run.nodes), [])
+    ever = {node for run in runs for node in completed.get(run.run_id, set()).intersection(run.own_nodes())}
+    wanted = ever.intersection(pipeline)
+    recent, missing, passes = set[str](), set(wanted), 0
     for run in runs:
-        if complete == keep:
+        if passes == keep:
             break
         recent.add(run.run_id)
-        complete += run.state == State.COMPLETE
+        missing -= completed.get(run.run_id, set()).intersection(run.own_nodes())
+        if not missing:
+            missing, passes = set(wanted), passes + 1
     return recent
 
 
 def _needed(history: History, recent: set[str], serving: str) -> Iterable[StoredArtifact]:
-    """Yields the inputs and outputs of recent runs, and the lineage of the served model."""
-    executions = [execution for execution in history if execution.run_id in recent]
+    """Yields inputs and outputs of recent runs and of the run that pushed the served model; its lineage."""
+    served = served_model(history, serving)
     last_push = next((e for e in history if e.state == State.COMPLETE and pushed_artifact(e)), None)
+    pushes = [e for e in history if pushed_artifact(e) and e.inputs.get("model", ()) == served != ()]
+    kept = recent.union(push.run_id for push in pushes)
+    executions = [execution for execution in history if execution.run_id in kept]
     if last_push is not None:
         executions += chain(history, last_push)
     for execution in executions:
         yield from itertools.chain(execution.all_outputs(), execution.all_inputs())
-    yield from served_model(history, serving)
+    yield from served
+
+
+def _was_removed(artifact: StoredArtifact, layout: Layout) -> bool:
+    """Whether a killed process removed the folder of an artifact in this root and did not record it."""
+    in_root = Path(artifact.uri).is_relative_to(layout.root.resolve())
+    return in_root and not artifact.deleted and not artifact.exists
 
 
 def _attempts(layout: Layout, history: History, recent: set[str]) -> list[Path]:
@@ -133,13 +174,14 @@ def _attempts(layout: Layout, history: History, recent: set[str]) -> list[Path]:
 
 
 def _logs(layout: Layout, old: set[str]) -> list[Path]:
-    """Logs of old runs, and the folders of files that their errors name."""
-    return [path for path in sorted(layout.logs.glob("*")) if path.name.removesuffix(".log") in old]
+    """Logs of old runs, the folders of files that their errors name, and damaged outputs that they found."""
+    paths = (*layout.logs.glob("*"), *layout.all_damaged())
+    return [path for path in sorted(paths) if path.name.removesuffix(".log") in old]
 
 
 def _remove(layout: Layout, paths: Iterable[Path]) -> None:
-    """Moves each path into the staging folder, which the next run clears if this process is killed."""
-    staging = layout.staging / f"gc-{os.getpid()}"
+    """Moves each path to the staging folder, which the next run or `gc` clears if this process is killed."""
+    staging = layout.staging / f"{_STAGING_PREFIX}{os.getpid()}"
     staging.mkdir(parents=True, exist_ok=True)
     for number, path in enumerate(paths):
         moved = staging / str(number)

@@ -22,6 +22,7 @@ class Layout:
     .staging/<run id>/<node>/                  outputs and temporary files of the attempt in progress
     .working/<node>/<cache key>/               checkpoints that an interrupted attempt leaves for the next
     .unrecorded/<run id>/...                   outputs without a metadata record
+    .damaged/<run id>/...                      outputs whose files were not those on record
     logs/<run id>.log
     logs/<run id>/<node>/                      files that the error of a failed run names
     """
@@ -58,6 +59,14 @@ class Layout:
         """The path that a run moves an output folder without a record to."""
         return self.root / ".unrecorded" / run_id / folder.relative_to(self.root)
 
+    def damaged(self, run_id: str, folder: Path) -> Path:
+        """The path that a run moves a damaged output folder to."""
+        return self.root / ".damaged" / run_id / folder.relative_to(self.root.resolve())
+
+    def all_damaged(self) -> list[Path]:
+        """The folders of damaged outputs: `.damaged/<run id>`."""
+        return sorted((self.root / ".damaged").glob("*"))
+
     def output(self, node: str, key: str, execution_id: int | None) -> Path:
         """The folder of a published artifact."""
         return self.root / node / key / str(execution_id)
@@ -75,16 +84,25 @@ class Layout:
             with suppress(OSError):  # not empty, or not there
                 folder.rmdir()
 
+    @property
+    def id_file(self) -> Path:
+        """The file with the root's id."""
+        return self.root / ".id"
+
+    @property
+    def new_id_file(self) -> Path:
+        """The file with the id that a copy of a root is about to get (see `identity`)."""
+        return self.root / ".id.copy"
+
     def read_id(self) -> str:
         """The root's id in the metadata store, which is created on first use."""
-        path = self.root / ".id"
         try:
-            return path.read_text(encoding="ascii")
+            return self.id_file.read_text(encoding="ascii")
         except FileNotFoundError:
-            new = path.with_suffix(".new")
+            new = self.root / ".id.new"
             new.write_text(uuid.uuid4().hex, encoding="ascii")
-            new.rename(path)
-            return path.read_text(encoding="ascii")
+            new.rename(self.id_file)
+            return self.id_file.read_text(encoding="ascii")
 
 
 def remove(folder: Path) -> None:

@@ -50,7 +50,7 @@ def look_up(item: WorkItem, history: History, forced: str) -> Lookup:
         return Lookup(None, [f"{path} is gone" for path in complete[0].missing_outputs()])
     if hit is None:
         return Lookup(None, _why_no_hit(item, history))
-    if not component.still_valid(**component_artifacts(item.node, hit.outputs)):
+    if not component.still_valid(item.parameters, **component_artifacts(item.node, hit.outputs)):
         return Lookup(
             None, ["files outside the pipeline root that belong to its outputs were changed or removed"]
         )

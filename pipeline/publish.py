@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from bitext.components.artifacts import Artifact
 from bitext.components.component import Context
 from bitext.components.shared.errors import BitextError, DataError, EnvironmentFault
+from bitext.components.shared.files import fsync, fsync_tree
 from bitext.pipeline.faults import translating_errors
 from bitext.pipeline.layout import Layout, remove
 from bitext.pipeline.lookup import component_artifacts
@@ -98,6 +99,8 @@ class Publisher:
             say=self._say_of(item.part),
             interactive=self.terminal.interactive,
             run_id=self.run.run_id,
+            root_id=self.run.root_id,
+            place=self.run.place,
             force_bless=self.force_bless,
             failure_dir=self.layout.failure(self.run.run_id, component.name),
         )
@@ -111,17 +114,23 @@ class Publisher:
         return (lambda text: say(f"{part}: {text}")) if part else say
 
     def _publish(self, item: WorkItem, execution: Execution, outputs: dict[str, Artifact]) -> None:
-        """Moves each output to its folder, then records the execution as complete in one transaction."""
+        """Moves each output to its folder, then records the execution as complete in one transaction.
+
+        The files are on disk before the record is: after a power failure, a complete output is complete.
+        """
         published: Artifacts = {}
         for key, artifact in outputs.items():
-            digest = artifact.content_digest()
+            digest, files_digest = artifact.content_digest(), artifact.files_digest()
             split_digests = {name: artifact.split_digest(name) for name in artifact.splits()}
             folder = self.layout.output(item.node.name, key, execution.id)
             folder.parent.mkdir(parents=True, exist_ok=True)
+            fsync_tree(artifact.path)
             os.rename(artifact.path, folder)
+            fsync(folder.parent)
             properties = dict(artifact.properties) | ({"part": item.part} if item.part else {})
             stored = StoredArtifact(artifact.TYPE_NAME, str(folder.resolve()), digest, properties)
             stored.split_digests = split_digests
+            stored.files_digest = files_digest if files_digest != digest else ""
             published[key] = (stored,)
         execution.outputs = published
         execution.finished, execution.state = time.time(), State.COMPLETE

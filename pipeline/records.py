@@ -36,6 +36,8 @@ class StoredArtifact:
       digest: SHA-256 of its content.
       properties: the properties that its component set.
       id: its id in the store; None: not stored yet.
+      files_digest: SHA-256 of the bytes of its files, if that is not its digest (see
+        `Artifact.content_digest`); empty: it is.
       split_digests: SHA-256 of the content of each split, if it has any.
       deleted: whether its record says that `bitext gc` removed its folder.
     """
@@ -47,6 +49,7 @@ class StoredArtifact:
     id: int | None = None
     split_digests: dict[str, str] = dataclasses.field(default_factory=dict)
     deleted: bool = False
+    files_digest: str = ""
 
     @property
     def exists(self) -> bool:
@@ -111,6 +114,13 @@ class Run:
       root_id: the id in the root's file `.id`, which stays the same wherever the root is mounted.
       parts: names of the parts that the corpus was divided into, comma-separated; empty: it is not divided,
         or the parts are not known yet.
+      nodes: names of the pipeline's nodes in order, comma-separated; empty: it runs none (a rollback).
+      first: name of the node that it starts at; it takes the outputs of nodes before it from earlier runs.
+        Empty: the first node.
+      place: host and absolute path of the root during the run, for messages and to find out that a root was
+        copied.
+      version: number of the version that it publishes as a rollback; 0: it is no rollback, or has not
+        chosen one yet.
     """
 
     run_id: str
@@ -123,6 +133,15 @@ class Run:
     id: int | None = None
     root_id: str = ""
     parts: str = ""
+    nodes: str = ""
+    first: str = ""
+    place: str = ""
+    version: int = 0
+
+    def own_nodes(self) -> list[str]:
+        """The nodes of the pipeline from the one that it starts at."""
+        names = self.nodes.split(", ") if self.nodes else []
+        return names[names.index(self.first) :] if self.first in names else names
 
 
 def new_run_id() -> str:
@@ -161,6 +180,15 @@ def pushed_artifact(execution: Execution) -> StoredArtifact | None:
         ):
             return artifact
     return None
+
+
+def pushed_folder(pushed_model: StoredArtifact, serving: str) -> Path | None:
+    """Returns the folder of a pushed version in this serving folder; None if nothing was pushed.
+
+    The path on record is not used: it is that of another place if root and serving folder were copied.
+    """
+    version = pushed_model.properties.get("version")
+    return None if version is None else Path(serving).absolute() / str(version)
 
 
 def blesses(execution: Execution) -> bool:

@@ -3,81 +3,98 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
-from bitext.components.artifacts import PushedModel, RolledBack
+from bitext.components.artifacts import RolledBack
 from bitext.components.pusher.rollback import rollback
+from bitext.pipeline.completion import complete_record, is_recorded, record_rollback
 from bitext.pipeline.config import PipelineConfig
+from bitext.pipeline.identity import place
 from bitext.pipeline.layout import Layout
 from bitext.pipeline.lock import locked
-from bitext.pipeline.records import Execution, Run, State, StoredArtifact, new_run_id
-from bitext.pipeline.sources import pushed_with
-from bitext.pipeline.store import Store
-
-NODE = "Rollback"
+from bitext.pipeline.opening import open_store
+from bitext.pipeline.publish import one_line, state_after, try_to_record
+from bitext.pipeline.records import Run, State, new_run_id
 
 
-def roll_back(config: PipelineConfig, reason: str, wait: float = 0.0) -> RolledBack:
+def roll_back(
+    config: PipelineConfig,
+    reason: str,
+    wait: float = 0.0,
+    from_version: int | None = None,
+    say: Callable[[str], None] = print,
+) -> tuple[RolledBack, bool]:
     """Serves the previously pushed model again and records that as a run of its own.
 
     Args:
       config: the configuration of the pipeline.
       reason: why; it is recorded.
       wait: seconds to wait for a run in progress to end.
+      from_version: see `components.pusher.rollback.rollback`.
+      say: prints what will be done, before it is done.
+
+    Returns:
+      The record of the rollback, and whether this call made it. A call that repeats the last rollback only
+      completes its record.
 
     Raises:
-      ConfigError: there is no earlier model, or another pipeline pushed the newest one.
+      ConfigError: there is no earlier model, another pipeline pushed the newest one, or the newest version is
+        not the one to withdraw.
       LockedError: a run is in progress.
       DataError: the earlier version's files are not those that were pushed.
       EnvironmentFault: the serving folder or the metadata store fails.
     """
     layout = Layout(Path(config.root))
     with locked(layout.root, wait):
-        store = Store(config.metadata, layout.root, config.name)
-        store.delete_orphans()
-        history, now = store.executions(), time.time()
-        run = Run(new_run_id(), config.name, str(layout.root.resolve()), State.RUNNING, now)
-        run.root_id = layout.read_id()
+        store = open_store(config, layout, say)
+        run = Run(new_run_id(), config.name, str(layout.root.resolve()), State.RUNNING, time.time())
+        run.root_id, run.place = layout.read_id(), place(layout.root)
         store.put_run(run)
-        execution = Execution(NODE, run.run_id, State.RUNNING, now)
-        try:
-            record = rollback(Path(config.serving), reason, config.name)
-            model = pushed_with(history, record.digest)
-            execution.inputs = {"model": model} if model else {}
-            store.put_execution(execution, run)
-            execution.outputs = {"pushed_model": (_publish(layout, execution, record),)}
-            execution.state = run.state = State.COMPLETE
-        except BaseException as error:
-            execution.state, run.state, run.error = State.FAILED, State.FAILED, str(error)
-            raise
-        finally:
-            execution.finished = run.finished = time.time()
-            store.put_execution(execution, run)
+
+        def announce(record: RolledBack) -> None:
+            run.version = record.version
             store.put_run(run)
-    return record
+            say(
+                f"{record.model}: version {record.from_version} will be withdrawn, and version"
+                f" {record.rolled_back_to} served again as version {record.version}"
+            )
+
+        try:
+            record = rollback(
+                *(Path(config.serving), reason, config.name, from_version, announce),
+                root_id=run.root_id,
+                place=run.place,
+            )
+            is_new = not is_recorded(store.executions(), record)
+            if is_new:
+                record_rollback(layout, store, run, record)
+        except BaseException as error:
+            run.state, run.error, run.finished = state_after(error), one_line(error), time.time()
+            try_to_record(lambda: store.put_run(run))
+            # The signal may have come after the new version was published.
+            try_to_record(lambda: complete_record(config, layout, store))
+            raise
+        run.state, run.finished = State.COMPLETE, time.time()
+        store.put_run(run)
+    return record, is_new
 
 
-def _publish(layout: Layout, execution: Execution, record: RolledBack) -> StoredArtifact:
-    """Publishes the PushedModel of a rollback in the pipeline root."""
-    folder = layout.output(NODE, "pushed_model", execution.id)
-    folder.mkdir(parents=True)
-    artifact = PushedModel(folder)
-    artifact.write(record)
-    properties = {name: value for name, value in msgspec.structs.asdict(record).items() if name != "model"}
-    return StoredArtifact(
-        artifact.TYPE_NAME,
-        str(folder.resolve()),
-        artifact.content_digest(),
-        properties | {artifact.PUSHED_PROPERTY: 1},
-    )
+def render(record: RolledBack, is_new: bool) -> str:
+    """Returns the result as text.
 
-
-def render(record: RolledBack) -> str:
-    """Returns the result as text."""
-    return (
+    Args:
+      record: the rollback.
+      is_new: whether the call made it.
+    """
+    lines = [
         f"{record.model} version {record.version} is a copy of version {record.rolled_back_to}: "
-        f"{record.path}\n"
-        f"version {record.from_version} is withdrawn and will not be pushed again: {record.reason}"
-    )
+        f"{record.path}",
+        f"version {record.from_version} is withdrawn and will not be pushed again: {record.reason}",
+    ]
+    if not is_new:
+        lines.append(
+            f"This was done before, at {record.time}; nothing was changed now. To go back further:"
+            f" --from-version {record.version}"
+        )
+    return "\n".join(lines)

@@ -17,6 +17,8 @@ from bitext.components.shared.errors import ConfigError
 from bitext.pipeline import cache_keys
 from bitext.pipeline.faults import translating_errors
 from bitext.pipeline.graph import Pipeline
+from bitext.pipeline.identity import place
+from bitext.pipeline.integrity import DamagedInput, check_inputs, problem_of
 from bitext.pipeline.layout import Layout, remove
 from bitext.pipeline.lock import locked
 from bitext.pipeline.lookup import look_up
@@ -30,6 +32,7 @@ from bitext.pipeline.records import (
     StoredArtifact,
     new_run_id,
     newest_usable,
+    with_key,
 )
 from bitext.pipeline.recovery import Recovery
 from bitext.pipeline.sources import Inputs, Node
@@ -71,6 +74,7 @@ class Runner:
       store: opens the metadata store; called once the root is locked.
       beam_pipeline: creates the Beam pipeline for components.
       terminal: prints the progress.
+      verify_inputs: whether the inputs of a node are compared with their digests before it runs.
     """
 
     def __init__(
@@ -80,9 +84,11 @@ class Runner:
         store: Callable[[], Store],
         beam_pipeline: Callable[[], apache_beam.Pipeline],
         terminal: Terminal,
+        verify_inputs: bool = True,
     ):
         self._pipeline, self._layout = pipeline, Layout(root)
         self._open_store, self._beam_pipeline, self._terminal = store, beam_pipeline, terminal
+        self._verify_inputs = verify_inputs
         self._run_id = new_run_id()
         self.log_file = self._layout.log_file(self._run_id)
 
@@ -121,12 +127,15 @@ class Runner:
             State.RUNNING,
             time.time(),
             root_id=layout.read_id(),
+            place=place(layout.root),
+            nodes=", ".join(node.name for node in self._pipeline.nodes),
+            first=selection.first or "",
         )
         Recovery(self._pipeline, layout, store, run, terminal.say_of_run).clear(history)
         store.put_run(run)
         terminal.run_started(self._run_id, self._pipeline.name, layout.root)
         publisher = Publisher(layout, store, run, self._beam_pipeline, terminal, selection.force_bless)
-        session = _Session(selection, history, publisher)
+        session = _Session(selection, history, publisher, self._verify_inputs)
         try:
             session.run_nodes(self._pipeline, may_run)
         except BaseException as error:
@@ -155,13 +164,18 @@ class _Session:
       selection: which nodes run.
       history: see `History`, as it was before the run.
       publisher: executes and publishes work items.
+      verify_inputs: see `Runner`.
 
     Attributes:
       executions: the executions so far, by node.
     """
 
-    def __init__(self, selection: Selection, history: History, publisher: Publisher):
+    def __init__(
+        self, selection: Selection, history: History, publisher: Publisher, verify_inputs: bool = True
+    ):
         self._selection, self._history, self._publisher = selection, history, publisher
+        self._verify_inputs = verify_inputs
+        self._executed: list[Execution] = []
         self._terminal = publisher.terminal
         self.executions: dict[str, Execution] = {}
 
@@ -172,11 +186,50 @@ class _Session:
         for node in nodes:  # a missing file of the last node is reported before hours of training
             for part in parts.get(node.name, ()):
                 cache_keys.check_external(node.component, part.parameters)
-        for node in nodes:
-            if may_run[node.name]:
-                self.executions[node.name] = self._run_node(node, parts[node.name])
+        index, made_again = 0, set[str]()
+        while index < len(nodes):
+            node = nodes[index]
+            try:
+                if may_run[node.name]:
+                    self.executions[node.name] = self._run_node(node, parts[node.name])
+                else:
+                    self.executions[node.name] = self._use_newest(node)
+            except DamagedInput as damage:
+                maker = self._maker(damage.artifact)
+                if not may_run.get(maker, False) or maker in made_again:
+                    raise
+                self._set_aside(damage, maker)
+                made_again.add(maker)
+                index = next(i for i, node in enumerate(nodes) if node.name == maker)
             else:
-                self.executions[node.name] = self._use_newest(node)
+                index += 1
+
+    def _maker(self, artifact: StoredArtifact) -> str:
+        """The node of this run that has the artifact as an output; empty: it is from an earlier run."""
+        for name, execution in self.executions.items():
+            if any(output.id == artifact.id for output in execution.all_outputs()):
+                return name
+        return ""
+
+    def _set_damaged_outputs_aside(self, items: list[WorkItem]) -> None:
+        """Moves damaged outputs of earlier executions away, so that `bitext verify` no longer finds them."""
+        for item in items:
+            for execution in with_key(self._history, item.node.component.name, item.cache_key):
+                for artifact in execution.all_outputs():
+                    if artifact.exists and (problem := problem_of(artifact)):
+                        self._set_aside(DamagedInput(artifact, problem), item.node.name)
+
+    def _set_aside(self, damage: DamagedInput, maker: str) -> None:
+        """Moves a damaged artifact out of the outputs, so that the node that made it runs again."""
+        layout, folder = self._publisher.layout, Path(damage.artifact.uri)
+        message = str(damage)
+        if folder.is_dir():
+            target = layout.damaged(self._publisher.run.run_id, folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            folder.rename(target)
+            message += f"; moved to {target}"
+        self._publisher.store.mark_deleted([damage.artifact])
+        self._terminal.say_of_run(f"{message}; {maker} makes it again")
 
     def _use_newest(self, node: Node) -> Execution:
         """Uses the newest complete outputs of a node before `--from`."""
@@ -199,8 +252,11 @@ class _Session:
         items = divide(node, parts, Inputs(node, self.executions, self._history).all())
         if node.component.map_over is None and items[0].part:
             self._record_parts(items)
-        forced = self._selection.why_forced(node)
-        lookups = [look_up(item, self._history, forced) for item in items]
+        is_again = any(execution.node == node.name for execution in self._executed)
+        forced = "" if is_again else self._selection.why_forced(node)
+        if forced and self._verify_inputs:
+            self._set_damaged_outputs_aside(items)
+        lookups = [look_up(item, (*self._executed, *self._history), forced) for item in items]
         new_count = sum(lookup.hit is None for lookup in lookups)
         if not new_count:
             self._terminal.node_cached(node.name, "cached")
@@ -212,7 +268,11 @@ class _Session:
         for item, lookup in zip(items, lookups, strict=True):
             for reason in lookup.reasons if self._selection.explain else ():
                 self._terminal.node_reason(node.name, f"{item.part}: {reason}" if item.part else reason)
-            executions.append(lookup.hit or self._publisher.execute_and_publish(item))
+            if lookup.hit is None and self._verify_inputs:
+                check_inputs(item)
+            if lookup.hit is None:
+                self._executed.insert(0, self._publisher.execute_and_publish(item))
+            executions.append(lookup.hit or self._executed[0])
         if new_count == 1 and items[0].is_whole:
             [node_execution] = executions
         else:

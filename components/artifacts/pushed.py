@@ -113,6 +113,8 @@ class VersionMetadata(msgspec.Struct, frozen=True):
         version repeats the entries of the version before it.
       rolled_back_to: the earlier version that this version is a copy of, if a rollback made it.
       pipeline: the name of the pipeline that pushed the version; null: bitext 0.2.0 or earlier pushed it.
+      root_id: the id of the pipeline root that it was pushed from; null as above.
+      place: host and path of that root, for messages; null as above.
     """
 
     digest: str
@@ -121,6 +123,8 @@ class VersionMetadata(msgspec.Struct, frozen=True):
     withdrawn: dict[str, Withdrawal] = {}
     rolled_back_to: int | None = None
     pipeline: str | None = None
+    root_id: str | None = None
+    place: str | None = None
 
     def encode(self) -> bytes:
         """Returns the content of the file."""

@@ -99,8 +99,8 @@ class Pusher(Component[Parameters]):
             pushed_model=pushed_model,
         )
 
-    def still_valid(self, *, pushed_model: artifacts.PushedModel) -> bool:
+    def still_valid(self, parameters: Parameters, *, pushed_model: artifacts.PushedModel) -> bool:
         """Returns whether the pushed version is still the newest version in the serving folder."""
         from bitext.components.pusher import executor
 
-        return executor.still_valid(pushed_model=pushed_model)
+        return executor.still_valid(parameters, pushed_model=pushed_model)

@@ -64,7 +64,7 @@ def run(
         infra_blessing=infra_blessing,
     )
     refusal = _refusal(blessing, infra_blessing)
-    record = Pushed(False, refusal) if refusal else _push(parameters, inputs, context.run_id)
+    record = Pushed(False, refusal) if refusal else _push(parameters, inputs, context)
     pushed_model.write(record)
     pushed_model.properties[pushed_model.PUSHED_PROPERTY] = int(record.pushed)
     if record.version is not None and record.path is not None and record.digest is not None:
@@ -72,10 +72,11 @@ def run(
     context.say(record.reason)
 
 
-def still_valid(*, pushed_model: artifacts.PushedModel) -> bool:
+def still_valid(parameters: Parameters, *, pushed_model: artifacts.PushedModel) -> bool:
     """Returns whether the pushed model is still the newest version and its files are unchanged.
 
-    It is not the newest version after a rollback.
+    It is not the newest version after a rollback. Only the serving folder of the parameters counts: a copy of
+    the pipeline root, which has the same records, may push to another folder.
 
     The result for a model that was not pushed stays valid, because verdicts and withdrawals are permanent.
     """
@@ -83,13 +84,13 @@ def still_valid(*, pushed_model: artifacts.PushedModel) -> bool:
         record = pushed_model.record()
     except errors.DataError:
         return False
-    if not record.pushed or record.path is None:
+    if not record.pushed or record.version is None:
         return not record.pushed
-    served = ServedVersion(Path(record.path))
-    metadata = served.metadata()
-    if metadata is None or not metadata.digest == served.model_digest() == record.digest:
+    served = newest_version(Path(parameters.destination))
+    if int(served.path.name) != record.version:
         return False
-    return served.path == newest_version(served.path.parent).path
+    metadata = served.metadata()
+    return metadata is not None and metadata.digest == served.model_digest() == record.digest
 
 
 def _refusal(blessing: artifacts.ModelBlessing, infra_blessing: artifacts.InfraBlessing) -> str:
@@ -103,7 +104,7 @@ def _refusal(blessing: artifacts.ModelBlessing, infra_blessing: artifacts.InfraB
     return f"not pushed: {' and '.join(refused)}" if refused else ""
 
 
-def _push(parameters: Parameters, inputs: card.Inputs, run_id: str) -> Pushed:
+def _push(parameters: Parameters, inputs: card.Inputs, context: Context) -> Pushed:
     """Pushes the model, or updates the metadata of the newest version if that is the same model."""
     model = inputs.model
     model.verify()
@@ -129,9 +130,13 @@ def _push(parameters: Parameters, inputs: card.Inputs, run_id: str) -> Pushed:
             withdrawn=withdrawals,
             rolled_back_to=current.rolled_back_to if current is not None and is_newest else None,
             pipeline=parameters.pipeline,
+            root_id=context.root_id or None,
+            place=context.place or None,
         )
         version = newest if is_newest else newest + 1
-        model_card = card.collect(inputs, parameters.card, destination.name, version, metadata, run_id)
+        model_card = card.collect(
+            inputs, parameters.card, destination.name, version, metadata, context.run_id
+        )
         if model_card.scores is not None:
             bleu = model_card.scores.scores[Bleu.name]
             metadata = msgspec.structs.replace(metadata, bleu=bleu.score, bleu_signature=bleu.signature)

@@ -12,7 +12,7 @@ from pathlib import Path
 from bitext.components.artifacts import ServedVersion, Withdrawal
 from bitext.components.shared import errors
 from bitext.components.shared.faults import reporting_faults
-from bitext.components.shared.files import fsync, open_locked
+from bitext.components.shared.files import fsync, fsync_tree, open_locked
 
 STAGING_PREFIX = ".staging-"
 TAKE_OVER_REMEDY = (
@@ -108,8 +108,7 @@ def publish(model: Path, destination: Path, version: int, metadata_files: Mappin
         for name, content in metadata_files.items():
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(content)
-        for path in [*folder.rglob("*"), folder]:
-            fsync(path)
+        fsync_tree(folder)
         folder.rename(destination / str(version))
     fsync(destination)
 

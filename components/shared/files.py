@@ -258,6 +258,13 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
+def fsync_tree(folder: Path) -> None:
+    """Waits until a folder is on disk, with all files and folders below it."""
+    for path in [*folder.rglob("*"), folder]:
+        if path.is_file() or path.is_dir():  # not a socket or a dangling link
+            fsync(path)
+
+
 def open_locked(path: Path, wait: float = 0.0, flags: int = os.O_RDONLY) -> int:
     """Opens a file or folder and locks it until the descriptor is closed.
 

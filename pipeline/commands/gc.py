@@ -34,6 +34,6 @@ def run(options: argparse.Namespace) -> int:
     config = common.load(options)
     from bitext.pipeline import housekeeping
 
-    collected = housekeeping.collect(config, options.keep, options.dry_run, options.wait)
+    collected = housekeeping.collect(config, options.keep, options.dry_run, options.wait, print_output)
     print_output(housekeeping.render(collected))
     return 0

@@ -16,6 +16,7 @@ def add_to(commands: common.Commands) -> None:
         run,
         "serve the previous model again and withdraw the newest for good",
         'bitext rollback my.yaml --reason "wrong numbers in dates"',
+        'bitext rollback my.yaml --reason "also wrong" --from-version 4',
     )
     common.add_config_arguments(parser)
     parser.add_argument(
@@ -24,6 +25,12 @@ def add_to(commands: common.Commands) -> None:
         type=common.reason_argument,
         metavar="TEXT",
         help="the reason, which is recorded",
+    )
+    parser.add_argument(
+        "--from-version",
+        type=common.whole_number,
+        metavar="N",
+        help="withdraw version N, which must be the newest; needed if a rollback made it",
     )
     common.add_wait_argument(parser)
 
@@ -36,5 +43,8 @@ def run(options: argparse.Namespace) -> int:
     config = common.load(options)
     from bitext.pipeline import rollback
 
-    print_output(rollback.render(rollback.roll_back(config, options.reason, options.wait)))
+    record, is_new = rollback.roll_back(
+        config, options.reason, options.wait, options.from_version, print_output
+    )
+    print_output(rollback.render(record, is_new))
     return 0

@@ -81,6 +81,8 @@ def run(options: argparse.Namespace) -> int:
         from bitext.components.pusher.serving import TAKE_OVER_REMEDY, check_owner
         from bitext.pipeline.beam import pipeline_factory
         from bitext.pipeline.graph import create_pipeline
+        from bitext.pipeline.layout import Layout
+        from bitext.pipeline.opening import check_no_other_root_pushes, open_store
         from bitext.pipeline.reports.refusal import refusal
         from bitext.pipeline.reports.summary import summarize
         from bitext.pipeline.runner import Runner, Selection
@@ -88,12 +90,22 @@ def run(options: argparse.Namespace) -> int:
 
         if not config.pusher.take_over:
             check_owner(Path(config.serving), config.name, TAKE_OVER_REMEDY)
+
+        layout = Layout(Path(config.root))
+
+        def open_own_store() -> Store:
+            store = open_store(config, layout, terminal.say_of_run)
+            if not config.pusher.take_over:
+                check_no_other_root_pushes(config, layout, store)
+            return store
+
         runner = Runner(
             create_pipeline(config),
-            Path(config.root),
-            lambda: Store(config.metadata, Path(config.root), config.name, terminal.say_of_run),
+            layout.root,
+            open_own_store,
             pipeline_factory(config.beam.runner, config.beam.options, terminal.say),
             terminal,
+            config.verify_inputs,
         )
         session.log_file = runner.log_file
         selection = Selection(
@@ -179,7 +191,7 @@ def _report_end(
         bleu=outcome.last("ModelEvaluation", "bleu") if outcome else None,
         blessed=outcome.blessed if outcome else None,
         pushed_version=outcome.last("PushedModel", "version") if outcome else None,
-        pushed_path=outcome.last("PushedModel", "path") if outcome else None,
+        pushed_path=outcome.pushed_path if outcome else None,
         error=message if exit_code else None,
         remedy=remedy or None,
         log=str(session.existing_log) if session.existing_log else None,

@@ -151,6 +151,8 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
       serving: the folder that models are pushed to, as `<serving>/<version>/`. Empty: `serving/<name>`.
       metadata: the database that records runs and artifacts: one of SQLite, MySQL and PostgreSQL.
       beam: where Apache Beam pipelines run.
+      verify_inputs: whether the files that a node is about to read are compared with their recorded digests.
+        Damaged outputs of an earlier node are made again. Without it, damage may go unnoticed.
       metrics: where metrics of the last run are written for monitoring.
       statistics_gen: how detailed the statistics of the data are.
       schema_gen: where the schema of the data comes from.
@@ -170,6 +172,7 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
     serving: LocalPath = ""
     metadata: Metadata = Metadata()
     beam: Beam = Beam()
+    verify_inputs: bool = True
     metrics: Metrics = Metrics()
     statistics_gen: StatisticsGenParameters = msgspec.field(default_factory=StatisticsGenParameters)
     schema_gen: SchemaGenParameters = msgspec.field(default_factory=SchemaGenParameters)

@@ -8,8 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from bitext.components.shared.errors import DataError
+from bitext.pipeline.completion import complete_interrupted
 from bitext.pipeline.config import PipelineConfig
-from bitext.pipeline.records import Execution, History, State, StoredArtifact, pushed_artifact
+from bitext.pipeline.records import (
+    Execution,
+    History,
+    State,
+    StoredArtifact,
+    pushed_artifact,
+    pushed_folder,
+)
 from bitext.pipeline.store import Store
 from bitext.pipeline.store import exists as store_exists
 from bitext.pipeline.terminal import moment
@@ -31,6 +39,7 @@ def collect(config: PipelineConfig, version: int) -> dict[str, Any]:
       DataError: no such version is on record.
     """
     root = Path(config.root)
+    complete_interrupted(config)
     recorded = store_exists(config.metadata, root)
     history = Store(config.metadata, root, config.name).executions() if recorded else []
     pushes = {
@@ -48,7 +57,7 @@ def collect(config: PipelineConfig, version: int) -> dict[str, Any]:
     return {
         "model": Path(config.serving).name,
         "version": version,
-        "path": artifact.properties.get("path"),
+        "path": str(pushed_folder(artifact, config.serving)),
         "digest": artifact.properties.get("digest"),
         "executions": [_execution(execution) for execution in chain(history, last)],
     }

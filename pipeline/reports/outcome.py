@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from bitext.components.artifacts import InfraBlessing, ModelBlessing
+from bitext.components.artifacts import InfraBlessing, ModelBlessing, PushedModel
 from bitext.pipeline.config import PipelineConfig
-from bitext.pipeline.records import Execution, Run, Scalar, State, pushed_artifact
+from bitext.pipeline.records import Execution, Run, Scalar, State, pushed_artifact, pushed_folder
 from bitext.pipeline.store import Store
 
 
@@ -21,6 +21,7 @@ class Outcome:
       newest: whether no later run of the pipeline is recorded.
       last_success: when the newest complete run ended, in seconds since the epoch; 0: there is none.
       served: the version that was pushed last, by any run; None: no version was pushed.
+      pushed_path: the folder of the version that the run pushed, or found pushed; None: there is none.
     """
 
     run: Run
@@ -28,6 +29,7 @@ class Outcome:
     newest: bool
     last_success: float
     served: Scalar | None
+    pushed_path: str | None
 
     def nodes(self) -> dict[str, list[Execution]]:
         """The executions of each node, in order."""
@@ -85,10 +87,14 @@ def collect(config: PipelineConfig, run_id: str) -> Outcome | None:
     if run is None:
         return None
     last_push = next(filter(None, map(pushed_artifact, history)), None)
+    executions = tuple(e for e in reversed(history) if e.run_id == run_id and not e.part)
+    pushes = [a for e in executions for a in e.all_outputs() if a.type == PushedModel.TYPE_NAME]
+    pushed = pushed_folder(pushes[-1], config.serving) if pushes else None
     return Outcome(
         run=run,
-        executions=tuple(e for e in reversed(history) if e.run_id == run_id and not e.part),
+        executions=executions,
         newest=runs[0].run_id == run_id,
         last_success=next((run.finished for run in runs if run.state == State.COMPLETE), 0.0),
         served=last_push.properties["version"] if last_push else None,
+        pushed_path=str(pushed) if pushed is not None else None,
     )

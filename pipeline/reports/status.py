@@ -8,8 +8,9 @@ from typing import Any
 
 from bitext.components.artifacts import ModelBlessing, ModelEvaluation, PushedModel
 from bitext.components.shared.metrics import METRICS, Bleu
+from bitext.pipeline.completion import complete_interrupted
 from bitext.pipeline.config import PipelineConfig
-from bitext.pipeline.records import Execution, History, Run, State, StoredArtifact
+from bitext.pipeline.records import Execution, History, Run, State, StoredArtifact, pushed_folder
 from bitext.pipeline.reports import contents
 from bitext.pipeline.store import Store
 from bitext.pipeline.store import exists as store_exists
@@ -34,10 +35,11 @@ def collect(config: PipelineConfig) -> dict[str, Any]:
     root = Path(config.root)
     if not store_exists(config.metadata, root):
         return {"runs": [], "pushed": None}
+    complete_interrupted(config)
     store = Store(config.metadata, root, config.name)
     history = store.executions()
     runs = [_run(run, [e for e in history if e.run_id == run.run_id]) for run in store.runs()]
-    return {"runs": runs, "pushed": _pushed(history)}
+    return {"runs": runs, "pushed": _pushed(history, config.serving)}
 
 
 def _run(run: Run, executions: list[Execution]) -> dict[str, Any]:
@@ -82,13 +84,15 @@ def _folders(artifacts: tuple[StoredArtifact, ...]) -> str | list[str]:
     return folders[0] if len(folders) == 1 else folders
 
 
-def _pushed(history: History) -> dict[str, Any] | None:
-    """The newest push."""
+def _pushed(history: History, serving: str) -> dict[str, Any] | None:
+    """The newest push whose version is in this serving folder."""
     for execution in history:
         for artifact in execution.all_outputs():
-            record = contents.pushed(artifact) if artifact.type == PushedModel.TYPE_NAME else None
-            if record and record.path:
-                return {key: getattr(record, key) for key in ("model", "version", "path", "digest")}
+            folder = pushed_folder(artifact, serving) if artifact.type == PushedModel.TYPE_NAME else None
+            if folder is not None and folder.is_dir():
+                digest = artifact.properties.get("digest")
+                model = folder.parent.name
+                return {"model": model, "version": int(folder.name), "path": str(folder), "digest": digest}
     return None
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from bitext.components.artifacts import ModelEvaluation, PushedModel, Translated
 from bitext.components.shared.display import isolate
 from bitext.components.shared.metrics import METRICS, CorpusScore
-from bitext.pipeline.records import State
+from bitext.pipeline.records import State, pushed_folder
 from bitext.pipeline.reports import contents
 from bitext.pipeline.runner import Result
 from bitext.pipeline.terminal import INDENT, duration
@@ -70,14 +70,15 @@ def _model(result: Result, serving: str, rows: Sequence[Translated]) -> str:
     """Where the pushed model is, and a command that translates a sentence of the corpus with it."""
     artifact = result.artifact(PushedModel.TYPE_NAME)
     pushed = contents.pushed(artifact) if artifact else None
-    if pushed is None:
+    if artifact is None or pushed is None:
         return ""
-    if not pushed.path:
+    folder = pushed_folder(artifact, serving)
+    if folder is None:
         return f"Not pushed: {pushed.reason.removeprefix('not pushed: ')}"
     translate = f"{_bitext_command()} translate --model {shlex.quote(serving)}"
     if sentence := _example(rows):
         translate = f"echo {_quoted(sentence)} | {translate}"
-    return f"SavedModel  {pushed.path}\nTranslate   {translate}"
+    return f"SavedModel  {folder}\nTranslate   {translate}"
 
 
 def _example(rows: Sequence[Translated]) -> str:

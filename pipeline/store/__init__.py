@@ -3,7 +3,7 @@
 It uses neither `filter_query` nor lineage queries, because newer builds of ml-metadata do not have them.
 """
 
-from bitext.pipeline.store.connection import exists
+from bitext.pipeline.store.connection import exists, sqlite_file
 from bitext.pipeline.store.store import Store
 
-__all__ = ["Store", "exists"]
+__all__ = ["Store", "exists", "sqlite_file"]

@@ -11,7 +11,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 
 from bitext.pipeline.records import Execution, Run, Scalar, State, StoredArtifact
 
-_DIGEST, _SPLIT_DIGESTS = "content_digest", "split_digests"
+_DIGEST, _FILES_DIGEST, _SPLIT_DIGESTS = "content_digest", "files_digest", "split_digests"
 EXECUTION_FIELDS: dict[str, int] = {
     "node": pb.STRING,
     "run_id": pb.STRING,
@@ -33,6 +33,10 @@ RUN_FIELDS: dict[str, int] = {
     "finished": pb.DOUBLE,
     "error": pb.STRING,
     "parts": pb.STRING,
+    "nodes": pb.STRING,
+    "first": pb.STRING,
+    "place": pb.STRING,
+    "version": pb.INT,
 }
 """The fields of `Run` that are properties of ML Metadata's contexts, with their types."""
 
@@ -100,6 +104,8 @@ def artifact_message(artifact: StoredArtifact, type_id: int, address: str) -> pb
     if artifact.id is not None:
         message.id = artifact.id
     properties = {**artifact.properties, _DIGEST: artifact.digest}
+    if artifact.files_digest:
+        properties[_FILES_DIGEST] = artifact.files_digest
     if artifact.split_digests:
         properties[_SPLIT_DIGESTS] = json.dumps(artifact.split_digests)
     for name, value in properties.items():
@@ -111,9 +117,12 @@ def artifact_record(message: pb.Artifact, folder: str) -> StoredArtifact:
     """An artifact whose folder is `folder`."""
     properties = {name: scalar(value) for name, value in message.custom_properties.items()}
     digest = str(properties.pop(_DIGEST, ""))
+    files_digest = str(properties.pop(_FILES_DIGEST, ""))
     split_digests = json.loads(str(properties.pop(_SPLIT_DIGESTS, "{}")))
     deleted = message.state == pb.Artifact.DELETED
-    return StoredArtifact(message.type, folder, digest, properties, message.id, split_digests, deleted)
+    return StoredArtifact(
+        *(message.type, folder, digest, properties, message.id, split_digests, deleted, files_digest)
+    )
 
 
 def event_message(key: str, index: int, artifact: StoredArtifact, kind: pb.Event.Type) -> pb.Event:

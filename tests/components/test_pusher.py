@@ -119,6 +119,12 @@ def push(tmp_path: Path) -> Push:
     return Push(tmp_path)
 
 
+def still_valid(push: Push, pushed: artifacts.PushedModel) -> bool:
+    """Returns whether the record of a push still agrees with the serving folder."""
+    parameters = Parameters(destination=str(push.destination), pipeline=PIPELINE)
+    return executor.still_valid(parameters, pushed_model=pushed)
+
+
 def record(pushed: artifacts.PushedModel) -> dict[str, Any]:
     """Returns the content of `pushed.json`."""
     content: dict[str, Any] = json.loads((pushed.path / "pushed.json").read_text(encoding="utf-8"))
@@ -157,8 +163,8 @@ def test_pushing_the_newest_model_again_updates_only_its_metadata_files(push: Pu
     push.bleu = 33.0
     second = push("a", card={"licence": "CC0"})
     assert push.listing() == ["1"]
-    assert executor.still_valid(pushed_model=first)
-    assert executor.still_valid(pushed_model=second)
+    assert still_valid(push, first)
+    assert still_valid(push, second)
     after = {path: path.stat() for path in version.rglob("*") if path.is_file()}
     assert set(after) == set(before)
     changed = {path.relative_to(version) for path in before if before[path].st_ino != after[path].st_ino}
@@ -198,7 +204,7 @@ def test_a_model_without_both_blessings_is_not_pushed(push: Push, blessed: bool,
     assert ("Evaluator" in record(pushed)["reason"]) == (not blessed)
     assert ("InfraValidator" in record(pushed)["reason"]) == (not infra)
     assert pushed.properties == {"pushed": 0}
-    assert executor.still_valid(pushed_model=pushed)
+    assert still_valid(push, pushed)
 
 
 def test_staging_folders_of_a_crash_are_removed(push: Push) -> None:
@@ -209,21 +215,21 @@ def test_staging_folders_of_a_crash_are_removed(push: Push) -> None:
 
 def test_a_push_is_valid_until_its_version_is_removed_or_replaced(push: Push) -> None:
     pushed = push("a")
-    assert executor.still_valid(pushed_model=pushed)
+    assert still_valid(push, pushed)
     file = push.destination / "1" / ServedVersion.METADATA
     original = file.read_text()
     file.write_text(original.replace("sha256:", "sha256:0"))
-    assert not executor.still_valid(pushed_model=pushed)
+    assert not still_valid(push, pushed)
     file.write_text(original)
     shutil.rmtree(push.destination / "1")
-    assert not executor.still_valid(pushed_model=pushed)
+    assert not still_valid(push, pushed)
 
 
 def test_a_push_is_valid_until_there_is_a_newer_version(push: Push) -> None:
     first, second = push("a"), push("b")
-    assert [executor.still_valid(pushed_model=pushed) for pushed in (first, second)] == [False, True]
+    assert [still_valid(push, pushed) for pushed in (first, second)] == [False, True]
     third = push("a")
-    valid = [executor.still_valid(pushed_model=pushed) for pushed in (first, second, third)]
+    valid = [still_valid(push, pushed) for pushed in (first, second, third)]
     assert valid == [False, False, True]
 
 
@@ -347,16 +353,16 @@ class TestRollback:
     def test_a_withdrawn_model_is_not_pushed_again(self, push: Push) -> None:
         push("a")
         pushed = push("b")
-        assert executor.still_valid(pushed_model=pushed)
+        assert still_valid(push, pushed)
         rollback(push.destination, "wrong numbers", PIPELINE)
-        assert not executor.still_valid(pushed_model=pushed)
+        assert not still_valid(push, pushed)
         for _ in range(2):
             again = push("b")
             reason = "not pushed: this model was withdrawn by a rollback (wrong numbers)"
             assert (record(again)["pushed"], record(again)["reason"]) == (False, reason)
             assert again.properties == {"pushed": 0}
             assert push.lines[-1] == reason
-            assert executor.still_valid(pushed_model=again)
+            assert still_valid(push, again)
             assert push.listing() == ["1", "2", "3"]
             # Every later version records the withdrawal.
             newer = push("c")
@@ -380,7 +386,7 @@ class TestRollback:
         assert pushed.properties["version"] == 3
         assert metadata(push)[3] == msgspec.structs.replace(before, bleu=33.0)
         assert "**A rollback**" in (push.destination / "3" / ServedVersion.CARD_MARKDOWN).read_text()
-        assert executor.still_valid(pushed_model=pushed)
+        assert still_valid(push, pushed)
 
     def test_a_model_is_pushed_after_its_withdrawal_was_removed_by_hand(self, push: Push) -> None:
         push("a")
@@ -396,14 +402,43 @@ class TestRollback:
     def test_each_rollback_goes_further_back_until_no_model_is_left(self, push: Push) -> None:
         for model in "abcb":
             push(model)
-        versions = [rollback(push.destination, "again", PIPELINE).rolled_back_to for _ in range(2)]
+        versions = [
+            rollback(push.destination, "again", PIPELINE, number).rolled_back_to for number in (None, 5)
+        ]
         assert versions == [3, 1]  # versions 2 and 4 are the same model
         assert [content(push, version) for version in (5, 6)] == ["c", "a"]
         assert [w.version for w in metadata(push)[6].withdrawn.values()] == [4, 5]
         before = push.listing()
         with pytest.raises(errors.ConfigError, match="nothing to go back to.* or all were withdrawn"):
-            rollback(push.destination, "again", PIPELINE)
+            rollback(push.destination, "again", PIPELINE, from_version=6)
         assert push.listing() == before
+
+    def test_a_repeated_rollback_changes_nothing(self, push: Push) -> None:
+        for model in "abc":
+            push(model)
+        done = rollback(push.destination, "wrong", PIPELINE)
+        before = push.listing()
+        assert rollback(push.destination, "wrong", PIPELINE) == done
+        assert rollback(push.destination, "whatever", PIPELINE, from_version=3) == done
+        assert push.listing() == before
+        with pytest.raises(
+            errors.ConfigError, match="is already a rollback from version 3 to version 2"
+        ) as e:
+            rollback(push.destination, "also wrong", PIPELINE)
+        assert "--from-version 4" in e.value.remedy
+        with pytest.raises(errors.ConfigError, match="the newest version in .* is 4, not 2"):
+            rollback(push.destination, "also wrong", PIPELINE, from_version=2)
+        assert push.listing() == before
+        assert rollback(push.destination, "also wrong", PIPELINE, from_version=4).rolled_back_to == 1
+        assert push("d").properties["version"] == 6
+        assert rollback(push.destination, "wrong", PIPELINE).from_version == 6  # not that of version 4
+
+    def test_a_rollback_is_announced_before_anything_changes(self, push: Push) -> None:
+        push("a")
+        push("b")
+        seen = []
+        done = rollback(push.destination, "x", PIPELINE, None, lambda r: seen.append((r, push.listing())))
+        assert seen == [(done, ["1", "2"])]
 
     def test_without_an_earlier_version_a_rollback_is_refused(self, push: Push) -> None:
         with pytest.raises(errors.DataError, match="no serving folder"):
@@ -467,7 +502,8 @@ class TestRollback:
                     "**A rollback**"
                 ) == 1
             else:
-                assert rollback(push.destination, "again", PIPELINE).version == 3
+                assert rollback(push.destination, "killed", PIPELINE).version == 3
+            assert rollback(push.destination, "killed", PIPELINE).version == 3
             assert push("c").properties["version"] == 4
             assert push.listing() == ["1", "2", "3", "4"]
             if completed:
@@ -559,9 +595,9 @@ class TestDamagedVersion:
     @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("other")])
     def test_it_is_pushed_again(self, push: Push, name: str, damage: Any) -> None:
         pushed = push("a")
-        assert executor.still_valid(pushed_model=pushed)
+        assert still_valid(push, pushed)
         damage(push.destination / "1" / name)
-        assert not executor.still_valid(pushed_model=pushed)
+        assert not still_valid(push, pushed)
         push("a")
         assert push.listing() == ["1", "2"]
         assert ServedVersion(push.destination / "2").model_digest() == metadata(push)[2].digest

@@ -206,30 +206,31 @@ class Push(Component[PushParameters]):
         pushed_model.write(record)
         pushed_model.properties["pushed"] = int(record.pushed)
 
-    def still_valid(self, *, pushed_model: artifacts.PushedModel) -> bool:
+    def still_valid(self, parameters: PushParameters, *, pushed_model: artifacts.PushedModel) -> bool:
         """Whether the pushed version still exists."""
         try:
             record = pushed_model.record()
         except DataError:
             return False
-        return record.path is None or Path(record.path).is_dir()
+        return record.version is None or (Path(parameters.destination) / str(record.version)).is_dir()
 
 
 NODES = ("Source", "Train", "Evaluate", "Push")
 
 
 def pipeline(folder: Path, *, steps: int = 1, bless: bool = True, chatter: int = 0) -> Pipeline:
-    """Returns the pipeline that reads `folder/rows.txt` and pushes to `folder/serving`."""
+    """Returns the pipeline that reads `folder/rows.txt` and pushes to `folder/serving/toy`."""
+    serving = str(folder / "serving" / "toy")
     source = Node(Source(), SourceParameters(files=(str(folder / "rows.txt"),), chatter=chatter))
     train = Node(Train(), TrainParameters(steps=steps), {"examples": source["examples"]})
     evaluate = Node(
         Evaluate(),
         EvaluateParameters(bless=bless),
-        {"model": train["model"], "baseline": ServedModel(str(folder / "serving"), other_than="model")},
+        {"model": train["model"], "baseline": ServedModel(serving, other_than="model")},
     )
     push = Node(
         Push(),
-        PushParameters(destination=str(folder / "serving")),
+        PushParameters(destination=serving),
         {"model": train["model"], "blessing": evaluate["blessing"]},
     )
     return Pipeline("toy", (source, train, evaluate, push))

@@ -57,7 +57,7 @@ def test_the_summary_has_score_sample_translations_and_the_translate_command(
             f"h{i}" for i in (0, 2, 5, 7, 10, 12, 15, 17, 20, 22)
         ]
         assert "reference   r22" in output
-        assert f"SavedModel  {folder / 'serving' / '1'}" in output
+        assert f"SavedModel  {folder / 'serving' / 'toy' / '1'}" in output
         assert 'echo "s0" | ' in output
         assert "translate --model serving/toy" in output
         assert f"4 nodes, {cached} of them cached" in output
@@ -181,7 +181,7 @@ def test_status_shows_every_run_and_node(folder: Path, capsys: pytest.CaptureFix
     assert report["pushed"] == {
         "model": "toy",
         "version": 1,
-        "path": str(folder / "serving" / "1"),
+        "path": str(folder / "serving" / "toy" / "1"),
         "digest": "abc",
     }
     assert cli.main(["status", "toy.yaml"]) == 0
@@ -269,7 +269,7 @@ def test_the_error_about_a_wrong_command_line_names_the_help_of_its_command(
     assert capsys.readouterr().err == f"error: {message}\nwhat to do: {command} --help\n"
 
 
-COMMANDS = "run, config, status, lineage, rollback, gc, export, fetch, translate"
+COMMANDS = "run, config, status, lineage, rollback, gc, verify, export, fetch, translate"
 
 
 @pytest.mark.parametrize(
@@ -374,7 +374,7 @@ def test_help_takes_under_half_a_second_and_lists_the_exit_codes() -> None:
     assert max(map(len, process.stdout.splitlines())) <= 100
 
 
-COMMANDS = ("run", "config", "status", "lineage", "rollback", "gc", "export", "fetch", "translate")
+COMMANDS = ("run", "config", "status", "lineage", "rollback", "gc", "verify", "export", "fetch", "translate")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

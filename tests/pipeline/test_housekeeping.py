@@ -156,7 +156,7 @@ class TestLineage:
         result = run(folder)
         run(folder)
         report = lineage.collect(config_of(folder), 1)
-        assert (report["version"], report["path"]) == (1, str(folder / "serving" / "1"))
+        assert (report["version"], report["path"]) == (1, str(folder / "serving" / "toy" / "1"))
         assert [e["node"] for e in report["executions"]] == list(reversed(NODES))
         assert {e["run"] for e in report["executions"]} == {result.run.run_id}
         source = report["executions"][-1]
@@ -206,7 +206,7 @@ class TestLineage:
 
 
 def roll_back_and_fail(config: PipelineConfig) -> None:
-    with pytest.raises(DataError, match="no serving folder"):
+    with pytest.raises(ConfigError, match="nothing to go back to"):
         roll_back(config, "users complain")
 
 

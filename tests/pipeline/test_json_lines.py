@@ -73,7 +73,7 @@ def test_the_events_of_a_run_and_of_a_cached_run(toy: Path, run: Run) -> None:
     assert first[2]["message"] == "2 rows"
     last = first[-1]
     assert last["seconds"] >= sum(event.get("seconds", 0) for event in first[:-1])
-    path = str(toy / "serving" / "1")
+    path = str(toy / "serving" / "toy" / "1")
     result = {key: last[key] for key in documented_fields()["run_finished"] - {"seconds", "log"}}
     assert result == {
         "state": "COMPLETE",

@@ -205,10 +205,10 @@ def test_a_complete_execution_without_an_output_runs_again(folder: Path) -> None
 
 def test_a_removed_version_is_pushed_again(folder: Path) -> None:
     run(folder)
-    (folder / "serving" / "1").rmdir()
+    (folder / "serving" / "toy" / "1").rmdir()
     run(folder)
     assert Calls.nodes == ["Push"]
-    assert (folder / "serving" / "1").is_dir()
+    assert (folder / "serving" / "toy" / "1").is_dir()
 
 
 def test_the_baseline_is_the_newest_blessed_other_model(folder: Path) -> None:

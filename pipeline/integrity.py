@@ -1,0 +1,61 @@
+"""Compares artifacts with their recorded digests, before a node reads them and for `bitext verify`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from bitext.components.artifacts import Artifact
+from bitext.components.shared.errors import DataError
+from bitext.pipeline.plan import WorkItem
+from bitext.pipeline.records import StoredArtifact
+
+
+class DamagedInput(DataError):
+    """An input of a node does not have its recorded content.
+
+    Attributes:
+      artifact: the input.
+    """
+
+    def __init__(self, artifact: StoredArtifact, problem: str):
+        kind = Artifact(Path(artifact.uri))
+        super().__init__(
+            f"{artifact.type} {artifact.uri} {problem}",
+            f"make it again: `bitext run CONFIG --force {kind.node}`; or restore the folder from a copy",
+        )
+        self.artifact = artifact
+
+
+def check_inputs(item: WorkItem) -> None:
+    """Compares the inputs of a work item with their recorded digests: only the splits that the node reads.
+
+    Raises:
+      DamagedInput: an input is missing, or its files are not those that were recorded.
+    """
+    for key, artifacts in item.inputs.items():
+        for artifact in artifacts:
+            if problem := problem_of(artifact, item.node.component.input_splits.get(key)):
+                raise DamagedInput(artifact, problem)
+
+
+def problem_of(artifact: StoredArtifact, splits: Collection[str] | None = None) -> str:
+    """Returns what is wrong with an artifact's files, beginning with a verb; empty if nothing is.
+
+    Args:
+      artifact: the record.
+      splits: the splits to compare; None: the whole folder.
+    """
+    folder = Path(artifact.uri)
+    if not folder.is_dir():
+        return "is missing"
+    try:
+        if splits is None:
+            intact = Artifact(folder).files_digest() == (artifact.files_digest or artifact.digest)
+        else:
+            recorded = {name: artifact.split_digests.get(name) for name in splits}
+            split_digest = Artifact(folder).split_digest
+            intact = all(digest is None or split_digest(name) == digest for name, digest in recorded.items())
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return "" if intact else "is damaged: its files are not those that were recorded"

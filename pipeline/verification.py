@@ -1,0 +1,148 @@
+"""The work of `bitext verify`: compares all that is kept with its recorded digests."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bitext.components.artifacts import Artifact, ServedVersion
+from bitext.components.pusher.serving import newest_version, versions
+from bitext.pipeline.config import PipelineConfig
+from bitext.pipeline.integrity import problem_of
+from bitext.pipeline.layout import Layout
+from bitext.pipeline.lock import locked
+from bitext.pipeline.records import History, State, artifacts_by_id
+from bitext.pipeline.store import Store, sqlite_file
+from bitext.pipeline.store import exists as store_exists
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Something that is not as recorded.
+
+    Attributes:
+      path: the folder or file.
+      problem: what is wrong with it, beginning with a verb.
+      remedy: what to do.
+    """
+
+    path: str
+    problem: str
+    remedy: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """The result of a verification.
+
+    Attributes:
+      artifacts: number of outputs in the pipeline root that were compared.
+      versions: number of versions in the serving folder that were compared.
+      problems: what is not as recorded.
+    """
+
+    artifacts: int
+    versions: int
+    problems: list[Problem]
+
+
+def collect(config: PipelineConfig, serving_only: bool = False, wait: float = 0.0) -> Report:
+    """Compares outputs, served versions and the metadata file with what is recorded. Changes nothing.
+
+    Args:
+      config: the configuration of the pipeline.
+      serving_only: whether only the serving folder is checked.
+      wait: seconds to wait for a run in progress to end.
+
+    Raises:
+      LockedError: a run is in progress.
+      DataError: the metadata store is damaged, or missing although there are outputs.
+      EnvironmentFault: the metadata store fails.
+    """
+    problems: list[Problem] = []
+    artifacts = 0
+    if not serving_only and store_exists(config.metadata, Path(config.root)):
+        layout = Layout(Path(config.root))
+        with locked(layout.root, wait):
+            problems += _metadata_problems(config)
+            history = Store(config.metadata, layout.root, config.name).executions()
+            found = list(_artifact_problems(layout, history))
+        artifacts = len(found)
+        problems += [problem for problem in found if problem is not None]
+    serving = Path(config.serving)
+    served = sorted(versions(serving)) if serving.is_dir() else []
+    for number in served:
+        problems += _version_problems(ServedVersion(serving.absolute() / str(number)), serving)
+    return Report(artifacts, len(served), problems)
+
+
+def _metadata_problems(config: PipelineConfig) -> Iterator[Problem]:
+    """Yields what SQLite finds wrong with the metadata file; a server checks its own files."""
+    if config.metadata.mysql or config.metadata.postgresql:
+        return
+    file = sqlite_file(config.metadata, Path(config.root))
+    with contextlib.closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        try:
+            [first, *_] = [text for (text,) in database.execute("PRAGMA integrity_check")]
+        except sqlite3.DatabaseError as error:
+            first = str(error)
+    if first != "ok":
+        yield Problem(str(file), f"is damaged: {first}", "restore a copy of the file")
+
+
+def _artifact_problems(layout: Layout, history: History) -> Iterator[Problem | None]:
+    """Yields the problem of each output in this root that should exist; None: it has none."""
+    newest = dict[str, set[int | None]]()
+    for execution in history:
+        if execution.state in (State.COMPLETE, State.CACHED) and not execution.part:
+            newest.setdefault(execution.node, {artifact.id for artifact in execution.all_outputs()})
+    current = set().union(*newest.values())
+    for artifact in artifacts_by_id(history).values():
+        if artifact.deleted or not Path(artifact.uri).is_relative_to(layout.root.resolve()):
+            continue
+        problem = problem_of(artifact)
+        if not problem:
+            yield None
+        elif artifact.id in current:
+            node = Artifact(Path(artifact.uri)).node
+            yield Problem(artifact.uri, problem, f"make it again: `bitext run CONFIG --force {node}`")
+        else:
+            remedy = "restore it from a copy, or remove what no model needs: `bitext gc CONFIG --keep 1`"
+            yield Problem(artifact.uri, f"{problem} (it is of an earlier run)", remedy)
+
+
+def _version_problems(version: ServedVersion, serving: Path) -> Iterator[Problem]:
+    """Yields the problem of a served version. One without metadata was not pushed by bitext."""
+    is_newest = version.path.name == newest_version(serving).path.name
+    remedy = (
+        "`bitext run CONFIG` pushes the model again, as the next version"
+        if is_newest
+        else "restore the folder from a copy, or move it elsewhere: a rollback cannot use it"
+    )
+    metadata = version.metadata()
+    if metadata is not None:
+        if version.model_digest() != metadata.digest:
+            yield Problem(str(version.path), "is damaged: its files are not those that were pushed", remedy)
+    elif not version.has_saved_model:
+        yield Problem(str(version.path), "is damaged: it has no SavedModel", remedy)
+    elif (version.path / ServedVersion.METADATA).exists():
+        yield Problem(str(version.path), f"is damaged: {ServedVersion.METADATA} cannot be read", remedy)
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """Returns the report as an object that JSON can hold."""
+    return dataclasses.asdict(report)
+
+
+def render(report: Report) -> str:
+    """Returns the report as text."""
+    lines = []
+    for problem in report.problems:
+        lines += [f"{problem.path} {problem.problem}", f"    what to do: {problem.remedy}"]
+    totals = f"{report.artifacts} outputs and {report.versions} served versions compared with their digests"
+    count = len(report.problems)
+    return "\n".join([*lines, f"{totals}; {f'{count} problems' if count != 1 else '1 problem'}"])
