@@ -160,4 +160,4 @@ def test_the_runs_of_the_original_that_were_in_progress_end_in_the_copy(
     assert cli.main(["run", "toy.yaml"]) == 0
     states = {r.run_id: r.state for r in Store(Metadata(), copy / "runs" / "toy", "toy").runs()}
     assert states["in progress"] == State.CANCELED
-    assert [r.state for r in store.runs()][0] == State.RUNNING
+    assert next(r.state for r in store.runs()) == State.RUNNING
