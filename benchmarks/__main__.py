@@ -17,7 +17,7 @@ import msgspec
 from benchmarks import report, toolkits
 from benchmarks.commands import CONFIG, child
 
-BENCHES = ("commands", "line", "tokenizing", "training", "decoding", "quality", "peers")
+BENCHES = ("commands", "line", "tokenizing", "training", "integrity", "decoding", "quality", "peers")
 NEED_MULTI30K = ("decoding", "quality", "peers")
 
 

@@ -79,7 +79,7 @@ def rollback(
         announce(record)
         model_card = card.card_of_copy(source, destination.name, version, metadata)
         metadata_files = {ServedVersion.METADATA: metadata.encode(), **card_files(model_card)}
-        publish(source.path, destination, version, metadata_files)
+        publish(source.path, destination, version, metadata.digest, metadata_files)
     return record
 
 

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bitext.components.artifacts import ServedVersion, Withdrawal
+from bitext.components.artifacts import ServedVersion, Withdrawal, model_digest
 from bitext.components.shared import errors
 from bitext.components.shared.faults import reporting_faults
 from bitext.components.shared.files import fsync, fsync_tree, open_locked
@@ -85,7 +85,9 @@ def clear(destination: Path) -> None:
         shutil.rmtree(staging_folder)
 
 
-def publish(model: Path, destination: Path, version: int, metadata_files: Mapping[Path, bytes]) -> None:
+def publish(
+    model: Path, destination: Path, version: int, digest: str, metadata_files: Mapping[Path, bytes]
+) -> None:
     """Copies a SavedModel and its metadata files to a staging folder, and renames that to the new version.
 
     A server that watches the serving folder sees the complete version or none. All files are synced to disk
@@ -95,7 +97,11 @@ def publish(model: Path, destination: Path, version: int, metadata_files: Mappin
       model: the SavedModel.
       destination: the serving folder.
       version: the number of the new version.
+      digest: the digest of the model that was validated (`model_digest`). The copy is compared with it.
       metadata_files: content by path below the version's folder.
+
+    Raises:
+      errors.DataError: the copy is another model: the files were damaged, or changed while they were copied.
     """
     with _staging(destination, version) as folder:
         # shutil.copytree is not used: its error has no errno, which tells that the disk is full.
@@ -109,6 +115,11 @@ def publish(model: Path, destination: Path, version: int, metadata_files: Mappin
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(content)
         fsync_tree(folder)
+        if model_digest(folder) != digest:
+            raise errors.DataError(
+                f"the copy of {model} for version {version} is not the model that was validated",
+                "run again; if it fails again, check the disk, and the model with `bitext verify CONFIG`",
+            )
         folder.rename(destination / str(version))
     fsync(destination)
 

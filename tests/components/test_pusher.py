@@ -150,6 +150,26 @@ def test_the_first_model_becomes_version_1_with_metadata(push: Push) -> None:
     assert pushed.properties == {"pushed": 1, "version": 1, "path": str(version), "digest": written["digest"]}
 
 
+@pytest.mark.parametrize("name", ["saved_model.pb", "variables/data"])
+def test_a_copy_that_differs_from_the_validated_model_is_not_pushed(
+    push: Push, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push("a")
+
+    def damaging_copy(source: Path, target: Path) -> None:
+        content = source.read_bytes()
+        target.write_bytes(bytes([content[0] ^ 1]) + content[1:] if str(source).endswith(name) else content)
+
+    monkeypatch.setattr(shutil, "copyfile", damaging_copy)
+    with pytest.raises(errors.DataError, match="version 2 is not the model that was validated"):
+        push("b")
+    with pytest.raises(errors.DataError, match="not the model that was validated"):
+        push("b")
+    assert push.listing() == ["1"]
+    monkeypatch.undo()
+    assert push("b").properties["version"] == 2
+
+
 def test_an_equal_model_is_not_pushed_again(push: Push) -> None:
     first, second = push("a"), push("a")
     assert push.listing() == ["1"]

@@ -63,7 +63,8 @@ class VersionedPush(fakes.Push):
             if metadata is None or metadata.digest != digest:
                 version += 1
                 new = VersionMetadata(digest, withdrawn=serving.withdrawn(destination), pipeline="toy")
-                serving.publish(saved_model, destination, version, {ServedVersion.METADATA: new.encode()})
+                files = {ServedVersion.METADATA: new.encode()}
+                serving.publish(saved_model, destination, version, digest, files)
             record = artifacts.Pushed(True, "blessed", "toy", version, "", digest)
             pushed_model.properties.update(version=version, digest=digest)
         pushed_model.write(record)
@@ -130,7 +131,7 @@ COMMANDS = st.one_of(
 @example(commands=[("run", 1, True), ("run", 2, True), ("rollback", False)], keep=1)
 @example(commands=[("run", 1, True), ("run", 2, True), ("node", "VersionedPush")], keep=1)
 @example(commands=[("run", 1, True), ("fail", "Evaluate"), ("gc", 1), ("rollback", True)], keep=1)
-@settings(max_examples=20)
+@settings(max_examples=12)
 def test_the_next_run_finds_all_that_it_would_have_found(commands: list[tuple], keep: int) -> None:
     steps, bless = 1, True
     with tempfile.TemporaryDirectory() as name, working_directory(Path(name)):

@@ -36,7 +36,8 @@ def config(folder: Path) -> PipelineConfig:
         model.mkdir(parents=True)
         (model / SAVED_MODEL_FILE).write_text(str(version), encoding="utf-8")
         metadata = VersionMetadata(model_digest(model), pipeline="toy")
-        serving.publish(model, destination, version, {ServedVersion.METADATA: metadata.encode()})
+        files = {ServedVersion.METADATA: metadata.encode()}
+        serving.publish(model, destination, version, metadata.digest, files)
     return config
 
 

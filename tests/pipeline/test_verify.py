@@ -33,7 +33,8 @@ def folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         model.mkdir(parents=True)
         (model / SAVED_MODEL_FILE).write_text(str(version))
         metadata = VersionMetadata(model_digest(model), pipeline="toy")
-        serving.publish(model, Path("serving/toy"), version, {ServedVersion.METADATA: metadata.encode()})
+        files = {ServedVersion.METADATA: metadata.encode()}
+        serving.publish(model, Path("serving/toy"), version, metadata.digest, files)
     return folder
 
 
