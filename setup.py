@@ -132,7 +132,7 @@ if __name__ == "__main__":
         },
         install_requires=REQUIREMENTS,
         extras_require={"dev": DEV, "examples": EXAMPLES},
-        entry_points={"console_scripts": ["bitext = bitext.pipeline.cli:main"]},
+        entry_points={"console_scripts": ["bitext = bitext.pipeline.entry:main"]},
         classifiers=[
             "Operating System :: POSIX :: Linux",
             "Programming Language :: Python :: 3.11",

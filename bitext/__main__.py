@@ -2,7 +2,7 @@
 
 import sys
 
-from bitext.pipeline.cli import main
+from bitext.pipeline.entry import main
 
 if __name__ == "__main__":
     sys.exit(main())

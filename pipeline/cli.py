@@ -6,17 +6,15 @@ import argparse
 import atexit
 import difflib
 import gc
-import os
-import signal
 import sys
 import tempfile
-import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from bitext.components.shared.errors import BitextError, ConfigError, exit_codes
+from bitext.components.shared.path_lengths import too_long_error
 from bitext.pipeline import streams
 from bitext.pipeline.commands import (
     config,
@@ -30,23 +28,29 @@ from bitext.pipeline.commands import (
     verify,
 )
 from bitext.pipeline.commands import gc as gc_command
-from bitext.pipeline.commands.common import Session, Terminated, describe, exit_code, print_error
-
-RESEND_SECONDS = 0.1
-"""Seconds until a discarded interruption is sent again."""
+from bitext.pipeline.commands.common import Session, describe, exit_code, print_error
+from bitext.pipeline.interruptions import Interruptions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns the exit code. An error is one message on standard error."""
     session = Session(streams.open_closed_streams())
     atexit.register(gc.freeze)  # skips the final garbage collection, which takes 1 s with TensorFlow
-    previous = _raise_on_sigterm()
+    with Interruptions() as interruptions:
+        try:
+            return _run_and_report(arguments, session, interruptions)
+        except KeyboardInterrupt as error:
+            interruptions.ignore()
+            print_error(*describe(error, session), session)
+            return exit_code(error)
+
+
+def _run_and_report(arguments: Sequence[str] | None, session: Session, interruptions: Interruptions) -> int:
+    """Runs the command, reports an error, and returns the exit code. An interruption is raised."""
     try:
         return _run(arguments, session)
-    except (BitextError, KeyboardInterrupt) as error:
-        print_error(*describe(error, session), session)
-        return exit_code(error)
     except BrokenPipeError as error:  # the reader (`head`) closed the pipe
+        interruptions.ignore()
         streams.discard(sys.stdout)
         if session.log_file:
             print_error(
@@ -56,13 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         return exit_code(error)
     except Exception as error:  # noqa: BLE001  (the top of the program: the traceback goes to the log)
-        session.log_file = _log_traceback(error, session)
-        print_error(*describe(error, session), session)
-        return exit_code(error)
-    finally:
-        if previous is not None:
-            signal.signal(signal.SIGTERM, previous)
-            sys.unraisablehook = sys.__unraisablehook__
+        interruptions.ignore()
+        known = error if isinstance(error, BitextError) else too_long_error(error)
+        if known is None:
+            interruptions.raise_again()
+            session.log_file = _log_traceback(error, session)
+        print_error(*describe(known or error, session), session)
+        return exit_code(known or error)
 
 
 def _run(arguments: Sequence[str] | None, session: Session) -> int:
@@ -90,33 +94,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if not hasattr(options, "run"):
         parser.error("name a COMMAND")
     return options
-
-
-def _raise_on_sigterm() -> signal._HANDLER:
-    """Makes SIGTERM raise `Terminated`; returns the previous handler, None outside the main thread."""
-
-    def handler(number: int, frame: object) -> NoReturn:
-        raise Terminated
-
-    try:
-        previous = signal.signal(signal.SIGTERM, handler)
-    except ValueError:  # not the main thread: the surrounding program handles signals
-        return None
-    sys.unraisablehook = _interrupt_again
-    return previous
-
-
-def _interrupt_again(unraisable: sys.UnraisableHookArgs) -> None:
-    """Sends an interruption again that Python has discarded.
-
-    Python discards an exception that a signal handler raises in a finalizer or in the callback of a weak
-    reference. The signal is sent from a thread, a moment later, so that it arrives in other code.
-    """
-    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
-        sys.__unraisablehook__(unraisable)
-        return
-    number = signal.SIGTERM if issubclass(unraisable.exc_type, Terminated) else signal.SIGINT
-    threading.Timer(RESEND_SECONDS, os.kill, (os.getpid(), number)).start()
 
 
 def _log_traceback(error: Exception, session: Session) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bitext.components.shared import faults
 from bitext.components.shared.errors import BitextError, EnvironmentFault
+from bitext.components.shared.path_lengths import too_long_error
 from bitext.pipeline.beam import raised_in_beam
 
 _ERRNOS_IN_TEXT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -27,6 +28,7 @@ def translating_errors(root: Path) -> Iterator[None]:
       root: the folder to name if an error names none.
 
     Raises:
+      ConfigError: a path is too long.
       EnvironmentFault: an operating system error of the environment occurred.
       BitextError: a Beam function raised it.
     """
@@ -37,7 +39,7 @@ def translating_errors(root: Path) -> Iterator[None]:
             raise own from error
         if isinstance(error, BitextError):
             raise
-        if fault := environment_fault(error, root):
+        if fault := too_long_error(error) or environment_fault(error, root):
             raise fault from error
         raise
 

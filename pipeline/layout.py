@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from bitext.components.shared.numbered import folder_number
 from bitext.pipeline.terminal import log
 
 
@@ -74,8 +75,9 @@ class Layout:
     def outputs(self, node: str, key: str) -> Iterator[tuple[int, Path]]:
         """Yields the execution ids and folders of what is published under an output key."""
         for folder in sorted((self.root / node / key).glob("*")):
-            if folder.name.isdecimal():
-                yield int(folder.name), folder
+            execution_id = folder_number(folder.name)
+            if execution_id is not None:
+                yield execution_id, folder
 
     def remove_empty_folders(self) -> None:
         """Removes the empty folders of `.working` and `.staging`. What an attempt left for the next stays."""

@@ -15,6 +15,7 @@ import msgspec
 
 from bitext.components.shared.errors import DataError
 from bitext.components.shared.files import folder_digest
+from bitext.components.shared.numbered import folder_number
 
 Property = int | float | str
 T = TypeVar("T")
@@ -80,7 +81,8 @@ class Artifact:
         A published artifact is stored in `<root>/<node>/<output>/<execution id>`. For other folders, this is
         the node that usually writes the kind.
         """
-        return self.path.parts[-3] if self.path.name.isdecimal() and len(self.path.parts) > 3 else self.NODE
+        is_published = folder_number(self.path.name) is not None and len(self.path.parts) > 3
+        return self.path.parts[-3] if is_published else self.NODE
 
     def content_digest(self) -> str:
         """Returns the SHA-256 of the names and bytes of the artifact's files, in hexadecimal.

@@ -17,6 +17,7 @@ from bitext.components.pusher.serving import (
     check_owner,
     clear,
     newest_version,
+    next_version,
     publish,
     reporting_serving_faults,
     sole_writer,
@@ -133,7 +134,7 @@ def _push(parameters: Parameters, inputs: card.Inputs, context: Context) -> Push
             root_id=context.root_id or None,
             place=context.place or None,
         )
-        version = newest if is_newest else newest + 1
+        version = newest if is_newest else next_version(destination, newest)
         model_card = card.collect(
             inputs, parameters.card, destination.name, version, metadata, context.run_id
         )

@@ -15,6 +15,7 @@ from bitext.components.pusher.serving import (
     check_pipeline,
     clear,
     newest_version,
+    next_version,
     publish,
     reporting_serving_faults,
     sole_writer,
@@ -74,7 +75,7 @@ def rollback(
         _check_from_version(newest, done, from_version)
         source, metadata = _copy_of_earlier(destination, newest, reason)
         metadata = msgspec.structs.replace(metadata, pipeline=pipeline, root_id=root_id, place=place)
-        version = int(newest.path.name) + 1
+        version = next_version(destination, int(newest.path.name))
         record = _record(destination / str(version), metadata)
         announce(record)
         model_card = card.card_of_copy(source, destination.name, version, metadata)

@@ -13,6 +13,7 @@ from bitext.components.artifacts import ServedVersion, Withdrawal, model_digest
 from bitext.components.shared import errors
 from bitext.components.shared.faults import reporting_faults
 from bitext.components.shared.files import fsync, fsync_tree, open_locked
+from bitext.components.shared.numbered import HIGHEST, folder_number, number_for_a_server
 
 STAGING_PREFIX = ".staging-"
 TAKE_OVER_REMEDY = (
@@ -22,8 +23,26 @@ TAKE_OVER_REMEDY = (
 
 
 def versions(destination: Path) -> list[int]:
-    """Returns the integer versions in a serving folder."""
-    return [int(p.name) for p in destination.iterdir() if p.name.isdecimal()]
+    """Returns the versions in a serving folder; see `folder_number`."""
+    numbers = (folder_number(path.name) for path in destination.iterdir())
+    return [number for number in numbers if number is not None]
+
+
+def next_version(destination: Path, newest: int) -> int:
+    """Returns the number of the next version.
+
+    Raises:
+      errors.ConfigError: the newest version has the highest number that there is, or a server would not take
+        a version's number from its name.
+    """
+    _check_names(destination)
+    if newest == HIGHEST:
+        raise errors.ConfigError(
+            f"{destination / str(newest)} has the highest number that TensorFlow Serving reads: there is no"
+            " next version",
+            "move that folder elsewhere, or name another folder with `serving`",
+        )
+    return newest + 1
 
 
 def withdrawn(destination: Path) -> dict[str, Withdrawal]:
@@ -57,8 +76,9 @@ def check_pipeline(destination: Path, pipeline: str, remedy: str) -> None:
     """Checks that no other pipeline pushed the newest version in a serving folder; see `check_owner`.
 
     Raises:
-      errors.ConfigError: another pipeline pushed it.
+      errors.ConfigError: another pipeline pushed it, or a server would not take its number from its name.
     """
+    _check_names(destination)
     newest = newest_version(destination)
     metadata = newest.metadata()
     if metadata is not None and metadata.pipeline not in (None, pipeline):
@@ -67,6 +87,23 @@ def check_pipeline(destination: Path, pipeline: str, remedy: str) -> None:
             f" {pipeline!r}",
             remedy,
         )
+
+
+def _check_names(destination: Path) -> None:
+    """Checks that TensorFlow Serving finds the versions in a serving folder that this program finds.
+
+    Raises:
+      errors.ConfigError: it serves a folder, such as `007`, that is not named as a version is.
+    """
+    names = sorted(path.name for path in destination.iterdir()) if destination.is_dir() else []
+    for name in names:
+        version = number_for_a_server(name)
+        if version is not None and folder_number(name) is None:
+            raise errors.ConfigError(
+                f"the serving folder {destination} holds {name!r}, which TensorFlow Serving reads as version"
+                f" {version}",
+                f"rename it to {version} if that is free, or move it elsewhere",
+            )
 
 
 def newest_version(destination: Path) -> ServedVersion:

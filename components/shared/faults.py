@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bitext.components.shared.errors import EnvironmentFault
+from bitext.components.shared.path_lengths import too_long_error
 
 REMEDIES = {
     errno.ENOSPC: "free space there, or move `root` to another disk, and run again: finished nodes are kept",
@@ -42,11 +43,14 @@ def reporting_faults(path: Path, remedy: str) -> Iterator[None]:
       remedy: what a person can do.
 
     Raises:
-      EnvironmentFault: an operating system error occurred.
+      ConfigError: a path is too long.
+      EnvironmentFault: another operating system error occurred.
     """
     try:
         yield
     except OSError as error:
+        if too_long := too_long_error(error):
+            raise too_long from error
         problem = error.strerror or str(error)
         elsewhere = error.filename is not None and Path(error.filename) != path
         raise EnvironmentFault(

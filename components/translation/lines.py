@@ -124,7 +124,9 @@ def prompted(blocks: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
         print("> ", end="", file=sys.stderr, flush=True)
         try:
             block = next(blocks, None)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
+            if type(error) is not KeyboardInterrupt:  # SIGTERM
+                raise
             block = None
         if block is None:
             print(file=sys.stderr)

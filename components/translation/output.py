@@ -24,6 +24,7 @@ from typing import Any, BinaryIO, cast
 from bitext.components.shared.errors import ConfigError, EnvironmentFault
 from bitext.components.shared.faults import reporting_faults
 from bitext.components.shared.files import atomic_writer
+from bitext.components.shared.numbered import folder_number
 
 FILE_REMEDY = "free space, or name another file with --output"
 FOLDER_REMEDY = "free space, or name another folder with --output"
@@ -116,8 +117,8 @@ def _own_descriptor(path: Path) -> int | None:
     """Returns the file descriptor of this process that a path leads to (/dev/stdout: 1), or None."""
     for _ in range(MAX_LINKS):
         absolute = Path(os.path.realpath(path.absolute().parent)) / path.name
-        if absolute.parent == Path(f"/proc/{os.getpid()}/fd") and absolute.name.isdecimal():
-            return int(absolute.name)
+        if absolute.parent == Path(f"/proc/{os.getpid()}/fd"):
+            return folder_number(absolute.name)
         if not absolute.is_symlink():
             return None
         path = absolute.parent / absolute.readlink()

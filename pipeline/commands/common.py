@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitext.components.shared.errors import INTERRUPTED, TERMINATED, BitextError, ConfigError
+from bitext.components.shared.path_lengths import length_problem
 from bitext.pipeline import streams
+from bitext.pipeline.interruptions import Terminated, ending, signal_of
 from bitext.pipeline.streams import print_output
 
 if TYPE_CHECKING:
@@ -63,10 +65,6 @@ class Session:
         return self.log_file if self.log_file and self.log_file.is_file() else None
 
 
-class Terminated(KeyboardInterrupt):
-    """The process received SIGTERM. The run ends as it does on Ctrl-C."""
-
-
 def exit_code(error: BaseException | None) -> int:
     """The exit code of the process after `error`, or without one."""
     if error is None:
@@ -83,8 +81,8 @@ def describe(error: BaseException, session: Session) -> tuple[str, str]:
     if isinstance(error, BitextError):
         return session.with_config(str(error)), session.with_config(error.remedy)
     if isinstance(error, KeyboardInterrupt):
-        ending = "terminated" if isinstance(error, Terminated) else "interrupted"
-        return ending, "the same command continues where this one stopped" if session.log_file else ""
+        remedy = "the same command continues where this one stopped" if session.log_file else ""
+        return ending(signal_of(error)), remedy
     return f"{type(error).__name__}: {error}", "the traceback is in the log"
 
 
@@ -140,7 +138,10 @@ def path_argument(text: str) -> Path:
     """A path on the command line. The shell expands `~` in `--output ~/x`, but not in `--output=~/x`."""
     if not text:
         raise argparse.ArgumentTypeError("a path must not be empty")
-    return Path(os.path.expanduser(text))
+    path = os.path.expanduser(text)
+    if problem := length_problem(path):
+        raise argparse.ArgumentTypeError(f"{problem}; name a shorter one")
+    return Path(path)
 
 
 def path_or_stream(text: str) -> Path | None:
@@ -214,6 +215,16 @@ def _seconds(text: str) -> float:
             f"must be a number of seconds; received {text!r} (CONFIG comes before --wait)"
         )
     return seconds
+
+
+def add_trust_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--trust-model`."""
+    parser.add_argument(
+        "--trust-model",
+        action="store_true",
+        help="load the model even if its graph has operations that read or write files, use the network, call"
+        " Python, or are unknown: it can then do what this user can (default: refuse it)",
+    )
 
 
 def add_json_argument(parser: argparse.ArgumentParser, contents: str = "") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from bitext.components.shared.numbered import folder_number
 from bitext.pipeline.commands import common
 
 
@@ -24,11 +25,12 @@ def add_to(commands: common.Commands) -> None:
 
 def _version(text: str) -> int:
     """The number of a pushed version."""
-    if not text.isdecimal():
+    version = folder_number(text)
+    if version is None:
         raise argparse.ArgumentTypeError(
             f"must be the number of a pushed version; received {text!r} (VERSION comes before CONFIG)"
         )
-    return int(text)
+    return version
 
 
 def run(options: argparse.Namespace) -> int:

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from bitext.components.shared.numbered import folder_number
+
 
 def alternatives(kind: Any) -> Iterator[Any]:
     """Yields the types of a union, without annotations; for any other type, the type itself."""
@@ -82,7 +84,7 @@ def type_of(struct: type[msgspec.Struct], key: str) -> Any:
     """The type at a dotted key, in which an index stands for an item of a list; None: no such key."""
     kind: Any = struct
     for name in key.split("."):
-        if name.isdecimal():
+        if folder_number(name) is not None:
             kind = item_type(kind)
         elif (mapped := mapped_type(kind)) is not None:
             kind = mapped

@@ -15,6 +15,7 @@ from bitext.components.example_validator import Parameters as ExampleValidatorPa
 from bitext.components.infra_validator import Parameters as InfraValidatorParameters
 from bitext.components.pusher import Settings as PusherSettings
 from bitext.components.schema_gen import Parameters as SchemaGenParameters
+from bitext.components.shared.path_lengths import SQLITE_BYTES, bytes_of
 from bitext.components.shared.path_types import LocalPath
 from bitext.components.statistics_gen import Parameters as StatisticsGenParameters
 from bitext.components.statistics_gen import RequestParameters
@@ -24,8 +25,8 @@ from bitext.components.transform import Parameters as TransformParameters
 Name = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
-        description="letters, digits, `_`, `.` and `-`, with a letter or a digit first",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$",
+        description="letters, digits, `_`, `.` and `-`, at most 200, with a letter or a digit first",
     ),
 ]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -145,7 +146,8 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
     """One pipeline. Relative paths are relative to the folder that the command starts in.
 
     Attributes:
-      name: the pipeline's name: letters, digits, `_`, `.` and `-`, with a letter or a digit first.
+      name: the pipeline's name: letters, digits, `_`, `.` and `-`, at most 200, with a letter or a digit
+        first.
       example_gen: which files hold the bitext, how they are split, and which rows are rejected.
       root: the folder of artifacts, logs and (by default) metadata. Empty: `runs/<name>`.
       serving: the folder that models are pushed to, as `<serving>/<version>/`. Empty: `serving/<name>`.
@@ -189,6 +191,7 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
             if "://" in getattr(self, name):
                 raise ValueError(f"{name} must be a folder of this machine; received {getattr(self, name)!r}")
         self._check_folders()
+        self._check_sqlite()
         if self.evaluator.min_golden_bleu and not self.example_gen.golden.patterns():
             raise ValueError("evaluator.min_golden_bleu is given, but example_gen.golden names no file")
         longest = self.transform.target_max_length - 1  # the search does not produce `<s>`
@@ -212,6 +215,18 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError(
                 f"serving must not be in a folder that runs write: {self.serving_folder!r} is in {first!r}"
                 f" of root {self.root_folder!r}"
+            )
+
+    def _check_sqlite(self) -> None:
+        """Refuses an SQLite file whose path is too long for SQLite."""
+        if self.metadata.mysql or self.metadata.postgresql:
+            return
+        file = os.path.abspath(self.metadata.sqlite or f"{self.root_folder}/metadata.sqlite")
+        if (size := bytes_of(file)) > SQLITE_BYTES:
+            key = "metadata.sqlite" if self.metadata.sqlite else "root"
+            raise ValueError(
+                f"{key} is too long: the path of the metadata store has {size:,} bytes, and SQLite takes at"
+                f" most {SQLITE_BYTES}; name a file elsewhere with metadata.sqlite, or shorten it"
             )
 
     @property

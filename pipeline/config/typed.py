@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import glob
 import os
 import re
 from typing import Any
 
 import msgspec
 
+from bitext.components.shared import path_lengths
 from bitext.components.shared.errors import ConfigError
+from bitext.components.shared.files import is_remote
+from bitext.components.shared.numbered import folder_number
 from bitext.pipeline.config import field_types, reference
 from bitext.pipeline.config.aliases import RawConfig
 from bitext.pipeline.config.messages import reword, spelled
@@ -24,6 +28,7 @@ def typed(raw: RawConfig) -> PipelineConfig:
     """
     _refuse_unknown(raw.values, PipelineConfig, "", raw)
     values = prepare(raw.values, PipelineConfig)
+    _refuse_long_paths(values, PipelineConfig, "", raw)
     try:
         return resolve_defaults(msgspec.convert(values, PipelineConfig))
     except msgspec.ValidationError as error:
@@ -136,13 +141,32 @@ def prepare(value: Any, kind: Any) -> Any:
     return value
 
 
+def _refuse_long_paths(value: Any, kind: Any, field: str, raw: RawConfig) -> None:
+    """Raises ConfigError at the first path that is too long for the operating system."""
+    struct = field_types.struct_in(kind)
+    if isinstance(value, dict) and struct is not None:
+        fields = field_types.fields(struct)
+        for key, inner in value.items():
+            _refuse_long_paths(inner, fields[key].type, f"{field}.{key}".lstrip("."), raw)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _refuse_long_paths(item, field_types.item_type(kind), f"{field}.{index}", raw)
+    # Cloud storage has other limits, and a glob may be longer than what it matches.
+    elif isinstance(value, str) and field_types.path_kind(kind) and not is_remote(value):
+        problem = "" if glob.has_magic(value) else path_lengths.length_problem(value)
+        if problem:
+            raise ConfigError(f"{raw.where(field)}: {spelled(field)}: {problem}", path_lengths.REMEDY)
+
+
 def _value_at(values: Any, field: str) -> Any:
     """The value at a dotted key."""
     for key in field.split(".") if field else []:
         if isinstance(values, dict):
             values = values.get(key)
-        elif isinstance(values, list) and key.isdecimal() and int(key) < len(values):
-            values = values[int(key)]
+        elif isinstance(values, list):
+            index = folder_number(key)
+            if index is not None and index < len(values):
+                values = values[index]
     return values
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 from bitext.components.shared.errors import ConfigError, DataError
+from bitext.components.shared.numbered import folder_number
 from bitext.pipeline.config import Metadata
 
 
@@ -33,7 +34,7 @@ def exists(settings: Metadata, root: Path) -> bool:
     file = sqlite_file(settings, root)
     if file.is_file() and file.stat().st_size:
         return True
-    if any(folder.name.isdecimal() for folder in root.glob("[!.]*/*/*")):
+    if any(folder_number(folder.name) is not None for folder in root.glob("[!.]*/*/*")):
         raise DataError(
             f"{root} has outputs, but its metadata store {file} is {'empty' if file.exists() else 'missing'}",
             "restore a copy of the file; or run again: the run moves these outputs to .unrecorded and makes"

@@ -183,7 +183,8 @@ def test_an_unknown_key_is_reported_with_its_line_and_a_similar_key(
         ("name=true", "name: must be text; received true (in quotes it is text)"),
         (
             "name=a b",
-            "name: must be letters, digits, `_`, `.` and `-`, with a letter or a digit first; received",
+            "name: must be letters, digits, `_`, `.` and `-`, at most 200, with a letter or a digit first;"
+            " received",
         ),
         (
             "example_gen.window.first=2026-13-01",

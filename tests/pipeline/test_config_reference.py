@@ -64,7 +64,12 @@ def test_a_docstring_entry_may_have_paragraphs_and_several_fields() -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "default", "range_"),
     [
-        ("name", "text", "required", "letters, digits, `_`, `.` and `-`, with a letter or a digit first"),
+        (
+            "name",
+            "text",
+            "required",
+            "letters, digits, `_`, `.` and `-`, at most 200, with a letter or a digit first",
+        ),
         ("root", "path", "''", ""),
         ("example_gen.format", "choice", "tsv", "tsv, csv, parallel"),
         ("example_gen.files", "list of path or glob", "[]", ""),
