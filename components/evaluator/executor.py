@@ -96,7 +96,8 @@ def _translator(model: artifacts.Model, parameters: Parameters) -> LineTranslato
       errors.DataError: the model is missing or damaged, or lacks a signature.
     """
     try:
-        return LineTranslator(model.serving, evaluated_search(parameters), parameters.batch_size)
+        search, batch_size = evaluated_search(parameters), parameters.batch_size
+        return LineTranslator(model.serving, search, batch_size, trusted=True)  # the Trainer made it
     except errors.DataError as error:
         raise model.damaged(model.serving, f"cannot be used: {error}") from error
 

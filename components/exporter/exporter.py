@@ -20,6 +20,7 @@ from bitext.components.shared.faults import reporting_faults
 from bitext.components.shared.files import tree_size, write_json
 from bitext.components.shared.heldout import Sentence, read_sentences
 from bitext.components.shared.metrics import METRICS, Bleu
+from bitext.components.translation.graph_check import check_graph
 from bitext.components.translation.held_out import EvaluationOptions, evaluated_search, translate_sentences
 from bitext.components.translation.output import FOLDER_REMEDY, new_folder
 from bitext.components.translation.search import Search
@@ -86,6 +87,8 @@ def export(
     precision: Precision | None,
     options: EvaluationOptions,
     significance: float,
+    *,
+    trusted: bool = False,
 ) -> Report:
     """Writes a model in another form to a new folder, completely or not at all.
 
@@ -98,13 +101,16 @@ def export(
       precision: type of the stored weights; None: float32.
       options: how the form and the original translate and are scored.
       significance: the p-value below which a loss of BLEU is significant.
+      trusted: as for `LineTranslator`.
 
     Raises:
       ConfigError: the output exists, or the form is the served model unchanged.
-      DataError: a file of the model, or of the examples, is missing or damaged.
+      DataError: a file of the model, or of the examples, is missing or damaged, or the model is not trusted.
       EnvironmentFault: the output cannot be written.
     """
     check_form(form, precision)
+    if not trusted:
+        check_graph(trained.model.serving)
     with new_folder(output) as new:
         folder = new.path
         with reporting_faults(output, FOLDER_REMEDY):
@@ -144,11 +150,11 @@ def _measure(
     greedy = Search(beam_size=1, length_penalty=0.0, max_length=options.max_length)
     search = greedy if form == "tflite" else evaluated_search(options)
     serving = trained.model.serving
-    original = LineTranslator(serving, search, options.batch_size)
+    original = LineTranslator(serving, search, options.batch_size, trusted=True)  # checked at the start
     if form == "tflite":
         translations = _translate_greedily(original, folder / LITE_FILE, sentences)
     else:
-        translations = _translate(LineTranslator(folder, search, options.batch_size), sentences)
+        translations = _translate(LineTranslator(folder, search, options.batch_size, trusted=True), sentences)
     references = [s.references for s in sentences]
     originals = _translate(original, sentences)
     scores = {}

@@ -35,6 +35,7 @@ def main_translate(
     batch_size: int = 64,
     *,
     splitting: Splitting = DEFAULT_SPLITTING,
+    trusted: bool = False,
     warn: Callable[[str], None] = _print_to_stderr,
 ) -> int:
     """Translates the lines of a file or of standard input.
@@ -46,6 +47,7 @@ def main_translate(
       search: options of the beam search; None: the model's default search.
       batch_size: maximum number of lines in one call of the model.
       splitting: how lines are split into sentences.
+      trusted: as for `LineTranslator`.
       warn: prints one line about text that is too long or not UTF-8.
 
     Returns:
@@ -61,7 +63,7 @@ def main_translate(
     check_output_file(output, input or STANDARD_INPUT)
     try:
         with open_input(input) as chunks, open_output(output) as write:
-            translator = LineTranslator(model, search, batch_size)
+            translator = LineTranslator(model, search, batch_size, trusted=trusted)
             blocks = read_blocks(chunks)
             if input is None and sys.stdin.isatty():
                 blocks = prompted(blocks)

@@ -17,11 +17,12 @@ from bitext.components.artifacts import Model, ServedVersion, is_saved_model
 from bitext.components.shared import errors
 from bitext.components.shared.files import path_without_globs
 from bitext.components.shared.imports import gc_disabled
+from bitext.components.shared.numbered import folder_number
 from bitext.components.shared.parallel import parallel_map
+from bitext.components.translation.graph_check import PUSH_AGAIN, check_graph
 from bitext.components.translation.lines import length_sorted_batches, one_line
 from bitext.components.translation.search import Search
 
-_PUSH_AGAIN = "push it again with `bitext run`, or name another model with --model"
 TOKENIZED_LINES = 1024
 """Maximum number of lines in one call of the signature `tokenize`."""
 UNFILLED_SCORE = -1e9
@@ -49,9 +50,10 @@ def find_saved_model(model: Path) -> Path:
     for candidate in (model, Model(model).serving):
         if is_saved_model(candidate):
             return candidate
-    versions = [path for path in model.glob("*") if path.name.isdecimal() and is_saved_model(path)]
+    numbered = ((folder_number(path.name), path) for path in model.glob("*"))
+    versions = {number: path for number, path in numbered if number is not None and is_saved_model(path)}
     if versions:
-        return max(versions, key=lambda path: int(path.name))
+        return versions[max(versions)]
     problem = "holds no SavedModel and no numbered version of one" if model.is_dir() else "does not exist"
     raise errors.DataError(
         f"no model at {model}: the folder {problem}",
@@ -66,13 +68,16 @@ class LineTranslator:
       model: as for `find_saved_model`.
       search: options of the beam search; None: the model's default search.
       batch_size: maximum number of lines in one call of the model.
+      trusted: whether the model's graph may do more than compute; see `check_graph`.
 
     Raises:
       errors.ConfigError: the batch size is not positive.
-      errors.DataError: there is no model, it is damaged, or it lacks a signature.
+      errors.DataError: there is no model, it is damaged or not trusted, or it lacks a signature.
     """
 
-    def __init__(self, model: Path, search: Search | None = None, batch_size: int = 64):
+    def __init__(
+        self, model: Path, search: Search | None = None, batch_size: int = 64, *, trusted: bool = False
+    ):
         if batch_size < 1:
             raise errors.ConfigError(f"batch_size must be at least 1, received {batch_size}")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -83,7 +88,7 @@ class LineTranslator:
         metadata = served.metadata()
         if metadata is not None and metadata.digest != served.model_digest():
             raise errors.DataError(
-                f"the model at {self.path} is damaged: its files are not those that were pushed", _PUSH_AGAIN
+                f"the model at {self.path} is damaged: its files are not those that were pushed", PUSH_AGAIN
             )
         self.search = search or Search()
         self.batch_size = batch_size
@@ -99,6 +104,8 @@ class LineTranslator:
         )
         loading = self._reporting_damage("cannot be loaded", tf.errors.OpError, *load_errors)
         with loading, gc_disabled(), path_without_globs(self.path) as path:
+            if not trusted:
+                check_graph(self.path)
             # This reference keeps the model's variables alive. Without them the signatures fail.
             self._model = tf.saved_model.load(str(path))
 
@@ -114,7 +121,7 @@ class LineTranslator:
         except damage_errors as error:
             raise errors.DataError(
                 f"the model at {self.path} {problem}: {error}",
-                _PUSH_AGAIN,
+                PUSH_AGAIN,
             ) from error
 
     def signature(self, name: str) -> Callable[..., dict[str, Any]]:

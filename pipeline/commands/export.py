@@ -42,6 +42,7 @@ def add_to(commands: common.Commands) -> None:
         help="saved_model: all signatures; tflite: `encode` and `decode_step` over tokens"
         " (default: %(default)s)",
     )
+    common.add_trust_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -61,7 +62,13 @@ def run(options: argparse.Namespace) -> int:
         check_form(options.format, options.quantize)
         trained, significance = served_model(config), config.evaluator.significance
         report = export(
-            trained, options.output, options.format, options.quantize, config.evaluator, significance
+            trained,
+            options.output,
+            options.format,
+            options.quantize,
+            config.evaluator,
+            significance,
+            trusted=options.trust_model,
         )
     if report.is_worse(significance):
         common.print_error(

@@ -44,6 +44,7 @@ def add_to(commands: common.Commands) -> None:
         type=common.path_argument,
         help="a SavedModel or a serving folder (default: the serving folder of the default configuration)",
     )
+    common.add_trust_argument(parser)
     _add_search_arguments(parser)
     _add_splitting_arguments(parser)
     parser.add_argument(
@@ -149,6 +150,7 @@ def run(options: argparse.Namespace) -> int:
             search,
             options.batch_size,
             splitting=splitting,
+            trusted=options.trust_model,
             warn=print_message,
         )
     _translate_with_beam(options, model, search, splitting)
@@ -201,5 +203,6 @@ def _translate_with_beam(
             pipeline_factory(runner_name(settings.runner), settings.options),
             batch_size=options.batch_size,
             splitting=splitting,
+            trusted=options.trust_model,
             say=log.info,
         )

@@ -15,6 +15,7 @@ from bitext.components.seq2seq import ModelSettings, SearchSettings
 from bitext.components.seq2seq.decoders.base import Decoder
 from bitext.components.seq2seq.export.saved_model import Translator
 from bitext.components.text import TextSettings, learn, processor
+from bitext.components.translation.graph_check import check_graph
 from tests.components.tiny_model import SETTINGS, build
 
 LINES = [
@@ -68,6 +69,7 @@ class Export:
         shutil.rmtree(graph)
         self.path = folder / "moved"
         shutil.move(folder / "model", self.path)
+        check_graph(self.path)
         self.loaded = tf.saved_model.load(str(self.path))
 
     def __call__(self, signature: str, **inputs) -> dict[str, np.ndarray]:

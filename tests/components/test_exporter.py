@@ -16,6 +16,7 @@ from bitext.components.exporter.exporter import Report, ScorePair
 from bitext.components.exporter.forms import TrainedModel
 from bitext.components.shared.errors import ConfigError, DataError
 from bitext.components.shared.metrics import METRICS
+from bitext.components.translation import graph_check
 from bitext.pipeline import cli
 from bitext.pipeline.commands import export as command
 
@@ -51,6 +52,7 @@ def exports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Exports:
     exports = Exports(trained)
     monkeypatch.setattr(exporter, "write_form", lambda _, folder, *__: (folder / "form").touch())
     monkeypatch.setattr(exporter, "_measure", lambda *_: exports.report)
+    monkeypatch.setattr(exporter, "check_graph", lambda _: None)
     monkeypatch.setattr(command, "served_model", lambda _: trained)
     return exports
 
@@ -106,6 +108,30 @@ def test_the_command_prints_the_outcome(
             "nrefs:1",
         ]
     assert (tmp_path / "small").exists() == (code == 0)
+
+
+@pytest.mark.parametrize("form", ["saved_model", "tflite"])
+def test_a_model_that_can_do_more_than_compute_is_refused(
+    exports: Exports,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    form: str,
+) -> None:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    monkeypatch.setattr(exporter, "check_graph", graph_check.check_graph)
+    saved_model = saved_model_pb2.SavedModel()
+    saved_model.meta_graphs.add().graph_def.node.add(name="x", op="ReadFile")
+    exports.trained.model.serving.mkdir(parents=True)
+    (exports.trained.model.serving / "saved_model.pb").write_bytes(saved_model.SerializeToString())
+    arguments = ["export", "--output", str(tmp_path / "small"), "--format", form, "--quantize", "int8"]
+    exports.report = msgspec.structs.replace(REPORT, p_value=1.0)
+    assert cli.main(arguments) == 3
+    assert "that read or write files (ReadFile)\nwhat to do: use it only" in capsys.readouterr().err
+    assert not (tmp_path / "small").exists()
+    assert cli.main([*arguments, "--trust-model"]) == 0
+    assert (tmp_path / "small").exists()
 
 
 @pytest.mark.parametrize("arguments", [[], ["--format", "saved_model"]])

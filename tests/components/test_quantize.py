@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from bitext.components.seq2seq.export import checkpoint, lite, quantize
 from bitext.components.seq2seq.export.saved_model import Translator
+from bitext.components.translation.graph_check import check_graph
 from tests.components.architectures import ARCHITECTURES, label
 from tests.components.small_export import LINES, MAX_LENGTH, SEARCH, text_pair
 from tests.components.tiny_model import SETTINGS, build
@@ -69,6 +70,7 @@ def small(request, translator, tmp_path_factory) -> tuple[quantize.Precision, Pa
     """A smaller SavedModel, and its precision."""
     folder = tmp_path_factory.mktemp("small") / "model"
     quantize.save(translator, request.param, folder)
+    check_graph(folder)
     return request.param, folder
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
-from bitext.components.shared import errors, reading
+from bitext.components.shared import errors, path_lengths, reading
 from bitext.components.shared.faults import reporting_faults
 from bitext.components.shared.files import folder_digest, open_locked
 from bitext.components.translation.bulk.shards import (
@@ -31,6 +31,7 @@ from bitext.components.translation.bulk.shards import (
     write,
     write_durably,
 )
+from bitext.components.translation.graph_check import check_graph
 from bitext.components.translation.lines import open_input
 from bitext.components.translation.output import FILE_REMEDY, check_output_file, is_special, open_output
 from bitext.components.translation.search import Search
@@ -44,6 +45,8 @@ from bitext.components.translation.sentences import (
 from bitext.components.translation.translator import LineTranslator, find_saved_model
 
 log = logging.getLogger("bitext.bulk_inferrer")
+MAX_NAME_BYTES, SHORT_NAME = 240, 40
+"""Bytes of the longest output name that the folder of the shards repeats, and characters of a longer one."""
 
 
 def translate_file(
@@ -55,6 +58,7 @@ def translate_file(
     *,
     batch_size: int = 64,
     splitting: Splitting = DEFAULT_SPLITTING,
+    trusted: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
     """Translates a file of any size with Beam: each line exactly once and in order, completely or not at all.
@@ -69,6 +73,7 @@ def translate_file(
       beam_pipeline: creates the Beam pipeline to run in.
       batch_size: maximum number of lines in one call of the model.
       splitting: how lines are split into sentences.
+      trusted: as for `LineTranslator`.
       say: prints one line about the progress, or about text that is too long.
 
     Raises:
@@ -84,6 +89,8 @@ def translate_file(
             f"{output} is no regular file: finished shards cannot be saved beside it",
             "name a file with --output, or translate without --beam-runner",
         )
+    if not trusted:
+        check_graph(model)
     with open_input(input) as chunks, _locked_folder(output) as folder:
         shards = list(divide(chunks, input, say))
         shard_folder = folder / _key(shards, model, search, splitting)
@@ -93,17 +100,29 @@ def translate_file(
         lines = sum(shard.lines for shard in shards)
         say(f"{lines:,} lines in {len(shards):,} shards, {len(missing):,} of them to translate")
         if missing:
-            source = _decompressed(input, shard_folder)
-            with beam_pipeline() as pipeline:
-                _ = (
-                    pipeline
-                    | "Shards" >> beam.Create(missing)
-                    | "Read" >> beam.Map(read, source)
-                    | "Translate" >> RunInference(ShardTranslator(model, search, batch_size, splitting))
-                    | "Write" >> beam.Map(write, shard_folder, search.nbest)
-                )
+            translator = ShardTranslator(model, search, batch_size, splitting, trusted)
+            _translate(missing, input, shard_folder, translator, beam_pipeline)
         _join(shards, shard_folder, output, search.nbest, say)
         shutil.rmtree(shard_folder, ignore_errors=True)
+
+
+def _translate(
+    shards: Sequence[Shard],
+    input: Path,
+    shard_folder: Path,
+    translator: ShardTranslator,
+    beam_pipeline: Callable[[], beam.Pipeline],
+) -> None:
+    """Translates shards of the input, and writes each to its file."""
+    source = _decompressed(input, shard_folder)
+    with beam_pipeline() as pipeline:
+        _ = (
+            pipeline
+            | "Shards" >> beam.Create(shards)
+            | "Read" >> beam.Map(read, source)
+            | "Translate" >> RunInference(translator)
+            | "Write" >> beam.Map(write, shard_folder, translator.search.nbest)
+        )
 
 
 def _join(
@@ -130,15 +149,16 @@ class ShardTranslator(ModelHandler[SourceLines, ShardTranslations, LineTranslato
       search: options of the beam search.
       batch_size: maximum number of lines in one call of the model.
       splitting: how lines are split into sentences.
+      trusted: as for `LineTranslator`.
     """
 
-    def __init__(self, model: Path, search: Search, batch_size: int, splitting: Splitting):
+    def __init__(self, model: Path, search: Search, batch_size: int, splitting: Splitting, trusted: bool):
         super().__init__()
-        self._model, self._search, self._batch_size = model, search, batch_size
-        self._splitting = splitting
+        self._model, self.search, self._batch_size = model, search, batch_size
+        self._splitting, self._trusted = splitting, trusted
 
     def load_model(self) -> LineTranslator:
-        translator = LineTranslator(self._model, self._search, self._batch_size)
+        translator = LineTranslator(self._model, self.search, self._batch_size, trusted=self._trusted)
         warn_if_unmeasured(translator, log.warning)
         return translator
 
@@ -187,6 +207,13 @@ def _key(shards: Sequence[Shard], model: Path, search: Search, splitting: Splitt
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
 
 
+def _short(name: str) -> str:
+    """Returns a name to which an ending can be added, even if it is as long as the system allows."""
+    if path_lengths.bytes_of(name) <= MAX_NAME_BYTES:
+        return name
+    return f"{name[:SHORT_NAME]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
+
+
 def _clear(folder: Path, shard_folder: Path) -> None:
     """Creates the folder of the shards, and deletes those of other inputs, models and searches."""
     shard_folder.mkdir(exist_ok=True)
@@ -204,7 +231,7 @@ def _locked_folder(output: Path) -> Iterator[Path]:
       errors.EnvironmentFault: the folder cannot be created.
     """
     target = Path(os.path.realpath(output))
-    folder = target.with_name(f".{target.name}.bulk")
+    folder = target.with_name(f".{_short(target.name)}.bulk")
     with reporting_faults(output, FILE_REMEDY):
         folder.mkdir(exist_ok=True)
         try:
