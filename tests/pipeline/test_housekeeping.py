@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -18,11 +19,12 @@ from bitext.components.shared.errors import ConfigError, DataError, LockedError
 from bitext.pipeline import housekeeping
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.lock import locked
-from bitext.pipeline.records import newest_usable
+from bitext.pipeline.records import StoredArtifact, artifacts_by_id, newest_usable
 from bitext.pipeline.reports import lineage
 from bitext.pipeline.rollback import roll_back
 from bitext.pipeline.store import Store
 from tests.pipeline.fakes import NODES, Calls, raising
+from tests.pipeline.kill_at_every_step import KILLED_CODE, die_at, exit_code_of_fork
 from tests.pipeline.test_runner import open_store, published_outputs, run
 
 
@@ -38,6 +40,16 @@ def config_of(folder: Path) -> PipelineConfig:
 def existing_outputs(store: Store) -> set[str]:
     """Returns the recorded outputs whose folders exist."""
     return {a.uri for e in store.executions() for a in e.all_outputs() if Path(a.uri).is_dir()}
+
+
+def records_of(store: Store) -> list[StoredArtifact]:
+    """Returns the artifacts on record."""
+    return list(artifacts_by_id(store.executions()).values())
+
+
+def is_gone_but_live(artifact: StoredArtifact) -> bool:
+    """Whether the folder of an artifact is removed, and its record does not say so."""
+    return not artifact.exists and not artifact.deleted
 
 
 class TestGc:
@@ -126,6 +138,32 @@ class TestGc:
         records = open_store(folder)._store.get_artifacts()
         deleted = {str(folder / "root" / a.uri) for a in records if a.state == a.DELETED}
         assert deleted == removed
+
+    def test_a_gc_that_was_killed_at_any_step_is_completed_by_the_next(self, folder: Path) -> None:
+        for steps in range(1, 5):
+            run(folder, steps=steps)
+        template = shutil.copytree(folder, folder.with_name("template"))
+        completed_later = set[bool]()
+        for step in itertools.count(1, 3):
+            shutil.rmtree(folder)
+            shutil.copytree(template, folder)
+
+            def killed(step: int = step) -> None:
+                die_at(step)
+                housekeeping.collect(config_of(folder), keep=1)
+
+            code = exit_code_of_fork(killed)
+            store = open_store(folder)
+            completed_later.add(any(map(is_gone_but_live, records_of(store))))
+            housekeeping.collect(config_of(folder), keep=1)
+            assert not any(map(is_gone_but_live, records_of(store)))
+            assert not list((folder / "root").glob(".staging/*"))
+            run(folder, steps=4)
+            assert Calls.nodes == []
+            if code == 0:
+                break
+            assert code == KILLED_CODE
+        assert completed_later == {False, True}
 
     def test_a_run_in_progress_is_an_error(self, folder: Path) -> None:
         run(folder)
