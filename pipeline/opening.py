@@ -37,7 +37,8 @@ def check_no_other_root_pushes(config: PipelineConfig, layout: Layout, store: St
     """Checks that no other root of the same pipeline took the serving folder over.
 
     Otherwise, each root would find the other's model there and push its own again, for ever. A root that has
-    never pushed may push to a folder of a pipeline with its name: its root may have been deleted.
+    never pushed may push to a folder of a pipeline with its name: its root may have been deleted. A copy of a
+    serving folder belongs to no other root.
 
     Raises:
       ConfigError: another root pushed the newest version, and this one has pushed before.
@@ -45,6 +46,8 @@ def check_no_other_root_pushes(config: PipelineConfig, layout: Layout, store: St
     newest = newest_version(Path(config.serving))
     metadata, root_id = newest.metadata(), layout.read_id()
     if metadata is None or metadata.root_id in (None, root_id):
+        return
+    if metadata.folder_inode != newest.path.parent.stat().st_ino:
         return
     runs = {run.run_id for run in store.runs() if run.root_id == root_id}
     own = [e for e in store.executions() if e.run_id in runs and e.state == State.COMPLETE]

@@ -115,6 +115,7 @@ class VersionMetadata(msgspec.Struct, frozen=True):
       pipeline: the name of the pipeline that pushed the version; null: bitext 0.2.0 or earlier pushed it.
       root_id: the id of the pipeline root that it was pushed from; null as above.
       place: host and path of that root, for messages; null as above.
+      folder_inode: the inode of the serving folder, which tells the folder from a copy of it; null as above.
     """
 
     digest: str
@@ -125,6 +126,7 @@ class VersionMetadata(msgspec.Struct, frozen=True):
     pipeline: str | None = None
     root_id: str | None = None
     place: str | None = None
+    folder_inode: int | None = None
 
     def encode(self) -> bytes:
         """Returns the content of the file."""

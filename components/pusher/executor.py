@@ -133,6 +133,7 @@ def _push(parameters: Parameters, inputs: card.Inputs, context: Context) -> Push
             pipeline=parameters.pipeline,
             root_id=context.root_id or None,
             place=context.place or None,
+            folder_inode=destination.stat().st_ino,
         )
         version = newest if is_newest else next_version(destination, newest)
         model_card = card.collect(

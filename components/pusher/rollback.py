@@ -74,7 +74,13 @@ def rollback(
             return done
         _check_from_version(newest, done, from_version)
         source, metadata = _copy_of_earlier(destination, newest, reason)
-        metadata = msgspec.structs.replace(metadata, pipeline=pipeline, root_id=root_id, place=place)
+        metadata = msgspec.structs.replace(
+            metadata,
+            pipeline=pipeline,
+            root_id=root_id,
+            place=place,
+            folder_inode=destination.stat().st_ino,
+        )
         version = next_version(destination, int(newest.path.name))
         record = _record(destination / str(version), metadata)
         announce(record)

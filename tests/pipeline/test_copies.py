@@ -13,7 +13,7 @@ from bitext.components.artifacts.pushed import ServedVersion, VersionMetadata
 from bitext.components.pusher.serving import versions
 from bitext.pipeline import cli, graph
 from bitext.pipeline.config import Metadata
-from bitext.pipeline.identity import claim
+from bitext.pipeline.identity import claim, place
 from bitext.pipeline.layout import Layout
 from bitext.pipeline.records import State
 from bitext.pipeline.store import Store
@@ -117,12 +117,15 @@ def test_a_claim_that_was_killed_is_continued(
     assert not layout.new_id_file.exists()
 
 
-def push_from(root_id: str | None, version: int, place: str = "there:/runs/toy") -> None:
+def push_from(root_id: str | None, version: int, pushed_from: str = "there:/runs/toy") -> None:
     """Pushes a version from another root."""
     folder = Path("serving") / "toy" / str(version)
     (folder / "assets.extra").mkdir(parents=True)
     (folder / SAVED_MODEL_FILE).write_bytes(b"x")
-    metadata = VersionMetadata("sha256:0", pipeline="toy", root_id=root_id, place=place)
+    inode = folder.parent.stat().st_ino
+    metadata = VersionMetadata(
+        "sha256:0", pipeline="toy", root_id=root_id, place=pushed_from, folder_inode=inode
+    )
     (folder / ServedVersion.METADATA).write_bytes(metadata.encode())
 
 
@@ -138,6 +141,31 @@ def test_a_serving_folder_that_another_root_took_over_is_refused(
     assert Calls.nodes == []
     assert versions(Path("serving/toy")) in ([1, 2], [2, 1])
     assert cli.main(["run", "toy.yaml", "--set", "pusher.take_over=true"]) == 0
+
+
+def test_a_copy_of_a_checkout_with_its_serving_folder_is_not_refused(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push_from(Layout(Path("runs/toy")).read_id(), 2)
+    assert cli.main(["run", "toy.yaml"]) == 0
+    copy = checkout.with_name("copy")
+    shutil.copytree(checkout, copy)
+    monkeypatch.chdir(copy)
+    assert cli.main(["run", "toy.yaml"]) == 0
+
+
+def test_a_copy_of_a_root_that_pushes_to_the_folder_of_the_original_is_refused(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    push_from(Layout(Path("runs/toy")).read_id(), 2, place(Path("runs/toy")))
+    copy = checkout.with_name("copy")
+    shutil.copytree(checkout / "runs", copy / "runs")
+    for name in ("toy.yaml", "rows.txt"):
+        shutil.copy(name, copy)
+    (copy / "serving").symlink_to(checkout / "serving")
+    monkeypatch.chdir(copy)
+    assert cli.main(["run", "toy.yaml"]) == 2
+    assert str(checkout / "runs" / "toy") in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("root_id", [None, "an earlier root"])

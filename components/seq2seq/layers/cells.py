@@ -83,8 +83,7 @@ class Cell(keras.layers.Layer):
         Returns:
           float32[..., gates * U].
         """
-        # The bias is added before the product is reshaped, so that TensorFlow fuses product and bias.
-        return multiply(inputs, self.kernel, lambda product: self.add_bias(product, self.bias_terms()))
+        return self.add_bias(multiply(inputs, self.kernel), self.bias_terms())
 
     def bias_terms(self) -> tuple[tf.Tensor, ...]:
         """Tensors that `add_bias` needs: the bias and, with layer normalization, the gain of the product."""
@@ -270,20 +269,17 @@ CELLS: dict[str, type[Cell]] = {"lstm": LSTMCell, "gru": GRUCell, "rnn": SimpleR
 """The cells by their name in `ModelSettings.cell`."""
 
 
-def multiply(
-    inputs: tf.Tensor, kernel: tf.Tensor, then: Callable[[tf.Tensor], tf.Tensor] = lambda product: product
-) -> tf.Tensor:
-    """Computes `then(inputs @ kernel)` as one matrix product.
+def multiply(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Computes `inputs @ kernel` as one matrix product.
 
     Args:
       inputs: float32[..., I].
       kernel: float32[I, O].
-      then: function of the product float32[N, O], before the product is reshaped.
 
     Returns:
       float32[..., O].
     """
-    flat = then(tf.matmul(tf.reshape(inputs, [-1, kernel.shape[0]]), kernel))
+    flat = tf.matmul(tf.reshape(inputs, [-1, kernel.shape[0]]), kernel)
     return tf.reshape(flat, tf.concat([tf.shape(inputs)[:-1], [kernel.shape[1]]], 0))
 
 
