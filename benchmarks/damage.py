@@ -7,8 +7,8 @@ one file, truncates it, fills it with zeros, or deletes it: a file of an output,
 the metadata. Then:
 
 * `bitext verify` must find damage of outputs and the served model (exit code 3);
-* a run in which a node reads the file must either make it again, with the outputs of the reference, or end with
-  an error that names it. The same for a run that starts at this node and may not make it again;
+* a run in which a node reads the file must either make it again, or end with an error and its remedy. The
+  same for a run that starts at this node and may not make it again;
 * after a run that ended without an error, the served model must be that of the reference.
 """
 
