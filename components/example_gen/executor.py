@@ -35,22 +35,22 @@ from bitext.components.example_gen import (
     span_of,
     summary,
 )
-from bitext.components.example_gen.filters import REASONS, Filtered, filter_rows
+from bitext.components.example_gen.filters import Filtered, filter_rows
 from bitext.components.example_gen.formats.base import SourceFile
+from bitext.components.example_gen.packing import Columns, pack
+from bitext.components.example_gen.rejecting import (
+    PackedRejects,
+    Place,
+    in_order,
+    pack_rejects,
+    rejected_rows,
+)
 from bitext.components.example_gen.rows import Rows
 from bitext.components.example_gen.sources import find_source_files, read_rows
 from bitext.components.example_gen.splitting import assign_splits, source_hashes
 from bitext.components.example_gen.summary import Counts
-from bitext.components.example_gen.writing import (
-    HASH,
-    OCTAVES,
-    BlockOrder,
-    NumberedReject,
-    WriteSplit,
-    pack,
-)
+from bitext.components.example_gen.writing import HASH, LINE, OCTAVES, WriteSplit, take
 from bitext.components.shared import tfrecord
-from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
@@ -109,12 +109,12 @@ def run(
 
 def _source_hashes_of(golden: artifacts.Examples) -> Hashes:
     """The distinct hashes of the golden set's sources: uint64[N]."""
-    sources = [
-        tfrecord.string_column(batch, "source", path)
-        for path in golden.files(GOLDEN_SPLIT)
-        for batch in tfrecord.read_record_batches(path)
-    ]
-    return np.unique(source_hashes(pa.concat_arrays(sources)))
+    hashes = np.zeros(0, np.uint64)
+    for path in golden.files(GOLDEN_SPLIT):
+        for batch in tfrecord.read_record_batches(path):
+            sources = tfrecord.string_column(batch, "source", path)
+            hashes = np.union1d(hashes, source_hashes(sources))
+    return hashes
 
 
 def _build(
@@ -152,12 +152,12 @@ def _build(
     alignment_counts = (
         filtered.alignment | "ByFile" >> beam.GroupByKey() | "Alignment" >> beam.Map(out_of_step.count, files)
     )
-    no_rejects = pipeline | "RejectsKey" >> beam.Create([(None, [])])
+    no_rejects = pipeline | "RejectsKey" >> beam.Create([(None, None)])
     reason_counts = (
         (filtered.rejects, written.rejects, no_rejects)
         | "WithNoRejects" >> beam.Flatten()
         | "GatherRejects" >> beam.GroupByKey()
-        | "WriteRejects" >> beam.Map(_write_rejects, rejects)
+        | "WriteRejects" >> beam.Map(_write_rejects, files, rejects)
     )
     _ = (
         (blocks.faults, row_counts, written.counts, reason_counts, shared_counts, alignment_counts)
@@ -197,8 +197,8 @@ class _Read(beam.DoFn):
 class _Filter(beam.DoFn):
     """(file, Rows) -> ((split, shard), (order, packed rows)).
 
-    Side outputs: `rejects`, the rejected rows; `counts`, of rows and of their length ratios; `alignment`,
-    (index of the file, measures).
+    Side outputs: `rejects`, the packed rejected rows; `counts`, of rows and of their length ratios;
+    `alignment`, (index of the file, packed measures).
     """
 
     def __init__(self, parameters: Parameters, golden: Hashes):
@@ -210,25 +210,25 @@ class _Filter(beam.DoFn):
         order = (file.index, int(rows.line[0]))
         yield beam.pvalue.TaggedOutput("counts", Counter(rows=len(rows.line)))
         if rejected := rejected_rows(file, rows, filtered):
-            yield beam.pvalue.TaggedOutput("rejects", (None, [(file.index, row) for row in rejected]))
+            yield beam.pvalue.TaggedOutput("rejects", (None, pack_rejects(file.index, rejected)))
         measures = alignment.measure(rows.line, filtered.source, filtered.target, filtered.reason == 0)
-        yield beam.pvalue.TaggedOutput("alignment", (file.index, measures))
+        yield beam.pvalue.TaggedOutput("alignment", (file.index, out_of_step.pack_groups(measures)))
         accepted = filtered.accepted()
         if len(accepted):
             yield from self._by_split_and_shard(file, order, rows, filtered, accepted)
 
     def _by_split_and_shard(
-        self, file: SourceFile, order: BlockOrder, rows: Rows, filtered: Filtered, accepted: np.ndarray
+        self, file: SourceFile, order: Place, rows: Rows, filtered: Filtered, accepted: np.ndarray
     ) -> Iterator[Any]:
         p = self._parameters
-        columns = {
-            "id": pa.array([f"{file.label}:{line}" for line in rows.line[accepted].tolist()], pa.string()),
+        columns: Columns = {
+            LINE: rows.line[accepted],
             "source": filtered.source.take(pa.array(accepted)),
             "target": filtered.target.take(pa.array(accepted)),
         }
         if file.split in (None, "train"):  # the length ratio is not checked in given eval and test splits
             octaves = ratios.log_ratios(columns["source"], columns["target"], p.ratio_from_characters)
-            columns[OCTAVES] = pa.array(octaves)
+            columns[OCTAVES] = octaves
             yield beam.pvalue.TaggedOutput("counts", ratios.histogram(octaves))
         hashes = source_hashes(columns["source"])
         shards = (hashes % np.uint64(p.shards)).astype(np.int64)
@@ -236,8 +236,7 @@ class _Filter(beam.DoFn):
             splits = assign_splits(hashes, p.eval_share, p.test_share)
         else:
             splits = np.full(len(accepted), SPLITS.index(file.split), np.int8)
-            columns[HASH] = pa.array(hashes)
-        table = pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+            columns[HASH] = hashes
         # A source of the golden set is neither trained on nor used to choose a checkpoint.
         golden = np.isin(hashes, self._golden) & (splits != SPLITS.index("test"))
         yield beam.pvalue.TaggedOutput("counts", Counter(golden=int(golden.sum())))
@@ -246,21 +245,8 @@ class _Filter(beam.DoFn):
             if split < 0:
                 continue
             row_indices = np.flatnonzero((splits == split) & (shards == shard))
-            yield (SPLITS[split], shard), (order, pack(table.take(pa.array(row_indices))))
-
-
-def rejected_rows(file: SourceFile, rows: Rows, filtered: Filtered) -> list[Reject]:
-    """The rejected rows of a block, in order."""
-    return [
-        Reject(
-            file=path_text(file.path),
-            line=int(rows.line[row]),
-            reason=REASONS[filtered.reason[row] - 1],
-            detail=filtered.details[row],
-            text=rows.text(row),
-        )
-        for row in sorted(filtered.details)
-    ]
+            part = {name: take(values, row_indices) for name, values in columns.items()}
+            yield (SPLITS[split], shard), (order, pack(part))
 
 
 def _count_shared(group: tuple[None, Iterable[tuple[str, np.ndarray]]]) -> Counts:
@@ -278,9 +264,16 @@ def _count_shared(group: tuple[None, Iterable[tuple[str, np.ndarray]]]) -> Count
     )
 
 
-def _write_rejects(group: tuple[None, Iterable[list[NumberedReject]]], rejects: artifacts.Rejects) -> Counts:
+def _write_rejects(
+    group: tuple[None, Iterable[PackedRejects | None]], files: list[SourceFile], rejects: artifacts.Rejects
+) -> Counts:
     """Writes the rejected rows in the order of the corpus, and counts their reasons."""
-    ordered = sorted((row for block in group[1] for row in block), key=lambda row: (row[0], row[1].line))
-    rows = [row for _, row in ordered]
-    rejects.write_rows(rows)
-    return Counter(f"reason/{row.reason}" for row in rows)
+    counts: Counts = Counter()
+
+    def counted() -> Iterator[Reject]:
+        for row in in_order([block for block in group[1] if block is not None], files):
+            counts[f"reason/{row.reason}"] += 1
+            yield row
+
+    rejects.write_rows(counted())
+    return counts

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from bitext.components.example_gen import Parameters
 from bitext.components.example_gen.rows import Ints, Mask, Rows, to_ints, to_mask
+from bitext.components.shared import reading
 from bitext.components.shared.strings import blank_rows, rows_with_controls
 from bitext.components.text.normalization import is_blank
 
@@ -25,7 +26,9 @@ Reject: TypeAlias = Callable[[Mask, str, dict[int, str] | str], None]
 """Rejects the rows of a mask: (mask, reason, detail of each row or of all rows)."""
 
 LENGTH_RATIO = "length_ratio"
+ROW_TOO_LONG = "row_too_long"
 REASONS = (
+    ROW_TOO_LONG,
     "bad_quoting",
     "carriage_return",
     "missing_column",
@@ -78,8 +81,12 @@ def filter_rows(rows: Rows, parameters: Parameters) -> Filtered:
             details[row] = detail if isinstance(detail, str) else detail[row]
             reason[row] = code
 
+    for raw in rows.raw:
+        too_long = to_ints(pc.binary_length(raw)) > reading.MAX_LINE_BYTES
+        reject(too_long, ROW_TOO_LONG, f"over {reading.MAX_LINE_BYTES:,} bytes in a line")
     for row, (name, detail) in rows.rejected.items():
-        reason[row], details[row] = 1 + REASONS.index(name), detail
+        if not reason[row]:
+            reason[row], details[row] = 1 + REASONS.index(name), detail
     _reject_missing_columns(rows, parameters, reject)
     texts = []
     for side, binary in zip(SIDES, rows.sides, strict=True):

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 
-import pyarrow as pa
-
 from bitext.components import artifacts
 from bitext.components.artifacts.rejects import Summary
 from bitext.components.component import Context
 from bitext.components.example_gen import GOLDEN_SPLIT, Parameters, alignment, out_of_step
-from bitext.components.example_gen.executor import rejected_rows
 from bitext.components.example_gen.filters import filter_rows
+from bitext.components.example_gen.rejecting import PackedRejects, in_order, pack_rejects, rejected_rows
 from bitext.components.example_gen.sources import find_source_files, read_rows
-from bitext.components.example_gen.writing import COLUMNS
+from bitext.components.example_gen.writing import LINE, examples_of, take
 from bitext.components.shared import tfrecord
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
@@ -30,27 +28,29 @@ def run(
     Raises:
       DataError: a file is missing or damaged, no row is usable, or too many rows look out of step.
     """
-    blocks: list[pa.Table] = []
-    rejected = []
-    rows = 0
+    rejected: list[PackedRejects] = []
+    reasons: Counter[str] = Counter()
+    rows = examples_written = 0
     suspicious: Counter[str] = Counter()
     files = find_source_files(parameters, {GOLDEN_SPLIT: parameters.golden})
-    for file in files:
-        measures = []
-        for block in read_rows(file, parameters):
-            filtered = filter_rows(block, parameters)
-            rows += len(block.line)
-            rejected += rejected_rows(file, block, filtered)
-            measures.append(
-                alignment.measure(block.line, filtered.source, filtered.target, filtered.reason == 0)
-            )
-            accepted = filtered.accepted()
-            ids = [f"{file.label}:{line}" for line in block.line[accepted].tolist()]
-            sides = [side.take(pa.array(accepted)) for side in (filtered.source, filtered.target)]
-            blocks.append(pa.table([pa.array(ids, pa.string()), *sides], list(COLUMNS)))
-        if measures:
-            suspicious += out_of_step.count((file.index, measures), files)
-    examples_written = sum(block.num_rows for block in blocks)
+    examples.split(GOLDEN_SPLIT).mkdir()
+    with tfrecord.example_writer(examples.shard(GOLDEN_SPLIT)) as write:
+        for file in files:
+            measures = []
+            for block in read_rows(file, parameters):
+                filtered = filter_rows(block, parameters)
+                rows += len(block.line)
+                if block_rejects := rejected_rows(file, block, filtered):
+                    rejected.append(pack_rejects(file.index, block_rejects))
+                    reasons.update(row.reason for row in block_rejects)
+                accepted = filtered.accepted()
+                groups = alignment.measure(block.line, filtered.source, filtered.target, filtered.reason == 0)
+                measures.append(out_of_step.pack_groups(groups))
+                columns = {LINE: block.line, "source": filtered.source, "target": filtered.target}
+                write(examples_of(file, {name: take(column, accepted) for name, column in columns.items()}))
+                examples_written += len(accepted)
+            if measures:
+                suspicious += out_of_step.count((file.index, measures), files)
     if not examples_written:
         names = ", ".join(map(path_text, parameters.golden.patterns()))
         raise DataError(
@@ -58,14 +58,10 @@ def run(
             "name a file with sentence pairs, of the same format as the corpus, in example_gen.golden",
         )
     out_of_step.check(suspicious, rows, parameters.max_out_of_step_share, context)
-    table = pa.concat_tables(blocks).combine_chunks()
-    examples.split(GOLDEN_SPLIT).mkdir()
-    columns = {name: pa.concat_arrays(table.column(name).chunks) for name in table.column_names}
-    tfrecord.write_examples(examples.shard(GOLDEN_SPLIT), columns)
-    rejects.write_rows(rejected)
-    reasons = dict(Counter(row.reason for row in rejected))
+    rejects.write_rows(in_order(rejected, files))
+    number = sum(reasons.values())
     rejects.write_summary(
-        Summary(rows=rows, accepted=examples_written, rejected=len(rejected), reasons=reasons)
+        Summary(rows=rows, accepted=examples_written, rejected=number, reasons=dict(reasons))
     )
     examples.properties[GOLDEN_SPLIT] = examples_written
-    context.say(f"{examples_written:,} pairs" + (f", {len(rejected):,} rows rejected" if rejected else ""))
+    context.say(f"{examples_written:,} pairs" + (f", {number:,} rows rejected" if number else ""))

@@ -6,28 +6,69 @@ sides that agree nowhere may also be free or made-up pairs, so it gives a warnin
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 from bitext.components.component import Context
 from bitext.components.example_gen import whole_file
 from bitext.components.example_gen.alignment import Groups, OutOfStep, concatenate, find
 from bitext.components.example_gen.formats.base import SourceFile
+from bitext.components.example_gen.packing import pack, unpack
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 
 _COUNT = "out_of_step/"
 _DOUBT = "doubt/"
 """The prefixes of the names of counts: of lines that `alignment` found, and that `whole_file` found."""
+_MORE_ROWS, _MORE_SEQUENCES = "more_out_of_step/rows", "more_out_of_step/sequences"
+"""Counts of the sequences that `alignment` found in a part of a file beside the first `_SHOWN`."""
 _SHOWN = 10
+MOST_GROUPS = 400_000
+"""A file with more groups (10 million rows) is judged in parts, each like a file."""
+PackedGroups: TypeAlias = tuple[int, bytes]
+"""The number of the first line of a block, and its packed groups."""
 
 
-def count(group: tuple[int, Iterable[Groups]], files: Sequence[SourceFile]) -> Counter[str]:
+def pack_groups(groups: Groups) -> PackedGroups:
+    """Packs the groups of a block, at least one."""
+    columns: dict[str, Any] = {}
+    for field in dataclasses.fields(Groups):
+        value = getattr(groups, field.name)
+        columns |= (
+            {f"{field.name}{i}": part for i, part in enumerate(value)}
+            if isinstance(value, tuple)
+            else {field.name: value}
+        )
+    return int(groups.first[0]), pack(columns)
+
+
+def _unpack_groups(packed: bytes) -> Groups:
+    columns: dict[str, Any] = unpack(packed)
+    for name in ("same", "chance", "most"):
+        columns[name] = columns.pop(f"{name}0"), columns.pop(f"{name}1")
+    return Groups(**columns)
+
+
+def _in_parts(blocks: Iterable[PackedGroups]) -> Iterator[Groups]:
+    """The groups of a file, of at least `MOST_GROUPS` groups each except the last."""
+    part: list[Groups] = []
+    for _, packed in sorted(blocks):
+        part.append(_unpack_groups(packed))
+        if sum(len(groups.rows) for groups in part) >= MOST_GROUPS:
+            yield concatenate(part)
+            part = []
+    if part:
+        yield concatenate(part)
+
+
+def count(group: tuple[int, Iterable[PackedGroups]], files: Sequence[SourceFile]) -> Counter[str]:
     """Judges the groups of a file.
 
     Args:
-      group: index of the file, and the groups of its blocks in any order.
+      group: index of the file, and the packed groups of its blocks in any order.
       files: all files.
 
     Returns:
@@ -37,12 +78,15 @@ def count(group: tuple[int, Iterable[Groups]], files: Sequence[SourceFile]) -> C
     file = files[index]
     names = " and ".join(path_text(path) for path in (file.path, file.target_path) if path is not None)
     counts: Counter[str] = Counter()
-    groups = concatenate(sorted(blocks, key=lambda block: int(block.first[0])))
-    found, doubtful = find(groups), whole_file.find(groups)
-    is_doubtful = sum(part.rows for part in doubtful) > sum(part.rows for part in found)
-    for part in doubtful if is_doubtful else found:
-        name = json.dumps([index, part.first, _describe(part, names)])
-        counts[(_DOUBT if is_doubtful else _COUNT) + name] = part.rows
+    for groups in _in_parts(blocks):
+        found, doubtful = find(groups), whole_file.find(groups)
+        is_doubtful = sum(part.rows for part in doubtful) > sum(part.rows for part in found)
+        for part in (doubtful if is_doubtful else found)[:_SHOWN]:
+            name = json.dumps([index, part.first, _describe(part, names)])
+            counts[(_DOUBT if is_doubtful else _COUNT) + name] = part.rows
+        if not is_doubtful and found[_SHOWN:]:
+            counts[_MORE_ROWS] += sum(part.rows for part in found[_SHOWN:])
+            counts[_MORE_SEQUENCES] += len(found) - _SHOWN
     return counts
 
 
@@ -71,9 +115,11 @@ def check(counts: Counter[str], rows: int, most: float, context: Context) -> Non
     """
     found = _sorted(counts, _COUNT)
     messages = [message for _, _, message in found[:_SHOWN]]
-    if len(found) > _SHOWN:
-        messages.append(f"{len(found) - _SHOWN:,} more sequences of lines look out of step")
-    out_of_step = sum(number for name, number in counts.items() if name.startswith(_COUNT))
+    more = len(found[_SHOWN:]) + counts[_MORE_SEQUENCES]
+    if more:
+        messages.append(f"{more:,} more sequence{'s' * (more > 1)} of lines look out of step")
+    out_of_step = counts[_MORE_ROWS]
+    out_of_step += sum(number for name, number in counts.items() if name.startswith(_COUNT))
     if out_of_step > most * rows:
         raise DataError(
             f"{out_of_step:,} of {rows:,} rows ({out_of_step / rows:.1%}) look out of step, over"

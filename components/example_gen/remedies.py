@@ -8,6 +8,7 @@ DOMINANT_SHARE = 0.2
 """Reasons with at least this share of the rejected rows are in the remedy."""
 _LAYOUT = "correct the file; or correct {keys} if they do not fit it"
 _REMEDIES = {
+    "row_too_long": "divide the lines that are too long, or leave the file out if it is no text of sentences",
     "bad_quoting": "correct the quotation marks in the file, or correct {keys} if they do not fit it",
     "carriage_return": "remove the carriage returns within rows, or correct {keys} if they do not fit"
     " the file",

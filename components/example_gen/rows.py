@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from bitext.components.shared import reading
+
 Ints: TypeAlias = npt.NDArray[np.int64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
@@ -22,7 +24,8 @@ class Rows:
     Attributes:
       line: int64[N], number of each row's first line, from 1.
       sides: source and target, each binary[N], null where the row has no such column.
-      raw: binary[N] arrays that, joined by tabs, are the text of the row.
+      raw: binary[N] arrays that, joined by tabs, are the text of the row. A row is rejected if one of them is
+        longer than `reading.MAX_LINE_BYTES`: the text may have been cut.
       column_counts: int64[N], number of columns of each row, for messages.
       rejected: rows that could not be read: index of the row to (reason, detail).
     """
@@ -35,10 +38,11 @@ class Rows:
 
     def text(self, row: int) -> str:
         """The text of a row for the file of rejects, at most `REJECT_TEXT_CHARACTERS` characters of it."""
-        text = "\t".join(
-            (array[row].as_py() or b"").decode("utf-8", "backslashreplace") for array in self.raw
-        )
-        return shorten(text.rstrip("\r\n"))
+        texts = [array[row].as_py() or b"" for array in self.raw]
+        text = "\t".join(text.decode("utf-8", "backslashreplace") for text in texts).rstrip("\r\n")
+        if any(map(reading.is_cut, texts)):  # its length is unknown
+            return f"{text[:REJECT_TEXT_CHARACTERS]}..."
+        return shorten(text)
 
 
 def shorten(text: str) -> str:

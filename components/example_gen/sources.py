@@ -12,6 +12,7 @@ from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.example_gen.rows import Rows
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
+from bitext.components.shared.reading import Stamp, file_stamp
 
 
 def find_source_files(
@@ -47,6 +48,7 @@ def find_source_files(
             path=path,
             target_path=target_of_path[path],
             split=split,
+            stamps=_stamps(path, target_of_path[path]),
             columns=file_format.inspect(path, target_of_path[path], parameters),
         )
         for index, (path, split) in enumerate(split_of_path.items())
@@ -69,6 +71,36 @@ def read_rows(file: SourceFile, parameters: Parameters) -> Iterator[Rows]:
     """The rows of a file, without its header, in order and in blocks.
 
     Raises:
-      DataError: the file cannot be read.
+      DataError: the file cannot be read, or has changed since `find_source_files` inspected it.
     """
-    return FORMATS[parameters.format].rows(file, parameters)
+    try:
+        yield from FORMATS[parameters.format].rows(file, parameters)
+    except DataError:
+        _check_unchanged(file)
+        raise
+    _check_unchanged(file)
+
+
+def _stamps(path: str, target_path: str | None) -> tuple[Stamp | None, Stamp | None]:
+    return file_stamp(path), None if target_path is None else file_stamp(target_path)
+
+
+def _check_unchanged(file: SourceFile) -> None:
+    """Checks that no program has written into a file, or replaced it, while it was read.
+
+    Its last line may be incomplete, and the lines of two aligned files may have been read at different times.
+    """
+    stamps = _stamps(file.path, file.target_path)
+    for path, before, after in zip((file.path, file.target_path), file.stamps, stamps, strict=True):
+        if path is None or before is None or before == after:
+            continue
+        if after is None:
+            now = "it was removed"
+        elif before[0] == after[0]:
+            now = "its content was replaced"
+        else:
+            now = f"it had {before[0]:,} bytes, and has {after[0]:,} now"
+        raise DataError(
+            f"{path_text(path)} changed while it was read: {now}",
+            "run it again when no program writes into this file, or give a copy of it",
+        )

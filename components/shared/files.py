@@ -11,7 +11,6 @@ import hashlib
 import math
 import os
 import secrets
-import stat
 import tempfile
 import time
 from collections.abc import Collection, Iterable, Iterator
@@ -20,6 +19,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from bitext.components.shared import globs
 from bitext.components.shared.display import path_text, shell_path
 from bitext.components.shared.errors import DataError, EnvironmentFault
 
@@ -40,7 +40,7 @@ def local_files(pattern: str) -> list[str]:
     A path of an existing file is no pattern, even if it has brackets, and neither are the existing folders at
     the start of a pattern (`literal_prefix`). In the rest of a pattern, `*`, `?` and `[...]` match within one
     folder, `**` matches any number of folders, and hidden files are left out. With `**`, a file that several
-    paths lead to through links between folders is returned once.
+    paths lead to through links is returned once, by its path without links if it is matched.
 
     Folders are left out if the last part of the pattern has no ending (`data/*`). A folder that a pattern
     with an ending matches (`*.tsv`) is an error, unless the pattern matches files in it, too.
@@ -53,11 +53,10 @@ def local_files(pattern: str) -> list[str]:
         return [_readable(pattern)]
     prefix = literal_prefix(pattern)
     rest = pattern.removeprefix(prefix)
-    _check_folders(prefix, rest)
     files: list[str] = []
     folders: list[str] = []
-    for path in sorted(prefix + name for name in glob.glob(rest, root_dir=prefix or None, recursive=True)):
-        (folders if _is_folder(path) else files).append(path)
+    for path in globs.expand(prefix, rest):
+        (folders if globs.is_folder(path) else files).append(path)
     if glob.has_magic(rest) and "." in Path(rest).name:
         for folder in folders:
             if not any(path.startswith(f"{folder}/") for path in files):
@@ -65,41 +64,20 @@ def local_files(pattern: str) -> list[str]:
                     f"{path_text(folder)} is a folder, but {path_text(pattern)} matches it like a file",
                     f"name the files in it, for example {path_text(folder)}/*, or rename the folder",
                 )
-    if "**" in rest:
-        files = sorted({os.path.realpath(path): path for path in reversed(files)}.values())
+    if globs.ANY_FOLDERS in rest.split("/"):
+        files = _distinct(files, prefix)
     return [_readable(path) for path in files]
 
 
-def _is_folder(path: str) -> bool:
-    """Whether a matched path is a folder and not a regular file. Links are followed.
-
-    Raises:
-      DataError: it is neither.
-    """
-    try:
-        mode = os.stat(path).st_mode
-    except OSError as error:
-        if os.path.islink(path):
-            problem = "is a loop of links" if error.errno == errno.ELOOP else "does not exist"
-            raise DataError(
-                f"{path_text(path)} is a symbolic link to {path_text(os.readlink(path))}, which {problem}",
-                "restore the file, or remove the link",
-            ) from error
-        raise DataError(
-            f"cannot read {path_text(path)}: {error.strerror}", "check the file and your access to it"
-        ) from error
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise DataError(
-            f"{path_text(path)} is {_special_kind(mode)}, not a regular file",
-            "name regular files: write what it gives into a file, or correct the pattern",
-        )
-    return stat.S_ISDIR(mode)
-
-
-def _special_kind(mode: int) -> str:
-    if stat.S_ISFIFO(mode):
-        return "a pipe (FIFO)"
-    return "a socket" if stat.S_ISSOCK(mode) else "a device"
+def _distinct(files: list[str], prefix: str) -> list[str]:
+    """Of several paths of one file, the one without a link after the prefix, or the first."""
+    real_prefix = os.path.realpath(prefix or ".")
+    distinct: dict[str, str] = {}
+    for path in files:
+        real = os.path.realpath(path)
+        if real not in distinct or real == os.path.join(real_prefix, path.removeprefix(prefix)):
+            distinct[real] = path
+    return sorted(distinct.values())
 
 
 def _readable(path: str) -> str:
@@ -108,26 +86,6 @@ def _readable(path: str) -> str:
             f"cannot read {path_text(path)}: permission denied", f"allow it: chmod u+r {shell_path(path)}"
         )
     return path
-
-
-def _check_folders(prefix: str, pattern: str) -> None:
-    """Checks that the folders in which a pattern is looked up can be read: `glob` skips those that cannot.
-
-    Raises:
-      DataError: one cannot be read, or is a link whose target does not exist.
-    """
-    parts = pattern.split("/")
-    folders = {prefix}
-    for end in range(1, len(parts)):
-        part = "/".join([*parts[:end], "" if "**" in parts[end - 1] else "."]).removesuffix("/.")
-        names = glob.glob(part, root_dir=prefix or None, recursive=True)
-        folders.update(path for path in (prefix + name for name in names) if _is_folder(path))
-    for folder in sorted(folders):
-        if not os.access(folder or ".", os.R_OK | os.X_OK):
-            raise DataError(
-                f"cannot read the folder {path_text(folder)}: permission denied",
-                "allow it, or correct the pattern",
-            )
 
 
 def literal_prefix(pattern: str) -> str:

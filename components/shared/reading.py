@@ -3,30 +3,35 @@
 A line ends with a line feed, a carriage return, or both (LF, CR, CRLF), as in Python's text mode. Several
 carriage returns before a line feed are one line end: a file that was converted twice has CR CR LF. No other
 character ends a line: not vertical tab, form feed, U+0085, U+2028 or U+2029.
+
+The memory is limited whatever a file contains: the end of a line over `MAX_LINE_BYTES` is not kept.
 """
 
 from __future__ import annotations
 
-import bz2
+import dataclasses
 import itertools
-import lzma
+import os
 import re
-import zlib
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO
+from typing import BinaryIO, TypeAlias
 
-import zstandard
-
-from bitext.components.shared import file_kinds
+from bitext.components.shared import decompression, file_kinds
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 from bitext.components.shared.files import is_remote, local_files
 
+Stamp: TypeAlias = tuple[int, int]
+"""Size in bytes, and time of the last change in nanoseconds."""
 ENDINGS = tuple(file_kinds.COMPRESSED)
 """Endings of the names of compressed files."""
 _HEAD_BYTES = 512
 _RETURNS = re.compile(rb"(?<!\r)\r++\n")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MAX_LINE_BYTES = 1 << 20
+"""A longer line is cut. It stays longer than this, so that `is_cut` knows it."""
+_MORE_BYTES = 8
+"""A cut line has at most so many bytes more: a character or a byte order mark less, it still is too long."""
 
 
 def matching_files(pattern: str) -> list[str]:
@@ -61,6 +66,17 @@ def find_files(pattern: str, remedy: str) -> list[str]:
     if not matched_paths:
         raise DataError(f"no file matches {path_text(pattern)}", remedy)
     return matched_paths
+
+
+def file_stamp(path: str) -> Stamp | None:
+    """The size and the time of the last change of a local file; None for others, and for a missing file."""
+    if is_remote(path):
+        return None
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def read_chunks(path: str, size: int) -> Iterator[bytes]:
@@ -102,11 +118,11 @@ def stream_chunks(stream: BinaryIO, path: str, size: int) -> Iterator[bytes]:
             if not head:
                 raise EOFError("the compressed stream ends too early")
             file_kinds.check_compression(head, path)
-            chunks = _of_size(_decompressed(compressed, path), size)
+            chunks = _of_size(decompression.decompressed(compressed, path), size)
         head, chunks = _with_head(chunks)
         file_kinds.check_text(head, path)
         yield from chunks
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+    except (OSError, *decompression.ERRORS) as error:
         raise DataError(
             f"cannot read {path_text(path)}: {error}", "check that the file is whole and readable"
         ) from error
@@ -118,41 +134,6 @@ def _with_head(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     while sum(map(len, first)) < _HEAD_BYTES and (chunk := next(chunks, b"")):
         first.append(chunk)
     return b"".join(first), itertools.chain(first, chunks)
-
-
-def _decompressed(chunks: Iterable[bytes], path: str) -> Iterator[bytes]:
-    """Yields decompressed bytes. Compressed files may be concatenated, so each stream gets a decompressor.
-
-    Zero bytes after a stream are ignored, as gzip and xz do: tapes and block devices pad with them.
-    """
-    decompressor, is_first = None, True
-    for chunk in chunks:
-        while chunk:
-            if decompressor is None:
-                chunk = chunk if is_first else chunk.lstrip(b"\0")
-                if not chunk:
-                    break
-                if not is_first and chunk[0] not in file_kinds.first_bytes(path):
-                    raise EOFError("other data follows the end of the compressed data")
-                decompressor, is_first = _decompressor(path), False
-            if decompressed := decompressor.decompress(chunk):
-                yield decompressed
-            chunk = decompressor.unused_data if decompressor.eof else b""
-            if decompressor.eof:
-                decompressor = None
-    if decompressor is not None:
-        raise EOFError("the compressed stream ends too early")
-
-
-def _decompressor(path: str) -> Any:
-    """Returns a new decompressor for the ending of the file name."""
-    if path.endswith(".gz"):
-        return zlib.decompressobj(wbits=31)
-    if path.endswith(".bz2"):
-        return bz2.BZ2Decompressor()
-    if path.endswith(".xz"):
-        return lzma.LZMADecompressor(lzma.FORMAT_XZ)
-    return zstandard.ZstdDecompressor().decompressobj()
 
 
 def _of_size(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
@@ -168,26 +149,96 @@ def _of_size(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
         yield bytes(buffer)
 
 
-def whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yields the same bytes in blocks of complete lines, one block for each chunk in which a line ends.
+@dataclasses.dataclass(frozen=True)
+class LineBlock:
+    """Consecutive whole lines.
 
-    Blocks include their line ends, and none is empty. The last line may have no line end. A block ends with a
-    line feed if the chunk has one, so that the pieces of a line with a carriage return stay together.
+    Attributes:
+      text: the lines with their line ends. Lines over `MAX_LINE_BYTES` are cut. The last line of a file may
+        have no line end.
+      size: number of bytes that were read for them, which is more than `text` has if lines are cut.
+    """
+
+    text: bytes
+    size: int
+
+
+def is_cut(line: bytes) -> bool:
+    """Whether a line of a `LineBlock`, without its line end, is longer than `MAX_LINE_BYTES`."""
+    return len(line) > MAX_LINE_BYTES
+
+
+def whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yields the text of each block of `line_blocks`."""
+    return (block.text for block in line_blocks(chunks))
+
+
+def line_blocks(chunks: Iterable[bytes]) -> Iterator[LineBlock]:
+    """Yields blocks of complete lines that are not empty, one for each chunk in which a line ends.
+
+    A block ends with a line feed if the chunk has one, so that the pieces of a line with a carriage return
+    stay together. More than `MAX_LINE_BYTES` carriage returns in sequence are line ends each.
     """
     incomplete: list[bytes] = []
+    size, in_cut_line = 0, False
     for chunk in chunks:
         # Carriage returns at the end of a chunk end lines unless a line feed follows.
         if incomplete and incomplete[-1].endswith(b"\r") and chunk.lstrip(b"\r")[:1] not in (b"\n", b""):
-            yield b"".join(incomplete)
-            incomplete = []
+            yield LineBlock(_cut_lines(b"".join(incomplete)), size)
+            incomplete, size = [], 0
+        size += len(chunk)
+        if in_cut_line:
+            chunk = chunk[_line_end(chunk, 0) :]
+            if not chunk:
+                continue
         end = chunk.rfind(b"\n") + 1 or chunk.rstrip(b"\r").rfind(b"\r") + 1
         if end:
-            yield b"".join([*incomplete, chunk[:end]])
-            incomplete = []
+            rest = len(chunk) - end
+            yield LineBlock(_cut_lines(b"".join([*incomplete, chunk[:end]])), size - rest)
+            incomplete, size = [], rest
         if end < len(chunk):
             incomplete.append(chunk[end:])
+        in_cut_line = False
+        if sum(map(len, incomplete)) > MAX_LINE_BYTES + _MORE_BYTES:
+            text = b"".join(incomplete)
+            in_cut_line = not _has_line_end(text[-MAX_LINE_BYTES - _MORE_BYTES - 1 :])
+            incomplete = [_cut_lines(text)]
+            if not text[-MAX_LINE_BYTES - 1 :].strip(b"\r"):
+                yield LineBlock(incomplete[0], size)
+                incomplete, size = [], 0
     if last := b"".join(incomplete):
-        yield last
+        yield LineBlock(_cut_lines(last), size)
+
+
+def _cut_lines(text: bytes) -> bytes:
+    """Cuts the lines over `MAX_LINE_BYTES` before a character (UTF-8). Their line ends stay."""
+    parts: list[bytes] = []
+    start = copied = 0
+    while len(text) - start > MAX_LINE_BYTES:
+        stop = start + MAX_LINE_BYTES + 1
+        # Lines are short up to the last line end that is near enough.
+        end = text.rfind(b"\n", start, stop)
+        if end < 0:
+            end = text.rfind(b"\r", start, stop)
+        if end >= 0:
+            start = end + 1
+            continue
+        start, cut = _line_end(text, stop), start + MAX_LINE_BYTES + _MORE_BYTES
+        if cut < start:
+            cut -= next((n for n in range(3) if text[cut - n] & 0xC0 != 0x80), 3)
+            parts.append(text[copied:cut])
+            copied = start
+    return b"".join([*parts, text[copied:]]) if parts else text
+
+
+def _line_end(text: bytes, start: int) -> int:
+    """Index of the first line feed or carriage return from `start`; if there is none, the length."""
+    ends = [end for end in (text.find(b"\n", start), text.find(b"\r", start)) if end >= 0]
+    return min(ends, default=len(text))
+
+
+def _has_line_end(text: bytes) -> bool:
+    return b"\n" in text or b"\r" in text
 
 
 def split_lines(block: bytes) -> list[bytes]:

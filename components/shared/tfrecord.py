@@ -6,11 +6,12 @@ little endian: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import itertools
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -29,6 +30,10 @@ Bytes = npt.NDArray[np.uint8]
 
 BLOCK_ROWS = 16384
 """Rows in a block. An Arrow array of so many rows is far smaller than Arrow's limit of 2 GiB."""
+BLOCK_BYTES = 1 << 26
+"""A block that is read ends after so many bytes, even if it has fewer rows."""
+MAX_RECORD_BYTES = 1 << 30
+"""A record that is longer is damaged."""
 COMPRESSION_LEVEL = 3
 _HEADER = struct.Struct("<Q4x")
 _FOOTER_BYTES = 4
@@ -42,11 +47,26 @@ def write_examples(path: Path, columns: Mapping[str, pa.Array | Ints]) -> None:
       path: the `.gz` file, replaced if present.
       columns: feature name to values without nulls, all of equal length; see `tf_example.serialize`.
     """
-    rows = len(next(iter(columns.values())))
-    with gzip_writer(path, COMPRESSION_LEVEL) as file:
+    with example_writer(path) as write:
+        write(columns)
+
+
+@contextlib.contextmanager
+def example_writer(path: Path) -> Iterator[Callable[[Mapping[str, pa.Array | Ints]], None]]:
+    """Context manager: yields a function that writes one tf.Example for each row of columns.
+
+    Args:
+      path: the `.gz` file, replaced if present.
+    """
+
+    def write(columns: Mapping[str, pa.Array | Ints]) -> None:
+        rows = len(next(iter(columns.values())))
         for start in range(0, rows, BLOCK_ROWS):
             block = {name: values[start : start + BLOCK_ROWS] for name, values in columns.items()}
             file.write(frame(serialize(block)))
+
+    with gzip_writer(path, COMPRESSION_LEVEL) as file:
+        yield write
 
 
 def frame(payloads: pa.Array) -> bytes:
@@ -100,6 +120,8 @@ def masked_crc32c(data: Bytes, offsets: Ints) -> npt.NDArray[np.uint32]:
 def read_records(path: Path, block_rows: int = BLOCK_ROWS) -> Iterator[list[bytes]]:
     """Yields the records of a gzipped TFRecord file, in order, in lists of at most `block_rows`.
 
+    A list of long records ends after about `BLOCK_BYTES`.
+
     The checksums of the records are not checked, because gzip has its own checksum.
 
     Raises:
@@ -118,19 +140,22 @@ def read_records(path: Path, block_rows: int = BLOCK_ROWS) -> Iterator[list[byte
 
 def _records(file: BinaryIO, path: Path, block_rows: int) -> Iterator[list[bytes]]:
     """Yields the records of a decompressed stream. `path` is for messages."""
-    incomplete, records = b"", list[bytes]()
+    incomplete, records, total = b"", list[bytes](), 0
     while chunk := file.read(_READ_BYTES):
         buffer, position = incomplete + chunk, 0
         while position + _HEADER.size <= len(buffer):
             (size,) = _HEADER.unpack_from(buffer, position)
+            if size > MAX_RECORD_BYTES:
+                raise _damaged(path, f"is damaged: a record of {size:,} bytes")
             begin = position + _HEADER.size
             if begin + size + _FOOTER_BYTES > len(buffer):
                 break
             records.append(buffer[begin : begin + size])
             position = begin + size + _FOOTER_BYTES
-            if len(records) == block_rows:
+            total += size
+            if len(records) == block_rows or total >= BLOCK_BYTES:
                 yield records
-                records = []
+                records, total = [], 0
         incomplete = buffer[position:]
     if incomplete:
         raise _damaged(path, "is damaged: it ends inside a record")

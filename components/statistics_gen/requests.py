@@ -121,6 +121,10 @@ class _Read(beam.DoFn):
         yield beam.pvalue.TaggedOutput("counts", msgspec.to_builtins(counts))
 
 
+class _LineTooLongError(Exception):
+    """A line is longer than any request."""
+
+
 def read_texts(path: str, counts: LineCounts) -> Iterator[list[str]]:
     """The texts of the requests in one file, in blocks that are not empty.
 
@@ -139,13 +143,16 @@ def read_texts(path: str, counts: LineCounts) -> Iterator[list[str]]:
         texts = []
         for line in reading.split_lines(block):
             number += 1
+            is_cut = reading.is_cut(line)
             line = line.removeprefix(reading.BYTE_ORDER_MARK if number == 1 else b"").strip()
             if not line:
                 continue
             counts.lines += 1
             try:
+                if is_cut:
+                    raise _LineTooLongError(f"the line is longer than {reading.MAX_LINE_BYTES:,} bytes")
                 texts.append(msgspec.json.decode(line, type=Request).text if is_json else line.decode())
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (_LineTooLongError, msgspec.DecodeError, UnicodeDecodeError) as error:
                 counts.damaged += 1
                 if counts.damaged == 1:
                     counts.first_damaged, counts.reason = number, str(error)

@@ -16,7 +16,7 @@ MAX_BATCH_BYTES = 64 * 1024
 """Maximum of a batch's number of lines times its longest line in bytes. It limits the memory."""
 
 SHOWN_LINES = 10
-"""Number of lines that are not UTF-8 of which each has a warning. The others are counted."""
+"""Number of lines that are not UTF-8, or too long, of which each has a warning. The others are counted."""
 LEAST_FOREIGN_LINES = 5
 """Text with fewer lines that are not UTF-8 is translated, unless none of its first lines is UTF-8."""
 
@@ -62,6 +62,8 @@ def _standard_input() -> Iterator[bytes]:
 def read_blocks(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
     """Yields blocks of whole lines, without their line ends: one for each chunk that contains a line end.
 
+    Lines over `reading.MAX_LINE_BYTES` are cut.
+
     A person at a terminal thus gets an answer to each line, and a file is read in large blocks.
     """
     return map(lines_of, reading.whole_lines(chunks))
@@ -70,9 +72,9 @@ def read_blocks(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
 def check_blocks(
     blocks: Iterable[list[bytes]], path: Path | None, warn: Callable[[str], None]
 ) -> Iterator[list[bytes]]:
-    """Yields the blocks, and warns of lines that are not UTF-8.
+    """Yields the blocks, and warns of lines that are not UTF-8 or too long.
 
-    The model reads bytes that are not UTF-8 as U+FFFD.
+    The model reads bytes that are not UTF-8 as U+FFFD. A line over `reading.MAX_LINE_BYTES` becomes empty.
 
     Args:
       blocks: blocks of lines.
@@ -82,8 +84,16 @@ def check_blocks(
     Raises:
       errors.DataError: the text as a whole has another encoding than UTF-8.
     """
-    counts, first_line = encodings.LineCounts(), 1
+    counts, first_line, too_long = encodings.LineCounts(), 1, 0
     for block in blocks:
+        for index in [index for index, line in enumerate(block) if reading.is_cut(line)]:
+            too_long += 1
+            if too_long <= SHOWN_LINES:
+                warn(
+                    f"warning: line {first_line + index} is longer than {reading.MAX_LINE_BYTES:,} bytes; its"
+                    " translation is an empty line"
+                )
+        block = without_cut_lines(block)
         invalid = counts.add(block)
         is_whole = first_line == 1 and 1 < counts.invalid == counts.lines
         if is_whole or counts.is_foreign(LEAST_FOREIGN_LINES):
@@ -99,6 +109,8 @@ def check_blocks(
             warn(f"warning: line {first_line + index} is not UTF-8: {fault}, read as U+FFFD")
         first_line += len(block)
         yield block
+    if too_long > SHOWN_LINES:
+        warn(f"warning: {too_long:,} lines are too long")
     if counts.invalid:
         encoding = encodings.likely_encoding(counts.sample)
         warn(
@@ -110,6 +122,11 @@ def check_blocks(
 def lines_of(block: bytes) -> list[bytes]:
     """Returns the lines of a block, without their line ends."""
     return reading.split_lines(block)
+
+
+def without_cut_lines(block: list[bytes]) -> list[bytes]:
+    """Returns the lines of a block, those that were cut as empty lines."""
+    return [b"" if reading.is_cut(line) else line for line in block]
 
 
 def one_line(text: bytes) -> str:

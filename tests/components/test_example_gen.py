@@ -36,8 +36,8 @@ from bitext.components.example_gen.formats.tsv import split_tsv
 from bitext.components.example_gen.rows import Rows
 from bitext.components.example_gen.sources import find_source_files, read_rows
 from bitext.components.example_gen.splitting import (
+    SeenPairs,
     assign_splits,
-    first_of_duplicates,
     source_hashes,
 )
 from bitext.components.shared import tfrecord
@@ -209,12 +209,12 @@ def test_every_line_is_an_example_a_duplicate_or_a_reject(tmp_path_factory, text
     assert lines == list(range(1, len(expected) + 1))
     assert accepted == [(i + 1, *pair) for i, pair in enumerate(expected) if pair]
     assert len(accepted) + rejected == len(lines)
-    firsts = first_of_duplicates(
-        pa.array([row[1] for row in accepted], pa.string()),
-        pa.array([row[2] for row in accepted], pa.string()),
-    )
+    seen, firsts = SeenPairs(), []
+    for start in range(0, len(accepted), 5):
+        sides = (pa.array([row[side] for row in accepted[start : start + 5]], pa.string()) for side in (1, 2))
+        firsts += (start + seen.first_rows(*sides)).tolist()
     normalized = [tuple(map(normalize, row[1:])) for row in accepted]
-    assert firsts.tolist() == sorted({pair: i for i, pair in reversed(list(enumerate(normalized)))}.values())
+    assert firsts == sorted({pair: i for i, pair in reversed(list(enumerate(normalized)))}.values())
 
 
 def _read_line_by_line(text: bytes, columns: tuple[int, int], longest: int) -> list[tuple[str, str] | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,8 +42,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def lines_of(data: bytes) -> int:
-    """The number of lines: a line ends in LF, CR LF or CR, and the last one may have no end."""
-    data = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    """The number of lines: a line ends in LF, CR LF, CR CR LF or CR, and the last one may have no end."""
+    data = re.sub(rb"\r+\n", b"\n", data.removeprefix(b"\xef\xbb\xbf")).replace(b"\r", b"\n")
     return data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from bitext.components.shared import encodings, reading
 from bitext.components.shared.display import path_text
@@ -23,12 +23,17 @@ BLOCK_BYTES = 1 << 22
 """Text files are read in blocks of this size."""
 BLOCK_ROWS = 1 << 15
 """Maximum number of rows in a block, for formats that are parsed row by row."""
+MOST_BLOCK_BYTES = 1 << 24
+"""A block of such a format ends after so many bytes, even if it has fewer rows."""
 
 LEAST_FOREIGN_LINES = 10
 """A file with fewer lines that are not UTF-8 is read, and these lines are rejected."""
 
+MAX_HEADER_CHARACTERS = 10_000
+
 _CUT = "a carriage return within the row cuts it into pieces"
 
+Row = TypeVar("Row")
 Paths = tuple[str, str | None]
 """The path of a file; or the paths of a source file and of the target file aligned with it."""
 
@@ -45,6 +50,7 @@ class SourceFile:
       target_path: path of the aligned target file, or None.
       split: split of all rows of the file; None if each row's split is decided by a hash.
       columns: indices of the source and the target column.
+      stamps: of the source and the target file before they were read; see `reading.file_stamp`.
     """
 
     index: int
@@ -53,6 +59,7 @@ class SourceFile:
     target_path: str | None
     split: str | None
     columns: tuple[int, int]
+    stamps: tuple[reading.Stamp | None, reading.Stamp | None] = (None, None)
 
 
 class FormatOptions(Protocol):
@@ -166,6 +173,12 @@ class Table(Format):
         names: list[str] = []
         if any(isinstance(column, str) for column in columns):
             names = [name.strip() for name in self.header(path, options)]
+            if sum(map(len, names)) > MAX_HEADER_CHARACTERS:
+                raise DataError(
+                    f"{path_text(path)}: the first line is no header: it is longer than"
+                    f" {MAX_HEADER_CHARACTERS:,} characters",
+                    "correct the first line of the file, or set example_gen.header to false",
+                )
         source, target = (
             self._index_of(column, names, path, key)
             for key, column in zip(("source_column", "target_column"), columns, strict=True)
@@ -202,10 +215,30 @@ def matching_files(patterns: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys(paths))
 
 
+def in_blocks(rows: Iterable[Row], size: Callable[[Row], int]) -> Iterator[list[Row]]:
+    """Gathers rows in blocks of at most `BLOCK_ROWS` rows and about `MOST_BLOCK_BYTES`.
+
+    Args:
+      rows: rows that are no longer than `reading.MAX_LINE_BYTES`, or little longer.
+      size: returns the bytes of a row.
+    """
+    block: list[Row] = []
+    total = 0
+    for row in rows:
+        block.append(row)
+        total += size(row)
+        if len(block) >= BLOCK_ROWS or total >= MOST_BLOCK_BYTES:
+            yield block
+            block, total = [], 0
+    if block:
+        yield block
+
+
 def text_blocks(path: str) -> Iterator[bytes]:
     """The bytes of a text file, cut at line ends, without a byte order mark; no block is empty.
 
-    CRLF and CR CR LF become LF: every carriage return that is left ends a line alone (`reading`).
+    CRLF and CR CR LF become LF: every carriage return that is left ends a line alone (`reading`). Lines over
+    `reading.MAX_LINE_BYTES` are cut: their rows are rejected as `row_too_long`.
 
     Raises:
       DataError: the file cannot be read, is no text, or is text in another encoding: half of the lines of a
@@ -235,7 +268,7 @@ def _check_encoding(block: bytes, path: str) -> None:
 
 
 def text_lines(path: str) -> Iterator[bytes]:
-    """The lines of a text file without their line ends (LF, CR or CRLF)."""
+    """The lines of a text file without their line ends (LF, CR or CRLF). See `text_blocks`."""
     for block in text_blocks(path):
         yield from split_block(block)
 

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import itertools
 import re
 from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bitext.components.example_gen.formats.base import (
-    BLOCK_ROWS,
     FormatOptions,
     SourceFile,
     Table,
     cut_by_carriage_returns,
+    in_blocks,
     text_blocks,
 )
+from bitext.components.shared import reading
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _LINE = re.compile("([^\r\n]*)([\r\n])")
 MAX_RECORD_BYTES = 1 << 20
 """A record over several lines is at most this long. Over that, its quotation mark counts as not closed."""
+_NOT_CLOSED = "the quotation mark is not closed"
 
 
 class Csv(Table):
@@ -63,7 +64,7 @@ class Csv(Table):
         records: Iterator[_Record] = _Records(file.path, options.delimiter)
         if options.header:
             next(records, None)
-        while block := list(itertools.islice(records, BLOCK_ROWS)):
+        for block in in_blocks(records, lambda record: len(record.raw)):
             column_counts = np.array([len(record.fields) for record in block], np.int64)
             after_return = np.array([record.after_return for record in block], bool)
             rejected = cut_by_carriage_returns(after_return, column_counts)
@@ -71,7 +72,7 @@ class Csv(Table):
             yield Rows(
                 np.array([record.line for record in block], np.int64),
                 (_column(block, file.columns[0]), _column(block, file.columns[1])),
-                (pa.array([record.raw.encode("utf-8", "surrogateescape") for record in block], pa.binary()),),
+                (pa.array([_encoded(record.raw.removesuffix("\n")) for record in block], pa.binary()),),
                 column_counts,
                 rejected,
             )
@@ -100,6 +101,10 @@ class _NotClosedError(Exception):
     """The quotation mark of the current record is known not to be closed."""
 
 
+class _LineTooLongError(Exception):
+    """The line is longer than a row may be."""
+
+
 class _Records:
     """Iterator over the records of a file, in linear time.
 
@@ -117,6 +122,7 @@ class _Records:
         self._size = 0
         self._line = 1
         self._open_until = 0
+        csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD_BYTES))
         self._reader = csv.reader(self._texts(), delimiter=delimiter, strict=True)
 
     def __iter__(self) -> _Records:
@@ -125,15 +131,17 @@ class _Records:
     def _texts(self) -> Iterator[str]:
         """The lines for `csv.reader`, which asks for a second line of a record only inside quotes."""
         while True:
-            if self._record and (
-                self._line + len(self._record) <= self._open_until or self._size > MAX_RECORD_BYTES
-            ):
+            if self._record and self._line + len(self._record) <= self._open_until:
                 raise _NotClosedError
             entry = self._again.popleft() if self._again else next(self._lines, None)
             if entry is None:
                 return
             self._record.append(entry)
-            self._size += len(entry[0])
+            self._size += _size(entry[0])
+            if len(self._record) > 1 and self._size > MAX_RECORD_BYTES:
+                raise _NotClosedError
+            if self._size > reading.MAX_LINE_BYTES + 1:
+                raise _LineTooLongError
             yield entry[0]
 
     def __next__(self) -> _Record:
@@ -145,11 +153,13 @@ class _Records:
         except StopIteration:
             if not self._record:
                 raise
-            rejected = "the quotation mark is not closed"
+            rejected = _NOT_CLOSED
         except _NotClosedError:
-            rejected = "the quotation mark is not closed"
+            rejected = _NOT_CLOSED
+        except _LineTooLongError:
+            rejected = "the line is too long"
         except csv.Error as error:
-            rejected = str(error) if len(self._record) == 1 else "the quotation mark is not closed"
+            rejected = str(error) if len(self._record) == 1 else _NOT_CLOSED
         lines = self._record
         if rejected is not None:
             self._open_until = max(self._open_until, self._line + len(lines) - 1)
@@ -179,17 +189,23 @@ def _lines(path: str) -> Iterator[tuple[str, bool]]:
                 yield line + "\n", after_return
                 after_return = False
             continue
-        for line, end in _LINE.findall(text if text.endswith(("\r", "\n")) else text + "\n"):
-            yield line + "\n", after_return
-            after_return = end == "\r"
+        for match in _LINE.finditer(text if text.endswith(("\r", "\n")) else text + "\n"):
+            yield match[1] + "\n", after_return
+            after_return = match[2] == "\r"
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _size(text: str) -> int:
+    """The bytes of a text that was decoded by `_lines`."""
+    return len(text) if text.isascii() else len(_encoded(text))
 
 
 def _column(block: list[_Record], column: int) -> pa.Array:
     """One column of the records: binary[N], null where a record lacks it."""
     import pyarrow as pa
 
-    values = [
-        record.fields[column].encode("utf-8", "surrogateescape") if column < len(record.fields) else None
-        for record in block
-    ]
+    values = [_encoded(record.fields[column]) if column < len(record.fields) else None for record in block]
     return pa.array(values, pa.binary())

@@ -6,15 +6,19 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from bitext.components.example_gen.formats import base
+from bitext.components.shared import reading
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 
 if TYPE_CHECKING:
     from bitext.components.example_gen.files import Files
-    from bitext.components.example_gen.rows import Ints, Rows
+    from bitext.components.example_gen.rows import Rows
+
+
+_Pair: TypeAlias = tuple[bytes, bytes]
 
 
 class Parallel(base.Format):
@@ -59,18 +63,38 @@ class Parallel(base.Format):
 
         line, target_path = 1, _target_of(file.path, file.target_path)
         ends = functools.cache(lambda: _ends_of_both(file.path, target_path))
-        pairs = zip(_lines(file.path, ends), _lines(target_path, ends), strict=True)
-        while block := list(itertools.islice(pairs, base.BLOCK_ROWS)):
-            rejected: dict[int, tuple[str, str]] = {}
-            numbers = line + np.arange(len(block), dtype=np.int64)
-            line += len(block)
+        pairs = itertools.zip_longest(_lines(file.path, ends), _lines(target_path, ends))
+        for block in base.in_blocks(pairs, _pair_bytes):
+            if None in block[-1]:
+                raise _changed(file.path, target_path)
             source, target = (pa.array(side, pa.binary()) for side in zip(*block, strict=True))
-            if any(pc.any(pc.match_substring(side, "\r")).as_py() for side in (source, target)):
-                block, numbers, rejected, line = _split_at_returns(block, int(numbers[0]))
-                source, target = (pa.array(side, pa.binary()) for side in zip(*block, strict=True))
-            yield Rows(
-                numbers, (source, target), (source, target), np.full(len(block), 2, np.int64), rejected
-            )
+            if not any(pc.any(pc.match_substring(side, "\r")).as_py() for side in (source, target)):
+                numbers = line + np.arange(len(block), dtype=np.int64)
+                line += len(block)
+                yield Rows(numbers, (source, target), (source, target), np.full(len(block), 2, np.int64))
+                continue
+            for pieces in base.in_blocks(_split_at_returns(block, line), lambda p: _pair_bytes(p.pair)):
+                source, target = (pa.array([p.pair[i] for p in pieces], pa.binary()) for i in (0, 1))
+                yield Rows(
+                    np.array([piece.line for piece in pieces], np.int64),
+                    (source, target),
+                    (source, target),
+                    np.full(len(pieces), 2, np.int64),
+                    {row: ("carriage_return", p.detail) for row, p in enumerate(pieces) if p.detail},
+                )
+            line += sum(1 + _returns(line_of_source) for line_of_source, _ in block)
+
+
+def _pair_bytes(pair: _Pair) -> int:
+    return len(pair[0] or b"") + len(pair[1] or b"")
+
+
+def _changed(source: str, target: str) -> DataError:
+    return DataError(
+        f"{path_text(source)} or {path_text(target)} changed while they were read: they no longer have the"
+        " same number of lines",
+        "run it again when no program writes into these files",
+    )
 
 
 def _target_of(path: str, target_path: str | None) -> str:
@@ -140,6 +164,20 @@ def _ends_of_both(source: str, target: str) -> bool:
     return False
 
 
+class _CutLine(bytes):
+    """A line that is longer than a row may be, without its end.
+
+    Attributes:
+      returns: number of carriage returns in the whole line.
+    """
+
+    returns = 0
+
+
+def _returns(line: bytes) -> int:
+    return line.returns if isinstance(line, _CutLine) else line.count(b"\r")
+
+
 def _lines(path: str, are_within: Callable[[], bool]) -> Iterator[bytes]:
     """The lines of a file without their line ends. Carriage returns alone stay if `are_within` lines."""
     incomplete = b""
@@ -147,46 +185,63 @@ def _lines(path: str, are_within: Callable[[], bool]) -> Iterator[bytes]:
         if b"\r" not in block and not incomplete:
             yield from base.split_block(block)
         elif are_within():
-            *lines, incomplete = (incomplete + block).split(b"\n")
+            first, *others = block.split(b"\n")
+            lines = [_joined(incomplete, first), *(_joined(b"", line) for line in others)]
+            incomplete = lines.pop()
             yield from lines
         else:
             yield from base.split_block(block)
     if incomplete:  # a carriage return at its end ends it
-        yield incomplete.removesuffix(b"\r")
+        yield incomplete if isinstance(incomplete, _CutLine) else incomplete.removesuffix(b"\r")
 
 
-def _split_at_returns(
-    block: list[tuple[bytes, bytes]], line: int
-) -> tuple[list[tuple[bytes, bytes]], Ints, dict[int, tuple[str, str]], int]:
+def _joined(begin: bytes, end: bytes) -> bytes:
+    """Joins two parts of a line, and cuts the line if it is too long."""
+    size = reading.MAX_LINE_BYTES + 1
+    if len(begin) + len(end) <= size:
+        return begin + end
+    line = _CutLine(begin[:size] + end[: max(0, size - len(begin))])
+    line.returns = _returns(begin) + end.count(b"\r")
+    return line
+
+
+@dataclasses.dataclass(frozen=True)
+class _Piece:
+    """A pair of pieces of two lines.
+
+    Attributes:
+      pair: the pieces.
+      line: the number of the line in the source file.
+      detail: why they are no pair; empty: they are one.
+    """
+
+    pair: _Pair
+    line: int
+    detail: str = ""
+
+
+def _split_at_returns(block: list[_Pair], line: int) -> Iterator[_Piece]:
     """Splits lines at carriage returns, and rejects the pieces unless both sides have equally many.
+
+    A pair with a line that is too long is not split.
 
     Args:
       block: pairs of lines.
       line: number of the first line of the source.
-
-    Returns:
-      The pairs of pieces, the line number of each in the source file, the rejected pairs, and the number of
-      the line after the block.
     """
-    import numpy as np
-
-    pairs: list[tuple[bytes, bytes]] = []
-    numbers: list[int] = []
-    rejected: dict[int, tuple[str, str]] = {}
     for pair in block:
         source, target = (side.split(b"\r") for side in pair)
         written = [[piece for piece in side if piece] for side in (source, target)]
-        if len(source) != len(target) and all(len(pieces) == 1 for pieces in written):
+        detail = ""
+        if any(map(reading.is_cut, pair)):
+            source, target = [pair[0]], [pair[1]]
+        elif len(source) != len(target) and all(len(pieces) == 1 for pieces in written):
             target = [written[1][0] if piece else b"" for piece in source]  # the other pieces are blank
-        if len(source) != len(target):
+        elif len(source) != len(target):
             detail = (
                 f"{len(source) - 1} carriage returns within the source, {len(target) - 1} within the target"
             )
-            rejected |= dict.fromkeys(
-                range(len(pairs), len(pairs) + len(source)), ("carriage_return", detail)
-            )
             target = [pair[1]] + [b""] * (len(source) - 1)
-        pairs += zip(source, target, strict=True)
-        numbers += range(line, line + len(source))
-        line += len(source)
-    return pairs, np.array(numbers, np.int64), rejected, line
+        for number, pieces in enumerate(zip(source, target, strict=True), line):
+            yield _Piece(pieces, number, detail)
+        line += 1 + _returns(pair[0])

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from bitext.components.example_gen.rows import Rows
 
 
+MOST_BLOCK_LINES = 1 << 17
+"""Maximum number of lines in a block."""
+
+
 class Tsv(Table):
     """One row a line, columns separated by tabs. Nothing is quoted."""
 
@@ -35,10 +39,29 @@ class Tsv(Table):
             if options.header and line == 1:
                 block = block[len(split_block(block)[0]) + 1 :]
                 line = 2
-            if block:
-                rows = split_tsv(block, line, file.columns)
+            for part in _parts(block):
+                rows = split_tsv(part, line, file.columns)
                 line += len(rows.line)
                 yield rows
+
+
+def _parts(block: bytes) -> Iterator[bytes]:
+    """Divides a block of very short lines, because a row needs memory even if it is empty."""
+    import numpy as np
+
+    if len(block) <= MOST_BLOCK_LINES:
+        yield from [block] * bool(block)
+        return
+    data = np.frombuffer(block, np.uint8)
+    is_end = data == 0x0A
+    if b"\r" in block:
+        is_end |= data == 0x0D
+    start = 0
+    for end in (np.flatnonzero(is_end)[MOST_BLOCK_LINES - 1 :: MOST_BLOCK_LINES] + 1).tolist():
+        yield block[start:end]
+        start = end
+    if start < len(block):
+        yield block[start:]
 
 
 def split_tsv(block: bytes, first_line: int, columns: tuple[int, int]) -> Rows:

@@ -8,6 +8,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 from apache_beam.metrics import Metrics
@@ -16,7 +17,7 @@ from bitext.components.shared import errors, reading
 from bitext.components.shared.faults import reporting_faults
 from bitext.components.shared.files import atomic_writer, encode_json
 from bitext.components.text.normalization import is_blank
-from bitext.components.translation.lines import check_blocks, lines_of
+from bitext.components.translation.lines import READ_BYTES, check_blocks, lines_of, without_cut_lines
 from bitext.components.translation.output import FILE_REMEDY
 from bitext.components.translation.sentences import LongSentence, TranslatedBlock
 from bitext.components.translation.translator import format_lines
@@ -34,10 +35,10 @@ class Shard:
     Attributes:
       index: index of the shard.
       offset: offset of its first byte in the decompressed input.
-      size: size in bytes.
+      size: its bytes in the decompressed input.
       first_line: number of its first line, from 1.
       lines: number of lines.
-      digest: SHA-256 of its bytes.
+      digest: SHA-256 of its lines, of which those over `reading.MAX_LINE_BYTES` are cut.
     """
 
     index: int
@@ -68,13 +69,13 @@ def divide(chunks: Iterable[bytes], path: Path, warn: Callable[[str], None]) -> 
     Raises:
       errors.DataError: the input has another encoding than UTF-8.
     """
-    blocks, blocks_again = itertools.tee(reading.whole_lines(chunks))
+    blocks, blocks_again = itertools.tee(reading.line_blocks(chunks))
+    texts = (lines_of(block.text) for block in blocks_again)
     offset, line = 0, 1
-    for index, (block, lines) in enumerate(
-        zip(blocks, check_blocks(map(lines_of, blocks_again), path, warn), strict=True)
-    ):
-        yield Shard(index, offset, len(block), line, len(lines), hashlib.sha256(block).hexdigest())
-        offset, line = offset + len(block), line + len(lines)
+    for index, (block, lines) in enumerate(zip(blocks, check_blocks(texts, path, warn), strict=True)):
+        digest = hashlib.sha256(block.text).hexdigest()
+        yield Shard(index, offset, block.size, line, len(lines), digest)
+        offset, line = offset + block.size, line + len(lines)
 
 
 def read(shard: Shard, source: Path) -> SourceLines:
@@ -86,7 +87,7 @@ def read(shard: Shard, source: Path) -> SourceLines:
     try:
         with source.open("rb") as file:
             file.seek(shard.offset)
-            block = file.read(shard.size)
+            block = b"".join(reading.whole_lines(_chunks(file, shard.size)))
     except OSError as error:
         raise errors.DataError(
             f"cannot read {source}: {error.strerror}", "put it where every worker sees it under this name"
@@ -96,12 +97,19 @@ def read(shard: Shard, source: Path) -> SourceLines:
             f"{source} has changed since the translation began: at line {shard.first_line} or later",
             "run the same command again: it translates the changed file",
         )
-    lines = lines_of(block)
+    lines = without_cut_lines(lines_of(block))
     Metrics.counter(METRICS, "lines").inc(len(lines))
     Metrics.counter(METRICS, "blank_lines").inc(
         sum(is_blank(line.decode("utf-8", "replace")) for line in lines)
     )
     return shard, lines
+
+
+def _chunks(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """Yields the next bytes of a file, at most `size`."""
+    while size and (chunk := file.read(min(size, READ_BYTES))):
+        size -= len(chunk)
+        yield chunk
 
 
 def write(translated: ShardTranslations, shard_folder: Path, nbest: int) -> None:

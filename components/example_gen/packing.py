@@ -1,0 +1,73 @@
+"""Packs the columns of rows into bytes: a runner holds several copies of all rows when it groups them.
+
+A block of equal rows, or of consecutive line numbers, takes a few hundred bytes, however many they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import zstandard
+
+from bitext.components.shared.strings import bytes_of
+
+Columns: TypeAlias = dict[str, Any]
+"""Columns by name: string[N] without nulls, or an array of numbers of any shape."""
+TEXT = "text"
+
+
+class _Column(msgspec.Struct, array_like=True):
+    """A packed column.
+
+    Attributes:
+      dtype: the type of the numbers in NumPy's notation, or `TEXT`.
+      shape: the shape of the numbers, or of the text.
+      numbers: the numbers, of which integers are differences; of text, the bytes of each row.
+      data: the bytes of all texts.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    numbers: bytes
+    data: bytes = b""
+
+
+_DECODER = msgspec.msgpack.Decoder(dict[str, _Column])
+
+
+def pack(columns: Mapping[str, Any]) -> bytes:
+    """Compresses columns, as in `Columns`."""
+    packed = {}
+    for name, values in columns.items():
+        if isinstance(values, np.ndarray):
+            numbers = _differences(values) if values.dtype == np.int64 else values
+            packed[name] = _Column(values.dtype.str, values.shape, numbers.tobytes())
+        else:
+            data, offsets = bytes_of(values)
+            lengths = np.diff(offsets).astype(np.int32)
+            packed[name] = _Column(TEXT, (len(values),), lengths.tobytes(), data.tobytes())
+    return zstandard.ZstdCompressor(level=1).compress(msgspec.msgpack.encode(packed))
+
+
+def unpack(data: bytes) -> Columns:
+    """Returns the columns that `pack` compressed."""
+    columns: Columns = {}
+    for name, column in _DECODER.decode(zstandard.ZstdDecompressor().decompress(data)).items():
+        if column.dtype == TEXT:
+            offsets = np.zeros(column.shape[0] + 1, np.int32)
+            np.cumsum(np.frombuffer(column.numbers, np.int32), out=offsets[1:])
+            buffers = [None, pa.py_buffer(offsets), pa.py_buffer(column.data)]
+            columns[name] = pa.Array.from_buffers(pa.string(), column.shape[0], buffers)
+        else:
+            numbers = np.frombuffer(column.numbers, column.dtype).reshape(column.shape)
+            columns[name] = np.cumsum(numbers, 0) if column.dtype == np.dtype(np.int64).str else numbers
+    return columns
+
+
+def _differences(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return np.diff(values, axis=0, prepend=np.zeros((1, *values.shape[1:]), np.int64))
