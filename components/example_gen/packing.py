@@ -17,7 +17,7 @@ import zstandard
 from bitext.components.shared.strings import bytes_of
 
 Columns: TypeAlias = dict[str, Any]
-"""Columns by name: string[N] without nulls, or an array of numbers of any shape."""
+"""Columns by name: string[N] without nulls, int64[N], or another array of numbers of any shape."""
 TEXT = "text"
 
 
@@ -27,7 +27,7 @@ class _Column(msgspec.Struct, array_like=True):
     Attributes:
       dtype: the type of the numbers in NumPy's notation, or `TEXT`.
       shape: the shape of the numbers, or of the text.
-      numbers: the numbers, of which integers are differences; of text, the bytes of each row.
+      numbers: the numbers, of int64 the differences; of text, the number of bytes of each row.
       data: the bytes of all texts.
     """
 
@@ -45,8 +45,8 @@ def pack(columns: Mapping[str, Any]) -> bytes:
     packed = {}
     for name, values in columns.items():
         if isinstance(values, np.ndarray):
-            numbers = _differences(values) if values.dtype == np.int64 else values
-            packed[name] = _Column(values.dtype.str, values.shape, numbers.tobytes())
+            numbers = _differences(values) if values.dtype == np.int64 else values.tobytes()
+            packed[name] = _Column(values.dtype.str, values.shape, numbers)
         else:
             data, offsets = bytes_of(values)
             lengths = np.diff(offsets).astype(np.int32)
@@ -63,11 +63,19 @@ def unpack(data: bytes) -> Columns:
             np.cumsum(np.frombuffer(column.numbers, np.int32), out=offsets[1:])
             buffers = [None, pa.py_buffer(offsets), pa.py_buffer(column.data)]
             columns[name] = pa.Array.from_buffers(pa.string(), column.shape[0], buffers)
+        elif column.dtype == np.dtype(np.int64).str:
+            columns[name] = _sums(column.numbers)
         else:
-            numbers = np.frombuffer(column.numbers, column.dtype).reshape(column.shape)
-            columns[name] = np.cumsum(numbers, 0) if column.dtype == np.dtype(np.int64).str else numbers
+            columns[name] = np.frombuffer(column.numbers, column.dtype).reshape(column.shape)
     return columns
 
 
-def _differences(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    return np.diff(values, axis=0, prepend=np.zeros((1, *values.shape[1:]), np.int64))
+def _differences(values: npt.NDArray[np.int64]) -> bytes:
+    """The differences of consecutive values of int64[N]: the first bytes of all, then the second..."""
+    return np.diff(values, prepend=np.int64(0)).view(np.uint8).reshape(-1, 8).T.tobytes()
+
+
+def _sums(data: bytes) -> npt.NDArray[np.int64]:
+    """The values of which `_differences` has given the differences."""
+    by_value = np.ascontiguousarray(np.frombuffer(data, np.uint8).reshape(8, -1).T)
+    return np.cumsum(by_value.reshape(-1).view(np.int64))

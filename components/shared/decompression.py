@@ -105,7 +105,7 @@ class _Gzip:
         while data:
             if piece := self._stream.decompress(data, PIECE_BYTES):
                 yield piece
-            data = self._stream.unconsumed_tail
+            data = b"" if self._stream.eof else self._stream.unconsumed_tail
 
 
 class _Buffering:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bitext.components.example_gen import Parameters
 from bitext.components.example_gen.spans import parts
+from bitext.components.shared import globs
 from bitext.components.shared.files import literal_prefix, local_files, path_without_globs
 
 NAMES = ("data [1]", "what?", "a*b", "back\\slash", "{c} ~é 語")
@@ -71,3 +78,60 @@ def test_a_folder_in_a_glob_is_still_a_glob(tmp_path: Path) -> None:
 def test_a_path_without_glob_characters_stays(tmp_path: Path) -> None:
     with path_without_globs(tmp_path) as path:
         assert path == tmp_path
+
+
+class TestLinksBetweenFolders:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        for name in ("root/a.tsv", "root/x/b.tsv", "root/x/y/c.tsv", "outside/d.tsv"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+        return tmp_path / "root"
+
+    def test_loops_end_and_each_file_is_matched_once(self, folder: Path) -> None:
+        """`glob` follows 40 links in sequence: with two loops it does not end."""
+        for place in ("", "x", "x/y"):
+            for number in range(3):
+                (folder / place / f"loop{number}").symlink_to(folder, target_is_directory=True)
+        (folder / "self").symlink_to("self")
+        files = [f"{folder}/{name}" for name in ("a.tsv", "x/b.tsv", "x/y/c.tsv")]
+        assert local_files(f"{folder}/**/*.tsv") == files
+        assert local_files(f"{folder}/**/**/*.tsv") == files
+        through_links = local_files(f"{folder}/**/loop*/**/*.tsv")
+        assert [path.replace("/loop0", "") for path in through_links] == files
+        assert local_files(f"{folder}/x/**/y/*.tsv") == files[2:]
+        assert local_files(f"{folder}/**/?.tsv") == files
+
+    def test_a_file_has_its_path_without_links(self, folder: Path) -> None:
+        (folder / "0").symlink_to("x", target_is_directory=True)
+        (folder / "0.tsv").symlink_to("a.tsv")
+        (folder / "0-outside").symlink_to("../outside", target_is_directory=True)
+        expected = ["0-outside/d.tsv", "a.tsv", "x/b.tsv", "x/y/c.tsv"]
+        assert local_files(f"{folder}/**/*.tsv") == [f"{folder}/{name}" for name in expected]
+
+    def test_the_name_of_a_link_can_be_matched(self, folder: Path) -> None:
+        (folder / "link").symlink_to("x", target_is_directory=True)
+        assert local_files(f"{folder}/link/*.tsv") == [f"{folder}/link/b.tsv"]
+        assert local_files(f"{folder}/**/link/*.tsv") == [f"{folder}/link/b.tsv"]
+
+
+NODES = st.sampled_from(["a", "b", ".h", "ab", "c.tsv", "d.tsv"])
+PARTS = st.sampled_from(["**", "*", "a", "?", "[ab]*", ".h", "*.tsv", "c.tsv", "**x"])
+
+
+@given(
+    st.sets(st.lists(NODES, min_size=1, max_size=4).map("/".join), max_size=8),
+    st.lists(PARTS, min_size=1, max_size=4).map("/".join),
+)
+def test_patterns_match_as_those_of_glob(names: set[str], pattern: str) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        for name in sorted(names):
+            with contextlib.suppress(FileExistsError, NotADirectoryError, IsADirectoryError):
+                Path(root, name).parent.mkdir(parents=True, exist_ok=True)
+                Path(root, name).touch()
+        matched = glob.glob(pattern, root_dir=root, recursive=True)
+        # Before `**`, `glob` does not look whether the folder exists, and returns the folder itself.
+        expected = {path for path in matched if os.path.exists(f"{root}/{path}") and not path.endswith("/")}
+        expected -= {""}
+        found = {path.removeprefix(f"{root}/") for path in globs.expand(f"{root}/", pattern)}
+        assert found == expected
