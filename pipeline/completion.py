@@ -89,7 +89,7 @@ def record_rollback(layout: Layout, store: Store, run: Run, record: RolledBack) 
     execution.inputs = {"model": model} if model else {}
     store.put_execution(execution, run)
     execution.outputs = {"pushed_model": (_publish(layout, execution, record),)}
-    execution.state, execution.finished = State.COMPLETE, time.time()
+    execution.end(State.COMPLETE)
     store.put_execution(execution, run)
 
 

@@ -23,7 +23,7 @@ from bitext.pipeline.faults import translating_errors
 from bitext.pipeline.layout import Layout, remove
 from bitext.pipeline.lookup import component_artifacts
 from bitext.pipeline.plan import WorkItem
-from bitext.pipeline.records import Artifacts, Execution, Run, State, StoredArtifact
+from bitext.pipeline.records import Artifacts, Execution, Run, State, Stopwatch, StoredArtifact
 from bitext.pipeline.store import Store
 from bitext.pipeline.terminal import Terminal, log
 
@@ -133,15 +133,15 @@ class Publisher:
             stored.files_digest = files_digest if files_digest != digest else ""
             published[key] = (stored,)
         execution.outputs = published
-        execution.finished, execution.state = time.time(), State.COMPLETE
+        execution.end(State.COMPLETE)
         self.store.put_execution(execution, self.run)
 
     def _record_failure(self, execution: Execution, error: BaseException) -> None:
         def record() -> None:
             if self.store.is_complete(execution):  # interrupted just after its transaction
                 return
-            execution.state, execution.outputs = state_after(error), {}
-            execution.finished = time.time()
+            execution.end(state_after(error))
+            execution.outputs = {}
             execution.error = one_line(error)
             execution.traceback = "".join(traceback.format_exception(error))
             self.store.put_execution(execution, self.run)
@@ -149,20 +149,27 @@ class Publisher:
         try_to_record(record)
 
     def record_node(
-        self, items: list[WorkItem], executions: list[Execution], started: float, cached: bool
+        self, items: list[WorkItem], executions: list[Execution], stopwatch: Stopwatch, cached: bool
     ) -> Execution:
         """Records the execution of a node: its outputs are those of all its work items, in order.
 
         Args:
           items: all work items of the node.
           executions: the execution of each work item, from this run or cached.
-          started: when the node started.
+          stopwatch: runs since the node started.
           cached: whether all work items are cached.
         """
         [first, *_] = items
-        state = State.CACHED if cached else State.COMPLETE
         key = first.cache_key if first.is_whole else ""
-        execution = Execution(first.node.name, self.run.run_id, state, started, time.time(), cache_key=key)
+        execution = Execution(
+            first.node.name,
+            self.run.run_id,
+            State.RUNNING,
+            stopwatch.started,
+            cache_key=key,
+            stopwatch=stopwatch,
+        )
+        execution.end(State.CACHED if cached else State.COMPLETE)
         if first.is_whole:
             execution.inputs = {name: artifacts for name, artifacts in first.inputs.items() if artifacts}
         for item_execution in executions:

@@ -7,6 +7,7 @@ import datetime
 import enum
 import itertools
 import secrets
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +15,23 @@ from bitext.components.artifacts import ModelBlessing, PushedModel
 
 Scalar = int | float | str
 """The type of an artifact's property."""
+
+
+class Stopwatch:
+    """Measures a duration from its creation on. A change of the system clock does not affect it.
+
+    Attributes:
+      started: when it was created, in seconds since the epoch, by the system clock; only shown.
+    """
+
+    def __init__(self) -> None:
+        self.started = time.time()
+        self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """The seconds since its creation."""
+        return time.monotonic() - self._start
 
 
 class State(enum.StrEnum):
@@ -63,7 +81,10 @@ Artifacts = dict[str, tuple[StoredArtifact, ...]]
 
 @dataclasses.dataclass
 class Execution:
-    """One execution of a node in a run, or of a part of its work. Times are seconds since the epoch.
+    """One execution of a node in a run, or of a part of its work.
+
+    `started` and `finished` are in seconds since the epoch, by the system clock, which may be set in between.
+    They are shown only: `seconds` is the duration, and ids give the order.
 
     A node whose work is divided has an execution for each part that ran, whose `part` is the name of the
     part, and then one for the whole node, whose outputs are those of all parts, new or cached.
@@ -82,11 +103,12 @@ class Execution:
     outputs: Artifacts = dataclasses.field(default_factory=dict)
     id: int | None = None
     part: str = ""
+    seconds: float = 0.0
+    stopwatch: Stopwatch = dataclasses.field(default_factory=Stopwatch, compare=False, repr=False)
 
-    @property
-    def seconds(self) -> float:
-        """Its duration; 0 while it runs."""
-        return max(0.0, self.finished - self.started) if self.finished else 0.0
+    def end(self, state: State) -> None:
+        """Sets its state, and its end to now."""
+        self.state, self.finished, self.seconds = state, time.time(), self.stopwatch.seconds
 
     def all_outputs(self) -> Iterator[StoredArtifact]:
         """Yields the outputs of all keywords."""
@@ -111,6 +133,8 @@ class Run:
 
     Attributes:
       root: its pipeline root, absolute.
+      started: seconds since the epoch, by the system clock; only shown. Ids give the order.
+      finished: as `started`; 0 while it runs.
       root_id: the id in the root's file `.id`, which stays the same wherever the root is mounted.
       parts: names of the parts that the corpus was divided into, comma-separated; empty: it is not divided,
         or the parts are not known yet.
@@ -121,6 +145,7 @@ class Run:
         copied.
       version: number of the version that it publishes as a rollback; 0: it is no rollback, or has not
         chosen one yet.
+      seconds: its duration, which a change of the system clock does not affect; 0 while it runs.
     """
 
     run_id: str
@@ -137,16 +162,23 @@ class Run:
     first: str = ""
     place: str = ""
     version: int = 0
+    seconds: float = 0.0
+    stopwatch: Stopwatch = dataclasses.field(default_factory=Stopwatch, compare=False, repr=False)
 
     def own_nodes(self) -> list[str]:
         """The nodes of the pipeline from the one that it starts at."""
         names = self.nodes.split(", ") if self.nodes else []
         return names[names.index(self.first) :] if self.first in names else names
 
+    def end(self, state: State) -> None:
+        """Sets its state, and its end to now."""
+        self.state, self.finished, self.seconds = state, time.time(), self.stopwatch.seconds
+
 
 def new_run_id() -> str:
     """Returns a unique id for a run that starts now."""
-    return f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    now = datetime.datetime.fromtimestamp(time.time(), datetime.UTC)
+    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 
 
 def with_key(history: History, node: str, cache_key: str) -> list[Execution]:

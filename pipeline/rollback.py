@@ -16,6 +16,7 @@ from bitext.pipeline.lock import locked
 from bitext.pipeline.opening import open_store
 from bitext.pipeline.publish import one_line, state_after, try_to_record
 from bitext.pipeline.records import Run, State, new_run_id
+from bitext.pipeline.store import exists as store_exists
 
 
 def roll_back(
@@ -42,10 +43,12 @@ def roll_back(
       ConfigError: there is no earlier model, another pipeline pushed the newest one, or the newest version is
         not the one to withdraw.
       LockedError: a run is in progress.
-      DataError: the earlier version's files are not those that were pushed.
+      DataError: the earlier version's files are not those that were pushed; or the metadata store is
+        missing or damaged.
       EnvironmentFault: the serving folder or the metadata store fails.
     """
     layout = Layout(Path(config.root))
+    store_exists(config.metadata, layout.root)  # raises if the outputs have lost their records
     with locked(layout.root, wait):
         store = open_store(config, layout, say)
         run = Run(new_run_id(), config.name, str(layout.root.resolve()), State.RUNNING, time.time())
@@ -70,12 +73,13 @@ def roll_back(
             if is_new:
                 record_rollback(layout, store, run, record)
         except BaseException as error:
-            run.state, run.error, run.finished = state_after(error), one_line(error), time.time()
+            run.end(state_after(error))
+            run.error = one_line(error)
             try_to_record(lambda: store.put_run(run))
             # The signal may have come after the new version was published.
             try_to_record(lambda: complete_record(config, layout, store))
             raise
-        run.state, run.finished = State.COMPLETE, time.time()
+        run.end(State.COMPLETE)
         store.put_run(run)
     return record, is_new
 

@@ -29,6 +29,7 @@ from bitext.pipeline.records import (
     History,
     Run,
     State,
+    Stopwatch,
     StoredArtifact,
     new_run_id,
     newest_usable,
@@ -142,15 +143,15 @@ class Runner:
             self._end(store, run, error)
             raise
         self._end(store, run, None)
-        return Result(run, session.executions, run.finished - run.started)
+        return Result(run, session.executions, run.seconds)
 
     def _end(self, store: Store, run: Run, error: BaseException | None) -> None:
         """Records the end of the run and removes its temporary files."""
-        run.state, run.finished = State.COMPLETE, time.time()
+        run.end(State.COMPLETE if error is None else state_after(error))
         if error is None:
             store.put_run(run)
         else:
-            run.state, run.error = state_after(error), one_line(error)
+            run.error = one_line(error)
             log.error("run %s", run.state, exc_info=error)
             try_to_record(lambda: store.put_run(run))
         remove(self._layout.staging / self._run_id)
@@ -241,14 +242,14 @@ class _Session:
             )
         self._terminal.node_taken(node.name, newest.run_id)
         run = self._publisher.run
-        used = dataclasses.replace(newest, id=None, run_id=run.run_id, state=State.CACHED)
+        used = dataclasses.replace(newest, id=None, run_id=run.run_id, state=State.CACHED, seconds=0.0)
         used.started = used.finished = time.time()
         self._publisher.store.put_execution(used, run)
         return used
 
     def _run_node(self, node: Node, parts: list[Part]) -> Execution:
         """Executes the work items of a node that are not cached, and returns the execution of the node."""
-        started = time.time()
+        stopwatch = Stopwatch()
         items = divide(node, parts, Inputs(node, self.executions, self._history).all())
         if node.component.map_over is None and items[0].part:
             self._record_parts(items)
@@ -276,9 +277,9 @@ class _Session:
         if new_count == 1 and items[0].is_whole:
             [node_execution] = executions
         else:
-            node_execution = self._publisher.record_node(items, executions, started, cached=not new_count)
+            node_execution = self._publisher.record_node(items, executions, stopwatch, cached=not new_count)
         if new_count:
-            self._terminal.node_finished(time.time() - started)
+            self._terminal.node_finished(stopwatch.seconds)
         return node_execution
 
     def _record_parts(self, items: list[WorkItem]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from bitext.components.shared.errors import REFUSED, BitextError, LockedError
 from bitext.pipeline.commands import common
+from bitext.pipeline.records import Stopwatch
 from bitext.pipeline.streams import print_message, print_output
 
 if TYPE_CHECKING:
@@ -126,12 +127,12 @@ class _Progress:
     """What is known of a run at its end, even if it fails early.
 
     Attributes:
-      started: seconds since the epoch.
+      stopwatch: runs since the command started.
       config: the configuration; None: it could not be loaded.
       refusal: why the model was refused; None: it was not.
     """
 
-    started: float
+    stopwatch: Stopwatch
     config: PipelineConfig | None = None
     refusal: Refusal | None = None
 
@@ -141,7 +142,7 @@ def _reporting_the_end(
     options: argparse.Namespace, terminal: Terminal, session: common.Session
 ) -> Iterator[_Progress]:
     """Context manager: reports the end of the run to monitoring; an exception is re-raised."""
-    progress = _Progress(time.time())
+    progress = _Progress(Stopwatch())
     try:
         yield progress
     except BaseException as error:
@@ -166,14 +167,16 @@ def _report_end(
         textfile = ""
     if config and terminal.run_id and (textfile or options.log_format == "json"):
         outcome = _outcome(config, terminal.run_id)
-    started = outcome.run.started if outcome else progress.started
-    ended = outcome.run.finished if outcome and outcome.run.finished else time.time()
+    if outcome and outcome.run.finished:
+        started, ended, seconds = outcome.run.started, outcome.run.finished, outcome.run.seconds
+    else:
+        started, ended, seconds = progress.stopwatch.started, time.time(), progress.stopwatch.seconds
     if config and textfile:
         from bitext.pipeline.reports import openmetrics
 
         try:
             openmetrics.write(
-                Path(textfile), openmetrics.Ending(config.name, exit_code, started, ended, outcome)
+                Path(textfile), openmetrics.Ending(config.name, exit_code, started, ended, seconds, outcome)
             )
         except OSError as fault:
             print_message(f"warning: metrics.textfile {textfile} cannot be written: {fault.strerror}")
@@ -187,7 +190,7 @@ def _report_end(
         message,
         state=outcome.run.state if outcome else None,
         exit_code=exit_code,
-        seconds=round(ended - started, 3),
+        seconds=round(seconds, 3),
         bleu=outcome.last("ModelEvaluation", "bleu") if outcome else None,
         blessed=outcome.blessed if outcome else None,
         pushed_version=outcome.last("PushedModel", "version") if outcome else None,

@@ -35,7 +35,8 @@ class Ending:
     Attributes:
       pipeline: the pipeline's name.
       exit_code: the exit code of the process.
-      started, ended: in seconds since the epoch.
+      started, ended: in seconds since the epoch, by the system clock.
+      seconds: how long the run took, whatever the system clock said.
       outcome: what is recorded of the run; None: there is no record, or the store cannot be read.
     """
 
@@ -43,6 +44,7 @@ class Ending:
     exit_code: int
     started: float
     ended: float
+    seconds: float
     outcome: Outcome | None
 
 
@@ -82,8 +84,7 @@ def _families(ending: Ending, last_success: float) -> Iterator[Family]:
     yield "bitext_run_exit_code", "Exit code of the last run.", _sample(ending.exit_code)
     yield "bitext_run_start_timestamp_seconds", "When the last run began.", _sample(ending.started)
     yield "bitext_run_end_timestamp_seconds", "When the last run ended.", _sample(ending.ended)
-    duration = ending.ended - ending.started
-    yield "bitext_run_duration_seconds", "How long the last run took.", _sample(duration)
+    yield "bitext_run_duration_seconds", "How long the last run took.", _sample(ending.seconds)
     success = outcome.last_success if outcome else last_success
     description = "When the newest complete run ended, its model blessed or not; 0: never."
     yield _LAST_SUCCESS, description, _sample(success)

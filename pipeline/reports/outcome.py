@@ -9,6 +9,7 @@ from bitext.components.artifacts import InfraBlessing, ModelBlessing, PushedMode
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.records import Execution, Run, Scalar, State, pushed_artifact, pushed_folder
 from bitext.pipeline.store import Store
+from bitext.pipeline.store import exists as store_exists
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +80,10 @@ def collect(config: PipelineConfig, run_id: str) -> Outcome | None:
     """Returns what the metadata store has of a run; None: nothing.
 
     Raises:
-      ConfigError, EnvironmentFault, OSError: the store cannot be read.
+      BitextError, OSError: the store cannot be read.
     """
+    if not store_exists(config.metadata, Path(config.root)):
+        return None
     store = Store(config.metadata, Path(config.root), config.name)
     runs, history = store.runs(), store.executions()
     run = next((run for run in runs if run.run_id == run_id), None)

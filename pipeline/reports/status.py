@@ -56,7 +56,7 @@ def _run(run: Run, executions: list[Execution]) -> dict[str, Any]:
         "id": run.run_id,
         "state": run.state,
         "started": moment(run.started),
-        "seconds": round(run.finished - run.started, 3) if run.finished else None,
+        "seconds": round(run.seconds, 3) if run.finished else None,
         "spans": run.parts.split(", ") if run.parts else [],
         "nodes": {e.node: _node(e) for e in in_order},
         "scores": {name: score.score for name, score in metrics.scores.items()} if metrics else {},

@@ -10,6 +10,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 from bitext.components.shared.errors import ConfigError, DataError
 from bitext.components.shared.numbered import folder_number
 from bitext.pipeline.config import Metadata
+from bitext.pipeline.store.inspection import file_status
 
 
 def describe(settings: Metadata, root: Path) -> str:
@@ -24,23 +25,34 @@ def exists(settings: Metadata, root: Path) -> bool:
     """Whether there may be records: true for a server, and for an SQLite file that is not empty.
 
     Raises:
-      ConfigError: the root is not a folder.
-      DataError: the root has published outputs, but the SQLite file is missing or empty.
+      ConfigError: the root is not a folder, or `metadata.sqlite` names something else than a file.
+      DataError: the root has published outputs, but the SQLite file is missing or empty; or something else is
+        at its place.
+      EnvironmentFault: the SQLite file cannot be reached, read or written.
     """
     if settings.mysql or settings.postgresql:
         return True
     if root.exists() and not root.is_dir():
         raise ConfigError(f"root {root} is not a folder", "choose another with `root` or --root")
     file = sqlite_file(settings, root)
-    if file.is_file() and file.stat().st_size:
+    status = file_status(file, bool(settings.sqlite))
+    if status is not None and status.st_size:
         return True
-    if any(folder_number(folder.name) is not None for folder in root.glob("[!.]*/*/*")):
-        raise DataError(
-            f"{root} has outputs, but its metadata store {file} is {'empty' if file.exists() else 'missing'}",
-            "restore a copy of the file; or run again: the run moves these outputs to .unrecorded and makes"
-            " new ones",
-        )
+    if fault := outputs_without_records(file, root):
+        raise fault
     return False
+
+
+def outputs_without_records(file: Path, root: Path) -> DataError | None:
+    """Returns the error for a missing or empty SQLite file if the root has published outputs."""
+    if all(folder_number(folder.name) is None for folder in root.glob("[!.]*/*/*")):
+        return None
+    is_empty = file.exists()
+    return DataError(
+        f"{root} has outputs, but its metadata store {file} is {'empty' if is_empty else 'missing'}",
+        f"restore a copy of the file; or {'remove the empty file and ' if is_empty else ''}run again: the run"
+        " moves these outputs to .unrecorded and makes new ones",
+    )
 
 
 def sqlite_file(settings: Metadata, root: Path) -> Path:

@@ -20,6 +20,7 @@ EXECUTION_FIELDS: dict[str, int] = {
     "cache_key_parts": pb.STRING,
     "started": pb.DOUBLE,
     "finished": pb.DOUBLE,
+    "seconds": pb.DOUBLE,
     "error": pb.STRING,
     "traceback": pb.STRING,
 }
@@ -31,6 +32,7 @@ RUN_FIELDS: dict[str, int] = {
     "state": pb.STRING,
     "started": pb.DOUBLE,
     "finished": pb.DOUBLE,
+    "seconds": pb.DOUBLE,
     "error": pb.STRING,
     "parts": pb.STRING,
     "nodes": pb.STRING,
@@ -141,7 +143,11 @@ def in_order(events: Iterable[pb.Event]) -> list[pb.Event]:
 
 
 def _values(properties: Mapping[str, pb.Value], fields: Mapping[str, int]) -> dict[str, Any]:
-    return {name: scalar(value) for name, value in properties.items() if name in fields}
+    """The fields among the properties. Records of earlier versions have no duration but the clock's."""
+    values: dict[str, Any] = {name: scalar(value) for name, value in properties.items() if name in fields}
+    if "seconds" not in values and values.get("finished"):
+        values["seconds"] = max(0.0, values["finished"] - values["started"])
+    return values
 
 
 def _set(value: pb.Value, scalar: Scalar) -> None:
@@ -154,6 +160,13 @@ def _set(value: pb.Value, scalar: Scalar) -> None:
 
 
 def scalar(value: pb.Value) -> Scalar:
-    """The value of a property."""
-    result: Scalar = getattr(value, value.WhichOneof("value"))
+    """The value of a property.
+
+    Raises:
+      ValueError: it is text that is not UTF-8.
+      TypeError: it has no value.
+    """
+    result: Scalar | bytes = getattr(value, value.WhichOneof("value"))
+    if isinstance(result, bytes):  # what Protocol Buffers returns for such a text
+        raise ValueError(f"{result[:20]!r} is not UTF-8")
     return result

@@ -27,6 +27,16 @@ _REFERENCES = (
 """Tables of ML Metadata whose rows refer to a row of another: the table, its column, the other table."""
 
 
+def has_orphans(database: sqlite3.Connection) -> bool:
+    """Whether a database has rows that refer to a row that does not exist."""
+    return any(
+        database.execute(
+            f"SELECT 1 FROM {table} WHERE {column} NOT IN (SELECT id FROM {referenced}) LIMIT 1"
+        ).fetchone()
+        for table, column, referenced in _REFERENCES
+    )
+
+
 def delete_orphans(file: Path) -> None:
     """Deletes the rows that refer to a row that does not exist.
 

@@ -135,8 +135,8 @@ class TestGc:
         for steps in range(1, 4):
             run(folder, steps=steps)
         removed = {str(path) for path in housekeeping.collect(config_of(folder), keep=1).artifacts}
-        records = open_store(folder)._store.get_artifacts()
-        deleted = {str(folder / "root" / a.uri) for a in records if a.state == a.DELETED}
+        outputs = [a for e in open_store(folder).executions() for a in e.all_outputs()]
+        deleted = {artifact.uri for artifact in outputs if artifact.deleted}
         assert deleted == removed
 
     def test_a_gc_that_was_killed_at_any_step_is_completed_by_the_next(self, folder: Path) -> None:

@@ -15,8 +15,9 @@ from bitext.components.shared.errors import ConfigError, DataError, EnvironmentF
 from bitext.pipeline.config import Metadata, SqlServer
 from bitext.pipeline.records import Execution, Run, State, StoredArtifact
 from bitext.pipeline.store import Store, exists
-from bitext.pipeline.store import store as store_module
+from bitext.pipeline.store import database as database_module
 from bitext.pipeline.store.connection import connection_config, describe
+from bitext.pipeline.store.database import Database
 from bitext.pipeline.store.orphans import SCHEMA_VERSION, delete_orphans
 from tests.pipeline.store_contract import check_round_trip
 
@@ -38,7 +39,7 @@ def test_folders_are_stored_relative_to_the_root_and_absolute_elsewhere(tmp_path
     }
     execution = Execution("Train", "r1", State.COMPLETE, 1.0, outputs=outputs)
     store.put_execution(execution, run)
-    records = store._store.get_artifacts()
+    records = store._database.client.get_artifacts()
     assert [a.uri for a in records] == ["Train/model/1", "/else/1"]
     assert store.executions() == [execution]
 
@@ -86,6 +87,10 @@ class TestTransactions:
     """A conflict with another host's transaction is retried; any other failure is reported at once."""
 
     @staticmethod
+    def run(root: Path, transaction: Callable[[], str]) -> str:
+        return Database(Metadata(), root, print).write(lambda client: transaction())
+
+    @staticmethod
     def failing(times: int, message: str) -> tuple[list[int], Callable[[], str]]:
         """Returns a transaction that fails `times` times, and a list with one entry for each attempt."""
         attempts: list[int] = []
@@ -99,19 +104,19 @@ class TestTransactions:
         return attempts, transaction
 
     def test_a_conflict_is_retried(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(store_module, "_RETRY_SECONDS", (0.0, 0.0))
+        monkeypatch.setattr(database_module, "_RETRY_SECONDS", (0.0, 0.0))
         attempts, transaction = self.failing(2, "ERROR:  duplicate key value violates unique constraint")
-        assert Store(Metadata(), tmp_path, "toy")._retrying(transaction) == "done"
+        assert self.run(tmp_path, transaction) == "done"
         assert len(attempts) == 3
         attempts, transaction = self.failing(3, "could not serialize access")
         with pytest.raises(EnvironmentFault, match="could not serialize"):
-            Store(Metadata(), tmp_path, "toy")._retrying(transaction)
+            self.run(tmp_path, transaction)
         assert len(attempts) == 3
 
     def test_a_full_disk_is_reported_at_once(self, tmp_path: Path) -> None:
         attempts, transaction = self.failing(1, "database or disk is full")
         with pytest.raises(EnvironmentFault, match="disk is full"):
-            Store(Metadata(), tmp_path, "toy")._retrying(transaction)
+            self.run(tmp_path, transaction)
         assert len(attempts) == 1
 
 

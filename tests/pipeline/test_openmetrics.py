@@ -212,11 +212,12 @@ def record_runs(folder: Path, *runs: tuple[str, list[Execution]]) -> Callable[[s
         for execution in executions:
             execution.run_id = run_id
             store.put_execution(execution, record)
-    return lambda run_id: Ending("toy", 0, 1.0, 2.0, collect(config, run_id))
+    return lambda run_id: Ending("toy", 0, 1.0, 2.0, 1.0, collect(config, run_id))
 
 
 def execution(node: str, seconds: float, state: str = State.COMPLETE, **outputs: StoredArtifact) -> Execution:
-    return Execution(node, "", state, 10.0, 10.0 + seconds, outputs={key: (a,) for key, a in outputs.items()})
+    kept = {key: (a,) for key, a in outputs.items()}
+    return Execution(node, "", state, 10.0, 10.0 + seconds, outputs=kept, seconds=float(seconds))
 
 
 def test_the_executions_of_a_node_are_summed(toy: Path) -> None:
@@ -263,7 +264,7 @@ def test_a_run_does_not_overwrite_the_metrics_of_a_later_run(toy: Path) -> None:
 def test_the_last_success_in_the_file_counts_for_the_same_pipeline_only(toy: Path) -> None:
     ending = record_runs(toy, ("r1", []))
     openmetrics.write(TEXTFILE, ending("r1"))
-    unknown = Ending("toy", 6, 5.0, 6.0, None)
+    unknown = Ending("toy", 6, 5.0, 6.0, 1.0, None)
     openmetrics.write(TEXTFILE, unknown)
     assert read_samples()[SUCCESS] == 1.5
     TEXTFILE.write_text(TEXTFILE.read_text(encoding="utf-8").replace('"toy"', '"other"'), encoding="utf-8")
