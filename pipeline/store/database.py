@@ -24,6 +24,8 @@ from bitext.pipeline.store.server import wait_for_server
 
 _RETRY_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """The longest pauses before the retries of a transaction."""
+_RECONNECT_SECONDS = 0.2
+"""The pause between two attempts to connect to a server that was stopped."""
 _DAMAGE_MESSAGES = re.compile(
     "malformed|not a database|subset of tables|no such table|file is encrypted", re.IGNORECASE
 )
@@ -33,6 +35,8 @@ _CONFLICT_MESSAGES = re.compile(
     re.IGNORECASE,
 )
 """Messages of MySQL, PostgreSQL and ML Metadata about a transaction that conflicts with another."""
+_VERSION_MESSAGE = re.compile(r"database version (\d+) is (?:older|greater) than library version")
+"""ML Metadata's message about tables of another schema version."""
 
 T = TypeVar("T")
 
@@ -56,18 +60,18 @@ class Database:
     """
 
     def __init__(self, settings: Metadata, root: Path, say: Callable[[str], None]):
-        self._address, self._say = describe(settings, root), say
+        self._settings, self._address, self._say = settings, describe(settings, root), say
         self._file: Path | None = None
         self._status: os.stat_result | None = None
-        self._max_wait = locks.MAX_WAIT_SECONDS
+        self._max_wait = locks.MAX_WAIT_SECONDS  # 0 after a wait without success
         self.folder: Path | None = None
         if not (settings.mysql or settings.postgresql):
             self._file = sqlite_file(settings, root)
             self._check_file(self._file, bool(settings.sqlite), root)
             self.folder = self._file.resolve().parent
-        connection = connection_config(settings, root)
+        self._connection = connection_config(settings, root)
         wait_for_server(settings, self._address, say)
-        self.client: MetadataStore = self._retrying(lambda: MetadataStore(connection))
+        self.client: MetadataStore = self._retrying(lambda: MetadataStore(self._connection))
         if self._file:
             self._status = self._file.stat()
 
@@ -90,12 +94,47 @@ class Database:
     def read(self, query: Callable[[MetadataStore], T]) -> T:
         """Returns the result of a transaction that reads."""
         self._wait_for_lock(writes=False)
+        try:
+            return self._retrying(lambda: query(self.client))
+        except EnvironmentFault:
+            if self._file:
+                raise
+        self._reconnect()
         return self._retrying(lambda: query(self.client))
 
     def write(self, change: Callable[[MetadataStore], T]) -> T:
-        """Returns the result of a transaction that writes."""
+        """Returns the result of a transaction that writes.
+
+        It is not repeated on a new connection: whether a server has committed it is then unknown. So a
+        transaction that reads precedes it, which finds out that the server was restarted in between.
+        """
         self._wait_for_lock(writes=True)
+        if self._file is None:
+            self.read(lambda client: client.get_context_types())
         return self._retrying(lambda: change(self.client))
+
+    def _reconnect(self) -> None:
+        """Connects to a server again: ML Metadata does not do so after the server was restarted."""
+        started, announced = time.monotonic(), False
+        while True:
+            try:
+                wait_for_server(self._settings, self._address, self._say)
+                self.client = self._retrying(lambda: MetadataStore(self._connection))
+                return
+            except EnvironmentFault as fault:
+                if time.monotonic() - started >= self._max_wait:
+                    waited, self._max_wait = self._max_wait, 0.0
+                    raise EnvironmentFault(
+                        f"the metadata store {self._address} accepts no connections; waited {waited:g} s",
+                        "start the server, and run the same command again; its own log says more",
+                    ) from fault
+            if not announced:
+                announced = True
+                self._say(
+                    f"waiting up to {self._max_wait:g} s for the metadata store {self._address},"
+                    " which accepts no connections"
+                )
+            time.sleep(_RECONNECT_SECONDS)
 
     def delete_orphans(self) -> None:
         """Deletes the rows an aborted transaction left in an SQLite file. Only while the root is locked."""
@@ -165,6 +204,8 @@ class Database:
         """The error for a failed transaction: damage of an SQLite file, or a fault of the environment."""
         if self._file and _DAMAGE_MESSAGES.search(str(error)):
             return DataError(f"the metadata store {self._address} is damaged", inspection.RESTORE)
+        if version := _VERSION_MESSAGE.search(str(error)):
+            return inspection.other_version(self._address, int(version[1]))
         return EnvironmentFault(
             f"the metadata store {self._address} failed: {error}",
             "check that it is reachable and writable, and its disk not full (see `metadata`); the log of a"

@@ -141,15 +141,20 @@ def _check_version(file: Path, versions: list[object]) -> None:
         return
     if len(versions) != 1 or not isinstance(versions[0], int):
         raise damaged(file, "the table MLMDEnv has no schema version")
-    problem = (
-        f"the metadata store {file} has schema version {versions[0]} of ML Metadata; this program has"
-        f" {SCHEMA_VERSION}"
+    raise other_version(str(file), versions[0])
+
+
+def other_version(address: str, version: int) -> DataError:
+    """Returns the error for tables of another schema version than that of the installed ML Metadata."""
+    remedy = (
+        "use the version of this program that wrote it; or restore an older copy"
+        if version > SCHEMA_VERSION
+        else "keep a copy, and upgrade it with ML Metadata: docs/how-to/operate.md has the command"
     )
-    if versions[0] > SCHEMA_VERSION:
-        raise DataError(problem, "use the version of this program that wrote it; or restore an older copy")
-    raise DataError(
-        problem,
-        "keep a copy, and upgrade the file with ML Metadata: docs/how-to/operate.md has the command",
+    return DataError(
+        f"the metadata store {address} has schema version {version} of ML Metadata; this program has"
+        f" {SCHEMA_VERSION}",
+        remedy,
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, TypeVar
 
 from ml_metadata.proto import metadata_store_pb2 as pb
@@ -42,6 +43,12 @@ RUN_FIELDS: dict[str, int] = {
 }
 """The fields of `Run` that are properties of ML Metadata's contexts, with their types."""
 
+_MAX_TEXT_BYTES = 2000
+"""The longest text in one property, because PostgreSQL cannot index texts of more than 2704 bytes.
+
+The rest of a longer text is in custom properties `<name>/1`, `<name>/2`, ...
+"""
+
 Type = TypeVar("Type", pb.ContextType, pb.ExecutionType)
 
 
@@ -58,7 +65,7 @@ def run_message(run: Run, type_id: int) -> pb.Context:
     if run.id is not None:
         context.id = run.id
     for field in RUN_FIELDS:
-        _set(context.properties[field], getattr(run, field))
+        _set(context.properties, context.custom_properties, field, getattr(run, field))
     return context
 
 
@@ -66,7 +73,7 @@ def run_record(context: pb.Context) -> Run | None:
     """A context as a run; None: another program's context."""
     if "pipeline" not in context.properties:
         return None
-    fields = _values(context.properties, RUN_FIELDS)
+    fields = _values(context, RUN_FIELDS)
     state = State(str(fields.pop("state")))
     return Run(run_id=context.name, id=context.id, state=state, **fields)
 
@@ -78,13 +85,13 @@ def execution_message(execution: Execution, type_id: int) -> pb.Execution:
     if execution.id is not None:
         message.id = execution.id
     for field in EXECUTION_FIELDS:
-        _set(message.properties[field], getattr(execution, field))
+        _set(message.properties, message.custom_properties, field, getattr(execution, field))
     return message
 
 
 def execution_record(message: pb.Execution) -> Execution:
     """An execution, without its artifacts."""
-    fields = _values(message.properties, EXECUTION_FIELDS)
+    fields = _values(message, EXECUTION_FIELDS)
     return Execution(id=message.id, state=state_of(message), **fields)
 
 
@@ -111,13 +118,13 @@ def artifact_message(artifact: StoredArtifact, type_id: int, address: str) -> pb
     if artifact.split_digests:
         properties[_SPLIT_DIGESTS] = json.dumps(artifact.split_digests)
     for name, value in properties.items():
-        _set(message.custom_properties[name], value)
+        _set(message.custom_properties, message.custom_properties, name, value)
     return message
 
 
 def artifact_record(message: pb.Artifact, folder: str) -> StoredArtifact:
     """An artifact whose folder is `folder`."""
-    properties = {name: scalar(value) for name, value in message.custom_properties.items()}
+    properties = _joined(message.custom_properties.items())
     digest = str(properties.pop(_DIGEST, ""))
     files_digest = str(properties.pop(_FILES_DIGEST, ""))
     split_digests = json.loads(str(properties.pop(_SPLIT_DIGESTS, "{}")))
@@ -142,21 +149,53 @@ def in_order(events: Iterable[pb.Event]) -> list[pb.Event]:
     return sorted(events, key=lambda event: event.path.steps[1].index)
 
 
-def _values(properties: Mapping[str, pb.Value], fields: Mapping[str, int]) -> dict[str, Any]:
+def _values(message: pb.Context | pb.Execution, fields: Mapping[str, int]) -> dict[str, Any]:
     """The fields among the properties. Records of earlier versions have no duration but the clock's."""
-    values: dict[str, Any] = {name: scalar(value) for name, value in properties.items() if name in fields}
+    properties = itertools.chain(message.properties.items(), message.custom_properties.items())
+    values: dict[str, Any] = {name: value for name, value in _joined(properties).items() if name in fields}
     if "seconds" not in values and values.get("finished"):
         values["seconds"] = max(0.0, values["finished"] - values["started"])
     return values
 
 
-def _set(value: pb.Value, scalar: Scalar) -> None:
-    if isinstance(scalar, numbers.Integral):  # includes bool and NumPy's integers
-        value.int_value = int(scalar)
-    elif isinstance(scalar, numbers.Real):
-        value.double_value = float(scalar)
+def _joined(properties: Iterable[tuple[str, pb.Value]]) -> dict[str, Scalar]:
+    """The values of properties by name. A long text is joined from all properties that have a part of it."""
+    values: dict[str, Scalar] = {}
+    rests: dict[str, dict[int, str]] = {}
+    for key, value in properties:
+        name, separator, number = key.rpartition("/")
+        if separator:
+            rests.setdefault(name, {})[int(number)] = str(scalar(value))
+        else:
+            values[key] = scalar(value)
+    for name, rest in rests.items():
+        values[name] = "".join([str(values[name]), *(rest[number + 1] for number in range(len(rest)))])
+    return values
+
+
+def _set(
+    properties: MutableMapping[str, pb.Value], rests: MutableMapping[str, pb.Value], name: str, value: Scalar
+) -> None:
+    """Sets the property `name`, and those in `rests` that have the rest of a long text."""
+    if isinstance(value, numbers.Integral):  # includes bool and NumPy's integers
+        properties[name].int_value = int(value)
+    elif isinstance(value, numbers.Real):
+        properties[name].double_value = float(value)
     else:
-        value.string_value = str(scalar)
+        first, *others = _pieces(str(value))
+        properties[name].string_value = first
+        for number, piece in enumerate(others, 1):
+            rests[f"{name}/{number}"].string_value = piece
+
+
+def _pieces(text: str) -> list[str]:
+    """Cuts a text into pieces of at most `_MAX_TEXT_BYTES` in UTF-8; at least one, which may be empty."""
+    encoded, pieces = text.encode(), []
+    while len(encoded) > _MAX_TEXT_BYTES:
+        piece = encoded[:_MAX_TEXT_BYTES].decode(errors="ignore")  # without a character that is cut
+        pieces.append(piece)
+        encoded = encoded[len(piece.encode()) :]
+    return [*pieces, encoded.decode()]
 
 
 def scalar(value: pb.Value) -> Scalar:

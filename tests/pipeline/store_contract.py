@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -23,6 +24,9 @@ def check_round_trip(settings: Metadata, root: Path) -> None:
     store.put_execution(second, run)
     second.state, second.error, second.finished = State.FAILED, "oh", 5.0
     second.traceback = "Trace\n" * 20_000
+    second.cache_key_parts = (
+        f"{secrets.token_hex(10_000)}{'їжак😀' * 3000}"  # PostgreSQL compresses less of it
+    )
     store.put_execution(second, run)
     reopened = Store(settings, root, "toy")
     assert reopened.executions() == [second, first]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import pwd
@@ -10,8 +11,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,11 +22,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from bitext.components.shared.errors import EnvironmentFault
+from bitext.components.shared.errors import DataError, EnvironmentFault
 from bitext.pipeline.config import Metadata, SqlServer
-from bitext.pipeline.records import State
+from bitext.pipeline.records import Run, State
 from bitext.pipeline.runner import Runner
-from bitext.pipeline.store import Store
+from bitext.pipeline.store import Store, locks
+from bitext.pipeline.store.orphans import SCHEMA_VERSION
 from bitext.pipeline.terminal import Terminal
 from tests.pipeline import fakes
 from tests.pipeline.fakes import Calls
@@ -59,8 +63,23 @@ def as_user(name: str, folder: Path) -> dict[str, Any]:
     return options
 
 
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """A running server.
+
+    Attributes:
+      settings: the metadata store on it.
+      stop: stops it.
+      start: starts it again.
+    """
+
+    settings: Metadata
+    stop: Callable[[], object]
+    start: Callable[[], object]
+
+
 @contextmanager
-def postgresql(folder: Path) -> Iterator[Metadata]:
+def postgresql(folder: Path) -> Iterator[Server]:
     """A PostgreSQL server on the loopback interface, without a password."""
     initdb, port = binary("initdb"), free_port()
     if initdb is None:
@@ -69,15 +88,20 @@ def postgresql(folder: Path) -> Iterator[Metadata]:
     data, pg_ctl = str(folder / "data"), str(Path(initdb).with_name("pg_ctl"))
     run([initdb, "-D", data, "-U", "me", "-A", "trust", "-E", "UTF8"])
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
-    run([pg_ctl, "-D", data, "-w", "-o", options, "-l", str(folder / "log"), "start"])
+    start = functools.partial(
+        run, [pg_ctl, "-D", data, "-w", "-o", options, "-l", str(folder / "log"), "start"]
+    )
+    stop = functools.partial(run, [pg_ctl, "-D", data, "-w", "-m", "immediate", "stop"])
+    start()
     try:
-        yield Metadata(postgresql=SqlServer(host="127.0.0.1", port=port, database="mlmd", user="me"))
+        settings = Metadata(postgresql=SqlServer(host="127.0.0.1", port=port, database="mlmd", user="me"))
+        yield Server(settings, stop, start)
     finally:
-        run([pg_ctl, "-D", data, "-m", "immediate", "stop"])
+        stop()
 
 
 @contextmanager
-def mysql(folder: Path) -> Iterator[Metadata]:
+def mysql(folder: Path) -> Iterator[Server]:
     """A server that speaks MySQL's protocol, MariaDB, on the loopback interface, with a password."""
     install, server, admin = binary("mariadb-install-db"), binary("mariadbd"), binary("mariadb-admin")
     if install is None or server is None or admin is None:
@@ -95,51 +119,137 @@ def mysql(folder: Path) -> Iterator[Metadata]:
     subprocess.run([install, "--no-defaults", data, "--skip-test-db", root_login], check=True, **run_as)
     files = [data, socket_file, f"--pid-file={folder / 'pid'}", f"--log-error={folder / 'log'}"]
     network = [f"--port={port}", "--bind-address=127.0.0.1", f"--init-file={users}"]
-    with subprocess.Popen([server, "--no-defaults", *files, *network], **run_as) as running:
-        try:
-            ping = [admin, "--no-defaults", socket_file, "--user=root", "--wait=60", "ping"]
-            subprocess.run(ping, check=True, **run_as)
-            yield Metadata(
-                mysql=SqlServer(
-                    host="127.0.0.1", port=port, database="mlmd", user="me", password_env=VARIABLE
-                )
-            )
-        finally:
-            running.terminate()
-    assert running.returncode == 0
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        command = [server, "--no-defaults", *files, *network]
+        processes.append(subprocess.Popen(command, **run_as))
+        ping = [admin, "--no-defaults", socket_file, "--user=root", "--wait=60", "ping"]
+        subprocess.run(ping, check=True, **run_as)
+
+    def stop() -> None:
+        processes[-1].terminate()
+        assert processes[-1].wait() == 0
+
+    start()
+    try:
+        address = SqlServer(host="127.0.0.1", port=port, database="mlmd", user="me", password_env=VARIABLE)
+        yield Server(Metadata(mysql=address), stop, start)
+    finally:
+        stop()
 
 
 @pytest.fixture(scope="module", params=[postgresql, mysql], ids=lambda kind: kind.__name__)
-def settings(request: pytest.FixtureRequest) -> Iterator[Metadata]:
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server for these tests, removed afterwards."""
     with (
         tempfile.TemporaryDirectory(prefix="bitext-") as name,
         pytest.MonkeyPatch.context() as environment,
-        request.param(Path(name)) as server,
+        request.param(Path(name)) as running,
     ):
         environment.setenv(VARIABLE, PASSWORD)
-        yield server
+        yield running
+
+
+@pytest.fixture
+def settings(server: Server) -> Metadata:
+    """The metadata store on the server."""
+    return server.settings
 
 
 def test_records_are_read_as_they_were_written(settings: Metadata, tmp_path: Path) -> None:
     check_round_trip(settings, tmp_path)
 
 
+def run(settings: Metadata, folder: Path, name: str, steps: int = 1) -> list[str]:
+    """Runs the fake pipeline and returns the nodes that ran."""
+    (folder / "rows.txt").write_text("a\tb\n", encoding="utf-8")
+    Calls.nodes.clear()
+    open_store = functools.partial(Store, settings, folder / "root", name)
+    pipeline = dataclasses.replace(fakes.pipeline(folder, steps=steps), name=name)
+    Runner(pipeline, folder / "root", open_store, fakes.no_beam, Terminal()).run()
+    return list(Calls.nodes)
+
+
 def test_a_pipeline_runs_and_is_cached(settings: Metadata, tmp_path: Path) -> None:
-    (tmp_path / "rows.txt").write_text("a\tb\n", encoding="utf-8")
-
-    def run(steps: int) -> list[str]:
-        Calls.nodes.clear()
-        open_store = functools.partial(Store, settings, tmp_path / "root", "cached")
-        Runner(
-            fakes.pipeline(tmp_path, steps=steps), tmp_path / "root", open_store, fakes.no_beam, Terminal()
-        ).run()
-        return list(Calls.nodes)
-
-    assert run(steps=1) == list(fakes.NODES)
-    assert run(steps=1) == []
-    assert run(steps=2) == ["Train", "Evaluate", "Push"]
+    assert run(settings, tmp_path, "cached") == list(fakes.NODES)
+    assert run(settings, tmp_path, "cached") == []
+    assert run(settings, tmp_path, "cached", steps=2) == ["Train", "Evaluate", "Push"]
     assert not (tmp_path / "root" / "metadata.sqlite").exists()
+
+
+def test_runs_are_in_the_order_in_which_they_were_recorded(
+    settings: Metadata, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_time = time.time
+    for steps, offset in enumerate((0.0, 86_400.0, -86_400.0, 0.0), 1):
+        monkeypatch.setattr(time, "time", lambda offset=offset: true_time() + offset)
+        run(settings, tmp_path, "ordered", steps)
+    store = Store(settings, tmp_path / "root", "ordered")
+    trained = {execution.run_id for execution in store.executions() if execution.node == "Train"}
+    runs = store.runs()
+    assert {recorded.run_id for recorded in runs} == trained
+    days = [round((recorded.started - true_time()) / 86_400) for recorded in runs]
+    assert days == [0, -1, 1, 0]
+    assert all(0 < recorded.seconds < 3600 for recorded in runs)
+
+
+class TestRestart:
+    def test_a_server_that_is_restarted_during_a_run(self, server: Server, tmp_path: Path) -> None:
+        def restart(context: object) -> None:
+            server.stop()
+            server.start()
+
+        Calls.hooks.update(Train=restart, Evaluate=restart)
+        assert run(server.settings, tmp_path, "restarted") == list(fakes.NODES)
+        Calls.hooks.clear()
+        assert run(server.settings, tmp_path, "restarted") == []
+        executions = Store(server.settings, tmp_path / "root", "restarted").executions()
+        assert Counter(execution.node for execution in executions) == dict.fromkeys(fakes.NODES, 2)
+
+    def test_a_server_that_starts_late_is_waited_for(self, server: Server, tmp_path: Path) -> None:
+        lines: list[str] = []
+        store = Store(server.settings, tmp_path, "late", lines.append)
+        server.stop()
+        starting = threading.Timer(1.0, server.start)
+        starting.start()
+        store.put_run(Run("late", "late", "/", State.COMPLETE, 1.0))
+        starting.join()
+        assert [recorded.run_id for recorded in store.runs()] == ["late"]
+        [line] = lines
+        assert line.startswith("waiting up to 60 s for the metadata store ")
+
+    def test_a_server_that_stays_stopped_ends_the_run(
+        self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(locks, "MAX_WAIT_SECONDS", 1.0)
+        Calls.hooks["Train"] = lambda context: server.stop() and None
+        begun = time.monotonic()
+        try:
+            with pytest.raises(EnvironmentFault, match="accepts no connections; waited 1 s"):
+                run(server.settings, tmp_path, "stopped")
+            assert time.monotonic() - begun < 30
+        finally:
+            server.start()
+        Calls.hooks.clear()
+        assert run(server.settings, tmp_path, "stopped") == list(fakes.NODES[1:])
+        states = Counter(recorded.state for recorded in Store(server.settings, tmp_path, "stopped").runs())
+        assert states == {State.COMPLETE: 1, State.CANCELED: 1}
+
+
+def test_another_schema_version_is_a_data_error(server: Server, tmp_path: Path) -> None:
+    postgres = server.settings.postgresql
+    if postgres is None:
+        pytest.skip("the version is changed with PostgreSQL's client")
+    psql, database = binary("psql"), msgspec.structs.replace(postgres, database="other")
+    settings = Metadata(postgresql=database)
+    Store(settings, tmp_path, "toy")
+    for version in (SCHEMA_VERSION - 1, SCHEMA_VERSION + 1):
+        statement = f"UPDATE MLMDEnv SET schema_version = {version}"
+        address = ["-h", "127.0.0.1", "-p", str(postgres.port), "-U", "me", "-c", statement, "other"]
+        subprocess.run([str(psql), *address], check=True, stdout=subprocess.DEVNULL)
+        with pytest.raises(DataError, match=f"/other has schema version {version} of ML Metadata"):
+            Store(settings, tmp_path, "toy")
 
 
 HOST = """
@@ -148,7 +258,8 @@ from pathlib import Path
 import msgspec
 from bitext.pipeline.config import Metadata
 from bitext.pipeline.runner import Runner
-from bitext.pipeline.store import Store
+from bitext.pipeline.store import Store, locks
+from bitext.pipeline.store.orphans import SCHEMA_VERSION
 from bitext.pipeline.terminal import Terminal
 from tests.pipeline import fakes
 settings, folder = msgspec.json.decode(sys.argv[1], type=Metadata), Path(sys.argv[2])
