@@ -140,9 +140,8 @@ class Publisher:
         def record() -> None:
             if self.store.is_complete(execution):  # interrupted just after its transaction
                 return
-            execution.end(state_after(error))
+            execution.end(state_after(error), one_line(error))
             execution.outputs = {}
-            execution.error = one_line(error)
             execution.traceback = "".join(traceback.format_exception(error))
             self.store.put_execution(execution, self.run)
 

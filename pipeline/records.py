@@ -106,9 +106,10 @@ class Execution:
     seconds: float = 0.0
     stopwatch: Stopwatch = dataclasses.field(default_factory=Stopwatch, compare=False, repr=False)
 
-    def end(self, state: State) -> None:
-        """Sets its state, and its end to now."""
-        self.state, self.finished, self.seconds = state, time.time(), self.stopwatch.seconds
+    def end(self, state: State, error: str = "") -> None:
+        """Sets its state and error, and its end to now."""
+        self.state, self.error = state, error
+        self.finished, self.seconds = time.time(), self.stopwatch.seconds
 
     def all_outputs(self) -> Iterator[StoredArtifact]:
         """Yields the outputs of all keywords."""
@@ -170,9 +171,10 @@ class Run:
         names = self.nodes.split(", ") if self.nodes else []
         return names[names.index(self.first) :] if self.first in names else names
 
-    def end(self, state: State) -> None:
-        """Sets its state, and its end to now."""
-        self.state, self.finished, self.seconds = state, time.time(), self.stopwatch.seconds
+    def end(self, state: State, error: str = "") -> None:
+        """Sets its state and error, and its end to now."""
+        self.state, self.error = state, error
+        self.finished, self.seconds = time.time(), self.stopwatch.seconds
 
 
 def new_run_id() -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Callable
 
+from bitext.pipeline.completion import NODE as ROLLBACK
 from bitext.pipeline.graph import Pipeline
 from bitext.pipeline.layout import Layout, remove
 from bitext.pipeline.records import History, Run, State
@@ -64,11 +65,11 @@ class Recovery:
 
     def _clear_unpublished(self) -> None:
         """Removes outputs of executions that never completed; moves outputs without a record aside."""
+        outputs = [(node.name, key) for node in self.pipeline.nodes for key in node.component.outputs]
         folders = {
-            folder: (node.name, execution_id)
-            for node in self.pipeline.nodes
-            for key in node.component.outputs
-            for execution_id, folder in self.layout.outputs(node.name, key)
+            folder: (name, execution_id)
+            for name, key in (*outputs, (ROLLBACK, "pushed_model"))
+            for execution_id, folder in self.layout.outputs(name, key)
         }
         ids = {execution_id for _, execution_id in folders.values()}
         states = self.store.execution_states(ids, self.run.root_id) if ids else {}

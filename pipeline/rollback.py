@@ -43,8 +43,7 @@ def roll_back(
       ConfigError: there is no earlier model, another pipeline pushed the newest one, or the newest version is
         not the one to withdraw.
       LockedError: a run is in progress.
-      DataError: the earlier version's files are not those that were pushed; or the metadata store is
-        missing or damaged.
+      DataError: the earlier version's files are not those that were pushed; or there is no metadata store.
       EnvironmentFault: the serving folder or the metadata store fails.
     """
     layout = Layout(Path(config.root))
@@ -73,11 +72,9 @@ def roll_back(
             if is_new:
                 record_rollback(layout, store, run, record)
         except BaseException as error:
-            run.end(state_after(error))
-            run.error = one_line(error)
+            run.end(state_after(error), one_line(error))
             try_to_record(lambda: store.put_run(run))
-            # The signal may have come after the new version was published.
-            try_to_record(lambda: complete_record(config, layout, store))
+            try_to_record(lambda: complete_record(config, layout, store))  # the version may be published
             raise
         run.end(State.COMPLETE)
         store.put_run(run)

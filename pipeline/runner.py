@@ -147,11 +147,11 @@ class Runner:
 
     def _end(self, store: Store, run: Run, error: BaseException | None) -> None:
         """Records the end of the run and removes its temporary files."""
-        run.end(State.COMPLETE if error is None else state_after(error))
         if error is None:
+            run.end(State.COMPLETE)
             store.put_run(run)
         else:
-            run.error = one_line(error)
+            run.end(state_after(error), one_line(error))
             log.error("run %s", run.state, exc_info=error)
             try_to_record(lambda: store.put_run(run))
         remove(self._layout.staging / self._run_id)

@@ -168,12 +168,13 @@ class TestAMissingFile:
     ) -> None:
         contents = sorted(content for content in tree(used / "runs").values() if content)
         contents.remove(FILE.read_bytes())
+        Path("runs/toy/Rollback/pushed_model/9").mkdir(parents=True)
         FILE.unlink()
         capsys.readouterr()
         assert cli.main(["run", "toy.yaml", *arguments]) == 0
         out = capsys.readouterr().out
         moved = sorted(Path("runs/toy/.unrecorded").glob("*/*/*/*"))
-        assert len(moved) == 7  # six outputs of the first run, one of the second
+        assert len(moved) == 8  # six outputs of the first run, one of the second, a rollback
         for folder in moved:
             assert f"is in no metadata record; moved to {folder}" in out
         kept = [path.read_bytes() for path in Path("runs/toy/.unrecorded").rglob("*") if path.is_file()]
