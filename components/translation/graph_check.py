@@ -12,7 +12,7 @@ import collections
 import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitext.components.artifacts.base import SAVED_MODEL_FILE
@@ -42,7 +42,8 @@ _KINDS = (
     ),
 )
 _OTHER = "are not known to only compute"
-_SHOWN = 8
+_SHOWN, _LONGEST = 8, 60
+"""Operations that a message names, and the most characters of each."""
 _MAX_DEPTH = 20
 """Of calls that are followed to the origin of a file's name. In an export there are three."""
 PUSH_AGAIN = "push it again with `bitext run`, or name another model with --model"
@@ -58,7 +59,8 @@ def check_graph(folder: Path) -> None:
     Raises:
       DataError: they do not, or the file cannot be read.
     """
-    operations = suspicious_operations(_read(folder))
+    model = _read(folder)
+    operations = suspicious_operations(model) | _assets_outside(model, folder)
     if not operations:
         return
     by_kind = collections.defaultdict(list)
@@ -79,6 +81,17 @@ def suspicious_operations(model: SavedModel) -> set[str]:
     return set().union(*(_Graph(graph, has_objects).suspicious() for graph in model.meta_graphs))
 
 
+def _assets_outside(model: SavedModel, folder: Path) -> set[str]:
+    """Returns the assets of a SavedModel that are not files in its folder, or are links to others."""
+    inside = folder.resolve()
+    return {
+        f"the asset file {asset.filename!r}"
+        for graph in model.meta_graphs
+        for asset in graph.asset_file_def
+        if not (folder / "assets" / asset.filename).resolve().is_relative_to(inside)
+    }
+
+
 def _read(folder: Path) -> SavedModel:
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
@@ -97,7 +110,7 @@ def _kind(operation: str) -> str:
 
 def _listing(names: Sequence[str]) -> str:
     more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return ", ".join(name[:_LONGEST] for name in names[:_SHOWN]) + more
 
 
 class _Graph:
@@ -124,8 +137,7 @@ class _Graph:
                 if operation in TABLE_FILE_INPUT and self._reads_assets(operation, scope, nodes):
                     continue
                 found.add(operation)
-        outside = (asset.filename for asset in self._proto.asset_file_def if not _is_inside(asset.filename))
-        return found | {f"the asset file {filename!r}" for filename in outside}
+        return found
 
     @functools.cached_property
     def _calls(self) -> dict[str | None, list[tuple[Any, list[str]]]]:
@@ -216,8 +228,17 @@ class _Graph:
         if function in objects.concrete_functions:
             captured = objects.concrete_functions[function].bound_inputs
             index = position - (arguments - len(captured))
-            is_asset = index >= 0 and objects.nodes[captured[index]].WhichOneof("kind") == "asset"
-            yield is_asset
+            yield index >= 0 and captured[index] in self._asset_objects
+
+    @functools.cached_property
+    def _asset_objects(self) -> set[int]:
+        """The numbers of the objects that are assets, and of no class that reads its own data."""
+        objects = enumerate(self._proto.object_graph_def.nodes)
+        return {
+            number
+            for number, node in objects
+            if node.WhichOneof("kind") == "asset" and not node.registered_name
+        }
 
 
 def _called(node: Any) -> Iterator[str]:
@@ -229,9 +250,3 @@ def _called(node: Any) -> Iterator[str]:
         for function in (*([value.func] if value.HasField("func") else ()), *value.list.func):
             yield function.name
             pending += function.attr.values()
-
-
-def _is_inside(filename: str) -> bool:
-    """Returns whether the name of an asset is one in the model's folder."""
-    path = PurePosixPath(filename)
-    return not path.is_absolute() and ".." not in path.parts

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitext.components.shared.errors import INTERRUPTED, TERMINATED, BitextError, ConfigError
+from bitext.components.shared.numbered import folder_number
 from bitext.components.shared.path_lengths import length_problem
 from bitext.pipeline import streams
 from bitext.pipeline.interruptions import Terminated, ending, signal_of
@@ -124,6 +125,14 @@ def whole_number(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be a whole number; received {text!r}") from None
+
+
+def version(text: str) -> int:
+    """The number of a pushed version on the command line."""
+    number = folder_number(text)
+    if number is None:
+        raise argparse.ArgumentTypeError(f"must be the number of a pushed version; received {text!r}")
+    return number
 
 
 def number(text: str) -> float:

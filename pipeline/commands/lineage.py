@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from bitext.components.shared.numbered import folder_number
 from bitext.pipeline.commands import common
 
 
@@ -25,12 +24,10 @@ def add_to(commands: common.Commands) -> None:
 
 def _version(text: str) -> int:
     """The number of a pushed version."""
-    version = folder_number(text)
-    if version is None:
-        raise argparse.ArgumentTypeError(
-            f"must be the number of a pushed version; received {text!r} (VERSION comes before CONFIG)"
-        )
-    return version
+    try:
+        return common.version(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error} (VERSION comes before CONFIG)") from None
 
 
 def run(options: argparse.Namespace) -> int:

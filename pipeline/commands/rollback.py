@@ -28,7 +28,7 @@ def add_to(commands: common.Commands) -> None:
     )
     parser.add_argument(
         "--from-version",
-        type=common.whole_number,
+        type=common.version,
         metavar="N",
         help="withdraw version N, which must be the newest; needed if a rollback made it",
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bitext.components.shared.errors import REFUSED, BitextError, LockedError
+from bitext.components.shared.errors import REFUSED, BitextError, EnvironmentFault, LockedError
 from bitext.pipeline.commands import common
 from bitext.pipeline.records import Stopwatch
 from bitext.pipeline.streams import print_message, print_output
@@ -146,7 +146,8 @@ def _reporting_the_end(
     try:
         yield progress
     except BaseException as error:
-        _report_end(options, terminal, session, progress, error)
+        with contextlib.suppress(EnvironmentFault):  # `error` gives the exit code
+            _report_end(options, terminal, session, progress, error)
         raise
     _report_end(options, terminal, session, progress, None)
 

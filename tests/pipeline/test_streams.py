@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tensorflow.core.protobuf import saved_model_pb2
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -27,6 +28,7 @@ CASES = [
     ("run toy.yaml", 0),
     ("run toy.yaml --log-format json", 0),
     ("run none.yaml", 2),
+    ("run none.yaml --log-format json", 2),
     ("config toy.yaml", 0),
     ("config --explain trainer", 0),
     ("status toy.yaml", 0),
@@ -38,14 +40,19 @@ CASES = [
     ("fetch nothing", 2),
     ("translate --model serving/none", 3),
     ("translate rows.txt --model serving/none --output out.txt", 3),
+    (f"gc toy.yaml --keep 1 --root {'a' * 300}", 2),
+    (f"export toy.yaml --output {'a' * 300}", 2),
 ]
-NEEDS_OUTPUT = ("run toy.yaml --log-format json", "config", "status", "lineage", "translate --model")
+JSON_RUNS = ("run toy.yaml --log-format json", "run none.yaml --log-format json")
+NEEDS_OUTPUT = (*JSON_RUNS, "config", "status", "lineage", "translate --model")
 
 
-def bitext(folder: Path, arguments: str, redirection: str) -> subprocess.CompletedProcess[str]:
+def bitext(
+    folder: Path, arguments: str, redirection: str, command: str = COMMAND
+) -> subprocess.CompletedProcess[str]:
     """Runs the command with a shell's redirection."""
     return subprocess.run(
-        ["bash", "-c", f'exec "$0" "$@" {redirection}', sys.executable, "-c", COMMAND, *arguments.split()],
+        ["bash", "-c", f'exec "$0" "$@" {redirection}', sys.executable, "-c", command, *arguments.split()],
         cwd=folder,
         env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"},
         input="a line\n",
@@ -103,3 +110,58 @@ def test_no_file_gets_the_descriptor_of_a_closed_stream(folder: Path) -> None:
     )  # fmt: skip
     assert process.returncode == 0
     assert not [path for path in folder.rglob("*") if path.is_file() and b"noise" in path.read_bytes()]
+
+
+# `bitext` that gets two signals when it reads the configuration.
+INTERRUPTED = """
+import os, signal, sys
+from bitext.pipeline import entry
+from bitext.pipeline.commands import common
+
+def load(options):
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(os.getpid(), number)
+    raise AssertionError("not interrupted")
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+common.load = load
+sys.exit(entry.main())
+"""
+
+
+@pytest.mark.parametrize("redirection", ["", ">&-", "2>&-", ">&- 2>&-", ">/dev/full", "2>/dev/full"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "run toy.yaml",
+        "run toy.yaml --log-format json",
+        "status toy.yaml",
+        "lineage 1 toy.yaml",
+        "rollback toy.yaml --reason x",
+        "gc toy.yaml --keep 1",
+        "export toy.yaml --output out",
+        "translate rows.txt --output out.txt",
+    ],
+)
+def test_signals_with_every_state_of_the_streams(folder: Path, arguments: str, redirection: str) -> None:
+    process = bitext(folder, arguments, redirection, INTERRUPTED)
+    refused = ">&-" in redirection.replace("2>&-", "") and arguments.startswith(NEEDS_OUTPUT)
+    assert process.returncode == (2 if refused else 143), process.stderr
+    assert "Traceback" not in process.stderr + process.stdout
+    if "2>" not in redirection and not refused:
+        assert process.stderr == "error: terminated\n"
+    assert sorted(path.name for path in folder.iterdir()) == ["rows.txt", "toy.yaml"]
+
+
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", "2>/dev/full"])
+def test_a_refused_model_with_closed_streams(folder: Path, redirection: str) -> None:
+    model = saved_model_pb2.SavedModel()
+    model.meta_graphs.add().graph_def.node.add(name="x", op="WriteFile")
+    (folder / "model").mkdir()
+    (folder / "model" / "saved_model.pb").write_bytes(model.SerializeToString())
+    process = bitext(folder, "translate rows.txt --model model --output out.txt", redirection)
+    assert process.returncode == 3
+    assert "Traceback" not in process.stderr + process.stdout
+    if "2>" not in redirection:
+        assert "operations that read or write files (WriteFile)\nwhat to do: use it only if" in process.stderr
+    assert not (folder / "out.txt").exists()
