@@ -12,8 +12,10 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
 from bitext.components.shared.errors import DataError
+from bitext.components.translation.bulk import executor as bulk
 from bitext.components.translation.graph_check import SAVING, check_graph, suspicious_operations
 from bitext.components.translation.graph_operations import CALLING, COMPUTING
+from bitext.components.translation.search import Search
 from bitext.components.translation.translate import main_translate
 from bitext.components.translation.translator import LineTranslator
 from tests import toy_model
@@ -201,6 +203,23 @@ def test_a_trusted_model_does_what_it_does(secret: Path, tmp_path: Path) -> None
     (tmp_path / "in.txt").write_text("a b\n")
     main_translate(model, tmp_path / "in.txt", tmp_path / "out.txt", trusted=True)
     assert (tmp_path / "out.txt").read_text() == "a bsecret\n"
+
+
+def test_it_is_refused_before_a_beam_pipeline_is_made(tmp_path: Path) -> None:
+    proto = saved_model_pb2.SavedModel()
+    proto.meta_graphs.add().graph_def.node.add(name="x", op="Send")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "saved_model.pb").write_bytes(proto.SerializeToString())
+    (tmp_path / "in.txt").write_text("a\n")
+    with pytest.raises(DataError, match="exchange data with other processes .Send."):
+        bulk.translate_file(
+            tmp_path / "model",
+            tmp_path / "in.txt",
+            tmp_path / "out.txt",
+            Search(),
+            lambda: pytest.fail("made"),
+        )
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "in.txt"}
 
 
 def test_the_message_stays_short(tmp_path: Path) -> None:
