@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 from bitext.components.artifacts import Artifact
@@ -63,7 +62,7 @@ def _why_no_hit(item: WorkItem, history: History) -> list[str]:
         if (execution.node, execution.part) != (item.node.name, item.recorded_part):
             continue
         if execution.state == State.COMPLETE and execution.cache_key_parts:
-            return differences(json.loads(execution.cache_key_parts), item.key_parts)
+            return differences(execution.key_values(), item.key_parts)
     return ["it has never completed before"]
 
 

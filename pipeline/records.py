@@ -6,12 +6,15 @@ import dataclasses
 import datetime
 import enum
 import itertools
+import json
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from bitext.components.artifacts import ModelBlessing, PushedModel
+from bitext.components.shared.errors import DataError
 
 Scalar = int | float | str
 """The type of an artifact's property."""
@@ -110,6 +113,21 @@ class Execution:
         """Sets its state and error, and its end to now."""
         self.state, self.error = state, error
         self.finished, self.seconds = time.time(), self.stopwatch.seconds
+
+    def key_values(self) -> dict[str, Any]:
+        """The values that its cache key is the hash of, from `cache_key_parts`.
+
+        Raises:
+          DataError: the record is damaged.
+        """
+        try:
+            values: dict[str, Any] = json.loads(self.cache_key_parts or "{}")
+        except ValueError as error:
+            raise DataError(
+                f"the metadata record of execution {self.id} of {self.node} is damaged: {error}",
+                "restore a copy of the metadata store, or move it away and run again",
+            ) from error
+        return values
 
     def all_outputs(self) -> Iterator[StoredArtifact]:
         """Yields the outputs of all keywords."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import abc
 import dataclasses
 import itertools
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -141,7 +140,7 @@ class BaseModel(Source):
             base = execution.inputs.get(key, ())
             digest = base[0].digest if base else None
             expected = others | {"input": others["input"] | {key: digest}}
-            if json.loads(execution.cache_key_parts) == expected and not execution.missing_outputs():
+            if execution.key_values() == expected and not execution.missing_outputs():
                 return base
         warm = list(itertools.takewhile(lambda execution: execution.inputs.get(key), trainings))
         if 0 < self.from_scratch_every <= len(warm) + 1 and trainings:

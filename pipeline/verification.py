@@ -68,8 +68,8 @@ def collect(config: PipelineConfig, serving_only: bool = False, wait: float = 0.
     if not serving_only and store_exists(config.metadata, Path(config.root)):
         layout = Layout(Path(config.root))
         with locked(layout.root, wait):
+            history = Store(config.metadata, layout.root, config.name).executions()  # waits for a locked file
             problems += _metadata_problems(config)
-            history = Store(config.metadata, layout.root, config.name).executions()
             found = list(_artifact_problems(layout, history))
         artifacts = len(found)
         problems += [problem for problem in found if problem is not None]

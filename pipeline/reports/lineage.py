@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -82,7 +81,7 @@ def chain(history: History, last: Execution) -> list[Execution]:
 
 
 def _execution(execution: Execution) -> dict[str, Any]:
-    parts = json.loads(execution.cache_key_parts or "{}")
+    parts = execution.key_values()
     properties = {name: value for a in execution.all_outputs() for name, value in a.properties.items()}
     return {
         "node": execution.node,

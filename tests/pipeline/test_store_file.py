@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +32,7 @@ COMMANDS: dict[str, list[str]] = {
     "a task of Airflow": ["run", "toy.yaml", "--from", "Train", "--to", "Train"],
     "status": ["status", "toy.yaml"],
     "lineage": ["lineage", "1", "toy.yaml"],
+    "verify": ["verify", "toy.yaml"],
     "gc": ["gc", "toy.yaml", "--keep", "1"],
     "rollback": ["rollback", "toy.yaml", "--reason", "because"],
 }
@@ -153,7 +156,7 @@ class TestAMissingFile:
     def test_every_other_command_refuses(self, used: Path, capsys: pytest.CaptureFixture[str]) -> None:
         FILE.unlink()
         before = tree(used)
-        for name in ("status", "lineage", "gc", "rollback"):
+        for name in ("status", "lineage", "verify", "gc", "rollback"):
             assert cli.main(COMMANDS[name]) == 3
             message = capsys.readouterr().err
             assert f"runs/toy has outputs, but its metadata store {FILE} is missing" in message
@@ -358,10 +361,43 @@ def test_a_record_that_cannot_be_read(
     assert "what to do: restore a copy of the file" in message
 
 
+def test_a_cache_key_that_cannot_be_read(used: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    execute("UPDATE ExecutionProperty SET string_value = '{' WHERE name = 'cache_key_parts'")
+    Path("rows.txt").write_text("c\td\n", encoding="utf-8")
+    for name in ("run", "lineage"):
+        assert cli.main(COMMANDS[name]) == 3
+        assert "error: the metadata record of execution " in capsys.readouterr().err
+
+
+def test_an_older_file_is_upgraded_as_the_documentation_says(
+    used: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert cli.main(COMMANDS["status"]) == 0
+    before = capsys.readouterr().out
+    metadata_store.downgrade_schema(connection_config(Metadata(sqlite=str(FILE)), used), SCHEMA_VERSION - 1)
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "operate.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"python - runs/mine/metadata.sqlite <<'END'\n(.*?)END\n", page, re.DOTALL)
+    subprocess.run([sys.executable, "-", str(FILE)], input=code, text=True, check=True)
+    assert cli.main(COMMANDS["status"]) == 0
+    assert capsys.readouterr().out == before
+    assert cli.main(COMMANDS["run"]) == 0
+    assert cli.main(COMMANDS["lineage"]) == 0
+
+
+@pytest.mark.parametrize("size", [0, 4096])
+def test_it_is_truncated_during_a_run(used: Path, size: int, capsys: pytest.CaptureFixture[str]) -> None:
+    fakes.Calls.hooks["Train"] = lambda context: os.truncate(FILE, size)
+    assert cli.main(["run", "toy.yaml", "--force", "Train"]) == 3
+    assert f"the metadata store {FILE} is damaged" in capsys.readouterr().err
+    fakes.Calls.hooks.clear()
+    assert cli.main(COMMANDS["run"]) == 3
+
+
 def test_rows_of_an_interrupted_transaction(used: Path, capsys: pytest.CaptureFixture[str]) -> None:
     execute("DELETE FROM Artifact WHERE uri LIKE 'Source/rejects/%'")
     before = tree(used)
-    for name in ("status", "lineage"):
+    for name in ("status", "lineage", "verify"):
         assert cli.main(COMMANDS[name]) == 3
         message = capsys.readouterr().err
         assert f"{FILE} has rows of an interrupted transaction" in message
