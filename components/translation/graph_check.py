@@ -69,7 +69,7 @@ def check_graph(folder: Path) -> None:
     texts = (f"{kind} ({_listing(names)})" for kind, names in by_kind.items())
     raise DataError(
         f"the model at {folder} can do more than translate: its graph has operations that"
-        f" {' and that '.join(texts)}",
+        f" {', that '.join(texts)}",
         _REMEDY,
     )
 
