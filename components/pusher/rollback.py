@@ -74,13 +74,7 @@ def rollback(
             return done
         _check_from_version(newest, done, from_version)
         source, metadata = _copy_of_earlier(destination, newest, reason)
-        metadata = msgspec.structs.replace(
-            metadata,
-            pipeline=pipeline,
-            root_id=root_id,
-            place=place,
-            folder_inode=destination.stat().st_ino,
-        )
+        metadata = msgspec.structs.replace(metadata, pipeline=pipeline, root_id=root_id, place=place)
         version = next_version(destination, int(newest.path.name))
         record = _record(destination / str(version), metadata)
         announce(record)
@@ -111,7 +105,12 @@ def _copy_of_earlier(
     time = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     withdrawals = {digest: entry for digest, entry in withdrawals.items() if digest != newest_digest}
     withdrawals[newest_digest] = Withdrawal(int(newest.path.name), reason, time)
-    return source, msgspec.structs.replace(metadata, withdrawn=withdrawals, rolled_back_to=earlier)
+    return source, msgspec.structs.replace(
+        metadata,
+        withdrawn=withdrawals,
+        rolled_back_to=earlier,
+        folder_inode=destination.stat().st_ino,
+    )
 
 
 def rollback_of(version: ServedVersion) -> RolledBack | None:
