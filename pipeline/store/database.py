@@ -88,6 +88,8 @@ class Database:
                 inspection.check_content(file)
         except sqlite3.Error as error:
             raise self._fault(error) from error
+        except UnicodeDecodeError as error:  # Python cannot decode SQLite's message
+            raise inspection.damaged(file, "a name in its schema is not UTF-8") from error
         if not has_tables and (fault := outputs_without_records(file, root)):
             raise fault
 

@@ -166,7 +166,7 @@ def damaged(file: Path, detail: str) -> DataError:
 def check_content(file: Path) -> None:
     """Raises DataError if the file's pages are not those of a whole SQLite database, or sqlite3.Error."""
     with contextlib.closing(connect(file)) as database:
-        [(result,), *_] = database.execute("PRAGMA quick_check(1)").fetchall()
+        [(result,), *_] = database.execute("PRAGMA integrity_check(1)").fetchall()
         [(page_size,)] = database.execute("PRAGMA page_size").fetchall()
     if file.stat().st_size % page_size:  # SQLite reads the missing bytes as zeros
         raise damaged(file, "its last page is incomplete")

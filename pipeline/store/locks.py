@@ -35,7 +35,10 @@ _PROC_LOCK = re.compile(
 
 def connect(file: Path) -> sqlite3.Connection:
     """Opens an SQLite file that exists, without waiting for locks. It never creates the file."""
-    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None)
+    uri = f"{file.absolute().as_uri()}?mode=rw"
+    connection = sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)
+    connection.text_factory = lambda text: text.decode(errors="replace")  # text of a damaged file
+    return connection
 
 
 def wait_until_unlocked(

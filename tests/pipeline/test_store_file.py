@@ -107,6 +107,28 @@ def damage_table() -> None:
     execute("DROP TABLE Artifact")
 
 
+def damage_index() -> None:
+    """Makes the content of an index differ from that of its table: rows would not be found."""
+    with contextlib.closing(sqlite3.connect(FILE)) as database, database:
+        (name,) = database.execute("SELECT name FROM sqlite_master WHERE sql LIKE '%INDEX%Event%'").fetchone()
+        database.execute("PRAGMA writable_schema = ON")
+        (page,) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (name,)).fetchone()
+        (size,) = database.execute("PRAGMA page_size").fetchone()
+    with FILE.open("r+b") as file:
+        file.seek((page - 1) * size)
+        header = bytearray(file.read(8))
+        header[3:5] = (int.from_bytes(header[3:5]) - 1).to_bytes(2)  # one cell fewer
+        file.seek((page - 1) * size)
+        file.write(header)
+
+
+def damage_name() -> None:
+    """Makes the name of a table in the schema no valid UTF-8."""
+    FILE.write_bytes(
+        FILE.read_bytes().replace(b"tableAttributionAttribution", b"tableAttr\xffbutionAttribution")
+    )
+
+
 def damage_version() -> None:
     execute("DELETE FROM MLMDEnv")
 
@@ -118,7 +140,17 @@ def execute(*statements: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [damage_text, damage_zeros, damage_header, damage_pages, damage_table, damage_version]
+    "damage",
+    [
+        damage_text,
+        damage_zeros,
+        damage_header,
+        damage_pages,
+        damage_table,
+        damage_version,
+        damage_index,
+        damage_name,
+    ],
 )
 def test_a_damaged_file(used: Path, damage: Callable[[], None], capsys: pytest.CaptureFixture[str]) -> None:
     damage()
