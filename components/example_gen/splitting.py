@@ -63,7 +63,7 @@ class SeenPairs:
     """
 
     def __init__(self) -> None:
-        self._hashes: set[int] = set()
+        self._seen: set[bytes] = set()
 
     def first_rows(self, source: pa.Array, target: pa.Array) -> Ints:
         """Indices, ascending, of the rows of a block whose pairs are in no earlier row: int64[M].
@@ -72,14 +72,18 @@ class SeenPairs:
           source: string[N].
           target: string[N].
         """
-        sides = [
-            map(hash, normalization.normalize_array(side).to_numpy(zero_copy_only=False))
-            for side in (source, target)
-        ]
-        seen, first = self._hashes, []
-        for row, (source_hash, target_hash) in enumerate(zip(*sides, strict=True)):
-            pair = source_hash << 64 ^ target_hash
-            if pair not in seen:
-                seen.add(pair)
+        hashes = np.empty((len(source), 2), np.int64)
+        for side, texts in enumerate((source, target)):
+            normalized = normalization.normalize_array(texts).to_numpy(zero_copy_only=False)
+            hashes[:, side] = np.fromiter(map(hash, normalized), np.int64, len(texts))
+        pairs: list[bytes] = hashes.view("V16").ravel().tolist()
+        distinct = set(pairs)
+        if len(distinct) == len(pairs) and self._seen.isdisjoint(distinct):
+            self._seen |= distinct
+            return np.arange(len(pairs))
+        first = []
+        for row, pair in enumerate(pairs):
+            if pair not in self._seen:
+                self._seen.add(pair)
                 first.append(row)
         return np.array(first, np.int64)

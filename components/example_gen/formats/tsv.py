@@ -16,11 +16,10 @@ from bitext.components.example_gen.formats.base import (
 )
 
 if TYPE_CHECKING:
-    from bitext.components.example_gen.rows import Rows
-
+    from bitext.components.example_gen.rows import Ints, Rows
 
 MOST_BLOCK_LINES = 1 << 17
-"""Maximum number of lines in a block."""
+"""Maximum number of lines in a block: a row needs memory even if it is empty."""
 
 
 class Tsv(Table):
@@ -39,48 +38,41 @@ class Tsv(Table):
             if options.header and line == 1:
                 block = block[len(split_block(block)[0]) + 1 :]
                 line = 2
-            for part in _parts(block):
-                rows = split_tsv(part, line, file.columns)
-                line += len(rows.line)
-                yield rows
+            ends, begin = _line_ends(block), 0
+            for first in range(0, len(ends), MOST_BLOCK_LINES):
+                part_ends = ends[first : first + MOST_BLOCK_LINES]
+                stop = int(part_ends[-1]) + 1
+                yield split_tsv(block[begin:stop], line + first, file.columns, part_ends - begin)
+                begin = stop
+            line += len(ends)
 
 
-def _parts(block: bytes) -> Iterator[bytes]:
-    """Divides a block of very short lines, because a row needs memory even if it is empty."""
+def _line_ends(block: bytes) -> Ints:
+    """Indices of the line ends, which are one byte each; of a last line without one, the length."""
     import numpy as np
 
-    if len(block) <= MOST_BLOCK_LINES:
-        yield from [block] * bool(block)
-        return
     data = np.frombuffer(block, np.uint8)
-    is_end = data == 0x0A
-    if b"\r" in block:
-        is_end |= data == 0x0D
-    start = 0
-    for end in (np.flatnonzero(is_end)[MOST_BLOCK_LINES - 1 :: MOST_BLOCK_LINES] + 1).tolist():
-        yield block[start:end]
-        start = end
-    if start < len(block):
-        yield block[start:]
+    ends = np.flatnonzero((data == 0x0A) | (data == 0x0D) if b"\r" in block else data == 0x0A)
+    if len(data) and (not len(ends) or ends[-1] != len(data) - 1):
+        ends = np.append(ends, len(data))
+    return ends
 
 
-def split_tsv(block: bytes, first_line: int, columns: tuple[int, int]) -> Rows:
+def split_tsv(block: bytes, first_line: int, columns: tuple[int, int], line_ends: Ints | None = None) -> Rows:
     """Splits whole lines into rows and reads two of their columns, without a loop over rows.
 
     Args:
       block: lines that end in a line feed or a carriage return, which the last one may lack; not empty.
       first_line: line number of the first line of the block.
       columns: indices of the source and the target column.
+      line_ends: what `_line_ends` returns for the block, if it is known.
     """
     import numpy as np
 
     from bitext.components.example_gen.rows import Rows, slices
 
     data = np.frombuffer(block, np.uint8)
-    returns = b"\r" in block
-    ends = np.flatnonzero((data == 0x0A) | (data == 0x0D)) if returns else np.flatnonzero(data == 0x0A)
-    if not len(ends) or ends[-1] != len(data) - 1:
-        ends = np.append(ends, len(data))
+    ends = _line_ends(block) if line_ends is None else line_ends
     starts = np.concatenate([[0], ends[:-1] + 1])
     tabs = np.flatnonzero(data == 0x09)
     first_tab, next_line_tab = np.searchsorted(tabs, starts), np.searchsorted(tabs, ends)
@@ -98,7 +90,7 @@ def split_tsv(block: bytes, first_line: int, columns: tuple[int, int]) -> Rows:
     numbers = first_line + np.arange(len(ends), dtype=np.int64)
     column_counts = column_counts.astype(np.int64)
     rejected = {}
-    if returns:
+    if b"\r" in block:
         rejected = cut_by_carriage_returns(
             np.append(False, data[ends[:-1]] == 0x0D), np.where(starts == ends, 0, column_counts)
         )
