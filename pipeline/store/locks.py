@@ -129,6 +129,6 @@ def _command(pid: int) -> str:
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return ""
-    text = os.fsdecode(arguments.replace(b"\0", b" ")).strip()
+    text = " ".join(os.fsdecode(arguments.replace(b"\0", b" ")).split())
     shown = text if len(text) <= _MAX_COMMAND else f"{text[:_MAX_COMMAND]}..."
     return f" ({shown})" if shown else ""

@@ -86,7 +86,7 @@ def test_every_command_names_the_program(
         code = export(Path("toy.yaml")) if name == "export" else cli.main(COMMANDS[name])
         elapsed = time.monotonic() - begun
     captured = capsys.readouterr()
-    program = f"process {holder.process.pid} ({sys.executable} -c"
+    program = f"process {holder.process.pid} ({sys.executable} -c import sqlite3, sys "
     waits = f"waiting up to 1 s for the metadata store {FILE}, locked by {program}"
     assert code == 6
     assert (captured.out + captured.err).count(waits) == 1
