@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -29,16 +29,21 @@ from tests.pipeline.test_runner import open_store
 def config(folder: Path) -> PipelineConfig:
     """A pipeline that pushed the versions 1, 2 and 3 of three models."""
     config = config_of(folder)
+    push_versions(config, folder, (1, 2, 3))
+    return config
+
+
+def push_versions(config: PipelineConfig, folder: Path, numbers: Iterable[int]) -> None:
+    """Pushes a model for each number, which is its content."""
     destination = Path(config.serving)
     destination.mkdir(parents=True)
-    for version in (1, 2, 3):
+    for version in numbers:
         model = folder / "models" / str(version)
         model.mkdir(parents=True)
         (model / SAVED_MODEL_FILE).write_text(str(version), encoding="utf-8")
-        metadata = VersionMetadata(model_digest(model), pipeline="toy")
+        metadata = VersionMetadata(model_digest(model), pipeline=config.name)
         files = {ServedVersion.METADATA: metadata.encode()}
         serving.publish(model, destination, version, metadata.digest, files)
-    return config
 
 
 def served(config: PipelineConfig) -> str:

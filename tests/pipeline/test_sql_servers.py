@@ -22,9 +22,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from bitext.components.example_gen import Parameters as ExampleGenParameters
+from bitext.components.pusher.serving import newest_version
 from bitext.components.shared.errors import DataError, EnvironmentFault
-from bitext.pipeline.config import Metadata, SqlServer
-from bitext.pipeline.records import Run, State
+from bitext.pipeline import completion, housekeeping, rollback
+from bitext.pipeline.config import Metadata, PipelineConfig, SqlServer
+from bitext.pipeline.records import Run, State, artifacts_by_id
+from bitext.pipeline.reports import status
 from bitext.pipeline.runner import Runner
 from bitext.pipeline.store import Store, locks
 from bitext.pipeline.store.orphans import SCHEMA_VERSION
@@ -32,6 +36,7 @@ from bitext.pipeline.terminal import Terminal
 from tests.pipeline import fakes
 from tests.pipeline.fakes import Calls
 from tests.pipeline.store_contract import altered_outputs, check_round_trip
+from tests.pipeline.test_rollback import push_versions
 
 pytestmark = pytest.mark.slow
 
@@ -235,6 +240,55 @@ class TestRestart:
         assert run(server.settings, tmp_path, "stopped") == list(fakes.NODES[1:])
         states = Counter(recorded.state for recorded in Store(server.settings, tmp_path, "stopped").runs())
         assert states == {State.COMPLETE: 1, State.CANCELED: 1}
+
+
+def config_of(settings: Metadata, folder: Path, name: str) -> PipelineConfig:
+    """Returns a configuration of the fake pipeline with its history on the server."""
+    return PipelineConfig(
+        name=name,
+        root=str(folder / "root"),
+        serving=str(folder / "serving" / name),
+        metadata=settings,
+        example_gen=ExampleGenParameters(files=("a.tsv",)),
+    )
+
+
+def test_gc_keeps_the_cache_and_completes_one_that_was_killed(settings: Metadata, tmp_path: Path) -> None:
+    config = config_of(settings, tmp_path, "collected")
+    for steps in (1, 2, 3):
+        run(settings, tmp_path, "collected", steps)
+    store = Store(settings, tmp_path / "root", "collected")
+
+    def collect() -> None:
+        housekeeping.collect(config, keep=1, say=len)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "mark_deleted", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            collect()
+    assert [a for a in artifacts_by_id(store.executions()).values() if not a.exists and not a.deleted]
+    collect()
+    assert not [a for a in artifacts_by_id(store.executions()).values() if not a.exists and not a.deleted]
+    assert run(settings, tmp_path, "collected", 3) == []
+
+
+def interrupt(*arguments: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_rollback_that_was_interrupted_is_completed_once(settings: Metadata, tmp_path: Path) -> None:
+    config = config_of(settings, tmp_path, "rolled")
+    push_versions(config, tmp_path, (1, 2, 3))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(completion, "record_rollback", interrupt)
+        patch.setattr(rollback, "record_rollback", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            rollback.roll_back(config, "wrong", say=len)
+    assert newest_version(Path(config.serving)).path.name == "4"
+    assert status.collect(config)["runs"][0]["state"] == State.COMPLETE
+    record, is_new = rollback.roll_back(config, "wrong", say=len)
+    assert (record.version, record.rolled_back_to, is_new) == (4, 2, False)
+    assert status.collect(config)["pushed"]["version"] == 4
 
 
 def test_another_schema_version_is_a_data_error(server: Server, tmp_path: Path) -> None:
