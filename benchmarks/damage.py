@@ -134,6 +134,11 @@ def attack(reference: Pipeline, folder: Path, generator: random.Random) -> str:
     return f"{name} of {file}: {ending}"
 
 
+def served_weights(folder: Path) -> str:
+    """Returns the digest of the weights that are served. The graph's bytes differ from process to process."""
+    return folder_digest(newest_version(folder / "serving" / "toy").path / "variables")
+
+
 def _run(attacked: Attack, reference: Pipeline, generator: random.Random) -> str:
     """Runs what reads the damaged file, and checks the outcome."""
     arguments = ["run", "toy.yaml"]
@@ -148,9 +153,7 @@ def _run(attacked: Attack, reference: Pipeline, generator: random.Random) -> str
     code, printed = attacked.bitext(*arguments)
     shown = " ".join(arguments[2:]) or "run"
     if code == 0:
-        newest = newest_version(attacked.folder / "serving" / "toy")
-        original = newest_version(reference.folder / "serving" / "toy")
-        if newest.model_digest() != original.model_digest():
+        if served_weights(attacked.folder) != served_weights(reference.folder):
             raise InconsistentError(f"{attacked.file} damaged, {shown}: another model is served:\n{printed}")
         return f"{shown}: made again"
     if code not in (DATA_ERROR, ENVIRONMENT_FAULT) or "what to do: " not in printed:
