@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from bitext.components.artifacts import Artifact
+from bitext.components.artifacts import Artifact, kind_named
 from bitext.components.shared.errors import DataError
 from bitext.pipeline.plan import WorkItem
 from bitext.pipeline.records import StoredArtifact
@@ -51,7 +51,12 @@ def problem_of(artifact: StoredArtifact, splits: Collection[str] | None = None) 
         return "is missing"
     try:
         if splits is None:
-            intact = Artifact(folder).files_digest() == (artifact.files_digest or artifact.digest)
+            kind = kind_named(artifact.type)(folder)
+            intact = (
+                kind.files_digest() == artifact.files_digest
+                if artifact.files_digest
+                else kind.content_digest() == artifact.digest
+            )
         else:
             recorded = {name: artifact.split_digests.get(name) for name in splits}
             split_digest = Artifact(folder).split_digest

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from bitext.components.artifacts import TransformGraph
 from bitext.components.component import Context
 from bitext.components.shared.errors import DataError
-from bitext.pipeline.integrity import DamagedInput
+from bitext.pipeline.integrity import DamagedInput, problem_of
 from bitext.pipeline.plan import WorkItem
 from bitext.pipeline.publish import Publisher
-from bitext.pipeline.records import Execution, State
+from bitext.pipeline.records import Execution, State, StoredArtifact
 from bitext.pipeline.runner import Selection
 from tests.pipeline.fakes import Calls
 from tests.pipeline.test_runner import newest_execution, open_store, run
@@ -143,3 +144,21 @@ def test_without_verification_nothing_is_compared(folder: Path) -> None:
     store = open_store(folder)
     Runner(pipeline, folder / "root", lambda: store, fakes.no_beam, Terminal(), verify_inputs=False).run()
     assert Calls.nodes == ["Evaluate", "Push"]
+
+
+@pytest.mark.parametrize("with_files_digest", [True, False])
+def test_a_kind_whose_digest_leaves_files_out(tmp_path: Path, with_files_digest: bool) -> None:
+    """Without the digest of all files, as 0.2.0 recorded it, only the files that its digest covers count."""
+    graph = TransformGraph(tmp_path / "graph")
+    (graph.graph / "assets").mkdir(parents=True)
+    (graph.graph / "saved_model.pb").write_bytes(b"graph")
+    (graph.assets / "vocabulary").write_bytes(b"words")
+    files_digest = graph.files_digest() if with_files_digest else ""
+    stored = StoredArtifact(
+        "TransformGraph", str(graph.path), graph.content_digest(), files_digest=files_digest
+    )
+    assert problem_of(stored) == ""
+    (graph.graph / "saved_model.pb").write_bytes(b"other")
+    assert bool(problem_of(stored)) == with_files_digest
+    (graph.assets / "vocabulary").write_bytes(b"other")
+    assert problem_of(stored)
