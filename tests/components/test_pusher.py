@@ -351,7 +351,8 @@ class TestRollback:
         assert {version: after[version] for version in before} == before
         withdrawal = artifacts.Withdrawal(3, "it *fails*", result.time)
         assert after[4] == VersionMetadata(
-            before[2].digest, 31.0, "nrefs:1", {before[3].digest: withdrawal}, 2, PIPELINE
+            *(before[2].digest, 31.0, "nrefs:1", {before[3].digest: withdrawal}, 2, PIPELINE),
+            folder_inode=push.destination.stat().st_ino,
         )
         extra = push.destination / "4" / "assets.extra"
         model_card = card.Card.decode((extra / ServedVersion.CARD_JSON.name).read_bytes())
