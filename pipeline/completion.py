@@ -11,16 +11,25 @@ from bitext.components.artifacts import PushedModel, RolledBack
 from bitext.components.pusher.rollback import rollback_of
 from bitext.components.pusher.serving import newest_version
 from bitext.components.shared.errors import EnvironmentFault, LockedError
+from bitext.components.shared.files import fsync_tree
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.layout import Layout
 from bitext.pipeline.lock import locked
-from bitext.pipeline.records import Execution, History, Run, State, StoredArtifact, pushed_artifact
+from bitext.pipeline.records import (
+    ROLLBACK,
+    Execution,
+    History,
+    Run,
+    State,
+    StoredArtifact,
+    pushed_artifact,
+)
 from bitext.pipeline.sources import pushed_with
 from bitext.pipeline.store import Store
 from bitext.pipeline.store import exists as store_exists
 from bitext.pipeline.terminal import log
 
-NODE = "Rollback"
+NODE = ROLLBACK
 
 
 def complete_record(config: PipelineConfig, layout: Layout, store: Store) -> None:
@@ -32,7 +41,10 @@ def complete_record(config: PipelineConfig, layout: Layout, store: Store) -> Non
     run = _interrupted_run(layout, store, done) if done is not None else None
     if done is None or run is None:
         return
-    if not is_recorded(store.executions(), done):
+    recorded = recorded_by(store.executions(), done)
+    if recorded not in (None, run.run_id):  # this run announced the version, failed, and another one made it
+        return
+    if recorded is None:
         record_rollback(layout, store, run, done)
     run.state, run.error, run.finished = State.COMPLETE, "", run.finished or run.started
     store.put_run(run)
@@ -73,13 +85,15 @@ def _interrupted_run(layout: Layout, store: Store, done: RolledBack) -> Run | No
     return None
 
 
-def is_recorded(history: History, record: RolledBack) -> bool:
-    """Whether an execution is on record that made this version in a rollback."""
-    return any(
-        pushed.properties.get("version") == record.version and pushed.properties.get("time") == record.time
-        for execution in history
-        if execution.state == State.COMPLETE and (pushed := pushed_artifact(execution)) is not None
-    )
+def recorded_by(history: History, record: RolledBack) -> str | None:
+    """The id of the run that is recorded to have made this version in a rollback; None: there is none."""
+    for execution in history:
+        pushed = pushed_artifact(execution) if execution.state == State.COMPLETE else None
+        if pushed is None or pushed.properties.get("version") != record.version:
+            continue
+        if pushed.properties.get("time") == record.time:
+            return execution.run_id
+    return None
 
 
 def record_rollback(layout: Layout, store: Store, run: Run, record: RolledBack) -> None:
@@ -99,6 +113,7 @@ def _publish(layout: Layout, execution: Execution, record: RolledBack) -> Stored
     folder.mkdir(parents=True)
     artifact = PushedModel(folder)
     artifact.write(record)
+    fsync_tree(folder)
     properties = {name: value for name, value in msgspec.structs.asdict(record).items() if name != "model"}
     return StoredArtifact(
         artifact.TYPE_NAME,

@@ -16,11 +16,12 @@ from bitext.pipeline.layout import Layout, remove
 from bitext.pipeline.lock import locked
 from bitext.pipeline.opening import open_store
 from bitext.pipeline.records import (
+    ROLLBACK,
     History,
     Run,
     State,
     StoredArtifact,
-    artifacts_by_id,
+    made_in,
     pushed_artifact,
 )
 from bitext.pipeline.reports.lineage import chain
@@ -95,11 +96,12 @@ def collect(
     with locked(layout.root, wait):
         store = open_store(config, layout, say)
         history, runs = store.executions(), store.runs()
-        recent = _recent(history, runs, keep)
+        recent = _recent(history, [run for run in runs if run.root_id in ("", layout.read_id())], keep)
         needed = {artifact.id for artifact in _needed(history, recent, config.serving)}
-        existing = {id_: a for id_, a in artifacts_by_id(history).items() if a.exists}
+        made_here = made_in(history, runs, layout.read_id())
+        existing = {id_: artifact for id_, artifact in made_here.items() if artifact.exists}
         unneeded = [artifact for id_, artifact in sorted(existing.items()) if id_ not in needed]
-        removed_before = [a for a in artifacts_by_id(history).values() if _was_removed(a, layout)]
+        removed_before = [a for a in made_here.values() if not a.exists and not a.deleted]
         collected = Collected(
             artifacts=[Path(artifact.uri) for artifact in unneeded],
             attempts=_attempts(layout, history, recent),
@@ -133,18 +135,24 @@ def _recent(history: History, runs: Sequence[Run], keep: int) -> set[str]:
     for execution in history:
         if execution.state in (State.COMPLETE, State.CACHED) and not execution.part:
             completed.setdefault(execution.run_id, set()).add(execution.node)
-    pipeline = next((run.nodes.split(", ") for run in runs if run.nodes), [])
-    ever = {node for run in runs for node in completed.get(run.run_id, set()).intersection(run.own_nodes())}
-    wanted = ever.intersection(pipeline)
+    own = {run.run_id: _own_nodes(run, completed.get(run.run_id, set())) for run in runs}
+    pipeline = next((run.nodes.split(", ") for run in runs if run.nodes), None)
+    ever = set[str]().union(*own.values())
+    wanted = ever if pipeline is None else ever.intersection(pipeline)
     recent, missing, passes = set[str](), set(wanted), 0
     for run in runs:
         if passes == keep:
             break
         recent.add(run.run_id)
-        missing -= completed.get(run.run_id, set()).intersection(run.own_nodes())
-        if not missing:
+        missing -= own[run.run_id]
+        if not missing and wanted:
             missing, passes = set(wanted), passes + 1
     return recent
+
+
+def _own_nodes(run: Run, completed: set[str]) -> set[str]:
+    """The nodes that a run completed itself. bitext 0.2.0 did not record which nodes a run has."""
+    return completed.intersection(run.own_nodes()) if run.nodes else completed - {ROLLBACK}
 
 
 def _needed(history: History, recent: set[str], serving: str) -> Iterable[StoredArtifact]:
@@ -159,12 +167,6 @@ def _needed(history: History, recent: set[str], serving: str) -> Iterable[Stored
     for execution in executions:
         yield from itertools.chain(execution.all_outputs(), execution.all_inputs())
     yield from served
-
-
-def _was_removed(artifact: StoredArtifact, layout: Layout) -> bool:
-    """Whether a killed process removed the folder of an artifact in this root and did not record it."""
-    in_root = Path(artifact.uri).is_relative_to(layout.root.resolve())
-    return in_root and not artifact.deleted and not artifact.exists
 
 
 def _attempts(layout: Layout, history: History, recent: set[str]) -> list[Path]:

@@ -26,6 +26,9 @@ def claim(layout: Layout, store: Store, say: Callable[[str], None]) -> str:
       store: its metadata store.
       say: prints one line.
     """
+    if not layout.has_id():  # lost, or not copied with the other files
+        runs = [run for run in store.runs() if Path(run.root).resolve() == layout.root.resolve()]
+        layout.write_id(next((run.root_id for run in runs if run.root_id), uuid.uuid4().hex))
     old = layout.read_id()
     original = _original(layout, store, old)
     if original is None and not layout.new_id_file.exists():
@@ -37,7 +40,8 @@ def claim(layout: Layout, store: Store, say: Callable[[str], None]) -> str:
             " its own"
         )
     new = layout.new_id_file.read_text(encoding="ascii")
-    if store.is_in(layout.root):  # otherwise, the records stay those of the original
+    last = next((run for run in store.runs() if run.root_id == old), None)
+    if last is not None and Path(last.root).resolve() == layout.root.resolve():  # the records were copied too
         store.change_root_id(old, new)
     layout.new_id_file.replace(layout.id_file)
     return new
@@ -55,8 +59,10 @@ def _original(layout: Layout, store: Store, root_id: str) -> Path | None:
         return None
     host, _, path = last.place.partition(":")
     original = Layout(Path(path))
-    if host != socket.gethostname() or not original.id_file.is_file():
+    if host != socket.gethostname():
         return None
-    if original.read_id() != root_id or os.path.samefile(original.root, layout.root):
-        return None
-    return original.root
+    try:
+        is_same_id = original.id_file.is_file() and original.read_id() == root_id
+    except PermissionError:  # another person's
+        return original.root
+    return original.root if is_same_id and not os.path.samefile(original.root, layout.root) else None

@@ -16,15 +16,16 @@ class DamagedInput(DataError):
 
     Attributes:
       artifact: the input.
+      problem: what is wrong with it.
     """
 
-    def __init__(self, artifact: StoredArtifact, problem: str):
-        kind = Artifact(Path(artifact.uri))
-        super().__init__(
-            f"{artifact.type} {artifact.uri} {problem}",
-            f"make it again: `bitext run CONFIG --force {kind.node}`; or restore the folder from a copy",
-        )
-        self.artifact = artifact
+    def __init__(self, artifact: StoredArtifact, problem: str, is_of_this_run: bool = True):
+        node = Artifact(Path(artifact.uri)).node
+        remedy = "restore the folder from a copy, or move it elsewhere: the next run does without it"
+        if is_of_this_run:
+            remedy = f"make it again: `bitext run CONFIG --force {node}`; or restore the folder from a copy"
+        super().__init__(f"{artifact.type} {artifact.uri} {problem}", remedy)
+        self.artifact, self.problem = artifact, problem
 
 
 def check_inputs(item: WorkItem) -> None:

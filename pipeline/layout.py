@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from bitext.components.shared.files import fsync
 from bitext.components.shared.numbered import folder_number
 from bitext.pipeline.terminal import log
 
@@ -62,7 +63,7 @@ class Layout:
 
     def damaged(self, run_id: str, folder: Path) -> Path:
         """The path that a run moves a damaged output folder to."""
-        return self.root / ".damaged" / run_id / folder.relative_to(self.root.resolve())
+        return self.root / ".damaged" / run_id / Path(*folder.parts[-3:])
 
     def all_damaged(self) -> list[Path]:
         """The folders of damaged outputs: `.damaged/<run id>`."""
@@ -96,15 +97,25 @@ class Layout:
         """The file with the id that a copy of a root is about to get (see `identity`)."""
         return self.root / ".id.copy"
 
+    def has_id(self) -> bool:
+        """Whether the root has an id that can be read."""
+        try:
+            return bool(self.id_file.read_text(encoding="ascii").strip())
+        except (FileNotFoundError, UnicodeDecodeError):
+            return False
+
+    def write_id(self, id_: str) -> None:
+        """Gives the root an id, completely or not at all."""
+        new = self.root / ".id.new"
+        new.write_text(id_, encoding="ascii")
+        fsync(new)
+        new.rename(self.id_file)
+
     def read_id(self) -> str:
         """The root's id in the metadata store, which is created on first use."""
-        try:
-            return self.id_file.read_text(encoding="ascii")
-        except FileNotFoundError:
-            new = self.root / ".id.new"
-            new.write_text(uuid.uuid4().hex, encoding="ascii")
-            new.rename(self.id_file)
-            return self.id_file.read_text(encoding="ascii")
+        if not self.has_id():
+            self.write_id(uuid.uuid4().hex)
+        return self.id_file.read_text(encoding="ascii")
 
 
 def remove(folder: Path) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 from bitext.components.artifacts import ModelBlessing, PushedModel
 from bitext.components.shared.errors import DataError
 
+ROLLBACK = "Rollback"
+"""The node of the executions that record rollbacks."""
 Scalar = int | float | str
 """The type of an artifact's property."""
 
@@ -250,6 +252,16 @@ def blesses(execution: Execution) -> bool:
         and artifact.properties.get(ModelBlessing.BLESSED_PROPERTY) == 1
         for artifact in execution.all_outputs()
     )
+
+
+def made_in(history: History, runs: Iterable[Run], root_id: str) -> dict[int | None, StoredArtifact]:
+    """The artifacts that executions in the root with this id made, by id.
+
+    Several roots may share a store. The executions of whole nodes whose work is divided make nothing.
+    """
+    own = {run.run_id for run in runs if run.root_id in ("", root_id)}
+    makers = (e for e in history if e.run_id in own and e.state == State.COMPLETE)
+    return artifacts_by_id(e for e in makers if e.cache_key_parts or e.node == ROLLBACK)
 
 
 def artifacts_by_id(executions: Iterable[Execution]) -> dict[int | None, StoredArtifact]:

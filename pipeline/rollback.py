@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bitext.components.artifacts import RolledBack
 from bitext.components.pusher.rollback import rollback
-from bitext.pipeline.completion import complete_record, is_recorded, record_rollback
+from bitext.pipeline.completion import complete_record, record_rollback, recorded_by
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.identity import place
 from bitext.pipeline.layout import Layout
@@ -68,7 +68,7 @@ def roll_back(
                 root_id=run.root_id,
                 place=run.place,
             )
-            is_new = not is_recorded(store.executions(), record)
+            is_new = recorded_by(store.executions(), record) is None
             if is_new:
                 record_rollback(layout, store, run, record)
         except BaseException as error:

@@ -7,8 +7,9 @@ execution records the whole node: its outputs are those of all parts, new or cac
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -197,9 +198,11 @@ class _Session:
                     self.executions[node.name] = self._use_newest(node)
             except DamagedInput as damage:
                 maker = self._maker(damage.artifact)
+                if not maker:
+                    raise DamagedInput(damage.artifact, damage.problem, is_of_this_run=False) from damage
                 if not may_run.get(maker, False) or maker in made_again:
                     raise
-                self._set_aside(damage, maker)
+                self._set_damaged_aside(self.executions[maker].all_outputs(), maker)
                 made_again.add(maker)
                 index = next(i for i, node in enumerate(nodes) if node.name == maker)
             else:
@@ -212,13 +215,11 @@ class _Session:
                 return name
         return ""
 
-    def _set_damaged_outputs_aside(self, items: list[WorkItem]) -> None:
-        """Moves damaged outputs of earlier executions away, so that `bitext verify` no longer finds them."""
-        for item in items:
-            for execution in with_key(self._history, item.node.component.name, item.cache_key):
-                for artifact in execution.all_outputs():
-                    if artifact.exists and (problem := problem_of(artifact)):
-                        self._set_aside(DamagedInput(artifact, problem), item.node.name)
+    def _set_damaged_aside(self, artifacts: Iterable[StoredArtifact], maker: str) -> None:
+        """Moves those of the artifacts that are damaged out of the outputs."""
+        for artifact in artifacts:
+            if not artifact.deleted and (problem := problem_of(artifact)):
+                self._set_aside(DamagedInput(artifact, problem), maker)
 
     def _set_aside(self, damage: DamagedInput, maker: str) -> None:
         """Moves a damaged artifact out of the outputs, so that the node that made it runs again."""
@@ -227,7 +228,7 @@ class _Session:
         if folder.is_dir():
             target = layout.damaged(self._publisher.run.run_id, folder)
             target.parent.mkdir(parents=True, exist_ok=True)
-            folder.rename(target)
+            shutil.move(folder, target)  # a linked folder may be on another disk
             message += f"; moved to {target}"
         self._publisher.store.mark_deleted([damage.artifact])
         self._terminal.say_of_run(f"{message}; {maker} makes it again")
@@ -256,7 +257,9 @@ class _Session:
         is_again = any(execution.node == node.name for execution in self._executed)
         forced = "" if is_again else self._selection.why_forced(node)
         if forced and self._verify_inputs:
-            self._set_damaged_outputs_aside(items)
+            for item in items:  # so that `bitext verify` finds them no longer
+                for execution in with_key(self._history, node.component.name, item.cache_key):
+                    self._set_damaged_aside(execution.all_outputs(), node.name)
         lookups = [look_up(item, (*self._executed, *self._history), forced) for item in items]
         new_count = sum(lookup.hit is None for lookup in lookups)
         if not new_count:

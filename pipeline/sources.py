@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bitext.components.component import Component, Parameters
-from bitext.components.pusher.serving import newest_version
+from bitext.components.pusher.serving import newest_version, withdrawn
 from bitext.pipeline.cache_keys import KeyParts, key_parts
 from bitext.pipeline.records import (
     Artifacts,
@@ -185,7 +185,7 @@ def served_model(history: History, serving: str, other_than: str = "") -> Resolv
     """Returns the model that the newest version in the serving folder is a copy of.
 
     If the records do not have that model, it is the model pushed last; if none was ever pushed, the model
-    blessed last.
+    blessed last. A model that a rollback withdrew is left out.
 
     Args:
       history: see `History`.
@@ -195,8 +195,18 @@ def served_model(history: History, serving: str, other_than: str = "") -> Resolv
     metadata = newest_version(Path(serving)).metadata()
     served = pushed_with(history, metadata.digest) if metadata else ()
     pushed, blessed = _models_of(history, pushed_artifact), _models_of(history, blesses)
-    models = (model for model in itertools.chain(served, pushed, blessed) if model.digest != other_than)
+    excluded = {other_than, *_withdrawn_models(history, serving)}
+    models = (model for model in itertools.chain(served, pushed, blessed) if model.digest not in excluded)
     return tuple(itertools.islice(models, 1))
+
+
+def _withdrawn_models(history: History, serving: str) -> Iterator[str]:
+    """Yields the digests of the models that a rollback withdrew."""
+    withdrawals = withdrawn(Path(serving))
+    for execution in history if withdrawals else ():
+        pushed = pushed_artifact(execution)
+        if pushed is not None and pushed.properties.get("digest") in withdrawals:
+            yield from (model.digest for model in execution.inputs.get("model", ()))
 
 
 def pushed_with(history: History, digest: str) -> Resolved:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shlex
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.integrity import problem_of
 from bitext.pipeline.layout import Layout
 from bitext.pipeline.lock import locked
-from bitext.pipeline.records import History, State, artifacts_by_id
+from bitext.pipeline.records import ROLLBACK, History, State, StoredArtifact, made_in
 from bitext.pipeline.store import Store, sqlite_file
 from bitext.pipeline.store import exists as store_exists
 
@@ -68,9 +69,11 @@ def collect(config: PipelineConfig, serving_only: bool = False, wait: float = 0.
     if not serving_only and store_exists(config.metadata, Path(config.root)):
         layout = Layout(Path(config.root))
         with locked(layout.root, wait):
-            history = Store(config.metadata, layout.root, config.name).executions()  # waits for a locked file
+            store = Store(config.metadata, layout.root, config.name)  # waits for a locked file
+            history = store.executions()
             problems += _metadata_problems(config)
-            found = list(_artifact_problems(layout, history))
+            made_here = made_in(history, store.runs(), layout.read_id())
+            found = list(_artifact_problems(made_here.values(), history))
         artifacts = len(found)
         problems += [problem for problem in found if problem is not None]
     serving = Path(config.serving)
@@ -94,21 +97,24 @@ def _metadata_problems(config: PipelineConfig) -> Iterator[Problem]:
         yield Problem(str(file), f"is damaged: {first}", "restore a copy of the file")
 
 
-def _artifact_problems(layout: Layout, history: History) -> Iterator[Problem | None]:
+def _artifact_problems(artifacts: Iterable[StoredArtifact], history: History) -> Iterator[Problem | None]:
     """Yields the problem of each output in this root that should exist; None: it has none."""
     newest = dict[str, set[int | None]]()
     for execution in history:
         if execution.state in (State.COMPLETE, State.CACHED) and not execution.part:
             newest.setdefault(execution.node, {artifact.id for artifact in execution.all_outputs()})
     current = set().union(*newest.values())
-    for artifact in artifacts_by_id(history).values():
-        if artifact.deleted or not Path(artifact.uri).is_relative_to(layout.root.resolve()):
+    for artifact in artifacts:
+        if artifact.deleted:
             continue
         problem = problem_of(artifact)
         if not problem:
             yield None
         elif artifact.id in current:
             node = Artifact(Path(artifact.uri)).node
+            if node == ROLLBACK:
+                yield Problem(artifact.uri, problem, "restore it from a copy; only reports read it")
+                continue
             yield Problem(artifact.uri, problem, f"make it again: `bitext run CONFIG --force {node}`")
         else:
             remedy = "restore it from a copy, or remove what no model needs: `bitext gc CONFIG --keep 1`"
@@ -125,6 +131,9 @@ def _version_problems(version: ServedVersion, serving: Path) -> Iterator[Problem
     )
     metadata = version.metadata()
     if metadata is not None:
+        if is_newest and metadata.rolled_back_to is not None and metadata.withdrawn:
+            reason = list(metadata.withdrawn.values())[-1].reason
+            remedy = f"`bitext rollback CONFIG --reason {shlex.quote(reason)}` publishes the model again"
         if version.model_digest() != metadata.digest:
             yield Problem(str(version.path), "is damaged: its files are not those that were pushed", remedy)
     elif not version.has_saved_model:

@@ -133,6 +133,12 @@ class VersionMetadata(msgspec.Struct, frozen=True):
         return encode_json(self)
 
 
+class _Withdrawals(msgspec.Struct, frozen=True):
+    """What the metadata and the model card have in common."""
+
+    withdrawn: dict[str, Withdrawal] = {}
+
+
 class ServedVersion(Artifact):
     """A version in a serving folder: a copy of a model's `Format-Serving/`, and files that describe it::
 
@@ -165,6 +171,23 @@ class ServedVersion(Artifact):
             return self.read_json(self.path / self.METADATA, VersionMetadata)
         except DataError:
             return None
+
+    def withdrawals(self) -> dict[str, Withdrawal] | None:
+        """Reads the withdrawn models, from the model card if the metadata are damaged; None: it has neither.
+
+        Raises:
+          DataError: both files are damaged, or one is and the other is missing.
+        """
+        files = [self.path / name for name in (self.METADATA, self.CARD_JSON)]
+        errors = []
+        for file in files:
+            try:
+                return self.read_json(file, _Withdrawals).withdrawn
+            except DataError as error:
+                errors.append(error)
+        if any(file.exists() for file in files):
+            raise DataError(str(errors[0]), "restore the file from a copy, or move the version elsewhere")
+        return None
 
     def model_digest(self) -> str:
         """Returns the digest of the model's files, as `VersionMetadata.digest` has it."""

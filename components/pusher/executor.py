@@ -87,6 +87,8 @@ def still_valid(parameters: Parameters, *, pushed_model: artifacts.PushedModel) 
         return False
     if not record.pushed or record.version is None:
         return not record.pushed
+    if parameters.take_over:  # the version is to name another owner
+        return False
     served = newest_version(Path(parameters.destination))
     if int(served.path.name) != record.version:
         return False

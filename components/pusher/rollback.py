@@ -42,7 +42,7 @@ def rollback(
     before or after the rollback.
 
     A repeated call changes nothing: if the newest version is already the copy that a rollback with the same
-    reason, or from `from_version`, made, the result describes that rollback.
+    reason, or from `from_version`, made, the result describes that rollback. A damaged copy is copied again.
 
     Args:
       destination: the model's serving folder.
@@ -70,10 +70,15 @@ def rollback(
         )
         clear(destination)
         newest = newest_version(destination)
-        if (done := rollback_of(newest)) is not None and _repeats(done, reason, from_version):
+        done = rollback_of(newest)
+        is_repeated = done is not None and _repeats(done, reason, from_version)
+        if done is not None and is_repeated and newest.model_digest() == done.digest:
             return done
-        _check_from_version(newest, done, from_version)
-        source, metadata = _copy_of_earlier(destination, newest, reason)
+        if done is not None and is_repeated:  # its files were damaged since
+            source, metadata = _copy_again(destination, newest, done)
+        else:
+            _check_from_version(newest, done, from_version)
+            source, metadata = _copy_of_earlier(destination, newest, reason)
         metadata = msgspec.structs.replace(metadata, pipeline=pipeline, root_id=root_id, place=place)
         version = next_version(destination, int(newest.path.name))
         record = _record(destination / str(version), metadata)
@@ -111,6 +116,23 @@ def _copy_of_earlier(
         rolled_back_to=earlier,
         folder_inode=destination.stat().st_ino,
     )
+
+
+def _copy_again(
+    destination: Path, damaged: ServedVersion, done: RolledBack
+) -> tuple[ServedVersion, VersionMetadata]:
+    """Returns the version that a rollback served again, and the metadata of the damaged copy of it.
+
+    Raises:
+      errors.DataError: that version is damaged too.
+    """
+    source, metadata = ServedVersion(destination / str(done.rolled_back_to)), damaged.metadata()
+    if metadata is None or source.model_digest() != done.digest:
+        raise errors.DataError(
+            f"{damaged.path} and {source.path}: their files are not those that were pushed",
+            f"restore one of the folders; or go back further with --from-version {damaged.path.name}",
+        )
+    return source, metadata
 
 
 def rollback_of(version: ServedVersion) -> RolledBack | None:

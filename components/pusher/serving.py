@@ -46,10 +46,14 @@ def next_version(destination: Path, newest: int) -> int:
 
 
 def withdrawn(destination: Path) -> dict[str, Withdrawal]:
-    """Returns the withdrawn models by digest, from the newest version with metadata."""
-    for version in sorted(versions(destination), reverse=True):
-        if (metadata := ServedVersion(destination / str(version)).metadata()) is not None:
-            return metadata.withdrawn
+    """Returns the withdrawn models by digest, from the newest version that bitext pushed.
+
+    Raises:
+      errors.DataError: its files are damaged, so that a withdrawn model could be served again.
+    """
+    for version in sorted(versions(destination) if destination.is_dir() else (), reverse=True):
+        if (withdrawals := ServedVersion(destination / str(version)).withdrawals()) is not None:
+            return withdrawals
     return {}
 
 
@@ -68,7 +72,8 @@ def check_owner(destination: Path, pipeline: str, remedy: str) -> None:
     """
     check_pipeline(destination, pipeline, remedy)
     newest = newest_version(destination)
-    if newest.has_saved_model and not (newest.path / ServedVersion.METADATA).exists():
+    card = newest.path / ServedVersion.CARD_JSON
+    if newest.has_saved_model and not (newest.path / ServedVersion.METADATA).exists() and not card.exists():
         raise errors.ConfigError(f"{_newest_model(newest)} was not pushed by bitext", remedy)
 
 

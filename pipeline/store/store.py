@@ -70,10 +70,6 @@ class Store:
         runs = [run for run in self._runs_of_all_pipelines() if run.pipeline == self._pipeline]
         return sorted(runs, key=lambda run: run.id or 0, reverse=True)
 
-    def is_in(self, root: Path) -> bool:
-        """Whether the records are in a file in this pipeline root, and so in a copy of the root."""
-        return self._base is not None and self._base == root.resolve()
-
     def change_root_id(self, old: str, new: str) -> None:
         """Gives all runs in the root with the id `old` the id `new`, in one transaction."""
         contexts = self._database.read(lambda client: client.get_contexts_by_type("pipeline_run"))

@@ -454,6 +454,38 @@ class TestRollback:
         assert push("d").properties["version"] == 6
         assert rollback(push.destination, "wrong", PIPELINE).from_version == 6  # not that of version 4
 
+    @pytest.mark.parametrize("name", [str(ServedVersion.METADATA), "saved_model.pb"])
+    def test_damage_of_the_newest_version_does_not_end_a_withdrawal(self, push: Push, name: str) -> None:
+        for model in "abc":
+            push(model)
+        rollback(push.destination, "wrong", PIPELINE)  # version 4 is version 2 again
+        (push.destination / "4" / name).unlink()
+        assert push("c").properties == {"pushed": 0}
+        result = rollback(push.destination, "damaged", PIPELINE)
+        assert result.rolled_back_to in (1, 2)  # not the withdrawn version 3
+        assert len(metadata(push)[5].withdrawn) == 2
+
+    def test_withdrawals_that_cannot_be_read_stop_a_push_and_a_rollback(self, push: Push) -> None:
+        for model in "abc":
+            push(model)
+        rollback(push.destination, "wrong", PIPELINE)
+        for file in (ServedVersion.METADATA, ServedVersion.CARD_JSON):
+            (push.destination / "4" / file).write_text("{")
+        for command in (lambda: push("c"), lambda: rollback(push.destination, "x", PIPELINE)):
+            with pytest.raises(errors.DataError, match="4: assets.extra/bitext.json is damaged"):
+                command()
+        assert push.listing() == ["1", "2", "3", "4"]
+
+    def test_a_repeated_rollback_copies_a_damaged_version_again(self, push: Push) -> None:
+        for model in "abc":
+            push(model)
+        done = rollback(push.destination, "wrong", PIPELINE)
+        (push.destination / "4" / "saved_model.pb").write_text("damaged")
+        again = rollback(push.destination, "wrong", PIPELINE)
+        assert (again.version, again.rolled_back_to, again.withdrawn) == (5, 2, done.withdrawn)
+        assert content(push, 5) == "b"
+        assert rollback(push.destination, "wrong", PIPELINE) == again
+
     def test_a_rollback_is_announced_before_anything_changes(self, push: Push) -> None:
         push("a")
         push("b")
@@ -488,7 +520,6 @@ class TestRollback:
         push("a")
         push("b")
         (push.destination / "2" / ServedVersion.METADATA).write_text("{")
-        (push.destination / "2" / ServedVersion.CARD_JSON).write_text("{")
         (push.destination / "1" / ServedVersion.CARD_JSON).unlink()
         write_files(push.destination / "3", saved_model_pb="by hand")
         digest = model_digest(push.destination / "3")

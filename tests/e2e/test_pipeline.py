@@ -217,6 +217,13 @@ def test_a_license_that_is_added_later_changes_only_the_card_of_the_version(copy
     assert {name for name in after if after[name] != before.get(name)} == {
         f"toy/1/{ServedVersion.CARD_JSON}",
         f"toy/1/{ServedVersion.CARD_MARKDOWN}",
+        f"toy/1/{ServedVersion.METADATA}",  # names the root, which is a copy
+    }
+    changed = [json.loads(content[f"toy/1/{ServedVersion.METADATA}"]) for content in (before, after)]
+    assert {name for name in changed[0] if changed[0][name] != changed[1][name]} <= {
+        "root_id",
+        "place",
+        "folder_inode",
     }
     assert "> CC0\n" in after[f"toy/1/{ServedVersion.CARD_MARKDOWN}"].decode()
     assert set(after) == set(before)

@@ -65,6 +65,19 @@ def test_a_copy_pushes_to_its_own_serving_folder_and_says_that_it_is_a_copy(
     assert not list((copy / "runs" / "toy").glob(".unrecorded"))
 
 
+@pytest.mark.parametrize("content", [None, b"", b"\xff"])
+def test_a_root_whose_id_is_lost_keeps_its_cache(checkout: Path, content: bytes | None) -> None:
+    id_file = Layout(Path("runs/toy")).id_file
+    before = root_ids(checkout)
+    id_file.unlink()
+    if content is not None:
+        id_file.write_bytes(content)
+    Calls.nodes.clear()
+    assert cli.main(["run", "toy.yaml"]) == 0
+    assert Calls.nodes == []
+    assert root_ids(checkout) == before
+
+
 def test_status_of_a_copy_does_not_show_the_model_of_the_original(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

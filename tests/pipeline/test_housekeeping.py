@@ -19,7 +19,7 @@ from bitext.components.shared.errors import ConfigError, DataError, LockedError
 from bitext.pipeline import housekeeping
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.lock import locked
-from bitext.pipeline.records import StoredArtifact, artifacts_by_id, newest_usable
+from bitext.pipeline.records import Run, State, StoredArtifact, artifacts_by_id, newest_usable
 from bitext.pipeline.reports import lineage
 from bitext.pipeline.rollback import roll_back
 from bitext.pipeline.store import Store
@@ -138,6 +138,30 @@ class TestGc:
         outputs = [a for e in open_store(folder).executions() for a in e.all_outputs()]
         deleted = {artifact.uri for artifact in outputs if artifact.deleted}
         assert deleted == removed
+
+    def test_runs_that_an_earlier_version_recorded_count_by_what_they_completed(self, folder: Path) -> None:
+        for steps in (1, 2):
+            run(folder, steps=steps)
+        store = open_store(folder)
+        rollback = Run("rollback", "toy", str(folder / "root"), State.COMPLETE, 1.0)
+        store.put_run(rollback)
+        for old in store.runs():
+            old.nodes = ""
+            store.put_run(old)
+        housekeeping.collect(config_of(folder), keep=1)
+        run(folder, steps=2)
+        assert Calls.nodes == []
+
+    def test_outputs_of_another_root_stay(self, folder: Path) -> None:
+        for steps in (1, 2, 3):
+            run(folder, steps=steps)
+        store = open_store(folder)
+        for other in store.runs():
+            other.root_id = "another"
+            store.put_run(other)
+        before = published_outputs(folder)
+        assert housekeeping.collect(config_of(folder), keep=1).artifacts == []
+        assert published_outputs(folder) == before
 
     def test_a_gc_that_was_killed_at_any_step_is_completed_by_the_next(self, folder: Path) -> None:
         for steps in range(1, 5):
