@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
+import warnings
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,10 @@ class LiteModel:
     """
 
     def __init__(self, content: bytes, threads: int = 1):
-        interpreter = tf.lite.Interpreter(model_content=content, num_threads=threads)
+        with warnings.catch_warnings():
+            # TensorFlow 2.20 moves the interpreter to the package ai_edge_litert, and says so at each use.
+            warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated", UserWarning)
+            interpreter = tf.lite.Interpreter(model_content=content, num_threads=threads)
         self._encode = interpreter.get_signature_runner("encode")
         self._step = interpreter.get_signature_runner("decode_step")
 
