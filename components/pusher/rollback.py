@@ -71,10 +71,9 @@ def rollback(
         clear(destination)
         newest = newest_version(destination)
         done = rollback_of(newest)
-        is_repeated = done is not None and _repeats(done, reason, from_version)
-        if done is not None and is_repeated and newest.model_digest() == done.digest:
-            return done
-        if done is not None and is_repeated:  # its files were damaged since
+        if done is not None and _repeats(done, reason, from_version):
+            if newest.model_digest() == done.digest:
+                return done
             source, metadata = _copy_again(destination, newest, done)
         else:
             _check_from_version(newest, done, from_version)
