@@ -134,7 +134,11 @@ class VersionMetadata(msgspec.Struct, frozen=True):
 
 
 class _Withdrawals(msgspec.Struct, frozen=True):
-    """What the metadata and the model card have in common."""
+    """What the metadata and the model card have in common.
+
+    Attributes:
+      withdrawn: see `VersionMetadata`.
+    """
 
     withdrawn: dict[str, Withdrawal] = {}
 

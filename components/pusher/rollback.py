@@ -42,7 +42,7 @@ def rollback(
     before or after the rollback.
 
     A repeated call changes nothing: if the newest version is already the copy that a rollback with the same
-    reason, or from `from_version`, made, the result describes that rollback. A damaged copy is copied again.
+    reason, or from `from_version`, made, the result describes it. A damaged copy is copied again.
 
     Args:
       destination: the model's serving folder.
@@ -65,9 +65,7 @@ def rollback(
             f"there is no serving folder {destination}", "run the pipeline first: `bitext run CONFIG`"
         )
     with reporting_serving_faults(destination), sole_writer(destination):
-        check_pipeline(
-            destination, pipeline, "roll back with the configuration of the pipeline that pushed it"
-        )
+        check_pipeline(destination, pipeline, "roll back with the configuration of that pipeline")
         clear(destination)
         newest = newest_version(destination)
         done = rollback_of(newest)

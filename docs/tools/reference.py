@@ -248,7 +248,7 @@ def metrics() -> str:
     openmetrics = importlib.import_module(OPENMETRICS)
     outcome = mock.MagicMock()
     outcome.nodes.return_value = {"Trainer": []}
-    ending = openmetrics.Ending("name", 0, 0.0, 1.0, outcome)
+    ending = openmetrics.Ending("name", 0, 0.0, 1.0, 1.0, outcome)
     rows = []
     for name, meaning, samples in openmetrics._families(ending, 0.0):
         labels = {label for known, _ in samples for label in known}
