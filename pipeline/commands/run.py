@@ -89,19 +89,20 @@ def run(options: argparse.Namespace) -> int:
         from bitext.pipeline.runner import Runner, Selection
         from bitext.pipeline.store import Store
 
-        if not config.pusher.take_over:
+        pipeline, layout = create_pipeline(config), Layout(Path(config.root))
+        pushes = options.last in (None, pipeline.nodes[-1].name)
+        checks_owner = pushes and not config.pusher.take_over
+        if checks_owner:
             check_owner(Path(config.serving), config.name, TAKE_OVER_REMEDY)
-
-        layout = Layout(Path(config.root))
 
         def open_own_store() -> Store:
             store = open_store(config, layout, terminal.say_of_run)
-            if not config.pusher.take_over:
+            if checks_owner:
                 check_no_other_root_pushes(config, layout, store)
             return store
 
         runner = Runner(
-            create_pipeline(config),
+            pipeline,
             layout.root,
             open_own_store,
             pipeline_factory(config.beam.runner, config.beam.options, terminal.say),

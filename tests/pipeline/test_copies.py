@@ -152,6 +152,7 @@ def test_a_serving_folder_that_another_root_took_over_is_refused(
     assert "version 2, was pushed by another root of the pipeline 'toy', there:/runs/toy" in error
     assert "--set pusher.take_over=true" in error
     assert Calls.nodes == []
+    assert cli.main(["run", "toy.yaml", "--to", "Evaluate"]) == 0  # it pushes nothing
     assert versions(Path("serving/toy")) in ([1, 2], [2, 1])
     assert cli.main(["run", "toy.yaml", "--set", "pusher.take_over=true"]) == 0
 
