@@ -300,6 +300,19 @@ def test_spans_before_a_failed_one_stay_cached(folder: Path) -> None:
     assert ["Read 2", "Count span 1", "Count span 2", *NODES_AFTER_SPANS] == CALLS
 
 
+def test_all_damaged_spans_are_made_again_in_one_run(folder: Path) -> None:
+    for number in (2, 3):
+        write_span(folder, number)
+    run(folder)
+    read = next(e for e in open_store(folder).executions() if e.node == "Read" and not e.part)
+    for artifact in read.all_outputs():
+        (Path(artifact.uri) / "Split-train" / "data").write_text("damaged")
+    CALLS.clear()
+    run(folder, selection=Selection(force=frozenset({"Train"})))
+    assert [name for name in CALLS if name.startswith("Read")] == ["Read 1", "Read 2", "Read 3"]
+    assert CALLS.count("Train") == 1
+
+
 def test_a_run_with_from_uses_all_spans_of_the_newest_complete_run(folder: Path) -> None:
     write_span(folder, 2)
     run(folder)
