@@ -138,7 +138,7 @@ def _version_problems(version: ServedVersion, serving: Path) -> Iterator[Problem
             yield Problem(str(version.path), "is damaged: its files are not those that were pushed", remedy)
     elif not version.has_saved_model:
         yield Problem(str(version.path), "is damaged: it has no SavedModel", remedy)
-    elif (version.path / ServedVersion.METADATA).exists():
+    elif any((version.path / name).exists() for name in (ServedVersion.METADATA, ServedVersion.CARD_JSON)):
         yield Problem(str(version.path), f"is damaged: {ServedVersion.METADATA} cannot be read", remedy)
 
 

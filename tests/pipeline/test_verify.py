@@ -120,6 +120,15 @@ def test_a_damaged_served_version_is_found(
         assert ("as the next version" in problem["remedy"]) == (version == 2)
 
 
+def test_a_served_version_whose_metadata_are_gone_is_found_by_its_card(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = Path("serving/toy/2")
+    (version / ServedVersion.METADATA).rename(version / ServedVersion.CARD_JSON)
+    [problem] = verify(capsys)["problems"]
+    assert problem["problem"] == "is damaged: assets.extra/bitext.json cannot be read"
+
+
 def test_a_served_version_without_a_model_is_found_and_another_program_s_is_not(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
