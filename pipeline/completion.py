@@ -29,8 +29,6 @@ from bitext.pipeline.store import Store
 from bitext.pipeline.store import exists as store_exists
 from bitext.pipeline.terminal import log
 
-NODE = ROLLBACK
-
 
 def complete_record(config: PipelineConfig, layout: Layout, store: Store) -> None:
     """Records the rollback that made the newest served version, if its process ended before it did.
@@ -98,7 +96,7 @@ def recorded_by(history: History, record: RolledBack) -> str | None:
 
 def record_rollback(layout: Layout, store: Store, run: Run, record: RolledBack) -> None:
     """Records a rollback as a complete execution, with the model that is served again as its input."""
-    execution = Execution(NODE, run.run_id, State.RUNNING, time.time())
+    execution = Execution(ROLLBACK, run.run_id, State.RUNNING, time.time())
     model = pushed_with(store.executions(), record.digest)
     execution.inputs = {"model": model} if model else {}
     store.put_execution(execution, run)
@@ -109,7 +107,7 @@ def record_rollback(layout: Layout, store: Store, run: Run, record: RolledBack) 
 
 def _publish(layout: Layout, execution: Execution, record: RolledBack) -> StoredArtifact:
     """Publishes the PushedModel of a rollback in the pipeline root."""
-    folder = layout.output(NODE, "pushed_model", execution.id)
+    folder = layout.output(ROLLBACK, "pushed_model", execution.id)
     folder.mkdir(parents=True)
     artifact = PushedModel(folder)
     artifact.write(record)

@@ -6,10 +6,9 @@ import dataclasses
 import os
 from collections.abc import Callable
 
-from bitext.pipeline.completion import NODE as ROLLBACK
 from bitext.pipeline.graph import Pipeline
 from bitext.pipeline.layout import Layout, remove
-from bitext.pipeline.records import History, Run, State
+from bitext.pipeline.records import ROLLBACK, History, Run, State
 from bitext.pipeline.store import Store
 from bitext.pipeline.terminal import log
 

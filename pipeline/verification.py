@@ -110,11 +110,9 @@ def _artifact_problems(artifacts: Iterable[StoredArtifact], history: History) ->
         problem = problem_of(artifact)
         if not problem:
             yield None
+        elif (node := Artifact(Path(artifact.uri)).node) == ROLLBACK:
+            yield Problem(artifact.uri, problem, "restore it from a copy; only reports read it")
         elif artifact.id in current:
-            node = Artifact(Path(artifact.uri)).node
-            if node == ROLLBACK:
-                yield Problem(artifact.uri, problem, "restore it from a copy; only reports read it")
-                continue
             yield Problem(artifact.uri, problem, f"make it again: `bitext run CONFIG --force {node}`")
         else:
             remedy = "restore it from a copy, or remove what no model needs: `bitext gc CONFIG --keep 1`"
