@@ -1,7 +1,9 @@
 """The identity of a pipeline root: a moved root stays the same, a copy becomes another one.
 
 The id is in the root's file `.id`, so that a root that was moved or is mounted elsewhere keeps it. A copy of
-a root has the same file. It is a copy if the place where the id was used last still has a root with this id.
+a root has the same file. On one host, it is a copy if the place where the id was used last still has a root
+with this id. On another host, it is a copy if the file is another one: it is the same file if the folder is
+mounted there. A folder that was moved to another host cannot be told from a copy.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bitext.pipeline.layout import Layout
+from bitext.pipeline.records import Run
 from bitext.pipeline.store import Store
 
 
@@ -26,19 +29,15 @@ def claim(layout: Layout, store: Store, say: Callable[[str], None]) -> str:
       store: its metadata store.
       say: prints one line.
     """
-    if not layout.has_id():  # lost, or not copied with the other files
-        runs = [run for run in store.runs() if Path(run.root).resolve() == layout.root.resolve()]
-        layout.write_id(next((run.root_id for run in runs if run.root_id), uuid.uuid4().hex))
+    if not layout.has_id():
+        layout.write_id(known_id(layout, store) or uuid.uuid4().hex)
     old = layout.read_id()
     original = _original(layout, store, old)
     if original is None and not layout.new_id_file.exists():
         return old
     if not layout.new_id_file.exists():
         layout.new_id_file.write_text(uuid.uuid4().hex, encoding="ascii")
-        say(
-            f"{layout.root} is a copy of {original}, which is still there: from now on, it is a pipeline of"
-            " its own"
-        )
+        say(f"{layout.root} is a copy of {original}: from now on, it is a pipeline of its own")
     new = layout.new_id_file.read_text(encoding="ascii")
     last = next((run for run in store.runs() if run.root_id == old), None)
     if last is not None and Path(last.root).resolve() == layout.root.resolve():  # the records were copied too
@@ -47,22 +46,48 @@ def claim(layout: Layout, store: Store, say: Callable[[str], None]) -> str:
     return new
 
 
+def known_id(layout: Layout, store: Store) -> str:
+    """Returns the root's id. If the file is lost, or was not copied, the id on record; empty if none is."""
+    if layout.has_id():
+        return layout.read_id()
+    runs = (run for run in store.runs() if Path(run.root).resolve() == layout.root.resolve())
+    return next((run.root_id for run in runs if run.root_id), "")
+
+
 def place(root: Path) -> str:
     """Returns the host and the absolute path of a root, for messages and for `claim`."""
     return f"{socket.gethostname()}:{root.resolve()}"
 
 
-def _original(layout: Layout, store: Store, root_id: str) -> Path | None:
-    """Returns the root that this one is a copy of; None if it is no copy."""
+def identify(run: Run, layout: Layout) -> None:
+    """Records which root a run is in, so that a copy of the root is recognized."""
+    run.root_id, run.place, run.id_file = layout.read_id(), place(layout.root), id_file_stamp(layout)
+
+
+def id_file_stamp(layout: Layout) -> str:
+    """Returns what identifies the file `.id` wherever its folder is mounted: its inode and change time.
+
+    A copied file has another inode and another change time.
+    """
+    status = layout.id_file.stat()
+    return f"{status.st_ino} {status.st_ctime_ns}"
+
+
+def _original(layout: Layout, store: Store, root_id: str) -> str | None:
+    """Returns the root that this one is a copy of, and whether it is there; None if it is no copy."""
     last = next((run for run in store.runs() if run.root_id == root_id and run.place), None)
     if last is None:
         return None
     host, _, path = last.place.partition(":")
     original = Layout(Path(path))
     if host != socket.gethostname():
-        return None
+        seen, now = last.id_file.split(), id_file_stamp(layout).split()
+        # Some network file systems make up inodes, and `chown` sets the change time: both differ in a copy.
+        is_copy = bool(seen) and all(old != new for old, new in zip(seen, now, strict=True))
+        return f"{last.place}, or was moved from there" if is_copy else None
+    there = f"{original.root}, which is still there"
     try:
         is_same_id = original.id_file.is_file() and original.read_id() == root_id
     except PermissionError:  # another person's
-        return original.root
-    return original.root if is_same_id and not os.path.samefile(original.root, layout.root) else None
+        return there
+    return there if is_same_id and not os.path.samefile(original.root, layout.root) else None

@@ -164,6 +164,7 @@ class Run:
         Empty: the first node.
       place: host and absolute path of the root during the run, for messages and to find out that a root was
         copied.
+      id_file: inode and change time of the root's file `.id` during the run; see `identity`.
       version: number of the version that it publishes as a rollback; 0: it is no rollback, or has not
         chosen one yet.
       seconds: its duration, which a change of the system clock does not affect; 0 while it runs.
@@ -182,6 +183,7 @@ class Run:
     nodes: str = ""
     first: str = ""
     place: str = ""
+    id_file: str = ""
     version: int = 0
     seconds: float = 0.0
     stopwatch: Stopwatch = dataclasses.field(default_factory=Stopwatch, compare=False, repr=False)

@@ -10,7 +10,7 @@ from bitext.components.artifacts import RolledBack
 from bitext.components.pusher.rollback import rollback
 from bitext.pipeline.completion import complete_record, record_rollback, recorded_by
 from bitext.pipeline.config import PipelineConfig
-from bitext.pipeline.identity import place
+from bitext.pipeline.identity import identify
 from bitext.pipeline.layout import Layout
 from bitext.pipeline.lock import locked
 from bitext.pipeline.opening import open_store
@@ -51,7 +51,7 @@ def roll_back(
     with locked(layout.root, wait):
         store = open_store(config, layout, say)
         run = Run(new_run_id(), config.name, str(layout.root.resolve()), State.RUNNING, time.time())
-        run.root_id, run.place = layout.read_id(), place(layout.root)
+        identify(run, layout)
         store.put_run(run)
 
         def announce(record: RolledBack) -> None:

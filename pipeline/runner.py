@@ -18,7 +18,7 @@ from bitext.components.shared.errors import ConfigError
 from bitext.pipeline import cache_keys
 from bitext.pipeline.faults import translating_errors
 from bitext.pipeline.graph import Pipeline
-from bitext.pipeline.identity import place
+from bitext.pipeline.identity import identify
 from bitext.pipeline.integrity import DamagedInput, check_inputs, problem_of
 from bitext.pipeline.layout import Layout, remove
 from bitext.pipeline.lock import locked
@@ -128,11 +128,10 @@ class Runner:
             str(layout.root.resolve()),
             State.RUNNING,
             time.time(),
-            root_id=layout.read_id(),
-            place=place(layout.root),
             nodes=", ".join(node.name for node in self._pipeline.nodes),
             first=selection.first or "",
         )
+        identify(run, layout)
         Recovery(self._pipeline, layout, store, run, terminal.say_of_run).clear(history)
         store.put_run(run)
         terminal.run_started(self._run_id, self._pipeline.name, layout.root)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import shlex
-import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from bitext.components.artifacts import Artifact, ServedVersion
 from bitext.components.pusher.serving import newest_version, versions
+from bitext.components.pusher.serving import problem_of as problem_of_version
 from bitext.pipeline.config import PipelineConfig
+from bitext.pipeline.identity import known_id
 from bitext.pipeline.integrity import problem_of
 from bitext.pipeline.layout import Layout
 from bitext.pipeline.lock import locked
 from bitext.pipeline.records import ROLLBACK, History, State, StoredArtifact, made_in
-from bitext.pipeline.store import Store, sqlite_file
+from bitext.pipeline.store import Store
 from bitext.pipeline.store import exists as store_exists
 
 
@@ -52,7 +52,9 @@ class Report:
 
 
 def collect(config: PipelineConfig, serving_only: bool = False, wait: float = 0.0) -> Report:
-    """Compares outputs, served versions and the metadata file with what is recorded. Changes nothing.
+    """Compares outputs and served versions with what is recorded. Changes nothing.
+
+    Opening the metadata store checks that it is intact.
 
     Args:
       config: the configuration of the pipeline.
@@ -71,8 +73,11 @@ def collect(config: PipelineConfig, serving_only: bool = False, wait: float = 0.
         with locked(layout.root, wait):
             store = Store(config.metadata, layout.root, config.name)  # waits for a locked file
             history = store.executions()
-            problems += _metadata_problems(config)
-            made_here = made_in(history, store.runs(), layout.read_id())
+            root_id = known_id(layout, store)
+            if not layout.has_id():
+                remedy = "run again: `bitext run CONFIG` writes it again"
+                problems.append(Problem(str(layout.id_file), "is missing or damaged", remedy))
+            made_here = made_in(history, store.runs(), root_id)
             found = list(_artifact_problems(made_here.values(), history))
         artifacts = len(found)
         problems += [problem for problem in found if problem is not None]
@@ -81,20 +86,6 @@ def collect(config: PipelineConfig, serving_only: bool = False, wait: float = 0.
     for number in served:
         problems += _version_problems(ServedVersion(serving.absolute() / str(number)), serving)
     return Report(artifacts, len(served), problems)
-
-
-def _metadata_problems(config: PipelineConfig) -> Iterator[Problem]:
-    """Yields what SQLite finds wrong with the metadata file; a server checks its own files."""
-    if config.metadata.mysql or config.metadata.postgresql:
-        return
-    file = sqlite_file(config.metadata, Path(config.root))
-    with contextlib.closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as database:
-        try:
-            [first, *_] = [text for (text,) in database.execute("PRAGMA integrity_check")]
-        except sqlite3.DatabaseError as error:
-            first = str(error)
-    if first != "ok":
-        yield Problem(str(file), f"is damaged: {first}", "restore a copy of the file")
 
 
 def _artifact_problems(artifacts: Iterable[StoredArtifact], history: History) -> Iterator[Problem | None]:
@@ -123,21 +114,16 @@ def _version_problems(version: ServedVersion, serving: Path) -> Iterator[Problem
     """Yields the problem of a served version. One without metadata was not pushed by bitext."""
     is_newest = version.path.name == newest_version(serving).path.name
     remedy = (
-        "`bitext run CONFIG` pushes the model again, as the next version"
+        "`bitext run CONFIG` pushes the model again, as the next version, or says what to do if it may not"
         if is_newest
         else "restore the folder from a copy, or move it elsewhere: a rollback cannot use it"
     )
     metadata = version.metadata()
-    if metadata is not None:
-        if is_newest and metadata.rolled_back_to is not None and metadata.withdrawn:
-            reason = list(metadata.withdrawn.values())[-1].reason
-            remedy = f"`bitext rollback CONFIG --reason {shlex.quote(reason)}` publishes the model again"
-        if version.model_digest() != metadata.digest:
-            yield Problem(str(version.path), "is damaged: its files are not those that were pushed", remedy)
-    elif not version.has_saved_model:
-        yield Problem(str(version.path), "is damaged: it has no SavedModel", remedy)
-    elif any((version.path / name).exists() for name in (ServedVersion.METADATA, ServedVersion.CARD_JSON)):
-        yield Problem(str(version.path), f"is damaged: {ServedVersion.METADATA} cannot be read", remedy)
+    if is_newest and metadata is not None and metadata.rolled_back_to is not None and metadata.withdrawn:
+        reason = list(metadata.withdrawn.values())[-1].reason
+        remedy = f"`bitext rollback CONFIG --reason {shlex.quote(reason)}` publishes the model again"
+    if problem := problem_of_version(version):
+        yield Problem(str(version.path), problem, remedy)
 
 
 def to_json(report: Report) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from bitext.components.pusher.serving import (
     clear,
     newest_version,
     next_version,
+    problem_of,
     publish,
     reporting_serving_faults,
     sole_writer,
@@ -50,7 +51,8 @@ def run(
 
     Raises:
       errors.ConfigError: the destination is not a folder, or belongs to another pipeline.
-      errors.DataError: the model or a verdict is damaged or incomplete.
+      errors.DataError: the model or a verdict is damaged or incomplete; or the model is not pushed, and the
+        newest version is damaged.
       errors.EnvironmentFault: the destination cannot be written. It has no new version then.
     """
     inputs = card.Inputs(
@@ -71,6 +73,13 @@ def run(
     if record.version is not None and record.path is not None and record.digest is not None:
         pushed_model.properties.update(version=record.version, path=record.path, digest=record.digest)
     context.say(record.reason)
+    served = newest_version(Path(parameters.destination))
+    if not record.pushed and (problem := _problem(served)):
+        raise errors.DataError(
+            f"the newest model in the serving folder, {served.path}, {problem}; this run publishes no other",
+            "restore the folder from a copy; or serve an earlier version: `bitext rollback CONFIG --reason"
+            " damaged`",
+        )
 
 
 def still_valid(parameters: Parameters, *, pushed_model: artifacts.PushedModel) -> bool:
@@ -79,21 +88,27 @@ def still_valid(parameters: Parameters, *, pushed_model: artifacts.PushedModel) 
     It is not the newest version after a rollback. Only the serving folder of the parameters counts: a copy of
     the pipeline root, which has the same records, may push to another folder.
 
-    The result for a model that was not pushed stays valid, because verdicts and withdrawals are permanent.
+    The result for a model that was not pushed stays valid, because verdicts and withdrawals are permanent,
+    unless the newest version is damaged: an execution reports that.
     """
     try:
         record = pushed_model.record()
     except errors.DataError:
         return False
+    served = newest_version(Path(parameters.destination))
     if not record.pushed or record.version is None:
-        return not record.pushed
+        return not (record.pushed or _problem(served))
     if parameters.take_over:  # the version is to name another owner
         return False
-    served = newest_version(Path(parameters.destination))
     if int(served.path.name) != record.version:
         return False
     metadata = served.metadata()
     return metadata is not None and metadata.digest == served.model_digest() == record.digest
+
+
+def _problem(served: ServedVersion) -> str:
+    """Returns what is wrong with the newest version; empty if nothing is, or there is none."""
+    return problem_of(served) if served.path.is_dir() else ""
 
 
 def _refusal(blessing: artifacts.ModelBlessing, infra_blessing: artifacts.InfraBlessing) -> str:

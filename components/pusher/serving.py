@@ -117,6 +117,21 @@ def newest_version(destination: Path) -> ServedVersion:
     return ServedVersion(destination / str(max(numbers, default=0)))
 
 
+def problem_of(version: ServedVersion) -> str:
+    """Returns what is wrong with a version's files, beginning with a verb; empty if nothing is.
+
+    Only the SavedModel of a version that bitext did not push is looked at.
+    """
+    metadata = version.metadata()
+    if metadata is not None:
+        intact = version.model_digest() == metadata.digest
+        return "" if intact else "is damaged: its files are not those that were pushed"
+    if not version.has_saved_model:
+        return "is damaged: it has no SavedModel"
+    was_pushed = any((version.path / name).exists() for name in (version.METADATA, version.CARD_JSON))
+    return f"is damaged: {version.METADATA} cannot be read" if was_pushed else ""
+
+
 def _newest_model(newest: ServedVersion) -> str:
     return f"the newest model in the serving folder {newest.path.parent}, version {newest.path.name},"
 

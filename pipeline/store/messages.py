@@ -39,6 +39,7 @@ RUN_FIELDS: dict[str, int] = {
     "nodes": pb.STRING,
     "first": pb.STRING,
     "place": pb.STRING,
+    "id_file": pb.STRING,
     "version": pb.INT,
 }
 """The fields of `Run` that are properties of ML Metadata's contexts, with their types."""

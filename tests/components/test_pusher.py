@@ -460,7 +460,9 @@ class TestRollback:
             push(model)
         rollback(push.destination, "wrong", PIPELINE)  # version 4 is version 2 again
         (push.destination / "4" / name).unlink()
-        assert push("c").properties == {"pushed": 0}
+        with pytest.raises(errors.DataError, match="es-en/4, is damaged"):
+            push("c")
+        assert push.lines[-1] == "not pushed: this model was withdrawn by a rollback (wrong)"
         result = rollback(push.destination, "damaged", PIPELINE)
         assert result.rolled_back_to in (1, 2)  # not the withdrawn version 3
         assert len(metadata(push)[5].withdrawn) == 2
@@ -653,6 +655,21 @@ class TestDamagedVersion:
         push("a")
         assert push.listing() == ["1", "2"]
         assert ServedVersion(push.destination / "2").model_digest() == metadata(push)[2].digest
+
+    @pytest.mark.parametrize("name", ["saved_model.pb", "bitext.json"])
+    def test_a_run_whose_model_is_refused_reports_it(self, push: Push, name: str) -> None:
+        push("a")
+        refused = push("b", blessed=False)
+        assert still_valid(push, refused)
+        [file] = (push.destination / "1").rglob(name)
+        file.write_text("other")
+        assert not still_valid(push, refused)
+        with pytest.raises(errors.DataError, match="es-en/1, is damaged.*publishes no other") as raised:
+            push("b", blessed=False)
+        assert "bitext rollback" in raised.value.remedy
+        assert push.listing() == ["1"]
+        push("a")
+        assert still_valid(push, refused)
 
     def test_a_rollback_names_the_damaged_version(self, push: Push) -> None:
         push("a")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from bitext.components.artifacts.base import SAVED_MODEL_FILE
 from bitext.components.artifacts.pushed import ServedVersion, VersionMetadata
 from bitext.components.pusher.serving import versions
-from bitext.pipeline import cli, graph
+from bitext.pipeline import cli, graph, identity
 from bitext.pipeline.config import Metadata
 from bitext.pipeline.identity import claim, place
 from bitext.pipeline.layout import Layout
@@ -101,6 +102,47 @@ def test_a_moved_or_linked_root_is_no_copy(
     moved = checkout.with_name("moved")
     checkout.rename(moved)
     monkeypatch.chdir(moved)
+    assert cli.main(["run", "toy.yaml"]) == 0
+    assert "is a copy" not in capsys.readouterr().out
+    assert root_ids(moved) == before
+
+
+def test_a_copy_on_another_host_is_a_pipeline_of_its_own(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = root_ids(checkout)
+    copy = checkout.with_name("copy")
+    shutil.copytree(checkout, copy)
+    shutil.rmtree(checkout)  # another host does not see it
+    monkeypatch.chdir(copy)
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        patch.setattr("socket.gethostname", lambda: "other")
+        Calls.nodes.clear()
+        assert cli.main(["run", "toy.yaml"]) == 0
+        output = capsys.readouterr().out
+        assert f":{checkout / 'runs' / 'toy'}, or was moved from there: from now on" in output
+        assert Calls.nodes == []  # its records were copied with it
+        assert before.isdisjoint(root_ids(copy))
+        assert cli.main(["run", "toy.yaml"]) == 0
+        assert "is a copy" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("change", ["mounted", "inodes are made up", "owner was changed"])
+def test_a_root_that_is_mounted_on_another_host_is_the_same(
+    checkout: Path, change: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = root_ids(checkout)
+    moved = checkout.with_name("mounted")
+    checkout.rename(moved)
+    monkeypatch.chdir(moved)
+    id_file = Layout(Path("runs/toy")).id_file
+    if change == "inodes are made up":
+        inode, changed = identity.id_file_stamp(Layout(Path("runs/toy"))).split()
+        monkeypatch.setattr(identity, "id_file_stamp", lambda _: f"{inode}9 {changed}")
+    elif change == "owner was changed":
+        shutil.chown(id_file, os.getuid())
+    monkeypatch.setattr("socket.gethostname", lambda: "other")
     assert cli.main(["run", "toy.yaml"]) == 0
     assert "is a copy" not in capsys.readouterr().out
     assert root_ids(moved) == before

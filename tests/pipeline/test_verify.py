@@ -15,6 +15,7 @@ from bitext.components.artifacts.pushed import ServedVersion, VersionMetadata, m
 from bitext.components.pusher import serving
 from bitext.pipeline import cli, graph
 from bitext.pipeline.config import Metadata
+from bitext.pipeline.layout import Layout
 from bitext.pipeline.lock import locked
 from bitext.pipeline.store import Store
 from tests.pipeline import fakes
@@ -166,3 +167,14 @@ def test_a_run_in_progress_and_a_pipeline_that_never_ran(
     shutil.rmtree("runs")
     assert verify(capsys) == {"artifacts": 0, "versions": 2, "problems": []}
     assert not Path("runs").exists()
+
+
+def test_a_lost_id_is_found_and_not_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    id_file = Layout(Path("runs/toy")).id_file
+    id_file.unlink()
+    report = verify(capsys)
+    assert [problem["path"] for problem in report["problems"]] == [str(id_file)]
+    assert report["artifacts"] == len(outputs())
+    assert not id_file.exists()
+    assert cli.main(["run", "toy.yaml"]) == 0
+    assert verify(capsys)["problems"] == []
