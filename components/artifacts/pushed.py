@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import msgspec
 
@@ -116,6 +117,7 @@ class VersionMetadata(msgspec.Struct, frozen=True):
       root_id: the id of the pipeline root that it was pushed from; null as above.
       place: host and path of that root, for messages; null as above.
       folder_inode: the inode of the serving folder, which tells the folder from a copy of it; null as above.
+      checksum: only in the file: SHA-256 of the other fields; null as above.
     """
 
     digest: str
@@ -127,14 +129,37 @@ class VersionMetadata(msgspec.Struct, frozen=True):
     root_id: str | None = None
     place: str | None = None
     folder_inode: int | None = None
+    checksum: str | None = None
 
     def encode(self) -> bytes:
-        """Returns the content of the file."""
-        return encode_json(self)
+        """Returns the content of the file, with its checksum."""
+        return encode_json(msgspec.structs.replace(self, checksum=_checksum(msgspec.to_builtins(self))))
+
+    @classmethod
+    def decode(cls, content: bytes) -> Self:
+        """Reads the content of the file.
+
+        Raises:
+          msgspec.DecodeError, ValueError: the content is not what `encode` returned.
+        """
+        metadata = msgspec.json.decode(content, type=cls)
+        fields = msgspec.json.decode(content)
+        # A file of bitext 0.2.0 has no checksum; but one without it has no unknown fields.
+        if metadata.checksum is None and fields.keys() <= set(cls.__struct_fields__):
+            return metadata
+        if metadata.checksum != _checksum(fields):
+            raise ValueError("its checksum is not that of its content")
+        return msgspec.structs.replace(metadata, checksum=None)
+
+
+def _checksum(fields: dict[str, Any]) -> str:
+    """Returns the SHA-256 of all fields but `checksum`, whatever their order and the white space."""
+    others = {name: value for name, value in fields.items() if name != "checksum"}
+    return hashlib.sha256(msgspec.json.encode(others, order="deterministic")).hexdigest()
 
 
 class _Withdrawals(msgspec.Struct, frozen=True):
-    """What the metadata and the model card have in common.
+    """The field of the model card that repeats the metadata.
 
     Attributes:
       withdrawn: see `VersionMetadata`.
@@ -172,9 +197,19 @@ class ServedVersion(Artifact):
         if not self.has_saved_model:
             return None
         try:
-            return self.read_json(self.path / self.METADATA, VersionMetadata)
+            return self._read_metadata()
         except DataError:
             return None
+
+    def _read_metadata(self) -> VersionMetadata:
+        """Reads the version's metadata.
+
+        Raises:
+          DataError: the file is missing or damaged.
+        """
+        file = self.path / self.METADATA
+        with self.reporting_damage(file, ValueError):
+            return VersionMetadata.decode(file.read_bytes())
 
     def withdrawals(self) -> dict[str, Withdrawal] | None:
         """Reads the withdrawn models, from the model card if the metadata are damaged; None: it has neither.
@@ -182,16 +217,17 @@ class ServedVersion(Artifact):
         Raises:
           DataError: both files are damaged, or one is and the other is missing.
         """
-        files = [self.path / name for name in (self.METADATA, self.CARD_JSON)]
-        errors = []
-        for file in files:
-            try:
-                return self.read_json(file, _Withdrawals).withdrawn
-            except DataError as error:
-                errors.append(error)
-        if any(file.exists() for file in files):
-            raise DataError(str(errors[0]), "restore the file from a copy, or move the version elsewhere")
-        return None
+        try:
+            return self._read_metadata().withdrawn
+        except DataError as error:
+            problem = str(error)
+        try:
+            return self.read_json(self.path / self.CARD_JSON, _Withdrawals).withdrawn
+        except DataError:
+            if not any((self.path / name).exists() for name in (self.METADATA, self.CARD_JSON)):
+                return None
+            remedy = "restore the file from a copy, or move the version elsewhere"
+            raise DataError(problem, remedy) from None
 
     def model_digest(self) -> str:
         """Returns the digest of the model's files, as `VersionMetadata.digest` has it."""

@@ -671,6 +671,33 @@ class TestDamagedVersion:
         push("a")
         assert still_valid(push, refused)
 
+    def test_any_changed_bit_of_the_metadata_is_found(self, push: Push) -> None:
+        pushed = push("a")
+        version = ServedVersion(push.destination / "1")
+        file = version.path / version.METADATA
+        content = file.read_bytes()
+        assert version.metadata() is not None
+        for bit in range(8 * len(content)):
+            changed = bytearray(content)
+            changed[bit // 8] ^= 1 << bit % 8
+            file.write_bytes(changed)
+            metadata = version.metadata()  # None, or equal: a blank may become another white space
+            assert metadata is None or metadata == VersionMetadata.decode(content), changed
+        for length in range(len(content) - 1):
+            file.write_bytes(content[:length])
+            assert version.metadata() is None
+        assert not still_valid(push, pushed)
+
+    def test_metadata_of_bitext_0_2_0_have_no_checksum(self, push: Push) -> None:
+        push("a")
+        file = push.destination / "1" / ServedVersion.METADATA
+        digest = metadata(push)[1].digest
+        file.write_text(json.dumps({"digest": digest, "bleu": 3.5, "withdrawn": {}}))
+        assert metadata(push)[1].bleu == 3.5
+        push("a")
+        assert push.listing() == ["1"]
+        assert "checksum" in json.loads(file.read_text())
+
     def test_a_rollback_names_the_damaged_version(self, push: Push) -> None:
         push("a")
         push("b")
