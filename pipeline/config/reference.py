@@ -107,11 +107,18 @@ def keys_ending_in(last: str) -> list[str]:
 
 
 def meanings(struct: type[msgspec.Struct]) -> dict[str, str]:
-    """The meaning of each field, from the docstring's `Attributes:` section. Paragraphs are kept."""
+    """The meaning of each field, also inherited ones, from the docstrings' `Attributes:` sections.
+
+    Paragraphs are kept.
+    """
+    base = struct.__base__
+    is_derived = base is not None and issubclass(base, msgspec.Struct) and base is not msgspec.Struct
+    texts = meanings(base) if base is not None and is_derived else {}
     _, _, attributes = inspect.cleandoc(struct.__doc__ or "").partition("Attributes:\n")
-    texts: dict[str, str] = {}
     for entry in re.split(r"\n(?=\S)", textwrap.dedent(attributes).strip("\n")):
-        names, _, text = entry.partition(":")
+        names, colon, text = entry.partition(":")
+        if not colon:  # a base class without fields
+            continue
         paragraphs = [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
         for name in names.split(","):
             texts[name.strip()] = "\n\n".join(filter(None, paragraphs))
