@@ -16,8 +16,15 @@ from bitext.components.artifacts.evaluation import (
     Metrics,
     ModelEvaluation,
     Translated,
+    TrivialScore,
 )
-from bitext.components.artifacts.examples import TEST_SPLIT, Bucket, Examples, TransformedExamples
+from bitext.components.artifacts.examples import (
+    TEST_SPLIT,
+    TRAIN_SPLIT,
+    Bucket,
+    Examples,
+    TransformedExamples,
+)
 from bitext.components.artifacts.model import Model, Sample, Vocabulary, is_saved_model, warm_up_file
 from bitext.components.artifacts.model_run import ModelRun, Validation
 from bitext.components.artifacts.pushed import (
@@ -67,6 +74,7 @@ def kind_named(type_name: str) -> type[Artifact]:
 __all__ = [
     "KINDS",
     "TEST_SPLIT",
+    "TRAIN_SPLIT",
     "Artifact",
     "BaselineComparison",
     "Blessing",
@@ -98,6 +106,7 @@ __all__ = [
     "TransformGraph",
     "TransformedExamples",
     "Translated",
+    "TrivialScore",
     "Validation",
     "Verdict",
     "VersionMetadata",

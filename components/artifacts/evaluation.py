@@ -45,6 +45,22 @@ class BaselineComparison(msgspec.Struct, frozen=True):
     p_value: float
 
 
+class TrivialScore(msgspec.Struct, frozen=True, kw_only=True):
+    """The scores of a trivial baseline: answers that need no model.
+
+    Attributes:
+      scores: its score by the metric's name: `bleu`, `chrf`. `bleu` is left out where no reference has four
+        tokens: BLEU is then 0 for every translation.
+      p_values: by metric, the two-sided p-value of the difference to the model's score, by paired bootstrap;
+        empty: not measured.
+      text: the answer, if all sources have the same one.
+    """
+
+    scores: dict[str, float]
+    p_values: dict[str, float] = {}
+    text: str | None = None
+
+
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     """The scores of a model on the test split, and on the golden set if there is one.
 
@@ -62,6 +78,8 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
       sentences: number of sentences that were translated.
       sentences_per_second: speed of the translation in this run.
       baseline: the comparison with the model now served; None: there is none.
+      trivial: the scores of the trivial baselines on the test split, by name: `copied_source`,
+        `frequent_target`, `shuffled_translations`; empty: not measured.
       golden: the same figures on the golden set; None: there is none.
     """
 
@@ -74,6 +92,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     sentences: int
     sentences_per_second: float
     baseline: BaselineComparison | None = None
+    trivial: dict[str, TrivialScore] = {}
     golden: Metrics | None = None
 
     def to_json(self) -> dict[str, Any]:

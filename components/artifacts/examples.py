@@ -10,6 +10,8 @@ import msgspec
 from bitext.components.artifacts.base import Artifact
 from bitext.components.shared.files import write_json
 
+TRAIN_SPLIT = "train"
+"""The split that models are trained on."""
 TEST_SPLIT = "test"
 """The split that models are scored on. Training and early stopping never read it."""
 

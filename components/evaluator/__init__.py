@@ -21,6 +21,15 @@ GOLDEN = "golden"
 """The only split of the golden set: a fixed test file that is scored in every run, as the test split is."""
 
 
+COPIED, FREQUENT, SHUFFLED = "copied_source", "frequent_target", "shuffled_translations"
+TRIVIAL = {
+    COPIED: "copying the source",
+    FREQUENT: "the most frequent training target",
+    SHUFFLED: "the model's translations, shuffled",
+}
+"""The trivial baselines: what they answer, by name."""
+
+
 def set_label(split: str) -> str:
     """Returns the label of a held-out set in messages: `test split`, `golden set`."""
     return "golden set" if split == GOLDEN else f"{split} split"
@@ -50,6 +59,10 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
       thresholds: further thresholds on the test split, by metric: `{chrf: 55, ter: 50}`. They are the
         smallest scores with which a model is blessed; for an error rate (`ter`), the largest.
       golden_thresholds: the same for the golden set.
+      beat_trivial_baselines: whether a model is refused if it does not exceed, on the test split, BLEU and
+        chrF of every trivial baseline: the copied source, the most frequent target of the training split for
+        every sentence, and the model's own translations assigned to other sentences at random. Their scores
+        are measured in each run.
       compare_with_baseline: whether to translate the same sentences with the model now served, and compare
         BLEU by paired bootstrap.
       significance: a model is refused as worse than the model now served if on either set its BLEU is lower
@@ -82,6 +95,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     min_golden_bleu: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.0
     thresholds: dict[str, Annotated[float, msgspec.Meta(ge=0)]] = {}
     golden_thresholds: dict[str, Annotated[float, msgspec.Meta(ge=0)]] = {}
+    beat_trivial_baselines: bool = True
     compare_with_baseline: bool = True
     significance: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.05
     bootstrap_samples: Annotated[int, msgspec.Meta(ge=100, le=100_000)] = 1000

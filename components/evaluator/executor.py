@@ -10,9 +10,10 @@ import msgspec
 from bitext.components import artifacts
 from bitext.components.artifacts import TEST_SPLIT, Metrics, Translated, Verdict
 from bitext.components.component import Context
-from bitext.components.evaluator import GOLDEN, Parameters, set_label
+from bitext.components.evaluator import GOLDEN, TRIVIAL, Parameters, set_label
 from bitext.components.evaluator.scoring import ScoredSet, score_set
-from bitext.components.evaluator.verdict import judge
+from bitext.components.evaluator.trivial import most_frequent_target
+from bitext.components.evaluator.verdict import judge, scores_in_words, trivial_problems
 from bitext.components.shared import errors
 from bitext.components.shared.heldout import Sentence, read_sentences
 from bitext.components.shared.metrics import METRICS, tokenizers
@@ -65,8 +66,9 @@ def run(
     model.verify()
     candidate = _translator(model, parameters)
     served = _baseline_translator(baseline, parameters, context)
+    frequent = most_frequent_target(examples) if parameters.beat_trivial_baselines else None
     scored = {
-        name: score_set(name, sentences, candidate, served, parameters, context)
+        name: score_set(name, sentences, candidate, served, parameters, context, frequent)
         for name, sentences in sets.items()
     }
     metrics = {name: scored_set.metrics for name, scored_set in scored.items()}
@@ -148,6 +150,8 @@ def _properties(metrics: Metrics) -> dict[str, artifacts.Property]:
     }
     if metrics.perplexity is not None:
         properties["perplexity"] = metrics.perplexity
+    for name in {name: None for trivial in metrics.trivial.values() for name in trivial.scores}:
+        properties[f"trivial_{name}"] = max(trivial.scores[name] for trivial in metrics.trivial.values())
     for name, score in metrics.scores.items():
         properties |= {name: score.score, f"{name}_signature": score.signature}
     return {
@@ -180,5 +184,10 @@ def _report(context: Context, metrics: Mapping[str, Metrics], verdict: Verdict) 
         for row in set_metrics.by_source_length:
             length = f"{row.first}-{row.last}" if row.last else f"{row.first}+"
             context.say(f"  {length:>6} {set_metrics.source_unit}: BLEU {row.bleu:5.2f} on {row.sentences:,}")
+        if set_metrics.trivial:
+            exceeded = "NOT all exceeded" if trivial_problems(set_metrics) else "all exceeded"
+            context.say(f"trivial baselines on the {set_label(name)}, {exceeded}:")
+        for baseline, trivial in set_metrics.trivial.items():
+            context.say(f"  {TRIVIAL[baseline]}: {scores_in_words(trivial.scores)}")
     outcome = "BLESSED BY FORCE" if verdict.forced else "blessed" if verdict.blessed else "NOT blessed"
     context.say(f"{outcome}: {'; '.join(verdict.reasons)}")

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from bitext.components.artifacts import BaselineComparison, LengthRow, Metrics
+from bitext.components.artifacts import TEST_SPLIT, BaselineComparison, LengthRow, Metrics
 from bitext.components.component import Context
 from bitext.components.evaluator import Parameters, set_label
+from bitext.components.evaluator.trivial import trivial_scores
 from bitext.components.shared.heldout import Sentence
 from bitext.components.shared.metrics import METRICS, Bleu, Metric
 from bitext.components.translation.held_out import translate_sentences
@@ -40,6 +41,7 @@ def score_set(
     baseline: LineTranslator | None,
     parameters: Parameters,
     context: Context,
+    frequent_target: str | None = None,
 ) -> ScoredSet:
     """Translates a set, scores it with every metric, and compares BLEU with the baseline.
 
@@ -50,6 +52,7 @@ def score_set(
       baseline: the model now served, which translates the same sentences; None: no comparison.
       parameters: the Evaluator's parameters.
       context: the run, which prints messages.
+      frequent_target: the most frequent target of the training split, for the trivial baselines.
     """
     context.say(f"translating the {len(sentences):,} sentences of the {set_label(name)}")
     started = time.monotonic()
@@ -80,6 +83,9 @@ def score_set(
         sentences=len(sentences),
         sentences_per_second=len(sentences) / max(seconds, 1e-9),
         baseline=comparison,
+        trivial=trivial_scores(sentences, hypotheses, metrics, statistics, frequent_target)
+        if name == TEST_SPLIT and parameters.beat_trivial_baselines
+        else {},
     )
     return ScoredSet(sentences, translations, set_metrics)
 

@@ -6,9 +6,13 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 
-from bitext.components.artifacts import Metrics, Verdict
-from bitext.components.evaluator import Parameters, set_label
+from bitext.components.artifacts import Metrics, TrivialScore, Verdict
+from bitext.components.evaluator import TRIVIAL, Parameters, set_label
 from bitext.components.shared.metrics import METRICS, Bleu
+
+KEY = "evaluator.beat_trivial_baselines"
+SHUFFLED_SIGNIFICANCE = 0.05
+"""A p-value from which a difference to the shuffled translations is by chance."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +31,9 @@ class Check:
 def judge(metrics: Mapping[str, Metrics], parameters: Parameters, force: str | None = None) -> Verdict:
     """Returns the verdict on a model.
 
-    A model is refused if on any set its perplexity is not finite, a metric misses its threshold, or its BLEU
-    is significantly worse than that of the model now served: lower, with a p-value below `significance`.
+    A model is refused if on any set its perplexity is not finite, a metric misses its threshold, a trivial
+    baseline is as good, or its BLEU is significantly worse than that of the model now served: lower, with a
+    p-value below `significance`.
 
     Args:
       metrics: the scores of each set, by the set's split.
@@ -56,6 +61,8 @@ def _checks(name: str, metrics: Metrics, parameters: Parameters) -> Iterator[Che
     problem = "" if finite else ": the model's probabilities are not finite"
     value = "null" if metrics.perplexity is None else f"{metrics.perplexity:.2f}"
     yield Check(finite, f"perplexity on the {label} is {value}{problem}")
+    if problems := trivial_problems(metrics):
+        yield Check(False, f"on the {label}, {', '.join(problems)} ({KEY})")
     if (baseline := metrics.baseline) is not None:
         worse = baseline.difference < 0 and baseline.p_value < parameters.significance
         yield Check(
@@ -82,6 +89,40 @@ def _threshold_checks(name: str, metrics: Metrics, parameters: Parameters) -> It
             f"{metric.label} {score:.2f} on the {set_label(name)} {relation} the threshold "
             f"{threshold.key} {threshold.value:g}",
         )
+
+
+def trivial_problems(metrics: Metrics) -> list[str]:
+    """Returns the trivial baselines that are as good as the model, each as a clause with the scores.
+
+    A higher score than that of shuffled translations must also be significant: translations that do not
+    depend on their source are better than their shuffling half the time.
+    """
+    clauses = [_as_good(name, baseline, metrics) for name, baseline in metrics.trivial.items()]
+    return list(filter(None, clauses))
+
+
+def _as_good(name: str, trivial: TrivialScore, metrics: Metrics) -> str:
+    """Returns that a baseline is as good as the model, as a clause; empty: the model is better."""
+    own = {metric: metrics.scores[metric].score for metric in trivial.scores}
+    worse = {metric: score for metric, score in trivial.scores.items() if own[metric] <= score}
+    if worse:
+        own_scores = scores_in_words({metric: own[metric] for metric in worse})
+        verb = "do not exceed" if len(worse) > 1 else "does not exceed"
+        return f"{own_scores} {verb} {scores_in_words(worse)} of {TRIVIAL[name]}"
+    chance = {metric: p for metric, p in trivial.p_values.items() if p >= SHUFFLED_SIGNIFICANCE}
+    if not chance:
+        return ""
+    own_scores = scores_in_words({metric: own[metric] for metric in chance})
+    others = scores_in_words({metric: trivial.scores[metric] for metric in chance})
+    verb = "exceed" if len(chance) > 1 else "exceeds"
+    return f"{own_scores} {verb} {others} of {TRIVIAL[name]} only by chance (p = {max(chance.values()):.3f})"
+
+
+def scores_in_words(scores: Mapping[str, float]) -> str:
+    """Returns scores with the labels of their metrics: `BLEU 31.25 and chrF 50.02`."""
+    return " and ".join(
+        f"{metric.label} {scores[metric.name]:.2f}" for metric in METRICS if metric.name in scores
+    )
 
 
 def _is_finite(perplexity: float | None) -> bool:

@@ -77,6 +77,8 @@ def _scores(card: Card) -> str:
         unit = "" if scores.tokenizer is None else f", in tokens of the tokenizer {scores.tokenizer}"
         lines.append(f"- translations {scores.length_ratio:.3f} times as long as the references{unit}")
         parts.append(f"On {scores.sentences:,} held-out sentences, never trained on:\n\n" + "\n".join(lines))
+        if scores.trivial:
+            parts.append("For comparison, what needs no model:\n\n" + "\n".join(_trivial_scores(scores)))
         if scores.by_source_length:
             rows = (
                 (
@@ -107,6 +109,14 @@ def _corpus_scores(scores: Metrics) -> Iterator[str]:
                 f"- {metric.label} {score.score:.2f} (95 % interval {low:.2f} to {high:.2f}), "
                 f"{_code(score.signature)}"
             )
+
+
+def _trivial_scores(scores: Metrics) -> Iterator[str]:
+    """Yields a line for each trivial baseline."""
+    for name, baseline in scores.trivial.items():
+        values = [f"{m.label} {baseline.scores[m.name]:.2f}" for m in METRICS if m.name in baseline.scores]
+        answer = f" ({_inline(baseline.text)})" if baseline.text else ""
+        yield f"- {_inline(name.replace('_', ' '))}{answer}: {', '.join(values)}"
 
 
 def _limits(card: Card) -> str:

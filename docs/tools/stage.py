@@ -45,6 +45,7 @@ SMALL = {
     "trainer.samples": "4",
     "evaluator.bootstrap_samples": "100",
     "evaluator.min_bleu": "0",
+    "evaluator.beat_trivial_baselines": "false",
     "evaluator.compare_with_baseline": "false",
 }
 """What a run in a small stage is given beside its own options."""

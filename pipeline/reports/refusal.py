@@ -21,7 +21,7 @@ _VERDICTS = (
     (
         ModelBlessing.TYPE_NAME,
         "blessed",
-        "train longer or on more data, or change the thresholds in `evaluator`",
+        "train longer or on more data, or change what `evaluator` requires",
     ),
     (
         InfraBlessing.TYPE_NAME,

@@ -28,7 +28,8 @@ def collect(config: PipelineConfig) -> dict[str, Any]:
     Returns:
       `runs`, newest first, each with `id`, `state`, `started` (ISO 8601), `seconds` (null until it ends),
       `spans` (their names), `nodes` {name: {`state`, `seconds`, `cached`, `outputs` {name: folder, or a list
-      of folders, one per span}}}, `scores` {metric: score}, `bleu`, `bleu_signature`, `blessed` (by Evaluator
+      of folders, one per span}}}, `scores` {metric: score}, `trivial` {trivial baseline: {metric:
+      score}}, `bleu`, `bleu_signature`, `blessed` (by Evaluator
       and InfraValidator; null if there is no verdict), `reasons` (of a refusal, from both) and `error`; and
       `pushed`, null or with `model`, `version`, `path`, `digest`.
     """
@@ -60,6 +61,7 @@ def _run(run: Run, executions: list[Execution]) -> dict[str, Any]:
         "spans": run.parts.split(", ") if run.parts else [],
         "nodes": {e.node: _node(e) for e in in_order},
         "scores": {name: score.score for name, score in metrics.scores.items()} if metrics else {},
+        "trivial": {name: baseline.scores for name, baseline in metrics.trivial.items()} if metrics else {},
         "bleu": bleu.score if bleu else None,
         "bleu_signature": bleu.signature if bleu else None,
         "blessed": not refusals if blessings else None,

@@ -32,6 +32,10 @@ METRICS: dict[str, Any] = {
     "sentences": 2410,
     "sentences_per_second": 83.1,
     "baseline": None,
+    "trivial": {
+        "copied_source": {"scores": {"bleu": 0.61, "chrf": 15.2}, "p_values": {}, "text": None},
+        "frequent_target": {"scores": {"chrf": 5.5}, "p_values": {}, "text": "No lo *sé*."},
+    },
     "golden": None,
 }
 SUMMARY: dict[str, Any] = {
@@ -112,6 +116,7 @@ def test_the_markdown_states_every_recorded_value(collect: Any) -> None:
         "translates from English to Spanish:",
         f"- BLEU 40.54 (95 % interval 39.16 to 41.89), `{BLEU}`",
         "- perplexity 4.43",
+        "- copied source: BLEU 0.61, chrF 15.20\n- frequent target (No lo \\*sé\\*.): chrF 5.50\n",
         "| 1-24 | 2,408 | 41.00 |\n| 25+ | 2 | 9.43 |",
         "- Evaluator: BLEU 40.54 reaches the threshold min_bleu 25",
         "- InfraValidator: 20 samples",

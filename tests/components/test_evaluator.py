@@ -24,7 +24,7 @@ from bitext.components.shared.metrics import METRICS, CorpusScore
 from bitext.components.shared.metrics.sacrebleu_metrics import reference_streams
 from tests import toy_model
 
-FAST = Parameters(bootstrap_samples=100)
+FAST = Parameters(bootstrap_samples=100, beat_trivial_baselines=False)
 WORDS = [
     "the",
     "cat",
@@ -331,6 +331,62 @@ class TestVerdict:
             forced = judge(sets, FAST, "a demonstration")
             assert (forced.blessed, forced.forced) == (False, None)
             assert "cannot be forced (a demonstration)" in forced.reasons[-1]
+
+
+class TestTrivialBaselines:
+    def test_a_model_that_copies_the_source_is_refused(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model]
+    ) -> None:
+        outcome = evaluate(models["copy"], beat_trivial_baselines=True)
+        [reason] = outcome.verdict["reasons"]
+        score = outcome.metrics["bleu"]["score"]
+        assert not outcome.verdict["blessed"]
+        assert "trivial baselines on the test split, NOT all exceeded:" in outcome.lines
+        assert f"BLEU {score:.2f} and chrF" in reason
+        assert "of copying the source" in reason
+        assert "evaluator.beat_trivial_baselines" in reason
+        assert outcome.metrics["trivial"]["copied_source"]["scores"]["bleu"] == score
+        assert evaluate(models["copy"]).metrics["trivial"] == {}, "without the setting nothing is measured"
+
+    def test_a_model_that_exceeds_all_is_blessed_and_the_scores_are_recorded(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model], tmp_path: Path
+    ) -> None:
+        toy_model.write_examples(tmp_path / "both", "test", ROWS)
+        train = [("a:1", "x", "The cat."), ("a:2", "y", "THE DOG"), ("a:3", "z", "THE DOG")]
+        toy_model.write_examples(tmp_path / "both", "train", train, shards=2)
+        spans = [artifacts.Examples(tmp_path / "both")]
+        outcome = evaluate(models["upper"], beat_trivial_baselines=True, spans=spans)
+        assert outcome.verdict["blessed"]
+        assert "trivial baselines on the test split, all exceeded:" in outcome.lines
+        trivial = outcome.metrics["trivial"]
+        assert list(trivial) == ["copied_source", "frequent_target", "shuffled_translations"]
+        references = [row["references"] for row in outcome.translations]
+        for name, texts in (
+            ("copied_source", [row["source"] for row in outcome.translations]),
+            ("frequent_target", ["THE DOG"] * len(references)),
+        ):
+            for metric, expected in (("bleu", BLEU()), ("chrf", CHRF())):
+                score = expected.corpus_score(texts, reference_streams(references)).score
+                assert trivial[name]["scores"][metric] == pytest.approx(score, abs=1e-6)
+        assert trivial["frequent_target"]["text"] == "THE DOG"
+        assert max(trivial["shuffled_translations"]["p_values"].values()) < 0.05
+        best = max(baseline["scores"]["chrf"] for baseline in trivial.values())
+        assert outcome.evaluation.properties["trivial_chrf"] == best
+        assert any(line.startswith("  copying the source: BLEU ") for line in outcome.lines)
+
+    def test_only_the_test_split_is_compared(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model], golden: artifacts.Examples
+    ) -> None:
+        outcome = evaluate(models["upper"], None, golden, beat_trivial_baselines=True)
+        assert outcome.verdict["blessed"], "on the golden set, copying has a better score"
+        assert outcome.metrics["golden"]["trivial"] == {}
+
+    def test_a_refused_model_can_be_forced(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model]
+    ) -> None:
+        verdict = evaluate(models["copy"], beat_trivial_baselines=True, force="a copy is wanted").verdict
+        assert verdict["blessed"]
+        assert "of copying the source" in verdict["reasons"][0]
 
 
 class TestForce:

@@ -83,7 +83,7 @@ def config(**changes: Any) -> dict[str, Any]:
             "validation": {"every": 20},
             "samples": 4,
         },
-        "evaluator": {"min_bleu": 0, "bootstrap_samples": 100},
+        "evaluator": {"min_bleu": 0, "beat_trivial_baselines": False, "bootstrap_samples": 100},
     }
     for section, change in changes.items():
         default = values.get(section)
