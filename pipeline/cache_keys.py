@@ -19,7 +19,7 @@ import msgspec
 
 from bitext.components.component import Component, Parameters
 from bitext.components.shared import files
-from bitext.components.shared.errors import DataError
+from bitext.components.shared.errors import DataError, MissingFileError
 from bitext.pipeline.beam import remote_fingerprints
 from bitext.pipeline.records import Artifacts
 from bitext.pipeline.source_digests import source_digests
@@ -112,10 +112,11 @@ def _no_such_file(component: Component[Any], pattern: str) -> DataError:
         )
     if path.exists():
         return DataError(f"{component.name}: {pattern} is not a regular file", "name a file")
-    return DataError(
+    return MissingFileError(
         f"{component.name}: {pattern}: there is no such file",
-        "check the path in the configuration (paths are relative to the current folder);"
+        f"check the path in the configuration (paths are relative to the current folder, {Path.cwd()});"
         " `bitext fetch NAME` downloads an example corpus",
+        pattern,
     )
 
 

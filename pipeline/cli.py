@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import atexit
-import difflib
 import gc
 import sys
 import tempfile
@@ -15,8 +14,10 @@ from typing import NoReturn
 
 from bitext.components.shared.errors import BitextError, ConfigError, exit_codes
 from bitext.components.shared.path_lengths import too_long_error
+from bitext.components.shared.suggestions import similar
 from bitext.pipeline import streams
 from bitext.pipeline.commands import (
+    common,
     config,
     export,
     fetch,
@@ -87,6 +88,8 @@ def _run(arguments: Sequence[str] | None, session: Session) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parses the command line. An unknown word is reported by the parser of its command."""
     parser = build_parser()
+    arguments = sys.argv[1:] if arguments is None else arguments
+    common.check_set_arguments(arguments)
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         kind = "unknown option" if unknown[0].startswith("-") else "unexpected argument"
@@ -132,8 +135,8 @@ class _Parser(argparse.ArgumentParser):
         else:
             name = "/".join(action.option_strings) or action.metavar or action.dest
             message = f"argument {name}: must be {' or '.join(choices)}; received {value!r}"
-        similar = difflib.get_close_matches(str(value), choices, n=1)
-        hint = f"did you mean {similar[0]}? " if similar else ""
+        meant = similar(str(value), choices)
+        hint = f"did you mean {meant}? " if meant else ""
         self._refuse(message, f"{hint}{self.prog} --help")
 
 

@@ -20,6 +20,7 @@ class Layout:
 
     <node>/<output key>/<execution id>/        published artifacts
     .id                                        the root's id in the metadata store, wherever it is mounted
+    .owner.json                                the configuration file of the last run
     .lock                                      held by the process that uses the root
     .staging/<run id>/<node>/                  outputs and temporary files of the attempt in progress
     .working/<node>/<cache key>/               checkpoints that an interrupted attempt leaves for the next
@@ -91,6 +92,11 @@ class Layout:
     def id_file(self) -> Path:
         """The file with the root's id."""
         return self.root / ".id"
+
+    @property
+    def owner_file(self) -> Path:
+        """The file with the configuration that ran last (see `root_owner`)."""
+        return self.root / ".owner.json"
 
     @property
     def new_id_file(self) -> Path:

@@ -6,6 +6,7 @@ import dataclasses
 
 from bitext.components.component import Parameters, Part
 from bitext.components.shared.errors import ConfigError
+from bitext.components.shared.suggestions import similar
 from bitext.pipeline.cache_keys import KeyParts, key_of, key_parts
 from bitext.pipeline.graph import Pipeline
 from bitext.pipeline.records import Artifacts
@@ -30,6 +31,24 @@ class Selection:
     explain: bool = False
     force_bless: str | None = None
 
+    def named(self, pipeline: Pipeline) -> Selection:
+        """Returns the selection with the nodes' names as the pipeline has them: `trainer` is `Trainer`.
+
+        Letter case, hyphens and underscores do not matter. A name of no node stays as it is.
+        """
+        names = [node.name for node in pipeline.nodes]
+        by_plain = {_plain(name): name for name in names}
+
+        def name_of(given: str) -> str:
+            return given if given in names else by_plain.get(_plain(given), given)
+
+        return dataclasses.replace(
+            self,
+            first=self.first and name_of(self.first),
+            last=self.last and name_of(self.last),
+            force=frozenset(map(name_of, self.force)),
+        )
+
     def nodes_of(self, pipeline: Pipeline) -> dict[str, bool]:
         """Returns the names of the nodes up to the last, and whether each may run.
 
@@ -40,8 +59,10 @@ class Selection:
         options = [("--from", self.first), ("--to", self.last), *(("--force", n) for n in sorted(self.force))]
         for option, name in options:
             if name is not None and name not in names:
+                meant = similar(name, names)
+                hint = f"did you mean {meant}? " if meant else ""
                 raise ConfigError(
-                    f"{option} {name}: there is no such node", f"the nodes are {', '.join(names)}"
+                    f"{option} {name}: there is no such node", f"{hint}the nodes are {', '.join(names)}"
                 )
         first = names.index(self.first) if self.first else 0
         last = names.index(self.last) if self.last else len(names) - 1
@@ -63,6 +84,10 @@ class Selection:
         if node.component.obeys_force_bless and self.force_bless is not None:
             return "--force-bless is given"
         return ""
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("_", "").replace("-", "")
 
 
 @dataclasses.dataclass(frozen=True)

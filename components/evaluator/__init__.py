@@ -16,6 +16,7 @@ from bitext.components import artifacts, component
 from bitext.components.component import Component, Context, heavy_imports
 from bitext.components.shared.metrics import METRICS, Bleu
 from bitext.components.shared.metrics.tokenizers import AUTO, LIBRARIES, Tokenizer
+from bitext.components.shared.suggestions import did_you_mean
 
 GOLDEN = "golden"
 """The only split of the golden set: a fixed test file that is scored in every run, as the test split is."""
@@ -119,7 +120,10 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
         for key in ("thresholds", "golden_thresholds"):
             for name in getattr(self, key):
                 if name not in names:
-                    raise ValueError(f"{key}: there is no metric {name!r}; there are {', '.join(names)}")
+                    raise ValueError(
+                        f"{key}: there is no metric {name!r}; there are {', '.join(names)}"
+                        f"{did_you_mean(name, names)}"
+                    )
 
     def thresholds_of(self, split: str, *, defaults: bool = True) -> list[Threshold]:
         """Returns the thresholds of a set, BLEU's first.

@@ -11,6 +11,7 @@ from bitext.components.component import Parameters as BaseParameters
 from bitext.components.example_gen.files import Files
 from bitext.components.example_gen.formats import FORMATS
 from bitext.components.shared.path_types import PathPattern
+from bitext.components.shared.suggestions import did_you_mean
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Index = Annotated[int, msgspec.Meta(ge=0)]
@@ -114,7 +115,10 @@ class CorpusOptions(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fi
           ValueError: it does not, or cannot.
         """
         if self.format not in FORMATS:
-            raise ValueError(f"format must be {' or '.join(FORMATS)}; received {self.format!r}")
+            raise ValueError(
+                f"format must be {' or '.join(FORMATS)}; received {self.format!r}"
+                f"{did_you_mean(self.format, FORMATS)}"
+            )
         FORMATS[self.format].check_options(self)
 
     def check_files(self) -> None:

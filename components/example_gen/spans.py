@@ -17,7 +17,7 @@ from bitext.components.component import Part
 from bitext.components.example_gen import EPOCH, Parameters, Span, SpanParameters, Window
 from bitext.components.example_gen.files import Files
 from bitext.components.shared import reading
-from bitext.components.shared.errors import ConfigError, DataError
+from bitext.components.shared.errors import ConfigError, DataError, MissingFileError
 from bitext.components.shared.files import literal_prefix
 
 SpanFiles: TypeAlias = dict[tuple[int, int | None], list[str]]
@@ -39,6 +39,7 @@ def parts(parameters: Parameters) -> list[Part]:
 
     Raises:
       ConfigError: the markers of a pattern do not form a span, or a window is given without such a pattern.
+      MissingFileError: no span exists.
       DataError: no span is in the window, a span lacks a file, or a file name has an impossible date.
     """
     span_patterns = [
@@ -53,6 +54,8 @@ def parts(parameters: Parameters) -> list[Part]:
             )
         return [Part("", parameters)]
     spans_of = {pattern: _find_spans(pattern) for pattern in span_patterns}
+    if not any(spans_of.values()):
+        raise MissingFileError(f"no file matches {span_patterns[0]}", _REMEDY, span_patterns[0])
     numbers = {number for spans in spans_of.values() for number, _ in spans}
     by_date = any("{YYYY}" in pattern for pattern in span_patterns)
     span_parts = []
@@ -73,7 +76,7 @@ def _select_window(numbers: list[int], parameters: Parameters) -> list[int]:
     numbers_in_window = [n for n in numbers if (first is None or n >= first) and (last is None or n <= last)]
     if not numbers_in_window:
         raise DataError(
-            f"no span of the corpus is in example_gen.window; spans that exist: {_ranges(numbers) or 'none'}",
+            f"no span of the corpus is in example_gen.window; spans that exist: {_ranges(numbers)}",
             "correct the patterns in example_gen or example_gen.window, or add files",
         )
     return numbers_in_window[-window.newest :] if window.newest else numbers_in_window
@@ -101,7 +104,7 @@ def _files_of(span: Span, name: str, spans_of: dict[str, SpanFiles]) -> dict[str
         version = span.version if "{VERSION" in pattern else None
         files[pattern] = tuple(spans.get((span.number or 0, version), ()))
         if not files[pattern]:
-            raise DataError(f"{name}: no file matches {pattern}", _REMEDY)
+            raise MissingFileError(f"{name}: no file matches {pattern}", _REMEDY, pattern)
     return files
 
 

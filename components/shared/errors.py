@@ -70,6 +70,18 @@ class DataError(BitextError):
     action = Action.STOP
 
 
+class MissingFileError(DataError):
+    """No file has a path of the configuration, or matches a pattern of it.
+
+    Attributes:
+      pattern: the path or pattern.
+    """
+
+    def __init__(self, message: str, remedy: str, pattern: str):
+        super().__init__(message, remedy)
+        self.pattern = pattern
+
+
 class LockedError(BitextError):
     """Another run of the same pipeline, or into the same output, is in progress."""
 

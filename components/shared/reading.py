@@ -18,7 +18,7 @@ from typing import BinaryIO, TypeAlias
 
 from bitext.components.shared import decompression, file_kinds
 from bitext.components.shared.display import path_text
-from bitext.components.shared.errors import DataError
+from bitext.components.shared.errors import DataError, MissingFileError
 from bitext.components.shared.files import is_remote, local_files
 
 Stamp: TypeAlias = tuple[int, int]
@@ -64,7 +64,7 @@ def find_files(pattern: str, remedy: str) -> list[str]:
     """
     matched_paths = matching_files(pattern)
     if not matched_paths:
-        raise DataError(f"no file matches {path_text(pattern)}", remedy)
+        raise MissingFileError(f"no file matches {path_text(pattern)}", remedy, pattern)
     return matched_paths
 
 

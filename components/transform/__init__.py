@@ -67,7 +67,12 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     shared_vocabulary: bool = True
     lowercase: bool = False
     fold_quotes: bool = True
-    source_language: Annotated[str, msgspec.Meta(pattern="^([a-z]{2,3})?$")] = ""
+    source_language: Annotated[
+        str,
+        msgspec.Meta(
+            pattern="^([a-z]{2,3})?$", description="a language code of two or three letters, or empty"
+        ),
+    ] = ""
     source_max_length: Annotated[int, msgspec.Meta(ge=2, le=10_000)] = 60
     target_max_length: Annotated[int, msgspec.Meta(ge=3, le=10_000)] = 60
     over_long: Literal["reject", "truncate"] = "reject"

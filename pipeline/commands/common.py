@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import glob
 import json
 import math
 import os
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitext.components.shared.errors import INTERRUPTED, TERMINATED, BitextError, ConfigError
+from bitext.components.shared.errors import (
+    INTERRUPTED,
+    TERMINATED,
+    BitextError,
+    ConfigError,
+    MissingFileError,
+)
+from bitext.components.shared.files import is_remote
 from bitext.components.shared.numbered import folder_number
 from bitext.components.shared.path_lengths import length_problem
 from bitext.pipeline import streams
@@ -36,11 +44,13 @@ class Session:
     Attributes:
       closed_streams: the standard streams that the caller closed: `stdin`, `stdout`, `stderr`.
       log_file: the log file of the run, once it is known. The file need not exist.
+      config: the configuration file, once it is known.
       config_arguments: CONFIG, `--root` and `--set` as the user gave them, for the shell; None: not read yet.
     """
 
     closed_streams: frozenset[str] = frozenset()
     log_file: Path | None = None
+    config: Path | None = None
     config_arguments: str | None = None
 
     def with_config(self, text: str) -> str:
@@ -49,6 +59,13 @@ class Session:
             return text
         given = f" {self.config_arguments}" if self.config_arguments else ""
         return re.sub(r" CONFIG\b", lambda _: given, text)
+
+    def beside_config(self, pattern: str) -> Path | None:
+        """Returns a file that a relative path or pattern names beside the configuration, if there is one."""
+        if self.config is None or os.path.isabs(pattern) or is_remote(pattern):
+            return None
+        found = glob.glob(re.sub(r"\{[^{}]*\}", "*", str(self.config.parent / pattern)), recursive=True)
+        return Path(min(found)) if found else None
 
     def require_input(self) -> None:
         """Raises ConfigError if standard input, which is to be read, is closed."""
@@ -79,6 +96,12 @@ def exit_code(error: BaseException | None) -> int:
 
 def describe(error: BaseException, session: Session) -> tuple[str, str]:
     """The message of an error, and the remedy."""
+    if isinstance(error, MissingFileError) and (beside := session.beside_config(error.pattern)):
+        return (
+            f"{error}; beside the configuration there is {beside}",
+            f"paths are relative to the current folder, {Path.cwd()}: start the command in {beside.parent},"
+            f" or write the path of {beside} in the configuration",
+        )
     if isinstance(error, BitextError):
         return session.with_config(str(error)), session.with_config(error.remedy)
     if isinstance(error, KeyboardInterrupt):
@@ -189,6 +212,29 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def check_set_arguments(arguments: Sequence[str]) -> None:
+    """Refuses `--set a.b 5`, whose value argparse would take for CONFIG.
+
+    Raises:
+      ConfigError: the argument of a `--set` has no `=`, and a value follows it.
+    """
+    words = list(arguments)
+    for index, word in enumerate(words[:-2]):
+        key, value = words[index + 1], words[index + 2]
+        if word == "--":
+            return
+        if word != "--set" or "=" in key or key.startswith("-"):
+            continue
+        if value == "=" and index + 3 < len(words):
+            value = words[index + 3]
+        value = value.removeprefix("=")
+        if not value.startswith("-") and not value.endswith((".yaml", ".yml")):
+            raise ConfigError(
+                f"--set {key} {value}: a key and its value are one word, a.b=value",
+                f"write --set {shlex.quote(f'{key}={value}')}",
+            )
+
+
 def load(options: argparse.Namespace) -> PipelineConfig:
     """Loads the configuration that CONFIG, `--root` and `--set` describe."""
     from bitext.pipeline import config
@@ -197,7 +243,8 @@ def load(options: argparse.Namespace) -> PipelineConfig:
     words += ["--root", str(options.root)] if options.root else []
     words += [word for override in options.set for word in ("--set", override)]
     options.session.config_arguments = shlex.join(words)
-    return config.load(options.config or DEFAULT_CONFIG, options.set, options.root and str(options.root))
+    options.session.config = options.config or DEFAULT_CONFIG
+    return config.load(options.session.config, options.set, options.root and str(options.root))
 
 
 def add_wait_argument(parser: argparse.ArgumentParser) -> None:

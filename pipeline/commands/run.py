@@ -18,6 +18,8 @@ from bitext.pipeline.streams import print_message, print_output
 
 if TYPE_CHECKING:
     from bitext.pipeline.config import PipelineConfig
+    from bitext.pipeline.graph import Pipeline
+    from bitext.pipeline.plan import Selection
     from bitext.pipeline.reports.outcome import Outcome
     from bitext.pipeline.reports.refusal import Refusal
     from bitext.pipeline.terminal import Terminal
@@ -80,23 +82,28 @@ def run(options: argparse.Namespace) -> int:
         progress = stack.enter_context(_reporting_the_end(options, terminal, session))
         config = progress.config = common.load(options)
         from bitext.components.pusher.serving import TAKE_OVER_REMEDY, check_owner
+        from bitext.pipeline import root_owner
         from bitext.pipeline.beam import pipeline_factory
         from bitext.pipeline.graph import create_pipeline
         from bitext.pipeline.layout import Layout
         from bitext.pipeline.opening import check_no_other_root_pushes, open_store
         from bitext.pipeline.reports.refusal import refusal
         from bitext.pipeline.reports.summary import summarize
-        from bitext.pipeline.runner import Runner, Selection
+        from bitext.pipeline.runner import Runner
         from bitext.pipeline.store import Store
 
         pipeline, layout = create_pipeline(config), Layout(Path(config.root))
-        pushes = options.last in (None, pipeline.nodes[-1].name)
+        config_file = options.config or common.DEFAULT_CONFIG
+        root_owner.check(config, config_file, layout)
+        selection = _selection(options, pipeline)
+        pushes = selection.last in (None, pipeline.nodes[-1].name)
         checks_owner = pushes and not config.pusher.take_over
         if checks_owner:
             check_owner(Path(config.serving), config.name, TAKE_OVER_REMEDY)
 
         def open_own_store() -> Store:
             store = open_store(config, layout, terminal.say_of_run)
+            root_owner.record(config_file, layout)
             if checks_owner:
                 check_no_other_root_pushes(config, layout, store)
             return store
@@ -110,9 +117,6 @@ def run(options: argparse.Namespace) -> int:
             config.verify_inputs,
         )
         session.log_file = runner.log_file
-        selection = Selection(
-            options.first, options.last, frozenset(options.force), options.explain_cache, options.force_bless
-        )
         result = runner.run(selection, options.wait)
         if options.log_format == "human":
             print_output(f"\n{summarize(result, config.serving)}")
@@ -121,6 +125,15 @@ def run(options: argparse.Namespace) -> int:
         common.print_error(refused.message, refused.remedy, session)
         return REFUSED
     return 0
+
+
+def _selection(options: argparse.Namespace, pipeline: Pipeline) -> Selection:
+    """Returns the nodes that the options select."""
+    from bitext.pipeline.plan import Selection
+
+    return Selection(
+        options.first, options.last, frozenset(options.force), options.explain_cache, options.force_bless
+    ).named(pipeline)
 
 
 @dataclasses.dataclass

@@ -42,7 +42,7 @@ def add_to(commands: common.Commands) -> None:
     parser.add_argument(
         "--model",
         type=common.path_argument,
-        help="a SavedModel or a serving folder (default: the serving folder of the default configuration)",
+        help="a SavedModel or a serving folder (default: the only one that runs from this folder pushed to)",
     )
     common.add_trust_argument(parser)
     _add_search_arguments(parser)
@@ -66,7 +66,6 @@ def add_to(commands: common.Commands) -> None:
         metavar="K=V",
         help="an option of the Beam runner (repeatable)",
     )
-    parser.set_defaults(config=None, root=None, set=[])
 
 
 def _add_splitting_arguments(parser: argparse.ArgumentParser) -> None:
@@ -135,7 +134,10 @@ def run(options: argparse.Namespace) -> int:
     names = ("beam_size", "length_penalty", "max_length", "nbest")
     search = Search(**{name: getattr(options, name) for name in names})
     check_output_file(options.output, options.input or STANDARD_INPUT)
-    model = options.model or Path(common.load(options).serving)
+    if options.model is None:
+        from bitext.pipeline.served_here import default_model
+
+    model = options.model or default_model(common.DEFAULT_CONFIG)
     find_saved_model(model)
     # TensorFlow imports Keras if it is installed, and Keras its plotting library; a SavedModel needs neither.
     with native_notices_dropped(), gc_disabled(), packages_hidden("keras", "tf_keras", "googleapiclient"):

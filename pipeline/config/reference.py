@@ -94,7 +94,7 @@ def find(name: str) -> list[Key]:
         name = outer
     if (name := by_plain_name.get(name.replace("[]", ""), name)) in names:
         return [key for key in keys if key.name == name or re.match(rf"{re.escape(name)}(\.|\[)", key.name)]
-    similar = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
+    similar = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.75)
     similar += [key for key in keys_ending_in(name.rpartition(".")[2]) if key not in similar]
     similar = similar or difflib.get_close_matches(name, names, n=3)
     hint = f"did you mean {' or '.join(similar[:3])}?" if similar else "`bitext config` prints every key"
@@ -227,7 +227,7 @@ def range_in_words(kind: Any) -> str:
     bounds = {">=": meta.ge, ">": meta.gt, "<=": meta.le, "<": meta.lt}
     words = [f"{sign} {_number(bound)}" for sign, bound in bounds.items() if bound is not None]
     if meta.pattern:
-        words.append(meta.description or f"matches `{meta.pattern}`")
+        words.append(meta.description or "text in a certain form")
     if meta.max_length is not None:
         words.append("one character" if meta.max_length == 1 else f"at most {meta.max_length} characters")
     return " and ".join(words)

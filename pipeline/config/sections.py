@@ -17,6 +17,7 @@ from bitext.components.pusher import Settings as PusherSettings
 from bitext.components.schema_gen import Parameters as SchemaGenParameters
 from bitext.components.shared.path_lengths import SQLITE_BYTES, bytes_of
 from bitext.components.shared.path_types import LocalPath
+from bitext.components.shared.suggestions import did_you_mean
 from bitext.components.statistics_gen import Parameters as StatisticsGenParameters
 from bitext.components.statistics_gen import RequestParameters
 from bitext.components.trainer import Parameters as TrainerParameters
@@ -98,7 +99,7 @@ class Beam(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if not is_beam_runner(self.runner):
             raise ValueError(
                 f"runner must be {', '.join(BEAM_RUNNERS)}, or module.Class for a runner class of another"
-                f" package; received {self.runner!r}"
+                f" package; received {self.runner!r}{did_you_mean(self.runner, BEAM_RUNNERS)}"
             )
         for option in self.options:
             if not option.startswith("--"):
@@ -150,6 +151,8 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
         first.
       example_gen: which files hold the bitext, how they are split, and which rows are rejected.
       root: the folder of artifacts, logs and (by default) metadata. Empty: `runs/<name>`.
+      share_root: whether another configuration file may run in the same root. Without it, a run is refused if
+        another file with this root ran there last: the two would be taken for one pipeline.
       serving: the folder that models are pushed to, as `<serving>/<version>/`. Empty: `serving/<name>`.
       metadata: the database that records runs and artifacts: one of SQLite, MySQL and PostgreSQL.
       beam: where Apache Beam pipelines run.
@@ -171,6 +174,7 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
     name: Name
     example_gen: ExampleGenParameters
     root: LocalPath = ""
+    share_root: bool = False
     serving: LocalPath = ""
     metadata: Metadata = Metadata()
     beam: Beam = Beam()

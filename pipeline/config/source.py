@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import os
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,9 @@ def _parse_override(override: str) -> _Override:
     dotted, equals, text = override.partition("=")
     keys = dotted.strip().split(".")
     if not equals or not all(keys):
-        raise ConfigError(f"{label}: not of the form a.b=value", "for example: --set trainer.steps=9000")
+        key, colon, value = (part.strip() for part in override.partition(":"))
+        written = shlex.quote(f"{key}={value}") if colon and value else "trainer.steps=9000"
+        raise ConfigError(f"{label}: not of the form a.b=value", f"for example: --set {written}")
     field = ".".join(keys)
     quoted = f"quote the value for the shell and for YAML: --set {field}='\"...\"'"
     if element := re.match(r"([^\[]+?)(\.\d+(\.|$)|\[)", field):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import glob
 import os
 import re
@@ -10,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from bitext.components.shared import path_lengths
+from bitext.components.shared import path_lengths, suggestions
 from bitext.components.shared.errors import ConfigError
 from bitext.components.shared.files import is_remote
 from bitext.components.shared.numbered import folder_number
@@ -39,9 +38,12 @@ def typed(raw: RawConfig) -> PipelineConfig:
     if missing := re.match(r"Object missing required field `(\w+)`", message):
         raise _missing(f"{field}.{missing[1]}".lstrip("."), raw)
     kind = field_types.type_of(PipelineConfig, field)
-    words = reword(message, _value_at(values, field), kind, raw.written.get(field, ""))
+    received = _value_at(values, field)
+    words = reword(message, received, kind, raw.written.get(field, ""))
+    meant = suggestions.similar(received, field_types.choices(kind)) if isinstance(received, str) else ""
+    hint = f"did you mean {meant}? " if meant else ""
     where = _keys_named(field, words, raw) or raw.where(field)
-    raise ConfigError(f"{where}: {spelled(field)}{': ' if field else ''}{words}", _remedy(field))
+    raise ConfigError(f"{where}: {spelled(field)}{': ' if field else ''}{words}", hint + _remedy(field))
 
 
 def _missing(field: str, raw: RawConfig) -> ConfigError:
@@ -116,8 +118,8 @@ def _refuse_unknown(value: Any, kind: Any, prefix: str, raw: RawConfig) -> None:
         if key in fields:
             _refuse_unknown(inner, fields[key].type, f"{prefix}{key}.", raw)
             continue
-        close = difflib.get_close_matches(key, fields, n=1)
-        similar = [spelled(f"{prefix}{close[0]}")] if close else reference.keys_ending_in(key)
+        close = suggestions.similar(key, fields)
+        similar = [spelled(f"{prefix}{close}")] if close else reference.keys_ending_in(key)
         hint = f"did you mean {' or '.join(similar)}?" if similar else f"known keys: {', '.join(fields)}"
         name = f"{prefix}{key}"
         raise ConfigError(f"{raw.where(name)}: unknown key {spelled(name)}", hint)

@@ -267,7 +267,8 @@ def _in_words(error: yaml.MarkedYAMLError, text: str) -> str:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         return f"the file has a second document, which begins with --- at line {line}; leave it out"
     if r"'\t'" in problem:
-        return "a tab; indent with spaces, and quote text that begins with one"
+        column = error.problem_mark.column + 1 if error.problem_mark else 0
+        return f"a tab in column {column}; indent with spaces, and quote text that begins with one"
     if "cannot start any token" in problem:
         return f"{problem}; quote text that begins with it"
     if problem == "mapping values are not allowed here":

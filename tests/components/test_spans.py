@@ -179,5 +179,5 @@ def test_a_window_without_spans_is_rejected() -> None:
 
 
 def test_a_corpus_without_a_file_of_any_span_is_an_error() -> None:
-    with pytest.raises(DataError, match="spans that exist: none"):
+    with pytest.raises(DataError, match="no file matches"):
         parts(Parameters(files=("no/{SPAN}.tsv",)))

@@ -104,7 +104,7 @@ def test_a_dumped_value_is_parsed_to_an_equal_value(value: object) -> None:
         ("a: !mine x", "the tag !mine is not supported", 1),
         ("a: !!set {x, y}", "is not supported", 1),
         ("a: !!binary aGk=", "is not supported", 1),
-        ("a:\n\tb: 1", "a tab; indent with spaces", 2),
+        ("a:\n\tb: 1", "a tab in column 1; indent with spaces", 2),
         ("a: x: y", "a colon too many", 1),
         ("a: 1\nb: @x", "quote text that begins with it", 2),
         ("a: 1\nb: \x00", "U+0000 is not allowed", 2),
