@@ -22,6 +22,7 @@ from bitext.pipeline.commands import (
     export,
     fetch,
     lineage,
+    rejects,
     rollback,
     run,
     status,
@@ -163,7 +164,19 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (run, config, status, lineage, rollback, gc_command, verify, export, fetch, translate):
+    for command in (
+        run,
+        config,
+        status,
+        rejects,
+        lineage,
+        rollback,
+        gc_command,
+        verify,
+        export,
+        fetch,
+        translate,
+    ):
         command.add_to(commands)
     return parser
 

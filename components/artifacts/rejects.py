@@ -6,7 +6,7 @@ import collections
 import gzip
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -111,12 +111,21 @@ class Rejects(Artifact):
         Raises:
           DataError: the file is missing or damaged.
         """
+        return list(itertools.islice(self.each_row(), limit))
+
+    def each_row(self) -> Iterator[Reject]:
+        """Yields the rejected rows in order.
+
+        Raises:
+          DataError: the file is missing or damaged.
+        """
         decode = msgspec.json.Decoder(Reject).decode
-        with self.reporting_damage(self.rows_file), gzip.open(self.rows_file, "rb") as lines:
-            rows = [decode(line) for line in itertools.islice(lines, limit)]
-        if not rows and not self.rows_file.stat().st_size:  # without rows, gzip still writes a header
-            raise self.damaged(self.rows_file, "is damaged: it is empty")
-        return rows
+        with self.reporting_damage(self.rows_file):
+            if not self.rows_file.stat().st_size:  # without rows, gzip still writes a header
+                raise self.damaged(self.rows_file, "is damaged: it is empty")
+            with gzip.open(self.rows_file, "rb") as lines:
+                for line in lines:
+                    yield decode(line)
 
     def write_rows(self, rows: Iterable[Reject]) -> None:
         """Writes the rejected rows."""

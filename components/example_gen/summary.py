@@ -140,7 +140,7 @@ def check_rejects(
     raise DataError(
         f"{summary.rejected:,} of {summary.rows:,} rows ({summary.rejected / summary.rows:.1%}) cannot be"
         f" used ({reasons}), over max_reject_share {parameters.max_reject_share:.1%}. The first are below,"
-        f" all are in {all_rows}:\n" + "\n".join(shown),
+        f" all are in {all_rows}, and `bitext rejects CONFIG` shows them by reason:\n" + "\n".join(shown),
         remedy_for(summary.reasons, FORMATS[parameters.format].keys_of_layout),
     )
 

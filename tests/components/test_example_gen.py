@@ -161,7 +161,7 @@ def test_too_many_rejects_stop_the_run_and_the_error_shows_ten(tmp_path):
     assert f"{path}:1: " in message
     assert "max_reject_share" in message
     rejects_file = tmp_path / "run" / "failure" / "rejects.jsonl.gz"
-    assert f"all are in {rejects_file}:" in message
+    assert f"all are in {rejects_file}, and `bitext rejects CONFIG` shows them by reason:" in message
     with gzip.open(rejects_file, "rt", encoding="utf-8") as rejects:
         assert len(rejects.readlines()) == 30
     assert "example_gen.source_column" in error.value.remedy

@@ -117,10 +117,13 @@ def test_too_many_rejects(copy: Path) -> None:
     assert_refused(copy, result, DATA, "40 of 490 rows (8.2%)", "max_reject_share 5.0%")
     rejects = [line for line in result.err.splitlines() if line.startswith("  toy.tsv:")]
     assert [line.split(":")[1] for line in rejects] == [str(n) for n in range(451, 461)]
-    [named] = re.findall(r"all are in (\S+):$", result.err, re.MULTILINE)
+    [named] = re.findall(r"all are in (\S+), and `bitext rejects toy\.yaml` ", result.err)
     assert re.fullmatch(r"runs/toy/logs/[\w.-]{,40}/ExampleGen/rejects\.jsonl\.gz", named)
     with gzip.open(copy / named, "rt", encoding="utf-8") as rows:
         assert len(rows.readlines()) == 40
+    shown = bitext(copy, "rejects", "toy.yaml", "--limit", "2")
+    assert "empty_side: 40 rows\n    toy.tsv:451: " in shown.out
+    assert (shown.code, "and 38 more" in shown.out) == (0, True)
     assert toy.contents(copy / "runs" / "toy") == before
 
 

@@ -269,7 +269,7 @@ def test_the_error_about_a_wrong_command_line_names_the_help_of_its_command(
     assert capsys.readouterr().err == f"error: {message}\nwhat to do: {command} --help\n"
 
 
-COMMANDS = "run, config, status, lineage, rollback, gc, verify, export, fetch, translate"
+COMMANDS = "run, config, status, rejects, lineage, rollback, gc, verify, export, fetch, translate"
 
 
 @pytest.mark.parametrize(
@@ -374,7 +374,19 @@ def test_help_takes_under_half_a_second_and_lists_the_exit_codes() -> None:
     assert max(map(len, process.stdout.splitlines())) <= 100
 
 
-COMMANDS = ("run", "config", "status", "lineage", "rollback", "gc", "verify", "export", "fetch", "translate")
+COMMANDS = (
+    "run",
+    "config",
+    "status",
+    "rejects",
+    "lineage",
+    "rollback",
+    "gc",
+    "verify",
+    "export",
+    "fetch",
+    "translate",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
