@@ -97,10 +97,10 @@ class EnvironmentFault(BitextError):
 
 
 class TrainingError(BitextError):
-    """The training diverged: the loss is not finite."""
+    """The training diverged: the loss is not finite, or ten times that of chance."""
 
     exit_code = 7
-    meaning = "training diverged: the loss is not finite"
+    meaning = "training diverged: the loss is not finite, or ten times that of chance"
     action = Action.STOP
 
 

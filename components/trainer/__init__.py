@@ -15,6 +15,7 @@ from bitext.components.seq2seq import (
     Rate,
     SearchSettings,
 )
+from bitext.components.shared.corpus_size import AUTO, Auto
 from bitext.components.shared.metrics.tokenizers import LIBRARIES, Tokenizer
 from bitext.components.shared.path_types import LocalPath
 
@@ -141,7 +142,9 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
       schedule: how the learning rate changes.
       validation: scores on the eval split during training, and early stopping.
       warm_start: starting from the weights of an earlier model.
-      steps: maximum number of updates of the weights.
+      steps: maximum number of updates of the weights. `auto`: as many as read each training pair 80 times
+        (below 10,000 pairs), 40 times (below 100,000), 16 times (below 500,000), 12 times (below 5 million)
+        or 8 times, but at least 1,000 and twice `schedule.warmup_steps`. The run prints the number.
       batch_tokens: maximum number of target positions in a batch, with padding. The number of sentences is
         `batch_tokens` divided by the padded target length, at least 1.
       accumulate: number of batches whose gradients are summed for one update.
@@ -169,7 +172,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     schedule: ScheduleParameters = ScheduleParameters()
     validation: ValidationParameters = ValidationParameters()
     warm_start: WarmStartParameters = WarmStartParameters()
-    steps: Positive = 4000
+    steps: Positive | Auto = 4000
     batch_tokens: Positive = 1600
     accumulate: Positive = 1
     replicas: Positive = 2
@@ -181,13 +184,24 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     progress: bool = True
 
     def __post_init__(self) -> None:
-        if self.schedule.warmup_steps >= self.steps:
+        if self.steps != AUTO and self.schedule.warmup_steps >= self.steps:
             raise ValueError(
                 "schedule.warmup_steps must be below steps. "
                 f"Received: {self.schedule.warmup_steps} and {self.steps}"
             )
         if self.search.coverage_penalty and self.model.attention == "none":
             raise ValueError("search.coverage_penalty needs an attention, but model.attention is none")
+
+    @property
+    def step_count(self) -> int:
+        """`steps` as a number.
+
+        Raises:
+          ValueError: it is `auto`, which `fitting.with_steps` replaces.
+        """
+        if self.steps == AUTO:
+            raise ValueError("steps is auto: the number follows from the training data")
+        return self.steps
 
 
 class Trainer(Component[Parameters]):

@@ -18,11 +18,13 @@ from bitext.components.seq2seq import length_bound
 from bitext.components.seq2seq.export import checkpoint, warm_up
 from bitext.components.seq2seq.export.saved_model import Translator
 from bitext.components.seq2seq.model import Seq2Seq, count_tokens
+from bitext.components.shared.corpus_size import AUTO
 from bitext.components.shared.files import path_without_globs
 from bitext.components.shared.heldout import Sentence, read_sentences
 from bitext.components.text.processor import TextPair, load_text_pair
 from bitext.components.trainer import Parameters
 from bitext.components.trainer.data import Batches
+from bitext.components.trainer.fitting import DataSize, data_warnings, with_steps
 from bitext.components.trainer.training import Training
 from bitext.components.trainer.validation import validation_function
 from bitext.components.trainer.warm_start import Start, choose_start, load_weights
@@ -54,22 +56,23 @@ def run(
     Raises:
       DataError: a split is empty or damaged; the weights to start from cannot be read or belong to another
         architecture; or the checkpoint of an interrupted training is damaged.
-      TrainingError: the loss is not finite.
+      TrainingError: the loss is not finite, or far above that of chance.
     """
-    start = choose_start(parameters, base_model)
+    batches = Batches.open(transformed_examples, parameters.batch_tokens, parameters.seed)
+    size = DataSize.of(transformed_examples, batches)
+    start = _choose_start(parameters, size, base_model, context)
     parameters = start.parameters
     # The same data and parameters give the same weights on the same machine.
     tf.config.experimental.enable_op_determinism()
     # The initial weights and the order of the batches depend on this seed.
     keras.utils.set_random_seed(parameters.seed)
-    if start.from_scratch_reason:
-        context.say(f"training from scratch: {start.from_scratch_reason}")
-    batches = Batches.open(transformed_examples, parameters.batch_tokens, parameters.seed)
+    batches = dataclasses.replace(batches, seed=parameters.seed)
     pair = load_text_pair(transform_graph.path)
     network = _build(start, pair, context)
     translator = Translator(network, pair, parameters.search)
     held_out = _read_validation_sentences(parameters, examples)
-    _print_sizes_and_warnings(network, batches, parameters, context, search_warnings(translator, held_out))
+    warnings = data_warnings(parameters, size) + search_warnings(translator, held_out)
+    _print_sizes_and_warnings(network, batches, parameters, context, warnings)
     validate = validation_function(translator, held_out, parameters, context.say)
     with matmul_precision(parameters.precision), path_without_globs(context.working_dir) as working_dir:
         training_context = dataclasses.replace(context, working_dir=working_dir)
@@ -87,6 +90,18 @@ def run(
     )
     if start.digest is not None:
         model.properties["warm_started_from"] = start.digest
+
+
+def _choose_start(
+    parameters: Parameters, size: DataSize, base_model: artifacts.Model | None, context: Context
+) -> Start:
+    """Returns the base model and the parameters in effect. Prints what decided about them."""
+    start = choose_start(with_steps(parameters, size), base_model)
+    if start.from_scratch_reason:
+        context.say(f"training from scratch: {start.from_scratch_reason}")
+    if parameters.steps == AUTO and not (start.model and parameters.warm_start.steps):
+        context.say(f"steps auto: {start.parameters.step_count:,} for {size.pairs:,} training pairs")
+    return start
 
 
 def _build(start: Start, pair: TextPair, context: Context) -> Seq2Seq:

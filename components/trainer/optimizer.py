@@ -18,7 +18,7 @@ def learning_rate(parameters: Parameters, step: tf.Tensor) -> tf.Tensor:
     """Returns the learning rate float32[] of update `step` (int64[], from 0), before plateaus scale it."""
     schedule = parameters.schedule
     update = tf.cast(step + 1, tf.float32)
-    warmup, steps = float(max(1, schedule.warmup_steps)), float(parameters.steps)
+    warmup, steps = float(max(1, schedule.warmup_steps)), float(parameters.step_count)
     progress = tf.clip_by_value((update - warmup) / max(1.0, steps - warmup), 0.0, 1.0)
     decay = {
         "constant": lambda: 1.0,
@@ -32,7 +32,7 @@ def learning_rate(parameters: Parameters, step: tf.Tensor) -> tf.Tensor:
 
 def sampling_rate(parameters: Parameters, step: tf.Tensor) -> tf.Tensor:
     """Returns the probability float32[] that update `step` (int64[], from 0) feeds back a prediction."""
-    return parameters.scheduled_sampling * tf.cast(step, tf.float32) / parameters.steps
+    return parameters.scheduled_sampling * tf.cast(step, tf.float32) / parameters.step_count
 
 
 class Optimizer(tf.Module):

@@ -18,9 +18,10 @@ from bitext.components.component import Context
 from bitext.components.seq2seq.layers.dropout import Dropout
 from bitext.components.seq2seq.loss import Loss, masked_loss
 from bitext.components.seq2seq.model import Seq2Seq
-from bitext.components.shared.errors import DataError, TrainingError
+from bitext.components.shared.errors import DataError
 from bitext.components.trainer import Parameters
 from bitext.components.trainer.data import Batches
+from bitext.components.trainer.divergence import check_loss
 from bitext.components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
 from bitext.components.trainer.validation import ValidationScores
 
@@ -114,7 +115,7 @@ class Training:
 
         Raises:
           DataError: the checkpoint or the history of an interrupted training is damaged.
-          TrainingError: the loss is not finite.
+          TrainingError: the loss is not finite, or far above that of chance.
         """
         self._resume()
         writer = tf.summary.create_file_writer(str(self.model_run.logs / "train"))
@@ -147,7 +148,7 @@ class Training:
         except msgspec.MsgspecError as error:
             raise self._damaged(str(self.model_run.history_file), error) from error
         if self.step:
-            self.context.say(f"resumed at step {self.step:,} of {self.parameters.steps:,}")
+            self.context.say(f"resumed at step {self.step:,} of {self.parameters.step_count:,}")
 
     def _damaged(self, path: str, error: Exception) -> DataError:
         return DataError(
@@ -158,7 +159,9 @@ class Training:
     def _bar(self) -> tqdm:
         p = self.parameters
         is_shown = self.context.interactive and p.progress
-        return tqdm(total=p.steps, initial=self.step, unit="step", disable=not is_shown, dynamic_ncols=True)
+        return tqdm(
+            total=p.step_count, initial=self.step, unit="step", disable=not is_shown, dynamic_ncols=True
+        )
 
     def _loop(self, bar: tqdm) -> None:
         """Trains to the last step, or until training stops early."""
@@ -166,14 +169,14 @@ class Training:
         started, seconds_before = time.monotonic(), float(progress.seconds)
         logged_time, logged_step = started, step
         with contextlib.closing(self.batches.read_ahead(step * p.accumulate)) as batches:
-            while step < p.steps and not progress.stopped:
+            while step < p.step_count and not progress.stopped:
                 for index in range(p.accumulate):
                     self.train_on(*next(batches), tf.constant(index))
                 step += 1
                 bar.update()
-                is_validation = step % p.validation.every == 0 or step == p.steps
+                is_validation = step % p.validation.every == 0 or step == p.step_count
                 if is_validation or step % LOG_EVERY == 0:
-                    # It raises TrainingError if the loss is not finite, so it runs before each checkpoint.
+                    # It raises TrainingError if the training has diverged: before each checkpoint.
                     self._log(bar, step, step - logged_step, time.monotonic() - logged_time)
                     logged_time, logged_step = time.monotonic(), step
                 if is_validation:
@@ -256,17 +259,12 @@ class Training:
           seconds: duration of these updates.
 
         Raises:
-          TrainingError: the loss or the gradient is not finite.
+          TrainingError: the loss or the gradient is not finite, or the loss is far above that of chance.
         """
         progress = self.progress
         tokens = float(progress.tokens)
         loss, norm = float(progress.loss) / max(tokens, 1.0), float(progress.norm) / updates
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise TrainingError(
-                f"training has diverged: at step {step} the loss is {loss} and the gradient's norm {norm}",
-                "lower trainer.optimizer.learning_rate or raise trainer.schedule.warmup_steps; the last good "
-                f"checkpoint is kept in {self.manager.directory}",
-            )
+        check_loss(step, loss, norm, self.model.target_size, self.manager.directory)
         for total in (progress.tokens, progress.loss, progress.norm):
             total.assign(0.0)
         progress.logged_loss.assign(loss)

@@ -76,8 +76,8 @@ def choose_start(parameters: Parameters, base: Model | None) -> Start:
         return Start(from_scratch, from_scratch_reason=reason)
     warm_starts = int(base.properties.get("warm_starts", 0)) + 1
     rate = warm.learning_rate or parameters.optimizer.learning_rate * _DEFAULT_RATE_FACTOR
-    steps = warm.steps or parameters.steps
-    warmup_steps = parameters.schedule.warmup_steps * steps // parameters.steps
+    steps = warm.steps or parameters.step_count
+    warmup_steps = parameters.schedule.warmup_steps * steps // parameters.step_count
     replace = msgspec.structs.replace
     effective = replace(
         parameters,

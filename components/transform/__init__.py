@@ -9,6 +9,7 @@ import msgspec
 from bitext.components import artifacts
 from bitext.components.component import Component, Context, heavy_imports
 from bitext.components.component import Parameters as BaseParameters
+from bitext.components.shared.corpus_size import AUTO, Auto
 from bitext.components.text import Unit
 
 MIN_VOCABULARY_SIZE = 4 + 256 + 1
@@ -38,7 +39,9 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     Attributes:
       unit: what a token is: `subword` (byte-pair encoding), `word` or `character`.
       vocabulary_size: maximum number of ids of a vocabulary. It includes the four specials and, except for
-        unit `word`, the 256 bytes. A small corpus may yield fewer.
+        unit `word`, the 256 bytes. A small corpus may yield fewer. `auto`: 2,000 below 10,000 training pairs,
+        4,000 below 100,000, 8,000 below 500,000, 16,000 below 5 million, else 32,000; four times as many for
+        unit `word`. The run prints the number.
       shared_vocabulary: whether both sides share one vocabulary, learned from both.
       lowercase: whether all text is lower-cased. Translations are lower case too; see `evaluator.lowercase`.
       fold_quotes: whether typographic quotation marks and apostrophes become " and ' in all text, so that
@@ -63,7 +66,7 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     unit: Unit = "subword"
-    vocabulary_size: Annotated[int, msgspec.Meta(ge=5, le=1_000_000)] = 8000
+    vocabulary_size: Annotated[int, msgspec.Meta(ge=5, le=1_000_000)] | Auto = 8000
     shared_vocabulary: bool = True
     lowercase: bool = False
     fold_quotes: bool = True
@@ -84,7 +87,8 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
 
     def __post_init__(self) -> None:
         """Raises ValueError for a vocabulary without room for the bytes, and for contradicting samples."""
-        if self.unit != "word" and self.vocabulary_size < MIN_VOCABULARY_SIZE:
+        size = self.vocabulary_size
+        if self.unit != "word" and size != AUTO and size < MIN_VOCABULARY_SIZE:
             raise ValueError(
                 f"vocabulary_size must be at least {MIN_VOCABULARY_SIZE} for unit {self.unit}: "
                 f"256 ids are the bytes that spell unknown characters. Received: {self.vocabulary_size}"
@@ -96,6 +100,17 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
             )
         if self.subword_samples > 1 and self.unit != "subword":
             raise ValueError(f"subword_samples above 1 needs unit subword. Received: {self.unit}")
+
+    @property
+    def max_ids(self) -> int:
+        """`vocabulary_size` as a number.
+
+        Raises:
+          ValueError: it is `auto`, which `fitting.with_vocabulary_size` replaces.
+        """
+        if self.vocabulary_size == AUTO:
+            raise ValueError("vocabulary_size is auto: the number follows from the training data")
+        return self.vocabulary_size
 
 
 class Transform(Component[Parameters]):

@@ -27,6 +27,7 @@ from bitext.components.transform import (
     Augmentation,
     Parameters,
     analyzer_cache,
+    fitting,
     padded,
     ragged,
     resegment,
@@ -81,6 +82,10 @@ def run(
             "add one: the vocabulary is learned from it (`splits` of example_gen)",
         )
     splits = {name: _files(examples, name) for name in names}
+    train_files = itertools.chain.from_iterable(splits[TRAIN])
+    parameters, line = fitting.with_vocabulary_size(parameters, train_files)
+    if line:
+        context.say(line)
     feature_schema = _feature_schema(schema)
     batches = {name: context.temp_dir / "batches" / name for name in splits}
     for folder in batches.values():
@@ -101,6 +106,7 @@ def run(
     if parameters.subword_samples > 1:
         _resegment(parameters, text, transform_graph.path, batches[TRAIN])
     padded.write(parameters, context, batches, transformed_examples)
+    _warn(parameters, context, text, transformed_examples)
 
 
 def _files(examples: Sequence[artifacts.Examples], split: str) -> list[list[str]]:
@@ -309,6 +315,15 @@ def _resegment(parameters: Parameters, text: TextFile, transform_graph: Path, fo
     }
     max_lengths = {"source_ids": parameters.source_max_length, "target_ids": parameters.target_max_length}
     resegment.write(folder, parameters.subword_samples, parameters.subword_dropout, splits, max_lengths)
+
+
+def _warn(
+    parameters: Parameters, context: Context, text: TextFile, examples: artifacts.TransformedExamples
+) -> None:
+    """Prints a warning if the vocabulary is too large for the data."""
+    size, pairs = max(text.source.size, text.target.size), int(examples.properties["train_examples"])
+    if warning := fitting.vocabulary_warning(parameters, size, pairs):
+        context.say(f"warning: {warning}")
 
 
 def _text_file(parameters: Parameters, graph: artifacts.TransformGraph) -> TextFile:

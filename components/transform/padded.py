@@ -18,7 +18,7 @@ from bitext.components.shared.errors import DataError
 from bitext.components.shared.files import gzip_writer
 from bitext.components.shared.tf_example import serialize
 from bitext.components.text import EOS_ID
-from bitext.components.transform import Augmentation, Parameters, buckets, ragged
+from bitext.components.transform import Augmentation, Parameters, buckets, fitting, ragged
 from bitext.components.transform.buckets import Ints
 
 CHUNK_EXAMPLES = 200_000
@@ -254,3 +254,6 @@ def _report(
         f"{split}: {examples:,} pairs{remark} in {shape_count} shapes, {padding:.1%} padding; "
         f"{over_long:,} over-long {action}"
     )
+    if is_train:
+        for line in fitting.length_warnings(parameters, lengths.source, lengths.target):
+            context.say(f"warning: {line}")

@@ -29,9 +29,7 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], *, parameters: Parameters) ->
     ids = {}
     for side in assets:
         name = "text" if parameters.shared_vocabulary else f"{side}_text"
-        ids[side] = vocabulary.tokenize(
-            inputs[side], settings, parameters.vocabulary_size, assets[side], name
-        )
+        ids[side] = vocabulary.tokenize(inputs[side], settings, parameters.max_ids, assets[side], name)
     rows = tf.size(inputs["id"])
     end = tf.fill([rows, 1], tf.constant(EOS_ID, tf.int64))
     start = tf.fill([rows, 1], tf.constant(BOS_ID, tf.int64))
@@ -61,9 +59,7 @@ def _vocabularies(
         side: processor.pretokenize(processor.normalize(inputs[side], settings)).values
         for side in ("source", "target")
     }
-    learn = functools.partial(
-        vocabulary.vocabulary_assets, settings=settings, size=parameters.vocabulary_size
-    )
+    learn = functools.partial(vocabulary.vocabulary_assets, settings=settings, size=parameters.max_ids)
     if parameters.shared_vocabulary:
         shared = learn(tf.concat([pretokens["source"], pretokens["target"]], axis=0), prefix="")
         return {"source": shared, "target": shared}

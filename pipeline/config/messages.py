@@ -87,7 +87,9 @@ def _allowed_by(message: str, kind: Any) -> str | None:
     if match := re.fullmatch(r"Expected `([^`]+)` (.+)", message):
         return f"{TYPE_WORDS.get(match[1], match[1])} {match[2]}"
     if message.startswith("Invalid enum value"):
-        return _allowed([], field_types.choices(kind))
+        numbers = {int: "int", float: "float"}
+        kinds = [numbers[kind] for kind in field_types.alternatives(kind) if kind in numbers]
+        return _allowed(kinds, field_types.choices(kind))
     if message == "Invalid RFC3339 encoded date":
         others = {int: "int", type(None): "null"}
         kinds = [others[kind] for kind in field_types.alternatives(kind) if kind in others]

@@ -217,11 +217,13 @@ def range_in_words(kind: Any) -> str:
     if item is not None:
         inner = range_in_words(item)
         return f"each {inner}" if inner else ""
-    if listed := field_types.choices(kind):
-        return ", ".join(listed)
-    meta = field_types.constraints(kind)
-    if meta is None:
-        return ""
+    listed, meta = field_types.choices(kind), field_types.constraints(kind)
+    words = [*listed, *filter(None, [_limits_in_words(meta) if meta else ""])]
+    return ", ".join(words)
+
+
+def _limits_in_words(meta: msgspec.Meta) -> str:
+    """The numbers or texts that a constraint allows; empty: any."""
     if meta.ge is not None and meta.le is not None:
         return f"{_number(meta.ge)} to {_number(meta.le)}"
     bounds = {">=": meta.ge, ">": meta.gt, "<=": meta.le, "<": meta.lt}

@@ -35,6 +35,7 @@ from bitext.components.trainer import (
     Trainer,
     ValidationParameters,
     WarmStartParameters,
+    divergence,
 )
 from bitext.components.trainer.data import Batches
 from bitext.components.trainer.executor import matmul_precision, search_warnings, setting_warnings
@@ -438,6 +439,24 @@ class TestTraining:
             Attempt(split, tmp_path, parameters).run(float)
         assert "trainer.optimizer.learning_rate" in caught.value.remedy
         assert not list((tmp_path / "working" / "checkpoints").glob("*.index"))
+
+    def test_training_stops_if_the_loss_is_ten_times_that_of_chance(self, split, tmp_path):
+        parameters = changed(
+            PARAMETERS,
+            optimizer={"learning_rate": 300.0, "clip_norm": 1e30},
+            schedule={"kind": "constant", "warmup_steps": 0},
+        )
+        with pytest.raises(TrainingError, match="over 10 times the 2.5 of a model") as caught:
+            Attempt(split, tmp_path, parameters).run(float)
+        assert "trainer.optimizer.learning_rate" in caught.value.remedy
+        assert not list((tmp_path / "working" / "checkpoints").glob("*.index"))
+
+    def test_a_bad_loss_below_ten_times_that_of_chance_goes_on(self, split, tmp_path, monkeypatch):
+        monkeypatch.setattr(divergence, "DIVERGED_FACTOR", 0.5)
+        with pytest.raises(TrainingError, match="over 0.5 times"):
+            Attempt(split, tmp_path / "half").run(float)
+        monkeypatch.setattr(divergence, "DIVERGED_FACTOR", 2)
+        assert Attempt(split, tmp_path / "twice").run(float).history()
 
     def test_the_loss_falls(self, split, tmp_path):
         parameters = changed(

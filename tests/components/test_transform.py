@@ -34,6 +34,7 @@ from bitext.components.transform import (
     analyzer_cache,
     buckets,
     executor,
+    fitting,
     padded,
     vocabulary,
 )
@@ -586,3 +587,19 @@ def test_rare_buckets_are_merged_into_larger_ones(data):
     for (row, column), count in np.ndenumerate(used):
         if 0 < count < buckets.MIN_EXAMPLES:
             assert used[row:, column:].sum() == count
+
+
+def test_vocabulary_size_auto_follows_the_number_of_training_pairs(tmp_path):
+    run = Run(tmp_path, {"train": rows(30, seed=1), "eval": rows(2, seed=2)}, vocabulary_size="auto")
+    assert "vocabulary_size auto: 2,000 for 30 training pairs" in run.messages
+    assert 260 < run.graph.text().source.size < 2_000
+
+
+def test_limits_and_vocabularies_that_do_not_fit_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting.corpus_size, "vocabulary_size", lambda pairs, words: 100)
+    splits = {"train": rows(30, seed=1), "eval": rows(2, seed=2)}
+    run = Run(tmp_path, splits, source_max_length=8, target_max_length=150, over_long="truncate")
+    warnings = [line for line in run.messages if line.startswith("warning: ")]
+    assert len(warnings) == 2
+    assert "transform.source_max_length 8 truncates" in warnings[0]
+    assert "transform.vocabulary_size 100 would fit" in warnings[1]
