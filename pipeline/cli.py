@@ -19,6 +19,7 @@ from bitext.pipeline import streams
 from bitext.pipeline.commands import (
     common,
     config,
+    doctor,
     export,
     fetch,
     lineage,
@@ -173,6 +174,7 @@ def build_parser() -> argparse.ArgumentParser:
         rollback,
         gc_command,
         verify,
+        doctor,
         export,
         fetch,
         translate,

@@ -235,16 +235,21 @@ def check_set_arguments(arguments: Sequence[str]) -> None:
             )
 
 
-def load(options: argparse.Namespace) -> PipelineConfig:
-    """Loads the configuration that CONFIG, `--root` and `--set` describe."""
-    from bitext.pipeline import config
-
+def config_file(options: argparse.Namespace) -> Path:
+    """Returns the configuration file, and records for messages what CONFIG, `--root` and `--set` are."""
     words = [str(options.config)] if options.config else []
     words += ["--root", str(options.root)] if options.root else []
     words += [word for override in options.set for word in ("--set", override)]
     options.session.config_arguments = shlex.join(words)
     options.session.config = options.config or DEFAULT_CONFIG
-    return config.load(options.session.config, options.set, options.root and str(options.root))
+    return Path(options.session.config)
+
+
+def load(options: argparse.Namespace) -> PipelineConfig:
+    """Loads the configuration that CONFIG, `--root` and `--set` describe."""
+    from bitext.pipeline import config
+
+    return config.load(config_file(options), options.set, options.root and str(options.root))
 
 
 def add_wait_argument(parser: argparse.ArgumentParser) -> None:

@@ -269,7 +269,7 @@ def test_the_error_about_a_wrong_command_line_names_the_help_of_its_command(
     assert capsys.readouterr().err == f"error: {message}\nwhat to do: {command} --help\n"
 
 
-COMMANDS = "run, config, status, rejects, lineage, rollback, gc, verify, export, fetch, translate"
+COMMANDS = "run, config, status, rejects, lineage, rollback, gc, verify, doctor, export, fetch, translate"
 
 
 @pytest.mark.parametrize(
@@ -383,6 +383,7 @@ COMMANDS = (
     "rollback",
     "gc",
     "verify",
+    "doctor",
     "export",
     "fetch",
     "translate",
