@@ -15,7 +15,7 @@ from bitext.components.infra_validator import InfraValidator
 from bitext.components.schema_gen import SchemaGen
 from bitext.components.statistics_gen import RequestStatistics, StatisticsGen
 from bitext.components.trainer import LAST_BLESSED, Trainer
-from bitext.components.transform import Transform
+from bitext.components.transform import CorpusUse, Transform, WeightedParameters
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.sources import BaseModel, NewestOutput, Node, PreviousStatistics, ServedModel, Source
 
@@ -52,13 +52,21 @@ def _data_nodes(config: PipelineConfig) -> dict[str, Node]:
     )
     transform = _node(
         Transform(),
-        config.transform,
+        _transform_parameters(config),
         examples=examples["examples"],
         schema=schema["schema"],
         analyzer_cache=NewestOutput("updated_analyzer_cache"),
     )
     nodes = (golden, examples, statistics, schema, requests, validator, transform)
     return {node.name: node for node in nodes if node is not None}
+
+
+def _transform_parameters(config: PipelineConfig) -> WeightedParameters:
+    """The section of Transform, with what it takes from that of ExampleGen."""
+    uses = [CorpusUse(corpus.name, corpus.weight, corpus.tag) for corpus in config.example_gen.corpora]
+    section = {name: getattr(config.transform, name) for name in config.transform.__struct_fields__}
+    seed = config.example_gen.sampling_seed if uses else 0
+    return WeightedParameters(**section, corpora=tuple(uses), sampling_seed=seed)
 
 
 def _model_nodes(config: PipelineConfig, data: Mapping[str, Node]) -> tuple[Node, ...]:

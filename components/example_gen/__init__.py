@@ -8,12 +8,35 @@ import msgspec
 
 from bitext.components import artifacts
 from bitext.components.component import Component, Context, Part, heavy_imports
-from bitext.components.example_gen.corpus import EPOCH, SPLITS, CorpusOptions, GivenSplits, Share, Window
+from bitext.components.example_gen.corpus import (
+    EPOCH,
+    SPLITS,
+    CorpusOptions,
+    GivenSplits,
+    Index,
+    Share,
+    Window,
+)
 from bitext.components.example_gen.files import Files
 from bitext.components.example_gen.formats import FORMATS
 
 __all__ = ["EPOCH", "SPLITS", "CorpusOptions", "GivenSplits", "Window"]
 GOLDEN_SPLIT = "golden"
+CorpusName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,59}$",
+        description="letters, digits, `_`, `.` and `-`, at most 60, with a letter or a digit first",
+    ),
+]
+Tag = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(<(?!(s|/s|unk|pad)>)[A-Za-z0-9_-]{1,30}>)?$",
+        description="letters, digits, `_` and `-` in angle brackets, at most 30",
+    ),
+]
+Weight = Annotated[float, msgspec.Meta(gt=0.0, le=1000.0)]
 
 
 class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -26,6 +49,32 @@ class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     number: int | None
     version: int | None = None
+
+
+class Corpus(CorpusOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of several corpora that are trained on together.
+
+    Attributes:
+      name: a name of its own, which example ids, statistics and messages have.
+      weight: how often each training pair of the corpus is seen, relative to 1. 3 repeats every pair three
+        times; 0.25 takes a quarter of the pairs, the same in every run (see `sampling_seed`); 2.5 repeats all
+        pairs twice and half of them once more. The vocabulary and the statistics count every pair once.
+      tag: a token that is written before every source of the corpus, such as `<legal>` or `<synthetic>`. The
+        vocabulary reserves it. A text to translate gets it by writing it there. Empty: none.
+      held_out: whether pairs of the corpus may go to eval and test. If false, all are trained on, except
+        those whose source is in eval or test of another corpus. Use false for synthetic pairs.
+    """
+
+    name: CorpusName
+    weight: Weight = 1.0
+    tag: Tag = ""
+    held_out: bool = True
+
+    def __post_init__(self) -> None:
+        self.check_format()
+        self.check_files()
+        if self.splits is not None and not self.held_out:
+            raise ValueError("held_out is false, so splits must be left out: all pairs are trained on")
 
 
 class Parameters(CorpusOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,7 +90,14 @@ class Parameters(CorpusOptions, frozen=True, kw_only=True, forbid_unknown_fields
     digits. Each span is read once, and its statistics are computed once. Files without a span in their
     pattern are in every window.
 
+    Several corpora are listed in `corpora`. The keys beside it, except those of files, `splits` and `window`,
+    are the defaults of each, and the format of `golden`. A training pair that an earlier corpus or span has
+    is left out, and so is one whose source is in eval or test of another.
+
     Attributes:
+      corpora: several corpora, each with a name, files and options of its own. If given, `files`,
+        `source_files`, `target_files`, `splits` and `window` are left out beside it.
+      sampling_seed: the seed that chooses the pairs of a corpus whose `weight` is no whole number.
       golden: a test set of the same format that is scored in every run. Pairs whose source is in it are
         removed from train and eval.
       eval_share: share of source sentences that go to the eval split, by a hash of the normalized source.
@@ -52,6 +108,8 @@ class Parameters(CorpusOptions, frozen=True, kw_only=True, forbid_unknown_fields
         the writing of a large corpus. All translations of a source are in one file.
     """
 
+    corpora: tuple[Corpus, ...] = ()
+    sampling_seed: Index = 0
     golden: Files = Files()
     eval_share: Share = 0.02
     test_share: Share = 0.02
@@ -62,8 +120,11 @@ class Parameters(CorpusOptions, frozen=True, kw_only=True, forbid_unknown_fields
         self.check_format()
         if self.golden.patterns():
             FORMATS[self.format].check_files(self.golden, "golden")
-        self.check_files()
-        if self.splits is not None:
+        if self.corpora:
+            self._check_corpora()
+        else:
+            self.check_files()
+        if all(corpus.splits is not None for corpus in self.corpora or (self,)):
             return
         if self.eval_share <= 0 or self.test_share <= 0:
             raise ValueError("eval_share and test_share must be over 0, or splits must be given")
@@ -73,23 +134,48 @@ class Parameters(CorpusOptions, frozen=True, kw_only=True, forbid_unknown_fields
                 f"{self.eval_share} + {self.test_share}"
             )
 
+    def _check_corpora(self) -> None:
+        names = [corpus.name for corpus in self.corpora]
+        if double := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two corpora have the name {double[0]!r}: give each a name of its own")
+        given = [key for key in FILE_KEYS if getattr(self, key) != getattr(_DEFAULTS, key)]
+        if given:
+            raise ValueError(
+                f"{' and '.join(given)} must be left out beside corpora: write it in the corpus it is for"
+            )
+        if not any(corpus.held_out for corpus in self.corpora):
+            raise ValueError("held_out is false in every corpus: one must give pairs to eval and test")
 
-class SpanParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The parameters of one span, or of the files without a span.
+
+_DEFAULTS = CorpusOptions()
+FILE_KEYS = ("files", "source_files", "target_files", "splits", "window")
+"""The keys of a corpus that have no common default."""
+
+
+class PartParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The parameters of one part of the work: a corpus, one span of it, or its files without a span.
 
     Attributes:
-      span: the span that is read.
+      span: the span that is read; None: the corpus has no spans.
+      corpus: the name of the corpus; empty: it has none.
+      tag: see `Corpus`.
+      held_out: see `Corpus`.
     """
 
-    span: Span
+    span: Span | None = None
+    corpus: str = ""
+    tag: str = ""
+    held_out: bool = True
 
     def __post_init__(self) -> None:
         """Checks nothing: `Parameters` has checked the corpus, and a span may lack the files of a split."""
 
 
-def span_of(parameters: Parameters) -> Span | None:
-    """Returns the span that the parameters are for; None if the corpus has no spans."""
-    return parameters.span if isinstance(parameters, SpanParameters) else None
+def as_part(parameters: Parameters) -> PartParameters:
+    """Returns the parameters of the only part of a corpus that is not divided."""
+    if isinstance(parameters, PartParameters):
+        return parameters
+    return PartParameters(**msgspec.structs.asdict(parameters))
 
 
 class ExampleGen(Component[Parameters]):

@@ -21,6 +21,7 @@ import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from bitext.components import artifacts
 from bitext.components.artifacts.rejects import Reject
@@ -30,9 +31,9 @@ from bitext.components.example_gen import (
     SPLITS,
     Parameters,
     alignment,
+    as_part,
     out_of_step,
     ratios,
-    span_of,
     summary,
 )
 from bitext.components.example_gen.filters import Filtered, filter_rows
@@ -47,11 +48,12 @@ from bitext.components.example_gen.rejecting import (
 )
 from bitext.components.example_gen.rows import Rows
 from bitext.components.example_gen.sources import find_source_files, read_rows
-from bitext.components.example_gen.splitting import assign_splits, source_hashes
+from bitext.components.example_gen.splitting import assign_splits
 from bitext.components.example_gen.summary import Counts
 from bitext.components.example_gen.writing import HASH, LINE, OCTAVES, WriteSplit, take
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
+from bitext.components.text.hashing import source_hashes
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
 
@@ -75,7 +77,7 @@ def run(
 
     Raises:
       DataError: a file is missing or damaged, too many rows are rejected or look out of step, or a split of
-        a corpus without spans is empty.
+        the only corpus, which has no spans, is empty.
     """
     files = find_source_files(parameters)
     golden_hashes = np.zeros(0, np.uint64) if golden is None else _source_hashes_of(golden)
@@ -92,11 +94,14 @@ def run(
     summary.warn_of_files_without_rows(counts, files, context)
     out_of_step.check(counts, totals.rows, parameters.max_out_of_step_share, context)
     summary.check_rejects(totals, rejects, parameters, context)
-    span = span_of(parameters)
-    if span is None:
+    part = as_part(parameters)
+    span = part.span
+    if span is None and not part.corpus:
         summary.check_splits(totals)
     elif totals.rows == 0:
         context.say("warning: no rows")
+    if part.corpus:
+        examples.properties["corpus"] = part.corpus
     if span is not None and span.number is not None:
         examples.properties["span"] = span.number
         if span.version is not None:
@@ -220,7 +225,7 @@ class _Filter(beam.DoFn):
     def _by_split_and_shard(
         self, file: SourceFile, order: Place, rows: Rows, filtered: Filtered, accepted: np.ndarray
     ) -> Iterator[Any]:
-        p = self._parameters
+        p = as_part(self._parameters)
         columns: Columns = {
             LINE: rows.line[accepted],
             "source": filtered.source.take(pa.array(accepted)),
@@ -233,10 +238,13 @@ class _Filter(beam.DoFn):
         hashes = source_hashes(columns["source"])
         shards = (hashes % np.uint64(p.shards)).astype(np.int64)
         if file.split is None:
-            splits = assign_splits(hashes, p.eval_share, p.test_share)
+            shares = (p.eval_share, p.test_share) if p.held_out else (0.0, 0.0)
+            splits = assign_splits(hashes, *shares)
         else:
             splits = np.full(len(accepted), SPLITS.index(file.split), np.int8)
             columns[HASH] = hashes
+        if p.tag:
+            columns["source"] = pc.binary_join_element_wise(p.tag, columns["source"], " ")
         # A source of the golden set is neither trained on nor used to choose a checkpoint.
         golden = np.isin(hashes, self._golden) & (splits != SPLITS.index("test"))
         yield beam.pvalue.TaggedOutput("counts", Counter(golden=int(golden.sum())))

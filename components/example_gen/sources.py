@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from bitext.components.example_gen import Parameters, span_of
+from bitext.components.example_gen import Parameters, as_part
 from bitext.components.example_gen.files import Files
 from bitext.components.example_gen.formats import FORMATS
 from bitext.components.example_gen.formats.base import SourceFile
@@ -60,11 +60,13 @@ def _name(path: str) -> str:
 
 
 def _label_prefix(parameters: Parameters) -> str:
-    """The first part of the labels of a span's files: `span-7/`, `span-7-v2/`; "" without a span."""
-    span = span_of(parameters)
-    if span is None or span.number is None:
-        return ""
-    return f"span-{span.number}/" if span.version is None else f"span-{span.number}-v{span.version}/"
+    """The first part of the labels of a part's files: `europarl/span-7/`, `span-7-v2/`; "" if it is all."""
+    part = as_part(parameters)
+    corpus = f"{part.corpus}/" if part.corpus else ""
+    if part.span is None or part.span.number is None:
+        return corpus
+    version = "" if part.span.version is None else f"-v{part.span.version}"
+    return f"{corpus}span-{part.span.number}{version}/"
 
 
 def read_rows(file: SourceFile, parameters: Parameters) -> Iterator[Rows]:

@@ -9,12 +9,20 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
 from bitext.components.component import Part
-from bitext.components.example_gen import EPOCH, Parameters, Span, SpanParameters, Window
+from bitext.components.example_gen import (
+    EPOCH,
+    CorpusOptions,
+    Parameters,
+    PartParameters,
+    Span,
+    Window,
+    as_part,
+)
 from bitext.components.example_gen.files import Files
 from bitext.components.shared import reading
 from bitext.components.shared.errors import ConfigError, DataError, MissingFileError
@@ -29,19 +37,39 @@ _TOKEN = re.compile(
     rf"(?P<marker>{MARKER.pattern})|(?P<glob>\*\*/|\*\*|\*|\?)|(?P<set>\[[^]]+\])|(?P<text>.)", re.DOTALL
 )
 _GLOBS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+_NAMES_OF_ALL = ("eval_share", "test_share", "drop_duplicates", "shards")
+"""The parameters that all corpora share."""
 _REMEDY = "add the file, or correct the patterns in example_gen"
 
 
 def parts(parameters: Parameters) -> list[Part]:
-    """Divides the work of ExampleGen: files without a span first, then one part for each span of the window.
+    """Divides the work of ExampleGen, corpus by corpus: see `_parts_of_corpus`.
 
-    A corpus without spans is one part with an empty name.
+    Raises:
+      ConfigError, DataError: as `_parts_of_corpus`.
+    """
+    if not parameters.corpora:
+        return _parts_of_corpus(parameters)
+    shared: dict[str, Any] = {name: getattr(parameters, name) for name in _NAMES_OF_ALL}
+    all_parts = []
+    for corpus in parameters.corpora:
+        options: dict[str, Any] = {name: getattr(corpus, name) for name in CorpusOptions.__struct_fields__}
+        part: dict[str, Any] = {"corpus": corpus.name, "tag": corpus.tag, "held_out": corpus.held_out}
+        all_parts += _parts_of_corpus(PartParameters(**options, **shared, **part))
+    return all_parts
+
+
+def _parts_of_corpus(parameters: Parameters) -> list[Part]:
+    """Divides a corpus: files without a span first, then one part for each span of the window.
+
+    A corpus without spans is one part. Names begin with the name of the corpus, if it has one.
 
     Raises:
       ConfigError: the markers of a pattern do not form a span, or a window is given without such a pattern.
       MissingFileError: no span exists.
       DataError: no span is in the window, a span lacks a file, or a file name has an impossible date.
     """
+    corpus = as_part(parameters).corpus
     span_patterns = [
         p for files in parameters.files_by_split().values() for p in files.patterns() if MARKER.search(p)
     ]
@@ -52,7 +80,7 @@ def parts(parameters: Parameters) -> list[Part]:
                 "write {SPAN}, or {YYYY}, {MM} and {DD}, in a pattern where the file names have the number or"
                 " the date; or leave out example_gen.window",
             )
-        return [Part("", parameters)]
+        return [Part(corpus, parameters)]
     spans_of = {pattern: _find_spans(pattern) for pattern in span_patterns}
     if not any(spans_of.values()):
         raise MissingFileError(f"no file matches {span_patterns[0]}", _REMEDY, span_patterns[0])
@@ -60,12 +88,15 @@ def parts(parameters: Parameters) -> list[Part]:
     by_date = any("{YYYY}" in pattern for pattern in span_patterns)
     span_parts = []
     if any(not MARKER.search(p) for files in parameters.files_by_split().values() for p in files.patterns()):
-        span_parts.append(Part("no span", _part_parameters(parameters, Span(None), {})))
+        name = f"{corpus} no span".lstrip()
+        span_parts.append(Part(name, _part_parameters(parameters, Span(None), {})))
     for number in _select_window(sorted(numbers), parameters):
         versions = [v for spans in spans_of.values() for n, v in spans if n == number and v is not None]
         span = Span(number, max(versions, default=None))
         label = (EPOCH + datetime.timedelta(days=number)).isoformat() if by_date else str(number)
-        name = f"span {label}" + (f" version {span.version}" if span.version is not None else "")
+        name = f"{corpus} span {label}".lstrip() + (
+            f" version {span.version}" if span.version is not None else ""
+        )
         span_parts.append(Part(name, _part_parameters(parameters, span, _files_of(span, name, spans_of))))
     return span_parts
 
@@ -108,7 +139,7 @@ def _files_of(span: Span, name: str, spans_of: dict[str, SpanFiles]) -> dict[str
     return files
 
 
-def _part_parameters(parameters: Parameters, span: Span, files: dict[str, tuple[str, ...]]) -> SpanParameters:
+def _part_parameters(parameters: Parameters, span: Span, files: dict[str, tuple[str, ...]]) -> PartParameters:
     """The parameters of a part: with the files of one span, or with the patterns without a span."""
 
     def select_paths(patterns: tuple[str, ...]) -> tuple[str, ...]:
@@ -126,7 +157,7 @@ def _part_parameters(parameters: Parameters, span: Span, files: dict[str, tuple[
         given = parameters.splits
         splits = {name: select_files(getattr(given, name)) for name in given.__struct_fields__}
         changes["splits"] = msgspec.structs.replace(given, **splits)
-    return SpanParameters(**(msgspec.structs.asdict(parameters) | changes))
+    return PartParameters(**(msgspec.structs.asdict(parameters) | changes))
 
 
 # Patterns.

@@ -6,34 +6,12 @@ a source stays in its split when the corpus grows.
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from bitext.components.example_gen.rows import Ints, to_ints
+from bitext.components.example_gen.rows import Ints
 from bitext.components.text import normalization
-
-
-def source_hashes(sources: pa.Array) -> npt.NDArray[np.uint64]:
-    """A hash of each source's key; see `normalization.split_key`.
-
-    Neither the function nor its salt may change: a sentence that is held out must stay held out. (Unicode
-    guarantees the same for NFKC and case folding of assigned characters.)
-
-    Args:
-      sources: string[N].
-
-    Returns:
-      uint64[N].
-    """
-    encoded = sources.dictionary_encode()
-    digests = b"".join(
-        hashlib.blake2b(key.encode(), digest_size=8, person=b"bitext-split-1").digest()
-        for key in normalization.split_keys(encoded.dictionary)
-    )
-    return np.frombuffer(digests, ">u8").astype(np.uint64)[to_ints(encoded.indices)]
 
 
 def assign_splits(
@@ -45,7 +23,7 @@ def assign_splits(
     between the other two splits.
 
     Args:
-      hashes: uint64[N], from `source_hashes`.
+      hashes: uint64[N], from `text.hashing.source_hashes`.
       eval_share: share of sources in the eval split.
       test_share: share of sources in the test split.
 

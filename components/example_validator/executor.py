@@ -107,7 +107,8 @@ class _Validation:
         """Checks that there are examples.
 
         Without spans, every split must have one. With spans, one of their train splits must have one. A span
-        without examples warns, and so does a span without examples in a split that is not empty elsewhere.
+        without examples warns, and so does a span without examples in a split that other spans of its corpus
+        have.
         """
         counts = {
             artifacts.span_label(span): {split: examples_of(span.load(split)) for split in span.splits()}
@@ -120,16 +121,23 @@ class _Validation:
             return
         if not any(count.get("train") for count in counts.values()):
             self._add(ERROR, "no_data", "no span has an example to train on")
-        spans = [artifacts.span_label(span) for span in statistics if "span" in span.properties]
-        self._comparisons.append(f"{len(spans)} span{'s' * (len(spans) != 1)}")
-        expected = {split for span in spans for split, count in counts[span].items() if count}
-        for span in spans:
-            missing = sorted(split for split in expected if not counts[span].get(split))
-            severity = self._severity_of_no_data(WARNING)
-            if not any(counts[span].values()):
-                self._add(severity, "no_data", f"{span}: no examples")
+        parts = [span for span in statistics if {"corpus", "span"} & {*span.properties}]
+        word = "part" if any("corpus" in span.properties for span in parts) else "span"
+        self._comparisons.append(f"{len(parts)} {word}{'s' * (len(parts) != 1)}")
+        expected: dict[object, set[str]] = {}
+        for span in parts:
+            splits = {split for split, count in counts[artifacts.span_label(span)].items() if count}
+            expected.setdefault(span.properties.get("corpus"), set()).update(splits)
+        severity = self._severity_of_no_data(WARNING)
+        for span in parts:
+            name = artifacts.span_label(span)
+            missing = expected[span.properties.get("corpus")].difference(
+                split for split, count in counts[name].items() if count
+            )
+            if not any(counts[name].values()):
+                self._add(severity, "no_data", f"{name}: no examples")
             elif missing:
-                self._add(severity, "no_data", f"{span}: no examples in split {', '.join(missing)}")
+                self._add(severity, "no_data", f"{name}: no examples in split {', '.join(sorted(missing))}")
 
     def _severity_of_no_data(self, default: int) -> int:
         return self._severities.severity_of(NO_DATA, "", "schema", default)
@@ -254,5 +262,8 @@ def _label(span: str, split: str) -> str:
 
 
 def _folder(statistics: artifacts.ExampleStatistics) -> str:
-    """The folder of a span's anomalies below the artifact: `span-7`; without spans, `.`."""
-    return f"span-{statistics.properties['span']}" if "span" in statistics.properties else "."
+    """The folder of a part's anomalies below the artifact: `europarl`, `europarl/span-7`, `span-7`, `.`."""
+    properties = statistics.properties
+    names = [str(properties["corpus"])] if "corpus" in properties else []
+    names += [f"span-{properties['span']}"] if "span" in properties else []
+    return "/".join(names) or "."

@@ -28,7 +28,7 @@ def run(
 
     A split without examples gets statistics of no examples. A span without examples may have no split.
     """
-    for name in ("span", "version"):
+    for name in ("corpus", "span", "version"):
         if name in examples.properties:
             statistics.properties[name] = examples.properties[name]
     splits = examples.splits()

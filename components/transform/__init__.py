@@ -113,7 +113,33 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
         return self.vocabulary_size
 
 
-class Transform(Component[Parameters]):
+class CorpusUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a corpus is used; see `example_gen.Corpus`.
+
+    Attributes:
+      name: the name of the corpus.
+      weight: how often each of its training pairs is written.
+      tag: the token before its sources; empty: none.
+    """
+
+    name: str
+    weight: float
+    tag: str
+
+
+class WeightedParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The parameters, with those that the pipeline takes from the section of ExampleGen.
+
+    Attributes:
+      corpora: the corpora, if there are several.
+      sampling_seed: the seed that chooses the pairs of a corpus whose weight is no whole number.
+    """
+
+    corpora: tuple[CorpusUse, ...] = ()
+    sampling_seed: int = 0
+
+
+class Transform(Component[WeightedParameters]):
     """Learns the vocabularies and turns text into token ids."""
 
     inputs = {
@@ -126,7 +152,7 @@ class Transform(Component[Parameters]):
         "transformed_examples": artifacts.TransformedExamples,
         "updated_analyzer_cache": artifacts.TransformCache,
     }
-    parameters = Parameters
+    parameters = WeightedParameters
     libraries = (
         "tensorflow",
         "tensorflow-transform",
@@ -142,7 +168,7 @@ class Transform(Component[Parameters]):
 
     def run(
         self,
-        parameters: Parameters,
+        parameters: WeightedParameters,
         context: Context,
         *,
         examples: tuple[artifacts.Examples, ...],

@@ -9,13 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
 import tensorflow_transform.beam as tft_beam
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_transform.beam.analyzer_cache import DatasetKey
-from tfx_bsl.coders import example_coder
-from tfx_bsl.tfxio import tensor_adapter, tf_example_record
+from tfx_bsl.tfxio import tensor_adapter
 
 from bitext.components import artifacts
 from bitext.components.artifacts import SideFiles, TextFile
@@ -24,34 +22,33 @@ from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
 from bitext.components.shared.files import path_without_globs
 from bitext.components.transform import (
-    Augmentation,
     Parameters,
+    WeightedParameters,
     analyzer_cache,
     fitting,
     padded,
     ragged,
     resegment,
+    selection,
     vocabulary,
 )
-from bitext.components.transform.augmentation import augment
+from bitext.components.transform.batches import POSITION, File, tensor_adapter_config
+from bitext.components.transform.batches import read as read_batches
 from bitext.components.transform.preprocessing import (
     FEATURES,
     analysis_fn,
     preprocessing_fn,
     text_settings,
 )
+from bitext.components.transform.selection import Copies
 
 TRAIN = "train"
-POSITION = "position"
-"""The column with each row's position in its split. The graph passes it through; it sorts the batches."""
-_MAX_ROWS_PER_FILE = 2**40
-"""The positions of file k begin at `k * 2**40`. int64 has room for 2**23 files of so many rows."""
 MAX_SPANS_PER_PASS = 16
 """Spans counted in one pass. TFT loads the graph once for each span, which takes about 30 MB."""
 
 
 def run(
-    parameters: Parameters,
+    parameters: WeightedParameters,
     context: Context,
     *,
     examples: Sequence[artifacts.Examples],
@@ -96,7 +93,11 @@ def run(
     while len(window.cached) - len(window.complete) > MAX_SPANS_PER_PASS:
         _count(parameters, context, splits[TRAIN], window, feature_schema)
         window = _window(parameters, feature_schema, examples, window.cache, window.cache)
-    _run_beam(parameters, context, splits, window, feature_schema, batches, transform_graph.path)
+    chosen = selection.select(parameters, examples)
+    for line in chosen.lines() if chosen else ():
+        context.say(line)
+    copies = chosen.copies if chosen else {}
+    _run_beam(parameters, context, splits, copies, window, feature_schema, batches, transform_graph.path)
     transform_graph.write_feature_schema(feature_schema)
     text = _text_file(parameters, transform_graph)
     transform_graph.write_text(text)
@@ -164,7 +165,7 @@ def _window(
         return analyzer_cache.Window(cache, {key: [] for key in keys})
     analyzers = tft_beam.analysis_graph_builder.get_analysis_cache_entry_keys(
         functools.partial(analysis_fn, parameters=parameters),
-        tensor_adapter.TensorAdapter(_tensor_adapter_config(schema)).OriginalTypeSpecs(),
+        tensor_adapter.TensorAdapter(tensor_adapter_config(schema)).OriginalTypeSpecs(),
         keys,
         force_tf_compat_v1=False,
     )
@@ -179,7 +180,7 @@ def _count(
     schema: schema_pb2.Schema,
 ) -> None:
     """Counts the first MAX_SPANS_PER_PASS of the spans that are not cached, into the window's cache."""
-    read = functools.partial(_read, schema=schema, parameters=parameters, augmented=True)
+    read = functools.partial(read_batches, schema=schema, parameters=parameters, augmented=True)
     with (
         _tft_folder(context) as temp_dir,
         context.beam_pipeline() as pipeline,
@@ -189,7 +190,7 @@ def _count(
         analyze = tft_beam.AnalyzeDatasetWithCache(
             functools.partial(analysis_fn, parameters=parameters), pipeline
         )
-        _, newly_counted = (rows, {}, _tensor_adapter_config(schema)) | "Count" >> analyze
+        _, newly_counted = (rows, {}, tensor_adapter_config(schema)) | "Count" >> analyze
         window.write(newly_counted)
 
 
@@ -204,14 +205,15 @@ def _run_beam(
     parameters: Parameters,
     context: Context,
     splits: dict[str, list[list[str]]],
+    copies: dict[str, Copies],
     window: analyzer_cache.Window,
     schema: schema_pb2.Schema,
     batches: dict[str, Path],
     transform_graph: Path,
 ) -> None:
     """Analyzes train, transforms every split to Arrow files of ragged ids, and writes the transform graph."""
-    config = _tensor_adapter_config(schema)
-    read = functools.partial(_read, schema=schema, parameters=parameters)
+    config = tensor_adapter_config(schema)
+    read = functools.partial(read_batches, schema=schema, parameters=parameters)
     read_train = functools.partial(read, augmented=True)
     with (
         _tft_folder(context) as temp_dir,
@@ -226,7 +228,8 @@ def _run_beam(
         _ = transform_fn | "WriteTransformFn" >> tft_beam.WriteTransformFn(str(transform_graph))
         for split, spans in splits.items():
             # The files are read a second time: this costs less than to keep the batches of the analysis.
-            files = list(enumerate(itertools.chain.from_iterable(spans)))
+            paths = list(itertools.chain.from_iterable(spans))
+            files = [File(number, path, copies.get(path)) for number, path in enumerate(paths)]
             rows = pipeline | f"List/{split}" >> beam.Create(files)
             rows = rows | f"Reshuffle/{split}" >> beam.Reshuffle()
             rows = rows | f"Read/{split}" >> beam.FlatMap(read_train if split == TRAIN else read)
@@ -239,7 +242,7 @@ def _run_beam(
 
 def _read_new(
     pipeline: beam.Pipeline,
-    read: Callable[[tuple[int, str]], Iterator[pa.RecordBatch]],
+    read: Callable[[File], Iterator[pa.RecordBatch]],
     train: list[list[str]],
     window: analyzer_cache.Window,
     limit: int | None = None,
@@ -250,54 +253,10 @@ def _read_new(
     ]
     return {
         key: pipeline
-        | f"ListTrain/{span}" >> beam.Create(list(enumerate(files)))
+        | f"ListTrain/{span}" >> beam.Create(list(itertools.starmap(File, enumerate(files))))
         | f"ReadTrain/{span}" >> beam.FlatMap(read)
         for span, (key, files) in enumerate(uncached[:limit])
     }
-
-
-def _tensor_adapter_config(schema: schema_pb2.Schema) -> tensor_adapter.TensorAdapterConfig:
-    """Returns how `_read`'s record batches become tensors: the schema's features and the position."""
-    config = tf_example_record.TFExampleBeamRecord(
-        physical_format="inmem", telemetry_descriptors=["bitext"], schema=schema
-    ).TensorAdapterConfig()
-    position = pa.field(POSITION, pa.large_list(pa.int64()))
-    return tensor_adapter.TensorAdapterConfig(
-        config.arrow_schema.append(position), config.tensor_representations
-    )
-
-
-def _read(
-    numbered_file: tuple[int, str],
-    *,
-    schema: schema_pb2.Schema,
-    parameters: Parameters,
-    augmented: bool = False,
-) -> Iterator[pa.RecordBatch]:
-    """Yields the record batches of one TFRecord file, with a column of positions.
-
-    Args:
-      numbered_file: the number of the file in its split, and its path.
-      schema: the schema of the features.
-      parameters: Transform's parameters.
-      augmented: whether altered copies of rows are added (`augmentation`). They have the positions of their
-        rows.
-    """
-    number, file = numbered_file
-    decoder = example_coder.ExamplesToRecordBatchDecoder(schema.SerializeToString())
-    first = number * _MAX_ROWS_PER_FILE
-    for records in tfrecord.read_records(Path(file), parameters.batch_size):
-        batch = decoder.DecodeBatch(records)
-        size = batch.num_rows
-        position = pa.LargeListArray.from_arrays(
-            pa.array(np.arange(size + 1)), pa.array(np.arange(first, first + size))
-        )
-        names = [*batch.schema.names, POSITION]
-        batch = pa.RecordBatch.from_arrays([*batch.columns, position], names)
-        if augmented and parameters.augmentation != Augmentation():
-            batch = augment(batch, parameters.augmentation)
-        yield batch
-        first += size
 
 
 def _write_batch(batch_and_unary: tuple[pa.RecordBatch, dict[str, pa.Array]], folder: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from bitext.components.shared.errors import ConfigError
 from bitext.pipeline.config import aliases, yaml_values
 from bitext.pipeline.config.aliases import RawConfig
+from bitext.pipeline.config.corpora import fill_in_common_keys
 from bitext.pipeline.config.messages import describe_value, spelled
 from bitext.pipeline.config.sections import PipelineConfig
 from bitext.pipeline.config.typed import typed
@@ -55,6 +56,7 @@ def load(
         name for name in used_in_file if not raw.locations.get(f"variables.{name}", "").startswith("--set")
     }
     raw.values = _substitute_variables(raw, exempt)
+    fill_in_common_keys(raw)
     return typed(raw)
 
 

@@ -13,7 +13,7 @@ from tfx_bsl.coders import example_coder
 
 from bitext.components import artifacts
 from bitext.components.component import Context
-from bitext.components.example_gen import SPLITS, Parameters, SpanParameters, executor
+from bitext.components.example_gen import SPLITS, Parameters, PartParameters, executor
 from bitext.components.shared import tfrecord
 
 
@@ -35,7 +35,7 @@ class Result:
             failure_dir=root / "failure",
         )
         executor.run(
-            msgspec.convert(parameters, SpanParameters if "span" in parameters else Parameters),
+            msgspec.convert(parameters, PartParameters if {"span", "corpus"} & {*parameters} else Parameters),
             context,
             golden=golden,
             examples=self.examples,

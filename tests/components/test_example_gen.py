@@ -38,10 +38,10 @@ from bitext.components.example_gen.sources import find_source_files, read_rows
 from bitext.components.example_gen.splitting import (
     SeenPairs,
     assign_splits,
-    source_hashes,
 )
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
+from bitext.components.text.hashing import source_hashes
 from bitext.components.text.normalization import is_blank, normalize, split_key
 from bitext.pipeline.source_digests import source_digests
 from tests.components.example_gen_runs import Result

@@ -31,6 +31,7 @@ from bitext.components.transform import (
     Augmentation,
     Parameters,
     Transform,
+    WeightedParameters,
     analyzer_cache,
     buckets,
     executor,
@@ -104,7 +105,7 @@ class Run:
         self.graph = artifacts.TransformGraph(paths["graph"])
         self.output = artifacts.TransformedExamples(paths["output"])
         self.cache = paths["cache"]
-        self.parameters = Parameters(
+        self.parameters = WeightedParameters(
             **{**LONG_ENOUGH, "vocabulary_size": 320, "batch_size": 16, **parameters}
         )
         Transform().run(
@@ -153,12 +154,23 @@ class Run:
             assert tokens == bucket["target_tokens"]
 
 
+def distinct(splits: Splits) -> Splits:
+    """Returns the rows whose source is in no earlier row: a partition of them into spans loses none."""
+    first: dict[str, tuple[str, str, str]] = {}
+    for row in (row for split in splits.values() for row in split):
+        first.setdefault(row[1].casefold(), row)
+    kept = {row[0] for row in first.values()}
+    return {name: [row for row in split if row[0] in kept] for name, split in splits.items()}
+
+
 # Only eval has the letters z and q.
-SPLITS = {
-    "train": rows(90, 1),
-    "eval": [*rows(20, 2), ("eval:z", "zzzz qqqq " * 9, "QZ")],
-    "test": rows(25, 3),
-}
+SPLITS = distinct(
+    {
+        "train": rows(90, 1),
+        "eval": [*rows(20, 2), ("eval:z", "zzzz qqqq " * 9, "QZ")],
+        "test": rows(25, 3),
+    }
+)
 
 
 @pytest.fixture(scope="module")
@@ -345,13 +357,13 @@ def digests(run: Run) -> tuple[str, str]:
 
 files_read: list[str] = []
 """The files that `read_and_count` has read."""
-original_read = executor._read
+original_read = executor.read_batches
 
 
-def read_and_count(numbered_file, **arguments):
-    """Replaces `executor._read`."""
-    files_read.append(numbered_file[1])
-    return original_read(numbered_file, **arguments)
+def read_and_count(file, **arguments):
+    """Replaces `executor.read_batches`."""
+    files_read.append(file.path)
+    return original_read(file, **arguments)
 
 
 def analysis_reads(folder: Path, spans: int) -> list[int]:
@@ -371,7 +383,7 @@ def analysis_reads(folder: Path, spans: int) -> list[int]:
     ],
 )
 def test_only_new_spans_are_counted_and_the_bytes_are_those_of_one_corpus(tmp_path, monkeypatch, parameters):
-    monkeypatch.setattr(executor, "_read", read_and_count)
+    monkeypatch.setattr(executor, "read_batches", read_and_count)
     spans = partition(SPLITS, 3)
     one_corpus = Run(tmp_path / "one corpus", SPLITS, **parameters)
     assert not [line for line in one_corpus.messages if "spans" in line]
@@ -388,7 +400,7 @@ def test_only_new_spans_are_counted_and_the_bytes_are_those_of_one_corpus(tmp_pa
 def test_many_new_spans_are_counted_in_passes_and_the_bytes_are_those_of_one_corpus(
     tmp_path, monkeypatch, default_run
 ):
-    monkeypatch.setattr(executor, "_read", read_and_count)
+    monkeypatch.setattr(executor, "read_batches", read_and_count)
     monkeypatch.setattr(executor, "MAX_SPANS_PER_PASS", 2)
     files_read.clear()
     run = Run(tmp_path / "run", *partition(SPLITS, 3))
@@ -397,7 +409,7 @@ def test_many_new_spans_are_counted_in_passes_and_the_bytes_are_those_of_one_cor
 
 
 def test_a_span_with_a_damaged_cache_entry_is_counted_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(executor, "_read", read_and_count)
+    monkeypatch.setattr(executor, "read_batches", read_and_count)
     spans = partition(SPLITS, 3)
     joined = {name: spans[1][name] + spans[2][name] + spans[3][name] for name in SPLITS}
     one_corpus = Run(tmp_path / "one corpus", joined, vocabulary_size=300)

@@ -1,0 +1,200 @@
+"""Several corpora: each is read with its own options, and their training pairs are chosen by weight."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bitext.components import artifacts
+from bitext.components.example_gen import SPLITS, Parameters, spans
+from bitext.components.shared import tfrecord
+from bitext.components.shared.errors import DataError
+from bitext.components.transform import CorpusUse, WeightedParameters, selection
+from tests.components.example_gen_runs import Result, write
+
+Rows = list[tuple[str, str]]
+
+
+def parameters(*corpora: dict, **others: object) -> Parameters:
+    return msgspec.convert({"corpora": list(corpora), **others}, Parameters)
+
+
+TSV = {"name": "a", "files": ["a.tsv"]}
+
+
+@pytest.mark.parametrize(
+    ("corpora", "others", "message"),
+    [
+        ([TSV, TSV], {}, "two corpora have the name 'a'"),
+        ([TSV], {"files": ["b.tsv"]}, "files must be left out beside corpora"),
+        ([TSV], {"window": {"newest": 2}}, "window must be left out beside corpora"),
+        ([{**TSV, "held_out": False}], {}, "held_out is false in every corpus"),
+        ([{"name": "a"}], {}, "files is empty"),
+        ([{**TSV, "format": "csw"}], {}, "format must be"),
+        ([{**TSV, "weight": 0}], {}, "weight"),
+        ([{**TSV, "tag": "legal"}], {}, "tag"),
+        ([{**TSV, "tag": "<unk>"}], {}, "tag"),
+        ([{**TSV, "name": "a, b"}], {}, "name"),
+        ([TSV], {"eval_share": 0.0}, "eval_share and test_share must be over 0"),
+        (
+            [
+                {
+                    "name": "a",
+                    "held_out": False,
+                    "splits": {s: {"files": [s]} for s in SPLITS},
+                }
+            ],
+            {},
+            "splits must be left out",
+        ),
+    ],
+)
+def test_contradicting_corpora_are_refused(corpora: list[dict], others: dict, message: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=message):
+        parameters(*corpora, **others)
+
+
+def test_each_corpus_and_span_is_a_part_of_its_own(tmp_path: Path) -> None:
+    for name in ("news-1.csv", "news-2.csv", "law.tsv"):
+        write(tmp_path / name, ["a,b"])
+    given = parameters(
+        {"name": "news", "format": "csv", "files": [f"{tmp_path}/news-{{SPAN}}.csv"], "weight": 2},
+        {"name": "law", "files": [f"{tmp_path}/law.tsv"], "tag": "<law>", "held_out": False},
+        test_share=0.1,
+    )
+    parts = spans.parts(given)
+    assert [part.name for part in parts] == ["news span 1", "news span 2", "law"]
+    read = [part.parameters for part in parts]
+    assert [(p.corpus, p.format, p.tag, p.held_out, p.test_share) for p in read] == [
+        ("news", "csv", "", True, 0.1),
+        ("news", "csv", "", True, 0.1),
+        ("law", "tsv", "<law>", False, 0.1),
+    ]
+    other_weight = msgspec.structs.replace(given.corpora[0], weight=0.5)
+    reweighted = msgspec.structs.replace(given, corpora=(other_weight, given.corpora[1]), sampling_seed=3)
+    assert spans.parts(reweighted) == parts  # so that no corpus is read again
+
+
+def test_a_tagged_corpus_that_is_only_trained_on(tmp_path: Path) -> None:
+    lines = [f"sentence number {i}\toración número {i}" for i in range(40)]
+    file = write(tmp_path / "law.tsv", lines)
+    shares = {"eval_share": 0.3, "test_share": 0.3}
+    result = Result(tmp_path / "run", files=[file], corpus="law", tag="<law>", held_out=False, **shares)
+    assert result.rows("eval") == result.rows("test") == []
+    train = result.rows("train")
+    assert train[7] == ("law/law.tsv:8", "<law> sentence number 7", "oración número 7")
+    assert len(train) == 40
+    assert result.examples.properties["corpus"] == "law"
+    # The split of a source does not depend on the tag.
+    untagged = Result(tmp_path / "untagged", files=[file], corpus="law", **shares)
+    tagged = Result(tmp_path / "tagged", files=[file], corpus="law", tag="<law>", **shares)
+    assert [row[0] for row in tagged.all_rows()] == [row[0] for row in untagged.all_rows()]
+
+
+def part(folder: Path, corpus: str, **splits: Rows) -> artifacts.Examples:
+    """Writes the examples of a corpus."""
+    folder.mkdir(parents=True)
+    examples = artifacts.Examples(folder)
+    examples.properties["corpus"] = corpus
+    for name in ("train", "eval", "test"):
+        examples.split(name).mkdir()
+        rows = splits.get(name, [])
+        columns = {
+            "id": pa.array([f"{corpus}:{i}" for i in range(len(rows))], pa.string()),
+            "source": pa.array([source for source, _ in rows], pa.string()),
+            "target": pa.array([target for _, target in rows], pa.string()),
+        }
+        tfrecord.write_examples(examples.shard(name), columns)
+    return examples
+
+
+def chosen(folder: Path, *parts: artifacts.Examples, seed: int = 0, **weights: float) -> list[list[int]]:
+    """The copies of each training pair, by part."""
+    uses = tuple(
+        CorpusUse(name, weight, "<t>" if name == "tagged" else "") for name, weight in weights.items()
+    )
+    result = selection.select(WeightedParameters(corpora=uses, sampling_seed=seed), parts)
+    assert result is not None
+    return [result.copies[str(p.shard("train"))].tolist() for p in parts]
+
+
+def test_pairs_of_an_earlier_part_and_held_out_sources_are_left_out(tmp_path: Path) -> None:
+    first = part(tmp_path / "1", "a", train=[("one", "uno"), ("two", "dos")], test=[("Five", "cinco")])
+    second = part(
+        tmp_path / "2",
+        "tagged",
+        train=[("<t> one", "uno"), ("<t> five", "5"), ("<t> six", "seis")],
+        eval=[("<t> TWO", "2")],
+    )
+    third = part(tmp_path / "3", "b", train=[("one", "uno"), ("one", "un"), ("six ", "seis")])
+    # "two" is held out by the second; "five" by the first; a pair with a tag is another pair.
+    assert chosen(tmp_path, first, second, third, a=1, tagged=1, b=1) == [[1, 0], [1, 0, 1], [0, 1, 1]]
+    uses = tuple(CorpusUse(name, 1.0, "<t>" if name == "tagged" else "") for name in ("a", "tagged", "b"))
+    result = selection.select(WeightedParameters(corpora=uses), (first, second, third))
+    assert result is not None
+    assert list(result.lines()) == [
+        "1 training pairs left out: an earlier span or corpus has them",
+        "2 training pairs left out: their source is in eval or test of another span or corpus",
+    ]
+
+
+def test_a_single_part_is_written_as_it_is(tmp_path: Path) -> None:
+    only = part(tmp_path / "1", "a", train=[("one", "uno")])
+    assert selection.select(WeightedParameters(), (only,)) is None
+    assert selection.select(WeightedParameters(corpora=(CorpusUse("a", 1.0, ""),)), (only,)) is None
+    assert chosen(tmp_path, only, a=2) == [[2]]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    rows=st.lists(st.integers(0, 60), min_size=1, max_size=80),
+    weight=st.floats(0.02, 6.0),
+    seed=st.integers(0, 5),
+)
+def test_a_weight_is_exact_and_seeded(rows: list[int], weight: float, seed: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        texts = [(f"source {i}", f"target {i}") for i in rows]
+        half = len(texts) // 2
+        parts = [
+            part(folder / "1", "a", train=texts[:half]),
+            part(folder / "2", "a", train=texts[half:]),
+            part(folder / "3", "b", train=[("other", "otro")]),
+        ]
+        distinct = len(set(rows))
+        wanted = int(weight) * distinct + round((weight - int(weight)) * distinct)
+        if not wanted:
+            with pytest.raises(DataError, match="a: none of its"):
+                chosen(folder, *parts, seed=seed, a=weight, b=1)
+            return
+        copies = chosen(folder, *parts, seed=seed, a=weight, b=1)
+        assert copies == chosen(folder, *parts, seed=seed, a=weight, b=1)
+    by_pair = Counter[int]()
+    for row, count in zip(rows, copies[0] + copies[1], strict=True):
+        by_pair[row] += count
+    assert by_pair.total() == wanted
+    assert copies[2] == [1]
+    assert set(by_pair.values()) <= {int(weight), int(weight) + 1}
+
+
+def test_another_seed_samples_other_pairs(tmp_path: Path) -> None:
+    only = part(tmp_path / "1", "a", train=[(f"source {i}", "t") for i in range(400)])
+    samples = [np.array(chosen(tmp_path, only, seed=seed, a=0.25)[0]) for seed in (0, 1, 2)]
+    assert [sample.sum() for sample in samples] == [100, 100, 100]
+    overlaps = [int((samples[i] & samples[j]).sum()) for i, j in ((0, 1), (0, 2), (1, 2))]
+    assert all(10 <= overlap <= 40 for overlap in overlaps)  # 25 expected of independent samples
+
+
+def test_copies_of_rows() -> None:
+    batch = pa.RecordBatch.from_arrays([pa.array(["a", "b", "c"])], ["text"])
+    copies = np.array([2, 0, 1], np.int16)
+    assert selection.repeat_rows(batch, copies).column(0).to_pylist() == ["a", "a", "c"]
+    assert selection.repeat_rows(batch, np.zeros(3, np.int16)).num_rows == 0
