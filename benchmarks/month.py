@@ -236,6 +236,7 @@ class Month:
         if spans != expected:
             raise CheckError(f"the last run used {spans} instead of {expected}")
         all_spans = {f"span {day} version {v}" for day in range(1, DAYS + 1) for v in versions_of(day)}
+        all_spans.remove(f"span {CORRUPT} version 1")  # it is no text, so none of its rows is read
         if self.reads != Counter(all_spans):
             repeated, unread = self.reads - Counter(all_spans), all_spans - set(self.reads)
             raise CheckError(f"spans read more than once: {repeated}; spans not read: {unread}")

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from bitext.components.shared import corpus_size, tfrecord
-from bitext.components.transform import Parameters
+from bitext.components.transform import Parameters, WeightedParameters
 from bitext.components.transform.buckets import Ints
 
 MAX_VOCABULARY_FACTOR = 3
@@ -19,7 +19,9 @@ FITTING_PERCENTILE = 99
 """A maximum length fits if this percentage of the pairs is within it."""
 
 
-def with_vocabulary_size(parameters: Parameters, train_files: Iterable[str]) -> tuple[Parameters, str]:
+def with_vocabulary_size(
+    parameters: WeightedParameters, train_files: Iterable[str]
+) -> tuple[WeightedParameters, str]:
     """Replaces `vocabulary_size: auto` by a number.
 
     Args:
