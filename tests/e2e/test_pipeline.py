@@ -72,7 +72,7 @@ def test_status_has_the_documented_fields(finished: Finished) -> None:
     first = report["runs"][-1]
     assert set(first) == {
         *("id", "state", "started", "seconds", "spans", "nodes", "scores", "bleu", "bleu_signature"),
-        *("blessed", "reasons", "error"),
+        *("trivial", "blessed", "reasons", "error"),
     }
     assert set(first["scores"]) == {"bleu", "chrf", "chrfpp", "ter"}
     assert (first["state"], first["blessed"], first["reasons"], first["error"]) == (
@@ -224,6 +224,7 @@ def test_a_license_that_is_added_later_changes_only_the_card_of_the_version(copy
         "root_id",
         "place",
         "folder_inode",
+        "checksum",
     }
     assert "> CC0\n" in after[f"toy/1/{ServedVersion.CARD_MARKDOWN}"].decode()
     assert set(after) == set(before)
