@@ -9,7 +9,8 @@ from typing import Any
 from bitext.components import pusher
 from bitext.components.component import Component, Parameters
 from bitext.components.evaluator import Evaluator
-from bitext.components.example_gen import ExampleGen, GoldenGen
+from bitext.components.evaluator import Parameters as EvaluatorParameters
+from bitext.components.example_gen import ExampleGen, GoldenGen, GoldenParameters
 from bitext.components.example_validator import ExampleValidator
 from bitext.components.infra_validator import InfraValidator
 from bitext.components.schema_gen import SchemaGen
@@ -36,7 +37,8 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
 
 def _data_nodes(config: PipelineConfig) -> dict[str, Node]:
     """The nodes from the bitext to padded token ids, by name."""
-    golden = Node(GoldenGen(), config.example_gen) if config.example_gen.golden.patterns() else None
+    test_sets = GoldenParameters(**_fields(config.example_gen), test_sets=config.evaluator.test_sets)
+    golden = Node(GoldenGen(), test_sets) if test_sets.sets() else None
     examples = _node(ExampleGen(), config.example_gen, golden=golden["examples"] if golden else None)
     statistics = _node(StatisticsGen(), config.statistics_gen, examples=examples["examples"])
     schema = _node(SchemaGen(), config.schema_gen, statistics=statistics["statistics"])
@@ -64,9 +66,19 @@ def _data_nodes(config: PipelineConfig) -> dict[str, Node]:
 def _transform_parameters(config: PipelineConfig) -> WeightedParameters:
     """The section of Transform, with what it takes from that of ExampleGen."""
     uses = [CorpusUse(corpus.name, corpus.weight, corpus.tag) for corpus in config.example_gen.corpora]
-    section = {name: getattr(config.transform, name) for name in config.transform.__struct_fields__}
     seed = config.example_gen.sampling_seed if uses else 0
-    return WeightedParameters(**section, corpora=tuple(uses), sampling_seed=seed)
+    return WeightedParameters(**_fields(config.transform), corpora=tuple(uses), sampling_seed=seed)
+
+
+def _evaluator_parameters(config: PipelineConfig) -> EvaluatorParameters:
+    """The section of the Evaluator without the files of the test sets, which GoldenGen reads."""
+    names = EvaluatorParameters.__struct_fields__
+    return EvaluatorParameters(**{name: getattr(config.evaluator, name) for name in names})
+
+
+def _fields(section: Parameters) -> dict[str, Any]:
+    """The values of a section by key."""
+    return {name: getattr(section, name) for name in section.__struct_fields__}
 
 
 def _model_nodes(config: PipelineConfig, data: Mapping[str, Node]) -> tuple[Node, ...]:
@@ -84,7 +96,7 @@ def _model_nodes(config: PipelineConfig, data: Mapping[str, Node]) -> tuple[Node
     )
     evaluator = _node(
         Evaluator(),
-        config.evaluator,
+        _evaluator_parameters(config),
         examples=examples["examples"],
         model=trainer["model"],
         baseline=ServedModel(config.serving, other_than="model"),

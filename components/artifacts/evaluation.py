@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from bitext.components.artifacts.base import Artifact
+from bitext.components.artifacts.examples import TEST_SPLIT
 from bitext.components.shared.files import write_json
 from bitext.components.shared.metrics.metric import CorpusScore
 
@@ -62,7 +63,7 @@ class TrivialScore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):
-    """The scores of a model on the test split, and on the golden set if there is one.
+    """The scores of a model on the test split, on the golden set, and on named test sets.
 
     In JSON, the scores are fields beside the others: `bleu`, `chrf`.
 
@@ -81,6 +82,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
       trivial: the scores of the trivial baselines on the test split, by name: `copied_source`,
         `frequent_target`, `shuffled_translations`; empty: not measured.
       golden: the same figures on the golden set; None: there is none.
+      test_sets: the same figures on each named test set.
     """
 
     scores: dict[str, CorpusScore]
@@ -94,16 +96,19 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     baseline: BaselineComparison | None = None
     trivial: dict[str, TrivialScore] = {}
     golden: Metrics | None = None
+    test_sets: dict[str, Metrics] = {}
 
     def to_json(self) -> dict[str, Any]:
         """Returns the content of `metrics.json`. Numbers that are not finite are null in it."""
-        return {**self._fields(), "golden": self.golden._fields() if self.golden else None}
+        golden = self.golden._fields() if self.golden else None
+        test_sets = {name: metrics._fields() for name, metrics in self.test_sets.items()}
+        return {**self._fields(), "golden": golden, "test_sets": test_sets}
 
     def _fields(self) -> dict[str, Any]:
         """Returns the figures of one set."""
         fields: dict[str, Any] = msgspec.to_builtins(self)
         scores = fields.pop("scores")
-        del fields["golden"]
+        del fields["golden"], fields["test_sets"]
         return {**scores, **fields}
 
     @classmethod
@@ -115,11 +120,13 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
         """
         others = {name: content[name] for name in cls.__struct_fields__ if name in content}
         scores = {name: value for name, value in content.items() if name not in cls.__struct_fields__}
-        golden = others.pop("golden", None)
-        metrics = msgspec.convert({**others, "scores": scores}, cls)
-        if golden is None:
-            return metrics
-        return msgspec.structs.replace(metrics, golden=cls.from_json(msgspec.convert(golden, dict[str, Any])))
+        golden = msgspec.convert(others.pop("golden", None), dict[str, Any] | None)
+        test_sets = msgspec.convert(others.pop("test_sets", {}), dict[str, dict[str, Any]])
+        return msgspec.structs.replace(
+            msgspec.convert({**others, "scores": scores}, cls),
+            golden=None if golden is None else cls.from_json(golden),
+            test_sets={name: cls.from_json(fields) for name, fields in test_sets.items()},
+        )
 
 
 class Translated(msgspec.Struct, frozen=True):
@@ -143,13 +150,15 @@ class Translated(msgspec.Struct, frozen=True):
 class ModelEvaluation(Artifact):
     """Scores on the held-out sets::
 
-    metrics.json                scores with signatures and intervals, perplexity, ...; `golden`: the same
+    metrics.json                scores with signatures and intervals, perplexity, ...; `golden` and
+                                `test_sets`: the same of other sets
     translations.jsonl          {"id", "source", "hypothesis", "references", "score"} for each sentence
     translations-golden.jsonl   the same for the golden set, if there is one
+    translations-<name>.jsonl   the same for each named test set
     """
 
     TYPE_NAME = "ModelEvaluation"
-    FILES = ("metrics.json", "translations.jsonl", "translations-golden.jsonl")
+    FILES = ("metrics.json", "translations.jsonl", "translations-")
     NODE = "Evaluator"
 
     def metrics(self) -> Metrics:
@@ -167,19 +176,19 @@ class ModelEvaluation(Artifact):
         """Writes the scores."""
         write_json(self.path / "metrics.json", metrics.to_json())
 
-    def translations_file(self, *, golden: bool = False) -> Path:
-        """Returns the file of the test split's translations, or of the golden set's."""
-        return self.path / ("translations-golden.jsonl" if golden else "translations.jsonl")
+    def translations_file(self, split: str = TEST_SPLIT) -> Path:
+        """Returns the file of a set's translations."""
+        return self.path / ("translations.jsonl" if split == TEST_SPLIT else f"translations-{split}.jsonl")
 
-    def translations(self, *, golden: bool = False) -> list[Translated]:
-        """Reads the translations of the test split, or of the golden set.
+    def translations(self, split: str = TEST_SPLIT) -> list[Translated]:
+        """Reads the translations of a set: the test split, `golden`, or a named test set.
 
         Raises:
           DataError: the file is missing or damaged.
         """
-        return self.read_json_lines(self.translations_file(golden=golden), Translated)
+        return self.read_json_lines(self.translations_file(split), Translated)
 
-    def write_translations(self, rows: Iterable[Translated], *, golden: bool = False) -> None:
-        """Writes the translations of the test split, or of the golden set."""
-        with self.translations_file(golden=golden).open("wb") as file:
+    def write_translations(self, rows: Iterable[Translated], split: str = TEST_SPLIT) -> None:
+        """Writes the translations of a set."""
+        with self.translations_file(split).open("wb") as file:
             file.writelines(msgspec.json.encode(row) + b"\n" for row in rows)

@@ -19,7 +19,7 @@ from bitext.components.shared.metrics.tokenizers import AUTO, LIBRARIES, Tokeniz
 from bitext.components.shared.suggestions import did_you_mean
 
 GOLDEN = "golden"
-"""The only split of the golden set: a fixed test file that is scored in every run, as the test split is."""
+"""The split of the golden set: a fixed test file that is scored in every run, as the test split is."""
 
 
 COPIED, FREQUENT, SHUFFLED = "copied_source", "frequent_target", "shuffled_translations"
@@ -32,8 +32,9 @@ TRIVIAL = {
 
 
 def set_label(split: str) -> str:
-    """Returns the label of a held-out set in messages: `test split`, `golden set`."""
-    return "golden set" if split == GOLDEN else f"{split} split"
+    """Returns the label of a held-out set in messages: `test split`, `golden set`, `test set news`."""
+    labels = {GOLDEN: "golden set", artifacts.TEST_SPLIT: "test split"}
+    return labels.get(split, f"test set {split}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,15 +56,18 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     """How a model is scored, and the scores that it needs to be blessed.
 
     Attributes:
-      min_bleu: smallest BLEU on the test split with which a model is blessed.
+      blessing_set: the set whose scores decide: `test`, the test split, or the name of one of `test_sets`.
+        `min_bleu`, `thresholds`, the trivial baselines and the comparison with the model now served apply to
+        it; those of the golden set apply besides. The scores of other sets are only reported.
+      min_bleu: smallest BLEU on the blessing's set with which a model is blessed.
       min_golden_bleu: smallest BLEU on the golden set with which a model is blessed.
-      thresholds: further thresholds on the test split, by metric: `{chrf: 55, ter: 50}`. They are the
+      thresholds: further thresholds on the blessing's set, by metric: `{chrf: 55, ter: 50}`. They are the
         smallest scores with which a model is blessed; for an error rate (`ter`), the largest.
       golden_thresholds: the same for the golden set.
-      beat_trivial_baselines: whether a model is refused if it does not exceed, on the test split, BLEU and
-        chrF of every trivial baseline: the copied source, the most frequent target of the training split for
-        every sentence, and the model's own translations assigned to other sentences at random. Their scores
-        are measured in each run.
+      beat_trivial_baselines: whether a model is refused if it does not exceed, on the blessing's set, BLEU
+        and chrF of every trivial baseline: the copied source, the most frequent target of the training split
+        for every sentence, and the model's own translations assigned to other sentences at random. Their
+        scores are measured in each run.
       compare_with_baseline: whether to translate the same sentences with the model now served, and compare
         BLEU by paired bootstrap.
       significance: a model is refused as worse than the model now served if on either set its BLEU is lower
@@ -92,6 +96,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
         Japanese, else 5.
     """
 
+    blessing_set: str = artifacts.TEST_SPLIT
     min_bleu: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.0
     min_golden_bleu: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.0
     thresholds: dict[str, Annotated[float, msgspec.Meta(ge=0)]] = {}
@@ -126,15 +131,19 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
                     )
 
     def thresholds_of(self, split: str, *, defaults: bool = True) -> list[Threshold]:
-        """Returns the thresholds of a set, BLEU's first.
+        """Returns the thresholds of a set, BLEU's first; none for a set that does not decide.
 
         Args:
           split: the set's split.
           defaults: whether to include a `min_bleu` or `min_golden_bleu` of 0, the default.
         """
-        bleu_key, others_key = (
-            ("min_golden_bleu", "golden_thresholds") if split == GOLDEN else ("min_bleu", "thresholds")
-        )
+        keys = {
+            self.blessing_set: ("min_bleu", "thresholds"),
+            GOLDEN: ("min_golden_bleu", "golden_thresholds"),
+        }
+        if split not in keys:
+            return []
+        bleu_key, others_key = keys[split]
         min_bleu: float = getattr(self, bleu_key)
         others: dict[str, float] = getattr(self, others_key)
         bleu = [Threshold(Bleu.name, min_bleu, bleu_key)] if min_bleu or defaults else []

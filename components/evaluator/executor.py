@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -32,13 +33,13 @@ def run(
     evaluation: artifacts.ModelEvaluation,
     blessing: artifacts.ModelBlessing,
 ) -> None:
-    """Scores `model` on the test split and on the golden set; writes scores, translations and the verdict.
+    """Scores `model` on all held-out sets; writes scores, translations and the verdict.
 
     A refused model is not an error: the verdict is written, and the pipeline continues without pushing.
 
     Args:
       examples: the examples of each span, whose test splits are scored as one set.
-      golden: the golden set, if there is one.
+      golden: the golden set and the named test sets, each a split, if there are any.
       model: the model to score.
       baseline: the model now served, if there is one.
       evaluation: the output for scores and translations.
@@ -49,14 +50,13 @@ def run(
         suit the references.
       errors.DataError: a set has no sentence, or a model cannot be loaded.
     """
-    if golden is None and (unused := parameters.thresholds_of(GOLDEN, defaults=False)):
+    fixed_sets = [] if golden is None else golden.splits()
+    if GOLDEN not in fixed_sets and (unused := parameters.thresholds_of(GOLDEN, defaults=False)):
         raise errors.ConfigError(
             f"evaluator.{unused[0].key} is set, but there is no golden set",
             "name its file in `example_gen.golden`, or remove the threshold",
         )
-    folders = {TEST_SPLIT: [span.split(TEST_SPLIT) for span in examples]}
-    if golden is not None:
-        folders[GOLDEN] = [golden.split(GOLDEN)]
+    folders = _folders(examples, golden)
     by_line = parameters.references == "by_line"
     sets = {
         name: read_sentences(set_folders, parameters.max_sentences, by_line=by_line)
@@ -76,6 +76,17 @@ def run(
     _write_evaluation(evaluation, scored)
     _write_blessing(blessing, verdict)
     _report(context, metrics, verdict)
+
+
+def _folders(
+    examples: Sequence[artifacts.Examples], golden: artifacts.Examples | None
+) -> dict[str, list[Path]]:
+    """Returns the folders of each held-out set: the test split, the golden set, the named sets."""
+    folders = {TEST_SPLIT: [span.split(TEST_SPLIT) for span in examples]}
+    if golden is not None:
+        names = sorted(golden.splits(), key=lambda name: (name != GOLDEN, name))
+        folders |= {name: [golden.split(name)] for name in names}
+    return folders
 
 
 def _with_tokenizer(parameters: Parameters, sentences: Sequence[Sentence], context: Context) -> Parameters:
@@ -129,15 +140,16 @@ def _baseline_translator(
 
 def _write_evaluation(evaluation: artifacts.ModelEvaluation, scored: Mapping[str, ScoredSet]) -> None:
     """Writes the scores, the translations of each set, and the artifact's properties."""
-    golden = scored[GOLDEN].metrics if GOLDEN in scored else None
-    evaluation.write_metrics(msgspec.structs.replace(scored[TEST_SPLIT].metrics, golden=golden))
+    metrics = {name: scored_set.metrics for name, scored_set in scored.items()}
+    test, golden = metrics.pop(TEST_SPLIT), metrics.pop(GOLDEN, None)
+    evaluation.write_metrics(msgspec.structs.replace(test, golden=golden, test_sets=metrics))
     for name, scored_set in scored.items():
         rows = (
             Translated(sentence.id, sentence.source, best.text, sentence.references, best.score)
             for sentence, best in zip(scored_set.sentences, scored_set.translations, strict=True)
         )
-        evaluation.write_translations(rows, golden=name == GOLDEN)
-        prefix = "golden_" if name == GOLDEN else ""
+        evaluation.write_translations(rows, name)
+        prefix = "" if name == TEST_SPLIT else f"{name}_"
         for key, value in _properties(scored_set.metrics).items():
             evaluation.properties[prefix + key] = value
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from bitext.components.artifacts import TEST_SPLIT, BaselineComparison, LengthRow, Metrics
+from bitext.components.artifacts import BaselineComparison, LengthRow, Metrics
 from bitext.components.component import Context
 from bitext.components.evaluator import Parameters, set_label
 from bitext.components.evaluator.trivial import trivial_scores
@@ -84,7 +84,7 @@ def score_set(
         sentences_per_second=len(sentences) / max(seconds, 1e-9),
         baseline=comparison,
         trivial=trivial_scores(sentences, hypotheses, metrics, statistics, frequent_target)
-        if name == TEST_SPLIT and parameters.beat_trivial_baselines
+        if name == parameters.blessing_set and parameters.beat_trivial_baselines
         else {},
     )
     return ScoredSet(sentences, translations, set_metrics)

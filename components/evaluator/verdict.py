@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from bitext.components.artifacts import Metrics, TrivialScore, Verdict
-from bitext.components.evaluator import TRIVIAL, Parameters, set_label
+from bitext.components.evaluator import GOLDEN, TRIVIAL, Parameters, set_label
 from bitext.components.shared.metrics import METRICS, Bleu
 
 KEY = "evaluator.beat_trivial_baselines"
@@ -63,7 +63,8 @@ def _checks(name: str, metrics: Metrics, parameters: Parameters) -> Iterator[Che
     yield Check(finite, f"perplexity on the {label} is {value}{problem}")
     if problems := trivial_problems(metrics):
         yield Check(False, f"on the {label}, {', '.join(problems)} ({KEY})")
-    if (baseline := metrics.baseline) is not None:
+    decides = name in (parameters.blessing_set, GOLDEN)
+    if (baseline := metrics.baseline) is not None and decides:
         worse = baseline.difference < 0 and baseline.p_value < parameters.significance
         yield Check(
             not worse,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -152,6 +152,43 @@ FILE_KEYS = ("files", "source_files", "target_files", "splits", "window")
 """The keys of a corpus that have no common default."""
 
 
+class TestSet(CorpusOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A test set that is scored in every run, with its files and format.
+
+    Attributes:
+      name: a name of its own, which scores and messages have.
+    """
+
+    name: CorpusName
+
+    def __post_init__(self) -> None:
+        self.check_format()
+        self.check_files()
+        if self.name in (*SPLITS, GOLDEN_SPLIT):
+            raise ValueError(f"name must not be {', '.join((*SPLITS, GOLDEN_SPLIT))}; received {self.name!r}")
+        for key in ("splits", "window"):
+            if getattr(self, key) != getattr(_DEFAULTS, key):
+                raise ValueError(f"{key} must be left out: a test set is not split and has no spans")
+
+
+class GoldenParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The parameters of GoldenGen.
+
+    Attributes:
+      test_sets: the named test sets, besides `golden`.
+    """
+
+    test_sets: tuple[TestSet, ...] = ()
+
+    def sets(self) -> dict[str, tuple[PartParameters, Files]]:
+        """The options and the files of each set, by the name of its split."""
+        sets = {GOLDEN_SPLIT: (as_part(self), self.golden)} if self.golden.patterns() else {}
+        for test_set in self.test_sets:
+            options: dict[str, Any] = {n: getattr(test_set, n) for n in CorpusOptions.__struct_fields__}
+            sets[test_set.name] = (PartParameters(**options, corpus=test_set.name), test_set.unsplit_files())
+        return sets
+
+
 class PartParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The parameters of one part of the work: a corpus, one span of it, or its files without a span.
 
@@ -175,7 +212,7 @@ def as_part(parameters: Parameters) -> PartParameters:
     """Returns the parameters of the only part of a corpus that is not divided."""
     if isinstance(parameters, PartParameters):
         return parameters
-    return PartParameters(**msgspec.structs.asdict(parameters))
+    return PartParameters(**{name: getattr(parameters, name) for name in Parameters.__struct_fields__})
 
 
 class ExampleGen(Component[Parameters]):
@@ -209,20 +246,20 @@ class ExampleGen(Component[Parameters]):
         executor.run(parameters, context, golden=golden, examples=examples, rejects=rejects)
 
 
-class GoldenGen(Component[Parameters]):
-    """Reads the golden test set."""
+class GoldenGen(Component[GoldenParameters]):
+    """Reads the golden set and the named test sets."""
 
     inputs = {}
     outputs = {"examples": artifacts.Examples, "rejects": artifacts.Rejects}
-    parameters = Parameters
+    parameters = GoldenParameters
     libraries = ("apache-beam", "pyarrow")
 
-    def external_inputs(self, parameters: Parameters) -> list[str]:
-        return list(parameters.golden.patterns())
+    def external_inputs(self, parameters: GoldenParameters) -> list[str]:
+        return [pattern for _, files in parameters.sets().values() for pattern in files.patterns()]
 
     def run(
         self,
-        parameters: Parameters,
+        parameters: GoldenParameters,
         context: Context,
         *,
         examples: artifacts.Examples,

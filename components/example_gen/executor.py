@@ -27,7 +27,6 @@ from bitext.components import artifacts
 from bitext.components.artifacts.rejects import Reject
 from bitext.components.component import Context
 from bitext.components.example_gen import (
-    GOLDEN_SPLIT,
     SPLITS,
     Parameters,
     alignment,
@@ -113,9 +112,9 @@ def run(
 
 
 def _source_hashes_of(golden: artifacts.Examples) -> Hashes:
-    """The distinct hashes of the golden set's sources: uint64[N]."""
+    """The distinct hashes of the sources of the golden set and the test sets: uint64[N]."""
     hashes = np.zeros(0, np.uint64)
-    for path in golden.files(GOLDEN_SPLIT):
+    for path in (path for split in golden.splits() for path in golden.files(split)):
         for batch in tfrecord.read_record_batches(path):
             sources = tfrecord.string_column(batch, "source", path)
             hashes = np.union1d(hashes, source_hashes(sources))

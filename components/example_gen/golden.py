@@ -1,4 +1,4 @@
-"""Runs GoldenGen: writes the golden test set as examples.
+"""Runs GoldenGen: writes the golden set and the named test sets as examples.
 
 ExampleGen removes rows with these sources from train and eval.
 """
@@ -8,9 +8,16 @@ from __future__ import annotations
 from collections import Counter
 
 from bitext.components import artifacts
-from bitext.components.artifacts.rejects import Summary
+from bitext.components.artifacts.rejects import Reject, Summary
 from bitext.components.component import Context
-from bitext.components.example_gen import GOLDEN_SPLIT, Parameters, alignment, out_of_step
+from bitext.components.example_gen import (
+    GOLDEN_SPLIT,
+    GoldenParameters,
+    PartParameters,
+    alignment,
+    out_of_step,
+)
+from bitext.components.example_gen.files import Files
 from bitext.components.example_gen.filters import filter_rows
 from bitext.components.example_gen.rejecting import PackedRejects, in_order, pack_rejects, rejected_rows
 from bitext.components.example_gen.sources import find_source_files, read_rows
@@ -21,20 +28,38 @@ from bitext.components.shared.errors import DataError
 
 
 def run(
-    parameters: Parameters, context: Context, *, examples: artifacts.Examples, rejects: artifacts.Rejects
+    parameters: GoldenParameters,
+    context: Context,
+    *,
+    examples: artifacts.Examples,
+    rejects: artifacts.Rejects,
 ) -> None:
-    """Writes `Split-golden`: every usable row in the order of the files, duplicates included.
+    """Writes `Split-golden` and a split for each test set: every usable row in order, duplicates included.
 
     Raises:
-      DataError: a file is missing or damaged, no row is usable, or too many rows look out of step.
+      DataError: a file is missing or damaged, no row of a set is usable, or too many rows look out of step.
     """
+    summaries: list[Summary] = []
+    rejected: list[Reject] = []
+    for name, (options, files) in parameters.sets().items():
+        summary, rejects_of_set = _read_set(name, options, files, context, examples)
+        summaries.append(summary)
+        rejected += rejects_of_set
+    rejects.write_rows(iter(rejected))
+    rejects.write_summary(Summary.total(summaries))
+
+
+def _read_set(
+    name: str, parameters: PartParameters, given: Files, context: Context, examples: artifacts.Examples
+) -> tuple[Summary, list[Reject]]:
+    """Writes the split of a set. Returns the counts and the rejected rows in order."""
     rejected: list[PackedRejects] = []
     reasons: Counter[str] = Counter()
     rows = examples_written = 0
     suspicious: Counter[str] = Counter()
-    files = find_source_files(parameters, {GOLDEN_SPLIT: parameters.golden})
-    examples.split(GOLDEN_SPLIT).mkdir()
-    with tfrecord.example_writer(examples.shard(GOLDEN_SPLIT)) as write:
+    files = find_source_files(parameters, {name: given})
+    examples.split(name).mkdir()
+    with tfrecord.example_writer(examples.shard(name)) as write:
         for file in files:
             measures = []
             for block in read_rows(file, parameters):
@@ -52,16 +77,20 @@ def run(
             if measures:
                 suspicious += out_of_step.count((file.index, measures), files)
     if not examples_written:
-        names = ", ".join(map(path_text, parameters.golden.patterns()))
+        names = ", ".join(map(path_text, given.patterns()))
+        key = "example_gen.golden" if name == GOLDEN_SPLIT else "evaluator.test_sets"
         raise DataError(
-            f"no row of the golden set can be used: {names}",
-            "name a file with sentence pairs, of the same format as the corpus, in example_gen.golden",
+            f"no row of the {_label(name)} can be used: {names}",
+            f"name a file with sentence pairs, of the format that is set, in {key}",
         )
     out_of_step.check(suspicious, rows, parameters.max_out_of_step_share, context)
-    rejects.write_rows(in_order(rejected, files))
     number = sum(reasons.values())
-    rejects.write_summary(
-        Summary(rows=rows, accepted=examples_written, rejected=number, reasons=dict(reasons))
-    )
-    examples.properties[GOLDEN_SPLIT] = examples_written
-    context.say(f"{examples_written:,} pairs" + (f", {number:,} rows rejected" if number else ""))
+    examples.properties[name] = examples_written
+    prefix = "" if name == GOLDEN_SPLIT else f"{name}: "
+    context.say(f"{prefix}{examples_written:,} pairs" + (f", {number:,} rows rejected" if number else ""))
+    summary = Summary(rows=rows, accepted=examples_written, rejected=number, reasons=dict(reasons))
+    return summary, list(in_order(rejected, files))
+
+
+def _label(name: str) -> str:
+    return "golden set" if name == GOLDEN_SPLIT else f"test set {name}"

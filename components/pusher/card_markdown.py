@@ -92,6 +92,9 @@ def _scores(card: Card) -> str:
         if (golden := scores.golden) is not None:
             lines = list(_corpus_scores(golden))
             parts.append(f"On the golden set, {golden.sentences:,} sentences:\n\n" + "\n".join(lines))
+        for name, metrics in scores.test_sets.items():
+            lines = list(_corpus_scores(metrics))
+            parts.append(f"On the test set {name}, {metrics.sentences:,} sentences:\n\n" + "\n".join(lines))
     if card.forced is not None:
         parts.append(f"**Blessed by force**, whatever its scores: {_inline(card.forced)}")
     reasons = [f"- {node}: {_inline('; '.join(reasons))}" for node, reasons in card.blessings.items()]

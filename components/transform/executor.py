@@ -93,10 +93,7 @@ def run(
     while len(window.cached) - len(window.complete) > MAX_SPANS_PER_PASS:
         _count(parameters, context, splits[TRAIN], window, feature_schema)
         window = _window(parameters, feature_schema, examples, window.cache, window.cache)
-    chosen = selection.select(parameters, examples)
-    for line in chosen.lines() if chosen else ():
-        context.say(line)
-    copies = chosen.copies if chosen else {}
+    copies = selection.copies(parameters, examples, context.say)
     _run_beam(parameters, context, splits, copies, window, feature_schema, batches, transform_graph.path)
     transform_graph.write_feature_schema(feature_schema)
     text = _text_file(parameters, transform_graph)

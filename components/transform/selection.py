@@ -8,7 +8,7 @@ vocabulary reads all pairs once: its counts of a part do not depend on the other
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -113,6 +113,22 @@ def select(parameters: WeightedParameters, examples: Sequence[Examples]) -> Sele
     ends = np.cumsum(rows)
     selection.copies = dict(zip(files, np.split(copies, ends[:-1]), strict=True))
     return selection
+
+
+def copies(
+    parameters: WeightedParameters, examples: Sequence[Examples], say: Callable[[str], None]
+) -> dict[str, Copies]:
+    """Chooses the training pairs as `select` and says what a person should know.
+
+    Returns:
+      By train file, how often each of its examples is written; empty: each is written once.
+    """
+    selection = select(parameters, examples)
+    if selection is None:
+        return {}
+    for line in selection.lines():
+        say(line)
+    return selection.copies
 
 
 def _weighted(pairs: Hashes, use: CorpusUse, seed: int) -> Copies:

@@ -1,4 +1,4 @@
-"""Fills the keys beside `example_gen.corpora` into each corpus of the list that does not give them."""
+"""Fills keys of `example_gen` into the corpora and the test sets that do not give them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from bitext.pipeline.config.aliases import RawConfig
 
 def fill_in_common_keys(raw: RawConfig) -> None:
     """Changes the values in place. Values of a wrong type are left for the check of types."""
-    section = raw.values.get("example_gen")
-    corpora = section.get("corpora") if isinstance(section, dict) else None
-    if not isinstance(section, dict) or not isinstance(corpora, list):
+    section, evaluator = (raw.values.get(name) for name in ("example_gen", "evaluator"))
+    if not isinstance(section, dict):
         return
     common = [name for name in CorpusOptions.__struct_fields__ if name in section and name not in FILE_KEYS]
-    for index, corpus in enumerate(corpora):
-        if isinstance(corpus, dict):
-            corpora[index] = {name: section[name] for name in common} | corpus
+    lists = [section.get("corpora"), evaluator.get("test_sets") if isinstance(evaluator, dict) else None]
+    for corpora in (entries for entries in lists if isinstance(entries, list)):
+        for index, corpus in enumerate(corpora):
+            if isinstance(corpus, dict):
+                corpora[index] = {name: section[name] for name in common} | corpus

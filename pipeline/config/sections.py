@@ -8,9 +8,11 @@ from typing import Annotated
 
 import msgspec
 
+from bitext.components.artifacts import TEST_SPLIT
 from bitext.components.component import Parameters
 from bitext.components.evaluator import Parameters as EvaluatorParameters
 from bitext.components.example_gen import Parameters as ExampleGenParameters
+from bitext.components.example_gen import TestSet
 from bitext.components.example_validator import Parameters as ExampleValidatorParameters
 from bitext.components.infra_validator import Parameters as InfraValidatorParameters
 from bitext.components.pusher import Settings as PusherSettings
@@ -143,6 +145,28 @@ class Metrics(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True)
             )
 
 
+class EvaluatorSection(EvaluatorParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The section of the Evaluator.
+
+    Attributes:
+      test_sets: named test sets, each with files and a format of its own. They are scored in every run, and
+        pairs whose source is in one of them are removed from train and eval. The keys of `example_gen` that
+        say how a file is written are their defaults.
+    """
+
+    test_sets: tuple[TestSet, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = [test_set.name for test_set in self.test_sets]
+        if double := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two test sets have the name {double[0]!r}: give each a name of its own")
+        if self.blessing_set not in (TEST_SPLIT, *names):
+            raise ValueError(
+                f"blessing_set must be {' or '.join((TEST_SPLIT, *names))}; received {self.blessing_set!r}"
+            )
+
+
 class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One pipeline. Relative paths are relative to the folder that the command starts in.
 
@@ -185,7 +209,7 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
     example_validator: ExampleValidatorParameters = msgspec.field(default_factory=ExampleValidatorParameters)
     transform: TransformParameters = msgspec.field(default_factory=TransformParameters)
     trainer: TrainerParameters = msgspec.field(default_factory=TrainerParameters)
-    evaluator: EvaluatorParameters = msgspec.field(default_factory=EvaluatorParameters)
+    evaluator: EvaluatorSection = msgspec.field(default_factory=EvaluatorSection)
     request_log: RequestParameters = msgspec.field(default_factory=RequestParameters)
     infra_validator: InfraValidatorParameters = msgspec.field(default_factory=InfraValidatorParameters)
     pusher: PusherSettings = msgspec.field(default_factory=PusherSettings)

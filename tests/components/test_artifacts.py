@@ -166,11 +166,11 @@ def write_ModelEvaluation(evaluation: artifacts.ModelEvaluation) -> dict[str, Re
     assert evaluation.metrics() == written
     rows = [Translated(f"a.tsv:{i}", "one", "uno", ["uno", "un"], -0.5) for i in range(3)]
     reads: dict[str, Read] = {"metrics.json": evaluation.metrics}
-    for golden in (False, True):
-        evaluation.write_translations(rows, golden=golden)
-        assert evaluation.translations(golden=golden) == rows
-        name = evaluation.translations_file(golden=golden).name
-        reads[name] = lambda golden=golden: evaluation.translations(golden=golden)
+    for split in ("test", "golden", "news"):
+        evaluation.write_translations(rows, split)
+        assert evaluation.translations(split) == rows
+        name = evaluation.translations_file(split).name
+        reads[name] = lambda split=split: evaluation.translations(split)
     return reads
 
 
@@ -253,12 +253,12 @@ def test_a_verdict_that_contradicts_its_name_is_damaged(tmp_path: Path) -> None:
 
 
 def test_the_json_of_metrics_has_one_field_for_each_metric() -> None:
-    content = metrics(golden=metrics()).to_json()
+    content = metrics(golden=metrics(), test_sets={"news": metrics()}).to_json()
     assert list(content)[:3] == ["bleu", "ter", "perplexity"]
     assert content["ter"] == {"score": 44.0, "signature": "", "interval": (43.0, 45.0)}
     assert "golden" not in content["golden"]
     decoded = json.loads(json.dumps(content))
-    assert Metrics.from_json(decoded) == metrics(golden=metrics())
+    assert Metrics.from_json(decoded) == metrics(golden=metrics(), test_sets={"news": metrics()})
     with pytest.raises(msgspec.ValidationError, match="perplexity"):
         Metrics.from_json(decoded | {"perplexity": "low"})
 

@@ -37,6 +37,7 @@ METRICS: dict[str, Any] = {
         "frequent_target": {"scores": {"chrf": 5.5}, "p_values": {}, "text": "No lo *sé*."},
     },
     "golden": None,
+    "test_sets": {},
 }
 SUMMARY: dict[str, Any] = {
     "rows": 140_868,
@@ -219,14 +220,21 @@ def test_all_settings_on_the_card_are_parameters_of_the_trainer() -> None:
 
 
 def test_the_card_has_the_golden_set_and_a_forced_blessing(collect: Any) -> None:
-    golden = {name: value for name, value in METRICS.items() if name != "golden"} | {"sentences": 1234}
+    others = ("golden", "test_sets")
+    golden = {name: value for name, value in METRICS.items() if name not in others} | {"sentences": 1234}
     verdict = {"blessed": True, "reasons": ["below", "forced: a *demo*"], "forced": "a *demo*"}
     model_card = collect(
-        FILES | {"evaluation/metrics.json": METRICS | {"golden": golden}, "blessing/BLESSED": verdict}
+        FILES
+        | {
+            "evaluation/metrics.json": METRICS
+            | {"golden": golden, "test_sets": {"news": golden | {"sentences": 56}}},
+            "blessing/BLESSED": verdict,
+        }
     )
     assert model_card.forced == "a *demo*"
     text = markdown(model_card)
     assert "On the golden set, 1,234 sentences:\n\n- BLEU 40.54 (95 %" in text
+    assert "On the test set news, 56 sentences:\n\n- BLEU 40.54 (95 %" in text
     assert "\n**Blessed by force**, whatever its scores: a \\*demo\\*\n" in text
     assert "- Evaluator: below; forced: a \\*demo\\*\n" in text
     assert (

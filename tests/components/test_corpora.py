@@ -6,18 +6,26 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import hypothesis
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from bitext.components import artifacts
-from bitext.components.example_gen import SPLITS, Parameters, spans
+from bitext.components.artifacts import BaselineComparison, Metrics
+from bitext.components.component import Context
+from bitext.components.evaluator import Parameters as EvaluatorParameters
+from bitext.components.evaluator.verdict import judge
+from bitext.components.example_gen import SPLITS, GoldenParameters, Parameters, golden, spans
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
+from bitext.components.shared.metrics import METRICS
+from bitext.components.shared.metrics.metric import CorpusScore
 from bitext.components.transform import CorpusUse, WeightedParameters, selection
+from bitext.pipeline.config.sections import EvaluatorSection
 from tests.components.example_gen_runs import Result, write
 
 Rows = list[tuple[str, str]]
@@ -154,7 +162,7 @@ def test_a_single_part_is_written_as_it_is(tmp_path: Path) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(
+@hypothesis.given(
     rows=st.lists(st.integers(0, 60), min_size=1, max_size=80),
     weight=st.floats(0.02, 6.0),
     seed=st.integers(0, 5),
@@ -198,3 +206,84 @@ def test_copies_of_rows() -> None:
     copies = np.array([2, 0, 1], np.int16)
     assert selection.repeat_rows(batch, copies).column(0).to_pylist() == ["a", "a", "c"]
     assert selection.repeat_rows(batch, np.zeros(3, np.int16)).num_rows == 0
+
+
+class TestTestSets:
+    """Named test sets are read with their own format, and their sources are not trained on."""
+
+    def test_they_are_splits_beside_the_golden_set(self, tmp_path: Path) -> None:
+        write(tmp_path / "golden.tsv", ["one\tuno"])
+        write(tmp_path / "news.csv", ["es,en", "dos,two", "tres,three", "four"])
+        sets = msgspec.convert(
+            {
+                "files": ["unread.tsv"],
+                "golden": {"files": [f"{tmp_path}/golden.tsv"]},
+                "test_sets": [
+                    {
+                        "name": "news",
+                        "format": "csv",
+                        "header": True,
+                        "source_column": "en",
+                        "target_column": "es",
+                        "files": [f"{tmp_path}/news.csv"],
+                    }
+                ],
+            },
+            GoldenParameters,
+        )
+        folders = [tmp_path / name for name in ("examples", "rejects", "working")]
+        for folder in folders:
+            folder.mkdir()
+        examples, rejects = artifacts.Examples(folders[0]), artifacts.Rejects(folders[1])
+        lines: list[str] = []
+        context = Context(folders[2], folders[2], beam_pipeline=pytest.fail, say=lines.append)
+        golden.run(sets, context, examples=examples, rejects=rejects)
+        assert examples.splits() == ["golden", "news"]
+        [batch] = tfrecord.read_record_batches(examples.shard("news"))
+        assert tfrecord.string_column(batch, "id", Path()).to_pylist() == [
+            "news/news.csv:2",
+            "news/news.csv:3",
+        ]
+        assert tfrecord.string_column(batch, "source", Path()).to_pylist() == ["two", "three"]
+        assert lines == ["1 pairs", "news: 2 pairs, 1 rows rejected"]
+        assert [(row.file, row.line) for row in rejects.rows()] == [(f"{tmp_path}/news.csv", 4)]
+        file = write(tmp_path / "train.tsv", [f"{word}\tx" for word in ("one", "Two", "five", "six", "ten")])
+        result = Result(tmp_path / "run", golden=examples, files=[file], corpus="a", held_out=False)
+        assert [row[1] for row in result.rows("train")] == ["five", "six", "ten"]
+
+    @pytest.mark.parametrize(
+        ("section", "message"),
+        [
+            ({"test_sets": [{"name": "golden", "files": ["a"]}]}, "name must not be"),
+            (
+                {"test_sets": [{"name": "news", "files": ["a"], "window": {"newest": 1}}]},
+                "window must be left",
+            ),
+            ({"test_sets": [{"name": "news", "files": ["a"]}] * 2}, "two test sets have the name 'news'"),
+            ({"blessing_set": "news"}, "blessing_set must be test; received 'news'"),
+            ({"test_sets": [{"name": "news"}]}, "files is empty"),
+        ],
+    )
+    def test_contradicting_sets_are_refused(self, section: dict, message: str) -> None:
+        with pytest.raises(msgspec.ValidationError, match=message):
+            msgspec.convert(section, EvaluatorSection)
+
+    def test_only_the_set_of_the_blessing_and_the_golden_set_decide(self) -> None:
+        bad = Metrics(
+            scores={metric.name: CorpusScore(1.0, (0.5, 1.5), "x") for metric in METRICS},
+            perplexity=9.0,
+            length_ratio=1.0,
+            by_source_length=(),
+            sentences=1,
+            sentences_per_second=1.0,
+            baseline=BaselineComparison(30.0, (29.0, 31.0), -29.0, 0.001),
+        )
+        scores = {metric.name: CorpusScore(40.0, (39.0, 41.0), "x") for metric in METRICS}
+        good = msgspec.structs.replace(bad, scores=scores, baseline=None)
+        parameters = msgspec.convert({"min_bleu": 20}, EvaluatorParameters)
+        assert judge({"test": good, "news": bad}, parameters).blessed
+        of_news = msgspec.structs.replace(parameters, blessing_set="news")
+        verdict = judge({"test": good, "news": bad}, of_news)
+        assert not verdict.blessed
+        assert verdict.reasons[0] == "BLEU 1.00 on the test set news is below the threshold min_bleu 20"
+        assert judge({"test": bad, "news": good}, of_news).blessed

@@ -26,6 +26,7 @@ from bitext.components.example_gen import (
     ExampleGen,
     Files,
     GoldenGen,
+    GoldenParameters,
     Parameters,
     golden,
 )
@@ -489,7 +490,7 @@ class GoldenResult:
     def __init__(self, root: Path, lines: list[str]):
         path = _write(root / "golden.tsv", lines)
         self.lines: list[str] = []
-        self.parameters = Parameters(files=("unread.tsv",), golden=Files(files=(path,)))
+        self.parameters = GoldenParameters(files=("unread.tsv",), golden=Files(files=(path,)))
         self.examples = artifacts.Examples(root / "golden")
         self.rejects = artifacts.Rejects(root / "golden-rejects")
         for artifact in (self.examples, self.rejects):

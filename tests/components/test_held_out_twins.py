@@ -12,7 +12,7 @@ import pytest
 
 from bitext.components import artifacts
 from bitext.components.component import Context
-from bitext.components.example_gen import SPLITS, Files, Parameters, golden
+from bitext.components.example_gen import SPLITS, Files, GoldenParameters, golden
 from tests.components import phrases
 from tests.components.example_gen_runs import Result, write
 
@@ -111,7 +111,7 @@ def test_twins_of_golden_sources_are_removed(tmp_path: Path, twins):
     examples, rejects = artifacts.Examples(tmp_path / "golden"), artifacts.Rejects(tmp_path / "rejects")
     for artifact in (examples, rejects):
         artifact.path.mkdir()
-    parameters = Parameters(files=("unread.tsv",), golden=Files(files=(path,)))
+    parameters = GoldenParameters(files=("unread.tsv",), golden=Files(files=(path,)))
     context = Context(tmp_path, tmp_path, beam_pipeline=beam.Pipeline, say=print)
     golden.run(parameters, context, examples=examples, rejects=rejects)
     file = write(tmp_path / "a.tsv", [*_lines(SOURCES, "Una"), *_lines(["Only here."], "x")])

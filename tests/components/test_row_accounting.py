@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from bitext.components import artifacts
 from bitext.components.artifacts.rejects import Summary
 from bitext.components.component import Context
-from bitext.components.example_gen import SPLITS, Files, Parameters, golden, summary
+from bitext.components.example_gen import SPLITS, Files, GoldenParameters, Parameters, golden, summary
 from bitext.components.shared.errors import BitextError, DataError
 from tests.components.example_gen_runs import Result
 
@@ -167,7 +167,7 @@ def test_rows_of_a_golden_set_are_accounted_for(tmp_path):
     examples, rejects = artifacts.Examples(tmp_path / "golden"), artifacts.Rejects(tmp_path / "rejects")
     for artifact in (examples, rejects):
         artifact.path.mkdir()
-    parameters = Parameters(files=("unread.tsv",), golden=Files(files=(str(path),)))
+    parameters = GoldenParameters(files=("unread.tsv",), golden=Files(files=(str(path),)))
     context = Context(tmp_path, tmp_path, beam_pipeline=beam.Pipeline, say=print)
     golden.run(parameters, context, examples=examples, rejects=rejects)
     counts = rejects.summary()
