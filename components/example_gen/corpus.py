@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from bitext.components.component import Parameters as BaseParameters
+from bitext.components.example_gen.cleaning import Cleaning
 from bitext.components.example_gen.files import Files
 from bitext.components.example_gen.formats import FORMATS
 from bitext.components.shared.path_types import PathPattern
@@ -86,10 +87,13 @@ class CorpusOptions(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fi
         and test splits whose files are given in `splits`.
       ratio_from_characters: the length ratio is checked only if the longer side has at least this many
         characters, counted in the same way.
-      max_reject_share: the run stops if a larger share of the rows is rejected.
+      max_reject_share: the run stops if a larger share of the rows is rejected. Rows that `cleaning` rejects
+        do not count here; see `cleaning.max_reject_share`.
       max_out_of_step_share: the run stops if a larger share of the rows looks out of step: in sequences of
         lines in which the lengths, numbers and final marks of source and target agree no better than by
         chance, while they agree in the other lines of the file. Below it, a warning names the lines.
+      cleaning: which rows are fixed, and which are rejected although they can be read: `off`, `basic`,
+        `strict`, or a section with a `level` and single rules.
     """
 
     format: Annotated[str, msgspec.Meta(extra={"choices": tuple(FORMATS)})] = "tsv"
@@ -107,6 +111,7 @@ class CorpusOptions(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fi
     ratio_from_characters: Annotated[int, msgspec.Meta(ge=0)] = 30
     max_reject_share: Share = 0.05
     max_out_of_step_share: Share = 0.1
+    cleaning: Cleaning = Cleaning()
 
     def check_format(self) -> None:
         """Checks that the format exists and can be read with these options.

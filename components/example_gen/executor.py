@@ -35,6 +35,7 @@ from bitext.components.example_gen import (
     ratios,
     summary,
 )
+from bitext.components.example_gen.cleaning import corpus_rules, pair_counts
 from bitext.components.example_gen.filters import Filtered, filter_rows
 from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.example_gen.packing import Columns, pack
@@ -210,14 +211,17 @@ class _Filter(beam.DoFn):
 
     def process(self, element: tuple[SourceFile, Rows]) -> Iterator[Any]:
         file, rows = element
-        filtered = filter_rows(rows, self._parameters)
+        # Eval and test splits that are given are published: only rows that cannot be used are rejected.
+        cleaning = self._parameters.cleaning if file.split in (None, "train") else None
+        filtered = filter_rows(rows, self._parameters, cleaning)
         order = (file.index, int(rows.line[0]))
         yield beam.pvalue.TaggedOutput("counts", Counter(rows=len(rows.line)))
         if rejected := rejected_rows(file, rows, filtered):
             yield beam.pvalue.TaggedOutput("rejects", (None, pack_rejects(file.index, rejected)))
-        measures = alignment.measure(rows.line, filtered.source, filtered.target, filtered.reason == 0)
+        measures = alignment.measure(rows.line, filtered.source, filtered.target, filtered.usable())
         yield beam.pvalue.TaggedOutput("alignment", (file.index, out_of_step.pack_groups(measures)))
         accepted = filtered.accepted()
+        yield beam.pvalue.TaggedOutput("counts", summary.fixed(filtered))
         if len(accepted):
             yield from self._by_split_and_shard(file, order, rows, filtered, accepted)
 
@@ -234,8 +238,11 @@ class _Filter(beam.DoFn):
             octaves = ratios.log_ratios(columns["source"], columns["target"], p.ratio_from_characters)
             columns[OCTAVES] = octaves
             yield beam.pvalue.TaggedOutput("counts", ratios.histogram(octaves))
+            codes = corpus_rules.code_rows(filtered.pair, p.cleaning)
+            columns |= {name: values[accepted] for name, values in codes.items()}
+            yield beam.pvalue.TaggedOutput("counts", corpus_rules.histogram(columns))
         hashes = source_hashes(columns["source"])
-        shards = (hashes % np.uint64(p.shards)).astype(np.int64)
+        shards = (self._shard_hashes(columns["source"], hashes) % np.uint64(p.shards)).astype(np.int64)
         if file.split is None:
             shares = (p.eval_share, p.test_share) if p.held_out else (0.0, 0.0)
             splits = assign_splits(hashes, *shares)
@@ -254,6 +261,13 @@ class _Filter(beam.DoFn):
             row_indices = np.flatnonzero((splits == split) & (shards == shard))
             part = {name: take(values, row_indices) for name, values in columns.items()}
             yield (SPLITS[split], shard), (order, pack(part))
+
+    def _shard_hashes(self, sources: pa.Array, hashes: Hashes) -> Hashes:
+        """What chooses the shard. Near-duplicates are compared within a shard, so they must meet in one."""
+        p = self._parameters
+        if p.shards > 1 and p.cleaning.limit("near_duplicates"):
+            return pair_counts.shard_hashes(sources)
+        return hashes
 
 
 def _count_shared(group: tuple[None, Iterable[tuple[str, np.ndarray]]]) -> Counts:

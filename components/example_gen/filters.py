@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import unicodedata
 from collections.abc import Callable
+from functools import cached_property
 from typing import TypeAlias, cast
 
 import numpy as np
@@ -17,6 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bitext.components.example_gen import Parameters
+from bitext.components.example_gen import cleaning as cleaning_rules
+from bitext.components.example_gen.cleaning import Cleaning, fixes, row_rules
+from bitext.components.example_gen.cleaning.texts import Texts
 from bitext.components.example_gen.rows import Ints, Mask, Rows, to_ints, to_mask
 from bitext.components.shared import reading
 from bitext.components.shared.strings import blank_rows, rows_with_controls
@@ -37,7 +41,10 @@ REASONS = (
     "empty_side",
     "too_long",
     LENGTH_RATIO,
+    *cleaning_rules.REASONS,
 )
+_UNUSABLE = len(REASONS) - len(cleaning_rules.REASONS)
+"""Up to this code of a reason, a row cannot be used; the others are from cleaning."""
 SIDES = ("source", "target")
 SHOWN_CHARACTERS = 5
 
@@ -51,19 +58,30 @@ class Filtered:
       source: string[N] without white space at both ends; "" in some rejected rows.
       target: string[N], likewise.
       details: index of each rejected row to what is wrong with it.
+      fixed: rows that each correction changed, by its key in `Cleaning`: bool[N].
     """
 
     reason: npt.NDArray[np.int8]
     source: pa.Array
     target: pa.Array
     details: dict[int, str]
+    fixed: dict[str, Mask] = dataclasses.field(default_factory=dict)
+
+    @cached_property
+    def pair(self) -> row_rules.Pair:
+        """Both sides, for the rules of cleaning."""
+        return Texts(self.source), Texts(self.target)
+
+    def usable(self) -> Mask:
+        """The rows that could be used, also those that cleaning rejects: bool[N]."""
+        return cast(Mask, (self.reason == 0) | (self.reason > _UNUSABLE))
 
     def accepted(self) -> Ints:
         """Indices of the accepted rows, ascending: int64[M]."""
         return np.flatnonzero(self.reason == 0)
 
 
-def filter_rows(rows: Rows, parameters: Parameters) -> Filtered:
+def filter_rows(rows: Rows, parameters: Parameters, cleaning: Cleaning | None = None) -> Filtered:
     """Checks every row by itself. The reason of a row is the first of REASONS that applies.
 
     The length ratio is not checked here: it is judged by the ratio of the whole corpus (`ratios`).
@@ -71,6 +89,7 @@ def filter_rows(rows: Rows, parameters: Parameters) -> Filtered:
     Args:
       rows: a block of rows of one file.
       parameters: the limits.
+      cleaning: what is fixed, and the other rules; None: nothing and no rule.
     """
     reason = np.zeros(len(rows.line), np.int8)
     details: dict[int, str] = {}
@@ -89,11 +108,15 @@ def filter_rows(rows: Rows, parameters: Parameters) -> Filtered:
             reason[row], details[row] = 1 + REASONS.index(name), detail
     _reject_missing_columns(rows, parameters, reject)
     texts = []
+    fixed: dict[str, Mask] = {}
     for side, binary in zip(SIDES, rows.sides, strict=True):
         text, invalid = _decode(pc.fill_null(binary, b""))
         mask = np.zeros(len(reason), bool)
         mask[list(invalid)] = True
         reject(mask, "invalid_utf8", {row: f"{side}: {fault}" for row, fault in invalid.items()})
+        if cleaning is not None:
+            text, changed = fixes.fix(text, cleaning)
+            fixed |= {key: mask | fixed.get(key, False) for key, mask in changed.items()}
         texts.append(pc.utf8_trim_whitespace(text))
     blank = [blank_rows(text) for text in texts]
     for side, text, is_empty in zip(SIDES, texts, blank, strict=True):
@@ -107,7 +130,12 @@ def filter_rows(rows: Rows, parameters: Parameters) -> Filtered:
         mask = length > parameters.max_characters
         limit = f"over max_characters {parameters.max_characters}"
         reject(mask, "too_long", {r: f"{side}: {length[r]} characters, {limit}" for r in _indices(mask)})
-    return Filtered(reason, texts[0], texts[1], details)
+    filtered = Filtered(reason, texts[0], texts[1], details, fixed)
+    if cleaning is not None:
+        for name, violations in row_rules.check(filtered.pair, cleaning):
+            rows_left = _indices(violations.mask & (reason == 0))
+            reject(violations.mask, name, {row: violations.detail(row) for row in rows_left})
+    return filtered
 
 
 def _reject_missing_columns(rows: Rows, parameters: Parameters, reject: Reject) -> None:

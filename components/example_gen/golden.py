@@ -69,7 +69,7 @@ def _read_set(
                     rejected.append(pack_rejects(file.index, block_rejects))
                     reasons.update(row.reason for row in block_rejects)
                 accepted = filtered.accepted()
-                groups = alignment.measure(block.line, filtered.source, filtered.target, filtered.reason == 0)
+                groups = alignment.measure(block.line, filtered.source, filtered.target, filtered.usable())
                 measures.append(out_of_step.pack_groups(groups))
                 columns = {LINE: block.line, "source": filtered.source, "target": filtered.target}
                 write(examples_of(file, {name: take(column, accepted) for name, column in columns.items()}))

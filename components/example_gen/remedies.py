@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bitext.components.example_gen.cleaning import KEYS
+
 DOMINANT_SHARE = 0.2
 """Reasons with at least this share of the rejected rows are in the remedy."""
 _LAYOUT = "correct the file; or correct {keys} if they do not fit it"
@@ -24,12 +26,21 @@ _REMEDIES = {
 """Remedies by reason. `{keys}` are the keys that say how a row is written."""
 
 
-def remedy_for(reasons: Mapping[str, int], keys_of_layout: Sequence[str]) -> str:
+def _remedy(reason: str) -> str:
+    if key := KEYS.get(reason):
+        return f"correct or remove the rows ({reason}), or change example_gen.cleaning.{key}"
+    return _REMEDIES.get(reason, _LAYOUT)
+
+
+def remedy_for(
+    reasons: Mapping[str, int], keys_of_layout: Sequence[str], limit: str = "max_reject_share"
+) -> str:
     """The remedy for too many rejected rows: those of the reasons with most rows, most rows first.
 
     Args:
       reasons: rejected rows by reason.
       keys_of_layout: keys of `example_gen` that say how a row is written, for the format that is read.
+      limit: the key of `example_gen` whose limit the rejected rows are over.
     """
     rejected = sum(reasons.values())
     dominant = sorted(
@@ -37,5 +48,5 @@ def remedy_for(reasons: Mapping[str, int], keys_of_layout: Sequence[str]) -> str
         key=lambda name: -reasons[name],
     )
     keys = ", ".join(f"example_gen.{key}" for key in keys_of_layout)
-    remedies = list(dict.fromkeys(_REMEDIES.get(name, _LAYOUT).format(keys=keys) for name in dominant))
-    return "; ".join([*remedies, "or raise example_gen.max_reject_share"])
+    remedies = list(dict.fromkeys(_remedy(name).format(keys=keys) for name in dominant))
+    return "; ".join([*remedies, f"or raise example_gen.{limit}"])

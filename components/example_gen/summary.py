@@ -9,8 +9,9 @@ from typing import TypeAlias
 from bitext.components import artifacts
 from bitext.components.artifacts.rejects import Summary
 from bitext.components.component import Context
-from bitext.components.example_gen import SPLITS, Parameters
-from bitext.components.example_gen.filters import REASONS
+from bitext.components.example_gen import SPLITS, Parameters, cleaning
+from bitext.components.example_gen.cleaning.fixes import FIXES
+from bitext.components.example_gen.filters import REASONS, Filtered
 from bitext.components.example_gen.formats import FORMATS
 from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.example_gen.ratios import corpus_ratio
@@ -25,6 +26,7 @@ SHOWN_REJECTS = 10
 SHOWN_CHARACTERS = 120
 _FAULT = "fault/"
 _NO_ROWS = "no_rows/"
+_FIXED = "fixed/"
 _REMEDIES = {
     "train": "give more rows, or lower example_gen.eval_share and example_gen.test_share",
     "eval": "give more rows, raise example_gen.eval_share, or name each split's files in example_gen.splits",
@@ -40,6 +42,13 @@ def fault(error: DataError) -> Counts:
 def no_rows(file: SourceFile) -> Counts:
     """Counts a file that has no rows."""
     return Counter({f"{_NO_ROWS}{file.index}": 1})
+
+
+def fixed(filtered: Filtered) -> Counts:
+    """Counts the accepted rows that each correction changed."""
+    return Counter(
+        {f"{_FIXED}{key}": int((mask & (filtered.reason == 0)).sum()) for key, mask in filtered.fixed.items()}
+    )
 
 
 def warn_of_files_without_rows(counts: Counts, files: list[SourceFile], context: Context) -> None:
@@ -84,6 +93,8 @@ def summarize(counts: Counts, parameters: Parameters, files: list[SourceFile]) -
             path_text(path) for file in files for path in (file.path, file.target_path) if path is not None
         ),
         length_ratio=round(corpus_ratio(counts), 3),
+        cleaning=parameters.cleaning.level,
+        fixed={key: counts[f"{_FIXED}{key}"] for key in FIXES if counts[f"{_FIXED}{key}"]},
     )
     _check_sum(summary)
     return summary
@@ -119,29 +130,44 @@ def report(summary: Summary, context: Context) -> None:
     if summary.reasons:
         reasons = ", ".join(f"{name} {count:,}" for name, count in summary.reasons.items())
         context.say(f"{summary.rejected:,} rows rejected: {reasons}")
+    if summary.fixed:
+        corrections = ", ".join(
+            f"{key.removeprefix('fix_')} {count:,}" for key, count in summary.fixed.items()
+        )
+        context.say(f"text corrected in rows: {corrections}")
 
 
 def check_rejects(
     summary: Summary, rejects: artifacts.Rejects, parameters: Parameters, context: Context
 ) -> None:
-    """Checks that at most `max_reject_share` of the rows are rejected.
+    """Checks that at most `max_reject_share` of the rows cannot be used, and that cleaning keeps enough rows.
 
     Raises:
       DataError: more rows are rejected. The message shows the first of them, and names a file with all.
     """
-    if summary.rejected <= parameters.max_reject_share * summary.rows:
+    keys = FORMATS[parameters.format].keys_of_layout
+    cleaned = {name: rows for name, rows in summary.reasons.items() if name in cleaning.REASONS}
+    unusable = {name: rows for name, rows in summary.reasons.items() if name not in cleaned}
+    if sum(unusable.values()) > parameters.max_reject_share * summary.rows:
+        problem = f"cannot be used ({{}}), over max_reject_share {parameters.max_reject_share:.1%}"
+        reasons, remedy = unusable, remedy_for(unusable, keys, "max_reject_share")
+    elif sum(cleaned.values()) > parameters.cleaning.max_reject_share * summary.rows:
+        share = parameters.cleaning.max_reject_share
+        problem = f"are rejected by cleaning ({{}}), over cleaning.max_reject_share {share:.1%}"
+        reasons, remedy = cleaned, remedy_for(cleaned, keys, "cleaning.max_reject_share")
+    else:
         return
     shown = [
         f"  {row.file}:{row.line}: {row.reason} ({row.detail}): {quoted(row.text[:SHOWN_CHARACTERS])}"
-        for row in rejects.rows(SHOWN_REJECTS)
+        for row in rejects.rows(SHOWN_REJECTS, reasons)
     ]
     all_rows = context.keep(rejects.rows_file)
-    reasons = ", ".join(f"{name} {count:,}" for name, count in summary.reasons.items())
+    rows, names = sum(reasons.values()), ", ".join(f"{name} {count:,}" for name, count in reasons.items())
     raise DataError(
-        f"{summary.rejected:,} of {summary.rows:,} rows ({summary.rejected / summary.rows:.1%}) cannot be"
-        f" used ({reasons}), over max_reject_share {parameters.max_reject_share:.1%}. The first are below,"
-        f" all are in {all_rows}, and `bitext rejects CONFIG` shows them by reason:\n" + "\n".join(shown),
-        remedy_for(summary.reasons, FORMATS[parameters.format].keys_of_layout),
+        f"{rows:,} of {summary.rows:,} rows ({rows / summary.rows:.1%}) {problem.format(names)}. The first"
+        f" are below, all are in {all_rows}, and `bitext rejects CONFIG` shows them by reason:\n"
+        + "\n".join(shown),
+        remedy,
     )
 
 

@@ -5,6 +5,7 @@ Blocks of rows are read in the order of the corpus and written one by one: a sha
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
@@ -18,6 +19,9 @@ import pyarrow.compute as pc
 from bitext.components import artifacts
 from bitext.components.artifacts.rejects import Reject
 from bitext.components.example_gen import Parameters, ratios
+from bitext.components.example_gen.cleaning import corpus_rules
+from bitext.components.example_gen.cleaning.pair_counts import PairCounts
+from bitext.components.example_gen.cleaning.row_rules import Violations
 from bitext.components.example_gen.filters import LENGTH_RATIO
 from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.example_gen.packing import Columns, unpack
@@ -41,8 +45,9 @@ SplitShard: TypeAlias = tuple[str, int]
 class WriteSplit(beam.DoFn):
     """((split, shard), packed rows) -> counts. Writes the shard in the order of the corpus.
 
-    Rows whose length ratio is too far from the corpus's are rejected, and duplicates are dropped if the
-    parameters say so. Side outputs: `rejects`; `given`, the source hashes of a split whose files are given.
+    Rows whose length ratio is too far from the corpus's, and rows that cleaning compares with the corpus or
+    with each other, are rejected. Duplicates are dropped if the parameters say so. Side outputs: `rejects`;
+    `given`, the source hashes of a split whose files are given.
     """
 
     def __init__(self, files: list[SourceFile], parameters: Parameters, examples: artifacts.Examples):
@@ -53,45 +58,96 @@ class WriteSplit(beam.DoFn):
     ) -> Iterator[Any]:
         p, ((split, shard), blocks) = self._parameters, group
         seen = SeenPairs() if p.drop_duplicates == "all" or split == "train" else None
+        pair_counts = PairCounts(p.cleaning) if split == "train" else None
         ratio = ratios.corpus_ratio(row_counts)
         counts: Counts = Counter()
         with tfrecord.example_writer(self._examples.shard(split, shard, p.shards)) as write:
             for (file, _), packed in sorted(block for block in blocks if block is not None):
-                columns = unpack(packed)
-                if OCTAVES in columns:
-                    columns, rejected = self._reject_ratios(columns, ratio, self._files[file])
-                    if rejected:
-                        yield beam.pvalue.TaggedOutput("rejects", (None, pack_rejects(file, rejected)))
-                if HASH in columns:
-                    yield beam.pvalue.TaggedOutput("given", (None, (split, np.unique(columns.pop(HASH)))))
-                rows = len(columns[LINE])
+                block, rejected = _Block(self._files[file], unpack(packed)), []
+                if OCTAVES in block.columns:  # the rows are not of a given eval or test split
+                    rejected += block.reject(self._too_far(block.columns, ratio))
+                    octaves = block.columns.pop(OCTAVES) - np.float32(np.log2(ratio))
+                    rejected += block.reject(
+                        corpus_rules.check(block.columns, p.cleaning, row_counts, octaves)
+                    )
+                if HASH in block.columns:
+                    hashes = np.unique(block.columns.pop(HASH))
+                    yield beam.pvalue.TaggedOutput("given", (None, (split, hashes)))
+                rows = block.rows
                 if seen is not None:
-                    columns = _take(columns, seen.first_rows(columns["source"], columns["target"]))
-                written = len(columns[LINE])
-                counts.update({f"split/{split}": written, "duplicates": rows - written})
-                write(examples_of(self._files[file], columns))
+                    block.keep(seen.first_rows(*block.sides))
+                counts["duplicates"] += rows - block.rows
+                if pair_counts is not None:
+                    rejected += block.reject(pair_counts.check(*block.sides))
+                if rejected:
+                    rejected.sort(key=lambda row: row.line)
+                    yield beam.pvalue.TaggedOutput("rejects", (None, pack_rejects(file, rejected)))
+                counts[f"split/{split}"] += block.rows
+                write(examples_of(self._files[file], block.columns))
         yield counts
 
-    def _reject_ratios(
-        self, columns: Columns, ratio: float, file: SourceFile
-    ) -> tuple[Columns, list[Reject]]:
-        """The rows whose length ratio is near the corpus's, and the others as rejected rows."""
-        limit = self._parameters.max_length_ratio
-        too_far = ratios.too_far(columns.pop(OCTAVES), ratio, limit)
-        if not len(too_far):
-            return columns, []
-        rejected = []
-        for row in too_far.tolist():
-            source, target = (columns[side][row].as_py() for side in SIDES)
-            reject = Reject(
-                file=path_text(file.path),
-                line=int(columns[LINE][row]),
-                reason=LENGTH_RATIO,
-                detail=ratios.detail(source, target, ratio, limit),
-                text=shorten(f"{source}\t{target}"),
+    def _too_far(self, columns: Columns, ratio: float) -> Iterator[tuple[str, Violations]]:
+        """The rows whose length ratio is too far from the corpus's."""
+        p, octaves = self._parameters, columns[OCTAVES]
+        source, target = (columns[side] for side in SIDES)
+
+        def detail(row: int, limit: float) -> str:
+            return ratios.detail(source[row].as_py(), target[row].as_py(), ratio, limit)
+
+        limits = {LENGTH_RATIO: p.max_length_ratio, "uneven_lengths": p.cleaning.limit("max_length_ratio")}
+        for reason, limit in limits.items():
+            if limit:
+                mask = np.zeros(len(octaves), bool)
+                mask[ratios.too_far(octaves, ratio, limit)] = True
+                yield reason, Violations(mask, functools.partial(detail, limit=limit))
+
+
+class _Block:
+    """A block of rows of one file, from which rows are taken away.
+
+    Attributes:
+      columns: the columns of the rows that are left.
+    """
+
+    def __init__(self, file: SourceFile, columns: Columns):
+        self._file, self.columns = file, columns
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return len(self.columns[LINE])
+
+    @property
+    def sides(self) -> tuple[pa.Array, pa.Array]:
+        """The source and the target."""
+        return self.columns["source"], self.columns["target"]
+
+    def keep(self, rows: npt.NDArray[np.int64]) -> None:
+        """Takes away all rows but some, in ascending order."""
+        if len(rows) < self.rows:
+            self.columns = {name: take(values, rows) for name, values in self.columns.items()}
+
+    def reject(self, checks: Iterable[tuple[str, Violations]]) -> list[Reject]:
+        """Takes away the rows that checks find. Returns them, in order; the first reason of each counts."""
+        reasons: dict[int, tuple[str, str]] = {}
+        for reason, violations in checks:
+            for row in np.flatnonzero(violations.mask).tolist():
+                if row not in reasons:
+                    reasons[row] = reason, violations.detail(row)
+        source, target = self.sides
+        rejected = [
+            Reject(
+                file=path_text(self._file.path),
+                line=int(self.columns[LINE][row]),
+                reason=reason,
+                detail=detail,
+                text=shorten(f"{source[row].as_py()}\t{target[row].as_py()}"),
             )
-            rejected.append(reject)
-        return _take(columns, np.setdiff1d(np.arange(len(columns[LINE])), too_far)), rejected
+            for row, (reason, detail) in sorted(reasons.items())
+        ]
+        if reasons:
+            self.keep(np.setdiff1d(np.arange(self.rows), list(reasons)))
+        return rejected
 
 
 def examples_of(file: SourceFile, columns: Columns) -> dict[str, pa.Array]:
@@ -99,13 +155,6 @@ def examples_of(file: SourceFile, columns: Columns) -> dict[str, pa.Array]:
     lines = pa.array(columns[LINE]).cast(pa.string())
     ids = pc.binary_join_element_wise(pa.scalar(f"{file.label}:"), lines, pa.scalar(""))
     return {"id": ids, **{side: columns[side] for side in SIDES}}
-
-
-def _take(columns: Columns, rows: npt.NDArray[np.int64]) -> Columns:
-    """The columns of some rows, in ascending order."""
-    if len(rows) == len(columns[LINE]):
-        return columns
-    return {name: take(values, rows) for name, values in columns.items()}
 
 
 def take(values: pa.Array | npt.NDArray[np.generic], rows: npt.NDArray[np.int64]) -> Any:

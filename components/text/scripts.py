@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from bitext.schemas.scripts import (
+    EAST_ASIAN,
     JAPANESE,
     NONE,
     OTHER,
+    RANGES,
     characters_per_word,
     counts_words,
     dominant,
@@ -18,9 +20,11 @@ from bitext.schemas.scripts import (
 )
 
 __all__ = [
+    "EAST_ASIAN",
     "JAPANESE",
     "NONE",
     "OTHER",
+    "RANGES",
     "characters_per_word",
     "counts_words",
     "dominant",

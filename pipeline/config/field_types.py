@@ -40,6 +40,12 @@ def struct_in(kind: Any) -> type[msgspec.Struct] | None:
     return None
 
 
+def in_full(value: Any, kind: Any) -> Any:
+    """The value with a text that is the short form of a section written as the section."""
+    key = getattr(struct_in(kind), "short_form", "")
+    return {key: value} if key and isinstance(value, str) else value
+
+
 def item_type(kind: Any) -> Any:
     """The type of the items if the type, or one of its alternatives, is a list; else None."""
     for alternative in alternatives(kind):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bitext.components.shared.errors import ConfigError
-from bitext.pipeline.config import aliases, yaml_values
+from bitext.pipeline.config import aliases, field_types, yaml_values
 from bitext.pipeline.config.aliases import RawConfig
 from bitext.pipeline.config.corpora import fill_in_common_keys
 from bitext.pipeline.config.messages import describe_value, spelled
@@ -183,6 +183,8 @@ def _apply(raw: RawConfig, override: _Override, warn: Callable[[str], None]) -> 
         inner = target.get(key)
         if inner is None:
             inner = target[key] = {}
+        inner = field_types.in_full(inner, field_types.type_of(PipelineConfig, ".".join(outer[:depth])))
+        target[key] = inner
         if not isinstance(inner, dict):
             raise ConfigError(
                 f"{override.label}: {'.'.join(outer[:depth])} is {describe_value(inner)} in {raw.origin},"

@@ -126,8 +126,9 @@ def _refuse_unknown(value: Any, kind: Any, prefix: str, raw: RawConfig) -> None:
 
 
 def prepare(value: Any, kind: Any) -> Any:
-    """The value with empty sections left out and `~` in paths expanded."""
+    """The value with empty sections left out, short forms written in full, and `~` in paths expanded."""
     struct = field_types.struct_in(kind)
+    value = field_types.in_full(value, kind)
     if isinstance(value, dict) and struct is not None:
         fields = field_types.fields(struct)
         return {

@@ -112,7 +112,7 @@ def test_the_ratio_does_not_depend_on_the_order_and_the_files(tmp_path, monkeypa
 
 def test_rejects_of_both_stages_are_in_the_order_of_the_file(tmp_path):
     rows = [*phrases.corpus("zh"), ("Yes.", ""), ("One.", "二" * 200), ("x", ""), ("Two.", "三" * 200)]
-    result = _run(tmp_path, rows)
+    result = _run(tmp_path, rows, cleaning={"level": "off"})
     assert [(r["line"], r["reason"]) for r in result.rejects()] == [
         (145, "empty_side"),
         (146, "length_ratio"),
@@ -140,11 +140,11 @@ def test_given_eval_and_test_files_are_not_checked_and_do_not_count(tmp_path):
     splits = {}
     for split, lines in (("train", rows + odd[:3]), ("eval", odd[3:100]), ("test", odd[100:])):
         splits[split] = {"files": [write(tmp_path / f"{split}.tsv", ["\t".join(row) for row in lines])]}
-    result = Result(tmp_path / "run", splits=splits)
+    result = Result(tmp_path / "run", splits=splits, cleaning={"level": "off"})
     assert [len(result.rows(split)) for split in SPLITS] == [144, 97, 100]
     assert result.summary()["reasons"] == {"length_ratio": 3}
     assert result.summary()["length_ratio"] < 2
     # A train row that is rejected is not in train.
     splits["test"]["files"].append(write(tmp_path / "more.tsv", ["\t".join(odd[0])]))
-    again = Result(tmp_path / "again", splits=splits)
+    again = Result(tmp_path / "again", splits=splits, cleaning={"level": "off"})
     assert again.summary()["sources_also_in_train"] == {"eval": 0, "test": 0}

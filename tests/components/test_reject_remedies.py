@@ -17,7 +17,11 @@ SETTINGS = ("max_length_ratio", "max_characters", "source_column", "delimiter", 
 @pytest.mark.parametrize(
     ("reason", "bad", "named"),
     [
-        ("length_ratio", "Where is it? {i}\t" + "muy largo " * 30, {"max_length_ratio"}),
+        (
+            "length_ratio",
+            "Where is it? {i}\t" + " ".join(f"largo{n}" for n in range(40)),
+            {"max_length_ratio"},
+        ),
         ("too_long", "Where is it? {i}\t" + "muy largo " * 110, {"max_characters"}),
         ("empty_side", "Where is it? {i}\t\u200b", {"source_column"}),
         ("missing_column", "Where is it? {i}", {"source_column"}),

@@ -1,0 +1,242 @@
+"""Measures cleaning: its price, and which planted noise it finds.
+
+    python -m benchmarks.cleaning price CORPUS.tsv [--rounds 5]
+    python -m benchmarks.cleaning noise CORPUS.tsv [--folder FOLDER] [--seed 0]
+
+`price` runs ExampleGen with each level in turn and prints the CPU seconds, and those of each rule alone.
+
+`noise` plants noise into a corpus of two columns and prints precision and recall by kind of noise. A tenth
+of the rows each are in a wrong language, misaligned, copied, boilerplate, or truncated. The other rows count
+as good. With `--folder`, it writes the noisy corpus as `noisy.tsv`, the clean corpus as `clean.tsv`, and a
+configuration of each level: `clean.yaml`, `off.yaml`, `basic.yaml` and `strict.yaml`. All have the same test
+split, without noise. `bitext run` trains with them, so that the scores can be compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import apache_beam as beam
+import msgspec
+import pyarrow as pa
+import yaml
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from bitext.components import artifacts
+from bitext.components.component import Context
+from bitext.components.example_gen import Parameters, executor
+from bitext.components.example_gen.cleaning import BASIC, OFF, STRICT, Cleaning
+
+LEVELS = ("off", "basic", "strict")
+SHARE = 0.1
+"""Share of the rows of each kind of noise."""
+Pair = tuple[str, str]
+WRONG_LANGUAGE = (
+    "Le gouvernement a annoncé hier de nouvelles mesures pour les entreprises.",
+    "Je ne sais pas encore si je pourrai venir à la réunion de demain.",
+    "Il fait très beau aujourd'hui et nous allons nous promener au bord de la mer.",
+    "Der Zug nach Hamburg fährt heute leider erst um halb neun ab.",
+    "Ich habe gestern Abend ein sehr interessantes Buch über Astronomie gelesen.",
+    "Können Sie mir bitte sagen, wo ich hier eine Apotheke finde?",
+    "De trein naar Utrecht vertrekt over tien minuten van spoor vier.",
+    "Ik heb gisteren met mijn zus een lange wandeling door het bos gemaakt.",
+    "Wczoraj wieczorem poszliśmy do kina, ale film nam się nie podobał.",
+    "Huomenna menemme junalla Tampereelle tapaamaan vanhoja ystäviä.",
+    "Yarın sabah erkenden kalkıp pazara gitmemiz gerekiyor.",
+    "Завтра утром мы поедем на поезде к моим родителям.",
+    "我们明天早上坐火车去看望我的父母。",
+    "سنذهب غدا صباحا بالقطار لزيارة والدي.",
+    "พรุ่งนี้เช้าเราจะนั่งรถไฟไปเยี่ยมพ่อแม่",
+)
+BOILERPLATE = (
+    "https://www.example.org/index.php?id={n}",
+    "info{n}@example.org",
+    '<div class="menu"><a href="/page{n}">Home</a></div>',
+    "|||| {n} |||| -------- ||||",
+    "Home > Products > Page {n} > <br/>",
+    "................................ {n}",
+    "{n} {n} {n} {n} {n} {n} {n} {n} {n} {n}",
+    "Cookie Cookie Cookie Cookie Cookie Cookie Cookie Cookie Cookie Cookie Cookie Cookie",
+    "&lt;td&gt;{n}&lt;/td&gt;&lt;td&gt;{n}&lt;/td&gt;",
+    "2026-01-{n} 12:{n}:00 | 0 | 0 | 0 | 17 % | 20 % |",
+)
+
+
+def wrong_language(pair: Pair, _: Pair, random: random.Random) -> Pair:
+    """The target is in another language."""
+    return pair[0], f"{random.choice(WRONG_LANGUAGE)}"
+
+
+def misaligned(pair: Pair, other: Pair, random: random.Random) -> Pair:
+    """The target is that of another row."""
+    return pair[0], other[1]
+
+
+def copied(pair: Pair, _: Pair, random: random.Random) -> Pair:
+    """The target is the source."""
+    return pair[0], pair[0]
+
+
+def boilerplate(pair: Pair, _: Pair, random: random.Random) -> Pair:
+    """The target is an address, markup, a table or a ruler."""
+    return pair[0], random.choice(BOILERPLATE).format(n=random.randrange(10, 60))
+
+
+def truncated(pair: Pair, _: Pair, random: random.Random) -> Pair:
+    """The target ends after 20 % to 60 % of its words."""
+    words = pair[1].split()
+    return pair[0], " ".join(words[: max(1, int(len(words) * random.uniform(0.2, 0.6)))])
+
+
+KINDS: dict[str, Callable[[Pair, Pair, random.Random], Pair]] = {
+    kind.__name__: kind for kind in (wrong_language, misaligned, copied, boilerplate, truncated)
+}
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """The first two columns of a TSV file."""
+    rows = (line.split("\t") for line in path.read_text(encoding="utf-8").split("\n"))
+    return [(row[0], row[1]) for row in rows if len(row) > 1 and row[0] and row[1]]
+
+
+def plant(pairs: Sequence[Pair], seed: int) -> tuple[list[Pair], list[str]]:
+    """Replaces a share of the pairs by each kind of noise. Returns the pairs and the kind of each."""
+    generator = random.Random(seed)
+    order = list(range(len(pairs)))
+    generator.shuffle(order)
+    noisy, kinds = list(pairs), ["good"] * len(pairs)
+    share = int(SHARE * len(pairs))
+    for number, (name, make) in enumerate(KINDS.items()):
+        for row in order[number * share : (number + 1) * share]:
+            noisy[row], kinds[row] = make(pairs[row], generator.choice(pairs), generator), name
+    return noisy, kinds
+
+
+def run(folder: Path, file: Path, cleaning: Cleaning) -> tuple[artifacts.Rejects, float]:
+    """Runs ExampleGen on a TSV file. Returns the rejected rows and the CPU seconds."""
+    outputs = artifacts.Examples(folder / "examples"), artifacts.Rejects(folder / "rejects")
+    for path in (folder / "temp", *(output.path for output in outputs)):
+        path.mkdir(parents=True)
+    context = Context(
+        folder,
+        folder / "temp",
+        beam_pipeline=lambda: beam.Pipeline(runner=FnApiRunner()),
+        say=lambda line: None,
+    )
+    parameters = Parameters(files=(str(file),), cleaning=cleaning, max_reject_share=1.0)
+    start = time.process_time()
+    executor.run(parameters, context, examples=outputs[0], rejects=outputs[1])
+    return outputs[1], time.process_time() - start
+
+
+def with_level(level: str, **rules: object) -> Cleaning:
+    """A level, without a limit of rejected rows."""
+    return msgspec.convert({"level": level, "max_reject_share": 1.0, **rules}, Cleaning)
+
+
+def price(file: Path, rounds: int) -> None:
+    """Prints the CPU seconds of each level, alternating, and of each rule alone beside `off`."""
+    alone = {
+        key: with_level("off", **{key: STRICT[key] or BASIC[key]}) for key in OFF if STRICT[key] != OFF[key]
+    }
+    settings = {level: with_level(level) for level in LEVELS} | alone
+    seconds: dict[str, list[float]] = {name: [] for name in settings}
+    for number in range(1 + rounds):
+        for name, cleaning in settings.items():
+            with tempfile.TemporaryDirectory() as folder:
+                _, measured = run(Path(folder), file, cleaning)
+            if number:  # the first round imports modules and builds tables
+                seconds[name].append(measured)
+    off = statistics.median(seconds["off"])
+    print("| setting | CPU s | times `off` |\n|---|---|---|")
+    for name, values in seconds.items():
+        median = statistics.median(values)
+        print(f"| `{name}` | {median:.2f} [{min(values):.2f}, {max(values):.2f}] | {median / off:.2f} |")
+
+
+def noise(file: Path, folder: Path | None, seed: int) -> None:
+    """Prints precision and recall of each level by kind of noise."""
+    pairs = read_pairs(file)
+    noisy, kinds = plant(pairs, seed)
+    if folder is not None:
+        write_corpora(folder, pairs, noisy, kinds)
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "noisy.tsv"
+        write(path, noisy)
+        planted = Counter(kinds)
+        print("| kind | rows | " + " | ".join(LEVELS[1:]) + " |\n|---|---|---|---|")
+        found, by_reason = {}, {}
+        for level in LEVELS[1:]:
+            rejects, _ = run(Path(temporary) / level, path, with_level(level))
+            rows = rejects.rows()
+            found[level] = Counter(kinds[row.line - 1] for row in rows)
+            by_reason[level] = Counter((kinds[row.line - 1], row.reason) for row in rows)
+        for kind in KINDS:
+            shares = " | ".join(f"{found[level][kind] / planted[kind]:.1%}" for level in LEVELS[1:])
+            print(f"| recall: {kind} | {planted[kind]:,} | {shares} |")
+        print(f"| good rows rejected | {planted['good']:,} | ", end="")
+        print(" | ".join(f"{found[level]['good'] / planted['good']:.2%}" for level in LEVELS[1:]) + " |")
+        precision = [1 - found[level]["good"] / max(1, found[level].total()) for level in LEVELS[1:]]
+        print("| precision | | " + " | ".join(f"{share:.2%}" for share in precision) + " |")
+        for level in LEVELS[1:]:
+            for (kind, reason), rows_found in by_reason[level].most_common():
+                print(f"{level}: {kind}: {reason} {rows_found:,}")
+
+
+def write(path: Path, pairs: Sequence[Pair]) -> None:
+    """Writes pairs as TSV."""
+    path.write_text("".join(f"{source}\t{target}\n" for source, target in pairs), encoding="utf-8")
+
+
+def write_corpora(folder: Path, pairs: Sequence[Pair], noisy: Sequence[Pair], kinds: Sequence[str]) -> None:
+    """Writes the noisy and the clean training files, clean eval and test files, and the configurations."""
+    from bitext.components.example_gen.splitting import assign_splits
+    from bitext.components.text.hashing import source_hashes
+
+    folder.mkdir(parents=True, exist_ok=True)
+    splits = assign_splits(source_hashes(pa.array([source for source, _ in pairs])), 0.02, 0.02)
+    for number, name in ((1, "eval"), (2, "test")):
+        write(
+            folder / f"{name}.tsv",
+            [pair for pair, split in zip(pairs, splits, strict=True) if split == number],
+        )
+    train = [row for row in range(len(pairs)) if splits[row] == 0]
+    write(folder / "noisy.tsv", [noisy[row] for row in train])
+    write(folder / "clean.tsv", [noisy[row] for row in train if kinds[row] == "good"])
+    for name in ("clean", *LEVELS):
+        files = {split: {"files": [str((folder / f"{split}.tsv").resolve())]} for split in ("eval", "test")}
+        data = folder / ("clean.tsv" if name == "clean" else "noisy.tsv")
+        section = {
+            "splits": {"train": {"files": [str(data.resolve())]}, **files},
+            "cleaning": {"level": "off" if name == "clean" else name, "max_reject_share": 1.0},
+        }
+        text = yaml.safe_dump({"name": f"cleaning-{name}", "example_gen": section}, sort_keys=False)
+        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    """Runs one of the measurements."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.cleaning", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("what", choices=("price", "noise"))
+    parser.add_argument("corpus", type=Path, help="a TSV file: source TAB target")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of `price` (default 5)")
+    parser.add_argument("--folder", type=Path, help="where `noise` writes the corpora and configurations")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the noise (default 0)")
+    options = parser.parse_args()
+    if options.what == "price":
+        price(options.corpus, options.rounds)
+    else:
+        noise(options.corpus, options.folder, options.seed)
+
+
+if __name__ == "__main__":
+    main()
