@@ -18,6 +18,7 @@ from bitext.components.seq2seq import (
 from bitext.components.shared.corpus_size import AUTO, Auto
 from bitext.components.shared.metrics.tokenizers import LIBRARIES, Tokenizer
 from bitext.components.shared.path_types import LocalPath
+from bitext.components.shared.suggestions import did_you_mean
 
 NonNegative = Annotated[int, msgspec.Meta(ge=0)]
 PositiveFloat = Annotated[float, msgspec.Meta(gt=0.0)]
@@ -127,6 +128,15 @@ class WarmStartParameters(component.Parameters, frozen=True, kw_only=True, forbi
     def __post_init__(self) -> None:
         if self.model == LAST_BLESSED:
             return
+        if (
+            self.model is not None
+            and "/" not in self.model
+            and (hint := did_you_mean(self.model, [LAST_BLESSED]))
+        ):
+            raise ValueError(
+                f"model must be {LAST_BLESSED}, or the folder of a model (./NAME in the current folder);"
+                f" received {self.model!r}{hint}"
+            )
         for name in ("from_scratch_every", "steps", "learning_rate"):
             if getattr(self, name):
                 raise ValueError(f"{name} needs model: {LAST_BLESSED}. Received model: {self.model}")

@@ -213,17 +213,21 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def check_set_arguments(arguments: Sequence[str]) -> None:
-    """Refuses `--set a.b 5`, whose value argparse would take for CONFIG.
+    """Refuses `--set a.b 5` and `--set a={b: 5}`, the ends of which argparse would take for CONFIG.
 
     Raises:
-      ConfigError: the argument of a `--set` has no `=`, and a value follows it.
+      ConfigError: the argument of a `--set` has no `=`, or brackets that it does not close, and the rest of
+        the value follows it.
     """
     words = list(arguments)
     for index, word in enumerate(words[:-2]):
         key, value = words[index + 1], words[index + 2]
         if word == "--":
             return
-        if word != "--set" or "=" in key or key.startswith("-"):
+        if word != "--set" or key.startswith("-"):
+            continue
+        if "=" in key:
+            _check_brackets(key, words[index + 2 :])
             continue
         if value == "=" and index + 3 < len(words):
             value = words[index + 3]
@@ -233,6 +237,24 @@ def check_set_arguments(arguments: Sequence[str]) -> None:
                 f"--set {key} {value}: a key and its value are one word, a.b=value",
                 f"write --set {shlex.quote(f'{key}={value}')}",
             )
+
+
+def _check_brackets(override: str, following: Sequence[str]) -> None:
+    """Refuses a list or section that the shell divided at a blank: `--set a={b: 1}` without quotes."""
+    if _depth(override) <= 0:
+        return
+    for count in range(1, len(following) + 1):
+        whole = " ".join([override, *following[:count]])
+        if _depth(whole) == 0:
+            raise ConfigError(
+                f"--set {whole}: the shell divides this value at its blanks",
+                f"write --set {shlex.quote(whole)}",
+            )
+
+
+def _depth(text: str) -> int:
+    """Returns the number of brackets that a text opens and does not close."""
+    return sum(map(text.count, "[{")) - sum(map(text.count, "]}"))
 
 
 def config_file(options: argparse.Namespace) -> Path:

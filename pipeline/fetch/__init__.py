@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bitext.components.shared.errors import ConfigError, DataError, EnvironmentFault
 from bitext.components.shared.files import file_digest
+from bitext.components.shared.suggestions import similar
 from bitext.pipeline.fetch import tatoeba
 from bitext.pipeline.fetch.families import FAMILIES, Corpus, Family
 
@@ -76,7 +77,9 @@ def check_name(name: str) -> tuple[Family | None, str]:
     prefix, _, language = name.lower().replace("_", "-").partition("-")
     if prefix not in FAMILIES:
         names = [*sorted(tatoeba.CORPORA), *(f"{known}-LANGUAGE" for known in FAMILIES)]
-        raise ConfigError(f"no corpus named {name!r}", f"choose one of: {', '.join(names)}")
+        meant = similar(name, names)
+        hint = f"did you mean {meant}? " if meant else ""
+        raise ConfigError(f"no corpus named {name!r}", f"{hint}choose one of: {', '.join(names)}")
     family = FAMILIES[prefix]
     if not family.has(language):
         raise family.unknown(language)

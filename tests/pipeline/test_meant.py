@@ -60,6 +60,8 @@ class TestValues:
             ("example_gen.format=TSV", "tsv"),
             ("example_gen.drop_duplicates=ALL", "all"),
             ("beam.runner=FlnikRunner", "FlinkRunner"),
+            ("trainer.warm_start.model=Last-Blessed", "last_blessed"),
+            ("trainer.steps=Auto", "auto"),
         ],
     )
     def test_the_value_that_was_meant_is_named(
@@ -79,6 +81,9 @@ class TestValues:
     def test_letter_case_never_matters(self, choice: str, random: Any) -> None:
         spelled = "".join(random.choice((letter.lower(), letter.upper())) for letter in choice)
         assert similar(spelled, ["lstm", "gru", "input_feeding", "ja-mecab", "Latin"]) == choice
+
+    def test_a_corpus_of_another_name(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert "did you mean tatoeba-es? choose one of" in error_of(capsys, "fetch", "Tatoeba_ES")
 
     def test_keys_in_other_case(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         for override, meant in (
@@ -130,6 +135,8 @@ class TestSet:
             (["--set", "trainer.steps", "=5"], "--set trainer.steps=5"),
             (["--set", "trainer.steps:5"], "--set trainer.steps=5"),
             (["--set", "trainer.steps: 5"], "--set trainer.steps=5"),
+            (["--set", "evaluator.thresholds={ter:", "60}"], "--set 'evaluator.thresholds={ter: 60}'"),
+            (["--set", "a=[{b:", "1,", "c:", "[2]}]"], "--set 'a=[{b: 1, c: [2]}]'"),
             (["--set", "pusher.card.corpus", "a b"], "--set 'pusher.card.corpus=a b'"),
         ],
     )
@@ -272,7 +279,7 @@ class TestDefaultModel:
 
 
 def test_a_configuration_error_is_not_hidden_by_the_search_for_what_was_meant(tmp_path: Path) -> None:
-    (tmp_path / "toy.yaml").write_text(CONFIG + "trainer: {steps: LSTM}\n", encoding="utf-8")
+    (tmp_path / "toy.yaml").write_text(CONFIG + "trainer: {batch_tokens: LSTM}\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="must be a whole number") as caught:
         config.load(tmp_path / "toy.yaml")
     assert "did you mean" not in caught.value.remedy
