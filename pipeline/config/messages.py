@@ -17,6 +17,7 @@ TYPE_WORDS = {
     "null": "nothing",
     "date": "a date",
 }
+NUMBERS = {int: "int", float: "float"}
 _HINTS = (
     ("int|float", r"[-+]?0[0-9_]+", "a number has no leading zero"),
     ("int|float", r"[-+]?[0-9][0-9_]*_[0-9_.]*", "a number has no underscores"),
@@ -65,8 +66,13 @@ def reword(message: str, received: Any, kind: Any, written: str = "") -> str:
         return "must not be empty"
     if match := re.fullmatch(r"Expected `([^`]+)`, got `([^`]+)`", message):
         kinds = [kind.strip() for kind in match[1].split("|")]
-        allowed = _allowed(kinds, field_types.choices(kind))
-        return f"must be {allowed}; received {description}{_hint(kinds, received)}"
+        choices = field_types.choices(kind)
+        hint = _hint([kind for kind in kinds if not choices or kind != "str"], received)
+        return f"must be {_allowed(kinds, choices)}; received {description}{hint}"
+    if message.startswith("Invalid enum value"):
+        numbers = [NUMBERS[kind] for kind in field_types.alternatives(kind) if kind in NUMBERS]
+        allowed = _allowed(numbers, field_types.choices(kind))
+        return f"must be {allowed}; received {description}{_hint(numbers, received)}"
     constraint = _allowed_by(message, kind)
     return message if constraint is None else f"must be {constraint}; received {description}"
 
@@ -86,10 +92,6 @@ def _allowed_by(message: str, kind: Any) -> str | None:
         return "one character"
     if match := re.fullmatch(r"Expected `([^`]+)` (.+)", message):
         return f"{TYPE_WORDS.get(match[1], match[1])} {match[2]}"
-    if message.startswith("Invalid enum value"):
-        numbers = {int: "int", float: "float"}
-        kinds = [numbers[kind] for kind in field_types.alternatives(kind) if kind in numbers]
-        return _allowed(kinds, field_types.choices(kind))
     if message == "Invalid RFC3339 encoded date":
         others = {int: "int", type(None): "null"}
         kinds = [others[kind] for kind in field_types.alternatives(kind) if kind in others]

@@ -186,7 +186,7 @@ def test_anchors_and_merges_have_the_lines_of_their_values() -> None:
         ("trainer.steps=010", "received the text '010' (a number has no leading zero)"),
         ("trainer.steps=1_000", "received the text '1_000' (a number has no underscores)"),
         ("trainer.steps=0x10", "received the text '0x10' (write the number in decimal)"),
-        ("trainer.steps=1:30", "must be a whole number; received the text '1:30'"),
+        ("trainer.steps=1:30", "must be auto or a whole number; received the text '1:30'"),
         ("trainer.label_smoothing=.nan", "must be a number; received the text '.nan'"),
         ("evaluator.lowercase=no", "must be true or false; received the text 'no' (write true or false)"),
         ("evaluator.max_sentences=~", "a whole number or nothing; received the text '~' (write null)"),
@@ -270,7 +270,7 @@ class TestFiles:
             (tmp_path / "toy.yaml").write_bytes(text.encode())
             assert config.load(tmp_path / "toy.yaml") == plain
         (tmp_path / "toy.yaml").write_bytes(VALID.replace("1000", "soon").replace("\n", "\r\n").encode())
-        with pytest.raises(ConfigError, match=r"toy\.yaml:5: trainer\.steps: must be a whole number"):
+        with pytest.raises(ConfigError, match=r"toy\.yaml:5: trainer\.steps: must be auto or a whole number"):
             config.load(tmp_path / "toy.yaml")
 
     def test_a_folder_is_refused(self, tmp_path: Path) -> None:
