@@ -19,6 +19,7 @@ from bitext.components.example_gen.corpus import (
 )
 from bitext.components.example_gen.files import Files
 from bitext.components.example_gen.formats import FORMATS
+from bitext.components.shared.archives import container
 
 __all__ = ["EPOCH", "SPLITS", "CorpusOptions", "GivenSplits", "Window"]
 GOLDEN_SPLIT = "golden"
@@ -83,7 +84,7 @@ class Parameters(CorpusOptions, frozen=True, kw_only=True, forbid_unknown_fields
     Paths are local or of any file system that Beam opens (gs://, s3://, hdfs://). Files whose names end in
     .gz, .bz2, .xz or .zst are decompressed. A local path that exists is taken literally, even if it contains
     brackets. So are the existing folders at the start of a glob. A glob does not match hidden files; `**`
-    matches folders at any depth. Files are UTF-8. A line ends with LF, CRLF or CR.
+    matches folders at any depth. A line ends with LF, CRLF or CR.
 
     A corpus that grows is read by spans. In a pattern, `{SPAN}` is the number of a span, or `{YYYY}`, `{MM}`
     and `{DD}` are its date. `{VERSION}` is its version, of which the highest is used. `{SPAN:4}` has four
@@ -117,7 +118,8 @@ class Parameters(CorpusOptions, frozen=True, kw_only=True, forbid_unknown_fields
     shards: Annotated[int, msgspec.Meta(ge=1, le=99999)] = 1
 
     def __post_init__(self) -> None:
-        self.check_format()
+        if not self.corpora or self.golden.patterns():
+            self.check_format()
         if self.golden.patterns():
             FORMATS[self.format].check_files(self.golden, "golden")
         if self.corpora:
@@ -230,7 +232,8 @@ class ExampleGen(Component[Parameters]):
         return spans.parts(parameters)
 
     def external_inputs(self, parameters: Parameters) -> list[str]:
-        return [pattern for files in parameters.files_by_split().values() for pattern in files.patterns()]
+        patterns = [p for files in parameters.files_by_split().values() for p in files.patterns()]
+        return list(dict.fromkeys(map(container, patterns)))
 
     def run(
         self,
@@ -255,7 +258,8 @@ class GoldenGen(Component[GoldenParameters]):
     libraries = ("apache-beam", "pyarrow")
 
     def external_inputs(self, parameters: GoldenParameters) -> list[str]:
-        return [pattern for _, files in parameters.sets().values() for pattern in files.patterns()]
+        patterns = [pattern for _, files in parameters.sets().values() for pattern in files.patterns()]
+        return list(dict.fromkeys(map(container, patterns)))
 
     def run(
         self,

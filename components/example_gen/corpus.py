@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -11,6 +11,7 @@ from bitext.components.component import Parameters as BaseParameters
 from bitext.components.example_gen.cleaning import Cleaning
 from bitext.components.example_gen.files import Files
 from bitext.components.example_gen.formats import FORMATS
+from bitext.components.example_gen.formats.decoding import check_encoding
 from bitext.components.shared.path_types import PathPattern
 from bitext.components.shared.suggestions import did_you_mean
 
@@ -68,15 +69,23 @@ class CorpusOptions(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fi
     """The options of one corpus.
 
     Attributes:
-      format: `tsv` (tabs, no quoting), `csv` (RFC 4180: quoting, line breaks inside quotes), or `parallel`
-        (two aligned text files).
-      files: paths or globs of TSV or CSV files.
+      format: `tsv` (tabs, no quoting), `csv` (RFC 4180: quoting, line breaks inside quotes), `parallel` (two
+        aligned text files), `jsonl` (one JSON value a line), `parquet`, `arrow` (IPC files, Feather),
+        `tmx` (1.4), `xliff` (1.2 and 2.x), or `po` (gettext, .po and .mo).
+      files: paths or globs of the files. `ARCHIVE//MEMBER` names files in a ZIP or tar archive.
       source_files: for `parallel`: paths or globs of the source side.
       target_files: for `parallel`: paths or globs of the target side, in the same order.
       header: whether the first line of each TSV or CSV file has the names of the columns.
-      source_column: column of the source: an index from 0, or a name if `header` is true.
-      target_column: column of the target: an index from 0, or a name if `header` is true.
-      delimiter: the character between columns, for `format: csv`.
+      source_column: column of the source: an index from 0, or a name if `header` is true. For `jsonl`,
+        `parquet` and `arrow`, the path of the field: `en`, `translation.en`.
+      target_column: column of the target, likewise.
+      delimiter: the character between columns, for `format: csv`; a tab is written in double quotes.
+      encoding: encoding of the text: `utf-8`, or any that Python knows, as `utf-16`, `windows-1252`,
+        `gb18030` or `shift_jis`. A row that cannot be decoded is rejected as `invalid_encoding`.
+      source_language: language code of the source, for `tmx` and `xliff`: `en` also stands for `en-US`.
+      target_language: language code of the target, likewise.
+      inline_markup: for `tmx` and `xliff`, whether the native code in inline elements (`<b>`, `{0}`) is
+        dropped or kept as text.
       window: which spans are used.
       splits: the files of each split; if given, the corpus is not split by hash.
       max_characters: rows with a longer source or target are rejected as `too_long`.
@@ -104,6 +113,10 @@ class CorpusOptions(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fi
     source_column: Index | str = 0
     target_column: Index | str = 1
     delimiter: Annotated[str, msgspec.Meta(min_length=1, max_length=1)] = ","
+    encoding: str = "utf-8"
+    source_language: str | None = None
+    target_language: str | None = None
+    inline_markup: Literal["drop", "keep"] = "drop"
     window: Window = Window()
     splits: GivenSplits | None = None
     max_characters: Annotated[int, msgspec.Meta(ge=1)] = 1000
@@ -124,6 +137,7 @@ class CorpusOptions(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fi
                 f"format must be {' or '.join(FORMATS)}; received {self.format!r}"
                 f"{did_you_mean(self.format, FORMATS)}"
             )
+        check_encoding(self.encoding)
         FORMATS[self.format].check_options(self)
 
     def check_files(self) -> None:

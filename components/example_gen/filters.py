@@ -21,6 +21,7 @@ from bitext.components.example_gen import Parameters
 from bitext.components.example_gen import cleaning as cleaning_rules
 from bitext.components.example_gen.cleaning import Cleaning, fixes, row_rules
 from bitext.components.example_gen.cleaning.texts import Texts
+from bitext.components.example_gen.formats.decoding import is_utf8
 from bitext.components.example_gen.rows import Ints, Mask, Rows, to_ints, to_mask
 from bitext.components.shared import reading
 from bitext.components.shared.strings import blank_rows, rows_with_controls
@@ -33,10 +34,17 @@ LENGTH_RATIO = "length_ratio"
 ROW_TOO_LONG = "row_too_long"
 REASONS = (
     ROW_TOO_LONG,
+    "untranslated",
+    "fuzzy",
+    "missing_language",
+    "other_variant",
+    "bad_json",
+    "not_text",
     "bad_quoting",
     "carriage_return",
     "missing_column",
     "invalid_utf8",
+    "invalid_encoding",
     "control_characters",
     "empty_side",
     "too_long",
@@ -45,6 +53,8 @@ REASONS = (
 )
 _UNUSABLE = len(REASONS) - len(cleaning_rules.REASONS)
 """Up to this code of a reason, a row cannot be used; the others are from cleaning."""
+SKIPPED = frozenset({"untranslated", "fuzzy", "missing_language", "other_variant"})
+"""Reasons of rows that are no faults: their file has more than the pairs that are asked for."""
 SIDES = ("source", "target")
 SHOWN_CHARACTERS = 5
 
@@ -113,7 +123,10 @@ def filter_rows(rows: Rows, parameters: Parameters, cleaning: Cleaning | None = 
         text, invalid = _decode(pc.fill_null(binary, b""))
         mask = np.zeros(len(reason), bool)
         mask[list(invalid)] = True
-        reject(mask, "invalid_utf8", {row: f"{side}: {fault}" for row, fault in invalid.items()})
+        if is_utf8(parameters.encoding):
+            reject(mask, "invalid_utf8", {row: f"{side}: {fault}" for row, fault in invalid.items()})
+        else:
+            reject(mask, "invalid_encoding", f"{side}: has bytes that are not {parameters.encoding}")
         if cleaning is not None:
             text, changed = fixes.fix(text, cleaning)
             fixed |= {key: mask | fixed.get(key, False) for key, mask in changed.items()}

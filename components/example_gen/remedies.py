@@ -11,11 +11,15 @@ DOMINANT_SHARE = 0.2
 _LAYOUT = "correct the file; or correct {keys} if they do not fit it"
 _REMEDIES = {
     "row_too_long": "divide the lines that are too long, or leave the file out if it is no text of sentences",
+    "bad_json": "correct these lines: each must be one JSON value; or correct example_gen.format",
+    "not_text": "correct {keys}: they must name fields of text",
     "bad_quoting": "correct the quotation marks in the file, or correct {keys} if they do not fit it",
     "carriage_return": "remove the carriage returns within rows, or correct {keys} if they do not fit"
     " the file",
     "missing_column": _LAYOUT,
-    "invalid_utf8": "convert the file to UTF-8 (iconv -f ENCODING -t UTF-8 FILE)",
+    "invalid_utf8": "set example_gen.encoding, or convert the file to UTF-8"
+    " (iconv -f ENCODING -t UTF-8 FILE)",
+    "invalid_encoding": "correct the rows, or correct example_gen.encoding",
     "control_characters": "remove the control characters from the file; or correct example_gen.format, if the"
     " file is no text of this format",
     "empty_side": "fill or remove the rows with an empty side, or correct {keys} if they do not fit the file",

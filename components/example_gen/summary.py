@@ -11,7 +11,7 @@ from bitext.components.artifacts.rejects import Summary
 from bitext.components.component import Context
 from bitext.components.example_gen import SPLITS, Parameters, cleaning
 from bitext.components.example_gen.cleaning.fixes import FIXES
-from bitext.components.example_gen.filters import REASONS, Filtered
+from bitext.components.example_gen.filters import REASONS, SKIPPED, Filtered
 from bitext.components.example_gen.formats import FORMATS
 from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.example_gen.ratios import corpus_ratio
@@ -147,11 +147,13 @@ def check_rejects(
     """
     keys = FORMATS[parameters.format].keys_of_layout
     cleaned = {name: rows for name, rows in summary.reasons.items() if name in cleaning.REASONS}
-    unusable = {name: rows for name, rows in summary.reasons.items() if name not in cleaned}
-    if sum(unusable.values()) > parameters.max_reject_share * summary.rows:
+    skipped = sum(rows for name, rows in summary.reasons.items() if name in SKIPPED)
+    unusable = {name: n for name, n in summary.reasons.items() if name not in (*cleaned, *SKIPPED)}
+    read = summary.rows - skipped
+    if sum(unusable.values()) > parameters.max_reject_share * read:
         problem = f"cannot be used ({{}}), over max_reject_share {parameters.max_reject_share:.1%}"
         reasons, remedy = unusable, remedy_for(unusable, keys, "max_reject_share")
-    elif sum(cleaned.values()) > parameters.cleaning.max_reject_share * summary.rows:
+    elif sum(cleaned.values()) > parameters.cleaning.max_reject_share * read:
         share = parameters.cleaning.max_reject_share
         problem = f"are rejected by cleaning ({{}}), over cleaning.max_reject_share {share:.1%}"
         reasons, remedy = cleaned, remedy_for(cleaned, keys, "cleaning.max_reject_share")
@@ -164,7 +166,7 @@ def check_rejects(
     all_rows = context.keep(rejects.rows_file)
     rows, names = sum(reasons.values()), ", ".join(f"{name} {count:,}" for name, count in reasons.items())
     raise DataError(
-        f"{rows:,} of {summary.rows:,} rows ({rows / summary.rows:.1%}) {problem.format(names)}. The first"
+        f"{rows:,} of {read:,} rows ({rows / read:.1%}) {problem.format(names)}. The first"
         f" are below, all are in {all_rows}, and `bitext rejects CONFIG` shows them by reason:\n"
         + "\n".join(shown),
         remedy,

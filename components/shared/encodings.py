@@ -144,6 +144,11 @@ def is_utf8(data: bytes) -> bool:
     return True
 
 
+def codec_of(encoding: str) -> str:
+    """Python's name of an encoding that `likely_encoding` names, which may be unknown."""
+    return FREQUENT[encoding][0] if encoding in FREQUENT else _CODECS.get(encoding, encoding)
+
+
 def fault(line: bytes) -> str:
     """What is wrong with a line that is not UTF-8: `byte 0xe9 at 3, invalid continuation byte`."""
     try:

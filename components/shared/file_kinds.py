@@ -86,6 +86,11 @@ def kind_of(head: bytes) -> Kind | None:
     return None
 
 
+def command_for(kind: Kind, path: str) -> str:
+    """The command that writes the text of a file."""
+    return f"{kind.command} {shell_path(path)}"
+
+
 def first_bytes(path: str) -> bytes:
     """The bytes that a compressed stream may begin with, by the ending of the file name."""
     return next(first for ending, first in _FIRST_BYTES.items() if path.endswith(ending))
@@ -136,7 +141,7 @@ def check_text(head: bytes, path: str | None) -> None:
         if endings and path and not path.endswith(endings[0]):
             remedy = f"rename it, with the ending {endings[0]}; or {remedy}"
         raise DataError(f"cannot read {name}: it is {compressed}, not text", remedy)
-    if encoding := _wide_encoding(head):
+    if encoding := wide_encoding(head):
         raise DataError(
             f"cannot read {name}: it is {encoding} text, not UTF-8", encodings.remedy(encoding, path)
         )
@@ -153,7 +158,7 @@ def check_text(head: bytes, path: str | None) -> None:
         )
 
 
-def _wide_encoding(head: bytes) -> str:
+def wide_encoding(head: bytes) -> str:
     """UTF-16 or UTF-32 by the byte order mark or, with its byte order, by where the zero bytes are; or ""."""
     for mark, name in _MARKS:
         # The mark of UTF-32LE is that of UTF-16LE and a NUL.

@@ -13,10 +13,10 @@ import dataclasses
 import itertools
 import os
 import re
-from collections.abc import Iterable, Iterator
-from typing import BinaryIO, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO, TypeAlias, cast
 
-from bitext.components.shared import decompression, file_kinds
+from bitext.components.shared import archives, decompression, file_kinds
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError, MissingFileError
 from bitext.components.shared.files import is_remote, local_files
@@ -26,6 +26,7 @@ Stamp: TypeAlias = tuple[int, int]
 ENDINGS = tuple(file_kinds.COMPRESSED)
 """Endings of the names of compressed files."""
 _HEAD_BYTES = 512
+_ARCHIVE_BYTES = 1 << 20
 _RETURNS = re.compile(rb"(?<!\r)\r++\n")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_LINE_BYTES = 1 << 20
@@ -37,9 +38,13 @@ _MORE_BYTES = 8
 def matching_files(pattern: str) -> list[str]:
     """Returns the files that a local or remote path or pattern matches, sorted; may be empty.
 
+    `ARCHIVE//MEMBER` names files in a ZIP or tar archive; both parts may be globs.
+
     Raises:
-      DataError: a remote pattern cannot be looked up.
+      DataError: a remote pattern cannot be looked up, or an archive is damaged or has no matching member.
     """
+    if parts := archives.split_path(pattern):
+        return [path for archive in matching_files(parts[0]) for path in _members(archive, parts[1])]
     if not is_remote(pattern):
         return local_files(pattern)
     from apache_beam.io.filesystems import FileSystems
@@ -70,6 +75,7 @@ def find_files(pattern: str, remedy: str) -> list[str]:
 
 def file_stamp(path: str) -> Stamp | None:
     """The size and the time of the last change of a local file; None for others, and for a missing file."""
+    path = archives.container(path)
     if is_remote(path):
         return None
     try:
@@ -79,25 +85,66 @@ def file_stamp(path: str) -> Stamp | None:
     return status.st_size, status.st_mtime_ns
 
 
-def read_chunks(path: str, size: int) -> Iterator[bytes]:
+Check: TypeAlias = Callable[[bytes, str], None]
+"""Checks the first decompressed bytes of a file: (bytes, path)."""
+
+
+def read_chunks(path: str, size: int, check: Check = file_kinds.check_text) -> Iterator[bytes]:
     """Yields the bytes of a local or remote file in chunks, decompressed. See `stream_chunks`.
 
     Raises:
       DataError: the file cannot be read, or its compressed stream is damaged or truncated.
     """
-    from apache_beam.io.filesystem import CompressionTypes
-    from apache_beam.io.filesystems import FileSystems
-
+    parts = archives.split_path(path)
     try:
-        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-            yield from stream_chunks(file, path, size)
-    except OSError as error:
+        with open_binary(parts[0] if parts else path) as file:
+            if parts is None:
+                yield from stream_chunks(file, path, size, check)
+            else:
+                members = archives.read_member(*parts, file, _tar_chunks(parts[0]), size)
+                yield from text_chunks(members, path, size, check)
+    except (OSError, *decompression.ERRORS) as error:
         raise DataError(
             f"cannot read {path_text(path)}: {error}", "check that the file is whole and readable"
         ) from error
 
 
-def stream_chunks(stream: BinaryIO, path: str, size: int) -> Iterator[bytes]:
+def _members(archive: str, pattern: str) -> list[str]:
+    try:
+        with open_binary(archive) as file:
+            return archives.matching_members(archive, pattern, file, _tar_chunks(archive))
+    except (OSError, *decompression.ERRORS) as error:
+        raise DataError(
+            f"cannot read {path_text(archive)}: {error}", "check that the file is whole and readable"
+        ) from error
+
+
+def open_binary(path: str) -> BinaryIO:
+    """Opens a local or remote file, not decompressed.
+
+    Raises:
+      OSError: it cannot be opened.
+    """
+    from apache_beam.io.filesystem import CompressionTypes
+    from apache_beam.io.filesystems import FileSystems
+
+    return cast(BinaryIO, FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED))
+
+
+def _tar_chunks(archive: str) -> archives.Chunks:
+    """Yields the bytes of a tar archive, decompressed by its name."""
+    name = archives.compression_name(archive)
+
+    def chunks(file: BinaryIO) -> Iterator[bytes]:
+        compressed = iter(lambda: file.read(_ARCHIVE_BYTES), b"")
+        return decompression.decompressed(compressed, name) if name.endswith(ENDINGS) else compressed
+
+    return chunks
+
+
+def stream_chunks(
+    stream: BinaryIO, path: str, size: int, check: Check = file_kinds.check_text
+) -> Iterator[bytes]:
     """Yields the bytes of a text file in chunks of `size` bytes; the last chunk may be smaller.
 
     Beam's decompression is not used, because it does not report a truncated stream.
@@ -106,12 +153,19 @@ def stream_chunks(stream: BinaryIO, path: str, size: int) -> Iterator[bytes]:
       stream: the stream.
       path: its name. If it ends with one of `ENDINGS`, the bytes are decompressed.
       size: bytes in a chunk.
+      check: raises a DataError if the first bytes are not what is expected; by default text in UTF-8.
 
     Raises:
       DataError: the stream cannot be read, is damaged or truncated, is not compressed as its name says, or is
-        no text (`file_kinds.check_text`).
+        not what `check` expects.
     """
-    chunks = iter(lambda: stream.read(size), b"")
+    return text_chunks(iter(lambda: stream.read(size), b""), path, size, check)
+
+
+def text_chunks(
+    chunks: Iterator[bytes], path: str, size: int, check: Check = file_kinds.check_text
+) -> Iterator[bytes]:
+    """Decompresses and checks the chunks of a file. See `stream_chunks`."""
     try:
         if path.endswith(ENDINGS):
             head, compressed = _with_head(chunks)
@@ -120,7 +174,7 @@ def stream_chunks(stream: BinaryIO, path: str, size: int) -> Iterator[bytes]:
             file_kinds.check_compression(head, path)
             chunks = _of_size(decompression.decompressed(compressed, path), size)
         head, chunks = _with_head(chunks)
-        file_kinds.check_text(head, path)
+        check(head, path)
         yield from chunks
     except (OSError, *decompression.ERRORS) as error:
         raise DataError(

@@ -61,6 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class TestTsv:
     @given(data=FILES, header=st.booleans())
     def test_every_line_is_a_row(self, folder: Path, data: bytes, header: bool) -> None:
+        data = data.replace(b'"', b"'")  # a quoted file is refused
         rows = read(folder, "tsv", data, header=header)
         lines = list(enumerate(lines_of(data), 1))[header:]
         assert [row[0] for row in rows] == [number for number, _ in lines]

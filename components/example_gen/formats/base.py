@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
-from bitext.components.shared import encodings, reading
+from bitext.components.example_gen.formats import content, decoding
+from bitext.components.shared import encodings, file_kinds, reading
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 
@@ -29,9 +31,19 @@ MOST_BLOCK_BYTES = 1 << 24
 LEAST_FOREIGN_LINES = 10
 """A file with fewer lines that are not UTF-8 is read, and these lines are rejected."""
 
-MAX_HEADER_CHARACTERS = 10_000
-
 _CUT = "a carriage return within the row cuts it into pieces"
+
+DEFAULTS: dict[str, object] = {
+    "delimiter": ",",
+    "encoding": decoding.UTF_8,
+    "header": False,
+    "inline_markup": "drop",
+    "source_column": 0,
+    "source_language": None,
+    "target_column": 1,
+    "target_language": None,
+}
+"""The defaults of the options of a format."""
 
 Row = TypeVar("Row")
 Paths = tuple[str, str | None]
@@ -73,6 +85,14 @@ class FormatOptions(Protocol):
     def source_column(self) -> int | str: ...
     @property
     def target_column(self) -> int | str: ...
+    @property
+    def encoding(self) -> str: ...
+    @property
+    def source_language(self) -> str | None: ...
+    @property
+    def target_language(self) -> str | None: ...
+    @property
+    def inline_markup(self) -> str: ...
 
 
 class Format(abc.ABC):
@@ -84,11 +104,13 @@ class Format(abc.ABC):
       name: value of `example_gen.format` that selects it.
       fields_read: fields of `Files` that it reads.
       keys_of_layout: keys of `example_gen` that say how a row is written, for messages.
+      options_read: fields of `FormatOptions` that it reads. The others must have their defaults.
     """
 
     name: ClassVar[str]
     fields_read: ClassVar[tuple[str, ...]] = ("files",)
     keys_of_layout: ClassVar[tuple[str, ...]] = ("format",)
+    options_read: ClassVar[frozenset[str]] = frozenset({"encoding"})
 
     def check_files(self, files: Files, where: str) -> None:
         """Checks that a configuration gives the fields of `Files` that this format reads, and no others.
@@ -112,11 +134,17 @@ class Format(abc.ABC):
             raise ValueError(f"{where}: {takes}" if where else takes)
 
     def check_options(self, options: FormatOptions) -> None:
-        """Checks `header` and the columns.
+        """Checks that the options are read, `header` and the columns.
 
         Raises:
           ValueError: the format cannot be read with these options.
         """
+        for key, default in DEFAULTS.items():
+            if key not in self.options_read and getattr(options, key) != default:
+                hint = "; give format csv to read columns with this delimiter" if key == "delimiter" else ""
+                raise ValueError(f"format {self.name} has no {key}{hint}")
+        if "header" not in self.options_read:
+            return
         for key in ("source_column", "target_column"):
             if isinstance(getattr(options, key), str) and not options.header:
                 raise ValueError(f"{key} is a name, so header must be true")
@@ -152,55 +180,6 @@ class Format(abc.ABC):
         """
 
 
-class Table(Format):
-    """A text format whose rows have columns. The first line may be a header with their names."""
-
-    keys_of_layout: ClassVar[tuple[str, ...]] = ("format", "source_column", "target_column")
-
-    def check_options(self, options: FormatOptions) -> None:
-        """Checks `header` and the columns."""
-        super().check_options(options)
-        if options.source_column == options.target_column:
-            raise ValueError(f"source_column and target_column are the same: {options.source_column!r}")
-
-    @abc.abstractmethod
-    def header(self, path: str, options: FormatOptions) -> list[str]:
-        """The column names in the first row of a file; none if the file is empty."""
-
-    def inspect(self, path: str, target_path: str | None, options: FormatOptions) -> tuple[int, int]:
-        """Looks up columns that are given by name in the header. Returns the indices of both columns."""
-        columns = (options.source_column, options.target_column)
-        names: list[str] = []
-        if any(isinstance(column, str) for column in columns):
-            names = [name.strip() for name in self.header(path, options)]
-            if sum(map(len, names)) > MAX_HEADER_CHARACTERS:
-                raise DataError(
-                    f"{path_text(path)}: the first line is no header: it is longer than"
-                    f" {MAX_HEADER_CHARACTERS:,} characters",
-                    "correct the first line of the file, or set example_gen.header to false",
-                )
-        source, target = (
-            self._index_of(column, names, path, key)
-            for key, column in zip(("source_column", "target_column"), columns, strict=True)
-        )
-        return source, target
-
-    def _index_of(self, column: int | str, names: list[str], path: str, key: str) -> int:
-        if isinstance(column, int):
-            return column
-        if column not in names:
-            others = "".join(
-                f", correct example_gen.{other}"
-                for other in self.keys_of_layout
-                if other not in ("source_column", "target_column")
-            )
-            raise DataError(
-                f"{path_text(path)} has no column {column!r}; its header names {', '.join(map(repr, names))}",
-                f"set example_gen.{key} to one of these names{others}, or correct the first line of the file",
-            )
-        return names.index(column)
-
-
 def matching_files(patterns: tuple[str, ...]) -> list[str]:
     """The files that paths and globs match, in the order given and sorted within a glob, each once.
 
@@ -234,42 +213,61 @@ def in_blocks(rows: Iterable[Row], size: Callable[[Row], int]) -> Iterator[list[
         yield block
 
 
-def text_blocks(path: str) -> Iterator[bytes]:
-    """The bytes of a text file, cut at line ends, without a byte order mark; no block is empty.
+def text_blocks(path: str, encoding: str = decoding.UTF_8) -> Iterator[bytes]:
+    """The text of a file as UTF-8, cut at line ends, without a byte order mark; no block is empty.
 
     CRLF and CR CR LF become LF: every carriage return that is left ends a line alone (`reading`). Lines over
     `reading.MAX_LINE_BYTES` are cut: their rows are rejected as `row_too_long`.
 
     Raises:
       DataError: the file cannot be read, is no text, or is text in another encoding: half of the lines of a
-        block that are not ASCII, a tenth of all and at least `LEAST_FOREIGN_LINES` are not UTF-8.
+        block that are not ASCII, a tenth of all and at least `LEAST_FOREIGN_LINES` cannot be decoded.
     """
-    for index, block in enumerate(reading.whole_lines(reading.read_chunks(path, BLOCK_BYTES))):
+    chunks = reading.read_chunks(path, BLOCK_BYTES, functools.partial(content.check_text, encoding=encoding))
+    if not decoding.is_utf8(encoding):
+        chunks = decoding.to_utf8(chunks, path, encoding)
+    for index, block in enumerate(reading.whole_lines(chunks)):
         text = block if index else block.removeprefix(reading.BYTE_ORDER_MARK)
         if b"\r" in text:
             text = reading.without_returns(text)
         if not encodings.is_utf8(text):
-            _check_encoding(text, path)
+            _check_encoding(text, path, encoding)
         if text:
             yield text
 
 
-def _check_encoding(block: bytes, path: str) -> None:
-    """Checks that a block with lines that are not UTF-8 is not text in another encoding."""
+def text_head(path: str, encoding: str = decoding.UTF_8) -> bytes:
+    """The first whole lines of a text file, at least `file_kinds.HEAD_BYTES` if it has so many bytes."""
+    lines: list[bytes] = []
+    for block in text_blocks(path, encoding):
+        lines.append(block)
+        if sum(map(len, lines)) >= file_kinds.HEAD_BYTES:
+            break
+    return b"".join(lines)
+
+
+def _check_encoding(block: bytes, path: str, encoding: str) -> None:
+    """Checks that a block with lines that cannot be decoded is not text in another encoding."""
     counts = encodings.LineCounts()
     counts.add(split_block(block))
-    if counts.is_foreign(LEAST_FOREIGN_LINES):
-        encoding = encodings.likely_encoding(counts.sample)
+    if not counts.is_foreign(LEAST_FOREIGN_LINES):
+        return
+    of_lines = f"{counts.invalid:,} of {counts.lines:,} lines are not"
+    if not decoding.is_utf8(encoding):
         raise DataError(
-            f"{path_text(path)} is not UTF-8 text: {counts.invalid:,} of {counts.lines:,} lines are not"
-            + (f"; it looks like {encoding}" if encoding else ""),
-            encodings.remedy(encoding, path),
+            f"{path_text(path)} is not {encoding} text: {of_lines}",
+            "correct example_gen.encoding; without it, an error names the encoding that is likely",
         )
+    likely = encodings.likely_encoding(counts.sample)
+    raise DataError(
+        f"{path_text(path)} is not UTF-8 text: {of_lines}" + (f"; it looks like {likely}" if likely else ""),
+        decoding.remedy(likely, path),
+    )
 
 
-def text_lines(path: str) -> Iterator[bytes]:
+def text_lines(path: str, encoding: str = decoding.UTF_8) -> Iterator[bytes]:
     """The lines of a text file without their line ends (LF, CR or CRLF). See `text_blocks`."""
-    for block in text_blocks(path):
+    for block in text_blocks(path, encoding):
         yield from split_block(block)
 
 

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import re
 from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from bitext.components.example_gen.formats import content, guards
 from bitext.components.example_gen.formats.base import (
     FormatOptions,
     SourceFile,
-    Table,
     cut_by_carriage_returns,
     in_blocks,
     text_blocks,
+    text_head,
 )
+from bitext.components.example_gen.formats.table import Table
 from bitext.components.shared import reading
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
@@ -41,10 +44,15 @@ class Csv(Table):
 
     name = "csv"
     keys_of_layout = (*Table.keys_of_layout, "delimiter")
+    options_read = Table.options_read | {"delimiter"}
+
+    def delimiter(self, options: FormatOptions) -> str:
+        """The character between columns."""
+        return options.delimiter
 
     def header(self, path: str, options: FormatOptions) -> list[str]:
         """The column names in the first record of a file."""
-        record = next(_Records(path, options.delimiter), None)
+        record = next(_Records(path, options), None)
         if record is None:
             return []
         if record.rejected is not None:
@@ -54,6 +62,12 @@ class Csv(Table):
             )
         return [name.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for name in record.fields]
 
+    def sample(self, path: str, options: FormatOptions) -> list[list[str]]:
+        """The first rows, if they are no other format."""
+        content.check_rows(text_head(path, options.encoding), path)
+        records = itertools.islice(_Records(path, options), guards.SAMPLE_ROWS)
+        return [record.fields for record in records if record.rejected is None]
+
     def rows(self, file: SourceFile, options: FormatOptions) -> Iterator[Rows]:
         """The rows of a file, without its header, in order."""
         import numpy as np
@@ -61,7 +75,7 @@ class Csv(Table):
 
         from bitext.components.example_gen.rows import Rows
 
-        records: Iterator[_Record] = _Records(file.path, options.delimiter)
+        records: Iterator[_Record] = _Records(file.path, options)
         if options.header:
             next(records, None)
         for block in in_blocks(records, lambda record: len(record.raw)):
@@ -114,16 +128,16 @@ class _Records:
     end, cannot be parsed either: each line is read at most three times.
     """
 
-    def __init__(self, path: str, delimiter: str):
-        self._delimiter = delimiter
-        self._lines = _lines(path)
+    def __init__(self, path: str, options: FormatOptions):
+        self._delimiter = options.delimiter
+        self._lines = _lines(path, options.encoding)
         self._again: deque[tuple[str, bool]] = deque()
         self._record: list[tuple[str, bool]] = []
         self._size = 0
         self._line = 1
         self._open_until = 0
         csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD_BYTES))
-        self._reader = csv.reader(self._texts(), delimiter=delimiter, strict=True)
+        self._reader = csv.reader(self._texts(), delimiter=self._delimiter, strict=True)
 
     def __iter__(self) -> _Records:
         return self
@@ -178,10 +192,10 @@ class _Records:
         return record
 
 
-def _lines(path: str) -> Iterator[tuple[str, bool]]:
+def _lines(path: str, encoding: str) -> Iterator[tuple[str, bool]]:
     """The lines of a file, each ended by a line feed; and whether a carriage return alone is before it."""
     after_return = False
-    for block in text_blocks(path):
+    for block in text_blocks(path, encoding):
         # Bytes that are not UTF-8 become surrogates here, and the same bytes again in `_column`.
         text = block.decode("utf-8", "surrogateescape")
         if "\r" not in text:

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
-from bitext.components.example_gen.formats import base
+from bitext.components.example_gen.formats import base, content
 from bitext.components.shared import reading
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
@@ -27,12 +27,6 @@ class Parallel(base.Format):
     name = "parallel"
     fields_read = ("source_files", "target_files")
 
-    def check_options(self, options: base.FormatOptions) -> None:
-        """Checks that `header` is false."""
-        super().check_options(options)
-        if options.header:
-            raise ValueError("format parallel has no header")
-
     def find(self, files: Files) -> list[base.Paths]:
         """The matched files of both sides, paired in order.
 
@@ -49,8 +43,10 @@ class Parallel(base.Format):
         return list(zip(source, target, strict=True))
 
     def inspect(self, path: str, target_path: str | None, options: base.FormatOptions) -> tuple[int, int]:
-        """Checks that both files have the same number of lines."""
-        _ends_of_both(path, _target_of(path, target_path))
+        """Checks that both files are no other format, and have the same number of lines."""
+        for side in (path, _target_of(path, target_path)):
+            content.check_rows(base.text_head(side, options.encoding), side)
+        _ends_of_both(path, _target_of(path, target_path), options.encoding)
         return (0, 1)
 
     def rows(self, file: base.SourceFile, options: base.FormatOptions) -> Iterator[Rows]:
@@ -61,9 +57,9 @@ class Parallel(base.Format):
 
         from bitext.components.example_gen.rows import Rows
 
-        line, target_path = 1, _target_of(file.path, file.target_path)
-        ends = functools.cache(lambda: _ends_of_both(file.path, target_path))
-        pairs = itertools.zip_longest(_lines(file.path, ends), _lines(target_path, ends))
+        line, target_path, encoding = 1, _target_of(file.path, file.target_path), options.encoding
+        ends = functools.cache(lambda: _ends_of_both(file.path, target_path, encoding))
+        pairs = itertools.zip_longest(_lines(file.path, ends, encoding), _lines(target_path, ends, encoding))
         for block in base.in_blocks(pairs, _pair_bytes):
             if None in block[-1]:
                 raise _changed(file.path, target_path)
@@ -120,9 +116,9 @@ class _Ends:
     first_return: int = 0
 
 
-def _ends_of(path: str) -> _Ends:
+def _ends_of(path: str, encoding: str) -> _Ends:
     ends, last = _Ends(), b"\n"
-    for block in base.text_blocks(path):
+    for block in base.text_blocks(path, encoding):
         returns = block.count(b"\r")
         if returns and not ends.returns:
             ends.first_return = ends.lines + 1 + block[: block.index(b"\r")].count(b"\n")
@@ -136,7 +132,7 @@ def _ends_of(path: str) -> _Ends:
     return ends
 
 
-def _ends_of_both(source: str, target: str) -> bool:
+def _ends_of_both(source: str, target: str, encoding: str) -> bool:
     """Decides whether carriage returns alone stand within lines of two aligned files, or end lines.
 
     They stand within lines if both files have the same number of line feeds, and more of them than of such
@@ -145,7 +141,7 @@ def _ends_of_both(source: str, target: str) -> bool:
     Raises:
       DataError: the files then have different numbers of lines.
     """
-    ends = [_ends_of(path) for path in (source, target)]
+    ends = [_ends_of(path, encoding) for path in (source, target)]
     if ends[0].feeds == ends[1].feeds and all(side.feeds > side.returns for side in ends):
         return True
     if ends[0].lines != ends[1].lines:
@@ -178,10 +174,10 @@ def _returns(line: bytes) -> int:
     return line.returns if isinstance(line, _CutLine) else line.count(b"\r")
 
 
-def _lines(path: str, are_within: Callable[[], bool]) -> Iterator[bytes]:
+def _lines(path: str, are_within: Callable[[], bool], encoding: str) -> Iterator[bytes]:
     """The lines of a file without their line ends. Carriage returns alone stay if `are_within` lines."""
     incomplete = b""
-    for block in base.text_blocks(path):
+    for block in base.text_blocks(path, encoding):
         if b"\r" not in block and not incomplete:
             yield from base.split_block(block)
         elif are_within():

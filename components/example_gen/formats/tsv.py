@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from bitext.components.example_gen.formats import content, guards
 from bitext.components.example_gen.formats.base import (
     FormatOptions,
     SourceFile,
-    Table,
     cut_by_carriage_returns,
     split_block,
     text_blocks,
+    text_head,
     text_lines,
 )
+from bitext.components.example_gen.formats.table import Table
 
 if TYPE_CHECKING:
     from bitext.components.example_gen.rows import Ints, Rows
@@ -29,12 +31,27 @@ class Tsv(Table):
 
     def header(self, path: str, options: FormatOptions) -> list[str]:
         """The column names in the first line of a file."""
-        return next(text_lines(path), b"").decode("utf-8", "backslashreplace").split("\t")
+        return next(text_lines(path, options.encoding), b"").decode("utf-8", "backslashreplace").split("\t")
+
+    def sample(self, path: str, options: FormatOptions) -> list[list[str]]:
+        """The first rows, if they are no other format and not quoted."""
+        block = text_head(path, options.encoding)
+        content.check_rows(block, path)
+        lines = split_block(block)[: guards.SAMPLE_ROWS]
+        quotes = guards.QuoteCounts()
+        quotes.add(b"\n".join(lines))
+        if quotes.are_by_csv(len(lines) + sum(line.count(b"\t") for line in lines)):
+            raise guards.quoting_error(path, quotes)
+        return [line.decode("utf-8", "backslashreplace").split("\t") for line in lines]
 
     def rows(self, file: SourceFile, options: FormatOptions) -> Iterator[Rows]:
         """The rows of a file, without its header, in order."""
-        line = 1
-        for block in text_blocks(file.path):
+        line, quotes = 1, guards.QuoteCounts()
+        for block in text_blocks(file.path, options.encoding):
+            if b'""' in block:
+                quotes.add(block)
+                if quotes.are_by_csv():
+                    raise guards.quoting_error(file.path, quotes)
             if options.header and line == 1:
                 block = block[len(split_block(block)[0]) + 1 :]
                 line = 2

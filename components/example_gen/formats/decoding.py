@@ -1,0 +1,127 @@
+"""Decodes text in any encoding that Python knows, and gives it as UTF-8.
+
+Bytes that cannot be decoded become bytes that are not UTF-8: the row that has them is rejected, and the rows
+after it are read.
+"""
+
+from __future__ import annotations
+
+import codecs
+import difflib
+from collections.abc import Iterator
+from encodings.aliases import aliases
+
+from bitext.components.shared import encodings, file_kinds
+from bitext.components.shared.display import path_text
+from bitext.components.shared.errors import DataError
+
+UTF_8 = "utf-8"
+_MARKS_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+_NO_TEXT = ("idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined")
+"""Codecs that are no encodings of text files."""
+_UNDECODABLE = "\udcff"
+"""Stands for bytes that cannot be decoded. A surrogate is not valid in UTF-8."""
+_LEAST_UTF8_CHARACTERS = 10
+"""Text beyond ASCII in another encoding is hardly ever valid UTF-8 with so many characters."""
+
+
+def _mark(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return _UNDECODABLE, error.end
+
+
+codecs.register_error("bitext.mark", _mark)
+
+
+def is_utf8(encoding: str) -> bool:
+    """Whether an encoding is UTF-8, with or without a byte order mark."""
+    return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
+
+
+def is_wide(encoding: str) -> bool:
+    """Whether an encoding is UTF-16 or UTF-32."""
+    return codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
+
+
+def check_encoding(encoding: str) -> None:
+    """Checks that Python knows an encoding and can decode text files with it.
+
+    Raises:
+      ValueError: it does not, or cannot.
+    """
+    try:
+        "".encode(encoding)
+        codecs.getincrementaldecoder(encoding)
+        known = codecs.lookup(encoding).name.replace("_", "-") not in _NO_TEXT
+    except (LookupError, ValueError):  # a NUL in the name is a ValueError
+        known = False
+    if not known:
+        names = sorted({*aliases, *aliases.values()})
+        similar = difflib.get_close_matches(encoding.lower().replace("-", "_"), names, 1)
+        hint = f"; did you mean {similar[0]!r}?" if similar else ""
+        raise ValueError(f"encoding {encoding!r} is no encoding of text that Python knows{hint}")
+
+
+def name_for_setting(encoding: str) -> str:
+    """The name for `example_gen.encoding` of an encoding that `encodings.likely_encoding` names."""
+    for name in (encoding, encodings.codec_of(encoding)):
+        try:
+            check_encoding(name)
+        except ValueError:
+            continue
+        return name
+    return ""
+
+
+def remedy(encoding: str, path: str) -> str:
+    """How to read a file in a likely encoding: the setting, or the command that converts it."""
+    convert = encodings.remedy(encoding, path)
+    name = name_for_setting(encoding) if encoding else ""
+    return f"set example_gen.encoding to {name}; or {convert}" if name else convert
+
+
+def to_utf8(chunks: Iterator[bytes], path: str, encoding: str) -> Iterator[bytes]:
+    """Decodes the bytes of a file in chunks, and yields the text as UTF-8.
+
+    Raises:
+      DataError: the file is UTF-8, and the encoding is another one.
+    """
+    first = next(chunks, b"")
+    _check_not_utf8(first, path, encoding)
+    decoder = codecs.getincrementaldecoder(_with_byte_order(encoding, first))("bitext.mark")
+    chunk: bytes = first
+    while chunk:
+        if data := decoder.decode(chunk).encode("utf-8", "surrogatepass"):
+            yield data
+        chunk = next(chunks, b"")
+    if data := decoder.decode(b"", True).encode("utf-8", "surrogatepass"):
+        yield data
+
+
+def _with_byte_order(encoding: str, head: bytes) -> str:
+    """UTF-16 and UTF-32 with the byte order of a text that has no byte order mark."""
+    name = codecs.lookup(encoding).name
+    if name not in ("utf-16", "utf-32"):
+        return encoding
+    marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) if name == "utf-16" else _MARKS_32
+    if head.startswith(marks):
+        return encoding
+    found = file_kinds.wide_encoding(head[: file_kinds.HEAD_BYTES]).lower()
+    return found if found in (f"{name}le", f"{name}be") else f"{name}-le"
+
+
+def _check_not_utf8(data: bytes, path: str, encoding: str) -> None:
+    has_mark = data.startswith(codecs.BOM_UTF8)
+    if not has_mark:
+        try:
+            text = codecs.getincrementaldecoder("utf-8")().decode(data)
+        except UnicodeDecodeError:
+            return
+        characters = sum(map(len, text.split())) if is_wide(encoding) else len(data) - len(text)
+        if "\x00" in text or characters < _LEAST_UTF8_CHARACTERS:
+            return
+    raise DataError(
+        f"{path_text(path)} is UTF-8 text, not {encoding} as example_gen.encoding says",
+        "leave out example_gen.encoding",
+    )
