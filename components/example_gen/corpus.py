@@ -71,7 +71,7 @@ class CorpusOptions(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fi
     Attributes:
       format: `tsv` (tabs, no quoting), `csv` (RFC 4180: quoting, line breaks inside quotes), `parallel` (two
         aligned text files), `jsonl` (one JSON value a line), `parquet`, `arrow` (IPC files, Feather),
-        `tmx` (1.4), `xliff` (1.2 and 2.x), or `po` (gettext, .po and .mo).
+        `tmx` (1.4), `xliff` (1.2 and 2.x), `po` (gettext: .po and .mo), or `auto`: recognized file by file.
       files: paths or globs of the files. `ARCHIVE//MEMBER` names files in a ZIP or tar archive.
       source_files: for `parallel`: paths or globs of the source side.
       target_files: for `parallel`: paths or globs of the target side, in the same order.

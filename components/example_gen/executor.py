@@ -47,7 +47,7 @@ from bitext.components.example_gen.rejecting import (
     rejected_rows,
 )
 from bitext.components.example_gen.rows import Rows
-from bitext.components.example_gen.sources import find_source_files, read_rows
+from bitext.components.example_gen.sources import find_source_files, read_rows, recognized_formats
 from bitext.components.example_gen.splitting import assign_splits
 from bitext.components.example_gen.summary import Counts
 from bitext.components.example_gen.writing import HASH, LINE, OCTAVES, WriteSplit, take
@@ -80,6 +80,8 @@ def run(
         the only corpus, which has no spans, is empty.
     """
     files = find_source_files(parameters)
+    for line in recognized_formats(files, parameters):
+        context.say(line)
     golden_hashes = np.zeros(0, np.uint64) if golden is None else _source_hashes_of(golden)
     for split in SPLITS:
         examples.split(split).mkdir()

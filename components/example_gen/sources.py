@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from bitext.components.example_gen import Parameters, as_part
 from bitext.components.example_gen.files import Files
 from bitext.components.example_gen.formats import FORMATS
+from bitext.components.example_gen.formats.auto import Auto
 from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.example_gen.rows import Rows
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 from bitext.components.shared.reading import Stamp, file_stamp
+
+SHOWN_FILES = 3
 
 
 def find_source_files(
@@ -53,6 +56,20 @@ def find_source_files(
         )
         for index, (path, split) in enumerate(split_of_path.items())
     ]
+
+
+def recognized_formats(files: Sequence[SourceFile], parameters: Parameters) -> Iterator[str]:
+    """What `format: auto` recognized, one line for each format; nothing for other formats."""
+    file_format = FORMATS[parameters.format]
+    if not isinstance(file_format, Auto):
+        return
+    by_format: dict[str, list[str]] = {}
+    for file in files:
+        if words := file_format.recognized(file):
+            by_format.setdefault(words, []).append(path_text(file.path))
+    for words, paths in by_format.items():
+        more = f" and {len(paths) - SHOWN_FILES:,} more" if len(paths) > SHOWN_FILES else ""
+        yield f"recognized as {words}: {', '.join(paths[:SHOWN_FILES])}{more}"
 
 
 def _name(path: str) -> str:

@@ -541,7 +541,7 @@ class TestGolden:
 class JsonLines(Format):
     """A format of this test only: each line is a JSON object with a source and a target."""
 
-    name = "jsonl"
+    name = "toy"
 
     def rows(self, file: SourceFile, parameters: Parameters) -> Iterator[Rows]:
         for number, line in enumerate(text_lines(file.path), 1):
@@ -565,9 +565,9 @@ class TestFormats:
         lines[4], lines[9] = "{", '{"source": "no target"}'
         path = _write(tmp_path / "a.jsonl", lines)
         with pytest.raises(msgspec.ValidationError, match="format must be tsv or csv or parallel"):
-            msgspec.convert({"files": [path], "format": "jsonl"}, Parameters)
+            msgspec.convert({"files": [path], "format": "toy"}, Parameters)
         monkeypatch.setitem(FORMATS, JsonLines.name, JsonLines())
-        result = Result(tmp_path / "run", format="jsonl", files=[path], **LARGE_SHARES)
+        result = Result(tmp_path / "run", format="toy", files=[path], **LARGE_SHARES)
         tsv = Result(tmp_path / "tsv", files=[_write(tmp_path / "a.tsv", _corpus())], **LARGE_SHARES)
         expected = {row[1:] for row in tsv.all_rows()} - {tuple(pairs[4]), tuple(pairs[9])}
         assert {row[1:] for row in result.all_rows()} == expected

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bitext.components.example_gen.formats import FORMATS
 from bitext.components.shared.errors import ConfigError
 from bitext.pipeline import cli, config
 from bitext.pipeline.config import reference
@@ -71,7 +72,7 @@ def test_a_docstring_entry_may_have_paragraphs_and_several_fields() -> None:
             "letters, digits, `_`, `.` and `-`, at most 200, with a letter or a digit first",
         ),
         ("root", "path", "''", ""),
-        ("example_gen.format", "choice", "tsv", "tsv, csv, parallel"),
+        ("example_gen.format", "choice", "tsv", ", ".join(FORMATS)),
         ("example_gen.files", "list of path or glob", "[]", ""),
         ("example_gen.source_column", "whole number or text", "0", ">= 0"),
         ("example_gen.window.first", "whole number or date (YYYY-MM-DD) or null", "null", ">= 0"),

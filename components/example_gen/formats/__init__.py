@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bitext.components.example_gen.formats.auto import Auto
 from bitext.components.example_gen.formats.base import Format
 from bitext.components.example_gen.formats.columnar import Arrow, Parquet
 from bitext.components.example_gen.formats.csv import Csv
@@ -22,6 +23,7 @@ _FORMATS: tuple[Format, ...] = (
     Tmx(),
     Xliff(),
     Po(),
+    Auto(),
 )
 """To add a format, add it to this tuple."""
 FORMATS: dict[str, Format] = {file_format.name: file_format for file_format in _FORMATS}

@@ -112,6 +112,10 @@ class Format(abc.ABC):
     keys_of_layout: ClassVar[tuple[str, ...]] = ("format",)
     options_read: ClassVar[frozenset[str]] = frozenset({"encoding"})
 
+    def fields_for(self, files: Files) -> tuple[str, ...]:
+        """The fields of `Files` that are read, of a split or corpus with these files."""
+        return self.fields_read
+
     def check_files(self, files: Files, where: str) -> None:
         """Checks that a configuration gives the fields of `Files` that this format reads, and no others.
 
@@ -124,13 +128,14 @@ class Format(abc.ABC):
         """
         names = type(files).__struct_fields__
         given = [name for name in names if getattr(files, name)]
-        extra = [name for name in given if name not in self.fields_read]
-        empty = [name for name in self.fields_read if name not in given]
+        fields = self.fields_for(files)
+        extra = [name for name in given if name not in fields]
+        empty = [name for name in fields if name not in given]
         problem = f"{' and '.join(empty)} {'are' if empty[1:] else 'is'} empty" if empty else ""
         if extra:
             problem = f"{' and '.join(extra)} must be left out"
         if problem:
-            takes = f"format {self.name} takes {' and '.join(self.fields_read)}, and {problem}"
+            takes = f"format {self.name} takes {' and '.join(fields)}, and {problem}"
             raise ValueError(f"{where}: {takes}" if where else takes)
 
     def check_options(self, options: FormatOptions) -> None:

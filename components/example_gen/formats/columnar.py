@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -38,7 +39,7 @@ class _Columnar(Format):
     def inspect(self, path: str, target_path: str | None, options: FormatOptions) -> tuple[int, int]:
         """Checks that the file has both columns, and that they are text."""
         with _opened(path) as file:
-            schema = self._schema(file, path)
+            schema = self.schema(file, path)
         for key in ("source_column", "target_column"):
             _path_of(schema, getattr(options, key), path, key)
         return (0, 1)
@@ -61,7 +62,7 @@ class _Columnar(Format):
         import pyarrow as pa
 
         with _opened(path) as file:
-            schema = self._schema(file, path)
+            schema = self.schema(file, path)
             keys = ("source_column", "target_column")
             names = [_path_of(schema, getattr(options, key), path, key) for key in keys]
             file.seek(0)
@@ -73,11 +74,13 @@ class _Columnar(Format):
             except (pa.ArrowException, OSError, OverflowError) as error:
                 raise _damaged(path, error) from error
 
-    def _schema(self, file: BinaryIO, path: str) -> pa.Schema:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def schema(self, file: BinaryIO, path: str) -> pa.Schema:
+        """The columns of an open file."""
 
+    @abc.abstractmethod
     def _batches(self, file: BinaryIO, path: str, names: list[list[str]]) -> Iterator[pa.RecordBatch]:
-        raise NotImplementedError
+        """The batches of an open file."""
 
 
 class Parquet(_Columnar):
@@ -85,7 +88,8 @@ class Parquet(_Columnar):
 
     name = "parquet"
 
-    def _schema(self, file: BinaryIO, path: str) -> pa.Schema:
+    def schema(self, file: BinaryIO, path: str) -> pa.Schema:
+        """The columns of an open file."""
         return _parquet(file, path).schema_arrow
 
     def _batches(self, file: BinaryIO, path: str, names: list[list[str]]) -> Iterator[pa.RecordBatch]:
@@ -103,7 +107,8 @@ class Arrow(_Columnar):
 
     name = "arrow"
 
-    def _schema(self, file: BinaryIO, path: str) -> pa.Schema:
+    def schema(self, file: BinaryIO, path: str) -> pa.Schema:
+        """The columns of an open file."""
         return _arrow(file, path).schema
 
     def _batches(self, file: BinaryIO, path: str, names: list[list[str]]) -> Iterator[pa.RecordBatch]:
@@ -112,6 +117,18 @@ class Arrow(_Columnar):
             yield from (reader.get_batch(index) for index in range(reader.num_record_batches))
         else:
             yield from reader
+
+
+def text_columns(file_format: str, path: str) -> list[str]:
+    """The paths of the columns of text of a file.
+
+    Raises:
+      DataError: the file cannot be read.
+    """
+    reader = Parquet() if file_format == "parquet" else Arrow()
+    with _opened(path) as file:
+        schema = reader.schema(file, path)
+    return [".".join(names) for names, kind in _leaves(schema) if _is_text(kind)]
 
 
 @contextlib.contextmanager

@@ -1,0 +1,208 @@
+"""Recognizes the format of a file by its first bytes and its name."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import dataclasses
+import re
+from collections.abc import Sequence
+
+from bitext.components.example_gen.formats import columnar, content, decoding, fields, guards
+from bitext.components.shared import encodings, file_kinds, reading
+from bitext.components.shared.display import path_text
+from bitext.components.shared.errors import DataError
+
+HEAD_BYTES = 1 << 20
+ARCHIVE = "archive"
+_LANGUAGES = {
+    "tmx": re.compile(r"<tuv\b[^>]*?\s(?:xml:)?lang\s*=\s*[\"']([^\"']+)"),
+    "xliff": re.compile(r"\s(?:source-language|target-language|srcLang|trgLang)\s*=\s*[\"']([^\"']+)"),
+    "po": re.compile(r"^\"Language: *([A-Za-z_@-]+)", re.MULTILINE),
+}
+_KINDS = {"a Parquet file": "parquet", "an Arrow file": "arrow", "a compiled gettext catalogue (.mo)": "po"}
+_ARCHIVES = ("a ZIP archive", "a tar archive")
+_LEAST_ROWS = 3
+"""Commas in fewer rows do not show that a file is CSV."""
+_STREAM = b"\xff\xff\xff\xff"
+"""An Arrow IPC stream begins with it."""
+_MOST_LANGUAGES = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Detected:
+    """What a file is.
+
+    Attributes:
+      format: value of `example_gen.format`. `parallel`: it has one sentence a line. `archive`: it is a ZIP or
+        tar archive, and `columns` are the names of its members. `json`: it is one JSON value, which no
+        format reads.
+      encoding: value of `example_gen.encoding`; empty: unknown, or the format has none.
+      delimiter: the character between columns (`tsv` and `csv`); else empty.
+      header: whether the first row looks like the names of the columns.
+      columns: names of the columns, of the fields with text (as paths) or of the members; without a header,
+        the numbers of the columns from 0.
+      languages: the language codes that the file or its name says, at most 10.
+      notes: what else a person should know.
+    """
+
+    format: str
+    encoding: str = ""
+    delimiter: str = ""
+    header: bool = False
+    columns: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def in_words(self) -> str:
+        """The format with its encoding and delimiter: `csv with ';', windows-1252`."""
+        delimiter = f" with {self.delimiter!r}" if self.format == "csv" else ""
+        encoding = "" if self.encoding in ("", decoding.UTF_8) else f", {self.encoding}"
+        return f"{self.format}{delimiter}{encoding}" + (", with a header" if self.header else "")
+
+
+def describe(path: str) -> Detected:
+    """Recognizes a local or remote file, or a member of an archive, by its first MiB.
+
+    Raises:
+      DataError: the file cannot be read, is empty, or is of a kind that no format reads.
+    """
+    head = _head(path)
+    kind = file_kinds.kind_of(head)
+    if kind is not None and kind.name in _ARCHIVES:
+        return _archive(path)
+    if head.startswith(_STREAM) or (kind is not None and kind.name in ("a Parquet file", "an Arrow file")):
+        return _columnar("parquet" if kind and kind.name == "a Parquet file" else "arrow", path)
+    if kind is not None and kind.name in _KINDS:
+        return Detected(_KINDS[kind.name], notes=("compiled by gettext",))
+    content.check_kind(head, path)
+    if not head.strip():
+        raise DataError(f"{path_text(path)} is empty", "name a file with sentence pairs")
+    encoding, notes = _encoding_of(head)
+    if not encoding:
+        file_kinds.check_text(head, path)
+    text = _decoded(head, encoding or "latin-1")
+    found = content.format_of(text.encode("utf-8", "replace"))
+    if found.startswith("xml/"):
+        content.check_rows(text.encode("utf-8", "replace"), path)
+    if found in _LANGUAGES:
+        names = list(dict.fromkeys(_LANGUAGES[found].findall(text)))
+        return Detected(found, encoding, languages=tuple(names[:_MOST_LANGUAGES]), notes=notes)
+    if found in ("json", "jsonl"):
+        return _json(found, text, encoding, notes)
+    return _table(path, text, encoding, notes)
+
+
+def _head(path: str) -> bytes:
+    def accept(head: bytes, path: str) -> None:
+        """Accepts all files: they are recognized here."""
+
+    chunks = reading.read_chunks(path, HEAD_BYTES, accept)
+    return next(chunks, b"")
+
+
+def _encoding_of(head: bytes) -> tuple[str, tuple[str, ...]]:
+    """The encoding, and a note if it is not certain."""
+    if wide := file_kinds.wide_encoding(head[: file_kinds.HEAD_BYTES]):
+        return wide.lower(), ()
+    try:
+        codecs.getincrementaldecoder(decoding.UTF_8)().decode(head)
+    except UnicodeDecodeError:
+        pass
+    else:
+        return decoding.UTF_8, ()
+    counts = encodings.LineCounts()
+    counts.add(head.splitlines())
+    if 2 * counts.invalid <= counts.beyond_ascii:
+        return decoding.UTF_8, (f"{counts.invalid:,} of the first {counts.lines:,} lines are not UTF-8",)
+    likely = encodings.likely_encoding(counts.sample)
+    name = decoding.name_for_setting(likely) if likely else ""
+    return name, (f"it is not UTF-8; it looks like {likely}" if likely else "its encoding is unknown",)
+
+
+def _decoded(head: bytes, encoding: str) -> str:
+    text = codecs.getincrementaldecoder(encoding)("replace").decode(head).removeprefix("\ufeff")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _archive(path: str) -> Detected:
+    members = tuple(match.partition("//")[2] for match in reading.matching_files(f"{path}//*"))
+    languages = [code for name in members if (code := _language_of(name))]
+    return Detected(ARCHIVE, columns=members, languages=tuple(dict.fromkeys(languages))[:_MOST_LANGUAGES])
+
+
+def _columnar(name: str, path: str) -> Detected:
+    columns = columnar.text_columns(name, path)
+    return Detected(name, columns=tuple(columns), languages=_codes_in(columns))
+
+
+def _json(found: str, text: str, encoding: str, notes: tuple[str, ...]) -> Detected:
+    import msgspec
+
+    names: dict[str, None] = {}
+    for line in _whole_lines(text) if found == "jsonl" else ():
+        try:
+            names |= dict.fromkeys(fields.text_paths(msgspec.json.decode(line)))
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            continue
+    return Detected(found, encoding, columns=tuple(names), languages=_codes_in(list(names)), notes=notes)
+
+
+def _table(path: str, text: str, encoding: str, notes: tuple[str, ...]) -> Detected:
+    lines = [line for line in _whole_lines(text) if line.strip()]
+    delimiter = guards.delimiter_of(lines)
+    rows = _rows(lines, delimiter) if delimiter else []
+    header = bool(rows) and _is_header(rows[0])
+    language = _language_of(path)
+    is_prose = delimiter != "\t" and not header and (bool(language) or len(lines) < _LEAST_ROWS)
+    if not delimiter or is_prose:
+        return Detected("parallel", encoding, languages=(language,) if language else (), notes=notes)
+    name = "csv"
+    if delimiter == "\t":
+        quotes = guards.QuoteCounts()
+        quotes.add("\n".join(lines).encode())
+        if quotes.are_by_csv(sum(line.count("\t") + 1 for line in lines)):
+            notes = (*notes, "its fields are quoted as in CSV")
+        else:
+            name, rows = "tsv", [line.split("\t") for line in lines]
+    columns = tuple(rows[0]) if header else tuple(map(str, range(max(map(len, rows[:100])))))
+    languages = _codes_in(columns) if header else ()
+    return Detected(name, encoding, delimiter, header, columns, languages, notes)
+
+
+def _whole_lines(text: str) -> list[str]:
+    """At most `guards.SAMPLE_ROWS` lines, without the last one if it may be incomplete."""
+    lines = text.split("\n")
+    if len(lines) > 1 and (len(text) > HEAD_BYTES // 8 or not lines[-1]):
+        lines.pop()
+    return lines[: guards.SAMPLE_ROWS]
+
+
+def _rows(lines: Sequence[str], delimiter: str) -> list[list[str]]:
+    try:
+        return [row for row in csv.reader(lines, delimiter=delimiter) if row]
+    except csv.Error:
+        return [line.split(delimiter) for line in lines]
+
+
+def _is_header(row: Sequence[str]) -> bool:
+    """Whether most cells, at least two, look like names of columns."""
+    cells = [cell for cell in row if guards.is_header_cell(cell)]
+    return len({cell.lower() for cell in cells}) > 1 and 2 * len(cells) >= len(row)
+
+
+def _codes_in(names: Sequence[str]) -> tuple[str, ...]:
+    """The language codes that are names of columns, or ends of paths."""
+    codes = [name.strip().rpartition(".")[2] for name in names]
+    found = list(dict.fromkeys(code for code in codes if guards.is_language_code(code)))
+    if len(found) > 2 and "id" in found:  # the number of the row, not Indonesian
+        found.remove("id")
+    return tuple(found[:_MOST_LANGUAGES])
+
+
+def _language_of(path: str) -> str:
+    """The language code that ends a file name, without the ending of its compression: `corpus.en.gz`."""
+    for ending in reading.ENDINGS:
+        path = path.removesuffix(ending)
+    code = path.rpartition("/")[2].rpartition(".")[2]
+    return code if guards.is_language_code(code) else ""

@@ -1,0 +1,122 @@
+"""The format of each file is recognized by its first bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from bitext.components.example_gen.formats import base, decoding
+from bitext.components.shared.display import path_text
+from bitext.components.shared.errors import DataError
+
+if TYPE_CHECKING:
+    from bitext.components.example_gen.files import Files
+    from bitext.components.example_gen.rows import Rows
+
+
+@dataclasses.dataclass(frozen=True)
+class _Options:
+    """The options of a file: those that are given, with what was recognized."""
+
+    header: bool
+    delimiter: str
+    source_column: int | str
+    target_column: int | str
+    encoding: str
+    source_language: str | None
+    target_language: str | None
+    inline_markup: str
+
+
+class Auto(base.Format):
+    """Recognizes the format of each file. Options that are given are read by the formats that have them."""
+
+    name = "auto"
+    fields_read = ("files",)
+    keys_of_layout = ("format", "source_column", "target_column")
+    options_read = frozenset(base.DEFAULTS)
+
+    def fields_for(self, files: Files) -> tuple[str, ...]:
+        """`files`, or `source_files` and `target_files`."""
+        return self._by_fields(files).fields_read
+
+    def check_options(self, options: base.FormatOptions) -> None:
+        """Checks nothing: the format of a file is not yet known."""
+
+    def find(self, files: Files) -> list[base.Paths]:
+        """The matched files."""
+        return self._by_fields(files).find(files)
+
+    def _by_fields(self, files: Files) -> base.Format:
+        from bitext.components.example_gen.formats import FORMATS
+
+        return FORMATS["parallel" if files.source_files or files.target_files else "tsv"]
+
+    def inspect(self, path: str, target_path: str | None, options: base.FormatOptions) -> tuple[int, int]:
+        """Checks a file as the format that was recognized."""
+        file_format, recognized = self._resolve(path, target_path, options)
+        return file_format.inspect(path, target_path, recognized)
+
+    def rows(self, file: base.SourceFile, options: base.FormatOptions) -> Iterator[Rows]:
+        """The rows of a file."""
+        file_format, recognized = self._resolve(file.path, file.target_path, options)
+        yield from file_format.rows(file, recognized)
+
+    def recognized(self, file: base.SourceFile) -> str:
+        """What was recognized, in words; empty for aligned files."""
+        from bitext.components.example_gen import detection
+
+        return "" if file.target_path else detection.describe(file.path).in_words()
+
+    def _resolve(
+        self, path: str, target_path: str | None, options: base.FormatOptions
+    ) -> tuple[base.Format, base.FormatOptions]:
+        from bitext.components.example_gen import detection
+        from bitext.components.example_gen.formats import FORMATS
+
+        given: dict[str, Any] = {key: getattr(options, key) for key in base.DEFAULTS}
+        if target_path is not None:
+            return FORMATS["parallel"], self._of_format(FORMATS["parallel"], given, path)
+        detected = detection.describe(path)
+        if detected.format not in FORMATS or detected.format == "parallel":
+            raise _unknown(path, detected)
+        if decoding.is_utf8(given["encoding"]) and detected.encoding and decoding.is_wide(detected.encoding):
+            given["encoding"] = detected.encoding
+        if detected.delimiter and given["delimiter"] == base.DEFAULTS["delimiter"]:
+            given["delimiter"] = detected.delimiter
+        given["header"] = given["header"] or detected.header
+        return FORMATS[detected.format], self._of_format(FORMATS[detected.format], given, path)
+
+    def _of_format(self, file_format: base.Format, given: dict[str, Any], path: str) -> base.FormatOptions:
+        read: dict[str, Any] = {
+            key: given[key] if key in file_format.options_read else base.DEFAULTS[key] for key in given
+        }
+        options = _Options(**read)
+        try:
+            file_format.check_options(options)
+        except ValueError as error:
+            raise DataError(
+                f"{path_text(path)} was recognized as {file_format.name}: {error}",
+                "correct the keys of example_gen that this names",
+            ) from error
+        return options
+
+
+def _unknown(path: str, detected: Any) -> DataError:
+    name = path_text(path)
+    if detected.format == "parallel":
+        return DataError(
+            f"cannot tell the format of {name}: its lines have no columns",
+            "set example_gen.format; or name two aligned files in example_gen.source_files and target_files",
+        )
+    if detected.format == "json":
+        return DataError(
+            f"cannot read {name}: it is one JSON value",
+            "write one object a line: jq -c '.[]' FILE > FILE.jsonl",
+        )
+    members = ", ".join(map(path_text, detected.columns[:5]))
+    return DataError(
+        f"cannot read {name}: it is an archive of {members or 'no files'}",
+        "name files in it, as ARCHIVE//MEMBER (globs are allowed)",
+    )
