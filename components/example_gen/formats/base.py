@@ -218,8 +218,10 @@ def in_blocks(rows: Iterable[Row], size: Callable[[Row], int]) -> Iterator[list[
         yield block
 
 
-def text_blocks(path: str, encoding: str = decoding.UTF_8) -> Iterator[bytes]:
+def text_blocks(path: str, encoding: str = decoding.UTF_8, block_bytes: int | None = None) -> Iterator[bytes]:
     """The text of a file as UTF-8, cut at line ends, without a byte order mark; no block is empty.
+
+    Blocks have about `BLOCK_BYTES`; or `block_bytes`, and then the encoding is not judged.
 
     CRLF and CR CR LF become LF: every carriage return that is left ends a line alone (`reading`). Lines over
     `reading.MAX_LINE_BYTES` are cut: their rows are rejected as `row_too_long`.
@@ -228,14 +230,16 @@ def text_blocks(path: str, encoding: str = decoding.UTF_8) -> Iterator[bytes]:
       DataError: the file cannot be read, is no text, or is text in another encoding: half of the lines of a
         block that are not ASCII, a tenth of all and at least `LEAST_FOREIGN_LINES` cannot be decoded.
     """
-    chunks = reading.read_chunks(path, BLOCK_BYTES, functools.partial(content.check_text, encoding=encoding))
+    chunks = reading.read_chunks(
+        path, block_bytes or BLOCK_BYTES, functools.partial(content.check_text, encoding=encoding)
+    )
     if not decoding.is_utf8(encoding):
         chunks = decoding.to_utf8(chunks, path, encoding)
     for index, block in enumerate(reading.whole_lines(chunks)):
         text = block if index else block.removeprefix(reading.BYTE_ORDER_MARK)
         if b"\r" in text:
             text = reading.without_returns(text)
-        if not encodings.is_utf8(text):
+        if block_bytes is None and not encodings.is_utf8(text):
             _check_encoding(text, path, encoding)
         if text:
             yield text
@@ -244,7 +248,7 @@ def text_blocks(path: str, encoding: str = decoding.UTF_8) -> Iterator[bytes]:
 def text_head(path: str, encoding: str = decoding.UTF_8) -> bytes:
     """The first whole lines of a text file, at least `file_kinds.HEAD_BYTES` if it has so many bytes."""
     lines: list[bytes] = []
-    for block in text_blocks(path, encoding):
+    for block in text_blocks(path, encoding, file_kinds.HEAD_BYTES):
         lines.append(block)
         if sum(map(len, lines)) >= file_kinds.HEAD_BYTES:
             break
