@@ -22,6 +22,8 @@ from bitext.pipeline.commands import (
     doctor,
     export,
     fetch,
+    init,
+    inspect,
     lineage,
     rejects,
     rollback,
@@ -166,6 +168,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for command in (
+        init,
+        inspect,
         run,
         config,
         status,

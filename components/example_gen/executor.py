@@ -32,6 +32,7 @@ from bitext.components.example_gen import (
     alignment,
     as_part,
     out_of_step,
+    preview,
     ratios,
     summary,
 )
@@ -98,6 +99,8 @@ def run(
     summary.check_rejects(totals, rejects, parameters, context)
     part = as_part(parameters)
     span = part.span
+    for line in preview.lines(examples, SPLITS, preview.SHOWN_PAIRS if span is None else 1):
+        context.say(line)
     if span is None and not part.corpus:
         summary.check_splits(totals)
     elif totals.rows == 0:

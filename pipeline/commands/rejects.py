@@ -27,6 +27,12 @@ def add_to(commands: common.Commands) -> None:
         metavar="NAME",
         help="show only rows that were rejected for this reason (repeatable)",
     )
+    add_limit_argument(parser)
+    common.add_json_argument(parser)
+
+
+def add_limit_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--limit`."""
     parser.add_argument(
         "--limit",
         type=_limit,
@@ -34,7 +40,6 @@ def add_to(commands: common.Commands) -> None:
         metavar="N",
         help="the most rows that are shown of each reason; 0: all (default: %(default)s)",
     )
-    common.add_json_argument(parser)
 
 
 def _limit(text: str) -> int:

@@ -1,0 +1,105 @@
+"""`bitext init`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bitext.components.shared.errors import ConfigError, EnvironmentFault
+from bitext.pipeline.commands import common
+from bitext.pipeline.streams import print_message, print_output
+
+if TYPE_CHECKING:
+    from bitext.pipeline.config import PipelineConfig
+
+
+def add_to(commands: common.Commands) -> None:
+    """Adds the command to the parser."""
+    parser = common.add_command(
+        commands,
+        "init",
+        run,
+        "look at files with sentence pairs, and write a configuration that reads them",
+        "bitext init data/mine.tsv --output mine.yaml",
+        "bitext init corpus.en.gz corpus.es.gz > mine.yaml",
+        "bitext init memory.tmx --source en --target es --output mine.yaml",
+    )
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="a file with pairs, or two aligned files, the source first"
+    )
+    parser.add_argument("--source", default="", metavar="NAME", help="column or language of the source")
+    parser.add_argument("--target", default="", metavar="NAME", help="column or language of the target")
+    parser.add_argument("--name", default="", metavar="NAME", help="name of the pipeline")
+    parser.add_argument(
+        "--output",
+        type=common.path_argument,
+        metavar="FILE",
+        help="the configuration to write, which must not exist (default: standard output)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints what the files look like and writes the configuration. Returns the exit code."""
+    from bitext.pipeline.terminal import quiet_libraries
+
+    quiet_libraries()
+    if options.output is not None and options.output.exists():
+        raise ConfigError(f"{options.output} exists already", "name another file with --output, or remove it")
+    from bitext.components.example_gen import spans
+    from bitext.pipeline.scaffold import choice, looking, template
+
+    found = choice.choose(options.files, options.source, options.target)
+    example_gen = template.section(found)
+    name = options.name or template.name_of(options.files[0])
+    language = found[0].languages[0][:2] if found[0].languages[0] else ""
+
+    def text(shared: bool) -> str:
+        command = shlex.join(["bitext", "init", *sys.argv[2:]])
+        file = str(options.output or f"{name}.yaml")
+        return template.render(command, file, name, example_gen, shared, language)
+
+    config = _checked(text(shared=True))
+    shared = True
+    lines = []
+    parts = spans.parts(config.example_gen)
+    for each in found:
+        lines += [each.title, *(f"  note      {note}" for note in each.notes)]
+    for part in parts:
+        look = looking.look_at(part.parameters)
+        lines += [part.name] if part.name else []
+        lines += [f"  {line}" for line in looking.in_words(look)]
+        if look.sides is not None:
+            shared = shared and look.sides[0].script == look.sides[1].script
+    say = print_message if options.output is None else print_output
+    say("\n".join(lines))
+    if options.output is None:
+        options.session.require_output()
+        print_output(text(shared).rstrip("\n"))
+        return 0
+    _write(options.output, text(shared))
+    say(f"\nwrote {options.output}. Next: bitext inspect {options.output}")
+    return 0
+
+
+def _checked(text: str) -> PipelineConfig:
+    """Loads a configuration that is not yet written."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "new.yaml"
+        path.write_text(text, encoding="utf-8")
+        from bitext.pipeline.config import load
+
+        return load(path)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise EnvironmentFault(
+            f"{path} cannot be written: {error.strerror}", "name a file in a writable folder with --output"
+        ) from error

@@ -1,0 +1,153 @@
+"""Looks at the first rows of a corpus: lengths, scripts, rejected rows, and pairs to show."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bitext.components.example_gen import Parameters, preview
+from bitext.components.example_gen.filters import REASONS, filter_rows
+from bitext.components.example_gen.sources import find_source_files, read_rows
+from bitext.components.shared.display import path_text
+from bitext.schemas import scripts
+
+SAMPLE_ROWS = 100_000
+"""Rows of each file that are looked at."""
+SHOWN_PAIRS, SHOWN_REJECTS, SHOWN_CHARACTERS = 10, 3, 100
+SAMPLE_TEXTS = 2_000
+MOST_EQUAL = 0.2
+"""A larger share of pairs with equal sides is told."""
+
+
+@dataclasses.dataclass
+class Side:
+    """One side of the rows that were looked at.
+
+    Attributes:
+      median, most: the median and the 95th percentile of the lengths, in characters.
+      script: the script of most words.
+      languages: number of texts by language; that of undecided texts is empty.
+      in_words: script and languages with their shares.
+    """
+
+    median: int
+    most: int
+    script: str
+    languages: Counter[str]
+    in_words: str
+
+
+@dataclasses.dataclass
+class Look:
+    """What the first rows of a corpus look like.
+
+    Attributes:
+      rows: rows that were looked at.
+      is_whole: whether these are all rows.
+      sides: source and target; None: no row can be used.
+      pairs: pairs to show, spread over the rows.
+      equal: number of pairs whose sides are equal.
+      reasons: number of rejected rows by reason.
+      rejects: some rejected rows: `file:line: reason (detail)`.
+    """
+
+    rows: int
+    is_whole: bool
+    sides: tuple[Side, Side] | None
+    pairs: list[tuple[str, str]]
+    equal: int
+    reasons: Counter[str]
+    rejects: list[str]
+
+
+def look_at(parameters: Parameters) -> Look:
+    """Reads the first rows of each file.
+
+    Raises:
+      DataError: a file cannot be read.
+    """
+    rows, is_whole = 0, True
+    sources, targets = [], []
+    reasons: Counter[str] = Counter()
+    rejects: list[str] = []
+    for file in find_source_files(parameters):
+        of_file = 0
+        for block in read_rows(file, parameters):
+            filtered = filter_rows(block, parameters)
+            of_file += len(block.line)
+            for row in np.flatnonzero(filtered.reason).tolist():
+                reason = REASONS[filtered.reason[row] - 1]
+                reasons[reason] += 1
+                if reasons[reason] <= SHOWN_REJECTS:
+                    where = f"{path_text(file.path)}:{block.line[row]}"
+                    rejects.append(f"{where}: {reason} ({filtered.details[row]})")
+            accepted = pa.array(filtered.accepted())
+            sources.append(filtered.source.take(accepted))
+            targets.append(filtered.target.take(accepted))
+            if of_file >= SAMPLE_ROWS:
+                is_whole = False
+                break
+        rows += of_file
+    none = pa.array([], pa.string())
+    source, target = (pa.concat_arrays([none, *side]) for side in (sources, targets))
+    if not len(source):
+        return Look(rows, is_whole, None, [], 0, reasons, rejects)
+    shown = preview.spread(len(source), SHOWN_PAIRS)
+    pairs = [(source[i].as_py(), target[i].as_py()) for i in shown.to_pylist()]
+    equal = int(pc.sum(pc.equal(source, target)).as_py())
+    return Look(rows, is_whole, (_side(source), _side(target)), pairs, equal, reasons, rejects)
+
+
+def _side(texts: pa.Array) -> Side:
+    lengths = pc.utf8_length(texts).to_numpy(zero_copy_only=False)
+    sample = texts.take(preview.spread(len(texts), SAMPLE_TEXTS))
+    found = preview.languages_of(sample)
+    median, most = np.percentile(lengths, [50, 95]).astype(int).tolist()
+    script = scripts.dominant_script(sample.to_pylist())
+    return Side(median, most, script, found, preview.in_words(sample, found))
+
+
+def in_words(look: Look) -> list[str]:
+    """Returns what was seen, as lines."""
+    first = "" if look.is_whole else ", the first of each file"
+    lines = [f"rows      {look.rows:,}{first}"]
+    if look.sides is None:
+        lines.append("pairs     none that can be used")
+    else:
+        for name, side in zip(("source", "target"), look.sides, strict=True):
+            lines.append(f"{name}    {side.in_words}; {side.median} characters, 95 % at most {side.most}")
+    counts = ", ".join(f"{reason} {count:,}" for reason, count in look.reasons.most_common())
+    if counts:
+        lines.append(f"rejected  {look.reasons.total():,} rows: {counts}")
+        lines += [f"    {row}" for row in look.rejects]
+    lines += [f"WARNING   {warning}" for warning in warnings(look)]
+    if look.pairs:
+        lines.append("pairs")
+        for source, target in look.pairs:
+            lines += [f"    {_cut(source)}", f"        {_cut(target)}"]
+    return lines
+
+
+def warnings(look: Look) -> list[str]:
+    """Returns what looks wrong."""
+    found = []
+    usable = look.rows - look.reasons.total()
+    if usable and look.equal > MOST_EQUAL * usable:
+        found.append(f"{look.equal:,} pairs have equal sides: are both in one language?")
+    if look.sides is not None:
+        source, target = look.sides
+        if same := preview.same_language(source.languages, target.languages):
+            found.append(same)
+    if look.reasons.total() > 0.05 * look.rows:
+        found.append("a run stops if more than 5 % of the rows cannot be used (example_gen.max_reject_share)")
+    if look.is_whole and usable < 1000:
+        found.append(f"{usable:,} pairs are too few to train on; 10,000 give a first model")
+    return found
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]} ..."

@@ -1,0 +1,102 @@
+"""Writes the configuration of `bitext init`, with comments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bitext.components.shared.reading import ENDINGS
+from bitext.pipeline.scaffold.choice import Found, Options
+
+
+def name_of(path: str) -> str:
+    """Returns a name for a corpus or a pipeline, from the name of a file."""
+    stem = path.rpartition("//")[2].rpartition("/")[2]
+    for ending in ENDINGS:
+        stem = stem.removesuffix(ending)
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(stem).stem).strip("-._")
+    return name[:60] or "corpus"
+
+
+def section(found: Sequence[Found]) -> Options:
+    """Returns the values of `example_gen`: of one corpus, or of a list with those that several share once."""
+    merged = _merged(found)
+    if len(merged) == 1:
+        return merged[0]
+    names: list[str] = []
+    corpora = []
+    for options in merged:
+        [first, *_] = options.get("files") or options["source_files"]
+        name = base = name_of(first)
+        while name in names:
+            name = f"{base}-{len(names)}"
+        names.append(name)
+        corpora.append({"name": name, **options})
+    return {"corpora": corpora}
+
+
+def _merged(found: Sequence[Found]) -> list[Options]:
+    """The options, with the files of those that are read in the same way together."""
+    merged: list[Options] = []
+    keys = ("files", "source_files", "target_files")
+    for options in (dict(each.options) for each in found):
+        how = {key: value for key, value in options.items() if key not in keys}
+        for other in merged:
+            if {key: value for key, value in other.items() if key not in keys} == how:
+                for key in keys:
+                    if key in options:
+                        other[key] = [*other[key], *options[key]]
+                break
+        else:
+            merged.append(options)
+    return merged
+
+
+def render(command: str, file: str, name: str, example_gen: Options, shared: bool, language: str) -> str:
+    """Returns the configuration as YAML.
+
+    Args:
+      command: the command that wrote it.
+      file: its name, for the comment.
+      name: name of the pipeline.
+      example_gen: the values of `example_gen`.
+      shared: whether both sides share a vocabulary.
+      language: language of the source, ISO 639-1; empty: not known.
+    """
+    lines = [
+        f"# Written by: {command}",
+        f"# Check the data: bitext inspect {file}    Train: bitext run {file}",
+        "# Every key: bitext config    One key: bitext config --explain KEY",
+        f"name: {_plain(name)}",
+        "",
+        "example_gen:",
+        *_indented(example_gen),
+        "  # cleaning: strict          # more rules against pairs that are no translations; basic by default",
+        "  # golden: {files: [FILE]}   # a test set that never changes",
+        "",
+        "transform:",
+        "  vocabulary_size: auto       # by the number of training pairs",
+        *([] if shared else ["  shared_vocabulary: false    # the sides are in different scripts"]),
+        *([f"  source_language: {_plain(language)}"] if language else []),
+        "",
+        "trainer:",
+        "  steps: auto                 # by the number of training pairs",
+        "",
+        "evaluator:",
+        "  min_bleu: 0                 # the lowest BLEU that is published",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _indented(values: Options) -> list[str]:
+    text = yaml.safe_dump(values, allow_unicode=True, sort_keys=False, width=110, default_flow_style=False)
+    return [f"  {line}" for line in text.splitlines()]
+
+
+def _plain(value: Any) -> str:
+    return str(yaml.safe_dump(value, allow_unicode=True)).splitlines()[0]
