@@ -99,7 +99,7 @@ def run(
     summary.check_rejects(totals, rejects, parameters, context)
     part = as_part(parameters)
     span = part.span
-    for line in preview.lines(examples, SPLITS, preview.SHOWN_PAIRS if span is None else 1):
+    for line in preview.lines(examples, totals.splits, preview.SHOWN_PAIRS if span is None else 1):
         context.say(line)
     if span is None and not part.corpus:
         summary.check_splits(totals)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from tfx_bsl.coders import example_coder
 
 from bitext.components.artifacts import Examples
 from bitext.components.example_gen.cleaning import languages
@@ -16,7 +18,8 @@ from bitext.components.shared.display import isolate
 from bitext.schemas import scripts
 
 SAMPLE_ROWS = 2000
-BLOCK_ROWS = 20_000
+LOOKED_AT = 200_000
+BLOCK_ROWS = 10_000
 SHOWN_PAIRS = 3
 SHOWN_CHARACTERS = 100
 CONFIDENCE = 0.5
@@ -24,35 +27,48 @@ CONFIDENCE = 0.5
 SAME_SHARE = 0.8
 """Both sides are taken for one language if it has this share of the decided texts of each."""
 LEAST_DECIDED = 20
-SIDES = ("source", "target")
 
 
-def lines(examples: Examples, splits: tuple[str, ...], pairs: int = SHOWN_PAIRS) -> Iterator[str]:
+def lines(examples: Examples, sizes: Mapping[str, int], pairs: int = SHOWN_PAIRS) -> Iterator[str]:
     """Yields lines about the examples: languages, a warning if both sides are in one, and pairs.
 
     Args:
       examples: the examples.
-      splits: the splits to look at; the first with an example is taken.
+      sizes: number of examples by split; the first split with an example is looked at.
       pairs: number of pairs to show.
     """
-    files = [path for split in splits for path in examples.files(split)]
-    batches = (
-        [tfrecord.string_column(batch, side, path) for side in SIDES]
-        for path in files
-        for batch in tfrecord.read_record_batches(path, BLOCK_ROWS)
-        if batch.num_rows
-    )
-    columns = next(batches, None)
-    if columns is None:
+    split = next((name for name, size in sizes.items() if size), None)
+    if split is None:
         return
-    sides = [column.take(spread(len(column), SAMPLE_ROWS)) for column in columns]
-    found = [languages_of(side) for side in sides]
-    yield "; ".join(f"{name} {in_words(side, f)}" for name, side, f in zip(SIDES, sides, found, strict=True))
+    source, target = _sample(examples.files(split)[0], sizes[split])
+    found = [languages_of(side) for side in (source, target)]
+    words = [in_words(side, f) for side, f in zip((source, target), found, strict=True)]
+    yield f"source {words[0]}; target {words[1]}"
     if warning := same_language(*found):
         yield f"warning: {warning}"
-    for source, target in zip(*(column.take(spread(len(column), pairs)) for column in columns), strict=True):
-        yield f"  {_shown(source.as_py())}"
-        yield f"      {_shown(target.as_py())}"
+    for row in spread(len(source), pairs).to_pylist():
+        yield f"  {_shown(source[row].as_py())}"
+        yield f"      {_shown(target[row].as_py())}"
+
+
+def _sample(path: Path, size: int) -> tuple[pa.Array, pa.Array]:
+    """The sources and the targets of rows that are spread over the first `LOOKED_AT` rows of a file.
+
+    Args:
+      path: the file.
+      size: number of examples of its split, which the file may share with other files.
+    """
+    step = max(1, min(size, LOOKED_AT) // SAMPLE_ROWS)
+    records: list[bytes] = []
+    first = 0
+    for block in tfrecord.read_records(path, BLOCK_ROWS):
+        records += block[-first % step :: step]
+        first += len(block)
+        if first >= LOOKED_AT:
+            break
+    batch = example_coder.ExamplesToRecordBatchDecoder(None).DecodeBatch(records)
+    source, target = (tfrecord.string_column(batch, side, path) for side in ("source", "target"))
+    return source, target
 
 
 def spread(size: int, count: int) -> pa.Array:
@@ -72,20 +88,20 @@ def languages_of(texts: pa.Array) -> Counter[str]:
 
 
 def in_words(texts: pa.Array, found: Counter[str]) -> str:
-    """Returns script and language of texts with shares: `Latin script 100 %, en 97 % (3 % undecided)`."""
+    """Returns script and language with their shares: `Latin script 100 %, en 97 % (30 % undecided)`.
+
+    The share of the language is that of the decided texts. Short texts are undecided.
+    """
     listed = texts.to_pylist()
     script = scripts.dominant_script(listed)
     of_script = sum(scripts.dominant_script([text]) == script for text in listed)
     words = f"{script} script {_percent(of_script, len(listed))}"
-    decided = [(name, count) for name, count in found.most_common() if name]
+    decided = found.total() - found[""]
     if not decided:
         return f"{words}, language undecided"
-    name, count = decided[0]
-    words += f", {name} {_percent(count, found.total())}"
-    others = sum(other for _, other in decided[1:])
-    more = {"other": others, "undecided": found[""]}
-    rest = [f"{_percent(number, found.total())} {what}" for what, number in more.items() if number]
-    return words + (f" ({', '.join(rest)})" if rest else "")
+    name, count = max(((n, c) for n, c in found.items() if n), key=lambda item: item[1])
+    undecided = f" ({_percent(found[''], found.total())} undecided)" if found[""] else ""
+    return f"{words}, {name} {_percent(count, decided)}{undecided}"
 
 
 def same_language(source: Counter[str], target: Counter[str]) -> str:

@@ -77,7 +77,7 @@ def look_at(parameters: Parameters) -> Look:
     for file in find_source_files(parameters):
         of_file = 0
         for block in read_rows(file, parameters):
-            filtered = filter_rows(block, parameters)
+            filtered = filter_rows(block, parameters, parameters.cleaning)
             of_file += len(block.line)
             for row in np.flatnonzero(filtered.reason).tolist():
                 reason = REASONS[filtered.reason[row] - 1]
