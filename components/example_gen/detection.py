@@ -127,7 +127,7 @@ def _decoded(head: bytes, encoding: str) -> str:
 
 def _archive(path: str) -> Detected:
     members = tuple(match.partition("//")[2] for match in reading.matching_files(f"{path}//*"))
-    languages = [code for name in members if (code := _language_of(name))]
+    languages = [code for name in members if (code := language_of(name))]
     return Detected(ARCHIVE, columns=members, languages=tuple(dict.fromkeys(languages))[:_MOST_LANGUAGES])
 
 
@@ -153,7 +153,7 @@ def _table(path: str, text: str, encoding: str, notes: tuple[str, ...]) -> Detec
     delimiter = guards.delimiter_of(lines)
     rows = _rows(lines, delimiter) if delimiter else []
     header = bool(rows) and _is_header(rows[0])
-    language = _language_of(path)
+    language = language_of(path)
     is_prose = delimiter != "\t" and not header and (bool(language) or len(lines) < _LEAST_ROWS)
     if not delimiter or is_prose:
         return Detected("parallel", encoding, languages=(language,) if language else (), notes=notes)
@@ -200,7 +200,7 @@ def _codes_in(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(found[:_MOST_LANGUAGES])
 
 
-def _language_of(path: str) -> str:
+def language_of(path: str) -> str:
     """The language code that ends a file name, without the ending of its compression: `corpus.en.gz`."""
     for ending in reading.ENDINGS:
         path = path.removesuffix(ending)

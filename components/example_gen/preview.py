@@ -25,7 +25,7 @@ SHOWN_CHARACTERS = 100
 CONFIDENCE = 0.5
 """The language of a text is undecided with less confidence (of lid.176)."""
 SAME_SHARE = 0.8
-"""Both sides are taken for one language if it has this share of the decided texts of each."""
+"""A side is in a language if at least this share of its decided texts is."""
 LEAST_DECIDED = 20
 
 
@@ -104,18 +104,19 @@ def in_words(texts: pa.Array, found: Counter[str]) -> str:
     return f"{words}, {name} {_percent(count, decided)}{undecided}"
 
 
+def dominant_language(found: Counter[str]) -> str:
+    """Returns the language of most of the decided texts; empty if there is none, or too few are decided."""
+    decided = found.total() - found[""]
+    name, count = max(((n, c) for n, c in found.items() if n), key=lambda item: item[1], default=("", 0))
+    return name if decided >= LEAST_DECIDED and count >= SAME_SHARE * decided else ""
+
+
 def same_language(source: Counter[str], target: Counter[str]) -> str:
     """Returns that both sides are in one language, or an empty text."""
-    tops = []
-    for found in (source, target):
-        decided = found.total() - found[""]
-        name, count = max(((n, c) for n, c in found.items() if n), key=lambda item: item[1], default=("", 0))
-        if decided < LEAST_DECIDED or count < SAME_SHARE * decided:
-            return ""
-        tops.append(name)
-    if tops[0] != tops[1]:
+    name = dominant_language(source)
+    if not name or name != dominant_language(target):
         return ""
-    return f"both sides are {tops[0]}: check source_column and target_column, or the files"
+    return f"both sides are {name}: check source_column and target_column, or the files"
 
 
 def _percent(count: int, total: int) -> str:

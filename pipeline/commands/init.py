@@ -44,44 +44,42 @@ def add_to(commands: common.Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints what the files look like and writes the configuration. Returns the exit code."""
+    from bitext.components.component import heavy_imports
     from bitext.pipeline.terminal import quiet_libraries
 
     quiet_libraries()
-    if options.output is not None and options.output.exists():
+    if options.output is None:
+        options.session.require_output()
+    elif options.output.exists():
         raise ConfigError(f"{options.output} exists already", "name another file with --output, or remove it")
-    from bitext.components.example_gen import spans
-    from bitext.pipeline.scaffold import choice, looking, template
+    with heavy_imports():
+        from bitext.components.example_gen.spans import parts
+        from bitext.pipeline.scaffold import choice, looking, template
 
     found = choice.choose(options.files, options.source, options.target)
-    example_gen = template.section(found)
     name = options.name or template.name_of(options.files[0])
-    language = found[0].languages[0][:2] if found[0].languages[0] else ""
-
-    def text(shared: bool) -> str:
-        command = shlex.join(["bitext", "init", *sys.argv[2:]])
-        file = str(options.output or f"{name}.yaml")
-        return template.render(command, file, name, example_gen, shared, language)
-
-    config = _checked(text(shared=True))
-    shared = True
+    values = template.Values(
+        command=shlex.join(["bitext", "init", *sys.argv[2:]]),
+        file=str(options.output or f"{name}.yaml"),
+        name=name,
+        example_gen=template.section(found),
+        language=found[0].languages[0],
+    )
     lines = []
-    parts = spans.parts(config.example_gen)
     for each in found:
         lines += [each.title, *(f"  note      {note}" for note in each.notes)]
-    for part in parts:
+    for part in parts(_checked(template.render(values)).example_gen):
         look = looking.look_at(part.parameters)
         lines += [part.name] if part.name else []
         lines += [f"  {line}" for line in looking.in_words(look)]
-        if look.sides is not None:
-            shared = shared and look.sides[0].script == look.sides[1].script
-    say = print_message if options.output is None else print_output
-    say("\n".join(lines))
+        values = template.fitted(values, look)
+    text = template.render(values)
     if options.output is None:
-        options.session.require_output()
-        print_output(text(shared).rstrip("\n"))
+        print_message("\n".join(lines))
+        print_output(text.rstrip("\n"))
         return 0
-    _write(options.output, text(shared))
-    say(f"\nwrote {options.output}. Next: bitext inspect {options.output}")
+    _write(options.output, text)
+    print_output("\n".join([*lines, "", f"wrote {options.output}. Next: bitext inspect {options.output}"]))
     return 0
 
 

@@ -6,9 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from bitext.components.example_gen.detection import Detected
-
 from bitext.components.example_gen import detection
+from bitext.components.example_gen.detection import Detected
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 

@@ -9,13 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bitext.components.component import Parameters as BaseParameters
 from bitext.components.example_gen import Parameters, preview
 from bitext.components.example_gen.filters import REASONS, filter_rows
 from bitext.components.example_gen.sources import find_source_files, read_rows
 from bitext.components.shared.display import path_text
 from bitext.schemas import scripts
 
-SAMPLE_ROWS = 100_000
+SAMPLE_ROWS = 200_000
 """Rows of each file that are looked at."""
 SHOWN_PAIRS, SHOWN_REJECTS, SHOWN_CHARACTERS = 10, 3, 100
 SAMPLE_TEXTS = 2_000
@@ -64,12 +65,14 @@ class Look:
     rejects: list[str]
 
 
-def look_at(parameters: Parameters) -> Look:
+def look_at(parameters: BaseParameters) -> Look:
     """Reads the first rows of each file.
 
     Raises:
       DataError: a file cannot be read.
     """
+    if not isinstance(parameters, Parameters):
+        raise TypeError(f"the parameters of ExampleGen are needed; received {type(parameters)}")
     rows, is_whole = 0, True
     sources, targets = [], []
     reasons: Counter[str] = Counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 import yaml
 
+from bitext.components.example_gen import preview
 from bitext.components.shared.reading import ENDINGS
 from bitext.pipeline.scaffold.choice import Found, Options
+from bitext.pipeline.scaffold.looking import Look
 
 
 def name_of(path: str) -> str:
@@ -56,32 +59,57 @@ def _merged(found: Sequence[Found]) -> list[Options]:
     return merged
 
 
-def render(command: str, file: str, name: str, example_gen: Options, shared: bool, language: str) -> str:
-    """Returns the configuration as YAML.
+@dataclasses.dataclass(frozen=True)
+class Values:
+    """The values of a configuration.
 
-    Args:
+    Attributes:
       command: the command that wrote it.
       file: its name, for the comment.
       name: name of the pipeline.
       example_gen: the values of `example_gen`.
+      language: language of the source, as a code; empty: not known.
       shared: whether both sides share a vocabulary.
-      language: language of the source, ISO 639-1; empty: not known.
     """
+
+    command: str
+    file: str
+    name: str
+    example_gen: Options
+    language: str
+    shared: bool = True
+
+
+def fitted(values: Values, look: Look) -> Values:
+    """Returns the values for rows that look like this: with their language, or two vocabularies."""
+    if look.sides is None:
+        return values
+    source, target = look.sides
+    return dataclasses.replace(
+        values,
+        language=values.language or preview.dominant_language(source.languages),
+        shared=values.shared and source.script == target.script,
+    )
+
+
+def render(values: Values) -> str:
+    """Returns the configuration as YAML."""
+    language = re.split("[-_]", values.language)[0].lower()
     lines = [
-        f"# Written by: {command}",
-        f"# Check the data: bitext inspect {file}    Train: bitext run {file}",
+        f"# Written by: {values.command}",
+        f"# Check the data: bitext inspect {values.file}    Train: bitext run {values.file}",
         "# Every key: bitext config    One key: bitext config --explain KEY",
-        f"name: {_plain(name)}",
+        f"name: {_plain(values.name)}",
         "",
         "example_gen:",
-        *_indented(example_gen),
+        *_indented(values.example_gen),
         "  # cleaning: strict          # more rules against pairs that are no translations; basic by default",
         "  # golden: {files: [FILE]}   # a test set that never changes",
         "",
         "transform:",
         "  vocabulary_size: auto       # by the number of training pairs",
-        *([] if shared else ["  shared_vocabulary: false    # the sides are in different scripts"]),
-        *([f"  source_language: {_plain(language)}"] if language else []),
+        *([] if values.shared else ["  shared_vocabulary: false    # the sides are in different scripts"]),
+        *([f"  source_language: {_plain(language)}"] if re.fullmatch("[a-z]{2,3}", language) else []),
         "",
         "trainer:",
         "  steps: auto                 # by the number of training pairs",

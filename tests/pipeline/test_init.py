@@ -1,0 +1,256 @@
+"""`bitext init` looks at files of every format, and its configuration reads the pairs."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+
+from bitext.components.example_gen import Parameters, spans
+from bitext.components.example_gen.filters import filter_rows
+from bitext.components.example_gen.sources import find_source_files, read_rows
+from bitext.pipeline import cli
+from bitext.pipeline.config import load
+
+PAIRS = [
+    (f"The quick brown fox number {i} jumps over the lazy dog.", f"El zorro marrón número {i} salta, ágil.")
+    for i in range(30)
+]
+ENGLISH, SPANISH = ([pair[side] for pair in PAIRS] for side in (0, 1))
+
+
+def lines(texts: list[str], encoding: str = "utf-8") -> bytes:
+    return "".join(f"{text}\n" for text in texts).encode(encoding)
+
+
+def write_csv(path: Path, delimiter: str, encoding: str = "utf-8", header: bool = True) -> None:
+    with path.open("w", newline="", encoding=encoding) as file:
+        writer = csv.writer(file, delimiter=delimiter, quoting=csv.QUOTE_ALL)
+        writer.writerows([("id", "en", "es")] * header + [(i, *pair) for i, pair in enumerate(PAIRS)])
+
+
+def tmx() -> str:
+    units = "".join(
+        f'<tu><tuv xml:lang="en-US"><seg>{s}</seg></tuv><tuv xml:lang="es"><seg>{t}</seg></tuv></tu>'
+        for s, t in PAIRS
+    )
+    return f'<?xml version="1.0"?>\n<tmx version="1.4"><header srclang="en"/><body>{units}</body></tmx>\n'
+
+
+def xliff() -> str:
+    units = "".join(
+        f'<trans-unit id="{i}"><source>{s}</source><target>{t}</target></trans-unit>'
+        for i, (s, t) in enumerate(PAIRS)
+    )
+    attributes = 'source-language="en" target-language="es" datatype="plaintext" original="x"'
+    return (
+        '<?xml version="1.0"?><xliff version="1.2" xmlns="urn:oasis:names:tc:xliff:document:1.2">'
+        f"<file {attributes}><body>{units}</body></file></xliff>"
+    )
+
+
+def po() -> str:
+    header = 'msgid ""\nmsgstr ""\n"Language: es\\n"\n"Content-Type: text/plain; charset=UTF-8\\n"\n\n'
+    return header + "".join(f'msgid "{s}"\nmsgstr "{t}"\n\n' for s, t in PAIRS)
+
+
+def make(name: str, folder: Path) -> list[str]:
+    """Writes the files of a case; returns the arguments that name them."""
+    table = pa.table({"id": list(range(30)), "en": ENGLISH, "es": SPANISH})
+    match name:
+        case "tsv":
+            (folder / "a.tsv").write_bytes(lines([f"{s}\t{t}\tby me" for s, t in PAIRS]))
+            return ["a.tsv"]
+        case "tsv.gz":
+            (folder / "a.tsv.gz").write_bytes(gzip.compress(lines([f"{s}\t{t}" for s, t in PAIRS])))
+            return ["a.tsv.gz"]
+        case "csv":
+            write_csv(folder / "a.csv", ",")
+            return ["a.csv"]
+        case "excel":
+            write_csv(folder / "a.csv", ";", "utf-16")
+            return ["a.csv"]
+        case "quoted tsv":
+            write_csv(folder / "a.tsv", "\t")
+            return ["a.tsv"]
+        case "aligned":
+            (folder / "a.en").write_bytes(lines(ENGLISH))
+            (folder / "a.es").write_bytes(lines(SPANISH))
+            return ["a.en", "a.es"]
+        case "latin-1":
+            (folder / "a.en").write_bytes(lines(ENGLISH))
+            (folder / "a.es").write_bytes(lines(SPANISH))
+            return ["a.es", "a.en", "--source", "en"]
+        case "opus.zip":
+            with zipfile.ZipFile(folder / "en-es.zip", "w") as archive:
+                archive.writestr("README", "read me\n")
+                archive.writestr("Books.en-es.en", lines(ENGLISH))
+                archive.writestr("Books.en-es.es", lines(SPANISH))
+            return ["en-es.zip"]
+        case "opus.tar.gz":
+            for code, texts in (("en", ENGLISH), ("es", SPANISH)):
+                (folder / f"x.{code}").write_bytes(lines(texts))
+            with tarfile.open(folder / "en-es.tar.gz", "w:gz") as archive:
+                archive.add(folder / "x.en", "x.en")
+                archive.add(folder / "x.es", "x.es")
+            return ["en-es.tar.gz"]
+        case "jsonl":
+            rows = [{"id": str(i), "translation": {"en": s, "es": t}} for i, (s, t) in enumerate(PAIRS)]
+            (folder / "a.jsonl").write_bytes(lines([json.dumps(row) for row in rows]))
+            return ["a.jsonl"]
+        case "parquet":
+            pa.parquet.write_table(table, folder / "a.parquet")
+            return ["a.parquet"]
+        case "feather":
+            pa.feather.write_feather(table, folder / "a.feather")
+            return ["a.feather"]
+        case "tmx":
+            (folder / "a.tmx").write_text(tmx(), encoding="utf-8")
+            return ["a.tmx", "--source", "en", "--target", "es"]
+        case "xliff":
+            (folder / "a.xlf").write_text(xliff(), encoding="utf-8")
+            return ["a.xlf"]
+        case "po":
+            (folder / "a.po").write_text(po(), encoding="utf-8")
+            return ["a.po"]
+    raise ValueError(name)
+
+
+FORMATS = {
+    "tsv": "tsv",
+    "tsv.gz": "tsv",
+    "csv": "csv",
+    "excel": "csv",
+    "quoted tsv": "csv",
+    "aligned": "parallel",
+    "latin-1": "parallel",
+    "opus.zip": "parallel",
+    "opus.tar.gz": "parallel",
+    "jsonl": "jsonl",
+    "parquet": "parquet",
+    "feather": "arrow",
+    "tmx": "tmx",
+    "xliff": "xliff",
+    "po": "po",
+}
+
+
+def pairs_read(config: Path) -> list[tuple[str, str]]:
+    """The pairs that ExampleGen reads with a configuration."""
+    pairs: list[tuple[str, str]] = []
+    for part in spans.parts(load(config).example_gen):
+        parameters = part.parameters
+        assert isinstance(parameters, Parameters)
+        for file in find_source_files(parameters):
+            for block in read_rows(file, parameters):
+                filtered = filter_rows(block, parameters)
+                accepted = pa.array(filtered.accepted())
+                sides = (filtered.source.take(accepted), filtered.target.take(accepted))
+                pairs += zip(*(side.to_pylist() for side in sides), strict=True)
+    return pairs
+
+
+@pytest.mark.parametrize("case", FORMATS)
+def test_the_configuration_reads_all_pairs(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = make(case, tmp_path)
+    assert cli.main(["init", *arguments, "--output", "new.yaml"]) == 0
+    printed = capsys.readouterr().out
+    config = load("new.yaml")
+    assert config.example_gen.format == FORMATS[case]
+    assert pairs_read(tmp_path / "new.yaml") == PAIRS
+    assert "rows      30\n" in printed
+    assert "source    Latin script 100 %, en 100 %; " in printed
+    assert "target    Latin script 100 %, es 100 %; " in printed
+    assert f"      {ENGLISH[0]}\n          {SPANISH[0]}\n" in printed
+    assert "30 pairs are too few to train on" in printed
+    assert config.transform.source_language == "en"
+    assert (config.transform.vocabulary_size, config.trainer.steps) == ("auto", "auto")
+
+
+def test_without_output_the_configuration_is_on_standard_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["init", *make("csv", tmp_path), "--source", "es", "--name", "backwards"]) == 0
+    captured = capsys.readouterr()
+    (tmp_path / "b.yaml").write_text(captured.out, encoding="utf-8")
+    assert load("b.yaml").name == "backwards"
+    assert pairs_read(tmp_path / "b.yaml") == [(t, s) for s, t in PAIRS]
+    assert "a.csv: csv" in captured.err
+
+
+def test_several_files_are_one_corpus_or_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make("tsv", tmp_path)
+    (tmp_path / "b.tsv").write_bytes((tmp_path / "a.tsv").read_bytes())
+    assert cli.main(["init", "a.tsv", "b.tsv", "--output", "one.yaml"]) == 0
+    assert load("one.yaml").example_gen.files == ("a.tsv", "b.tsv")
+    make("csv", tmp_path)
+    assert cli.main(["init", "a.tsv", "a.csv", "b.tsv", "--output", "two.yaml"]) == 0
+    first, second = load("two.yaml").example_gen.corpora
+    assert (first.name, first.files, second.name, second.format) == ("a", ("a.tsv", "b.tsv"), "a-1", "csv")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["missing.tsv"], 3, "missing.tsv"),
+        (["a.en"], 3, "there is no second file"),
+        (["a.csv", "--source", "de"], 3, "has no column 'de'; it has id, en, es"),
+        (["photo.jpg"], 3, "photo.jpg"),
+        (["other.zip"], 3, "is an archive of 3 files: a.txt, b.txt, c.txt"),
+        (["empty.tsv"], 3, "empty.tsv is empty"),
+        (["a.csv", "--output", "there.yaml"], 2, "there.yaml exists already"),
+        (["a.csv", "--output", "no/such/folder.yaml"], 6, "no/such/folder.yaml cannot be written"),
+        (["a.csv", "--name", "two words"], 2, "name"),
+    ],
+)
+def test_what_cannot_be_used_is_named(
+    arguments: list[str],
+    code: int,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for case in ("csv", "aligned"):
+        make(case, tmp_path)
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + bytes(range(256)) * 20)
+    (tmp_path / "empty.tsv").write_bytes(b"")
+    (tmp_path / "there.yaml").write_text("mine", encoding="utf-8")
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        for name in ("a.txt", "b.txt", "c.txt"):
+            archive.writestr(name, "x\n")
+    before: dict[str, Any] = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert cli.main(["init", *arguments]) == code
+    error = capsys.readouterr().err
+    assert message in error
+    assert "what to do: " in error
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_looks_wrong_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{s}\t{s}" for s in ENGLISH * 2] + ["only one column"] * 4
+    (tmp_path / "a.tsv").write_bytes(lines(rows))
+    assert cli.main(["init", "a.tsv", "--output", "new.yaml"]) == 0
+    printed = capsys.readouterr().out
+    assert "WARNING   60 pairs have equal sides" in printed
+    assert "WARNING   both sides are en" in printed
+    assert "rejected  4 rows: missing_column 4" in printed
+    assert "a.tsv:61: missing_column" in printed
