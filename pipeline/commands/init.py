@@ -44,14 +44,28 @@ def add_to(commands: common.Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints what the files look like and writes the configuration. Returns the exit code."""
-    from bitext.components.component import heavy_imports
-    from bitext.pipeline.terminal import quiet_libraries
+    from bitext.pipeline.terminal import log_shown, quiet_libraries
 
     quiet_libraries()
     if options.output is None:
         options.session.require_output()
     elif options.output.exists():
         raise ConfigError(f"{options.output} exists already", "name another file with --output, or remove it")
+    with log_shown():
+        lines, text = _look(options)
+    if options.output is None:
+        print_message("\n".join(lines))
+        print_output(text.rstrip("\n"))
+        return 0
+    _write(options.output, text)
+    print_output("\n".join([*lines, "", f"wrote {options.output}. Next: bitext inspect {options.output}"]))
+    return 0
+
+
+def _look(options: argparse.Namespace) -> tuple[list[str], str]:
+    """Looks at the files. Returns what they look like, as lines, and the configuration."""
+    from bitext.components.component import heavy_imports
+
     with heavy_imports():
         from bitext.components.example_gen.spans import parts
         from bitext.pipeline.scaffold import choice, looking, template
@@ -73,14 +87,7 @@ def run(options: argparse.Namespace) -> int:
         lines += [part.name] if part.name else []
         lines += [f"  {line}" for line in looking.in_words(look)]
         values = template.fitted(values, look)
-    text = template.render(values)
-    if options.output is None:
-        print_message("\n".join(lines))
-        print_output(text.rstrip("\n"))
-        return 0
-    _write(options.output, text)
-    print_output("\n".join([*lines, "", f"wrote {options.output}. Next: bitext inspect {options.output}"]))
-    return 0
+    return lines, template.render(values)
 
 
 def _checked(text: str) -> PipelineConfig:

@@ -20,8 +20,6 @@ SAMPLE_ROWS = 200_000
 """Rows of each file that are looked at."""
 SHOWN_PAIRS, SHOWN_REJECTS, SHOWN_CHARACTERS = 10, 3, 100
 SAMPLE_TEXTS = 2_000
-MOST_EQUAL = 0.2
-"""A larger share of pairs with equal sides is told."""
 
 
 @dataclasses.dataclass
@@ -51,7 +49,6 @@ class Look:
       is_whole: whether these are all rows.
       sides: source and target; None: no row can be used.
       pairs: pairs to show, spread over the rows.
-      equal: number of pairs whose sides are equal.
       reasons: number of rejected rows by reason.
       rejects: some rejected rows: `file:line: reason (detail)`.
     """
@@ -60,7 +57,6 @@ class Look:
     is_whole: bool
     sides: tuple[Side, Side] | None
     pairs: list[tuple[str, str]]
-    equal: int
     reasons: Counter[str]
     rejects: list[str]
 
@@ -98,11 +94,10 @@ def look_at(parameters: BaseParameters) -> Look:
     none = pa.array([], pa.string())
     source, target = (pa.concat_arrays([none, *side]) for side in (sources, targets))
     if not len(source):
-        return Look(rows, is_whole, None, [], 0, reasons, rejects)
+        return Look(rows, is_whole, None, [], reasons, rejects)
     shown = preview.spread(len(source), SHOWN_PAIRS)
     pairs = [(source[i].as_py(), target[i].as_py()) for i in shown.to_pylist()]
-    equal = int(pc.sum(pc.equal(source, target)).as_py())
-    return Look(rows, is_whole, (_side(source), _side(target)), pairs, equal, reasons, rejects)
+    return Look(rows, is_whole, (_side(source), _side(target)), pairs, reasons, rejects)
 
 
 def _side(texts: pa.Array) -> Side:
@@ -139,8 +134,6 @@ def warnings(look: Look) -> list[str]:
     """Returns what looks wrong."""
     found = []
     usable = look.rows - look.reasons.total()
-    if usable and look.equal > MOST_EQUAL * usable:
-        found.append(f"{look.equal:,} pairs have equal sides: are both in one language?")
     if look.sides is not None:
         source, target = look.sides
         if same := preview.same_language(source.languages, target.languages):

@@ -246,11 +246,12 @@ def test_what_looks_wrong_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    rows = [f"{s}\t{s}" for s in ENGLISH * 2] + ["only one column"] * 4
+    other = "Somebody else is of another opinion about this."
+    rows = [f"{s}\t{other}" for s in ENGLISH * 2] + ["one column"] + [f"{s}\t{s}" for s in ENGLISH[:3]]
     (tmp_path / "a.tsv").write_bytes(lines(rows))
     assert cli.main(["init", "a.tsv", "--output", "new.yaml"]) == 0
     printed = capsys.readouterr().out
-    assert "WARNING   60 pairs have equal sides" in printed
     assert "WARNING   both sides are en" in printed
-    assert "rejected  4 rows: missing_column 4" in printed
+    assert "WARNING   a run stops if more than 5 %" in printed
+    assert "rejected  4 rows: copied 3, missing_column 1" in printed
     assert "a.tsv:61: missing_column" in printed
