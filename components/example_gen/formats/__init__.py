@@ -23,8 +23,8 @@ _FORMATS: tuple[Format, ...] = (
     Tmx(),
     Xliff(),
     Po(),
-    Auto(),
 )
 """To add a format, add it to this tuple."""
 FORMATS: dict[str, Format] = {file_format.name: file_format for file_format in _FORMATS}
 """The formats by the value of `example_gen.format`."""
+FORMATS[Auto.name] = Auto(FORMATS)

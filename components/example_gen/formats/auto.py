@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bitext.components.example_gen.formats import base, decoding
@@ -30,12 +30,19 @@ class _Options:
 
 
 class Auto(base.Format):
-    """Recognizes the format of each file. Options that are given are read by the formats that have them."""
+    """Recognizes the format of each file. Options that are given are read by the formats that have them.
+
+    Args:
+      formats: the formats that files may have, by name.
+    """
 
     name = "auto"
     fields_read = ("files",)
     keys_of_layout = ("format", "source_column", "target_column")
     options_read = frozenset(base.DEFAULTS)
+
+    def __init__(self, formats: Mapping[str, base.Format]):
+        self._formats = formats
 
     def fields_for(self, files: Files) -> tuple[str, ...]:
         """`files`, or `source_files` and `target_files`."""
@@ -49,9 +56,7 @@ class Auto(base.Format):
         return self._by_fields(files).find(files)
 
     def _by_fields(self, files: Files) -> base.Format:
-        from bitext.components.example_gen.formats import FORMATS
-
-        return FORMATS["parallel" if files.source_files or files.target_files else "tsv"]
+        return self._formats["parallel" if files.source_files or files.target_files else "tsv"]
 
     def inspect(self, path: str, target_path: str | None, options: base.FormatOptions) -> tuple[int, int]:
         """Checks a file as the format that was recognized."""
@@ -73,20 +78,19 @@ class Auto(base.Format):
         self, path: str, target_path: str | None, options: base.FormatOptions
     ) -> tuple[base.Format, base.FormatOptions]:
         from bitext.components.example_gen import detection
-        from bitext.components.example_gen.formats import FORMATS
 
         given: dict[str, Any] = {key: getattr(options, key) for key in base.DEFAULTS}
         if target_path is not None:
-            return FORMATS["parallel"], self._of_format(FORMATS["parallel"], given, path)
+            return self._formats["parallel"], self._of_format(self._formats["parallel"], given, path)
         detected = detection.describe(path)
-        if detected.format not in FORMATS or detected.format == "parallel":
+        if detected.format not in self._formats or detected.format == "parallel":
             raise _unknown(path, detected)
         if decoding.is_utf8(given["encoding"]) and detected.encoding and decoding.is_wide(detected.encoding):
             given["encoding"] = detected.encoding
         if detected.delimiter and given["delimiter"] == base.DEFAULTS["delimiter"]:
             given["delimiter"] = detected.delimiter
         given["header"] = given["header"] or detected.header
-        return FORMATS[detected.format], self._of_format(FORMATS[detected.format], given, path)
+        return self._formats[detected.format], self._of_format(self._formats[detected.format], given, path)
 
     def _of_format(self, file_format: base.Format, given: dict[str, Any], path: str) -> base.FormatOptions:
         read: dict[str, Any] = {
