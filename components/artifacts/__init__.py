@@ -40,7 +40,14 @@ from bitext.components.artifacts.rejects import Reject, Rejects, Summary
 from bitext.components.artifacts.schema import Schema
 from bitext.components.artifacts.statistics import ExampleStatistics
 from bitext.components.artifacts.transform_cache import DamagedEntryError, TransformCache
-from bitext.components.artifacts.transform_graph import SideFiles, TextFile, TransformGraph, vocabulary_digest
+from bitext.components.artifacts.transform_graph import (
+    OF_LEARNED,
+    Segmentation,
+    SideFiles,
+    TextFile,
+    TransformGraph,
+    vocabulary_digest,
+)
 
 KINDS: tuple[type[Artifact], ...] = (
     Examples,
@@ -73,6 +80,7 @@ def kind_named(type_name: str) -> type[Artifact]:
 
 __all__ = [
     "KINDS",
+    "OF_LEARNED",
     "TEST_SPLIT",
     "TRAIN_SPLIT",
     "Artifact",
@@ -98,6 +106,7 @@ __all__ = [
     "RolledBack",
     "Sample",
     "Schema",
+    "Segmentation",
     "ServedVersion",
     "SideFiles",
     "Summary",

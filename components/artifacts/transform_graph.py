@@ -41,11 +41,43 @@ class TextSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         no text is lost.
       lowercase: whether normalization converts to lower case.
       fold_quotes: whether normalization makes typographic quotation marks and apostrophes " and '.
+      whole_tokens: normalized texts that are one token each.
+      whole_token_pattern: a regular expression (RE2) for texts that are not split; empty: none.
     """
 
     unit: Unit = "subword"
     lowercase: bool = False
     fold_quotes: bool = True
+    whole_tokens: tuple[str, ...] = ()
+    whole_token_pattern: str = ""
+
+    @property
+    def keeps_whole(self) -> bool:
+        """Whether some texts stay whole."""
+        return bool(self.whole_tokens or self.whole_token_pattern)
+
+
+class Segmentation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the normalized text of one side becomes words, and how their symbols merge.
+
+    The default is that of a vocabulary that Transform learns. The vocabulary of a user's file has that of the
+    program that made the file.
+
+    Attributes:
+      split: whether a word is a pretoken of bitext, or what is between two spaces.
+      mark: where U+2581 stands for a space: before each word, between words, or after each word.
+      all_occurrences: whether all occurrences of a pair in a word are merged before the next pair is chosen.
+      replacements: what replaces characters before the text is split.
+    """
+
+    split: Literal["pretokens", "spaces"] = "pretokens"
+    mark: Literal["before", "between", "after"] = "before"
+    all_occurrences: bool = False
+    replacements: dict[str, str] = {}
+
+
+OF_LEARNED = Segmentation()
+"""The segmentation of a vocabulary that Transform learns."""
 
 
 class SideFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,11 +87,13 @@ class SideFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
       vocabulary: the file with the piece of each id.
       merges: the file with the pairs of pieces that merge, in byte-pair encoding.
       size: number of ids.
+      segmentation: how text becomes words.
     """
 
     vocabulary: str
     merges: str
     size: Annotated[int, msgspec.Meta(ge=1)]
+    segmentation: Segmentation = Segmentation()
 
 
 class TextFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -149,8 +183,8 @@ class TransformGraph(Artifact):
         def copy_side(files: SideFiles) -> SideFiles:
             for name in (files.vocabulary, files.merges):
                 shutil.copyfile(self.path / name, folder / Path(name).name)
-            return SideFiles(
-                vocabulary=Path(files.vocabulary).name, merges=Path(files.merges).name, size=files.size
+            return msgspec.structs.replace(
+                files, vocabulary=Path(files.vocabulary).name, merges=Path(files.merges).name
             )
 
         copy = msgspec.structs.replace(text, source=copy_side(text.source), target=copy_side(text.target))

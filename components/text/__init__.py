@@ -11,6 +11,8 @@ PAD_ID, BOS_ID, EOS_ID, UNK_ID = 0, 1, 2, 3
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
 WORD_BOUNDARY = "\u2581"
 """The first character of a piece at the start of a word (the mark that sentencepiece uses)."""
+WHOLE_MARK = "\x03"
+"""The first character of a pretoken that stays whole. Normalized text has no control characters."""
 KEY_FACTOR = 2**32
 """A pair of ids is one key of the merges file: `left * KEY_FACTOR + right`."""
 
@@ -21,6 +23,7 @@ __all__ = [
     "PAD_ID",
     "SPECIALS",
     "UNK_ID",
+    "WHOLE_MARK",
     "WORD_BOUNDARY",
     "TextSettings",
     "Unit",

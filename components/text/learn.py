@@ -3,7 +3,9 @@
 * The vocabulary file has one piece a line. The id of a piece is its line number, from 0: the four special
   tokens; except for words, the 256 bytes `<0xNN>`; the merged pieces in the order of learning; the
   characters.
-* The merges file has lines `key<TAB>id`: the pair `key = left id * 2**32 + right id` merges to `id`.
+* The merges file has lines `key<TAB>value`: the pair `key = left id * 2**32 + right id` merges to the id
+  `value % 2**32`. Of the pairs of a word, the one with the smallest value merges first. The value of a
+  learned pair is the id. A given merges file (`text.given`) has ranks: `value = rank * 2**32 + id`.
 
 No piece has a control character or a space, so lines need no escaping. No pretoken joins `<` with a letter or
 a digit, so no learned piece equals a special token.
@@ -15,13 +17,15 @@ import collections
 import dataclasses
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import sentencepiece
 
-from bitext.components.text import KEY_FACTOR, SPECIALS, TextSettings
+from bitext.components.text import KEY_FACTOR, SPECIALS, WHOLE_MARK, WORD_BOUNDARY, TextSettings
 
 BYTES = tuple(f"<0x{b:02X}>" for b in range(256))
+MIN_MATCHES = 2
+"""A match of the pattern of whole tokens has an id if the training data has it so often."""
 NO_MERGE = "-1\t0"
 """First line of every merges file, because TensorFlow has no empty tables. No pair of ids has this key."""
 _REJECTED_BY_SENTENCEPIECE = "\u2585"
@@ -34,11 +38,16 @@ class Vocabulary:
 
     Attributes:
       pieces: the piece of each id.
-      merges: (left id, right id, merged id) of every pair of pieces that merges.
+      merges: (left id, right id, value in the merges file) of every pair of pieces that merges.
     """
 
     pieces: tuple[str, ...]
     merges: tuple[tuple[int, int, int], ...] = ()
+
+    def with_pieces(self, pieces: Iterable[str]) -> Vocabulary:
+        """Returns a vocabulary with more pieces at its end; those that it has are left out."""
+        known = frozenset(self.pieces)
+        return Vocabulary(self.pieces + tuple(p for p in pieces if p not in known), self.merges)
 
     def vocabulary_file(self) -> bytes:
         """The content of the vocabulary file."""
@@ -64,15 +73,38 @@ def learn(counts: Mapping[str, int], settings: TextSettings, size: int) -> Vocab
       size: maximum number of ids.
     """
     base = empty(settings).pieces
-    free_ids = size - len(base)
+    whole = whole_pieces(counts, settings, size - len(base))
+    counts = {word: count for word, count in counts.items() if not word.startswith(WHOLE_MARK)}
+    free_ids = size - len(base) - len(whole)
     if settings.unit == "word":
-        return Vocabulary(pieces=base + _most_frequent(counts, free_ids))
+        others = {word: count for word, count in counts.items() if word not in whole}
+        return Vocabulary(pieces=base + whole + _most_frequent(others, free_ids))
     characters = _character_counts(counts)
     if settings.unit == "character":
-        return Vocabulary(pieces=base + _most_frequent(characters, free_ids))
+        return Vocabulary(pieces=base + _most_frequent(characters, free_ids)).with_pieces(whole)
     # At most half of the ids are characters. Rarer characters are represented by their bytes.
     alphabet = _most_frequent(characters, max(1, free_ids // 2))
-    return byte_pair_encoding(_split_at_rare_characters(counts, alphabet), alphabet, size)
+    parts = _split_at_rare_characters(counts, alphabet)
+    return byte_pair_encoding(parts, alphabet, size - len(whole)).with_pieces(whole)
+
+
+def whole_pieces(counts: Mapping[str, int], settings: TextSettings, free_ids: int) -> tuple[str, ...]:
+    """Returns the pieces of texts that stay whole: all that are listed, and frequent matches of the pattern.
+
+    Args:
+      counts: how often each pretoken occurs.
+      settings: the texts that stay whole.
+      free_ids: number of ids that are not reserved. Matches of the pattern take at most a quarter of them.
+    """
+    listed = [text.replace(" ", WORD_BOUNDARY) for text in settings.whole_tokens]
+    matches = {
+        word.removeprefix(WHOLE_MARK): count
+        for word, count in counts.items()
+        if word.startswith(WHOLE_MARK) and count >= MIN_MATCHES
+    }
+    reserved = {*SPECIALS, *BYTES, *listed}
+    others = {piece: count for piece, count in matches.items() if piece not in reserved}
+    return (*dict.fromkeys(listed), *_most_frequent(others, max(0, free_ids // 4)))
 
 
 def byte_pair_encoding(counts: Mapping[str, int], characters: tuple[str, ...], size: int) -> Vocabulary:

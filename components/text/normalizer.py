@@ -70,6 +70,13 @@ def _normalize_all(text: tf.Tensor, table: canonical.Expansions) -> tf.Tensor:
         tf.equal(codes[:, None], [ord(mark) for mark in characters.CJK_PUNCTUATION]), axis=1
     )
     kept = is_punctuation & tf.repeat(cjk, splits[1:] - splits[:-1])
+    return _recomposed(codes, splits, kept, table)
+
+
+def _recomposed(
+    codes: tf.Tensor, splits: tf.Tensor, kept: tf.Tensor, table: canonical.Expansions
+) -> tf.Tensor:
+    """Replaces the code points int32[N] of texts and composes them; returns the texts string[B]."""
     codes, lengths = canonical.decompose(codes, kept, table)
     splits = _new_splits(splits, lengths)
     classes, first = canonical.combining_classes(codes), _is_first(codes, splits)
@@ -92,6 +99,34 @@ def _is_first(codes: tf.Tensor, splits: tf.Tensor) -> tf.Tensor:
 def _new_splits(splits: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
     """The row splits after each element has become `lengths` elements."""
     return tf.gather(tf.concat([[0], tf.cumsum(lengths)], 0), splits)
+
+
+@functools.cache
+def replacer(replacements: tuple[tuple[str, str], ...]) -> tf.types.experimental.PolymorphicFunction:
+    """Returns a function that replaces characters of normalized text string[B] and composes the result.
+
+    It is one function for equal replacements, so that a graph contains its table once.
+
+    Args:
+      replacements: characters and what replaces them.
+    """
+    table = canonical.expansions({ord(old): new for old, new in replacements})
+    ranges = characters.to_ranges(ord(old) for old, _ in replacements)
+    pattern = f"(?s).*[{characters.re2_class(ranges)}].*"
+
+    @tf.function(input_signature=[TEXT])
+    def replace(text: tf.Tensor) -> tf.Tensor:
+        rows = tf.where(tf.strings.regex_full_match(text, pattern))
+
+        def some() -> tf.Tensor:
+            decoded = tf.strings.unicode_decode(tf.gather_nd(text, rows), "UTF-8")
+            codes, splits = decoded.values, tf.cast(decoded.row_splits, tf.int32)
+            new = _recomposed(codes, splits, tf.zeros_like(codes, tf.bool), table)
+            return tf.tensor_scatter_nd_update(text, rows, new)
+
+        return tf.cond(tf.size(rows) > 0, some, lambda: text)
+
+    return replace
 
 
 @functools.cache

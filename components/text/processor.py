@@ -13,7 +13,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from bitext.components.artifacts import SideFiles, TransformGraph
+from bitext.components.artifacts import OF_LEARNED, Segmentation, SideFiles, TransformGraph
 from bitext.components.text import (
     BOS_ID,
     EOS_ID,
@@ -23,22 +23,15 @@ from bitext.components.text import (
     WORD_BOUNDARY,
     TextSettings,
     normalizer,
+    pretokens,
+    whole_tokens,
 )
 
 UNKNOWN_WORD = "\u2047"
-_WORD = "[\\p{L}\\p{M}][\\p{L}\\p{M}\u180e\u200c\u200d]*"
-"""Letters and marks, and what joins or separates them within a word of some scripts."""
-# Letters (with apostrophes between them), digits, or other characters; each with the word boundary before it.
-_PRETOKEN = f"\u2581?{_WORD}(?:['\u2019]{_WORD})*|\u2581?\\p{{N}}+|\u2581?[^\u2581\\p{{L}}\\p{{M}}\\p{{N}}]+"
 _LOCAL_CAPITALS = (("İ", "i\u0307"), ("Ì", "ì"), ("Í", "í"), ("Ĩ", "ĩ"), ("Į", "į"))
 """What Turkish, Azeri and Lithuanian convert otherwise, and its small letter in all other languages."""
-LONGEST_PRETOKEN = 32
-"""Characters of the longest pretoken, without the marks of the last one. Longer ones are split, which bounds
-the time of byte-pair encoding."""
-MOST_LAST_MARKS = 8
-_CUT = f"[^ ]{{{LONGEST_PRETOKEN}}}[\\p{{M}}\u180e\u200c\u200d]{{0,{MOST_LAST_MARKS}}}"
 _FIRST_BYTE_ID = 4
-_NO_MERGE = 2**31 - 1
+_NO_MERGE = 2**63 - 1
 
 
 def normalize(text: tf.Tensor, settings: TextSettings) -> tf.Tensor:
@@ -70,22 +63,6 @@ def lower(text: tf.Tensor) -> tf.Tensor:
     return tf.strings.lower(text, encoding="utf-8")
 
 
-def pretokenize(text: tf.Tensor) -> tf.RaggedTensor:
-    """Splits normalized text into pretokens.
-
-    Args:
-      text: string[B], normalized.
-
-    Returns:
-      string[B, None]. Spaces have become U+2581, and one more is at the start of each text: the joined
-      pretokens without their first character are the text.
-    """
-    marked = tf.strings.regex_replace(text, " ", WORD_BOUNDARY)
-    marked = tf.where(tf.equal(marked, ""), marked, WORD_BOUNDARY + marked)
-    marked = tf.strings.regex_replace(marked, _PRETOKEN, "\\0 ")
-    return tf.strings.split(tf.strings.regex_replace(marked, _CUT, "\\0 "))
-
-
 class _VocabularyFile(tf.lookup.TextFileInitializer):
     """Initializes a lookup table from a file.
 
@@ -111,16 +88,24 @@ class TextProcessor(tf.Module):
     Its tables track their files as assets: a module that has a TextProcessor exports them.
     """
 
-    def __init__(self, settings: TextSettings, vocabulary: str | tf.Tensor, merges: str | tf.Tensor):
+    def __init__(
+        self,
+        settings: TextSettings,
+        vocabulary: str | tf.Tensor,
+        merges: str | tf.Tensor,
+        segmentation: Segmentation = OF_LEARNED,
+    ):
         """Loads the tables.
 
         Args:
           settings: how text becomes tokens.
           vocabulary: path of the vocabulary file (see `text.learn`).
           merges: path of the merges file.
+          segmentation: how text becomes words.
         """
         super().__init__(name="text_processor")
         self._settings = settings
+        self._segmentation = segmentation
         line, number = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
         to_id = _VocabularyFile(vocabulary, tf.string, line, tf.int64, number)
         to_piece = _VocabularyFile(vocabulary, tf.int64, number, tf.string, line)
@@ -137,15 +122,28 @@ class TextProcessor(tf.Module):
         """Normalizes text string[B]; see the function `normalize`."""
         return normalize(text, self._settings)
 
+    def pretokenize(self, text: tf.Tensor) -> tf.RaggedTensor:
+        """Splits normalized text string[B] into pretokens string[B, None]."""
+        words = self._marked_pretokens(text)
+        return words.with_values(whole_tokens.unmarked(words.values)) if self._settings.keeps_whole else words
+
+    def _marked_pretokens(self, text: tf.Tensor) -> tf.RaggedTensor:
+        text = pretokens.replaced(text, self._segmentation)
+        return pretokens.pretokenize(text, self._segmentation, self._settings)
+
     def tokenize(self, text: tf.Tensor) -> tf.RaggedTensor:
         """Converts text string[B] to ids int32[B, None], without `<s>` and `</s>`."""
-        pretokens = pretokenize(self.normalize(text))
+        words = self._marked_pretokens(self.normalize(text))
         if self._settings.unit == "word":
-            return pretokens.with_values(tf.cast(self._ids.lookup(pretokens.values), tf.int32))
-        distinct, indices = tf.unique(pretokens.values)
-        symbols = self._split_into_symbols(distinct)
-        tokens = symbols if self._settings.unit == "character" else self._merge(symbols)
-        return pretokens.with_values(tf.gather(tokens, indices)).merge_dims(1, 2)
+            return words.with_values(self._word_ids(words.values))
+        distinct, indices = tf.unique(words.values)
+        tokens = self._tokens_of(distinct) if self._settings.keeps_whole else self._spelled(distinct)
+        return words.with_values(tf.gather(tokens, indices)).merge_dims(1, 2)
+
+    @property
+    def characters(self) -> bool:
+        """Whether tokens are characters."""
+        return self._settings.unit == "character"
 
     @property
     def words(self) -> bool:
@@ -184,6 +182,32 @@ class TextProcessor(tf.Module):
         spaced = tf.strings.regex_replace(joined, WORD_BOUNDARY, " ")
         return normalizer.normalize(spaced, fold_quotes=self._settings.fold_quotes)
 
+    def _spelled(self, words: tf.Tensor) -> tf.RaggedTensor:
+        """Converts words string[N] to ids int32[N, None] by their characters."""
+        symbols = self._split_into_symbols(words)
+        return symbols if self._settings.unit == "character" else self._merge(symbols)
+
+    def _word_ids(self, words: tf.Tensor) -> tf.Tensor:
+        """Looks up words string[N]. A whole token that is spelled like a special token is unknown."""
+        ids = tf.cast(self._ids.lookup(whole_tokens.unmarked(words)), tf.int32)
+        return tf.where(ids < _FIRST_BYTE_ID, UNK_ID, ids) if self._settings.keeps_whole else ids
+
+    def _tokens_of(self, words: tf.Tensor) -> tf.RaggedTensor:
+        """Converts words string[N], some of which stay whole, to ids int32[N, None].
+
+        A whole token that the vocabulary does not have is spelled in its characters, which do not merge.
+        """
+        whole, names = whole_tokens.is_whole(words), whole_tokens.unmarked(words)
+        ids = tf.cast(self._ids.lookup(names), tf.int32)
+        known = whole & (ids >= _FIRST_BYTE_ID + 256)
+        rows = [tf.cast(tf.where(kind)[:, 0], tf.int32) for kind in (~whole, known, whole & ~known)]
+        tokens = [
+            self._spelled(tf.gather(words, rows[0])),
+            tf.RaggedTensor.from_tensor(tf.gather(ids, rows[1])[:, None], row_splits_dtype=tf.int64),
+            self._split_into_symbols(tf.gather(names, rows[2])),
+        ]
+        return tf.gather(tf.concat(tokens, axis=0), tf.math.invert_permutation(tf.concat(rows, axis=0)))
+
     def _split_into_symbols(self, words: tf.Tensor) -> tf.RaggedTensor:
         """Converts words string[N] to the ids int32[N, None] of their characters.
 
@@ -207,7 +231,7 @@ class TextProcessor(tf.Module):
         """Applies byte-pair encoding to the symbols of words: int32[N, None] to int32[N, None].
 
         In each word, the pair that was learned first is merged (of equal pairs, the leftmost), until no pair
-        can be merged. Ids are in the order of learning, so this is the pair with the smallest merged id.
+        can be merged. This is the pair with the smallest value in the merges file (`text.learn`).
         """
         words = symbols.to_tensor(default_value=-1)
         # A padding column on the right, so that every position has a right neighbor.
@@ -220,32 +244,35 @@ class TextProcessor(tf.Module):
             return tf.size(rows) > 0
 
         def step(
-            rows: tf.Tensor, words: tf.Tensor, joins: tf.Tensor, done: tf.Tensor
+            rows: tf.Tensor, words: tf.Tensor, joins: tf.Tensor, last: tf.Tensor, done: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
             best = tf.reduce_min(joins, axis=1)
+            if self._segmentation.all_occurrences:
+                best = tf.where(tf.reduce_any(tf.equal(joins, last[:, None]), axis=1), last, best)
             active = best < _NO_MERGE
             finished = tf.where(~active)[:, 0]
             done = tf.tensor_scatter_nd_update(
                 done, tf.gather(rows, finished)[:, None], tf.gather(words, finished)
             )
             keep = tf.where(active)[:, 0]
-            words, joins = self._join_one(
-                tf.gather(words, keep), tf.gather(joins, keep), tf.gather(best, keep)
-            )
-            return tf.gather(rows, keep), words, joins, done
+            last = tf.gather(best, keep)
+            words, joins = self._join_one(tf.gather(words, keep), tf.gather(joins, keep), last)
+            return tf.gather(rows, keep), words, joins, last, done
 
-        shapes = [tf.TensorShape([None]), *[tf.TensorShape([None, None])] * 3]
-        *_, done = tf.while_loop(more, step, [rows, words, joins, words], shape_invariants=shapes)
+        row, matrix = tf.TensorShape([None]), tf.TensorShape([None, None])
+        shapes = [row, matrix, matrix, row, matrix]
+        state = [rows, words, joins, tf.fill([tf.size(rows)], tf.constant(-1, tf.int64)), words]
+        *_, done = tf.while_loop(more, step, state, shape_invariants=shapes)
         lengths = tf.reduce_sum(tf.cast(done >= 0, tf.int64), axis=1)
         return tf.RaggedTensor.from_row_lengths(tf.boolean_mask(done, done >= 0), lengths, validate=False)
 
     def _join_one(self, words: tf.Tensor, joins: tf.Tensor, best: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Merges in each word the leftmost pair whose merged id is `best`.
+        """Merges in each word the leftmost pair whose value in the merges file is `best`.
 
         Args:
           words: int32[A, W], -1 after the end.
-          joins: int32[A, W], merged id of each symbol and its right neighbor; 2**31 - 1 if they do not merge.
-          best: int32[A], the smallest value of each row of `joins`.
+          joins: int64[A, W], the value of each symbol and its right neighbor; 2**63 - 1 if they do not merge.
+          best: int64[A], a value in each row of `joins`.
 
         Returns:
           `words` and `joins` after the merge: all symbols right of the pair have moved left by one.
@@ -255,20 +282,21 @@ class TextProcessor(tf.Module):
         words = tf.where(
             column <= position, words, tf.pad(words[:, 1:], [[0, 0], [0, 1]], constant_values=-1)
         )
-        words = tf.where(tf.equal(column, position), best[:, None], words)
+        merged = tf.cast(best % KEY_FACTOR, tf.int32)
+        words = tf.where(tf.equal(column, position), merged[:, None], words)
         joins = tf.where(
             column <= position, joins, tf.pad(joins[:, 1:], [[0, 0], [0, 1]], constant_values=_NO_MERGE)
         )
         before = tf.gather(words, tf.maximum(position - 1, 0), batch_dims=1)[:, 0]
         after = tf.gather(words, position + 1, batch_dims=1)[:, 0]
-        left, right = self._joins(before, best), self._joins(best, after)
+        left, right = self._joins(before, merged), self._joins(merged, after)
         joins = tf.where(tf.equal(column, position), right[:, None], joins)
         return words, tf.where(tf.equal(column, position - 1), left[:, None], joins)
 
     def _joins(self, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
-        """The merged id of each pair, int32 of their shape; 2**31 - 1 if a pair does not merge."""
+        """The value of each pair, int64 of their shape; 2**63 - 1 if a pair does not merge."""
         keys = tf.cast(left, tf.int64) * KEY_FACTOR + tf.cast(right, tf.int64)
-        return tf.cast(self._merges.lookup(keys), tf.int32)
+        return self._merges.lookup(keys)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -304,7 +332,7 @@ def load_text_pair(transform_graph: Path) -> TextPair:
     def side(files: SideFiles) -> TextProcessor:
         vocabulary, merges = transform_graph / files.vocabulary, transform_graph / files.merges
         with graph.reporting_damage(vocabulary, tf.errors.OpError):
-            return TextProcessor(text.settings, str(vocabulary), str(merges))
+            return TextProcessor(text.settings, str(vocabulary), str(merges), files.segmentation)
 
     source = side(text.source)
     target = source if text.shared else side(text.target)

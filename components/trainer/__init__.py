@@ -142,6 +142,27 @@ class WarmStartParameters(component.Parameters, frozen=True, kw_only=True, forbi
                 raise ValueError(f"{name} needs model: {LAST_BLESSED}. Received model: {self.model}")
 
 
+class EmbeddingParameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Pretrained vectors of words, with which rows of the embeddings start.
+
+    Attributes:
+      source: a file in the text form of word2vec, GloVe or fastText (`.vec`), which may be compressed, with
+        vectors of `model.embedding_units` numbers. The tokens that are words of the file start from its
+        vectors. Empty: none.
+      target: such a file for the target. If both sides share one embedding, it goes before that of the
+        source.
+      freeze: whether these rows stay as they are. Else the training changes them as it does others.
+    """
+
+    source: LocalPath = ""
+    target: LocalPath = ""
+    freeze: bool = False
+
+    def __post_init__(self) -> None:
+        if self.freeze and not (self.source or self.target):
+            raise ValueError("freeze needs source or target: the file whose rows stay as they are")
+
+
 class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Parameters of the Trainer.
 
@@ -152,6 +173,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
       schedule: how the learning rate changes.
       validation: scores on the eval split during training, and early stopping.
       warm_start: starting from the weights of an earlier model.
+      embeddings: pretrained vectors of words.
       steps: maximum number of updates of the weights. `auto`: as many as read each training pair 80 times
         (below 10,000 pairs), 40 times (below 100,000), 16 times (below 500,000), 12 times (below 5 million)
         or 8 times, but at least 1,000 and twice `schedule.warmup_steps`. The run prints the number.
@@ -182,6 +204,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     schedule: ScheduleParameters = ScheduleParameters()
     validation: ValidationParameters = ValidationParameters()
     warm_start: WarmStartParameters = WarmStartParameters()
+    embeddings: EmbeddingParameters = EmbeddingParameters()
     steps: Positive | Auto = 4000
     batch_tokens: Positive = 1600
     accumulate: Positive = 1
@@ -232,11 +255,12 @@ class Trainer(Component[Parameters]):
     uncached_parameters = frozenset({"progress"})
 
     def external_inputs(self, parameters: Parameters) -> list[str]:
-        """Paths of the checkpoint files if `warm_start.model` is a folder."""
+        """Paths of pretrained vectors, and of the checkpoint files if `warm_start.model` is a folder."""
+        vectors = list(filter(None, (parameters.embeddings.source, parameters.embeddings.target)))
         if parameters.warm_start.model in (None, LAST_BLESSED):
-            return []
+            return vectors
         model = artifacts.Model(Path(parameters.warm_start.model))
-        return list(map(str, (model.weights_file, model.vocabulary_file, model.architecture_file)))
+        return vectors + list(map(str, (model.weights_file, model.vocabulary_file, model.architecture_file)))
 
     def run(
         self,

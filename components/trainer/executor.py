@@ -22,7 +22,7 @@ from bitext.components.shared.corpus_size import AUTO
 from bitext.components.shared.files import path_without_globs
 from bitext.components.shared.heldout import Sentence, read_sentences
 from bitext.components.text.processor import TextPair, load_text_pair
-from bitext.components.trainer import Parameters
+from bitext.components.trainer import Parameters, embeddings
 from bitext.components.trainer.data import Batches
 from bitext.components.trainer.fitting import DataSize, data_warnings, with_steps
 from bitext.components.trainer.training import Training
@@ -68,7 +68,7 @@ def run(
     keras.utils.set_random_seed(parameters.seed)
     batches = dataclasses.replace(batches, seed=parameters.seed)
     pair = load_text_pair(transform_graph.path)
-    network = _build(start, pair, context)
+    network, frozen = _build(start, pair, context)
     translator = Translator(network, pair, parameters.search)
     held_out = _read_validation_sentences(parameters, examples)
     warnings = data_warnings(parameters, size) + search_warnings(translator, held_out)
@@ -76,7 +76,7 @@ def run(
     validate = validation_function(translator, held_out, parameters, context.say)
     with matmul_precision(parameters.precision), path_without_globs(context.working_dir) as working_dir:
         training_context = dataclasses.replace(context, working_dir=working_dir)
-        Training(network, parameters, batches, validate, training_context).run()
+        Training(network, parameters, batches, validate, training_context, frozen).run()
     training_run = artifacts.ModelRun(context.working_dir)
     shutil.copy(training_run.history_file, model_run.history_file)
     shutil.copytree(training_run.logs, model_run.logs)
@@ -104,13 +104,19 @@ def _choose_start(
     return start
 
 
-def _build(start: Start, pair: TextPair, context: Context) -> Seq2Seq:
-    """Returns the network with random weights, or with those of the model the training starts from."""
+def _build(start: Start, pair: TextPair, context: Context) -> tuple[Seq2Seq, dict[str, np.ndarray]]:
+    """Returns the network with its initial weights, and which rows of its variables are frozen.
+
+    The weights are random, those of the model the training starts from, or pretrained vectors.
+    """
     network = Seq2Seq(start.parameters.model, pair.source.size(), pair.target.size(), pair.shared)
     if start.model is not None:
         for line in load_weights(network, pair, start.model):
             context.say(line)
-    return network
+    started = embeddings.start(network, pair, start.parameters, start.model)
+    for line in started.lines:
+        context.say(line)
+    return network, started.frozen
 
 
 def _read_validation_sentences(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from bitext.components.trainer import Parameters
@@ -50,10 +52,27 @@ class Optimizer(tf.Module):
       snapshots_taken: int64[], number of snapshots taken so far.
     """
 
-    def __init__(self, parameters: Parameters, variables: list[tf.Variable]):
+    def __init__(
+        self,
+        parameters: Parameters,
+        variables: list[tf.Variable],
+        frozen: Sequence[np.ndarray | None] = (),
+    ):
+        """Creates the state.
+
+        Args:
+          parameters: the parameters in effect.
+          variables: the weights.
+          frozen: for each variable, whether each of its rows stays as it is, bool[V]; None: no row does.
+        """
         super().__init__(name="optimizer")
         self.parameters = parameters
         self.variables_ = variables
+        # 0 for the rows that stay, so that neither the gradient nor the decay changes them.
+        self.factors = [
+            None if rows is None else tf.constant(~rows[:, None], tf.float32)
+            for rows in frozen or [None] * len(variables)
+        ]
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self.first_moments = [tf.Variable(tf.zeros_like(v), trainable=False) for v in variables]
         self.second_moments = [tf.Variable(tf.zeros_like(v), trainable=False) for v in variables]
@@ -74,15 +93,20 @@ class Optimizer(tf.Module):
           The global norm of the gradients before clipping, float32[].
         """
         p = self.parameters.optimizer
+        gradients = [
+            gradient if factor is None else gradient * factor
+            for gradient, factor in zip(gradients, self.factors, strict=True)
+        ]
         norm = tf.linalg.global_norm(gradients)
         clipping = tf.minimum(1.0, p.clip_norm / norm)
         rate = learning_rate(self.parameters, self.step) * self.scale
         count = tf.cast(self.step + 1, tf.float32)
-        for variable, first, second, gradient in zip(
-            self.variables_, self.first_moments, self.second_moments, gradients, strict=True
+        for variable, first, second, gradient, factor in zip(
+            self.variables_, self.first_moments, self.second_moments, gradients, self.factors, strict=True
         ):
             if p.weight_decay and variable.shape.rank == 2:
-                variable.assign_sub(rate * p.weight_decay * variable)
+                decay = rate * p.weight_decay * variable
+                variable.assign_sub(decay if factor is None else decay * factor)
             tf.raw_ops.ResourceApplyAdam(
                 var=variable.handle,
                 m=first.handle,

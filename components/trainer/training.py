@@ -7,9 +7,10 @@ import dataclasses
 import functools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
+import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
@@ -85,6 +86,7 @@ class Training:
       batches: the training data.
       validate: returns the scores of the model with its current weights.
       context: the resources of the run.
+      frozen: by the path of a variable, whether each row stays as it is, bool[V].
     """
 
     model: Seq2Seq
@@ -92,10 +94,12 @@ class Training:
     batches: Batches
     validate: Callable[[], ValidationScores]
     context: Context
+    frozen: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.variables = [v.value for v in self.model.trainable_variables]
-        self.optimizer = Optimizer(self.parameters, self.variables)
+        frozen = [self.frozen.get(v.path) for v in self.model.trainable_variables]
+        self.optimizer = Optimizer(self.parameters, self.variables, frozen)
         self.progress = Progress(self.variables)
         # The loss of an update is divided by the mean number of tokens of all updates, not by its own number
         # of tokens, so that each token of an epoch has the same weight.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 import msgspec
@@ -10,7 +11,9 @@ from bitext.components import artifacts
 from bitext.components.component import Component, Context, heavy_imports
 from bitext.components.component import Parameters as BaseParameters
 from bitext.components.shared.corpus_size import AUTO, Auto
-from bitext.components.text import Unit
+from bitext.components.shared.path_types import LocalPath
+from bitext.components.text import SPECIALS, Unit
+from bitext.components.text.normalization import is_blank
 
 MIN_VOCABULARY_SIZE = 4 + 256 + 1
 """The specials, the 256 bytes, and one token to learn."""
@@ -42,6 +45,17 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
         unit `word`, the 256 bytes. A small corpus may yield fewer. `auto`: 2,000 below 10,000 training pairs,
         4,000 below 100,000, 8,000 below 500,000, 16,000 below 5 million, else 32,000; four times as many for
         unit `word`. The run prints the number.
+      vocabulary_file: a file that is taken as the vocabulary of both sides instead of learning one: a BPE
+        model of SentencePiece, or the merges of byte-pair encoding (codes of subword-nmt, fairseq or fastBPE,
+        `merges.txt`). `vocabulary_size` then has no effect. Empty: none.
+      source_vocabulary_file: such a file for the source only, with `shared_vocabulary: false`. The vocabulary
+        of a side without a file is learned.
+      target_vocabulary_file: such a file for the target only, with `shared_vocabulary: false`.
+      whole_tokens: texts that are one token each, with an id of their own, where they stand as whole words:
+        placeholders, tags, product names (`{name}`, `<br>`, `Model 3`).
+      whole_token_pattern: a regular expression (RE2) for texts that are never joined with others or split
+        into subwords, such as `[A-Z]+-[0-9]+`. A match that the training data has at least twice has an id of
+        its own; others are spelled in characters. Empty: none.
       shared_vocabulary: whether both sides share one vocabulary, learned from both.
       lowercase: whether all text is lower-cased. Translations are lower case too; see `evaluator.lowercase`.
       fold_quotes: whether typographic quotation marks and apostrophes become " and ' in all text, so that
@@ -67,6 +81,11 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
 
     unit: Unit = "subword"
     vocabulary_size: Annotated[int, msgspec.Meta(ge=5, le=1_000_000)] | Auto = 8000
+    vocabulary_file: LocalPath = ""
+    source_vocabulary_file: LocalPath = ""
+    target_vocabulary_file: LocalPath = ""
+    whole_tokens: Annotated[tuple[str, ...], msgspec.Meta(max_length=1000)] = ()
+    whole_token_pattern: str = ""
     shared_vocabulary: bool = True
     lowercase: bool = False
     fold_quotes: bool = True
@@ -100,6 +119,46 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
             )
         if self.subword_samples > 1 and self.unit != "subword":
             raise ValueError(f"subword_samples above 1 needs unit subword. Received: {self.unit}")
+        self._check_vocabulary_files()
+        self._check_whole_tokens()
+
+    def _check_vocabulary_files(self) -> None:
+        """Raises ValueError for a vocabulary file that another setting contradicts."""
+        by_side = bool(self.source_vocabulary_file or self.target_vocabulary_file)
+        if self.unit != "subword" and any(self.vocabulary_files.values()):
+            raise ValueError(f"a vocabulary file needs unit subword. Received: {self.unit}")
+        if self.vocabulary_file and (by_side or not self.shared_vocabulary):
+            raise ValueError(
+                "vocabulary_file is for both sides: for one side, set shared_vocabulary: false and "
+                "source_vocabulary_file or target_vocabulary_file"
+            )
+        if by_side and self.shared_vocabulary:
+            raise ValueError(
+                "source_vocabulary_file and target_vocabulary_file need shared_vocabulary: false; one file "
+                "for both sides is vocabulary_file"
+            )
+
+    def _check_whole_tokens(self) -> None:
+        """Raises ValueError for whole tokens that are blank, reserved or too many."""
+        for text in self.whole_tokens:
+            if is_blank(text):
+                raise ValueError(f"a text of whole_tokens is blank: {text!r}")
+            if text in SPECIALS or re.fullmatch("<0x[0-9A-F]{2}>", text):
+                raise ValueError(f"whole_tokens: {text} is the name of a special token")
+        size = self.vocabulary_size
+        reserved = len(SPECIALS) if self.unit == "word" else MIN_VOCABULARY_SIZE
+        if size != AUTO and len(self.whole_tokens) > (size - reserved) // 2:
+            raise ValueError(
+                f"whole_tokens are more than half of vocabulary_size without its {reserved} reserved ids. "
+                f"Received: {len(self.whole_tokens)} and {size}"
+            )
+
+    @property
+    def vocabulary_files(self) -> dict[str, str]:
+        """The vocabulary file of each side; empty: it is learned."""
+        if self.shared_vocabulary:
+            return dict.fromkeys(("source", "target"), self.vocabulary_file)
+        return {"source": self.source_vocabulary_file, "target": self.target_vocabulary_file}
 
     @property
     def max_ids(self) -> int:
@@ -165,6 +224,10 @@ class Transform(Component[WeightedParameters]):
     optional = frozenset({"analyzer_cache"})
     list_inputs = frozenset({"examples"})
     uncached_inputs = frozenset({"analyzer_cache"})
+
+    def external_inputs(self, parameters: Parameters) -> list[str]:
+        """Paths of the vocabulary files that a user gives."""
+        return list(dict.fromkeys(filter(None, parameters.vocabulary_files.values())))
 
     def run(
         self,

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import apache_beam as beam
 import pyarrow as pa
+import tensorflow as tf
 import tensorflow_transform.beam as tft_beam
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_transform.beam.analyzer_cache import DatasetKey
 from tfx_bsl.tfxio import tensor_adapter
 
 from bitext.components import artifacts
-from bitext.components.artifacts import SideFiles, TextFile
+from bitext.components.artifacts import TextFile
 from bitext.components.component import Context
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
@@ -30,15 +31,14 @@ from bitext.components.transform import (
     ragged,
     resegment,
     selection,
-    vocabulary,
 )
 from bitext.components.transform.batches import POSITION, File, tensor_adapter_config
 from bitext.components.transform.batches import read as read_batches
+from bitext.components.transform.given_sides import GivenSides, check_pattern, text_file
 from bitext.components.transform.preprocessing import (
     FEATURES,
     analysis_fn,
     preprocessing_fn,
-    text_settings,
 )
 from bitext.components.transform.selection import Copies
 
@@ -79,24 +79,23 @@ def run(
             "add one: the vocabulary is learned from it (`splits` of example_gen)",
         )
     splits = {name: _files(examples, name) for name in names}
-    train_files = itertools.chain.from_iterable(splits[TRAIN])
-    parameters, line = fitting.with_vocabulary_size(parameters, train_files)
-    if line:
-        context.say(line)
+    parameters, given = _resolve(parameters, context, splits[TRAIN])
     feature_schema = _feature_schema(schema)
     batches = {name: context.temp_dir / "batches" / name for name in splits}
     for folder in batches.values():
         folder.mkdir(parents=True)
-    window = _window(parameters, feature_schema, examples, previous_cache, updated_analyzer_cache)
+    window = _window(parameters, given, feature_schema, examples, previous_cache, updated_analyzer_cache)
     if len(examples) > 1 or window.complete:
         context.say(f"analysis of {len(window.complete)} of {len(examples)} spans taken from the cache")
     while len(window.cached) - len(window.complete) > MAX_SPANS_PER_PASS:
-        _count(parameters, context, splits[TRAIN], window, feature_schema)
-        window = _window(parameters, feature_schema, examples, window.cache, window.cache)
+        _count(parameters, given, context, splits[TRAIN], window, feature_schema)
+        window = _window(parameters, given, feature_schema, examples, window.cache, window.cache)
     copies = selection.copies(parameters, examples, context.say)
-    _run_beam(parameters, context, splits, copies, window, feature_schema, batches, transform_graph.path)
+    preprocess = functools.partial(preprocessing_fn, parameters=parameters, given=given)
+    output = transform_graph.path
+    _run_beam(parameters, preprocess, context, splits, copies, window, feature_schema, batches, output)
     transform_graph.write_feature_schema(feature_schema)
-    text = _text_file(parameters, transform_graph)
+    text = text_file(parameters, transform_graph, given)
     transform_graph.write_text(text)
     transform_graph.properties.update(
         unit=parameters.unit, source_vocabulary=text.source.size, target_vocabulary=text.target.size
@@ -105,6 +104,23 @@ def run(
         _resegment(parameters, text, transform_graph.path, batches[TRAIN])
     padded.write(parameters, context, batches, transformed_examples)
     _warn(parameters, context, text, transformed_examples)
+
+
+def _resolve(
+    parameters: WeightedParameters, context: Context, train: list[list[str]]
+) -> tuple[WeightedParameters, GivenSides]:
+    """Returns the parameters with a number for `vocabulary_size: auto`, and the given vocabularies.
+
+    Raises:
+      ConfigError: the pattern of whole tokens is no regular expression.
+      DataError: a vocabulary file cannot be read, or bitext cannot apply it.
+    """
+    check_pattern(parameters.whole_token_pattern)
+    parameters, line = fitting.with_vocabulary_size(parameters, itertools.chain.from_iterable(train))
+    given = GivenSides.read(parameters)
+    for note in (*filter(None, [line]), *given.notes(parameters)):
+        context.say(note)
+    return parameters, given
 
 
 def _files(examples: Sequence[artifacts.Examples], split: str) -> list[list[str]]:
@@ -151,6 +167,7 @@ def _feature_schema(schema_artifact: artifacts.Schema) -> schema_pb2.Schema:
 
 def _window(
     parameters: Parameters,
+    given: GivenSides,
     schema: schema_pb2.Schema,
     examples: Sequence[artifacts.Examples],
     old: artifacts.TransformCache | None,
@@ -161,7 +178,7 @@ def _window(
     if old is None:
         return analyzer_cache.Window(cache, {key: [] for key in keys})
     analyzers = tft_beam.analysis_graph_builder.get_analysis_cache_entry_keys(
-        functools.partial(analysis_fn, parameters=parameters),
+        functools.partial(analysis_fn, parameters=parameters, given=given),
         tensor_adapter.TensorAdapter(tensor_adapter_config(schema)).OriginalTypeSpecs(),
         keys,
         force_tf_compat_v1=False,
@@ -171,6 +188,7 @@ def _window(
 
 def _count(
     parameters: Parameters,
+    given: GivenSides,
     context: Context,
     train: list[list[str]],
     window: analyzer_cache.Window,
@@ -185,7 +203,7 @@ def _count(
     ):
         rows = _read_new(pipeline, read, train, window, MAX_SPANS_PER_PASS)
         analyze = tft_beam.AnalyzeDatasetWithCache(
-            functools.partial(analysis_fn, parameters=parameters), pipeline
+            functools.partial(analysis_fn, parameters=parameters, given=given), pipeline
         )
         _, newly_counted = (rows, {}, tensor_adapter_config(schema)) | "Count" >> analyze
         window.write(newly_counted)
@@ -200,6 +218,7 @@ def _tft_folder(context: Context) -> contextlib.AbstractContextManager[Path]:
 
 def _run_beam(
     parameters: Parameters,
+    preprocess: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]],
     context: Context,
     splits: dict[str, list[list[str]]],
     copies: dict[str, Copies],
@@ -218,7 +237,6 @@ def _run_beam(
         tft_beam.Context(temp_dir=str(temp_dir), passthrough_keys={POSITION}),
     ):
         train = dict.fromkeys(window.cached) | _read_new(pipeline, read_train, splits[TRAIN], window)
-        preprocess = functools.partial(preprocessing_fn, parameters=parameters)
         analyze = tft_beam.AnalyzeDatasetWithCache(preprocess, pipeline)
         transform_fn, newly_counted = (train, window.read(pipeline), config) | "Analyze" >> analyze
         window.write(newly_counted)
@@ -280,24 +298,3 @@ def _warn(
     size, pairs = max(text.source.size, text.target.size), int(examples.properties["train_examples"])
     if warning := fitting.vocabulary_warning(parameters, size, pairs):
         context.say(f"warning: {warning}")
-
-
-def _text_file(parameters: Parameters, graph: artifacts.TransformGraph) -> TextFile:
-    """Returns how text becomes tokens, with the vocabulary files that TFT wrote."""
-    sides = {}
-    for side in ("source", "target"):
-        prefix = "" if parameters.shared_vocabulary else f"{side}."
-        paths = {
-            kind: next(graph.assets.glob(vocabulary.asset_name(prefix, kind, "*")))
-            for kind in ("vocabulary", "merges")
-        }
-        size = paths["vocabulary"].read_bytes().count(b"\n")
-        names = {kind: str(path.relative_to(graph.path)) for kind, path in paths.items()}
-        sides[side] = SideFiles(**names, size=size)
-    return TextFile(
-        settings=text_settings(parameters),
-        shared=parameters.shared_vocabulary,
-        source_max_length=parameters.source_max_length,
-        source_language=parameters.source_language,
-        **sides,
-    )

@@ -50,9 +50,12 @@ def vocabulary_warning(parameters: Parameters, size: int, pairs: int) -> str:
     fitting = corpus_size.vocabulary_size(pairs, words=parameters.unit == "word")
     if parameters.unit == "character" or size <= MAX_VOCABULARY_FACTOR * fitting:
         return ""
+    remedy = f"transform.vocabulary_size {fitting:,} would fit (`auto`)"
+    if any(parameters.vocabulary_files.values()):
+        remedy = f"a vocabulary file of about {fitting:,} pieces would fit"
     return (
         f"a vocabulary of {size:,} is large for {pairs:,} training pairs: most tokens are too rare to be "
-        f"learned; transform.vocabulary_size {fitting:,} would fit (`auto`)"
+        f"learned; {remedy}"
     )
 
 

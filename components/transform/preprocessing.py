@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-
 import tensorflow as tf
 
-from bitext.components.text import BOS_ID, EOS_ID, TextSettings, processor
+from bitext.components.text import BOS_ID, EOS_ID, pretokens, processor
+from bitext.components.text.given import MAX_GIVEN_IDS
 from bitext.components.transform import Parameters, vocabulary
+from bitext.components.transform.given_sides import GivenSides, text_settings
 
 FEATURES = ("id", "source", "target")
 
 
-def preprocessing_fn(inputs: dict[str, tf.Tensor], *, parameters: Parameters) -> dict[str, tf.Tensor]:
+def preprocessing_fn(
+    inputs: dict[str, tf.Tensor], *, parameters: Parameters, given: GivenSides
+) -> dict[str, tf.Tensor]:
     """Builds the graph.
 
     A source ends with `</s>`; a target begins with `<s>` and ends with `</s>`.
@@ -20,16 +22,20 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], *, parameters: Parameters) ->
     Args:
       inputs: `id`, `source` and `target`, string[B] each.
       parameters: Transform's parameters.
+      given: the vocabularies that are not learned.
 
     Returns:
       `id` string[B], `source_ids` and `target_ids` int64[B, None].
     """
     settings = text_settings(parameters)
-    assets = _vocabularies(inputs, parameters)
+    assets = _vocabularies(inputs, parameters, given)
     ids = {}
     for side in assets:
         name = "text" if parameters.shared_vocabulary else f"{side}_text"
-        ids[side] = vocabulary.tokenize(inputs[side], settings, parameters.max_ids, assets[side], name)
+        size = MAX_GIVEN_IDS if given.of(side) else parameters.max_ids
+        ids[side] = vocabulary.tokenize(
+            inputs[side], settings, given.segmentation(side), size, assets[side], name
+        )
     rows = tf.size(inputs["id"])
     end = tf.fill([rows, 1], tf.constant(EOS_ID, tf.int64))
     start = tf.fill([rows, 1], tf.constant(BOS_ID, tf.int64))
@@ -40,34 +46,33 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], *, parameters: Parameters) ->
     }
 
 
-def analysis_fn(inputs: dict[str, tf.Tensor], *, parameters: Parameters) -> dict[str, tf.Tensor]:
+def analysis_fn(
+    inputs: dict[str, tf.Tensor], *, parameters: Parameters, given: GivenSides
+) -> dict[str, tf.Tensor]:
     """Builds the part of the graph with the analyzers, which TFT's cache keys depend on.
 
     The complete graph cannot be traced to get the keys: in that trace, the paths of the vocabularies are
     placeholders, and a lookup table cannot be made from a placeholder.
     """
-    _vocabularies(inputs, parameters)
+    _vocabularies(inputs, parameters, given)
     return {"id": inputs["id"]}
 
 
 def _vocabularies(
-    inputs: dict[str, tf.Tensor], parameters: Parameters
+    inputs: dict[str, tf.Tensor], parameters: Parameters, given: GivenSides
 ) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
     """Adds the analyzers; returns the paths of the vocabulary and merges files of each side."""
     settings = text_settings(parameters)
-    pretokens = {
-        side: processor.pretokenize(processor.normalize(inputs[side], settings)).values
-        for side in ("source", "target")
-    }
-    learn = functools.partial(vocabulary.vocabulary_assets, settings=settings, size=parameters.max_ids)
+
+    def words(side: str) -> tf.Tensor:
+        segmentation = given.segmentation(side)
+        text = pretokens.replaced(processor.normalize(inputs[side], settings), segmentation)
+        return pretokens.pretokenize(text, segmentation, settings).values
+
+    def learn(words: tf.Tensor, side: str, prefix: str) -> tuple[tf.Tensor, tf.Tensor]:
+        return vocabulary.vocabulary_assets(words, settings, parameters.max_ids, prefix, given.of(side))
+
     if parameters.shared_vocabulary:
-        shared = learn(tf.concat([pretokens["source"], pretokens["target"]], axis=0), prefix="")
+        shared = learn(tf.concat([words("source"), words("target")], axis=0), "source", "")
         return {"source": shared, "target": shared}
-    return {side: learn(pretokens[side], prefix=f"{side}.") for side in pretokens}
-
-
-def text_settings(parameters: Parameters) -> TextSettings:
-    """Returns the text settings among the parameters."""
-    return TextSettings(
-        unit=parameters.unit, lowercase=parameters.lowercase, fold_quotes=parameters.fold_quotes
-    )
+    return {side: learn(words(side), side, f"{side}.") for side in ("source", "target")}

@@ -38,7 +38,8 @@ class Splits:
     @classmethod
     def read(cls, merges: Path, size: int) -> Splits:
         """Reads a merges file (`bitext.components.text.learn`) of a vocabulary of `size` ids."""
-        key, merged = np.loadtxt(merges, np.int64, delimiter="\t", ndmin=2).T
+        key, value = np.loadtxt(merges, np.int64, delimiter="\t", ndmin=2).T
+        merged = value % KEY_FACTOR
         is_pair = key >= 0
         key, merged = key[is_pair], merged[is_pair]
         order = np.lexsort((key, merged))

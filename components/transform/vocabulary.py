@@ -22,8 +22,10 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from tensorflow_transform import analyzer_nodes, nodes
 
-from bitext.components.artifacts import vocabulary_digest
+from bitext.components.artifacts import OF_LEARNED, Segmentation, vocabulary_digest
+from bitext.components.shared.files import encode_json
 from bitext.components.text import TextSettings, learn, processor
+from bitext.components.text.given import Given
 
 Counts = collections.Counter[bytes]
 
@@ -34,7 +36,7 @@ def asset_name(prefix: str, kind: str, digest: str) -> str:
 
 
 def vocabulary_assets(
-    pretokens: tf.Tensor, settings: TextSettings, size: int, prefix: str
+    pretokens: tf.Tensor, settings: TextSettings, size: int, prefix: str, given: Given | None = None
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Adds the analyzer that learns a vocabulary from the complete analyzed dataset.
 
@@ -43,6 +45,7 @@ def vocabulary_assets(
       settings: the text settings.
       size: maximum number of ids.
       prefix: the first part of the names of the two asset files.
+      given: the vocabulary that is used instead of a learned one.
 
     Returns:
       The paths of the vocabulary file and the merges file, string[] each; both are assets of the graph.
@@ -55,8 +58,8 @@ def vocabulary_assets(
             tft.experimental.CacheablePTransformAnalyzer(
                 make_accumulators_ptransform=CountBatches(),
                 merge_accumulators_ptransform=MergeCounts(),
-                extract_output_ptransform=LearnVocabulary(settings, size, prefix),
-                cache_coder=CountsCoder(settings),
+                extract_output_ptransform=LearnVocabulary(settings, size, prefix, given),
+                cache_coder=CountsCoder(settings, given.segmentation if given else OF_LEARNED),
             ),
             [empty.vocabulary_file(), empty.merges_file()],
         )
@@ -110,13 +113,19 @@ def _cacheable_analyzer(
 
 
 def tokenize(
-    text: tf.Tensor, settings: TextSettings, size: int, assets: tuple[tf.Tensor, tf.Tensor], name: str
+    text: tf.Tensor,
+    settings: TextSettings,
+    segmentation: Segmentation,
+    size: int,
+    assets: tuple[tf.Tensor, tf.Tensor],
+    name: str,
 ) -> tf.RaggedTensor:
     """Tokenizes text with the vocabulary that an analyzer of the same graph learns.
 
     Args:
       text: string[B].
       settings: the text settings.
+      segmentation: how text becomes words.
       size: maximum number of ids, as given to `vocabulary_assets`.
       assets: the paths that `vocabulary_assets` returned.
       name: the name of the text processor in the graph. Calls with equal names and assets share it.
@@ -131,7 +140,8 @@ def tokenize(
     def with_vocabulary(text: tf.Tensor, vocabulary_path: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
         def with_merges(text: tf.Tensor, merges_path: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
             text_processor = tft.make_and_track_object(
-                lambda: processor.TextProcessor(settings, vocabulary_path, merges_path), name=name
+                lambda: processor.TextProcessor(settings, vocabulary_path, merges_path, segmentation),
+                name=name,
             )
             return tf.cast(text_processor.tokenize(text), tf.int64), max_size
 
@@ -208,11 +218,14 @@ class CountsCoder(tft.experimental.PTransformAnalyzerCacheCoder):
 
     _SIZE = struct.Struct("<Q")
 
-    def __init__(self, settings: TextSettings):
+    def __init__(self, settings: TextSettings, segmentation: Segmentation = OF_LEARNED):
         self._settings = settings
+        # The replacements can be thousands of characters.
+        self._segmentation = hashlib.sha256(encode_json(segmentation)).hexdigest()[:12]
 
     def __repr__(self) -> str:
-        return f"CountsCoder({self._settings}, {_source_digest()}, TensorFlow {tf.__version__})"
+        versions = f"{_source_digest()}, TensorFlow {tf.__version__}"
+        return f"CountsCoder({self._settings}, {self._segmentation}, {versions})"
 
     def encode_cache(self, counts: Counts) -> bytes:
         """Encodes counts; equal counts give equal bytes."""
@@ -245,8 +258,9 @@ def _source_digest() -> str:
 class LearnVocabulary(tft_beam.experimental.PTransformAnalyzer):
     """Turns the counts of all pretokens into the paths of the two vocabulary files."""
 
-    def __init__(self, settings: TextSettings, size: int, prefix: str):
+    def __init__(self, settings: TextSettings, size: int, prefix: str, given: Given | None = None):
         super().__init__()
+        self._given = given
         self._settings = settings
         self._size = size
         self._prefix = prefix
@@ -254,17 +268,17 @@ class LearnVocabulary(tft_beam.experimental.PTransformAnalyzer):
     def expand(self, counts: beam.PCollection[Counts]) -> tuple[beam.PCollection[str], beam.PCollection[str]]:
         """See `beam.PTransform.expand`."""
         paths = counts | "Learn" >> beam.Map(
-            _learn_and_write, self._settings, self._size, self.base_temp_dir, self._prefix
+            _learn_and_write, self._settings, self._size, self.base_temp_dir, self._prefix, self._given
         )
         return tuple(paths | f"Path{i}" >> beam.Map(lambda pair, i=i: pair[i]) for i in range(2))
 
 
 def _learn_and_write(
-    counts: Counts, settings: TextSettings, size: int, folder: str, prefix: str
+    counts: Counts, settings: TextSettings, size: int, folder: str, prefix: str, given: Given | None
 ) -> tuple[str, str]:
-    """Learns the vocabulary, writes its files and returns their paths."""
+    """Learns the vocabulary, or takes the given one, writes its files and returns their paths."""
     words = {word.decode(): count for word, count in counts.items()}
-    vocabulary = learn.learn(words, settings, size)
+    vocabulary = given.vocabulary(words, settings) if given else learn.learn(words, settings, size)
     contents = {"vocabulary": vocabulary.vocabulary_file(), "merges": vocabulary.merges_file()}
     # Within a process, TensorFlow shares lookup tables that have equal file paths, so equal paths must have
     # equal contents.

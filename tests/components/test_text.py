@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from bitext.components.artifacts import SideFiles, TextFile
 from bitext.components.shared.errors import DataError
-from bitext.components.text import EOS_ID, SPECIALS, TextSettings, learn, processor
+from bitext.components.text import EOS_ID, SPECIALS, TextSettings, learn, pretokens, processor
 from bitext.components.text.normalization import split_key
 
 LINES = [
@@ -45,7 +45,7 @@ def make_processor(folder: Path, lines: list[str], size: int = 400, **changes) -
 def pretoken_counts(lines: list[str], text_settings: TextSettings) -> dict[str, int]:
     """How often each pretoken occurs."""
     words, _, counts = tf.unique_with_counts(
-        processor.pretokenize(processor.normalize(tf.constant(lines), text_settings)).values
+        pretokens.pretokenize(processor.normalize(tf.constant(lines), text_settings)).values
     )
     return {word.decode(): count for word, count in zip(words.numpy(), counts.numpy().tolist(), strict=True)}
 
@@ -93,17 +93,17 @@ def test_normalized_text_has_single_spaces_and_normalizing_again_changes_nothing
 @settings(max_examples=100, deadline=None)
 def test_pretokens_are_short_and_lose_nothing(texts):
     normalized = processor.normalize(tf.constant(texts), TextSettings())
-    pretokens = processor.pretokenize(normalized).to_list()
-    for parts, text in zip(pretokens, normalized.numpy().tolist(), strict=True):
+    words = pretokens.pretokenize(normalized).to_list()
+    for parts, text in zip(words, normalized.numpy().tolist(), strict=True):
         assert b"".join(parts).decode().replace("\u2581", " ")[1:] == text.decode()
-        longest = processor.LONGEST_PRETOKEN + processor.MOST_LAST_MARKS
+        longest = pretokens.LONGEST_PRETOKEN + pretokens.MOST_LAST_MARKS
         assert all(0 < len(part.decode()) <= longest for part in parts)
 
 
 @pytest.mark.parametrize("letter", ["ที่", "क्", "e\u0323\u0308", "ب\u064e"])
 def test_a_cut_does_not_separate_a_letter_from_its_marks(letter):
     text = tf.constant(["x" * offset + letter * 40 for offset in range(8)])
-    for parts in processor.pretokenize(text).to_list():
+    for parts in pretokens.pretokenize(text).to_list():
         assert len(parts) > 1
         assert not any(unicodedata.category(part.decode()[0])[0] == "M" for part in parts)
 
@@ -123,7 +123,7 @@ def test_subword_pieces_equal_those_of_sentencepiece(parity, text):
     normalized = path.normalize(tf.constant([text]))
     expected = [
         piece
-        for word in processor.pretokenize(normalized).values.numpy().tolist()
+        for word in pretokens.pretokenize(normalized).values.numpy().tolist()
         for piece in reference.encode(word.decode(), out_type=str)
     ]
     assert [pieces[i] for i in path.tokenize(normalized).to_list()[0]] == expected

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
+import sentencepiece
 import tensorflow as tf
 from apache_beam import Pipeline
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
@@ -615,3 +616,63 @@ def test_limits_and_vocabularies_that_do_not_fit_are_told(tmp_path, monkeypatch)
     assert len(warnings) == 2
     assert "transform.source_max_length 8 truncates" in warnings[0]
     assert "transform.vocabulary_size 100 would fit" in warnings[1]
+
+
+class TestGivenVocabulary:
+    """Ids of a user's own vocabulary equal those of serving; its files are in the cache key."""
+
+    @pytest.fixture(scope="class")
+    def files(self, tmp_path_factory) -> dict[str, str]:
+        folder = tmp_path_factory.mktemp("given")
+        lines = [side for _, *pair in SPLITS["train"] for side in pair]
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(lines), model_prefix=f"{folder}/own", model_type="bpe", vocab_size=120
+        )
+        merges = ["#version: 0.2", "t h", "th e</w>", "s o", "so n", "son g", "c a", "ca t</w>"]
+        (folder / "codes").write_text("\n".join(merges) + "\n")
+        return {"model": f"{folder}/own.model", "codes": f"{folder}/codes"}
+
+    def test_a_joint_sentencepiece_model(self, tmp_path, files):
+        run = Run(tmp_path, SPLITS, vocabulary_file=files["model"], subword_samples=2, subword_dropout=0.3)
+        assert run.read("test") == expected_ids(run, "test")
+        pair = load_text_pair(run.graph.path)
+        library = sentencepiece.SentencePieceProcessor(model_file=files["model"])
+        pieces = pair.source.pieces()
+        for line in ("the cat sang songs", "didn't they?"):
+            (ids,) = pair.source.tokenize(tf.constant([line])).to_list()
+            assert [pieces[i] for i in ids] == library.encode(line, out_type=str)
+        assert any("(a BPE model of SentencePiece)" in line for line in run.messages)
+        copy = artifacts.TransformGraph(tmp_path / "copy")
+        copy.path.mkdir()
+        run.graph.copy_text(copy.path)
+        assert copy.text().source.segmentation == run.graph.text().source.segmentation
+        assert load_text_pair(copy.path).source.pieces() == pieces
+
+    def test_merges_for_one_side_and_a_learned_vocabulary_for_the_other(self, tmp_path, files):
+        run = Run(tmp_path, SPLITS, shared_vocabulary=False, source_vocabulary_file=files["codes"])
+        assert run.read("test") == expected_ids(run, "test")
+        pair = load_text_pair(run.graph.path)
+        pieces = pair.source.pieces()
+        (ids,) = pair.source.tokenize(tf.constant(["the songs cat"])).to_list()
+        assert [pieces[i] for i in ids] == ["the▁", "song", "s▁", "cat▁"]
+        assert "the▁" not in pair.target.pieces()
+
+    def test_the_files_are_external_inputs(self, files):
+        assert Transform().external_inputs(Parameters()) == []
+        own = Parameters(vocabulary_file=files["model"])
+        assert Transform().external_inputs(own) == [files["model"]]
+        separate = Parameters(shared_vocabulary=False, target_vocabulary_file=files["codes"])
+        assert Transform().external_inputs(separate) == [files["codes"]]
+
+    @pytest.mark.parametrize(
+        ("values", "message"),
+        [
+            ({"vocabulary_file": "a", "unit": "word"}, "needs unit subword"),
+            ({"vocabulary_file": "a", "shared_vocabulary": False}, "is for both sides"),
+            ({"vocabulary_file": "a", "source_vocabulary_file": "b"}, "is for both sides"),
+            ({"source_vocabulary_file": "b"}, "need shared_vocabulary: false"),
+        ],
+    )
+    def test_contradicting_settings_are_refused(self, values, message):
+        with pytest.raises(ValueError, match=message):
+            Parameters(**values)

@@ -323,3 +323,48 @@ class TestTraining:
         assert are_equal(train.weights(resumed), train.weights(unbroken))
         assert resumed.properties == unbroken.properties
         assert train.steps("broken") == [2, 4]
+
+
+class TestEmbeddings:
+    """Pretrained vectors in a whole training: the first one, an interrupted one, and a warm start."""
+
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        path = tmp_path / "own.vec"
+        units = SETTINGS.embedding_units
+        lines = [f"{word} {' '.join([str(n + 1)] * units)}" for n, word in enumerate("abi")]
+        path.write_text("\n".join([f"3 {units}", *lines]) + "\n")
+        return path
+
+    def rows(self, train: Trainings, model: artifacts.Model, count: int) -> np.ndarray:
+        """The rows of the first words after the four specials."""
+        return train.weights(model)["seq2seq/target_embedding"][4 : 4 + count]
+
+    def test_frozen_rows_stay_also_in_a_training_that_was_killed(self, train: Trainings, file: Path) -> None:
+        parameters = changed(PARAMETERS, embeddings={"source": str(file), "freeze": True})
+        unbroken = train("unbroken", parameters)
+        assert any("source embedding: 2 of 12 tokens (16.7%) are in" in line for line in train.messages)
+        rows = self.rows(train, unbroken, 3)
+        # The vectors of a, b: 1 and 2 times the ones, scaled to a mean square norm of 1.
+        expected = np.array([1, 2]) / np.sqrt(2.5 * SETTINGS.embedding_units)
+        np.testing.assert_allclose(rows[:2], np.tile(expected[:, None], (1, rows.shape[1])), rtol=1e-5)
+        assert not np.allclose(rows[2], rows[2][0])
+        with pytest.raises(Killed):
+            train("broken", parameters, killed_after=1)
+        resumed = train("broken", parameters)
+        assert are_equal(train.weights(resumed), train.weights(unbroken))
+
+    def test_without_freeze_the_training_changes_the_rows(self, train: Trainings, file: Path) -> None:
+        model = train("free", changed(PARAMETERS, embeddings={"target": str(file)}))
+        rows = self.rows(train, model, 1)
+        assert not np.allclose(rows, rows[0, 0], rtol=1e-5)
+
+    def test_a_warm_start_starts_only_new_tokens_from_the_file(self, train: Trainings, file: Path) -> None:
+        served = train("served", PARAMETERS)
+        parameters = changed(WARM, embeddings={"source": str(file), "freeze": True})
+        model = train("warm", parameters, served, [*WORDS, "▁i", "▁j"])
+        assert any("2 of these keep the rows of the model" in line for line in train.messages)
+        np.testing.assert_allclose(self.rows(train, model, 2), self.rows(train, served, 2), rtol=1e-5)
+        new = self.rows(train, model, 10)[8]
+        np.testing.assert_allclose(new, new[0], rtol=1e-5)
+        assert not np.allclose(self.rows(train, model, 3)[2], self.rows(train, served, 3)[2], rtol=1e-5)

@@ -15,7 +15,7 @@ from bitext.components.seq2seq.decoding.sampling import sample
 from bitext.components.seq2seq.decoding.search import beam_search
 from bitext.components.seq2seq.memory import Memory
 from bitext.components.seq2seq.model import BOS, EOS, PAD, UNK, Seq2Seq, Start, count_tokens
-from bitext.components.text.processor import TextPair, pretokenize
+from bitext.components.text.processor import TextPair
 
 TEXT = tf.TensorSpec([None], tf.string)
 Signature = Callable[..., dict[str, tf.Tensor]]
@@ -96,7 +96,7 @@ class Translator(tf.Module):
     def _aligned_words(self, text: tf.Tensor, alignment: tf.Tensor) -> tf.Tensor:
         """Returns the source word string[B * N, T] with the highest alignment for each target token."""
         sentences, translations, length, source_length = tf.unstack(tf.shape(alignment))
-        words = pretokenize(self.source.normalize(text))[:, : self.source_max_length - 1]
+        words = self.source.pretokenize(self.source.normalize(text))[:, : self.source_max_length - 1]
         words = words.to_tensor("", shape=[None, None])
         # The alignment has more columns, because `</s>` is a source token but not a word.
         padding = source_length - tf.shape(words)[1]

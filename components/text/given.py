@@ -1,0 +1,166 @@
+"""A vocabulary that a user gives instead of one that is learned: what its file says, in this project's terms.
+
+`sentencepiece_model` and `merges_file` read the two kinds of files, `read` finds out which one a file is.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from bitext.components.artifacts.transform_graph import Segmentation
+from bitext.components.shared.display import path_text
+from bitext.components.shared.errors import DataError
+from bitext.components.text import (
+    KEY_FACTOR,
+    SPECIALS,
+    WHOLE_MARK,
+    WORD_BOUNDARY,
+    TextSettings,
+    merges_file,
+    sentencepiece_model,
+)
+from bitext.components.text.learn import BYTES, Vocabulary, whole_pieces
+from bitext.components.text.normalization import normalize
+
+MAX_GIVEN_IDS = 1_000_000
+_EXAMPLES = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """A vocabulary from a file.
+
+    Attributes:
+      file: the path of the file.
+      kind: what the file is, for messages.
+      pieces: the pieces of several characters, U+2581 for a space; the position of a piece is its rank.
+      characters: the pieces of one character.
+      rules: the pairs that merge, in the order of their rank; None: every pair whose concatenation is
+        a piece, in the order of the pieces.
+      segmentation: how text becomes words.
+      byte_fallback: whether the library spells unknown characters in bytes, as bitext always does.
+    """
+
+    file: str
+    kind: str
+    pieces: tuple[str, ...]
+    characters: tuple[str, ...]
+    rules: tuple[tuple[str, str], ...] | None
+    segmentation: Segmentation
+    byte_fallback: bool
+
+    def vocabulary(self, counts: Mapping[str, int], settings: TextSettings) -> Vocabulary:
+        """Returns the vocabulary.
+
+        Args:
+          counts: how often each pretoken of the training data occurs. A merges file does not list the
+            characters: they are those of its merges and of the data.
+          settings: the texts that stay whole, which are added to the vocabulary.
+        """
+        whole = whole_pieces(counts, settings, len(self.pieces))
+        words = {word: count for word, count in counts.items() if not word.startswith(WHOLE_MARK)}
+        if self.rules is None:
+            return _of_pieces(self.pieces, self.characters).with_pieces(whole)
+        return _of_rules(self.rules, words).with_pieces(whole)
+
+    def notes(self, *, fold_quotes: bool) -> list[str]:
+        """Returns what a user should know about the use of the file: a line each."""
+        size = len(self.pieces) + len(self.characters)
+        lines = [f"vocabulary of {size:,} pieces from {path_text(self.file)} ({self.kind})"]
+        changed = [p for p in (*self.pieces, *self.characters) if _is_changed(p, fold_quotes)]
+        if changed:
+            examples = " ".join(changed[:_EXAMPLES])
+            lines.append(
+                f"{len(changed):,} of its pieces are never used, because bitext normalizes their characters "
+                f"before it splits text: {examples}"
+            )
+        if not self.byte_fallback:
+            lines.append("a character that it does not know is spelled in its UTF-8 bytes, not <unk>")
+        return lines
+
+
+def read(path: str) -> Given:
+    """Reads a SentencePiece model or a merges file.
+
+    Raises:
+      DataError: the file cannot be read, is another kind of file, or needs what bitext cannot do.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"cannot read {path_text(path)}: {error.strerror}", "check transform.vocabulary_file"
+        ) from error
+    if sentencepiece_model.is_model(content):
+        model = sentencepiece_model.Model.parse(content, path)
+        return Given(
+            file=path,
+            kind="a BPE model of SentencePiece",
+            pieces=model.merged(),
+            characters=model.characters(),
+            rules=None,
+            segmentation=model.segmentation(),
+            byte_fallback=model.byte_fallback,
+        )
+    rules = merges_file.parse(content, path)
+    letters = dict.fromkeys(c for rule in rules for part in rule for c in part if c != WORD_BOUNDARY)
+    return Given(
+        file=path,
+        kind="BPE merges",
+        pieces=tuple(dict.fromkeys(left + right for left, right in rules)),
+        characters=tuple(letters),
+        rules=rules,
+        segmentation=Segmentation(split="spaces", mark="after", all_occurrences=True),
+        byte_fallback=False,
+    )
+
+
+def _of_pieces(pieces: tuple[str, ...], characters: tuple[str, ...]) -> Vocabulary:
+    """The vocabulary in which a pair merges if its concatenation is a piece."""
+    ids = {piece: number for number, piece in enumerate(SPECIALS + BYTES + pieces + characters)}
+    merges = tuple(
+        (ids[piece[:cut]], ids[piece[cut:]], ids[piece])
+        for piece in pieces
+        for cut in range(1, len(piece))
+        if piece[:cut] in ids and piece[cut:] in ids
+    )
+    return Vocabulary(tuple(ids), merges)
+
+
+def _of_rules(rules: tuple[tuple[str, str], ...], counts: Mapping[str, int]) -> Vocabulary:
+    """The vocabulary of merges by rank, with the characters of the rules and of the training data.
+
+    The last character of a word and the mark after it are one symbol in the rules. Here they merge first:
+    with rank 0, before the rules from rank 1.
+    """
+    letters: collections.Counter[str] = collections.Counter()
+    ends: collections.Counter[str] = collections.Counter()
+    for word, count in counts.items():
+        letters.update(dict.fromkeys(word, count))
+        if len(word) > 1 and word.endswith(WORD_BOUNDARY):
+            ends[word[-2:]] += count
+    for rule in rules:
+        for part in rule:
+            letters.update(part)
+            if len(part) > 1 and part.endswith(WORD_BOUNDARY):
+                ends[part[-2:]] += 1
+    letters.pop(WORD_BOUNDARY, None)
+    merged = dict.fromkeys(left + right for left, right in rules)
+    symbols = [WORD_BOUNDARY, *merged, *sorted(letters), *(e for e in sorted(ends) if e not in merged)]
+    ids = {piece: number for number, piece in enumerate((*SPECIALS, *BYTES, *symbols))}
+    merges = [(ids[end[0]], ids[WORD_BOUNDARY], ids[end]) for end in sorted(ends)]
+    merges += [
+        (ids[left], ids[right], rank * KEY_FACTOR + ids[left + right])
+        for rank, (left, right) in enumerate(rules, 1)
+        if left in ids and right in ids
+    ]
+    return Vocabulary(tuple(ids), tuple(merges))
+
+
+def _is_changed(piece: str, fold_quotes: bool) -> bool:
+    """Whether normalization changes the characters of a piece, so that no text has it."""
+    text = piece.replace(WORD_BOUNDARY, "")
+    return normalize(text, fold_quotes=fold_quotes) != text
