@@ -57,7 +57,8 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[st
 def found(corpus: dict[str, list[str]], file_format: str) -> tuple[SourceFile, Parameters]:
     if file_format != "parallel":
         corpus = {"files": corpus["target_files"]}
-    parameters = msgspec.convert({"format": file_format, **corpus}, Parameters)
+    tabs = {"delimiter": "\t"} if file_format == "csv" else {}
+    parameters = msgspec.convert({"format": file_format, **tabs, **corpus}, Parameters)
     (file,) = find_source_files(parameters)
     return file, parameters
 

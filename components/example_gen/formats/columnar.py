@@ -59,20 +59,15 @@ class _Columnar(Format):
             yield Rows(numbers, (source, target), raw, np.full(len(source), 2, np.int64))
 
     def _columns(self, path: str, options: FormatOptions) -> Iterator[tuple[pa.Array, pa.Array]]:
-        import pyarrow as pa
-
         with _opened(path) as file:
             schema = self.schema(file, path)
             keys = ("source_column", "target_column")
             names = [_path_of(schema, getattr(options, key), path, key) for key in keys]
             file.seek(0)
-            try:
-                for batch in self._batches(file, path, names):
-                    for start in range(0, batch.num_rows, BLOCK_ROWS):
-                        part = batch.slice(start, BLOCK_ROWS)
-                        yield from _in_pieces(*(_text(part, name) for name in names))
-            except (pa.ArrowException, OSError, OverflowError) as error:
-                raise _damaged(path, error) from error
+            for batch in self._batches(file, path, names):
+                for start in range(0, batch.num_rows, BLOCK_ROWS):
+                    part = batch.slice(start, BLOCK_ROWS)
+                    yield from _in_pieces(*(_text(part, name) for name in names))
 
     @abc.abstractmethod
     def schema(self, file: BinaryIO, path: str) -> pa.Schema:
@@ -150,8 +145,13 @@ def _opened(path: str) -> Iterator[BinaryIO]:
         raise DataError(
             f"cannot read {path_text(path)}: {error}", "check that the file is whole and readable"
         ) from error
+    import pyarrow as pa
+
     with file:
-        yield file
+        try:
+            yield file
+        except (pa.ArrowException, OSError, OverflowError, UnicodeDecodeError) as error:
+            raise _damaged(path, error) from error  # a name of a column may not be UTF-8
 
 
 def _damaged(path: str, error: object) -> DataError:
