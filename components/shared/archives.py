@@ -138,9 +138,19 @@ class _Member(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
         info: _Member = super().frombuf(buf, encoding, errors)
-        if info.type in _EXTENDED and info.size > _MOST_HEADER_BYTES:
-            raise tarfile.ReadError(f"an extended header of {info.size:,} bytes")
-        return info
+        return info.checked()
+
+    @classmethod
+    def _frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str, **options: bool) -> _Member:
+        """What newer releases of Python call in place of `frombuf`."""
+        info: _Member = super()._frombuf(buf, encoding, errors, **options)  # type: ignore[misc]
+        return info.checked()
+
+    def checked(self) -> _Member:
+        """The member, if it is no extended header of more bytes than the limit."""
+        if self.type in _EXTENDED and self.size > _MOST_HEADER_BYTES:
+            raise tarfile.ReadError(f"an extended header of {self.size:,} bytes")
+        return self
 
 
 class _Stream(io.RawIOBase):

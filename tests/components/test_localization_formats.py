@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tracemalloc
 from pathlib import Path
@@ -302,6 +303,7 @@ def test_messages_of_a_po_file(tmp_path: Path) -> None:
             read_reasons(write(tmp_path / "c.po", damaged), format="po")
 
 
+@pytest.mark.skipif(shutil.which("msgfmt") is None, reason="gettext is not installed")
 def test_a_compiled_catalog_has_the_same_messages(tmp_path: Path) -> None:
     path = write(tmp_path / "a.po", PO)
     compiled = tmp_path / "a.mo"

@@ -40,8 +40,8 @@ class _Columnar(Format):
         """Checks that the file has both columns, and that they are text."""
         with _opened(path) as file:
             schema = self.schema(file, path)
-        for key in ("source_column", "target_column"):
-            _path_of(schema, getattr(options, key), path, key)
+            for key in ("source_column", "target_column"):
+                _path_of(schema, getattr(options, key), path, key)
         return (0, 1)
 
     def rows(self, file: SourceFile, options: FormatOptions) -> Iterator[Rows]:
@@ -123,7 +123,7 @@ def text_columns(file_format: str, path: str) -> list[str]:
     reader = Parquet() if file_format == "parquet" else Arrow()
     with _opened(path) as file:
         schema = reader.schema(file, path)
-    return [".".join(names) for names, kind in _leaves(schema) if _is_text(kind)]
+        return [".".join(names) for names, kind in _leaves(schema) if _is_text(kind)]
 
 
 @contextlib.contextmanager
