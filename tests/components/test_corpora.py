@@ -25,7 +25,8 @@ from bitext.components.shared.errors import DataError
 from bitext.components.shared.metrics import METRICS
 from bitext.components.shared.metrics.metric import CorpusScore
 from bitext.components.transform import CorpusUse, WeightedParameters, selection
-from bitext.pipeline.config.sections import EvaluatorSection
+from bitext.pipeline.config.sections import EvaluatorSection, PipelineConfig
+from bitext.pipeline.graph import create_pipeline
 from tests.components.example_gen_runs import Result, write
 
 Rows = list[tuple[str, str]]
@@ -206,6 +207,23 @@ def test_copies_of_rows() -> None:
     copies = np.array([2, 0, 1], np.int16)
     assert selection.repeat_rows(batch, copies).column(0).to_pylist() == ["a", "a", "c"]
     assert selection.repeat_rows(batch, np.zeros(3, np.int16)).num_rows == 0
+
+
+def test_tags_are_whole_tokens_of_the_vocabulary() -> None:
+    tagged = [{**TSV, "name": name, "tag": tag} for name, tag in (("a", "<x>"), ("b", ""), ("c", "<x>"))]
+    config = msgspec.convert(
+        {
+            "name": "toy",
+            "example_gen": {"corpora": tagged, "sampling_seed": 7},
+            "transform": {"whole_tokens": ["@user"]},
+        },
+        PipelineConfig,
+    )
+    [transform] = [node for node in create_pipeline(config).nodes if node.name == "Transform"]
+    assert isinstance(transform.parameters, WeightedParameters)
+    assert transform.parameters.whole_tokens == ("@user", "<x>")
+    assert transform.parameters.sampling_seed == 7
+    assert [use.tag for use in transform.parameters.corpora] == ["<x>", "", "<x>"]
 
 
 class TestTestSets:
