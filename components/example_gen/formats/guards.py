@@ -45,6 +45,7 @@ _PIECES = re.compile(r"[_.:-]+|(?<=[a-z])(?=[0-9])|(?<=[a-z])(?=[A-Z])")
 _WRITTEN_BY_CSV = re.compile(rb'"(?:[^"]|"")*"')
 _DOUBLED = re.compile(rb'"(?=.*[^"]).*"".*"')
 _LEAST_QUOTED_SHARE = 0.5
+_MANY_FIELDS = 100
 
 
 def is_language_code(text: str) -> bool:
@@ -151,6 +152,11 @@ class QuoteCounts:
     fields: int = 0
     by_csv: int = 0
     doubled: int = 0
+
+    @property
+    def is_prose(self) -> bool:
+        """Whether so many fields are not quoted as in CSV that the rest of the file need not be counted."""
+        return self.fields >= _MANY_FIELDS and 2 * self.by_csv < self.fields
 
     def add(self, block: bytes) -> None:
         """Counts the fields of a block of whole lines."""
