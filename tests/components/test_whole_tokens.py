@@ -11,6 +11,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bitext.components.artifacts import Segmentation
 from bitext.components.shared.errors import ConfigError
 from bitext.components.text import WHOLE_MARK, TextSettings, learn
 from bitext.components.text.normalization import normalize
@@ -18,6 +19,7 @@ from bitext.components.text.pretokens import pretokenize
 from bitext.components.text.processor import TextProcessor
 from bitext.components.transform import CorpusUse, Parameters, WeightedParameters
 from bitext.components.transform.given_sides import check_pattern, text_settings
+from bitext.components.translation.graph_operations import CALLING, COMPUTING
 
 WHOLE = ("{name}", "<br>", "Model 3", "Go", "C++", "%", "ñandú", "{name} {name}")
 OTHERS = ("AB-12", "QQ-7", "Go", "x", " ", "the", "猫", ".")
@@ -134,6 +136,28 @@ class TestTokens:
     )
     def test_the_round_trip_gives_the_normalized_text(self, subwords, texts):
         assert round_trip(subwords, texts) == [normalize(text) for text in texts]
+
+
+@pytest.mark.parametrize("mark", ["before", "after"])
+def test_the_graph_has_only_operations_that_translate_accepts(tmp_path, mark):
+    """With whole tokens, a pattern, replaced characters and the merges of a file."""
+    plain = processor_of(tmp_path)
+    segmentation = Segmentation(split="spaces", mark=mark, all_occurrences=True, replacements={"½": "1/2"})
+    text = TextSettings(whole_tokens=WHOLE, whole_token_pattern=PATTERN)
+    paths = tmp_path / "vocabulary", tmp_path / "merges"
+    processor = TextProcessor(text, *map(str, paths), segmentation)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def there_and_back(texts: tf.Tensor) -> tf.Tensor:
+        return processor.detokenize(processor.tokenize(texts).to_tensor())
+
+    graph = there_and_back.get_concrete_function().graph.as_graph_def()
+    functions = {function.signature.name for function in graph.library.function}
+    operations = {node.op for node in graph.node}
+    operations |= {node.op for function in graph.library.function for node in function.node_def}
+    assert operations - functions <= COMPUTING | CALLING
+    assert there_and_back(tf.constant(["Go ½ {name}x AB-12"])).numpy()[0].decode() == "Go 1/2 {name}x AB-12"
+    assert plain.size() == processor.size()
 
 
 class TestSettings:
