@@ -15,12 +15,14 @@ split, without noise. `bitext run` trains with them, so that the scores can be c
 from __future__ import annotations
 
 import argparse
+import collections
+import contextlib
 import random
 import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import apache_beam as beam
@@ -32,7 +34,9 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from bitext.components import artifacts
 from bitext.components.component import Context
 from bitext.components.example_gen import Parameters, executor
-from bitext.components.example_gen.cleaning import BASIC, OFF, STRICT, Cleaning
+from bitext.components.example_gen.cleaning import KEYS, Cleaning, corpus_rules, fixes, pair_counts, row_rules
+from bitext.components.example_gen.cleaning.texts import Texts
+from bitext.components.example_gen.formats.base import BLOCK_ROWS
 
 LEVELS = ("off", "basic", "strict")
 SHARE = 0.1
@@ -142,23 +146,55 @@ def with_level(level: str, **rules: object) -> Cleaning:
 
 
 def price(file: Path, rounds: int) -> None:
-    """Prints the CPU seconds of each level, alternating, and of each rule alone beside `off`."""
-    alone = {
-        key: with_level("off", **{key: STRICT[key] or BASIC[key]}) for key in OFF if STRICT[key] != OFF[key]
-    }
-    settings = {level: with_level(level) for level in LEVELS} | alone
-    seconds: dict[str, list[float]] = {name: [] for name in settings}
+    """Prints the CPU seconds of ExampleGen with each level, alternating, and those of each rule alone."""
+    seconds: dict[str, list[float]] = {level: [] for level in LEVELS}
     for number in range(1 + rounds):
-        for name, cleaning in settings.items():
+        for level, values in seconds.items():
             with tempfile.TemporaryDirectory() as folder:
-                _, measured = run(Path(folder), file, cleaning)
+                _, measured = run(Path(folder), file, with_level(level))
             if number:  # the first round imports modules and builds tables
-                seconds[name].append(measured)
+                values.append(measured)
     off = statistics.median(seconds["off"])
-    print("| setting | CPU s | times `off` |\n|---|---|---|")
-    for name, values in seconds.items():
+    print("| level | CPU s | times `off` |\n|---|---|---|")
+    for level, values in seconds.items():
         median = statistics.median(values)
-        print(f"| `{name}` | {median:.2f} [{min(values):.2f}, {max(values):.2f}] | {median / off:.2f} |")
+        print(f"| `{level}` | {median:.2f} [{min(values):.2f}, {max(values):.2f}] | {median / off:.2f} |")
+    print("\n| rule of `strict` | CPU s |\n|---|---|")
+    for name, rule_seconds in rule_prices(file).items():
+        print(f"| `{name}` | {rule_seconds:.2f} |")
+
+
+def rule_prices(file: Path) -> dict[str, float]:
+    """The CPU seconds of each rule of `strict` on all rows; first, those of counting the characters."""
+    strict = with_level("strict")
+    seconds: dict[str, float] = collections.defaultdict(float)
+    counts, pairs = pair_counts.PairCounts(strict), read_pairs(file)
+    for first in range(0, len(pairs), BLOCK_ROWS):
+        source, target = (pa.array(side) for side in zip(*pairs[first : first + BLOCK_ROWS], strict=True))
+        pair = Texts(source), Texts(target)
+        with timed(seconds, "(characters)"):
+            for texts in pair:
+                _ = texts.lengths, texts.count(0), texts.words, texts.script_words
+        for key, correct in fixes.FIXES.items():
+            with timed(seconds, key):
+                correct(source), correct(target)
+        for reason, check in row_rules.RULES.items():
+            with timed(seconds, reason):
+                list(check(pair, strict.limit(KEYS[reason])))
+        for rule in corpus_rules.RULES:
+            with timed(seconds, rule.reason):
+                rule.codes("source", *pair, strict), rule.codes("target", *pair[::-1], strict)
+        with timed(seconds, "near_duplicate, too_many_targets"):
+            list(counts.check(source, target))
+    return seconds
+
+
+@contextlib.contextmanager
+def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    """Adds the CPU seconds of a block."""
+    start = time.process_time()
+    yield
+    seconds[name] += time.process_time() - start
 
 
 def noise(file: Path, folder: Path | None, seed: int) -> None:
