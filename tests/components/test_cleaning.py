@@ -270,7 +270,7 @@ def test_a_corpus_of_two_scripts_is_not_judged():
     counts = corpus_rules.histogram(columns)
     assert counts[f"corpus/wrong_script/source/{SCRIPTS.index('Cyrillic')}"] == 200
     assert corpus_rules.code_of_corpus(corpus_rules.RULES[0], "source", counts) == 0
-    counts[f"corpus/wrong_script/source/{SCRIPTS.index('Latin')}"] += 200
+    counts[f"corpus/wrong_script/source/{SCRIPTS.index('Latin')}"] += 1100
     assert corpus_rules.code_of_corpus(corpus_rules.RULES[0], "source", counts) == SCRIPTS.index("Latin")
 
 

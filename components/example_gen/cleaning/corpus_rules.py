@@ -33,11 +33,12 @@ class CorpusRule(abc.ABC):
 
     Attributes:
       reason: the reason of the rejected rows.
-      majority: share of the rows with a code from which the most frequent code is that of the corpus.
+      majority: share of the rows with a code from which the most frequent code is that of the corpus. Below
+        it, the corpus is mixed (Serbian in two scripts), and no row is judged.
     """
 
     reason: ClassVar[str]
-    majority: ClassVar[float] = 0.6
+    majority: ClassVar[float] = 0.85
 
     @property
     def key(self) -> str:
@@ -96,6 +97,7 @@ class Language(CorpusRule):
     """The language of a side."""
 
     reason = "wrong_language"
+    majority = 0.6  # a noisy corpus has a fifth of its rows in other languages
 
     def codes(self, side: str, texts: Texts, others: Texts, cleaning: Cleaning) -> Codes:
         return languages.identify(texts, cleaning.limit(self.key), self.stated(side, cleaning))
