@@ -64,13 +64,10 @@ def _data_nodes(config: PipelineConfig) -> dict[str, Node]:
 
 
 def _transform_parameters(config: PipelineConfig) -> WeightedParameters:
-    """The section of Transform, with what it takes from that of ExampleGen. Tags are whole tokens."""
+    """The section of Transform, with what it takes from that of ExampleGen."""
     uses = tuple(CorpusUse(corpus.name, corpus.weight, corpus.tag) for corpus in config.example_gen.corpora)
     seed = config.example_gen.sampling_seed if uses else 0
-    section = _fields(config.transform)
-    tags = [use.tag for use in uses if use.tag]
-    section["whole_tokens"] = tuple(dict.fromkeys([*config.transform.whole_tokens, *tags]))
-    return WeightedParameters(**section, corpora=uses, sampling_seed=seed)
+    return WeightedParameters(**_fields(config.transform), corpora=uses, sampling_seed=seed)
 
 
 def _evaluator_parameters(config: PipelineConfig) -> EvaluatorParameters:

@@ -209,19 +209,17 @@ def test_copies_of_rows() -> None:
     assert selection.repeat_rows(batch, np.zeros(3, np.int16)).num_rows == 0
 
 
-def test_tags_are_whole_tokens_of_the_vocabulary() -> None:
+def test_the_pipeline_gives_weights_and_tags_to_transform() -> None:
     tagged = [{**TSV, "name": name, "tag": tag} for name, tag in (("a", "<x>"), ("b", ""), ("c", "<x>"))]
     config = msgspec.convert(
         {
             "name": "toy",
             "example_gen": {"corpora": tagged, "sampling_seed": 7},
-            "transform": {"whole_tokens": ["@user"]},
         },
         PipelineConfig,
     )
     [transform] = [node for node in create_pipeline(config).nodes if node.name == "Transform"]
     assert isinstance(transform.parameters, WeightedParameters)
-    assert transform.parameters.whole_tokens == ("@user", "<x>")
     assert transform.parameters.sampling_seed == 7
     assert [use.tag for use in transform.parameters.corpora] == ["<x>", "", "<x>"]
 
