@@ -25,7 +25,6 @@ def add_to(commands: common.Commands) -> None:
         run,
         "look at files with sentence pairs, and write a configuration that reads them",
         "bitext init data/mine.tsv --output mine.yaml",
-        "bitext init corpus.en.gz corpus.es.gz > mine.yaml",
         "bitext init memory.tmx --source en --target es --output mine.yaml",
     )
     parser.add_argument(

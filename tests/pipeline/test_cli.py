@@ -269,16 +269,31 @@ def test_the_error_about_a_wrong_command_line_names_the_help_of_its_command(
     assert capsys.readouterr().err == f"error: {message}\nwhat to do: {command} --help\n"
 
 
-COMMANDS = "run, config, status, rejects, lineage, rollback, gc, verify, doctor, export, fetch, translate"
+COMMANDS = (
+    "init",
+    "inspect",
+    "run",
+    "config",
+    "status",
+    "rejects",
+    "lineage",
+    "rollback",
+    "gc",
+    "verify",
+    "doctor",
+    "export",
+    "fetch",
+    "translate",
+)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message", "remedy"),
     [
-        (["nope"], f"there is no command 'nope'; the commands are {COMMANDS}", "bitext --help"),
+        (["nope"], f"there is no command 'nope'; the commands are {', '.join(COMMANDS)}", "bitext --help"),
         (
             ["statsu", "mine.yaml"],
-            f"there is no command 'statsu'; the commands are {COMMANDS}",
+            f"there is no command 'statsu'; the commands are {', '.join(COMMANDS)}",
             "did you mean status? bitext --help",
         ),
         (
@@ -372,22 +387,6 @@ def test_help_takes_under_half_a_second_and_lists_the_exit_codes() -> None:
     assert "exit codes:" in process.stdout
     assert min(seconds) < 0.5
     assert max(map(len, process.stdout.splitlines())) <= 100
-
-
-COMMANDS = (
-    "run",
-    "config",
-    "status",
-    "rejects",
-    "lineage",
-    "rollback",
-    "gc",
-    "verify",
-    "doctor",
-    "export",
-    "fetch",
-    "translate",
-)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

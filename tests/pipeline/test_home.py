@@ -28,7 +28,9 @@ def test_every_key_that_names_files_is_a_path() -> None:
     names = [
         key.name
         for key in reference.all_keys()
-        if "text" in key.type and re.search(r"\b(file|folder|path)s?\b", key.meaning)
+        if "text" in key.type
+        and re.search(r"\b(file|folder|path)s?\b", key.meaning)
+        and not key.name.endswith(("source_column", "target_column"))  # the path of a JSON field
     ]
     assert names == []
     assert len(PATH_KEYS) > 15
@@ -39,10 +41,11 @@ def test_every_path_key_expands_the_tilde(home: Path, key: reference.Key) -> Non
     is_list = key.type.startswith("list")
     value: Any = ["~/x", "a"] if is_list else "~/x"
     for name in reversed(key.name.split(".")):
-        value = {name: value}
+        value = {name.removesuffix("[]"): [value] if name.endswith("[]") else value}
     value = typed.prepare(value, PipelineConfig)
     for name in key.name.split("."):
-        value = value[name]
+        value = value[name.removesuffix("[]")]
+        value = value[0] if name.endswith("[]") else value
     assert value == ([str(home / "x"), "a"] if is_list else str(home / "x"))
 
 
