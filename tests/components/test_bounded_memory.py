@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from bitext.components import artifacts
 from bitext.components.artifacts.rejects import Reject
 from bitext.components.component import Context
-from bitext.components.example_gen import Parameters, golden, out_of_step
+from bitext.components.example_gen import GoldenParameters, golden, out_of_step
 from bitext.components.example_gen.filters import REASONS
 from bitext.components.example_gen.formats import base, tsv
 from bitext.components.example_gen.formats.base import SourceFile
@@ -260,7 +260,7 @@ class TestRowsThatAreTooLong:
         examples.path.mkdir()
         rejects.path.mkdir()
         golden.run(
-            msgspec.convert({**files, "golden": given}, Parameters),
+            msgspec.convert({**files, "golden": given}, GoldenParameters),
             context,
             examples=examples,
             rejects=rejects,

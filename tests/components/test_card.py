@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from bitext.components import artifacts
-from bitext.components.artifacts import ServedVersion, VersionMetadata
+from bitext.components.artifacts import ServedVersion, TextFile, VersionMetadata
 from bitext.components.pusher import CardSettings, Pusher, card
 from bitext.components.pusher.card_markdown import MAIN_SETTINGS, card_files, markdown
 from bitext.components.trainer import Parameters as TrainerParameters
@@ -155,8 +155,14 @@ def test_the_json_has_the_documented_fields(collect: Any) -> None:
     ]
     assert content["format"] == 2
     assert content["scores"] == METRICS
-    assert content["data"] == SUMMARY | {"golden_removed": 0, "length_ratio": None}
-    assert (content["settings"], content["text"]) == (FILES["model/model.json"], TEXT)
+    assert content["data"] == SUMMARY | {
+        "golden_removed": 0,
+        "length_ratio": None,
+        "cleaning": "",
+        "fixed": {},
+    }
+    text = msgspec.to_builtins(msgspec.convert(TEXT, TextFile))  # with the defaults of its fields
+    assert (content["settings"], content["text"]) == (FILES["model/model.json"], text)
     assert list(content["lineage"]) == list(Pusher.inputs)
     assert content["lineage"]["model"] == {
         "type": "Model",

@@ -67,8 +67,7 @@ def test_every_row_has_one_split_and_its_id(tmp_path):
         numbers = [int(row[0].rpartition(":")[2]) for row in result.rows(split)]
         assert numbers == sorted(numbers)
         assert result.examples.properties[split] == len(numbers) > 0
-    [line] = result.lines
-    assert "60 rows" in line
+    assert "60 rows" in result.lines[0]
 
 
 def test_translations_of_one_source_are_in_one_split_and_duplicates_are_dropped(tmp_path):

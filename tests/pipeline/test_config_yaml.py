@@ -205,9 +205,10 @@ def test_overrides_have_the_same_rules(tmp_path: Path, override: str, message: s
 
 
 def test_the_remedy_of_a_value_that_is_no_yaml_quotes_it_for_shell_and_yaml(tmp_path: Path) -> None:
-    remedy = load_error(tmp_path, VALID, "example_gen.delimiter=|").remedy
+    valid = VALID.replace("example_gen:\n", "example_gen:\n  format: csv\n", 1)
+    remedy = load_error(tmp_path, valid, "example_gen.delimiter=|").remedy
     words = shlex.split(remedy.split(": ", 1)[1].rstrip(".").replace("...", "|"))
-    assert config.load(write_config(tmp_path, VALID), words[1:]).example_gen.delimiter == "|"
+    assert config.load(write_config(tmp_path, valid), words[1:]).example_gen.delimiter == "|"
 
 
 def test_text_fields_take_what_yaml_1_1_would_convert(tmp_path: Path) -> None:

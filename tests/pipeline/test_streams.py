@@ -112,10 +112,10 @@ def test_no_file_gets_the_descriptor_of_a_closed_stream(folder: Path) -> None:
     assert not [path for path in folder.rglob("*") if path.is_file() and b"noise" in path.read_bytes()]
 
 
-# `bitext` that gets two signals when it reads the configuration.
+# `bitext` that gets two signals when it reads the configuration, or looks for the served model.
 INTERRUPTED = """
 import os, signal, sys
-from bitext.pipeline import entry
+from bitext.pipeline import entry, served_here
 from bitext.pipeline.commands import common
 
 def load(options):
@@ -124,7 +124,7 @@ def load(options):
     raise AssertionError("not interrupted")
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
-common.load = load
+common.load = served_here.default_model = load
 sys.exit(entry.main())
 """
 

@@ -15,7 +15,9 @@ Level: TypeAlias = Literal["off", "basic", "strict"]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Factor = Annotated[float, msgspec.Meta(ge=0.0)]
-Language = Annotated[str, msgspec.Meta(pattern="^([a-z]{2,3})?$")]
+Language = Annotated[
+    str, msgspec.Meta(pattern="^([a-z]{2,3})?$", description="two or three small letters, or empty")
+]
 
 BASIC: dict[str, Any] = {
     "fix_mojibake": True,
