@@ -33,10 +33,16 @@ _PROC_LOCK = re.compile(
 """A granted lock of a byte range in /proc/locks (a waiting one has `->`)."""
 
 
-def connect(file: Path) -> sqlite3.Connection:
-    """Opens an SQLite file that exists, without waiting for locks. It never creates the file."""
+def connect(file: Path, wait_seconds: float = MAX_WAIT_SECONDS) -> sqlite3.Connection:
+    """Opens an SQLite file that exists. It never creates the file.
+
+    Args:
+      file: the SQLite file.
+      wait_seconds: how long a statement waits for locks of others. After `wait_until_unlocked`, another
+        pipeline may lock the file again, for milliseconds.
+    """
     uri = f"{file.absolute().as_uri()}?mode=rw"
-    connection = sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)
+    connection = sqlite3.connect(uri, uri=True, timeout=wait_seconds, isolation_level=None)
     connection.text_factory = lambda text: text.decode(errors="replace")  # text of a damaged file
     return connection
 
@@ -74,7 +80,7 @@ def wait_until_unlocked(
 
 def is_locked(file: Path, writes: bool) -> bool:
     """Whether another program's lock prevents a transaction now. See `wait_until_unlocked`."""
-    with contextlib.closing(connect(file)) as database:
+    with contextlib.closing(connect(file, wait_seconds=0)) as database:
         try:
             # A writer needs an exclusive lock when it commits; a reader needs a shared one.
             database.execute("BEGIN EXCLUSIVE" if writes else "PRAGMA schema_version").fetchall()

@@ -161,8 +161,9 @@ def test_two_pipelines_write_at_the_same_time(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\nfrom bitext.pipeline.config import Metadata\n"
         "from bitext.pipeline.records import Run, State\nfrom bitext.pipeline.store import Store\n"
-        "store = Store(Metadata(), Path(sys.argv[1]), 'two', print)\n"
-        "for n in range(100): store.put_run(Run(f'two-{n}', 'two', '/', State.COMPLETE, 1.0))\n"
+        "for n in range(100):\n"
+        "    if n % 10 == 0: store = Store(Metadata(), Path(sys.argv[1]), 'two', print)\n"
+        "    store.put_run(Run(f'two-{n}', 'two', '/', State.COMPLETE, 1.0))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     other = subprocess.Popen(
