@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -186,8 +186,8 @@ class GoldenParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fie
         """The options and the files of each set, by the name of its split."""
         sets = {GOLDEN_SPLIT: (as_part(self), self.golden)} if self.golden.patterns() else {}
         for test_set in self.test_sets:
-            options: dict[str, Any] = {n: getattr(test_set, n) for n in CorpusOptions.__struct_fields__}
-            sets[test_set.name] = (PartParameters(**options, corpus=test_set.name), test_set.unsplit_files())
+            options = PartParameters(**test_set.options(), corpus=test_set.name)
+            sets[test_set.name] = (options, test_set.unsplit_files())
         return sets
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -154,6 +154,10 @@ class CorpusOptions(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError("give either splits or files (source_files, target_files), not both")
         for name in SPLITS:
             file_format.check_files(getattr(self.splits, name), f"splits.{name}")
+
+    def options(self) -> dict[str, Any]:
+        """The options by key, without the fields that a subclass adds."""
+        return {name: getattr(self, name) for name in CorpusOptions.__struct_fields__}
 
     def unsplit_files(self) -> Files:
         """The files of a corpus that is split by hash."""

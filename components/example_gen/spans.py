@@ -16,7 +16,6 @@ import msgspec
 from bitext.components.component import Part
 from bitext.components.example_gen import (
     EPOCH,
-    CorpusOptions,
     Parameters,
     PartParameters,
     Span,
@@ -53,9 +52,8 @@ def parts(parameters: Parameters) -> list[Part]:
     shared: dict[str, Any] = {name: getattr(parameters, name) for name in _NAMES_OF_ALL}
     all_parts = []
     for corpus in parameters.corpora:
-        options: dict[str, Any] = {name: getattr(corpus, name) for name in CorpusOptions.__struct_fields__}
         part: dict[str, Any] = {"corpus": corpus.name, "tag": corpus.tag, "held_out": corpus.held_out}
-        all_parts += _parts_of_corpus(PartParameters(**options, **shared, **part))
+        all_parts += _parts_of_corpus(PartParameters(**corpus.options(), **shared, **part))
     return all_parts
 
 

@@ -46,7 +46,7 @@ def choose(paths: Sequence[str], source: str, target: str) -> list[Found]:
     Raises:
       DataError: a file cannot be read or has no pairs, or a file with one sentence a line has no partner.
     """
-    detected = [(path, detection.describe(path)) for path in _members(paths)]
+    detected = _members(paths)
     sides = [(path, d) for path, d in detected if d.format == "parallel"]
     found = [_single(path, d, source, target) for path, d in detected if d.format != "parallel"]
     if len(sides) % 2:
@@ -60,8 +60,8 @@ def choose(paths: Sequence[str], source: str, target: str) -> list[Found]:
     return found + [_aligned(first, second, source) for first, second in pairs]
 
 
-def _members(paths: Sequence[str]) -> list[str]:
-    """The files, with an archive replaced by the two aligned files in it.
+def _members(paths: Sequence[str]) -> list[tuple[str, Detected]]:
+    """The files and what they are, with an archive replaced by the two aligned files in it.
 
     Raises:
       DataError: an archive has other files, so that these must be named.
@@ -70,7 +70,7 @@ def _members(paths: Sequence[str]) -> list[str]:
     for path in paths:
         detected = detection.describe(path)
         if detected.format != detection.ARCHIVE:
-            result.append(path)
+            result.append((path, detected))
             continue
         members = [name for name in detected.columns if detection.language_of(name)]
         if len(members) != 2:
@@ -79,7 +79,8 @@ def _members(paths: Sequence[str]) -> list[str]:
                 f"{path_text(path)} is an archive of {len(detected.columns)} files: {shown}",
                 f"name those to read: bitext init '{path_text(path)}//MEMBER'",
             )
-        result += [f"{path}//{name}" for name in members]
+        files = [f"{path}//{name}" for name in members]
+        result += [(file, detection.describe(file)) for file in files]
     return result
 
 

@@ -6,15 +6,18 @@ import abc
 import codecs
 import re
 from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from xml.parsers import expat
 
 from bitext.components.example_gen.formats import content, decoding
 from bitext.components.example_gen.formats.base import Format, FormatOptions, SourceFile
-from bitext.components.example_gen.formats.units import Unit
+from bitext.components.example_gen.formats.units import Unit, rows_of
 from bitext.components.shared import reading
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
+
+if TYPE_CHECKING:
+    from bitext.components.example_gen.rows import Rows
 
 Attributes = Mapping[str, str]
 
@@ -156,6 +159,10 @@ class XmlFormat(Format):
     @abc.abstractmethod
     def collector(self, options: FormatOptions) -> Collector:
         """What gathers the units of one file."""
+
+    def rows(self, file: SourceFile, options: FormatOptions) -> Iterator[Rows]:
+        """The rows of a file, in order."""
+        yield from rows_of(self.units(file, options))
 
     def units(self, file: SourceFile, options: FormatOptions) -> Iterator[Unit]:
         """The units of a file, in order.

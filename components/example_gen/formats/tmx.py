@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
 from bitext.components.example_gen.formats import languages
-from bitext.components.example_gen.formats.base import FormatOptions, SourceFile
+from bitext.components.example_gen.formats.base import FormatOptions
 from bitext.components.example_gen.formats.markup import Attributes, Collector, XmlFormat
-from bitext.components.example_gen.formats.units import Unit, rows_of
+from bitext.components.example_gen.formats.units import Unit
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
-
-if TYPE_CHECKING:
-    from bitext.components.example_gen.rows import Rows
 
 _MOST_LANGUAGES = 100
 
@@ -38,10 +32,6 @@ class Tmx(XmlFormat):
     def collector(self, options: FormatOptions) -> Collector:
         """What gathers the units of one file."""
         return _Units(options)
-
-    def rows(self, file: SourceFile, options: FormatOptions) -> Iterator[Rows]:
-        """The rows of a file, in order."""
-        yield from rows_of(self.units(file, options))
 
 
 class _Units(Collector):

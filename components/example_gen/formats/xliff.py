@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
 from bitext.components.example_gen.formats import languages
-from bitext.components.example_gen.formats.base import FormatOptions, SourceFile
+from bitext.components.example_gen.formats.base import FormatOptions
 from bitext.components.example_gen.formats.markup import Attributes, Collector, XmlFormat
-from bitext.components.example_gen.formats.units import Unit, rows_of
-
-if TYPE_CHECKING:
-    from bitext.components.example_gen.rows import Rows
+from bitext.components.example_gen.formats.units import Unit
 
 _UNTRANSLATED = frozenset({"new", "needs-translation", "needs-l10n", "needs-adaptation", "initial"})
 _UNREVIEWED = frozenset({"needs-review-translation", "needs-review-adaptation", "needs-review-l10n"})
@@ -30,10 +24,6 @@ class Xliff(XmlFormat):
     def collector(self, options: FormatOptions) -> Collector:
         """What gathers the units of one file."""
         return _Units(options)
-
-    def rows(self, file: SourceFile, options: FormatOptions) -> Iterator[Rows]:
-        """The rows of a file, in order."""
-        yield from rows_of(self.units(file, options))
 
 
 class _Units(Collector):
