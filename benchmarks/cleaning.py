@@ -9,7 +9,8 @@
 of the rows each are in a wrong language, misaligned, copied, boilerplate, or truncated. The other rows count
 as good. With `--folder`, it writes the noisy corpus as `noisy.tsv`, the clean corpus as `clean.tsv`, and a
 configuration of each level: `clean.yaml`, `off.yaml`, `basic.yaml` and `strict.yaml`. All have the same test
-split, without noise. `bitext run` trains with them, so that the scores can be compared.
+split, without noise, and the same training, that of `pipeline/configs/tatoeba.yaml`. `bitext run` trains with
+them, so that the scores can be compared.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ from bitext.components.example_gen.formats.base import BLOCK_ROWS
 LEVELS = ("off", "basic", "strict")
 SHARE = 0.1
 """Share of the rows of each kind of noise."""
+TRAINING = Path(__file__).parents[1] / "pipeline" / "configs" / "tatoeba.yaml"
+"""The configuration whose model and training all levels share."""
 Pair = tuple[str, str]
 WRONG_LANGUAGE = (
     "Le gouvernement a annoncé hier de nouvelles mesures pour les entreprises.",
@@ -244,6 +247,7 @@ def write_corpora(folder: Path, pairs: Sequence[Pair], noisy: Sequence[Pair], ki
             [pair for pair, split in zip(pairs, splits, strict=True) if split == number],
         )
     train = [row for row in range(len(pairs)) if splits[row] == 0]
+    training = yaml.safe_load(TRAINING.read_text(encoding="utf-8"))
     write(folder / "noisy.tsv", [noisy[row] for row in train])
     write(folder / "clean.tsv", [noisy[row] for row in train if kinds[row] == "good"])
     for name in ("clean", *LEVELS):
@@ -253,7 +257,9 @@ def write_corpora(folder: Path, pairs: Sequence[Pair], noisy: Sequence[Pair], ki
             "splits": {"train": {"files": [str(data.resolve())]}, **files},
             "cleaning": {"level": "off" if name == "clean" else name, "max_reject_share": 1.0},
         }
-        text = yaml.safe_dump({"name": f"cleaning-{name}", "example_gen": section}, sort_keys=False)
+        config = {"name": f"cleaning-{name}", "example_gen": section}
+        config |= {key: training[key] for key in ("transform", "trainer")}
+        text = yaml.safe_dump(config, sort_keys=False)
         (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
 
 

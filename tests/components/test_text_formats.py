@@ -179,6 +179,9 @@ def test_a_header_that_is_not_declared_stops(
     assert "set example_gen.header to true" in caught.value.remedy
     rows = read(tmp_path / "a", format=file_format, header=True)
     assert [row[1:3] for row in rows] == PAIRS
+    (tmp_path / "a").write_text("\n \n" + (tmp_path / "a").read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(DataError, match="looks like a header"):
+        read(tmp_path / "a", format=file_format)
 
 
 @pytest.mark.parametrize(

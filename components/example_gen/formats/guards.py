@@ -73,14 +73,15 @@ def looks_like_header(cells: Sequence[str]) -> bool:
 
 
 def check_header(rows: Sequence[Sequence[str]], columns: tuple[int, int], path: str) -> None:
-    """Checks that the first row is a sentence pair, in a file without a header.
+    """Checks that the first row that is not blank is a sentence pair, in a file without a header.
 
     Raises:
       DataError: it looks like a header.
     """
-    if not rows or max(columns) >= len(rows[0]):
+    first = next((row for row in rows if any(cell.strip() for cell in row)), ())
+    if max(columns) >= len(first):
         return
-    cells = [rows[0][column] for column in columns]
+    cells = [first[column] for column in columns]
     if looks_like_header(cells):
         raise DataError(
             f"{path_text(path)}: the first row looks like a header, not like a sentence pair:"
@@ -104,7 +105,7 @@ def check_columns(
     if max(columns) < width:
         return
     if width == 1:
-        lines = [row[0] for row in rows]
+        lines = [row[0] for row in rows if row]
         other = delimiter_of(lines)
         if other and other != delimiter:
             raise DataError(
