@@ -257,7 +257,11 @@ def write_corpora(folder: Path, pairs: Sequence[Pair], noisy: Sequence[Pair], ki
             "splits": {"train": {"files": [str(data.resolve())]}, **files},
             "cleaning": {"level": "off" if name == "clean" else name, "max_reject_share": 1.0},
         }
-        config = {"name": f"cleaning-{name}", "example_gen": section}
+        config = {
+            "name": f"cleaning-{name}",
+            "example_gen": section,
+            "example_validator": {"severities": [{"severity": "warn"}]},  # train with the noise all the same
+        }
         config |= {key: training[key] for key in ("transform", "trainer")}
         text = yaml.safe_dump(config, sort_keys=False)
         (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
