@@ -95,15 +95,25 @@ def find(name: str) -> list[Key]:
     if (name := by_plain_name.get(name.replace("[]", ""), name)) in names:
         return [key for key in keys if key.name == name or re.match(rf"{re.escape(name)}(\.|\[)", key.name)]
     similar = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.75)
-    similar += [key for key in keys_ending_in(name.rpartition(".")[2]) if key not in similar]
+    similar += [key for key in keys_ending_in(name.rpartition(".")[2], "") if key not in similar]
     similar = similar or difflib.get_close_matches(name, names, n=3)
     hint = f"did you mean {' or '.join(similar[:3])}?" if similar else "`bitext config` prints every key"
     raise ConfigError(f"there is no configuration key {name}", hint)
 
 
-def keys_ending_in(last: str) -> list[str]:
-    """Returns up to three dotted keys with this last part: `example_gen.delimiter` for `delimiter`."""
-    return [key.name for key in all_keys() if key.name.rpartition(".")[2] == last][:3]
+def keys_ending_in(last: str, prefix: str) -> list[str]:
+    """Returns up to three dotted keys with this last part: `example_gen.delimiter` for `delimiter`.
+
+    Args:
+      last: the last part.
+      prefix: the key it was looked for in, with a point at the end. Keys of the same section come alone, and
+        those of several other sections would be a guess. Empty: it was looked for in no section.
+    """
+    keys = [key.name for key in all_keys() if key.name.rpartition(".")[2] == last]
+    section = prefix.partition(".")[0]
+    same = [key for key in keys if key.partition(".")[0] == section]
+    others = {key.partition(".")[0] for key in keys}
+    return (same or (keys if not section or len(others) == 1 else []))[:3]
 
 
 def meanings(struct: type[msgspec.Struct]) -> dict[str, str]:

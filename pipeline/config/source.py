@@ -67,12 +67,12 @@ def _read(path: Path) -> RawConfig:
         parsed = yaml_values.parse(text)
     except YamlError as error:
         where = f"{path}:{error.line}" if error.line else str(path)
-        raise ConfigError(f"{where}: {error.problem}", "correct the YAML there") from None
+        raise ConfigError(f"{where}: {error.problem}", _remedy(path, "correct the YAML there")) from None
     if not isinstance(parsed.value, dict):
         received = describe_value(parsed.value) if text.strip() else "an empty file"
         raise ConfigError(
             f"{path}: a configuration is a mapping of keys to values; received {received}",
-            f"start from a file in {EXAMPLES_FOLDER}",
+            _remedy(path, f"start from a file in {EXAMPLES_FOLDER}"),
         )
     locations = {key: f"{path}:{line}" for key, line in parsed.lines.items()}
     return RawConfig(parsed.value, locations, parsed.written, str(path))
@@ -85,7 +85,7 @@ def _text(path: Path) -> str:
         if len(content) > MAX_BYTES:
             raise ConfigError(
                 f"{path}: larger than {MAX_BYTES // 1024} KiB, the limit for a configuration",
-                "name a YAML file",
+                _remedy(path, "name a YAML file"),
             )
         return content.decode("utf-8-sig")
     except FileNotFoundError:
@@ -93,9 +93,17 @@ def _text(path: Path) -> str:
             f"{path}: there is no such file", f"name an existing configuration{_similar(path)}"
         ) from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text ({error})", "save the file as UTF-8") from None
+        remedy = _remedy(path, "save the file as UTF-8")
+        raise ConfigError(f"{path}: not UTF-8 text ({error})", remedy) from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}", "name a readable YAML file") from None
+
+
+def _remedy(path: Path, usual: str) -> str:
+    """What to do about a file that is no configuration: the usual, or for data, to write one."""
+    if path.suffix.lower() in ("", ".yaml", ".yml", ".json"):
+        return usual
+    return f"name a YAML file; `bitext init {shlex.quote(str(path))}` writes one for a file of sentence pairs"
 
 
 def _read_at_most(path: Path, size: int) -> bytes:

@@ -119,7 +119,7 @@ def _refuse_unknown(value: Any, kind: Any, prefix: str, raw: RawConfig) -> None:
             _refuse_unknown(inner, fields[key].type, f"{prefix}{key}.", raw)
             continue
         close = suggestions.similar(key, fields)
-        similar = [spelled(f"{prefix}{close}")] if close else reference.keys_ending_in(key)
+        similar = [spelled(f"{prefix}{close}")] if close else reference.keys_ending_in(key, prefix)
         hint = f"did you mean {' or '.join(similar)}?" if similar else f"known keys: {', '.join(fields)}"
         name = f"{prefix}{key}"
         raise ConfigError(f"{raw.where(name)}: unknown key {spelled(name)}", hint)

@@ -142,12 +142,9 @@ class TestCsv:
     @given(data=FILES)
     @example(data=b"\n" * 9 + b"a")
     def test_every_line_is_in_one_row(self, folder: Path, data: bytes) -> None:
-        try:
-            rows = read(folder, "csv", data)
-        except DataError as error:
-            assert "looks like the delimiter" in str(error)
-            assert data.count(b"\t") >= 10
-            return
+        if data.count(b"\t") >= 10 and b"," not in data:  # tabs could be taken for the delimiter
+            data += b","
+        rows = read(folder, "csv", data)
         numbers = [row[0] for row in rows]
         assert numbers == sorted(set(numbers))
         assert set(numbers) <= set(range(1, len(lines_of(data)) + 1))

@@ -149,6 +149,13 @@ def test_an_empty_section_has_all_defaults(tmp_path: Path) -> None:
             "toy.yaml:7: unknown key delimiter",
             "did you mean example_gen.delimiter or example_gen.corpora[].delimiter or ",
         ),
+        ("beam: {cell: gru}", "toy.yaml:7: unknown key beam.cell", "did you mean trainer.model.cell?"),
+        ("beam: {name: x}", "toy.yaml:7: unknown key beam.name", "known keys: runner, options"),
+        (
+            "evaluator: {weight: 2}",
+            "toy.yaml:7: unknown key evaluator.weight",
+            "did you mean example_gen.corpora[].weight?",
+        ),
         ("beam: {colour: red}", "toy.yaml:7: unknown key beam.colour", "known keys: runner, options"),
     ],
 )
@@ -411,3 +418,23 @@ def test_every_row_of_the_ablation_is_a_different_configuration() -> None:
     loaded = {config.dump(config.load(SHIPPED / "multi30k.yaml", row)) for row in rows}
     bases = [value for choice, value, changes in ablation.ROWS if not changes]
     assert len(loaded) == len(rows) - len(bases) + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("mine.tsv", b"Go.\tVe.\nHi\tHola\n"),
+        ("mine.csv", b"en,es\nGo.,Ve.\n"),
+        ("mine.txt", b"Go.\nHi.\n"),
+        ("my pairs.jsonl", b'{"en": "Go.", "es": "Ve."}\n{"en": "Hi.", "es": "Hola."}\n'),
+        ("mine.parquet", b"PAR1\xff\xfe"),
+        ("mine.tsv.gz", b"\x1f\x8b\x08\x00"),
+    ],
+)
+def test_data_in_place_of_a_configuration_names_the_command_that_writes_one(
+    tmp_path: Path, name: str, data: bytes
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(ConfigError, match=re.escape(name)) as caught:
+        config.load(tmp_path / name)
+    assert f"`bitext init {shlex.quote(str(tmp_path / name))}`" in caught.value.remedy
