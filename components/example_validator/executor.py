@@ -22,9 +22,11 @@ Cause: TypeAlias = Check | Literal["no_data"]
 
 _REMEDIES: dict[Cause, str] = {
     "no_data": "give every split more rows, or files of its own, in example_gen",
-    "schema": "correct the rows; or allow the values: copy schemas/bitext.pbtxt, change the feature, and name"
+    "schema": "correct the rows, or reject them by rules (example_gen.cleaning: strict; `bitext inspect`"
+    " shows the effect); or allow the values: copy schemas/bitext.pbtxt, change the feature, and name"
     " the copy in schema_gen.curated (for scripts: schema_gen.source_scripts and target_scripts)",
-    "train_eval": "give train and eval sentences of one kind, or set example_validator.check_skew: false",
+    "train_eval": "give train and eval sentences of one kind (example_gen.cleaning: strict rejects noise),"
+    " or set example_validator.check_skew: false",
     "drift": "correct the new files; or, if their data is right, add {check: drift, severity: warn} to"
     " example_validator.severities",
     "serving": "train on sentences like the requests, or add {check: serving, severity: warn} to"
