@@ -205,7 +205,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     validation: ValidationParameters = ValidationParameters()
     warm_start: WarmStartParameters = WarmStartParameters()
     embeddings: EmbeddingParameters = EmbeddingParameters()
-    steps: Positive | Auto = 4000
+    steps: Positive | Auto = AUTO
     batch_tokens: Positive = 1600
     accumulate: Positive = 1
     replicas: Positive = 2

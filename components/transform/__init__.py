@@ -80,7 +80,7 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     unit: Unit = "subword"
-    vocabulary_size: Annotated[int, msgspec.Meta(ge=5, le=1_000_000)] | Auto = 8000
+    vocabulary_size: Annotated[int, msgspec.Meta(ge=5, le=1_000_000)] | Auto = AUTO
     vocabulary_file: LocalPath = ""
     source_vocabulary_file: LocalPath = ""
     target_vocabulary_file: LocalPath = ""

@@ -96,11 +96,12 @@ def exit_code(error: BaseException | None) -> int:
 
 def describe(error: BaseException, session: Session) -> tuple[str, str]:
     """The message of an error, and the remedy."""
-    if isinstance(error, MissingFileError) and (beside := session.beside_config(error.pattern)):
+    beside = session.beside_config(error.pattern) if isinstance(error, MissingFileError) else None
+    if session.config and beside:
         return (
             f"{error}; beside the configuration there is {beside}",
-            f"paths are relative to the current folder, {Path.cwd()}: start the command in {beside.parent},"
-            f" or write the path of {beside} in the configuration",
+            f"paths are relative to the current folder, {Path.cwd()}: start the command in"
+            f" {session.config.parent}, or write the path of {beside} in the configuration",
         )
     if isinstance(error, BitextError):
         return session.with_config(str(error)), session.with_config(error.remedy)

@@ -92,7 +92,7 @@ class TestTrainerWarnings:
                 "read the 4,000 pairs 2,500 times; 3,200 steps would fit",
             ),
             (
-                {"replicas": 8},
+                {"replicas": 8, "steps": 4_000},
                 DataSize(300, 300, 100),
                 "3.0 pairs a batch on average, too few for 8 replicas; batch_tokens 8,534 would",
             ),

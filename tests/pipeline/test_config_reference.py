@@ -97,7 +97,7 @@ def test_explain_prints_a_key_and_a_section_with_all_its_keys(capsys: pytest.Cap
     assert cli.main(["config", "--explain", "trainer.steps"]) == 0
     text = capsys.readouterr().out
     assert text.startswith(
-        "trainer.steps\n  type     whole number or choice\n  default  4000\n  range    auto, >= 1\n"
+        "trainer.steps\n  type     whole number or choice\n  default  auto\n  range    auto, >= 1\n"
         "  meaning  "
     )
     assert cli.main(["config", "--explain", "evaluator"]) == 0

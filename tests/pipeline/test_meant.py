@@ -185,7 +185,7 @@ class TestPaths:
             (project / "toy.yaml").write_text(text, encoding="utf-8")
             error = error_of(capsys, "run", str(project / "toy.yaml"), code=3)
             assert f"beside the configuration there is {project / 'data'}/" in error
-            assert f"paths are relative to the current folder, {elsewhere}: start the command in" in error
+            assert f"the current folder, {elsewhere}: start the command in {project}, or" in error
 
     def test_a_file_that_is_nowhere(self, tmp_path: Path, capsys: pytest.CaptureFixture[str],
                                     monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
