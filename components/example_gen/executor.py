@@ -1,7 +1,8 @@
 """Runs ExampleGen: a Beam pipeline from the source files to TFRecords by split, with a file of rejects.
 
-Its elements are blocks of thousands of rows as Arrow columns. Rows are grouped by split and shard, which
-depend on the normalized source alone: duplicates meet in one group, and no source is in two splits.
+Its elements are blocks of thousands of rows as Arrow columns, which are on disk while they are grouped. Rows
+are grouped by split and shard, which depend on the normalized source alone: duplicates meet in one group, and
+no source is in two splits.
 
 The length ratio is checked when a split is written, because the corpus's ratio is known only after all rows
 are read.
@@ -36,26 +37,28 @@ from bitext.components.example_gen import (
     ratios,
     summary,
 )
-from bitext.components.example_gen.cleaning import corpus_rules, pair_counts
+from bitext.components.example_gen.cleaning import corpus_rules
 from bitext.components.example_gen.filters import Filtered, filter_rows
 from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.example_gen.packing import Columns, pack
 from bitext.components.example_gen.rejecting import (
-    PackedRejects,
     Place,
+    StoredRejects,
     in_order,
     pack_rejects,
     rejected_rows,
 )
 from bitext.components.example_gen.rows import Rows
 from bitext.components.example_gen.sources import find_source_files, read_rows, recognized_formats
+from bitext.components.example_gen.spilling import Storage
 from bitext.components.example_gen.splitting import assign_splits
 from bitext.components.example_gen.summary import Counts
 from bitext.components.example_gen.writing import HASH, LINE, OCTAVES, WriteSplit, take
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
-from bitext.components.text.hashing import source_hashes
+from bitext.components.text.hashing import near_hashes, source_hashes
 
+COUNTS_FILE = "counts.json"
 Hashes: TypeAlias = npt.NDArray[np.uint64]
 
 
@@ -86,9 +89,9 @@ def run(
     golden_hashes = np.zeros(0, np.uint64) if golden is None else _source_hashes_of(golden)
     for split in SPLITS:
         examples.split(split).mkdir()
-    counts_file = context.temp_dir / "counts.json"
     with context.beam_pipeline() as pipeline:
-        _build(pipeline, files, parameters, golden_hashes, examples, rejects, counts_file)
+        _build(pipeline, files, parameters, golden_hashes, examples, rejects, context.temp_dir)
+    counts_file = context.temp_dir / COUNTS_FILE
     counts = Counter(json.loads(counts_file.read_text(encoding="utf-8")))
     summary.check_files_were_read(counts)
     totals = summary.summarize(counts, parameters, files)
@@ -134,18 +137,19 @@ def _build(
     golden: Hashes,
     examples: artifacts.Examples,
     rejects: artifacts.Rejects,
-    counts_file: Path,
+    temp_dir: Path,
 ) -> None:
     """Adds all transforms: read, filter, group by split and shard, write, and sum all counts."""
+    counts_file, blocks_folder = temp_dir / COUNTS_FILE, temp_dir / "blocks"
     keys = [(split, shard) for split in SPLITS for shard in range(parameters.shards)]
     blocks = (
         pipeline
         | "Files" >> beam.Create(files)
         | "Read" >> beam.ParDo(_Read(parameters)).with_outputs("faults", main="blocks")
     )
-    filtered = blocks.blocks | "Filter" >> beam.ParDo(_Filter(parameters, golden)).with_outputs(
-        "rejects", "counts", "alignment", main="rows"
-    )
+    filtered = blocks.blocks | "Filter" >> beam.ParDo(
+        _Filter(parameters, golden, blocks_folder)
+    ).with_outputs("rejects", "counts", "alignment", main="rows")
     row_counts = filtered.counts | "SumRows" >> beam.CombineGlobally(_sum)
     # Every file is written, even if no row belongs in it.
     every_key = pipeline | "Keys" >> beam.Create([(key, None) for key in keys])
@@ -155,7 +159,8 @@ def _build(
         | "BySplit" >> beam.GroupByKey()
         | "WriteExamples"
         >> beam.ParDo(
-            WriteSplit(files, parameters, examples), row_counts=beam.pvalue.AsSingleton(row_counts)
+            WriteSplit(files, parameters, examples, blocks_folder),
+            row_counts=beam.pvalue.AsSingleton(row_counts),
         ).with_outputs("rejects", "given", main="counts")
     )
     shared_counts = written.given | "GatherGiven" >> beam.GroupByKey() | "Shared" >> beam.Map(_count_shared)
@@ -205,14 +210,14 @@ class _Read(beam.DoFn):
 
 
 class _Filter(beam.DoFn):
-    """(file, Rows) -> ((split, shard), (order, packed rows)).
+    """(file, Rows) -> ((split, shard), (order, where the packed rows are)).
 
-    Side outputs: `rejects`, the packed rejected rows; `counts`, of rows and of their length ratios;
+    Side outputs: `rejects`, where the packed rejected rows are; `counts`, of rows and of their length ratios;
     `alignment`, (index of the file, packed measures).
     """
 
-    def __init__(self, parameters: Parameters, golden: Hashes):
-        self._parameters, self._golden = parameters, golden
+    def __init__(self, parameters: Parameters, golden: Hashes, folder: Path):
+        self._parameters, self._golden, self._storage = parameters, golden, Storage(folder)
 
     def process(self, element: tuple[SourceFile, Rows]) -> Iterator[Any]:
         file, rows = element
@@ -222,7 +227,8 @@ class _Filter(beam.DoFn):
         order = (file.index, int(rows.line[0]))
         yield beam.pvalue.TaggedOutput("counts", Counter(rows=len(rows.line)))
         if rejected := rejected_rows(file, rows, filtered):
-            yield beam.pvalue.TaggedOutput("rejects", (None, pack_rejects(file.index, rejected)))
+            place, packed = pack_rejects(file.index, rejected)
+            yield beam.pvalue.TaggedOutput("rejects", (None, (place, self._storage.write(packed))))
         measures = alignment.measure(rows.line, filtered.source, filtered.target, filtered.usable())
         yield beam.pvalue.TaggedOutput("alignment", (file.index, out_of_step.pack_groups(measures)))
         accepted = filtered.accepted()
@@ -265,13 +271,13 @@ class _Filter(beam.DoFn):
                 continue
             row_indices = np.flatnonzero((splits == split) & (shards == shard))
             part = {name: take(values, row_indices) for name, values in columns.items()}
-            yield (SPLITS[split], shard), (order, pack(part))
+            yield (SPLITS[split], shard), (order, self._storage.write(pack(part)))
 
     def _shard_hashes(self, sources: pa.Array, hashes: Hashes) -> Hashes:
         """What chooses the shard. Near-duplicates are compared within a shard, so they must meet in one."""
         p = self._parameters
         if p.shards > 1 and p.cleaning.limit("near_duplicates"):
-            return pair_counts.shard_hashes(sources)
+            return near_hashes(sources)
         return hashes
 
 
@@ -291,7 +297,7 @@ def _count_shared(group: tuple[None, Iterable[tuple[str, np.ndarray]]]) -> Count
 
 
 def _write_rejects(
-    group: tuple[None, Iterable[PackedRejects | None]], files: list[SourceFile], rejects: artifacts.Rejects
+    group: tuple[None, Iterable[StoredRejects | None]], files: list[SourceFile], rejects: artifacts.Rejects
 ) -> Counts:
     """Writes the rejected rows in the order of the corpus, and counts their reasons."""
     counts: Counts = Counter()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import apache_beam as beam
@@ -27,6 +28,7 @@ from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.example_gen.packing import Columns, unpack
 from bitext.components.example_gen.rejecting import Place, pack_rejects
 from bitext.components.example_gen.rows import shorten
+from bitext.components.example_gen.spilling import Storage, Stored, read
 from bitext.components.example_gen.splitting import SeenPairs
 from bitext.components.example_gen.summary import Counts
 from bitext.components.shared import tfrecord
@@ -43,18 +45,21 @@ SplitShard: TypeAlias = tuple[str, int]
 
 
 class WriteSplit(beam.DoFn):
-    """((split, shard), packed rows) -> counts. Writes the shard in the order of the corpus.
+    """((split, shard), where the packed rows are) -> counts. Writes the shard in the order of the corpus.
 
     Rows whose length ratio is too far from the corpus's, and rows that cleaning compares with the corpus or
     with each other, are rejected. Duplicates are dropped if the parameters say so. Side outputs: `rejects`;
     `given`, the source hashes of a split whose files are given.
     """
 
-    def __init__(self, files: list[SourceFile], parameters: Parameters, examples: artifacts.Examples):
+    def __init__(
+        self, files: list[SourceFile], parameters: Parameters, examples: artifacts.Examples, folder: Path
+    ):
         self._files, self._parameters, self._examples = files, parameters, examples
+        self._storage = Storage(folder)
 
     def process(
-        self, group: tuple[SplitShard, Iterable[tuple[Place, bytes] | None]], row_counts: Counts
+        self, group: tuple[SplitShard, Iterable[tuple[Place, Stored] | None]], row_counts: Counts
     ) -> Iterator[Any]:
         p, ((split, shard), blocks) = self._parameters, group
         seen = SeenPairs() if p.drop_duplicates == "all" or split == "train" else None
@@ -62,8 +67,8 @@ class WriteSplit(beam.DoFn):
         ratio = ratios.corpus_ratio(row_counts)
         counts: Counts = Counter()
         with tfrecord.example_writer(self._examples.shard(split, shard, p.shards)) as write:
-            for (file, _), packed in sorted(block for block in blocks if block is not None):
-                block, rejected = _Block(self._files[file], unpack(packed)), []
+            for (file, _), stored in sorted(block for block in blocks if block is not None):
+                block, rejected = _Block(self._files[file], unpack(read(stored))), []
                 if OCTAVES in block.columns:  # the rows are not of a given eval or test split
                     rejected += block.reject(self._too_far(block.columns, ratio))
                     octaves = block.columns.pop(OCTAVES) - np.float32(np.log2(ratio))
@@ -81,7 +86,8 @@ class WriteSplit(beam.DoFn):
                     rejected += block.reject(pair_counts.check(*block.sides))
                 if rejected:
                     rejected.sort(key=lambda row: row.line)
-                    yield beam.pvalue.TaggedOutput("rejects", (None, pack_rejects(file, rejected)))
+                    place, packed = pack_rejects(file, rejected)
+                    yield beam.pvalue.TaggedOutput("rejects", (None, (place, self._storage.write(packed))))
                 counts[f"split/{split}"] += block.rows
                 write(examples_of(self._files[file], block.columns))
         yield counts

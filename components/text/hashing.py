@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from bitext.components.text import normalization
 
@@ -49,6 +50,36 @@ def pair_hashes(sources: pa.Array, targets: pa.Array) -> Hashes:
             for source, target in zip(*sides, strict=True)
         )
     )
+
+
+def near_hashes(texts: pa.Array) -> Hashes:
+    """A hash of each text without case, punctuation and blanks. A text of punctuation only keeps it.
+
+    Texts with equal keys (`normalization.split_key`) have equal hashes.
+
+    Args:
+      texts: string[N] without nulls.
+
+    Returns:
+      uint64[N].
+    """
+    folded = pa.array(normalization.split_keys(texts), pa.string())
+    letters = pc.replace_substring_regex(folded, pattern=r"[^\pL\pM\pN]+", replacement="")
+    keys = pc.if_else(pc.equal(letters, ""), folded, letters).to_pylist()
+    return _numbers(b"".join(hashlib.blake2b(key.encode(), digest_size=8).digest() for key in keys))
+
+
+def joined(first: Hashes, second: Hashes) -> Hashes:
+    """A hash of each pair of hashes; the order of a pair counts: uint64[N]."""
+    return mixed(first, 1) ^ mixed(second, 2)
+
+
+def mixed(hashes: Hashes, seed: int) -> Hashes:
+    """Other hashes for each seed: the output function of SplitMix64 (Steele et al. 2014, OOPSLA)."""
+    mixed = hashes + np.uint64(seed * 0x9E3779B97F4A7C15 % 2**64)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
 
 
 def _numbers(digests: bytes) -> Hashes:
