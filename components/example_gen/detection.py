@@ -5,23 +5,18 @@ from __future__ import annotations
 import codecs
 import csv
 import dataclasses
-import re
 from collections.abc import Sequence
 
-from bitext.components.example_gen.formats import columnar, content, decoding, fields, guards
-from bitext.components.shared import encodings, file_kinds, reading
+from bitext.components.example_gen import text_columns
+from bitext.components.example_gen.formats import columnar, content, decoding, fields, guards, languages
+from bitext.components.shared import archives, encodings, file_kinds, reading
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 
 HEAD_BYTES = 1 << 20
 ARCHIVE = "archive"
-_LANGUAGES = {
-    "tmx": re.compile(r"<tuv\b[^>]*?\s(?:xml:)?lang\s*=\s*[\"']([^\"']+)"),
-    "xliff": re.compile(r"\s(?:source-language|target-language|srcLang|trgLang)\s*=\s*[\"']([^\"']+)"),
-    "po": re.compile(r"^\"Language: *([A-Za-z_@-]+)", re.MULTILINE),
-}
 _KINDS = {"a Parquet file": "parquet", "an Arrow file": "arrow", "a compiled gettext catalogue (.mo)": "po"}
-_ARCHIVES = ("a ZIP archive", "a tar archive")
+_COMPRESSED = tuple(file_kinds.COMPRESSED.values())
 _LEAST_ROWS = 3
 """Commas in fewer rows do not show that a file is CSV."""
 _STREAM = b"\xff\xff\xff\xff"
@@ -42,8 +37,10 @@ class Detected:
       header: whether the first row looks like the names of the columns.
       columns: names of the columns, of the fields with text (as paths) or of the members; without a header,
         the numbers of the columns from 0.
+      texts: the columns among these whose values look like sentences.
       languages: the language codes that the file or its name says, at most 10.
       notes: what else a person should know.
+      head: the first bytes of `json`, in UTF-8.
     """
 
     format: str
@@ -51,8 +48,10 @@ class Detected:
     delimiter: str = ""
     header: bool = False
     columns: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    head: bytes = b""
 
     def in_words(self) -> str:
         """The format with its encoding and delimiter: `csv with ';', windows-1252`."""
@@ -69,7 +68,7 @@ def describe(path: str) -> Detected:
     """
     head = _head(path)
     kind = file_kinds.kind_of(head)
-    if kind is not None and kind.name in _ARCHIVES:
+    if kind is not None and archives.is_archive(path) and kind.name in (*content.ARCHIVES, *_COMPRESSED):
         return _archive(path)
     if head.startswith(_STREAM) or (kind is not None and kind.name in ("a Parquet file", "an Arrow file")):
         return _columnar("parquet" if kind and kind.name == "a Parquet file" else "arrow", path)
@@ -85,11 +84,16 @@ def describe(path: str) -> Detected:
     found = content.format_of(text.encode("utf-8", "replace"))
     if found.startswith("xml/"):
         content.check_rows(text.encode("utf-8", "replace"), path)
-    if found in _LANGUAGES:
-        names = list(dict.fromkeys(_LANGUAGES[found].findall(text)))
-        return Detected(found, encoding, languages=tuple(names[:_MOST_LANGUAGES]), notes=notes)
-    if found in ("json", "jsonl"):
-        return _json(found, text, encoding, notes)
+    if found in languages.IN_FILES:
+        names = languages.IN_FILES[found](text)
+        if not decoding.is_wide(encoding or decoding.UTF_8) and (declared := decoding.declared(head)):
+            is_other = not decoding.is_utf8(declared)
+            encoding, notes = decoding.UTF_8, (f"its encoding is {declared}, as it says",) * is_other
+        return Detected(found, encoding, languages=names[:_MOST_LANGUAGES], notes=notes)
+    if found == "json":
+        return Detected(found, encoding, notes=notes, head=text.encode("utf-8", "replace"))
+    if found == "jsonl":
+        return _json_lines(text, encoding, notes)
     return _table(path, text, encoding, notes)
 
 
@@ -127,25 +131,30 @@ def _decoded(head: bytes, encoding: str) -> str:
 
 def _archive(path: str) -> Detected:
     members = tuple(match.partition("//")[2] for match in reading.matching_files(f"{path}//*"))
-    languages = [code for name in members if (code := language_of(name))]
-    return Detected(ARCHIVE, columns=members, languages=tuple(dict.fromkeys(languages))[:_MOST_LANGUAGES])
+    codes = [code for name in members if (code := language_of(name))]
+    return Detected(ARCHIVE, columns=members, languages=tuple(dict.fromkeys(codes))[:_MOST_LANGUAGES])
 
 
 def _columnar(name: str, path: str) -> Detected:
-    columns = columnar.text_columns(name, path)
-    return Detected(name, columns=tuple(columns), languages=_codes_in(columns))
+    columns = columnar.text_columns(name, path, guards.SAMPLE_ROWS)
+    names = tuple(columns)
+    return Detected(name, columns=names, texts=text_columns.of_text(columns), languages=_codes_in(names))
 
 
-def _json(found: str, text: str, encoding: str, notes: tuple[str, ...]) -> Detected:
+def _json_lines(text: str, encoding: str, notes: tuple[str, ...]) -> Detected:
     import msgspec
 
-    names: dict[str, None] = {}
-    for line in _whole_lines(text) if found == "jsonl" else ():
+    values: dict[str, list[str]] = {}
+    for line in _whole_lines(text):
         try:
-            names |= dict.fromkeys(fields.text_paths(msgspec.json.decode(line)))
+            record = msgspec.json.decode(line)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             continue
-    return Detected(found, encoding, columns=tuple(names), languages=_codes_in(list(names)), notes=notes)
+        for name in fields.text_paths(record):
+            values.setdefault(name, []).append(fields.value_at(record, name))
+    names = tuple(values)
+    texts = text_columns.of_text(values)
+    return Detected("jsonl", encoding, columns=names, texts=texts, languages=_codes_in(names), notes=notes)
 
 
 def _table(path: str, text: str, encoding: str, notes: tuple[str, ...]) -> Detected:
@@ -166,8 +175,12 @@ def _table(path: str, text: str, encoding: str, notes: tuple[str, ...]) -> Detec
         else:
             name, rows = "tsv", [line.split("\t") for line in lines]
     columns = tuple(rows[0]) if header else tuple(map(str, range(max(map(len, rows[:100])))))
-    languages = _codes_in(columns) if header else ()
-    return Detected(name, encoding, delimiter, header, columns, languages, notes)
+    values = {
+        column: [row[index] for row in rows[header:] if index < len(row)]
+        for index, column in enumerate(columns)
+    }
+    found = _codes_in(columns) if header else ()
+    return Detected(name, encoding, delimiter, header, columns, text_columns.of_text(values), found, notes)
 
 
 def _whole_lines(text: str) -> list[str]:

@@ -20,7 +20,9 @@ from bitext.components.shared.errors import DataError
 Chunks: TypeAlias = Callable[[BinaryIO], Iterator[bytes]]
 """Yields the decompressed bytes of a tar archive."""
 
-_PATH = re.compile(r"(.+?\.(?:zip|tar|tgz|txz|tbz2|tar\.(?:gz|bz2|xz|zst)))//(.+)", re.DOTALL | re.IGNORECASE)
+_ENDING = r"\.(?:zip|tar|tgz|txz|tbz2|tar\.(?:gz|bz2|xz|zst))"
+_PATH = re.compile(rf"(.+?{_ENDING})//(.+)", re.DOTALL | re.IGNORECASE)
+_NAME = re.compile(rf".+{_ENDING}", re.DOTALL | re.IGNORECASE)
 _ENCRYPTED = 0x1
 _METHODS = {1: "Shrink", 6: "Implode", 9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "xz"}
 _MOST_HEADER_BYTES = 1 << 20
@@ -38,6 +40,11 @@ def split_path(path: str) -> tuple[str, str] | None:
     """The archive and the member that a path or pattern names; None if it names no member."""
     match = _PATH.fullmatch(path)
     return (match[1], match[2]) if match else None
+
+
+def is_archive(path: str) -> bool:
+    """Whether a path is that of an archive, by its name, and not of a member."""
+    return _NAME.fullmatch(path) is not None and split_path(path) is None
 
 
 def container(path: str) -> str:
@@ -67,9 +74,13 @@ def matching_members(archive: str, pattern: str, file: BinaryIO, chunks: Chunks)
       DataError: the archive is damaged, or no member matches.
     """
     names = _zip_names(file, archive) if is_zip(archive) else list(_tar_names(file, archive, chunks))
+    if not names:
+        raise DataError(
+            f"{path_text(archive)} is an archive without files", "check that it is whole, or fetch it again"
+        )
     matched = [pattern] if pattern in names else sorted({n for n in names if fnmatch.fnmatchcase(n, pattern)})
     if not matched:
-        shown = ", ".join(map(path_text, names[:_SHOWN_MEMBERS])) or "none"
+        shown = ", ".join(map(path_text, names[:_SHOWN_MEMBERS]))
         more = f" and {len(names) - _SHOWN_MEMBERS:,} more" if len(names) > _SHOWN_MEMBERS else ""
         raise DataError(
             f"no member of {path_text(archive)} matches {path_text(pattern)}; its members: {shown}{more}",

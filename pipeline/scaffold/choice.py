@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from bitext.components.example_gen import detection
+from bitext.components.example_gen import detection, text_columns
 from bitext.components.example_gen.detection import Detected
-from bitext.components.shared.display import path_text
+from bitext.components.example_gen.formats import content
+from bitext.components.example_gen.formats.languages import matches, primary
+from bitext.components.shared import reading
+from bitext.components.shared.display import path_text, shell_path
 from bitext.components.shared.errors import DataError
 
 Options = dict[str, Any]
 """Values of `example_gen` by key."""
 COLUMNS = ("source_column", "target_column")
 LANGUAGES = ("source_language", "target_language")
+_SHOWN = 8
+_NO_CORPUS = re.compile(
+    r"(?:.*/)?(?:\.[^./][^/]*|(?:readme|licen[cs]e|copying|changelog)[^/]*|.*\.(?:ids|scores|info|md))|__MACOSX/.*",
+    re.IGNORECASE,
+)
+"""Files of an archive beside the sentences."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +57,16 @@ def choose(paths: Sequence[str], source: str, target: str) -> list[Found]:
       DataError: a file cannot be read or has no pairs, or a file with one sentence a line has no partner.
     """
     detected = _members(paths)
+    for path, each in detected:
+        if each.format == "json":
+            raise content.json_error(each.head, path)
     sides = [(path, d) for path, d in detected if d.format == "parallel"]
     found = [_single(path, d, source, target) for path, d in detected if d.format != "parallel"]
     if len(sides) % 2:
-        path, _ = sides[-1]
+        path, last = sides[-1]
+        seen = f" ({'; '.join(last.notes)})" if last.notes else ""
         raise DataError(
-            f"{path_text(path)} has one text a line and no columns, and there is no second file for it",
+            f"{path_text(path)} has one text a line and no columns{seen}, and there is no second file for it",
             "name the two aligned files, the source first: `bitext init corpus.en corpus.es`; if it has"
             " columns, write the configuration yourself, with example_gen.format and delimiter",
         )
@@ -61,22 +75,27 @@ def choose(paths: Sequence[str], source: str, target: str) -> list[Found]:
 
 
 def _members(paths: Sequence[str]) -> list[tuple[str, Detected]]:
-    """The files and what they are, with an archive replaced by the two aligned files in it.
+    """The files and what they are, with an archive replaced by its only file, or the two aligned files in it.
 
     Raises:
-      DataError: an archive has other files, so that these must be named.
+      DataError: a path matches no file, or an archive has other files, so that these must be named.
     """
     result = []
-    for path in paths:
+    remedy = "correct the path (relative paths start at the current folder)"
+    for path in (file for pattern in paths for file in reading.find_files(pattern, remedy)):
         detected = detection.describe(path)
         if detected.format != detection.ARCHIVE:
             result.append((path, detected))
             continue
-        members = [name for name in detected.columns if detection.language_of(name)]
+        names = [name for name in detected.columns if not _NO_CORPUS.fullmatch(name)]
+        members = [name for name in names if detection.language_of(name)]
         if len(members) != 2:
-            shown = ", ".join(map(path_text, detected.columns[:8]))
+            members = names
+        if not (len(members) == 1 or (len(members) == 2 and all(map(detection.language_of, members)))):
+            more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
             raise DataError(
-                f"{path_text(path)} is an archive of {len(detected.columns)} files: {shown}",
+                f"{path_text(path)} is an archive of {len(detected.columns)} files:"
+                f" {', '.join(map(path_text, names[:_SHOWN])) or 'none with sentences'}{more}",
                 f"name those to read: bitext init '{path_text(path)}//MEMBER'",
             )
         files = [f"{path}//{name}" for name in members]
@@ -92,13 +111,20 @@ def _single(path: str, detected: Detected, source: str, target: str) -> Found:
         options["header"] = True
     if detected.format == "csv" and detected.delimiter != ",":
         options["delimiter"] = detected.delimiter
-    languages = ("", "")
+    languages, notes = ("", ""), detected.notes
     if detected.format in ("tmx", "xliff"):
-        languages = _two(path, detected.languages, source, target, "language")
-        options |= dict(zip(LANGUAGES, languages, strict=True))
+        languages, unread = _languages(path, detected, source, target)
+        options |= {key: name for key, name in zip(LANGUAGES, languages, strict=True) if name}
+        if unread:
+            notes = (
+                *notes,
+                f"other languages, not read: {', '.join(unread)} (choose with --source, --target)",
+            )
     elif detected.format != "po":
         named = detected.header or detected.format in ("jsonl", "parquet", "arrow")
-        candidates = _language_columns(detected) if named else detected.columns
+        candidates = _candidates(path, detected, source and target)
+        if not (source or target) and all(sides := text_columns.sides_by_name(candidates)):
+            candidates = sides
         chosen = _two(path, candidates, source, target, "column", detected.columns)
         if named or chosen != ("0", "1"):
             options |= {key: name if named else int(name) for key, name in zip(COLUMNS, chosen, strict=True)}
@@ -106,13 +132,54 @@ def _single(path: str, detected: Detected, source: str, target: str) -> Found:
         if set(ends) <= set(detected.languages):
             languages = (ends[0], ends[1])
     options["files"] = [path]
-    return Found(f"{path_text(path)}: {detected.in_words()}", options, languages, detected.notes)
+    return Found(f"{path_text(path)}: {detected.in_words()}", options, languages, notes)
 
 
-def _language_columns(detected: Detected) -> tuple[str, ...]:
-    """The columns that are named by a language, if there are two; else all."""
-    named = tuple(c for c in detected.columns if c.strip().rpartition(".")[2] in detected.languages)
-    return named if len(named) > 1 else detected.columns
+def _languages(
+    path: str, detected: Detected, source: str, target: str
+) -> tuple[tuple[str, str], tuple[str, ...]]:
+    """The languages of source and target, and those that are not read.
+
+    A language stands for its varieties (`en` for `en-US`), unless the file has several that stay apart. XLIFF
+    need not name its languages.
+    """
+    names = detected.languages
+    if detected.format == "xliff" and len(names) < 2:
+        return (source or "".join(names), target), ()
+    if detected.format == "tmx" and not names:
+        raise DataError(
+            f"{path_text(path)}: no unit (tu) has a variant (tuv) that names its language with xml:lang",
+            "name a file with a source and a target in each unit, or add xml:lang to its variants",
+        )
+    chosen = _two(path, names, source, target, "language")
+    unread = tuple(name for name in names if not any(matches(side, name) for side in chosen))
+    codes = [primary(name) for name in names]
+    if codes.count(primary(chosen[0])) == 1 and not source:
+        chosen = (primary(chosen[0]), chosen[1])
+    if codes.count(primary(chosen[1])) == 1 and not target:
+        chosen = (chosen[0], primary(chosen[1]))
+    return chosen, () if source and target else unread
+
+
+def _candidates(path: str, detected: Detected, is_chosen: str) -> tuple[str, ...]:
+    """The columns named by a language, or else those that look like text, if there are two; else all.
+
+    Raises:
+      DataError: neither are two, the file has more than two columns, and none are asked for.
+    """
+    by_language = tuple(c for c in detected.columns if c.strip().rpartition(".")[2] in detected.languages)
+    for names in (tuple(c for c in by_language if c in detected.texts), by_language, detected.texts):
+        if len(names) > 1:
+            return names
+    if len(detected.columns) > 2 and not is_chosen:
+        raise DataError(
+            f"{path_text(path)} has no two columns that look like sentences; its columns:"
+            f" {', '.join(map(repr, detected.columns[:_SHOWN]))}; like sentences:"
+            f" {', '.join(map(repr, detected.texts)) or 'none'}",
+            "name both columns with --source and --target, or name a file with a source and a target in each"
+            " row",
+        )
+    return detected.columns
 
 
 def _two(
@@ -158,9 +225,12 @@ def _aligned(first: tuple[str, Detected], second: tuple[str, Detected], source: 
     if one.encoding == other.encoding != "utf-8":
         options["encoding"] = one.encoding
     elif one.encoding != other.encoding:
+        path, encoding = (
+            (source_path, one.encoding) if other.encoding == "utf-8" else (target_path, other.encoding)
+        )
         raise DataError(
             f"{path_text(source_path)} is {one.encoding}, and {path_text(target_path)} is {other.encoding}",
-            "convert one of them: iconv -f FROM -t UTF-8 FILE > NEW",
+            f"convert one of them: iconv -f {encoding.upper()} -t UTF-8 {shell_path(path)} > NEW",
         )
     options |= {"source_files": [source_path], "target_files": [target_path]}
     languages = (detection.language_of(source_path), detection.language_of(target_path))

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from bitext.components.component import Parameters as BaseParameters
 from bitext.components.example_gen import Parameters, preview
-from bitext.components.example_gen.filters import REASONS, filter_rows
+from bitext.components.example_gen.filters import REASONS, SKIPPED, filter_rows
 from bitext.components.example_gen.sources import find_source_files, read_rows
 from bitext.components.shared.display import path_text
 from bitext.schemas import scripts
@@ -138,7 +138,8 @@ def warnings(look: Look) -> list[str]:
         source, target = look.sides
         if same := preview.same_language(source.languages, target.languages):
             found.append(same)
-    if look.reasons.total() > 0.05 * look.rows:
+    faults = sum(count for reason, count in look.reasons.items() if reason not in SKIPPED)
+    if faults > 0.05 * look.rows:
         found.append("a run stops if more than 5 % of the rows cannot be used (example_gen.max_reject_share)")
     if look.is_whole and usable < 1000:
         found.append(f"{usable:,} pairs are too few to train on; 10,000 give a first model")

@@ -72,7 +72,7 @@ def test_other_fields_are_named(tmp_path: Path) -> None:
         read(path, format="jsonl")
     assert "example_gen.source_column" in caught.value.remedy
     path.write_text(json.dumps([{"en": "Go."}] * 3, indent=1), encoding="utf-8")
-    with pytest.raises(DataError, match="is one JSON value, not one object a line"):
+    with pytest.raises(DataError, match="is one JSON value, an array"):
         read(path, format="jsonl", source_column="en", target_column="es")
 
 

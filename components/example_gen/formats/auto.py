@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bitext.components.example_gen.formats import base, decoding
+from bitext.components.example_gen.formats import base, content, decoding
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 
@@ -115,10 +115,7 @@ def _unknown(path: str, detected: Any) -> DataError:
             "set example_gen.format; or name two aligned files in example_gen.source_files and target_files",
         )
     if detected.format == "json":
-        return DataError(
-            f"cannot read {name}: it is one JSON value",
-            "write one object a line: jq -c '.[]' FILE > FILE.jsonl",
-        )
+        return content.json_error(detected.head, path)
     members = ", ".join(map(path_text, detected.columns[:5]))
     return DataError(
         f"cannot read {name}: it is an archive of {members or 'no files'}",

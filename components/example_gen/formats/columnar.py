@@ -64,7 +64,7 @@ class _Columnar(Format):
             keys = ("source_column", "target_column")
             names = [_path_of(schema, getattr(options, key), path, key) for key in keys]
             file.seek(0)
-            for batch in self._batches(file, path, names):
+            for batch in self.batches(file, path, names):
                 for start in range(0, batch.num_rows, BLOCK_ROWS):
                     part = batch.slice(start, BLOCK_ROWS)
                     yield from _in_pieces(*(_text(part, name) for name in names))
@@ -74,7 +74,7 @@ class _Columnar(Format):
         """The columns of an open file."""
 
     @abc.abstractmethod
-    def _batches(self, file: BinaryIO, path: str, names: list[list[str]]) -> Iterator[pa.RecordBatch]:
+    def batches(self, file: BinaryIO, path: str, names: list[list[str]]) -> Iterator[pa.RecordBatch]:
         """The batches of an open file."""
 
 
@@ -87,7 +87,8 @@ class Parquet(_Columnar):
         """The columns of an open file."""
         return _parquet(file, path).schema_arrow
 
-    def _batches(self, file: BinaryIO, path: str, names: list[list[str]]) -> Iterator[pa.RecordBatch]:
+    def batches(self, file: BinaryIO, path: str, names: list[list[str]]) -> Iterator[pa.RecordBatch]:
+        """The batches of an open file."""
         parquet = _parquet(file, path)
         rows, size = 1, 0
         for group in range(parquet.metadata.num_row_groups):
@@ -106,7 +107,8 @@ class Arrow(_Columnar):
         """The columns of an open file."""
         return _arrow(file, path).schema
 
-    def _batches(self, file: BinaryIO, path: str, names: list[list[str]]) -> Iterator[pa.RecordBatch]:
+    def batches(self, file: BinaryIO, path: str, names: list[list[str]]) -> Iterator[pa.RecordBatch]:
+        """The batches of an open file."""
         reader = _arrow(file, path)
         if hasattr(reader, "num_record_batches"):
             yield from (reader.get_batch(index) for index in range(reader.num_record_batches))
@@ -114,8 +116,13 @@ class Arrow(_Columnar):
             yield from reader
 
 
-def text_columns(file_format: str, path: str) -> list[str]:
-    """The paths of the columns of text of a file.
+def text_columns(file_format: str, path: str, rows: int) -> dict[str, list[str]]:
+    """The paths of the columns of text of a file, with their values in the first rows.
+
+    Args:
+      file_format: `parquet` or `arrow`.
+      path: the file.
+      rows: the most rows whose values are read.
 
     Raises:
       DataError: the file cannot be read.
@@ -123,7 +130,20 @@ def text_columns(file_format: str, path: str) -> list[str]:
     reader = Parquet() if file_format == "parquet" else Arrow()
     with _opened(path) as file:
         schema = reader.schema(file, path)
-        return [".".join(names) for names, kind in _leaves(schema) if _is_text(kind)]
+        names = [names for names, kind in _leaves(schema) if _is_text(kind)]
+        if not names:
+            return {}
+        file.seek(0)
+        batch = next(reader.batches(file, path, names), None)
+        if batch is None:
+            return {".".join(name): [] for name in names}
+        part = batch.slice(0, rows)
+        return {
+            ".".join(name): [
+                (value or b"").decode("utf-8", "replace") for value in _text(part, name).to_pylist()
+            ]
+            for name in names
+        }
 
 
 @contextlib.contextmanager
@@ -150,14 +170,19 @@ def _opened(path: str) -> Iterator[BinaryIO]:
     with file:
         try:
             yield file
-        except (pa.ArrowException, OSError, OverflowError, UnicodeDecodeError) as error:
-            raise _damaged(path, error) from error  # a name of a column may not be UTF-8
+        except (pa.ArrowException, OSError, OverflowError, UnicodeDecodeError, MemoryError) as error:
+            # A name of a column may not be UTF-8, and a damaged size may be larger than the memory.
+            raise _damaged(path, error) from error
 
 
 def _damaged(path: str, error: object) -> DataError:
-    return DataError(
-        f"cannot read {path_text(path)}: {error}", "check that the file is whole, or write it again"
+    is_encrypted = "decrypt" in str(error).lower()
+    remedy = (
+        "write it again without encryption"
+        if is_encrypted
+        else "check that the file is whole, or write it again"
     )
+    return DataError(f"cannot read {path_text(path)}: {error}", remedy)
 
 
 def _parquet(file: BinaryIO, path: str) -> Any:

@@ -6,20 +6,25 @@ Other kinds of files are known by their first bytes, other formats of text by th
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from bitext.components.example_gen.formats import decoding
-from bitext.components.shared import file_kinds
-from bitext.components.shared.display import path_text
+from bitext.components.shared import archives, file_kinds
+from bitext.components.shared.display import path_text, shell_path
 from bitext.components.shared.errors import DataError
 
 _FORMAT = "set example_gen.format to "
 _MEMBER = "name files in it, as ARCHIVE//MEMBER (globs are allowed)"
+ARCHIVES = {"a ZIP archive": ".zip", "a tar archive": ".tar"}
+"""The kinds of archives that are read, and the endings of their names."""
 _SETTINGS = {
     "a Parquet file": f"{_FORMAT}parquet",
     "an Arrow file": f"{_FORMAT}arrow",
+    "an encrypted Parquet file": f"write it again without encryption, and {_FORMAT}parquet",
+    "a Feather file of version 1": "write it again as version 2 (pyarrow.feather.write_feather), and"
+    f" {_FORMAT}arrow",
     "a compiled gettext catalogue (.mo)": f"{_FORMAT}po",
-    "a ZIP archive": _MEMBER,
-    "a tar archive": _MEMBER,
     "an Excel or Word document": "save the sheet as CSV in UTF-8, and set example_gen.format to csv",
     "an OpenDocument file": "save the sheet as CSV in UTF-8, and set example_gen.format to csv",
     "an old Excel or Word document": "save the sheet as CSV in UTF-8, and set example_gen.format to csv",
@@ -32,6 +37,7 @@ _PO = re.compile(
     rb"(?>(?:#[^\n]*|[ \t\r]*|msgctxt [^\n]*|\"[^\n]*)\n)*+msgid \"[^\n]*\n(?:\"[^\n]*\n)*+"
     rb"(?:msgid_plural [^\n]*\n(?:\"[^\n]*\n)*+)?msgstr(?:\[0\])? \""
 )
+_JSON_BEGIN = re.compile(rb'\s*(?:\{\s*"(?:[^"\\]|\\.)*"\s*:|\[\s*["{\[])')
 _JSON_LINE = re.compile(rb"\s*[{\[].*[}\]],?\s*")
 _MOST_LINES = 100
 
@@ -44,6 +50,9 @@ def check_kind(head: bytes, path: str) -> None:
     """
     head = head[: file_kinds.HEAD_BYTES]
     kind = file_kinds.kind_of(head)
+    if kind and kind.name in ARCHIVES:
+        remedy = _archive_remedy(path, kind)
+        raise DataError(f"cannot read {path_text(path)}: it is {kind.name}, not text", remedy)
     if kind and kind.name in _SETTINGS:
         remedy = _SETTINGS[kind.name]
         if kind.command:
@@ -51,6 +60,18 @@ def check_kind(head: bytes, path: str) -> None:
         raise DataError(f"cannot read {path_text(path)}: it is {kind.name}, not text", remedy)
     if kind:
         file_kinds.check_text(head, path)
+
+
+def _archive_remedy(path: str, kind: file_kinds.Kind) -> str:
+    """How to read the files in an archive, which may have another name or be within another archive."""
+    if archives.is_archive(path):
+        return f"{_MEMBER}; or decompress it: {file_kinds.command_for(kind, path)}"
+    if parts := archives.split_path(path):
+        return f"unpack {path_text(parts[0])}: an archive within an archive is not read"
+    ending = next((ending for ending in file_kinds.COMPRESSED if path.endswith(ending)), "")
+    if ending and kind.name == "a ZIP archive":
+        return f"decompress it, without the ending {ending}, and name files in it, as ARCHIVE.zip//MEMBER"
+    return f"rename it, with the ending {ARCHIVES[kind.name]}{ending}, and {_MEMBER}"
 
 
 def check_text(head: bytes, path: str, encoding: str = decoding.UTF_8) -> None:
@@ -88,10 +109,7 @@ def check_rows(head: bytes, path: str) -> None:
             f"cannot read {path_text(path)} as rows of text: it is {names[found]}", _FORMAT + found
         )
     if found == "json":
-        raise DataError(
-            f"cannot read {path_text(path)} as rows of text: it is one JSON value",
-            "write one object a line (jq -c '.[]' FILE > FILE.jsonl), and set example_gen.format to jsonl",
-        )
+        raise json_error(head, path)
     raise DataError(
         f"cannot read {path_text(path)} as rows of text: it is XML or HTML (<{found[4:]}>)",
         "save its sentences as text in UTF-8, for example as TSV",
@@ -121,22 +139,85 @@ def format_of(head: bytes) -> str:
     return _json_of(head)
 
 
-def _json_of(head: bytes) -> str:
-    import msgspec
+def json_error(head: bytes, path: str) -> DataError:
+    """The error of a file of JSON that is not one value a line, with the command that writes it so."""
+    head = head[: file_kinds.HEAD_BYTES].removeprefix(b"\xef\xbb\xbf")
+    found, command = "JSON, but not one value a line", "jq -c ."
+    if _PYTHON.match(head):
+        return DataError(
+            f"cannot read {path_text(path)}: its lines are values of Python, not JSON",
+            "write each with json.dumps, and set example_gen.format to jsonl",
+        )
+    if re.match(rb"\s*\[", head):
+        found, command = "one JSON value, an array", "jq -c '.[]'"
+    elif match := _COLUMNS.match(head):
+        found = "one JSON value, an object with an array for each column"
+        command = (
+            f"jq -c '[.[]] | transpose[]' (or the arrays by name, as .{match[1].decode('utf-8', 'replace')})"
+        )
+    elif match := _ARRAY.match(head):
+        found, command = "one JSON value, an object", f"jq -c '.{match[1].decode('utf-8', 'replace')}[]'"
+    elif all(line.rstrip().endswith(b",") for line in head.splitlines()[:2]):
+        found, command = "JSON lines that end in commas", "sed 's/,[[:space:]]*$//'"
+    return DataError(
+        f"cannot read {path_text(path)}: it is {found}",
+        f"write one value a line: {command} {shell_path(path)} > NEW.jsonl; and set example_gen.format to"
+        " jsonl",
+    )
 
+
+_PYTHON = re.compile(rb"\s*[{\[]\s*(?:'|None\b|True\b)")
+_COLUMNS = re.compile(rb'\s*\{\s*"(\w+)"\s*:\s*\[\s*"')
+_ARRAY = re.compile(
+    rb'\s*\{\s*(?:"\w+"\s*:\s*(?:"(?:[^"\\]|\\.)*"|[\d.]+|true|false|null)\s*,\s*)*"(\w+)"\s*:\s*\['
+)
+
+
+def _json_of(head: bytes) -> str:
     lines = [line for line in head.splitlines()[:_MOST_LINES] if line.strip()]
-    if len(lines) > 1 and not head.endswith((b"\n", b"\r")):
+    is_cut = not head.endswith((b"\n", b"\r"))
+    if len(lines) > 1 and is_cut:
         lines.pop()  # it may be incomplete
     if not lines:
         return ""
     if lines[0].strip() in (b"[", b"{") or re.match(rb'\s*\[\s*\{\s*"', lines[0]):
         return "json"
+    if len(lines) == 1:
+        return _json_of_line(lines[0], is_cut)
     if 2 * sum(bool(_JSON_LINE.fullmatch(line)) for line in lines) <= len(lines):
         return ""
-    values = 0
-    for line in lines:
-        try:
-            values += isinstance(msgspec.json.decode(line.strip().rstrip(b",")), dict | list)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            continue
-    return "jsonl" if 2 * values > len(lines) else ""
+    if 2 * sum(bool(_PYTHON.match(line)) for line in lines) > len(lines):
+        return "json"
+    values = _values_in(lines)
+    if 2 * values > len(lines):
+        return "jsonl"
+    return "json" if 2 * _values_in([line.rstrip().removesuffix(b",") for line in lines]) > len(lines) else ""
+
+
+def _values_in(lines: Sequence[bytes]) -> int:
+    """The number of lines that are a JSON object or array."""
+    return sum(isinstance(_value_of(line), dict | list) for line in lines)
+
+
+def _value_of(line: bytes) -> Any:
+    """The JSON value of a line; None: it has none."""
+    import msgspec
+
+    try:
+        return msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _json_of_line(line: bytes, is_cut: bool) -> str:
+    """`jsonl` if the only line of a file is a record; `json` if it is many, or the beginning of a value."""
+    value = _value_of(line)
+    if value is None:
+        is_value = _JSON_BEGIN.match(line) and (is_cut or b"}{" in line or b"} {" in line)
+        return "json" if is_value or _PYTHON.match(line) else ""
+    if not isinstance(value, dict | list):
+        return ""
+    arrays = [value] if isinstance(value, list) else [v for v in value.values() if isinstance(v, list)]
+    records = [len(array) > 1 and isinstance(array[0], dict | list) for array in arrays]
+    columns = [len(array) > 2 for array in arrays]
+    return "json" if any(records) or (len(columns) > 1 and all(columns)) else "jsonl"

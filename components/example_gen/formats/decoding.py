@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import difflib
+import re
 from collections.abc import Iterator
 from encodings.aliases import aliases
 
@@ -19,6 +20,9 @@ UTF_8 = "utf-8"
 _MARKS_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _NO_TEXT = ("idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined")
 """Codecs that are no encodings of text files."""
+_DECLARED = re.compile(
+    rb"""\A\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._-]+)["']|\n"Content-Type:[^"\n]*charset=([A-Za-z0-9._-]+)"""
+)
 _UNDECODABLE = "\udcff"
 """Stands for bytes that cannot be decoded. A surrogate is not valid in UTF-8."""
 _LEAST_UTF8_CHARACTERS = 10
@@ -61,6 +65,18 @@ def check_encoding(encoding: str) -> None:
         similar = difflib.get_close_matches(encoding.lower().replace("-", "_"), names, 1)
         hint = f"; did you mean {similar[0]!r}?" if similar else ""
         raise ValueError(f"encoding {encoding!r} is no encoding of text that Python knows{hint}")
+
+
+def declared(head: bytes) -> str:
+    """The encoding that an XML or PO file declares; empty: none, or one in which its first bytes are not."""
+    match = _DECLARED.search(head.removeprefix(codecs.BOM_UTF8))
+    name = (match[1] or match[2]).decode() if match else ""
+    try:
+        check_encoding(name)
+        codecs.getincrementaldecoder(name)().decode(head)
+    except ValueError:  # also an UnicodeDecodeError
+        return ""
+    return "" if is_wide(name) else name
 
 
 def name_for_setting(encoding: str) -> str:

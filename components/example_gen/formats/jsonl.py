@@ -45,10 +45,7 @@ class JsonLines(Format):
         """Checks that one of the first lines has both fields."""
         head = text_head(path, options.encoding)
         if content.format_of(head) == "json":
-            raise DataError(
-                f"{path_text(path)} is one JSON value, not one object a line",
-                "write one object a line: jq -c '.[]' FILE > FILE.jsonl",
-            )
+            raise content.json_error(head, path)
         records = list(_records(split_block(head)[:_SAMPLE_LINES]))
         columns = (str(options.source_column), str(options.target_column))
         if records and all(fields.value_at(r, c) is fields.MISSING for r in records for c in columns):
