@@ -38,6 +38,7 @@ REASONS = (
     "fuzzy",
     "missing_language",
     "other_variant",
+    "bad_message",
     "bad_json",
     "not_text",
     "bad_quoting",

@@ -11,6 +11,7 @@ DOMINANT_SHARE = 0.2
 _LAYOUT = "correct the file; or correct {keys} if they do not fit it"
 _REMEDIES = {
     "row_too_long": "divide the lines that are too long, or leave the file out if it is no text of sentences",
+    "bad_message": "correct these messages (msgfmt -c checks a PO file)",
     "bad_json": "correct these lines: each must be one JSON value; or correct example_gen.format",
     "not_text": "correct {keys}: they must name fields of text",
     "bad_quoting": "correct the quotation marks in the file, or correct {keys} if they do not fit it",

@@ -298,7 +298,7 @@ def test_messages_of_a_po_file(tmp_path: Path) -> None:
     ]
     text = PO.replace("UTF-8", "KOI8-R")
     assert read_reasons(write(tmp_path / "b.po", text, "koi8-r"), format="po") == rows
-    for damaged in (PO.replace('msgid "Open"', "msgid Open"), "Go.\tVe.\n", PO.partition("msgstr[0]")[0]):
+    for damaged in ("Go.\tVe.\n", PO.partition("msgstr[0]")[0]):
         with pytest.raises(DataError, match="is not valid in a PO file|has no msgstr"):
             read_reasons(write(tmp_path / "c.po", damaged), format="po")
 

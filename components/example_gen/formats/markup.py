@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 from xml.parsers import expat
 
-from bitext.components.example_gen.formats import content, decoding
+from bitext.components.example_gen.formats import content, decoding, xml_errors
 from bitext.components.example_gen.formats.base import Format, FormatOptions, SourceFile
 from bitext.components.example_gen.formats.units import Unit, rows_of
 from bitext.components.shared import reading
@@ -26,6 +26,8 @@ CHUNK_BYTES = 1 << 16
 MOST_TOKEN_BYTES = 1 << 24
 """A tag or comment has at most so many bytes."""
 MOST_DEPTH = 1000
+_KEPT_BYTES = 200
+"""So many bytes of the last chunk are kept, for the message about an error at the beginning of the next."""
 _DECLARED = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 _OF_EXPAT = ("utf-8", "utf-16", "utf-16-le", "utf-16-be", "iso8859-1", "ascii")
 _NATIVE_CODE = frozenset({"bpt", "ept", "ph", "it", "ut"})
@@ -43,9 +45,14 @@ class Segment:
 
     Args:
       keeps_markup: whether the setting is `keep`.
+
+    Attributes:
+      pieces: the text of each segment that `mrk mtype="seg"` marks (XLIFF 1.2), by its `mid`.
     """
 
     def __init__(self, keeps_markup: bool) -> None:
+        self.pieces: dict[str, str] = {}
+        self._marks: list[tuple[str | None, int]] = []
         self._keeps_markup = keeps_markup
         self._parts: list[str] = []
         self._characters = 0
@@ -61,6 +68,9 @@ class Segment:
         """An inline element begins."""
         if name in _NATIVE_CODE:
             self._codes.append((_tag(name, attributes), len(self._parts)))
+        elif name == "mrk":
+            is_segment = attributes.get("mtype") == "seg"
+            self._marks.append((attributes.get("mid", "") if is_segment else None, len(self._parts)))
         elif self._keeps_markup and name in _PAIRED:
             self.add(f"<{_tag(name, attributes)}>")
         elif self._keeps_markup and name in _EMPTY:
@@ -72,6 +82,10 @@ class Segment:
             tag, parts = self._codes.pop()
             if self._keeps_markup and len(self._parts) == parts:
                 self.add(f"<{tag}/>")
+        elif name == "mrk":
+            segment, first = self._marks.pop()
+            if segment is not None:
+                self.pieces[segment] = "".join(self._parts[first:])
         elif self._keeps_markup and name in _PAIRED:
             self.add(f"</{name}>")
 
@@ -90,12 +104,14 @@ class Collector(abc.ABC):
     Attributes:
       segment: the segment that is read; None outside segments.
       units: the units that are complete, and not yet taken.
+      number: the number of units that have begun.
     """
 
     def __init__(self, options: FormatOptions):
         self.options = options
         self.segment: Segment | None = None
         self.units: list[Unit] = []
+        self.number = 0
         self._segment_depth = 0
 
     def open_segment(self) -> None:
@@ -120,8 +136,8 @@ class Collector(abc.ABC):
             self._segment_depth -= 1
             self.segment.end(name)
         else:
-            text, self.segment = self.segment.text(), None
-            self.end_segment(name, text)
+            segment, self.segment = self.segment, None
+            self.end_segment(name, segment)
 
     def text(self, text: str) -> None:
         """Text follows."""
@@ -137,7 +153,7 @@ class Collector(abc.ABC):
         """An element outside segments ends."""
 
     @abc.abstractmethod
-    def end_segment(self, name: str, text: str) -> None:
+    def end_segment(self, name: str, segment: Segment) -> None:
         """A segment ends."""
 
     @abc.abstractmethod
@@ -183,13 +199,14 @@ class _Parser:
     def __init__(self, path: str, encoding: str, root: str, collector: Collector):
         self._path, self._encoding, self._root, self._collector = path, encoding, root, collector
         self._depth = self._bytes = 0
+        self._last = b""
 
     def units(self) -> Iterator[Unit]:
         chunks = reading.read_chunks(self._path, CHUNK_BYTES, content.check_kind)
         first = next(chunks, b"")
         chunks = _with_first(first, chunks)
         encoding = _other_encoding(self._encoding, first)
-        if encoding:
+        if encoding and not decoding.is_utf8(encoding):
             chunks = decoding.to_utf8(chunks, self._path, encoding)
         self._parser = expat.ParserCreate(decoding.UTF_8 if encoding else None)
         self._parser.buffer_text = True
@@ -212,14 +229,18 @@ class _Parser:
         try:
             self._parser.Parse(chunk, is_final)
         except expat.ExpatError as error:
-            message = expat.ErrorString(error.code)
+            data = self._last + chunk
+            at = self._parser.ErrorByteIndex - self._bytes + len(self._last)
+            problem, remedy = xml_errors.describe(error, data, at, is_final, self._path, self._encoding)
+            unit = f" in unit {self._collector.number:,}" if self._collector.number else ""
             raise self._error(
-                f"line {error.lineno}, column {error.offset + 1}: not well-formed XML ({message})",
-                "correct the file at this place, or fetch it again if it is incomplete",
+                f"line {error.lineno}, column {error.offset + 1}: not well-formed XML{unit}: {problem}",
+                remedy,
             ) from error
-        except ValueError as error:  # an encoding that expat does not read
+        except (ValueError, LookupError) as error:  # an encoding that expat does not read
             raise self._error(str(error), "name its encoding in example_gen.encoding") from error
         self._bytes += len(chunk)
+        self._last = chunk[-_KEPT_BYTES:]
         if self._bytes - self._parser.CurrentByteIndex > MOST_TOKEN_BYTES:
             raise self._error(
                 f"line {self._parser.CurrentLineNumber}: a tag or comment of more than"
@@ -271,6 +292,8 @@ def _other_encoding(given: str, head: bytes) -> str:
         decoding.check_encoding(name)
     except ValueError:
         return ""
+    if decoding.is_wide(name):  # it was found byte by byte, so this is not true
+        return decoding.UTF_8
     return "" if codecs.lookup(name).name in _OF_EXPAT else name
 
 

@@ -83,31 +83,37 @@ class _Entry:
 
 
 def _po_units(path: str, head: bytes, options: FormatOptions) -> Iterator[Unit]:
+    """The messages. One with a line that is not valid is rejected; the file must begin with a message."""
     entry, keyword, plural = _Entry(), "", _PluralForms()
-    has_message = False
+    has_message = is_broken = False
     for number, raw in enumerate(text_lines(path, _encoding_of(head, options)), 1):
         line = raw.decode("utf-8", "surrogateescape").strip()
         if not line or line.startswith("#"):
+            is_broken = False
             if any(key.startswith("msgstr") for key in entry.texts):
                 yield from _units_of(entry, plural)
                 entry, keyword = _Entry(), ""
             if line.startswith("#,") and "fuzzy" in [flag.strip() for flag in line[2:].split(",")]:
                 entry.is_fuzzy = True
             continue
-        if match := _KEYWORD.match(line):
-            if match[1] in entry.texts or (
-                match[1] in ("msgctxt", "msgid") and any(key.startswith("msgstr") for key in entry.texts)
-            ):
+        match = _KEYWORD.match(line)
+        begins = match is not None and match[1] in ("msgctxt", "msgid")
+        if is_broken and not begins:
+            continue
+        is_broken = False
+        if match:
+            if match[1] in entry.texts or (begins and any(key.startswith("msgstr") for key in entry.texts)):
                 yield from _units_of(entry, plural)
                 entry = _Entry()
             keyword, has_message = match[1], True
             entry.texts[keyword], entry.lines[keyword] = [], number
-            line = line[match.end() :]
-        elif not keyword or not line.startswith('"'):
-            raise _not_po(path, number, has_message)
-        string = _STRING.fullmatch(line)
-        if string is None:
-            raise _not_po(path, number, has_message)
+        string = _STRING.fullmatch(line, match.end() if match else 0)
+        if string is None or not keyword:
+            if not has_message or number == 1:
+                raise _not_po(path, number)
+            yield Unit(number, line, "", ("bad_message", f"line {number} is not valid in a PO file"))
+            entry, keyword, is_broken = _Entry(), "", True
+            continue
         entry.size += len(line)
         if entry.size <= reading.MAX_LINE_BYTES + len(line):
             entry.texts[keyword].append(string[1])
@@ -120,9 +126,11 @@ def _po_units(path: str, head: bytes, options: FormatOptions) -> Iterator[Unit]:
         )
 
 
-def _not_po(path: str, number: int, has_message: bool) -> DataError:
-    remedy = "correct the line (msgfmt -c checks a PO file)" if has_message else "correct example_gen.format"
-    return DataError(f"cannot read {path_text(path)}: line {number} is not valid in a PO file", remedy)
+def _not_po(path: str, number: int) -> DataError:
+    return DataError(
+        f"cannot read {path_text(path)}: line {number} is not valid in a PO file",
+        "correct the line (msgfmt -c checks a PO file), or example_gen.format",
+    )
 
 
 class _PluralForms:
@@ -153,6 +161,8 @@ def _units_of(entry: _Entry, plural: _PluralForms) -> Iterator[Unit]:
         plural.read(texts["msgstr"])
         return
     forms = [key for key in texts if key.startswith("msgstr")]
+    if source and not forms:
+        yield Unit(entry.lines["msgid"], source, "", ("bad_message", "it has no msgstr"))
     for key in forms:
         index = int(key[7:-1]) if "[" in key else 0
         text = source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bitext.components.example_gen.formats import languages
 from bitext.components.example_gen.formats.base import FormatOptions
-from bitext.components.example_gen.formats.markup import Attributes, Collector, XmlFormat
+from bitext.components.example_gen.formats.markup import Attributes, Collector, Segment, XmlFormat
 from bitext.components.example_gen.formats.units import Unit
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
@@ -40,7 +40,7 @@ class _Units(Collector):
     def __init__(self, options: FormatOptions):
         super().__init__(options)
         self._wanted = (options.source_language or "", options.target_language or "")
-        self._number = self._pairs = 0
+        self._pairs = 0
         self._language = ""
         self._sides: list[str | None] = [None, None]
         self._others: list[tuple[int, str, str]] = []
@@ -50,15 +50,16 @@ class _Units(Collector):
     def start_element(self, name: str, attributes: Attributes) -> None:
         """A unit, a variant or a segment begins."""
         if name == "tu":
-            self._number += 1
+            self.number += 1
             self._sides, self._others, self._of_unit = [None, None], [], []
         elif name == "tuv":
             self._language = attributes.get("xml:lang") or attributes.get("lang") or ""
         elif name == "seg":
             self.open_segment()
 
-    def end_segment(self, name: str, text: str) -> None:
+    def end_segment(self, name: str, segment: Segment) -> None:
         """The text of a variant is complete."""
+        text = segment.text()
         if len(self._of_file) < _MOST_LANGUAGES:
             self._of_file[self._language] = None
         if len(self._of_unit) < _MOST_LANGUAGES:
@@ -84,20 +85,20 @@ class _Units(Collector):
         missing = [want for want, text in zip(self._wanted, self._sides, strict=True) if text is None]
         if missing:
             detail = f"no variant in {' and '.join(missing)}; it has {', '.join(self._of_unit) or 'none'}"
-            self.units.append(Unit(self._number, source or "", target or "", ("missing_language", detail)))
+            self.units.append(Unit(self.number, source or "", target or "", ("missing_language", detail)))
             return
         self._pairs += 1
-        self.units.append(Unit(self._number, source, target))
+        self.units.append(Unit(self.number, source, target))
         for side, language, text in self._others:
             detail = f"another variant of the {('source', 'target')[side]} in {language}"
             sides = [text if side == s else "" for s in (0, 1)]
-            self.units.append(Unit(self._number, sides[0], sides[1], ("other_variant", detail)))
+            self.units.append(Unit(self.number, sides[0], sides[1], ("other_variant", detail)))
 
     def finish(self, path: str) -> None:
         """Checks that a unit had both languages."""
-        if self._number and not self._pairs:
+        if self.number and not self._pairs:
             raise DataError(
-                f"{path_text(path)}: none of its {self._number:,} units has both languages,"
+                f"{path_text(path)}: none of its {self.number:,} units has both languages,"
                 f" {self._wanted[0]} and {self._wanted[1]}; it has {', '.join(self._of_file) or 'none'}",
                 "correct example_gen.source_language and example_gen.target_language",
             )
