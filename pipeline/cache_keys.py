@@ -105,13 +105,8 @@ def check_external(component: Component[Any], parameters: Parameters) -> None:
 
 
 def _no_such_file(component: Component[Any], pattern: str) -> DataError:
-    path = Path(pattern)
-    if path.is_dir():
-        return DataError(
-            f"{component.name}: {pattern} is a folder", f"name its files, for example {path / '*.tsv'}"
-        )
-    if path.exists():
-        return DataError(f"{component.name}: {pattern} is not a regular file", "name a file")
+    if error := files.not_a_file(pattern):
+        return DataError(f"{component.name}: {error}", error.remedy)
     return MissingFileError(
         f"{component.name}: {pattern}: there is no such file",
         f"check the path in the configuration (paths are relative to the current folder, {Path.cwd()});"

@@ -69,6 +69,18 @@ def local_files(pattern: str) -> list[str]:
     return [_readable(path) for path in files]
 
 
+def not_a_file(path: str) -> DataError | None:
+    """The error about a local path that is a folder, a pipe or a device; None for other paths."""
+    if os.path.isdir(path):
+        example = os.path.join(path, "*.tsv")
+        return DataError(
+            f"{path_text(path)} is a folder", f"name its files, for example {path_text(example)}"
+        )
+    if os.path.exists(path) and not os.path.isfile(path):
+        return DataError(f"{path_text(path)} is not a regular file", "name a file")
+    return None
+
+
 def _distinct(files: list[str], prefix: str) -> list[str]:
     """Of several paths of one file, the one without a link after the prefix, or the first."""
     real_prefix = os.path.realpath(prefix or ".")

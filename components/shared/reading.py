@@ -19,7 +19,7 @@ from typing import BinaryIO, TypeAlias, cast
 from bitext.components.shared import archives, decompression, file_kinds
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError, MissingFileError
-from bitext.components.shared.files import is_remote, local_files
+from bitext.components.shared.files import is_remote, local_files, not_a_file
 
 Stamp: TypeAlias = tuple[int, int]
 """Size in bytes, and time of the last change in nanoseconds."""
@@ -69,7 +69,9 @@ def find_files(pattern: str, remedy: str) -> list[str]:
     """
     matched_paths = matching_files(pattern)
     if not matched_paths:
-        raise MissingFileError(f"no file matches {path_text(pattern)}", remedy, pattern)
+        raise not_a_file(pattern) or MissingFileError(
+            f"no file matches {path_text(pattern)}", remedy, pattern
+        )
     return matched_paths
 
 

@@ -207,6 +207,7 @@ def test_several_files_are_one_corpus_or_several(tmp_path: Path, monkeypatch: py
     ("arguments", "code", "message"),
     [
         (["missing.tsv"], 3, "missing.tsv"),
+        (["."], 3, ". is a folder"),
         (["a.en"], 3, "there is no second file"),
         (["a.csv", "--source", "de"], 3, "has no column 'de'; it has id, en, es"),
         (["photo.jpg"], 3, "photo.jpg"),
