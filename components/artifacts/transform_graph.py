@@ -64,16 +64,22 @@ class Segmentation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     program that made the file.
 
     Attributes:
-      split: whether a word is a pretoken of bitext, or what is between two spaces.
+      split: whether a word is a pretoken of bitext, what is between two spaces, or the whole text.
       mark: where U+2581 stands for a space: before each word, between words, or after each word.
+      model: whether symbols merge (byte-pair encoding), or the most probable pieces are searched (unigram).
       all_occurrences: whether all occurrences of a pair in a word are merged before the next pair is chosen.
       replacements: what replaces characters before the text is split.
+      keeps_spaces: whether several spaces that come from replacements stay.
+      symbols: texts that are one token each wherever they stand.
     """
 
-    split: Literal["pretokens", "spaces"] = "pretokens"
+    split: Literal["pretokens", "spaces", "nothing"] = "pretokens"
     mark: Literal["before", "between", "after"] = "before"
+    model: Literal["bpe", "unigram"] = "bpe"
     all_occurrences: bool = False
     replacements: dict[str, str] = {}
+    keeps_spaces: bool = False
+    symbols: tuple[str, ...] = ()
 
 
 OF_LEARNED = Segmentation()
@@ -85,7 +91,7 @@ class SideFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     Attributes:
       vocabulary: the file with the piece of each id.
-      merges: the file with the pairs of pieces that merge, in byte-pair encoding.
+      merges: the file with the pairs of pieces that merge, or with the trie of a unigram model.
       size: number of ids.
       segmentation: how text becomes words.
     """

@@ -21,6 +21,7 @@ from bitext.components.text import (
     TextSettings,
     merges_file,
     sentencepiece_model,
+    unigram,
 )
 from bitext.components.text.learn import BYTES, Vocabulary, whole_pieces
 from bitext.components.text.normalization import normalize
@@ -38,19 +39,30 @@ class Given:
       kind: what the file is, for messages.
       pieces: the pieces of several characters, U+2581 for a space; the position of a piece is its rank.
       characters: the pieces of one character.
-      rules: the pairs that merge, in the order of their rank; None: every pair whose concatenation is
-        a piece, in the order of the pieces.
       segmentation: how text becomes words.
       byte_fallback: whether the library spells unknown characters in bytes, as bitext always does.
+      symbols: texts that are one token each, as the model has it.
+      rules: the pairs that merge, in the order of their rank; None: every pair whose concatenation is
+        a piece, in the order of the pieces.
+      scores: the scores of pieces and symbols in a unigram model.
+      unknown_score: the score of an unknown character in a unigram model.
     """
 
     file: str
     kind: str
     pieces: tuple[str, ...]
     characters: tuple[str, ...]
-    rules: tuple[tuple[str, str], ...] | None
     segmentation: Segmentation
     byte_fallback: bool
+    symbols: tuple[str, ...] = ()
+    rules: tuple[tuple[str, str], ...] | None = None
+    scores: Mapping[str, float] | None = None
+    unknown_score: float = 0.0
+
+    @property
+    def counts_words(self) -> bool:
+        """Whether the vocabulary depends on the words of the training data, not only on whole tokens."""
+        return self.rules is not None
 
     def vocabulary(self, counts: Mapping[str, int], settings: TextSettings) -> Vocabulary:
         """Returns the vocabulary.
@@ -62,15 +74,23 @@ class Given:
         """
         whole = whole_pieces(counts, settings, len(self.pieces))
         words = {word: count for word, count in counts.items() if not word.startswith(WHOLE_MARK)}
-        if self.rules is None:
-            return _of_pieces(self.pieces, self.characters).with_pieces(whole)
-        return _of_rules(self.rules, words).with_pieces(whole)
+        if self.rules is not None:
+            return _of_rules(self.rules, words).with_pieces(whole)
+        if self.scores is not None:
+            return self._unigram(self.scores).with_pieces(whole)
+        return _of_pieces(self.pieces, (*self.characters, *self.symbols)).with_pieces(whole)
+
+    def _unigram(self, scores: Mapping[str, float]) -> Vocabulary:
+        """The vocabulary of a unigram model, whose merges file is a trie."""
+        pieces = (*SPECIALS, *BYTES, *self.pieces, *self.characters, *self.symbols)
+        scored = {piece: (number, scores[piece]) for number, piece in enumerate(pieces) if piece in scores}
+        return Vocabulary(pieces, tuple(unigram.edges(scored, self.unknown_score)))
 
     def notes(self, *, fold_quotes: bool) -> list[str]:
         """Returns what a user should know about the use of the file: a line each."""
-        size = len(self.pieces) + len(self.characters)
+        size = len(self.pieces) + len(self.characters) + len(self.symbols)
         lines = [f"vocabulary of {size:,} pieces from {path_text(self.file)} ({self.kind})"]
-        changed = [p for p in (*self.pieces, *self.characters) if _is_changed(p, fold_quotes)]
+        changed = [p for p in (*self.pieces, *self.characters, *self.symbols) if _is_changed(p, fold_quotes)]
         if changed:
             examples = " ".join(changed[:_EXAMPLES])
             lines.append(
@@ -98,12 +118,14 @@ def read(path: str) -> Given:
         model = sentencepiece_model.Model.parse(content, path)
         return Given(
             file=path,
-            kind="a BPE model of SentencePiece",
+            kind=f"a {model.kind} model of SentencePiece",
             pieces=model.merged(),
             characters=model.characters(),
-            rules=None,
             segmentation=model.segmentation(),
             byte_fallback=model.byte_fallback,
+            symbols=model.symbols,
+            scores=model.scores() if model.is_unigram else None,
+            unknown_score=model.unknown_score,
         )
     rules = merges_file.parse(content, path)
     letters = dict.fromkeys(c for rule in rules for part in rule for c in part if c != WORD_BOUNDARY)
@@ -112,9 +134,9 @@ def read(path: str) -> Given:
         kind="BPE merges",
         pieces=tuple(dict.fromkeys(left + right for left, right in rules)),
         characters=tuple(letters),
-        rules=rules,
         segmentation=Segmentation(split="spaces", mark="after", all_occurrences=True),
         byte_fallback=False,
+        rules=rules,
     )
 
 

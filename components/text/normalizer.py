@@ -70,7 +70,7 @@ def _normalize_all(text: tf.Tensor, table: canonical.Expansions) -> tf.Tensor:
         tf.equal(codes[:, None], [ord(mark) for mark in characters.CJK_PUNCTUATION]), axis=1
     )
     kept = is_punctuation & tf.repeat(cjk, splits[1:] - splits[:-1])
-    return _recomposed(codes, splits, kept, table)
+    return _with_single_spaces(_recomposed(codes, splits, kept, table))
 
 
 def _recomposed(
@@ -84,7 +84,10 @@ def _recomposed(
     codes, present = canonical.compose(codes, classes, first)
     splits = _new_splits(splits, tf.cast(present, tf.int32))
     composed = tf.RaggedTensor.from_row_splits(tf.boolean_mask(codes, present), splits, validate=False)
-    text = tf.strings.unicode_encode(composed, "UTF-8")
+    return tf.strings.unicode_encode(composed, "UTF-8")
+
+
+def _with_single_spaces(text: tf.Tensor) -> tf.Tensor:
     return tf.strings.strip(tf.strings.regex_replace(text, " +", " "))
 
 
@@ -102,13 +105,16 @@ def _new_splits(splits: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
 
 
 @functools.cache
-def replacer(replacements: tuple[tuple[str, str], ...]) -> tf.types.experimental.PolymorphicFunction:
+def replacer(
+    replacements: tuple[tuple[str, str], ...], *, keeps_spaces: bool
+) -> tf.types.experimental.PolymorphicFunction:
     """Returns a function that replaces characters of normalized text string[B] and composes the result.
 
     It is one function for equal replacements, so that a graph contains its table once.
 
     Args:
       replacements: characters and what replaces them.
+      keeps_spaces: whether several spaces, and spaces at the ends, stay.
     """
     table = canonical.expansions({ord(old): new for old, new in replacements})
     ranges = characters.to_ranges(ord(old) for old, _ in replacements)
@@ -122,6 +128,7 @@ def replacer(replacements: tuple[tuple[str, str], ...]) -> tf.types.experimental
             decoded = tf.strings.unicode_decode(tf.gather_nd(text, rows), "UTF-8")
             codes, splits = decoded.values, tf.cast(decoded.row_splits, tf.int32)
             new = _recomposed(codes, splits, tf.zeros_like(codes, tf.bool), table)
+            new = new if keeps_spaces else _with_single_spaces(new)
             return tf.tensor_scatter_nd_update(text, rows, new)
 
         return tf.cond(tf.size(rows) > 0, some, lambda: text)

@@ -17,7 +17,7 @@ the time of byte-pair encoding."""
 MOST_LAST_MARKS = 8
 _CUT = f"[^ ]{{{LONGEST_PRETOKEN}}}[\\p{{M}}\u180e\u200c\u200d]{{0,{MOST_LAST_MARKS}}}"
 LONGEST_WORD = 500
-"""Characters of the longest word of text that is split at spaces only. Longer ones are cut."""
+"""Characters of the longest word between spaces. Byte-pair encoding cuts longer ones."""
 _CUT_WORD = f"[^ ]{{{LONGEST_WORD}}}"
 
 
@@ -36,8 +36,9 @@ def pretokenize(
       the joined pretokens without their first character are the text. A pretoken that stays whole has
       `WHOLE_MARK` before it.
     """
-    keeps_whole = settings is not None and settings.keeps_whole
-    marked = whole_tokens.isolate(text, settings) if settings is not None and keeps_whole else text
+    keeps_whole = bool(segmentation.symbols) or (settings is not None and settings.keeps_whole)
+    marked = whole_tokens.isolate(text, settings) if settings is not None else text
+    marked = whole_tokens.isolate_symbols(marked, segmentation.symbols)
     if segmentation.mark == "before":
         marked = tf.where(tf.equal(text, ""), text, WORD_BOUNDARY + marked)
     elif segmentation.mark == "after":
@@ -53,10 +54,14 @@ def pretokenize(
 
 def _separated(text: tf.Tensor, segmentation: Segmentation) -> tf.Tensor:
     """Replaces the spaces of texts string[N] by U+2581 and puts a space between two pretokens."""
-    if segmentation.split == "spaces":
-        space = f"{WORD_BOUNDARY} " if segmentation.mark == "after" else f" {WORD_BOUNDARY}"
-        return tf.strings.regex_replace(tf.strings.regex_replace(text, " ", space), _CUT_WORD, "\\0 ")
     marked = tf.strings.regex_replace(text, " ", WORD_BOUNDARY)
+    if segmentation.split == "nothing":
+        return marked
+    if segmentation.split == "spaces":
+        space = "\\0 " if segmentation.mark == "after" else " \\0"
+        marked = tf.strings.regex_replace(marked, f"{WORD_BOUNDARY}+", space)
+        is_cut = segmentation.model == "bpe"
+        return tf.strings.regex_replace(marked, _CUT_WORD, "\\0 ") if is_cut else marked
     marked = tf.strings.regex_replace(marked, _PRETOKEN, "\\0 ")
     return tf.strings.regex_replace(marked, _CUT, "\\0 ")
 
@@ -64,8 +69,10 @@ def _separated(text: tf.Tensor, segmentation: Segmentation) -> tf.Tensor:
 def replaced(text: tf.Tensor, segmentation: Segmentation) -> tf.Tensor:
     """Applies the replacements of characters to normalized text string[B].
 
-    Marks are composed with the new letters (NFC). Several spaces become one; spaces at the ends are removed.
+    Marks are composed with the new letters (NFC). Several spaces become one and spaces at the ends are
+    removed, unless the segmentation keeps them.
     """
     if not segmentation.replacements:
         return text
-    return normalizer.replacer(tuple(sorted(segmentation.replacements.items())))(text)
+    replacements = tuple(sorted(segmentation.replacements.items()))
+    return normalizer.replacer(replacements, keeps_spaces=segmentation.keeps_spaces)(text)

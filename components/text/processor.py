@@ -1,8 +1,8 @@
 """The text path as a graph: normalize, tokenize and detokenize in core TensorFlow ops.
 
-A regular expression splits text into pretokens. Byte-pair encoding (Sennrich et al. 2016) then runs on
-integers, for all distinct pretokens of a batch at once. The ids of a text do not depend on the rest of its
-batch.
+A regular expression splits text into pretokens. Byte-pair encoding (`byte_pairs`) or the search of a given
+unigram model (`unigram`) then runs on integers, for all distinct pretokens of a batch at once. The ids of a
+text do not depend on the rest of its batch.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from bitext.components.artifacts import OF_LEARNED, Segmentation, SideFiles, Tra
 from bitext.components.text import (
     BOS_ID,
     EOS_ID,
-    KEY_FACTOR,
     PAD_ID,
     UNK_ID,
     WORD_BOUNDARY,
     TextSettings,
+    byte_pairs,
     normalizer,
     pretokens,
+    unigram,
     whole_tokens,
 )
 
@@ -31,7 +32,6 @@ UNKNOWN_WORD = "\u2047"
 _LOCAL_CAPITALS = (("İ", "i\u0307"), ("Ì", "ì"), ("Í", "í"), ("Ĩ", "ĩ"), ("Į", "į"))
 """What Turkish, Azeri and Lithuanian convert otherwise, and its small letter in all other languages."""
 _FIRST_BYTE_ID = 4
-_NO_MERGE = 2**63 - 1
 
 
 def normalize(text: tf.Tensor, settings: TextSettings) -> tf.Tensor:
@@ -112,7 +112,7 @@ class TextProcessor(tf.Module):
         to_merged = _VocabularyFile(merges, tf.int64, 0, tf.int64, 1, delimiter="\t")
         self._ids = tf.lookup.StaticHashTable(to_id, UNK_ID)
         self._pieces = tf.lookup.StaticHashTable(to_piece, "")
-        self._merges = tf.lookup.StaticHashTable(to_merged, _NO_MERGE)
+        self._merges = tf.lookup.StaticHashTable(to_merged, byte_pairs.NO_MERGE)
 
     def size(self) -> int:
         """The number of ids. Eager mode only."""
@@ -125,7 +125,7 @@ class TextProcessor(tf.Module):
     def pretokenize(self, text: tf.Tensor) -> tf.RaggedTensor:
         """Splits normalized text string[B] into pretokens string[B, None]."""
         words = self._marked_pretokens(text)
-        return words.with_values(whole_tokens.unmarked(words.values)) if self._settings.keeps_whole else words
+        return words.with_values(whole_tokens.unmarked(words.values)) if self._keeps_whole else words
 
     def _marked_pretokens(self, text: tf.Tensor) -> tf.RaggedTensor:
         text = pretokens.replaced(text, self._segmentation)
@@ -136,8 +136,10 @@ class TextProcessor(tf.Module):
         words = self._marked_pretokens(self.normalize(text))
         if self._settings.unit == "word":
             return words.with_values(self._word_ids(words.values))
+        if self._segmentation.model == "unigram":
+            return self._most_probable(words)
         distinct, indices = tf.unique(words.values)
-        tokens = self._tokens_of(distinct) if self._settings.keeps_whole else self._spelled(distinct)
+        tokens = self._tokens_of(distinct) if self._keeps_whole else self._spelled(distinct)
         return words.with_values(tf.gather(tokens, indices)).merge_dims(1, 2)
 
     @property
@@ -185,12 +187,15 @@ class TextProcessor(tf.Module):
     def _spelled(self, words: tf.Tensor) -> tf.RaggedTensor:
         """Converts words string[N] to ids int32[N, None] by their characters."""
         symbols = self._split_into_symbols(words)
-        return symbols if self._settings.unit == "character" else self._merge(symbols)
+        if self._settings.unit == "character":
+            return symbols
+        all_occurrences = self._segmentation.all_occurrences
+        return byte_pairs.merge(symbols, self._merges.lookup, all_occurrences=all_occurrences)
 
     def _word_ids(self, words: tf.Tensor) -> tf.Tensor:
         """Looks up words string[N]. A whole token that is spelled like a special token is unknown."""
         ids = tf.cast(self._ids.lookup(whole_tokens.unmarked(words)), tf.int32)
-        return tf.where(ids < _FIRST_BYTE_ID, UNK_ID, ids) if self._settings.keeps_whole else ids
+        return tf.where(ids < _FIRST_BYTE_ID, UNK_ID, ids) if self._keeps_whole else ids
 
     def _tokens_of(self, words: tf.Tensor) -> tf.RaggedTensor:
         """Converts words string[N], some of which stay whole, to ids int32[N, None].
@@ -214,89 +219,56 @@ class TextProcessor(tf.Module):
         A character that is not in the vocabulary becomes the ids of its UTF-8 bytes.
         """
         characters = tf.strings.unicode_split(words, "UTF-8")
-        flat = characters.values
-        ids = tf.cast(self._ids.lookup(flat), tf.int32)
-        unknown = tf.equal(ids, UNK_ID)
-        octets = tf.io.decode_raw(tf.strings.reduce_join(tf.boolean_mask(flat, unknown)), tf.uint8)
-        lengths = tf.where(unknown, tf.strings.length(flat), 1)
-        # Repeat every id once per symbol, then replace those of unknown characters by their bytes, in order.
-        spread, is_byte = tf.repeat(ids, lengths), tf.repeat(unknown, lengths)
-        spread = tf.tensor_scatter_nd_update(
-            spread, tf.where(is_byte), tf.cast(octets, tf.int32) + _FIRST_BYTE_ID
-        )
+        ids = tf.cast(self._ids.lookup(characters.values), tf.int32)
+        spread, lengths = _with_bytes(ids, characters.values)
         ends = tf.concat([[0], tf.cumsum(tf.cast(lengths, tf.int64))], axis=0)
         return tf.RaggedTensor.from_row_splits(spread, tf.gather(ends, characters.row_splits), validate=False)
 
-    def _merge(self, symbols: tf.RaggedTensor) -> tf.RaggedTensor:
-        """Applies byte-pair encoding to the symbols of words: int32[N, None] to int32[N, None].
-
-        In each word, the pair that was learned first is merged (of equal pairs, the leftmost), until no pair
-        can be merged. This is the pair with the smallest value in the merges file (`text.learn`).
-        """
-        words = symbols.to_tensor(default_value=-1)
-        # A padding column on the right, so that every position has a right neighbor.
-        words = tf.pad(words, [[0, 0], [0, 1]], constant_values=-1)
-        joins = self._joins(words[:, :-1], words[:, 1:])
-        joins = tf.pad(joins, [[0, 0], [0, 1]], constant_values=_NO_MERGE)
-        rows = tf.range(tf.shape(words)[0])
-
-        def more(rows: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
-            return tf.size(rows) > 0
-
-        def step(
-            rows: tf.Tensor, words: tf.Tensor, joins: tf.Tensor, last: tf.Tensor, done: tf.Tensor
-        ) -> tuple[tf.Tensor, ...]:
-            best = tf.reduce_min(joins, axis=1)
-            if self._segmentation.all_occurrences:
-                best = tf.where(tf.reduce_any(tf.equal(joins, last[:, None]), axis=1), last, best)
-            active = best < _NO_MERGE
-            finished = tf.where(~active)[:, 0]
-            done = tf.tensor_scatter_nd_update(
-                done, tf.gather(rows, finished)[:, None], tf.gather(words, finished)
-            )
-            keep = tf.where(active)[:, 0]
-            last = tf.gather(best, keep)
-            words, joins = self._join_one(tf.gather(words, keep), tf.gather(joins, keep), last)
-            return tf.gather(rows, keep), words, joins, last, done
-
-        row, matrix = tf.TensorShape([None]), tf.TensorShape([None, None])
-        shapes = [row, matrix, matrix, row, matrix]
-        state = [rows, words, joins, tf.fill([tf.size(rows)], tf.constant(-1, tf.int64)), words]
-        *_, done = tf.while_loop(more, step, state, shape_invariants=shapes)
-        lengths = tf.reduce_sum(tf.cast(done >= 0, tf.int64), axis=1)
-        return tf.RaggedTensor.from_row_lengths(tf.boolean_mask(done, done >= 0), lengths, validate=False)
-
-    def _join_one(self, words: tf.Tensor, joins: tf.Tensor, best: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Merges in each word the leftmost pair whose value in the merges file is `best`.
-
-        Args:
-          words: int32[A, W], -1 after the end.
-          joins: int64[A, W], the value of each symbol and its right neighbor; 2**63 - 1 if they do not merge.
-          best: int64[A], a value in each row of `joins`.
-
-        Returns:
-          `words` and `joins` after the merge: all symbols right of the pair have moved left by one.
-        """
-        position = tf.argmax(tf.equal(joins, best[:, None]), axis=1, output_type=tf.int32)[:, None]
-        column = tf.range(tf.shape(words)[1])[None, :]
-        words = tf.where(
-            column <= position, words, tf.pad(words[:, 1:], [[0, 0], [0, 1]], constant_values=-1)
+    def _most_probable(self, words: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Converts texts, string[B, None] words, to the most probable ids int32[B, None] (`unigram`)."""
+        distinct, indices = tf.unique(words.values)
+        names, known = whole_tokens.unmarked(distinct), tf.fill([tf.size(distinct)], -1)
+        whole = whole_tokens.is_whole(distinct)
+        if self._keeps_whole:
+            ids = tf.cast(self._ids.lookup(names), tf.int32)
+            known = tf.where(whole & (ids >= _FIRST_BYTE_ID + 256), ids, known)
+            names = tf.where(known >= 0, "-", names)
+        codes = tf.strings.unicode_decode(names, "UTF-8")
+        found = unigram.lattice(unigram.Words(codes, known, whole), self._merges.lookup, byte_pairs.NO_MERGE)
+        index = codes.with_values(tf.range(tf.size(codes.values)))
+        index = words.with_values(tf.gather(index, indices)).merge_dims(1, 2)
+        tokens = unigram.best(found, index.values, tf.cast(index.row_lengths(), tf.int32))
+        first = tf.gather(codes.values, tf.gather(index.values, tokens.starts))
+        strings = tf.strings.unicode_encode(first[:, None], "UTF-8")
+        spread, lengths = _with_bytes(tokens.ids, strings)
+        rows = tf.gather(index.value_rowids(), tokens.starts)
+        return tf.RaggedTensor.from_value_rowids(
+            spread, tf.repeat(rows, lengths), nrows=words.nrows(), validate=False
         )
-        merged = tf.cast(best % KEY_FACTOR, tf.int32)
-        words = tf.where(tf.equal(column, position), merged[:, None], words)
-        joins = tf.where(
-            column <= position, joins, tf.pad(joins[:, 1:], [[0, 0], [0, 1]], constant_values=_NO_MERGE)
-        )
-        before = tf.gather(words, tf.maximum(position - 1, 0), batch_dims=1)[:, 0]
-        after = tf.gather(words, position + 1, batch_dims=1)[:, 0]
-        left, right = self._joins(before, merged), self._joins(merged, after)
-        joins = tf.where(tf.equal(column, position), right[:, None], joins)
-        return words, tf.where(tf.equal(column, position - 1), left[:, None], joins)
 
-    def _joins(self, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
-        """The value of each pair, int64 of their shape; 2**63 - 1 if a pair does not merge."""
-        keys = tf.cast(left, tf.int64) * KEY_FACTOR + tf.cast(right, tf.int64)
-        return self._merges.lookup(keys)
+    @property
+    def _keeps_whole(self) -> bool:
+        """Whether some pretokens stay whole."""
+        return self._settings.keeps_whole or bool(self._segmentation.symbols)
+
+
+def _with_bytes(ids: tf.Tensor, characters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Replaces `<unk>` by the ids of the UTF-8 bytes of a character.
+
+    Args:
+      ids: int32[N].
+      characters: string[N], the character of each id that is `<unk>`.
+
+    Returns:
+      int32[M], and int32[N], the number of ids that have come from each.
+    """
+    unknown = tf.equal(ids, UNK_ID)
+    octets = tf.io.decode_raw(tf.strings.reduce_join(tf.boolean_mask(characters, unknown)), tf.uint8)
+    lengths = tf.where(unknown, tf.strings.length(characters), 1)
+    # Repeat every id once per byte, then replace those of unknown characters by their bytes, in order.
+    spread, is_byte = tf.repeat(ids, lengths), tf.repeat(unknown, lengths)
+    octets = tf.cast(octets, tf.int32) + _FIRST_BYTE_ID
+    return tf.tensor_scatter_nd_update(spread, tf.where(is_byte), octets), lengths
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,14 +34,30 @@ def isolate(text: tf.Tensor, settings: TextSettings) -> tf.Tensor:
         text = tf.strings.regex_replace(text, _RUN, f"{_BEGIN}\\0{_END}")
         text = tf.strings.regex_replace(text, _list_pattern(settings.whole_tokens), _FOUND)
         text = tf.strings.regex_replace(text, f"[{_BEGIN}{_END}]", "")
-    if settings.whole_token_pattern:
-        parts = tf.strings.split(text, SEPARATOR)
-        found = tf.strings.regex_replace(parts.values, f"(?:{settings.whole_token_pattern})", _FOUND)
-        values = tf.where(is_whole(parts.values), parts.values, found)
-        # With `separator`, TensorFlow drops empty strings at the start.
-        joined = tf.strings.reduce_join(parts.with_values(values + SEPARATOR), axis=1)
-        text = tf.strings.regex_replace(joined, f"{SEPARATOR}$", "")
-    return text
+    return _isolate_in_others(text, settings.whole_token_pattern)
+
+
+def isolate_symbols(text: tf.Tensor, symbols: tuple[str, ...]) -> tf.Tensor:
+    """Does the same for symbols wherever they stand, also within words; the longest one that begins first.
+
+    Args:
+      text: string[B], in which other texts may be isolated already.
+      symbols: the symbols.
+    """
+    longest_first = sorted(symbols, key=lambda symbol: (-len(symbol), symbol))
+    return _isolate_in_others(text, "|".join(map(re.escape, longest_first)))
+
+
+def _isolate_in_others(text: tf.Tensor, pattern: str) -> tf.Tensor:
+    """Isolates the matches of a pattern in texts string[B], except in what is isolated already."""
+    if not pattern:
+        return text
+    parts = tf.strings.split(text, SEPARATOR)
+    found = tf.strings.regex_replace(parts.values, f"(?:{pattern})", _FOUND)
+    values = tf.where(is_whole(parts.values), parts.values, found)
+    # With `separator`, TensorFlow drops empty strings at the start.
+    joined = tf.strings.reduce_join(parts.with_values(values + SEPARATOR), axis=1)
+    return tf.strings.regex_replace(joined, f"{SEPARATOR}$", "")
 
 
 def is_whole(words: tf.Tensor) -> tf.Tensor:

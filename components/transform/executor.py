@@ -17,7 +17,7 @@ from tensorflow_transform.beam.analyzer_cache import DatasetKey
 from tfx_bsl.tfxio import tensor_adapter
 
 from bitext.components import artifacts
-from bitext.components.artifacts import TextFile
+from bitext.components.artifacts import SideFiles, TextFile
 from bitext.components.component import Context
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
@@ -284,11 +284,17 @@ def _write_batch(batch_and_unary: tuple[pa.RecordBatch, dict[str, pa.Array]], fo
 def _resegment(parameters: Parameters, text: TextFile, transform_graph: Path, folder: Path) -> None:
     """Adds further tokenizations of the training examples to their folder."""
     sides = {"source_ids": text.source, "target_ids": text.target}
-    splits = {
-        name: resegment.Splits.read(transform_graph / side.merges, side.size) for name, side in sides.items()
-    }
+    splits = {name: _splits(transform_graph, side) for name, side in sides.items()}
     max_lengths = {"source_ids": parameters.source_max_length, "target_ids": parameters.target_max_length}
     resegment.write(folder, parameters.subword_samples, parameters.subword_dropout, splits, max_lengths)
+
+
+def _splits(transform_graph: Path, side: SideFiles) -> resegment.Splits:
+    """Returns the pairs of subwords that each subword of a side can be split into."""
+    merges = transform_graph / side.merges
+    if side.segmentation.model == "unigram":
+        return resegment.Splits.of_pieces(transform_graph / side.vocabulary, merges)
+    return resegment.Splits.read(merges, side.size)
 
 
 def _warn(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from bitext.components.text import BOS_ID, EOS_ID, pretokens, processor
+from bitext.components.text import BOS_ID, EOS_ID, pretokens, processor, whole_tokens
 from bitext.components.text.given import MAX_GIVEN_IDS
 from bitext.components.transform import Parameters, vocabulary
 from bitext.components.transform.given_sides import GivenSides, text_settings
@@ -67,7 +67,9 @@ def _vocabularies(
     def words(side: str) -> tf.Tensor:
         segmentation = given.segmentation(side)
         text = pretokens.replaced(processor.normalize(inputs[side], settings), segmentation)
-        return pretokens.pretokenize(text, segmentation, settings).values
+        words = pretokens.pretokenize(text, segmentation, settings).values
+        counts_all = (side_vocabulary := given.of(side)) is None or side_vocabulary.counts_words
+        return words if counts_all else tf.boolean_mask(words, whole_tokens.is_whole(words))
 
     def learn(words: tf.Tensor, side: str, prefix: str) -> tuple[tf.Tensor, tf.Tensor]:
         return vocabulary.vocabulary_assets(words, settings, parameters.max_ids, prefix, given.of(side))

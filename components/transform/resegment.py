@@ -2,7 +2,8 @@
 
 As in BPE-dropout (Provilkov et al. 2020), some words are split into smaller subwords than byte-pair encoding
 gives, so that the model learns what subwords consist of. BPE-dropout skips merges while it encodes a word.
-This module undoes merges in the encoded text, which works on arrays of ids.
+This module undoes merges in the encoded text, which works on arrays of ids. A piece of a given unigram model
+is split in the same way into two pieces, without regard to their scores.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from bitext.components.text import KEY_FACTOR
+from bitext.components.text import KEY_FACTOR, UNK_ID
 from bitext.components.transform import ragged
 from bitext.components.transform.buckets import Ints
 
@@ -45,6 +46,25 @@ class Splits:
         order = np.lexsort((key, merged))
         key, merged = key[order], merged[order]
         return cls(key // KEY_FACTOR, key % KEY_FACTOR, np.searchsorted(merged, np.arange(size + 1)))
+
+    @classmethod
+    def of_pieces(cls, vocabulary: Path, merges: Path) -> Splits:
+        """Returns all pairs of pieces that make a piece, for the two files of a unigram model.
+
+        Symbols and texts that stay whole are not split: only ordinary pieces have a negative score.
+        """
+        names = vocabulary.read_text(encoding="utf-8").split("\n")[:-1]
+        value = np.loadtxt(merges, np.int64, delimiter="\t", ndmin=2, usecols=1)[:, 0]
+        numbers = np.sort(value[value < 0] % KEY_FACTOR)
+        ids = {names[number]: number for number in numbers[numbers < len(names)].tolist() if number != UNK_ID}
+        left, right, ends = [], [], np.zeros(len(names) + 1, np.int64)
+        for piece, number in ids.items():
+            halves = ((ids.get(piece[:cut], -1), ids.get(piece[cut:], -1)) for cut in range(1, len(piece)))
+            pairs = [pair for pair in halves if min(pair) >= 0]
+            left += [first for first, _ in pairs]
+            right += [second for _, second in pairs]
+            ends[number + 1] = len(pairs)
+        return cls(np.array(left, np.int64), np.array(right, np.int64), np.cumsum(ends))
 
     def apply(self, ids: Ints, rate: float, random: np.random.Generator) -> tuple[Ints, Ints]:
         """Splits subwords at random, and the halves again.

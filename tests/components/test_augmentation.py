@@ -9,7 +9,7 @@ import pytest
 
 from bitext.components.transform import Augmentation, analyzer_cache
 from bitext.components.transform.augmentation import augment
-from tests.components.test_transform import Run, key_of, rows, write_examples
+from tests.components.transform_runs import Run, key_of, rows, write_examples
 
 KIND = pa.large_list(pa.large_binary())
 

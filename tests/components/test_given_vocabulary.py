@@ -1,16 +1,9 @@
-"""A user's own vocabulary: tokens equal those of the library, or the file is refused."""
+"""A user's own vocabulary: merges files, whole tokens, and runs of Transform."""
 
 from __future__ import annotations
 
 import collections
-import contextlib
-import dataclasses
-import functools
-import io
 import itertools
-import random
-import re
-from pathlib import Path
 
 import pytest
 import sentencepiece
@@ -18,201 +11,15 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bitext.components import artifacts
 from bitext.components.shared.errors import DataError
-from bitext.components.text import (
-    WORD_BOUNDARY,
-    TextSettings,
-    sentencepiece_model,
-)
+from bitext.components.text import WORD_BOUNDARY
 from bitext.components.text import given as given_vocabulary
 from bitext.components.text.normalization import normalize
-from bitext.components.text.pretokens import pretokenize, replaced
-from bitext.components.text.processor import TextProcessor
-
-WORDS = [
-    *[
-        "the",
-        "cat",
-        "sat",
-        "on",
-        "a",
-        "mat",
-        "while",
-        "seven",
-        "ñandúes",
-        "sang",
-        "їжак",
-        "猫",
-        "songs,",
-        "didn't",
-        "they?",
-        "42",
-        "cats!",
-    ],
-    *["café", "½", "™", "state-of"],
-]
-LINES = [" ".join(random.Random(n).choices(WORDS, k=9)) for n in range(400)]
-OTHERS = ["thesat", "catcat", "mmmm", "㎏ ²", "Ａ", "x", "…", ""]
-TEXTS = st.one_of(
-    st.text(max_size=30),
-    st.lists(st.sampled_from([*WORDS, *OTHERS]), max_size=8).map(" ".join),
-    st.text(alphabet="aceht snmy½™é猫x▁'", max_size=40),
-)
-
-
-@functools.cache
-def model(**options) -> bytes:
-    """Trains a SentencePiece model."""
-    writer = io.BytesIO()
-    values = {"model_type": "bpe", "vocab_size": 150, "hard_vocab_limit": False, "minloglevel": 2, **options}
-    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(LINES), model_writer=writer, **values)
-    return writer.getvalue()
-
-
-@dataclasses.dataclass
-class Own:
-    """A given vocabulary, and the text path that uses it."""
-
-    given: given_vocabulary.Given
-    processor: TextProcessor
-    pieces: list[str]
-
-    @classmethod
-    def of(cls, content: bytes, folder: Path, counted: list[str] = LINES, **changes) -> Own:
-        file = folder / "given"
-        file.write_bytes(content)
-        given = given_vocabulary.read(str(file))
-        text = tf.constant([normalize(line) for line in counted])
-        words = pretokenize(
-            replaced(text, given.segmentation), given.segmentation, TextSettings(**changes)
-        ).values
-        text_settings = TextSettings(**changes)
-        counts = collections.Counter(w.decode() for w in words.numpy().tolist())
-        vocabulary = given.vocabulary(counts, text_settings)
-        paths = folder / "vocabulary", folder / "merges"
-        for path, lines in zip(paths, (vocabulary.vocabulary_file(), vocabulary.merges_file()), strict=True):
-            path.write_bytes(lines)
-        processor = TextProcessor(text_settings, *map(str, paths), given.segmentation)
-        return cls(given, processor, processor.pieces())
-
-    def tokens(self, texts: list[str]) -> list[list[str]]:
-        ids = self.processor.tokenize(tf.constant(texts, tf.string)).to_list()
-        return [[self.pieces[i] for i in row] for row in ids]
-
-    def round_trip(self, texts: list[str]) -> list[str]:
-        ids = self.processor.tokenize(tf.constant(texts, tf.string)).to_tensor()
-        return [text.decode() for text in self.processor.detokenize(ids).numpy().tolist()]
-
-
-def library_tokens(content: bytes, text: str) -> list[str]:
-    processor = sentencepiece.SentencePieceProcessor(model_proto=content)
-    return [str(piece) for piece in processor.encode(normalize(text), out_type=str)]
-
-
-def without_bytes(tokens: list[str], known: set[str]) -> list[str]:
-    """Tokens with `?` for each run of bytes or of tokens that are not known."""
-    result: list[str] = []
-    for token in tokens:
-        unknown = re.fullmatch("<0x..>", token) or token not in known
-        if not (unknown and result[-1:] == ["?"]):
-            result.append("?" if unknown else token)
-    return result
-
-
-OPTIONS = [
-    {},
-    {"byte_fallback": True, "vocab_size": 420},
-    {"normalization_rule_name": "identity", "byte_fallback": True, "vocab_size": 420},
-    {"normalization_rule_name": "nmt_nfkc_cf"},
-    {"add_dummy_prefix": False},
-    {"split_by_unicode_script": False, "split_by_number": False, "vocab_size": 250},
-    {"control_symbols": "<2es>", "pad_id": 3},
-    {"split_digits": True, "character_coverage": 0.98},
-]
-
-
-class TestSentencePiece:
-    @pytest.mark.parametrize("options", OPTIONS, ids=str)
-    def test_tokens_equal_those_of_the_library(self, tmp_path, options):
-        content = model(**options)
-        own = Own.of(content, tmp_path)
-        known = {*own.given.pieces, *own.given.characters}
-        assert own.given.byte_fallback == bool(options.get("byte_fallback"))
-
-        @settings(max_examples=25, deadline=None)
-        @given(st.lists(TEXTS, min_size=1, max_size=8))
-        def equal(texts: list[str]) -> None:
-            # A mark after a replaced character is composed with it in more cases than in the library.
-            texts = [re.sub(r"[\u0300-\u036f\u3099\u309a]", "", text) for text in texts]
-            compare(texts)
-
-        def compare(texts: list[str]) -> None:
-            for text, tokens in zip(texts, own.tokens(texts), strict=True):
-                expected = library_tokens(content, text)
-                if own.given.byte_fallback:
-                    assert tokens == expected, text
-                else:
-                    assert without_bytes(tokens, known) == without_bytes(expected, known), text
-
-        equal()
-        compare(LINES)
-
-    def test_the_round_trip_gives_the_text_as_the_model_normalizes_it(self, tmp_path):
-        own = Own.of(model(), tmp_path)
-        texts = ["the cat sat!", "café ½ of 42 猫", "unbekannt żółć", "", "x™"]
-        assert own.round_trip(texts) == ["the cat sat!", "café 1⁄2 of 42 猫", "unbekannt żółć", "", "xTM"]
-
-    def test_a_long_word_is_cut_and_not_slow(self, tmp_path):
-        own = Own.of(model(), tmp_path)
-        assert own.round_trip(["x" * 3_000]) == ["x" * 3_000]
-
-    @pytest.mark.parametrize(
-        ("options", "reason"),
-        [
-            ({"model_type": "unigram", "vocab_size": 60}, "is a unigram model, not BPE"),
-            ({"model_type": "char"}, "is a character model"),
-            ({"model_type": "word", "vocab_size": 20}, "is a word model"),
-            ({"treat_whitespace_as_suffix": True}, "treat_whitespace_as_suffix"),
-            ({"user_defined_symbols": "<ph>"}, r"has 1 user-defined symbols \(<ph>\)"),
-            ({"split_by_whitespace": False, "vocab_size": 400}, "split_by_whitespace: false"),
-            ({"remove_extra_whitespaces": False}, "remove_extra_whitespaces: false"),
-        ],
-        ids=str,
-    )
-    def test_what_cannot_be_applied_is_refused_by_name(self, tmp_path, options, reason):
-        file = tmp_path / "own.model"
-        file.write_bytes(model(**options))
-        with pytest.raises(DataError, match=f"own.model.*{reason}.*cannot apply exactly") as caught:
-            given_vocabulary.read(str(file))
-        assert "transform.vocabulary_file" in caught.value.remedy
-
-    def test_a_normalization_rule_of_ones_own_is_refused(self, tmp_path):
-        rules = tmp_path / "rules.tsv"
-        rules.write_text("41\t62\n")
-        content = model(normalization_rule_tsv=str(rules))
-        with pytest.raises(DataError, match="normalization rule"):
-            sentencepiece_model.Model.parse(content, "own.model")
-
-    @given(st.integers(0, 10_000), st.binary(max_size=5))
-    @settings(max_examples=100, deadline=None)
-    def test_a_damaged_model_is_refused_or_read(self, cut, junk):
-        content = model()
-        damaged = content[: cut % len(content)] + junk
-        if sentencepiece_model.is_model(damaged):
-            with contextlib.suppress(DataError):
-                sentencepiece_model.Model.parse(damaged, "own.model")
-
-    def test_pieces_that_normalization_hides_are_told(self, tmp_path):
-        lines = ["“the” cat", "the ‘cat’"] * 50
-        writer = io.BytesIO()
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(lines), model_writer=writer, model_type="bpe", vocab_size=25, minloglevel=2
-        )
-        given = Own.of(writer.getvalue(), tmp_path).given
-        notes = "\n".join(given.notes(fold_quotes=True))
-        assert re.search(r"\d+ of its pieces are never used.*“", notes)
-        assert "never used" not in "\n".join(given.notes(fold_quotes=False))
-        assert "spelled in its UTF-8 bytes" in notes
+from bitext.components.text.processor import load_text_pair
+from bitext.components.transform import Parameters, Transform
+from tests.components.own_vocabulary import LINES, MORE_WORDS, TEXTS, Own, model
+from tests.components.transform_runs import SPLITS, Run, expected_ids
 
 
 def apply_bpe(word: str, ranks: dict[tuple[str, str], int]) -> list[str]:
@@ -272,7 +79,8 @@ class TestMerges:
         @settings(max_examples=25, deadline=None)
         @given(
             st.lists(
-                st.lists(st.sampled_from([*WORDS, "thesat", "catcat"]), max_size=8).map(" ".join), min_size=1
+                st.lists(st.sampled_from([*MORE_WORDS, "thesat", "catcat"]), max_size=8).map(" ".join),
+                min_size=1,
             )
         )
         def equal(texts: list[str]) -> None:
@@ -288,7 +96,7 @@ class TestMerges:
     def test_any_merges_give_the_tokens_of_subword_nmt(self, tmp_path_factory, rules, texts):
         rules = [*rules, ("a", "b</w>")]
         own = Own.of(file_of(rules), tmp_path_factory.mktemp("merges"), counted=["a b c abc"])
-        assert own.tokens(texts) == [self.reference(text, rules) for text in texts]
+        assert own.tokens(texts, traced=False) == [self.reference(text, rules) for text in texts]
 
     @settings(max_examples=20, deadline=None)
     @given(st.lists(TEXTS, min_size=1, max_size=6))
@@ -332,3 +140,71 @@ def test_whole_tokens_are_added_to_a_given_vocabulary(tmp_path, merges):
     assert [token for token in tokens if token in ("{0}", "Model▁3")] == ["{0}", "Model▁3"]
     assert own.round_trip(["the cat {0} Model 3, <br>!"]) == ["the cat {0} Model 3, <br>!"]
     assert own.tokens(LINES[:20]) == plain.tokens(LINES[:20])
+
+
+class TestTransform:
+    """Ids of a user's own vocabulary equal those of serving; its files are in the cache key."""
+
+    @pytest.fixture(scope="class")
+    def files(self, tmp_path_factory) -> dict[str, str]:
+        folder = tmp_path_factory.mktemp("given")
+        lines = [side for _, *pair in SPLITS["train"] for side in pair]
+        for kind, size in (("bpe", 120), ("unigram", 80)):
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(lines),
+                model_prefix=f"{folder}/{kind}",
+                model_type=kind,
+                vocab_size=size,
+                minloglevel=2,
+            )
+        merges = ["#version: 0.2", "t h", "th e</w>", "s o", "so n", "son g", "c a", "ca t</w>"]
+        (folder / "codes").write_text("\n".join(merges) + "\n")
+        files = {kind: f"{folder}/{kind}.model" for kind in ("bpe", "unigram")}
+        return {**files, "codes": f"{folder}/codes"}
+
+    @pytest.mark.parametrize("kind", ["bpe", "unigram"])
+    def test_a_joint_sentencepiece_model(self, tmp_path, files, kind):
+        run = Run(tmp_path, SPLITS, vocabulary_file=files[kind], subword_samples=2, subword_dropout=0.3)
+        assert run.read("test") == expected_ids(run, "test")
+        pair = load_text_pair(run.graph.path)
+        library = sentencepiece.SentencePieceProcessor(model_file=files[kind])
+        pieces = pair.source.pieces()
+        for line in ("the cat sang songs", "didn't they?"):
+            (ids,) = pair.source.tokenize(tf.constant([line])).to_list()
+            assert [pieces[i] for i in ids] == library.encode(line, out_type=str)
+        name = {"bpe": "BPE"}.get(kind, kind)
+        assert any(f"(a {name} model of SentencePiece)" in line for line in run.messages)
+        copy = artifacts.TransformGraph(tmp_path / "copy")
+        copy.path.mkdir()
+        run.graph.copy_text(copy.path)
+        assert copy.text().source.segmentation == run.graph.text().source.segmentation
+        assert load_text_pair(copy.path).source.pieces() == pieces
+
+    def test_merges_for_one_side_and_a_learned_vocabulary_for_the_other(self, tmp_path, files):
+        run = Run(tmp_path, SPLITS, shared_vocabulary=False, source_vocabulary_file=files["codes"])
+        assert run.read("test") == expected_ids(run, "test")
+        pair = load_text_pair(run.graph.path)
+        pieces = pair.source.pieces()
+        (ids,) = pair.source.tokenize(tf.constant(["the songs cat"])).to_list()
+        assert [pieces[i] for i in ids] == ["the▁", "song", "s▁", "cat▁"]
+        assert "the▁" not in pair.target.pieces()
+
+    def test_the_files_are_external_inputs(self, files):
+        assert Transform().external_inputs(Parameters()) == []
+        own = Parameters(vocabulary_file=files["unigram"])
+        assert Transform().external_inputs(own) == [files["unigram"]]
+        separate = Parameters(shared_vocabulary=False, target_vocabulary_file=files["codes"])
+        assert Transform().external_inputs(separate) == [files["codes"]]
+
+    @pytest.mark.parametrize(
+        ("values", "message"),
+        [
+            ({"vocabulary_file": "a", "unit": "word"}, "needs unit subword"),
+            ({"vocabulary_file": "a", "shared_vocabulary": False}, "is for both sides"),
+            ({"vocabulary_file": "a", "source_vocabulary_file": "b"}, "is for both sides"),
+            ({"source_vocabulary_file": "b"}, "need shared_vocabulary: false"),
+        ],
+    )
+    def test_contradicting_settings_are_refused(self, values, message):
+        with pytest.raises(ValueError, match=message):
+            Parameters(**values)

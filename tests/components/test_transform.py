@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 import pytest
-import sentencepiece
 import tensorflow as tf
-from apache_beam import Pipeline
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow_transform.beam.analyzer_cache import DatasetKey
 
 from bitext.components import artifacts, text
-from bitext.components.component import Context
-from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
 from bitext.components.text import learn
 from bitext.components.text.processor import load_text_pair
 from bitext.components.transform import (
     Augmentation,
     Parameters,
-    Transform,
-    WeightedParameters,
     analyzer_cache,
     buckets,
     executor,
@@ -41,154 +30,20 @@ from bitext.components.transform import (
     vocabulary,
 )
 from bitext.components.transform.preprocessing import FEATURES
-
-WORDS = [
-    "the",
-    "cat",
-    "sat",
-    "on",
-    "a",
-    "mat",
-    "while",
-    "seven",
-    "ñandúes",
-    "sang",
-    "їжак",
-    "猫",
-    "songs,",
-    "didn't",
-    "they?",
-    "42",
-    "!",
-]
-SCHEMA = "".join(
-    f'feature {{ name: "{name}" type: BYTES presence {{ min_fraction: 1 }} }}' for name in FEATURES
-)
-
-LONG_ENOUGH = {"source_max_length": 200, "target_max_length": 200}
-
-
-def rows(count: int, seed: int) -> list[tuple[str, str, str]]:
-    """Returns random (id, source, target) rows. A target is its source in upper case."""
-    rng = random.Random(seed)
-
-    def sentence() -> str:
-        return " ".join(rng.choice(WORDS) for _ in range(rng.randint(1, 14)))
-
-    return [(f"random{seed}.tsv:{i}", sentence(), sentence().upper()) for i in range(count)]
-
-
-Splits = dict[str, list[tuple[str, str, str]]]
-"""The rows of each split."""
-
-
-def write_examples(folder: Path, splits: Splits) -> artifacts.Examples:
-    """Writes an Examples artifact."""
-    examples = artifacts.Examples(folder)
-    for name, split in splits.items():
-        examples.split(name).mkdir(parents=True)
-        by_feature = zip(*split) if split else ([], [], [])
-        columns = dict(zip(FEATURES, (pa.array(c, pa.string()) for c in by_feature), strict=True))
-        tfrecord.write_examples(examples.shard(name), columns)
-    return examples
-
-
-class Run:
-    """Runs Transform over one or more spans, and holds its outputs and messages."""
-
-    def __init__(self, folder: Path, *spans: Splits, cache: Path | None = None, **parameters):
-        names = ("schema", "graph", "output", "cache", "working", "temp")
-        paths = {name: folder / name for name in names}
-        for path in paths.values():
-            path.mkdir(parents=True)
-        (paths["schema"] / "schema.pbtxt").write_text(SCHEMA)
-        self.messages: list[str] = []
-        self.graph = artifacts.TransformGraph(paths["graph"])
-        self.output = artifacts.TransformedExamples(paths["output"])
-        self.cache = paths["cache"]
-        self.parameters = WeightedParameters(
-            **{**LONG_ENOUGH, "vocabulary_size": 320, "batch_size": 16, **parameters}
-        )
-        Transform().run(
-            self.parameters,
-            Context(
-                paths["working"], paths["temp"], lambda: Pipeline(runner=FnApiRunner()), self.messages.append
-            ),
-            examples=tuple(
-                write_examples(folder / "examples" / str(i), splits) for i, splits in enumerate(spans)
-            ),
-            schema=artifacts.Schema(paths["schema"]),
-            analyzer_cache=None if cache is None else artifacts.TransformCache(cache),
-            transform_graph=self.graph,
-            transformed_examples=self.output,
-            updated_analyzer_cache=artifacts.TransformCache(self.cache),
-        )
-
-    def buckets(self, split: str) -> list[dict]:
-        return json.loads((self.output.split(split) / "buckets.json").read_text())
-
-    def read(self, split: str) -> dict[bytes, tuple[list[int], list[int]]]:
-        """Returns the token ids of source and target, by example id."""
-        return dict(self.records(split))
-
-    def records(self, split: str) -> Iterator[tuple[bytes, tuple[list[int], list[int]]]]:
-        """Yields example ids with the token ids of source and target. Checks padding, lengths and counts."""
-        for bucket in self.buckets(split):
-            tokens = 0
-            spec = {"id": tf.io.FixedLenFeature([], tf.string)}
-            for side in ("source", "target"):
-                spec[f"{side}_ids"] = tf.io.FixedLenFeature([bucket[side]], tf.int64)
-                spec[f"{side}_length"] = tf.io.FixedLenFeature([], tf.int64)
-            paths = [str(self.output.split(split) / name) for name in bucket["files"]]
-            dataset = tf.data.TFRecordDataset(paths, compression_type="GZIP")
-            parsed = [tf.io.parse_single_example(record, spec) for record in dataset]
-            assert len(parsed) == bucket["examples"] > 0
-            for example in parsed:
-                ids = []
-                for side in ("source", "target"):
-                    padded_ids, length = example[f"{side}_ids"].numpy(), int(example[f"{side}_length"])
-                    assert (padded_ids[:length] > 0).all()
-                    assert not padded_ids[length:].any()
-                    ids.append(padded_ids[:length].tolist())
-                tokens += len(ids[1]) - 1
-                yield example["id"].numpy(), (ids[0], ids[1])
-            assert tokens == bucket["target_tokens"]
-
-
-def distinct(splits: Splits) -> Splits:
-    """Returns the rows whose source is in no earlier row: a partition of them into spans loses none."""
-    first: dict[str, tuple[str, str, str]] = {}
-    for row in (row for split in splits.values() for row in split):
-        first.setdefault(row[1].casefold(), row)
-    kept = {row[0] for row in first.values()}
-    return {name: [row for row in split if row[0] in kept] for name, split in splits.items()}
-
-
-# Only eval has the letters z and q.
-SPLITS = distinct(
-    {
-        "train": rows(90, 1),
-        "eval": [*rows(20, 2), ("eval:z", "zzzz qqqq " * 9, "QZ")],
-        "test": rows(25, 3),
-    }
+from tests.components.transform_runs import (
+    SPLITS,
+    Run,
+    Splits,
+    expected_ids,
+    key_of,
+    rows,
+    write_examples,
 )
 
 
 @pytest.fixture(scope="module")
 def default_run(tmp_path_factory) -> Run:
     return Run(tmp_path_factory.mktemp("default"), SPLITS)
-
-
-def expected_ids(run: Run, split: str) -> dict[bytes, tuple[list[int], list[int]]]:
-    """Returns the token ids of a split, made by the text processor that exported models use."""
-    pair = load_text_pair(run.graph.path)
-    names, sources, targets = zip(*SPLITS[split])
-    source = pair.source.tokenize(tf.constant(sources)).to_list()
-    target = pair.target.tokenize(tf.constant(targets)).to_list()
-    return {
-        name.encode(): ([*s, text.EOS_ID], [text.BOS_ID, *t, text.EOS_ID])
-        for name, s, t in zip(names, source, target, strict=True)
-    }
 
 
 @pytest.mark.parametrize("split", ["train", "eval", "test"])
@@ -425,12 +280,6 @@ def test_a_span_with_a_damaged_cache_entry_is_counted_again(tmp_path, monkeypatc
     assert len(list(second.cache.iterdir())) == 3
 
 
-def key_of(span: Path) -> str:
-    """Returns the key of a span that differs from all other spans."""
-    (key,) = analyzer_cache.dataset_keys([span / "Split-train"], Augmentation())
-    return key.key
-
-
 def test_the_key_of_a_span_covers_its_training_split_only(tmp_path):
     split = {"train": rows(5, 1), "eval": rows(2, 2)}
     write_examples(tmp_path / "one", split)
@@ -553,7 +402,7 @@ def test_the_graph_digest_is_equal_in_another_process(default_run, tmp_path):
 from pathlib import Path
 import tensorflow as tf
 tf.function(lambda x: x)(tf.constant(1))  # later functions get higher numbers
-from tests.components.test_transform import SPLITS, Run
+from tests.components.transform_runs import SPLITS, Run
 print(Run(Path({str(tmp_path)!r}), SPLITS).graph.content_digest())
 """
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -616,63 +465,3 @@ def test_limits_and_vocabularies_that_do_not_fit_are_told(tmp_path, monkeypatch)
     assert len(warnings) == 2
     assert "transform.source_max_length 8 truncates" in warnings[0]
     assert "transform.vocabulary_size 100 would fit" in warnings[1]
-
-
-class TestGivenVocabulary:
-    """Ids of a user's own vocabulary equal those of serving; its files are in the cache key."""
-
-    @pytest.fixture(scope="class")
-    def files(self, tmp_path_factory) -> dict[str, str]:
-        folder = tmp_path_factory.mktemp("given")
-        lines = [side for _, *pair in SPLITS["train"] for side in pair]
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(lines), model_prefix=f"{folder}/own", model_type="bpe", vocab_size=120
-        )
-        merges = ["#version: 0.2", "t h", "th e</w>", "s o", "so n", "son g", "c a", "ca t</w>"]
-        (folder / "codes").write_text("\n".join(merges) + "\n")
-        return {"model": f"{folder}/own.model", "codes": f"{folder}/codes"}
-
-    def test_a_joint_sentencepiece_model(self, tmp_path, files):
-        run = Run(tmp_path, SPLITS, vocabulary_file=files["model"], subword_samples=2, subword_dropout=0.3)
-        assert run.read("test") == expected_ids(run, "test")
-        pair = load_text_pair(run.graph.path)
-        library = sentencepiece.SentencePieceProcessor(model_file=files["model"])
-        pieces = pair.source.pieces()
-        for line in ("the cat sang songs", "didn't they?"):
-            (ids,) = pair.source.tokenize(tf.constant([line])).to_list()
-            assert [pieces[i] for i in ids] == library.encode(line, out_type=str)
-        assert any("(a BPE model of SentencePiece)" in line for line in run.messages)
-        copy = artifacts.TransformGraph(tmp_path / "copy")
-        copy.path.mkdir()
-        run.graph.copy_text(copy.path)
-        assert copy.text().source.segmentation == run.graph.text().source.segmentation
-        assert load_text_pair(copy.path).source.pieces() == pieces
-
-    def test_merges_for_one_side_and_a_learned_vocabulary_for_the_other(self, tmp_path, files):
-        run = Run(tmp_path, SPLITS, shared_vocabulary=False, source_vocabulary_file=files["codes"])
-        assert run.read("test") == expected_ids(run, "test")
-        pair = load_text_pair(run.graph.path)
-        pieces = pair.source.pieces()
-        (ids,) = pair.source.tokenize(tf.constant(["the songs cat"])).to_list()
-        assert [pieces[i] for i in ids] == ["the▁", "song", "s▁", "cat▁"]
-        assert "the▁" not in pair.target.pieces()
-
-    def test_the_files_are_external_inputs(self, files):
-        assert Transform().external_inputs(Parameters()) == []
-        own = Parameters(vocabulary_file=files["model"])
-        assert Transform().external_inputs(own) == [files["model"]]
-        separate = Parameters(shared_vocabulary=False, target_vocabulary_file=files["codes"])
-        assert Transform().external_inputs(separate) == [files["codes"]]
-
-    @pytest.mark.parametrize(
-        ("values", "message"),
-        [
-            ({"vocabulary_file": "a", "unit": "word"}, "needs unit subword"),
-            ({"vocabulary_file": "a", "shared_vocabulary": False}, "is for both sides"),
-            ({"vocabulary_file": "a", "source_vocabulary_file": "b"}, "is for both sides"),
-            ({"source_vocabulary_file": "b"}, "need shared_vocabulary: false"),
-        ],
-    )
-    def test_contradicting_settings_are_refused(self, values, message):
-        with pytest.raises(ValueError, match=message):
-            Parameters(**values)
