@@ -45,9 +45,9 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
         unit `word`, the 256 bytes. A small corpus may yield fewer. `auto`: 2,000 below 10,000 training pairs,
         4,000 below 100,000, 8,000 below 500,000, 16,000 below 5 million, else 32,000; four times as many for
         unit `word`. The run prints the number.
-      vocabulary_file: a file that is taken as the vocabulary of both sides instead of learning one: a
-        unigram, BPE or character model of SentencePiece, or the merges of byte-pair encoding (codes of subword-nmt,
-        fairseq or fastBPE, `merges.txt`). `vocabulary_size` then has no effect. Empty: none.
+      vocabulary_file: a file that is taken as the vocabulary of both sides instead of learning one: a unigram
+        or BPE model of SentencePiece, or the merges of byte-pair encoding (codes of subword-nmt, fairseq or
+        fastBPE, `merges.txt`). `vocabulary_size` then has no effect. Empty: none.
       source_vocabulary_file: such a file for the source only, with `shared_vocabulary: false`. The vocabulary
         of a side without a file is learned.
       target_vocabulary_file: such a file for the target only, with `shared_vocabulary: false`.
