@@ -169,6 +169,12 @@ class Component(Generic[P]):
         """Paths and patterns of other files to read. Their content is part of the cache key."""
         return []
 
+    def check_files(self, parameters: P) -> None:
+        """Raises an error if a file that `external_inputs` names, or a setting that only a library can judge,
+        cannot be used. It is called before the first node runs, and imports no TensorFlow.
+        """
+        return
+
     def parts(self, parameters: P) -> list[Part]:
         """The parts of the work (the spans of a corpus). Each part gets an execution of its own."""
         return [Part("", parameters)]

@@ -184,9 +184,10 @@ class _Session:
         """Runs the nodes in order; uses the newest outputs of those that may not run."""
         nodes = [node for node in pipeline.nodes if node.name in may_run]
         parts = {n.name: n.component.parts(n.parameters) for n in nodes if may_run[n.name]}
-        for node in nodes:  # a missing file of the last node is reported before hours of training
+        for node in nodes:  # a bad file of the last node is reported before hours of training
             for part in parts.get(node.name, ()):
                 cache_keys.check_external(node.component, part.parameters)
+                node.component.check_files(part.parameters)
         index, made_again = 0, set[str]()
         while index < len(nodes):
             node = nodes[index]

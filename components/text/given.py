@@ -21,7 +21,7 @@ from bitext.components.text import (
     TextSettings,
     merges_file,
     sentencepiece_model,
-    unigram,
+    trie,
 )
 from bitext.components.text.learn import BYTES, Vocabulary, whole_pieces
 from bitext.components.text.normalization import normalize
@@ -84,7 +84,7 @@ class Given:
         """The vocabulary of a unigram model, whose merges file is a trie."""
         pieces = (*SPECIALS, *BYTES, *self.pieces, *self.characters, *self.symbols)
         scored = {piece: (number, scores[piece]) for number, piece in enumerate(pieces) if piece in scores}
-        return Vocabulary(pieces, tuple(unigram.edges(scored, self.unknown_score)))
+        return Vocabulary(pieces, tuple(trie.edges(scored, self.unknown_score)))
 
     def notes(self, *, fold_quotes: bool) -> list[str]:
         """Returns what a user should know about the use of the file: a line each."""

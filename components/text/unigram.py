@@ -4,30 +4,23 @@ A text is cut into the pieces whose scores have the largest sum. The search is t
 (`EncodeOptimized` in `unigram_model.cc`): it adds the same float32 scores in the same order and keeps the
 longest of equally good pieces, so its result is equal also where rounding decides.
 
-The pieces are a trie, of which every edge is a line `key<TAB>value` of the merges file:
-
-* `key = node * 2**32 + code point`. The root is node 0. The node of a piece is its id; the nodes of prefixes
-  that are no pieces begin at `_FIRST_PREFIX`.
-* `value = bits * 2**32 + node`: the float32 bits of the piece's score (no piece: minus infinity), and the
-  node to which the code point leads.
-* The value of `UNKNOWN_KEY` is the score of an unknown character and the id of `<unk>`.
+The pieces are a trie in the merges file; see `trie`.
 """
 
 from __future__ import annotations
 
 import math
-import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from bitext.components.text import KEY_FACTOR, UNK_ID
+from bitext.components.text import KEY_FACTOR
+from bitext.components.text.trie import ROOT, UNKNOWN_KEY
 
-UNKNOWN_KEY = -KEY_FACTOR
 LONGEST_PART = 5000
 """Characters that are searched at once. A longer text is cut, which bounds the number of steps."""
-_ROOT, _FIRST_PREFIX, _DEAD = 0, 2**30, 2**31 - 1
+_DEAD = 2**31 - 1
 _NO_CODE = 0
 _LARGEST_SUM = 100_000.0
 """`kScoreResetThreshold` of sentencepiece: at a larger sum, all sums begin at 0 again."""
@@ -88,29 +81,6 @@ class Positions(NamedTuple):
     positions: tf.Tensor
 
 
-def edges(pieces: Mapping[str, tuple[int, float]], unknown_score: float) -> Iterator[tuple[int, int, int]]:
-    """Yields the edges of the trie of pieces as lines of the merges file: (left, right, value).
-
-    Args:
-      pieces: the id and the score of each piece.
-      unknown_score: the score of a character that is no piece.
-    """
-    yield -1, 0, _value(unknown_score, UNK_ID)
-    nodes: dict[str, int] = {"": _ROOT}
-    for piece in pieces:
-        for end in range(1, len(piece) + 1):
-            prefix = piece[:end]
-            if prefix not in nodes:
-                identifier, score = pieces.get(prefix, (_FIRST_PREFIX + len(nodes), -math.inf))
-                nodes[prefix] = identifier
-                yield nodes[prefix[:-1]], ord(prefix[-1]), _value(score, identifier)
-
-
-def _value(score: float, node: int) -> int:
-    (bits,) = struct.unpack("<i", struct.pack("<f", score))
-    return int(bits) * KEY_FACTOR + node
-
-
 def lattice(words: Words, lookup: Lookup, missing: int) -> Lattice:
     """Finds the pieces that begin at each character of words.
 
@@ -142,7 +112,7 @@ def lattice(words: Words, lookup: Lookup, missing: int) -> Lattice:
     arrays = (
         tf.TensorArray(kind, 0, dynamic_size=True, element_shape=[None]) for kind in (tf.float32, tf.int32)
     )
-    state = [tf.constant(0), tf.fill([size], _ROOT), *arrays]
+    state = [tf.constant(0), tf.fill([size], ROOT), *arrays]
     *_, score_array, id_array = tf.while_loop(more, extend, state)
     found = Lattice(tf.transpose(score_array.stack()), tf.transpose(id_array.stack()))
     unknown_score, unknown_id = _split(lookup(tf.constant([UNKNOWN_KEY], tf.int64)))

@@ -229,6 +229,15 @@ class Transform(Component[WeightedParameters]):
         """Paths of the vocabulary files that a user gives."""
         return list(dict.fromkeys(filter(None, parameters.vocabulary_files.values())))
 
+    def check_files(self, parameters: Parameters) -> None:
+        """Raises DataError for a vocabulary file and ConfigError for a pattern that cannot be used."""
+        from bitext.components.text import given
+        from bitext.components.transform.pattern import check_pattern
+
+        check_pattern(parameters.whole_token_pattern)
+        for file in self.external_inputs(parameters):
+            given.read(file)
+
     def run(
         self,
         parameters: WeightedParameters,

@@ -34,7 +34,8 @@ from bitext.components.transform import (
 )
 from bitext.components.transform.batches import POSITION, File, tensor_adapter_config
 from bitext.components.transform.batches import read as read_batches
-from bitext.components.transform.given_sides import GivenSides, check_pattern, text_file
+from bitext.components.transform.given_sides import GivenSides, text_file
+from bitext.components.transform.pattern import check_pattern
 from bitext.components.transform.preprocessing import (
     FEATURES,
     analysis_fn,

@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from bitext.components import artifacts
 from bitext.components.artifacts import OF_LEARNED, Segmentation, SideFiles, TextFile
-from bitext.components.shared.errors import ConfigError
 from bitext.components.text import TextSettings, processor
 from bitext.components.text import given as given_vocabulary
 from bitext.components.transform import Parameters, WeightedParameters, vocabulary
@@ -68,21 +67,6 @@ def text_settings(parameters: Parameters) -> TextSettings:
         whole_tokens=tuple(texts),
         whole_token_pattern=parameters.whole_token_pattern,
     )
-
-
-def check_pattern(pattern: str) -> None:
-    """Raises ConfigError if TensorFlow cannot use the pattern of whole tokens."""
-    try:
-        matches_nothing = bool(tf.strings.regex_full_match("", pattern))
-    except tf.errors.InvalidArgumentError as error:
-        raise ConfigError(
-            f"transform.whole_token_pattern: {pattern!r} is no regular expression of RE2: {error.message}",
-            "correct it: RE2 has no look-ahead, look-behind or back-references",
-        ) from error
-    if pattern and matches_nothing:
-        raise ConfigError(
-            f"transform.whole_token_pattern: {pattern!r} matches the empty text", "use + in place of *"
-        )
 
 
 def text_file(parameters: Parameters, graph: artifacts.TransformGraph, given: GivenSides) -> TextFile:

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitext.components import artifacts
-from bitext.components.shared.errors import DataError
+from bitext.components.shared.errors import ConfigError, DataError
 from bitext.components.text import WORD_BOUNDARY
 from bitext.components.text import given as given_vocabulary
 from bitext.components.text.normalization import normalize
 from bitext.components.text.processor import load_text_pair
-from bitext.components.transform import Parameters, Transform
+from bitext.components.transform import Parameters, Transform, WeightedParameters
 from tests.components.own_vocabulary import LINES, MORE_WORDS, TEXTS, Own, model
 from tests.components.transform_runs import SPLITS, Run, expected_ids
 
@@ -195,6 +195,14 @@ class TestTransform:
         assert Transform().external_inputs(own) == [files["unigram"]]
         separate = Parameters(shared_vocabulary=False, target_vocabulary_file=files["codes"])
         assert Transform().external_inputs(separate) == [files["codes"]]
+
+    def test_a_file_is_judged_before_the_first_step_runs(self, files, tmp_path):
+        Transform().check_files(WeightedParameters(vocabulary_file=files["unigram"]))
+        (tmp_path / "vocab.txt").write_text("the\t1\ncat\t2\n")
+        with pytest.raises(DataError, match="vocab.txt is a list of tokens with numbers"):
+            Transform().check_files(WeightedParameters(vocabulary_file=str(tmp_path / "vocab.txt")))
+        with pytest.raises(ConfigError, match="RE2"):
+            Transform().check_files(WeightedParameters(whole_token_pattern="(?=a)"))
 
     @pytest.mark.parametrize(
         ("values", "message"),

@@ -12,7 +12,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitext.components.text import unigram
+from bitext.components.text import trie, unigram
 from bitext.components.transform import resegment
 from bitext.components.translation.graph_operations import CALLING, COMPUTING
 from tests.components.own_vocabulary import LINES, Own, library_tokens, model, serialized
@@ -113,7 +113,7 @@ class TestWholeTokens:
 
 def test_the_trie_has_a_line_for_each_prefix():
     scores = {"a": (260, -1.0), "abc": (261, -2.5)}
-    lines = list(unigram.edges(scores, -12.5))
+    lines = list(trie.edges(scores, -12.5))
     bits = {value: struct.unpack("<f", struct.pack("<i", value >> 32))[0] for *_, value in lines}
     assert [(left, right, bits[value], value & 0xFFFFFFFF) for left, right, value in lines] == [
         (-1, 0, -12.5, 3),

@@ -18,7 +18,8 @@ from bitext.components.text.normalization import normalize
 from bitext.components.text.pretokens import pretokenize
 from bitext.components.text.processor import TextProcessor
 from bitext.components.transform import CorpusUse, Parameters, WeightedParameters
-from bitext.components.transform.given_sides import check_pattern, text_settings
+from bitext.components.transform.given_sides import text_settings
+from bitext.components.transform.pattern import check_pattern
 from bitext.components.translation.graph_operations import CALLING, COMPUTING
 
 WHOLE = ("{name}", "<br>", "Model 3", "Go", "C++", "%", "ñandú", "{name} {name}")
@@ -186,7 +187,17 @@ class TestSettings:
 
     @pytest.mark.parametrize(
         ("pattern", "message"),
-        [("(", "is no regular expression"), ("(?=a)", "RE2"), ("a*", "the empty text")],
+        [
+            ("(", "is no regular expression"),
+            ("a)|(b", "is no regular expression"),
+            ("(?=a)", "RE2"),
+            (r"\1", "RE2"),
+            ("a*", "the empty text"),
+            ("a|b?", "the empty text"),
+            (r"\b", "the empty text"),
+            (".+", "whole sentences"),
+            (r"[\p{L}ー]+", "whole sentences"),
+        ],
     )
     def test_a_bad_pattern_is_refused(self, pattern, message):
         with pytest.raises(ConfigError, match=re.escape(message)) as caught:
