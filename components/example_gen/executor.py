@@ -33,6 +33,7 @@ from bitext.components.example_gen import (
     alignment,
     as_part,
     out_of_step,
+    places,
     preview,
     ratios,
     summary,
@@ -83,6 +84,17 @@ def run(
       DataError: a file is missing or damaged, too many rows are rejected or look out of step, or a split of
         the only corpus, which has no spans, is empty.
     """
+    with places.keys_of(as_part(parameters).corpus, places.CORPORA):
+        _run(parameters, context, golden, examples, rejects)
+
+
+def _run(
+    parameters: Parameters,
+    context: Context,
+    golden: artifacts.Examples | None,
+    examples: artifacts.Examples,
+    rejects: artifacts.Rejects,
+) -> None:
     files = find_source_files(parameters)
     for line in recognized_formats(files, parameters):
         context.say(line)

@@ -16,6 +16,7 @@ from bitext.components.example_gen import (
     PartParameters,
     alignment,
     out_of_step,
+    places,
 )
 from bitext.components.example_gen.files import Files
 from bitext.components.example_gen.filters import filter_rows
@@ -42,7 +43,8 @@ def run(
     summaries: list[Summary] = []
     rejected: list[Reject] = []
     for name, (options, files) in parameters.sets().items():
-        summary, rejects_of_set = _read_set(name, options, files, context, examples)
+        with places.keys_of(options.corpus, places.TEST_SETS):
+            summary, rejects_of_set = _read_set(name, options, files, context, examples)
         summaries.append(summary)
         rejected += rejects_of_set
     rejects.write_rows(iter(rejected))

@@ -21,6 +21,7 @@ from bitext.components.example_gen import (
     Span,
     Window,
     as_part,
+    places,
 )
 from bitext.components.example_gen.files import Files
 from bitext.components.shared import reading
@@ -53,7 +54,8 @@ def parts(parameters: Parameters) -> list[Part]:
     all_parts = []
     for corpus in parameters.corpora:
         part: dict[str, Any] = {"corpus": corpus.name, "tag": corpus.tag, "held_out": corpus.held_out}
-        all_parts += _parts_of_corpus(PartParameters(**corpus.options(), **shared, **part))
+        with places.keys_of(corpus.name, places.CORPORA):
+            all_parts += _parts_of_corpus(PartParameters(**corpus.options(), **shared, **part))
     return all_parts
 
 

@@ -19,7 +19,7 @@ from bitext.components.artifacts import BaselineComparison, Metrics
 from bitext.components.component import Context
 from bitext.components.evaluator import Parameters as EvaluatorParameters
 from bitext.components.evaluator.verdict import judge
-from bitext.components.example_gen import SPLITS, GoldenParameters, Parameters, golden, spans
+from bitext.components.example_gen import SPLITS, GoldenParameters, Parameters, golden, places, spans
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
 from bitext.components.shared.metrics import METRICS
@@ -303,3 +303,28 @@ class TestTestSets:
         assert not verdict.blessed
         assert verdict.reasons[0] == "BLEU 1.00 on the test set news is below the threshold min_bleu 20"
         assert judge({"test": bad, "news": good}, of_news).blessed
+
+
+HEADED = ["source\ttarget", *(f"sentence number {i}\toración número {i}" for i in range(40))]
+SHORT = [f"sentence number {i}" + ("" if i % 2 else f"\toración número {i}") for i in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "key"), [(HEADED, "header to true"), (SHORT, "source_column"), (SHORT, "max_reject_share")]
+)
+def test_remedies_name_the_keys_where_they_stand(lines: list[str], key: str, tmp_path: Path) -> None:
+    file = write(tmp_path / "law.tsv", lines)
+    for corpus, place in (("", "example_gen"), ("law", "example_gen.corpora[law]")):
+        with pytest.raises(DataError) as caught:
+            Result(tmp_path / f"run{corpus}", files=[file], corpus=corpus)
+        assert f"{place}.{key}" in caught.value.remedy
+        assert caught.value.remedy.count("example_gen.") == caught.value.remedy.count(f"{place}.")
+
+
+def test_only_keys_of_a_corpus_get_its_place() -> None:
+    with pytest.raises(DataError) as caught, places.keys_of("news", places.TEST_SETS):
+        raise DataError(
+            "example_gen.encoding is wrong", "set example_gen.cleaning.min_ratio or example_gen.golden"
+        )
+    assert str(caught.value) == "evaluator.test_sets[news].encoding is wrong"
+    assert caught.value.remedy == "set evaluator.test_sets[news].cleaning.min_ratio or example_gen.golden"
