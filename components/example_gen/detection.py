@@ -5,10 +5,19 @@ from __future__ import annotations
 import codecs
 import csv
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
 from bitext.components.example_gen import text_columns
-from bitext.components.example_gen.formats import columnar, content, decoding, fields, guards, languages
+from bitext.components.example_gen.formats import (
+    columnar,
+    content,
+    decoding,
+    fields,
+    guards,
+    languages,
+    preamble,
+)
 from bitext.components.shared import archives, encodings, file_kinds, reading
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
@@ -41,6 +50,7 @@ class Detected:
       languages: the language codes that the file or its name says, at most 10.
       notes: what else a person should know.
       head: the first bytes of `json`, in UTF-8.
+      irregular: what looks like columns in `parallel`; empty: nothing does.
     """
 
     format: str
@@ -52,6 +62,7 @@ class Detected:
     languages: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     head: bytes = b""
+    irregular: str = ""
 
     def in_words(self) -> str:
         """The format with its encoding and delimiter: `csv with ';', windows-1252`."""
@@ -159,21 +170,29 @@ def _json_lines(text: str, encoding: str, notes: tuple[str, ...]) -> Detected:
 
 def _table(path: str, text: str, encoding: str, notes: tuple[str, ...]) -> Detected:
     lines = [line for line in _whole_lines(text) if line.strip()]
-    delimiter = guards.delimiter_of(lines)
+    before = preamble.of(lines)
+    if before.lines:
+        notes = (*notes, f"{before.in_words()}, not rows")
+        lines = lines[before.lines :]
+    delimiter = before.delimiter or _tab_of_most(lines) or guards.delimiter_of(lines)
     rows = _rows(lines, delimiter) if delimiter else []
     header = bool(rows) and _is_header(rows[0])
     language = language_of(path)
     is_prose = delimiter != "\t" and not header and (bool(language) or len(lines) < _LEAST_ROWS)
-    if not delimiter or is_prose:
-        return Detected("parallel", encoding, languages=(language,) if language else (), notes=notes)
+    if not delimiter or (is_prose and not before.lines):
+        languages_of = (language,) if language else ()
+        irregular = "; ".join(_irregular(path, lines))
+        return Detected("parallel", encoding, languages=languages_of, notes=notes, irregular=irregular)
     name = "csv"
-    if delimiter == "\t":
+    if delimiter == "\t" and not before.lines:
         quotes = guards.QuoteCounts()
         quotes.add("\n".join(lines).encode())
         if quotes.are_by_csv(sum(line.count("\t") + 1 for line in lines)):
             notes = (*notes, "its fields are quoted as in CSV")
         else:
             name, rows = "tsv", [line.split("\t") for line in lines]
+            if alone := sum(len(row) == 1 for row in rows):
+                notes = (*notes, f"{alone:,} of its first {len(rows):,} lines have no tab")
     columns = tuple(rows[0]) if header else tuple(map(str, range(max(map(len, rows[:100])))))
     values = {
         column: [row[index] for row in rows[header:] if index < len(row)]
@@ -181,6 +200,29 @@ def _table(path: str, text: str, encoding: str, notes: tuple[str, ...]) -> Detec
     }
     found = _codes_in(columns) if header else ()
     return Detected(name, encoding, delimiter, header, columns, text_columns.of_text(values), found, notes)
+
+
+def _tab_of_most(lines: Sequence[str]) -> str:
+    """The tab if at least half of the lines have one: it does not occur in sentences."""
+    return "\t" if 2 * sum("\t" in line for line in lines) >= max(1, len(lines)) else ""
+
+
+def _irregular(path: str, lines: Sequence[str]) -> Iterator[str]:
+    """What looks like columns in lines that are not divided into the same number of them."""
+    if 2 * sum(guards.FAST_ALIGN in line for line in lines) > len(lines):
+        yield f"its columns are divided by {guards.FAST_ALIGN!r}: write a tab for it, sed 's/ ||| /\\t/g'"
+        return
+    is_csv = re.search(r"\.csv(\.\w+)?$", path, re.IGNORECASE)
+    for delimiter in guards.DELIMITERS:
+        widths = [len(row) for row in _rows(lines, delimiter)]
+        divided = sum(width > 1 for width in widths)
+        if 10 * divided >= len(lines) > 0 and (delimiter != "," or is_csv):
+            least, most = min(width for width in widths if width > 1), max(widths)
+            columns = f"{least} to {most}" if most > least else f"{most}"
+            yield (
+                f"{guards.in_words(delimiter)} divides {divided:,} of its first {len(lines):,} lines, into"
+                f" {columns} columns"
+            )
 
 
 def _whole_lines(text: str) -> list[str]:

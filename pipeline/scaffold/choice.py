@@ -64,9 +64,14 @@ def choose(paths: Sequence[str], source: str, target: str) -> list[Found]:
     found = [_single(path, d, source, target) for path, d in detected if d.format != "parallel"]
     if len(sides) % 2:
         path, last = sides[-1]
-        seen = f" ({'; '.join(last.notes)})" if last.notes else ""
+        if last.irregular:
+            raise DataError(
+                f"cannot tell the columns of {path_text(path)}: {last.irregular}",
+                "divide the columns of all lines by one tab; or, if it has one text a line, name the two"
+                " aligned files, the source first: `bitext init corpus.en corpus.es`",
+            )
         raise DataError(
-            f"{path_text(path)} has one text a line and no columns{seen}, and there is no second file for it",
+            f"{path_text(path)} has one text a line and no columns, and there is no second file for it",
             "name the two aligned files, the source first: `bitext init corpus.en corpus.es`; if it has"
             " columns, write the configuration yourself, with example_gen.format and delimiter",
         )

@@ -111,7 +111,7 @@ def _unknown(path: str, detected: Any) -> DataError:
     name = path_text(path)
     if detected.format == "parallel":
         return DataError(
-            f"cannot tell the format of {name}: its lines have no columns",
+            f"cannot tell the format of {name}: {detected.irregular or 'its lines have no columns'}",
             "set example_gen.format; or name two aligned files in example_gen.source_files and target_files",
         )
     if detected.format == "json":

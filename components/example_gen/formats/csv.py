@@ -1,5 +1,7 @@
 """Comma-separated values as RFC 4180 defines them: quoting, and line breaks inside quotes.
 
+The lines before the rows that Excel and Anki write (`sep=;`) are left out.
+
 If a quotation mark is not closed, the line that opens it is rejected, and reading takes up again at the next
 line.
 """
@@ -14,7 +16,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bitext.components.example_gen.formats import content, guards
+from bitext.components.example_gen.formats import content, guards, preamble
 from bitext.components.example_gen.formats.base import (
     FormatOptions,
     SourceFile,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 _LINE = re.compile("([^\r\n]*)([\r\n])")
 MAX_RECORD_BYTES = 1 << 20
 """A record over several lines is at most this long. Over that, its quotation mark counts as not closed."""
+_BACKSLASH = "a backslash is before a quotation mark, which CSV doubles"
 _NOT_CLOSED = "the quotation mark is not closed"
 
 
@@ -64,7 +67,15 @@ class Csv(Table):
 
     def sample(self, path: str, options: FormatOptions) -> list[list[str]]:
         """The first rows, if they are no other format."""
-        content.check_rows(text_head(path, options.encoding), path)
+        head = text_head(path, options.encoding)
+        content.check_rows(head, path)
+        before = preamble.of(head[: 1 << 12].decode("utf-8", "replace").splitlines())
+        if before.delimiter and before.delimiter != options.delimiter:
+            raise DataError(
+                f"{path_text(path)}: its delimiter is {guards.in_words(before.delimiter)}, as"
+                f" {before.program} wrote in its first lines, not {guards.in_words(options.delimiter)}",
+                f'set example_gen.delimiter to "{guards.escaped(before.delimiter)}"',
+            )
         records = itertools.islice(_Records(path, options), guards.SAMPLE_ROWS)
         return [record.fields for record in records if record.rejected is None]
 
@@ -130,11 +141,14 @@ class _Records:
 
     def __init__(self, path: str, options: FormatOptions):
         self._delimiter = options.delimiter
-        self._lines = _lines(path, options.encoding)
+        lines = _lines(path, options.encoding)
+        head = list(itertools.islice(lines, preamble.MOST_LINES))
+        before = preamble.of(text for text, _ in head).lines
+        self._lines = itertools.chain(head[before:], lines)
         self._again: deque[tuple[str, bool]] = deque()
         self._record: list[tuple[str, bool]] = []
         self._size = 0
-        self._line = 1
+        self._line = 1 + before
         self._open_until = 0
         csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD_BYTES))
         self._reader = csv.reader(self._texts(), delimiter=self._delimiter, strict=True)
@@ -174,6 +188,8 @@ class _Records:
             rejected = "the line is too long"
         except csv.Error as error:
             rejected = str(error) if len(self._record) == 1 else _NOT_CLOSED
+            if '\\"' in self._record[0][0]:
+                rejected = _BACKSLASH
         lines = self._record
         if rejected is not None:
             self._open_until = max(self._open_until, self._line + len(lines) - 1)

@@ -15,6 +15,8 @@ SAMPLE_ROWS = 1000
 LEAST_ROWS = 10
 """Fewer rows do not show how many columns a file has."""
 DELIMITERS = ("\t", ";", ",", "|")
+FAST_ALIGN = " ||| "
+"""Divides the columns in files for fast_align and of Moses."""
 _MOST_SHOWN = 60
 _LANGUAGES_TEXT = (
     "afrikaans albanian amharic arabic armenian azerbaijani basque belarusian bengali bosnian bulgarian"
@@ -110,10 +112,10 @@ def check_columns(
         if other and other != delimiter:
             raise DataError(
                 f"{path_text(path)}: the rows have one column, because none of the first has"
-                f" {_in_words(delimiter)}; {_in_words(other)} looks like the delimiter",
+                f" {in_words(delimiter)}; {in_words(other)} looks like the delimiter",
                 "set example_gen.format to tsv"
                 if other == "\t" and not any('"' in line for line in lines)
-                else f'set example_gen.format to csv and example_gen.delimiter to "{_escaped(other)}"',
+                else f'set example_gen.format to csv and example_gen.delimiter to "{escaped(other)}"',
             )
         return
     if sorted(columns) == list(range(1, width + 1))[-2:]:
@@ -127,6 +129,8 @@ def check_columns(
 def delimiter_of(lines: Sequence[str]) -> str:
     """The character that divides all lines into the same number of columns, at least two; "" if none does."""
     best = ("", 0)
+    if 2 * sum(FAST_ALIGN in line for line in lines) > len(lines):
+        return ""
     for delimiter in DELIMITERS:
         try:
             widths = Counter(len(row) for row in csv.reader(lines, delimiter=delimiter) if row)
@@ -193,10 +197,12 @@ def quoting_error(path: str, counts: QuoteCounts) -> DataError:
     )
 
 
-def _escaped(delimiter: str) -> str:
+def escaped(delimiter: str) -> str:
+    """A delimiter as it is written in double quotes in YAML."""
     return "\\t" if delimiter == "\t" else delimiter
 
 
-def _in_words(delimiter: str) -> str:
+def in_words(delimiter: str) -> str:
+    """A delimiter in words."""
     names = {"\t": "the tab", ",": "the comma", ";": "the semicolon", "|": "the vertical bar"}
     return names.get(delimiter, repr(delimiter))

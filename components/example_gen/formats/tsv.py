@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bitext.components.example_gen.formats import content, guards
+from bitext.components.example_gen.formats import content, guards, preamble
 from bitext.components.example_gen.formats.base import (
     FormatOptions,
     SourceFile,
@@ -16,6 +16,8 @@ from bitext.components.example_gen.formats.base import (
     text_lines,
 )
 from bitext.components.example_gen.formats.table import Table
+from bitext.components.shared.display import path_text
+from bitext.components.shared.errors import DataError
 
 if TYPE_CHECKING:
     from bitext.components.example_gen.rows import Ints, Rows
@@ -38,6 +40,13 @@ class Tsv(Table):
         block = text_head(path, options.encoding)
         content.check_rows(block, path)
         lines = split_block(block)[: guards.SAMPLE_ROWS]
+        before = preamble.of(line.decode("utf-8", "replace") for line in lines)
+        if before.lines:
+            delimiter = guards.escaped(before.delimiter or "\t")
+            raise DataError(
+                f"{path_text(path)}: {before.in_words()}, not rows; format tsv would read them as rows",
+                f'set example_gen.format to csv and example_gen.delimiter to "{delimiter}"',
+            )
         quotes = guards.QuoteCounts()
         quotes.add(b"\n".join(lines))
         if quotes.are_by_csv(len(lines) + sum(line.count(b"\t") for line in lines)):
