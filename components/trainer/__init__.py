@@ -262,6 +262,13 @@ class Trainer(Component[Parameters]):
         model = artifacts.Model(Path(parameters.warm_start.model))
         return vectors + list(map(str, (model.weights_file, model.vocabulary_file, model.architecture_file)))
 
+    def check_files(self, parameters: Parameters) -> None:
+        """Raises DataError for a file of vectors that cannot be used, as far as its first lines show it."""
+        from bitext.components.trainer import vectors
+
+        for file in filter(None, (parameters.embeddings.source, parameters.embeddings.target)):
+            vectors.check(file, parameters.model.embedding_units)
+
     def run(
         self,
         parameters: Parameters,

@@ -1,7 +1,6 @@
-"""Starts rows of the embeddings from pretrained vectors in the text form of word2vec, GloVe and fastText.
+"""Starts rows of the embeddings from pretrained vectors of words (`vectors`).
 
-A line has a word and its numbers, separated by spaces. A first line with two whole numbers is the header: the
-number of words and of numbers a word. A token names the word without its mark U+2581. A token without a mark
+A token names the word without its mark U+2581. A token without a mark
 names a word only if it has no letter and no digit: punctuation that follows a word without a space.
 """
 
@@ -9,8 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -18,29 +15,15 @@ import numpy as np
 from bitext.components.artifacts import Model
 from bitext.components.seq2seq.model import Seq2Seq
 from bitext.components.shared.display import path_text
-from bitext.components.shared.errors import DataError
-from bitext.components.shared.reading import line_blocks, read_chunks, split_lines
 from bitext.components.text import SPECIALS, WORD_BOUNDARY
 from bitext.components.text.learn import BYTES
 from bitext.components.text.processor import TextPair, TextProcessor
-from bitext.components.trainer import Parameters
+from bitext.components.trainer import Parameters, vectors
+from bitext.components.trainer.vectors import Rows
 
-_CHUNK_BYTES = 1 << 20
-_FEW = 0.05
-"""A smaller share of tokens with a vector is probably a file of another language."""
+_FEW = 0.2
+"""A smaller share of tokens with a vector is told, with the reason."""
 _RESERVED = frozenset({*SPECIALS, *BYTES})
-
-
-class Rows(NamedTuple):
-    """The vectors of a file that tokens name.
-
-    Attributes:
-      by_word: float32[units] by word.
-      words: number of words in the file.
-    """
-
-    by_word: dict[str, np.ndarray]
-    words: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,107 +81,14 @@ def start(network: Seq2Seq, pair: TextPair, parameters: Parameters, base: Model 
         processor: TextProcessor = getattr(pair, side)
         pieces = processor.pieces()
         words = [word_of(piece, characters=processor.characters) for piece in pieces]
-        rows = read(file, frozenset(filter(None, words)), variable.shape[1])
+        rows = vectors.read(file, frozenset(filter(None, words)), variable.shape[1])
         named = np.array([word in rows.by_word for word in words])
         known = _known(base, side, joint=network.source_embedding is network.target_embedding)
         assigned = named & np.array([piece not in known for piece in pieces])
         _assign(variable, words, rows, assigned)
-        lines += _coverage(side, file, named, assigned, rows.words)
+        lines += _coverage(side, file, words, rows, int((named & ~assigned).sum()))
         frozen[variable.path] = named | frozen.get(variable.path, np.zeros_like(named))
     return Started(lines, frozen if parameters.embeddings.freeze else {})
-
-
-def read(path: str, wanted: frozenset[str], units: int) -> Rows:
-    """Reads the vectors of some words. The first line of a word counts.
-
-    Args:
-      path: a text file, which may be compressed.
-      wanted: the words.
-      units: the size of the vectors.
-
-    Raises:
-      DataError: the file cannot be read, has vectors of another size, is cut short, or has a bad line.
-    """
-    by_word: dict[str, np.ndarray] = {}
-    count, header = 0, None
-    for number, line in _numbered_lines(path):
-        fields = line.split(b" ", 2)
-        if number == 1:
-            header = _header(fields)
-            _check_size(path, header.units if header else line.count(b" "), units)
-            if header:
-                continue
-        word, numbers = _word_and_numbers(path, number, line, units)
-        count += 1
-        if word in wanted and word not in by_word:
-            by_word[word] = _vector(path, number, word, numbers)
-    if not count or (header and count < header.words):
-        expected = f", and {header.words:,} by its first line" if header else ""
-        raise DataError(
-            f"{path_text(path)} has {count:,} vectors{expected}", "copy the file again: it is cut short"
-        )
-    return Rows(by_word, count)
-
-
-class _Header(NamedTuple):
-    """The first line of a file of word2vec or fastText."""
-
-    words: int
-    units: int
-
-
-def _numbered_lines(path: str) -> Iterator[tuple[int, bytes]]:
-    """Yields the lines that are not empty, without spaces at the end, with their numbers from 1."""
-    number = 0
-    for block in line_blocks(read_chunks(path, _CHUNK_BYTES)):
-        for line in split_lines(block.text):
-            number += 1
-            if line := line.replace(b"\t", b" ").rstrip(b" "):
-                yield number, line
-
-
-def _header(fields: list[bytes]) -> _Header | None:
-    if len(fields) == 2 and all(field.isdigit() for field in fields):
-        return _Header(int(fields[0]), int(fields[1]))
-    return None
-
-
-def _check_size(path: str, received: int, units: int) -> None:
-    """Raises DataError if the vectors are not as long as the rows of the embedding."""
-    if received != units:
-        raise DataError(
-            f"{path_text(path)} has vectors of {received:,} numbers, and trainer.model.embedding_units is "
-            f"{units:,}",
-            f"set trainer.model.embedding_units to {received}, or give vectors of {units} numbers",
-        )
-
-
-def _word_and_numbers(path: str, number: int, line: bytes, units: int) -> tuple[str, list[bytes]]:
-    """Splits a line. A word may have spaces (GloVe)."""
-    word, *numbers = line.rsplit(b" ", units)
-    if len(numbers) != units or not word:
-        raise DataError(
-            f"{path_text(path)}:{number}: a line must have a word and {units:,} numbers; received "
-            f"{line.count(b' '):,} numbers after {line.split(b' ')[0][:40].decode(errors='replace')!r}",
-            "correct or delete the line",
-        )
-    return word.decode(errors="replace"), numbers
-
-
-def _vector(path: str, number: int, word: str, numbers: list[bytes]) -> np.ndarray:
-    try:
-        values = [float(text) for text in numbers]
-    except ValueError as error:
-        raise DataError(
-            f"{path_text(path)}:{number}: the vector of {word!r} has no number: {error}",
-            "correct or delete the line",
-        ) from error
-    if not all(map(math.isfinite, values)):
-        raise DataError(
-            f"{path_text(path)}:{number}: the vector of {word!r} has a value that is not finite",
-            "correct or delete the line",
-        )
-    return np.array(values, np.float32)
 
 
 def _known(base: Model | None, side: str, *, joint: bool) -> frozenset[str]:
@@ -221,18 +111,33 @@ def _assign(variable: keras.Variable, words: list[str], rows: Rows, assigned: np
     variable.assign(table)
 
 
-def _coverage(side: str, file: str, named: np.ndarray, assigned: np.ndarray, words: int) -> list[str]:
+def _coverage(side: str, file: str, words: list[str], rows: Rows, kept: int) -> list[str]:
     """Returns what a user should know about the use of a file."""
-    share = named.mean()
+    named, naming = sum(word in rows.by_word for word in words), sum(map(bool, words))
     lines = [
-        f"{side} embedding: {named.sum():,} of {len(named):,} tokens ({share:.1%}) are in {path_text(file)}, "
-        f"which has {words:,} words"
+        f"{side} embedding: {named:,} of {len(words):,} tokens ({named / len(words):.1%}) are in "
+        f"{path_text(file)}, which has {rows.words:,} words"
     ]
-    if kept := int((named & ~assigned).sum()):
+    if kept:
         lines.append(f"{side} embedding: {kept:,} of these keep the rows of the model that is the start")
-    if share < _FEW:
-        lines.append(
-            f"warning: few tokens of the {side} have a vector: is trainer.embeddings.{side} of this "
-            "language, and are most tokens whole words (transform.unit, vocabulary_size)?"
-        )
+    if rows.undecodable:
+        lines.append(f"{side} embedding: {rows.undecodable:,} words of {path_text(file)} are not UTF-8")
+    if named < _FEW * len(words):
+        reason = _reason(side, words, rows, named, naming)
+        lines.append(f"warning: few tokens of the {side} have a vector: {reason}")
     return lines
+
+
+def _reason(side: str, words: list[str], rows: Rows, named: int, naming: int) -> str:
+    """Why few tokens have a vector, and what would help."""
+    parts = len(words) - naming
+    in_lower_case = rows.lower_case | rows.by_word.keys()
+    lower = sum(word not in rows.by_word and word.lower() in in_lower_case for word in words)
+    if lower > named:
+        return f"{lower:,} more are there in lower case (`transform.lowercase: true`)"
+    if named < _FEW * naming:
+        return f"is trainer.embeddings.{side} of this language? Of {naming:,} words, it has {named:,}"
+    return (
+        f"{parts:,} are parts of words, characters or bytes, which no file has; a larger "
+        "transform.vocabulary_size or transform.unit: word has more words"
+    )

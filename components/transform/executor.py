@@ -119,7 +119,8 @@ def _resolve(
     check_pattern(parameters.whole_token_pattern)
     parameters, line = fitting.with_vocabulary_size(parameters, itertools.chain.from_iterable(train))
     given = GivenSides.read(parameters)
-    for note in (*filter(None, [line]), *given.notes(parameters)):
+    is_learned = given.source is None or given.target is None
+    for note in (*filter(None, [line if is_learned else ""]), *given.notes(parameters)):
         context.say(note)
     return parameters, given
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +26,7 @@ from bitext.components.trainer import (
     Trainer,
     embeddings,
 )
+from bitext.components.trainer import vectors as vector_files
 from bitext.components.trainer.optimizer import Optimizer
 from tests.components.tiny_model import SETTINGS
 from tests.structs import changed
@@ -150,11 +152,27 @@ class TestStart:
         assert "1 of these keep the rows" in started.lines[1]
         assert started.frozen["seq2seq/source_embedding"].sum() == 2
 
-    def test_a_file_of_another_language_is_told(self, tmp_path):
-        pair = text_pair(tmp_path)
-        parameters = parameters_of(target=write(tmp_path / "t.vec", vectors("inu", "neko")))
+    @pytest.mark.parametrize(
+        ("tokens", "words", "reason"),
+        [
+            (TARGET, ("inu", "neko"), "is trainer.embeddings.target of this language"),
+            (
+                (*SPECIALS, *(f"▁W{n}" for n in range(20))),
+                tuple(f"w{n}" for n in range(20)),
+                r"20 more are there in lower case \(`transform.lowercase: true`\)",
+            ),
+            (
+                (*SPECIALS, "▁cat", *(f"s{n}" for n in range(20))),
+                ("cat",),
+                "24 are parts of words, characters or bytes",
+            ),
+        ],
+    )
+    def test_the_reason_why_few_tokens_have_a_vector_is_told(self, tmp_path, tokens, words, reason):
+        pair = text_pair(tmp_path, target=tokens)
+        parameters = parameters_of(target=write(tmp_path / "t.vec", vectors(*words)))
         started = embeddings.start(network_of(pair), pair, parameters, None)
-        assert any(line.startswith("warning: few tokens of the target") for line in started.lines)
+        assert re.search(f"^warning: few tokens of the target have a vector: .*{reason}", started.lines[-1])
 
     def test_without_files_nothing_changes(self, tmp_path):
         assert embeddings.start(network_of(text_pair(tmp_path)), text_pair(tmp_path), Parameters(), None) == (
@@ -170,13 +188,14 @@ class TestBadFiles:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            (f"2 300\nthe {NUMBERS}\n", "has vectors of 300 numbers, and trainer.model.embedding_units"),
+            (f"2 300\nthe{' 0.5' * 300}\n", "has vectors of 300 numbers, and trainer.model.embedding_units"),
             (f"the {NUMBERS} 1.0\n", f"has vectors of {UNITS + 1} numbers"),
             (f"2 {UNITS}\nthe {NUMBERS}\ncat 0.1 0.2\n", ":3: a line must have a word and"),
             (f"the {NUMBERS}\n\ncat {NUMBERS[:-1]}x\n", ":3: the vector of 'cat' has no number"),
             (f"the {NUMBERS}\ncat {NUMBERS[:-3]}nan\n", ":2: the vector of 'cat' has a value that is not"),
             (f"the {NUMBERS}\ncat {NUMBERS[:-3]}inf\n", ":2: the vector of 'cat' has a value that is not"),
             (f"3 {UNITS}\nthe {NUMBERS}\n", "has 1 vectors, and 3 by its first line"),
+            (f"2 {UNITS}\nthe 0.1 0.2\n", f":2: a vector has 2 numbers, and {UNITS} by the first line"),
             ("", "has 0 vectors"),
             (f"{NUMBERS}\n", f"has vectors of {UNITS - 1} numbers"),
         ],
@@ -185,22 +204,60 @@ class TestBadFiles:
         file = tmp_path / "own.vec"
         file.write_text(content)
         with pytest.raises(DataError) as caught:
-            embeddings.read(str(file), frozenset({"the", "cat"}), UNITS)
+            vector_files.read(str(file), frozenset({"the", "cat"}), UNITS)
         assert message in str(caught.value)
         assert "own.vec" in str(caught.value)
         assert caught.value.remedy
 
-    def test_a_binary_file_is_refused(self, tmp_path):
+    @pytest.mark.parametrize(
+        ("content", "message", "remedy"),
+        [
+            (
+                f"2 {UNITS}\nthe ".encode() + np.zeros(UNITS, np.float32).tobytes() * 9,
+                "binary vectors of word2vec",
+                "save_word2vec_format",
+            ),
+            (b"\xba\x16\x4f\x2f\x0c\0\0\0" + bytes(400), "a binary model of fastText", "bin_to_vec.py"),
+        ],
+    )
+    def test_a_binary_file_is_refused_by_name(self, tmp_path, content, message, remedy):
         file = tmp_path / "own.bin"
-        file.write_bytes(f"2 {UNITS}\nthe ".encode() + np.zeros(UNITS, np.float32).tobytes() * 9)
-        with pytest.raises(DataError, match="own.bin"):
-            embeddings.read(str(file), frozenset({"the"}), UNITS)
+        file.write_bytes(content)
+        with pytest.raises(DataError, match=f"own.bin.*{message}") as caught:
+            vector_files.read(str(file), frozenset({"the"}), UNITS)
+        assert remedy in caught.value.remedy
+
+    @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+    @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+    @pytest.mark.parametrize("header", [b"", b"3 %d\n" % UNITS])
+    def test_other_forms_of_text_are_read(self, tmp_path, mark, header, end):
+        file = tmp_path / "own.vec"
+        words = [b"the", b"the", b"caf\xe9", b". . .", b"THE"]
+        numbers = [" ".join([f"0.{n}"] * UNITS).encode() for n in range(1, 6)]
+        tab = b"\t" if end == b"\r" else b" "
+        lines = [word + tab + row + b" " + end for word, row in zip(words, numbers, strict=True)]
+        file.write_bytes(mark + header.replace(b"\n", end) + b"".join(lines))
+        rows = vector_files.read(str(file), frozenset({"the", ". . .", "The", "CAFE"}), UNITS)
+        assert rows.words == 5
+        assert rows.undecodable == 1
+        assert sorted(rows.by_word) == [". . .", "the"]
+        assert rows.by_word["the"].tolist() == pytest.approx([0.1] * UNITS)
+        assert not rows.lower_case
+        vector_files.check(str(file), UNITS)
+
+    def test_the_first_lines_are_judged_before_the_first_step_runs(self, tmp_path):
+        good, bad = (write(tmp_path / name, vectors("cat", "the")) for name in ("a.vec", "b.vec"))
+        Path(bad).write_text("2 300\nthe 0.1\n")
+        Trainer().check_files(parameters_of(source=good))
+        Trainer().check_files(Parameters())
+        with pytest.raises(DataError, match=r"b\.vec"):
+            Trainer().check_files(parameters_of(source=good, target=bad))
 
     def test_a_truncated_gzip_file_is_refused(self, tmp_path):
         file = Path(write(tmp_path / "v.vec.gz", vectors(*(f"w{n}" for n in range(200)))))
         file.write_bytes(file.read_bytes()[:-100])
         with pytest.raises(DataError, match="v.vec.gz"):
-            embeddings.read(str(file), frozenset({"w1"}), UNITS)
+            vector_files.read(str(file), frozenset({"w1"}), UNITS)
 
     @given(
         st.lists(
@@ -210,7 +267,7 @@ class TestBadFiles:
     def test_words_of_any_characters_are_found(self, tmp_path_factory, words):
         table = vectors(*dict.fromkeys([*words, "a b"]))
         path = write(tmp_path_factory.mktemp("v") / "v.vec", table)
-        rows = embeddings.read(path, frozenset(table), UNITS)
+        rows = vector_files.read(path, frozenset(table), UNITS)
         assert rows.words == len(table)
         assert all(np.allclose(rows.by_word[word], table[word]) for word in table)
 
@@ -219,7 +276,7 @@ class TestBadFiles:
 def test_frozen_rows_stay_and_do_not_count_in_the_norm(optimizer):
     values = np.arange(6, dtype=np.float32).reshape(3, 2) + 1
     table, bias = tf.Variable(values), tf.Variable([1.0, 2.0])
-    parameters = Parameters(optimizer=OptimizerParameters(**{"average_decay": 0.9, **optimizer}))
+    parameters = Parameters(steps=2000, optimizer=OptimizerParameters(**{"average_decay": 0.9, **optimizer}))
     training = Optimizer(parameters, [table, bias], [np.array([True, False, True]), None])
     for _ in range(5):
         norm = training.apply([tf.fill([3, 2], 3.0), tf.constant([4.0, 0.0])])
