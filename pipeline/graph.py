@@ -10,7 +10,7 @@ from bitext.components import pusher
 from bitext.components.component import Component, Parameters
 from bitext.components.evaluator import Evaluator
 from bitext.components.evaluator import Parameters as EvaluatorParameters
-from bitext.components.example_gen import ExampleGen, GoldenGen, GoldenParameters
+from bitext.components.example_gen import CorpusOptions, ExampleGen, GoldenGen, GoldenParameters
 from bitext.components.example_validator import ExampleValidator
 from bitext.components.infra_validator import InfraValidator
 from bitext.components.schema_gen import SchemaGen
@@ -65,9 +65,18 @@ def _data_nodes(config: PipelineConfig) -> dict[str, Node]:
 
 def _transform_parameters(config: PipelineConfig) -> WeightedParameters:
     """The section of Transform, with what it takes from that of ExampleGen."""
-    uses = tuple(CorpusUse(corpus.name, corpus.weight, corpus.tag) for corpus in config.example_gen.corpora)
-    seed = config.example_gen.sampling_seed if uses else 0
+    section = config.example_gen
+    uses = tuple(_corpus_use(each, each.name, each.weight, each.tag) for each in section.corpora)
+    if not uses and (section.cleaning.near_duplicates or section.cleaning.max_targets):
+        uses = (_corpus_use(section, "", 1.0, ""),)  # its spans are compared
+    seed = section.sampling_seed if section.corpora else 0
     return WeightedParameters(**_fields(config.transform), corpora=uses, sampling_seed=seed)
+
+
+def _corpus_use(options: CorpusOptions, name: str, weight: float, tag: str) -> CorpusUse:
+    """How Transform uses a corpus."""
+    rules = options.cleaning
+    return CorpusUse(name, weight, tag, rules.limit("near_duplicates"), rules.limit("max_targets"))
 
 
 def _evaluator_parameters(config: PipelineConfig) -> EvaluatorParameters:

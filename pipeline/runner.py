@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from bitext.components.component import Part
 from bitext.components.shared.errors import ConfigError
+from bitext.components.shared.parts import count_parts, list_parts
 from bitext.pipeline import cache_keys
 from bitext.pipeline.faults import translating_errors
 from bitext.pipeline.graph import Pipeline
@@ -290,5 +291,4 @@ class _Session:
         names = [item.part for item in items]
         self._publisher.run.parts = ", ".join(names)
         self._publisher.store.put_run(self._publisher.run)
-        shown = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
-        self._terminal.say_of_run(f"{len(names)} parts of the corpus: {shown}")
+        self._terminal.say_of_run(f"{count_parts(names)}: {list_parts(names)}")

@@ -53,6 +53,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
       cleaning: the level of cleaning; empty: unknown.
       fixed: rows whose text was changed, by the correction (`fix_entities`), of those that no rule for single
         rows rejects.
+      corpus: the name of the corpus; empty: it has none.
+      left_out: training pairs that Transform leaves out because of other spans and corpora, by corpus and
+        reason. They are among the accepted rows.
     """
 
     rows: int
@@ -68,6 +71,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     length_ratio: float | None = None
     cleaning: str = ""
     fixed: dict[str, int] = {}
+    corpus: str = ""
+    left_out: dict[str, dict[str, int]] = {}
 
     @classmethod
     def total(cls, summaries: Sequence[Summary]) -> Summary:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from bitext.components import artifacts
 from bitext.components.artifacts.rejects import Summary
 from bitext.components.component import Context
-from bitext.components.example_gen import SPLITS, Parameters, cleaning
+from bitext.components.example_gen import SPLITS, Parameters, as_part, cleaning
 from bitext.components.example_gen.cleaning.fixes import FIXES
 from bitext.components.example_gen.filters import REASONS, SKIPPED, Filtered
 from bitext.components.example_gen.formats import FORMATS
@@ -94,6 +94,7 @@ def summarize(counts: Counts, parameters: Parameters, files: list[SourceFile]) -
         ),
         length_ratio=round(corpus_ratio(counts), 3),
         cleaning=parameters.cleaning.level,
+        corpus=as_part(parameters).corpus,
         fixed={key: counts[f"{_FIXED}{key}"] for key in FIXES if counts[f"{_FIXED}{key}"]},
     )
     _check_sum(summary)

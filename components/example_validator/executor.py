@@ -16,6 +16,7 @@ from bitext.components.example_validator import Check, Parameters, domains, merg
 from bitext.components.example_validator.comparison import Statistics, compare, examples_of
 from bitext.components.example_validator.severity import ERROR, NO_DATA, WARNING, Finding, Severities
 from bitext.components.shared.errors import DataError
+from bitext.components.shared.parts import count_parts
 
 PREVIOUS = "the previous blessed run"
 Cause: TypeAlias = Check | Literal["no_data"]
@@ -123,15 +124,14 @@ class _Validation:
             return
         if not any(count.get("train") for count in counts.values()):
             self._add(ERROR, "no_data", "no span has an example to train on")
-        parts = [span for span in statistics if {"corpus", "span"} & {*span.properties}]
-        word = "part" if any("corpus" in span.properties for span in parts) else "span"
-        self._comparisons.append(f"{len(parts)} {word}{'s' * (len(parts) != 1)}")
+        of_parts = [span for span in statistics if {"corpus", "span"} & {*span.properties}]
+        self._comparisons.append(count_parts([artifacts.span_label(span) for span in of_parts]))
         expected: dict[object, set[str]] = {}
-        for span in parts:
+        for span in of_parts:
             splits = {split for split, count in counts[artifacts.span_label(span)].items() if count}
             expected.setdefault(span.properties.get("corpus"), set()).update(splits)
         severity = self._severity_of_no_data(WARNING)
-        for span in parts:
+        for span in of_parts:
             name = artifacts.span_label(span)
             missing = expected[span.properties.get("corpus")].difference(
                 split for split, count in counts[name].items() if count

@@ -179,18 +179,22 @@ class CorpusUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
       name: the name of the corpus.
       weight: how often each of its training pairs is written.
       tag: the token before its sources; empty: none.
+      near_duplicates: whether pairs are left out that nearly equal one of an earlier span or corpus.
+      max_targets: the most targets of a source, with those of earlier spans and corpora; 0: any number.
     """
 
     name: str
     weight: float
     tag: str
+    near_duplicates: bool = False
+    max_targets: int = 0
 
 
 class WeightedParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The parameters, with those that the pipeline takes from the section of ExampleGen.
 
     Attributes:
-      corpora: the corpora, if there are several.
+      corpora: the corpora; spans without a corpus have one with an empty name.
       sampling_seed: the seed that chooses the pairs of a corpus whose weight is no whole number.
     """
 
@@ -210,6 +214,7 @@ class Transform(Component[WeightedParameters]):
         "transform_graph": artifacts.TransformGraph,
         "transformed_examples": artifacts.TransformedExamples,
         "updated_analyzer_cache": artifacts.TransformCache,
+        "rejects": artifacts.Rejects,
     }
     parameters = WeightedParameters
     libraries = (
@@ -249,6 +254,7 @@ class Transform(Component[WeightedParameters]):
         transform_graph: artifacts.TransformGraph,
         transformed_examples: artifacts.TransformedExamples,
         updated_analyzer_cache: artifacts.TransformCache,
+        rejects: artifacts.Rejects,
     ) -> None:
         with heavy_imports():
             from bitext.components.transform import executor
@@ -261,4 +267,5 @@ class Transform(Component[WeightedParameters]):
             transform_graph=transform_graph,
             transformed_examples=transformed_examples,
             updated_analyzer_cache=updated_analyzer_cache,
+            rejects=rejects,
         )

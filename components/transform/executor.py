@@ -22,6 +22,7 @@ from bitext.components.component import Context
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
 from bitext.components.shared.files import path_without_globs
+from bitext.components.shared.parts import count_parts
 from bitext.components.transform import (
     Parameters,
     WeightedParameters,
@@ -58,6 +59,7 @@ def run(
     transform_graph: artifacts.TransformGraph,
     transformed_examples: artifacts.TransformedExamples,
     updated_analyzer_cache: artifacts.TransformCache,
+    rejects: artifacts.Rejects,
 ) -> None:
     """Learns the vocabularies from the train split, and writes the transform graph and the token ids.
 
@@ -68,6 +70,7 @@ def run(
       schema: the schema of the examples.
       previous_cache: the analyzer cache of an earlier run, if there is one.
       transform_graph, transformed_examples, updated_analyzer_cache: the outputs.
+      rejects: receives the training pairs that cleaning leaves out because of other spans and corpora.
 
     Raises:
       DataError: the schema lacks a feature, there is no train split, or a split has no example in any span or
@@ -87,11 +90,12 @@ def run(
         folder.mkdir(parents=True)
     window = _window(parameters, given, feature_schema, examples, previous_cache, updated_analyzer_cache)
     if len(examples) > 1 or window.complete:
-        context.say(f"analysis of {len(window.complete)} of {len(examples)} spans taken from the cache")
+        every_part = count_parts([artifacts.span_label(part) for part in examples])
+        context.say(f"analysis of {len(window.complete)} of {every_part} taken from the cache")
     while len(window.cached) - len(window.complete) > MAX_SPANS_PER_PASS:
         _count(parameters, given, context, splits[TRAIN], window, feature_schema)
         window = _window(parameters, given, feature_schema, examples, window.cache, window.cache)
-    copies = selection.copies(parameters, examples, context.say)
+    copies = selection.copies(parameters, examples, rejects, context.say)
     preprocess = functools.partial(preprocessing_fn, parameters=parameters, given=given)
     output = transform_graph.path
     _run_beam(parameters, preprocess, context, splits, copies, window, feature_schema, batches, output)
@@ -133,7 +137,8 @@ def _files(examples: Sequence[artifacts.Examples], split: str) -> list[list[str]
     """
     spans = [[str(path) for path in span.files(split)] for span in examples]
     if not any(_has_record(file) for files in spans for file in files):
-        others = f" or in the {len(spans) - 1} spans after it" if len(spans) > 1 else ""
+        after = count_parts([artifacts.span_label(part) for part in examples[1:]])
+        others = f" or in the {after} after it" if len(spans) > 1 else ""
         raise DataError(
             f"{examples[0].split(split)}: the split has no examples here{others}",
             "give more data, or a larger share to this split",

@@ -48,5 +48,5 @@ def _print_rejects(options: argparse.Namespace) -> None:
     from bitext.pipeline.reports import rejected
 
     report = rejected.collect(common.load(options), options.limit or None)
-    if report["rejected"]:
+    if report["rejected"] or len(report["corpora"]) > 1:
         print_output(f"\n{rejected.render(report)}")

@@ -18,6 +18,7 @@ from bitext.pipeline.completion import complete_interrupted
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.layout import Layout
 from bitext.pipeline.records import Execution, Run, State
+from bitext.pipeline.reports import corpora
 from bitext.pipeline.store import Store
 from bitext.pipeline.store import exists as store_exists
 
@@ -32,11 +33,13 @@ class Source:
     Attributes:
       run: the run.
       artifacts: the rejects of each node and span, in order.
+      executions: the executions that made them.
       is_failed: whether they explain why the run failed; their counts of all rows are then not on record.
     """
 
     run: Run
     artifacts: tuple[Rejects, ...]
+    executions: tuple[Execution, ...] = ()
     is_failed: bool = False
 
 
@@ -50,9 +53,10 @@ def collect(config: PipelineConfig, limit: int | None, reasons: Sequence[str] = 
 
     Returns:
       `run` (null: no run has read a corpus), `state`, `files` (of rejects), `rows`, `accepted`, `duplicates`,
-      `golden_removed` (null if the run failed for its rejects), `rejected`, `reasons` {reason: rows} of all
-      rejected rows, and `rejects`: a list of {`file`, `line`, `reason`, `detail`, `text`}, ordered by reason,
-      most rows first.
+      `golden_removed`, `left_out` (training pairs that Transform leaves out because of other spans and
+      corpora; all null if the run failed for its rejects), `rejected`, `reasons` {reason: rows} of all
+      rejected rows, `corpora` (see `corpora.Table`), and `rejects`: a list of {`file`, `line`, `reason`,
+      `detail`, `text`}, ordered by reason, most rows first.
 
     Raises:
       ConfigError: a reason is not one for which rows can be rejected.
@@ -60,7 +64,7 @@ def collect(config: PipelineConfig, limit: int | None, reasons: Sequence[str] = 
     """
     source = _newest(config)
     if source is None:
-        return {"run": None, "rejected": 0, "reasons": {}, "rejects": []}
+        return {"run": None, "rejected": 0, "reasons": {}, "corpora": [], "rejects": []}
     counts: collections.Counter[str] = collections.Counter()
     rows: dict[str, list[Reject]] = {}
     for artifact in source.artifacts:
@@ -78,6 +82,7 @@ def collect(config: PipelineConfig, limit: int | None, reasons: Sequence[str] = 
         **_other_rows(source),
         "rejected": counts.total(),
         "reasons": {reason: counts[reason] for reason in in_order},
+        "corpora": corpora.table(corpora.summaries(source.executions)),
         "rejects": [msgspec.to_builtins(row) for reason in in_order for row in rows[reason]],
     }
 
@@ -98,7 +103,7 @@ def _newest(config: PipelineConfig) -> Source | None:
             (e for e in history if e.run_id == run.run_id and not e.part), key=lambda e: e.id or 0
         )
         if artifacts := tuple(a for execution in executions for a in _rejects_of(execution)):
-            return Source(run, artifacts)
+            return Source(run, artifacts, tuple(executions))
     return None
 
 
@@ -114,9 +119,12 @@ def _other_rows(source: Source) -> dict[str, int | None]:
     """Returns the counts of the rows that were not rejected; None for those that are not on record."""
     names = ("rows", "accepted", "duplicates", "golden_removed")
     if source.is_failed:
-        return dict.fromkeys(names)
+        return dict.fromkeys((*names, "left_out"))
     summaries = [artifact.summary() for artifact in source.artifacts]
-    return {name: sum(getattr(summary, name) for summary in summaries) for name in names}
+    left_out = [count for summary in summaries for of in summary.left_out.values() for count in of.values()]
+    return {name: sum(getattr(summary, name) for summary in summaries) for name in names} | {
+        "left_out": sum(left_out)
+    }
 
 
 def _check_reasons(reasons: Sequence[str], counts: collections.Counter[str]) -> None:
@@ -140,14 +148,19 @@ def render(report: dict[str, Any], reasons: Sequence[str] = ()) -> str:
     failed = report["rows"] is None
     lines = [f"run {report['run']}  {report['state']}"]
     if not failed:
-        removed = report["golden_removed"]
+        removed, left_out = report["golden_removed"], report["left_out"]
+        rejected = report["rows"] - report["accepted"] - report["duplicates"] - removed
         lines.append(
             f"{report['rows']:,} rows: {report['accepted']:,} became examples, {report['duplicates']:,} exact"
             f" duplicates{f', {removed:,} removed for the golden set' if removed else ''},"
-            f" {report['rejected']:,} rejected"
+            f" {rejected:,} rejected"
         )
+        if left_out:
+            lines.append(f"{left_out:,} training pairs left out because of other spans and corpora")
     else:
         lines.append(f"{report['rejected']:,} rows rejected, over example_gen.max_reject_share")
+    if table := corpora.render(report["corpora"]):
+        lines += ["", *table]
     for reason, count in report["reasons"].items():
         if reasons and reason not in reasons:
             continue

@@ -8,6 +8,7 @@ from typing import Any
 
 from bitext.components.artifacts import ModelBlessing, ModelEvaluation, PushedModel
 from bitext.components.shared.metrics import METRICS, Bleu
+from bitext.components.shared.parts import count_parts, list_parts
 from bitext.pipeline.completion import complete_interrupted
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.records import Execution, History, Run, State, StoredArtifact, pushed_folder
@@ -27,9 +28,9 @@ def collect(config: PipelineConfig) -> dict[str, Any]:
 
     Returns:
       `runs`, newest first, each with `id`, `state`, `started` (ISO 8601), `seconds` (null until it ends),
-      `spans` (their names), `nodes` {name: {`state`, `seconds`, `cached`, `outputs` {name: folder, or a list
-      of folders, one per span}}}, `scores` {metric: score}, `trivial` {trivial baseline: {metric:
-      score}}, `bleu`, `bleu_signature`, `blessed` (by Evaluator
+      `spans` (their names, and those of corpora), `nodes` {name: {`state`, `seconds`, `cached`, `outputs`
+      {name: folder, or a list of folders, one per span}}}, `scores` {metric: score}, `trivial` {trivial
+      baseline: {metric: score}}, `bleu`, `bleu_signature`, `blessed` (by Evaluator
       and InfraValidator; null if there is no verdict), `reasons` (of a refusal, from both) and `error`; and
       `pushed`, null or with `model`, `version`, `path`, `digest`.
     """
@@ -107,8 +108,7 @@ def render(status: dict[str, Any]) -> str:
         took = "" if run["seconds"] is None else f"  {duration(run['seconds'])}"
         lines.append(f"{run['id']}  {run['state']}  {run['started']}{took}{_verdict(run)}")
         if spans := run["spans"]:
-            rest = f" to {spans[-1]}, {len(spans)} in all" if spans[1:] else ""
-            lines.append(f"    {spans[0]}{rest}")
+            lines.append(f"    {count_parts(spans)}: {list_parts(spans)}")
         for name, node in run["nodes"].items():
             seconds = "" if node["seconds"] is None else duration(node["seconds"])
             state = "cached" if node["cached"] else f"{node['state'].lower():<10}{seconds:>12}"

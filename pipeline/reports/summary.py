@@ -13,7 +13,7 @@ from bitext.components.artifacts import ModelEvaluation, PushedModel, Translated
 from bitext.components.shared.display import isolate
 from bitext.components.shared.metrics import METRICS, CorpusScore
 from bitext.pipeline.records import State, pushed_folder
-from bitext.pipeline.reports import contents
+from bitext.pipeline.reports import contents, corpora
 from bitext.pipeline.runner import Result
 from bitext.pipeline.terminal import INDENT, duration
 
@@ -32,7 +32,14 @@ def summarize(result: Result, serving: str) -> str:
     """
     evaluation = result.artifact(ModelEvaluation.TYPE_NAME)
     rows = contents.translations(evaluation) if evaluation else []
-    sections = [_translations(rows), _scores(result), _model(result, serving, rows), _duration(result)]
+    by_corpus = corpora.table(corpora.summaries(result.executions.values()))
+    sections = [
+        _translations(rows),
+        "\n".join(corpora.render(by_corpus)),
+        _scores(result),
+        _model(result, serving, rows),
+        _duration(result),
+    ]
     return "\n\n".join(section for section in sections if section)
 
 

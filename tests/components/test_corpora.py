@@ -150,8 +150,9 @@ def test_pairs_of_an_earlier_part_and_held_out_sources_are_left_out(tmp_path: Pa
     result = selection.select(WeightedParameters(corpora=uses), (first, second, third))
     assert result is not None
     assert list(result.lines()) == [
-        "1 training pairs left out: an earlier span or corpus has them",
-        "2 training pairs left out: their source is in eval or test of another span or corpus",
+        "a: 1 training pairs left out: held out elsewhere 1",
+        "tagged: 1 training pairs left out: held out elsewhere 1",
+        "b: 1 training pairs left out: exact duplicate 1",
     ]
 
 
@@ -222,6 +223,19 @@ def test_the_pipeline_gives_weights_and_tags_to_transform() -> None:
     assert isinstance(transform.parameters, WeightedParameters)
     assert transform.parameters.sampling_seed == 7
     assert [use.tag for use in transform.parameters.corpora] == ["<x>", "", "<x>"]
+
+
+def test_the_pipeline_gives_the_rules_for_pairs_of_each_corpus_to_transform() -> None:
+    def uses(section: dict) -> list[tuple]:
+        config = msgspec.convert({"name": "toy", "example_gen": section}, PipelineConfig)
+        [transform] = [node for node in create_pipeline(config).nodes if node.name == "Transform"]
+        assert isinstance(transform.parameters, WeightedParameters)
+        return [(use.name, use.near_duplicates, use.max_targets) for use in transform.parameters.corpora]
+
+    web = {**TSV, "name": "web", "cleaning": {"level": "strict", "max_targets": 3}}
+    assert uses({"corpora": [TSV, web]}) == [("a", False, 0), ("web", True, 3)]
+    assert uses({"files": ["a.tsv"]}) == []
+    assert uses({"files": ["{SPAN}.tsv"], "cleaning": {"level": "strict"}}) == [("", True, 10)]
 
 
 class TestTestSets:

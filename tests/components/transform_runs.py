@@ -74,7 +74,7 @@ class Run:
     """Runs Transform over one or more spans, and holds its outputs and messages."""
 
     def __init__(self, folder: Path, *spans: Splits, cache: Path | None = None, **parameters):
-        names = ("schema", "graph", "output", "cache", "working", "temp")
+        names = ("schema", "graph", "output", "cache", "rejects", "working", "temp")
         paths = {name: folder / name for name in names}
         for path in paths.values():
             path.mkdir(parents=True)
@@ -99,6 +99,7 @@ class Run:
             transform_graph=self.graph,
             transformed_examples=self.output,
             updated_analyzer_cache=artifacts.TransformCache(self.cache),
+            rejects=artifacts.Rejects(paths["rejects"]),
         )
 
     def buckets(self, split: str) -> list[dict]:

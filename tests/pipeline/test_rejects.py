@@ -111,7 +111,7 @@ def test_the_newest_run_counts_and_one_without_a_corpus_does_not(
     root: Root, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "No run has read a corpus yet. Read it with: bitext run toy.yaml --to ExampleGen" in shown(capsys)
-    assert as_json(capsys) == {"run": None, "rejected": 0, "reasons": {}, "rejects": []}
+    assert as_json(capsys) == {"run": None, "rejected": 0, "reasons": {}, "corpora": [], "rejects": []}
     root.add_run(State.COMPLETE, rows("too_long", 1))
     root.add_run(State.COMPLETE, rows("empty_side", 4), cached=True)
     root.add_run(State.FAILED)
@@ -145,3 +145,52 @@ def test_text_that_a_terminal_would_obey_is_escaped(root: Root, capsys: pytest.C
 def test_no_row_was_rejected(root: Root, capsys: pytest.CaptureFixture[str]) -> None:
     root.add_run(State.COMPLETE, [], [])
     assert "14 rows: 14 became examples, 0 exact duplicates, 0 rejected" in shown(capsys)
+
+
+def test_the_rows_by_corpus_with_what_transform_leaves_out(
+    root: Root, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summaries = [
+        Summary(
+            rows=10, accepted=6, duplicates=1, golden_removed=1, rejected=2, reasons={"copied": 2}, corpus="a"
+        ),
+        Summary(rows=1200, accepted=1200, fixed={"fix_blanks": 3}, corpus="law"),
+        Summary(rows=5, accepted=5, corpus="a"),
+    ]
+    left_out = Summary(
+        rows=0, accepted=0, left_out={"a": {"near_duplicate": 3}, "law": {"exact duplicate": 1}}
+    )
+    run = root.add_run(State.COMPLETE)
+    for node, of_node, rejected in (
+        ("GoldenGen", [Summary(rows=4, accepted=4)], []),
+        ("ExampleGen", summaries, rows("copied", 1)),
+        ("Transform", [left_out], rows("near_duplicate", 1, "a/b.tsv")),
+    ):
+        stored = []
+        for number, summary in enumerate(of_node):
+            path = root.layout.root / node / "rejects" / str(number)
+            path.mkdir(parents=True)
+            Rejects(path).write_rows(rejected)
+            Rejects(path).write_summary(summary)
+            stored.append(StoredArtifact(Rejects.TYPE_NAME, str(path), "d"))
+        outputs = {"rejects": tuple(stored)}
+        root.store.put_execution(Execution(node, run.run_id, State.COMPLETE, 1.0, 2.0, outputs=outputs), run)
+    dropped = {"near_duplicate": 3, "copied": 2, "exact duplicate": 1, "golden set": 1}
+    assert as_json(capsys)["corpora"] == [
+        {"corpus": "a", "rows": 15, "kept": 8, "dropped": dropped, "fixed": {}},
+        {
+            "corpus": "law",
+            "rows": 1200,
+            "kept": 1199,
+            "dropped": {"exact duplicate": 1},
+            "fixed": {"fix_blanks": 3},
+        },
+    ]
+    output = shown(capsys)
+    assert "a/b.tsv:1: detail 0" in output
+    table = [line for line in output.splitlines() if line.startswith(("corpus", "a ", "law "))]
+    assert table == [
+        "corpus   rows   kept  dropped",
+        "a          15      8        7  near_duplicate 3, copied 2, exact duplicate 1, golden set 1",
+        "law     1,200  1,199        1  exact duplicate 1; corrected: blanks 3",
+    ]

@@ -69,3 +69,28 @@ def test_status_shows_the_common_verdict_with_all_reasons(
 def test_the_reason_of_a_damaged_verdict_names_its_folder(tmp_path: Path) -> None:
     report = status_after(tmp_path, ModelBlessing='{"reas')
     assert report["runs"][0]["reasons"] == [f"see {tmp_path / 'root' / 'ModelBlessing'}"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "line"),
+    [
+        (["span 1"], "1 span: span 1"),
+        (
+            ["no span", "span 2026-01-01", "span 2026-01-02 version 3"],
+            "3 spans: no span to span 2026-01-02 version 3, 3 in all",
+        ),
+        (["news", "law"], "2 corpora: news, law"),
+        (
+            ["news span 1", "news span 2", "law"],
+            "3 spans of 2 corpora: news (span 1 to span 2, 2 in all), law",
+        ),
+        (["span span 4"], "1 span of 1 corpus: span (span 4)"),
+        (["span"], "1 corpus: span"),
+    ],
+)
+def test_parts_are_called_spans_or_corpora(tmp_path: Path, parts: list[str], line: str) -> None:
+    (tmp_path / "toy.yaml").write_text("name: toy\nexample_gen: {files: [a.tsv]}\n", encoding="utf-8")
+    config = load(tmp_path / "toy.yaml", [f"root={tmp_path / 'root'}"])
+    store = Store(config.metadata, tmp_path / "root", "toy")
+    store.put_run(Run("r1", "toy", str(tmp_path / "root"), State.COMPLETE, 1.0, 2.0, parts=", ".join(parts)))
+    assert status.render(status.collect(config)).splitlines()[1] == f"    {line}"
