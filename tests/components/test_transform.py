@@ -190,7 +190,7 @@ def test_unusable_data_is_an_error(tmp_path, splits, parameters, message):
 
 def test_a_split_that_is_empty_in_every_span_is_an_error(tmp_path):
     span = {"train": rows(3, 1), "test": []}
-    with pytest.raises(DataError, match=r"0/Split-test: the split has no examples here or in the 1 span after"):
+    with pytest.raises(DataError, match=r"0/Split-test: the split has no examples here or in the 1 span a"):
         Run(tmp_path, span, span)
 
 
