@@ -70,6 +70,8 @@ _LATIN = frozenset(
     name for name, alphabets in ALPHABETS.items() if "LATIN" in unicodedata.name(alphabets[0][0])
 )
 _MIXED = re.compile(r"[A-Za-z](?=[^\W\d_A-Za-z])|[^\W\d_A-Za-z](?=[A-Za-z])")
+_MARK_ALONE = re.compile(r"(?<![^\W\d_\u0591-\u05c7])(?<![\u0591-\u05c7])[\u05b0-\u05c2]")
+"""A vowel mark of Hebrew that is not after a letter: in other encodings, its byte is a capital letter."""
 _LEAST_SCORE = 0.6
 _MARGIN = 0.02
 """Encodings whose scores differ by at most this much are about equally likely."""
@@ -202,6 +204,7 @@ def _score_of_letters(sample: bytes, name: str) -> float:
     text = _decoded(sample, _CODECS.get(name, name))
     if text is None:
         return 0.0
+    text = _MARK_ALONE.sub("\x80", text)
     characters = [c for c in text if not c.isascii() and c not in _NEUTRAL]
     if not characters:
         return 0.0
@@ -219,7 +222,7 @@ def _weight(character: str, letters: frozenset[str]) -> float:
     if character.lower() in letters:
         return 0.4
     # A mark of vowels (Arabic, Hebrew) is neither a letter nor an error.
-    return 0.5 if unicodedata.category(character) == "Mn" else -1.0
+    return 0.6 if unicodedata.category(character) == "Mn" else -1.0
 
 
 def _score_of_frequent(sample: bytes, name: str) -> float:

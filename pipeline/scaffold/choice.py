@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -87,6 +88,11 @@ def _members(paths: Sequence[str]) -> list[tuple[str, Detected]]:
     """
     result = []
     remedy = "correct the path (relative paths start at the current folder)"
+    for folder in paths:
+        if os.path.isdir(folder):
+            raise DataError(
+                f"{path_text(folder)} is a folder", f"name the files in it: {shell_path(folder)}/*"
+            )
     for path in (file for pattern in paths for file in reading.find_files(pattern, remedy)):
         detected = detection.describe(path)
         if detected.format != detection.ARCHIVE:

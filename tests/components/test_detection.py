@@ -169,3 +169,43 @@ def test_the_run_says_what_was_recognized(tmp_path: Path) -> None:
     (tmp_path / "c").write_text(TMX, encoding="utf-8")
     with pytest.raises(DataError, match="was recognized as tmx: format tmx needs source_language"):
         Result(tmp_path / "again", format="auto", files=[str(tmp_path / "c")])
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "remedy"),
+    [
+        ("<?xml version='1.0'?><!DOCTYPE cesAlign PUBLIC '-//CES//DTD XML cesAlign//EN' ''><cesAlign/>",
+         "XML or HTML .<cesAlign>", "take the aligned files"),
+        ("<cesAlign version='1.0'><linkGrp/></cesAlign>", "XML or HTML .<cesAlign>", "opus_read"),
+        ("<!DOCTYPE TS><TS version='2.1'/>", "XML or HTML .<TS>", "ts2po"),
+        ("<svg:svg xmlns:svg='x' xmlns='y'/>", "XML or HTML .<svg:svg>", "save its sentences"),
+        ("<head><title>404</title></head>", "XML or HTML .<head>", "save its sentences"),
+        (f"<?xml version='1.0'?><!-- {'x' * 70_000} --><tmx/>", "first element is after 64", "to tmx or"),
+    ],
+)  # fmt: skip
+def test_other_xml_is_named(text: str, message: str, remedy: str, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text(text, encoding="utf-8")
+    for action in (lambda: describe(str(tmp_path / "a")), lambda: read(tmp_path / "a")):
+        with pytest.raises(DataError, match=message) as caught:
+            action()
+        assert remedy in caught.value.remedy
+
+
+def test_sentences_with_tags_are_rows(tmp_path: Path) -> None:
+    text = "".join(f"<b>Sentence {n}</b>\t<b>Satz {n}</b>\n" for n in range(20))
+    (tmp_path / "a").write_text(text, encoding="utf-8")
+    assert describe(str(tmp_path / "a")).format == "tsv"
+
+
+@pytest.mark.parametrize(
+    ("texts", "encoding"),
+    [
+        (["Привет, как дела", "Где мой дом?", "Один день"], "windows-1251"),
+        (["שלום, מה שלומך היום", "איפה התחנה", "אני אוהב תה"], "windows-1255"),
+        (["שָׁלוֹם לְכֻלָּם", "אֲנִי אוֹהֵב תֵּה"], "windows-1255"),
+    ],
+)
+def test_russian_and_hebrew_are_told_apart(texts: list[str], encoding: str, tmp_path: Path) -> None:
+    lines = [f"A sentence number {n}\t{text}\n" for n, text in enumerate(texts * 5)]
+    (tmp_path / "a").write_bytes("".join(lines).encode(encoding))
+    assert describe(str(tmp_path / "a")).encoding == encoding

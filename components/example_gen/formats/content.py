@@ -32,6 +32,13 @@ _SETTINGS = {
 _PROLOG = re.compile(
     rb"\s+|<\?.*?\?>|<!--.*?-->|<!doctype[^<>\[]*(?:\[[^\]]*\]\s*)?>", re.DOTALL | re.IGNORECASE
 )
+_XML_REMEDIES = {
+    "cesalign": "it only names sentences of other files: take the aligned files of the corpus (OPUS: Moses, a"
+    " .txt.zip), or write them with opus_read",
+    "ts": "convert it to a PO file (ts2po of translate-toolkit), and set example_gen.format to po",
+}
+_ROOTS = frozenset({"html", "head", "body", "svg", "rss", "cesalign", "ts", "resources", "tbx", "martif"})
+_MOST_ROOT_BYTES = 1000
 _ROOT = re.compile(rb"<([\w:.-]+)")
 _PO = re.compile(
     rb"(?>(?:#[^\n]*|[ \t\r]*|msgctxt [^\n]*|\"[^\n]*)\n)*+msgid \"[^\n]*\n(?:\"[^\n]*\n)*+"
@@ -110,9 +117,16 @@ def check_rows(head: bytes, path: str) -> None:
         )
     if found == "json":
         raise json_error(head, path)
+    root = found[4:]
+    if not root:
+        raise DataError(
+            f"cannot read {path_text(path)} as rows of text: it is XML whose first element is after"
+            f" {file_kinds.HEAD_BYTES >> 10} KiB",
+            f"if it is TMX or XLIFF, {_FORMAT}tmx or xliff",
+        )
     raise DataError(
-        f"cannot read {path_text(path)} as rows of text: it is XML or HTML (<{found[4:]}>)",
-        "save its sentences as text in UTF-8, for example as TSV",
+        f"cannot read {path_text(path)} as rows of text: it is XML or HTML (<{root}>)",
+        _XML_REMEDIES.get(root.lower(), "save its sentences as text in UTF-8, for example as TSV"),
     )
 
 
@@ -132,8 +146,16 @@ def format_of(head: bytes) -> str:
         name = root.rpartition(":")[2].lower()
         if name in ("tmx", "xliff"):
             return name
-        if head.lstrip().startswith((b"<?xml", b"<!DOCTYPE", b"<!doctype")) or name == "html":
+        is_declared = head.lstrip().startswith((b"<?xml", b"<!DOCTYPE", b"<!doctype"))
+        if (
+            is_declared
+            or name in _ROOTS
+            or b"xmlns=" in head[start : start + _MOST_ROOT_BYTES].partition(b">")[0]
+        ):
             return f"xml/{root}"
+    elif head[start:].startswith((b"<!--", b"<?xml", b"<!DOCTYPE")):
+        # A comment or document type declaration is longer than the bytes that are looked at.
+        return "xml/"
     if _PO.match(head):
         return "po"
     return _json_of(head)

@@ -40,9 +40,12 @@ _CODES = frozenset(_CODES_TEXT.split())
 _WORDS_TEXT = (
     "source target src tgt trg sentence sentences text translation translated original reference ref"
     " input output segment utterance id"
+    " quelle ziel origen destino origine destinazione origem cible übersetzung traducción перевод оригинал"
+    " 原文 译文 訳文 翻译"
 )
 _WORDS = frozenset(_WORDS_TEXT.split())
 _CODE = re.compile(r"([a-z]{2,3})(?:[-_](?:[A-Z]{2}|[A-Z][a-z]{3}|[0-9]{3}))*")
+_SNAKE_CASE = re.compile(r"[a-z]+(?:_[a-z0-9]+)+")
 _PIECES = re.compile(r"[_.:-]+|(?<=[a-z])(?=[0-9])|(?<=[a-z])(?=[A-Z])")
 _WRITTEN_BY_CSV = re.compile(rb'"(?:[^"]|"")*"')
 _DOUBLED = re.compile(rb'"(?=.*[^"]).*"".*"')
@@ -59,7 +62,7 @@ def is_language_code(text: str) -> bool:
 def is_header_cell(text: str) -> bool:
     """Whether a cell looks like the name of a column: a language, its code, or words as `source_text`."""
     text = text.strip().strip("\"'")
-    if is_language_code(text):
+    if is_language_code(text) or _SNAKE_CASE.fullmatch(text):
         return True
     if " " in text:
         return all(word.lower() in _WORDS | _LANGUAGES for word in text.split(" "))
