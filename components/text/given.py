@@ -27,6 +27,7 @@ from bitext.components.text.learn import BYTES, Vocabulary, whole_pieces
 from bitext.components.text.normalization import normalize
 
 MAX_GIVEN_IDS = 1_000_000
+_MAX_BYTES = 1 << 28
 _EXAMPLES = 5
 
 
@@ -109,24 +110,42 @@ def read(path: str) -> Given:
       DataError: the file cannot be read, is another kind of file, or needs what bitext cannot do.
     """
     try:
+        if (size := Path(path).stat().st_size) > _MAX_BYTES:
+            raise DataError(
+                f"{path_text(path)} has {size:,} bytes, and a vocabulary file at most {_MAX_BYTES:,}",
+                "check transform.vocabulary_file: is it the corpus?",
+            )
         content = Path(path).read_bytes()
     except OSError as error:
         raise DataError(
             f"cannot read {path_text(path)}: {error.strerror}", "check transform.vocabulary_file"
         ) from error
-    if sentencepiece_model.is_model(content):
-        model = sentencepiece_model.Model.parse(content, path)
-        return Given(
-            file=path,
-            kind=f"a {model.kind} model of SentencePiece",
-            pieces=model.merged(),
-            characters=model.characters(),
-            segmentation=model.segmentation(),
-            byte_fallback=model.byte_fallback,
-            symbols=model.symbols,
-            scores=model.scores() if model.is_unigram else None,
-            unknown_score=model.unknown_score,
+    given = _sentencepiece(content, path) if sentencepiece_model.is_model(content) else _merges(content, path)
+    if (ids := len(given.pieces) + len(given.characters) + len(given.symbols)) > MAX_GIVEN_IDS:
+        raise DataError(
+            f"{path_text(path)} has {ids:,} pieces, more than {MAX_GIVEN_IDS:,}", "give a smaller vocabulary"
         )
+    return given
+
+
+def _sentencepiece(content: bytes, path: str) -> Given:
+    """The vocabulary of a serialized model."""
+    model = sentencepiece_model.Model.parse(content, path)
+    return Given(
+        file=path,
+        kind=f"a {model.kind} model of SentencePiece",
+        pieces=model.merged(),
+        characters=model.characters(),
+        segmentation=model.segmentation(),
+        byte_fallback=model.byte_fallback,
+        symbols=model.symbols,
+        scores=model.scores() if model.is_unigram else None,
+        unknown_score=model.unknown_score,
+    )
+
+
+def _merges(content: bytes, path: str) -> Given:
+    """The vocabulary of a merges file."""
     rules = merges_file.parse(content, path)
     letters = dict.fromkeys(c for rule in rules for part in rule for c in part if c != WORD_BOUNDARY)
     return Given(

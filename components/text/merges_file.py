@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+from bitext.components.shared import file_kinds
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 from bitext.components.text import WORD_BOUNDARY
@@ -25,6 +26,7 @@ def parse(content: bytes, path: str) -> tuple[Rule, ...]:
     Raises:
       DataError: the file is no merges file, or one that needs what bitext cannot do.
     """
+    file_kinds.check_text(content[: file_kinds.HEAD_BYTES], path)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -63,8 +65,13 @@ def _rule(number: int, line: str, path: str) -> Rule:
 
 
 def _refuse_lists(numbered: list[tuple[int, str]], path: str) -> None:
-    """Raises DataError for a list of tokens with their counts or scores."""
+    """Raises DataError for a list of tokens, with or without their counts or scores."""
     first = [line.replace("\t", " ").split(" ") for _, line in itertools.islice(numbered, 20)]
+    if len(first) > 1 and all(len(parts) == 1 for parts in first):
+        raise DataError(
+            f"{path_text(path)} is a list of tokens, one a line (vocab.txt of BERT), and no merges file",
+            "give the codes or merges file, or the .model file of SentencePiece",
+        )
     if first and all(len(parts) == 2 and _is_number(parts[1]) for parts in first):
         raise DataError(
             f"{path_text(path)} is a list of tokens with numbers (dict.txt of fairseq, .vocab of "

@@ -22,6 +22,8 @@ _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = range(1, 7)
 _UNIGRAM, _BPE, _WORD, _CHARACTER = range(1, 5)
 _MODEL_TYPES = {_UNIGRAM: "unigram", _BPE: "BPE", _WORD: "word", _CHARACTER: "character"}
 _UNKNOWN_PENALTY = 10.0
+_FIRST_KEY = b"\x0a"
+"""The key of field 1, the pieces, which are the first field of a model."""
 _NORMALIZATIONS = ("identity", "nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf")
 _REMEDY = "give a model without it, or leave transform.vocabulary_file out: Transform then learns one"
 Fields = dict[int, list[int | bytes]]
@@ -34,12 +36,15 @@ class _NoModelError(ValueError):
 
 
 def is_model(content: bytes) -> bool:
-    """Whether bytes are a SentencePiece model."""
-    try:
-        pieces = _fields(content).get(1, [])
-        return bool(pieces) and all(isinstance(p, bytes) and 1 in _fields(p) for p in pieces[:10])
-    except _NoModelError:
+    """Whether bytes begin as a SentencePiece model does, with a piece. The model may be damaged."""
+    if content[:1] != _FIRST_KEY:
         return False
+    try:
+        length, start = _varint(content, 1)
+        fields = _fields(content[start : start + length])
+    except (_NoModelError, IndexError):
+        return False
+    return isinstance(fields.get(1, [0])[0], bytes) and fields.keys() <= {1, 2, 3}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +86,8 @@ class Model:
         """
         try:
             fields = _fields(content)
+            if not fields.keys() >= {1, 2, 3}:
+                raise _NoModelError("it is cut short")
             trainer, normalizer = _message(fields, 2), _message(fields, 3)
             pieces = [_piece(p) for p in fields[1] if isinstance(p, bytes)]
             name = _text(normalizer, 1).decode()

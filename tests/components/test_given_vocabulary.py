@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import gzip
 import itertools
 
 import pytest
@@ -114,7 +115,12 @@ class TestMerges:
             (b'{"model": {}}', "is JSON"),
             (b"the 1234\ncat 100\n", "list of tokens with numbers"),
             ("▁the\t-3.2\nx\t-4\n".encode(), "list of tokens with numbers"),
-            (b"\xff\xfe\x00\x01", "neither a SentencePiece model nor UTF-8"),
+            (b"[PAD]\n[UNK]\nthe\n##ing\n", "is a list of tokens, one a line"),
+            (b"\xe9\xe8 \xe0\n", "neither a SentencePiece model nor UTF-8"),
+            (gzip.compress(b"#version: 0.2\n"), "gzip"),
+            (b"PK\x03\x04" + bytes(60), "ZIP"),
+            (model()[:400], "is a damaged SentencePiece model: it is cut short"),
+            (model(model_type="unigram", vocab_size=80)[:-300], "is a damaged SentencePiece model"),
             (b"", "must have two symbols"),
         ],
     )
@@ -125,6 +131,13 @@ class TestMerges:
             given_vocabulary.read(str(file))
         assert "codes" in str(caught.value)
         assert caught.value.remedy
+
+    def test_a_file_that_is_too_large_is_not_read(self, tmp_path):
+        file = tmp_path / "corpus.txt"
+        with file.open("wb") as stream:
+            stream.truncate(1 << 29)
+        with pytest.raises(DataError, match="corpus.txt has 536,870,912 bytes"):
+            given_vocabulary.read(str(file))
 
     def test_a_missing_file_is_named(self, tmp_path):
         with pytest.raises(DataError, match="none.model"):

@@ -150,6 +150,12 @@ class TestSentencePiece:
         with pytest.raises(DataError, match=reason):
             sentencepiece_model.Model.parse(serialized(rows), "own.model")
 
+    def test_a_model_that_ends_after_a_piece_is_damaged(self):
+        content = serialized([("<unk>", 0.0, 2), ("a", -1.0, 1), ("b", -1.0, 1)])
+        cut = content.index(b"a\x15") + 8
+        with pytest.raises(DataError, match="damaged SentencePiece model: it is cut short"):
+            sentencepiece_model.Model.parse(content[:cut], "own.model")
+
     @given(st.integers(0, 10_000), st.binary(max_size=5))
     @settings(max_examples=100, deadline=None)
     def test_a_damaged_model_is_refused_or_read(self, cut, junk):
