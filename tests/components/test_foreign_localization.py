@@ -124,11 +124,61 @@ def test_the_segments_of_a_unit_are_pairs_of_their_own(tmp_path: Path) -> None:
     assert details[2] == "it is not confirmed: conf is Draft"
 
 
+@pytest.mark.parametrize("inline_markup", ["drop", "keep"])
+def test_deleted_text_of_a_tracked_change_is_left_out(inline_markup: str, tmp_path: Path) -> None:
+    target = (
+        '<mrk mtype="seg" mid="1">eins <mrk mtype="x-sdl-deleted">alt<mrk mtype="x">er</mrk></mrk>'
+        '<mrk mtype="x-sdl-added">neu</mrk> drei</mrk>'
+    )
+    text = (
+        '<xliff version="1.2"><file><body><trans-unit><source>one</source><seg-source>'
+        f'<mrk mtype="seg" mid="1">one</mrk></seg-source><target>{target}</target></trans-unit></body></file>'
+        "</xliff>"
+    )
+    (tmp_path / "a.xlf").write_text(text, encoding="utf-8")
+    rows = read_reasons(tmp_path / "a.xlf", format="xliff", inline_markup=inline_markup)
+    assert rows == [(1, "one", "eins neu drei", "")]
+
+
+# The structure of everything-core.xlf in the test suite of XLIFF 2.1 (OASIS).
+EVERYTHING = """<?xml version="1.0"?>
+<xliff xmlns="urn:oasis:names:tc:xliff:document:2.0" version="2.1" srcLang="en" trgLang="fr" xmlns:my="n">
+<file id="f1" translate="no" my:attr="v"><skeleton>No text</skeleton>
+ <mda:metadata xmlns:mda="m"><mda:metaGroup><mda:meta>info</mda:meta></mda:metaGroup></mda:metadata>
+ <notes><note id="n1" appliesTo="source">Text of a note</note></notes>
+ <unit id="tu1" translate="yes">
+  <mtc:matches xmlns:mtc="x"><mtc:match><source>Match</source><target>Autre</target></mtc:match>
+  </mtc:matches>
+  <segment id="1" state="translated"><source>Sample segment.</source>
+   <target order="3">Exemple de segment.</target></segment>
+  <ignorable><source> </source></ignorable>
+  <segment id="2"><source>Its content.</source><target order="1">Contenu du segment.</target></segment>
+ </unit>
+ <group id="g1"><unit><segment><source>Not for translation</source><target>x</target></segment></unit>
+ </group>
+ <unit id="tu2" translate="yes"><originalData><data id="d1">[b]</data></originalData><segment><source><pc
+  id="1" dataRefStart="d1">special text</pc> and <mrk id="m1">more</mrk><ph id="2"/>.</source>
+  </segment></unit>
+</file></xliff>
+"""
+
+
+def test_all_elements_of_xliff_2(tmp_path: Path) -> None:
+    (tmp_path / "a.xlf").write_text(EVERYTHING, encoding="utf-8")
+    assert read_reasons(tmp_path / "a.xlf", format="xliff", source_language="en", target_language="fr") == [
+        (1, "Sample segment.", "Exemple de segment.", ""),
+        (2, "Its content.", "Contenu du segment.", ""),
+        (3, "Not for translation", "x", "untranslated"),
+        (4, "special text and more.", "", "untranslated"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("attributes", "reason"),
     [
         ('m:confirmed="1"', ""), ('m:confirmed="0"', "fuzzy"), ('mq:status="ManuallyConfirmed"', ""),
         ('mq:status="PartiallyEdited"', "fuzzy"), ('mq:status="Proofread"', ""),
+        ('mq:status="ConfirmedTranslator"', ""), ('mq:status="NotStarted"', "fuzzy"),
         ('approved="yes"', ""), ('approved="no"', "fuzzy"), ('translate="no"', "untranslated"),
     ],
 )  # fmt: skip

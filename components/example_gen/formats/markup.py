@@ -31,6 +31,8 @@ _KEPT_BYTES = 200
 _DECLARED = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 _OF_EXPAT = ("utf-8", "utf-16", "utf-16-le", "utf-16-be", "iso8859-1", "ascii")
 _NATIVE_CODE = frozenset({"bpt", "ept", "ph", "it", "ut"})
+_DELETED = "x-sdl-deleted"
+"""The `mtype` of text that a tracked change of Trados Studio has deleted."""
 _PAIRED = frozenset({"g", "pc"})
 _EMPTY = frozenset({"x", "bx", "ex", "sc", "ec"})
 _IDS = ("id", "i", "x")
@@ -41,7 +43,7 @@ class Segment:
 
     `drop` removes the elements and the native code in `bpt`, `ept`, `ph`, `it` and `ut`. `keep` keeps this
     code as text; an element without code is kept as a tag: `<x id="1"/>`. The text in other elements (`hi`,
-    `g`, `mrk`, `pc`) is kept by both.
+    `g`, `mrk`, `pc`) is kept by both, and text that Trados Studio marks as deleted by none.
 
     Args:
       keeps_markup: whether the setting is `keep`.
@@ -52,7 +54,8 @@ class Segment:
 
     def __init__(self, keeps_markup: bool) -> None:
         self.pieces: dict[str, str] = {}
-        self._marks: list[tuple[str | None, int]] = []
+        self._marks: list[tuple[Attributes, int]] = []
+        self._deleted = 0
         self._keeps_markup = keeps_markup
         self._parts: list[str] = []
         self._characters = 0
@@ -60,7 +63,11 @@ class Segment:
 
     def add(self, text: str) -> None:
         """Adds text. The end of a text that is too long for a row is not kept."""
-        if (self._keeps_markup or not self._codes) and self._characters <= reading.MAX_LINE_BYTES:
+        if (
+            (self._keeps_markup or not self._codes)
+            and not self._deleted
+            and self._characters <= reading.MAX_LINE_BYTES
+        ):
             self._parts.append(text)
             self._characters += len(text)
 
@@ -69,8 +76,8 @@ class Segment:
         if name in _NATIVE_CODE:
             self._codes.append((_tag(name, attributes), len(self._parts)))
         elif name == "mrk":
-            is_segment = attributes.get("mtype") == "seg"
-            self._marks.append((attributes.get("mid", "") if is_segment else None, len(self._parts)))
+            self._marks.append((attributes, len(self._parts)))
+            self._deleted += attributes.get("mtype") == _DELETED
         elif self._keeps_markup and name in _PAIRED:
             self.add(f"<{_tag(name, attributes)}>")
         elif self._keeps_markup and name in _EMPTY:
@@ -83,9 +90,10 @@ class Segment:
             if self._keeps_markup and len(self._parts) == parts:
                 self.add(f"<{tag}/>")
         elif name == "mrk":
-            segment, first = self._marks.pop()
-            if segment is not None:
-                self.pieces[segment] = "".join(self._parts[first:])
+            attributes, first = self._marks.pop()
+            self._deleted -= attributes.get("mtype") == _DELETED
+            if attributes.get("mtype") == "seg":
+                self.pieces[attributes.get("mid", "")] = "".join(self._parts[first:])
         elif self._keeps_markup and name in _PAIRED:
             self.add(f"</{name}>")
 

@@ -18,8 +18,11 @@ _TEXTS = frozenset({"source", "seg-source", "target"})
 _ALTERNATIVES = frozenset({"alt-trans", "match"})
 _UNCONFIRMED = frozenset({"Draft", "Unspecified", "RejectedTranslation", "RejectedSignOff"})
 """Values of `conf` in SDLXLIFF (Trados Studio): the translator has not confirmed the segment."""
-_CONFIRMED = ("Confirmed", "Proofread")
-"""Ends of the values of `mq:status` (memoQ) of a confirmed segment."""
+_UNCONFIRMED_IN_MEMOQ = frozenset(
+    {"NotStarted", "Edited", "PartiallyEdited", "PreTranslated", "Pretranslated", "MachineTranslated"}
+    | {"AssembledFromFragments", "Rejected"}
+)
+"""Values of `mq:status` in MQXLIFF (memoQ), likewise."""
 
 
 class Xliff(XmlFormat):
@@ -129,13 +132,13 @@ class _Units(Collector):
 
     def _fault_of_tool(self, attributes: Attributes, segment: str | None) -> tuple[str, str] | None:
         """Why a segment is not confirmed by the extensions of Trados Studio, Phrase (Memsource) and memoQ."""
-        conf = self._conf.get(segment, "") if segment is not None else "".join(self._conf.values())
-        if conf in _UNCONFIRMED:
-            return "fuzzy", f"it is not confirmed: conf is {conf}"
+        of_segment = self._conf.values() if segment is None else (self._conf.get(segment, ""),)
+        if unconfirmed := [conf for conf in of_segment if conf in _UNCONFIRMED]:
+            return "fuzzy", f"it is not confirmed: conf is {unconfirmed[0]}"
         if attributes.get("m:confirmed") == "0":
             return "fuzzy", "it is not confirmed: m:confirmed is 0"
-        status = attributes.get("mq:status", _CONFIRMED[0])
-        if not status.endswith(_CONFIRMED):
+        status = attributes.get("mq:status", "")
+        if status in _UNCONFIRMED_IN_MEMOQ:
             return "fuzzy", f"it is not confirmed: mq:status is {status}"
         return None
 
