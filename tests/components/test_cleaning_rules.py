@@ -31,6 +31,26 @@ BAD: dict[str, tuple[tuple[str, dict[str, Any], str, str], ...]] = {
         ("Latin", {"max_word_characters": 12}, "a aaaaaaaaaaaaa b", "a b"),
         ("Cyrillic", {"max_word_characters": 12}, "a b", "слово абвгдежзийклм, ещё"),
     ),
+    "too_few_words": (("Latin", {"min_words": 3}, "Go on.", "Y ahora sigue."),),
+    "letters_apart": (
+        ("Latin", {"level": "strict"}, "T h i s  i s  s p a c e d", "Esto está espaciado"),
+        ("Cyrillic", {"min_mean_word_characters": 1.5}, "This is spaced", "э т о  р а з р я д к а"),
+    ),
+    "long_words": (
+        ("Latin", {"max_mean_word_characters": 17.5}, "News", "noticiasdeportesculturaeconomía portada"),
+        ("Hindi", {"max_mean_word_characters": 17.5}, "क्षेत्र;उपनाम;सारणी;छांटा;दृष्टिगोचर", "Fields"),
+    ),
+    "nearly_copied": (
+        (
+            "Latin", {"level": "strict"},
+            "Click on the button to open the new window of Tom and close this here.",
+            "Click on the button to open the new window of Ana and close this here again.",
+        ),
+        (
+            "Cyrillic", {"max_shared_words": 0.7},
+            "пошёл в новый дом рядом с парком", "пошёл в старый дом рядом с парком",
+        ),
+    ),
     "few_letters": (
         ("rulers", {}, "Go on with it.", "------------- 1"),
         ("Arabic digits", {}, "Go on with it.", "١٢٣٤٥٦٧٨٩٠١٢"),
@@ -94,6 +114,8 @@ GOOD: tuple[tuple[str, str], ...] = (
     ("The library is closed on Mondays.", "Библиотека закрыта по понедельникам."),
     ("The library is closed on Mondays.", "المكتبة مغلقة يوم الاثنين."),
     ("Twelve of 12.", "Doce."),
+    ("The man in the red hat and the dog in the park", "De man in de rode hoed en de hond in het park"),
+    ("필드를 추가 또는 삭제", "Add or delete a field"),
     ("Donaudampfschifffahrtsgesellschaftskapitän", "Captain"),
 )
 
@@ -133,7 +155,8 @@ def test_a_rule_that_is_off_rejects_nothing(reason):
 
 @pytest.mark.parametrize(("source", "target"), GOOD)
 def test_a_good_row_is_accepted_in_both_directions(source, target):
-    for cleaning in (Cleaning(), Cleaning(numbers=True, markup="any")):
+    overlap = {"max_shared_words": 0.9, "min_mean_word_characters": 1.5, "max_mean_word_characters": 50.0}
+    for cleaning in (Cleaning(), Cleaning(numbers=True, markup="any", **overlap)):
         assert reasons(source, target, cleaning) == {}
         assert reasons(target, source, cleaning) == {}
 

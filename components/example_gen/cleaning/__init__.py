@@ -24,8 +24,11 @@ BASIC: dict[str, Any] = {
     "fix_entities": True,
     "fix_blanks": True,
     "min_characters": 1,
+    "min_words": 0,
     "max_words": 0,
     "max_word_characters": 0,
+    "min_mean_word_characters": 0.0,
+    "max_mean_word_characters": 0.0,
     "min_letter_share": 0.05,
     "max_digit_share": 0.0,
     "max_punctuation_share": 0.7,
@@ -33,6 +36,7 @@ BASIC: dict[str, Any] = {
     "markup": "off",
     "links_only": True,
     "min_copied_words": 4,
+    "max_shared_words": 0.0,
     "numbers": False,
     "max_other_script_share": 0.95,
     "min_language_confidence": 0.0,
@@ -44,12 +48,15 @@ BASIC: dict[str, Any] = {
 STRICT: dict[str, Any] = BASIC | {
     "max_words": 100,
     "max_word_characters": 40,
+    "min_mean_word_characters": 1.5,
+    "max_mean_word_characters": 20.0,
     "min_letter_share": 0.5,
     "max_digit_share": 0.4,
     "max_punctuation_share": 0.4,
     "max_repeats": 4,
     "markup": "any",
     "min_copied_words": 2,
+    "max_shared_words": 0.9,
     "numbers": True,
     "max_other_script_share": 0.5,
     "min_language_confidence": 0.8,
@@ -64,13 +71,17 @@ LEVELS: dict[str, dict[str, Any]] = {"off": OFF, "basic": BASIC, "strict": STRIC
 
 KEYS = {
     "too_short": "min_characters",
+    "too_few_words": "min_words",
     "too_many_words": "max_words",
     "long_word": "max_word_characters",
+    "letters_apart": "min_mean_word_characters",
+    "long_words": "max_mean_word_characters",
     "few_letters": "min_letter_share",
     "many_digits": "max_digit_share",
     "much_punctuation": "max_punctuation_share",
     "links_only": "links_only",
     "copied": "min_copied_words",
+    "nearly_copied": "max_shared_words",
     "repeated": "max_repeats",
     "markup": "markup",
     "numbers_differ": "numbers",
@@ -98,9 +109,15 @@ class Cleaning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
       fix_entities: replace HTML entities: `&amp;` becomes `&`.
       fix_blanks: replace several blanks by one.
       min_characters: rows with a shorter side are rejected as `too_short`.
-      max_words: rows with more words on a side are rejected as `too_many_words`. Words are counted at blanks.
+      min_words: rows with fewer words on a side are rejected as `too_few_words`. Words are counted at blanks,
+        and sides in scripts without blanks between words are not checked.
+      max_words: rows with more words on a side are rejected as `too_many_words`.
       max_word_characters: rows with a longer word are rejected as `long_word`. Checked in scripts that put
         blanks between words.
+      min_mean_word_characters: rows are rejected as `letters_apart` if the words of a side have fewer
+        characters on average: `l i k e  t h i s`. This and the next limit are checked in scripts that put
+        blanks between words, without Hangul, from 10 characters.
+      max_mean_word_characters: rows are rejected as `long_words` if they have more on average.
       min_letter_share: rows are rejected as `few_letters` if a smaller share of the characters of a side are
         letters. This and the next two shares leave out blanks, and sides of less than 10 characters.
       max_digit_share: rows with a larger share of digits are rejected as `many_digits`.
@@ -114,6 +131,8 @@ class Cleaning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
       min_copied_words: rows whose sides are equal are rejected as `copied` if they have at least this many
         words. Case and punctuation are ignored. Numbers and capitalized words do not count (names, titles);
         in scripts without capitals, three letters count as a word.
+      max_shared_words: rows are rejected as `nearly_copied` if both sides have a larger share of their words
+        in common, of at least four that begin with a small letter. Turn it off for closely related languages.
       numbers: rows are rejected as `numbers_differ` if less than half of the numbers with at least two digits
         are the same on both sides. A number on one side only is no reason: it may be written in words.
       max_other_script_share: rows are rejected as `wrong_script` if a larger share of the words of a side is
@@ -142,8 +161,11 @@ class Cleaning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     fix_entities: bool | None = None
     fix_blanks: bool | None = None
     min_characters: Count | None = None
+    min_words: Count | None = None
     max_words: Count | None = None
     max_word_characters: Count | None = None
+    min_mean_word_characters: Factor | None = None
+    max_mean_word_characters: Factor | None = None
     min_letter_share: Share | None = None
     max_digit_share: Share | None = None
     max_punctuation_share: Share | None = None
@@ -151,6 +173,7 @@ class Cleaning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     markup: Literal["off", "one_side", "any"] | None = None
     links_only: bool | None = None
     min_copied_words: Count | None = None
+    max_shared_words: Share | None = None
     numbers: bool | None = None
     max_other_script_share: Share | None = None
     min_language_confidence: Share | None = None

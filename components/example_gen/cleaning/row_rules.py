@@ -17,8 +17,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bitext.components.example_gen.cleaning import KEYS, Cleaning, repeats
-from bitext.components.example_gen.cleaning.texts import BLANK, DIGIT, LETTER, OTHER, PUNCTUATION, Texts
+from bitext.components.example_gen.cleaning import KEYS, Cleaning, overlap, repeats
+from bitext.components.example_gen.cleaning.texts import (
+    BLANK,
+    DIGIT,
+    LETTER,
+    OTHER,
+    PUNCTUATION,
+    SCRIPTS,
+    Texts,
+)
 from bitext.components.example_gen.rows import Mask, to_ints, to_mask
 
 Pair: TypeAlias = tuple[Texts, Texts]
@@ -74,6 +82,19 @@ def _share(kind: int) -> Callable[[Texts], npt.NDArray[Any]]:
 def _word_lengths(texts: Texts) -> npt.NDArray[Any]:
     """The letters and digits of the longest word; 0 in scripts that put no blanks between words."""
     return np.where(texts.without_blanks, 0, texts.longest_word)
+
+
+def _spaced_words(texts: Texts) -> npt.NDArray[Any]:
+    """The number of words; NaN in scripts that put no blanks between words."""
+    return np.where(texts.without_blanks, np.nan, texts.words)
+
+
+def _mean_word_lengths(texts: Texts) -> npt.NDArray[Any]:
+    """The characters of a word on average; NaN for short texts, and in Hangul and scripts without blanks."""
+    visible = texts.lengths - texts.count(BLANK)
+    is_judged = (visible >= LEAST_CHARACTERS) & ~texts.without_blanks
+    is_judged &= texts.script_words[0] != SCRIPTS.index("Hangul")
+    return np.where(is_judged, visible / np.maximum(texts.words, 1), np.nan)
 
 
 def _matches(array: pa.Array, pattern: str, *, ignore_case: bool = False) -> Mask:
@@ -141,6 +162,14 @@ def _copied(pair: Pair, limit: int) -> Iterator[Violations]:
     )
 
 
+def _nearly_copied(pair: Pair, limit: float) -> Iterator[Violations]:
+    shares = overlap.shared_words(pair, limit)
+    yield Violations(
+        shares > limit,
+        lambda row: f"share of words that both sides have {shares[row]:.2f}, over max_shared_words {limit:g}",
+    )
+
+
 def comparable(array: pa.Array) -> pa.Array:
     """Texts without case, punctuation and blanks; a text without letters and digits is empty."""
     return pc.replace_substring_regex(pc.utf8_lower(array), pattern=r"[^\pL\pM\pN]+", replacement="")
@@ -203,13 +232,17 @@ Check: TypeAlias = Callable[[Pair, Any], Iterator[Violations]]
 """Checks both sides by a limit, which is not 0, false or empty."""
 RULES: dict[str, Check] = {
     "too_short": _by_value("too_short", "characters", lambda texts: texts.lengths, over=False),
+    "too_few_words": _by_value("too_few_words", "words", _spaced_words, over=False),
     "too_many_words": _by_value("too_many_words", "words", lambda texts: texts.words),
     "long_word": _by_value("long_word", "characters of a word", _word_lengths),
+    "letters_apart": _by_value("letters_apart", "mean characters of a word", _mean_word_lengths, over=False),
+    "long_words": _by_value("long_words", "mean characters of a word", _mean_word_lengths),
     "few_letters": _by_value("few_letters", "share of letters", _share(LETTER), over=False),
     "many_digits": _by_value("many_digits", "share of digits", _share(DIGIT)),
     "much_punctuation": _by_value("much_punctuation", "share of punctuation", _share(PUNCTUATION)),
     "links_only": _links_only,
     "copied": _copied,
+    "nearly_copied": _nearly_copied,
     "repeated": _repeated,
     "markup": _markup,
     "numbers_differ": _numbers,
