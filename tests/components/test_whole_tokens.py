@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from bitext.components.transform import CorpusUse, Parameters, WeightedParameter
 from bitext.components.transform.given_sides import text_settings
 from bitext.components.transform.pattern import check_pattern
 from bitext.components.translation.graph_operations import CALLING, COMPUTING
+from tests.components.own_vocabulary import Own, model
 
 WHOLE = ("{name}", "<br>", "Model 3", "Go", "C++", "%", "ñandú", "{name} {name}")
 OTHERS = ("AB-12", "QQ-7", "Go", "x", " ", "the", "猫", ".")
@@ -206,3 +208,79 @@ class TestSettings:
 
     def test_no_pattern_is_no_error(self):
         check_pattern("")
+
+
+PLACEHOLDERS = (
+    "__NAME__",
+    "{0}",
+    "{0}{1}",
+    "<b>",
+    "</b>",
+    "%s",
+    "$HOME",
+    "Acme Corp.",
+    "Acme",
+    "O'Reilly & Co",
+)
+ALNUM = r"[^\W_]"
+
+
+def found_in(text: str) -> list[str]:
+    """The placeholders of a text from left to right, the longest first, where their words are whole words."""
+    alternatives = [
+        (f"(?<!{ALNUM})" if name[0].isalnum() else "")
+        + re.escape(name)
+        + (f"(?!{ALNUM})" if name[-1].isalnum() else "")
+        for name in sorted(PLACEHOLDERS, key=len, reverse=True)
+    ]
+    return re.findall("|".join(alternatives), text)
+
+
+class TestPlaceholders:
+    @pytest.fixture(scope="class")
+    def processors(
+        self, tmp_path_factory
+    ) -> dict[str, Callable[[list[str]], tuple[list[list[str]], list[str]]]]:
+        """Tokens and round trip, with a learned vocabulary and with that of a unigram model."""
+        learned = processor_of(
+            tmp_path_factory.mktemp("learned"), size=400, whole_tokens=PLACEHOLDERS, whole_token_pattern=""
+        )
+        given_one = Own.of(
+            model(model_type="unigram", vocab_size=80),
+            tmp_path_factory.mktemp("unigram"),
+            whole_tokens=PLACEHOLDERS,
+        )
+        return {
+            "learned": lambda texts: ([tokens(learned, t) for t in texts], round_trip(learned, texts)),
+            "unigram": lambda texts: (given_one.tokens(texts, traced=False), given_one.round_trip(texts)),
+        }
+
+    @pytest.mark.parametrize("kind", ["learned", "unigram"])
+    def test_they_come_out_unbroken_wherever_they_stand(self, processors, kind):
+        parts = st.sampled_from(
+            [*PLACEHOLDERS, " ", " ", ",", "x", "the cat", "7", "é", "猫", "(", "acme", "-"]
+        )
+
+        @settings(max_examples=25, deadline=None)
+        @given(st.lists(st.lists(parts, max_size=9).map("".join), min_size=1, max_size=4))
+        def unbroken(texts: list[str]) -> None:
+            texts = [normalize(text) for text in texts]
+            rows, after = processors[kind](texts)
+            assert after == texts
+            for text, row in zip(texts, rows, strict=True):
+                names = [token.replace("▁", " ") for token in row if token.replace("▁", " ") in PLACEHOLDERS]
+                assert names == found_in(text), text
+
+        unbroken()
+
+    def test_they_are_found_in_lower_case_text_too(self, tmp_path):
+        text = TextSettings(lowercase=True, whole_tokens=("__name__", "acme corp."))
+        given_one = Own.of(
+            model(model_type="unigram", vocab_size=80),
+            tmp_path,
+            lowercase=True,
+            whole_tokens=text.whole_tokens,
+        )
+        assert given_one.round_trip(["Hi __NAME__ of ACME Corp.!"]) == ["hi __name__ of acme corp.!"]
+        (row,) = given_one.tokens(["Hi __NAME__ of ACME Corp.!"], traced=False)
+        assert {"__name__", "acme▁corp."} <= set(row)
