@@ -8,7 +8,6 @@ import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 
-from bitext.components.example_gen import text_columns
 from bitext.components.example_gen.formats import (
     columnar,
     content,
@@ -17,6 +16,7 @@ from bitext.components.example_gen.formats import (
     guards,
     languages,
     preamble,
+    text_columns,
 )
 from bitext.components.shared import archives, encodings, file_kinds, reading
 from bitext.components.shared.display import path_text
@@ -216,7 +216,8 @@ def _irregular(path: str, lines: Sequence[str]) -> Iterator[str]:
     for delimiter in guards.DELIMITERS:
         widths = [len(row) for row in _rows(lines, delimiter)]
         divided = sum(width > 1 for width in widths)
-        if 10 * divided >= len(lines) > 0 and (delimiter != "," or is_csv):
+        least_share = 0.1 if delimiter == "\t" else 0.5  # other delimiters occur in sentences
+        if divided >= least_share * len(lines) > 0 and (delimiter != "," or is_csv):
             least, most = min(width for width in widths if width > 1), max(widths)
             columns = f"{least} to {most}" if most > least else f"{most}"
             yield (

@@ -8,9 +8,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from bitext.components.example_gen import detection, text_columns
+from bitext.components.example_gen import detection
 from bitext.components.example_gen.detection import Detected
-from bitext.components.example_gen.formats import content
+from bitext.components.example_gen.formats import content, text_columns
 from bitext.components.example_gen.formats.languages import matches, primary
 from bitext.components.shared import reading
 from bitext.components.shared.display import path_text, shell_path

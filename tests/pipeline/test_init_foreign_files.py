@@ -12,6 +12,7 @@ import pytest
 
 from bitext.components.shared.errors import DataError
 from bitext.pipeline.scaffold.choice import choose
+from tests.components.format_rows import read
 
 PAIRS = [(f"This is sentence number {i}, my friend.", f"Dies ist der Satz Nummer {i}.") for i in range(20)]
 
@@ -224,3 +225,38 @@ def test_json_that_is_not_one_value_a_line(text: str, message: str, remedy: str,
     with pytest.raises(DataError, match=message) as caught:
         choose([str(tmp_path / "a.json")], "", "")
     assert remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("columns", "wrong", "right"),
+    [
+        ((NUMBERS, SOURCES, NUMBERS, TARGETS), 0, "1 and example_gen.target_column to 3"),
+        ((SOURCES, NUMBERS, TARGETS), 1, "0 and example_gen.target_column to 2"),
+        ((ADDRESSES, ADDRESSES, SOURCES, TARGETS), 0, "2 and example_gen.target_column to 3"),
+        ((IDS, CODES, SOURCES, TARGETS), 0, "2 and example_gen.target_column to 3"),
+        ((SOURCES, CODES, TARGETS), 1, "0 and example_gen.target_column to 2"),
+    ],
+)
+def test_columns_that_are_no_sentences_stop_the_run(
+    columns: tuple[list[str], ...], wrong: int, right: str, tmp_path: Path
+) -> None:
+    for name, delimiter in (("tsv", "\t"), ("csv", ";")):
+        (tmp_path / "a").write_text(rows(*columns, delimiter=delimiter), encoding="utf-8")
+        options = {"format": name, **({"delimiter": ";"} if name == "csv" else {})}
+        with pytest.raises(DataError, match=f"column {wrong} looks like numbers, ids or addresses") as caught:
+            read(tmp_path / "a", **options)
+        assert f"set example_gen.source_column to {right}" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        (NUMBERS, TARGETS),  # a corpus of spelled-out numbers
+        (SOURCES, TARGETS, NUMBERS),
+        (["go"] * 20, ["geh"] * 20, CODES),
+        (SOURCES[:5], NUMBERS[:5], TARGETS[:5]),  # too few rows to know
+    ],
+)
+def test_other_columns_are_read(columns: tuple[list[str], ...], tmp_path: Path) -> None:
+    (tmp_path / "a").write_text(rows(*columns), encoding="utf-8")
+    assert len(read(tmp_path / "a")) == len(columns[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from typing import ClassVar
 
-from bitext.components.example_gen.formats import guards
+from bitext.components.example_gen.formats import guards, text_columns
 from bitext.components.example_gen.formats.base import Format, FormatOptions
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
@@ -65,6 +65,8 @@ class Table(Format):
         if not options.header:
             guards.check_header(rows, (source, target), path)
         guards.check_columns(rows, (source, target), path, self.name, self.delimiter(options))
+        if not names:  # the columns are numbers, which may be those of other columns
+            text_columns.check(rows[options.header :], (source, target), path)
         return source, target
 
     def delimiter(self, options: FormatOptions) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from bitext.components.example_gen.formats.guards import is_language_code
+from bitext.components.example_gen.formats.guards import LEAST_ROWS, is_language_code
+from bitext.components.shared.display import path_text, quoted
+from bitext.components.shared.errors import DataError
 
 _ADDRESS = re.compile(r"(?:https?|ftp)://\S+|www\.\S+|\S+@\S+\.\w+", re.IGNORECASE)
 _WORD = re.compile(r"[\"'(]*[A-Za-z]+(?:['’-][A-Za-z]+)*[.,!?;:…\"')]*")
-_LEAST_VALUES = 10
-"""Fewer values do not show that a column repeats some words."""
+_MOST_SHOWN = 40
 _LEAST_DISTINCT = 0.05
 _SIDES = (
     frozenset({"source", "src", "original", "input"}),
@@ -22,6 +23,31 @@ _PIECE = re.compile(r"[^\W_]+")
 def of_text(columns: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """The names of the columns whose values look like sentences or words, in order."""
     return tuple(name for name, values in columns.items() if _is_text(values))
+
+
+def check(rows: Sequence[Sequence[str]], columns: tuple[int, int], path: str) -> None:
+    """Checks that the columns of source and target look like sentences if two columns of the file do.
+
+    Raises:
+      DataError: they are numbers, ids, addresses or one repeated word, and other columns are not.
+    """
+    widths = [len(row) for row in rows]
+    if len(rows) < LEAST_ROWS or max(widths) < 3:
+        return
+    values = {
+        str(column): [row[column] for row in rows if column < len(row)] for column in range(max(widths))
+    }
+    texts = of_text(values)
+    wrong = [column for column in columns if str(column) in values and str(column) not in texts]
+    if len(texts) < 2 or not wrong:
+        return
+    shown = next((value for value in values[str(wrong[0])] if value.strip()), "")
+    raise DataError(
+        f"{path_text(path)}: column {wrong[0]} looks like numbers, ids or addresses, not like sentences"
+        f" ({quoted(shown[:_MOST_SHOWN])}); columns {' and '.join(texts[:2])} look like sentences",
+        f"set example_gen.source_column to {texts[0]} and example_gen.target_column to {texts[1]}; if the"
+        " columns are right, write them alone into a file: cut -f",
+    )
 
 
 def sides_by_name(names: Sequence[str]) -> tuple[str, str]:
@@ -40,7 +66,7 @@ def _is_text(values: Sequence[str]) -> bool:
     if 2 * sum(map(_looks_like_text, written)) <= len(written):
         return False
     distinct = set(written)
-    if len(written) >= _LEAST_VALUES and len(distinct) <= max(1, _LEAST_DISTINCT * len(written)):
+    if len(written) >= LEAST_ROWS and len(distinct) <= max(1, _LEAST_DISTINCT * len(written)):
         return False
     return len(written) < 2 or not all(map(is_language_code, distinct))
 
