@@ -1,9 +1,12 @@
-"""Measures cleaning: its price, and which planted noise it finds.
+"""Measures cleaning: its price, its memory, and which planted noise it finds.
 
     python -m benchmarks.cleaning price CORPUS.tsv [--rounds 5]
     python -m benchmarks.cleaning noise CORPUS.tsv [--folder FOLDER] [--seed 0]
+    python -m benchmarks.cleaning memory
 
 `price` runs ExampleGen with each level in turn and prints the CPU seconds, and those of each rule alone.
+
+`memory` prints the peak memory of ExampleGen with each level, for files of random words.
 
 `noise` plants noise into a corpus of two columns and prints precision and recall by kind of noise. A tenth
 of the rows each are in a wrong language, misaligned, copied, boilerplate, or truncated. The other rows count
@@ -17,8 +20,11 @@ from __future__ import annotations
 
 import argparse
 import collections
+import concurrent.futures
 import contextlib
+import multiprocessing
 import random
+import resource
 import statistics
 import tempfile
 import time
@@ -40,6 +46,7 @@ from bitext.components.example_gen.cleaning.texts import Texts
 from bitext.components.example_gen.formats.base import BLOCK_ROWS
 
 LEVELS = ("off", "basic", "strict")
+MEMORY_ROWS = (100_000, 1_000_000)
 SHARE = 0.1
 """Share of the rows of each kind of noise."""
 TRAINING = Path(__file__).parents[1] / "pipeline" / "configs" / "tatoeba.yaml"
@@ -200,6 +207,37 @@ def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     seconds[name] += time.process_time() - start
 
 
+def memory() -> None:
+    """Prints the peak memory of ExampleGen with each level, each in a process of its own."""
+    print("| rows | " + " | ".join(LEVELS) + " |\n|---|" + "---|" * len(LEVELS))
+    with tempfile.TemporaryDirectory() as folder:
+        for rows in MEMORY_ROWS:
+            file = Path(folder) / f"{rows}.tsv"
+            write_random(file, rows)
+            peaks = []
+            for level in LEVELS:
+                with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+                    peaks.append(pool.submit(peak, Path(folder) / f"{rows}-{level}", file, level).result())
+            print(f"| {rows:,} | " + " | ".join(f"{value:,} MB" for value in peaks) + " |", flush=True)
+
+
+def peak(folder: Path, file: Path, level: str) -> int:
+    """Runs ExampleGen. Returns the peak memory of this process in MB."""
+    run(folder, file, with_level(level))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def write_random(path: Path, rows: int) -> None:
+    """Writes distinct rows of random words as TSV."""
+    generator = random.Random(rows)
+    words = ["".join(generator.choices("abcdefghijklmnopqrstuv", k=2 + n % 8)) for n in range(30_000)]
+    with path.open("w", encoding="utf-8") as file:
+        for _ in range(rows):
+            length = generator.randint(6, 12)
+            sides = (" ".join(generator.choices(words, k=length)).capitalize() for _ in range(2))
+            file.write(".\t".join(sides) + ".\n")
+
+
 def noise(file: Path, folder: Path | None, seed: int) -> None:
     """Prints precision and recall of each level by kind of noise."""
     pairs = read_pairs(file)
@@ -272,13 +310,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.cleaning", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("what", choices=("price", "noise"))
-    parser.add_argument("corpus", type=Path, help="a TSV file: source TAB target")
+    parser.add_argument("what", choices=("price", "noise", "memory"))
+    parser.add_argument("corpus", type=Path, nargs="?", help="a TSV file: source TAB target")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of `price` (default 5)")
     parser.add_argument("--folder", type=Path, help="where `noise` writes the corpora and configurations")
     parser.add_argument("--seed", type=int, default=0, help="seed of the noise (default 0)")
     options = parser.parse_args()
-    if options.what == "price":
+    if options.what == "memory":
+        memory()
+    elif options.corpus is None:
+        parser.error(f"{options.what} needs a corpus")
+    elif options.what == "price":
         price(options.corpus, options.rounds)
     else:
         noise(options.corpus, options.folder, options.seed)

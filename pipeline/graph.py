@@ -79,15 +79,9 @@ def _corpus_use(options: CorpusOptions, name: str, weight: float, tag: str) -> C
     return CorpusUse(name, weight, tag, rules.limit("near_duplicates"), rules.limit("max_targets"))
 
 
-def _evaluator_parameters(config: PipelineConfig) -> EvaluatorParameters:
-    """The section of the Evaluator without the files of the test sets, which GoldenGen reads."""
-    names = EvaluatorParameters.__struct_fields__
-    return EvaluatorParameters(**{name: getattr(config.evaluator, name) for name in names})
-
-
-def _fields(section: Parameters) -> dict[str, Any]:
-    """The values of a section by key."""
-    return {name: getattr(section, name) for name in section.__struct_fields__}
+def _fields(section: Parameters, of: type[Parameters] | None = None) -> dict[str, Any]:
+    """The values of a section by key; only those that its base class `of` has, if it is given."""
+    return {name: getattr(section, name) for name in (of or type(section)).__struct_fields__}
 
 
 def _model_nodes(config: PipelineConfig, data: Mapping[str, Node]) -> tuple[Node, ...]:
@@ -105,7 +99,7 @@ def _model_nodes(config: PipelineConfig, data: Mapping[str, Node]) -> tuple[Node
     )
     evaluator = _node(
         Evaluator(),
-        _evaluator_parameters(config),
+        EvaluatorParameters(**_fields(config.evaluator, EvaluatorParameters)),  # GoldenGen reads the others
         examples=examples["examples"],
         model=trainer["model"],
         baseline=ServedModel(config.serving, other_than="model"),

@@ -20,16 +20,11 @@ from bitext.components.example_gen.corpus import (
 from bitext.components.example_gen.files import Files
 from bitext.components.example_gen.formats import FORMATS
 from bitext.components.shared.archives import container
+from bitext.components.shared.names import name_rule
 
 __all__ = ["EPOCH", "SPLITS", "CorpusOptions", "GivenSplits", "Window"]
 GOLDEN_SPLIT = "golden"
-CorpusName = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,59}$",
-        description="letters, digits, `_`, `.` and `-`, at most 60, with a letter or a digit first",
-    ),
-]
+CorpusName = Annotated[str, name_rule(60)]
 Tag = Annotated[
     str,
     msgspec.Meta(

@@ -17,6 +17,7 @@ from bitext.components.example_validator import Parameters as ExampleValidatorPa
 from bitext.components.infra_validator import Parameters as InfraValidatorParameters
 from bitext.components.pusher import Settings as PusherSettings
 from bitext.components.schema_gen import Parameters as SchemaGenParameters
+from bitext.components.shared.names import name_rule
 from bitext.components.shared.path_lengths import SQLITE_BYTES, bytes_of
 from bitext.components.shared.path_types import LocalPath
 from bitext.components.shared.suggestions import did_you_mean
@@ -25,13 +26,7 @@ from bitext.components.statistics_gen import RequestParameters
 from bitext.components.trainer import Parameters as TrainerParameters
 from bitext.components.transform import Parameters as TransformParameters
 
-Name = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$",
-        description="letters, digits, `_`, `.` and `-`, at most 200, with a letter or a digit first",
-    ),
-]
+Name = Annotated[str, name_rule(200)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 NODE_FOLDERS = frozenset(
     {
