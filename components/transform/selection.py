@@ -57,7 +57,8 @@ class Selection:
             prefix = f"{name}: " if name else ""
             if reasons := self.left_out.get(name):
                 counts = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())
-                yield f"{prefix}{reasons.total():,} training pairs left out: {counts}"
+                pairs = f"training pair{'s' * (reasons.total() != 1)}"
+                yield f"{prefix}{reasons.total():,} {pairs} left out: {counts}"
             if use.weight != 1.0 and self.pairs[name]:
                 often = _use_in_words(self.pairs[name], self.written[name])
                 yield f"{prefix}weight {use.weight:g}: {often}"
@@ -70,7 +71,8 @@ def _use_in_words(pairs: int, written: int) -> str:
         return f"{further:,} of its {pairs:,} training pairs are used"
     often = {1: "once", 2: "twice"}.get(times, f"{times:,} times")
     more = f", and {further:,} of them once more" if further else ""
-    return f"each of its {pairs:,} training pairs is used {often}{more}"
+    each = f"each of its {pairs:,} training pairs" if pairs > 1 else "its only training pair"
+    return f"{each} is used {often}{more}"
 
 
 def select(parameters: WeightedParameters, examples: Sequence[Examples]) -> Selection | None:
@@ -196,13 +198,13 @@ def copies(
         return {}
     for line in selection.lines():
         say(line)
-    rejects.write_rows(_rejected(selection, examples))
+    rejects.write_rows(rejected(selection, examples))
     left_out = {name: dict(reasons) for name, reasons in selection.left_out.items()}
     rejects.write_summary(Summary(rows=0, accepted=0, left_out=left_out))
     return selection.copies
 
 
-def _rejected(selection: Selection, examples: Sequence[Examples]) -> Iterator[Reject]:
+def rejected(selection: Selection, examples: Sequence[Examples]) -> Iterator[Reject]:
     """Yields the pairs that rules of cleaning leave out. Others that are left out are only counted."""
     counted = (KEPT, HELD_OUT, DUPLICATE)
     for part in examples:

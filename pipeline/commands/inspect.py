@@ -40,6 +40,7 @@ def inspect(options: argparse.Namespace) -> int:
         _print_rejects(options)
         raise
     _print_rejects(options)
+    _print_left_out(options)
     return code
 
 
@@ -48,5 +49,13 @@ def _print_rejects(options: argparse.Namespace) -> None:
     from bitext.pipeline.reports import rejected
 
     report = rejected.collect(common.load(options), options.limit or None)
-    if report["rejected"] or len(report["corpora"]) > 1:
-        print_output(f"\n{rejected.render(report)}")
+    if report["rejected"]:
+        print_output(f"\n{rejected.render(report | {'corpora': []})}")  # the run has printed the table
+
+
+def _print_left_out(options: argparse.Namespace) -> None:
+    """Prints the training pairs that Transform will leave out, if there are any."""
+    from bitext.pipeline.reports import left_out
+
+    if text := left_out.render(common.load(options), options.limit or None):
+        print_output(f"\n{text}")

@@ -166,7 +166,7 @@ def render(report: dict[str, Any], reasons: Sequence[str] = ()) -> str:
             continue
         shown = [row for row in report["rejects"] if row["reason"] == reason]
         lines += ["", f"{reason}: {count:,} row{'s' * (count != 1)}"]
-        lines += [f"    {_row(row)}" for row in shown]
+        lines += [f"    {on_one_line(Reject(**row))}" for row in shown]
         if count > len(shown):
             lines.append(f"    and {count - len(shown):,} more (--limit 0 shows all)")
     for reason in reasons:
@@ -175,8 +175,7 @@ def render(report: dict[str, Any], reasons: Sequence[str] = ()) -> str:
     return "\n".join(lines)
 
 
-def _row(row: dict[str, Any]) -> str:
+def on_one_line(row: Reject) -> str:
     """Returns a row on one line."""
-    text = row["text"]
-    cut = " ..." if len(text) > SHOWN_CHARACTERS else ""
-    return f"{path_text(row['file'])}:{row['line']}: {row['detail']}: {quoted(text[:SHOWN_CHARACTERS])}{cut}"
+    cut = " ..." if len(row.text) > SHOWN_CHARACTERS else ""
+    return f"{path_text(row.file)}:{row.line}: {row.detail}: {quoted(row.text[:SHOWN_CHARACTERS])}{cut}"

@@ -150,9 +150,9 @@ def test_pairs_of_an_earlier_part_and_held_out_sources_are_left_out(tmp_path: Pa
     result = selection.select(WeightedParameters(corpora=uses), (first, second, third))
     assert result is not None
     assert list(result.lines()) == [
-        "a: 1 training pairs left out: held out elsewhere 1",
-        "tagged: 1 training pairs left out: held out elsewhere 1",
-        "b: 1 training pairs left out: exact duplicate 1",
+        "a: 1 training pair left out: held out elsewhere 1",
+        "tagged: 1 training pair left out: held out elsewhere 1",
+        "b: 1 training pair left out: exact duplicate 1",
     ]
 
 
