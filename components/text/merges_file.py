@@ -12,7 +12,7 @@ from bitext.components.text import WORD_BOUNDARY
 END_OF_WORD = "</w>"
 _BYTE_LEVEL = "\u00e2\u0122"
 """The merge of the bytes E2 80 in byte-level BPE, the first two of typographic punctuation."""
-_REMEDY = "give a merges file of subword-nmt, fairseq or fastBPE, or a BPE model of SentencePiece"
+_REMEDY = "give a merges file of subword-nmt, fairseq or fastBPE, or a model of SentencePiece"
 Rule = tuple[str, str]
 
 

@@ -25,7 +25,7 @@ _UNKNOWN_PENALTY = 10.0
 _FIRST_KEY = b"\x0a"
 """The key of field 1, the pieces, which are the first field of a model."""
 _NORMALIZATIONS = ("identity", "nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf")
-_REMEDY = "give a model without it, or leave transform.vocabulary_file out: Transform then learns one"
+_REMEDY = "give another model, or leave transform.vocabulary_file out: Transform then learns one"
 Fields = dict[int, list[int | bytes]]
 Piece = tuple[str, float, int]
 """The text, the score and the type of a piece."""
