@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from bitext.components.example_gen.formats.guards import LEAST_ROWS, is_language_code
-from bitext.components.shared.display import path_text, quoted
+from bitext.components.shared.display import path_text, quoted, shell_path
 from bitext.components.shared.errors import DataError
 
 _ADDRESS = re.compile(r"(?:https?|ftp)://\S+|www\.\S+|\S+@\S+\.\w+", re.IGNORECASE)
@@ -46,7 +46,8 @@ def check(rows: Sequence[Sequence[str]], columns: tuple[int, int], path: str) ->
         f"{path_text(path)}: column {wrong[0]} looks like numbers, ids or addresses, not like sentences"
         f" ({quoted(shown[:_MOST_SHOWN])}); columns {' and '.join(texts[:2])} look like sentences",
         f"set example_gen.source_column to {texts[0]} and example_gen.target_column to {texts[1]}; if the"
-        " columns are right, write them alone into a file: cut -f",
+        " columns are right, write them alone into a file:"
+        f" cut -f{columns[0] + 1},{columns[1] + 1} {shell_path(path)}",
     )
 
 
