@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from bitext.components.example_gen.formats.guards import LEAST_ROWS, is_language_code
@@ -31,17 +32,22 @@ def check(rows: Sequence[Sequence[str]], columns: tuple[int, int], path: str) ->
     Raises:
       DataError: they are numbers, ids, addresses or one repeated word, and other columns are not.
     """
-    widths = [len(row) for row in rows]
-    if len(rows) < LEAST_ROWS or max(widths) < 3:
+    widths = Counter(len(row) for row in rows)
+    if len(rows) < LEAST_ROWS:
         return
-    values = {
-        str(column): [row[column] for row in rows if column < len(row)] for column in range(max(widths))
-    }
+    ((width, count),) = widths.most_common(1)
+    if width < 3 or count < 0.9 * len(rows):
+        return
+    values = {}
+    for column in range(width):
+        written = [row[column] for row in rows if column < len(row) and row[column].strip()]
+        if len(written) >= LEAST_ROWS:
+            values[str(column)] = written
     texts = of_text(values)
     wrong = [column for column in columns if str(column) in values and str(column) not in texts]
     if len(texts) < 2 or not wrong:
         return
-    shown = next((value for value in values[str(wrong[0])] if value.strip()), "")
+    shown = values[str(wrong[0])][0]
     raise DataError(
         f"{path_text(path)}: column {wrong[0]} looks like numbers, ids or addresses, not like sentences"
         f" ({quoted(shown[:_MOST_SHOWN])}); columns {' and '.join(texts[:2])} look like sentences",
