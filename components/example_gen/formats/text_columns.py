@@ -12,6 +12,8 @@ from bitext.components.shared.errors import DataError
 
 _ADDRESS = re.compile(r"(?:https?|ftp)://\S+|www\.\S+|\S+@\S+\.\w+", re.IGNORECASE)
 _WORD = re.compile(r"[\"'(]*[A-Za-z]+(?:['’-][A-Za-z]+)*[.,!?;:…\"')]*")
+_LEAST_TO_STOP = 20
+"""Fewer values of a column do not stop a run."""
 _MOST_SHOWN = 40
 _LEAST_DISTINCT = 0.05
 _SIDES = (
@@ -33,7 +35,7 @@ def check(rows: Sequence[Sequence[str]], columns: tuple[int, int], path: str) ->
       DataError: they are numbers, ids, addresses or one repeated word, and other columns are not.
     """
     widths = Counter(len(row) for row in rows)
-    if len(rows) < LEAST_ROWS:
+    if len(rows) < _LEAST_TO_STOP:
         return
     ((width, count),) = widths.most_common(1)
     if width < 3 or count < 0.9 * len(rows):
@@ -41,7 +43,7 @@ def check(rows: Sequence[Sequence[str]], columns: tuple[int, int], path: str) ->
     values = {}
     for column in range(width):
         written = [row[column] for row in rows if column < len(row) and row[column].strip()]
-        if len(written) >= LEAST_ROWS:
+        if len(written) >= _LEAST_TO_STOP:
             values[str(column)] = written
     texts = of_text(values)
     wrong = [column for column in columns if str(column) in values and str(column) not in texts]
