@@ -160,6 +160,8 @@ def test_the_json_has_the_documented_fields(collect: Any) -> None:
         "length_ratio": None,
         "cleaning": "",
         "fixed": {},
+        "corpus": "",
+        "left_out": {},
     }
     text = json.loads(msgspec.json.encode(msgspec.convert(TEXT, TextFile)))  # with the defaults
     assert (content["settings"], content["text"]) == (FILES["model/model.json"], text)
