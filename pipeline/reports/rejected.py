@@ -102,7 +102,8 @@ def _newest(config: PipelineConfig) -> Source | None:
         executions = sorted(
             (e for e in history if e.run_id == run.run_id and not e.part), key=lambda e: e.id or 0
         )
-        if artifacts := tuple(a for execution in executions for a in _rejects_of(execution)):
+        artifacts = tuple(a for execution in executions for a in _rejects_of(execution))
+        if any(execution.node != "Transform" and [*_rejects_of(execution)] for execution in executions):
             return Source(run, artifacts, tuple(executions))
     return None
 

@@ -147,6 +147,22 @@ def test_no_row_was_rejected(root: Root, capsys: pytest.CaptureFixture[str]) -> 
     assert "14 rows: 14 became examples, 0 exact duplicates, 0 rejected" in shown(capsys)
 
 
+def test_a_run_that_begins_at_transform_has_read_no_corpus(
+    root: Root, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root.add_run(State.COMPLETE, rows("too_long", 1))
+    run = root.add_run(State.COMPLETE)
+    path = root.layout.root / "Transform" / "rejects" / "2"
+    path.mkdir(parents=True)
+    Rejects(path).write_rows([])
+    Rejects(path).write_summary(Summary(rows=0, accepted=0))
+    outputs = {"rejects": (StoredArtifact(Rejects.TYPE_NAME, str(path), "d"),)}
+    root.store.put_execution(
+        Execution("Transform", run.run_id, State.COMPLETE, 1.0, 2.0, outputs=outputs), run
+    )
+    assert as_json(capsys)["run"] == "r1"
+
+
 def test_the_rows_by_corpus_with_what_transform_leaves_out(
     root: Root, capsys: pytest.CaptureFixture[str]
 ) -> None:
