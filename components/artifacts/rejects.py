@@ -12,19 +12,21 @@ from pathlib import Path
 import msgspec
 
 from bitext.components.artifacts.base import Artifact
+from bitext.components.shared.display import path_text
 from bitext.components.shared.files import gzip_writer, write_json
 
 
-class Reject(msgspec.Struct, frozen=True):
+class Reject(msgspec.Struct, frozen=True, omit_defaults=True):
     """A row that cannot be used.
 
     Attributes:
       file: the file that the row is in.
-      line: the line where the row begins; the first line is 1.
+      line: the line where the row begins; the first line is 1. Or the number of the unit, row or message.
       reason: the kind of reason: `too_long`.
       detail: the reason in words, with the numbers.
       text: the row; its source and target if it was compared with the corpus (`length_ratio`, `wrong_script`
         and others). Bytes that are not UTF-8 are lone surrogates here, and backslash escapes in the file.
+      numbered: what `line` counts: `line`; `unit` (TMX, XLIFF), `row` (Parquet, Arrow) or `message` (MO).
     """
 
     file: str
@@ -32,6 +34,12 @@ class Reject(msgspec.Struct, frozen=True):
     reason: str
     detail: str
     text: str
+    numbered: str = "line"
+
+    def place(self) -> str:
+        """Where the row is: `corpus.tsv:17`, `memory.tmx: unit 17`."""
+        number = f"{self.line}" if self.numbered == "line" else f" {self.numbered} {self.line}"
+        return f"{path_text(self.file)}:{number}"
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +112,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 class Rejects(Artifact):
     """Rows that did not become examples, in file order, with their reasons::
 
-    rejects.jsonl.gz     {"file", "line", "reason", "detail", "text"} for each row
+    rejects.jsonl.gz     {"file", "line", "reason", "detail", "text"} for each row, and
+                         "numbered" if "line" is no line
     summary.json         {"rows", "accepted", "duplicates", "golden_removed", "reasons": {reason: count}, ...}
     """
 

@@ -44,6 +44,7 @@ def rejected_rows(file: SourceFile, rows: Rows, filtered: Filtered) -> list[Reje
             reason=REASONS[filtered.reason[row] - 1],
             detail=filtered.details[row],
             text=rows.text(row),
+            numbered=file.numbered,
         )
         for row in sorted(filtered.details)
     ]
@@ -83,4 +84,4 @@ def _rows(file: SourceFile, data: bytes) -> Iterator[Reject]:
     for line, reason, detail, text in zip(
         cast(np.ndarray, columns["line"]).tolist(), reasons, *texts, strict=True
     ):
-        yield Reject(name, line, reason, detail, text)
+        yield Reject(name, line, reason, detail, text, file.numbered)

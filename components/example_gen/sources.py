@@ -53,6 +53,7 @@ def find_source_files(
             split=split,
             stamps=_stamps(path, target_of_path[path]),
             columns=file_format.inspect(path, target_of_path[path], parameters),
+            numbered=file_format.numbered(path),
         )
         for index, (path, split) in enumerate(split_of_path.items())
     ]

@@ -161,7 +161,7 @@ def check_rejects(
     else:
         return
     shown = [
-        f"  {row.file}:{row.line}: {row.reason} ({row.detail}): {quoted(row.text[:SHOWN_CHARACTERS])}"
+        f"  {row.place()}: {row.reason} ({row.detail}): {quoted(row.text[:SHOWN_CHARACTERS])}"
         for row in rejects.rows(SHOWN_REJECTS, reasons)
     ]
     all_rows = context.keep(rejects.rows_file)

@@ -148,6 +148,7 @@ class _Block:
                 reason=reason,
                 detail=detail,
                 text=shorten(f"{source[row].as_py()}\t{target[row].as_py()}"),
+                numbered=self._file.numbered,
             )
             for row, (reason, detail) in sorted(reasons.items())
         ]

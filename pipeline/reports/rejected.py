@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from bitext.components.artifacts import Reject, Rejects
-from bitext.components.shared.display import path_text, quoted
+from bitext.components.shared.display import quoted
 from bitext.components.shared.errors import ConfigError
 from bitext.components.shared.suggestions import similar
 from bitext.pipeline.completion import complete_interrupted
@@ -179,4 +179,4 @@ def render(report: dict[str, Any], reasons: Sequence[str] = ()) -> str:
 def on_one_line(row: Reject) -> str:
     """Returns a row on one line."""
     cut = " ..." if len(row.text) > SHOWN_CHARACTERS else ""
-    return f"{path_text(row.file)}:{row.line}: {row.detail}: {quoted(row.text[:SHOWN_CHARACTERS])}{cut}"
+    return f"{row.place()}: {row.detail}: {quoted(row.text[:SHOWN_CHARACTERS])}{cut}"

@@ -9,12 +9,15 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 import mkdocs
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bitext.components.artifacts import Reject
 from bitext.components.example_gen import Parameters
 from bitext.components.example_gen.formats import languages, markup
+from bitext.components.example_gen.sources import find_source_files
 from bitext.components.shared.errors import DataError
 from tests.components.example_gen_runs import Result
 from tests.components.format_rows import read_reasons
@@ -337,3 +340,30 @@ def test_untranslated_units_are_counted_and_do_not_stop_the_run(tmp_path: Path) 
     assert len(result.all_rows()) == 200
     first = result.rejects()[0]
     assert (first["line"], first["reason"], first["detail"]) == (1, "untranslated", "it has no target")
+    assert first["numbered"] == "unit"
+    assert result.rejects_artifact.rows(1)[0].place() == f"{path}: unit 1"
+
+
+XLIFF_OF_ONE = (
+    '<xliff version="1.2"><file source-language="en" target-language="de"><body><trans-unit id="1">'
+    "<source>Yes.</source><target>Ja.</target></trans-unit></body></file></xliff>"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "file_format", "place"),
+    [
+        ("a.xlf", XLIFF_OF_ONE, "auto", ": unit 1"),
+        ("a.xlf", XLIFF_OF_ONE, "xliff", ": unit 1"),
+        ("a.po", 'msgid "a"\nmsgstr "b"\n', "po", ":1"),
+        ("a.tsv", "a\tb\n", "tsv", ":1"),
+    ],
+)
+def test_the_place_of_a_row_says_what_its_number_counts(
+    tmp_path: Path, name: str, text: str, file_format: str, place: str
+) -> None:
+    path = write(tmp_path / name, text)
+    [file] = find_source_files(Parameters(format=file_format, files=(str(path),)))
+    reject = Reject(str(path), 1, "untranslated", "it has no target", "", file.numbered)
+    assert reject.place() == f"{path}{place}"
+    assert msgspec.json.decode(msgspec.json.encode(reject), type=Reject) == reject

@@ -68,6 +68,13 @@ class Auto(base.Format):
         file_format, recognized = self._resolve(file.path, file.target_path, options)
         yield from file_format.rows(file, recognized)
 
+    def numbered(self, path: str) -> str:
+        """What the numbers of the rows of a file count, in the format that is recognized."""
+        from bitext.components.example_gen import detection
+
+        file_format = self._formats.get(detection.describe(path).format)
+        return file_format.numbered(path) if file_format else super().numbered(path)
+
     def recognized(self, file: base.SourceFile) -> str:
         """What was recognized, in words; empty for aligned files."""
         from bitext.components.example_gen import detection

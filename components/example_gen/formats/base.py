@@ -62,6 +62,7 @@ class SourceFile:
       target_path: path of the aligned target file, or None.
       split: split of all rows of the file; None if each row's split is decided by a hash.
       columns: indices of the source and the target column.
+      numbered: what the numbers of its rows count, see `Format.numbered`.
       stamps: of the source and the target file before they were read; see `reading.file_stamp`.
     """
 
@@ -71,6 +72,7 @@ class SourceFile:
     target_path: str | None
     split: str | None
     columns: tuple[int, int]
+    numbered: str = "line"
     stamps: tuple[reading.Stamp | None, reading.Stamp | None] = (None, None)
 
 
@@ -111,6 +113,10 @@ class Format(abc.ABC):
     fields_read: ClassVar[tuple[str, ...]] = ("files",)
     keys_of_layout: ClassVar[tuple[str, ...]] = ("format",)
     options_read: ClassVar[frozenset[str]] = frozenset({"encoding"})
+
+    def numbered(self, path: str) -> str:
+        """What the numbers of the rows of a file count: `line`, or a `unit`, `row` or `message`."""
+        return "line"
 
     def fields_for(self, files: Files) -> tuple[str, ...]:
         """The fields of `Files` that are read, of a split or corpus with these files."""

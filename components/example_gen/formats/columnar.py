@@ -30,6 +30,10 @@ class _Columnar(Format):
     keys_of_layout = ("format", "source_column", "target_column")
     options_read = frozenset({"source_column", "target_column"})
 
+    def numbered(self, path: str) -> str:
+        """What the numbers of the rows of a file count."""
+        return "row"
+
     def check_options(self, options: FormatOptions) -> None:
         """Checks that the columns differ."""
         super().check_options(options)

@@ -180,6 +180,10 @@ class XmlFormat(Format):
     options_read = frozenset({"encoding", "inline_markup", "source_language", "target_language"})
     keys_of_layout = ("format", "source_language", "target_language")
 
+    def numbered(self, path: str) -> str:
+        """What the numbers of the rows of a file count."""
+        return "unit"
+
     @abc.abstractmethod
     def collector(self, options: FormatOptions) -> Collector:
         """What gathers the units of one file."""

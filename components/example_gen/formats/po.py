@@ -42,6 +42,10 @@ class Po(Format):
 
     name = "po"
 
+    def numbered(self, path: str) -> str:
+        """What the numbers of the rows of a file count: a compiled catalog has no lines."""
+        return "message" if path.endswith((".mo", ".gmo")) else "line"
+
     def rows(self, file: SourceFile, options: FormatOptions) -> Iterator[Rows]:
         """The rows of a catalog, in order."""
         head = b""
