@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitext.components.example_gen import Parameters
+from bitext.components.example_gen import Parameters, detection
 from bitext.components.example_gen.formats import base, content, guards
 from bitext.components.shared.errors import DataError
 from tests.components.format_rows import read
@@ -128,6 +128,45 @@ def test_a_quoted_tsv_is_refused_and_read_as_csv(quoting: int, tmp_path: Path) -
     assert 'set example_gen.format to csv and example_gen.delimiter to "\\t"' in caught.value.remedy
     rows = read(tmp_path / "a.tsv", format="csv", delimiter="\t")
     assert rows == [(n, *pair, "") for n, pair in enumerate(pairs, 1)]
+
+
+QUOTED_PAIRS = [
+    ('He said: "Please go.", twice.', 'Dijo: "Vete", dos veces.'),
+    ("Line one.\nLine two.", "Renglón uno.\nRenglón dos."),
+    ("Short.", "Largo.\n\nMuy largo."),
+    ("A\ttab.", "Tab."),
+]
+
+
+@pytest.mark.parametrize("shown", [QUOTED_PAIRS, QUOTED_PAIRS[1:3] * 3, QUOTED_PAIRS[3:] * 2])
+@pytest.mark.parametrize("at", [0, 1500])
+def test_a_tsv_with_few_quoted_fields_is_read_as_csv(
+    shown: list[tuple[str, str]], at: int, tmp_path: Path
+) -> None:
+    pairs = PAIRS * 100
+    pairs[at:at] = shown
+    text = io.StringIO()
+    csv.writer(text, delimiter="\t").writerows(pairs)
+    (tmp_path / "a.tsv").write_text(text.getvalue(), encoding="utf-8", newline="")
+    with pytest.raises(DataError, match="is quoted as in CSV") as caught:
+        read(tmp_path / "a.tsv")
+    assert 'set example_gen.format to csv and example_gen.delimiter to "\\t"' in caught.value.remedy
+    if not at:
+        assert detection.describe(str(tmp_path / "a.tsv")).format == "csv"
+        rows = read(tmp_path / "a.tsv", format="auto")
+        assert [row[1:] for row in rows] == [(*pair, "") for pair in pairs]
+
+
+def test_quoted_prose_over_lines_stays_tsv(tmp_path: Path) -> None:
+    pairs = [
+        *PAIRS,
+        *[('"I am here.', '"Estoy aquí.'), ('Please go."', 'Vete, por favor."')] * 5,
+        *[('"Yes."', '"Sí."'), ('"Hello" she said', '"Hola" dijo ella'), ('5" wide', '5" ancho')] * 3,
+        *[("I am here.", '"Estoy aquí.'), ('Please go."', "Vete.")] * 5,
+    ]
+    (tmp_path / "a.tsv").write_text(tsv_of(pairs), encoding="utf-8")
+    assert read(tmp_path / "a.tsv") == [(n, *pair, "") for n, pair in enumerate(pairs, 1)]
+    assert detection.describe(str(tmp_path / "a.tsv")).format == "tsv"
 
 
 def test_a_late_quoted_field_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,12 @@ _CODE = re.compile(r"([a-z]{2,3})(?:[-_](?:[A-Z]{2}|[A-Z][a-z]{3}|[0-9]{3}))*")
 _SNAKE_CASE = re.compile(r"[a-z]+(?:_[a-z0-9]+)+")
 _PIECES = re.compile(r"[_.:-]+|(?<=[a-z])(?=[0-9])|(?<=[a-z])(?=[A-Z])")
 _WRITTEN_BY_CSV = re.compile(rb'"(?:[^"]|"")*"')
-_DOUBLED = re.compile(rb'"(?=.*[^"]).*"".*"')
+_DOUBLED = re.compile(rb'"(?=.*[^"]).*"".*"', re.DOTALL)
+_QUOTED = re.compile(rb'"(?:[^"]++|"")*+"')
+_ROW = re.compile(rb'(?:"(?:[^"]++|"")*+"|[^"\t\n]*+)(?:\t(?:"(?:[^"]++|"")*+"|[^"\t\n]*+))*+\n')
+"""A row as a CSV writer writes it, which may go over several lines."""
+_MOST_ROW_BYTES = 1 << 16
+_LEAST_SPANNING = 2
 _LEAST_QUOTED_SHARE = 0.5
 _MANY_FIELDS = 100
 
@@ -155,11 +160,13 @@ class QuoteCounts:
       fields: number of fields with a quotation mark.
       by_csv: fields among them as a CSV writer quotes them.
       doubled: fields among these with doubled quotation marks.
+      spanning: rows in which line ends or tabs are quoted, and which have as many columns as most lines.
     """
 
     fields: int = 0
     by_csv: int = 0
     doubled: int = 0
+    spanning: int = 0
 
     @property
     def is_prose(self) -> bool:
@@ -168,15 +175,24 @@ class QuoteCounts:
 
     def add(self, block: bytes) -> None:
         """Counts the fields of a block of whole lines."""
-        lines = block.replace(b"\r", b"\n").split(b"\n")
-        fields = (field for line in lines if b'"' in line for field in line.split(b"\t"))
-        for field in fields:
-            if b'"' not in field:
-                continue
-            self.fields += 1
-            if _WRITTEN_BY_CSV.fullmatch(field):
-                self.by_csv += 1
-                self.doubled += _DOUBLED.fullmatch(field) is not None
+        text = block.replace(b"\r", b"\n").removesuffix(b"\n") + b"\n"
+        tabs = _tabs_of_most(text)
+        start = 0
+        while (mark := text.find(b'"', start)) >= 0:
+            start = text.rfind(b"\n", 0, mark) + 1
+            end = text.index(b"\n", mark)
+            row = _ROW.match(text, start, start + _MOST_ROW_BYTES) if tabs else None
+            if row is not None and _is_spanning(row[0], tabs):
+                self.spanning += 1
+                fields, end = _QUOTED.findall(row[0]), row.end() - 1
+            else:
+                fields = [field for field in text[start:end].split(b"\t") if b'"' in field]
+            for field in fields:
+                self.fields += 1
+                if _WRITTEN_BY_CSV.fullmatch(field):
+                    self.by_csv += 1
+                    self.doubled += _DOUBLED.fullmatch(field) is not None
+            start = end + 1
 
     def are_by_csv(self, total_fields: int | None = None) -> bool:
         """Whether the file was written as CSV with tabs.
@@ -186,16 +202,31 @@ class QuoteCounts:
         """
         if self.by_csv < 0.9 * self.fields:
             return False
-        if self.doubled:
+        if self.doubled or self.spanning >= _LEAST_SPANNING:
             return True
         return total_fields is not None and self.by_csv > max(1, _LEAST_QUOTED_SHARE * total_fields)
 
 
+def _tabs_of_most(text: bytes) -> int:
+    """The number of tabs that most of the first lines with a tab have."""
+    counts = Counter(line.count(b"\t") for line in text.split(b"\n", SAMPLE_ROWS)[:SAMPLE_ROWS])
+    counts.pop(0, None)
+    return counts.most_common(1)[0][0] if counts else 0
+
+
+def _is_spanning(row: bytes, tabs: int) -> bool:
+    """Whether line ends or tabs of a row are within quotes, and it has this number of other tabs."""
+    others = _QUOTED.sub(b"", row)
+    return others.count(b"\t") == tabs and row.count(b"\n") + row.count(b"\t") > tabs + 1
+
+
 def quoting_error(path: str, counts: QuoteCounts) -> DataError:
     """The error of a TSV file that is quoted."""
+    spanning = f"; {counts.spanning:,} rows have line ends or tabs within quotes" if counts.spanning else ""
     return DataError(
         f"{path_text(path)} is quoted as in CSV: {counts.by_csv:,} of {counts.fields:,} fields with quotation"
-        " marks begin and end with one, and those inside are doubled; format tsv would keep them in the text",
+        f" marks begin and end with one, and those inside are doubled{spanning}; format tsv would keep them"
+        " in the text",
         'set example_gen.format to csv and example_gen.delimiter to "\\t"',
     )
 

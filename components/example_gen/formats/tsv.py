@@ -57,7 +57,7 @@ class Tsv(Table):
         """The rows of a file, without its header, in order."""
         line, quotes = 1, guards.QuoteCounts()
         for block in text_blocks(file.path, options.encoding):
-            if not quotes.is_prose and b'""' in block:
+            if not quotes.is_prose and b'"' in block:
                 quotes.add(block)
                 if quotes.are_by_csv():
                     raise guards.quoting_error(file.path, quotes)
