@@ -49,7 +49,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
       rows: rows read.
       accepted: rows that became examples.
       duplicates: rows dropped as exact duplicates.
-      golden_removed: rows left out of training because their source is in the golden set.
+      golden_removed: rows left out of training because their source is in the golden set or a test set.
       rejected: rows that cannot be used.
       reasons: rejected rows by reason.
       splits: examples by split.

@@ -28,6 +28,7 @@ from bitext.components import artifacts
 from bitext.components.artifacts.rejects import Reject
 from bitext.components.component import Context
 from bitext.components.example_gen import (
+    GOLDEN_SPLIT,
     SPLITS,
     Parameters,
     alignment,
@@ -55,7 +56,7 @@ from bitext.components.example_gen.spilling import Storage
 from bitext.components.example_gen.splitting import assign_splits
 from bitext.components.example_gen.summary import Counts
 from bitext.components.example_gen.writing import HASH, LINE, OCTAVES, WriteSplit, take
-from bitext.components.shared import tfrecord
+from bitext.components.shared import directions, tfrecord
 from bitext.components.shared.errors import DataError
 from bitext.components.text.hashing import near_hashes, source_hashes
 
@@ -114,8 +115,10 @@ def _run(
     summary.check_rejects(totals, rejects, parameters, context)
     part = as_part(parameters)
     span = part.span
-    for line in preview.lines(examples, totals.splits, preview.SHOWN_PAIRS if span is None else 1):
+    seen = preview.look(examples, totals.splits, preview.SHOWN_PAIRS if span is None else 1)
+    for line in (*seen.lines, *_other_directions(seen.direction, golden)):
         context.say(line)
+    examples.properties.update(directions.properties_of(seen.direction))
     if span is None and not part.corpus:
         summary.check_splits(totals)
     elif totals.rows == 0:
@@ -130,6 +133,16 @@ def _run(
     examples.properties.update(rejected=totals.rejected, duplicates=totals.duplicates)
     rejects.properties.update(rows=totals.rows, rejected=totals.rejected)
     rejects.properties.update(totals.reasons)
+
+
+def _other_directions(own: directions.Direction, golden: artifacts.Examples | None) -> Iterator[str]:
+    """Yields a warning for each test set with other languages than the corpus."""
+    if golden is None or not all(own):
+        return
+    for name in golden.splits():
+        label = "the golden set" if name == GOLDEN_SPLIT else f"test set {name}"
+        if line := directions.warning(label, directions.of(golden.properties, f"{name}_"), own, "the corpus"):
+            yield f"warning: {line}"
 
 
 def _source_hashes_of(golden: artifacts.Examples) -> Hashes:

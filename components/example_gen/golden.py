@@ -17,13 +17,14 @@ from bitext.components.example_gen import (
     alignment,
     out_of_step,
     places,
+    preview,
 )
 from bitext.components.example_gen.files import Files
 from bitext.components.example_gen.filters import filter_rows
 from bitext.components.example_gen.rejecting import PackedRejects, in_order, pack_rejects, rejected_rows
 from bitext.components.example_gen.sources import find_source_files, read_rows
 from bitext.components.example_gen.writing import LINE, examples_of, take
-from bitext.components.shared import tfrecord
+from bitext.components.shared import directions, tfrecord
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 
@@ -88,6 +89,8 @@ def _read_set(
     out_of_step.check(suspicious, rows, parameters.max_out_of_step_share, context)
     number = sum(reasons.values())
     examples.properties[name] = examples_written
+    direction = preview.look(examples, {name: examples_written}).direction
+    examples.properties.update(directions.properties_of(direction, f"{name}_"))
     prefix = "" if name == GOLDEN_SPLIT else f"{name}: "
     context.say(f"{prefix}{examples_written:,} pairs" + (f", {number:,} rows rejected" if number else ""))
     summary = Summary(rows=rows, accepted=examples_written, rejected=number, reasons=dict(reasons))

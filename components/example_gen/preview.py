@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from tfx_bsl.coders import example_coder
 from bitext.components.artifacts import Examples
 from bitext.components.example_gen.cleaning import languages
 from bitext.components.example_gen.cleaning.texts import Texts
-from bitext.components.shared import tfrecord
+from bitext.components.shared import directions, tfrecord
 from bitext.components.shared.display import isolate
 from bitext.schemas import scripts
 
@@ -29,8 +30,21 @@ SAME_SHARE = 0.8
 LEAST_DECIDED = 20
 
 
-def lines(examples: Examples, sizes: Mapping[str, int], pairs: int = SHOWN_PAIRS) -> Iterator[str]:
-    """Yields lines about the examples: languages, a warning if both sides are in one, and pairs.
+@dataclasses.dataclass(frozen=True)
+class Preview:
+    """What a person should see of examples.
+
+    Attributes:
+      lines: languages, a warning if both sides are in one, and pairs.
+      direction: the languages of both sides.
+    """
+
+    lines: list[str]
+    direction: directions.Direction = ("", "")
+
+
+def look(examples: Examples, sizes: Mapping[str, int], pairs: int = SHOWN_PAIRS) -> Preview:
+    """Looks at examples.
 
     Args:
       examples: the examples.
@@ -39,16 +53,16 @@ def lines(examples: Examples, sizes: Mapping[str, int], pairs: int = SHOWN_PAIRS
     """
     split = next((name for name, size in sizes.items() if size), None)
     if split is None:
-        return
+        return Preview([])
     source, target = _sample(examples.files(split)[0], sizes[split])
     found = [languages_of(side) for side in (source, target)]
     words = [in_words(side, f) for side, f in zip((source, target), found, strict=True)]
-    yield f"source {words[0]}; target {words[1]}"
+    lines = [f"source {words[0]}; target {words[1]}"]
     if warning := same_language(*found):
-        yield f"warning: {warning}"
+        lines.append(f"warning: {warning}")
     for row in spread(len(source), pairs).to_pylist():
-        yield f"  {_shown(source[row].as_py())}"
-        yield f"      {_shown(target[row].as_py())}"
+        lines += [f"  {_shown(source[row].as_py())}", f"      {_shown(target[row].as_py())}"]
+    return Preview(lines, (dominant_language(found[0]), dominant_language(found[1])))
 
 
 def _sample(path: Path, size: int) -> tuple[pa.Array, pa.Array]:

@@ -106,7 +106,7 @@ def _check_sum(summary: Summary) -> None:
     parts = {
         "examples": summary.accepted,
         "duplicates": summary.duplicates,
-        "removed for the golden set": summary.golden_removed,
+        "removed for the golden set and test sets": summary.golden_removed,
         "rejected": summary.rejected,
     }
     if sum(parts.values()) != summary.rows:
@@ -127,7 +127,9 @@ def report(summary: Summary, context: Context) -> None:
                 f"warning: {count:,} sources of {split} are also in train; scores on {split} will be too high"
             )
     if summary.golden_removed:
-        context.say(f"{summary.golden_removed:,} rows removed because their source is in the golden set")
+        context.say(
+            f"{summary.golden_removed:,} rows removed because their source is in the golden set or a test set"
+        )
     if summary.reasons:
         reasons = ", ".join(f"{name} {count:,}" for name, count in summary.reasons.items())
         context.say(f"{summary.rejected:,} rows rejected: {reasons}")
@@ -186,10 +188,17 @@ def check_splits(summary: Summary) -> None:
         )
     for split, count in summary.splits.items():
         if count == 0:
+            removed, remedy = "", _REMEDIES[split]
+            if summary.golden_removed > summary.accepted:
+                removed = (
+                    f"; {summary.golden_removed:,} rows were removed, because their source is in the golden"
+                    " set or a test set"
+                )
+                remedy = "give a golden set and test sets of other sentences than those of the corpus"
             plural = "s" * (summary.accepted != 1)
             counts = ", ".join(f"{name} {size}" for name, size in summary.splits.items())
             raise DataError(
                 f"the {split} split is empty: the corpus has {summary.accepted} usable example{plural}, "
-                f"of which {counts}",
-                _REMEDIES[split],
+                f"of which {counts}{removed}",
+                remedy,
             )

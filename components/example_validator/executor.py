@@ -15,6 +15,7 @@ from bitext.components.component import Context
 from bitext.components.example_validator import Check, Parameters, domains, merged_statistics
 from bitext.components.example_validator.comparison import Statistics, compare, examples_of
 from bitext.components.example_validator.severity import ERROR, NO_DATA, WARNING, Finding, Severities
+from bitext.components.shared import directions
 from bitext.components.shared.errors import DataError
 from bitext.components.shared.parts import count_parts
 
@@ -73,6 +74,9 @@ def run(
     validation.check_presence(statistics)
     for index, span in enumerate(statistics):
         validation.check_schema(span, examples[index] if index < len(examples) else None)
+    by_part = {artifacts.span_label(part): directions.of(part.properties) for part in examples}
+    for line in directions.warnings(by_part) if len(by_part) > 1 else ():
+        context.say(f"warning: {line}")
     train, evaluation = _merge(statistics, "train"), _merge(statistics, "eval")
     if parameters.check_skew:
         validation.check_skew("train_eval", train, evaluation, "eval")

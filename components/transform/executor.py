@@ -35,8 +35,8 @@ from bitext.components.transform import (
 )
 from bitext.components.transform.batches import POSITION, File, tensor_adapter_config
 from bitext.components.transform.batches import read as read_batches
-from bitext.components.transform.given_sides import GivenSides, text_file
-from bitext.components.transform.pattern import check_pattern
+from bitext.components.transform.given_sides import GivenSides, text_file, text_settings
+from bitext.components.transform.pattern import check_pattern, no_match
 from bitext.components.transform.preprocessing import (
     FEATURES,
     analysis_fn,
@@ -108,7 +108,7 @@ def run(
     if parameters.subword_samples > 1:
         _resegment(parameters, text, transform_graph.path, batches[TRAIN])
     padded.write(parameters, context, batches, transformed_examples)
-    _warn(parameters, context, text, transformed_examples)
+    _warn(parameters, context, text, transform_graph, transformed_examples)
 
 
 def _resolve(
@@ -117,12 +117,14 @@ def _resolve(
     """Returns the parameters with a number for `vocabulary_size: auto`, and the given vocabularies.
 
     Raises:
-      ConfigError: the pattern of whole tokens is no regular expression.
+      ConfigError: the pattern of whole tokens is no regular expression, or a given vocabulary changes a whole
+        token.
       DataError: a vocabulary file cannot be read, or bitext cannot apply it.
     """
     check_pattern(parameters.whole_token_pattern)
     parameters, line = fitting.with_vocabulary_size(parameters, itertools.chain.from_iterable(train))
     given = GivenSides.read(parameters)
+    given.check_whole_tokens(text_settings(parameters))
     is_learned = given.source is None or given.target is None
     for note in (*filter(None, [line if is_learned else ""]), *given.notes(parameters)):
         context.say(note)
@@ -305,9 +307,16 @@ def _splits(transform_graph: Path, side: SideFiles) -> resegment.Splits:
 
 
 def _warn(
-    parameters: Parameters, context: Context, text: TextFile, examples: artifacts.TransformedExamples
+    parameters: Parameters,
+    context: Context,
+    text: TextFile,
+    graph: artifacts.TransformGraph,
+    examples: artifacts.TransformedExamples,
 ) -> None:
-    """Prints a warning if the vocabulary is too large for the data."""
+    """Prints a warning if the vocabulary is too large for the data, or has no match of the pattern."""
     size, pairs = max(text.source.size, text.target.size), int(examples.properties["train_examples"])
     if warning := fitting.vocabulary_warning(parameters, size, pairs):
+        context.say(f"warning: {warning}")
+    files = (graph.path / side.vocabulary for side in (text.source, text.target))
+    if warning := no_match(parameters.whole_token_pattern, files):
         context.say(f"warning: {warning}")

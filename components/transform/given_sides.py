@@ -9,7 +9,9 @@ import tensorflow as tf
 
 from bitext.components import artifacts
 from bitext.components.artifacts import OF_LEARNED, Segmentation, SideFiles, TextFile
-from bitext.components.text import TextSettings, processor
+from bitext.components.shared.display import path_text
+from bitext.components.shared.errors import ConfigError
+from bitext.components.text import TextSettings, pretokens, processor
 from bitext.components.text import given as given_vocabulary
 from bitext.components.transform import Parameters, WeightedParameters, vocabulary
 
@@ -42,6 +44,25 @@ class GivenSides:
         """How the text of a side becomes words."""
         given = self.of(side)
         return OF_LEARNED if given is None else given.segmentation
+
+    def check_whole_tokens(self, settings: TextSettings) -> None:
+        """Checks that the files' own normalization leaves the listed texts that stay whole as they are.
+
+        Raises:
+          ConfigError: a text is changed, so that it would never be found.
+        """
+        for side in SIDES:
+            given = self.of(side)
+            if given is None or not settings.whole_tokens:
+                continue
+            changed = pretokens.replaced(tf.constant(settings.whole_tokens), given.segmentation)
+            for text, after in zip(settings.whole_tokens, changed.numpy().tolist(), strict=True):
+                if after.decode() != text:
+                    raise ConfigError(
+                        f"{path_text(given.file)} normalizes {text!r} to {after.decode()!r}, so a text or"
+                        f" tag {text!r} cannot stay whole",
+                        f"write {after.decode()!r} in transform.whole_tokens, or as the tag of the corpus",
+                    )
 
     def notes(self, parameters: Parameters) -> list[str]:
         """Returns lines about the files for the user."""

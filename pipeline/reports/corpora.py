@@ -16,7 +16,7 @@ Table: TypeAlias = list[dict[str, Any]]
 {correction: rows}."""
 NODES = frozenset({"ExampleGen", "Transform"})
 """The nodes whose rejects are of the corpora, not of test sets."""
-_EXACT, _GOLDEN = "exact duplicate", "golden set"
+_EXACT, _GOLDEN = "exact duplicate", "golden or test set"
 
 
 def summaries(executions: Iterable[Execution]) -> Iterator[Summary]:
@@ -37,7 +37,7 @@ def table(parts: Iterable[Summary]) -> Table:
     dropped: dict[str, Counter[str]] = {}
     fixed: dict[str, Counter[str]] = {}
     for part in parts:
-        if part.rows:
+        if part.rows or part.files:
             rows[part.corpus] += part.rows
             removed = {_EXACT: part.duplicates, _GOLDEN: part.golden_removed, **part.reasons}
             dropped.setdefault(part.corpus, Counter()).update(removed)

@@ -153,7 +153,7 @@ def render(report: dict[str, Any], reasons: Sequence[str] = ()) -> str:
         rejected = report["rows"] - report["accepted"] - report["duplicates"] - removed
         lines.append(
             f"{report['rows']:,} rows: {report['accepted']:,} became examples, {report['duplicates']:,} exact"
-            f" duplicates{f', {removed:,} removed for the golden set' if removed else ''},"
+            f" duplicates{f', {removed:,} removed for the golden set and test sets' if removed else ''},"
             f" {rejected:,} rejected"
         )
         if left_out:

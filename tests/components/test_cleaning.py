@@ -291,3 +291,11 @@ def test_the_corpus_rules_do_not_depend_on_the_blocks():
 def test_a_level_of_text_is_no_section():
     with pytest.raises(msgspec.ValidationError, match="Expected `object`"):
         msgspec.convert("basic", Cleaning)
+
+
+@pytest.mark.parametrize("key", ["source_language", "target_language"])
+@pytest.mark.parametrize("values", [{}, {"level": "strict", "min_language_confidence": 0}])
+def test_a_language_that_no_rule_reads_is_refused(key, values):
+    with pytest.raises(msgspec.ValidationError, match=f"{key} is uk, but the rule that reads it is off"):
+        msgspec.convert({**values, key: "uk"}, Cleaning)
+    assert msgspec.convert({"level": "strict", key: "uk"}, Cleaning).limit("min_language_confidence") == 0.8

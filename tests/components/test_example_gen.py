@@ -40,7 +40,7 @@ from bitext.components.example_gen.splitting import (
     SeenPairs,
     assign_splits,
 )
-from bitext.components.shared import tfrecord
+from bitext.components.shared import directions, tfrecord
 from bitext.components.shared.errors import DataError
 from bitext.components.text.hashing import source_hashes
 from bitext.components.text.normalization import is_blank, normalize, split_key
@@ -501,6 +501,27 @@ class GoldenResult:
 class TestGolden:
     """The sentences of the golden set are scored, and are in neither the train nor the eval split."""
 
+    @pytest.mark.parametrize("is_reversed", [True, False])
+    def test_a_golden_set_in_the_opposite_direction_is_told(self, tmp_path: Path, is_reversed: bool) -> None:
+        english = [f"This is sentence number {n} of a long and rather ordinary text." for n in range(400)]
+        spanish = [f"Esta es la frase número {n} de un texto largo y bastante común." for n in range(400)]
+        lines = list(map("\t".join, zip(english, spanish, strict=True)))
+        golden_lines = list(map("\t".join, zip(spanish, english, strict=True))) if is_reversed else lines
+        golden_gen = GoldenResult(tmp_path, golden_lines[300:])
+        file = _write(tmp_path / "a.tsv", lines[:300])
+        result = Result(tmp_path / "run", files=[file], golden=golden_gen.examples, **LARGE_SHARES)
+        told = [line for line in result.lines if "opposite direction" in line]
+        assert len(told) == is_reversed
+        assert all(line.startswith("warning: the golden set: source es, target en") for line in told)
+        assert directions.of(result.examples.properties) == ("en", "es")
+
+    def test_a_golden_set_of_the_corpus_itself_is_named_as_the_cause(self, tmp_path: Path) -> None:
+        lines = _corpus(100)
+        golden_gen = GoldenResult(tmp_path, lines)
+        with pytest.raises(DataError, match="rows were removed, because their source is in the") as caught:
+            Result(tmp_path / "run", files=[_write(tmp_path / "a.tsv", lines)], golden=golden_gen.examples)
+        assert "of other sentences" in caught.value.remedy
+
     def test_no_golden_source_is_in_train_or_eval(self, tmp_path: Path) -> None:
         lines = _corpus(100)
         golden_lines = [line.upper() for line in lines[::4]]
@@ -520,7 +541,9 @@ class TestGolden:
         removed = len(without.all_rows()) - len(result.all_rows())
         assert summary["golden_removed"] == removed > 10
         assert summary["rows"] == summary["accepted"] + summary["duplicates"] + removed
-        assert f"{removed} rows removed because their source is in the golden set" in result.lines
+        assert (
+            f"{removed} rows removed because their source is in the golden set or a test set" in result.lines
+        )
 
     def test_duplicates_are_kept_and_unusable_rows_are_rejected(self, tmp_path: Path) -> None:
         golden_gen = GoldenResult(tmp_path, ["A.\tB.", "no tab", "A.\tB.", "A.\t" + "B" * 500])

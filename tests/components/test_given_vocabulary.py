@@ -18,7 +18,9 @@ from bitext.components.text import WORD_BOUNDARY
 from bitext.components.text import given as given_vocabulary
 from bitext.components.text.normalization import normalize
 from bitext.components.text.processor import load_text_pair
-from bitext.components.transform import Parameters, Transform, WeightedParameters
+from bitext.components.transform import CorpusUse, Parameters, Transform, WeightedParameters
+from bitext.components.transform.given_sides import GivenSides, text_settings
+from bitext.components.transform.pattern import no_match
 from tests.components.own_vocabulary import LINES, MORE_WORDS, TEXTS, Own, model
 from tests.components.transform_runs import SPLITS, Run, expected_ids
 
@@ -153,6 +155,37 @@ def test_whole_tokens_are_added_to_a_given_vocabulary(tmp_path, merges):
     assert [token for token in tokens if token in ("{0}", "Model▁3")] == ["{0}", "Model▁3"]
     assert own.round_trip(["the cat {0} Model 3, <br>!"]) == ["the cat {0} Model 3, <br>!"]
     assert own.tokens(LINES[:20]) == plain.tokens(LINES[:20])
+
+
+def test_whole_tokens_that_the_file_would_fold_are_refused_by_name(tmp_path):
+    folding = tmp_path / "folding.model"
+    folding.write_bytes(model(normalization_rule_name="nmt_nfkc_cf"))
+    plain = tmp_path / "plain.model"
+    plain.write_bytes(model())
+
+    def check(file, *texts, tag=""):
+        uses = (CorpusUse("law", 1.0, tag),) if tag else ()
+        parameters = WeightedParameters(vocabulary_file=str(file), whole_tokens=texts, corpora=uses)
+        GivenSides.read(parameters).check_whole_tokens(text_settings(parameters))
+
+    check(plain, "Model 3", tag="<LAW>")
+    check(folding, "model 3", "{0}", tag="<law>")
+    for arguments, tag in ((["{0}", "Model 3"], ""), (["{0}"], "<LAW>")):
+        with pytest.raises(ConfigError, match=r"folding\.model normalizes") as caught:
+            check(folding, *arguments, tag=tag)
+        assert ("'<law>'" if tag else "'model 3'") in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_found"),
+    [("[A-Z]+-[0-9]+", True), ("Model [0-9]", True), ("[A-Z]+", False), ("<[a-z]+>", False), ("", True)],
+)
+def test_a_pattern_without_a_match_is_told(tmp_path, pattern, is_found):
+    (tmp_path / "source").write_text("▁the\nAB-12\n", encoding="utf-8")
+    (tmp_path / "target").write_text("AB-12x\nModel▁3\n", encoding="utf-8")
+    warning = no_match(pattern, [tmp_path / "source", tmp_path / "target"])
+    assert (warning == "") == is_found
+    assert is_found or repr(pattern) in warning
 
 
 class TestTransform:

@@ -191,7 +191,7 @@ def test_the_rows_by_corpus_with_what_transform_leaves_out(
             stored.append(StoredArtifact(Rejects.TYPE_NAME, str(path), "d"))
         outputs = {"rejects": tuple(stored)}
         root.store.put_execution(Execution(node, run.run_id, State.COMPLETE, 1.0, 2.0, outputs=outputs), run)
-    dropped = {"near_duplicate": 3, "copied": 2, "exact duplicate": 1, "golden set": 1}
+    dropped = {"near_duplicate": 3, "copied": 2, "exact duplicate": 1, "golden or test set": 1}
     assert as_json(capsys)["corpora"] == [
         {"corpus": "a", "rows": 15, "kept": 8, "dropped": dropped, "fixed": {}},
         {
@@ -207,6 +207,6 @@ def test_the_rows_by_corpus_with_what_transform_leaves_out(
     table = [line for line in output.splitlines() if line.startswith(("corpus", "a ", "law "))]
     assert table == [
         "corpus   rows   kept  dropped",
-        "a          15      8        7  near_duplicate 3, copied 2, exact duplicate 1, golden set 1",
+        "a          15      8        7  near_duplicate 3, copied 2, exact duplicate 1, golden or test set 1",
         "law     1,200  1,199        1  exact duplicate 1; corrected: blanks 3",
     ]

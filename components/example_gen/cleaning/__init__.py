@@ -199,6 +199,12 @@ class Cleaning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             msgspec.structs.force_setattr(self, name, rules[name])
         if 0 < self.limit("max_length_ratio") < 1:
             raise ValueError(f"max_length_ratio must be 0 or at least 1; received {self.max_length_ratio}")
+        for key in ("source_language", "target_language"):
+            if getattr(self, key) and not self.limit("min_language_confidence"):
+                raise ValueError(
+                    f"{key} is {getattr(self, key)}, but the rule that reads it is off: set"
+                    " min_language_confidence, for example to 0.8, or level to strict"
+                )
 
     def limit(self, key: str) -> Any:
         """The limit of a rule, or whether it is on; 0, false or "" if it is off."""
