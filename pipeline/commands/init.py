@@ -78,14 +78,17 @@ def _look(options: argparse.Namespace) -> tuple[list[str], str]:
         example_gen=template.section(found),
         language=found[0].languages[0],
     )
-    lines = []
+    lines: list[str] = []
+    directions: dict[str, tuple[str, str]] = {}
     for each in found:
         lines += [each.title, *(f"  note      {note}" for note in each.notes)]
     for part in parts(_checked(template.render(values)).example_gen):
         look = looking.look_at(part.parameters)
         lines += [part.name] if part.name else []
         lines += [f"  {line}" for line in looking.in_words(look)]
+        directions |= look.directions
         values = template.fitted(values, look)
+    lines += looking.reversed_files(directions)
     return lines, template.render(values)
 
 

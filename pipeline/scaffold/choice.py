@@ -11,6 +11,7 @@ from typing import Any
 from bitext.components.example_gen import detection
 from bitext.components.example_gen.detection import Detected
 from bitext.components.example_gen.formats import content, text_columns
+from bitext.components.example_gen.formats.guards import is_language_code
 from bitext.components.example_gen.formats.languages import matches, primary
 from bitext.components.shared import reading
 from bitext.components.shared.display import path_text, shell_path
@@ -37,18 +38,27 @@ class Found:
       options: how to read it, as values of `example_gen`.
       languages: the language codes of source and target; empty: not known.
       notes: what else a person should know.
+      names: the columns or languages of source and target as the file names them; empty: it does not.
     """
 
     title: str
     options: Options
     languages: tuple[str, str]
     notes: tuple[str, ...]
+    names: tuple[str, str] = ("", "")
+
+    @property
+    def path(self) -> str:
+        """The file, or the first of two."""
+        [first, *_] = self.options.get("files") or self.options["source_files"]
+        return str(first)
 
 
 def choose(paths: Sequence[str], source: str, target: str) -> list[Found]:
     """Looks at the files and decides how each is read.
 
-    Files with one sentence a line are aligned with each other, two by two in the order given.
+    Files with one sentence a line are aligned with each other, two by two in the order given. A file that
+    names the sides of the first file has its direction.
 
     Args:
       paths: files, or members of archives.
@@ -62,7 +72,6 @@ def choose(paths: Sequence[str], source: str, target: str) -> list[Found]:
         if each.format == "json":
             raise content.json_error(each.head, path)
     sides = [(path, d) for path, d in detected if d.format == "parallel"]
-    found = [_single(path, d, source, target) for path, d in detected if d.format != "parallel"]
     if len(sides) % 2:
         path, last = sides[-1]
         if last.irregular:
@@ -76,8 +85,36 @@ def choose(paths: Sequence[str], source: str, target: str) -> list[Found]:
             "name the two aligned files, the source first: `bitext init corpus.en corpus.es`; if it has"
             " columns, write the configuration yourself, with example_gen.format and delimiter",
         )
-    pairs = zip(sides[::2], sides[1::2], strict=True)
-    return found + [_aligned(first, second, source) for first, second in pairs]
+    partners = {first[0]: second for first, second in zip(sides[::2], sides[1::2], strict=True)}
+    found: list[Found] = []
+    for path, each in detected:
+        first = found[0] if found else None
+        if each.format != "parallel":
+            found.append(_single(path, each, source, target, first))
+        elif path in partners:
+            found.append(_aligned((path, each), partners.pop(path), (source, target), first))
+    return found
+
+
+def _as_in(first: Found | None, names: Sequence[str]) -> tuple[tuple[str, str], tuple[str, ...]]:
+    """Those of the names that are the sides of the first file, and a note if they are in the other order."""
+    found = []
+    for side in first.names if first else ():
+        same = [name for name in names if name == side] or [n for n in names if _key(n) == _key(side)]
+        found.append(same[0] if len(same) == 1 and side else "")
+    if first is None or not all(found) or found[0] == found[1]:
+        return ("", ""), ()
+    source, target = found
+    if names.index(source) < names.index(target):
+        return (source, target), ()
+    order = f"source {source}, target {target}, as in {path_text(first.path)}"
+    return (source, target), (f"its order is another; read with {order}",)
+
+
+def _key(name: str) -> str:
+    """What is the same for two names of one side: `en` for `translation.en`, `EN` and `en-US`."""
+    end = name.strip().rpartition(".")[2]
+    return primary(end) if is_language_code(end) else end.casefold()
 
 
 def _members(paths: Sequence[str]) -> list[tuple[str, Detected]]:
@@ -114,7 +151,7 @@ def _members(paths: Sequence[str]) -> list[tuple[str, Detected]]:
     return result
 
 
-def _single(path: str, detected: Detected, source: str, target: str) -> Found:
+def _single(path: str, detected: Detected, source: str, target: str, first: Found | None) -> Found:
     options: Options = {"format": detected.format}
     if detected.encoding not in ("", "utf-8"):
         options["encoding"] = detected.encoding
@@ -122,9 +159,11 @@ def _single(path: str, detected: Detected, source: str, target: str) -> Found:
         options["header"] = True
     if detected.format == "csv" and detected.delimiter != ",":
         options["delimiter"] = detected.delimiter
-    languages, notes = ("", ""), detected.notes
+    languages, names, notes = ("", ""), ("", ""), detected.notes
     if detected.format in ("tmx", "xliff"):
-        languages, unread = _languages(path, detected, source, target)
+        like, ordered = _as_in(first, detected.languages)
+        languages, unread = _languages(path, detected, (source, target), like)
+        names, notes = languages, (*notes, *ordered)
         options |= {key: name for key, name in zip(LANGUAGES, languages, strict=True) if name}
         if unread:
             notes = (
@@ -133,28 +172,36 @@ def _single(path: str, detected: Detected, source: str, target: str) -> Found:
             )
     elif detected.format != "po":
         named = detected.header or detected.format in ("jsonl", "parquet", "arrow")
-        candidates = _candidates(path, detected, source and target)
-        if not (source or target) and all(sides := text_columns.sides_by_name(candidates)):
+        like, ordered = _as_in(first, detected.columns if named else ())
+        wanted = (source or like[0], target or like[1])
+        candidates = _candidates(path, detected, all(wanted))
+        if not any(wanted) and all(sides := text_columns.sides_by_name(candidates)):
             candidates = sides
-        chosen = _two(path, candidates, source, target, "column", detected.columns)
+        chosen = _two(path, candidates, *wanted, "column", detected.columns)
+        names, notes = chosen if named else names, (*notes, *(ordered if like == chosen else ()))
         if named or chosen != ("0", "1"):
             options |= {key: name if named else int(name) for key, name in zip(COLUMNS, chosen, strict=True)}
         ends = [name.rpartition(".")[2] for name in chosen]
         if set(ends) <= set(detected.languages):
             languages = (ends[0], ends[1])
     options["files"] = [path]
-    return Found(f"{path_text(path)}: {detected.in_words()}", options, languages, notes)
+    return Found(f"{path_text(path)}: {detected.in_words()}", options, languages, notes, names)
 
 
 def _languages(
-    path: str, detected: Detected, source: str, target: str
+    path: str, detected: Detected, asked: tuple[str, str], like: tuple[str, str]
 ) -> tuple[tuple[str, str], tuple[str, ...]]:
     """The languages of source and target, and those that are not read.
 
     A language stands for its varieties (`en` for `en-US`), unless the file has several that stay apart. XLIFF
     need not name its languages.
+
+    Args:
+      asked: those that are asked for; empty: none.
+      like: those of the first file, as this one names them; empty: none.
     """
     names = detected.languages
+    source, target = asked
     if detected.format == "xliff" and len(names) < 2:
         return (source or "".join(names), target), ()
     if detected.format == "tmx" and not names:
@@ -162,7 +209,7 @@ def _languages(
             f"{path_text(path)}: no unit (tu) has a variant (tuv) that names its language with xml:lang",
             "name a file with a source and a target in each unit, or add xml:lang to its variants",
         )
-    chosen = _two(path, names, source, target, "language")
+    chosen = _two(path, names, source or like[0], target or like[1], "language")
     unread = tuple(name for name in names if not any(matches(side, name) for side in chosen))
     codes = [primary(name) for name in names]
     if codes.count(primary(chosen[0])) == 1 and not source:
@@ -172,7 +219,7 @@ def _languages(
     return chosen, () if source and target else unread
 
 
-def _candidates(path: str, detected: Detected, is_chosen: str) -> tuple[str, ...]:
+def _candidates(path: str, detected: Detected, is_chosen: bool) -> tuple[str, ...]:
     """The columns named by a language, or else those that look like text, if there are two; else all.
 
     Raises:
@@ -215,6 +262,7 @@ def _two(
                 f"{path_text(path)} has no {kind} {wanted!r}; it has {', '.join(names) or 'none'}",
                 f"name one of them with {option}",
             )
+        matches.sort(key=lambda name: name != wanted)
         chosen.append(matches[0] if wanted else "")
     free = [name for name in candidates if name not in chosen]
     for index in (0, 1):
@@ -228,9 +276,47 @@ def _two(
     return chosen[0], chosen[1]
 
 
-def _aligned(first: tuple[str, Detected], second: tuple[str, Detected], source: str) -> Found:
-    if source and source == detection.language_of(second[0]):
-        first, second = second, first
+def _aligned(
+    first: tuple[str, Detected], second: tuple[str, Detected], asked: tuple[str, str], other: Found | None
+) -> Found:
+    """Two aligned files.
+
+    Args:
+      first, second: the files, in the order given.
+      asked: the languages that are asked for; empty: none.
+      other: the first of all files; None: these are.
+
+    Raises:
+      DataError: the names of the files end in other languages than those asked for, or the encodings differ.
+    """
+    codes = [detection.language_of(path) for path, _ in (first, second)]
+    like, ordered = _as_in(other, codes)
+    wanted = (asked[0] or like[0], asked[1] or like[1])
+    if _fit(wanted, codes[::-1]) > _fit(wanted, codes):
+        first, second, codes = second, first, codes[::-1]
+    if _fit(wanted, codes) < 0:
+        raise DataError(
+            f"{path_text(first[0])} and {path_text(second[0])} are {codes[0] or 'unknown'} and"
+            f" {codes[1] or 'unknown'} by their names, not {' and '.join(filter(None, asked))}",
+            "correct --source and --target, or leave them out and name the source file first",
+        )
+    languages = (asked[0] or codes[0], asked[1] or codes[1])
+    options = _aligned_options(first, second)
+    title = f"{path_text(first[0])} and {path_text(second[0])}: two aligned files"
+    names = (codes[0], codes[1]) if all(codes) else ("", "")
+    known = all(map(is_language_code, languages))
+    return Found(
+        title, options, languages if known else ("", ""), (*first[1].notes, *second[1].notes, *ordered), names
+    )
+
+
+def _fit(wanted: Sequence[str], codes: Sequence[str]) -> int:
+    """How many of the languages that are asked for are those of the files; -1: one is another."""
+    both = [(side, code) for side, code in zip(wanted, codes, strict=True) if side and code]
+    return -1 if any(not matches(side, code) for side, code in both) else len(both)
+
+
+def _aligned_options(first: tuple[str, Detected], second: tuple[str, Detected]) -> Options:
     (source_path, one), (target_path, other) = first, second
     options: Options = {"format": "parallel"}
     if one.encoding == other.encoding != "utf-8":
@@ -243,7 +329,4 @@ def _aligned(first: tuple[str, Detected], second: tuple[str, Detected], source: 
             f"{path_text(source_path)} is {one.encoding}, and {path_text(target_path)} is {other.encoding}",
             f"convert one of them: iconv -f {encoding.upper()} -t UTF-8 {shell_path(path)} > NEW",
         )
-    options |= {"source_files": [source_path], "target_files": [target_path]}
-    languages = (detection.language_of(source_path), detection.language_of(target_path))
-    title = f"{path_text(source_path)} and {path_text(target_path)}: two aligned files"
-    return Found(title, options, languages if all(languages) else ("", ""), (*one.notes, *other.notes))
+    return options | {"source_files": [source_path], "target_files": [target_path]}

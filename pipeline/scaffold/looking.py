@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +19,10 @@ from bitext.schemas import scripts
 
 SAMPLE_ROWS = 200_000
 """Rows of each file that are looked at."""
-SHOWN_PAIRS, SHOWN_REJECTS, SHOWN_CHARACTERS = 10, 3, 100
+SHOWN_PAIRS, SHOWN_REJECTS, SHOWN_CHARACTERS, SHOWN_FILES = 10, 3, 100, 5
 SAMPLE_TEXTS = 2_000
+TEXTS_OF_FILE = 200
+"""Texts of each file whose language is identified, to compare the directions of files."""
 
 
 @dataclasses.dataclass
@@ -51,6 +54,7 @@ class Look:
       pairs: pairs to show, spread over the rows.
       reasons: number of rejected rows by reason.
       rejects: some rejected rows: `file:line: reason (detail)`.
+      directions: by file, the languages of source and target that are identified; empty: undecided.
     """
 
     rows: int
@@ -59,6 +63,7 @@ class Look:
     pairs: list[tuple[str, str]]
     reasons: Counter[str]
     rejects: list[str]
+    directions: dict[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
 
 
 def look_at(parameters: BaseParameters) -> Look:
@@ -73,8 +78,9 @@ def look_at(parameters: BaseParameters) -> Look:
     sources, targets = [], []
     reasons: Counter[str] = Counter()
     rejects: list[str] = []
+    directions = {}
     for file in find_source_files(parameters):
-        of_file = 0
+        of_file, before = 0, len(sources)
         for block in read_rows(file, parameters):
             filtered = filter_rows(block, parameters, parameters.cleaning)
             of_file += len(block.line)
@@ -91,13 +97,24 @@ def look_at(parameters: BaseParameters) -> Look:
                 is_whole = False
                 break
         rows += of_file
+        directions[file.path] = (_language(sources[before:]), _language(targets[before:]))
     none = pa.array([], pa.string())
     source, target = (pa.concat_arrays([none, *side]) for side in (sources, targets))
     if not len(source):
         return Look(rows, is_whole, None, [], reasons, rejects)
     shown = preview.spread(len(source), SHOWN_PAIRS)
     pairs = [(source[i].as_py(), target[i].as_py()) for i in shown.to_pylist()]
-    return Look(rows, is_whole, (_side(source), _side(target)), pairs, reasons, rejects)
+    return Look(rows, is_whole, (_side(source), _side(target)), pairs, reasons, rejects, directions)
+
+
+def _language(blocks: list[pa.Array]) -> str:
+    """The language of some texts, spread over the blocks; empty: undecided."""
+    texts = pa.concat_arrays([pa.array([], pa.string()), *blocks])
+    if not len(texts):
+        return ""
+    return preview.dominant_language(
+        preview.languages_of(texts.take(preview.spread(len(texts), TEXTS_OF_FILE)))
+    )
 
 
 def _side(texts: pa.Array) -> Side:
@@ -144,6 +161,24 @@ def warnings(look: Look) -> list[str]:
     if look.is_whole and usable < 1000:
         found.append(f"{usable:,} pairs are too few to train on; 10,000 give a first model")
     return found
+
+
+def reversed_files(directions: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Returns a warning if files are the reverse of the first whose languages are known, as lines."""
+    known = {path: pair for path, pair in directions.items() if all(pair) and pair[0] != pair[1]}
+    if not known:
+        return []
+    first, (source, target) = next(iter(known.items()))
+    others = [path for path, pair in known.items() if pair == (target, source)]
+    if not others:
+        return []
+    names = ", ".join(map(path_text, others[:SHOWN_FILES]))
+    more = f" and {len(others) - SHOWN_FILES:,} more" if len(others) > SHOWN_FILES else ""
+    return [
+        f"WARNING   {path_text(first)} is {source} to {target}, and {target} to {source} is {names}{more}:"
+        " exchange the sides of one (source_column and target_column, or the files),"
+        " in a corpus of its own (example_gen.corpora)"
+    ]
 
 
 def _cut(text: str) -> str:

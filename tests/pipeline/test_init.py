@@ -256,3 +256,104 @@ def test_what_looks_wrong_is_said(
     assert "WARNING   a run stops if more than 5 %" in printed
     assert "rejected  4 rows: copied 3, missing_column 1" in printed
     assert "a.tsv:61: missing_column" in printed
+
+
+def choice_of(config: str) -> list[tuple[str, str]]:
+    """The sides that a configuration reads, as languages by their first sentences."""
+    return sorted({("es" if s.startswith("El") else "en", "es" if t.startswith("El") else "en")
+                   for s, t in pairs_read(Path(config))})  # fmt: skip
+
+
+def write_rows(path: str, first: str, second: str) -> str:
+    """A file with the pairs and two named sides: their order is that of the arguments."""
+    rows = [dict(zip((first, second), (SPANISH[i], ENGLISH[i]) if first.lower().startswith("es") else pair,
+                     strict=True)) for i, pair in enumerate(PAIRS)]  # fmt: skip
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        if path.endswith(".jsonl"):
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+        else:
+            writer = csv.DictWriter(file, [first, second])
+            writer.writeheader()
+            writer.writerows(rows)
+    return path
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        [("q1.csv", "en", "es"), ("q2.csv", "es", "en")],
+        [("q1.jsonl", "en", "es"), ("q2.jsonl", "es", "en")],
+        [("q1.csv", "en", "es"), ("q2.jsonl", "es", "en"), ("q3.csv", "es-ES", "en-GB")],
+        [("q1.csv", "EN", "ES"), ("q2.csv", "es", "en")],
+        [("q1.csv", "en", "es"), ("a.es", "a.en", "")],
+        [("q1.csv", "en", "es"), ("es-en.tmx", "es", "en")],
+    ],
+)
+def test_all_files_have_the_direction_of_the_first(
+    files: list[tuple[str, str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = []
+    for name, first, second in files:
+        if name == "a.es":
+            make("aligned", tmp_path)
+            names += [name, first]
+        elif name.endswith(".tmx"):
+            unit = '<tu><tuv xml:lang="es"><seg>{}</seg></tuv><tuv xml:lang="en"><seg>{}</seg></tuv></tu>'
+            body = "".join(unit.format(t, s) for s, t in PAIRS)
+            Path(name).write_text(f'<tmx version="1.4"><header srclang="es"/><body>{body}</body></tmx>')
+            names.append(name)
+        else:
+            names.append(write_rows(name, first, second))
+    assert cli.main(["init", *names, "--output", "new.yaml"]) == 0
+    assert choice_of("new.yaml") == [("en", "es")]
+    assert len(pairs_read(tmp_path / "new.yaml")) == 30 * len(files)
+    printed = capsys.readouterr().out
+    assert printed.count("its order is another; read with source ") == len(files) - 1
+    assert "WARNING   q1" not in printed
+
+
+def test_a_file_in_the_other_direction_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("n1.tsv").write_bytes(lines([f"{s}\t{t}" for s, t in PAIRS]))
+    Path("n2.tsv").write_bytes(lines([f"{t}\t{s}" for s, t in PAIRS]))
+    write_csv(Path("n3.csv"), ";", header=False)
+    assert cli.main(["init", "n1.tsv", "n3.csv", "--output", "one.yaml"]) == 0
+    assert "is es to en" not in capsys.readouterr().out
+    assert cli.main(["init", "n1.tsv", "n2.tsv", "--output", "new.yaml"]) == 0
+    assert "WARNING   n1.tsv is en to es, and es to en is n2.tsv: exchange" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "languages"),
+    [
+        (["a.es", "a.en", "--target", "es"], ("en", "es")),
+        (["a.en", "a.es", "--source", "es", "--target", "en"], ("es", "en")),
+        (["a.txt", "b.txt", "--source", "en", "--target", "es"], ("en", "es")),
+        (["b.txt", "a.en", "--source", "en"], ("en", "es")),
+    ],
+)
+def test_languages_of_aligned_files_are_obeyed(
+    arguments: list[str], languages: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make("aligned", tmp_path)
+    Path("a.txt").write_bytes(lines(ENGLISH))
+    Path("b.txt").write_bytes(lines([text.replace(",", "") for text in SPANISH]))
+    assert cli.main(["init", *arguments, "--output", "new.yaml"]) == 0
+    assert choice_of("new.yaml") == [languages]
+    assert load("new.yaml").transform.source_language == languages[0]
+
+
+def test_languages_that_aligned_files_do_not_have_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make("aligned", tmp_path)
+    assert cli.main(["init", "a.en", "a.es", "--source", "fr", "--target", "de"]) == 3
+    assert "a.en and a.es are en and es by their names, not fr and de" in capsys.readouterr().err
