@@ -75,7 +75,8 @@ def look_at(parameters: BaseParameters) -> Look:
     if not isinstance(parameters, Parameters):
         raise TypeError(f"the parameters of ExampleGen are needed; received {type(parameters)}")
     rows, is_whole = 0, True
-    sources, targets = [], []
+    sources: list[pa.Array] = []
+    targets: list[pa.Array] = []
     reasons: Counter[str] = Counter()
     rejects: list[str] = []
     directions = {}
