@@ -7,15 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bitext.components.example_gen import Parameters, as_part
 from bitext.components.example_gen.files import Files
-from bitext.components.example_gen.formats import FORMATS
+from bitext.components.example_gen.formats import FORMATS, guards
 from bitext.components.example_gen.formats.auto import Auto
 from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.example_gen.rows import Rows
-from bitext.components.shared.display import path_text
+from bitext.components.shared.display import path_text, quoted
 from bitext.components.shared.errors import DataError
 from bitext.components.shared.reading import Stamp, file_stamp
 
 SHOWN_FILES = 3
+_MOST_SHOWN = 60
 
 
 def find_source_files(
@@ -60,7 +61,8 @@ def find_source_files(
 
 
 def recognized_formats(files: Sequence[SourceFile], parameters: Parameters) -> Iterator[str]:
-    """What `format: auto` recognized, one line for each format; nothing for other formats."""
+    """What `format: auto` recognized, one line for each format; and warnings of doubtful headers."""
+    yield from doubtful_headers(files, parameters)
     file_format = FORMATS[parameters.format]
     if not isinstance(file_format, Auto):
         return
@@ -71,6 +73,27 @@ def recognized_formats(files: Sequence[SourceFile], parameters: Parameters) -> I
     for words, paths in by_format.items():
         more = f" and {len(paths) - SHOWN_FILES:,} more" if len(paths) > SHOWN_FILES else ""
         yield f"recognized as {words}: {', '.join(paths[:SHOWN_FILES])}{more}"
+
+
+def doubtful_headers(files: Sequence[SourceFile], parameters: Parameters) -> Iterator[str]:
+    """Warnings of files whose first row is left out as a header and does not look like one.
+
+    With `header: true` and columns by number, the header is not looked at otherwise.
+    """
+    if not parameters.header:
+        return
+    warnings = []
+    for file in files:
+        cells = FORMATS[parameters.format].header_cells(file, parameters)
+        if any(map(str.strip, cells)) and not any(map(guards.is_header_cell, cells)):
+            shown = " and ".join(quoted(cell[:_MOST_SHOWN]) for cell in cells)
+            warnings.append(
+                f"warning: {path_text(file.path)}: the first row is taken as the header: {shown}; if it is a"
+                " sentence pair, set example_gen.header to false"
+            )
+    yield from warnings[:SHOWN_FILES]
+    if more := len(warnings[SHOWN_FILES:]):
+        yield f"warning: so are the first rows of {more:,} more {'file' if more == 1 else 'files'}"
 
 
 def _name(path: str) -> str:

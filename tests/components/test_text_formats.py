@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitext.components.example_gen import Parameters, detection
+from bitext.components.example_gen import Parameters, detection, sources
 from bitext.components.example_gen.formats import base, content, guards
 from bitext.components.shared.errors import DataError
 from tests.components.format_rows import read
@@ -242,6 +242,30 @@ def test_a_short_pair_is_no_header(pair: tuple[str, str], tmp_path: Path) -> Non
     assert not guards.looks_like_header(pair)
     (tmp_path / "a.tsv").write_text(tsv_of([pair, *PAIRS]), encoding="utf-8")
     assert read(tmp_path / "a.tsv")[0][1:] == (*pair, "")
+
+
+@pytest.mark.parametrize("file_format", ["tsv", "csv", "auto"])
+@pytest.mark.parametrize(
+    ("first", "options", "warns"),
+    [
+        (("Go.", "Ve."), {"header": True}, True),
+        (("en", "es"), {"header": True}, False),
+        (("Source", "Español (México)"), {"header": True}, False),
+        (("a", "b"), {"header": True, "source_column": "a", "target_column": "b"}, False),
+        (("Go.", "Ve."), {}, False),
+    ],
+)
+def test_a_header_that_looks_like_a_pair_is_named(
+    first: tuple[str, str], options: dict, warns: bool, file_format: str, tmp_path: Path
+) -> None:
+    delimiter = "," if file_format == "csv" else "\t"
+    (tmp_path / "a").write_text(tsv_of([first, *PAIRS]).replace("\t", delimiter), encoding="utf-8")
+    parameters = Parameters(files=(str(tmp_path / "a"),), format=file_format, **options)
+    lines = list(sources.recognized_formats(sources.find_source_files(parameters), parameters))
+    warnings = [line for line in lines if line.startswith("warning: ")]
+    assert len(warnings) == warns
+    if warns:
+        assert "the first row is taken as the header: 'Go.' and 'Ve.'; if it is a sentence" in warnings[0]
 
 
 JSON_LINES = "".join(json.dumps({"en": s, "es": t}, ensure_ascii=False) + "\n" for s, t in PAIRS)

@@ -68,6 +68,11 @@ class Auto(base.Format):
         file_format, recognized = self._resolve(file.path, file.target_path, options)
         yield from file_format.rows(file, recognized)
 
+    def header_cells(self, file: base.SourceFile, options: base.FormatOptions) -> tuple[str, ...]:
+        """The cells of the header of a file, in the format that is recognized."""
+        file_format, recognized = self._resolve(file.path, file.target_path, options)
+        return file_format.header_cells(file, recognized)
+
     def numbered(self, path: str) -> str:
         """What the numbers of the rows of a file count, in the format that is recognized."""
         from bitext.components.example_gen import detection

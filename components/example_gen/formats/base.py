@@ -179,6 +179,10 @@ class Format(abc.ABC):
         """
         return (0, 1)
 
+    def header_cells(self, file: SourceFile, options: FormatOptions) -> tuple[str, ...]:
+        """What the first row has in the columns of source and target, if it is left out as a header."""
+        return ()
+
     @abc.abstractmethod
     def rows(self, file: SourceFile, options: FormatOptions) -> Iterator[Rows]:
         """The rows of a file, without its header, in order and in blocks that are not empty.

@@ -6,7 +6,7 @@ import abc
 from typing import ClassVar
 
 from bitext.components.example_gen.formats import guards, text_columns
-from bitext.components.example_gen.formats.base import Format, FormatOptions
+from bitext.components.example_gen.formats.base import Format, FormatOptions, SourceFile
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 
@@ -68,6 +68,15 @@ class Table(Format):
         if not names:  # the columns are numbers, which may be those of other columns
             text_columns.check(rows[options.header :], (source, target), path)
         return source, target
+
+    def header_cells(self, file: SourceFile, options: FormatOptions) -> tuple[str, ...]:
+        """The cells of the header in the columns of source and target, if these are numbers."""
+        if not options.header or any(
+            isinstance(column, str) for column in (options.source_column, options.target_column)
+        ):
+            return ()
+        cells = self.header(file.path, options)
+        return tuple(cells[column].strip() for column in file.columns if column < len(cells))
 
     def delimiter(self, options: FormatOptions) -> str:
         """The character between columns."""
