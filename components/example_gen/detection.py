@@ -193,7 +193,7 @@ def _table(path: str, text: str, encoding: str, notes: tuple[str, ...]) -> Detec
             name, rows = "tsv", [line.split("\t") for line in lines]
             if alone := sum(len(row) == 1 for row in rows):
                 notes = (*notes, f"{alone:,} of its first {len(rows):,} lines have no tab")
-    columns = tuple(rows[0]) if header else tuple(map(str, range(max(map(len, rows[:100])))))
+    columns = _names(rows[0]) if header else tuple(map(str, range(max(map(len, rows[:100])))))
     values = {
         column: [row[index] for row in rows[header:] if index < len(row)]
         for index, column in enumerate(columns)
@@ -236,15 +236,24 @@ def _whole_lines(text: str) -> list[str]:
 
 def _rows(lines: Sequence[str], delimiter: str) -> list[list[str]]:
     try:
-        return [row for row in csv.reader(lines, delimiter=delimiter) if row]
+        return [row for row in csv.reader(lines, delimiter=delimiter) if any(map(str.strip, row))]
     except csv.Error:
         return [line.split(delimiter) for line in lines]
 
 
 def _is_header(row: Sequence[str]) -> bool:
-    """Whether most cells, at least two, look like names of columns."""
-    cells = [cell for cell in row if guards.is_header_cell(cell)]
-    return len({cell.lower() for cell in cells}) > 1 and 2 * len(cells) >= len(row)
+    """Whether most cells, at least two, look like names of columns; those at the end may be empty."""
+    names = _names(row)
+    cells = [cell for cell in names if guards.is_header_cell(cell)]
+    return len({cell.lower() for cell in cells}) > 1 and 2 * len(cells) >= len(names)
+
+
+def _names(row: Sequence[str]) -> tuple[str, ...]:
+    """The cells of a header as they are looked up, without empty ones at the end."""
+    cells = [cell.strip() for cell in row]
+    while cells and not cells[-1]:
+        cells.pop()
+    return tuple(cells)
 
 
 def _codes_in(names: Sequence[str]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import sys
 import tempfile
@@ -46,6 +47,11 @@ def run(options: argparse.Namespace) -> int:
     from bitext.pipeline.terminal import log_shown, quiet_libraries
 
     quiet_libraries()
+    if options.source and options.source == options.target:
+        raise ConfigError(
+            f"--source and --target are the same: {options.source!r}",
+            "name another column or language with one",
+        )
     if options.output is None:
         options.session.require_output()
     elif options.output.exists():
@@ -84,6 +90,7 @@ def _look(options: argparse.Namespace) -> tuple[list[str], str]:
         lines += [each.title, *(f"  note      {note}" for note in each.notes)]
     for part in parts(_checked(template.render(values)).example_gen):
         look = looking.look_at(part.parameters)
+        looking.check_pairs(look)
         lines += [part.name] if part.name else []
         lines += [f"  {line}" for line in looking.in_words(look)]
         directions |= look.directions
@@ -93,13 +100,25 @@ def _look(options: argparse.Namespace) -> tuple[list[str], str]:
 
 
 def _checked(text: str) -> PipelineConfig:
-    """Loads a configuration that is not yet written."""
+    """Loads a configuration that is not yet written.
+
+    Raises:
+      ConfigError: the options of the command give no valid configuration.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "new.yaml"
         path.write_text(text, encoding="utf-8")
         from bitext.pipeline.config import load
 
-        return load(path)
+        try:
+            return load(path)
+        except ConfigError as error:
+            words = re.sub(rf"{re.escape(str(path))}(?::\d+)?(?:, |: )", "", str(error))
+            if words.startswith("name: "):
+                raise ConfigError(f"--{words}", "give another name with --name") from error
+            raise ConfigError(
+                f"no valid configuration reads these files: {words}", "correct --source and --target"
+            ) from error
 
 
 def _write(path: Path, text: str) -> None:

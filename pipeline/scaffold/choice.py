@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from bitext.components.example_gen import detection
 from bitext.components.example_gen.detection import Detected
 from bitext.components.example_gen.formats import content, text_columns
-from bitext.components.example_gen.formats.guards import is_language_code
 from bitext.components.example_gen.formats.languages import matches, primary
 from bitext.components.shared import reading
 from bitext.components.shared.display import path_text, shell_path
 from bitext.components.shared.errors import DataError
+from bitext.pipeline.scaffold.aligned import aligned
+from bitext.pipeline.scaffold.sides import Found, Options, as_in, po_languages
 
-Options = dict[str, Any]
-"""Values of `example_gen` by key."""
 COLUMNS = ("source_column", "target_column")
 LANGUAGES = ("source_language", "target_language")
 _SHOWN = 8
@@ -27,31 +24,6 @@ _NO_CORPUS = re.compile(
     re.IGNORECASE,
 )
 """Files of an archive beside the sentences."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Found:
-    """A file, or two aligned files, and how to read them.
-
-    Attributes:
-      title: the names and the format, in words.
-      options: how to read it, as values of `example_gen`.
-      languages: the language codes of source and target; empty: not known.
-      notes: what else a person should know.
-      names: the columns or languages of source and target as the file names them; empty: it does not.
-    """
-
-    title: str
-    options: Options
-    languages: tuple[str, str]
-    notes: tuple[str, ...]
-    names: tuple[str, str] = ("", "")
-
-    @property
-    def path(self) -> str:
-        """The file, or the first of two."""
-        [first, *_] = self.options.get("files") or self.options["source_files"]
-        return str(first)
 
 
 def choose(paths: Sequence[str], source: str, target: str) -> list[Found]:
@@ -92,29 +64,8 @@ def choose(paths: Sequence[str], source: str, target: str) -> list[Found]:
         if each.format != "parallel":
             found.append(_single(path, each, source, target, first))
         elif path in partners:
-            found.append(_aligned((path, each), partners.pop(path), (source, target), first))
+            found.append(aligned((path, each), partners.pop(path), (source, target), first))
     return found
-
-
-def _as_in(first: Found | None, names: Sequence[str]) -> tuple[tuple[str, str], tuple[str, ...]]:
-    """Those of the names that are the sides of the first file, and a note if they are in the other order."""
-    found = []
-    for side in first.names if first else ():
-        same = [name for name in names if name == side] or [n for n in names if _key(n) == _key(side)]
-        found.append(same[0] if len(same) == 1 and side else "")
-    if first is None or not all(found) or found[0] == found[1]:
-        return ("", ""), ()
-    source, target = found
-    if names.index(source) < names.index(target):
-        return (source, target), ()
-    order = f"source {source}, target {target}, as in {path_text(first.path)}"
-    return (source, target), (f"its order is another; read with {order}",)
-
-
-def _key(name: str) -> str:
-    """What is the same for two names of one side: `en` for `translation.en`, `EN` and `en-US`."""
-    end = name.strip().rpartition(".")[2]
-    return primary(end) if is_language_code(end) else end.casefold()
 
 
 def _members(paths: Sequence[str]) -> list[tuple[str, Detected]]:
@@ -161,7 +112,7 @@ def _single(path: str, detected: Detected, source: str, target: str, first: Foun
         options["delimiter"] = detected.delimiter
     languages, names, notes = ("", ""), ("", ""), detected.notes
     if detected.format in ("tmx", "xliff"):
-        like, ordered = _as_in(first, detected.languages)
+        like, ordered = as_in(first, detected.languages)
         languages, unread = _languages(path, detected, (source, target), like)
         names, notes = languages, (*notes, *ordered)
         options |= {key: name for key, name in zip(LANGUAGES, languages, strict=True) if name}
@@ -170,9 +121,11 @@ def _single(path: str, detected: Detected, source: str, target: str, first: Foun
                 *notes,
                 f"other languages, not read: {', '.join(unread)} (choose with --source, --target)",
             )
-    elif detected.format != "po":
+    elif detected.format == "po":
+        languages = po_languages(path, detected.languages, source, target)
+    else:
         named = detected.header or detected.format in ("jsonl", "parquet", "arrow")
-        like, ordered = _as_in(first, detected.columns if named else ())
+        like, ordered = as_in(first, detected.columns if named else ())
         wanted = (source or like[0], target or like[1])
         candidates = _candidates(path, detected, all(wanted))
         if not any(wanted) and all(sides := text_columns.sides_by_name(candidates)):
@@ -274,59 +227,3 @@ def _two(
             "name a file with a source and a target in each row",
         )
     return chosen[0], chosen[1]
-
-
-def _aligned(
-    first: tuple[str, Detected], second: tuple[str, Detected], asked: tuple[str, str], other: Found | None
-) -> Found:
-    """Two aligned files.
-
-    Args:
-      first, second: the files, in the order given.
-      asked: the languages that are asked for; empty: none.
-      other: the first of all files; None: these are.
-
-    Raises:
-      DataError: the names of the files end in other languages than those asked for, or the encodings differ.
-    """
-    codes = [detection.language_of(path) for path, _ in (first, second)]
-    like, ordered = _as_in(other, codes)
-    wanted = (asked[0] or like[0], asked[1] or like[1])
-    if _fit(wanted, codes[::-1]) > _fit(wanted, codes):
-        first, second, codes = second, first, codes[::-1]
-    if _fit(wanted, codes) < 0:
-        raise DataError(
-            f"{path_text(first[0])} and {path_text(second[0])} are {codes[0] or 'unknown'} and"
-            f" {codes[1] or 'unknown'} by their names, not {' and '.join(filter(None, asked))}",
-            "correct --source and --target, or leave them out and name the source file first",
-        )
-    languages = (asked[0] or codes[0], asked[1] or codes[1])
-    options = _aligned_options(first, second)
-    title = f"{path_text(first[0])} and {path_text(second[0])}: two aligned files"
-    names = (codes[0], codes[1]) if all(codes) else ("", "")
-    known = all(map(is_language_code, languages))
-    return Found(
-        title, options, languages if known else ("", ""), (*first[1].notes, *second[1].notes, *ordered), names
-    )
-
-
-def _fit(wanted: Sequence[str], codes: Sequence[str]) -> int:
-    """How many of the languages that are asked for are those of the files; -1: one is another."""
-    both = [(side, code) for side, code in zip(wanted, codes, strict=True) if side and code]
-    return -1 if any(not matches(side, code) for side, code in both) else len(both)
-
-
-def _aligned_options(first: tuple[str, Detected], second: tuple[str, Detected]) -> Options:
-    (source_path, one), (target_path, other) = first, second
-    options: Options = {"format": "parallel"}
-    if one.encoding == other.encoding != "utf-8":
-        options["encoding"] = one.encoding
-    elif one.encoding != other.encoding:
-        path, encoding = (
-            (source_path, one.encoding) if other.encoding == "utf-8" else (target_path, other.encoding)
-        )
-        raise DataError(
-            f"{path_text(source_path)} is {one.encoding}, and {path_text(target_path)} is {other.encoding}",
-            f"convert one of them: iconv -f {encoding.upper()} -t UTF-8 {shell_path(path)} > NEW",
-        )
-    return options | {"source_files": [source_path], "target_files": [target_path]}

@@ -15,6 +15,7 @@ from bitext.components.example_gen import Parameters, preview
 from bitext.components.example_gen.filters import REASONS, SKIPPED, filter_rows
 from bitext.components.example_gen.sources import find_source_files, read_rows
 from bitext.components.shared.display import path_text
+from bitext.components.shared.errors import DataError
 from bitext.schemas import scripts
 
 SAMPLE_ROWS = 200_000
@@ -102,7 +103,7 @@ def look_at(parameters: BaseParameters) -> Look:
     none = pa.array([], pa.string())
     source, target = (pa.concat_arrays([none, *side]) for side in (sources, targets))
     if not len(source):
-        return Look(rows, is_whole, None, [], reasons, rejects)
+        return Look(rows, is_whole, None, [], reasons, rejects, directions)
     shown = preview.spread(len(source), SHOWN_PAIRS)
     pairs = [(source[i].as_py(), target[i].as_py()) for i in shown.to_pylist()]
     return Look(rows, is_whole, (_side(source), _side(target)), pairs, reasons, rejects, directions)
@@ -180,6 +181,25 @@ def reversed_files(directions: Mapping[str, tuple[str, str]]) -> list[str]:
         " exchange the sides of one (source_column and target_column, or the files),"
         " in a corpus of its own (example_gen.corpora)"
     ]
+
+
+def check_pairs(look: Look) -> None:
+    """Checks that a row can be used.
+
+    Raises:
+      DataError: none can, so that a configuration would read nothing.
+    """
+    if look.sides is not None:
+        return
+    counts = (
+        ", ".join(f"{reason} {count:,}" for reason, count in look.reasons.most_common()) or "there are none"
+    )
+    example = f"; {look.rejects[0]}" if look.rejects else ""
+    remedy = "name a file with a source and a target in each row, or correct this one"
+    if look.reasons["missing_language"] + look.reasons["other_variant"]:
+        remedy = "name the languages that the file has with --source and --target"
+    names = ", ".join(map(path_text, list(look.directions)[:SHOWN_FILES]))
+    raise DataError(f"{names}: none of {look.rows:,} rows can be used: {counts}{example}", remedy)
 
 
 def _cut(text: str) -> str:

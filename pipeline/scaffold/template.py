@@ -12,8 +12,8 @@ import yaml
 
 from bitext.components.example_gen import preview
 from bitext.components.shared.reading import ENDINGS
-from bitext.pipeline.scaffold.choice import Found, Options
 from bitext.pipeline.scaffold.looking import Look
+from bitext.pipeline.scaffold.sides import Found, Options
 
 
 def name_of(path: str) -> str:

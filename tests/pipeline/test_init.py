@@ -357,3 +357,54 @@ def test_languages_that_aligned_files_do_not_have_are_refused(
     make("aligned", tmp_path)
     assert cli.main(["init", "a.en", "a.es", "--source", "fr", "--target", "de"]) == 3
     assert "a.en and a.es are en and es by their names, not fr and de" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "arguments", "code", "message"),
+    [
+        ("a.xlf", xliff(), ["--source", "es", "--target", "en"], 3,
+         "a.xlf: none of 30 rows can be used: missing_language 30; a.xlf:1: missing_language"),
+        ("a.strings", "".join(f'"{s}" = "{t}";\n' for s, t in PAIRS), [], 3, "a.strings: none of 30 rows"),
+        ("a.po", po(), ["--source", "fr", "--target", "de"], 3, "a.po has the target language es: its msgid"),
+        ("a.po", po(), ["--source", "es"], 3, "a.po has the target language es: its msgid is the source"),
+        ("a.po", po().replace("Language: es", "X: y"), ["--target", "es"], 3, "a.po does not name its"),
+        ("a.po", po(), ["--name", "my model/1"], 2, "error: --name: must be letters"),
+        ("a.po", po(), ["--source", "en", "--target", "en"], 2, "--source and --target are the same: 'en'"),
+    ],
+)  # fmt: skip
+def test_no_configuration_is_written_that_cannot_be_used(
+    name: str,
+    text: str,
+    arguments: list[str],
+    code: int,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text(text, encoding="utf-8")
+    assert cli.main(["init", name, *arguments, "--output", "new.yaml"]) == code
+    error = capsys.readouterr().err
+    assert message in error
+    assert "new.yaml" not in error
+    assert "--set" not in error
+    assert not Path("new.yaml").exists()
+
+
+def test_languages_of_a_po_file_may_be_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.po").write_text(po(), encoding="utf-8")
+    assert cli.main(["init", "a.po", "--source", "en", "--target", "es", "--output", "new.yaml"]) == 0
+    assert pairs_read(tmp_path / "new.yaml") == PAIRS
+
+
+def test_blanks_in_a_header_are_no_part_of_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_text(
+        "English, Spanish\n" + "".join(f'{s}, "{t}"\n' for s, t in PAIRS).replace('"', "")
+    )
+    assert cli.main(["init", "a.csv", "--output", "new.yaml"]) == 0
+    config = load("new.yaml").example_gen
+    assert (config.source_column, config.target_column) == ("English", "Spanish")
+    assert len(pairs_read(tmp_path / "new.yaml")) == 30
