@@ -14,6 +14,7 @@ from bitext.components.example_gen.formats import (
     decoding,
     fields,
     guards,
+    header_words,
     languages,
     preamble,
     text_columns,
@@ -244,7 +245,10 @@ def _rows(lines: Sequence[str], delimiter: str) -> list[list[str]]:
 def _is_header(row: Sequence[str]) -> bool:
     """Whether most cells, at least two, look like names of columns; those at the end may be empty."""
     names = _names(row)
-    cells = [cell for cell in names if guards.is_header_cell(cell)]
+    if len(names) == 2:
+        return names[0] != names[1] and guards.looks_like_header(names)
+    both = header_words.name_both_sides(names)
+    cells = [cell for cell in names if guards.is_header_cell(cell) or (both and header_words.side_of(cell))]
     return len({cell.lower() for cell in cells}) > 1 and 2 * len(cells) >= len(names)
 
 

@@ -85,7 +85,7 @@ def doubtful_headers(files: Sequence[SourceFile], parameters: Parameters) -> Ite
     warnings = []
     for file in files:
         cells = FORMATS[parameters.format].header_cells(file, parameters)
-        if any(map(str.strip, cells)) and not any(map(guards.is_header_cell, cells)):
+        if any(map(str.strip, cells)) and not guards.may_be_header(cells):
             shown = " and ".join(quoted(cell[:_MOST_SHOWN]) for cell in cells)
             warnings.append(
                 f"warning: {path_text(file.path)}: the first row is taken as the header: {shown}; if it is a"

@@ -206,6 +206,19 @@ def test_quotation_marks_of_prose_are_text(tmp_path: Path) -> None:
         ("spa", "eng"),
         ("ENGLISH", "GERMAN"),
         ("EN", "DE"),
+        ("English (US)", "Spanish (Spain)"),
+        ("Source (en)", "Target [es]"),
+        ("question", "answer"),
+        ("Ausgangstext", "Zieltext"),
+        ("Texto original", "Traducción al inglés"),
+        ("Original", "Traduction"),
+        ("Source text", "Übersetzung"),
+        ("Texte source", "Texte cible"),
+        ("Исходный текст", "Перевод"),
+        ("Segment", "Segment"),
+        ("Deutsch", "Englisch"),
+        ("Español", "Inglés"),
+        ("English", "Deutsch"),
     ],
 )
 def test_a_header_that_is_not_declared_stops(
@@ -216,6 +229,7 @@ def test_a_header_that_is_not_declared_stops(
     with pytest.raises(DataError, match="looks like a header") as caught:
         read(tmp_path / "a", format=file_format)
     assert "set example_gen.header to true" in caught.value.remedy
+    assert detection.describe(str(tmp_path / "a")).header == (header[0] != header[1])
     rows = read(tmp_path / "a", format=file_format, header=True)
     assert [row[1:3] for row in rows] == PAIRS
     (tmp_path / "a").write_text("\n \n" + (tmp_path / "a").read_text(encoding="utf-8"), encoding="utf-8")
@@ -236,6 +250,16 @@ def test_a_header_that_is_not_declared_stops(
         ("Source:", "Fuente:"),
         ("I am", "Soy"),
         ("it is", "es"),
+        ("Original text", "Texto original"),
+        ("Translation", "Traducción"),
+        ("Question", "Pregunta"),
+        ("The answer", "La respuesta"),
+        ("Question?", "Answer!"),
+        ("No (formal)", "No (formal)"),
+        ("German", "Deutsch"),
+        ("Inglés", "Inglês"),
+        ("Spanish (Spain)", "Español (España)"),
+        ("In the text", "En el texto"),
     ],
 )
 def test_a_short_pair_is_no_header(pair: tuple[str, str], tmp_path: Path) -> None:

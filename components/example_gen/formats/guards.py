@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from bitext.components.example_gen.formats import header_words
 from bitext.components.shared.display import path_text, quoted
 from bitext.components.shared.errors import DataError
 
@@ -69,6 +70,8 @@ def is_header_cell(text: str) -> bool:
     text = text.strip().strip("\"'")
     if is_language_code(text) or _SNAKE_CASE.fullmatch(text):
         return True
+    if (name := header_words.without_brackets(text).lower()) != text.lower():
+        return name in _WORDS | _LANGUAGES
     if " " in text:
         return all(word.lower() in _WORDS | _LANGUAGES for word in text.split(" "))
     pieces = [piece for piece in _PIECES.split(text) if not piece.isdecimal()]
@@ -79,7 +82,19 @@ def is_header_cell(text: str) -> bool:
 
 def looks_like_header(cells: Sequence[str]) -> bool:
     """Whether the cells of a source and a target look like names of columns."""
-    return len(cells) > 1 and len({cell.lower() for cell in cells}) > 1 and all(map(is_header_cell, cells))
+    names = {cell.strip().lower() for cell in cells}
+    if len(cells) < 2:
+        return False
+    if header_words.name_both_sides(cells) or names == {"segment"}:
+        return True
+    if len({header_words.side_of(cell) or cell for cell in cells}) < 2:
+        return False  # they may translate each other, as `Translation` and `Traducción`
+    return len(names) > 1 and all(map(is_header_cell, cells))
+
+
+def may_be_header(cells: Sequence[str]) -> bool:
+    """Whether one of the cells looks like the name of a column."""
+    return looks_like_header(cells) or any(is_header_cell(c) or header_words.side_of(c) for c in cells)
 
 
 def check_header(rows: Sequence[Sequence[str]], columns: tuple[int, int], path: str) -> None:
