@@ -94,6 +94,7 @@ def describe(path: str) -> Detected:
         file_kinds.check_text(head, path)
     text = _decoded(head, encoding or "latin-1")
     found = content.format_of(text.encode("utf-8", "replace"))
+    content.check_subtitles(text, path)
     if found.startswith("xml/"):
         content.check_rows(text.encode("utf-8", "replace"), path)
     if found in languages.IN_FILES:

@@ -24,6 +24,7 @@ _LEAST_UTF16_BYTES = 40
 _LEAST_BINARY_BYTES = 1024
 _BINARY_SHARE = 0.05
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b\x1c\x1d\x1e\x1f"))
+POINTER, FETCH = "a Git LFS pointer", "fetch the file that it stands for: git lfs pull"
 _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (rb"\x1f\x8b\x08", "gzip", "zcat"),
     (rb"BZh[1-9](1AY&SY|\x17rE8P\x90)", "bzip2", "bzcat"),
@@ -57,6 +58,7 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (rb"MZ[\x00-\xff]{0,200}PE\x00\x00", "a Windows program", ""),
     (rb"\xca\xfe\xba\xbe|\xfe\xed\xfa[\xce\xcf]|[\xce\xcf]\xfa\xed\xfe", "a program", ""),
     (rb"\xde\x12\x04\x95|\x95\x04\x12\xde", "a compiled gettext catalogue (.mo)", "msgunfmt"),
+    (rb"version https://git-lfs\.github\.com/spec/v", POINTER, ""),
     (rb"\x89PNG\r\n|\xff\xd8\xff|GIF8[79]a", "an image", ""),
     (rb"RIFF.{4}(WAVE|AVI |WEBP)|ID3[\x02-\x04]|OggS|fLaC", "a sound or video file", ""),
 )
@@ -112,7 +114,9 @@ def check_compression(head: bytes, path: str) -> None:
     if not head or expected is None or (kind is not None and kind.name == expected):
         return
     endings = [other for other, name in COMPRESSED.items() if kind is not None and name == kind.name]
-    if kind is not None:
+    if kind is not None and kind.name == POINTER:
+        actual, remedy = POINTER, FETCH
+    elif kind is not None:
         actual = kind.name
         remedy = f"rename it, with the ending {endings[0]}" if endings else f"rename it, without {ending}"
     elif head.translate(None, delete=_CONTROLS) == head:

@@ -215,6 +215,10 @@ def test_other_archives_say_what_to_do(make, message: str, remedy: str, tmp_path
         (json.dumps({"data": [{"en": s} for s, _ in PAIRS]}, indent=1), "one JSON value", "'.data[]'"),
         (json.dumps({"en": SOURCES, "de": TARGETS}), "an array for each column", "transpose"),
         (json.dumps({"en": SOURCES * 5000, "de": TARGETS}), "an array for each column", "transpose"),
+        (json.dumps(dict(PAIRS)), "one JSON object of many pairs", "jq -c 'to_entries[] | [.key, .value]' "),
+        (json.dumps(dict(PAIRS), indent=1), "one JSON object of many pairs", "to_entries[] | [.key, .value]"),
+        (json.dumps({f"{s}{i}": t for i in range(100) for s, t in PAIRS}), "object of many", "to_entries[]"),
+        (json.dumps({f"word{chr(97 + i)}": "Wort" for i in range(25)}), "object of many", "to_entries[]"),
         ("".join(json.dumps({"en": s}) for s in SOURCES), "not one value a line", "jq -c . "),
         (",\n".join(json.dumps({"en": s}) for s in SOURCES) + ",\n", "that end in commas", "sed "),
         ("".join(f"{ {'en': s, 'de': t} }\n" for s, t in PAIRS), "values of Python", "json.dumps"),
@@ -260,3 +264,35 @@ def test_columns_that_are_no_sentences_stop_the_run(
 def test_other_columns_are_read(columns: tuple[list[str], ...], tmp_path: Path) -> None:
     (tmp_path / "a").write_text(rows(*columns), encoding="utf-8")
     assert len(read(tmp_path / "a")) == len(columns[0])
+
+
+def test_one_record_is_no_object_of_pairs(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"id": "1", "en": "Go.", "es": "Ve."}) + "\n")
+    (found,) = choose([str(tmp_path / "a.jsonl")], "", "")
+    assert (found.options["source_column"], found.options["target_column"]) == ("en", "es")
+
+
+SRT = "".join(f"{i}\n00:00:{i:02},000 --> 00:00:{i:02},900\n{s}\n\n" for i, s in enumerate(SOURCES, 1))
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4d' * 32}\nsize 12345\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message", "remedy"),
+    [
+        ("a.srt", SRT, "it is subtitles, which are aligned by time, not by line", "write aligned text first"),
+        ("a.en", SRT.replace("\n", "\r\n"), "it is subtitles", "write aligned text first"),
+        ("a.srt", "\ufeff" + SRT, "it is subtitles", "write aligned text first"),
+        ("a.vtt", "WEBVTT\n\n" + SRT.replace(",", "."), "it is subtitles", "write aligned text first"),
+        ("a.tsv", POINTER, "it is a Git LFS pointer", "git lfs pull"),
+        ("a.tsv.gz", POINTER, "it is a Git LFS pointer", "git lfs pull"),
+        ("a.parquet", POINTER, "it is a Git LFS pointer", "git lfs pull"),
+    ],
+)
+def test_files_that_are_no_text_of_pairs(
+    name: str, text: str, message: str, remedy: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(text.encode())
+    (tmp_path / "b.es").write_text("\n".join(TARGETS))
+    with pytest.raises(DataError, match=message) as caught:
+        choose([str(tmp_path / name), str(tmp_path / "b.es")], "", "")
+    assert remedy in caught.value.remedy

@@ -27,6 +27,7 @@ _SETTINGS = {
     "a compiled gettext catalogue (.mo)": f"{_FORMAT}po",
     "an Excel or Word document": "save the sheet as CSV in UTF-8, and set example_gen.format to csv",
     "an OpenDocument file": "save the sheet as CSV in UTF-8, and set example_gen.format to csv",
+    file_kinds.POINTER: file_kinds.FETCH,
     "an old Excel or Word document": "save the sheet as CSV in UTF-8, and set example_gen.format to csv",
 }
 _PROLOG = re.compile(
@@ -45,6 +46,9 @@ _PO = re.compile(
     rb"(?:msgid_plural [^\n]*\n(?:\"[^\n]*\n)*+)?msgstr(?:\[0\])? \""
 )
 _JSON_BEGIN = re.compile(rb'\s*(?:\{\s*"(?:[^"\\]|\\.)*"\s*:|\[\s*["{\[])')
+_SUBTITLES = re.compile(
+    r"\s*(?:WEBVTT\b|(?:\d+[ \t]*\n)?\s*(?:\d+:)?\d\d:\d\d[,.]\d{3}[ \t]*-->|\[Script Info\])", re.IGNORECASE
+)
 _JSON_LINE = re.compile(rb"\s*[{\[].*[}\]],?\s*")
 _MOST_LINES = 100
 
@@ -130,6 +134,20 @@ def check_rows(head: bytes, path: str) -> None:
     )
 
 
+def check_subtitles(text: str, path: str) -> None:
+    """Checks that text is not subtitles.
+
+    Raises:
+      DataError: it is SubRip (.srt), WebVTT or Advanced SubStation Alpha (.ass).
+    """
+    if _SUBTITLES.match(text):
+        raise DataError(
+            f"cannot read {path_text(path)}: it is subtitles, which are aligned by time, not by line",
+            "write aligned text first, with a tool that aligns subtitles by time; OPUS has those of"
+            " OpenSubtitles aligned",
+        )
+
+
 def format_of(head: bytes) -> str:
     """The format of text, in UTF-8, that is no table.
 
@@ -170,7 +188,9 @@ def json_error(head: bytes, path: str) -> DataError:
             f"cannot read {path_text(path)}: its lines are values of Python, not JSON",
             "write each with json.dumps, and set example_gen.format to jsonl",
         )
-    if re.match(rb"\s*\[", head):
+    if re.match(rb"\s*\{", head) and _are_pairs(list(map(_text, _KEY.findall(head)))):
+        found, command = "one JSON object of many pairs", "jq -c 'to_entries[] | [.key, .value]'"
+    elif re.match(rb"\s*\[", head):
         found, command = "one JSON value, an array", "jq -c '.[]'"
     elif match := _COLUMNS.match(head):
         found = "one JSON value, an object with an array for each column"
@@ -188,6 +208,19 @@ def json_error(head: bytes, path: str) -> DataError:
     )
 
 
+def _are_pairs(keys: Sequence[str]) -> bool:
+    """Whether the keys of the text values of an object are sentences or a word list, not names of fields."""
+    sentences = sum(not _FIELD.fullmatch(key) for key in keys)
+    return 1 < len(keys) == len(set(keys)) and (2 * sentences >= len(keys) or len(keys) > _MOST_FIELDS)
+
+
+def _text(key: bytes) -> str:
+    return key.decode("utf-8", "replace")
+
+
+_KEY = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:\s*"')
+_FIELD = re.compile(r"[\w.:-]+")
+_MOST_FIELDS = 20
 _PYTHON = re.compile(rb"\s*[{\[]\s*(?:'|None\b|True\b)")
 _COLUMNS = re.compile(rb'\s*\{\s*"(\w+)"\s*:\s*\[\s*"')
 _ARRAY = re.compile(
@@ -239,6 +272,8 @@ def _json_of_line(line: bytes, is_cut: bool) -> str:
         return "json" if is_value or _PYTHON.match(line) else ""
     if not isinstance(value, dict | list):
         return ""
+    if isinstance(value, dict) and _are_pairs([key for key, v in value.items() if isinstance(v, str)]):
+        return "json"
     arrays = [value] if isinstance(value, list) else [v for v in value.values() if isinstance(v, list)]
     records = [len(array) > 1 and isinstance(array[0], dict | list) for array in arrays]
     columns = [len(array) > 2 for array in arrays]
