@@ -94,6 +94,7 @@ def _look(options: argparse.Namespace) -> tuple[list[str], str]:
         lines += [part.name] if part.name else []
         lines += [f"  {line}" for line in looking.in_words(look)]
         directions |= look.directions
+        values = template.allowing(values, part.name, looking.reject_share(look))
         values = template.fitted(values, look)
     lines += looking.reversed_files(directions)
     return lines, template.render(values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Mapping
 
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 
 from bitext.components.component import Parameters as BaseParameters
 from bitext.components.example_gen import Parameters, preview
-from bitext.components.example_gen.filters import REASONS, SKIPPED, filter_rows
+from bitext.components.example_gen.filters import REASONS, SKIPPED, Filtered, filter_rows
 from bitext.components.example_gen.sources import find_source_files, read_rows
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
@@ -22,6 +23,8 @@ SAMPLE_ROWS = 200_000
 """Rows of each file that are looked at."""
 SHOWN_PAIRS, SHOWN_REJECTS, SHOWN_CHARACTERS, SHOWN_FILES = 10, 3, 100, 5
 SAMPLE_TEXTS = 2_000
+_MOST_FAULTS = 0.05
+"""The default of `max_reject_share`."""
 TEXTS_OF_FILE = 200
 """Texts of each file whose language is identified, to compare the directions of files."""
 
@@ -55,6 +58,7 @@ class Look:
       pairs: pairs to show, spread over the rows.
       reasons: number of rejected rows by reason.
       rejects: some rejected rows: `file:line: reason (detail)`.
+      blank: rejected rows without a text on either side.
       directions: by file, the languages of source and target that are identified; empty: undecided.
     """
 
@@ -64,6 +68,7 @@ class Look:
     pairs: list[tuple[str, str]]
     reasons: Counter[str]
     rejects: list[str]
+    blank: int = 0
     directions: dict[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
 
 
@@ -80,7 +85,7 @@ def look_at(parameters: BaseParameters) -> Look:
     targets: list[pa.Array] = []
     reasons: Counter[str] = Counter()
     rejects: list[str] = []
-    directions = {}
+    directions, blank = {}, 0
     for file in find_source_files(parameters):
         of_file, before = 0, len(sources)
         for block in read_rows(file, parameters):
@@ -92,6 +97,7 @@ def look_at(parameters: BaseParameters) -> Look:
                 if reasons[reason] <= SHOWN_REJECTS:
                     where = f"{path_text(file.path)}:{block.line[row]}"
                     rejects.append(f"{where}: {reason} ({filtered.details[row]})")
+            blank += _blank(filtered)
             accepted = pa.array(filtered.accepted())
             sources.append(filtered.source.take(accepted))
             targets.append(filtered.target.take(accepted))
@@ -103,10 +109,17 @@ def look_at(parameters: BaseParameters) -> Look:
     none = pa.array([], pa.string())
     source, target = (pa.concat_arrays([none, *side]) for side in (sources, targets))
     if not len(source):
-        return Look(rows, is_whole, None, [], reasons, rejects, directions)
+        return Look(rows, is_whole, None, [], reasons, rejects, blank, directions)
     shown = preview.spread(len(source), SHOWN_PAIRS)
     pairs = [(source[i].as_py(), target[i].as_py()) for i in shown.to_pylist()]
-    return Look(rows, is_whole, (_side(source), _side(target)), pairs, reasons, rejects, directions)
+    return Look(rows, is_whole, (_side(source), _side(target)), pairs, reasons, rejects, blank, directions)
+
+
+def _blank(filtered: Filtered) -> int:
+    """The number of rows that are rejected because they have no text on either side."""
+    is_blank = pc.and_(pc.equal(filtered.source, ""), pc.equal(filtered.target, ""))
+    mask = is_blank.to_numpy(zero_copy_only=False) & (filtered.reason == 1 + REASONS.index("empty_side"))
+    return int(np.count_nonzero(mask))
 
 
 def _language(blocks: list[pa.Array]) -> str:
@@ -157,12 +170,30 @@ def warnings(look: Look) -> list[str]:
         source, target = look.sides
         if same := preview.same_language(source.languages, target.languages):
             found.append(same)
-    faults = sum(count for reason, count in look.reasons.items() if reason not in SKIPPED)
-    if faults > 0.05 * look.rows:
+    if share := reject_share(look):
+        found.append(
+            f"{look.blank:,} rows are blank; the configuration lets them pass: max_reject_share {share}"
+        )
+    elif _faults(look) > _MOST_FAULTS * look.rows:
         found.append("a run stops if more than 5 % of the rows cannot be used (example_gen.max_reject_share)")
     if look.is_whole and usable < 1000:
         found.append(f"{usable:,} pairs are too few to train on; 10,000 give a first model")
     return found
+
+
+def _faults(look: Look) -> int:
+    return sum(count for reason, count in look.reasons.items() if reason not in SKIPPED)
+
+
+def reject_share(look: Look) -> float:
+    """Returns the `max_reject_share` that blank rows need, as spreadsheets write them at the end; 0: none."""
+    faults = _faults(look)
+    read = look.rows - look.reasons.total() + faults
+    if not look.is_whole or faults <= _MOST_FAULTS * read:
+        return 0
+    if faults - look.blank > _MOST_FAULTS * (read - look.blank):
+        return 0
+    return math.ceil(100 * faults / read) / 100
 
 
 def reversed_files(directions: Mapping[str, tuple[str, str]]) -> list[str]:

@@ -92,6 +92,18 @@ def fitted(values: Values, look: Look) -> Values:
     )
 
 
+def allowing(values: Values, corpus: str, share: float) -> Values:
+    """Returns the values with the `max_reject_share` of a corpus (empty: of the only one); 0: as it is."""
+    if not share:
+        return values
+    options, limit = values.example_gen, {"max_reject_share": share}
+    if corpora := options.get("corpora"):
+        options = {"corpora": [c | limit if c["name"] == corpus else c for c in corpora]}
+    else:
+        options = options | limit
+    return dataclasses.replace(values, example_gen=options)
+
+
 def render(values: Values) -> str:
     """Returns the configuration as YAML."""
     language = re.split("[-_]", values.language)[0].lower()

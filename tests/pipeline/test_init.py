@@ -408,3 +408,40 @@ def test_blanks_in_a_header_are_no_part_of_the_names(tmp_path: Path, monkeypatch
     config = load("new.yaml").example_gen
     assert (config.source_column, config.target_column) == ("English", "Spanish")
     assert len(pairs_read(tmp_path / "new.yaml")) == 30
+
+
+def trailing(blank: int) -> str:
+    """A table as a spreadsheet writes it: with empty columns, and blank rows at the end."""
+    rows = "".join(f'{s},"{t}",,,\n' for s, t in PAIRS)
+    return "English,Spanish,,,\n" + rows + ",,,,\n" * blank
+
+
+@pytest.mark.parametrize(("blank", "share"), [(0, 0.05), (1, 0.05), (40, 0.58), (4000, 1.0)])
+def test_blank_rows_at_the_end_of_a_table_are_no_faults(
+    blank: int,
+    share: float,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_text(trailing(blank), encoding="utf-8")
+    make("tsv", tmp_path)
+    for files, name in ((["a.csv"], "one.yaml"), (["a.tsv", "a.csv"], "two.yaml")):
+        assert cli.main(["init", *files, "--output", name]) == 0
+        assert "WARNING   a run stops" not in capsys.readouterr().out
+        assert len(pairs_read(tmp_path / name)) == 30 * len(files)
+    config = load("one.yaml").example_gen
+    assert (config.header, config.source_column, config.target_column) == (True, "English", "Spanish")
+    assert config.max_reject_share == share
+    assert [c.max_reject_share for c in load("two.yaml").example_gen.corpora] == [0.05, share]
+
+
+def test_other_faults_beside_blank_rows_are_not_let_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_text(trailing(40) + "one,,,,\n" * 5, encoding="utf-8")
+    assert cli.main(["init", "a.csv", "--output", "new.yaml"]) == 0
+    assert "WARNING   a run stops" in capsys.readouterr().out
+    assert load("new.yaml").example_gen.max_reject_share == 0.05
