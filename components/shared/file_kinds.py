@@ -25,6 +25,7 @@ _LEAST_BINARY_BYTES = 1024
 _BINARY_SHARE = 0.05
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b\x1c\x1d\x1e\x1f"))
 POINTER, FETCH = "a Git LFS pointer", "fetch the file that it stands for: git lfs pull"
+ZIP = "a ZIP archive"
 _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (rb"\x1f\x8b\x08", "gzip", "zcat"),
     (rb"BZh[1-9](1AY&SY|\x17rE8P\x90)", "bzip2", "bzcat"),
@@ -37,7 +38,7 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (rb"PK\x03\x04.{26,400}(xl/|\[Content_Types\])", "an Excel or Word document", ""),
     (rb"PK\x03\x04.{26}mimetypeapplication/vnd\.oasis", "an OpenDocument file", ""),
     (rb"PK\x03\x04.{26}mimetypeapplication/epub", "an EPUB book", ""),
-    (rb"PK(\x03\x04|\x05\x06)", "a ZIP archive", "unzip -p"),
+    (rb"PK(\x03\x04|\x05\x06)", ZIP, "unzip -p"),
     (rb"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "7z x -so"),
     (rb"Rar!\x1a\x07", "a RAR archive", "unrar p -inul"),
     (rb".{257}ustar", "a tar archive", "tar -xOf"),
@@ -63,6 +64,23 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (rb"RIFF.{4}(WAVE|AVI |WEBP)|ID3[\x02-\x04]|OggS|fLaC", "a sound or video file", ""),
 )
 _KINDS = tuple((re.compile(magic, re.DOTALL), name, command) for magic, name, command in _MAGIC)
+_MEMBER = re.compile(rb"PK\x03\x04.{22}(..)..", re.DOTALL)
+_FIRST_OF_OFFICE = (
+    "[Content_Types].xml docProps/ _rels/ customXml/ xl/ word/ ppt/ mimetype META-INF/ content.xml styles.xml"
+    " meta.xml settings.xml manifest.rdf Thumbnails/ Configurations2/"
+)
+"""How the name of the first member of an office document begins."""
+_OFFICE = {
+    "xl/": "an Excel workbook (.xlsx)",
+    "word/": "a Word document (.docx)",
+    "ppt/": "a PowerPoint presentation (.pptx)",
+    "META-INF/container.xml": "an EPUB book",
+    "META-INF/manifest.xml": "an OpenDocument file",
+    "content.xml": "an OpenDocument file",
+    "[Content_Types].xml": "an Excel or Word document",
+    "docProps/": "an Excel or Word document",
+}
+"""Office documents, which are ZIP archives, by how the names of their members begin."""
 _MARKS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),
@@ -88,8 +106,26 @@ def kind_of(head: bytes) -> Kind | None:
     """The kind of a file with these first bytes by its magic number; None if it has none of the known."""
     for magic, name, command in _KINDS:
         if magic.match(head):
-            return Kind(name, command)
+            office = _office_name(head) if head.startswith(b"PK") else ""
+            return Kind(office) if office else Kind(name, command)
     return None
+
+
+def zip_members(head: bytes) -> list[str]:
+    """The names of the members of a ZIP archive that begin in its first bytes."""
+    names = []
+    for match in _MEMBER.finditer(head):
+        size = int.from_bytes(match[1], "little")
+        names.append(head[match.end() : match.end() + size].decode("utf-8", "replace"))
+    return names
+
+
+def _office_name(head: bytes) -> str:
+    """Which office document a ZIP archive is; empty: none."""
+    names = zip_members(head)
+    if not names or not names[0].startswith(tuple(_FIRST_OF_OFFICE.split())):
+        return ""  # documents within an archive have such members, too
+    return next((kind for begin, kind in _OFFICE.items() if any(n.startswith(begin) for n in names)), "")
 
 
 def command_for(kind: Kind, path: str) -> str:

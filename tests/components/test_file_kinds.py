@@ -122,6 +122,39 @@ def archive(kind: str) -> bytes:
     return file.getvalue()
 
 
+OPENPYXL = ["docProps/app.xml", "docProps/core.xml", "xl/theme/theme1.xml", "xl/workbook.xml"]
+
+
+@pytest.mark.parametrize(
+    ("names", "kind", "remedy"),
+    [
+        ([*OPENPYXL, "[Content_Types].xml"], "an Excel workbook (.xlsx)", "save the sheet as CSV"),
+        (OPENPYXL[:2], "an Excel or Word document", "save the sheet as CSV"),
+        (["_rels/.rels", "word/document.xml"], "a Word document (.docx)", "save its sentences as text"),
+        (["[Content_Types].xml", "word/document.xml"], "a Word document (.docx)", "save its sentences"),
+        (["[Content_Types].xml", "ppt/presentation.xml"], "a PowerPoint presentation", "save its sentences"),
+        (["META-INF/manifest.xml", "content.xml"], "an OpenDocument file", "save the sheet as CSV"),
+        (["mimetype", "styles.xml", "content.xml"], "an OpenDocument file", "save the sheet as CSV"),
+        (["mimetype", "META-INF/container.xml"], "an EPUB book", "save its sentences"),
+        (["document.mqxliff", "skeleton.xml"], "a memoQ file (.mqxlz)", "set example_gen.format to xliff"),
+        (["a.xlf"], "a ZIP archive with a.xlf in it, which is XLIFF", "set example_gen.format to xliff"),
+        (["a.tsv", "word/document.xml"], "a ZIP archive", "rename it, with the ending .zip"),
+        (["a.xlsx", "xl/workbook.xml"], "a ZIP archive", "rename it, with the ending .zip"),
+    ],
+)
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_documents_that_are_zip_archives_are_named(
+    names: list[str], kind: str, remedy: str, compression: int, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a", "w", compression) as archive:
+        for name in names:
+            archive.writestr(name, os.urandom(600))
+    with pytest.raises(DataError) as caught:
+        list(base.text_lines(str(tmp_path / "a")))
+    assert f"it is {kind}" in str(caught.value)
+    assert remedy in caught.value.remedy
+
+
 def database(folder: Path) -> bytes:
     with sqlite3.connect(folder / "a.db") as connection:
         connection.execute("create table pairs (source, target)")

@@ -16,7 +16,7 @@ from bitext.components.shared.errors import DataError
 
 _FORMAT = "set example_gen.format to "
 _MEMBER = "name files in it, as ARCHIVE//MEMBER (globs are allowed)"
-ARCHIVES = {"a ZIP archive": ".zip", "a tar archive": ".tar"}
+ARCHIVES = {file_kinds.ZIP: ".zip", "a tar archive": ".tar"}
 """The kinds of archives that are read, and the endings of their names."""
 _SETTINGS = {
     "a Parquet file": f"{_FORMAT}parquet",
@@ -25,11 +25,13 @@ _SETTINGS = {
     "a Feather file of version 1": "write it again as version 2 (pyarrow.feather.write_feather), and"
     f" {_FORMAT}arrow",
     "a compiled gettext catalogue (.mo)": f"{_FORMAT}po",
+    "an Excel workbook (.xlsx)": "save the sheet as CSV in UTF-8, and set example_gen.format to csv",
     "an Excel or Word document": "save the sheet as CSV in UTF-8, and set example_gen.format to csv",
     "an OpenDocument file": "save the sheet as CSV in UTF-8, and set example_gen.format to csv",
     file_kinds.POINTER: file_kinds.FETCH,
     "an old Excel or Word document": "save the sheet as CSV in UTF-8, and set example_gen.format to csv",
 }
+_XLIFF = (".mqxliff", ".xlf", ".xliff", ".sdlxliff")
 _PROLOG = re.compile(
     rb"\s+|<\?.*?\?>|<!--.*?-->|<!doctype[^<>\[]*(?:\[[^\]]*\]\s*)?>", re.DOTALL | re.IGNORECASE
 )
@@ -61,6 +63,8 @@ def check_kind(head: bytes, path: str) -> None:
     """
     head = head[: file_kinds.HEAD_BYTES]
     kind = file_kinds.kind_of(head)
+    if kind and kind.name == file_kinds.ZIP and not archives.is_archive(path):
+        _check_xliff(head, path)
     if kind and kind.name in ARCHIVES:
         remedy = _archive_remedy(path, kind)
         raise DataError(f"cannot read {path_text(path)}: it is {kind.name}, not text", remedy)
@@ -73,6 +77,19 @@ def check_kind(head: bytes, path: str) -> None:
         file_kinds.check_text(head, path)
 
 
+def _check_xliff(head: bytes, path: str) -> None:
+    """Checks that a ZIP archive with another ending is no package of XLIFF files, as memoQ writes."""
+    members = [name for name in file_kinds.zip_members(head) if name.lower().endswith(_XLIFF)]
+    if not members:
+        return
+    package = "a memoQ file (.mqxlz)" if members[0].endswith(".mqxliff") else file_kinds.ZIP
+    raise DataError(
+        f"cannot read {path_text(path)}: it is {package} with {path_text(members[0])} in it, which is XLIFF",
+        "rename it, with the ending .zip, name the file in it as ARCHIVE.zip//MEMBER, and"
+        " set example_gen.format to xliff",
+    )
+
+
 def _archive_remedy(path: str, kind: file_kinds.Kind) -> str:
     """How to read the files in an archive, which may have another name or be within another archive."""
     if archives.is_archive(path):
@@ -80,7 +97,7 @@ def _archive_remedy(path: str, kind: file_kinds.Kind) -> str:
     if parts := archives.split_path(path):
         return f"unpack {path_text(parts[0])}: an archive within an archive is not read"
     ending = next((ending for ending in file_kinds.COMPRESSED if path.endswith(ending)), "")
-    if ending and kind.name == "a ZIP archive":
+    if ending and kind.name == file_kinds.ZIP:
         return f"decompress it, without the ending {ending}, and name files in it, as ARCHIVE.zip//MEMBER"
     return f"rename it, with the ending {ARCHIVES[kind.name]}{ending}, and {_MEMBER}"
 
