@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitext.components.example_gen import Parameters, detection, sources
-from bitext.components.example_gen.formats import base, content, guards
+from bitext.components.example_gen.formats import base, content, decoding, guards
 from bitext.components.shared.errors import DataError
 from tests.components.format_rows import read
 
@@ -115,6 +115,29 @@ def test_what_is_no_encoding_of_text_is_refused(encoding: str) -> None:
         Parameters(files=("a.tsv",), encoding=encoding)
     with pytest.raises(ValueError, match="did you mean 'utf_16'"):
         Parameters(files=("a.tsv",), encoding="utf_161")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "meant"),
+    [
+        ("ANSI", "windows-1252"),
+        ("mbcs", "windows-1252"),
+        ("Unicode", "utf-16"),
+        ("UTF-8 (BOM)", "utf-8"),
+        ("utf_81", "utf_8"),
+        ("windows_125", "windows_125"),
+        *[(name, "") for name in ("base64", "hex", "rot13", "rot_13", "zip", "uu", "undefined", "idna")],
+        *[(name, "") for name in ("unicode_escape", "raw-unicode-escape", "punycode", "quopri")],
+    ],
+)
+def test_only_an_encoding_of_text_is_suggested(encoding: str, meant: str) -> None:
+    with pytest.raises(ValueError, match="is no encoding of text") as caught:
+        Parameters(files=("a.tsv",), encoding=encoding)
+    _, asks, suggested = str(caught.value).partition("did you mean ")
+    assert bool(asks) == bool(meant)
+    if meant:
+        assert suggested.startswith(f"'{meant}")
+        decoding.check_encoding(suggested.split("'")[1])
 
 
 @pytest.mark.parametrize("quoting", [csv.QUOTE_ALL, csv.QUOTE_MINIMAL])

@@ -20,6 +20,15 @@ UTF_8 = "utf-8"
 _MARKS_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _NO_TEXT = ("idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined")
 """Codecs that are no encodings of text files."""
+_WINDOWS = ("ansi", "mbcs", "dbcs", "windows", "western", "western_european", "windows_ansi", "windows_latin")
+_MEANT = {
+    **dict.fromkeys(_WINDOWS, "windows-1252"),
+    **dict.fromkeys(("unicode", "windows_unicode", "unicode_text", "ucs_2", "ucs2", "ucs_2_le"), "utf-16"),
+    **dict.fromkeys(("utf8mb4", "utf_8_bom", "utf8_bom", "utf_8_with_bom", "unicode_utf_8"), "utf-8"),
+    "oem": "cp437",
+}
+"""Names of encodings in other programs."""
+_NO_LETTERS = re.compile(r"[^a-z0-9]+")
 _DECLARED = re.compile(
     rb"""\A\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._-]+)["']|\n"Content-Type:[^"\n]*charset=([A-Za-z0-9._-]+)"""
 )
@@ -54,17 +63,31 @@ def check_encoding(encoding: str) -> None:
     Raises:
       ValueError: it does not, or cannot.
     """
-    try:
-        "".encode(encoding)
-        codecs.getincrementaldecoder(encoding)
-        known = codecs.lookup(encoding).name.replace("_", "-") not in _NO_TEXT
-    except (LookupError, ValueError):  # a NUL in the name is a ValueError
-        known = False
-    if not known:
-        names = sorted({*aliases, *aliases.values()})
-        similar = difflib.get_close_matches(encoding.lower().replace("-", "_"), names, 1)
-        hint = f"; did you mean {similar[0]!r}?" if similar else ""
+    if not _is_encoding(encoding):
+        likely = _likely_name(encoding)
+        hint = f"; did you mean {likely!r}?" if likely else ""
         raise ValueError(f"encoding {encoding!r} is no encoding of text that Python knows{hint}")
+
+
+def _is_encoding(name: str) -> bool:
+    try:
+        "".encode(name)
+        codecs.getincrementaldecoder(name)
+        return codecs.lookup(name).name.replace("_", "-") not in _NO_TEXT
+    except (LookupError, ValueError):  # a NUL in the name is a ValueError
+        return False
+
+
+def _likely_name(encoding: str) -> str:
+    """The encoding that is meant by a name that Python does not know; empty: none.
+
+    A codec of Python for something else than text, as `base64`, is no spelling mistake.
+    """
+    name = _NO_LETTERS.sub("_", encoding.lower()).strip("_")
+    if name in _MEANT or name in aliases or name in aliases.values():
+        return _MEANT.get(name, "")
+    names = sorted(filter(_is_encoding, {*aliases, *aliases.values()}))
+    return next(iter(difflib.get_close_matches(name, names, 1)), "")
 
 
 def declared(head: bytes) -> str:
