@@ -13,6 +13,7 @@ from bitext.components.example_gen.formats.languages import matches, primary
 from bitext.components.shared import reading
 from bitext.components.shared.display import path_text, shell_path
 from bitext.components.shared.errors import DataError
+from bitext.pipeline.scaffold import quoting
 from bitext.pipeline.scaffold.aligned import aligned
 from bitext.pipeline.scaffold.sides import Found, Options, as_in, po_languages
 
@@ -62,7 +63,7 @@ def choose(paths: Sequence[str], source: str, target: str) -> list[Found]:
     for path, each in detected:
         first = found[0] if found else None
         if each.format != "parallel":
-            found.append(_single(path, each, source, target, first))
+            found.append(_single(path, quoting.as_read(path, each), source, target, first))
         elif path in partners:
             found.append(aligned((path, each), partners.pop(path), (source, target), first))
     return found

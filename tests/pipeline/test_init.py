@@ -445,3 +445,27 @@ def test_other_faults_beside_blank_rows_are_not_let_pass(
     assert cli.main(["init", "a.csv", "--output", "new.yaml"]) == 0
     assert "WARNING   a run stops" in capsys.readouterr().out
     assert load("new.yaml").example_gen.max_reject_share == 0.05
+
+
+@pytest.mark.parametrize("header", ["", "en\tes\n"])
+def test_a_table_that_is_quoted_after_its_first_rows_is_read_as_csv(
+    header: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain = [f"{s} {i}\t{t} {i}" for i in range(50) for s, t in PAIRS]
+    quoted = [f'"He said ""{s}"" {i}"\t"Dijo ""{t}"" {i}"' for i in range(2) for s, t in PAIRS]
+    Path("a.tsv").write_bytes(header.encode() + lines([*plain, *quoted]))
+    assert cli.main(["init", "a.tsv", "--output", "new.yaml"]) == 0
+    config = load("new.yaml").example_gen
+    assert (config.format, config.delimiter) == ("csv", "\t")
+    pairs = pairs_read(tmp_path / "new.yaml")
+    assert len(pairs) == len(plain) + len(quoted)
+    assert pairs[-1][0] == f'He said "{ENGLISH[-1]}" 1'
+
+
+def test_quotation_marks_in_sentences_are_no_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.tsv").write_bytes(lines([f'{s} "" or "so" {i}\t{t} {i}' for i in range(50) for s, t in PAIRS]))
+    assert cli.main(["init", "a.tsv", "--output", "new.yaml"]) == 0
+    assert load("new.yaml").example_gen.format == "tsv"
+    assert len(pairs_read(tmp_path / "new.yaml")) == 1500
