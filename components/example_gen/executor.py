@@ -51,7 +51,12 @@ from bitext.components.example_gen.rejecting import (
     rejected_rows,
 )
 from bitext.components.example_gen.rows import Rows
-from bitext.components.example_gen.sources import find_source_files, read_rows, recognized_formats
+from bitext.components.example_gen.sources import (
+    doubtful_headers,
+    find_source_files,
+    read_rows,
+    recognized_formats,
+)
 from bitext.components.example_gen.spilling import Storage
 from bitext.components.example_gen.splitting import assign_splits
 from bitext.components.example_gen.summary import Counts
@@ -97,7 +102,7 @@ def _run(
     rejects: artifacts.Rejects,
 ) -> None:
     files = find_source_files(parameters)
-    for line in recognized_formats(files, parameters):
+    for line in (*doubtful_headers(files, parameters), *recognized_formats(files, parameters)):
         context.say(line)
     golden_hashes = np.zeros(0, np.uint64) if golden is None else _source_hashes_of(golden)
     for split in SPLITS:

@@ -61,8 +61,7 @@ def find_source_files(
 
 
 def recognized_formats(files: Sequence[SourceFile], parameters: Parameters) -> Iterator[str]:
-    """What `format: auto` recognized, one line for each format; and warnings of doubtful headers."""
-    yield from doubtful_headers(files, parameters)
+    """What `format: auto` recognized, one line for each format; nothing for other formats."""
     file_format = FORMATS[parameters.format]
     if not isinstance(file_format, Auto):
         return

@@ -308,7 +308,7 @@ def test_a_header_that_looks_like_a_pair_is_named(
     delimiter = "," if file_format == "csv" else "\t"
     (tmp_path / "a").write_text(tsv_of([first, *PAIRS]).replace("\t", delimiter), encoding="utf-8")
     parameters = Parameters(files=(str(tmp_path / "a"),), format=file_format, **options)
-    lines = list(sources.recognized_formats(sources.find_source_files(parameters), parameters))
+    lines = list(sources.doubtful_headers(sources.find_source_files(parameters), parameters))
     warnings = [line for line in lines if line.startswith("warning: ")]
     assert len(warnings) == warns
     if warns:
