@@ -28,6 +28,7 @@ from bitext.components.artifacts import (
     Vocabulary,
     vocabulary_digest,
 )
+from bitext.components.artifacts.page import Axis, Chart, Details, Section, Series, Text
 from bitext.components.seq2seq import ModelSettings
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
@@ -181,6 +182,18 @@ def write_ModelBlessing(blessing: artifacts.Blessing) -> dict[str, Read]:
 
 
 write_InfraBlessing = write_ModelBlessing
+
+
+def write_Report(report: artifacts.Report) -> dict[str, Read]:
+    points = Series("a corpus", (1.0, 2.0), (3.0, None), role="other")
+    chart = Chart(
+        form="line", title="loss", x=Axis("update"), y=Axis("nats"), series=(points,), alternative="it falls"
+    )
+    blocks = (Text(text="a text", tone="bad"), Details(summary="more", blocks=(chart,)))
+    sections = [Section(id="training", title="Training", blocks=blocks)]
+    report.write_sections(sections)
+    assert report.sections() == sections
+    return {"report.json": report.sections}
 
 
 def write_PushedModel(pushed: artifacts.PushedModel) -> dict[str, Read]:
