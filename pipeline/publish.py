@@ -22,6 +22,7 @@ from bitext.components.shared.files import fsync, fsync_tree
 from bitext.pipeline.faults import translating_errors
 from bitext.pipeline.layout import Layout, remove
 from bitext.pipeline.lookup import component_artifacts
+from bitext.pipeline.memory import PeakMemory
 from bitext.pipeline.plan import WorkItem
 from bitext.pipeline.records import Artifacts, Execution, Run, State, Stopwatch, StoredArtifact
 from bitext.pipeline.store import Store
@@ -71,8 +72,12 @@ class Publisher:
             part=item.recorded_part,
         )
         self.store.put_execution(execution, self.run)
+        memory = PeakMemory()
         try:
-            outputs = self._execute(item)
+            try:
+                outputs = self._execute(item)
+            finally:
+                execution.peak_memory = memory.bytes()
             self._publish(item, execution, outputs)
         except BaseException as error:
             # First: on a full disk, this frees space for the record.
@@ -160,6 +165,7 @@ class Publisher:
         """
         [first, *_] = items
         key = first.cache_key if first.is_whole else ""
+        own = (e.peak_memory for e in executions if e.run_id == self.run.run_id)
         execution = Execution(
             first.node.name,
             self.run.run_id,
@@ -167,6 +173,7 @@ class Publisher:
             stopwatch.started,
             cache_key=key,
             stopwatch=stopwatch,
+            peak_memory=max(own, default=0),
         )
         execution.end(State.CACHED if cached else State.COMPLETE)
         if first.is_whole:

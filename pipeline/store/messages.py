@@ -24,6 +24,7 @@ EXECUTION_FIELDS: dict[str, int] = {
     "seconds": pb.DOUBLE,
     "error": pb.STRING,
     "traceback": pb.STRING,
+    "peak_memory": pb.INT,
 }
 """The fields of `Execution` that are properties of ML Metadata's executions, with their types."""
 RUN_FIELDS: dict[str, int] = {
