@@ -49,6 +49,7 @@ NODES = (
     "Evaluator",
     "InfraValidator",
     "Pusher",
+    "Reporter",
 )
 FIRST_NODES = {"ExampleGen": "", "ExampleValidator": "SchemaGen"}
 """The value of `--from` for tasks that run optional nodes too; empty: no `--from`.

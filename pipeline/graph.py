@@ -13,12 +13,14 @@ from bitext.components.evaluator import Parameters as EvaluatorParameters
 from bitext.components.example_gen import CorpusOptions, ExampleGen, GoldenGen, GoldenParameters
 from bitext.components.example_validator import ExampleValidator
 from bitext.components.infra_validator import InfraValidator
+from bitext.components.reporter import Parameters as ReporterParameters
+from bitext.components.reporter import Reporter
 from bitext.components.schema_gen import SchemaGen
 from bitext.components.statistics_gen import RequestStatistics, StatisticsGen
 from bitext.components.trainer import LAST_BLESSED, Trainer
 from bitext.components.transform import CorpusUse, Transform, WeightedParameters
 from bitext.pipeline.config import PipelineConfig
-from bitext.pipeline.sources import BaseModel, NewestOutput, Node, PreviousStatistics, ServedModel, Source
+from bitext.pipeline.sources import BaseModel, NewestOutput, Node, PreviousOutput, ServedModel, Source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Pipeline:
 def create_pipeline(config: PipelineConfig) -> Pipeline:
     """Wires the pipeline from raw bitext to a pushed SavedModel."""
     data = _data_nodes(config)
-    return Pipeline(config.name, (*data.values(), *_model_nodes(config, data)))
+    models = _model_nodes(config, data)
+    return Pipeline(config.name, (*data.values(), *models.values(), _reporter({**data, **models})))
 
 
 def _data_nodes(config: PipelineConfig) -> dict[str, Node]:
@@ -48,7 +51,7 @@ def _data_nodes(config: PipelineConfig) -> dict[str, Node]:
         config.example_validator,
         statistics=statistics["statistics"],
         schema=schema["schema"],
-        previous_statistics=PreviousStatistics(statistics.name, other_than="statistics"),
+        previous_statistics=PreviousOutput(statistics.name, "statistics", other_than="statistics"),
         serving_statistics=requests["statistics"] if requests else None,
         examples=examples["examples"],
     )
@@ -84,8 +87,8 @@ def _fields(section: Parameters, of: type[Parameters] | None = None) -> dict[str
     return {name: getattr(section, name) for name in (of or type(section)).__struct_fields__}
 
 
-def _model_nodes(config: PipelineConfig, data: Mapping[str, Node]) -> tuple[Node, ...]:
-    """The nodes from training to the push."""
+def _model_nodes(config: PipelineConfig, data: Mapping[str, Node]) -> dict[str, Node]:
+    """The nodes from training to the push, by name."""
     examples, transform, golden = data["ExampleGen"], data["Transform"], data.get("GoldenGen")
     warm_start = config.trainer.warm_start
     is_warm = warm_start.model == LAST_BLESSED
@@ -124,7 +127,32 @@ def _model_nodes(config: PipelineConfig, data: Mapping[str, Node]) -> tuple[Node
         blessing=evaluator["blessing"],
         infra_blessing=infra_validator["infra_blessing"],
     )
-    return trainer, evaluator, infra_validator, push
+    return {node.name: node for node in (trainer, evaluator, infra_validator, push)}
+
+
+def _reporter(nodes: Mapping[str, Node]) -> Node:
+    """The node of the report. It is the last one, so that its failure does not prevent a push."""
+    golden = nodes.get("GoldenGen")
+    statistics, trainer = nodes["StatisticsGen"], nodes["Trainer"]
+    return _node(
+        Reporter(),
+        ReporterParameters(),
+        examples=nodes["ExampleGen"]["examples"],
+        rejects=nodes["ExampleGen"]["rejects"],
+        left_out=nodes["Transform"]["rejects"],
+        golden=golden["examples"] if golden else None,
+        statistics=statistics["statistics"],
+        previous_statistics=PreviousOutput(statistics.name, "statistics", other_than="statistics"),
+        schema=nodes["SchemaGen"]["schema"],
+        anomalies=nodes["ExampleValidator"]["anomalies"],
+        transform_graph=nodes["Transform"]["transform_graph"],
+        transformed_examples=nodes["Transform"]["transformed_examples"],
+        model_run=trainer["model_run"],
+        previous_model_run=PreviousOutput(trainer.name, "model_run", other_than="model_run"),
+        evaluation=nodes["Evaluator"]["evaluation"],
+        blessing=nodes["Evaluator"]["blessing"],
+        infra_blessing=nodes["InfraValidator"]["infra_blessing"],
+    )
 
 
 def _node(component: Component[Any], parameters: Parameters, **inputs: Source | None) -> Node:

@@ -149,13 +149,14 @@ class BaseModel(Source):
 
 
 @dataclasses.dataclass(frozen=True)
-class PreviousStatistics(Source):
-    """The statistics of `node` in the newest run that blessed a model and had different data.
+class PreviousOutput(Source):
+    """The output `key` of `node` in the newest run that blessed a model and had a different output.
 
-    The data is different if its statistics differ from those of the input `other_than`.
+    The output is different if its artifacts differ from those of the input `other_than`.
     """
 
     node: str
+    key: str
     other_than: str
 
     def resolve(self, inputs: Inputs) -> Resolved:
@@ -164,9 +165,10 @@ class PreviousStatistics(Source):
         for execution in inputs.history:
             if execution.node != self.node or execution.part or execution.run_id not in blessed_runs:
                 continue
-            statistics = tuple(execution.all_outputs())
-            if {artifact.digest for artifact in statistics} != present and not execution.missing_outputs():
-                return statistics
+            outputs = execution.outputs.get(self.key, ())
+            is_usable = bool(outputs) and all(artifact.exists for artifact in outputs)
+            if is_usable and {artifact.digest for artifact in outputs} != present:
+                return outputs
         return ()
 
 

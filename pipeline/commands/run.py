@@ -96,8 +96,7 @@ def run(options: argparse.Namespace) -> int:
         config_file = options.config or common.DEFAULT_CONFIG
         root_owner.check(config, config_file, layout)
         selection = _selection(options, pipeline)
-        pushes = selection.last in (None, pipeline.nodes[-1].name)
-        checks_owner = pushes and not config.pusher.take_over
+        checks_owner = _pushes(selection, pipeline) and not config.pusher.take_over
         if checks_owner:
             check_owner(Path(config.serving), config.name, TAKE_OVER_REMEDY)
 
@@ -134,6 +133,17 @@ def _selection(options: argparse.Namespace, pipeline: Pipeline) -> Selection:
     return Selection(
         options.first, options.last, frozenset(options.force), options.explain_cache, options.force_bless
     ).named(pipeline)
+
+
+def _pushes(selection: Selection, pipeline: Pipeline) -> bool:
+    """Whether a node that may publish a model runs."""
+    from bitext.components.artifacts import PushedModel
+
+    may_run = selection.nodes_of(pipeline)
+    return any(
+        may_run.get(node.name, False) and PushedModel in node.component.outputs.values()
+        for node in pipeline.nodes
+    )
 
 
 @dataclasses.dataclass

@@ -31,7 +31,8 @@ Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 NODE_FOLDERS = frozenset(
     {
         "GoldenGen", "ExampleGen", "StatisticsGen", "SchemaGen", "RequestStatistics", "ExampleValidator",
-        "Transform", "Trainer", "Evaluator", "InfraValidator", "Pusher", "Rollback", "logs",
+        "Transform", "Trainer", "Evaluator", "InfraValidator", "Pusher", "Reporter",
+        "Rollback", "logs", "reports",
     }
 )  # fmt: skip
 """The folders below a pipeline root that only runs write, besides those whose names begin with a dot."""

@@ -262,7 +262,7 @@ def test_a_refused_model_is_not_pushed_and_the_pushed_one_stays(copy: Path) -> N
     served = toy.contents(copy / "serving")
     result = bitext(copy, "run", "toy.yaml", "--set", "evaluator.min_bleu=100")
     assert result.code == 4
-    assert result.ran() == ["Evaluator", "Pusher"]  # no other node depends on min_bleu
+    assert result.ran() == ["Evaluator", "Pusher", "Reporter"]  # no other node depends on min_bleu
     assert re.match(
         r"error: the model was not blessed: BLEU .* is below the threshold min_bleu 100", result.err
     )

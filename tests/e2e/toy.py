@@ -30,6 +30,7 @@ NODES = (
     "Evaluator",
     "InfraValidator",
     "Pusher",
+    "Reporter",
 )
 _SUBJECTS = {
     "the cat": "el gato",

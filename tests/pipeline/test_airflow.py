@@ -362,7 +362,7 @@ class TestPipeline:
         dag_run = airflow.run(copy, BITEXT)
         assert dag_run.state == "success"
         assert dag_run.tasks_with_state("success") == NODES[: NODES.index("Evaluator")]
-        assert dag_run.tasks_with_state("skipped") == ["Evaluator", "InfraValidator", "Pusher"]
+        assert dag_run.tasks_with_state("skipped") == ["Evaluator", "InfraValidator", "Pusher", "Reporter"]
         assert [version.name for version in (copy / "serving" / "toy").iterdir()] == ["1"]
         assert "the model was not blessed" in dag_run.log
 
@@ -386,5 +386,9 @@ class TestPipeline:
             "success",
             ["Evaluator", "InfraValidator"],
         )
-        assert dag_run.tasks_with_state("skipped") == [*NODES[: NODES.index("Evaluator")], "Pusher"]
+        assert dag_run.tasks_with_state("skipped") == [
+            *NODES[: NODES.index("Evaluator")],
+            "Pusher",
+            "Reporter",
+        ]
         assert dag_run.cached() == ["Evaluator"]

@@ -57,8 +57,14 @@ def test_parameters_have_the_declared_type_and_names_are_unique(nodes: tuple[Nod
 
 
 def test_the_pusher_gets_the_serving_folder(nodes: tuple[Node, ...]) -> None:
-    assert isinstance(nodes[-1].parameters, PusherParameters)
-    assert nodes[-1].parameters.destination == "models/toy"
+    [pusher] = [node for node in nodes if node.name == "Pusher"]
+    assert isinstance(pusher.parameters, PusherParameters)
+    assert pusher.parameters.destination == "models/toy"
+
+
+def test_the_report_is_made_after_the_push(nodes: tuple[Node, ...]) -> None:
+    assert [node.name for node in nodes[-2:]] == ["Pusher", "Reporter"]
+    assert set(nodes[-1].component.outputs) == {"report"}
 
 
 def test_a_reference_to_an_undeclared_output_is_an_error() -> None:

@@ -20,7 +20,7 @@ from bitext.pipeline.graph import Pipeline
 from bitext.pipeline.records import Run, State
 from bitext.pipeline.reports import status
 from bitext.pipeline.runner import Result, Runner, Selection
-from bitext.pipeline.sources import BaseModel, NewestOutput, Node, PreviousStatistics, ServedModel
+from bitext.pipeline.sources import BaseModel, NewestOutput, Node, PreviousOutput, ServedModel
 from bitext.pipeline.store import Store
 from bitext.pipeline.terminal import Terminal
 from tests.pipeline import fakes
@@ -190,7 +190,7 @@ def pipeline(folder: Path, bless: bool, from_scratch_every: int = 0) -> Pipeline
         NoParameters(),
         {
             "statistics": count["statistics"],
-            "previous_statistics": PreviousStatistics(count.name, other_than="statistics"),
+            "previous_statistics": PreviousOutput(count.name, "statistics", other_than="statistics"),
         },
     )
     train = Node(
