@@ -20,6 +20,7 @@ from bitext.pipeline.commands import (
     common,
     config,
     doctor,
+    evaluate,
     export,
     fetch,
     init,
@@ -182,6 +183,7 @@ def build_parser() -> argparse.ArgumentParser:
         export,
         fetch,
         translate,
+        evaluate,
     ):
         command.add_to(commands)
     return parser

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
 from bitext.components.artifacts import BaselineComparison, LengthRow, Metrics
 from bitext.components.component import Context
@@ -16,8 +15,8 @@ from bitext.components.evaluator import Parameters, set_label
 from bitext.components.evaluator.trivial import trivial_scores
 from bitext.components.shared.heldout import Sentence
 from bitext.components.shared.metrics import METRICS, Bleu, Metric
+from bitext.components.translation.forced_decoding import perplexity
 from bitext.components.translation.held_out import translate_sentences
-from bitext.components.translation.lines import length_sorted_batches
 from bitext.components.translation.translator import LineTranslator, Translation
 from bitext.schemas import scripts
 
@@ -70,12 +69,13 @@ def score_set(
         result = bleu.compare(bleu_statistics, bleu.statistics(baseline_texts))
         comparison = BaselineComparison(result.score, result.interval, result.difference, result.p_value)
     sources = [s.source for s in sentences]
+    pairs = [(s.source.encode(), r.encode()) for s in sentences for r in s.references]
     script = scripts.dominant_script(sources)
     lengths = [scripts.length(source, script) for source in sources]
     bins = length_bins(parameters, script)
     set_metrics = Metrics(
         scores={name: metric.score(statistics[name]) for name, metric in metrics.items()},
-        perplexity=perplexity(candidate, sentences),
+        perplexity=perplexity(candidate, pairs),
         length_ratio=Bleu.length_ratio(bleu_statistics),
         by_source_length=by_source_length(bleu, bleu_statistics, lengths, bins),
         source_unit=scripts.unit(script),
@@ -115,20 +115,3 @@ def by_source_length(
             last = starts[index + 1] - 1 if index + 1 < len(starts) else None
             rows.append(LengthRow(first, last, len(in_bin), bleu.corpus_score(in_bin.sum(axis=0))))
     return tuple(rows)
-
-
-def perplexity(translator: LineTranslator, sentences: list[Sentence]) -> float:
-    """Returns the perplexity of the references given their sources, per target token, `</s>` included.
-
-    It is not finite if one of the model's log-probabilities is not finite.
-    """
-    score = translator.signature("score")
-    pairs = [(s.source.encode(), r.encode()) for s in sentences for r in s.references]
-    log_prob, tokens = 0.0, 0
-    for batch in length_sorted_batches([len(s) + len(t) for s, t in pairs], translator.batch_size):
-        sources, targets = zip(*(pairs[i] for i in batch), strict=True)
-        outputs = score(source=tf.constant(sources), target=tf.constant(targets))
-        log_prob += float(np.sum(outputs["log_prob"].numpy(), dtype=np.float64))
-        tokens += int(np.sum(outputs["length"].numpy()))
-    with np.errstate(over="ignore"):
-        return float(np.exp(-log_prob / tokens))

@@ -139,6 +139,18 @@ class LineTranslator:
         function: Callable[..., dict[str, Any]] = functions[name]
         return function
 
+    def call(self, name: str, **texts: Sequence[bytes]) -> dict[str, Any]:
+        """Calls a signature that reads texts. Returns its outputs as NumPy arrays.
+
+        Raises:
+          errors.DataError: the model has no such signature, or is damaged.
+          errors.EnvironmentFault: there is not enough memory.
+        """
+        function = self.signature(name)
+        inputs = {key: self._tf.constant(list(values), self._tf.string) for key, values in texts.items()}
+        with self._reporting_damage("fails", self._tf.errors.OpError):
+            return {key: output.numpy() for key, output in function(**inputs).items()}
+
     @functools.cached_property
     def source_max_length(self) -> int | None:
         """The most tokens of a source that the model reads, `</s>` included.

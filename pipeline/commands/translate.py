@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bitext.components.shared.errors import ConfigError
-from bitext.pipeline.commands import common
+from bitext.pipeline.commands import common, model_arguments
 from bitext.pipeline.streams import print_message
 
 if TYPE_CHECKING:
@@ -39,20 +38,16 @@ def add_to(commands: common.Commands) -> None:
         help="the file to write, complete or not at all, compressed if its name ends in .gz, .bz2, .xz or"
         " .zst; a pipe or a device is written into (default or -: standard output)",
     )
+    model_arguments.add_model(parser)
+    model_arguments.add_search(parser)
     parser.add_argument(
-        "--model",
-        type=common.path_argument,
-        help="a SavedModel or a serving folder (default: the only one that runs from this folder pushed to)",
-    )
-    common.add_trust_argument(parser)
-    _add_search_arguments(parser)
-    _add_splitting_arguments(parser)
-    parser.add_argument(
-        "--batch-size",
+        "--nbest",
         type=common.whole_number,
-        default=64,
-        help="number of sentences per batch (default: %(default)s)",
+        default=1,
+        help="number of translations per line, each with its score",
     )
+    model_arguments.add_splitting(parser)
+    model_arguments.add_batch_size(parser)
     parser.add_argument(
         "--beam-runner",
         metavar="NAME",
@@ -68,62 +63,13 @@ def add_to(commands: common.Commands) -> None:
     )
 
 
-def _add_splitting_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--source-language",
-        metavar="CODE",
-        type=_language,
-        help="the language of the input (de, fr, ...), whose abbreviations end no sentence (default: the"
-        " model's, or by the script)",
-    )
-    parser.add_argument(
-        "--whole-lines",
-        action="store_true",
-        help="split only lines that are longer than the model reads: for models trained on lines with several"
-        " sentences",
-    )
-
-
-def _language(text: str) -> str:
-    """A language code for argparse."""
-    if not re.fullmatch("[a-z]{2,3}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a language code of two or three letters, as in en")
-    return text
-
-
-def _add_search_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--beam-size", type=common.whole_number, help="hypotheses kept at each step (default: the model's)"
-    )
-    parser.add_argument(
-        "--length-penalty",
-        type=common.number,
-        help="larger values prefer longer translations (default: the model's)",
-    )
-    parser.add_argument(
-        "--max-length",
-        type=common.whole_number,
-        help="the most tokens of a translation (default: the model's)",
-    )
-    parser.add_argument(
-        "--nbest",
-        type=common.whole_number,
-        default=1,
-        help="number of translations per line, each with its score",
-    )
-
-
 def run(options: argparse.Namespace) -> int:
     """Translates and returns the exit code."""
-    from bitext.pipeline.terminal import native_notices_dropped, quiet_libraries
+    from bitext.pipeline.terminal import quiet_libraries
 
     quiet_libraries(native_errors=False)
-    from bitext.components.shared.imports import gc_disabled, packages_hidden
     from bitext.components.translation.output import STANDARD_INPUT, check_output_file
-    from bitext.components.translation.search import Search
-    from bitext.components.translation.sentences import Splitting
     from bitext.components.translation.translate import main_translate
-    from bitext.components.translation.translator import find_saved_model
 
     session: common.Session = options.session
     if options.input is None:
@@ -131,19 +77,11 @@ def run(options: argparse.Namespace) -> int:
     if options.output is None:
         session.require_output()
     uses_beam = _uses_beam(options)
-    names = ("beam_size", "length_penalty", "max_length", "nbest")
-    search = Search(**{name: getattr(options, name) for name in names})
+    search = model_arguments.search(options, options.nbest)
     check_output_file(options.output, options.input or STANDARD_INPUT)
-    if options.model is None:
-        from bitext.pipeline.served_here import default_model
-
-    model = options.model or default_model(common.DEFAULT_CONFIG)
-    find_saved_model(model)
-    # TensorFlow imports Keras if it is installed, and Keras its plotting library; a SavedModel needs neither.
-    with native_notices_dropped(), gc_disabled(), packages_hidden("keras", "tf_keras", "googleapiclient"):
-        import tensorflow  # noqa: F401
-
-    splitting = Splitting(options.source_language, options.whole_lines)
+    model = model_arguments.model(options)
+    model_arguments.import_tensorflow()
+    splitting = model_arguments.splitting(options)
     if not uses_beam:
         return main_translate(
             model,
