@@ -27,7 +27,7 @@ AXES = {
 }
 """What the dimensions of a tensor are; other tensors are the decoder's states, or scalars."""
 SEVERAL = {"text": ("B", "N"), "score": ("B", "N"), "log_prob": ("B", "N"), "length": ("B", "N"),
-           "alignment": ("B", "N", "T", "S")}  # fmt: skip
+           "tokens": ("B", "N", "T"), "alignment": ("B", "N", "T", "S")}  # fmt: skip
 """Outputs of the signatures that return several translations of a sentence."""
 ONLY = {
     ("tokenize", "tokens"): ("B", "S"),

@@ -18,9 +18,9 @@ from tests.components.tiny_model import SETTINGS, build
 from tests.components.transformer_decoder import CHANGES as TRANSFORMER_CHANGES
 from tests.components.transformer_decoder import TransformerDecoder
 
-NBEST = {"text", "score", "log_prob", "length", "alignment"}
+NBEST = {"text", "score", "log_prob", "length", "tokens", "alignment"}
 SIGNATURES = {
-    "serving_default": ({"text"}, {"text", "score", "length", "alignment"}),
+    "serving_default": ({"text"}, {"text", "score", "length", "tokens", "alignment"}),
     "translate_nbest": ({"text", "beam_size", "length_penalty", "max_length"}, NBEST),
     "translate_sample": (
         {"text", "samples", "temperature", "top_k", "top_p", "max_length", "seed"},
@@ -100,6 +100,18 @@ def test_alignments_belong_to_the_tokens(export):
         np.testing.assert_allclose(outputs["alignment"][row, :target, :source].sum(-1), 1.0, rtol=1e-5)
         assert not outputs["alignment"][row, target:].any()
         assert not outputs["alignment"][row, :, source:].any()
+
+
+def test_tokens_are_those_of_the_translation(export):
+    best, several = export("serving_default", text=LINES), export.nbest(LINES, beam=3, alpha=0.7)
+    flat = several["tokens"].reshape([-1, several["tokens"].shape[-1]])
+    for tokens, lengths, texts in (
+        (best["tokens"], best["length"], best["text"]),
+        (flat, several["length"].ravel(), several["text"].ravel()),
+    ):
+        assert export("detokenize", tokens=tokens)["text"].tolist() == texts.tolist()
+        assert np.count_nonzero(tokens, axis=1).tolist() == lengths.tolist()
+    assert not best["tokens"][LINES.index(b"")].any()
 
 
 def test_every_hypothesis_has_its_alignment_and_its_log_probability(export):

@@ -111,7 +111,7 @@ class Translator(tf.Module):
     def translate(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the best translation of each text. The alignment has a row for every target token.
 
-        A blank text has the translation "" with a score, length and alignment of 0.
+        A blank text has the translation "" with a score, length and alignment of 0, and no tokens.
         """
         search, tokens = self.search, self.source_tokens(text)
         start = self.model.start(tokens)
@@ -121,6 +121,7 @@ class Translator(tf.Module):
             "text": self.detokenize_hypotheses(text, best)[:, 0],
             "score": best.score[:, 0],
             "length": best.length[:, 0],
+            "tokens": best.tokens[:, 0],
             "alignment": best.alignment[:, 0],
         }
 
@@ -151,6 +152,7 @@ class Translator(tf.Module):
             "score": hypotheses.score,
             "log_prob": hypotheses.log_prob,
             "length": hypotheses.length,
+            "tokens": hypotheses.tokens,
             "alignment": hypotheses.alignment,
         }
 
