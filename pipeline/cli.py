@@ -29,6 +29,7 @@ from bitext.pipeline.commands import (
     rejects,
     rollback,
     run,
+    score,
     status,
     translate,
     verify,
@@ -184,6 +185,7 @@ def build_parser() -> argparse.ArgumentParser:
         fetch,
         translate,
         evaluate,
+        score,
     ):
         command.add_to(commands)
     return parser

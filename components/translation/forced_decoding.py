@@ -60,9 +60,13 @@ def _batches(translator: LineTranslator, pairs: Sequence[Pair]) -> Iterator[list
     vocabulary = int(translator.signature("info")()["vocab_size"])
     lengths = [len(source) + len(target) for source, target in pairs]
     for batch in length_sorted_batches(lengths, translator.batch_size):
-        longest = max(len(pairs[i][1]) for i in batch) + 2
-        rows = max(1, MAX_LOGITS // (vocabulary * longest))
-        yield from (batch[start : start + rows] for start in range(0, len(batch), rows))
+        start = longest = 0
+        for stop, index in enumerate(batch):
+            longest = max(longest, len(pairs[index][1]) + 2)
+            if stop > start and (stop + 1 - start) * longest * vocabulary > MAX_LOGITS:
+                yield batch[start:stop]
+                start, longest = stop, len(pairs[index][1]) + 2
+        yield batch[start:]
 
 
 def perplexity(translator: LineTranslator, pairs: Sequence[Pair]) -> float:
