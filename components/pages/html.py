@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+import itertools
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from bitext.components.artifacts.page import Block, Chart, Details
-from bitext.components.pages import assets as page_assets
-from bitext.components.pages import text
+from bitext.components.artifacts.page import Block, Cell, Chart, Details, Graph, Sentences
+from bitext.components.pages import assets, charts, graph, sentences, tables, text
 
 if TYPE_CHECKING:
     from bitext.components.pages import Page
+
+_PAGE_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.html")
+_BAR_WIDTH = 44
+_LEGEND_SHAPES = (
+    "M13 2a4 4 0 1 1 0 8a4 4 0 1 1 0 -8z",
+    "M13 2a4 4 0 1 1 0 8a4 4 0 1 1 0 -8z",
+    "M9.5 2.5h7v7h-7z",
+    "M13 1.5l4.5 8.5h-9z",
+    "M13 1l4 5l-4 5l-4 -5z",
+    "M11.5 2h3v2.5h2.5v3h-2.5v2.5h-3v-2.5h-2.5v-3h2.5z",
+    "M13 10.5l4.5 -8.5h-9z",
+)
+"""The shapes of `charts` as the legend draws them, by number of style."""
 
 
 @functools.cache
@@ -27,30 +41,91 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         finalize=text.finalize,
     )
-    environment.filters |= {
-        "visible": text.visible,
-        "script_json": text.script_json,
-    }
+    environment.filters |= {"visible": text.visible, "script_json": text.script_json}
+    environment.tests["page_file"] = lambda file: _PAGE_FILE.fullmatch(file) is not None
     environment.globals |= {
+        "bar_width": _bar_width,
         "cell_text": text.cell_text,
-        "sort_value": text.sort_value,
+        "chart_names": charts.names,
+        "chart_payload": charts.payload,
+        "chart_shapes": _LEGEND_SHAPES,
+        "chart_styles": charts.styles,
+        "chart_table": tables.chart_table,
+        "graph_layout": graph.layout,
+        "graph_roles": _roles,
+        "graph_table": tables.graph_table,
+        "grouped": _grouped,
         "is_run": text.is_run,
+        "lies": charts.is_horizontal,
+        "node_height": graph.HEIGHT,
+        "node_width": graph.WIDTH,
+        "segments": sentences.segments,
+        "sentences_payload": sentences.payload,
+        "sort_value": text.sort_value,
     }
     return environment
 
 
-def blocks_of(blocks: Sequence[Block]) -> Iterator[Block]:
+def render(page: Page, folder: Path | None) -> str:
+    """Returns a page as an HTML document. See `components.pages.render`."""
+    every = list(_all_blocks([*page.lead, *(block for section in page.sections for block in section.blocks)]))
+    has_charts = any(isinstance(block, Chart) for block in every)
+    has_sentences = any(isinstance(block, Sentences) for block in every)
+    files = [
+        "common.js",
+        "tables.js",
+        *["charts.js"] * has_charts,
+        *["sentences.js"] * has_sentences,
+        "page.js",
+    ]
+    scripts = [assets.asset(name) for name in files]
+    vega = assets.vega(folder) if has_charts else None
+    theme, style = assets.asset("theme.js"), assets.asset("page.css")
+    policy = assets.policy([theme, *scripts, *([vega] if vega else [])], style)
+    values: dict[str, Any] = {
+        "page": page,
+        "policy": policy,
+        "icon": assets.ICON,
+        "style": style,
+        "theme_script": theme,
+        "vega_script": vega,
+        "scripts": scripts,
+        "next_id": _counter(),
+    }
+    return _environment().get_template("page.html").render(values)
+
+
+def _counter() -> Callable[[], str]:
+    """Returns a function that gives each block of a page an id."""
+    numbers = itertools.count(1)
+    return lambda: f"block-{next(numbers)}"
+
+
+def _all_blocks(blocks: Sequence[Block]) -> Iterator[Block]:
     """Yields blocks, and the blocks in their details."""
     for block in blocks:
         yield block
         if isinstance(block, Details):
-            yield from blocks_of(block.blocks)
+            yield from _all_blocks(block.blocks)
 
 
-def render(page: Page, folder: Path | None) -> str:
-    """Returns a page as an HTML document. See `components.pages.render`."""
-    blocks = [*page.lead, *(block for section in page.sections for block in section.blocks)]
-    has_charts = any(isinstance(block, Chart) for block in blocks_of(blocks))
-    values: dict[str, Any] = {"page": page, "style": page_assets.asset("page.css")}
-    del folder, has_charts
-    return _environment().get_template("page.html").render(values)
+def _grouped(blocks: Sequence[Block]) -> list[tuple[bool, list[Block]]]:
+    """Returns the runs of charts, and of other blocks."""
+    return [
+        (is_chart, list(run)) for is_chart, run in itertools.groupby(blocks, lambda b: isinstance(b, Chart))
+    ]
+
+
+def _roles(block: Graph) -> list[str]:
+    """Returns the roles that the nodes of a graph have."""
+    return [
+        role
+        for role in ("file", "execution", "artifact", "version")
+        if any(n.role == role for n in block.nodes)
+    ]
+
+
+def _bar_width(value: Cell) -> int | None:
+    """Returns the width of the bar beside a share; None if the value is not one."""
+    is_share = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+    return round(_BAR_WIDTH * value) if is_share and not isinstance(value, str | None) else None
