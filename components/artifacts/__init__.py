@@ -11,6 +11,7 @@ from bitext.components.artifacts.anomalies import ExampleAnomalies
 from bitext.components.artifacts.base import Artifact, Property, span_label
 from bitext.components.artifacts.blessing import Blessing, InfraBlessing, ModelBlessing, Verdict
 from bitext.components.artifacts.evaluation import (
+    Aligned,
     BaselineComparison,
     LengthRow,
     Metrics,
@@ -85,6 +86,7 @@ __all__ = [
     "OF_LEARNED",
     "TEST_SPLIT",
     "TRAIN_SPLIT",
+    "Aligned",
     "Artifact",
     "BaselineComparison",
     "Blessing",

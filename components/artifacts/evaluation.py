@@ -11,7 +11,7 @@ import msgspec
 from bitext.components.artifacts.base import Artifact
 from bitext.components.artifacts.examples import TEST_SPLIT
 from bitext.components.shared.files import write_json
-from bitext.components.shared.metrics.metric import CorpusScore
+from bitext.components.shared.metrics.metric import Comparison, CorpusScore
 
 
 class LengthRow(msgspec.Struct, frozen=True):
@@ -38,12 +38,15 @@ class BaselineComparison(msgspec.Struct, frozen=True):
       interval: the 95 % interval of that BLEU.
       difference: BLEU of the new model minus BLEU of the model now served.
       p_value: two-sided p-value of the difference.
+      by_metric: the comparison in each metric, by its name, BLEU included; empty: only BLEU was compared, as
+        in older files.
     """
 
     bleu: float
     interval: tuple[float, float]
     difference: float
     p_value: float
+    by_metric: dict[str, Comparison] = {}
 
 
 class TrivialScore(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +132,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Translated(msgspec.Struct, frozen=True):
+class Translated(msgspec.Struct, frozen=True, omit_defaults=True):
     """A held-out sentence and its translation.
 
     Attributes:
@@ -138,6 +141,12 @@ class Translated(msgspec.Struct, frozen=True):
       hypothesis: the model's translation of it.
       references: the translations that the hypothesis is scored against.
       score: the score that the search gave the hypothesis.
+      scores: the hypothesis's sentence score by metric: `bleu` (smoothed, as sacreBLEU's `sentence_bleu`),
+        `chrf`, `chrfpp`, `ter`; empty: not recorded, as in older files.
+      part: the label of the span or corpus that the example is from; empty: there is only one, or it is not
+        recorded.
+      served: the translation by the model now served; None: there was no comparison with it.
+      served_scores: the sentence scores of that translation; empty: there are none.
     """
 
     id: str
@@ -145,6 +154,27 @@ class Translated(msgspec.Struct, frozen=True):
     hypothesis: str
     references: list[str]
     score: float | None
+    scores: dict[str, float] = {}
+    part: str = ""
+    served: str | None = None
+    served_scores: dict[str, float] = {}
+
+
+class Aligned(msgspec.Struct, frozen=True):
+    """The attention of a translation.
+
+    Attributes:
+      id: the sentence's id: `Translated.id`.
+      source: the source tokens, `</s>` included.
+      target: the tokens of the hypothesis, `</s>` included unless it was cut at the maximum length.
+      weights: for each target token, the weight of each source token in whole percent. A row adds up to 100
+        but for rounding.
+    """
+
+    id: str
+    source: list[str]
+    target: list[str]
+    weights: list[list[int]]
 
 
 class ModelEvaluation(Artifact):
@@ -152,13 +182,19 @@ class ModelEvaluation(Artifact):
 
     metrics.json                scores with signatures and intervals, perplexity, ...; `golden` and
                                 `test_sets`: the same of other sets
-    translations.jsonl          {"id", "source", "hypothesis", "references", "score"} for each sentence
+    translations.jsonl          {"id", "source", "hypothesis", "references", "score", "scores", "part",
+                                "served", "served_scores"} for each sentence; `part` and the served model's
+                                translation with its scores if there are any
+    alignments.jsonl            {"id", "source", "target", "weights"} for each sentence whose translation has
+                                attention; no file for a model without attention
     translations-golden.jsonl   the same for the golden set, if there is one
+    alignments-golden.jsonl
     translations-<name>.jsonl   the same for each named test set
+    alignments-<name>.jsonl
     """
 
     TYPE_NAME = "ModelEvaluation"
-    FILES = ("metrics.json", "translations.jsonl", "translations-")
+    FILES = ("metrics.json", "translations.jsonl", "translations-", "alignments.jsonl", "alignments-")
     NODE = "Evaluator"
 
     def metrics(self) -> Metrics:
@@ -187,6 +223,27 @@ class ModelEvaluation(Artifact):
           DataError: the file is missing or damaged.
         """
         return self.read_json_lines(self.translations_file(split), Translated)
+
+    def alignments_file(self, split: str = TEST_SPLIT) -> Path:
+        """Returns the file of the attention of a set's translations."""
+        return self.path / ("alignments.jsonl" if split == TEST_SPLIT else f"alignments-{split}.jsonl")
+
+    def alignments(self, split: str = TEST_SPLIT) -> dict[str, Aligned]:
+        """Reads the attention of a set's translations, by the sentence's id; empty: none is recorded.
+
+        Raises:
+          DataError: the file is damaged.
+        """
+        path = self.alignments_file(split)
+        if not path.exists():
+            return {}
+        return {row.id: row for row in self.read_json_lines(path, Aligned)}
+
+    def write_alignments(self, rows: Iterable[Aligned], split: str = TEST_SPLIT) -> None:
+        """Writes the attention of a set's translations; no file if there is none."""
+        lines = [msgspec.json.encode(row) + b"\n" for row in rows]
+        if lines:
+            self.alignments_file(split).write_bytes(b"".join(lines))
 
     def write_translations(self, rows: Iterable[Translated], split: str = TEST_SPLIT) -> None:
         """Writes the translations of a set."""

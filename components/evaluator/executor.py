@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from bitext.components import artifacts
-from bitext.components.artifacts import TEST_SPLIT, Metrics, Translated, Verdict
+from bitext.components.artifacts import TEST_SPLIT, Metrics, Verdict
 from bitext.components.component import Context
 from bitext.components.evaluator import GOLDEN, TRIVIAL, Parameters, set_label
-from bitext.components.evaluator.scoring import ScoredSet, score_set
+from bitext.components.evaluator.scoring import score_set
 from bitext.components.evaluator.trivial import most_frequent_target
 from bitext.components.evaluator.verdict import judge, scores_in_words, trivial_problems
+from bitext.components.evaluator.writing import write_evaluation
 from bitext.components.shared import errors
 from bitext.components.shared.heldout import Sentence, read_sentences
 from bitext.components.shared.metrics import METRICS, tokenizers
@@ -58,8 +58,9 @@ def run(
         )
     folders = _folders(examples, golden)
     by_line = parameters.references == "by_line"
+    parts = {TEST_SPLIT: [artifacts.span_label(span) for span in examples]}
     sets = {
-        name: read_sentences(set_folders, parameters.max_sentences, by_line=by_line)
+        name: read_sentences(set_folders, parameters.max_sentences, by_line=by_line, parts=parts.get(name))
         for name, set_folders in folders.items()
     }
     parameters = _with_tokenizer(parameters, sets[TEST_SPLIT], context)
@@ -73,7 +74,7 @@ def run(
     }
     metrics = {name: scored_set.metrics for name, scored_set in scored.items()}
     verdict = judge(metrics, parameters, context.force_bless)
-    _write_evaluation(evaluation, scored)
+    write_evaluation(evaluation, scored, model)
     _write_blessing(blessing, verdict)
     _report(context, metrics, verdict)
 
@@ -136,41 +137,6 @@ def _baseline_translator(
             f"the model now served cannot be compared with: {error}",
             "restore its folder, or set `evaluator.compare_with_baseline: false`",
         ) from error
-
-
-def _write_evaluation(evaluation: artifacts.ModelEvaluation, scored: Mapping[str, ScoredSet]) -> None:
-    """Writes the scores, the translations of each set, and the artifact's properties."""
-    metrics = {name: scored_set.metrics for name, scored_set in scored.items()}
-    test, golden = metrics.pop(TEST_SPLIT), metrics.pop(GOLDEN, None)
-    evaluation.write_metrics(msgspec.structs.replace(test, golden=golden, test_sets=metrics))
-    for name, scored_set in scored.items():
-        rows = (
-            Translated(sentence.id, sentence.source, best.text, sentence.references, best.score)
-            for sentence, best in zip(scored_set.sentences, scored_set.translations, strict=True)
-        )
-        evaluation.write_translations(rows, name)
-        prefix = "" if name == TEST_SPLIT else f"{name}_"
-        for key, value in _properties(scored_set.metrics).items():
-            evaluation.properties[prefix + key] = value
-
-
-def _properties(metrics: Metrics) -> dict[str, artifacts.Property]:
-    """Returns the properties for a set's scores. The store refuses values that are not finite."""
-    properties: dict[str, artifacts.Property] = {
-        "length_ratio": metrics.length_ratio,
-        "sentences": metrics.sentences,
-    }
-    if metrics.perplexity is not None:
-        properties["perplexity"] = metrics.perplexity
-    for name in {name: None for trivial in metrics.trivial.values() for name in trivial.scores}:
-        properties[f"trivial_{name}"] = max(trivial.scores[name] for trivial in metrics.trivial.values())
-    for name, score in metrics.scores.items():
-        properties |= {name: score.score, f"{name}_signature": score.signature}
-    return {
-        name: value
-        for name, value in properties.items()
-        if not isinstance(value, float) or math.isfinite(value)
-    }
 
 
 def _write_blessing(blessing: artifacts.ModelBlessing, verdict: Verdict) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,22 +16,38 @@ from bitext.components.evaluator import Parameters, set_label
 from bitext.components.evaluator.trivial import trivial_scores
 from bitext.components.shared.heldout import Sentence
 from bitext.components.shared.metrics import METRICS, Bleu, Metric
+from bitext.components.translation.attention import AttendedTranslation, translate_with_attention
 from bitext.components.translation.forced_decoding import perplexity
 from bitext.components.translation.held_out import translate_sentences
-from bitext.components.translation.translator import LineTranslator, Translation
+from bitext.components.translation.translator import LineTranslator
 from bitext.schemas import scripts
 
 if TYPE_CHECKING:
     from bitext.components.shared.metrics.metric import SentenceStatistics
 
+SCORE_DIGITS = 4
+"""Digits after the point of the scores of sentences."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ScoredSet:
-    """One set of held-out sentences, their translations in the same order, and the scores."""
+    """One set of held-out sentences, their translations in the same order, and the scores.
+
+    Attributes:
+      sentences: the sentences.
+      translations: the model's translations, with their attention.
+      metrics: the scores of the set.
+      scores: the score of each translation, by metric.
+      served: the translations by the model now served; None: no comparison.
+      served_scores: the score of each of them, by metric.
+    """
 
     sentences: list[Sentence]
-    translations: list[Translation]
+    translations: list[AttendedTranslation]
     metrics: Metrics
+    scores: list[dict[str, float]]
+    served: list[str] | None
+    served_scores: list[dict[str, float]]
 
 
 def score_set(
@@ -42,7 +59,7 @@ def score_set(
     context: Context,
     frequent_target: str | None = None,
 ) -> ScoredSet:
-    """Translates a set, scores it with every metric, and compares BLEU with the baseline.
+    """Translates a set, scores it with every metric, and compares the scores with the baseline's.
 
     Args:
       name: the set's split.
@@ -55,19 +72,19 @@ def score_set(
     """
     context.say(f"translating the {len(sentences):,} sentences of the {set_label(name)}")
     started = time.monotonic()
-    translations = translate_sentences(candidate, sentences)
+    translations = translate_with_attention(candidate, [s.source.encode() for s in sentences])
     seconds = time.monotonic() - started
     references = [s.references for s in sentences]
-    hypotheses = [t.text for t in translations]
+    hypotheses = [t.translation.text for t in translations]
     metrics = {metric.name: metric(references, parameters) for metric in METRICS}
     statistics = {name: metric.statistics(hypotheses) for name, metric in metrics.items()}
     bleu, bleu_statistics = metrics[Bleu.name], statistics[Bleu.name]
-    comparison = None
+    served, comparison, served_statistics = None, None, dict[str, "SentenceStatistics"]()
     if baseline is not None:
         context.say("translating them with the model now served, to compare")
-        baseline_texts = [t.text for t in translate_sentences(baseline, sentences)]
-        result = bleu.compare(bleu_statistics, bleu.statistics(baseline_texts))
-        comparison = BaselineComparison(result.score, result.interval, result.difference, result.p_value)
+        served = [t.text for t in translate_sentences(baseline, sentences)]
+        served_statistics = {name: metric.statistics(served) for name, metric in metrics.items()}
+        comparison = compared(metrics, statistics, served_statistics)
     sources = [s.source for s in sentences]
     pairs = [(s.source.encode(), r.encode()) for s in sentences for r in s.references]
     script = scripts.dominant_script(sources)
@@ -87,7 +104,42 @@ def score_set(
         if name == parameters.blessing_set and parameters.beat_trivial_baselines
         else {},
     )
-    return ScoredSet(sentences, translations, set_metrics)
+    return ScoredSet(
+        sentences,
+        translations,
+        set_metrics,
+        sentence_scores(metrics, statistics),
+        served,
+        sentence_scores(metrics, served_statistics),
+    )
+
+
+def compared(
+    metrics: Mapping[str, Metric],
+    statistics: Mapping[str, SentenceStatistics],
+    served: Mapping[str, SentenceStatistics],
+) -> BaselineComparison:
+    """Compares the statistics of the model with those of the model now served, in each metric."""
+    by_metric = {name: metric.compare(statistics[name], served[name]) for name, metric in metrics.items()}
+    bleu = by_metric[Bleu.name]
+    return BaselineComparison(bleu.score, bleu.interval, bleu.difference, bleu.p_value, by_metric)
+
+
+def sentence_scores(
+    metrics: Mapping[str, Metric], statistics: Mapping[str, SentenceStatistics]
+) -> list[dict[str, float]]:
+    """Returns the scores of each sentence by metric, from the statistics that the corpus scores come from.
+
+    A score that is not finite is left out: JSON has no form for it.
+    """
+    columns = {
+        name: [round(metrics[name].sentence_score(row), SCORE_DIGITS) for row in rows]
+        for name, rows in statistics.items()
+    }
+    return [
+        {name: score for name, score in zip(columns, row, strict=True) if math.isfinite(score)}
+        for row in zip(*columns.values(), strict=True)
+    ]
 
 
 def length_bins(parameters: Parameters, script: str) -> tuple[int, ...]:

@@ -25,15 +25,21 @@ class Sentence:
       id: the id of the first example with this source.
       source: the source.
       references: the references, in the order of the examples.
+      part: the label of the span or corpus that this example is from; empty: there is only one.
     """
 
     id: str
     source: str
     references: list[str]
+    part: str = ""
 
 
 def read_sentences(
-    folders: Sequence[Path], limit: int | None = None, *, by_line: bool = False
+    folders: Sequence[Path],
+    limit: int | None = None,
+    *,
+    by_line: bool = False,
+    parts: Sequence[str] | None = None,
 ) -> list[Sentence]:
     """Reads the distinct sources of a held-out split, in order of first appearance.
 
@@ -44,16 +50,17 @@ def read_sentences(
       limit: maximum number of sources. Those with the smallest hashes are read, the same in every run.
       by_line: whether each example is a separate sentence with one reference, even if other examples have the
         same source.
+      parts: the label of each folder (`artifacts.span_label`), for `Sentence.part`; None: there are none.
 
     Raises:
       errors.DataError: the split is missing or empty, or one of its files is damaged.
     """
     sentences: dict[str, Sentence] = {}
     seen: set[tuple[str, str]] = set()
-    for folder in folders:
+    for folder, part in zip(folders, parts or [""] * len(folders), strict=True):
         for id_, source, target in _rows(folder):
             key = id_ if by_line else normalize(source)
-            sentence = sentences.setdefault(key, Sentence(id_, source, []))
+            sentence = sentences.setdefault(key, Sentence(id_, source, [], part))
             reference = key, normalize(target)
             if reference not in seen:
                 seen.add(reference)

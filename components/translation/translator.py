@@ -214,18 +214,28 @@ class LineTranslator:
 
     def _call(self, lines: list[bytes]) -> list[list[Translation]]:
         """Returns the `nbest` translations of each line of one batch."""
+        outputs, nbest = self.outputs(lines), self.search.nbest
+        return [
+            _distinct(texts[:nbest], scores[:nbest])
+            for texts, scores in zip(outputs["text"], outputs["score"], strict=True)
+        ]
+
+    def outputs(self, lines: list[bytes]) -> dict[str, Any]:
+        """Returns the outputs of `translate_nbest` for one batch, as arrays.
+
+        With the model's default search and one translation a line, those of `serving_default` in that form.
+
+        Raises:
+          errors.DataError: the model is damaged.
+          errors.EnvironmentFault: there is not enough memory for the batch.
+        """
         text = self._tf.constant(lines, self._tf.string)
         with self._reporting_damage("fails", self._tf.errors.OpError):
             if self._uses_default_search:
                 outputs = self.signature("serving_default")(text=text)
-                texts, scores = outputs["text"].numpy()[:, None], outputs["score"].numpy()[:, None]
-            else:
-                outputs = self.signature("translate_nbest")(text=text, **self._nbest_inputs)
-                texts, scores = outputs["text"].numpy(), outputs["score"].numpy()
-        nbest = self.search.nbest
-        return [
-            _distinct(row[:nbest], row_scores[:nbest]) for row, row_scores in zip(texts, scores, strict=True)
-        ]
+                return {name: value.numpy()[:, None] for name, value in outputs.items()}
+            outputs = self.signature("translate_nbest")(text=text, **self._nbest_inputs)
+            return {name: value.numpy() for name, value in outputs.items()}
 
     @functools.cached_property
     def _uses_default_search(self) -> bool:

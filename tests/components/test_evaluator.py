@@ -526,3 +526,70 @@ class TestHeldOut:
 def test_impossible_parameters_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="length|no metric 'wer'; there are bleu, chrf, chrfpp, ter"):
         Parameters(**wrong)
+
+
+class TestRecords:
+    def test_sentence_scores_equal_those_of_sacrebleu(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model]
+    ) -> None:
+        rows = evaluate(models["upper"], models["copy"]).translations
+        sentence_metrics = {
+            "bleu": BLEU(effective_order=True),
+            "chrf": CHRF(),
+            "chrfpp": CHRF(word_order=2),
+            "ter": TER(case_sensitive=True),
+        }
+        for row in rows:
+            for text, scores in (("hypothesis", "scores"), ("served", "served_scores")):
+                for name, metric in sentence_metrics.items():
+                    expected = metric.sentence_score(row[text], row["references"]).score
+                    assert row[scores][name] == pytest.approx(expected, abs=1e-3), (name, row)
+        assert all(row["served"] == row["source"] for row in rows)
+
+    def test_without_a_comparison_there_are_no_fields_of_the_served_model(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model]
+    ) -> None:
+        outcome = evaluate(models["upper"])
+        assert set(outcome.translations[0]) == {"id", "source", "hypothesis", "references", "score", "scores"}
+        [*rows] = outcome.evaluation.translations()
+        assert (rows[0].served, rows[0].served_scores, rows[0].part) == (None, {}, "")
+        assert outcome.evaluation.alignments() == {}, "the toy model returns no tokens"
+
+    def test_the_comparison_has_every_metric(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model]
+    ) -> None:
+        outcome = evaluate(models["upper"], models["copy"])
+        own, other = outcome.metrics, evaluate(models["copy"]).metrics
+        comparison = outcome.evaluation.metrics().baseline
+        assert comparison is not None
+        assert set(comparison.by_metric) == {metric.name for metric in METRICS}
+        for name, by_metric in comparison.by_metric.items():
+            assert by_metric.score == pytest.approx(other[name]["score"])
+            assert by_metric.interval == pytest.approx(tuple(other[name]["interval"]))
+            assert by_metric.difference == pytest.approx(own[name]["score"] - other[name]["score"])
+        assert comparison.by_metric["bleu"].p_value == comparison.p_value
+
+    def test_older_files_are_read(self, tmp_path: Path) -> None:
+        evaluation = artifacts.ModelEvaluation(tmp_path)
+        old = b'{"id":"a:1","source":"s","hypothesis":"h","references":["r"],"score":-1.0}\n'
+        evaluation.translations_file().write_bytes(old)
+        [row] = evaluation.translations()
+        assert row == artifacts.Translated("a:1", "s", "h", ["r"], -1.0)
+        evaluation.write_translations([row])
+        assert evaluation.translations_file().read_bytes() == old
+        assert evaluation.alignments() == {}
+        baseline = msgspec.convert(
+            {"bleu": 1.0, "interval": (0.0, 2.0), "difference": 0.5, "p_value": 0.2}, BaselineComparison
+        )
+        assert baseline.by_metric == {}
+
+    def test_each_sentence_has_its_part(
+        self, evaluate: Evaluate, models: dict[str, artifacts.Model], tmp_path: Path
+    ) -> None:
+        spans = []
+        for part, rows in (("news", ROWS[:10]), ("span 7", ROWS[10:])):
+            toy_model.write_examples(tmp_path / "parts" / part, "test", rows)
+            spans.append(artifacts.Examples(tmp_path / "parts" / part, {"part": part}))
+        rows = evaluate(models["upper"], spans=spans).translations
+        first = {id_ for id_, *_ in ROWS[:10]}
+        assert {row["id"] in first: row["part"] for row in rows} == {True: "news", False: "span 7"}

@@ -103,6 +103,14 @@ class Metric(abc.ABC):
     def signature(self) -> str:
         """Returns the options that the score depends on, in sacreBLEU's format."""
 
+    def sentence_score(self, statistics: SentenceStatistics) -> float:
+        """Returns the score of one sentence.
+
+        Args:
+          statistics: float64[figures], the sentence's row of `statistics`.
+        """
+        return self.corpus_score(statistics)
+
     def score(self, statistics: SentenceStatistics) -> CorpusScore:
         """Returns score, signature and 95 % interval over all sentences."""
         from bitext.components.shared.metrics import bootstrap

@@ -7,6 +7,7 @@ and paired comparisons need the statistics of each sentence, which only its priv
 from __future__ import annotations
 
 import abc
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -78,6 +79,16 @@ class Bleu(SacreBleuMetric):
         tokenizer = tokenizers.resolve(self.options.tokenize, self.references).tokenizer
         # `force` disables sacreBLEU's warning that sentences ending in " ." may not be detokenized.
         return BLEU(lowercase=self.options.lowercase, tokenize=tokenizer, force=True, references=streams)
+
+    def sentence_score(self, statistics: SentenceStatistics) -> float:
+        """Returns the smoothed BLEU of a sentence, as sacreBLEU's `sentence_bleu` defines it.
+
+        N-grams that are longer than the translation are left out (`eff:yes` in the signature), and the first
+        order without a match counts half a match, the next a quarter (`smooth:exp`).
+        """
+        metric = copy.copy(self._metric)
+        metric.effective_order = True
+        return float(metric._compute_score_from_stats(statistics).score)
 
     @staticmethod
     def length_ratio(statistics: SentenceStatistics) -> float:
