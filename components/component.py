@@ -64,6 +64,9 @@ class Context:
       place: host and path of the pipeline root, as `root_id`.
       force_bless: the reason for which the model is blessed without regard to its scores; None: the scores
         decide.
+      tensorboard: the folder of logs for TensorBoard. A log stays there under one name from the first step of
+        a training on; `bitext gc` removes those that no ModelRun and no unfinished attempt names. None: no
+        log is written.
     """
 
     working_dir: Path
@@ -76,6 +79,7 @@ class Context:
     place: str = ""
     force_bless: str | None = None
     failure_dir: Path | None = None
+    tensorboard: Path | None = None
 
     def keep(self, path: Path) -> Path:
         """Copies a file or folder of a failing attempt to `failure_dir`, so that an error can name it.

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from bitext.components.artifacts import ModelRun
 from bitext.components.shared.errors import ConfigError
 from bitext.components.shared.files import tree_size
 from bitext.pipeline.config import PipelineConfig
@@ -39,7 +40,8 @@ class Collected:
     Attributes:
       artifacts: output folders.
       attempts: folders of unfinished attempts that no run would continue.
-      logs: logs of older runs, and the folders of files that their errors name.
+      logs: logs of older runs, the folders of files that their errors name, and logs of trainings for
+        TensorBoard whose ModelRun is removed.
       size: the size of all of them, in bytes.
       remaining: number of output folders that stay.
       dry_run: whether nothing was removed.
@@ -102,14 +104,11 @@ def collect(
         existing = {id_: artifact for id_, artifact in made_here.items() if artifact.exists}
         unneeded = [artifact for id_, artifact in sorted(existing.items()) if id_ not in needed]
         removed_before = [a for a in made_here.values() if not a.exists and not a.deleted]
-        collected = Collected(
-            artifacts=[Path(artifact.uri) for artifact in unneeded],
-            attempts=_attempts(layout, history, recent),
-            logs=_logs(layout, {run.run_id for run in runs} - recent),
-            size=0,
-            remaining=len(existing) - len(unneeded),
-            dry_run=dry_run,
-        )
+        remaining = [artifact for id_, artifact in existing.items() if id_ in needed]
+        attempts = _attempts(layout, history, recent)
+        logs = _logs(layout, {run.run_id for run in runs} - recent, remaining, attempts)
+        folders = [Path(artifact.uri) for artifact in unneeded]
+        collected = Collected(folders, attempts, logs, 0, len(remaining), dry_run)
         collected = dataclasses.replace(collected, size=sum(map(tree_size, collected.paths)))
         if not dry_run:
             for interrupted in layout.staging.glob(f"{_STAGING_PREFIX}*"):
@@ -175,10 +174,19 @@ def _attempts(layout: Layout, history: History, recent: set[str]) -> list[Path]:
     return [folder for folder in layout.all_working() if folder.name not in keys]
 
 
-def _logs(layout: Layout, old: set[str]) -> list[Path]:
-    """Logs of old runs, the folders of files that their errors name, and damaged outputs that they found."""
+def _logs(
+    layout: Layout, old: set[str], remaining: Iterable[StoredArtifact], removed_attempts: Iterable[Path]
+) -> list[Path]:
+    """Logs of old runs, the folders of files that their errors name, and damaged outputs that they found.
+
+    Also logs of trainings for TensorBoard that neither a remaining ModelRun nor a remaining attempt names.
+    """
     paths = (*layout.logs.glob("*"), *layout.all_damaged())
-    return [path for path in sorted(paths) if path.name.removesuffix(".log") in old]
+    of_old_runs = [path for path in sorted(paths) if path.name.removesuffix(".log") in old]
+    attempts = set(layout.all_working()).difference(removed_attempts)
+    names = {ModelRun(folder).log_name for folder in attempts}
+    names |= {str(artifact.properties.get(ModelRun.LOG_PROPERTY)) for artifact in remaining}
+    return [*of_old_runs, *(folder for folder in layout.all_tensorboard() if folder.name not in names)]
 
 
 def _remove(layout: Layout, paths: Iterable[Path]) -> None:

@@ -26,6 +26,7 @@ class Layout:
     .working/<node>/<cache key>/               checkpoints that an interrupted attempt leaves for the next
     .unrecorded/<run id>/...                   outputs without a metadata record
     .damaged/<run id>/...                      outputs whose files were not those on record
+    tensorboard/<run id>/                      the log of a training that this run started, for TensorBoard
     logs/<run id>.log
     logs/<run id>/<node>/                      files that the error of a failed run names
     """
@@ -41,6 +42,15 @@ class Layout:
     def logs(self) -> Path:
         """The folder of the logs."""
         return self.root / "logs"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The folder of the logs of trainings."""
+        return self.root / "tensorboard"
+
+    def all_tensorboard(self) -> list[Path]:
+        """The logs of trainings: `tensorboard/<run id>`."""
+        return sorted(self.tensorboard.glob("*"))
 
     def log_file(self, run_id: str) -> Path:
         """The log of a run."""

@@ -108,6 +108,7 @@ class Publisher:
             place=self.run.place,
             force_bless=self.force_bless,
             failure_dir=self.layout.failure(self.run.run_id, component.name),
+            tensorboard=self.layout.tensorboard,
         )
         with translating_errors(self.layout.root):
             component.run(item.parameters, context, **inputs, **outputs)

@@ -27,7 +27,14 @@ from bitext.components.artifacts.examples import (
     TransformedExamples,
 )
 from bitext.components.artifacts.model import Model, Sample, Vocabulary, is_saved_model, warm_up_file
-from bitext.components.artifacts.model_run import ModelRun, Validation
+from bitext.components.artifacts.model_run import (
+    ModelRun,
+    Progress,
+    SampleTranslation,
+    TrainingSize,
+    Validation,
+    ValidationSamples,
+)
 from bitext.components.artifacts.pushed import (
     Pushed,
     PushedModel,
@@ -102,6 +109,7 @@ __all__ = [
     "ModelBlessing",
     "ModelEvaluation",
     "ModelRun",
+    "Progress",
     "Property",
     "Pushed",
     "PushedModel",
@@ -110,18 +118,21 @@ __all__ = [
     "Report",
     "RolledBack",
     "Sample",
+    "SampleTranslation",
     "Schema",
     "Segmentation",
     "ServedVersion",
     "SideFiles",
     "Summary",
     "TextFile",
+    "TrainingSize",
     "TransformCache",
     "TransformGraph",
     "TransformedExamples",
     "Translated",
     "TrivialScore",
     "Validation",
+    "ValidationSamples",
     "Verdict",
     "VersionMetadata",
     "Vocabulary",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from pathlib import Path
 
 import msgspec
 
 from bitext.components.artifacts.base import Artifact
+from bitext.components.shared.files import atomic_writer
 
 
 class Validation(msgspec.Struct, frozen=True):
@@ -31,21 +32,106 @@ class Validation(msgspec.Struct, frozen=True):
     validation_loss: float | None = None
 
 
-class ModelRun(Artifact):
-    """The record of a training, for TensorBoard and for programs::
+class Progress(msgspec.Struct, frozen=True):
+    """Means over the updates since the previous record.
 
-    logs/train/events.out.tfevents...
+    Attributes:
+      step: number of updates until then.
+      minutes: training time until then, over all attempts.
+      loss: training loss, in nats per token.
+      learning_rate: the learning rate of the last of these updates.
+      tokens_per_second: target tokens per second, without the time of validations.
+      gradient_norm: global norm of the gradients before clipping.
+    """
+
+    step: int
+    minutes: float
+    loss: float
+    learning_rate: float
+    tokens_per_second: float
+    gradient_norm: float
+
+
+class SampleTranslation(msgspec.Struct, frozen=True):
+    """A sentence of the eval split as a validation translates it.
+
+    Attributes:
+      source: the sentence.
+      reference: its first reference translation.
+      hypothesis: the translation by the weights of that time.
+    """
+
+    source: str
+    reference: str
+    hypothesis: str
+
+
+class ValidationSamples(msgspec.Struct, frozen=True):
+    """Sample translations of a validation: the same sentences in each.
+
+    Attributes:
+      step: number of updates before the validation.
+      samples: the sentences and their translations.
+    """
+
+    step: int
+    samples: tuple[SampleTranslation, ...]
+
+
+class TrainingSize(msgspec.Struct, frozen=True):
+    """The size of a training, known before its first update.
+
+    Attributes:
+      steps: the most updates that it makes.
+      weights: number of trained weights.
+      target_vocabulary: number of target tokens.
+      updates_per_epoch: number of updates that read all examples once.
+      warm_starts: number of trainings since the last one from scratch, itself included.
+    """
+
+    steps: int
+    weights: int
+    target_vocabulary: int
+    updates_per_epoch: float
+    warm_starts: int = 0
+
+
+Record = Validation | Progress | ValidationSamples
+"""What is recorded after an update."""
+
+
+class ModelRun(Artifact):
+    """The record of a training::
+
+    training.json               {"steps", "weights", "target_vocabulary", "updates_per_epoch", "warm_starts"}
     history.jsonl               {"step", "minutes", "loss", "bleu", "chrf", "validation_loss"} per validation
+    progress.jsonl              {"step", "minutes", "loss", "learning_rate", "tokens_per_second",
+                                "gradient_norm"}: means of each 50 updates or more, at most 2,000 records
+    samples.jsonl               {"step", "samples": [{"source", "reference", "hypothesis"}, ...]} per
+                                validation, or for some of them if there are more than 200
+
+    The log for TensorBoard is not part of it, because it stays at one place from the first update on:
+    `tensorboard/<property tensorboard>` in the pipeline root. Trainings of older versions have
+    `history.jsonl` and `logs` only.
     """
 
     TYPE_NAME = "ModelRun"
-    FILES = ("history.jsonl",)
+    FILES = ("history.jsonl", "progress.jsonl", "samples.jsonl", "training.json")
     NODE = "Trainer"
 
+    LOG_PROPERTY = "tensorboard"
+    """The property with the name of the folder of the log for TensorBoard; missing: there is none."""
+
     @property
-    def logs(self) -> Path:
-        """The folder that TensorBoard reads."""
-        return self.path / "logs"
+    def log_name(self) -> str:
+        """Name of the folder of the log of a training in progress; empty: it has none yet."""
+        path = self._log_name_file
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    @log_name.setter
+    def log_name(self, name: str) -> None:
+        with atomic_writer(self._log_name_file) as file:
+            file.write(name.encode())
 
     @property
     def history_file(self) -> Path:
@@ -60,18 +146,87 @@ class ModelRun(Artifact):
         """
         return self.read_json_lines(self.history_file, Validation)
 
-    def append(self, validation: Validation) -> None:
-        """Adds a validation at the end."""
-        with self.history_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(msgspec.structs.asdict(validation)) + "\n")
+    @property
+    def has_progress(self) -> bool:
+        """Whether progress, samples and size were recorded; older versions recorded validations only."""
+        return any((self.path / name).exists() for name in self.FILES if name != self.history_file.name)
+
+    def progress(self) -> list[Progress]:
+        """Reads the records of progress, in order.
+
+        Raises:
+          DataError: the file is missing or damaged.
+        """
+        return self.read_json_lines(self._progress_file, Progress)
+
+    def samples(self) -> list[ValidationSamples]:
+        """Reads the sample translations, in order.
+
+        Raises:
+          DataError: the file is missing or damaged.
+        """
+        return self.read_json_lines(self._samples_file, ValidationSamples)
+
+    def size(self) -> TrainingSize:
+        """Reads the size of the training.
+
+        Raises:
+          DataError: the file is missing or damaged.
+        """
+        return self.read_json(self._size_file, TrainingSize)
+
+    def write_size(self, size: TrainingSize) -> None:
+        """Writes the size of the training."""
+        self._size_file.write_bytes(msgspec.json.encode(size) + b"\n")
+
+    def append(self, record: Record) -> None:
+        """Adds a record at the end of its file."""
+        with self._file_of(type(record)).open("ab") as file:
+            file.write(msgspec.json.encode(record) + b"\n")
 
     def discard_after(self, step: int) -> None:
-        """Removes the validations after an update, and an incomplete last line.
+        """Removes the records after an update, and incomplete last lines.
 
         A killed attempt may have written them after its last checkpoint. The next attempt writes them again.
-        TensorBoard's event files keep both, so these steps appear twice there.
+
+        Raises:
+          DataError: a file is damaged.
         """
-        lines = self.history_file.read_bytes().splitlines(keepends=True) if self.history_file.exists() else []
-        complete = [line for line in lines if line.endswith(b"\n")]
-        earlier = [line for line in complete if msgspec.json.decode(line, type=Validation).step <= step]
-        self.history_file.write_bytes(b"".join(earlier))
+        kinds: tuple[type[Record], ...] = (Validation, Progress, ValidationSamples)
+        for kind in kinds:
+            path = self._file_of(kind)
+            lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+            complete = [line for line in lines if line.endswith(b"\n")]
+            with self.reporting_damage(path):
+                kept = [line for line in complete if msgspec.json.decode(line, type=kind).step <= step]
+            path.write_bytes(b"".join(kept))
+
+    def copy_records_to(self, other: ModelRun) -> None:
+        """Copies the files of this record to another folder."""
+        for name in self.FILES:
+            shutil.copy(self.path / name, other.path)
+
+    @property
+    def _progress_file(self) -> Path:
+        return self.path / "progress.jsonl"
+
+    @property
+    def _samples_file(self) -> Path:
+        return self.path / "samples.jsonl"
+
+    @property
+    def _log_name_file(self) -> Path:
+        return self.path / "tensorboard.txt"
+
+    @property
+    def _size_file(self) -> Path:
+        return self.path / "training.json"
+
+    def _file_of(self, kind: type[Record]) -> Path:
+        """The file of one kind of records."""
+        files = {
+            Validation: self.history_file,
+            Progress: self._progress_file,
+            ValidationSamples: self._samples_file,
+        }
+        return files[kind]

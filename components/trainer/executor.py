@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import platform
-import shutil
 from collections.abc import Iterator, Sequence
 
 import keras
@@ -23,8 +22,10 @@ from bitext.components.shared.files import path_without_globs
 from bitext.components.shared.heldout import Sentence, read_sentences
 from bitext.components.text.processor import TextPair, load_text_pair
 from bitext.components.trainer import Parameters, embeddings
+from bitext.components.trainer.attention import attention_function
 from bitext.components.trainer.data import Batches
 from bitext.components.trainer.fitting import DataSize, data_warnings, with_steps
+from bitext.components.trainer.recording import Watched
 from bitext.components.trainer.training import Training
 from bitext.components.trainer.validation import validation_function
 from bitext.components.trainer.warm_start import Start, choose_start, load_weights
@@ -51,7 +52,7 @@ def run(
       examples: the examples of each span; validations translate their eval splits.
       base_model: the model now served, used if `warm_start.model` is `last_blessed`.
       model: the output for the exported model.
-      model_run: the output for the history of the validations and the TensorBoard logs.
+      model_run: the output for the record of the training.
 
     Raises:
       DataError: a split is empty or damaged; the weights to start from cannot be read or belong to another
@@ -74,12 +75,11 @@ def run(
     warnings = data_warnings(parameters, size) + search_warnings(translator, held_out)
     _print_sizes_and_warnings(network, batches, parameters, context, warnings)
     validate = validation_function(translator, held_out, parameters, context.say)
+    watched = Watched(held_out, attention_function(translator), start.warm_starts)
     with matmul_precision(parameters.precision), path_without_globs(context.working_dir) as working_dir:
         training_context = dataclasses.replace(context, working_dir=working_dir)
-        Training(network, parameters, batches, validate, training_context, frozen).run()
-    training_run = artifacts.ModelRun(context.working_dir)
-    shutil.copy(training_run.history_file, model_run.history_file)
-    shutil.copytree(training_run.logs, model_run.logs)
+        Training(network, parameters, batches, validate, training_context, frozen, watched).run()
+    _publish_record(artifacts.ModelRun(context.working_dir), model_run)
     _publish(parameters, network, translator, held_out, model)
     model.properties.update(
         validation_bleu=max(validation.bleu for validation in model_run.history()),
@@ -187,6 +187,13 @@ def matmul_precision(name: str) -> Iterator[None]:
         yield
     finally:
         tf.config.optimizer.set_experimental_options({option: before})
+
+
+def _publish_record(training: artifacts.ModelRun, model_run: artifacts.ModelRun) -> None:
+    """Writes the ModelRun artifact. The log for TensorBoard stays where it is."""
+    training.copy_records_to(model_run)
+    if training.log_name:
+        model_run.properties[model_run.LOG_PROPERTY] = training.log_name
 
 
 def _publish(

@@ -9,12 +9,12 @@ import math
 import time
 from collections.abc import Callable, Mapping
 
-import msgspec
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from bitext.components.artifacts import ModelRun, Validation
+from bitext.components import artifacts
+from bitext.components.artifacts import TrainingSize
 from bitext.components.component import Context
 from bitext.components.seq2seq.layers.dropout import Dropout
 from bitext.components.seq2seq.loss import Loss, masked_loss
@@ -24,56 +24,14 @@ from bitext.components.trainer import Parameters
 from bitext.components.trainer.data import Batches
 from bitext.components.trainer.divergence import check_loss
 from bitext.components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
+from bitext.components.trainer.recording import NOTHING_WATCHED, Recorder, Watched
+from bitext.components.trainer.state import Progress
 from bitext.components.trainer.validation import ValidationScores
 
-LOG_EVERY = 50
-"""Updates between two points of the TensorBoard log."""
 CHECKPOINTS_KEPT = 2
 _READ_ERRORS = (tf.errors.OpError, AssertionError, LookupError, RuntimeError, ValueError)
 """Exceptions that TensorFlow raises on damaged checkpoints."""
 TOKENS = tf.TensorSpec([None, None], tf.int32)
-
-
-class Progress(tf.Module):
-    """The state of a training that a checkpoint holds besides the weights and the optimizer.
-
-    Attributes:
-      best_bleu, best_chrf, best_loss: float64[], the scores of the best validation so far; -1, -1 and
-        infinity before the first validation.
-      validations_without_improvement: int64[], number of validations since the best one.
-      stopped: bool[], whether training has stopped early.
-      loss: float32[], sum of the cross entropies since the last log line, in nats.
-      tokens: float32[], number of target tokens since the last log line.
-      norm: float32[], sum of the gradients' global norms since the last log line.
-      logged_loss: float32[], mean loss at the last log line, in nats a token.
-      seconds: float64[], training time, summed over all attempts.
-      best_weights: the weights of the best validation.
-    """
-
-    def __init__(self, variables: list[tf.Variable]):
-        super().__init__(name="progress")
-        self.best_bleu = tf.Variable(-1.0, dtype=tf.float64, trainable=False)
-        self.best_chrf = tf.Variable(-1.0, dtype=tf.float64, trainable=False)
-        self.best_loss = tf.Variable(math.inf, dtype=tf.float64, trainable=False)
-        self.validations_without_improvement = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.stopped = tf.Variable(False, trainable=False)
-        self.loss = tf.Variable(0.0, trainable=False)
-        self.tokens = tf.Variable(0.0, trainable=False)
-        self.norm = tf.Variable(0.0, trainable=False)
-        self.logged_loss = tf.Variable(0.0, trainable=False)
-        self.seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
-        self.best_weights = [tf.Variable(v, trainable=False) for v in variables]
-
-    @property
-    def best(self) -> ValidationScores:
-        """The scores of the best validation. A checkpoint of an older version has its BLEU only."""
-        return ValidationScores(float(self.best_bleu), float(self.best_chrf), float(self.best_loss))
-
-    @best.setter
-    def best(self, scores: ValidationScores) -> None:
-        self.best_bleu.assign(scores.bleu)
-        self.best_chrf.assign(scores.chrf)
-        self.best_loss.assign(scores.loss)
 
 
 @dataclasses.dataclass
@@ -87,6 +45,7 @@ class Training:
       validate: returns the scores of the model with its current weights.
       context: the resources of the run.
       frozen: by the path of a variable, whether each row stays as it is, bool[V].
+      watched: what the records have besides the figures.
     """
 
     model: Seq2Seq
@@ -95,6 +54,7 @@ class Training:
     validate: Callable[[], ValidationScores]
     context: Context
     frozen: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    watched: Watched = NOTHING_WATCHED
 
     def __post_init__(self) -> None:
         self.variables = [v.value for v in self.model.trainable_variables]
@@ -110,7 +70,14 @@ class Training:
         self.manager = tf.train.CheckpointManager(
             checkpoint, str(self.context.working_dir / "checkpoints"), max_to_keep=CHECKPOINTS_KEPT
         )
-        self.model_run = ModelRun(self.context.working_dir)
+        size = TrainingSize(
+            self.parameters.step_count,
+            sum(math.prod(v.shape) for v in self.variables),
+            self.model.target_size,
+            self.batches.per_epoch / self.parameters.accumulate,
+            self.watched.warm_starts,
+        )
+        self.recorder = Recorder(self.context, self.parameters, size, self.watched)
         accumulated = self.variables if self.parameters.accumulate > 1 else []
         self.accumulated = [tf.Variable(tf.zeros_like(v), trainable=False) for v in accumulated]
 
@@ -122,9 +89,9 @@ class Training:
           TrainingError: the loss is not finite, or far above that of chance.
         """
         self._resume()
-        writer = tf.summary.create_file_writer(str(self.model_run.logs / "train"))
-        with writer.as_default(), self._bar() as bar:
+        with contextlib.closing(self.recorder), self._bar() as bar:
             self._loop(bar)
+            self.recorder.finish()
         for variable, best in zip(self.variables, self.progress.best_weights, strict=True):
             variable.assign(best)
 
@@ -148,9 +115,9 @@ class Training:
             except _READ_ERRORS as error:
                 raise self._damaged(self.manager.latest_checkpoint, error) from error
         try:
-            self.model_run.discard_after(self.step)
-        except msgspec.MsgspecError as error:
-            raise self._damaged(str(self.model_run.history_file), error) from error
+            self.recorder.resume(self.step)
+        except DataError as error:
+            raise self._damaged(str(self.context.working_dir), error) from error
         if self.step:
             self.context.say(f"resumed at step {self.step:,} of {self.parameters.step_count:,}")
 
@@ -179,9 +146,11 @@ class Training:
                 step += 1
                 bar.update()
                 is_validation = step % p.validation.every == 0 or step == p.step_count
-                if is_validation or step % LOG_EVERY == 0:
+                if is_validation or step % self.recorder.interval == 0:
+                    now = time.monotonic()
+                    seconds = seconds_before + now - started
                     # It raises TrainingError if the training has diverged: before each checkpoint.
-                    self._log(bar, step, step - logged_step, time.monotonic() - logged_time)
+                    self._log(bar, step, step - logged_step, now - logged_time, seconds / 60)
                     logged_time, logged_step = time.monotonic(), step
                 if is_validation:
                     progress.seconds.assign(seconds_before + time.monotonic() - started)
@@ -253,7 +222,7 @@ class Training:
         for total in self.accumulated:
             total.assign(tf.zeros_like(total))
 
-    def _log(self, bar: tqdm, step: int, updates: int, seconds: float) -> None:
+    def _log(self, bar: tqdm, step: int, updates: int, seconds: float, minutes: float) -> None:
         """Shows and records means over the last updates.
 
         Args:
@@ -261,6 +230,7 @@ class Training:
           step: number of updates made.
           updates: number of updates since the last call.
           seconds: duration of these updates.
+          minutes: training time, over all attempts.
 
         Raises:
           TrainingError: the loss or the gradient is not finite, or the loss is far above that of chance.
@@ -274,17 +244,23 @@ class Training:
         progress.logged_loss.assign(loss)
         tokens_per_second = tokens / seconds
         bar.set_postfix_str(f"loss {loss:.3f}, {tokens_per_second:,.0f} tokens/s")
-        tf.summary.scalar("loss", loss, step)
-        tf.summary.scalar("gradient_norm", norm, step)
-        tf.summary.scalar("tokens_per_second", tokens_per_second, step)
         rate = learning_rate(self.parameters, tf.constant(step - 1, tf.int64)) * self.optimizer.scale
-        tf.summary.scalar("learning_rate", rate, step)
+        record = artifacts.Progress(
+            step,
+            round(minutes, 3),
+            round(loss, 4),
+            float(f"{float(rate):.6g}"),
+            round(tokens_per_second, 1),
+            float(f"{norm:.5g}"),
+        )
+        self.recorder.record_progress(record)
 
     def _validate(self, step: int) -> None:
         """Scores the averaged weights, saves the best weights, and decides whether to stop."""
         self.optimizer.snapshot()
         self.optimizer.swap()
         scores = self.validate()
+        self.recorder.draw_attention(step, scores.translations)
         is_better = scores.is_better_than(self.progress.best)
         if is_better:
             self._save_best(scores)
@@ -311,19 +287,15 @@ class Training:
         progress.stopped.assign(bool(patience) and failures >= patience)
 
     def _report(self, step: int, scores: ValidationScores, is_better: bool) -> None:
-        """Writes the result of a validation to TensorBoard, to the history and to the terminal."""
+        """Records and prints the result of a validation."""
         p, progress = self.parameters, self.progress
         minutes, loss = float(progress.seconds) / 60, float(progress.logged_loss)
         bleu, chrf = scores.bleu, scores.chrf
         validation_loss = round(scores.loss, 4) if math.isfinite(scores.loss) else None
-        tf.summary.scalar("validation_bleu", bleu, step)
-        tf.summary.scalar("validation_chrf", chrf, step)
-        tf.summary.scalar("validation_loss", scores.loss, step)
-        self.model_run.append(
-            Validation(
-                step, round(minutes, 3), round(loss, 4), round(bleu, 3), round(chrf, 3), validation_loss
-            )
+        validation = artifacts.Validation(
+            step, round(minutes, 3), round(loss, 4), round(bleu, 3), round(chrf, 3), validation_loss
         )
+        self.recorder.record_validation(validation, scores.translations, is_better)
         epoch = step * p.accumulate / self.batches.per_epoch
         mark = "" if is_better else " (not better)"
         self.context.say(

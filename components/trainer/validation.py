@@ -17,6 +17,7 @@ from bitext.components.shared.metrics import tokenizers
 from bitext.components.shared.metrics.sacrebleu_metrics import reference_streams
 from bitext.components.shared.parallel import parallel_map
 from bitext.components.trainer import Parameters
+from bitext.components.trainer.recording import sample_indices
 
 VALIDATION_BATCH = 100
 """Sentences that a validation translates at a time."""
@@ -36,11 +37,13 @@ class ValidationScores:
     Attributes:
       bleu, chrf: 0 to 100; -1 before the first validation.
       loss: mean cross entropy of the references, in nats per token.
+      translations: the translations of the sample sentences; they do not count in the comparison.
     """
 
     bleu: float
     chrf: float = -1.0
     loss: float = math.inf
+    translations: tuple[str, ...] = ()
 
     def is_better_than(self, other: ValidationScores) -> bool:
         """Whether BLEU is higher; with equal BLEU, chrF is higher; with equal chrF, the loss is lower."""
@@ -94,6 +97,7 @@ def validation_function(
             float(bleu.corpus_score(hypotheses, None).score),
             float(chrf.corpus_score(hypotheses, None).score),
             loss(),
+            tuple(hypotheses[index] for index in sample_indices(len(hypotheses))),
         )
 
     return validate

@@ -32,7 +32,7 @@ NODE_FOLDERS = frozenset(
     {
         "GoldenGen", "ExampleGen", "StatisticsGen", "SchemaGen", "RequestStatistics", "ExampleValidator",
         "Transform", "Trainer", "Evaluator", "InfraValidator", "Pusher", "Reporter",
-        "Rollback", "logs", "reports",
+        "Rollback", "logs", "reports", "tensorboard",
     }
 )  # fmt: skip
 """The folders below a pipeline root that only runs write, besides those whose names begin with a dot."""

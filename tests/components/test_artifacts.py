@@ -157,8 +157,22 @@ def write_ModelRun(run: artifacts.ModelRun) -> dict[str, Read]:
     validations = [Validation(step, step / 9, 2.5, 30.0) for step in (100, 200, 300)]
     for validation in validations:
         run.append(validation)
-    assert run.history() == validations
-    return {"history.jsonl": run.history}
+    progress = [artifacts.Progress(step, step / 9, 2.5, 0.001, 4000.0, 1.25) for step in (50, 100, 150)]
+    sample = artifacts.SampleTranslation("Hi.", "Hola.", "hola")
+    for record in (*progress, artifacts.ValidationSamples(100, (sample,))):
+        run.append(record)
+    size = artifacts.TrainingSize(300, 4321, 99, 7.5)
+    assert not artifacts.ModelRun(run.path.parent).has_progress
+    run.write_size(size)
+    assert (run.history(), run.progress(), run.size()) == (validations, progress, size)
+    assert run.samples() == [artifacts.ValidationSamples(100, (sample,))]
+    assert run.has_progress
+    return {
+        "history.jsonl": run.history,
+        "progress.jsonl": run.progress,
+        "samples.jsonl": run.samples,
+        "training.json": run.size,
+    }
 
 
 def write_ModelEvaluation(evaluation: artifacts.ModelEvaluation) -> dict[str, Read]:
@@ -281,10 +295,14 @@ def test_history_after_a_checkpoint_is_discarded(tmp_path: Path) -> None:
     run.discard_after(0)
     for step in (100, 200, 300):
         run.append(Validation(step, 1.0, 2.0, 3.0))
-    with run.history_file.open("a") as file:
-        file.write('{"step": 4')
+        run.append(artifacts.Progress(step, 1.0, 2.0, 3.0, 4.0, 5.0))
+        run.append(artifacts.ValidationSamples(step, ()))
+    for file in tmp_path.iterdir():
+        with file.open("a") as lines:
+            lines.write('{"step": 4')
     run.discard_after(200)
-    assert [validation.step for validation in run.history()] == [100, 200]
+    for records in (run.history(), run.progress(), run.samples()):
+        assert [record.step for record in records] == [100, 200]
 
 
 def files_in(folder: Path) -> Iterator[str]:

@@ -40,7 +40,8 @@ from bitext.components.trainer import (
 from bitext.components.trainer.data import Batches
 from bitext.components.trainer.executor import matmul_precision, search_warnings, setting_warnings
 from bitext.components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
-from bitext.components.trainer.training import Progress, Training
+from bitext.components.trainer.state import Progress
+from bitext.components.trainer.training import Training
 from bitext.components.trainer.validation import ValidationScores, validation_function
 from bitext.components.trainer.warm_start import load_weights
 from tests.components.tiny_model import SETTINGS, VOCABULARY, build, initialize

@@ -14,6 +14,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
 
 from bitext.components.artifacts import ServedVersion, kind_named
 from bitext.components.infra_validator import standalone
@@ -286,6 +287,10 @@ def test_a_killed_training_on_a_changed_corpus_is_resumed(copy: Path) -> None:
     arguments = ("run", "toy.yaml", "--set", "trainer.steps=120")
     killed = _kill_training(copy, arguments)
     assert [line for line in killed.splitlines() if line in NODES] == list(NODES[:6])
+    root = str(copy / "runs" / "toy")
+    open_board = EventMultiplexer().AddRunsFromDirectory(root).Reload()
+    earlier = set(open_board.Runs())
+    assert len(earlier) == 2
     assert list((copy / "runs" / "toy" / "Trainer" / "model").iterdir()) != []
     before = output(copy, "Trainer", "model")
     result = bitext(copy, *arguments)
@@ -302,6 +307,19 @@ def test_a_killed_training_on_a_changed_corpus_is_resumed(copy: Path) -> None:
     history = output(copy, "Trainer", "model_run") / "history.jsonl"
     steps = [json.loads(line)["step"] for line in history.read_text(encoding="utf-8").splitlines()]
     assert steps == [20, 40, 60, 80, 100, 120]
+    for board in (open_board.AddRunsFromDirectory(root).Reload(), new_board(root)):
+        assert set(board.Runs()) == earlier
+        [run] = [run for run in earlier if len(board.Scalars(run, "validation_bleu")) == len(steps)]
+        assert [event.step for event in board.Scalars(run, "validation_bleu")] == steps
+        assert [event.step for event in board.Scalars(run, "loss")] == sorted({*steps, 50})
+    assert run == f"tensorboard/{report['runs'][1]['id']}"  # the run that started the training
+    verified = bitext(copy, "verify", "toy.yaml")
+    assert (verified.code, verified.err) == (0, "")
+
+
+def new_board(root: str) -> EventMultiplexer:
+    """What a TensorBoard shows that is started now."""
+    return EventMultiplexer().AddRunsFromDirectory(root).Reload()
 
 
 @pytest.mark.slow

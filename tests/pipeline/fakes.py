@@ -139,6 +139,8 @@ class Train(Component[TrainParameters]):
         text = (examples.split("train") / "data").read_text(encoding="utf-8")
         (model.path / "weights").write_text(f"{parameters.steps} {text}", encoding="utf-8")
         model.properties["attempts"] = len(checkpoint.read_text(encoding="utf-8").splitlines())
+        if name := artifacts.ModelRun(context.working_dir).log_name:
+            model.properties[artifacts.ModelRun.LOG_PROPERTY] = name
 
 
 class Evaluate(Component[EvaluateParameters]):

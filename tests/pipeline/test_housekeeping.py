@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bitext.components.artifacts import ModelRun
 from bitext.components.component import Context
 from bitext.components.example_gen import Parameters as ExampleGenParameters
 from bitext.components.shared.errors import ConfigError, DataError, LockedError
@@ -130,6 +131,39 @@ class TestGc:
         assert housekeeping.collect(config_of(folder), keep=2).logs == []
         assert housekeeping.collect(config_of(folder), keep=1).logs == [log.with_suffix(""), log]
         assert not kept.exists()
+
+    def test_the_log_of_a_training_goes_with_its_record_or_its_attempt(self, folder: Path) -> None:
+        def start_log(context: Context) -> None:
+            assert context.tensorboard is not None
+            record = ModelRun(context.working_dir)
+            record.log_name = record.log_name or context.run_id
+            (context.tensorboard / record.log_name).mkdir(parents=True, exist_ok=True)
+
+        def start_log_and_fail(context: Context) -> None:
+            start_log(context)
+            raise ValueError("no")
+
+        def logs() -> list[str]:
+            return sorted(path.name for path in (folder / "root" / "tensorboard").iterdir())
+
+        Calls.hooks["Train"] = start_log
+        first = run(folder, steps=1).run.run_id
+        Calls.hooks["Train"] = start_log_and_fail
+        with pytest.raises(ValueError, match="no"):
+            run(folder, steps=2)
+        [killed] = set(logs()) - {first}
+        Calls.hooks["Train"] = start_log
+        housekeeping.collect(config_of(folder), keep=1)
+        assert logs() == sorted([first, killed])
+        run(folder, steps=2)  # continues the log of the run that failed
+        assert logs() == sorted([first, killed])
+        third, fourth = (run(folder, steps=steps).run.run_id for steps in (3, 4))
+        planned = housekeeping.collect(config_of(folder), keep=1, dry_run=True)
+        assert [path.name for path in planned.logs if path.parent.name == "tensorboard"] == sorted(
+            [first, killed]
+        )
+        housekeeping.collect(config_of(folder), keep=1)
+        assert logs() == sorted([third, fourth])  # the third is the baseline of the fourth
 
     def test_deleted_artifacts_are_marked_in_the_store(self, folder: Path) -> None:
         for steps in range(1, 4):
