@@ -29,6 +29,7 @@ class Layout:
     tensorboard/<run id>/                      the log of a training that this run started, for TensorBoard
     logs/<run id>.log
     logs/<run id>/<node>/                      files that the error of a failed run names
+    reports/                                   pages about runs
     """
 
     root: Path
@@ -51,6 +52,11 @@ class Layout:
     def all_tensorboard(self) -> list[Path]:
         """The logs of trainings: `tensorboard/<run id>`."""
         return sorted(self.tensorboard.glob("*"))
+
+    @property
+    def reports(self) -> Path:
+        """The folder of the pages about runs."""
+        return self.root / "reports"
 
     def log_file(self, run_id: str) -> Path:
         """The log of a run."""

@@ -26,7 +26,14 @@ from bitext.components.artifacts.examples import (
     Examples,
     TransformedExamples,
 )
-from bitext.components.artifacts.model import Model, Sample, Vocabulary, is_saved_model, warm_up_file
+from bitext.components.artifacts.model import (
+    Model,
+    Sample,
+    Vocabulary,
+    is_saved_model,
+    source_vocabulary_file,
+    warm_up_file,
+)
 from bitext.components.artifacts.model_run import (
     ModelRun,
     Progress,

@@ -31,6 +31,8 @@ class Blessing(Artifact):
     NOT_BLESSED: ClassVar[str]
     BLESSED_PROPERTY: ClassVar[str] = "blessed"
     """The property in the metadata store: 1 if the model is blessed, else 0."""
+    REASONS_PROPERTY: ClassVar[str] = "reasons"
+    """The property with the reasons in words, which stays when `bitext gc` removes the artifact."""
 
     @property
     def is_blessed(self) -> bool:

@@ -143,6 +143,7 @@ def _write_blessing(blessing: artifacts.ModelBlessing, verdict: Verdict) -> None
     """Writes the verdict and the artifact's properties."""
     blessing.write(verdict)
     blessing.properties[blessing.BLESSED_PROPERTY] = int(verdict.blessed)
+    blessing.properties[blessing.REASONS_PROPERTY] = "; ".join(verdict.reasons)
     if verdict.forced is not None:
         blessing.properties["forced"] = verdict.forced
 

@@ -86,6 +86,7 @@ def _properties(metrics: Metrics) -> dict[str, artifacts.Property]:
         properties[f"trivial_{name}"] = max(trivial.scores[name] for trivial in metrics.trivial.values())
     for name, score in metrics.scores.items():
         properties |= {name: score.score, f"{name}_signature": score.signature}
+        properties |= dict(zip((f"{name}_low", f"{name}_high"), score.interval, strict=True))
     return {
         name: value
         for name, value in properties.items()

@@ -65,6 +65,7 @@ def run(
     verdict = Verdict(not answer.reasons, answer.reasons or [passed_reason])
     infra_blessing.write(verdict)
     infra_blessing.properties[infra_blessing.BLESSED_PROPERTY] = int(verdict.blessed)
+    infra_blessing.properties[infra_blessing.REASONS_PROPERTY] = "; ".join(verdict.reasons)
     context.say(f"{'blessed' if verdict.blessed else 'NOT blessed'}: {'; '.join(verdict.reasons)}")
 
 

@@ -129,7 +129,8 @@ def evaluate(examples: artifacts.Examples, tmp_path: Path) -> Evaluate:
         verdict = json.loads(file.read_text(encoding="utf-8"))
         assert file.name == ("BLESSED" if verdict["blessed"] else "NOT_BLESSED")
         forced = {} if verdict["forced"] is None else {"forced": verdict["forced"]}
-        assert blessing.properties == {"blessed": int(verdict["blessed"]), **forced}
+        reasons = "; ".join(verdict["reasons"])
+        assert blessing.properties == {"blessed": int(verdict["blessed"]), "reasons": reasons, **forced}
         lines = (evaluation.path / "translations.jsonl").read_text(encoding="utf-8").splitlines()
         metrics = json.loads((evaluation.path / "metrics.json").read_text(encoding="utf-8"))
         return Outcome(metrics, [json.loads(line) for line in lines], verdict, evaluation, printed)
@@ -201,6 +202,8 @@ class TestScores:
             assert (high - low) / 2 == pytest.approx(expected._ci, abs=1e-4)
         assert "nrefs:var" in outcome.metrics["bleu"]["signature"]
         assert outcome.evaluation.properties["bleu"] == outcome.metrics["bleu"]["score"]
+        interval = [outcome.evaluation.properties[f"bleu_{end}"] for end in ("low", "high")]
+        assert interval == outcome.metrics["bleu"]["interval"]
         assert outcome.evaluation.properties["bleu_signature"] == outcome.metrics["bleu"]["signature"]
 
     def test_perplexity_length_ratio_and_lengths(

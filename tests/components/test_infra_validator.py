@@ -38,7 +38,8 @@ def judge(tmp_path: Path) -> Judge:
         [file] = blessing.path.iterdir()
         verdict = json.loads(file.read_text(encoding="utf-8"))
         assert file.name == ("INFRA_BLESSED" if verdict["blessed"] else "INFRA_NOT_BLESSED")
-        assert blessing.properties == {"blessed": int(verdict["blessed"])}
+        reasons = "; ".join(verdict["reasons"])
+        assert blessing.properties == {"blessed": int(verdict["blessed"]), "reasons": reasons}
         return verdict["blessed"], "\n".join(verdict["reasons"])
 
     return call

@@ -275,6 +275,7 @@ COMMANDS = (
     "run",
     "config",
     "status",
+    "history",
     "rejects",
     "lineage",
     "rollback",
@@ -284,6 +285,8 @@ COMMANDS = (
     "export",
     "fetch",
     "translate",
+    "evaluate",
+    "score",
 )
 
 

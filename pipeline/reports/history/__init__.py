@@ -1,0 +1,51 @@
+"""The report of `bitext history`: all runs of a pipeline, and what changed from one to the next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from bitext.pipeline.completion import complete_interrupted
+from bitext.pipeline.config import PipelineConfig
+from bitext.pipeline.reports.history.entries import Entry
+from bitext.pipeline.reports.history.reading import entries
+from bitext.pipeline.reports.passes import passes
+from bitext.pipeline.store import Store
+from bitext.pipeline.store import exists as store_exists
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """The history of a pipeline.
+
+    Attributes:
+      pipeline: its name.
+      entries: its passes, oldest first.
+      omitted: number of earlier passes that are left out.
+      page: the page that shows it.
+    """
+
+    pipeline: str
+    entries: tuple[Entry, ...]
+    omitted: int = 0
+    page: str = ""
+
+
+def collect(config: PipelineConfig, limit: int | None = None) -> History:
+    """Returns the history.
+
+    Args:
+      config: the configuration of the pipeline.
+      limit: the most passes, the newest; None: all.
+
+    Raises:
+      DataError, EnvironmentFault: the metadata store is damaged or cannot be read.
+    """
+    root = Path(config.root)
+    if not store_exists(config.metadata, root):
+        return History(pipeline=config.name, entries=())
+    complete_interrupted(config)
+    store = Store(config.metadata, root, config.name)
+    every = entries(passes(store.runs(), store.executions()))
+    chosen = every if limit is None else every[max(0, len(every) - limit) :]
+    return History(pipeline=config.name, entries=tuple(chosen), omitted=len(every) - len(chosen))
