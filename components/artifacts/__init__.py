@@ -147,6 +147,7 @@ __all__ = [
     "is_saved_model",
     "kind_named",
     "model_digest",
+    "source_vocabulary_file",
     "span_label",
     "vocabulary_digest",
     "warm_up_file",

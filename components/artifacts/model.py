@@ -178,3 +178,14 @@ def is_saved_model(folder: Path) -> bool:
 def warm_up_file(saved_model: Path) -> Path:
     """Returns the file from which TensorFlow Serving reads requests to run when it loads a SavedModel."""
     return saved_model / "assets.extra" / "tf_serving_warmup_requests"
+
+
+def source_vocabulary_file(saved_model: Path) -> Path | None:
+    """Returns the asset of a SavedModel with the source side's pieces; None: the model is not of bitext.
+
+    Both sides may have one vocabulary.
+    """
+    for pattern in ("source.vocabulary*", "vocabulary*"):
+        if found := sorted((saved_model / "assets").glob(pattern)):
+            return found[0]
+    return None

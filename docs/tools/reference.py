@@ -16,7 +16,7 @@ import subprocess
 import sys
 import textwrap
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -63,15 +63,31 @@ def commands() -> str:
         "what it does",
         rows=((f"[`bitext {name}`](#bitext-{name})", sentence(summaries[name])) for name in group.choices),
     )
-    for name, command in group.choices.items():
-        lines += [f"## bitext {name}", "", command.description or "", "", *_examples(command.epilog or "")]
+    for name, command in _with_inner(group.choices):
+        lines += [
+            f"{'##' if ' ' not in name else '###'} bitext {name}",
+            "",
+            command.description or "",
+            "",
+            *_examples(command.epilog or ""),
+        ]
         usage = re.sub(r"\s+", " ", command.format_usage().removeprefix("usage: ")).strip()
         wrapped = textwrap.fill(usage, 84, subsequent_indent="    ", break_on_hyphens=False)
         lines += ["Usage:", "", "```text", wrapped, "```", ""]
         formatter = command._get_formatter()
-        rows = ((f"`{_called(a)}`", sentence(formatter._expand_help(a))) for a in command._actions)
+        actions = (a for a in command._actions if not isinstance(a, argparse._SubParsersAction))
+        rows = ((f"`{_called(a)}`", sentence(formatter._expand_help(a))) for a in actions)
         lines += table("argument", "meaning", rows=rows)
     return "\n".join(lines)
+
+
+def _with_inner(commands: Mapping[str, Any]) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Yields the commands, each followed by the commands inside it: `show`, `show data`."""
+    for name, command in commands.items():
+        yield name, command
+        for action in command._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                yield from ((f"{name} {inner}", parser) for inner, parser in action.choices.items())
 
 
 def _called(action: argparse.Action) -> str:

@@ -19,7 +19,18 @@ def add_to(commands: common.Commands) -> None:
         "bitext rejects my.yaml",
         "bitext rejects my.yaml --reason length_ratio --limit 0",
     )
+    add_arguments(parser)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds CONFIG, `--run`, `--reason`, `--limit` and `--json`."""
     common.add_config_arguments(parser)
+    parser.add_argument(
+        "--run",
+        dest="run_id",
+        metavar="RUN",
+        help="the run, as `bitext status` names it (default: the newest that has read a corpus)",
+    )
     parser.add_argument(
         "--reason",
         action="append",
@@ -35,14 +46,14 @@ def add_limit_argument(parser: argparse.ArgumentParser) -> None:
     """Adds `--limit`."""
     parser.add_argument(
         "--limit",
-        type=_limit,
+        type=limit,
         default=LIMIT,
         metavar="N",
         help="the most rows that are shown of each reason; 0: all (default: %(default)s)",
     )
 
 
-def _limit(text: str) -> int:
+def limit(text: str) -> int:
     """A number of rows on the command line."""
     number = common.whole_number(text)
     if number < 0:
@@ -59,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     config = common.load(options)
     from bitext.pipeline.reports import rejected
 
-    report = rejected.collect(config, options.limit or None, options.reason)
+    report = rejected.collect(config, options.limit or None, options.reason, options.run_id)
     common.print_report(
         report,
         lambda report: options.session.with_config(rejected.render(report, options.reason)),

@@ -12,13 +12,14 @@ import msgspec
 
 from bitext.components.artifacts import Reject, Rejects
 from bitext.components.shared.display import quoted
-from bitext.components.shared.errors import ConfigError
+from bitext.components.shared.errors import ConfigError, DataError
 from bitext.components.shared.suggestions import similar
 from bitext.pipeline.completion import complete_interrupted
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.layout import Layout
 from bitext.pipeline.records import Execution, Run, State
 from bitext.pipeline.reports import corpora
+from bitext.pipeline.reports.show.outputs import named_run
 from bitext.pipeline.store import Store
 from bitext.pipeline.store import exists as store_exists
 
@@ -43,13 +44,16 @@ class Source:
     is_failed: bool = False
 
 
-def collect(config: PipelineConfig, limit: int | None, reasons: Sequence[str] = ()) -> dict[str, Any]:
+def collect(
+    config: PipelineConfig, limit: int | None, reasons: Sequence[str] = (), run_id: str | None = None
+) -> dict[str, Any]:
     """Returns the report as an object that JSON can hold.
 
     Args:
       config: the configuration.
       limit: the most rows of a reason; None: all.
       reasons: only rows that were rejected for these reasons; empty: for any.
+      run_id: the run; None: the newest that has read a corpus.
 
     Returns:
       `run` (null: no run has read a corpus), `state`, `files` (of rejects), `rows`, `accepted`, `duplicates`,
@@ -59,10 +63,10 @@ def collect(config: PipelineConfig, limit: int | None, reasons: Sequence[str] = 
       `detail`, `text`}, ordered by reason, most rows first.
 
     Raises:
-      ConfigError: a reason is not one for which rows can be rejected.
-      DataError: a file is missing or damaged.
+      ConfigError: there is no such run, or a reason is not one for which rows can be rejected.
+      DataError: the run has not read the corpus, or a file is missing or damaged.
     """
-    source = _newest(config)
+    source = _source(config, run_id)
     if source is None:
         return {"run": None, "rejected": 0, "reasons": {}, "corpora": [], "rejects": []}
     counts: collections.Counter[str] = collections.Counter()
@@ -87,15 +91,20 @@ def collect(config: PipelineConfig, limit: int | None, reasons: Sequence[str] = 
     }
 
 
-def _newest(config: PipelineConfig) -> Source | None:
-    """Returns the rejects of the newest run that has any output for them."""
+def _source(config: PipelineConfig, run_id: str | None) -> Source | None:
+    """Returns the rejects of a run; without `run_id`, of the newest run that has any output for them.
+
+    Raises:
+      ConfigError: there is no such run.
+      DataError: it has no output for rejects.
+    """
     root = Path(config.root)
     if not store_exists(config.metadata, root):
         return None
     complete_interrupted(config)
     store, layout = Store(config.metadata, root, config.name), Layout(root)
     history = store.executions()
-    for run in store.runs():
+    for run in store.runs() if run_id is None else [named_run(store.runs(), run_id)]:
         kept = [Rejects(layout.failure(run.run_id, node)) for node in run.own_nodes()]
         if failed := tuple(artifact for artifact in kept if artifact.rows_file.is_file()):
             return Source(run, failed, is_failed=True)
@@ -105,6 +114,11 @@ def _newest(config: PipelineConfig) -> Source | None:
         artifacts = tuple(a for execution in executions for a in _rejects_of(execution))
         if any(execution.node != "Transform" and [*_rejects_of(execution)] for execution in executions):
             return Source(run, artifacts, tuple(executions))
+    if run_id is not None:
+        raise DataError(
+            f"run {run_id} has no {Rejects.TYPE_NAME}: it did not read the corpus",
+            "leave --run out: the newest run that has read it is shown",
+        )
     return None
 
 
