@@ -1,4 +1,4 @@
-"""The work of `bitext gc`: removes outputs, unfinished attempts and logs that are no longer needed."""
+"""The work of `bitext gc`: removes outputs, attempts, logs and reports that are no longer needed."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class Collected:
     Attributes:
       artifacts: output folders.
       attempts: folders of unfinished attempts that no run would continue.
-      logs: logs of older runs, the folders of files that their errors name, and logs of trainings for
-        TensorBoard whose ModelRun is removed.
+      logs: logs, configurations and reports of older runs, the folders of files that their errors name, and
+        logs of trainings for TensorBoard whose ModelRun is removed.
       size: the size of all of them, in bytes.
       remaining: number of output folders that stay.
       dry_run: whether nothing was removed.
@@ -177,12 +177,12 @@ def _attempts(layout: Layout, history: History, recent: set[str]) -> list[Path]:
 def _logs(
     layout: Layout, old: set[str], remaining: Iterable[StoredArtifact], removed_attempts: Iterable[Path]
 ) -> list[Path]:
-    """Logs of old runs, the folders of files that their errors name, and damaged outputs that they found.
+    """Logs, configurations and reports of old runs, files that their errors name, and damaged outputs.
 
     Also logs of trainings for TensorBoard that neither a remaining ModelRun nor a remaining attempt names.
     """
-    paths = (*layout.logs.glob("*"), *layout.all_damaged())
-    of_old_runs = [path for path in sorted(paths) if path.name.removesuffix(".log") in old]
+    paths = (*layout.logs.glob("*"), *layout.reports.glob("*.html"), *layout.all_damaged())
+    of_old_runs = [path for path in sorted(paths) if path.name in old or path.stem in old]
     attempts = set(layout.all_working()).difference(removed_attempts)
     names = {ModelRun(folder).log_name for folder in attempts}
     names |= {str(artifact.properties.get(ModelRun.LOG_PROPERTY)) for artifact in remaining}
@@ -207,7 +207,7 @@ def render(collected: Collected) -> str:
     """Returns the result as text: each path, and the totals."""
     totals = (
         f"{'would remove' if collected.dry_run else 'removed'} {len(collected.artifacts)} outputs, "
-        f"{len(collected.attempts)} unfinished attempts and {len(collected.logs)} logs, "
+        f"{len(collected.attempts)} unfinished attempts and {len(collected.logs)} logs and reports, "
         f"{collected.size / 1e6:,.1f} MB; {collected.remaining} outputs stay"
     )
     return "\n".join([*map(str, collected.paths), totals])

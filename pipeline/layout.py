@@ -27,9 +27,11 @@ class Layout:
     .unrecorded/<run id>/...                   outputs without a metadata record
     .damaged/<run id>/...                      outputs whose files were not those on record
     tensorboard/<run id>/                      the log of a training that this run started, for TensorBoard
+    .assets/                                   scripts of pages, which take a second to build
     logs/<run id>.log
+    logs/<run id>.yaml                         the configuration of the run, with every default
     logs/<run id>/<node>/                      files that the error of a failed run names
-    reports/                                   pages about runs
+    reports/<run id>.html                      the page of the run; beside it, pages about several runs
     """
 
     root: Path
@@ -61,6 +63,19 @@ class Layout:
     def log_file(self, run_id: str) -> Path:
         """The log of a run."""
         return self.logs / f"{run_id}.log"
+
+    def config_file(self, run_id: str) -> Path:
+        """The configuration of a run."""
+        return self.logs / f"{run_id}.yaml"
+
+    def report(self, run_id: str) -> Path:
+        """The page of a run."""
+        return self.reports / f"{run_id}.html"
+
+    @property
+    def assets(self) -> Path:
+        """The folder of the scripts of pages."""
+        return self.root / ".assets"
 
     def failure(self, run_id: str, node: str) -> Path:
         """The folder of the files that explain why a node failed in a run."""

@@ -171,6 +171,7 @@ class Run:
       version: number of the version that it publishes as a rollback; 0: it is no rollback, or has not
         chosen one yet.
       seconds: its duration, which a change of the system clock does not affect; 0 while it runs.
+      remedy: what the error says to do; empty: nothing, or an older version recorded the run.
     """
 
     run_id: str
@@ -189,6 +190,7 @@ class Run:
     id_file: str = ""
     version: int = 0
     seconds: float = 0.0
+    remedy: str = ""
     stopwatch: Stopwatch = dataclasses.field(default_factory=Stopwatch, compare=False, repr=False)
 
     def own_nodes(self) -> list[str]:
@@ -196,9 +198,9 @@ class Run:
         names = self.nodes.split(", ") if self.nodes else []
         return names[names.index(self.first) :] if self.first in names else names
 
-    def end(self, state: State, error: str = "") -> None:
-        """Sets its state and error, and its end to now."""
-        self.state, self.error = state, error
+    def end(self, state: State, error: str = "", remedy: str = "") -> None:
+        """Sets its state, error and remedy, and its end to now."""
+        self.state, self.error, self.remedy = state, error, remedy
         self.finished, self.seconds = time.time(), self.stopwatch.seconds
 
 

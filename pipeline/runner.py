@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bitext.components.component import Part
-from bitext.components.shared.errors import ConfigError
+from bitext.components.shared.errors import BitextError, ConfigError
 from bitext.components.shared.parts import count_parts, list_parts
 from bitext.pipeline import cache_keys
 from bitext.pipeline.faults import translating_errors
@@ -152,7 +152,8 @@ class Runner:
             run.end(State.COMPLETE)
             store.put_run(run)
         else:
-            run.end(state_after(error), one_line(error))
+            remedy = error.remedy if isinstance(error, BitextError) else ""
+            run.end(state_after(error), one_line(error), remedy)
             log.error("run %s", run.state, exc_info=error)
             try_to_record(lambda: store.put_run(run))
         remove(self._layout.staging / self._run_id)

@@ -126,6 +126,11 @@ class Rejects(Artifact):
         """The file of the rejected rows."""
         return self.path / "rejects.jsonl.gz"
 
+    @property
+    def has_summary(self) -> bool:
+        """Whether the counts of all rows are on record. They are not if the run failed for the rejects."""
+        return (self.path / "summary.json").is_file()
+
     def rows(self, limit: int | None = None, reasons: Container[str] | None = None) -> list[Reject]:
         """Reads the rejected rows, or those with some reasons, or the first `limit` of these.
 

@@ -32,6 +32,8 @@ class Inputs:
       evaluation: the scores and translations.
       blessing: the Evaluator's verdict.
       infra_blessing: the InfraValidator's verdict.
+      is_partial: whether the report is of a run that did not make one itself. Then figures of a large corpus
+        are of its first rows, so that the end of such a run takes seconds.
     """
 
     examples: tuple[artifacts.Examples, ...] = ()
@@ -49,6 +51,7 @@ class Inputs:
     evaluation: artifacts.ModelEvaluation | None = None
     blessing: artifacts.ModelBlessing | None = None
     infra_blessing: artifacts.InfraBlessing | None = None
+    is_partial: bool = False
 
 
 class Reporter(Component[Parameters]):

@@ -44,12 +44,14 @@ class Session:
     Attributes:
       closed_streams: the standard streams that the caller closed: `stdin`, `stdout`, `stderr`.
       log_file: the log file of the run, once it is known. The file need not exist.
+      report: the page of the run, once it is written.
       config: the configuration file, once it is known.
       config_arguments: CONFIG, `--root` and `--set` as the user gave them, for the shell; None: not read yet.
     """
 
     closed_streams: frozenset[str] = frozenset()
     log_file: Path | None = None
+    report: Path | None = None
     config: Path | None = None
     config_arguments: str | None = None
 
@@ -118,6 +120,8 @@ def print_error(message: str, remedy: str, session: Session) -> None:
         streams.print_message(f"what to do: {remedy}")
     if session.existing_log:
         streams.print_message(f"log: {session.existing_log}")
+    if session.report:
+        streams.print_message(f"report: {session.report}")
 
 
 def add_command(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -81,13 +82,13 @@ def run(options: argparse.Namespace) -> int:
             stack.enter_context(contextlib.redirect_stdout(sys.stderr))  # where libraries print
         progress = stack.enter_context(_reporting_the_end(options, terminal, session))
         config = progress.config = common.load(options)
-        from bitext.components.pusher.serving import TAKE_OVER_REMEDY, check_owner
         from bitext.pipeline import root_owner
         from bitext.pipeline.beam import pipeline_factory
         from bitext.pipeline.graph import create_pipeline
         from bitext.pipeline.layout import Layout
         from bitext.pipeline.opening import check_no_other_root_pushes, open_store
         from bitext.pipeline.reports.refusal import refusal
+        from bitext.pipeline.reports.run_page.settings import record_of_run
         from bitext.pipeline.reports.summary import summarize
         from bitext.pipeline.runner import Runner
         from bitext.pipeline.store import Store
@@ -96,14 +97,13 @@ def run(options: argparse.Namespace) -> int:
         config_file = options.config or common.DEFAULT_CONFIG
         root_owner.check(config, config_file, layout)
         selection = _selection(options, pipeline)
-        checks_owner = _pushes(selection, pipeline) and not config.pusher.take_over
-        if checks_owner:
-            check_owner(Path(config.serving), config.name, TAKE_OVER_REMEDY)
+        is_owner_checked = _check_owner(config, pipeline, selection)
 
         def open_own_store() -> Store:
             store = open_store(config, layout, terminal.say_of_run)
             root_owner.record(config_file, layout)
-            if checks_owner:
+            record_of_run(config, _command(options), layout, runner.log_file.stem)
+            if is_owner_checked:
                 check_no_other_root_pushes(config, layout, store)
             return store
 
@@ -126,6 +126,16 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _command(options: argparse.Namespace) -> list[str]:
+    """Returns the command line that repeats the run, in words."""
+    words = ["bitext", "run", *shlex.split(options.session.config_arguments or "")]
+    words += ["--from", options.first] if options.first else []
+    words += ["--to", options.last] if options.last else []
+    words += [word for node in options.force for word in ("--force", node)]
+    words += ["--force-bless", options.force_bless] if options.force_bless else []
+    return words
+
+
 def _selection(options: argparse.Namespace, pipeline: Pipeline) -> Selection:
     """Returns the nodes that the options select."""
     from bitext.pipeline.plan import Selection
@@ -133,6 +143,20 @@ def _selection(options: argparse.Namespace, pipeline: Pipeline) -> Selection:
     return Selection(
         options.first, options.last, frozenset(options.force), options.explain_cache, options.force_bless
     ).named(pipeline)
+
+
+def _check_owner(config: PipelineConfig, pipeline: Pipeline, selection: Selection) -> bool:
+    """Checks that no other pipeline owns the serving folder; returns whether that had to be checked.
+
+    Raises:
+      ConfigError: another pipeline owns it.
+    """
+    from bitext.components.pusher.serving import TAKE_OVER_REMEDY, check_owner
+
+    if config.pusher.take_over or not _pushes(selection, pipeline):
+        return False
+    check_owner(Path(config.serving), config.name, TAKE_OVER_REMEDY)
+    return True
 
 
 def _pushes(selection: Selection, pipeline: Pipeline) -> bool:
@@ -190,6 +214,8 @@ def _report_end(
     textfile = config.metrics.textfile if config else ""
     if isinstance(error, LockedError):  # the textfile belongs to the run that holds the lock
         textfile = ""
+    if config and terminal.run_id:
+        _write_page(config, terminal, session)
     if config and terminal.run_id and (textfile or options.log_format == "json"):
         outcome = _outcome(config, terminal.run_id)
     if outcome and outcome.run.finished:
@@ -223,7 +249,20 @@ def _report_end(
         error=message if exit_code else None,
         remedy=remedy or None,
         log=str(session.existing_log) if session.existing_log else None,
+        report=str(session.report) if session.report else None,
     )
+    if session.report and options.log_format == "human" and exit_code == 0:
+        print_output(f"Report      {session.report}")
+
+
+def _write_page(config: PipelineConfig, terminal: Terminal, session: common.Session) -> None:
+    """Writes the page of the run. A failure is a warning only."""
+    from bitext.pipeline.reports import run_page
+
+    try:
+        session.report = run_page.write_for(config, str(terminal.run_id))
+    except (BitextError, OSError) as fault:
+        print_message(f"warning: the run has no report: {fault}")
 
 
 def _outcome(config: PipelineConfig, run_id: str) -> Outcome | None:

@@ -42,6 +42,7 @@ RUN_FIELDS: dict[str, int] = {
     "place": pb.STRING,
     "id_file": pb.STRING,
     "version": pb.INT,
+    "remedy": pb.STRING,
 }
 """The fields of `Run` that are properties of ML Metadata's contexts, with their types."""
 

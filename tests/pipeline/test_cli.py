@@ -81,7 +81,7 @@ def test_an_error_prints_message_remedy_and_log_and_sets_the_exit_code(
     captured = capsys.readouterr()
     assert captured.err.startswith("error: the thing\nwhat to do: the remedy\nlog: runs/toy/logs/")
     assert "Traceback" not in captured.out + captured.err
-    log = Path(captured.err.split("log: ")[1].strip())
+    log = Path(captured.err.split("log: ")[1].splitlines()[0])
     assert "Traceback" in log.read_text(encoding="utf-8")
 
 
@@ -98,7 +98,7 @@ def test_an_unexpected_error_is_printed_without_its_traceback(
 
 def log_named_in(stderr: str) -> str:
     """Returns the content of the log file that an error message names."""
-    return Path(stderr.split("log: ")[1].strip()).read_text(encoding="utf-8")
+    return Path(stderr.split("log: ")[1].splitlines()[0]).read_text(encoding="utf-8")
 
 
 def test_the_log_has_the_traceback_of_an_error_after_the_last_node(
@@ -277,6 +277,8 @@ COMMANDS = (
     "status",
     "history",
     "rejects",
+    "show",
+    "report",
     "lineage",
     "rollback",
     "gc",

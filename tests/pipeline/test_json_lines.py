@@ -74,7 +74,7 @@ def test_the_events_of_a_run_and_of_a_cached_run(toy: Path, run: Run) -> None:
     last = first[-1]
     assert last["seconds"] >= sum(event.get("seconds", 0) for event in first[:-1])
     path = str(toy / "serving" / "toy" / "1")
-    result = {key: last[key] for key in documented_fields()["run_finished"] - {"seconds", "log"}}
+    result = {key: last[key] for key in documented_fields()["run_finished"] - {"seconds", "log", "report"}}
     assert result == {
         "state": "COMPLETE",
         "exit_code": 0,
@@ -86,6 +86,8 @@ def test_the_events_of_a_run_and_of_a_cached_run(toy: Path, run: Run) -> None:
         "remedy": None,
     }
     assert Path(last["log"]).read_text(encoding="utf-8").count("2 rows") == 1
+    assert last["report"] == f"runs/toy/reports/{last['run']}.html"
+    assert Path(last["report"]).is_file()
     code, second, _ = run("--explain-cache")
     assert code == 0
     assert events_and_nodes(second) == [
@@ -175,7 +177,7 @@ def test_prints_of_a_library_go_to_standard_error(run: Run) -> None:
 
 def test_the_log_file_is_the_same_in_both_formats(toy: Path, run: Run) -> None:
     def logged_lines() -> list[str]:
-        [path] = (toy / "runs" / "toy" / "logs").iterdir()
+        [path] = (toy / "runs" / "toy" / "logs").glob("*.log")
         text = path.read_text(encoding="utf-8")
         path.unlink()
         return [re.sub(r"^.{23} |run \S+,", "", line) for line in text.splitlines() if "done in" not in line]

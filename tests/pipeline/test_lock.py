@@ -89,7 +89,7 @@ def test_the_second_run_waits_without_limit(folder: Path, first: subprocess.Pope
     assert (first.returncode, second.returncode) == (0, 0)
     assert "4 nodes, 4 of them cached" in out
     assert "taken over" not in out
-    assert len(list((folder / "runs" / "toy" / "logs").iterdir())) == 2
+    assert len(list((folder / "runs" / "toy" / "logs").glob("*.log"))) == 2
 
 
 def test_the_second_run_waits_for_the_given_seconds_at_most(
@@ -117,7 +117,7 @@ def test_the_lock_of_a_killed_run_is_taken_over_at_once_and_reported(
         "which was killed"
     )
     assert out.splitlines()[0] == words
-    logs = [path.read_text(encoding="utf-8") for path in (folder / "runs" / "toy" / "logs").iterdir()]
+    logs = [path.read_text(encoding="utf-8") for path in (folder / "runs" / "toy" / "logs").glob("*.log")]
     assert sum(words in log for log in logs) == 1
     third = start_run(folder)
     assert "taken over" not in third.communicate()[0]

@@ -143,7 +143,7 @@ def test_a_run_logs_what_it_prints_and_no_library_below_a_warning(
     Calls.hooks["Train"] = lambda context: logging.getLogger("apache_beam").info("an unneeded detail")
     assert cli.main(["run", "toy.yaml"]) == 0
     printed = [line.strip() for line in capsys.readouterr().out.split("\n\n")[0].splitlines()]
-    [path] = (toy / "runs" / "toy" / "logs").iterdir()
+    [path] = (toy / "runs" / "toy" / "logs").glob("*.log")
     text = path.read_text(encoding="utf-8")
     assert "an unneeded detail" not in text
     assert [line for line in printed if line not in text] == []

@@ -1,0 +1,72 @@
+"""`bitext report`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import webbrowser
+from pathlib import Path
+
+from bitext.pipeline.commands import common
+from bitext.pipeline.streams import print_message, print_output
+
+
+def add_to(commands: common.Commands) -> None:
+    """Adds the command to the parser."""
+    parser = common.add_command(
+        commands,
+        "report",
+        run,
+        "write the report of a run again: data, training, translations and lineage on one HTML page",
+        "bitext report my.yaml --open",
+        "bitext report my.yaml --run 20260131T120000Z-1a2b --output report.html",
+    )
+    common.add_config_arguments(parser)
+    parser.add_argument(
+        "--run",
+        dest="run_id",
+        metavar="RUN",
+        help="the run, as `bitext status` names it (default: the newest)",
+    )
+    parser.add_argument("--open", action="store_true", help="open the page in a web browser")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the file to write (default: reports/RUN.html below the pipeline root)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Writes the page, prints its path and returns the exit code."""
+    from bitext.components.shared.errors import ConfigError
+    from bitext.pipeline.terminal import quiet_libraries
+
+    quiet_libraries()
+    config = common.load(options)
+    from bitext.pipeline.completion import complete_interrupted
+    from bitext.pipeline.reports import run_page
+
+    complete_interrupted(config)
+    record = run_page.load(config, options.run_id)
+    if record is None:
+        given = f"--run {options.run_id}: there is no such run of" if options.run_id else "no run yet of"
+        raise ConfigError(
+            f"{given} pipeline {config.name!r}",
+            "`bitext status CONFIG` lists the runs" if options.run_id else "bitext run CONFIG",
+        )
+    path = run_page.write(record, options.output)
+    print_output(f"Report      {path}")
+    if options.open and not _open(path):
+        print_message("no web browser can be opened here: open the file on a machine with a display")
+    return 0
+
+
+def _open(path: Path) -> bool:
+    """Opens a file in a web browser and returns whether that worked.
+
+    Without a display, `webbrowser` would start a browser for terminals.
+    """
+    if not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")):
+        return False
+    return webbrowser.open(path.absolute().as_uri())

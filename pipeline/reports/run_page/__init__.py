@@ -1,0 +1,68 @@
+"""The page of a run: `<root>/reports/<run>.html`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bitext
+from bitext.components import pages
+from bitext.components.shared.errors import EnvironmentFault
+from bitext.pipeline.config import PipelineConfig
+from bitext.pipeline.reports.run_page import lineage, sections, settings, top
+from bitext.pipeline.reports.run_page.record import RunRecord, load
+
+__all__ = ["RunRecord", "build", "load", "write", "write_for"]
+
+
+def build(record: RunRecord) -> pages.Page:
+    """Returns the page of a run. What is missing or damaged is said on the page."""
+    return pages.Page(
+        title=record.config.name,
+        subtitle=f"run {record.run.run_id}",
+        verdict=top.verdict(record),
+        lead=top.lead(record),
+        sections=(
+            top.section(record),
+            *sections.sections(record),
+            lineage.section(record),
+            settings.section(record),
+        ),
+        footer=f"Written by bitext {bitext.__version__}.",
+    )
+
+
+def write(record: RunRecord, path: Path | None = None) -> Path:
+    """Writes the page of a run.
+
+    Args:
+      record: the record of the run.
+      path: the file; None: that of the run in the pipeline root.
+
+    Returns:
+      The file.
+
+    Raises:
+      EnvironmentFault: the file cannot be written.
+      DataError: the record is damaged.
+    """
+    path = path or record.layout.report(record.run.run_id)
+    page = build(record)
+    try:
+        pages.write(page, path, assets=record.layout.assets)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise EnvironmentFault(
+            f"the report {path} cannot be written: {reason}",
+            "free space, or write it elsewhere: bitext report CONFIG --output FILE",
+        ) from error
+    return path
+
+
+def write_for(config: PipelineConfig, run_id: str) -> Path | None:
+    """Writes the page of a run that has ended; None: the run is not on record.
+
+    Raises:
+      BitextError, OSError: the page cannot be written, or the record cannot be read.
+    """
+    record = load(config, run_id)
+    return write(record) if record is not None else None

@@ -1,0 +1,111 @@
+"""What the metadata store has of one run, for its page."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from bitext.components.artifacts import ExampleAnomalies, Rejects
+from bitext.pipeline.config import PipelineConfig
+from bitext.pipeline.layout import Layout
+from bitext.pipeline.records import Execution, History, Run, State, StoredArtifact
+from bitext.pipeline.store import Store
+from bitext.pipeline.store import exists as store_exists
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """The record of a run.
+
+    Attributes:
+      config: the configuration of the pipeline.
+      layout: the folders of the pipeline root.
+      run: the run.
+      nodes: by node, in order, its execution, new or cached. If its work is divided and the run ended in
+        between, it has the outputs of the parts that are complete.
+      history: the executions of the pipeline up to the end of this run, newest first.
+      runs: all runs of the pipeline, newest first.
+    """
+
+    config: PipelineConfig
+    layout: Layout
+    run: Run
+    nodes: dict[str, Execution]
+    history: History
+    runs: Sequence[Run]
+
+    def outputs(self, type_name: str) -> tuple[StoredArtifact, ...]:
+        """The artifacts of a kind that the run made or found in the cache."""
+        artifacts = (a for execution in self.nodes.values() for a in execution.all_outputs())
+        return tuple(artifact for artifact in artifacts if artifact.type == type_name)
+
+    def failed(self) -> Execution | None:
+        """The execution that the run ended in; None: none failed."""
+        states = (State.FAILED, State.CANCELED, State.RUNNING)
+        return next((e for e in self.nodes.values() if e.state in states), None)
+
+    def makers(self) -> dict[int | None, Execution]:
+        """The execution that made each artifact, by the artifact's id."""
+        return {
+            artifact.id: execution
+            for execution in self.history
+            if execution.state == State.COMPLETE and execution.cache_key_parts
+            for artifact in execution.all_outputs()
+        }
+
+    def kept_rejects(self) -> Rejects | None:
+        """The rejected rows that stopped the run; None: it did not stop for them."""
+        rejects = Rejects(self.layout.failure(self.run.run_id, Rejects.NODE))
+        return rejects if rejects.rows_file.is_file() else None
+
+    def kept_anomalies(self) -> ExampleAnomalies | None:
+        """The anomalies that stopped the run; None: it did not stop for them."""
+        folder = self.layout.failure(self.run.run_id, ExampleAnomalies.NODE) / "anomalies"
+        return ExampleAnomalies(folder) if folder.is_dir() else None
+
+
+def load(config: PipelineConfig, run_id: str | None = None) -> RunRecord | None:
+    """Returns the record of a run; None: the store does not have it.
+
+    Args:
+      config: the configuration of the pipeline.
+      run_id: the run; None: the newest.
+
+    Raises:
+      BitextError, OSError: the store cannot be read.
+    """
+    layout = Layout(Path(config.root))
+    if not store_exists(config.metadata, layout.root):
+        return None
+    store = Store(config.metadata, layout.root, config.name)
+    runs = store.runs()
+    run = next((run for run in runs if run_id in (None, run.run_id)), None)
+    if run is None:
+        return None
+    executions = store.executions()
+    own = [e for e in executions if e.run_id == run.run_id]
+    last = max((e.id or 0 for e in own), default=None)
+    later = {other.run_id for other in runs if (other.id or 0) > (run.id or 0)}
+    history = [e for e in executions if e.run_id not in later and (last is None or (e.id or 0) <= last)]
+    return RunRecord(config, layout, run, _by_node(own), history, runs)
+
+
+def _by_node(executions: Sequence[Execution]) -> dict[str, Execution]:
+    """The last execution of each whole node, in order; that of its parts if the whole node has none."""
+    nodes: dict[str, list[Execution]] = {}
+    for execution in sorted(executions, key=lambda e: e.id or 0):
+        nodes.setdefault(execution.node, []).append(execution)
+    return {name: _whole(of_node) for name, of_node in nodes.items()}
+
+
+def _whole(executions: Sequence[Execution]) -> Execution:
+    """The last execution of a whole node; else the last of its parts, with the outputs of all parts."""
+    whole = [execution for execution in executions if not execution.part]
+    if whole and whole[-1].state != State.FAILED:
+        return whole[-1]
+    last, outputs = executions[-1], dict[str, tuple[StoredArtifact, ...]]()
+    for execution in executions:
+        for key, artifacts in execution.outputs.items():
+            outputs[key] = (*outputs.get(key, ()), *artifacts)
+    return dataclasses.replace(last, outputs=outputs)
