@@ -19,5 +19,13 @@ def _data(inputs: Inputs) -> Section | None:
     return data.section(inputs)
 
 
-SECTIONS: dict[str, Maker] = {"Data": _data}
+def _training(inputs: Inputs) -> Section | None:
+    if inputs.model_run is None:
+        return None
+    from bitext.components.reporter import training
+
+    return training.section(inputs.model_run, inputs.previous_model_run)
+
+
+SECTIONS: dict[str, Maker] = {"Data": _data, "Training": _training}
 """The makers of the sections, in the order of the page."""
