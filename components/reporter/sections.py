@@ -7,8 +7,8 @@ from collections.abc import Callable
 from bitext.components.artifacts.page import Section
 from bitext.components.reporter import Inputs
 
-Maker = Callable[[Inputs], Section | None]
-"""Makes a section; None: the artifacts that it needs are absent."""
+Maker = Callable[[Inputs], Section | tuple[Section, ...] | None]
+"""Makes a section, or several; None: the artifacts that they need are absent."""
 
 
 def _data(inputs: Inputs) -> Section | None:
@@ -27,5 +27,13 @@ def _training(inputs: Inputs) -> Section | None:
     return training.section(inputs.model_run, inputs.previous_model_run)
 
 
-SECTIONS: dict[str, Maker] = {"Data": _data, "Training": _training}
+def _evaluation(inputs: Inputs) -> tuple[Section, ...] | None:
+    if inputs.evaluation is None or inputs.blessing is None:
+        return None
+    from bitext.components.reporter import evaluation
+
+    return evaluation.sections(inputs.evaluation, inputs.blessing, inputs.examples)
+
+
+SECTIONS: dict[str, Maker] = {"Data": _data, "Training": _training, "Evaluation": _evaluation}
 """The makers of the sections, in the order of the page."""

@@ -1,4 +1,4 @@
-"""The section "Evaluation": scores, what they depend on, and the sentences. It imports no TensorFlow."""
+"""The sections "Evaluation" and "Sentences". No module of this package imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ MOST_GROUPS = 30
 """Corpora or files that are compared."""
 
 
-def section(
+def sections(
     evaluation: artifacts.ModelEvaluation,
     blessing: artifacts.ModelBlessing,
     examples: Sequence[artifacts.Examples] = (),
-) -> Section:
-    """Returns the section "Evaluation".
+) -> tuple[Section, Section]:
+    """Returns the sections "Evaluation", scores and what they depend on, and "Sentences".
 
     Args:
       evaluation: the scores and translations, also of an earlier version of bitext.
@@ -68,14 +68,24 @@ def section(
     if counts is not None:
         blocks += accuracy.word_accuracy(systems, words, counts.target)
     blocks += accuracy.over_and_under(systems[0], words[0])
-    blocks.append(sentences.table_of_labels(groups, served_problems, len(rows)))
     facts = facts_of(systems, lengths, words[0], counts)
-    blocks.append(sentences.block(systems, words, _worst_first(groups, systems[0]), alignments, facts))
-    return Section(
-        id="evaluation",
-        title="Evaluation",
-        blocks=tuple(blocks),
-        summary=f"Translations of the {len(rows):,} sentences of the test split and their references.",
+    listed = (
+        sentences.table_of_labels(groups, served_problems, len(rows)),
+        sentences.block(systems, words, _worst_first(groups, systems[0]), alignments, facts),
+    )
+    return (
+        Section(
+            id="evaluation",
+            title="Evaluation",
+            blocks=tuple(blocks),
+            summary=f"Scores on the test split, {len(rows):,} sentences, and what they depend on.",
+        ),
+        Section(
+            id="sentences",
+            title="Sentences",
+            blocks=listed,
+            summary="Translations with their references, scores and alignments, the lowest scores first.",
+        ),
     )
 
 
@@ -95,9 +105,8 @@ def count_words(
     examples: Sequence[artifacts.Examples], words: Sequence[Sequence[Words]]
 ) -> TrainCounts | None:
     """Counts the words of the sentences in the training split; None: it has no pairs."""
-    targets = [
-        words for of_system in words for one in of_system for words in (one.hypothesis, *one.references)
-    ]
+    all_words = [one for of_system in words for one in of_system]
+    targets = [text for one in all_words for text in (one.hypothesis, *one.references)]
     counts = count(examples, [one.source for one in words[0]], targets)
     return counts if counts.pairs else None
 
@@ -109,8 +118,8 @@ def missing(systems: Sequence[System], counts: TrainCounts | None, *, has_alignm
         found.append(
             Text(
                 text="There are no translations by a served model to compare with: none was served, the"
-                " comparison is switched off (evaluator.compare_with_baseline), or an earlier version of bitext"
-                " made the evaluation."
+                " comparison is switched off (evaluator.compare_with_baseline), or an earlier version of"
+                " bitext made the evaluation."
             )
         )
     if counts is None:

@@ -129,6 +129,6 @@ def _table(
             (" ".join(ngram), len(ngram), written[ngram], expected[ngram], difference[ngram])
             for ngram in order
         ),
-        note=f"The {len(order)} of {len(found):,} n-grams of one to three words with the largest difference to "
-        f"the closest references. {DEFINITION}",
+        note=f"The {len(order)} of {len(found):,} n-grams of one to three words with the largest difference "
+        f"to the closest references. {DEFINITION}",
     )
