@@ -42,15 +42,15 @@ def _made_here(record: RunRecord) -> Iterator[Section]:
     for title, make in SECTIONS.items():
         id_ = title.lower()
         try:
-            section = make(inputs)
+            made = make(inputs)
         except (BitextError, OSError) as error:
             text = f"This section cannot be made: {error}"
             yield Section(id=id_, title=title, blocks=(Text(text=text, tone="warning"),))
             continue
-        if section is None:
+        if made is None:
             reason = "`bitext gc` removed the outputs." if collected else _why_absent(record)
-            section = Section(id=id_, title=title, blocks=(Text(text=f"There is nothing to show: {reason}"),))
-        yield section
+            made = Section(id=id_, title=title, blocks=(Text(text=f"There is nothing to show: {reason}"),))
+        yield from (made,) if isinstance(made, Section) else made
 
 
 def _why_absent(record: RunRecord) -> str:
