@@ -148,6 +148,7 @@ if __name__ == "__main__":
         packages=find_packages(include=["bitext", "bitext.*"]),
         package_data={
             "bitext": ["py.typed"],
+            "bitext.components.serving": ["page/*"],
             "bitext.components.pages": ["assets/*", "templates/*"],
             "bitext.pipeline": ["configs/*.yaml"],
             "bitext.schemas": ["*.pbtxt", "*.yaml"],

@@ -32,6 +32,7 @@ from bitext.pipeline.commands import (
     rollback,
     run,
     score,
+    serve,
     show,
     status,
     translate,
@@ -192,6 +193,7 @@ def build_parser() -> argparse.ArgumentParser:
         translate,
         evaluate,
         score,
+        serve,
     ):
         command.add_to(commands)
     return parser

@@ -1,0 +1,174 @@
+"""Runs the application with uvicorn: the socket, the signals, the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import math
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+from bitext.components.serving.app import Application
+from bitext.components.serving.batching import Batcher
+from bitext.components.serving.catalog import Catalog
+from bitext.components.serving.manager import Manager
+from bitext.components.serving.metrics import Metrics
+from bitext.components.serving.request_log import RequestLog
+from bitext.components.serving.service import Service
+from bitext.components.serving.settings import Settings
+from bitext.components.shared.errors import ConfigError, EnvironmentFault
+
+BACKLOG = 2048
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def serve(settings: Settings, say: Callable[[str], None]) -> int:
+    """Serves until SIGINT or SIGTERM.
+
+    The first signal closes the port; requests in progress are answered. The second ends the process at once.
+
+    Args:
+      settings: the settings.
+      say: prints one line.
+
+    Returns:
+      0: all requests were answered; otherwise 128 and the number of the signal.
+
+    Raises:
+      ConfigError: the address cannot be listened on, or the port is in use.
+      DataError: there is no model that can be loaded.
+      EnvironmentFault: the request log cannot be written.
+    """
+    import uvicorn
+
+    catalog = Catalog(settings.model)
+    catalog.name = settings.name or catalog.name
+    log = RequestLog(settings.request_log, say) if settings.request_log is not None else None
+    with contextlib.closing(listen(settings.host, settings.port)) as listener:
+        manager = Manager(catalog, settings.trusted, settings.extra_versions, say)
+        metrics = Metrics()
+        batcher = Batcher(
+            len(os.sched_getaffinity(0)),
+            settings.batch_rows,
+            settings.batch_delay,
+            settings.queued_rows,
+            metrics.batch,
+        )
+        manager.start()
+        service = Service(settings, manager, batcher, metrics, log)
+        application = Application(service)
+        config = uvicorn.Config(
+            application.asgi(),
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            lifespan="on",
+            ws="none",
+            timeout_graceful_shutdown=math.ceil(settings.grace),
+            h11_max_incomplete_event_size=64 << 10,
+        )
+        server = Server(config, lambda: say(_address(listener, service.name)))
+        asyncio.run(server.serve(sockets=[listener]))
+    if log is not None:
+        log.close()
+    return 128 + server.signal if application.given_up and server.signal else 0
+
+
+class Server:
+    """A uvicorn server with the signals of this program.
+
+    Attributes:
+      signal: the number of the first signal; 0: there was none.
+
+    Args:
+      config: the configuration of uvicorn.
+      on_start: is called when the server accepts requests.
+    """
+
+    def __init__(self, config: Any, on_start: Callable[[], None]):
+        import uvicorn
+
+        outer = self
+
+        class Uvicorn(uvicorn.Server):
+            @contextlib.contextmanager
+            def capture_signals(self) -> Iterator[None]:
+                with outer._handling_signals():
+                    yield
+
+            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+                await super().startup(sockets)
+                on_start()
+
+        self._server = Uvicorn(config)
+        self.signal = 0
+
+    async def serve(self, sockets: list[socket.socket]) -> None:
+        """Serves until the first signal, and until the requests in progress are answered or given up."""
+        await self._server.serve(sockets)
+
+    @contextlib.contextmanager
+    def _handling_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.signal:
+            os._exit(128 + number)
+        self.signal = number
+        self._server.should_exit = True
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Opens the port.
+
+    Raises:
+      ConfigError: the port is in use, is not allowed, or the host has no such address.
+      EnvironmentFault: the system refuses for another reason.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (socket.gaierror, UnicodeError) as error:
+        raise ConfigError(
+            f"--host {host}: no such address: {error}", "name an address of this machine"
+        ) from error
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                f"port {port} of {host} is in use by another program",
+                "name another port with --port, or --port 0 for any free one",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EADDRNOTAVAIL):
+            raise ConfigError(
+                f"port {port} of {host} cannot be opened: {error.strerror}",
+                "name a port above 1023 with --port, and an address of this machine with --host",
+            ) from error
+        raise EnvironmentFault(f"port {port} of {host} cannot be opened: {error.strerror}") from error
+    return listener
+
+
+def _address(listener: socket.socket, name: str) -> str:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return f"{name} is served at http://{shown}:{port}/ (stop: Ctrl-C)"

@@ -1,0 +1,170 @@
+"""`bitext serve`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import sys
+from typing import Any
+
+from bitext.components.serving.settings import Limits, Settings
+from bitext.components.shared.errors import ConfigError
+from bitext.pipeline.commands import common, model_arguments
+from bitext.pipeline.streams import print_message
+
+_PACKAGES = ("starlette", "uvicorn")
+"""The packages of the extra `serve`."""
+_DEFAULTS = Settings.__dataclass_fields__
+_LIMITS = {
+    "body_bytes": "bytes of a request",
+    "instances": "texts of a request",
+    "characters": "characters of a text",
+    "beam": "beam size, samples or n-best translations of a request",
+    "length": "max_length of a request",
+    "tokens": "texts times translations times max_length of a request",
+}
+
+
+def add_to(commands: common.Commands) -> None:
+    """Adds the command to the parser."""
+    parser = common.add_command(
+        commands,
+        "serve",
+        run,
+        "serve a model over HTTP: a page to try it, and TensorFlow Serving's REST protocol",
+        "bitext serve --model serving/toy",
+        "bitext serve --model serving/toy --port 9000 --request-log requests.jsonl",
+    )
+    model_arguments.add_model(parser)
+    parser.add_argument("--name", help="the model's name in /v1/models/NAME (default: that of the folder)")
+    parser.add_argument(
+        "--host",
+        default=_default("host"),
+        help="the address to listen on; 0.0.0.0: all, so that other machines reach it, without a password"
+        " (default: %(default)s, this machine only)",
+    )
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a further name by which browsers may reach the server (repeatable)",
+    )
+    parser.add_argument(
+        "--port", type=common.whole_number, default=_default("port"), help="0: any (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--request-log",
+        type=common.path_argument,
+        metavar="FILE.jsonl",
+        help="append the source texts of requests, which `request_log` of a configuration reads",
+    )
+    _add_batching_arguments(parser)
+    for name, what in _LIMITS.items():
+        default = Limits.__dataclass_fields__[name].default
+        parser.add_argument(
+            f"--max-{name.replace('_', '-')}",
+            type=common.whole_number,
+            default=default,
+            metavar="N",
+            help=f"the most {what} (default: {default:,})",
+        )
+
+
+def _add_batching_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--batch-size",
+        type=common.whole_number,
+        default=_default("batch_rows"),
+        metavar="N",
+        help="the most texts of several requests in one call of the model (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--batch-delay",
+        type=common.number,
+        default=1000 * _default("batch_delay"),
+        metavar="MS",
+        help="milliseconds that a request waits for others though a core is free (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--queue-size",
+        type=common.whole_number,
+        default=_default("queued_rows"),
+        metavar="N",
+        help="the most texts that wait; further requests get 503 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--extra-versions",
+        type=common.whole_number,
+        default=_default("extra_versions"),
+        metavar="N",
+        help="versions besides the served one that the page may load to compare (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=common.number,
+        default=_default("timeout"),
+        metavar="SECONDS",
+        help="a request without an answer gets 504 after this time (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--grace",
+        type=common.number,
+        default=_default("grace"),
+        metavar="SECONDS",
+        help="on SIGTERM or Ctrl-C, wait so long for requests in progress (default: %(default)g)",
+    )
+
+
+def _default(name: str) -> Any:
+    return _DEFAULTS[name].default
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serves until a signal, and returns the exit code."""
+    _require_packages()
+    settings = _settings(options)
+    from bitext.pipeline.terminal import quiet_libraries
+
+    quiet_libraries(native_errors=False)
+    model_arguments.import_tensorflow()
+    from bitext.components.serving.server import serve
+
+    code = serve(settings, print_message)
+    if code:
+        # A call of the model that was given up cannot be interrupted: Python would wait for its thread.
+        print_message("warning: requests in progress were given up")
+        sys.stdout.flush()
+        os._exit(code)
+    return code
+
+
+def _require_packages() -> None:
+    """Raises ConfigError if the extra `serve` is not installed."""
+    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"`bitext serve` needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not"
+            " installed",
+            "pip install 'bitext[serve]'",
+        )
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    return Settings(
+        model=model_arguments.model(options),
+        name=options.name,
+        host=options.host,
+        port=options.port,
+        trusted=options.trust_model,
+        batch_rows=options.batch_size,
+        batch_delay=options.batch_delay / 1000,
+        queued_rows=options.queue_size,
+        extra_versions=options.extra_versions,
+        timeout=options.timeout,
+        grace=options.grace,
+        request_log=options.request_log,
+        allowed_hosts=tuple(options.allowed_host),
+        limits=Limits(**{name: getattr(options, f"max_{name}") for name in _LIMITS}),
+    )
