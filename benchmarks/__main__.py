@@ -17,7 +17,17 @@ import msgspec
 from benchmarks import report, toolkits
 from benchmarks.commands import CONFIG, child
 
-BENCHES = ("commands", "line", "tokenizing", "training", "integrity", "decoding", "quality", "peers")
+BENCHES = (
+    "commands",
+    "line",
+    "tokenizing",
+    "training",
+    "integrity",
+    "serving",
+    "decoding",
+    "quality",
+    "peers",
+)
 NEED_MULTI30K = ("decoding", "quality", "peers")
 
 

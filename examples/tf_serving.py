@@ -3,6 +3,9 @@
 Usage: python examples/tf_serving.py tatoeba --host localhost "Where is the station?" "I like tea."
 It prints the answers. The requests are checked against the signature that the server reports.
 
+Usage: python examples/tf_serving.py tatoeba --host localhost --rest --rest-api-port 8500 "I like tea."
+By REST only: `bitext serve` speaks it, and no gRPC.
+
 Usage: python examples/tf_serving.py tatoeba --model serving/tatoeba/1 "Where is the station?" "I like tea."
 Without a server: it prints the requests, checked against the signature in the SavedModel.
 
@@ -92,6 +95,11 @@ def ask_rest(model: str, body: dict[str, Any]) -> list[tuple[float, str]]:
         return [(row["score"], row["text"]) for row in json.load(answer)["predictions"]]
 
 
+def show(protocol: str, answers: list[tuple[float, str]]) -> None:
+    """Prints scores and translations."""
+    print(protocol, *(f"{score:6.2f}  {text}" for score, text in answers), sep="\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Translate with TensorFlow Serving.")
     parser.add_argument("name", help="name of the model on the server")
@@ -101,6 +109,7 @@ def main() -> None:
     parser.add_argument(
         "--rest-api-port", type=int, default=8501, help="REST port of the server (default: 8501)"
     )
+    parser.add_argument("--rest", action="store_true", help="translate by REST only")
     parser.add_argument(
         "--model", type=Path, help="folder of the SavedModel, to check the requests without a server"
     )
@@ -108,11 +117,9 @@ def main() -> None:
     request, body = grpc_request(options.name, options.texts), rest_request(options.texts)
     if options.host:
         url = f"http://{options.host}:{options.rest_api_port}/v1/models/{options.name}"
-        for protocol, answers in (
-            ("gRPC", ask_grpc(f"{options.host}:{options.port}", request)),
-            ("REST", ask_rest(url, body)),
-        ):
-            print(protocol, *(f"{score:6.2f}  {text}" for score, text in answers), sep="\n")
+        if not options.rest:
+            show("gRPC", ask_grpc(f"{options.host}:{options.port}", request))
+        show("REST", ask_rest(url, body))
     elif options.model:
         signature = signature_of_folder(options.model)
         check(request.inputs, signature)

@@ -87,7 +87,7 @@ class Batcher:
         Raises:
           RequestError: the queue is full, or TensorFlow cannot compute it.
         """
-        rows = max((len(array) for array in inputs.values() if array.ndim), default=1)
+        rows = max(loaded.signatures[signature].rows(inputs).values(), default=1)
         if self.queued_rows and self.queued_rows + rows > self._max_queued_rows:
             raise RequestError(
                 UNAVAILABLE,
@@ -199,7 +199,7 @@ def _call_all(batch: list[_Call]) -> list[Arrays | Exception]:
     results: list[Arrays | Exception] = []
     for call in batch:
         try:
-            results.append(first.loaded.call(call.signature, call.inputs))
+            results.append(_without_padding(call.signature, first.loaded.call(call.signature, call.inputs)))
         except RequestError as error:
             results.append(error)
     return results
@@ -230,15 +230,17 @@ def _call_merged(batch: Sequence[_Call]) -> list[Arrays]:
     return results
 
 
-def _without_padding(name: str, outputs: Arrays, source_length: int) -> Arrays:
-    """Cuts the padding that only the other calls of a batch made necessary.
+def _without_padding(name: str, outputs: Arrays, source_length: int | None = None) -> Arrays:
+    """Cuts the padding after the longest text, which depends on the other calls of a batch.
 
     Args:
       name: the signature.
       outputs: the rows of one call.
-      source_length: tokens of the longest source text of the call.
+      source_length: tokens of the longest source text of the call; None: the call had a batch of its own.
     """
-    source = max(source_length, 1)
+    if name not in _MERGED or "length" not in outputs or not outputs["length"].size:
+        return outputs
+    source = None if source_length is None else max(source_length, 1)
     if name == "tokenize":
         return {**outputs, "tokens": outputs["tokens"][:, :source]}
     target = max(int(outputs["length"].max()), 1)

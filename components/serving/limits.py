@@ -10,6 +10,7 @@ import numpy as np
 
 from bitext.components.serving.errors import INVALID, RequestError
 from bitext.components.serving.settings import Limits
+from bitext.components.serving.signatures import Signature
 
 _RANGES: dict[str, tuple[float, float]] = {
     "beam_size": (1, math.inf),
@@ -25,14 +26,19 @@ _TRANSLATIONS = ("beam_size", "samples")
 """The inputs that multiply the translations."""
 
 
-def check_inputs(inputs: Mapping[str, np.ndarray[Any, Any]], limits: Limits) -> None:
+def check_inputs(signature: Signature, inputs: Mapping[str, np.ndarray[Any, Any]], limits: Limits) -> None:
     """Checks the inputs of a signature.
 
     Raises:
-      RequestError: there are more rows, characters, translations or tokens than allowed, or a number is out
-        of range. It names the input, what was received, and the limit.
+      RequestError: the inputs have different numbers of rows; there are more rows, characters, translations
+        or tokens than allowed; or a number is out of range. It names the input, what was received, and the
+        limit.
     """
-    rows = max((len(array) for array in inputs.values() if array.ndim), default=1)
+    of_inputs = signature.rows(inputs)
+    if len(set(of_inputs.values())) > 1:
+        counts = ", ".join(f"{name!r} {count:,}" for name, count in of_inputs.items())
+        raise RequestError(INVALID, f"the inputs must have the same number of rows, received {counts}")
+    rows = next(iter(of_inputs.values()), 1)
     if rows > limits.instances:
         raise RequestError(
             INVALID,

@@ -58,7 +58,7 @@ class Service:
           RequestError: the inputs exceed a limit, the queue is full, the time is over, or TensorFlow refuses.
         """
         if not checked:
-            check_inputs(inputs, self.settings.limits)
+            check_inputs(loaded.signature(signature), inputs, self.settings.limits)
         try:
             async with asyncio.timeout(self.settings.timeout):
                 return await self.batcher.run(loaded, signature, inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,10 @@ class Signature:
     method: str
     inputs: dict[str, TensorSpec]
     outputs: dict[str, TensorSpec]
+
+    def rows(self, inputs: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, int]:
+        """Returns the number of rows of each input that has some."""
+        return {name: len(inputs[name]) for name, spec in self.inputs.items() if spec.has_rows}
 
 
 def read(saved_model: Path) -> tuple[dict[str, Signature], dict[str, Any]]:

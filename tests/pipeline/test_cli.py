@@ -289,6 +289,7 @@ COMMANDS = (
     "translate",
     "evaluate",
     "score",
+    "serve",
 )
 
 

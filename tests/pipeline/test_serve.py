@@ -1,0 +1,231 @@
+"""The command `bitext serve`: its process, its signals, its messages, and a client of TensorFlow Serving."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bitext.pipeline import cli
+from tests.components.served_toys import push
+
+REPOSITORY = Path(__file__).parents[2]
+BODY = json.dumps({"instances": [{"text": "one two"}]}).encode()
+HEAD = (
+    f"POST /v1/models/toy:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
+)
+
+
+class Server:
+    """A running `bitext serve`.
+
+    Attributes:
+      process: the process.
+      port: its port.
+      printed: the lines that it printed until it accepted requests.
+    """
+
+    def __init__(self, model: Path, *options: str):
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "bitext", "serve", "--model", str(model), "--port", "0", *options],
+            cwd=REPOSITORY,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.printed: list[str] = []
+        self.port = 0
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.printed.append(line)
+            if match := re.search(r"is served at http://127\.0\.0\.1:(\d+)/", line):
+                self.port = int(match[1])
+                break
+        assert self.port, "".join(self.printed)
+
+    def get(self, path: str) -> str:
+        """Returns the body of an answer."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
+            text: str = answer.read().decode()
+        return text
+
+    def begun_request(self) -> socket.socket:
+        """Sends a request without the last byte of its body."""
+        client = socket.create_connection(("127.0.0.1", self.port), 30)
+        client.sendall(HEAD + BODY[:-1])
+        while "route=" not in self.get("/metrics"):  # the server answers: the request has arrived before
+            pass
+        return client
+
+    def end(self, *signals: signal.Signals) -> None:
+        """Sends signals, and waits until the first is handled: the port is closed."""
+        for number in signals:
+            self.process.send_signal(number)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                return
+        raise AssertionError("the port is still open")
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("serving") / "toy"
+    push(folder, 1)
+    return folder
+
+
+@contextlib.contextmanager
+def running(model: Path, *options: str) -> Iterator[Server]:
+    """Context manager: a server, which is killed at the end."""
+    server = Server(model, *options)
+    try:
+        yield server
+    finally:
+        server.process.kill()
+        server.process.communicate()
+
+
+def test_a_client_of_tensorflow_serving_and_new_versions(serving: Path, tmp_path: Path) -> None:
+    """The example runs as against TensorFlow Serving; a pushed version is served; SIGTERM ends with 0."""
+    log = tmp_path / "requests.jsonl"
+    with running(serving, "--request-log", str(log)) as server:
+        command = [
+            sys.executable,
+            "-I",
+            REPOSITORY / "examples" / "tf_serving.py",
+            "toy",
+            "--host",
+            "127.0.0.1",
+        ]
+        command += ["--rest", "--rest-api-port", str(server.port), "one two", "їжак"]
+        client = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+        assert client.stdout == "REST\n -3.00  ONE TWO\n -2.00  ЇЖАК\n", client.stderr
+        push(serving, 2, "reverse")
+        while '"version":2' not in server.get("/healthz"):
+            pass
+        states = json.loads(server.get("/v1/models/toy"))["model_version_status"]
+        assert (states[0]["version"], states[0]["state"]) == ("2", "AVAILABLE")
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(60) == 0
+    texts = [json.loads(line)["text"] for line in log.read_text(encoding="utf-8").splitlines()]
+    assert texts == ["one two", "їжак"]
+
+
+def test_requests_in_progress_are_finished(serving: Path) -> None:
+    with running(serving) as server:
+        client = server.begun_request()
+        server.end(signal.SIGTERM)
+        client.sendall(BODY[-1:])
+        answer = client.recv(1 << 16)
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert server.process.wait(60) == 0
+
+
+def test_after_the_grace_time_requests_are_given_up(serving: Path) -> None:
+    with running(serving, "--grace", "1") as server:
+        client = server.begun_request()
+        server.end(signal.SIGTERM)
+        assert server.process.wait(60) == 143
+        assert server.process.stderr is not None
+        assert "requests in progress were given up" in server.process.stderr.read()
+        client.close()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_second_signal_ends_at_once(serving: Path, number: signal.Signals, code: int) -> None:
+    with running(serving, "--grace", "3000") as server:
+        client = server.begun_request()
+        server.end(number)
+        assert server.process.poll() is None
+        server.process.send_signal(number)
+        assert server.process.wait(30) == code
+        client.close()
+
+
+class TestRefusals:
+    """Errors before the model is loaded."""
+
+    def refuse(self, capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 2) -> str:
+        assert cli.main(["serve", *arguments]) == code
+        return capsys.readouterr().err
+
+    def test_a_port_in_use(self, serving: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            printed = self.refuse(capsys, "--model", str(serving), "--port", str(port))
+        assert printed == (
+            f"error: port {port} of 127.0.0.1 is in use by another program\n"
+            "what to do: name another port with --port, or --port 0 for any free one\n"
+        )
+
+    def test_without_the_extra(
+        self, serving: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        find_spec = importlib.util.find_spec
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name: None if name == "uvicorn" else find_spec(name)
+        )
+        assert self.refuse(capsys, "--model", str(serving)) == (
+            "error: `bitext serve` needs uvicorn, which is not installed\n"
+            "what to do: pip install 'bitext[serve]'\n"
+        )
+
+    @pytest.mark.parametrize(
+        ("options", "code", "message"),
+        [
+            (("--model", "nothing"), 3, "no model at nothing: the folder does not exist"),
+            (("--port", "70000"), 2, "--port must be from 0 to 65,535, received 70000"),
+            (("--timeout", "nan"), 2, "--timeout must be from 0.001 to 86,400, received nan"),
+            (("--max-beam", "0"), 2, "--max-beam must be from 1 to"),
+            (("--request-log", "a.txt"), 2, "--request-log a.txt: the name does not end in .jsonl"),
+            (("--request-log", "nothing/a.jsonl"), 6, "the request log nothing/a.jsonl cannot be written"),
+            (("--host", "no such host"), 2, "--host no such host: no such address"),
+            (("--host", "192.0.2.1"), 2, "cannot be opened: Cannot assign requested address"),
+        ],
+    )
+    def test_options(
+        self,
+        serving: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+        options: tuple[str, ...],
+        code: int,
+        message: str,
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        printed = self.refuse(capsys, "--model", str(serving), "--port", "0", *options, code=code)
+        assert message in printed
+        assert "\nwhat to do: " in printed
+
+
+def test_the_help_imports_no_server() -> None:
+    code = (
+        "import sys\nfrom bitext.pipeline import cli\n"
+        "try: cli.main(['serve', '--help'])\nexcept SystemExit: pass\n"
+        "print(*sorted({'starlette', 'uvicorn', 'tensorflow', 'numpy'} & set(sys.modules)))"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ,
+    )
+    assert process.stdout.splitlines()[-1] == ""
+    assert "--max-beam N" in process.stdout
