@@ -93,7 +93,7 @@ class TranslateAnswer(msgspec.Struct, frozen=True):
       version: the version that translated.
       paragraphs: number of lines of the text.
       sentences: the sentences of the text, in order.
-      milliseconds: duration in the server.
+      milliseconds: duration in the server, without loading the version.
     """
 
     version: int
@@ -150,11 +150,11 @@ class Api:
         Raises:
           RequestError: the request is not of that form, exceeds a limit, or the version cannot be loaded.
         """
-        start = asyncio.get_running_loop().time()
         request = self._parse(body)
         manager = self._service.manager
         if request.version is not None and request.version not in manager.loaded():
             await manager.borrow(request.version)
+        start = asyncio.get_running_loop().time()
         with manager.use(request.version) as loaded:
             lines = request.text.split("\n")
             language = loaded.translator.source_language or None
@@ -195,6 +195,12 @@ class Api:
             raise RequestError(
                 INVALID,
                 f"'text': {len(sentences):,} sentences are more than the limit of {limits.instances:,}",
+            )
+        if request.alignment and len(sentences) * request.nbest > limits.instances:
+            raise RequestError(
+                INVALID,
+                f"'alignment': {len(sentences):,} sentences with {request.nbest} translations each are more than"
+                f" the limit of {limits.instances:,} alignments",
             )
         texts = [text for _, text in sentences]
         check_texts("text", texts, limits)

@@ -31,6 +31,7 @@ _FILES = {
 }
 _JSON = "application/json"
 _REQUEST_TIMEOUT = 408
+_WRONG_ENCODING = 415
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -53,7 +54,10 @@ class Application:
         """Returns the application."""
         any_method = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
         routes = [
-            Route("/v1/{rest:path}", self._counted("v1", self._v1), methods=any_method),
+            *(
+                Route(f"/{v1}/{{rest:path}}", self._counted("v1", self._v1), methods=any_method)
+                for v1 in ("v1", "V1")
+            ),
             Route("/api/versions", self._counted("versions", self._versions)),
             Route("/api/translate", self._counted("translate", self._translate), methods=["POST"]),
             Route("/healthz", self._counted("healthz", self._healthz)),
@@ -150,9 +154,12 @@ class Application:
         """Reads the body.
 
         Raises:
-          RequestError: it is too large, or does not come in time.
+          RequestError: it is compressed, too large, or does not come in time.
         """
         limit = self._service.settings.limits.body_bytes
+        encoding = request.headers.get("content-encoding", "identity")
+        if encoding != "identity":
+            raise RequestError(_WRONG_ENCODING, f"the body is encoded as {encoding[:40]!r}; send it as it is")
         announced = request.headers.get("content-length", "0")
         if announced.isdecimal() and int(announced[:20]) > limit:
             raise _too_large(f"{int(announced[:20]):,}", limit)

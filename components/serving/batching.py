@@ -158,18 +158,19 @@ class Batcher:
         for call in batch:
             call.loaded.use()
         self._on_batch(batch[0].signature, sum(call.rows for call in batch))
-        try:
-            results = await loop.run_in_executor(self._executor, _call_all, batch)
-        finally:
-            for call in batch:
-                call.loaded.release()
-            self._free += 1
-            self.running -= 1
-            self._dispatch()
+        future = loop.run_in_executor(self._executor, _call_all, batch)
+        await asyncio.wait({future})
+        for call in batch:
+            call.loaded.release()
+        self._free += 1
+        self.running -= 1
+        self._dispatch()
+        error = future.exception()  # an unexpected one: every request of the batch gets it
+        results = future.result() if error is None else [error] * len(batch)
         for call, result in zip(batch, results, strict=True):
             if call.result.done():  # it has timed out meanwhile
                 continue
-            if isinstance(result, Exception):
+            if isinstance(result, BaseException):
                 call.result.set_exception(result)
             else:
                 call.result.set_result(result)

@@ -132,6 +132,10 @@ class TestPredict:
         chunks = client.post(self.URL, content=iter([body[:600_000], body[600_000:]]))
         assert "the body has more than 1,048,576 bytes" in error(chunks, 413)
 
+    def test_a_compressed_body(self, client: TestClient) -> None:
+        response = client.post(self.URL, content=b"x", headers={"content-encoding": "gzip"})
+        assert error(response, 415) == "the body is encoded as 'gzip'; send it as it is"
+
     def test_an_answer_in_time_or_none(self, serving: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         go_on = threading.Event()
         with served_toys.client(serving, timeout=0.2) as client:
@@ -291,12 +295,12 @@ class TestPage:
         return client.post("/api/translate", content=json.dumps(request))
 
     def test_a_paragraph_is_split_into_sentences(self, client: TestClient) -> None:
-        answer = self.translate(client, text="One two. Dr. Who?\n\n  \nThree.").json()
+        answer = self.translate(client, text="One two. Is it?\n\n  \nThree.").json()
         assert answer["version"] == 3
         assert answer["paragraphs"] == 4
         assert [(s["paragraph"], s["source"], s["translations"][0]["text"]) for s in answer["sentences"]] == [
             (0, "One two.", "ONE TWO."),
-            (0, "Dr. Who?", "DR. WHO?"),
+            (0, "Is it?", "IS IT?"),
             (3, "Three.", "THREE."),
         ]
 
@@ -322,6 +326,11 @@ class TestPage:
             ({"text": "a", "version": 9}, 404, "there is no version 9"),
             ({"text": "a" * 10_001}, 400, "'text': 10,001 characters are more than the limit of 10,000"),
             ({"text": "a" * 2_001}, 400, "2,001 characters are more than the limit of 2,000"),
+            (
+                {"text": "Yes. " * 40, "nbest": 4, "alignment": True},
+                400,
+                "40 sentences with 4 translations each are more than the limit of 128 alignments",
+            ),
             ({"text": "Yes. " * 129}, 400, "'text': 129 sentences are more than the limit of 128"),
         ],
     )

@@ -145,6 +145,17 @@ def test_the_error_of_one_request_is_not_that_of_the_others(
     assert outputs[3]["text"].tolist() == call(*requests[3])["text"].tolist()
 
 
+def test_an_unexpected_error_reaches_every_request_of_a_batch(
+    loaded: LoadedVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(name: str, inputs: dict[str, Any]) -> Any:
+        raise ZeroDivisionError("unexpected")
+
+    monkeypatch.setattr(loaded, "call", failing)
+    outputs, _ = together(loaded, [("serving_default", {"text": texts(b"a")})] * 3)
+    assert [type(output) for output in outputs] == [ZeroDivisionError] * 3
+
+
 def test_a_full_queue_refuses(loaded: LoadedVersion) -> None:
     request = ("serving_default", {"text": texts(b"a", b"b")})
     outputs, _ = together(loaded, [request] * 5, max_queued_rows=4)

@@ -102,7 +102,7 @@ def damage_metadata(version: Path) -> None:
 
 def damage_warm_up(version: Path) -> None:
     (version / "assets.extra").mkdir(exist_ok=True)
-    (version / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"no record")
+    (version / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"no record" * 9)
 
 
 @pytest.mark.parametrize(

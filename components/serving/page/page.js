@@ -5,6 +5,9 @@ const DEBOUNCE_MS = 250;
 const REFRESH_MS = 5000;
 const LOOK_MS = 120;
 const FAINTEST_LINK = 0.12;
+const MOST_MARKED = 0.7;
+const RIGHT_TO_LEFT =
+  /^[^\p{L}]*[\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}\p{Script=Adlam}]/u;
 const SERVED = "served";
 
 const byId = (id) => document.getElementById(id);
@@ -28,6 +31,10 @@ async function ask(url, body, signal) {
   const answer = await response.json();
   if (!response.ok) throw new Error(answer.error);
   return answer;
+}
+
+function direction(text) {
+  return RIGHT_TO_LEFT.test(text) ? "rtl" : "ltr";
 }
 
 function message(error) {
@@ -131,15 +138,17 @@ function newPane(key) {
   const copy = element("button", { type: "button", className: "quiet", hidden: true }, "Copy");
   const output = element("div", { className: "output" });
   const seconds = element("span");
+  const hint = element("span", {}, "Point at a sentence for more.");
+  hint.hidden = true;
   const section = element(
     "section",
     { className: "pane" },
     element("div", { className: "bar" }, title, copy),
     output,
-    element("div", { className: "foot" }, seconds),
+    element("div", { className: "foot" }, seconds, hint),
   );
   section.setAttribute("aria-labelledby", title.id);
-  const pane = { key, title, copy, output, seconds, section, answer: null, controller: new AbortController() };
+  const pane = { key, title, copy, output, seconds, hint, section, answer: null, controller: new AbortController() };
   copy.addEventListener("click", () => copyText(plainText(pane.answer), copy));
   showAnswer(pane);
   return pane;
@@ -162,15 +171,17 @@ function showAnswer(pane) {
   const { answer, output } = pane;
   output.classList.remove("stale");
   pane.copy.hidden = !answer || !answer.sentences.length;
+  pane.hint.hidden = pane.copy.hidden;
   if (!answer || !answer.sentences.length) {
     output.replaceChildren(element("p", { className: "empty" }, "The translation appears here as you type."));
     pane.seconds.textContent = "";
     return;
   }
-  const lines = Array.from({ length: answer.paragraphs }, () => element("p", { dir: "auto" }));
+  const lines = Array.from({ length: answer.paragraphs }, () => element("p"));
   answer.sentences.forEach((sentence, index) => {
     const line = lines[sentence.paragraph];
     if (line.childNodes.length) line.append(" ");
+    else line.dir = direction(sentence.translations[0].text);
     line.append(sentenceButton(pane, sentence, index));
   });
   output.replaceChildren(...lines);
@@ -179,14 +190,22 @@ function showAnswer(pane) {
 }
 
 function sentenceButton(pane, sentence, index) {
-  const button = element("button", { type: "button", className: "sentence" });
+  // A button does not break across lines.
+  const button = element("span", { className: "sentence", role: "button", tabIndex: 0 });
   button.setAttribute("aria-expanded", "false");
   button.setAttribute("aria-controls", "details");
   const text = element("bdi");
   text.append(...marked(sentence.translations[0].text, servedSentence(pane, sentence, index)));
   button.append(text);
-  button.title = "Other translations and alignment";
-  button.addEventListener("click", () => openDetails(pane, sentence, button));
+  button.addEventListener("click", () => {
+    openDetails(pane, sentence, button);
+    byId("details").scrollIntoView({ block: "nearest" });
+  });
+  button.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    button.click();
+  });
   button.addEventListener("mouseenter", () => {
     clearTimeout(lookTimer);
     lookTimer = setTimeout(() => openDetails(pane, sentence, button), LOOK_MS);
@@ -227,7 +246,8 @@ function marked(text, other) {
       nodes.push(word.trim() ? element("mark", {}, word) : word);
     }
   });
-  return nodes;
+  const isMarked = nodes.filter((node) => node instanceof Element).length;
+  return isMarked > MOST_MARKED * words.filter((word) => word.trim()).length ? [text] : nodes;
 }
 
 function pieces(text) {
@@ -386,6 +406,7 @@ function showWords(id, parts, onLook) {
     return button;
   });
   byId(id).replaceChildren(...words);
+  byId(id).dir = direction(parts.map(([text]) => text).join(""));
 }
 
 function unitText(parts, unit) {
