@@ -11,7 +11,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run test test-slow test-java test-airflow lint format docs docs-screens wheel hooks lock bench peers \
+.PHONY: help setup run test test-slow test-browser test-java test-airflow lint format docs docs-screens wheel hooks lock bench peers \
   clean
 
 help: ## list the targets
@@ -28,10 +28,15 @@ run: setup ## download the corpus and run the whole pipeline (CONFIG=... names a
 	@$(BIN)/bitext run $(CONFIG)
 
 test: setup ## run the test suite: 15 minutes, no network (WORKERS=... processes, default 2)
-	$(BIN)/python -m pytest -m 'not slow and not network' -n $(WORKERS) $(COVERAGE) $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -m 'not slow and not network and not browser' -n $(WORKERS) $(COVERAGE) $(PYTEST_FLAGS)
 
 test-slow: setup ## run the tests marked slow (about 15 minutes)
-	$(BIN)/python -m pytest -m 'slow and not network' --timeout=3600 $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -m 'slow and not network and not browser' --timeout=3600 $(PYTEST_FLAGS)
+
+test-browser: setup ## test the pages in Chromium (BROWSER=... names another executable)
+	@command -v "$${BROWSER:-chromium}" > /dev/null || \
+	  { echo 'make test-browser: no Chromium; install it (apt-get install chromium) or name one: BROWSER=...' >&2; exit 2; }
+	$(BIN)/python -m pytest -m browser tests/browser $(PYTEST_FLAGS)
 
 test-java: setup ## test the exported model in TensorFlow Java (needs Maven Central, mvn and a JDK)
 	$(BIN)/python -m pytest tests/clients/test_java.py -s $(PYTEST_FLAGS)

@@ -20,6 +20,7 @@ EARLIER = 0
 _DASHES = ([3, 3], [1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [5, 2], [1, 3])
 _SHAPES = ("circle", "circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 _HEIGHT = 260
+_SQUARE_HEIGHT = 380
 _ROW_HEIGHT = 22
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif"
 _Specification = dict[str, Any]
@@ -48,6 +49,11 @@ def names(series: tuple[Series, ...]) -> list[str]:
 def categories(chart: Chart) -> list[str]:
     """Returns the names on an ordinal axis, in the order of their first appearance."""
     return list(dict.fromkeys(printable(str(x)) for series in chart.series for x in series.x))
+
+
+def has_points(chart: Chart) -> bool:
+    """Whether there is anything to draw."""
+    return any(y is not None for series in chart.series for y in _numbers(series.y, chart))
 
 
 def is_horizontal(chart: Chart) -> bool:
@@ -93,17 +99,23 @@ def specification(chart: Chart) -> _Specification:
         "shape": [_SHAPES[number] for number in numbers],
     }
     layers = {"line": _line, "bar": _bar, "histogram": _histogram, "scatter": _scatter}[chart.form]
-    rows = len(categories(chart)) * max(1, len(chart.series)) if is_horizontal(chart) else 0
     return {
         "$schema": SCHEMA,
         "data": {"name": "points"},
         "width": "container",
-        "height": max(120, rows * _ROW_HEIGHT + 20 * (len(chart.series) > 1)) if rows else _HEIGHT,
+        "height": _height(chart),
         "autosize": {"type": "fit-x", "contains": "padding"},
         "background": "transparent",
         "layer": layers(chart, style),
         "config": _CONFIG,
     }
+
+
+def _height(chart: Chart) -> int:
+    if is_horizontal(chart):
+        rows = len(categories(chart)) * max(1, len(chart.series))
+        return max(40 * min(5, rows), rows * _ROW_HEIGHT)
+    return _SQUARE_HEIGHT if chart.diagonal else _HEIGHT
 
 
 def _color(number: int) -> str:
@@ -140,6 +152,7 @@ def _position(axis: Axis, field: str, chart: Chart) -> _Specification:
         labels |= {"labelAngle": 0, "labelOverlap": "greedy"} if not is_horizontal(chart) else {}
         return {"field": field, "type": "ordinal", "sort": None, "scale": {"domain": domain}, "axis": labels}
     if axis.scale == "time":
+        labels |= {"format": _time_format(chart), "labelOverlap": "greedy", "labelSeparation": 8}
         return {"field": field, "type": "temporal", "scale": {"type": "utc"}, "axis": labels}
     scale: _Specification = {"zero": axis.zero, "nice": not (is_x and chart.form in ("line", "histogram"))}
     if axis.scale == "log":
@@ -149,6 +162,13 @@ def _position(axis: Axis, field: str, chart: Chart) -> _Specification:
     if not is_x:
         labels |= {"tickCount": 5}
     return {"field": field, "type": "quantitative", "scale": scale, "axis": labels}
+
+
+def _time_format(chart: Chart) -> str:
+    """Returns the format of times: hours for a day, days for longer."""
+    numbers = [x for series in chart.series for x in series.x if isinstance(x, int | float)]
+    days = (max(numbers) - min(numbers)) / 86400 if numbers else 0
+    return "%H:%M" if days <= 1 else "%b %d %H:%M" if days <= 3 else "%Y-%m-%d"
 
 
 def _channels(chart: Chart, style: dict[str, Any]) -> _Specification:

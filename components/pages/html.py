@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from bitext.components.artifacts.page import Block, Cell, Chart, Details, Graph, Sentences
+from bitext.components.artifacts.page import Block, Cell, Chart, Details, Graph, Sentences, Table
 from bitext.components.pages import assets, charts, graph, sentences, tables, text
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {"visible": text.visible, "script_json": text.script_json}
     environment.tests["page_file"] = lambda file: _PAGE_FILE.fullmatch(file) is not None
     environment.globals |= {
+        "bar_ends": _bar_ends,
         "bar_width": _bar_width,
         "cell_text": text.cell_text,
         "chart_names": charts.names,
@@ -55,6 +56,7 @@ def _environment() -> jinja2.Environment:
         "graph_roles": _roles,
         "graph_table": tables.graph_table,
         "grouped": _grouped,
+        "has_points": charts.has_points,
         "is_run": text.is_run,
         "lies": charts.is_horizontal,
         "node_height": graph.HEIGHT,
@@ -125,7 +127,22 @@ def _roles(block: Graph) -> list[str]:
     ]
 
 
-def _bar_width(value: Cell) -> int | None:
-    """Returns the width of the bar beside a share; None if the value is not one."""
-    is_share = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-    return round(_BAR_WIDTH * value) if is_share and not isinstance(value, str | None) else None
+def _bar_ends(table: Table) -> list[float]:
+    """Returns for each column the value of a whole bar: 1 for shares, the longest duration; 0: no bars."""
+    ends = []
+    for number, column in enumerate(table.columns):
+        values = [_number(row[number]) or 0.0 for row in table.rows]
+        is_duration = column.content == "seconds" and sum(value > 0 for value in values) > 2
+        ends.append(1.0 if column.content == "share" else max(values) if is_duration else 0.0)
+    return ends
+
+
+def _bar_width(value: Cell, end: float) -> int | None:
+    """Returns the width of the bar beside a value; None if the value has none."""
+    number = _number(value)
+    return round(_BAR_WIDTH * number / end) if number is not None and 0 <= number <= end else None
+
+
+def _number(value: Cell) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return text.finite(float(value)) if is_number and value is not None else None

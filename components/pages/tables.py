@@ -91,7 +91,9 @@ def graph_table(graph: Graph) -> Table:
         sources = [labels[a] for a, b in graph.edges if b == node.id and a in labels]
         rows.append((node.label, node.role, node.detail or None, ", ".join(sources) or None))
     titles = ("node", "role", "detail", "made from")
-    return Table(title=graph.title, columns=tuple(Column(title) for title in titles), rows=tuple(rows))
+    return Table(
+        title=f"Nodes: {graph.title}", columns=tuple(Column(title) for title in titles), rows=tuple(rows)
+    )
 
 
 def _key(x: str | float, axis: Axis) -> str | float:

@@ -87,7 +87,7 @@ def figure(value: float) -> str:
 
 def duration(seconds: float, digits: int = 0) -> str:
     """Returns a duration: `4.2 s`, `3 min 12 s`, `2 h 5 min`."""
-    if seconds < 60:
+    if round(seconds, digits) < 60:
         return f"{seconds:.{digits}f} s"
     whole = round(seconds)
     if whole < 3600:

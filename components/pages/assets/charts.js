@@ -4,6 +4,7 @@
   const { element, figure, visible } = bitext;
   const NEAR_POINT = 28;
   const NEAR_LINE = 16;
+  const ERRORS = 1; // vega.Error: no warnings of empty layers, which come of hiding series
   const DAY = 86_400_000;
   const COLORS = ["var(--earlier)", ...[1, 2, 3, 4, 5, 6].map((number) => `var(--series-${number})`)];
 
@@ -101,7 +102,7 @@
     draw() {
       loadVega();
       const spec = { ...this.chart.spec, data: { name: "points", values: rowsOf(this.chart, this.hidden) } };
-      const options = { mode: "vega-lite", renderer: "svg", ast: true, actions: false, defaultStyle: false, tooltip: false, hover: false };
+      const options = { mode: "vega-lite", renderer: "svg", ast: true, actions: false, defaultStyle: false, tooltip: false, hover: false, logLevel: ERRORS };
       const previous = this.result;
       return window.vegaEmbed(this.canvas, spec, options).then(
         (result) => {
@@ -240,7 +241,7 @@
     },
     { rootMargin: "400px" },
   );
-  for (const box of document.querySelectorAll("figure.chart")) {
+  for (const box of document.querySelectorAll("figure.chart:has(.plot)")) {
     waiting.set(box, true);
     observer.observe(box);
   }

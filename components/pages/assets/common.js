@@ -3,6 +3,8 @@
 const bitext = (function () {
   const CONTROLS =
     /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+  const formats = new Map();
+  let collator = null;
   let ids = 0;
 
   /**
@@ -47,6 +49,15 @@ const bitext = (function () {
   }
 
   /**
+   * Returns a text for an attribute or an option, which can have no elements: controls are replaced by their code.
+   * @param {string} text
+   * @returns {string}
+   */
+  function plain(text) {
+    return visible(text).map((node) => (typeof node === "string" ? node : node.textContent)).join("");
+  }
+
+  /**
    * Returns a number as text, with at most `digits` significant digits after the integer part.
    * @param {number} value
    * @param {number} [digits]
@@ -54,7 +65,32 @@ const bitext = (function () {
    */
   function figure(value, digits = 4) {
     const whole = Math.max(1, Math.ceil(Math.log10(Math.abs(value) + 1)));
-    return value.toLocaleString("en-US", { maximumSignificantDigits: Math.max(digits, whole) });
+    const most = Math.max(digits, whole);
+    if (!formats.has(most)) formats.set(most, new Intl.NumberFormat("en-US", { maximumSignificantDigits: most }));
+    return formats.get(most).format(value);
+  }
+
+  /**
+   * Compares two sort keys, numbers or texts. Missing values (null) are last in both directions.
+   * @param {number|string|null} a
+   * @param {number|string|null} b
+   * @param {number} sign 1 for ascending, -1 for descending
+   * @returns {number}
+   */
+  function compare(a, b, sign) {
+    if (a === null || b === null) return Number(a === null) - Number(b === null);
+    if (typeof a === "number" && typeof b === "number") return sign * (a - b);
+    collator ??= new Intl.Collator("en", { numeric: true });
+    return sign * collator.compare(String(a), String(b));
+  }
+
+  /**
+   * Returns a count as text: `1,204`.
+   * @param {number} value
+   * @returns {string}
+   */
+  function count(value) {
+    return figure(value, 15);
   }
 
   /**
@@ -76,5 +112,5 @@ const bitext = (function () {
     return `made-${ids}`;
   }
 
-  return { element, isolated, visible, figure, settled, newId };
+  return { element, isolated, visible, plain, figure, count, compare, settled, newId };
 })();

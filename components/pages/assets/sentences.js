@@ -1,10 +1,9 @@
 "use strict";
 // Lists of sentences: filtered by label, property and text, sorted by scores, with alignments on demand.
 (function () {
-  const { element, figure, isolated, visible, settled, newId } = bitext;
+  const { element, figure, isolated, visible, plain, settled, newId, compare, count: countText } = bitext;
   const STEP = 20;
   const MOST_CHOICES = 20;
-  const collator = new Intl.Collator("en", { numeric: true });
 
   /**
    * Returns a number of sentences as text.
@@ -12,7 +11,7 @@
    * @returns {string}
    */
   function sentencesText(count) {
-    return `${count.toLocaleString("en-US")} ${count === 1 ? "sentence" : "sentences"}`;
+    return `${countText(count)} ${count === 1 ? "sentence" : "sentences"}`;
   }
 
   /**
@@ -23,10 +22,10 @@
    * @returns {HTMLElement}
    */
   function chooser(label, choices, action) {
-    const select = element("select", {});
-    choices.forEach((choice, number) => select.append(element("option", { value: String(number) }, choice)));
+    const select = element("select", { id: newId() });
+    choices.forEach((choice, number) => select.append(element("option", { value: String(number) }, plain(choice))));
     select.addEventListener("change", () => action(Number(select.value)));
-    return element("label", {}, ...visible(label), select);
+    return element("span", { class: "choice" }, element("label", { for: select.id }, ...visible(label)), select);
   }
 
   /** The heat map of an alignment. */
@@ -58,7 +57,7 @@
       });
       const caption = element("caption", {}, ...visible(`${title}: percent of each target token's attention (rows) on each source token (columns)`));
       const table = element("table", {}, caption, element("thead", {}, head), body);
-      return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": title }, table);
+      return element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": title }, table);
     }
 
     /**
@@ -68,7 +67,7 @@
      * @returns {HTMLElement}
      */
     cell(target, source, weight) {
-      const isolate = (text) => `\u2068${text.replace(/[\u202a-\u202e\u2066-\u2069]/g, "")}\u2069`;
+      const isolate = (text) => `\u2068${plain(text)}\u2069`;
       const attributes = { class: `w${Math.round(weight / 10)}`, title: `${isolate(target)} ← ${isolate(source)}: ${weight} %` };
       return element("td", attributes, weight >= 5 ? String(weight) : "");
     }
@@ -117,7 +116,7 @@
       const buttons = [];
       const add = (label, name, count, text) => {
         const attributes = { type: "button", class: "chip", "aria-pressed": String(label === null) };
-        const button = element("button", attributes, ...visible(name), element("b", {}, count.toLocaleString("en-US")));
+        const button = element("button", attributes, ...visible(name), element("b", {}, countText(count)));
         button.addEventListener("click", () => {
           this.label = this.label === label ? null : label;
           buttons.forEach(([other, one]) => one.setAttribute("aria-pressed", String(other === this.label)));
@@ -144,7 +143,7 @@
     addFactFilter(tools, name, fact) {
       const values = [...new Set(this.data.rows.map((row) => row.facts[fact]))].filter((value) => typeof value === "string");
       if (values.length < 2 || values.length > MOST_CHOICES) return;
-      values.sort(collator.compare);
+      values.sort((a, b) => compare(a, b, 1));
       tools.append(chooser(name, ["all", ...values], (choice) => {
         if (choice === 0) this.facts.delete(fact);
         else this.facts.set(fact, values[choice - 1]);
@@ -208,11 +207,7 @@
       if (this.key !== null) {
         const keys = new Map(this.found.map((row) => [row, this.key(row) ?? null]));
         const sign = this.ascending ? 1 : -1;
-        this.found.sort((one, other) => {
-          const [a, b] = [keys.get(one), keys.get(other)];
-          if (a === null || b === null) return Number(a === null) - Number(b === null);
-          return sign * (typeof a === "number" && typeof b === "number" ? a - b : collator.compare(String(a), String(b)));
-        });
+        this.found.sort((one, other) => compare(keys.get(one), keys.get(other), sign));
       }
       this.shown = STEP;
       this.cards.replaceChildren();
@@ -223,10 +218,10 @@
     draw() {
       for (const row of this.found.slice(this.cards.children.length, this.shown)) this.cards.append(this.card(row));
       const shown = Math.min(this.shown, this.found.length);
-      const chosen = this.data.rows.length < this.data.total ? `, chosen from ${this.data.total.toLocaleString("en-US")}` : "";
+      const chosen = this.data.rows.length < this.data.total ? `, chosen from ${countText(this.data.total)}` : "";
       this.count.textContent = this.found.length === this.data.rows.length
-        ? `${shown.toLocaleString("en-US")} of ${sentencesText(this.found.length)} shown${chosen}`
-        : `${shown.toLocaleString("en-US")} of ${sentencesText(this.found.length)} found shown; the list has ${this.data.rows.length.toLocaleString("en-US")}${chosen}`;
+        ? `${countText(shown)} of ${sentencesText(this.found.length)} shown${chosen}`
+        : `${countText(shown)} of ${sentencesText(this.found.length)} found shown; the list has ${countText(this.data.rows.length)}${chosen}`;
       this.more.hidden = shown === this.found.length;
       this.more.textContent = `Show ${Math.min(STEP, this.found.length - shown)} more`;
     }

@@ -3,8 +3,7 @@
 (function () {
   const FILTERED_FROM = 16;
   const SHOWN_ROWS = 15;
-  const collator = new Intl.Collator("en", { numeric: true });
-  const { element, settled } = bitext;
+  const { element, settled, compare, count } = bitext;
 
   /**
    * Returns the sort key of a cell: a number, a text, or null for a missing value.
@@ -15,19 +14,6 @@
     if (cell.dataset.value !== undefined) return Number(cell.dataset.value);
     const text = cell.textContent.trim();
     return text === "–" || text === "" ? null : text;
-  }
-
-  /**
-   * Compares two sort keys. Missing values are last in both directions.
-   * @param {number|string|null} a
-   * @param {number|string|null} b
-   * @param {number} sign 1 for ascending, -1 for descending
-   * @returns {number}
-   */
-  function compare(a, b, sign) {
-    if (a === null || b === null) return Number(a === null) - Number(b === null);
-    if (typeof a === "number" && typeof b === "number") return sign * (a - b);
-    return sign * collator.compare(String(a), String(b));
   }
 
   /**
@@ -42,16 +28,16 @@
     const headers = [...table.tHead.rows[0].cells];
     let shown = SHOWN_ROWS;
     let query = "";
-    const count = element("output", {});
+    const status = element("output", {});
     const more = element("button", { type: "button", class: "more", hidden: "" });
 
     function update() {
       const found = [...body.rows].filter((row) => query === "" || row.textContent.toLowerCase().includes(query));
       const visible = new Set(found.slice(0, shown));
       for (const row of rows) row.hidden = !visible.has(row);
-      count.textContent = query === "" ? "" : `${found.length.toLocaleString("en-US")} of ${rows.length.toLocaleString("en-US")} rows`;
+      status.textContent = query === "" ? "" : `${count(found.length)} of ${count(rows.length)} rows`;
       more.hidden = found.length <= shown;
-      more.textContent = `Show all ${found.length.toLocaleString("en-US")} rows`;
+      more.textContent = `Show all ${count(found.length)} rows`;
     }
 
     headers.forEach((header, column) => {
@@ -77,7 +63,7 @@
         query = input.value.trim().toLowerCase();
         update();
       }));
-      box.prepend(element("div", { class: "tools" }, input, count));
+      box.prepend(element("div", { class: "tools" }, input, status));
     }
     more.addEventListener("click", () => {
       shown = Infinity;
