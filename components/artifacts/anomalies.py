@@ -39,6 +39,14 @@ class ExampleAnomalies(Artifact):
         """
         return self.path / comparison / f"Split-{split}" / "SchemaDiff.pb"
 
+    def comparisons(self) -> list[tuple[str, str]]:
+        """Returns the folder and the split of each comparison: (`drift`, `train`). See `file`."""
+        folders = sorted(path.parent for path in self.path.glob("**/SchemaDiff.pb"))
+        return [
+            (str(folder.parent.relative_to(self.path)), folder.name.removeprefix("Split-"))
+            for folder in folders
+        ]
+
     @staticmethod
     def pattern(folder: Path) -> str:
         """Returns the glob of all comparisons below a folder, for messages."""
