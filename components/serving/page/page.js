@@ -46,7 +46,7 @@ function message(error) {
 function describe(version) {
   const facts = [];
   if (version.served) facts.push("served");
-  if (version.candidate) facts.push("served again after a rollback");
+  if (version.candidate) facts.push("a rollback would serve it");
   if (version.copy_of !== null) facts.push(`copy of version ${version.copy_of}`);
   if (version.withdrawn) facts.push(`withdrawn: ${version.withdrawn.reason}`);
   if (version.bleu !== null) facts.push(`BLEU ${version.bleu.toFixed(2)}`);
@@ -138,7 +138,7 @@ function newPane(key) {
   const copy = element("button", { type: "button", className: "quiet", hidden: true }, "Copy");
   const output = element("div", { className: "output" });
   const seconds = element("span");
-  const hint = element("span", {}, "Point at a sentence for more.");
+  const hint = element("span", {}, "Choose a sentence for more.");
   hint.hidden = true;
   const section = element(
     "section",
@@ -278,6 +278,7 @@ async function translate(pane) {
   pane.section.setAttribute("aria-busy", "true");
   const version = pane.key === SERVED ? null : Number(pane.key);
   try {
+    checkLength(text);
     const answer = await ask("api/translate", { text, version, nbest: nbestSize() }, signal);
     pane.answer = answer;
     showAnswer(pane);
@@ -293,6 +294,12 @@ async function translate(pane) {
   } finally {
     if (!signal.aborted) pane.section.removeAttribute("aria-busy");
   }
+}
+
+function checkLength(text) {
+  const length = [...text].length;
+  if (length <= catalog.limits.text) return;
+  throw new Error(`The text has ${length.toLocaleString("en")} characters; the limit is ${catalog.limits.text.toLocaleString("en")}.`);
 }
 
 function cutText(answer) {
@@ -433,7 +440,7 @@ function highlight(alignment, source, target) {
     const other = source === null ? unitText(alignment.source, link.from) : unitText(alignment.target, link.to);
     return `\u2068${other}\u2069 ${Math.round(100 * link.weight)} %`;
   });
-  byId("aligned").textContent = lines.length ? lines.join(", ") : "Point at a word to see what it is aligned to.";
+  byId("aligned").textContent = lines.length ? lines.join(", ") : "Choose a word to see what it is aligned to.";
 }
 
 function drawLinks(links) {
