@@ -20,6 +20,7 @@ import msgspec
 from bitext.components.artifacts import Artifact
 from bitext.components.shared.imports import gc_disabled
 from bitext.components.shared.library_logs import import_notices_removed
+from bitext.components.shared.progress import Progress, in_progress
 
 if TYPE_CHECKING:
     import apache_beam
@@ -57,7 +58,6 @@ class Context:
         deletes it with a failed attempt.
       beam_pipeline: creates the Beam pipeline to run in.
       say: prints one line on the terminal and writes it to the log.
-      interactive: whether the output goes to a terminal (progress bars).
       run_id: the run's id, as `bitext status` prints it. Do not write it to an output in the pipeline root:
         the output would differ in every run, so no later node would be cached.
       root_id: the id of the pipeline root. It must not change an output in the pipeline root either.
@@ -67,19 +67,33 @@ class Context:
       tensorboard: the folder of logs for TensorBoard. A log stays there under one name from the first step of
         a training on; `bitext gc` removes those that no ModelRun and no unfinished attempt names. None: no
         log is written.
+      observe: is told how far long work is, at most ten times a second.
     """
 
     working_dir: Path
     temp_dir: Path
     beam_pipeline: Callable[[], apache_beam.Pipeline]
     say: Callable[[str], None] = print
-    interactive: bool = False
     run_id: str = ""
     root_id: str = ""
     place: str = ""
     force_bless: str | None = None
     failure_dir: Path | None = None
     tensorboard: Path | None = None
+    observe: Callable[[Progress], None] = lambda _: None
+
+    def progress(
+        self, unit: str, total: int | None = None, done: int = 0, *, is_drawn: bool = True
+    ) -> contextlib.AbstractContextManager[Progress]:
+        """Context manager: yields the progress of long work, which is shown on a terminal and in the status.
+
+        Args:
+          unit: what is counted, in the plural: `rows`.
+          total: how many there are; None: unknown.
+          done: how many are done already.
+          is_drawn: whether a bar may be drawn on a terminal.
+        """
+        return in_progress(Progress(unit, total, done, self.observe, is_drawn=is_drawn))
 
     def keep(self, path: Path) -> Path:
         """Copies a file or folder of a failing attempt to `failure_dir`, so that an error can name it.

@@ -21,6 +21,7 @@ class Layout:
     <node>/<output key>/<execution id>/        published artifacts
     .id                                        the root's id in the metadata store, wherever it is mounted
     .owner.json                                the configuration file of the last run
+    .progress.json                             how far the run in progress is
     .lock                                      held by the process that uses the root
     .staging/<run id>/<node>/                  outputs and temporary files of the attempt in progress
     .working/<node>/<cache key>/               checkpoints that an interrupted attempt leaves for the next
@@ -45,6 +46,11 @@ class Layout:
     def logs(self) -> Path:
         """The folder of the logs."""
         return self.root / "logs"
+
+    @property
+    def progress(self) -> Path:
+        """The file that says how far the run in progress is."""
+        return self.root / ".progress.json"
 
     @property
     def tensorboard(self) -> Path:

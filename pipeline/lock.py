@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import socket
@@ -13,6 +14,24 @@ from pathlib import Path
 from bitext.components.shared.errors import EnvironmentFault, LockedError
 from bitext.components.shared.files import open_locked
 from bitext.pipeline.terminal import moment
+
+PROBED_SECONDS = 0.1
+"""`is_held` may hold the lock for a moment. A run waits so long before it reports another one."""
+
+
+def is_held(root: Path) -> bool:
+    """Whether a process, here or on another machine, holds the lock of a pipeline root."""
+    try:
+        descriptor = os.open(root / ".lock", os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 @contextlib.contextmanager
@@ -34,7 +53,7 @@ def locked(root: Path, wait: float = 0.0, say: Callable[[str], None] = print) ->
       EnvironmentFault: the folder or file cannot be created, or the file system has no locks.
     """
     path = root / ".lock"
-    descriptor = _acquire(path, 0.0)
+    descriptor = _acquire(path, PROBED_SECONDS)
     if descriptor is None and wait:
         say(f"waiting for another run in {root}: {_holder(path)}")
         descriptor = _acquire(path, wait)

@@ -19,8 +19,10 @@ from bitext.components.artifacts import Artifact
 from bitext.components.component import Context
 from bitext.components.shared.errors import BitextError, DataError, EnvironmentFault
 from bitext.components.shared.files import fsync, fsync_tree
+from bitext.components.shared.progress import Progress
 from bitext.pipeline.faults import translating_errors
 from bitext.pipeline.layout import Layout, remove
+from bitext.pipeline.live import LiveFile
 from bitext.pipeline.lookup import component_artifacts
 from bitext.pipeline.memory import PeakMemory
 from bitext.pipeline.plan import WorkItem
@@ -45,6 +47,7 @@ class Publisher:
       run: the run.
       beam_pipeline: creates the Beam pipeline for components.
       terminal: prints the lines of components.
+      live: records how far the work is.
       force_bless: see `Context`.
     """
 
@@ -53,6 +56,7 @@ class Publisher:
     run: Run
     beam_pipeline: Callable[[], apache_beam.Pipeline]
     terminal: Terminal
+    live: LiveFile
     force_bless: str | None = None
 
     def execute_and_publish(self, item: WorkItem) -> Execution:
@@ -102,17 +106,23 @@ class Publisher:
             temp_dir=temp_dir,
             beam_pipeline=self.beam_pipeline,
             say=self._say_of(item.part),
-            interactive=self.terminal.interactive,
             run_id=self.run.run_id,
             root_id=self.run.root_id,
             place=self.run.place,
             force_bless=self.force_bless,
             failure_dir=self.layout.failure(self.run.run_id, component.name),
             tensorboard=self.layout.tensorboard,
+            observe=self._observe,
         )
+        self.live.start(component.name, item.part)
         with translating_errors(self.layout.root):
             component.run(item.parameters, context, **inputs, **outputs)
         return outputs
+
+    def _observe(self, progress: Progress) -> None:
+        """Records and shows how far the work of a component is."""
+        self.live.move(progress)
+        self.terminal.show(progress)
 
     def _say_of(self, part: str) -> Callable[[str], None]:
         """Returns the function that prints a component's lines, prefixed by the name of the part."""

@@ -22,6 +22,7 @@ from bitext.pipeline.graph import Pipeline
 from bitext.pipeline.identity import identify
 from bitext.pipeline.integrity import DamagedInput, check_inputs, problem_of
 from bitext.pipeline.layout import Layout, remove
+from bitext.pipeline.live import LiveFile
 from bitext.pipeline.lock import locked
 from bitext.pipeline.lookup import look_up
 from bitext.pipeline.plan import Selection, WorkItem, divide
@@ -136,13 +137,16 @@ class Runner:
         Recovery(self._pipeline, layout, store, run, terminal.say_of_run).clear(history)
         store.put_run(run)
         terminal.run_started(self._run_id, self._pipeline.name, layout.root)
-        publisher = Publisher(layout, store, run, self._beam_pipeline, terminal, selection.force_bless)
+        live = LiveFile(layout.progress, self._run_id)
+        publisher = Publisher(layout, store, run, self._beam_pipeline, terminal, live, selection.force_bless)
         session = _Session(selection, history, publisher, self._verify_inputs)
         try:
             session.run_nodes(self._pipeline, may_run)
         except BaseException as error:
             self._end(store, run, error)
             raise
+        finally:
+            live.remove()
         self._end(store, run, None)
         return Result(run, session.executions, run.seconds)
 

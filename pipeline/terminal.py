@@ -7,7 +7,9 @@ import datetime
 import json
 import logging
 import os
+import re
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,8 @@ from typing import TextIO
 
 from bitext.components.shared import library_logs
 from bitext.components.shared.display import message_lines
+from bitext.components.shared.progress import Progress
+from bitext.pipeline.bars import Bar, is_terminal
 from bitext.pipeline.streams import print_output, writing_output
 
 log = logging.getLogger("bitext")
@@ -23,6 +27,9 @@ JsonValue = str | int | float | bool | None
 
 INDENT = "    "
 _NAME_WIDTH = 18
+PROGRESS_SECONDS = 60.0
+"""The shortest time between two JSON events about progress."""
+_WARNING = re.compile(r"(^|: )warning: ")
 
 
 def quiet_libraries(native_errors: bool = True) -> None:
@@ -150,11 +157,7 @@ class Terminal:
     def __init__(self) -> None:
         self.run_id: str | None = None
         self._node: str | None = None
-
-    @property
-    def interactive(self) -> bool:
-        """Whether a person watches, so that a progress bar makes sense."""
-        return sys.stdout.isatty() and sys.stderr.isatty()
+        self._bar = Bar() if is_terminal() else None
 
     def run_started(self, run_id: str, pipeline: str, root: Path) -> None:
         """Reports that the run is recorded and starts."""
@@ -180,6 +183,11 @@ class Terminal:
         for line in text.splitlines() or [""]:
             self._emit("node_said", line, INDENT + line)
 
+    def show(self, progress: Progress) -> None:
+        """Shows how far the work of the current node is: a bar, on a terminal only."""
+        if self._bar:
+            self._bar.show(progress)
+
     def node_finished(self, seconds: float) -> None:
         """Reports that the current node published its outputs."""
         text = f"done in {duration(seconds)}"
@@ -202,7 +210,21 @@ class Terminal:
     def _emit(self, event: str, message: str, shown: str, **fields: JsonValue) -> None:
         """Logs `message`; prints it as `shown`."""
         log.info("%s", message)
-        print_output(shown)
+        with self._bar.hidden() if self._bar else contextlib.nullcontext():
+            print_output(shown)
+
+
+class Quiet(Terminal):
+    """Prints warnings only, and logs as `Terminal` does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar = None
+
+    def _emit(self, event: str, message: str, shown: str, **fields: JsonValue) -> None:
+        log.info("%s", message)
+        if _WARNING.search(message):
+            print_output(f"{self._node}: {message}" if self._node else message)
 
 
 class JsonLines(Terminal):
@@ -212,11 +234,25 @@ class JsonLines(Terminal):
     ASCII are escaped, so that neither the locale nor an undecodable file name can break a line.
     """
 
-    interactive = False
-
     def __init__(self, out: TextIO) -> None:
         super().__init__()
         self._out = out
+        self._shown = time.monotonic()
+
+    def show(self, progress: Progress) -> None:
+        """Reports, at most once a minute, how far the work of the current node is."""
+        if progress.is_ended or time.monotonic() - self._shown < PROGRESS_SECONDS:
+            return
+        self._shown = time.monotonic()
+        left = progress.seconds_left
+        of = "" if progress.total is None else f" of {progress.total:,}"
+        fields: dict[str, JsonValue] = {
+            "unit": progress.unit,
+            "done": progress.done,
+            "total": progress.total,
+            "seconds_left": None if left is None else round(left, 1),
+        }
+        self._write("node_progress", f"{progress.done:,}{of} {progress.unit}", fields)
 
     def run_ended(self, event: str, message: str, **fields: JsonValue) -> None:
         """Reports the end of the run; the field `node` is the node that failed, if one did."""

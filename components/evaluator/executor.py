@@ -68,10 +68,11 @@ def run(
     candidate = _translator(model, parameters)
     served = _baseline_translator(baseline, parameters, context)
     frequent = most_frequent_target(examples) if parameters.beat_trivial_baselines else None
-    scored = {
-        name: score_set(name, sentences, candidate, served, parameters, context, frequent)
-        for name, sentences in sets.items()
-    }
+    with context.progress("sentences", sum(map(len, sets.values())) * (2 if served else 1)):
+        scored = {
+            name: score_set(name, sentences, candidate, served, parameters, context, frequent)
+            for name, sentences in sets.items()
+        }
     metrics = {name: scored_set.metrics for name, scored_set in scored.items()}
     verdict = judge(metrics, parameters, context.force_bless)
     write_evaluation(evaluation, scored, model)

@@ -61,7 +61,7 @@ from bitext.components.example_gen.spilling import Storage
 from bitext.components.example_gen.splitting import assign_splits
 from bitext.components.example_gen.summary import Counts
 from bitext.components.example_gen.writing import HASH, LINE, OCTAVES, WriteSplit, take
-from bitext.components.shared import directions, tfrecord
+from bitext.components.shared import directions, progress, tfrecord
 from bitext.components.shared.errors import DataError
 from bitext.components.text.hashing import near_hashes, source_hashes
 
@@ -107,7 +107,7 @@ def _run(
     golden_hashes = np.zeros(0, np.uint64) if golden is None else _source_hashes_of(golden)
     for split in SPLITS:
         examples.split(split).mkdir()
-    with context.beam_pipeline() as pipeline:
+    with context.progress("rows"), context.beam_pipeline() as pipeline:
         _build(pipeline, files, parameters, golden_hashes, examples, rejects, context.temp_dir)
     counts_file = context.temp_dir / COUNTS_FILE
     counts = Counter(json.loads(counts_file.read_text(encoding="utf-8")))
@@ -255,6 +255,7 @@ class _Filter(beam.DoFn):
         cleaning = self._parameters.cleaning if file.split in (None, "train") else None
         filtered = filter_rows(rows, self._parameters, cleaning)
         order = (file.index, int(rows.line[0]))
+        progress.count(len(rows.line))
         yield beam.pvalue.TaggedOutput("counts", Counter(rows=len(rows.line)))
         if rejected := rejected_rows(file, rows, filtered):
             place, packed = pack_rejects(file.index, rejected)

@@ -12,7 +12,7 @@ import tensorflow_data_validation as tfdv
 
 from bitext.components import artifacts
 from bitext.components.component import Context
-from bitext.components.shared import tfrecord
+from bitext.components.shared import progress, tfrecord
 from bitext.components.statistics_gen import Parameters
 from bitext.schemas import features
 
@@ -32,7 +32,8 @@ def run(
         if name in examples.properties:
             statistics.properties[name] = examples.properties[name]
     splits = examples.splits()
-    with context.beam_pipeline() as pipeline:
+    rows = sum(int(examples.properties.get(split, 0)) for split in splits)
+    with context.progress("rows", rows or None), context.beam_pipeline() as pipeline:
         for split in splits:
             statistics.split(split).mkdir()
             files = [str(path) for path in examples.files(split)]
@@ -77,6 +78,7 @@ def read_batches(path: str, sample_rate: float = 1.0) -> Iterator[pa.RecordBatch
     """
     random = np.random.default_rng(0)
     for unsampled in tfrecord.read_record_batches(Path(path)):
+        progress.count(unsampled.num_rows)
         batch = unsampled.filter(pa.array(random.random(unsampled.num_rows) < sample_rate))
         if not batch.num_rows:
             continue

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from bitext.components import artifacts
 from bitext.components.artifacts import TrainingSize
@@ -20,6 +19,7 @@ from bitext.components.seq2seq.layers.dropout import Dropout
 from bitext.components.seq2seq.loss import Loss, masked_loss
 from bitext.components.seq2seq.model import Seq2Seq
 from bitext.components.shared.errors import DataError
+from bitext.components.shared.progress import Progress as ShownProgress
 from bitext.components.trainer import Parameters
 from bitext.components.trainer.data import Batches
 from bitext.components.trainer.divergence import check_loss
@@ -89,8 +89,10 @@ class Training:
           TrainingError: the loss is not finite, or far above that of chance.
         """
         self._resume()
-        with contextlib.closing(self.recorder), self._bar() as bar:
-            self._loop(bar)
+        p = self.parameters
+        work = self.context.progress("updates", p.step_count, self.step, is_drawn=p.progress)
+        with contextlib.closing(self.recorder), work as shown:
+            self._loop(shown)
             self.recorder.finish()
         for variable, best in zip(self.variables, self.progress.best_weights, strict=True):
             variable.assign(best)
@@ -127,14 +129,7 @@ class Training:
             f"delete {self.context.working_dir} to train from the start",
         )
 
-    def _bar(self) -> tqdm:
-        p = self.parameters
-        is_shown = self.context.interactive and p.progress
-        return tqdm(
-            total=p.step_count, initial=self.step, unit="step", disable=not is_shown, dynamic_ncols=True
-        )
-
-    def _loop(self, bar: tqdm) -> None:
+    def _loop(self, shown: ShownProgress) -> None:
         """Trains to the last step, or until training stops early."""
         p, progress, step = self.parameters, self.progress, self.step
         started, seconds_before = time.monotonic(), float(progress.seconds)
@@ -144,17 +139,17 @@ class Training:
                 for index in range(p.accumulate):
                     self.train_on(*next(batches), tf.constant(index))
                 step += 1
-                bar.update()
+                shown.advance()
                 is_validation = step % p.validation.every == 0 or step == p.step_count
                 if is_validation or step % self.recorder.interval == 0:
                     now = time.monotonic()
                     seconds = seconds_before + now - started
                     # It raises TrainingError if the training has diverged: before each checkpoint.
-                    self._log(bar, step, step - logged_step, now - logged_time, seconds / 60)
+                    self._log(shown, step, step - logged_step, now - logged_time, seconds / 60)
                     logged_time, logged_step = time.monotonic(), step
                 if is_validation:
                     progress.seconds.assign(seconds_before + time.monotonic() - started)
-                    self._validate(step)
+                    self._validate(step, shown)
                     progress.seconds.assign(seconds_before + time.monotonic() - started)
                     logged_time = time.monotonic()
                     self.manager.save(step)
@@ -222,11 +217,11 @@ class Training:
         for total in self.accumulated:
             total.assign(tf.zeros_like(total))
 
-    def _log(self, bar: tqdm, step: int, updates: int, seconds: float, minutes: float) -> None:
+    def _log(self, shown: ShownProgress, step: int, updates: int, seconds: float, minutes: float) -> None:
         """Shows and records means over the last updates.
 
         Args:
-          bar: the progress bar.
+          shown: the progress that is shown.
           step: number of updates made.
           updates: number of updates since the last call.
           seconds: duration of these updates.
@@ -243,7 +238,7 @@ class Training:
             total.assign(0.0)
         progress.logged_loss.assign(loss)
         tokens_per_second = tokens / seconds
-        bar.set_postfix_str(f"loss {loss:.3f}, {tokens_per_second:,.0f} tokens/s")
+        shown.note(loss=round(loss, 4), tokens_per_second=round(tokens_per_second))
         rate = learning_rate(self.parameters, tf.constant(step - 1, tf.int64)) * self.optimizer.scale
         record = artifacts.Progress(
             step,
@@ -255,7 +250,7 @@ class Training:
         )
         self.recorder.record_progress(record)
 
-    def _validate(self, step: int) -> None:
+    def _validate(self, step: int, shown: ShownProgress) -> None:
         """Scores the averaged weights, saves the best weights, and decides whether to stop."""
         self.optimizer.snapshot()
         self.optimizer.swap()
@@ -268,6 +263,12 @@ class Training:
             self._count_failure(step)
         self.optimizer.swap()
         self._report(step, scores, is_better)
+        shown.note(
+            validated=step,
+            bleu=round(scores.bleu, 2),
+            chrf=round(scores.chrf, 2),
+            best_bleu=round(self.progress.best.bleu, 2),
+        )
 
     def _save_best(self, scores: ValidationScores) -> None:
         progress = self.progress

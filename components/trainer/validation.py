@@ -12,6 +12,7 @@ from sacrebleu.metrics import BLEU, CHRF
 
 from bitext.components.seq2seq.export.saved_model import TEXT, Translator
 from bitext.components.seq2seq.model import PAD, count_tokens
+from bitext.components.shared import progress
 from bitext.components.shared.heldout import Sentence
 from bitext.components.shared.metrics import tokenizers
 from bitext.components.shared.metrics.sacrebleu_metrics import reference_streams
@@ -89,7 +90,13 @@ def validation_function(
 
     def validate() -> ValidationScores:
         translations = np.empty(len(order), object)
-        outputs = parallel_map(lambda batch: translate(tf.gather(sources, batch)).numpy(), batches)
+
+        def texts_of(batch: np.ndarray) -> np.ndarray:
+            texts: np.ndarray = translate(tf.gather(sources, batch)).numpy()
+            progress.count(0)  # a long validation is no standstill
+            return texts
+
+        outputs = parallel_map(texts_of, batches)
         for batch, texts in zip(batches, outputs, strict=True):
             translations[batch] = [t.decode() for t in texts]
         hypotheses = list(translations)

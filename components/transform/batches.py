@@ -12,7 +12,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.coders import example_coder
 from tfx_bsl.tfxio import tensor_adapter, tf_example_record
 
-from bitext.components.shared import tfrecord
+from bitext.components.shared import progress, tfrecord
 from bitext.components.transform import Augmentation, Parameters, selection
 from bitext.components.transform.augmentation import augment
 from bitext.components.transform.selection import Copies
@@ -78,6 +78,7 @@ def read(
         if file.copies is not None:
             batch = selection.repeat_rows(batch, file.copies[first - start : first - start + size])
         first += size
+        progress.count(size)
         if not batch.num_rows:
             continue
         if augmented and parameters.augmentation != Augmentation():

@@ -89,16 +89,15 @@ def run(
     for folder in batches.values():
         folder.mkdir(parents=True)
     window = _window(parameters, given, feature_schema, examples, previous_cache, updated_analyzer_cache)
-    if len(examples) > 1 or window.complete:
-        every_part = count_parts([artifacts.span_label(part) for part in examples])
-        context.say(f"analysis of {len(window.complete)} of {every_part} taken from the cache")
+    _report_cached(context, examples, window)
     while len(window.cached) - len(window.complete) > MAX_SPANS_PER_PASS:
         _count(parameters, given, context, splits[TRAIN], window, feature_schema)
         window = _window(parameters, given, feature_schema, examples, window.cache, window.cache)
     copies = selection.copies(parameters, examples, rejects, context.say)
     preprocess = functools.partial(preprocessing_fn, parameters=parameters, given=given)
     output = transform_graph.path
-    _run_beam(parameters, preprocess, context, splits, copies, window, feature_schema, batches, output)
+    with context.progress("rows", _rows_to_read(examples, window)):
+        _run_beam(parameters, preprocess, context, splits, copies, window, feature_schema, batches, output)
     transform_graph.write_feature_schema(feature_schema)
     text = text_file(parameters, transform_graph, given)
     transform_graph.write_text(text)
@@ -207,6 +206,7 @@ def _count(
     read = functools.partial(read_batches, schema=schema, parameters=parameters, augmented=True)
     with (
         _tft_folder(context) as temp_dir,
+        context.progress("rows"),
         context.beam_pipeline() as pipeline,
         tft_beam.Context(temp_dir=str(temp_dir), passthrough_keys={POSITION}),
     ):
@@ -262,6 +262,25 @@ def _run_beam(
                 transform_fn,
             ) | f"Transform/{split}" >> tft_beam.TransformDataset(output_record_batches=True)
             _ = transformed | f"Write/{split}" >> beam.Map(_write_batch, str(batches[split]))
+
+
+def _report_cached(
+    context: Context, examples: Sequence[artifacts.Examples], window: analyzer_cache.Window
+) -> None:
+    """Prints how many spans need no analysis, if there are several spans or one needs none."""
+    if len(examples) > 1 or window.complete:
+        every_part = count_parts([artifacts.span_label(part) for part in examples])
+        context.say(f"analysis of {len(window.complete)} of {every_part} taken from the cache")
+
+
+def _rows_to_read(examples: Sequence[artifacts.Examples], window: analyzer_cache.Window) -> int | None:
+    """Number of rows that are read: those of all splits, and again those of train that are not cached.
+
+    None: older examples do not tell their number.
+    """
+    analyzed = [span for span, key in zip(examples, window.cached, strict=True) if key not in window.complete]
+    names = [(span, name) for span in examples for name in span.splits()] + [(s, TRAIN) for s in analyzed]
+    return sum(int(span.properties.get(name, 0)) for span, name in names) or None
 
 
 def _read_new(

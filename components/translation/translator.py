@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bitext.components.artifacts import Model, ServedVersion, is_saved_model
-from bitext.components.shared import errors
+from bitext.components.shared import errors, progress
 from bitext.components.shared.files import path_without_globs
 from bitext.components.shared.imports import gc_disabled
 from bitext.components.shared.numbered import folder_number
@@ -233,9 +233,12 @@ class LineTranslator:
         with self._reporting_damage("fails", self._tf.errors.OpError):
             if self._uses_default_search:
                 outputs = self.signature("serving_default")(text=text)
-                return {name: value.numpy()[:, None] for name, value in outputs.items()}
-            outputs = self.signature("translate_nbest")(text=text, **self._nbest_inputs)
-            return {name: value.numpy() for name, value in outputs.items()}
+                arrays = {name: value.numpy()[:, None] for name, value in outputs.items()}
+            else:
+                outputs = self.signature("translate_nbest")(text=text, **self._nbest_inputs)
+                arrays = {name: value.numpy() for name, value in outputs.items()}
+        progress.count(len(lines))
+        return arrays
 
     @functools.cached_property
     def _uses_default_search(self) -> bool:

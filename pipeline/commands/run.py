@@ -51,7 +51,11 @@ def add_to(commands: common.Commands) -> None:
     parser.add_argument(
         "--explain-cache", action="store_true", help="run, and print for every node why it is cached or not"
     )
-    parser.add_argument(
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument(
+        "--quiet", action="store_true", help="print warnings, the result and errors only; the log has all"
+    )
+    output.add_argument(
         "--log-format",
         choices=("human", "json"),
         default="human",
@@ -69,13 +73,13 @@ def add_to(commands: common.Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Runs the pipeline and returns the exit code."""
     from bitext.components.shared.parallel import share_cores
-    from bitext.pipeline.terminal import JsonLines, Terminal, quiet_libraries
+    from bitext.pipeline.terminal import JsonLines, Quiet, Terminal, quiet_libraries
 
     quiet_libraries()
     share_cores()
     session: common.Session = options.session
     with contextlib.ExitStack() as stack:
-        terminal = Terminal()
+        terminal = Quiet() if options.quiet else Terminal()
         if options.log_format == "json":
             session.require_output()
             terminal = JsonLines(sys.stdout)
@@ -118,7 +122,8 @@ def run(options: argparse.Namespace) -> int:
         session.log_file = runner.log_file
         result = runner.run(selection, options.wait)
         if options.log_format == "human":
-            print_output(f"\n{summarize(result, config.serving)}")
+            print_output("" if options.quiet else "\n", end="")
+            print_output(f"{summarize(result, config.serving)}")
         refused = progress.refusal = refusal(result)
     if refused is not None:
         common.print_error(refused.message, refused.remedy, session)

@@ -6,13 +6,24 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from bitext.components.artifacts import ModelBlessing, ModelEvaluation, PushedModel
+from bitext.components.artifacts import ModelBlessing, ModelEvaluation, Property, PushedModel
+from bitext.components.shared.display import printable
 from bitext.components.shared.metrics import METRICS, Bleu
 from bitext.components.shared.parts import count_parts, list_parts
 from bitext.pipeline.completion import complete_interrupted
 from bitext.pipeline.config import PipelineConfig
-from bitext.pipeline.records import Execution, History, Run, State, StoredArtifact, pushed_folder
-from bitext.pipeline.reports import contents
+from bitext.pipeline.layout import Layout
+from bitext.pipeline.records import (
+    ROLLBACK,
+    Execution,
+    History,
+    Run,
+    State,
+    StoredArtifact,
+    pushed_artifact,
+    pushed_folder,
+)
+from bitext.pipeline.reports import contents, running, status_table
 from bitext.pipeline.store import Store
 from bitext.pipeline.store import exists as store_exists
 from bitext.pipeline.terminal import duration, moment
@@ -31,8 +42,10 @@ def collect(config: PipelineConfig) -> dict[str, Any]:
       `spans` (their names, and those of corpora), `nodes` {name: {`state`, `seconds`, `cached`, `outputs`
       {name: folder, or a list of folders, one per span}}}, `scores` {metric: score}, `trivial` {trivial
       baseline: {metric: score}}, `bleu`, `bleu_signature`, `blessed` (by Evaluator
-      and InfraValidator; null if there is no verdict), `reasons` (of a refusal, from both) and `error`; and
-      `pushed`, null or with `model`, `version`, `path`, `digest`.
+      and InfraValidator; null if there is no verdict), `reasons` (of a refusal, from both), `error` and
+      `progress` (null, or where the run is; see `running.collect`); and `pushed`, null or with `model`,
+      `version`, `path`, `digest`, `run` (which pushed it first) and `rolled_back` (whether a rollback made
+      this version).
     """
     root = Path(config.root)
     if not store_exists(config.metadata, root):
@@ -40,7 +53,11 @@ def collect(config: PipelineConfig) -> dict[str, Any]:
     complete_interrupted(config)
     store = Store(config.metadata, root, config.name)
     history = store.executions()
-    runs = [_run(run, [e for e in history if e.run_id == run.run_id]) for run in store.runs()]
+    layout = Layout(root)
+    runs = [
+        _run(run, [e for e in history if e.run_id == run.run_id]) | {"progress": running.collect(run, layout)}
+        for run in store.runs()
+    ]
     return {"runs": runs, "pushed": _pushed(history, config.serving)}
 
 
@@ -94,15 +111,43 @@ def _pushed(history: History, serving: str) -> dict[str, Any] | None:
             folder = pushed_folder(artifact, serving) if artifact.type == PushedModel.TYPE_NAME else None
             if folder is not None and folder.is_dir():
                 digest = artifact.properties.get("digest")
-                model = folder.parent.name
-                return {"model": model, "version": int(folder.name), "path": str(folder), "digest": digest}
+                return {
+                    "model": folder.parent.name,
+                    "version": int(folder.name),
+                    "path": str(folder),
+                    "digest": digest,
+                    "run": _first_pusher(history, digest),
+                    "rolled_back": execution.node == ROLLBACK,
+                }
     return None
 
 
-def render(status: dict[str, Any]) -> str:
-    """Returns the report as text."""
+def _first_pusher(history: History, digest: Property | None) -> str | None:
+    """The id of the run that pushed this model first; None: its record is gone."""
+    for execution in reversed(history):
+        pushed = pushed_artifact(execution) if execution.node != ROLLBACK else None
+        if pushed is not None and pushed.properties.get("digest") == digest:
+            return execution.run_id
+    return None
+
+
+def render(status: dict[str, Any], width: int = 0) -> str:
+    """Returns the report as text.
+
+    Args:
+      status: the report.
+      width: the width of the terminal that shows it, in columns; 0: it is read by another program. From
+        `status_table.MIN_WIDTH` on, the text has escape sequences for colors, and is otherwise printable.
+    """
     if not status["runs"]:
         return "No runs yet. Start one with: bitext run CONFIG"
+    end = "\n".join([*_more_runs(status), _served(status["pushed"])])
+    if width >= status_table.MIN_WIDTH:
+        return f"{status_table.render(status, width, SHOWN_RUNS)}\n\n{printable(end)}"
+    return f"{_plain(status)}\n{end}"
+
+
+def _plain(status: dict[str, Any]) -> str:
     lines = []
     for run in status["runs"][:SHOWN_RUNS]:
         took = "" if run["seconds"] is None else f"  {duration(run['seconds'])}"
@@ -113,20 +158,24 @@ def render(status: dict[str, Any]) -> str:
             seconds = "" if node["seconds"] is None else duration(node["seconds"])
             state = "cached" if node["cached"] else f"{node['state'].lower():<10}{seconds:>12}"
             lines.append(f"    {name:<18}{state}")
-        for text in (*run["reasons"], run["error"] or ""):
+        for text in status_table.texts(run):
             lines += textwrap.wrap(
                 text, SHOWN_CHARACTERS, initial_indent="    ", max_lines=1, placeholder=" ..."
             )
         lines.append("")
-    if len(status["runs"]) > SHOWN_RUNS:
-        lines += [f"and {len(status['runs']) - SHOWN_RUNS} earlier runs (--json lists them all)", ""]
-    pushed = status["pushed"]
-    lines.append(
-        f"pushed: {pushed['model']} version {pushed['version']} at {pushed['path']}"
-        if pushed
-        else "nothing pushed"
-    )
     return "\n".join(lines)
+
+
+def _more_runs(status: dict[str, Any]) -> list[str]:
+    more = len(status["runs"]) - SHOWN_RUNS
+    return [f"and {more} earlier runs (--json lists them all)", ""] if more > 0 else []
+
+
+def _served(pushed: dict[str, Any] | None) -> str:
+    if pushed is None:
+        return "nothing pushed"
+    of_run = f" (model of run {pushed['run']})" if pushed["run"] else ""
+    return f"pushed: {pushed['model']} version {pushed['version']}{of_run} at {pushed['path']}"
 
 
 def _verdict(run: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from bitext.components.component import Context
 from bitext.components.shared import errors
 from bitext.pipeline import cli, graph
 from bitext.pipeline.lock import locked
@@ -206,13 +207,18 @@ def test_undecodable_names_and_an_ascii_locale_are_escaped(toy: Path) -> None:
     assert json.loads(process.stdout)["message"] == "\udcff é 語"
 
 
-def test_a_run_with_json_events_is_not_interactive(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    interactive = []
+def test_a_run_with_json_events_draws_no_bar(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(context: Context) -> None:
+        with context.progress("rows", 10) as progress:
+            progress.advance(5)
+
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    Calls.hooks["Train"] = lambda context: interactive.append(context.interactive)
+    Calls.hooks["Train"] = work
     run()
-    assert interactive == [False]
+    assert capsys.readouterr().err == ""
 
 
 def test_the_documentation_has_every_event_and_every_field(run: Run) -> None:
