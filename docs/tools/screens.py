@@ -21,7 +21,7 @@ from pathlib import Path
 
 from bitext.components.artifacts.model_run import ModelRun, Validation
 from bitext.pipeline.layout import Layout
-from docs.tools import blocks
+from docs.tools import blocks, pictures
 from docs.tools.blocks import ROOT, Block
 from docs.tools.stage import TUTORIAL, Stage
 
@@ -58,6 +58,9 @@ def main() -> None:
     draw_training(newest_training(stage.folder / "runs" / "mine").history(), ASSETS / "training.svg")
     cold = next(text for block, text in first[TUTORIAL[0]] if block.text == "make run")
     draw_terminal(cold, ASSETS / "terminal.svg")
+    served = stage.folder / "serving" / "tatoeba"
+    [report, *_] = sorted((stage.folder / "runs" / "tatoeba" / "reports").glob("2*.html"))
+    pictures.take(report, served, stage.folder / ".venv" / "bin" / "bitext", ASSETS)
     write_figures(ROOT / "docs" / "performance.md")
     if wrong:
         raise SystemExit("\n".join(["these blocks show lines that are not printed:", *wrong]))
