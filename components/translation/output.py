@@ -55,7 +55,7 @@ def check_output_file(path: Path | None, input: Path | None = None) -> None:
     if is_special(path):
         _check_writable(path)
         return
-    if input is not None and _is_same_file(input, path):
+    if input is not None and same_file(input, path):
         raise ConfigError(
             f"cannot write {path}: it is the input, which would be lost", "name another file with --output"
         )
@@ -97,7 +97,10 @@ def _check_writable(path: Path) -> None:
         )
 
 
-def _is_same_file(first: Path, second: Path) -> bool:
+def same_file(first: Path, second: Path) -> bool:
+    """Returns whether two paths lead to one file, which need not exist."""
+    if os.path.realpath(first) == os.path.realpath(second):
+        return True
     with contextlib.suppress(OSError):
         return os.path.samefile(first, second)
     return False

@@ -134,24 +134,36 @@ def translate_blocks(
       blocks: lines of text, UTF-8.
       splitting: how lines are split into sentences.
     """
-    language = splitting.language or translator.source_language or None
     for block in blocks:
-        is_split = translator.are_too_long(block) if splitting.whole_lines else [True] * len(block)
-        units = [
-            split(line, language) if splits or is_blank(line.decode("utf-8", "replace")) else [line]
-            for line, splits in zip(block, is_split, strict=True)
-        ]
-        sentences = [sentence for of_line in units for sentence in of_line]
-        lengths, results = iter(translator.total_lengths(sentences)), iter(translator.translate(sentences))
-        limit = translator.source_max_length or 0
+        units = sentences_of(translator, block, splitting)
+        results = iter(translator.translate([sentence for of_line in units for sentence in of_line]))
         by_line = [list(itertools.islice(results, len(of_line))) for of_line in units]
-        too_long = [
-            LongSentence(index, length, limit)
-            for index, of_line in enumerate(units)
-            for length in itertools.islice(lengths, len(of_line))
-            if length > limit
-        ]
-        yield TranslatedBlock([join(of_line, translator.search.nbest) for of_line in by_line], too_long)
+        translations = [join(of_line, translator.search.nbest) for of_line in by_line]
+        yield TranslatedBlock(translations, too_long(translator, units))
+
+
+def sentences_of(
+    translator: LineTranslator, block: Sequence[bytes], splitting: Splitting
+) -> list[list[bytes]]:
+    """Returns the sentences of each line of a block, none of a blank line."""
+    language = splitting.language or translator.source_language or None
+    is_split = translator.are_too_long(block) if splitting.whole_lines else [True] * len(block)
+    return [
+        split(line, language) if splits or is_blank(line.decode("utf-8", "replace")) else [line]
+        for line, splits in zip(block, is_split, strict=True)
+    ]
+
+
+def too_long(translator: LineTranslator, units: Sequence[Sequence[bytes]]) -> list[LongSentence]:
+    """Returns the sentences of the lines of a block that are longer than the model reads, in order."""
+    lengths = iter(translator.total_lengths([sentence for of_line in units for sentence in of_line]))
+    limit = translator.source_max_length or 0
+    return [
+        LongSentence(index, length, limit)
+        for index, of_line in enumerate(units)
+        for length in itertools.islice(lengths, len(of_line))
+        if length > limit
+    ]
 
 
 def split(line: bytes, language: str | None) -> list[bytes]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from bitext.components.shared import errors
 from bitext.components.translation.lines import check_blocks, open_input, prompted, read_blocks
-from bitext.components.translation.output import STANDARD_INPUT, check_output_file, open_output
+from bitext.components.translation.output import STANDARD_INPUT, check_output_file, open_output, same_file
 from bitext.components.translation.search import Search
 from bitext.components.translation.sentences import (
     DEFAULT_SPLITTING,
@@ -21,6 +24,7 @@ from bitext.components.translation.translator import (
     find_saved_model,
     format_lines,
 )
+from bitext.components.translation.word_links import align_blocks
 
 
 def _print_to_stderr(text: str) -> None:
@@ -61,21 +65,97 @@ def main_translate(
     search = search or Search()
     find_saved_model(model)
     check_output_file(output, input or STANDARD_INPUT)
-    try:
-        with open_input(input) as chunks, open_output(output) as write:
-            translator = LineTranslator(model, search, batch_size, trusted=trusted)
-            blocks = read_blocks(chunks)
-            if input is None and sys.stdin.isatty():
-                blocks = prompted(blocks)
-            blocks = check_blocks(blocks, input, warn)
-            warn_if_unmeasured(translator, warn)
-            report = LongSentenceReport(warn)
-            first_line = 1
-            for block in translate_blocks(translator, blocks, splitting):
-                write(format_lines(block.translations, first_line, search.nbest).encode())
-                report.add(first_line, block.too_long)
-                first_line += len(block.translations)
-            report.finish()
-    except BrokenPipeError:  # the reader (`head`) has closed the pipe
-        pass
+    with _closed_pipe_ignored(), open_input(input) as chunks, open_output(output) as write:
+        translator = LineTranslator(model, search, batch_size, trusted=trusted)
+        report, first_line = LongSentenceReport(warn), 1
+        for block in translate_blocks(translator, _blocks(chunks, input, translator, warn), splitting):
+            write(format_lines(block.translations, first_line, search.nbest).encode())
+            report.add(first_line, block.too_long)
+            first_line += len(block.translations)
+        report.finish()
     return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Alignments:
+    """Where the links between words are written, and which.
+
+    Attributes:
+      output: the file; None: standard output.
+      threshold: as in `word_links.align_blocks`.
+    """
+
+    output: Path | None
+    threshold: float | None = None
+
+
+def main_align(
+    model: Path,
+    input: Path | None,
+    output: Path | None,
+    alignments: Alignments,
+    search: Search | None = None,
+    batch_size: int = 64,
+    *,
+    splitting: Splitting = DEFAULT_SPLITTING,
+    trusted: bool = False,
+    warn: Callable[[str], None] = _print_to_stderr,
+) -> int:
+    """Translates the lines of a file or of standard input, and writes the links between the words.
+
+    If both outputs are standard output, each line has the translation, ` ||| ` and the links.
+
+    Args: as for `main_translate`; `alignments`: where the links are written.
+
+    Raises:
+      errors.ConfigError: as `main_translate`, or both outputs are one file.
+      errors.DataError: as `main_translate`, or the model has no attention.
+      errors.EnvironmentFault: an output cannot be written.
+    """
+    find_saved_model(model)
+    for path in (output, alignments.output):
+        check_output_file(path, input or STANDARD_INPUT)
+    if output is not None and alignments.output is not None and same_file(output, alignments.output):
+        raise errors.ConfigError(
+            f"the translations and the alignments have one file: {output}", "name another with --alignments"
+        )
+    with (
+        _closed_pipe_ignored(),
+        open_input(input) as chunks,
+        open_output(output) as write,
+        open_output(alignments.output) as write_links,
+    ):
+        translator = LineTranslator(model, search, batch_size, trusted=trusted)
+        report, first_line = LongSentenceReport(warn), 1
+        blocks = _blocks(chunks, input, translator, warn)
+        for block in align_blocks(translator, blocks, splitting, alignments.threshold):
+            for number, line in enumerate(block.lines, first_line):
+                if line.links is None:
+                    warn(f"warning: line {number}: its words cannot be told apart; it has no alignment")
+            if output is None and alignments.output is None:
+                write("".join(f"{line.text} ||| {line.pharaoh}\n" for line in block.lines).encode())
+            else:
+                write("".join(f"{line.text}\n" for line in block.lines).encode())
+                write_links("".join(f"{line.pharaoh}\n" for line in block.lines).encode())
+            report.add(first_line, block.too_long)
+            first_line += len(block.lines)
+        report.finish()
+    return 0
+
+
+def _blocks(
+    chunks: Iterator[bytes], input: Path | None, translator: LineTranslator, warn: Callable[[str], None]
+) -> Iterator[list[bytes]]:
+    """Yields the lines of an input in blocks, and prints a prompt to a person at a terminal."""
+    warn_if_unmeasured(translator, warn)
+    blocks = read_blocks(chunks)
+    if input is None and sys.stdin.isatty():
+        blocks = prompted(blocks)
+    return check_blocks(blocks, input, warn)
+
+
+@contextlib.contextmanager
+def _closed_pipe_ignored() -> Iterator[None]:
+    """Context manager: ends without an error if the reader (`head`) has closed the pipe."""
+    with contextlib.suppress(BrokenPipeError):
+        yield

@@ -139,17 +139,25 @@ class LineTranslator:
         function: Callable[..., dict[str, Any]] = functions[name]
         return function
 
-    def call(self, name: str, **texts: Sequence[bytes]) -> dict[str, Any]:
-        """Calls a signature that reads texts. Returns its outputs as NumPy arrays.
+    def returns(self, name: str, output: str) -> bool:
+        """Returns whether a signature has an output with a name."""
+        signature: Any = self.signature(name)
+        return output in signature.structured_outputs
+
+    def call(self, name: str, **inputs: Any) -> dict[str, Any]:
+        """Calls a signature with byte strings or an array. Returns its outputs as NumPy arrays.
 
         Raises:
           errors.DataError: the model has no such signature, or is damaged.
           errors.EnvironmentFault: there is not enough memory.
         """
         function = self.signature(name)
-        inputs = {key: self._tf.constant(list(values), self._tf.string) for key, values in texts.items()}
+        tensors = {
+            key: self._tf.constant(values, self._tf.string if isinstance(values, list | tuple) else None)
+            for key, values in inputs.items()
+        }
         with self._reporting_damage("fails", self._tf.errors.OpError):
-            return {key: output.numpy() for key, output in function(**inputs).items()}
+            return {key: output.numpy() for key, output in function(**tensors).items()}
 
     @functools.cached_property
     def source_max_length(self) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bitext.components.shared.errors import ConfigError
 from bitext.pipeline.commands import common, model_arguments
@@ -38,6 +38,7 @@ def add_to(commands: common.Commands) -> None:
         help="the file to write, complete or not at all, compressed if its name ends in .gz, .bz2, .xz or"
         " .zst; a pipe or a device is written into (default or -: standard output)",
     )
+    _add_alignment_arguments(parser)
     model_arguments.add_model(parser)
     model_arguments.add_search(parser)
     parser.add_argument(
@@ -63,38 +64,80 @@ def add_to(commands: common.Commands) -> None:
     )
 
 
+def _add_alignment_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--alignments",
+        type=common.path_or_stream,
+        default=argparse.SUPPRESS,
+        metavar="FILE",
+        help="write which word of the line each word of the translation comes from, as 0-0 1-2, one line a"
+        " line; - : to standard output, after ||| behind a translation there",
+    )
+    parser.add_argument(
+        "--alignment-threshold",
+        type=_share,
+        metavar="SHARE",
+        help="link all pairs of words with this share of the attention or more (default: link each word of"
+        " the translation to the word with the largest share)",
+    )
+
+
+def _share(text: str) -> float:
+    """A share on the command line."""
+    share = common.number(text)
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1; received {text!r}")
+    return share
+
+
 def run(options: argparse.Namespace) -> int:
     """Translates and returns the exit code."""
     from bitext.pipeline.terminal import quiet_libraries
 
     quiet_libraries(native_errors=False)
     from bitext.components.translation.output import STANDARD_INPUT, check_output_file
-    from bitext.components.translation.translate import main_translate
+    from bitext.components.translation.translate import Alignments, main_align, main_translate
 
     session: common.Session = options.session
     if options.input is None:
         session.require_input()
     if options.output is None:
         session.require_output()
+    _check_alignments(options)
     uses_beam = _uses_beam(options)
     search = model_arguments.search(options, options.nbest)
     check_output_file(options.output, options.input or STANDARD_INPUT)
     model = model_arguments.model(options)
     model_arguments.import_tensorflow()
     splitting = model_arguments.splitting(options)
+    places = model, options.input, options.output
+    others: Any = {"splitting": splitting, "trusted": options.trust_model, "warn": print_message}
+    if "alignments" in options:
+        alignments = Alignments(options.alignments, options.alignment_threshold)
+        return main_align(*places, alignments, search, options.batch_size, **others)
     if not uses_beam:
-        return main_translate(
-            model,
-            options.input,
-            options.output,
-            search,
-            options.batch_size,
-            splitting=splitting,
-            trusted=options.trust_model,
-            warn=print_message,
-        )
+        return main_translate(*places, search, options.batch_size, **others)
     _translate_with_beam(options, model, search, splitting)
     return 0
+
+
+def _check_alignments(options: argparse.Namespace) -> None:
+    """Raises ConfigError if other options do not go with the alignments."""
+    if "alignments" not in options:
+        if options.alignment_threshold is not None:
+            raise ConfigError(
+                "--alignment-threshold is given without --alignments", "name a file with --alignments"
+            )
+        return
+    if options.alignments is None:
+        options.session.require_output()
+    for name, is_given in (("nbest", options.nbest != 1), ("beam-runner", options.beam_runner is not None)):
+        if is_given:
+            raise ConfigError(
+                f"--alignments is given with --{name}; alignments are those of the best translation of a"
+                " line, made in this process",
+                f"leave out --{name} or --alignments",
+            )
 
 
 def _uses_beam(options: argparse.Namespace) -> bool:
