@@ -85,17 +85,13 @@ def score_set(
         served = [t.text for t in translate_sentences(baseline, sentences)]
         served_statistics = {name: metric.statistics(served) for name, metric in metrics.items()}
         comparison = compared(metrics, statistics, served_statistics)
-    sources = [s.source for s in sentences]
-    pairs = [(s.source.encode(), r.encode()) for s in sentences for r in s.references]
-    script = scripts.dominant_script(sources)
-    lengths = [scripts.length(source, script) for source in sources]
-    bins = length_bins(parameters, script)
+    sources = [sentence.source for sentence in sentences]
     set_metrics = Metrics(
         scores={name: metric.score(statistics[name]) for name, metric in metrics.items()},
-        perplexity=perplexity(candidate, pairs),
+        perplexity=perplexity(candidate, pairs_of(sentences)),
         length_ratio=Bleu.length_ratio(bleu_statistics),
-        by_source_length=by_source_length(bleu, bleu_statistics, lengths, bins),
-        source_unit=scripts.unit(script),
+        by_source_length=length_rows(bleu, bleu_statistics, sources, parameters),
+        source_unit=scripts.unit(scripts.dominant_script(sources)),
         tokenizer=parameters.tokenize,
         sentences=len(sentences),
         sentences_per_second=len(sentences) / max(seconds, 1e-9),
@@ -140,6 +136,20 @@ def sentence_scores(
         {name: score for name, score in zip(columns, row, strict=True) if math.isfinite(score)}
         for row in zip(*columns.values(), strict=True)
     ]
+
+
+def pairs_of(sentences: Sequence[Sentence]) -> list[tuple[bytes, bytes]]:
+    """Returns each source with each of its references."""
+    return [(s.source.encode(), r.encode()) for s in sentences for r in s.references]
+
+
+def length_rows(
+    bleu: Metric, statistics: SentenceStatistics, sources: Sequence[str], parameters: Parameters
+) -> tuple[LengthRow, ...]:
+    """Returns the BLEU of each length bin that is not empty, in the unit of the sources' script."""
+    script = scripts.dominant_script(sources)
+    lengths = [scripts.length(source, script) for source in sources]
+    return by_source_length(bleu, statistics, lengths, length_bins(parameters, script))
 
 
 def length_bins(parameters: Parameters, script: str) -> tuple[int, ...]:
