@@ -19,6 +19,16 @@ def _data(inputs: Inputs) -> Section | None:
     return data.section(inputs)
 
 
+def _vocabulary(inputs: Inputs) -> Section | None:
+    if inputs.transform_graph is None or inputs.transformed_examples is None:
+        return None
+    from bitext.components.reporter import vocabulary
+
+    return vocabulary.section(
+        inputs.transform_graph, inputs.transformed_examples, is_partial=inputs.is_partial
+    )
+
+
 def _training(inputs: Inputs) -> Section | None:
     if inputs.model_run is None:
         return None
@@ -35,5 +45,10 @@ def _evaluation(inputs: Inputs) -> tuple[Section, ...] | None:
     return evaluation.sections(inputs.evaluation, inputs.blessing, inputs.examples)
 
 
-SECTIONS: dict[str, Maker] = {"Data": _data, "Training": _training, "Evaluation": _evaluation}
+SECTIONS: dict[str, Maker] = {
+    "Data": _data,
+    "Vocabulary": _vocabulary,
+    "Training": _training,
+    "Evaluation": _evaluation,
+}
 """The makers of the sections, in the order of the page."""
