@@ -88,7 +88,15 @@ def _check_number(name: str, value: float, limits: Limits) -> None:
 
 
 def _check_tokens(inputs: Mapping[str, np.ndarray[Any, Any]], rows: int, limits: Limits) -> None:
-    """Checks the size of the answer, which the inputs multiply."""
+    """Checks the size of the answer, which the inputs multiply, and with it the time of the call."""
+    if "target" in inputs and inputs["target"].dtype.kind == "O":
+        longest = max((len(text.decode("utf-8", "replace")) for text in inputs["target"].tolist()), default=0)
+        if rows * longest > limits.tokens:
+            raise RequestError(
+                INVALID,
+                f"{rows:,} texts with an input 'target' of up to {longest:,} characters are more than the limit"
+                f" of {limits.tokens:,} in all; ask for fewer",
+            )
     factors = [name for name in (*_TRANSLATIONS, "max_length") if name in inputs and not inputs[name].ndim]
     if "max_length" not in factors:
         return

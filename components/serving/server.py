@@ -66,7 +66,7 @@ def serve(settings: Settings, say: Callable[[str], None]) -> int:
         config = uvicorn.Config(
             application.asgi(),
             access_log=False,
-            log_level="warning",
+            log_level="error",
             server_header=False,
             lifespan="on",
             ws="none",

@@ -21,7 +21,8 @@ class Limits:
       characters: characters of one text.
       beam: `beam_size` of `translate_nbest`, `samples` of `translate_sample`, n-best of the page.
       length: `max_length` of both signatures.
-      tokens: rows times translations of each row times `max_length`: the size of the answer.
+      tokens: the size of the answer: rows times translations of each row times `max_length`, or of `score`
+        rows times characters of the longest target.
     """
 
     body_bytes: int = 1 << 20
@@ -29,7 +30,7 @@ class Limits:
     characters: int = 2000
     beam: int = 32
     length: int = 512
-    tokens: int = 65_536
+    tokens: int = 32_768
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

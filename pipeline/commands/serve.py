@@ -22,7 +22,7 @@ _LIMITS = {
     "characters": "characters of a text",
     "beam": "beam size, samples or n-best translations of a request",
     "length": "max_length of a request",
-    "tokens": "texts times translations times max_length of a request",
+    "tokens": "texts times translations times max_length of a request, or times characters of `target`",
 }
 
 

@@ -218,7 +218,7 @@ def nbest(**changes: Any) -> dict[str, Any]:
         (
             {"text": ["a"] * 100, "beam_size": 10, "max_length": 100},
             "100 texts times beam_size 10 times max_length 100 are 100,000 tokens, more than the limit of"
-            " 65,536",
+            " 32,768",
         ),
     ],
 )
@@ -231,6 +231,7 @@ def test_what_a_server_cannot_afford_is_refused(changes: dict[str, Any], message
 
 def test_what_is_within_the_limits_is_accepted() -> None:
     check(nbest(text=["ї" * 2000]))
+    check({name: np.array([b"x" * 256] * 128, object) for name in ("source", "target")})
     check(nbest(beam_size=32, max_length=512))
     check(nbest(temperature=1.0, top_k=0, top_p=1.0, samples=3, seed=[1, 2]))
 
@@ -238,6 +239,11 @@ def test_what_is_within_the_limits_is_accepted() -> None:
 def test_a_long_target_of_score_is_refused() -> None:
     inputs = {name: np.array([text], object) for name, text in (("source", b"a"), ("target", b"x" * 180_000))}
     with pytest.raises(RequestError, match="input 'target', text 0: 180,000 characters"):
+        check(inputs)
+    inputs = {name: np.array([b"x" * 2000] * 17, object) for name in ("source", "target")}
+    with pytest.raises(
+        RequestError, match="17 texts with an input 'target' of up to 2,000 characters are more"
+    ):
         check(inputs)
 
 
