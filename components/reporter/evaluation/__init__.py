@@ -20,6 +20,7 @@ from bitext.components.reporter.evaluation.systems import (
     LABELS,
     RANKED,
     SAMPLES,
+    ScoreOptions,
     System,
     options_of,
     systems_of,
@@ -48,31 +49,23 @@ def sections(
       DataError: an artifact is damaged.
     """
     metrics, rows = evaluation.metrics(), evaluation.translations()
-    options = options_of(metrics)
+    options = options_of(metrics, rows)
     systems = systems_of(rows, options)
     words = [words_of_system(system) for system in systems]
     counts = count_words(examples, words) if examples else None
-    alignments = evaluation.alignments()
+    alignments, lengths = evaluation.alignments(), _lengths(rows)
+    facts = facts_of(systems, lengths, words[0], counts)
     groups = labels.groups(systems, words, counts)
     served_problems = labels.problems(systems[1], words[1], counts) if len(systems) > 1 else None
-    lengths = _lengths(rows)
-    blocks: list[Block] = list(summary.blocks(metrics, blessing.verdict()))
-    blocks += missing(systems, counts, has_alignments=bool(alignments))
-    breakdown = Breakdown(systems, options)
-    for grouping in groupings(rows, metrics, lengths, words[0], counts):
-        blocks += breakdown.blocks(grouping)
-    if len(systems) > 1:
-        blocks += pairwise.blocks(systems[0], systems[1])
-    else:
-        blocks.append(pairwise.score_histogram(systems))
-    if counts is not None:
-        blocks += accuracy.word_accuracy(systems, words, counts.target)
-    blocks += accuracy.over_and_under(systems[0], words[0])
-    facts = facts_of(systems, lengths, words[0], counts)
-    listed = (
-        sentences.table_of_labels(groups, served_problems, len(rows)),
-        sentences.block(systems, words, _worst_first(groups, systems[0]), alignments, facts),
-    )
+    file, shown = evaluation.translations_file().name, _worst_first(groups, systems[0])
+    blocks: list[Block] = [
+        *summary.blocks(metrics, blessing.verdict()),
+        *missing(systems, counts, has_alignments=bool(alignments)),
+        *_breakdowns(systems, options, groupings(rows, metrics, lengths, words[0], counts)),
+        *(pairwise.blocks(*systems) if len(systems) > 1 else [pairwise.score_histogram(systems)]),
+        *(accuracy.word_accuracy(systems, words, counts.target) if counts else ()),
+        *accuracy.over_and_under(systems[0], words[0]),
+    ]
     return (
         Section(
             id="evaluation",
@@ -83,10 +76,25 @@ def sections(
         Section(
             id="sentences",
             title="Sentences",
-            blocks=listed,
+            blocks=(
+                sentences.table_of_labels(groups, served_problems, len(rows)),
+                sentences.block(systems, words, shown, alignments, facts, file),
+            ),
             summary="Translations with their references, scores and alignments, the lowest scores first.",
         ),
     )
+
+
+def _breakdowns(
+    systems: Sequence[System], options: ScoreOptions, groupings: Sequence[Grouping]
+) -> list[Block]:
+    """Returns the scores of groups of sentences."""
+    breakdown = Breakdown(systems, options)
+    how = f"Intervals: 95 %, from {SAMPLES} resamples. BLEU with sacreBLEU's tokenizer {options.tokenize}."
+    blocks: list[Block] = [Text(text=f"Scores by groups of sentences. {how}")]
+    for grouping in groupings:
+        blocks += breakdown.blocks(grouping)
+    return blocks
 
 
 def words_of_system(system: System) -> list[Words]:
@@ -148,14 +156,13 @@ def groupings(
     counts: TrainCounts | None,
 ) -> list[Grouping]:
     """Returns what the sentences are grouped by."""
-    resampled = f"Intervals: 95 %, from {SAMPLES} resamples."
     unit = metrics.source_unit
     recorded = {row.first for row in metrics.by_source_length}
     recorded |= {row.last + 1 for row in metrics.by_source_length if row.last is not None}
     groups, order = binned(
         [max(1, length) for length in lengths], sorted({1, *recorded}) if recorded else LENGTHS
     )
-    found = [Grouping("source length", f"source length ({unit})", groups, order, resampled)]
+    found = [Grouping("source length", f"source length ({unit})", groups, order)]
     if counts is not None:
         rarest = [_rarest(one, counts) for one in words]
         groups, order = binned(rarest, FREQUENCIES)
@@ -170,7 +177,7 @@ def groupings(
     parts = _parts(rows)
     if parts is not None:
         title, of_rows = parts
-        found.append(Grouping(title, title, of_rows, sorted(set(of_rows)), resampled))
+        found.append(Grouping(title, title, of_rows, sorted(set(of_rows))))
     return found
 
 

@@ -12,7 +12,7 @@ from bitext.schemas import scripts
 Range = tuple[int, int]
 """The first position of a part, and the one after its last."""
 _APOSTROPHES = "'\u2019"
-_MOST_EXACT = 600
+_MOST_EXACT = 300
 """Tokens of a text up to which difflib compares all of them: its time is quadratic."""
 
 

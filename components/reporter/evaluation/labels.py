@@ -132,7 +132,7 @@ def is_repetition(words: Words) -> bool:
     return bool(own) and own > max(map(repetitions, (words.source, *words.references)))
 
 
-def repetitions(words: Sequence[str]) -> int:
+def repetitions(words: list[str]) -> int:
     """Returns the number of places where a word or phrase follows itself often enough to be a repetition."""
     count = 0
     for size in range(1, REPEATED_WORDS + 1):
@@ -143,10 +143,18 @@ def repetitions(words: Sequence[str]) -> int:
                 end += size
             times = (end - start) // size
             characters = all(len(word) == 1 and not word.isascii() for word in phrase)
-            if times >= (3 if size == 1 else 2) + characters and (size == 1 or len(set(phrase)) > 1):
+            if times >= (3 if size == 1 else 2) + characters and not _is_periodic(phrase):
                 count += 1
             start = max(start + 1, end - size + 1)
     return count
+
+
+def _is_periodic(phrase: list[str]) -> bool:
+    """Returns whether a phrase is itself a repetition of a shorter one."""
+    size = len(phrase)
+    return any(
+        size % period == 0 and phrase == phrase[:period] * (size // period) for period in range(1, size)
+    )
 
 
 def is_copy(words: Words) -> bool:

@@ -38,6 +38,7 @@ def block(
     groups: Mapping[str, Sequence[int]],
     alignments: Mapping[str, Aligned],
     facts: Sequence[Mapping[str, Cell]],
+    file: str,
 ) -> Sentences:
     """Returns the list of sentences, worst first.
 
@@ -47,6 +48,7 @@ def block(
       groups: the indices of the sentences with each label.
       alignments: the attention of the model's translations, by id.
       facts: other properties of each sentence.
+      file: the name of the file that has all sentences.
     """
     total = len(systems[0].rows)
     rows: dict[int, SentenceRow] = {}
@@ -72,18 +74,18 @@ def block(
             for label, indices in groups.items()
             if indices
         },
-        note=_note(len(rows), total),
+        note=_note(len(rows), total, file),
     )
 
 
-def _note(shown: int, total: int) -> str:
+def _note(shown: int, total: int, file: str) -> str:
     label = LABELS[RANKED.name]
     if shown == total:
         chosen = f"All {total:,} sentences of the test split, the lowest {label} first."
     else:
         chosen = (
             f"{shown:,} of the {total:,} sentences of the test split, the lowest {label} first: those of each"
-            " label in turn, then others at random. All are in the file translations.jsonl of the evaluation."
+            f" label in turn, then others at random. All are in the file {file} of the evaluation."
         )
     return (
         f"{chosen} Marked in a translation: what the closest reference, that with most words in common, does"

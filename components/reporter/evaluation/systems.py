@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, get_args
 import msgspec
 
 from bitext.components.artifacts import Metrics, Translated
+from bitext.components.shared.errors import ConfigError
 from bitext.components.shared.metrics import METRICS, Bleu, ChrF, Metric, tokenizers
 
 if TYPE_CHECKING:
@@ -60,8 +61,12 @@ class ScoreOptions:
     bootstrap_samples: int = SAMPLES
 
 
-def options_of(metrics: Metrics) -> ScoreOptions:
-    """Returns the options that an evaluation recorded, or its signatures; `auto` where neither tells."""
+def options_of(metrics: Metrics, rows: Sequence[Translated]) -> ScoreOptions:
+    """Returns the options that an evaluation recorded, or those of its signatures.
+
+    The tokenizer is chosen anew where neither tells, where its packages are not installed, and where it does
+    not split the references: earlier versions of bitext accepted one that makes a token of each sentence.
+    """
     score = metrics.scores.get(Bleu.name)
     signature = score.signature if score else ""
     written = re.search(r"(?:^|\|)tok:([^|]*)", signature)
@@ -69,8 +74,13 @@ def options_of(metrics: Metrics) -> ScoreOptions:
     for name in get_args(tokenizers.Tokenizer):
         if tokenizer.startswith(("ja-mecab", "ko-mecab")) and tokenizer.startswith(name):
             tokenizer = name
-    usable = tokenizer in get_args(tokenizers.Tokenizer) and tokenizers.is_installed(tokenizer)
-    return ScoreOptions(tokenizer if usable else tokenizers.AUTO, lowercase="case:lc" in signature)
+    references = [row.references for row in rows]
+    known = tokenizer in get_args(tokenizers.Tokenizer)
+    try:
+        resolved = tokenizers.resolve(tokenizer if known else tokenizers.AUTO, references)
+    except ConfigError:
+        resolved = tokenizers.resolve(tokenizers.AUTO, references)
+    return ScoreOptions(resolved.tokenizer, lowercase="case:lc" in signature)
 
 
 def systems_of(rows: Sequence[Translated], options: ScoreOptions) -> list[System]:

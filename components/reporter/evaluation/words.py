@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bitext.components.text.normalization import normalize_array
+
 DEFINITION = (
     "A word is a run of letters, marks and digits, in lower case; in a script without blanks between words"
     " (Chinese, Japanese, Thai and others) each character is one. Punctuation does not count."
@@ -20,12 +22,12 @@ _WITHOUT_BLANKS = (
 _CHARACTERS = "([" + "".join(rf"\p{{{name}}}" for name in _WITHOUT_BLANKS) + r"]\p{M}*)"
 _APOSTROPHE = "\u02bc"
 """A letter by its category, so that `don't` is one word."""
-_BETWEEN_LETTERS = "(\\p{L})['\u2019](\\p{L})"
+_BETWEEN_LETTERS = r"(\p{L})'(\p{L})"
 
 
 def word_lists(texts: pa.Array) -> pa.Array:
     """Returns the words of string[N] as list<string>[N]. A text without words has one empty string."""
-    texts = pc.utf8_lower(pc.utf8_normalize(texts, form="NFC"))
+    texts = pc.utf8_lower(normalize_array(texts))
     texts = pc.replace_substring_regex(texts, _BETWEEN_LETTERS, rf"\1{_APOSTROPHE}\2")
     texts = pc.replace_substring_regex(texts, r"[^\p{L}\p{M}\p{N}]+", " ")
     texts = pc.replace_substring_regex(texts, _CHARACTERS, r" \1 ")
