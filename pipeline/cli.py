@@ -18,6 +18,7 @@ from bitext.components.shared.suggestions import similar
 from bitext.pipeline import streams
 from bitext.pipeline.commands import (
     common,
+    completion,
     config,
     doctor,
     evaluate,
@@ -172,6 +173,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action=_Version, help="print the version and exit")
+    parser.set_defaults(whole_parser=parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for command in (
         init,
@@ -194,6 +196,7 @@ def build_parser() -> argparse.ArgumentParser:
         evaluate,
         score,
         serve,
+        completion,
     ):
         command.add_to(commands)
     return parser

@@ -183,6 +183,8 @@ def test_status_shows_every_run_and_node(folder: Path, capsys: pytest.CaptureFix
         "version": 1,
         "path": str(folder / "serving" / "toy" / "1"),
         "digest": "abc",
+        "run": complete["id"],
+        "rolled_back": False,
     }
     assert cli.main(["status", "toy.yaml"]) == 0
     text = capsys.readouterr().out
@@ -290,6 +292,7 @@ COMMANDS = (
     "evaluate",
     "score",
     "serve",
+    "completion",
 )
 
 

@@ -1,0 +1,31 @@
+"""`bitext completion`."""
+
+from __future__ import annotations
+
+import argparse
+
+from bitext.pipeline.commands import common
+from bitext.pipeline.streams import print_output
+
+
+def add_to(commands: common.Commands) -> None:
+    """Adds the command to the parser."""
+    parser = common.add_command(
+        commands,
+        "completion",
+        run,
+        "print a script that completes commands, options, files, nodes and keys in a shell",
+        "source <(bitext completion bash)",
+        "source <(bitext completion zsh)",
+        "bitext completion fish | source",
+    )
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints the script and returns the exit code."""
+    options.session.require_output()
+    from bitext.pipeline import shells
+
+    print_output(shells.script(options.shell, options.whole_parser), end="", exact=True)
+    return 0
