@@ -14,7 +14,13 @@ from bitext.components import artifacts
 from bitext.components.reporter.evaluation import labels, train_counts
 from bitext.components.reporter.evaluation.differing import differing, tokens
 from bitext.components.reporter.evaluation.labels import Words
-from bitext.components.reporter.evaluation.words import closest, ngrams, words_of
+from bitext.components.reporter.evaluation.words import (
+    closest,
+    joined,
+    longest_of_equal,
+    ngrams,
+    words_of,
+)
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
 from bitext.schemas import scripts
@@ -67,6 +73,17 @@ class TestWords:
         assert closest(["a", "b"], [["c"], ["a"], ["b", "a"], ["a", "b"]]) == 2
         assert closest([], [["a"], []]) == 1
         assert closest(["x"], [["a"], ["b"]]) == 0
+
+    def test_ngrams_are_joined_as_their_scripts_are_written(self) -> None:
+        assert joined(["en", "la", "casa"]) == "en la casa"
+        assert joined(["2", "つ", "の"]) == "2つの"
+        assert joined([]) == ""
+
+    def test_parts_of_an_ngram_with_its_value_are_left_out(self) -> None:
+        values = {("a", "b", "c"): 3.0, ("a", "b"): 3.0, ("b",): 5.0, ("c",): 3.0, ("x",): 1.0}
+        order = sorted(values, key=lambda ngram: (-values[ngram], -len(ngram)))
+        assert longest_of_equal(order, values, 9) == [("b",), ("a", "b", "c"), ("x",)]
+        assert longest_of_equal(order, values, 2) == [("b",), ("a", "b", "c")]
 
 
 def examples_with(folder: Path, pairs: list[tuple[str, str]], shards: int = 1) -> artifacts.Examples:

@@ -12,7 +12,7 @@ from bitext.components.artifacts.page import Axis, Block, Cell, Chart, Column, S
 from bitext.components.reporter.evaluation.breakdowns import FREQUENCIES, binned
 from bitext.components.reporter.evaluation.labels import Words
 from bitext.components.reporter.evaluation.systems import System
-from bitext.components.reporter.evaluation.words import DEFINITION, ngrams
+from bitext.components.reporter.evaluation.words import DEFINITION, joined, longest_of_equal, ngrams
 
 MOST_NGRAMS = 20
 ORDERS = (1, 2, 3)
@@ -115,7 +115,8 @@ def _table(
     title: str, difference: Mapping[Ngram, int], written: Counter[Ngram], expected: Counter[Ngram], sign: int
 ) -> Table:
     found = [ngram for ngram, count in difference.items() if sign * count > 0]
-    order = sorted(found, key=lambda ngram: (-sign * difference[ngram], -len(ngram), ngram))[:MOST_NGRAMS]
+    order = sorted(found, key=lambda ngram: (-sign * difference[ngram], -len(ngram), ngram))
+    shown = longest_of_equal(order, difference, MOST_NGRAMS)
     return Table(
         title=title,
         columns=(
@@ -126,9 +127,8 @@ def _table(
             Column("difference", "number"),
         ),
         rows=tuple(
-            (" ".join(ngram), len(ngram), written[ngram], expected[ngram], difference[ngram])
-            for ngram in order
+            (joined(ngram), len(ngram), written[ngram], expected[ngram], difference[ngram]) for ngram in shown
         ),
-        note=f"The {len(order)} of {len(found):,} n-grams of one to three words with the largest difference "
-        f"to the closest references. {DEFINITION}",
+        note=f"The {len(shown)} of {len(found):,} n-grams of one to three words with the largest difference "
+        f"to the closest references. Parts of one with the same difference are left out. {DEFINITION}",
     )

@@ -29,7 +29,7 @@ RARE_FACTOR = 10
 UNKNOWN_WORD = "\u2047"
 """What the model writes for an unknown word without a replacement."""
 _SCORE = LABELS[RANKED.name]
-_RANKED_WORDS = f"{RANKED_SHARE:.0%} of the sentences, at most {MOST_RANKED}"
+_RANKED_WORDS = f"{100 * RANKED_SHARE:.0f} % of the sentences, at most {MOST_RANKED}"
 DEFINITIONS = {
     WORST: f"the lowest {_SCORE} of all: {_RANKED_WORDS}",
     BEST: f"the highest {_SCORE} of all: {_RANKED_WORDS}",

@@ -13,7 +13,14 @@ import numpy.typing as npt
 
 from bitext.components.artifacts.page import Axis, Block, Chart, Column, Series, Table
 from bitext.components.reporter.evaluation.systems import LABELS, RANKED, System
-from bitext.components.reporter.evaluation.words import DEFINITION, closest, ngrams, words_of
+from bitext.components.reporter.evaluation.words import (
+    DEFINITION,
+    closest,
+    joined,
+    longest_of_equal,
+    ngrams,
+    words_of,
+)
 
 SEED = 12345
 MOST_POINTS = 2000
@@ -143,6 +150,7 @@ def _ngram_table(
         if count > worse[ngram]
     }
     order = sorted(ratios, key=lambda ngram: (-ratios[ngram], -better[ngram], -len(ngram), ngram))
+    shown = longest_of_equal(order, ratios, MOST_NGRAMS)
     return Table(
         title=f"N-grams that {names[0]} translates more often",
         columns=(
@@ -153,12 +161,11 @@ def _ngram_table(
             Column("ratio", "number", 2),
         ),
         rows=tuple(
-            (" ".join(ngram), len(ngram), better[ngram], worse[ngram], ratios[ngram])
-            for ngram in order[:MOST_NGRAMS]
+            (joined(ngram), len(ngram), better[ngram], worse[ngram], ratios[ngram]) for ngram in shown
         ),
-        note=f"The {min(len(order), MOST_NGRAMS)} of {len(order):,} n-grams of one to four words with the "
-        "highest ratio: (matches + 1) / (matches of both + 2). A match is in the translation and in the "
-        f"closest reference. {DEFINITION}",
+        note=f"The {len(shown)} of {len(order):,} n-grams of one to four words with the "
+        "highest ratio: (matches + 1) / (matches of both + 2). Parts of one with the same "
+        f"ratio are left out. A match is in the translation and in the closest reference. {DEFINITION}",
     )
 
 

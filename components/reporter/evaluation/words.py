@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from bitext.components.text.normalization import normalize_array
+from bitext.schemas import scripts
 
 DEFINITION = (
     "A word is a run of letters, marks and digits, in lower case; in a script without blanks between words"
@@ -55,6 +57,42 @@ def closest(words: Sequence[str], references: Sequence[Sequence[str]]) -> int:
         return 2 * sum((counts & Counter(reference)).values()) / both if both else 1.0
 
     return max(range(len(references)), key=lambda index: (shared(index), -index))
+
+
+def joined(ngram: Sequence[str]) -> str:
+    """Returns an n-gram as text, without blanks beside characters of scripts that have none between words."""
+    text = "".join(ngram[:1])
+    for word in ngram[1:]:
+        has_blank = _has_blanks(text[-1]) and _has_blanks(word[0])
+        text += f" {word}" if has_blank else word
+    return text
+
+
+@functools.cache
+def _has_blanks(character: str) -> bool:
+    return scripts.counts_words(scripts.script_of(character))
+
+
+def longest_of_equal(
+    order: Iterable[tuple[str, ...]], values: Mapping[tuple[str, ...], float], most: int
+) -> list[tuple[str, ...]]:
+    """Returns the first `most` n-grams of an order, without parts of a chosen one that have its value.
+
+    Args:
+      order: the n-grams in order; of equal ones the longer first.
+      values: what each is ordered by.
+      most: the largest number of n-grams.
+    """
+    chosen: list[tuple[str, ...]] = []
+    parts: set[tuple[tuple[str, ...], float]] = set()
+    for ngram in order:
+        if len(chosen) == most:
+            break
+        if (ngram, values[ngram]) not in parts:
+            chosen.append(ngram)
+            shorter = (part for size in range(1, len(ngram)) for part in ngrams(ngram, size))
+            parts.update((part, values[ngram]) for part in shorter)
+    return chosen
 
 
 def ngrams(words: Sequence[str], order: int) -> list[tuple[str, ...]]:
