@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from bitext.components.artifacts.page import Block, Cell, Chart, Details, Graph, Sentences, Table
+from bitext.components.artifacts.page import Block, Cell, Chart, Details, Facts, Graph, Sentences, Table
 from bitext.components.pages import assets, charts, graph, sentences, tables, text
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _PAGE_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.html")
 _BAR_WIDTH = 44
+_MOST_FACTS = 6
 _LEGEND_SHAPES = (
     "M13 2a4 4 0 1 1 0 8a4 4 0 1 1 0 -8z",
     "M13 2a4 4 0 1 1 0 8a4 4 0 1 1 0 -8z",
@@ -52,6 +54,7 @@ def _environment() -> jinja2.Environment:
         "chart_shapes": _LEGEND_SHAPES,
         "chart_styles": charts.styles,
         "chart_table": tables.chart_table,
+        "fact_columns": _fact_columns,
         "graph_layout": graph.layout,
         "graph_roles": _roles,
         "graph_table": tables.graph_table,
@@ -111,11 +114,33 @@ def _all_blocks(blocks: Sequence[Block]) -> Iterator[Block]:
             yield from _all_blocks(block.blocks)
 
 
-def _grouped(blocks: Sequence[Block]) -> list[tuple[bool, list[Block]]]:
-    """Returns the runs of charts, and of other blocks."""
-    return [
-        (is_chart, list(run)) for is_chart, run in itertools.groupby(blocks, lambda b: isinstance(b, Chart))
+def _grouped(blocks: Sequence[Block]) -> list[tuple[str, list[Block]]]:
+    """Returns blocks in groups: `charts` that follow each other, a chart `beside` its table, and `others`."""
+    runs = [
+        ("charts" if is_chart else "others", list(run))
+        for is_chart, run in itertools.groupby(blocks, lambda block: isinstance(block, Chart))
     ]
+    groups: list[tuple[str, list[Block]]] = []
+    for kind, run in runs:
+        follows_chart = bool(groups) and groups[-1][0] == "charts" and len(groups[-1][1]) == 1
+        if follows_chart and _fits_beside(run[0]):
+            groups[-1] = ("beside", [*groups[-1][1], run[0]])
+            run = run[1:]
+        if run:
+            groups.append((kind, run))
+    return groups
+
+
+def _fits_beside(block: Block) -> bool:
+    """Whether a block is a table that is small enough to stand beside a chart."""
+    return isinstance(block, Table) and len(block.columns) <= 6 and 1 <= len(block.rows) <= 10
+
+
+def _fact_columns(block: Facts) -> int:
+    """Returns the number of columns, 6 at most, that fills the rows of figures evenly."""
+    count = max(1, len(block.facts))
+    rows = math.ceil(count / _MOST_FACTS)
+    return math.ceil(count / rows)
 
 
 def _roles(block: Graph) -> list[str]:

@@ -336,7 +336,7 @@ class TestPage:
         monkeypatch.setattr(assets, "_built", lambda: "1")
         document = render(full_page(25))
         for part in (
-            'class="facts"',
+            'class="facts of-',
             "<table>",
             'class="chart"',
             'class="sentences"',

@@ -15,6 +15,15 @@
   }
 
   /**
+   * Returns a score as text: `39.5`, `0.26`.
+   * @param {number} score
+   * @returns {string}
+   */
+  function scoreText(score) {
+    return score.toFixed(Math.abs(score) < 9.995 ? 2 : 1).replace("-", "−");
+  }
+
+  /**
    * Makes a field of choice with its label.
    * @param {string} label
    * @param {string[]} choices their texts
@@ -287,7 +296,7 @@
       const line = element("p", { class: "scores" });
       candidate.scores.forEach((score, metric) => {
         if (score === null) return;
-        const shown = element("span", {}, ...visible(`${this.data.metrics[metric]} `), element("b", {}, figure(score, 3)));
+        const shown = element("span", {}, ...visible(`${this.data.metrics[metric]} `), element("b", {}, scoreText(score)));
         const first = row.candidates[0].scores[metric];
         if (number > 0 && first !== null) shown.append(" ", this.difference(score - first, this.data.lower[metric]));
         line.append(shown);
@@ -318,7 +327,7 @@
       if (Math.abs(difference) < 0.005) return "±0";
       const isBetter = difference > 0 !== lowerIsBetter;
       const sign = difference > 0 ? "+" : "−";
-      return element("span", { class: `delta ${isBetter ? "up" : "down"}` }, `${sign}${figure(Math.abs(difference), 3)} ${isBetter ? "better" : "worse"}`);
+      return element("span", { class: `delta ${isBetter ? "up" : "down"}` }, `${sign}${scoreText(Math.abs(difference))} ${isBetter ? "better" : "worse"}`);
     }
   }
 
