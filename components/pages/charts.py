@@ -16,7 +16,7 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 COLORS = 6
 """Number of colors, dashes and shapes of series, in page.css as `--series-1` to `--series-6`."""
 EARLIER = 0
-"""Style of series of earlier runs."""
+"""Style of a series of an earlier run that follows no other series."""
 _DASHES = ([3, 3], [1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [5, 2], [1, 3])
 _SHAPES = ("circle", "circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 _HEIGHT = 260
@@ -27,11 +27,19 @@ _Specification = dict[str, Any]
 
 
 def styles(series: tuple[Series, ...]) -> list[int]:
-    """Returns the number of the style of each series: `EARLIER`, or 1 for the first and so on."""
+    """Returns the number of the style of each series: 1 for the first, and so on.
+
+    The series of an earlier run has a lighter color of the series before it, from `COLORS` + 1; or, if there
+    is one such series only, gray: `EARLIER`.
+    """
+    has_one = sum(one.role == "earlier" for one in series) == 1
     numbers, number = [], 0
     for one in series:
-        number += one.role != "earlier"
-        numbers.append(EARLIER if one.role == "earlier" else (number - 1) % COLORS + 1)
+        if one.role == "earlier":
+            numbers.append(EARLIER if has_one or not number else COLORS + number)
+        else:
+            number = number % COLORS + 1
+            numbers.append(number)
     return numbers
 
 
@@ -95,8 +103,8 @@ def specification(chart: Chart) -> _Specification:
     style = {
         "domain": distinct,
         "color": [_color(number) for number in numbers],
-        "dash": [_DASHES[number] for number in numbers],
-        "shape": [_SHAPES[number] for number in numbers],
+        "dash": [_DASHES[number if number <= COLORS else EARLIER] for number in numbers],
+        "shape": [_SHAPES[number if number <= COLORS else number - COLORS] for number in numbers],
     }
     layers = {"line": _line, "bar": _bar, "histogram": _histogram, "scatter": _scatter}[chart.form]
     return {
@@ -119,7 +127,9 @@ def _height(chart: Chart) -> int:
 
 
 def _color(number: int) -> str:
-    return "var(--earlier)" if number == EARLIER else f"var(--series-{number})"
+    if number == EARLIER:
+        return "var(--earlier)"
+    return f"var(--series-{number})" if number <= COLORS else f"var(--earlier-{number - COLORS})"
 
 
 def _x(x: str | float, axis: Axis) -> str | float | None:

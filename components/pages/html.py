@@ -22,7 +22,7 @@ _PAGE_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.html")
 _BAR_WIDTH = 44
 _MOST_FACTS = 6
 _LEGEND_SHAPES = (
-    "M13 2a4 4 0 1 1 0 8a4 4 0 1 1 0 -8z",
+    "",
     "M13 2a4 4 0 1 1 0 8a4 4 0 1 1 0 -8z",
     "M9.5 2.5h7v7h-7z",
     "M13 1.5l4.5 8.5h-9z",

@@ -164,6 +164,8 @@ class TestCharts:
         series = chart().series
         assert charts.names(series) == ["one", "two", "two (2)"]
         assert charts.styles(series) == [1, 2, charts.EARLIER]
+        assert charts.styles((series[0], series[2], series[1], series[2])) == [1, 7, 2, 8]
+        assert charts.styles((series[2], series[2])) == [charts.EARLIER] * 2
 
     def test_a_chart_without_points_has_no_plot(self) -> None:
         empty = chart(series=(Series("none", (), ()), Series("missing", (1.0,), (None,))))

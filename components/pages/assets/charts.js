@@ -6,7 +6,12 @@
   const NEAR_LINE = 16;
   const ERRORS = 1; // vega.Error: no warnings of empty layers, which come of hiding series
   const DAY = 86_400_000;
-  const COLORS = ["var(--earlier)", ...[1, 2, 3, 4, 5, 6].map((number) => `var(--series-${number})`)];
+  const NUMBERS = [1, 2, 3, 4, 5, 6];
+  const COLORS = [
+    "var(--earlier)",
+    ...NUMBERS.map((number) => `var(--series-${number})`),
+    ...NUMBERS.map((number) => `var(--earlier-${number})`),
+  ];
 
   /** Runs Vega's bundle, which the policy allows by its hash, when the first chart needs it. */
   function loadVega() {
