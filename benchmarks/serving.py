@@ -42,10 +42,12 @@ class Load:
 
     Attributes:
       seconds: how long it took.
+      cpu_seconds: processor time of the server, or of the process with the SavedModel.
       latencies: the duration of each request, in seconds, in ascending order.
     """
 
     seconds: float
+    cpu_seconds: float
     latencies: list[float]
 
     @property
@@ -66,8 +68,8 @@ def measure(model: str, sentences: Sequence[str]) -> list[Result]:
             progress(f"{cores} cores are left out: this machine has fewer")
             continue
         progress(f"server, {cores} cores")
-        with server(model, cores) as (host, port, name):
-            loads = {clients: asyncio.run(load(host, port, name, sentences, clients)) for clients in CLIENTS}
+        with server(model, cores) as running:
+            loads = {clients: asyncio.run(load(running, sentences, clients)) for clients in CLIENTS}
         results += figures("bitext serve", cores, loads)
         progress(f"SavedModel, {cores} cores")
         command = [sys.executable, "-m", "benchmarks.serving", "--in-process", model, str(cores)]
@@ -84,13 +86,36 @@ def figures(what: str, cores: int, loads: dict[int, Load]) -> Iterator[Result]:
     for clients, one in loads.items():
         name = f"{what}, {cores} core{'s' * (cores > 1)}, {clients} client{'s' * (clients > 1)}"
         yield result(name, [one.rate], "requests/s")
+        yield result(f"{name}, CPU a request", [1000 * one.cpu_seconds / len(one.latencies)], "ms")
         yield result(f"{name}, p50", [one.percentile(50)], "ms")
         yield result(f"{name}, p99", [one.percentile(99)], "ms")
 
 
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """A running server.
+
+    Attributes:
+      process: its process id.
+      host: its address.
+      port: its port.
+      name: the model's name.
+    """
+
+    process: int
+    host: str
+    port: int
+    name: str
+
+    def cpu_seconds(self) -> float:
+        """The processor time that it has used."""
+        fields = Path(f"/proc/{self.process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def server(model: str, cores: int) -> Iterator[tuple[str, int, str]]:
-    """Context manager: runs `bitext serve` on some cores. Yields host, port and the model's name.
+def server(model: str, cores: int) -> Iterator[Server]:
+    """Context manager: runs `bitext serve` on some cores.
 
     Raises:
       SystemExit: the server does not start.
@@ -108,7 +133,7 @@ def server(model: str, cores: int) -> Iterator[tuple[str, int, str]]:
         for line in process.stderr:
             printed.append(line)
             if match := re.match(r"(.*) is served at http://([\d.]+):(\d+)/", line):
-                yield match[2], int(match[3]), match[1]
+                yield Server(process.pid, match[2], int(match[3]), match[1])
                 break
         else:
             raise SystemExit(f"the server did not start:\n{''.join(printed)}")
@@ -118,22 +143,21 @@ def server(model: str, cores: int) -> Iterator[tuple[str, int, str]]:
         process.stderr.close()
 
 
-async def load(host: str, port: int, name: str, sentences: Sequence[str], clients: int) -> Load:
+async def load(running: Server, sentences: Sequence[str], clients: int) -> Load:
     """Sends requests with some clients, each over a connection of its own."""
-    await _clients(host, port, name, sentences, clients, WARM_UP * clients)
-    start = time.perf_counter()
-    latencies = await _clients(host, port, name, sentences, clients, REQUESTS)
-    return Load(time.perf_counter() - start, sorted(latencies))
+    await _clients(running, sentences, clients, WARM_UP * clients)
+    start, cpu_start = time.perf_counter(), running.cpu_seconds()
+    latencies = await _clients(running, sentences, clients, REQUESTS)
+    return Load(time.perf_counter() - start, running.cpu_seconds() - cpu_start, sorted(latencies))
 
 
-async def _clients(
-    host: str, port: int, name: str, sentences: Sequence[str], clients: int, requests: int
-) -> list[float]:
+async def _clients(running: Server, sentences: Sequence[str], clients: int, requests: int) -> list[float]:
+    host, name = running.host, running.name
     numbers, latencies = iter(range(requests)), []
     end = time.perf_counter() + SECONDS
 
     async def client() -> None:
-        reader, writer = await asyncio.open_connection(host, port)
+        reader, writer = await asyncio.open_connection(host, running.port)
         for number in numbers:
             if time.perf_counter() > end:
                 break
@@ -169,9 +193,10 @@ def in_process(model: str, cores: int, sentences: Sequence[str]) -> dict[int, Lo
     loads = {}
     for clients in CLIENTS:
         _threads(call, sentences, clients, WARM_UP * clients)
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         latencies = _threads(call, sentences, clients, REQUESTS)
-        loads[clients] = Load(time.perf_counter() - start, sorted(latencies))
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+        loads[clients] = Load(seconds, cpu_seconds, sorted(latencies))
     return loads
 
 

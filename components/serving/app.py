@@ -40,6 +40,8 @@ class Application:
 
     Attributes:
       given_up: number of requests that were given up when the server stopped.
+      failure: the unexpected error that ended the watch of the serving folder; None: there was none.
+      stop: is called after such an error.
 
     Args:
       service: what answers.
@@ -48,6 +50,8 @@ class Application:
     def __init__(self, service: Service):
         self._service, self._rest, self._api = service, Rest(service), Api(service)
         self.given_up = 0
+        self.failure: BaseException | None = None
+        self.stop: Callable[[], None] = lambda: None
         self._files = {path: (PAGE / name).read_bytes() for path, (name, _) in _FILES.items()}
 
     def asgi(self) -> Guard:
@@ -80,12 +84,18 @@ class Application:
             yield
             return
         task = asyncio.create_task(manager.watch(self._service.settings.poll_seconds))
+        task.add_done_callback(self._watch_ended)
         try:
             yield
         finally:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait({task})
+
+    def _watch_ended(self, task: asyncio.Task[None]) -> None:
+        """Stops the server if the watch failed: it would serve an old version for good."""
+        if not task.cancelled():
+            self.failure = task.exception()
+            self.stop()
 
     def _counted(self, route: str, handler: Handler) -> Handler:
         """Wraps a handler: errors become answers, and requests are counted."""

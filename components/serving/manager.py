@@ -10,12 +10,12 @@ import collections
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from bitext.components.serving.catalog import Catalog, Version, fingerprint, rollback_candidate, servable
-from bitext.components.serving.errors import NOT_FOUND, RequestError
+from bitext.components.serving.errors import INVALID, NOT_FOUND, RequestError
 from bitext.components.serving.loaded import LoadedVersion
 from bitext.components.shared.errors import BitextError, DataError
 
@@ -45,10 +45,19 @@ class Manager:
       trusted: as for `LoadedVersion`.
       extra_versions: versions besides the served one that `borrow` may load.
       say: prints one line about a version.
+      labels: versions that are loaded besides the served one, by a name that clients may give.
     """
 
-    def __init__(self, catalog: Catalog, trusted: bool, extra_versions: int, say: Callable[[str], None]):
+    def __init__(
+        self,
+        catalog: Catalog,
+        trusted: bool,
+        extra_versions: int,
+        say: Callable[[str], None],
+        labels: Mapping[str, int] | None = None,
+    ):
         self.catalog, self._trusted, self._extra, self._say = catalog, trusted, extra_versions, say
+        self._labels = dict(labels or {})
         self.versions: list[Version] = []
         self.states: dict[int, VersionState] = {}
         self.served: int | None = None
@@ -63,12 +72,24 @@ class Manager:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        """Loads the newest version that is intact and not withdrawn, in this thread.
+        """Loads the newest version that is intact and not withdrawn, and those with labels, in this thread.
 
         Raises:
-          DataError: there is none.
+          DataError: there is none, or a version with a label is missing or damaged.
         """
         self.versions = self.catalog.versions()
+        self._load_newest()
+        by_number = {version.number: version for version in self.versions}
+        for label, number in self._labels.items():
+            if number not in by_number:
+                raise DataError(
+                    f"--label {label}={number}: there is no version {number} in {self.catalog.folder}",
+                    f"name one of {', '.join(map(str, by_number))}",
+                )
+            if number not in self._loaded:
+                self._add(self._load(by_number[number]))
+
+    def _load_newest(self) -> None:
         first_error: BitextError | None = None
         for version in servable(self.versions):
             try:
@@ -103,9 +124,19 @@ class Manager:
         self._unreadable = ""
         async with self._loading:
             await self._serve_newest()
-            on_disk = {version.number for version in self.versions}
-            for number in [number for number in self._borrowed if number not in on_disk]:
-                self._retire(number)
+            on_disk = {version.number: version for version in self.versions}
+            for number in [*self._borrowed, *self._labels.values()]:
+                if number not in on_disk and number != self.served:
+                    self._retire(number)
+            for number in self._labels.values():
+                if number in on_disk and number not in self._loaded and await self._is_ready(on_disk[number]):
+                    await self._try_to_add(on_disk[number])
+
+    async def _try_to_add(self, version: Version) -> None:
+        try:
+            self._add(await self._load_in_thread(version))
+        except BitextError as error:
+            await self._remember_failure(version, error)
 
     async def _serve_newest(self) -> None:
         candidates = servable(self.versions)
@@ -159,8 +190,13 @@ class Manager:
     def _load(self, version: Version) -> LoadedVersion:
         """Loads and warms up a version. Raises BitextError."""
         start = time.perf_counter()
-        loaded = LoadedVersion(version, self._trusted)
-        requests = loaded.warm_up()
+        try:
+            loaded = LoadedVersion(version, self._trusted)
+            requests = loaded.warm_up()
+        except OSError as error:
+            raise DataError(
+                f"the model at {version.path} cannot be read: {error.strerror}", "restore the folder"
+            ) from error
         seconds = time.perf_counter() - start
         self._say(
             f"version {version.number} is loaded from {version.path}"
@@ -171,13 +207,18 @@ class Manager:
     def _publish(self, loaded: LoadedVersion) -> None:
         """Gives new requests this version, and unloads the one before it."""
         number, before = loaded.version.number, self.served
-        self._loaded[number] = loaded
+        self._add(loaded)
         self._borrowed.pop(number, None)
-        self._set_state(number, VersionState(AVAILABLE))
         self.served = number
         if before is not None:
             self._say(f"version {number} is served now, after version {before}")
-            self._retire(before)
+            if before not in self._labels.values():
+                self._retire(before)
+
+    def _add(self, loaded: LoadedVersion) -> None:
+        """Makes a version available, besides the served one."""
+        self._loaded[loaded.version.number] = loaded
+        self._set_state(loaded.version.number, VersionState(AVAILABLE))
 
     def _retire(self, number: int) -> None:
         """Unloads a version when its requests are finished."""
@@ -253,12 +294,22 @@ class Manager:
             while len(self._borrowed) >= self._extra:
                 self._retire(next(iter(self._borrowed)))
             try:
-                self._loaded[number] = await self._load_in_thread(version)
+                self._add(await self._load_in_thread(version))
             except BitextError as error:
                 await self._remember_failure(version, error)
                 raise RequestError(NOT_FOUND, str(error)) from error
             self._borrowed[number] = None
-            self._set_state(number, VersionState(AVAILABLE))
+
+    def number_of(self, label: str) -> int:
+        """Returns the version of a label.
+
+        Raises:
+          RequestError: there is no such label, or its version is not loaded.
+        """
+        number = self._labels.get(label)
+        if number is None or number not in self._loaded:
+            raise RequestError(INVALID, f"Unrecognized servable version label: {label}")
+        return number
 
     def loaded(self) -> dict[int, LoadedVersion]:
         """Returns the versions in memory, without those that are being unloaded."""

@@ -68,9 +68,8 @@ class Rest:
         if what == "status":
             return self._status(name, number)
         if match[3] is not None:
-            label = unquote(match[3])
             self._check_name(name, number)
-            raise RequestError(INVALID, f"Unrecognized servable version label: {label}")
+            number = self._service.manager.number_of(unquote(match[3]))
         if what == "metadata":
             return self._metadata(name, number)
         return await self._predict(name, number, what, body)

@@ -51,7 +51,7 @@ def serve(settings: Settings, say: Callable[[str], None]) -> int:
     catalog.name = settings.name or catalog.name
     log = RequestLog(settings.request_log, say) if settings.request_log is not None else None
     with contextlib.closing(listen(settings.host, settings.port)) as listener:
-        manager = Manager(catalog, settings.trusted, settings.extra_versions, say)
+        manager = Manager(catalog, settings.trusted, settings.extra_versions, say, settings.labels)
         metrics = Metrics()
         batcher = Batcher(
             len(os.sched_getaffinity(0)),
@@ -74,9 +74,12 @@ def serve(settings: Settings, say: Callable[[str], None]) -> int:
             h11_max_incomplete_event_size=64 << 10,
         )
         server = Server(config, lambda: say(_address(listener, service.name)))
+        application.stop = server.stop
         asyncio.run(server.serve(sockets=[listener]))
     if log is not None:
         log.close()
+    if application.failure is not None:
+        raise application.failure
     return 128 + server.signal if application.given_up and server.signal else 0
 
 
@@ -112,6 +115,10 @@ class Server:
     async def serve(self, sockets: list[socket.socket]) -> None:
         """Serves until the first signal, and until the requests in progress are answered or given up."""
         await self._server.serve(sockets)
+
+    def stop(self) -> None:
+        """Stops as after the first signal."""
+        self._server.should_exit = True
 
     @contextlib.contextmanager
     def _handling_signals(self) -> Iterator[None]:

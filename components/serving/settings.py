@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 from bitext.components.shared.errors import ConfigError
@@ -57,6 +58,7 @@ class Settings:
       grace: seconds after SIGTERM for the requests in progress.
       poll_seconds: seconds between two looks into the serving folder.
       request_log: the file of JSON lines that requests are appended to; None: none.
+      labels: versions that are loaded besides the served one, by the names `.../labels/NAME` of the protocol.
       allowed_hosts: further host names that a request may name in its header `Host`.
       limits: what one request may ask for.
     """
@@ -74,6 +76,7 @@ class Settings:
     grace: float = 10.0
     poll_seconds: float = 1.0
     request_log: Path | None = None
+    labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
     allowed_hosts: tuple[str, ...] = ()
     limits: Limits = dataclasses.field(default_factory=Limits)
 

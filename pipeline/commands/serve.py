@@ -10,6 +10,7 @@ from typing import Any
 
 from bitext.components.serving.settings import Limits, Settings
 from bitext.components.shared.errors import ConfigError
+from bitext.components.shared.numbered import folder_number
 from bitext.pipeline.commands import common, model_arguments
 from bitext.pipeline.streams import print_message
 
@@ -59,6 +60,14 @@ def add_to(commands: common.Commands) -> None:
         type=common.path_argument,
         metavar="FILE.jsonl",
         help="append the source texts of requests, which `request_log` of a configuration reads",
+    )
+    parser.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        type=_label,
+        metavar="NAME=V",
+        help="keep version V loaded too, for clients that ask for /v1/models/.../labels/NAME (repeatable)",
     )
     _add_batching_arguments(parser)
     for name, what in _LIMITS.items():
@@ -117,6 +126,15 @@ def _add_batching_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _label(text: str) -> tuple[str, int]:
+    """A label and its version for argparse."""
+    name, _, number = text.partition("=")
+    version = folder_number(number)
+    if not name or version is None or set("/:") & set(name):
+        raise argparse.ArgumentTypeError(f"must be NAME=V, as in stable=3; received {text!r}")
+    return name, version
+
+
 def _default(name: str) -> Any:
     return _DEFAULTS[name].default
 
@@ -165,6 +183,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         timeout=options.timeout,
         grace=options.grace,
         request_log=options.request_log,
+        labels=dict(options.label),
         allowed_hosts=tuple(options.allowed_host),
         limits=Limits(**{name: getattr(options, f"max_{name}") for name in _LIMITS}),
     )

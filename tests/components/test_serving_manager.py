@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
 from bitext.components.artifacts import ServedVersion, Withdrawal
+from bitext.components.serving.app import Application
 from bitext.components.serving.catalog import Catalog, rollback_candidate
 from bitext.components.serving.errors import RequestError
 from bitext.components.serving.manager import Manager
@@ -303,6 +305,85 @@ class TestBorrowedVersions:
             assert set(versions.loaded()) == {1}
 
         run(test)
+
+
+class TestLabels:
+    def test_a_version_with_a_label_stays_loaded(self, tmp_path: Path) -> None:
+        for number in (1, 2):
+            push(tmp_path, number)
+        versions = Manager(
+            Catalog(tmp_path), False, 0, lambda text: None, {"stable": 1, "next": 2, "later": 3}
+        )
+        with pytest.raises(DataError, match="--label later=3: there is no version 3 in"):
+            versions.start()
+        versions = Manager(Catalog(tmp_path), False, 0, lambda text: None, {"stable": 1, "newest": 2})
+        versions.start()
+
+        async def test() -> None:
+            assert (versions.served, set(versions.loaded())) == (2, {1, 2})
+            push(tmp_path, 3, "reverse")
+            await versions.look()
+            assert (versions.served, set(versions.loaded())) == (3, {1, 2, 3})
+            assert versions.number_of("stable") == 1
+            shutil.rmtree(tmp_path / "1")
+            await versions.look()
+            assert set(versions.loaded()) == {2, 3}
+            with pytest.raises(RequestError, match="Unrecognized servable version label: stable"):
+                versions.number_of("stable")
+            push(tmp_path, 1)
+            await versions.look()
+            assert (versions.served, versions.number_of("stable")) == (3, 1)
+
+        run(test)
+
+    def test_clients_ask_for_it(self, tmp_path: Path) -> None:
+        push(tmp_path / "toy", 1, "reverse")
+        push(tmp_path / "toy", 2)
+        with served_toys.client(tmp_path / "toy", labels={"stable": 1}) as client:
+            assert served_toys.predict(client, ["a b"]) == ["A B"]
+            assert served_toys.predict(client, ["a b"], "/v1/models/toy/labels/stable:predict") == ["b a"]
+            spec = client.get("/v1/models/toy/labels/stable/metadata").json()["model_spec"]
+            assert spec["version"] == "1"
+
+
+def test_an_unexpected_error_of_the_watch_stops_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = served_toys.service(push(tmp_path / "toy", 1).parent)
+    application, stopped = Application(service), threading.Event()
+    application.stop = stopped.set
+
+    def failing() -> None:
+        raise ZeroDivisionError("unexpected")
+
+    with TestClient(application.asgi(), served_toys.HOST) as client:
+        monkeypatch.setattr(service.manager.catalog, "versions", failing)
+        assert stopped.wait(30)
+        assert served_toys.predict(client, ["a"]) == ["A"]
+    assert isinstance(application.failure, ZeroDivisionError)
+
+
+def test_files_that_cannot_be_read_are_no_reason_to_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(tmp_path, 1)
+    said: list[str] = []
+    versions = manager(tmp_path, said)
+
+    def failing(self: ServedVersion) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    async def test() -> None:
+        monkeypatch.setattr(ServedVersion, "model_digest", failing)
+        push(tmp_path, 2)
+        await versions.look()
+        assert versions.served == 1
+
+    run(test)
+    assert said[1] == (
+        f"version 2 is not served: the model at {tmp_path / '2'} cannot be read: Permission denied;"
+        " version 1 stays"
+    )
 
 
 def test_no_request_is_lost_while_versions_change(tmp_path: Path) -> None:

@@ -116,6 +116,7 @@ class TestRefusals:
             (("--model", "nothing"), 3, "no model at nothing: the folder does not exist"),
             (("--port", "70000"), 2, "--port must be from 0 to 65,535, received 70000"),
             (("--timeout", "nan"), 2, "--timeout must be from 0.001 to 86,400, received nan"),
+            (("--label", "stable=7"), 3, "--label stable=7: there is no version 7"),
             (("--max-beam", "0"), 2, "--max-beam must be from 1 to"),
             (("--request-log", "a.txt"), 2, "--request-log a.txt: the name does not end in .jsonl"),
             (("--request-log", "nothing/a.jsonl"), 6, "the request log nothing/a.jsonl cannot be written"),
