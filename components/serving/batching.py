@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bitext.components.serving.errors import UNAVAILABLE, RequestError
-from bitext.components.serving.loaded import LoadedVersion
+from bitext.components.serving.loaded import LoadedVersion, joined
 from bitext.components.serving.tensors import Arrays
 
 _MERGED = {
@@ -58,7 +58,7 @@ class Batcher:
 
     Args:
       threads: number of calls that run at the same time.
-      max_rows: the most texts in a shared call. A larger request runs alone.
+      max_rows: the most texts in a call. A larger request of another signature runs alone.
       delay: seconds that a call may wait for others while a thread is free.
       max_queued_rows: the most texts that wait.
       on_batch: is told the signature and the number of texts of each call.
@@ -84,6 +84,9 @@ class Batcher:
     async def run(self, loaded: LoadedVersion, signature: str, inputs: Arrays) -> Arrays:
         """Calls a signature, possibly together with other requests.
 
+        A request with more than `max_rows` texts is divided into several calls, which may run at the same
+        time, if its answer allows it.
+
         Raises:
           RequestError: the queue is full, or TensorFlow cannot compute it.
         """
@@ -95,13 +98,31 @@ class Batcher:
                 f" {self._max_queued_rows:,} may",
                 RETRY_SECONDS,
             )
+        if rows <= self._max_rows or not _is_merged(loaded, signature):
+            return await self._submit(loaded, signature, inputs, rows)
+        specs = loaded.signatures[signature].inputs
+        starts = range(0, rows, self._max_rows)
+        parts = [
+            {
+                name: array[start : start + self._max_rows] if specs[name].has_rows else array
+                for name, array in inputs.items()
+            }
+            for start in starts
+        ]
+        sizes = [min(self._max_rows, rows - start) for start in starts]
+        calls = (self._submit(loaded, signature, part, size) for part, size in zip(parts, sizes, strict=True))
+        return joined(await asyncio.gather(*calls))
+
+    def _submit(
+        self, loaded: LoadedVersion, signature: str, inputs: Arrays, rows: int
+    ) -> asyncio.Future[Arrays]:
+        """Appends a call to its queue. Returns its outputs, later."""
         loop = asyncio.get_running_loop()
         call = _Call(loaded, signature, inputs, rows, loop.time(), loop.create_future())
-        key = _key(call)
-        self._queues.setdefault(key, collections.deque()).append(call)
+        self._queues.setdefault(_key(call), collections.deque()).append(call)
         self.queued_rows += rows
         self._dispatch()
-        return await call.result
+        return call.result
 
     def _dispatch(self) -> None:
         """Starts calls while a thread is free."""
@@ -178,15 +199,18 @@ class Batcher:
 
 def _key(call: _Call) -> Any:
     """Returns what calls must have in common to be merged; for others it is unique."""
-    name, text = call.signature, _MERGED.get(call.signature)
-    inputs = call.loaded.signatures[name].inputs
-    mergeable = text in inputs and (name == "tokenize" or "tokenize" in call.loaded.signatures)
-    if not mergeable or not call.rows:
+    name, inputs = call.signature, call.loaded.signatures[call.signature].inputs
+    if not _is_merged(call.loaded, name) or not call.rows:
         return id(call), name
     options = tuple(
         (input, call.inputs[input].tobytes()) for input, spec in inputs.items() if not spec.has_rows
     )
     return id(call.loaded), name, options
+
+
+def _is_merged(loaded: LoadedVersion, name: str) -> bool:
+    """Whether calls of a signature may be merged, and divided."""
+    return _MERGED.get(name) in loaded.signatures[name].inputs and "tokenize" in loaded.signatures
 
 
 def _call_all(batch: list[_Call]) -> list[Arrays | Exception]:

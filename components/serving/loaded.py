@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +97,7 @@ class LoadedVersion:
             self._call("score", {name: array[start : start + size] for name, array in inputs.items()})
             for start in range(0, max(rows, 1), size)
         ]
-        if len(parts) == 1:
-            return parts[0]
-        return {name: _joined([part[name] for part in parts]) for name in parts[0]}
+        return joined(parts)
 
     @functools.cached_property
     def vocabulary_size(self) -> int:
@@ -193,8 +191,14 @@ class LoadedVersion:
         gc.collect()  # the functions of a model refer to each other
 
 
-def _joined(parts: list[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
-    """Joins the rows of arrays, padded with zeros to one shape."""
+def joined(parts: Sequence[Arrays]) -> Arrays:
+    """Joins the outputs of several calls of a signature, padded with zeros to one shape."""
+    if len(parts) == 1:
+        return parts[0]
+    return {name: _padded_rows([part[name] for part in parts]) for name in parts[0]}
+
+
+def _padded_rows(parts: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
     shape = np.max([part.shape[1:] for part in parts], axis=0) if parts[0].ndim > 1 else ()
     padded = [
         np.pad(

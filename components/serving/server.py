@@ -47,6 +47,8 @@ def serve(settings: Settings, say: Callable[[str], None]) -> int:
     """
     import uvicorn
 
+    # Each call of the model runs in a thread of its own: cores that share a small product wait for each other.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     catalog = Catalog(settings.model)
     catalog.name = settings.name or catalog.name
     log = RequestLog(settings.request_log, say) if settings.request_log is not None else None

@@ -114,11 +114,26 @@ def test_samples_are_never_merged(loaded: LoadedVersion) -> None:
     assert [output["text"].tolist() for output in outputs] == [alone] * 3
 
 
-def test_a_batch_has_at_most_so_many_texts_and_a_larger_request_runs_alone(loaded: LoadedVersion) -> None:
+def test_a_batch_has_at_most_so_many_texts(loaded: LoadedVersion) -> None:
     requests = [("serving_default", {"text": texts(*[b"a"] * rows)}) for rows in (1, 3, 3, 9, 2, 2)]
     outputs, calls = together(loaded, requests, max_rows=4)
     assert [len(output["text"]) for output in outputs] == [1, 3, 3, 9, 2, 2]
-    assert [rows for _, rows in calls] == [1, 3, 3, 9, 4]
+    assert [rows for _, rows in calls] == [1, 3, 3, 4, 4, 3, 2]
+    _, calls = together(loaded, [("encode", {"text": texts(*[b"a"] * 9)})], max_rows=4)
+    assert calls == [("encode", 9)]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_parts_of_a_large_request_are_the_whole(loaded: LoadedVersion, seed: int) -> None:
+    for name, inputs in random_requests(seed):
+        inputs = {key: np.tile(value, 3) if value.ndim else value for key, value in inputs.items()}
+        whole, parts = (together(loaded, [(name, inputs)], max_rows=rows)[0][0] for rows in (64, 2))
+        for key, expected in whole.items():
+            assert parts[key].shape == expected.shape, (name, key)
+            if expected.dtype.kind == "f":
+                np.testing.assert_allclose(parts[key], expected, rtol=1e-4, atol=1e-5)
+            else:
+                np.testing.assert_array_equal(parts[key], expected)
 
 
 def test_a_delay_lets_requests_wait_for_others(loaded: LoadedVersion) -> None:
