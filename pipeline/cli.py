@@ -18,6 +18,7 @@ from bitext.components.shared.suggestions import similar
 from bitext.pipeline import streams
 from bitext.pipeline.commands import (
     common,
+    compare,
     completion,
     config,
     doctor,
@@ -182,6 +183,7 @@ def build_parser() -> argparse.ArgumentParser:
         config,
         status,
         history,
+        compare,
         rejects,
         show,
         report,

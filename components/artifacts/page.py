@@ -67,11 +67,13 @@ class Column(msgspec.Struct, frozen=True, omit_defaults=True):
         `share`, a number from 0 to 1 that is shown in percent; `seconds`, a duration; `place`, a file and
         line, or a path; `run`, a run's id, which links to the run's page.
       digits: the digits after the point of numbers, percentages and durations.
+      linked: of content `run`, the runs that have a page; None: all have.
     """
 
     title: str
     content: Literal["text", "corpus", "number", "share", "seconds", "place", "run"] = "text"
     digits: int = 0
+    linked: frozenset[str] | None = None
 
 
 class Table(_Block, frozen=True, tag="table"):

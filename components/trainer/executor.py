@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import platform
+import statistics
 from collections.abc import Iterator, Sequence
 
 import keras
@@ -83,6 +84,7 @@ def run(
     _publish(parameters, network, translator, held_out, model)
     model.properties.update(
         validation_bleu=max(validation.bleu for validation in model_run.history()),
+        tokens_per_second=statistics.fmean(record.tokens_per_second for record in model_run.progress()),
         weights=_weight_count(network),
         warm_starts=start.warm_starts,
         python=platform.python_version(),

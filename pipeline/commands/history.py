@@ -66,8 +66,9 @@ def run(options: argparse.Namespace) -> int:
 
     report = history.collect(config, options.limit or None)
     if report.entries and (options.output or options.open or not options.json):
-        file = options.output or Layout(Path(config.root)).reports / "history.html"
-        write_page(page.page(report), file, options.open)
+        layout = Layout(Path(config.root))
+        file = options.output or layout.reports / "history.html"
+        write_page(page.page(report), file, layout, options.open)
         report = msgspec.structs.replace(report, page=str(file))
     limit = len(report.entries) if options.limit == 0 else options.limit
     common.print_report(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import webbrowser
 from pathlib import Path
 
 from bitext.pipeline.commands import common
@@ -46,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
     config = common.load(options)
     from bitext.pipeline.completion import complete_interrupted
     from bitext.pipeline.reports import run_page
+    from bitext.pipeline.reports.writing import open_page
 
     complete_interrupted(config)
     record = run_page.load(config, options.run_id)
@@ -57,16 +56,6 @@ def run(options: argparse.Namespace) -> int:
         )
     path = run_page.write(record, options.output)
     print_output(f"Report      {path}")
-    if options.open and not _open(path):
+    if options.open and not open_page(path):
         print_message("no web browser can be opened here: open the file on a machine with a display")
     return 0
-
-
-def _open(path: Path) -> bool:
-    """Opens a file in a web browser and returns whether that worked.
-
-    Without a display, `webbrowser` would start a browser for terminals.
-    """
-    if not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")):
-        return False
-    return webbrowser.open(path.absolute().as_uri())

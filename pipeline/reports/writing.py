@@ -2,33 +2,72 @@
 
 from __future__ import annotations
 
+import os
 import webbrowser
 from pathlib import Path
 
+import msgspec
+
 from bitext.components import pages
-from bitext.components.pages import Page
+from bitext.components.artifacts.page import Block, Details, Table
 from bitext.components.shared.errors import ConfigError, EnvironmentFault
+from bitext.pipeline.layout import Layout
+from bitext.pipeline.streams import print_message
 
 
-def write_page(page: Page, file: Path, open_it: bool = False) -> None:
-    """Writes a page.
+def write_page(page: pages.Page, file: Path, layout: Layout, open_it: bool = False) -> None:
+    """Writes a page about several runs.
 
     Args:
       page: the page.
       file: the HTML file. Its folder is made if it does not exist.
+      layout: the folders of the root, which keep the scripts of pages.
       open_it: whether it is opened in the browser.
 
     Raises:
       ConfigError: the file is a folder.
-      EnvironmentFault: it cannot be written, or there is no browser.
+      EnvironmentFault: it cannot be written.
     """
     if file.is_dir():
         raise ConfigError(f"--output {file} is a folder", "name a file in it")
     try:
-        pages.write(page, file)
+        pages.write(_linked(page, file.absolute().parent), file, assets=layout.assets)
     except OSError as error:
         raise EnvironmentFault(
-            f"{file} cannot be written: {error.strerror}", "name a file elsewhere with --output"
+            f"{file} cannot be written: {error.strerror or error}", "name a file elsewhere with --output"
         ) from error
-    if open_it and not webbrowser.open(file.absolute().as_uri()):
-        raise EnvironmentFault(f"no browser could be started; the page is {file}", "open the file yourself")
+    if open_it and not open_page(file):
+        print_message("no web browser can be opened here: open the file on a machine with a display")
+
+
+def _linked(page: pages.Page, folder: Path) -> pages.Page:
+    """A page that links to those runs alone that have a page in the folder."""
+    runs = frozenset(path.stem for path in folder.glob("*.html"))
+
+    def linked(block: Block) -> Block:
+        if isinstance(block, Details):
+            return msgspec.structs.replace(block, blocks=tuple(map(linked, block.blocks)))
+        if not isinstance(block, Table):
+            return block
+        columns = (
+            msgspec.structs.replace(column, linked=runs) if column.content == "run" else column
+            for column in block.columns
+        )
+        return msgspec.structs.replace(block, columns=tuple(columns))
+
+    sections = (
+        msgspec.structs.replace(section, blocks=tuple(map(linked, section.blocks)))
+        for section in page.sections
+    )
+    lead = tuple(map(linked, page.lead))
+    return msgspec.structs.replace(page, lead=lead, sections=tuple(sections))
+
+
+def open_page(path: Path) -> bool:
+    """Opens a file in a web browser and returns whether that worked.
+
+    Without a display, `webbrowser` would start a browser for terminals.
+    """
+    if not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")):
+        return False
+    return webbrowser.open(path.absolute().as_uri())

@@ -215,8 +215,14 @@ class Recorder:
     def _outputs(
         self, run: Run, node: str, **properties: dict[str, Scalar]
     ) -> dict[str, tuple[StoredArtifact, ...]]:
+        split_digests = {"test": f"test {self.runs.index(run) if self.window else ''}"}
         return {
-            kind: (StoredArtifact(kind, str(self.root / node / kind / run.run_id), "d", values),)
+            kind: (
+                StoredArtifact(
+                    *(kind, str(self.root / node / kind / run.run_id), "d", values),
+                    split_digests=split_digests if kind == "Examples" else {},
+                ),
+            )
             for kind, values in properties.items()
         }
 

@@ -278,6 +278,7 @@ COMMANDS = (
     "config",
     "status",
     "history",
+    "compare",
     "rejects",
     "show",
     "report",

@@ -8,10 +8,10 @@ from typing import Literal
 
 from bitext.components.artifacts.page import Axis, Chart, Series
 from bitext.pipeline.reports.history.entries import OUTCOMES, Entry, Outcome
-from bitext.pipeline.reports.history.table import outcome_text, when
+from bitext.pipeline.reports.history.table import outcome_text
 
 TIME = Axis(title="start of the run (UTC)", scale="time")
-MAX_SERIES = 8
+MAX_SERIES = 6
 """The most series of a chart: more colors cannot be told apart."""
 
 
@@ -62,18 +62,17 @@ def over_time(title: str, y: Axis, every: Sequence[Series | None], digits: int =
     present = tuple(one for one in every if one is not None)
     if not present:
         return []
-    sentences = "; ".join(_description(one, digits) for one in present)
-    return [
-        Chart(form="line", title=title, x=TIME, y=y, series=present, alternative=f"{title}. {sentences}.")
-    ]
+    values = ", ".join(_description(one, digits) for one in present)
+    text = f"{title}, last value and range: {values}."
+    return [Chart(form="line", title=title, x=TIME, y=y, series=present, alternative=text)]
 
 
 def _description(one: Series, digits: int) -> str:
     values = [y for y in one.y if y is not None]
-    last = f"{one.name} {values[-1]:,.{digits}f} on {when(float(one.x[-1]))[:10]}"
-    if len(values) == 1:
+    last = f"{one.name} {values[-1]:,.{digits}f}"
+    if min(values) == max(values):
         return last
-    return f"{last}, between {min(values):,.{digits}f} and {max(values):,.{digits}f} before"
+    return f"{last} ({min(values):,.{digits}f} to {max(values):,.{digits}f})"
 
 
 def largest(totals: Mapping[str, float]) -> list[str]:

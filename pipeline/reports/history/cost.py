@@ -21,11 +21,13 @@ def section(entries: Sequence[Entry]) -> Section | None:
     memory = [n for n in shown if any(_memory(e, n) is not None for e in entries)]
     blocks: list[Block] = [
         *charts.over_time(
-            "Time of each run",
+            "Time of each run that changed anything",
             Axis(title="minutes"),
             [
                 charts.series(
-                    "all nodes", entries, lambda e: e.seconds / 60 if e.seconds is not None else None
+                    "all nodes",
+                    [entry for entry in entries if entry.outcome != "unchanged"],
+                    lambda e: None if e.seconds is None else e.seconds / 60,
                 )
             ],
         ),

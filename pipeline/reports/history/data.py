@@ -77,7 +77,7 @@ def _shares(read: Sequence[Entry]) -> list[Chart]:
 
 
 def _parts(read: Sequence[Entry]) -> list[Chart | Table]:
-    """The rows of each span and corpus, as they were read last."""
+    """The rows of each corpus over time, or of each span by when it was read, and a table of all of them."""
     last: dict[str, tuple[PartRows, Entry]] = {}
     for entry in read:
         for part in entry.parts:
@@ -86,35 +86,46 @@ def _parts(read: Sequence[Entry]) -> list[Chart | Table]:
                 last[part.part] = part, entry
     if not last:
         return []
-    names = tuple(last)
-    rows = [part.rows for part, _ in last.values()]
-    unused = [part.rejected + part.duplicates for part, _ in last.values()]
-    chart = Chart(
-        form="bar",
-        title="Rows of each span or corpus",
-        x=Axis(title="span or corpus, in the order in which they were read", scale="ordinal"),
+    rows = tuple(_part_row(part, entry) for part, entry in reversed(last.values()))
+    if len(last) <= charts.MAX_SERIES:
+        every = [charts.series(name, read, lambda e, n=name: _rows_of(e, n)) for name in last]  # type: ignore[misc]
+        chart = charts.over_time("Rows of each span or corpus", Axis(title="rows"), every, digits=0)
+    else:
+        chart = [_new_parts([(part, entry) for entry in read for part in entry.parts if part.is_new])]
+    columns = (
+        Column("Span or corpus"),
+        Column("Rows", "number"),
+        Column("Rejected", "share", 2),
+        Column("Duplicates", "number"),
+        Column("Most frequent reason"),
+        Column("Read (UTC)"),
+        Column("Run", "run"),
+    )
+    return [*chart, Table(title="Spans and corpora", columns=columns, rows=rows)]
+
+
+def _rows_of(entry: Entry, name: str) -> float | None:
+    return next((float(part.rows) for part in entry.parts if part.part == name), None)
+
+
+def _new_parts(parts: Sequence[tuple[PartRows, Entry]]) -> Chart:
+    """The rows of each span, at the time when a run read it first."""
+    times = tuple(entry.started for _, entry in parts)
+    labels = tuple(part.part for part, _ in parts)
+    rows = tuple(float(part.rows) for part, _ in parts)
+    unused = tuple(float(part.rejected + part.duplicates) for part, _ in parts)
+    return Chart(
+        form="line",
+        title="Rows of each new span",
+        x=charts.TIME,
         y=Axis(title="rows"),
         series=(
-            Series(name="read", x=names, y=tuple(map(float, rows))),
-            Series(name="rejected or duplicate", x=names, y=tuple(map(float, unused)), role="other"),
+            Series(name="read", x=times, y=rows, labels=labels),
+            Series(name="rejected or duplicate", x=times, y=unused, labels=labels, role="other"),
         ),
-        alternative=f"{len(names):,} spans or corpora of {min(rows):,} to {max(rows):,} rows;"
-        f" {sum(unused):,} rows in all did not become examples.",
+        alternative=f"{len(parts):,} spans of {min(rows):,.0f} to {max(rows):,.0f} rows;"
+        f" {sum(unused):,.0f} rows in all did not become examples.",
     )
-    table = Table(
-        title="Spans and corpora",
-        columns=(
-            Column("Span or corpus"),
-            Column("Rows", "number"),
-            Column("Rejected", "share", 2),
-            Column("Duplicates", "number"),
-            Column("Most frequent reason"),
-            Column("Read (UTC)"),
-            Column("Run", "run"),
-        ),
-        rows=tuple(_part_row(part, entry) for part, entry in reversed(last.values())),
-    )
-    return [chart, table]
 
 
 def _part_row(part: PartRows, entry: Entry) -> tuple[str | int | float | None, ...]:

@@ -20,8 +20,8 @@ _TONES: dict[Outcome, Tone] = {
     "failed": "bad",
     "canceled": "bad",
 }
-_MAX_REASON = 400
-"""The most characters of a reason in a table."""
+_MAX_REASONS = 300
+"""The most characters of the reasons in a table; the first reason is shown whatever its length."""
 
 
 def page(history: History) -> Page:
@@ -144,8 +144,11 @@ def _events(entries: Sequence[Entry]) -> Section | None:
 
 def _why(entry: Entry) -> str:
     withdrawn = f"version {entry.withdrawn} withdrawn: " if entry.withdrawn is not None else ""
-    text = withdrawn + "; ".join(entry.reasons)
-    return text if len(text) <= _MAX_REASON else f"{text[:_MAX_REASON]} …"
+    reasons = list(entry.reasons)
+    while len(reasons) > 1 and sum(map(len, reasons)) > _MAX_REASONS:
+        reasons.pop()
+    left_out = len(entry.reasons) - len(reasons)
+    return withdrawn + "; ".join([*reasons, *([f"and {left_out} more"] if left_out else [])])
 
 
 def _by_month(entries: Sequence[Entry]) -> list[Chart]:

@@ -125,11 +125,7 @@ class _Data:
 
     def features(self, one: Pass) -> dict[str, Feature]:
         """The features of the new training data, and how far they are from those of the pass before."""
-        statistics = [
-            artifact
-            for _, artifact in one.outputs(ExampleStatistics.TYPE_NAME)
-            if TRAIN_SPLIT in artifact.properties
-        ]
+        statistics = training_statistics(one)
         if not statistics:
             return {}
         before, self._before = self._before, statistics
@@ -160,6 +156,11 @@ def distributions_of(statistics: StoredArtifact) -> dict[str, Distribution] | No
     except (DataError, OSError):
         return None
     return distributions.of_dataset(dataset)
+
+
+def training_statistics(one: Pass) -> list[StoredArtifact]:
+    """Returns the statistics of the training examples, one of each span."""
+    return [a for _, a in one.outputs(ExampleStatistics.TYPE_NAME) if TRAIN_SPLIT in a.properties]
 
 
 def _feature(values: Distribution, earlier: Distribution | None) -> Feature:
