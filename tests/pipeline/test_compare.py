@@ -168,7 +168,7 @@ class TestScores:
         one = self.pair(rows(BAD), rows(GOOD)).summary
         assert (one.sentences, one.first_only, one.second_only) == (30, 0, 0)
         assert (one.improved, one.worsened) == (30, 0)
-        assert [(s.metric, s.better) for s in one.scores] == [(m.name, "second") for m in scores.PAIRED]
+        assert [(s.metric, s.better) for s in one.scores] == [(m.name, "second") for m in METRICS]
         bleu = one.scores[0]
         assert bleu.second == pytest.approx(100)
         assert bleu.difference == pytest.approx(bleu.second - bleu.first)
@@ -178,7 +178,7 @@ class TestScores:
         second = rows(GOOD[:20], ["another reference", *GOOD[1:20]])
         one = self.pair(rows(GOOD), second).summary
         assert (one.sentences, one.first_only, one.second_only) == (19, 11, 1)
-        assert [(s.difference, s.better) for s in one.scores] == [(0, "neither")] * len(scores.PAIRED)
+        assert [(s.difference, s.better) for s in one.scores] == [(0, "neither")] * len(METRICS)
 
     def test_no_common_sentences(self) -> None:
         one = self.pair(rows(GOOD), rows(GOOD, BAD))

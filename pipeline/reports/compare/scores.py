@@ -20,7 +20,7 @@ from bitext.components.reporter.evaluation.systems import (
     statistics_of,
 )
 from bitext.components.shared.errors import DataError
-from bitext.components.shared.metrics import METRICS, Bleu, ChrF, ChrFPlusPlus, Metric
+from bitext.components.shared.metrics import METRICS, Metric
 from bitext.pipeline.reports.compare.content import Better, CommonScore, CommonSet, RecordedScore
 from bitext.pipeline.reports.compare.sides import Side
 from bitext.pipeline.reports.history.entries import Score
@@ -30,8 +30,6 @@ SAMPLES = 1000
 """Resamples of the paired bootstrap."""
 _OTHER_SENTENCES = "not the same sentences"
 _UNKNOWN_SENTENCES = "whether the sentences are the same is not on record"
-PAIRED: tuple[type[Metric], ...] = (Bleu, ChrF, ChrFPlusPlus)
-"""The metrics on common sentences. TER takes minutes for a large test split."""
 _FILES = {TEST: TEST_SPLIT, GOLDEN: "golden"}
 """The sets that have another name in file names."""
 
@@ -177,7 +175,7 @@ def pair(
         System(first.name, scored(first.rows, options)),
     )
     improved, worsened = pairwise.order_of_change(*systems)
-    metrics = [metric([row.references for row in second.rows], options) for metric in PAIRED]
+    metrics = [metric([row.references for row in second.rows], options) for metric in METRICS]
     summary = msgspec.structs.replace(
         summary,
         scores=tuple(_common_score(metric, systems) for metric in metrics),
