@@ -14,10 +14,9 @@ def add_to(commands: common.Commands) -> None:
         commands,
         "completion",
         run,
-        "print a script that completes commands, options, files, nodes and keys in a shell",
-        "source <(bitext completion bash)",
-        "source <(bitext completion zsh)",
-        "bitext completion fish | source",
+        "print a script for `source <(bitext completion bash)` that completes commands, options and files",
+        "bitext completion bash",
+        "bitext completion zsh",
     )
     parser.add_argument("shell", choices=("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish")
 
