@@ -23,7 +23,8 @@ from bitext.components.artifacts.page import (
     Table,
 )
 from bitext.components.reporter.subwords import corpus
-from bitext.components.reporter.subwords.corpus import Pieces, Tokens, Words
+from bitext.components.reporter.subwords.corpus import Tokens
+from bitext.components.reporter.subwords.side import Side
 from bitext.components.text import SPECIALS, UNK_ID
 from bitext.schemas import scripts
 
@@ -39,35 +40,6 @@ SHOWN_WORDS = 5
 _MOST_PIECES = 8
 _RANKS = 60
 SIDES = ("source", "target")
-
-
-@dataclasses.dataclass(frozen=True)
-class _Side:
-    """One side of all splits.
-
-    Attributes:
-      name: `source` or `target`.
-      pieces: its vocabulary.
-      tokens: its tokens by split.
-      words: its words by split.
-      uses: how often each id is used in the train split.
-    """
-
-    name: str
-    pieces: Pieces
-    tokens: dict[str, Tokens]
-    words: dict[str, Words]
-    uses: corpus.Ints
-
-    @property
-    def has_words(self) -> bool:
-        """Whether the script of most tokens divides words by blanks."""
-        letters: Counter[str] = Counter()
-        for text, uses in zip(self.pieces.texts, self.uses.tolist(), strict=True):
-            if uses and text:
-                letters[scripts.script_of(text[0])] += uses
-        letters.pop(scripts.NONE, None)
-        return not letters or scripts.counts_words(letters.most_common(1)[0][0])
 
 
 def section(graph: TransformGraph, examples: TransformedExamples, *, is_partial: bool = False) -> Section:
@@ -93,7 +65,7 @@ def section(graph: TransformGraph, examples: TransformedExamples, *, is_partial:
         words = {split: corpus.words(tokens[split], pieces) for split in splits}
         train = tokens["train"].ids if "train" in tokens else np.zeros(0, np.int64)
         uses = np.bincount(train, minlength=len(pieces.names))
-        sides.append(_Side(name, pieces, tokens, words, uses))
+        sides.append(Side(name, pieces, tokens, words, uses))
     blocks: list[Block] = [Facts(facts=tuple(_facts(sides, text.shared, text.settings.unit)))]
     blocks.append(_coverage(sides))
     if any(side.has_words for side in sides):
@@ -114,7 +86,7 @@ def _measured(read: Mapping[str, Mapping[str, Tokens]], splits: Sequence[str]) -
     return f"Measured on the sentences that the model reads: {', '.join(parts)}."
 
 
-def _never_used(sides: list[_Side], shared: bool) -> list[tuple[str, list[str]]]:
+def _never_used(sides: list[Side], shared: bool) -> list[tuple[str, list[str]]]:
     """The pieces that the training examples never use, besides special tokens and bytes, by side."""
     if shared:
         uses = sides[0].uses + sides[1].uses
@@ -133,7 +105,7 @@ def _never_used(sides: list[_Side], shared: bool) -> list[tuple[str, list[str]]]
     ]
 
 
-def _facts(sides: list[_Side], shared: bool, unit: str) -> Iterator[Fact]:
+def _facts(sides: list[Side], shared: bool, unit: str) -> Iterator[Fact]:
     if shared:
         yield Fact(
             label="vocabulary", value=f"{len(sides[0].pieces.names):,}", note=f"one of both sides, {unit}"
@@ -150,7 +122,7 @@ def _facts(sides: list[_Side], shared: bool, unit: str) -> Iterator[Fact]:
         yield Fact(label=label, value=f"{len(unused):,}")
 
 
-def _coverage(sides: list[_Side]) -> Table:
+def _coverage(sides: list[Side]) -> Table:
     """How the vocabulary covers each split."""
     rows: list[tuple[Cell, ...]] = []
     for side in sides:
@@ -164,14 +136,12 @@ def _coverage(sides: list[_Side]) -> Table:
             unseen = None
             if known is not None and train is not None and split != "train":
                 unseen = float(words.counts[~np.isin(words.hashes, train.hashes)].sum() / words.total)
-            whole = float(words.counts[words.lengths == 1].sum() / words.total) if known is not None else None
             rows.append(
                 (
                     f"{side.name}, {split}",
                     count / max(found.sentences, 1),
                     float(lengths[found.ids].sum() / count),
                     words.pieces / words.total if known is not None else None,
-                    whole,
                     float((found.ids == UNK_ID).mean()),
                     float(side.pieces.is_byte[found.ids].mean()),
                     unseen,
@@ -184,7 +154,6 @@ def _coverage(sides: list[_Side]) -> Table:
             Column(title="tokens a sentence", content="number", digits=1),
             Column(title="characters a token", content="number", digits=2),
             Column(title="pieces a word", content="number", digits=2),
-            Column(title="words in one piece", content="share", digits=1),
             Column(title="unknown tokens", content="share", digits=2),
             Column(title="byte tokens", content="share", digits=2),
             Column(title="words not in train", content="share", digits=2),
@@ -195,7 +164,7 @@ def _coverage(sides: list[_Side]) -> Table:
     )
 
 
-def _cut_words(side: _Side) -> Table:
+def _cut_words(side: Side) -> Table:
     """Words of several frequencies with their pieces."""
     rows: list[tuple[Cell, ...]] = []
     train = side.words.get("train")
@@ -232,7 +201,7 @@ def _evenly(positions: corpus.Ints, count: int) -> list[int]:
     return [int(positions[index * len(positions) // count]) for index in range(count)]
 
 
-def _cut(side: _Side, split: str, word: int, uses: int) -> tuple[Cell, ...]:
+def _cut(side: Side, split: str, word: int, uses: int) -> tuple[Cell, ...]:
     words, ids = side.words[split], side.tokens[split].ids
     start, length = int(words.starts[word]), int(words.lengths[word])
     of_word = ids[start : start + length].tolist()
@@ -240,7 +209,7 @@ def _cut(side: _Side, split: str, word: int, uses: int) -> tuple[Cell, ...]:
     return side.pieces.word(of_word), uses, pieces, length
 
 
-def _pieces_chart(sides: list[_Side]) -> Chart:
+def _pieces_chart(sides: list[Side]) -> Chart:
     """The share of words by their number of pieces."""
     series, ones = [], []
     for side in sides:
@@ -271,7 +240,7 @@ def _pieces_chart(sides: list[_Side]) -> Chart:
     )
 
 
-def _rank_chart(sides: list[_Side]) -> Chart:
+def _rank_chart(sides: list[Side]) -> Chart:
     """The uses of each token by its rank."""
     series, medians = [], []
     for side in sides:
@@ -299,7 +268,7 @@ def _rank_chart(sides: list[_Side]) -> Chart:
     )
 
 
-def _token_tables(sides: list[_Side], shared: bool) -> Iterator[Block]:
+def _token_tables(sides: list[Side], shared: bool) -> Iterator[Block]:
     """Yields the longest tokens, the tokens by script, and those that are never used."""
     for side in sides[:1] if shared else sides:
         uses = sides[0].uses + sides[1].uses if shared else side.uses
@@ -325,7 +294,7 @@ def _token_tables(sides: list[_Side], shared: bool) -> Iterator[Block]:
             yield Details(summary=title, blocks=(table,))
 
 
-def _by_script(side: _Side, uses: corpus.Ints, name: str) -> Table:
+def _by_script(side: Side, uses: corpus.Ints, name: str) -> Table:
     """The tokens and their uses by script."""
     tokens: Counter[str] = Counter()
     used: Counter[str] = Counter()
