@@ -120,9 +120,7 @@ def _reasons(counts: Mapping[str, int] | None, rejects: tuple[Rejects, ...], ver
     for reason, count in Counter(dict(counted if counts is None else counts)).most_common():
         rows = tuple((row.place(), row.detail, _cut(row.text)) for row in shown.get(reason, ()))
         title = f"{reason}: {count:,} row{'s' * (count != 1)} {verb}"
-        note = (
-            f"The first {len(rows)} of {count:,}. `bitext rejects` prints more." if count > len(rows) else ""
-        )
+        note = f"The first {len(rows)} of {count:,}. bitext rejects prints more." if count > len(rows) else ""
         yield Details(summary=title, blocks=(Table(title=title, columns=columns, rows=rows, note=note),))
 
 

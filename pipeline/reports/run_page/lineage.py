@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from bitext.components.artifacts import PushedModel
 from bitext.components.artifacts.page import Block, Column, Details, Graph, GraphNode, Section, Table, Text
 from bitext.components.shared.display import path_text
-from bitext.pipeline.records import Execution, State, StoredArtifact, pushed_folder
+from bitext.pipeline.records import Execution, StoredArtifact, pushed_folder
 from bitext.pipeline.reports.run_page.record import RunRecord
-from bitext.pipeline.reports.run_page.top import tone
+from bitext.pipeline.reports.run_page.top import STATES, tone
 
 SHOWN_FILES = 8
 """The most files that are nodes of the graph. More are one node."""
@@ -60,18 +60,19 @@ class _Drawing:
                     earlier[node.id], source = node, node.id
                 if source != name:
                     self._edges[source, name] = None
-            state = "cached" if execution.state == State.CACHED else execution.state.lower()
+            state = STATES[execution.state]
             executions.append(
                 GraphNode(id=name, label=name, role="execution", detail=state, tone=tone(execution.state))
             )
         versions = list(self._version())
         nodes = (*files, *earlier.values(), *executions, *versions)
+        inputs = f"{len(files)} input{'s' * (len(files) != 1)}"
         end = f" It ends in {versions[0].label}." if versions else " Nothing was pushed."
         return Graph(
             title="What was made from what",
             nodes=nodes,
             edges=tuple(self._edges),
-            alternative=f"{len(files)} nodes of files lead through {', '.join(self._record.nodes)}.{end}",
+            alternative=f"{inputs} lead through {', '.join(self._record.nodes)}.{end}",
         )
 
     def _own_executions(self, name: str) -> list[Execution]:
@@ -96,7 +97,8 @@ class _Drawing:
             id_ = f"file {label}" if len(files) <= SHOWN_FILES else f"files of {name}"
             self._edges[id_, name] = None
             if id_ not in {node.id for node in self._nodes}:
-                node = GraphNode(id=id_, label=path_text(label), role="file", detail=detail)
+                name_of_file = path_text(label.rstrip("/").rpartition("/")[2])
+                node = GraphNode(id=id_, label=name_of_file, role="file", detail=detail)
                 self._nodes.append(node)
                 yield node
 

@@ -36,7 +36,7 @@ def sections(record: RunRecord) -> list[Section]:
 def _made_here(record: RunRecord) -> Iterator[Section]:
     """Yields the sections, made from the artifacts of the run; or why one is missing."""
     node = next((n for n in create_pipeline(record.config).nodes if n.name == Reporter.__name__), None)
-    if node is None:
+    if node is None or not record.run.own_nodes():  # a rollback
         return
     inputs, collected = _inputs(record, node)
     for title, make in SECTIONS.items():
@@ -48,7 +48,7 @@ def _made_here(record: RunRecord) -> Iterator[Section]:
             yield Section(id=id_, title=title, blocks=(Text(text=text, tone="warning"),))
             continue
         if made is None:
-            reason = "`bitext gc` removed the outputs." if collected else _why_absent(record)
+            reason = "bitext gc removed the outputs." if collected else _why_absent(record)
             made = Section(id=id_, title=title, blocks=(Text(text=f"There is nothing to show: {reason}"),))
         yield from (made,) if isinstance(made, Section) else made
 

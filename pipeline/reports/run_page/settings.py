@@ -75,7 +75,7 @@ def section(record: RunRecord) -> Section:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
-        text = "The configuration of this run is not on record: an older version made the run, or `bitext gc`"
+        text = "The configuration of this run is not on record: an older version made the run, or bitext gc"
         blocks.append(Text(text=f"{text} removed it. The parameters of its nodes are below."))
     else:
         folder = next((line for line in lines if line.startswith(_FOLDER)), "").removeprefix(_FOLDER)

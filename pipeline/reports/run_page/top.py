@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from pathlib import Path
 
-from bitext.components.artifacts import ModelBlessing, ModelEvaluation, PushedModel
+from bitext.components.artifacts import BaselineComparison, ModelBlessing, ModelEvaluation, PushedModel
 from bitext.components.artifacts.page import (
     Block,
     Code,
@@ -19,12 +20,20 @@ from bitext.components.artifacts.page import (
     Tone,
 )
 from bitext.components.shared.metrics import METRICS, Bleu
-from bitext.pipeline.records import Execution, State, StoredArtifact, pushed_folder
+from bitext.pipeline.records import ROLLBACK, Execution, State, StoredArtifact, pushed_folder
 from bitext.pipeline.reports import contents
 from bitext.pipeline.reports.run_page.record import RunRecord
-from bitext.pipeline.terminal import duration, moment
+from bitext.pipeline.terminal import duration
 
 _MADE = (State.COMPLETE, State.CACHED)
+STATES = {
+    State.COMPLETE: "ran",
+    State.CACHED: "cached",
+    State.RUNNING: "killed or running",
+    State.CANCELED: "interrupted",
+    State.FAILED: "failed",
+}
+"""The states of executions in words."""
 
 
 def verdict(record: RunRecord) -> Text:
@@ -45,12 +54,17 @@ def verdict(record: RunRecord) -> Text:
         recorded = contents.pushed(pushed)
         return Text(text=f"Nothing was pushed: {recorded.reason if recorded else 'see the log'}", tone="bad")
     reasons = "; ".join(reason for blessing in _blessings(record) for reason in contents.reasons(blessing))
+    if pushed is not None and ROLLBACK in record.nodes:
+        return Text(
+            text=f"A rollback: version {pushed.properties['version']} is a copy of an earlier version."
+        )
     if pushed is not None:
         version = pushed.properties["version"]
         return Text(text=f"The model was blessed and is version {version}: {reasons}", tone="good")
     if reasons:
         return Text(text=f"The model was blessed; this run pushes nothing: {reasons}", tone="good")
-    return Text(text=f"The run is complete. It ended after {[*record.nodes, 'no node'][-2]}, as told.")
+    last = next(reversed(record.nodes), "no node")
+    return Text(text=f"The run is complete. It ends after {last}, and no model was judged.")
 
 
 def _where(record: RunRecord) -> str:
@@ -76,9 +90,10 @@ def lead(record: RunRecord) -> tuple[Block, ...]:
     if pushed is not None:
         folder = pushed_folder(pushed, record.config.serving)
         value = f"version {pushed.properties['version']}" if folder else "nothing"
-        facts.append(Fact(label="pushed", value=value, note=str(folder or "")))
+        facts.append(Fact(label="pushed", value=value, note=f"of {folder.parent.name}" if folder else ""))
     seconds = duration(run.seconds) if run.finished else "not ended"
-    facts.append(Fact(label="duration", value=seconds, note=f"started {moment(run.started)}"))
+    started = datetime.datetime.fromtimestamp(run.started, datetime.UTC)
+    facts.append(Fact(label="duration", value=seconds, note=f"started {started:%Y-%m-%d %H:%M} UTC"))
     blocks: list[Block] = [Facts(facts=tuple(facts))]
     if run.remedy:
         blocks.append(Text(text=f"What to do: {run.remedy}"))
@@ -91,38 +106,25 @@ def _scores(record: RunRecord) -> Iterator[Fact]:
     metrics = contents.metrics(evaluation) if evaluation else None
     if metrics is None:
         return
-    served = _served_scores(record)
     for metric in METRICS:
         if metric.name not in metrics.scores:
             continue
         score = metrics.scores[metric.name]
         low, high = score.interval
         note = f"[{low:.2f}, {high:.2f}]"
-        if metric.name == Bleu.name and metrics.baseline is not None:
-            note += f"; served model {metrics.baseline.bleu:.2f}, p = {metrics.baseline.p_value:.3f}"
-        elif metric.name in served:
-            note += f"; served model {served[metric.name]:.2f}"
+        if metrics.baseline is not None:
+            note += _served(metrics.baseline, metric.name)
         yield Fact(label=metric.label, value=f"{score.score:.2f}", note=note)
 
 
-def _served_scores(record: RunRecord) -> dict[str, float]:
-    """The scores that the model now served had on the same test split; empty: it was another one."""
-    evaluator = record.nodes.get("Evaluator")
-    evaluation = next(iter(evaluator.outputs.get("evaluation", ())), None) if evaluator else None
-    own = record.makers().get(evaluation.id) if evaluation else None
-    baseline = next(iter(own.inputs.get("baseline", ())), None) if own else None
-    if own is None or baseline is None:
-        return {}
-    examples = [artifact.split_digests.get("test") for artifact in own.inputs.get("examples", ())]
-    for execution in record.history:
-        judged = next(iter(execution.inputs.get("model", ())), None)
-        of_it = next(iter(execution.outputs.get("evaluation", ())), None)
-        if of_it is None or judged is None or judged.id != baseline.id:
-            continue
-        if [a.split_digests.get("test") for a in execution.inputs.get("examples", ())] == examples:
-            metrics = contents.metrics(of_it)
-            return {name: score.score for name, score in metrics.scores.items()} if metrics else {}
-    return {}
+def _served(baseline: BaselineComparison, metric: str) -> str:
+    """The score of the model that was served, beside that of the new one."""
+    compared = baseline.by_metric.get(metric)
+    if compared is not None:
+        return f"; served model {compared.score:.2f}, p = {compared.p_value:.3f}"
+    if metric == Bleu.name:  # older evaluations compared BLEU only
+        return f"; served model {baseline.bleu:.2f}, p = {baseline.p_value:.3f}"
+    return ""
 
 
 def section(record: RunRecord) -> Section:
@@ -132,9 +134,14 @@ def section(record: RunRecord) -> Section:
     if failed is not None and failed.traceback:
         code = Code(title=f"Traceback of {failed.node}", text=failed.traceback)
         blocks.append(Details(summary="Traceback", blocks=(code,)))
+    pushed = _pushed(record)
+    folder = pushed_folder(pushed, record.config.serving) if pushed is not None else None
     log = record.layout.log_file(record.run.run_id)
-    if log.is_file():
-        blocks.append(Text(text=f"Log: {log}"))
+    places = [("Served model", folder), ("Log", log if log.is_file() else None)]
+    rows = tuple((name, str(path)) for name, path in places if path is not None)
+    if rows:
+        columns = (Column(title="file"), Column(title="path", content="place"))
+        blocks.append(Table(title="Where it is", columns=columns, rows=rows))
     cached = sum(execution.state == State.CACHED for execution in record.nodes.values())
     summary = f"{len(record.nodes)} of {len(_names(record))} nodes, {cached} of them cached."
     return Section(id="run", title="Run", summary=summary, blocks=tuple(blocks))
@@ -156,12 +163,8 @@ def _nodes(record: RunRecord) -> Table:
             rows.append((name, "not run", None, "", ""))
             continue
         state, note = _state(execution, name in own)
-        if execution.state in _MADE and execution.state == State.CACHED:
-            made_by = {makers[a.id].run_id for a in execution.all_outputs() if a.id in makers}
-            others = sorted(made_by - {record.run.run_id})
-            made_in = others[-1] if others else ""
-        else:
-            made_in = record.run.run_id if execution.state in _MADE else ""
+        made_by = {makers[a.id].run_id for a in execution.all_outputs() if a.id in makers}
+        made_in = max(made_by - {record.run.run_id}, default="")
         seconds = execution.seconds if execution.finished and execution.state != State.CACHED else None
         rows.append((name, state, seconds, made_in, note))
     return Table(
@@ -170,7 +173,7 @@ def _nodes(record: RunRecord) -> Table:
             Column(title="node"),
             Column(title="state"),
             Column(title="time", content="seconds", digits=1),
-            Column(title="outputs made by run", content="run"),
+            Column(title="made by run", content="run"),
             Column(title="note"),
         ),
         rows=tuple(rows),
@@ -181,17 +184,10 @@ def _state(execution: Execution, is_own: bool) -> tuple[str, str]:
     """The state of a node in words, and what else is to be said."""
     missing = execution.missing_outputs() if execution.outputs else []
     note = f"removed since: {', '.join(Path(folder).parent.name for folder in missing)}" if missing else ""
-    match execution.state:
-        case State.COMPLETE:
-            return "ran", note
-        case State.CACHED:
-            return ("cached" if is_own else "taken from an earlier run"), note
-        case State.RUNNING:
-            return "killed or running", ""
-        case State.CANCELED:
-            return "interrupted", execution.error
-        case _:
-            return "failed", execution.error
+    state = STATES[execution.state]
+    if execution.state == State.CACHED and not is_own:
+        state = "taken from an earlier run"
+    return state, note if execution.state in _MADE else execution.error
 
 
 def tone(state: State) -> Tone:
