@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bitext.components import artifacts
 from bitext.components.artifacts import Aligned, BaselineComparison, Metrics, Translated
-from bitext.components.artifacts.page import Chart, Facts, Section, Sentences, Table, Text
+from bitext.components.artifacts.page import Chart, Details, Facts, Section, Sentences, Table, Text
 from bitext.components.reporter import evaluation as report
 from bitext.components.reporter.evaluation import labels, pairwise, sentences
 from bitext.components.reporter.evaluation.breakdowns import bin_names, binned, overlap_bins
@@ -88,19 +88,18 @@ def check(sections: Sequence[Section]) -> None:
     for section in sections:
         encoded = msgspec.json.encode(section)
         assert msgspec.json.decode(encoded, type=Section) == section
-        assert b"null" not in json.dumps(json.loads(encoded), allow_nan=False).encode()[:4]
-        for block in section.blocks:
-            if isinstance(block, Table):
-                assert {len(cells) for cells in block.rows} <= {len(block.columns)}, block.title
-                for index, column in enumerate(block.columns):
-                    if column.content == "share":
-                        shares = [cells[index] for cells in block.rows if cells[index] is not None]
-                        assert all(0 <= share <= 1 for share in shares), block.title  # type: ignore
-            if isinstance(block, Chart):
-                assert block.alternative.endswith(".")
-                for series in block.series:
-                    assert len(series.x) == len(series.y)
-                    assert {len(series.low), len(series.high), len(series.labels)} <= {0, len(series.x)}
+        json.dumps(json.loads(encoded), allow_nan=False)
+    for block in blocks(sections, Table):
+        assert {len(cells) for cells in block.rows} <= {len(block.columns)}, block.title
+        for index, column in enumerate(block.columns):
+            if column.content == "share":
+                shares = [cells[index] for cells in block.rows if cells[index] is not None]
+                assert all(0 <= share <= 1 for share in shares), block.title
+    for block in blocks(sections, Chart):
+        assert block.alternative.endswith(".")
+        for series in block.series:
+            assert len(series.x) == len(series.y)
+            assert {len(series.low), len(series.high), len(series.labels)} <= {0, len(series.x)}
     for block in blocks(sections, Sentences):
         members = Counter(label for each in block.rows for label in each.labels)
         for label, meaning in block.labels.items():
@@ -113,8 +112,13 @@ def check(sections: Sequence[Section]) -> None:
                 assert all(0 <= a < b <= len(candidate.text) for a, b in candidate.differing)
 
 
-def blocks(sections: Sequence[Section], kind: type[Any]) -> list[Any]:
-    return [block for section in sections for block in section.blocks if isinstance(block, kind)]
+def blocks(sections: Sequence[Section | Details], kind: type[Any]) -> list[Any]:
+    """Returns the blocks of a kind, those that a reader opens included."""
+    found: list[Any] = []
+    for section in sections:
+        for block in section.blocks:
+            found += blocks([block], kind) if isinstance(block, Details) else [block]
+    return [block for block in found if isinstance(block, kind)]
 
 
 def table(sections: Sequence[Section], title: str) -> Table:

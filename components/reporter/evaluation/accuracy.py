@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from bitext.components.artifacts.page import Axis, Block, Cell, Chart, Column, Series, Table
 from bitext.components.reporter.evaluation.breakdowns import FREQUENCIES, binned
+from bitext.components.reporter.evaluation.folding import folded
 from bitext.components.reporter.evaluation.labels import Words
 from bitext.components.reporter.evaluation.systems import System
 from bitext.components.reporter.evaluation.words import DEFINITION, joined, longest_of_equal, ngrams
@@ -31,21 +32,16 @@ def word_accuracy(
     """
     by_system = [_by_frequency(of_system, frequencies) for of_system in words]
     bins = [name for name in _bins() if any(of_bins[name][:2] != [0, 0] for of_bins in by_system)]
-    columns = [Column("frequency in train")]
-    rows: list[list[Cell]] = [[name] for name in bins]
-    series = []
-    for number, (system, of_bins) in enumerate(zip(systems, by_system, strict=True)):
-        suffix = f", {system.name}" if len(systems) > 1 else ""
-        columns += [
-            Column("words of references" + suffix, "number"),
-            Column("words written" + suffix, "number"),
-        ]
-        columns += [Column(name + suffix, "share", 1) for name in ("precision", "recall", "F1")]
-        scores = [_accuracy(*of_bins[name]) for name in bins]
-        for row, name, accuracy in zip(rows, bins, scores, strict=True):
-            row += [of_bins[name][0], of_bins[name][1], *accuracy]
-        f1 = tuple(None if a[2] is None else round(100 * a[2], 1) for a in scores)
-        series.append(Series(system.name, tuple(bins), f1, role="other" if number else "main"))
+    scores = [[_accuracy(*of_bins[name]) for name in bins] for of_bins in by_system]
+    series = [
+        Series(
+            system.name,
+            tuple(bins),
+            tuple(None if score[2] is None else round(100 * score[2], 1) for score in of_system),
+            role="other" if number else "main",
+        )
+        for number, (system, of_system) in enumerate(zip(systems, scores, strict=True))
+    ]
     shown = zip(bins, series[0].y, strict=True)
     parts = [f"{name}: {'none' if value is None else f'{value:.0f} %'}" for name, value in shown]
     chart = Chart(
@@ -57,14 +53,27 @@ def word_accuracy(
         alternative=f"F1 of the words of {systems[0].name}, by their frequency in the training split: "
         f"{'; '.join(parts)}.",
     )
-    table = Table(
+    rows: list[tuple[Cell, ...]] = [
+        (name, *by_system[0][name][:2], *scores[0][index], *(others[index][2] for others in scores[1:]))
+        for index, name in enumerate(bins)
+    ]
+    return chart, folded(_accuracy_table(systems, rows))
+
+
+def _accuracy_table(systems: Sequence[System], rows: Sequence[tuple[Cell, ...]]) -> Table:
+    return Table(
         title="Accuracy of words by their frequency in train",
-        columns=tuple(columns),
-        rows=tuple(map(tuple, rows)),
+        columns=(
+            Column("frequency in train"),
+            Column("words of references", "number"),
+            Column("words written", "number"),
+            *(Column(name, "share", 1) for name in ("precision", "recall", "F1")),
+            *(Column(f"F1, {system.name}", "share", 1) for system in systems[1:]),
+        ),
+        rows=tuple(rows),
         note="Precision: the share of the written words that the closest reference has. Recall: the share of "
         f"the reference's words that are written. {DEFINITION}",
     )
-    return chart, table
 
 
 def _bins() -> list[str]:
@@ -96,7 +105,7 @@ def _accuracy(reference: int, written: int, matched: int) -> tuple[float | None,
     )
 
 
-def over_and_under(system: System, words: Sequence[Words]) -> tuple[Table, Table]:
+def over_and_under(system: System, words: Sequence[Words]) -> tuple[Block, ...]:
     """Returns the n-grams that a model writes more often than the closest references do, and less often."""
     written: Counter[Ngram] = Counter()
     expected: Counter[Ngram] = Counter()
@@ -106,8 +115,8 @@ def over_and_under(system: System, words: Sequence[Words]) -> tuple[Table, Table
             expected.update(ngrams(sentence.reference, order))
     difference = {ngram: written[ngram] - expected[ngram] for ngram in written | expected}
     return (
-        _table(f"N-grams that {system.name} writes too often", difference, written, expected, 1),
-        _table(f"N-grams that {system.name} writes too rarely", difference, written, expected, -1),
+        folded(_table(f"N-grams that {system.name} writes too often", difference, written, expected, 1)),
+        folded(_table(f"N-grams that {system.name} writes too rarely", difference, written, expected, -1)),
     )
 
 

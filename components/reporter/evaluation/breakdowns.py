@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bitext.components.artifacts.page import Axis, Block, Cell, Chart, Column, Series, Table
+from bitext.components.reporter.evaluation.folding import folded
 from bitext.components.reporter.evaluation.systems import (
     ScoreOptions,
     System,
@@ -99,7 +100,7 @@ class Breakdown:
         }
 
     def blocks(self, grouping: Grouping) -> tuple[Block, ...]:
-        """Returns a chart of BLEU and a table of BLEU and chrF by group."""
+        """Returns a chart of BLEU and, to open, a table of BLEU and chrF by group."""
         groups = np.array(grouping.groups)
         members = {name: np.flatnonzero(groups == name) for name in grouping.order}
         members = {name: indices for name, indices in members.items() if len(indices)}
@@ -108,7 +109,7 @@ class Breakdown:
             for key, statistics in self._statistics.items()
         }
         sizes = {name: len(indices) for name, indices in members.items()}
-        return self._chart(grouping, sizes, scores), self._table(grouping, sizes, scores)
+        return self._chart(grouping, sizes, scores), folded(self._table(grouping, sizes, scores))
 
     def _score(self, metric: str, statistics: SentenceStatistics) -> tuple[float, float, float] | None:
         """Returns the score of some sentences and the ends of its interval; None: BLEU has no n-gram."""

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitext.components.artifacts.page import Axis, Block, Chart, Column, Series, Table
+from bitext.components.reporter.evaluation.folding import folded
 from bitext.components.reporter.evaluation.systems import LABELS, RANKED, System
 from bitext.components.reporter.evaluation.words import (
     DEFINITION,
@@ -40,7 +41,7 @@ def blocks(first: System, second: System) -> tuple[Block, ...]:
     return (
         scatter(first, second),
         score_histogram([first, second]),
-        *ngram_differences(first, second),
+        *map(folded, ngram_differences(first, second)),
     )
 
 
