@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from bitext.components.shared.progress import Figure, Progress
+from bitext.components.shared.progress import Figure, Progress, in_progress
+from bitext.pipeline.streams import print_message
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -56,6 +58,43 @@ class Bar:
             yield
         finally:
             self._bar.refresh()
+
+
+@dataclasses.dataclass(frozen=True)
+class Printer:
+    """Prints messages above a bar.
+
+    Attributes:
+      bar: the bar, which may not be drawn.
+      write: prints a message.
+    """
+
+    bar: Bar
+    write: Callable[[str], None] = print_message
+
+    def __call__(self, text: str) -> None:
+        with self.bar.hidden():
+            self.write(text)
+
+
+@contextlib.contextmanager
+def drawn(unit: str, total: int | None = None, *, is_wanted: bool = True) -> Iterator[Printer]:
+    """Context manager: draws a bar of what is counted in this process, if standard error is a terminal.
+
+    Args:
+      unit: what is counted, in the plural.
+      total: how many there are; None: unknown.
+      is_wanted: whether a bar may be drawn.
+
+    Yields:
+      What prints a message above the bar.
+    """
+    bar = Bar()
+    if not is_wanted or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield Printer(bar)
+        return
+    with in_progress(Progress(unit, total, 0, bar.show)):
+        yield Printer(bar)
 
 
 def _new(progress: Progress) -> tqdm[None]:

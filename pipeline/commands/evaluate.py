@@ -171,9 +171,11 @@ def _translate(options: argparse.Namespace, test_set: TestSet, model: Path) -> T
     from bitext.components.translation.output import open_output
     from bitext.components.translation.test_set import translate_test_set
     from bitext.components.translation.translator import LineTranslator
+    from bitext.pipeline import bars
 
     translator = LineTranslator(model, search, options.batch_size, trusted=options.trust_model)
-    translations = translate_test_set(test_set, translator, model_arguments.splitting(options), print_message)
+    with bars.drawn("sentences", len(test_set.sources or ())) as warn:
+        translations = translate_test_set(test_set, translator, model_arguments.splitting(options), warn)
     if options.output is not None:
         with open_output(options.output) as write:
             write("".join(f"{text}\n" for text in translations.texts).encode())

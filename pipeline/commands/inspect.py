@@ -33,7 +33,7 @@ def inspect(options: argparse.Namespace) -> int:
     because of them.
     """
     options.first, options.last, options.force, options.force_bless = None, LAST, [], None
-    options.explain_cache, options.log_format = False, "human"
+    options.explain_cache, options.log_format, options.quiet = False, "human", False
     try:
         code = run.run(options)
     except BitextError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from bitext.pipeline.streams import print_message
 if TYPE_CHECKING:
     from bitext.components.translation.search import Search
     from bitext.components.translation.sentences import Splitting
+    from bitext.pipeline.bars import Printer
 
 
 def add_to(commands: common.Commands) -> None:
@@ -97,6 +100,7 @@ def run(options: argparse.Namespace) -> int:
     quiet_libraries(native_errors=False)
     from bitext.components.translation.output import STANDARD_INPUT, check_output_file
     from bitext.components.translation.translate import Alignments, main_align, main_translate
+    from bitext.pipeline import bars
 
     session: common.Session = options.session
     if options.input is None:
@@ -111,14 +115,22 @@ def run(options: argparse.Namespace) -> int:
     model_arguments.import_tensorflow()
     splitting = model_arguments.splitting(options)
     places = model, options.input, options.output
-    others: Any = {"splitting": splitting, "trusted": options.trust_model, "warn": print_message}
-    if "alignments" in options:
-        alignments = Alignments(options.alignments, options.alignment_threshold)
-        return main_align(*places, alignments, search, options.batch_size, **others)
-    if not uses_beam:
-        return main_translate(*places, search, options.batch_size, **others)
-    _translate_with_beam(options, model, search, splitting)
+    others: Any = {"splitting": splitting, "trusted": options.trust_model}
+    with bars.drawn("sentences", is_wanted=_leaves_the_terminal(options)) as warn:
+        if "alignments" in options:
+            alignments = Alignments(options.alignments, options.alignment_threshold)
+            return main_align(*places, alignments, search, options.batch_size, **others, warn=warn)
+        if not uses_beam:
+            return main_translate(*places, search, options.batch_size, **others, warn=warn)
+        _translate_with_beam(options, model, search, splitting, warn)
     return 0
+
+
+def _leaves_the_terminal(options: argparse.Namespace) -> bool:
+    """Whether neither the sentences nor the translations are on the terminal, so that a bar may be there."""
+    results = [options.output, *([options.alignments] if "alignments" in options else [])]
+    is_written = all(results) or not sys.stdout.isatty()
+    return is_written and (options.input is not None or not sys.stdin.isatty())
 
 
 def _check_alignments(options: argparse.Namespace) -> None:
@@ -164,7 +176,7 @@ def _uses_beam(options: argparse.Namespace) -> bool:
 
 
 def _translate_with_beam(
-    options: argparse.Namespace, model: Path, search: Search, splitting: Splitting
+    options: argparse.Namespace, model: Path, search: Search, splitting: Splitting, printer: Printer
 ) -> None:
     """Translates with Beam and prints the progress to standard error."""
     from bitext.pipeline.beam import errors_unwrapped, pipeline_factory
@@ -187,5 +199,5 @@ def _translate_with_beam(
             batch_size=options.batch_size,
             splitting=splitting,
             trusted=options.trust_model,
-            say=log.info,
+            say=dataclasses.replace(printer, write=log.info),
         )

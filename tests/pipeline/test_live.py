@@ -17,8 +17,8 @@ from rich.cells import cell_len
 
 from bitext.components.component import Context
 from bitext.components.shared.errors import LockedError
-from bitext.components.shared.progress import Progress
-from bitext.pipeline import live
+from bitext.components.shared.progress import Progress, count
+from bitext.pipeline import bars, live
 from bitext.pipeline.bars import Bar
 from bitext.pipeline.layout import Layout
 from bitext.pipeline.lock import is_held, locked
@@ -258,3 +258,21 @@ def test_a_run_of_another_root_has_no_progress(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     other = Run("r", "toy", str(tmp_path), State.RUNNING, 1.0, root_id="another")
     assert running.collect(other, layout) is None
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_command_draws_what_is_counted_below_its_messages(
+    is_terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Tty()
+    monkeypatch.setattr(terminal, "isatty", lambda: is_terminal)
+    monkeypatch.setattr("bitext.components.shared.progress.OBSERVED_SECONDS", 0.0)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with bars.drawn("sentences", 10) as say:
+        count(4)
+        say("warning: too long")
+    text = terminal.getvalue()
+    assert ("4/10 sentences" in text) == is_terminal
+    assert "warning: too long\n" in text.splitlines(keepends=True)[0 if not is_terminal else -2]
+    if not is_terminal:
+        assert text == "warning: too long\n"
