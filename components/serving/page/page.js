@@ -15,6 +15,7 @@ const panes = new Map();
 let catalog = { model: "", served: null, versions: [], limits: { text: 10000, nbest: 32 } };
 let selected = [SERVED];
 let active = null;
+let shownState = "";
 let typingTimer = 0;
 let lookTimer = 0;
 
@@ -55,6 +56,10 @@ function describe(version) {
 }
 
 function showVersions() {
+  // Rows that did not change stay, so that a click is not lost.
+  const state = JSON.stringify([catalog, selected]);
+  if (state === shownState) return;
+  shownState = state;
   const list = byId("versions");
   const legend = list.querySelector("legend");
   const rows = catalog.versions.map((version) => {
@@ -77,9 +82,16 @@ function showVersions() {
 
 function servedText() {
   if (catalog.served === null) return "No version is served.";
-  const names = new Intl.DisplayNames(["en"], { type: "language" });
-  const language = catalog.source_language ? `from ${names.of(catalog.source_language)}, ` : "";
+  const language = catalog.source_language ? `from ${languageName(catalog.source_language)}, ` : "";
   return `${language}version ${catalog.served}`;
+}
+
+function languageName(code) {
+  try {
+    return new Intl.DisplayNames(["en"], { type: "language" }).of(code);
+  } catch {
+    return code;
+  }
 }
 
 function choose(key, wanted) {
@@ -170,8 +182,8 @@ async function copyText(text, button) {
 function showAnswer(pane) {
   const { answer, output } = pane;
   output.classList.remove("stale");
-  pane.copy.hidden = !answer || !answer.sentences.length;
-  pane.hint.hidden = pane.copy.hidden;
+  pane.hint.hidden = !answer || !answer.sentences.length;
+  pane.copy.hidden = pane.hint.hidden || !navigator.clipboard; // it needs localhost or HTTPS
   if (!answer || !answer.sentences.length) {
     output.replaceChildren(element("p", { className: "empty" }, "The translation appears here as you type."));
     pane.seconds.textContent = "";
@@ -494,6 +506,7 @@ async function start() {
     if (event.key === "Escape") closeDetails();
   });
   new ResizeObserver(() => { if (active) showAlignment(); }).observe(byId("panes"));
+  byId("copy-command").hidden = !navigator.clipboard;
   await refreshVersions();
   onInput();
   setInterval(() => { if (!document.hidden) refreshVersions(); }, REFRESH_MS);
