@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import signal
@@ -14,6 +15,7 @@ from bitext.components import pages
 from bitext.components.shared.errors import DataError
 from bitext.pipeline import cli, config, graph
 from bitext.pipeline.layout import Layout
+from bitext.pipeline.records import ROLLBACK
 from bitext.pipeline.reports import run_page
 from bitext.pipeline.reports.run_page import record, settings
 from tests.pipeline import fakes
@@ -240,8 +242,17 @@ def test_a_rollback_has_a_page(toy: Path) -> None:
     assert cli.main(["run", "toy.yaml"]) == 0
     found = record.load(loaded)
     assert found is not None
-    found.run.nodes = ""
+    rollback = dataclasses.replace(next(iter(found.nodes.values())), node=ROLLBACK)
+    found = dataclasses.replace(found, nodes={ROLLBACK: rollback})
     assert "Data" not in [section.title for section in run_page.build(found).sections]
+
+
+def test_a_run_whose_record_does_not_name_the_nodes_has_all_sections(toy: Path) -> None:
+    assert cli.main(["run", "toy.yaml"]) == 0
+    found = record.load(config.load(Path("toy.yaml")))
+    assert found is not None
+    found.run.nodes = ""  # as older versions recorded it
+    assert "Data" in [section.title for section in run_page.build(found).sections]
 
 
 def test_a_running_run_is_told(toy: Path) -> None:

@@ -17,7 +17,7 @@ from bitext.components.reporter.sections import SECTIONS
 from bitext.components.shared.errors import BitextError
 from bitext.pipeline.graph import create_pipeline
 from bitext.pipeline.lookup import component_artifacts
-from bitext.pipeline.records import Artifacts
+from bitext.pipeline.records import ROLLBACK, Artifacts
 from bitext.pipeline.reports.run_page.record import RunRecord
 from bitext.pipeline.sources import Inputs as NodeInputs
 from bitext.pipeline.sources import Node, Output, PreviousOutput
@@ -36,7 +36,7 @@ def sections(record: RunRecord) -> list[Section]:
 def _made_here(record: RunRecord) -> Iterator[Section]:
     """Yields the sections, made from the artifacts of the run; or why one is missing."""
     node = next((n for n in create_pipeline(record.config).nodes if n.name == Reporter.__name__), None)
-    if node is None or not record.run.own_nodes():  # a rollback
+    if node is None or set(record.nodes) == {ROLLBACK}:
         return
     inputs, collected = _inputs(record, node)
     for title, make in SECTIONS.items():
