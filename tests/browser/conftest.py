@@ -78,6 +78,8 @@ def visit(chromium: Browser) -> Iterator[Callable[..., Visit]]:
             "request", lambda request: request.url != path.as_uri() and one.requests.append(request.url)
         )
         one.page.goto(path.as_uri())
+        if options.get("java_script_enabled", True) and one.page.locator(".sentences").count():
+            one.page.locator(".card").first.wait_for()  # lists are made after the event `load`
         return one
 
     yield open_file

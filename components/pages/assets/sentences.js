@@ -331,5 +331,10 @@
     }
   }
 
-  for (const box of document.querySelectorAll(".sentences")) new List(box);
+  /** Makes the lists. They are long, so the page is shown first. */
+  function makeLists() {
+    for (const box of document.querySelectorAll(".sentences")) new List(box);
+  }
+
+  window.addEventListener("load", () => setTimeout(makeLists));
 })();
