@@ -21,7 +21,7 @@ def add_to(commands: common.Commands) -> None:
         commands,
         "show",
         lambda options: options.parser.error("name what to show: bitext show data"),
-        "show what a run has: data, rejects, samples, vocabulary, statistics, or how a text is cut",
+        "show what a run has: data, rejects, statistics, vocabulary, translations; or how a text is cut",
         "bitext show data my.yaml --text tea",
         'bitext show subwords "Where is the station?" my.yaml',
     )
@@ -29,6 +29,7 @@ def add_to(commands: common.Commands) -> None:
     _add_data(kinds)
     _add_rejects(kinds)
     _add_samples(kinds)
+    _add_validations(kinds)
     _add_vocabulary(kinds)
     _add_statistics(kinds)
     _add_subwords(kinds)
@@ -125,6 +126,18 @@ def _add_samples(kinds: common.Commands) -> None:
         help="which come first, by the chrF of the sentence (default: %(default)s)",
     )
     _add_text_argument(parser, "sentences whose source, reference or translation has")
+
+
+def _add_validations(kinds: common.Commands) -> None:
+    parser = common.add_command(
+        kinds,
+        "validations",
+        _validations,
+        "show how the translations of some sentences change during the training",
+        "bitext show validations my.yaml --limit 2",
+    )
+    _add_common(parser, 10, "sentences")
+    _add_text_argument(parser, "sentences whose source, reference or a translation has")
 
 
 def _add_vocabulary(kinds: common.Commands) -> None:
@@ -236,6 +249,15 @@ def _samples(options: argparse.Namespace) -> int:
     common.print_report(
         report, lambda report: samples.render(report, options.order, options.text), options.json
     )
+    return 0
+
+
+def _validations(options: argparse.Namespace) -> int:
+    config = _load(options)
+    from bitext.pipeline.reports.show import validations
+
+    report = validations.collect(config, options.run_id, options.text, options.limit or None)
+    common.print_report(report, lambda report: validations.render(report, options.text), options.json)
     return 0
 
 

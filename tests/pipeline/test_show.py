@@ -19,14 +19,18 @@ from bitext.components.artifacts import (
     Examples,
     ExampleStatistics,
     ModelEvaluation,
+    ModelRun,
     Reject,
     Rejects,
+    SampleTranslation,
     SideFiles,
     Summary,
     TextFile,
     TransformedExamples,
     TransformGraph,
     Translated,
+    Validation,
+    ValidationSamples,
 )
 from bitext.components.shared.tfrecord import write_examples
 from bitext.components.text import TextSettings
@@ -218,10 +222,62 @@ class TestSamples:
         ]
         assert "\x1b" not in shown(capsys, "samples", "--split", "golden")
 
+    def test_scores_that_are_recorded_are_used(self, root: Root, capsys: pytest.CaptureFixture[str]) -> None:
+        evaluation = root.new(ModelEvaluation)
+        rows = [("1", 20.0), ("2", 10.0)]
+        evaluation.write_translations(
+            Translated(name, "a", "b", ["b"], None, scores={"chrf": score}) for name, score in rows
+        )
+        root.record(root.add_run("r2"), evaluation)
+        assert [row["sentence_score"] for row in as_json(capsys, "samples")["rows"]] == [10, 20]
+
     def test_a_text_and_a_set(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert [row["id"] for row in as_json(capsys, "samples", "--text", "dos")["rows"]] == ["2"]
         assert as_json(capsys, "samples", "--text", "none")["rows"] == []
         assert as_json(capsys, "samples", "--split", "golden")["sentences"] == 1
+
+
+class TestValidations:
+    def record(self, root: Root, *samples: ValidationSamples) -> None:
+        """Records a training with sample translations."""
+        model_run = root.new(ModelRun)
+        for validation in samples:
+            model_run.append(Validation(validation.step, 1.0, 2.0, 30.0))
+            model_run.append(validation)
+        if not samples:
+            model_run.append(Validation(1, 1.0, 2.0, 30.0))
+        root.record(root.add_run("r1"), model_run)
+
+    def sample(self, hypothesis: str, source: str = "two") -> SampleTranslation:
+        return SampleTranslation(source, "dos", hypothesis)
+
+    def test_each_sentence_has_its_translations_in_order(
+        self, root: Root, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        steps = [(100, "x"), (200, "x"), (1500, HOSTILE)]
+        validations = [
+            ValidationSamples(step, (self.sample(text), self.sample("y", "three"))) for step, text in steps
+        ]
+        self.record(root, *validations)
+        report = as_json(capsys, "validations")
+        assert report["rows"][0]["hypotheses"] == {"100": "x", "200": "x", "1500": HOSTILE}
+        assert report["validations"]["100"]["bleu"] == 30
+        output = shown(capsys, "validations", "--limit", "1")
+        assert output.splitlines()[:5] == [
+            "run r1  2 sentences of the eval split",
+            "",
+            "source        two",
+            "update   100  x",
+            r"update 1,500  \x1b[31mred\x1b[0m \u202eevil\u2069 a\nb\tc",
+        ]
+        assert "1 more (--limit 0 shows all)" in output
+        assert [row["source"] for row in as_json(capsys, "validations", "--text", "y")["rows"]] == ["three"]
+
+    def test_a_training_of_an_older_version(self, root: Root, capsys: pytest.CaptureFixture[str]) -> None:
+        self.record(root)
+        error = shown(capsys, "validations", code=3)
+        assert "has no sample translations" in error
+        assert "bitext show samples toy.yaml" in error
 
 
 def write_graph(graph: TransformGraph, words: dict[str, dict[str, int]]) -> dict[str, tuple[str, ...]]:
