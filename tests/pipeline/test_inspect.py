@@ -23,7 +23,7 @@ def test_the_run_has_all_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cli.main(["inspect", "toy.yaml"]) == 0
     usual = vars(cli.build_parser().parse_args(["run", "toy.yaml"]))
     assert set(usual) <= set(vars(received[0]))
-    changed = {"last", "run", "parser"}
+    changed = {"last", "run", "parser", "whole_parser"}
     others = {name: value for name, value in usual.items() if name not in changed}
     assert {name: vars(received[0])[name] for name in others} == others
     assert received[0].last == inspect.LAST
