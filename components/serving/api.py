@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import math
 from typing import Any
 
@@ -14,92 +15,24 @@ from bitext.components.serving.catalog import Version
 from bitext.components.serving.errors import INVALID, RequestError
 from bitext.components.serving.limits import check_texts
 from bitext.components.serving.loaded import LoadedVersion
+from bitext.components.serving.messages import (
+    Aligned,
+    Sentence,
+    SentenceTranslation,
+    TranslateAnswer,
+    TranslateRequest,
+)
 from bitext.components.serving.service import Service
 from bitext.components.serving.tensors import Arrays
 from bitext.components.text.normalization import is_blank
 from bitext.components.translation.sentences import split
 from bitext.components.translation.translator import UNFILLED_SCORE
 
-TEXT_FACTOR = 5
-"""Characters of a text of several sentences: this number times the limit of one."""
-
-
-class TranslateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of `POST /api/translate`.
-
-    Attributes:
-      text: one or more paragraphs.
-      version: the version that translates; null: the served one.
-      nbest: number of translations of each sentence.
-      alignment: whether each translation comes with its alignment.
-    """
-
-    text: str
-    version: int | None = None
-    nbest: int = 1
-    alignment: bool = False
-
-
-class Aligned(msgspec.Struct, frozen=True):
-    """The alignment of a translation between units: words, or tokens where a script has no spaces.
-
-    Attributes:
-      source: the parts of the sentence, each with the index of its unit; null: a space.
-      target: the parts of the translation.
-      weights: for each unit of the translation, the weight of each unit of the sentence.
-    """
-
-    source: list[tuple[str, int | None]]
-    target: list[tuple[str, int | None]]
-    weights: list[list[float]]
-
-
-class SentenceTranslation(msgspec.Struct, frozen=True):
-    """A translation of a sentence.
-
-    Attributes:
-      text: the translation.
-      score: its score.
-      alignment: its alignment; null: not asked for, or not available.
-    """
-
-    text: str
-    score: float
-    alignment: Aligned | None = None
-
-
-class Sentence(msgspec.Struct, frozen=True):
-    """A sentence with its translations.
-
-    Attributes:
-      source: the sentence.
-      paragraph: the number of its line in the text, from 0.
-      translations: its translations, best first.
-      tokens: number of its tokens.
-      is_cut: whether it is longer than the model reads, so that its end is not translated.
-    """
-
-    source: str
-    paragraph: int
-    translations: list[SentenceTranslation]
-    tokens: int
-    is_cut: bool
-
-
-class TranslateAnswer(msgspec.Struct, frozen=True):
-    """The answer of `POST /api/translate`.
-
-    Attributes:
-      version: the version that translated.
-      paragraphs: number of lines of the text.
-      sentences: the sentences of the text, in order.
-      milliseconds: duration in the server, without loading the version.
-    """
-
-    version: int
-    paragraphs: int
-    sentences: list[Sentence]
-    milliseconds: float
+TEXT_FACTOR, TRANSLATIONS_FACTOR = 5, 32
+"""Characters of a text of several sentences: this number times the limit of one. And translations of all its
+sentences: this number times the limit of instances."""
+REMEMBERED = 4096
+"""Sentences whose translations are remembered."""
 
 
 class Api:
@@ -111,6 +44,7 @@ class Api:
 
     def __init__(self, service: Service):
         self._service = service
+        self._recent: collections.OrderedDict[tuple[int, int, bytes], Sentence] = collections.OrderedDict()
 
     def versions(self) -> bytes:
         """Returns the body of `GET /api/versions`: the versions on disk, newest first."""
@@ -190,43 +124,65 @@ class Api:
         self, loaded: LoadedVersion, sentences: list[tuple[int, bytes]], request: TranslateRequest
     ) -> list[Sentence]:
         """Translates sentences, each of which stands with the number of its line."""
-        limits = self._service.settings.limits
-        if len(sentences) > limits.instances:
+        texts = list(dict.fromkeys(text for _, text in sentences))
+        self._check(texts, request)
+        translated: dict[bytes, Sentence] = {}
+        for text in texts:
+            key = loaded.serial, request.nbest, text
+            if not request.alignment and key in self._recent:
+                self._recent.move_to_end(key)
+                translated[text] = self._recent[key]
+        missing = [text for text in texts if text not in translated]
+        if missing:
+            translated |= await self._translate_all(loaded, missing, request)
+        return [
+            msgspec.structs.replace(translated[text], paragraph=paragraph) for paragraph, text in sentences
+        ]
+
+    def _check(self, texts: list[bytes], request: TranslateRequest) -> None:
+        """Checks the size of a request.
+
+        Raises:
+          RequestError: it is too large.
+        """
+        limits, translations = self._service.settings.limits, len(texts) * request.nbest
+        check_texts("text", texts, limits)
+        limit = TRANSLATIONS_FACTOR * limits.instances
+        if translations > limit:
             raise RequestError(
                 INVALID,
-                f"'text': {len(sentences):,} sentences are more than the limit of {limits.instances:,}",
+                f"'text': {len(texts):,} sentences with {request.nbest} translations each are more than the"
+                f" limit of {limit:,} translations; ask for fewer translations, or divide the text",
             )
-        if request.alignment and len(sentences) * request.nbest > limits.instances:
+        if request.alignment and translations > limits.instances:
             raise RequestError(
                 INVALID,
-                f"'alignment': {len(sentences):,} sentences with {request.nbest} translations each are more than"
+                f"'alignment': {len(texts):,} sentences with {request.nbest} translations each are more than"
                 f" the limit of {limits.instances:,} alignments",
             )
-        texts = [text for _, text in sentences]
-        check_texts("text", texts, limits)
-        if not texts:
-            return []
+
+    async def _translate_all(
+        self, loaded: LoadedVersion, texts: list[bytes], request: TranslateRequest
+    ) -> dict[bytes, Sentence]:
+        """Translates different sentences. The newest are remembered: a person changes one at a time."""
         signature, inputs = self._search(loaded, texts, request.nbest)
         tokenized, outputs = await asyncio.gather(
             self._call(loaded, "tokenize", {"text": inputs["text"]}), self._call(loaded, signature, inputs)
         )
         totals = tokenized.get("total_length", tokenized["length"]).tolist()
-        answers = []
-        for row, (paragraph, text) in enumerate(sentences):
-            length = int(tokenized["length"][row])
+        translated = {}
+        for row, text in enumerate(texts):
             found = _translations(outputs, row, request.nbest)
             if request.alignment:
                 found = await self._aligned(loaded, text.decode(), found, outputs, row)
-            answers.append(
-                Sentence(
-                    text.decode(),
-                    paragraph,
-                    [translation for _, translation in found],
-                    totals[row],
-                    totals[row] > length,
-                )
-            )
-        return answers
+            is_cut = totals[row] > int(tokenized["length"][row])
+            translations = [translation for _, translation in found]
+            sentence = translated[text] = Sentence(text.decode(), 0, translations, totals[row], is_cut)
+            if not request.alignment:
+                self._recent[loaded.serial, request.nbest, text] = sentence
+        while len(self._recent) > REMEMBERED:
+            self._recent.popitem(last=False)
+        return translated
 
     def _search(self, loaded: LoadedVersion, texts: list[bytes], nbest: int) -> tuple[str, Arrays]:
         """Returns the signature that translates, and its inputs."""
@@ -236,10 +192,6 @@ class Api:
         search = loaded.default_search()
         beam = max(int(search["beam_size"]), nbest)
         search["beam_size"] = np.array(beam, search["beam_size"].dtype)
-        limits = self._service.settings.limits
-        # The default search may be wider than a client may ask for, but not larger in all.
-        longest = max(1, limits.tokens // (len(texts) * beam))
-        search["max_length"] = np.minimum(search["max_length"], longest).astype(search["max_length"].dtype)
         return "translate_nbest", {"text": array, **search}
 
     async def _call(self, loaded: LoadedVersion, signature: str, inputs: Arrays) -> Arrays:

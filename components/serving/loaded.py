@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from bitext.components.shared.errors import DataError
 from bitext.components.translation.graph_check import PUSH_AGAIN
 from bitext.components.translation.translator import LineTranslator
 
+_SERIALS = itertools.count()
 _WARM_UP_TEXT = b"a"
 MAX_LOGITS = 1 << 26
 """The most target tokens times words of the vocabulary in a call of `score`, in numbers of 4 bytes."""
@@ -29,6 +31,9 @@ _MESSAGE_CHARACTERS = 500
 
 class LoadedVersion:
     """A version of the model in memory, with the requests that use it.
+
+    Attributes:
+      serial: a number that no other loaded version of this process has.
 
     Args:
       version: the version.
@@ -42,6 +47,7 @@ class LoadedVersion:
         import tensorflow as tf
 
         self._tf = tf
+        self.serial = next(_SERIALS)
         self.version = version
         served = ServedVersion(version.path)
         if served.metadata() is None and (version.path / served.METADATA).exists():

@@ -178,6 +178,21 @@ def test_errors_are_told(server: Server, open_page: Any) -> None:
     expect(output(page)).to_have_text("A")
 
 
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+def test_a_long_text_is_seen_whole(server: Server, open_page: Open, viewport: dict[str, int]) -> None:
+    page = open_page(server, viewport=viewport)
+    source = page.locator("#source")
+    source.fill("\n".join(f"Line {number} of a text." for number in range(12)))
+    expect(output(page).locator(".sentence")).to_have_count(12)
+    assert source.evaluate("node => node.scrollHeight - node.clientHeight") <= 1, "it does not grow"
+    source.fill("\n".join(f"Line {number} of a text." for number in range(100)))
+    expect(output(page).locator(".sentence")).to_have_count(100)
+    assert source.evaluate("node => getComputedStyle(node).overflowY") == "auto"
+    assert source.evaluate("node => node.clientHeight") <= 0.61 * viewport["height"]
+    bars = page.locator(".pane .bar").evaluate_all("nodes => nodes.map((node) => node.offsetHeight)")
+    assert len(set(bars)) == 1
+
+
 def test_everything_is_reached_by_keyboard(server: Server, open_page: Open) -> None:
     page = open_page(server)
     expect(page.locator("#source")).to_be_focused()

@@ -311,6 +311,27 @@ class TestPage:
         assert [t["text"] for t in sentence["translations"]] == ["b a", "bb a", "bbb a"]
         assert [t["score"] for t in sentence["translations"]] == [-3.0, -4.0, -5.0]
 
+    def test_a_long_text_is_translated_whole(self, client: TestClient) -> None:
+        sentences = [f"Sentence {n} has so many words that no limit may cut it." for n in range(150)]
+        answer = self.translate(client, text=" ".join(sentences), nbest=4).json()
+        assert [s["source"] for s in answer["sentences"]] == sentences
+        assert [s["translations"][0]["text"] for s in answer["sentences"]] == [s.upper() for s in sentences]
+
+    def test_only_new_sentences_are_sent_to_the_model(self, serving: Path) -> None:
+        with served_toys.client(serving) as client:
+            for text in ("One. Two.", "One. Two. Three.", "Three. One.", "Three. One."):
+                answer = self.translate(client, text=text).json()
+                assert [s["translations"][0]["text"] for s in answer["sentences"]] == text.upper().split()
+            assert self.translate(client, text="One. Two.", version=2).json()["version"] == 2
+            self.translate(client, text="One.", nbest=2)
+            families = {f.name: f for f in text_string_to_metric_families(client.get("/metrics").text)}
+        rows = {
+            sample.labels["signature"]: sample.value
+            for sample in families["bitext_serve_batch_rows"].samples
+            if sample.name.endswith("_sum")
+        }
+        assert rows == {"serving_default": 5, "translate_nbest": 1, "tokenize": 6}
+
     @pytest.mark.parametrize("text", ["", " ", "\n\n", "\u3000"])
     def test_blank_text(self, client: TestClient, text: str) -> None:
         assert self.translate(client, text=text).json()["sentences"] == []
@@ -327,11 +348,15 @@ class TestPage:
             ({"text": "a" * 10_001}, 400, "'text': 10,001 characters are more than the limit of 10,000"),
             ({"text": "a" * 2_001}, 400, "2,001 characters are more than the limit of 2,000"),
             (
-                {"text": "Yes. " * 40, "nbest": 4, "alignment": True},
+                {"text": " ".join(f"Yes {n}." for n in range(40)), "nbest": 4, "alignment": True},
                 400,
                 "40 sentences with 4 translations each are more than the limit of 128 alignments",
             ),
-            ({"text": "Yes. " * 129}, 400, "'text': 129 sentences are more than the limit of 128"),
+            (
+                {"text": " ".join(f"Yes {n}." for n in range(150)), "nbest": 32},
+                400,
+                "'text': 150 sentences with 32 translations each are more than the limit of 4,096",
+            ),
         ],
     )
     def test_errors(self, client: TestClient, request_: Any, status: int, message: str) -> None:
