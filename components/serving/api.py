@@ -105,7 +105,7 @@ class Api:
     def _parse(self, body: bytes) -> TranslateRequest:
         try:
             request = msgspec.json.decode(body, type=TranslateRequest)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise RequestError(
                 INVALID, f"the request is not of the form of /api/translate: {error}"
             ) from error

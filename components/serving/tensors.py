@@ -22,6 +22,8 @@ from bitext.components.serving.signatures import Signature, TensorSpec
 
 DEFAULT_SIGNATURE = "serving_default"
 Arrays = dict[str, "np.ndarray[Any, Any]"]
+MAX_RANK = 8
+"""Levels of lists in the value of an input."""
 _SHOWN = 80
 """Characters of a wrong value that an error repeats."""
 _SIGNIFICANT_DIGITS = (7, 8, 9)
@@ -51,7 +53,7 @@ def parse_json(body: bytes) -> Any:
     """
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         if b"NaN" in body or b"Inf" in body:
             try:
                 return json.loads(body)
@@ -177,6 +179,8 @@ def to_array(value: Any, spec: TensorSpec, name: str) -> np.ndarray[Any, Any]:
         if not first:
             break
         first = first[0]
+    if len(shape) > MAX_RANK:
+        raise RequestError(INVALID, f"input {name!r} must be {spec}, received lists of {len(shape):,} levels")
     leaves = [value]
     for level, size in enumerate(shape):
         for item in leaves:
@@ -241,7 +245,10 @@ def _is_object(value: Any) -> bool:
 
 def _shown(value: Any) -> str:
     """Returns a JSON value, shortened."""
-    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return "[[[..."
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 

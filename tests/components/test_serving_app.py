@@ -117,6 +117,25 @@ class TestPredict:
         response = self.post(client, {"signature_name": "info", "inputs": {}})
         assert error(response, 400) == "Failed to get input map for signature: info"
 
+    @pytest.mark.parametrize("path", [URL, "/api/translate"])
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b'{"text": "caf\xe9", "instances": ["caf\xe9"]}',
+            b'{"text": '
+            + b"[" * 900
+            + b"]" * 900
+            + b', "instances": ['
+            + b'{"text": ' * 900
+            + b"1"
+            + b"}" * 900
+            + b"]}",
+            b'{"text": "\\ud800", "instances": ["\\ud800"]}',
+        ],
+    )
+    def test_what_is_no_text(self, client: TestClient, path: str, body: bytes) -> None:
+        assert error(client.post(path, content=body), 400)
+
     def test_limits(self, client: TestClient) -> None:
         nbest = {"signature_name": "translate_nbest", "inputs": {"text": ["a"], **NBEST, "beam_size": 10**5}}
         assert "'beam_size' must be 1 to 32, received 100000" in error(self.post(client, nbest), 400)
