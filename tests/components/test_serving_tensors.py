@@ -75,7 +75,7 @@ def test_forms_of_a_request(document: Any, signature: Signature, expected: dict[
         (b'{"instances": ["caf\xe9"]}', ONE, "JSON Parse error: 'utf-8' codec can't decode byte 0xe9"),
         (b'{"instances": ["\xed\xa0\x80"]}', ONE, "JSON Parse error"),
         (b'{"instances": ["\xe9 NaN"]}', ONE, "JSON Parse error"),
-        (b'{"x": NaN, "instances": [' + b"[" * 900 + b"]" * 900 + b", 1]}", ONE, "received lists of 901 levels"),
+        (b'{"x": NaN, "instances": [' + b"[" * 900 + b"]" * 900 + b"]}", ONE, "received lists of 901 levels"),
         (
             b'{"instances": [{"text": ' + b"[" * 900 + b'"a"' + b"]" * 900 + b"}]}",
             ONE,
