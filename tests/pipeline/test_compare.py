@@ -222,8 +222,8 @@ class TestCompare:
         assert figures["model", "weights"] == (10, 10, 0)
         assert 0 < (report.comparison.features[0].distance or 0) < 0.2
         assert report.comparison.missing == (
-            "`bitext gc` removed the translations of run run0000",
-            "`bitext gc` removed the translations of run run0002",
+            "bitext gc removed the translations of run run0000",
+            "bitext gc removed the translations of run run0002",
         )
         assert "no translated sentences in common" in pages.render(page.page(report))
         assert "removed the translations" in summary.render(report.comparison)

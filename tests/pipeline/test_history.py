@@ -17,6 +17,7 @@ from bitext.components import pages
 from bitext.components.artifacts.page import Chart, Table, Text
 from bitext.pipeline import cli
 from bitext.pipeline.layout import Layout
+from bitext.pipeline.lock import locked
 from bitext.pipeline.records import ROLLBACK
 from bitext.pipeline.reports import history
 from bitext.pipeline.reports.history import page, table
@@ -66,13 +67,19 @@ class TestOutcomes:
             ("BLEU is what it is",),
             ("version 1 stays: the model is the same",),
             ("BLEU is what it is",),
-            ("the reasons are not on record: `bitext gc` removed the verdict",),
+            ("the reasons are not on record: bitext gc removed the verdict",),
             ("BLEU is what it is",),
             ("Trainer: Trainer broke",),
             ("users complain",),
             ("the disk is full",),
-            ("it is running, or its process was killed",),
+            ("the process has ended; the next run continues",),
         ]
+
+    def test_a_run_in_progress(self, tmp_path: Path) -> None:
+        recorder(tmp_path).killed()
+        with locked(tmp_path / "root"):
+            [entry] = collect(tmp_path).entries
+        assert (entry.outcome, entry.reasons, entry.seconds) == ("not ended", ("it is running",), None)
 
     def test_a_run_of_some_nodes(self, tmp_path: Path) -> None:
         recorder(tmp_path).single(0)
@@ -161,7 +168,7 @@ class TestContents:
         [entry] = report.entries
         assert (entry.collected, entry.features, entry.scores["bleu"].interval) == (True, {}, (29, 31))
         notes = [block.text for block in page.page(report).lead if isinstance(block, Text)]
-        assert ["`bitext gc` removed outputs of 1 " in note for note in notes] == [True]
+        assert ["bitext gc removed outputs of 1 " in note for note in notes] == [True]
 
     def test_scores_of_records_of_older_versions(self, tmp_path: Path) -> None:
         record = recorder(tmp_path)
@@ -177,7 +184,7 @@ class TestContents:
         record.full(bleu=30)
         record.rollback(1)
         [trained, served] = charts(collect(tmp_path))["BLEU on the test split"].series
-        assert (trained.y, trained.marked) == ((20, 10, 30), (0, 2))
+        assert (trained.y, trained.marked) == ((20, 10, 30), (1,))
         assert served.y == (20, 20, 30, 20)
 
     def test_scores_with_other_signatures_are_not_one_line(self, tmp_path: Path) -> None:
@@ -206,14 +213,26 @@ class TestContents:
         assert charts(report)["Speed of the training"].series[0].y == (6000, 6000)
 
 
+@pytest.fixture(scope="module")
+def assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the scripts of pages, which take a second to build."""
+    return tmp_path_factory.mktemp("assets")
+
+
 STEPS = st.sampled_from(
     ["pushed", "refused", "not pushed", "unchanged", *NODES, "rollback", "nightly", "failed task", "killed"]
 )
 
 
 @settings(max_examples=25)
-@given(st.lists(STEPS, min_size=1, max_size=12), st.sampled_from([0, 3]), st.booleans())
-def test_every_run_is_accounted_for_once(steps: list[str], window: int, with_files: bool) -> None:
+@given(
+    steps=st.lists(STEPS, min_size=1, max_size=12),
+    window=st.sampled_from([0, 3]),
+    with_files=st.booleans(),
+)
+def test_every_run_is_accounted_for_once(
+    assets: Path, steps: list[str], window: int, with_files: bool
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         record = recorder(Path(folder), window, with_files)
         record.full()
@@ -235,7 +254,7 @@ def test_every_run_is_accounted_for_once(steps: list[str], window: int, with_fil
         assert [run for entry in report.entries for run in entry.runs] == ids or Counter(
             run for entry in report.entries for run in entry.runs
         ) == Counter(ids)
-        html = pages.render(page.page(report))
+        html = pages.render(page.page(report), assets=assets)
         shown = tables(report)["All runs, newest first"].rows
         assert [row[0] for row in shown] == [entry.id for entry in reversed(report.entries)]
         assert all(entry.id in html for entry in report.entries)
@@ -274,7 +293,7 @@ class TestCommand:
         assert lines[-1] == "Page  runs/toy/reports/history.html"
         text = (recorded / "runs/toy/reports/history.html").read_text(encoding="utf-8")
         assert "run0000" in text
-        assert "bitext gc` removed" in text
+        assert "bitext gc removed" in text
 
     def test_limit(self, recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
         _, out, _ = self.run(capsys, "toy.yaml", "--limit", "2", "--output", "deep/h.html")

@@ -212,7 +212,7 @@ def problem(evaluation: Side) -> str:
     if record is None:
         return f"run {evaluation.name} has no evaluation: its outcome is {evaluation.entry.outcome}"
     if not record.exists:
-        return f"`bitext gc` removed the translations of run {evaluation.name}"
+        return f"bitext gc removed the translations of run {evaluation.name}"
     try:
         ModelEvaluation(Path(record.uri)).metrics()
     except (DataError, OSError) as error:

@@ -8,9 +8,11 @@ import msgspec
 
 from bitext.pipeline.completion import complete_interrupted
 from bitext.pipeline.config import PipelineConfig
+from bitext.pipeline.lock import is_held
 from bitext.pipeline.reports.history.entries import Entry
 from bitext.pipeline.reports.history.reading import entries
 from bitext.pipeline.reports.passes import passes
+from bitext.pipeline.reports.running import ENDED
 from bitext.pipeline.store import Store
 from bitext.pipeline.store import exists as store_exists
 
@@ -47,5 +49,8 @@ def collect(config: PipelineConfig, limit: int | None = None) -> History:
     complete_interrupted(config)
     store = Store(config.metadata, root, config.name)
     every = entries(passes(store.runs(), store.executions()))
+    if every and every[-1].outcome == "not ended":
+        reason = "it is running" if is_held(root) else ENDED
+        every[-1] = msgspec.structs.replace(every[-1], reasons=(reason,))
     chosen = every if limit is None else every[max(0, len(every) - limit) :]
     return History(pipeline=config.name, entries=tuple(chosen), omitted=len(every) - len(chosen))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from bitext.components.artifacts.page import Axis, Chart, Series
+from bitext.components.artifacts.page import Axis, Chart, Column, Series, Table
 from bitext.pipeline.reports.history.entries import OUTCOMES, Entry, Outcome
 from bitext.pipeline.reports.history.table import outcome_text
 
@@ -80,30 +80,18 @@ def largest(totals: Mapping[str, float]) -> list[str]:
     return sorted(totals, key=lambda name: (-totals[name], name))[:MAX_SERIES]
 
 
-def counts_by_month(months: Sequence[str], counts: Mapping[tuple[Outcome, str], int]) -> Chart:
-    """Returns a chart of the number of runs by result and month.
+def counts_by_month(months: Sequence[str], counts: Mapping[tuple[Outcome, str], int]) -> Table:
+    """Returns a table of the number of runs by result and month, newest first.
 
     Args:
       months: the months in order: `2026-01`.
       counts: number of runs by result and month.
     """
-    totals = {outcome: sum(counts.get((outcome, month), 0) for month in months) for outcome in OUTCOMES}
-    return Chart(
-        form="bar",
+    shown = [outcome for outcome in OUTCOMES if any(counts.get((outcome, month)) for month in months)]
+    return Table(
         title="Results by month",
-        x=Axis(title="month", scale="ordinal"),
-        y=Axis(title="runs"),
-        series=tuple(
-            Series(
-                name=outcome,
-                x=tuple(months),
-                y=tuple(float(counts.get((outcome, month), 0)) for month in months),
-                role="main" if outcome == "pushed" else "other",
-            )
-            for outcome, total in totals.items()
-            if total
+        columns=(Column("Month"), *(Column(outcome, "number") for outcome in shown)),
+        rows=tuple(
+            (month, *(counts.get((outcome, month), 0) for outcome in shown)) for month in reversed(months)
         ),
-        alternative=f"Runs from {months[0]} to {months[-1]}: "
-        + ", ".join(f"{total:,} {outcome}" for outcome, total in totals.items() if total)
-        + ".",
     )

@@ -10,7 +10,7 @@ from bitext.pipeline.reports import contents
 from bitext.pipeline.reports.history.entries import Outcome
 from bitext.pipeline.reports.passes import Pass
 
-COLLECTED = "the reasons are not on record: `bitext gc` removed the verdict"
+COLLECTED = "the reasons are not on record: bitext gc removed the verdict"
 _BY_STATE: dict[State, Outcome] = {
     State.FAILED: "failed",
     State.CANCELED: "canceled",

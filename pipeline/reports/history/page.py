@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from bitext.components.artifacts.page import Block, Chart, Column, Fact, Facts, Section, Table, Text, Tone
+from bitext.components.artifacts.page import Block, Column, Fact, Facts, Section, Table, Text, Tone
 from bitext.components.pages import Page
 from bitext.components.shared.metrics import METRICS, Bleu, Metric
 from bitext.pipeline.reports.history import History, charts, cost, data, features, scores
@@ -71,11 +71,11 @@ def _notes(history: History) -> list[Block]:
     """What the page cannot show."""
     notes = []
     if history.omitted:
-        notes.append(f"{history.omitted:,} earlier runs are left out: `bitext history --limit 0` shows all.")
+        notes.append(f"{history.omitted:,} earlier runs are left out: bitext history --limit 0 shows all.")
     collected = sum(entry.collected for entry in history.entries)
     if collected:
         notes.append(
-            f"`bitext gc` removed outputs of {collected:,} of these runs. Of them the page shows what the"
+            f"bitext gc removed outputs of {collected:,} of these runs. Of them the page shows what the"
             " metadata store has: results, scores, rows, rejects by reason, times and memory; it cannot show"
             " the features of their data, nor intervals and reasons that older versions did not record."
         )
@@ -151,7 +151,7 @@ def _why(entry: Entry) -> str:
     return withdrawn + "; ".join([*reasons, *([f"and {left_out} more"] if left_out else [])])
 
 
-def _by_month(entries: Sequence[Entry]) -> list[Chart]:
+def _by_month(entries: Sequence[Entry]) -> list[Table]:
     """The results by month, if there are several months."""
     months = list(dict.fromkeys(when(entry.started)[:7] for entry in entries))
     if len(months) < 2:

@@ -14,7 +14,7 @@ _NEUTRAL = ("nrefs", "bs", "seed")
 """Parts of a signature that do not make scores incomparable: number of references and resamples."""
 TEST_SPLIT_CHANGES = (
     "The test split follows the data: with new spans, scores of different runs are of different sentences."
-    " `bitext compare` scores two runs on the sentences that both translated."
+    " bitext compare scores two runs on the sentences that both translated."
 )
 
 
@@ -37,7 +37,9 @@ def section(entries: Sequence[Entry]) -> Section | None:
         blocks += charts.over_time(f"{metric.label} on the test split", axis, every)
     if not blocks:
         return None
-    summary = "Each trained model with its 95 % interval, marked if it was pushed, and the model served then."
+    summary = (
+        "Each trained model with its 95 % interval, marked if it was not pushed, and the model served then."
+    )
     note = Text(text=TEST_SPLIT_CHANGES)
     return Section(id="scores", title="Scores", blocks=(note, *blocks), summary=summary)
 
@@ -55,7 +57,7 @@ def _models(metric: type[Metric], evaluated: Sequence[Entry]) -> list[Series | N
             [e for e in evaluated if comparable(e.scores[metric.name].signature) == signature],
             lambda entry: entry.scores[metric.name].score,
             lambda entry: entry.scores[metric.name].interval,
-            marked=lambda entry: entry.outcome == "pushed",
+            marked=lambda entry: entry.outcome != "pushed",
         )
         for signature in signatures
     ]
