@@ -67,14 +67,16 @@ def test_a_second_run_is_cached_and_takes_seconds(finished: Finished) -> None:
 def test_status_has_the_documented_fields(finished: Finished) -> None:
     report = status(finished.folder)
     assert set(report) == {"runs", "pushed"}
-    assert set(report["pushed"]) == {"model", "version", "path", "digest"}
+    assert set(report["pushed"]) == {"model", "version", "path", "digest", "run", "rolled_back"}
+    assert (report["pushed"]["run"], report["pushed"]["rolled_back"]) == (report["runs"][-1]["id"], False)
     assert (report["pushed"]["model"], report["pushed"]["version"]) == ("toy", 1)
     assert report["pushed"]["path"] == str(finished.folder / "serving" / "toy" / "1")
     first = report["runs"][-1]
     assert set(first) == {
         *("id", "state", "started", "seconds", "spans", "nodes", "scores", "bleu", "bleu_signature"),
-        *("trivial", "blessed", "reasons", "error"),
+        *("trivial", "blessed", "reasons", "error", "progress"),
     }
+    assert first["progress"] is None
     assert set(first["scores"]) == {"bleu", "chrf", "chrfpp", "ter"}
     assert (first["state"], first["blessed"], first["reasons"], first["error"]) == (
         "COMPLETE",
