@@ -59,6 +59,7 @@ def _environment() -> jinja2.Environment:
         "graph_roles": _roles,
         "graph_table": tables.graph_table,
         "grouped": _grouped,
+        "has_long_word": text.has_long_word,
         "has_points": charts.has_points,
         "is_run": text.is_run,
         "lies": charts.is_horizontal,

@@ -19,6 +19,7 @@ _ESCAPED = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
 _UNSAFE_IN_SCRIPT = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
+_LONG_WORD = 28
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -52,6 +53,11 @@ def finite(value: float | None) -> float | None:
 def is_run(value: Cell) -> bool:
     """Whether a value can be the id of a run, and thus the name of a file in the page's folder."""
     return isinstance(value, str) and _RUN.fullmatch(value) is not None
+
+
+def has_long_word(value: Cell) -> bool:
+    """Whether a text has a word that a narrow column must break, such as a path."""
+    return isinstance(value, str) and any(len(word) > _LONG_WORD for word in value.split())
 
 
 def sort_value(value: Cell) -> str | None:
