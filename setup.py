@@ -48,6 +48,7 @@ BROUGHT_311 = [
     "grpcio-status>=1.62.3,<1.63",
     "pandas>=1.5.3,<2",
     "proto-plus<1.28.3",
+    "setuptools<81",  # TensorBoard 2.16 imports pkg_resources
     "tf-keras>=2.16,<2.17",
 ]
 FAMILY_313 = [
