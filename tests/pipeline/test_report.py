@@ -15,7 +15,7 @@ from bitext.components import pages
 from bitext.components.shared.errors import DataError
 from bitext.pipeline import cli, config, graph
 from bitext.pipeline.layout import Layout
-from bitext.pipeline.records import ROLLBACK
+from bitext.pipeline.records import ROLLBACK, State
 from bitext.pipeline.reports import run_page
 from bitext.pipeline.reports.run_page import record, settings
 from tests.pipeline import fakes
@@ -105,6 +105,18 @@ def test_a_partial_run_has_a_page(toy: Path) -> None:
     assert states["Evaluate"] == "ran"
 
 
+def test_a_complete_run_without_a_report_describes_what_it_made_itself(toy: Path) -> None:
+    assert cli.main(["run", "toy.yaml"]) == 0  # the fake pipeline has no Reporter
+    found = record.load(config.load(Path("toy.yaml")))
+    assert found is not None
+    evaluation = next(e for e in found.nodes.values() for a in e.all_outputs() if a.type == "ModelEvaluation")
+    evaluation.state = State.CACHED
+    texts = {section.title: str(section.blocks) for section in run_page.build(found, only_new=True).sections}
+    assert f"bitext report --run {found.run.run_id}" in texts["Evaluation"]
+    assert "An earlier run" not in texts["Data"]
+    assert "An earlier run" not in str(run_page.build(found).sections)
+
+
 def test_a_run_that_does_not_start_has_none(toy: Path) -> None:
     assert cli.main(["run", "toy.yaml", "--set", "trainer.steps=many"]) == 2
     assert not Path("runs").exists()
@@ -151,8 +163,8 @@ def test_the_report_of_an_earlier_run_is_written_to_a_file(
     toy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["run", "toy.yaml", "--to", "Source"]) == 0
+    [first] = (path.stem for path in Path("runs/toy/reports").iterdir())
     assert cli.main(["run", "toy.yaml"]) == 0
-    first = min(path.stem for path in Path("runs/toy/reports").iterdir())
     capsys.readouterr()
     assert cli.main(["report", "toy.yaml", "--run", first, "--output", "out.html"]) == 0
     assert capsys.readouterr().out == "Report      out.html\n"

@@ -8,14 +8,20 @@ import bitext
 from bitext.components import pages
 from bitext.components.shared.errors import EnvironmentFault
 from bitext.pipeline.config import PipelineConfig
+from bitext.pipeline.records import State
 from bitext.pipeline.reports.run_page import lineage, sections, settings, top
 from bitext.pipeline.reports.run_page.record import RunRecord, load
 
 __all__ = ["RunRecord", "build", "load", "write", "write_for"]
 
 
-def build(record: RunRecord) -> pages.Page:
-    """Returns the page of a run. What is missing or damaged is said on the page."""
+def build(record: RunRecord, only_new: bool = False) -> pages.Page:
+    """Returns the page of a run. What is missing or damaged is said on the page.
+
+    Args:
+      record: the record of the run.
+      only_new: see `sections.sections`.
+    """
     return pages.Page(
         title=record.config.name,
         subtitle=f"run {record.run.run_id}",
@@ -23,7 +29,7 @@ def build(record: RunRecord) -> pages.Page:
         lead=top.lead(record),
         sections=(
             top.section(record),
-            *sections.sections(record),
+            *sections.sections(record, only_new),
             lineage.section(record),
             settings.section(record),
         ),
@@ -31,12 +37,13 @@ def build(record: RunRecord) -> pages.Page:
     )
 
 
-def write(record: RunRecord, path: Path | None = None) -> Path:
+def write(record: RunRecord, path: Path | None = None, only_new: bool = False) -> Path:
     """Writes the page of a run.
 
     Args:
       record: the record of the run.
       path: the file; None: that of the run in the pipeline root.
+      only_new: see `sections.sections`.
 
     Returns:
       The file.
@@ -46,7 +53,7 @@ def write(record: RunRecord, path: Path | None = None) -> Path:
       DataError: the record is damaged.
     """
     path = path or record.layout.report(record.run.run_id)
-    page = build(record)
+    page = build(record, only_new)
     try:
         pages.write(page, path, assets=record.layout.assets)
     except OSError as error:
@@ -65,4 +72,6 @@ def write_for(config: PipelineConfig, run_id: str) -> Path | None:
       BitextError, OSError: the page cannot be written, or the record cannot be read.
     """
     record = load(config, run_id)
-    return write(record) if record is not None else None
+    if record is None:
+        return None
+    return write(record, only_new=record.run.state == State.COMPLETE)

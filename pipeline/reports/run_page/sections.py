@@ -10,30 +10,53 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bitext.components.artifacts import Report
+from bitext.components.artifacts import (
+    Artifact,
+    ExampleAnomalies,
+    ExampleStatistics,
+    ModelEvaluation,
+    ModelRun,
+    Rejects,
+    Report,
+    TransformGraph,
+)
 from bitext.components.artifacts.page import Section, Text
 from bitext.components.reporter import Inputs, Reporter
 from bitext.components.reporter.sections import SECTIONS
 from bitext.components.shared.errors import BitextError
 from bitext.pipeline.graph import create_pipeline
 from bitext.pipeline.lookup import component_artifacts
-from bitext.pipeline.records import ROLLBACK, Artifacts
+from bitext.pipeline.records import ROLLBACK, Artifacts, State
 from bitext.pipeline.reports.run_page.record import RunRecord
 from bitext.pipeline.sources import Inputs as NodeInputs
 from bitext.pipeline.sources import Node, Output, PreviousOutput
 
+SUBJECTS: dict[str, tuple[type[Artifact], ...]] = {
+    "Data": (Rejects, ExampleStatistics, ExampleAnomalies),
+    "Vocabulary": (TransformGraph,),
+    "Training": (ModelRun,),
+    "Evaluation": (ModelEvaluation,),
+}
+"""The kinds of artifacts that each section of the Reporter is about."""
 
-def sections(record: RunRecord) -> list[Section]:
-    """Returns the sections about data, training and evaluation. It raises nothing for damaged artifacts."""
+
+def sections(record: RunRecord, only_new: bool = False) -> list[Section]:
+    """Returns the sections about data, training and evaluation. It raises nothing for damaged artifacts.
+
+    Args:
+      record: the record of the run.
+      only_new: without a report of the run, make only sections of outputs that the run made itself. A
+        scheduler that runs each node on its own would otherwise wait for all sections after every node.
+    """
     for artifact in record.outputs(Report.TYPE_NAME):
         try:
             return Report(Path(artifact.uri)).sections()
         except (BitextError, OSError):
             break
-    return list(_made_here(record))
+    return list(_made_here(record, only_new))
 
 
-def _made_here(record: RunRecord) -> Iterator[Section]:
+def _made_here(record: RunRecord, only_new: bool) -> Iterator[Section]:
     """Yields the sections, made from the artifacts of the run; or why one is missing."""
     node = next((n for n in create_pipeline(record.config).nodes if n.name == Reporter.__name__), None)
     if node is None or set(record.nodes) == {ROLLBACK}:
@@ -41,6 +64,10 @@ def _made_here(record: RunRecord) -> Iterator[Section]:
     inputs, collected = _inputs(record, node)
     for title, make in SECTIONS.items():
         id_ = title.lower()
+        if only_new and not _is_new(record, title):
+            text = f"An earlier run made these outputs. `bitext report --run {record.run.run_id}` adds them."
+            yield Section(id=id_, title=title, blocks=(Text(text=text),))
+            continue
         try:
             made = make(inputs)
         except (BitextError, OSError) as error:
@@ -51,6 +78,13 @@ def _made_here(record: RunRecord) -> Iterator[Section]:
             reason = "bitext gc removed the outputs." if collected else _why_absent(record)
             made = Section(id=id_, title=title, blocks=(Text(text=f"There is nothing to show: {reason}"),))
         yield from (made,) if isinstance(made, Section) else made
+
+
+def _is_new(record: RunRecord, title: str) -> bool:
+    """Whether the run made the outputs of a section's subject itself, or they do not exist."""
+    names = {kind.TYPE_NAME for kind in SUBJECTS[title]}
+    states = [e.state for e in record.nodes.values() for a in e.all_outputs() if a.type in names]
+    return not states or State.COMPLETE in states
 
 
 def _why_absent(record: RunRecord) -> str:
