@@ -104,7 +104,9 @@ CASES: list[tuple[list[str], set[str], set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("words", "offered", "absent"), CASES, ids=lambda value: " ".join(map(str, value)))
+@pytest.mark.parametrize(
+    ("words", "offered", "absent"), CASES, ids=[" ".join(words) for words, _, _ in CASES]
+)
 def test_candidates(script: tuple[str, Path], words: list[str], offered: set[str], absent: set[str]) -> None:
     shell, path = script
     if shell == "zsh":
