@@ -39,7 +39,6 @@ class Application:
     """The routes of the server.
 
     Attributes:
-      given_up: number of requests that were given up when the server stopped.
       failure: the unexpected error that ended the watch of the serving folder; None: there was none.
       stop: is called after such an error.
 
@@ -49,7 +48,6 @@ class Application:
 
     def __init__(self, service: Service):
         self._service, self._rest, self._api = service, Rest(service), Api(service)
-        self.given_up = 0
         self.failure: BaseException | None = None
         self.stop: Callable[[], None] = lambda: None
         self._files = {path: (PAGE / name).read_bytes() for path, (name, _) in _FILES.items()}
@@ -109,8 +107,7 @@ class Application:
             except RequestError as error:
                 response = _error(error)
             except asyncio.CancelledError:  # the time to stop is over
-                self.given_up += 1
-                raise
+                response = _error(RequestError(UNAVAILABLE, "the server stops", 1))
             except ClientDisconnect:
                 response = Response(status_code=CLOSED_BY_CLIENT)
             self._service.metrics.request(name, response.status_code, time.perf_counter() - start)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
+
+from bitext.components.serving.errors import FORBIDDEN, INVALID
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
@@ -19,6 +23,10 @@ _HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )
+
+_HOST = re.compile(r"(?:\[[0-9a-f:.]+\]|[^\s\[\]:/@?#]+)(?::\d{0,5})?", re.I | re.A)
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)(/[^?#]*)?", re.I)
+"""A target of a request as proxies send it."""
 
 
 class Guard:
@@ -46,28 +54,46 @@ class Guard:
                 message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
             await send(message)
 
+        scope = _origin_form(scope)
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        problem = self._problem(headers)
+        status, problem = self._problem(headers)
         if problem:
             body = msgspec.json.encode({"error": problem})
             fields = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-            await send_with_headers({"type": "http.response.start", "status": 403, "headers": fields})
+            if status == INVALID:
+                fields.append((b"connection", b"close"))
+            await send_with_headers({"type": "http.response.start", "status": status, "headers": fields})
             await send({"type": "http.response.body", "body": body})
             return
         await self._app(scope, receive, send_with_headers)
 
-    def _problem(self, headers: dict[bytes, str]) -> str:
-        """Returns why a request is refused; empty: it is not."""
+    def _problem(self, headers: dict[bytes, str]) -> tuple[int, str]:
+        """Returns the status and why a request is refused; empty: it is not."""
+        if b"content-length" in headers and b"transfer-encoding" in headers:
+            return INVALID, "a request has Content-Length or Transfer-Encoding, not both"
         host = headers.get(b"host", "")
+        if host and not _HOST.fullmatch(host):
+            return INVALID, f"the header Host {host[:100]!r} is not NAME or NAME:PORT"
         if self._hosts is not None and host_name(host) not in self._hosts:
-            return (
+            return FORBIDDEN, (
                 f"the host {host[:100]!r} is not a name of this server; it is reached as"
                 f" {' or '.join(sorted(self._hosts))}; --allowed-host adds another name"
             )
         origin = headers.get(b"origin")
         if origin is not None and origin.partition("://")[2].lower() != host.lower():
-            return f"a page of {origin[:100]!r} may not use this server, which has another origin"
-        return ""
+            return FORBIDDEN, f"a page of {origin[:100]!r} may not use this server, which has another origin"
+        return 0, ""
+
+
+def _origin_form(scope: Any) -> Any:
+    """Returns a request to `http://HOST/PATH` as one to `/PATH` with the header `Host: HOST`."""
+    target = _ABSOLUTE.fullmatch(scope.get("raw_path") or b"")
+    if not target:
+        return scope
+    host, raw_path = target[1], target[2] or b"/"
+    headers = [(name, value) for name, value in scope["headers"] if name.lower() != b"host"]
+    path = unquote(raw_path.decode("ascii", "replace"))
+    return {**scope, "raw_path": raw_path, "path": path, "headers": [(b"host", host), *headers]}
 
 
 def host_name(host: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import math
 import os
 import signal
 import socket
@@ -17,6 +16,12 @@ from typing import Any
 from bitext.components.serving.app import Application
 from bitext.components.serving.batching import Batcher
 from bitext.components.serving.catalog import Catalog
+from bitext.components.serving.connections import (
+    ACCEPTED_AT_ONCE,
+    Connection,
+    Connections,
+    most_connections,
+)
 from bitext.components.serving.manager import Manager
 from bitext.components.serving.metrics import Metrics
 from bitext.components.serving.request_log import RequestLog
@@ -25,6 +30,8 @@ from bitext.components.serving.settings import Settings
 from bitext.components.shared.errors import ConfigError, EnvironmentFault
 
 BACKLOG = 2048
+LAST_SECONDS = 1.0
+"""Seconds for clients to read that their request was given up."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -65,6 +72,7 @@ def serve(settings: Settings, say: Callable[[str], None]) -> int:
         manager.start()
         service = Service(settings, manager, batcher, metrics, log)
         application = Application(service)
+        connections = Connections(most_connections(), settings.timeout, say)
         config = uvicorn.Config(
             application.asgi(),
             access_log=False,
@@ -72,17 +80,24 @@ def serve(settings: Settings, say: Callable[[str], None]) -> int:
             server_header=False,
             lifespan="on",
             ws="none",
-            timeout_graceful_shutdown=math.ceil(settings.grace),
+            backlog=ACCEPTED_AT_ONCE,
+            http=connections.protocol(),
             h11_max_incomplete_event_size=64 << 10,
         )
-        server = Server(config, lambda: say(_address(listener, service.name)))
+
+        def on_start() -> None:
+            listener.listen(BACKLOG)  # asyncio has set it to the number that it accepts at once
+            asyncio.get_running_loop().set_exception_handler(connections.on_loop_error)
+            say(_address(listener, service.name))
+
+        server = Server(config, settings.grace, on_start)
         application.stop = server.stop
         asyncio.run(server.serve(sockets=[listener]))
     if log is not None:
         log.close()
     if application.failure is not None:
         raise application.failure
-    return 128 + server.signal if application.given_up and server.signal else 0
+    return 128 + server.signal if server.given_up and server.signal else 0
 
 
 class Server:
@@ -90,13 +105,15 @@ class Server:
 
     Attributes:
       signal: the number of the first signal; 0: there was none.
+      given_up: number of requests that were given up when the server stopped.
 
     Args:
       config: the configuration of uvicorn.
+      grace: seconds for the requests in progress when the server stops.
       on_start: is called when the server accepts requests.
     """
 
-    def __init__(self, config: Any, on_start: Callable[[], None]):
+    def __init__(self, config: Any, grace: float, on_start: Callable[[], None]):
         import uvicorn
 
         outer = self
@@ -111,8 +128,13 @@ class Server:
                 await super().startup(sockets)
                 on_start()
 
+            async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+                timer = asyncio.get_running_loop().call_later(grace, outer._give_up)
+                await super().shutdown(sockets)
+                timer.cancel()
+
         self._server = Uvicorn(config)
-        self.signal = 0
+        self.signal = self.given_up = 0
 
     async def serve(self, sockets: list[socket.socket]) -> None:
         """Serves until the first signal, and until the requests in progress are answered or given up."""
@@ -121,6 +143,29 @@ class Server:
     def stop(self) -> None:
         """Stops as after the first signal."""
         self._server.should_exit = True
+
+    def _give_up(self) -> None:
+        """Ends the requests in progress: with 503 if their answer has not begun."""
+        state = self._server.server_state
+        connections = [one for one in state.connections if isinstance(one, Connection)]
+        for connection in connections:
+            if connection.has_request or connection in connection.shared.unread:
+                self.given_up += 1
+            if not connection.has_request or connection.cycle.response_started:
+                connection.abort()
+        # Tasks whose connection was closed end by themselves meanwhile.
+        loop = asyncio.get_running_loop()
+        loop.call_later(LAST_SECONDS / 10, self._cancel_all)
+        loop.call_later(LAST_SECONDS, self._abort_all)
+
+    def _cancel_all(self) -> None:
+        for task in list(self._server.server_state.tasks):
+            task.cancel()
+
+    def _abort_all(self) -> None:
+        for connection in list(self._server.server_state.connections):
+            if isinstance(connection, Connection):
+                connection.abort()
 
     @contextlib.contextmanager
     def _handling_signals(self) -> Iterator[None]:

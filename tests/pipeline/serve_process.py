@@ -30,9 +30,10 @@ class Server:
       printed: the lines that it printed until it accepted requests.
     """
 
-    def __init__(self, model: Path, *options: str):
+    def __init__(self, model: Path, *options: str, files: int = 0):
+        limit = ["sh", "-c", f'ulimit -n {files}; exec "$0" "$@"'] if files else []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bitext", "serve", "--model", str(model), "--port", "0", *options],
+            [*limit, sys.executable, "-m", "bitext", "serve", "--model", str(model), "--port", "0", *options],
             cwd=REPOSITORY,
             stderr=subprocess.PIPE,
             text=True,
@@ -61,6 +62,11 @@ class Server:
             pass
         return client
 
+    def errors(self) -> str:
+        """Waits for the end of the process, and returns what it printed since it accepted requests."""
+        assert self.process.stderr is not None
+        return self.process.stderr.read()
+
     def end(self, *signals: signal.Signals) -> None:
         """Sends signals, and waits until the first is handled: the port is closed."""
         for number in signals:
@@ -75,9 +81,15 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(model: Path, *options: str) -> Iterator[Server]:
-    """Context manager: a server, which is killed at the end."""
-    server = Server(model, *options)
+def running(model: Path, *options: str, files: int = 0) -> Iterator[Server]:
+    """Context manager: a server, which is killed at the end.
+
+    Args:
+      model: the model.
+      *options: options of `bitext serve`.
+      files: the limit of open files; 0: that of this process.
+    """
+    server = Server(model, *options, files=files)
     try:
         yield server
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -9,13 +10,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from bitext.pipeline import cli
 from tests.components.served_toys import push
-from tests.pipeline.serve_process import BODY, REPOSITORY, running
+from tests.pipeline.serve_process import BODY, REPOSITORY, Server, running
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +67,110 @@ def test_after_the_grace_time_requests_are_given_up(serving: Path) -> None:
     with running(serving, "--grace", "1") as server:
         client = server.begun_request()
         server.end(signal.SIGTERM)
+        answer = received(client)
+        assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert b"\r\nretry-after: 1\r\n" in answer
+        assert answer.endswith(b'\r\n\r\n{"error":"the server stops"}')
         assert server.process.wait(60) == 143
-        assert server.process.stderr is not None
-        assert "requests in progress were given up" in server.process.stderr.read()
+        assert server.errors() == "warning: requests in progress were given up\n"
         client.close()
+
+
+def test_answers_that_are_not_read_end_with_the_grace_time(serving: Path) -> None:
+    with running(serving, "--grace", "1", "--max-characters", "1000000") as server:
+        clients = [unread_answer(server) for _ in range(3)]
+        server.end(signal.SIGTERM)
+        assert server.process.wait(60) == 143
+        assert server.errors() == "warning: requests in progress were given up\n"
+        for client in clients:
+            client.close()
+
+
+def received(client: socket.socket) -> bytes:
+    """Returns what a server sends until it closes the connection."""
+    parts = []
+    with contextlib.suppress(ConnectionResetError):
+        while part := client.recv(1 << 16):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def unread_answer(server: Server) -> socket.socket:
+    """Asks for answers that are larger than the buffers of the system, and does not read them."""
+    body = json.dumps({"signature_name": "encode", "instances": ["a" * 900_000]}).encode()
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", server.port))
+    head = f"POST /v1/models/toy:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+    client.sendall(head.encode() + body)
+    assert client.recv(1) == b"H"
+    return client
+
+
+def test_an_answer_that_is_not_read_is_dropped(serving: Path) -> None:
+    with running(serving, "--timeout", "3", "--max-characters", "1000000") as server:
+        client = unread_answer(server)
+        assert server.process.stderr is not None
+        assert server.process.stderr.readline() == (
+            "warning: clients do not read their answers: connections are closed\n"
+        )
+        assert len(received(client)) < 10_000_000  # what the system had already
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(60) == 0
+
+
+def test_connections_without_a_request_do_not_keep_others_out(serving: Path) -> None:
+    with running(serving, files=400) as server:
+        idle = []
+        for _ in range(500):
+            client = socket.create_connection(("127.0.0.1", server.port), 30)
+            client.sendall(b"GET /hea")
+            idle.append(client)
+        for _ in range(3):
+            assert '"status":"ok"' in server.get("/healthz")
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(60) == 0
+        assert server.errors() == (
+            "warning: 200 connections are open: those that wait for a request are closed\n"
+        )
+        for client in idle:
+            client.close()
+
+
+@pytest.mark.parametrize("begin", [b"", b"GET /hea", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nG"])
+def test_a_connection_without_a_request_is_closed(serving: Path, begin: bytes) -> None:
+    with running(serving, "--timeout", "2") as server:
+        with socket.create_connection(("127.0.0.1", server.port), 30) as client:
+            client.sendall(begin)
+            start = time.monotonic()
+            received(client)
+            assert time.monotonic() - start < 20
+        assert '"status":"ok"' in server.get("/healthz")
+
+
+def test_what_is_no_http_is_refused(serving: Path) -> None:
+    with running(serving) as server:
+
+        def answer(request: str) -> str:
+            with socket.create_connection(("127.0.0.1", server.port), 30) as client:
+                client.sendall(request.replace("\n", "\r\n").encode())
+                client.shutdown(socket.SHUT_WR)
+                return received(client).decode()
+
+        absolute = answer("GET http://localhost:1/healthz?a=b HTTP/1.1\nHost: evil.example\n\n")
+        assert '"status":"ok"' in absolute
+        assert " 403 " in answer("GET http://evil.example/healthz HTTP/1.1\nHost: localhost\n\n")
+        both = answer(
+            "POST /api/translate HTTP/1.1\nHost: localhost\nContent-Length: 5\nTransfer-Encoding: chunked\n\n"
+            "0\n\nGET /healthz HTTP/1.1\nHost: localhost\n\n"
+        )
+        assert " 400 " in both
+        assert "connection: close" in both
+        assert both.count("HTTP/1.1") == 1
+        assert "is not NAME or NAME:PORT" in answer("GET /healthz HTTP/1.1\nHost: [::1\n\n")
+        nonsense = answer("nonsense\n\n")
+        assert nonsense.startswith("HTTP/1.1 400 ")
+        assert nonsense.endswith('{"error":"Invalid HTTP request received."}')
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
