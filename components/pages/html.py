@@ -43,7 +43,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         finalize=text.finalize,
     )
-    environment.filters |= {"visible": text.visible, "script_json": text.script_json}
+    environment.filters |= {"visible": text.visible, "prose": text.prose, "script_json": text.script_json}
     environment.tests["page_file"] = lambda file: _PAGE_FILE.fullmatch(file) is not None
     environment.globals |= {
         "bar_ends": _bar_ends,

@@ -19,6 +19,7 @@ _ESCAPED = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
 _UNSAFE_IN_SCRIPT = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
+_CODE = re.compile("`([^`\n]+)`")
 _LONG_WORD = 28
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -32,6 +33,11 @@ def visible(text: str) -> Markup:
         return f'<span class="control" title="{escape(name.lower())}">{code}</span>'
 
     return Markup(_ESCAPED.sub(control, str(escape(text))))
+
+
+def prose(text: str) -> Markup:
+    """Returns a text as `visible` does; what stands between two backquotes is code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", visible(text)))
 
 
 def finalize(value: object) -> object:

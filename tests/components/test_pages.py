@@ -98,6 +98,10 @@ class TestText:
     def test_cells(self, value: Any, column: Column, expected: str) -> None:
         assert text.cell_text(value, column) == expected
 
+    def test_what_stands_between_backquotes_is_code(self) -> None:
+        shown = text.prose("run `bitext gc <x>` or `a")
+        assert shown == "run <code>bitext gc &lt;x&gt;</code> or `a"
+
     @given(st.text(st.characters()))
     def test_a_visible_text_has_neither_markup_nor_controls(self, value: str) -> None:
         shown = re.sub(
