@@ -37,7 +37,7 @@ def visible(text: str) -> Markup:
 
 def prose(text: str) -> Markup:
     """Returns a text as `visible` does; what stands between two backquotes is code."""
-    return Markup(_CODE.sub(r"<code>\1</code>", visible(text)))
+    return Markup(_CODE.sub(r"<code>\1</code>", str(visible(text))))
 
 
 def finalize(value: object) -> object:
