@@ -13,7 +13,6 @@ import numpy as np
 from bitext.components.serving import alignment
 from bitext.components.serving.catalog import Version
 from bitext.components.serving.errors import INVALID, RequestError
-from bitext.components.serving.limits import check_texts
 from bitext.components.serving.loaded import LoadedVersion
 from bitext.components.serving.messages import (
     Aligned,
@@ -23,7 +22,7 @@ from bitext.components.serving.messages import (
     TranslateRequest,
 )
 from bitext.components.serving.service import Service
-from bitext.components.serving.tensors import Arrays
+from bitext.components.serving.tensors import Arrays, surrogate_problem
 from bitext.components.text.normalization import is_blank
 from bitext.components.translation.sentences import split
 from bitext.components.translation.translator import UNFILLED_SCORE
@@ -31,6 +30,8 @@ from bitext.components.translation.translator import UNFILLED_SCORE
 TEXT_FACTOR, TRANSLATIONS_FACTOR = 5, 32
 """Characters of a text of several sentences: this number times the limit of one. And translations of all its
 sentences: this number times the limit of instances."""
+SHOWN_CHARACTERS = 30
+"""Characters of a sentence that an error repeats."""
 REMEMBERED = 4096
 """Sentences whose translations are remembered."""
 
@@ -47,7 +48,7 @@ class Api:
         self._recent: collections.OrderedDict[tuple[int, int, bytes], Sentence] = collections.OrderedDict()
 
     def versions(self) -> bytes:
-        """Returns the body of `GET /api/versions`: the versions on disk, newest first."""
+        """Returns the body of `GET /api/versions`: the versions on disk or in memory, newest first."""
         manager, limits = self._service.manager, self._service.settings.limits
         loaded = manager.loaded()
         candidate = manager.candidate
@@ -57,8 +58,13 @@ class Api:
             "served": manager.served,
             "source_language": served.translator.source_language if served else "",
             "extra_versions": self._service.settings.extra_versions,
-            "limits": {"text": TEXT_FACTOR * limits.characters, "nbest": limits.beam},
-            "versions": [self._described(version, candidate) for version in manager.versions],
+            "beam_size": served.default_beam if served else 0,
+            "limits": {
+                "text": TEXT_FACTOR * limits.characters,
+                "nbest": limits.beam,
+                "instances": limits.instances,
+            },
+            "versions": [self._described(version, candidate) for version in manager.listed()],
         }
         return msgspec.json.encode(document)
 
@@ -106,15 +112,16 @@ class Api:
         try:
             request = msgspec.json.decode(body, type=TranslateRequest)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            problem = surrogate_problem(body) or error
             raise RequestError(
-                INVALID, f"the request is not of the form of /api/translate: {error}"
+                INVALID, f"the request is not of the form of /api/translate: {problem}"
             ) from error
         limits = self._service.settings.limits
         if len(request.text) > TEXT_FACTOR * limits.characters:
             raise RequestError(
                 INVALID,
-                f"'text': {len(request.text):,} characters are more than the limit of"
-                f" {TEXT_FACTOR * limits.characters:,}",
+                f"the text has {len(request.text):,} characters, more than the limit of"
+                f" {TEXT_FACTOR * limits.characters:,}; translate it in parts",
             )
         if not 1 <= request.nbest <= limits.beam:
             raise RequestError(INVALID, f"'nbest' must be 1 to {limits.beam}, received {request.nbest}")
@@ -146,19 +153,24 @@ class Api:
           RequestError: it is too large.
         """
         limits, translations = self._service.settings.limits, len(texts) * request.nbest
-        check_texts("text", texts, limits)
-        limit = TRANSLATIONS_FACTOR * limits.instances
+        for text in texts:
+            sentence = text.decode("utf-8", "replace") if len(text) > limits.characters else ""
+            if len(sentence) > limits.characters:
+                raise RequestError(
+                    INVALID,
+                    f"the sentence that begins with \u201c{sentence[:SHOWN_CHARACTERS]}\u2026\u201d has"
+                    f" {len(sentence):,} characters, more than the limit of {limits.characters:,}; divide it"
+                    " with a full stop or a line break",
+                )
+        what, limit = "translations", TRANSLATIONS_FACTOR * limits.instances
+        if request.alignment:
+            what, limit = "alignments", limits.instances
         if translations > limit:
+            fewer = "ask for fewer translations of each sentence, or " if request.nbest > 1 else ""
             raise RequestError(
                 INVALID,
-                f"'text': {len(texts):,} sentences with {request.nbest} translations each are more than the"
-                f" limit of {limit:,} translations; ask for fewer translations, or divide the text",
-            )
-        if request.alignment and translations > limits.instances:
-            raise RequestError(
-                INVALID,
-                f"'alignment': {len(texts):,} sentences with {request.nbest} translations each are more than"
-                f" the limit of {limits.instances:,} alignments",
+                f"the text has {len(texts):,} sentences: with {request.nbest} translations each, that is more"
+                f" than the limit of {limit:,} {what}; {fewer}translate the text in parts",
             )
 
     async def _translate_all(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bitext.components.artifacts import Model, ServedVersion, Withdrawal, is_saved_model
@@ -72,6 +73,17 @@ class Catalog:
         newest_first = sorted(found, reverse=True)
         withdrawn = _withdrawn([ServedVersion(found[number]) for number in newest_first])
         return [_described(number, found[number], withdrawn) for number in newest_first]
+
+
+def check_labels(labels: Mapping[str, int], versions: Sequence[Version], folder: Path) -> None:
+    """Raises DataError if a label names a version that is not in the serving folder."""
+    numbers = [version.number for version in versions]
+    for label, number in labels.items():
+        if number not in numbers:
+            raise DataError(
+                f"--label {label}={number}: there is no version {number} in {folder}",
+                f"name one of {', '.join(map(str, numbers))}",
+            )
 
 
 def servable(versions: list[Version]) -> list[Version]:

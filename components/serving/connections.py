@@ -17,7 +17,7 @@ OTHER_FILES = 200
 """Files that the process may need besides its connections."""
 ACCEPTED_AT_ONCE = 16
 """Connections that are accepted before those above the limit are closed."""
-SLOWEST_READER = 32 << 10
+SLOWEST_READER = 16 << 10
 """Bytes a second that a client must read of an answer."""
 MOST_UNREAD_BYTES = 256 << 20
 """Bytes of answers that wait in memory until their clients read them."""

@@ -24,6 +24,8 @@ _RANGES: dict[str, tuple[float, float]] = {
 """The scalar inputs of `translate_nbest` and `translate_sample`: what the model can compute."""
 _TRANSLATIONS = ("beam_size", "samples")
 """The inputs that multiply the translations."""
+_BYTES_OF_TEXT, _BYTES_OF_NUMBER = 3, 11
+"""Bytes of quotes and a comma, and of a number with its comma, in an answer."""
 
 
 def check_inputs(signature: Signature, inputs: Mapping[str, np.ndarray[Any, Any]], limits: Limits) -> None:
@@ -70,6 +72,16 @@ def check_texts(name: str, texts: list[bytes], limits: Limits) -> None:
                 f"input {name!r}, text {index}: {characters:,} characters are more than the limit of"
                 f" {limits.characters:,}; split it into sentences",
             )
+
+
+def answer_bytes(outputs: Mapping[str, np.ndarray[Any, Any]]) -> int:
+    """Estimates the size of the answer."""
+    return sum(
+        sum(len(text) for text in array.ravel().tolist()) + _BYTES_OF_TEXT * array.size
+        if array.dtype.kind == "O"
+        else _BYTES_OF_NUMBER * array.size
+        for array in outputs.values()
+    )
 
 
 def _check_number(name: str, value: float, limits: Limits) -> None:

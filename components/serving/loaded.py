@@ -76,20 +76,30 @@ class LoadedVersion:
         Raises:
           RequestError: TensorFlow cannot compute it.
         """
+        signature = self.signatures[name]
+        if 0 in signature.rows(inputs).values() and (empty := signature.empty_outputs()) is not None:
+            return empty
         if name == "score":
             return self._score(inputs)
+        if name == "decode_step" and "token" in inputs:
+            self._check_tokens("token", inputs["token"])
         return self._call(name, inputs)
+
+    def _check_tokens(self, name: str, tokens: np.ndarray[Any, Any]) -> None:
+        size = self.vocabulary_size
+        wrong = tokens[(tokens < 0) | (tokens >= size)]
+        if size > 1 and wrong.size:
+            raise RequestError(INVALID, f"input {name!r} must be 0 to {size - 1:,}, received {wrong.flat[0]}")
 
     def _call(self, name: str, inputs: Arrays) -> Arrays:
         function = self.translator.signature(name)
-        dtypes = {input: self._tf.as_dtype(spec.dtype_name[3:].lower()) for input, spec in self._inputs(name)}
+        dtypes = {input: self._tf.as_dtype(spec.dtype) for input, spec in self._inputs(name)}
         try:
             tensors = {input: self._tf.constant(inputs[input], dtype) for input, dtype in dtypes.items()}
             return {output: tensor.numpy() for output, tensor in function(**tensors).items()}
         except self._tf.errors.OpError as error:
             status = STATUS_OF_CODE.get(error.error_code, FAILED)
-            message = (error.message or type(error).__name__).splitlines()[0][:_MESSAGE_CHARACTERS]
-            raise RequestError(status, message) from error
+            raise RequestError(status, f"signature {name!r}: {_reason(error)}") from error
 
     def _score(self, inputs: Arrays) -> Arrays:
         """Calls `score` in parts, because its memory grows with target tokens times the vocabulary.
@@ -165,6 +175,11 @@ class LoadedVersion:
         """Returns the scalar inputs of `translate_nbest` that `serving_default` uses."""
         return {name: value.numpy() for name, value in self.translator.signature("default_search")().items()}
 
+    @functools.cached_property
+    def default_beam(self) -> int:
+        """The beam size of `serving_default`; 0 if the model does not tell it."""
+        return int(self.default_search()["beam_size"]) if "default_search" in self.signatures else 0
+
     def use(self) -> None:
         """Registers a request that uses the version."""
         with self._lock:
@@ -195,6 +210,13 @@ class LoadedVersion:
         """Frees the memory of the model. No request may use it any more."""
         del self.translator
         gc.collect()  # the functions of a model refer to each other
+
+
+def _reason(error: Any) -> str:
+    """Returns the line of an error of TensorFlow that tells the reason: the last before the graph's nodes."""
+    lines = (line.strip() for line in str(error.message or "").splitlines())
+    told = [line for line in itertools.takewhile(lambda line: not line.startswith("[["), lines) if line]
+    return (told[-1] if told else type(error).__name__)[:_MESSAGE_CHARACTERS]
 
 
 def joined(parts: Sequence[Arrays]) -> Arrays:

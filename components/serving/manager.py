@@ -9,12 +9,20 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from bitext.components.serving.catalog import Catalog, Version, fingerprint, rollback_candidate, servable
+from bitext.components.serving.catalog import (
+    Catalog,
+    Version,
+    check_labels,
+    fingerprint,
+    rollback_candidate,
+    servable,
+)
 from bitext.components.serving.errors import INVALID, NOT_FOUND, RequestError
 from bitext.components.serving.loaded import LoadedVersion
 from bitext.components.shared.errors import BitextError, DataError
@@ -78,14 +86,10 @@ class Manager:
           DataError: there is none, or a version with a label is missing or damaged.
         """
         self.versions = self.catalog.versions()
+        check_labels(self._labels, self.versions, self.catalog.folder)
         self._load_newest()
         by_number = {version.number: version for version in self.versions}
-        for label, number in self._labels.items():
-            if number not in by_number:
-                raise DataError(
-                    f"--label {label}={number}: there is no version {number} in {self.catalog.folder}",
-                    f"name one of {', '.join(map(str, by_number))}",
-                )
+        for number in self._labels.values():
             if number not in self._loaded:
                 self._add(self._load(by_number[number]))
 
@@ -179,7 +183,7 @@ class Manager:
 
     def _fail(self, version: Version, error: BitextError) -> None:
         self.load_failures += 1
-        self._set_state(version.number, VersionState(END, str(error)))
+        self._set_state(version.number, VersionState(END, _for_clients(version, error)))
         kept = "" if self.served is None else f"; version {self.served} stays"
         self._say(f"version {version.number} is not served: {error}{kept}")
 
@@ -281,7 +285,7 @@ class Manager:
                 return
             version = next((version for version in self.versions if version.number == number), None)
             if version is None:
-                raise RequestError(NOT_FOUND, f"there is no version {number} in {self.catalog.folder}")
+                raise RequestError(NOT_FOUND, f"there is no version {number}")
             if not self._extra:
                 raise RequestError(
                     NOT_FOUND, f"version {number} is not loaded, and --extra-versions 0 allows no other"
@@ -297,7 +301,7 @@ class Manager:
                 self._add(await self._load_in_thread(version))
             except BitextError as error:
                 await self._remember_failure(version, error)
-                raise RequestError(NOT_FOUND, str(error)) from error
+                raise RequestError(NOT_FOUND, _for_clients(version, error)) from error
             self._borrowed[number] = None
 
     def number_of(self, label: str) -> int:
@@ -310,6 +314,12 @@ class Manager:
         if number is None or number not in self._loaded:
             raise RequestError(INVALID, f"Unrecognized servable version label: {label}")
         return number
+
+    def listed(self) -> list[Version]:
+        """Returns the versions on disk and those in memory whose folder was removed, newest first."""
+        on_disk = {version.number: version for version in self.versions}
+        in_memory = {number: loaded.version for number, loaded in self._loaded.items()}
+        return [version for _, version in sorted((in_memory | on_disk).items(), reverse=True)]
 
     def loaded(self) -> dict[int, LoadedVersion]:
         """Returns the versions in memory, without those that are being unloaded."""
@@ -330,3 +340,10 @@ class Manager:
 
     async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+
+
+def _for_clients(version: Version, error: BitextError) -> str:
+    """Returns the message of an error without the paths of the server."""
+    path, name = str(version.path), f"version {version.number}"
+    text = str(error).replace(f"the model at {path}", name)
+    return text.replace(f"{path}{os.sep}", "").replace(path, name)

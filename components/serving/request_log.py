@@ -65,7 +65,10 @@ class RequestLog:
         except OSError as error:
             self.errors += 1
             if self._problem != error.strerror:
-                self._say(f"the request log {self._path} cannot be written: {error.strerror}")
+                self._say(
+                    f"warning: the request log {self._path} cannot be written: {error.strerror}; requests are"
+                    " answered, but not logged until it can be; free space, or restore the folder"
+                )
             self._problem = str(error.strerror)
         else:
             self._problem = ""

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import msgspec
 
 from bitext.components.serving.errors import INVALID, NOT_FOUND, RequestError
+from bitext.components.serving.limits import answer_bytes
 from bitext.components.serving.manager import VersionState
 from bitext.components.serving.service import Service
 from bitext.components.serving.tensors import Arrays, encode_answer, parse_predict, to_arrays
@@ -92,10 +93,20 @@ class Rest:
                 )
             inputs = to_arrays(request, loaded.signature(request.signature))
             outputs = await service.predict(loaded, request.signature, inputs)
+            self._check_size(outputs)
             service.log_request(request.signature, inputs, loaded.version.number)
         if _size(outputs) > _LARGE:
             return await asyncio.to_thread(encode_answer, outputs, request.by_row)
         return encode_answer(outputs, request.by_row)
+
+    def _check_size(self, outputs: Arrays) -> None:
+        size, limit = answer_bytes(outputs), self._service.settings.limits.answer_bytes
+        if size > limit:
+            raise RequestError(
+                INVALID,
+                f"the answer has about {size:,} bytes; the limit is {limit:,} (--max-answer-bytes); divide the"
+                " request into several",
+            )
 
     def _metadata(self, name: str, number: int | None) -> bytes:
         self._check_name(name, number)

@@ -18,6 +18,7 @@ class Limits:
 
     Attributes:
       body_bytes: bytes of the request's body.
+      answer_bytes: bytes of the answer, estimated before it is written.
       instances: texts, or rows of another input, in one request.
       characters: characters of one text.
       beam: `beam_size` of `translate_nbest`, `samples` of `translate_sample`, n-best of the page.
@@ -27,6 +28,7 @@ class Limits:
     """
 
     body_bytes: int = 1 << 20
+    answer_bytes: int = 32 << 20
     instances: int = 128
     characters: int = 2000
     beam: int = 32
@@ -54,7 +56,7 @@ class Settings:
       batch_delay: seconds that a request may wait for others to share a call with.
       queued_rows: the most rows that wait for a call.
       extra_versions: versions besides the served one that the page may load.
-      timeout: seconds until a request that is not answered is given up.
+      timeout: seconds for a request to arrive, to be answered, and for the client to read the answer.
       grace: seconds after SIGTERM for the requests in progress.
       poll_seconds: seconds between two looks into the serving folder.
       request_log: the file of JSON lines that requests are appended to; None: none.

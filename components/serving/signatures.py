@@ -70,6 +70,17 @@ class Signature:
         """Returns the number of rows of each input that has some."""
         return {name: len(inputs[name]) for name, spec in self.inputs.items() if spec.has_rows}
 
+    def empty_outputs(self) -> dict[str, np.ndarray[Any, Any]] | None:
+        """Returns the outputs for no rows; None: an output has no rows."""
+        import numpy as np
+
+        if not self.outputs or not all(spec.has_rows for spec in self.outputs.values()):
+            return None
+        return {
+            name: np.zeros([size or 0 for size in spec.shape or ()], spec.dtype)
+            for name, spec in self.outputs.items()
+        }
+
 
 def read(saved_model: Path) -> tuple[dict[str, Signature], dict[str, Any]]:
     """Reads the signatures of a SavedModel, and the same as TensorFlow Serving prints them.
@@ -81,6 +92,7 @@ def read(saved_model: Path) -> tuple[dict[str, Signature], dict[str, Any]]:
 
     import tensorflow as tf
     from google.protobuf import json_format
+    from tensorflow.core.framework import types_pb2
     from tensorflow.core.protobuf import saved_model_pb2
     from tensorflow_serving.apis.get_model_metadata_pb2 import SignatureDefMap
 
@@ -96,10 +108,9 @@ def read(saved_model: Path) -> tuple[dict[str, Signature], dict[str, Any]]:
         dims = info.tensor_shape.dim
         shape = tuple(None if dim.size < 0 else int(dim.size) for dim in dims)
         dtype = tf.as_dtype(info.dtype)
-        name = tf.dtypes.DType(info.dtype).name
         return TensorSpec(
             np.dtype(dtype.as_numpy_dtype),
-            f"DT_{name.upper()}",
+            types_pb2.DataType.Name(info.dtype),
             None if info.tensor_shape.unknown_rank else shape,
         )
 

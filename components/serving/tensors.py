@@ -54,12 +54,27 @@ def parse_json(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        if b"NaN" in body or b"Inf" in body:
+        problem = surrogate_problem(body)
+        if not problem and (b"NaN" in body or b"Inf" in body):
             try:
                 return json.loads(body)
             except (ValueError, RecursionError):  # the other parser's message has the position
                 pass
-        raise RequestError(INVALID, f"JSON Parse error: {error or 'nested too deeply'}") from error
+        raise RequestError(
+            INVALID, f"JSON Parse error: {problem or error or 'nested too deeply'}"
+        ) from error
+
+
+def surrogate_problem(body: bytes) -> str:
+    """Returns what is wrong with a body that is JSON but for half a surrogate pair; empty: nothing."""
+    try:
+        json.dumps(json.loads(body), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        code = ord(error.object[error.start])
+        return f"\\u{code:04x} is half a surrogate pair, not a character"
+    except (ValueError, RecursionError):
+        pass
+    return ""
 
 
 def parse_predict(body: bytes) -> PredictRequest:

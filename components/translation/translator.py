@@ -54,9 +54,13 @@ def find_saved_model(model: Path) -> Path:
     versions = {number: path for number, path in numbered if number is not None and is_saved_model(path)}
     if versions:
         return versions[max(versions)]
-    problem = "holds no SavedModel and no numbered version of one" if model.is_dir() else "does not exist"
+    problem = "the folder does not exist"
+    if model.exists():
+        problem = "it is a file, not a folder"
+    if model.is_dir():
+        problem = "the folder holds no SavedModel and no numbered version of one"
     raise errors.DataError(
-        f"no model at {model}: the folder {problem}",
+        f"no model at {model}: {problem}",
         "run `bitext run` to train and push one, or name another folder with --model",
     )
 

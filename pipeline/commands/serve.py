@@ -19,6 +19,7 @@ _PACKAGES = ("starlette", "uvicorn")
 _DEFAULTS = Settings.__dataclass_fields__
 _LIMITS = {
     "body_bytes": "bytes of a request",
+    "answer_bytes": "bytes of an answer, about",
     "instances": "texts of a request",
     "characters": "characters of a text",
     "beam": "beam size, samples or n-best translations of a request",
@@ -115,7 +116,8 @@ def _add_batching_arguments(parser: argparse.ArgumentParser) -> None:
         type=common.number,
         default=_default("timeout"),
         metavar="SECONDS",
-        help="a request without an answer gets 504 after this time (default: %(default)g)",
+        help="the time for a request to arrive, to be answered, and for the client to read the answer"
+        " (default: %(default)g)",
     )
     parser.add_argument(
         "--grace",
@@ -141,8 +143,12 @@ def _default(name: str) -> Any:
 
 def run(options: argparse.Namespace) -> int:
     """Serves until a signal, and returns the exit code."""
+    from bitext.components.serving.catalog import Catalog, check_labels
+
     _require_packages()
     settings = _settings(options)
+    catalog = Catalog(settings.model)
+    check_labels(settings.labels, catalog.versions(), catalog.folder)
     from bitext.pipeline.terminal import quiet_libraries
 
     quiet_libraries(native_errors=False)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -166,16 +170,57 @@ def test_text_is_never_markup(server: Server, open_page: Open) -> None:
 def test_errors_are_told(server: Server, open_page: Any) -> None:
     page = open_page(server)
     page.locator("#source").fill("a " * 5001)
-    expect(output(page)).to_have_text("The text has 10,002 characters; the limit is 10,000.")
+    expect(output(page)).to_have_text(
+        "The text has 10,002 characters, more than the limit of 10,000; translate it in parts."
+    )
     page.locator("#source").fill("a" * 2001)
     expect(output(page)).to_have_text(
-        "input 'text', text 0: 2,001 characters are more than the limit of 2,000; split it into sentences"
+        "The sentence that begins with “"
+        + "a" * 30
+        + "…” has 2,001 characters, more than the limit of 2,000;"
+        " divide it with a full stop or a line break."
     )
+    expect(page.get_by_role("alert")).to_have_count(1)
+    expect(page.locator("#status")).to_be_empty()
     # Chromium reports the status of every answer that is an error.
     assert ["status of 400" in problem for problem in open_page.problems] == [True]
     open_page.problems.clear()
     page.locator("#source").fill("a")
     expect(output(page)).to_have_text("A")
+
+
+def test_the_command_translates_what_the_page_shows(server: Server, open_page: Open) -> None:
+    page = open_page(server)
+    page.locator("summary").click()
+
+    def run() -> tuple[str, Any]:
+        program, option, body, url = shlex.split(page.locator("#command").text_content() or "")
+        assert (program, option) == ("curl", "-d")
+        with urllib.request.urlopen(url, body.encode(), timeout=30) as response:
+            return url.partition("/v1/")[1], json.load(response)
+
+    assert [row["text"] for row in run()[1]["predictions"]] == ["WHERE IS THE STATION?"]
+    page.locator("#source").fill("It's one. Is \"two\" \\n $HOME `id`?\n\nthree '")
+    expect(output(page).locator(".sentence")).to_have_count(3)
+    protocol, answer = run()
+    assert protocol == "/v1/"
+    assert [row["text"] for row in answer["predictions"]] == [
+        "IT'S ONE.",
+        'IS "TWO" \\N $HOME `ID`?',
+        "THREE '",
+    ]
+    page.locator("#source").fill("\n".join(f"Line {number}." for number in range(200)))
+    expect(output(page).locator(".sentence")).to_have_count(200)
+    protocol, answer = run()
+    assert protocol == ""
+    assert [sentence["source"] for sentence in answer["sentences"]][199] == "Line 199."
+
+
+def test_the_beam_of_more_translations_is_told(server: Server, open_page: Open) -> None:
+    page = open_page(server)
+    expect(page.locator("#nbest-note")).to_have_text(
+        re.compile(r"^With more than \d+, the model searches more widely, which may change the first one\.$")
+    )
 
 
 @pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])

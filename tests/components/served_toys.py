@@ -83,7 +83,9 @@ def service(model: Path, said: list[str] | None = None, **changes: Any) -> Servi
     """Returns the service of a server, whose model is loaded."""
     settings = Settings(model=model, **{"poll_seconds": 0.02, **changes})
     say = (said if said is not None else []).append
-    manager = Manager(Catalog(model), settings.trusted, settings.extra_versions, say, settings.labels)
+    catalog = Catalog(model)
+    catalog.name = settings.name or catalog.name
+    manager = Manager(catalog, settings.trusted, settings.extra_versions, say, settings.labels)
     metrics = Metrics()
     batcher = Batcher(2, settings.batch_rows, settings.batch_delay, settings.queued_rows, metrics.batch)
     log = RequestLog(settings.request_log, say) if settings.request_log else None

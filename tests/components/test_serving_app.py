@@ -364,17 +364,25 @@ class TestPage:
             ({"text": "a", "nbest": 33}, 400, "'nbest' must be 1 to 32, received 33"),
             ({"text": "a", "nbest": 0}, 400, "'nbest' must be 1 to 32, received 0"),
             ({"text": "a", "version": 9}, 404, "there is no version 9"),
-            ({"text": "a" * 10_001}, 400, "'text': 10,001 characters are more than the limit of 10,000"),
-            ({"text": "a" * 2_001}, 400, "2,001 characters are more than the limit of 2,000"),
+            (
+                {"text": "a" * 10_001},
+                400,
+                "the text has 10,001 characters, more than the limit of 10,000; translate it in parts",
+            ),
+            (
+                {"text": "a" * 2_001},
+                400,
+                "2,001 characters, more than the limit of 2,000; divide it with a full stop or a line break",
+            ),
             (
                 {"text": " ".join(f"Yes {n}." for n in range(40)), "nbest": 4, "alignment": True},
                 400,
-                "40 sentences with 4 translations each are more than the limit of 128 alignments",
+                "40 sentences: with 4 translations each, that is more than the limit of 128 alignments",
             ),
             (
                 {"text": " ".join(f"Yes {n}." for n in range(150)), "nbest": 32},
                 400,
-                "'text': 150 sentences with 32 translations each are more than the limit of 4,096",
+                "the text has 150 sentences: with 32 translations each, that is more than the limit of 4,096",
             ),
         ],
     )
@@ -488,7 +496,10 @@ class TestOperation:
         full = RequestLog(Path("/dev/full"), said.append)
         for _ in range(2):
             full.write([b"one"], 1, "serving_default")
-        assert said == ["the request log /dev/full cannot be written: No space left on device"]
+        assert said == [
+            "warning: the request log /dev/full cannot be written: No space left on device; requests are"
+            " answered, but not logged until it can be; free space, or restore the folder"
+        ]
         assert full.errors == 2
 
     def test_limits_are_settings(self, serving: Path) -> None:

@@ -216,6 +216,7 @@ class TestRefusals:
         ("options", "code", "message"),
         [
             (("--model", "nothing"), 3, "no model at nothing: the folder does not exist"),
+            (("--model", "README.md"), 3, "no model at README.md: it is a file, not a folder"),
             (("--port", "70000"), 2, "--port must be from 0 to 65,535, received 70000"),
             (("--timeout", "nan"), 2, "--timeout must be from 0.001 to 86,400, received nan"),
             (("--label", "stable=7"), 3, "--label stable=7: there is no version 7"),
@@ -237,6 +238,7 @@ class TestRefusals:
         message: str,
     ) -> None:
         monkeypatch.chdir(tmp_path)
+        Path("README.md").touch()
         printed = self.refuse(capsys, "--model", str(serving), "--port", "0", *options, code=code)
         assert message in printed
         assert "\nwhat to do: " in printed

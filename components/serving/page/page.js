@@ -12,7 +12,7 @@ const SERVED = "served";
 
 const byId = (id) => document.getElementById(id);
 const panes = new Map();
-let catalog = { model: "", served: null, versions: [], limits: { text: 10000, nbest: 32 } };
+let catalog = { model: "", served: null, versions: [], beam_size: 0, limits: { text: 10000, nbest: 32, instances: 128 } };
 let selected = [SERVED];
 let active = null;
 let shownState = "";
@@ -39,7 +39,9 @@ function direction(text) {
 }
 
 function message(error) {
-  return error instanceof TypeError ? "The server does not answer." : error.message;
+  if (error instanceof TypeError || error instanceof SyntaxError) return "The server does not answer.";
+  const text = error.message.charAt(0).toUpperCase() + error.message.slice(1);
+  return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 
 /* ---- versions ---- */
@@ -78,6 +80,9 @@ function showVersions() {
   byId("model").textContent = catalog.model;
   document.title = `${catalog.model}: translate`;
   byId("served").textContent = servedText();
+  byId("nbest-note").textContent = catalog.beam_size
+    ? `With more than ${catalog.beam_size}, the model searches more widely, which may change the first one.`
+    : "";
 }
 
 function servedText() {
@@ -160,7 +165,7 @@ function newPane(key) {
     element("div", { className: "foot" }, seconds, hint),
   );
   section.setAttribute("aria-labelledby", title.id);
-  const pane = { key, title, copy, output, seconds, hint, section, answer: null, controller: new AbortController() };
+  const pane = { key, title, copy, output, seconds, hint, section, answer: null, text: "", controller: new AbortController() };
   copy.addEventListener("click", () => copyText(plainText(pane.answer), copy));
   showAnswer(pane);
   return pane;
@@ -293,7 +298,9 @@ async function translate(pane) {
     checkLength(text);
     const answer = await ask("api/translate", { text, version, nbest: nbestSize() }, signal);
     pane.answer = answer;
+    pane.text = text;
     showAnswer(pane);
+    showCommand();
     if (pane.key === SERVED) redrawOthers();
     if (active && active.pane === pane) keepDetails();
     byId("status").textContent = cutText(answer);
@@ -301,8 +308,8 @@ async function translate(pane) {
     if (error.name === "AbortError") return;
     pane.answer = null;
     showAnswer(pane);
-    pane.output.replaceChildren(element("p", { className: "problem", dir: "auto" }, message(error)));
-    byId("status").textContent = message(error);
+    pane.output.replaceChildren(element("p", { className: "problem", dir: "auto", role: "alert" }, message(error)));
+    byId("status").textContent = "";
   } finally {
     if (!signal.aborted) pane.section.removeAttribute("aria-busy");
   }
@@ -311,7 +318,7 @@ async function translate(pane) {
 function checkLength(text) {
   const length = [...text].length;
   if (length <= catalog.limits.text) return;
-  throw new Error(`The text has ${length.toLocaleString("en")} characters; the limit is ${catalog.limits.text.toLocaleString("en")}.`);
+  throw new Error(`The text has ${length.toLocaleString("en")} characters, more than the limit of ${catalog.limits.text.toLocaleString("en")}; translate it in parts.`);
 }
 
 function cutText(answer) {
@@ -331,11 +338,25 @@ function nbestSize() {
   return Math.min(Math.max(size, 1), catalog.limits.nbest);
 }
 
+/* The command asks for what the page shows: the model translates one sentence a row. */
 function showCommand() {
-  const first = byId("source").value.trim().split("\n")[0].slice(0, 200) || "Where is the station?";
-  const body = JSON.stringify({ instances: [{ text: first }] }).replaceAll("'", "\\u0027");
-  const url = `${location.origin}/v1/models/${encodeURIComponent(catalog.model)}:predict`;
-  byId("command").textContent = `curl -d '${body}' ${url}`;
+  const text = byId("source").value.trim() ? byId("source").value : "Where is the station?";
+  const shown = [...panes.values()].find((pane) => pane.answer && pane.text === text);
+  const sentences = shown ? shown.answer.sentences.map((sentence) => sentence.source) : null;
+  let path = "/api/translate";
+  let body = { text };
+  let note = "The server splits the text into sentences and translates each:";
+  if (!byId("source").value.trim() || (sentences && sentences.length && sentences.length <= catalog.limits.instances)) {
+    path = `/v1/models/${encodeURIComponent(catalog.model)}:predict`;
+    body = { instances: (sentences || [text]).map((sentence) => ({ text: sentence })) };
+    note = "The server speaks the REST protocol of TensorFlow Serving, one sentence a row:";
+  }
+  byId("command-note").textContent = note;
+  byId("command").textContent = `curl -d ${quoted(JSON.stringify(body))} ${quoted(location.origin + path)}`;
+}
+
+function quoted(text) {
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /* ---- details of a sentence ---- */
