@@ -530,6 +530,7 @@ async function start() {
   byId("copy-command").hidden = !navigator.clipboard;
   await refreshVersions();
   onInput();
+  showCommand();
   setInterval(() => { if (!document.hidden) refreshVersions(); }, REFRESH_MS);
 }
 
