@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from bitext.pipeline.commands import common
 from bitext.pipeline.streams import print_message, print_output
@@ -29,7 +28,7 @@ def add_to(commands: common.Commands) -> None:
     parser.add_argument("--open", action="store_true", help="open the page in a web browser")
     parser.add_argument(
         "--output",
-        type=Path,
+        type=common.path_argument,
         metavar="FILE",
         help="the file to write (default: reports/RUN.html below the pipeline root)",
     )

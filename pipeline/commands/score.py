@@ -23,7 +23,7 @@ def add_to(commands: common.Commands) -> None:
         run,
         "give the log probability of translations, line by line (forced decoding)",
         "bitext score news.en news.es --model serving/toy",
-        "cut -f 2 pairs.tsv | bitext score <(cut -f 1 pairs.tsv) - --output scores.tsv",
+        "cut -f 2 pairs.tsv | bitext score news.en - --output scores.tsv",
     )
     for name, meaning in (("source", "the source sentences"), ("target", "the translation of each")):
         parser.add_argument(

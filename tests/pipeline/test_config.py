@@ -99,7 +99,8 @@ def test_another_serving_folder_is_accepted(tmp_path: Path, serving: str) -> Non
 def test_the_folders_in_a_pipeline_root_are_those_of_all_nodes(tmp_path: Path) -> None:
     optional_nodes = ["example_gen.golden.files=[g.tsv]", "request_log.files=[r.txt]"]
     nodes = graph.create_pipeline(config.load(write_config(tmp_path, VALID), optional_nodes)).nodes
-    assert {*(node.name for node in nodes), records.ROLLBACK, "logs", "reports"} == sections.NODE_FOLDERS
+    others = {records.ROLLBACK, "logs", "reports", "tensorboard"}
+    assert {*(node.name for node in nodes), *others} == sections.NODE_FOLDERS
 
 
 def test_set_values_are_yaml(tmp_path: Path) -> None:

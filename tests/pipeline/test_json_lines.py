@@ -17,7 +17,7 @@ import pytest
 
 from bitext.components.component import Context
 from bitext.components.shared import errors
-from bitext.pipeline import cli, graph
+from bitext.pipeline import cli, graph, terminal
 from bitext.pipeline.lock import locked
 from tests.pipeline import fakes
 from tests.pipeline.fakes import Calls, raising
@@ -221,7 +221,13 @@ def test_a_run_with_json_events_draws_no_bar(
     assert capsys.readouterr().err == ""
 
 
-def test_the_documentation_has_every_event_and_every_field(run: Run) -> None:
+def test_the_documentation_has_every_event_and_every_field(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(context: Context) -> None:
+        with context.progress("rows", 10) as progress:
+            progress.advance(5)
+
+    monkeypatch.setattr(terminal, "PROGRESS_SECONDS", 0)
+    Calls.hooks["Train"] = work
     Calls.hooks["Push"] = raising(errors.DataError("bad day"))
     events = [*run()[1], *run("--explain-cache")[1]]
     Calls.hooks.clear()

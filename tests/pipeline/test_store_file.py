@@ -201,7 +201,8 @@ class TestAMissingFile:
     def test_a_run_moves_them_aside_and_says_so(
         self, used: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
     ) -> None:
-        contents = sorted(content for content in tree(used / "runs").values() if content)
+        files = tree(used / "runs").items()
+        contents = sorted(content for name, content in files if content and "/reports/" not in name)
         contents.remove(FILE.read_bytes())
         Path("runs/toy/Rollback/pushed_model/9").mkdir(parents=True)
         FILE.unlink()
