@@ -19,7 +19,7 @@ ACCEPTED_AT_ONCE = 16
 """Connections that are accepted before those above the limit are closed."""
 SLOWEST_READER = 16 << 10
 """Bytes a second that a client must read of an answer."""
-MOST_UNREAD_BYTES = 256 << 20
+MOST_UNREAD_BYTES = 128 << 20
 """Bytes of answers that wait in memory until their clients read them."""
 QUIET_SECONDS = 60
 """Seconds until the same message is printed again."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import unquote
 
@@ -39,6 +40,8 @@ class Rest:
 
     def __init__(self, service: Service):
         self._service = service
+        # One at a time: while it is written, an answer takes ten times its memory.
+        self._writer = ThreadPoolExecutor(1, "answer")
 
     def route(self, method: str, path: str) -> str:
         """Returns what a path asks for: `predict`, `metadata`, `status` or `malformed`."""
@@ -96,7 +99,8 @@ class Rest:
             self._check_size(outputs)
             service.log_request(request.signature, inputs, loaded.version.number)
         if _size(outputs) > _LARGE:
-            return await asyncio.to_thread(encode_answer, outputs, request.by_row)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._writer, encode_answer, outputs, request.by_row)
         return encode_answer(outputs, request.by_row)
 
     def _check_size(self, outputs: Arrays) -> None:
