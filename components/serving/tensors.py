@@ -278,7 +278,9 @@ def encode_answer(outputs: Mapping[str, np.ndarray[Any, Any]], by_row: bool) -> 
     names = sorted(outputs)
     if by_row:
         _check_rows(outputs)
-    columns = {name: _values(name, outputs[name]) for name in names}
+    floats = (array for array in outputs.values() if array.dtype.kind == "f")
+    is_finite = all(bool(np.isfinite(array).all()) for array in floats)
+    columns = {name: _column(name, outputs[name], is_finite) for name in names}
     if len(names) == 1:
         body: Any = columns[names[0]]
     elif by_row:
@@ -287,8 +289,7 @@ def encode_answer(outputs: Mapping[str, np.ndarray[Any, Any]], by_row: bool) -> 
     else:
         body = columns
     document = {"predictions" if by_row else "outputs": body}
-    floats = (array for array in outputs.values() if array.dtype.kind == "f")
-    if all(bool(np.isfinite(array).all()) for array in floats):
+    if is_finite:
         return msgspec.json.encode(document)
     return json.dumps(document, ensure_ascii=False).encode()  # NaN and Infinity, as TensorFlow Serving
 
@@ -306,6 +307,13 @@ def _check_rows(outputs: Mapping[str, np.ndarray[Any, Any]]) -> None:
                 INVALID, f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {rows}"
             )
         rows = len(array)
+
+
+def _column(name: str, array: np.ndarray[Any, Any], is_finite: bool) -> Any:
+    """Returns an output as JSON values; a large one by row, because Python objects take much memory."""
+    if is_finite and array.ndim > 1 and array.size > 50_000 and array.dtype.kind != "O":
+        return [msgspec.Raw(msgspec.json.encode(_values(name, row))) for row in array]
+    return _values(name, array)
 
 
 def _values(name: str, array: np.ndarray[Any, Any]) -> Any:

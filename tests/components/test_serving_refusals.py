@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,20 @@ def test_the_size_of_an_answer_is_estimated() -> None:
         "text": np.array(["Ein Satz, der übersetzt ist.".encode()] * 500, object),
     }
     assert answer_bytes(outputs) == pytest.approx(len(encode_answer(outputs, by_row=False)), rel=0.1)
+
+
+@pytest.mark.parametrize("by_row", [True, False])
+def test_a_large_answer_takes_little_memory(by_row: bool) -> None:
+    state = np.random.default_rng(1).standard_normal((64, 200, 32)).astype(np.float32)
+    outputs = {"memory": state, "length": np.full(64, 200, np.int32)}
+    tracemalloc.start()
+    body = encode_answer(outputs, by_row)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * len(body)
+    rows = json.loads(body)
+    memory = [row["memory"] for row in rows["predictions"]] if by_row else rows["outputs"]["memory"]
+    assert (np.array(memory, np.float32) == state).all()
 
 
 @pytest.mark.parametrize(
