@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import html
 import re
 import shutil
 import subprocess
@@ -27,7 +28,8 @@ def assert_refused(folder: Path, result: Result, code: int, *words: str) -> None
     assert result.code == code, result.out + result.err
     message, _, remedy_and_log = result.err.partition("what to do: ")
     assert message.startswith("error: ")
-    remedy, _, log = remedy_and_log.partition("log: ")
+    remedy, _, log_and_report = remedy_and_log.partition("log: ")
+    log, _, report = log_and_report.partition("report: ")
     assert len(remedy.strip()) > 10
     for word in words:
         assert word in message + remedy
@@ -37,6 +39,9 @@ def assert_refused(folder: Path, result: Result, code: int, *words: str) -> None
     assert len(remedy.strip().splitlines()) == 1
     if log:
         assert "Traceback" in (folder / log.strip()).read_text(encoding="utf-8")
+        assert message.splitlines()[0].removeprefix("error: ")[:20] in html.unescape(
+            (folder / report.strip()).read_text(encoding="utf-8")
+        )
     else:
         assert not (folder / "runs" / "toy" / "logs").exists()
 
