@@ -184,9 +184,10 @@ def output(folder: Path, node: str, key: str) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Returns the published files below a pipeline root or a serving folder, without logs and metadata."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not str(path.relative_to(folder)).startswith((".", "logs", "metadata"))
-    }
+    """Returns the published files below a pipeline root or a serving folder.
+
+    Logs, reports of runs and metadata are left out.
+    """
+    files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    left_out = (".", "logs", "metadata", "reports")
+    return {name: path.read_bytes() for name, path in files.items() if not name.startswith(left_out)}
