@@ -32,8 +32,8 @@ class Inputs:
       evaluation: the scores and translations.
       blessing: the Evaluator's verdict.
       infra_blessing: the InfraValidator's verdict.
-      is_partial: whether the report is of a run that did not make one itself. Then figures of a large corpus
-        are of its first rows, so that the end of such a run takes seconds.
+      is_partial: whether the report is of a run that did not make one itself. Then the lengths of the
+        sentences of a large corpus are those of its first rows, so that the end of such a run takes seconds.
     """
 
     examples: tuple[artifacts.Examples, ...] = ()

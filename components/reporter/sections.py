@@ -24,9 +24,7 @@ def _vocabulary(inputs: Inputs) -> Section | None:
         return None
     from bitext.components.reporter import vocabulary
 
-    return vocabulary.section(
-        inputs.transform_graph, inputs.transformed_examples, is_partial=inputs.is_partial
-    )
+    return vocabulary.section(inputs.transform_graph, inputs.transformed_examples)
 
 
 def _training(inputs: Inputs) -> Section | None:

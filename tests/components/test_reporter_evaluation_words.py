@@ -41,6 +41,11 @@ class TestWords:
         [
             ("Hola, ¿qué tal?", ["hola", "qué", "tal"]),
             ("Don't; don’t - 'tis", ["don't", "don't", "tis"]),
+            (
+                "I'm a well-known rock'n'roll fan of the '90s",
+                ["i'm", "a", "well", "known", "rock'n'roll", "fan", "of", "the", "90s"],
+            ),
+            ("私'は a'は \u02bc \u02bctis", ["私", "は", "a", "は", "tis"]),
             ("我爱iPhone 15。", ["我", "爱", "iphone", "15"]),
             ("ก็ได้", ["ก็", "ไ", "ด้"]),
             ("e\u0301te\u0301 ÉTÉ", ["été", "été"]),

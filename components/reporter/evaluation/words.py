@@ -13,8 +13,9 @@ from bitext.components.text.normalization import normalize_array
 from bitext.schemas import scripts
 
 DEFINITION = (
-    "A word is a run of letters, marks and digits, in lower case; in a script without blanks between words"
-    " (Chinese, Japanese, Thai and others) each character is one. Punctuation does not count."
+    "A word is a run of letters, marks and digits, in lower case; an apostrophe between two letters joins"
+    " them (I'm is one word, well-known two); in a script without blanks between words (Chinese, Japanese,"
+    " Thai and others) each character is one. Punctuation does not count."
 )
 _WITHOUT_BLANKS = (
     "Han", "Bopomofo", "Hiragana", "Katakana", "Yi", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan", "Javanese",
@@ -30,11 +31,12 @@ _BETWEEN_LETTERS = r"(\p{L})'(\p{L})"
 def word_lists(texts: pa.Array) -> pa.Array:
     """Returns the words of string[N] as list<string>[N]. A text without words has one empty string."""
     texts = pc.utf8_lower(normalize_array(texts))
-    texts = pc.replace_substring_regex(texts, _BETWEEN_LETTERS, rf"\1{_APOSTROPHE}\2")
+    for _ in range(2):  # matches do not overlap: in `rock'n'roll`, the second begins with the end of the first
+        texts = pc.replace_substring_regex(texts, _BETWEEN_LETTERS, rf"\1{_APOSTROPHE}\2")
     texts = pc.replace_substring_regex(texts, r"[^\p{L}\p{M}\p{N}]+", " ")
     texts = pc.replace_substring_regex(texts, _CHARACTERS, r" \1 ")
-    texts = pc.replace_substring(texts, _APOSTROPHE, "'")
-    texts = pc.utf8_trim(pc.replace_substring_regex(texts, " +", " "), " ")
+    texts = pc.replace_substring_regex(texts, f"{_APOSTROPHE}* [{_APOSTROPHE} ]*", " ")
+    texts = pc.replace_substring(pc.utf8_trim(texts, f" {_APOSTROPHE}"), _APOSTROPHE, "'")
     return pc.split_pattern(texts, " ")
 
 

@@ -27,6 +27,17 @@ class Side:
     words: dict[str, Words]
     uses: Ints
 
+    def is_whole(self, split: str) -> bool:
+        """Whether all sentences of a split are measured."""
+        found = self.tokens.get(split)
+        return found is None or found.sentences >= found.of
+
+    def data(self, split: str) -> str:
+        """The name of what is measured of a split, for labels: a part is not called by the split's name."""
+        if self.is_whole(split):
+            return split
+        return f"the {self.tokens[split].sentences:,} measured {split} sentences"
+
     @property
     def has_words(self) -> bool:
         """Whether the script of most tokens divides words by blanks."""
