@@ -159,16 +159,17 @@ def _position(axis: Axis, field: str, chart: Chart) -> _Specification:
     labels: _Specification = {"title": printable(axis.title)}
     if axis.scale == "ordinal":
         domain = categories(chart)
-        labels |= {"labelAngle": 0, "labelOverlap": "greedy"} if not is_horizontal(chart) else {}
+        if not is_horizontal(chart):
+            labels |= {"labelAngle": 0, "labelOverlap": "greedy", "labelSeparation": 4}
         return {"field": field, "type": "ordinal", "sort": None, "scale": {"domain": domain}, "axis": labels}
     if axis.scale == "time":
         labels |= {"format": _time_format(chart), "labelOverlap": "greedy", "labelSeparation": 8}
         return {"field": field, "type": "temporal", "scale": {"type": "utc"}, "axis": labels}
     scale: _Specification = {"zero": axis.zero, "nice": not (is_x and chart.form in ("line", "histogram"))}
+    labels |= {"labelOverlap": "greedy", "labelSeparation": 8}
     if axis.scale == "log":
         has_zero = chart.form in ("bar", "histogram") and not is_x
         scale = {"type": "symlog"} if has_zero else {"type": "log", "nice": False}
-        labels |= {"labelOverlap": "greedy", "labelSeparation": 6}
     if not is_x:
         labels |= {"tickCount": 5}
     return {"field": field, "type": "quantitative", "scale": scale, "axis": labels}

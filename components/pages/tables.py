@@ -29,8 +29,7 @@ def _positions(chart: Chart) -> Table:
         places = list(categories(chart))
     else:
         places.sort(key=lambda x: x if isinstance(x, int | float) else 0)
-    step = -(-len(places) // MOST_ROWS)
-    shown = places[::step] if step > 1 else places
+    shown = _thinned(places, chart)
     columns = [Column(chart.x.title, "text" if ordinal or chart.x.scale == "time" else "number", 0)]
     values: list[dict[str | float, Cell]] = []
     for name, series in zip(names(chart.series), chart.series, strict=True):
@@ -41,8 +40,38 @@ def _positions(chart: Chart) -> Table:
             ends = zip(series.x, series.low, series.high, strict=False)
             values.append({_key(x, chart.x): _interval(low, high) for x, low, high in ends})
     rows = [(_place(x, chart.x), *(value.get(_key(x, chart.x)) for value in values)) for x in shown]
-    note = f"Every {step}th of {len(places):,} points." if step > 1 else ""
+    thinned = len(shown) < len(places)
+    note = f"{len(shown):,} of {len(places):,} points, evenly chosen from each series." if thinned else ""
     return Table(title=chart.title, columns=tuple(columns), rows=tuple(rows), note=note)
+
+
+def _thinned(places: list[str | float], chart: Chart) -> list[str | float]:
+    """Returns about `MOST_ROWS` of the positions.
+
+    Positions are grouped by the series that have a value there. Each group has an equal number of rows, and
+    large groups have the rows that small ones do not need, so every series keeps values.
+    """
+    if len(places) <= MOST_ROWS:
+        return places
+    having = [
+        {_key(x, chart.x) for x, y in zip(series.x, series.y, strict=False) if finite(y) is not None}
+        for series in chart.series
+    ]
+    groups: dict[tuple[bool, ...], list[int]] = {}
+    for number, x in enumerate(places):
+        groups.setdefault(tuple(_key(x, chart.x) in keys for keys in having), []).append(number)
+    chosen: list[int] = []
+    for number, group in enumerate(sorted(groups.values(), key=len)):
+        chosen += _evenly(group, (MOST_ROWS - len(chosen)) // (len(groups) - number))
+    return [places[number] for number in sorted(chosen)]
+
+
+def _evenly(numbers: list[int], count: int) -> list[int]:
+    """Returns `count` of the numbers, at least one, evenly spread from the first to the last."""
+    if count >= len(numbers):
+        return numbers
+    last = len(numbers) - 1
+    return [numbers[round(index * last / max(count - 1, 1))] for index in range(max(count, 1))]
 
 
 def _points(chart: Chart) -> Table:

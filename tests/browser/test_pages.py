@@ -12,6 +12,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
+from bitext.components.artifacts.page import Axis, Chart, Column, Section, Series, Table
+from bitext.components.pages import Page as Content
 from bitext.components.pages import write
 from tests.browser.conftest import Visit, draw_all
 from tests.browser.demo import full_page
@@ -203,6 +205,67 @@ class TestSizes:
         page.emulate_media(media="print")
         assert page.locator("nav").first.is_hidden()
         assert page.evaluate("getComputedStyle(document.body).color") == "rgb(22, 32, 43)"
+
+    def test_paper_has_all_rows_and_columns(self, visit: Visitor, tmp_path: Path) -> None:
+        rows = tuple(
+            (f"word {n}", "BLEU|nrefs:1|bs:1000|seed:12345|case:mixed|eff:no|tok:13a", n) for n in range(30)
+        )
+        columns = (
+            Column("word", "corpus"),
+            Column("signature"),
+            *(Column(f"n{n}", "number") for n in range(8)),
+        )
+        table = Table("Words", columns, tuple((*row, *[12345.6] * 7) for row in rows))
+        write(
+            Content(title="p", sections=(Section(id="s", title="S", blocks=(table,)),)),
+            tmp_path / "p.html",
+            assets=tmp_path,
+        )
+        page = visit(tmp_path / "p.html", viewport=DESK).page
+        shown = page.locator("tbody tr:visible")
+        expect(shown).to_have_count(15)
+        page.set_viewport_size({"width": 688, "height": 1000})  # A4 without its margins
+        page.emulate_media(media="print")
+        page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        expect(shown).to_have_count(30)
+        right = "(element) => element.getBoundingClientRect().right"
+        assert page.locator("table").evaluate(right) <= page.locator(".table").evaluate(right)
+        page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+        expect(shown).to_have_count(15)
+
+    def test_labels_of_axes_do_not_touch(self, visit: Visitor, full: Path) -> None:
+        page = visit(full, viewport=PHONE).page
+        draw_all(page)
+        touching = page.evaluate(
+            """() => [...document.querySelectorAll(".plot .role-axis-label")].flatMap((axis) => {
+              const shown = [...axis.querySelectorAll("text")].filter((text) =>
+                text.getAttribute("opacity") !== "0" &&
+                !(text.getAttribute("transform") ?? "").includes("rotate"));
+              const boxes = shown.map((text) => [text.textContent, text.getBoundingClientRect()]);
+              return boxes.slice(1).filter(([, box], index) => {
+                const before = boxes[index][1];
+                const beside = Math.abs(box.top - before.top) < 4;
+                return beside && box.left < before.right + 3 && before.left < box.right + 3;
+              }).map(([text]) => text);
+            })"""
+        )
+        assert touching == []
+        assert page.locator(".plot .role-axis-label text").count() > 20
+
+    def test_names_that_do_not_fit_side_by_side_are_slanted(self, visit: Visitor, tmp_path: Path) -> None:
+        names = ("no words", "0 %", "1–24 %", "25–49 %", "50–74 %", "75–99 %", "100 %")
+        chart = Chart("bar", "c", Axis("x", "ordinal"), Axis("y"), (Series("s", names, (1.0,) * 7),), "a")
+        write(
+            Content(title="p", sections=(Section(id="s", title="S", blocks=(chart,)),)),
+            tmp_path / "p.html",
+            assets=tmp_path,
+        )
+        for size, is_slanted in ((DESK, False), (PHONE, True)):
+            page = visit(tmp_path / "p.html", viewport=size).page
+            draw_all(page)
+            label = page.locator(".role-axis-label text", has_text="50–74 %")
+            assert ("rotate" in (label.get_attribute("transform") or "")) == is_slanted
+            assert label.get_attribute("opacity") != "0"
 
     def test_without_scripts_everything_is_there(self, visit: Visitor, full: Path) -> None:
         page = visit(full, java_script_enabled=False).page

@@ -9,6 +9,7 @@ import math
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -199,9 +200,34 @@ class TestTablesOfCharts:
         many = tuple(map(float, range(1000)))
         line = tables.chart_table(chart(series=(Series("s", many, many),)))
         assert len(line.rows) <= tables.MOST_ROWS
-        assert line.note == "Every 17th of 1,000 points."
+        assert line.note == "60 of 1,000 points, evenly chosen from each series."
+        assert (line.rows[0], line.rows[-1]) == ((0.0, 0.0), (999.0, 999.0))
         scatter = tables.chart_table(chart("scatter", series=(Series("s", many, many),)))
         assert scatter.rows[0] == ("s: x", 1000, 0.0, 249.75, 499.5, 749.25, 999.0)
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            pytest.param(range(0, 200, 2), range(1, 201, 2), id="in turn"),
+            pytest.param(
+                [*range(22), *range(22, 90, 2)], [*range(22), *range(23, 91, 2)], id="equal at first"
+            ),
+            pytest.param(range(1000), range(500, 510), id="few within many"),
+            pytest.param(range(1000), range(5000, 5001), id="one apart"),
+        ],
+    )
+    def test_thinning_keeps_points_of_every_series(self, first: Iterable[int], second: Iterable[int]) -> None:
+        series = [
+            Series(name, tuple(map(float, x)), tuple(map(float, x)))
+            for name, x in (("a", first), ("b", second))
+        ]
+        rows = tables.chart_table(chart(series=tuple(series))).rows
+        assert 50 <= len(rows) <= tables.MOST_ROWS
+        assert [row[0] for row in rows] == sorted(row[0] for row in rows)  # type: ignore[type-var]
+        for column, one in enumerate(series, start=1):
+            values = [row[column] for row in rows if row[column] is not None]
+            assert len(values) >= min(len(one.y), tables.MOST_ROWS // 3)
+            assert (values[0], values[-1]) == (one.y[0], one.y[-1])
 
     def test_times_are_dates(self) -> None:
         table = tables.chart_table(chart(scale="time", series=(Series("s", (1769860800.0,), (1.0,)),)))

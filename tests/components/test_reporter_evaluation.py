@@ -345,6 +345,15 @@ class TestPairs:
         assert (chart.series[0].x, chart.series[0].y) == ((10, 20, 50, 80, 100), (10, 50, 20, 90, 0))
         assert "one has a higher chrF than two in 2, a lower one in 2, and the same in 1" in chart.alternative
 
+    def test_the_served_model_has_its_article(self) -> None:
+        rows = self.systems((50, 20))[0].rows
+        served = System(SERVED, rows)
+        chart = pairwise.scatter(System(THIS, rows), served)
+        assert chart.title == "chrF of each sentence: this model against the served model"
+        assert "this model has a higher chrF than the served model in 0" in chart.alternative
+        titles = [table.title for table in pairwise.ngram_differences(served, System(THIS, rows))]
+        assert titles[0] == "N-grams that the served model translates more often"
+
     def test_the_points_of_a_large_set_are_a_sample(self) -> None:
         one, two = self.systems(*[(float(n % 100), 50.0) for n in range(pairwise.MOST_POINTS + 500)])
         chart = pairwise.scatter(one, two)

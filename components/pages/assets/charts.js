@@ -6,6 +6,8 @@
   const NEAR_LINE = 16;
   const ERRORS = 1; // vega.Error: no warnings of empty layers, which come of hiding series
   const DAY = 86_400_000;
+  const LETTER = 6.5; // mean width of a letter of an axis label
+  const BESIDE_AXIS = 60; // width of the labels of the other axis
   const NUMBERS = [1, 2, 3, 4, 5, 6];
   const COLORS = [
     "var(--earlier)",
@@ -68,6 +70,24 @@
     return range > 3 * DAY ? iso.slice(0, 10) : `${iso.slice(0, 16).replace("T", " ")} UTC`;
   }
 
+  /**
+   * Returns the specification of a chart; names on its axis are slanted if they do not fit side by side.
+   * @param {Object} chart
+   * @param {number} width the width of the plot
+   * @returns {Object}
+   */
+  function fitted(chart, width) {
+    if (chart.x.scale !== "ordinal" || chart.horizontal) return chart.spec;
+    const names = [...new Set(chart.series.flatMap((series) => series.x))];
+    const longest = Math.max(0, ...names.map((name) => [...name].length));
+    if (names.length * (longest + 1) * LETTER <= width - BESIDE_AXIS) return chart.spec;
+    const spec = structuredClone(chart.spec);
+    for (const { encoding } of spec.layer) {
+      Object.assign(encoding.x.axis, { labelAngle: -40, labelAlign: "right", labelBaseline: "middle" });
+    }
+    return spec;
+  }
+
   /** A chart in the page. */
   class Drawing {
     /** @param {HTMLElement} box the element `figure` */
@@ -106,7 +126,7 @@
     /** Draws the chart, with what the legend shows. */
     draw() {
       loadVega();
-      const spec = { ...this.chart.spec, data: { name: "points", values: rowsOf(this.chart, this.hidden) } };
+      const spec = { ...fitted(this.chart, this.plot.clientWidth), data: { name: "points", values: rowsOf(this.chart, this.hidden) } };
       const options = { mode: "vega-lite", renderer: "svg", ast: true, actions: false, defaultStyle: false, tooltip: false, hover: false, logLevel: ERRORS };
       const previous = this.result;
       return window.vegaEmbed(this.canvas, spec, options).then(

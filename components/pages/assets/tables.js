@@ -28,12 +28,13 @@
     const headers = [...table.tHead.rows[0].cells];
     let shown = SHOWN_ROWS;
     let query = "";
+    let onPaper = false;
     const status = element("output", {});
     const more = element("button", { type: "button", class: "more", hidden: "" });
 
     function update() {
       const found = [...body.rows].filter((row) => query === "" || row.textContent.toLowerCase().includes(query));
-      const visible = new Set(found.slice(0, shown));
+      const visible = new Set(onPaper ? found : found.slice(0, shown));
       for (const row of rows) row.hidden = !visible.has(row);
       status.textContent = query === "" ? "" : `${count(found.length)} of ${count(rows.length)} rows`;
       more.hidden = found.length <= shown;
@@ -70,6 +71,12 @@
       update();
       rows.find((row) => !row.hidden)?.closest(".scroll").focus();
     });
+    for (const [event, isPrinting] of [["beforeprint", true], ["afterprint", false]]) {
+      window.addEventListener(event, () => {
+        onPaper = isPrinting;
+        update();
+      });
+    }
     box.querySelector(".scroll").after(more);
     update();
   }

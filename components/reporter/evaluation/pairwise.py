@@ -77,14 +77,14 @@ def scatter(first: System, second: System) -> Chart:
     drawn = "" if len(shown) == len(own) else f" {len(shown):,} of them are drawn, chosen at random."
     return Chart(
         form="scatter",
-        title=f"{label} of each sentence: {first.name} against {second.name}",
+        title=f"{label} of each sentence: {first.in_sentence} against {second.in_sentence}",
         x=Axis(title=f"{label}, {second.name}"),
         y=Axis(title=f"{label}, {first.name}"),
         series=(series,),
         diagonal=True,
-        alternative=f"Of {len(own):,} sentences, {first.name} has a higher {label} than {second.name} in "
-        f"{len(improved):,}, a lower one in {len(worsened):,}, and the same in {equal:,}. The mean "
-        f"difference is {_mean(differences(first, second)):+.2f}.{drawn}",
+        alternative=f"Of {len(own):,} sentences, {first.in_sentence} has a higher {label} than "
+        f"{second.in_sentence} in {len(improved):,}, a lower one in {len(worsened):,}, and the same in "
+        f"{equal:,}. The mean difference is {_mean(differences(first, second)):+.2f}.{drawn}",
     )
 
 
@@ -118,8 +118,8 @@ def ngram_differences(first: System, second: System) -> tuple[Table, Table]:
     """
     own, other = (_matched(system) for system in (first, second))
     return (
-        _ngram_table(own, other, (first.name, second.name)),
-        _ngram_table(other, own, (second.name, first.name)),
+        _ngram_table(own, other, (first.in_sentence, second.in_sentence)),
+        _ngram_table(other, own, (second.in_sentence, first.in_sentence)),
     )
 
 

@@ -39,6 +39,11 @@ class System:
     name: str
     rows: Sequence[Translated]
 
+    @property
+    def in_sentence(self) -> str:
+        """The name as the subject or object of a sentence: `the served model`."""
+        return f"the {self.name}" if self.name == SERVED else self.name
+
     def scores(self, metric: str = RANKED.name) -> npt.NDArray[np.float64]:
         """Returns the score of each sentence, float64[sentences]; not a number where there is none."""
         import numpy as np

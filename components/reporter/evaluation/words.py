@@ -31,7 +31,7 @@ _BETWEEN_LETTERS = r"(\p{L})'(\p{L})"
 def word_lists(texts: pa.Array) -> pa.Array:
     """Returns the words of string[N] as list<string>[N]. A text without words has one empty string."""
     texts = pc.utf8_lower(normalize_array(texts))
-    for _ in range(2):  # matches do not overlap: in `rock'n'roll`, the second begins with the end of the first
+    for _ in range(2):  # matches do not overlap: `rock'n'roll` needs two
         texts = pc.replace_substring_regex(texts, _BETWEEN_LETTERS, rf"\1{_APOSTROPHE}\2")
     texts = pc.replace_substring_regex(texts, r"[^\p{L}\p{M}\p{N}]+", " ")
     texts = pc.replace_substring_regex(texts, _CHARACTERS, r" \1 ")
