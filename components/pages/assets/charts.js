@@ -7,6 +7,7 @@
   const ERRORS = 1; // vega.Error: no warnings of empty layers, which come of hiding series
   const DAY = 86_400_000;
   const LETTER = 6.5; // mean width of a letter of an axis label
+  const LINE = 20; // least distance of slanted labels
   const BESIDE_AXIS = 60; // width of the labels of the other axis
   const NUMBERS = [1, 2, 3, 4, 5, 6];
   const COLORS = [
@@ -82,8 +83,10 @@
     const longest = Math.max(0, ...names.map((name) => [...name].length));
     if (names.length * (longest + 1) * LETTER <= width - BESIDE_AXIS) return chart.spec;
     const spec = structuredClone(chart.spec);
+    // Vega compares the boxes around slanted labels, which overlap where the labels do not.
+    const labelOverlap = (width - BESIDE_AXIS) / names.length < LINE ? "greedy" : false;
     for (const { encoding } of spec.layer) {
-      Object.assign(encoding.x.axis, { labelAngle: -40, labelAlign: "right", labelBaseline: "middle" });
+      Object.assign(encoding.x.axis, { labelAngle: -40, labelAlign: "right", labelBaseline: "middle", labelOverlap });
     }
     return spec;
   }
