@@ -71,7 +71,8 @@ def _run_and_report(arguments: Sequence[str] | None, session: Session, interrupt
                 "the same command continues where this one stopped",
                 session,
             )
-        return exit_code(error)
+            return exit_code(error)
+        return 0
     except Exception as error:  # noqa: BLE001  (the top of the program: the traceback goes to the log)
         interruptions.ignore()
         known = error if isinstance(error, BitextError) else too_long_error(error)

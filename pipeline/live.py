@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from bitext.components.shared.progress import Figure, Progress
+from bitext.pipeline.records import Stopwatch
 
 WRITTEN_SECONDS = 1.0
 """The shortest time between two replacements of the file."""
@@ -34,6 +35,9 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
       rate: how many are done in a second.
       seconds_left: how long the rest takes at this rate; None: unknown.
       figures: what else it reports: the loss, the scores of the last validation.
+      node_seconds: the seconds from `node_started` to `moved`, which a change of the system clock does not
+        affect.
+      run_seconds: the same from the start of the run.
     """
 
     run: str
@@ -47,6 +51,8 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     rate: float = 0.0
     seconds_left: float | None = None
     figures: dict[str, Figure] = {}
+    node_seconds: float = 0.0
+    run_seconds: float = 0.0
 
 
 @dataclasses.dataclass
@@ -63,12 +69,21 @@ class LiveFile:
 
     def __post_init__(self) -> None:
         self._node, self._part, self._started, self._written = "", "", 0.0, 0.0
+        self._run_stopwatch = self._node_stopwatch = Stopwatch()
 
     def start(self, node: str, part: str) -> None:
         """Records that a node begins with its work or a part of it."""
-        self._node, self._part, self._started = node, part, time.time()
+        self._node_stopwatch = Stopwatch()
+        self._node, self._part, self._started = node, part, self._node_stopwatch.started
         self._write(
-            Live(run=self.run_id, node=node, part=part, node_started=self._started, moved=self._started)
+            Live(
+                run=self.run_id,
+                node=node,
+                part=part,
+                node_started=self._started,
+                moved=self._started,
+                run_seconds=self._run_stopwatch.seconds,
+            )
         )
 
     def move(self, progress: Progress) -> None:
@@ -89,6 +104,8 @@ class LiveFile:
                 rate=round(progress.rate, 3),
                 seconds_left=None if left is None else round(left, 1),
                 figures=dict(progress.figures),
+                node_seconds=self._node_stopwatch.seconds,
+                run_seconds=self._run_stopwatch.seconds,
             )
         )
 

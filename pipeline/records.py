@@ -119,6 +119,11 @@ class Execution:
         self.state, self.error = state, error
         self.finished, self.seconds = time.time(), self.stopwatch.seconds
 
+    @property
+    def known_seconds(self) -> float | None:
+        """Its duration; None: it has not ended, or it was killed before its progress was recorded."""
+        return _known_seconds(self)
+
     def key_values(self) -> dict[str, Any]:
         """The values that its cache key is the hash of, from `cache_key_parts`.
 
@@ -193,6 +198,11 @@ class Run:
     remedy: str = ""
     stopwatch: Stopwatch = dataclasses.field(default_factory=Stopwatch, compare=False, repr=False)
 
+    @property
+    def known_seconds(self) -> float | None:
+        """Its duration; None: it has not ended, or it was killed before its progress was recorded."""
+        return _known_seconds(self)
+
     def own_nodes(self) -> list[str]:
         """The nodes of the pipeline from the one that it starts at."""
         names = self.nodes.split(", ") if self.nodes else []
@@ -202,6 +212,13 @@ class Run:
         """Sets its state, error and remedy, and its end to now."""
         self.state, self.error, self.remedy = state, error, remedy
         self.finished, self.seconds = time.time(), self.stopwatch.seconds
+
+
+def _known_seconds(record: Execution | Run) -> float | None:
+    """The duration of a record. That of a killed process is 0 if it is unknown."""
+    if not record.finished or (record.state == State.CANCELED and not record.seconds):
+        return None
+    return record.seconds
 
 
 def new_run_id() -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Callable
 
+from bitext.pipeline import live
 from bitext.pipeline.graph import Pipeline
 from bitext.pipeline.layout import Layout, remove
 from bitext.pipeline.records import ROLLBACK, History, Run, State
@@ -47,6 +48,8 @@ class Recovery:
         self._clear_unpublished()
 
     def _end_records(self, history: History) -> None:
+        """Ends the records of killed runs. They took as long as they are known to have moved."""
+        work = live.read(self.layout.progress)
         killed = {
             run.run_id: run
             for run in self.store.runs()
@@ -55,11 +58,14 @@ class Recovery:
         for execution in history:
             if execution.state == State.RUNNING and execution.run_id in killed:
                 execution.state, execution.error = State.CANCELED, "the process ended before the node did"
-                execution.finished, execution.outputs = execution.started, {}
+                if work is not None and (work.run, work.node) == (execution.run_id, execution.node):
+                    execution.seconds = work.node_seconds
+                execution.finished, execution.outputs = execution.started + execution.seconds, {}
                 self.store.put_execution(execution, killed[execution.run_id])
         for run in killed.values():
             run.state, run.error = State.CANCELED, "the process ended before the run did"
-            run.finished = run.started
+            run.seconds = work.run_seconds if work is not None and work.run == run.run_id else 0.0
+            run.finished = run.started + run.seconds
             self.store.put_run(run)
 
     def _clear_unpublished(self) -> None:

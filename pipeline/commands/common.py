@@ -181,6 +181,24 @@ def path_argument(text: str) -> Path:
     return Path(path)
 
 
+def page_argument(text: str) -> Path:
+    """The HTML file to write. Pages are not written to standard output, which has the path or the report."""
+    if text == "-":
+        raise argparse.ArgumentTypeError("a page is written to a file, not to standard output: name one")
+    path = path_argument(text)
+    if not path.parent.is_dir():
+        problem = "is no folder" if path.parent.exists() else "does not exist: create it"
+        raise argparse.ArgumentTypeError(f"the folder {path.parent} {problem}")
+    return path
+
+
+def run_argument(text: str) -> str:
+    """A run on the command line."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a run must not be empty; `bitext status CONFIG` lists them")
+    return text
+
+
 def path_or_stream(text: str) -> Path | None:
     """A path on the command line, or None for `-`: standard input or standard output, as elsewhere."""
     return None if text == "-" else path_argument(text)

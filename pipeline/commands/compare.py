@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 
+from bitext.components.shared.errors import ConfigError
 from bitext.pipeline.commands import common
 from bitext.pipeline.commands.history import add_page_arguments
 
@@ -21,6 +23,7 @@ def add_to(commands: common.Commands) -> None:
     for name in ("first", "second"):
         parser.add_argument(
             name,
+            type=common.run_argument,
             metavar="RUN",
             help="the id of a run, the beginning of one, `last`, `previous`, or `served`: the run that"
             " trained the served model",
@@ -36,12 +39,27 @@ def add_to(commands: common.Commands) -> None:
     common.add_json_argument(parser, " with all figures, and write no page unless --output is given")
 
 
+def _check_names(options: argparse.Namespace) -> None:
+    """Refuses a configuration in place of a RUN: `bitext compare last my.yaml`.
+
+    Raises:
+      ConfigError: a RUN is the name of a YAML file.
+    """
+    for name in (options.first, options.second):
+        if name.endswith((".yaml", ".yml")):
+            raise ConfigError(
+                f"{name} is a configuration, and not a run",
+                f"name two runs before it: bitext compare previous last {shlex.quote(name)}",
+            )
+
+
 def run(options: argparse.Namespace) -> int:
     """Writes the page, prints the summary and returns the exit code."""
     from bitext.pipeline.terminal import quiet_libraries
 
     options.session.require_output()
     quiet_libraries()
+    _check_names(options)
     config = common.load(options)
     import msgspec
 
@@ -51,7 +69,9 @@ def run(options: argparse.Namespace) -> int:
     from bitext.pipeline.reports.writing import write_page
 
     other = config if options.other is None else load(options.other, [], None)
-    report = compare.collect((options.first, options.second), (config, other))
+    report = compare.collect(
+        (options.first, options.second), (config, other), "" if options.other is None else str(options.other)
+    )
     comparison = report.comparison
     if options.output or options.open or not options.json:
         name = f"compare-{comparison.first.id}-{comparison.second.id}.html"

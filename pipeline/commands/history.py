@@ -35,7 +35,7 @@ def add_page_arguments(parser: argparse.ArgumentParser, default: str) -> None:
     """Adds `--output` and `--open`."""
     parser.add_argument(
         "--output",
-        type=common.path_argument,
+        type=common.page_argument,
         metavar="FILE",
         help=f"the HTML file to write (default: {default})",
     )

@@ -22,13 +22,14 @@ def add_to(commands: common.Commands) -> None:
     parser.add_argument(
         "--run",
         dest="run_id",
+        type=common.run_argument,
         metavar="RUN",
-        help="the run, as `bitext status` names it (default: the newest)",
+        help="the run: an id, the beginning of one, `last`, `previous` or `served` (default: the newest)",
     )
     parser.add_argument("--open", action="store_true", help="open the page in a web browser")
     parser.add_argument(
         "--output",
-        type=common.path_argument,
+        type=common.page_argument,
         metavar="FILE",
         help="the file to write (default: reports/RUN.html below the pipeline root)",
     )
@@ -55,6 +56,8 @@ def run(options: argparse.Namespace) -> int:
         )
     path = run_page.write(record, options.output)
     print_output(f"Report      {path}")
+    if problem := run_page.problem(record):
+        print_message(f"warning: {problem}")
     if options.open and not open_page(path):
         print_message("no web browser can be opened here: open the file on a machine with a display")
     return 0

@@ -40,8 +40,10 @@ def add_run_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run",
         dest="run_id",
+        type=common.run_argument,
         metavar="RUN",
-        help="the run, as `bitext status` names it (default: the newest that has what is shown)",
+        help="the run: an id, the beginning of one, `last`, `previous` or `served`"
+        " (default: the newest that has what is shown)",
     )
 
 

@@ -19,7 +19,7 @@ from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.layout import Layout
 from bitext.pipeline.records import Execution, Run, State
 from bitext.pipeline.reports import corpora
-from bitext.pipeline.reports.show.outputs import named_run
+from bitext.pipeline.reports.selection import named_run
 from bitext.pipeline.store import Store
 from bitext.pipeline.store import exists as store_exists
 
@@ -104,7 +104,8 @@ def _source(config: PipelineConfig, run_id: str | None) -> Source | None:
     complete_interrupted(config)
     store, layout = Store(config.metadata, root, config.name), Layout(root)
     history = store.executions()
-    for run in store.runs() if run_id is None else [named_run(store.runs(), run_id)]:
+    runs = store.runs()
+    for run in runs if run_id is None else [named_run(run_id, runs, history, config.name)]:
         kept = [Rejects(layout.failure(run.run_id, node)) for node in run.own_nodes()]
         if failed := tuple(artifact for artifact in kept if artifact.rows_file.is_file()):
             return Source(run, failed, is_failed=True)

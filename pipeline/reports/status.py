@@ -38,11 +38,14 @@ def collect(config: PipelineConfig) -> dict[str, Any]:
     """Returns the report as an object that JSON can hold.
 
     Returns:
-      `runs`, newest first, each with `id`, `state`, `started` (ISO 8601), `seconds` (null until it ends),
+      `runs`, newest first, each with `id`, `state`, `started` (ISO 8601), `seconds` (null until it ends; of a
+      killed run, up to its last progress, or null),
       `spans` (their names, and those of corpora), `nodes` {name: {`state`, `seconds`, `cached`, `outputs`
       {name: folder, or a list of folders, one per span}}}, `scores` {metric: score}, `trivial` {trivial
-      baseline: {metric: score}}, `bleu`, `bleu_signature`, `blessed` (by Evaluator
-      and InfraValidator; null if there is no verdict), `reasons` (of a refusal, from both), `error` and
+      baseline: {metric: score}}, `bleu`, `bleu_signature`, `problem` (null, or why the scores cannot be read;
+      those on record are shown then), `blessed` (by Evaluator and InfraValidator; null if there is no
+      verdict), `forced` (null, or a person's reason to bless the model), `reasons` (of a refusal, from both),
+      `error` and
       `progress` (null, or where the run is; see `running.collect`); and `pushed`, null or with `model`,
       `version`, `path`, `digest`, `run` (which pushed it first) and `rolled_back` (whether a rollback made
       this version).
@@ -66,7 +69,8 @@ def _run(run: Run, executions: list[Execution]) -> dict[str, Any]:
     outputs = {artifact.type: artifact for e in in_order for artifact in e.all_outputs()}
     evaluation = outputs.get(ModelEvaluation.TYPE_NAME)
     metrics = contents.metrics(evaluation) if evaluation else None
-    bleu = metrics.scores.get(Bleu.name) if metrics else None
+    scores = contents.scores(evaluation) if evaluation else {}
+    bleu = scores.get(Bleu.name)
     blessings = [outputs[kind] for kind in contents.BLESSINGS if kind in outputs]
     refusals = [
         blessing for blessing in blessings if blessing.properties.get(ModelBlessing.BLESSED_PROPERTY) == 0
@@ -75,24 +79,30 @@ def _run(run: Run, executions: list[Execution]) -> dict[str, Any]:
         "id": run.run_id,
         "state": run.state,
         "started": moment(run.started),
-        "seconds": round(run.seconds, 3) if run.finished else None,
+        "seconds": _rounded(run.known_seconds),
         "spans": run.parts.split(", ") if run.parts else [],
         "nodes": {e.node: _node(e) for e in in_order},
-        "scores": {name: score.score for name, score in metrics.scores.items()} if metrics else {},
+        "scores": {name: score.score for name, score in scores.items()},
         "trivial": {name: baseline.scores for name, baseline in metrics.trivial.items()} if metrics else {},
         "bleu": bleu.score if bleu else None,
-        "bleu_signature": bleu.signature if bleu else None,
+        "bleu_signature": (bleu.signature or None) if bleu else None,
+        "problem": (contents.problem(evaluation) or None) if evaluation else None,
         "blessed": not refusals if blessings else None,
+        "forced": contents.forced(blessings) or None,
         "reasons": [reason for blessing in refusals for reason in contents.reasons(blessing)],
         "error": run.error or None,
     }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
 
 
 def _node(execution: Execution) -> dict[str, Any]:
     cached = execution.state == State.CACHED
     return {
         "state": State.COMPLETE if cached else execution.state,
-        "seconds": round(execution.seconds, 3) if execution.finished else None,
+        "seconds": _rounded(execution.known_seconds),
         "cached": cached,
         "outputs": {key: _folders(artifacts) for key, artifacts in execution.outputs.items()},
     }
@@ -184,4 +194,5 @@ def _verdict(run: dict[str, Any]) -> str:
         for metric in METRICS
         if metric.name in run["scores"]
     )
-    return scores + {True: "  blessed", False: "  not blessed", None: ""}[run["blessed"]]
+    verdict = status_table.verdict(run)
+    return f"{scores}  {verdict}" if verdict else scores

@@ -40,9 +40,17 @@ def render(status: dict[str, Any], width: int, shown_runs: int) -> str:
 
 
 def texts(run: dict[str, Any]) -> list[str]:
-    """What else is known of a run: where it is, the reasons of a refusal, its error."""
+    """What else is known of a run: where it is, the reasons of a refusal or a force, its error."""
     where = running.lines(run["progress"]) if run["progress"] else []
-    return [*where, *run["reasons"], *filter(None, [run["error"]])]
+    forced = f"blessed by force: {run['forced']}" if run["blessed"] and run["forced"] else None
+    return [*where, *run["reasons"], *filter(None, [forced, run["problem"], run["error"]])]
+
+
+def verdict(run: dict[str, Any]) -> str:
+    """Returns the verdict of a run in words; empty: there is none."""
+    if run["blessed"] and run["forced"]:
+        return "blessed by force"
+    return {True: "blessed", False: "not blessed", None: ""}[run["blessed"]]
 
 
 def _runs(status: dict[str, Any], width: int, shown_runs: int) -> Any:
@@ -66,7 +74,7 @@ def _runs(status: dict[str, Any], width: int, shown_runs: int) -> Any:
         state = run["state"]
         if run["progress"] and not run["progress"]["alive"]:
             state = "process ended"
-        verdict = {True: "blessed", False: "not blessed", None: ""}[run["blessed"]]
+        served_by = "served, by force" if run["forced"] else "served"
         scores = [f"{run['scores'][name]:.2f}" if name in run["scores"] else "" for name in labels]
         table.add_row(
             run["id"],
@@ -74,7 +82,7 @@ def _runs(status: dict[str, Any], width: int, shown_runs: int) -> Any:
             *([run["started"].replace("T", " ")[:16]] if width >= WITH_START else []),
             "" if run["seconds"] is None else duration(run["seconds"]),
             *scores,
-            "served" if run["id"] == served else verdict,
+            served_by if run["id"] == served else verdict(run),
         )
     return table
 

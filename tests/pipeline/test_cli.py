@@ -220,7 +220,7 @@ def test_a_closed_pipe_is_no_error() -> None:
         cwd=REPOSITORY,
     )
     os.close(writing)
-    assert process.stderr == ""
+    assert (process.returncode, process.stderr) == (0, "")
 
 
 def test_an_invalid_command_line_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:

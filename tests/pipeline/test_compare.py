@@ -19,8 +19,8 @@ from bitext.components.shared.metrics import METRICS, CorpusScore
 from bitext.pipeline import cli
 from bitext.pipeline.config import load
 from bitext.pipeline.records import Execution, Run, State
-from bitext.pipeline.reports import compare
-from bitext.pipeline.reports.compare import page, scores, selection, summary
+from bitext.pipeline.reports import compare, selection
+from bitext.pipeline.reports.compare import page, scores, summary
 from bitext.pipeline.reports.compare.content import Comparison, RecordedScore
 from bitext.pipeline.reports.compare.settings import Settings, changes
 from tests.pipeline import runs_on_record
@@ -67,7 +67,7 @@ class TestSelection:
             ),
             ("rum0001", "rum0001: there is no such run", "did you mean run0001? name an id"),
             ("lats", "lats: there is no such run", "did you mean last? name an id"),
-            ("", ": 5 runs begin so", "write more of the id"),
+            ("", "a RUN is empty", "name an id, the beginning of one"),
             ("run0003", "run run0003 is a rollback: it has no data", "name another run"),
         ],
     )
@@ -311,6 +311,19 @@ class TestCommand:
         assert cli.main(["run", "other.yaml"]) == 0
         code, out, _ = self.run(capsys, "last", "last", "toy.yaml", "--other", "other.yaml")
         assert (code, "25 common sentences" in out) == (0, True)
+        (two_runs / "new.yaml").write_text(f"{text}root: nowhere\n", encoding="utf-8")
+        code, _, err = self.run(capsys, "last", "last", "toy.yaml", "--other", "new.yaml")
+        assert (code, "start one with `bitext run new.yaml`" in err) == (2, True)
+
+    def test_a_configuration_in_place_of_a_run(
+        self, two_runs: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        code, _, err = self.run(capsys, "last", "toy.yaml")
+        assert code == 2
+        assert err.splitlines() == [
+            "error: toy.yaml is a configuration, and not a run",
+            "what to do: name two runs before it: bitext compare previous last toy.yaml",
+        ]
 
     @pytest.mark.parametrize(
         ("arguments", "words"),

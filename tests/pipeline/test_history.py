@@ -18,7 +18,7 @@ from bitext.components.artifacts.page import Chart, Table, Text
 from bitext.pipeline import cli
 from bitext.pipeline.layout import Layout
 from bitext.pipeline.lock import locked
-from bitext.pipeline.records import ROLLBACK
+from bitext.pipeline.records import ROLLBACK, State
 from bitext.pipeline.reports import history
 from bitext.pipeline.reports.history import page, table
 from bitext.pipeline.reports.history.entries import Entry
@@ -80,6 +80,14 @@ class TestOutcomes:
         with locked(tmp_path / "root"):
             [entry] = collect(tmp_path).entries
         assert (entry.outcome, entry.reasons, entry.seconds) == ("not ended", ("it is running",), None)
+
+    def test_a_killed_run_took_as_long_as_it_is_known_to_have_moved(self, tmp_path: Path) -> None:
+        record = recorder(tmp_path)
+        for seconds in (0.0, 42.0):
+            run = record.killed()
+            run.state, run.seconds, run.finished = State.CANCELED, seconds, run.started + seconds
+            record.store.put_run(run)
+        assert [entry.seconds for entry in collect(tmp_path).entries] == [None, 42.0]
 
     def test_a_run_of_some_nodes(self, tmp_path: Path) -> None:
         recorder(tmp_path).single(0)
@@ -296,10 +304,10 @@ class TestCommand:
         assert "bitext gc removed" in text
 
     def test_limit(self, recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        _, out, _ = self.run(capsys, "toy.yaml", "--limit", "2", "--output", "deep/h.html")
+        _, out, _ = self.run(capsys, "toy.yaml", "--limit", "2", "--output", "deep.html")
         assert [line.split()[0] for line in out.splitlines()[1:3]] == ["run0021", "run0020"]
         assert out.splitlines()[3] == "and 20 earlier runs (--limit 0 shows all)"
-        assert "run0019" not in (recorded / "deep" / "h.html").read_text(encoding="utf-8")
+        assert "run0019" not in (recorded / "deep.html").read_text(encoding="utf-8")
         _, out, _ = self.run(capsys, "toy.yaml", "--limit", "0")
         assert len(out.splitlines()) == 1 + 22 + 2
 
@@ -326,7 +334,7 @@ class TestCommand:
             (["--limit", "-1"], 2, "must be 0 or more"),
             (["--limit", "x"], 2, "must be a whole number"),
             (["--output", "."], 2, "is a folder"),
-            (["--output", "toy.yaml/h.html"], 6, "cannot be written"),
+            (["--output", "toy.yaml/h.html"], 2, "toy.yaml is no folder"),
         ],
     )
     def test_errors(

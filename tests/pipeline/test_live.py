@@ -147,6 +147,8 @@ def some_status(*, chrf: float = 51.0) -> dict[str, Any]:
             "blessed": True if n < 9 else None,
             "reasons": ["BLEU is [bold]low[/bold] \x1b[31m"],
             "error": None,
+            "forced": None,
+            "problem": None,
             "progress": None,
         }
         for n in (9, 1, 0)

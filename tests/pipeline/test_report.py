@@ -93,7 +93,13 @@ def test_a_failed_run_has_a_page_with_error_and_remedy(toy: Path) -> None:
 def test_an_interrupted_run_has_a_page(toy: Path, number: int, code: int) -> None:
     Calls.hooks["Evaluate"] = lambda context: signal.raise_signal(number)
     assert cli.main(["run", "toy.yaml"]) == code
-    assert "The run was interrupted in Evaluate" in newest()
+    text = newest()
+    assert "The run was interrupted in Evaluate" in text
+    assert "What to do: the same command continues where this one stopped" in text
+    assert "Traceback" not in text
+    assert page().sections[0].summary == "2 of 4 nodes are complete, 0 of them cached."
+    evaluation = next(section for section in page().sections if section.title == "Evaluation")
+    assert "the run was interrupted in Evaluate." in str(evaluation.blocks)
 
 
 def test_a_partial_run_has_a_page(toy: Path) -> None:
@@ -145,6 +151,47 @@ def test_every_damaged_artifact_leaves_a_page(toy: Path) -> None:
         path.write_bytes(content)
 
 
+def test_scores_that_cannot_be_read_are_named(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "toy.yaml"]) == 0
+    [path] = Path("runs/toy").glob("Evaluate/*/*/metrics.json")
+    path.write_bytes(b"{")
+    assert "The scores cannot be read: " in str(page().lead)
+    capsys.readouterr()
+    assert cli.main(["report", "toy.yaml"]) == 0
+    assert "warning: the scores cannot be read: " in capsys.readouterr().err
+    assert cli.main(["status", "toy.yaml"]) == 0
+    assert "the scores cannot be read: " in capsys.readouterr().out
+
+
+def test_the_page_of_a_killed_run(toy: Path) -> None:
+    loaded = config.load(Path("toy.yaml"))
+    Calls.hooks["Train"] = raising(DataError("bad", ""))
+    assert cli.main(["run", "toy.yaml"]) == 3
+    found = record.load(loaded)
+    assert found is not None
+    found.run.state, found.run.finished, found.nodes["Train"].state = State.RUNNING, 0.0, State.RUNNING
+    found = dataclasses.replace(found, progress={"alive": False, "activity": "it has ended"})
+    shown = run_page.build(found)
+    assert shown.verdict is not None
+    assert shown.verdict.text == "The process of this run was killed in Train. The next run continues."
+    assert nodes_of(shown)["Train"][0] == "killed"
+    assert "unknown" in str(shown.lead)
+
+
+def test_a_model_that_was_blessed_by_force(toy: Path) -> None:
+    assert cli.main(["run", "toy.yaml"]) == 0
+    found = record.load(config.load(Path("toy.yaml")))
+    assert found is not None
+    [blessing] = found.outputs("ModelBlessing")
+    blessing.properties["forced"] = "second"
+    verdict = run_page.build(found).verdict
+    assert verdict is not None
+    assert verdict.tone == "warning"
+    assert verdict.text.startswith(
+        "The model was blessed by force, and it is version 1. The reason: second. The checks: BLEU"
+    )
+
+
 def test_outputs_that_gc_removed_are_named(toy: Path) -> None:
     assert cli.main(["run", "toy.yaml"]) == 0
     [first] = (path.stem for path in Path("runs/toy/reports").iterdir())
@@ -169,8 +216,10 @@ def test_the_report_of_an_earlier_run_is_written_to_a_file(
     assert cli.main(["report", "toy.yaml", "--run", first, "--output", "out.html"]) == 0
     assert capsys.readouterr().out == "Report      out.html\n"
     assert "It ends after Source" in Path("out.html").read_text()
-    assert cli.main(["report", "toy.yaml", "--output", "no/such/folder/out.html"]) == 0
-    assert Path("no/such/folder/out.html").is_file()
+    assert cli.main(["report", "toy.yaml", "--run", "previous", "--output", "previous.html"]) == 0
+    assert cli.main(["report", "toy.yaml", "--run", first.lower(), "--output", "prefix.html"]) == 0
+    for name in ("previous.html", "prefix.html"):
+        assert Path(name).read_text() == Path("out.html").read_text()
 
 
 @pytest.mark.parametrize("arguments", [[], ["--run", "20260131T120000Z-1a2b"]])
@@ -182,12 +231,32 @@ def test_a_run_that_is_not_on_record_is_refused(
     assert not Path("runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--output", ""], "a path must not be empty"),
+        (["--output", "-"], "a page is written to a file, not to standard output"),
+        (["--output", "no/such/x.html"], "the folder no/such does not exist: create it"),
+        (["--output", "rows.txt/x.html"], "the folder rows.txt is no folder"),
+        (["--run", ""], "a run must not be empty"),
+    ],
+)
+def test_arguments_that_are_refused(
+    toy: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["report", "toy.yaml", *arguments])
+    assert (end.value.code, words in capsys.readouterr().err) == (2, True)
+    assert {path.name for path in toy.iterdir()} == {"toy.yaml", "rows.txt"}
+
+
 def test_a_report_that_cannot_be_written_names_the_file(
     toy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["run", "toy.yaml"]) == 0
-    assert cli.main(["report", "toy.yaml", "--output", "rows.txt/x.html"]) == 6
-    assert "the report rows.txt/x.html cannot be written" in capsys.readouterr().err
+    Path("folder").mkdir()
+    assert cli.main(["report", "toy.yaml", "--output", "folder"]) == 6
+    assert "the report folder cannot be written" in capsys.readouterr().err
 
 
 def test_open_uses_a_browser_only_with_a_display(
@@ -273,8 +342,10 @@ def test_a_running_run_is_told(toy: Path) -> None:
     assert cli.main(["run", "toy.yaml"]) == 0
     [during] = seen
     assert during.verdict is not None
-    assert during.verdict.text.startswith("This run has not ended")
-    assert nodes_of(during)["Train"][0] == "killed or running"
+    assert during.verdict.text.startswith("This run was running when this page was written. Train works;")
+    assert nodes_of(during)["Train"][0] == "running"
+    training = next(section for section in during.sections if section.title == "Training")
+    assert "the run is still in Train." in str(training.blocks)
 
 
 def test_the_paths_of_a_run(toy: Path) -> None:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from bitext.components.component import Context
@@ -22,9 +23,10 @@ from bitext.components.shared.errors import (
     EnvironmentFault,
     LockedError,
 )
-from bitext.pipeline import publish
+from bitext.pipeline import live, publish
 from bitext.pipeline.beam import pipeline_factory
 from bitext.pipeline.config import Metadata
+from bitext.pipeline.layout import Layout
 from bitext.pipeline.lock import locked
 from bitext.pipeline.records import Execution, Run, State
 from bitext.pipeline.reports.refusal import refusal
@@ -119,6 +121,23 @@ def test_a_moved_root_finds_its_artifacts(folder: Path) -> None:
         Path(a.uri).is_relative_to(folder / "moved") for e in store.executions() for a in e.all_outputs()
     )
     assert [r.state for r in store.runs() if r.run_id == "killed"] == [State.CANCELED]
+
+
+@pytest.mark.parametrize("node", ["Train", "Source"])
+def test_a_killed_run_took_as_long_as_it_moved(folder: Path, node: str) -> None:
+    run(folder)
+    root, store = folder / "root", open_store(folder)
+    root_id = (root / ".id").read_text(encoding="ascii")
+    killed = Run("killed", "toy", str(root), State.RUNNING, 1.0, root_id=root_id)
+    store.put_run(killed)
+    store.put_execution(Execution("Train", "killed", State.RUNNING, 5.0), killed)
+    work = live.Live(run="killed", node=node, node_started=5.0, moved=9.0, node_seconds=4.0, run_seconds=8.0)
+    Layout(root).progress.write_bytes(msgspec.json.encode(work))
+    run(folder)
+    [ended] = [r for r in store.runs() if r.run_id == "killed"]
+    assert (ended.state, ended.known_seconds, ended.finished) == (State.CANCELED, 8.0, 9.0)
+    [execution] = [e for e in store.executions() if e.run_id == "killed"]
+    assert execution.known_seconds == (4.0 if node == "Train" else None)
 
 
 def test_properties_and_digests_are_recorded(folder: Path) -> None:

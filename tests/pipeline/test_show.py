@@ -113,6 +113,10 @@ class TestData:
             (41, "b.tsv:1", "span 2"),
         ]
         assert as_json(capsys, "data", "--from", "43")["rows"] == []
+        assert shown(capsys, "data", "--from", "40", "--limit", "2").splitlines()[-1].startswith("1 more")
+        assert " more" not in shown(capsys, "data", "--from", "38")
+        last = shown(capsys, "data", "--from", "43").splitlines()[-1]
+        assert last == "none from number 43 on: the last is number 42"
 
     def test_the_text_is_looked_for_in_both_sides_and_not_in_the_id(
         self, capsys: pytest.CaptureFixture[str]

@@ -11,6 +11,7 @@ from bitext.pipeline.config import load
 from bitext.pipeline.records import Execution, Run, State, StoredArtifact
 from bitext.pipeline.reports import status
 from bitext.pipeline.store import Store
+from tests.pipeline.runs_on_record import Recorder, configuration
 
 NOT_BLESSED = {"ModelBlessing": "NOT_BLESSED", "InfraBlessing": "INFRA_NOT_BLESSED"}
 
@@ -69,6 +70,25 @@ def test_status_shows_the_common_verdict_with_all_reasons(
 def test_the_reason_of_a_damaged_verdict_names_its_folder(tmp_path: Path) -> None:
     report = status_after(tmp_path, ModelBlessing='{"reas')
     assert report["runs"][0]["reasons"] == [f"see {tmp_path / 'root' / 'ModelBlessing'}"]
+
+
+def test_what_gc_removed_is_read_from_the_record_and_a_force_is_told(tmp_path: Path) -> None:
+    record = Recorder(tmp_path / "root", with_files=False)
+    record.full("refused", bleu=31.5)
+    run = record.full(bleu=32.5)
+    config = configuration(tmp_path)
+    verdict = {"blessed": 1, "forced": "second", "reasons": "BLEU is low; forced: second"}
+    blessing = StoredArtifact("ModelBlessing", str(tmp_path / "gone"), "d", verdict)
+    record.store.put_execution(
+        Execution("Evaluator", run.run_id, State.COMPLETE, 1.0, 2.0, outputs={"blessing": (blessing,)}), run
+    )
+    forced, refused = status.collect(config)["runs"]
+    assert (forced["bleu"], refused["bleu"], refused["scores"]["chrf"]) == (32.5, 31.5, 50.0)
+    assert refused["reasons"] == ["BLEU is what it is"]
+    assert (forced["forced"], refused["forced"], forced["problem"]) == ("second", None, None)
+    lines = status.render({"runs": [forced], "pushed": None}).splitlines()
+    assert lines[0].endswith("BLEU 32.50  chrF 50.00  blessed by force")
+    assert "    blessed by force: second" in lines
 
 
 @pytest.mark.parametrize(

@@ -33,18 +33,21 @@ class Report:
     paired: tuple[Paired, ...]
 
 
-def collect(names: tuple[str, str], configs: tuple[PipelineConfig, PipelineConfig]) -> Report:
+def collect(
+    names: tuple[str, str], configs: tuple[PipelineConfig, PipelineConfig], other: str = ""
+) -> Report:
     """Compares two runs.
 
     Args:
       names: what the user calls them (see `selection.choose`).
       configs: the configuration of the pipeline of each.
+      other: the configuration file of the second, for messages; empty: that of the first.
 
     Raises:
       ConfigError: there is no such run, several, or both are the same.
       DataError, EnvironmentFault: the metadata store or an evaluation is damaged or cannot be read.
     """
-    first, second = sides(names, configs)
+    first, second = sides(names, configs, other)
     paired = tuple(scores.paired(first, second))
     parts = [{part.part for part in side.entry.parts} for side in (first, second)]
     comparison = Comparison(

@@ -23,7 +23,7 @@ from bitext.components.shared.errors import DataError
 from bitext.components.shared.metrics import METRICS, Metric
 from bitext.pipeline.reports.compare.content import Better, CommonScore, CommonSet, RecordedScore
 from bitext.pipeline.reports.compare.sides import Side
-from bitext.pipeline.reports.history.entries import Score
+from bitext.pipeline.reports.contents import Score
 from bitext.pipeline.reports.history.scores import comparable
 
 SAMPLES = 1000

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -23,10 +25,10 @@ from bitext.pipeline.completion import complete_interrupted
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.layout import Layout
 from bitext.pipeline.records import History, StoredArtifact
-from bitext.pipeline.reports.compare.selection import choose
 from bitext.pipeline.reports.history.entries import Entry
 from bitext.pipeline.reports.history.reading import distributions_of, entries, training_statistics
 from bitext.pipeline.reports.passes import Pass
+from bitext.pipeline.reports.selection import choose
 from bitext.pipeline.store import Store
 from bitext.pipeline.store import exists as store_exists
 
@@ -109,18 +111,27 @@ def _readable(read: Callable[[], T]) -> T | None:
         return None
 
 
-def sides(names: tuple[str, str], configs: tuple[PipelineConfig, PipelineConfig]) -> tuple[Side, Side]:
+def sides(
+    names: tuple[str, str], configs: tuple[PipelineConfig, PipelineConfig], other: str = ""
+) -> tuple[Side, Side]:
     """Returns the two runs.
 
     Args:
       names: what the user calls them (see `selection.choose`).
       configs: the configuration of the pipeline of each.
+      other: the configuration file of the second, for messages; empty: that of the first.
 
     Raises:
       ConfigError: there is no such run, several, or both are the same.
       DataError, EnvironmentFault: the metadata store is damaged or cannot be read.
     """
-    first, second = (_side(name, config, configs) for name, config in zip(names, configs, strict=True))
+    first = _side(names[0], configs[0], configs)
+    try:
+        second = _side(names[1], configs[1], configs)
+    except ConfigError as error:
+        if other:
+            error.remedy = re.sub(r" CONFIG\b", lambda _: f" {shlex.quote(other)}", error.remedy)
+        raise
     if first.one.last.run_id == second.one.last.run_id and first.config.root == second.config.root:
         raise ConfigError(
             f"{names[0]} and {names[1]} are both run {first.one.last.run_id}", "name two different runs"

@@ -44,13 +44,21 @@ def section(entries: Sequence[Entry]) -> Section | None:
         *charts.over_time(
             "Speed of the training",
             Axis(title="target tokens a second"),
-            [charts.series("Trainer", entries, lambda e: e.tokens_per_second)],
+            [
+                charts.series(
+                    "Trainer", [e for e in entries if "Trainer" in e.nodes], lambda e: e.tokens_per_second
+                )
+            ],
             digits=0,
         ),
         _table(entries, sorted(names, key=lambda name: -totals[name])),
     ]
     summary = "Only nodes that ran: a cached node has no point."
     return Section(id="cost", title="Time and memory", blocks=tuple(blocks), summary=summary)
+
+
+def _speed(entry: Entry) -> float | None:
+    return entry.tokens_per_second
 
 
 def _minutes(entry: Entry, node: str) -> float | None:

@@ -6,6 +6,8 @@ from typing import Literal, get_args
 
 import msgspec
 
+from bitext.pipeline.reports.contents import Score
+
 Outcome = Literal[
     "pushed",
     "unchanged",
@@ -29,20 +31,6 @@ Outcome = Literal[
 * `not ended`: it is running, or its process was killed.
 """
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-
-
-class Score(msgspec.Struct, frozen=True, kw_only=True):
-    """The score of a model.
-
-    Attributes:
-      score: the score.
-      interval: its 95 % interval; None: not on record.
-      signature: the options that it depends on; empty: not on record.
-    """
-
-    score: float
-    interval: tuple[float, float] | None = None
-    signature: str = ""
 
 
 class NodeCost(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,9 +91,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
       id: the id of its last run, which has its report.
       runs: the ids of all its runs, oldest first: several if a scheduler runs each node by itself.
       started: when it began, in seconds since the epoch.
-      seconds: how long its runs took together; None: it has not ended.
+      seconds: how long its runs took together; None: it has not ended, or was killed and it is unknown.
       outcome: what it came to.
       reasons: why: of the verdict, of the rollback, or the error.
+      forced: a person's reason to bless its model whatever its scores; empty: nobody forced it.
       version: the version that it pushed or rolled back to; None: it did neither.
       rolled_back_to: the earlier version that `version` is a copy of; None: it is no rollback.
       withdrawn: the version that a rollback withdrew; None as above.
@@ -126,6 +115,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None
     outcome: Outcome
     reasons: tuple[str, ...] = ()
+    forced: str = ""
     version: int | None = None
     rolled_back_to: int | None = None
     withdrawn: int | None = None

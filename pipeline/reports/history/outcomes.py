@@ -10,7 +10,6 @@ from bitext.pipeline.reports import contents
 from bitext.pipeline.reports.history.entries import Outcome
 from bitext.pipeline.reports.passes import Pass
 
-COLLECTED = "the reasons are not on record: bitext gc removed the verdict"
 _BY_STATE: dict[State, Outcome] = {
     State.FAILED: "failed",
     State.CANCELED: "canceled",
@@ -27,7 +26,7 @@ def outcome_of(one: Pass) -> tuple[Outcome, tuple[str, ...]]:
         artifact = pushed(one)
         return "rolled back", (str(artifact.properties.get("reason", "")),) if artifact else ()
     if refusals := [a for a in _verdicts(one) if a.properties.get(Blessing.BLESSED_PROPERTY) == 0]:
-        return "refused", tuple(reason for a in refusals for reason in _reasons(a))
+        return "refused", tuple(reason for a in refusals for reason in contents.reasons(a))
     pushes = one.outputs(PushedModel.TYPE_NAME)
     if not pushes:
         return "partial", _ended_after(one)
@@ -56,24 +55,17 @@ def _verdicts(one: Pass) -> Sequence[StoredArtifact]:
     return [a for kind in (ModelBlessing, InfraBlessing) for _, a in one.outputs(kind.TYPE_NAME)]
 
 
-def _reasons(verdict: StoredArtifact) -> list[str]:
-    """The reasons of a verdict, from its file, or else from the record."""
-    if verdict.exists:
-        return contents.reasons(verdict)
-    return [str(verdict.properties.get(Blessing.REASONS_PROPERTY, COLLECTED))]
-
-
 def _pushed_because(one: Pass) -> tuple[str, ...]:
     """Why a model was pushed: the reasons of the Evaluator's verdict, a person's first."""
     verdicts = [artifact for _, artifact in one.outputs(ModelBlessing.TYPE_NAME)]
     forced = [f"blessed by force: {a.properties['forced']}" for a in verdicts if "forced" in a.properties]
-    reasons = (reason for a in verdicts for reason in _reasons(a) if reason != COLLECTED)
+    reasons = (reason for reason in contents.checks(verdicts) if reason != contents.COLLECTED)
     return (*forced, *reasons)
 
 
 def _push_reason(artifact: StoredArtifact) -> tuple[str, ...]:
     record = contents.pushed(artifact) if artifact.exists else None
-    return (record.reason.removeprefix("not pushed: ") if record else COLLECTED,)
+    return (record.reason.removeprefix("not pushed: ") if record else contents.COLLECTED,)
 
 
 def _error(one: Pass) -> tuple[str, ...]:

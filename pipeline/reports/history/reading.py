@@ -11,6 +11,7 @@ from bitext.components.artifacts import (
     Examples,
     ExampleStatistics,
     Model,
+    ModelBlessing,
     ModelEvaluation,
     Rejects,
 )
@@ -18,10 +19,9 @@ from bitext.components.example_gen import SPLITS
 from bitext.components.shared import distributions
 from bitext.components.shared.distributions import Distribution, Numbers
 from bitext.components.shared.errors import DataError
-from bitext.components.shared.metrics import METRICS
-from bitext.pipeline.records import Execution, Run, Scalar, State, StoredArtifact
+from bitext.pipeline.records import Execution, Run, Scalar, StoredArtifact
 from bitext.pipeline.reports import contents
-from bitext.pipeline.reports.history.entries import Entry, Feature, NodeCost, PartRows, Score
+from bitext.pipeline.reports.history.entries import Entry, Feature, NodeCost, PartRows
 from bitext.pipeline.reports.history.outcomes import outcome_of, pushed
 from bitext.pipeline.reports.passes import Pass
 
@@ -55,10 +55,11 @@ def _entry(one: Pass, data: _Data) -> Entry:
         seconds=_seconds(one.runs, one.executions),
         outcome=outcome,
         reasons=tuple(filter(None, reasons)),
+        forced=contents.forced([a for _, a in one.outputs(ModelBlessing.TYPE_NAME)]),
         version=_number(properties, "version"),
         rolled_back_to=_number(properties, "rolled_back_to"),
         withdrawn=_number(properties, "from_version"),
-        scores=scores_of(evaluations[-1][1]) if evaluations else {},
+        scores=contents.scores(evaluations[-1][1]) if evaluations else {},
         is_evaluated=any(data.is_new(artifact) for _, artifact in evaluations),
         parts=data.parts(one),
         examples=_examples(one),
@@ -68,32 +69,6 @@ def _entry(one: Pass, data: _Data) -> Entry:
         tokens_per_second=float(speed) if speed is not None else None,
         collected=any(a.deleted or not a.exists for e in one.executions for a in e.all_outputs()),
     )
-
-
-def scores_of(evaluation: StoredArtifact) -> dict[str, Score]:
-    """Returns the scores on the test split, from the file or else from the record."""
-    metrics = contents.metrics(evaluation) if evaluation.exists else None
-    if metrics is not None:
-        return {
-            name: Score(score=score.score, interval=score.interval, signature=score.signature)
-            for name, score in metrics.scores.items()
-        }
-    properties = evaluation.properties
-    return {
-        metric.name: Score(
-            score=float(properties[metric.name]),
-            interval=_interval(properties, metric.name),
-            signature=str(properties.get(f"{metric.name}_signature", "")),
-        )
-        for metric in METRICS
-        if metric.name in properties
-    }
-
-
-def _interval(properties: dict[str, Scalar], name: str) -> tuple[float, float] | None:
-    """The interval of a score; None: an older version has not recorded it."""
-    low, high = properties.get(f"{name}_low"), properties.get(f"{name}_high")
-    return None if low is None or high is None else (float(low), float(high))
 
 
 class _Data:
@@ -205,23 +180,26 @@ def _anomalies(one: Pass) -> dict[str, int]:
 
 
 def _nodes(one: Pass) -> dict[str, NodeCost]:
-    """What each node took that ran."""
-    return {node: _cost(executions) for node, executions in one.ran().items()}
+    """What each node took that ran, if it is known."""
+    costs = {node: _cost(executions) for node, executions in one.ran().items()}
+    return {node: cost for node, cost in costs.items() if cost is not None}
 
 
-def _cost(executions: Sequence[Execution]) -> NodeCost:
-    ended = [e for e in executions if e.state != State.RUNNING]
-    peak = max((e.peak_memory for e in ended), default=0)
-    return NodeCost(seconds=sum(e.seconds for e in ended), peak_memory=peak or None)
+def _cost(executions: Sequence[Execution]) -> NodeCost | None:
+    known = [e.known_seconds for e in executions]
+    seconds = [value for value in known if value is not None]
+    peak = max((e.peak_memory for e in executions), default=0)
+    return NodeCost(seconds=sum(seconds), peak_memory=peak or None) if seconds else None
 
 
 def _seconds(runs: Sequence[Run], executions: Sequence[Execution]) -> float | None:
-    """How long the runs took together; of a killed run, how long its nodes took that ended."""
-    if runs[-1].state == State.RUNNING:
+    """How long the runs took together; None: one has not ended, or was killed and it is unknown."""
+    if any(run.known_seconds is None for run in runs):
         return None
     nodes: dict[str, float] = {}
     for execution in executions:
         nodes[execution.run_id] = nodes.get(execution.run_id, 0.0) + execution.seconds
+    # The record of a rollback that was completed later has no duration.
     return sum(run.seconds or nodes.get(run.run_id, 0.0) for run in runs) or None
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from bitext.components.artifacts.page import Axis, Block, Section, Series, Text
 from bitext.components.shared.metrics import METRICS, Metric
+from bitext.pipeline.reports.contents import Score
 from bitext.pipeline.reports.history import charts
-from bitext.pipeline.reports.history.entries import Entry, Score
+from bitext.pipeline.reports.history.entries import Entry
 from bitext.pipeline.reports.history.table import when
 
 _NEUTRAL = ("nrefs", "bs", "seed")

@@ -6,8 +6,9 @@ import datetime
 from collections.abc import Sequence
 
 from bitext.components.shared.metrics import Bleu
+from bitext.pipeline.reports.contents import Score
 from bitext.pipeline.reports.history import History
-from bitext.pipeline.reports.history.entries import Entry, Score
+from bitext.pipeline.reports.history.entries import Entry
 
 SHOWN = 20
 """The most passes that are shown without `--limit`."""
@@ -40,7 +41,8 @@ def outcome_text(entry: Entry) -> str:
     """What a pass came to: `pushed 26`, `rolled back to 22 as 24`, `failed`."""
     if entry.rolled_back_to is not None:
         return f"rolled back to {entry.rolled_back_to} as {entry.version}"
-    return f"{entry.outcome} {entry.version}" if entry.version is not None else entry.outcome
+    forced = " by force" if entry.forced and entry.outcome == "pushed" else ""
+    return f"{entry.outcome} {entry.version}{forced}" if entry.version is not None else entry.outcome
 
 
 def when(seconds: float) -> str:

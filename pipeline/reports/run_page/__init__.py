@@ -11,8 +11,9 @@ from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.records import State
 from bitext.pipeline.reports.run_page import lineage, sections, settings, top
 from bitext.pipeline.reports.run_page.record import RunRecord, load
+from bitext.pipeline.reports.run_page.top import problem
 
-__all__ = ["RunRecord", "build", "load", "write", "write_for"]
+__all__ = ["RunRecord", "build", "load", "problem", "write", "write_for"]
 
 
 def build(record: RunRecord, only_new: bool = False) -> pages.Page:

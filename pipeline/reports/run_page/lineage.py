@@ -9,7 +9,7 @@ from bitext.components.artifacts.page import Block, Column, Details, Graph, Grap
 from bitext.components.shared.display import path_text
 from bitext.pipeline.records import Execution, StoredArtifact, pushed_folder
 from bitext.pipeline.reports.run_page.record import RunRecord
-from bitext.pipeline.reports.run_page.top import STATES, tone
+from bitext.pipeline.reports.run_page.top import tone
 
 SHOWN_FILES = 8
 """The most files that are nodes of the graph. More are one node."""
@@ -60,19 +60,19 @@ class _Drawing:
                     earlier[node.id], source = node, node.id
                 if source != name:
                     self._edges[source, name] = None
-            state = STATES[execution.state]
+            state = self._record.state_of(execution)
             executions.append(
                 GraphNode(id=name, label=name, role="execution", detail=state, tone=tone(execution.state))
             )
         versions = list(self._version())
         nodes = (*files, *earlier.values(), *executions, *versions)
-        inputs = f"{len(files)} input{'s' * (len(files) != 1)}"
+        inputs = "1 input leads" if len(files) == 1 else f"{len(files)} inputs lead"
         end = f" It ends in {versions[0].label}." if versions else " Nothing was pushed."
         return Graph(
             title="What was made from what",
             nodes=nodes,
             edges=tuple(self._edges),
-            alternative=f"{inputs} lead through {', '.join(self._record.nodes)}.{end}",
+            alternative=f"{inputs} through {', '.join(self._record.nodes)}.{end}",
         )
 
     def _own_executions(self, name: str) -> list[Execution]:

@@ -5,13 +5,25 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bitext.components.artifacts import ExampleAnomalies, Rejects
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.layout import Layout
 from bitext.pipeline.records import Execution, History, Run, State, StoredArtifact
+from bitext.pipeline.reports import running
+from bitext.pipeline.reports.selection import named_run
 from bitext.pipeline.store import Store
 from bitext.pipeline.store import exists as store_exists
+
+STATES = {
+    State.COMPLETE: "ran",
+    State.CACHED: "cached",
+    State.RUNNING: "killed or running",
+    State.CANCELED: "interrupted",
+    State.FAILED: "failed",
+}
+"""The states of executions in words."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +38,7 @@ class RunRecord:
         between, it has the outputs of the parts that are complete.
       history: the executions of the pipeline up to the end of this run, newest first.
       runs: all runs of the pipeline, newest first.
+      progress: where the run is (see `running.collect`); None: it has ended, or it is unknown.
     """
 
     config: PipelineConfig
@@ -34,6 +47,7 @@ class RunRecord:
     nodes: dict[str, Execution]
     history: History
     runs: Sequence[Run]
+    progress: dict[str, Any] | None = None
 
     def outputs(self, type_name: str) -> tuple[StoredArtifact, ...]:
         """The artifacts of a kind that the run made or found in the cache."""
@@ -44,6 +58,12 @@ class RunRecord:
         """The execution that the run ended in; None: none failed."""
         states = (State.FAILED, State.CANCELED, State.RUNNING)
         return next((e for e in self.nodes.values() if e.state in states), None)
+
+    def state_of(self, execution: Execution | Run) -> str:
+        """The state of the run, or of an execution of it, in words."""
+        if execution.state == State.RUNNING and self.progress is not None:
+            return "running" if self.progress["alive"] else "killed"
+        return STATES[execution.state]
 
     def makers(self) -> dict[int | None, Execution]:
         """The execution that made each artifact, by the artifact's id."""
@@ -66,11 +86,11 @@ class RunRecord:
 
 
 def load(config: PipelineConfig, run_id: str | None = None) -> RunRecord | None:
-    """Returns the record of a run; None: the store does not have it.
+    """Returns the record of a run; None: no run is on record.
 
     Args:
       config: the configuration of the pipeline.
-      run_id: the run; None: the newest.
+      run_id: the run (see `selection.named_run`); None: the newest.
 
     Raises:
       BitextError, OSError: the store cannot be read.
@@ -79,16 +99,16 @@ def load(config: PipelineConfig, run_id: str | None = None) -> RunRecord | None:
     if not store_exists(config.metadata, layout.root):
         return None
     store = Store(config.metadata, layout.root, config.name)
-    runs = store.runs()
-    run = next((run for run in runs if run_id in (None, run.run_id)), None)
-    if run is None:
+    runs, executions = store.runs(), store.executions()
+    if not runs:
         return None
-    executions = store.executions()
+    run = runs[0] if run_id is None else named_run(run_id, runs, executions, config.name)
     own = [e for e in executions if e.run_id == run.run_id]
     last = max((e.id or 0 for e in own), default=None)
     later = {other.run_id for other in runs if (other.id or 0) > (run.id or 0)}
     history = [e for e in executions if e.run_id not in later and (last is None or (e.id or 0) <= last)]
-    return RunRecord(config, layout, run, _by_node(own), history, runs)
+    progress = running.collect(run, layout)
+    return RunRecord(config, layout, run, _by_node(own), history, runs, progress)
 
 
 def _by_node(executions: Sequence[Execution]) -> dict[str, Execution]:

@@ -88,8 +88,18 @@ def _is_new(record: RunRecord, title: str) -> bool:
 
 
 def _why_absent(record: RunRecord) -> str:
-    reached = list(record.nodes)
-    return f"the run ended after {reached[-1]}." if reached else "the run executed no node."
+    stopped = record.failed()
+    if stopped is None:
+        last = next(reversed(record.nodes), None)
+        return f"the run ended after {last}." if last else "the run executed no node."
+    how = {
+        "failed": "failed",
+        "interrupted": "was interrupted",
+        "killed": "was killed",
+        "running": "is still",
+        "killed or running": "was killed, or still is,",
+    }
+    return f"the run {how[record.state_of(stopped)]} in {stopped.node}."
 
 
 def _inputs(record: RunRecord, node: Node) -> tuple[Inputs, bool]:

@@ -186,6 +186,10 @@ def render(report: dict[str, Any], choice: Choice) -> str:
         lines += [f"{row['number']:,}  {shown(row['id'])}{part}"]
         lines += [f"    {shown(row[side])}" for side in ("source", "target")]
     rest = report["matching"] - len(report["rows"])
+    if choice.first is not None:
+        rest = report["matching"] - max([choice.first - 1, *(row["number"] for row in report["rows"])])
+        if choice.first > report["matching"]:
+            lines.append(f"none from number {choice.first:,} on: the last is number {report['matching']:,}")
     if rest > 0:
         lines.append(f"{rest:,} more (--limit 0 shows all, --from N those from number N)")
     return "\n".join(lines)

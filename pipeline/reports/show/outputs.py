@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from bitext.components.artifacts import Artifact
-from bitext.components.shared.errors import ConfigError, DataError
-from bitext.components.shared.suggestions import did_you_mean
+from bitext.components.shared.errors import DataError
 from bitext.pipeline.completion import complete_interrupted
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.records import Execution, Run, State, StoredArtifact
+from bitext.pipeline.reports.selection import named_run
 from bitext.pipeline.store import Store
 from bitext.pipeline.store import exists as store_exists
 
@@ -44,7 +44,7 @@ def outputs_of(
     Args:
       config: the configuration.
       kind: the kind of artifact.
-      run_id: the run; None: the newest that has any.
+      run_id: the run (see `selection.named_run`); None: the newest that has any.
       wanted: chooses executions.
 
     Raises:
@@ -59,7 +59,8 @@ def outputs_of(
         store = Store(config.metadata, root, config.name)
         runs, history = store.runs(), list(store.executions())
     if run_id is not None:
-        runs = [named_run(runs, run_id)]
+        runs = [named_run(run_id, runs, history, config.name)]
+        run_id = runs[0].run_id
     for run in runs:
         executions = [e for e in history if e.run_id == run.run_id and not e.part and e.state in _ENDED]
         stored = [
@@ -73,24 +74,24 @@ def outputs_of(
             return Outputs(run, tuple(_existing(artifact, kind, run) for artifact in stored))
     if run_id is not None:
         raise DataError(
-            f"run {run_id} has no {kind.TYPE_NAME}: it did not reach the node {kind.NODE}",
+            f"run {run_id} has no {kind.TYPE_NAME}: {_why(history, run_id, kind.NODE)}",
             "leave --run out: the newest run that has one is shown",
         )
     raise DataError(
-        f"no run of the pipeline {config.name!r} in {root} has a {kind.TYPE_NAME}", "bitext run CONFIG"
+        f"no run of the pipeline {config.name!r} in {root} has the output {kind.TYPE_NAME}",
+        "bitext run CONFIG",
     )
 
 
-def named_run(runs: Sequence[Run], run_id: str) -> Run:
-    """Returns the run with an id. Raises ConfigError if there is none."""
-    for run in runs:
-        if run.run_id == run_id:
-            return run
-    names = [run.run_id for run in runs]
-    raise ConfigError(
-        f"--run {run_id}: there is no such run{did_you_mean(run_id, names)}",
-        "bitext status CONFIG lists the runs",
-    )
+def _why(history: Sequence[Execution], run_id: str, node: str) -> str:
+    """Why a run has no output of a node."""
+    states = [
+        e.state for e in sorted(history, key=lambda e: e.id or 0) if (e.run_id, e.node) == (run_id, node)
+    ]
+    if not states:
+        return f"it did not reach the node {node}"
+    words = {State.RUNNING: "has not ended", State.FAILED: "failed", State.CANCELED: "was interrupted"}
+    return f"its node {node} {words.get(states[-1], 'made none')}"
 
 
 def _existing(artifact: StoredArtifact, kind: type[A], run: Run) -> A:

@@ -27,6 +27,8 @@ def choose(name: str, runs: Sequence[Run], history: History, pipeline: str) -> P
     Raises:
       ConfigError: there is no such run, or several, or it is a rollback.
     """
+    if not name:
+        raise ConfigError("a RUN is empty", f"name an id, the beginning of one, {', '.join(NAMES)}")
     every = passes(runs, history)
     if not every:
         raise ConfigError(
@@ -43,6 +45,27 @@ def choose(name: str, runs: Sequence[Run], history: History, pipeline: str) -> P
             "name another run; `bitext history CONFIG` lists them",
         )
     return chosen
+
+
+def named_run(name: str, runs: Sequence[Run], history: History, pipeline: str) -> Run:
+    """Returns the run that `--run` names, which may be a rollback.
+
+    Args:
+      name: as of `choose`.
+      runs: all runs, newest first.
+      history: see `History`.
+      pipeline: the name of the pipeline, for messages.
+
+    Raises:
+      ConfigError: there is no such run, or several.
+    """
+    try:
+        if not runs or name in NAMES:
+            return choose(name, runs, history, pipeline).last
+        run_id = _with_prefix(name, runs)
+    except ConfigError as error:
+        raise ConfigError(f"--run {error}", error.remedy) from None
+    return next(run for run in runs if run.run_id == run_id)
 
 
 def _from_the_end(name: str, every: Sequence[Pass]) -> Pass:
