@@ -112,13 +112,15 @@ def test_the_log_has_the_traceback_of_an_error_after_the_last_node(
     assert "in fail\n    raise ZeroDivisionError" in log_named_in(capsys.readouterr().err)
 
 
-def test_a_damaged_report_is_no_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_scores_are_no_error_and_those_on_record_are_shown(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     cli.main(["run", "toy.yaml"])
     for name in ("metrics.json", "translations.jsonl"):
         [path] = (folder / "runs" / "toy").glob(f"Evaluate/evaluation/*/{name}")
         path.write_text('{"bleu": ', encoding="utf-8")
     assert cli.main(["run", "toy.yaml"]) == 0
-    assert [run["bleu"] for run in status(capsys)["runs"]] == [None, None]
+    assert [run["bleu"] for run in status(capsys)["runs"]] == [31.25, 31.25]
 
 
 def test_an_interrupted_run_exits_with_130_and_the_next_run_continues(

@@ -156,9 +156,10 @@ class TestRuns:
         assert as_json(capsys, "data")["run"] == "r2"
         assert as_json(capsys, "data", "--run", "r1")["rows"][0]["source"] == "r1"
         assert "did not reach the node ExampleGen" in shown(capsys, "data", "--run", "r3", code=3)
-        error = shown(capsys, "data", "--run", "R1", code=2)
-        assert "--run R1: there is no such run; did you mean r1?" in error
-        assert "bitext status toy.yaml lists the runs" in error
+        assert as_json(capsys, "data", "--run", "R1")["run"] == "r1"
+        error = shown(capsys, "data", "--run", "s1", code=2)
+        assert "--run s1: there is no such run" in error
+        assert "`bitext history toy.yaml` lists the runs" in error
 
     def test_without_a_run(self, root: Root, capsys: pytest.CaptureFixture[str]) -> None:
         for what in ("data", "samples", "vocabulary", "statistics"):
