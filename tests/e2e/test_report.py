@@ -72,7 +72,7 @@ def test_rejected_rows_that_stop_a_run_are_in_its_report(tmp_path: Path) -> None
     assert "empty_side: 20 rows rejected" in text
     assert "toy.tsv:21" in text
     assert "one side &lt;b&gt;only&lt;/b&gt;" in text
-    assert "There is nothing to show: the run ended after ExampleGen." in text
+    assert "There is nothing to show: the run failed in ExampleGen." in text
 
 
 def test_anomalies_that_stop_a_run_are_in_its_report(copy: Path) -> None:
