@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bitext.pipeline.commands import common
+from bitext.pipeline.commands import common, rejects
 
 
 def add_to(commands: common.Commands) -> None:
@@ -21,7 +21,7 @@ def add_to(commands: common.Commands) -> None:
     common.add_config_arguments(parser)
     parser.add_argument(
         "--limit",
-        type=_limit,
+        type=rejects.limit,
         metavar="N",
         help="only the newest N runs; 0: all (default: all on the page, 20 in the table)",
     )
@@ -40,14 +40,6 @@ def add_page_arguments(parser: argparse.ArgumentParser, default: str) -> None:
         help=f"the HTML file to write (default: {default})",
     )
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
-
-
-def _limit(text: str) -> int:
-    """A number of runs on the command line."""
-    number = common.whole_number(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"must be 0 or more; received {text!r}")
-    return number
 
 
 def run(options: argparse.Namespace) -> int:

@@ -56,7 +56,7 @@ def add_limit_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def limit(text: str) -> int:
-    """A number of rows on the command line."""
+    """A number of rows or runs on the command line; 0 is allowed."""
     number = common.whole_number(text)
     if number < 0:
         raise argparse.ArgumentTypeError(f"must be 0 or more; received {text!r}")

@@ -94,7 +94,7 @@ def _add_data(kinds: common.Commands) -> None:
     )
     parser.add_argument(
         "--seed",
-        type=_from_zero,
+        type=rejects.limit,
         default=0,
         metavar="N",
         help="another random sample (default: %(default)s)",
@@ -206,13 +206,6 @@ def _from_one(text: str) -> int:
     number = common.whole_number(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be 1 or more; received {text!r}")
-    return number
-
-
-def _from_zero(text: str) -> int:
-    number = common.whole_number(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"must be 0 or more; received {text!r}")
     return number
 
 

@@ -36,8 +36,8 @@ def write_page(page: pages.Page, file: Path, layout: Layout, open_it: bool = Fal
         raise EnvironmentFault(
             f"{file} cannot be written: {error.strerror or error}", "name a file elsewhere with --output"
         ) from error
-    if open_it and not open_page(file):
-        print_message("no web browser can be opened here: open the file on a machine with a display")
+    if open_it:
+        open_page(file)
 
 
 def _linked(page: pages.Page, folder: Path) -> pages.Page:
@@ -63,11 +63,11 @@ def _linked(page: pages.Page, folder: Path) -> pages.Page:
     return msgspec.structs.replace(page, lead=lead, sections=tuple(sections))
 
 
-def open_page(path: Path) -> bool:
-    """Opens a file in a web browser and returns whether that worked.
+def open_page(path: Path) -> None:
+    """Opens a file in a web browser, or prints that none can be opened.
 
     Without a display, `webbrowser` would start a browser for terminals.
     """
-    if not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")):
-        return False
-    return webbrowser.open(path.absolute().as_uri())
+    has_display = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+    if not (has_display and webbrowser.open(path.absolute().as_uri())):
+        print_message("no web browser can be opened here: open the file on a machine with a display")
