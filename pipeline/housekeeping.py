@@ -206,8 +206,8 @@ def _remove(layout: Layout, paths: Iterable[Path]) -> None:
 def render(collected: Collected) -> str:
     """Returns the result as text: each path, and the totals."""
     totals = (
-        f"{'would remove' if collected.dry_run else 'removed'} {len(collected.artifacts)} outputs, "
-        f"{len(collected.attempts)} unfinished attempts and {len(collected.logs)} logs and reports, "
-        f"{collected.size / 1e6:,.1f} MB; {collected.remaining} outputs stay"
+        f"{'would remove' if collected.dry_run else 'removed'} outputs: {len(collected.artifacts)}, "
+        f"unfinished attempts: {len(collected.attempts)}, logs and reports: {len(collected.logs)}, "
+        f"{collected.size / 1e6:,.1f} MB; outputs that stay: {collected.remaining}"
     )
     return "\n".join([*map(str, collected.paths), totals])

@@ -216,6 +216,7 @@ class Sentences(_Block, frozen=True, tag="sentences"):
       rows: the sentences, in the order in which they are shown first.
       total: number of sentences that the list was chosen from.
       labels: what each label means, by label, in the order of the filter.
+      lower_is_better: the scores that are better when they are lower.
       note: how the list was chosen, and where all sentences are.
     """
 
@@ -223,6 +224,7 @@ class Sentences(_Block, frozen=True, tag="sentences"):
     rows: tuple[SentenceRow, ...]
     total: int
     labels: dict[str, str] = {}
+    lower_is_better: tuple[str, ...] = ()
     note: str = ""
 
 

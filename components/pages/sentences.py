@@ -12,7 +12,6 @@ WEIGHTS = "".join(
     [*(chr(code) for code in range(0x20, 0x7F) if chr(code) not in "\"'\\<>&"), *map(chr, range(0xC0, 0xCC))]
 )
 """The character of each weight from 0 to 100. A row of a heat map takes a byte a cell this way."""
-_LOWER_IS_BETTER = {"ter", "perplexity", "loss", "log loss", "cross entropy"}
 
 
 def payload(block: Sentences) -> dict[str, Any]:
@@ -25,7 +24,7 @@ def payload(block: Sentences) -> dict[str, Any]:
         "total": block.total,
         "weights": WEIGHTS,
         "metrics": metrics,
-        "lower": [metric.casefold() in _LOWER_IS_BETTER for metric in metrics],
+        "lower": [metric in block.lower_is_better for metric in metrics],
         "facts": facts,
         "candidates": candidates,
         "labels": [[label, block.labels.get(label, "")] for label in labels],

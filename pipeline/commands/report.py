@@ -49,10 +49,9 @@ def run(options: argparse.Namespace) -> int:
     complete_interrupted(config)
     record = run_page.load(config, options.run_id)
     if record is None:
-        given = f"--run {options.run_id}: there is no such run of" if options.run_id else "no run yet of"
+        given = f"--run {options.run_id}: " if options.run_id else ""
         raise ConfigError(
-            f"{given} pipeline {config.name!r}",
-            "`bitext status CONFIG` lists the runs" if options.run_id else "bitext run CONFIG",
+            f"{given}no run yet of pipeline {config.name!r}", "start one with `bitext run CONFIG`"
         )
     path = run_page.write(record, options.output)
     print_output(f"Report      {path}")

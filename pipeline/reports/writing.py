@@ -16,7 +16,7 @@ from bitext.pipeline.streams import print_message
 
 
 def write_page(page: pages.Page, file: Path, layout: Layout, open_it: bool = False) -> None:
-    """Writes a page about several runs.
+    """Writes a page. Where it names runs, it links to those that have a page in the same folder.
 
     Args:
       page: the page.
@@ -34,7 +34,8 @@ def write_page(page: pages.Page, file: Path, layout: Layout, open_it: bool = Fal
         pages.write(_linked(page, file.absolute().parent), file, assets=layout.assets)
     except OSError as error:
         raise EnvironmentFault(
-            f"{file} cannot be written: {error.strerror or error}", "name a file elsewhere with --output"
+            f"the page {file} cannot be written: {error.strerror or error}",
+            "free space, or name a file elsewhere with --output",
         ) from error
     if open_it:
         open_page(file)

@@ -268,7 +268,10 @@ class TestSentences:
                 "2", "s", ("r",), (Candidate("m", "t", {"TER": 2.0, "BLEU": math.nan}),), facts={"n": 1}
             ),
         )
-        payload = sentences.payload(Sentences(title="t", rows=rows, total=2, labels={"known": "meaning"}))
+        block = Sentences(
+            title="t", rows=rows, total=2, labels={"known": "meaning"}, lower_is_better=("TER",)
+        )
+        payload = sentences.payload(block)
         assert payload["metrics"] == ["BLEU", "TER"]
         assert payload["lower"] == [False, True]
         assert [row["candidates"][0]["scores"] for row in payload["rows"]] == [[1.0, None], [None, 2.0]]

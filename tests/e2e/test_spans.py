@@ -127,7 +127,7 @@ def test_lineage_names_files_and_gc_deletes_old_outputs(folder: Path) -> None:
     assert "tensorflow " in result.out
     collected = bitext(folder, "gc", "toy.yaml", "--keep", "1")
     assert collected.code == 0
-    assert "outputs stay" in collected.out
+    assert "outputs that stay" in collected.out
     after = run(folder)
     assert after.ran() == []
     assert not any((folder / "runs" / "toy" / name).exists() for name in (".staging", ".working"))

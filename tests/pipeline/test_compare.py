@@ -124,7 +124,7 @@ class TestSettings:
             Settings(
                 configuration={"trainer.steps": steps, "name": "toy", **more},
                 parameters={},
-                digests={"file": {"a": digest}, "code": {}, "library": {"tensorflow": version}},
+                digests={"Trainer": {"file": {"a": digest}, "code": {}, "library": {"tensorflow": version}}},
             )
             for steps, more, digest, version in ((40, {"gone": None}, "x", "2.16"), (50, {}, "y", "2.21"))
         )
@@ -137,12 +137,28 @@ class TestSettings:
 
     def test_parameters_of_common_nodes_if_a_configuration_is_missing(self) -> None:
         digests: dict[Any, dict[str, str]] = {"file": {}, "code": {}, "library": {}}
-        first = Settings(configuration={"a": 1}, parameters={"Trainer.steps": 1}, digests=digests)
+        first = Settings(
+            configuration={"a": 1}, parameters={"Trainer.steps": 1}, digests={"Trainer": digests}
+        )
         second = Settings(
-            configuration=None, parameters={"Trainer.steps": 2, "Evaluator.x": 1}, digests=digests
+            configuration=None,
+            parameters={"Trainer.steps": 2, "Evaluator.x": 1},
+            digests={"Trainer": digests, "Evaluator": digests},
         )
         assert [(c.name, c.first, c.second) for c in changes(first, second)] == [("Trainer.steps", "1", "2")]
         assert changes(first, first) == []
+
+    def test_the_code_of_a_node_that_one_run_did_not_reach_is_no_change(self) -> None:
+        def settings(**nodes: str) -> Settings:
+            digests = {
+                node: {"file": {}, "code": {"shared": "x", node: digest}, "library": {}}
+                for node, digest in nodes.items()
+            }
+            return Settings(configuration={}, parameters={}, digests=digests)  # type: ignore[arg-type]
+
+        whole, stopped = settings(Trainer="1", Evaluator="1"), settings(Trainer="2")
+        for first, second in ((whole, stopped), (stopped, whole)):
+            assert [(c.name, c.first) for c in changes(first, second)] == [("Trainer", "content differs")]
 
 
 def rows(hypotheses: Sequence[str], references: Sequence[str] | None = None) -> list[Translated]:

@@ -255,8 +255,13 @@ def test_a_report_that_cannot_be_written_names_the_file(
 ) -> None:
     assert cli.main(["run", "toy.yaml"]) == 0
     Path("folder").mkdir()
-    assert cli.main(["report", "toy.yaml", "--output", "folder"]) == 6
-    assert "the report folder cannot be written" in capsys.readouterr().err
+    assert cli.main(["report", "toy.yaml", "--output", "folder"]) == 2
+    assert "--output folder is a folder" in capsys.readouterr().err
+    Path("runs/toy/reports").rename("reports")
+    Path("runs/toy/reports").write_text("a file, not a folder")
+    assert cli.main(["report", "toy.yaml"]) == 6
+    assert "the page runs/toy/reports/" in (message := capsys.readouterr().err)
+    assert "cannot be written: " in message
 
 
 def test_open_uses_a_browser_only_with_a_display(

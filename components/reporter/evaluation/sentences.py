@@ -74,6 +74,7 @@ def block(
             for label, indices in groups.items()
             if indices
         },
+        lower_is_better=tuple(metric.label for metric in _SHOWN_SCORES if not metric.higher_is_better),
         note=_note(len(rows), total, file),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -14,13 +14,10 @@ from bitext.pipeline.records import History, State
 from bitext.pipeline.reports.passes import Pass
 
 Kind = Literal["configuration", "file", "code", "library"]
-_KINDS: dict[str, Kind] = {
-    "parameter": "configuration",
-    "file": "file",
-    "source": "code",
-    "library": "library",
-}
+_DIGESTED_PARTS: dict[str, Kind] = {"file": "file", "source": "code", "library": "library"}
 """The kinds of differences, by the kind of a cache key's part."""
+_DIGESTED: tuple[Kind, ...] = ("file", "code", "library")
+"""The kinds that are compared by digest or version."""
 DIFFERS, NEW, GONE = "content differs", "only here", "–"
 
 
@@ -46,12 +43,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
       configuration: the values of the configuration by key: `trainer.steps`; None: not on record.
       parameters: the parameters of the nodes, as they are part of the cache keys: `Trainer.steps`.
-      digests: by kind, digests or versions by name.
+      digests: of each node by kind, digests or versions by name.
     """
 
     configuration: dict[str, Any] | None
     parameters: dict[str, Any]
-    digests: dict[Kind, dict[str, str]]
+    digests: dict[str, dict[Kind, dict[str, str]]]
+
+    def of_kind(self, kind: Kind, nodes: Iterable[str]) -> dict[str, str]:
+        """The digests or versions of a kind that some nodes depend on."""
+        return {name: value for node in nodes for name, value in self.digests[node][kind].items()}
 
 
 def settings_of(one: Pass, history: History, layout: Layout) -> Settings:
@@ -67,7 +68,7 @@ def settings_of(one: Pass, history: History, layout: Layout) -> Settings:
         for artifact in execution.all_outputs()
     }
     parameters: dict[str, Any] = {}
-    digests: dict[Kind, dict[str, str]] = {"file": {}, "code": {}, "library": {}}
+    digests: dict[str, dict[Kind, dict[str, str]]] = {}
     for execution in {e.node: e for e in one.executions}.values():  # the last of each node
         made = {m.id: m for a in execution.all_outputs() if (m := makers.get(a.id)) is not None}
         keys = [maker.key_values() for maker in (made.values() or [execution])]
@@ -75,11 +76,11 @@ def settings_of(one: Pass, history: History, layout: Layout) -> Settings:
         parameters |= {  # parts of a corpus differ in the files that they read
             name: value for name, value in of_parts[0].items() if all(p.get(name) == value for p in of_parts)
         }
+        of_node = digests[execution.node] = {kind: {} for kind in _DIGESTED}
         for key in keys:
-            for part, kind in _KINDS.items():
-                if kind != "configuration":
-                    digests[kind] |= {name: str(value) for name, value in key.get(part, {}).items()}
-            digests["library"] |= {f"Python {n}": str(v) for n, v in key.get("python", {}).items()}
+            for part, kind in _DIGESTED_PARTS.items():
+                of_node[kind] |= {name: str(value) for name, value in key.get(part, {}).items()}
+            of_node["library"] |= {f"Python {n}": str(v) for n, v in key.get("python", {}).items()}
     return Settings(configuration=_whole(layout, one), parameters=parameters, digests=digests)
 
 
@@ -95,21 +96,22 @@ def _whole(layout: Layout, one: Pass) -> dict[str, Any] | None:
 def changes(first: Settings, second: Settings) -> list[Change]:
     """Returns what differs: the configuration first, then files, code and libraries.
 
-    If a configuration is not on record, the parameters of the nodes that both runs have are compared.
+    Files, code and libraries are those of the nodes that both runs have: a run that stopped early has fewer.
+    So are the parameters, which are compared if a configuration is not on record.
     """
+    nodes = [node for node in first.digests if node in second.digests]
     before, after = first.configuration, second.configuration
     if before is None or after is None:
-        both = {_node(name) for name in first.parameters} & {_node(name) for name in second.parameters}
         before, after = (
-            {name: value for name, value in side.parameters.items() if _node(name) in both}
+            {name: value for name, value in side.parameters.items() if _node(name) in nodes}
             for side in (first, second)
         )
     found = [
         Change(kind="configuration", name=name, first=_text(before, name), second=_text(after, name))
         for name in _differing(before, after)
     ]
-    for kind in ("file", "code", "library"):
-        earlier, later = first.digests[kind], second.digests[kind]
+    for kind in _DIGESTED:
+        earlier, later = first.of_kind(kind, nodes), second.of_kind(kind, nodes)
         is_content = kind != "library"
         for name in _differing(earlier, later):
             is_both = name in earlier and name in later

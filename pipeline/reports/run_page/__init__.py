@@ -6,12 +6,12 @@ from pathlib import Path
 
 import bitext
 from bitext.components import pages
-from bitext.components.shared.errors import EnvironmentFault
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.records import State
 from bitext.pipeline.reports.run_page import lineage, sections, settings, top
 from bitext.pipeline.reports.run_page.record import RunRecord, load
 from bitext.pipeline.reports.run_page.top import problem
+from bitext.pipeline.reports.writing import write_page
 
 __all__ = ["RunRecord", "build", "load", "problem", "write", "write_for"]
 
@@ -54,15 +54,7 @@ def write(record: RunRecord, path: Path | None = None, only_new: bool = False) -
       DataError: the record is damaged.
     """
     path = path or record.layout.report(record.run.run_id)
-    page = build(record, only_new)
-    try:
-        pages.write(page, path, assets=record.layout.assets)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise EnvironmentFault(
-            f"the report {path} cannot be written: {reason}",
-            "free space, or write it elsewhere: bitext report CONFIG --output FILE",
-        ) from error
+    write_page(build(record, only_new), path, record.layout)
     return path
 
 
