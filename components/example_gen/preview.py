@@ -12,10 +12,9 @@ import pyarrow as pa
 from tfx_bsl.coders import example_coder
 
 from bitext.components.artifacts import Examples
-from bitext.components.example_gen.cleaning import languages
-from bitext.components.example_gen.cleaning.texts import Texts
 from bitext.components.shared import directions, tfrecord
 from bitext.components.shared.display import isolate
+from bitext.components.shared.language_identification import count_languages
 from bitext.schemas import scripts
 
 SAMPLE_ROWS = 2000
@@ -23,8 +22,6 @@ LOOKED_AT = 200_000
 BLOCK_ROWS = 10_000
 SHOWN_PAIRS = 3
 SHOWN_CHARACTERS = 100
-CONFIDENCE = 0.5
-"""The language of a text is undecided with less confidence (of lid.176)."""
 SAME_SHARE = 0.8
 """A side is in a language if at least this share of its decided texts is."""
 LEAST_DECIDED = 20
@@ -55,7 +52,7 @@ def look(examples: Examples, sizes: Mapping[str, int], pairs: int = SHOWN_PAIRS)
     if split is None:
         return Preview([])
     source, target = _sample(examples.files(split)[0], sizes[split])
-    found = [languages_of(side) for side in (source, target)]
+    found = [count_languages(side) for side in (source, target)]
     words = [in_words(side, f) for side, f in zip((source, target), found, strict=True)]
     lines = [f"source {words[0]}; target {words[1]}"]
     if warning := same_language(*found):
@@ -88,17 +85,6 @@ def _sample(path: Path, size: int) -> tuple[pa.Array, pa.Array]:
 def spread(size: int, count: int) -> pa.Array:
     """Indices of at most `count` of `size` rows, spread evenly."""
     return pa.array(np.linspace(0, size - 1, min(size, count)).astype(np.int64))
-
-
-def languages_of(texts: pa.Array) -> Counter[str]:
-    """The number of texts by language; the language of undecided texts is empty.
-
-    Args:
-      texts: string[N].
-    """
-    codes = languages.identify(Texts(texts), CONFIDENCE)
-    values, counts = np.unique(codes, return_counts=True)
-    return Counter(dict(zip(map(languages.name_of, values.tolist()), counts.tolist(), strict=True)))
 
 
 def in_words(texts: pa.Array, found: Counter[str]) -> str:

@@ -17,6 +17,7 @@ from bitext.components.example_gen.filters import REASONS, SKIPPED, Filtered, fi
 from bitext.components.example_gen.sources import find_source_files, read_rows
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
+from bitext.components.shared.language_identification import count_languages
 from bitext.schemas import scripts
 
 SAMPLE_ROWS = 200_000
@@ -127,15 +128,13 @@ def _language(blocks: list[pa.Array]) -> str:
     texts = pa.concat_arrays([pa.array([], pa.string()), *blocks])
     if not len(texts):
         return ""
-    return preview.dominant_language(
-        preview.languages_of(texts.take(preview.spread(len(texts), TEXTS_OF_FILE)))
-    )
+    return preview.dominant_language(count_languages(texts.take(preview.spread(len(texts), TEXTS_OF_FILE))))
 
 
 def _side(texts: pa.Array) -> Side:
     lengths = pc.utf8_length(texts).to_numpy(zero_copy_only=False)
     sample = texts.take(preview.spread(len(texts), SAMPLE_TEXTS))
-    found = preview.languages_of(sample)
+    found = count_languages(sample)
     median, most = np.percentile(lengths, [50, 95]).astype(int).tolist()
     script = scripts.dominant_script(sample.to_pylist())
     return Side(median, most, script, found, preview.in_words(sample, found))

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from bitext.components.artifacts.rejects import Summary
 from bitext.components.example_gen import SPLITS
-from bitext.components.example_gen.cleaning import REASONS, Cleaning, corpus_rules, languages
+from bitext.components.example_gen.cleaning import REASONS, Cleaning, corpus_rules
 from bitext.components.example_gen.cleaning.texts import SCRIPTS, Texts
+from bitext.components.shared import language_identification as languages
 from bitext.components.shared.errors import DataError
 from tests.components import phrases
 from tests.components.example_gen_runs import Result, write

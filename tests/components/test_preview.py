@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bitext.components.example_gen import preview
+from bitext.components.shared.language_identification import count_languages
 from tests.components.example_gen_runs import Result, write
 
 ENGLISH = [f"This is the sentence number {i} of a longer story." for i in range(60)]
@@ -52,7 +53,7 @@ def test_languages_in_words(texts: list[str], expected: str) -> None:
     import pyarrow as pa
 
     array = pa.array(texts)
-    assert preview.in_words(array, preview.languages_of(array)) == expected
+    assert preview.in_words(array, count_languages(array)) == expected
 
 
 def test_a_large_split_is_sampled_over_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

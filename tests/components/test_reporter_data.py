@@ -122,6 +122,21 @@ class TestSentences:
         assert tables["The most frequent sentences: source"] == (("hi", 3, 0.75),)
         assert tables["The most frequent sentences: target"] == (("t0", 2, 0.5),)
 
+    def test_languages_are_shares_of_the_decided_sentences(self, tmp_path: Path) -> None:
+        english = ("We would like to know where the station is.", "Hi.")
+        spanish = ("Nos gustaría saber dónde está la estación.", "Hola.")
+        pairs = [(english[0], spanish[0])] * 3 + [(spanish[0], spanish[0]), (english[1], spanish[1])]
+        splits = {"train": pairs, "eval": [(english[1], spanish[0])]}
+        blocks = list(sentences.blocks(Inputs(examples=(examples(tmp_path, splits),))))
+        [table] = [b for b in blocks if isinstance(b, Table) and b.title == "Languages"]
+        assert table.rows == (
+            ("source", "en", 0.75, None),
+            ("source", "es", 0.25, None),
+            ("source", "undecided", 0.2, 1.0),
+            ("target", "es", 1.0, 1.0),
+            ("target", "undecided", 0.2, 0.0),
+        )
+
     @pytest.mark.parametrize("whole", [True, False])
     def test_of_a_large_split_a_part_is_measured(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool

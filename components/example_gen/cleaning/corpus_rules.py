@@ -17,11 +17,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from bitext.components.example_gen import ratios
-from bitext.components.example_gen.cleaning import KEYS, Cleaning, languages
+from bitext.components.example_gen.cleaning import KEYS, Cleaning
 from bitext.components.example_gen.cleaning.row_rules import SIDES, Pair, Violations
-from bitext.components.example_gen.cleaning.texts import NO_SCRIPT, SCRIPTS, Texts
+from bitext.components.example_gen.cleaning.texts import LETTER, NO_SCRIPT, SCRIPTS, Texts
 from bitext.components.example_gen.packing import Columns
 from bitext.components.example_gen.rows import Mask
+from bitext.components.shared import language_identification as languages
 
 MIN_ROWS = 100
 """With fewer rows that have a code, no row is judged."""
@@ -100,7 +101,12 @@ class Language(CorpusRule):
     majority = 0.6  # a noisy corpus has a fifth of its rows in other languages
 
     def codes(self, side: str, texts: Texts, others: Texts, cleaning: Cleaning) -> Codes:
-        return languages.identify(texts, cleaning.limit(self.key), self.stated(side, cleaning))
+        return languages.identify(
+            texts.array,
+            cleaning.limit(self.key),
+            letters=texts.count(LETTER),
+            stated=self.stated(side, cleaning),
+        )
 
     def describe(self, text: str, code: int, expected: int, cleaning: Cleaning) -> str:
         name, confidence = languages.name_of(code), languages.confidence_of(text)

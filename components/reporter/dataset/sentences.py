@@ -17,10 +17,13 @@ from bitext.components.artifacts import Examples
 from bitext.components.artifacts.page import Axis, Block, Cell, Chart, Column, Series, Table
 from bitext.components.reporter import Inputs
 from bitext.components.shared import tfrecord
+from bitext.components.shared.language_identification import CONFIDENCE, LEAST_LETTERS, count_languages
 from bitext.schemas import features, scripts
 
 MEASURED_ROWS = 250_000
 """The examples of a split that are measured. Of a larger split, blocks that lie evenly in it."""
+IDENTIFIED_ROWS = 5_000
+"""The examples of a split whose languages are identified: 0.2 s of CPU time."""
 _BLOCK_ROWS = 4096
 SHOWN_REPETITIONS = 10
 _BARS = 60
@@ -28,6 +31,8 @@ _BARS = 60
 _RATIO_STEP = 0.1
 _RATIO_BARS = 31
 SIDES = ("source", "target")
+_LEAST_LANGUAGE = 0.01
+"""Rarer languages are shown together: the identifier mistakes one of a hundred short sentences."""
 ORDER = ("train", "eval", "test")
 """The order of the splits."""
 
@@ -45,6 +50,7 @@ class Split:
       lengths: by side, the length of each measured sentence, in words or characters.
       ratios: target characters divided by source characters, of each measured example.
       scripts: by side, the examples by script.
+      languages: by side, evenly chosen examples by language; that of undecided ones is empty.
       values: by side, the measured sentences.
     """
 
@@ -54,6 +60,7 @@ class Split:
     lengths: dict[str, Floats] = dataclasses.field(default_factory=dict)
     ratios: Floats = dataclasses.field(default_factory=lambda: np.zeros(0))
     scripts: dict[str, Counter[str]] = dataclasses.field(default_factory=dict)
+    languages: dict[str, Counter[str]] = dataclasses.field(default_factory=dict)
     values: dict[str, pa.Array] = dataclasses.field(default_factory=dict)
 
 
@@ -74,6 +81,7 @@ def blocks(inputs: Inputs) -> Iterator[Block]:
     yield _length_chart(largest, note)
     yield _ratio_chart(measured, note)
     yield _script_table(measured)
+    yield _language_table(measured)
     yield from _repetitions(largest, note)
 
 
@@ -128,6 +136,8 @@ def _measure(split: Split, batches: list[tuple[pa.Array, pa.Array]]) -> None:
             for value in pc.value_counts(columns[f"{side}_script"]).to_pylist():
                 counts[value["values"]] += value["counts"]
         split.scripts[side] = counts
+        rows = np.linspace(0, split.measured - 1, min(split.measured, IDENTIFIED_ROWS)).astype(np.int64)
+        split.languages[side] = count_languages(split.values[side].take(pa.array(rows)).combine_chunks())
     split.ratios = _joined(derived, "length_ratio")
 
 
@@ -214,6 +224,42 @@ def _script_table(splits: Sequence[Split]) -> Table:
         *(Column(title=split.name, content="share", digits=1) for split in splits),
     )
     return Table(title="Scripts", columns=columns, rows=tuple(rows))
+
+
+def _language_table(splits: Sequence[Split]) -> Table:
+    """The languages of the decided examples."""
+    rows: list[tuple[Cell, ...]] = []
+    for side in SIDES:
+        of_split = [split.languages[side] for split in splits]
+        total = sum(of_split, Counter[str]())
+        least = _LEAST_LANGUAGE * _decided(total)
+        shown = [name for name, count in total.most_common() if name and count >= least]
+        for name in shown:
+            rows.append((side, name, *(_share(counts[name], _decided(counts)) for counts in of_split)))
+        others = [_decided(counts) - sum(counts[name] for name in shown) for counts in of_split]
+        if any(others):
+            rows.append((side, "others", *map(_share, others, map(_decided, of_split))))
+        rows.append((side, "undecided", *(_share(counts[""], counts.total()) for counts in of_split)))
+    columns = (
+        Column(title="side"),
+        Column(title="language"),
+        *(Column(title=split.name, content="share", digits=1) for split in splits),
+    )
+    sampled = any(split.measured > IDENTIFIED_ROWS for split in splits)
+    what = f" Of {IDENTIFIED_ROWS:,} evenly chosen examples of each larger split." if sampled else ""
+    note = (
+        f"Shares of the decided sentences. Undecided, as a share of all: those with less than {LEAST_LETTERS}"
+        f" letters, and those of which the identifier (lid.176) is less than {CONFIDENCE:.0%} sure.{what}"
+    )
+    return Table(title="Languages", columns=columns, rows=tuple(rows), note=note)
+
+
+def _decided(counts: Counter[str]) -> int:
+    return counts.total() - counts[""]
+
+
+def _share(count: int, total: int) -> float | None:
+    return count / total if total else None
 
 
 def _repetitions(split: Split, note: str) -> Iterator[Block]:

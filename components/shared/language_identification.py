@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bitext.components.example_gen.cleaning.texts import LETTER, Texts
-
 LEAST_LETTERS = 20
 """The language of shorter texts is not identified."""
+CONFIDENCE = 0.5
+"""With less confidence, the language of a text is undecided where no other confidence is configured."""
 UNDECIDED = 0
 """The code of a text whose language is not known."""
 _SAME = {
@@ -43,23 +44,43 @@ def _model() -> Any:
         return fasttext.load_model(str(path)).f
 
 
-def identify(texts: Texts, confidence: float, stated: int = UNDECIDED) -> npt.NDArray[np.uint16]:
+def identify(
+    texts: pa.Array,
+    confidence: float,
+    *,
+    letters: npt.NDArray[np.int64] | None = None,
+    stated: int = UNDECIDED,
+) -> npt.NDArray[np.uint16]:
     """The language of each text as a code for `name_of`; `UNDECIDED` below the confidence: uint16[N].
 
     Args:
-      texts: the texts.
+      texts: string[N].
       confidence: the least confidence, from 0 to 1.
+      letters: int64[N], the number of letters of each text; None: they are counted.
       stated: the code of the language that is expected.
     """
-    codes = np.zeros(len(texts.array), np.uint16)
-    rows = np.flatnonzero(texts.count(LETTER) >= LEAST_LETTERS)
+    if letters is None:
+        letters = pc.count_substring_regex(texts, pattern=r"\p{L}").to_numpy(zero_copy_only=False)
+    codes = np.zeros(len(texts), np.uint16)
+    rows = np.flatnonzero(letters >= LEAST_LETTERS)
     if len(rows):
-        lines = _lines(texts.array.take(pa.array(rows)))
+        lines = _lines(texts.take(pa.array(rows)))
         found = _model().multilinePredict(lines, 1, confidence, "strict")
         codes[rows] = [_code(labels[0]) if labels else UNDECIDED for labels in found]
         mistaken = [code_of(name) for name in _MISTAKEN]
         codes[np.isin(codes, mistaken) & (codes != stated)] = UNDECIDED
     return codes
+
+
+def count_languages(texts: pa.Array, confidence: float = CONFIDENCE) -> Counter[str]:
+    """Returns the number of texts by language; the language of undecided texts is empty.
+
+    Args:
+      texts: string[N].
+      confidence: see `identify`.
+    """
+    values, counts = np.unique(identify(texts, confidence), return_counts=True)
+    return Counter(dict(zip(map(name_of, values.tolist()), counts.tolist(), strict=True)))
 
 
 def confidence_of(text: str) -> float:
