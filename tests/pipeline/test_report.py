@@ -133,7 +133,7 @@ def test_a_page_that_cannot_be_written_is_a_warning(toy: Path, capsys: pytest.Ca
     Path("runs/toy/reports").write_text("a file")
     assert cli.main(["run", "toy.yaml"]) == 0
     captured = capsys.readouterr()
-    assert "warning: the run has no report: the report runs/toy/reports/" in captured.err
+    assert "warning: the run has no report: the page runs/toy/reports/" in captured.err
     assert "Report  " not in captured.out
     assert cli.main(["run", "toy.yaml", "--log-format", "json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["report"] is None
