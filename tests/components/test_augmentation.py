@@ -73,6 +73,7 @@ def test_copies_are_a_random_share_that_depends_on_the_batch_alone() -> None:
     assert other != {source for source, _ in pairs(altered)[2000:]}
 
 
+@pytest.mark.slow
 def test_only_the_training_split_is_augmented_and_its_capitals_are_in_the_vocabulary(tmp_path: Path) -> None:
     lower = [(id_, source, source) for id_, source, _ in rows(200, 1)]
     splits = {"train": lower, "eval": rows(20, 2)}

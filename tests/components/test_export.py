@@ -151,20 +151,31 @@ def assert_same_greedy_translations(model: Export) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
-        {"attention": "none", "cell": "gru", "bidirectional": False, "decoder_layers": 2},
-        {"decoder": "gnmt", "attention": "scaled", "decoder_layers": 2, "layer_norm": True},
-        {"decoder": "input_feeding", "attention": "additive", "cell": "rnn", "bridge": "copy"},
-        {"decoder": "conditional", "attention": "additive", "cell": "gru", "attention_heads": 2},
-        {"make_decoder": TransformerDecoder, **TRANSFORMER_CHANGES},
-    ],
-    ids=[
-        "default",
-        "deep GRU without attention",
-        "GNMT",
-        "input feeding",
-        "conditional GRU",
-        "Transformer",
+        pytest.param({}, id="default"),
+        pytest.param(
+            {"attention": "none", "cell": "gru", "bidirectional": False, "decoder_layers": 2},
+            id="deep GRU without attention",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"decoder": "gnmt", "attention": "scaled", "decoder_layers": 2, "layer_norm": True},
+            id="GNMT",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"decoder": "input_feeding", "attention": "additive", "cell": "rnn", "bridge": "copy"},
+            id="input feeding",
+        ),
+        pytest.param(
+            {"decoder": "conditional", "attention": "additive", "cell": "gru", "attention_heads": 2},
+            id="conditional GRU",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"make_decoder": TransformerDecoder, **TRANSFORMER_CHANGES},
+            id="Transformer",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_client_of_decode_step_gets_the_greedy_translation(export, changes, tmp_path):

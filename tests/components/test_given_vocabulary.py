@@ -208,6 +208,7 @@ class TestTransform:
         files = {kind: f"{folder}/{kind}.model" for kind in ("bpe", "unigram")}
         return {**files, "codes": f"{folder}/codes"}
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", ["bpe", "unigram"])
     def test_a_joint_sentencepiece_model(self, tmp_path, files, kind):
         run = Run(tmp_path, SPLITS, vocabulary_file=files[kind], subword_samples=2, subword_dropout=0.3)
@@ -226,6 +227,7 @@ class TestTransform:
         assert copy.text().source.segmentation == run.graph.text().source.segmentation
         assert load_text_pair(copy.path).source.pieces() == pieces
 
+    @pytest.mark.slow
     def test_merges_for_one_side_and_a_learned_vocabulary_for_the_other(self, tmp_path, files):
         run = Run(tmp_path, SPLITS, shared_vocabulary=False, source_vocabulary_file=files["codes"])
         assert run.read("test") == expected_ids(run, "test")

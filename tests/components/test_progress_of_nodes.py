@@ -39,6 +39,7 @@ def test_example_gen_and_statistics_gen(tmp_path: Path, ended: Ended) -> None:
     assert ended[1:] == [("rows", 300, 300)]
 
 
+@pytest.mark.slow
 def test_transform(tmp_path: Path, ended: Ended) -> None:
     spans = [{"train": transform_runs.rows(90, n), "eval": transform_runs.rows(20, n + 5)} for n in (1, 2)]
     transform_runs.Run(tmp_path / "first", spans[0])

@@ -86,6 +86,7 @@ def rounded(translator, small) -> Iterator[Translator]:
         variable.assign(values)
 
 
+@pytest.mark.slow
 def test_a_smaller_saved_model_computes_with_the_rounded_weights(rounded, small):
     """Every signature equals that of the translator with the rounded weights."""
     functions = tf.saved_model.load(str(small[1])).signatures

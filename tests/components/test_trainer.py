@@ -605,9 +605,9 @@ class TestTrainingOptions:
         [
             {"accumulate": 2},
             {"optimizer": {"average_checkpoints": 2}},
-            {"replicas": 2},
-            {"schedule": {"kind": "plateau"}},
-            {"scheduled_sampling": 0.5},
+            pytest.param({"replicas": 2}, marks=pytest.mark.slow),
+            pytest.param({"schedule": {"kind": "plateau"}}, marks=pytest.mark.slow),
+            pytest.param({"scheduled_sampling": 0.5}, marks=pytest.mark.slow),
         ],
         ids=lambda c: next(iter(c)),
     )

@@ -51,6 +51,7 @@ def test_ids_equal_those_of_serving(default_run, split):
     assert default_run.read(split) == expected_ids(default_run, split)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -90,6 +91,7 @@ def test_tensorflow_transform_loads_the_graph(default_run):
     assert features["source_ids"].to_list()[0] == default_run.read("test")[name.encode()][0]
 
 
+@pytest.mark.slow
 def test_batch_size_changes_no_byte_of_the_examples(default_run, tmp_path):
     other = Run(tmp_path, SPLITS, batch_size=7)
     for split in SPLITS:
@@ -121,6 +123,7 @@ def test_over_long_pairs_are_left_out_and_counted(default_run, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_over_long_pairs_can_be_truncated_and_large_buckets_have_several_files(
     default_run, tmp_path, monkeypatch
 ):
@@ -136,6 +139,7 @@ def test_over_long_pairs_can_be_truncated_and_large_buckets_have_several_files(
     assert [name.split("-", 3)[3] for name in largest["files"]] == [f"{i:05d}-of-00003.gz" for i in range(3)]
 
 
+@pytest.mark.slow
 def test_all_subword_samples_of_a_training_pair_detokenize_to_the_same_text(default_run, tmp_path):
     run = Run(tmp_path, SPLITS, subword_samples=3, subword_dropout=0.2)
     assert run.read("test") == default_run.read("test")
@@ -170,6 +174,7 @@ def test_subword_samples_without_dropout_or_subwords_are_refused(parameters):
         Parameters(**parameters)
 
 
+@pytest.mark.slow
 def test_a_corpus_of_one_line_is_transformed(tmp_path):
     run = Run(tmp_path, {"train": [("one.tsv:1", "Go.", "Ve.")]})
     assert list(run.read("train")) == [b"one.tsv:1"]
@@ -234,10 +239,10 @@ def analysis_reads(folder: Path, spans: int) -> list[int]:
         pytest.param(
             {"unit": "word", "shared_vocabulary": False, "vocabulary_size": 24, "lowercase": True},
             id="words of either side",
-            marks=pytest.mark.slow,
         ),
     ],
 )
+@pytest.mark.slow
 def test_only_new_spans_are_counted_and_the_bytes_are_those_of_one_corpus(tmp_path, monkeypatch, parameters):
     monkeypatch.setattr(executor, "read_batches", read_and_count)
     spans = partition(SPLITS, 3)
@@ -264,6 +269,7 @@ def test_many_new_spans_are_counted_in_passes_and_the_bytes_are_those_of_one_cor
     assert digests(run) == digests(default_run)
 
 
+@pytest.mark.slow
 def test_a_span_with_a_damaged_cache_entry_is_counted_again(tmp_path, monkeypatch):
     monkeypatch.setattr(executor, "read_batches", read_and_count)
     spans = partition(SPLITS, 3)
@@ -397,6 +403,7 @@ def test_the_graph_digest_covers_settings_vocabularies_and_schemas_only(default_
         assert digest_with(name, b"other") != digest
 
 
+@pytest.mark.slow
 def test_the_graph_digest_is_equal_in_another_process(default_run, tmp_path):
     code = f"""
 from pathlib import Path
@@ -451,12 +458,14 @@ def test_rare_buckets_are_merged_into_larger_ones(data):
             assert used[row:, column:].sum() == count
 
 
+@pytest.mark.slow
 def test_vocabulary_size_auto_follows_the_number_of_training_pairs(tmp_path):
     run = Run(tmp_path, {"train": rows(30, seed=1), "eval": rows(2, seed=2)}, vocabulary_size="auto")
     assert "vocabulary_size auto: 2,000 for 30 training pairs" in run.messages
     assert 260 < run.graph.text().source.size < 2_000
 
 
+@pytest.mark.slow
 def test_limits_and_vocabularies_that_do_not_fit_are_told(tmp_path, monkeypatch):
     monkeypatch.setattr(fitting.corpus_size, "vocabulary_size", lambda pairs, words: 100)
     splits = {"train": rows(30, seed=1), "eval": rows(2, seed=2)}

@@ -52,7 +52,9 @@ def test_requests_cover_the_signatures_and_are_reproducible(export):
         (SENTENCES, {}),
         (SENTENCES[:1], {}),
         (SENTENCES, {"attention": "none", "cell": "gru", "bidirectional": False, "decoder_layers": 2}),
-        (SENTENCES, {"make_decoder": TransformerDecoder, **TRANSFORMER_CHANGES}),
+        pytest.param(
+            SENTENCES, {"make_decoder": TransformerDecoder, **TRANSFORMER_CHANGES}, marks=pytest.mark.slow
+        ),
     ],
     ids=["default", "one sentence", "deep GRU without attention", "Transformer"],
 )

@@ -35,6 +35,7 @@ def prepare(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_nodes_to_transform(tmp_path: Path) -> None:
     folder = prepare(tmp_path)
     result = bitext(folder, "run", "toy.yaml", "--to", "Transform")

@@ -281,6 +281,7 @@ def test_a_refused_model_is_not_pushed_and_the_pushed_one_stays(copy: Path) -> N
     assert (again.code, again.ran()) == (4, [])
 
 
+@pytest.mark.slow
 def test_a_killed_training_on_a_changed_corpus_is_resumed(copy: Path) -> None:
     """A line of the corpus changes, the training is killed, and the next run resumes it."""
     lines = (copy / "toy.tsv").read_text(encoding="utf-8").splitlines(keepends=True)

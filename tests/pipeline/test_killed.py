@@ -16,7 +16,6 @@ SCRIPT = Path(__file__).with_name("kill_at_every_step.py")
     [
         ("rows", 5, 8),
         pytest.param("rows", 1, 40, marks=pytest.mark.slow),
-        ("spans", 9, 6),
         pytest.param("spans", 1, 60, marks=pytest.mark.slow),
     ],
 )
