@@ -128,7 +128,7 @@ def commands(text: str) -> list[list[str]]:
 _MASKS = (
     (r"\d{8}T\d{6}Z-[0-9a-f]{4}", "RUN"),
     (r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d:\d\d(?:[.+:\dZ]*))?", "TIME"),
-    (r"\b(?=[a-f]*\d)[0-9a-f]{12,64}\b", "DIGEST"),
+    (r"(?<!\.)\b(?=[a-f]*\d)[0-9a-f]{12,64}\b", "DIGEST"),
     (r"\b\d+ h(?: \d+ min)?|\b\d+ min(?: \d+ s)?|\b\d[\d.]* (?:s|min|h)\b", "DURATION"),
     (r"\b\d[\d.,]* (?:bytes|kB|MB|GB|KiB|MiB)\b", "SIZE"),
     (r"nrefs:\w+", "nrefs:N"),

@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 WIDTH, HEIGHT = 1280, 860
-REPORT_SECTIONS = ("evaluation", "sentences")
-"""The sections of the report that have a picture of their own."""
 SENTENCES = "Where is the station? I would like a cup of tea. Tom didn't know what to say."
 STARTED = re.compile(r"is served at (http://\S+)")
 
@@ -38,9 +36,11 @@ def take(report: Path, model: Path, program: Path, folder: Path) -> None:
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         page.goto(report.resolve().as_uri())
         _shoot(page, folder / "report.png")
-        for section in REPORT_SECTIONS:
-            page.evaluate(f"document.getElementById('{section}').scrollIntoView()")
-            _shoot(page, folder / f"report-{section}.png")
+        _shoot(page, folder / "report-evaluation.png", page.locator("#evaluation"))
+        alignment = page.locator("#sentences button.align").first
+        _scroll(page, alignment)
+        alignment.click()
+        _shoot(page, folder / "report-sentences.png", alignment.locator("xpath=ancestor::li"))
         with _served(program, model) as address:
             page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT // 2})
             page.goto(address)
@@ -48,11 +48,24 @@ def take(report: Path, model: Path, program: Path, folder: Path) -> None:
             _shoot(page, folder / "serve.png")
 
 
-def _shoot(page: Page, path: Path) -> None:
-    """Takes a picture when nothing moves any more."""
+def _shoot(page: Page, path: Path, top: Locator | None = None) -> None:
+    """Takes a picture when nothing moves any more, which begins at `top` if it is given."""
+    if top is not None:
+        _scroll(page, top)
+    _wait(page)
+    page.screenshot(path=path)
+
+
+def _scroll(page: Page, top: Locator) -> None:
+    """Scrolls to an element, twice: the charts on the way move it when they are drawn."""
+    for _ in range(2):
+        top.evaluate("element => element.scrollIntoView()")
+        _wait(page)
+
+
+def _wait(page: Page) -> None:
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(1500)  # charts are drawn when they come into view
-    page.screenshot(path=path)
 
 
 @contextlib.contextmanager

@@ -187,7 +187,7 @@ class Stage:
             check=False,
         )
         printed = done.stdout
-        for folder in (self.folder, *self.shown):
+        for folder in (self.folder, *self.shown, ROOT):
             printed = printed.replace(str(folder), SHOWN_FOLDER)
         if done.returncode != expected:
             raise RuntimeError(
