@@ -24,7 +24,7 @@ from bitext.pipeline.faults import translating_errors
 from bitext.pipeline.layout import Layout, remove
 from bitext.pipeline.live import LiveFile
 from bitext.pipeline.lookup import component_artifacts
-from bitext.pipeline.memory import PeakMemory
+from bitext.pipeline.memory import MEGABYTE, PeakMemory
 from bitext.pipeline.plan import WorkItem
 from bitext.pipeline.records import Artifacts, Execution, Run, State, Stopwatch, StoredArtifact
 from bitext.pipeline.store import Store
@@ -81,7 +81,7 @@ class Publisher:
             try:
                 outputs = self._execute(item)
             finally:
-                execution.peak_memory = memory.bytes()
+                execution.peak_megabytes = memory.bytes() / MEGABYTE
             self._publish(item, execution, outputs)
         except BaseException as error:
             # First: on a full disk, this frees space for the record.
@@ -176,7 +176,7 @@ class Publisher:
         """
         [first, *_] = items
         key = first.cache_key if first.is_whole else ""
-        own = (e.peak_memory for e in executions if e.run_id == self.run.run_id)
+        own = (e.peak_megabytes for e in executions if e.run_id == self.run.run_id)
         execution = Execution(
             first.node.name,
             self.run.run_id,
@@ -184,7 +184,7 @@ class Publisher:
             stopwatch.started,
             cache_key=key,
             stopwatch=stopwatch,
-            peak_memory=max(own, default=0),
+            peak_megabytes=max(own, default=0.0),
         )
         execution.end(State.CACHED if cached else State.COMPLETE)
         if first.is_whole:

@@ -89,9 +89,9 @@ class Execution:
     """One execution of a node in a run, or of a part of its work.
 
     `started` and `finished` are in seconds since the epoch, by the system clock, which may be set in between.
-    They are shown only: `seconds` is the duration, and ids give the order. `peak_memory` is the largest
-    resident memory of the process meanwhile, in bytes (see `memory`); 0: unknown, as in older records, or
-    cached.
+    They are shown only: `seconds` is the duration, and ids give the order. `peak_megabytes` is the largest
+    resident memory of the process meanwhile, in MB of 10^6 bytes (see `memory`); 0: unknown, as in older
+    records, or cached.
 
     A node whose work is divided has an execution for each part that ran, whose `part` is the name of the
     part, and then one for the whole node, whose outputs are those of all parts, new or cached.
@@ -111,7 +111,7 @@ class Execution:
     id: int | None = None
     part: str = ""
     seconds: float = 0.0
-    peak_memory: int = 0
+    peak_megabytes: float = 0.0
     stopwatch: Stopwatch = dataclasses.field(default_factory=Stopwatch, compare=False, repr=False)
 
     def end(self, state: State, error: str = "") -> None:

@@ -250,7 +250,7 @@ class _Session:
         self._terminal.node_taken(node.name, newest.run_id)
         run = self._publisher.run
         used = dataclasses.replace(
-            newest, id=None, run_id=run.run_id, state=State.CACHED, seconds=0.0, peak_memory=0
+            newest, id=None, run_id=run.run_id, state=State.CACHED, seconds=0.0, peak_megabytes=0.0
         )
         used.started = used.finished = time.time()
         self._publisher.store.put_execution(used, run)

@@ -24,7 +24,7 @@ EXECUTION_FIELDS: dict[str, int] = {
     "seconds": pb.DOUBLE,
     "error": pb.STRING,
     "traceback": pb.STRING,
-    "peak_memory": pb.INT,
+    "peak_megabytes": pb.DOUBLE,
 }
 """The fields of `Execution` that are properties of ML Metadata's executions, with their types."""
 RUN_FIELDS: dict[str, int] = {
@@ -51,6 +51,8 @@ _MAX_TEXT_BYTES = 2000
 
 The rest of a longer text is in custom properties `<name>/1`, `<name>/2`, ...
 """
+_INTEGERS = range(-(2**31), 2**31)
+"""The integers that ML Metadata can store in PostgreSQL and MySQL."""
 
 Type = TypeVar("Type", pb.ContextType, pb.ExecutionType)
 
@@ -179,8 +181,13 @@ def _joined(properties: Iterable[tuple[str, pb.Value]]) -> dict[str, Scalar]:
 def _set(
     properties: MutableMapping[str, pb.Value], rests: MutableMapping[str, pb.Value], name: str, value: Scalar
 ) -> None:
-    """Sets the property `name`, and those in `rests` that have the rest of a long text."""
-    if isinstance(value, numbers.Integral):  # includes bool and NumPy's integers
+    """Sets the property `name`, and those in `rests` that have the rest of a long text.
+
+    A large integer becomes a float, if the property has no type.
+    """
+    is_typed = properties is not rests
+    # Integers include bool and NumPy's.
+    if isinstance(value, numbers.Integral) and (is_typed or int(value) in _INTEGERS):
         properties[name].int_value = int(value)
     elif isinstance(value, numbers.Real):
         properties[name].double_value = float(value)

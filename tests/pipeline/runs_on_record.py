@@ -159,7 +159,7 @@ class Recorder:
             error=error,
             outputs=outputs,
             seconds=seconds,
-            peak_memory=0 if state == State.CACHED else 500_000_000,
+            peak_megabytes=0.0 if state == State.CACHED else 500.0,
         )
         self.store.put_execution(execution, run)
         if outputs:

@@ -14,7 +14,7 @@ from bitext.components.component import Context
 from bitext.pipeline import cli, memory
 from bitext.pipeline.config import Metadata
 from bitext.pipeline.memory import PeakMemory
-from bitext.pipeline.records import Execution, Run, State
+from bitext.pipeline.records import Execution, Run, State, StoredArtifact
 from bitext.pipeline.store import Store, messages
 from tests.pipeline import fakes
 
@@ -73,11 +73,11 @@ class TestRecords:
         fakes.Calls.hooks["Train"] = use_much
         assert cli.main(["run", "toy.yaml"]) == 0
         by_node = executions(toy / "runs" / "toy")
-        assert by_node["Train"].peak_memory > 300 * MB
-        assert min(e.peak_memory for e in by_node.values()) > 0
+        assert by_node["Train"].peak_megabytes > 300
+        assert min(e.peak_megabytes for e in by_node.values()) > 0
         assert cli.main(["run", "toy.yaml"]) == 0
         again = executions(toy / "runs" / "toy")
-        assert {e.state: e.peak_memory for e in again.values()} == {State.CACHED: 0}
+        assert {e.state: e.peak_megabytes for e in again.values()} == {State.CACHED: 0}
 
     def test_a_failed_execution_has_its_peak(self, toy: Path) -> None:
         def fail(context: Context) -> None:
@@ -87,21 +87,29 @@ class TestRecords:
         fakes.Calls.hooks["Train"] = fail
         assert cli.main(["run", "toy.yaml"]) == 1
         failed = executions(toy / "runs" / "toy")["Train"]
-        assert (failed.state, failed.peak_memory > 300 * MB) == (State.FAILED, True)
+        assert (failed.state, failed.peak_megabytes > 300) == (State.FAILED, True)
+
+    def test_a_large_integer_becomes_a_float(self) -> None:
+        """ML Metadata stores integers of 32 bits in PostgreSQL."""
+        artifact = StoredArtifact("Examples", "runs/x", "d", {"rows": 2**31 - 1, "bytes": 5 * 10**9})
+        message = messages.artifact_message(artifact, 1, "x")
+        kinds = {name: message.custom_properties[name].WhichOneof("value") for name in ("rows", "bytes")}
+        assert kinds == {"rows": "int_value", "bytes": "double_value"}
+        assert messages.artifact_record(message, "x").properties == artifact.properties
 
     def test_a_store_of_an_earlier_version_is_read_and_extended(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         run = Run("r1", "toy", str(tmp_path), State.COMPLETE, 1.0, 2.0)
-        earlier = {name: kind for name, kind in messages.EXECUTION_FIELDS.items() if name != "peak_memory"}
+        earlier = {name: kind for name, kind in messages.EXECUTION_FIELDS.items() if name != "peak_megabytes"}
         with monkeypatch.context() as patch:
             patch.setattr(messages, "EXECUTION_FIELDS", earlier)
             store = Store(Metadata(), tmp_path, "toy")
             store.put_run(run)
             store.put_execution(Execution("Train", "r1", State.COMPLETE, 1.0, 2.0), run)
         store = Store(Metadata(), tmp_path, "toy")
-        store.put_execution(Execution("Train", "r1", State.COMPLETE, 3.0, 4.0, peak_memory=5 * 10**9), run)
-        assert [e.peak_memory for e in store.executions()] == [5 * 10**9, 0]
+        store.put_execution(Execution("Train", "r1", State.COMPLETE, 3.0, 4.0, peak_megabytes=5000.5), run)
+        assert [e.peak_megabytes for e in store.executions()] == [5000.5, 0.0]
         with monkeypatch.context() as patch:  # the earlier version again
             patch.setattr(messages, "EXECUTION_FIELDS", earlier)
             store = Store(Metadata(), tmp_path, "toy")

@@ -38,8 +38,6 @@ from tests.pipeline.fakes import Calls
 from tests.pipeline.store_contract import altered_outputs, check_round_trip
 from tests.pipeline.test_rollback import push_versions
 
-pytestmark = pytest.mark.slow
-
 VARIABLE, PASSWORD = "BITEXT_TEST_PASSWORD", "correct horse"
 
 

@@ -19,6 +19,7 @@ from bitext.components.example_gen import SPLITS
 from bitext.components.shared import distributions
 from bitext.components.shared.distributions import Distribution, Numbers
 from bitext.components.shared.errors import DataError
+from bitext.pipeline.memory import MEGABYTE
 from bitext.pipeline.records import Execution, Run, Scalar, StoredArtifact
 from bitext.pipeline.reports import contents
 from bitext.pipeline.reports.history.entries import Entry, Feature, NodeCost, PartRows
@@ -188,7 +189,7 @@ def _nodes(one: Pass) -> dict[str, NodeCost]:
 def _cost(executions: Sequence[Execution]) -> NodeCost | None:
     known = [e.known_seconds for e in executions]
     seconds = [value for value in known if value is not None]
-    peak = max((e.peak_memory for e in executions), default=0)
+    peak = round(max((e.peak_megabytes for e in executions), default=0.0) * MEGABYTE)
     return NodeCost(seconds=sum(seconds), peak_memory=peak or None) if seconds else None
 
 
