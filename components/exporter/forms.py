@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from bitext.components.artifacts import Examples, Model, TransformGraph, warm_up_file
-from bitext.components.seq2seq import SearchSettings
+from bitext.components.seq2seq import SearchSettings, ServingLimits
 from bitext.components.seq2seq.export import checkpoint, lite, quantize
 from bitext.components.seq2seq.export.saved_model import Translator
 from bitext.components.shared.errors import ConfigError
@@ -42,6 +42,7 @@ class _TrainerParameters(msgspec.Struct, frozen=True):
     """The parameters of the Trainer that the exporter reads."""
 
     search: SearchSettings
+    serving_limits: ServingLimits = ServingLimits()
 
 
 def check_form(form: Form, precision: quantize.Precision | None) -> None:
@@ -87,5 +88,6 @@ def restore(trained: TrainedModel) -> Translator:
       DataError: a file of the model is missing or damaged.
     """
     pair = load_text_pair(trained.transform_graph.path)
-    search = trained.model.trainer_parameters(_TrainerParameters).search
-    return Translator(checkpoint.restore(trained.model.path, pair), pair, search)
+    parameters = trained.model.trainer_parameters(_TrainerParameters)
+    model = checkpoint.restore(trained.model.path, pair)
+    return Translator(model, pair, parameters.search, parameters.serving_limits)

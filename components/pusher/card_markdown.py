@@ -28,6 +28,11 @@ MAIN_SETTINGS = {
         *("label_smoothing", "optimizer.average_decay", "precision", "seed", "warm_start.model"),
     ),
     "default search": ("search.beam_size", "search.length_penalty", "search.max_length"),
+    "limits of a request": (
+        *("serving_limits.batch_size", "serving_limits.text_bytes", "serving_limits.beam_size"),
+        *("serving_limits.samples", "serving_limits.max_length", "serving_limits.target_length"),
+        *("serving_limits.hypotheses", "serving_limits.tokens"),
+    ),
 }
 """The Trainer's parameters that the card shows, by the label of their row."""
 
@@ -192,7 +197,7 @@ def _model(card: Card) -> str:
 def _label(name: str) -> str:
     """Returns the label of a setting: its name, without the section if the key alone is clear."""
     section, _, key = name.rpartition(".")
-    return key if section in ("model", "search", "optimizer") else name
+    return key if section in ("model", "search", "serving_limits", "optimizer") else name
 
 
 def _setting(settings: Mapping[str, Any], name: str) -> str | None:

@@ -106,6 +106,31 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
             raise ValueError(f"attention_heads {heads} must divide encoder_units and decoder_units. {units}")
 
 
+class ServingLimits(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much one request to the exported model may ask for. More is refused before anything is computed.
+
+    Attributes:
+      batch_size: number of texts.
+      text_bytes: bytes of one text in UTF-8.
+      beam_size: `beam_size` of `translate_nbest`.
+      samples: `samples` of `translate_sample`.
+      max_length: `max_length` of both.
+      target_length: tokens of one target of `score`, `</s>` included.
+      hypotheses: number of texts times `beam_size` or `samples`. The memory of a step grows with it.
+      tokens: number of texts times `beam_size` or `samples` times `max_length`; number of texts times the
+        tokens of the longest target.
+    """
+
+    batch_size: Positive = 1024
+    text_bytes: Positive = 65_536
+    beam_size: Positive = 100
+    samples: Positive = 100
+    max_length: Positive = 1000
+    target_length: Positive = 20_000
+    hypotheses: Positive = 8192
+    tokens: Positive = 1_000_000
+
+
 LENGTH_SLACK = 10
 """Tokens that `length_bound` adds to the product, for very short sources."""
 

@@ -22,6 +22,8 @@ from bitext.components.seq2seq.memory import Memory
 from bitext.components.text import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 
 PAD, BOS, EOS, UNK = PAD_ID, BOS_ID, EOS_ID, UNK_ID
+SCORED_LOGITS = 1 << 24
+"""The most logits that `score` holds at once: 64 MB."""
 DECODERS: dict[str, Callable[[ModelSettings], Decoder]] = {
     "luong": RecurrentDecoder,
     "gnmt": RecurrentDecoder,
@@ -175,7 +177,25 @@ class Seq2Seq(keras.layers.Layer):
         """
         vectors, alignment = self.teacher_force(source, target[:, :-1])
         labels = target[:, 1:]
-        logits = self.logits(tf.reshape(vectors, [-1, self.settings.embedding_units]))
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.reshape(labels, [-1]), logits)
+        vectors = tf.reshape(vectors, [-1, self.settings.embedding_units])
+        losses = self._cross_entropies(vectors, tf.reshape(labels, [-1]))
         real = tf.cast(tf.not_equal(labels, PAD), tf.float32)
         return -tf.reduce_sum(tf.reshape(losses, tf.shape(labels)) * real, -1), alignment
+
+    def _cross_entropies(self, vectors: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Cross entropies float32[N] of labels int32[N], from vectors float32[N, D], some at a time."""
+        rows, total = max(1, SCORED_LOGITS // self.target_size), tf.size(labels)
+
+        def add(first: tf.Tensor, losses: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+            logits = self.logits(vectors[first : first + rows])
+            part = tf.nn.sparse_softmax_cross_entropy_with_logits(labels[first : first + rows], logits)
+            return first + rows, losses.write(first // rows, part)
+
+        losses = tf.TensorArray(tf.float32, 0, dynamic_size=True, infer_shape=False, element_shape=[None])
+        _, losses = tf.while_loop(
+            lambda first, _: tf.logical_or(tf.equal(first, 0), first < total),  # once for an empty batch, too
+            add,
+            (tf.constant(0), losses),
+            parallel_iterations=1,
+        )
+        return losses.concat()

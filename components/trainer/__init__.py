@@ -14,6 +14,7 @@ from bitext.components.seq2seq import (
     Positive,
     Rate,
     SearchSettings,
+    ServingLimits,
 )
 from bitext.components.shared.corpus_size import AUTO, Auto
 from bitext.components.shared.metrics.tokenizers import LIBRARIES, Tokenizer
@@ -169,6 +170,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     Attributes:
       model: the architecture.
       search: the default search of the exported model.
+      serving_limits: how much a request to the exported model may ask for.
       optimizer: AdamW and the averaging of the weights.
       schedule: how the learning rate changes.
       validation: scores on the eval split during training, and early stopping.
@@ -200,6 +202,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
 
     model: ModelSettings = ModelSettings()
     search: SearchSettings = SearchSettings()
+    serving_limits: ServingLimits = ServingLimits()
     optimizer: OptimizerParameters = OptimizerParameters()
     schedule: ScheduleParameters = ScheduleParameters()
     validation: ValidationParameters = ValidationParameters()
@@ -224,6 +227,12 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
             )
         if self.search.coverage_penalty and self.model.attention == "none":
             raise ValueError("search.coverage_penalty needs an attention, but model.attention is none")
+        for name in ("beam_size", "max_length"):
+            value, limit = getattr(self.search, name), getattr(self.serving_limits, name)
+            if value > limit:
+                raise ValueError(
+                    f"search.{name} must not be above serving_limits.{name}. Received: {value} and {limit}"
+                )
 
     @property
     def step_count(self) -> int:

@@ -71,7 +71,7 @@ def run(
     batches = dataclasses.replace(batches, seed=parameters.seed)
     pair = load_text_pair(transform_graph.path)
     network, frozen = _build(start, pair, context)
-    translator = Translator(network, pair, parameters.search)
+    translator = Translator(network, pair, parameters.search, parameters.serving_limits)
     held_out = _read_validation_sentences(parameters, examples)
     warnings = data_warnings(parameters, size) + search_warnings(translator, held_out)
     _print_sizes_and_warnings(network, batches, parameters, context, warnings)

@@ -44,7 +44,7 @@ def score_pairs(translator: LineTranslator, pairs: Sequence[Pair]) -> list[PairS
     scores = [PairScore(0.0, 0)] * len(pairs)
     for batch in _batches(translator, pairs):
         sources, targets = zip(*(pairs[i] for i in batch), strict=True)
-        outputs = translator.call("score", source=sources, target=targets)
+        outputs = translator.call("score", source=translator.cut(sources), target=targets)
         for index, log_prob, length in zip(
             batch, outputs["log_prob"].tolist(), outputs["length"].tolist(), strict=True
         ):
@@ -57,13 +57,15 @@ def _batches(translator: LineTranslator, pairs: Sequence[Pair]) -> Iterator[list
 
     A target has at most one token for each byte, and two more.
     """
-    vocabulary = int(translator.signature("info")()["vocab_size"])
+    vocabulary, most_tokens = int(translator.signature("info")()["vocab_size"]), translator.limit("tokens")
+    most = min(MAX_LOGITS // vocabulary, most_tokens)
     lengths = [len(source) + len(target) for source, target in pairs]
-    for batch in length_sorted_batches(lengths, translator.batch_size):
+    most_pairs = min(translator.batch_size, translator.limit("batch_size"))
+    for batch in length_sorted_batches(lengths, most_pairs):
         start = longest = 0
         for stop, index in enumerate(batch):
             longest = max(longest, len(pairs[index][1]) + 2)
-            if stop > start and (stop + 1 - start) * longest * vocabulary > MAX_LOGITS:
+            if stop > start and (stop + 1 - start) * longest > most:
                 yield batch[start:stop]
                 start, longest = stop, len(pairs[index][1]) + 2
         yield batch[start:]

@@ -19,6 +19,7 @@ from bitext.components.shared.files import path_without_globs
 from bitext.components.shared.imports import gc_disabled
 from bitext.components.shared.numbered import folder_number
 from bitext.components.shared.parallel import parallel_map
+from bitext.components.translation import requests
 from bitext.components.translation.graph_check import PUSH_AGAIN, check_graph
 from bitext.components.translation.lines import length_sorted_batches, one_line
 from bitext.components.translation.search import Search
@@ -122,11 +123,18 @@ class LineTranslator:
             raise errors.EnvironmentFault(
                 f"out of memory in the model at {self.path}", "give a smaller --batch-size"
             ) from error
-        except damage_errors as error:
-            raise errors.DataError(
-                f"the model at {self.path} {problem}: {error}",
-                PUSH_AGAIN,
+        except self._tf.errors.InvalidArgumentError as error:
+            if (refusal := requests.refusal(error)) is None:
+                raise self._damage(problem, error) from error
+            raise errors.ConfigError(
+                f"the model at {self.path} refuses a request: {refusal}",
+                "ask for less, or export the model with other trainer.serving_limits",
             ) from error
+        except damage_errors as error:
+            raise self._damage(problem, error) from error
+
+    def _damage(self, problem: str, error: Exception) -> errors.DataError:
+        return errors.DataError(f"the model at {self.path} {problem}: {error}", PUSH_AGAIN)
 
     def signature(self, name: str) -> Callable[..., dict[str, Any]]:
         """Returns the function of a signature, from tensors by keyword to a dictionary of tensors.
@@ -163,14 +171,26 @@ class LineTranslator:
         with self._reporting_damage("fails", self._tf.errors.OpError):
             return {key: output.numpy() for key, output in function(**tensors).items()}
 
+    def limit(self, name: str) -> int:
+        """Returns how much a request may ask for, by the name of a field of `ServingLimits`.
+
+        A model that bitext 0.2.0 or earlier exported tells no limits: the answer is 2^31 - 1.
+        """
+        told = self._info.get(f"limit_{name}")
+        return requests.NO_LIMIT if told is None else int(told)
+
+    @functools.cached_property
+    def _info(self) -> dict[str, Any]:
+        return self.signature("info")()
+
     @functools.cached_property
     def source_max_length(self) -> int | None:
         """The most tokens of a source that the model reads, `</s>` included.
 
         None: bitext 0.2.0 or earlier exported the model, and it does not tell the lengths of texts.
         """
-        limits = self.signature("info")()
-        return int(limits["source_max_length"]) if "source_max_length" in limits else None
+        told = self._info.get("source_max_length")
+        return None if told is None else int(told)
 
     @functools.cached_property
     def source_language(self) -> str:
@@ -193,15 +213,19 @@ class LineTranslator:
         lengths = [0] * len(lines)
         if limit is None:
             return lengths
+        cut = self.cut(lines)
+        for index, (line, read) in enumerate(zip(lines, cut, strict=True)):
+            if len(read) < len(line):
+                lengths[index] = limit + 1
         # In ASCII text a token has at least one byte, but the text begins with a word boundary.
-        possibly_long = [i for i, line in enumerate(lines) if len(line) + 2 > limit or not line.isascii()]
-        tokenize = self.signature("tokenize")
-        for batch in length_sorted_batches([len(lines[i]) for i in possibly_long], TOKENIZED_LINES):
+        possibly_long = [i for i, line in enumerate(cut) if len(line) + 2 > limit or not line.isascii()]
+        tokenize, most_lines = self.signature("tokenize"), min(TOKENIZED_LINES, self.limit("batch_size"))
+        for batch in length_sorted_batches([len(cut[i]) for i in possibly_long], most_lines):
             indices = [possibly_long[i] for i in batch]
             with self._reporting_damage("fails", self._tf.errors.OpError):
-                outputs = tokenize(text=self._tf.constant([lines[i] for i in indices], self._tf.string))
+                outputs = tokenize(text=self._tf.constant([cut[i] for i in indices], self._tf.string))
             for index, length in zip(indices, outputs["total_length"].numpy().tolist(), strict=True):
-                lengths[index] = length
+                lengths[index] = max(length, lengths[index])
         return lengths
 
     def are_too_long(self, lines: Sequence[bytes]) -> list[bool]:
@@ -217,7 +241,7 @@ class LineTranslator:
           errors.EnvironmentFault: there is not enough memory for a batch.
         """
         results: list[list[Translation]] = [[]] * len(lines)
-        batches = list(length_sorted_batches([len(line) for line in lines], self.batch_size))
+        batches = list(length_sorted_batches([len(line) for line in lines], self.lines_per_call))
         outputs = parallel_map(lambda batch: self._call([lines[i] for i in batch]), batches)
         for batch, output in zip(batches, outputs, strict=True):
             for index, translations in zip(batch, output, strict=True):
@@ -241,7 +265,7 @@ class LineTranslator:
           errors.DataError: the model is damaged.
           errors.EnvironmentFault: there is not enough memory for the batch.
         """
-        text = self._tf.constant(lines, self._tf.string)
+        text = self._tf.constant(self.cut(lines), self._tf.string)
         with self._reporting_damage("fails", self._tf.errors.OpError):
             if self._uses_default_search:
                 outputs = self.signature("serving_default")(text=text)
@@ -251,6 +275,25 @@ class LineTranslator:
                 arrays = {name: value.numpy() for name, value in outputs.items()}
         progress.count(len(lines))
         return arrays
+
+    def cut(self, lines: Sequence[bytes]) -> list[bytes]:
+        """Cuts lines that are longer than the model takes, which reads only their beginning."""
+        return requests.cut(lines, self.limit("text_bytes"))
+
+    @functools.cached_property
+    def lines_per_call(self) -> int:
+        """The batch size, or less if the model takes fewer lines with this search."""
+        inputs = self._nbest_inputs
+        beam_size, max_length = int(inputs["beam_size"]), int(inputs["max_length"])
+        longest = self.source_max_length or 1
+        if not self._uses_default_search:
+            longest = max(longest, beam_size * max_length)
+        most = (
+            self.limit("batch_size"),
+            self.limit("hypotheses") // beam_size,
+            self.limit("tokens") // longest,
+        )
+        return max(1, min(self.batch_size, *most))
 
     @functools.cached_property
     def _uses_default_search(self) -> bool:

@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from bitext.components.seq2seq import ServingLimits
+
 AXES = {
     "text": ("B",),
     "source": ("B",),
@@ -45,7 +47,7 @@ MEANINGS = {
     "alignment": "For each target token, the attention to each source token.",
     "tokens": "Token ids, padded with 0.",
     "token": "The last token; at first `bos`.",
-    "memory": "The encoder's outputs.",
+    "memory": "The encoder's outputs; `decode_step` takes one row for all hypotheses, too.",
     "memory_length": "Source tokens of each sentence.",
     "memory_keys": "The attention's keys; absent without attention.",
     "log_probs": "Log probability of each next token.",
@@ -53,7 +55,7 @@ MEANINGS = {
     "length_penalty": "Exponent α of the length penalty.",
     "max_length": "Limit in tokens.",
     "samples": "Translations to draw.",
-    "temperature": "Divides the logits: below 1 less random, above 1 more.",
+    "temperature": "Divides the logits: below 1 less random, above 1 more; 0: greedy.",
     "top_k": "Draw from so many most likely tokens; 0: from all.",
     "top_p": "Draw from the fewest tokens with this probability together; 1: from all.",
     "seed": "Equal seeds draw equal translations.",
@@ -64,6 +66,12 @@ MEANINGS = {
     "vocab_size": "Ids of the target vocabulary.",
     "source_language": "Language of the source, ISO 639-1 (`en`); empty: unknown.",
     "max_length_factor": "See [Search](../concepts/search.md#lengths).",
+    "min_length": "Least number of target tokens, `</s>` included.",
+    "coverage_penalty": "Weight β of the coverage penalty.",
+    **{
+        f"limit_{name}": f"See [Search](../concepts/search.md#limits-of-a-request): `{name}`."
+        for name in ServingLimits.__struct_fields__
+    },
 }
 ONLY_MEANINGS = {
     ("translate_sample", "score"): "The same as `log_prob`: samples are not ranked.",

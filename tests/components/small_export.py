@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import tensorflow as tf
 
-from bitext.components.seq2seq import ModelSettings, SearchSettings
+from bitext.components.seq2seq import ModelSettings, SearchSettings, ServingLimits
 from bitext.components.seq2seq.decoders.base import Decoder
 from bitext.components.seq2seq.export.saved_model import Translator
 from bitext.components.text import TextSettings, learn, processor
@@ -52,11 +52,17 @@ class Export:
     Args:
       folder: folder of all files.
       make_decoder: as in `Seq2Seq`.
+      limits, search: as in `Translator`.
       **changes: changed fields of SETTINGS.
     """
 
     def __init__(
-        self, folder: Path, make_decoder: Callable[[ModelSettings], Decoder] | None = None, **changes: Any
+        self,
+        folder: Path,
+        make_decoder: Callable[[ModelSettings], Decoder] | None = None,
+        limits: ServingLimits = ServingLimits(),  # noqa: B008
+        search: SearchSettings = SEARCH,
+        **changes: Any,
     ):
         graph = folder / "graph"
         graph.mkdir()
@@ -64,7 +70,7 @@ class Export:
         settings = msgspec.structs.replace(SETTINGS, **changes)
         sizes = pair.target.size(), pair.source.size()
         model = build(settings, *sizes, seed=5, make_decoder=make_decoder)
-        self.translator = Translator(model, pair, SEARCH)
+        self.translator = Translator(model, pair, search, limits)
         self.translator.save(folder / "model")
         shutil.rmtree(graph)
         self.path = folder / "moved"
@@ -76,6 +82,9 @@ class Export:
         """Calls a signature with constants."""
         tensors = {name: tf.constant(value) for name, value in inputs.items()}
         return {name: v.numpy() for name, v in self.loaded.signatures[signature](**tensors).items()}
+
+    def default_search(self) -> dict[str, np.ndarray]:
+        return self("default_search")
 
     def nbest(self, text: list[bytes], beam: int, alpha: float = 1.0) -> dict[str, np.ndarray]:
         return self("translate_nbest", text=text, beam_size=beam, length_penalty=alpha, max_length=MAX_LENGTH)

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import keras
+import msgspec
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -22,7 +24,7 @@ from PIL import Image
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
 
-from tests.components.small_export import Export
+from tests.components.small_export import SEARCH, Export, assert_same
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TEXTS = ["the cat sat", "a mat", "їжак 🦔"]
@@ -51,6 +53,42 @@ def test_translate(export, tmp_path):
     lines = [*TEXTS, "", *(f"the cat {number}" for number in range(70))]
     printed = example("translate.py", tmp_path, export.path, stdin="\n".join(lines) + "\n")
     assert printed.splitlines() == lines_of(export("serving_default", text=lines))
+
+
+@pytest.mark.parametrize("search", [{}, {"coverage_penalty": 0.3, "min_length": 4}, {"max_length_factor": 1}])
+def test_beam_search_finds_what_translate_nbest_finds(export, tmp_path, search):
+    if search:
+        settings = msgspec.structs.replace(SEARCH, **search)
+        export = Export(tmp_path, search=settings)
+    beam_search = runpy.run_path(str(EXAMPLES / "beam_search.py"))["beam_search"]
+    for text in (*TEXTS, "he said the cat sat"):
+        for beam_size, length_penalty, max_length in ((1, 1.0, 9), (2, 0.0, 4), (5, 0.6, 9), (5, 1.0, 1)):
+            given = {"beam_size": beam_size, "length_penalty": length_penalty, "max_length": max_length}
+            expected = export("translate_nbest", text=[text], **given)
+            found = beam_search(export.loaded.signatures, text, beam_size, length_penalty, max_length)
+            filled = int((expected["score"][0] > -1e8).sum())
+            tokens = [[token for token in row if token] for row in expected["tokens"][0, :filled].tolist()]
+            assert [row for _, row in found] == tokens, (text, given)
+            np.testing.assert_allclose([s for s, _ in found], expected["score"][0, :filled], rtol=1e-4)
+    printed = example("beam_search.py", tmp_path, export.path, "a mat")
+    best = export("translate_nbest", text=["a mat"], **export.default_search())
+    assert printed.splitlines() == lines_of({name: best[name][0] for name in ("score", "text")})
+
+
+def test_a_layer_of_keras_translates(export):
+    layer = keras.layers.TFSMLayer(str(export.path), call_endpoint="serving_default")
+    answer = layer(tf.constant(TEXTS))
+    assert_same(
+        {name: value.numpy() for name, value in answer.items()}, export("serving_default", text=TEXTS)
+    )
+
+
+def test_run_inference(export, tmp_path):
+    (tmp_path / "lines.txt").write_text("\n".join(TEXTS) + "\n", encoding="utf-8")
+    example("run_inference.py", tmp_path, export.path, "lines.txt", "translations")
+    written = (tmp_path / "translations-00000-of-00001").read_text(encoding="utf-8")
+    texts = [text.decode() for text in export("serving_default", text=TEXTS)["text"]]
+    assert sorted(written.splitlines()) == sorted(f"{a}\t{b}" for a, b in zip(TEXTS, texts))
 
 
 def test_step_by_step(export, tmp_path):

@@ -31,6 +31,16 @@ class Hypotheses:
     score: tf.Tensor
     alignment: tf.Tensor
 
+    def emptied_where(self, blank: tf.Tensor) -> Hypotheses:
+        """Returns the hypotheses, with no token and with scores of 0 where `blank` bool[B] is true."""
+
+        def emptied(values: tf.Tensor) -> tf.Tensor:
+            where = tf.reshape(blank, [-1] + [1] * (values.shape.rank - 1))
+            return tf.where(where, tf.zeros_like(values), values)
+
+        fields = dataclasses.fields(self)
+        return Hypotheses(**{field.name: emptied(getattr(self, field.name)) for field in fields})
+
 
 class Finished(NamedTuple):
     """The N best finished hypotheses of B sentences, best first; see `Hypotheses`.

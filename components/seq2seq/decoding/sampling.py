@@ -13,6 +13,9 @@ from bitext.components.seq2seq.decoding.scoring import NEG_INF, forbidden_tokens
 from bitext.components.seq2seq.memory import Memory
 from bitext.components.seq2seq.model import BOS, EOS, PAD, Seq2Seq, Start, count_tokens
 
+MIN_TEMPERATURE = 1e-6
+"""Lower temperatures draw the most probable token."""
+
 
 def sample(
     model: Seq2Seq,
@@ -36,7 +39,8 @@ def sample(
       samples: int32[], number of translations of each sentence.
       max_length: int32[], maximum number of tokens, `</s>` included.
       seed: int32[2]. The same seed draws the same translations for the same batch.
-      temperature: float32[], above 0; log probabilities are divided by it.
+      temperature: float32[], 0 or more; log probabilities are divided by it. 0: the most probable token, as
+        greedy search.
       top_k: int32[], draw from this many most probable tokens only (Fan et al. 2018); 0: from all.
       top_p: float32[], draw from the smallest set of tokens with this total probability, at least one token
         (Holtzman et al. 2020); 1: from all.
@@ -49,18 +53,18 @@ def sample(
     state = tf.nest.map_structure(lambda tensor: tf.repeat(tensor, samples, axis=0), start.state)
     state_shape = tf.nest.map_structure(lambda spec: spec.shape, model.decoder.state_spec)
     arrays = [
-        tf.TensorArray(dtype, max_length, element_shape=[None] * rank)
+        tf.TensorArray(dtype, 0, dynamic_size=True, element_shape=[None] * rank)
         for dtype, rank in ((tf.int32, 2), (tf.float32, 3))
     ]
     sampler = _Sampler(model, start.memory, seed, temperature, top_k, top_p, max_length, min_length)
-    steps, _, _, total, *arrays = tf.while_loop(
+    _, _, _, total, *arrays = tf.while_loop(
         sampler.any_is_unfinished,
         sampler.advance,
         (tf.constant(0), state, tf.fill(shape, BOS), tf.zeros(shape), *arrays),
         (tf.TensorShape([]), state_shape, *[tf.TensorShape([None, None])] * 2, *[tf.TensorShape(None)] * 2),
         parallel_iterations=1,
     )
-    drawn, alignments = (array.gather(tf.range(steps)) for array in arrays)
+    drawn, alignments = (array.stack() for array in arrays)
     tokens, alignment = tf.transpose(drawn, [1, 2, 0]), tf.transpose(alignments, [1, 2, 0, 3])
     return Hypotheses(tokens, count_tokens(tokens), total, total, alignment)
 
@@ -79,7 +83,9 @@ class _Sampler:
     min_length: tf.Tensor | int
 
     def any_is_unfinished(self, t: tf.Tensor, state: DecoderState, tokens: tf.Tensor, *_: Any) -> tf.Tensor:
-        return tf.logical_and(t < self.max_length, tf.reduce_any(_is_unfinished(tokens)))
+        """Whether a translation is unfinished. The first step is made for an empty batch, too."""
+        is_wanted = tf.logical_or(tf.equal(t, 0), tf.reduce_any(_is_unfinished(tokens)))
+        return tf.logical_and(t < self.max_length, is_wanted)
 
     def advance(
         self,
@@ -131,10 +137,17 @@ def draw_tokens(
     """
     size = log_probs.shape[-1]
     sorted_log_probs, tokens = tf.math.top_k(log_probs, size)
-    tempered = tf.nn.log_softmax(sorted_log_probs / temperature)
+    # Differences from the largest do not overflow with a tiny temperature. With a large one, tokens that must
+    # not be drawn would be as probable as others.
+    is_greedy = temperature < MIN_TEMPERATURE
+    differences = sorted_log_probs - sorted_log_probs[:, :, :1]
+    tempered = tf.nn.log_softmax(differences / tf.where(is_greedy, 1.0, temperature))
     cumulative = tf.cumsum(tf.exp(tempered), axis=-1, exclusive=True)
-    rank, limit = tf.range(size), tf.where(tf.equal(top_k, 0), size, top_k)
-    is_candidate = tf.logical_or(rank == 0, tf.logical_and(rank < limit, cumulative < top_p))
+    rank, limit = tf.range(size), tf.where(is_greedy, 1, tf.where(tf.equal(top_k, 0), size, top_k))
+    is_within = tf.logical_and(
+        rank < limit, tf.logical_and(cumulative < top_p, sorted_log_probs > NEG_INF / 2)
+    )
+    is_candidate = tf.logical_or(rank == 0, is_within)
     flat = tf.reshape(tf.where(is_candidate, tempered, NEG_INF), [-1, size])
     chosen = tf.random.stateless_categorical(flat, 1, seed, tf.int32)
     chosen = tf.reshape(chosen, [*tf.unstack(tf.shape(log_probs)[:2]), 1])

@@ -39,7 +39,7 @@ def convert(translator: Translator, precision: Precision | None) -> bytes:
     tokens = tf.TensorSpec([1, None], tf.int32, "tokens")
     functions: dict[str, tuple[Any, dict[str, tf.TensorSpec]]] = {
         "encode": (translator.encode_tokens, {"tokens": tokens}),
-        "decode_step": translator.signatures()["decode_step"],
+        "decode_step": (translator.decode_step, translator.signatures()["decode_step"][1]),
     }
     signatures = {
         name: replace_weights(variables, constants, function).get_concrete_function(**inputs)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
 
-from bitext.components.seq2seq import SearchSettings, length_bound
+from bitext.components.seq2seq import SearchSettings, ServingLimits, length_bound
 from bitext.components.seq2seq.decoding.hypotheses import Hypotheses
 from bitext.components.seq2seq.decoding.sampling import sample
 from bitext.components.seq2seq.decoding.search import beam_search
+from bitext.components.seq2seq.export import description
+from bitext.components.seq2seq.export.requests import RequestChecks
+from bitext.components.seq2seq.export.unknown_words import aligned_words
 from bitext.components.seq2seq.memory import Memory
-from bitext.components.seq2seq.model import BOS, EOS, PAD, UNK, Seq2Seq, Start, count_tokens
+from bitext.components.seq2seq.model import BOS, EOS, PAD, Seq2Seq, Start, count_tokens
 from bitext.components.text.processor import TextPair
 
 TEXT = tf.TensorSpec([None], tf.string)
@@ -30,11 +32,20 @@ class Translator(tf.Module):
       text: text processors of both sides, from the assets of the transform graph. Sources with more tokens
         than its `source_max_length` are truncated, because the model was not trained on such sources.
       search: the search that `serving_default` runs.
+      limits: how much a request to a signature may ask for. A signature that is asked for more, or that has a
+        wrong input, raises tf.errors.InvalidArgumentError. The error names the input.
     """
 
-    def __init__(self, model: Seq2Seq, text: TextPair, search: SearchSettings):
+    def __init__(
+        self,
+        model: Seq2Seq,
+        text: TextPair,
+        search: SearchSettings,
+        limits: ServingLimits = ServingLimits(),  # noqa: B008
+    ):
         super().__init__(name="translator")
-        self.model, self.search = model, search
+        self.model, self.search, self.limits = model, search, limits
+        self.checks = RequestChecks(limits, model.target_size)
         self.source, self.target, self.source_max_length = text.source, text.target, text.source_max_length
         self.source_language = text.source_language
 
@@ -50,7 +61,7 @@ class Translator(tf.Module):
     def target_tokens(self, text: tf.Tensor) -> tf.Tensor:
         """Converts text string[B] to target tokens int32[B, T] from `<s>` to `</s>`, padded with 0."""
         bos, eos = (tf.fill([tf.size(text), 1], token) for token in (BOS, EOS))
-        return _to_padded(tf.concat([bos, self.target.tokenize(text), eos], 1))
+        return _to_padded(tf.concat([bos, self.target.tokenize(text), eos], 1), 2)
 
     def start(self, text: tf.Tensor) -> Start:
         """Encodes text string[B]."""
@@ -75,8 +86,7 @@ class Translator(tf.Module):
             source_lengths = tf.reduce_sum(tf.cast(start.memory.mask, tf.int32), 1)
             bound = tf.maximum(length_bound(settings.max_length_factor, source_lengths), min_length)
             max_length = tf.minimum(bound, max_length)
-        # A decoder that does not attend has no coverage.
-        beta = settings.coverage_penalty if self.model.decoder.attends else 0.0
+        beta = description.coverage_penalty(self.model, settings)
         return beam_search(self.model, start, beam_size, length_penalty, max_length, min_length, beta, nbest)
 
     @property
@@ -90,22 +100,10 @@ class Translator(tf.Module):
         tokens = hypotheses.tokens
         sentences, translations, length = tf.unstack(tf.shape(tokens))
         flat = tf.reshape(tokens, [sentences * translations, length])
-        aligned = self._aligned_words(text, hypotheses.alignment) if self.replaces_unknown else None
+        aligned = None
+        if self.replaces_unknown:
+            aligned = aligned_words(self.source, self.source_max_length - 1, text, hypotheses.alignment)
         return tf.reshape(self.target.detokenize(flat, aligned), [sentences, translations])
-
-    def _aligned_words(self, text: tf.Tensor, alignment: tf.Tensor) -> tf.Tensor:
-        """Returns the source word string[B * N, T] with the highest alignment for each target token."""
-        sentences, translations, length, source_length = tf.unstack(tf.shape(alignment))
-        words = self.source.pretokenize(self.source.normalize(text))[:, : self.source_max_length - 1]
-        words = words.to_tensor("", shape=[None, None])
-        # The alignment has more columns, because `</s>` is a source token but not a word.
-        padding = source_length - tf.shape(words)[1]
-        words = tf.pad(words, [[0, 0], [0, padding]], constant_values="")
-        is_word = tf.cast(tf.not_equal(words, ""), tf.float32)[:, tf.newaxis, tf.newaxis]
-        positions = tf.argmax(alignment * is_word, -1, output_type=tf.int32)
-        positions = tf.reshape(positions, [sentences, translations * length])
-        aligned = tf.gather(words, positions, batch_dims=1)
-        return tf.reshape(aligned, [sentences * translations, length])
 
     @tf.function(input_signature=[TEXT])
     def translate(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -113,17 +111,20 @@ class Translator(tf.Module):
 
         A blank text has the translation "" with a score, length and alignment of 0, and no tokens.
         """
-        search, tokens = self.search, self.source_tokens(text)
-        start = self.model.start(tokens)
-        best = self.decode(start, search.beam_size, search.length_penalty, search.max_length, nbest=1)
-        best = _empty_where(_is_blank(tokens), best)
-        return {
-            "text": self.detokenize_hypotheses(text, best)[:, 0],
-            "score": best.score[:, 0],
-            "length": best.length[:, 0],
-            "tokens": best.tokens[:, 0],
-            "alignment": best.alignment[:, 0],
-        }
+        search = self.search
+        with tf.control_dependencies(self.checks.texts(text=text)):
+            tokens = self.source_tokens(text)
+        with tf.control_dependencies(self.checks.read(tokens, search.beam_size)):
+            start = self.model.start(tokens)
+            best = self.decode(start, search.beam_size, search.length_penalty, search.max_length, nbest=1)
+            best = best.emptied_where(_is_blank(tokens))
+            return {
+                "text": self.detokenize_hypotheses(text, best)[:, 0],
+                "score": best.score[:, 0],
+                "length": best.length[:, 0],
+                "tokens": best.tokens[:, 0],
+                "alignment": best.alignment[:, 0],
+            }
 
     @tf.function(
         input_signature=[
@@ -140,13 +141,16 @@ class Translator(tf.Module):
 
         All translations of a blank text are "" with scores and lengths of 0.
         """
-        tokens = self.source_tokens(text)
-        hypotheses = self.decode(self.model.start(tokens), beam_size, length_penalty, max_length)
-        return self._outputs(text, tokens, hypotheses)
+        checks = self.checks.translations(text, "beam_size", beam_size, max_length)
+        with tf.control_dependencies([*checks, *self.checks.search(length_penalty)]):
+            tokens = self.source_tokens(text)
+        with tf.control_dependencies(self.checks.read(tokens)):
+            hypotheses = self.decode(self.model.start(tokens), beam_size, length_penalty, max_length)
+            return self._outputs(text, tokens, hypotheses)
 
     def _outputs(self, text: tf.Tensor, tokens: tf.Tensor, hypotheses: Hypotheses) -> dict[str, tf.Tensor]:
         """Returns the outputs of a signature with N translations of each text with these source tokens."""
-        hypotheses = _empty_where(_is_blank(tokens), hypotheses)
+        hypotheses = hypotheses.emptied_where(_is_blank(tokens))
         return {
             "text": self.detokenize_hypotheses(text, hypotheses),
             "score": hypotheses.score,
@@ -181,60 +185,49 @@ class Translator(tf.Module):
 
         All translations of a blank text are "" with scores and lengths of 0.
         """
-        tokens, min_length = self.source_tokens(text), tf.minimum(self.search.min_length, max_length)
-        start = self.model.start(tokens)
-        drawn = sample(self.model, start, samples, max_length, seed, temperature, top_k, top_p, min_length)
-        return self._outputs(text, tokens, drawn)
+        checks = self.checks.translations(text, "samples", samples, max_length)
+        with tf.control_dependencies([*checks, *self.checks.sampling(temperature, top_k, top_p)]):
+            tokens, min_length = self.source_tokens(text), tf.minimum(self.search.min_length, max_length)
+        with tf.control_dependencies(self.checks.read(tokens)):
+            start = self.model.start(tokens)
+            drawn = sample(
+                self.model, start, samples, max_length, seed, temperature, top_k, top_p, min_length
+            )
+            return self._outputs(text, tokens, drawn)
 
     @tf.function(input_signature=[TEXT, TEXT])
     def score(self, source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns log probabilities of given translations. The alignment has a row for every target token."""
-        tokens = self.target_tokens(target)
-        log_prob, alignment = self.model.score(self.source_tokens(source), tokens)
-        labels = tokens[:, 1:]
-        alignment *= tf.cast(tf.not_equal(labels, PAD), tf.float32)[:, :, tf.newaxis]
-        return {"log_prob": log_prob, "length": count_tokens(labels), "alignment": alignment}
+        with tf.control_dependencies(self.checks.texts(source=source, target=target)):
+            read, tokens = self.source_tokens(source), self.target_tokens(target)
+        with tf.control_dependencies([*self.checks.tokens("source", read), *self.checks.target(tokens)]):
+            log_prob, alignment = self.model.score(read, tokens)
+            labels = tokens[:, 1:]
+            alignment *= tf.cast(tf.not_equal(labels, PAD), tf.float32)[:, :, tf.newaxis]
+            return {"log_prob": log_prob, "length": count_tokens(labels), "alignment": alignment}
 
     @tf.function(input_signature=[TEXT])
     def tokenize(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the source tokens of text, as `encode` reads them: at most `source_max_length`."""
-        whole = self.source.tokenize(text)
-        tokens = self._truncated(whole)
-        total = tf.cast(whole.row_lengths(), tf.int32) + 1
-        return {"tokens": tokens, "length": count_tokens(tokens), "total_length": total}
+        with tf.control_dependencies(self.checks.texts(text=text)):
+            whole = self.source.tokenize(text)
+            tokens = self._truncated(whole)
+            total = tf.cast(whole.row_lengths(), tf.int32) + 1
+            return {"tokens": tokens, "length": count_tokens(tokens), "total_length": total}
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
     def detokenize(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the text of target tokens, up to the first `</s>`."""
-        return {"text": self.target.detokenize(tokens)}
-
-    @tf.function(input_signature=[])
-    def info(self) -> dict[str, tf.Tensor]:
-        """Returns the ids of the special tokens, the size of the target vocabulary, and limits of lengths."""
-        numbers = {"pad": PAD, "bos": BOS, "eos": EOS, "unk": UNK, "vocab_size": self.model.target_size}
-        numbers["source_max_length"] = self.source_max_length
-        numbers["max_length_factor"] = self.search.max_length_factor
-        return {name: tf.constant(value, tf.int32) for name, value in numbers.items()}
-
-    @tf.function(input_signature=[])
-    def languages(self) -> dict[str, tf.Tensor]:
-        """The language of the source, for programs that split text into sentences."""
-        return {"source_language": tf.constant(self.source_language)}
-
-    @tf.function(input_signature=[])
-    def default_search(self) -> dict[str, tf.Tensor]:
-        """Returns the settings of the search in `serving_default`, as inputs of `translate_nbest`."""
-        search = self.search
-        return {
-            "beam_size": tf.constant(search.beam_size, tf.int32),
-            "length_penalty": tf.constant(search.length_penalty, tf.float32),
-            "max_length": tf.constant(search.max_length, tf.int32),
-        }
+        with tf.control_dependencies(self.checks.ids("tokens", tokens)):
+            return {"text": self.target.detokenize(tokens)}
 
     @tf.function(input_signature=[TEXT])
     def encode(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the inputs of `decode_step` for each text: the memory, and the first state by name."""
-        return self.encode_tokens(self.source_tokens(text))
+        with tf.control_dependencies(self.checks.texts(text=text)):
+            tokens = self.source_tokens(text)
+        with tf.control_dependencies(self.checks.read(tokens)):
+            return self.encode_tokens(tokens)
 
     def encode_tokens(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         """Computes the outputs of `encode` from source tokens int32[B, S], padded with 0."""
@@ -272,6 +265,11 @@ class Translator(tf.Module):
             outputs["position"] = position + 1
         return outputs | dict(zip(decoder.state_names, tf.nest.flatten(state), strict=True))
 
+    def _checked_step(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Reads one token of one hypothesis per row. The memory may have one row for all hypotheses."""
+        with tf.control_dependencies(self.checks.step(inputs)):
+            return self.decode_step(**inputs)
+
     def _decode_step_inputs(self) -> dict[str, tf.TensorSpec]:
         units, decoder = self.model.settings.encoder_units, self.model.decoder
         specs = [
@@ -291,7 +289,7 @@ class Translator(tf.Module):
         The exported object has TensorFlow's variables. With Keras's variables, a session (TensorFlow Serving,
         C, Java) would restore copies that no signature reads.
         """
-        step = tf.function(self.decode_step).get_concrete_function(**self._decode_step_inputs())
+        step = tf.function(self._checked_step).get_concrete_function(**self._decode_step_inputs())
         exported = tf.Module()
         exported.weights = [variable.value for variable in self.model.variables]
         exported.text = [self.source, self.target]
@@ -305,7 +303,7 @@ class Translator(tf.Module):
             inputs = zip(names, function.input_signature, strict=True)
             specs = {n: tf.TensorSpec(spec.shape, spec.dtype, n) for n, spec in inputs}
             signatures[name] = function.python_function, specs
-        return signatures | {"decode_step": (self.decode_step, self._decode_step_inputs())}
+        return signatures | {"decode_step": (self._checked_step, self._decode_step_inputs())}
 
     def _functions(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
         """Returns the signatures whose inputs are the same for all models."""
@@ -316,11 +314,10 @@ class Translator(tf.Module):
             "score": self.score,
             "tokenize": self.tokenize,
             "detokenize": self.detokenize,
-            "info": self.info,
-            "languages": self.languages,
-            "default_search": self.default_search,
             "encode": self.encode,
-        }
+        } | description.functions(
+            self.model, self.search, self.limits, self.source_max_length, self.source_language
+        )
 
 
 def _is_blank(tokens: tf.Tensor) -> tf.Tensor:
@@ -328,18 +325,7 @@ def _is_blank(tokens: tf.Tensor) -> tf.Tensor:
     return tf.equal(tokens[:, 0], EOS)
 
 
-def _empty_where(blank: tf.Tensor, hypotheses: Hypotheses) -> Hypotheses:
-    """Returns the hypotheses, with no token and with scores of 0 where `blank` bool[B] is true."""
-
-    def emptied(values: tf.Tensor) -> tf.Tensor:
-        where = tf.reshape(blank, [-1] + [1] * (values.shape.rank - 1))
-        return tf.where(where, tf.zeros_like(values), values)
-
-    fields = dataclasses.fields(hypotheses)
-    return Hypotheses(**{field.name: emptied(getattr(hypotheses, field.name)) for field in fields})
-
-
-def _to_padded(tokens: tf.RaggedTensor) -> tf.Tensor:
-    """Pads tokens with 0. The result has at least one column, even for an empty batch."""
+def _to_padded(tokens: tf.RaggedTensor, least: int = 1) -> tf.Tensor:
+    """Pads tokens with 0. The result has at least `least` columns, even for an empty batch."""
     dense = tokens.to_tensor(PAD)
-    return tf.pad(dense, [[0, 0], [0, tf.cast(tf.equal(tf.shape(dense)[1], 0), tf.int32)]])
+    return tf.pad(dense, [[0, 0], [0, tf.maximum(least - tf.shape(dense)[1], 0)]])
