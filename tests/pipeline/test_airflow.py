@@ -117,7 +117,10 @@ class DagRun:
         """Returns the nodes that bitext printed as cached. Airflow 2 logs each line twice."""
         return list(
             dict.fromkeys(
-                re.findall(r"([A-Z]\w+Gen|Transform|Trainer|Evaluator|\w+Validator|Pusher) +cached", self.log)
+                re.findall(
+                    r"([A-Z]\w+Gen|Transform|Trainer|Evaluator|\w+Validator|Pusher|Reporter) +cached",
+                    self.log,
+                )
             )
         )
 
