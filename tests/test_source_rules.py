@@ -232,7 +232,7 @@ class TestDirection:
 
     def test_examples_import_nothing_of_this_project(self) -> None:
         examples = sorted((ROOT / "examples").glob("*.py"))
-        assert len(examples) == 3
+        assert len(examples) == 5
         wrong = (
             imported
             for path in examples

@@ -124,7 +124,7 @@ def test_explain_shows_the_section_for_a_name_that_the_user_chooses(
     ("name", "suggestion"),
     [
         ("trianer.steps", "did you mean trainer.steps"),
-        ("beam_size", "did you mean trainer.search.beam_size or trainer.validation.beam_size or eval"),
+        ("beam_size", "did you mean trainer.search.beam_size or trainer.serving_limits.beam_size or"),
         ("xyzzy", "`bitext config` prints every key"),
     ],
 )
