@@ -191,9 +191,9 @@ def _translate_greedily(original: LineTranslator, path: Path, sentences: list[Se
     """Translates with TensorFlow Lite's interpreter. The original SavedModel tokenizes and detokenizes."""
     model = lite.LiteModel(path.read_bytes())
     max_length = original.search.max_length or int(original.signature("default_search")()["max_length"])
-    tokenized = original.signature("tokenize")(text=tf.constant([s.source for s in sentences]))
-    tokens, lengths = tokenized["tokens"].numpy(), tokenized["length"].numpy()
-    factor = int(original.signature("info")()["max_length_factor"])
+    tokenized = original.tokenize([s.source.encode() for s in sentences])
+    tokens, lengths = tokenized["tokens"], tokenized["length"]
+    factor = int(original.info["max_length_factor"])
     outputs = [
         model.greedy(row[:length], min(max_length, length_bound(factor, length)) if factor else max_length)
         for row, length in zip(tokens, lengths, strict=True)

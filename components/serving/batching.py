@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from bitext.components.serving.errors import UNAVAILABLE, RequestError
-from bitext.components.serving.loaded import LoadedVersion, joined
+from bitext.components.serving.loaded import LoadedVersion
 from bitext.components.serving.tensors import Arrays
+from bitext.components.translation import requests
 
 _MERGED = {
     "serving_default": "text",
@@ -111,7 +112,7 @@ class Batcher:
         ]
         sizes = [min(self._max_rows, rows - start) for start in starts]
         calls = (self._submit(loaded, signature, part, size) for part, size in zip(parts, sizes, strict=True))
-        return joined(await asyncio.gather(*calls))
+        return requests.joined(await asyncio.gather(*calls))
 
     def _submit(
         self, loaded: LoadedVersion, signature: str, inputs: Arrays, rows: int

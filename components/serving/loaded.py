@@ -18,6 +18,7 @@ from bitext.components.serving.catalog import Version
 from bitext.components.serving.errors import FAILED, INVALID, STATUS_OF_CODE, RequestError
 from bitext.components.serving.tensors import Arrays
 from bitext.components.shared.errors import DataError
+from bitext.components.translation import requests
 from bitext.components.translation.graph_check import PUSH_AGAIN
 from bitext.components.translation.translator import LineTranslator
 
@@ -113,14 +114,14 @@ class LoadedVersion:
             self._call("score", {name: array[start : start + size] for name, array in inputs.items()})
             for start in range(0, max(rows, 1), size)
         ]
-        return joined(parts)
+        return requests.joined(parts)
 
     @functools.cached_property
     def vocabulary_size(self) -> int:
         """The size of the target vocabulary; 1 if the model does not tell it."""
         if "info" not in self.signatures:
             return 1
-        return int(self.translator.signature("info")().get("vocab_size", 1))
+        return int(self.translator.info.get("vocab_size", 1))
 
     def _inputs(self, name: str) -> Iterator[tuple[str, signatures.TensorSpec]]:
         yield from self.signatures[name].inputs.items()
@@ -217,24 +218,6 @@ def _reason(error: Any) -> str:
     lines = (line.strip() for line in str(error.message or "").splitlines())
     told = [line for line in itertools.takewhile(lambda line: not line.startswith("[["), lines) if line]
     return (told[-1] if told else type(error).__name__)[:_MESSAGE_CHARACTERS]
-
-
-def joined(parts: Sequence[Arrays]) -> Arrays:
-    """Joins the outputs of several calls of a signature, padded with zeros to one shape."""
-    if len(parts) == 1:
-        return parts[0]
-    return {name: _padded_rows([part[name] for part in parts]) for name in parts[0]}
-
-
-def _padded_rows(parts: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
-    shape = np.max([part.shape[1:] for part in parts], axis=0) if parts[0].ndim > 1 else ()
-    padded = [
-        np.pad(
-            part, [(0, 0), *((0, int(size) - own) for size, own in zip(shape, part.shape[1:], strict=True))]
-        )
-        for part in parts
-    ]
-    return np.concatenate(padded)
 
 
 def _damaged_warm_up(path: Path) -> DataError:

@@ -227,11 +227,16 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
             )
         if self.search.coverage_penalty and self.model.attention == "none":
             raise ValueError("search.coverage_penalty needs an attention, but model.attention is none")
-        for name in ("beam_size", "max_length"):
-            value, limit = getattr(self.search, name), getattr(self.serving_limits, name)
+        limits = self.serving_limits
+        for name, key, limit in (
+            ("beam_size", "beam_size", limits.beam_size),
+            ("beam_size", "hypotheses", limits.hypotheses),
+            ("max_length", "max_length", limits.max_length),
+        ):
+            value = getattr(self.search, name)
             if value > limit:
                 raise ValueError(
-                    f"search.{name} must not be above serving_limits.{name}. Received: {value} and {limit}"
+                    f"search.{name} must not be above serving_limits.{key}. Received: {value} and {limit}"
                 )
 
     @property

@@ -208,7 +208,7 @@ def _publish(
     """Writes the Model artifact: the SavedModel with its warm-up requests, the checkpoint, and translations
     of some validation sentences.
     """
-    sources = [s.source for s in held_out[: parameters.samples]]
+    sources = translator.fitting([s.source for s in held_out])[: parameters.samples]
     outputs = translator.translate(tf.constant(sources))
     samples = [
         artifacts.Sample(source, translation.decode(), float(score))

@@ -57,7 +57,7 @@ def translate_with_attention(translator: LineTranslator, lines: Sequence[bytes])
       errors.EnvironmentFault: there is not enough memory for a batch.
     """
     results: list[AttendedTranslation] = [AttendedTranslation(Translation("", 0.0), None)] * len(lines)
-    batches = list(length_sorted_batches([len(line) for line in lines], translator.batch_size))
+    batches = list(length_sorted_batches([len(line) for line in lines], translator.lines_per_call))
     attended = parallel_map(lambda batch: _translate(translator, [lines[i] for i in batch]), batches)
     for batch, rows in zip(batches, attended, strict=True):
         for index, row in zip(batch, rows, strict=True):
@@ -74,10 +74,8 @@ def _translate(translator: LineTranslator, lines: list[bytes]) -> list[AttendedT
     ]
     if "tokens" not in outputs or not outputs["alignment"][:, 0].any():
         return [AttendedTranslation(translation, None) for translation in best]
-    import tensorflow as tf
-
-    sources = translator.signature("tokenize")(text=tf.constant(lines, tf.string))
-    tokens, lengths = sources["tokens"].numpy(), sources["length"].numpy()
+    sources = translator.tokenize(lines)
+    tokens, lengths = sources["tokens"], sources["length"]
     return [
         AttendedTranslation(translation, _attention(outputs, row, tokens[row, : lengths[row]].tolist()))
         for row, translation in enumerate(best)

@@ -57,7 +57,7 @@ def _batches(translator: LineTranslator, pairs: Sequence[Pair]) -> Iterator[list
 
     A target has at most one token for each byte, and two more.
     """
-    vocabulary, most_tokens = int(translator.signature("info")()["vocab_size"]), translator.limit("tokens")
+    vocabulary, most_tokens = int(translator.info["vocab_size"]), translator.limit("tokens")
     most = min(MAX_LOGITS // vocabulary, most_tokens)
     lengths = [len(source) + len(target) for source, target in pairs]
     most_pairs = min(translator.batch_size, translator.limit("batch_size"))

@@ -19,12 +19,15 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from bitext.components.shared.errors import ConfigError, EnvironmentFault
 from bitext.components.shared.faults import reporting_faults
 from bitext.components.shared.files import atomic_writer
 from bitext.components.shared.numbered import folder_number
+
+if TYPE_CHECKING:
+    from bitext.components.translation.translator import Translation
 
 FILE_REMEDY = "free space, or name another file with --output"
 FOLDER_REMEDY = "free space, or name another folder with --output"
@@ -299,3 +302,21 @@ def new_folder(path: Path) -> Iterator[NewFolder]:
         yield folder
     finally:
         shutil.rmtree(folder.path, ignore_errors=True)
+
+
+def format_lines(results: list[list[Translation]], first_line: int, nbest: int) -> str:
+    """Formats translations as lines of text.
+
+    Args:
+      results: the translations of each source line.
+      first_line: number of the first source line, from 1.
+      nbest: if 1, each source line gives one line with its best translation; if more, each translation gives
+        one line, `line number <tab> score <tab> text`.
+    """
+    if nbest == 1:
+        return "".join(f"{translations[0].text}\n" for translations in results)
+    return "".join(
+        f"{number}\t{t.score:.4f}\t{t.text}\n"
+        for number, translations in enumerate(results, first_line)
+        for t in translations
+    )

@@ -10,7 +10,13 @@ from pathlib import Path
 
 from bitext.components.shared import errors
 from bitext.components.translation.lines import check_blocks, open_input, prompted, read_blocks
-from bitext.components.translation.output import STANDARD_INPUT, check_output_file, open_output, same_file
+from bitext.components.translation.output import (
+    STANDARD_INPUT,
+    check_output_file,
+    format_lines,
+    open_output,
+    same_file,
+)
 from bitext.components.translation.search import Search
 from bitext.components.translation.sentences import (
     DEFAULT_SPLITTING,
@@ -19,11 +25,7 @@ from bitext.components.translation.sentences import (
     translate_blocks,
     warn_if_unmeasured,
 )
-from bitext.components.translation.translator import (
-    LineTranslator,
-    find_saved_model,
-    format_lines,
-)
+from bitext.components.translation.translator import LineTranslator, find_saved_model
 from bitext.components.translation.word_links import align_blocks
 
 

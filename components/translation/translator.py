@@ -171,16 +171,28 @@ class LineTranslator:
         with self._reporting_damage("fails", self._tf.errors.OpError):
             return {key: output.numpy() for key, output in function(**tensors).items()}
 
+    def tokenize(self, lines: Sequence[bytes]) -> dict[str, Any]:
+        """Returns the outputs of the signature `tokenize`, in as many calls as the model's limits need.
+
+        Raises:
+          errors.DataError: the model has no such signature, or is damaged.
+          errors.EnvironmentFault: there is not enough memory.
+        """
+        most = min(TOKENIZED_LINES, self.limit("batch_size"))
+        parts = [lines[start : start + most] for start in range(0, max(len(lines), 1), most)]
+        return requests.joined([self.call("tokenize", text=self.cut(part)) for part in parts])
+
     def limit(self, name: str) -> int:
         """Returns how much a request may ask for, by the name of a field of `ServingLimits`.
 
         A model that bitext 0.2.0 or earlier exported tells no limits: the answer is 2^31 - 1.
         """
-        told = self._info.get(f"limit_{name}")
+        told = self.info.get(f"limit_{name}")
         return requests.NO_LIMIT if told is None else int(told)
 
     @functools.cached_property
-    def _info(self) -> dict[str, Any]:
+    def info(self) -> dict[str, Any]:
+        """The outputs of the signature `info`, which are tensors."""
         return self.signature("info")()
 
     @functools.cached_property
@@ -189,7 +201,7 @@ class LineTranslator:
 
         None: bitext 0.2.0 or earlier exported the model, and it does not tell the lengths of texts.
         """
-        told = self._info.get("source_max_length")
+        told = self.info.get("source_max_length")
         return None if told is None else int(told)
 
     @functools.cached_property
@@ -283,6 +295,8 @@ class LineTranslator:
     @functools.cached_property
     def lines_per_call(self) -> int:
         """The batch size, or less if the model takes fewer lines with this search."""
+        if "limit_batch_size" not in self.info:  # exported by bitext 0.2.0 or earlier
+            return self.batch_size
         inputs = self._nbest_inputs
         beam_size, max_length = int(inputs["beam_size"]), int(inputs["max_length"])
         longest = self.source_max_length or 1
@@ -330,21 +344,3 @@ def _distinct(texts: Iterable[bytes], scores: Iterable[float]) -> list[Translati
         if not best or score > UNFILLED_SCORE:
             best.setdefault(text, Translation(text, score))
     return list(best.values())
-
-
-def format_lines(results: list[list[Translation]], first_line: int, nbest: int) -> str:
-    """Formats translations as lines of text.
-
-    Args:
-      results: the translations of each source line.
-      first_line: number of the first source line, from 1.
-      nbest: if 1, each source line gives one line with its best translation; if more, each translation gives
-        one line, `line number <tab> score <tab> text`.
-    """
-    if nbest == 1:
-        return "".join(f"{translations[0].text}\n" for translations in results)
-    return "".join(
-        f"{number}\t{t.score:.4f}\t{t.text}\n"
-        for number, translations in enumerate(results, first_line)
-        for t in translations
-    )

@@ -153,7 +153,7 @@ def source_word_ends(translator: LineTranslator, sentences: Sequence[Sequence[st
     prefixes = [" ".join(words[: count + 1]) for words in sentences for count in range(len(words))]
     if not prefixes:
         return [[] for _ in sentences]
-    outputs = translator.call("tokenize", text=[prefix.encode() for prefix in prefixes])
+    outputs = translator.tokenize([prefix.encode() for prefix in prefixes])
     ends = iter((outputs["total_length"] - 1).tolist())
     return [list(itertools.islice(ends, len(words))) for words in sentences]
 

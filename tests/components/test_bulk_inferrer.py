@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitext.components.shared import errors
-from bitext.components.translation import lines, output, translate, translator
+from bitext.components.translation import lines, output, translate
 from bitext.components.translation.bulk import executor, shards
 from bitext.components.translation.search import Search
 from bitext.components.translation.sentences import TranslatedBlock
@@ -141,9 +141,7 @@ class TestDivide:
             executor.write((shard, block), folder, nbest)
         joined = b"".join(executor.read_translations(shard, folder, nbest) for shard in shards)
         expected = lines.lines_of(data) if data else []
-        assert joined.decode() == translator.format_lines(
-            [translate_line(line) for line in expected], 1, nbest
-        )
+        assert joined.decode() == output.format_lines([translate_line(line) for line in expected], 1, nbest)
 
 
 class TestResult:
@@ -297,7 +295,7 @@ class TestFaults:
         self, bulk: Bulk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (bulk.folder / "out.txt").write_bytes(b"before")
-        format_lines = translator.format_lines
+        format_lines = output.format_lines
         monkeypatch.setattr(shards, "format_lines", lambda results, *a: format_lines(results[1:], *a))
         for search in ({}, {"nbest": 2}):
             with pytest.raises(errors.DataError, match="000000 has the translations of . lines instead of"):

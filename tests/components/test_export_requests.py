@@ -16,10 +16,14 @@ import pytest
 import tensorflow as tf
 
 from bitext.components.seq2seq import ServingLimits, model
+from bitext.components.seq2seq.export.requests import RequestChecks
 from bitext.components.shared.errors import ConfigError
+from bitext.components.trainer import Parameters
+from bitext.components.translation.attention import translate_with_attention
 from bitext.components.translation.forced_decoding import score_pairs
 from bitext.components.translation.search import Search
 from bitext.components.translation.translator import LineTranslator
+from bitext.components.translation.word_links import source_word_ends
 from bitext.pipeline.memory import PeakMemory
 from tests.components.small_export import LINES, MAX_LENGTH, SEARCH, Export
 
@@ -302,6 +306,50 @@ class TestTools:
         with pytest.raises(ConfigError, match=refusal) as error:
             translator.translate([b"a"])
         assert "trainer.serving_limits" in error.value.remedy
+
+    def test_texts_are_divided_to_be_tokenized(self, export: Export, narrow: Path) -> None:
+        wide, divided = LineTranslator(export.path), LineTranslator(narrow)
+        for lines in ([], LINES[:1], [*LINES[:3], LINES[5]] * 3):
+            expected, received = wide.tokenize(lines), divided.tokenize(lines)
+            assert {name: value.tolist() for name, value in received.items()} == {
+                name: value.tolist() for name, value in expected.items()
+            }
+
+    def test_words_are_aligned_and_attention_is_read_in_small_requests(
+        self, export: Export, narrow: Path
+    ) -> None:
+        words = [["the", "cat", "sat"], ["a", "mat"], [], ["songs"]]
+        expected, received = (source_word_ends(LineTranslator(path), words) for path in (export.path, narrow))
+        assert received == expected
+        lines = LINES[:3] * 2
+        both = [translate_with_attention(LineTranslator(path), lines) for path in (export.path, narrow)]
+        assert [row.translation.text for row in both[1]] == [row.translation.text for row in both[0]]
+
+    @pytest.mark.parametrize(
+        ("search", "limits", "message"),
+        [
+            ({"beam_size": 101}, {}, r"search.beam_size .* serving_limits.beam_size. Received: 101 and 100"),
+            ({"beam_size": 5}, {"hypotheses": 4}, r"serving_limits.hypotheses. Received: 5 and 4"),
+            (
+                {"max_length": 1001},
+                {},
+                r"search.max_length .* serving_limits.max_length. Received: 1001 and 1000",
+            ),
+        ],
+    )
+    def test_a_search_above_its_own_limits_is_refused(
+        self, search: dict[str, int], limits: dict[str, int], message: str
+    ) -> None:
+        with pytest.raises(msgspec.ValidationError, match=message):
+            msgspec.convert({"search": search, "serving_limits": limits}, Parameters)
+
+    def test_samples_of_the_trainer_fit_into_a_request(self, export: Export) -> None:
+        limits = ServingLimits(batch_size=9, text_bytes=5, hypotheses=7, tokens=500)
+        checks = RequestChecks(limits, 100)
+        texts = ["a", "żżż", "b", "c", "12345", "d"]
+        assert checks.fitting(texts, beam_size=2, source_max_length=12) == ["a", "b", "c"]
+        assert checks.fitting(texts, beam_size=1, source_max_length=12) == ["a", "b", "c", "12345", "d"]
+        assert export.translator.fitting(["a"] * 2000) == ["a"] * 1024
 
     def test_pairs_are_divided(self, export: Export, narrow: Path) -> None:
         pairs = [(a, b) for a in LINES[:3] for b in LINES[:3]]

@@ -7,7 +7,7 @@ request that is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
@@ -15,8 +15,6 @@ from bitext.components.seq2seq import ServingLimits
 
 MOST_LENGTH_PENALTY = 10.0
 """The largest `length_penalty`. Far above it, ((5 + length) / 6) ** alpha is infinite."""
-_PER_ROW_ONCE = frozenset({"memory", "memory_length", "memory_keys"})
-"""The inputs of `decode_step` that may have one row for all hypotheses."""
 
 
 def check(name: str, is_valid: tf.Tensor, rule: str, received: tf.Tensor) -> tf.Operation:
@@ -41,6 +39,16 @@ def in_range(name: str, value: tf.Tensor, lowest: float, highest: float) -> tf.O
     return check(name, is_valid, f"must be from {lowest:,} to {highest:,}", value)
 
 
+def equal(name: str, size: tf.Tensor, expected: tf.Tensor, rule: str) -> tf.Operation:
+    """Checks that a size int32[] of an input is that of another input."""
+    return check(name, tf.equal(size, expected), rule, tf.stack([size, expected]))
+
+
+def none_of(name: str, values: tf.Tensor, wrong: tf.Tensor, rule: str) -> tf.Operation:
+    """Checks that no value is wrong, bool of the shape of the values; the first wrong one is told."""
+    return check(name, tf.logical_not(tf.reduce_any(wrong)), rule, tf.boolean_mask(values, wrong)[:1])
+
+
 class RequestChecks:
     """The checks of the signatures.
 
@@ -51,6 +59,18 @@ class RequestChecks:
 
     def __init__(self, limits: ServingLimits, vocabulary: int):
         self.limits, self.vocabulary = limits, vocabulary
+
+    def fitting(self, texts: Sequence[str], beam_size: int, source_max_length: int) -> list[str]:
+        """Returns the first of the texts that one request of the default search may have.
+
+        Args:
+          texts: the texts.
+          beam_size: that of the search.
+          source_max_length: maximum number of tokens of a source.
+        """
+        limits = self.limits
+        most = min(limits.batch_size, limits.hypotheses // beam_size, limits.tokens // source_max_length)
+        return [text for text in texts if len(text.encode()) <= limits.text_bytes][:most]
 
     def texts(self, **texts: tf.Tensor) -> list[tf.Operation]:
         """Checks the number of texts string[B], their lengths, and that all inputs have as many.
@@ -71,16 +91,15 @@ class RequestChecks:
             ]
         first, *others = texts.items()
         for name, text in others:
-            sizes = tf.stack([tf.size(first[1]), tf.size(text)])
             rule = f"must have as many texts as {first[0]}"
-            checks.append(check(name, tf.equal(sizes[0], sizes[1]), rule, sizes))
+            received = tf.stack([tf.size(first[1]), tf.size(text)])
+            checks.append(check(name, tf.equal(received[0], received[1]), rule, received))
         return checks
 
     def tokens(self, name: str, tokens: tf.Tensor) -> list[tf.Operation]:
         """Checks the size of the tokens int32[B, T] of an input's texts, with padding."""
-        return [
-            self._product(name, "number of texts times tokens of the longest", *tf.unstack(tf.shape(tokens)))
-        ]
+        rule = "must have at most {most} tokens in all, each text as long as the longest"
+        return [self._product(name, rule, *tf.unstack(tf.shape(tokens)))]
 
     def read(self, tokens: tf.Tensor, beam_size: int = 1) -> list[tf.Operation]:
         """Checks the size of source tokens int32[B, S], and the number of hypotheses with this beam size."""
@@ -98,10 +117,7 @@ class RequestChecks:
     def ids(self, name: str, tokens: tf.Tensor) -> list[tf.Operation]:
         """Checks that tokens int32[...] are in the vocabulary."""
         outside = tf.logical_or(tokens < 0, tokens >= self.vocabulary)
-        rule = f"must be tokens from 0 to {self.vocabulary - 1:,}"
-        return [
-            check(name, tf.logical_not(tf.reduce_any(outside)), rule, tf.boolean_mask(tokens, outside)[:1])
-        ]
+        return [none_of(name, tokens, outside, f"must be tokens from 0 to {self.vocabulary - 1:,}")]
 
     def translations(
         self, text: tf.Tensor, count_name: str, count: tf.Tensor, max_length: tf.Tensor
@@ -119,10 +135,12 @@ class RequestChecks:
             *self.texts(text=text),
             in_range(count_name, count, 1, most),
             in_range("max_length", max_length, 1, self.limits.max_length),
-            self._product(count_name, "its product with the number of texts", rows, count, of="hypotheses"),
+            self._product(
+                count_name, "times the number of texts must be at most {most}", rows, count, of="hypotheses"
+            ),
             self._product(
                 "max_length",
-                f"its product with {count_name} and the number of texts",
+                f"times {count_name} times the number of texts must be at most {{most}}",
                 rows,
                 count,
                 max_length,
@@ -146,31 +164,26 @@ class RequestChecks:
     def step(self, inputs: Mapping[str, tf.Tensor]) -> list[tf.Operation]:
         """Checks the inputs of `decode_step`: the tokens, the rows of all inputs, and `memory_length`."""
         rows = {name: tf.shape(value)[0] for name, value in inputs.items()}
-        of_memory, most = rows["memory"], tf.shape(inputs["memory"])[1]
+        count, of_memory, most = rows.pop("token"), rows.pop("memory"), tf.shape(inputs["memory"])[1]
         checks = self.ids("token", inputs["token"])
-        for name, count in rows.items():
-            sizes = tf.stack([count, rows["token"]])
-            if name == "memory":
-                is_valid = tf.logical_or(tf.equal(count, rows["token"]), tf.equal(count, 1))
-                rule = "must have one row, or as many as token"
-            elif name in _PER_ROW_ONCE:
-                sizes = tf.stack([count, of_memory])
-                is_valid, rule = tf.equal(count, of_memory), "must have as many rows as memory"
-            else:
-                is_valid, rule = tf.equal(count, rows["token"]), "must have as many rows as token"
-            checks.append(check(name, is_valid, rule, sizes))
+        for name, of_state in rows.items():
+            if not name.startswith("memory"):
+                checks.append(equal(name, of_state, count, "must have as many rows as token"))
+        is_valid = tf.logical_or(tf.equal(of_memory, 1), tf.equal(of_memory, count))
+        rule = "must have one row, or as many as token"
+        checks.append(check("memory", is_valid, rule, tf.stack([of_memory, count])))
+        for name, of_part in rows.items():
+            if name.startswith("memory"):
+                checks.append(equal(name, of_part, of_memory, "must have as many rows as memory"))
         if "memory_keys" in inputs:
-            lengths = tf.stack([tf.shape(inputs["memory_keys"])[1], most])
-            rule = "must have as many columns as memory"
-            checks.append(check("memory_keys", tf.equal(lengths[0], lengths[1]), rule, lengths))
+            columns = tf.shape(inputs["memory_keys"])[1]
+            checks.append(equal("memory_keys", columns, most, "must have as many columns as memory"))
         length = inputs["memory_length"]
         outside = tf.logical_or(length < 1, length > most)
-        rule = "must be from 1 to the columns of memory"
-        wrong = tf.boolean_mask(length, outside)[:1]
-        return [*checks, check("memory_length", tf.logical_not(tf.reduce_any(outside)), rule, wrong)]
+        return [*checks, none_of("memory_length", length, outside, "must be from 1 to the columns of memory")]
 
-    def _product(self, name: str, what: str, *factors: tf.Tensor, of: str = "tokens") -> tf.Operation:
-        """Checks a product of numbers int32[], which may be too large for int32."""
+    def _product(self, name: str, rule: str, *factors: tf.Tensor, of: str = "tokens") -> tf.Operation:
+        """Checks a product of numbers int32[], which may be too large for int32; `{most}` is its limit."""
         most = getattr(self.limits, of)
         product = tf.reduce_prod(tf.cast(tf.stack(factors), tf.float64))
-        return check(name, product <= float(most), f"{what} must be at most {most:,}", product)
+        return check(name, product <= float(most), rule.format(most=f"{most:,}"), product)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -62,6 +62,10 @@ class Translator(tf.Module):
         """Converts text string[B] to target tokens int32[B, T] from `<s>` to `</s>`, padded with 0."""
         bos, eos = (tf.fill([tf.size(text), 1], token) for token in (BOS, EOS))
         return _to_padded(tf.concat([bos, self.target.tokenize(text), eos], 1), 2)
+
+    def fitting(self, texts: Sequence[str]) -> list[str]:
+        """Returns the first of the texts that one request to `serving_default` may have."""
+        return self.checks.fitting(texts, self.search.beam_size, self.source_max_length)
 
     def start(self, text: tf.Tensor) -> Start:
         """Encodes text string[B]."""

@@ -18,9 +18,8 @@ from bitext.components.shared.faults import reporting_faults
 from bitext.components.shared.files import atomic_writer, encode_json
 from bitext.components.text.normalization import is_blank
 from bitext.components.translation.lines import READ_BYTES, check_blocks, lines_of, without_cut_lines
-from bitext.components.translation.output import FILE_REMEDY
+from bitext.components.translation.output import FILE_REMEDY, format_lines
 from bitext.components.translation.sentences import LongSentence, TranslatedBlock
-from bitext.components.translation.translator import format_lines
 
 METRICS = "bulk_inferrer"
 """Namespace of Beam's counters: `lines`, `blank_lines`, and those of RunInference, which count shards."""

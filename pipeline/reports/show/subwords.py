@@ -106,7 +106,7 @@ def encoded(text: str) -> bytes:
 
 
 def _source_ids(translator: Any, texts: Sequence[str]) -> list[list[int]]:
-    outputs = translator.call("tokenize", text=[encoded(text) for text in texts])
+    outputs = translator.tokenize([encoded(text) for text in texts])
     rows = zip(outputs["tokens"].tolist(), outputs["length"].tolist(), strict=True)
     return [tokens[:length] for tokens, length in rows]
 
