@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 from tfx_bsl.coders import example_coder
 
@@ -15,6 +14,7 @@ from bitext.components.artifacts import Examples
 from bitext.components.shared import directions, tfrecord
 from bitext.components.shared.display import isolate
 from bitext.components.shared.language_identification import count_languages
+from bitext.components.shared.spacing import spaced_indices
 from bitext.schemas import scripts
 
 SAMPLE_ROWS = 2000
@@ -57,7 +57,7 @@ def look(examples: Examples, sizes: Mapping[str, int], pairs: int = SHOWN_PAIRS)
     lines = [f"source {words[0]}; target {words[1]}"]
     if warning := same_language(*found):
         lines.append(f"warning: {warning}")
-    for row in spread(len(source), pairs).to_pylist():
+    for row in spaced_indices(len(source), pairs).tolist():
         lines += [f"  {_shown(source[row].as_py())}", f"      {_shown(target[row].as_py())}"]
     return Preview(lines, (dominant_language(found[0]), dominant_language(found[1])))
 
@@ -80,11 +80,6 @@ def _sample(path: Path, size: int) -> tuple[pa.Array, pa.Array]:
     batch = example_coder.ExamplesToRecordBatchDecoder(None).DecodeBatch(records)
     source, target = (tfrecord.string_column(batch, side, path) for side in ("source", "target"))
     return source, target
-
-
-def spread(size: int, count: int) -> pa.Array:
-    """Indices of at most `count` of `size` rows, spread evenly."""
-    return pa.array(np.linspace(0, size - 1, min(size, count)).astype(np.int64))
 
 
 def in_words(texts: pa.Array, found: Counter[str]) -> str:

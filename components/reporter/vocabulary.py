@@ -25,6 +25,7 @@ from bitext.components.artifacts.page import (
 from bitext.components.reporter.subwords import corpus
 from bitext.components.reporter.subwords.corpus import Tokens
 from bitext.components.reporter.subwords.side import Side
+from bitext.components.shared.spacing import evenly
 from bitext.components.text import SPECIALS, UNK_ID
 from bitext.schemas import scripts
 
@@ -180,13 +181,13 @@ def _cut_words(side: Side) -> Table:
         chosen = dict.fromkeys(order[:SHOWN_WORDS].tolist())
         for band in BANDS:
             near = order[(train.counts[order] <= band * 1.25) & (train.counts[order] >= band * 0.8)]
-            chosen |= dict.fromkeys(_evenly(near, SHOWN_WORDS))
+            chosen |= dict.fromkeys(evenly(near.tolist(), SHOWN_WORDS))
         for word in chosen:
             rows.append(_cut(side, "train", word, int(train.counts[word])))
         for split, words in side.words.items():
             if split != "train":
                 unseen = np.flatnonzero(~np.isin(words.hashes, train.hashes))
-                rows += [_cut(side, split, word, 0) for word in _evenly(unseen, SHOWN_WORDS)]
+                rows += [_cut(side, split, word, 0) for word in evenly(unseen.tolist(), SHOWN_WORDS)]
     return Table(
         title=f"How words are cut: {side.name}",
         columns=(
@@ -199,13 +200,6 @@ def _cut_words(side: Side) -> Table:
         note="The most frequent words, words of several frequencies, and words of the held-out splits that"
         f" are not in {side.data('train')} (0 uses).",
     )
-
-
-def _evenly(positions: corpus.Ints, count: int) -> list[int]:
-    """At most `count` of the positions, spread evenly."""
-    if len(positions) <= count:
-        return [int(position) for position in positions]
-    return [int(positions[index * len(positions) // count]) for index in range(count)]
 
 
 def _cut(side: Side, split: str, word: int, uses: int) -> tuple[Cell, ...]:

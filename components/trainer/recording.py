@@ -21,6 +21,7 @@ from bitext.components.artifacts import (
 )
 from bitext.components.component import Context
 from bitext.components.shared.heldout import Sentence
+from bitext.components.shared.spacing import evenly
 from bitext.components.trainer import Parameters
 from bitext.components.trainer.attention import Attend, image
 from bitext.components.trainer.tensorboard_log import TensorBoardLog
@@ -46,8 +47,7 @@ def log_interval(steps: int) -> int:
 
 def sample_indices(count: int) -> list[int]:
     """Returns the indices of the sample sentences among `count` sentences: evenly spaced, in order."""
-    samples = min(count, SAMPLE_COUNT)
-    return [index * count // samples for index in range(samples)]
+    return evenly(range(count), SAMPLE_COUNT)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,7 +34,7 @@ BLESSINGS = {kind.TYPE_NAME: kind for kind in (ModelBlessing, InfraBlessing)}
 
 def metrics(evaluation: StoredArtifact) -> Metrics | None:
     """Returns the scores of a ModelEvaluation."""
-    return _readable(ModelEvaluation(Path(evaluation.uri)).metrics)
+    return readable(ModelEvaluation(Path(evaluation.uri)).metrics)
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,17 +90,17 @@ def problem(evaluation: StoredArtifact) -> str:
 
 def pushed(pushed_model: StoredArtifact) -> Pushed | None:
     """Returns the record of a PushedModel."""
-    return _readable(PushedModel(Path(pushed_model.uri)).record)
+    return readable(PushedModel(Path(pushed_model.uri)).record)
 
 
 def translations(evaluation: StoredArtifact) -> list[Translated]:
     """Returns the translations of a ModelEvaluation."""
-    return _readable(ModelEvaluation(Path(evaluation.uri)).translations) or []
+    return readable(ModelEvaluation(Path(evaluation.uri)).translations) or []
 
 
 def reasons(blessing: StoredArtifact) -> list[str]:
     """Returns the reasons of a verdict, from its file, or else from the record; or where to look."""
-    verdict = _readable(BLESSINGS[blessing.type](Path(blessing.uri)).verdict)
+    verdict = readable(BLESSINGS[blessing.type](Path(blessing.uri)).verdict)
     if verdict is not None:
         return verdict.reasons
     if recorded := str(blessing.properties.get(Blessing.REASONS_PROPERTY, "")):
@@ -120,14 +120,7 @@ def checks(blessings: Sequence[StoredArtifact]) -> list[str]:
     return [reason for reason in found if reason != force]
 
 
-def evenly(items: Sequence[T], count: int) -> list[T]:
-    """Returns at most `count` of the items, spread evenly, the first among them."""
-    if len(items) <= count:
-        return list(items)
-    return [items[index * len(items) // count] for index in range(count)]
-
-
-def _readable(read: Callable[[], T]) -> T | None:
+def readable(read: Callable[[], T]) -> T | None:
     """Returns what a function reads; None if the file is missing, damaged or unreadable."""
     try:
         return read()

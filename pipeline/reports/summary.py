@@ -12,6 +12,7 @@ from pathlib import Path
 from bitext.components.artifacts import ModelEvaluation, PushedModel, Translated
 from bitext.components.shared.display import isolate
 from bitext.components.shared.metrics import METRICS, CorpusScore
+from bitext.components.shared.spacing import evenly
 from bitext.pipeline.records import State, pushed_folder
 from bitext.pipeline.reports import contents, corpora
 from bitext.pipeline.runner import Result
@@ -44,7 +45,7 @@ def summarize(result: Result, serving: str) -> str:
 
 
 def _translations(rows: Sequence[Translated]) -> str:
-    shown = contents.evenly(rows, EXAMPLES)
+    shown = evenly(rows, EXAMPLES)
     if not shown:
         return ""
     lines = [f"{len(shown)} held-out sentences:"]

@@ -18,6 +18,7 @@ from bitext.components.example_gen.sources import find_source_files, read_rows
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 from bitext.components.shared.language_identification import count_languages
+from bitext.components.shared.spacing import spaced_indices
 from bitext.schemas import scripts
 
 SAMPLE_ROWS = 200_000
@@ -111,8 +112,8 @@ def look_at(parameters: BaseParameters) -> Look:
     source, target = (pa.concat_arrays([none, *side]) for side in (sources, targets))
     if not len(source):
         return Look(rows, is_whole, None, [], reasons, rejects, blank, directions)
-    shown = preview.spread(len(source), SHOWN_PAIRS)
-    pairs = [(source[i].as_py(), target[i].as_py()) for i in shown.to_pylist()]
+    shown = spaced_indices(len(source), SHOWN_PAIRS)
+    pairs = [(source[i].as_py(), target[i].as_py()) for i in shown.tolist()]
     return Look(rows, is_whole, (_side(source), _side(target)), pairs, reasons, rejects, blank, directions)
 
 
@@ -128,12 +129,12 @@ def _language(blocks: list[pa.Array]) -> str:
     texts = pa.concat_arrays([pa.array([], pa.string()), *blocks])
     if not len(texts):
         return ""
-    return preview.dominant_language(count_languages(texts.take(preview.spread(len(texts), TEXTS_OF_FILE))))
+    return preview.dominant_language(count_languages(texts.take(spaced_indices(len(texts), TEXTS_OF_FILE))))
 
 
 def _side(texts: pa.Array) -> Side:
     lengths = pc.utf8_length(texts).to_numpy(zero_copy_only=False)
-    sample = texts.take(preview.spread(len(texts), SAMPLE_TEXTS))
+    sample = texts.take(spaced_indices(len(texts), SAMPLE_TEXTS))
     found = count_languages(sample)
     median, most = np.percentile(lengths, [50, 95]).astype(int).tolist()
     script = scripts.dominant_script(sample.to_pylist())

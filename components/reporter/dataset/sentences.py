@@ -18,6 +18,7 @@ from bitext.components.artifacts.page import Axis, Block, Cell, Chart, Column, S
 from bitext.components.reporter import Inputs
 from bitext.components.shared import tfrecord
 from bitext.components.shared.language_identification import CONFIDENCE, LEAST_LETTERS, count_languages
+from bitext.components.shared.spacing import spaced_indices
 from bitext.schemas import features, scripts
 
 MEASURED_ROWS = 250_000
@@ -136,8 +137,8 @@ def _measure(split: Split, batches: list[tuple[pa.Array, pa.Array]]) -> None:
             for value in pc.value_counts(columns[f"{side}_script"]).to_pylist():
                 counts[value["values"]] += value["counts"]
         split.scripts[side] = counts
-        rows = np.linspace(0, split.measured - 1, min(split.measured, IDENTIFIED_ROWS)).astype(np.int64)
-        split.languages[side] = count_languages(split.values[side].take(pa.array(rows)).combine_chunks())
+        rows = pa.array(spaced_indices(split.measured, IDENTIFIED_ROWS))
+        split.languages[side] = count_languages(split.values[side].take(rows).combine_chunks())
     split.ratios = _joined(derived, "length_ratio")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,11 +19,12 @@ from bitext.components.artifacts import (
 from bitext.components.reporter.evaluation.summary import sets_of
 from bitext.components.shared import distributions
 from bitext.components.shared.distributions import Distribution
-from bitext.components.shared.errors import ConfigError, DataError
+from bitext.components.shared.errors import ConfigError
 from bitext.pipeline.completion import complete_interrupted
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.layout import Layout
 from bitext.pipeline.records import History, StoredArtifact
+from bitext.pipeline.reports import contents
 from bitext.pipeline.reports.history.entries import Entry
 from bitext.pipeline.reports.history.reading import distributions_of, entries, training_statistics
 from bitext.pipeline.reports.passes import Pass
@@ -32,7 +32,6 @@ from bitext.pipeline.reports.selection import choose
 from bitext.pipeline.store import Store
 from bitext.pipeline.store import exists as store_exists
 
-T = TypeVar("T")
 A = TypeVar("A", bound=Artifact)
 
 
@@ -74,7 +73,7 @@ class Side:
     def metrics(self) -> dict[str, Metrics]:
         """The scores of each set; empty: there are none, or they cannot be read."""
         evaluation = self.artifact(ModelEvaluation)
-        metrics = _readable(evaluation.metrics) if evaluation else None
+        metrics = contents.readable(evaluation.metrics) if evaluation else None
         return sets_of(metrics) if metrics else {}
 
     def statistics(self) -> dict[str, Distribution]:
@@ -98,17 +97,9 @@ class Side:
         model = self.newest(Model)
         properties = model.properties.items() if model is not None else ()
         found = {name.replace("_", " "): value for name, value in properties if isinstance(value, float)}
-        if (run := self.artifact(ModelRun)) is not None and (validations := _readable(run.history)):
+        if (run := self.artifact(ModelRun)) is not None and (validations := contents.readable(run.history)):
             found |= {"updates": float(validations[-1].step), "minutes": validations[-1].minutes}
         return found
-
-
-def _readable(read: Callable[[], T]) -> T | None:
-    """Returns what a function reads; None if the file is missing, damaged or unreadable."""
-    try:
-        return read()
-    except (DataError, OSError):
-        return None
 
 
 def sides(
