@@ -11,6 +11,7 @@ import msgspec
 
 from bitext.components.artifacts import Metrics, ServedVersion
 from bitext.components.pusher.card import Card, Origin
+from bitext.components.seq2seq import ServingLimits
 from bitext.components.shared.display import isolate, printable
 from bitext.components.shared.metrics import METRICS
 
@@ -28,11 +29,7 @@ MAIN_SETTINGS = {
         *("label_smoothing", "optimizer.average_decay", "precision", "seed", "warm_start.model"),
     ),
     "default search": ("search.beam_size", "search.length_penalty", "search.max_length"),
-    "limits of a request": (
-        *("serving_limits.batch_size", "serving_limits.text_bytes", "serving_limits.beam_size"),
-        *("serving_limits.samples", "serving_limits.max_length", "serving_limits.target_length"),
-        *("serving_limits.hypotheses", "serving_limits.tokens"),
-    ),
+    "limits of a request": tuple(f"serving_limits.{name}" for name in ServingLimits.__struct_fields__),
 }
 """The Trainer's parameters that the card shows, by the label of their row."""
 

@@ -118,7 +118,7 @@ class ServingLimits(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
       target_length: tokens of one target of `score`, `</s>` included.
       hypotheses: number of texts times `beam_size` or `samples`. The memory of a step grows with it.
       tokens: number of texts times `beam_size` or `samples` times `max_length`; number of texts times the
-        tokens of the longest target.
+        tokens of the longest source or target.
     """
 
     batch_size: Positive = 1024

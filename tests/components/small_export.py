@@ -83,9 +83,6 @@ class Export:
         tensors = {name: tf.constant(value) for name, value in inputs.items()}
         return {name: v.numpy() for name, v in self.loaded.signatures[signature](**tensors).items()}
 
-    def default_search(self) -> dict[str, np.ndarray]:
-        return self("default_search")
-
     def nbest(self, text: list[bytes], beam: int, alpha: float = 1.0) -> dict[str, np.ndarray]:
         return self("translate_nbest", text=text, beam_size=beam, length_penalty=alpha, max_length=MAX_LENGTH)
 

@@ -287,8 +287,9 @@ def test_info_tells_a_client_the_special_tokens(export):
     info = {name: int(value) for name, value in export("info").items()}
     size = export.translator.model.target_size
     special = {"pad": 0, "bos": 1, "eos": 2, "unk": 3}
-    limits = {"source_max_length": SOURCE_MAX_LENGTH, "max_length_factor": 0}
-    assert special.items() | {"vocab_size": size}.items() | limits.items() <= info.items()
+    lengths = {"source_max_length": SOURCE_MAX_LENGTH, "max_length_factor": 0, "min_length": 1}
+    limits = {f"limit_{name}": value for name, value in msgspec.structs.asdict(ServingLimits()).items()}
+    assert info == special | {"vocab_size": size, "coverage_penalty": 0} | lengths | limits
 
 
 @pytest.mark.parametrize("beam", [1, 3])

@@ -71,7 +71,7 @@ def test_beam_search_finds_what_translate_nbest_finds(export, tmp_path, search):
             assert [row for _, row in found] == tokens, (text, given)
             np.testing.assert_allclose([s for s, _ in found], expected["score"][0, :filled], rtol=1e-4)
     printed = example("beam_search.py", tmp_path, export.path, "a mat")
-    best = export("translate_nbest", text=["a mat"], **export.default_search())
+    best = export("translate_nbest", text=["a mat"], **export("default_search"))
     assert printed.splitlines() == lines_of({name: best[name][0] for name in ("score", "text")})
 
 

@@ -57,10 +57,6 @@ def section(entries: Sequence[Entry]) -> Section | None:
     return Section(id="cost", title="Time and memory", blocks=tuple(blocks), summary=summary)
 
 
-def _speed(entry: Entry) -> float | None:
-    return entry.tokens_per_second
-
-
 def _minutes(entry: Entry, node: str) -> float | None:
     return entry.nodes[node].seconds / 60 if node in entry.nodes else None
 

@@ -50,7 +50,8 @@ def write(record: RunRecord, path: Path | None = None, only_new: bool = False) -
       The file.
 
     Raises:
-      EnvironmentFault: the file cannot be written.
+      ConfigError: the file is a folder.
+      EnvironmentFault: it cannot be written.
       DataError: the record is damaged.
     """
     path = path or record.layout.report(record.run.run_id)
