@@ -136,6 +136,16 @@ class ToyTranslator(tf.Module):
 
     @tf.function(
         input_signature=[
+            tf.TensorSpec([None, None], tf.int32, "tokens"),
+            tf.TensorSpec([None], tf.int32, "length"),
+        ]
+    )
+    def encode_tokens(self, tokens: tf.Tensor, length: tf.Tensor) -> dict[str, tf.Tensor]:
+        memory = tf.sequence_mask(length, tf.shape(tokens)[1], dtype=tf.float32)[:, :, None]
+        return {"memory": memory, "memory_length": length, "state": tf.zeros([tf.size(length), 1])}
+
+    @tf.function(
+        input_signature=[
             tf.TensorSpec([None], tf.int32),
             tf.TensorSpec([None, None, 1], tf.float32),
             tf.TensorSpec([None], tf.int32),
@@ -185,6 +195,7 @@ def signatures(module: ToyTranslator) -> dict[str, Any]:
         "tokenize": module.tokenize,
         "detokenize": module.detokenize,
         "encode": module.encode,
+        "encode_tokens": module.encode_tokens,
         "decode_step": module.decode_step,
         "info": module.info,
         "languages": module.languages,

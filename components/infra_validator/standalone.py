@@ -62,6 +62,10 @@ SIGNATURES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "tokenize": ({"text": "string"}, {"tokens": "int32", "length": "int32", "total_length": "int32"}),
     "detokenize": ({"tokens": "int32"}, {"text": "string"}),
     "encode": ({"text": "string"}, {"memory": "float32", "memory_length": "int32"}),
+    "encode_tokens": (
+        {"tokens": "int32", "length": "int32"},
+        {"memory": "float32", "memory_length": "int32"},
+    ),
     "decode_step": ({"token": "int32"}, {"log_probs": "float32", "alignment": "float32"}),
     "info": ({}, dict.fromkeys(("pad", "bos", "eos", "unk", "vocab_size", "source_max_length"), "int32")),
     "languages": ({}, {"source_language": "string"}),

@@ -33,6 +33,7 @@ SEVERAL = {"text": ("B", "N"), "score": ("B", "N"), "log_prob": ("B", "N"), "len
 """Outputs of the signatures that return several translations of a sentence."""
 ONLY = {
     ("tokenize", "tokens"): ("B", "S"),
+    ("encode_tokens", "tokens"): ("B", "S"),
     ("decode_step", "alignment"): ("B", "S"),
 }
 MEANINGS = {
@@ -74,6 +75,7 @@ MEANINGS = {
     },
 }
 ONLY_MEANINGS = {
+    ("encode_tokens", "tokens"): "Source tokens; what follows a sentence is ignored.",
     ("translate_sample", "score"): "The same as `log_prob`: samples are not ranked.",
 }
 """Meanings of tensors that mean something else in one signature."""

@@ -41,7 +41,7 @@ SIGNATURES = {
 
 def test_every_signature_has_its_inputs_and_outputs(export):
     signatures = export.loaded.signatures
-    assert set(signatures) == {*SIGNATURES, "encode", "decode_step"}
+    assert set(signatures) == {*SIGNATURES, "encode", "encode_tokens", "decode_step"}
     for name, (inputs, outputs) in SIGNATURES.items():
         assert set(signatures[name].structured_input_signature[1]) == inputs
         assert set(signatures[name].structured_outputs) == outputs
@@ -281,6 +281,17 @@ def test_tokenize_returns_the_tokens_that_encode_reads(export):
         assert not row[length:].any()
     # The unit is characters, and a text begins with a word boundary.
     assert tokens["total_length"][:4].tolist() == [len(line) + 2 if line else 1 for line in LINES[:4]]
+
+
+def test_encode_tokens_returns_what_encode_returns_and_ignores_what_follows_a_sentence(export):
+    tokenized = export("tokenize", text=LINES)
+    tokens, length = tokenized["tokens"], tokenized["length"]
+    expected = export("encode", text=LINES)
+    for given in (tokens, np.where(tokens == 0, 9_999, tokens)):
+        outputs = export("encode_tokens", tokens=given, length=length)
+        assert set(outputs) == set(expected)
+        for name, value in expected.items():
+            np.testing.assert_array_equal(outputs[name], value)
 
 
 def test_info_tells_a_client_the_special_tokens(export):

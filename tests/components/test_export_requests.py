@@ -44,6 +44,7 @@ VALID: dict[str, dict[str, Any]] = {
     "tokenize": {"text": LINES},
     "detokenize": {"tokens": [[4, 5, 2]]},
     "encode": {"text": LINES},
+    "encode_tokens": {"tokens": [[4, 5, 2], [4, 2, 0]], "length": [3, 2]},
 }
 
 
@@ -99,6 +100,14 @@ BIG, NAN = 2**31 - 1, math.nan
             "must have texts of at most 65,536 bytes, received 180000",
         ),
         ("detokenize", "tokens", [[4, -1]], "received [-1]"),
+        ("encode_tokens", "tokens", [[4, 5, 6], [4, 2, 0]], "2 (</s>) at the end of each sentence"),
+        ("encode_tokens", "tokens", [[4, 0, 2], [4, 2, 0]], "received [0]"),
+        ("encode_tokens", "tokens", [[1, 5, 2], [4, 2, 0]], "received [1]"),
+        ("encode_tokens", "tokens", [[4, BIG, 2], [4, 2, 0]], f"received [{BIG}]"),
+        ("encode_tokens", "length", [3], "must have as many rows as tokens, received [1 2]"),
+        ("encode_tokens", "length", [3, 0], "received [0]"),
+        ("encode_tokens", "length", [3, 4], "received [4]"),
+        ("encode_tokens", "length", [3, -1], "received [-1]"),
         ("detokenize", "tokens", [[4, BIG]], f"received [{BIG}]"),
         *(
             (
@@ -132,6 +141,7 @@ NUMBERS = st.one_of(
     st.sampled_from([0.0, 1.0, NAN, math.inf, -math.inf, 1e-40]),
 )
 TOKENS = st.one_of(st.integers(0, 40), st.sampled_from([-1, 10_000, BIG, -BIG - 1]))
+SOURCE_TOKENS = st.one_of(st.integers(2, 20), TOKENS)
 INPUTS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "serving_default": {"text": TEXTS},
     "translate_nbest": {"text": TEXTS, "beam_size": COUNTS, "length_penalty": NUMBERS, "max_length": LENGTHS},
@@ -150,6 +160,12 @@ INPUTS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "tokens": st.integers(0, 3).flatmap(lambda n: st.lists(st.lists(TOKENS, min_size=n, max_size=n)))
     },
     "encode": {"text": TEXTS},
+    "encode_tokens": {
+        "tokens": st.integers(0, 4).flatmap(
+            lambda n: st.lists(st.lists(SOURCE_TOKENS, min_size=n, max_size=n), max_size=4)
+        ),
+        "length": st.lists(st.one_of(st.integers(1, 4), COUNTS), max_size=4),
+    },
 }
 DTYPES = {"text": object, "source": object, "target": object}
 FLOATS = {"length_penalty", "temperature", "top_p"}

@@ -36,7 +36,7 @@ def test_requests_cover_the_signatures_and_are_reproducible(export):
     warm_up.write(export.translator, SENTENCES, export.path)
     requests = read(export.path)
     assert {request.model_spec.signature_name for request in requests} == {
-        *("serving_default", "score", "encode", "decode_step", "tokenize", "detokenize")
+        *("serving_default", "score", "encode", "encode_tokens", "decode_step", "tokenize", "detokenize")
     }
     texts = [tf.make_ndarray(r.inputs["text"]).tolist() for r in requests if "text" in r.inputs]
     assert {len(text) for text in texts} == {1, warm_up.BATCH_SIZE}

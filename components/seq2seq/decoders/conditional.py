@@ -74,7 +74,7 @@ class ConditionalDecoder(RecurrentDecoder):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         inputs = dropout(embedded, self.settings.layer_input_dropout)
         hidden, (context, alignment) = run(0, (inputs,))
-        context = tf.ensure_shape(context, [None, None, self.settings.encoder_units])
+        context.set_shape([None, None, self.settings.encoder_units])
         hidden = dropout(hidden, self.settings.layer_dropout)
         for layer in range(1, len(self.cells)):
             hidden = self._run_layer(layer, hidden, [context], run, dropout)

@@ -131,7 +131,8 @@ class RecurrentDecoder(Decoder):
         def run(index: int, inputs: Tensors) -> tuple[tf.Tensor, Tensors]:
             new, outputs = loops[index].single_step(tuple(map(flatten, inputs)), states_before[index])
             states_after.append(new)
-            hidden = tf.ensure_shape(unflatten(new[0]), [None, None, new[0].shape[-1]])
+            hidden = unflatten(new[0])
+            hidden.set_shape([None, None, new[0].shape[-1]])  # not tf.ensure_shape, which TensorFlow.js lacks
             return hidden, tuple(map(unflatten, outputs))
 
         vectors, alignment = self._run_layers(embedded, memory, run, NO_DROPOUT)

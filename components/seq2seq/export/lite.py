@@ -38,7 +38,7 @@ def convert(translator: Translator, precision: Precision | None) -> bytes:
     constants = [functools.partial(tf.constant, v.numpy()) for v in variables]
     tokens = tf.TensorSpec([1, None], tf.int32, "tokens")
     functions: dict[str, tuple[Any, dict[str, tf.TensorSpec]]] = {
-        "encode": (translator.encode_tokens, {"tokens": tokens}),
+        "encode": (translator.encode_padded, {"tokens": tokens}),
         "decode_step": (translator.decode_step, translator.signatures()["decode_step"][1]),
     }
     signatures = {

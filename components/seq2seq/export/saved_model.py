@@ -12,7 +12,7 @@ from bitext.components.seq2seq import SearchSettings, ServingLimits, length_boun
 from bitext.components.seq2seq.decoding.hypotheses import Hypotheses
 from bitext.components.seq2seq.decoding.sampling import sample
 from bitext.components.seq2seq.decoding.search import beam_search
-from bitext.components.seq2seq.export import description
+from bitext.components.seq2seq.export import description, source_tokens
 from bitext.components.seq2seq.export.requests import RequestChecks
 from bitext.components.seq2seq.export.unknown_words import aligned_words
 from bitext.components.seq2seq.memory import Memory
@@ -231,9 +231,20 @@ class Translator(tf.Module):
         with tf.control_dependencies(self.checks.texts(text=text)):
             tokens = self.source_tokens(text)
         with tf.control_dependencies(self.checks.read(tokens)):
-            return self.encode_tokens(tokens)
+            return self.encode_padded(tokens)
 
-    def encode_tokens(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)])
+    def encode_tokens(self, tokens: tf.Tensor, length: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns what `encode` returns, from source tokens. Text and string tables are not read.
+
+        What follows the `length` tokens of a sentence, which end with `</s>`, is ignored.
+        """
+        vocabulary = self.model.source_embedding.shape[0]
+        return self.encode_padded(
+            source_tokens.checked(self.checks, tokens, length, vocabulary, self.source_max_length)
+        )
+
+    def encode_padded(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         """Computes the outputs of `encode` from source tokens int32[B, S], padded with 0."""
         start, decoder = self.model.start(tokens), self.model.decoder
         length = tf.reduce_sum(tf.cast(start.memory.mask, tf.int32), -1)
@@ -319,6 +330,7 @@ class Translator(tf.Module):
             "tokenize": self.tokenize,
             "detokenize": self.detokenize,
             "encode": self.encode,
+            "encode_tokens": self.encode_tokens,
         } | description.functions(
             self.model, self.search, self.limits, self.source_max_length, self.source_language
         )

@@ -56,6 +56,8 @@ def requests(translator: Translator, sentences: Sequence[str]) -> Iterator[Reque
     yield "serving_default", {"text": few}
     yield "score", {"source": few, "target": translations}
     yield "encode", {"text": single}
+    tokenized = translator.tokenize(few)
+    yield "encode_tokens", {name: tokenized[name] for name in ("tokens", "length")}
     yield "decode_step", {"token": tf.constant([BOS]), **translator.encode(single)}
     yield "tokenize", {"text": few}
     yield "detokenize", {"tokens": translator.target_tokens(translations)[:, 1:]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from bitext.components.seq2seq import ModelSettings
@@ -153,7 +154,7 @@ class AdditiveAttention(Attention):
         hidden = tf.tanh(queries[:, :, tf.newaxis] + keys[:, tf.newaxis])
         # One product computes the scores of all heads: its matrix [Q, H] has the units of v in the columns of
         # their heads, and zeros elsewhere.
-        head_of_unit = tf.repeat(tf.eye(self.heads), self.key_units // self.heads, axis=0)
+        head_of_unit = np.repeat(np.eye(self.heads, dtype=np.float32), self.key_units // self.heads, axis=0)
         return tf.transpose(multiply(hidden, head_of_unit * constants[0][:, tf.newaxis]), [0, 3, 1, 2])
 
 

@@ -71,7 +71,29 @@ def unroll(
     if training and isinstance(cell, CellWithBackward) and not cell.gains:
         hidden, final = scan_with_backward(cell, inputs[0], initial, mask, order, loop.recurrent_mask)
         return hidden, (), final
-    pass_class = DifferentiablePass if training else ForwardPass
-    hidden, outputs, final = pass_class(loop, mask, order).run(inputs, initial)
+    if training:
+        hidden, outputs, final = DifferentiablePass(loop, mask, order).run(inputs, initial)
+    else:
+        hidden, outputs, final = _run_forward(loop, inputs, initial, mask, order)
     hidden.set_shape([None, None, initial[0].shape[-1]])
     return hidden, outputs, final
+
+
+def _run_forward(
+    loop: Loop, inputs: Tensors, initial: State, mask: tf.Tensor | None, order: Order
+) -> tuple[tf.Tensor, Tensors, State]:
+    """Runs a loop without a gradient. Inputs are projected; arguments and results as in `unroll`.
+
+    A reversed loop is a forward loop over reversed inputs. In an exported graph, every loop must write its
+    t-th result at position t: converters to other formats (tf2onnx) ignore the position and append.
+    """
+    if not order.reverse:
+        return ForwardPass(loop, mask, order).run(inputs, initial)
+    inputs = tuple(_reversed(sequence) for sequence in inputs)
+    mask = None if mask is None else _reversed(mask)
+    hidden, outputs, final = ForwardPass(loop, mask, Order(order.steps, reverse=False)).run(inputs, initial)
+    return _reversed(hidden), tuple(_reversed(sequence) for sequence in outputs), final
+
+
+def _reversed(sequence: tf.Tensor) -> tf.Tensor:
+    return tf.reverse(sequence, [0])
