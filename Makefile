@@ -9,7 +9,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run test coverage test-slow test-browser test-java test-airflow lint format docs docs-screens wheel hooks lock bench peers \
+.PHONY: help setup run test coverage test-slow test-browser test-java test-rust test-oldest test-airflow lint format docs docs-screens wheel hooks lock bench peers \
   clean
 
 help: ## list the targets
@@ -42,10 +42,17 @@ test-browser: setup ## test the pages in Chromium (BROWSER=... names another exe
 test-java: setup ## test the exported model in TensorFlow Java (needs Maven Central, mvn and a JDK)
 	$(BIN)/python -m pytest tests/clients/test_java.py -s $(PYTEST_FLAGS)
 
+test-rust: setup ## test the exported model in Rust (needs crates.io, cargo and pkg-config)
+	$(BIN)/python -m pytest tests/clients/test_rust.py -s $(PYTEST_FLAGS)
+
 # Creates .venv-$(1) from requirements/$(1).txt with the interpreter $(2).
 SECOND_VENV = environment=.venv-$(1); echo "make $@: requirements/$(1).txt into $$environment"; \
   [ -x $$environment/bin/python ] || $(UV) venv --quiet --python "$(2)" $$environment; \
   $(UV) pip sync --quiet --python $$environment/bin/python --require-hashes requirements/$(1).txt
+
+test-oldest: setup ## test the exported model in TensorFlow 2.13, the oldest that runs it, and in hub.KerasLayer
+	@$(call SECOND_VENV,oldest,3.11)
+	$(BIN)/python -m pytest tests/clients/test_oldest_tensorflow.py --timeout=1800 $(PYTEST_FLAGS)
 
 test-airflow: setup ## test the DAG in Airflow 2 and 3, each in its own .venv-airflow* (AIRFLOW=3 for one)
 	@base="$$($(BIN)/python -c 'import sys; print(sys._base_executable)')"; \
@@ -77,7 +84,7 @@ hooks: setup ## install the git hooks of .pre-commit-config.yaml
 	$(BIN)/pre-commit install
 
 # setup.py has the version ranges; this writes the exact versions. LOCK_FLAGS=--upgrade takes newer versions.
-# Airflow and the peers have environments of their own, so their ranges are here.
+# Airflow, the peers and the oldest TensorFlow have environments of their own, so their ranges are here.
 LOCK = $(UV) pip compile --generate-hashes --annotation-style line \
   --custom-compile-command 'make lock' --no-emit-index-url --quiet $(LOCK_FLAGS)
 LOCK_OURS = $(LOCK) setup.py --extra dev
@@ -90,6 +97,7 @@ lock: ## write requirements/*.txt from setup.py (needs uv)
 	echo 'apache-airflow>=2.10,<3' | $(LOCK_AIRFLOW) -o requirements/airflow2.txt
 	echo 'apache-airflow>=3,<4' | $(LOCK_AIRFLOW) -o requirements/airflow3.txt
 	printf '%s\n' OpenNMT-tf==2.32.0 tensorflow==2.13.1 'setuptools<80' | $(LOCK_PEER) -o requirements/opennmt.txt
+	printf '%s\n' tensorflow==2.13.1 tensorflow-hub==0.16.1 'setuptools<80' | $(LOCK_PEER) -o requirements/oldest.txt
 	printf '%s\n' joeynmt==2.3.0 torch==2.2.2 'numpy<2' 'pandas<3' importlib-metadata 'setuptools<80' | \
 	  $(LOCK_PEER) -o requirements/joeynmt.txt
 

@@ -52,6 +52,7 @@ BROUGHT_311 = [
     "tf-keras>=2.16,<2.17",
 ]
 FAMILY_313 = [
+    "ai-edge-litert>=2,<3",  # the successor of tf.lite.Interpreter
     "tensorflow>=2.21,<2.22",
     "tensorflow-transform>=1.21,<1.22",
     "tensorflow-data-validation>=1.21,<1.22",

@@ -168,7 +168,7 @@ def test_tensorflow_lite_translates_greedily_as_the_model_does(request, model):
     translator = request.getfixturevalue(model)
     content = lite.convert(translator, None)
     assert_same_greedy_tokens(translator, lite.LiteModel(content))
-    interpreter = tf.lite.Interpreter(model_content=content)
+    interpreter = lite.Interpreter(model_content=content)
     operations = {detail["op_name"] for detail in interpreter._get_ops_details()}
     assert operations
     assert not {name for name in operations if name.startswith("Flex")}
@@ -176,7 +176,7 @@ def test_tensorflow_lite_translates_greedily_as_the_model_does(request, model):
 
 @pytest.mark.parametrize("precision", ["float16", "int8"])
 def test_a_smaller_tensorflow_lite_model_is_near_the_model(translator, precision):
-    interpreter = tf.lite.Interpreter(model_content=lite.convert(translator, precision))
+    interpreter = lite.Interpreter(model_content=lite.convert(translator, precision))
     [tokens] = translator.source_tokens(tf.constant(LINES[:1])).numpy()
     encoded = interpreter.get_signature_runner("encode")(tokens=tokens[np.newaxis])
     stepped = interpreter.get_signature_runner("decode_step")(token=np.array([1], np.int32), **encoded)
@@ -190,7 +190,7 @@ def test_a_smaller_tensorflow_lite_model_is_near_the_model(translator, precision
 
 
 def test_a_client_of_tensorflow_lite_steps_several_hypotheses(translator):
-    interpreter = tf.lite.Interpreter(model_content=lite.convert(translator, None))
+    interpreter = lite.Interpreter(model_content=lite.convert(translator, None))
     [tokens] = translator.source_tokens(tf.constant(LINES[:1])).numpy()
     encoded = interpreter.get_signature_runner("encode")(tokens=tokens[np.newaxis])
     repeated = {name: np.repeat(value, 3, 0) for name, value in encoded.items()}

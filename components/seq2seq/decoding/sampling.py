@@ -136,23 +136,41 @@ def draw_tokens(
       Tokens int32[B, K] and their log probabilities float32[B, K].
     """
     size = log_probs.shape[-1]
-    sorted_log_probs, tokens = tf.math.top_k(log_probs, size)
+    is_greedy = temperature < MIN_TEMPERATURE
     # Differences from the largest do not overflow with a tiny temperature. With a large one, tokens that must
     # not be drawn would be as probable as others.
-    is_greedy = temperature < MIN_TEMPERATURE
-    differences = sorted_log_probs - sorted_log_probs[:, :, :1]
-    tempered = tf.nn.log_softmax(differences / tf.where(is_greedy, 1.0, temperature))
-    cumulative = tf.cumsum(tf.exp(tempered), axis=-1, exclusive=True)
-    rank, limit = tf.range(size), tf.where(is_greedy, 1, tf.where(tf.equal(top_k, 0), size, top_k))
-    is_within = tf.logical_and(
-        rank < limit, tf.logical_and(cumulative < top_p, sorted_log_probs > NEG_INF / 2)
+    differences = log_probs - tf.reduce_max(log_probs, axis=-1, keepdims=True)
+    tempered = tf.nn.log_softmax(
+        tf.where(log_probs > NEG_INF / 2, differences / tf.where(is_greedy, 1.0, temperature), NEG_INF)
     )
-    is_candidate = tf.logical_or(rank == 0, is_within)
-    flat = tf.reshape(tf.where(is_candidate, tempered, NEG_INF), [-1, size])
-    chosen = tf.random.stateless_categorical(flat, 1, seed, tf.int32)
-    chosen = tf.reshape(chosen, [*tf.unstack(tf.shape(log_probs)[:2]), 1])
-    token, log_prob = (tf.gather(by_rank, chosen, batch_dims=2) for by_rank in (tokens, sorted_log_probs))
-    return token[:, :, 0], log_prob[:, :, 0]
+    count = tf.where(is_greedy, 1, tf.where(tf.equal(top_k, 0), size, tf.minimum(top_k, size)))
+    # Sorting a vocabulary costs more than everything else.
+    token = tf.cond(
+        tf.logical_and(count == size, tf.greater_equal(top_p, 1.0)),
+        lambda: _draw(tempered, seed),
+        lambda: _draw_from_best(log_probs, tempered, seed, count, top_p),
+    )
+    return token, tf.gather(log_probs, token, batch_dims=2)
+
+
+def _draw_from_best(
+    log_probs: tf.Tensor, tempered: tf.Tensor, seed: tf.Tensor, count: tf.Tensor, top_p: tf.Tensor | float
+) -> tf.Tensor:
+    """Draws from the `count` most probable tokens, and of these from those that `top_p` leaves."""
+    best, tokens = tf.math.top_k(log_probs, count)
+    tempered = tf.gather(tempered, tokens, batch_dims=2)
+    cumulative = tf.cumsum(tf.exp(tempered), axis=-1, exclusive=True)
+    is_within = tf.logical_and(cumulative < top_p, best > NEG_INF / 2)
+    is_candidate = tf.logical_or(tf.range(count) == 0, is_within)
+    chosen = _draw(tf.where(is_candidate, tempered, NEG_INF), seed)
+    return tf.gather(tokens, chosen, batch_dims=2)
+
+
+def _draw(log_probs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Draws int32[B, K] from log probabilities float32[B, K, V]."""
+    shape = tf.shape(log_probs)
+    flat = tf.reshape(log_probs, [-1, shape[2]])
+    return tf.reshape(tf.random.stateless_categorical(flat, 1, seed, tf.int32), shape[:2])
 
 
 def _is_unfinished(tokens: tf.Tensor) -> tf.Tensor:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import tempfile
-import warnings
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,12 @@ from bitext.components.seq2seq.decoding.scoring import NEG_INF
 from bitext.components.seq2seq.export.quantize import Precision, replace_weights
 from bitext.components.seq2seq.export.saved_model import Translator
 from bitext.components.seq2seq.model import BOS, EOS, PAD
+
+try:
+    # The successor of TensorFlow's interpreter, which warns in TensorFlow 2.20 and later.
+    from ai_edge_litert.interpreter import Interpreter
+except ModuleNotFoundError:
+    Interpreter = tf.lite.Interpreter
 
 
 def convert(translator: Translator, precision: Precision | None) -> bytes:
@@ -57,7 +62,7 @@ def convert(translator: Translator, precision: Precision | None) -> bytes:
 
 
 class LiteModel:
-    """A converted model in TensorFlow Lite's interpreter.
+    """A converted model in the interpreter of LiteRT, or of TensorFlow Lite.
 
     Args:
       content: content of the file, from `convert`.
@@ -65,10 +70,7 @@ class LiteModel:
     """
 
     def __init__(self, content: bytes, threads: int = 1):
-        with warnings.catch_warnings():
-            # TensorFlow 2.20 moves the interpreter to the package ai_edge_litert, and says so at each use.
-            warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated", UserWarning)
-            interpreter = tf.lite.Interpreter(model_content=content, num_threads=threads)
+        interpreter = Interpreter(model_content=content, num_threads=threads)
         self._encode = interpreter.get_signature_runner("encode")
         self._step = interpreter.get_signature_runner("decode_step")
 
