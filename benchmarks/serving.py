@@ -3,7 +3,7 @@
     python -m benchmarks.serving [FOLDER [FILE]]
 
 FOLDER is a serving folder or a SavedModel, FILE has a sentence a line; without them, those of a finished
-`make run`. For one core and for two, 1, 8 and 64 clients translate one sentence a request, each client as
+`make run`. For one core and for two, from 1 to 64 clients translate one sentence a request, each client as
 soon as it has its last answer: with the server over loopback, which is bound to these cores, and with as many
 threads that call `serving_default` in one process. The clients of the server run on any core. Each
 measurement has at most REQUESTS requests and takes at most SECONDS.
@@ -30,7 +30,7 @@ from benchmarks.process import BITEXT
 from benchmarks.report import Result, print_results, progress, result
 from bitext.components.translation.translator import find_saved_model
 
-CLIENTS = (1, 8, 64)
+CLIENTS = (1, 2, 4, 8, 16, 64)
 REQUESTS, SECONDS = 1500, 15.0
 WARM_UP = 3
 START_SECONDS = 300

@@ -42,6 +42,7 @@ class _Call:
       signature: the signature.
       inputs: its inputs.
       rows: number of texts.
+      most_rows: the most texts in the call, with those of others.
       arrival: when it came, by the clock of the event loop.
       result: its outputs, later.
     """
@@ -50,6 +51,7 @@ class _Call:
     signature: str
     inputs: Arrays
     rows: int
+    most_rows: int
     arrival: float
     result: asyncio.Future[Arrays]
 
@@ -59,7 +61,8 @@ class Batcher:
 
     Args:
       threads: number of calls that run at the same time.
-      max_rows: the most texts in a call. A larger request of another signature runs alone.
+      max_rows: the most texts in a call; fewer if the model takes fewer. A larger request of another
+        signature runs alone.
       delay: seconds that a call may wait for others while a thread is free.
       max_queued_rows: the most texts that wait.
       on_batch: is told the signature and the number of texts of each call.
@@ -85,7 +88,7 @@ class Batcher:
     async def run(self, loaded: LoadedVersion, signature: str, inputs: Arrays) -> Arrays:
         """Calls a signature, possibly together with other requests.
 
-        A request with more than `max_rows` texts is divided into several calls, which may run at the same
+        A request with more texts than a call has is divided into several calls, which may run at the same
         time, if its answer allows it.
 
         Raises:
@@ -99,27 +102,33 @@ class Batcher:
                 f" {self._max_queued_rows:,} may",
                 RETRY_SECONDS,
             )
-        if rows <= self._max_rows or not _is_merged(loaded, signature):
-            return await self._submit(loaded, signature, inputs, rows)
+        if not _is_merged(loaded, signature):
+            return await self._submit(loaded, signature, inputs, rows, rows)
+        most = min(self._max_rows, loaded.most_rows(inputs))
+        if rows <= most:
+            return await self._submit(loaded, signature, inputs, rows, most)
         specs = loaded.signatures[signature].inputs
-        starts = range(0, rows, self._max_rows)
+        starts = range(0, rows, most)
         parts = [
             {
-                name: array[start : start + self._max_rows] if specs[name].has_rows else array
+                name: array[start : start + most] if specs[name].has_rows else array
                 for name, array in inputs.items()
             }
             for start in starts
         ]
-        sizes = [min(self._max_rows, rows - start) for start in starts]
-        calls = (self._submit(loaded, signature, part, size) for part, size in zip(parts, sizes, strict=True))
+        sizes = [min(most, rows - start) for start in starts]
+        calls = (
+            self._submit(loaded, signature, part, size, most)
+            for part, size in zip(parts, sizes, strict=True)
+        )
         return requests.joined(await asyncio.gather(*calls))
 
     def _submit(
-        self, loaded: LoadedVersion, signature: str, inputs: Arrays, rows: int
+        self, loaded: LoadedVersion, signature: str, inputs: Arrays, rows: int, most_rows: int
     ) -> asyncio.Future[Arrays]:
         """Appends a call to its queue. Returns its outputs, later."""
         loop = asyncio.get_running_loop()
-        call = _Call(loaded, signature, inputs, rows, loop.time(), loop.create_future())
+        call = _Call(loaded, signature, inputs, rows, most_rows, loop.time(), loop.create_future())
         self._queues.setdefault(_key(call), collections.deque()).append(call)
         self.queued_rows += rows
         self._dispatch()
@@ -144,7 +153,7 @@ class Batcher:
         for key in by_age:
             queue = self._queues[key]
             due = queue[0].arrival + self._delay
-            is_full = sum(call.rows for call in queue) >= self._max_rows
+            is_full = sum(call.rows for call in queue) >= queue[0].most_rows
             if now >= due or is_full or key[1] not in _MERGED:
                 return self._take(key)
         if self._timer is not None:
@@ -157,7 +166,7 @@ class Batcher:
         queue = self._queues[key]
         batch = [queue.popleft()]
         rows = batch[0].rows
-        while queue and rows + queue[0].rows <= self._max_rows:
+        while queue and rows + queue[0].rows <= batch[0].most_rows:
             batch.append(queue.popleft())
             rows += batch[-1].rows
         if not queue:

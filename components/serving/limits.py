@@ -17,7 +17,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "samples": (1, math.inf),
     "max_length": (1, math.inf),
     "length_penalty": (0, 10),
-    "temperature": (1e-3, 1e3),
+    "temperature": (0, 1e3),
     "top_k": (0, math.inf),
     "top_p": (0, 1),
 }

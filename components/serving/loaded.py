@@ -19,13 +19,12 @@ from bitext.components.serving.errors import FAILED, INVALID, STATUS_OF_CODE, Re
 from bitext.components.serving.tensors import Arrays
 from bitext.components.shared.errors import DataError
 from bitext.components.translation import requests
+from bitext.components.translation.forced_decoding import MAX_LOGITS
 from bitext.components.translation.graph_check import PUSH_AGAIN
 from bitext.components.translation.translator import LineTranslator
 
 _SERIALS = itertools.count()
 _WARM_UP_TEXT = b"a"
-MAX_LOGITS = 1 << 26
-"""The most target tokens times words of the vocabulary in a call of `score`, in numbers of 4 bytes."""
 _MESSAGE_CHARACTERS = 500
 """Characters of an error of TensorFlow that a client is told."""
 
@@ -84,7 +83,16 @@ class LoadedVersion:
             return self._score(inputs)
         if name == "decode_step" and "token" in inputs:
             self._check_tokens("token", inputs["token"])
+        if name == "translate_sample" and inputs.get("temperature") == 0 and not self._takes_temperature_0:
+            raise RequestError(INVALID, "input 'temperature' must be above 0 for this version, received 0")
         return self._call(name, inputs)
+
+    def most_rows(self, inputs: Arrays) -> int:
+        """Returns the most texts that the model's own limits allow in one call with such inputs."""
+        if "info" not in self.signatures:
+            return requests.NO_LIMIT
+        beam_size = max(1, int(inputs.get("beam_size", self.default_beam)))
+        return self.translator.most_lines(beam_size, int(inputs.get("max_length", 0)))
 
     def _check_tokens(self, name: str, tokens: np.ndarray[Any, Any]) -> None:
         size = self.vocabulary_size
@@ -115,6 +123,11 @@ class LoadedVersion:
             for start in range(0, max(rows, 1), size)
         ]
         return requests.joined(parts)
+
+    @functools.cached_property
+    def _takes_temperature_0(self) -> bool:
+        """Whether sampling at temperature 0 is greedy search; models of bitext 0.2.0 and earlier draw noise."""
+        return "info" in self.signatures and "limit_samples" in self.translator.info
 
     @functools.cached_property
     def vocabulary_size(self) -> int:

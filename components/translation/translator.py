@@ -298,16 +298,14 @@ class LineTranslator:
         if "limit_batch_size" not in self.info:  # exported by bitext 0.2.0 or earlier
             return self.batch_size
         inputs = self._nbest_inputs
-        beam_size, max_length = int(inputs["beam_size"]), int(inputs["max_length"])
-        longest = self.source_max_length or 1
-        if not self._uses_default_search:
-            longest = max(longest, beam_size * max_length)
-        most = (
-            self.limit("batch_size"),
-            self.limit("hypotheses") // beam_size,
-            self.limit("tokens") // longest,
-        )
-        return max(1, min(self.batch_size, *most))
+        max_length = 0 if self._uses_default_search else int(inputs["max_length"])
+        return min(self.batch_size, self.most_lines(int(inputs["beam_size"]), max_length))
+
+    def most_lines(self, beam_size: int, max_length: int = 0) -> int:
+        """Returns the most lines that the model takes in a call (`max_length` 0: not an input of it)."""
+        longest = max(self.source_max_length or 1, beam_size * max_length)
+        lines, hypotheses, tokens = (self.limit(name) for name in ("batch_size", "hypotheses", "tokens"))
+        return max(1, min(lines, hypotheses // beam_size, tokens // longest))
 
     @functools.cached_property
     def _uses_default_search(self) -> bool:

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 from starlette.testclient import TestClient
 
+from bitext.components.seq2seq import ServingLimits
 from bitext.components.serving.limits import answer_bytes
 from bitext.components.serving.loaded import LoadedVersion
 from bitext.components.serving.settings import Limits
@@ -22,7 +23,7 @@ from bitext.components.shared.errors import DataError
 from bitext.components.translation.translator import LineTranslator
 from tests.components import served_toys
 from tests.components.served_toys import predict, push
-from tests.components.small_export import Export
+from tests.components.small_export import LINES, Export
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,23 @@ class TestNoRows:
         metadata = client.get("/v1/models/toy/metadata").json()["metadata"]["signature_def"]
         assert set(outputs) == set(metadata["signature_def"][signature]["outputs"])
         assert set(map(str, outputs.values())) == {"[]"}
+
+
+def test_temperature_0_is_greedy_search(client: TestClient) -> None:
+    drawn = answer(client, "translate_sample", text=["the cat sat"], **SAMPLE | {"temperature": 0.0})
+    best = answer(client, "translate_nbest", text=["the cat sat"], **NBEST | {"beam_size": 1})
+    assert drawn.json()["outputs"]["text"][0] == best.json()["outputs"]["text"][0] * 2
+
+
+def test_a_model_with_narrow_limits_answers_in_several_calls(client: TestClient, tmp_path: Path) -> None:
+    export = Export(tmp_path, limits=ServingLimits(batch_size=3, hypotheses=4, tokens=80))
+    lines = [line.decode() for line in LINES[:4]] * 2
+    with served_toys.client(export.path, name="toy") as narrow:
+        for signature, options in (("serving_default", {}), ("translate_nbest", NBEST), ("tokenize", {})):
+            responses = [answer(each, signature, text=lines, **options) for each in (client, narrow)]
+            assert [response.status_code for response in responses] == [200, 200]
+            wide, divided = (response.json()["outputs"] for response in responses)
+            assert wide.get("text", wide.get("tokens")) == divided.get("text", divided.get("tokens"))
 
 
 @pytest.mark.parametrize("token", [99_999, -1])
