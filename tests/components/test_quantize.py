@@ -96,7 +96,13 @@ def test_a_smaller_saved_model_computes_with_the_rounded_weights(rounded, small)
     numbers = {"max_length": MAX_LENGTH, "beam_size": 3, "length_penalty": 1.0}
     sampling = {"samples": 2, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": [1, 2]}
     values = {n: tf.constant(v) for n, v in (numbers | sampling).items()}
-    values |= {"text": text, "source": text, "target": text, "tokens": tf.constant([[60, 61, 2]])}
+    values |= {
+        "text": text,
+        "source": text,
+        "target": text,
+        "tokens": tf.constant([[60, 61, 2]]),
+        "length": tf.constant([3]),
+    }
     values |= {"token": token, **rounded.encode(text)}
     for name, (function, inputs) in signatures.items():
         arguments = {key: values[key] for key in inputs}
