@@ -9,7 +9,8 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run test coverage test-slow test-browser test-java test-rust test-oldest test-airflow lint format docs docs-screens wheel hooks lock bench peers \
+.PHONY: help setup run test coverage test-slow test-browser test-java test-rust test-oldest test-airflow test-onnx \
+  test-openvino lint format docs docs-screens wheel hooks lock bench peers \
   clean
 
 help: ## list the targets
@@ -26,13 +27,13 @@ run: setup ## download the corpus and run the whole pipeline (CONFIG=... names a
 	@$(BIN)/bitext run $(CONFIG)
 
 test: setup ## run the test suite: 15 minutes, no network (WORKERS=... processes, default 2)
-	$(BIN)/python -m pytest -m 'not slow and not network and not browser' -n $(WORKERS) $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -m 'not slow and not network and not browser and not runtime' -n $(WORKERS) $(PYTEST_FLAGS)
 
 coverage: ## run the test suite and fail below 90 % of lines and branches: 25 minutes
 	@$(MAKE) test PYTEST_FLAGS='--cov --cov-report=term --cov-fail-under=90 $(PYTEST_FLAGS)'
 
 test-slow: setup ## run the tests marked slow (about 15 minutes)
-	$(BIN)/python -m pytest -m 'slow and not network and not browser' --timeout=3600 $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -m 'slow and not network and not browser and not runtime' --timeout=3600 $(PYTEST_FLAGS)
 
 test-browser: setup ## test the pages in Chromium (BROWSER=... names another executable)
 	@command -v "$${BROWSER:-chromium}" > /dev/null || \
@@ -60,6 +61,20 @@ test-airflow: setup ## test the DAG in Airflow 2 and 3, each in its own .venv-ai
 	$(BIN)/python -m pytest tests/pipeline/test_airflow.py --timeout=1800 \
 	  -k '$(foreach version,$(AIRFLOW),Airflow$(version) or) TestWithoutAirflow' $(PYTEST_FLAGS)
 
+# Creates .venv-$(1) with the lock of .venv and that of a format of `bitext export`, and runs the format's tests.
+TEST_RUNTIME = lock=requirements/py$$($(BIN)/python -c 'import sys; print("%d%d" % sys.version_info[:2])'); \
+  echo "make $@: $$lock.txt and $$lock-$(1).txt into .venv-$(1)"; \
+  [ -x .venv-$(1)/bin/python ] || \
+    $(UV) venv --quiet --python "$$($(BIN)/python -c 'import sys; print(sys._base_executable)')" .venv-$(1); \
+  $(UV) pip sync --quiet --python .venv-$(1)/bin/python --require-hashes $$lock.txt $$lock-$(1).txt && \
+  .venv-$(1)/bin/python -m pytest -m runtime -k $(1) --timeout=3600 $(PYTEST_FLAGS)
+
+test-onnx: setup ## test `bitext export --format onnx` in ONNX Runtime, in .venv-onnx
+	@$(call TEST_RUNTIME,onnx)
+
+test-openvino: setup ## test `bitext export --format openvino` in OpenVINO, in .venv-openvino
+	@$(call TEST_RUNTIME,openvino)
+
 lint: setup ## check style (ruff) and types (mypy)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -84,16 +99,24 @@ hooks: setup ## install the git hooks of .pre-commit-config.yaml
 	$(BIN)/pre-commit install
 
 # setup.py has the version ranges; this writes the exact versions. LOCK_FLAGS=--upgrade takes newer versions.
-# Airflow, the peers and the oldest TensorFlow have environments of their own, so their ranges are here.
+# Airflow, the peers and the oldest TensorFlow have environments of their own, so their ranges are here. The runtimes of
+# `bitext export` have environments with the versions of .venv and a few packages more.
 LOCK = $(UV) pip compile --generate-hashes --annotation-style line \
   --custom-compile-command 'make lock' --no-emit-index-url --quiet $(LOCK_FLAGS)
 LOCK_OURS = $(LOCK) setup.py --extra dev
 LOCK_AIRFLOW = $(LOCK) - --universal --python-version 3.11
 LOCK_PEER = $(LOCK) - --python-version 3.11 --python-platform x86_64-manylinux_2_28
+ON_311 := --python-version 3.11 --python-platform x86_64-manylinux_2_17
+ON_312 := --python-version 3.12 --python-platform x86_64-manylinux_2_39
+ON_313 := --python-version 3.13 --python-platform x86_64-manylinux_2_39
+FAMILIES := 311 312 313
+RUNTIMES := onnx openvino
+RUNTIME_RANGES = $(BIN)/python -c 'import runpy; print(*runpy.run_path("setup.py")["RUNTIMES"]["$(1)"], sep="\n")'
+# Of the runtime $(1) for the interpreter $(2).
+LOCK_RUNTIME = $(RUNTIME_RANGES) | $(LOCK) - -c requirements/py$(2).txt $(ON_$(2)) -o requirements/py$(2)-$(1).txt
 lock: ## write requirements/*.txt from setup.py (needs uv)
-	$(LOCK_OURS) --python-version 3.11 --python-platform x86_64-manylinux_2_17 -o requirements/py311.txt
-	$(LOCK_OURS) --python-version 3.12 --python-platform x86_64-manylinux_2_39 -o requirements/py312.txt
-	$(LOCK_OURS) --python-version 3.13 --python-platform x86_64-manylinux_2_39 -o requirements/py313.txt
+	$(foreach family,$(FAMILIES),$(LOCK_OURS) $(ON_$(family)) -o requirements/py$(family).txt &&) true
+	$(foreach family,$(FAMILIES),$(foreach runtime,$(RUNTIMES),$(call LOCK_RUNTIME,$(runtime),$(family)) &&)) true
 	echo 'apache-airflow>=2.10,<3' | $(LOCK_AIRFLOW) -o requirements/airflow2.txt
 	echo 'apache-airflow>=3,<4' | $(LOCK_AIRFLOW) -o requirements/airflow3.txt
 	printf '%s\n' OpenNMT-tf==2.32.0 tensorflow==2.13.1 'setuptools<80' | $(LOCK_PEER) -o requirements/opennmt.txt

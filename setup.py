@@ -106,6 +106,17 @@ NOTEBOOK = [
     "altair>=5.5,<7",
     "ipykernel>=6.29",
 ]
+# The converters and runtimes of `bitext export --format`, an extra for each format.
+RUNTIMES = {
+    "onnx": [
+        # onnx 1.19 uses float4 of a newer ml-dtypes than TensorFlow 2.16 allows.
+        'onnx>=1.17,<1.19; python_version < "3.12"',
+        'onnx>=1.17; python_version >= "3.12"',
+        "onnxruntime>=1.16",
+        "tf2onnx>=1.17,<1.18",
+    ],
+    "openvino": ["openvino>=2025.4"],
+}
 DEV = [
     *EXAMPLES,
     *SERVE,
@@ -156,7 +167,13 @@ if __name__ == "__main__":
             "bitext.schemas": ["*.pbtxt", "*.yaml"],
         },
         install_requires=REQUIREMENTS,
-        extras_require={"dev": DEV, "examples": EXAMPLES, "notebook": NOTEBOOK, "serve": SERVE},
+        extras_require={
+            "dev": DEV,
+            "examples": EXAMPLES,
+            "notebook": NOTEBOOK,
+            "serve": SERVE,
+            **RUNTIMES,
+        },
         entry_points={"console_scripts": ["bitext = bitext.pipeline.entry:main"]},
         classifiers=[
             "Operating System :: POSIX :: Linux",

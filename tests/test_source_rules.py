@@ -232,7 +232,7 @@ class TestDirection:
 
     def test_examples_import_nothing_of_this_project(self) -> None:
         examples = sorted((ROOT / "examples").glob("*.py"))
-        assert len(examples) == 5
+        assert len(examples) == 6
         wrong = (
             imported
             for path in examples
@@ -585,12 +585,16 @@ class TestLightStart:
         assert process.stdout.split() == []
 
 
+RUNTIMES: dict[str, list[str]] = runpy.run_path(str(ROOT / "setup.py"))["RUNTIMES"]
+
+
 class TestLocks:
     """The versions in requirements/py3*.txt are in the ranges of setup.py."""
 
     @staticmethod
-    def pins(python: str) -> dict[str, Version]:
-        text = (ROOT / "requirements" / f"py{python.replace('.', '')}.txt").read_text(encoding="utf-8")
+    def pins(python: str, runtime: str = "") -> dict[str, Version]:
+        name = f"py{python.replace('.', '')}{runtime and '-'}{runtime}.txt"
+        text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
         lines = [line.split() for line in text.splitlines() if line and line[0] not in " #"]
         assert all("==" in line[0] and line[-1] == "\\" for line in lines), "no exact version, or no hash"
         return {line[0].split("==")[0]: Version(line[0].split("==")[1]) for line in lines}
@@ -606,6 +610,18 @@ class TestLocks:
             compared += 1
             assert pins[requirement.name.lower()] in requirement.specifier, str(requirement)
         assert compared > 20
+
+    @pytest.mark.parametrize("python", INTERPRETERS)
+    @pytest.mark.parametrize("runtime", RUNTIMES)
+    def test_a_runtime_is_installed_beside_the_versions_of_the_lock(self, python: str, runtime: str) -> None:
+        pins, of_lock = self.pins(python, runtime), self.pins(python)
+        requirements = map(Requirement, RUNTIMES[runtime])
+        wanted = [r for r in requirements if not r.marker or r.marker.evaluate({"python_version": python})]
+        assert wanted
+        assert all(pins[requirement.name] in requirement.specifier for requirement in wanted)
+        assert {name: pins[name] for name in pins.keys() & of_lock} == {
+            name: of_lock[name] for name in pins.keys() & of_lock
+        }
 
     @pytest.mark.parametrize("python", INTERPRETERS)
     def test_requirements_name_no_host(self, python: str) -> None:

@@ -12,7 +12,16 @@ import msgspec
 import tensorflow as tf
 
 from bitext.components.artifacts import TEST_SPLIT, warm_up_file
-from bitext.components.exporter.forms import LITE_FILE, Form, TrainedModel, check_form, write_form
+from bitext.components.exporter.comparison import TokenComparison, compare
+from bitext.components.exporter.forms import (
+    LITE_FILE,
+    Form,
+    TrainedModel,
+    check_form,
+    settings_of,
+    write_form,
+)
+from bitext.components.exporter.token_formats import TOKEN_FORMATS
 from bitext.components.seq2seq import length_bound
 from bitext.components.seq2seq.export import lite
 from bitext.components.seq2seq.export.quantize import Precision
@@ -48,12 +57,13 @@ class Report(msgspec.Struct, frozen=True):
       bytes: size of the form's files.
       original_bytes: size of the original's files.
       sentences: number of test sentences that both translated.
-      bleu: BLEU of the form with the Evaluator's search; for `tflite` with greedy search, its only search.
+      bleu: BLEU of the form with the Evaluator's search; with greedy search unless the form is a SavedModel.
       original_bleu: BLEU of the original with the same search.
       bleu_signature: sacreBLEU's signature.
       difference: `bleu` minus `original_bleu`.
       p_value: two-sided p-value of the difference, by paired bootstrap.
       scores: the scores of each metric, by its name.
+      tokens: how the form differs from the original token by token; None: not compared.
     """
 
     model: str
@@ -69,6 +79,11 @@ class Report(msgspec.Struct, frozen=True):
     difference: float
     p_value: float
     scores: dict[str, ScorePair]
+    tokens: TokenComparison | None = None
+
+    def is_refused(self, significance: float) -> bool:
+        """Whether the form is not written: it is worse, or computes something else than the original."""
+        return self.is_worse(significance) or (self.tokens is not None and not self.tokens.is_equal)
 
     def is_worse(self, significance: float) -> bool:
         """Whether the form translates significantly worse."""
@@ -92,7 +107,7 @@ def export(
 ) -> Report:
     """Writes a model in another form to a new folder, completely or not at all.
 
-    Nothing is written if the form is significantly worse (`Report.is_worse`).
+    Nothing is written if the form is refused (`Report.is_refused`).
 
     Args:
       trained: the model.
@@ -104,7 +119,7 @@ def export(
       trusted: as for `LineTranslator`.
 
     Raises:
-      ConfigError: the output exists, or the form is the served model unchanged.
+      ConfigError: the output exists, or `check_form` refuses the form.
       DataError: a file of the model, or of the examples, is missing or damaged, or the model is not trusted.
       EnvironmentFault: the output cannot be written.
     """
@@ -116,7 +131,7 @@ def export(
         with reporting_faults(output, FOLDER_REMEDY):
             write_form(trained, folder, form, precision)
         report = _measure(trained, folder, form, precision, options)
-        if report.is_worse(significance):
+        if report.is_refused(significance):
             return report
         report_folder = warm_up_file(folder).parent if form == "saved_model" else folder
         with reporting_faults(output, FOLDER_REMEDY):
@@ -137,6 +152,8 @@ def render(report: Report, output: Path) -> str:
         if metric is not Bleu:
             pair = report.scores[metric.name]
             lines.append(f"{metric.label} {pair.score:.2f} against {pair.original:.2f} of the original")
+    if report.tokens is not None:
+        lines.insert(1, str(report.tokens))
     return "\n".join([*lines, report.bleu_signature])
 
 
@@ -148,15 +165,21 @@ def _measure(
     splits = [examples.split(TEST_SPLIT) for examples in trained.examples]
     sentences = read_sentences(splits, options.max_sentences, by_line=by_line)
     greedy = Search(beam_size=1, length_penalty=0.0, max_length=options.max_length)
-    search = greedy if form == "tflite" else evaluated_search(options)
+    search = evaluated_search(options) if form == "saved_model" else greedy
     serving = trained.model.serving
     original = LineTranslator(serving, search, options.batch_size, trusted=True)  # checked at the start
-    if form == "tflite":
+    tokens = None
+    if form in TOKEN_FORMATS:
+        run, min_length = TOKEN_FORMATS[form].load(folder), settings_of(trained).search.min_length
+        compared = compare(original, run, [s.source for s in sentences], min_length, _max_length(original))
+        tokens, translations, originals = compared.comparison, compared.translations, compared.original
+    elif form == "tflite":
         translations = _translate_greedily(original, folder / LITE_FILE, sentences)
+        originals = _translate(original, sentences)
     else:
         translations = _translate(LineTranslator(folder, search, options.batch_size, trusted=True), sentences)
+        originals = _translate(original, sentences)
     references = [s.references for s in sentences]
-    originals = _translate(original, sentences)
     scores = {}
     for metric_class in METRICS:
         metric = metric_class(references, options)
@@ -180,7 +203,12 @@ def _measure(
         difference=comparison.difference,
         p_value=comparison.p_value,
         scores=scores,
+        tokens=tokens,
     )
+
+
+def _max_length(original: LineTranslator) -> int:
+    return original.search.max_length or int(original.signature("default_search")()["max_length"])
 
 
 def _translate(translator: LineTranslator, sentences: list[Sentence]) -> list[str]:
@@ -190,7 +218,7 @@ def _translate(translator: LineTranslator, sentences: list[Sentence]) -> list[st
 def _translate_greedily(original: LineTranslator, path: Path, sentences: list[Sentence]) -> list[str]:
     """Translates with TensorFlow Lite's interpreter. The original SavedModel tokenizes and detokenizes."""
     model = lite.LiteModel(path.read_bytes())
-    max_length = original.search.max_length or int(original.signature("default_search")()["max_length"])
+    max_length = _max_length(original)
     tokenized = original.tokenize([s.source.encode() for s in sentences])
     tokens, lengths = tokenized["tokens"], tokenized["length"]
     factor = int(original.info["max_length_factor"])

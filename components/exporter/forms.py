@@ -1,4 +1,4 @@
-"""Writes a trained model in another form: a SavedModel with smaller weights, or TensorFlow Lite."""
+"""Writes a trained model in another form: a SavedModel with smaller weights, or for another runtime."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ from typing import Literal
 import msgspec
 
 from bitext.components.artifacts import Examples, Model, TransformGraph, warm_up_file
+from bitext.components.exporter import readme
+from bitext.components.exporter.token_formats import TOKEN_FORMATS
 from bitext.components.seq2seq import SearchSettings, ServingLimits
-from bitext.components.seq2seq.export import checkpoint, lite, quantize
+from bitext.components.seq2seq.export import checkpoint, lite, quantize, token_graphs
 from bitext.components.seq2seq.export.saved_model import Translator
 from bitext.components.shared.errors import ConfigError
+from bitext.components.shared.files import write_json
 from bitext.components.text.processor import load_text_pair
 
-Form = Literal["saved_model", "tflite"]
+Form = Literal["saved_model", "tflite", "onnx", "openvino"]
 LITE_FILE = "translator.tflite"
+README_FILE = "README.md"
+DESCRIPTION_FILE = "signatures.json"
+"""What a client must know of the graphs of a token format: `token_graphs.Description`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +44,7 @@ class TrainedModel:
     examples: Sequence[Examples]
 
 
-class _TrainerParameters(msgspec.Struct, frozen=True):
+class TrainerSettings(msgspec.Struct, frozen=True):
     """The parameters of the Trainer that the exporter reads."""
 
     search: SearchSettings
@@ -46,16 +52,24 @@ class _TrainerParameters(msgspec.Struct, frozen=True):
 
 
 def check_form(form: Form, precision: quantize.Precision | None) -> None:
-    """Checks that a form differs from the served model.
+    """Checks that a form differs from the served model and can be written here.
 
     Raises:
-      ConfigError: the form is the served model unchanged.
+      ConfigError: the form is the served model unchanged, does not exist with this precision, or needs
+        packages that are not installed.
     """
     if form == "saved_model" and precision is None:
         raise ConfigError(
             "nothing to make smaller: a SavedModel with float32 weights is the served model itself",
             "copy the serving folder, or give --quantize or --format tflite",
         )
+    if (token_format := TOKEN_FORMATS.get(form)) is not None:
+        if precision is not None:
+            raise ConfigError(
+                f"--quantize {precision} is not possible with --format {form}",
+                f"leave --quantize out, and use the tools of {token_format.label} to quantize",
+            )
+        token_format.require_packages()
 
 
 def write_form(trained: TrainedModel, folder: Path, form: Form, precision: quantize.Precision | None) -> None:
@@ -63,7 +77,7 @@ def write_form(trained: TrainedModel, folder: Path, form: Form, precision: quant
 
     Args:
       trained: the model.
-      folder: an empty folder. For `tflite` it also gets the files of the vocabulary.
+      folder: an empty folder. All forms but `saved_model` also get the files of the vocabulary.
       form: format of the files.
       precision: type of the stored weights; None: float32.
 
@@ -74,6 +88,15 @@ def write_form(trained: TrainedModel, folder: Path, form: Form, precision: quant
     if form == "tflite":
         (folder / LITE_FILE).write_bytes(lite.convert(translator, precision))
         trained.transform_graph.copy_text(folder)
+    elif (token_format := TOKEN_FORMATS.get(form)) is not None:
+        graphs = token_graphs.token_graphs(translator)
+        token_format.write(graphs, folder)
+        description = token_graphs.describe(graphs, translator, form, token_format.suffix)
+        write_json(folder / DESCRIPTION_FILE, description)
+        content = readme.render(token_format, description, trained.transform_graph.text())
+        (folder / README_FILE).write_text(content, encoding="utf-8")
+        trained.transform_graph.copy_text(folder)
+        shutil.copyfile(trained.model.vocabulary_file, folder / trained.model.vocabulary_file.name)
     elif precision is not None:
         quantize.save(translator, precision, folder)
         extra_assets = warm_up_file(trained.model.serving).parent
@@ -88,6 +111,15 @@ def restore(trained: TrainedModel) -> Translator:
       DataError: a file of the model is missing or damaged.
     """
     pair = load_text_pair(trained.transform_graph.path)
-    parameters = trained.model.trainer_parameters(_TrainerParameters)
+    parameters = settings_of(trained)
     model = checkpoint.restore(trained.model.path, pair)
     return Translator(model, pair, parameters.search, parameters.serving_limits)
+
+
+def settings_of(trained: TrainedModel) -> TrainerSettings:
+    """Returns the parameters that the model was trained with.
+
+    Raises:
+      DataError: the file of the parameters is missing or damaged.
+    """
+    return trained.model.trainer_parameters(TrainerSettings)

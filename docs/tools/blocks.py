@@ -5,6 +5,7 @@ A mark is an HTML comment in front of a block, one comment a line::
     <!-- not run: needs a network -->    no test runs the block; the reason is required
     <!-- file: mine.yaml -->             the block is the content of this file
     <!-- setup: COMMAND -->              run before the block, not shown to the reader
+    <!-- needs: onnx -->                 runs where this package is installed: in `make test-onnx`
     <!-- exit: 3 -->                     the block's last command ends with this exit code
     <!-- free -->                        of printed text, only the layout and the number of lines are compared
     <!-- long -->                        it trains a model, and nothing that the pages show depends on it
@@ -16,18 +17,19 @@ lines. Figures, times and identifiers are not compared.
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-MARKS = {"not run", "file", "setup", "exit", "free", "long"}
+MARKS = {"not run", "needs", "file", "setup", "exit", "free", "long"}
 RUNS = ("sh", "python")
 PRINTED = "text"
 ELLIPSIS = "..."
 
-_MARK = re.compile(r"^\s*<!-- (not run|file|setup|exit|free|long)(?:: (.*))? -->\s*$")
+_MARK = re.compile(r"^\s*<!-- (not run|needs|file|setup|exit|free|long)(?:: (.*))? -->\s*$")
 _FENCE = re.compile(r"^(\s*)(`{3,}|~{3,})\s*(\S*)\s*$")
 
 
@@ -53,6 +55,11 @@ class Block:
     def not_run(self) -> str | None:
         """Why no test runs the block; None if one does."""
         return self.marks["not run"][0] if "not run" in self.marks else None
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether the packages that the block needs are installed."""
+        return all(importlib.util.find_spec(package) for package in self.marks.get("needs", []))
 
     @property
     def name(self) -> str:

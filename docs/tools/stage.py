@@ -137,7 +137,8 @@ class Stage:
         for block in every:
             for name in block.marks.get("file", []):
                 (self.folder / name).write_text(block.text + "\n", encoding="utf-8")
-            if block.not_run is None and block.language in blocks.RUNS and "file" not in block.marks:
+            is_run = block.not_run is None and block.is_possible
+            if is_run and block.language in blocks.RUNS and "file" not in block.marks:
                 for command in block.marks.get("setup", []):
                     self.run(command)
                 yield block, self._printed(block)

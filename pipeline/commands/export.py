@@ -22,9 +22,10 @@ def add_to(commands: common.Commands) -> None:
         commands,
         "export",
         run,
-        "write the served model in a smaller form or for TensorFlow Lite",
+        "write the served model in a smaller form or for another runtime",
         "bitext export my.yaml --output small --quantize int8",
         "bitext export my.yaml --output lite --format tflite",
+        "bitext export my.yaml --output onnx --format onnx",
     )
     common.add_config_arguments(parser)
     parser.add_argument(
@@ -33,13 +34,14 @@ def add_to(commands: common.Commands) -> None:
     parser.add_argument(
         "--quantize",
         choices=("float16", "int8"),
-        help="type of the stored weights; the loss in BLEU is measured (default: float32, for tflite only)",
+        help="type of the stored weights; the loss in BLEU is measured"
+        " (default: float32, not for saved_model)",
     )
     parser.add_argument(
         "--format",
-        choices=("saved_model", "tflite"),
+        choices=("saved_model", "tflite", "onnx", "openvino"),
         default="saved_model",
-        help="saved_model: all signatures; tflite: `encode` and `decode_step` over tokens"
+        help="saved_model: all signatures; the others: an encoder and `decode_step` over tokens"
         " (default: %(default)s)",
     )
     common.add_trust_argument(parser)
@@ -70,6 +72,13 @@ def run(options: argparse.Namespace) -> int:
             significance,
             trusted=options.trust_model,
         )
+    if report.tokens is not None and not report.tokens.is_equal:
+        common.print_error(
+            f"{report.name} does not compute what the SavedModel does: {report.tokens}; nothing was written",
+            "use another --format",
+            options.session,
+        )
+        return REFUSED
     if report.is_worse(significance):
         common.print_error(
             f"{report.name} is significantly worse: BLEU {report.bleu:.2f} against "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ import pytest
 from bitext.components.artifacts import Examples, Model, TransformGraph
 from bitext.components.evaluator import Parameters
 from bitext.components.exporter import exporter, forms
+from bitext.components.exporter.comparison import TokenComparison
 from bitext.components.exporter.exporter import Report, ScorePair
 from bitext.components.exporter.forms import TrainedModel
 from bitext.components.shared.errors import ConfigError, DataError
@@ -108,6 +110,48 @@ def test_the_command_prints_the_outcome(
             "nrefs:1",
         ]
     assert (tmp_path / "small").exists() == (code == 0)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "code"),
+    [
+        (TokenComparison(500, 9000, 1, 0, 2e-5), 0),
+        (TokenComparison(500, 9000, 1, 2, 2e-5), 4),
+        (TokenComparison(500, 9000, 0, 0, 2e-3), 4),
+        (TokenComparison(500, 9000, 0, 0, math.nan), 4),
+    ],
+)
+def test_a_form_that_computes_something_else_is_refused(
+    exports: Exports,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tokens: TokenComparison,
+    code: int,
+) -> None:
+    for module in (forms, exporter):
+        monkeypatch.setattr(module, "check_form", lambda *_: None)
+    exports.report = msgspec.structs.replace(REPORT, form="onnx", quantize=None, p_value=1.0, tokens=tokens)
+    output = tmp_path / "onnx"
+    assert cli.main(["export", "--output", str(output), "--format", "onnx"]) == code
+    printed = capsys.readouterr()
+    equal = tokens.sentences - tokens.ties - tokens.different_sentences
+    assert f"the same tokens in {equal} of 500 sentences" in printed.out + printed.err
+    assert output.exists() == (code == 0)
+    if code:
+        assert "does not compute what the SavedModel does" in printed.err
+        assert printed.out == ""
+
+
+@pytest.mark.parametrize("form", ["onnx", "openvino"])
+@pytest.mark.parametrize("precision", ["int8", "float16"])
+def test_other_runtimes_have_float32_weights(
+    exports: Exports, tmp_path: Path, form: str, precision: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "small"
+    assert cli.main(["export", "--output", str(output), "--format", form, "--quantize", precision]) == 2
+    assert f"--quantize {precision} is not possible with --format {form}" in capsys.readouterr().err
+    assert not output.exists()
 
 
 @pytest.mark.parametrize("form", ["saved_model", "tflite"])
