@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -138,8 +139,26 @@ def test_what_a_page_runs_prints_what_the_page_shows(
     page: Path, prepared: tuple[Stage, Printed], tmp_path: Path
 ) -> None:
     stage, first = prepared
+    assert_shown(first[page] if page in TUTORIAL else stage.copy(tmp_path / "bitext").run_page(page))
+
+
+@pytest.mark.runtime
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("package", sorted({name for b in BLOCKS for name in b.marks.get("needs", [])}))
+def test_a_page_whose_blocks_need_a_package(
+    package: str, prepared: tuple[Stage, Printed], tmp_path: Path
+) -> None:
+    needed = [block for block in BLOCKS if package in block.marks.get("needs", [])]
+    for number, page in enumerate({block.page for block in needed}):
+        run = list(prepared[0].copy(tmp_path / str(number) / "bitext").run_page(page))
+        assert {b.name for b in needed if b.page == page} <= {block.name for block, _ in run}
+        assert_shown(run)
+
+
+def assert_shown(run: Iterable[tuple[Block, str]]) -> None:
+    """Fails unless blocks have printed what their page shows."""
     wrong = []
-    for block, printed in first[page] if page in TUTORIAL else stage.copy(tmp_path / "bitext").run_page(page):
+    for block, printed in run:
         shown = blocks.shown_after(block)
         if shown is not None:
             try:
