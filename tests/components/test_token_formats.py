@@ -113,10 +113,17 @@ def test_a_batch_is_padded_to_any_length_and_may_have_one_sentence(
     token_format: TokenFormat, tmp_path: Path
 ) -> None:
     translator = make(tmp_path / "text")
-    run, _ = convert(translator, token_format, tmp_path / "form")
+    run, description = convert(translator, token_format, tmp_path / "form")
     tokens = translator.source_tokens(tf.constant(LINES)).numpy()
     length = (tokens > 0).sum(1).astype(np.int32)
-    wide = run("encode_tokens", {"tokens": np.pad(tokens, [[0, 0], [0, 40]]), "length": length})
+    padded = np.pad(tokens, [[0, 0], [0, 40]])
+    assert len(set(length.tolist())) > 3
+    single = [
+        greedy(run, description, tokens[row : row + 1, :size], length[row : row + 1])[0]
+        for row, size in enumerate(length)
+    ]
+    assert greedy(run, description, padded, length) == single
+    wide = run("encode_tokens", {"tokens": padded, "length": length})
     for row, size in enumerate(length):
         one = run("encode_tokens", {"tokens": tokens[row : row + 1, :size], "length": length[row : row + 1]})
         np.testing.assert_allclose(wide["memory"][row, :size], one["memory"][0], rtol=1e-4, atol=1e-5)

@@ -12,6 +12,7 @@ from typing import Any
 
 import hypothesis
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -87,3 +88,40 @@ def test_another_vocabulary_is_refused(tmp_path: Path, change: dict[str, Any]) -
     (tmp_path / "vocabulary.json").write_text(json.dumps({"source": [], "target": []}))
     with pytest.raises(SystemExit, match="knows neither"):
         runpy.run_path(str(EXAMPLE))["Text"](tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        ({"min_length": 1}, []),
+        ({"min_length": 4}, [7, 7, 7]),
+        ({"min_length": 99}, [7] * 9),
+        ({"min_length": 99, "max_length": 50, "max_length_factor": 2}, [7] * 50),
+        ({"min_length": 14, "max_length": 50, "max_length_factor": 2}, [7] * 13),
+        ({"min_length": 20, "max_length": 50, "max_length_factor": 1}, [7] * 19),
+    ],
+)
+def test_the_search_keeps_to_its_lengths(search: dict[str, int], expected: list[int]) -> None:
+    """The model prefers `<pad>`, then `<s>`, then `</s>`, then the token 7."""
+    about = {
+        "special_tokens": {"pad": 0, "bos": 1, "eos": 2, "unk": 3},
+        "search": {"max_length": 9, "max_length_factor": 0, **search},
+        "source_max_length": 4,
+        "memory": ["memory"],
+        "state": {"state": "next_state"},
+    }
+    read: list[Any] = []
+
+    def encode(inputs: Any) -> dict[str, np.ndarray]:
+        assert inputs["tokens"].tolist() == [[8, 9, 10, 2]]
+        assert inputs["length"].tolist() == [4]
+        return {"memory": np.zeros([1, 4, 3]), "state": np.zeros([1, 1]), "another": np.zeros(1)}
+
+    def step(inputs: Any) -> dict[str, np.ndarray]:
+        assert set(inputs) == {"token", "memory", "state"}
+        read.append(int(inputs["state"][0, 0]))
+        log_probs = np.array([[-1.0, -2, -3, -9, -9, -9, -9, -4]])
+        return {"log_probs": log_probs, "next_state": inputs["state"] + 1}
+
+    assert runpy.run_path(str(EXAMPLE))["greedy"](encode, step, about, [8, 9, 10, 11, 12]) == expected
+    assert read == [*range(len(read))]
