@@ -82,8 +82,11 @@ class Report(msgspec.Struct, frozen=True):
     tokens: TokenComparison | None = None
 
     def is_refused(self, significance: float) -> bool:
-        """Whether the form is not written: it is worse, or computes something else than the original."""
-        return self.is_worse(significance) or (self.tokens is not None and not self.tokens.is_equal)
+        """Whether the form is not written: it computes something else than the original, or is worse.
+
+        Of a form that was compared token by token, BLEU can only differ by ties.
+        """
+        return self.is_worse(significance) if self.tokens is None else not self.tokens.is_equal
 
     def is_worse(self, significance: float) -> bool:
         """Whether the form translates significantly worse."""

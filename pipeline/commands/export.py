@@ -72,20 +72,13 @@ def run(options: argparse.Namespace) -> int:
             significance,
             trusted=options.trust_model,
         )
-    if report.tokens is not None and not report.tokens.is_equal:
-        common.print_error(
-            f"{report.name} does not compute what the SavedModel does: {report.tokens}; nothing was written",
-            "use another --format",
-            options.session,
-        )
-        return REFUSED
-    if report.is_worse(significance):
-        common.print_error(
-            f"{report.name} is significantly worse: BLEU {report.bleu:.2f} against "
-            f"{report.original_bleu:.2f} (p = {report.p_value:.3f}); nothing was written",
-            "choose another precision with --quantize",
-            options.session,
-        )
+    if report.is_refused(significance):
+        problem = f"does not compute what the SavedModel does: {report.tokens}"
+        remedy = "use another --format"
+        if report.tokens is None:
+            bleu = f"BLEU {report.bleu:.2f} against {report.original_bleu:.2f} (p = {report.p_value:.3f})"
+            problem, remedy = f"is significantly worse: {bleu}", "choose another precision with --quantize"
+        common.print_error(f"{report.name} {problem}; nothing was written", remedy, options.session)
         return REFUSED
     print_output(render(report, options.output))
     return 0
