@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.commands import bitext, child, outputs_of
+from benchmarks.constraints import constraint_costs
 from benchmarks.multi30k import CONFIG, PEER_MODEL, options, sentences
 from benchmarks.report import Result, print_results, progress, result
 from bitext.components.shared.parallel import share_cores
@@ -66,6 +67,7 @@ def measure(folder: str) -> list[Result]:
         *(result(f"a Python loop over decode_step, greedy, {n}", rates[n], "sentences/s") for n in LOOPS),
         result(f"greedy, of the loop {LOOPS[0]}", single, "times", at_least=4),
         result(f"greedy, of the loop {LOOPS[1]}", batched, "times"),
+        *constraint_costs(model, lines),
         result("evaluation of 1,000 sentences, beam 5", evaluations(folder, model), "s", at_most=20),
     ]
 

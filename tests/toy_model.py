@@ -69,6 +69,42 @@ class ToyTranslator(tf.Module):
         score = score[:, None] - tf.cast(rank, tf.float32)[None, :]
         return self._translations(tf.transpose(texts), score, lengths)
 
+    @tf.function(
+        input_signature=[
+            BATCH_OF_TEXT,
+            tf.TensorSpec([None], tf.string),
+            tf.TensorSpec([None, None], tf.string),
+            tf.TensorSpec([None, None], tf.string),
+            SCALAR_INT,
+            SCALAR_FLOAT,
+            SCALAR_INT,
+            SCALAR_INT,
+            SCALAR_FLOAT,
+            SCALAR_INT,
+        ]
+    )
+    def translate_constrained(
+        self,
+        text: tf.Tensor,
+        prefix: tf.Tensor,
+        required: tf.Tensor,
+        banned: tf.Tensor,
+        no_repeat_ngram: tf.Tensor,
+        repetition_penalty: tf.Tensor,
+        max_length_factor: tf.Tensor,
+        beam_size: tf.Tensor,
+        length_penalty: tf.Tensor,
+        max_length: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        """Returns the translations with the prefix before them, without other constraints."""
+        found = self.translate_nbest(text, beam_size, length_penalty, max_length)
+        scores = tf.repeat(found["score"][:, :, None], tf.reduce_max(found["length"]), axis=2)
+        return found | {
+            "text": tf.strings.join([prefix[:, None], found["text"]]),
+            "token_log_probs": scores,
+            "meets_constraints": tf.ones_like(found["length"], tf.bool),
+        }
+
     def _translations(self, texts: tf.Tensor, score: tf.Tensor, length: tf.Tensor) -> dict[str, tf.Tensor]:
         alignment = tf.ones(tf.concat([tf.shape(length), [tf.reduce_max(length), 1]], 0))
         return {"text": texts, "score": score, "log_prob": score, "length": length, "alignment": alignment}
@@ -191,6 +227,7 @@ def signatures(module: ToyTranslator) -> dict[str, Any]:
         "serving_default": module.translate,
         "translate_nbest": module.translate_nbest,
         "translate_sample": module.translate_sample,
+        "translate_constrained": module.translate_constrained,
         "score": module.score,
         "tokenize": module.tokenize,
         "detokenize": module.detokenize,

@@ -55,6 +55,21 @@ SIGNATURES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         },
         _TRANSLATIONS,
     ),
+    "translate_constrained": (
+        {
+            "text": "string",
+            "prefix": "string",
+            "required": "string",
+            "banned": "string",
+            "no_repeat_ngram": "int32",
+            "repetition_penalty": "float32",
+            "max_length_factor": "int32",
+            "beam_size": "int32",
+            "length_penalty": "float32",
+            "max_length": "int32",
+        },
+        _TRANSLATIONS | {"token_log_probs": "float32", "meets_constraints": "bool"},
+    ),
     "score": (
         {"source": "string", "target": "string"},
         {"log_prob": "float32", "length": "int32", "alignment": "float32"},

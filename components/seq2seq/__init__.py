@@ -118,7 +118,11 @@ class ServingLimits(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
       target_length: tokens of one target of `score`, `</s>` included.
       hypotheses: number of texts times `beam_size` or `samples`. The memory of a step grows with it.
       tokens: number of texts times `beam_size` or `samples` times `max_length`; number of texts times the
-        tokens of the longest source or target.
+        tokens of the longest source or target; number of texts times `beam_size` of `translate_constrained`
+        times the number of different banned phrases times the bytes of the longest.
+      banned: number of different phrases in `banned` of `translate_constrained`.
+      required: number of phrases in `required` for one text.
+      phrase_bytes: bytes of one of these phrases in UTF-8.
     """
 
     batch_size: Positive = 1024
@@ -129,8 +133,17 @@ class ServingLimits(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
     target_length: Positive = 20_000
     hypotheses: Positive = 8192
     tokens: Positive = 1_000_000
+    banned: Positive = 200
+    required: Positive = 20
+    phrase_bytes: Positive = 200
 
 
+MOST_REPEATED_NGRAM = 20
+"""The largest `no_repeat_ngram` of a request."""
+MOST_REPETITION_PENALTY = 10.0
+"""The largest `repetition_penalty` of a request."""
+MOST_LENGTH_FACTOR = 1000
+"""The largest `max_length_factor` of a request."""
 LENGTH_SLACK = 10
 """Tokens that `length_bound` adds to the product, for very short sources."""
 

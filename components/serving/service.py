@@ -18,6 +18,7 @@ _LOGGED = {
     "serving_default": "text",
     "translate_nbest": "text",
     "translate_sample": "text",
+    "translate_constrained": "text",
     "encode": "text",
     "score": "source",
 }

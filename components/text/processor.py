@@ -10,7 +10,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from pathlib import Path
+from typing import Literal
 
+import msgspec
 import tensorflow as tf
 
 from bitext.components.artifacts import OF_LEARNED, Segmentation, SideFiles, TransformGraph
@@ -32,6 +34,7 @@ UNKNOWN_WORD = "\u2047"
 _LOCAL_CAPITALS = (("İ", "i\u0307"), ("Ì", "ì"), ("Í", "í"), ("Ĩ", "ĩ"), ("Į", "į"))
 """What Turkish, Azeri and Lithuanian convert otherwise, and its small letter in all other languages."""
 _FIRST_BYTE_ID = 4
+Mark = Literal["before", "between", "after"]
 
 
 def normalize(text: tf.Tensor, settings: TextSettings) -> tf.Tensor:
@@ -127,13 +130,19 @@ class TextProcessor(tf.Module):
         words = self._marked_pretokens(text)
         return words.with_values(whole_tokens.unmarked(words.values)) if self._keeps_whole else words
 
-    def _marked_pretokens(self, text: tf.Tensor) -> tf.RaggedTensor:
+    def _marked_pretokens(self, text: tf.Tensor, mark: Mark | None = None) -> tf.RaggedTensor:
         text = pretokens.replaced(text, self._segmentation)
-        return pretokens.pretokenize(text, self._segmentation, self._settings)
+        segmentation = msgspec.structs.replace(self._segmentation, mark=mark or self._segmentation.mark)
+        return pretokens.pretokenize(text, segmentation, self._settings)
 
-    def tokenize(self, text: tf.Tensor) -> tf.RaggedTensor:
-        """Converts text string[B] to ids int32[B, None], without `<s>` and `</s>`."""
-        words = self._marked_pretokens(self.normalize(text))
+    def tokenize(self, text: tf.Tensor, mark: Mark | None = None) -> tf.RaggedTensor:
+        """Converts text string[B] to ids int32[B, None], without `<s>` and `</s>`.
+
+        Args:
+          text: the texts.
+          mark: another mark of the words than the segmentation's, for texts inside of other texts.
+        """
+        words = self._marked_pretokens(self.normalize(text), mark)
         if self._settings.unit == "word":
             return words.with_values(self._word_ids(words.values))
         if self._segmentation.model == "unigram":
@@ -151,6 +160,11 @@ class TextProcessor(tf.Module):
     def words(self) -> bool:
         """Whether tokens are words, so that some are unknown."""
         return self._settings.unit == "word"
+
+    @property
+    def mark(self) -> Mark:
+        """Where the tokens have the mark of a word boundary."""
+        return self._segmentation.mark
 
     def pieces(self) -> list[str]:
         """The vocabulary: the piece of each id. Eager mode only."""

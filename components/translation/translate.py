@@ -29,7 +29,8 @@ from bitext.components.translation.translator import LineTranslator, find_saved_
 from bitext.components.translation.word_links import align_blocks
 
 
-def _print_to_stderr(text: str) -> None:
+def print_to_stderr(text: str) -> None:
+    """Prints a line on standard error at once."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -42,7 +43,7 @@ def main_translate(
     *,
     splitting: Splitting = DEFAULT_SPLITTING,
     trusted: bool = False,
-    warn: Callable[[str], None] = _print_to_stderr,
+    warn: Callable[[str], None] = print_to_stderr,
 ) -> int:
     """Translates the lines of a file or of standard input.
 
@@ -67,10 +68,10 @@ def main_translate(
     search = search or Search()
     find_saved_model(model)
     check_output_file(output, input or STANDARD_INPUT)
-    with _closed_pipe_ignored(), open_input(input) as chunks, open_output(output) as write:
+    with closed_pipe_ignored(), open_input(input) as chunks, open_output(output) as write:
         translator = LineTranslator(model, search, batch_size, trusted=trusted)
         report, first_line = LongSentenceReport(warn), 1
-        for block in translate_blocks(translator, _blocks(chunks, input, translator, warn), splitting):
+        for block in translate_blocks(translator, input_blocks(chunks, input, translator, warn), splitting):
             write(format_lines(block.translations, first_line, search.nbest).encode())
             report.add(first_line, block.too_long)
             first_line += len(block.translations)
@@ -101,7 +102,7 @@ def main_align(
     *,
     splitting: Splitting = DEFAULT_SPLITTING,
     trusted: bool = False,
-    warn: Callable[[str], None] = _print_to_stderr,
+    warn: Callable[[str], None] = print_to_stderr,
 ) -> int:
     """Translates the lines of a file or of standard input, and writes the links between the words.
 
@@ -122,14 +123,14 @@ def main_align(
             f"the translations and the alignments have one file: {output}", "name another with --alignments"
         )
     with (
-        _closed_pipe_ignored(),
+        closed_pipe_ignored(),
         open_input(input) as chunks,
         open_output(output) as write,
         open_output(alignments.output) as write_links,
     ):
         translator = LineTranslator(model, search, batch_size, trusted=trusted)
         report, first_line = LongSentenceReport(warn), 1
-        blocks = _blocks(chunks, input, translator, warn)
+        blocks = input_blocks(chunks, input, translator, warn)
         for block in align_blocks(translator, blocks, splitting, alignments.threshold):
             for number, line in enumerate(block.lines, first_line):
                 if line.links is None:
@@ -145,7 +146,7 @@ def main_align(
     return 0
 
 
-def _blocks(
+def input_blocks(
     chunks: Iterator[bytes], input: Path | None, translator: LineTranslator, warn: Callable[[str], None]
 ) -> Iterator[list[bytes]]:
     """Yields the lines of an input in blocks, and prints a prompt to a person at a terminal."""
@@ -157,7 +158,7 @@ def _blocks(
 
 
 @contextlib.contextmanager
-def _closed_pipe_ignored() -> Iterator[None]:
+def closed_pipe_ignored() -> Iterator[None]:
     """Context manager: ends without an error if the reader (`head`) has closed the pipe."""
     with contextlib.suppress(BrokenPipeError):
         yield

@@ -151,6 +151,10 @@ class LineTranslator:
         function: Callable[..., dict[str, Any]] = functions[name]
         return function
 
+    def has(self, name: str) -> bool:
+        """Returns whether the model has a signature."""
+        return name in self._model.signatures
+
     def returns(self, name: str, output: str) -> bool:
         """Returns whether a signature has an output with a name."""
         signature: Any = self.signature(name)
@@ -283,7 +287,7 @@ class LineTranslator:
                 outputs = self.signature("serving_default")(text=text)
                 arrays = {name: value.numpy()[:, None] for name, value in outputs.items()}
             else:
-                outputs = self.signature("translate_nbest")(text=text, **self._nbest_inputs)
+                outputs = self.signature("translate_nbest")(text=text, **self.nbest_inputs)
                 arrays = {name: value.numpy() for name, value in outputs.items()}
         progress.count(len(lines))
         return arrays
@@ -297,7 +301,7 @@ class LineTranslator:
         """The batch size, or less if the model takes fewer lines with this search."""
         if "limit_batch_size" not in self.info:  # exported by bitext 0.2.0 or earlier
             return self.batch_size
-        inputs = self._nbest_inputs
+        inputs = self.nbest_inputs
         max_length = 0 if self._uses_default_search else int(inputs["max_length"])
         return min(self.batch_size, self.most_lines(int(inputs["beam_size"]), max_length))
 
@@ -316,11 +320,11 @@ class LineTranslator:
         if self.search.is_default:
             return True
         default = self.signature("default_search")()
-        is_same = all(self._nbest_inputs[name].numpy() == default[name].numpy() for name in default)
+        is_same = all(self.nbest_inputs[name].numpy() == default[name].numpy() for name in default)
         return is_same and self.search.nbest == 1
 
     @functools.cached_property
-    def _nbest_inputs(self) -> dict[str, Any]:
+    def nbest_inputs(self) -> dict[str, Any]:
         """The scalar inputs of `translate_nbest`."""
         search, default = self.search, self.signature("default_search")()
         values = {name: getattr(search, name) for name in default}

@@ -26,10 +26,14 @@ AXES = {
     "memory_keys": ("B", "S", "K"),
     "log_probs": ("B", "V"),
     "tokens": ("B", "T"),
+    "prefix": ("B",),
+    "required": ("B", "M"),
+    "banned": ("B", "M"),
 }
 """What the dimensions of a tensor are; other tensors are the decoder's states, or scalars."""
 SEVERAL = {"text": ("B", "N"), "score": ("B", "N"), "log_prob": ("B", "N"), "length": ("B", "N"),
-           "tokens": ("B", "N", "T"), "alignment": ("B", "N", "T", "S")}  # fmt: skip
+           "tokens": ("B", "N", "T"), "alignment": ("B", "N", "T", "S"),
+           "token_log_probs": ("B", "N", "T"), "meets_constraints": ("B", "N")}  # fmt: skip
 """Outputs of the signatures that return several translations of a sentence."""
 ONLY = {
     ("tokenize", "tokens"): ("B", "S"),
@@ -55,6 +59,13 @@ MEANINGS = {
     "beam_size": "Hypotheses kept at each step, and translations returned.",
     "length_penalty": "Exponent α of the length penalty.",
     "max_length": "Limit in tokens.",
+    "prefix": "Beginnings of the translations; empty: none.",
+    "required": "Phrases that the translations contain; empty ones are none.",
+    "banned": "Phrases that the translations do not contain; empty ones are none.",
+    "no_repeat_ngram": "No so many tokens stand twice in a translation; 0: off.",
+    "repetition_penalty": "Multiplies the log probability of a token that is there already; 1: off.",
+    "token_log_probs": "Log probability of each token; 0 on padding.",
+    "meets_constraints": "False: the row is empty, because no translation fills it.",
     "samples": "Translations to draw.",
     "temperature": "Divides the logits: below 1 less random, above 1 more; 0: greedy.",
     "top_k": "Draw from so many most likely tokens; 0: from all.",
@@ -77,6 +88,8 @@ MEANINGS = {
 ONLY_MEANINGS = {
     ("encode_tokens", "tokens"): "Source tokens; what follows a sentence is ignored.",
     ("translate_sample", "score"): "The same as `log_prob`: samples are not ranked.",
+    ("translate_constrained", "max_length_factor"): "Limits the length by that of the source; 0: off. See"
+    " [Search](../concepts/search.md#lengths).",
 }
 """Meanings of tensors that mean something else in one signature."""
 STATE = "State of the decoder: pass it to the next step under the same name."
@@ -92,7 +105,7 @@ def describe(folder: Path) -> dict[str, Any]:
     described = {}
     for name, function in export.loaded.signatures.items():
         graph = export.translator.signatures()[name][0]
-        several = name in ("translate_nbest", "translate_sample")
+        several = name in ("translate_nbest", "translate_sample", "translate_constrained")
         inputs = function.structured_input_signature[1]
         described[name] = {
             "summary": (inspect.getdoc(graph) or "").split("\n\n")[0].replace("\n", " "),

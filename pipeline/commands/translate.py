@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitext.components.shared.errors import ConfigError
-from bitext.pipeline.commands import common, model_arguments
+from bitext.pipeline.commands import common, constraint_arguments, model_arguments
 from bitext.pipeline.streams import print_message
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def add_to(commands: common.Commands) -> None:
         default=1,
         help="number of translations per line, each with its score",
     )
+    constraint_arguments.add_to(parser)
     model_arguments.add_splitting(parser)
     model_arguments.add_batch_size(parser)
     parser.add_argument(
@@ -108,6 +109,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output is None:
         session.require_output()
     _check_alignments(options)
+    constraints = constraint_arguments.constraints(options)
     uses_beam = _uses_beam(options)
     search = model_arguments.search(options, options.nbest)
     check_output_file(options.output, options.input or STANDARD_INPUT)
@@ -120,6 +122,11 @@ def run(options: argparse.Namespace) -> int:
         if "alignments" in options:
             alignments = Alignments(options.alignments, options.alignment_threshold)
             return main_align(*places, alignments, search, options.batch_size, **others, warn=warn)
+        if constraints is not None:
+            from bitext.components.translation.translate_constrained import main_constrained
+
+            others |= {"as_json": options.json, "warn": warn}
+            return main_constrained(*places, constraints, search, options.batch_size, **others)
         if not uses_beam:
             return main_translate(*places, search, options.batch_size, **others, warn=warn)
         _translate_with_beam(options, model, search, splitting, warn)

@@ -26,6 +26,11 @@ SIGNATURES = {
         {"text", "samples", "temperature", "top_k", "top_p", "max_length", "seed"},
         NBEST,
     ),
+    "translate_constrained": (
+        {"text", "prefix", "required", "banned", "no_repeat_ngram", "repetition_penalty", "max_length_factor"}
+        | {"beam_size", "length_penalty", "max_length"},
+        NBEST | {"token_log_probs", "meets_constraints"},
+    ),
     "score": ({"source", "target"}, {"log_prob", "length", "alignment"}),
     "tokenize": ({"text"}, {"tokens", "length", "total_length"}),
     "detokenize": ({"tokens"}, {"text"}),

@@ -40,12 +40,28 @@ VALID: dict[str, dict[str, Any]] = {
         "max_length": MAX_LENGTH,
         "seed": [1, 2],
     },
+    "translate_constrained": {
+        "text": LINES,
+        "prefix": [""] * len(LINES),
+        "required": [["el"]] * len(LINES),
+        "banned": [["a", "gato"]] * len(LINES),
+        "no_repeat_ngram": 0,
+        "repetition_penalty": 1.0,
+        "max_length_factor": 0,
+        "beam_size": 2,
+        "length_penalty": 1.0,
+        "max_length": MAX_LENGTH,
+    },
     "score": {"source": LINES, "target": LINES},
     "tokenize": {"text": LINES},
     "detokenize": {"tokens": [[4, 5, 2]]},
     "encode": {"text": LINES},
     "encode_tokens": {"tokens": [[4, 5, 2], [4, 2, 0]], "length": [3, 2]},
 }
+
+
+ONLY_TEXT = [name for name, inputs in VALID.items() if "text" in inputs and "prefix" not in inputs]
+"""The signatures whose input `text` alone has a row for each text."""
 
 
 def refused(export: Export, signature: str, **inputs: Any) -> str:
@@ -99,6 +115,28 @@ BIG, NAN = 2**31 - 1, math.nan
             [*LINES[:5], b"x" * 180_000],
             "must have texts of at most 65,536 bytes, received 180000",
         ),
+        *(
+            ("translate_constrained", name, value, message)
+            for name, value, message in (
+                ("prefix", [b"a"], "must have as many texts as text, received [6 1]"),
+                ("prefix", ["a,"] * 6, "must not contain a banned phrase, received a,"),
+                ("prefix", ["a "] * 6, "must not contain a banned phrase, received a"),
+                ("prefix", ["el el el el el x"] * 6, "must have room for the tokens of the prefix"),
+                ("required", [["el"]], "must have as many rows as text, received [1 6]"),
+                ("required", [["el a"]] * 6, "must not contain a banned phrase, received el a"),
+                ("required", [["x" * 201]] * 6, "must have phrases of at most 200 bytes, received 201"),
+                ("required", [[""] * 21] * 6, "must have at most 20 phrases for a text, received 21"),
+                ("required", [["el el el el"]] * 6, "the required phrases and the end, received [9 13]"),
+                ("banned", [["a"]], "must have as many rows as text, received [1 6]"),
+                ("banned", [["x" * 201]] * 6, "must have phrases of at most 200 bytes, received 201"),
+                ("banned", [[f"{n}" for n in range(201)]] * 6, "at most 200 different phrases, received 201"),
+                ("no_repeat_ngram", -1, "must be from 0 to 20, received -1"),
+                ("no_repeat_ngram", BIG, f"must be from 0 to 20, received {BIG}"),
+                ("repetition_penalty", 0.9, "must be from 1.0 to 10.0, received 0.9"),
+                ("repetition_penalty", NAN, "must be from 1.0 to 10.0, received nan"),
+                ("max_length_factor", -1, "must be from 0 to 1,000, received -1"),
+            )
+        ),
         ("detokenize", "tokens", [[4, -1]], "received [-1]"),
         ("encode_tokens", "tokens", [[4, 5, 6], [4, 2, 0]], "2 (</s>) at the end of each sentence"),
         ("encode_tokens", "tokens", [[4, 0, 2], [4, 2, 0]], "received [0]"),
@@ -116,13 +154,11 @@ BIG, NAN = 2**31 - 1, math.nan
                 [b"a", b"x" * 65_537],
                 "must have texts of at most 65,536 bytes, received 65537",
             )
-            for signature in VALID
-            if "text" in VALID[signature]
+            for signature in ONLY_TEXT
         ),
         *(
             (signature, "text", [b"a"] * 1025, "must have at most 1,024 texts, received 1025")
-            for signature in VALID
-            if "text" in VALID[signature]
+            for signature in ONLY_TEXT
         ),
     ],
 )
@@ -142,6 +178,9 @@ NUMBERS = st.one_of(
 )
 TOKENS = st.one_of(st.integers(0, 40), st.sampled_from([-1, 10_000, BIG, -BIG - 1]))
 SOURCE_TOKENS = st.one_of(st.integers(2, 20), TOKENS)
+PHRASES = st.integers(0, 3).flatmap(
+    lambda n: st.lists(st.lists(st.binary(max_size=6), min_size=n, max_size=n), max_size=4)
+)
 INPUTS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "serving_default": {"text": TEXTS},
     "translate_nbest": {"text": TEXTS, "beam_size": COUNTS, "length_penalty": NUMBERS, "max_length": LENGTHS},
@@ -153,6 +192,18 @@ INPUTS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "top_p": NUMBERS,
         "max_length": LENGTHS,
         "seed": st.lists(st.integers(-BIG - 1, BIG), min_size=2, max_size=2),
+    },
+    "translate_constrained": {
+        "text": TEXTS,
+        "prefix": TEXTS,
+        "required": PHRASES,
+        "banned": PHRASES,
+        "no_repeat_ngram": COUNTS,
+        "repetition_penalty": NUMBERS,
+        "max_length_factor": COUNTS,
+        "beam_size": COUNTS,
+        "length_penalty": NUMBERS,
+        "max_length": LENGTHS,
     },
     "score": {"source": TEXTS, "target": TEXTS},
     "tokenize": {"text": TEXTS},
@@ -167,13 +218,16 @@ INPUTS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "length": st.lists(st.one_of(st.integers(1, 4), COUNTS), max_size=4),
     },
 }
-DTYPES = {"text": object, "source": object, "target": object}
-FLOATS = {"length_penalty", "temperature", "top_p"}
+STRINGS = {"text", "source", "target", "prefix"}
+PHRASE_LISTS = {"required", "banned"}
+FLOATS = {"length_penalty", "temperature", "top_p", "repetition_penalty"}
 
 
 def tensor(name: str, value: Any) -> tf.Tensor:
-    if name in DTYPES:
+    if name in STRINGS:
         return tf.constant(value, tf.string, shape=[len(value)])
+    if name in PHRASE_LISTS:
+        return tf.constant(value, tf.string, shape=[len(value), len(value[0]) if value else 0])
     if name == "tokens":
         return tf.constant(np.array(value, np.int32).reshape(len(value), len(value[0]) if value else 0))
     return tf.constant(value, tf.float32 if name in FLOATS else tf.int32)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from bitext.components.seq2seq.decoding.hypotheses import Hypotheses
 from bitext.components.seq2seq.decoding.sampling import sample
 from bitext.components.seq2seq.decoding.scoring import NEG_INF
-from bitext.components.seq2seq.decoding.search import GROUP_SIZE, _Search, beam_search
+from bitext.components.seq2seq.decoding.search import GROUP_SIZE, BeamSearch, beam_search
 from bitext.components.seq2seq.model import BOS, EOS, PAD, Seq2Seq
 from tests.components.tiny_model import SETTINGS, build, padded, sources
 from tests.components.transformer_decoder import TRANSFORMER, TransformerDecoder
@@ -287,7 +287,7 @@ def test_the_best_continuations_are_those_of_a_full_sort(sentences, beam, size, 
 
     model = SimpleNamespace(target_size=size, output_layer=layer)
     flat = tf.reshape(logits, [-1, size])
-    continuations = _Search(model, beam, 0.0, 3, 0.0).continuations(
+    continuations = BeamSearch(model, beam, 0.0, 3, 0.0).continuations(
         2 if too_short else 3, tf.constant(before), flat
     )
     best, tokens, parents = (tensor.numpy() for tensor in continuations)

@@ -199,13 +199,13 @@ class TestSearch:
         assert penalized == Translation(default.text, pytest.approx(2 * default.score))
 
     def test_the_default_search_sets_the_missing_options(self, model: Path) -> None:
-        inputs = LineTranslator(model, Search(max_length=7))._nbest_inputs
+        inputs = LineTranslator(model, Search(max_length=7)).nbest_inputs
         assert {name: float(value) for name, value in inputs.items()} == {
             "beam_size": 2.0,
             "length_penalty": 1.0,
             "max_length": 7.0,
         }
-        assert int(LineTranslator(model, Search(nbest=3))._nbest_inputs["beam_size"]) == 3
+        assert int(LineTranslator(model, Search(nbest=3)).nbest_inputs["beam_size"]) == 3
         assert len(LineTranslator(model, Search(nbest=3)).translate([b"a"])[0]) == 3
 
     @pytest.mark.parametrize(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import tensorflow as tf
 
+from bitext.components.seq2seq.decoding.scoring import NEG_INF
 from bitext.components.text import PAD_ID
 
 
@@ -31,7 +32,7 @@ class Hypotheses:
     score: tf.Tensor
     alignment: tf.Tensor
 
-    def emptied_where(self, blank: tf.Tensor) -> Hypotheses:
+    def emptied_where(self, blank: tf.Tensor) -> Self:
         """Returns the hypotheses, with no token and with scores of 0 where `blank` bool[B] is true."""
 
         def emptied(values: tf.Tensor) -> tf.Tensor:
@@ -39,7 +40,39 @@ class Hypotheses:
             return tf.where(where, tf.zeros_like(values), values)
 
         fields = dataclasses.fields(self)
-        return Hypotheses(**{field.name: emptied(getattr(self, field.name)) for field in fields})
+        return type(self)(**{field.name: emptied(getattr(self, field.name)) for field in fields})
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoredTokens(Hypotheses):
+    """Translations with the log probability of every token. Their `log_prob` is the sum of them.
+
+    Attributes:
+      token_log_probs: float32[B, N, T], of the model's distribution; 0 on padding.
+    """
+
+    token_log_probs: tf.Tensor
+
+    @classmethod
+    def of(cls, hypotheses: Hypotheses, token_log_probs: tf.Tensor) -> ScoredTokens:
+        """Returns hypotheses with these log probabilities of their tokens."""
+        fields = {field.name: getattr(hypotheses, field.name) for field in dataclasses.fields(Hypotheses)}
+        is_filled, total = hypotheses.length > 0, tf.reduce_sum(token_log_probs, -1)
+        fields["log_prob"] = tf.where(is_filled, total, hypotheses.log_prob)
+        return cls(**fields, token_log_probs=token_log_probs)
+
+    def only(self, kept: tf.Tensor) -> ScoredTokens:
+        """Returns the hypotheses where `kept` bool[B, N] is true, best first; the other rows are empty."""
+        order = tf.argsort(tf.where(kept, self.score, NEG_INF), direction="DESCENDING", stable=True)
+        kept = tf.gather(kept, order, batch_dims=1)
+
+        def ordered(field: str) -> tf.Tensor:
+            values = tf.gather(getattr(self, field), order, batch_dims=1)
+            nothing = NEG_INF if field in ("score", "log_prob") else 0
+            where = tf.reshape(kept, tf.concat([tf.shape(kept), [1] * (values.shape.rank - 2)], 0))
+            return tf.where(where, values, tf.cast(nothing, values.dtype))
+
+        return ScoredTokens(**{field.name: ordered(field.name) for field in dataclasses.fields(self)})
 
 
 class Finished(NamedTuple):
@@ -51,6 +84,7 @@ class Finished(NamedTuple):
       length: int32[B, N].
       log_prob: float32[B, N].
       score: float32[B, N].
+      last_log_prob: float32[B, N], log probability of the last token; () if it is not reported.
     """
 
     last_token: tf.Tensor
@@ -58,6 +92,7 @@ class Finished(NamedTuple):
     length: tf.Tensor
     log_prob: tf.Tensor
     score: tf.Tensor
+    last_log_prob: Any = ()
 
 
 class BackPointers(NamedTuple):
@@ -71,15 +106,17 @@ class BackPointers(NamedTuple):
       alignment: float32[B', K', S] per step, alignments computed in the step.
       token: int32[B', K] per step, the chosen tokens.
       parent: int32[B', K] per step, index of the hypothesis before the step that each token extends.
+      log_prob: float32[B', K] per step, log probabilities of the chosen tokens; () if they are not reported.
     """
 
-    sentence: tf.TensorArray
-    alignment: tf.TensorArray
-    token: tf.TensorArray
-    parent: tf.TensorArray
+    sentence: Any
+    alignment: Any
+    token: Any
+    parent: Any
+    log_prob: Any = ()
 
     @classmethod
-    def empty(cls) -> BackPointers:
+    def empty(cls, reports_tokens: bool = False) -> BackPointers:
         """Returns back-pointers of no steps."""
 
         def steps(dtype: tf.DType, rank: int) -> tf.TensorArray:
@@ -92,11 +129,17 @@ class BackPointers(NamedTuple):
                 element_shape=[None] * rank,
             )
 
-        return cls(steps(tf.int32, 1), steps(tf.float32, 3), steps(tf.int32, 2), steps(tf.int32, 2))
+        arrays = cls(steps(tf.int32, 1), steps(tf.float32, 3), steps(tf.int32, 2), steps(tf.int32, 2))
+        return arrays._replace(log_prob=steps(tf.float32, 2)) if reports_tokens else arrays
 
-    def write(self, t: tf.Tensor, *step: tf.Tensor) -> BackPointers:
-        """Adds step t, with a tensor for each attribute."""
-        return BackPointers(*(array.write(t, tensor) for array, tensor in zip(self, step, strict=True)))
+    @property
+    def reports_tokens(self) -> bool:
+        """Whether the steps have the log probabilities of their tokens."""
+        return not isinstance(self.log_prob, tuple)
+
+    def write(self, t: tf.Tensor, step: BackPointers) -> BackPointers:
+        """Adds step t: a tensor in the place of each array."""
+        return tf.nest.map_structure(lambda array, tensor: array.write(t, tensor), self, step)
 
     def backtrace(self, finished: Finished, source_length: tf.Tensor) -> Hypotheses:
         """Follows the back-pointers of the finished hypotheses from their last tokens to their first.
@@ -104,28 +147,38 @@ class BackPointers(NamedTuple):
         Args:
           finished: the hypotheses of all sentences of the batch.
           source_length: int32[], S.
+
+        Returns:
+          The hypotheses; `ScoredTokens` if the log probabilities of the tokens are reported.
         """
         sentences, nbest = tf.unstack(tf.shape(finished.length))
         longest = tf.maximum(tf.reduce_max(finished.length), 0)  # the maximum of an empty batch is negative
 
         def step(
-            length: tf.Tensor, index: tf.Tensor, tokens: tf.TensorArray, alignments: tf.TensorArray
-        ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray, tf.TensorArray]:
+            length: tf.Tensor,
+            index: tf.Tensor,
+            tokens: tf.TensorArray,
+            alignments: tf.TensorArray,
+            scores: Any,
+        ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray, tf.TensorArray, Any]:
             """Reads token number `length` of each hypothesis, whose index in the beam is `index`."""
             t = length - 1
-            sentence, alignment, token, parent = (array.read(t) for array in self)
+            sentence, alignment, token, parent, log_prob = tf.nest.map_structure(lambda a: a.read(t), self)
             # A sentence that was done before this step has no row: it reads row 0, and the result is masked.
             row = tf.scatter_nd(sentence[:, tf.newaxis], tf.range(tf.size(sentence)), [sentences])
             row = tf.broadcast_to(row[:, tf.newaxis], [sentences, nbest])
             is_last, is_real = tf.equal(finished.length, length), finished.length >= length
             entry = tf.stack([row, index], -1)
             token = tf.where(is_last, finished.last_token, tf.gather_nd(token, entry))
+            if self.reports_tokens:
+                log_prob = tf.where(is_last, finished.last_log_prob, tf.gather_nd(log_prob, entry))
+                scores = scores.write(t, tf.where(is_real, log_prob, 0.0))
             index = tf.where(is_last, finished.parent, tf.gather_nd(parent, entry))
             index = tf.where(is_real, index, 0)
             aligned = tf.gather_nd(alignment, tf.stack([row, index], -1))
             aligned *= tf.cast(is_real, tf.float32)[:, :, tf.newaxis]
             tokens = tokens.write(t, tf.where(is_real, token, PAD_ID))
-            return t, index, tokens, alignments.write(t, aligned)
+            return t, index, tokens, alignments.write(t, aligned), scores
 
         zeros = tf.zeros([sentences, nbest], tf.int32)
         columns = tf.maximum(longest, 1)
@@ -134,13 +187,23 @@ class BackPointers(NamedTuple):
         # If all translations are empty, no step writes the only column.
         tokens = tokens.write(0, zeros)
         alignments = alignments.write(0, tf.zeros([sentences, nbest, source_length]))
-        _, _, tokens, alignments = tf.while_loop(
-            lambda length, *_: length > 0, step, (longest, zeros, tokens, alignments), parallel_iterations=1
+        scores: Any = ()
+        if self.reports_tokens:
+            scores = tf.TensorArray(tf.float32, columns, element_shape=[None, None])
+            scores = scores.write(0, tf.zeros([sentences, nbest]))
+        _, _, tokens, alignments, scores = tf.while_loop(
+            lambda length, *_: length > 0,
+            step,
+            (longest, zeros, tokens, alignments, scores),
+            parallel_iterations=1,
         )
-        return Hypotheses(
+        hypotheses = Hypotheses(
             tf.transpose(tokens.stack(), [1, 2, 0]),
             finished.length,
             finished.log_prob,
             finished.score,
             tf.transpose(alignments.stack(), [1, 2, 0, 3]),
         )
+        if not self.reports_tokens:
+            return hypotheses
+        return ScoredTokens.of(hypotheses, tf.transpose(scores.stack(), [1, 2, 0]))

@@ -7,11 +7,11 @@ ranked differently: unfinished hypotheses by log probability, finished hypothese
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 
-from bitext.components.seq2seq.decoders.base import DecoderState
+from bitext.components.seq2seq.decoding.beams import Beams, Candidates
 from bitext.components.seq2seq.decoding.hypotheses import BackPointers, Finished, Hypotheses
 from bitext.components.seq2seq.decoding.scoring import (
     NEG_INF,
@@ -25,7 +25,6 @@ from bitext.components.seq2seq.model import BOS, EOS, PAD, Seq2Seq, Start
 
 GROUP_SIZE = 64
 """Number of neighboring words of the vocabulary in a group. `top_k` first reads one maximum per group."""
-_POINTERS_SHAPE = BackPointers(*(tf.TensorShape(None) for _ in BackPointers._fields))
 
 
 def beam_search(
@@ -57,48 +56,18 @@ def beam_search(
       nbest: int32[], number of translations of each sentence, at most `beam_size`; None: `beam_size`. With
         a smaller number, the search ends sooner.
     """
-    search = _Search(model, beam_size, alpha, min_length, beta)
-    beams = search.initial_beams(start, max_length, beam_size if nbest is None else nbest)
-    scalar, shapes = tf.TensorShape([]), search.shape_invariants(beams)
-    finished_shapes = tf.nest.map_structure(lambda tensor: tensor.shape, beams.finished)
-    _, _, pointers, finished = tf.while_loop(
-        lambda t, beams, pointers, finished: tf.size(beams.sentence) > 0,
-        functools.partial(search.search_and_shrink, shapes),
-        (tf.constant(0), beams, BackPointers.empty(), beams.finished),
-        (scalar, shapes, _POINTERS_SHAPE, finished_shapes),
-        parallel_iterations=1,
-    )
-    return pointers.backtrace(finished, tf.shape(start.memory.mask)[1])
+    search = BeamSearch(model, beam_size, alpha, min_length, beta)
+    return search.run(start, max_length, beam_size if nbest is None else nbest)
 
 
-class _Beams(NamedTuple):
-    """The loop variables of the search, for B sentences with K unfinished hypotheses each.
+class BeamSearch:
+    """The constants of one search, and the bodies of its loops.
 
-    Before the first token, K is 1.
-
-    Attributes:
-      sentence: int32[B], indices of the sentences in the batch.
-      max_length: int32[B], maximum number of tokens of their hypotheses.
-      memory: the memory of these sentences, with heads split.
-      state: state of the decoder, [B, K, ...] each.
-      token: int32[B, K], the last token.
-      log_prob: float32[B, K], best first; -1e9 where there is no hypothesis or it is pruned.
-      coverage: float32[B, K, S], sums of the alignments; S is 0 without a coverage penalty.
-      finished: the finished hypotheses.
+    `constrained.ConstrainedSearch` overrides `initial_beams`, `candidates`, `survivors` and `extended`.
     """
 
-    sentence: tf.Tensor
-    max_length: tf.Tensor
-    memory: Memory
-    state: DecoderState
-    token: tf.Tensor
-    log_prob: tf.Tensor
-    coverage: tf.Tensor
-    finished: Finished
-
-
-class _Search:
-    """The constants of one search, and the bodies of its loops."""
+    reports_tokens = False
+    """Whether the log probability of every token is reported."""
 
     def __init__(
         self,
@@ -112,12 +81,27 @@ class _Search:
         self.min_length = min_length
         self.output_layer = model.output_layer(GROUP_SIZE)
 
-    def initial_beams(self, start: Start, max_length: tf.Tensor, nbest: tf.Tensor | int) -> _Beams:
+    def run(self, start: Start, max_length: tf.Tensor, nbest: tf.Tensor | int) -> Hypotheses:
+        """Returns the `nbest` best hypotheses; arguments as of `beam_search`."""
+        beams = self.initial_beams(start, max_length, nbest)
+        scalar, shapes = tf.TensorShape([]), self.shape_invariants(beams)
+        finished_shapes = tf.nest.map_structure(lambda tensor: tensor.shape, beams.finished)
+        step, pointers = tf.constant(0), BackPointers.empty(self.reports_tokens)
+        _, _, pointers, finished = tf.while_loop(
+            lambda t, beams, pointers, finished: tf.size(beams.sentence) > 0,
+            functools.partial(self.search_and_shrink, shapes),
+            (step, beams, pointers, beams.finished),
+            (scalar, shapes, _shapes(pointers), finished_shapes),
+            parallel_iterations=1,
+        )
+        return pointers.backtrace(finished, tf.shape(start.memory.mask)[1])
+
+    def initial_beams(self, start: Start, max_length: tf.Tensor, nbest: tf.Tensor | int) -> Beams:
         """Returns the beams before the first token."""
         batch, source_length = tf.unstack(tf.shape(start.memory.mask))
         zeros, neg_inf = tf.zeros([batch, nbest], tf.int32), tf.fill([batch, nbest], NEG_INF)
         max_length = tf.broadcast_to(max_length, [batch])
-        return _Beams(
+        return Beams(
             sentence=tf.range(batch),
             max_length=max_length,
             memory=self.model.decoder.split_heads(start.memory),
@@ -125,10 +109,10 @@ class _Search:
             token=tf.fill([batch, 1], BOS),
             log_prob=tf.where(max_length > 0, 0.0, NEG_INF)[:, tf.newaxis],
             coverage=tf.zeros([batch, 1, source_length if self.beta else 0]),
-            finished=Finished(zeros, zeros, zeros, neg_inf, neg_inf),
+            finished=Finished(zeros, zeros, zeros, neg_inf, neg_inf, neg_inf if self.reports_tokens else ()),
         )
 
-    def shape_invariants(self, beams: _Beams) -> _Beams:
+    def shape_invariants(self, beams: Beams) -> Beams:
         """Returns the shape invariants of the loop: the ranks, and the widths of memory and state."""
 
         def rank(tensor: tf.Tensor) -> tf.TensorShape:
@@ -147,14 +131,14 @@ class _Search:
         with_widths = {"memory": memory, "state": state}
         others = {
             name: tf.nest.map_structure(rank, getattr(beams, name))
-            for name in _Beams._fields
+            for name in Beams._fields
             if name not in with_widths
         }
-        return _Beams(**others, **with_widths)
+        return Beams(**others, **with_widths)
 
     def search_and_shrink(
-        self, shapes: _Beams, t: tf.Tensor, beams: _Beams, pointers: BackPointers, finished: Finished
-    ) -> tuple[tf.Tensor, _Beams, BackPointers, Finished]:
+        self, shapes: Beams, t: tf.Tensor, beams: Beams, pointers: BackPointers, finished: Finished
+    ) -> tuple[tf.Tensor, Beams, BackPointers, Finished]:
         """Searches until a quarter of the sentences are done, and removes the done sentences from the beams.
 
         Args:
@@ -171,7 +155,7 @@ class _Search:
             self.most_are_searching,
             self.advance,
             (t, beams, pointers),
-            (tf.TensorShape([]), shapes, _POINTERS_SHAPE),
+            (tf.TensorShape([]), shapes, _shapes(pointers)),
             parallel_iterations=1,
         )
         finished = tf.nest.map_structure(
@@ -183,18 +167,18 @@ class _Search:
         beams = tf.nest.map_structure(lambda tensor: tf.gather(tensor, remaining), beams)
         return t, beams, pointers, finished
 
-    def is_searching(self, beams: _Beams) -> tf.Tensor:
+    def is_searching(self, beams: Beams) -> tf.Tensor:
         """Whether each sentence is not done: bool[B]."""
         return tf.reduce_any(beams.log_prob > NEG_INF / 2, 1)
 
-    def most_are_searching(self, t: tf.Tensor, beams: _Beams, pointers: BackPointers) -> tf.Tensor:
+    def most_are_searching(self, t: tf.Tensor, beams: Beams, pointers: BackPointers) -> tf.Tensor:
         """Whether more than three quarters of the sentences are not done."""
         searching = tf.math.count_nonzero(self.is_searching(beams), dtype=tf.int32)
         return 4 * searching > 3 * tf.size(beams.sentence)
 
     def advance(
-        self, t: tf.Tensor, beams: _Beams, pointers: BackPointers
-    ) -> tuple[tf.Tensor, _Beams, BackPointers]:
+        self, t: tf.Tensor, beams: Beams, pointers: BackPointers
+    ) -> tuple[tf.Tensor, Beams, BackPointers]:
         """Extends every unfinished hypothesis by one token."""
         sentences, width = tf.unstack(tf.shape(beams.token))
         state = tf.nest.map_structure(
@@ -202,22 +186,24 @@ class _Search:
         )
         vectors, alignment, state = self.model.step_vectors(beams.token, t, state, beams.memory)
         length = t + 1
-        log_prob, token, parent = self.continuations(length, beams.log_prob, vectors)
+        candidates = self.candidates(length, beams, vectors)
+        log_prob, token, parent = candidates[:3]
         coverage = beams.coverage
         if self.beta:
             coverage = tf.gather(coverage + alignment, parent, batch_dims=1)
 
         is_eos, is_last = tf.equal(token, EOS), tf.equal(length, beams.max_length)[:, tf.newaxis]
-        finished = self._finish(beams, length, log_prob, token, parent, coverage, is_eos | is_last)
+        finished = self._finish(beams, length, candidates, coverage, is_eos | is_last)
 
         # Greedy search (a beam of one) ends at its first </s>.
         is_ended = is_eos | is_last | (tf.equal(self.beam_size, 1) & is_eos[:, :1])
-        log_prob, chosen = tf.math.top_k(
-            tf.where(is_ended, NEG_INF, log_prob), tf.minimum(self.beam_size, tf.shape(token)[1])
-        )
+        log_prob, chosen = self.survivors(tf.where(is_ended, NEG_INF, log_prob))
         best_score = log_prob / length_penalty(beams.max_length, self.alpha)[:, tf.newaxis]
         can_win = best_score > tf.reduce_min(finished.score, 1, keepdims=True)
-        token, parent = (tf.gather(tensor, chosen, batch_dims=1) for tensor in (token, parent))
+        kept = tf.nest.map_structure(
+            lambda tensor: tf.gather(tensor, chosen, batch_dims=1), candidates._replace(log_prob=())
+        )
+        token, parent = kept.token, kept.parent
         if self.beta:
             coverage = tf.gather(coverage, chosen, batch_dims=1)
         rows = tf.reshape(parent + (tf.range(sentences) * width)[:, tf.newaxis], [-1])
@@ -230,20 +216,40 @@ class _Search:
             log_prob=tf.where(can_win, log_prob, NEG_INF),
             coverage=coverage,
             finished=finished,
+            constraints=self.extended(beams, token, parent),
         )
-        return length, beams, pointers.write(t, beams.sentence, alignment, token, parent)
+        step = BackPointers(beams.sentence, alignment, token, parent, kept.token_log_prob)
+        return length, beams, pointers.write(t, step)
+
+    def candidates(self, length: tf.Tensor, beams: Beams, vectors: tf.Tensor) -> Candidates:
+        """Finds the best continuations; arguments as of `continuations`."""
+        return Candidates(*self.continuations(length, beams.log_prob, vectors))
+
+    def survivors(self, log_prob: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Chooses the continuations that stay in the beam.
+
+        Args:
+          log_prob: float32[B, N], of the continuations in the order of `candidates`; -1e9 where one ends.
+
+        Returns:
+          Their log probabilities float32[B, K] and indices int32[B, K].
+        """
+        return tf.math.top_k(log_prob, tf.minimum(self.beam_size, tf.shape(log_prob)[1]))
+
+    def extended(self, beams: Beams, token: tf.Tensor, parent: tf.Tensor) -> Any:
+        """Returns `Beams.constraints` after a step that chose these tokens int32[B, K] and parents."""
+        return ()
 
     def _finish(
         self,
-        beams: _Beams,
+        beams: Beams,
         length: tf.Tensor,
-        log_prob: tf.Tensor,
-        token: tf.Tensor,
-        parent: tf.Tensor,
+        candidates: Candidates,
         coverage: tf.Tensor,
         ends: tf.Tensor,
     ) -> Finished:
         """Adds the continuations [B, N] that end to the finished hypotheses, and returns the best of both."""
+        log_prob, token, parent, token_log_prob = candidates
         # Only the beam_size best continuations may finish, so that a beam of one is greedy search. In a
         # sentence with fewer than K hypotheses, some continuations extend none; their log_prob is -1e9.
         may_finish = (tf.range(tf.shape(token)[1]) < self.beam_size) & (log_prob > NEG_INF / 2)
@@ -251,10 +257,10 @@ class _Search:
         if self.beta:
             score += coverage_penalty(coverage, beams.memory.mask, self.beta)
         score = tf.where(ends & may_finish, score, NEG_INF)
-        new = Finished(token, parent, tf.fill(tf.shape(token), length), log_prob, score)
-        candidates = [tf.concat(pair, 1) for pair in zip(beams.finished, new, strict=True)]
-        _, chosen = tf.math.top_k(candidates[-1], tf.shape(beams.finished.score)[1])
-        return Finished(*(tf.gather(tensor, chosen, batch_dims=1) for tensor in candidates))
+        new = Finished(token, parent, tf.fill(tf.shape(token), length), log_prob, score, token_log_prob)
+        both = tf.nest.map_structure(lambda *pair: tf.concat(pair, 1), beams.finished, new)
+        _, chosen = tf.math.top_k(both.score, tf.shape(beams.finished.score)[1])
+        return tf.nest.map_structure(lambda tensor: tf.gather(tensor, chosen, batch_dims=1), both)
 
     def continuations(
         self, length: tf.Tensor, log_prob: tf.Tensor, vectors: tf.Tensor
@@ -311,3 +317,8 @@ def _reshape_leading(tensor: tf.Tensor, leading: int, shape: list[Any]) -> tf.Te
     dynamic = tf.shape(tensor)
     rest = [dynamic[axis] if size is None else size for axis, size in enumerate(tensor.shape)]
     return tf.reshape(tensor, [*shape, *rest[leading:]])
+
+
+def _shapes(pointers: BackPointers) -> BackPointers:
+    """Returns the shape invariants of the loop for the back-pointers."""
+    return tf.nest.map_structure(lambda _: tf.TensorShape(None), pointers)

@@ -29,7 +29,11 @@ def check(name: str, is_valid: tf.Tensor, rule: str, received: tf.Tensor) -> tf.
     Raises:
       tf.errors.InvalidArgumentError: when the graph runs and `is_valid` is false.
     """
-    message = tf.strings.format(f"input {name} {rule}, received {{}}", received)
+    message = f"input {name} {rule}, received "
+    if received.dtype == tf.string:
+        message = tf.strings.join([message, tf.strings.reduce_join(received, separator=", ")])
+    else:
+        message = tf.strings.join([message, tf.strings.format("{}", received)])
     return tf.raw_ops.Assert(condition=is_valid, data=[message], name=name)
 
 

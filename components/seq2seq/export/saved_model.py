@@ -12,7 +12,7 @@ from bitext.components.seq2seq import SearchSettings, ServingLimits, length_boun
 from bitext.components.seq2seq.decoding.hypotheses import Hypotheses
 from bitext.components.seq2seq.decoding.sampling import sample
 from bitext.components.seq2seq.decoding.search import beam_search
-from bitext.components.seq2seq.export import description, source_tokens
+from bitext.components.seq2seq.export import constrained, description, source_tokens
 from bitext.components.seq2seq.export.requests import RequestChecks
 from bitext.components.seq2seq.export.unknown_words import aligned_words
 from bitext.components.seq2seq.memory import Memory
@@ -66,6 +66,11 @@ class Translator(tf.Module):
     def fitting(self, texts: Sequence[str]) -> list[str]:
         """Returns the first of the texts that one request to `serving_default` may have."""
         return self.checks.fitting(texts, self.search.beam_size, self.source_max_length)
+
+    @staticmethod
+    def is_blank(tokens: tf.Tensor) -> tf.Tensor:
+        """Returns whether source tokens int32[B, S] are those of a blank text, `</s>` alone: bool[B]."""
+        return tf.equal(tokens[:, 0], EOS)
 
     def start(self, text: tf.Tensor) -> Start:
         """Encodes text string[B]."""
@@ -121,7 +126,7 @@ class Translator(tf.Module):
         with tf.control_dependencies(self.checks.read(tokens, search.beam_size)):
             start = self.model.start(tokens)
             best = self.decode(start, search.beam_size, search.length_penalty, search.max_length, nbest=1)
-            best = best.emptied_where(_is_blank(tokens))
+            best = best.emptied_where(self.is_blank(tokens))
             return {
                 "text": self.detokenize_hypotheses(text, best)[:, 0],
                 "score": best.score[:, 0],
@@ -150,11 +155,11 @@ class Translator(tf.Module):
             tokens = self.source_tokens(text)
         with tf.control_dependencies(self.checks.read(tokens)):
             hypotheses = self.decode(self.model.start(tokens), beam_size, length_penalty, max_length)
-            return self._outputs(text, tokens, hypotheses)
+            return self.outputs(text, tokens, hypotheses)
 
-    def _outputs(self, text: tf.Tensor, tokens: tf.Tensor, hypotheses: Hypotheses) -> dict[str, tf.Tensor]:
+    def outputs(self, text: tf.Tensor, tokens: tf.Tensor, hypotheses: Hypotheses) -> dict[str, tf.Tensor]:
         """Returns the outputs of a signature with N translations of each text with these source tokens."""
-        hypotheses = hypotheses.emptied_where(_is_blank(tokens))
+        hypotheses = hypotheses.emptied_where(self.is_blank(tokens))
         return {
             "text": self.detokenize_hypotheses(text, hypotheses),
             "score": hypotheses.score,
@@ -197,7 +202,7 @@ class Translator(tf.Module):
             drawn = sample(
                 self.model, start, samples, max_length, seed, temperature, top_k, top_p, min_length
             )
-            return self._outputs(text, tokens, drawn)
+            return self.outputs(text, tokens, drawn)
 
     @tf.function(input_signature=[TEXT, TEXT])
     def score(self, source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -326,6 +331,7 @@ class Translator(tf.Module):
             "serving_default": self.translate,
             "translate_nbest": self.translate_nbest,
             "translate_sample": self.translate_sample,
+            "translate_constrained": constrained.function(self),
             "score": self.score,
             "tokenize": self.tokenize,
             "detokenize": self.detokenize,
@@ -334,11 +340,6 @@ class Translator(tf.Module):
         } | description.functions(
             self.model, self.search, self.limits, self.source_max_length, self.source_language
         )
-
-
-def _is_blank(tokens: tf.Tensor) -> tf.Tensor:
-    """Returns whether source tokens int32[B, S] are those of a blank text, `</s>` alone: bool[B]."""
-    return tf.equal(tokens[:, 0], EOS)
 
 
 def _to_padded(tokens: tf.RaggedTensor, least: int = 1) -> tf.Tensor:
