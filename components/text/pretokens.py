@@ -22,7 +22,10 @@ _CUT_WORD = f"[^ ]{{{LONGEST_WORD}}}"
 
 
 def pretokenize(
-    text: tf.Tensor, segmentation: Segmentation = OF_LEARNED, settings: TextSettings | None = None
+    text: tf.Tensor,
+    segmentation: Segmentation = OF_LEARNED,
+    settings: TextSettings | None = None,
+    follows: tf.Tensor | None = None,
 ) -> tf.RaggedTensor:
     """Splits normalized text into pretokens.
 
@@ -30,6 +33,7 @@ def pretokenize(
       text: string[B], normalized; `replaced` if the segmentation has replacements.
       segmentation: where text is split.
       settings: which texts stay whole; None: none.
+      follows: bool[B], whether a space stands before each text; None: as at the start of a sentence.
 
     Returns:
       string[B, None]. Spaces have become U+2581. With `mark: before`, one more is at the start of each text:
@@ -39,7 +43,9 @@ def pretokenize(
     keeps_whole = bool(segmentation.symbols) or (settings is not None and settings.keeps_whole)
     marked = whole_tokens.isolate(text, settings) if settings is not None else text
     marked = whole_tokens.isolate_symbols(marked, segmentation.symbols)
-    if segmentation.mark == "before":
+    if segmentation.mark != "after" and follows is not None:
+        marked = tf.where(tf.logical_and(follows, tf.not_equal(text, "")), WORD_BOUNDARY + marked, marked)
+    elif segmentation.mark == "before":
         marked = tf.where(tf.equal(text, ""), text, WORD_BOUNDARY + marked)
     elif segmentation.mark == "after":
         marked = tf.where(tf.equal(text, ""), text, marked + WORD_BOUNDARY)

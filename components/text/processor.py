@@ -10,9 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from pathlib import Path
-from typing import Literal
 
-import msgspec
 import tensorflow as tf
 
 from bitext.components.artifacts import OF_LEARNED, Segmentation, SideFiles, TransformGraph
@@ -34,7 +32,6 @@ UNKNOWN_WORD = "\u2047"
 _LOCAL_CAPITALS = (("İ", "i\u0307"), ("Ì", "ì"), ("Í", "í"), ("Ĩ", "ĩ"), ("Į", "į"))
 """What Turkish, Azeri and Lithuanian convert otherwise, and its small letter in all other languages."""
 _FIRST_BYTE_ID = 4
-Mark = Literal["before", "between", "after"]
 
 
 def normalize(text: tf.Tensor, settings: TextSettings) -> tf.Tensor:
@@ -130,19 +127,22 @@ class TextProcessor(tf.Module):
         words = self._marked_pretokens(text)
         return words.with_values(whole_tokens.unmarked(words.values)) if self._keeps_whole else words
 
-    def _marked_pretokens(self, text: tf.Tensor, mark: Mark | None = None) -> tf.RaggedTensor:
+    def _marked_pretokens(self, text: tf.Tensor, follows: tf.Tensor | None = None) -> tf.RaggedTensor:
         text = pretokens.replaced(text, self._segmentation)
-        segmentation = msgspec.structs.replace(self._segmentation, mark=mark or self._segmentation.mark)
-        return pretokens.pretokenize(text, segmentation, self._settings)
+        return pretokens.pretokenize(text, self._segmentation, self._settings, follows)
 
-    def tokenize(self, text: tf.Tensor, mark: Mark | None = None) -> tf.RaggedTensor:
-        """Converts text string[B] to ids int32[B, None], without `<s>` and `</s>`.
+    def tokenize(self, text: tf.Tensor) -> tf.RaggedTensor:
+        """Converts text string[B] to ids int32[B, None], without `<s>` and `</s>`."""
+        return self.tokenize_normalized(self.normalize(text))
+
+    def tokenize_normalized(self, text: tf.Tensor, follows: tf.Tensor | None = None) -> tf.RaggedTensor:
+        """Converts normalized text string[B] to ids int32[B, None].
 
         Args:
           text: the texts.
-          mark: another mark of the words than the segmentation's, for texts inside of other texts.
+          follows: bool[B], whether a space stands before each text; None: as at the start of a sentence.
         """
-        words = self._marked_pretokens(self.normalize(text), mark)
+        words = self._marked_pretokens(text, follows)
         if self._settings.unit == "word":
             return words.with_values(self._word_ids(words.values))
         if self._segmentation.model == "unigram":
@@ -162,7 +162,7 @@ class TextProcessor(tf.Module):
         return self._settings.unit == "word"
 
     @property
-    def mark(self) -> Mark:
+    def mark(self) -> str:
         """Where the tokens have the mark of a word boundary."""
         return self._segmentation.mark
 

@@ -28,7 +28,7 @@ class ScoredToken:
 
     Attributes:
       id: its id.
-      text: what it adds to the text; empty for `</s>` and a part of a character.
+      text: what it adds to the text; empty for a part of a character.
       log_prob: its log probability.
     """
 
@@ -102,7 +102,9 @@ class ConstrainedTranslator:
         """
         results: list[list[ScoredTranslation]] = [[]] * len(sentences)
         lengths = [len(sentence.text) for sentence in sentences]
-        whole = length_sorted_batches(lengths, self.translator.lines_per_call)
+        inputs = self.translator.nbest_inputs
+        most = self.translator.most_lines(self._beam_size, int(inputs["max_length"]))
+        whole = length_sorted_batches(lengths, min(self.translator.batch_size, most))
         batches = [part for batch in whole for part in self._divided(sentences, batch)]
         outputs = parallel_map(lambda batch: self._batch([sentences[i] for i in batch]), batches)
         for batch, output in zip(batches, outputs, strict=True):
@@ -173,13 +175,15 @@ class ConstrainedTranslator:
 
     def tokens(self, translation: ScoredTranslation) -> list[ScoredToken]:
         """Returns the tokens of a translation with what each adds to its text."""
-        ids, before, tokens = np.array(translation.ids, np.int32), "", []
+        ids, before = np.array(translation.ids, np.int32), ""
+        tokens: list[ScoredToken] = []
         beginnings = np.tril(np.broadcast_to(ids, (len(ids), len(ids))))
         texts = self.translator.call("detokenize", tokens=beginnings)["text"].tolist() if len(ids) else []
         for number, log_prob, beginning in zip(translation.ids, translation.log_probs, texts, strict=True):
             text = beginning.decode("utf-8", "replace")
-            # The last character may be a part of the next one so far: U+FFFD.
-            added = text[len(before) :] if text.startswith(before) and not text.endswith("\ufffd") else ""
+            # A part of a character is U+FFFD until the next token completes it.
+            is_whole = len(tokens) + 1 == len(ids) or not text.endswith("\ufffd")
+            added = text[len(before) :] if is_whole and text.startswith(before) else ""
             before = text if added else before
             tokens.append(ScoredToken(number, added, log_prob))
         return tokens

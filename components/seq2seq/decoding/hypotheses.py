@@ -61,15 +61,18 @@ class ScoredTokens(Hypotheses):
         fields["log_prob"] = tf.where(is_filled, total, hypotheses.log_prob)
         return cls(**fields, token_log_probs=token_log_probs)
 
-    def only(self, kept: tf.Tensor) -> ScoredTokens:
-        """Returns the hypotheses where `kept` bool[B, N] is true, best first; the other rows are empty."""
+    def ranked(self, kept: tf.Tensor) -> tf.Tensor:
+        """Returns the indices int32[B, N] of the hypotheses to keep (bool[B, N]), best first, then -1."""
         order = tf.argsort(tf.where(kept, self.score, NEG_INF), direction="DESCENDING", stable=True)
-        kept = tf.gather(kept, order, batch_dims=1)
+        return tf.where(tf.gather(kept, order, batch_dims=1), order, -1)
+
+    def only(self, order: tf.Tensor) -> ScoredTokens:
+        """Returns the hypotheses with the indices int32[B, N] in this order; rows are empty for -1."""
 
         def ordered(field: str) -> tf.Tensor:
-            values = tf.gather(getattr(self, field), order, batch_dims=1)
+            values = tf.gather(getattr(self, field), tf.maximum(order, 0), batch_dims=1)
             nothing = NEG_INF if field in ("score", "log_prob") else 0
-            where = tf.reshape(kept, tf.concat([tf.shape(kept), [1] * (values.shape.rank - 2)], 0))
+            where = tf.reshape(order >= 0, tf.concat([tf.shape(order), [1] * (values.shape.rank - 2)], 0))
             return tf.where(where, values, tf.cast(nothing, values.dtype))
 
         return ScoredTokens(**{field.name: ordered(field.name) for field in dataclasses.fields(self)})

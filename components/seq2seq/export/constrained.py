@@ -119,11 +119,14 @@ def _outputs(
     translator: Translator, text: tf.Tensor, tokens: tf.Tensor, found: ScoredTokens, request: GivenConstraints
 ) -> dict[str, tf.Tensor]:
     """Returns the outputs of the signature, without translations that do not meet the constraints."""
-    is_met = request.is_met_by(translator.detokenize_hypotheses(text, found)) & (found.length > 0)
-    found, is_blank = found.only(is_met), translator.is_blank(tokens)
+    texts = translator.detokenize_hypotheses(text, found)
+    order = found.ranked(request.is_met_by(texts) & (found.length > 0))
+    found, texts = found.only(order), tf.gather(texts, tf.maximum(order, 0), batch_dims=1)
+    is_blank = translator.is_blank(tokens)
     is_met = (found.length > 0) | is_blank[:, tf.newaxis]
+    texts = tf.where((found.length > 0) & ~is_blank[:, tf.newaxis], texts, "")
+    outputs = translator.outputs(text, tokens, found, texts)
     scores = found.emptied_where(is_blank).token_log_probs
-    outputs = translator.outputs(text, tokens, found)
     return outputs | {"token_log_probs": scores, "meets_constraints": is_met}
 
 

@@ -15,8 +15,8 @@ from bitext.components.seq2seq.model import PAD
 from bitext.components.text.processor import TextProcessor
 from bitext.components.text.surfaces import surfaces, unjoined_class
 
-_FOLLOWS = rf"(?s)[{unjoined_class()}\p{{Pe}}\p{{Pf}},.:;!?%…。、，．：；！？].*"
-"""A phrase that stands behind other text without a space."""
+_WITHOUT_SPACE = rf"(?s)[{unjoined_class()}\p{{Pe}}\p{{Pf}},.:;!?%…。、，．：；！？].*"
+"""A phrase before which no space stands."""
 
 
 class GivenConstraints(NamedTuple):
@@ -47,20 +47,37 @@ class GivenConstraints(NamedTuple):
     ) -> GivenConstraints:
         """Normalizes the inputs of the signature."""
         ends = tf.strings.regex_full_match(prefix, r"(?s).*[\s\p{Zs}]")
-        prefix = target.normalize(prefix)
+        # One phrase at least, "": none.
+        inputs = [
+            prefix,
+            *(tf.pad(texts, [[0, 0], [0, 1]], constant_values="") for texts in (required, banned)),
+        ]
+        flat = target.normalize(tf.concat([tf.reshape(texts, [-1]) for texts in inputs], 0))
+        parts = tf.split(flat, [tf.size(texts) for texts in inputs], num=3)
+        prefix, required, banned = (
+            tf.reshape(part, tf.shape(texts)) for part, texts in zip(parts, inputs, strict=True)
+        )
         ends = tf.logical_and(ends, tf.not_equal(prefix, ""))
-        of_required = phrases(_normalized(target, required))
-        tokens = _tokens(target, of_required.strings)
-        written = target.detokenize(tokens)
+        of_required, head = phrases(required), _head(prefix, ends)
+        # All texts at once: every call adds the whole text path to the graph.
+        spelled = tf.concat([head, prefix, of_required.strings], 0)
+        stands_behind = ~tf.strings.regex_full_match(of_required.strings, _WITHOUT_SPACE)
+        at_start = tf.fill([2 * tf.size(prefix)], target.mark == "before")
+        tokens = target.tokenize_normalized(spelled, tf.concat([at_start, stands_behind], 0)).to_tensor(PAD)
+        tokens = tf.pad(tokens, [[0, 0], [0, tf.maximum(1 - tf.shape(tokens)[1], 0)]])
+        is_same = tf.equal(target.detokenize(tokens), spelled)
+        sizes = [tf.size(prefix), tf.size(prefix), tf.size(of_required.strings)]
+        of_head, _, of_phrases = tf.split(tokens, sizes, num=3)
+        _, is_writable, is_spelled = tf.split(is_same, sizes, num=3)
         return cls(
             prefix=prefix,
             prefix_ends=ends,
             required=of_required,
-            banned=phrases(_normalized(target, banned)),
-            tokens=tf.gather(tokens, of_required.index),
-            forced=_forced(target, prefix, ends),
-            is_writable=tf.equal(target.detokenize(_padded(target.tokenize(prefix))), prefix),
-            unwritable=tf.boolean_mask(of_required.strings, tf.not_equal(written, of_required.strings)),
+            banned=phrases(banned),
+            tokens=tf.gather(of_phrases, of_required.index),
+            forced=Prefix(of_head, _rest(prefix, ends, head, target.mark)),
+            is_writable=is_writable,
+            unwritable=tf.boolean_mask(of_required.strings, ~is_spelled),
         )
 
     def constraints(
@@ -93,34 +110,17 @@ class GivenConstraints(NamedTuple):
         return is_met & tf.equal(tf.strings.substr(texts, tf.zeros_like(size), size), wanted)
 
 
-def _padded(tokens: tf.RaggedTensor) -> tf.Tensor:
-    """Pads tokens with 0, to one column at least."""
-    dense = tokens.to_tensor(PAD)
-    return tf.pad(dense, [[0, 0], [0, tf.maximum(1 - tf.shape(dense)[1], 0)]])
+def _head(prefix: tf.Tensor, ends: tf.Tensor) -> tf.Tensor:
+    """Returns all words of prefixes string[B] but the last, or with the last if they end with a space."""
+    return tf.where(ends, prefix, tf.strings.regex_replace(prefix, "(?s)(^| )[^ ]*$", ""))
 
 
-def _normalized(target: TextProcessor, texts: tf.Tensor) -> tf.Tensor:
-    """Normalizes phrases string[B, N]: string[B, N + 1], of which the last is "", none."""
-    normalized = tf.reshape(target.normalize(tf.reshape(texts, [-1])), tf.shape(texts))
-    return tf.pad(normalized, [[0, 0], [0, 1]], constant_values="")
-
-
-def _tokens(target: TextProcessor, texts: tf.Tensor) -> tf.Tensor:
-    """Converts phrases string[D] to the tokens int32[D, L] that they have inside of a translation."""
-    both = tf.concat([target.tokenize(texts, "before"), target.tokenize(texts, "between")], 0)
-    follows = tf.cast(tf.strings.regex_full_match(texts, _FOLLOWS), tf.int32)
-    tokens = _padded(tf.gather(both, tf.range(tf.size(texts)) + tf.size(texts) * follows))
-    return tf.where(tf.equal(texts, "")[:, tf.newaxis], PAD, tokens)
-
-
-def _forced(target: TextProcessor, prefix: tf.Tensor, ends: tf.Tensor) -> Prefix:
-    """Divides prefixes string[B] into the tokens of all words but the last, and the bytes of the last."""
-    head = tf.where(ends, prefix, tf.strings.regex_replace(prefix, "(?s)(^| )[^ ]*$", ""))
+def _rest(prefix: tf.Tensor, ends: tf.Tensor, head: tf.Tensor, mark: str) -> tf.Tensor:
+    """Returns the bytes int32[B, T] of the tokens behind the head of a prefix, padded with -1."""
     rest = tf.where(ends, " ", tf.strings.regex_replace(prefix, "(?s)^.* ", ""))
-    has_space = ~ends & (prefix != "") & ((head != "") | (target.mark == "before"))
-    if target.mark == "after":
+    has_space = ~ends & (prefix != "") & ((head != "") | (mark == "before"))
+    if mark == "after":
         rest, has_space = tf.where(ends, "", rest), tf.zeros_like(ends)
-    rest = tf.strings.join([tf.where(has_space, " ", ""), rest])
-    bytes_ = tf.strings.bytes_split(rest)
+    bytes_ = tf.strings.bytes_split(tf.strings.join([tf.where(has_space, " ", ""), rest]))
     values = tf.cast(tf.reshape(tf.io.decode_raw(bytes_.values, tf.uint8), [-1]), tf.int32)
-    return Prefix(_padded(target.tokenize(head)), bytes_.with_values(values).to_tensor(-1))
+    return bytes_.with_values(values).to_tensor(-1)

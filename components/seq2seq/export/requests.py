@@ -29,11 +29,11 @@ def check(name: str, is_valid: tf.Tensor, rule: str, received: tf.Tensor) -> tf.
     Raises:
       tf.errors.InvalidArgumentError: when the graph runs and `is_valid` is false.
     """
-    message = f"input {name} {rule}, received "
-    if received.dtype == tf.string:
-        message = tf.strings.join([message, tf.strings.reduce_join(received, separator=", ")])
+    if received.dtype == tf.string:  # without quotes, which `Assert` would escape
+        texts = tf.strings.reduce_join(received, separator=", ")
+        message = tf.strings.join([f"input {name} {rule}, received ", texts])
     else:
-        message = tf.strings.join([message, tf.strings.format("{}", received)])
+        message = tf.strings.format(f"input {name} {rule}, received {{}}", received)
     return tf.raw_ops.Assert(condition=is_valid, data=[message], name=name)
 
 

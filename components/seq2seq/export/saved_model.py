@@ -157,11 +157,13 @@ class Translator(tf.Module):
             hypotheses = self.decode(self.model.start(tokens), beam_size, length_penalty, max_length)
             return self.outputs(text, tokens, hypotheses)
 
-    def outputs(self, text: tf.Tensor, tokens: tf.Tensor, hypotheses: Hypotheses) -> dict[str, tf.Tensor]:
-        """Returns the outputs of a signature with N translations of each text with these source tokens."""
-        hypotheses = hypotheses.emptied_where(self.is_blank(tokens))
+    def outputs(
+        self, text: tf.Tensor, tokens: tf.Tensor, found: Hypotheses, texts: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Returns the outputs of a signature with N translations of each text; `texts`: theirs, if known."""
+        hypotheses = found.emptied_where(self.is_blank(tokens))
         return {
-            "text": self.detokenize_hypotheses(text, hypotheses),
+            "text": self.detokenize_hypotheses(text, hypotheses) if texts is None else texts,
             "score": hypotheses.score,
             "log_prob": hypotheses.log_prob,
             "length": hypotheses.length,
