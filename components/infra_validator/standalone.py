@@ -44,30 +44,14 @@ SIGNATURES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         _TRANSLATIONS,
     ),
     "translate_sample": (
-        {
-            "text": "string",
-            "samples": "int32",
-            "temperature": "float32",
-            "top_k": "int32",
-            "top_p": "float32",
-            "max_length": "int32",
-            "seed": "int32",
-        },
+        {"text": "string", "temperature": "float32", "top_p": "float32"}
+        | dict.fromkeys(("samples", "top_k", "max_length", "seed"), "int32"),
         _TRANSLATIONS,
     ),
     "translate_constrained": (
-        {
-            "text": "string",
-            "prefix": "string",
-            "required": "string",
-            "banned": "string",
-            "no_repeat_ngram": "int32",
-            "repetition_penalty": "float32",
-            "max_length_factor": "int32",
-            "beam_size": "int32",
-            "length_penalty": "float32",
-            "max_length": "int32",
-        },
+        dict.fromkeys(("text", "prefix", "required", "banned"), "string")
+        | dict.fromkeys(("no_repeat_ngram", "max_length_factor", "beam_size", "max_length"), "int32")
+        | dict.fromkeys(("repetition_penalty", "length_penalty"), "float32"),
         _TRANSLATIONS | {"token_log_probs": "float32", "meets_constraints": "bool"},
     ),
     "score": (

@@ -75,6 +75,19 @@ class TestPredict:
         assert answer["outputs"]["text"] == [["A B", "AA B", "AAA B"]]
         assert answer["outputs"]["length"] == [[3, 3, 3]]
 
+    def test_constraints(self, client: TestClient) -> None:
+        inputs = {
+            "text": ["a b", "c"],
+            "prefix": ["X ", ""],
+            "required": [["A"], [""]],
+            "banned": [["b"], [""]],
+        }
+        numbers = {"no_repeat_ngram": 0, "repetition_penalty": 1.0, "max_length_factor": 0}
+        request = {"signature_name": "translate_constrained", "inputs": inputs | numbers | NBEST}
+        outputs = self.post(client, request).json()["outputs"]
+        assert [row[0] for row in outputs["text"]] == ["X A B", "C"]
+        assert outputs["meets_constraints"] == [[True] * 3] * 2
+
     def test_a_single_output_has_no_name(self, client: TestClient) -> None:
         request = {"signature_name": "detokenize", "instances": [[69, 70]]}
         assert self.post(client, request).json() == {"predictions": ["AB"]}

@@ -144,6 +144,24 @@ class BackPointers(NamedTuple):
         """Adds step t: a tensor in the place of each array."""
         return tf.nest.map_structure(lambda array, tensor: array.write(t, tensor), self, step)
 
+    def _first_columns(
+        self, longest: tf.Tensor, zeros: tf.Tensor, shape: list[tf.Tensor], source_length: tf.Tensor
+    ) -> tuple[tf.TensorArray, tf.TensorArray, Any]:
+        """Returns arrays for the tokens, their alignments and their log probabilities.
+
+        If all translations are empty, no step of `backtrace` writes the only column.
+        """
+        columns = tf.maximum(longest, 1)
+        tokens = tf.TensorArray(tf.int32, columns, element_shape=[None, None])
+        alignments = tf.TensorArray(tf.float32, columns, element_shape=[None, None, None])
+        tokens = tokens.write(0, zeros)
+        alignments = alignments.write(0, tf.zeros([*shape, source_length]))
+        scores: Any = ()
+        if self.reports_tokens:
+            scores = tf.TensorArray(tf.float32, columns, element_shape=[None, None])
+            scores = scores.write(0, tf.zeros(shape))
+        return tokens, alignments, scores
+
     def backtrace(self, finished: Finished, source_length: tf.Tensor) -> Hypotheses:
         """Follows the back-pointers of the finished hypotheses from their last tokens to their first.
 
@@ -184,16 +202,7 @@ class BackPointers(NamedTuple):
             return t, index, tokens, alignments.write(t, aligned), scores
 
         zeros = tf.zeros([sentences, nbest], tf.int32)
-        columns = tf.maximum(longest, 1)
-        tokens = tf.TensorArray(tf.int32, columns, element_shape=[None, None])
-        alignments = tf.TensorArray(tf.float32, columns, element_shape=[None, None, None])
-        # If all translations are empty, no step writes the only column.
-        tokens = tokens.write(0, zeros)
-        alignments = alignments.write(0, tf.zeros([sentences, nbest, source_length]))
-        scores: Any = ()
-        if self.reports_tokens:
-            scores = tf.TensorArray(tf.float32, columns, element_shape=[None, None])
-            scores = scores.write(0, tf.zeros([sentences, nbest]))
+        tokens, alignments, scores = self._first_columns(longest, zeros, [sentences, nbest], source_length)
         _, _, tokens, alignments, scores = tf.while_loop(
             lambda length, *_: length > 0,
             step,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import tensorflow as tf
 
@@ -10,18 +10,38 @@ from bitext.components.seq2seq import (
     MOST_LENGTH_FACTOR,
     MOST_REPEATED_NGRAM,
     MOST_REPETITION_PENALTY,
+    SearchSettings,
+    ServingLimits,
     length_bound,
 )
 from bitext.components.seq2seq.decoding.constrained import Constraints, constrained_search
-from bitext.components.seq2seq.decoding.hypotheses import ScoredTokens
+from bitext.components.seq2seq.decoding.hypotheses import Hypotheses, ScoredTokens
 from bitext.components.seq2seq.decoding.phrases import Phrases
 from bitext.components.seq2seq.export import description
 from bitext.components.seq2seq.export.given_constraints import GivenConstraints
 from bitext.components.seq2seq.export.requests import RequestChecks, check, equal, in_range, none_of
-from bitext.components.seq2seq.model import Start, count_tokens
+from bitext.components.seq2seq.model import Seq2Seq, Start, count_tokens
+from bitext.components.text.processor import TextProcessor
 
-if TYPE_CHECKING:
-    from bitext.components.seq2seq.export.saved_model import Translator
+
+class Translator(Protocol):
+    """What the signature needs of `saved_model.Translator`."""
+
+    model: Seq2Seq
+    search: SearchSettings
+    limits: ServingLimits
+    target: TextProcessor
+
+    def source_tokens(self, text: tf.Tensor) -> tf.Tensor: ...
+
+    def is_blank(self, tokens: tf.Tensor) -> tf.Tensor: ...
+
+    def detokenize_hypotheses(self, text: tf.Tensor, hypotheses: Hypotheses) -> tf.Tensor: ...
+
+    def outputs(
+        self, text: tf.Tensor, tokens: tf.Tensor, found: Hypotheses, texts: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]: ...
+
 
 _INPUTS = [
     tf.TensorSpec([None], tf.string),
