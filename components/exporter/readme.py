@@ -28,8 +28,8 @@ _SEARCH = """\
    sentence. What follows the ids of a sentence is ignored: pad with {pad}.
 3. Call `decode_step` with `token` int32[B], at first {bos} (`<s>`), and the outputs of `encode_tokens`
    that `signatures.json` lists under `memory` and `state`.
-4. Set the entries {pad} and {bos} of `log_probs` to -infinity, and entry {eos} too until a translation
-   has {min_length} tokens, `</s>` included. The largest entry is the next token.
+4. Set the entries {pad} and {bos} of `log_probs` to -infinity, and entry {eos} too while a translation
+   has fewer tokens than {min_length} - 1. The largest entry is the next token.
 5. `state` maps each state input to the output that is its next value. Repeat from step 3 with the new
    token, the new state and the same memory, until the token is {eos} or the translation has
    {max_length} tokens{factor}.
@@ -41,9 +41,9 @@ inputs: ids must be in the vocabulary, and each length from 1 to S.
 
 All texts are UTF-8.
 
-* Normalize: NFC, one space for white space, none at the ends{folded}{lowered}; invisible characters
-   are removed, and some presentation forms become ordinary letters. The page "The text path" of
-   bitext's documentation has every rule.
+* Normalize: NFC, one space for white space, none at the ends{folded}{lowered};
+   invisible characters are removed, and some presentation forms become ordinary letters. The page "The
+   text path" of bitext's documentation has every rule.
 """
 _LEARNED = """\
 * Split into pretokens, after each space has become U+2581 and one more was put in front. A pretoken is
@@ -108,7 +108,7 @@ def render(form: TokenFormat, about: Description, text: TextFile) -> str:
         "min_length": search.min_length,
         "max_length": f"{search.max_length:,}",
         "factor": f", or {factor} * length + {LENGTH_SLACK} if that is less" if factor else "",
-        "folded": ", typographic quotation marks and apostrophes as `\"` and `'`"
+        "folded": ",\n   typographic quotation marks and apostrophes as `\"` and `'`"
         if settings.fold_quotes
         else "",
         "lowered": ", lower case" if settings.lowercase else "",

@@ -35,7 +35,7 @@ def test_the_search_has_its_numbers() -> None:
     content = " ".join(rendered(TEXT).split())
     assert "`encode_tokens.onnx`, `decode_step.onnx`" in content
     assert "Keep at most 59 ids and append 2 (`</s>`)" in content
-    assert "until a translation has 4 tokens" in content
+    assert "while a translation has fewer tokens than 4 - 1" in content
     assert "or the translation has 70 tokens, or 2 * length + 10 if that is less." in content
 
 
