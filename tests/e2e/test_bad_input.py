@@ -196,8 +196,8 @@ def test_a_limit_on_the_size_of_files(copy: Path, finished: Finished) -> None:
     """A write fails while a node copies the model. In contrast to a full disk, this needs no mount."""
     model = toy.output(copy, "Trainer", "model") / "Format-Serving" / "saved_model.pb"
     metadata = copy / "runs" / "toy" / "metadata.sqlite"
-    limit = model.stat().st_size // 2
-    assert metadata.stat().st_size < limit
+    limit = 2 * metadata.stat().st_size
+    assert limit < model.stat().st_size
     before = toy.contents(copy / "runs" / "toy")
     result = bitext(copy, "run", "toy.yaml", "--force", "InfraValidator", max_file_bytes=limit)
     warning, _, rest = result.err.partition("\n")
