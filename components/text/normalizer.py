@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from bitext.components.shared.graphs import graph_function
 from bitext.components.text import canonical, characters, ignorables, ordinary
 
 TEXT = tf.TensorSpec([None], tf.string)
@@ -25,7 +26,7 @@ def normalize(text: tf.Tensor, *, fold_quotes: bool) -> tf.Tensor:
 def _normalizer(fold_quotes: bool) -> tf.types.experimental.PolymorphicFunction:
     """The function of each setting. It is one function, so that a graph contains its tables once."""
 
-    @tf.function(input_signature=[TEXT])
+    @graph_function(input_signature=[TEXT])
     def normalize_text(text: tf.Tensor) -> tf.Tensor:
         def normalize_some(text: tf.Tensor) -> tf.Tensor:
             text = _replace_common(text, fold_quotes)
@@ -120,7 +121,7 @@ def replacer(
     ranges = characters.to_ranges(ord(old) for old, _ in replacements)
     pattern = f"(?s).*[{characters.re2_class(ranges)}].*"
 
-    @tf.function(input_signature=[TEXT])
+    @graph_function(input_signature=[TEXT])
     def replace(text: tf.Tensor) -> tf.Tensor:
         rows = tf.where(tf.strings.regex_full_match(text, pattern))
 

@@ -19,6 +19,7 @@ from bitext.components.seq2seq.layers.dropout import Dropout
 from bitext.components.seq2seq.loss import Loss, masked_loss
 from bitext.components.seq2seq.model import Seq2Seq
 from bitext.components.shared.errors import DataError
+from bitext.components.shared.graphs import graph_function
 from bitext.components.shared.progress import Progress as ShownProgress
 from bitext.components.trainer import Parameters
 from bitext.components.trainer.data import Batches
@@ -102,7 +103,7 @@ class Training:
         """The graph of `_train_on`, which trains on one batch."""
         signature = [TOKENS, TOKENS, tf.TensorSpec([], tf.int32)]
         # A concrete function does not check the types of its arguments before each call.
-        return tf.function(self._train_on, input_signature=signature).get_concrete_function()
+        return graph_function(self._train_on, input_signature=signature).get_concrete_function()
 
     @property
     def step(self) -> int:

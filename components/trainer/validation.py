@@ -13,6 +13,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from bitext.components.seq2seq.export.saved_model import TEXT, Translator
 from bitext.components.seq2seq.model import PAD, count_tokens
 from bitext.components.shared import progress
+from bitext.components.shared.graphs import graph_function
 from bitext.components.shared.heldout import Sentence
 from bitext.components.shared.metrics import tokenizers
 from bitext.components.shared.metrics.sacrebleu_metrics import reference_streams
@@ -80,7 +81,7 @@ def validation_function(
     chrf = CHRF(lowercase=lowercase, references=streams)
     loss = loss_function(translator, held_out[:LOSS_SENTENCES])
 
-    @tf.function(input_signature=[TEXT])
+    @graph_function(input_signature=[TEXT])
     def translate(text: tf.Tensor) -> tf.Tensor:
         start = translator.start(text)
         hypotheses = translator.decode(
@@ -122,7 +123,7 @@ def loss_function(translator: Translator, held_out: list[Sentence]) -> Callable[
     targets = tf.constant([s.references[0] for s in by_length])
     batches = [slice(i, i + LOSS_BATCH) for i in range(0, len(by_length), LOSS_BATCH)]
 
-    @tf.function(input_signature=[TEXT, TEXT])
+    @graph_function(input_signature=[TEXT, TEXT])
     def score(source: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The summed log probability of the targets, and their number of tokens."""
         # No longer than a translation: the logits of a very long reference would fill the memory.

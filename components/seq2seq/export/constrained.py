@@ -21,6 +21,7 @@ from bitext.components.seq2seq.export import description
 from bitext.components.seq2seq.export.given_constraints import GivenConstraints
 from bitext.components.seq2seq.export.requests import RequestChecks, check, equal, in_range, none_of
 from bitext.components.seq2seq.model import Seq2Seq, Start, count_tokens
+from bitext.components.shared.graphs import graph_function
 from bitext.components.text.processor import TextProcessor
 
 
@@ -62,7 +63,7 @@ def function(translator: Translator) -> tf.types.experimental.PolymorphicFunctio
     checks = _Checks(translator.limits, translator.model.target_size)
     checks.marks_ends = translator.target.mark == "after"
 
-    @tf.function(input_signature=_INPUTS)
+    @graph_function(input_signature=_INPUTS)
     def translate_constrained(
         text: tf.Tensor,
         prefix: tf.Tensor,

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from bitext.components.seq2seq import SearchSettings, ServingLimits
 from bitext.components.seq2seq.model import BOS, EOS, PAD, UNK, Seq2Seq
+from bitext.components.shared.graphs import graph_function
 
 
 def functions(
@@ -26,7 +27,7 @@ def functions(
       source_language: the language of the source; empty: not known.
     """
 
-    @tf.function(input_signature=[])
+    @graph_function(input_signature=[])
     def info() -> dict[str, tf.Tensor]:
         """Special tokens, the size of the target vocabulary, lengths, and the limits of requests.
 
@@ -40,12 +41,12 @@ def functions(
         outputs = {name: tf.constant(value, tf.int32) for name, value in numbers.items()}
         return outputs | {"coverage_penalty": tf.constant(coverage_penalty(model, search), tf.float32)}
 
-    @tf.function(input_signature=[])
+    @graph_function(input_signature=[])
     def languages() -> dict[str, tf.Tensor]:
         """The language of the source, for programs that split text into sentences."""
         return {"source_language": tf.constant(source_language)}
 
-    @tf.function(input_signature=[])
+    @graph_function(input_signature=[])
     def default_search() -> dict[str, tf.Tensor]:
         """The settings of the search in `serving_default`, as inputs of `translate_nbest`."""
         return {

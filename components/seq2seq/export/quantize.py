@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from bitext.components.seq2seq.export.saved_model import Translator
+from bitext.components.shared.graphs import graph_function
 
 Precision = Literal["float16", "int8"]
 INT8_MAX = 127
@@ -83,4 +84,4 @@ def replace_weights(
         with keras.StatelessScope(state_mapping=mapping):
             return function(**inputs)
 
-    return tf.function(computed)
+    return graph_function(computed)

@@ -17,6 +17,7 @@ from bitext.components.seq2seq.export.requests import RequestChecks
 from bitext.components.seq2seq.export.unknown_words import aligned_words
 from bitext.components.seq2seq.memory import Memory
 from bitext.components.seq2seq.model import BOS, EOS, PAD, Seq2Seq, Start, count_tokens
+from bitext.components.shared.graphs import graph_function
 from bitext.components.text.processor import TextPair
 
 TEXT = tf.TensorSpec([None], tf.string)
@@ -114,7 +115,7 @@ class Translator(tf.Module):
             aligned = aligned_words(self.source, self.source_max_length - 1, text, hypotheses.alignment)
         return tf.reshape(self.target.detokenize(flat, aligned), [sentences, translations])
 
-    @tf.function(input_signature=[TEXT])
+    @graph_function(input_signature=[TEXT])
     def translate(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the best translation of each text. The alignment has a row for every target token.
 
@@ -135,7 +136,7 @@ class Translator(tf.Module):
                 "alignment": best.alignment[:, 0],
             }
 
-    @tf.function(
+    @graph_function(
         input_signature=[
             TEXT,
             tf.TensorSpec([], tf.int32, "beam_size"),
@@ -171,7 +172,7 @@ class Translator(tf.Module):
             "alignment": hypotheses.alignment,
         }
 
-    @tf.function(
+    @graph_function(
         input_signature=[
             TEXT,
             tf.TensorSpec([], tf.int32, "samples"),
@@ -206,7 +207,7 @@ class Translator(tf.Module):
             )
             return self.outputs(text, tokens, drawn)
 
-    @tf.function(input_signature=[TEXT, TEXT])
+    @graph_function(input_signature=[TEXT, TEXT])
     def score(self, source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns log probabilities of given translations. The alignment has a row for every target token."""
         with tf.control_dependencies(self.checks.texts(source=source, target=target)):
@@ -217,7 +218,7 @@ class Translator(tf.Module):
             alignment *= tf.cast(tf.not_equal(labels, PAD), tf.float32)[:, :, tf.newaxis]
             return {"log_prob": log_prob, "length": count_tokens(labels), "alignment": alignment}
 
-    @tf.function(input_signature=[TEXT])
+    @graph_function(input_signature=[TEXT])
     def tokenize(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the source tokens of text, as `encode` reads them: at most `source_max_length`."""
         with tf.control_dependencies(self.checks.texts(text=text)):
@@ -226,13 +227,13 @@ class Translator(tf.Module):
             total = tf.cast(whole.row_lengths(), tf.int32) + 1
             return {"tokens": tokens, "length": count_tokens(tokens), "total_length": total}
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    @graph_function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
     def detokenize(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the text of target tokens, up to the first `</s>`."""
         with tf.control_dependencies(self.checks.ids("tokens", tokens)):
             return {"text": self.target.detokenize(tokens)}
 
-    @tf.function(input_signature=[TEXT])
+    @graph_function(input_signature=[TEXT])
     def encode(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the inputs of `decode_step` for each text: the memory, and the first state by name."""
         with tf.control_dependencies(self.checks.texts(text=text)):
@@ -240,16 +241,14 @@ class Translator(tf.Module):
         with tf.control_dependencies(self.checks.read(tokens)):
             return self.encode_padded(tokens)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)])
+    @graph_function(input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)])
     def encode_tokens(self, tokens: tf.Tensor, length: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns what `encode` returns, from source tokens. Text and string tables are not read.
 
         What follows the `length` tokens of a sentence, which end with `</s>`, is ignored.
         """
-        vocabulary = self.model.source_embedding.shape[0]
-        return self.encode_padded(
-            source_tokens.checked(self.checks, tokens, length, vocabulary, self.source_max_length)
-        )
+        size, longest = self.model.source_embedding.shape[0], self.source_max_length
+        return self.encode_padded(source_tokens.checked(self.checks, tokens, length, size, longest))
 
     def encode_padded(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         """Computes the outputs of `encode` from source tokens int32[B, S], padded with 0."""
@@ -311,7 +310,7 @@ class Translator(tf.Module):
         The exported object has TensorFlow's variables. With Keras's variables, a session (TensorFlow Serving,
         C, Java) would restore copies that no signature reads.
         """
-        step = tf.function(self._checked_step).get_concrete_function(**self._decode_step_inputs())
+        step = graph_function(self._checked_step).get_concrete_function(**self._decode_step_inputs())
         exported = tf.Module()
         exported.weights = [variable.value for variable in self.model.variables]
         exported.text = [self.source, self.target]
