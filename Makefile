@@ -9,7 +9,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run test coverage test-slow test-browser test-java test-rust test-oldest test-airflow test-onnx \
+.PHONY: help setup run test coverage test-slow test-browser test-java test-rust test-oldest test-airflow test-onnx test-tfjs \
   test-openvino lint format docs docs-screens wheel hooks lock bench peers \
   clean
 
@@ -38,7 +38,7 @@ test-slow: setup ## run the tests marked slow (about 15 minutes)
 test-browser: setup ## test the pages in Chromium (BROWSER=... names another executable)
 	@command -v "$${BROWSER:-chromium}" > /dev/null || \
 	  { echo 'make test-browser: no Chromium; install it (apt-get install chromium) or name one: BROWSER=...' >&2; exit 2; }
-	$(BIN)/python -m pytest -m browser tests/browser $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -m 'browser and not runtime' tests/browser $(PYTEST_FLAGS)
 
 test-java: setup ## test the exported model in TensorFlow Java (needs Maven Central, mvn and a JDK)
 	$(BIN)/python -m pytest tests/clients/test_java.py -s $(PYTEST_FLAGS)
@@ -74,6 +74,13 @@ test-onnx: setup ## test `bitext export --format onnx` in ONNX Runtime, in .venv
 
 test-openvino: setup ## test `bitext export --format openvino` in OpenVINO, in .venv-openvino
 	@$(call TEST_RUNTIME,openvino)
+
+test-tfjs: setup ## test `bitext export --format tfjs` in Node.js and Chromium, in .venv-tfjs (needs npm and its registry)
+	@command -v npm > /dev/null || \
+	  { echo 'make test-tfjs: no npm; install Node.js (apt-get install nodejs npm)' >&2; exit 2; }
+	@mkdir -p .venv-tfjs && cp requirements/tfjs/package*.json .venv-tfjs
+	npm ci --prefix .venv-tfjs --ignore-scripts --no-audit --no-fund
+	NODE_PATH='$(CURDIR)/.venv-tfjs/node_modules' $(BIN)/python -m pytest -m runtime -k tfjs --timeout=3600 $(PYTEST_FLAGS)
 
 lint: setup ## check style (ruff) and types (mypy)
 	$(BIN)/ruff check .
@@ -114,7 +121,7 @@ RUNTIMES := onnx openvino
 RUNTIME_RANGES = $(BIN)/python -c 'import runpy; print(*runpy.run_path("setup.py")["RUNTIMES"]["$(1)"], sep="\n")'
 # Of the runtime $(1) for the interpreter $(2).
 LOCK_RUNTIME = $(RUNTIME_RANGES) | $(LOCK) - -c requirements/py$(2).txt $(ON_$(2)) -o requirements/py$(2)-$(1).txt
-lock: ## write requirements/*.txt from setup.py (needs uv)
+lock: ## write the locks in requirements/ from setup.py and tfjs/package.json (needs uv and npm)
 	$(foreach family,$(FAMILIES),$(LOCK_OURS) $(ON_$(family)) -o requirements/py$(family).txt &&) true
 	$(foreach family,$(FAMILIES),$(foreach runtime,$(RUNTIMES),$(call LOCK_RUNTIME,$(runtime),$(family)) &&)) true
 	echo 'apache-airflow>=2.10,<3' | $(LOCK_AIRFLOW) -o requirements/airflow2.txt
@@ -123,6 +130,7 @@ lock: ## write requirements/*.txt from setup.py (needs uv)
 	printf '%s\n' tensorflow==2.13.1 tensorflow-hub==0.16.1 'setuptools<80' | $(LOCK_PEER) -o requirements/oldest.txt
 	printf '%s\n' joeynmt==2.3.0 torch==2.2.2 'numpy<2' 'pandas<3' importlib-metadata 'setuptools<80' | \
 	  $(LOCK_PEER) -o requirements/joeynmt.txt
+	npm install --prefix requirements/tfjs --package-lock-only --ignore-scripts --no-audit --no-fund
 
 bench: setup ## measure the figures of the README, after `make run` (MULTI30K=... names a folder of that corpus)
 	$(BIN)/python -m benchmarks $(if $(MULTI30K),--multi30k $(MULTI30K))

@@ -163,6 +163,7 @@ if __name__ == "__main__":
             "bitext": ["py.typed"],
             "bitext.components.serving": ["page/*"],
             "bitext.components.pages": ["assets/*", "templates/*"],
+            "bitext.components.seq2seq.export": ["tfjs/*"],
             "bitext.pipeline": ["configs/*.yaml"],
             "bitext.schemas": ["*.pbtxt", "*.yaml"],
         },

@@ -18,6 +18,7 @@ from bitext.components.exporter.forms import (
     Form,
     TrainedModel,
     check_form,
+    exact_model,
     settings_of,
     write_form,
 )
@@ -63,7 +64,8 @@ class Report(msgspec.Struct, frozen=True):
       difference: `bleu` minus `original_bleu`.
       p_value: two-sided p-value of the difference, by paired bootstrap.
       scores: the scores of each metric, by its name.
-      tokens: how the form differs from the original token by token; None: not compared.
+      tokens: how the form differs token by token from the original, with the same rounded weights if it has
+        rounded ones; None: not compared.
     """
 
     model: str
@@ -156,7 +158,8 @@ def render(report: Report, output: Path) -> str:
             pair = report.scores[metric.name]
             lines.append(f"{metric.label} {pair.score:.2f} against {pair.original:.2f} of the original")
     if report.tokens is not None:
-        lines.insert(1, str(report.tokens))
+        against = "" if report.quantize is None else "; both with the rounded weights"
+        lines.insert(1, f"{report.tokens}{against}")
     return "\n".join([*lines, report.bleu_signature])
 
 
@@ -174,8 +177,11 @@ def _measure(
     tokens = None
     if form in TOKEN_FORMATS:
         run, min_length = TOKEN_FORMATS[form].load(folder), settings_of(trained).search.min_length
-        compared = compare(original, run, [s.source for s in sentences], min_length, _max_length(original))
-        tokens, translations, originals = compared.comparison, compared.translations, compared.original
+        with exact_model(trained, form, precision) as path:
+            exact = original if precision is None else LineTranslator(path, search, trusted=True)
+            compared = compare(exact, run, [s.source for s in sentences], min_length, _max_length(original))
+        tokens, translations = compared.comparison, compared.translations
+        originals = compared.original if precision is None else _translate(original, sentences)
     elif form == "tflite":
         translations = _translate_greedily(original, folder / LITE_FILE, sentences)
         originals = _translate(original, sentences)

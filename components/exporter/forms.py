@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +22,7 @@ from bitext.components.shared.errors import ConfigError
 from bitext.components.shared.files import write_json
 from bitext.components.text.processor import load_text_pair
 
-Form = Literal["saved_model", "tflite", "onnx", "openvino"]
+Form = Literal["saved_model", "tflite", "onnx", "openvino", "tfjs"]
 LITE_FILE = "translator.tflite"
 README_FILE = "README.md"
 DESCRIPTION_FILE = "signatures.json"
@@ -64,7 +66,7 @@ def check_form(form: Form, precision: quantize.Precision | None) -> None:
             "copy the serving folder, or give --quantize or --format tflite",
         )
     if (token_format := TOKEN_FORMATS.get(form)) is not None:
-        if precision is not None:
+        if precision is not None and not token_format.quantizes:
             raise ConfigError(
                 f"--quantize {precision} is not possible with --format {form}",
                 f"leave --quantize out, and use the tools of {token_format.label} to quantize",
@@ -89,8 +91,10 @@ def write_form(trained: TrainedModel, folder: Path, form: Form, precision: quant
         (folder / LITE_FILE).write_bytes(lite.convert(translator, precision))
         trained.transform_graph.copy_text(folder)
     elif (token_format := TOKEN_FORMATS.get(form)) is not None:
+        if precision is not None:
+            token_format.round_weights(translator, precision)
         graphs = token_graphs.token_graphs(translator)
-        token_format.write(graphs, folder)
+        token_format.write(graphs, folder, precision)
         description = token_graphs.describe(graphs, translator, form, token_format.suffix)
         write_json(folder / DESCRIPTION_FILE, description)
         content = readme.render(token_format, description, trained.transform_graph.text())
@@ -102,6 +106,23 @@ def write_form(trained: TrainedModel, folder: Path, form: Form, precision: quant
         extra_assets = warm_up_file(trained.model.serving).parent
         if extra_assets.is_dir():
             shutil.copytree(extra_assets, folder / extra_assets.name)
+
+
+@contextlib.contextmanager
+def exact_model(trained: TrainedModel, form: Form, precision: quantize.Precision | None) -> Iterator[Path]:
+    """The SavedModel that a token format must equal: the model, or one with the same rounded weights.
+
+    Raises:
+      DataError: a file of the model is missing or damaged.
+    """
+    if precision is None:
+        yield trained.model.serving
+        return
+    translator = restore(trained)
+    TOKEN_FORMATS[form].round_weights(translator, precision)
+    with tempfile.TemporaryDirectory() as folder:
+        translator.save(Path(folder))
+        yield Path(folder)
 
 
 def restore(trained: TrainedModel) -> Translator:

@@ -76,6 +76,18 @@ _WORDS = """\
    by the source word that it is aligned to, if it was trained with `replace_unknown`; `alignment` of
    `decode_step` shows which.
 """
+_IN_JAVASCRIPT = """\
+
+## In JavaScript
+
+`translator.mjs` does steps 2 to 5, in a browser (`Translator.fromUrl`) and in Node.js; `greedy.mjs` is a
+program for Node.js, and `node.mjs` reads the files for it. They need the package @tensorflow/tfjs:
+
+    echo '[[TOKEN, ..., {eos}], ...]' | node greedy.mjs
+
+The weights of a graph are in the `.bin` file beside it. The backend `wasm` (`--backend wasm`, package
+@tensorflow/tfjs-backend-wasm) is several times as fast as `cpu`.
+"""
 
 
 def render(form: TokenFormat, about: Description, text: TextFile) -> str:
@@ -98,6 +110,8 @@ def render(form: TokenFormat, about: Description, text: TextFile) -> str:
         parts.append(_WORDS)
     else:
         parts += [_SPELLED, _JOINED] if is_learned else [_JOINED]
+    if form.uses_node:
+        parts.append(_IN_JAVASCRIPT)
     factor = search.max_length_factor
     values = {
         "label": form.label,

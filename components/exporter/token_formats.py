@@ -12,9 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bitext.components.seq2seq.export import node
 from bitext.components.shared.errors import ConfigError
 
 if TYPE_CHECKING:
+    from bitext.components.seq2seq.export.quantize import Precision
+    from bitext.components.seq2seq.export.saved_model import Translator
     from bitext.components.seq2seq.export.token_graphs import Run, TokenGraph
 
 _MODULES = "bitext.components.seq2seq.export"
@@ -31,6 +34,8 @@ class TokenFormat:
       packages: top-level names of the packages of the extra.
       module: the module in `seq2seq.export` that writes and runs the format.
       model: the class in this module that runs it.
+      uses_node: whether the runtime is TensorFlow.js in Node.js.
+      quantizes: whether the format can have smaller weights.
     """
 
     name: str
@@ -39,9 +44,11 @@ class TokenFormat:
     packages: tuple[str, ...]
     module: str
     model: str
+    uses_node: bool = False
+    quantizes: bool = False
 
     def require_packages(self) -> None:
-        """Checks that the packages are installed.
+        """Checks that the packages are installed, and Node.js with its packages.
 
         Raises:
           ConfigError: one of them is not installed.
@@ -53,10 +60,19 @@ class TokenFormat:
                 f"{'is' if len(missing) == 1 else 'are'} not installed",
                 f"pip install 'bitext[{self.name}]'",
             )
+        if self.uses_node:
+            node.require_packages()
 
-    def write(self, graphs: Sequence[TokenGraph], folder: Path) -> None:
-        """Writes graphs into a folder."""
-        self._imported().write(graphs, folder)
+    def round_weights(self, translator: Translator, precision: Precision) -> None:
+        """Replaces the weights of a model by those of the quantized format."""
+        self._imported().round_weights(translator, precision)
+
+    def write(self, graphs: Sequence[TokenGraph], folder: Path, precision: Precision | None = None) -> None:
+        """Writes graphs into a folder. With a precision, their weights are rounded already."""
+        if precision is None:
+            self._imported().write(graphs, folder)
+        else:
+            self._imported().write(graphs, folder, precision)
 
     def load(self, folder: Path) -> Run:
         """Loads the graphs of a folder into the runtime."""
@@ -74,6 +90,7 @@ TOKEN_FORMATS = {
             "onnx", "ONNX Runtime", ".onnx", ("onnx", "onnxruntime", "tf2onnx"), "onnx_graphs", "OnnxModel"
         ),
         TokenFormat("openvino", "OpenVINO", ".xml", ("openvino",), "openvino_graphs", "OpenVinoModel"),
+        TokenFormat("tfjs", "TensorFlow.js", ".json", (), "tfjs_graphs", "GraphProcess", True, True),
     )
 }
 """The formats by their name in `--format`."""

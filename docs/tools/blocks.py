@@ -5,7 +5,7 @@ A mark is an HTML comment in front of a block, one comment a line::
     <!-- not run: needs a network -->    no test runs the block; the reason is required
     <!-- file: mine.yaml -->             the block is the content of this file
     <!-- setup: COMMAND -->              run before the block, not shown to the reader
-    <!-- needs: onnx -->                 runs where this package is installed: in `make test-onnx`
+    <!-- needs: onnx -->                 runs where this package is installed: in `make test-onnx`, ...
     <!-- exit: 3 -->                     the block's last command ends with this exit code
     <!-- free -->                        of printed text, only the layout and the number of lines are compared
     <!-- long -->                        it trains a model, and nothing that the pages show depends on it
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -59,13 +60,21 @@ class Block:
     @property
     def is_possible(self) -> bool:
         """Whether the packages that the block needs are installed."""
-        return all(importlib.util.find_spec(package) for package in self.marks.get("needs", []))
+        return all(is_installed(package) for package in self.marks.get("needs", []))
 
     @property
     def name(self) -> str:
         """Page and line."""
         page = self.page.relative_to(ROOT) if self.page.is_relative_to(ROOT) else self.page
         return f"{page}:{self.line}"
+
+
+def is_installed(package: str) -> bool:
+    """Whether Python finds a package; for `tfjs`, whether a folder of NODE_PATH has TensorFlow.js."""
+    if package == "tfjs":
+        folders = os.environ.get("NODE_PATH", "").split(os.pathsep)
+        return any(Path(folder, "@tensorflow", "tfjs").is_dir() for folder in folders if folder)
+    return importlib.util.find_spec(package) is not None
 
 
 def pages() -> list[Path]:

@@ -39,7 +39,7 @@ def add_to(commands: common.Commands) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=("saved_model", "tflite", "onnx", "openvino"),
+        choices=("saved_model", "tflite", "onnx", "openvino", "tfjs"),
         default="saved_model",
         help="saved_model: all signatures; the others: an encoder and `decode_step` over tokens"
         " (default: %(default)s)",

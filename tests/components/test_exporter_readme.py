@@ -21,6 +21,7 @@ ABOUT = Description(
     state={"state": "next_state"},
     special_tokens={"pad": 0, "bos": 1, "eos": 2, "unk": 3},
     source_max_length=60,
+    source_vocabulary_size=400,
     search=SearchSettings(min_length=4, max_length=70, max_length_factor=2),
 )
 
@@ -56,3 +57,10 @@ def test_the_text_path_is_that_of_the_vocabulary(
     content = rendered(msgspec.structs.replace(TEXT, settings=changed, source=side, target=side))
     assert [words for words in shown if words not in content] == []
     assert [words for words in hidden if words in content] == []
+
+
+def test_only_tfjs_has_a_client_in_javascript() -> None:
+    content = readme.render(TOKEN_FORMATS["tfjs"], ABOUT, TEXT)
+    assert "TensorFlow.js" in content
+    assert "echo '[[TOKEN, ..., 2], ...]' | node greedy.mjs" in content
+    assert "greedy.mjs" not in rendered(TEXT)

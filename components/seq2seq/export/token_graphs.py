@@ -85,6 +85,7 @@ class Description(msgspec.Struct, frozen=True):
         a step that the next step reads under that name.
       special_tokens: the ids of `pad`, `bos`, `eos` and `unk`.
       source_max_length: maximum number of source tokens, `</s>` included.
+      source_vocabulary_size: number of source tokens: their ids are below it.
       search: the search of the SavedModel's `serving_default`.
     """
 
@@ -94,6 +95,7 @@ class Description(msgspec.Struct, frozen=True):
     state: dict[str, str]
     special_tokens: dict[str, int]
     source_max_length: int
+    source_vocabulary_size: int
     search: SearchSettings
 
 
@@ -140,6 +142,7 @@ def describe(graphs: list[TokenGraph], translator: Translator, form: str, suffix
         state,
         {"pad": PAD, "bos": BOS, "eos": EOS, "unk": UNK},
         translator.source_max_length,
+        translator.model.source_embedding.shape[0],
         translator.search,
     )
 

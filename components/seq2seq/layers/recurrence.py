@@ -90,7 +90,8 @@ def _run_forward(
     if not order.reverse:
         return ForwardPass(loop, mask, order).run(inputs, initial)
     inputs = tuple(_reversed(sequence) for sequence in inputs)
-    mask = None if mask is None else _reversed(mask)
+    # TensorFlow.js reverses a boolean tensor wrongly (backend WASM).
+    mask = None if mask is None else tf.cast(_reversed(tf.cast(mask, tf.int32)), tf.bool)
     hidden, outputs, final = ForwardPass(loop, mask, Order(order.steps, reverse=False)).run(inputs, initial)
     return _reversed(hidden), tuple(_reversed(sequence) for sequence in outputs), final
 
