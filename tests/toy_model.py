@@ -100,7 +100,7 @@ class ToyTranslator(tf.Module):
         found = self.translate_nbest(text, beam_size, length_penalty, max_length)
         scores = tf.repeat(found["score"][:, :, None], tf.reduce_max(found["length"]), axis=2)
         return found | {
-            "text": tf.strings.join([prefix[:, None], found["text"]]),
+            "text": tf.strings.join([tf.repeat(prefix[:, None], beam_size, axis=1), found["text"]]),
             "token_log_probs": scores,
             "meets_constraints": tf.ones_like(found["length"], tf.bool),
         }

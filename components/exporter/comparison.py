@@ -15,6 +15,7 @@ import numpy as np
 from bitext.components.seq2seq import length_bound
 from bitext.components.seq2seq.export.token_graphs import NEXT, Run
 from bitext.components.seq2seq.model import BOS, EOS, PAD
+from bitext.components.translation.detokenize import detokenize
 from bitext.components.translation.translator import LineTranslator
 
 TOLERANCE = 1e-3
@@ -87,7 +88,7 @@ def compare(
         batch = _Batch(original, run, text, min_length, max_length)
         batches.append(batch)
         for tokens, its_texts in ((batch.found, texts), (batch.expected, original_texts)):
-            its_texts += [each.decode() for each in original.call("detokenize", tokens=tokens)["text"]]
+            its_texts += [each.decode() for each in detokenize(original, tokens)]
     comparison = TokenComparison(
         len(sources),
         sum(batch.tokens for batch in batches),

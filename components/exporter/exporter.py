@@ -30,6 +30,7 @@ from bitext.components.shared.faults import reporting_faults
 from bitext.components.shared.files import tree_size, write_json
 from bitext.components.shared.heldout import Sentence, read_sentences
 from bitext.components.shared.metrics import METRICS, Bleu
+from bitext.components.translation.detokenize import detokenize
 from bitext.components.translation.graph_check import check_graph
 from bitext.components.translation.held_out import EvaluationOptions, evaluated_search, translate_sentences
 from bitext.components.translation.output import FOLDER_REMEDY, new_folder
@@ -235,5 +236,5 @@ def _translate_greedily(original: LineTranslator, path: Path, sentences: list[Se
         model.greedy(row[:length], min(max_length, length_bound(factor, length)) if factor else max_length)
         for row, length in zip(tokens, lengths, strict=True)
     ]
-    texts = original.signature("detokenize")(tokens=tf.ragged.constant(outputs, tf.int32).to_tensor())
-    return [text.decode() for text in texts["text"].numpy()]
+    padded = tf.ragged.constant(outputs, tf.int32, ragged_rank=1).to_tensor().numpy()
+    return [text.decode() for text in detokenize(original, padded)]

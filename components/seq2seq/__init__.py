@@ -132,7 +132,7 @@ class ServingLimits(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
     max_length: Positive = 1000
     target_length: Positive = 20_000
     hypotheses: Positive = 8192
-    tokens: Positive = 1_000_000
+    tokens: Positive = 500_000
     banned: Positive = 200
     required: Positive = 20
     phrase_bytes: Positive = 200

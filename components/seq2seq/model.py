@@ -24,6 +24,8 @@ from bitext.components.text import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 PAD, BOS, EOS, UNK = PAD_ID, BOS_ID, EOS_ID, UNK_ID
 SCORED_LOGITS = 1 << 24
 """The most logits that `score` holds at once: 64 MB."""
+SCORED_TOKENS = 1 << 15
+"""The most target tokens that `score` reads at once, with padding; a longer target is read whole."""
 DECODERS: dict[str, Callable[[ModelSettings], Decoder]] = {
     "luong": RecurrentDecoder,
     "gnmt": RecurrentDecoder,
@@ -175,6 +177,32 @@ class Seq2Seq(keras.layers.Layer):
           Log probabilities float32[B] of the targets, and the alignments float32[B, T - 1, S] of the tokens
           after `<s>`.
         """
+        rows, total = tf.maximum(1, SCORED_TOKENS // tf.shape(target)[1]), tf.shape(target)[0]
+
+        def add(
+            first: tf.Tensor, log_probs: tf.TensorArray, alignments: tf.TensorArray
+        ) -> tuple[tf.Tensor, tf.TensorArray, tf.TensorArray]:
+            part = slice(first, first + rows)
+            log_prob, alignment = self._score(source[part], target[part])
+            index = first // rows
+            return first + rows, log_probs.write(index, log_prob), alignments.write(index, alignment)
+
+        arrays = [
+            tf.TensorArray(tf.float32, 0, dynamic_size=True, infer_shape=False, element_shape=[None] * rank)
+            for rank in (1, 3)
+        ]
+        _, log_probs, alignments = tf.while_loop(
+            lambda first, *_: tf.logical_or(
+                tf.equal(first, 0), first < total
+            ),  # once for an empty batch, too
+            add,
+            (tf.constant(0), *arrays),
+            parallel_iterations=1,
+        )
+        return log_probs.concat(), alignments.concat()
+
+    def _score(self, source: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Scores some of the translations; arguments and results as of `score`."""
         vectors, alignment = self.teacher_force(source, target[:, :-1])
         labels = target[:, 1:]
         vectors = tf.reshape(vectors, [-1, self.settings.embedding_units])

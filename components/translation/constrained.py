@@ -15,6 +15,7 @@ import numpy as np
 from bitext.components.shared import errors, progress
 from bitext.components.shared.parallel import parallel_map
 from bitext.components.translation.constraints import ConstraintOptions, LineConstraints
+from bitext.components.translation.detokenize import detokenize
 from bitext.components.translation.lines import length_sorted_batches, one_line
 from bitext.components.translation.translator import LineTranslator, Translation
 
@@ -178,7 +179,7 @@ class ConstrainedTranslator:
         ids, before = np.array(translation.ids, np.int32), ""
         tokens: list[ScoredToken] = []
         beginnings = np.tril(np.broadcast_to(ids, (len(ids), len(ids))))
-        texts = self.translator.call("detokenize", tokens=beginnings)["text"].tolist() if len(ids) else []
+        texts = detokenize(self.translator, beginnings)
         for number, log_prob, beginning in zip(translation.ids, translation.log_probs, texts, strict=True):
             text = beginning.decode("utf-8", "replace")
             # A part of a character is U+FFFD until the next token completes it.

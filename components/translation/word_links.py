@@ -15,6 +15,7 @@ from bitext.components.shared.errors import DataError
 from bitext.components.text.normalization import normalize
 from bitext.components.translation import sentences
 from bitext.components.translation.attention import Attention, translate_with_attention
+from bitext.components.translation.detokenize import detokenize
 from bitext.components.translation.sentences import LongSentence, Splitting
 from bitext.components.translation.translator import LineTranslator, Translation
 
@@ -172,7 +173,7 @@ def target_words(translator: LineTranslator, translations: Sequence[Sequence[int
     for tokens, length in zip(translations, lengths, strict=True):
         padded[first : first + length, :length] = np.tril(np.asarray(tokens, np.int32))
         first += length
-    texts = iter(translator.call("detokenize", tokens=padded)["text"].tolist() if lengths else [])
+    texts = iter(detokenize(translator, padded))
     return [
         _owners([text.decode("utf-8", "replace") for text in itertools.islice(texts, length)])
         for length in lengths

@@ -24,7 +24,6 @@ def add_to(commands: common.Commands) -> None:
         run,
         "write the served model in a smaller form or for another runtime",
         "bitext export my.yaml --output small --quantize int8",
-        "bitext export my.yaml --output lite --format tflite",
         "bitext export my.yaml --output onnx --format onnx",
     )
     common.add_config_arguments(parser)

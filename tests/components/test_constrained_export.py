@@ -168,12 +168,16 @@ def test_a_composed_letter_is_banned_in_its_parts(export):
     assert outputs["meets_constraints"].any()
 
 
-def test_a_blank_text_has_the_empty_translation(export):
-    outputs = translate(export, "el ", ["a"], ["b"], text=[b" ", LINES[0]])
+@pytest.mark.parametrize(
+    ("prefix", "required", "is_met"), [("", [""], True), ("el ", [""], False), ("", ["a"], False)]
+)
+def test_a_blank_text_has_the_empty_translation(export, prefix, required, is_met):
+    outputs = translate(export, prefix, required, ["b"], text=[b" ", LINES[0]])
     assert outputs["text"][0].tolist() == [b""] * 4
-    assert outputs["meets_constraints"][0].all()
+    assert outputs["meets_constraints"][0].tolist() == [is_met] * 4
     assert not outputs["token_log_probs"][0].any()
-    assert outputs["score"][0].tolist() == [0.0] * 4
+    nothing = 0.0 if is_met else -1e9
+    assert outputs["score"][0].tolist() == outputs["log_prob"][0].tolist() == [nothing] * 4
 
 
 def test_a_text_without_a_translation_says_so(export):

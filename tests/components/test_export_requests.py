@@ -138,6 +138,8 @@ BIG, NAN = 2**31 - 1, math.nan
             )
         ),
         ("detokenize", "tokens", [[4, -1]], "received [-1]"),
+        ("detokenize", "tokens", [[4]] * 8193, "must have at most 8,192 rows, received 8193"),
+        ("detokenize", "tokens", [[4] * 8000] * 63, "must have at most 500,000 tokens in all"),
         ("encode_tokens", "tokens", [[4, 5, 6], [4, 2, 0]], "2 (</s>) at the end of each sentence"),
         ("encode_tokens", "tokens", [[4, 0, 2], [4, 2, 0]], "received [0]"),
         ("encode_tokens", "tokens", [[1, 5, 2], [4, 2, 0]], "received [1]"),
@@ -269,6 +271,7 @@ class TestDecodeStep:
     @pytest.mark.parametrize(
         ("name", "change", "message"),
         [
+            ("token", lambda v: np.full(8193, 1, v.dtype), "must have at most 8,192 rows, received 8193"),
             ("token", lambda v: v[:3], "must have as many rows as token, received [6 3]"),
             ("token", lambda v: v - 2, "must be tokens from 0 to 266, received [-1]"),
             ("layer0_hidden", lambda v: v[:1], "must have as many rows as token, received [1 6]"),
@@ -333,6 +336,19 @@ def test_logits_of_a_part_of_the_tokens_give_the_same_scores(
     for rows in (1, 7, 50, 51):
         monkeypatch.setattr(model, "SCORED_LOGITS", rows * network.target_size)
         np.testing.assert_allclose(network._cross_entropies(vectors, labels), whole, rtol=1e-5)
+
+
+def test_parts_of_the_pairs_give_the_same_scores(export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, translator = export.translator.model, export.translator
+    source, target = (
+        translator.source_tokens(tf.constant(LINES)),
+        translator.target_tokens(tf.constant(LINES)),
+    )
+    whole = network.score(source, target)
+    for rows in (1, 4, 5):
+        monkeypatch.setattr(model, "SCORED_TOKENS", rows * target.shape[1])
+        for part, expected in zip(network.score(source, target), whole, strict=True):
+            np.testing.assert_allclose(part, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_info_tells_the_limits(export: Export) -> None:

@@ -17,6 +17,7 @@ from bitext.components.seq2seq import (
 from bitext.components.seq2seq.decoding.constrained import Constraints, constrained_search
 from bitext.components.seq2seq.decoding.hypotheses import Hypotheses, ScoredTokens
 from bitext.components.seq2seq.decoding.phrases import Phrases
+from bitext.components.seq2seq.decoding.scoring import NEG_INF
 from bitext.components.seq2seq.export import description
 from bitext.components.seq2seq.export.given_constraints import GivenConstraints
 from bitext.components.seq2seq.export.requests import RequestChecks, check, equal, in_range, none_of
@@ -78,8 +79,8 @@ def function(translator: Translator) -> tf.types.experimental.PolymorphicFunctio
     ) -> dict[str, tf.Tensor]:
         """Returns the best translations of each text that meet constraints, best first.
 
-        A row that no translation fills is empty, with a score of -1e9; `meets_constraints` is false. All
-        translations of a blank text are "" with scores and lengths of 0, whatever its constraints are.
+        A row that no translation fills is empty, with a score of -1e9; `meets_constraints` is false. The
+        translations of a blank text are "", which meets neither a prefix nor required phrases.
         """
         first = [
             *checks.translations(text, "beam_size", beam_size, max_length),
@@ -144,9 +145,10 @@ def _outputs(
     order = found.ranked(request.is_met_by(texts) & (found.length > 0))
     found, texts = found.only(order), tf.gather(texts, tf.maximum(order, 0), batch_dims=1)
     is_blank = translator.is_blank(tokens)
-    is_met = (found.length > 0) | is_blank[:, tf.newaxis]
     texts = tf.where((found.length > 0) & ~is_blank[:, tf.newaxis], texts, "")
+    is_met = tf.where(is_blank[:, tf.newaxis], request.is_met_by(tf.zeros_like(texts)), found.length > 0)
     outputs = translator.outputs(text, tokens, found, texts)
+    outputs |= {name: tf.where(is_met, outputs[name], NEG_INF) for name in ("score", "log_prob")}
     scores = found.emptied_where(is_blank).token_log_probs
     return outputs | {"token_log_probs": scores, "meets_constraints": is_met}
 

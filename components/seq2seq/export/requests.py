@@ -118,6 +118,15 @@ class RequestChecks:
         rule = f"must have texts of at most {most:,} tokens"
         return [check("target", longest <= most, rule, longest), *self.tokens("target", tokens)]
 
+    def target_ids(self, tokens: tf.Tensor) -> list[tf.Operation]:
+        """Checks the input `tokens` int32[N, T] of `detokenize`: its size and its ids."""
+        rows, most = tf.shape(tokens)[0], self.limits.hypotheses
+        return [
+            check("tokens", rows <= most, f"must have at most {most:,} rows", rows),
+            *self.tokens("tokens", tokens),
+            *self.ids("tokens", tokens),
+        ]
+
     def ids(self, name: str, tokens: tf.Tensor) -> list[tf.Operation]:
         """Checks that tokens int32[...] are in the vocabulary."""
         outside = tf.logical_or(tokens < 0, tokens >= self.vocabulary)
@@ -169,7 +178,11 @@ class RequestChecks:
         """Checks the inputs of `decode_step`: the tokens, the rows of all inputs, and `memory_length`."""
         rows = {name: tf.shape(value)[0] for name, value in inputs.items()}
         count, of_memory, most = rows.pop("token"), rows.pop("memory"), tf.shape(inputs["memory"])[1]
-        checks = self.ids("token", inputs["token"])
+        many = f"must have at most {self.limits.hypotheses:,} rows"
+        checks = [
+            check("token", count <= self.limits.hypotheses, many, count),
+            *self.ids("token", inputs["token"]),
+        ]
         for name, of_state in rows.items():
             if not name.startswith("memory"):
                 checks.append(equal(name, of_state, count, "must have as many rows as token"))

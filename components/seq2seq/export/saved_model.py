@@ -230,7 +230,7 @@ class Translator(tf.Module):
     @graph_function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
     def detokenize(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the text of target tokens, up to the first `</s>`."""
-        with tf.control_dependencies(self.checks.ids("tokens", tokens)):
+        with tf.control_dependencies(self.checks.target_ids(tokens)):
             return {"text": self.target.detokenize(tokens)}
 
     @graph_function(input_signature=[TEXT])
