@@ -143,7 +143,7 @@ peers: setup ## measure OpenNMT-tf and JoeyNMT beside bitext, each in its own .v
 
 docs: setup ## build the documentation into build/site; broken links and code blocks that no test runs fail
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
-	$(BIN)/python -m pytest tests/docs -m 'not slow' -q $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest tests/docs -m 'not slow and not runtime' -q $(PYTEST_FLAGS)
 
 docs-screens: setup ## run the commands of the documentation and write what they print into it
 	$(BIN)/python -m docs.tools.screens
