@@ -103,6 +103,10 @@ def test_a_smaller_saved_model_computes_with_the_rounded_weights(rounded, small)
         "tokens": tf.constant([[60, 61, 2]]),
         "length": tf.constant([3]),
     }
+    nothing = tf.fill([len(LINES), 1], "")
+    values |= {"prefix": nothing[:, 0], "required": nothing, "banned": tf.fill([len(LINES), 1], "the")}
+    values |= {n: tf.constant(v) for n, v in (("no_repeat_ngram", 3), ("max_length_factor", 2))}
+    values |= {"repetition_penalty": tf.constant(1.5)}
     values |= {"token": token, **rounded.encode(text)}
     for name, (function, inputs) in signatures.items():
         arguments = {key: values[key] for key in inputs}
