@@ -9,9 +9,8 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run test coverage test-slow test-browser test-java test-rust test-oldest test-airflow test-onnx test-tfjs \
-  test-openvino lint format docs docs-screens wheel hooks lock bench peers \
-  clean
+.PHONY: help setup run test coverage test-slow test-browser test-java test-rust test-oldest test-airflow test-onnx \
+  test-openvino test-tfjs lint format docs docs-screens wheel hooks lock bench peers clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14

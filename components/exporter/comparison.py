@@ -80,8 +80,7 @@ def compare(
       min_length: minimum number of tokens of a translation, `</s>` included.
       max_length: maximum number of tokens.
     """
-    most = original.limit("batch_size"), original.limit("hypotheses"), original.limit("tokens") // max_length
-    size = max(1, min(BATCH_SIZE, *most))
+    size = min(BATCH_SIZE, original.most_lines(1, max_length))
     batches, texts, original_texts = [], list[str](), list[str]()
     for first in range(0, len(sources), size):
         text = [source.encode() for source in sources[first : first + size]]

@@ -138,6 +138,8 @@ class ServingLimits(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
     phrase_bytes: Positive = 200
 
 
+MOST_LENGTH_PENALTY = 10.0
+"""The largest `length_penalty` of a request. Far above it, ((5 + length) / 6) ** alpha is infinite."""
 MOST_REPEATED_NGRAM = 20
 """The largest `no_repeat_ngram` of a request."""
 MOST_REPETITION_PENALTY = 10.0

@@ -19,6 +19,7 @@ from bitext.components.seq2seq.decoders.recurrent import RecurrentDecoder
 from bitext.components.seq2seq.encoders.recurrent import Encoder
 from bitext.components.seq2seq.layers.dropout import NO_DROPOUT, Dropout
 from bitext.components.seq2seq.memory import Memory
+from bitext.components.seq2seq.parts import in_parts
 from bitext.components.text import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 
 PAD, BOS, EOS, UNK = PAD_ID, BOS_ID, EOS_ID, UNK_ID
@@ -177,29 +178,11 @@ class Seq2Seq(keras.layers.Layer):
           Log probabilities float32[B] of the targets, and the alignments float32[B, T - 1, S] of the tokens
           after `<s>`.
         """
-        rows, total = tf.maximum(1, SCORED_TOKENS // tf.shape(target)[1]), tf.shape(target)[0]
-
-        def add(
-            first: tf.Tensor, log_probs: tf.TensorArray, alignments: tf.TensorArray
-        ) -> tuple[tf.Tensor, tf.TensorArray, tf.TensorArray]:
-            part = slice(first, first + rows)
-            log_prob, alignment = self._score(source[part], target[part])
-            index = first // rows
-            return first + rows, log_probs.write(index, log_prob), alignments.write(index, alignment)
-
-        arrays = [
-            tf.TensorArray(tf.float32, 0, dynamic_size=True, infer_shape=False, element_shape=[None] * rank)
-            for rank in (1, 3)
-        ]
-        _, log_probs, alignments = tf.while_loop(
-            lambda first, *_: tf.logical_or(
-                tf.equal(first, 0), first < total
-            ),  # once for an empty batch, too
-            add,
-            (tf.constant(0), *arrays),
-            parallel_iterations=1,
+        rows = tf.maximum(1, SCORED_TOKENS // tf.shape(target)[1])
+        log_prob, alignment = in_parts(
+            lambda part: self._score(source[part], target[part]), rows, tf.shape(target)[0], ranks=[1, 3]
         )
-        return log_probs.concat(), alignments.concat()
+        return log_prob, alignment
 
     def _score(self, source: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Scores some of the translations; arguments and results as of `score`."""
@@ -212,18 +195,10 @@ class Seq2Seq(keras.layers.Layer):
 
     def _cross_entropies(self, vectors: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """Cross entropies float32[N] of labels int32[N], from vectors float32[N, D], some at a time."""
-        rows, total = max(1, SCORED_LOGITS // self.target_size), tf.size(labels)
+        rows = max(1, SCORED_LOGITS // self.target_size)
 
-        def add(first: tf.Tensor, losses: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
-            logits = self.logits(vectors[first : first + rows])
-            part = tf.nn.sparse_softmax_cross_entropy_with_logits(labels[first : first + rows], logits)
-            return first + rows, losses.write(first // rows, part)
+        def losses(part: slice) -> list[tf.Tensor]:
+            logits = self.logits(vectors[part])
+            return [tf.nn.sparse_softmax_cross_entropy_with_logits(labels[part], logits)]
 
-        losses = tf.TensorArray(tf.float32, 0, dynamic_size=True, infer_shape=False, element_shape=[None])
-        _, losses = tf.while_loop(
-            lambda first, _: tf.logical_or(tf.equal(first, 0), first < total),  # once for an empty batch, too
-            add,
-            (tf.constant(0), losses),
-            parallel_iterations=1,
-        )
-        return losses.concat()
+        return in_parts(losses, rows, tf.size(labels), ranks=[1])[0]

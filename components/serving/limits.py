@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bitext.components.seq2seq import MOST_LENGTH_PENALTY
 from bitext.components.serving.errors import INVALID, RequestError
 from bitext.components.serving.settings import Limits
 from bitext.components.serving.signatures import Signature
@@ -16,7 +17,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "beam_size": (1, math.inf),
     "samples": (1, math.inf),
     "max_length": (1, math.inf),
-    "length_penalty": (0, 10),
+    "length_penalty": (0, MOST_LENGTH_PENALTY),
     "temperature": (0, 1e3),
     "top_k": (0, math.inf),
     "top_p": (0, 1),

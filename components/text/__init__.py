@@ -9,6 +9,8 @@ from bitext.components.artifacts.transform_graph import TextSettings, Unit
 
 PAD_ID, BOS_ID, EOS_ID, UNK_ID = 0, 1, 2, 3
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
+FIRST_BYTE_ID = len(SPECIALS)
+"""The id of byte 0. The ids of the other 255 follow, unless the unit is a word."""
 WORD_BOUNDARY = "\u2581"
 """The first character of a piece at the start of a word (the mark that sentencepiece uses)."""
 WHOLE_MARK = "\x03"
@@ -19,6 +21,7 @@ KEY_FACTOR = 2**32
 __all__ = [
     "BOS_ID",
     "EOS_ID",
+    "FIRST_BYTE_ID",
     "KEY_FACTOR",
     "PAD_ID",
     "SPECIALS",

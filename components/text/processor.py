@@ -17,6 +17,7 @@ from bitext.components.artifacts import OF_LEARNED, Segmentation, SideFiles, Tra
 from bitext.components.text import (
     BOS_ID,
     EOS_ID,
+    FIRST_BYTE_ID,
     PAD_ID,
     UNK_ID,
     WORD_BOUNDARY,
@@ -31,7 +32,6 @@ from bitext.components.text import (
 UNKNOWN_WORD = "\u2047"
 _LOCAL_CAPITALS = (("İ", "i\u0307"), ("Ì", "ì"), ("Í", "í"), ("Ĩ", "ĩ"), ("Į", "į"))
 """What Turkish, Azeri and Lithuanian convert otherwise, and its small letter in all other languages."""
-_FIRST_BYTE_ID = 4
 
 
 def normalize(text: tf.Tensor, settings: TextSettings) -> tf.Tensor:
@@ -190,7 +190,7 @@ class TextProcessor(tf.Module):
             replacements = tf.where(tf.equal(unknown, ""), replacements, unknown)
         pieces = tf.where(tf.equal(ids, UNK_ID), replacements, pieces)
         if self._settings.unit != "word":
-            byte = ids - _FIRST_BYTE_ID
+            byte = ids - FIRST_BYTE_ID
             single = tf.gather(tf.constant([bytes([b]) for b in range(256)]), tf.clip_by_value(byte, 0, 255))
             pieces = tf.where((byte >= 0) & (byte < 256), single, pieces)
         joined = tf.strings.reduce_join(tf.where(dropped, "", pieces), axis=1)
@@ -209,7 +209,7 @@ class TextProcessor(tf.Module):
     def _word_ids(self, words: tf.Tensor) -> tf.Tensor:
         """Looks up words string[N]. A whole token that is spelled like a special token is unknown."""
         ids = tf.cast(self._ids.lookup(whole_tokens.unmarked(words)), tf.int32)
-        return tf.where(ids < _FIRST_BYTE_ID, UNK_ID, ids) if self._keeps_whole else ids
+        return tf.where(ids < FIRST_BYTE_ID, UNK_ID, ids) if self._keeps_whole else ids
 
     def _tokens_of(self, words: tf.Tensor) -> tf.RaggedTensor:
         """Converts words string[N], some of which stay whole, to ids int32[N, None].
@@ -218,7 +218,7 @@ class TextProcessor(tf.Module):
         """
         whole, names = whole_tokens.is_whole(words), whole_tokens.unmarked(words)
         ids = tf.cast(self._ids.lookup(names), tf.int32)
-        known = whole & (ids >= _FIRST_BYTE_ID + 256)
+        known = whole & (ids >= FIRST_BYTE_ID + 256)
         rows = [tf.cast(tf.where(kind)[:, 0], tf.int32) for kind in (~whole, known, whole & ~known)]
         tokens = [
             self._spelled(tf.gather(words, rows[0])),
@@ -245,7 +245,7 @@ class TextProcessor(tf.Module):
         whole = whole_tokens.is_whole(distinct)
         if self._keeps_whole:
             ids = tf.cast(self._ids.lookup(names), tf.int32)
-            known = tf.where(whole & (ids >= _FIRST_BYTE_ID + 256), ids, known)
+            known = tf.where(whole & (ids >= FIRST_BYTE_ID + 256), ids, known)
             names = tf.where(known >= 0, "-", names)
         codes = tf.strings.unicode_decode(names, "UTF-8")
         found = unigram.lattice(unigram.Words(codes, known, whole), self._merges.lookup, byte_pairs.NO_MERGE)
@@ -281,7 +281,7 @@ def _with_bytes(ids: tf.Tensor, characters: tf.Tensor) -> tuple[tf.Tensor, tf.Te
     lengths = tf.where(unknown, tf.strings.length(characters), 1)
     # Repeat every id once per byte, then replace those of unknown characters by their bytes, in order.
     spread, is_byte = tf.repeat(ids, lengths), tf.repeat(unknown, lengths)
-    octets = tf.cast(octets, tf.int32) + _FIRST_BYTE_ID
+    octets = tf.cast(octets, tf.int32) + FIRST_BYTE_ID
     return tf.tensor_scatter_nd_update(spread, tf.where(is_byte), octets), lengths
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from bitext.components.text import EOS_ID, UNK_ID, WORD_BOUNDARY
+from bitext.components.text import EOS_ID, FIRST_BYTE_ID, UNK_ID, WORD_BOUNDARY
 from bitext.components.text.scripts import RANGES, counts_words, script_of
 
 JOINS = 256
@@ -22,7 +22,7 @@ JOINS = 256
 SPACE = ord(" ")
 END = 0
 """The byte that stands for the start and the end of a text. It is in no normalized text."""
-_FIRST_BYTE_ID, _BYTES = 4, 256
+_BYTES = 256
 _UNKNOWN = "\u2581\u2047"
 
 
@@ -107,10 +107,10 @@ def _symbols(token: int, piece: str, has_bytes: bool) -> list[int]:
         return [END]
     if token == UNK_ID:
         piece = _UNKNOWN
-    elif token < _FIRST_BYTE_ID:
+    elif token < FIRST_BYTE_ID:
         return []
-    elif has_bytes and token < _FIRST_BYTE_ID + _BYTES:
-        byte = token - _FIRST_BYTE_ID
+    elif has_bytes and token < FIRST_BYTE_ID + _BYTES:
+        byte = token - FIRST_BYTE_ID
         return [byte + JOINS * (byte < 128 and joins(chr(byte)))]
     text = piece.replace(WORD_BOUNDARY, " ")
     return [byte + JOINS * joins(character) for character in text for byte in character.encode()]

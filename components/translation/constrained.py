@@ -14,13 +14,13 @@ import numpy as np
 
 from bitext.components.shared import errors, progress
 from bitext.components.shared.parallel import parallel_map
+from bitext.components.text import EOS_ID
 from bitext.components.translation.constraints import ConstraintOptions, LineConstraints
 from bitext.components.translation.detokenize import detokenize
 from bitext.components.translation.lines import length_sorted_batches, one_line
 from bitext.components.translation.translator import LineTranslator, Translation
 
 SIGNATURE = "translate_constrained"
-_EOS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ class ScoredTranslation(Translation):
     @property
     def is_finished(self) -> bool:
         """Whether it ends by itself, and not because of the maximum length."""
-        return not self.ids or self.ids[-1] == _EOS
+        return not self.ids or self.ids[-1] == EOS_ID
 
 
 @dataclasses.dataclass(frozen=True)

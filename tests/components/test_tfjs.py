@@ -45,6 +45,11 @@ def run_greedy(folder: Path, text: str, *options: str) -> subprocess.CompletedPr
     return subprocess.run(command, input=text, capture_output=True, text=True, check=False)
 
 
+def test_the_lock_has_the_versions_that_the_message_names() -> None:
+    package = json.loads((ROOT / "requirements" / "tfjs" / "package.json").read_text(encoding="utf-8"))
+    assert {name: package["dependencies"].get(name) for name in node.PACKAGES} == node.PACKAGES
+
+
 def test_the_loops_are_no_functions_and_no_boolean_tensor_is_reversed(folder: Path) -> None:
     """TensorFlow.js frees tensors of functions too early, and its backend WASM reverses bytes as floats."""
     for name in ("encode_tokens", "decode_step"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import tensorflow as tf
 
@@ -76,10 +76,7 @@ def constrained_search(
     Arguments as of `beam_search`. A sentence has no hypothesis if the search finds none that meets them all.
     """
     search = ConstrainedSearch(model, beam_size, alpha, min_length, beta, constraints)
-    found = search.run(start, max_length, beam_size)
-    return ScoredTokens(
-        **{field.name: getattr(found, field.name) for field in dataclasses.fields(ScoredTokens)}
-    )
+    return cast(ScoredTokens, search.run(start, max_length, beam_size))
 
 
 class ConstrainedSearch(BeamSearch):

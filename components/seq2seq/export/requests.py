@@ -11,10 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from bitext.components.seq2seq import ServingLimits
-
-MOST_LENGTH_PENALTY = 10.0
-"""The largest `length_penalty`. Far above it, ((5 + length) / 6) ** alpha is infinite."""
+from bitext.components.seq2seq import MOST_LENGTH_PENALTY, ServingLimits
 
 
 def check(name: str, is_valid: tf.Tensor, rule: str, received: tf.Tensor) -> tf.Operation:
