@@ -68,6 +68,9 @@ class Context:
         a training on; `bitext gc` removes those that no ModelRun and no unfinished attempt names. None: no
         log is written.
       observe: is told how far long work is, at most ten times a second.
+      spill_dir: the folder for blocks of rows while Beam groups them in this process, see `spilling.Storage`.
+        None: Beam runs on an engine, and its functions must not use the disk of this process. They read and
+        write artifacts only.
     """
 
     working_dir: Path
@@ -81,6 +84,7 @@ class Context:
     failure_dir: Path | None = None
     tensorboard: Path | None = None
     observe: Callable[[Progress], None] = lambda _: None
+    spill_dir: Path | None = None
 
     def progress(
         self, unit: str, total: int | None = None, done: int = 0, *, is_drawn: bool = True
@@ -107,7 +111,9 @@ class Context:
         folder.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             return Path(shutil.copytree(path, folder / path.name, dirs_exist_ok=True))
-        return Path(shutil.copy(path, folder))
+        with path.open("rb") as original, (folder / path.name).open("wb") as copy:
+            shutil.copyfileobj(original, copy)
+        return folder / path.name
 
 
 class Component(Generic[P]):

@@ -49,6 +49,7 @@ class Publisher:
       terminal: prints the lines of components.
       live: records how far the work is.
       force_bless: see `Context`.
+      is_on_engine: whether Beam runs on an engine, and not in this process.
     """
 
     layout: Layout
@@ -58,6 +59,7 @@ class Publisher:
     terminal: Terminal
     live: LiveFile
     force_bless: str | None = None
+    is_on_engine: bool = False
 
     def execute_and_publish(self, item: WorkItem) -> Execution:
         """Executes a work item, publishes its outputs and returns the record of the execution.
@@ -113,6 +115,7 @@ class Publisher:
             failure_dir=self.layout.failure(self.run.run_id, component.name),
             tensorboard=self.layout.tensorboard,
             observe=self._observe,
+            spill_dir=None if self.is_on_engine else temp_dir / "spilled",
         )
         self.live.start(component.name, item.part)
         with translating_errors(self.layout.root):

@@ -79,6 +79,7 @@ class Runner:
       beam_pipeline: creates the Beam pipeline for components.
       terminal: prints the progress.
       verify_inputs: whether the inputs of a node are compared with their digests before it runs.
+      is_on_engine: whether Beam runs on an engine, and not in this process.
     """
 
     def __init__(
@@ -89,10 +90,11 @@ class Runner:
         beam_pipeline: Callable[[], apache_beam.Pipeline],
         terminal: Terminal,
         verify_inputs: bool = True,
+        is_on_engine: bool = False,
     ):
         self._pipeline, self._layout = pipeline, Layout(root)
         self._open_store, self._beam_pipeline, self._terminal = store, beam_pipeline, terminal
-        self._verify_inputs = verify_inputs
+        self._verify_inputs, self._is_on_engine = verify_inputs, is_on_engine
         self._run_id = new_run_id()
         self.log_file = self._layout.log_file(self._run_id)
 
@@ -138,7 +140,16 @@ class Runner:
         store.put_run(run)
         terminal.run_started(self._run_id, self._pipeline.name, layout.root)
         live = LiveFile(layout.progress, self._run_id)
-        publisher = Publisher(layout, store, run, self._beam_pipeline, terminal, live, selection.force_bless)
+        publisher = Publisher(
+            layout,
+            store,
+            run,
+            self._beam_pipeline,
+            terminal,
+            live,
+            selection.force_bless,
+            self._is_on_engine,
+        )
         session = _Session(selection, history, publisher, self._verify_inputs)
         try:
             session.run_nodes(self._pipeline, may_run)

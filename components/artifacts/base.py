@@ -9,12 +9,12 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
 from bitext.components.shared.errors import DataError
-from bitext.components.shared.files import folder_digest
+from bitext.components.shared.files import folder_digest, write_json
 from bitext.components.shared.numbered import folder_number
 
 Property = int | float | str
@@ -28,6 +28,9 @@ _DAMAGE: tuple[type[Exception], ...] = (
     zlib.error,
     zipfile.BadZipFile,
 )
+
+_RESULT_FILE = ".result.json"
+"""The file of `Artifact.write_result`. No published artifact has it."""
 
 SAVED_MODEL_FILE = "saved_model.pb"
 """The file that makes a folder a SavedModel."""
@@ -143,6 +146,22 @@ class Artifact:
             f"{self.TYPE_NAME} {self.path}: {name} {problem}",
             f"make it again: `bitext run CONFIG --force {self.node}`",
         )
+
+    def write_result(self, value: Any) -> None:
+        """Writes a value that a Beam function returns to the component, which may be on another machine."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.path / _RESULT_FILE, value)
+
+    def take_result(self, kind: type[T]) -> T:
+        """Reads the value of `write_result`, and removes its file.
+
+        Args:
+          kind: the type of the value.
+        """
+        path = self.path / _RESULT_FILE
+        value = msgspec.json.decode(path.read_bytes(), type=kind)
+        path.unlink()
+        return value
 
     def read_json(self, file: Path, kind: type[T]) -> T:
         """Reads a JSON file of the artifact.

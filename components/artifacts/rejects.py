@@ -156,6 +156,7 @@ class Rejects(Artifact):
 
     def write_rows(self, rows: Iterable[Reject]) -> None:
         """Writes the rejected rows."""
+        self.path.mkdir(parents=True, exist_ok=True)
         with gzip_writer(self.rows_file) as file:
             for row in rows:
                 text = json.dumps(msgspec.structs.asdict(row), ensure_ascii=False)

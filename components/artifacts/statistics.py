@@ -54,5 +54,5 @@ class ExampleStatistics(Artifact):
         Beam's and TFDV's sinks are not used: they fail if the path has a glob character (`[`, `*`, `?`).
         """
         path = self.file(split)
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(statistics.SerializeToString(deterministic=True))

@@ -1,6 +1,6 @@
 """Runs ExampleGen: a Beam pipeline from the source files to TFRecords by split, with a file of rejects.
 
-Its elements are blocks of thousands of rows as Arrow columns, which are on disk while they are grouped. Rows
+Its elements are blocks of thousands of rows as Arrow columns, which are packed while they are grouped. Rows
 are grouped by split and shard, which depend on the normalized source alone: duplicates meet in one group, and
 no source is in two splits.
 
@@ -12,7 +12,6 @@ One worker reads a file from beginning to end: give a very large corpus as sever
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -42,7 +41,6 @@ from bitext.components.example_gen import (
 from bitext.components.example_gen.cleaning import corpus_rules
 from bitext.components.example_gen.filters import Filtered, filter_rows
 from bitext.components.example_gen.formats.base import SourceFile
-from bitext.components.example_gen.packing import Columns, pack
 from bitext.components.example_gen.rejecting import (
     Place,
     StoredRejects,
@@ -57,15 +55,15 @@ from bitext.components.example_gen.sources import (
     read_rows,
     recognized_formats,
 )
-from bitext.components.example_gen.spilling import Storage
 from bitext.components.example_gen.splitting import assign_splits
 from bitext.components.example_gen.summary import Counts
 from bitext.components.example_gen.writing import HASH, LINE, OCTAVES, WriteSplit, take
 from bitext.components.shared import directions, progress, tfrecord
 from bitext.components.shared.errors import DataError
+from bitext.components.shared.packing import Columns, pack
+from bitext.components.shared.spilling import Storage
 from bitext.components.text.hashing import near_hashes, source_hashes
 
-COUNTS_FILE = "counts.json"
 Hashes: TypeAlias = npt.NDArray[np.uint64]
 
 
@@ -105,12 +103,9 @@ def _run(
     for line in (*doubtful_headers(files, parameters), *recognized_formats(files, parameters)):
         context.say(line)
     golden_hashes = np.zeros(0, np.uint64) if golden is None else _source_hashes_of(golden)
-    for split in SPLITS:
-        examples.split(split).mkdir()
     with context.progress("rows"), context.beam_pipeline() as pipeline:
-        _build(pipeline, files, parameters, golden_hashes, examples, rejects, context.temp_dir)
-    counts_file = context.temp_dir / COUNTS_FILE
-    counts = Counter(json.loads(counts_file.read_text(encoding="utf-8")))
+        _build(pipeline, files, parameters, golden_hashes, examples, rejects, context.spill_dir)
+    counts = Counter(rejects.take_result(dict[str, int]))
     summary.check_files_were_read(counts)
     totals = summary.summarize(counts, parameters, files)
     rejects.write_summary(totals)
@@ -167,19 +162,18 @@ def _build(
     golden: Hashes,
     examples: artifacts.Examples,
     rejects: artifacts.Rejects,
-    temp_dir: Path,
+    spill_dir: Path | None,
 ) -> None:
     """Adds all transforms: read, filter, group by split and shard, write, and sum all counts."""
-    counts_file, blocks_folder = temp_dir / COUNTS_FILE, temp_dir / "blocks"
     keys = [(split, shard) for split in SPLITS for shard in range(parameters.shards)]
     blocks = (
         pipeline
         | "Files" >> beam.Create(files)
         | "Read" >> beam.ParDo(_Read(parameters)).with_outputs("faults", main="blocks")
     )
-    filtered = blocks.blocks | "Filter" >> beam.ParDo(
-        _Filter(parameters, golden, blocks_folder)
-    ).with_outputs("rejects", "counts", "alignment", main="rows")
+    filtered = blocks.blocks | "Filter" >> beam.ParDo(_Filter(parameters, golden, spill_dir)).with_outputs(
+        "rejects", "counts", "alignment", main="rows"
+    )
     row_counts = filtered.counts | "SumRows" >> beam.CombineGlobally(_sum)
     # Every file is written, even if no row belongs in it.
     every_key = pipeline | "Keys" >> beam.Create([(key, None) for key in keys])
@@ -189,7 +183,7 @@ def _build(
         | "BySplit" >> beam.GroupByKey()
         | "WriteExamples"
         >> beam.ParDo(
-            WriteSplit(files, parameters, examples, blocks_folder),
+            WriteSplit(files, parameters, examples, spill_dir),
             row_counts=beam.pvalue.AsSingleton(row_counts),
         ).with_outputs("rejects", "given", main="counts")
     )
@@ -208,8 +202,7 @@ def _build(
         (blocks.faults, row_counts, written.counts, reason_counts, shared_counts, alignment_counts)
         | "AllCounts" >> beam.Flatten()
         | "Sum" >> beam.CombineGlobally(_sum)
-        | "WriteCounts"
-        >> beam.Map(lambda counts, path: Path(path).write_text(json.dumps(counts)), str(counts_file))
+        | "WriteCounts" >> beam.Map(rejects.write_result)
     )
 
 
@@ -246,7 +239,7 @@ class _Filter(beam.DoFn):
     `alignment`, (index of the file, packed measures).
     """
 
-    def __init__(self, parameters: Parameters, golden: Hashes, folder: Path):
+    def __init__(self, parameters: Parameters, golden: Hashes, folder: Path | None):
         self._parameters, self._golden, self._storage = parameters, golden, Storage(folder)
 
     def process(self, element: tuple[SourceFile, Rows]) -> Iterator[Any]:

@@ -16,9 +16,9 @@ from bitext.components.component import Context
 from bitext.components.example_gen import whole_file
 from bitext.components.example_gen.alignment import Groups, OutOfStep, concatenate, find
 from bitext.components.example_gen.formats.base import SourceFile
-from bitext.components.example_gen.packing import pack, unpack
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
+from bitext.components.shared.packing import pack, unpack
 
 _COUNT = "out_of_step/"
 _DOUBT = "doubt/"

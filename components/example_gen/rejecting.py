@@ -12,16 +12,17 @@ import pyarrow as pa
 from bitext.components.artifacts.rejects import Reject
 from bitext.components.example_gen.filters import REASONS, Filtered
 from bitext.components.example_gen.formats.base import SourceFile
-from bitext.components.example_gen.packing import pack, unpack
 from bitext.components.example_gen.rows import Rows
-from bitext.components.example_gen.spilling import Stored, read
 from bitext.components.shared.display import path_text
+from bitext.components.shared.packing import pack, unpack
+from bitext.components.shared.spilling import Stored, read
 
 Place: TypeAlias = tuple[int, int]
 """Index of the file and number of the line: sorts rows, and blocks by their first rows."""
 PackedRejects: TypeAlias = tuple[Place, bytes]
 """The place of the first row of a block, and the packed rows, which are in order and of one file."""
 StoredRejects: TypeAlias = tuple[Place, Stored]
+"""The same, or where the packed rows are."""
 
 
 def pack_rejects(file: int, rejects: Sequence[Reject]) -> PackedRejects:
@@ -50,9 +51,7 @@ def rejected_rows(file: SourceFile, rows: Rows, filtered: Filtered) -> list[Reje
     ]
 
 
-def in_order(
-    blocks: Iterable[PackedRejects | StoredRejects], files: Sequence[SourceFile]
-) -> Iterator[Reject]:
+def in_order(blocks: Iterable[StoredRejects], files: Sequence[SourceFile]) -> Iterator[Reject]:
     """Yields the rows of all blocks in the order of the corpus. Only overlapping blocks are unpacked at once.
 
     Args:
@@ -72,7 +71,7 @@ def in_order(
 
     for number, (place, data) in enumerate(sorted(blocks)):
         yield from next_rows(place)
-        rows = _rows(files[place[0]], data if isinstance(data, bytes) else read(data))
+        rows = _rows(files[place[0]], read(data))
         heapq.heappush(unpacked, (place, number, next(rows), rows))
     yield from next_rows(None)
 

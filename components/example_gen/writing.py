@@ -25,14 +25,14 @@ from bitext.components.example_gen.cleaning.pair_counts import PairCounts
 from bitext.components.example_gen.cleaning.row_rules import Violations
 from bitext.components.example_gen.filters import LENGTH_RATIO
 from bitext.components.example_gen.formats.base import SourceFile
-from bitext.components.example_gen.packing import Columns, unpack
 from bitext.components.example_gen.rejecting import Place, pack_rejects
 from bitext.components.example_gen.rows import shorten
-from bitext.components.example_gen.spilling import Storage, Stored, read
 from bitext.components.example_gen.splitting import SeenPairs
 from bitext.components.example_gen.summary import Counts
 from bitext.components.shared import tfrecord
 from bitext.components.shared.display import path_text
+from bitext.components.shared.packing import Columns, unpack
+from bitext.components.shared.spilling import Storage, Stored, read
 
 SIDES = ("source", "target")
 LINE = "line"
@@ -53,7 +53,11 @@ class WriteSplit(beam.DoFn):
     """
 
     def __init__(
-        self, files: list[SourceFile], parameters: Parameters, examples: artifacts.Examples, folder: Path
+        self,
+        files: list[SourceFile],
+        parameters: Parameters,
+        examples: artifacts.Examples,
+        folder: Path | None,
     ):
         self._files, self._parameters, self._examples = files, parameters, examples
         self._storage = Storage(folder)

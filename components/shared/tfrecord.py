@@ -65,6 +65,7 @@ def example_writer(path: Path) -> Iterator[Callable[[Mapping[str, pa.Array | Int
             block = {name: values[start : start + BLOCK_ROWS] for name, values in columns.items()}
             file.write(frame(serialize(block)))
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     with gzip_writer(path, COMPRESSION_LEVEL) as file:
         yield write
 
@@ -128,9 +129,10 @@ def read_records(path: Path, block_rows: int = BLOCK_ROWS) -> Iterator[list[byte
       DataError: the file is missing, damaged or truncated.
     """
     try:
-        if not path.stat().st_size:  # without records, gzip still writes a header
-            raise _damaged(path, "is damaged: it is empty")
-        with gzip.open(path, "rb") as file:
+        with path.open("rb") as raw, gzip.GzipFile(fileobj=raw) as file:
+            if not raw.read(1):  # without records, gzip still writes a header
+                raise _damaged(path, "is damaged: it is empty")
+            raw.seek(0)
             yield from _records(cast(BinaryIO, file), path, block_rows)
     except FileNotFoundError as error:
         raise _damaged(path, "is missing") from error

@@ -35,11 +35,9 @@ def run(
     rows = sum(int(examples.properties.get(split, 0)) for split in splits)
     with context.progress("rows", rows or None), context.beam_pipeline() as pipeline:
         for split in splits:
-            statistics.split(split).mkdir()
-            files = [str(path) for path in examples.files(split)]
             _ = (
                 pipeline
-                | f"Files[{split}]" >> beam.Create(files, reshuffle=False)
+                | f"Files[{split}]" >> beam.Create(examples.files(split), reshuffle=False)
                 | f"Read[{split}]" >> beam.FlatMap(read_batches, parameters.sample_rate)
                 | f"Statistics[{split}]" >> tfdv.GenerateStatistics(_options(parameters))
                 | f"Write[{split}]" >> beam.Map(statistics.write, split)
@@ -63,7 +61,7 @@ def _options(parameters: Parameters) -> tfdv.StatsOptions:
     )
 
 
-def read_batches(path: str, sample_rate: float = 1.0) -> Iterator[pa.RecordBatch]:
+def read_batches(path: Path, sample_rate: float = 1.0) -> Iterator[pa.RecordBatch]:
     """Reads the examples of a file, and adds their derived features.
 
     Args:
@@ -77,13 +75,13 @@ def read_batches(path: str, sample_rate: float = 1.0) -> Iterator[pa.RecordBatch
       DataError: the file is damaged, or an example has no single source or target.
     """
     random = np.random.default_rng(0)
-    for unsampled in tfrecord.read_record_batches(Path(path)):
+    for unsampled in tfrecord.read_record_batches(path):
         progress.count(unsampled.num_rows)
         batch = unsampled.filter(pa.array(random.random(unsampled.num_rows) < sample_rate))
         if not batch.num_rows:
             continue
         columns = {name: batch.column(index) for index, name in enumerate(batch.schema.names)}
-        source, target = (tfrecord.string_column(batch, side, Path(path)) for side in ("source", "target"))
+        source, target = (tfrecord.string_column(batch, side, path) for side in ("source", "target"))
         derived = features.derive(source, target)
         columns.update({name: as_lists(array) for name, array in derived.items()})
         yield pa.RecordBatch.from_arrays(list(columns.values()), list(columns))

@@ -18,7 +18,6 @@ from bitext.components.artifacts.statistics import SERVING_SPLIT
 from bitext.components.component import Context
 from bitext.components.shared import reading
 from bitext.components.shared.errors import DataError
-from bitext.components.shared.files import write_json
 from bitext.components.shared.strings import blank_rows
 from bitext.components.statistics_gen import RequestParameters
 from bitext.components.statistics_gen.executor import as_lists
@@ -64,7 +63,6 @@ def run(parameters: RequestParameters, context: Context, *, statistics: artifact
         for pattern in parameters.files
         for path in reading.find_files(pattern, "correct the path in request_log.files")
     ]
-    counts_file = context.temp_dir / "counts.json"
     with context.beam_pipeline() as pipeline:
         read = (
             pipeline
@@ -79,10 +77,9 @@ def run(parameters: RequestParameters, context: Context, *, statistics: artifact
         _ = (
             read.counts
             | "Gather" >> beam.CombineGlobally(_gather)
-            | "WriteCounts" >> beam.Map(lambda counts, path: write_json(path, counts), counts_file)
+            | "WriteCounts" >> beam.Map(statistics.write_result)
         )
-    files_counted = msgspec.json.decode(counts_file.read_bytes(), type=list[LineCounts])
-    for counts in sorted(files_counted, key=lambda counts: counts.path):
+    for counts in sorted(statistics.take_result(list[LineCounts]), key=lambda counts: counts.path):
         _check(counts, context)
     [dataset] = statistics.load(SERVING_SPLIT).datasets
     statistics.properties[SERVING_SPLIT] = int(dataset.num_examples)

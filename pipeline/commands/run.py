@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
         progress = stack.enter_context(_reporting_the_end(options, terminal, session))
         config = progress.config = common.load(options)
         from bitext.pipeline import root_owner
-        from bitext.pipeline.beam import pipeline_factory
+        from bitext.pipeline.beam import LOCAL, pipeline_factory
         from bitext.pipeline.graph import create_pipeline
         from bitext.pipeline.layout import Layout
         from bitext.pipeline.opening import check_no_other_root_pushes, open_store
@@ -118,6 +118,7 @@ def run(options: argparse.Namespace) -> int:
             pipeline_factory(config.beam.runner, config.beam.options, terminal.say),
             terminal,
             config.verify_inputs,
+            config.beam.runner != LOCAL,
         )
         session.log_file = runner.log_file
         result = runner.run(selection, options.wait)

@@ -29,9 +29,9 @@ from bitext.components.example_gen import GoldenParameters, golden, out_of_step
 from bitext.components.example_gen.filters import REASONS
 from bitext.components.example_gen.formats import base, tsv
 from bitext.components.example_gen.formats.base import SourceFile
-from bitext.components.example_gen.packing import pack, unpack
 from bitext.components.example_gen.rejecting import in_order, pack_rejects
 from bitext.components.shared import decompression, errors, reading
+from bitext.components.shared.packing import pack, unpack
 from bitext.components.statistics_gen import requests
 from bitext.components.translation import lines
 from bitext.components.translation.bulk import shards

@@ -202,4 +202,4 @@ def test_examples_without_a_side_are_an_error(tmp_path):
     path = tmp_path / "a.gz"
     tfrecord.write_examples(path, {"id": pa.array(["a:1"]), "source": pa.array(["x"])})
     with pytest.raises(DataError, match="no single value of feature 'target'"):
-        list(statistics_gen_executor.read_batches(str(path)))
+        list(statistics_gen_executor.read_batches(path))

@@ -20,9 +20,9 @@ from bitext.components.example_gen import ratios
 from bitext.components.example_gen.cleaning import KEYS, Cleaning
 from bitext.components.example_gen.cleaning.row_rules import SIDES, Pair, Violations
 from bitext.components.example_gen.cleaning.texts import LETTER, NO_SCRIPT, SCRIPTS, Texts
-from bitext.components.example_gen.packing import Columns
 from bitext.components.example_gen.rows import Mask
 from bitext.components.shared import language_identification as languages
+from bitext.components.shared.packing import Columns
 
 MIN_ROWS = 100
 """With fewer rows that have a code, no row is judged."""
