@@ -1,9 +1,8 @@
-"""Beam's runners and options, remote file systems and wrapped errors. No other module knows them."""
+"""Beam's runners and options, and wrapped errors. No other module knows them."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import re
 import threading
@@ -11,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bitext.components.shared import errors
-from bitext.components.shared.errors import BitextError, ConfigError, DataError, EnvironmentFault
+from bitext.components.shared.errors import BitextError, ConfigError, EnvironmentFault
 
 if TYPE_CHECKING:
     import apache_beam
@@ -157,28 +156,3 @@ def raised_in_beam(error: BaseException) -> BitextError | KeyboardInterrupt | No
     while cause is not None and "[while running '" in str(cause):
         cause = cause.__cause__ or cause.__context__
     return cause if cause is not error and isinstance(cause, BitextError | KeyboardInterrupt) else None
-
-
-def remote_fingerprints(pattern: str) -> dict[str, str]:
-    """Returns, by path, what identifies the content of each remote file (gs://, s3://, ...) that matches.
-
-    No file is read: the file system's checksum, if it has one, and the size identify the content.
-
-    Raises:
-      DataError: Beam does not know the file system.
-      EnvironmentFault: the file system cannot be reached.
-    """
-    from apache_beam.io.filesystems import FileSystems
-
-    try:
-        files = FileSystems.match([pattern])[0].metadata_list
-        contents = {f.path: f"{FileSystems.checksum(f.path)} {f.size_in_bytes}" for f in files}
-    except ValueError as error:
-        raise DataError(
-            f"{pattern}: {error}", "install the extra of apache-beam for this file system"
-        ) from error
-    except OSError as error:
-        raise EnvironmentFault(
-            f"{pattern}: cannot be reached: {error}", "check the address and the credentials"
-        ) from error
-    return {path: hashlib.sha256(text.encode()).hexdigest() for path, text in contents.items()}

@@ -18,9 +18,8 @@ from typing import Any
 import msgspec
 
 from bitext.components.component import Component, Parameters
-from bitext.components.shared import files
+from bitext.components.shared import files, storage
 from bitext.components.shared.errors import DataError, MissingFileError
-from bitext.pipeline.beam import remote_fingerprints
 from bitext.pipeline.records import Artifacts
 from bitext.pipeline.source_digests import source_digests
 
@@ -87,8 +86,8 @@ def external_digests(component: Component[Any], parameters: Parameters) -> dict[
     """
     digests: dict[str, str] = {}
     for pattern in component.external_inputs(parameters):
-        if files.is_remote(pattern):
-            matches = remote_fingerprints(pattern)
+        if storage.is_remote(pattern):
+            matches = {path: storage.fingerprint(path) for path in storage.matching(pattern)}
         else:
             matches = {path: files.file_digest(Path(path)) for path in files.local_files(pattern)}
         if not matches:
@@ -100,7 +99,7 @@ def external_digests(component: Component[Any], parameters: Parameters) -> dict[
 def check_external(component: Component[Any], parameters: Parameters) -> None:
     """Raises the DataError of `external_digests` if a local file is missing. Reads no file."""
     for pattern in component.external_inputs(parameters):
-        if not files.is_remote(pattern) and not files.local_files(pattern):
+        if not storage.is_remote(pattern) and not files.local_files(pattern):
             raise _no_such_file(component, pattern)
 
 

@@ -29,11 +29,6 @@ GLOB_CHARACTERS = frozenset("*?[\\")
 """The characters that make a path a glob for TensorFlow and Beam."""
 
 
-def is_remote(pattern: str) -> bool:
-    """Whether a path or pattern is of one of Beam's remote file systems (gs://, s3://, hdfs://)."""
-    return "://" in pattern
-
-
 def local_files(pattern: str) -> list[str]:
     """Returns the files that a local path or pattern matches, sorted.
 

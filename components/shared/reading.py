@@ -14,12 +14,12 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO, TypeAlias, cast
+from typing import BinaryIO, TypeAlias
 
-from bitext.components.shared import archives, decompression, file_kinds
+from bitext.components.shared import archives, decompression, file_kinds, storage
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError, MissingFileError
-from bitext.components.shared.files import is_remote, local_files, not_a_file
+from bitext.components.shared.files import local_files, not_a_file
 
 Stamp: TypeAlias = tuple[int, int]
 """Size in bytes, and time of the last change in nanoseconds."""
@@ -41,20 +41,13 @@ def matching_files(pattern: str) -> list[str]:
     `ARCHIVE//MEMBER` names files in a ZIP or tar archive; both parts may be globs.
 
     Raises:
-      DataError: a remote pattern cannot be looked up, or an archive is damaged or has no matching member.
+      DataError: an archive is damaged or has no matching member.
+      ConfigError: nobody knows the file system of a remote pattern, or its package is not installed.
+      EnvironmentFault: the file system of a remote pattern cannot be reached.
     """
     if parts := archives.split_path(pattern):
         return [path for archive in matching_files(parts[0]) for path in _members(archive, parts[1])]
-    if not is_remote(pattern):
-        return local_files(pattern)
-    from apache_beam.io.filesystems import FileSystems
-
-    try:
-        return sorted(m.path for result in FileSystems.match([pattern]) for m in result.metadata_list)
-    except (OSError, ValueError) as error:  # Beam's own error is an OSError
-        raise DataError(
-            f"cannot look up {path_text(pattern)}: {error}", "check the path and your access to it"
-        ) from error
+    return storage.matching(pattern) if storage.is_remote(pattern) else local_files(pattern)
 
 
 def find_files(pattern: str, remedy: str) -> list[str]:
@@ -78,7 +71,7 @@ def find_files(pattern: str, remedy: str) -> list[str]:
 def file_stamp(path: str) -> Stamp | None:
     """The size and the time of the last change of a local file; None for others, and for a missing file."""
     path = archives.container(path)
-    if is_remote(path):
+    if storage.is_remote(path):
         return None
     try:
         status = os.stat(path)
@@ -99,7 +92,8 @@ def read_chunks(path: str, size: int, check: Check = file_kinds.check_text) -> I
     """
     parts = archives.split_path(path)
     try:
-        with open_binary(parts[0] if parts else path) as file:
+        opened = storage.open_file(parts[0] if parts else path)
+        with opened as file, storage.reporting_faults(path):
             if parts is None:
                 yield from stream_chunks(file, path, size, check)
             else:
@@ -113,24 +107,12 @@ def read_chunks(path: str, size: int, check: Check = file_kinds.check_text) -> I
 
 def _members(archive: str, pattern: str) -> list[str]:
     try:
-        with open_binary(archive) as file:
+        with storage.open_file(archive) as file:
             return archives.matching_members(archive, pattern, file, _tar_chunks(archive))
     except (OSError, *decompression.ERRORS) as error:
         raise DataError(
             f"cannot read {path_text(archive)}: {error}", "check that the file is whole and readable"
         ) from error
-
-
-def open_binary(path: str) -> BinaryIO:
-    """Opens a local or remote file, not decompressed.
-
-    Raises:
-      OSError: it cannot be opened.
-    """
-    from apache_beam.io.filesystem import CompressionTypes
-    from apache_beam.io.filesystems import FileSystems
-
-    return cast(BinaryIO, FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED))
 
 
 def _tar_chunks(archive: str) -> archives.Chunks:

@@ -21,9 +21,9 @@ from bitext.components.shared.errors import (
     ConfigError,
     MissingFileError,
 )
-from bitext.components.shared.files import is_remote
 from bitext.components.shared.numbered import folder_number
 from bitext.components.shared.path_lengths import length_problem
+from bitext.components.shared.storage import is_remote
 from bitext.pipeline import streams
 from bitext.pipeline.interruptions import Terminated, ending, signal_of
 from bitext.pipeline.streams import print_output

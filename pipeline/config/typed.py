@@ -11,8 +11,8 @@ import msgspec
 
 from bitext.components.shared import path_lengths, suggestions
 from bitext.components.shared.errors import ConfigError
-from bitext.components.shared.files import is_remote
 from bitext.components.shared.numbered import folder_number
+from bitext.components.shared.storage import is_remote
 from bitext.pipeline.config import field_types, reference
 from bitext.pipeline.config.aliases import RawConfig
 from bitext.pipeline.config.messages import reword, spelled

@@ -12,7 +12,6 @@ from bitext.pipeline.beam import (
     LOCAL,
     engine_name,
     pipeline_factory,
-    remote_fingerprints,
     reporting_engine_failure,
 )
 from bitext.pipeline.config import sections
@@ -59,14 +58,6 @@ def test_beam_knows_the_runners_that_the_configuration_accepts() -> None:
 def test_an_unknown_runner_is_a_config_error() -> None:
     with pytest.raises(ConfigError, match=r"beam\.runner NoSuchRunner"):
         pipeline_factory("NoSuchRunner")()
-
-
-def test_fingerprints_depend_on_the_size(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("1")
-    before = remote_fingerprints(str(tmp_path / "*"))
-    (tmp_path / "a").write_text("12")
-    assert list(before) == [str(tmp_path / "a")]
-    assert before != remote_fingerprints(str(tmp_path / "*"))
 
 
 class TestEngine:

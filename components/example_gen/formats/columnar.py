@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bitext.components.example_gen.formats import fields
 from bitext.components.example_gen.formats.base import BLOCK_ROWS, Format, FormatOptions, SourceFile
-from bitext.components.shared import archives, reading
+from bitext.components.shared import archives, reading, storage
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 
@@ -164,7 +164,7 @@ def _opened(path: str) -> Iterator[BinaryIO]:
             "unpack it, and name the file itself",
         )
     try:
-        file = reading.open_binary(path)
+        file = storage.open_file(path)
     except OSError as error:
         raise DataError(
             f"cannot read {path_text(path)}: {error}", "check that the file is whole and readable"

@@ -1,0 +1,280 @@
+"""Files of remote file systems (`s3://`, `gs://`, `abfs://`, `hdfs://`). No other module uses fsspec.
+
+A remote path is a `upath.UPath`, which has the methods of `pathlib.Path`, so most code does not tell one from
+the other. An object store has neither folders nor a rename: a folder exists while a file in it does, and a
+file appears whole, or not at all, when its writer closes it.
+
+The credentials and the address of a store come from the environment, as its package reads them
+(`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `GOOGLE_APPLICATION_CREDENTIALS`, ...).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from bitext.components.shared import faults
+from bitext.components.shared.errors import BitextError, ConfigError, EnvironmentFault
+
+if TYPE_CHECKING:
+    import fsspec
+
+EXTRAS = {
+    "s3": "aws",
+    "s3a": "aws",
+    "gs": "gcs",
+    "gcs": "gcs",
+    "az": "azure",
+    "abfs": "azure",
+    "abfss": "azure",
+    "hdfs": "hdfs",
+}
+"""The extra of this package that a kind of path needs, by the beginning of the path."""
+CONCURRENT_FILES = 16
+"""Remote files that are read at the same time: a request waits for the network most of its time."""
+_IDENTITIES = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created")
+"""What file systems tell of the content of a file, the best first."""
+_PACKAGES = frozenset(
+    {
+        "adlfs",
+        "aiobotocore",
+        "aiohttp",
+        "azure",
+        "botocore",
+        "fsspec",
+        "gcsfs",
+        "google",
+        "pyarrow",
+        "s3fs",
+        "urllib3",
+    }
+)
+"""Packages of file systems. Some raise errors of a network that are no OSError."""
+
+
+def is_remote(path: str | PurePath) -> bool:
+    """Whether a path or pattern is of a remote file system."""
+    return "://" in str(path)
+
+
+def path(text: str | Path) -> Path:
+    """Returns the path that a text names: a `pathlib.Path`, or a `upath.UPath` with the same methods.
+
+    Listings of remote folders are not cached: other processes write there.
+
+    Raises:
+      ConfigError: the package of the file system is not installed, or nobody knows the file system.
+    """
+    if not is_remote(text):
+        return Path(text)
+    from upath import UPath
+
+    with reporting_faults(str(text)):
+        remote = UPath(text, use_listings_cache=False)
+        _ = remote.fs
+    return cast(Path, remote)
+
+
+def file_system(path: Path) -> fsspec.AbstractFileSystem:
+    """Returns the fsspec file system of a remote path."""
+    return cast(Any, path).fs
+
+
+def open_file(text: str) -> BinaryIO:
+    """Opens a local or remote file to read its bytes. It can seek.
+
+    Raises:
+      OSError: it cannot be opened.
+    """
+    with reporting_faults(text):
+        return cast(BinaryIO, path(text).open("rb"))
+
+
+def matching(pattern: str) -> list[str]:
+    """Returns the remote files that a path or pattern matches, sorted; may be empty.
+
+    `*`, `?` and `[...]` match within one folder, `**` matches any number of folders.
+
+    Raises:
+      ConfigError: see `path`.
+      EnvironmentFault: the file system cannot be reached.
+    """
+    fs = file_system(path(pattern))
+    with reporting_faults(pattern):
+        found = fs.glob(pattern, detail=True)
+    return sorted(fs.unstrip_protocol(name) for name, entry in found.items() if entry["type"] == "file")
+
+
+def size(text: str) -> int:
+    """Returns the bytes of a local or remote file."""
+    with reporting_faults(text):
+        return path(text).stat().st_size
+
+
+def fingerprint(text: str) -> str:
+    """Returns what identifies the content of a remote file, in hexadecimal. The file is not read.
+
+    It is a hash of the size and the checksum that the file system has for the file. If it has none, the time of
+    the last change takes its place.
+    """
+    remote = path(text)
+    with reporting_faults(text):
+        entry = file_system(remote).info(str(remote))
+    identity = next((f"{name} {entry[name]}" for name in _IDENTITIES if entry.get(name)), "")
+    return hashlib.sha256(f"{identity} {entry['size']}".encode()).hexdigest()
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Returns all files below a folder, in the order of their paths. A remote folder is listed once."""
+    if not is_remote(folder):
+        return sorted(found for found in folder.rglob("*") if found.is_file())
+    fs = file_system(folder)
+    with reporting_faults(str(folder)):
+        names = fs.find(str(folder))
+    prefix = len(fs._strip_protocol(str(folder)).rstrip("/")) + 1
+    return sorted((folder / name[prefix:] for name in names), key=lambda file: file.parts)
+
+
+def digests(files: Collection[Path]) -> Iterator[str]:
+    """Yields the SHA-256 of the content of each file, in hexadecimal. Remote files are read in parallel."""
+    if not any(map(is_remote, files)):
+        yield from map(_digest, files)
+        return
+    with ThreadPoolExecutor(CONCURRENT_FILES) as pool:
+        yield from pool.map(_digest, files)
+
+
+def _digest(file: Path) -> str:
+    with reporting_faults(str(file)), file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def upload(folder: Path, target: Path) -> None:
+    """Copies a local folder to a remote one, which has no other files afterwards.
+
+    Raises:
+      EnvironmentFault: the file system cannot be reached or written.
+    """
+    fs = file_system(target)
+    files = files_below(folder)
+    names = [file.relative_to(folder).as_posix() for file in files]
+    with reporting_faults(str(target)):
+        if others := {str(file) for file in files_below(target)}.difference(str(target / n) for n in names):
+            fs.rm(sorted(others))
+        if files:
+            fs.put([str(file) for file in files], [str(target / name) for name in names])
+
+
+def download(source: Path, target: Path, folders: Collection[str] | None = None) -> None:
+    """Copies a remote folder to a local one.
+
+    Args:
+      source: the remote folder.
+      target: the local folder, created if necessary.
+      folders: the folders in it to copy; None: all files.
+
+    Raises:
+      EnvironmentFault: the file system cannot be reached, or the disk is full.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    parts = [source] if folders is None else [source / name for name in folders]
+    files = [file for part in parts for file in files_below(part)]
+    copies = [target / file.relative_to(source).as_posix() for file in files]
+    for parent in {copy.parent for copy in copies}:
+        parent.mkdir(parents=True, exist_ok=True)
+    with reporting_faults(str(source)):
+        if files:
+            file_system(source).get([str(file) for file in files], [str(copy) for copy in copies])
+
+
+def move(folder: Path, target: Path) -> None:
+    """Moves a folder within its file system. On an object store, its files are copied and then deleted."""
+    if not is_remote(folder):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(folder, target)  # a linked folder may be on another disk
+        return
+    with reporting_faults(str(folder)):
+        file_system(folder).mv(str(folder), str(target), recursive=True)
+
+
+def remove(folder: Path) -> None:
+    """Removes a remote folder that may not exist.
+
+    Raises:
+      EnvironmentFault: the file system cannot be reached or written.
+    """
+    fs = file_system(folder)
+    with reporting_faults(str(folder)), contextlib.suppress(FileNotFoundError):
+        fs.rm(str(folder), recursive=True)
+
+
+def create(file: Path, content: bytes) -> bool:
+    """Writes a remote file if it does not exist. Of several processes that do so at once, one succeeds.
+
+    Returns:
+      Whether this call created it.
+    """
+    fs = file_system(file)
+    try:
+        with reporting_faults(str(file)):
+            fs.pipe_file(str(file), content, mode="create")
+    except FileExistsError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def reporting_faults(text: str) -> Iterator[None]:
+    """Context manager: re-raises errors of a file system's package that are no OSError, with a remedy.
+
+    Args:
+      text: the path, for the message.
+
+    Raises:
+      ConfigError: the package of the file system is not installed, or nobody knows the file system.
+      EnvironmentFault: the file system cannot be reached, or refuses the credentials.
+    """
+    try:
+        yield
+    except (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, BitextError):
+        raise
+    except Exception as error:
+        if is_remote(text) and (fault := fault_of(error, text)):
+            raise fault from error
+        raise
+
+
+def fault_of(error: BaseException, text: str) -> BitextError | None:
+    """Returns what an error of a remote file system means for a user; None if it is of something else.
+
+    Args:
+      error: the error.
+      text: the path that was used.
+    """
+    scheme = text.partition("://")[0]
+    if isinstance(error, ImportError):
+        extra = EXTRAS.get(scheme)
+        remedy = f"install it: pip install 'bitext[{extra}]'" if extra else "install fsspec's package for it"
+        return ConfigError(f"{text}: the package for {scheme}:// is not installed: {error}", remedy)
+    if isinstance(error, ValueError) and ("filesystem" in str(error) or "Protocol" in str(error)):
+        known = ", ".join(f"{name}://" for name in EXTRAS)
+        return ConfigError(f"{text}: {scheme}:// is no known file system", f"use a local path or {known}")
+    package = type(error).__module__.partition(".")[0]
+    if isinstance(error, OSError) and error.filename is not None and error.errno in faults.REMEDIES:
+        return faults.environment_fault(error.errno, error.filename)  # of the local disk
+    if isinstance(error, PermissionError):
+        return EnvironmentFault(
+            f"{text}: access denied: {error}",
+            "check the credentials in the environment and the rights that they have",
+        )
+    if isinstance(error, OSError) or package in _PACKAGES:
+        return EnvironmentFault(
+            f"{text}: {type(error).__name__}: {' '.join(str(error).split())}",
+            "check the address, the network and the credentials in the environment",
+        )
+    return None
