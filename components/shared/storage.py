@@ -119,8 +119,8 @@ def size(text: str) -> int:
 def fingerprint(text: str) -> str:
     """Returns what identifies the content of a remote file, in hexadecimal. The file is not read.
 
-    It is a hash of the size and the checksum that the file system has for the file. If it has none, the time of
-    the last change takes its place.
+    It is a hash of the size and the checksum that the file system has for the file. If it has none, the time
+    of the last change takes its place.
     """
     remote = path(text)
     with reporting_faults(text):
