@@ -276,9 +276,11 @@ class TestOwners:
         assert importers
         assert all(module.startswith("bitext.pipeline.store.") for module in importers)
 
-    def test_only_one_module_imports_beam_runners_and_options(self) -> None:
+    def test_only_one_package_imports_beam_runners_and_options(self) -> None:
         names = ("apache_beam.runners", "apache_beam.options")
-        assert {i.module for i in all_imports() if i.is_within(*names)} == {"bitext.pipeline.beam"}
+        importers = {i.module for i in all_imports() if i.is_within(*names)}
+        assert importers
+        assert all(module.startswith("bitext.pipeline.beam.") for module in importers)
 
     def test_modules_that_run_nodes_import_no_component(self) -> None:
         """They use the interface `Component` only. The graph imports the components."""

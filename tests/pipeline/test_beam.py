@@ -74,7 +74,7 @@ class TestEngine:
 
         with socket.create_server(("127.0.0.1", 0)) as closed:
             endpoint = f"localhost:{closed.getsockname()[1]}"
-        monkeypatch.setattr("bitext.pipeline.beam.QUIET_SECONDS", 0.2)
+        monkeypatch.setattr("bitext.pipeline.beam.pipelines.QUIET_SECONDS", 0.2)
         lines: list[str] = []
         options = [f"--job_endpoint={endpoint}", "--job_server_timeout=1"]
         pipeline = pipeline_factory("PortableRunner", options, lines.append)()
