@@ -22,10 +22,10 @@ class Parameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_field
       histogram_buckets: number of buckets of every standard histogram.
       top_values: number of most frequent values that are listed for a string feature.
       exact_top_values: count every distinct sentence exactly, which needs memory and time in proportion to
-        the corpus. If false, TFDV counts by sketches: exactly for features with at most 1,024 distinct
-        values, which are all features that a schema compares. For sentences, the list of most frequent
-        values may lack some that make up less than 0.1 % of the corpus, and the number of distinct values is
-        an estimate above 16,384.
+        the corpus. If false, sketches count: exactly for features with at most 16,384 distinct values,
+        which are all features that a schema compares. For other features, the count of a value is too low by
+        at most 0.0061 % of the corpus, rarer values may be absent from the list of most frequent values, and
+        the number of distinct values is an estimate.
       sample_rate: share of the examples that the statistics are computed from.
     """
 

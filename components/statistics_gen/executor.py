@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-import tensorflow_data_validation as tfdv
 
 from bitext.components import artifacts
 from bitext.components.component import Context
 from bitext.components.shared import progress, tfrecord
 from bitext.components.statistics_gen import Parameters
+from bitext.components.statistics_gen.combining import AddExact, CombineInOrder, Summarizer
 from bitext.schemas import features
 
 
@@ -35,13 +36,9 @@ def run(
     rows = sum(int(examples.properties.get(split, 0)) for split in splits)
     with context.progress("rows", rows or None), context.beam_pipeline() as pipeline:
         for split in splits:
-            _ = (
-                pipeline
-                | f"Files[{split}]" >> beam.Create(examples.files(split), reshuffle=False)
-                | f"Read[{split}]" >> beam.FlatMap(read_batches, parameters.sample_rate)
-                | f"Statistics[{split}]" >> tfdv.GenerateStatistics(_options(parameters))
-                | f"Write[{split}]" >> beam.Map(statistics.write, split)
-            )
+            files = pipeline | f"Files[{split}]" >> beam.Create(list(enumerate(examples.files(split))))
+            summaries = files | f"Statistics[{split}]" >> _Statistics(parameters)
+            _ = summaries | f"Write[{split}]" >> beam.Map(statistics.write, split)
     counts: list[str] = []
     names: set[str] = set()
     for split in splits:
@@ -52,13 +49,39 @@ def run(
     context.say(f"{len(names)} features of the examples: {', '.join(counts)}" if names else "no examples")
 
 
-def _options(parameters: Parameters) -> tfdv.StatsOptions:
-    # TFDV's own sample_rate is not used: it samples whole batches, and different ones in every run.
-    return tfdv.StatsOptions(
-        num_histogram_buckets=parameters.histogram_buckets,
-        num_top_values=parameters.top_values,
-        experimental_use_sketch_based_topk_uniques=not parameters.exact_top_values,
-    )
+class _Statistics(beam.PTransform):  # type: ignore[misc]  # Beam is untyped
+    """(index of a file, path) -> DatasetFeatureStatisticsList, one."""
+
+    def __init__(self, parameters: Parameters):
+        super().__init__()
+        self._parameters = parameters
+
+    def expand(self, files: beam.PCollection) -> beam.PCollection:
+        """Reads each file on one worker."""
+        p = self._parameters
+        summarizer = Summarizer(p.histogram_buckets, None if p.exact_top_values else p.top_values)
+        read = files | "Read" >> beam.ParDo(_Read(p, summarizer)).with_outputs("batches", main="partial")
+        statistics = read.partial | "Combine" >> CombineInOrder(summarizer)
+        if not p.exact_top_values:
+            return statistics
+        return (statistics, read.batches) | "Exact" >> AddExact(p.top_values)
+
+
+class _Read(beam.DoFn):
+    """(index of a file, path) -> (index, partial statistics). Exact counts need the side output `batches`."""
+
+    def __init__(self, parameters: Parameters, summarizer: Summarizer):
+        self._parameters, self._summarizer = parameters, summarizer
+
+    def process(self, file: tuple[int, Path]) -> Iterator[Any]:
+        index, path = file
+        # TFDV's own sample_rate is not used: it samples whole batches, and different ones in every run.
+        partial = self._summarizer.start()
+        for batch in read_batches(path, self._parameters.sample_rate):
+            partial = self._summarizer.add(partial, batch)
+            if self._parameters.exact_top_values:
+                yield beam.pvalue.TaggedOutput("batches", batch)
+        yield index, self._summarizer.compact(partial)
 
 
 def read_batches(path: Path, sample_rate: float = 1.0) -> Iterator[pa.RecordBatch]:

@@ -11,7 +11,6 @@ from typing import Any
 import apache_beam as beam
 import msgspec
 import pyarrow as pa
-import tensorflow_data_validation as tfdv
 
 from bitext.components import artifacts
 from bitext.components.artifacts.statistics import SERVING_SPLIT
@@ -20,6 +19,7 @@ from bitext.components.shared import reading
 from bitext.components.shared.errors import DataError
 from bitext.components.shared.strings import blank_rows
 from bitext.components.statistics_gen import RequestParameters
+from bitext.components.statistics_gen.combining import CombineInOrder, Summarizer
 from bitext.components.statistics_gen.executor import as_lists
 from bitext.schemas import features
 
@@ -63,15 +63,16 @@ def run(parameters: RequestParameters, context: Context, *, statistics: artifact
         for pattern in parameters.files
         for path in reading.find_files(pattern, "correct the path in request_log.files")
     ]
+    summarizer = Summarizer()
     with context.beam_pipeline() as pipeline:
         read = (
             pipeline
-            | "Files" >> beam.Create(list(dict.fromkeys(files)), reshuffle=False)
-            | "Read" >> beam.ParDo(_Read()).with_outputs("counts", main="batches")
+            | "Files" >> beam.Create(list(enumerate(dict.fromkeys(files))))
+            | "Read" >> beam.ParDo(_Read(summarizer)).with_outputs("counts", main="partial")
         )
         _ = (
-            read.batches
-            | "Statistics" >> tfdv.GenerateStatistics(tfdv.StatsOptions())
+            read.partial
+            | "Combine" >> CombineInOrder(summarizer)
             | "Write" >> beam.Map(statistics.write, SERVING_SPLIT)
         )
         _ = (
@@ -108,14 +109,24 @@ def _check(counts: LineCounts, context: Context) -> None:
 
 
 class _Read(beam.DoFn):
-    """Path -> record batches of derived features. The file's LineCounts go to the side output `counts`."""
+    """(index of a file, path) -> (index, partial statistics of derived features).
 
-    def process(self, path: str) -> Iterator[Any]:
+    The file's LineCounts go to the side output `counts`.
+    """
+
+    def __init__(self, summarizer: Summarizer):
+        self._summarizer = summarizer
+
+    def process(self, file: tuple[int, str]) -> Iterator[Any]:
+        index, path = file
         counts = LineCounts(path)
-        for texts in read_texts(path, counts):
-            derived = features.of_side("source", pa.array(texts, pa.string()))
-            yield pa.RecordBatch.from_arrays([as_lists(a) for a in derived.values()], list(derived))
+        yield index, self._summarizer.of_rows(map(_derived, read_texts(path, counts)))
         yield beam.pvalue.TaggedOutput("counts", msgspec.to_builtins(counts))
+
+
+def _derived(texts: list[str]) -> pa.RecordBatch:
+    derived = features.of_side("source", pa.array(texts, pa.string()))
+    return pa.RecordBatch.from_arrays([as_lists(a) for a in derived.values()], list(derived))
 
 
 class _LineTooLongError(Exception):
