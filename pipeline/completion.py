@@ -14,7 +14,7 @@ from bitext.components.shared.errors import EnvironmentFault, LockedError
 from bitext.components.shared.files import fsync_tree
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.layout import Layout
-from bitext.pipeline.lock import locked
+from bitext.pipeline.lock import in_use
 from bitext.pipeline.records import (
     ROLLBACK,
     Execution,
@@ -54,14 +54,14 @@ def complete_interrupted(config: PipelineConfig) -> None:
 
     If the root is locked or cannot be written, it does nothing: a later command completes the record.
     """
-    layout, done = Layout(Path(config.root)), _newest_rollback(config)
+    layout, done = Layout.of(config), _newest_rollback(config)
     if done is None or not layout.root.is_dir() or not store_exists(config.metadata, layout.root):
         return
     store = Store(config.metadata, layout.root, config.name)
     if _interrupted_run(layout, store, done) is None:
         return
     try:
-        with locked(layout.root):
+        with in_use(layout):
             complete_record(config, layout, store)
     except (LockedError, EnvironmentFault) as fault:
         log.info("the record of the last rollback is not checked: %s", fault)

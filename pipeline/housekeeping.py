@@ -14,7 +14,7 @@ from bitext.components.shared.errors import ConfigError
 from bitext.components.shared.files import tree_size
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.layout import Layout, remove
-from bitext.pipeline.lock import locked
+from bitext.pipeline.lock import in_use
 from bitext.pipeline.opening import open_store
 from bitext.pipeline.records import (
     ROLLBACK,
@@ -92,10 +92,10 @@ def collect(
     """
     if keep < 1:
         raise ConfigError(f"--keep {keep}: at least one run must be kept", "give a positive number")
-    layout = Layout(Path(config.root))
+    layout = Layout.of(config)
     if not store_exists(config.metadata, layout.root):
         return Collected([], [], [], 0, 0, dry_run)
-    with locked(layout.root, wait):
+    with in_use(layout, wait):
         store = open_store(config, layout, say)
         history, runs = store.executions(), store.runs()
         recent = _recent(history, [run for run in runs if run.root_id in ("", layout.read_id())], keep)
@@ -107,7 +107,7 @@ def collect(
         remaining = [artifact for id_, artifact in existing.items() if id_ in needed]
         attempts = _attempts(layout, history, recent)
         logs = _logs(layout, {run.run_id for run in runs} - recent, remaining, attempts)
-        folders = [Path(artifact.uri) for artifact in unneeded]
+        folders = [artifact.path for artifact in unneeded]
         collected = Collected(folders, attempts, logs, 0, len(remaining), dry_run)
         collected = dataclasses.replace(collected, size=sum(map(tree_size, collected.paths)))
         if not dry_run:

@@ -14,6 +14,8 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from bitext.components.shared import storage
+from bitext.components.shared.storage import is_remote
 from bitext.pipeline.layout import Layout
 from bitext.pipeline.records import Run
 from bitext.pipeline.store import Store
@@ -35,12 +37,16 @@ def claim(layout: Layout, store: Store, say: Callable[[str], None]) -> str:
     original = _original(layout, store, old)
     if original is None and not layout.new_id_file.exists():
         return old
+    if layout.remote is not None:
+        layout.write_id(uuid.uuid4().hex)
+        say(f"{layout.address} is a copy of {original}: from now on, it is a pipeline of its own")
+        return layout.read_id()
     if not layout.new_id_file.exists():
         layout.new_id_file.write_text(uuid.uuid4().hex, encoding="ascii")
         say(f"{layout.root} is a copy of {original}: from now on, it is a pipeline of its own")
     new = layout.new_id_file.read_text(encoding="ascii")
     last = next((run for run in store.runs() if run.root_id == old), None)
-    if last is not None and Path(last.root).resolve() == layout.root.resolve():  # the records were copied too
+    if last is not None and _is_in(last, layout):  # the records were copied too
         store.change_root_id(old, new)
     layout.new_id_file.replace(layout.id_file)
     return new
@@ -50,25 +56,32 @@ def known_id(layout: Layout, store: Store) -> str:
     """Returns the root's id. If the file is lost, or was not copied, the id on record; empty if none is."""
     if layout.has_id():
         return layout.read_id()
-    runs = (run for run in store.runs() if Path(run.root).resolve() == layout.root.resolve())
+    runs = (run for run in store.runs() if _is_in(run, layout))
     return next((run.root_id for run in runs if run.root_id), "")
 
 
-def place(root: Path) -> str:
-    """Returns the host and the absolute path of a root, for messages and for `claim`."""
-    return f"{socket.gethostname()}:{root.resolve()}"
+def _is_in(run: Run, layout: Layout) -> bool:
+    """Whether a run was in the root at this address."""
+    return (run.root if is_remote(run.root) else str(Path(run.root).resolve())) == layout.address
+
+
+def place(layout: Layout) -> str:
+    """Returns the host and the absolute path of a root, for messages and for `claim`; a remote address."""
+    return layout.address if layout.remote is not None else f"{socket.gethostname()}:{layout.address}"
 
 
 def identify(run: Run, layout: Layout) -> None:
     """Records which root a run is in, so that a copy of the root is recognized."""
-    run.root_id, run.place, run.id_file = layout.read_id(), place(layout.root), id_file_stamp(layout)
+    run.root_id, run.place, run.id_file = layout.read_id(), place(layout), id_file_stamp(layout)
 
 
 def id_file_stamp(layout: Layout) -> str:
     """Returns what identifies the file `.id` wherever its folder is mounted: its inode and change time.
 
-    A copied file has another inode and another change time.
+    A copied file has another inode and another change time. A remote file has neither: the text is empty.
     """
+    if layout.remote is not None:
+        return ""
     status = layout.id_file.stat()
     return f"{status.st_ino} {status.st_ctime_ns}"
 
@@ -78,6 +91,8 @@ def _original(layout: Layout, store: Store, root_id: str) -> str | None:
     last = next((run for run in store.runs() if run.root_id == root_id and run.place), None)
     if last is None:
         return None
+    if layout.remote is not None or is_remote(last.place):
+        return None if last.place == layout.address else _original_elsewhere(last, root_id)
     host, _, path = last.place.partition(":")
     original = Layout(Path(path))
     if host != socket.gethostname():
@@ -91,3 +106,14 @@ def _original(layout: Layout, store: Store, root_id: str) -> str | None:
     except PermissionError:  # another person's
         return there
     return there if is_same_id and not os.path.samefile(original.root, layout.root) else None
+
+
+def _original_elsewhere(last: Run, root_id: str) -> str | None:
+    """Returns the root that a remote root is a copy of, or that was copied from a remote one; None: it is gone.
+
+    A local root on another machine cannot be looked at, so it counts as there.
+    """
+    if not is_remote(last.place):
+        return last.place
+    original = Layout(Path(), storage.path(last.place))
+    return last.place if original.has_id() and original.read_id() == root_id else None

@@ -20,7 +20,7 @@ class DamagedInput(DataError):
     """
 
     def __init__(self, artifact: StoredArtifact, problem: str, is_of_this_run: bool = True):
-        node = Artifact(Path(artifact.uri)).node
+        node = Artifact(artifact.path).node
         remedy = "restore the folder from a copy, or move it elsewhere: the next run does without it"
         if is_of_this_run:
             remedy = f"make it again: `bitext run CONFIG --force {node}`; or restore the folder from a copy"
@@ -47,7 +47,7 @@ def problem_of(artifact: StoredArtifact, splits: Collection[str] | None = None) 
       artifact: the record.
       splits: the splits to compare; None: the whole folder.
     """
-    folder = Path(artifact.uri)
+    folder = artifact.path
     if not folder.is_dir():
         return "is missing"
     try:

@@ -1,4 +1,4 @@
-"""The folders below a pipeline root."""
+"""The folders below a pipeline root, which may be remote, and those that stay on this machine."""
 
 from __future__ import annotations
 
@@ -8,20 +8,31 @@ import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
+from bitext.components.shared import storage
+from bitext.components.shared.errors import EnvironmentFault
 from bitext.components.shared.files import fsync
 from bitext.components.shared.numbered import folder_number
 from bitext.pipeline.terminal import log
 
+if TYPE_CHECKING:
+    from bitext.pipeline.config import PipelineConfig
+
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """The folders below a pipeline root::
+    """The folders below a pipeline root.
+
+    If the root is remote, the published artifacts, `.id` and `.lease/` are there, and the others are in a
+    folder of this machine (`work`)::
 
     <node>/<output key>/<execution id>/        published artifacts
     .id                                        the root's id in the metadata store, wherever it is mounted
     .owner.json                                the configuration file of the last run
     .progress.json                             how far the run in progress is
+    .lease/<number>.json                       which process uses a remote root (see `lease`)
+    .inputs/<run id>/...                       copies of remote artifacts that a node reads
     .lock                                      held by the process that uses the root
     .staging/<run id>/<node>/                  outputs and temporary files of the attempt in progress
     .working/<node>/<cache key>/               checkpoints that an interrupted attempt leaves for the next
@@ -33,9 +44,39 @@ class Layout:
     logs/<run id>.yaml                         the configuration of the run, with every default
     logs/<run id>/<node>/                      files that the error of a failed run names
     reports/<run id>.html                      the page of the run; beside it, pages about several runs
+
+    Attributes:
+      root: the folder of this machine: the pipeline root, or `work` if the root is remote.
+      remote: the pipeline root if it is remote; None: it is `root`.
     """
 
     root: Path
+    remote: Path | None = None
+
+    @classmethod
+    def of(cls, config: PipelineConfig) -> Self:
+        """Returns the folders of a configured pipeline."""
+        remote = storage.path(config.root) if storage.is_remote(config.root) else None
+        return cls(Path(config.work_folder), remote)
+
+    @property
+    def published(self) -> Path:
+        """The folder of the published artifacts: the pipeline root."""
+        return self.root if self.remote is None else self.remote
+
+    @property
+    def address(self) -> str:
+        """The pipeline root as the records name it: an absolute path, or the address of a remote root."""
+        return str(self.root.resolve() if self.remote is None else self.remote)
+
+    @property
+    def lease(self) -> Path:
+        """The folder of the leases of a remote root."""
+        return self.published / ".lease"
+
+    def input_copies(self, run_id: str) -> Path:
+        """The folder of the copies of remote artifacts in a run."""
+        return self.root / ".inputs" / run_id
 
     @property
     def staging(self) -> Path:
@@ -97,23 +138,23 @@ class Layout:
 
     def unrecorded(self, run_id: str, folder: Path) -> Path:
         """The path that a run moves an output folder without a record to."""
-        return self.root / ".unrecorded" / run_id / folder.relative_to(self.root)
+        return self.published / ".unrecorded" / run_id / Path(*folder.parts[-3:])
 
     def damaged(self, run_id: str, folder: Path) -> Path:
         """The path that a run moves a damaged output folder to."""
-        return self.root / ".damaged" / run_id / Path(*folder.parts[-3:])
+        return self.published / ".damaged" / run_id / Path(*folder.parts[-3:])
 
     def all_damaged(self) -> list[Path]:
         """The folders of damaged outputs: `.damaged/<run id>`."""
-        return sorted((self.root / ".damaged").glob("*"))
+        return sorted((self.published / ".damaged").glob("*"), key=str)
 
     def output(self, node: str, key: str, execution_id: int | None) -> Path:
         """The folder of a published artifact."""
-        return self.root / node / key / str(execution_id)
+        return self.published / node / key / str(execution_id)
 
     def outputs(self, node: str, key: str) -> Iterator[tuple[int, Path]]:
         """Yields the execution ids and folders of what is published under an output key."""
-        for folder in sorted((self.root / node / key).glob("*")):
+        for folder in sorted((self.published / node / key).glob("*"), key=str):
             execution_id = folder_number(folder.name)
             if execution_id is not None:
                 yield execution_id, folder
@@ -128,7 +169,7 @@ class Layout:
     @property
     def id_file(self) -> Path:
         """The file with the root's id."""
-        return self.root / ".id"
+        return self.published / ".id"
 
     @property
     def owner_file(self) -> Path:
@@ -149,6 +190,9 @@ class Layout:
 
     def write_id(self, id_: str) -> None:
         """Gives the root an id, completely or not at all."""
+        if self.remote is not None:
+            self.id_file.write_bytes(id_.encode("ascii"))
+            return
         new = self.root / ".id.new"
         new.write_text(id_, encoding="ascii")
         fsync(new)
@@ -164,8 +208,11 @@ class Layout:
 def remove(folder: Path) -> None:
     """Removes a folder that may not exist. If it cannot be removed, it stays, with a warning in the log."""
     try:
-        shutil.rmtree(folder)
+        if storage.is_remote(folder):
+            storage.remove(folder)
+        else:
+            shutil.rmtree(folder)
     except FileNotFoundError:
         return
-    except OSError as error:
+    except (OSError, EnvironmentFault) as error:
         log.warning("%s cannot be removed: %s", folder, error)

@@ -1,8 +1,9 @@
-"""The lock of a pipeline root: one run at a time."""
+"""The lock of a pipeline root: one run at a time. A remote root has a lease, too."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import os
@@ -13,14 +14,21 @@ from pathlib import Path
 
 from bitext.components.shared.errors import EnvironmentFault, LockedError
 from bitext.components.shared.files import open_locked
+from bitext.pipeline import lease
+from bitext.pipeline.layout import Layout
 from bitext.pipeline.terminal import moment
 
 PROBED_SECONDS = 0.1
 """`is_held` may hold the lock for a moment. A run waits so long before it reports another one."""
 
 
+def is_used(layout: Layout) -> bool:
+    """Whether a process, here or on another machine, uses a pipeline root."""
+    return is_held(layout.root) or (layout.remote is not None and lease.is_alive(layout.lease))
+
+
 def is_held(root: Path) -> bool:
-    """Whether a process, here or on another machine, holds the lock of a pipeline root."""
+    """Whether a process, here or on another machine, holds the lock of a local folder."""
     try:
         descriptor = os.open(root / ".lock", os.O_RDONLY)
     except FileNotFoundError:
@@ -32,6 +40,49 @@ def is_held(root: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+@dataclasses.dataclass(frozen=True)
+class Use:
+    """The use of a pipeline root by this process.
+
+    Attributes:
+      takeover: a message about a process that was killed while it used the root; empty if there is none.
+      lease: the lease of a remote root; None: the root is local.
+    """
+
+    takeover: str = ""
+    lease: lease.Lease | None = None
+
+    def check(self) -> None:
+        """Raises LockedError if another process has taken over a remote root."""
+        if self.lease is not None:
+            self.lease.check()
+
+
+@contextlib.contextmanager
+def in_use(layout: Layout, wait: float = 0.0, say: Callable[[str], None] = print) -> Iterator[Use]:
+    """Context manager: uses a pipeline root alone: holds its lock, and the lease of a remote root.
+
+    Args:
+      layout: the folders of the root.
+      wait: seconds to wait for another run to end; `math.inf`: without limit.
+      say: prints, once, which process is waited for.
+
+    Raises:
+      LockedError: another process, which the message names, uses the root.
+      EnvironmentFault: the folder or file cannot be created, or the store cannot be reached.
+    """
+    with locked(layout.root, wait, say) as takeover:
+        if layout.remote is None:
+            yield Use(takeover)
+            return
+        with (layout.root / ".lock").open("rb") as file:
+            identity = lease.local_lock(file.fileno())
+        with lease.leased(layout.lease, identity, wait, say) as held:
+            if not takeover and held.taken_over_from:
+                takeover = f"{layout.remote} taken over from {held.taken_over_from}, which was killed"
+            yield Use(takeover, held)
 
 
 @contextlib.contextmanager

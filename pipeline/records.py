@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bitext.components.artifacts import ModelBlessing, PushedModel
+from bitext.components.shared import storage
 from bitext.components.shared.errors import DataError
 
 ROLLBACK = "Rollback"
@@ -55,7 +56,7 @@ class StoredArtifact:
 
     Attributes:
       type: its kind's TYPE_NAME.
-      uri: its folder, absolute.
+      uri: its folder: an absolute path, or the address of a remote one.
       digest: SHA-256 of its content.
       properties: the properties that its component set.
       id: its id in the store; None: not stored yet.
@@ -76,8 +77,13 @@ class StoredArtifact:
 
     @property
     def exists(self) -> bool:
-        """Whether its folder exists on this machine."""
-        return Path(self.uri).is_dir()
+        """Whether its folder exists, on this machine or in a remote root."""
+        return self.path.is_dir()
+
+    @property
+    def path(self) -> Path:
+        """Its folder, which may be remote."""
+        return storage.path(self.uri)
 
 
 Artifacts = dict[str, tuple[StoredArtifact, ...]]
@@ -161,7 +167,7 @@ class Run:
     """One run of a pipeline.
 
     Attributes:
-      root: its pipeline root, absolute.
+      root: its pipeline root: an absolute path, or the address of a remote one.
       started: seconds since the epoch, by the system clock; only shown. Ids give the order.
       finished: as `started`; 0 while it runs.
       root_id: the id in the root's file `.id`, which stays the same wherever the root is mounted.
@@ -266,7 +272,7 @@ def pushed_folder(pushed_model: StoredArtifact, serving: str) -> Path | None:
     The path on record is not used: it is that of another place if root and serving folder were copied.
     """
     version = pushed_model.properties.get("version")
-    return None if version is None else Path(serving).absolute() / str(version)
+    return None if version is None else storage.path(serving).absolute() / str(version)
 
 
 def blesses(execution: Execution) -> bool:

@@ -12,7 +12,7 @@ from bitext.pipeline.completion import complete_record, record_rollback, recorde
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.identity import identify
 from bitext.pipeline.layout import Layout
-from bitext.pipeline.lock import locked
+from bitext.pipeline.lock import in_use
 from bitext.pipeline.opening import open_store
 from bitext.pipeline.publish import one_line, state_after, try_to_record
 from bitext.pipeline.records import Run, State, new_run_id
@@ -46,9 +46,9 @@ def roll_back(
       DataError: the earlier version's files are not those that were pushed; or there is no metadata store.
       EnvironmentFault: the serving folder or the metadata store fails.
     """
-    layout = Layout(Path(config.root))
+    layout = Layout.of(config)
     store_exists(config.metadata, layout.root)  # raises if the outputs have lost their records
-    with locked(layout.root, wait):
+    with in_use(layout, wait):
         store = open_store(config, layout, say)
         run = Run(new_run_id(), config.name, str(layout.root.resolve()), State.RUNNING, time.time())
         identify(run, layout)

@@ -56,7 +56,7 @@ def check(config: PipelineConfig, file: Path, layout: Layout) -> None:
         other_config = load(other, warn=lambda _: None)
     except ConfigError:  # it is no configuration any more
         return
-    if other_config.share_root or Path(owner.folder, other_config.root).resolve() != root:
+    if other_config.share_root or Path(owner.folder, other_config.work_folder).resolve() != root:
         return
     names = f", and both are named {config.name!r}" if other_config.name == config.name else ""
     raise ConfigError(

@@ -240,7 +240,7 @@ class _Session:
 
     def _set_aside(self, damage: DamagedInput, maker: str) -> None:
         """Moves a damaged artifact out of the outputs, so that the node that made it runs again."""
-        layout, folder = self._publisher.layout, Path(damage.artifact.uri)
+        layout, folder = self._publisher.layout, damage.artifact.path
         message = str(damage)
         if folder.is_dir():
             target = layout.damaged(self._publisher.run.run_id, folder)

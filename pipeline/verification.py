@@ -15,7 +15,7 @@ from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.identity import known_id
 from bitext.pipeline.integrity import problem_of
 from bitext.pipeline.layout import Layout
-from bitext.pipeline.lock import locked
+from bitext.pipeline.lock import in_use
 from bitext.pipeline.records import ROLLBACK, History, State, StoredArtifact, made_in
 from bitext.pipeline.store import Store
 from bitext.pipeline.store import exists as store_exists
@@ -68,9 +68,9 @@ def collect(config: PipelineConfig, serving_only: bool = False, wait: float = 0.
     """
     problems: list[Problem] = []
     artifacts = 0
-    if not serving_only and store_exists(config.metadata, Path(config.root)):
-        layout = Layout(Path(config.root))
-        with locked(layout.root, wait):
+    if not serving_only and store_exists(config.metadata, Path(config.work_folder)):
+        layout = Layout.of(config)
+        with in_use(layout, wait):
             store = Store(config.metadata, layout.root, config.name)  # waits for a locked file
             history = store.executions()
             root_id = known_id(layout, store)
@@ -101,7 +101,7 @@ def _artifact_problems(artifacts: Iterable[StoredArtifact], history: History) ->
         problem = problem_of(artifact)
         if not problem:
             yield None
-        elif (node := Artifact(Path(artifact.uri)).node) == ROLLBACK:
+        elif (node := Artifact(artifact.path).node) == ROLLBACK:
             yield Problem(artifact.uri, problem, "restore it from a copy; only reports read it")
         elif artifact.id in current:
             yield Problem(artifact.uri, problem, f"make it again: `bitext run CONFIG --force {node}`")

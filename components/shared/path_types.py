@@ -8,5 +8,7 @@ import msgspec
 
 LocalPath = Annotated[str, msgspec.Meta(extra={"path": "path"})]
 """A file or folder of this machine."""
+Folder = Annotated[str, msgspec.Meta(extra={"path": "path"})]
+"""A folder, local or of a remote file system (see `storage`)."""
 PathPattern = Annotated[str, msgspec.Meta(min_length=1, extra={"path": "path or glob"})]
-"""A path or a glob, local or of a file system that Beam opens."""
+"""A path or a glob, local or of a remote file system (see `storage`)."""

@@ -181,6 +181,11 @@ def path_argument(text: str) -> Path:
     return Path(path)
 
 
+def folder_argument(text: str) -> str:
+    """A folder on the command line, local or remote."""
+    return text if is_remote(text) else str(path_argument(text))
+
+
 def page_argument(text: str) -> Path:
     """The HTML file to write. Pages are not written to standard output, which has the path or the report."""
     if text == "-":
@@ -222,7 +227,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--root",
-        type=path_argument,
+        type=folder_argument,
         metavar="FOLDER",
         help="the pipeline root; replaces the configuration's",
     )
@@ -283,7 +288,7 @@ def _depth(text: str) -> int:
 def config_file(options: argparse.Namespace) -> Path:
     """Returns the configuration file, and records for messages what CONFIG, `--root` and `--set` are."""
     words = [str(options.config)] if options.config else []
-    words += ["--root", str(options.root)] if options.root else []
+    words += ["--root", options.root] if options.root else []
     words += [word for override in options.set for word in ("--set", override)]
     options.session.config_arguments = shlex.join(words)
     options.session.config = options.config or DEFAULT_CONFIG
@@ -294,7 +299,7 @@ def load(options: argparse.Namespace) -> PipelineConfig:
     """Loads the configuration that CONFIG, `--root` and `--set` describe."""
     from bitext.pipeline import config
 
-    return config.load(config_file(options), options.set, options.root and str(options.root))
+    return config.load(config_file(options), options.set, options.root)
 
 
 def add_wait_argument(parser: argparse.ArgumentParser) -> None:

@@ -36,7 +36,6 @@ def run(options: argparse.Namespace) -> int:
     from bitext.pipeline import doctor
 
     file = common.config_file(options)
-    root = str(options.root) if options.root else None
-    report = doctor.collect(file, options.set, root, ask_tensorflow=options.gpu)
+    report = doctor.collect(file, options.set, options.root, ask_tensorflow=options.gpu)
     common.print_report(report, lambda report: session.with_config(doctor.render(report)), options.json)
     return doctor.exit_code(report)

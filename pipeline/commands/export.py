@@ -94,7 +94,7 @@ def served_model(config: PipelineConfig) -> TrainedModel:
     from bitext.pipeline import sources, store
 
     remedy = "run the pipeline first: `bitext run CONFIG`"
-    root = Path(config.root)
+    root = Path(config.work_folder)
     if not store.exists(config.metadata, root):
         raise DataError(f"the pipeline {config.name} has not run in {root}", remedy)
     executions = store.Store(config.metadata, root, config.name).executions()
@@ -105,11 +105,11 @@ def served_model(config: PipelineConfig) -> TrainedModel:
     for execution in executions:
         if execution.inputs and any(output.digest == model.digest for output in execution.all_outputs()):
             keys = ("transform_graph", "examples")
-            paths = {key: [Path(artifact.uri) for artifact in execution.inputs[key]] for key in keys}
+            paths = {key: [artifact.path for artifact in execution.inputs[key]] for key in keys}
             for path in itertools.chain.from_iterable(paths.values()):
                 if not path.is_dir():
                     raise DataError(f"{path}, which {model.uri} was trained with, is gone", remedy)
             [graph] = map(TransformGraph, paths["transform_graph"])
             examples = [Examples(path) for path in paths["examples"]]
-            return TrainedModel(Model(Path(model.uri)), model.digest, graph, examples)
+            return TrainedModel(Model(model.path), model.digest, graph, examples)
     raise DataError(f"there is no record of the training of {model.uri}", remedy)

@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
 
     report = history.collect(config, options.limit or None)
     if report.entries and (options.output or options.open or not options.json):
-        layout = Layout(Path(config.root))
+        layout = Layout.of(config)
         file = options.output or layout.reports / "history.html"
         write_page(page.page(report), file, layout, options.open)
         report = msgspec.structs.replace(report, page=str(file))

@@ -97,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
         from bitext.pipeline.runner import Runner
         from bitext.pipeline.store import Store
 
-        pipeline, layout = create_pipeline(config), Layout(Path(config.root))
+        pipeline, layout = create_pipeline(config), Layout.of(config)
         config_file = options.config or common.DEFAULT_CONFIG
         root_owner.check(config, config_file, layout)
         selection = _selection(options, pipeline)

@@ -19,7 +19,8 @@ from bitext.components.pusher import Settings as PusherSettings
 from bitext.components.schema_gen import Parameters as SchemaGenParameters
 from bitext.components.shared.names import name_rule
 from bitext.components.shared.path_lengths import SQLITE_BYTES, bytes_of
-from bitext.components.shared.path_types import LocalPath
+from bitext.components.shared.path_types import Folder, LocalPath
+from bitext.components.shared.storage import is_remote
 from bitext.components.shared.suggestions import did_you_mean
 from bitext.components.statistics_gen import Parameters as StatisticsGenParameters
 from bitext.components.statistics_gen import RequestParameters
@@ -170,7 +171,11 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
       name: the pipeline's name: letters, digits, `_`, `.` and `-`, at most 200, with a letter or a digit
         first.
       example_gen: which files hold the bitext, how they are split, and which rows are rejected.
-      root: the folder of artifacts, logs and (by default) metadata. Empty: `runs/<name>`.
+      root: the folder of artifacts, logs and (by default) metadata. It may be remote (`s3://bucket/news`): then
+        only the artifacts are there, `metadata` must name a database, and the rest is in `work`. Empty:
+        `runs/<name>`.
+      work: the folder of this machine for the temporary files, checkpoints, logs and pages of a remote root.
+        Empty: the root, or `runs/<name>` if the root is remote.
       share_root: whether another configuration file may run in the same root. Without it, a run is refused if
         another file with this root ran there last: the two would be taken for one pipeline.
       serving: the folder that models are pushed to, as `<serving>/<version>/`. Empty: `serving/<name>`.
@@ -193,9 +198,10 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
 
     name: Name
     example_gen: ExampleGenParameters
-    root: LocalPath = ""
+    root: Folder = ""
+    work: LocalPath = ""
     share_root: bool = False
-    serving: LocalPath = ""
+    serving: Folder = ""
     metadata: Metadata = Metadata()
     beam: Beam = Beam()
     verify_inputs: bool = True
@@ -211,9 +217,7 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
     pusher: PusherSettings = msgspec.field(default_factory=PusherSettings)
 
     def __post_init__(self) -> None:
-        for name in ("root", "serving"):
-            if "://" in getattr(self, name):
-                raise ValueError(f"{name} must be a folder of this machine; received {getattr(self, name)!r}")
+        self._check_root()
         self._check_folders()
         self._check_sqlite()
         if self.evaluator.min_golden_bleu and not self.example_gen.golden.patterns():
@@ -226,9 +230,32 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
                 f" Received: {self.trainer.search.max_length}, below {longest}"
             )
 
+    def _check_root(self) -> None:
+        """Refuses a remote root without a database, and a `work` that is remote or beside a local root."""
+        if is_remote(self.work):
+            raise ValueError(f"work must be a folder of this machine; received {self.work!r}")
+        if not is_remote(self.root):
+            if self.work and os.path.abspath(self.work) != os.path.abspath(self.root_folder):
+                raise ValueError(
+                    f"work is for a remote root; the root {self.root_folder!r} is a folder of this machine, which"
+                    f" has all files itself. Received: {self.work!r}"
+                )
+            return
+        metadata = self.metadata
+        if not (metadata.sqlite or metadata.mysql or metadata.postgresql):
+            raise ValueError(
+                f"root {self.root!r} is remote, and its records must be as safe as its artifacts: name their"
+                " database with metadata.postgresql or metadata.mysql, or, if one machine does all runs,"
+                " metadata.sqlite"
+            )
+
     def _check_folders(self) -> None:
         """Refuses a serving folder that is the pipeline root, or a folder in it in which the runs write."""
-        root, serving = (os.path.abspath(folder) for folder in (self.root_folder, self.serving_folder))
+        if is_remote(self.serving_folder) or is_remote(self.root_folder):
+            root, serving = (folder.rstrip("/") for folder in (self.root_folder, self.serving_folder))
+            if serving == root or serving.startswith(f"{root}/"):
+                raise ValueError(f"serving {serving!r} must not be in the root {root!r}")
+        root, serving = (os.path.abspath(folder) for folder in (self.work_folder, self.serving_folder))
         if root == serving:
             raise ValueError(
                 f"root and serving must be two folders; both are {self.root_folder!r}. Leave them empty for"
@@ -245,7 +272,7 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
         """Refuses an SQLite file whose path is too long for SQLite."""
         if self.metadata.mysql or self.metadata.postgresql:
             return
-        file = os.path.abspath(self.metadata.sqlite or f"{self.root_folder}/metadata.sqlite")
+        file = os.path.abspath(self.metadata.sqlite or f"{self.work_folder}/metadata.sqlite")
         if (size := bytes_of(file)) > SQLITE_BYTES:
             key = "metadata.sqlite" if self.metadata.sqlite else "root"
             raise ValueError(
@@ -257,6 +284,11 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
     def root_folder(self) -> str:
         """The pipeline root, also if it is left to the default."""
         return self.root or _default_root(self.name)
+
+    @property
+    def work_folder(self) -> str:
+        """The folder of this machine, also if it is left to the default."""
+        return self.work or (_default_root(self.name) if is_remote(self.root_folder) else self.root_folder)
 
     @property
     def serving_folder(self) -> str:
@@ -286,6 +318,7 @@ def resolve_defaults(config: PipelineConfig) -> PipelineConfig:
     return msgspec.structs.replace(
         config,
         root=config.root_folder,
+        work=config.work_folder,
         serving=config.serving_folder,
         beam=msgspec.structs.replace(config.beam, runner=runner_name(config.beam.runner)),
         trainer=msgspec.structs.replace(trainer, validation=validation),
@@ -307,6 +340,7 @@ def unresolve_defaults(config: PipelineConfig) -> PipelineConfig:
     return msgspec.structs.replace(
         config,
         root="" if config.root == _default_root(config.name) else config.root,
+        work="" if config.work in (config.root, _default_root(config.name)) else config.work,
         serving="" if config.serving == _default_serving(config.name) else config.serving,
         trainer=msgspec.structs.replace(config.trainer, validation=validation),
     )

@@ -40,7 +40,7 @@ def collect(
     config = _load(file, overrides, root, findings)
     report["configuration"] = {"file": str(file), "name": config.name if config else None}
     report["disk"] = machine.disks(
-        {"root": config.root, "serving": config.serving} if config else {}, findings
+        {"root": config.work_folder, "serving": config.serving} if config else {}, findings
     )
     report |= state.of_pipeline(config, findings) if config else {"metadata": None, "last_run": None}
     return report | {

@@ -21,7 +21,7 @@ def of_pipeline(config: PipelineConfig, findings: Findings) -> dict[str, Any]:
 
     An error of the store is a problem in the findings.
     """
-    root = Path(config.root)
+    root = Path(config.work_folder)
     report: dict[str, Any] = {"address": None, "answers": False, "seconds": None, "runs": 0}
     last: dict[str, Any] | None = None
     started = time.monotonic()
@@ -40,7 +40,7 @@ def of_pipeline(config: PipelineConfig, findings: Findings) -> dict[str, Any]:
     else:
         report |= {"answers": True, "runs": len(runs), "seconds": round(time.monotonic() - started, 3)}
         if runs:
-            log = Layout(root).log_file(runs[0]["id"])
+            log = Layout.of(config).log_file(runs[0]["id"])
             last = {
                 **{
                     key: runs[0][key]

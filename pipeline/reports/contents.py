@@ -34,7 +34,7 @@ BLESSINGS = {kind.TYPE_NAME: kind for kind in (ModelBlessing, InfraBlessing)}
 
 def metrics(evaluation: StoredArtifact) -> Metrics | None:
     """Returns the scores of a ModelEvaluation."""
-    return readable(ModelEvaluation(Path(evaluation.uri)).metrics)
+    return readable(ModelEvaluation(evaluation.path).metrics)
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +82,7 @@ def problem(evaluation: StoredArtifact) -> str:
     if not evaluation.exists:
         return ""
     try:
-        ModelEvaluation(Path(evaluation.uri)).metrics()
+        ModelEvaluation(evaluation.path).metrics()
     except (DataError, OSError) as error:
         return f"the scores cannot be read: {error}"
     return ""
@@ -90,17 +90,17 @@ def problem(evaluation: StoredArtifact) -> str:
 
 def pushed(pushed_model: StoredArtifact) -> Pushed | None:
     """Returns the record of a PushedModel."""
-    return readable(PushedModel(Path(pushed_model.uri)).record)
+    return readable(PushedModel(pushed_model.path).record)
 
 
 def translations(evaluation: StoredArtifact) -> list[Translated]:
     """Returns the translations of a ModelEvaluation."""
-    return readable(ModelEvaluation(Path(evaluation.uri)).translations) or []
+    return readable(ModelEvaluation(evaluation.path).translations) or []
 
 
 def reasons(blessing: StoredArtifact) -> list[str]:
     """Returns the reasons of a verdict, from its file, or else from the record; or where to look."""
-    verdict = readable(BLESSINGS[blessing.type](Path(blessing.uri)).verdict)
+    verdict = readable(BLESSINGS[blessing.type](blessing.path).verdict)
     if verdict is not None:
         return verdict.reasons
     if recorded := str(blessing.properties.get(Blessing.REASONS_PROPERTY, "")):

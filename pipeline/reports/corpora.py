@@ -26,7 +26,7 @@ def summaries(executions: Iterable[Execution]) -> Iterator[Summary]:
             for artifact in execution.all_outputs():
                 if artifact.type == Rejects.TYPE_NAME and not artifact.deleted:
                     try:
-                        yield Rejects(Path(artifact.uri)).summary()
+                        yield Rejects(artifact.path).summary()
                     except DataError:
                         continue
 

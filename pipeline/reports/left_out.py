@@ -28,7 +28,7 @@ def render(config: PipelineConfig, limit: int | None) -> str:
     """
     from bitext.components.transform import selection
 
-    examples = _examples(Store(config.metadata, Path(config.root), config.name).executions())
+    examples = _examples(Store(config.metadata, Path(config.work_folder), config.name).executions())
     [transform] = [node for node in create_pipeline(config).nodes if node.name == "Transform"]
     parameters = cast(WeightedParameters, transform.parameters)
     chosen = selection.select(parameters, examples) if examples else None
@@ -60,4 +60,4 @@ def _examples(history: Sequence[Execution]) -> tuple[Examples, ...]:
     ]
     newest = max(done, key=lambda execution: execution.id or 0, default=None)
     outputs = newest.outputs.get("examples", ()) if newest else ()
-    return tuple(Examples(Path(artifact.uri), dict(artifact.properties)) for artifact in outputs)
+    return tuple(Examples(artifact.path, dict(artifact.properties)) for artifact in outputs)

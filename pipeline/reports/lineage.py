@@ -37,7 +37,7 @@ def collect(config: PipelineConfig, version: int) -> dict[str, Any]:
     Raises:
       DataError: no such version is on record.
     """
-    root = Path(config.root)
+    root = Path(config.work_folder)
     complete_interrupted(config)
     recorded = store_exists(config.metadata, root)
     history = Store(config.metadata, root, config.name).executions() if recorded else []

@@ -82,9 +82,9 @@ def collect(config: PipelineConfig, run_id: str) -> Outcome | None:
     Raises:
       BitextError, OSError: the store cannot be read.
     """
-    if not store_exists(config.metadata, Path(config.root)):
+    if not store_exists(config.metadata, Path(config.work_folder)):
         return None
-    store = Store(config.metadata, Path(config.root), config.name)
+    store = Store(config.metadata, Path(config.work_folder), config.name)
     runs, history = store.runs(), store.executions()
     run = next((run for run in runs if run.run_id == run_id), None)
     if run is None:

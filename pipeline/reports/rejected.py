@@ -98,11 +98,11 @@ def _source(config: PipelineConfig, run_id: str | None) -> Source | None:
       ConfigError: there is no such run.
       DataError: it has no output for rejects.
     """
-    root = Path(config.root)
+    root = Path(config.work_folder)
     if not store_exists(config.metadata, root):
         return None
     complete_interrupted(config)
-    store, layout = Store(config.metadata, root, config.name), Layout(root)
+    store, layout = Store(config.metadata, root, config.name), Layout.of(config)
     history = store.executions()
     runs = store.runs()
     for run in runs if run_id is None else [named_run(run_id, runs, history, config.name)]:
@@ -128,7 +128,7 @@ def _rejects_of(execution: Execution) -> Iterator[Rejects]:
     if execution.state in (State.COMPLETE, State.CACHED):
         for artifact in execution.all_outputs():
             if artifact.type == Rejects.TYPE_NAME and not artifact.deleted:
-                yield Rejects(Path(artifact.uri), dict(artifact.properties))
+                yield Rejects(artifact.path, dict(artifact.properties))
 
 
 def _other_rows(source: Source) -> dict[str, int | None]:

@@ -10,7 +10,7 @@ import msgspec
 
 from bitext.pipeline import live
 from bitext.pipeline.layout import Layout
-from bitext.pipeline.lock import is_held
+from bitext.pipeline.lock import is_used
 from bitext.pipeline.records import Run, State
 from bitext.pipeline.terminal import duration, moment
 
@@ -30,7 +30,7 @@ def collect(run: Run, layout: Layout) -> dict[str, Any] | None:
     """
     if run.state != State.RUNNING or run.root_id not in ("", layout.read_id()):
         return None
-    is_alive, work = is_held(layout.root), live.read(layout.progress)
+    is_alive, work = is_used(layout), live.read(layout.progress)
     if work is None or work.run != run.run_id:
         return {"alive": is_alive, "activity": "starts" if is_alive else ENDED}
     still = max(0.0, time.time() - work.moved)

@@ -50,13 +50,13 @@ def collect(config: PipelineConfig) -> dict[str, Any]:
       `version`, `path`, `digest`, `run` (which pushed it first) and `rolled_back` (whether a rollback made
       this version).
     """
-    root = Path(config.root)
+    root = Path(config.work_folder)
     if not store_exists(config.metadata, root):
         return {"runs": [], "pushed": None}
     complete_interrupted(config)
     store = Store(config.metadata, root, config.name)
     history = store.executions()
-    layout = Layout(root)
+    layout = Layout.of(config)
     runs = [
         _run(run, [e for e in history if e.run_id == run.run_id]) | {"progress": running.collect(run, layout)}
         for run in store.runs()

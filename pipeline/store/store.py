@@ -9,6 +9,7 @@ from pathlib import Path
 from ml_metadata.metadata_store.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as pb
 
+from bitext.components.shared.storage import is_remote
 from bitext.pipeline.config import Metadata
 from bitext.pipeline.records import Artifacts, Execution, Run, State, StoredArtifact
 from bitext.pipeline.store import messages
@@ -128,13 +129,13 @@ class Store:
 
     def _relative(self, folder: str) -> str:
         """Returns the address that a folder is stored under."""
-        if self._base is None or not Path(folder).is_relative_to(self._base):
+        if self._base is None or is_remote(folder) or not Path(folder).is_relative_to(self._base):
             return folder
         return Path(folder).relative_to(self._base).as_posix()
 
     def _absolute(self, address: str) -> str:
         """The folder of a stored address."""
-        return address if self._base is None else str(self._base / address)
+        return address if self._base is None or is_remote(address) else str(self._base / address)
 
     def _type_id(self, kind: str, name: str) -> int:
         """The id of an artifact or execution type, which is declared when first used."""

@@ -214,7 +214,7 @@ def problem(evaluation: Side) -> str:
     if not record.exists:
         return f"bitext gc removed the translations of run {evaluation.name}"
     try:
-        ModelEvaluation(Path(record.uri)).metrics()
+        ModelEvaluation(record.path).metrics()
     except (DataError, OSError) as error:
         return str(error)
     return ""

@@ -56,7 +56,7 @@ class Side:
     @property
     def layout(self) -> Layout:
         """The folders of its root."""
-        return Layout(Path(self.config.root))
+        return Layout.of(self.config)
 
     def newest(self, kind: type[A]) -> StoredArtifact | None:
         """The record of its artifact of a kind; None: it has none."""
@@ -67,7 +67,7 @@ class Side:
         """Its artifact of a kind; None: it has none, or `bitext gc` removed it."""
         record = self.newest(kind)
         return (
-            kind(Path(record.uri), dict(record.properties)) if record is not None and record.exists else None
+            kind(record.path, dict(record.properties)) if record is not None and record.exists else None
         )
 
     def metrics(self) -> dict[str, Metrics]:
@@ -131,7 +131,7 @@ def sides(
 
 
 def _side(name: str, config: PipelineConfig, configs: tuple[PipelineConfig, PipelineConfig]) -> Side:
-    root = Path(config.root)
+    root = Path(config.work_folder)
     if not store_exists(config.metadata, root):
         choose(name, [], [], config.name)  # raises: there is no run yet
     complete_interrupted(config)

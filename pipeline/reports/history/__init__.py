@@ -8,7 +8,8 @@ import msgspec
 
 from bitext.pipeline.completion import complete_interrupted
 from bitext.pipeline.config import PipelineConfig
-from bitext.pipeline.lock import is_held
+from bitext.pipeline.layout import Layout
+from bitext.pipeline.lock import is_used
 from bitext.pipeline.reports.history.entries import Entry
 from bitext.pipeline.reports.history.reading import entries
 from bitext.pipeline.reports.passes import passes
@@ -43,14 +44,14 @@ def collect(config: PipelineConfig, limit: int | None = None) -> History:
     Raises:
       DataError, EnvironmentFault: the metadata store is damaged or cannot be read.
     """
-    root = Path(config.root)
+    root = Path(config.work_folder)
     if not store_exists(config.metadata, root):
         return History(pipeline=config.name, entries=())
     complete_interrupted(config)
     store = Store(config.metadata, root, config.name)
     every = entries(passes(store.runs(), store.executions()))
     if every and every[-1].outcome == "not ended":
-        reason = "it is running" if is_held(root) else ENDED
+        reason = "it is running" if is_used(Layout.of(config)) else ENDED
         every[-1] = msgspec.structs.replace(every[-1], reasons=(reason,))
     chosen = every if limit is None else every[max(0, len(every) - limit) :]
     return History(pipeline=config.name, entries=tuple(chosen), omitted=len(every) - len(chosen))

@@ -128,7 +128,7 @@ class _Data:
 def distributions_of(statistics: StoredArtifact) -> dict[str, Distribution] | None:
     """Returns the distributions of the training examples; None: the statistics are collected or damaged."""
     try:
-        [dataset] = ExampleStatistics(Path(statistics.uri)).load(TRAIN_SPLIT).datasets
+        [dataset] = ExampleStatistics(statistics.path).load(TRAIN_SPLIT).datasets
     except (DataError, OSError):
         return None
     return distributions.of_dataset(dataset)

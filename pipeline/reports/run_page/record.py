@@ -95,7 +95,7 @@ def load(config: PipelineConfig, run_id: str | None = None) -> RunRecord | None:
     Raises:
       BitextError, OSError: the store cannot be read.
     """
-    layout = Layout(Path(config.root))
+    layout = Layout.of(config)
     if not store_exists(config.metadata, layout.root):
         return None
     store = Store(config.metadata, layout.root, config.name)

@@ -50,7 +50,7 @@ def sections(record: RunRecord, only_new: bool = False) -> list[Section]:
     """
     for artifact in record.outputs(Report.TYPE_NAME):
         try:
-            return Report(Path(artifact.uri)).sections()
+            return Report(artifact.path).sections()
         except (BitextError, OSError):
             break
     return list(_made_here(record, only_new))

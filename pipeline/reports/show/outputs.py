@@ -51,7 +51,7 @@ def outputs_of(
       ConfigError: there is no such run.
       DataError: the run has no such artifact, or no run has one, or its folder was removed.
     """
-    root = Path(config.root)
+    root = Path(config.work_folder)
     runs: list[Run] = []
     history: list[Execution] = []
     if store_exists(config.metadata, root):
@@ -106,4 +106,4 @@ def _existing(artifact: StoredArtifact, kind: type[A], run: Run) -> A:
             + (": `bitext gc` removed it" if artifact.deleted else ""),
             f"make it again: bitext run CONFIG --force {kind.NODE}",
         )
-    return kind(Path(artifact.uri), dict(artifact.properties))
+    return kind(artifact.path, dict(artifact.properties))
