@@ -155,6 +155,8 @@ class Component(Generic[P]):
         whole. Other splits are not part of the cache key: a new test split does not train the model again.
       uncached_parameters: parameters that are not part of the cache key, because they cannot change the
         outputs (a progress bar).
+      opened_by_workers: names of inputs and outputs that Beam functions open. If Beam runs on an engine and
+        the pipeline root is remote, their paths are remote. All others are folders of this machine.
       obeys_force_bless: whether it blesses the model if `Context.force_bless` is given. It then runs even if
         it is cached.
     """
@@ -169,6 +171,7 @@ class Component(Generic[P]):
     uncached_inputs: ClassVar[frozenset[str]] = frozenset()
     input_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     uncached_parameters: ClassVar[frozenset[str]] = frozenset()
+    opened_by_workers: ClassVar[frozenset[str]] = frozenset()
     obeys_force_bless: ClassVar[bool] = False
 
     @property

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import msgspec
 
 from bitext.components.artifacts import PushedModel, RolledBack
 from bitext.components.pusher.rollback import rollback_of
 from bitext.components.pusher.serving import newest_version
+from bitext.components.shared import storage
 from bitext.components.shared.errors import EnvironmentFault, LockedError
 from bitext.components.shared.files import fsync_tree
 from bitext.pipeline.config import PipelineConfig
@@ -69,7 +69,7 @@ def complete_interrupted(config: PipelineConfig) -> None:
 
 def _newest_rollback(config: PipelineConfig) -> RolledBack | None:
     """The rollback of this pipeline that made the newest served version; None: it was pushed."""
-    newest = newest_version(Path(config.serving).absolute())
+    newest = newest_version(storage.path(config.serving).absolute())
     metadata = newest.metadata()
     return rollback_of(newest) if metadata is not None and metadata.pipeline == config.name else None
 
@@ -111,11 +111,12 @@ def _publish(layout: Layout, execution: Execution, record: RolledBack) -> Stored
     folder.mkdir(parents=True)
     artifact = PushedModel(folder)
     artifact.write(record)
-    fsync_tree(folder)
+    if layout.remote is None:
+        fsync_tree(folder)
     properties = {name: value for name, value in msgspec.structs.asdict(record).items() if name != "model"}
     return StoredArtifact(
         artifact.TYPE_NAME,
-        str(folder.resolve()),
+        str(folder.resolve() if layout.remote is None else folder),
         artifact.content_digest(),
         properties | {artifact.PUSHED_PROPERTY: 1},
     )

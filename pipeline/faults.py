@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from bitext.components.shared import faults
+from bitext.components.shared import faults, storage
 from bitext.components.shared.errors import BitextError, EnvironmentFault
 from bitext.components.shared.path_lengths import too_long_error
 from bitext.pipeline.beam import raised_in_beam
@@ -53,6 +53,8 @@ def environment_fault(error: BaseException, root: Path) -> EnvironmentFault | No
     """
     cause: BaseException | None = error
     while cause is not None:
+        if fault := storage.network_fault(cause, str(root)):
+            return fault
         if isinstance(cause, OSError) and cause.errno in faults.REMEDIES:
             return faults.environment_fault(cause.errno, str(cause.filename or root))
         cause = cause.__cause__ or cause.__context__

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from bitext.components.artifacts import ModelRun
+from bitext.components.shared import storage
 from bitext.components.shared.errors import ConfigError
 from bitext.components.shared.files import tree_size
+from bitext.components.shared.storage import is_remote
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.layout import Layout, remove
 from bitext.pipeline.lock import in_use
@@ -103,6 +105,7 @@ def collect(
         made_here = made_in(history, runs, layout.read_id())
         existing = {id_: artifact for id_, artifact in made_here.items() if artifact.exists}
         unneeded = [artifact for id_, artifact in sorted(existing.items()) if id_ not in needed]
+        unneeded += _half_deleted(made_here.values())
         removed_before = [a for a in made_here.values() if not a.exists and not a.deleted]
         remaining = [artifact for id_, artifact in existing.items() if id_ in needed]
         attempts = _attempts(layout, history, recent)
@@ -113,9 +116,16 @@ def collect(
         if not dry_run:
             for interrupted in layout.staging.glob(f"{_STAGING_PREFIX}*"):
                 remove(interrupted)
+            if layout.remote is not None:
+                store.mark_deleted(unneeded)  # first: its files are removed one by one
             _remove(layout, collected.paths)
             store.mark_deleted([*unneeded, *removed_before])
     return collected
+
+
+def _half_deleted(artifacts: Iterable[StoredArtifact]) -> list[StoredArtifact]:
+    """The remote artifacts that an earlier call was killed while it deleted."""
+    return [a for a in artifacts if a.deleted and is_remote(a.uri) and a.path.is_dir()]
 
 
 def _recent(history: History, runs: Sequence[Run], keep: int) -> set[str]:
@@ -194,6 +204,9 @@ def _remove(layout: Layout, paths: Iterable[Path]) -> None:
     staging = layout.staging / f"{_STAGING_PREFIX}{os.getpid()}"
     staging.mkdir(parents=True, exist_ok=True)
     for number, path in enumerate(paths):
+        if is_remote(path):  # a store deletes file by file
+            storage.remove(path)
+            continue
         moved = staging / str(number)
         path.rename(moved)
         if moved.is_dir():

@@ -109,7 +109,7 @@ def _original(layout: Layout, store: Store, root_id: str) -> str | None:
 
 
 def _original_elsewhere(last: Run, root_id: str) -> str | None:
-    """Returns the root that a remote root is a copy of, or that was copied from a remote one; None: it is gone.
+    """Returns the root that a run was in, if that root is still there with its id; None: it is gone.
 
     A local root on another machine cannot be looked at, so it counts as there.
     """

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bitext.components.artifacts import Artifact, kind_named
 from bitext.components.shared.errors import DataError
+from bitext.pipeline.input_copies import PathOf
 from bitext.pipeline.plan import WorkItem
 from bitext.pipeline.records import StoredArtifact
 
@@ -28,26 +29,35 @@ class DamagedInput(DataError):
         self.artifact, self.problem = artifact, problem
 
 
-def check_inputs(item: WorkItem) -> None:
+def check_inputs(item: WorkItem, path_of: PathOf = lambda _, __, artifact: artifact.path) -> None:
     """Compares the inputs of a work item with their recorded digests: only the splits that the node reads.
+
+    Args:
+      item: the work item.
+      path_of: returns the folder that the component reads of an artifact.
 
     Raises:
       DamagedInput: an input is missing, or its files are not those that were recorded.
     """
     for key, artifacts in item.inputs.items():
         for artifact in artifacts:
-            if problem := problem_of(artifact, item.node.component.input_splits.get(key)):
+            component = item.node.component
+            folder = path_of(component, key, artifact) if artifact.exists else None
+            if problem := problem_of(artifact, component.input_splits.get(key), folder):
                 raise DamagedInput(artifact, problem)
 
 
-def problem_of(artifact: StoredArtifact, splits: Collection[str] | None = None) -> str:
+def problem_of(
+    artifact: StoredArtifact, splits: Collection[str] | None = None, folder: Path | None = None
+) -> str:
     """Returns what is wrong with an artifact's files, beginning with a verb; empty if nothing is.
 
     Args:
       artifact: the record.
       splits: the splits to compare; None: the whole folder.
+      folder: a copy of the artifact, which is compared instead; None: the artifact itself.
     """
-    folder = artifact.path
+    folder = artifact.path if folder is None else folder
     if not folder.is_dir():
         return "is missing"
     try:

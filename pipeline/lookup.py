@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 from bitext.components.artifacts import Artifact
 from bitext.pipeline.cache_keys import differences
+from bitext.pipeline.input_copies import PathOf
 from bitext.pipeline.plan import WorkItem
 from bitext.pipeline.records import Artifacts, Execution, History, State, with_key
 from bitext.pipeline.sources import Node
@@ -66,8 +66,15 @@ def _why_no_hit(item: WorkItem, history: History) -> list[str]:
     return ["it has never completed before"]
 
 
-def component_artifacts(node: Node, stored: Artifacts) -> dict[str, ComponentArtifact]:
+def component_artifacts(
+    node: Node, stored: Artifacts, path_of: PathOf = lambda _, __, artifact: artifact.path
+) -> dict[str, ComponentArtifact]:
     """Converts records to artifacts: tuples for list inputs, None for absent inputs.
+
+    Args:
+      node: the node.
+      stored: the records by keyword.
+      path_of: returns the folder that the component gets of an artifact.
 
     Raises:
       ValueError: an input has several artifacts and is not a list input.
@@ -77,8 +84,13 @@ def component_artifacts(node: Node, stored: Artifacts) -> dict[str, ComponentArt
     converted: dict[str, ComponentArtifact] = {}
     for key, records in stored.items():
         artifacts = tuple(
-            kinds[key](Path(r.uri), dict(r.properties), component.input_splits.get(key), r.digest or None)
-            for r in records
+            kinds[key](
+                path_of(component, key, record),
+                dict(record.properties),
+                component.input_splits.get(key),
+                record.digest or None,
+            )
+            for record in records
         )
         if key in component.list_inputs:
             converted[key] = artifacts

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
-from bitext.components.pusher.serving import TAKE_OVER_REMEDY, newest_version
+from bitext.components.pusher.serving import TAKE_OVER_REMEDY, folder_inode, newest_version
+from bitext.components.shared import storage
 from bitext.components.shared.errors import ConfigError
 from bitext.pipeline.completion import complete_record
 from bitext.pipeline.config import PipelineConfig
@@ -43,11 +43,11 @@ def check_no_other_root_pushes(config: PipelineConfig, layout: Layout, store: St
     Raises:
       ConfigError: another root pushed the newest version, and this one has pushed before.
     """
-    newest = newest_version(Path(config.serving))
+    newest = newest_version(storage.path(config.serving))
     metadata, root_id = newest.metadata(), layout.read_id()
     if metadata is None or metadata.root_id in (None, root_id):
         return
-    if metadata.folder_inode != newest.path.parent.stat().st_ino:
+    if metadata.folder_inode != folder_inode(newest.path.parent):
         return
     runs = {run.run_id for run in store.runs() if run.root_id == root_id}
     own = [e for e in store.executions() if e.run_id in runs and e.state == State.COMPLETE]

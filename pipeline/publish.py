@@ -8,21 +8,26 @@ in between belongs to an execution that is not COMPLETE, and the next run remove
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import time
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bitext.components.artifacts import Artifact
-from bitext.components.component import Context
+from bitext.components.component import Component, Context
+from bitext.components.shared import storage
 from bitext.components.shared.errors import BitextError, DataError, EnvironmentFault
 from bitext.components.shared.files import fsync, fsync_tree
 from bitext.components.shared.progress import Progress
 from bitext.pipeline.faults import translating_errors
+from bitext.pipeline.input_copies import InputCopies
 from bitext.pipeline.layout import Layout, remove
 from bitext.pipeline.live import LiveFile
+from bitext.pipeline.lock import Use
 from bitext.pipeline.lookup import component_artifacts
 from bitext.pipeline.memory import MEGABYTE, PeakMemory
 from bitext.pipeline.plan import WorkItem
@@ -50,6 +55,7 @@ class Publisher:
       live: records how far the work is.
       force_bless: see `Context`.
       is_on_engine: whether Beam runs on an engine, and not in this process.
+      use: the use of the pipeline root by this run; None: nothing else can use it.
     """
 
     layout: Layout
@@ -60,6 +66,23 @@ class Publisher:
     live: LiveFile
     force_bless: str | None = None
     is_on_engine: bool = False
+    use: Use | None = None
+
+    @functools.cached_property
+    def copies(self) -> InputCopies:
+        """The copies of remote artifacts."""
+        return InputCopies(self.layout.input_copies(self.run.run_id))
+
+    def input_path(self, component: Component[Any], key: str, artifact: StoredArtifact) -> Path:
+        """Returns the folder that a component gets of an input: a copy, if it is remote and for no worker."""
+        if key in self._opened_by_workers(component):
+            return artifact.path
+        return self.copies.path(artifact, component.input_splits.get(key))
+
+    def _opened_by_workers(self, component: Component[Any]) -> frozenset[str]:
+        """The names of inputs and outputs that workers of an engine open in a remote root."""
+        is_remote = self.is_on_engine and self.layout.remote is not None
+        return component.opened_by_workers if is_remote else frozenset()
 
     def execute_and_publish(self, item: WorkItem) -> Execution:
         """Executes a work item, publishes its outputs and returns the record of the execution.
@@ -81,28 +104,39 @@ class Publisher:
         memory = PeakMemory()
         try:
             try:
-                outputs = self._execute(item)
+                outputs = self._execute(item, execution)
             finally:
                 execution.peak_megabytes = memory.bytes() / MEGABYTE
             self._publish(item, execution, outputs)
         except BaseException as error:
             # First: on a full disk, this frees space for the record.
             remove(self.layout.staging / self.run.run_id)
+            if self.layout.remote is not None and not self._is_recorded(execution):
+                for key in item.node.component.outputs:
+                    remove(self.layout.output(item.node.name, key, execution.id))
             self._record_failure(execution, error)
             raise
         remove(self.layout.working(item.node.name, item.cache_key))
         self.layout.remove_empty_folders()
         return execution
 
-    def _execute(self, item: WorkItem) -> dict[str, Artifact]:
-        """Runs the component on staged output folders and returns its outputs."""
+    def _execute(self, item: WorkItem, execution: Execution) -> dict[str, Artifact]:
+        """Runs the component and returns its outputs: staged, or where workers have written them."""
         component = item.node.component
         staging = self.layout.staging / self.run.run_id / component.name
         temp_dir, working_dir = staging / ".tmp", self.layout.working(component.name, item.cache_key)
-        outputs = {key: kind(staging / key) for key, kind in component.outputs.items()}
+        outputs = {
+            key: kind(
+                self.layout.output(item.node.name, key, execution.id)
+                if key in self._opened_by_workers(component)
+                else staging / key
+            )
+            for key, kind in component.outputs.items()
+        }
         for folder in (*(artifact.path for artifact in outputs.values()), temp_dir, working_dir):
             folder.mkdir(parents=True, exist_ok=True)
-        inputs = component_artifacts(item.node, {key: item.inputs.get(key, ()) for key in component.inputs})
+        stored = {key: item.inputs.get(key, ()) for key in component.inputs}
+        inputs = component_artifacts(item.node, stored, self.input_path)
         context = Context(
             working_dir=working_dir,
             temp_dir=temp_dir,
@@ -135,25 +169,46 @@ class Publisher:
     def _publish(self, item: WorkItem, execution: Execution, outputs: dict[str, Artifact]) -> None:
         """Moves each output to its folder, then records the execution as complete in one transaction.
 
-        The files are on disk before the record is: after a power failure, a complete output is complete.
+        The files are on disk before the record is: after a power failure, a complete output is complete. In a
+        remote root, the outputs are copied to their folders, and the record makes them visible.
         """
         published: Artifacts = {}
         for key, artifact in outputs.items():
             digest, files_digest = artifact.content_digest(), artifact.files_digest()
             split_digests = {name: artifact.split_digest(name) for name in artifact.splits()}
             folder = self.layout.output(item.node.name, key, execution.id)
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            fsync_tree(artifact.path)
-            os.rename(artifact.path, folder)
-            fsync(folder.parent)
+            self._place(artifact.path, folder)
             properties = dict(artifact.properties) | ({"part": item.part} if item.part else {})
-            stored = StoredArtifact(artifact.TYPE_NAME, str(folder.resolve()), digest, properties)
+            address = str(folder if storage.is_remote(folder) else folder.resolve())
+            stored = StoredArtifact(artifact.TYPE_NAME, address, digest, properties)
             stored.split_digests = split_digests
             stored.files_digest = files_digest if files_digest != digest else ""
             published[key] = (stored,)
         execution.outputs = published
         execution.end(State.COMPLETE)
+        if self.use is not None:
+            self.use.check()
         self.store.put_execution(execution, self.run)
+
+    def _place(self, output: Path, folder: Path) -> None:
+        """Moves an output to its folder in the pipeline root."""
+        if output == folder:  # workers have written it there
+            return
+        if storage.is_remote(folder):
+            storage.upload(output, folder)
+            self.copies.keep(output, folder)
+            return
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fsync_tree(output)
+        os.rename(output, folder)
+        fsync(folder.parent)
+
+    def _is_recorded(self, execution: Execution) -> bool:
+        """Whether an execution is recorded as complete, or may be: the store does not answer."""
+        try:
+            return self.store.is_complete(execution)
+        except BitextError:
+            return True
 
     def _record_failure(self, execution: Execution, error: BaseException) -> None:
         def record() -> None:

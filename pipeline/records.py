@@ -77,8 +77,11 @@ class StoredArtifact:
 
     @property
     def exists(self) -> bool:
-        """Whether its folder exists, on this machine or in a remote root."""
-        return self.path.is_dir()
+        """Whether its folder exists, on this machine or in a remote root.
+
+        A remote folder disappears file by file, after its record says that it is deleted.
+        """
+        return not (self.deleted and storage.is_remote(self.uri)) and self.path.is_dir()
 
     @property
     def path(self) -> Path:

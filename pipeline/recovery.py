@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable
 
+from bitext.components.shared import storage
 from bitext.pipeline import live
 from bitext.pipeline.graph import Pipeline
 from bitext.pipeline.layout import Layout, remove
@@ -40,6 +40,7 @@ class Recovery:
         """
         self._end_records(history)
         remove(self.layout.staging)
+        remove(self.layout.root / ".inputs")
         for folder in self.layout.all_working():
             newest = next((e for e in history if (e.node, e.cache_key) == folder.parts[-2:]), None)
             if newest is not None and newest.state == State.COMPLETE:  # killed just after its transaction
@@ -81,8 +82,7 @@ class Recovery:
         for folder, owner in folders.items():
             if owner not in states:
                 target = self.layout.unrecorded(self.run.run_id, folder)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                os.rename(folder, target)
+                storage.move(folder, target)
                 self.say(f"{folder} is in no metadata record; moved to {target}")
             elif states[owner] != State.COMPLETE:
                 log.info("removing %s, which its execution left unpublished", folder)

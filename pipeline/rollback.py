@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from bitext.components.artifacts import RolledBack
 from bitext.components.pusher.rollback import rollback
+from bitext.components.shared import storage
 from bitext.pipeline.completion import complete_record, record_rollback, recorded_by
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.identity import identify
@@ -50,7 +50,7 @@ def roll_back(
     store_exists(config.metadata, layout.root)  # raises if the outputs have lost their records
     with in_use(layout, wait):
         store = open_store(config, layout, say)
-        run = Run(new_run_id(), config.name, str(layout.root.resolve()), State.RUNNING, time.time())
+        run = Run(new_run_id(), config.name, layout.address, State.RUNNING, time.time())
         identify(run, layout)
         store.put_run(run)
 
@@ -64,7 +64,7 @@ def roll_back(
 
         try:
             record = rollback(
-                *(Path(config.serving), reason, config.name, from_version, announce),
+                *(storage.path(config.serving), reason, config.name, from_version, announce),
                 root_id=run.root_id,
                 place=run.place,
             )

@@ -7,13 +7,12 @@ execution records the whole node: its outputs are those of all parts, new or cac
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bitext.components.component import Part
+from bitext.components.shared import storage
 from bitext.components.shared.errors import BitextError, ConfigError
 from bitext.components.shared.parts import count_parts, list_parts
 from bitext.pipeline import cache_keys
@@ -23,7 +22,7 @@ from bitext.pipeline.identity import identify
 from bitext.pipeline.integrity import DamagedInput, check_inputs, problem_of
 from bitext.pipeline.layout import Layout, remove
 from bitext.pipeline.live import LiveFile
-from bitext.pipeline.lock import locked
+from bitext.pipeline.lock import Use, in_use
 from bitext.pipeline.lookup import look_up
 from bitext.pipeline.plan import Selection, WorkItem, divide
 from bitext.pipeline.publish import Publisher, one_line, state_after, try_to_record
@@ -74,7 +73,7 @@ class Runner:
 
     Args:
       pipeline: the nodes, in order.
-      root: the pipeline root.
+      layout: the folders of the pipeline root.
       store: opens the metadata store; called once the root is locked.
       beam_pipeline: creates the Beam pipeline for components.
       terminal: prints the progress.
@@ -85,14 +84,14 @@ class Runner:
     def __init__(
         self,
         pipeline: Pipeline,
-        root: Path,
+        layout: Layout,
         store: Callable[[], Store],
         beam_pipeline: Callable[[], apache_beam.Pipeline],
         terminal: Terminal,
         verify_inputs: bool = True,
         is_on_engine: bool = False,
     ):
-        self._pipeline, self._layout = pipeline, Layout(root)
+        self._pipeline, self._layout = pipeline, layout
         self._open_store, self._beam_pipeline, self._terminal = store, beam_pipeline, terminal
         self._verify_inputs, self._is_on_engine = verify_inputs, is_on_engine
         self._run_id = new_run_id()
@@ -115,13 +114,13 @@ class Runner:
         root = self._layout.root
         if root.exists() and not root.is_dir():
             raise ConfigError(f"root {root} is not a folder", "choose another with `root` or --root")
-        lock = locked(root, wait, self._terminal.say_of_run)
-        with translating_errors(root), lock as dead_holder, logging_to(self.log_file):
-            if dead_holder:
-                self._terminal.say_of_run(dead_holder)
-            return self._run(may_run, selection)
+        use = in_use(self._layout, wait, self._terminal.say_of_run)
+        with translating_errors(root), use as used, logging_to(self.log_file):
+            if used.takeover:
+                self._terminal.say_of_run(used.takeover)
+            return self._run(may_run, selection, used)
 
-    def _run(self, may_run: dict[str, bool], selection: Selection) -> Result:
+    def _run(self, may_run: dict[str, bool], selection: Selection, use: Use) -> Result:
         layout, terminal = self._layout, self._terminal
         store = self._open_store()
         store.delete_orphans()
@@ -129,7 +128,7 @@ class Runner:
         run = Run(
             self._run_id,
             self._pipeline.name,
-            str(layout.root.resolve()),
+            layout.address,
             State.RUNNING,
             time.time(),
             nodes=", ".join(node.name for node in self._pipeline.nodes),
@@ -138,7 +137,7 @@ class Runner:
         identify(run, layout)
         Recovery(self._pipeline, layout, store, run, terminal.say_of_run).clear(history)
         store.put_run(run)
-        terminal.run_started(self._run_id, self._pipeline.name, layout.root)
+        terminal.run_started(self._run_id, self._pipeline.name, layout.published)
         live = LiveFile(layout.progress, self._run_id)
         publisher = Publisher(
             layout,
@@ -149,6 +148,7 @@ class Runner:
             live,
             selection.force_bless,
             self._is_on_engine,
+            use,
         )
         session = _Session(selection, history, publisher, self._verify_inputs)
         try:
@@ -172,6 +172,7 @@ class Runner:
             log.error("run %s", run.state, exc_info=error)
             try_to_record(lambda: store.put_run(run))
         remove(self._layout.staging / self._run_id)
+        remove(self._layout.input_copies(self._run_id))
         self._layout.remove_empty_folders()
 
 
@@ -244,8 +245,7 @@ class _Session:
         message = str(damage)
         if folder.is_dir():
             target = layout.damaged(self._publisher.run.run_id, folder)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(folder, target)  # a linked folder may be on another disk
+            storage.move(folder, target)
             message += f"; moved to {target}"
         self._publisher.store.mark_deleted([damage.artifact])
         self._terminal.say_of_run(f"{message}; {maker} makes it again")
@@ -292,7 +292,7 @@ class _Session:
             for reason in lookup.reasons if self._selection.explain else ():
                 self._terminal.node_reason(node.name, f"{item.part}: {reason}" if item.part else reason)
             if lookup.hit is None and self._verify_inputs:
-                check_inputs(item)
+                check_inputs(item, self._publisher.input_path)
             if lookup.hit is None:
                 self._executed.insert(0, self._publisher.execute_and_publish(item))
             executions.append(lookup.hit or self._executed[0])

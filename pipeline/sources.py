@@ -11,11 +11,11 @@ import abc
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from bitext.components.component import Component, Parameters
 from bitext.components.pusher.serving import newest_version, withdrawn
+from bitext.components.shared import storage
 from bitext.pipeline.cache_keys import KeyParts, key_parts
 from bitext.pipeline.records import (
     Artifacts,
@@ -194,7 +194,7 @@ def served_model(history: History, serving: str, other_than: str = "") -> Resolv
       serving: the serving folder.
       other_than: the digest of a model to skip; empty: no model is skipped.
     """
-    metadata = newest_version(Path(serving)).metadata()
+    metadata = newest_version(storage.path(serving)).metadata()
     served = pushed_with(history, metadata.digest) if metadata else ()
     pushed, blessed = _models_of(history, pushed_artifact), _models_of(history, blesses)
     excluded = {other_than, *_withdrawn_models(history, serving)}
@@ -204,7 +204,7 @@ def served_model(history: History, serving: str, other_than: str = "") -> Resolv
 
 def _withdrawn_models(history: History, serving: str) -> Iterator[str]:
     """Yields the digests of the models that a rollback withdrew."""
-    withdrawals = withdrawn(Path(serving))
+    withdrawals = withdrawn(storage.path(serving))
     for execution in history if withdrawals else ():
         pushed = pushed_artifact(execution)
         if pushed is not None and pushed.properties.get("digest") in withdrawals:

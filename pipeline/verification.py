@@ -11,6 +11,7 @@ from typing import Any
 from bitext.components.artifacts import Artifact, ServedVersion
 from bitext.components.pusher.serving import newest_version, versions
 from bitext.components.pusher.serving import problem_of as problem_of_version
+from bitext.components.shared import storage
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.identity import known_id
 from bitext.pipeline.integrity import problem_of
@@ -81,7 +82,7 @@ def collect(config: PipelineConfig, serving_only: bool = False, wait: float = 0.
             found = list(_artifact_problems(made_here.values(), history))
         artifacts = len(found)
         problems += [problem for problem in found if problem is not None]
-    serving = Path(config.serving)
+    serving = storage.path(config.serving)
     served = sorted(versions(serving)) if serving.is_dir() else []
     for number in served:
         problems += _version_problems(ServedVersion(serving.absolute() / str(number)), serving)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
@@ -16,6 +15,7 @@ from bitext.components.pusher.serving import (
     TAKE_OVER_REMEDY,
     check_owner,
     clear,
+    folder_inode,
     newest_version,
     next_version,
     problem_of,
@@ -25,7 +25,7 @@ from bitext.components.pusher.serving import (
     update_metadata,
     withdrawn,
 )
-from bitext.components.shared import errors
+from bitext.components.shared import errors, storage
 from bitext.components.shared.metrics import Bleu
 
 
@@ -73,7 +73,7 @@ def run(
     if record.version is not None and record.path is not None and record.digest is not None:
         pushed_model.properties.update(version=record.version, path=record.path, digest=record.digest)
     context.say(record.reason)
-    served = newest_version(Path(parameters.destination))
+    served = newest_version(storage.path(parameters.destination))
     if not record.pushed and (problem := _problem(served)):
         raise errors.DataError(
             f"the newest model in the serving folder, {served.path}, {problem}; this run publishes no other",
@@ -95,7 +95,7 @@ def still_valid(parameters: Parameters, *, pushed_model: artifacts.PushedModel) 
         record = pushed_model.record()
     except errors.DataError:
         return False
-    served = newest_version(Path(parameters.destination))
+    served = newest_version(storage.path(parameters.destination))
     if not record.pushed or record.version is None:
         return not (record.pushed or _problem(served))
     if parameters.take_over:  # the version is to name another owner
@@ -128,7 +128,7 @@ def _push(parameters: Parameters, inputs: card.Inputs, context: Context) -> Push
     model.verify()
     if not model.has_saved_model:
         raise model.damaged(model.serving, "holds no SavedModel")
-    destination = Path(parameters.destination).absolute()
+    destination = storage.path(parameters.destination).absolute()
     digest = model_digest(model.serving)
 
     with reporting_serving_faults(destination), sole_writer(destination):
@@ -150,7 +150,7 @@ def _push(parameters: Parameters, inputs: card.Inputs, context: Context) -> Push
             pipeline=parameters.pipeline,
             root_id=context.root_id or None,
             place=context.place or None,
-            folder_inode=destination.stat().st_ino,
+            folder_inode=folder_inode(destination),
         )
         version = newest if is_newest else next_version(destination, newest)
         model_card = card.collect(

@@ -14,6 +14,7 @@ from bitext.components.pusher.card_markdown import card_files
 from bitext.components.pusher.serving import (
     check_pipeline,
     clear,
+    folder_inode,
     newest_version,
     next_version,
     publish,
@@ -111,7 +112,7 @@ def _copy_of_earlier(
         metadata,
         withdrawn=withdrawals,
         rolled_back_to=earlier,
-        folder_inode=destination.stat().st_ino,
+        folder_inode=folder_inode(destination),
     )
 
 

@@ -1,4 +1,7 @@
-"""The serving folder: lists its versions, and adds a version completely or not at all."""
+"""The serving folder: lists its versions, and adds a version completely or not at all.
+
+A remote file system has no rename (see `remote_serving`).
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bitext.components.artifacts import ServedVersion, Withdrawal, model_digest
-from bitext.components.shared import errors
+from bitext.components.pusher import remote_serving
+from bitext.components.shared import errors, storage
 from bitext.components.shared.faults import reporting_faults
-from bitext.components.shared.files import fsync, fsync_tree, open_locked
+from bitext.components.shared.files import copy_tree, fsync, fsync_tree, open_locked
 from bitext.components.shared.numbered import HIGHEST, folder_number, number_for_a_server
 
 STAGING_PREFIX = ".staging-"
@@ -23,7 +27,12 @@ TAKE_OVER_REMEDY = (
 
 
 def versions(destination: Path) -> list[int]:
-    """Returns the versions in a serving folder; see `folder_number`."""
+    """Returns the versions in a serving folder; see `folder_number`.
+
+    Of a remote folder, these are the versions whose SavedModel is complete.
+    """
+    if storage.is_remote(destination):
+        return remote_serving.versions(destination)
     numbers = (folder_number(path.name) for path in destination.iterdir())
     return [number for number in numbers if number is not None]
 
@@ -138,8 +147,15 @@ def _newest_model(newest: ServedVersion) -> str:
 
 def clear(destination: Path) -> None:
     """Removes staging folders that a crashed push left in the serving folder."""
+    if storage.is_remote(destination):
+        return
     for staging_folder in destination.glob(f"{STAGING_PREFIX}*"):
         shutil.rmtree(staging_folder)
+
+
+def folder_inode(destination: Path) -> int | None:
+    """Returns what tells a serving folder from a copy of it; None: it is remote, and its address tells it."""
+    return None if storage.is_remote(destination) else destination.stat().st_ino
 
 
 def publish(
@@ -160,14 +176,11 @@ def publish(
     Raises:
       errors.DataError: the copy is another model: the files were damaged, or changed while they were copied.
     """
+    if storage.is_remote(destination):
+        remote_serving.publish(model, destination, version, digest, metadata_files)
+        return
     with _staging(destination, version) as folder:
-        # shutil.copytree is not used: its error has no errno, which tells that the disk is full.
-        for path in sorted(model.rglob("*")):
-            target = folder / path.relative_to(model)
-            if path.is_dir():
-                target.mkdir()
-            else:
-                shutil.copyfile(path, target)
+        copy_tree(model, folder)
         for name, content in metadata_files.items():
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(content)
@@ -183,6 +196,9 @@ def publish(
 
 def update_metadata(destination: Path, version: int, metadata_files: Mapping[Path, bytes]) -> None:
     """Replaces the metadata files of a version, each by one rename. The model's files are not changed."""
+    if storage.is_remote(destination):
+        remote_serving.write_files(destination / str(version), metadata_files)
+        return
     with _staging(destination, version) as folder:
         for name, content in metadata_files.items():
             (folder / name.name).write_bytes(content)
@@ -206,8 +222,11 @@ def _staging(destination: Path, version: int) -> Iterator[Path]:
 def sole_writer(destination: Path) -> Iterator[None]:
     """Context manager: locks the serving folder against other pushes and rollbacks, and waits for them.
 
-    The folder is created if it is missing.
+    The folder is created if it is missing. A remote folder is not locked: each version is claimed instead.
     """
+    if storage.is_remote(destination):
+        yield
+        return
     destination.mkdir(parents=True, exist_ok=True)
     descriptor = open_locked(destination, wait=math.inf)
     try:
@@ -227,7 +246,8 @@ def reporting_serving_faults(destination: Path) -> Iterator[None]:
     remedy = "free space or make the folder writable, then run again: finished nodes are kept"
     with reporting_faults(destination, remedy):
         try:
-            yield
+            with storage.reporting_faults(str(destination)):
+                yield
         except (FileExistsError, NotADirectoryError) as error:
             raise errors.ConfigError(
                 f"the serving folder {destination} is not a folder: {error.strerror}",

@@ -11,6 +11,7 @@ import hashlib
 import math
 import os
 import secrets
+import shutil
 import tempfile
 import time
 from collections.abc import Collection, Iterable, Iterator
@@ -19,7 +20,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from bitext.components.shared import globs
+from bitext.components.shared import globs, storage
 from bitext.components.shared.display import path_text, shell_path
 from bitext.components.shared.errors import DataError, EnvironmentFault
 
@@ -130,8 +131,9 @@ def folder_digest(folder: Path, exclude: Collection[Path] = ()) -> str:
       folder: the folder.
       exclude: files to leave out, relative to the folder.
     """
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return digest_of_files(folder, [path for path in files if path.relative_to(folder) not in exclude])
+    names = {path.as_posix() for path in exclude}
+    files = storage.files_below(folder)
+    return digest_of_files(folder, [p for p in files if p.relative_to(folder).as_posix() not in names])
 
 
 def digest_of_files(folder: Path, files: Iterable[Path]) -> str:
@@ -144,21 +146,38 @@ def digest_of_files(folder: Path, files: Iterable[Path]) -> str:
       files: the files, in any order.
     """
     total = hashlib.sha256()
-    for path in sorted(files):
-        total.update(f"{file_digest(path)}  {path.relative_to(folder).as_posix()}\n".encode())
+    in_order = sorted(files, key=lambda path: path.parts)
+    for path, digest in zip(in_order, storage.digests(in_order), strict=True):
+        total.update(f"{digest}  {path.relative_to(folder).as_posix()}\n".encode())
     return total.hexdigest()
 
 
 def file_digest(path: Path) -> str:
     """Returns the SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    [digest] = storage.digests([path])
+    return digest
 
 
 def tree_size(path: Path) -> int:
     """Returns the bytes of a file, or of all files below a folder."""
+    if storage.is_remote(path):
+        return storage.tree_size(path)
     files = path.rglob("*") if path.is_dir() else (path,)
     return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """Copies the files and folders in a local folder to another, which may exist.
+
+    The error of `shutil.copytree` has no errno, which tells that the disk is full.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.rglob("*")):
+        copy = target / path.relative_to(source)
+        if path.is_dir():
+            copy.mkdir(exist_ok=True)
+        else:
+            shutil.copyfile(path, copy)
 
 
 def encode_json(value: Any) -> bytes:

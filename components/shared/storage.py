@@ -48,8 +48,6 @@ _PACKAGES = frozenset(
         "botocore",
         "fsspec",
         "gcsfs",
-        "google",
-        "pyarrow",
         "s3fs",
         "urllib3",
     }
@@ -140,6 +138,12 @@ def files_below(folder: Path) -> list[Path]:
     return sorted((folder / name[prefix:] for name in names), key=lambda file: file.parts)
 
 
+def tree_size(folder: Path) -> int:
+    """Returns the bytes of all files below a remote folder."""
+    with reporting_faults(str(folder)):
+        return sum(entry["size"] for entry in file_system(folder).find(str(folder), detail=True).values())
+
+
 def digests(files: Collection[Path]) -> Iterator[str]:
     """Yields the SHA-256 of the content of each file, in hexadecimal. Remote files are read in parallel."""
     if not any(map(is_remote, files)):
@@ -198,8 +202,14 @@ def move(folder: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(folder, target)  # a linked folder may be on another disk
         return
-    with reporting_faults(str(folder)):
-        file_system(folder).mv(str(folder), str(target), recursive=True)
+    fs, files = file_system(folder), files_below(folder)
+    targets = [target / file.relative_to(folder).as_posix() for file in files]
+    with reporting_faults(str(folder)), ThreadPoolExecutor(CONCURRENT_FILES) as pool:
+        for parent in {copy.parent for copy in targets}:
+            parent.mkdir(parents=True, exist_ok=True)
+        for _ in pool.map(fs.cp_file, map(str, files), map(str, targets)):
+            pass
+    remove(folder)
 
 
 def remove(folder: Path) -> None:
@@ -264,7 +274,6 @@ def fault_of(error: BaseException, text: str) -> BitextError | None:
     if isinstance(error, ValueError) and ("filesystem" in str(error) or "Protocol" in str(error)):
         known = ", ".join(f"{name}://" for name in EXTRAS)
         return ConfigError(f"{text}: {scheme}:// is no known file system", f"use a local path or {known}")
-    package = type(error).__module__.partition(".")[0]
     if isinstance(error, OSError) and error.filename is not None and error.errno in faults.REMEDIES:
         return faults.environment_fault(error.errno, error.filename)  # of the local disk
     if isinstance(error, PermissionError):
@@ -272,9 +281,22 @@ def fault_of(error: BaseException, text: str) -> BitextError | None:
             f"{text}: access denied: {error}",
             "check the credentials in the environment and the rights that they have",
         )
-    if isinstance(error, OSError) or package in _PACKAGES:
-        return EnvironmentFault(
-            f"{text}: {type(error).__name__}: {' '.join(str(error).split())}",
-            "check the address, the network and the credentials in the environment",
-        )
-    return None
+    return _network_fault(error, text) if isinstance(error, OSError) else network_fault(error, text)
+
+
+def network_fault(error: BaseException, text: str) -> EnvironmentFault | None:
+    """Returns the fault that an error of a file system's package is; None if it is of another package.
+
+    Args:
+      error: the error.
+      text: the path that was used.
+    """
+    package = type(error).__module__.partition(".")[0]
+    return _network_fault(error, text) if package in _PACKAGES else None
+
+
+def _network_fault(error: BaseException, text: str) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"{text}: {type(error).__name__}: {' '.join(str(error).split())}",
+        "check the address, the network and the credentials in the environment",
+    )

@@ -181,11 +181,6 @@ def path_argument(text: str) -> Path:
     return Path(path)
 
 
-def folder_argument(text: str) -> str:
-    """A folder on the command line, local or remote."""
-    return text if is_remote(text) else str(path_argument(text))
-
-
 def page_argument(text: str) -> Path:
     """The HTML file to write. Pages are not written to standard output, which has the path or the report."""
     if text == "-":
@@ -227,7 +222,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--root",
-        type=folder_argument,
+        type=lambda text: text if is_remote(text) else str(path_argument(text)),
         metavar="FOLDER",
         help="the pipeline root; replaces the configuration's",
     )

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import re
+import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bitext.components.shared import storage
 from bitext.pipeline.commands import common
 
 if TYPE_CHECKING:
@@ -21,8 +25,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     """Adds `--model` and `--trust-model`."""
     parser.add_argument(
         "--model",
-        type=common.path_argument,
-        help="a SavedModel or a serving folder (default: the only one that runs from this folder pushed to)",
+        type=_model_argument,
+        help="a SavedModel or a serving folder, local or remote (default: the only one that runs from this"
+        " folder pushed to)",
     )
     common.add_trust_argument(parser)
 
@@ -103,9 +108,21 @@ def model(options: argparse.Namespace) -> Path:
 
     if options.model is None:
         from bitext.pipeline.served_here import default_model
-    folder: Path = options.model or default_model(common.DEFAULT_CONFIG)
-    find_saved_model(folder)
-    return folder
+    folder = storage.path(options.model) if options.model else default_model(common.DEFAULT_CONFIG)
+    saved_model = find_saved_model(folder)
+    return _local_copy(saved_model) if storage.is_remote(saved_model) else folder
+
+
+def _model_argument(text: str) -> str:
+    return text if storage.is_remote(text) else str(common.path_argument(text))
+
+
+def _local_copy(saved_model: Path) -> Path:
+    """Returns a copy of a remote SavedModel, which is deleted when the command ends."""
+    copy = Path(tempfile.mkdtemp(prefix="bitext-"), saved_model.name)
+    atexit.register(shutil.rmtree, copy.parent, ignore_errors=True)
+    storage.download(saved_model, copy)
+    return copy
 
 
 def import_tensorflow() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bitext.components.shared import storage
 from bitext.components.shared.errors import REFUSED, BitextError, EnvironmentFault, LockedError
 from bitext.pipeline.commands import common
 from bitext.pipeline.records import Stopwatch
@@ -113,7 +114,7 @@ def run(options: argparse.Namespace) -> int:
 
         runner = Runner(
             pipeline,
-            layout.root,
+            layout,
             open_own_store,
             pipeline_factory(config.beam.runner, config.beam.options, terminal.say),
             terminal,
@@ -161,7 +162,7 @@ def _check_owner(config: PipelineConfig, pipeline: Pipeline, selection: Selectio
 
     if config.pusher.take_over or not _pushes(selection, pipeline):
         return False
-    check_owner(Path(config.serving), config.name, TAKE_OVER_REMEDY)
+    check_owner(storage.path(config.serving), config.name, TAKE_OVER_REMEDY)
     return True
 
 

@@ -6,11 +6,13 @@ import argparse
 import importlib.util
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from bitext.components.serving.settings import Limits, Settings
 from bitext.components.shared.errors import ConfigError
 from bitext.components.shared.numbered import folder_number
+from bitext.components.shared.storage import is_remote
 from bitext.pipeline.commands import common, model_arguments
 from bitext.pipeline.streams import print_message
 
@@ -175,9 +177,23 @@ def _require_packages() -> None:
         )
 
 
+def _watched(options: argparse.Namespace) -> Path:
+    """Returns the folder to serve from.
+
+    Raises:
+      ConfigError: it is remote: new versions there would not be seen.
+    """
+    if options.model and is_remote(options.model):
+        raise ConfigError(
+            f"--model {options.model} is remote, and `bitext serve` watches a folder of this machine",
+            "copy the serving folder here and again when a model was pushed, or mount the store",
+        )
+    return model_arguments.model(options)
+
+
 def _settings(options: argparse.Namespace) -> Settings:
     return Settings(
-        model=model_arguments.model(options),
+        model=_watched(options),
         name=options.name,
         host=options.host,
         port=options.port,

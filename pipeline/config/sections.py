@@ -171,9 +171,8 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
       name: the pipeline's name: letters, digits, `_`, `.` and `-`, at most 200, with a letter or a digit
         first.
       example_gen: which files hold the bitext, how they are split, and which rows are rejected.
-      root: the folder of artifacts, logs and (by default) metadata. It may be remote (`s3://bucket/news`): then
-        only the artifacts are there, `metadata` must name a database, and the rest is in `work`. Empty:
-        `runs/<name>`.
+      root: the folder of artifacts, logs and (by default) metadata. A remote root (`s3://bucket/news`) has
+        only the artifacts: `metadata` must name a database, and the rest is in `work`. Empty: `runs/<name>`.
       work: the folder of this machine for the temporary files, checkpoints, logs and pages of a remote root.
         Empty: the root, or `runs/<name>` if the root is remote.
       share_root: whether another configuration file may run in the same root. Without it, a run is refused if
@@ -237,8 +236,8 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
         if not is_remote(self.root):
             if self.work and os.path.abspath(self.work) != os.path.abspath(self.root_folder):
                 raise ValueError(
-                    f"work is for a remote root; the root {self.root_folder!r} is a folder of this machine, which"
-                    f" has all files itself. Received: {self.work!r}"
+                    f"work is for a remote root; the root {self.root_folder!r} is a folder of this machine,"
+                    f" which has all files itself. Received: {self.work!r}"
                 )
             return
         metadata = self.metadata

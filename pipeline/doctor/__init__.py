@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bitext.components.shared.errors import ConfigError
+from bitext.components.shared.storage import is_remote
 from bitext.pipeline.config import PipelineConfig, load
 from bitext.pipeline.doctor import machine, software, state
 from bitext.pipeline.doctor.findings import Findings
@@ -39,9 +40,7 @@ def collect(
     }
     config = _load(file, overrides, root, findings)
     report["configuration"] = {"file": str(file), "name": config.name if config else None}
-    report["disk"] = machine.disks(
-        {"root": config.work_folder, "serving": config.serving} if config else {}, findings
-    )
+    report["disk"] = machine.disks(_local_folders(config) if config else {}, findings)
     report |= state.of_pipeline(config, findings) if config else {"metadata": None, "last_run": None}
     return report | {
         "warnings": findings.warnings,
@@ -86,3 +85,9 @@ def render(report: dict[str, Any]) -> str:
 
 
 __all__ = ["collect", "exit_code", "render"]
+
+
+def _local_folders(config: PipelineConfig) -> dict[str, str]:
+    """The folders of this machine that a run writes to."""
+    folders = {"root": config.work_folder, "serving": config.serving}
+    return {name: folder for name, folder in folders.items() if not is_remote(folder)}

@@ -7,7 +7,6 @@ it. `problem` says what is wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec

@@ -213,7 +213,7 @@ def test_a_copy_of_a_checkout_with_its_serving_folder_is_not_refused(
 def test_a_copy_of_a_root_that_pushes_to_the_folder_of_the_original_is_refused(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    push_from(Layout(Path("runs/toy")).read_id(), 2, place(Path("runs/toy")))
+    push_from(Layout(Path("runs/toy")).read_id(), 2, place(Layout(Path("runs/toy"))))
     copy = checkout.with_name("copy")
     shutil.copytree(checkout / "runs", copy / "runs")
     for name in ("toy.yaml", "rows.txt"):

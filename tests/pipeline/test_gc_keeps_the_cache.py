@@ -22,6 +22,7 @@ from bitext.components.shared.errors import ConfigError
 from bitext.pipeline import housekeeping
 from bitext.pipeline.config import Metadata, PipelineConfig
 from bitext.pipeline.graph import Pipeline
+from bitext.pipeline.layout import Layout
 from bitext.pipeline.records import State
 from bitext.pipeline.rollback import roll_back
 from bitext.pipeline.runner import Runner, Selection
@@ -87,7 +88,7 @@ def run(steps: int, bless: bool, selection: Selection | None = None) -> list[str
     Calls.nodes.clear()
     runner = Runner(
         pipeline(steps, bless),
-        Path("root"),
+        Layout(Path("root")),
         lambda: Store(Metadata(), Path("root"), "toy"),
         fakes.no_beam,
         Terminal(),

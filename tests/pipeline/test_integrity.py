@@ -12,6 +12,7 @@ from bitext.components.artifacts import TransformGraph
 from bitext.components.component import Context
 from bitext.components.shared.errors import DataError
 from bitext.pipeline.integrity import DamagedInput, problem_of
+from bitext.pipeline.layout import Layout
 from bitext.pipeline.plan import WorkItem
 from bitext.pipeline.publish import Publisher
 from bitext.pipeline.records import Execution, State, StoredArtifact
@@ -142,7 +143,9 @@ def test_without_verification_nothing_is_compared(folder: Path) -> None:
     Calls.nodes.clear()
     pipeline = fakes.pipeline(folder, bless=False)
     store = open_store(folder)
-    Runner(pipeline, folder / "root", lambda: store, fakes.no_beam, Terminal(), verify_inputs=False).run()
+    Runner(
+        pipeline, Layout(folder / "root"), lambda: store, fakes.no_beam, Terminal(), verify_inputs=False
+    ).run()
     assert Calls.nodes == ["Evaluate", "Push"]
 
 

@@ -46,7 +46,7 @@ def open_store(folder: Path) -> Store:
 def create_runner(folder: Path, **options: Any) -> Runner:
     return Runner(
         fakes.pipeline(folder, **options),
-        folder / "root",
+        Layout(folder / "root"),
         lambda: open_store(folder),
         fakes.no_beam,
         Terminal(),
@@ -113,7 +113,7 @@ def test_a_moved_root_finds_its_artifacts(folder: Path) -> None:
     Calls.nodes.clear()
     store = open_store(folder / "moved")
     result = Runner(
-        fakes.pipeline(folder), folder / "moved" / "root", lambda: store, fakes.no_beam, Terminal()
+        fakes.pipeline(folder), Layout(folder / "moved" / "root"), lambda: store, fakes.no_beam, Terminal()
     ).run()
     assert Calls.nodes == []
     assert {e.state for e in result.executions.values()} == {State.CACHED}
@@ -488,7 +488,7 @@ def test_an_interrupt_just_after_the_transaction_leaves_the_execution_complete(
 
 def run_with_store(folder: Path, store: Store) -> None:
     Calls.nodes.clear()
-    Runner(fakes.pipeline(folder), folder / "root", lambda: store, fakes.no_beam, Terminal()).run()
+    Runner(fakes.pipeline(folder), Layout(folder / "root"), lambda: store, fakes.no_beam, Terminal()).run()
 
 
 @pytest.mark.parametrize(("node", "in_this_root"), [("Source", True), ("Train", False)])

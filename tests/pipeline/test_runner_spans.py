@@ -17,6 +17,7 @@ from bitext.components.example_gen import Parameters as ExampleGenParameters
 from bitext.components.shared.errors import ConfigError, DataError
 from bitext.pipeline.config import Metadata, PipelineConfig
 from bitext.pipeline.graph import Pipeline
+from bitext.pipeline.layout import Layout
 from bitext.pipeline.records import Run, State
 from bitext.pipeline.reports import status
 from bitext.pipeline.runner import Result, Runner, Selection
@@ -236,7 +237,7 @@ def run(
     RECEIVED.clear()
     runner = Runner(
         pipeline(folder, bless, from_scratch_every),
-        folder / "root",
+        Layout(folder / "root"),
         functools.partial(open_store, folder),
         fakes.no_beam,
         Terminal(),
@@ -419,7 +420,7 @@ def test_two_machines_share_a_history_and_each_clears_its_own_killed_runs(folder
     store = Store(shared, roots[0], "toy")
     result = Runner(
         pipeline(folder, True),
-        roots[0],
+        Layout(roots[0]),
         lambda: Store(shared, roots[0], "toy"),
         fakes.no_beam,
         Terminal(),
@@ -433,7 +434,7 @@ def test_two_machines_share_a_history_and_each_clears_its_own_killed_runs(folder
     CALLS.clear()
     Runner(
         pipeline(folder, True),
-        roots[1],
+        Layout(roots[1]),
         lambda: Store(shared, roots[1], "toy"),
         fakes.no_beam,
         Terminal(),

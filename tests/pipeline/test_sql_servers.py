@@ -27,6 +27,7 @@ from bitext.components.pusher.serving import newest_version
 from bitext.components.shared.errors import DataError, EnvironmentFault
 from bitext.pipeline import completion, housekeeping, rollback
 from bitext.pipeline.config import Metadata, PipelineConfig, SqlServer
+from bitext.pipeline.layout import Layout
 from bitext.pipeline.records import Run, State, artifacts_by_id
 from bitext.pipeline.reports import status
 from bitext.pipeline.runner import Runner
@@ -170,7 +171,7 @@ def run(settings: Metadata, folder: Path, name: str, steps: int = 1) -> list[str
     Calls.nodes.clear()
     open_store = functools.partial(Store, settings, folder / "root", name)
     pipeline = dataclasses.replace(fakes.pipeline(folder, steps=steps), name=name)
-    Runner(pipeline, folder / "root", open_store, fakes.no_beam, Terminal()).run()
+    Runner(pipeline, Layout(folder / "root"), open_store, fakes.no_beam, Terminal()).run()
     return list(Calls.nodes)
 
 
@@ -321,7 +322,7 @@ if sys.argv[3] == "killed":
 for steps in range(1, 6):
     open_store = functools.partial(Store, settings, folder / "root", sys.argv[4])
     pipeline = dataclasses.replace(fakes.pipeline(folder, steps=steps), name=sys.argv[4])
-    Runner(pipeline, folder / "root", open_store, None, Terminal()).run()
+    Runner(pipeline, Layout(folder / "root"), open_store, None, Terminal()).run()
 """
 
 

@@ -66,9 +66,7 @@ class Side:
     def artifact(self, kind: type[A]) -> A | None:
         """Its artifact of a kind; None: it has none, or `bitext gc` removed it."""
         record = self.newest(kind)
-        return (
-            kind(record.path, dict(record.properties)) if record is not None and record.exists else None
-        )
+        return kind(record.path, dict(record.properties)) if record is not None and record.exists else None
 
     def metrics(self) -> dict[str, Metrics]:
         """The scores of each set; empty: there are none, or they cannot be read."""
