@@ -160,9 +160,15 @@ class Layout:
                 yield execution_id, folder
 
     def remove_empty_folders(self) -> None:
-        """Removes the empty folders of `.working` and `.staging`. What an attempt left for the next stays."""
+        """Removes the empty folders of `.working`, `.staging` and `.inputs`. What an attempt left for the next stays."""
         working = self.root / ".working"
-        for folder in (*working.glob("*/*"), *working.glob("*"), working, self.staging):
+        for folder in (
+            *working.glob("*/*"),
+            *working.glob("*"),
+            working,
+            self.staging,
+            self.root / ".inputs",
+        ):
             with suppress(OSError):  # not empty, or not there
                 folder.rmdir()
 
