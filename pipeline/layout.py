@@ -160,15 +160,9 @@ class Layout:
                 yield execution_id, folder
 
     def remove_empty_folders(self) -> None:
-        """Removes the empty folders of `.working`, `.staging` and `.inputs`. What an attempt left for the next stays."""
-        working = self.root / ".working"
-        for folder in (
-            *working.glob("*/*"),
-            *working.glob("*"),
-            working,
-            self.staging,
-            self.root / ".inputs",
-        ):
+        """Removes the empty folders of temporary files. What an attempt left for the next stays."""
+        working, inputs = self.root / ".working", self.root / ".inputs"
+        for folder in (*working.glob("*/*"), *working.glob("*"), working, self.staging, inputs):
             with suppress(OSError):  # not empty, or not there
                 folder.rmdir()
 
