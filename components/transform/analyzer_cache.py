@@ -12,12 +12,9 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-import apache_beam as beam
-from tensorflow_transform.beam.analyzer_cache import DatasetCache, DatasetKey
-
 from bitext.components.artifacts import DamagedEntryError, TransformCache
 from bitext.components.shared.files import encode_json, folder_digest
-from bitext.components.transform import Augmentation
+from bitext.components.transform import Augmentation, vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +22,7 @@ class Entry:
     """The key of a cache entry: the counts of one analyzer for one span.
 
     Attributes:
-      dataset: the span's `DatasetKey.key`.
+      dataset: the key of the span.
       analyzer: TFT's cache entry key.
     """
 
@@ -50,7 +47,7 @@ class Entry:
         return True
 
 
-def dataset_keys(folders: Iterable[Path], augmentation: Augmentation) -> list[DatasetKey]:
+def dataset_keys(folders: Iterable[Path], augmentation: Augmentation) -> list[str]:
     """Returns a key for each folder of examples: the digest of its content, and a counter.
 
     With an augmentation, the key depends on its settings, because the analyzers count the copies too.
@@ -62,69 +59,53 @@ def dataset_keys(folders: Iterable[Path], augmentation: Augmentation) -> list[Da
         if augmentation != Augmentation():
             settings = hashlib.sha256(encode_json(augmentation)).hexdigest()
             digest = f"{digest}-{settings[:12]}"
-        keys.append(DatasetKey(f"{digest}-{occurrences[digest]}"))
+        keys.append(f"{digest}-{occurrences[digest]}")
         occurrences[digest] += 1
     return keys
 
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """The spans of an analysis, and their entries that are already in the updated cache.
+    """The spans of an analysis, and which of their counts are already in the updated cache.
 
     Attributes:
       cache: the updated cache.
-      cached: the entries in the cache, by span, in the order of the spans.
-      complete: the spans whose entries are all in the cache. They are not read.
+      keys: the keys of the spans, in order.
+      analyzers: TFT's cache entry keys.
+      complete: the spans whose counts are all in the cache. They are not read.
     """
 
     cache: TransformCache
-    cached: dict[DatasetKey, list[Entry]]
-    complete: frozenset[DatasetKey] = frozenset()
+    keys: tuple[str, ...]
+    analyzers: tuple[bytes, ...]
+    complete: frozenset[str] = frozenset()
 
     @classmethod
     def carried_over(
         cls,
         cache: TransformCache,
-        keys: Iterable[DatasetKey],
-        old: TransformCache,
+        keys: Iterable[str],
+        old: TransformCache | None,
         analyzers: Iterable[bytes],
     ) -> Window:
-        """Copies the undamaged entries of an old cache that this analysis needs.
+        """Copies the undamaged counts of an old cache that this analysis needs.
 
         Args:
           cache: the updated cache.
           keys: the keys of the spans.
-          old: the old cache, which may be missing or damaged.
-          analyzers: TFT's cache entry keys. Entries of other analyzers are not copied.
+          old: the old cache, which may be missing or damaged; None: there is none.
+          analyzers: TFT's cache entry keys. Counts of other analyzers are not copied.
         """
-        needed = {key: [Entry(key.key, analyzer) for analyzer in sorted(analyzers)] for key in keys}
-        cached = {key: [e for e in entries if e.copy(old, cache)] for key, entries in needed.items()}
-        complete = frozenset(key for key in needed if cached[key] == needed[key])
-        return cls(cache, cached, complete)
+        keys, analyzers = tuple(keys), tuple(sorted(analyzers))
+        complete = set()
+        if old is not None:
+            for key in keys:
+                copied = [Entry(key, analyzer).copy(old, cache) for analyzer in analyzers]
+                if all(copied):
+                    complete.add(key)
+        return cls(cache, keys, analyzers, frozenset(complete))
 
-    def read(self, pipeline: beam.Pipeline) -> dict[DatasetKey, DatasetCache]:
-        """Returns the cached counts in TFT's form, read when the pipeline runs."""
-        return {
-            key: DatasetCache(
-                {
-                    entry.analyzer: pipeline
-                    | f"ListCached/{span}/{number}" >> beam.Create([entry])
-                    | f"ReadCached/{span}/{number}" >> beam.Map(Entry.read, self.cache)
-                    for number, entry in enumerate(entries)
-                },
-                None,
-            )
-            for span, (key, entries) in enumerate(self.cached.items())
-            if entries
-        }
-
-    def write(self, counted: dict[DatasetKey, DatasetCache]) -> None:
-        """Adds the Beam steps that write the counts of this run to the cache."""
-        for span, (key, dataset) in enumerate(counted.items()):
-            for number, (analyzer, encoded) in enumerate(dataset.items()):
-                entry = Entry(key.key, analyzer)
-                _ = encoded | f"WriteCounted/{span}/{number}" >> beam.Map(_write, entry, self.cache)
-
-
-def _write(counts: bytes, entry: Entry, cache: TransformCache) -> None:
-    entry.write(cache, counts)
+    def total(self, analyzer: bytes) -> bytes:
+        """Returns the sum of the counts of all spans, encoded. All counts must be in the cache."""
+        encoded = (Entry(key, analyzer).read(self.cache) for key in self.keys)
+        return next(encoded) if len(self.keys) == 1 else vocabulary.sum_encoded(encoded)

@@ -1,4 +1,4 @@
-"""Reads examples as record batches for TensorFlow Transform."""
+"""Reads examples as record batches and tensors for the transform graph."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import tensorflow as tf
+import zstandard
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.coders import example_coder
 from tfx_bsl.tfxio import tensor_adapter, tf_example_record
@@ -17,21 +19,13 @@ from bitext.components.transform import Augmentation, Parameters, selection
 from bitext.components.transform.augmentation import augment
 from bitext.components.transform.selection import Copies
 
-POSITION = "position"
-"""The column with each row's position in its split. The graph passes it through; it sorts the batches."""
-_MAX_ROWS_PER_FILE = 2**40
-"""The positions of file k begin at `k * 2**40`. int64 has room for 2**23 files of so many rows."""
-
 
 def tensor_adapter_config(schema: schema_pb2.Schema) -> tensor_adapter.TensorAdapterConfig:
-    """Returns how `read`'s record batches become tensors: the schema's features and the position."""
-    config = tf_example_record.TFExampleBeamRecord(
+    """Returns how `read`'s record batches become tensors."""
+    config: tensor_adapter.TensorAdapterConfig = tf_example_record.TFExampleBeamRecord(
         physical_format="inmem", telemetry_descriptors=["bitext"], schema=schema
     ).TensorAdapterConfig()
-    position = pa.field(POSITION, pa.large_list(pa.int64()))
-    return tensor_adapter.TensorAdapterConfig(
-        config.arrow_schema.append(position), config.tensor_representations
-    )
+    return config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,47 +34,66 @@ class File:
 
     Attributes:
       number: its number in its split.
-      path: its path.
-      copies: int16[N], how often each of its examples is read; None: once.
+      path: its path, which may be remote.
+      packed_copies: how often each of its examples is read, compressed (`with_copies`); None: once.
     """
 
     number: int
-    path: str
-    copies: Copies | None = None
+    path: Path
+    packed_copies: bytes | None = None
+
+    @classmethod
+    def with_copies(cls, number: int, path: Path, copies: Copies | None) -> File:
+        """Returns a file whose examples are read as often as `copies` says, int16[N]; None: once.
+
+        Most numbers are equal, so that they are small in the pipeline's graph, which goes to every worker.
+        """
+        packed = None if copies is None else zstandard.ZstdCompressor(level=1).compress(copies.tobytes())
+        return cls(number, path, packed)
+
+    @property
+    def copies(self) -> Copies | None:
+        """How often each of its examples is read: int16[N]; None: once."""
+        if self.packed_copies is None:
+            return None
+        return np.frombuffer(zstandard.ZstdDecompressor().decompress(self.packed_copies), np.int16)
 
 
-def read(
-    file: File,
-    *,
-    schema: schema_pb2.Schema,
-    parameters: Parameters,
-    augmented: bool = False,
-) -> Iterator[pa.RecordBatch]:
-    """Yields the record batches of one TFRecord file, with a column of positions.
+class Reader:
+    """Reads files in a worker.
 
     Args:
-      file: the file. The copies of an example have its position.
       schema: the schema of the features.
       parameters: Transform's parameters.
-      augmented: whether altered copies of rows are added (`augmentation`). They have the positions of their
-        rows.
     """
-    decoder = example_coder.ExamplesToRecordBatchDecoder(schema.SerializeToString())
-    start = first = file.number * _MAX_ROWS_PER_FILE
-    for records in tfrecord.read_records(Path(file.path), parameters.batch_size):
-        batch = decoder.DecodeBatch(records)
-        size = batch.num_rows
-        position = pa.LargeListArray.from_arrays(
-            pa.array(np.arange(size + 1)), pa.array(np.arange(first, first + size))
-        )
-        names = [*batch.schema.names, POSITION]
-        batch = pa.RecordBatch.from_arrays([*batch.columns, position], names)
-        if file.copies is not None:
-            batch = selection.repeat_rows(batch, file.copies[first - start : first - start + size])
-        first += size
-        progress.count(size)
-        if not batch.num_rows:
-            continue
-        if augmented and parameters.augmentation != Augmentation():
-            batch = augment(batch, parameters.augmentation)
-        yield batch
+
+    def __init__(self, schema: schema_pb2.Schema, parameters: Parameters):
+        self._parameters = parameters
+        self._decoder = example_coder.ExamplesToRecordBatchDecoder(schema.SerializeToString())
+        self._adapter = tensor_adapter.TensorAdapter(tensor_adapter_config(schema))
+
+    def read(self, file: File, *, augmented: bool) -> Iterator[pa.RecordBatch]:
+        """Yields the record batches of one TFRecord file, at least one row each.
+
+        Args:
+          file: the file.
+          augmented: whether altered copies of rows are added (`augmentation`).
+        """
+        first, copies = 0, file.copies
+        for records in tfrecord.read_records(file.path, self._parameters.batch_size):
+            batch = self._decoder.DecodeBatch(records)
+            size = batch.num_rows
+            if copies is not None:
+                batch = selection.repeat_rows(batch, copies[first : first + size])
+            first += size
+            progress.count(size)
+            if not batch.num_rows:
+                continue
+            if augmented and self._parameters.augmentation != Augmentation():
+                batch = augment(batch, self._parameters.augmentation)
+            yield batch
+
+    def tensors(self, batch: pa.RecordBatch) -> dict[str, tf.Tensor]:
+        """Returns the features of a record batch as tensors: string[N] each."""
+        tensors: dict[str, tf.Tensor] = self._adapter.ToBatchTensors(batch, produce_eager_tensors=True)
+        return tensors

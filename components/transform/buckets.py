@@ -69,24 +69,3 @@ def _last_destinations(destination: Ints) -> Ints:
     while not np.array_equal(flat[flat], flat):
         flat = flat[flat]
     return flat.reshape(destination.shape)
-
-
-def pad(values: Ints, starts: Ints, lengths: Ints, width: int, last: int) -> Ints:
-    """Pads rows of ragged data with 0 on the right.
-
-    Args:
-      values: int64[V], all rows one after another.
-      starts: int64[N], the index in `values` of the begin of each row.
-      lengths: int64[N], values of each row to keep, at least 1 and at most `width`.
-      width: columns of the result.
-      last: the id that every row ends with (`</s>`), also if the row is truncated.
-
-    Returns:
-      int64[N, width].
-    """
-    columns = np.arange(width)
-    inside = columns[None, :] < lengths[:, None]
-    indices = np.minimum(starts[:, None] + columns[None, :], len(values) - 1)
-    padded = np.where(inside, values[indices], 0)
-    padded[np.arange(len(lengths)), lengths - 1] = last
-    return padded

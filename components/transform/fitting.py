@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable
 
 import msgspec
-import numpy as np
 
-from bitext.components.shared import corpus_size, tfrecord
+from bitext.components.shared import corpus_size
 from bitext.components.transform import Parameters, WeightedParameters
-from bitext.components.transform.buckets import Ints
+from bitext.components.transform.lengths import LengthCounts, percentile
 
 MAX_VOCABULARY_FACTOR = 3
 """A vocabulary is too large if it has more than this many times the ids that `auto` gives."""
@@ -20,20 +18,20 @@ FITTING_PERCENTILE = 99
 
 
 def with_vocabulary_size(
-    parameters: WeightedParameters, train_files: Iterable[str]
+    parameters: WeightedParameters, count_pairs: Callable[[], int]
 ) -> tuple[WeightedParameters, str]:
     """Replaces `vocabulary_size: auto` by a number.
 
     Args:
       parameters: Transform's parameters.
-      train_files: the TFRecord files of the train split, which are counted.
+      count_pairs: returns the number of training pairs.
 
     Returns:
       The parameters, and a line that says the number; empty if the size is given.
     """
     if parameters.vocabulary_size != corpus_size.AUTO:
         return parameters, ""
-    pairs = sum(len(r) for file in train_files for r in tfrecord.read_records(Path(file), 10_000))
+    pairs = count_pairs()
     size = corpus_size.vocabulary_size(pairs, words=parameters.unit == "word")
     line = f"vocabulary_size auto: {size:,} for {pairs:,} training pairs"
     return msgspec.structs.replace(parameters, vocabulary_size=size), line
@@ -59,21 +57,21 @@ def vocabulary_warning(parameters: Parameters, size: int, pairs: int) -> str:
     )
 
 
-def length_warnings(parameters: Parameters, source: Ints, target: Ints) -> list[str]:
+def length_warnings(parameters: Parameters, counts: LengthCounts) -> list[str]:
     """Returns a warning for each maximum length that cuts or leaves out many training pairs.
 
     Args:
       parameters: Transform's parameters.
-      source, target: int64[N], the lengths of the pairs in tokens.
+      counts: the pairs by their lengths in tokens; at least one pair.
     """
     lines = []
     action = "leaves out" if parameters.over_long == "reject" else "truncates"
-    for side, lengths in (("source", source), ("target", target)):
+    for side, lengths in (("source", counts.source), ("target", counts.target)):
         limit = getattr(parameters, f"{side}_max_length")
-        share = float(np.mean(lengths > limit))
+        share = int(counts.count[lengths > limit].sum()) / counts.total()
         if share < MAX_OVER_LONG_SHARE:
             continue
-        fitting = int(np.percentile(lengths, FITTING_PERCENTILE, method="higher"))
+        fitting = percentile(lengths, counts.count, FITTING_PERCENTILE)
         also = f" with trainer.search.max_length {fitting - 1:,} or more" if side == "target" else ""
         lines.append(
             f"transform.{side}_max_length {limit:,} {action} {share:.1%} of the training pairs; "

@@ -94,7 +94,7 @@ def text_file(parameters: Parameters, graph: artifacts.TransformGraph, given: Gi
     """Returns how text becomes tokens, with the vocabulary files that TFT wrote."""
     sides = {}
     for side in SIDES:
-        prefix = "" if parameters.shared_vocabulary else f"{side}."
+        prefix = "" if parameters.shared_vocabulary else vocabulary.side_prefix(side)
         paths = {
             kind: next(graph.assets.glob(vocabulary.asset_name(prefix, kind, "*")))
             for kind in ("vocabulary", "merges")

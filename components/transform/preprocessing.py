@@ -7,7 +7,7 @@ import tensorflow as tf
 from bitext.components.text import BOS_ID, EOS_ID, pretokens, processor, whole_tokens
 from bitext.components.text.given import MAX_GIVEN_IDS
 from bitext.components.transform import Parameters, vocabulary
-from bitext.components.transform.given_sides import GivenSides, text_settings
+from bitext.components.transform.given_sides import SIDES, GivenSides, text_settings
 
 FEATURES = ("id", "source", "target")
 
@@ -58,10 +58,17 @@ def analysis_fn(
     return {"id": inputs["id"]}
 
 
-def _vocabularies(
+def prefixes(parameters: Parameters) -> dict[str, str]:
+    """Returns the side that each vocabulary is for by the prefix of its files; `source`, if it is for both."""
+    if parameters.shared_vocabulary:
+        return {"": "source"}
+    return {vocabulary.side_prefix(side): side for side in SIDES}
+
+
+def counted_words(
     inputs: dict[str, tf.Tensor], parameters: Parameters, given: GivenSides
-) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
-    """Adds the analyzers; returns the paths of the vocabulary and merges files of each side."""
+) -> dict[str, tf.Tensor]:
+    """Returns the pretokens that each vocabulary is learned from, string[N], by the prefix of its files."""
     settings = text_settings(parameters)
 
     def words(side: str) -> tf.Tensor:
@@ -71,10 +78,20 @@ def _vocabularies(
         counts_all = (side_vocabulary := given.of(side)) is None or side_vocabulary.counts_words
         return words if counts_all else tf.boolean_mask(words, whole_tokens.is_whole(words))
 
-    def learn(words: tf.Tensor, side: str, prefix: str) -> tuple[tf.Tensor, tf.Tensor]:
-        return vocabulary.vocabulary_assets(words, settings, parameters.max_ids, prefix, given.of(side))
-
     if parameters.shared_vocabulary:
-        shared = learn(tf.concat([words("source"), words("target")], axis=0), "source", "")
-        return {"source": shared, "target": shared}
-    return {side: learn(words(side), side, f"{side}.") for side in ("source", "target")}
+        return {"": tf.concat([words("source"), words("target")], axis=0)}
+    return {prefix: words(side) for prefix, side in prefixes(parameters).items()}
+
+
+def _vocabularies(
+    inputs: dict[str, tf.Tensor], parameters: Parameters, given: GivenSides
+) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+    """Adds the analyzers; returns the paths of the vocabulary and merges files of each side."""
+    settings, words = text_settings(parameters), counted_words(inputs, parameters, given)
+    assets = {
+        side: vocabulary.vocabulary_assets(
+            words[prefix], settings, parameters.max_ids, prefix, given.of(side)
+        )
+        for prefix, side in prefixes(parameters).items()
+    }
+    return dict.fromkeys(SIDES, assets["source"]) if parameters.shared_vocabulary else assets

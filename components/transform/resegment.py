@@ -9,17 +9,17 @@ is split in the same way into two pieces, without regard to their scores.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from bitext.components.text import KEY_FACTOR, UNK_ID
-from bitext.components.transform import ragged
 from bitext.components.transform.buckets import Ints
+from bitext.components.transform.rows import Ids, Rows
 
 SEED = 1
-"""The random seed of a sample consists of this, the number of the batch, and the number of the sample."""
+"""The random seed of a sample of a batch: this, the number of the batch's first row, that of the sample."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,44 +91,37 @@ class Splits:
         return ids, origin
 
 
-def write(
-    folder: Path, samples: int, rate: float, splits: dict[str, Splits], max_lengths: dict[str, int]
-) -> None:
-    """Writes `samples - 1` further tokenizations beside each Arrow file of a folder.
+def further(
+    rows: Rows,
+    splits: Mapping[str, Splits],
+    rate: float,
+    max_lengths: Mapping[str, int],
+    random: np.random.Generator,
+) -> Rows:
+    """Returns one further tokenization of rows.
 
     Args:
-      folder: the folder of Arrow files. Their names are digits that sort in the order of the input. The files
-        of each further tokenization sort after them.
-      samples: the number of tokenizations, the existing one included.
+      rows: the rows as tokenized for serving.
+      splits: the possible splits of the subwords of `source` and `target`.
       rate: see `Splits.apply`.
-      splits: the possible splits of each column's subwords.
-      max_lengths: by column, the maximum number of ids of a row. A row that would exceed it is not changed.
+      max_lengths: by side, the maximum number of ids of a row. A row that would exceed it is not changed.
+      random: the random generator.
     """
-    for number, file in enumerate(sorted(folder.glob("*.arrow"))):
-        table = ragged.read(file)
-        for sample in range(1, samples):
-            random = np.random.default_rng((SEED, number, sample))
-            resampled = table
-            for name, column_splits in splits.items():
-                lists = _split(table, name, column_splits, rate, max_lengths[name], random)
-                index = table.schema.get_field_index(name)
-                resampled = resampled.set_column(index, table.schema.field(index), lists)
-            ragged.write(folder / f"further-{sample:05d}-{file.stem}.arrow", resampled)
+    source, target = (
+        _split(ids, splits[side], rate, max_lengths[side], random)
+        for side, ids in (("source", rows.source), ("target", rows.target))
+    )
+    return dataclasses.replace(rows, source=source, target=target)
 
 
-def _split(
-    table: pa.Table, name: str, splits: Splits, rate: float, max_length: int, random: np.random.Generator
-) -> pa.Array:
-    """Returns a list column with its subwords split at random."""
-    values, starts, lengths = ragged.column(table, name)
-    values = values[starts[0] : starts[-1] + lengths[-1]]
-    rows = np.repeat(np.arange(len(lengths)), lengths)
-    ids, origin = splits.apply(values, rate, random)
-    new_lengths = np.bincount(rows[origin], minlength=len(lengths))
+def _split(ids: Ids, splits: Splits, rate: float, max_length: int, random: np.random.Generator) -> Ids:
+    """Splits the subwords of each row at random."""
+    values, lengths = ids.values.astype(np.int64), ids.lengths
+    row_of = np.repeat(np.arange(len(lengths)), lengths)
+    split, origin = splits.apply(values, rate, random)
+    new_lengths = np.bincount(row_of[origin], minlength=len(lengths))
     fits = new_lengths <= max_length
-    in_split_row, in_unsplit_row = fits[rows[origin]], ~fits[rows]
+    in_split_row, in_unsplit_row = fits[row_of[origin]], ~fits[row_of]
     origin = np.concatenate([origin[in_split_row], np.flatnonzero(in_unsplit_row)])
-    ids = np.concatenate([ids[in_split_row], values[in_unsplit_row]])[np.argsort(origin, kind="stable")]
-    offsets = np.concatenate([[0], np.cumsum(np.where(fits, new_lengths, lengths))])
-    kind = table.schema.field(name).type
-    return pa.LargeListArray.from_arrays(offsets, ids).cast(kind)
+    joined = np.concatenate([split[in_split_row], values[in_unsplit_row]])[np.argsort(origin, kind="stable")]
+    return Ids(joined.astype(ids.values.dtype), np.where(fits, new_lengths, lengths))

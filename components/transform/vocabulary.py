@@ -28,11 +28,36 @@ from bitext.components.text import TextSettings, learn, processor
 from bitext.components.text.given import Given
 
 Counts = collections.Counter[bytes]
+_SCOPE = "vocabulary"
+_SIZE = struct.Struct("<Q")
 
 
 def asset_name(prefix: str, kind: str, digest: str) -> str:
     """Returns the file name of an asset. `kind` is `vocabulary` or `merges`."""
     return f"{prefix}{kind}-{digest}.txt"
+
+
+def side_prefix(side: str) -> str:
+    """Returns the first part of the names of a side's own vocabulary files."""
+    return f"{side}."
+
+
+def analyzer_of(prefix: str, cache_keys: Iterable[bytes]) -> bytes:
+    """Returns the cache entry key of TFT that belongs to the vocabulary files with a prefix.
+
+    TFT's key begins with the label of the analyzer's step, which has the name scope of `vocabulary_assets`.
+
+    Raises:
+      ValueError: not exactly one key belongs to them.
+    """
+    (key,) = (key for key in cache_keys if f"[{prefix}{_SCOPE}#".encode() in key)
+    return key
+
+
+def distinct(pretokens: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the distinct pretokens of a batch, string[M], and their counts, int64[M]."""
+    words, _, counts = tf.unique_with_counts(pretokens, out_idx=tf.int64)
+    return words, counts
 
 
 def vocabulary_assets(
@@ -50,11 +75,11 @@ def vocabulary_assets(
     Returns:
       The paths of the vocabulary file and the merges file, string[] each; both are assets of the graph.
     """
-    distinct, _, counts = tf.unique_with_counts(pretokens, out_idx=tf.int64)
+    words, counts = distinct(pretokens)
     empty = learn.empty(settings)
-    with tf.name_scope(f"{prefix}vocabulary"):
+    with tf.name_scope(f"{prefix}{_SCOPE}"):
         vocabulary, merges = _cacheable_analyzer(
-            [distinct, counts],
+            [words, counts],
             tft.experimental.CacheablePTransformAnalyzer(
                 make_accumulators_ptransform=CountBatches(),
                 merge_accumulators_ptransform=MergeCounts(),
@@ -216,8 +241,6 @@ class CountsCoder(tft.experimental.PTransformAnalyzerCacheCoder):
     on, except the text: the settings, the digest of the source code and TensorFlow's version.
     """
 
-    _SIZE = struct.Struct("<Q")
-
     def __init__(self, settings: TextSettings, segmentation: Segmentation = OF_LEARNED):
         self._settings = settings
         # The replacements can be thousands of characters.
@@ -229,20 +252,38 @@ class CountsCoder(tft.experimental.PTransformAnalyzerCacheCoder):
 
     def encode_cache(self, counts: Counts) -> bytes:
         """Encodes counts; equal counts give equal bytes."""
-        words = sorted(counts)
-        columns = [len(word) for word in words], [counts[word] for word in words]
-        encoded = [np.array(column, "<u8").tobytes() for column in columns]
-        return zlib.compress(b"".join([self._SIZE.pack(len(words)), *encoded, *words]), 1)
+        return encode_counts(counts)
 
     def decode_cache(self, encoded: bytes) -> Counts:
         """Decodes counts."""
-        content = zlib.decompress(encoded)
-        (size,) = self._SIZE.unpack_from(content)
-        lengths, counts = np.frombuffer(content, "<u8", 2 * size, self._SIZE.size).reshape(2, size)
-        ends = self._SIZE.size + 16 * size + np.cumsum(lengths, dtype=np.int64)
-        starts = ends - lengths.astype(np.int64)
-        words = [content[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
-        return collections.Counter(dict(zip(words, counts.tolist(), strict=True)))
+        return decode_counts(encoded)
+
+
+def encode_counts(counts: Counts) -> bytes:
+    """Encodes counts; equal counts give equal bytes. See `CountsCoder`."""
+    words = sorted(counts)
+    columns = [len(word) for word in words], [counts[word] for word in words]
+    encoded = [np.array(column, "<u8").tobytes() for column in columns]
+    return zlib.compress(b"".join([_SIZE.pack(len(words)), *encoded, *words]), 1)
+
+
+def decode_counts(encoded: bytes) -> Counts:
+    """Decodes counts."""
+    content = zlib.decompress(encoded)
+    (size,) = _SIZE.unpack_from(content)
+    lengths, counts = np.frombuffer(content, "<u8", 2 * size, _SIZE.size).reshape(2, size)
+    ends = _SIZE.size + 16 * size + np.cumsum(lengths, dtype=np.int64)
+    starts = ends - lengths.astype(np.int64)
+    words = [content[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+    return collections.Counter(dict(zip(words, counts.tolist(), strict=True)))
+
+
+def sum_encoded(encoded: Iterable[bytes]) -> bytes:
+    """Adds encoded counts. They are decoded one after another."""
+    total: Counts = collections.Counter()
+    for block in encoded:
+        total.update(decode_counts(block))
+    return encode_counts(total)
 
 
 @functools.cache
