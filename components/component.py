@@ -57,8 +57,8 @@ class Context:
       failure_dir: where `keep` copies files that explain an error; None: `working_dir`. The runner never
         deletes it with a failed attempt.
       beam_pipeline: creates the Beam pipeline to run in.
-      local_pipeline: creates a Beam pipeline in this process, for small work that needs its disk; None: that of
-        `beam_pipeline` is in this process.
+      local_pipeline: creates a Beam pipeline in this process, for small work that needs its disk; None: that
+        of `beam_pipeline` is in this process.
       say: prints one line on the terminal and writes it to the log.
       run_id: the run's id, as `bitext status` prints it. Do not write it to an output in the pipeline root:
         the output would differ in every run, so no later node would be cached.

@@ -23,6 +23,7 @@ from bitext.components.shared import storage
 from bitext.components.shared.errors import BitextError, DataError, EnvironmentFault
 from bitext.components.shared.files import fsync, fsync_tree
 from bitext.components.shared.progress import Progress
+from bitext.pipeline.beam import pipeline_factory
 from bitext.pipeline.faults import translating_errors
 from bitext.pipeline.input_copies import InputCopies
 from bitext.pipeline.layout import Layout, remove
@@ -150,6 +151,7 @@ class Publisher:
             tensorboard=self.layout.tensorboard,
             observe=self._observe,
             spill_dir=None if self.is_on_engine else temp_dir / "spilled",
+            local_pipeline=pipeline_factory(),
         )
         self.live.start(component.name, item.part)
         with translating_errors(self.layout.root):

@@ -1,7 +1,7 @@
 """Learns the vocabularies from the counts of all spans, and writes the transform graph.
 
-This runs TensorFlow Transform's analysis in the calling process, whatever the engine: it reads no example, and
-its work does not depend on the number of spans.
+This runs TensorFlow Transform's analysis in the calling process, whatever the engine: it reads no example,
+and its work does not depend on the number of spans.
 """
 
 from __future__ import annotations

@@ -121,6 +121,9 @@ class Apply(beam.DoFn):
         self._reader = Reader(schema_pb2.Schema.FromString(self._schema), self._parameters)
         self._bounds = Bounds.of(self._parameters)
 
+    def teardown(self) -> None:
+        del self._graph
+
     def process(self, element: tuple[str, File]) -> Iterator[Any]:
         split, file = element
         block: list[Rows] = []
@@ -144,7 +147,7 @@ class Apply(beam.DoFn):
             number = (file.number << _FILE_BITS) + (places << _SAMPLE_BITS)
             ids = self._graph.ids(self._reader.tensors(batch), self._function.dtype)
             name = batch.column(batch.schema.get_field_index("id")).flatten()
-            rows = Rows(number, name.cast(pa.binary()).cast(pa.string()), *ids)
+            rows = Rows(number, name.cast(pa.binary()), *ids)
             yield rows
             if self._function.splits is not None and split == TRAIN:
                 for sample in range(1, p.subword_samples):

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 import zstandard
+from apache_beam.utils.shared import Shared
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.coders import example_coder
 from tfx_bsl.tfxio import tensor_adapter, tf_example_record
@@ -57,6 +58,14 @@ class File:
         if self.packed_copies is None:
             return None
         return np.frombuffer(zstandard.ZstdDecompressor().decompress(self.packed_copies), np.int16)
+
+
+def release_graphs() -> None:
+    """Releases the graph that Beam's `Shared` keeps in this process for the next bundle.
+
+    TensorFlow complains on stderr if a graph still exists when the interpreter ends.
+    """
+    Shared().acquire(lambda: None)
 
 
 class Reader:

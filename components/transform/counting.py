@@ -80,7 +80,9 @@ class _Counts:
     def __init__(self, parameters: Parameters, given: GivenSides):
         text = tf.TensorSpec([None], tf.string)
         self.of_batch = tf.function(
-            functools.partial(_count, parameters=parameters, given=given), input_signature=[text, text]
+            functools.partial(_count, parameters=parameters, given=given),
+            input_signature=[text, text],
+            autograph=False,
         )
 
 
@@ -101,6 +103,9 @@ class CountWords(beam.DoFn):
     def setup(self) -> None:
         self._reader = Reader(schema_pb2.Schema.FromString(self._schema), self._parameters)
         self._counts = self._shared.acquire(lambda: _Counts(self._parameters, self._given))
+
+    def teardown(self) -> None:
+        del self._counts
 
     def start_bundle(self) -> None:
         self._totals: dict[Key, vocabulary.Counts] = {}

@@ -32,7 +32,7 @@ from bitext.components.transform import (
     writing,
 )
 from bitext.components.transform.applying import TransformFunction, zipped
-from bitext.components.transform.batches import File
+from bitext.components.transform.batches import File, release_graphs
 from bitext.components.transform.given_sides import GivenSides, text_file, text_settings
 from bitext.components.transform.pattern import check_pattern, no_match
 from bitext.components.transform.plan import TRAIN
@@ -192,6 +192,7 @@ def _count(
     analyzers = {prefix: vocabulary.analyzer_of(prefix, window.analyzers) for prefix in prefixes(parameters)}
     with context.beam_pipeline() as pipeline:
         counting.build(pipeline, spans, parameters, given, schema, analyzers, window.cache)
+    release_graphs()
 
 
 def _write(
@@ -213,6 +214,7 @@ def _write(
     }
     with context.beam_pipeline() as pipeline:
         writing.build(pipeline, files, function, parameters, schema, output, context.spill_dir)
+    release_graphs()
 
 
 def _report_cached(

@@ -123,7 +123,7 @@ def keys(number: Ints) -> Hashes:
 
 
 def file_numbers(number: Ints, files: int) -> Ints:
-    """Returns the file of each example, int64[N]: file after file, the examples are in the order of `keys`."""
+    """Returns the file of each example, int64[N]. File after file, they are in the order of `keys`."""
     return ((keys(number) >> np.uint64(32)) * np.uint64(files) >> np.uint64(32)).astype(np.int64)
 
 

@@ -59,7 +59,7 @@ def analysis_fn(
 
 
 def prefixes(parameters: Parameters) -> dict[str, str]:
-    """Returns the side that each vocabulary is for by the prefix of its files; `source`, if it is for both."""
+    """Returns the side of each vocabulary by the prefix of its files; `source` if it is for both."""
     if parameters.shared_vocabulary:
         return {"": "source"}
     return {vocabulary.side_prefix(side): side for side in SIDES}

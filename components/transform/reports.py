@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bitext.components.artifacts import Bucket, TransformedExamples
 from bitext.components.component import Context
 from bitext.components.shared.errors import DataError, EnvironmentFault
@@ -51,7 +53,7 @@ def _bucket(split: str, shape: Shape, examples: Shaped, output: TransformedExamp
     )
 
 
-def _check(split: str, shaped: dict[Shape, Shaped], written: LengthCounts) -> None:
+def _check(split: str, shaped: Mapping[Shape, Shaped], written: LengthCounts) -> None:
     """Compares what was written with what was counted when the text was tokenized."""
     columns = (written.source.tolist(), written.target.tolist(), written.count.tolist())
     counts = {(source, target): count for source, target, count in zip(*columns, strict=True)}
@@ -69,7 +71,7 @@ def _report(
     context: Context,
     split: str,
     lengths: LengthCounts,
-    shaped: dict[Shape, Shaped],
+    shaped: Mapping[Shape, Shaped],
     output: TransformedExamples,
 ) -> None:
     """Prints and records how many examples were written, left out or truncated, and the share of padding."""

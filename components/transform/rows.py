@@ -60,9 +60,9 @@ class Rows:
     """Examples.
 
     Attributes:
-      number: int64[N], the example's number, which no other example of its split has. Numbers are in the order
-        of the corpus; see `applying.Apply`.
-      id: string[N], the example's `id`.
+      number: int64[N], the example's number, which no other example of its split has. Numbers are in the
+        order of the corpus; see `applying.Apply`.
+      id: string[N] or binary[N], the example's `id`.
       source: the source, N rows.
       target: the target, N rows.
     """

@@ -15,6 +15,7 @@ from bitext.components.trainer import Parameters, ScheduleParameters, Validation
 from bitext.components.trainer.fitting import DataSize, data_warnings, with_steps
 from bitext.components.transform import Parameters as TransformParameters
 from bitext.components.transform import fitting
+from bitext.components.transform.lengths import LengthCounts
 
 TATOEBA = DataSize(pairs=135_147, examples=135_147, batches=1_069)
 MULTI30K = DataSize(pairs=29_000, examples=64 * 29_000, batches=64 * 230)
@@ -140,7 +141,7 @@ class TestTransformWarnings:
     def test_a_limit_that_cuts_5_percent_is_told_with_a_limit_that_fits(self, lengths, limit):
         source = np.array(lengths)
         parameters = TransformParameters(source_max_length=limit, target_max_length=10_000)
-        lines = fitting.length_warnings(parameters, source, source)
+        lines = fitting.length_warnings(parameters, LengthCounts.of(source, source))
         assert len(lines) == (np.mean(source > limit) >= 0.05)
         for line in lines:
             fits = int(re.search(r"fit into ([\d,]+)", line)[1].replace(",", ""))
@@ -150,7 +151,7 @@ class TestTransformWarnings:
 
     def test_the_target_limit_names_the_search_too(self):
         parameters = TransformParameters(target_max_length=10, over_long="truncate")
-        (line,) = fitting.length_warnings(parameters, np.array([3]), np.array([40]))
+        (line,) = fitting.length_warnings(parameters, LengthCounts.of(np.array([3]), np.array([40])))
         assert "target_max_length 10 truncates 100.0%" in line
         assert "trainer.search.max_length 39 or more" in line
 

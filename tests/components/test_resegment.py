@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitext.components.text.learn import Vocabulary
-from bitext.components.transform import ragged, resegment
+from bitext.components.transform import resegment
+from bitext.components.transform.rows import Ids, Rows
 
 TEXT = ("a", "b", "c", "d", "e", "ab", "abc", "abcab")
 VOCABULARY = Vocabulary(TEXT, ((0, 1, 5), (5, 2, 6), (6, 5, 7)))
@@ -66,18 +67,19 @@ def test_a_vocabulary_without_merges_has_nothing_to_split(tmp_path):
     assert parts.tolist() == [0, 1]
 
 
-def test_further_files_are_written_and_rows_that_would_be_too_long_stay(tmp_path, splits):
+def test_rows_that_would_be_too_long_stay(splits):
     rows = [[7, 7], [3], [6], [7, 3, 7, 4]]
-    kind = pa.large_list(pa.int64())
-    table = pa.table({"id": ["a", "b", "c", "d"], "ids": pa.array(rows, kind)})
-    ragged.write(tmp_path / "000.arrow", table)
-    resegment.write(tmp_path, 3, 0.999, {"ids": splits}, {"ids": 5})
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "000.arrow",
-        "further-00001-000.arrow",
-        "further-00002-000.arrow",
-    ]
-    further = ragged.read(tmp_path / "further-00002-000.arrow")
-    assert further.schema == table.schema
-    assert further.column("id").to_pylist() == ["a", "b", "c", "d"]
-    assert further.column("ids").to_pylist() == [[7, 7], [3], [0, 1, 2], [7, 3, 7, 4]]
+    ids = Ids(np.concatenate(rows).astype(np.uint16), np.array([len(row) for row in rows]))
+    examples = Rows(np.arange(4), pa.array(["a", "b", "c", "d"]), ids, ids)
+    further = resegment.further(
+        examples,
+        {"source": splits, "target": splits},
+        0.999,
+        {"source": 5, "target": 99},
+        np.random.default_rng(1),
+    )
+    assert further.id.to_pylist() == ["a", "b", "c", "d"]
+    values = np.split(further.source.values, np.cumsum(further.source.lengths)[:-1])
+    assert [row.tolist() for row in values] == [[7, 7], [3], [0, 1, 2], [7, 3, 7, 4]]
+    assert further.target.lengths.tolist()[::3] == [10, 12]
+    assert further.source.values.dtype == np.uint16

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -73,7 +73,14 @@ def write_examples(folder: Path, splits: Splits) -> artifacts.Examples:
 class Run:
     """Runs Transform over one or more spans, and holds its outputs and messages."""
 
-    def __init__(self, folder: Path, *spans: Splits, cache: Path | None = None, **parameters):
+    def __init__(
+        self,
+        folder: Path,
+        *spans: Splits,
+        cache: Path | None = None,
+        beam_pipeline: Callable[[], Pipeline] | None = None,
+        **parameters,
+    ):
         names = ("schema", "graph", "output", "cache", "rejects", "working", "temp")
         paths = {name: folder / name for name in names}
         for path in paths.values():
@@ -89,7 +96,12 @@ class Run:
         Transform().run(
             self.parameters,
             Context(
-                paths["working"], paths["temp"], lambda: Pipeline(runner=FnApiRunner()), self.messages.append
+                paths["working"],
+                paths["temp"],
+                beam_pipeline or (lambda: Pipeline(runner=FnApiRunner())),
+                self.messages.append,
+                spill_dir=paths["temp"] / "spilled" if beam_pipeline is None else None,
+                local_pipeline=lambda: Pipeline(runner=FnApiRunner()),
             ),
             examples=tuple(
                 write_examples(folder / "examples" / str(i), splits) for i, splits in enumerate(spans)
@@ -167,4 +179,4 @@ def expected_ids(run: Run, split: str) -> dict[bytes, tuple[list[int], list[int]
 def key_of(span: Path) -> str:
     """Returns the key of a span that differs from all other spans."""
     (key,) = analyzer_cache.dataset_keys([span / "Split-train"], Augmentation())
-    return key.key
+    return key
