@@ -13,10 +13,6 @@ from bitext.components.transform import Parameters, buckets
 from bitext.components.transform.buckets import Ints
 from bitext.components.transform.lengths import LengthCounts
 
-CHUNK_EXAMPLES = 200_000
-"""A file has about so many examples. One worker holds the examples of a file."""
-CHUNK_TOKENS = 40_000_000
-"""A file has about so many padded positions: one of long examples has fewer than `CHUNK_EXAMPLES`."""
 TRAIN = "train"
 SHUFFLE_SEED = 1
 """The seed of the order of the training examples in their files."""
@@ -24,6 +20,22 @@ Shape: TypeAlias = tuple[int, int]
 """Padded lengths of source and target."""
 FileKey: TypeAlias = tuple[str, int, int, int]
 """Split, padded lengths of source and target, and the number of the file among those of its shape."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FileLimits:
+    """How large a file is. One worker holds the examples of a file.
+
+    Attributes:
+      examples: a file has about so many examples at most.
+      positions: a file has about so many padded ids of both sides at most: long examples have more files.
+    """
+
+    examples: int = 200_000
+    positions: int = 40_000_000
+
+
+LIMITS = FileLimits()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +86,7 @@ class Plan:
     splits: Mapping[str, Mapping[Shape, Shaped]]
 
     @classmethod
-    def of(cls, parameters: Parameters, totals: Mapping[str, LengthCounts]) -> Plan:
+    def of(cls, parameters: Parameters, totals: Mapping[str, LengthCounts], limits: FileLimits) -> Plan:
         """Returns the plan for the lengths of all splits.
 
         Rare buckets of the training split are merged into larger ones. The other splits have the same shapes.
@@ -91,7 +103,7 @@ class Plan:
             bounds.target[merged % len(bounds.target)],
         )
         shapes = tuple(zip(source.tolist(), target.tolist(), strict=True))
-        splits = {split: _shaped(bounds, shapes, of_split) for split, of_split in accepted.items()}
+        splits = {split: _shaped(bounds, shapes, of_split, limits) for split, of_split in accepted.items()}
         return cls(shapes, splits)
 
     def files(self) -> Iterator[FileKey]:
@@ -102,7 +114,9 @@ class Plan:
                     yield split, source, target, number
 
 
-def _shaped(bounds: Bounds, shapes: tuple[Shape, ...], accepted: LengthCounts) -> dict[Shape, Shaped]:
+def _shaped(
+    bounds: Bounds, shapes: tuple[Shape, ...], accepted: LengthCounts, limits: FileLimits
+) -> dict[Shape, Shaped]:
     """Returns the examples of a split by their padded shape."""
     by_shape: dict[Shape, list[int]] = {}
     for index, bucket in enumerate(bounds.bucket(accepted.source, accepted.target).tolist()):
@@ -112,7 +126,7 @@ def _shaped(bounds: Bounds, shapes: tuple[Shape, ...], accepted: LengthCounts) -
         columns = (accepted.source, accepted.target, accepted.count)
         lengths = LengthCounts(*(column[indices] for column in columns))
         total = lengths.total()
-        files = max(-(-total // CHUNK_EXAMPLES), -(-total * sum(shape) // CHUNK_TOKENS))
+        files = max(-(-total // limits.examples), -(-total * sum(shape) // limits.positions))
         shaped[shape] = Shaped(lengths, files)
     return shaped
 

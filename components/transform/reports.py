@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from bitext.components.artifacts import Bucket, TransformedExamples
 from bitext.components.component import Context
 from bitext.components.shared.errors import DataError, EnvironmentFault
-from bitext.components.transform import Augmentation, Parameters, fitting
+from bitext.components.transform import Augmentation, Parameters, fitting, plan
 from bitext.components.transform.lengths import LengthCounts, Totals
 from bitext.components.transform.plan import TRAIN, Plan, Shape, Shaped
 
@@ -28,8 +28,8 @@ def finish(
       DataError: all pairs of a split are over-long.
       EnvironmentFault: the engine has lost or repeated examples.
     """
-    plan = Plan.of(parameters, lengths)
-    for split, shaped in plan.splits.items():
+    plans = Plan.of(parameters, lengths, plan.LIMITS)
+    for split, shaped in plans.splits.items():
         if not shaped:
             raise DataError(
                 f"every pair of the {split} split is longer than source_max_length "

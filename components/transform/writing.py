@@ -25,7 +25,7 @@ from bitext.components.transform import Parameters, plan
 from bitext.components.transform.applying import LENGTHS, Apply, TransformFunction
 from bitext.components.transform.batches import File
 from bitext.components.transform.lengths import LengthCounts, SumLengths, Totals, to_json
-from bitext.components.transform.plan import FileKey, Plan
+from bitext.components.transform.plan import FileKey, FileLimits, Plan
 from bitext.components.transform.rows import Rows
 
 _PADDED_VALUES = 1 << 22
@@ -65,7 +65,9 @@ def build(
     no_rows = pipeline | "ListSplits" >> beam.Create([(split, nothing) for split in files])
     lengths = (applied[LENGTHS], no_rows) | "WithoutRows" >> beam.Flatten()
     plans = (
-        lengths | "SumLengths" >> beam.CombineGlobally(SumLengths()) | "Plan" >> beam.Map(_plan, parameters)
+        lengths
+        | "SumLengths" >> beam.CombineGlobally(SumLengths())
+        | "Plan" >> beam.Map(_plan, parameters, plan.LIMITS)
     )
     by_file = applied.rows | "Assign" >> beam.ParDo(Assign(spill_dir), beam.pvalue.AsSingleton(plans))
     # Every file of the plan is written, even if no row gets into it.
@@ -98,8 +100,8 @@ def result(output: TransformedExamples) -> tuple[Totals, Totals]:
     return {name: c for name, c in totals.items() if not name.startswith(_WRITTEN)}, written
 
 
-def _plan(totals: Totals, parameters: Parameters) -> Plan:
-    return Plan.of(parameters, totals)
+def _plan(totals: Totals, parameters: Parameters, limits: FileLimits) -> Plan:
+    return Plan.of(parameters, totals, limits)
 
 
 class Assign(beam.DoFn):

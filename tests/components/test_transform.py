@@ -127,7 +127,7 @@ def test_over_long_pairs_are_left_out_and_counted(default_run, tmp_path):
 def test_over_long_pairs_can_be_truncated_and_large_buckets_have_several_files(
     default_run, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(plan, "CHUNK_EXAMPLES", 40)
+    monkeypatch.setattr(plan, "LIMITS", plan.FileLimits(examples=40))
     run = Run(tmp_path, SPLITS, source_max_length=20, target_max_length=24, over_long="truncate")
 
     def truncate(ids: list[int], limit: int) -> list[int]:

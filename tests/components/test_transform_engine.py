@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +14,19 @@ import tensorflow_transform.beam as tft_beam
 from apache_beam import Create, Map, Pipeline
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitext.components import artifacts
 from bitext.components.component import Context
-from bitext.components.shared import spilling
+from bitext.components.shared import spilling, storage
 from bitext.components.shared.errors import EnvironmentFault
+from bitext.components.text import EOS_ID
 from bitext.components.transform import Parameters, applying, plan, reports, writing
 from bitext.components.transform.batches import File, Reader, tensor_adapter_config
 from bitext.components.transform.executor import _feature_schema
 from bitext.components.transform.lengths import LengthCounts, SumLengths, percentile
-from bitext.components.transform.plan import Plan
+from bitext.components.transform.plan import FileLimits, Plan
 from bitext.components.transform.rows import Ids, Rows
 from tests.components.beam_engine import engine
 from tests.components.transform_runs import SPLITS, Run, rows
@@ -48,7 +50,7 @@ def assert_equal_bytes(run: Run, other: Run) -> None:
 
 @pytest.mark.slow
 def test_the_bytes_do_not_depend_on_the_engine_and_its_workers(tmp_path, monkeypatch):
-    monkeypatch.setattr(plan, "CHUNK_EXAMPLES", 40)
+    monkeypatch.setattr(plan, "LIMITS", FileLimits(examples=40))
     spans = (SPLITS, {"train": rows(30, 7)}, {"train": [], "test": rows(3, 8)})
     parameters = {"subword_samples": 2, "subword_dropout": 0.2, "whole_token_pattern": "[0-9]+"}
     in_process = Run(tmp_path / "in process", *spans, **parameters)
@@ -69,13 +71,18 @@ def test_the_bytes_do_not_depend_on_threads_and_spilling(tmp_path, run, flags):
     assert_equal_bytes(run, Run(tmp_path, SPLITS, beam_pipeline=create_pipeline))
 
 
+def save(batch: tuple[pa.RecordBatch, dict], folder: Path) -> None:
+    """Saves a batch that TFT has transformed."""
+    with pa.ipc.new_file(folder / f"{uuid.uuid4().hex}.arrow", batch[0].schema) as writer:
+        writer.write(batch[0])
+
+
 def test_the_ids_are_those_of_tft(tmp_path, run):
     schema = _feature_schema(artifacts.Schema(run.graph.path.parent / "schema"))
     reader = Reader(schema, run.parameters)
     train = run.graph.path.parent / "examples" / "0" / "Split-train"
     batches = list(reader.read(File(0, next(train.iterdir())), augmented=False))
     config = tensor_adapter_config(schema)
-    transformed: list[pa.RecordBatch] = []
     with (
         Pipeline(runner=FnApiRunner()) as pipeline,
         tft_beam.Context(temp_dir=str(tmp_path)),
@@ -83,8 +90,9 @@ def test_the_ids_are_those_of_tft(tmp_path, run):
         function = pipeline | tft_beam.ReadTransformFn(str(run.graph.path))
         data = pipeline | Create(batches, reshuffle=False)
         output, _ = ((data, config), function) | tft_beam.TransformDataset(output_record_batches=True)
-        _ = output | Map(lambda batch: transformed.append(batch[0]))
-    by_first_id = {batch.column("id")[0].as_py()[0]: batch for batch in transformed}
+        _ = output | Map(save, tmp_path)
+    tables = [pa.ipc.open_file(path).read_all() for path in tmp_path.glob("*.arrow")]
+    by_first_id = {table.column("id")[0].as_py()[0]: table.to_batches()[0] for table in tables}
     graph = applying.Graph(applying.zipped(run.graph.graph))
     assert len(batches) == len(by_first_id) > 3
     for batch in batches:
@@ -102,7 +110,9 @@ def some_rows(random: np.random.Generator, count: int, longest: int = 30) -> Row
 
     def ids() -> Ids:
         lengths = random.integers(1, longest + 1, count)
-        return Ids(random.integers(4, 300, lengths.sum()).astype(np.uint16), lengths)
+        values = random.integers(4, 300, lengths.sum()).astype(np.uint16)
+        values[np.cumsum(lengths) - 1] = EOS_ID
+        return Ids(values, lengths)
 
     number = random.permutation(10 * count)[:count].astype(np.int64) << 7
     return Rows(number, pa.array([f"ñ:{i}" for i in number.tolist()]), ids(), ids())
@@ -127,7 +137,7 @@ def test_rows_are_taken_packed_and_joined(seed, count, data):
     assert as_tuples(first.take(np.array(indices))) == [as_tuples(first)[i] for i in indices]
     limit = data.draw(st.integers(2, 30))
     assert lists(first.source.truncated(limit)) == [
-        row if len(row) <= limit else [*row[: limit - 1], 2] for row in lists(first.source)
+        row if len(row) <= limit else [*row[: limit - 1], EOS_ID] for row in lists(first.source)
     ]
     padded = first.target.padded(33)
     assert padded.tolist() == [[*row, *[0] * (33 - len(row))] for row in lists(first.target)]
@@ -163,9 +173,7 @@ def test_a_plan_has_a_place_for_each_accepted_example(seed, over_long, chunk):
     p = Parameters(source_max_length=20, target_max_length=25, over_long=over_long)
     lengths = {name: random.integers(1, 30, (2, count)) for name, count in (("train", 300), ("test", 20))}
     totals = {name: LengthCounts.of(*of_split) for name, of_split in lengths.items()}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "CHUNK_EXAMPLES", chunk)
-        plans = Plan.of(p, totals)
+    plans = Plan.of(p, totals, FileLimits(examples=chunk))
     for name, (source, target) in lengths.items():
         fits = (source <= 20) & (target <= 25)
         accepted = int(fits.sum()) if over_long == "reject" else len(fits)
@@ -178,10 +186,11 @@ def test_a_plan_has_a_place_for_each_accepted_example(seed, over_long, chunk):
         assert set(plans.files()) >= {(name, *shape, 0) for shape in shaped}
 
 
-def test_long_examples_are_in_smaller_files(monkeypatch):
-    monkeypatch.setattr(plan, "CHUNK_TOKENS", 1000)
+def test_long_examples_are_in_smaller_files():
     p = Parameters(source_max_length=100, target_max_length=100)
-    plans = Plan.of(p, {"train": LengthCounts.of(np.full(64, 100), np.full(64, 100))})
+    plans = Plan.of(
+        p, {"train": LengthCounts.of(np.full(64, 100), np.full(64, 100))}, FileLimits(positions=1000)
+    )
     assert plans.splits["train"][100, 100].files == 13
 
 
@@ -198,14 +207,15 @@ def test_the_files_of_a_shape_are_one_random_order(files, first):
     assert len(set(plan.keys(number).tolist())) == 500
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 2**32), st.integers(1, 30))
 def test_a_file_has_the_same_bytes_whatever_the_blocks_and_their_order(seed, count):
     """A bundle that is tried again gets its blocks in another order, and finds its file already there."""
     random = np.random.default_rng(seed)
     examples = some_rows(random, count)
+    of_longest = LengthCounts.of(np.full(count, 30), np.full(count, 30))
     plans = Plan.of(
-        Parameters(source_max_length=30, target_max_length=30),
-        {"train": LengthCounts.of(examples.source.lengths, examples.target.lengths)},
+        Parameters(source_max_length=30, target_max_length=30), {"train": of_longest}, FileLimits()
     )
     key = next(plans.files())
     contents = set()
@@ -223,12 +233,12 @@ def test_a_file_has_the_same_bytes_whatever_the_blocks_and_their_order(seed, cou
     assert len(contents) == 1
 
 
-def test_a_block_of_several_files_is_divided(tmp_path, monkeypatch):
-    monkeypatch.setattr(plan, "CHUNK_EXAMPLES", 30)
+def test_a_block_of_several_files_is_divided(tmp_path):
     examples = some_rows(np.random.default_rng(1), 100, longest=4)
     plans = Plan.of(
         Parameters(source_max_length=4, target_max_length=4),
         {"train": LengthCounts.of(examples.source.lengths, examples.target.lengths)},
+        FileLimits(examples=30),
     )
     for spill_dir in (None, tmp_path / "spilled"):
         assign = writing.Assign(spill_dir)
@@ -257,3 +267,36 @@ def test_how_often_examples_are_read_is_small_in_the_graph_of_the_pipeline():
     assert len(file.packed_copies) < 2_000
     assert (file.copies == copies).all()
     assert File.with_copies(3, Path("a"), None).copies is None
+
+
+@pytest.mark.slow
+def test_all_artifacts_can_be_in_an_object_store(tmp_path, monkeypatch):
+    from moto.server import ThreadedMotoServer
+
+    for name, value in (("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")):
+        monkeypatch.setenv(name, value)
+    spans = (SPLITS, {"train": rows(30, 7)})
+    local = Run(tmp_path / "local", *spans)
+    server = ThreadedMotoServer("127.0.0.1", port=0)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        root = storage.path("s3://bucket/runs")
+        storage.file_system(root).mkdir("bucket")
+        with engine(tmp_path / "engine", 2) as create_pipeline:
+            run = Run(tmp_path / "remote", *spans, root=root, beam_pipeline=create_pipeline)
+        for name in ("graph", "output", "cache"):
+            storage.download(root / name, tmp_path / "downloaded" / name)
+            files = {
+                path.relative_to(tmp_path / "local" / name)
+                for path in storage.files_below(tmp_path / "local" / name)
+            }
+            for file in files:
+                if file.name not in ("saved_model.pb", "fingerprint.pb"):
+                    same = tmp_path / "downloaded" / name / file
+                    assert same.read_bytes() == (tmp_path / "local" / name / file).read_bytes()
+            assert len(storage.files_below(root / name)) == len(files)
+        assert run.messages == local.messages
+    finally:
+        server.stop()

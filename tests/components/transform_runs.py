@@ -63,7 +63,7 @@ def write_examples(folder: Path, splits: Splits) -> artifacts.Examples:
     """Writes an Examples artifact."""
     examples = artifacts.Examples(folder)
     for name, split in splits.items():
-        examples.split(name).mkdir(parents=True)
+        examples.split(name).mkdir(parents=True, exist_ok=True)
         by_feature = zip(*split) if split else ([], [], [])
         columns = dict(zip(FEATURES, (pa.array(c, pa.string()) for c in by_feature), strict=True))
         tfrecord.write_examples(examples.shard(name), columns)
@@ -79,12 +79,24 @@ class Run:
         *spans: Splits,
         cache: Path | None = None,
         beam_pipeline: Callable[[], Pipeline] | None = None,
+        root: Path | None = None,
         **parameters,
     ):
-        names = ("schema", "graph", "output", "cache", "rejects", "working", "temp")
-        paths = {name: folder / name for name in names}
+        """Runs Transform.
+
+        Args:
+          folder: the folder of everything.
+          spans: the examples.
+          cache: the analyzer cache of another run.
+          beam_pipeline: creates pipelines on an engine; None: they run in this process.
+          root: the folder of the artifacts, which may be remote; None: `folder`.
+          parameters: Transform's parameters.
+        """
+        root = root or folder
+        paths = {name: folder / name for name in ("working", "temp")}
+        paths |= {name: root / name for name in ("schema", "graph", "output", "cache", "rejects")}
         for path in paths.values():
-            path.mkdir(parents=True)
+            path.mkdir(parents=True, exist_ok=True)
         (paths["schema"] / "schema.pbtxt").write_text(SCHEMA)
         self.messages: list[str] = []
         self.graph = artifacts.TransformGraph(paths["graph"])
@@ -104,7 +116,7 @@ class Run:
                 local_pipeline=lambda: Pipeline(runner=FnApiRunner()),
             ),
             examples=tuple(
-                write_examples(folder / "examples" / str(i), splits) for i, splits in enumerate(spans)
+                write_examples(root / "examples" / str(i), splits) for i, splits in enumerate(spans)
             ),
             schema=artifacts.Schema(paths["schema"]),
             analyzer_cache=None if cache is None else artifacts.TransformCache(cache),
