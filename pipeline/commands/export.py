@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bitext.components.shared.errors import REFUSED, DataError
 from bitext.pipeline.commands import common
+from bitext.pipeline.commands.model_arguments import temporary_folder
 from bitext.pipeline.streams import print_output
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def served_model(config: PipelineConfig) -> TrainedModel:
     from bitext.components.artifacts import Examples, Model, TransformGraph
     from bitext.components.exporter.forms import TrainedModel
     from bitext.pipeline import sources, store
+    from bitext.pipeline.input_copies import InputCopies
 
     remedy = "run the pipeline first: `bitext run CONFIG`"
     root = Path(config.work_folder)
@@ -102,14 +103,15 @@ def served_model(config: PipelineConfig) -> TrainedModel:
     if not served:
         raise DataError(f"no model of the pipeline {config.name} in {root} was blessed", remedy)
     [model] = served
+    copies = InputCopies(temporary_folder())
     for execution in executions:
         if execution.inputs and any(output.digest == model.digest for output in execution.all_outputs()):
             keys = ("transform_graph", "examples")
-            paths = {key: [artifact.path for artifact in execution.inputs[key]] for key in keys}
-            for path in itertools.chain.from_iterable(paths.values()):
-                if not path.is_dir():
-                    raise DataError(f"{path}, which {model.uri} was trained with, is gone", remedy)
+            missing = [a for key in keys for a in execution.inputs[key] if not a.exists]
+            if missing:
+                raise DataError(f"{missing[0].uri}, which {model.uri} was trained with, is gone", remedy)
+            paths = {key: [copies.path(artifact) for artifact in execution.inputs[key]] for key in keys}
             [graph] = map(TransformGraph, paths["transform_graph"])
             examples = [Examples(path) for path in paths["examples"]]
-            return TrainedModel(Model(model.path), model.digest, graph, examples)
+            return TrainedModel(Model(copies.path(model)), model.digest, graph, examples)
     raise DataError(f"there is no record of the training of {model.uri}", remedy)

@@ -119,10 +119,16 @@ def _model_argument(text: str) -> str:
 
 def _local_copy(saved_model: Path) -> Path:
     """Returns a copy of a remote SavedModel, which is deleted when the command ends."""
-    copy = Path(tempfile.mkdtemp(prefix="bitext-"), saved_model.name)
-    atexit.register(shutil.rmtree, copy.parent, ignore_errors=True)
+    copy = temporary_folder() / saved_model.name
     storage.download(saved_model, copy)
     return copy
+
+
+def temporary_folder() -> Path:
+    """Returns a new folder that is deleted when the command ends."""
+    folder = Path(tempfile.mkdtemp(prefix="bitext-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def import_tensorflow() -> None:
