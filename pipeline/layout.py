@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Layout:
     """The folders below a pipeline root.
 
-    If the root is remote, the published artifacts, `.id` and `.lease/` are there, and the others are in a
-    folder of this machine (`work`)::
+    If the root is remote, the published artifacts, `.id`, `.lease/` and `.jobs/` are there, and the others are
+    in a folder of this machine (`work`)::
 
     <node>/<output key>/<execution id>/        published artifacts
     .id                                        the root's id in the metadata store, wherever it is mounted
@@ -33,6 +33,7 @@ class Layout:
     .progress.json                             how far the run in progress is
     .lease/<number>.json                       which process uses a remote root (see `lease`)
     .inputs/<run id>/...                       copies of remote artifacts that a node reads
+    .jobs/<job name>.json                      a job on a Beam engine that has not ended, or a killed run left
     .lock                                      held by the process that uses the root
     .staging/<run id>/<node>/                  outputs and temporary files of the attempt in progress
     .working/<node>/<cache key>/               checkpoints that an interrupted attempt leaves for the next
@@ -92,6 +93,11 @@ class Layout:
     def progress(self) -> Path:
         """The file that says how far the run in progress is."""
         return self.root / ".progress.json"
+
+    @property
+    def jobs(self) -> Path:
+        """The folder of the records of jobs on Beam engines (see `beam.job_records`)."""
+        return self.published / ".jobs"
 
     @property
     def tensorboard(self) -> Path:
@@ -161,8 +167,8 @@ class Layout:
 
     def remove_empty_folders(self) -> None:
         """Removes the empty folders of temporary files. What an attempt left for the next stays."""
-        working, inputs = self.root / ".working", self.root / ".inputs"
-        for folder in (*working.glob("*/*"), *working.glob("*"), working, self.staging, inputs):
+        working, others = self.root / ".working", (self.root / ".inputs", self.root / ".jobs")
+        for folder in (*working.glob("*/*"), *working.glob("*"), working, self.staging, *others):
             with suppress(OSError):  # not empty, or not there
                 folder.rmdir()
 

@@ -35,6 +35,7 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
       rate: how many are done in a second.
       seconds_left: how long the rest takes at this rate; None: unknown.
       figures: what else it reports: the loss, the scores of the last validation.
+      engine: the job on a Beam engine that the node waits for, and its state; empty: none.
       node_seconds: the seconds from `node_started` to `moved`, which a change of the system clock does not
         affect.
       run_seconds: the same from the start of the run.
@@ -51,6 +52,7 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     rate: float = 0.0
     seconds_left: float | None = None
     figures: dict[str, Figure] = {}
+    engine: str = ""
     node_seconds: float = 0.0
     run_seconds: float = 0.0
 
@@ -62,19 +64,22 @@ class LiveFile:
     Attributes:
       path: the file.
       run_id: the id of the run.
+      node: the node that works; empty: none yet.
     """
 
     path: Path
     run_id: str
+    node: str = ""
 
     def __post_init__(self) -> None:
-        self._node, self._part, self._started, self._written = "", "", 0.0, 0.0
+        self._part, self._engine, self._started, self._written = "", "", 0.0, 0.0
         self._run_stopwatch = self._node_stopwatch = Stopwatch()
 
     def start(self, node: str, part: str) -> None:
         """Records that a node begins with its work or a part of it."""
         self._node_stopwatch = Stopwatch()
-        self._node, self._part, self._started = node, part, self._node_stopwatch.started
+        self.node, self._part, self._engine = node, part, ""
+        self._started = self._node_stopwatch.started
         self._write(
             Live(
                 run=self.run_id,
@@ -82,6 +87,22 @@ class LiveFile:
                 part=part,
                 node_started=self._started,
                 moved=self._started,
+                run_seconds=self._run_stopwatch.seconds,
+            )
+        )
+
+    def show_engine(self, text: str) -> None:
+        """Records the state of the job on a Beam engine that the node waits for."""
+        self._engine = text
+        self._write(
+            Live(
+                run=self.run_id,
+                node=self.node,
+                part=self._part,
+                node_started=self._started,
+                moved=time.time(),
+                engine=text,
+                node_seconds=self._node_stopwatch.seconds,
                 run_seconds=self._run_stopwatch.seconds,
             )
         )
@@ -94,7 +115,7 @@ class LiveFile:
         self._write(
             Live(
                 run=self.run_id,
-                node=self._node,
+                node=self.node,
                 part=self._part,
                 node_started=self._started,
                 moved=time.time(),
@@ -104,6 +125,7 @@ class LiveFile:
                 rate=round(progress.rate, 3),
                 seconds_left=None if left is None else round(left, 1),
                 figures=dict(progress.figures),
+                engine=self._engine,
                 node_seconds=self._node_stopwatch.seconds,
                 run_seconds=self._run_stopwatch.seconds,
             )

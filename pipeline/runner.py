@@ -79,6 +79,11 @@ class Runner:
       terminal: prints the progress.
       verify_inputs: whether the inputs of a node are compared with their digests before it runs.
       is_on_engine: whether Beam runs on an engine, and not in this process.
+      end_orphans: cancels jobs that killed runs have left on Beam engines.
+
+    Attributes:
+      log_file: the log of the run.
+      live: records how far the run is.
     """
 
     def __init__(
@@ -90,12 +95,14 @@ class Runner:
         terminal: Terminal,
         verify_inputs: bool = True,
         is_on_engine: bool = False,
+        end_orphans: Callable[[], None] = lambda: None,
     ):
         self._pipeline, self._layout = pipeline, layout
         self._open_store, self._beam_pipeline, self._terminal = store, beam_pipeline, terminal
         self._verify_inputs, self._is_on_engine = verify_inputs, is_on_engine
-        self._run_id = new_run_id()
+        self._end_orphans, self._run_id = end_orphans, new_run_id()
         self.log_file = self._layout.log_file(self._run_id)
+        self.live = LiveFile(self._layout.progress, self._run_id)
 
     def run(self, selection: Selection = ALL_NODES, wait: float = 0.0) -> Result:
         """Runs the selected nodes. A refused model is not an error: see `reports.refusal`.
@@ -118,6 +125,7 @@ class Runner:
         with translating_errors(root), use as used, logging_to(self.log_file):
             if used.takeover:
                 self._terminal.say_of_run(used.takeover)
+            self._end_orphans()
             return self._run(may_run, selection, used)
 
     def _run(self, may_run: dict[str, bool], selection: Selection, use: Use) -> Result:
@@ -138,7 +146,7 @@ class Runner:
         Recovery(self._pipeline, layout, store, run, terminal.say_of_run).clear(history)
         store.put_run(run)
         terminal.run_started(self._run_id, self._pipeline.name, layout.published)
-        live = LiveFile(layout.progress, self._run_id)
+        live = self.live = LiveFile(layout.progress, self._run_id)
         publisher = Publisher(
             layout,
             store,

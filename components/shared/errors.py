@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import json
 from typing import ClassVar
 
 REFUSED = 4
@@ -33,10 +34,25 @@ class ExitCode:
     action: Action
 
 
+NOTE = "bitext-error: "
+"""Begins the note that carries an error as text."""
+
+
+class Notes:
+    """Whether each new error gets a note that carries it as text: on the workers of a Beam engine.
+
+    An engine returns the traceback of a worker's error as text. The note, a line of JSON, is part of it, so
+    the caller can raise the same error again.
+    """
+
+    are_added: ClassVar[bool] = False
+
+
 class BitextError(Exception):
     """Base of the errors that are reported without a traceback.
 
-    `str(error)` says what is wrong and where.
+    `str(error)` says what is wrong and where. A subclass sets its own attributes, numbers or strings, before
+    it calls this constructor.
 
     Attributes:
       remedy: what to do next; empty: unknown.
@@ -52,6 +68,8 @@ class BitextError(Exception):
     def __init__(self, message: str, remedy: str = ""):
         super().__init__(message)
         self.remedy = remedy
+        if Notes.are_added:
+            self.add_note(NOTE + as_json(self))
 
 
 class ConfigError(BitextError):
@@ -78,8 +96,8 @@ class MissingFileError(DataError):
     """
 
     def __init__(self, message: str, remedy: str, pattern: str):
-        super().__init__(message, remedy)
         self.pattern = pattern
+        super().__init__(message, remedy)
 
 
 class LockedError(BitextError):
@@ -102,6 +120,45 @@ class TrainingError(BitextError):
     exit_code = 7
     meaning = "training diverged: the loss is not finite, or ten times that of chance"
     action = Action.STOP
+
+
+def as_json(error: BitextError) -> str:
+    """Returns an error as one line of JSON. Its types are named from its own to `BitextError`."""
+    types = [kind.__name__ for kind in type(error).__mro__ if issubclass(kind, BitextError)]
+    fields = {name: value for name, value in vars(error).items() if not name.startswith("_")}
+    return json.dumps({"types": types, "message": str(error), "fields": fields}, default=str)
+
+
+def from_json(text: str) -> BitextError | None:
+    """Returns the error at the start of `text`, which `as_json` wrote; None if it is damaged.
+
+    The text is not trusted: it chooses one of the loaded subclasses of `BitextError`, and gives it strings
+    and numbers. An unknown type becomes its nearest known base.
+    """
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text)
+        types, message, fields = value["types"], value["message"], value["fields"]
+        kinds = _kinds()
+        kind = next((kinds[name] for name in types if name in kinds), BitextError)
+        error = kind.__new__(kind)
+        Exception.__init__(error, str(message))
+        own = {k: v for k, v in fields.items() if k.isidentifier() and not hasattr(kind, k)}
+        plain = {k: v for k, v in own.items() if isinstance(v, str | int | float | bool | None)}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    error.__dict__.update({"remedy": "", **plain})
+    error.remedy = str(error.remedy)
+    return error
+
+
+def _kinds() -> dict[str, type[BitextError]]:
+    """The loaded error types by name."""
+    kinds, pending = {}, [BitextError]
+    while pending:
+        kind = pending.pop()
+        kinds[kind.__name__] = kind
+        pending += kind.__subclasses__()
+    return kinds
 
 
 INTERRUPTED = ExitCode(130, "interrupted (Ctrl-C); the same command continues", Action.RETRY)

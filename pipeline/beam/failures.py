@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import re
 from collections.abc import Iterator
 
 from bitext.components.shared import errors
-from bitext.components.shared.errors import BitextError, EnvironmentFault
+from bitext.components.shared.errors import NOTE, BitextError, DataError, EnvironmentFault, from_json
+from bitext.pipeline.beam.engine import Engine
+from bitext.pipeline.beam.installation import INSTALL, installation_fault
 
 _LONGEST_MESSAGE = 500
 """The most characters of an engine's message that are shown. The log has the whole message."""
@@ -17,35 +20,72 @@ _OWN_ERROR = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 """An error of this program in the traceback that an engine returns as text."""
+_MISSING_MODULE = re.compile(r"\bModuleNotFoundError: No module named '([\w.]+)'")
+WHILE_RUNNING = " [while running '"
+"""Beam adds this and the name of the step to the message of an error in a Beam function."""
 
 
 @contextlib.contextmanager
-def reporting_engine_failure(engine: str) -> Iterator[None]:
+def reporting_engine_failure(engine: Engine) -> Iterator[None]:
     """Context manager: re-raises the failure of a Beam engine as an EnvironmentFault that names the engine.
 
-    A BitextError that a Beam function raised is re-raised with its type and message, without its remedy.
-    Other errors of Beam functions are not changed: their text has the traceback.
+    The same error is raised again that a component raised in a Beam function. Errors of libraries in Beam
+    functions are not changed: their text has the traceback.
 
     Raises:
-      EnvironmentFault: the engine failed.
+      EnvironmentFault: the engine failed, or a worker lacks a package or has another version of it.
       BitextError: a Beam function raised it.
     """
     try:
         yield
     except Exception as error:
-        text = str(error)
-        if matches := _OWN_ERROR.findall(text):
-            name, message = matches[-1]
-            raise getattr(errors, name, BitextError)(message) from error
-        if isinstance(error, BitextError) or "[while running '" in text:
+        if isinstance(error, BitextError):
             raise
-        details = getattr(error, "details", None)  # of a gRPC error
-        message = " ".join((str(details()) if callable(details) else text).split()) or "it does not answer"
+        text = text_of(error)
+        if own := installation_fault(text) or carried_error(text) or missing_package(text, engine):
+            raise own from error
+        if WHILE_RUNNING in text:
+            raise
+        message = " ".join(text.split()) or "it does not answer"
         raise EnvironmentFault(
-            f"Beam's {engine} failed: {type(error).__name__}: {message[:_LONGEST_MESSAGE]}",
-            "check that it is running and reachable (see `beam`); its own log, that of the job server and the"
-            " workers, has the cause",
+            f"Beam's {engine.name} failed: {type(error).__name__}: {message[:_LONGEST_MESSAGE]}",
+            f"check that it is running and reachable (see `beam`); the cause is in {engine.logs}",
         ) from error
+
+
+def text_of(error: BaseException) -> str:
+    """Returns the text of an error; of a gRPC error, what the other side said."""
+    details = getattr(error, "details", None)
+    return str(details()) if callable(details) else str(error)
+
+
+def carried_error(text: str) -> BitextError | None:
+    """Returns the error of this program in the traceback that an engine returns as text, or None.
+
+    There may be several: causes, copies that Beam made with ` [while running '<step>']` in the message, and
+    those of other bundles. The last original is the one that ended the job.
+    """
+    found = [error for part in text.split(NOTE)[1:] if (error := from_json(part))]
+    originals = [error for error in found if WHILE_RUNNING not in str(error)]
+    if originals:
+        return originals[-1]
+    if matches := _OWN_ERROR.findall(text):  # the note was cut off
+        name, message = matches[-1]
+        kind = getattr(errors, name, BitextError)
+        return (DataError if kind is errors.MissingFileError else kind)(message)
+    return None
+
+
+def missing_package(text: str, engine: Engine) -> EnvironmentFault | None:
+    """Returns the error about a module that a worker lacks and this process has, or None."""
+    if not (matches := _MISSING_MODULE.findall(text)):
+        return None
+    name = matches[-1]
+    if importlib.util.find_spec(name.partition(".")[0]) is None:
+        return None
+    return EnvironmentFault(
+        f"a worker of Beam's {engine.name} cannot import {name}, which is installed here", INSTALL
+    )
 
 
 @contextlib.contextmanager
@@ -70,6 +110,6 @@ def raised_in_beam(error: BaseException) -> BitextError | KeyboardInterrupt | No
     lacks the remedy, and has the original as its cause.
     """
     cause: BaseException | None = error
-    while cause is not None and "[while running '" in str(cause):
+    while cause is not None and WHILE_RUNNING in str(cause):
         cause = cause.__cause__ or cause.__context__
     return cause if cause is not error and isinstance(cause, BitextError | KeyboardInterrupt) else None

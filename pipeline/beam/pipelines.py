@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bitext.components.shared.errors import ConfigError
+from bitext.components.shared.errors import ConfigError, Notes
+from bitext.pipeline.beam.engine import Engine
 from bitext.pipeline.beam.failures import reporting_engine_failure
+from bitext.pipeline.beam.installation import add_check
+from bitext.pipeline.beam.job import Job, Watch, signal_handlers_kept
 
 if TYPE_CHECKING:
     import apache_beam
@@ -16,11 +20,11 @@ if TYPE_CHECKING:
 LOCAL = "DirectRunner"
 """The name of the runner inside this process."""
 QUIET_SECONDS = 10.0
-"""Seconds that a pipeline runs on another engine before a line announces the wait."""
+"""Seconds without an answer of an engine before a line announces the wait."""
 
 
 def pipeline_factory(
-    runner: str = LOCAL, options: Sequence[str] = (), say: Callable[[str], None] = print
+    runner: str = LOCAL, options: Sequence[str] = (), watch: Watch | None = None
 ) -> Callable[[], apache_beam.Pipeline]:
     """Returns a function that creates the Beam pipeline for components. It imports Beam when it is called.
 
@@ -31,11 +35,11 @@ def pipeline_factory(
     Args:
       runner: the name of a Beam runner.
       options: flags for Beam, `--name=value` each.
-      say: prints a line if another engine runs for long.
+      watch: how jobs on another engine are watched; None: by default.
     """
     if runner == LOCAL:
         return lambda: _local_pipeline(options)
-    return lambda: _remote_pipeline(runner, options, say)
+    return lambda: _remote_pipeline(runner, options, watch or Watch())
 
 
 def _local_pipeline(options: Sequence[str]) -> apache_beam.Pipeline:
@@ -47,43 +51,92 @@ def _local_pipeline(options: Sequence[str]) -> apache_beam.Pipeline:
     return apache_beam.Pipeline(runner=FnApiRunner(), options=flags)
 
 
-def _remote_pipeline(runner: str, options: Sequence[str], say: Callable[[str], None]) -> apache_beam.Pipeline:
+def _remote_pipeline(runner: str, options: Sequence[str], watch: Watch) -> apache_beam.Pipeline:
     import apache_beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    engine = engine_name(runner, options)
+    engine, job = Engine.of(runner, options), Job(Engine.of(runner, options), watch)
 
     class RemotePipeline(apache_beam.Pipeline):  # type: ignore[misc]  # Beam is untyped
         """A pipeline whose `run` waits for the engine and names the engine in errors."""
 
         def run(self, *args: Any, **kwargs: Any) -> Any:
-            with _announcing_wait(engine, say), reporting_engine_failure(engine):
-                result = super().run(*args, **kwargs)
-                result.wait_until_finish()
+            with reporting_engine_failure(engine), _notes_off_at_the_end():
+                _add_checks(self)
+                with _announcing_wait(engine, watch.say), signal_handlers_kept(), _canceling(job):
+                    result = super().run(*args, **kwargs)
+                job.wait(result)
                 return result
 
+    others = [option for option in options if not option.startswith("--job_name=")]
     try:
-        return RemotePipeline(options=PipelineOptions([f"--runner={runner}", *options]))
+        pipeline = RemotePipeline(
+            options=PipelineOptions([f"--runner={runner}", f"--job_name={job.name}", *others])
+        )
     except (ValueError, ImportError) as error:
         raise ConfigError(
             f"beam.runner {runner}: {error}",
             "correct beam.runner and beam.options, or install the runner's package",
         ) from error
+    _observe(pipeline.runner, job)
+    return pipeline
 
 
-def engine_name(runner: str, options: Sequence[str]) -> str:
-    """Returns the runner's name, with its address if an option gives it."""
-    for option in options:
-        name, _, value = option.partition("=")
-        if name in ("--job_endpoint", "--flink_master", "--spark_master_url") and value:
-            return f"{runner} at {value}"
-    return runner
+def job_name(*parts: str) -> str:
+    """Returns the name of a job: the parts, in the letters that all engines allow."""
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
+
+
+def _observe(runner: Any, job: Job) -> None:
+    """Makes a portable runner report to `job` what it sends to its job service. Others do not change."""
+    from apache_beam.runners.portability.portable_runner import PortableRunner
+
+    if not isinstance(runner, PortableRunner):
+        return
+    create = runner.create_job_service_handle
+    runner.create_job_service_handle = lambda service, options: create(job.observed(service), options)
+
+
+def _add_checks(pipeline: apache_beam.Pipeline) -> None:
+    """Adds the check of a worker's installation to each DoFn."""
+    from apache_beam.pipeline import PipelineVisitor
+
+    class Adding(PipelineVisitor):  # type: ignore[misc]  # Beam is untyped
+        """Visits each step."""
+
+        def visit_transform(self, step: Any) -> None:
+            """Adds the check to the DoFn of a step that has one."""
+            if isinstance(step.transform, apache_beam.ParDo):
+                add_check(step.transform.fn)
+
+    import apache_beam
+
+    pipeline.visit(Adding())
 
 
 @contextlib.contextmanager
-def _announcing_wait(engine: str, say: Callable[[str], None]) -> Iterator[None]:
-    """Context manager: prints a line if it takes longer than `QUIET_SECONDS`."""
-    line = f"waiting for Beam's {engine}; its own log and web page show its progress"
+def _notes_off_at_the_end() -> Iterator[None]:
+    """Context manager: with `--environment_type=LOOPBACK`, the check has turned notes on in this process."""
+    try:
+        yield
+    finally:
+        Notes.are_added = False
+
+
+@contextlib.contextmanager
+def _canceling(job: Job) -> Iterator[None]:
+    """Context manager: cancels a job if its submission is interrupted or fails."""
+    try:
+        yield
+    except BaseException:
+        job.cancel()
+        raise
+
+
+@contextlib.contextmanager
+def _announcing_wait(engine: Engine, say: Callable[[str], None]) -> Iterator[None]:
+    """Context manager: prints a line if an engine does not take a job for `QUIET_SECONDS`."""
+    line = f"waiting for Beam's {engine.name} to take the job; the cause may be in {engine.logs}"
     timer = threading.Timer(QUIET_SECONDS, say, [line])
     timer.daemon = True
     timer.start()

@@ -8,8 +8,9 @@ import dataclasses
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from bitext.components.shared import storage
@@ -19,8 +20,11 @@ from bitext.pipeline.records import Stopwatch
 from bitext.pipeline.streams import print_message, print_output
 
 if TYPE_CHECKING:
+    from bitext.pipeline.beam import Watch
     from bitext.pipeline.config import PipelineConfig
     from bitext.pipeline.graph import Pipeline
+    from bitext.pipeline.layout import Layout
+    from bitext.pipeline.live import LiveFile
     from bitext.pipeline.plan import Selection
     from bitext.pipeline.reports.outcome import Outcome
     from bitext.pipeline.reports.refusal import Refusal
@@ -112,14 +116,16 @@ def run(options: argparse.Namespace) -> int:
                 check_no_other_root_pushes(config, layout, store)
             return store
 
+        watch = _watch(config, layout, terminal, lambda: runner.live)
         runner = Runner(
             pipeline,
             layout,
             open_own_store,
-            pipeline_factory(config.beam.runner, config.beam.options, terminal.say),
+            pipeline_factory(config.beam.runner, config.beam.options, watch),
             terminal,
             config.verify_inputs,
             config.beam.runner != LOCAL,
+            lambda: watch.records.end_orphans(terminal.say_of_run),
         )
         session.log_file = runner.log_file
         result = runner.run(selection, options.wait)
@@ -131,6 +137,19 @@ def run(options: argparse.Namespace) -> int:
         common.print_error(refused.message, refused.remedy, session)
         return REFUSED
     return 0
+
+
+def _watch(config: PipelineConfig, layout: Layout, terminal: Terminal, live: Callable[[], LiveFile]) -> Watch:
+    """Returns how the jobs of the run on a Beam engine are watched; `live` returns the file of the run."""
+    from bitext.pipeline.beam import JobRecords, Watch, job_name
+
+    return Watch(
+        say=terminal.say,
+        show=lambda state: live().show_engine(state),
+        records=JobRecords(layout.jobs),
+        job_name=lambda: job_name("bitext", config.name, live().run_id, live().node, token_hex(2)),
+        stall_timeout=config.beam.stall_timeout,
+    )
 
 
 def _command(options: argparse.Namespace) -> list[str]:

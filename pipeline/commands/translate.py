@@ -186,7 +186,7 @@ def _translate_with_beam(
     options: argparse.Namespace, model: Path, search: Search, splitting: Splitting, printer: Printer
 ) -> None:
     """Translates with Beam and prints the progress to standard error."""
-    from bitext.pipeline.beam import errors_unwrapped, pipeline_factory
+    from bitext.pipeline.beam import Watch, errors_unwrapped, pipeline_factory
     from bitext.pipeline.config import Beam, runner_name
     from bitext.pipeline.terminal import log, log_shown
 
@@ -202,7 +202,11 @@ def _translate_with_beam(
             options.input,
             options.output,
             search,
-            pipeline_factory(runner_name(settings.runner), settings.options),
+            pipeline_factory(
+                runner_name(settings.runner),
+                settings.options,
+                Watch(print_message, stall_timeout=settings.stall_timeout),
+            ),
             batch_size=options.batch_size,
             splitting=splitting,
             trusted=options.trust_model,

@@ -89,10 +89,14 @@ class Beam(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
         others are `FlinkRunner`, `SparkRunner`, `PortableRunner`, `PrismRunner` and `DataflowRunner`, or
         `module.Class` for a runner class of another package.
       options: more Beam options, each `--name=value`.
+      stall_timeout: the seconds after which a job on another engine is canceled and the run ends with exit
+        code 6, if the engine reports no progress: no new state, message or count of elements. An engine that
+        counts nothing while a step runs needs more than its longest step takes. 0: no limit.
     """
 
     runner: str = "DirectRunner"
     options: tuple[str, ...] = ()
+    stall_timeout: Annotated[int, msgspec.Meta(ge=0)] = 3600
 
     def __post_init__(self) -> None:
         if not is_beam_runner(self.runner):

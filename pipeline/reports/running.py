@@ -54,6 +54,8 @@ def lines(progress: dict[str, Any]) -> list[str]:
         return [progress["activity"]]
     node = f"{progress['node']} {progress['part']}".strip()
     shown = [f"{node}: {_extent(progress)}" if progress["unit"] else f"{node} works"]
+    if progress["engine"]:
+        shown.append(progress["engine"])
     if figures := _figures(progress["figures"]):
         shown.append(figures)
     last = f"last moved {duration(progress['seconds_still'])} ago"

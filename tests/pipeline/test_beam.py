@@ -10,7 +10,8 @@ import pytest
 from bitext.components.shared.errors import ConfigError, DataError, EnvironmentFault
 from bitext.pipeline.beam import (
     LOCAL,
-    engine_name,
+    Engine,
+    Watch,
     pipeline_factory,
     reporting_engine_failure,
 )
@@ -64,8 +65,8 @@ class TestEngine:
     """The error about a failure of another runner names the runner and its address."""
 
     def test_the_name_includes_the_address(self) -> None:
-        assert engine_name("FlinkRunner", ["--flink_master=host:8081"]) == "FlinkRunner at host:8081"
-        assert engine_name("DataflowRunner", ["--region=europe-west1"]) == "DataflowRunner"
+        assert Engine.of("FlinkRunner", ["--flink_master=host:8081"]).name == "FlinkRunner at host:8081"
+        assert Engine.of("DataflowRunner", ["--region=europe-west1"]).name == "DataflowRunner"
 
     def test_a_job_server_that_does_not_answer_is_named_and_the_wait_is_announced(
         self, monkeypatch: pytest.MonkeyPatch
@@ -77,16 +78,15 @@ class TestEngine:
         monkeypatch.setattr("bitext.pipeline.beam.pipelines.QUIET_SECONDS", 0.2)
         lines: list[str] = []
         options = [f"--job_endpoint={endpoint}", "--job_server_timeout=1"]
-        pipeline = pipeline_factory("PortableRunner", options, lines.append)()
+        pipeline = pipeline_factory("PortableRunner", options, Watch(lines.append))()
         _ = pipeline | beam.Create([1])
         with pytest.raises(EnvironmentFault) as caught:
             pipeline.run()
         assert str(caught.value).startswith(f"Beam's PortableRunner at {endpoint} failed: ")
         assert "does not answer" in str(caught.value)
-        assert "its own log" in caught.value.remedy
-        assert lines == [
-            f"waiting for Beam's PortableRunner at {endpoint}; its own log and web page show its progress"
-        ]
+        assert f"the cause is in the output of the job service at {endpoint}" in caught.value.remedy
+        [line] = lines
+        assert line.startswith(f"waiting for Beam's PortableRunner at {endpoint} to take the job; ")
 
     def test_a_real_job_server_runs_the_pipeline_and_returns_errors_of_its_functions(
         self, tmp_path: Path
@@ -126,7 +126,7 @@ class TestEngine:
     ) -> None:
         with (
             pytest.raises(Exception, match="no task slots|division by zero|bad") as caught,
-            reporting_engine_failure("FlinkRunner"),
+            reporting_engine_failure(Engine("FlinkRunner")),
         ):
             raise RuntimeError(text)
         assert type(caught.value) is expected
