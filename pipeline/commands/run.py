@@ -20,7 +20,8 @@ from bitext.pipeline.records import Stopwatch
 from bitext.pipeline.streams import print_message, print_output
 
 if TYPE_CHECKING:
-    from bitext.pipeline.beam import Watch
+    import apache_beam
+
     from bitext.pipeline.config import PipelineConfig
     from bitext.pipeline.graph import Pipeline
     from bitext.pipeline.layout import Layout
@@ -78,21 +79,17 @@ def add_to(commands: common.Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Runs the pipeline and returns the exit code."""
     from bitext.components.shared.parallel import share_cores
-    from bitext.pipeline.terminal import JsonLines, Quiet, Terminal, quiet_libraries
+    from bitext.pipeline.terminal import quiet_libraries
 
     quiet_libraries()
     share_cores()
     session: common.Session = options.session
     with contextlib.ExitStack() as stack:
-        terminal = Quiet() if options.quiet else Terminal()
-        if options.log_format == "json":
-            session.require_output()
-            terminal = JsonLines(sys.stdout)
-            stack.enter_context(contextlib.redirect_stdout(sys.stderr))  # where libraries print
+        terminal = _terminal(options, stack)
         progress = stack.enter_context(_reporting_the_end(options, terminal, session))
         config = progress.config = common.load(options)
         from bitext.pipeline import root_owner
-        from bitext.pipeline.beam import LOCAL, pipeline_factory
+        from bitext.pipeline.beam import LOCAL
         from bitext.pipeline.graph import create_pipeline
         from bitext.pipeline.layout import Layout
         from bitext.pipeline.opening import check_no_other_root_pushes, open_store
@@ -116,16 +113,16 @@ def run(options: argparse.Namespace) -> int:
                 check_no_other_root_pushes(config, layout, store)
             return store
 
-        watch = _watch(config, layout, terminal, lambda: runner.live)
+        beam_pipeline, end_orphans = _beam(config, layout, terminal, lambda: runner.live)
         runner = Runner(
             pipeline,
             layout,
             open_own_store,
-            pipeline_factory(config.beam.runner, config.beam.options, watch),
+            beam_pipeline,
             terminal,
             config.verify_inputs,
             config.beam.runner != LOCAL,
-            lambda: watch.records.end_orphans(terminal.say_of_run),
+            end_orphans,
         )
         session.log_file = runner.log_file
         result = runner.run(selection, options.wait)
@@ -139,17 +136,40 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _watch(config: PipelineConfig, layout: Layout, terminal: Terminal, live: Callable[[], LiveFile]) -> Watch:
-    """Returns how the jobs of the run on a Beam engine are watched; `live` returns the file of the run."""
-    from bitext.pipeline.beam import JobRecords, Watch, job_name
+def _terminal(options: argparse.Namespace, stack: contextlib.ExitStack) -> Terminal:
+    """Returns what prints the progress of the run."""
+    from bitext.pipeline.terminal import JsonLines, Quiet, Terminal
 
-    return Watch(
+    if options.log_format != "json":
+        return Quiet() if options.quiet else Terminal()
+    options.session.require_output()
+    terminal = JsonLines(sys.stdout)
+    stack.enter_context(contextlib.redirect_stdout(sys.stderr))  # where libraries print
+    return terminal
+
+
+def _beam(
+    config: PipelineConfig, layout: Layout, terminal: Terminal, live: Callable[[], LiveFile]
+) -> tuple[Callable[[], apache_beam.Pipeline], Callable[[], None]]:
+    """Returns a function that creates Beam pipelines, and one that ends what killed runs left on engines.
+
+    Args:
+      config: the configuration.
+      layout: the pipeline root.
+      terminal: prints the states of jobs.
+      live: returns the file that says how far the run is.
+    """
+    from bitext.pipeline.beam import JobRecords, Watch, job_name, pipeline_factory
+
+    watch = Watch(
         say=terminal.say,
         show=lambda state: live().show_engine(state),
         records=JobRecords(layout.jobs),
         job_name=lambda: job_name("bitext", config.name, live().run_id, live().node, token_hex(2)),
         stall_timeout=config.beam.stall_timeout,
     )
+    create = pipeline_factory(config.beam.runner, config.beam.options, watch)
+    return create, lambda: watch.records.end_orphans(terminal.say_of_run)
 
 
 def _command(options: argparse.Namespace) -> list[str]:
