@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Layout:
     """The folders below a pipeline root.
 
-    If the root is remote, the published artifacts, `.id`, `.lease/` and `.jobs/` are there, and the others are
-    in a folder of this machine (`work`)::
+    If the root is remote, the published artifacts, `.id`, `.lease/` and `.jobs/` are there, and the others
+    are in a folder of this machine (`work`)::
 
     <node>/<output key>/<execution id>/        published artifacts
     .id                                        the root's id in the metadata store, wherever it is mounted
