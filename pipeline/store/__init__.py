@@ -3,6 +3,11 @@
 It uses neither `filter_query` nor lineage queries, because newer builds of ml-metadata do not have them.
 """
 
+import os
+
+# ML Metadata's notices of each connection. It reads the variable when it is imported.
+os.environ.setdefault("GLOG_minloglevel", "1")
+
 from bitext.pipeline.store.connection import exists, sqlite_file
 from bitext.pipeline.store.store import Store
 

@@ -37,6 +37,12 @@ def die_at(step: int) -> None:
         if reached == step:
             os._exit(KILLED_CODE)
 
+    count_changes(count)
+
+
+def count_changes(count: Callable[[], None]) -> None:
+    """Calls a function before each change of a local file, and before and after each change of a record."""
+
     def audit(event: str, arguments: tuple[object, ...]) -> None:
         writing = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
         if event in FILE_EVENTS or writing:

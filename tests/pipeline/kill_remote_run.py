@@ -1,8 +1,8 @@
-"""Kills runs in a remote root at every request that changes it. Started by test_remote_root.py.
+"""Kills runs in a remote root at every change of a file. Started by test_remote_root.py.
 
 Each run is a process of its own, which ends at once (as by SIGKILL) before or after its Nth request to write,
-copy or delete a file of the store, or its Nth change of a record. After each kill, no output on record is
-incomplete, and the next run completes and leaves nothing else in the root.
+copy or delete a file of the store, or its Nth change of a local file or of a record. After each kill, no
+output on record is incomplete, and the next run completes and leaves nothing else in the root.
 
 Arguments: the address of a folder in the store, a local folder, `staged` or `workers`, and the stride of N.
 """
@@ -14,7 +14,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from bitext.pipeline.runner import Runner
 from bitext.pipeline.store import Store
 from bitext.pipeline.terminal import Terminal
 from tests.pipeline import fakes
+from tests.pipeline.kill_at_every_step import KILLED_CODE, count_changes
 
 REQUESTS = {
     "CompleteMultipartUpload",
@@ -38,7 +38,6 @@ REQUESTS = {
     "UploadPart",
 }
 """The requests that change the store."""
-KILLED_CODE = 9
 
 
 def layout_of(address: str, folder: Path) -> Layout:
@@ -52,7 +51,7 @@ def open_store(folder: Path) -> Store:
 
 
 def die_at(step: int) -> None:
-    """Makes this process exit at once when it reaches this step. The request of the lease is no step."""
+    """Makes this process exit at once when it reaches this step."""
     from aiobotocore.client import AioBaseClient
 
     reached = 0
@@ -66,7 +65,9 @@ def die_at(step: int) -> None:
     request = AioBaseClient._make_api_call
 
     async def counted_request(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
-        is_step = operation in REQUESTS and "/.lease/" not in str(arguments)
+        # A thread renews the lease, at no certain step; that it is taken is a step.
+        is_renewal = "/.lease/" in str(arguments.get("Key", "")) and "IfNoneMatch" not in arguments
+        is_step = operation in REQUESTS and not is_renewal
         if is_step:
             count()
         answer = await request(client, operation, arguments)
@@ -75,15 +76,7 @@ def die_at(step: int) -> None:
         return answer
 
     AioBaseClient._make_api_call = counted_request
-    for name in ("put_execution", "put_run"):
-        original = getattr(Store, name)
-
-        def counted(*arguments: object, _original: Callable[..., None] = original) -> None:
-            count()
-            _original(*arguments)
-            count()
-
-        setattr(Store, name, counted)
+    count_changes(count)
 
 
 def run(address: str, folder: Path, kind: str, step: int) -> None:
