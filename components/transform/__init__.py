@@ -229,6 +229,7 @@ class Transform(Component[WeightedParameters]):
     optional = frozenset({"analyzer_cache"})
     list_inputs = frozenset({"examples"})
     uncached_inputs = frozenset({"analyzer_cache"})
+    opened_by_workers = frozenset({"examples", "transformed_examples", "updated_analyzer_cache"})
 
     def external_inputs(self, parameters: Parameters) -> list[str]:
         """Paths of the vocabulary files that a user gives."""

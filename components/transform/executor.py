@@ -15,7 +15,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from bitext.components import artifacts
 from bitext.components.artifacts import SideFiles, TextFile
 from bitext.components.component import Context
-from bitext.components.shared import storage, tfrecord
+from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
 from bitext.components.shared.parts import count_parts
 from bitext.components.transform import (
@@ -85,25 +85,20 @@ def run(
     )
     _report_cached(context, examples, window)
     copies = selection.copies(parameters, examples, rejects, context.say)
-    graph = transform_graph
-    if storage.is_remote(graph.path):
-        graph = artifacts.TransformGraph(context.temp_dir / "graph", graph.properties)
     with context.progress("rows", _rows_to_read(examples, window)):
         _count(parameters, given, context, splits[TRAIN], window, feature_schema)
-        analysis.write_graph(parameters, given, feature_schema, context, window, graph.path)
-        graph.write_feature_schema(feature_schema)
-        text = text_file(parameters, graph, given)
-        graph.write_text(text)
-        if graph is not transform_graph:
-            storage.upload(graph.path, transform_graph.path)
-        function = _function(parameters, text, graph)
+        analysis.write_graph(parameters, given, feature_schema, context, window, transform_graph.path)
+        transform_graph.write_feature_schema(feature_schema)
+        text = text_file(parameters, transform_graph, given)
+        transform_graph.write_text(text)
+        function = _function(parameters, text, transform_graph)
         _write(parameters, context, splits, copies, feature_schema, function, transformed_examples)
     transform_graph.properties.update(
         unit=parameters.unit, source_vocabulary=text.source.size, target_vocabulary=text.target.size
     )
     lengths, written = writing.result(transformed_examples)
     reports.finish(parameters, context, lengths, written, transformed_examples)
-    _warn(parameters, context, text, graph, transformed_examples)
+    _warn(parameters, context, text, transform_graph, transformed_examples)
 
 
 def _resolve(

@@ -89,12 +89,12 @@ class Run:
           spans: the examples.
           cache: the analyzer cache of another run.
           beam_pipeline: creates pipelines on an engine; None: they run in this process.
-          root: the folder of the artifacts, which may be remote; None: `folder`.
+          root: the folder of the artifacts that workers open, which may be remote; None: `folder`.
           parameters: Transform's parameters.
         """
         root = root or folder
-        paths = {name: folder / name for name in ("working", "temp")}
-        paths |= {name: root / name for name in ("schema", "graph", "output", "cache", "rejects")}
+        paths = {name: folder / name for name in ("schema", "graph", "rejects", "working", "temp")}
+        paths |= {name: root / name for name in ("output", "cache")}
         for path in paths.values():
             path.mkdir(parents=True, exist_ok=True)
         (paths["schema"] / "schema.pbtxt").write_text(SCHEMA)
