@@ -6,7 +6,6 @@ not used for them: it writes files that all workers must see, and reads every sp
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -78,19 +77,12 @@ class _Counts:
     """The graph that counts the distinct pretokens of a batch. It serves all threads of a process."""
 
     def __init__(self, parameters: Parameters, given: GivenSides):
+        def count(source: tf.Tensor, target: tf.Tensor) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+            words = preprocessing.counted_words({"source": source, "target": target}, parameters, given)
+            return {prefix: vocabulary.distinct(of_prefix) for prefix, of_prefix in words.items()}
+
         text = tf.TensorSpec([None], tf.string)
-        self.of_batch = tf.function(
-            functools.partial(_count, parameters=parameters, given=given),
-            input_signature=[text, text],
-            autograph=False,
-        )
-
-
-def _count(
-    source: tf.Tensor, target: tf.Tensor, parameters: Parameters, given: GivenSides
-) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
-    words = preprocessing.counted_words({"source": source, "target": target}, parameters, given)
-    return {prefix: vocabulary.distinct(of_prefix) for prefix, of_prefix in words.items()}
+        self.of_batch = tf.function(count, input_signature=[text, text], autograph=False)
 
 
 class CountWords(beam.DoFn):
@@ -105,7 +97,7 @@ class CountWords(beam.DoFn):
         self._counts = self._shared.acquire(lambda: _Counts(self._parameters, self._given))
 
     def teardown(self) -> None:
-        del self._counts
+        vars(self).pop("_counts", None)  # it is missing if `setup` has failed
 
     def start_bundle(self) -> None:
         self._totals: dict[Key, vocabulary.Counts] = {}

@@ -92,7 +92,7 @@ def test_counts_of_another_augmentation_are_not_reused(tmp_path: Path) -> None:
     write_examples(tmp_path / "span", {"train": rows(5, 1)})
     folders = [tmp_path / "span" / "Split-train"]
     keys = {
-        analyzer_cache.dataset_keys(folders, settings)[0].key
+        analyzer_cache.dataset_keys(folders, settings)[0]
         for settings in (Augmentation(), Augmentation(upper_case=0.5), Augmentation(no_final_mark=0.5))
     }
     assert len(keys) == 3
