@@ -97,7 +97,7 @@ class CountWords(beam.DoFn):
         self._counts = self._shared.acquire(lambda: _Counts(self._parameters, self._given))
 
     def teardown(self) -> None:
-        vars(self).pop("_counts", None)  # it is missing if `setup` has failed
+        self.__dict__.pop("_counts", None)  # it is missing if `setup` has failed
 
     def start_bundle(self) -> None:
         self._totals: dict[Key, vocabulary.Counts] = {}
