@@ -7,9 +7,6 @@ workers must see. The ids are the same.
 from __future__ import annotations
 
 import dataclasses
-import io
-import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ from apache_beam.utils.shared import Shared
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_transform.saved import saved_transform_io_v2
 
+from bitext.components.shared.folder_bytes import unzipped
 from bitext.components.shared.spilling import Storage
 from bitext.components.transform import Parameters, resegment
 from bitext.components.transform.batches import File, Reader
@@ -44,7 +42,7 @@ class TransformFunction:
     """What a worker needs to turn text into token ids.
 
     Attributes:
-      zipped: the SavedModel that TensorFlow Transform wrote, as the bytes of a ZIP archive.
+      zipped: the SavedModel that TensorFlow Transform wrote, as the bytes that `folder_bytes.zipped` returns.
       dtype: a type of NumPy that holds all ids.
       splits: by side, the pairs of subwords that each subword can be split into; None: one tokenization.
     """
@@ -52,15 +50,6 @@ class TransformFunction:
     zipped: bytes
     dtype: str
     splits: Mapping[str, resegment.Splits] | None = None
-
-
-def zipped(folder: Path) -> bytes:
-    """Returns the files of a local folder as the bytes of a ZIP archive."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(folder.rglob("*")):
-            archive.write(path, path.relative_to(folder))
-    return buffer.getvalue()
 
 
 class Graph:
@@ -71,11 +60,9 @@ class Graph:
     """
 
     def __init__(self, zipped: bytes):
-        with tempfile.TemporaryDirectory(prefix="bitext-") as folder:
-            with zipfile.ZipFile(io.BytesIO(zipped)) as archive:
-                archive.extractall(folder)
+        with unzipped(zipped) as folder:
             # Its lookup tables are filled when it is loaded.
-            self._loader = saved_transform_io_v2.SavedModelLoader(folder)
+            self._loader = saved_transform_io_v2.SavedModelLoader(str(folder))
             self._loader.finalize(set(FEATURES), set(_OUTPUTS.values()))
 
     def ids(self, tensors: Mapping[str, tf.Tensor], dtype: str) -> tuple[Ids, Ids]:

@@ -17,6 +17,7 @@ from bitext.components.artifacts import SideFiles, TextFile
 from bitext.components.component import Context
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
+from bitext.components.shared.folder_bytes import zipped
 from bitext.components.shared.parts import count_parts
 from bitext.components.transform import (
     Parameters,
@@ -31,7 +32,7 @@ from bitext.components.transform import (
     vocabulary,
     writing,
 )
-from bitext.components.transform.applying import TransformFunction, zipped
+from bitext.components.transform.applying import TransformFunction
 from bitext.components.transform.batches import File, release_graphs
 from bitext.components.transform.given_sides import GivenSides, text_file, text_settings
 from bitext.components.transform.pattern import check_pattern, no_match

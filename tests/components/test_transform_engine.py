@@ -21,6 +21,7 @@ from bitext.components import artifacts
 from bitext.components.component import Context
 from bitext.components.shared import spilling, storage
 from bitext.components.shared.errors import EnvironmentFault
+from bitext.components.shared.folder_bytes import zipped
 from bitext.components.text import EOS_ID
 from bitext.components.transform import Parameters, applying, plan, reports, writing
 from bitext.components.transform.batches import File, Reader, tensor_adapter_config
@@ -93,7 +94,7 @@ def test_the_ids_are_those_of_tft(tmp_path, run):
         _ = output | Map(save, tmp_path)
     tables = [pa.ipc.open_file(path).read_all() for path in tmp_path.glob("*.arrow")]
     by_first_id = {table.column("id")[0].as_py()[0]: table.to_batches()[0] for table in tables}
-    graph = applying.Graph(applying.zipped(run.graph.graph))
+    graph = applying.Graph(zipped(run.graph.graph))
     assert len(batches) == len(by_first_id) > 3
     for batch in batches:
         expected = by_first_id[batch.column("id")[0].as_py()[0]]

@@ -16,9 +16,10 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
-from bitext.components.shared import errors, path_lengths, reading
+from bitext.components.shared import errors, path_lengths, reading, storage
 from bitext.components.shared.faults import reporting_faults
 from bitext.components.shared.files import folder_digest, open_locked
+from bitext.components.shared.folder_bytes import unzipped, zipped
 from bitext.components.translation.bulk.shards import (
     METRICS,
     Shard,
@@ -45,6 +46,7 @@ from bitext.components.translation.sentences import (
 from bitext.components.translation.translator import LineTranslator, find_saved_model
 
 log = logging.getLogger("bitext.bulk_inferrer")
+_COPIED_BYTES = 1 << 22
 MAX_NAME_BYTES, SHORT_NAME = 240, 40
 """Bytes of the longest output name that the folder of the shards repeats, and characters of a longer one."""
 
@@ -59,6 +61,7 @@ def translate_file(
     batch_size: int = 64,
     splitting: Splitting = DEFAULT_SPLITTING,
     trusted: bool = False,
+    shared_folder: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
     """Translates a file of any size with Beam: each line exactly once and in order, completely or not at all.
@@ -74,6 +77,8 @@ def translate_file(
       batch_size: maximum number of lines in one call of the model.
       splitting: how lines are split into sentences.
       trusted: as for `LineTranslator`.
+      shared_folder: a folder, usually remote, that all workers see. The model and the input are copied to it,
+        and the workers write their translations there. None: they see the disk of this process.
       say: prints one line about the progress, or about text that is too long.
 
     Raises:
@@ -93,28 +98,40 @@ def translate_file(
         check_graph(model)
     with open_input(input) as chunks, _locked_folder(output) as folder:
         shards = list(divide(chunks, input, say))
-        shard_folder = folder / _key(shards, model, search, splitting)
+        key = _key(shards, model, search, splitting)
+        shard_folder = folder / key
         with reporting_faults(output, FILE_REMEDY):
             _clear(folder, shard_folder)
-        missing = [shard for shard in shards if not (shard_folder / shard.name).exists()]
+        if shared_folder is not None:
+            shard_folder = shared_folder / key
+            shard_folder.mkdir(parents=True, exist_ok=True)
+        translated = {file.name for file in storage.files_below(shard_folder)}
+        missing = [shard for shard in shards if shard.name not in translated]
         lines = sum(shard.lines for shard in shards)
         say(f"{lines:,} lines in {len(shards):,} shards, {len(missing):,} of them to translate")
         if missing:
-            translator = ShardTranslator(model, search, batch_size, splitting, trusted)
-            _translate(missing, input, shard_folder, translator, beam_pipeline)
+            source = _decompressed(input, folder / key)
+            if shared_folder is not None:
+                model, source = _shared(model, source, shard_folder)
+            translator = ShardTranslator(
+                model, search, batch_size, splitting, trusted, is_zipped=shared_folder is not None
+            )
+            _translate(missing, source, shard_folder, translator, beam_pipeline)
         _join(shards, shard_folder, output, search.nbest, say)
-        shutil.rmtree(shard_folder, ignore_errors=True)
+        if storage.is_remote(shard_folder):
+            storage.remove(shard_folder)
+        for used in (shard_folder, folder / key):
+            shutil.rmtree(used, ignore_errors=True)
 
 
 def _translate(
     shards: Sequence[Shard],
-    input: Path,
+    source: Path,
     shard_folder: Path,
     translator: ShardTranslator,
     beam_pipeline: Callable[[], beam.Pipeline],
 ) -> None:
-    """Translates shards of the input, and writes each to its file."""
-    source = _decompressed(input, shard_folder)
+    """Translates shards of the decompressed input, and writes each to its file."""
     with beam_pipeline() as pipeline:
         _ = (
             pipeline
@@ -145,22 +162,38 @@ class ShardTranslator(ModelHandler[SourceLines, ShardTranslations, LineTranslato
     lines of a shard.
 
     Args:
-      model: a SavedModel.
+      model: a SavedModel, or a file with the bytes of one.
       search: options of the beam search.
       batch_size: maximum number of lines in one call of the model.
       splitting: how lines are split into sentences.
       trusted: as for `LineTranslator`.
+      is_zipped: whether the model is a file with the bytes that `folder_bytes.zipped` returns.
     """
 
-    def __init__(self, model: Path, search: Search, batch_size: int, splitting: Splitting, trusted: bool):
+    def __init__(
+        self,
+        model: Path,
+        search: Search,
+        batch_size: int,
+        splitting: Splitting,
+        trusted: bool,
+        *,
+        is_zipped: bool = False,
+    ):
         super().__init__()
         self._model, self.search, self._batch_size = model, search, batch_size
-        self._splitting, self._trusted = splitting, trusted
+        self._splitting, self._trusted, self._is_zipped = splitting, trusted, is_zipped
 
     def load_model(self) -> LineTranslator:
-        translator = LineTranslator(self._model, self.search, self._batch_size, trusted=self._trusted)
+        with self._local_model() as model:
+            translator = LineTranslator(model, self.search, self._batch_size, trusted=self._trusted)
         warn_if_unmeasured(translator, log.warning)
         return translator
+
+    def _local_model(self) -> contextlib.AbstractContextManager[Path]:
+        if self._is_zipped:
+            return unzipped(self._model.read_bytes())
+        return contextlib.nullcontext(self._model)
 
     def run_inference(
         self,
@@ -191,6 +224,16 @@ def _decompressed(input: Path, shard_folder: Path) -> Path:
         with open_input(input) as chunks:
             write_durably(copy, chunks)
     return copy
+
+
+def _shared(model: Path, source: Path, folder: Path) -> tuple[Path, Path]:
+    """Copies a SavedModel and the decompressed input to a folder that workers see. Returns the copies."""
+    shared_model, shared_source = folder / "model.zip", folder / "input"
+    with storage.reporting_faults(str(folder)):
+        shared_model.write_bytes(zipped(model))
+        with source.open("rb") as file, shared_source.open("wb") as copy:
+            shutil.copyfileobj(file, copy, _COPIED_BYTES)
+    return shared_model, shared_source
 
 
 def _key(shards: Sequence[Shard], model: Path, search: Search, splitting: Splitting) -> str:

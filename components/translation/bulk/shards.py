@@ -13,7 +13,7 @@ from typing import BinaryIO
 import msgspec
 from apache_beam.metrics import Metrics
 
-from bitext.components.shared import errors, reading
+from bitext.components.shared import errors, reading, storage
 from bitext.components.shared.faults import reporting_faults
 from bitext.components.shared.files import atomic_writer, encode_json
 from bitext.components.text.normalization import is_blank
@@ -89,7 +89,8 @@ def read(shard: Shard, source: Path) -> SourceLines:
             block = b"".join(reading.whole_lines(_chunks(file, shard.size)))
     except OSError as error:
         raise errors.DataError(
-            f"cannot read {source}: {error.strerror}", "put it where every worker sees it under this name"
+            f"cannot read {source}: {error.strerror or error}",
+            "put it where every worker sees it under this name",
         ) from error
     if hashlib.sha256(block).hexdigest() != shard.digest:
         raise errors.DataError(
@@ -129,11 +130,15 @@ def write(translated: ShardTranslations, shard_folder: Path, nbest: int) -> None
 
 
 def write_durably(path: Path, chunks: Iterable[bytes]) -> None:
-    """Writes a file that appears only when it is completely on the disk.
+    """Writes a local file that appears only when it is completely on the disk, or a remote one at once.
 
     Raises:
       errors.EnvironmentFault: the file cannot be written.
     """
+    if storage.is_remote(path):
+        with storage.reporting_faults(str(path)):
+            path.write_bytes(b"".join(chunks))
+        return
     with reporting_faults(path, FILE_REMEDY), atomic_writer(path, durable=True) as file:
         file.writelines(chunks)
 
