@@ -66,6 +66,12 @@ def add_to(commands: common.Commands) -> None:
         metavar="K=V",
         help="an option of the Beam runner (repeatable)",
     )
+    parser.add_argument(
+        "--shared-folder",
+        metavar="FOLDER",
+        help="a folder that all workers of the Beam runner see, such as s3://bucket/temporary: the model, the"
+        " input and the translations are exchanged there (default: they see the disk of this machine)",
+    )
 
 
 def _add_alignment_arguments(parser: argparse.ArgumentParser) -> None:
@@ -164,8 +170,9 @@ def _uses_beam(options: argparse.Namespace) -> bool:
     from bitext.components.translation.bulk import WORTHWHILE_BYTES
 
     if options.beam_runner is None:
-        if options.beam_option:
-            raise ConfigError("--beam-option is given without --beam-runner", "add --beam-runner direct")
+        for name in ("beam-option", "shared-folder"):
+            if getattr(options, name.replace("-", "_")):
+                raise ConfigError(f"--{name} is given without --beam-runner", "add --beam-runner direct")
         return False
     if options.input is None or options.output is None:
         raise ConfigError(
@@ -186,6 +193,7 @@ def _translate_with_beam(
     options: argparse.Namespace, model: Path, search: Search, splitting: Splitting, printer: Printer
 ) -> None:
     """Translates with Beam and prints the progress to standard error."""
+    from bitext.components.shared import storage
     from bitext.pipeline.beam import Watch, errors_unwrapped, pipeline_factory
     from bitext.pipeline.config import Beam, runner_name
     from bitext.pipeline.terminal import log, log_shown
@@ -210,5 +218,6 @@ def _translate_with_beam(
             batch_size=options.batch_size,
             splitting=splitting,
             trusted=options.trust_model,
+            shared_folder=storage.path(options.shared_folder) if options.shared_folder else None,
             say=dataclasses.replace(printer, write=log.info),
         )

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitext.components.shared import errors
+from bitext.components.shared import errors, storage
 from bitext.components.translation import lines, output, translate
 from bitext.components.translation.bulk import executor, shards
 from bitext.components.translation.search import Search
@@ -26,6 +26,10 @@ from bitext.components.translation.sentences import TranslatedBlock
 from bitext.components.translation.translator import Translation
 from bitext.pipeline.beam import errors_unwrapped, pipeline_factory
 from tests import toy_model
+from tests.components.beam_engine import engine
+from tests.object_store import bucket, s3_address
+
+__all__ = ["bucket", "s3_address"]
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARD_BYTES = 64
@@ -64,6 +68,7 @@ class Bulk:
         name: str = "in.txt",
         beam_pipeline: Callable[[], beam.Pipeline] | None = None,
         batch_size: int = 64,
+        shared_folder: Path | None = None,
         **search: int,
     ) -> bytes:
         (self.folder / name).write_bytes(data)
@@ -75,6 +80,7 @@ class Bulk:
                 Search(**search),
                 beam_pipeline or pipeline_factory(),
                 batch_size=batch_size,
+                shared_folder=shared_folder,
                 say=self.messages.append,
             )
         return (self.folder / "out.txt").read_bytes()
@@ -353,3 +359,48 @@ class TestFaults:
         monkeypatch.setattr(fcntl, "flock", delete_and_lock)
         with pytest.raises(errors.LockedError):
             bulk(TEXT)
+
+
+class TestSharedFolder:
+    """Workers that do not see the disk of the command get model and input through a folder that they see."""
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("name", ["in.txt", "in.txt.gz"])
+    def test_workers_open_nothing_else(
+        self,
+        bulk: Bulk,
+        bucket: str,
+        monkeypatch: pytest.MonkeyPatch,
+        name: str,
+    ) -> None:
+        shared = storage.path(f"{bucket}/temporary")
+        (shared / "other").write_bytes(b"somebody else's")
+        translate_shards, opened = executor._translate, []
+
+        def note(missing, source, folder, translator, create_pipeline):
+            opened.extend([str(source), str(folder), str(translator._model)])
+            translate_shards(missing, source, folder, translator, create_pipeline)
+
+        monkeypatch.setattr(executor, "_translate", note)
+        data = TEXT if name == "in.txt" else gzip.compress(TEXT)
+        with engine(bulk.folder / "engine", 2) as create_pipeline:
+            result = bulk(data, name, create_pipeline, shared_folder=shared)
+        assert result == bulk.without_beam(TEXT)
+        assert len(opened) == 3
+        assert all(path.startswith(str(shared)) for path in opened)
+        assert [file.name for file in storage.files_below(shared)] == ["other"]
+        assert not list(bulk.folder.glob(".*"))
+        assert not list((bulk.folder / "engine" / "worker").glob("bitext-*"))
+
+    def test_a_run_resumes_there(self, bulk: Bulk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        shared = tmp_path / "shared"
+        with monkeypatch.context() as patch:
+            patch.setattr(executor, "_join", lambda *_: pytest.fail("killed"))
+            with pytest.raises(pytest.fail.Exception, match="killed"):
+                bulk(TEXT, shared_folder=shared)
+        (folder,) = shared.iterdir()
+        assert len(list(folder.glob("[0-9]*"))) > 3
+        (folder / "000001").unlink()
+        assert bulk(TEXT, shared_folder=shared) == bulk.without_beam(TEXT)
+        assert bulk.messages[-1].endswith("shards, 1 of them to translate")
+        assert not list(shared.iterdir())

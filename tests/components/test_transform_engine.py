@@ -31,6 +31,9 @@ from bitext.components.transform.plan import FileLimits, Plan
 from bitext.components.transform.rows import Ids, Rows
 from tests.components.beam_engine import engine
 from tests.components.transform_runs import SPLITS, Run, rows
+from tests.object_store import bucket, s3_address
+
+__all__ = ["bucket", "s3_address"]
 
 
 @pytest.fixture(scope="module")
@@ -271,30 +274,13 @@ def test_how_often_examples_are_read_is_small_in_the_graph_of_the_pipeline():
 
 
 @pytest.mark.slow
-def test_what_workers_open_can_be_in_an_object_store(tmp_path, monkeypatch):
-    from moto.server import ThreadedMotoServer
-
-    for name, value in (("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")):
-        monkeypatch.setenv(name, value)
+def test_what_workers_open_can_be_in_an_object_store(tmp_path, bucket):
     spans = (SPLITS, {"train": rows(30, 7)})
-    local = Run(tmp_path / "local", *spans)
-    server = ThreadedMotoServer("127.0.0.1", port=0)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        root = storage.path("s3://bucket/runs")
-        storage.file_system(root).mkdir("bucket")
-        with engine(tmp_path / "engine", 2) as create_pipeline:
-            run = Run(tmp_path / "remote", *spans, root=root, beam_pipeline=create_pipeline)
-        properties = run.output.properties
-        for name in ("output", "cache"):
-            storage.download(root / name, tmp_path / "remote" / name)
-    finally:
-        server.stop()
-    run.output, run.cache = (
-        artifacts.TransformedExamples(tmp_path / "remote" / "output"),
-        tmp_path / "remote" / "cache",
-    )
-    run.output.properties = properties
+    local, root = Run(tmp_path / "local", *spans), storage.path(f"{bucket}/runs")
+    with engine(tmp_path / "engine", 2) as create_pipeline:
+        run = Run(tmp_path / "remote", *spans, root=root, beam_pipeline=create_pipeline)
+    properties, run.cache = run.output.properties, tmp_path / "remote" / "cache"
+    run.output = artifacts.TransformedExamples(tmp_path / "remote" / "output", properties)
+    for name in ("output", "cache"):
+        storage.download(root / name, tmp_path / "remote" / name)
     assert_equal_bytes(local, run)

@@ -67,6 +67,7 @@ def test_a_small_file_is_translated_without_beam_and_says_so(
         (["--beam-runner", "direct", "--output", "out.txt"], "--beam-runner translates a file into another"),
         (["--beam-runner", "direct", "large.txt"], "--beam-runner translates a file into another"),
         (["large.txt", "--beam-option", "a=b"], "--beam-option is given without --beam-runner"),
+        (["large.txt", "--shared-folder", "s3://b/c"], "--shared-folder is given without --beam-runner"),
         (
             ["large.txt", "--output", "o", "--beam-runner", "direct", "--beam-option", "runner=x"],
             "name the runner",

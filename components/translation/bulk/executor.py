@@ -103,7 +103,7 @@ def translate_file(
         with reporting_faults(output, FILE_REMEDY):
             _clear(folder, shard_folder)
         if shared_folder is not None:
-            shard_folder = shared_folder / key
+            shard_folder = shared_folder.absolute() / key
             shard_folder.mkdir(parents=True, exist_ok=True)
         translated = {file.name for file in storage.files_below(shard_folder)}
         missing = [shard for shard in shards if shard.name not in translated]
