@@ -109,7 +109,7 @@ class Apply(beam.DoFn):
         self._bounds = Bounds.of(self._parameters)
 
     def teardown(self) -> None:
-        vars(self).pop("_graph", None)  # it is missing if `setup` has failed
+        self.__dict__.pop("_graph", None)  # it is missing if `setup` has failed
 
     def process(self, element: tuple[str, File]) -> Iterator[Any]:
         split, file = element
