@@ -454,6 +454,17 @@ def test_rare_buckets_are_merged_into_larger_ones(data):
             assert used[row:, column:].sum() == count
 
 
+def test_training_pairs_are_counted_only_if_their_number_is_not_recorded(tmp_path, monkeypatch):
+    spans = [write_examples(tmp_path / str(count), {"train": rows(count, 1)}) for count in (3, 4)]
+    files = [span.files("train") for span in spans]
+    assert executor._pairs(spans, files) == 7
+    spans[0].properties["train"] = 3
+    assert executor._pairs(spans, files) == 7
+    spans[1].properties["train"] = 4
+    monkeypatch.setattr(executor.tfrecord, "read_records", lambda *_: pytest.fail("it reads a file"))
+    assert executor._pairs(spans, files) == 7
+
+
 @pytest.mark.slow
 def test_vocabulary_size_auto_follows_the_number_of_training_pairs(tmp_path):
     run = Run(tmp_path, {"train": rows(30, seed=1), "eval": rows(2, seed=2)}, vocabulary_size="auto")
