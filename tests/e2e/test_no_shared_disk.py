@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,13 +101,16 @@ def engine(tmp_path: Path, bucket: str) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, bucket: str, engine: Engine, tmp_path_factory: Any) -> Iterator[Path]:
+def project(tmp_path: Path, bucket: str, engine: Engine) -> Iterator[Path]:
     """A folder with a configuration whose corpus, root, models and records are all elsewhere."""
     from bitext.components.shared import storage
 
     rows = "".join(f"{source}\t{target}\n" for source, target in toy.sentences()) + "only one side\n"
     storage.path(f"{bucket}/data/toy.tsv").write_bytes(rows.encode())
-    with postgresql(tmp_path_factory.mktemp("postgresql")) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="bitext-") as name,  # the server's user can enter it
+        postgresql(Path(name)) as server,
+    ):
         database = server.settings.postgresql
         folder = tmp_path / "project"
         folder.mkdir()
