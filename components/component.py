@@ -73,6 +73,8 @@ class Context:
       spill_dir: the folder for blocks of rows while Beam groups them in this process, see `spilling.Storage`.
         None: Beam runs on an engine, and its functions must not use the disk of this process. They read and
         write artifacts only.
+      job_file: the file by which the chief of a distributed training tells its workers on other hosts what to
+        train, in the pipeline root; None: there is no such file.
     """
 
     working_dir: Path
@@ -88,6 +90,7 @@ class Context:
     observe: Callable[[Progress], None] = lambda _: None
     local_pipeline: Callable[[], apache_beam.Pipeline] | None = None
     spill_dir: Path | None = None
+    job_file: Path | None = None
 
     def progress(
         self, unit: str, total: int | None = None, done: int = 0, *, is_drawn: bool = True
@@ -157,7 +160,7 @@ class Component(Generic[P]):
       input_splits: the splits that are read of an input, by its name; an input that is not named is read
         whole. Other splits are not part of the cache key: a new test split does not train the model again.
       uncached_parameters: parameters that are not part of the cache key, because they cannot change the
-        outputs (a progress bar).
+        outputs (a progress bar). One of a section has the name of the section before it: `section.name`.
       opened_by_workers: names of inputs and outputs that Beam functions open. If Beam runs on an engine and
         the pipeline root is remote, their paths are remote. All others are folders of this machine.
       obeys_force_bless: whether it blesses the model if `Context.force_bless` is given. It then runs even if

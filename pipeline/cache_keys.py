@@ -40,7 +40,8 @@ def key_parts(component: Component[Any], parameters: Parameters, inputs: Artifac
     """
     values = msgspec.json.decode(msgspec.json.encode(parameters))  # as the store returns them
     for name in component.uncached_parameters:
-        values.pop(name)
+        *sections, last = name.split(".")
+        functools.reduce(lambda section, key: section[key], sections, values).pop(last)
     return {
         "input": input_digests(component, inputs),
         "file": external_digests(component, parameters),

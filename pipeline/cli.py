@@ -37,6 +37,7 @@ from bitext.pipeline.commands import (
     serve,
     show,
     status,
+    train_worker,
     translate,
     verify,
 )
@@ -181,6 +182,7 @@ def build_parser() -> argparse.ArgumentParser:
         init,
         inspect,
         run,
+        train_worker,
         config,
         status,
         history,

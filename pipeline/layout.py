@@ -34,6 +34,7 @@ class Layout:
     .lease/<number>.json                       which process uses a remote root (see `lease`)
     .inputs/<run id>/...                       copies of remote artifacts that a node reads
     .jobs/<job name>.json                      a job on a Beam engine that has not ended, or a killed run left
+    .train-job.json                            what the workers of a distributed training do
     .lock                                      held by the process that uses the root
     .staging/<run id>/<node>/                  outputs and temporary files of the attempt in progress
     .working/<node>/<cache key>/               checkpoints that an interrupted attempt leaves for the next
@@ -98,6 +99,9 @@ class Layout:
     def jobs(self) -> Path:
         """The folder of the records of jobs on Beam engines (see `beam.job_records`)."""
         return self.published / ".jobs"
+    def job_file(self) -> Path:
+        """The file that tells the workers of a distributed training what to do."""
+        return self.root / ".train-job.json"
 
     @property
     def tensorboard(self) -> Path:

@@ -164,6 +164,32 @@ class EmbeddingParameters(component.Parameters, frozen=True, kw_only=True, forbi
             raise ValueError("freeze needs source or target: the file whose rows stay as they are")
 
 
+class DistributeParameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Training by several processes, hosts or devices, each on its rows of every batch.
+
+    The update is that of the whole batch, up to rounding: `batch_tokens` is divided among all of them.
+
+    Attributes:
+      workers: number of processes that train together, each on a host or a GPU of its own: `bitext run` is
+        the chief, and `bitext train-worker` starts each of the others. The environment variable TF_CONFIG
+        of each names all of them. 1: `bitext run` trains alone.
+      devices: number of devices of this machine that train together in one process: its GPUs, or TensorFlow's
+        logical CPU devices without a GPU. More than one needs `workers` 1.
+      wait_seconds: how long the chief waits for the other workers before it ends with exit code 6.
+    """
+
+    workers: Positive = 1
+    devices: Positive = 1
+    wait_seconds: Positive = 600
+
+    def __post_init__(self) -> None:
+        if self.workers > 1 and self.devices > 1:
+            raise ValueError(
+                "devices must be 1 if there are several workers: start one worker for each device. "
+                f"Received: workers {self.workers}, devices {self.devices}"
+            )
+
+
 class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Parameters of the Trainer.
 
@@ -185,6 +211,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
       replicas: each batch is split into this many parts that run in parallel, each on its share of the cores.
         Their gradients are summed, so that the update is that of the whole batch. Use 2 on a CPU, because one
         small matrix product cannot use all cores, and 1 on a GPU.
+      distribute: training by several processes, hosts or devices.
       label_smoothing: share of the target probability that is spread evenly over the vocabulary.
       scheduled_sampling: probability, at the last update, that the decoder reads its own prediction instead
         of the true token. It rises linearly from 0 (Bengio et al. 2015; for all positions at once: Duckworth
@@ -212,6 +239,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     batch_tokens: Positive = 1600
     accumulate: Positive = 1
     replicas: Positive = 2
+    distribute: DistributeParameters = DistributeParameters()
     label_smoothing: Rate = 0.1
     scheduled_sampling: Probability = 0.0
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -266,7 +294,7 @@ class Trainer(Component[Parameters]):
     optional = frozenset({"base_model"})
     list_inputs = frozenset({"examples"})
     input_splits = {"transformed_examples": ("train",), "examples": ("eval",)}
-    uncached_parameters = frozenset({"progress"})
+    uncached_parameters = frozenset({"progress", "distribute.wait_seconds"})
 
     def external_inputs(self, parameters: Parameters) -> list[str]:
         """Paths of pretrained vectors, and of the checkpoint files if `warm_start.model` is a folder."""
@@ -277,9 +305,14 @@ class Trainer(Component[Parameters]):
         return vectors + list(map(str, (model.weights_file, model.vocabulary_file, model.architecture_file)))
 
     def check_files(self, parameters: Parameters) -> None:
-        """Raises DataError for a file of vectors that cannot be used, as far as its first lines show it."""
-        from bitext.components.trainer import vectors
+        """Raises DataError for a file of vectors that cannot be used, as far as its first lines show it.
 
+        Raises ConfigError if several workers are to train, and TF_CONFIG does not name them.
+        """
+        from bitext.components.trainer import chief, vectors
+
+        if parameters.distribute.workers > 1:
+            chief.check(parameters)
         for file in filter(None, (parameters.embeddings.source, parameters.embeddings.target)):
             vectors.check(file, parameters.model.embedding_units)
 
@@ -295,6 +328,17 @@ class Trainer(Component[Parameters]):
         model: artifacts.Model,
         model_run: artifacts.ModelRun,
     ) -> None:
+        if parameters.distribute.workers > 1:
+            from bitext.components.trainer import chief
+
+            inputs: dict[str, chief.Input] = {
+                "transformed_examples": transformed_examples,
+                "transform_graph": transform_graph,
+                "examples": examples,
+                "base_model": base_model,
+            }
+            chief.run(parameters, context, inputs, {"model": model, "model_run": model_run})
+            return
         with heavy_imports():
             from bitext.components.trainer import executor
         executor.run(

@@ -39,16 +39,23 @@ class Batches:
       batch_tokens: maximum number of target positions in a batch.
       seed: seed of the order. The order also depends on TensorFlow's global seed
         (`keras.utils.set_random_seed`), which `trainer.executor.run` sets.
+      workers: number of processes that train together. Each reads the same batches, and takes its rows of
+        each.
+      worker: index of this process among them.
     """
 
     folder: Path
     buckets: tuple[Bucket, ...]
     batch_tokens: int
     seed: int
+    workers: int = 1
+    worker: int = 0
 
     @classmethod
-    def open(cls, examples: TransformedExamples, batch_tokens: int, seed: int) -> Batches:
-        """Opens the training split.
+    def open(
+        cls, examples: TransformedExamples, batch_tokens: int, seed: int, workers: int = 1, worker: int = 0
+    ) -> Batches:
+        """Opens the training split. Arguments as of the class.
 
         Raises:
           DataError: a file is missing or damaged, or the split has no examples.
@@ -56,7 +63,7 @@ class Batches:
         folder, buckets = examples.split(SPLIT), tuple(examples.buckets(SPLIT))
         if not sum(b.examples for b in buckets):
             raise DataError(f"{folder} holds no examples", "look at Transform's counts of rejected examples")
-        return cls(folder, buckets, batch_tokens, seed)
+        return cls(folder, buckets, batch_tokens, seed, workers, worker)
 
     def sentences(self, bucket: Bucket) -> int:
         """Number of sentences in a batch of this shape."""
@@ -100,7 +107,17 @@ class Batches:
             tf.data.Dataset.from_tensor_slices(plan),
             stop_on_empty_dataset=False,
         )
-        return batches.skip(tf.cast(skip, tf.int64)).map(_parse)
+        return batches.skip(tf.cast(skip, tf.int64)).map(self._parse_rows)
+
+    def _parse_rows(self, records: tf.Tensor) -> Batch:
+        """Parses the rows of this worker of a batch string[B]. They may be none, with the padded lengths."""
+        if self.workers == 1:
+            return _parse(records)
+        rows = tf.shape(records)[0]
+        first, end = (rows * number // self.workers for number in (self.worker, self.worker + 1))
+        # At least one row is parsed, because no row has no length.
+        source, target = _parse(records[first : tf.maximum(end, first + 1)])
+        return source[: end - first], target[: end - first]
 
     def after(self, batch_count: int) -> Iterator[Batch]:
         """Returns an endless iterator over the batches of all epochs after the first `batch_count`."""

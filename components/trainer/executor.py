@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import platform
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -22,13 +21,15 @@ from bitext.components.shared.corpus_size import AUTO
 from bitext.components.shared.files import path_without_globs
 from bitext.components.shared.heldout import Sentence, read_sentences
 from bitext.components.text.processor import TextPair, load_text_pair
-from bitext.components.trainer import Parameters, embeddings
+from bitext.components.trainer import Parameters, agreement, embeddings
 from bitext.components.trainer.attention import attention_function
 from bitext.components.trainer.data import Batches
+from bitext.components.trainer.distribution import Distribution, over_devices
 from bitext.components.trainer.fitting import DataSize, data_warnings, with_steps
+from bitext.components.trainer.precision import matmul_precision
 from bitext.components.trainer.recording import Watched
 from bitext.components.trainer.training import Training
-from bitext.components.trainer.validation import validation_function
+from bitext.components.trainer.validation import ValidationScores, validation_function
 from bitext.components.trainer.warm_start import Start, choose_start, load_weights
 
 
@@ -42,6 +43,7 @@ def run(
     base_model: artifacts.Model | None = None,
     model: artifacts.Model,
     model_run: artifacts.ModelRun,
+    connect: Callable[[Parameters], Distribution] = lambda p: over_devices(p.distribute.devices),
 ) -> None:
     """Trains a model and exports it.
 
@@ -54,6 +56,8 @@ def run(
       base_model: the model now served, used if `warm_start.model` is `last_blessed`.
       model: the output for the exported model.
       model_run: the output for the record of the training.
+      connect: returns the processes and devices that train together, by the parameters in effect. It is
+        called before any other use of TensorFlow.
 
     Raises:
       DataError: a split is empty or damaged; the weights to start from cannot be read or belong to another
@@ -64,11 +68,13 @@ def run(
     size = DataSize.of(transformed_examples, batches)
     start = _choose_start(parameters, size, base_model, context)
     parameters = start.parameters
+    distribution = connect(parameters)
     # The same data and parameters give the same weights on the same machine.
     tf.config.experimental.enable_op_determinism()
     # The initial weights and the order of the batches depend on this seed.
     keras.utils.set_random_seed(parameters.seed)
-    batches = dataclasses.replace(batches, seed=parameters.seed)
+    batches = dataclasses.replace(batches, seed=parameters.seed, workers=distribution.workers)
+    agreement.compare(distribution, parameters, transformed_examples)
     pair = load_text_pair(transform_graph.path)
     network, frozen = _build(start, pair, context)
     translator = Translator(network, pair, parameters.search, parameters.serving_limits)
@@ -79,7 +85,7 @@ def run(
     watched = Watched(held_out, attention_function(translator), start.warm_starts)
     with matmul_precision(parameters.precision), path_without_globs(context.working_dir) as working_dir:
         training_context = dataclasses.replace(context, working_dir=working_dir)
-        Training(network, parameters, batches, validate, training_context, frozen, watched).run()
+        _train(network, frozen, parameters, batches, validate, training_context, watched, distribution)
     _publish_record(artifacts.ModelRun(context.working_dir), model_run)
     _publish(parameters, network, translator, held_out, model)
     model.properties.update(
@@ -92,6 +98,44 @@ def run(
     )
     if start.digest is not None:
         model.properties["warm_started_from"] = start.digest
+
+
+def _train(
+    network: Seq2Seq,
+    frozen: dict[str, np.ndarray],
+    parameters: Parameters,
+    batches: Batches,
+    validate: Callable[[], ValidationScores],
+    context: Context,
+    watched: Watched,
+    distribution: Distribution,
+) -> None:
+    """Trains the network, alone or together with other processes and devices.
+
+    Several of them train another network, which has copies of its variables on each device. Validation and
+    export use the network itself, so that no exported graph has a distributed variable.
+    """
+    if distribution.strategy is None:
+        Training(network, parameters, batches, validate, context, watched, frozen=frozen).run()
+        return
+    trained = agreement.network_of_chief(distribution, parameters, network)
+    frozen = agreement.frozen_rows_of_chief(distribution, parameters, trained, frozen)
+
+    def validate_copy() -> ValidationScores:
+        agreement.copy_weights(trained, network)
+        return validate()
+
+    Training(
+        trained,
+        parameters,
+        batches,
+        validate_copy,
+        context,
+        watched,
+        frozen=frozen,
+        distribution=distribution,
+    ).run()
+    agreement.copy_weights(trained, network)
 
 
 def _choose_start(
@@ -177,18 +221,6 @@ def search_warnings(translator: Translator, held_out: Sequence[Sentence]) -> lis
         f"search.max_length_factor {factor}: {longer:,} of {len(held_out):,} references of the eval split "
         "are longer than it allows, so such translations will be cut; raise it, or set 0"
     ]
-
-
-@contextlib.contextmanager
-def matmul_precision(name: str) -> Iterator[None]:
-    """Context manager: allows TensorFlow to compute matrix products in bfloat16 if `name` is `bfloat16`."""
-    option = "auto_mixed_precision_onednn_bfloat16"
-    before = tf.config.optimizer.get_experimental_options().get(option, False)
-    tf.config.optimizer.set_experimental_options({option: name == "bfloat16"})
-    try:
-        yield
-    finally:
-        tf.config.optimizer.set_experimental_options({option: before})
 
 
 def _publish_record(training: artifacts.ModelRun, model_run: artifacts.ModelRun) -> None:

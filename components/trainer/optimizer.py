@@ -83,8 +83,20 @@ class Optimizer(tf.Module):
         self.average = [tf.Variable(v, trainable=False) for v in variables if is_averaged]
         self.snapshots = [[tf.Variable(v, trainable=False) for v in variables] for _ in range(snapshots)]
 
+    @property
+    def moments(self) -> list[tf.Variable]:
+        """The first and second moments."""
+        return [*self.first_moments, *self.second_moments]
+
+    @property
+    def state(self) -> list[tf.Variable]:
+        """What `apply` reads and writes besides the weights."""
+        return [self.step, self.scale, *self.moments, *self.average]
+
     def apply(self, gradients: list[tf.Tensor]) -> tf.Tensor:
-        """Makes one update.
+        """Makes one update. It may run on each of several devices that have a copy of the variables.
+
+        So it uses the raw operations, which change the copy of the device that they run on.
 
         Args:
           gradients: float32, one for each variable and of its shape.
@@ -106,7 +118,8 @@ class Optimizer(tf.Module):
         ):
             if p.weight_decay and variable.shape.rank == 2:
                 decay = rate * p.weight_decay * variable
-                variable.assign_sub(decay if factor is None else decay * factor)
+                decay = decay if factor is None else decay * factor
+                tf.raw_ops.AssignSubVariableOp(resource=variable.handle, value=decay)
             tf.raw_ops.ResourceApplyAdam(
                 var=variable.handle,
                 m=first.handle,
@@ -119,7 +132,7 @@ class Optimizer(tf.Module):
                 epsilon=p.epsilon,
                 grad=gradient * clipping,
             )
-        self.step.assign_add(1)
+        tf.raw_ops.AssignAddVariableOp(resource=self.step.handle, value=tf.constant(1, tf.int64))
         if self.average and not p.average_checkpoints:
             self._update_moving_average(count)
         return norm
@@ -143,11 +156,11 @@ class Optimizer(tf.Module):
         count = self.parameters.optimizer.average_checkpoints
         if not count:
             return
-        oldest = self.snapshots[int(self.snapshots_taken) % count]
+        oldest = self.snapshots[int(self.snapshots_taken.numpy()) % count]
         for saved, variable in zip(oldest, self.variables_, strict=True):
             saved.assign(variable)
         self.snapshots_taken.assign_add(1)
-        filled = self.snapshots[: min(int(self.snapshots_taken), count)]
+        filled = self.snapshots[: min(int(self.snapshots_taken.numpy()), count)]
         for average, *weights in zip(self.average, *filled, strict=True):
             average.assign(tf.add_n([w.read_value() for w in weights]) / len(filled))
 

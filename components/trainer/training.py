@@ -7,64 +7,47 @@ import dataclasses
 import functools
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 
-import numpy as np
 import tensorflow as tf
 
 from bitext.components import artifacts
 from bitext.components.artifacts import TrainingSize
 from bitext.components.component import Context
-from bitext.components.seq2seq.layers.dropout import Dropout
-from bitext.components.seq2seq.loss import Loss, masked_loss
-from bitext.components.seq2seq.model import Seq2Seq
 from bitext.components.shared.errors import DataError
 from bitext.components.shared.graphs import graph_function
 from bitext.components.shared.progress import Progress as ShownProgress
-from bitext.components.trainer import Parameters
-from bitext.components.trainer.data import Batches
+from bitext.components.trainer.data import Batch
 from bitext.components.trainer.divergence import check_loss
-from bitext.components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
+from bitext.components.trainer.optimizer import learning_rate
 from bitext.components.trainer.recording import NOTHING_WATCHED, Recorder, Watched
 from bitext.components.trainer.state import Progress
+from bitext.components.trainer.updates import TOKENS, Updates
 from bitext.components.trainer.validation import ValidationScores
 
 CHECKPOINTS_KEPT = 2
 _READ_ERRORS = (tf.errors.OpError, AssertionError, LookupError, RuntimeError, ValueError)
 """Exceptions that TensorFlow raises on damaged checkpoints."""
-TOKENS = tf.TensorSpec([None, None], tf.int32)
 
 
 @dataclasses.dataclass
-class Training:
+class Training(Updates):
     """Trains a model. It resumes from the checkpoint in `context.working_dir`, if there is one.
 
     Args:
-      model: the model, trained in place.
-      parameters: the parameters in effect.
-      batches: the training data.
+      model, parameters, batches, frozen, distribution: as of `Updates`.
       validate: returns the scores of the model with its current weights.
       context: the resources of the run.
-      frozen: by the path of a variable, whether each row stays as it is, bool[V].
       watched: what the records have besides the figures.
     """
 
-    model: Seq2Seq
-    parameters: Parameters
-    batches: Batches
     validate: Callable[[], ValidationScores]
     context: Context
-    frozen: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     watched: Watched = NOTHING_WATCHED
 
     def __post_init__(self) -> None:
-        self.variables = [v.value for v in self.model.trainable_variables]
-        frozen = [self.frozen.get(v.path) for v in self.model.trainable_variables]
-        self.optimizer = Optimizer(self.parameters, self.variables, frozen)
+        super().__post_init__()
         self.progress = Progress(self.variables)
-        # The loss of an update is divided by the mean number of tokens of all updates, not by its own number
-        # of tokens, so that each token of an epoch has the same weight.
-        self.loss_scale = 1.0 / (self.batches.mean_tokens * self.parameters.accumulate)
         checkpoint = tf.train.Checkpoint(
             variables=self.variables, optimizer=self.optimizer, progress=self.progress
         )
@@ -79,8 +62,6 @@ class Training:
             self.watched.warm_starts,
         )
         self.recorder = Recorder(self.context, self.parameters, size, self.watched)
-        accumulated = self.variables if self.parameters.accumulate > 1 else []
-        self.accumulated = [tf.Variable(tf.zeros_like(v), trainable=False) for v in accumulated]
 
     def run(self) -> None:
         """Trains to the end and leaves the best validated weights in the model.
@@ -105,11 +86,6 @@ class Training:
         # A concrete function does not check the types of its arguments before each call.
         return graph_function(self._train_on, input_signature=signature).get_concrete_function()
 
-    @property
-    def step(self) -> int:
-        """Number of updates made."""
-        return int(self.optimizer.step)
-
     def _resume(self) -> None:
         """Restores the last checkpoint, if there is one, and cuts the history back to it."""
         if self.manager.latest_checkpoint:
@@ -123,6 +99,7 @@ class Training:
             raise self._damaged(str(self.context.working_dir), error) from error
         if self.step:
             self.context.say(f"resumed at step {self.step:,} of {self.parameters.step_count:,}")
+        self.receive_state(bool(self.progress.stopped))
 
     def _damaged(self, path: str, error: Exception) -> DataError:
         return DataError(
@@ -137,8 +114,7 @@ class Training:
         logged_time, logged_step = started, step
         with contextlib.closing(self.batches.read_ahead(step * p.accumulate)) as batches:
             while step < p.step_count and not progress.stopped:
-                for index in range(p.accumulate):
-                    self.train_on(*next(batches), tf.constant(index))
+                self._make_update(batches)
                 step += 1
                 shown.advance()
                 is_validation = step % p.validation.every == 0 or step == p.step_count
@@ -154,6 +130,18 @@ class Training:
                     progress.seconds.assign(seconds_before + time.monotonic() - started)
                     logged_time = time.monotonic()
                     self.manager.save(step)
+                    self.synchronize(bool(progress.stopped))
+
+    def _make_update(self, batches: Iterator[Batch]) -> None:
+        """Makes one update, alone or with the other workers and devices."""
+        if self.distribution.strategy is None:
+            for index in range(self.parameters.accumulate):
+                self.train_on(*next(batches), tf.constant(index))
+            return
+        progress = self.progress
+        totals = progress.loss, progress.tokens, progress.norm
+        for total, value in zip(totals, self.update_together(batches), strict=True):
+            total.assign_add(value)
 
     def gradients(self, source: tf.Tensor, target: tf.Tensor, index: tf.Tensor | int) -> list[tf.Tensor]:
         """Returns the gradients of one batch and adds its loss to the running sums.
@@ -166,29 +154,10 @@ class Training:
         Returns:
           float32, one for each variable and of its shape.
         """
-        p, rows = self.parameters, tf.shape(source)[0]
-        batch_number = self.optimizer.step * p.accumulate + tf.cast(index, tf.int64)
-        outputs = []
-        for replica in range(p.replicas):
-            replica_rows = slice(rows * replica // p.replicas, rows * (replica + 1) // p.replicas)
-            seed = tf.stack([tf.constant(p.seed, tf.int64), batch_number * p.replicas + replica])
-            dropout = Dropout(tf.cast(seed, tf.int32))
-            outputs.append(self._replica(source[replica_rows], target[replica_rows], dropout))
-        losses = [loss for loss, _ in outputs]
-        self.progress.loss.assign_add(tf.add_n([loss.cross_entropy for loss in losses]))
-        self.progress.tokens.assign_add(tf.add_n([loss.tokens for loss in losses]))
-        return [tf.add_n(summands) for summands in zip(*(gradients for _, gradients in outputs), strict=True)]
-
-    def _replica(
-        self, source: tf.Tensor, target: tf.Tensor, dropout: Dropout
-    ) -> tuple[Loss, list[tf.Tensor]]:
-        """Returns the loss of one part of a batch, and its gradients. Replicas run in parallel."""
-        p = self.parameters
-        rate = sampling_rate(p, self.optimizer.step) if p.scheduled_sampling else None
-        with tf.GradientTape() as tape:
-            loss = masked_loss(self.model, source, target, p.label_smoothing, dropout, rate)
-            scaled = loss.smoothed * self.loss_scale
-        return loss, [tf.convert_to_tensor(g) for g in tape.gradient(scaled, self.variables)]
+        sums = self.sums(source, target, index)
+        self.progress.loss.assign_add(sums.cross_entropy)
+        self.progress.tokens.assign_add(sums.tokens)
+        return sums.gradients
 
     def _train_on(self, source: tf.Tensor, target: tf.Tensor, index: tf.Tensor) -> None:
         """Trains on one batch: updates the weights if it is the last batch of an update.

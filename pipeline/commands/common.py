@@ -302,7 +302,7 @@ def add_wait_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait",
         nargs="?",
-        type=_seconds,
+        type=seconds_argument,
         const=math.inf,
         default=0.0,
         metavar="SECONDS",
@@ -311,7 +311,8 @@ def add_wait_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _seconds(text: str) -> float:
+def seconds_argument(text: str) -> float:
+    """A number of seconds on the command line."""
     try:
         seconds = float(text)
     except ValueError:

@@ -262,6 +262,7 @@ def _report_end(
         textfile = ""
     if config and terminal.run_id:
         _write_page(config, terminal, session)
+        _tell_workers(config, error)
     if config and terminal.run_id and (textfile or options.log_format == "json"):
         outcome = _outcome(config, terminal.run_id)
     if outcome and outcome.run.finished:
@@ -299,6 +300,19 @@ def _report_end(
     )
     if session.report and options.log_format == "human" and exit_code == 0:
         print_output(f"Report      {session.report}")
+
+
+def _tell_workers(config: PipelineConfig, error: BaseException | None) -> None:
+    """Tells the workers of a distributed training that the run has ended, which may not have trained."""
+    if config.trainer.distribute.workers == 1:
+        return
+    from bitext.components.trainer import job
+    from bitext.pipeline.layout import Layout
+
+    try:
+        job.end(Layout(storage.path(config.root)).job_file, job.ending_after(error))
+    except (BitextError, OSError) as fault:
+        print_message(f"warning: the workers are not told that the run has ended: {fault}")
 
 
 def _write_page(config: PipelineConfig, terminal: Terminal, session: common.Session) -> None:

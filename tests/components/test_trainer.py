@@ -38,8 +38,9 @@ from bitext.components.trainer import (
     divergence,
 )
 from bitext.components.trainer.data import Batches
-from bitext.components.trainer.executor import matmul_precision, search_warnings, setting_warnings
+from bitext.components.trainer.executor import search_warnings, setting_warnings
 from bitext.components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
+from bitext.components.trainer.precision import matmul_precision
 from bitext.components.trainer.state import Progress
 from bitext.components.trainer.training import Training
 from bitext.components.trainer.validation import ValidationScores, validation_function
