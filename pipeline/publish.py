@@ -152,6 +152,7 @@ class Publisher:
             observe=self._observe,
             spill_dir=None if self.is_on_engine else temp_dir / "spilled",
             local_pipeline=pipeline_factory(),
+            job_file=self.layout.job_file,
         )
         self.live.start(component.name, item.part)
         with translating_errors(self.layout.root):

@@ -5,6 +5,7 @@ It reads whole target sequences (training, scoring) or one token at a time (sear
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from bitext.components.seq2seq.decoders.conditional import ConditionalDecoder
 from bitext.components.seq2seq.decoders.input_feeding import InputFeedingDecoder
 from bitext.components.seq2seq.decoders.recurrent import RecurrentDecoder
 from bitext.components.seq2seq.encoders.recurrent import Encoder
+from bitext.components.seq2seq.layers.cells import Cell
 from bitext.components.seq2seq.layers.dropout import NO_DROPOUT, Dropout
 from bitext.components.seq2seq.memory import Memory
 from bitext.components.seq2seq.parts import in_parts
@@ -84,6 +86,11 @@ class Seq2Seq(keras.layers.Layer):
             else self._make_table("output_embedding", target_size)
         )
         self.output_bias = self.add_weight(name="output_bias", shape=(target_size,), initializer="zeros")
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The recurrent cells of the encoder and of the decoder."""
+        return [*itertools.chain(*self.encoder.cells), *getattr(self.decoder, "cells", [])]
 
     def _make_table(self, name: str, size: int) -> keras.Variable:
         units = self.settings.embedding_units

@@ -20,6 +20,7 @@ from bitext.components.shared.corpus_size import AUTO, Auto
 from bitext.components.shared.metrics.tokenizers import LIBRARIES, Tokenizer
 from bitext.components.shared.path_types import LocalPath
 from bitext.components.shared.suggestions import did_you_mean
+from bitext.components.trainer.sections import DistributeParameters, EmbeddingParameters
 
 NonNegative = Annotated[int, msgspec.Meta(ge=0)]
 PositiveFloat = Annotated[float, msgspec.Meta(gt=0.0)]
@@ -143,53 +144,6 @@ class WarmStartParameters(component.Parameters, frozen=True, kw_only=True, forbi
                 raise ValueError(f"{name} needs model: {LAST_BLESSED}. Received model: {self.model}")
 
 
-class EmbeddingParameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Pretrained vectors of words, with which rows of the embeddings start.
-
-    Attributes:
-      source: a file in the text form of word2vec, GloVe or fastText (`.vec`), which may be compressed, with
-        vectors of `model.embedding_units` numbers. The tokens that are words of the file start from its
-        vectors. Empty: none.
-      target: such a file for the target. If both sides share one embedding, it goes before that of the
-        source.
-      freeze: whether these rows stay as they are. Else the training changes them as it does others.
-    """
-
-    source: LocalPath = ""
-    target: LocalPath = ""
-    freeze: bool = False
-
-    def __post_init__(self) -> None:
-        if self.freeze and not (self.source or self.target):
-            raise ValueError("freeze needs source or target: the file whose rows stay as they are")
-
-
-class DistributeParameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Training by several processes, hosts or devices, each on its rows of every batch.
-
-    The update is that of the whole batch, up to rounding: `batch_tokens` is divided among all of them.
-
-    Attributes:
-      workers: number of processes that train together, each on a host or a GPU of its own: `bitext run` is
-        the chief, and `bitext train-worker` starts each of the others. The environment variable TF_CONFIG
-        of each names all of them. 1: `bitext run` trains alone.
-      devices: number of devices of this machine that train together in one process: its GPUs, or TensorFlow's
-        logical CPU devices without a GPU. More than one needs `workers` 1.
-      wait_seconds: how long the chief waits for the other workers before it ends with exit code 6.
-    """
-
-    workers: Positive = 1
-    devices: Positive = 1
-    wait_seconds: Positive = 600
-
-    def __post_init__(self) -> None:
-        if self.workers > 1 and self.devices > 1:
-            raise ValueError(
-                "devices must be 1 if there are several workers: start one worker for each device. "
-                f"Received: workers {self.workers}, devices {self.devices}"
-            )
-
-
 class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Parameters of the Trainer.
 
@@ -212,6 +166,9 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
         Their gradients are summed, so that the update is that of the whole batch. Use 2 on a CPU, because one
         small matrix product cannot use all cores, and 1 on a GPU.
       distribute: training by several processes, hosts or devices.
+      device_kernels: the recurrent layers on a GPU. `auto`: cuDNN's kernels for the layers that they can
+        compute: `lstm` and `gru` without layer normalization and without recurrent dropout. `off`: the
+        same operations as on a CPU. It has no effect without a GPU.
       label_smoothing: share of the target probability that is spread evenly over the vocabulary.
       scheduled_sampling: probability, at the last update, that the decoder reads its own prediction instead
         of the true token. It rises linearly from 0 (Bengio et al. 2015; for all positions at once: Duckworth
@@ -240,6 +197,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     accumulate: Positive = 1
     replicas: Positive = 2
     distribute: DistributeParameters = DistributeParameters()
+    device_kernels: Literal["auto", "off"] = "auto"
     label_smoothing: Rate = 0.1
     scheduled_sampling: Probability = 0.0
     precision: Literal["float32", "bfloat16"] = "float32"

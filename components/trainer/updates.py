@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from bitext.components.seq2seq.layers.device import DeviceRecurrences
 from bitext.components.seq2seq.layers.dropout import Dropout
 from bitext.components.seq2seq.loss import Loss, masked_loss
 from bitext.components.seq2seq.model import Seq2Seq
@@ -76,6 +78,9 @@ class Updates:
                 for shape in (summed if self.parameters.accumulate > 1 else ())
             ]
         self.distribution.check_variables([*self.variables, *self.optimizer.state, *self.accumulated])
+        # Made here, because no variable can be made in a graph.
+        uses_kernels = self.parameters.device_kernels == "auto" and tf.config.list_physical_devices("GPU")
+        self.recurrences = DeviceRecurrences(self.model.cells) if uses_kernels else None
         # The loss of an update is divided by the mean number of tokens of all updates, not by its own number
         # of tokens, so that each token of an epoch has the same weight.
         self.loss_scale = 1.0 / (self.batches.mean_tokens * self.parameters.accumulate)
@@ -125,7 +130,8 @@ class Updates:
         """Returns the loss of one part of a batch, and its gradients. Replicas run in parallel."""
         p = self.parameters
         rate = sampling_rate(p, self.optimizer.step) if p.scheduled_sampling else None
-        with tf.GradientTape() as tape:
+        on_device = self.recurrences.in_use() if self.recurrences else contextlib.nullcontext()
+        with on_device, tf.GradientTape() as tape:
             loss = masked_loss(self.model, source, target, p.label_smoothing, dropout, rate)
             scaled = loss.smoothed * self.loss_scale
         return loss, [tf.convert_to_tensor(g) for g in tape.gradient(scaled, self.variables)]

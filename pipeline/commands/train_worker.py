@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -43,7 +44,7 @@ def add_to(commands: common.Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Trains with the chief, and returns the exit code: that of its training."""
     from bitext.components.shared.parallel import share_cores
-    from bitext.pipeline.terminal import quiet_libraries
+    from bitext.pipeline.terminal import logging_to, quiet_libraries
 
     quiet_libraries()
     share_cores()
@@ -68,10 +69,17 @@ def run(options: argparse.Namespace) -> int:
             "start `bitext run CONFIG` at the chief, and `bitext train-worker CONFIG` at the others",
         )
     root = storage.path(config.root)
-    with tempfile.TemporaryDirectory(prefix="bitext-worker-") as folder, translating_errors(root):
+    log_file = Path(tempfile.gettempdir(), f"bitext-worker-{own.index}-{os.getpid()}.log")
+    options.session.log_file = log_file
+    with (
+        tempfile.TemporaryDirectory(prefix="bitext-worker-") as folder,
+        translating_errors(root),
+        logging_to(log_file),
+    ):
         temp_dir = Path(folder)
         context = Context(temp_dir, temp_dir, _no_beam, print_output, observe=_Lines().show)
         Joining(own, Layout(root).job_file, context).run(options.wait)
+    log_file.unlink()
     return 0
 
 

@@ -2,14 +2,16 @@
 
 The forward pass computes the products that do not depend on the state before the loop (`Cell.project`). The
 backward pass computes the gradient of a weight, which is a sum over the steps, as one product after the loop.
-cuDNN does the same on a GPU (Appleyard et al. 2016). In training, `bptt` runs a cell that has its own
-`backward`. `autodiff` runs everything else and differentiates it under a tape.
+cuDNN does the same on a GPU (Appleyard et al. 2016), where `device` runs the cells that it has. Elsewhere in
+training, `bptt` runs a cell that has its own `backward`. `autodiff` runs everything else and differentiates
+it under a tape.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
 
+from bitext.components.seq2seq.layers import device
 from bitext.components.seq2seq.layers.autodiff import DifferentiablePass, ForwardPass
 from bitext.components.seq2seq.layers.bptt import scan_with_backward
 from bitext.components.seq2seq.layers.cells import Cell, CellWithBackward, State
@@ -65,9 +67,12 @@ def unroll(
       The first tensor of the states float32[T, B, U] and the other outputs float32[T, B, O] each, both in the
       order of the inputs, and the state after the last step.
     """
+    cell, recurrences = loop.cell, device.used() if training else None
+    if recurrences is not None and loop.recurrent_mask is None and cell in recurrences:
+        hidden, final = recurrences.scan(cell, inputs[0], initial, mask, reverse)
+        return hidden, (), final
     inputs = loop.project(inputs[0]), *inputs[1:]
     order = Order(tf.shape(inputs[0])[0], reverse)
-    cell = loop.cell
     if training and isinstance(cell, CellWithBackward) and not cell.gains:
         hidden, final = scan_with_backward(cell, inputs[0], initial, mask, order, loop.recurrent_mask)
         return hidden, (), final
