@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Layout:
     """The folders below a pipeline root.
 
-    If the root is remote, the published artifacts, `.id`, `.lease/` and `.jobs/` are there, and the others
-    are in a folder of this machine (`work`)::
+    If the root is remote, the published artifacts, `.id`, `.lease/`, `.jobs/` and `.train-job.json` are
+    there, and the others are in a folder of this machine (`work`)::
 
     <node>/<output key>/<execution id>/        published artifacts
     .id                                        the root's id in the metadata store, wherever it is mounted
@@ -99,9 +99,11 @@ class Layout:
     def jobs(self) -> Path:
         """The folder of the records of jobs on Beam engines (see `beam.job_records`)."""
         return self.published / ".jobs"
+
+    @property
     def job_file(self) -> Path:
         """The file that tells the workers of a distributed training what to do."""
-        return self.root / ".train-job.json"
+        return self.published / ".train-job.json"
 
     @property
     def tensorboard(self) -> Path:

@@ -89,6 +89,7 @@ def component_artifacts(
                 dict(record.properties),
                 component.input_splits.get(key),
                 record.digest or None,
+                record.path,
             )
             for record in records
         )

@@ -49,6 +49,7 @@ class Artifact:
         outputs; the runner stores them.
       readable: for an input, the splits that the component may read because it declared them; None: all.
       digest: for an input, the recorded SHA-256 of its content; None: none is recorded.
+      origin: for an input, the published folder, of which `path` may be a copy; None: `path` is no copy.
     """
 
     TYPE_NAME: ClassVar[str] = "Artifact"
@@ -62,6 +63,7 @@ class Artifact:
     properties: dict[str, Property] = dataclasses.field(default_factory=dict)
     readable: tuple[str, ...] | None = None
     digest: str | None = None
+    origin: Path | None = None
 
     def split(self, name: str) -> Path:
         """Returns the folder of one split, `Split-<name>`.

@@ -82,7 +82,8 @@ def run(
 
 
 def _described(artifact: Artifact) -> ArtifactPath:
-    return ArtifactPath(str(artifact.path), artifact.properties, artifact.readable, artifact.digest)
+    origin = None if artifact.origin is None else str(artifact.origin)
+    return ArtifactPath(str(artifact.path), artifact.properties, artifact.readable, artifact.digest, origin)
 
 
 @contextlib.contextmanager

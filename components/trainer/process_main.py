@@ -29,6 +29,7 @@ class ArtifactPath(msgspec.Struct, frozen=True):
     properties: dict[str, int | float | str] = {}
     readable: tuple[str, ...] | None = None
     digest: str | None = None
+    origin: str | None = None
 
 
 class ChiefRequest(msgspec.Struct, frozen=True, tag=True):
@@ -131,7 +132,8 @@ def _run_chief(request: ChiefRequest, speaker: _Speaker) -> Done:
     def connect(parameters: Parameters) -> Distribution:
         file = storage.path(request.job_file)
         # Before this process listens: who reaches it finds this description.
-        job.write(file, job.Job.new(parameters, inputs["transformed_examples"].path, file))
+        [given] = request.inputs["transformed_examples"]
+        job.write(file, job.Job.new(parameters, storage.path(given.origin or given.path), file))
         distribution = over_workers(request.workers, 0)
         speaker.send(Joined())
         return distribution

@@ -310,7 +310,7 @@ def _tell_workers(config: PipelineConfig, error: BaseException | None) -> None:
     from bitext.pipeline.layout import Layout
 
     try:
-        job.end(Layout(storage.path(config.root)).job_file, job.ending_after(error))
+        job.end(Layout.of(config).job_file, job.ending_after(error))
     except (BitextError, OSError) as fault:
         print_message(f"warning: the workers are not told that the run has ended: {fault}")
 

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitext.components.shared import storage
 from bitext.pipeline.commands import common
 from bitext.pipeline.streams import print_output
 
@@ -68,17 +67,17 @@ def run(options: argparse.Namespace) -> int:
             f"this process is the {own.name(0)} by {cluster.VARIABLE}",
             "start `bitext run CONFIG` at the chief, and `bitext train-worker CONFIG` at the others",
         )
-    root = storage.path(config.root)
+    layout = Layout.of(config)
     log_file = Path(tempfile.gettempdir(), f"bitext-worker-{own.index}-{os.getpid()}.log")
     options.session.log_file = log_file
     with (
         tempfile.TemporaryDirectory(prefix="bitext-worker-") as folder,
-        translating_errors(root),
+        translating_errors(layout.published),
         logging_to(log_file),
     ):
         temp_dir = Path(folder)
         context = Context(temp_dir, temp_dir, _no_beam, print_output, observe=_Lines().show)
-        Joining(own, Layout(root).job_file, context).run(options.wait)
+        Joining(own, layout.job_file, context).run(options.wait)
     log_file.unlink()
     return 0
 

@@ -68,7 +68,7 @@ def unroll(
       order of the inputs, and the state after the last step.
     """
     cell, recurrences = loop.cell, device.used() if training else None
-    if recurrences is not None and loop.recurrent_mask is None and cell in recurrences:
+    if recurrences and cell and loop.recurrent_mask is None and cell in recurrences:
         hidden, final = recurrences.scan(cell, inputs[0], initial, mask, reverse)
         return hidden, (), final
     inputs = loop.project(inputs[0]), *inputs[1:]
