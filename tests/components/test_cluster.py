@@ -97,7 +97,7 @@ class TestTfConfig:
 
 class TestJobFile:
     def test_the_job_is_read_as_it_was_written(self, tmp_path):
-        file, parameters = tmp_path / "root" / ".train-job.json", Parameters(steps=7)
+        file, parameters = tmp_path / "root" / ".train-job.json", Parameters(steps=700)
         examples = tmp_path / "root" / "Transform" / "transformed_examples" / "5"
         examples.mkdir(parents=True)
         written = job.Job.new(parameters, examples, file)
