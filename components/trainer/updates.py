@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from bitext.components.seq2seq.layers import device_check
 from bitext.components.seq2seq.layers.device import DeviceRecurrences
 from bitext.components.seq2seq.layers.dropout import Dropout
 from bitext.components.seq2seq.loss import Loss, masked_loss
@@ -78,9 +79,11 @@ class Updates:
                 for shape in (summed if self.parameters.accumulate > 1 else ())
             ]
         self.distribution.check_variables([*self.variables, *self.optimizer.state, *self.accumulated])
-        # Made here, because no variable can be made in a graph.
-        uses_kernels = self.parameters.device_kernels == "auto" and tf.config.list_physical_devices("GPU")
-        self.recurrences = DeviceRecurrences(self.model.cells) if uses_kernels else None
+        self.recurrences: DeviceRecurrences | None = None
+        if self.parameters.device_kernels == "auto" and tf.config.list_physical_devices("GPU"):
+            # Made here, because no variable can be made in a graph.
+            self.recurrences = DeviceRecurrences(self.model.cells)
+            device_check.check(self.recurrences, self.model.cells)
         # The loss of an update is divided by the mean number of tokens of all updates, not by its own number
         # of tokens, so that each token of an epoch has the same weight.
         self.loss_scale = 1.0 / (self.batches.mean_tokens * self.parameters.accumulate)

@@ -13,11 +13,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bitext.components.seq2seq import ModelSettings
+from bitext.components.seq2seq.layers import device_check
 from bitext.components.seq2seq.layers.cells import CELLS, Cell, LSTMCell
 from bitext.components.seq2seq.layers.device import DeviceRecurrences, used
 from bitext.components.seq2seq.layers.recurrence import scan
-from tests.components.tiny_model import SETTINGS, build, loss_and_gradients, padded, sources, targets
+from bitext.components.shared.errors import EnvironmentFault
+from bitext.components.trainer.updates import Updates
+from tests.components.test_trainer import PARAMETERS, open_batches, split  # noqa: F401  (fixtures)
+from tests.components.tiny_model import (
+    SETTINGS,
+    VOCABULARY,
+    build,
+    initialize,
+    loss_and_gradients,
+    padded,
+    sources,
+    targets,
+)
 
 STEPS, INPUTS, UNITS = 6, 4, 3
 LENGTHS = [6, 1, 4, 2]
@@ -143,6 +155,38 @@ def test_keras_would_choose_cudnn_for_these_layers():
         assert getattr(layer.cell, "reset_after", True)
 
 
-def test_a_default_model_runs_all_its_recurrences_as_layers():
-    settings = ModelSettings()
-    assert (settings.cell, settings.decoder, settings.recurrent_dropout) == ("lstm", "luong", 0.0)
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_a_layer_that_computes_something_else_is_refused(kind, monkeypatch):
+    cells = [make(CELLS["rnn"]), make(CELLS[kind])]
+    recurrences = DeviceRecurrences(cells)
+    device_check.check(recurrences, cells)
+    original = keras.layers.Layer.stateless_call
+
+    def wrong_at_the_end(self, *args, **options):
+        (hidden, *final), rest = original(self, *args, **options)
+        return (hidden, final[0] + 0.1, *final[1:]), rest
+
+    monkeypatch.setattr(keras.layers.Layer, "stateless_call", wrong_at_the_end)
+    with pytest.raises(
+        EnvironmentFault, match="compute something else than the cell cell: a state differs by 0"
+    ):
+        device_check.check(recurrences, cells)
+
+
+def test_the_training_uses_the_layers_where_there_is_a_gpu(split, monkeypatch):  # noqa: F811
+    def updates(**changes) -> Updates:
+        parameters = msgspec.structs.replace(PARAMETERS, **changes)
+        network = initialize(parameters.model, VOCABULARY, VOCABULARY)
+        return Updates(network, parameters, open_batches(split, 1))
+
+    plain = updates()
+    assert plain.recurrences is None
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    on_device = updates()
+    assert updates(device_kernels="off").recurrences is None
+    assert on_device.recurrences is not None
+    assert all(cell in on_device.recurrences for cell in on_device.model.cells)
+    source, target = tf.constant([[5, 3, 0], [6, 7, 3]]), tf.constant([[2, 8, 3, 0], [2, 9, 4, 3]])
+    expected, sums = (u.sums(source, target, 0) for u in (plain, on_device))
+    for gradient, other in zip(sums.gradients, expected.gradients, strict=True):
+        np.testing.assert_allclose(gradient, other, rtol=1e-3, atol=1e-6)
