@@ -90,16 +90,18 @@ def _pass_warnings(parameters: Parameters, size: DataSize) -> list[str]:
 
 def _batch_warnings(parameters: Parameters, size: DataSize) -> list[str]:
     p, sentences = parameters, size.examples / size.batches
-    if sentences < p.replicas:
-        tokens = math.ceil(p.batch_tokens * 2 * p.replicas / sentences)
+    parts = p.replicas * p.distribute.workers * p.distribute.devices
+    if sentences < parts:
+        tokens = math.ceil(p.batch_tokens * 2 * parts / sentences)
+        of_all = "" if parts == p.replicas else " of all workers and devices"
         return [
             f"batch_tokens {p.batch_tokens:,} is {sentences:.1f} pairs a batch on average, too few for "
-            f"{p.replicas} replicas; batch_tokens {tokens:,} would fit, or fewer replicas"
+            f"{parts} replicas{of_all}; batch_tokens {tokens:,} would fit, or fewer replicas"
         ]
     updates = size.batches / p.accumulate
     # Less than a pair a batch does not help, and each shape has a batch of its own.
     fitting = int(p.batch_tokens * updates / MIN_UPDATES_PER_EPOCH)
-    if updates >= MIN_UPDATES_PER_EPOCH or sentences * updates / MIN_UPDATES_PER_EPOCH < 2 * p.replicas:
+    if updates >= MIN_UPDATES_PER_EPOCH or sentences * updates / MIN_UPDATES_PER_EPOCH < 2 * parts:
         return []
     what = "accumulate 1" if p.accumulate > 1 else f"batch_tokens {max(1, fitting):,}"
     return [

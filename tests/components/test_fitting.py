@@ -11,7 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitext.components.shared import corpus_size
-from bitext.components.trainer import Parameters, ScheduleParameters, ValidationParameters
+from bitext.components.trainer import (
+    DistributeParameters,
+    Parameters,
+    ScheduleParameters,
+    ValidationParameters,
+)
 from bitext.components.trainer.fitting import DataSize, data_warnings, with_steps
 from bitext.components.transform import Parameters as TransformParameters
 from bitext.components.transform import fitting
@@ -96,6 +101,11 @@ class TestTrainerWarnings:
                 {"replicas": 8, "steps": 4_000},
                 DataSize(300, 300, 100),
                 "3.0 pairs a batch on average, too few for 8 replicas; batch_tokens 8,534 would",
+            ),
+            (
+                {"replicas": 2, "steps": 4_000, "distribute": DistributeParameters(workers=4)},
+                DataSize(300, 300, 100),
+                "too few for 8 replicas of all workers and devices; batch_tokens 8,534 would",
             ),
             (
                 {"batch_tokens": 100_000, "steps": 1_000},
