@@ -88,16 +88,7 @@ def run(
         _train(network, frozen, parameters, batches, validate, training_context, watched, distribution)
     _publish_record(artifacts.ModelRun(context.working_dir), model_run)
     _publish(parameters, network, translator, held_out, model)
-    model.properties.update(
-        validation_bleu=max(validation.bleu for validation in model_run.history()),
-        tokens_per_second=statistics.fmean(record.tokens_per_second for record in model_run.progress()),
-        weights=_weight_count(network),
-        warm_starts=start.warm_starts,
-        python=platform.python_version(),
-        tensorflow=tf.__version__,
-    )
-    if start.digest is not None:
-        model.properties["warm_started_from"] = start.digest
+    _set_properties(model, model_run, network, start)
 
 
 def _train(
@@ -221,6 +212,22 @@ def search_warnings(translator: Translator, held_out: Sequence[Sentence]) -> lis
         f"search.max_length_factor {factor}: {longer:,} of {len(held_out):,} references of the eval split "
         "are longer than it allows, so such translations will be cut; raise it, or set 0"
     ]
+
+
+def _set_properties(
+    model: artifacts.Model, model_run: artifacts.ModelRun, network: Seq2Seq, start: Start
+) -> None:
+    """Sets the properties of the Model artifact."""
+    model.properties.update(
+        validation_bleu=max(validation.bleu for validation in model_run.history()),
+        tokens_per_second=statistics.fmean(record.tokens_per_second for record in model_run.progress()),
+        weights=_weight_count(network),
+        warm_starts=start.warm_starts,
+        python=platform.python_version(),
+        tensorflow=tf.__version__,
+    )
+    if start.digest is not None:
+        model.properties["warm_started_from"] = start.digest
 
 
 def _publish_record(training: artifacts.ModelRun, model_run: artifacts.ModelRun) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
+import uuid
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from bitext.components.component import Context
+from bitext.components.shared import storage
 from bitext.components.shared.errors import BitextError, ConfigError, DataError, EnvironmentFault
 from bitext.components.trainer import DistributeParameters, Parameters, Trainer, chief, cluster, job, joining
 from bitext.components.trainer.cluster import Cluster
@@ -331,3 +333,35 @@ def test_an_error_of_the_process_is_raised_as_it_was(failed, kind, text):
     error = failed.error()
     assert type(error) is kind
     assert text in str(error)
+
+
+class TestRemoteRoot:
+    """An object store in the memory of this process."""
+
+    @pytest.fixture
+    def root(self) -> Path:
+        root = storage.path(f"memory://{uuid.uuid4().hex}/runs")
+        (root / "Transform/transformed_examples/5/Split-train").mkdir(parents=True)
+        (root / "Transform/transformed_examples/5/Split-train/buckets.json").write_bytes(b"[]")
+        (root / "Transform/transformed_examples/5/Split-eval").mkdir(parents=True)
+        (root / "Transform/transformed_examples/5/Split-eval/buckets.json").write_bytes(b"[]")
+        return root
+
+    def test_the_worker_copies_the_training_data_only(self, root, tmp_path):
+        file = root / ".train-job.json"
+        assert job.read(file) == job.Job()
+        written = job.Job.new(Parameters(), root / "Transform/transformed_examples/5", file)
+        job.write(file, written)
+        assert job.read(file) == written
+        assert written.examples == "Transform/transformed_examples/5"
+        worker = Worker(tmp_path, "127.0.0.1:1")
+        worker.job_file = file
+        copy = worker._local_examples(written)
+        assert [str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()] == [
+            "Split-train/buckets.json"
+        ]
+
+    def test_the_end_replaces_the_job(self, root):
+        file = root / ".train-job.json"
+        job.end(file, job.Ending(6, "gone"))
+        assert job.read(file).ended == job.Ending(6, "gone")

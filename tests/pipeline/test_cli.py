@@ -277,6 +277,7 @@ COMMANDS = (
     "init",
     "inspect",
     "run",
+    "train-worker",
     "config",
     "status",
     "history",
@@ -421,7 +422,7 @@ def test_the_help_of_a_command_shows_examples_that_parse(
 def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["--help"])
-    listed = re.findall(r"^    (\w+)", capsys.readouterr().out, re.MULTILINE)
+    listed = re.findall(r"^    ([\w-]+)", capsys.readouterr().out, re.MULTILINE)
     assert tuple(listed) == COMMANDS
 
 
