@@ -284,7 +284,9 @@ class TestOwners:
 
     def test_only_one_module_imports_the_libraries_of_remote_files(self) -> None:
         names = ("fsspec", "upath", "s3fs", "gcsfs", "adlfs")
-        assert {i.module for i in all_imports() if i.is_within(*names)} == {"bitext.components.shared.storage"}
+        assert {i.module for i in all_imports() if i.is_within(*names)} == {
+            "bitext.components.shared.storage"
+        }
 
     def test_modules_that_run_nodes_import_no_component(self) -> None:
         """They use the interface `Component` only. The graph imports the components."""

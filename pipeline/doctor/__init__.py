@@ -9,7 +9,7 @@ from typing import Any
 from bitext.components.shared.errors import ConfigError
 from bitext.components.shared.storage import is_remote
 from bitext.pipeline.config import PipelineConfig, load
-from bitext.pipeline.doctor import machine, software, state
+from bitext.pipeline.doctor import machine, software, state, stores
 from bitext.pipeline.doctor.findings import Findings
 
 
@@ -25,7 +25,7 @@ def collect(
 
     Returns:
       `bitext`, `python`, `packages`, `processor`, `memory`, `locale`, `gpu`, `configuration`, `disk`,
-      `metadata` and `last_run`, each an object or null; `warnings`, a list of texts; and `problems`, a list
+      `stores`, `metadata` and `last_run`, each an object or null; `warnings`, a list of texts; and `problems`, a list
       of {`message`, `remedy`, `exit_code`}.
     """
     findings = Findings()
@@ -41,6 +41,7 @@ def collect(
     config = _load(file, overrides, root, findings)
     report["configuration"] = {"file": str(file), "name": config.name if config else None}
     report["disk"] = machine.disks(_local_folders(config) if config else {}, findings)
+    report["stores"] = stores.of_pipeline(config, findings) if config else None
     report |= state.of_pipeline(config, findings) if config else {"metadata": None, "last_run": None}
     return report | {
         "warnings": findings.warnings,
@@ -70,6 +71,7 @@ def render(report: dict[str, Any]) -> str:
         **machine.rows(report),
         "configuration": configuration["file"]
         + (f", name {configuration['name']}" if configuration["name"] else ", which is invalid"),
+        **stores.rows(report),
         **state.rows(report),
     }
     lines = [f"{label:<14}{text}" for label, text in rows.items()]
@@ -84,10 +86,11 @@ def render(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-__all__ = ["collect", "exit_code", "render"]
-
-
 def _local_folders(config: PipelineConfig) -> dict[str, str]:
     """The folders of this machine that a run writes to."""
-    folders = {"root": config.work_folder, "serving": config.serving}
+    own = "work" if is_remote(config.root) else "root"
+    folders = {own: config.work_folder, "serving": config.serving}
     return {name: folder for name, folder in folders.items() if not is_remote(folder)}
+
+
+__all__ = ["collect", "exit_code", "render"]

@@ -8,13 +8,17 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from bitext.components.shared import storage
 from bitext.components.shared.errors import LockedError
 from bitext.pipeline import lease
-from bitext.pipeline.config import Metadata
+from bitext.pipeline.config import Metadata, PipelineConfig
+from bitext.pipeline.doctor import stores
+from bitext.pipeline.doctor.findings import Findings
 from bitext.pipeline.identity import claim
 from bitext.pipeline.layout import Layout
 from bitext.pipeline.lock import in_use, is_used
@@ -91,6 +95,33 @@ def test_a_copied_root_is_a_pipeline_of_its_own(folder: Path, bucket: str) -> No
     new = claim(layout, open_store(folder), said.append)
     assert said == [f"{bucket}/copy is a copy of {bucket}/root: from now on, it is a pipeline of its own"]
     assert new != layout_of(folder, bucket).read_id()
+
+
+class TestDoctor:
+    """`bitext doctor` tries the stores."""
+
+    def of(self, address: str) -> tuple[dict[str, dict[str, Any]], Findings]:
+        findings = Findings()
+        section = {"root": f"{address}/root", "serving": f"{address}/m", "metadata": {"sqlite": "m.sqlite"}}
+        values = {"name": "toy", "example_gen": {"files": ["a.tsv"]}, **section}
+        config = msgspec.convert(values, PipelineConfig)
+        return stores.of_pipeline(config, findings), findings
+
+    def test_a_store_that_answers(self, bucket: str) -> None:
+        report, findings = self.of(bucket)
+        assert findings.problems == []
+        assert {name: store["address"] for name, store in report.items()} == {
+            "root": f"{bucket}/root",
+            "serving": f"{bucket}/m",
+        }
+        assert all(line.endswith(" s") for line in stores.rows({"stores": report}).values())
+        assert storage.files_below(storage.path(bucket)) == []
+
+    def test_a_bucket_that_does_not_exist_is_a_problem(self, bucket: str) -> None:
+        report, findings = self.of(f"{bucket}x")
+        assert [store["seconds"] for store in report.values()] == [None, None]
+        assert len(findings.problems) == 2
+        assert "bucket" in findings.problems[0].message
 
 
 class TestLease:
