@@ -13,10 +13,10 @@ from bitext.pipeline.doctor.findings import Findings
 
 
 def of_pipeline(config: PipelineConfig, findings: Findings) -> dict[str, dict[str, Any]]:
-    """Returns, for each remote folder of the configuration, its `address`, and the `seconds` of a trial or null.
+    """Returns, for each remote folder of a configuration, its `address` and the `seconds` of a trial.
 
-    The trial creates a small file, tries to create it again, reads it and deletes it. An error, and a store on
-    which two runs could create the same file, are problems in the findings.
+    The trial creates a small file, tries to create it again, reads it and deletes it. An error, and a store
+    on which two runs could create the same file, are problems in the findings.
     """
     folders = {"root": config.root_folder, "serving": config.serving_folder}
     return {name: _try(address, findings) for name, address in folders.items() if storage.is_remote(address)}
