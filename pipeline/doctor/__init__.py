@@ -25,8 +25,8 @@ def collect(
 
     Returns:
       `bitext`, `python`, `packages`, `processor`, `memory`, `locale`, `gpu`, `configuration`, `disk`,
-      `stores`, `metadata` and `last_run`, each an object or null; `warnings`, a list of texts; and `problems`,
-      a list of {`message`, `remedy`, `exit_code`}.
+      `stores`, `metadata` and `last_run`, each an object or null; `warnings`, a list of texts; and
+      `problems`, a list of {`message`, `remedy`, `exit_code`}.
     """
     findings = Findings()
     report: dict[str, Any] = {
