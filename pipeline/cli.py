@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from bitext.components.shared.errors import BitextError, ConfigError, exit_codes
 from bitext.components.shared.path_lengths import too_long_error
+from bitext.components.shared.storage import network_fault
 from bitext.components.shared.suggestions import similar
 from bitext.pipeline import streams
 from bitext.pipeline.commands import (
@@ -76,7 +77,7 @@ def _run_and_report(arguments: Sequence[str] | None, session: Session, interrupt
         return 0
     except Exception as error:  # noqa: BLE001  (the top of the program: the traceback goes to the log)
         interruptions.ignore()
-        known = error if isinstance(error, BitextError) else too_long_error(error)
+        known = error if isinstance(error, BitextError) else too_long_error(error) or network_fault(error)
         if known is None:
             interruptions.raise_again()
             session.log_file = _log_traceback(error, session)

@@ -53,7 +53,7 @@ def environment_fault(error: BaseException, root: Path) -> EnvironmentFault | No
     """
     cause: BaseException | None = error
     while cause is not None:
-        if fault := storage.network_fault(cause, str(root)):
+        if fault := storage.network_fault(cause):
             return fault
         if isinstance(cause, OSError) and cause.errno in faults.REMEDIES:
             return faults.environment_fault(cause.errno, str(cause.filename or root))

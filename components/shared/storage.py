@@ -284,12 +284,12 @@ def fault_of(error: BaseException, text: str) -> BitextError | None:
     return _network_fault(error, text) if isinstance(error, OSError) else network_fault(error, text)
 
 
-def network_fault(error: BaseException, text: str) -> EnvironmentFault | None:
+def network_fault(error: BaseException, text: str = "a remote file") -> EnvironmentFault | None:
     """Returns the fault that an error of a file system's package is; None if it is of another package.
 
     Args:
       error: the error.
-      text: the path that was used.
+      text: the path that was used, or a name for it.
     """
     package = type(error).__module__.partition(".")[0]
     return _network_fault(error, text) if package in _PACKAGES else None

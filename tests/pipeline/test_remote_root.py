@@ -12,10 +12,12 @@ from typing import Any
 
 import msgspec
 import pytest
+import s3fs
 
 from bitext.components.shared import storage
 from bitext.components.shared.errors import LockedError
 from bitext.pipeline import lease
+from bitext.pipeline.cli import main
 from bitext.pipeline.config import Metadata, PipelineConfig
 from bitext.pipeline.doctor import stores
 from bitext.pipeline.doctor.findings import Findings
@@ -232,3 +234,25 @@ def test_killed_at_every_request(kind: str, stride: int, min_kills: int, tmp_pat
     process = subprocess.run(command, cwd=SCRIPT.parents[2], capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr[-4000:]
     assert int(process.stdout) >= min_kills
+
+
+@pytest.mark.parametrize("command", ["run toy.yaml", "translate --model BUCKET/models rows.txt"])
+def test_a_store_that_does_not_answer_ends_with_exit_code_6(
+    command: str,
+    folder: Path,
+    bucket: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    s3fs.S3FileSystem.clear_instance_cache()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.chdir(folder)
+    (folder / "toy.yaml").write_text(
+        f"name: toy\nroot: {bucket}/root\nserving: {bucket}/models\nmetadata: {{sqlite: m.sqlite}}\n"
+        "example_gen: {files: [rows.txt]}\n",
+        encoding="utf-8",
+    )
+    assert main(command.replace("BUCKET", bucket).split()) == 6
+    error = capsys.readouterr().err
+    assert "Could not connect to the endpoint URL" in error
+    assert "what to do: check the address, the network and the credentials" in error
