@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -68,13 +69,32 @@ def logging_to(path: Path) -> Iterator[None]:
         log.setLevel(logging.INFO)
         logging.captureWarnings(True)
         try:
-            with _native_stderr_to(stream.fileno()):
+            with _native_stderr_to(stream.fileno()), _thread_errors_logged():
                 yield
         finally:
             logging.captureWarnings(False)
             root.handlers[:] = others
             root.setLevel(levels[0])
             log.setLevel(levels[1])
+
+
+@contextlib.contextmanager
+def _thread_errors_logged() -> Iterator[None]:
+    """Context manager: an exception that ends a thread, mostly of a library, goes to the log.
+
+    Python prints its traceback to standard error otherwise.
+    """
+
+    def log_error(args: threading.ExceptHookArgs) -> None:
+        name = args.thread.name if args.thread else "unknown"
+        error = args.exc_value or args.exc_type()
+        log.error("the thread %s ended with an error", name, exc_info=error)
+
+    previous, threading.excepthook = threading.excepthook, log_error
+    try:
+        yield
+    finally:
+        threading.excepthook = previous
 
 
 @contextlib.contextmanager

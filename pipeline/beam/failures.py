@@ -13,6 +13,8 @@ from bitext.components.shared.errors import NOTE, BitextError, DataError, Enviro
 from bitext.pipeline.beam.engine import Engine
 from bitext.pipeline.beam.installation import INSTALL, installation_fault
 
+WHILE_RUNNING = " [while running '"
+"""Beam adds this and the name of the step to the message of an error in a Beam function."""
 _LONGEST_MESSAGE = 500
 """The most characters of an engine's message that are shown. The log has the whole message."""
 _OWN_ERROR = re.compile(
@@ -20,21 +22,21 @@ _OWN_ERROR = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 """An error of this program in the traceback that an engine returns as text."""
+_FAILED_STEP = re.compile(rf"^(\S.*{re.escape(WHILE_RUNNING)}[^']*'.*)$", re.MULTILINE)
+"""The last line of the traceback of an error in a Beam function."""
 _MISSING_MODULE = re.compile(r"\bModuleNotFoundError: No module named '([\w.]+)'")
-WHILE_RUNNING = " [while running '"
-"""Beam adds this and the name of the step to the message of an error in a Beam function."""
 
 
 @contextlib.contextmanager
 def reporting_engine_failure(engine: Engine) -> Iterator[None]:
     """Context manager: re-raises the failure of a Beam engine as an EnvironmentFault that names the engine.
 
-    The same error is raised again that a component raised in a Beam function. Errors of libraries in Beam
-    functions are not changed: their text has the traceback.
+    The same error is raised again that a component raised in a Beam function.
 
     Raises:
       EnvironmentFault: the engine failed, or a worker lacks a package or has another version of it.
       BitextError: a Beam function raised it.
+      RuntimeError: a Beam function raised another error; the traceback of the worker is in its cause.
     """
     try:
         yield
@@ -44,8 +46,8 @@ def reporting_engine_failure(engine: Engine) -> Iterator[None]:
         text = text_of(error)
         if own := installation_fault(text) or carried_error(text) or missing_package(text, engine):
             raise own from error
-        if WHILE_RUNNING in text:
-            raise
+        if failed_steps := _FAILED_STEP.findall(text):
+            raise RuntimeError(failed_steps[-1]) from error
         message = " ".join(text.split()) or "it does not answer"
         raise EnvironmentFault(
             f"Beam's {engine.name} failed: {type(error).__name__}: {message[:_LONGEST_MESSAGE]}",

@@ -57,9 +57,9 @@ if getattr(sys, "{ATTRIBUTE}", None) != token:
     if differences or error:
         report = {{"host": socket.gethostname(), "python": sys.executable, "differences": differences}}
         raise ImportError("{REPORT}" + json.dumps(dict(report, error=error)))
-    from bitext.components.shared.errors import Notes
-    Notes.are_added = True
     sys.{ATTRIBUTE} = token
+from bitext.components.shared.errors import Notes
+Notes.are_added = True
 '''
 """The check. It runs in any version of Python 3 and of Beam, on a worker that may lack bitext."""
 
