@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import secrets
 import shutil
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -172,6 +173,33 @@ def upload(folder: Path, target: Path) -> None:
             fs.rm(sorted(others))
         if files:
             fs.put([str(file) for file in files], [str(target / name) for name in names])
+
+
+def put(file: Path, target: Path) -> None:
+    """Copies a local file to a remote one, which appears whole.
+
+    Raises:
+      EnvironmentFault: the file system cannot be reached or written.
+    """
+    with reporting_faults(str(target)):
+        file_system(target).put_file(str(file), str(target))
+
+
+def check_writable(folder: Path) -> None:
+    """Checks that this user can create and delete a file in a remote folder.
+
+    Raises:
+      EnvironmentFault: the file system cannot be reached, or refuses it.
+    """
+    probe = folder / f".bitext-{secrets.token_hex(8)}"
+    with reporting_faults(str(folder)):
+        try:
+            probe.write_bytes(b"")
+        except FileNotFoundError as error:
+            raise EnvironmentFault(
+                f"{folder}: {error}", "create the bucket, or correct the address"
+            ) from error
+        probe.unlink()
 
 
 def download(source: Path, target: Path, folders: Collection[str] | None = None) -> None:

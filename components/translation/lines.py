@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from bitext.components.shared import encodings, errors, file_kinds, reading
+from bitext.components.shared import encodings, errors, file_kinds, reading, storage
 
 MAX_BATCH_BYTES = 64 * 1024
 """Maximum of a batch's number of lines times its longest line in bytes. It limits the memory."""
@@ -40,12 +40,13 @@ def open_input(path: Path | None) -> Iterator[Iterator[bytes]]:
         yield _standard_input()
         return
     try:
-        stream = path.open("rb")
+        stream = storage.open_file(str(path))
     except OSError as error:
         raise errors.DataError(
-            f"cannot read {path}: {error.strerror}", "name a text file with one sentence a line"
+            f"cannot read {path}: {error.strerror or 'there is no such file'}",
+            "name a text file with one sentence a line",
         ) from error
-    with stream:
+    with stream, storage.reporting_faults(str(path)):
         yield reading.stream_chunks(stream, str(path), READ_BYTES)
 
 

@@ -17,10 +17,12 @@ import secrets
 import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from bitext.components.shared import storage
 from bitext.components.shared.errors import ConfigError, EnvironmentFault
 from bitext.components.shared.faults import reporting_faults
 from bitext.components.shared.files import atomic_writer
@@ -55,6 +57,8 @@ def check_output_file(path: Path | None, input: Path | None = None) -> None:
         return
     if path.is_dir():
         raise ConfigError(f"cannot write {path}: it is a folder", "name a file with --output")
+    if storage.is_remote(path):
+        storage.check_writable(path.parent)
     if is_special(path):
         _check_writable(path)
         return
@@ -62,6 +66,8 @@ def check_output_file(path: Path | None, input: Path | None = None) -> None:
         raise ConfigError(
             f"cannot write {path}: it is the input, which would be lost", "name another file with --output"
         )
+    if storage.is_remote(path):
+        return
     target = Path(os.path.realpath(path))
     if target.is_symlink():
         raise ConfigError(
@@ -102,6 +108,8 @@ def _check_writable(path: Path) -> None:
 
 def same_file(first: Path, second: Path) -> bool:
     """Returns whether two paths lead to one file, which need not exist."""
+    if storage.is_remote(first) or storage.is_remote(second):
+        return str(first) == str(second)
     if os.path.realpath(first) == os.path.realpath(second):
         return True
     with contextlib.suppress(OSError):
@@ -111,6 +119,8 @@ def same_file(first: Path, second: Path) -> bool:
 
 def is_special(path: Path) -> bool:
     """Whether a path is a pipe, a device or a descriptor (/dev/stdout), which a rename cannot replace."""
+    if storage.is_remote(path):
+        return False
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -137,6 +147,7 @@ def open_output(path: Path | None) -> Iterator[Callable[[bytes], None]]:
 
     * A regular file is replaced by one rename when its content is complete. It keeps its mode and, if this
       user may set it, its owner. A symbolic link is followed: its target is replaced.
+    * A remote file appears when its content is complete, which is in a temporary file until then.
     * A pipe or a device is written to directly.
     * The content is compressed by the ending of the file name: .gz, .bz2, .xz or .zst.
 
@@ -154,7 +165,7 @@ def open_output(path: Path | None) -> Iterator[Callable[[bytes], None]]:
         return
     stack = contextlib.ExitStack()
     with _reporting_faults(path):
-        file = stack.enter_context(_open_special(path) if is_special(path) else _open_regular(path))
+        file = stack.enter_context(_open_file(path))
         stream = _compressing(file, path.name)
 
     def write(data: bytes) -> None:
@@ -221,6 +232,21 @@ def _open_special(path: Path) -> Iterator[BinaryIO]:
     descriptor = os.open(path, os.O_WRONLY) if own is None else os.dup(own)
     with open(descriptor, "wb", buffering=0) as file:
         yield cast(BinaryIO, _UnbufferedWriter(file))
+
+
+def _open_file(path: Path) -> contextlib.AbstractContextManager[BinaryIO]:
+    if storage.is_remote(path):
+        return _open_remote(path)
+    return _open_special(path) if is_special(path) else _open_regular(path)
+
+
+@contextlib.contextmanager
+def _open_remote(path: Path) -> Iterator[BinaryIO]:
+    """Opens a temporary file that is copied to `path` on success."""
+    with tempfile.NamedTemporaryFile(prefix="bitext-") as file:
+        yield cast(BinaryIO, file)
+        file.flush()
+        storage.put(Path(file.name), path)
 
 
 @contextlib.contextmanager

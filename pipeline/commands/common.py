@@ -24,6 +24,7 @@ from bitext.components.shared.errors import (
 from bitext.components.shared.numbered import folder_number
 from bitext.components.shared.path_lengths import length_problem
 from bitext.components.shared.storage import is_remote
+from bitext.components.shared.storage import path as storage_path
 from bitext.pipeline import streams
 from bitext.pipeline.interruptions import Terminated, ending, signal_of
 from bitext.pipeline.streams import print_output
@@ -200,8 +201,8 @@ def run_argument(text: str) -> str:
 
 
 def path_or_stream(text: str) -> Path | None:
-    """A path on the command line, or None for `-`: standard input or standard output, as elsewhere."""
-    return None if text == "-" else path_argument(text)
+    """A local or remote path on the command line, or None for `-`: standard input or output."""
+    return None if text == "-" else storage_path(text) if is_remote(text) else path_argument(text)
 
 
 def reason_argument(text: str) -> str:

@@ -265,6 +265,15 @@ def _clear(folder: Path, shard_folder: Path) -> None:
             shutil.rmtree(other)
 
 
+def _folder_of(output: Path) -> Path:
+    """The folder of the finished shards: beside the output, or in the user's cache if that is remote."""
+    if storage.is_remote(output):
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return caches / "bitext" / f"{hashlib.sha256(str(output).encode()).hexdigest()[:16]}.bulk"
+    target = Path(os.path.realpath(output))
+    return target.with_name(f".{_short(target.name)}.bulk")
+
+
 @contextlib.contextmanager
 def _locked_folder(output: Path) -> Iterator[Path]:
     """Context manager: creates the folder beside the output and locks it. A killed process loses the lock.
@@ -273,10 +282,9 @@ def _locked_folder(output: Path) -> Iterator[Path]:
       errors.LockedError: another process has locked the folder.
       errors.EnvironmentFault: the folder cannot be created.
     """
-    target = Path(os.path.realpath(output))
-    folder = target.with_name(f".{_short(target.name)}.bulk")
+    folder = _folder_of(output)
     with reporting_faults(output, FILE_REMEDY):
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True, parents=storage.is_remote(output))
         try:
             descriptor = open_locked(folder)
         except (BlockingIOError, FileNotFoundError):  # locked, or just deleted, by another process
