@@ -6,9 +6,11 @@
     python -m benchmarks.growth --to StatisticsGen --set example_gen.shards=4
 
 Every component runs in a process of its own: `bitext run --from NODE --to NODE`. The corpora are Tatoeba,
-which is repeated with a number at the end of both sentences. With `--workers`, Beam's Python job service runs
-the pipelines in so many worker processes of a worker pool: their CPU seconds are counted, and their peak is
-that of the largest process.
+which is repeated with a number at the end of both sentences.
+
+With `--workers`, Beam's Python job service runs the pipelines in so many processes of a worker pool. The
+corpus is in 8 files, and each split has 8 shards. The columns are then the wall seconds, and the CPU seconds
+of the command, of all workers, of the worker with the most, and of the job service, which shuffles the data.
 """
 
 from __future__ import annotations
@@ -16,12 +18,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import resource
 import subprocess
+import sys
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks.commands import CONFIG
 from benchmarks.line import NODES, write_corpus
@@ -29,8 +34,8 @@ from benchmarks.process import BITEXT
 from benchmarks.report import progress
 
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
-POOL = "apache_beam.runners.worker.worker_pool_main"
-JOB_SERVICE = "apache_beam.runners.portability.local_job_service_main"
+FILES = 8
+"""Number of files and of shards with several workers."""
 
 
 class Measured(NamedTuple):
@@ -39,6 +44,30 @@ class Measured(NamedTuple):
     wall: float
     cpu: float
     peak: float
+
+    def __str__(self) -> str:
+        return f"{self.wall:.1f} s, CPU {self.cpu:.1f} s, {self.peak:,.0f} MB"
+
+
+class OnEngine(NamedTuple):
+    """Wall and CPU seconds of a component on an engine, and the peak memory of its processes in MB."""
+
+    wall: float
+    command: float
+    workers: list[float]
+    service: float
+    peak_of_command: float
+    peak_of_worker: float
+    peak_of_service: float
+
+    def __str__(self) -> str:
+        of_workers, most = sum(self.workers), max(self.workers)
+        total = self.command + of_workers + self.service
+        peaks = (self.peak_of_command, self.peak_of_worker, self.peak_of_service)
+        return (
+            f"{self.wall:.1f} s, CPU {self.command:.1f} + {of_workers:.1f} (most {most:.1f})"
+            f" + {self.service:.1f} = {total:.1f} s, {' + '.join(f'{peak:,.0f}' for peak in peaks)} MB"
+        )
 
 
 def measured(command: Sequence[str]) -> Measured:
@@ -59,31 +88,101 @@ def measured(command: Sequence[str]) -> Measured:
     return Measured(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000)
 
 
-def nodes_to(last: str) -> Sequence[str]:
-    """The data components up to one of them."""
-    return NODES[: NODES.index(last) + 1]
+class Engine:
+    """Beam's Python job service and a worker pool, in this process; the workers are processes.
+
+    Attributes:
+      options: the options of a run on the engine.
+    """
+
+    def __init__(self, folder: Path, workers: int) -> None:
+        from apache_beam.runners.portability.local_job_service import LocalJobServicer
+        from apache_beam.runners.worker import worker_pool_main
+
+        usages: list[resource.struct_rusage] = []
+        lock = threading.Lock()
+
+        class Pool(worker_pool_main.BeamFnExternalWorkerPoolServicer):  # type: ignore[misc]  # Beam is untyped
+            """A pool that keeps the use of resources of its processes."""
+
+            def StopWorker(self, request: Any, context: Any) -> Any:
+                with lock:
+                    process = self._worker_processes.pop(request.worker_id, None)
+                    if process is not None:
+                        process.terminate()
+                        process.stdout.close()
+                        usages.append(os.wait4(process.pid, 0)[2])
+                return super().StopWorker(request, context)
+
+        self._usages, self._workers = usages, workers
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        address, self._pool = Pool.start(use_process=True)
+        self._servicer = LocalJobServicer(str(folder))
+        port = self._servicer.start_grpc_server(0)
+        flags = [
+            f"--job_endpoint=localhost:{port}",
+            "--environment_type=EXTERNAL",
+            f"--environment_config={address}",
+            f"--direct_num_workers={workers}",
+        ]
+        beam = "beam={runner: PortableRunner, options: [" + ", ".join(f"'{flag}'" for flag in flags) + "]}"
+        self.options = ("--set", beam)
+
+    def measured(self, command: Sequence[str]) -> OnEngine:
+        """Runs a command on the engine, and waits until its workers have ended."""
+        self._usages.clear()
+        before = time.process_time()
+        caller = measured(command)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and len(self._usages) < self._workers:
+            threading.Event().wait(0.1)
+        seconds = [usage.ru_utime + usage.ru_stime for usage in self._usages]
+        return OnEngine(
+            caller.wall,
+            caller.cpu,
+            seconds,
+            time.process_time() - before,
+            caller.peak,
+            max(usage.ru_maxrss for usage in self._usages) / 1000,
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
+        )
+
+    def stop(self) -> None:
+        """Stops the job service and the pool."""
+        self._servicer.stop()
+        self._pool.stop(0)
 
 
-def table(name: str, nodes: Sequence[str], rows: dict[str, dict[str, Measured]]) -> str:
+@contextlib.contextmanager
+def engine(folder: Path, workers: int) -> Iterator[Engine]:
+    """Context manager: yields an engine."""
+    started = Engine(folder, workers)
+    try:
+        yield started
+    finally:
+        started.stop()
+
+
+def table(name: str, nodes: Sequence[str], rows: dict[str, dict[str, Any]]) -> str:
     """A table in Markdown: a row for each size or number of workers, a column for each component."""
     lines = [f"| {name} | " + " | ".join(nodes) + " |", "|---" * (len(nodes) + 1) + "|"]
     for label, by_node in rows.items():
-        cells = (f"{m.wall:.1f} s, CPU {m.cpu:.1f} s, {m.peak:,.0f} MB" for m in by_node.values())
-        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+        lines.append(f"| {label} | " + " | ".join(map(str, by_node.values())) + " |")
     return "\n".join(lines)
 
 
-def run(corpus: Path, root: Path, nodes: Sequence[str], options: Sequence[str]) -> dict[str, Measured]:
+def run(
+    corpus: str, root: Path, nodes: Sequence[str], options: Sequence[str], on: Engine | None = None
+) -> dict[str, Any]:
     """Runs the components one after the other, each in a process of its own."""
-    by_node = {}
+    by_node: dict[str, Any] = {}
     for node in nodes:
         command = [*BITEXT, "run", CONFIG, "--root", str(root), "--from", node, "--to", node]
-        command += ["--set", f"example_gen.files=[{corpus}]", *options]
-        by_node[node] = measured(command)
-        progress(
-            f"{node}: wall {by_node[node].wall:.1f} s, CPU {by_node[node].cpu:.1f} s, "
-            f"{by_node[node].peak:,.0f} MB"
-        )
+        command += ["--set", f"example_gen.files=['{corpus}']", *options]
+        has_workers = on is not None and node not in ("SchemaGen", "ExampleValidator")
+        by_node[node] = on.measured([*command, *on.options]) if on and has_workers else measured(command)
+        progress(f"{node}: {by_node[node]}")
     return by_node
 
 
@@ -94,28 +193,50 @@ def grow(sizes: Sequence[int], nodes: Sequence[str], options: Sequence[str], fol
         progress(f"{pairs:,} pairs")
         corpus = folder / f"{pairs}.tsv"
         write_corpus(pairs, corpus)
-        rows[f"{pairs:,}"] = run(corpus, folder / f"root-{pairs}", nodes, options)
+        rows[f"{pairs:,}"] = run(str(corpus), folder / f"root-{pairs}", nodes, options)
         corpus.unlink()
     return table("pairs", nodes, rows)
+
+
+def scale(
+    pairs: int, workers: Sequence[int], nodes: Sequence[str], options: Sequence[str], folder: Path
+) -> str:
+    """Measures a corpus with several numbers of workers."""
+    corpus = folder / f"{pairs}.tsv"
+    write_corpus(pairs, corpus)
+    lines = corpus.read_bytes().splitlines(keepends=True)
+    for number in range(FILES):
+        part = lines[number * len(lines) // FILES : (number + 1) * len(lines) // FILES]
+        (folder / f"{pairs}-{number}.tsv").write_bytes(b"".join(part))
+    del lines
+    settings = (*options, "--set", f"example_gen.shards={FILES}")
+    pattern = str(folder / f"{pairs}-[0-9].tsv")
+    rows = {}
+    for count in workers:
+        progress(f"{count} workers")
+        with engine(folder / f"engine-{count}", count) as on:
+            rows[f"{count}"] = run(pattern, folder / f"root-{pairs}-{count}", nodes, settings, on)
+    return table("workers", nodes, rows)
 
 
 def main() -> None:
     """Measures and prints a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, nargs="+", default=SIZES, help="sizes of the corpora")
-    parser.add_argument(
-        "--to", choices=NODES, default=NODES[-1], help="the last component (default: %(default)s)"
-    )
+    parser.add_argument("--workers", type=int, nargs="+", help="numbers of workers of an engine")
+    parser.add_argument("--to", choices=NODES, default=NODES[-1], help="the last component (default: all)")
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE of the configuration")
-    parser.add_argument(
-        "--folder", type=Path, help="where the corpora and outputs are (default: a new folder)"
-    )
+    parser.add_argument("--folder", type=Path, help="for the corpora and outputs (default: a temporary one)")
     options = parser.parse_args()
     settings = [word for value in options.set for word in ("--set", value)]
+    nodes = NODES[: NODES.index(options.to) + 1]
     with contextlib.ExitStack() as stack:
         folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
-        print(grow(options.pairs, nodes_to(options.to), settings, folder))
+        if options.workers:
+            print(scale(options.pairs[0], options.workers, nodes, settings, folder))
+        else:
+            print(grow(options.pairs, nodes, settings, folder))
 
 
 if __name__ == "__main__":

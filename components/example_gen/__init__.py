@@ -101,7 +101,9 @@ class Parameters(CorpusOptions, frozen=True, kw_only=True, forbid_unknown_fields
       drop_duplicates: drop exact duplicates in `all` splits, or only in `train`. Use `train` for a published
         test set that is scored line by line (see also `evaluator.references`).
       shards: number of files of each split, by the same hash. With more than one, Beam's workers share
-        the writing of a large corpus. All translations of a source are in one file.
+        the writing of a large corpus. All translations of a source are in one file. `auto`: one for each
+        256 MiB of text in the files, so 1 for up to some 3 million pairs; a compressed file is taken for four
+        times its size.
     """
 
     corpora: tuple[Corpus, ...] = ()
@@ -110,7 +112,7 @@ class Parameters(CorpusOptions, frozen=True, kw_only=True, forbid_unknown_fields
     eval_share: Share = 0.02
     test_share: Share = 0.02
     drop_duplicates: Literal["all", "train"] = "all"
-    shards: Annotated[int, msgspec.Meta(ge=1, le=99999)] = 1
+    shards: Annotated[int, msgspec.Meta(ge=1, le=99999)] | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
         if not self.corpora or self.golden.patterns():

@@ -7,7 +7,8 @@ no source is in two splits.
 The length ratio is checked when a split is written, because the corpus's ratio is known only after all rows
 are read.
 
-One worker reads a file from beginning to end: give a very large corpus as several files.
+On an engine, workers share the reading of a large file if its format allows it (`dividing`). In this process,
+and otherwise, a file is read from beginning to end.
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ from bitext.components.example_gen import (
     Parameters,
     alignment,
     as_part,
+    dividing,
     out_of_step,
     places,
     preview,
     ratios,
+    sharding,
     summary,
 )
 from bitext.components.example_gen.cleaning import corpus_rules
@@ -100,11 +103,14 @@ def _run(
     rejects: artifacts.Rejects,
 ) -> None:
     files = find_source_files(parameters)
+    parameters = sharding.with_number(parameters, files, context.say)
     for line in (*doubtful_headers(files, parameters), *recognized_formats(files, parameters)):
         context.say(line)
+    is_shared = context.spill_dir is None
+    divisible = dividing.divisible_files(files, parameters, context.say) if is_shared else []
     golden_hashes = np.zeros(0, np.uint64) if golden is None else _source_hashes_of(golden)
     with context.progress("rows"), context.beam_pipeline() as pipeline:
-        _build(pipeline, files, parameters, golden_hashes, examples, rejects, context.spill_dir)
+        _build(pipeline, files, divisible, parameters, golden_hashes, examples, rejects, context.spill_dir)
     counts = Counter(rejects.take_result(dict[str, int]))
     summary.check_files_were_read(counts)
     totals = summary.summarize(counts, parameters, files)
@@ -158,6 +164,7 @@ def _source_hashes_of(golden: artifacts.Examples) -> Hashes:
 def _build(
     pipeline: beam.Pipeline,
     files: list[SourceFile],
+    divisible: list[SourceFile],
     parameters: Parameters,
     golden: Hashes,
     examples: artifacts.Examples,
@@ -165,12 +172,10 @@ def _build(
     spill_dir: Path | None,
 ) -> None:
     """Adds all transforms: read, filter, group by split and shard, write, and sum all counts."""
-    keys = [(split, shard) for split in SPLITS for shard in range(parameters.shards)]
-    blocks = (
-        pipeline
-        | "Files" >> beam.Create(files)
-        | "Read" >> beam.ParDo(_Read(parameters)).with_outputs("faults", main="blocks")
-    )
+    keys = [(split, shard) for split in SPLITS for shard in range(int(parameters.shards))]
+    blocks = dividing.files_and_parts(pipeline, files, divisible, parameters) | "Read" >> beam.ParDo(
+        _Read(parameters)
+    ).with_outputs("faults", main="blocks")
     filtered = blocks.blocks | "Filter" >> beam.ParDo(_Filter(parameters, golden, spill_dir)).with_outputs(
         "rejects", "counts", "alignment", main="rows"
     )
@@ -189,7 +194,7 @@ def _build(
     )
     shared_counts = written.given | "GatherGiven" >> beam.GroupByKey() | "Shared" >> beam.Map(_count_shared)
     alignment_counts = (
-        filtered.alignment | "ByFile" >> beam.GroupByKey() | "Alignment" >> beam.Map(out_of_step.count, files)
+        filtered.alignment | "ByPart" >> beam.GroupByKey() | "Alignment" >> beam.Map(out_of_step.count, files)
     )
     no_rejects = pipeline | "RejectsKey" >> beam.Create([(None, None)])
     reason_counts = (
@@ -214,7 +219,7 @@ def _sum(counts: Iterable[Counts]) -> Counts:
 
 
 class _Read(beam.DoFn):
-    """SourceFile -> (file, Rows). Counts files that cannot be read, and files without rows, in `faults`."""
+    """SourceFile -> (file, Rows). Counts files that cannot be read, and those without rows, in `faults`."""
 
     def __init__(self, parameters: Parameters):
         self._parameters = parameters
@@ -226,7 +231,7 @@ class _Read(beam.DoFn):
                 has_rows = True
                 yield file, rows
         except DataError as error:
-            yield beam.pvalue.TaggedOutput("faults", summary.fault(error))
+            yield beam.pvalue.TaggedOutput("faults", summary.fault(error, file))
             return
         if not has_rows:
             yield beam.pvalue.TaggedOutput("faults", summary.no_rows(file))
@@ -236,7 +241,7 @@ class _Filter(beam.DoFn):
     """(file, Rows) -> ((split, shard), (order, where the packed rows are)).
 
     Side outputs: `rejects`, where the packed rejected rows are; `counts`, of rows and of their length ratios;
-    `alignment`, (index of the file, packed measures).
+    `alignment`, ((index of the file, number of its part), packed measures).
     """
 
     def __init__(self, parameters: Parameters, golden: Hashes, folder: Path | None):
@@ -254,7 +259,8 @@ class _Filter(beam.DoFn):
             place, packed = pack_rejects(file.index, rejected)
             yield beam.pvalue.TaggedOutput("rejects", (None, (place, self._storage.write(packed))))
         measures = alignment.measure(rows.line, filtered.source, filtered.target, filtered.usable())
-        yield beam.pvalue.TaggedOutput("alignment", (file.index, out_of_step.pack_groups(measures)))
+        groups = out_of_step.pack_groups(measures)
+        yield beam.pvalue.TaggedOutput("alignment", ((file.index, out_of_step.part_of(groups)), groups))
         accepted = filtered.accepted()
         yield beam.pvalue.TaggedOutput("counts", summary.fixed(filtered))
         if len(accepted):
@@ -277,7 +283,7 @@ class _Filter(beam.DoFn):
             columns |= {name: values[accepted] for name, values in codes.items()}
             yield beam.pvalue.TaggedOutput("counts", corpus_rules.histogram(columns))
         hashes = source_hashes(columns["source"])
-        shards = (self._shard_hashes(columns["source"], hashes) % np.uint64(p.shards)).astype(np.int64)
+        shards = (self._shard_hashes(columns["source"], hashes) % np.uint64(int(p.shards))).astype(np.int64)
         if file.split is None:
             shares = (p.eval_share, p.test_share) if p.held_out else (0.0, 0.0)
             splits = assign_splits(hashes, *shares)
@@ -300,13 +306,13 @@ class _Filter(beam.DoFn):
     def _shard_hashes(self, sources: pa.Array, hashes: Hashes) -> Hashes:
         """What chooses the shard. Near-duplicates are compared within a shard, so they must meet in one."""
         p = self._parameters
-        if p.shards > 1 and p.cleaning.limit("near_duplicates"):
+        if int(p.shards) > 1 and p.cleaning.limit("near_duplicates"):
             return near_hashes(sources)
         return hashes
 
 
-def _count_shared(group: tuple[None, Iterable[tuple[str, np.ndarray]]]) -> Counts:
-    """Counts the distinct sources of the eval and test files that are also in the train files."""
+def _count_shared(group: tuple[int, Iterable[tuple[str, np.ndarray]]]) -> Counts:
+    """Counts the distinct sources of the eval and test files that are also in the train files, of a shard."""
     by_split: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
     for split, hashes in group[1]:
         by_split[split].append(hashes)

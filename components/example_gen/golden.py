@@ -78,7 +78,7 @@ def _read_set(
                 write(examples_of(file, {name: take(column, accepted) for name, column in columns.items()}))
                 examples_written += len(accepted)
             if measures:
-                suspicious += out_of_step.count((file.index, measures), files)
+                suspicious += out_of_step.count(((file.index, 0), measures), files)
     if not examples_written:
         names = ", ".join(map(path_text, given.patterns()))
         key = "example_gen.golden" if name == GOLDEN_SPLIT else "evaluator.test_sets"

@@ -7,6 +7,7 @@ sides that agree nowhere may also be free or made-up pairs, so it gives a warnin
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +15,7 @@ from typing import Any, TypeAlias
 
 from bitext.components.component import Context
 from bitext.components.example_gen import whole_file
-from bitext.components.example_gen.alignment import Groups, OutOfStep, concatenate, find
+from bitext.components.example_gen.alignment import GROUP, Groups, OutOfStep, concatenate, find
 from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
@@ -27,7 +28,7 @@ _MORE_ROWS, _MORE_SEQUENCES = "more_out_of_step/rows", "more_out_of_step/sequenc
 """Counts of the sequences that `alignment` found in a part of a file beside the first `_SHOWN`."""
 _SHOWN = 10
 MOST_GROUPS = 400_000
-"""A file with more groups (10 million rows) is judged in parts, each like a file."""
+"""A file with more groups (10 million rows) is judged in parts of so many, each like a file."""
 PackedGroups: TypeAlias = tuple[int, bytes]
 """The number of the first line of a block, and its packed groups."""
 
@@ -52,29 +53,28 @@ def _unpack_groups(packed: bytes) -> Groups:
     return Groups(**columns)
 
 
+def part_of(block: PackedGroups) -> int:
+    """The number of the part of its file in which a block begins."""
+    return (block[0] - 1) // (MOST_GROUPS * GROUP)
+
+
 def _in_parts(blocks: Iterable[PackedGroups]) -> Iterator[Groups]:
-    """The groups of a file, of at least `MOST_GROUPS` groups each except the last."""
-    part: list[Groups] = []
-    for _, packed in sorted(blocks):
-        part.append(_unpack_groups(packed))
-        if sum(len(groups.rows) for groups in part) >= MOST_GROUPS:
-            yield concatenate(part)
-            part = []
-    if part:
-        yield concatenate(part)
+    """The groups of each part."""
+    for _, of_part in itertools.groupby(sorted(blocks), part_of):
+        yield concatenate([_unpack_groups(packed) for _, packed in of_part])
 
 
-def count(group: tuple[int, Iterable[PackedGroups]], files: Sequence[SourceFile]) -> Counter[str]:
-    """Judges the groups of a file.
+def count(group: tuple[tuple[int, int], Iterable[PackedGroups]], files: Sequence[SourceFile]) -> Counter[str]:
+    """Judges the groups of a file, or of a part of it.
 
     Args:
-      group: index of the file, and the packed groups of its blocks in any order.
+      group: index of the file and number of the part, and the packed groups of blocks in any order.
       files: all files.
 
     Returns:
       For each sequence that looks out of step, the number of its rows, by a name that describes it.
     """
-    index, blocks = group
+    (index, _), blocks = group
     file = files[index]
     names = " and ".join(path_text(path) for path in (file.path, file.target_path) if path is not None)
     counts: Counter[str] = Counter()

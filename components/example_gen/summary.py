@@ -34,14 +34,27 @@ _REMEDIES = {
 }
 
 
-def fault(error: DataError) -> Counts:
-    """Encodes the error of a file that cannot be read as a count, so that it can be summed."""
-    return Counter({_FAULT + json.dumps([str(error), error.remedy]): 1})
+def fault(error: DataError, file: SourceFile) -> Counts:
+    """Encodes the error of a file, or its part, that cannot be read as a count, so that it can be summed."""
+    part = 0 if file.part is None else file.part.number
+    return Counter({_FAULT + json.dumps([file.index, part, str(error), error.remedy]): 1})
 
 
 def no_rows(file: SourceFile) -> Counts:
-    """Counts a file that has no rows."""
-    return Counter({f"{_NO_ROWS}{file.index}": 1})
+    """Counts a file, or its part, that has no rows."""
+    parts = 1 if file.part is None else file.part.parts
+    return Counter({f"{_NO_ROWS}{file.index}/{parts}": 1})
+
+
+def _indices_without_rows(counts: Counts) -> set[int]:
+    """The indices of the files whose parts all have no rows."""
+    found = set()
+    for name, empty_parts in counts.items():
+        if name.startswith(_NO_ROWS):
+            index, parts = map(int, name.removeprefix(_NO_ROWS).split("/"))
+            if empty_parts == parts:
+                found.add(index)
+    return found
 
 
 def fixed(filtered: Filtered) -> Counts:
@@ -53,7 +66,8 @@ def fixed(filtered: Filtered) -> Counts:
 
 def warn_of_files_without_rows(counts: Counts, files: list[SourceFile], context: Context) -> None:
     """Prints a warning for the files that have no rows, if others have."""
-    names = [path_text(file.path) for file in files if counts[f"{_NO_ROWS}{file.index}"]]
+    indices = _indices_without_rows(counts)
+    names = [path_text(file.path) for file in files if file.index in indices]
     if names and counts["rows"]:
         more = f" and {len(names) - SHOWN_REJECTS:,} more" if len(names) > SHOWN_REJECTS else ""
         context.say(f"warning: no rows in {', '.join(names[:SHOWN_REJECTS])}{more}")
@@ -63,12 +77,13 @@ def check_files_were_read(counts: Counts) -> None:
     """Checks that every file was read.
 
     Raises:
-      DataError: a file could not be read. The error of the first file by message is raised.
+      DataError: a file could not be read. The error of the first file by message is raised; of a file that is
+        read in parts, the error of its first part.
     """
-    faults = sorted(name.removeprefix(_FAULT) for name in counts if name.startswith(_FAULT))
-    if faults:
-        message, remedy = json.loads(faults[0])
-        raise DataError(message, remedy)
+    faults = sorted(json.loads(name.removeprefix(_FAULT)) for name in counts if name.startswith(_FAULT))
+    first = {index: (message, remedy) for index, _, message, remedy in reversed(faults)}
+    if first:
+        raise DataError(*min(first.values()))
 
 
 def summarize(counts: Counts, parameters: Parameters, files: list[SourceFile]) -> Summary:

@@ -49,7 +49,7 @@ class WriteSplit(beam.DoFn):
 
     Rows whose length ratio is too far from the corpus's, and rows that cleaning compares with the corpus or
     with each other, are rejected. Duplicates are dropped if the parameters say so. Side outputs: `rejects`;
-    `given`, the source hashes of a split whose files are given.
+    `given`, by shard, the source hashes of a split whose files are given.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class WriteSplit(beam.DoFn):
         pair_counts = PairCounts(p.cleaning) if split == "train" else None
         ratio = ratios.corpus_ratio(row_counts)
         counts: Counts = Counter()
-        with tfrecord.example_writer(self._examples.shard(split, shard, p.shards)) as write:
+        with tfrecord.example_writer(self._examples.shard(split, shard, int(p.shards))) as write:
             for (file, _), stored in sorted(block for block in blocks if block is not None):
                 block, rejected = _Block(self._files[file], unpack(read(stored))), []
                 if OCTAVES in block.columns:  # the rows are not of a given eval or test split
@@ -81,7 +81,7 @@ class WriteSplit(beam.DoFn):
                     )
                 if HASH in block.columns:
                     hashes = np.unique(block.columns.pop(HASH))
-                    yield beam.pvalue.TaggedOutput("given", (None, (split, hashes)))
+                    yield beam.pvalue.TaggedOutput("given", (shard, (split, hashes)))
                 rows = block.rows
                 if seen is not None:
                     block.keep(seen.first_rows(*block.sides))

@@ -28,7 +28,7 @@ ERRORS = (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
 """The errors of a damaged or truncated stream. bzip2's is an OSError."""
 
 
-class _Decompressor(Protocol):
+class Decompressor(Protocol):
     """Decompresses one stream (gzip member, bzip2 or xz stream, Zstandard frame).
 
     Attributes:
@@ -66,7 +66,7 @@ def decompressed(chunks: Iterable[bytes], path: str) -> Iterator[bytes]:
                     break
                 if not is_first and chunk[0] not in file_kinds.first_bytes(path):
                     raise EOFError("other data follows the end of the compressed data")
-                decompressor, is_first = _decompressor(path), False
+                decompressor, is_first = new_decompressor(path), False
             yield from decompressor.pieces(chunk)
             chunk = b""
             if decompressor.eof:
@@ -75,7 +75,7 @@ def decompressed(chunks: Iterable[bytes], path: str) -> Iterator[bytes]:
         raise EOFError("the compressed stream ends too early")
 
 
-def _decompressor(path: str) -> _Decompressor:
+def new_decompressor(path: str) -> Decompressor:
     """Returns a new decompressor for the ending of the file name."""
     if path.endswith(".gz"):
         return _Gzip()

@@ -156,7 +156,7 @@ def text_chunks(
             if not head:
                 raise EOFError("the compressed stream ends too early")
             file_kinds.check_compression(head, path)
-            chunks = _of_size(decompression.decompressed(compressed, path), size)
+            chunks = of_size(decompression.decompressed(compressed, path), size)
         head, chunks = _with_head(chunks)
         check(head, path)
         yield from chunks
@@ -174,7 +174,7 @@ def _with_head(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     return b"".join(first), itertools.chain(first, chunks)
 
 
-def _of_size(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
+def of_size(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
     """Yields the same bytes in chunks of `size` bytes; the last chunk may be smaller."""
     buffer = bytearray()
     for chunk in chunks:
@@ -212,40 +212,63 @@ def whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def line_blocks(chunks: Iterable[bytes]) -> Iterator[LineBlock]:
-    """Yields blocks of complete lines that are not empty, one for each chunk in which a line ends.
+    """Yields blocks of complete lines that are not empty, as `LineSplitter` divides the chunks of a file."""
+    splitter = LineSplitter()
+    for chunk in chunks:
+        yield from splitter.push(chunk)
+    yield from splitter.finish()
+
+
+class LineSplitter:
+    """Divides the chunks of a file into blocks of complete lines, one for each chunk in which a line ends.
 
     A block ends with a line feed if the chunk has one, so that the pieces of a line with a carriage return
     stay together. More than `MAX_LINE_BYTES` carriage returns in sequence are line ends each.
     """
-    incomplete: list[bytes] = []
-    size, in_cut_line = 0, False
-    for chunk in chunks:
+
+    def __init__(self) -> None:
+        self._incomplete: list[bytes] = []
+        self._size, self._in_cut_line = 0, False
+
+    def push(self, chunk: bytes) -> Iterator[LineBlock]:
+        """Yields the blocks that end with a chunk, which is not empty, or before it. Iterate to the end."""
         # Carriage returns at the end of a chunk end lines unless a line feed follows.
-        if incomplete and incomplete[-1].endswith(b"\r") and chunk.lstrip(b"\r")[:1] not in (b"\n", b""):
-            yield LineBlock(_cut_lines(b"".join(incomplete)), size)
-            incomplete, size = [], 0
-        size += len(chunk)
-        if in_cut_line:
+        is_after_return = bool(self._incomplete) and self._incomplete[-1].endswith(b"\r")
+        if is_after_return and chunk.lstrip(b"\r")[:1] not in (b"\n", b""):
+            yield from self.finish()
+        self._size += len(chunk)
+        if self._in_cut_line:
             chunk = chunk[_line_end(chunk, 0) :]
             if not chunk:
-                continue
-        end = chunk.rfind(b"\n") + 1 or chunk.rstrip(b"\r").rfind(b"\r") + 1
-        if end:
+                return
+        if end := last_line_end(chunk):
             rest = len(chunk) - end
-            yield LineBlock(_cut_lines(b"".join([*incomplete, chunk[:end]])), size - rest)
-            incomplete, size = [], rest
+            yield LineBlock(_cut_lines(b"".join([*self._incomplete, chunk[:end]])), self._size - rest)
+            self._incomplete, self._size = [], rest
         if end < len(chunk):
-            incomplete.append(chunk[end:])
-        in_cut_line = False
-        if sum(map(len, incomplete)) > MAX_LINE_BYTES + _MORE_BYTES:
-            text = b"".join(incomplete)
-            in_cut_line = not _has_line_end(text[-MAX_LINE_BYTES - _MORE_BYTES - 1 :])
-            incomplete = [_cut_lines(text)]
+            self._incomplete.append(chunk[end:])
+        self._in_cut_line = False
+        if sum(map(len, self._incomplete)) > MAX_LINE_BYTES + _MORE_BYTES:
+            text = b"".join(self._incomplete)
+            self._in_cut_line = not _has_line_end(text[-MAX_LINE_BYTES - _MORE_BYTES - 1 :])
+            self._incomplete = [_cut_lines(text)]
             if not text[-MAX_LINE_BYTES - 1 :].strip(b"\r"):
-                yield LineBlock(incomplete[0], size)
-                incomplete, size = [], 0
-    if last := b"".join(incomplete):
-        yield LineBlock(_cut_lines(last), size)
+                yield LineBlock(self._incomplete[0], self._size)
+                self._incomplete, self._size = [], 0
+
+    def finish(self) -> Iterator[LineBlock]:
+        """Yields the rest."""
+        if last := b"".join(self._incomplete):
+            yield LineBlock(_cut_lines(last), self._size)
+        self._incomplete, self._size = [], 0
+
+
+def last_line_end(chunk: bytes) -> int:
+    """Where the last complete lines of a chunk end; 0: none is known to end in it.
+
+    What `LineSplitter` holds after a chunk in which a line ends does not depend on the chunks before it.
+    """
+    return chunk.rfind(b"\n") + 1 or chunk.rstrip(b"\r").rfind(b"\r") + 1
 
 
 def _cut_lines(text: bytes) -> bytes:

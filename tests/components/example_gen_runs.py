@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import apache_beam as beam
@@ -18,19 +19,36 @@ from bitext.components.shared import tfrecord
 
 
 class Result:
-    """Runs ExampleGen, and holds its outputs and the printed lines."""
+    """Runs ExampleGen, and holds its outputs and the printed lines.
 
-    def __init__(self, root: Path, *, golden: artifacts.Examples | None = None, **parameters):
+    Args:
+      root: the folder of the run.
+      golden: the golden set.
+      outputs: the folder of the outputs; None: `root`.
+      beam_pipeline: creates the Beam pipeline; None: one in this process.
+      parameters: the parameters of ExampleGen.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        golden: artifacts.Examples | None = None,
+        outputs: Path | None = None,
+        beam_pipeline: Callable[[], beam.Pipeline] | None = None,
+        **parameters,
+    ):
         folders = {name: root / name for name in ("working", "temp", "examples", "rejects")}
         for folder in folders.values():
             folder.mkdir(parents=True)
+        folders |= {name: (outputs or root) / name for name in ("examples", "rejects")}
         self.lines: list[str] = []
         self.examples = artifacts.Examples(folders["examples"])
         self.rejects_artifact = artifacts.Rejects(folders["rejects"])
         context = Context(
             folders["working"],
             folders["temp"],
-            beam_pipeline=lambda: beam.Pipeline(runner=FnApiRunner()),
+            beam_pipeline=beam_pipeline or (lambda: beam.Pipeline(runner=FnApiRunner())),
             say=self.lines.append,
             failure_dir=root / "failure",
         )

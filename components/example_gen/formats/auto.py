@@ -68,6 +68,15 @@ class Auto(base.Format):
         file_format, recognized = self._resolve(file.path, file.target_path, options)
         yield from file_format.rows(file, recognized)
 
+    def is_divisible(self, file: base.SourceFile, options: base.FormatOptions) -> bool:
+        """Whether the format that is recognized divides the file."""
+        file_format, recognized = self._resolve(file.path, file.target_path, options)
+        return file_format.is_divisible(file, recognized)
+
+    def counter(self, file: base.SourceFile, options: base.FormatOptions) -> base.Format:
+        """The format that is recognized."""
+        return self._resolve(file.path, file.target_path, options)[0]
+
     def header_cells(self, file: base.SourceFile, options: base.FormatOptions) -> tuple[str, ...]:
         """The cells of the header of a file, in the format that is recognized."""
         file_format, recognized = self._resolve(file.path, file.target_path, options)

@@ -9,17 +9,19 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
-from bitext.components.example_gen.formats import content, decoding
-from bitext.components.shared import encodings, file_kinds, reading
+from bitext.components.example_gen.formats import content, decoding, parts
+from bitext.components.example_gen.formats.parts import Counted, Part
+from bitext.components.shared import chunk_ranges, encodings, file_kinds, reading
+from bitext.components.shared.chunk_ranges import Block, Chunks
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 
 if TYPE_CHECKING:
     from bitext.components.example_gen.files import Files
-    from bitext.components.example_gen.rows import Ints, Mask, Rows
+    from bitext.components.example_gen.rows import Rows
 
 BLOCK_BYTES = 1 << 22
 """Text files are read in blocks of this size."""
@@ -30,8 +32,6 @@ MOST_BLOCK_BYTES = 1 << 24
 
 LEAST_FOREIGN_LINES = 10
 """A file with fewer lines that are not UTF-8 is read, and these lines are rejected."""
-
-_CUT = "a carriage return within the row cuts it into pieces"
 
 DEFAULTS: dict[str, object] = {
     "delimiter": ",",
@@ -64,6 +64,7 @@ class SourceFile:
       columns: indices of the source and the target column.
       numbered: what the numbers of its rows count, see `Format.numbered`.
       stamps: of the source and the target file before they were read; see `reading.file_stamp`.
+      part: the part of the file to read; None: all of it.
     """
 
     index: int
@@ -74,6 +75,7 @@ class SourceFile:
     columns: tuple[int, int]
     numbered: str = "line"
     stamps: tuple[reading.Stamp | None, reading.Stamp | None] = (None, None)
+    part: Part | None = None
 
 
 class FormatOptions(Protocol):
@@ -183,9 +185,34 @@ class Format(abc.ABC):
         """What the first row has in the columns of source and target, if it is left out as a header."""
         return ()
 
+    def is_divisible(self, file: SourceFile, options: FormatOptions) -> bool:
+        """Whether parts of a file can be read by themselves, if it is large."""
+        return False
+
+    def counter(self, file: SourceFile, options: FormatOptions) -> Format:
+        """The format whose `count` and `divide` are for a file."""
+        return self
+
+    def count(self, path: str, chunks: Chunks) -> Counted:
+        """Counts the lines of a range of a divisible file.
+
+        Raises:
+          DataError: the file cannot be read.
+          chunk_ranges.LineTooLongError: it has a line that is too long.
+        """
+        return parts.count(blocks_to_count(path, chunks), chunks)
+
+    def divide(self, counted: Sequence[Sequence[Counted]]) -> list[Part]:
+        """The parts of a divisible file that give the same rows as the whole file; none: it is not divisible.
+
+        Args:
+          counted: what was counted in the ranges of the file; of aligned files, in those of both.
+        """
+        return parts.by_ranges(counted[0])
+
     @abc.abstractmethod
     def rows(self, file: SourceFile, options: FormatOptions) -> Iterator[Rows]:
-        """The rows of a file, without its header, in order and in blocks that are not empty.
+        """The rows of a file or of its part, without a header, in order and in blocks that are not empty.
 
         A row that cannot be read is rejected with its line number (`Rows.rejected`); the rows after it are
         read.
@@ -212,23 +239,30 @@ def matching_files(patterns: tuple[str, ...]) -> list[str]:
 def in_blocks(rows: Iterable[Row], size: Callable[[Row], int]) -> Iterator[list[Row]]:
     """Gathers rows in blocks of at most `BLOCK_ROWS` rows and about `MOST_BLOCK_BYTES`.
 
+    A block ends after each multiple of `BLOCK_ROWS` rows.
+
     Args:
       rows: rows that are no longer than `reading.MAX_LINE_BYTES`, or little longer.
       size: returns the bytes of a row.
     """
     block: list[Row] = []
     total = 0
-    for row in rows:
+    for number, row in enumerate(rows, 1):
         block.append(row)
         total += size(row)
-        if len(block) >= BLOCK_ROWS or total >= MOST_BLOCK_BYTES:
+        if number % BLOCK_ROWS == 0 or total >= MOST_BLOCK_BYTES:
             yield block
             block, total = [], 0
     if block:
         yield block
 
 
-def text_blocks(path: str, encoding: str = decoding.UTF_8, block_bytes: int | None = None) -> Iterator[bytes]:
+def text_blocks(
+    path: str,
+    encoding: str = decoding.UTF_8,
+    block_bytes: int | None = None,
+    chunks: Chunks | None = None,
+) -> Iterator[bytes]:
     """The text of a file as UTF-8, cut at line ends, without a byte order mark; no block is empty.
 
     Blocks have about `BLOCK_BYTES`; or `block_bytes`, and then the encoding is not judged.
@@ -236,23 +270,44 @@ def text_blocks(path: str, encoding: str = decoding.UTF_8, block_bytes: int | No
     CRLF and CR CR LF become LF: every carriage return that is left ends a line alone (`reading`). Lines over
     `reading.MAX_LINE_BYTES` are cut: their rows are rejected as `row_too_long`.
 
+    Args:
+      path: the file.
+      encoding: its encoding.
+      block_bytes: see above.
+      chunks: the range of chunks of `BLOCK_BYTES` to read of a file in UTF-8; None: all of it.
+
     Raises:
       DataError: the file cannot be read, is no text, or is text in another encoding: half of the lines of a
         block that are not ASCII, a tenth of all and at least `LEAST_FOREIGN_LINES` cannot be decoded.
     """
-    chunks = reading.read_chunks(
-        path, block_bytes or BLOCK_BYTES, functools.partial(content.check_text, encoding=encoding)
-    )
-    if not decoding.is_utf8(encoding):
-        chunks = decoding.to_utf8(chunks, path, encoding)
-    for index, block in enumerate(reading.whole_lines(chunks)):
-        text = block if index else block.removeprefix(reading.BYTE_ORDER_MARK)
-        if b"\r" in text:
-            text = reading.without_returns(text)
-        if block_bytes is None and not encodings.is_utf8(text):
-            _check_encoding(text, path, encoding)
-        if text:
-            yield text
+    check = functools.partial(content.check_text, encoding=encoding)
+    if chunks is None:
+        read = reading.read_chunks(path, block_bytes or BLOCK_BYTES, check)
+        if not decoding.is_utf8(encoding):
+            read = decoding.to_utf8(read, path, encoding)
+        texts = enumerate(reading.whole_lines(read))
+        blocks: Iterator[Block] = (Block(text, 0, not index) for index, text in texts)
+    else:
+        blocks = chunk_ranges.line_blocks(path, chunks, BLOCK_BYTES, check)
+    for block in map(_normalized, blocks):
+        if block_bytes is None and not encodings.is_utf8(block.text):
+            _check_encoding(block.text, path, encoding)
+        if block.text:
+            yield block.text
+
+
+def _normalized(block: Block) -> Block:
+    """A block without a byte order mark, and without carriage returns before a line feed."""
+    text = block.text.removeprefix(reading.BYTE_ORDER_MARK) if block.is_first else block.text
+    if b"\r" in text:
+        text = reading.without_returns(text)
+    return block if text is block.text else dataclasses.replace(block, text=text)
+
+
+def blocks_to_count(path: str, chunks: Chunks) -> Iterator[Block]:
+    """The blocks of a range of a file, as of `text_blocks`, whose encoding is not judged."""
+    blocks = map(_normalized, chunk_ranges.line_blocks(path, chunks, BLOCK_BYTES))
+    return (block for block in blocks if block.text)
 
 
 def text_head(path: str, encoding: str = decoding.UTF_8) -> bytes:
@@ -293,29 +348,3 @@ def text_lines(path: str, encoding: str = decoding.UTF_8) -> Iterator[bytes]:
 def split_block(block: bytes) -> list[bytes]:
     """The lines of a block of `text_blocks` without their line ends."""
     return block.replace(b"\r", b"\n").removesuffix(b"\n").split(b"\n")
-
-
-def cut_by_carriage_returns(after_return: Mask, column_counts: Ints) -> dict[int, tuple[str, str]]:
-    """The rows that a carriage return within a field has cut into pieces, for `Rows.rejected`.
-
-    A carriage return alone ends a row. But if line feeds end most rows of a block, and a row beside a
-    carriage return has fewer columns than the other rows, then the carriage return stood within a field: the
-    pieces on both sides of it, and blank lines between them, are no pairs.
-
-    Args:
-      after_return: bool[N], whether the line end before each row is a carriage return alone.
-      column_counts: int64[N], number of columns of each row; 0: it is a blank line.
-    """
-    import numpy as np
-
-    if not after_return.any() or 2 * after_return.sum() > len(column_counts):
-        return {}
-    written = np.flatnonzero(column_counts > 0)
-    others = column_counts[~(after_return | np.append(after_return[1:], False)) & (column_counts > 0)]
-    usual = np.bincount(others).argmax() if len(others) else column_counts.max()
-    is_piece = column_counts[written] < usual
-    # Only carriage returns are between these and the next written row.
-    returns = np.diff(np.cumsum(after_return)[written]) == np.diff(written)
-    cut = np.flatnonzero(returns & (is_piece[1:] | is_piece[:-1]))
-    rows = sorted({row for k in cut.tolist() for row in range(int(written[k]), int(written[k + 1]) + 1)})
-    return dict.fromkeys(rows, ("carriage_return", _CUT))

@@ -20,11 +20,11 @@ from bitext.components.example_gen.formats import content, guards, preamble
 from bitext.components.example_gen.formats.base import (
     FormatOptions,
     SourceFile,
-    cut_by_carriage_returns,
     in_blocks,
     text_blocks,
     text_head,
 )
+from bitext.components.example_gen.formats.returns import cut_by_carriage_returns
 from bitext.components.example_gen.formats.table import Table
 from bitext.components.shared import reading
 from bitext.components.shared.display import path_text

@@ -209,6 +209,11 @@ class QuoteCounts:
                     self.doubled += _DOUBLED.fullmatch(field) is not None
             start = end + 1
 
+    def add_counts(self, other: QuoteCounts) -> None:
+        """Adds the fields that were counted elsewhere."""
+        for field in dataclasses.fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+
     def are_by_csv(self, total_fields: int | None = None) -> bool:
         """Whether the file was written as CSV with tabs.
 

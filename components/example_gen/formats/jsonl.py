@@ -19,6 +19,7 @@ from bitext.components.example_gen.formats.base import (
     text_blocks,
     text_head,
 )
+from bitext.components.example_gen.formats.parts import check_lines, chunks_of
 from bitext.components.shared import reading
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
@@ -62,6 +63,10 @@ class JsonLines(Format):
             )
         return (0, 1)
 
+    def is_divisible(self, file: SourceFile, options: FormatOptions) -> bool:
+        """Whether the file is UTF-8."""
+        return decoding.is_utf8(options.encoding)
+
     def rows(self, file: SourceFile, options: FormatOptions) -> Iterator[Rows]:
         """The rows of a file, in order."""
         import numpy as np
@@ -70,8 +75,8 @@ class JsonLines(Format):
         from bitext.components.example_gen.rows import Rows
 
         columns = (str(options.source_column), str(options.target_column))
-        reader, first = _Reader(columns), 1
-        for block in text_blocks(file.path, options.encoding):
+        reader, first = _Reader(columns), 1 if file.part is None else file.part.line
+        for block in text_blocks(file.path, options.encoding, chunks=chunks_of(file.part)):
             lines = split_block(block)
             for start in range(0, len(lines), BLOCK_ROWS):
                 part = lines[start : start + BLOCK_ROWS]
@@ -84,6 +89,7 @@ class JsonLines(Format):
                     rejected,
                 )
             first += len(lines)
+        check_lines(file.part, first, file.path)
 
 
 class _Reader:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from bitext.components.example_gen.formats import base, content
+from bitext.components.example_gen.formats import base, content, decoding, parts
+from bitext.components.example_gen.formats.parts import Counted, Part
 from bitext.components.shared import reading
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
@@ -43,11 +44,26 @@ class Parallel(base.Format):
         return list(zip(source, target, strict=True))
 
     def inspect(self, path: str, target_path: str | None, options: base.FormatOptions) -> tuple[int, int]:
-        """Checks that both files are no other format, and have the same number of lines."""
+        """Checks that both files are no other format, and have the same number of lines if they are small.
+
+        The lines of large files are counted by the workers.
+        """
         for side in (path, _target_of(path, target_path)):
             content.check_rows(base.text_head(side, options.encoding), side)
-        _ends_of_both(path, _target_of(path, target_path), options.encoding)
+        if not _is_large(path, _target_of(path, target_path)):
+            _ends_of_both(path, _target_of(path, target_path), options.encoding)
         return (0, 1)
+
+    def is_divisible(self, file: base.SourceFile, options: base.FormatOptions) -> bool:
+        """Whether the files are UTF-8."""
+        return decoding.is_utf8(options.encoding)
+
+    def divide(self, counted: Sequence[Sequence[Counted]]) -> list[Part]:
+        """Parts with the same lines of both files; none if a carriage return alone is in one of them."""
+        if any(each.returns for side in counted for each in side):
+            return []  # it may stand within a line
+        source, target = (sum(sum(each.lines) for each in side) for side in counted)
+        return parts.by_lines(counted, base.BLOCK_ROWS) if source == target else []
 
     def rows(self, file: base.SourceFile, options: base.FormatOptions) -> Iterator[Rows]:
         """The rows of a pair of files, in order."""
@@ -59,7 +75,17 @@ class Parallel(base.Format):
 
         line, target_path, encoding = 1, _target_of(file.path, file.target_path), options.encoding
         ends = functools.cache(lambda: _ends_of_both(file.path, target_path, encoding))
-        pairs = itertools.zip_longest(_lines(file.path, ends, encoding), _lines(target_path, ends, encoding))
+        if file.part is None:
+            if _is_large(file.path, target_path):
+                ends()
+            pairs = itertools.zip_longest(
+                _lines(file.path, ends, encoding), _lines(target_path, ends, encoding)
+            )
+        else:
+            line = file.part.line
+            pairs = itertools.zip_longest(
+                _lines_of_part(file.path, 0, file.part), _lines_of_part(target_path, 1, file.part)
+            )
         for block in base.in_blocks(pairs, _pair_bytes):
             if None in block[-1]:
                 raise _changed(file.path, target_path)
@@ -79,6 +105,18 @@ class Parallel(base.Format):
                     {row: ("carriage_return", p.detail) for row, p in enumerate(pieces) if p.detail},
                 )
             line += sum(1 + _returns(line_of_source) for line_of_source, _ in block)
+        parts.check_lines(file.part, line, file.path, file.target_path)
+
+
+def _is_large(path: str, target_path: str) -> bool:
+    return any(parts.size_of(side) > parts.LARGE_BYTES for side in (path, target_path))
+
+
+def _lines_of_part(path: str, side: int, part: Part) -> Iterator[bytes]:
+    """The lines of one side of a part, which have no carriage return."""
+    blocks = base.text_blocks(path, chunks=part.chunks[side])
+    lines = itertools.chain.from_iterable(map(base.split_block, blocks))
+    return itertools.islice(lines, part.skipped[side], part.skipped[side] + part.lines)
 
 
 def _pair_bytes(pair: _Pair) -> int:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from bitext.components.example_gen.formats import content, guards, preamble
+from bitext.components.example_gen.formats import content, decoding, guards, parts, preamble
 from bitext.components.example_gen.formats.base import (
     FormatOptions,
     SourceFile,
-    cut_by_carriage_returns,
+    blocks_to_count,
     split_block,
     text_blocks,
     text_head,
     text_lines,
 )
+from bitext.components.example_gen.formats.parts import Counted, Part, QuoteNumbers, check_lines
+from bitext.components.example_gen.formats.returns import cut_by_carriage_returns
 from bitext.components.example_gen.formats.table import Table
+from bitext.components.shared.chunk_ranges import Block, Chunks
 from bitext.components.shared.display import path_text
 from bitext.components.shared.errors import DataError
 
@@ -53,10 +57,46 @@ class Tsv(Table):
             raise guards.quoting_error(path, quotes)
         return [line.decode("utf-8", "backslashreplace").split("\t") for line in lines]
 
+    def is_divisible(self, file: SourceFile, options: FormatOptions) -> bool:
+        """Whether the file is UTF-8."""
+        return decoding.is_utf8(options.encoding)
+
+    def count(self, path: str, chunks: Chunks) -> Counted:
+        """Counts the lines, and the fields with quotation marks until they are prose."""
+        quotes, numbers = guards.QuoteCounts(), list[QuoteNumbers]()
+
+        def blocks() -> Iterator[Block]:
+            for block in blocks_to_count(path, chunks):
+                if not quotes.is_prose and b'"' in block.text:
+                    of_block = guards.QuoteCounts()
+                    of_block.add(block.text)
+                    numbers.append(dataclasses.astuple(of_block))
+                    quotes.add_counts(of_block)
+                yield block
+
+        counted = parts.count(blocks(), chunks)
+        counted.quotes, counted.are_quotes_known = numbers, not quotes.is_prose
+        return counted
+
+    def divide(self, counted: Sequence[Sequence[Counted]]) -> list[Part]:
+        """A part for each range, with the quotation marks before it."""
+        divided, quotes = [], guards.QuoteCounts()
+        [ranges] = counted
+        for part, of_range in zip(parts.by_ranges(ranges), ranges, strict=True):
+            divided.append(dataclasses.replace(part, quotes=dataclasses.astuple(quotes)))
+            for numbers in of_range.quotes:
+                if not quotes.is_prose and not quotes.are_by_csv():
+                    quotes.add_counts(guards.QuoteCounts(*numbers))
+            if not (of_range.are_quotes_known or quotes.is_prose or quotes.are_by_csv()):
+                return []  # how many quotation marks the range has is not known
+        return divided
+
     def rows(self, file: SourceFile, options: FormatOptions) -> Iterator[Rows]:
         """The rows of a file, without its header, in order."""
-        line, quotes = 1, guards.QuoteCounts()
-        for block in text_blocks(file.path, options.encoding):
+        part = file.part
+        line = 1 if part is None else part.line
+        quotes = guards.QuoteCounts(*(() if part is None else part.quotes))
+        for block in text_blocks(file.path, options.encoding, chunks=parts.chunks_of(part)):
             if not quotes.is_prose and b'"' in block:
                 quotes.add(block)
                 if quotes.are_by_csv():
@@ -71,6 +111,7 @@ class Tsv(Table):
                 yield split_tsv(block[begin:stop], line + first, file.columns, part_ends - begin)
                 begin = stop
             line += len(ends)
+        check_lines(part, line, file.path)
 
 
 def _line_ends(block: bytes) -> Ints:
