@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import secrets
 import shutil
 from collections.abc import Collection, Iterator
@@ -36,6 +37,8 @@ EXTRAS = {
     "hdfs": "hdfs",
 }
 """The extra of this package that a kind of path needs, by the beginning of the path."""
+_CREDENTIALS = re.compile("[^/@]*:[^/@]*@")
+"""A user and a password at the begin of an address, after `://`."""
 CONCURRENT_FILES = 16
 """Remote files that are read at the same time: a request waits for the network most of its time."""
 _IDENTITIES = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created")
@@ -67,16 +70,43 @@ def path(text: str | Path) -> Path:
     Listings of remote folders are not cached: other processes write there.
 
     Raises:
-      ConfigError: the package of the file system is not installed, or nobody knows the file system.
+      ConfigError: the package of the file system is not installed, nobody knows the file system, or the
+        address has a password.
     """
     if not is_remote(text):
         return Path(text)
+    scheme, _, rest = str(text).partition("://")
+    if _CREDENTIALS.match(rest):
+        raise ConfigError(
+            f"an address {scheme}://... has a password, which would be recorded",
+            "give the credentials in the environment",
+        )
     from upath import UPath
 
     with reporting_faults(str(text)):
         remote = UPath(text, use_listings_cache=False)
         _ = remote.fs
     return cast(Path, remote)
+
+
+def folder_problem(text: str) -> str:
+    """Returns why a remote address cannot be that of a folder, beginning with a verb; empty if it can.
+
+    File systems take some addresses for others: one with the characters of globs, or with `//`.
+    """
+    scheme, _, rest = text.partition("://")
+    if _CREDENTIALS.match(rest):
+        return f"has a password, which would be recorded: {scheme}://... ; give it in the environment"
+    if scheme != scheme.lower():
+        return f"begins with {scheme}://, which is written {scheme.lower()}://"
+    if not rest.strip("/"):
+        return "names no bucket or host"
+    if characters := sorted(set(rest) & set("*?[]{}")):
+        return f"has the character {' '.join(characters)}, which stands for others in a pattern"
+    parts = rest.rstrip("/").split("/")
+    if any(part in ("", ".", "..") for part in parts[1:]):
+        return "has a part that is empty, `.` or `..`"
+    return ""
 
 
 def file_system(path: Path) -> fsspec.AbstractFileSystem:

@@ -20,7 +20,7 @@ from bitext.components.schema_gen import Parameters as SchemaGenParameters
 from bitext.components.shared.names import name_rule
 from bitext.components.shared.path_lengths import SQLITE_BYTES, bytes_of
 from bitext.components.shared.path_types import Folder, LocalPath
-from bitext.components.shared.storage import is_remote
+from bitext.components.shared.storage import folder_problem, is_remote
 from bitext.components.shared.suggestions import did_you_mean
 from bitext.components.statistics_gen import Parameters as StatisticsGenParameters
 from bitext.components.statistics_gen import RequestParameters
@@ -220,6 +220,10 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
     pusher: PusherSettings = msgspec.field(default_factory=PusherSettings)
 
     def __post_init__(self) -> None:
+        for name, folder in (("root", self.root), ("serving", self.serving)):
+            if is_remote(folder) and (problem := folder_problem(folder)):
+                shown = "" if "password" in problem else f" {folder!r}"
+                raise ValueError(f"{name}{shown} {problem}")
         self._check_root()
         self._check_folders()
         self._check_sqlite()

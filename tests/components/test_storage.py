@@ -138,3 +138,44 @@ def test_a_server_that_does_not_answer_is_a_fault(bucket: str, monkeypatch: pyte
 def test_a_bucket_that_does_not_exist_is_a_fault(bucket: str, folder: Path) -> None:
     with pytest.raises((EnvironmentFault, FileNotFoundError), match="bucket"):
         storage.upload(folder, storage.path(f"{bucket}x/y"))
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("s3://bucket/pipelines/a b%20#ü", ""),
+        ("s3://bucket", ""),
+        ("s3://bucket/x/", ""),
+        ("hdfs://ann@host:8020/x", ""),
+        ("abfs://container@account.dfs.core.windows.net/x", ""),
+        ("s3://KEY:SECRET@bucket/x", "has a password"),
+        ("S3://bucket/x", "which is written s3://"),
+        ("s3://", "names no bucket"),
+        ("s3://bucket/x*", "the character *"),
+        ("s3://bucket/a[1]", "the character [ ]"),
+        ("s3://bucket//x", "has a part that is empty"),
+        ("s3://bucket/a/../b", "has a part that is empty"),
+    ],
+)
+def test_addresses_of_folders(address: str, problem: str) -> None:
+    found = storage.folder_problem(address)
+    assert problem in found
+    assert bool(found) == bool(problem)
+    assert "SECRET" not in found
+
+
+def test_a_password_in_an_address_is_refused_and_not_shown() -> None:
+    with pytest.raises(ConfigError, match="has a password") as caught:
+        storage.path("s3://KEY:SECRET@bucket/x")
+    assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a b%20ü", "a#b", "x.y/z"])
+def test_a_folder_with_any_name(name: str, folder: Path, bucket: str) -> None:
+    root = storage.path(f"{bucket}/{name}")
+    storage.upload(folder, root / "n" / "1")
+    assert [str(path) for path in (root / "n").glob("*")] == [f"{bucket}/{name}/n/1"]
+    storage.move(root / "n" / "1", root / "n" / "2")
+    assert files.folder_digest(root / "n" / "2") == files.folder_digest(folder)
+    storage.remove(root)
+    assert storage.files_below(storage.path(bucket)) == []
