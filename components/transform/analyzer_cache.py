@@ -9,12 +9,18 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from bitext.components.artifacts import DamagedEntryError, TransformCache
+from bitext.components.shared import storage
 from bitext.components.shared.files import encode_json, folder_digest
 from bitext.components.transform import Augmentation, vocabulary
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,15 +103,21 @@ class Window:
           analyzers: TFT's cache entry keys. Counts of other analyzers are not copied.
         """
         keys, analyzers = tuple(keys), tuple(sorted(analyzers))
-        complete = set()
-        if old is not None:
-            for key in keys:
-                copied = [Entry(key, analyzer).copy(old, cache) for analyzer in analyzers]
-                if all(copied):
-                    complete.add(key)
-        return cls(cache, keys, analyzers, frozenset(complete))
+        entries = [Entry(key, analyzer) for key in keys for analyzer in analyzers] if old is not None else []
+        copied = _in_parallel(lambda entry: old is not None and entry.copy(old, cache), entries)
+        missing = {entry.dataset for entry, is_copied in zip(entries, copied, strict=True) if not is_copied}
+        complete = frozenset(keys) - missing if old is not None else frozenset()
+        return cls(cache, keys, analyzers, complete)
 
     def total(self, analyzer: bytes) -> bytes:
         """Returns the sum of the counts of all spans, encoded. All counts must be in the cache."""
-        encoded = (Entry(key, analyzer).read(self.cache) for key in self.keys)
+        encoded = _in_parallel(lambda key: Entry(key, analyzer).read(self.cache), self.keys)
         return next(encoded) if len(self.keys) == 1 else vocabulary.sum_encoded(encoded)
+
+
+def _in_parallel(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+    """Yields the result of a function for each item, in order: a remote file is mostly waited for."""
+    size = storage.CONCURRENT_FILES
+    with ThreadPoolExecutor(size) as pool:
+        for start in range(0, len(items), size):
+            yield from pool.map(function, items[start : start + size])
