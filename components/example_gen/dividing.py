@@ -16,6 +16,7 @@ from bitext.components.example_gen import Parameters
 from bitext.components.example_gen.formats import FORMATS, base, parts
 from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.example_gen.formats.parts import Counted
+from bitext.components.example_gen.sources import with_remote_stamps
 from bitext.components.shared import archives, members, reading
 from bitext.components.shared.chunk_ranges import Chunks, LineTooLongError
 from bitext.components.shared.display import path_text
@@ -91,7 +92,7 @@ def divisible_files(
     divisible = [file for file in large if is_divisible(file, parameters)]
     for line in _note([file for file in large if file not in divisible]):
         say(line)
-    return divisible
+    return [with_remote_stamps(file) for file in divisible]
 
 
 def files_and_parts(
@@ -101,7 +102,8 @@ def files_and_parts(
     parameters: Parameters,
 ) -> beam.PCollection:
     """The files, and the parts of divisible ones in their place."""
-    whole = pipeline | "Files" >> beam.Create([file for file in files if file not in divisible])
+    indices = {file.index for file in divisible}
+    whole = pipeline | "Files" >> beam.Create([file for file in files if file.index not in indices])
     if not divisible:
         return whole
     divided = pipeline | "LargeFiles" >> Divide(divisible, parameters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -13,7 +14,8 @@ from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.example_gen.rows import Rows
 from bitext.components.shared.display import path_text, quoted
 from bitext.components.shared.errors import DataError
-from bitext.components.shared.reading import Stamp, file_stamp
+from bitext.components.shared.reading import Stamp, file_stamp, remote_stamp
+from bitext.components.shared.storage import is_remote
 
 SHOWN_FILES = 3
 _MOST_SHOWN = 60
@@ -127,14 +129,26 @@ def _stamps(path: str, target_path: str | None) -> tuple[Stamp | None, Stamp | N
     return file_stamp(path), None if target_path is None else file_stamp(target_path)
 
 
+def with_remote_stamps(file: SourceFile) -> SourceFile:
+    """The file with stamps also of remote paths. The parts of a file must be those of one content."""
+    paths = (file.path, file.target_path)
+    source, target = (
+        remote_stamp(path) if path is not None and is_remote(path) else stamp
+        for path, stamp in zip(paths, file.stamps, strict=True)
+    )
+    return dataclasses.replace(file, stamps=(source, target))
+
+
 def _check_unchanged(file: SourceFile) -> None:
     """Checks that no program has written into a file, or replaced it, while it was read.
 
     Its last line may be incomplete, and the lines of two aligned files may have been read at different times.
     """
-    stamps = _stamps(file.path, file.target_path)
-    for path, before, after in zip((file.path, file.target_path), file.stamps, stamps, strict=True):
-        if path is None or before is None or before == after:
+    for path, before in zip((file.path, file.target_path), file.stamps, strict=True):
+        if path is None or before is None:
+            continue
+        after = (remote_stamp if is_remote(path) else file_stamp)(path)
+        if before == after:
             continue
         if after is None:
             now = "it was removed"

@@ -80,6 +80,15 @@ def file_stamp(path: str) -> Stamp | None:
     return status.st_size, status.st_mtime_ns
 
 
+def remote_stamp(path: str) -> Stamp | None:
+    """The size of a remote file, and a number that identifies its content; None if it does not exist."""
+    try:
+        size, fingerprint = storage.size_and_fingerprint(path)
+    except FileNotFoundError:
+        return None
+    return size, int(fingerprint[:16], 16)
+
+
 Check: TypeAlias = Callable[[bytes, str], None]
 """Checks the first decompressed bytes of a file: (bytes, path)."""
 

@@ -151,11 +151,16 @@ def fingerprint(text: str) -> str:
     It is a hash of the size and the checksum that the file system has for the file. If it has none, the time
     of the last change takes its place.
     """
+    return size_and_fingerprint(text)[1]
+
+
+def size_and_fingerprint(text: str) -> tuple[int, str]:
+    """Returns the bytes of a remote file, and its `fingerprint`."""
     remote = path(text)
     with reporting_faults(text):
         entry = file_system(remote).info(str(remote))
     identity = next((f"{name} {entry[name]}" for name in _IDENTITIES if entry.get(name)), "")
-    return hashlib.sha256(f"{identity} {entry['size']}".encode()).hexdigest()
+    return entry["size"], hashlib.sha256(f"{identity} {entry['size']}".encode()).hexdigest()
 
 
 def files_below(folder: Path) -> list[Path]:

@@ -24,9 +24,13 @@ from bitext.components.example_gen import Parameters, dividing, sharding
 from bitext.components.example_gen.formats import FORMATS, base, parts
 from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.example_gen.rows import Rows
-from bitext.components.shared import members, reading
+from bitext.components.example_gen.sources import read_rows
+from bitext.components.shared import members, reading, storage
 from bitext.components.shared.errors import DataError
 from tests.components.example_gen_runs import Result
+from tests.object_store import bucket, s3_address
+
+__all__ = ["bucket", "s3_address"]
 
 MARK = "\ufeff".encode()
 PIECES = [
@@ -256,6 +260,22 @@ def test_a_part_that_lost_lines_is_an_error(tmp_path: Path, monkeypatch: pytest.
 
 def contents(root: Path) -> dict[Path, bytes]:
     return {file.relative_to(root): file.read_bytes() for file in root.rglob("*") if file.is_file()}
+
+
+def test_a_remote_file_whose_content_changes_is_an_error(bucket: str) -> None:
+    """Some parts would be those of the old content."""
+    path = storage.path(f"{bucket}/f.tsv")
+    path.write_bytes(b"one\ttwo\n" * 100)
+    parameters = msgspec.convert({"files": [str(path)], "format": "tsv"}, Parameters)
+    [file] = dividing.divisible_files([source_file(path)], parameters, pytest.fail)
+    [part] = in_parts(file, parameters)
+    assert sum(len(rows.line) for rows in read_rows(part, parameters)) == 100
+    path.write_bytes(b"ein\tzwo\n" * 100)
+    with pytest.raises(DataError, match="changed while it was read: its content was replaced"):
+        list(read_rows(part, parameters))
+    path.unlink()
+    with pytest.raises(DataError, match="was removed"):
+        list(read_rows(part, parameters))
 
 
 class TestExampleGen:
