@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 120.0
+NO_DOWNLOADS = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+"""Variables with which every download fails: nothing listens there."""
 
 
 def free_port() -> int:
@@ -55,9 +57,10 @@ def job_service(folder: Path) -> Iterator[str]:
     port, log = free_port(), folder / "job_service.log"
     module = "apache_beam.runners.portability.local_job_service_main"
     command = [sys.executable, "-P", "-m", module, "--port", str(port), "--staging_dir", str(folder / "s")]
-    with process(command, log) as started:
+    with process(command, log, env={**os.environ, **NO_DOWNLOADS}) as started:
         wait_for_port(port, started, log)
         yield f"localhost:{port}"
+    assert "prism" not in log.read_text(errors="replace").lower()
 
 
 @contextlib.contextmanager
@@ -72,7 +75,8 @@ def worker_pool(folder: Path, python: Path = Path(sys.executable), **environment
     empty = folder / "empty"
     empty.mkdir(parents=True, exist_ok=True)
     port, log = free_port(), folder / "pool.log"
-    variables = {"PATH": f"{python.parent}:/usr/bin:/bin", "HOME": str(empty), **environment}
+    programs = f"{python.parent}:/usr/bin:/bin"
+    variables = {"PATH": programs, "HOME": str(empty), **NO_DOWNLOADS, **environment}
     module = "apache_beam.runners.worker.worker_pool_main"
     command = [str(python), "-m", module, "--service_port", str(port)]
     with process(command, log, cwd=empty, env=variables) as started:

@@ -31,6 +31,7 @@ from bitext.components.shared.errors import (
 from bitext.pipeline.beam import Engine, JobRecords, flink, installation, job_name
 from bitext.pipeline.beam.failures import carried_error, missing_package, reporting_engine_failure
 from bitext.pipeline.beam.job_records import JobRecord
+from bitext.pipeline.terminal import logging_to
 
 TEXTS = st.text(max_size=60)
 
@@ -314,6 +315,20 @@ class TestFlink:
         ]
         assert "PATCH /jobs/j2?mode=cancel" in requests
         assert list((tmp_path / ".jobs").glob("*.json")) == []
+
+
+def test_the_error_of_a_thread_goes_to_the_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise OSError("the channel is closed")
+
+    with logging_to(tmp_path / "run.log"):
+        thread = threading.Thread(target=fail, name="grpc-7")
+        thread.start()
+        thread.join()
+    assert capfd.readouterr() == ("", "")
+    text = (tmp_path / "run.log").read_text(encoding="utf-8")
+    assert "the thread grpc-7 ended with an error" in text
+    assert "OSError: the channel is closed" in text
 
 
 class TestRecords:
