@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 import logging
 import re
 from collections.abc import Iterator
@@ -48,11 +49,21 @@ def reporting_engine_failure(engine: Engine) -> Iterator[None]:
             raise own from error
         if failed_steps := _FAILED_STEP.findall(text):
             raise RuntimeError(failed_steps[-1]) from error
-        message = " ".join(text.split()) or "it does not answer"
+        message = " ".join(_summary(text).split()) or "it does not answer"
         raise EnvironmentFault(
             f"Beam's {engine.name} failed: {type(error).__name__}: {message[:_LONGEST_MESSAGE]}",
             f"check that it is running and reachable (see `beam`); the cause is in {engine.logs}",
         ) from error
+
+
+def _summary(text: str) -> str:
+    """Returns the message of a failure: of a traceback, the last lines that are not indented."""
+    _, is_traceback, after = text.rpartition("Traceback (most recent call last):")
+    if not is_traceback:
+        return text
+    lines = [line for line in after.splitlines() if line.strip()]
+    message = itertools.dropwhile(lambda line: line.startswith(" "), lines)
+    return "\n".join(message) or text
 
 
 def text_of(error: BaseException) -> str:

@@ -12,6 +12,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,10 @@ INSTALL = (
 )
 """What to do about a worker with another installation."""
 CODE = "source code of bitext"
+_UNLIKE_SDKS = re.compile(
+    r"Submission environment: \S*/beam_(\S+?)\. Runtime environment: \S*/beam_(\S+?)\.?\s"
+)
+"""Beam's own check, which it makes before it unpickles anything: `python3.11_sdk:2.72.0`."""
 _COMPONENTS = (ExampleGen, GoldenGen, StatisticsGen, RequestStatistics, Transform)
 _LIBRARIES = ("bitext", "apache-beam", "tensorflow", "numpy")
 """Distributions that workers need, besides those that the components name."""
@@ -111,6 +116,9 @@ def source_digest() -> str:
 
 def installation_fault(text: str) -> EnvironmentFault | None:
     """Returns the error about a worker's installation that an engine's text reports, or None."""
+    if unlike_sdks := _UNLIKE_SDKS.search(text):
+        caller, worker = unlike_sdks.groups()
+        return EnvironmentFault(f"a Beam worker has another Beam SDK: {worker}, here {caller}", INSTALL)
     _, marker, rest = text.partition(REPORT)
     if marker:
         try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LOCAL = "DirectRunner"
 """The name of the runner inside this process."""
-QUIET_SECONDS = 10.0
+QUIET_SECONDS = 30.0
 """Seconds without an answer of an engine before a line announces the wait."""
 
 

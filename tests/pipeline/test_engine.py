@@ -105,6 +105,22 @@ class TestFailures:
         assert "FlinkRunner at flink:8081 failed: RuntimeError: no task slots" in str(fault)
         assert "job manager and task managers, on http://flink:8081" in fault.remedy
 
+    def test_of_a_traceback_the_end_is_shown(self) -> None:
+        trace = "Traceback (most recent call last):\n  File x\n"
+        fault = self.raised(f"failed\n{trace}KeyError: 1\n\nDuring\n{trace}    ^^\nOSError: no slots\nleft\n")
+        assert "failed: RuntimeError: OSError: no slots left" in str(fault)
+
+    def test_another_python_or_beam(self) -> None:
+        text = (
+            "RuntimeError: not compatible. Submission environment: beam:version:sdk_base:apache/"
+            "beam_python3.11_sdk:2.72.0. Runtime environment: beam:version:sdk_base:apache/"
+            "beam_python3.13_sdk:2.77.0.\n"
+        )
+        fault = self.raised(text)
+        assert str(fault) == (
+            "a Beam worker has another Beam SDK: python3.13_sdk:2.77.0, here python3.11_sdk:2.72.0"
+        )
+
     def test_the_error_of_a_library_is_one_line(self) -> None:
         text = "job failed\nTraceback\n  File x\nZeroDivisionError: by zero [while running 'Map']\n\nmore"
         assert repr(self.raised(text)) == repr(
