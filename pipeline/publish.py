@@ -7,13 +7,14 @@ in between belongs to an execution that is not COMPLETE, and the next run remove
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
 import os
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +126,8 @@ class Publisher:
         """Runs the component and returns its outputs: staged, or where workers have written them."""
         component = item.node.component
         staging = self.layout.staging / self.run.run_id / component.name
+        if self.is_on_engine:  # workers have other working directories
+            staging = staging.absolute()
         temp_dir, working_dir = staging / ".tmp", self.layout.working(component.name, item.cache_key)
         outputs = {
             key: kind(
@@ -155,9 +158,32 @@ class Publisher:
             job_file=self.layout.job_file,
         )
         self.live.start(component.name, item.part)
-        with translating_errors(self.layout.root):
+        with translating_errors(self.layout.root), self._explaining_other_disks(staging):
             component.run(item.parameters, context, **inputs, **outputs)
         return outputs
+
+    @contextlib.contextmanager
+    def _explaining_other_disks(self, folder: Path) -> Iterator[None]:
+        """Context manager: says why a file of the outputs is missing after a job on an engine.
+
+        Raises:
+          EnvironmentFault: the root is a folder of this machine, and the workers do not see it.
+        """
+        try:
+            yield
+        except FileNotFoundError as error:
+            if (
+                not self.is_on_engine
+                or self.layout.remote is not None
+                or str(folder) not in str(error.filename)
+            ):
+                raise
+            raise EnvironmentFault(
+                f"the workers of the Beam engine have not written {error.filename}: they do not see the disk of"
+                " this machine",
+                "set `root` to a remote folder (`s3://`, `gs://`, `abfs://`, `hdfs://`), or to one that all"
+                " workers mount under the same path",
+            ) from error
 
     def _observe(self, progress: Progress) -> None:
         """Records and shows how far the work of a component is."""
