@@ -179,8 +179,8 @@ class Publisher:
             ):
                 raise
             raise EnvironmentFault(
-                f"the workers of the Beam engine have not written {error.filename}: they do not see the disk of"
-                " this machine",
+                f"the workers of the Beam engine have not written {error.filename}: they do not see the disk"
+                " of this machine",
                 "set `root` to a remote folder (`s3://`, `gs://`, `abfs://`, `hdfs://`), or to one that all"
                 " workers mount under the same path",
             ) from error

@@ -158,5 +158,6 @@ def _check_unchanged(file: SourceFile) -> None:
             now = f"it had {before[0]:,} bytes, and has {after[0]:,} now"
         raise DataError(
             f"{path_text(path)} changed while it was read: {now}",
-            "run it again when no program writes into this file, or give a copy of it",
+            "run it again when no program writes into this file, or give a copy of it; the workers of a Beam"
+            " engine must see it under the same path",
         )

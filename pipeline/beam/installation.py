@@ -63,10 +63,18 @@ if getattr(sys, "{ATTRIBUTE}", None) != token:
         report = {{"host": socket.gethostname(), "python": sys.executable, "differences": differences}}
         raise ImportError("{REPORT}" + json.dumps(dict(report, error=error)))
     sys.{ATTRIBUTE} = token
+import os
+if os.path.isdir(folder):
+    sys.path[:] = [entry for entry in sys.path if entry]
+    os.chdir(folder)
 from bitext.components.shared.errors import Notes
 Notes.are_added = True
 '''
-"""The check. It runs in any version of Python 3 and of Beam, on a worker that may lack bitext."""
+"""The check. It runs in any version of Python 3 and of Beam, on a worker that may lack bitext.
+
+Then it changes to the folder that the command runs in, if the worker sees it: relative paths of the
+configuration are relative to that. Modules in that folder are not imported.
+"""
 
 
 class WorkerCheck:
@@ -76,7 +84,7 @@ class WorkerCheck:
         expected = expected_versions()
         text = json.dumps(expected, sort_keys=True)
         token = hashlib.sha256(text.encode()).hexdigest()
-        return exec, (_CHECK, {"expected": expected, "token": token})
+        return exec, (_CHECK, {"expected": expected, "token": token, "folder": str(Path.cwd())})
 
 
 def add_check(function: Any) -> None:
