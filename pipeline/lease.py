@@ -198,8 +198,7 @@ def _newest(folder: Path) -> tuple[int, Holder | None]:
         return 0, None
     file = _file(folder, number)
     try:
-        with storage.reporting_faults(str(file)):
-            return number, msgspec.json.decode(file.read_bytes(), type=Holder)
+        return number, msgspec.json.decode(storage.read(file), type=Holder)
     except (FileNotFoundError, msgspec.MsgspecError):  # a higher number has replaced it
         return number, None
 

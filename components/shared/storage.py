@@ -286,6 +286,18 @@ def remove(folder: Path) -> None:
         fs.rm(str(folder), recursive=True)
 
 
+def read(file: Path) -> bytes:
+    """Returns the content of a remote file that others may be replacing: the old or the new one, whole.
+
+    `Path.read_bytes` fails if the file is replaced between its two requests.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+    """
+    with reporting_faults(str(file)):
+        return cast(bytes, file_system(file).cat_file(str(file)))
+
+
 def create(file: Path, content: bytes) -> bool:
     """Writes a remote file if it does not exist. Of several processes that do so at once, one succeeds.
 

@@ -179,3 +179,23 @@ def test_a_folder_with_any_name(name: str, folder: Path, bucket: str) -> None:
     assert files.folder_digest(root / "n" / "2") == files.folder_digest(folder)
     storage.remove(root)
     assert storage.files_below(storage.path(bucket)) == []
+
+
+def test_a_file_that_is_replaced_all_the_time_is_read_whole(bucket: str) -> None:
+    file, stop = storage.path(f"{bucket}/lease"), threading.Event()
+    contents = [bytes([letter]) * 1000 for letter in b"abc"]
+    file.write_bytes(contents[0])
+
+    def replace() -> None:
+        own = storage.path(str(file))
+        while not stop.is_set():
+            for content in contents:
+                own.write_bytes(content)
+
+    thread = threading.Thread(target=replace)
+    thread.start()
+    try:
+        assert all(storage.read(file) in contents for _ in range(100))
+    finally:
+        stop.set()
+        thread.join()
