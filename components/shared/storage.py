@@ -287,13 +287,15 @@ def remove(folder: Path) -> None:
 
 
 def read(file: Path) -> bytes:
-    """Returns the content of a remote file that others may be replacing: the old or the new one, whole.
+    """Returns the content of a file that others may be replacing: the old or the new one, whole.
 
-    `Path.read_bytes` fails if the file is replaced between its two requests.
+    `Path.read_bytes` fails if a remote file is replaced between its two requests.
 
     Raises:
       FileNotFoundError: there is no such file.
     """
+    if not is_remote(file):
+        return file.read_bytes()
     with reporting_faults(str(file)):
         return cast(bytes, file_system(file).cat_file(str(file)))
 

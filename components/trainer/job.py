@@ -132,7 +132,7 @@ def read(file: Path) -> Job:
       DataError: the file is damaged.
     """
     try:
-        content = file.read_bytes()
+        content = storage.read(file)
     except FileNotFoundError:
         return Job()
     try:
