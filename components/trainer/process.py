@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import site
 import subprocess
 import sys
 from collections.abc import Callable
@@ -108,13 +109,11 @@ def run(
     """
     file = context.temp_dir.absolute() / "request.json"
     file.write_bytes(msgspec.json.encode(request))
-    package = str(Path(bitext.__file__).parents[1])
-    paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", MODULE, str(file)],
         stdin=subprocess.PIPE,  # its end tells the process that this one is gone
         stdout=subprocess.PIPE,
-        env=os.environ | {"TF_CONFIG": tf_config, "PYTHONPATH": paths},
+        env=os.environ | {"TF_CONFIG": tf_config} | _path_of_package(),
         start_new_session=True,  # Ctrl-C is for this process
     )
     try:
@@ -125,6 +124,14 @@ def run(
         for stream in (process.stdin, process.stdout):
             if stream is not None:
                 stream.close()
+
+
+def _path_of_package() -> dict[str, str]:
+    """Returns PYTHONPATH with the folder of this package, unless Python finds it anyway."""
+    folder = str(Path(bitext.__file__).parents[1])
+    if folder in (*site.getsitepackages(), site.getusersitepackages()):
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))}
 
 
 def _listen(process: subprocess.Popen[bytes], context: Context, wait: Callable[[bool], bool]) -> Done | None:
