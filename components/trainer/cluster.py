@@ -126,6 +126,6 @@ def is_open(address: str) -> bool:
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), _PROBE_SECONDS).close()
-    except OSError:  # also an unknown host, which may come
+    except (OSError, UnicodeError):  # also an unknown host, which may come
         return False
     return True
