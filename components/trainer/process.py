@@ -28,13 +28,21 @@ MODULE = "bitext.components.trainer.process_main"
 
 
 class Said(msgspec.Struct, frozen=True, tag=True):
-    """A line for the user."""
+    """A line for the user.
+
+    Attributes:
+      text: the line.
+    """
 
     text: str
 
 
 class Shown(msgspec.Struct, frozen=True, tag=True):
-    """How far the training is; the fields are those of `Progress`."""
+    """How far the training is.
+
+    Attributes:
+      unit, total, done, figures, is_drawn, is_ended: as of `Progress`.
+    """
 
     unit: str
     total: int | None

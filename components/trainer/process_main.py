@@ -23,7 +23,11 @@ from bitext.components.trainer.process import Done, Failed, Joined, Message, Sai
 
 
 class ArtifactPath(msgspec.Struct, frozen=True):
-    """An input or output; see `Artifact`."""
+    """An input or output.
+
+    Attributes:
+      path, properties, readable, digest, origin: as of `Artifact`.
+    """
 
     path: str
     properties: dict[str, int | float | str] = {}

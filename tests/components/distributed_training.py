@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from bitext.components.artifacts import TransformedExamples
 from bitext.components.component import Context
+from bitext.components.seq2seq.model import Seq2Seq
 from bitext.components.trainer import agreement, distribution, worker
 from bitext.components.trainer.data import Batches
 from bitext.components.trainer.training import Training
@@ -23,6 +24,11 @@ from bitext.components.trainer.validation import ValidationScores
 from tests.components.test_trainer import BATCH_TOKENS, PARAMETERS
 from tests.components.tiny_model import VOCABULARY, initialize
 from tests.structs import changed
+
+
+def frozen_rows(network: Seq2Seq) -> dict[str, np.ndarray]:
+    """Returns the frozen rows of a variant that freezes some: the first five."""
+    return {network.source_embedding.path: np.arange(VOCABULARY) < 5}
 
 
 def main() -> None:
@@ -53,6 +59,8 @@ def main() -> None:
         batches = Batches.open(examples, parameters.batch_tokens, parameters.seed, workers)
         agreement.compare(together, parameters, examples)
         trained = agreement.network_of_chief(together, parameters, network)
+        own = frozen_rows(trained) if parameters.embeddings.freeze else {}
+        frozen = agreement.frozen_rows_of_chief(together, parameters, trained, own)
         scores = iter(range(1, 100))
         training = Training(
             trained,
@@ -60,6 +68,7 @@ def main() -> None:
             batches,
             lambda scores=scores: ValidationScores(float(next(scores))),
             context,
+            frozen=frozen,
             distribution=together,
         )
         training.run()

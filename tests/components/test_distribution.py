@@ -26,6 +26,7 @@ from bitext.components.trainer.distribution import ALONE, Distribution, over_dev
 from bitext.components.trainer.training import Training
 from bitext.components.trainer.updates import Updates, rows_of_part
 from bitext.components.trainer.validation import ValidationScores
+from tests.components.distributed_training import frozen_rows
 from tests.components.test_trainer import (  # noqa: F401  (fixtures)
     BATCH_TOKENS,
     PARAMETERS,
@@ -66,6 +67,7 @@ VARIANTS = {
         "schedule": {"kind": "plateau"},
     },
     "gru": {"model": NO_DROPOUT | {"cell": "gru", "decoder": "conditional", "layer_norm": True}},
+    "frozen": {"model": NO_DROPOUT, "embeddings": {"source": "words.vec", "freeze": True}},
     "random": {"scheduled_sampling": 0.5, "replicas": 2},
 }
 """Changes of `PARAMETERS`. One of the batches has a single sentence, so one worker has none of it."""
@@ -128,6 +130,7 @@ def train_alone(folder: Path, split: Path, changes: dict, distribution: Distribu
         batches,
         lambda: ValidationScores(float(next(scores))),
         context,
+        frozen=frozen_rows(network) if parameters.embeddings.freeze else {},
         distribution=distribution,
     )
     training.run()
@@ -137,13 +140,21 @@ def train_alone(folder: Path, split: Path, changes: dict, distribution: Distribu
 @pytest.mark.slow
 @pytest.mark.usefixtures("deterministic")
 class TestSeveralWorkers:
-    @pytest.mark.parametrize("name", ["plain", "many", "gru"])
+    @pytest.mark.parametrize("name", ["plain", "many", "gru", "frozen"])
     def test_the_update_is_that_of_the_whole_batch(self, split, results, tmp_path, name):  # noqa: F811
         training = train_alone(tmp_path / name, split, VARIANTS[name])
         for workers, devices in ((2, 1), (1, 2)):
             together = weights_of(results, name, workers, devices)
             for weights, expected in zip(together, training.variables, strict=True):
                 np.testing.assert_allclose(weights, expected.numpy(), rtol=0, atol=TOLERANCE)
+
+    def test_frozen_rows_stay(self, results):
+        initial = initialize(PARAMETERS.model, VOCABULARY, VOCABULARY, seed=PARAMETERS.seed)
+        for workers, devices in ((2, 1), (1, 2)):
+            embedding, *_ = weights_of(results, "frozen", workers, devices)
+            expected = initial.source_embedding.numpy()
+            np.testing.assert_array_equal(embedding[:5], expected[:5])
+            assert not np.allclose(embedding[5:], expected[5:], atol=1e-3)
 
     def test_each_worker_and_device_draws_its_own_masks_and_always_the_same(self, results):
         for workers, devices in zip(
