@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import functools
 import hashlib
+import heapq
 import struct
 import zlib
 from collections.abc import Iterable
@@ -30,6 +31,8 @@ from bitext.components.text.given import Given
 Counts = collections.Counter[bytes]
 _SCOPE = "vocabulary"
 _SIZE = struct.Struct("<Q")
+MAX_LEARNED_WORDS = 2_000_000
+"""A vocabulary is learned from so many pretokens at most, the most frequent. A million take 1.1 GB."""
 
 
 def asset_name(prefix: str, kind: str, digest: str) -> str:
@@ -314,11 +317,18 @@ class LearnVocabulary(tft_beam.experimental.PTransformAnalyzer):
         return tuple(paths | f"Path{i}" >> beam.Map(lambda pair, i=i: pair[i]) for i in range(2))
 
 
+def most_frequent(counts: Counts, number: int) -> Iterable[tuple[bytes, int]]:
+    """Returns the most frequent pretokens with their counts; of equally frequent ones, the first by bytes."""
+    if len(counts) <= number:
+        return counts.items()
+    return heapq.nsmallest(number, counts.items(), key=lambda item: (-item[1], item[0]))
+
+
 def _learn_and_write(
     counts: Counts, settings: TextSettings, size: int, folder: str, prefix: str, given: Given | None
 ) -> tuple[str, str]:
     """Learns the vocabulary, or takes the given one, writes its files and returns their paths."""
-    words = {word.decode(): count for word, count in counts.items()}
+    words = {word.decode(): count for word, count in most_frequent(counts, MAX_LEARNED_WORDS)}
     vocabulary = given.vocabulary(words, settings) if given else learn.learn(words, settings, size)
     contents = {"vocabulary": vocabulary.vocabulary_file(), "merges": vocabulary.merges_file()}
     # Within a process, TensorFlow shares lookup tables that have equal file paths, so equal paths must have

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import shutil
 import subprocess
 import sys
@@ -361,6 +362,17 @@ def test_the_vocabulary_of_merged_span_counts_equals_that_of_all_counts(batches,
     )
     assert learned.vocabulary_file() == expected.vocabulary_file()
     assert learned.merges_file() == expected.merges_file()
+
+
+@given(st.dictionaries(st.binary(max_size=3), st.integers(1, 4)), st.integers(1, 30), st.randoms())
+def test_the_most_frequent_words_do_not_depend_on_their_order(counts, number, random):
+    items = list(counts.items())
+    random.shuffle(items)
+    chosen = dict(vocabulary.most_frequent(collections.Counter(dict(items)), number))
+    assert chosen.items() <= counts.items()
+    assert len(chosen) == min(number, len(counts))
+    left_out = counts.keys() - chosen.keys()
+    assert all((-chosen[a], a) < (-counts[b], b) for a in chosen for b in left_out)
 
 
 @given(st.dictionaries(st.binary(max_size=5), st.integers(0, 2**62)))

@@ -118,10 +118,11 @@ def translate_file(
             )
             _translate(missing, source, shard_folder, translator, beam_pipeline)
         _join(shards, shard_folder, output, search.nbest, say)
-        if storage.is_remote(shard_folder):
-            storage.remove(shard_folder)
         for used in (shard_folder, folder / key):
-            shutil.rmtree(used, ignore_errors=True)
+            if storage.is_remote(used):
+                storage.remove(used)
+            else:
+                shutil.rmtree(used, ignore_errors=True)
 
 
 def _translate(
