@@ -199,7 +199,7 @@ class TestSignals:
         progress = json.loads(status.stdout)["runs"][0]["progress"]
         assert progress["engine"].endswith(f" on PortableRunner at {service}: RUNNING")
         process.send_signal(number)
-        rest, _ = process.communicate(timeout=60)
+        rest, _ = process.communicate(timeout=180)
         assert process.returncode == code
         assert "    Beam job: canceled\n" in rest
         assert "Traceback" not in rest
@@ -218,7 +218,7 @@ class TestSignals:
         assert states(service)[record.stem] == "RUNNING"
         again, lines = started_run(tmp_path)
         again.send_signal(signal.SIGINT)
-        again.communicate(timeout=60)
+        again.communicate(timeout=180)
         engine = f"PortableRunner at {service}"
         assert f"a killed run left the Beam job {record.stem} on {engine}: canceled\n" in lines
         assert states(service)[record.stem] == "CANCELLED"
