@@ -143,6 +143,8 @@ def commands(text: str) -> list[list[str]]:
 
 _MASKS = (
     (r"\d{8}T\d{6}Z-[0-9a-f]{4}", "RUN"),
+    (r"\d{8}t\d{6}z-[0-9a-f]{4}", "RUN"),  # in the name of a Beam job
+    (r"\b[0-9a-f]{4}-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "JOB"),
     (r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d:\d\d(?:[.+:\dZ]*))?", "TIME"),
     (r"(?<!\.)\b(?=[a-f]*\d)[0-9a-f]{12,64}\b", "DIGEST"),
     (r"\b\d+ h(?: \d+ min)?|\b\d+ min(?: \d+ s)?|\b\d[\d.]* (?:s|min|h)\b", "DURATION"),
