@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -184,6 +185,19 @@ class TestInstallation:
                 (tmp_path / f"{root}.yaml").write_text(yaml.safe_dump(toy.config(root=root, **changes)))
                 run(tmp_path, f"{root}.yaml")
         assert contents(tmp_path / "engine" / "ExampleGen") == contents(tmp_path / "process" / "ExampleGen")
+
+    def test_setup_file_stages_the_same_files(self, image: Path, tmp_path: Path) -> None:
+        from apache_beam.runners.portability.stager import Stager
+
+        source = image.parents[2] / "src"
+        with tarfile.open(Stager._build_setup_package(str(source / "setup.py"), str(tmp_path))) as archive:
+            files = {m.name.partition("/")[2]: archive.extractfile(m) for m in archive if m.isfile()}
+            staged = {name: file.read() for name, file in files.items() if file is not None}
+        [path] = (source / "dist").glob("*.whl")
+        with zipfile.ZipFile(path) as wheel:
+            names = [name for name in wheel.namelist() if name.startswith("bitext/")]
+            assert len(names) > 400
+            assert {name: staged.get(name) for name in names} == {name: wheel.read(name) for name in names}
 
     @pytest.mark.parametrize("change", ["version", "code", "package"])
     def test_another_installation_is_refused(self, change: str, image: Path, tmp_path: Path) -> None:
