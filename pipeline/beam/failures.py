@@ -25,6 +25,11 @@ _OWN_ERROR = re.compile(
 """An error of this program in the traceback that an engine returns as text."""
 _FAILED_STEP = re.compile(rf"^(\S.*{re.escape(WHILE_RUNNING)}[^']*'.*)$", re.MULTILINE)
 """The last line of the traceback of an error in a Beam function."""
+_UNLIKE_MODULE = re.compile(
+    r"(?:AttributeError: (?:Can't get attribute '[^']*' on <module |module )"
+    r"|ImportError: cannot import name '\w+' from )'(bitext[\w.]*)'"
+)
+"""A worker's module of bitext lacks a name: what unpickling or an import says."""
 _MISSING_MODULE = re.compile(r"\bModuleNotFoundError: No module named '([\w.]+)'")
 
 
@@ -91,6 +96,12 @@ def carried_error(text: str) -> BitextError | None:
 
 def missing_package(text: str, engine: Engine) -> EnvironmentFault | None:
     """Returns the error about a module that a worker lacks and this process has, or None."""
+    if unlike := _UNLIKE_MODULE.findall(text):
+        return EnvironmentFault(
+            f"a worker of Beam's {engine.name} has another version of bitext: its module {unlike[-1]}"
+            " differs",
+            INSTALL,
+        )
     if not (matches := _MISSING_MODULE.findall(text)):
         return None
     name = matches[-1]

@@ -127,6 +127,19 @@ class TestFailures:
             RuntimeError("ZeroDivisionError: by zero [while running 'Map']")
         )
 
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "AttributeError: Can't get attribute '_Filter' on <module 'bitext.components.x' from '/a/x.py'>",
+            "AttributeError: module 'bitext.components.x' has no attribute '_Filter'",
+            "ImportError: cannot import name 'Parts' from 'bitext.components.x' (/a/x.py)",
+        ],
+    )
+    def test_another_version_whose_modules_lack_a_name(self, text: str) -> None:
+        fault = self.raised(f"Traceback\n{text} [while running 'S']")
+        assert isinstance(fault, EnvironmentFault)
+        assert "has another version of bitext: its module bitext.components.x differs" in str(fault)
+
     def test_a_package_that_only_workers_lack(self) -> None:
         text = "x\nModuleNotFoundError: No module named 'msgspec.json' [while running 'S']"
         fault = self.raised(text)
