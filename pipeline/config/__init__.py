@@ -1,17 +1,16 @@
 """The configuration: frozen structs read from YAML. Unknown keys and invalid values are errors.
 
-`sections` declares the structs, `source` reads them from YAML, `messages` rewords errors. Each component
-section is that component's own `Parameters`, where its fields are documented.
+`sections` and `beam_section` declare the structs, `source` reads them from YAML, `messages` rewords errors.
+Each component section is that component's own `Parameters`, where its fields are documented.
 """
 
+from bitext.pipeline.config.beam_section import Beam, runner_name
 from bitext.pipeline.config.sections import (
-    Beam,
     Metadata,
     Metrics,
     PipelineConfig,
     SqlServer,
     resolve_defaults,
-    runner_name,
 )
 from bitext.pipeline.config.source import load
 from bitext.pipeline.config.writing import dump

@@ -15,7 +15,7 @@ from bitext.pipeline.beam import (
     pipeline_factory,
     reporting_engine_failure,
 )
-from bitext.pipeline.config import sections
+from bitext.pipeline.config import beam_section
 
 
 def test_the_direct_runner_is_the_runner_in_this_process(
@@ -52,8 +52,8 @@ def test_an_error_names_the_step_that_failed() -> None:
 def test_beam_knows_the_runners_that_the_configuration_accepts() -> None:
     from apache_beam.options.pipeline_options import StandardOptions
 
-    assert set(sections.BEAM_RUNNERS) <= set(StandardOptions.KNOWN_RUNNER_NAMES)
-    assert LOCAL in sections.BEAM_RUNNERS
+    assert set(beam_section.BEAM_RUNNERS) <= set(StandardOptions.KNOWN_RUNNER_NAMES)
+    assert LOCAL in beam_section.BEAM_RUNNERS
 
 
 def test_an_unknown_runner_is_a_config_error() -> None:
