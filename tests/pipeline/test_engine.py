@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import http.server
 import importlib.metadata
+import itertools
 import json
 import pickle
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,8 +30,10 @@ from bitext.components.shared.errors import (
     as_json,
     from_json,
 )
-from bitext.pipeline.beam import Engine, JobRecords, flink, installation, job_name
+from bitext.pipeline.beam import Engine, JobRecords, Watch, flink, installation, job_name
+from bitext.pipeline.beam import job as job_module
 from bitext.pipeline.beam.failures import carried_error, missing_package, reporting_engine_failure
+from bitext.pipeline.beam.job import Job
 from bitext.pipeline.beam.job_records import JobRecord
 from bitext.pipeline.terminal import logging_to
 
@@ -358,6 +362,70 @@ def test_the_error_of_a_thread_goes_to_the_log(tmp_path: Path, capfd: pytest.Cap
     text = (tmp_path / "run.log").read_text(encoding="utf-8")
     assert "the thread grpc-7 ended with an error" in text
     assert "OSError: the channel is closed" in text
+
+
+class DataflowResult:
+    """What a runner without a job service returns: a job that ends when it is canceled, or at once."""
+
+    def __init__(self, ends: bool, counts: Callable[[], str]) -> None:
+        self.state, self._counts, self._ended = "RUNNING", counts, threading.Event()
+        if ends:
+            self._ended.set()
+
+    def job_id(self) -> str:
+        return "2026-11-30_01"
+
+    def metrics(self) -> SimpleNamespace:
+        return SimpleNamespace(query=self._counts)
+
+    def wait_until_finish(self) -> None:
+        self._ended.wait(60)
+
+    def cancel(self) -> None:
+        self.state = "CANCELLED"
+        self._ended.set()
+
+
+class TestRunnerWithoutJobService:
+    ENGINE = Engine.of("DataflowRunner", ["--project=p", "--region=r"])
+
+    @pytest.fixture(autouse=True)
+    def always_asked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(job_module, "LOOK_SECONDS", 0.0)
+
+    def watch(self, folder: Path, lines: list[str]) -> Watch:
+        return Watch(lines.append, records=JobRecords(folder), job_name=lambda: "name", stall_timeout=1)
+
+    def test_a_job_that_ends(self, tmp_path: Path) -> None:
+        lines = list[str]()
+        Job(self.ENGINE, self.watch(tmp_path, lines)).wait(DataflowResult(True, lambda: "0"))
+        page = "https://console.cloud.google.com/dataflow/jobs/r/2026-11-30_01?project=p"
+        assert lines[0] == f"Beam job name, id 2026-11-30_01 on DataflowRunner, web page {page}"
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_job_that_counts_nothing_new_is_canceled(self, tmp_path: Path) -> None:
+        lines, result = list[str](), DataflowResult(False, lambda: "5 elements")
+        with pytest.raises(EnvironmentFault, match="is RUNNING and made no progress"):
+            Job(self.ENGINE, self.watch(tmp_path, lines)).wait(result)
+        assert (result.state, lines[-1]) == ("CANCELLED", "Beam job: canceled")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_counts_are_progress_and_their_failure_is_none(self, tmp_path: Path) -> None:
+        numbers, result = itertools.count(), DataflowResult(False, lambda: "")
+
+        def counts() -> str:
+            if (number := next(numbers)) == 12:  # at five a second: longer than the limit
+                result.cancel()
+            return str(number)
+
+        result._counts = counts
+        Job(self.ENGINE, self.watch(tmp_path, [])).wait(result)
+
+        def fail() -> str:
+            raise ConnectionResetError("reset")
+
+        with pytest.raises(EnvironmentFault, match="made no progress"):
+            Job(self.ENGINE, self.watch(tmp_path, [])).wait(DataflowResult(False, fail))
 
 
 class TestRecords:
