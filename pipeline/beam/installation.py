@@ -1,8 +1,9 @@
 """Checks that a Beam worker has the same Python, libraries and code as the caller.
 
 Outputs and cache keys depend on them, so a worker with another version would give wrong results under the
-right key. The check is a small program that travels inside each pickled DoFn, as its first attribute. It runs
-when a worker unpickles the DoFn, before anything that needs bitext, and it needs only the standard library.
+right key. The check is a small program that travels inside each pickled function, as its first attribute. It
+runs when a worker unpickles the function, before its other attributes, and needs only the standard library.
+The module of its class is imported even earlier: see `failures.missing_package` if that fails.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class WorkerCheck:
 
 
 def add_check(function: Any) -> None:
-    """Makes the check the first attribute of a DoFn, if the DoFn has a dictionary of attributes."""
+    """Makes the check the first attribute of a function, if it has a dictionary of attributes."""
     attributes = getattr(function, "__dict__", None)
     if isinstance(attributes, dict):
         others = {name: value for name, value in attributes.items() if name != ATTRIBUTE}

@@ -98,16 +98,21 @@ def _observe(runner: Any, job: Job) -> None:
 
 
 def _add_checks(pipeline: apache_beam.Pipeline) -> None:
-    """Adds the check of a worker's installation to each DoFn."""
+    """Adds the check of a worker's installation to each DoFn and CombineFn."""
     from apache_beam.pipeline import PipelineVisitor
 
     class Adding(PipelineVisitor):  # type: ignore[misc]  # Beam is untyped
         """Visits each step."""
 
         def visit_transform(self, step: Any) -> None:
-            """Adds the check to the DoFn of a step that has one."""
-            if isinstance(step.transform, apache_beam.ParDo):
-                add_check(step.transform.fn)
+            """Adds the check to the function of a step that has one."""
+            function = getattr(step.transform, "fn", None)
+            if isinstance(function, apache_beam.DoFn | apache_beam.CombineFn):
+                add_check(function)
+
+        def enter_composite_transform(self, step: Any) -> None:
+            """Adds the check to the function of a composite step, as a combination is."""
+            self.visit_transform(step)
 
     import apache_beam
 

@@ -88,6 +88,22 @@ class TestErrorsOfWorkers:
         assert vars(caught.value) == vars(expected)
         assert not Notes.are_added
 
+    def test_of_a_combination_arrive(self, service: str) -> None:
+        import apache_beam as beam
+
+        class Refusing(beam.CombineFn):  # type: ignore[misc]  # Beam is untyped
+            def create_accumulator(self) -> int:
+                return 0
+
+            def add_input(self, total: int, value: int) -> int:
+                raise DataError("too many", "remove some")
+
+        pipeline = pipeline_factory("PortableRunner", [f"--job_endpoint={service}", LOOPBACK])()
+        _ = pipeline | beam.Create([1]) | beam.CombineGlobally(Refusing())
+        with pytest.raises(DataError, match="too many") as caught:
+            pipeline.run()
+        assert caught.value.remedy == "remove some"
+
     def test_of_libraries_are_one_line(self, service: str) -> None:
         with pytest.raises(RuntimeError) as caught:
             run(divided, [f"--job_endpoint={service}", LOOPBACK])
