@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from bitext.components.seq2seq.layers import device_check
+from bitext.components.seq2seq.layers import device, device_check
 from bitext.components.seq2seq.layers.device import DeviceRecurrences
 from bitext.components.seq2seq.layers.dropout import Dropout
 from bitext.components.seq2seq.loss import Loss, masked_loss
@@ -80,7 +80,7 @@ class Updates:
             ]
         self.distribution.check_variables([*self.variables, *self.optimizer.state, *self.accumulated])
         self.recurrences: DeviceRecurrences | None = None
-        if self.parameters.device_kernels == "auto" and tf.config.list_physical_devices("GPU"):
+        if self.parameters.device_kernels == "auto" and device.is_available():
             # Made here, because no variable can be made in a graph.
             self.recurrences = DeviceRecurrences(self.model.cells)
             device_check.check(self.recurrences, self.model.cells)

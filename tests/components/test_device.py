@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bitext.components.seq2seq.layers import device_check
+from bitext.components.seq2seq.layers import device, device_check
 from bitext.components.seq2seq.layers.cells import CELLS, Cell, LSTMCell
 from bitext.components.seq2seq.layers.device import DeviceRecurrences, used
 from bitext.components.seq2seq.layers.recurrence import scan
@@ -173,13 +173,14 @@ def test_a_layer_that_computes_something_else_is_refused(kind, monkeypatch):
 
 def test_the_training_uses_the_layers_where_there_is_a_gpu(split, monkeypatch):  # noqa: F811
     def updates(**changes) -> Updates:
-        parameters = msgspec.structs.replace(PARAMETERS, **changes)
+        parameters = msgspec.structs.replace(PARAMETERS, model=SETTINGS, **changes)
         network = initialize(parameters.model, VOCABULARY, VOCABULARY)
         return Updates(network, parameters, open_batches(split, 1))
 
     plain = updates()
     assert plain.recurrences is None
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    assert not device.is_available()
+    monkeypatch.setattr(device, "is_available", lambda: True)
     on_device = updates()
     assert updates(device_kernels="off").recurrences is None
     assert on_device.recurrences is not None

@@ -23,6 +23,11 @@ _LAYERS: dict[type[Cell], type[keras.layers.Layer]] = {
 _used: contextvars.ContextVar[DeviceRecurrences | None] = contextvars.ContextVar("device", default=None)
 
 
+def is_available() -> bool:
+    """Whether this process has a GPU."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
 def used() -> DeviceRecurrences | None:
     """Returns the recurrences that the current pass runs on a device; None: it runs none."""
     return _used.get()

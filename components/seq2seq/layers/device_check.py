@@ -45,7 +45,7 @@ def check(recurrences: DeviceRecurrences, cells: Iterable[Cell]) -> None:
             difference = max(float(tf.reduce_max(tf.abs(a - b))) for a, b in pairs)
             if not difference <= _TOLERANCE:
                 raise EnvironmentFault(
-                    f"on this GPU, the layer of {cell.path} computes something else than the cell: a state "
+                    f"on this GPU, the layer of {cell.name} computes something else than the cell: a state "
                     f"differs by {difference:.3g}",
                     "install cuDNN 8.9.2 or newer, or set trainer.device_kernels: off",
                 )
