@@ -19,13 +19,14 @@ import argparse
 import contextlib
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from benchmarks.commands import CONFIG
@@ -96,55 +97,58 @@ class Engine:
     """
 
     def __init__(self, folder: Path, workers: int) -> None:
-        from apache_beam.runners.portability.local_job_service import LocalJobServicer
+        from apache_beam.runners.portability import local_job_service
+        from apache_beam.runners.portability.fn_api_runner import fn_runner
         from apache_beam.runners.worker import worker_pool_main
 
-        usages: list[resource.struct_rusage] = []
-        lock = threading.Lock()
+        processes: list[subprocess.Popen[bytes]] = []
 
         class Pool(worker_pool_main.BeamFnExternalWorkerPoolServicer):  # type: ignore[misc]  # Beam is untyped
-            """A pool that keeps the use of resources of its processes."""
+            """A pool that lists its processes."""
 
-            def StopWorker(self, request: Any, context: Any) -> Any:
-                with lock:
-                    process = self._worker_processes.pop(request.worker_id, None)
-                    if process is not None:
-                        process.terminate()
-                        process.stdout.close()
-                        usages.append(os.wait4(process.pid, 0)[2])
-                return super().StopWorker(request, context)
+            def StartWorker(self, request: Any, context: Any) -> Any:
+                response = super().StartWorker(request, context)
+                processes.append(self._worker_processes.pop(request.worker_id))
+                return response
 
-        self._usages, self._workers = usages, workers
+        class Runner(fn_runner.FnApiRunner):  # type: ignore[misc]  # Beam is untyped
+            """A runner with several workers: Beam's job service ignores `--direct_num_workers`."""
+
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                super().__init__(*args, **kwargs)
+                self._num_workers = workers
+
+        local_job_service.fn_runner = SimpleNamespace(**(vars(fn_runner) | {"FnApiRunner": Runner}))
+        self._processes = processes
         folder.mkdir(parents=True, exist_ok=True)
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         address, self._pool = Pool.start(use_process=True)
-        self._servicer = LocalJobServicer(str(folder))
+        self._servicer = local_job_service.LocalJobServicer(str(folder))
         port = self._servicer.start_grpc_server(0)
         flags = [
             f"--job_endpoint=localhost:{port}",
             "--environment_type=EXTERNAL",
             f"--environment_config={address}",
-            f"--direct_num_workers={workers}",
         ]
         beam = "beam={runner: PortableRunner, options: [" + ", ".join(f"'{flag}'" for flag in flags) + "]}"
         self.options = ("--set", beam)
 
     def measured(self, command: Sequence[str]) -> OnEngine:
-        """Runs a command on the engine, and waits until its workers have ended."""
-        self._usages.clear()
+        """Runs a command on the engine, and ends its workers."""
+        self._processes.clear()
         before = time.process_time()
         caller = measured(command)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and len(self._usages) < self._workers:
-            threading.Event().wait(0.1)
-        seconds = [usage.ru_utime + usage.ru_stime for usage in self._usages]
+        usages = []
+        for process in self._processes:
+            os.kill(process.pid, signal.SIGTERM)  # it may have ended; `Popen` would then forget its usage
+            usages.append(os.wait4(process.pid, 0)[2])
         return OnEngine(
             caller.wall,
             caller.cpu,
-            seconds,
+            [usage.ru_utime + usage.ru_stime for usage in usages],
             time.process_time() - before,
             caller.peak,
-            max(usage.ru_maxrss for usage in self._usages) / 1000,
+            max(usage.ru_maxrss for usage in usages) / 1000,
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
         )
 

@@ -7,15 +7,28 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import apache_beam as beam
 import pytest
-from apache_beam.runners.portability.local_job_service import LocalJobServicer
+from apache_beam.runners.portability import local_job_service
+from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.worker.worker_pool_main import BeamFnExternalWorkerPoolServicer
 
 from bitext.pipeline.beam import pipeline_factory
 
 CHECKOUT = Path(__file__).parents[2]
+
+
+def runner_with(workers: int) -> SimpleNamespace:
+    """What stands for Beam's module of the runner: its job service ignores `--direct_num_workers`."""
+
+    class Runner(fn_runner.FnApiRunner):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self._num_workers = workers
+
+    return SimpleNamespace(**(vars(fn_runner) | {"FnApiRunner": Runner}))
 
 
 @contextlib.contextmanager
@@ -32,14 +45,14 @@ def engine(folder: Path, workers: int) -> Iterator[Callable[[], beam.Pipeline]]:
         patch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
         patch.setenv("PYTHONPATH", str(CHECKOUT))
         patch.setenv("TMPDIR", str(folder / "worker"))
+        patch.setattr(local_job_service, "fn_runner", runner_with(workers))
         address, pool = BeamFnExternalWorkerPoolServicer.start(use_process=True)
-        servicer = LocalJobServicer(str(folder))
+        servicer = local_job_service.LocalJobServicer(str(folder))
         port = servicer.start_grpc_server(0)
         options = [
             f"--job_endpoint=localhost:{port}",
             "--environment_type=EXTERNAL",
             f"--environment_config={address}",
-            f"--direct_num_workers={workers}",
         ]
         try:
             yield pipeline_factory("PortableRunner", options)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import apache_beam as beam
 import pytest
-from apache_beam.runners.portability.local_job_service import LocalJobServicer
+from apache_beam.runners.portability import local_job_service
 
 from bitext.components import artifacts
 from bitext.components.component import Context
@@ -25,7 +25,7 @@ from bitext.components.shared import storage
 from bitext.components.shared.errors import DataError
 from bitext.components.statistics_gen import Parameters, executor
 from bitext.pipeline.beam import pipeline_factory
-from tests.components.beam_engine import CHECKOUT, engine
+from tests.components.beam_engine import CHECKOUT, engine, runner_with
 from tests.components.example_gen_runs import Result
 from tests.object_store import bucket, s3_address
 
@@ -84,7 +84,9 @@ def other_host(folder: Path) -> Iterator[Callable[[], beam.Pipeline]]:
     command = ["unshare", "--mount", "sh", "-c", script]
     with (folder / "pool.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-    servicer = LocalJobServicer(str(folder))
+    patch = pytest.MonkeyPatch()
+    patch.setattr(local_job_service, "fn_runner", runner_with(2))
+    servicer = local_job_service.LocalJobServicer(str(folder))
     try:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and process.poll() is None:
@@ -98,11 +100,11 @@ def other_host(folder: Path) -> Iterator[Callable[[], beam.Pipeline]]:
                 f"--job_endpoint=localhost:{servicer.start_grpc_server(0)}",
                 "--environment_type=EXTERNAL",
                 f"--environment_config=localhost:{port}",
-                "--direct_num_workers=2",
             ],
         )
     finally:
         servicer.stop()
+        patch.undo()
         process.terminate()
         process.wait()
 

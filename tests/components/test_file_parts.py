@@ -134,7 +134,7 @@ OPTIONS: list[dict[str, Any]] = [
     options=OPTIONS[0], ending="", text=MARK + b"a\tb\n" * 3 + b"\rc\r\r\nd", chunk=3, chunks=1, stored=60
 )
 @example(options=OPTIONS[1], ending="", text=b'"a ""b"""\tb\n' * 9, chunk=20, chunks=1, stored=60)
-@hypothesis.settings(max_examples=200)
+@hypothesis.settings(max_examples=80)
 def test_rows_of_one_file(
     options: dict[str, Any], ending: str, text: bytes, chunk: int, chunks: int, stored: int
 ) -> None:
