@@ -70,6 +70,8 @@ class Context:
         a training on; `bitext gc` removes those that no ModelRun and no unfinished attempt names. None: no
         log is written.
       observe: is told how far long work is, at most ten times a second.
+      check_use: raises LockedError if another run has taken over a remote pipeline root. Call it before a
+        change outside the outputs.
       spill_dir: the folder for blocks of rows while Beam groups them in this process, see `spilling.Storage`.
         None: Beam runs on an engine, and its functions must not use the disk of this process. They read and
         write artifacts only.
@@ -90,6 +92,7 @@ class Context:
     observe: Callable[[Progress], None] = lambda _: None
     local_pipeline: Callable[[], apache_beam.Pipeline] | None = None
     spill_dir: Path | None = None
+    check_use: Callable[[], None] = lambda: None
     job_file: Path | None = None
 
     def progress(

@@ -192,7 +192,7 @@ def _logs(
     Also logs of trainings for TensorBoard that neither a remaining ModelRun nor a remaining attempt names.
     """
     paths = (*layout.logs.glob("*"), *layout.reports.glob("*.html"), *layout.all_damaged())
-    of_old_runs = [path for path in sorted(paths) if path.name in old or path.stem in old]
+    of_old_runs = [path for path in sorted(paths, key=str) if path.name in old or path.stem in old]
     attempts = set(layout.all_working()).difference(removed_attempts)
     names = {ModelRun(folder).log_name for folder in attempts}
     names |= {str(artifact.properties.get(ModelRun.LOG_PROPERTY)) for artifact in remaining}

@@ -153,6 +153,7 @@ class Publisher:
             failure_dir=self.layout.failure(self.run.run_id, component.name),
             tensorboard=self.layout.tensorboard,
             observe=self._observe,
+            check_use=self._check_use,
             spill_dir=None if self.is_on_engine else temp_dir / "spilled",
             local_pipeline=pipeline_factory(),
             job_file=self.layout.job_file,
@@ -215,9 +216,13 @@ class Publisher:
             published[key] = (stored,)
         execution.outputs = published
         execution.end(State.COMPLETE)
+        self._check_use()
+        self.store.put_execution(execution, self.run)
+
+    def _check_use(self) -> None:
+        """Raises LockedError if another run has taken over a remote root."""
         if self.use is not None:
             self.use.check()
-        self.store.put_execution(execution, self.run)
 
     def _place(self, output: Path, folder: Path) -> None:
         """Moves an output to its folder in the pipeline root."""

@@ -48,7 +48,7 @@ def roll_back(
     """
     layout = Layout.of(config)
     store_exists(config.metadata, layout.root)  # raises if the outputs have lost their records
-    with in_use(layout, wait):
+    with in_use(layout, wait) as use:
         store = open_store(config, layout, say)
         run = Run(new_run_id(), config.name, layout.address, State.RUNNING, time.time())
         identify(run, layout)
@@ -67,6 +67,7 @@ def roll_back(
                 *(storage.path(config.serving), reason, config.name, from_version, announce),
                 root_id=run.root_id,
                 place=run.place,
+                check=use.check,
             )
             is_new = recorded_by(store.executions(), record) is None
             if is_new:

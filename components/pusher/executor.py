@@ -163,7 +163,7 @@ def _push(parameters: Parameters, inputs: card.Inputs, context: Context) -> Push
         if is_newest:
             update_metadata(destination, version, metadata_files)
         else:
-            publish(model.serving, destination, version, digest, metadata_files)
+            publish(model.serving, destination, version, digest, metadata_files, context.check_use)
     path = destination / str(version)
     action = "was pushed before and is the newest version" if is_newest else "pushed"
     return Pushed(True, f"{action}: {path}", destination.name, version, str(path), digest)

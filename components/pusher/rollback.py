@@ -34,6 +34,7 @@ def rollback(
     announce: Callable[[RolledBack], None] = lambda _: None,
     root_id: str | None = None,
     place: str | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> RolledBack:
     """Publishes a copy of an earlier version as the next version, and withdraws the newest model.
 
@@ -52,6 +53,7 @@ def rollback(
       from_version: the version to withdraw, which must be the newest. None: the newest, if it is no rollback.
       announce: is called with the record of the rollback before anything is changed.
       root_id, place: see `VersionMetadata`.
+      check: see `serving.publish`.
 
     Raises:
       errors.ConfigError: there is no version to go back to, another pipeline pushed the newest version, or
@@ -83,7 +85,7 @@ def rollback(
         announce(record)
         model_card = card.card_of_copy(source, destination.name, version, metadata)
         metadata_files = {ServedVersion.METADATA: metadata.encode(), **card_files(model_card)}
-        publish(source.path, destination, version, metadata.digest, metadata_files)
+        publish(source.path, destination, version, metadata.digest, metadata_files, check)
     return record
 
 

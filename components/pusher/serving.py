@@ -9,7 +9,7 @@ import contextlib
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from bitext.components.artifacts import ServedVersion, Withdrawal, model_digest
@@ -38,13 +38,15 @@ def versions(destination: Path) -> list[int]:
 
 
 def next_version(destination: Path, newest: int) -> int:
-    """Returns the number of the next version.
+    """Returns the number of the next version. In a remote folder, no other push gets it.
 
     Raises:
       errors.ConfigError: the newest version has the highest number that there is, or a server would not take
         a version's number from its name.
     """
     _check_names(destination)
+    if storage.is_remote(destination):
+        return remote_serving.claim(destination)
     if newest == HIGHEST:
         raise errors.ConfigError(
             f"{destination / str(newest)} has the highest number that TensorFlow Serving reads: there is no"
@@ -159,7 +161,12 @@ def folder_inode(destination: Path) -> int | None:
 
 
 def publish(
-    model: Path, destination: Path, version: int, digest: str, metadata_files: Mapping[Path, bytes]
+    model: Path,
+    destination: Path,
+    version: int,
+    digest: str,
+    metadata_files: Mapping[Path, bytes],
+    check: Callable[[], None] = lambda: None,
 ) -> None:
     """Copies a SavedModel and its metadata files to a staging folder, and renames that to the new version.
 
@@ -172,12 +179,13 @@ def publish(
       version: the number of the new version.
       digest: the digest of the model that was validated (`model_digest`). The copy is compared with it.
       metadata_files: content by path below the version's folder.
+      check: raises LockedError if another process may push into a remote folder instead of this one.
 
     Raises:
       errors.DataError: the copy is another model: the files were damaged, or changed while they were copied.
     """
     if storage.is_remote(destination):
-        remote_serving.publish(model, destination, version, digest, metadata_files)
+        remote_serving.publish(model, destination, version, digest, metadata_files, check)
         return
     with _staging(destination, version) as folder:
         copy_tree(model, folder)

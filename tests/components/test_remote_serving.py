@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bitext.components.artifacts import ServedVersion
+from bitext.components.artifacts import ServedVersion, model_digest
 from bitext.components.pusher import remote_serving, serving
 from bitext.components.pusher.rollback import rollback
 from bitext.components.shared import storage
@@ -108,16 +109,42 @@ def test_a_push_that_is_killed_at_any_request_is_completed_by_the_next(
     assert kills >= 7
 
 
-def test_another_root_that_pushes_the_same_version_is_refused(push: Push) -> None:
+def test_a_push_that_was_suspended_does_not_touch_the_version_of_another(push: Push) -> None:
     push("model 1")
-    (push.destination / remote_serving.CLAIMS / "2").write_bytes(b"es-en another root")
-    with pytest.raises(LockedError, match="another pipeline root pushes version 2") as caught:
-        push("model 2")
-    assert f"remove {push.destination}/.claims/2" in caught.value.remedy
-    assert serving.versions(push.destination) == [1]
-    (push.destination / remote_serving.CLAIMS / "2").unlink()
-    push("model 2")
-    assert serving.versions(push.destination) == [1, 2]
+    suspended = remote_serving.claim(push.destination)
+    push("model 3")
+    assert serving.versions(push.destination) == [1, 3]
+    model = push.root / "1" / "model" / "Format-Serving"
+    metadata = {ServedVersion.METADATA: (push.destination / "1" / ServedVersion.METADATA).read_bytes()}
+
+    def taken_over() -> None:
+        raise LockedError("another run has taken over")
+
+    arguments = push.destination, suspended, model_digest(model), metadata
+    with pytest.raises(LockedError):
+        remote_serving.publish(model, *arguments, taken_over)
+    assert serving.versions(push.destination) == [1, 3]
+    remote_serving.publish(model, *arguments, lambda: None)  # the take-over came after the check
+    newest = serving.newest_version(push.destination)
+    assert (newest.path / "saved_model.pb").read_text(encoding="utf-8") == "model 3"
+    config = (push.destination / remote_serving.MODELS_CONFIG).read_text(encoding="utf-8")
+    assert "specific { versions: 3 }" in config
+
+
+def test_what_killed_pushes_have_left_is_removed(push: Push) -> None:
+    push("model 1")
+    number = remote_serving.claim(push.destination)
+    (push.destination / str(number) / "variables" / "data").write_bytes(b"1")
+    push("model 3")
+    assert serving.versions(push.destination) == [1, 3]
+    assert not (push.destination / str(number)).is_dir()
+    assert [name for name in names(push) if name.startswith(".claims/")] == [".claims/3"]
+
+
+def test_several_pushes_at_once_get_numbers_of_their_own(push: Push) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        numbers = list(pool.map(lambda _: remote_serving.claim(push.destination), range(24)))
+    assert sorted(numbers) == list(range(1, 25))
 
 
 def test_a_rollback_copies_the_earlier_version(push: Push) -> None:
