@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bitext.components.artifacts import Artifact, ServedVersion
+from bitext.components.artifacts import Artifact, PushedModel, ServedVersion
 from bitext.components.pusher.serving import newest_version, versions
 from bitext.components.pusher.serving import problem_of as problem_of_version
 from bitext.components.shared import storage
@@ -68,7 +68,7 @@ def collect(config: PipelineConfig, serving_only: bool = False, wait: float = 0.
       EnvironmentFault: the metadata store fails.
     """
     problems: list[Problem] = []
-    artifacts = 0
+    artifacts = pushed = 0
     if not serving_only and store_exists(config.metadata, Path(config.work_folder)):
         layout = Layout.of(config)
         with in_use(layout, wait):
@@ -80,13 +80,26 @@ def collect(config: PipelineConfig, serving_only: bool = False, wait: float = 0.
                 problems.append(Problem(str(layout.id_file), "is missing or damaged", remedy))
             made_here = made_in(history, store.runs(), root_id)
             found = list(_artifact_problems(made_here.values(), history))
+            pushed = _pushed_version(made_here.values())
         artifacts = len(found)
         problems += [problem for problem in found if problem is not None]
     serving = storage.path(config.serving)
     served = sorted(versions(serving)) if serving.is_dir() else []
+    if pushed > max(served, default=0):
+        remedy = "`bitext run CONFIG` pushes the model again"
+        problems.append(
+            Problem(str(serving.absolute() / str(pushed)), "is missing: it was pushed last", remedy)
+        )
     for number in served:
         problems += _version_problems(ServedVersion(serving.absolute() / str(number)), serving)
     return Report(artifacts, len(served), problems)
+
+
+def _pushed_version(artifacts: Iterable[StoredArtifact]) -> int:
+    """The highest version that a push or a rollback in this root made; 0: there is none."""
+    records = [a.properties for a in artifacts if a.type == PushedModel.TYPE_NAME]
+    pushed = (record.get("version", 0) for record in records if record.get(PushedModel.PUSHED_PROPERTY) == 1)
+    return max(map(int, pushed), default=0)
 
 
 def _artifact_problems(artifacts: Iterable[StoredArtifact], history: History) -> Iterator[Problem | None]:

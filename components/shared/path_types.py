@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-LocalPath = Annotated[str, msgspec.Meta(extra={"path": "path"})]
+LocalPath = Annotated[str, msgspec.Meta(extra={"path": "path", "local": True})]
 """A file or folder of this machine."""
 Folder = Annotated[str, msgspec.Meta(extra={"path": "path"})]
 """A folder, local or of a remote file system (see `storage`)."""

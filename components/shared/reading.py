@@ -152,7 +152,12 @@ def stream_chunks(
       DataError: the stream cannot be read, is damaged or truncated, is not compressed as its name says, or is
         not what `check` expects.
     """
-    return text_chunks(iter(lambda: stream.read(size), b""), path, size, check)
+
+    def chunks() -> Iterator[bytes]:
+        with storage.reporting_faults(path):
+            yield from iter(lambda: stream.read(size), b"")
+
+    return text_chunks(chunks(), path, size, check)
 
 
 def text_chunks(

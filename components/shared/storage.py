@@ -39,8 +39,15 @@ EXTRAS = {
 """The extra of this package that a kind of path needs, by the beginning of the path."""
 _CREDENTIALS = re.compile("[^/@]*:[^/@]*@")
 """A user and a password at the begin of an address, after `://`."""
+_ONE_SLASH = re.compile("([a-z0-9]+):/(?!/)")
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "aws": {"config_kwargs": {"connect_timeout": 10, "read_timeout": 30, "retries": {"max_attempts": 2}}}
+}
+"""Options of file systems, by extra. Without them, a server that does not answer is awaited for minutes."""
 CONCURRENT_FILES = 16
 """Remote files that are read at the same time: a request waits for the network most of its time."""
+_BUCKETS = frozenset({"aws", "gcs"})
+"""The extras whose file systems have buckets."""
 _IDENTITIES = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created")
 """What file systems tell of the content of a file, the best first."""
 _PACKAGES = frozenset(
@@ -84,9 +91,17 @@ def path(text: str | Path) -> Path:
     from upath import UPath
 
     with reporting_faults(str(text)):
-        remote = UPath(text, use_listings_cache=False)
+        remote = UPath(text, use_listings_cache=False, **_OPTIONS.get(EXTRAS.get(scheme, ""), {}))
         _ = remote.fs
     return cast(Path, remote)
+
+
+def mistyped_address(text: str) -> tuple[str, str] | None:
+    """Returns what is wrong with an address with one slash, which would be a local folder, and the remedy."""
+    match = _ONE_SLASH.match(text)
+    if match is None or match[1] not in EXTRAS:
+        return None
+    return f"{text!r} has one slash after {match[1]}:", f"write {match[1]}://"
 
 
 def folder_problem(text: str) -> str:
@@ -136,7 +151,22 @@ def matching(pattern: str) -> list[str]:
     fs = file_system(path(pattern))
     with reporting_faults(pattern):
         found = fs.glob(pattern, detail=True)
+    if not found:
+        _check_bucket(fs, pattern)
     return sorted(fs.unstrip_protocol(name) for name, entry in found.items() if entry["type"] == "file")
+
+
+def _check_bucket(fs: fsspec.AbstractFileSystem, address: str) -> None:
+    """Raises EnvironmentFault if the bucket of an address, in which nothing was found, does not exist."""
+    scheme, _, rest = address.partition("://")
+    bucket = rest.partition("/")[0]
+    if EXTRAS.get(scheme) in _BUCKETS and bucket:
+        with reporting_faults(address):
+            if not fs.exists(bucket):
+                raise EnvironmentFault(
+                    f"{address}: the bucket {bucket} does not exist",
+                    "create the bucket, or correct the address",
+                )
 
 
 def size(text: str) -> int:
@@ -348,6 +378,8 @@ def fault_of(error: BaseException, text: str) -> BitextError | None:
         extra = EXTRAS.get(scheme)
         remedy = f"install it: pip install 'bitext[{extra}]'" if extra else "install fsspec's package for it"
         return ConfigError(f"{text}: the package for {scheme}:// is not installed: {error}", remedy)
+    if isinstance(error, ValueError) and "endpoint" in str(error).lower():
+        return ConfigError(f"{text}: {error}", "correct the address of the store in the environment")
     if isinstance(error, ValueError) and ("filesystem" in str(error) or "Protocol" in str(error)):
         known = ", ".join(f"{name}://" for name in EXTRAS)
         return ConfigError(f"{text}: {scheme}:// is no known file system", f"use a local path or {known}")

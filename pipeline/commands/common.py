@@ -23,7 +23,7 @@ from bitext.components.shared.errors import (
 )
 from bitext.components.shared.numbered import folder_number
 from bitext.components.shared.path_lengths import length_problem
-from bitext.components.shared.storage import is_remote
+from bitext.components.shared.storage import is_remote, mistyped_address
 from bitext.components.shared.storage import path as storage_path
 from bitext.pipeline import streams
 from bitext.pipeline.interruptions import Terminated, ending, signal_of
@@ -177,6 +177,8 @@ def path_argument(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("a path must not be empty")
     path = os.path.expanduser(text)
+    if is_remote(text) or mistyped_address(text):
+        raise argparse.ArgumentTypeError(f"must be a path of this machine; received {text!r}")
     if problem := length_problem(path):
         raise argparse.ArgumentTypeError(f"{problem}; name a shorter one")
     return Path(path)

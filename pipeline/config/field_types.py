@@ -75,6 +75,12 @@ def choices(kind: Any) -> list[str]:
     ]
 
 
+def is_local_path(kind: Any) -> bool:
+    """Whether the values of a type are paths of this machine only."""
+    meta = constraints(kind)
+    return bool(meta and (meta.extra or {}).get("local"))
+
+
 def path_kind(kind: Any) -> str:
     """The kind of path that a text is (see `components.shared.path_types`); empty: it is not a path."""
     meta = constraints(kind)

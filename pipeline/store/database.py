@@ -10,7 +10,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ml_metadata import errors as mlmd_errors
 from ml_metadata.metadata_store.metadata_store import MetadataStore
@@ -20,6 +20,7 @@ from bitext.pipeline.config import Metadata
 from bitext.pipeline.store import inspection, locks
 from bitext.pipeline.store.connection import connection_config, describe, outputs_without_records, sqlite_file
 from bitext.pipeline.store.orphans import delete_orphans, has_orphans
+from bitext.pipeline.store.postgresql_text import EscapingClient
 from bitext.pipeline.store.server import wait_for_server
 
 _RETRY_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
@@ -71,9 +72,14 @@ class Database:
             self.folder = self._file.resolve().parent
         self._connection = connection_config(settings, root)
         wait_for_server(settings, self._address, say)
-        self.client: MetadataStore = self._retrying(lambda: MetadataStore(self._connection))
+        self.client: MetadataStore = self._retrying(self._connected)
         if self._file:
             self._status = self._file.stat()
+
+    def _connected(self) -> Any:
+        """A new client."""
+        client = MetadataStore(self._connection)
+        return EscapingClient(client) if self._settings.postgresql else client
 
     def _check_file(self, file: Path, is_configured: bool, root: Path) -> None:
         """Checks an SQLite file, or creates the folder of a new one."""
@@ -121,7 +127,7 @@ class Database:
         while True:
             try:
                 wait_for_server(self._settings, self._address, self._say)
-                self.client = self._retrying(lambda: MetadataStore(self._connection))
+                self.client = self._retrying(self._connected)
                 return
             except EnvironmentFault as fault:
                 if time.monotonic() - started >= self._max_wait:

@@ -46,9 +46,10 @@ RUN_FIELDS: dict[str, int] = {
 }
 """The fields of `Run` that are properties of ML Metadata's contexts, with their types."""
 
-_MAX_TEXT_BYTES = 2000
+_MAX_TEXT_BYTES = 1300
 """The longest text in one property, because PostgreSQL cannot index texts of more than 2704 bytes.
 
+A backslash takes two bytes there (see `postgresql_text`).
 The rest of a longer text is in custom properties `<name>/1`, `<name>/2`, ...
 """
 _INTEGERS = range(-(2**31), 2**31)

@@ -28,7 +28,7 @@ from bitext.components.shared.errors import DataError, EnvironmentFault
 from bitext.pipeline import completion, housekeeping, rollback
 from bitext.pipeline.config import Metadata, PipelineConfig, SqlServer
 from bitext.pipeline.layout import Layout
-from bitext.pipeline.records import Run, State, artifacts_by_id
+from bitext.pipeline.records import Execution, Run, State, StoredArtifact, artifacts_by_id
 from bitext.pipeline.reports import status
 from bitext.pipeline.runner import Runner
 from bitext.pipeline.store import Store, locks
@@ -163,6 +163,25 @@ def settings(server: Server) -> Metadata:
 
 def test_records_are_read_as_they_were_written(settings: Metadata, tmp_path: Path) -> None:
     check_round_trip(settings, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"ü": "\\u00fc"}', "back\\slash", "\\" * 1500, "\x1a1\x1a", "a'b\"c", "ü" * 3000]
+)
+def test_any_text_is_stored(text: str, settings: Metadata, tmp_path: Path) -> None:
+    store = Store(settings, tmp_path, "texts")
+    record = Run(f"run {len(text)} {hash(text)}", "texts", "/", State.RUNNING, 1.0)
+    store.put_run(record)
+    execution = Execution("Train", record.run_id, State.RUNNING, 1.0, cache_key_parts=text, error=text)
+    store.put_execution(execution, record)
+    output = StoredArtifact("Model", f"/{text[:100]}", "0", {"name": text})
+    execution.outputs = {"model": (output,)}
+    execution.state = State.COMPLETE
+    store.put_execution(execution, record)
+    [found] = [e for e in Store(settings, tmp_path, "texts").executions() if e.run_id == record.run_id]
+    assert (found.cache_key_parts, found.error) == (text, text)
+    [artifact] = found.outputs["model"]
+    assert (artifact.uri, artifact.properties["name"]) == (output.uri, text)
 
 
 def run(settings: Metadata, folder: Path, name: str, steps: int = 1) -> list[str]:
