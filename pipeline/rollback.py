@@ -65,9 +65,7 @@ def roll_back(
         try:
             record = rollback(
                 *(storage.path(config.serving), reason, config.name, from_version, announce),
-                root_id=run.root_id,
-                place=run.place,
-                check=use.check,
+                *(run.root_id, run.place, use.check),
             )
             is_new = recorded_by(store.executions(), record) is None
             if is_new:

@@ -63,10 +63,7 @@ def rollback(
       errors.EnvironmentFault: the serving folder cannot be written.
     """
     destination = destination.absolute()
-    if not destination.is_dir():
-        raise errors.DataError(
-            f"there is no serving folder {destination}", "run the pipeline first: `bitext run CONFIG`"
-        )
+    _check_exists(destination)
     with reporting_serving_faults(destination), sole_writer(destination):
         check_pipeline(destination, pipeline, "roll back with the configuration of that pipeline")
         clear(destination)
@@ -87,6 +84,13 @@ def rollback(
         metadata_files = {ServedVersion.METADATA: metadata.encode(), **card_files(model_card)}
         publish(source.path, destination, version, metadata.digest, metadata_files, check)
     return record
+
+
+def _check_exists(destination: Path) -> None:
+    if not destination.is_dir():
+        raise errors.DataError(
+            f"there is no serving folder {destination}", "run the pipeline first: `bitext run CONFIG`"
+        )
 
 
 def _copy_of_earlier(

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bitext.components.shared.addresses import is_remote, mistyped_address
 from bitext.components.shared.errors import (
     INTERRUPTED,
     TERMINATED,
@@ -23,7 +24,6 @@ from bitext.components.shared.errors import (
 )
 from bitext.components.shared.numbered import folder_number
 from bitext.components.shared.path_lengths import length_problem
-from bitext.components.shared.storage import is_remote, mistyped_address
 from bitext.components.shared.storage import path as storage_path
 from bitext.pipeline import streams
 from bitext.pipeline.interruptions import Terminated, ending, signal_of

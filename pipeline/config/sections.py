@@ -16,10 +16,10 @@ from bitext.components.example_validator import Parameters as ExampleValidatorPa
 from bitext.components.infra_validator import Parameters as InfraValidatorParameters
 from bitext.components.pusher import Settings as PusherSettings
 from bitext.components.schema_gen import Parameters as SchemaGenParameters
+from bitext.components.shared.addresses import folder_problem, is_remote
 from bitext.components.shared.names import name_rule
 from bitext.components.shared.path_lengths import SQLITE_BYTES, bytes_of
 from bitext.components.shared.path_types import Folder, LocalPath
-from bitext.components.shared.storage import folder_problem, is_remote
 from bitext.components.statistics_gen import Parameters as StatisticsGenParameters
 from bitext.components.statistics_gen import RequestParameters
 from bitext.components.trainer import Parameters as TrainerParameters

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from bitext.components.shared import path_lengths, suggestions
+from bitext.components.shared.addresses import is_remote, mistyped_address
 from bitext.components.shared.errors import ConfigError
 from bitext.components.shared.numbered import folder_number
-from bitext.components.shared.storage import is_remote, mistyped_address
 from bitext.pipeline.config import field_types, reference
 from bitext.pipeline.config.aliases import RawConfig
 from bitext.pipeline.config.messages import reword, spelled
@@ -154,8 +154,8 @@ def _refuse_long_paths(value: Any, kind: Any, field: str, raw: RawConfig) -> Non
     elif isinstance(value, list):
         for index, item in enumerate(value):
             _refuse_long_paths(item, field_types.item_type(kind), f"{field}.{index}", raw)
-    elif isinstance(value, str) and field_types.path_kind(kind) and (problem := mistyped_address(value)):
-        raise ConfigError(f"{raw.where(field)}: {spelled(field)}: {problem[0]}", problem[1])
+    elif isinstance(value, str) and field_types.path_kind(kind) and (mistyped := mistyped_address(value)):
+        raise ConfigError(f"{raw.where(field)}: {spelled(field)}: {mistyped[0]}", mistyped[1])
     elif isinstance(value, str) and field_types.is_local_path(kind) and is_remote(value):
         raise ConfigError(
             f"{raw.where(field)}: {spelled(field)} {value!r} is remote; it must be a path of this machine",

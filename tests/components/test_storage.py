@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bitext.components.shared import files, reading, storage
+from bitext.components.shared import addresses, files, reading, storage
 from bitext.components.shared.errors import ConfigError, EnvironmentFault
 from tests.object_store import bucket, s3_address
 
@@ -158,7 +158,7 @@ def test_a_bucket_that_does_not_exist_is_a_fault(bucket: str, folder: Path) -> N
     ],
 )
 def test_addresses_of_folders(address: str, problem: str) -> None:
-    found = storage.folder_problem(address)
+    found = addresses.folder_problem(address)
     assert problem in found
     assert bool(found) == bool(problem)
     assert "SECRET" not in found

@@ -82,7 +82,7 @@ def test_a_text_that_is_no_path_is_unchanged(tmp_path: Path, home: Path) -> None
 )
 def test_every_path_option_expands_the_tilde(home: Path, arguments: list[str], option: str) -> None:
     options = cli.build_parser().parse_args(arguments)
-    assert getattr(options, option) == home / "x"
+    assert Path(getattr(options, option)) == home / "x"
 
 
 def test_no_option_has_the_type_path() -> None:

@@ -329,6 +329,7 @@ import dataclasses, functools, sys
 from pathlib import Path
 import msgspec
 from bitext.pipeline.config import Metadata
+from bitext.pipeline.layout import Layout
 from bitext.pipeline.runner import Runner
 from bitext.pipeline.store import Store, locks
 from bitext.pipeline.store.orphans import SCHEMA_VERSION

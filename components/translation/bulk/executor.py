@@ -88,12 +88,7 @@ def translate_file(
       errors.EnvironmentFault: the output, or the folder of the shards beside it, cannot be written.
     """
     model, input, output = find_saved_model(model).absolute(), input.absolute(), output.absolute()
-    check_output_file(output, input)
-    if is_special(output):
-        raise errors.ConfigError(
-            f"{output} is no regular file: finished shards cannot be saved beside it",
-            "name a file with --output, or translate without --beam-runner",
-        )
+    _check_output(output, input)
     if not trusted:
         check_graph(model)
     with open_input(input) as chunks, _locked_folder(output) as folder:
@@ -104,25 +99,44 @@ def translate_file(
             _clear(folder, shard_folder)
         if shared_folder is not None:
             shard_folder = shared_folder.absolute() / key
-            shard_folder.mkdir(parents=True, exist_ok=True)
-        translated = {file.name for file in storage.files_below(shard_folder)}
-        missing = [shard for shard in shards if shard.name not in translated]
-        lines = sum(shard.lines for shard in shards)
-        say(f"{lines:,} lines in {len(shards):,} shards, {len(missing):,} of them to translate")
+        shard_folder.mkdir(parents=True, exist_ok=True)
+        missing = _missing(shards, shard_folder, say)
         if missing:
             source = _decompressed(input, folder / key)
             if shared_folder is not None:
                 model, source = _shared(model, source, shard_folder)
-            translator = ShardTranslator(
-                model, search, batch_size, splitting, trusted, is_zipped=shared_folder is not None
-            )
+            settings = model, search, batch_size, splitting, trusted
+            translator = ShardTranslator(*settings, is_zipped=shared_folder is not None)
             _translate(missing, source, shard_folder, translator, beam_pipeline)
         _join(shards, shard_folder, output, search.nbest, say)
-        for used in (shard_folder, folder / key):
-            if storage.is_remote(used):
-                storage.remove(used)
-            else:
-                shutil.rmtree(used, ignore_errors=True)
+        _remove(shard_folder, folder / key)
+
+
+def _missing(shards: Sequence[Shard], shard_folder: Path, say: Callable[[str], None]) -> list[Shard]:
+    """Returns the shards that are not translated yet, and prints how many they are."""
+    translated = {file.name for file in storage.files_below(shard_folder)}
+    missing = [shard for shard in shards if shard.name not in translated]
+    lines = sum(shard.lines for shard in shards)
+    say(f"{lines:,} lines in {len(shards):,} shards, {len(missing):,} of them to translate")
+    return missing
+
+
+def _check_output(output: Path, input: Path) -> None:
+    """Raises ConfigError if the output is no regular file, or is the input."""
+    check_output_file(output, input)
+    if is_special(output):
+        raise errors.ConfigError(
+            f"{output} is no regular file: finished shards cannot be saved beside it",
+            "name a file with --output, or translate without --beam-runner",
+        )
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        if storage.is_remote(folder):
+            storage.remove(folder)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _translate(
