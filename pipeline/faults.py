@@ -19,13 +19,14 @@ _ERRNOS_IN_TEXT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @contextlib.contextmanager
-def translating_errors(root: Path) -> Iterator[None]:
+def translating_errors(root: Path, address: str = "a remote file") -> Iterator[None]:
     """Context manager: re-raises a full disk or a read-only or forbidden folder as an EnvironmentFault.
 
     An error that a Beam function raised is re-raised without Beam's wrapping.
 
     Args:
       root: the folder to name if an error names none.
+      address: what to name in an error of a remote file system, which names nothing.
 
     Raises:
       ConfigError: a path is too long.
@@ -39,21 +40,24 @@ def translating_errors(root: Path) -> Iterator[None]:
             raise own from error
         if isinstance(error, BitextError):
             raise
-        if fault := too_long_error(error) or environment_fault(error, root):
+        if fault := too_long_error(error) or environment_fault(error, root, address):
             raise fault from error
         raise
 
 
-def environment_fault(error: BaseException, root: Path) -> EnvironmentFault | None:
+def environment_fault(
+    error: BaseException, root: Path, address: str = "a remote file"
+) -> EnvironmentFault | None:
     """Returns the EnvironmentFault that caused an exception, or None.
 
     Args:
       error: the exception. Its causes are searched, and then its text.
       root: the folder to name if the error names none.
+      address: as for `translating_errors`.
     """
     cause: BaseException | None = error
     while cause is not None:
-        if fault := storage.network_fault(cause):
+        if fault := storage.network_fault(cause, address):
             return fault
         if isinstance(cause, OSError) and cause.errno in faults.REMEDIES:
             return faults.environment_fault(cause.errno, str(cause.filename or root))

@@ -30,6 +30,8 @@ BEAT_SECONDS = 5.0
 """How often the holder shows that it lives."""
 EXPIRY_SECONDS = 30.0
 """A holder that has not shown that it lives for so long has lost the lease."""
+QUIET_SECONDS = 10.0
+"""Seconds without an answer of the store before a line announces the wait."""
 _POLL_SECONDS = 1.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NAME = re.compile(r"(\d{8})\.json")
@@ -139,13 +141,26 @@ def leased(folder: Path, lock: str, wait: float, say: Callable[[str], None]) -> 
         lease.release()
 
 
+@contextlib.contextmanager
+def announced(address: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Context manager: prints a line if a store does not answer for `QUIET_SECONDS`."""
+    timer = threading.Timer(QUIET_SECONDS, say, [f"waiting for {address}, which does not answer"])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def _acquire(folder: Path, lock: str, wait: float, say: Callable[[str], None]) -> Lease:
     """Takes the lease when its holder has released it, has ended, or does not show that it lives."""
     started = unchanged_since = time.monotonic()
     seen: tuple[int, Holder | None] | None = None
     is_announced = False
     while True:
-        current = number, holder = _newest(folder)
+        with announced(str(folder.parent), say):
+            current = number, holder = _newest(folder)
         if current != seen:
             if seen is not None and seen[0] == number and time.monotonic() - started >= wait:
                 raise LockedError(

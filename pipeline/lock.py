@@ -81,7 +81,9 @@ def in_use(layout: Layout, wait: float = 0.0, say: Callable[[str], None] = print
             identity = lease.local_lock(file.fileno())
         with lease.leased(layout.lease, identity, wait, say) as held:
             if not takeover and held.taken_over_from:
-                takeover = f"{layout.remote} taken over from {held.taken_over_from}, which was killed"
+                takeover = (
+                    f"{layout.remote} taken over from {held.taken_over_from}, which has not released it"
+                )
             yield Use(takeover, held)
 
 

@@ -159,7 +159,7 @@ class Publisher:
             job_file=self.layout.job_file,
         )
         self.live.start(component.name, item.part)
-        with translating_errors(self.layout.root), self._explaining_other_disks(staging):
+        with translating_errors(self.layout.root, self.layout.address), self._explaining_other_disks(staging):
             component.run(item.parameters, context, **inputs, **outputs)
         return outputs
 

@@ -122,7 +122,7 @@ class Runner:
         if root.exists() and not root.is_dir():
             raise ConfigError(f"root {root} is not a folder", "choose another with `root` or --root")
         use = in_use(self._layout, wait, self._terminal.say_of_run)
-        with translating_errors(root), use as used, logging_to(self.log_file):
+        with translating_errors(root, self._layout.address), use as used, logging_to(self.log_file):
             if used.takeover:
                 self._terminal.say_of_run(used.takeover)
             self._end_orphans()

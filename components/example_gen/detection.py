@@ -143,7 +143,7 @@ def _decoded(head: bytes, encoding: str) -> str:
 
 
 def _archive(path: str) -> Detected:
-    members = tuple(match.partition("//")[2] for match in reading.matching_files(f"{path}//*"))
+    members = tuple(match.removeprefix(f"{path}//") for match in reading.matching_files(f"{path}//*"))
     codes = [code for name in members if (code := language_of(name))]
     return Detected(ARCHIVE, columns=members, languages=tuple(dict.fromkeys(codes))[:_MOST_LANGUAGES])
 

@@ -55,9 +55,12 @@ __all__ = [
     "upload",
 ]
 _OPTIONS: dict[str, dict[str, Any]] = {
-    "aws": {"config_kwargs": {"connect_timeout": 10, "read_timeout": 30, "retries": {"max_attempts": 2}}}
+    "aws": {"config_kwargs": {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 1}}}
 }
-"""Options of file systems, by extra. Without them, a server that does not answer is awaited for minutes."""
+"""Options of file systems, by extra. Without them, a server that does not answer is awaited for minutes.
+
+s3fs repeats a request up to five times, besides the repetition here.
+"""
 CONCURRENT_FILES = 16
 """Remote files that are read at the same time: a request waits for the network most of its time."""
 _BUCKETS = frozenset({"aws", "gcs"})

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bitext.components.shared.errors import ConfigError, Notes
+from bitext.pipeline.beam import job_service
 from bitext.pipeline.beam.engine import Engine
 from bitext.pipeline.beam.failures import reporting_engine_failure
 from bitext.pipeline.beam.installation import add_check
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 LOCAL = "DirectRunner"
 """The name of the runner inside this process."""
+ANSWER_SECONDS = 60.0
+"""The longest wait for a job service to answer."""
 QUIET_SECONDS = 30.0
 """Seconds without an answer of an engine before a line announces the wait."""
 
@@ -64,6 +67,8 @@ def _remote_pipeline(runner: str, options: Sequence[str], watch: Watch) -> apach
             with reporting_engine_failure(engine), _notes_off_at_the_end():
                 _add_checks(self)
                 with _announcing_wait(engine, watch.say), signal_handlers_kept(), _canceling(job):
+                    if engine.endpoint:  # Beam itself waits for minutes
+                        job_service.connect(engine.endpoint, ANSWER_SECONDS)
                     result = super().run(*args, **kwargs)
                 job.wait(result)
                 return result

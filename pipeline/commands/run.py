@@ -201,7 +201,8 @@ def _check_owner(config: PipelineConfig, pipeline: Pipeline, selection: Selectio
 
     if config.pusher.take_over or not _pushes(selection, pipeline):
         return False
-    check_owner(storage.path(config.serving), config.name, TAKE_OVER_REMEDY)
+    with announced(config.serving, say) if storage.is_remote(config.serving) else contextlib.nullcontext():
+        check_owner(storage.path(config.serving), config.name, TAKE_OVER_REMEDY)
     return True
 
 
