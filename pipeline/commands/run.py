@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
         config_file = options.config or common.DEFAULT_CONFIG
         root_owner.check(config, config_file, layout)
         selection = _selection(options, pipeline)
-        is_owner_checked = _check_owner(config, pipeline, selection)
+        is_owner_checked = _check_owner(config, pipeline, selection, terminal.say_of_run)
 
         def open_own_store() -> Store:
             store = open_store(config, layout, terminal.say_of_run)
@@ -191,13 +191,16 @@ def _selection(options: argparse.Namespace, pipeline: Pipeline) -> Selection:
     ).named(pipeline)
 
 
-def _check_owner(config: PipelineConfig, pipeline: Pipeline, selection: Selection) -> bool:
+def _check_owner(
+    config: PipelineConfig, pipeline: Pipeline, selection: Selection, say: Callable[[str], None]
+) -> bool:
     """Checks that no other pipeline owns the serving folder; returns whether that had to be checked.
 
     Raises:
       ConfigError: another pipeline owns it.
     """
     from bitext.components.pusher.serving import TAKE_OVER_REMEDY, check_owner
+    from bitext.pipeline.lease import announced
 
     if config.pusher.take_over or not _pushes(selection, pipeline):
         return False
