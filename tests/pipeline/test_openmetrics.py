@@ -192,7 +192,7 @@ def test_without_a_configured_textfile_none_is_written(toy: Path, monkeypatch: p
 
 @pytest.mark.parametrize(
     ("textfile", "message"),
-    [("metrics/toy.txt", "must end in .prom"), ("gs://b/toy.prom", "must be a file of this machine")],
+    [("metrics/toy.txt", "must end in .prom"), ("gs://b/toy.prom", "must be a path of this machine")],
 )
 def test_a_textfile_that_the_collector_does_not_read_is_an_error(
     toy: Path, capsys: pytest.CaptureFixture[str], textfile: str, message: str
