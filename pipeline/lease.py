@@ -25,6 +25,7 @@ import msgspec
 from bitext.components.shared import storage
 from bitext.components.shared.errors import EnvironmentFault, LockedError
 from bitext.pipeline.terminal import moment
+from bitext.pipeline.waiting import announced_after
 
 BEAT_SECONDS = 5.0
 """How often the holder shows that it lives."""
@@ -141,16 +142,9 @@ def leased(folder: Path, lock: str, wait: float, say: Callable[[str], None]) -> 
         lease.release()
 
 
-@contextlib.contextmanager
-def announced(address: str, say: Callable[[str], None]) -> Iterator[None]:
+def announced(address: str, say: Callable[[str], None]) -> contextlib.AbstractContextManager[None]:
     """Context manager: prints a line if a store does not answer for `QUIET_SECONDS`."""
-    timer = threading.Timer(QUIET_SECONDS, say, [f"waiting for {address}, which does not answer"])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+    return announced_after(QUIET_SECONDS, say, f"waiting for {address}, which does not answer")
 
 
 def _acquire(folder: Path, lock: str, wait: float, say: Callable[[str], None]) -> Lease:

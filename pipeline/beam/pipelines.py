@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from bitext.pipeline.beam.engine import Engine
 from bitext.pipeline.beam.failures import reporting_engine_failure
 from bitext.pipeline.beam.installation import add_check
 from bitext.pipeline.beam.job import Job, Watch, signal_handlers_kept
+from bitext.pipeline.waiting import announced_after
 
 if TYPE_CHECKING:
     import apache_beam
@@ -143,14 +143,7 @@ def _canceling(job: Job) -> Iterator[None]:
         raise
 
 
-@contextlib.contextmanager
-def _announcing_wait(engine: Engine, say: Callable[[str], None]) -> Iterator[None]:
+def _announcing_wait(engine: Engine, say: Callable[[str], None]) -> contextlib.AbstractContextManager[None]:
     """Context manager: prints a line if an engine does not take a job for `QUIET_SECONDS`."""
     line = f"waiting for Beam's {engine.name} to take the job; the cause may be in {engine.logs}"
-    timer = threading.Timer(QUIET_SECONDS, say, [line])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+    return announced_after(QUIET_SECONDS, say, line)
