@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -13,7 +14,28 @@ NO_MERGE = 2**63 - 1
 Lookup = Callable[[tf.Tensor], tf.Tensor]
 
 
-def merge(symbols: tf.RaggedTensor, lookup: Lookup, *, all_occurrences: bool) -> tf.RaggedTensor:
+class Dropout(NamedTuple):
+    """BPE-dropout (Provilkov et al. 2020, section 3.1).
+
+    Attributes:
+      rate: the probability that a possible merge is left out at a step. A word ends at a step at which all
+        are left out.
+      seed: int32[2], the seed of the draws.
+    """
+
+    rate: float
+    seed: tf.Tensor
+
+    def apply(self, joins: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """Returns the values of pairs int64[A, W] without those that are left out at step int32[]."""
+        seed = tf.random.experimental.stateless_fold_in(self.seed, step)
+        draws = tf.random.stateless_uniform(tf.shape(joins), seed)
+        return tf.where(draws < self.rate, NO_MERGE, joins)
+
+
+def merge(
+    symbols: tf.RaggedTensor, lookup: Lookup, *, all_occurrences: bool, dropout: Dropout | None = None
+) -> tf.RaggedTensor:
     """Applies byte-pair encoding to the symbols of words: int32[N, None] to int32[N, None].
 
     In each word, the pair that was learned first is merged (of equal pairs, the leftmost), until no pair
@@ -23,6 +45,7 @@ def merge(symbols: tf.RaggedTensor, lookup: Lookup, *, all_occurrences: bool) ->
       symbols: the ids of the characters of each word.
       lookup: the value of keys int64[...] in the merges file; `NO_MERGE` for others.
       all_occurrences: whether all occurrences of a pair are merged before the next pair is chosen.
+      dropout: which merges are left out; None: none.
     """
     words = symbols.to_tensor(default_value=-1)
     # A padding column on the right, so that every position has a right neighbor.
@@ -31,15 +54,21 @@ def merge(symbols: tf.RaggedTensor, lookup: Lookup, *, all_occurrences: bool) ->
     joins = tf.pad(joins, [[0, 0], [0, 1]], constant_values=NO_MERGE)
     rows = tf.range(tf.shape(words)[0])
 
-    def more(rows: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
+    def more(number: tf.Tensor, rows: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
         return tf.size(rows) > 0
 
     def step(
-        rows: tf.Tensor, words: tf.Tensor, joins: tf.Tensor, last: tf.Tensor, done: tf.Tensor
+        number: tf.Tensor,
+        rows: tf.Tensor,
+        words: tf.Tensor,
+        joins: tf.Tensor,
+        last: tf.Tensor,
+        done: tf.Tensor,
     ) -> tuple[tf.Tensor, ...]:
-        best = tf.reduce_min(joins, axis=1)
+        possible = joins if dropout is None else dropout.apply(joins, number)
+        best = tf.reduce_min(possible, axis=1)
         if all_occurrences:
-            best = tf.where(tf.reduce_any(tf.equal(joins, last[:, None]), axis=1), last, best)
+            best = tf.where(tf.reduce_any(tf.equal(possible, last[:, None]), axis=1), last, best)
         active = best < NO_MERGE
         finished = tf.where(~active)[:, 0]
         done = tf.tensor_scatter_nd_update(
@@ -47,35 +76,35 @@ def merge(symbols: tf.RaggedTensor, lookup: Lookup, *, all_occurrences: bool) ->
         )
         keep = tf.where(active)[:, 0]
         last = tf.gather(best, keep)
-        words, joins = _join_one(tf.gather(words, keep), tf.gather(joins, keep), last, lookup)
-        return tf.gather(rows, keep), words, joins, last, done
+        position = tf.argmax(tf.equal(tf.gather(possible, keep), last[:, None]), axis=1, output_type=tf.int32)
+        words, joins = _join_one(tf.gather(words, keep), tf.gather(joins, keep), position[:, None], lookup)
+        return number + 1, tf.gather(rows, keep), words, joins, last, done
 
     row, matrix = tf.TensorShape([None]), tf.TensorShape([None, None])
-    shapes = [row, matrix, matrix, row, matrix]
-    state = [rows, words, joins, tf.fill([tf.size(rows)], tf.constant(-1, tf.int64)), words]
+    shapes = [tf.TensorShape([]), row, matrix, matrix, row, matrix]
+    state = [0, rows, words, joins, tf.fill([tf.size(rows)], tf.constant(-1, tf.int64)), words]
     *_, done = tf.while_loop(more, step, state, shape_invariants=shapes)
     lengths = tf.reduce_sum(tf.cast(done >= 0, tf.int64), axis=1)
     return tf.RaggedTensor.from_row_lengths(tf.boolean_mask(done, done >= 0), lengths, validate=False)
 
 
 def _join_one(
-    words: tf.Tensor, joins: tf.Tensor, best: tf.Tensor, lookup: Lookup
+    words: tf.Tensor, joins: tf.Tensor, position: tf.Tensor, lookup: Lookup
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Merges in each word the leftmost pair whose value in the merges file is `best`.
+    """Merges one pair in each word.
 
     Args:
       words: int32[A, W], -1 after the end.
       joins: int64[A, W], the value of each symbol and its right neighbor; `NO_MERGE` if they do not merge.
-      best: int64[A], a value in each row of `joins`.
+      position: int32[A, 1], the left symbol of the pair.
       lookup: see `merge`.
 
     Returns:
       `words` and `joins` after the merge: all symbols right of the pair have moved left by one.
     """
-    position = tf.argmax(tf.equal(joins, best[:, None]), axis=1, output_type=tf.int32)[:, None]
     column = tf.range(tf.shape(words)[1])[None, :]
+    merged = tf.cast(tf.gather(joins, position, batch_dims=1)[:, 0] % KEY_FACTOR, tf.int32)
     words = tf.where(column <= position, words, tf.pad(words[:, 1:], [[0, 0], [0, 1]], constant_values=-1))
-    merged = tf.cast(best % KEY_FACTOR, tf.int32)
     words = tf.where(tf.equal(column, position), merged[:, None], words)
     joins = tf.where(
         column <= position, joins, tf.pad(joins[:, 1:], [[0, 0], [0, 1]], constant_values=NO_MERGE)

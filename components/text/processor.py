@@ -18,6 +18,7 @@ from bitext.components.text import (
     BOS_ID,
     EOS_ID,
     FIRST_BYTE_ID,
+    KEY_FACTOR,
     PAD_ID,
     UNK_ID,
     WORD_BOUNDARY,
@@ -166,6 +167,27 @@ class TextProcessor(tf.Module):
         """Where the tokens have the mark of a word boundary."""
         return self._segmentation.mark
 
+    @property
+    def segmentation(self) -> Segmentation:
+        """How text becomes words."""
+        return self._segmentation
+
+    def merged_ids(self) -> frozenset[int]:
+        """The ids that byte-pair encoding makes of others, without texts that stay whole. Eager mode only."""
+        keys, values = (each.numpy() for each in self._merges.export())
+        whole = {text.replace(" ", WORD_BOUNDARY) for text in self._settings.whole_tokens}
+        pieces = self.pieces()
+        return frozenset(
+            number for number in (values[keys >= 0] % KEY_FACTOR).tolist() if pieces[number] not in whole
+        )
+
+    def merge(self, symbols: tf.RaggedTensor, dropout: byte_pairs.Dropout | None = None) -> tf.RaggedTensor:
+        """Applies byte-pair encoding to the symbols of words: int32[N, None] to int32[N, None]."""
+        all_occurrences = self._segmentation.all_occurrences
+        return byte_pairs.merge(
+            symbols, self._merges.lookup, all_occurrences=all_occurrences, dropout=dropout
+        )
+
     def pieces(self) -> list[str]:
         """The vocabulary: the piece of each id. Eager mode only."""
         ids, pieces = self._pieces.export()
@@ -203,8 +225,7 @@ class TextProcessor(tf.Module):
         symbols = self._split_into_symbols(words)
         if self._settings.unit == "character":
             return symbols
-        all_occurrences = self._segmentation.all_occurrences
-        return byte_pairs.merge(symbols, self._merges.lookup, all_occurrences=all_occurrences)
+        return self.merge(symbols)
 
     def _word_ids(self, words: tf.Tensor) -> tf.Tensor:
         """Looks up words string[N]. A whole token that is spelled like a special token is unknown."""

@@ -169,6 +169,10 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
       device_kernels: the recurrent layers on a GPU. `auto`: cuDNN's kernels for the layers that they can
         compute: `lstm` and `gru` without layer normalization and without recurrent dropout. `off`: the
         same operations as on a CPU. It has no effect without a GPU.
+      subword_dropout: BPE-dropout (Provilkov et al. 2020): each time a training pair is read, it is tokenized
+        again, and at each step of byte-pair encoding a possible merge is left out with this probability; 0.1
+        cuts one word in six differently. 0: as in serving. It needs byte-pair encoding. Sentences get longer,
+        and with them the updates: at 0.1 by 18 %. `transform.subword_samples` should then be 1.
       label_smoothing: share of the target probability that is spread evenly over the vocabulary.
       scheduled_sampling: probability, at the last update, that the decoder reads its own prediction instead
         of the true token. It rises linearly from 0 (Bengio et al. 2015; for all positions at once: Duckworth
@@ -198,6 +202,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     replicas: Positive = 2
     distribute: DistributeParameters = DistributeParameters()
     device_kernels: Literal["auto", "off"] = "auto"
+    subword_dropout: Rate = 0.0
     label_smoothing: Rate = 0.1
     scheduled_sampling: Probability = 0.0
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -213,6 +218,11 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
             )
         if self.search.coverage_penalty and self.model.attention == "none":
             raise ValueError("search.coverage_penalty needs an attention, but model.attention is none")
+        if self.subword_dropout and self.distribute.workers > 1:
+            raise ValueError(
+                "subword_dropout needs distribute.workers 1: only the chief has the vocabulary. "
+                f"Received: {self.subword_dropout} and {self.distribute.workers}"
+            )
         limits = self.serving_limits
         for name, key, limit in (
             ("beam_size", "beam_size", limits.beam_size),

@@ -18,6 +18,7 @@ import tensorflow as tf
 from bitext.components.artifacts import Bucket, TransformedExamples
 from bitext.components.shared.damaged_examples import reporting_damaged_examples
 from bitext.components.shared.errors import DataError
+from bitext.components.trainer.segmentation import Segmenter
 
 SPLIT = "train"
 SHUFFLE_BUFFER = 20_000
@@ -42,6 +43,7 @@ class Batches:
       workers: number of processes that train together. Each reads the same batches, and takes its rows of
         each.
       worker: index of this process among them.
+      segmenter: tokenizes each batch again; None: as in the files.
     """
 
     folder: Path
@@ -50,6 +52,7 @@ class Batches:
     seed: int
     workers: int = 1
     worker: int = 0
+    segmenter: Segmenter | None = None
 
     @classmethod
     def open(
@@ -107,7 +110,16 @@ class Batches:
             tf.data.Dataset.from_tensor_slices(plan),
             stop_on_empty_dataset=False,
         )
-        return batches.skip(tf.cast(skip, tf.int64)).map(self._parse_rows)
+        skip = tf.cast(skip, tf.int64)
+        if (segmenter := self.segmenter) is None:
+            return batches.skip(skip).map(self._parse_rows)
+        of_epoch = tf.stack([tf.constant(self.seed), tf.cast(epoch, tf.int32)])
+
+        def tokenized_again(number: tf.Tensor, records: tf.Tensor) -> Batch:
+            of_batch = tf.random.experimental.stateless_fold_in(of_epoch, number)
+            return segmenter(*self._parse_rows(records), of_batch)
+
+        return batches.enumerate().skip(skip).map(tokenized_again)
 
     def _parse_rows(self, records: tf.Tensor) -> Batch:
         """Parses the rows of this worker of a batch string[B]. They may be none, with the padded lengths."""

@@ -28,6 +28,7 @@ from bitext.components.trainer.distribution import Distribution, over_devices
 from bitext.components.trainer.fitting import DataSize, data_warnings, with_steps
 from bitext.components.trainer.precision import matmul_precision
 from bitext.components.trainer.recording import Watched
+from bitext.components.trainer.segmentation import Segmenter
 from bitext.components.trainer.training import Training
 from bitext.components.trainer.validation import ValidationScores, validation_function
 from bitext.components.trainer.warm_start import Start, choose_start, load_weights
@@ -76,6 +77,8 @@ def run(
     batches = dataclasses.replace(batches, seed=parameters.seed, workers=distribution.workers)
     agreement.compare(distribution, parameters, transformed_examples)
     pair = load_text_pair(transform_graph.path)
+    segmenter = Segmenter.of(pair, parameters.subword_dropout, batches.buckets)
+    batches = dataclasses.replace(batches, segmenter=segmenter)
     network, frozen = _build(start, pair, context)
     translator = Translator(network, pair, parameters.search, parameters.serving_limits)
     held_out = _read_validation_sentences(parameters, examples)

@@ -184,6 +184,22 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
                 f" Received: {self.trainer.search.max_length}, below {longest}"
             )
 
+        self._check_subwords()
+
+    def _check_subwords(self) -> None:
+        """Refuses subword regularization by both components, or of what are no subwords."""
+        if not self.trainer.subword_dropout:
+            return
+        if self.transform.unit != "subword":
+            raise ValueError(
+                f"trainer.subword_dropout needs transform.unit subword; received {self.transform.unit}"
+            )
+        if self.transform.subword_samples > 1:
+            raise ValueError(
+                "trainer.subword_dropout tokenizes each pair again whenever it is read, so"
+                f" transform.subword_samples must be 1; received {self.transform.subword_samples}"
+            )
+
     def _check_root(self) -> None:
         """Refuses a remote root without a database, and a `work` that is remote or beside a local root."""
         if is_remote(self.work):

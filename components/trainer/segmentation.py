@@ -1,0 +1,67 @@
+"""Subword regularization while reading: each pass over the training data tokenizes its pairs anew."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from bitext.components.artifacts import Bucket
+from bitext.components.shared.errors import ConfigError
+from bitext.components.text.bpe_dropout import BpeDropout
+from bitext.components.text.processor import TextPair, TextProcessor
+
+
+@dataclasses.dataclass(frozen=True)
+class Segmenter:
+    """Tokenizes batches again by BPE-dropout.
+
+    Attributes:
+      source, target: the tokenization of each side.
+      source_limit, target_limit: the most ids of a row; one that would have more keeps its tokenization.
+    """
+
+    source: BpeDropout
+    target: BpeDropout
+    source_limit: int
+    target_limit: int
+
+    @classmethod
+    def of(cls, pair: TextPair, rate: float, buckets: Sequence[Bucket]) -> Segmenter | None:
+        """Returns a segmenter for the training data in `buckets`; None if `rate` is 0.
+
+        Raises:
+          ConfigError: a side has no byte-pair encoding.
+        """
+        if not rate:
+            return None
+        for side, text in (("source", pair.source), ("target", pair.target)):
+            _check(side, text)
+        source = BpeDropout(pair.source, rate)
+        target = source if pair.shared else BpeDropout(pair.target, rate)
+        return cls(source, target, max(b.source for b in buckets), max(b.target for b in buckets))
+
+    def __call__(self, source: tf.Tensor, target: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns other tokenizations of a batch.
+
+        Args:
+          source: int32[B, S].
+          target: int32[B, T].
+          seed: int32[2], the seed of the draws.
+        """
+        source_seed, target_seed = (tf.random.experimental.stateless_fold_in(seed, side) for side in (0, 1))
+        return (
+            self.source(source, source_seed, self.source_limit),
+            self.target(target, target_seed, self.target_limit),
+        )
+
+
+def _check(side: str, text: TextProcessor) -> None:
+    """Raises ConfigError if a side has no byte-pair encoding."""
+    if text.characters or text.words or text.segmentation.model != "bpe":
+        kind = "characters" if text.characters else "words" if text.words else "a unigram model"
+        raise ConfigError(
+            f"trainer.subword_dropout leaves out merges of byte-pair encoding; the {side} has {kind}",
+            "set trainer.subword_dropout: 0; for a unigram model, use transform.subword_samples",
+        )
