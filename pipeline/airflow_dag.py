@@ -51,11 +51,12 @@ NODES = (
     "Pusher",
     "Reporter",
 )
-FIRST_NODES = {"ExampleGen": "", "ExampleValidator": "SchemaGen"}
+FIRST_NODES = {"ExampleGen": "", "ExampleValidator": "SchemaGen", "Transform": "ExampleValidator"}
 """The value of `--from` for tasks that run optional nodes too; empty: no `--from`.
 
 GoldenGen is an optional node before ExampleGen. RequestStatistics is an optional node between SchemaGen,
-which is cached by then, and ExampleValidator.
+which is cached by then, and ExampleValidator. Those of `augmentation` are between ExampleValidator, which is
+cached by then, and Transform.
 """
 HOME = Path(os.environ.get("BITEXT_HOME") or Path(__file__).resolve().parents[1])
 COMMAND = shlex.split(os.environ.get("BITEXT_COMMAND") or shlex.quote(f"{HOME}/.venv/bin/bitext"))

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from bitext.components import pusher
 from bitext.components.component import Component, Parameters
 from bitext.components.evaluator import Evaluator
@@ -19,8 +21,17 @@ from bitext.components.schema_gen import SchemaGen
 from bitext.components.statistics_gen import RequestStatistics, StatisticsGen
 from bitext.components.trainer import LAST_BLESSED, Trainer
 from bitext.components.transform import CorpusUse, Transform, WeightedParameters
+from bitext.pipeline import augmentation
 from bitext.pipeline.config import PipelineConfig
-from bitext.pipeline.sources import BaseModel, NewestOutput, Node, PreviousOutput, ServedModel, Source
+from bitext.pipeline.sources import (
+    BaseModel,
+    NewestOutput,
+    Node,
+    Outputs,
+    PreviousOutput,
+    ServedModel,
+    Source,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,15 +66,38 @@ def _data_nodes(config: PipelineConfig) -> dict[str, Node]:
         serving_statistics=requests["statistics"] if requests else None,
         examples=examples["examples"],
     )
+    checked = (golden, examples, statistics, schema, requests, validator)
+    data = {node.name: node for node in checked if node is not None}
+    synthetic, student_examples = _augmentation(config, data)
     transform = _node(
         Transform(),
-        _transform_parameters(config),
-        examples=examples["examples"],
+        _student_parameters(config),
+        examples=student_examples,
         schema=schema["schema"],
         analyzer_cache=NewestOutput("updated_analyzer_cache"),
     )
-    nodes = (golden, examples, statistics, schema, requests, validator, transform)
-    return {node.name: node for node in nodes if node is not None}
+    return data | {node.name: node for node in (*synthetic, transform)}
+
+
+def _augmentation(config: PipelineConfig, data: Mapping[str, Node]) -> tuple[list[Node], Source]:
+    """The nodes that make synthetic pairs, if any, and the examples that the model is trained on."""
+    examples = data["ExampleGen"]["examples"]
+    if config.augmentation is None:
+        return [], examples
+    nodes, pairs = augmentation.nodes(config, config.augmentation, _transform_parameters(config), data)
+    return nodes, Outputs((examples, *pairs))
+
+
+def _student_parameters(config: PipelineConfig) -> WeightedParameters:
+    """The parameters of Transform, with the synthetic pairs, if any, as further corpora."""
+    parameters = _transform_parameters(config)
+    if config.augmentation is None:
+        return parameters
+    return msgspec.structs.replace(
+        parameters,
+        corpora=(*parameters.corpora, *augmentation.corpus_uses(config)),
+        sampling_seed=config.example_gen.sampling_seed,
+    )
 
 
 def _transform_parameters(config: PipelineConfig) -> WeightedParameters:

@@ -41,7 +41,7 @@ def look_up(item: WorkItem, history: History, forced: str) -> Lookup:
     component = item.node.component
     complete = [
         execution
-        for execution in with_key(history, component.name, item.cache_key)
+        for execution in with_key(history, item.node.name, item.cache_key)
         if set(component.outputs) <= set(execution.outputs)
     ]
     hit = next((execution for execution in complete if not execution.missing_outputs()), None)
@@ -98,5 +98,5 @@ def component_artifacts(
         elif len(artifacts) <= 1:
             converted[key] = next(iter(artifacts), None)
         else:
-            raise ValueError(f"{component.name} takes one artifact as {key}, and has {len(artifacts)}")
+            raise ValueError(f"{node.name} takes one artifact as {key}, and has {len(artifacts)}")
     return converted

@@ -125,10 +125,10 @@ class Publisher:
     def _execute(self, item: WorkItem, execution: Execution) -> dict[str, Artifact]:
         """Runs the component and returns its outputs: staged, or where workers have written them."""
         component = item.node.component
-        staging = self.layout.staging / self.run.run_id / component.name
+        staging = self.layout.staging / self.run.run_id / item.node.name
         if self.is_on_engine:  # workers have other working directories
             staging = staging.absolute()
-        temp_dir, working_dir = staging / ".tmp", self.layout.working(component.name, item.cache_key)
+        temp_dir, working_dir = staging / ".tmp", self.layout.working(item.node.name, item.cache_key)
         outputs = {
             key: kind(
                 self.layout.output(item.node.name, key, execution.id)
@@ -150,7 +150,7 @@ class Publisher:
             root_id=self.run.root_id,
             place=self.run.place,
             force_bless=self.force_bless,
-            failure_dir=self.layout.failure(self.run.run_id, component.name),
+            failure_dir=self.layout.failure(self.run.run_id, item.node.name),
             tensorboard=self.layout.tensorboard,
             observe=self._observe,
             check_use=self._check_use,
@@ -158,7 +158,7 @@ class Publisher:
             local_pipeline=pipeline_factory(),
             job_file=self.layout.job_file,
         )
-        self.live.start(component.name, item.part)
+        self.live.start(item.node.name, item.part)
         with translating_errors(self.layout.root, self.layout.address), self._explaining_other_disks(staging):
             component.run(item.parameters, context, **inputs, **outputs)
         return outputs

@@ -133,6 +133,14 @@ class Execution:
         """Its duration; None: it has not ended, or it was killed before its progress was recorded."""
         return _known_seconds(self)
 
+    @property
+    def is_of_teacher(self) -> bool:
+        """Whether its node has a purpose (`Trainer.forward_teacher`): it makes synthetic pairs.
+
+        Reports of the data, the training and the model leave it out.
+        """
+        return "." in self.node
+
     def key_values(self) -> dict[str, Any]:
         """The values that its cache key is the hash of, from `cache_key_parts`.
 

@@ -60,9 +60,9 @@ class Result:
     seconds: float
 
     def artifact(self, type_name: str) -> StoredArtifact | None:
-        """The run's first artifact of a kind; None if it has none."""
+        """The run's first artifact of a kind; None if it has none. Those of teachers do not count."""
         for execution in self.executions.values():
-            for artifact in execution.all_outputs():
+            for artifact in () if execution.is_of_teacher else execution.all_outputs():
                 if artifact.type == type_name:
                     return artifact
         return None
@@ -285,7 +285,7 @@ class _Session:
         forced = "" if is_again else self._selection.why_forced(node)
         if forced and self._verify_inputs:
             for item in items:  # so that `bitext verify` finds them no longer
-                for execution in with_key(self._history, node.component.name, item.cache_key):
+                for execution in with_key(self._history, node.name, item.cache_key):
                     self._set_damaged_aside(execution.all_outputs(), node.name)
         lookups = [look_up(item, (*self._executed, *self._history), forced) for item in items]
         new_count = sum(lookup.hit is None for lookup in lookups)

@@ -89,17 +89,39 @@ class Output(Source):
 
 
 @dataclasses.dataclass(frozen=True)
+class Outputs(Source):
+    """The outputs of several nodes in this run, one after another, as one list input."""
+
+    outputs: tuple[Output, ...]
+
+    def resolve(self, inputs: Inputs) -> Resolved:
+        return tuple(itertools.chain.from_iterable(output.resolve(inputs) for output in self.outputs))
+
+
+@dataclasses.dataclass(frozen=True)
 class Node:
-    """A component in the pipeline, with its parameters and the source of each input."""
+    """A component in the pipeline, with its parameters and the source of each input.
+
+    Attributes:
+      component: the component.
+      parameters: its parameters.
+      inputs: the source of each input by keyword.
+      purpose: what an additional node of the component is for: `forward_teacher`; empty: it is the only one,
+        or the main one.
+    """
 
     component: Component[Any]
     parameters: Parameters
     inputs: Mapping[str, Source] = dataclasses.field(default_factory=dict)
+    purpose: str = ""
 
     @property
     def name(self) -> str:
-        """The node's name, which is its component's."""
-        return self.component.name
+        """The node's name, its component's: `Trainer`; with a purpose, `Trainer.forward_teacher`.
+
+        Folders, records and options have it, as they have the id of a node in TFX.
+        """
+        return f"{self.component.name}.{self.purpose}" if self.purpose else self.component.name
 
     def __getitem__(self, key: str) -> Output:
         """A reference to the output `key`."""

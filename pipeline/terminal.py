@@ -216,12 +216,12 @@ class Terminal:
 
     def node_cached(self, node: str, why: str) -> None:
         """Reports that a node is cached."""
-        self._emit("node_cached", f"{node} {why}", f"{node:<{_NAME_WIDTH}}{why}", node=node)
+        self._emit("node_cached", f"{node} {why}", f"{node:<{_NAME_WIDTH - 1}} {why}", node=node)
 
     def node_taken(self, node: str, run_id: str) -> None:
         """Reports that a node before `--from` is not run and that its outputs are those of an earlier run."""
         why = f"taken from run {run_id}"
-        shown = f"{node:<{_NAME_WIDTH}}{why}"
+        shown = f"{node:<{_NAME_WIDTH - 1}} {why}"
         self._emit("node_taken", f"{node} {why}", shown, node=node, from_run=run_id)
 
     def run_ended(self, event: str, message: str, **fields: JsonValue) -> None:

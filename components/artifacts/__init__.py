@@ -20,10 +20,13 @@ from bitext.components.artifacts.evaluation import (
     TrivialScore,
 )
 from bitext.components.artifacts.examples import (
+    CORPUS_PROPERTY,
+    ORIGIN_PROPERTY,
     TEST_SPLIT,
     TRAIN_SPLIT,
     Bucket,
     Examples,
+    PairOrigin,
     TransformedExamples,
 )
 from bitext.components.artifacts.model import (
@@ -96,8 +99,10 @@ def kind_named(type_name: str) -> type[Artifact]:
 
 
 __all__ = [
+    "CORPUS_PROPERTY",
     "KINDS",
     "OF_LEARNED",
+    "ORIGIN_PROPERTY",
     "TEST_SPLIT",
     "TRAIN_SPLIT",
     "Aligned",
@@ -116,6 +121,7 @@ __all__ = [
     "ModelBlessing",
     "ModelEvaluation",
     "ModelRun",
+    "PairOrigin",
     "Progress",
     "Property",
     "Pushed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,6 +15,43 @@ TRAIN_SPLIT = "train"
 """The split that models are trained on."""
 TEST_SPLIT = "test"
 """The split that models are scored on. Training and early stopping never read it."""
+CORPUS_PROPERTY = "corpus"
+"""Property of examples: the name of their corpus; it is missing if that has none."""
+ORIGIN_PROPERTY = "origin"
+"""Property of synthetic examples: how they were made (`PairOrigin`)."""
+
+
+class PairOrigin(enum.StrEnum):
+    """How synthetic pairs were made."""
+
+    FORWARD = "forward"
+    """A training source and its translation."""
+    BACKWARD = "backward"
+    """The translation of a training target into the source language, and that target."""
+    MONOLINGUAL_SOURCE = "monolingual_source"
+    """A sentence of a monolingual file in the source language and its translation."""
+    MONOLINGUAL_TARGET = "monolingual_target"
+    """The translation of a sentence of a monolingual file in the target language, and that sentence."""
+
+    @property
+    def corpus(self) -> str:
+        """The name of the corpus that such pairs are. No corpus of a user has a name with a slash."""
+        return f"synthetic/{self.value}"
+
+    @property
+    def pairs_property(self) -> str:
+        """The property of transformed examples that has the number of such training pairs."""
+        return f"synthetic_{self.value}"
+
+    @property
+    def given_side(self) -> str:
+        """The side that is a given text; the other side is its translation."""
+        return "source" if self in (PairOrigin.FORWARD, PairOrigin.MONOLINGUAL_SOURCE) else "target"
+
+    @property
+    def is_monolingual(self) -> bool:
+        """Whether the given text is not among the pairs of the bitext."""
+        return self in (PairOrigin.MONOLINGUAL_SOURCE, PairOrigin.MONOLINGUAL_TARGET)
 
 
 class Examples(Artifact):
@@ -25,7 +63,8 @@ class Examples(Artifact):
         Split-eval/data_tfrecord-00000-of-00001.gz
         Split-test/data_tfrecord-00000-of-00001.gz
 
-    From GoldenGen, the same in `Split-golden`.
+    From GoldenGen, the same in `Split-golden`. From BulkInferrer, synthetic pairs in `Split-train`; the
+    property `origin` says how they were made. From MonolingualGen, features `id`, and `source` or `target`.
     """
 
     TYPE_NAME = "Examples"

@@ -22,7 +22,6 @@ import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from bitext.components import artifacts
 from bitext.components.artifacts.rejects import Reject
@@ -37,7 +36,6 @@ from bitext.components.example_gen import (
     out_of_step,
     places,
     preview,
-    ratios,
     sharding,
     summary,
 )
@@ -65,6 +63,8 @@ from bitext.components.shared import directions, progress, tfrecord
 from bitext.components.shared.errors import DataError
 from bitext.components.shared.packing import Columns, pack
 from bitext.components.shared.spilling import Storage
+from bitext.components.shared.strings import with_tag
+from bitext.components.text import length_ratios
 from bitext.components.text.hashing import near_hashes, source_hashes
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
@@ -276,9 +276,9 @@ class _Filter(beam.DoFn):
             "target": filtered.target.take(pa.array(accepted)),
         }
         if file.split in (None, "train"):  # the length ratio is not checked in given eval and test splits
-            octaves = ratios.log_ratios(columns["source"], columns["target"], p.ratio_from_characters)
+            octaves = length_ratios.log_ratios(columns["source"], columns["target"], p.ratio_from_characters)
             columns[OCTAVES] = octaves
-            yield beam.pvalue.TaggedOutput("counts", ratios.histogram(octaves))
+            yield beam.pvalue.TaggedOutput("counts", length_ratios.histogram(octaves))
             codes = corpus_rules.code_rows(filtered.pair, p.cleaning)
             columns |= {name: values[accepted] for name, values in codes.items()}
             yield beam.pvalue.TaggedOutput("counts", corpus_rules.histogram(columns))
@@ -290,8 +290,7 @@ class _Filter(beam.DoFn):
         else:
             splits = np.full(len(accepted), SPLITS.index(file.split), np.int8)
             columns[HASH] = hashes
-        if p.tag:
-            columns["source"] = pc.binary_join_element_wise(p.tag, columns["source"], " ")
+        columns["source"] = with_tag(columns["source"], p.tag)
         # A source of the golden set is neither trained on nor used to choose a checkpoint.
         golden = np.isin(hashes, self._golden) & (splits != SPLITS.index("test"))
         yield beam.pvalue.TaggedOutput("counts", Counter(golden=int(golden.sum())))

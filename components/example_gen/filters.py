@@ -95,7 +95,7 @@ class Filtered:
 def filter_rows(rows: Rows, parameters: Parameters, cleaning: Cleaning | None = None) -> Filtered:
     """Checks every row by itself. The reason of a row is the first of REASONS that applies.
 
-    The length ratio is not checked here: it is judged by the ratio of the whole corpus (`ratios`).
+    The length ratio is not checked here: it is judged by the ratio of the whole corpus (`length_ratios`).
 
     Args:
       rows: a block of rows of one file.

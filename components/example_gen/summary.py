@@ -14,10 +14,10 @@ from bitext.components.example_gen.cleaning.fixes import FIXES
 from bitext.components.example_gen.filters import REASONS, SKIPPED, Filtered
 from bitext.components.example_gen.formats import FORMATS
 from bitext.components.example_gen.formats.base import SourceFile
-from bitext.components.example_gen.ratios import corpus_ratio
 from bitext.components.example_gen.remedies import remedy_for
 from bitext.components.shared.display import path_text, quoted
 from bitext.components.shared.errors import BitextError, DataError
+from bitext.components.text.length_ratios import corpus_ratio
 
 Counts: TypeAlias = Counter[str]
 """Counts by name: `rows`, `duplicates`, `golden`, `split/train`, `shared/eval`, `reason/too_long`, ..."""

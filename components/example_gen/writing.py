@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from bitext.components import artifacts
 from bitext.components.artifacts.rejects import Reject
-from bitext.components.example_gen import Parameters, ratios
+from bitext.components.example_gen import Parameters
 from bitext.components.example_gen.cleaning import corpus_rules
 from bitext.components.example_gen.cleaning.pair_counts import PairCounts
 from bitext.components.example_gen.cleaning.row_rules import Violations
@@ -33,6 +33,7 @@ from bitext.components.shared import tfrecord
 from bitext.components.shared.display import path_text
 from bitext.components.shared.packing import Columns, unpack
 from bitext.components.shared.spilling import Storage, Stored, read
+from bitext.components.text import length_ratios
 
 SIDES = ("source", "target")
 LINE = "line"
@@ -40,7 +41,7 @@ LINE = "line"
 HASH = "hash"
 """The column of source hashes, which rows have if the splits are given."""
 OCTAVES = "octaves"
-"""The column of `ratios.log_ratios`, which rows have if their length ratio is checked."""
+"""The column of `length_ratios.log_ratios`, which rows have if their length ratio is checked."""
 SplitShard: TypeAlias = tuple[str, int]
 
 
@@ -68,7 +69,7 @@ class WriteSplit(beam.DoFn):
         p, ((split, shard), blocks) = self._parameters, group
         seen = SeenPairs() if p.drop_duplicates == "all" or split == "train" else None
         pair_counts = PairCounts(p.cleaning) if split == "train" else None
-        ratio = ratios.corpus_ratio(row_counts)
+        ratio = length_ratios.corpus_ratio(row_counts)
         counts: Counts = Counter()
         with tfrecord.example_writer(self._examples.shard(split, shard, int(p.shards))) as write:
             for (file, _), stored in sorted(block for block in blocks if block is not None):
@@ -102,13 +103,13 @@ class WriteSplit(beam.DoFn):
         source, target = (columns[side] for side in SIDES)
 
         def detail(row: int, limit: float) -> str:
-            return ratios.detail(source[row].as_py(), target[row].as_py(), ratio, limit)
+            return length_ratios.detail(source[row].as_py(), target[row].as_py(), ratio, limit)
 
         limits = {LENGTH_RATIO: p.max_length_ratio, "uneven_lengths": p.cleaning.limit("max_length_ratio")}
         for reason, limit in limits.items():
             if limit:
                 mask = np.zeros(len(octaves), bool)
-                mask[ratios.too_far(octaves, ratio, limit)] = True
+                mask[length_ratios.too_far(octaves, ratio, limit)] = True
                 yield reason, Violations(mask, functools.partial(detail, limit=limit))
 
 

@@ -74,6 +74,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
       forced: a person's reason to bless the model whatever its scores.
       data: counts of the corpus, summed over its spans.
       over_long: number of training pairs that have more tokens than the model reads.
+      synthetic: number of synthetic training pairs, which teacher models made (`augmentation`), by how they
+        were made: `forward`, `backward`, `monolingual_source`, `monolingual_target`.
       text: how text becomes tokens, from the transform graph.
       weights: number of trained weights.
       settings: the Trainer's parameters.
@@ -95,6 +97,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     forced: str | None = None
     data: Summary | None = None
     over_long: int | None = None
+    synthetic: dict[str, int] = {}
     text: TextFile | None = None
     weights: int | None = None
     settings: dict[str, Any] = {}
@@ -161,6 +164,7 @@ def collect(
         forced=verdict.forced if verdict is not None else None,
         data=_read_or_none(lambda: Summary.total([span.summary() for span in inputs.rejects])),
         over_long=_integer(inputs.transformed_examples.properties.get("train_over_long")),
+        synthetic=_synthetic(inputs.transformed_examples),
         text=_read_or_none(inputs.transform_graph.text),
         weights=_integer(training.get("weights")),
         settings=_read_or_none(lambda: inputs.model.trainer_parameters(dict[str, Any])) or {},
@@ -197,6 +201,14 @@ def _read_or_none(read: Callable[[], T]) -> T | None:
         return read()
     except DataError:
         return None
+
+
+def _synthetic(transformed: artifacts.TransformedExamples) -> dict[str, int]:
+    """The number of synthetic training pairs, by how they were made."""
+    counts = {
+        origin.value: transformed.properties.get(origin.pairs_property) for origin in artifacts.PairOrigin
+    }
+    return {name: count for name, count in counts.items() if isinstance(count, int)}
 
 
 def _integer(value: artifacts.Property | None) -> int | None:

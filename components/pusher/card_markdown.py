@@ -34,6 +34,15 @@ MAIN_SETTINGS = {
 """The Trainer's parameters that the card shows, by the label of their row."""
 
 
+_SYNTHETIC = {
+    "forward": "training sources",
+    "backward": "training targets",
+    "monolingual_source": "monolingual sentences in the source language",
+    "monolingual_target": "monolingual sentences in the target language (back-translation)",
+}
+"""What was translated for synthetic pairs, by `Card.synthetic`."""
+
+
 def card_files(card: Card) -> dict[Path, bytes]:
     """Returns the card's two files: content by path below the version's folder."""
     return {
@@ -158,9 +167,21 @@ def _data(card: Card) -> str:
         if card.over_long:
             sentences.append(f"Training pairs with more tokens than the model reads: {card.over_long:,}.")
         parts.append(" ".join(sentences))
+    if card.synthetic:
+        parts.append(_synthetic(card.synthetic))
+    if (data := card.data) is not None:
         files = [f"- {_code(path)}" for path in data.files[:MAX_LISTED]]
         parts.append("\n".join([*files, *(f"- {more}" for more in _more(data.files))]))
     return "\n\n".join(parts)
+
+
+def _synthetic(counts: Mapping[str, int]) -> str:
+    """Says how many synthetic pairs the model was trained on."""
+    listed = ", ".join(f"{_SYNTHETIC.get(name, _inline(name))} {count:,}" for name, count in counts.items())
+    return (
+        f"The model was also trained on {sum(counts.values()):,} synthetic pairs, in which one side is the"
+        f" translation of a teacher model: {listed}. The eval and test splits have none."
+    )
 
 
 def _license(text: str) -> str:

@@ -84,3 +84,13 @@ def _invisible_first_bytes() -> npt.NDArray[np.bool_]:
         first, *others = chr(code).encode()
         table[first << 8 | others[0] if others else slice(first << 8, (first + 1) << 8)] = True
     return table
+
+
+def with_tag(text: pa.Array, tag: str) -> pa.Array:
+    """Texts with the tag of their corpus before them: string[N]. Empty tag: as they are."""
+    return pc.binary_join_element_wise(tag, text, " ") if tag else text
+
+
+def without_tag(text: pa.Array, tag: str) -> pa.Array:
+    """The inverse of `with_tag`: string[N]."""
+    return pc.utf8_replace_slice(text, 0, len(tag) + 1, "") if tag else text

@@ -37,11 +37,13 @@ class File:
       number: its number in its split.
       path: its path, which may be remote.
       packed_copies: how often each of its examples is read, compressed (`with_copies`); None: once.
+      counted_side: the only side whose words are counted for the vocabulary; empty: both.
     """
 
     number: int
     path: Path
     packed_copies: bytes | None = None
+    counted_side: str = ""
 
     @classmethod
     def with_copies(cls, number: int, path: Path, copies: Copies | None) -> File:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import apache_beam as beam
@@ -30,7 +29,7 @@ Key: TypeAlias = tuple[str, str]
 
 def build(
     pipeline: beam.Pipeline,
-    spans: Mapping[str, Sequence[Path]],
+    spans: Mapping[str, Sequence[File]],
     parameters: Parameters,
     given: GivenSides,
     schema: schema_pb2.Schema,
@@ -48,7 +47,7 @@ def build(
       analyzers: TFT's cache entry key by the prefix of the vocabulary's files.
       cache: receives the counts.
     """
-    files = [(span, File(number, path)) for span, paths in spans.items() for number, path in enumerate(paths)]
+    files = [(span, file) for span, of_span in spans.items() for file in of_span]
     counted = (
         pipeline
         | "ListTrain" >> beam.Create(files)
@@ -106,7 +105,11 @@ class CountWords(beam.DoFn):
         span, file = element
         for batch in self._reader.read(file, augmented=True):
             tensors = self._reader.tensors(batch)
-            for prefix, counts in self._counts.of_batch(tensors["source"], tensors["target"]).items():
+            source, target = (
+                tf.fill(tf.shape(tensors[side]), "") if file.counted_side not in ("", side) else tensors[side]
+                for side in ("source", "target")
+            )
+            for prefix, counts in self._counts.of_batch(source, target).items():
                 total = self._totals.setdefault((span, prefix), Counter())
                 total.update(vocabulary.count_batch(tuple(column.numpy() for column in counts)))
 

@@ -78,16 +78,19 @@ def run(
             "add one: the vocabulary is learned from it (`splits` of example_gen)",
         )
     splits = {name: _files(examples, name) for name in names}
-    parameters, given = _resolve(parameters, context, examples, splits[TRAIN])
+    learned = _learned(examples)
+    parameters, given = _resolve(parameters, context, learned)
     feature_schema = _feature_schema(schema)
-    folders = [span.split(TRAIN) for span in examples]
+    folders = [span.split(TRAIN) for span in learned]
     window = analysis.window(
         parameters, given, feature_schema, folders, previous_cache, updated_analyzer_cache
     )
-    _report_cached(context, examples, window)
-    copies = selection.copies(parameters, examples, rejects, context.say)
-    with context.progress("rows", _rows_to_read(examples, window)):
-        _count(parameters, given, context, splits[TRAIN], window, feature_schema)
+    _report_cached(context, learned, window)
+    chosen = selection.choose(parameters, examples, rejects, context.say)
+    copies = chosen.copies if chosen is not None else {}
+    transformed_examples.properties.update(chosen.synthetic_pairs() if chosen is not None else {})
+    with context.progress("rows", _rows_to_read(examples, learned, window)):
+        _count(parameters, given, context, learned, window, feature_schema)
         analysis.write_graph(parameters, given, feature_schema, context, window, transform_graph.path)
         transform_graph.write_feature_schema(feature_schema)
         text = text_file(parameters, transform_graph, given)
@@ -102,8 +105,23 @@ def run(
     _warn(parameters, context, text, transform_graph, transformed_examples)
 
 
+def _learned(examples: Sequence[artifacts.Examples]) -> list[artifacts.Examples]:
+    """The spans from which the vocabularies are learned: those with text that is in no other.
+
+    The translations of training sentences are left out: the words of a poor teacher are no words.
+    """
+    repeated = (artifacts.PairOrigin.FORWARD, artifacts.PairOrigin.BACKWARD)
+    return [span for span in examples if span.properties.get(artifacts.ORIGIN_PROPERTY) not in repeated]
+
+
+def _counted_side(span: artifacts.Examples) -> str:
+    """The only side of a span whose words are counted; empty: both are. A synthetic side is not."""
+    origin = span.properties.get(artifacts.ORIGIN_PROPERTY)
+    return "" if origin is None else artifacts.PairOrigin(str(origin)).given_side
+
+
 def _resolve(
-    parameters: WeightedParameters, context: Context, examples: Sequence[artifacts.Examples], train: Files
+    parameters: WeightedParameters, context: Context, learned: Sequence[artifacts.Examples]
 ) -> tuple[WeightedParameters, GivenSides]:
     """Returns the parameters with a number for `vocabulary_size: auto`, and the given vocabularies.
 
@@ -113,7 +131,7 @@ def _resolve(
       DataError: a vocabulary file cannot be read, or bitext cannot apply it.
     """
     check_pattern(parameters.whole_token_pattern)
-    parameters, line = fitting.with_vocabulary_size(parameters, lambda: _pairs(examples, train))
+    parameters, line = fitting.with_vocabulary_size(parameters, lambda: _pairs(learned))
     given = GivenSides.read(parameters)
     given.check_whole_tokens(text_settings(parameters))
     is_learned = given.source is None or given.target is None
@@ -122,11 +140,11 @@ def _resolve(
     return parameters, given
 
 
-def _pairs(examples: Sequence[artifacts.Examples], train: Files) -> int:
+def _pairs(examples: Sequence[artifacts.Examples]) -> int:
     """Number of training pairs: what the examples tell, or what their files have."""
     if all(TRAIN in span.properties for span in examples):
         return sum(int(span.properties[TRAIN]) for span in examples)
-    files = itertools.chain.from_iterable(train)
+    files = itertools.chain.from_iterable(span.files(TRAIN) for span in examples)
     return sum(len(records) for file in files for records in tfrecord.read_records(file, 10_000))
 
 
@@ -177,12 +195,19 @@ def _count(
     parameters: Parameters,
     given: GivenSides,
     context: Context,
-    train: Files,
+    learned: Sequence[artifacts.Examples],
     window: analyzer_cache.Window,
     schema: schema_pb2.Schema,
 ) -> None:
     """Counts the spans that are not cached, into the window's cache."""
-    spans = {key: files for key, files in zip(window.keys, train, strict=True) if key not in window.complete}
+    spans = {
+        key: [
+            File(number, path, counted_side=_counted_side(span))
+            for number, path in enumerate(span.files(TRAIN))
+        ]
+        for key, span in zip(window.keys, learned, strict=True)
+        if key not in window.complete
+    }
     if not spans:
         return
     analyzers = {prefix: vocabulary.analyzer_of(prefix, window.analyzers) for prefix in prefixes(parameters)}
@@ -222,12 +247,16 @@ def _report_cached(
         context.say(f"analysis of {len(window.complete)} of {every_part} taken from the cache")
 
 
-def _rows_to_read(examples: Sequence[artifacts.Examples], window: analyzer_cache.Window) -> int | None:
+def _rows_to_read(
+    examples: Sequence[artifacts.Examples],
+    learned: Sequence[artifacts.Examples],
+    window: analyzer_cache.Window,
+) -> int | None:
     """Number of rows that are read: those of all splits, and again those of train that are not cached.
 
     None: older examples do not tell their number.
     """
-    analyzed = [span for span, key in zip(examples, window.keys, strict=True) if key not in window.complete]
+    analyzed = [span for span, key in zip(learned, window.keys, strict=True) if key not in window.complete]
     names = [(span, name) for span in examples for name in span.splits()] + [(s, TRAIN) for s in analyzed]
     return sum(int(span.properties.get(name, 0)) for span, name in names) or None
 

@@ -12,9 +12,9 @@ from typing import TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from bitext.components.shared.hash_counts import HashCounts
+from bitext.components.shared.strings import without_tag
 from bitext.components.text.hashing import Hashes, joined, mixed, near_hashes, pair_hashes, source_hashes
 from bitext.components.transform import CorpusUse
 
@@ -44,7 +44,7 @@ class Judge:
 
     def sources(self, source: pa.Array, use: CorpusUse) -> Hashes:
         """The hashes of sources without the tag of their corpus: uint64[N]."""
-        return source_hashes(_untagged(source, use))
+        return source_hashes(without_tag(source, use.tag))
 
     def codes(
         self, source: pa.Array, target: pa.Array, use: CorpusUse, held_out: Hashes
@@ -76,7 +76,7 @@ class Judge:
     def _near_codes(self, source: pa.Array, target: pa.Array, use: CorpusUse) -> Codes:
         """Judges pairs that equal no earlier ones exactly."""
         codes = np.full(len(source), KEPT, np.int8)
-        sources = mixed(near_hashes(_untagged(source, use)), zlib.crc32(use.tag.encode()))
+        sources = mixed(near_hashes(without_tag(source, use.tag)), zlib.crc32(use.tag.encode()))
         rows = np.arange(len(source))
         if self._compares_near:
             is_first = self._near.first(joined(sources, near_hashes(target)))
@@ -90,10 +90,6 @@ class Judge:
                 rows = rows[~is_over]
             self._sources.add(sources[rows])
         return codes
-
-
-def _untagged(source: pa.Array, use: CorpusUse) -> pa.Array:
-    return pc.utf8_replace_slice(source, 0, len(use.tag) + 1, "") if use.tag else source
 
 
 def _are_in(hashes: Hashes, in_order: Hashes) -> npt.NDArray[np.bool_]:

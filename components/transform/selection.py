@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from bitext.components.artifacts import Examples, Reject, Rejects, Summary
+from bitext.components.artifacts import Examples, PairOrigin, Reject, Rejects, Summary
 from bitext.components.shared import tfrecord
 from bitext.components.shared.errors import DataError
 from bitext.components.text.hashing import Hashes, mixed
@@ -50,6 +50,11 @@ class Selection:
     left_out: dict[str, Counter[str]] = dataclasses.field(default_factory=dict)
     pairs: Counter[str] = dataclasses.field(default_factory=Counter)
     written: Counter[str] = dataclasses.field(default_factory=Counter)
+
+    def synthetic_pairs(self) -> dict[str, int]:
+        """The number of different synthetic pairs that are left, by `PairOrigin.pairs_property`."""
+        origins = {origin.corpus: origin for origin in PairOrigin}
+        return {origins[name].pairs_property: n for name, n in self.pairs.items() if name in origins}
 
     def lines(self) -> Iterator[str]:
         """Yields of each corpus how many pairs are left out, why, and what its weight does."""
@@ -180,28 +185,28 @@ def _set_copies(
         )
 
 
-def copies(
+def choose(
     parameters: WeightedParameters,
     examples: Sequence[Examples],
     rejects: Rejects,
     say: Callable[[str], None],
-) -> dict[str, Copies]:
+) -> Selection | None:
     """Chooses the training pairs as `select`, says what a person should know, and writes the rejected pairs.
 
     Returns:
-      By train file, how often each of its examples is written; empty: each is written once.
+      The selection; None: each pair is written once.
     """
     selection = select(parameters, examples)
     if selection is None:
         rejects.write_rows([])
         rejects.write_summary(Summary(rows=0, accepted=0))
-        return {}
+        return None
     for line in selection.lines():
         say(line)
     rejects.write_rows(rejected(selection, examples))
     left_out = {name: dict(reasons) for name, reasons in selection.left_out.items()}
     rejects.write_summary(Summary(rows=0, accepted=0, left_out=left_out))
-    return selection.copies
+    return selection
 
 
 def rejected(selection: Selection, examples: Sequence[Examples]) -> Iterator[Reject]:

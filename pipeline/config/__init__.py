@@ -4,6 +4,7 @@
 Each component section is that component's own `Parameters`, where its fields are documented.
 """
 
+from bitext.pipeline.config.augmentation_section import Augmentation
 from bitext.pipeline.config.beam_section import Beam, runner_name
 from bitext.pipeline.config.sections import (
     Metadata,
@@ -16,6 +17,7 @@ from bitext.pipeline.config.source import load
 from bitext.pipeline.config.writing import dump
 
 __all__ = [
+    "Augmentation",
     "Beam",
     "Metadata",
     "Metrics",

@@ -24,6 +24,7 @@ from bitext.components.statistics_gen import Parameters as StatisticsGenParamete
 from bitext.components.statistics_gen import RequestParameters
 from bitext.components.trainer import Parameters as TrainerParameters
 from bitext.components.transform import Parameters as TransformParameters
+from bitext.pipeline.config.augmentation_section import TEACHER_NODES, Augmentation
 from bitext.pipeline.config.beam_section import Beam, runner_name
 
 Name = Annotated[str, name_rule(200)]
@@ -32,7 +33,7 @@ NODE_FOLDERS = frozenset(
     {
         "GoldenGen", "ExampleGen", "StatisticsGen", "SchemaGen", "RequestStatistics", "ExampleValidator",
         "Transform", "Trainer", "Evaluator", "InfraValidator", "Pusher", "Reporter",
-        "Rollback", "logs", "reports", "tensorboard",
+        "Rollback", "logs", "reports", "tensorboard", *TEACHER_NODES,
     }
 )  # fmt: skip
 """The folders below a pipeline root that only runs write, besides those whose names begin with a dot."""
@@ -137,6 +138,7 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
       statistics_gen: how detailed the statistics of the data are.
       schema_gen: where the schema of the data comes from.
       example_validator: which anomalies of the data stop the run.
+      augmentation: synthetic training pairs that teacher models make. Absent: none.
       transform: how text becomes token ids.
       trainer: the model and its training.
       evaluator: how the model is scored, and the scores it must reach to be blessed.
@@ -159,6 +161,7 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
     statistics_gen: StatisticsGenParameters = msgspec.field(default_factory=StatisticsGenParameters)
     schema_gen: SchemaGenParameters = msgspec.field(default_factory=SchemaGenParameters)
     example_validator: ExampleValidatorParameters = msgspec.field(default_factory=ExampleValidatorParameters)
+    augmentation: Augmentation | None = None
     transform: TransformParameters = msgspec.field(default_factory=TransformParameters)
     trainer: TrainerParameters = msgspec.field(default_factory=TrainerParameters)
     evaluator: EvaluatorSection = msgspec.field(default_factory=EvaluatorSection)

@@ -42,12 +42,14 @@ class Outcome:
     def values(self, kind: str, name: str, beside: str | None = None) -> list[Scalar]:
         """The property `name` of the run's artifacts of a kind, in order, for those that have it.
 
+        Those of teachers are left out.
+
         Args:
           kind: the artifacts' type.
           name: the property's name.
           beside: only from executions that also have an output of this kind.
         """
-        outputs = [list(execution.all_outputs()) for execution in self.executions]
+        outputs = [list(e.all_outputs()) for e in self.executions if not e.is_of_teacher]
         return [
             artifact.properties[name]
             for artifacts in outputs

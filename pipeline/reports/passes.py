@@ -43,12 +43,15 @@ class Pass:
         return executions
 
     def outputs(self, type_name: str) -> list[tuple[Execution, StoredArtifact]]:
-        """The last outputs of a kind, one of each part of the corpus, with their executions."""
+        """The last outputs of a kind, one of each part of the corpus, with their executions.
+
+        Those of teachers are left out.
+        """
         return [
             (execution, artifact)
             for execution in self.newest().values()
             for artifact in execution.all_outputs()
-            if artifact.type == type_name
+            if artifact.type == type_name and not execution.is_of_teacher
         ]
 
 

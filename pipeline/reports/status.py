@@ -66,7 +66,9 @@ def collect(config: PipelineConfig) -> dict[str, Any]:
 
 def _run(run: Run, executions: list[Execution]) -> dict[str, Any]:
     in_order = sorted(executions, key=lambda e: e.id or 0)
-    outputs = {artifact.type: artifact for e in in_order for artifact in e.all_outputs()}
+    outputs = {
+        artifact.type: artifact for e in in_order if not e.is_of_teacher for artifact in e.all_outputs()
+    }
     evaluation = outputs.get(ModelEvaluation.TYPE_NAME)
     metrics = contents.metrics(evaluation) if evaluation else None
     scores = contents.scores(evaluation) if evaluation else {}
@@ -167,7 +169,7 @@ def _plain(status: dict[str, Any]) -> str:
         for name, node in run["nodes"].items():
             seconds = "" if node["seconds"] is None else duration(node["seconds"])
             state = "cached" if node["cached"] else f"{node['state'].lower():<10}{seconds:>12}"
-            lines.append(f"    {name:<18}{state}")
+            lines.append(f"    {name:<17} {state}")
         for text in status_table.texts(run):
             lines += textwrap.wrap(
                 text, SHOWN_CHARACTERS, initial_indent="    ", max_lines=1, placeholder=" ..."

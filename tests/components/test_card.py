@@ -71,7 +71,7 @@ FILES: dict[str, Any] = {
 }
 PROPERTIES: dict[str, dict[str, artifacts.Property]] = {
     "model": {"weights": 3_341_216, "tensorflow": "2.16.2", "python": "3.11.7"},
-    "transformed_examples": {"train_over_long": 13},
+    "transformed_examples": {"train_over_long": 13, "synthetic_forward": 1200, "synthetic_backward": 34},
 }
 EVERY_SECTION = [
     *("# es-en, version 3", "Scores", "Use and limits"),
@@ -126,6 +126,8 @@ def test_the_markdown_states_every_recorded_value(collect: Any) -> None:
         "| train | 135,139 |",
         "140,868 rows, 5 were dropped as exact duplicates and 3 were rejected (length_ratio 3).",
         "has too: 2 of test. Training pairs with more tokens than the model reads: 13.",
+        "also trained on 1,234 synthetic pairs, in which one side is the translation of a teacher model:"
+        " training sources 1,200, training targets 34. The eval and test splits have none.",
         "- `data/spa.tsv`",
         "> CC BY 2.0 FR\n",
         "cell lstm, encoder_layers 1,",
@@ -150,7 +152,7 @@ def test_the_json_has_the_documented_fields(collect: Any) -> None:
     content = json.loads(written[ServedVersion.CARD_JSON])
     assert list(content) == [
         *("format", "model", "version", "digest", "rolled_back_to", "withdrawn", "run_id", "stated"),
-        *("scores", "blessings", "forced", "data", "over_long", "text", "weights", "settings"),
+        *("scores", "blessings", "forced", "data", "over_long", "synthetic", "text", "weights", "settings"),
         *("software", "lineage"),
     ]
     assert content["format"] == 2

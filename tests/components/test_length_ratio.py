@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitext.components.example_gen import SPLITS, Parameters, ratios
+from bitext.components.example_gen import SPLITS, Parameters
+from bitext.components.text import length_ratios as ratios
 from tests.components import phrases
 from tests.components.example_gen_runs import Result, write
 

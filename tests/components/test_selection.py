@@ -120,9 +120,10 @@ def test_pairs_are_left_out_as_the_oracle_says(
         rejects = artifacts.Rejects(folder / "rejects")
         rejects.path.mkdir()
         lines: list[str] = []
-        copies = selection.copies(WeightedParameters(corpora=given_uses), examples, rejects, lines.append)
+        chosen = selection.choose(WeightedParameters(corpora=given_uses), examples, rejects, lines.append)
         rejected, summary = rejects.rows(), rejects.summary()
-    of_parts = [copies[str(each.shard("train"))].tolist() for each in examples]
+    assert chosen is not None
+    of_parts = [chosen.copies[str(each.shard("train"))].tolist() for each in examples]
     assert of_parts == [[int(reason == "kept") for reason in of_part] for of_part in reasons]
     listed = [
         (given.corpus, row, reason)

@@ -468,13 +468,12 @@ def test_rare_buckets_are_merged_into_larger_ones(data):
 
 def test_training_pairs_are_counted_only_if_their_number_is_not_recorded(tmp_path, monkeypatch):
     spans = [write_examples(tmp_path / str(count), {"train": rows(count, 1)}) for count in (3, 4)]
-    files = [span.files("train") for span in spans]
-    assert executor._pairs(spans, files) == 7
+    assert executor._pairs(spans) == 7
     spans[0].properties["train"] = 3
-    assert executor._pairs(spans, files) == 7
+    assert executor._pairs(spans) == 7
     spans[1].properties["train"] = 4
     monkeypatch.setattr(executor.tfrecord, "read_records", lambda *_: pytest.fail("it reads a file"))
-    assert executor._pairs(spans, files) == 7
+    assert executor._pairs(spans) == 7
 
 
 @pytest.mark.slow

@@ -69,8 +69,12 @@ class TestWithoutAirflow:
         assert list(constant("NODES")) == self.nodes()
 
     def test_its_tasks_cover_every_possible_node(self) -> None:
-        all_nodes = self.nodes("example_gen.golden.files=[golden.tsv]", "request_log.files=[requests.txt]")
-        assert len(all_nodes) == len(self.nodes()) + 2
+        all_nodes = self.nodes(
+            "example_gen.golden.files=[golden.tsv]",
+            "request_log.files=[requests.txt]",
+            "augmentation.directions=both",
+        )
+        assert len(all_nodes) == len(self.nodes()) + 2 + 7
         nodes_of_tasks: list[str] = []
         for task in constant("NODES"):
             first = constant("FIRST_NODES").get(task, task) or all_nodes[0]

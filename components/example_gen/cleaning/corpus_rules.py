@@ -1,8 +1,8 @@
 """The rules that compare a row with most rows of its corpus: script, language, final marks.
 
-Most rows are known only after all are read. So a rule has two parts, like the length ratio (`ratios`): it
-gives each row a code, whose counts are summed over the corpus, and later judges the codes by these counts.
-The sums do not depend on how Beam bundles the blocks.
+Most rows are known only after all are read. So a rule has two parts, like the length ratio
+(`length_ratios`): it gives each row a code, whose counts are summed over the corpus, and later judges the
+codes by these counts. The sums do not depend on how Beam bundles the blocks.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from bitext.components.example_gen import ratios
 from bitext.components.example_gen.cleaning import KEYS, Cleaning
 from bitext.components.example_gen.cleaning.row_rules import SIDES, Pair, Violations
 from bitext.components.example_gen.cleaning.texts import LETTER, NO_SCRIPT, SCRIPTS, Texts
 from bitext.components.example_gen.rows import Mask
 from bitext.components.shared import language_identification as languages
 from bitext.components.shared.packing import Columns
+from bitext.components.text import length_ratios
 
 MIN_ROWS = 100
 """With fewer rows that have a code, no row is judged."""
@@ -61,7 +61,7 @@ class CorpusRule(abc.ABC):
           cleaning: the limits.
         """
 
-    def violations(self, codes: Codes, expected: int, octaves: ratios.Octaves) -> Mask:
+    def violations(self, codes: Codes, expected: int, octaves: length_ratios.Octaves) -> Mask:
         """The rows that break the rule: bool[N].
 
         Args:
@@ -133,7 +133,7 @@ class FinalMark(CorpusRule):
         codes = np.where(texts.ends_in_word, misses, np.where(others.ends_in_word, self.neither, self.both))
         return np.where(is_long, codes, 0).astype(np.uint16)
 
-    def violations(self, codes: Codes, expected: int, octaves: ratios.Octaves) -> Mask:
+    def violations(self, codes: Codes, expected: int, octaves: length_ratios.Octaves) -> Mask:
         if expected != self.both:
             return np.zeros(len(codes), bool)
         return (codes == self.misses) & (octaves < -np.log2(self.shorter))
@@ -187,7 +187,7 @@ def code_of_corpus(rule: CorpusRule, side: str, counts: Mapping[str, int]) -> in
 
 
 def check(
-    columns: Columns, cleaning: Cleaning, counts: Mapping[str, int], octaves: ratios.Octaves
+    columns: Columns, cleaning: Cleaning, counts: Mapping[str, int], octaves: length_ratios.Octaves
 ) -> Iterator[tuple[str, Violations]]:
     """Checks rows by every rule that is on. Removes its columns.
 

@@ -49,8 +49,9 @@ class RunRecord:
     progress: dict[str, Any] | None = None
 
     def outputs(self, type_name: str) -> tuple[StoredArtifact, ...]:
-        """The artifacts of a kind that the run made or found in the cache."""
-        artifacts = (a for execution in self.nodes.values() for a in execution.all_outputs())
+        """The artifacts of a kind that the run made or found in the cache, without those of teachers."""
+        executions = (execution for execution in self.nodes.values() if not execution.is_of_teacher)
+        artifacts = (a for execution in executions for a in execution.all_outputs())
         return tuple(artifact for artifact in artifacts if artifact.type == type_name)
 
     def failed(self) -> Execution | None:

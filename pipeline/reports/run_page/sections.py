@@ -82,7 +82,8 @@ def _made_here(record: RunRecord, only_new: bool) -> Iterator[Section]:
 def _is_new(record: RunRecord, title: str) -> bool:
     """Whether the run made the outputs of a section's subject itself, or they do not exist."""
     names = {kind.TYPE_NAME for kind in SUBJECTS[title]}
-    states = [e.state for e in record.nodes.values() for a in e.all_outputs() if a.type in names]
+    executions = (e for e in record.nodes.values() if not e.is_of_teacher)
+    states = [e.state for e in executions for a in e.all_outputs() if a.type in names]
     return not states or State.COMPLETE in states
 
 

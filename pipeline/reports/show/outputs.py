@@ -39,7 +39,7 @@ def outputs_of(
     run_id: str | None = None,
     wanted: Callable[[Execution], bool] = lambda _: True,
 ) -> Outputs[A]:
-    """Returns the artifacts of one kind that a run has.
+    """Returns the artifacts of one kind that a run has, without those of teachers.
 
     Args:
       config: the configuration.
@@ -66,7 +66,7 @@ def outputs_of(
         stored = [
             artifact
             for execution in sorted(executions, key=lambda e: e.id or 0)
-            if wanted(execution)
+            if wanted(execution) and not execution.is_of_teacher
             for artifact in execution.all_outputs()
             if artifact.type == kind.TYPE_NAME
         ]

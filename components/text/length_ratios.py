@@ -19,9 +19,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bitext.components.example_gen.rows import Ints, to_ints
 from bitext.components.shared.strings import bytes_of
 
+Ints: TypeAlias = npt.NDArray[np.int64]
 Octaves: TypeAlias = npt.NDArray[np.float32]
 MIN_ROWS = 100
 """With fewer rows that are long enough, the corpus's ratio is taken to be 1."""
@@ -44,7 +44,7 @@ def weighted_lengths(text: pa.Array) -> Ints:
     Returns:
       int64[N].
     """
-    lengths = to_ints(pc.utf8_length(text))
+    lengths = pc.utf8_length(text).to_numpy(zero_copy_only=False).astype(np.int64)
     data, offsets = bytes_of(text)
     wide = np.flatnonzero(data >= _FIRST_DENSE_BYTE)  # continuation bytes are lower
     if len(wide):
@@ -53,7 +53,7 @@ def weighted_lengths(text: pa.Array) -> Ints:
         extra = np.where((first >= 0xE4) & (first <= 0xE9), 2, dense)
         row = np.searchsorted(offsets, wide, side="right") - 1
         lengths = lengths + np.bincount(row, extra, len(lengths)).astype(np.int64)
-    return lengths
+    return cast(Ints, lengths)
 
 
 def log_ratios(source: pa.Array, target: pa.Array, from_characters: int) -> Octaves:
