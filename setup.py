@@ -115,6 +115,8 @@ NOTEBOOK = [
     "altair>=5.5,<7",
     "ipykernel>=6.29",
 ]
+# The search of `bitext tune`.
+TUNE = ["optuna>=4.2,<5"]
 # The converters and runtimes of `bitext export --format`, an extra for each format.
 RUNTIMES = {
     "onnx": [
@@ -129,6 +131,7 @@ RUNTIMES = {
 DEV = [
     *EXAMPLES,
     *SERVE,
+    *TUNE,
     *NOTEBOOK,
     *STORES["aws"],
     "axe-playwright-python>=0.1.4",  # accessibility of the pages, in tests/browser
@@ -186,6 +189,7 @@ if __name__ == "__main__":
             "examples": EXAMPLES,
             "notebook": NOTEBOOK,
             "serve": SERVE,
+            "tune": TUNE,
             **RUNTIMES,
             **STORES,
         },
