@@ -40,6 +40,7 @@ from bitext.pipeline.commands import (
     status,
     train_worker,
     translate,
+    tune,
     verify,
 )
 from bitext.pipeline.commands import gc as gc_command
@@ -183,6 +184,7 @@ def build_parser() -> argparse.ArgumentParser:
         init,
         inspect,
         run,
+        tune,
         train_worker,
         config,
         status,

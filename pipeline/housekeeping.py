@@ -30,6 +30,7 @@ from bitext.pipeline.records import (
 from bitext.pipeline.reports.lineage import chain
 from bitext.pipeline.sources import served_model
 from bitext.pipeline.store import exists as store_exists
+from bitext.pipeline.tuning.trials import losers
 
 _STAGING_PREFIX = "gc-"
 """How the folders begin that `gc` moves outputs to before it deletes them."""
@@ -76,6 +77,8 @@ def collect(
     * inputs and outputs, new or cached, of the newest `keep` passes through the pipeline and of all runs
       since the oldest of them (see `_recent`);
     * the served model with its lineage, down to the examples, and all outputs of the run that pushed it.
+
+    Of the trials of a tuning that is complete, the best one stays, and the records of all trainings.
 
     A folder is moved by one rename before it is deleted: if the process is killed, no output is half deleted,
     and the next call records those that were.
@@ -145,7 +148,7 @@ def _recent(history: History, runs: Sequence[Run], keep: int) -> set[str]:
         if execution.state in (State.COMPLETE, State.CACHED) and not execution.part:
             completed.setdefault(execution.run_id, set()).add(execution.node)
     own = {run.run_id: _own_nodes(run, completed.get(run.run_id, set())) for run in runs}
-    pipeline = next((run.nodes.split(", ") for run in runs if run.nodes), None)
+    pipeline = next((run.nodes.split(", ") for run in runs if run.nodes and not run.is_tuning), None)
     ever = set[str]().union(*own.values())
     wanted = ever if pipeline is None else ever.intersection(pipeline)
     recent, missing, passes = set[str](), set(wanted), 0
@@ -160,7 +163,12 @@ def _recent(history: History, runs: Sequence[Run], keep: int) -> set[str]:
 
 
 def _own_nodes(run: Run, completed: set[str]) -> set[str]:
-    """The nodes that a run completed itself. bitext 0.2.0 did not record which nodes a run has."""
+    """The nodes that a run completed itself: none if it is a tuning, which is no pass through the pipeline.
+
+    bitext 0.2.0 did not record which nodes a run has.
+    """
+    if run.is_tuning:
+        return set()
     return completed.intersection(run.own_nodes()) if run.nodes else completed - {ROLLBACK}
 
 
@@ -170,7 +178,8 @@ def _needed(history: History, recent: set[str], serving: str) -> Iterable[Stored
     last_push = next((e for e in history if e.state == State.COMPLETE and pushed_artifact(e)), None)
     pushes = [e for e in history if pushed_artifact(e) and e.inputs.get("model", ()) == served != ()]
     kept = recent.union(push.run_id for push in pushes)
-    executions = [execution for execution in history if execution.run_id in kept]
+    lost = losers(history)
+    executions = [execution for execution in history if execution.run_id in kept and execution.id not in lost]
     if last_push is not None:
         executions += chain(history, last_push)
     for execution in executions:

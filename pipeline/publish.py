@@ -58,6 +58,8 @@ class Publisher:
       force_bless: see `Context`.
       is_on_engine: whether Beam runs on an engine, and not in this process.
       use: the use of the pipeline root by this run; None: nothing else can use it.
+      trial: the trial of a tuning that it works for, `trial 3`; other processes work for other trials of
+        the same run at the same time. Empty: it works for the run itself.
     """
 
     layout: Layout
@@ -69,11 +71,17 @@ class Publisher:
     force_bless: str | None = None
     is_on_engine: bool = False
     use: Use | None = None
+    trial: str = ""
+
+    @property
+    def attempt(self) -> str:
+        """The id of the run, or of the trial in it: `20261130T150549Z-3f2a-trial-3`."""
+        return f"{self.run.run_id}-{self.trial}".replace(" ", "-") if self.trial else self.run.run_id
 
     @functools.cached_property
     def copies(self) -> InputCopies:
         """The copies of remote artifacts."""
-        return InputCopies(self.layout.input_copies(self.run.run_id))
+        return InputCopies(self.layout.input_copies(self.attempt))
 
     def input_path(self, component: Component[Any], key: str, artifact: StoredArtifact) -> Path:
         """Returns the folder that a component gets of an input: a copy, if it is remote and for no worker."""
@@ -100,7 +108,7 @@ class Publisher:
             cache_key=item.cache_key,
             cache_key_parts=json.dumps(item.key_parts, sort_keys=True),
             inputs={key: artifacts for key, artifacts in item.inputs.items() if artifacts},
-            part=item.recorded_part,
+            part=self.trial or item.recorded_part,
         )
         self.store.put_execution(execution, self.run)
         memory = PeakMemory()
@@ -112,20 +120,21 @@ class Publisher:
             self._publish(item, execution, outputs)
         except BaseException as error:
             # First: on a full disk, this frees space for the record.
-            remove(self.layout.staging / self.run.run_id)
+            remove(self.layout.staging / self.attempt)
             if self.layout.remote is not None and not self._is_recorded(execution):
                 for key in item.node.component.outputs:
                     remove(self.layout.output(item.node.name, key, execution.id))
             self._record_failure(execution, error)
             raise
         remove(self.layout.working(item.node.name, item.cache_key))
-        self.layout.remove_empty_folders()
+        if not self.trial:  # another trial may be about to write into its folder
+            self.layout.remove_empty_folders()
         return execution
 
     def _execute(self, item: WorkItem, execution: Execution) -> dict[str, Artifact]:
         """Runs the component and returns its outputs: staged, or where workers have written them."""
         component = item.node.component
-        staging = self.layout.staging / self.run.run_id / item.node.name
+        staging = self.layout.staging / self.attempt / item.node.name
         if self.is_on_engine:  # workers have other working directories
             staging = staging.absolute()
         temp_dir, working_dir = staging / ".tmp", self.layout.working(item.node.name, item.cache_key)
@@ -146,11 +155,11 @@ class Publisher:
             temp_dir=temp_dir,
             beam_pipeline=self.beam_pipeline,
             say=self._say_of(item.part),
-            run_id=self.run.run_id,
+            run_id=self.attempt,
             root_id=self.run.root_id,
             place=self.run.place,
             force_bless=self.force_bless,
-            failure_dir=self.layout.failure(self.run.run_id, item.node.name),
+            failure_dir=self.layout.failure(self.attempt, item.node.name),
             tensorboard=self.layout.tensorboard,
             observe=self._observe,
             check_use=self._check_use,

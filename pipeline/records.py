@@ -19,6 +19,8 @@ from bitext.components.shared.errors import DataError
 
 ROLLBACK = "Rollback"
 """The node of the executions that record rollbacks."""
+TUNER = "Tuner"
+"""The node of the executions that record tunings and their trials."""
 Scalar = int | float | str
 """The type of an artifact's property."""
 
@@ -104,6 +106,9 @@ class Execution:
 
     A node whose work is divided has an execution for each part that ran, whose `part` is the name of the
     part, and then one for the whole node, whose outputs are those of all parts, new or cached.
+
+    The part of an execution that was made for a trial of a tuning is `trial <number>`. Those of the node
+    `Tuner` have the record of the trial as JSON in `trial`, see `tuning.trials`.
     """
 
     node: str
@@ -121,6 +126,7 @@ class Execution:
     part: str = ""
     seconds: float = 0.0
     peak_megabytes: float = 0.0
+    trial: str = ""
     stopwatch: Stopwatch = dataclasses.field(default_factory=Stopwatch, compare=False, repr=False)
 
     def end(self, state: State, error: str = "") -> None:
@@ -219,6 +225,11 @@ class Run:
     def known_seconds(self) -> float | None:
         """Its duration; None: it has not ended, or it was killed before its progress was recorded."""
         return _known_seconds(self)
+
+    @property
+    def is_tuning(self) -> bool:
+        """Whether it is a run of `bitext tune`, and so no pass through the pipeline."""
+        return self.nodes.split(", ")[-1] == TUNER
 
     def own_nodes(self) -> list[str]:
         """The nodes of the pipeline from the one that it starts at."""

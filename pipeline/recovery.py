@@ -9,9 +9,16 @@ from bitext.components.shared import storage
 from bitext.pipeline import live
 from bitext.pipeline.graph import Pipeline
 from bitext.pipeline.layout import Layout, remove
-from bitext.pipeline.records import ROLLBACK, History, Run, State
+from bitext.pipeline.records import ROLLBACK, TUNER, History, Run, State
 from bitext.pipeline.store import Store
 from bitext.pipeline.terminal import log
+
+_OTHER_OUTPUTS = (
+    (ROLLBACK, "pushed_model"),
+    (TUNER, "best_hyperparameters"),
+    (TUNER, "tuner_results"),
+)
+"""Outputs, by node, that no node of the pipeline makes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +81,7 @@ class Recovery:
         outputs = [(node.name, key) for node in self.pipeline.nodes for key in node.component.outputs]
         folders = {
             folder: (name, execution_id)
-            for name, key in (*outputs, (ROLLBACK, "pushed_model"))
+            for name, key in (*outputs, *_OTHER_OUTPUTS)
             for execution_id, folder in self.layout.outputs(name, key)
         }
         ids = {execution_id for _, execution_id in folders.values()}

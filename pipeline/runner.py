@@ -13,19 +13,18 @@ from typing import TYPE_CHECKING
 
 from bitext.components.component import Part
 from bitext.components.shared import storage
-from bitext.components.shared.errors import BitextError, ConfigError
+from bitext.components.shared.errors import ConfigError
 from bitext.components.shared.parts import count_parts, list_parts
 from bitext.pipeline import cache_keys
 from bitext.pipeline.faults import translating_errors
 from bitext.pipeline.graph import Pipeline
-from bitext.pipeline.identity import identify
 from bitext.pipeline.integrity import DamagedInput, check_inputs, problem_of
-from bitext.pipeline.layout import Layout, remove
+from bitext.pipeline.layout import Layout
 from bitext.pipeline.live import LiveFile
 from bitext.pipeline.lock import Use, in_use
 from bitext.pipeline.lookup import look_up
 from bitext.pipeline.plan import Selection, WorkItem, divide
-from bitext.pipeline.publish import Publisher, one_line, state_after, try_to_record
+from bitext.pipeline.publish import Publisher
 from bitext.pipeline.records import (
     Execution,
     History,
@@ -37,15 +36,15 @@ from bitext.pipeline.records import (
     newest_usable,
     with_key,
 )
-from bitext.pipeline.recovery import Recovery
+from bitext.pipeline.run_record import recorded
 from bitext.pipeline.sources import Inputs, Node
 from bitext.pipeline.store import Store
-from bitext.pipeline.terminal import Terminal, log, logging_to
+from bitext.pipeline.terminal import Terminal, logging_to
 
 if TYPE_CHECKING:
     import apache_beam
 
-__all__ = ["Result", "Runner", "Selection"]
+__all__ = ["Result", "Runner", "Selection", "Session"]
 
 ALL_NODES = Selection()
 """The selection of all nodes."""
@@ -142,49 +141,30 @@ class Runner:
             nodes=", ".join(node.name for node in self._pipeline.nodes),
             first=selection.first or "",
         )
-        identify(run, layout)
-        Recovery(self._pipeline, layout, store, run, terminal.say_of_run).clear(history)
-        store.put_run(run)
-        terminal.run_started(self._run_id, self._pipeline.name, layout.published)
-        live = self.live = LiveFile(layout.progress, self._run_id)
-        publisher = Publisher(
-            layout,
-            store,
-            run,
-            self._beam_pipeline,
-            terminal,
-            live,
-            selection.force_bless,
-            self._is_on_engine,
-            use,
-        )
-        session = _Session(selection, history, publisher, self._verify_inputs)
-        try:
-            session.run_nodes(self._pipeline, may_run)
-        except BaseException as error:
-            self._end(store, run, error)
-            raise
-        finally:
-            live.remove()
-        self._end(store, run, None)
+        say = terminal.say_of_run
+        with recorded(run, self._pipeline, layout, store, history, say):
+            terminal.run_started(self._run_id, self._pipeline.name, layout.published)
+            live = self.live = LiveFile(layout.progress, self._run_id)
+            publisher = Publisher(
+                layout,
+                store,
+                run,
+                self._beam_pipeline,
+                terminal,
+                live,
+                selection.force_bless,
+                self._is_on_engine,
+                use,
+            )
+            session = Session(selection, history, publisher, self._verify_inputs)
+            try:
+                session.run_nodes(self._pipeline, may_run)
+            finally:
+                live.remove()
         return Result(run, session.executions, run.seconds)
 
-    def _end(self, store: Store, run: Run, error: BaseException | None) -> None:
-        """Records the end of the run and removes its temporary files."""
-        if error is None:
-            run.end(State.COMPLETE)
-            store.put_run(run)
-        else:
-            remedy = error.remedy if isinstance(error, BitextError) else ""
-            run.end(state_after(error), one_line(error), remedy)
-            log.error("run %s", run.state, exc_info=error)
-            try_to_record(lambda: store.put_run(run))
-        remove(self._layout.staging / self._run_id)
-        remove(self._layout.input_copies(self._run_id))
-        self._layout.remove_empty_folders()
 
-
-class _Session:
+class Session:
     """One run in progress.
 
     Args:

@@ -164,8 +164,9 @@ class BaseModel(Source):
             expected = others | {"input": others["input"] | {key: digest}}
             if execution.key_values() == expected and not execution.missing_outputs():
                 return base
-        warm = list(itertools.takewhile(lambda execution: execution.inputs.get(key), trainings))
-        if 0 < self.from_scratch_every <= len(warm) + 1 and trainings:
+        of_runs = [execution for execution in trainings if not execution.part]  # not those of `bitext tune`
+        warm = list(itertools.takewhile(lambda execution: execution.inputs.get(key), of_runs))
+        if 0 < self.from_scratch_every <= len(warm) + 1 and of_runs:
             return ()
         return served_model(inputs.history, self.serving)
 

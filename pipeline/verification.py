@@ -17,7 +17,7 @@ from bitext.pipeline.identity import known_id
 from bitext.pipeline.integrity import problem_of
 from bitext.pipeline.layout import Layout
 from bitext.pipeline.lock import in_use
-from bitext.pipeline.records import ROLLBACK, History, State, StoredArtifact, made_in
+from bitext.pipeline.records import ROLLBACK, TUNER, History, State, StoredArtifact, made_in
 from bitext.pipeline.store import Store
 from bitext.pipeline.store import exists as store_exists
 
@@ -117,6 +117,8 @@ def _artifact_problems(artifacts: Iterable[StoredArtifact], history: History) ->
             yield None
         elif (node := Artifact(artifact.path).node) == ROLLBACK:
             yield Problem(artifact.uri, problem, "restore it from a copy; only reports read it")
+        elif node == TUNER:
+            yield Problem(artifact.uri, problem, "the same `bitext tune` command writes it again")
         elif artifact.id in current:
             yield Problem(artifact.uri, problem, f"make it again: `bitext run CONFIG --force {node}`")
         else:

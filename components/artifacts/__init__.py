@@ -67,6 +67,7 @@ from bitext.components.artifacts.transform_graph import (
     TransformGraph,
     vocabulary_digest,
 )
+from bitext.components.artifacts.tuning import HyperParameters, Trial, TrialState, TunerResults
 
 KINDS: tuple[type[Artifact], ...] = (
     Examples,
@@ -85,6 +86,8 @@ KINDS: tuple[type[Artifact], ...] = (
     PushedModel,
     ServedVersion,
     Report,
+    HyperParameters,
+    TunerResults,
 )
 """All kinds of artifacts."""
 
@@ -114,6 +117,7 @@ __all__ = [
     "ExampleAnomalies",
     "ExampleStatistics",
     "Examples",
+    "HyperParameters",
     "InfraBlessing",
     "LengthRow",
     "Metrics",
@@ -143,7 +147,10 @@ __all__ = [
     "TransformGraph",
     "TransformedExamples",
     "Translated",
+    "Trial",
+    "TrialState",
     "TrivialScore",
+    "TunerResults",
     "Validation",
     "ValidationSamples",
     "Verdict",

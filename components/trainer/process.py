@@ -121,7 +121,7 @@ def run(
         [sys.executable, "-P", "-m", MODULE, str(file)],
         stdin=subprocess.PIPE,  # its end tells the process that this one is gone
         stdout=subprocess.PIPE,
-        env=os.environ | {"TF_CONFIG": tf_config} | _path_of_package(),
+        env=os.environ | {"TF_CONFIG": tf_config} | path_of_package(),
         start_new_session=True,  # Ctrl-C is for this process
     )
     try:
@@ -134,7 +134,7 @@ def run(
                 stream.close()
 
 
-def _path_of_package() -> dict[str, str]:
+def path_of_package() -> dict[str, str]:
     """Returns PYTHONPATH with the folder of this package, unless Python finds it anyway."""
     folder = str(Path(bitext.__file__).parents[1])
     if folder in (*site.getsitepackages(), site.getusersitepackages()):

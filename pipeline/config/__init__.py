@@ -13,7 +13,7 @@ from bitext.pipeline.config.sections import (
     SqlServer,
     resolve_defaults,
 )
-from bitext.pipeline.config.source import load
+from bitext.pipeline.config.source import Override, load, parse_override, read_text
 from bitext.pipeline.config.writing import dump
 
 __all__ = [
@@ -21,10 +21,13 @@ __all__ = [
     "Beam",
     "Metadata",
     "Metrics",
+    "Override",
     "PipelineConfig",
     "SqlServer",
     "dump",
     "load",
+    "parse_override",
+    "read_text",
     "resolve_defaults",
     "runner_name",
 ]

@@ -31,6 +31,8 @@ def load(
     overrides: Sequence[str] = (),
     root: str | None = None,
     warn: Callable[[str], None] = print_message,
+    settings: Sequence[Override] = (),
+    text: str | None = None,
 ) -> PipelineConfig:
     """Reads a configuration file.
 
@@ -39,18 +41,21 @@ def load(
       overrides: `a.b=c` each, with c in YAML; they replace values of the file.
       root: the pipeline root, which replaces the file's.
       warn: is called with one line for every key that is given by its old name.
+      settings: further values, which replace those of `overrides`.
+      text: the content of the file, if it was read before (`read_text`); None: it is read.
 
     Raises:
       ConfigError: naming the file, the line and the field, what was received and what to do.
     """
     path = Path(path)
-    raw = _read(path)
+    raw = _parsed(path, read_text(path) if text is None else text)
     aliases.rename_keys(raw, warn)
     used_in_file = _variables_used(raw.values)
-    for override in overrides:
-        _apply(raw, _parse_override(override), warn)
+    replaced = [parse_override(override) for override in overrides]
     if root:
-        _apply(raw, _Override("root", root, f"--root {root}"), warn)
+        replaced.append(Override("root", root, f"--root {root}"))
+    for override in (*replaced, *settings):
+        _apply(raw, override, warn)
     # A variable that only an overridden value used is not reported as unused.
     exempt = {
         name for name in used_in_file if not raw.locations.get(f"variables.{name}", "").startswith("--set")
@@ -60,9 +65,8 @@ def load(
     return typed(raw)
 
 
-def _read(path: Path) -> RawConfig:
-    """The values of a file."""
-    text = _text(path)
+def _parsed(path: Path, text: str) -> RawConfig:
+    """The values of a file with this text."""
     try:
         parsed = yaml_values.parse(text)
     except YamlError as error:
@@ -78,8 +82,12 @@ def _read(path: Path) -> RawConfig:
     return RawConfig(parsed.value, locations, parsed.written, str(path))
 
 
-def _text(path: Path) -> str:
-    """The text of a configuration file."""
+def read_text(path: Path) -> str:
+    """Returns the text of a configuration file.
+
+    Raises:
+      ConfigError: it cannot be read, or is too large.
+    """
     try:
         content = _read_at_most(path, MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
@@ -129,8 +137,8 @@ def _similar(path: Path) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Override:
-    """One `--set a.b=c`.
+class Override:
+    """One `--set a.b=c`, or a value from elsewhere that replaces one of the file.
 
     Attributes:
       field: the dotted key.
@@ -147,7 +155,12 @@ class _Override:
     written: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
-def _parse_override(override: str) -> _Override:
+def parse_override(override: str) -> Override:
+    """Returns what `--set a.b=c` says.
+
+    Raises:
+      ConfigError: it has another form, or the value is not YAML.
+    """
     label = f"--set {override}"
     dotted, equals, text = override.partition("=")
     keys = dotted.strip().split(".")
@@ -168,10 +181,10 @@ def _parse_override(override: str) -> _Override:
         raise ConfigError(f"{label}: the value is not YAML: {error.problem}", quoted) from None
     if comment := yaml_values.text_after_value(text):
         raise ConfigError(f"{label}: {comment} is a comment in YAML", quoted)
-    return _Override(field, parsed.value, label, tuple(parsed.lines), parsed.written)
+    return Override(field, parsed.value, label, tuple(parsed.lines), parsed.written)
 
 
-def _apply(raw: RawConfig, override: _Override, warn: Callable[[str], None]) -> None:
+def _apply(raw: RawConfig, override: Override, warn: Callable[[str], None]) -> None:
     """Replaces a value of the file, or adds it."""
     values: dict[str, Any] = {}
     section = values

@@ -99,7 +99,7 @@ def collect(config: PipelineConfig, run_id: str) -> Outcome | None:
         run=run,
         executions=executions,
         newest=runs[0].run_id == run_id,
-        last_success=next((run.finished for run in runs if run.state == State.COMPLETE), 0.0),
+        last_success=next((r.finished for r in runs if r.state == State.COMPLETE and not r.is_tuning), 0.0),
         served=last_push.properties["version"] if last_push else None,
         pushed_path=str(pushed) if pushed is not None else None,
     )

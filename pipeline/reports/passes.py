@@ -56,7 +56,7 @@ class Pass:
 
 
 def passes(runs: Sequence[Run], history: History) -> list[Pass]:
-    """Returns the passes, oldest first. Each run is in exactly one of them.
+    """Returns the passes, oldest first. Each run is in exactly one of them, but for runs of `bitext tune`.
 
     Args:
       runs: newest first, as the store has them.
@@ -67,7 +67,7 @@ def passes(runs: Sequence[Run], history: History) -> list[Pass]:
         if not execution.part:
             by_run.setdefault(execution.run_id, []).append(execution)
     found: list[Pass] = []
-    for run in reversed(runs):
+    for run in (run for run in reversed(runs) if not run.is_tuning):
         executions = by_run.get(run.run_id, [])
         before = next(_open_passes(found), None)
         if before is not None and _continues(run, before):

@@ -30,13 +30,18 @@ def choose(name: str, runs: Sequence[Run], history: History, pipeline: str) -> P
     if not name:
         raise ConfigError("a RUN is empty", f"name an id, the beginning of one, {', '.join(NAMES)}")
     every = passes(runs, history)
-    if not every:
+    if not every and not runs:
         raise ConfigError(
             f"{name}: no run yet of pipeline {pipeline!r}", "start one with `bitext run CONFIG`"
         )
     if name in (LAST, PREVIOUS):
         return _from_the_end(name, every)
     run_id = _served(history, pipeline) if name == SERVED else _with_prefix(name, runs)
+    if any(run.run_id == run_id and run.is_tuning for run in runs):
+        raise ConfigError(
+            f"run {run_id} is a tuning: it has many trainings and no scores on the test split",
+            "`bitext status CONFIG` shows it; name another run",
+        )
     chosen = next(one for one in every if any(run.run_id == run_id for run in one.runs))
     if chosen.is_rollback or not chosen.executions:
         what = "is a rollback" if chosen.is_rollback else "ended before its first node"
@@ -63,6 +68,8 @@ def named_run(name: str, runs: Sequence[Run], history: History, pipeline: str) -
         if not runs or name in NAMES:
             return choose(name, runs, history, pipeline).last
         run_id = _with_prefix(name, runs)
+        if any(run.run_id == run_id and run.is_tuning for run in runs):
+            return choose(run_id, runs, history, pipeline).last
     except ConfigError as error:
         raise ConfigError(f"--run {error}", error.remedy) from None
     return next(run for run in runs if run.run_id == run_id)

@@ -27,6 +27,7 @@ from bitext.pipeline.reports import contents, running, status_table
 from bitext.pipeline.store import Store
 from bitext.pipeline.store import exists as store_exists
 from bitext.pipeline.terminal import duration, moment
+from bitext.pipeline.tuning import trials
 
 SHOWN_RUNS = 10
 """The most runs shown."""
@@ -46,7 +47,8 @@ def collect(config: PipelineConfig) -> dict[str, Any]:
       those on record are shown then), `blessed` (by Evaluator and InfraValidator; null if there is no
       verdict), `forced` (null, or a person's reason to bless the model), `reasons` (of a refusal, from both),
       `error` and
-      `progress` (null, or where the run is; see `running.collect`); and `pushed`, null or with `model`,
+      `progress` (null, or where the run is; see `running.collect`), `tuning` (null, or of a run of `bitext
+      tune`, `trials` {state: number} and the best `validation_bleu`); and `pushed`, null or with `model`,
       `version`, `path`, `digest`, `run` (which pushed it first) and `rolled_back` (whether a rollback made
       this version).
     """
@@ -93,6 +95,7 @@ def _run(run: Run, executions: list[Execution]) -> dict[str, Any]:
         "forced": contents.forced(blessings) or None,
         "reasons": [reason for blessing in refusals for reason in contents.reasons(blessing)],
         "error": run.error or None,
+        "tuning": trials.summary(executions) if run.is_tuning else None,
     }
 
 

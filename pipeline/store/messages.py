@@ -25,6 +25,7 @@ EXECUTION_FIELDS: dict[str, int] = {
     "error": pb.STRING,
     "traceback": pb.STRING,
     "peak_megabytes": pb.DOUBLE,
+    "trial": pb.STRING,
 }
 """The fields of `Execution` that are properties of ML Metadata's executions, with their types."""
 RUN_FIELDS: dict[str, int] = {

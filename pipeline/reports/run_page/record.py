@@ -90,7 +90,7 @@ def load(config: PipelineConfig, run_id: str | None = None) -> RunRecord | None:
 
     Args:
       config: the configuration of the pipeline.
-      run_id: the run (see `selection.named_run`); None: the newest.
+      run_id: the run (see `selection.named_run`); None: the newest that is no tuning.
 
     Raises:
       BitextError, OSError: the store cannot be read.
@@ -100,9 +100,13 @@ def load(config: PipelineConfig, run_id: str | None = None) -> RunRecord | None:
         return None
     store = Store(config.metadata, layout.root, config.name)
     runs, executions = store.runs(), store.executions()
-    if not runs:
+    if run_id is not None:
+        runs_shown = [named_run(run_id, runs, executions, config.name)]
+    else:
+        runs_shown = [run for run in runs if not run.is_tuning][:1]
+    if not runs_shown:
         return None
-    run = runs[0] if run_id is None else named_run(run_id, runs, executions, config.name)
+    [run] = runs_shown
     own = [e for e in executions if e.run_id == run.run_id]
     last = max((e.id or 0 for e in own), default=None)
     later = {other.run_id for other in runs if (other.id or 0) > (run.id or 0)}
