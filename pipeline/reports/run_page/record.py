@@ -100,6 +100,8 @@ def load(config: PipelineConfig, run_id: str | None = None) -> RunRecord | None:
         return None
     store = Store(config.metadata, layout.root, config.name)
     runs, executions = store.runs(), store.executions()
+    if not runs:
+        return None
     if run_id is not None:
         runs_shown = [named_run(run_id, runs, executions, config.name)]
     else:
