@@ -138,7 +138,12 @@ class HyperParameters(Artifact):
 
 
 class _Config(msgspec.Struct):
-    """The file of HyperParameters."""
+    """The content of the file of HyperParameters.
+
+    Attributes:
+      space: the class and the configuration of each setting.
+      values: the value of each setting.
+    """
 
     space: list[dict[str, Any]]
     values: Settings

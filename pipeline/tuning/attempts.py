@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bitext.components.artifacts import ModelRun, Trial, TrialState
+from bitext.components.artifacts import Trial, TrialState
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.layout import Layout
 from bitext.pipeline.records import TUNER, Execution, Run, State
@@ -177,8 +177,3 @@ class Attempts:
                 execution.outputs = {}
                 execution.end(State.FAILED, result.error)
                 self._store.put_execution(execution, self._run)
-
-
-def trained_nodes(changes_transform: bool) -> tuple[str, ...]:
-    """Returns the nodes that a trial executes."""
-    return ("Transform", ModelRun.NODE) if changes_transform else (ModelRun.NODE,)

@@ -11,12 +11,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from bitext.components.trainer import LAST_BLESSED
 from bitext.pipeline.cache_keys import key_parts
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.graph import Pipeline
 from bitext.pipeline.records import Artifacts, Execution, History
-from bitext.pipeline.sources import Node, Output, served_model
+from bitext.pipeline.sources import Node, served_model
+from bitext.pipeline.tuning.nodes import outputs_in
 from bitext.pipeline.tuning.space import SECTIONS, Space
 
 
@@ -40,6 +43,7 @@ def id_of(
     """
     nodes = {node.name: node for node in pipeline.nodes}
     parts: dict[str, Any] = {"space": space.description(), "seed": seed}
+    parts["augmentation"] = msgspec.to_builtins(config.augmentation)
     for section in SECTIONS:
         node = nodes[section.capitalize()]
         values = key_parts(node.component, node.parameters, _inputs(node, executions))
@@ -52,12 +56,12 @@ def id_of(
 
 def _inputs(node: Node, executions: Mapping[str, Execution]) -> Artifacts:
     """The inputs of a node that nodes made which no trial executes."""
-    outputs = {key: each for key, each in node.inputs.items() if isinstance(each, Output)}
-    return {
-        key: executions[each.node].outputs[each.key]
-        for key, each in outputs.items()
-        if each.node in executions
-    }
+    found: Artifacts = {}
+    for key, source in node.inputs.items():
+        made = [each for each in outputs_in(source) if each.node in executions]
+        if made:
+            found[key] = tuple(a for each in made for a in executions[each.node].outputs[each.key])
+    return found
 
 
 def _without(parameters: Mapping[str, Any], keys: list[str]) -> dict[str, Any]:

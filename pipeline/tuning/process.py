@@ -24,7 +24,7 @@ from bitext.pipeline.layout import Layout
 
 MODULE = "bitext.pipeline.tuning.process_main"
 STOP_SECONDS = 60.0
-"""How long a process may take to end after SIGINT before it is killed."""
+"""How long a process may take to end after SIGTERM before it is killed."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,9 +149,9 @@ class Process:
             shutil.rmtree(self._layout.working(now.node, now.cache_key), ignore_errors=True)
 
     def interrupt(self) -> None:
-        """Sends SIGINT."""
+        """Sends SIGTERM, which ends it as Ctrl-C does. A background job of a shell ignores SIGINT itself."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(signal.SIGTERM)
 
     def stop(self) -> None:
         """Interrupts it and waits until it has ended; kills it if that takes long."""

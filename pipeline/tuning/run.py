@@ -27,6 +27,7 @@ from bitext.pipeline.store import Store
 from bitext.pipeline.terminal import Terminal, logging_to
 from bitext.pipeline.tuning import best
 from bitext.pipeline.tuning.hyper_parameters import keras_tuner_space
+from bitext.pipeline.tuning.nodes import TRAINER
 from bitext.pipeline.tuning.space import Base, Space, value_of
 from bitext.pipeline.tuning.tuner import Limits, Tuner
 
@@ -106,7 +107,7 @@ class TuningRun:
         layout, terminal, store = self._layout, self._terminal, self._open_store()
         pipeline, history = create_pipeline(self._config), store.executions()
         names = [node.name for node in pipeline.nodes]
-        nodes = ", ".join([*names[: names.index("Trainer") + 1], TUNER])
+        nodes = ", ".join([*names[: names.index(TRAINER) + 1], TUNER])
         run = Run(self._run_id, pipeline.name, layout.address, State.RUNNING, time.time(), nodes=nodes)
         with recorded(run, pipeline, layout, store, history, terminal.say_of_run):
             terminal.run_started(self._run_id, pipeline.name, layout.published)

@@ -38,7 +38,7 @@ NOT_TUNED = {
     "trainer.warm_start": "the model that a training starts from decides more than its settings",
 }
 """Keys and sections that make no sense in a space, and why."""
-_DRAWS = 50
+_DRAWS = 20
 """Random settings among which a value must be allowed with some others."""
 
 

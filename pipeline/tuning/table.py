@@ -35,17 +35,16 @@ def settings(values: Settings, space: Space) -> str:
 
 
 def line(trial: Trial, space: Space) -> str:
-    """Returns the line about a trial that has ended."""
+    """Returns the line about a trial that has ended: `trial 1: BLEU 31.84 at step 3,000, ...`."""
     what = settings(trial.settings, space)
     if trial.state == TrialState.FAILED:
         error = trial.error if len(trial.error) <= SHOWN_ERROR else f"{trial.error[:SHOWN_ERROR]}..."
-        return f"{trial.name}: {what}: failed: {error}"
-    cached = ", trained before" if trial.is_cached else ""
-    time = f"{duration(60 * trial.minutes)} of training{cached}"
+        return f"{trial.name}: failed ({what}): {error}"
+    time = "trained before" if trial.is_cached else duration(60 * trial.minutes)
     if trial.state == TrialState.COMPLETE:
-        return f"{trial.name}: {what}: BLEU {_score(trial)} at step {trial.step:,}, {time}"
+        return f"{trial.name}: BLEU {_score(trial)} at step {trial.step:,}, {time}: {what}"
     at = f"{trial.curve[-1][0]:.0%} of the steps" if trial.curve else "no validation"
-    return f"{trial.name}: {what}: {trial.state} at {at}, BLEU {_score(trial)}, {time}"
+    return f"{trial.name}: BLEU {_score(trial)}, {trial.state} at {at}, {time}: {what}"
 
 
 def render(trials: Sequence[Trial], space: Space, importances: Mapping[str, float]) -> str:

@@ -19,8 +19,8 @@ from bitext.pipeline.lock import Use
 from bitext.pipeline.records import TUNER, Run, Stopwatch
 from bitext.pipeline.store import Store
 from bitext.pipeline.terminal import Terminal, duration
-from bitext.pipeline.tuning import best, identity, table
-from bitext.pipeline.tuning.attempts import Attempts, trained_nodes
+from bitext.pipeline.tuning import best, identity, nodes, table
+from bitext.pipeline.tuning.attempts import Attempts
 from bitext.pipeline.tuning.process import Process, Request, Result
 from bitext.pipeline.tuning.pruning import is_hopeless
 from bitext.pipeline.tuning.search import Search
@@ -91,17 +91,13 @@ class Tuner:
         self._terminal = terminal
         self._config = base.load({})
         self._pipeline = create_pipeline(self._config)
+        self._nodes = nodes.of_trials(self._pipeline, base, space)
         self.trials: dict[int, Trial] = {}
         self.tuning = ""
         self._spent_before, self._stopwatch = 0.0, Stopwatch()
         self._search = Search(space, limits.seed, lambda settings: is_allowed(base, settings))
-        self._is_exhausted, self._why_over = False, ""
+        self._why_over = ""
         self._live = LiveFile(layout.progress, run.run_id)
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        """The nodes that trials execute."""
-        return trained_nodes(any(key.startswith("transform.") for key in self._space.keys))
 
     @property
     def seconds(self) -> float:
@@ -116,7 +112,7 @@ class Tuner:
         """
         self._prepare()
         attempts = Attempts(
-            self.tuning, self.nodes, self._limits.parallel, self._layout, self._store, self._run
+            self.tuning, self._nodes, self._limits.parallel, self._layout, self._store, self._run
         )
         total = self._limits.trials
         self._live.start(TUNER, "")
@@ -131,13 +127,11 @@ class Tuner:
 
     def _prepare(self) -> None:
         """Executes the nodes before the first one that a trial executes, and finds the earlier trials."""
-        names = [node.name for node in self._pipeline.nodes]
-        before = tuple(names[: names.index(self.nodes[0])])
         folder = self._layout.staging / self._run.run_id / "preparation"
         request = Request(
             config=self._config,
             run_id=self._run.run_id,
-            nodes=before,
+            nodes=nodes.before_trials(self._pipeline, self._nodes),
             trial="",
             cores=(),
             parent=os.getpid(),
