@@ -76,9 +76,8 @@ def collect(
 
     * inputs and outputs, new or cached, of the newest `keep` passes through the pipeline and of all runs
       since the oldest of them (see `_recent`);
-    * the served model with its lineage, down to the examples, and all outputs of the run that pushed it.
-
-    Of the trials of a tuning that is complete, the best one stays, and the records of all trainings.
+    * the served model with its lineage, down to the examples, and all outputs of the run that pushed it;
+    * of the trials of a complete tuning, the best one, and the records of all trainings.
 
     A folder is moved by one rename before it is deleted: if the process is killed, no output is half deleted,
     and the next call records those that were.

@@ -217,6 +217,20 @@ def write_PushedModel(pushed: artifacts.PushedModel) -> dict[str, Read]:
     return {"pushed.json": pushed.record}
 
 
+def write_HyperParameters(parameters: artifacts.HyperParameters) -> dict[str, Read]:
+    values = {"trainer.steps": 700, "trainer.model.cell": "gru"}
+    parameters.write(values, [{"class_name": "Fixed", "config": {"name": "trainer.steps", "value": 700}}])
+    assert parameters.values() == values
+    return {"best_hyperparameters.txt": parameters.values}
+
+
+def write_TunerResults(results: artifacts.TunerResults) -> dict[str, Read]:
+    trials = [artifacts.Trial(number=2, settings={"trainer.steps": 700}, bleu=3.0, curve=[(0.5, 3.0)])]
+    results.write(trials)
+    assert results.trials() == trials
+    return {"tuner_results.json": results.trials}
+
+
 TESTED_ELSEWHERE = {
     artifacts.TransformCache: "a damaged entry is counted again: tests/components/test_transform.py",
     artifacts.ServedVersion: "outside the pipeline root: tests/components/test_pusher.py",
