@@ -39,6 +39,7 @@ from bitext.components.artifacts.model import (
 )
 from bitext.components.artifacts.model_run import (
     ModelRun,
+    Selection,
     Progress,
     SampleTranslation,
     TrainingSize,
@@ -139,6 +140,7 @@ __all__ = [
     "Schema",
     "Segmentation",
     "ServedVersion",
+    "Selection",
     "SideFiles",
     "Summary",
     "TextFile",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 
@@ -96,6 +97,34 @@ class TrainingSize(msgspec.Struct, frozen=True):
     warm_starts: int = 0
 
 
+class Selection(msgspec.Struct, frozen=True):
+    """The weights and the search that a training exported.
+
+    Attributes:
+      first_step: the update of the first validation whose weights were averaged.
+      last_step: that of the last one. Equal numbers: the weights of one validation.
+      validations: number of these validations.
+      bleu: BLEU of the exported weights on sentences of the eval split, with the exported length penalty
+        unless validations are greedy.
+      chrf: their chrF.
+      validation_loss: mean loss of the references; see `Validation`.
+      length_penalty: that of the exported search; None: not recorded.
+      length_ratio: characters of the translations per character of their sources, if the penalty was chosen
+        by it; else None.
+      training_length_ratio: that of the training data.
+    """
+
+    first_step: int
+    last_step: int
+    validations: int
+    bleu: float
+    chrf: float | None
+    validation_loss: float | None
+    length_penalty: float | None
+    length_ratio: float | None = None
+    training_length_ratio: float | None = None
+
+
 Record = Validation | Progress | ValidationSamples
 """What is recorded after an update."""
 
@@ -109,14 +138,17 @@ class ModelRun(Artifact):
                                 "gradient_norm"}: means of each 50 updates or more, at most 2,000 records
     samples.jsonl               {"step", "samples": [{"source", "reference", "hypothesis"}, ...]} per
                                 validation, or for some of them if there are more than 200
+    selection.json              the exported weights and search: {"first_step", "last_step", "validations",
+                                "bleu", "chrf", "validation_loss", "length_penalty", "length_ratio",
+                                "training_length_ratio"}
 
     The log for TensorBoard is not part of it, because it stays at one place from the first update on:
     `tensorboard/<property tensorboard>` in the pipeline root. Trainings of older versions have
-    `history.jsonl` and `logs` only.
+    `history.jsonl` and `logs` only, or no `selection.json`.
     """
 
     TYPE_NAME = "ModelRun"
-    FILES = ("history.jsonl", "progress.jsonl", "samples.jsonl", "training.json")
+    FILES = ("history.jsonl", "progress.jsonl", "samples.jsonl", "training.json", "selection.json")
     NODE = "Trainer"
 
     LOG_PROPERTY = "tensorboard"
@@ -146,10 +178,42 @@ class ModelRun(Artifact):
         """
         return self.read_json_lines(self.history_file, Validation)
 
+    def best_validation(self) -> Validation:
+        """Returns the validation that the Trainer takes for the best: by BLEU, then chrF, then the loss.
+
+        Raises:
+          DataError: the file of the validations is missing, damaged or empty.
+        """
+        history = self.history()
+        if not history:
+            raise self.damaged(self.history_file, "has no validation")
+
+        def quality(validation: Validation) -> tuple[float, float, float]:
+            chrf = -1.0 if validation.chrf is None else validation.chrf
+            loss = math.inf if validation.validation_loss is None else validation.validation_loss
+            return validation.bleu, chrf, -loss
+
+        return max(history, key=quality)
+
+    def selection(self) -> Selection:
+        """Reads which weights were exported; for a record of an older version, those of the best validation.
+
+        Raises:
+          DataError: a file is missing or damaged.
+        """
+        if self._selection_file.exists():
+            return self.read_json(self._selection_file, Selection)
+        best = self.best_validation()
+        return Selection(best.step, best.step, 1, best.bleu, best.chrf, best.validation_loss, None)
+
+    def write_selection(self, selection: Selection) -> None:
+        """Writes which weights were exported."""
+        self._selection_file.write_bytes(msgspec.json.encode(selection) + b"\n")
+
     @property
     def has_progress(self) -> bool:
         """Whether progress, samples and size were recorded; older versions recorded validations only."""
-        return any((self.path / name).exists() for name in self.FILES if name != self.history_file.name)
+        return self._progress_file.exists() or self._samples_file.exists() or self._size_file.exists()
 
     def progress(self) -> list[Progress]:
         """Reads the records of progress, in order.
@@ -213,6 +277,10 @@ class ModelRun(Artifact):
     @property
     def _samples_file(self) -> Path:
         return self.path / "samples.jsonl"
+
+    @property
+    def _selection_file(self) -> Path:
+        return self.path / "selection.json"
 
     @property
     def _log_name_file(self) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bitext.components.artifacts import ModelRun, Progress, Validation, ValidationSamples
+from bitext.components.artifacts import ModelRun, Progress, Selection, Validation, ValidationSamples
 from bitext.components.artifacts.page import (
     Axis,
     Block,
@@ -47,10 +47,10 @@ def section(model_run: ModelRun, earlier: ModelRun | None = None) -> Section:
     blocks += _charts(curves, earlier_curves)
     if model_run.has_progress and (samples := _samples(model_run.samples(), curves)):
         blocks.append(samples)
-    last, best = curves.history[-1], curves.best
+    last, selection = curves.history[-1], curves.selection
     summary = (
-        f"{last.step:,} updates in {_minutes(last.minutes)}; the model is that of update {best.step:,}, with "
-        f"validation BLEU {best.bleu:.2f}."
+        f"{last.step:,} updates in {_minutes(last.minutes)}; the model is {_exported(selection)}, with "
+        f"validation BLEU {selection.bleu:.2f}."
     )
     return Section(id="training", title="Training", blocks=tuple(blocks), summary=summary)
 
@@ -61,13 +61,15 @@ class _Curves:
     Attributes:
       history: its validations.
       progress: its records of progress; none in a record of an older version.
-      best: the validation whose weights were kept.
+      best: the best validation.
+      selection: which weights were exported.
     """
 
     def __init__(self, run: ModelRun):
         self.history = run.history()
         self.progress = run.progress() if run.has_progress else []
-        self.best = max(self.history, key=_quality)
+        self.best = run.best_validation()
+        self.selection = run.selection()
 
     def of_progress(self, value: Callable[[Progress], float]) -> list[Point]:
         """A curve of the records of progress over updates."""
@@ -87,11 +89,14 @@ class _Curves:
         return self.of_validations(lambda validation: validation.loss)
 
 
-def _quality(validation: Validation) -> tuple[float, float, float]:
-    """Orders validations as the Trainer does: BLEU, then chrF, then the loss."""
-    chrf = -1.0 if validation.chrf is None else validation.chrf
-    loss = float("inf") if validation.validation_loss is None else validation.validation_loss
-    return validation.bleu, chrf, -loss
+def _exported(selection: Selection) -> str:
+    """Names the weights that were exported."""
+    if selection.validations == 1:
+        return f"that of update {selection.last_step:,}"
+    return (
+        f"the mean of the weights at {selection.validations} validations, updates {selection.first_step:,} "
+        f"to {selection.last_step:,}"
+    )
 
 
 def _facts(run: ModelRun, curves: _Curves) -> Facts:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from bitext.components.component import Parameters
+from bitext.components.shared.corpus_size import AUTO, Auto
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Rate = Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)]
@@ -165,7 +166,10 @@ class SearchSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_field
 
     Attributes:
       beam_size: hypotheses kept at every step; 1 is greedy search.
-      length_penalty: alpha of Wu et al. 2016, equation 14; 0 ranks by plain log probability.
+      length_penalty: alpha of Wu et al. 2016, equation 14; 0 ranks by plain log probability. `auto`: the
+        Trainer chooses it after the training, from 0 to 2, such that the translations of the eval split have
+        as many characters per source character as the training targets. No reference is read for it.
+        During the training, and with `beam_size` 1, it is 1.
       coverage_penalty: beta of the same equation; 0 ignores which source tokens were translated.
       min_length: minimum number of tokens of a translation, `</s>` included.
       max_length: maximum number of tokens of a translation, `</s>` included.
@@ -179,7 +183,7 @@ class SearchSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     beam_size: Positive = 5
-    length_penalty: Annotated[float, msgspec.Meta(ge=0.0)] = 1.0
+    length_penalty: Annotated[float, msgspec.Meta(ge=0.0)] | Auto = 1.0
     coverage_penalty: Annotated[float, msgspec.Meta(ge=0.0)] = 0.0
     min_length: Positive = 1
     max_length: Positive = 80
@@ -191,3 +195,18 @@ class SearchSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError(
                 f"min_length must not be above max_length. Received: {self.min_length} and {self.max_length}"
             )
+
+    @property
+    def alpha(self) -> float:
+        """`length_penalty` as a number.
+
+        Raises:
+          ValueError: it is `auto`, which the Trainer replaces.
+        """
+        if self.length_penalty == AUTO:
+            raise ValueError("length_penalty is auto: the number follows from the trained model")
+        return self.length_penalty
+
+    def with_length_penalty(self, number: float) -> SearchSettings:
+        """Returns this search with a number for `length_penalty: auto`."""
+        return msgspec.structs.replace(self, length_penalty=number) if self.length_penalty == AUTO else self

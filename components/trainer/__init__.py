@@ -94,6 +94,10 @@ class ValidationParameters(component.Parameters, frozen=True, kw_only=True, forb
       references: whether equal sources are one sentence with several references (`by_source`) or one sentence
         each (`by_line`); null: as in `evaluator` (if the component runs alone: `by_source`).
       patience: training stops after this many validations of which none is better; 0: never.
+      average_from: the exported weights are the mean of the weights at all validations after this share of
+        `steps`, instead of the weights with the best validation. One of many validations is the best by
+        chance, too; the mean needs no choice. If training stops earlier, the best weights are exported. 0:
+        off.
     """
 
     every: Positive = 500
@@ -103,6 +107,7 @@ class ValidationParameters(component.Parameters, frozen=True, kw_only=True, forb
     lowercase: bool | None = None
     references: Literal["by_source", "by_line"] | None = None
     patience: NonNegative = 5
+    average_from: Rate = 0.0
 
 
 class WarmStartParameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):

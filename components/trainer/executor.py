@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Callable, Sequence
 
 import keras
+import msgspec
 import numpy as np
 import tensorflow as tf
 
@@ -29,6 +30,7 @@ from bitext.components.trainer.fitting import DataSize, data_warnings, with_step
 from bitext.components.trainer.precision import matmul_precision
 from bitext.components.trainer.recording import Watched
 from bitext.components.trainer.segmentation import Segmenter
+from bitext.components.trainer.selection import select, with_penalty
 from bitext.components.trainer.training import Training
 from bitext.components.trainer.validation import ValidationScores, validation_function
 from bitext.components.trainer.warm_start import Start, choose_start, load_weights
@@ -80,7 +82,7 @@ def run(
     segmenter = Segmenter.of(pair, parameters.subword_dropout, batches.buckets)
     batches = dataclasses.replace(batches, segmenter=segmenter)
     network, frozen = _build(start, pair, context)
-    translator = Translator(network, pair, parameters.search, parameters.serving_limits)
+    translator = Translator(network, pair, with_penalty(parameters).search, parameters.serving_limits)
     held_out = _read_validation_sentences(parameters, examples)
     warnings = data_warnings(parameters, size) + search_warnings(translator, held_out)
     _print_sizes_and_warnings(network, batches, parameters, context, warnings)
@@ -89,8 +91,11 @@ def run(
     with matmul_precision(parameters.precision), path_without_globs(context.working_dir) as working_dir:
         training_context = dataclasses.replace(context, working_dir=working_dir)
         _train(network, frozen, parameters, batches, validate, training_context, watched, distribution)
-    _publish_record(artifacts.ModelRun(context.working_dir), model_run)
-    _publish(parameters, network, translator, held_out, model)
+    training = artifacts.ModelRun(context.working_dir)
+    search, selection = select(network, pair, parameters, batches, held_out, training, context.say)
+    training.write_selection(selection)
+    _publish_record(training, model_run)
+    _publish(msgspec.structs.replace(parameters, search=search), network, pair, held_out, model)
     _set_properties(model, model_run, network, start)
 
 
@@ -222,7 +227,7 @@ def _set_properties(
 ) -> None:
     """Sets the properties of the Model artifact."""
     model.properties.update(
-        validation_bleu=max(validation.bleu for validation in model_run.history()),
+        validation_bleu=model_run.selection().bleu,
         tokens_per_second=statistics.fmean(record.tokens_per_second for record in model_run.progress()),
         weights=_weight_count(network),
         warm_starts=start.warm_starts,
@@ -243,13 +248,14 @@ def _publish_record(training: artifacts.ModelRun, model_run: artifacts.ModelRun)
 def _publish(
     parameters: Parameters,
     network: Seq2Seq,
-    translator: Translator,
+    pair: TextPair,
     held_out: list[Sentence],
     model: artifacts.Model,
 ) -> None:
     """Writes the Model artifact: the SavedModel with its warm-up requests, the checkpoint, and translations
     of some validation sentences.
     """
+    translator = Translator(network, pair, parameters.search, parameters.serving_limits)
     sources = translator.fitting([s.source for s in held_out])[: parameters.samples]
     outputs = translator.translate(tf.constant(sources))
     samples = [

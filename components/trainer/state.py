@@ -23,9 +23,11 @@ class Progress(tf.Module):
       logged_loss: float32[], mean loss at the last log line, in nats a token.
       seconds: float64[], training time, summed over all attempts.
       best_weights: the weights of the best validation.
+      late_validations: int64[], number of validations whose weights `late_weights` averages.
+      late_weights: the mean of the weights at these validations; none without `average_from`.
     """
 
-    def __init__(self, variables: list[tf.Variable]):
+    def __init__(self, variables: list[tf.Variable], *, averages_late: bool = False):
         super().__init__(name="progress")
         self.best_bleu = tf.Variable(-1.0, dtype=tf.float64, trainable=False)
         self.best_chrf = tf.Variable(-1.0, dtype=tf.float64, trainable=False)
@@ -38,6 +40,20 @@ class Progress(tf.Module):
         self.logged_loss = tf.Variable(0.0, trainable=False)
         self.seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         self.best_weights = [tf.Variable(v, trainable=False) for v in variables]
+        self.late_validations = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.late_weights = [tf.Variable(v, trainable=False) for v in variables if averages_late]
+
+    def add_late_weights(self, variables: list[tf.Variable]) -> None:
+        """Adds the weights of a late validation to their mean."""
+        self.late_validations.assign_add(1)
+        share = 1.0 / float(self.late_validations)
+        for mean, variable in zip(self.late_weights, variables, strict=True):
+            mean.assign_add((variable - mean) * share)
+
+    @property
+    def exported_weights(self) -> list[tf.Variable]:
+        """The weights to export: the mean of the late ones, if there are any, else the best ones."""
+        return self.late_weights if int(self.late_validations) else self.best_weights
 
     @property
     def best(self) -> ValidationScores:

@@ -47,7 +47,8 @@ class Training(Updates):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.progress = Progress(self.variables)
+        averages_late = bool(self.parameters.validation.average_from)
+        self.progress = Progress(self.variables, averages_late=averages_late)
         checkpoint = tf.train.Checkpoint(
             variables=self.variables, optimizer=self.optimizer, progress=self.progress
         )
@@ -64,7 +65,7 @@ class Training(Updates):
         self.recorder = Recorder(self.context, self.parameters, size, self.watched)
 
     def run(self) -> None:
-        """Trains to the end and leaves the best validated weights in the model.
+        """Trains to the end and leaves the weights to export in the model.
 
         Raises:
           DataError: the checkpoint or the history of an interrupted training is damaged.
@@ -76,8 +77,8 @@ class Training(Updates):
         with contextlib.closing(self.recorder), work as shown:
             self._loop(shown)
             self.recorder.finish()
-        for variable, best in zip(self.variables, self.progress.best_weights, strict=True):
-            variable.assign(best)
+        for variable, exported in zip(self.variables, self.progress.exported_weights, strict=True):
+            variable.assign(exported)
 
     @functools.cached_property
     def train_on(self) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], None]:
@@ -222,6 +223,7 @@ class Training(Updates):
 
     def _validate(self, step: int, shown: ShownProgress) -> None:
         """Scores the averaged weights, saves the best weights, and decides whether to stop."""
+        p = self.parameters
         self.optimizer.snapshot()
         self.optimizer.swap()
         scores = self.validate()
@@ -231,6 +233,8 @@ class Training(Updates):
             self._save_best(scores)
         else:
             self._count_failure(step)
+        if self.progress.late_weights and step >= p.validation.average_from * p.step_count:
+            self.progress.add_late_weights(self.variables)
         self.optimizer.swap()
         self._report(step, scores, is_better)
         shown.note(

@@ -70,7 +70,7 @@ def validation_function(
       ConfigError: the tokenizer does not suit the references.
     """
     options = parameters.validation
-    length_penalty = translator.search.length_penalty if options.beam_size > 1 else 0.0
+    length_penalty = translator.search.alpha if options.beam_size > 1 else 0.0
     sources = tf.constant([s.source for s in held_out])
     order = np.argsort(count_tokens(translator.source_tokens(sources)).numpy(), kind="stable")
     batches = [order[i : i + VALIDATION_BATCH] for i in range(0, len(order), VALIDATION_BATCH)]

@@ -51,7 +51,7 @@ def functions(
         """The settings of the search in `serving_default`, as inputs of `translate_nbest`."""
         return {
             "beam_size": tf.constant(search.beam_size, tf.int32),
-            "length_penalty": tf.constant(search.length_penalty, tf.float32),
+            "length_penalty": tf.constant(search.alpha, tf.float32),
             "max_length": tf.constant(search.max_length, tf.int32),
         }
 

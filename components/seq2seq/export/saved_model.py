@@ -126,7 +126,7 @@ class Translator(tf.Module):
             tokens = self.source_tokens(text)
         with tf.control_dependencies(self.checks.read(tokens, search.beam_size)):
             start = self.model.start(tokens)
-            best = self.decode(start, search.beam_size, search.length_penalty, search.max_length, nbest=1)
+            best = self.decode(start, search.beam_size, search.alpha, search.max_length, nbest=1)
             best = best.emptied_where(self.is_blank(tokens))
             return {
                 "text": self.detokenize_hypotheses(text, best)[:, 0],
