@@ -39,9 +39,9 @@ from bitext.components.artifacts.model import (
 )
 from bitext.components.artifacts.model_run import (
     ModelRun,
-    Selection,
     Progress,
     SampleTranslation,
+    Selection,
     TrainingSize,
     Validation,
     ValidationSamples,
@@ -139,8 +139,8 @@ __all__ = [
     "SampleTranslation",
     "Schema",
     "Segmentation",
-    "ServedVersion",
     "Selection",
+    "ServedVersion",
     "SideFiles",
     "Summary",
     "TextFile",

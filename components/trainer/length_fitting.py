@@ -1,4 +1,4 @@
-"""`trainer.search.length_penalty: auto`: the penalty with which translations have the length of the training data.
+"""`trainer.search.length_penalty: auto`: translations become as long as the training targets are.
 
 A penalty that is chosen by BLEU on the eval split fits the lengths of its references, which differ from those
 of other texts. This choice reads no reference.
@@ -79,16 +79,16 @@ def fit_length_penalty(translator: Translator, sources: Sequence[str], training_
     tokens = count_tokens(translator.source_tokens(texts)).numpy()
     order = np.argsort(tokens, kind="stable")
     batches = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
-    source_lengths, target_lengths = (
-        piece_lengths(text) for text in (translator.source, translator.target)
-    )
+    source_lengths, target_lengths = (piece_lengths(text) for text in (translator.source, translator.target))
     search = translator.search
 
     @graph_function(input_signature=[TEXT, tf.TensorSpec([], tf.float32)])
     def lengths(text: tf.Tensor, penalty: tf.Tensor) -> tf.Tensor:
         """Characters of the sources and of their translations, int32[2]."""
         ids = translator.source_tokens(text)
-        found = translator.decode(translator.model.start(ids), search.beam_size, penalty, search.max_length, 1)
+        found = translator.decode(
+            translator.model.start(ids), search.beam_size, penalty, search.max_length, 1
+        )
         return tf.stack([count(ids, source_lengths), count(found.tokens, target_lengths)])
 
     def ratio(penalty: float) -> float:
@@ -97,7 +97,7 @@ def fit_length_penalty(translator: Translator, sources: Sequence[str], training_
             progress.count(0)  # a long search is no standstill
             return result
 
-        source, target = np.sum(parallel_map(of_batch, batches), 0)
+        source, target = np.sum(list(parallel_map(of_batch, batches)), 0)
         return float(target / max(1, source))
 
     penalty, reached = _bisect(ratio, training_ratio)

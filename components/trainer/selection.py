@@ -77,7 +77,7 @@ def select(
 
 
 def _averaged_steps(parameters: Parameters, model_run: ModelRun) -> tuple[int, int, int]:
-    """Returns the updates of the first and the last validation whose weights are exported, and their number."""
+    """Returns the updates of the first and the last validation that are exported, and their number."""
     start = parameters.validation.average_from * parameters.step_count
     late = [validation.step for validation in model_run.history() if validation.step >= start]
     if not (start and late):
