@@ -72,15 +72,15 @@ def run(
     start = _choose_start(parameters, size, base_model, context)
     parameters = start.parameters
     distribution = connect(parameters)
-    # The same data and parameters give the same weights on the same machine.
-    tf.config.experimental.enable_op_determinism()
-    # The initial weights and the order of the batches depend on this seed.
-    keras.utils.set_random_seed(parameters.seed)
-    batches = dataclasses.replace(batches, seed=parameters.seed, workers=distribution.workers)
+    _make_deterministic(parameters.seed)
     agreement.compare(distribution, parameters, transformed_examples)
     pair = load_text_pair(transform_graph.path)
-    segmenter = Segmenter.of(pair, parameters.subword_dropout, batches.buckets)
-    batches = dataclasses.replace(batches, segmenter=segmenter)
+    batches = dataclasses.replace(
+        batches,
+        seed=parameters.seed,
+        workers=distribution.workers,
+        segmenter=Segmenter.of(pair, parameters.subword_dropout, batches.buckets),
+    )
     network, frozen = _build(start, pair, context)
     translator = Translator(network, pair, with_penalty(parameters).search, parameters.serving_limits)
     held_out = _read_validation_sentences(parameters, examples)
@@ -93,8 +93,7 @@ def run(
         _train(network, frozen, parameters, batches, validate, training_context, watched, distribution)
     training = artifacts.ModelRun(context.working_dir)
     search, selection = select(network, pair, parameters, batches, held_out, training, context.say)
-    training.write_selection(selection)
-    _publish_record(training, model_run)
+    _publish_record(training, selection, model_run)
     _publish(msgspec.structs.replace(parameters, search=search), network, pair, held_out, model)
     _set_properties(model, model_run, network, start)
 
@@ -135,6 +134,13 @@ def _train(
         distribution=distribution,
     ).run()
     agreement.copy_weights(trained, network)
+
+
+def _make_deterministic(seed: int) -> None:
+    """Makes the same data and parameters give the same weights on the same machine."""
+    tf.config.experimental.enable_op_determinism()
+    # The initial weights and the order of the batches depend on this seed.
+    keras.utils.set_random_seed(seed)
 
 
 def _choose_start(
@@ -238,8 +244,11 @@ def _set_properties(
         model.properties["warm_started_from"] = start.digest
 
 
-def _publish_record(training: artifacts.ModelRun, model_run: artifacts.ModelRun) -> None:
+def _publish_record(
+    training: artifacts.ModelRun, selection: artifacts.Selection, model_run: artifacts.ModelRun
+) -> None:
     """Writes the ModelRun artifact. The log for TensorBoard stays where it is."""
+    training.write_selection(selection)
     training.copy_records_to(model_run)
     if training.log_name:
         model_run.properties[model_run.LOG_PROPERTY] = training.log_name

@@ -360,8 +360,11 @@ class Attempt:
         return [json.loads(line) for line in lines]
 
 
-def progress_of_an_older_version(self: Progress, variables: list[tf.Variable]) -> None:
+def progress_of_an_older_version(
+    self: Progress, variables: list[tf.Variable], *, averages_late: bool
+) -> None:
     """Makes a `Progress` whose checkpoint has the best BLEU only."""
+    assert not averages_late
     tf.Module.__init__(self, name="progress")
     self.best_bleu = tf.Variable(-1.0, dtype=tf.float64, trainable=False)
     self.validations_without_improvement = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -372,6 +375,8 @@ def progress_of_an_older_version(self: Progress, variables: list[tf.Variable]) -
     self.best_weights = [tf.Variable(v, trainable=False) for v in variables]
     for name in ("best_chrf", "best_loss"):
         object.__setattr__(self, name, tf.Variable(0.0, dtype=tf.float64, trainable=False))
+    object.__setattr__(self, "late_validations", tf.Variable(0, dtype=tf.int64, trainable=False))
+    object.__setattr__(self, "late_weights", [])
 
 
 def are_equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
