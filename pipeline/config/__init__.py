@@ -4,7 +4,7 @@
 Each component section is that component's own `Parameters`, where its fields are documented.
 """
 
-from bitext.pipeline.config.augmentation_section import Augmentation
+from bitext.pipeline.config.augmentation_section import Augmentation, Monolingual, MonolingualFiles
 from bitext.pipeline.config.beam_section import Beam, runner_name
 from bitext.pipeline.config.sections import (
     Metadata,
@@ -21,6 +21,8 @@ __all__ = [
     "Beam",
     "Metadata",
     "Metrics",
+    "Monolingual",
+    "MonolingualFiles",
     "Override",
     "PipelineConfig",
     "SqlServer",

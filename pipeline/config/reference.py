@@ -111,6 +111,8 @@ def keys_ending_in(last: str, prefix: str) -> list[str]:
     """
     keys = [key.name for key in all_keys() if key.name.rpartition(".")[2] == last]
     section = prefix.partition(".")[0]
+    if section != "augmentation":  # it repeats keys of other sections
+        keys = [key for key in keys if not key.startswith("augmentation.")] or keys
     same = [key for key in keys if key.partition(".")[0] == section]
     others = {key.partition(".")[0] for key in keys}
     return (same or (keys if not section or len(others) == 1 else []))[:3]

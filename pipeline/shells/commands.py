@@ -113,14 +113,21 @@ def node_names() -> tuple[str, ...]:
     from bitext.components.example_gen import Parameters as ExampleGenParameters
     from bitext.components.example_gen.files import Files
     from bitext.components.statistics_gen import RequestParameters
-    from bitext.pipeline.config import Augmentation, PipelineConfig, resolve_defaults
+    from bitext.pipeline.config import (
+        Augmentation,
+        Monolingual,
+        MonolingualFiles,
+        PipelineConfig,
+        resolve_defaults,
+    )
     from bitext.pipeline.graph import create_pipeline
 
+    text = MonolingualFiles(files=("d.txt",))
     with_all = PipelineConfig(
         name="all",
         example_gen=ExampleGenParameters(files=("a.tsv",), golden=Files(files=("b.tsv",))),
         request_log=RequestParameters(files=("c.jsonl",)),
-        augmentation=Augmentation(),
+        augmentation=Augmentation(monolingual=Monolingual(source=text, target=text)),
     )
     return tuple(node.name for node in create_pipeline(resolve_defaults(with_all)).nodes)
 

@@ -219,7 +219,7 @@ def files_counted(monkeypatch) -> list[Path]:
     build = counting.build
 
     def build_and_note(pipeline, spans, *arguments):
-        files.extend(path for paths in spans.values() for path in paths)
+        files.extend(file.path for of_span in spans.values() for file in of_span)
         build(pipeline, spans, *arguments)
 
     monkeypatch.setattr(counting, "build", build_and_note)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -59,9 +59,11 @@ Splits = dict[str, list[tuple[str, str, str]]]
 """The rows of each split."""
 
 
-def write_examples(folder: Path, splits: Splits) -> artifacts.Examples:
+def write_examples(
+    folder: Path, splits: Splits, properties: dict[str, str] | None = None
+) -> artifacts.Examples:
     """Writes an Examples artifact."""
-    examples = artifacts.Examples(folder)
+    examples = artifacts.Examples(folder, dict(properties or {}))
     for name, split in splits.items():
         examples.split(name).mkdir(parents=True, exist_ok=True)
         by_feature = zip(*split) if split else ([], [], [])
@@ -80,6 +82,7 @@ class Run:
         cache: Path | None = None,
         beam_pipeline: Callable[[], Pipeline] | None = None,
         root: Path | None = None,
+        properties: Sequence[dict[str, str]] = (),
         **parameters,
     ):
         """Runs Transform.
@@ -90,6 +93,7 @@ class Run:
           cache: the analyzer cache of another run.
           beam_pipeline: creates pipelines on an engine; None: they run in this process.
           root: the folder of the artifacts that workers open, which may be remote; None: `folder`.
+          properties: the properties of the spans; left out: they have none.
           parameters: Transform's parameters.
         """
         root = root or folder
@@ -116,7 +120,8 @@ class Run:
                 local_pipeline=lambda: Pipeline(runner=FnApiRunner()),
             ),
             examples=tuple(
-                write_examples(root / "examples" / str(i), splits) for i, splits in enumerate(spans)
+                write_examples(root / "examples" / str(i), splits, *properties[i : i + 1])
+                for i, splits in enumerate(spans)
             ),
             schema=artifacts.Schema(paths["schema"]),
             analyzer_cache=None if cache is None else artifacts.TransformCache(cache),

@@ -72,9 +72,10 @@ class TestWithoutAirflow:
         all_nodes = self.nodes(
             "example_gen.golden.files=[golden.tsv]",
             "request_log.files=[requests.txt]",
-            "augmentation.directions=both",
+            "augmentation.monolingual.source.files=[source.txt]",
+            "augmentation.monolingual.target.files=[target.txt]",
         )
-        assert len(all_nodes) == len(self.nodes()) + 2 + 7
+        assert len(all_nodes) == len(self.nodes()) + 2 + 11
         nodes_of_tasks: list[str] = []
         for task in constant("NODES"):
             first = constant("FIRST_NODES").get(task, task) or all_nodes[0]

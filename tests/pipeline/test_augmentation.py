@@ -118,6 +118,46 @@ class TestNodes:
         ]
 
 
+MONOLINGUAL = {"source": {"files": ["s.txt"]}, "target": {"files": ["t.txt.gz"], "weight": 2}}
+
+
+class TestMonolingualFiles:
+    def test_back_translation_alone_needs_one_teacher(self, tmp_path: Path) -> None:
+        files = {"target": {"files": ["t.txt.gz"], "max_sentences": 9, "encoding": "latin-1"}}
+        section = {"directions": "none", "monolingual": files}
+        nodes = nodes_of(tmp_path, augmentation=section)
+        assert [name for name in nodes if "." in name] == [
+            *BACKWARD[:3],
+            *("MonolingualGen.target", "BulkInferrer.monolingual_target"),
+        ]
+        parameters = nodes["MonolingualGen.target"].parameters
+        assert (parameters.max_sentences, parameters.encoding) == (9, "latin-1")
+        assert nodes["BulkInferrer.monolingual_target"].inputs["examples"] == Output(
+            "MonolingualGen.target", "examples"
+        )
+
+    def test_only_back_translation_is_tagged(self, tmp_path: Path) -> None:
+        nodes = nodes_of(tmp_path, augmentation={"monolingual": MONOLINGUAL, "weight": 0.5})
+        uses = {use.name.rpartition("/")[2]: use for use in nodes["Transform"].parameters.corpora}
+        assert {name: (use.weight, use.tag) for name, use in uses.items()} == {
+            "forward": (0.5, ""),
+            "monolingual_source": (1.0, ""),
+            "backward": (0.5, ""),
+            "monolingual_target": (2.0, "<bt>"),
+        }
+        for name, use in uses.items():
+            assert nodes[f"BulkInferrer.{name}"].parameters.tag == use.tag
+
+    def test_held_out_sentences_are_those_of_the_bitext_and_the_test_sets(self, tmp_path: Path) -> None:
+        golden = {"files": ["a.tsv"], "golden": {"files": ["g.tsv"]}}
+        nodes = nodes_of(tmp_path, example_gen=golden, augmentation={"monolingual": MONOLINGUAL})
+        for node in nodes.values():
+            if node.name.startswith(("BulkInferrer", "MonolingualGen")):
+                assert node.inputs["golden"] == Output("GoldenGen", "examples")
+                key = "held_out" if node.name.startswith("BulkInferrer") else "bitext"
+                assert node.inputs[key] == Output("ExampleGen", "examples")
+
+
 def changed(folder: Path, before: dict[str, Any], after: dict[str, Any]) -> set[str]:
     """Returns the nodes whose parameters a change of the configuration changes."""
     first, second = nodes_of(folder, **before), nodes_of(folder, **after)
@@ -153,6 +193,10 @@ class TestCaching:
         ({"teacher": {"warm_start": {"model": "last_blessed"}}}, "teachers are trained from scratch"),
         ({"teacher": {"distribute": {"workers": 2}}}, "teacher.distribute.workers must be 1"),
         ({"teacher_steps": 200}, "warmup_steps must be below teacher_steps. Received: 200 and 200"),
+        ({"directions": "none"}, "there is nothing to translate"),
+        ({"monolingual": {"target": {"max_sentences": 5}}}, "files names no file"),
+        ({"monolingual": {"target": {"files": ["t.txt"], "encoding": "utf-9"}}}, "utf-9"),
+        ({"monolingual": {"tag": "bt"}}, "in angle brackets"),
         ({"beam_size": 101}, "beam_size must not be above teacher.serving_limits.beam_size"),
         ({"directions": "sideways"}, "directions: must be both or forward or backward"),
     ],

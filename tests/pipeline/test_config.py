@@ -97,7 +97,10 @@ def test_another_serving_folder_is_accepted(tmp_path: Path, serving: str) -> Non
 
 
 def test_the_folders_in_a_pipeline_root_are_those_of_all_nodes(tmp_path: Path) -> None:
-    optional_nodes = ["example_gen.golden.files=[g.tsv]", "request_log.files=[r.txt]"]
+    optional_nodes = [
+        *("example_gen.golden.files=[g.tsv]", "request_log.files=[r.txt]"),
+        *(f"augmentation.monolingual.{side}.files=[{side}.txt]" for side in ("source", "target")),
+    ]
     nodes = graph.create_pipeline(config.load(write_config(tmp_path, VALID), optional_nodes)).nodes
     others = {records.ROLLBACK, "logs", "reports", "tensorboard"}
     assert {*(node.name for node in nodes), *others} == sections.NODE_FOLDERS

@@ -143,7 +143,7 @@ def test_explain_takes_no_configuration(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_the_dumped_configuration_has_each_meaning_above_its_key(tmp_path: Path) -> None:
-    text = config.dump(config.load(write_config(tmp_path, VALID)))
+    text = config.dump(config.load(write_config(tmp_path, f"{VALID}augmentation: {{directions: both}}\n")))
     lines = text.splitlines()
     assert max(map(len, lines)) <= 110
     for name, key in KEYS.items():

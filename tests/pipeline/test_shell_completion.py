@@ -174,7 +174,7 @@ def line(script: tuple[str, Path]) -> Iterator[Shell]:
     ("typed", "completed"),
     [
         ("bitext stat\t", "bitext status"),
-        ("bitext run --from Trai\t", "Trainer"),
+        ("bitext run --from Push\t", "Pusher"),
         ("bitext show vocab\t", "bitext show vocabulary"),
         ("bitext run my\t", "my\\ corpus.yaml"),
         ("bitext run --set trainer.optimizer.learn\t", "trainer.optimizer.learning_rate="),

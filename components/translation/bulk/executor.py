@@ -63,6 +63,7 @@ def translate_file(
     trusted: bool = False,
     shared_folder: Path | None = None,
     say: Callable[[str], None] = print,
+    long_lines: list[int] | None = None,
 ) -> None:
     """Translates a file of any size with Beam: each line exactly once and in order, completely or not at all.
 
@@ -80,6 +81,7 @@ def translate_file(
       shared_folder: a folder, usually remote, that all workers see. The model and the input are copied to it,
         and the workers write their translations there. None: they see the disk of this process.
       say: prints one line about the progress, or about text that is too long.
+      long_lines: receives the lines, from 1, with a sentence that is too long; None: they are printed.
 
     Raises:
       errors.ConfigError: the output is no regular file, or is the input.
@@ -87,10 +89,7 @@ def translate_file(
       errors.LockedError: another command is translating into the same output.
       errors.EnvironmentFault: the output, or the folder of the shards beside it, cannot be written.
     """
-    model, input, output = find_saved_model(model).absolute(), input.absolute(), output.absolute()
-    _check_output(output, input)
-    if not trusted:
-        check_graph(model)
+    model, input, output = _checked(model, input, output, trusted)
     with open_input(input) as chunks, _locked_folder(output) as folder:
         shards = list(divide(chunks, input, say))
         key = _key(shards, model, search, splitting)
@@ -108,8 +107,17 @@ def translate_file(
             settings = model, search, batch_size, splitting, trusted
             translator = ShardTranslator(*settings, is_zipped=shared_folder is not None)
             _translate(missing, source, shard_folder, translator, beam_pipeline)
-        _join(shards, shard_folder, output, search.nbest, say)
+        _join(shards, shard_folder, output, search.nbest, say, long_lines)
         _remove(shard_folder, folder / key)
+
+
+def _checked(model: Path, input: Path, output: Path, trusted: bool) -> tuple[Path, Path, Path]:
+    """Returns the absolute paths of the SavedModel, the input and the output, after they are checked."""
+    model, input, output = find_saved_model(model).absolute(), input.absolute(), output.absolute()
+    _check_output(output, input)
+    if not trusted:
+        check_graph(model)
+    return model, input, output
 
 
 def _missing(shards: Sequence[Shard], shard_folder: Path, say: Callable[[str], None]) -> list[Shard]:
@@ -158,14 +166,23 @@ def _translate(
 
 
 def _join(
-    shards: Sequence[Shard], shard_folder: Path, output: Path, nbest: int, say: Callable[[str], None]
+    shards: Sequence[Shard],
+    shard_folder: Path,
+    output: Path,
+    nbest: int,
+    say: Callable[[str], None],
+    long_lines: list[int] | None,
 ) -> None:
     """Writes the translations of all shards to the output, and reports sentences that are too long."""
     report = LongSentenceReport(say)
     with open_output(output) as write_out:
         for shard in shards:
             write_out(read_translations(shard, shard_folder, nbest))
-            report.add(shard.first_line, read_long_sentences(shard, shard_folder))
+            too_long = read_long_sentences(shard, shard_folder)
+            if long_lines is None:
+                report.add(shard.first_line, too_long)
+            else:
+                long_lines += sorted({shard.first_line + sentence.line for sentence in too_long})
     report.finish()
 
 
