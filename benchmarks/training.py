@@ -117,7 +117,7 @@ def count_operations(training: Training, batch: tuple[Any, Any]) -> int:
 
     op_callbacks.add_op_callback(callback)
     try:
-        training.gradients(*batch, 0)
+        training.gradients(0, *batch)
     finally:
         op_callbacks.remove_op_callback(callback)
     return total
@@ -159,7 +159,7 @@ def update_with(training: Training, batches: Iterable[Batch]) -> None:
     import tensorflow as tf
 
     for source, target in batches:
-        training.train_on(source, target, tf.constant(0))
+        training.train_on(tf.constant(0), source, target)
 
 
 def wait_share(training: Training, upcoming: Iterator[Batch]) -> float:

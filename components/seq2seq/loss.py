@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -27,6 +28,18 @@ class Loss:
     tokens: tf.Tensor
 
 
+class SoftTargets(NamedTuple):
+    """What another model predicts for the same target tokens.
+
+    Attributes:
+      probabilities: float32[N, V], of each of the N real target tokens, in the order of the batch.
+      weight: float32[], weight of the cross entropy with them.
+    """
+
+    probabilities: tf.Tensor
+    weight: tf.Tensor
+
+
 def masked_loss(
     model: Seq2Seq,
     source: tf.Tensor,
@@ -34,6 +47,7 @@ def masked_loss(
     label_smoothing: float,
     dropout: Dropout,
     sampling_rate: tf.Tensor | None = None,
+    soft_targets: SoftTargets | None = None,
 ) -> Loss:
     """Computes the loss of a batch. Only real target positions reach the output layer.
 
@@ -45,6 +59,7 @@ def masked_loss(
       dropout: of this forward pass.
       sampling_rate: float32[], the probability that the decoder reads a token that the model predicts instead
         of the true one (`scheduled_sampling`); None: teacher forcing.
+      soft_targets: predictions that the model's are to be near to; None: only the target counts.
     """
     inputs = target[:, :-1]
     if sampling_rate is not None:
@@ -54,22 +69,43 @@ def masked_loss(
     real = tf.not_equal(labels, PAD)
     vectors, labels = tf.boolean_mask(vectors, real), tf.boolean_mask(labels, real)
     table, bias = model.output_embedding.value, model.output_bias.value
-    smoothed, cross_entropy = smoothed_cross_entropy(vectors, table, bias, labels, label_smoothing)
+    smoothed, cross_entropy = smoothed_cross_entropy(
+        vectors, table, bias, labels, label_smoothing, soft_targets
+    )
     return Loss(smoothed, cross_entropy, tf.cast(tf.size(labels), tf.float32))
 
 
+def predictions(model: Seq2Seq, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """Returns what a model without dropout predicts for the real target tokens: float32[N, V].
+
+    Args:
+      model: the model. No gradient flows into it.
+      source: int32[B, S].
+      target: int32[B, T], `<s>` ... `</s>`, padded with 0.
+    """
+    vectors, _ = model.teacher_force(source, target[:, :-1])
+    vectors = tf.boolean_mask(vectors, tf.not_equal(target[:, 1:], PAD))
+    return tf.stop_gradient(tf.nn.softmax(model.logits(vectors)))
+
+
 def smoothed_cross_entropy(
-    vectors: tf.Tensor, table: tf.Variable, bias: tf.Variable, labels: tf.Tensor, smoothing: float
+    vectors: tf.Tensor,
+    table: tf.Variable,
+    bias: tf.Variable,
+    labels: tf.Tensor,
+    smoothing: float,
+    soft: SoftTargets | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Cross entropy of softmax(vectors @ table^T + bias), summed over N tokens, with and without smoothing.
 
     With label smoothing (Szegedy et al. 2016, section 7), the target distribution is 1 - e on the label plus
     e spread evenly over the vocabulary, so that smoothed = cross entropy + e (logit of the label - mean
-    logit).
+    logit). With soft targets q, their weight times the cross entropy of q is added. Its gradient is that of
+    the Kullback-Leibler divergence from q, because the entropy of q is a constant.
 
     The gradient is written by hand. The only arrays of shape [N, V] are the logits and their softmax. All
     terms of the labels, in the losses and in the gradient (probability - target), and the product with the
-    upstream gradient are computed on arrays of shape [N, D].
+    upstream gradient are computed on arrays of shape [N, D]. Soft targets need one more of shape [N, V].
 
     Args:
       vectors: float32[N, D].
@@ -77,6 +113,7 @@ def smoothed_cross_entropy(
       bias: float32[V].
       labels: int32[N].
       smoothing: e, between 0 and 1.
+      soft: the soft targets; None: none.
 
     Returns:
       Smoothed and plain cross entropy, float32[] each, in nats. Only the first has a gradient.
@@ -95,20 +132,30 @@ def smoothed_cross_entropy(
         label_logits = tf.reduce_sum(vectors * label_rows) + tf.tensordot(label_counts, bias, 1)
         tokens = tf.cast(tf.size(labels), tf.float32)
         mean_logits = tf.tensordot(vector_sum, mean_row, 1) + tokens * tf.reduce_mean(bias)
+        smoothed = cross_entropy + smoothing * (label_logits - mean_logits)
+        excess = p  # the gradient of the logits, without the terms of the labels
+        if soft is not None:
+            smoothed += soft.weight * _soft_cross_entropy(soft.probabilities, p)
+            excess = p + soft.weight * (p - soft.probabilities)
 
         def gradient(d: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, ...]:
             scaled_vectors, label_share = d * vectors, 1.0 - smoothing
             word_share = smoothing / tf.cast(tf.shape(bias)[0], tf.float32)
-            d_vectors = d * (tf.matmul(p, table) - label_share * label_rows - smoothing * mean_row)
-            d_table = tf.matmul(p, scaled_vectors, transpose_a=True) - d * word_share * vector_sum
+            d_vectors = d * (tf.matmul(excess, table) - label_share * label_rows - smoothing * mean_row)
+            d_table = tf.matmul(excess, scaled_vectors, transpose_a=True) - d * word_share * vector_sum
             d_table = tf.tensor_scatter_nd_sub(d_table, labels[:, tf.newaxis], label_share * scaled_vectors)
-            d_bias = d * (_sum_rows(p) - label_share * label_counts - word_share * tokens)
+            d_bias = d * (_sum_rows(excess) - label_share * label_counts - word_share * tokens)
             return d_vectors, d_table, d_bias
 
-        return (cross_entropy + smoothing * (label_logits - mean_logits), cross_entropy), gradient
+        return (smoothed, cross_entropy), gradient
 
     smoothed, cross_entropy = sums(vectors, tf.convert_to_tensor(table), tf.convert_to_tensor(bias))
     return smoothed, tf.stop_gradient(cross_entropy)
+
+
+def _soft_cross_entropy(targets: tf.Tensor, p: tf.Tensor) -> tf.Tensor:
+    """Cross entropy float32[] of distributions float32[N, V], summed over N, in nats."""
+    return -tf.reduce_sum(targets * tf.math.log(tf.maximum(p, MIN_PROBABILITY)))
 
 
 def _sum_rows(matrix: tf.Tensor) -> tf.Tensor:

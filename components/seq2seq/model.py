@@ -79,6 +79,7 @@ class Seq2Seq(keras.layers.Layer):
             self.target_embedding if shared else self._make_table("source_embedding", source_size)
         )
         self.encoder = Encoder(settings)
+        self._make_decoder = make_decoder
         self.decoder = (make_decoder or DECODERS[settings.decoder])(settings)
         self.output_embedding = (
             self.target_embedding
@@ -86,6 +87,16 @@ class Seq2Seq(keras.layers.Layer):
             else self._make_table("output_embedding", target_size)
         )
         self.output_bias = self.add_weight(name="output_bias", shape=(target_size,), initializer="zeros")
+
+    def new_copy(self) -> Seq2Seq:
+        """Returns a model of the same architecture with variables of its own, which have the same values."""
+        shared = self.source_embedding is self.target_embedding
+        copy = Seq2Seq(
+            self.settings, self.source_embedding.shape[0], self.target_size, shared, self._make_decoder
+        )
+        for variable, value in zip(copy.trainable_variables, self.trainable_variables, strict=True):
+            variable.assign(tf.convert_to_tensor(value))
+        return copy
 
     @property
     def cells(self) -> list[Cell]:

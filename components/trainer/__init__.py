@@ -179,6 +179,10 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
         cuts one word in six differently. 0: as in serving. It needs byte-pair encoding. Sentences get longer,
         and with them the updates: at 0.1 by 18 %. `transform.subword_samples` should then be 1.
       label_smoothing: share of the target probability that is spread evenly over the vocabulary.
+      consistency: weight of the cross entropy with the predictions of the averaged weights, which read the
+        same pair without dropout and, with `subword_dropout`, the source as it is tokenized in serving (mean
+        teacher: Tarvainen and Valpola 2017). The weight grows during the warm-up. It takes one more forward
+        pass. It needs `optimizer.average_decay`, without `average_checkpoints`. 0: off.
       scheduled_sampling: probability, at the last update, that the decoder reads its own prediction instead
         of the true token. It rises linearly from 0 (Bengio et al. 2015; for all positions at once: Duckworth
         et al. 2019). 0 is teacher forcing.
@@ -209,6 +213,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     device_kernels: Literal["auto", "off"] = "auto"
     subword_dropout: Rate = 0.0
     label_smoothing: Rate = 0.1
+    consistency: Annotated[float, msgspec.Meta(ge=0.0, le=100.0)] = 0.0
     scheduled_sampling: Probability = 0.0
     precision: Literal["float32", "bfloat16"] = "float32"
     seed: Annotated[int, msgspec.Meta(ge=1, le=SEED_COUNT)] = 1
@@ -223,6 +228,12 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
             )
         if self.search.coverage_penalty and self.model.attention == "none":
             raise ValueError("search.coverage_penalty needs an attention, but model.attention is none")
+        if self.consistency and (not self.optimizer.average_decay or self.optimizer.average_checkpoints):
+            raise ValueError(
+                "consistency needs the moving average of the weights: optimizer.average_decay above 0 and "
+                f"average_checkpoints 0. Received: {self.optimizer.average_decay} and "
+                f"{self.optimizer.average_checkpoints}"
+            )
         if self.subword_dropout and self.distribute.workers > 1:
             raise ValueError(
                 "subword_dropout needs distribute.workers 1: only the chief has the vocabulary. "

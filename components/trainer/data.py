@@ -26,8 +26,8 @@ SHUFFLE_BUFFER = 20_000
 PREFETCHED_BATCHES = 4
 EPOCH_SEEDS = 100_003
 """Distance between the shuffle seeds of two training seeds; no training has so many epochs."""
-Batch = tuple[tf.Tensor, tf.Tensor]
-"""Source int32[B, S] and target int32[B, T]."""
+Batch = tuple[tf.Tensor, ...]
+"""Source int32[B, S] and target int32[B, T]; for some segmenters, the source as tokenized in serving, too."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +67,11 @@ class Batches:
         if not sum(b.examples for b in buckets):
             raise DataError(f"{folder} holds no examples", "look at Transform's counts of rejected examples")
         return cls(folder, buckets, batch_tokens, seed, workers, worker)
+
+    @property
+    def tensors(self) -> int:
+        """Number of tensors of a batch."""
+        return 3 if self.segmenter is not None and self.segmenter.keeps_served else 2
 
     def sentences(self, bucket: Bucket) -> int:
         """Number of sentences in a batch of this shape."""
@@ -121,7 +126,7 @@ class Batches:
 
         return batches.enumerate().skip(skip).map(tokenized_again)
 
-    def _parse_rows(self, records: tf.Tensor) -> Batch:
+    def _parse_rows(self, records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Parses the rows of this worker of a batch string[B]. They may be none, with the padded lengths."""
         if self.workers == 1:
             return _parse(records)
@@ -163,7 +168,7 @@ class Batches:
                 yield batch
 
 
-def _parse(records: tf.Tensor) -> Batch:
+def _parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Parses serialized examples string[B] of one padded shape."""
     ids = tf.io.FixedLenSequenceFeature([], tf.int64, allow_missing=True)
     parsed = tf.io.parse_example(records, {"source_ids": ids, "target_ids": ids})

@@ -57,6 +57,7 @@ class Optimizer(tf.Module):
         parameters: Parameters,
         variables: list[tf.Variable],
         frozen: Sequence[np.ndarray | None] = (),
+        average: Sequence[tf.Variable] = (),
     ):
         """Creates the state.
 
@@ -64,6 +65,7 @@ class Optimizer(tf.Module):
           parameters: the parameters in effect.
           variables: the weights.
           frozen: for each variable, whether each of its rows stays as it is, bool[V]; None: no row does.
+          average: the variables of another model, which hold the average of the weights; none: new ones.
         """
         super().__init__(name="optimizer")
         self.parameters = parameters
@@ -80,7 +82,9 @@ class Optimizer(tf.Module):
         self.snapshots_taken = tf.Variable(0, dtype=tf.int64, trainable=False, name="snapshots_taken")
         snapshots = parameters.optimizer.average_checkpoints
         is_averaged = parameters.optimizer.average_decay or snapshots
-        self.average = [tf.Variable(v, trainable=False) for v in variables if is_averaged]
+        self.average = list(average) or [tf.Variable(v, trainable=False) for v in variables if is_averaged]
+        for given, variable in zip(average, variables, strict=False):
+            given.assign(variable)
         self.snapshots = [[tf.Variable(v, trainable=False) for v in variables] for _ in range(snapshots)]
 
     @property

@@ -20,15 +20,19 @@ class Segmenter:
     Attributes:
       source, target: the tokenization of each side.
       source_limit, target_limit: the most ids of a row; one that would have more keeps its tokenization.
+      keeps_served: whether a batch keeps the source as it is tokenized in serving, too.
     """
 
     source: BpeDropout
     target: BpeDropout
     source_limit: int
     target_limit: int
+    keeps_served: bool = False
 
     @classmethod
-    def of(cls, pair: TextPair, rate: float, buckets: Sequence[Bucket]) -> Segmenter | None:
+    def of(
+        cls, pair: TextPair, rate: float, buckets: Sequence[Bucket], *, keeps_served: bool = False
+    ) -> Segmenter | None:
         """Returns a segmenter for the training data in `buckets`; None if `rate` is 0.
 
         Raises:
@@ -40,10 +44,11 @@ class Segmenter:
             _check(side, text)
         source = BpeDropout(pair.source, rate)
         target = source if pair.shared else BpeDropout(pair.target, rate)
-        return cls(source, target, max(b.source for b in buckets), max(b.target for b in buckets))
+        limits = max(b.source for b in buckets), max(b.target for b in buckets)
+        return cls(source, target, *limits, keeps_served)
 
-    def __call__(self, source: tf.Tensor, target: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns other tokenizations of a batch.
+    def __call__(self, source: tf.Tensor, target: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Returns other tokenizations of source and target; with `keeps_served`, the given source, too.
 
         Args:
           source: int32[B, S].
@@ -51,10 +56,11 @@ class Segmenter:
           seed: int32[2], the seed of the draws.
         """
         source_seed, target_seed = (tf.random.experimental.stateless_fold_in(seed, side) for side in (0, 1))
-        return (
+        drawn = (
             self.source(source, source_seed, self.source_limit),
             self.target(target, target_seed, self.target_limit),
         )
+        return (*drawn, source) if self.keeps_served else drawn
 
 
 def _check(side: str, text: TextProcessor) -> None:

@@ -22,7 +22,7 @@ from bitext.components.trainer.divergence import check_loss
 from bitext.components.trainer.optimizer import learning_rate
 from bitext.components.trainer.recording import NOTHING_WATCHED, Recorder, Watched
 from bitext.components.trainer.state import Progress
-from bitext.components.trainer.updates import TOKENS, Updates
+from bitext.components.trainer.updates import Updates
 from bitext.components.trainer.validation import ValidationScores
 
 CHECKPOINTS_KEPT = 2
@@ -81,11 +81,10 @@ class Training(Updates):
             variable.assign(exported)
 
     @functools.cached_property
-    def train_on(self) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], None]:
+    def train_on(self) -> Callable[..., None]:
         """The graph of `_train_on`, which trains on one batch."""
-        signature = [TOKENS, TOKENS, tf.TensorSpec([], tf.int32)]
         # A concrete function does not check the types of its arguments before each call.
-        return graph_function(self._train_on, input_signature=signature).get_concrete_function()
+        return graph_function(self._train_on, input_signature=self.signature).get_concrete_function()
 
     def _resume(self) -> None:
         """Restores the last checkpoint, if there is one, and cuts the history back to it."""
@@ -137,39 +136,41 @@ class Training(Updates):
         """Makes one update, alone or with the other workers and devices."""
         if self.distribution.strategy is None:
             for index in range(self.parameters.accumulate):
-                self.train_on(*next(batches), tf.constant(index))
+                self.train_on(tf.constant(index), *next(batches))
             return
         progress = self.progress
         totals = progress.loss, progress.tokens, progress.norm
         for total, value in zip(totals, self.update_together(batches), strict=True):
             total.assign_add(value)
 
-    def gradients(self, source: tf.Tensor, target: tf.Tensor, index: tf.Tensor | int) -> list[tf.Tensor]:
+    def gradients(
+        self, index: tf.Tensor | int, source: tf.Tensor, target: tf.Tensor, served: tf.Tensor | None = None
+    ) -> list[tf.Tensor]:
         """Returns the gradients of one batch and adds its loss to the running sums.
 
         Args:
+          index: index of the batch within its update, int32[] or int.
           source: int32[B, S].
           target: int32[B, T].
-          index: index of the batch within its update, int32[] or int.
+          served: see `Updates.sums`.
 
         Returns:
           float32, one for each variable and of its shape.
         """
-        sums = self.sums(source, target, index)
+        sums = self.sums(source, target, index, served=served)
         self.progress.loss.assign_add(sums.cross_entropy)
         self.progress.tokens.assign_add(sums.tokens)
         return sums.gradients
 
-    def _train_on(self, source: tf.Tensor, target: tf.Tensor, index: tf.Tensor) -> None:
+    def _train_on(self, index: tf.Tensor, *batch: tf.Tensor) -> None:
         """Trains on one batch: updates the weights if it is the last batch of an update.
 
         Args:
-          source: int32[B, S].
-          target: int32[B, T].
           index: int32[], index of the batch within its update.
+          *batch: see `data.Batch`.
         """
         accumulate = self.parameters.accumulate
-        gradients = self.gradients(source, target, index)
+        gradients = self.gradients(index, *batch)
         if accumulate == 1:
             self._apply(gradients)
         else:

@@ -14,7 +14,7 @@ import tensorflow as tf
 from bitext.components.seq2seq.layers import device, device_check
 from bitext.components.seq2seq.layers.device import DeviceRecurrences
 from bitext.components.seq2seq.layers.dropout import Dropout
-from bitext.components.seq2seq.loss import Loss, masked_loss
+from bitext.components.seq2seq.loss import Loss, SoftTargets, masked_loss, predictions
 from bitext.components.seq2seq.model import Seq2Seq
 from bitext.components.shared.graphs import graph_function
 from bitext.components.trainer import Parameters
@@ -23,6 +23,7 @@ from bitext.components.trainer.distribution import ALONE, Distribution, bytes_of
 from bitext.components.trainer.optimizer import Optimizer, sampling_rate
 
 TOKENS = tf.TensorSpec([None, None], tf.int32)
+INDEX = tf.TensorSpec([], tf.int32)
 
 
 class Sums(NamedTuple):
@@ -68,7 +69,10 @@ class Updates:
         summed = [v.shape for v in self.variables]
         summed += [tf.TensorShape([])] * 2 if self.distribution.strategy is not None else []
         with self.distribution.scope():
-            self.optimizer = Optimizer(self.parameters, self.variables, frozen)
+            # Its weights are the average of the weights of the model.
+            self.teacher = self.model.new_copy() if self.parameters.consistency else None
+            average = [v.value for v in self.teacher.trainable_variables] if self.teacher else []
+            self.optimizer = Optimizer(self.parameters, self.variables, frozen, average)
             self.accumulated = [
                 tf.Variable(
                     tf.zeros(shape),
@@ -100,6 +104,7 @@ class Updates:
         index: tf.Tensor | int,
         part: tf.Tensor | int = 0,
         parts: int = 1,
+        served: tf.Tensor | None = None,
     ) -> Sums:
         """Returns the sums over one batch, or over one of its parts.
 
@@ -109,6 +114,7 @@ class Updates:
           index: index of the batch within its update, int32[] or int.
           part: index of the part whose rows these are.
           parts: number of parts of the batch.
+          served: int32[B, S'], the source as the averaged model reads it (`consistency`); None: `source`.
         """
         p, rows = self.parameters, tf.shape(source)[0]
         number = self.optimizer.step * p.accumulate + tf.cast(index, tf.int64)
@@ -119,7 +125,9 @@ class Updates:
             replica_rows = rows_of_part(rows, replica, p.replicas)
             seed = tf.stack([tf.constant(p.seed, tf.int64), number * p.replicas + replica])
             dropout = Dropout(tf.cast(seed, tf.int32))
-            outputs.append(self._replica(source[replica_rows], target[replica_rows], dropout))
+            own = source[replica_rows], target[replica_rows]
+            of_teacher = (source if served is None else served)[replica_rows]
+            outputs.append(self._replica(*own, of_teacher, dropout))
         losses = [loss for loss, _ in outputs]
         return Sums(
             [tf.add_n(summands) for summands in zip(*(gradients for _, gradients in outputs), strict=True)],
@@ -128,16 +136,28 @@ class Updates:
         )
 
     def _replica(
-        self, source: tf.Tensor, target: tf.Tensor, dropout: Dropout
+        self, source: tf.Tensor, target: tf.Tensor, served: tf.Tensor, dropout: Dropout
     ) -> tuple[Loss, list[tf.Tensor]]:
         """Returns the loss of one part of a batch, and its gradients. Replicas run in parallel."""
         p = self.parameters
+        soft = self._soft_targets(served, target)
         rate = sampling_rate(p, self.optimizer.step) if p.scheduled_sampling else None
         on_device = self.recurrences.in_use() if self.recurrences else contextlib.nullcontext()
         with on_device, tf.GradientTape() as tape:
-            loss = masked_loss(self.model, source, target, p.label_smoothing, dropout, rate)
+            loss = masked_loss(self.model, source, target, p.label_smoothing, dropout, rate, soft)
             scaled = loss.smoothed * self.loss_scale
         return loss, [tf.convert_to_tensor(g) for g in tape.gradient(scaled, self.variables)]
+
+    def _soft_targets(self, served: tf.Tensor, target: tf.Tensor) -> SoftTargets | None:
+        """Returns what the averaged model predicts; None without `consistency`.
+
+        The weight grows during the warm-up, because the first averages predict little.
+        """
+        if self.teacher is None:
+            return None
+        warmup = float(max(1, self.parameters.schedule.warmup_steps))
+        share = tf.minimum(1.0, tf.cast(self.optimizer.step, tf.float32) / warmup)
+        return SoftTargets(predictions(self.teacher, served, target), self.parameters.consistency * share)
 
     def update_together(self, batches: Iterator[Batch]) -> list[tf.Tensor]:
         """Makes one update with all other workers.
@@ -153,17 +173,17 @@ class Updates:
         """
         accumulate = self.parameters.accumulate
         for index in range(accumulate - 1):
-            self._sum_batch(*next(batches), tf.constant(index))
+            self._sum_batch(tf.constant(index), *next(batches))
         batch = next(batches)
         with self.distribution.reporting_lost_workers():
-            return self._update(*batch, tf.constant(accumulate - 1))
+            return self._update(tf.constant(accumulate - 1), *batch)
 
     @functools.cached_property
     def _sum_batch(self) -> Callable[..., list[tf.Tensor]]:
         """The graph that adds the sums of a batch to those of this device. It waits for nobody."""
 
-        def sum_batch(source: tf.Tensor, target: tf.Tensor, index: tf.Tensor) -> list[tf.Tensor]:
-            for total, value in zip(self.accumulated, self._own_sums(source, target, index), strict=True):
+        def sum_batch(index: tf.Tensor, *batch: tf.Tensor) -> list[tf.Tensor]:
+            for total, value in zip(self.accumulated, self._own_sums(index, *batch), strict=True):
                 total.assign_add(value)
             return []
 
@@ -177,8 +197,8 @@ class Updates:
         `all_reduce` in a `tf.cond` is refused by TensorFlow, so this is a graph of its own.
         """
 
-        def update(source: tf.Tensor, target: tf.Tensor, index: tf.Tensor) -> list[tf.Tensor]:
-            sums = self._own_sums(source, target, index)
+        def update(index: tf.Tensor, *batch: tf.Tensor) -> list[tf.Tensor]:
+            sums = self._own_sums(index, *batch)
             if self.accumulated:
                 sums = [s + total.read_value() for s, total in zip(sums, self.accumulated, strict=True)]
             *gradients, cross_entropy, tokens = self.distribution.all_reduce(sums)
@@ -189,23 +209,30 @@ class Updates:
 
         return self._graph(update)
 
-    def _own_sums(self, source: tf.Tensor, target: tf.Tensor, index: tf.Tensor) -> list[tf.Tensor]:
+    @property
+    def signature(self) -> list[tf.TensorSpec]:
+        """The inputs of the graph of an update: the index of a batch, and the batch."""
+        return [INDEX, *[TOKENS] * self.batches.tensors]
+
+    def _own_sums(
+        self, index: tf.Tensor, source: tf.Tensor, target: tf.Tensor, served: tf.Tensor | None = None
+    ) -> list[tf.Tensor]:
         """Returns the sums over the rows of this device, in one list."""
         of_process = self.distribution.part()
         rows = rows_of_part(tf.shape(source)[0], of_process, self.distribution.devices)
         part = self.distribution.index * self.distribution.devices + of_process
-        sums = self.sums(source[rows], target[rows], index, part, self.distribution.parts)
+        served = None if served is None else served[rows]
+        sums = self.sums(source[rows], target[rows], index, part, self.distribution.parts, served)
         return [*sums.gradients, sums.cross_entropy, sums.tokens]
 
     def _graph(self, function: Callable[..., list[tf.Tensor]]) -> Callable[..., list[tf.Tensor]]:
         """Returns the graph that runs a function of a batch on each device."""
 
-        def run(source: tf.Tensor, target: tf.Tensor, index: tf.Tensor) -> list[tf.Tensor]:
-            return self.distribution.run(function, source, target, index)
+        def run(*inputs: tf.Tensor) -> list[tf.Tensor]:
+            return self.distribution.run(function, *inputs)
 
-        signature = [TOKENS, TOKENS, tf.TensorSpec([], tf.int32)]
         concrete: Callable[..., list[tf.Tensor]] = graph_function(
-            run, input_signature=signature
+            run, input_signature=self.signature
         ).get_concrete_function()
         return concrete
 

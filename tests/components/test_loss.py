@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from bitext.components.seq2seq.layers.dropout import Dropout
-from bitext.components.seq2seq.loss import masked_loss, scheduled_sampling
+from bitext.components.seq2seq.loss import SoftTargets, masked_loss, predictions, scheduled_sampling
 from bitext.components.seq2seq.model import PAD, Seq2Seq
 from tests.components.tiny_model import VOCABULARY, build, loss_and_gradients, padded, sources, targets
 
@@ -80,6 +80,51 @@ def test_padding_and_rows_of_padding_change_nothing(model):
     assert float(loss.tokens) == float(more.tokens)
     for a, b in zip(gradients, more_gradients, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+class TestSoftTargets:
+    """`consistency`: the cross entropy with the predictions of another model is added."""
+
+    def test_loss_and_gradient_are_those_of_the_whole_distribution(self, model):
+        teacher, (source, target) = build(seed=5), map(padded, batch())
+        variables = [v.value for v in model.trainable_variables]
+        soft = SoftTargets(predictions(teacher, source, target), tf.constant(0.7))
+        with tf.GradientTape() as tape:
+            loss = masked_loss(
+                model, source, target, SMOOTHING, Dropout(tf.constant([1, 2])), soft_targets=soft
+            )
+        gradients = tape.gradient(loss.smoothed, variables)
+        with tf.GradientTape() as tape:
+            vectors, _ = model.teacher_force(source, target[:, :-1])
+            log_probs = tf.nn.log_softmax(model.logits(vectors[target[:, 1:] != PAD]))
+            divergence = -tf.reduce_sum(soft.probabilities * log_probs)
+            total = plain_loss(model, source, target) + 0.7 * divergence
+        np.testing.assert_allclose(loss.smoothed, total, rtol=1e-5)
+        for a, b in zip(gradients, tape.gradient(total, variables), strict=True):
+            np.testing.assert_allclose(tf.convert_to_tensor(a), tf.convert_to_tensor(b), rtol=1e-4, atol=1e-4)
+
+    def test_predictions_are_those_of_the_steps(self, model):
+        source, target = batch(3)
+        p = predictions(model, padded(source), padded(target)).numpy()
+        assert p.shape == (sum(len(t) - 1 for t in target), VOCABULARY)
+        labels = np.concatenate([t[1:] for t in target])
+        log_probs, _ = model.score(padded(source), padded(target))
+        chosen = np.log(p[np.arange(len(labels)), labels]).sum()
+        np.testing.assert_allclose(chosen, tf.reduce_sum(log_probs), rtol=1e-5)
+
+    def test_the_own_predictions_as_targets_have_no_gradient_of_their_own(self, model):
+        source, target = map(padded, batch())
+        variables = [v.value for v in model.trainable_variables]
+        dropout = Dropout(tf.constant([1, 2]))
+
+        def gradients(soft: SoftTargets | None) -> list[tf.Tensor]:
+            with tf.GradientTape() as tape:
+                loss = masked_loss(model, source, target, 0.0, dropout, soft_targets=soft)
+            return [tf.convert_to_tensor(g) for g in tape.gradient(loss.smoothed, variables)]
+
+        own = SoftTargets(predictions(model, source, target), tf.constant(3.0))
+        for a, b in zip(gradients(own), gradients(None), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
 class TestScheduledSampling:

@@ -43,6 +43,7 @@ from bitext.components.trainer.optimizer import Optimizer, learning_rate, sampli
 from bitext.components.trainer.precision import matmul_precision
 from bitext.components.trainer.state import Progress
 from bitext.components.trainer.training import Training
+from bitext.components.trainer.updates import Updates
 from bitext.components.trainer.validation import ValidationScores, validation_function
 from bitext.components.trainer.warm_start import load_weights
 from tests.components.tiny_model import SETTINGS, VOCABULARY, build, initialize
@@ -554,7 +555,7 @@ class TestTrainingOptions:
         batches = open_batches(split, parameters.seed)
         training = SeedRecorder(network, parameters, batches, float, context)
         for index in range(2):
-            training.gradients(*next(batches.after(0)), index)
+            training.gradients(index, *next(batches.after(0)))
         assert len({tuple(seed.numpy()) for seed in seeds}) == 6
 
     def unbroken_and_resumed(
@@ -611,6 +612,7 @@ class TestTrainingOptions:
         [
             {"accumulate": 2},
             {"optimizer": {"average_checkpoints": 2}},
+            {"consistency": 1.0},
             pytest.param({"replicas": 2}, marks=pytest.mark.slow),
             pytest.param({"schedule": {"kind": "plateau"}}, marks=pytest.mark.slow),
             pytest.param({"scheduled_sampling": 0.5}, marks=pytest.mark.slow),
@@ -951,3 +953,37 @@ def test_settings_that_contradict_each_other_are_refused(wrong, message):
 def test_seeds_that_are_not_positive_or_too_large_are_refused(seed):
     with pytest.raises(msgspec.ValidationError, match="seed"):
         msgspec.convert({"seed": seed}, Parameters)
+
+
+class TestConsistency:
+    CONSISTENT = changed(PARAMETERS, consistency=1.0)
+
+    def test_the_teacher_has_the_averaged_weights(self, split, tmp_path):
+        model = initialize(self.CONSISTENT.model, VOCABULARY, VOCABULARY)
+        context = Context(tmp_path, tmp_path, lambda: pytest.fail("no Beam"), say=lambda _: None)
+        batches = open_batches(split, 1)
+        training = Training(model, self.CONSISTENT, batches, lambda: ValidationScores(1.0), context)
+        training.train_on(tf.constant(0), *next(batches.after(0)))
+        teacher = [v.numpy() for v in training.teacher.trainable_variables]
+        assert are_equal(teacher, [v.numpy() for v in training.optimizer.average])
+        assert not are_equal(teacher, [v.numpy() for v in model.trainable_variables])
+
+    def test_the_teacher_reads_the_source_as_served(self, split, tmp_path):
+        """With other served sources, the gradient is another; with the same, it is that without them."""
+        parameters = changed(self.CONSISTENT, schedule={"warmup_steps": 0})
+        model = initialize(parameters.model, VOCABULARY, VOCABULARY)
+        batches = open_batches(split, 1)
+        updates = Updates(model, parameters, batches)
+        updates.optimizer.step.assign(5)
+        source, target = next(batches.after(0))
+        gradients = [
+            [g.numpy() for g in updates.sums(source, target, 0, served=served).gradients]
+            for served in (None, source, source[:, ::-1])
+        ]
+        assert are_equal(gradients[0], gradients[1])
+        assert not are_equal(gradients[0], gradients[2])
+
+    @pytest.mark.parametrize("optimizer", [{"average_decay": 0.0}, {"average_checkpoints": 2}])
+    def test_it_needs_the_moving_average(self, optimizer):
+        with pytest.raises(ValueError, match="consistency needs the moving average"):
+            Parameters(consistency=0.5, optimizer=OptimizerParameters(**optimizer))
