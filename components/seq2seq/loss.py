@@ -100,12 +100,9 @@ def smoothed_cross_entropy(
 
     With label smoothing (Szegedy et al. 2016, section 7), the target distribution is 1 - e on the label plus
     e spread evenly over the vocabulary, so that smoothed = cross entropy + e (logit of the label - mean
-    logit). With soft targets q, their weight times the cross entropy of q is added. Its gradient is that of
-    the Kullback-Leibler divergence from q, because the entropy of q is a constant.
-
-    The gradient is written by hand. The only arrays of shape [N, V] are the logits and their softmax. All
-    terms of the labels, in the losses and in the gradient (probability - target), and the product with the
-    upstream gradient are computed on arrays of shape [N, D]. Soft targets need one more of shape [N, V].
+    logit). The cross entropy of soft targets, times their weight, is added; its gradient is that of the
+    Kullback-Leibler divergence. The gradient is written by hand: only logits, softmax and soft targets have
+    the shape [N, V]. The terms of the labels and the upstream gradient are applied to arrays [N, D].
 
     Args:
       vectors: float32[N, D].
@@ -133,10 +130,10 @@ def smoothed_cross_entropy(
         tokens = tf.cast(tf.size(labels), tf.float32)
         mean_logits = tf.tensordot(vector_sum, mean_row, 1) + tokens * tf.reduce_mean(bias)
         smoothed = cross_entropy + smoothing * (label_logits - mean_logits)
-        excess = p  # the gradient of the logits, without the terms of the labels
         if soft is not None:
             smoothed += soft.weight * _soft_cross_entropy(soft.probabilities, p)
-            excess = p + soft.weight * (p - soft.probabilities)
+        # The gradient of the logits, without the terms of the labels.
+        excess = p if soft is None else p + soft.weight * (p - soft.probabilities)
 
         def gradient(d: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, ...]:
             scaled_vectors, label_share = d * vectors, 1.0 - smoothing

@@ -79,12 +79,7 @@ def run(
         batches,
         seed=parameters.seed,
         workers=distribution.workers,
-        segmenter=Segmenter.of(
-            pair,
-            parameters.subword_dropout,
-            batches.buckets,
-            keeps_served=bool(parameters.consistency),
-        ),
+        segmenter=Segmenter.of(pair, parameters, batches.buckets),
     )
     network, frozen = _build(start, pair, context)
     translator = Translator(network, pair, with_penalty(parameters).search, parameters.serving_limits)

@@ -11,6 +11,7 @@ from bitext.components.artifacts import Bucket
 from bitext.components.shared.errors import ConfigError
 from bitext.components.text.bpe_dropout import BpeDropout
 from bitext.components.text.processor import TextPair, TextProcessor
+from bitext.components.trainer import Parameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,14 +31,13 @@ class Segmenter:
     keeps_served: bool = False
 
     @classmethod
-    def of(
-        cls, pair: TextPair, rate: float, buckets: Sequence[Bucket], *, keeps_served: bool = False
-    ) -> Segmenter | None:
-        """Returns a segmenter for the training data in `buckets`; None if `rate` is 0.
+    def of(cls, pair: TextPair, parameters: Parameters, buckets: Sequence[Bucket]) -> Segmenter | None:
+        """Returns the segmenter for training data in `buckets`; None without `subword_dropout`.
 
         Raises:
           ConfigError: a side has no byte-pair encoding.
         """
+        rate = parameters.subword_dropout
         if not rate:
             return None
         for side, text in (("source", pair.source), ("target", pair.target)):
@@ -45,7 +45,7 @@ class Segmenter:
         source = BpeDropout(pair.source, rate)
         target = source if pair.shared else BpeDropout(pair.target, rate)
         limits = max(b.source for b in buckets), max(b.target for b in buckets)
-        return cls(source, target, *limits, keeps_served)
+        return cls(source, target, *limits, keeps_served=bool(parameters.consistency))
 
     def __call__(self, source: tf.Tensor, target: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Returns other tokenizations of source and target; with `keeps_served`, the given source, too.

@@ -17,6 +17,7 @@ from bitext.components.shared.errors import ConfigError
 from bitext.components.text import BOS_ID, EOS_ID, PAD_ID, byte_pairs
 from bitext.components.text.bpe_dropout import BpeDropout
 from bitext.components.text.processor import TextPair, TextProcessor
+from bitext.components.trainer import Parameters
 from bitext.components.trainer.data import Batches
 from bitext.components.trainer.segmentation import Segmenter
 from bitext.pipeline import config
@@ -164,11 +165,11 @@ BUCKETS = [Bucket(source=40, target=60, examples=1, target_tokens=1, files=())]
 def test_a_vocabulary_without_merges_is_refused(tmp_path, unit, text):
     other = make_processor(tmp_path, LINES, unit=unit)
     with pytest.raises(ConfigError, match="the target has (words|characters)"):
-        Segmenter.of(pair_of(text, other), 0.1, BUCKETS)
+        Segmenter.of(pair_of(text, other), Parameters(subword_dropout=0.1), BUCKETS)
 
 
 def test_no_rate_is_no_segmenter(text):
-    assert Segmenter.of(pair_of(text), 0.0, BUCKETS) is None
+    assert Segmenter.of(pair_of(text), Parameters(), BUCKETS) is None
 
 
 @pytest.fixture
@@ -188,7 +189,9 @@ def drawn(tmp_path, text) -> Batches:
         )
     (folder / "buckets.json").write_text(json.dumps(buckets), encoding="utf-8")
     batches = open_batches(folder, seed=3)
-    return dataclasses.replace(batches, segmenter=Segmenter.of(pair_of(text), 0.3, batches.buckets))
+    return dataclasses.replace(
+        batches, segmenter=Segmenter.of(pair_of(text), Parameters(subword_dropout=0.3), batches.buckets)
+    )
 
 
 def test_each_pass_cuts_otherwise_and_a_later_start_continues_with_the_same_cuts(drawn):

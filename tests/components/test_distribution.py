@@ -69,6 +69,7 @@ VARIANTS = {
     "gru": {"model": NO_DROPOUT | {"cell": "gru", "decoder": "conditional", "layer_norm": True}},
     "frozen": {"model": NO_DROPOUT, "embeddings": {"source": "words.vec", "freeze": True}},
     "random": {"scheduled_sampling": 0.5, "replicas": 2},
+    "consistent": {"model": NO_DROPOUT, "consistency": 0.5},
 }
 """Changes of `PARAMETERS`. One of the batches has a single sentence, so one worker has none of it."""
 
@@ -171,7 +172,7 @@ class TestSeveralWorkers:
 @pytest.mark.usefixtures("deterministic")
 def test_one_device_of_a_strategy_gives_the_weights_of_no_strategy(split, tmp_path):  # noqa: F811
     one = Distribution(tf.distribute.MirroredStrategy(["/cpu:0"]))
-    for name in ("plain", "random"):
+    for name in ("plain", "random", "consistent"):
         alone = train_alone(tmp_path / f"{name} alone", split, VARIANTS[name])
         together = train_alone(tmp_path / f"{name} together", split, VARIANTS[name], one)
         for weights, expected in zip(together.variables, alone.variables, strict=True):
